@@ -27,6 +27,8 @@ COMMANDS = {
     "judge": ("judge:judge", "Measure how far a judge model can be believed."),
     "import": ("imports:import_", "Make a run of replies that somebody else recorded."),
     "data": ("data:data", "Fetch and verify data sets, or the embedded model's weights."),
+    "bundle": ("bundle:bundle", "Pack a run into one file that anybody can check."),
+    "verify": ("verify:verify", "Check a bundle: score all of it again, compare every figure."),
     "doctor": ("doctor:doctor", "Say what this machine can run, and why not."),
 }
 """Name -> (module:function below evals.commands, the line that help shows)."""

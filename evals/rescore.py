@@ -38,7 +38,7 @@ def rescore(writer: store.Writer, suite: Suite) -> list[Change]:
         scoring = Scoring(suite.scorers, pool)
 
         def renewed() -> Iterator[tuple[Record, Record]]:
-            for before, again in _judged(scoring, samples, run.records()):
+            for before, again in judged_again(scoring, samples, run.records()):
                 changes.extend(_change(before, again))
                 yield before, again
 
@@ -52,7 +52,7 @@ def rescore(writer: store.Writer, suite: Suite) -> list[Change]:
     return changes
 
 
-def _judged(
+def judged_again(
     scoring: Scoring, samples: Mapping[str, Sample], records: Iterator[Record]
 ) -> Iterator[tuple[Record, Record]]:
     """Yield records with the same ones scored afresh; slow scorers work on many at once."""

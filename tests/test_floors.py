@@ -31,10 +31,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     ("records on disk, and numbers made of them", "evals.report evals.store"),
     ("what is added from outside", "evals.rescore model_adapters suites"),
-    ("what brings them together", "evals.load evals.plan"),
+    ("what brings them together", "evals.bundle evals.load evals.plan"),
     (
         "whole tasks",
-        "evals.interop evals.overview evals.progress evals.runner",
+        "evals.interop evals.overview evals.progress evals.runner evals.verify",
     ),
     ("two runs and more", "evals.verdicts"),
     ("what people touch", "dashboard evals.commands"),
