@@ -23,6 +23,7 @@ COMMANDS = {
     "gate": ("gate:gate", "Judge a candidate against a baseline under a policy; or plan such a gate."),
     "baseline": ("baseline:baseline", "Save what a gate needs of a run in a small file to commit."),
     "noise": ("noise:noise", "Measure how far runs of one model lie apart, and keep a certificate."),
+    "dashboard": ("dashboard:dashboard", "Show leaderboard, comparisons and samples in a browser."),
     "score": ("score:score", "Score a run again from what is stored; no model is asked."),
     "judge": ("judge:judge", "Measure how far a judge model can be believed."),
     "import": ("imports:import_", "Make a run of replies that somebody else recorded."),

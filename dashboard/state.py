@@ -1,0 +1,52 @@
+"""Where the dashboard is: the results folder, the pages, and links that carry their state in the URL.
+
+Widgets keep their state there themselves: give them `key` and `bind="query-params"`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import streamlit as st
+
+PAGES = {
+    "leaderboard": ("views/leaderboard.py", "Leaderboard", ":material/leaderboard:"),
+    "science": ("views/science.py", "General and science", ":material/scatter_plot:"),
+    "compare": ("views/compare.py", "Compare", ":material/compare_arrows:"),
+    "suite": ("views/suite.py", "Suite", ":material/view_list:"),
+    "sample": ("views/sample.py", "Sample", ":material/biotech:"),
+    "runs": ("views/runs.py", "Runs", ":material/play_circle:"),
+    "history": ("views/history.py", "History", ":material/timeline:"),
+}
+"""Name in the URL -> (file, title, icon)."""
+
+RESULTS = "EVALS_RESULTS"
+"""Environment variable by which `evals dashboard` hands over the results folder."""
+
+
+def results() -> Path:
+    """Give the results folder."""
+    return Path(os.environ.get(RESULTS, "results"))
+
+
+def link(page: str, label: str, *, help: str | None = None, **params: str) -> None:  # noqa: A002 - Streamlit's name
+    """Draw a link to another page with its state, e.g. `link("suite", "MMLU-Pro", run="2026...-abc")`."""
+    st.page_link(PAGES[page][0], label=label, help=help, query_params=params)
+
+
+def go(page: str, **params: str) -> None:
+    """Go to another page with its state; ends this run of the script."""
+    st.switch_page(PAGES[page][0], query_params=params)
+
+
+def nothing(what: str, command: str) -> None:
+    """Show an empty state: one sentence, and the command that ends it; then stop the page."""
+    st.info(what, icon=":material/info:")
+    st.code(command, language="sh")
+    st.stop()
+
+
+def dark() -> bool:
+    """Whether the reader sees the dark theme."""
+    return st.context.theme.type == "dark"

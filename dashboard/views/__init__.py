@@ -1,0 +1,1 @@
+"""A page per file; the only place, beside `app.py` and `state.py`, that draws."""

@@ -1,0 +1,7 @@
+"""history: stands here until its page is written."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+st.title("history".title())

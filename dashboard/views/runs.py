@@ -1,0 +1,7 @@
+"""runs: stands here until its page is written."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+st.title("runs".title())

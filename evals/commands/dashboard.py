@@ -1,0 +1,101 @@
+"""`evals dashboard`: the results folder in a browser."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import time
+import webbrowser
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Thread
+
+import click
+
+from evals.commands import common
+from evals.errors import StoreError, UsageError
+
+PORT = 8501
+
+
+@click.command()
+@common.results_option
+@click.option("--port", type=click.IntRange(1, 65535), help=f"Default: {PORT}, or the next one that is free.")
+@click.option(
+    "--address", default="127.0.0.1", show_default=True, help="Interface to listen on; 0.0.0.0 for all."
+)
+@click.option("--no-browser", is_flag=True, help="Only serve; open nothing.")
+def dashboard(results: Path, port: int | None, address: str, no_browser: bool) -> int:
+    """Show leaderboard, comparisons and samples in a browser; reads the results folder, writes nothing.
+
+    Runs in the foreground until Ctrl-C or SIGTERM.
+    """
+    missing = [name for name in ("streamlit", "altair", "duckdb") if find_spec(name) is None]
+    if missing:
+        raise UsageError(f"the dashboard needs {', '.join(missing)}: pip install 'science-evals[dashboard]'")
+    if not results.is_dir():
+        raise StoreError(f"no results folder at {results}; `evals run` makes one")
+    chosen = _free(address, port)
+    shown = "localhost" if address in ("127.0.0.1", "::1", "0.0.0.0", "::") else address  # noqa: S104 - compared
+    url = f"http://{shown}:{chosen}"
+    common.note(f"dashboard of {results}: {url} (Ctrl-C ends it)")
+    if not no_browser:
+        Thread(target=_open, args=(url, address, chosen), daemon=True).start()
+    _serve(results.resolve(), address, chosen)
+    return 0
+
+
+def _open(url: str, address: str, port: int) -> None:
+    """Open the reader's browser once the server answers; where there is no screen, nothing."""
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return
+    for _ in range(300):
+        with suppress(OSError), socket.create_connection((address, port), timeout=1):
+            webbrowser.open(url)
+            return
+        time.sleep(0.1)
+
+
+def _free(address: str, port: int | None) -> int:
+    """Find a port to listen on; raises UsageError where the named one is taken."""
+    for candidate in range(PORT, PORT + 50) if port is None else (port,):
+        try:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((address, candidate))
+        except OSError as error:
+            if port is not None or error.errno != errno.EADDRINUSE:
+                raise UsageError(
+                    f"cannot listen on {address}:{candidate}: {error.strerror or error}"
+                ) from None
+            continue
+        return candidate
+    raise UsageError(f"no free port from {PORT} to {PORT + 49}; name one with --port")
+
+
+def _serve(results: Path, address: str, port: int) -> None:
+    """Run Streamlit's server in this process; its own options come from here alone, and nothing is sent home."""
+    from streamlit.web.cli import main as streamlit
+
+    import dashboard as package
+    from dashboard.state import RESULTS
+
+    folder = Path(package.__path__[0])
+    os.environ[RESULTS] = str(results)
+    options = {
+        "server.address": address,
+        "server.port": port,
+        "server.headless": "true",  # else it asks for an e-mail address first; `_open` opens the browser
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "type",
+        "logger.hideWelcomeMessage": "true",
+        "theme.base": folder / "theme.toml",
+    }
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    streamlit(["run", str(folder / "app.py"), *flags], standalone_mode=False)
