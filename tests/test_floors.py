@@ -37,7 +37,8 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "evals.interop evals.overview evals.progress evals.runner evals.verify",
     ),
     ("two runs and more", "evals.verdicts"),
-    ("what people touch", "dashboard evals.commands"),
+    ("what people see", "dashboard"),
+    ("what people touch", "evals.commands"),
     ("the command", "evals.cli"),
 )
 """From the ground up: (what stands there, modules and packages)."""
