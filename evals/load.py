@@ -19,7 +19,7 @@ from evals.types import Model
 
 ALONE = {"smollm2": "llamacpp"}
 """Models that are named without an adapter."""
-SHARED = frozenset({"profiles", "launch"})
+SHARED = frozenset({"launch"})
 """Modules beside the adapters that are none."""
 
 

@@ -31,8 +31,16 @@ class Options(Struct, frozen=True, kw_only=True):
     seed: int = 0
     sampling: Sampling = Sampling()
     """Overrides of the suite's own."""
+    recommended: Sampling = Sampling()
+    """By the model's makers: for protocols that leave the draw open."""
+    recommend_all: bool = False
+    """Take what is recommended in the place of what a protocol fixes, too."""
+    recommender: str = ""
+    """Profile that recommends it, for the card."""
     run: str | None = None
     max_pixels: int | None = None
+    max_pixels_of: str = ""
+    """Profile that names the limit; empty: the user."""
     judge: str = ""
     """As named on the command line, without secrets."""
     data_hash: str | None = None
@@ -123,13 +131,14 @@ def prepare(suite: Suite, options: Options, *, model: str, spec: str) -> Job:
     chosen = subset(spool, options.limit, seed=options.seed, suite=suite.id)
     if len(chosen) < len(spool):
         spool = _narrowed(spool, chosen)
+    sampling, how = drawn(suite, options)
     config = Config(
         suite=suite.id,
         version=suite.version,
         protocol=suite.protocol,
         data_sha256=digest,
         model=spec,
-        sampling=override(suite.sampling, options.sampling, seed=options.seed),
+        sampling=sampling,
         seed=options.seed,
         repeats=options.repeats or suite.repeats,
         limit=options.limit if len(chosen) == options.limit else None,
@@ -148,8 +157,36 @@ def prepare(suite: Suite, options: Options, *, model: str, spec: str) -> Job:
         writer=writer,
         done=done,
         lengths=_lengths(options.results / suite.folder, prefer=folder, spool=spool),
-        notes=notes,
+        notes=[*notes, *how, *_pixel_notes(config, options)],
     )
+
+
+def _pixel_notes(config: Config, options: Options) -> list[str]:
+    if config.max_pixels is None or not options.max_pixels_of:
+        return []
+    return [
+        f"images of more than {config.max_pixels:,} pixels are sent smaller, the limit of {options.max_pixels_of}"
+    ]
+
+
+def drawn(suite: Suite, options: Options) -> tuple[Sampling, list[str]]:
+    """Decide how replies are drawn, and say so where it is neither the protocol nor the user alone.
+
+    A temperature is part of a protocol where the protocol names one. Where it does not, what the makers of
+    the model recommend is taken as a whole, unless the user gives a temperature.
+    """
+    own, asked, makers = suite.sampling, options.sampling, options.recommended
+    how = []
+    if (
+        makers != Sampling()
+        and asked.temperature is None
+        and (options.recommend_all or own.temperature is None)
+    ):
+        draw = {name: getattr(makers, name) for name in ("temperature", "top_p", "top_k", "min_p")}
+        own = structs.replace(own, **draw)
+        words = ", ".join(f"{name} {value:g}" for name, value in draw.items() if value is not None)
+        how = [f"sampling as the makers of {options.recommender} recommend: {words}"]
+    return override(own, asked, seed=options.seed), how
 
 
 def override(own: Sampling, asked: Sampling, *, seed: int) -> Sampling:

@@ -52,9 +52,11 @@ class Budget:
         cost_usd: float | None = None,
         tokens: int | None = None,
         price: tuple[float, float] | None = None,
+        price_date: str = "",
     ) -> None:
-        """`price`: USD per million tokens, (input, output)."""
+        """`price`: USD per million tokens, (input, output), as of `price_date`."""
         self.cost_usd, self.tokens, self.price = cost_usd, tokens, price
+        self.price_date = price_date
         self.spent_usd, self.spent_tokens = 0.0, 0
 
     def book(self, reply: Reply) -> None:

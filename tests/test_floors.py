@@ -22,12 +22,12 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("the nouns", "evals evals.errors evals.types"),
     (
         "plain tools, each on its own",
-        "evals.archive evals.card evals.data evals.extract evals.pace evals.prompts evals.stats evals.timebox "
+        "evals.archive evals.card evals.data evals.extract evals.pace evals.profiles evals.prompts evals.stats evals.timebox "
         "evals.units",
     ),
     (
         "what judges, and what is judged",
-        "evals.media evals.metrics evals.scorers evals.scoring evals.sealed evals.spool evals.suite",
+        "evals.gpus evals.media evals.metrics evals.scorers evals.scoring evals.sealed evals.spool evals.suite",
     ),
     ("records on disk, and numbers made of them", "evals.report evals.store"),
     ("what is added from outside", "evals.rescore model_adapters suites"),

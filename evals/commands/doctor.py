@@ -27,12 +27,12 @@ EXTRAS = {
 @common.json_option
 def doctor(results: Path, as_json: bool) -> None:
     """Say what this machine can run, and what it lacks for the rest."""
-    findings = [*_machine(results), *_extras(), *_models(), *_keys()]
+    findings = [*_machine(results), *_extras(), *_models(), *_profiles(), *_keys()]
     if as_json:
         common.print_json({"findings": [{"what": w, "ok": ok, "detail": d} for w, ok, d in findings]})
         return
     for what, ok, detail in findings:
-        click.echo(f"{'ok ' if ok else '-- '} {what:<12} {detail}")
+        click.echo(f"{'ok ' if ok else '-- '} {what:<18} {detail}")
 
 
 def _machine(results: Path) -> list[tuple[str, bool, str]]:
@@ -69,6 +69,20 @@ def _models() -> list[tuple[str, bool, str]]:
     except EvalsError as error:
         return [("smollm2", False, str(error))]
     return [("smollm2", True, "engine and weights are here")]
+
+
+def _profiles() -> list[tuple[str, bool, str]]:
+    """Say of each model of the Intern-S1 family whether this machine's GPUs can serve it."""
+    from evals import gpus, profiles
+    from evals.errors import UsageError
+
+    family = [one for one in profiles.known() if one.name.startswith("Intern-S") and gpus.needs(one)]
+    try:
+        here = gpus.found()
+    except UsageError as error:
+        return [(one.name, False, str(error)) for one in family]
+    lacking = {one.name: gpus.lacks(one, here) for one in family}
+    return [(name, not why, why or "its GPUs are here") for name, why in lacking.items()]
 
 
 def _keys() -> list[tuple[str, bool, str]]:

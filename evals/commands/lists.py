@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from evals import load
 from evals.commands import common
+
+if TYPE_CHECKING:
+    from evals.profiles import Profile
 
 
 @click.command("list")
@@ -53,12 +56,33 @@ def _suite(name: str) -> dict[str, Any]:
 
 
 def _models(results: Path, *, as_json: bool) -> None:
+    from evals import profiles
+
     entries = [{"name": name, "about": load.adapter_about(name)} for name in load.model_forms()]
+    known = profiles.known()
     if as_json:
-        common.print_json({"models": entries})
+        common.print_json({"models": entries, "profiles": [_profile(one) for one in known]})
         return
     for entry in entries:
         click.echo(f"{entry['name']:<14} {entry['about']}")
+    headings = ("profile", "named", "context", "takes", "needs", "USD per million in, out")
+    common.table("", [(heading, "left") for heading in headings], map(_profile_row, known))
+
+
+def _profile(one: Profile) -> dict[str, Any]:
+    import msgspec
+
+    empty: tuple[Any, ...] = ({}, (), [], None, "", False)
+    found = {name: value for name, value in msgspec.to_builtins(one).items() if value not in empty}
+    return {"name": one.name, **found, "takes": list(one.takes)}
+
+
+def _profile_row(one: Profile) -> tuple[str, ...]:
+    from evals.gpus import needs
+
+    price = f"{one.price.input:g}, {one.price.output:g} ({one.price.date})" if one.price else ""
+    context = f"{one.context:,}" if one.context else ""
+    return one.name, one.names[0], context, ", ".join(("text", *one.takes)), needs(one), price
 
 
 def _runs(results: Path, *, as_json: bool) -> None:

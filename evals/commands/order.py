@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from evals.plan import Options
+    from evals.profiles import Profile
 
 
 class Order(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -34,6 +35,7 @@ class Order(Struct, kw_only=True, forbid_unknown_fields=True):
     top_p: float | None = None
     max_tokens: int | None = None
     thinking: bool | None = None
+    recommended: bool = False
     max_cost: float | None = None
     price: str | None = None
     max_total_tokens: int | None = None
@@ -105,10 +107,12 @@ def validate(order: Order) -> None:
         )
 
 
-def options_of(order: Order) -> Options:
-    """Give what the plan needs of an order."""
+def options_of(order: Order, profile: Profile | None = None) -> Options:
+    """Give what the plan needs of an order, and of what is known of its model."""
     from evals.plan import Options
 
+    if order.recommended and not (profile and profile.sampling):
+        raise UsageError("--recommended: no profile says what the makers of this model recommend")
     return Options(
         results=order.results,
         data=order.data,
@@ -122,8 +126,12 @@ def options_of(order: Order) -> Options:
             max_tokens=order.max_tokens,
             thinking=order.thinking,
         ),
+        recommended=profile.recommended if profile else Sampling(),
+        recommend_all=order.recommended,
+        recommender=profile.name if profile else "",
         run=order.run,
-        max_pixels=order.max_pixels,
+        max_pixels=order.max_pixels or (profile.max_pixels if profile else None),
+        max_pixels_of=profile.name if profile and not order.max_pixels else "",
         judge=without_secrets(order.judge or ""),
         data_hash=order.data_hash,
     )

@@ -44,6 +44,11 @@ if TYPE_CHECKING:
 @click.option("--top-p", type=float)
 @click.option("--max-tokens", type=int, help="Of one reply, reasoning included.")
 @click.option("--thinking/--no-thinking", default=None, help="Switch reasoning, on servers that can.")
+@click.option(
+    "--recommended",
+    is_flag=True,
+    help="Sampling of the model's makers, where the protocol fixes another too.",
+)
 @click.option("--max-cost", type=float, metavar="USD", help="Stop when so much is spent.")
 @click.option("--price", metavar="IN,OUT", help="USD per million tokens, where no profile knows it.")
 @click.option("--max-total-tokens", type=int, help="Stop when so many tokens are used.")
@@ -153,24 +158,34 @@ def _judged(order: Order, suites: Sequence[Suite]) -> Sequence[Suite]:
 
 
 def _budget(order: Order, spec: str) -> Budget:
+    from evals import profiles
     from evals.runner import Budget
 
-    price = price_of(order.price)
+    known = profiles.price(spec)
+    price = price_of(order.price) or ((known.input, known.output) if known else None)
     if order.max_cost is not None and price is None:
         raise UsageError(
             f"--max-cost: the price of {spec} is not known; add --price IN,OUT (USD per million tokens)"
         )
-    return Budget(cost_usd=order.max_cost, tokens=order.max_total_tokens, price=price)
+    return Budget(
+        cost_usd=order.max_cost,
+        tokens=order.max_total_tokens,
+        price=price,
+        price_date=str(known.date) if known and not order.price else time.strftime("%Y-%m-%d", time.gmtime()),
+    )
 
 
 def _prepare(order: Order, suites: Sequence[Suite], model: Model, spec: str) -> list[Job]:
     """Get every suite ready; a model that cannot take what a suite needs is refused, never scored 0."""
+    from evals import profiles
     from evals.plan import prepare
 
     if order.data is not None and order.data.is_file() and len(suites) > 1:
         raise UsageError(
             f"--data {order.data} is one file, and there are {len(suites)} suites; give a folder"
         )
+    profile = profiles.find(spec)
+    options = options_of(order, profile)
     jobs: list[Job] = []
     try:
         for suite in suites:
@@ -178,7 +193,7 @@ def _prepare(order: Order, suites: Sequence[Suite], model: Model, spec: str) -> 
                 raise UsageError(
                     f"{suite.id} needs a model that takes {', '.join(sorted(lacking))}; {spec} does not"
                 )
-            jobs.append(prepare(suite, options_of(order), model=model.name, spec=without_secrets(spec)))
+            jobs.append(prepare(suite, options, model=model.name, spec=without_secrets(spec)))
     except BaseException:
         for job in jobs:
             job.writer.close()
@@ -209,7 +224,6 @@ def _work(
     def spent() -> str:
         return f"{budget.spent_usd:.4f} USD" if budget.price else ""
 
-    started = time.time()
     race = until.begin(jobs, seed=order.seed) if until else None
     progress = Progress(jobs, spent=spent, quiet=quiet, more=race.facts if race else None)
 
@@ -220,7 +234,7 @@ def _work(
         runner = execute(make)
     for job in jobs:
         job.notes += race.notes if race else []
-        _close(job, runner, budget, started=started)
+        _close(job, runner, budget)
     if runner.hopeless and not runner.interrupted:
         note(f"evals: every call fails: {runner.hopeless}")
     elif runner.ended and not runner.interrupted:
@@ -255,7 +269,7 @@ def _runner(
     return start(race, runner) if race else runner
 
 
-def _close(job: Job, runner: Runner, budget: Budget, *, started: float) -> None:
+def _close(job: Job, runner: Runner, budget: Budget) -> None:
     """Seal the run, reduce it, and write its card."""
     from evals.rescore import finish
 
@@ -268,7 +282,7 @@ def _close(job: Job, runner: Runner, budget: Budget, *, started: float) -> None:
     if budget.price:
         into, out = card.tokens.get("input", 0), card.tokens.get("output", 0)
         card.cost_usd = (into * budget.price[0] + out * budget.price[1]) / 1e6
-        card.price_date = time.strftime("%Y-%m-%d", time.gmtime(started))
+        card.price_date = budget.price_date
     job.writer.write_card()
 
 

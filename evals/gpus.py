@@ -1,0 +1,123 @@
+"""The GPUs of this machine, and what of a profile's needs they do not meet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from evals import profiles
+from evals.errors import UsageError
+from evals.profiles import GPU_GB, Profile
+
+SLACK = 0.95
+"""An 80 GB card shows 79.6 to 85.9 GB, depending on who counts."""
+
+
+class Gpu(Struct, frozen=True):
+    """One GPU as its driver names it."""
+
+    name: str
+    gb: float
+    """Memory, 1e9 bytes."""
+
+    @property
+    def kind(self) -> str:
+        """Give its type as the profiles spell it; empty: another."""
+        return next((kind for kind in GPU_GB if kind in self.name.upper()), "")
+
+
+def found() -> list[Gpu]:
+    """List the GPUs that a server started here would see; raises UsageError where they cannot be counted."""
+    try:
+        import pynvml
+    except ImportError:
+        if any(Path("/dev").glob("nvidia[0-9]*")):
+            raise UsageError(
+                "the GPUs of this machine cannot be counted: pip install 'science-evals[gpu]'"
+            ) from None
+        return []
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return []  # no driver
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(n) for n in range(pynvml.nvmlDeviceGetCount())]
+        shown = _visible([str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles])
+        return [
+            Gpu(
+                str(pynvml.nvmlDeviceGetName(handles[n])),
+                pynvml.nvmlDeviceGetMemoryInfo(handles[n]).total / 1e9,
+            )
+            for n in shown
+        ]
+    except pynvml.NVMLError as error:
+        raise UsageError(f"the driver does not name its GPUs: {error}") from None
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _visible(uuids: Sequence[str]) -> list[int]:
+    """Apply CUDA_VISIBLE_DEVICES, as CUDA reads it: up to the first entry that names no GPU."""
+    wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if wanted is None:
+        return list(range(len(uuids)))
+    shown = []
+    for entry in wanted.split(","):
+        entry = entry.strip()
+        matches = [n for n, uuid in enumerate(uuids) if entry and uuid.startswith(entry)]
+        if entry.isdecimal():
+            matches = [int(entry)] if int(entry) < len(uuids) else []
+        if len(matches) != 1:
+            break
+        shown += matches
+    return shown
+
+
+def needs(profile: Profile) -> str:
+    """Say what a profile needs: `8 x 80 GB or 4 x 141 GB`; empty where no source says."""
+    if not profile.gpus:
+        count = profile.tensor_parallel
+        return f"{count} GPU{'s' * (count > 1)}" if count else ""
+    sizes: dict[int, int] = {}
+    for kind, count in sorted(profile.gpus.items(), key=lambda item: GPU_GB[item[0]]):
+        if count < min(sizes.values(), default=count + 1):  # larger ones matter where fewer do
+            sizes[GPU_GB[kind]] = count
+    over = f" over {profile.nodes} nodes" if profile.nodes > 1 else ""
+    return " or ".join(f"{count} x {gb} GB" for gb, count in sizes.items()) + over
+
+
+def lacks(profile: Profile, here: Sequence[Gpu]) -> str:
+    """Say in one line why these GPUs cannot serve a profile, and what can be had instead; empty: they can."""
+    if not needs(profile) or _enough(profile, here):
+        return ""
+    title = " ".join(
+        filter(None, (profile.name, "" if profile.precision in profile.name else profile.precision))
+    )
+    instead = ", or ".join(_offer(name) for name in profile.smaller)
+    return f"{title} needs {needs(profile)}; found {_counted(here)}" + (f": try {instead}" if instead else "")
+
+
+def _enough(profile: Profile, here: Sequence[Gpu]) -> bool:
+    if not profile.gpus:
+        return len(here) >= (profile.tensor_parallel or 0)
+    kinds = {gpu.kind for gpu in here}
+    if len(kinds) == 1 and (kind := kinds.pop()):
+        return kind in profile.gpus and len(here) >= profile.gpus[kind]
+    return any(  # a type that no source speaks of: as many, each as large
+        sum(gpu.gb >= SLACK * GPU_GB[kind] and gpu.kind in ("", *profile.gpus) for gpu in here) >= count
+        for kind, count in profile.gpus.items()
+    )
+
+
+def _counted(here: Sequence[Gpu]) -> str:
+    names = {gpu: here.count(gpu) for gpu in here}
+    return ", ".join(f"{count} x {gpu.name} ({gpu.gb:.0f} GB)" for gpu, count in names.items()) or "0 GPUs"
+
+
+def _offer(name: str) -> str:
+    profile = next((one for one in profiles.known() if one.name == name), None)
+    count = profile.gpus.get("H100") if profile else None
+    return f"{name} ({count} x H100)" if count else name

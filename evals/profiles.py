@@ -1,0 +1,145 @@
+"""What the makers of known models recommend, and what these need: `model_adapters/profiles.toml`, read and checked.
+
+Nothing in it is guessed: a fact without a source is a fault of the file, and what no source says is not there.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from evals.errors import EvalsError
+from evals.types import Sampling
+
+FILE = Path(__file__).resolve().parent.parent / "model_adapters" / "profiles.toml"
+GPU_GB = {"A100": 80, "H800": 80, "H100": 80, "H200": 141}
+"""Memory of one GPU of each type that the profiles count in."""
+
+
+class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """USD per million tokens."""
+
+    input: float
+    output: float
+    cached: float | None = None
+    """Of input tokens that the server had kept; None: as `input`."""
+    date: date
+    """On which the source said so, or was read."""
+
+
+class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One model. An empty field: no source says."""
+
+    about: str = ""
+    names: tuple[str, ...]
+    """As named behind the adapter's colon, or with the adapter where the same name means something else."""
+    takes: tuple[str, ...]
+    """What it can take besides text."""
+    precision: str = ""
+    """Of the weights."""
+    context: int | None = None
+    """Tokens of prompt and reply together that the model is made for."""
+    serve_context: int | None = None
+    """To which its makers limit it when they serve it."""
+    sampling: dict[str, Any] = {}
+    """Recommended: fields of `Sampling`."""
+    thinking: dict[str, str] = {}
+    """Server -> the field of the request (with dots: nested) that switches reasoning on and off."""
+    parser: dict[str, str] = {}
+    """Server -> the reasoning parser that it is started with."""
+    flags: dict[str, tuple[str, ...]] = {}
+    """Server -> further options of its command line."""
+    gpus: dict[str, int] = {}
+    """Type of GPU -> the least number of it, over all nodes."""
+    smaller: tuple[str, ...] = ()
+    """What to try where that is too much, the most alike first."""
+    nodes: int = 1
+    tensor_parallel: int | None = None
+    """GPUs that its makers share it over, where they do not say of which type."""
+    expert_parallel: bool = False
+    max_pixels: int | None = None
+    """Images with more are sent smaller."""
+    price: Price | None = None
+    """Behind its makers' API."""
+    source: dict[str, str]
+    """Field -> where that is said."""
+    name: str = ""
+    """As the file calls it."""
+
+    @property
+    def recommended(self) -> Sampling:
+        """Give the recommended sampling."""
+        return Sampling(**self.sampling)
+
+
+class _File(Struct, forbid_unknown_fields=True):
+    source: dict[str, str]
+    model: dict[str, Profile]
+
+
+_UNSOURCED = {"about", "name", "smaller", "source"}
+
+
+def read(path: Path = FILE) -> tuple[Profile, ...]:
+    """Read and check a file of profiles; raises EvalsError with the fault."""
+    try:
+        found = msgspec.toml.decode(path.read_bytes(), type=_File)
+        profiles = tuple(_checked(name, one, found.source) for name, one in found.model.items())
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise EvalsError(f"{path.name}: {error}") from None
+    spellings = [name for one in profiles for name in {n.lower() for n in (one.name, *one.names)}]
+    if twice := {name for name in spellings if spellings.count(name) > 1}:
+        raise EvalsError(f"{path.name}: two profiles are called {', '.join(sorted(twice))}")
+    return profiles
+
+
+def _checked(name: str, profile: Profile, sources: dict[str, str]) -> Profile:
+    defaults = Profile(names=(), takes=(), source={})
+    facts = {"takes"} | {
+        f for f in Profile.__struct_fields__ if getattr(profile, f) != getattr(defaults, f)
+    } - _UNSOURCED
+    if facts != set(profile.source):
+        raise ValueError(f"model {name!r}: facts and sources differ in {sorted(facts ^ set(profile.source))}")
+    if unknown := set(profile.source.values()) - set(sources):
+        raise ValueError(f"model {name!r}: no such source: {', '.join(sorted(unknown))}")
+    if strange := set(profile.gpus) - set(GPU_GB):
+        raise ValueError(f"model {name!r}: no such GPU: {', '.join(sorted(strange))}")
+    msgspec.convert(profile.sampling, Sampling)
+    if strange := set(profile.sampling) - set(Sampling.__struct_fields__):
+        raise ValueError(f"model {name!r}: no such setting of sampling: {', '.join(sorted(strange))}")
+    texts = {field: sources[key] for field, key in profile.source.items()}
+    return msgspec.structs.replace(profile, name=name, source=texts)
+
+
+@cache
+def known() -> tuple[Profile, ...]:
+    """Give all profiles of the house."""
+    return read()
+
+
+def find(spec: str) -> Profile | None:
+    """Find the profile of `adapter:name`, whatever serves it; a folder's name counts, its path does not."""
+    adapter, _, rest = spec.partition(":")
+    rest = rest.rstrip("/")
+    for one in known():
+        names = {name.lower() for name in one.names}
+        if spec.lower() in names or (adapter in ENGINES and rest.lower() in names | {one.name.lower()}):
+            return one
+    if adapter in ENGINES and "/" in rest:
+        return next((one for one in known() if rest.rpartition("/")[2].lower() == one.name.lower()), None)
+    return None
+
+
+def price(spec: str) -> Price | None:
+    """Give the price of a hosted model; one that runs on the user's own machines has none."""
+    profile = find(spec)
+    return profile.price if profile and spec.partition(":")[0] not in ENGINES else None
+
+
+ENGINES = frozenset({"vllm", "lmdeploy", "sglang", "hf"})
+"""Adapters whose names are those of weights, on the hub or in a folder."""

@@ -1,0 +1,284 @@
+"""Profiles: every fact has its source, names find them, and what they say reaches the run and its card."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from command import evals
+
+from evals import gpus, profiles, store
+from evals.errors import EvalsError
+from evals.gpus import Gpu
+from evals.plan import Options, drawn
+from evals.profiles import Profile
+from evals.types import Sampling
+from suites import aime, mmlu_pro
+
+GOOD = """
+[source]
+here = "a test"
+[model.One]
+names = ["org/One"]
+takes = ["image"]
+{}
+[model.One.source]
+names = "here"
+takes = "here"
+{}
+"""
+H100, A100 = Gpu("NVIDIA H100 80GB HBM3", 85.5), Gpu("NVIDIA A100-SXM4-80GB", 85.9)
+H200, B200 = Gpu("NVIDIA H200", 150.7), Gpu("NVIDIA B200", 192.0)
+SMALL = Gpu("NVIDIA GeForce RTX 4090", 25.3)
+
+
+def profile(name: str) -> Profile:
+    found = profiles.find(f"vllm:{name}")
+    assert found is not None, name
+    return found
+
+
+def made(tmp_path: Path, fact: str = "", source: str = "") -> tuple[Profile, ...]:
+    path = tmp_path / "profiles.toml"
+    path.write_text(GOOD.format(fact, source))
+    return profiles.read(path)
+
+
+# --- the file -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fact", "source", "fault"),
+    [
+        ("context = 10", "", "facts and sources differ in ['context']"),
+        ("", 'price = "here"', "facts and sources differ in ['price']"),
+        ("context = 10", 'context = "there"', "no such source: there"),
+        ("contxt = 10", "", "unknown field `contxt`"),
+        ('context = "10"', 'context = "here"', "Expected `int | null`"),
+        ("gpus = { H1000 = 1 }", 'gpus = "here"', "no such GPU: H1000"),
+        ("sampling = { temprature = 1.0 }", 'sampling = "here"', "no such setting of sampling: temprature"),
+        ('sampling = { top_k = "many" }', 'sampling = "here"', "top_k"),
+        ("price = { input = 1.0, output = 2.0 }", 'price = "here"', "missing required field `date`"),
+    ],
+)
+def test_a_file_with_a_fault_is_refused(tmp_path, fact, source, fault):
+    with pytest.raises(EvalsError) as caught:
+        made(tmp_path, fact, source)
+    assert fault in str(caught.value)
+
+
+def test_two_profiles_with_one_name_are_refused(tmp_path):
+    path = tmp_path / "profiles.toml"
+    two = GOOD.format("", "") + GOOD.format("", "").partition('"a test"')[2].replace("One", "Two")
+    path.write_text(two.replace("org/Two", "ORG/one"))
+    with pytest.raises(EvalsError, match="two profiles are called org/one"):
+        profiles.read(path)
+
+
+def test_every_model_of_the_published_tables_has_a_profile(shared):
+    with (shared / "reference" / "published_scores.csv").open() as stream:
+        published = {row["model"] for row in csv.DictReader(stream)}
+    assert published - {one.name for one in profiles.known()} == set()
+
+
+def test_the_makers_own_guide_is_what_the_intern_s1_profiles_say():
+    s1, mini, pro = profile("Intern-S1"), profile("internlm/Intern-S1-mini"), profile("Intern-S1-Pro")
+    assert s1.sampling == {"temperature": 0.7, "top_p": 1.0, "top_k": 50, "min_p": 0.0}
+    assert mini.sampling["temperature"] == 0.8
+    assert (s1.gpus["H100"], s1.gpus["H200"], profile("Intern-S1-FP8").gpus["H100"]) == (8, 4, 4)
+    assert "A100" not in profile("Intern-S1-FP8").gpus
+    assert (pro.nodes, pro.gpus, pro.expert_parallel, pro.parser["vllm"]) == (
+        2,
+        {"H200": 16},
+        True,
+        "deepseek_r1",
+    )
+    assert s1.thinking["lmdeploy"] == "enable_thinking"
+    assert s1.thinking["vllm"] == "chat_template_kwargs.enable_thinking"
+    assert "vllm" not in s1.parser  # the guide names none
+
+
+def test_what_is_offered_instead_exists():
+    names = {one.name for one in profiles.known()} | {"smollm2"}
+    assert {name for one in profiles.known() for name in one.smaller} <= names
+
+
+# --- finding one --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("vllm:internlm/Intern-S1-FP8", "Intern-S1-FP8"),
+        ("lmdeploy:Shanghai_AI_Laboratory/Intern-S1", "Intern-S1"),
+        ("hf:intern-s1-mini", "Intern-S1-mini"),
+        ("sglang:/data/weights/Intern-S1-Pro/", "Intern-S1-Pro"),
+        ("intern:intern-s1", "intern:intern-s1"),
+        ("openai:o3", "o3"),
+        ("vllm:/data/Intern-S1/checkpoint", None),
+        ("vllm:o3", "o3"),
+        ("openai:Intern-S1", None),
+        ("server:http://127.0.0.1:1/v1#internlm/Intern-S1", None),
+        ("scripted:Intern-S1", None),
+        ("smollm2", None),
+    ],
+)
+def test_a_name_finds_its_profile(spec, name):
+    found = profiles.find(spec)
+    assert (found and found.name) == name
+
+
+def test_a_price_is_of_the_hosted_model_alone():
+    assert profiles.price("openai:o3").output == 8.0
+    assert profiles.find("vllm:moonshotai/Kimi-K2.5").price is not None
+    assert profiles.price("vllm:moonshotai/Kimi-K2.5") is None
+    assert profiles.price("openai:nobody") is None
+
+
+# --- GPUs ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "here"),
+    [
+        ("Intern-S1", [H100] * 8),
+        ("Intern-S1", [H200] * 4),
+        ("Intern-S1", [A100] * 8),
+        ("Intern-S1", [B200] * 4),
+        ("Intern-S1-FP8", [H100] * 4),
+        ("Intern-S1-mini", [A100]),
+        ("Intern-S2-Preview", [SMALL] * 2),  # no source says how large
+    ],
+)
+def test_enough_gpus(name, here):
+    assert gpus.lacks(profile(name), here) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "here", "found"),
+    [
+        ("Intern-S1", [], "found 0 GPUs"),
+        ("Intern-S1", [H100] * 4, "found 4 x NVIDIA H100"),
+        ("Intern-S1", [H200] * 3, "found 3 x NVIDIA H200"),
+        ("Intern-S1", [SMALL] * 8, "found 8 x NVIDIA GeForce RTX 4090 (25 GB)"),
+        ("Intern-S1-FP8", [A100] * 8, "found 8 x NVIDIA A100"),  # no FP8 there
+        ("Intern-S1-mini", [SMALL], "found 1 x NVIDIA GeForce"),
+        ("Intern-S1-Pro", [H200] * 8, "over 2 nodes"),
+        ("Intern-S2-Preview", [H100], "needs 2 GPUs"),
+    ],
+)
+def test_too_few_or_too_small_gpus(name, here, found):
+    assert found in gpus.lacks(profile(name), here)
+
+
+def test_the_line_says_what_to_try():
+    assert gpus.lacks(profile("Intern-S1"), []) == (
+        "Intern-S1 BF16 needs 8 x 80 GB or 4 x 141 GB; found 0 GPUs: try intern:intern-s1, "
+        "or Intern-S1-FP8 (4 x H100), or Intern-S1-mini (1 x H100)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("visible", "shown"),
+    [
+        (None, [0, 1, 2]),
+        ("", []),
+        ("-1", []),
+        ("1", [1]),
+        ("2,0", [2, 0]),
+        ("0,7,1", [0]),
+        ("GPU-b", [1]),
+        ("GPU", []),
+    ],
+)
+def test_cuda_visible_devices_counts(monkeypatch, visible, shown):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpus._visible(["GPU-a1", "GPU-b2", "GPU-c3"]) == shown
+
+
+def test_doctor_lists_the_family_and_what_is_lacking(here, monkeypatch):
+    monkeypatch.setattr(gpus, "found", lambda: [H100])
+    found = {f["what"]: f for f in evals("doctor", "--json").json["findings"]}
+    assert found["Intern-S1-mini"]["ok"] is True
+    assert found["Intern-S1"]["ok"] is False
+    assert "found 1 x NVIDIA H100" in found["Intern-S1"]["detail"]
+    assert {"Intern-S1-FP8", "Intern-S1-mini-FP8", "Intern-S1-Pro", "Intern-S2-Preview"} <= set(found)
+
+
+def test_list_models_shows_the_profiles_with_sources(here):
+    found = {one["name"]: one for one in evals("list", "models", "--json").json["profiles"]}
+    assert found["Intern-S1"]["source"]["gpus"].startswith("InternLM/Intern-S1@")
+    assert found["o3"]["price"]["date"] == "2026-03-21"
+    assert found["DS-R1-0528"]["takes"] == []
+    assert "Intern-S1-FP8" in evals("list", "models").out
+
+
+# --- the run ------------------------------------------------------------------------------------------------
+
+MAKERS = Sampling(temperature=0.7, top_p=1.0, top_k=50, min_p=0.0)
+
+
+NOTHING = Sampling()
+
+
+def options(asked: Sampling = NOTHING, *, recommend_all: bool = False) -> Options:
+    return Options(sampling=asked, recommended=MAKERS, recommend_all=recommend_all, recommender="One")
+
+
+def test_a_protocol_s_temperature_is_part_of_it():
+    sampling, notes = drawn(mmlu_pro.suite("", "strict"), options())
+    assert (sampling.temperature, sampling.top_k, notes) == (0.0, None, [])
+
+
+def test_an_open_draw_is_filled_in_as_a_whole_and_noted():
+    suite = aime.suite("2025", "official")
+    sampling, notes = drawn(suite, options())
+    assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p) == (0.7, 1.0, 50, 0.0)
+    assert sampling.max_tokens == suite.sampling.max_tokens
+    assert notes == ["sampling as the makers of One recommend: temperature 0.7, top_p 1, top_k 50, min_p 0"]
+
+
+def test_the_user_s_temperature_keeps_the_makers_out():
+    sampling, notes = drawn(aime.suite("2025", "official"), options(Sampling(temperature=0.2)))
+    assert (sampling.temperature, sampling.top_k, notes) == (0.2, None, [])
+
+
+def test_recommended_replaces_what_the_protocol_fixes():
+    sampling, notes = drawn(mmlu_pro.suite("", "strict"), options(recommend_all=True))
+    assert (sampling.temperature, sampling.top_k) == (0.7, 50)
+    assert notes
+
+
+def test_recommended_without_a_profile_is_one_line(here):
+    words = ("run", "mmlu-pro", "--sample", "-m", "scripted:ANSWER: A", "--recommended")
+    assert "no profile says" in evals(*words).complaint
+
+
+def test_a_profile_reaches_the_card(here, monkeypatch):
+    """Price and its date, and the recommended sampling, of a model that is scripted to answer."""
+    facts = {
+        "names": ("scripted:ANSWER: A",),
+        "takes": ("image",),
+        "sampling": {"temperature": 0.3, "top_k": 7},
+    }
+    price = profiles.Price(input=1.0, output=2.0, date=profiles.date(2026, 1, 2))
+    known = Profile(name="Parrot", source={}, price=price, max_pixels=1000, **facts)
+    monkeypatch.setattr(profiles, "known", lambda: (known,))
+    done = evals(
+        "run", "aime:2025", "--protocol", "official", "--sample", "-m", "scripted:ANSWER: A", "--json"
+    )
+    assert done.status == 0, done.err
+    (run,) = done.json["runs"]
+    assert run["cost_usd"] > 0
+    assert run["notes"] == ["sampling as the makers of Parrot recommend: temperature 0.3, top_k 7"]
+    card = json.loads((store.find_one(here / "results", run["run"]).path / "card.json").read_text())
+    assert card["price_date"] == "2026-01-02"
+    assert card["config"]["sampling"]["top_k"] == 7
+    done = evals("run", "mathvision", "--sample", "-m", "scripted:ANSWER: A", "--json", "--max-cost", "5")
+    assert done.json["runs"][0]["notes"] == [
+        "images of more than 1,000 pixels are sent smaller, the limit of Parrot"
+    ]
