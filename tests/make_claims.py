@@ -1,0 +1,122 @@
+"""Write `results/claims/intern-s1.toml` from the shared table of published scores: `python tests/make_claims.py`.
+
+The table has no dates; its sources have: they are files of a repository at a commit, and a commit has a date. It
+spells some benchmarks in two ways; a suite has one name here, and each claim keeps the spelling of its source.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import mirror
+
+TARGET = Path(__file__).resolve().parent.parent / "results" / "claims" / "intern-s1.toml"
+REPOSITORY = "https://github.com/InternLM/Intern-S1/blob"
+
+COMMITS = {
+    "b3885e44fdb0": ("b3885e44fdb0bdddd1baa1d95e402d9cda361dde", "2026-05-19"),
+    "5230424": ("5230424", ""),
+}
+"""Abbreviated commit -> (as far as it is known, its date)."""
+
+SUITES = {
+    "gpqa": "gpqa:diamond",
+    "aime2024": "aime:2024",
+    "aime2025": "aime:2025",
+    "chembench": "chembench:4k",
+    "biologyinstruction": "biology-instructions",
+    "biologyinstructions": "biology-instructions",
+    "imoanswerbench": "imo-answerbench",
+    "imobenchanswerbench": "imo-answerbench",
+    "mmlupro": "mmlu-pro",
+    "mmmupro": "mmmu-pro",
+    "molinstructions": "mol-instructions",
+    "msearthmcq": "msearth",
+    "xlrsbench": "xlrs-bench",
+}
+"""Benchmark without hyphens, spaces and capitals -> suite, where that is another name."""
+
+FIRST_TABLE = range(142, 159)
+"""Lines of the README with the table of Intern-S1, first published with the model."""
+
+
+class Row(NamedTuple):
+    model: str
+    benchmark: str
+    metric: str
+    score: str
+    source: str
+
+
+class Source(NamedTuple):
+    commit: str
+    file: str
+    line: int | None
+    superseded: bool
+    note: str
+
+
+def rows(shared: Path) -> list[Row]:
+    with (shared / "reference" / "published_scores.csv").open(encoding="utf-8", newline="") as stream:
+        return [Row(**row) for row in csv.DictReader(stream) if row["score"]]
+
+
+def source(text: str) -> Source:
+    found = re.fullmatch(
+        r"InternLM/Intern-S1@(\w+) ([\w./]+?)(?::(\d+))?(?: \((read from image|SUPERSEDED by HEAD)\))?(?: ; (.*))?",
+        text,
+    )
+    assert found, text
+    commit, file, line, mark, note = found.groups()
+    return Source(commit, file, int(line) if line else None, mark == "SUPERSEDED by HEAD", note or "")
+
+
+def suite(benchmark: str) -> str:
+    plain = re.sub(r"[^a-z0-9]", "", benchmark.lower())
+    return SUITES.get(plain) or re.sub(r"[^a-z0-9]+", "-", benchmark.lower()).strip("-")
+
+
+def tables(found: Iterable[Row]) -> Iterator[list[str]]:
+    grouped: dict[tuple[str, str, Source], list[tuple[Row, str]]] = {}
+    for row in found:
+        place = source(row.source)
+        grouped.setdefault((row.benchmark, row.metric, place._replace(note="")), []).append((row, place.note))
+    for (benchmark, metric, place), some in grouped.items():
+        yield list(lines(benchmark, metric, place, some))
+
+
+def lines(benchmark: str, metric: str, place: Source, some: list[tuple[Row, str]]) -> Iterator[str]:
+    commit, date = COMMITS[place.commit]
+    anchor = f"#L{place.line}" if place.line else ""
+    yield "[[claim]]"
+    yield f'suite = "{suite(benchmark)}"'
+    yield f"benchmark = {json.dumps(benchmark)}"
+    if place.file == "README.md":  # the images say nothing of how
+        yield 'protocol = "intern-s1"'
+    if metric:
+        yield f"metric = {json.dumps(metric)}"
+    yield f'source = "{REPOSITORY}/{commit}/{place.file}{anchor}"'
+    if date:
+        yield f"date = {date}"
+    if place.line in FIRST_TABLE and not place.superseded:
+        yield "first = 2025-07-26"
+    if place.superseded:
+        yield "superseded = true"
+    yield f"percent = {{ {', '.join(f'{json.dumps(row.model)} = {float(row.score)}' for row, _ in some)} }}"
+    notes = ", ".join(f"{json.dumps(row.model)} = {json.dumps(note)}" for row, note in some if note)
+    if notes:
+        yield f"notes = {{ {notes} }}"
+
+
+def written(shared: Path) -> str:
+    head = "# Published numbers of the Intern-S1 family and its rivals. Written by tests/make_claims.py; do not edit.\n"
+    return head + "".join("\n" + "\n".join(some) + "\n" for some in tables(rows(shared)))
+
+
+if __name__ == "__main__":
+    TARGET.write_text(written(mirror.shared_folder()), encoding="utf-8")
