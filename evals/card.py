@@ -59,6 +59,8 @@ class JudgeCard(Struct, kw_only=True):
     """Replies that it gave no readable verdict on: failures, never zeros."""
     waiting: int = 0
     """Replies that no judge has seen."""
+    drawn: dict[str, Any] | None = None
+    """Where upstream draws an option for the unreadable ones: `n` of them, `value` of the score in expectation."""
     tokens: dict[str, int] = field(default_factory=dict)
     cost_usd: float | None = None
     agreement: dict[str, Any] | None = None

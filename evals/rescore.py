@@ -110,7 +110,10 @@ def finish(writer: store.Writer, suite: Suite) -> Summary:
     if suite.judged:
         from evals.scorers.account import account, wording
 
-        card.judge = account((brief.scores for brief in run.briefs()), suite.scorers)
+        golds = run.gold()
+        briefs = [brief for brief in run.briefs() if brief.sample in golds]
+        options = (golds[brief.sample].options for brief in briefs)
+        card.judge = account((brief.scores for brief in briefs), suite.scorers, options=options)
         if card.judge is not None:
             others = [note for note in card.notes if not note.startswith("judge:")]
             card.notes = (*others, *(f"judge: {line}" for line in wording(card.judge)))

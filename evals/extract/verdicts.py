@@ -59,6 +59,12 @@ def number_stated(text: str, case: str) -> Stated:
         return None
 
 
+def text_stated(text: str, case: str) -> str | None:
+    """Read the answer that a judge found in a reply; empty where it found none, None for no verdict."""
+    found = _answer(text, case, "answer")
+    return found.strip() if isinstance(found, str) else None
+
+
 def verdict_opencompass(text: str) -> str | None:
     """Read a verdict as OpenCompass does (@ a5acc4bb, datasets/generic.py): the first A or B anywhere.
 

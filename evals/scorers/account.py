@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import repeat
 from math import sqrt
 from typing import Any
 
@@ -18,9 +19,12 @@ from evals.types import Failure, Score, Scorer
 
 
 def account(
-    scores: Iterable[Mapping[str, Score | Failure]], scorers: Mapping[str, Scorer]
+    scores: Iterable[Mapping[str, Score | Failure]],
+    scorers: Mapping[str, Scorer],
+    *,
+    options: Iterable[int] | None = None,
 ) -> JudgeCard | None:
-    """Book a judge's work; None for a suite without one."""
+    """Book a judge's work; None for a suite without one. `options`: for each of the scores, its sample's."""
     found = next(((name, s) for name, s in scorers.items() if isinstance(s, Judged)), None)
     if found is None:
         return None
@@ -32,11 +36,14 @@ def account(
         sampling=judge.sampling if judge else SAMPLING,
     )
     kept: list[Score] = []
+    drawn: list[float] = []
     tokens = Counter[str]()
-    for one in scores:
+    for one, many in zip(scores, repeat(0) if options is None else options, strict=False):
         score = one.get(name)
         if isinstance(score, Failure):
-            card.unreadable += score.kind == "unreadable"
+            if score.kind == "unreadable":
+                card.unreadable += 1
+                drawn.append(1 / ((many or 2) + 1))
             card.waiting += score.kind == "waiting"
         elif score is not None:
             kept.append(_light(score))
@@ -45,6 +52,9 @@ def account(
                 card.model, card.served = card.model or judgement.judge, judgement.model
                 tokens.update({k: n for k in ("input", "output") if (n := getattr(judgement.usage, k))})
     card.tokens = dict(tokens)
+    if drawn and template(scorer.form).kind == "option":
+        rights = sum(score.value or 0.0 for score in kept) + sum(drawn)
+        card.drawn = {"n": len(drawn), "value": rights / (len(kept) + len(drawn))}
     if judge and judge.price:
         card.cost_usd = (
             sum(tokens[k] * p for k, p in zip(("input", "output"), judge.price, strict=True)) / 1e6
@@ -88,6 +98,11 @@ def wording(card: JudgeCard) -> list[str]:
         lines.append(f"{card.waiting} replies wait for a judge: evals score RUN --judge MODEL")
     if card.unreadable:
         lines.append(f"judge {name}: no readable verdict on {card.unreadable} replies; they are failures")
+    if (draws := card.drawn) is not None:
+        lines.append(
+            f"upstream draws an option or none for those {draws['n']} at random: "
+            f"{100 * draws['value']:.2f} % in expectation"
+        )
     if (found := card.agreement) is not None:
         kappa = found["kappa"]
         said = "kappa not defined" if kappa is None else f"kappa {span(kappa, 1.0, '')}"

@@ -13,13 +13,13 @@ import re
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct, structs
 
 from evals.errors import Fatal, ModelError, Rejected, ScorerError, Transient, Unreadable, UsageError
-from evals.extract import number_stated, verdict
-from evals.prompts import ask, plain_text
+from evals.extract import number_stated, text_stated, verdict
+from evals.prompts import LETTERS, ask, plain_text
 from evals.types import Judgement, Model, Prompt, Reply, Sample, Sampling, Usage
 
 SAMPLING = Sampling(temperature=0.0, max_tokens=8192)
@@ -32,6 +32,7 @@ AT_ONCE = 32
 DEADLINE_S = 600.0
 LONGEST = 60_000
 """Characters of a candidate that are shown, from its end."""
+KINDS = ("number", "text", "option")
 _FIELD = re.compile(r"\{(case|question|reference|candidate)\}")
 
 
@@ -40,9 +41,16 @@ class Template(Struct, frozen=True, kw_only=True):
 
     name: str
     allowed: tuple[str, ...]
-    """Empty: a number."""
+    """Empty: not one of a few words, see `kind`."""
     words: str
     sha256: str
+    kind: Literal["verdict", "number", "text", "option"] = "verdict"
+
+    def among(self, count: int) -> Template:
+        """Give an `option` template for a question with so many options; `Z` is none of them."""
+        if self.kind != "option":
+            return self
+        return structs.replace(self, allowed=(*LETTERS[: min(count, 25)], "Z"))
 
     def fill(self, question: str, reference: str, candidate: str) -> tuple[str, str]:
         """Give the text to send and the case's number; no field is looked into for further fields."""
@@ -54,13 +62,17 @@ class Template(Struct, frozen=True, kw_only=True):
 
     def read(self, text: str, case: str) -> str | float | None:
         """Read a verdict, or None."""
-        return verdict(text, case, self.allowed) if self.allowed else number_stated(text, case)
+        if self.allowed:
+            return verdict(text, case, self.allowed)
+        return text_stated(text, case) if self.kind == "text" else number_stated(text, case)
 
     def schema(self, case: str) -> dict[str, Any]:
         """Give the verdict's form for servers that can hold a model to one."""
         field: dict[str, Any] = {"verdict": {"enum": list(self.allowed)}}
-        if not self.allowed:
+        if self.kind == "number":
             field = {"number": {"anyOf": [{"type": "number"}, {"enum": ["none"]}]}}
+        elif self.kind == "text":
+            field = {"answer": {"type": "string"}}
         properties = {"case": {"enum": [case]}, **field}
         shape = {"type": "object", "properties": properties, "required": [*properties]}
         form = {"name": "verdict", "strict": True, "schema": shape | {"additionalProperties": False}}
@@ -74,7 +86,9 @@ def template(name: str) -> Template:
     head, _, words = text.partition("\n\n")
     allowed = tuple(head.removeprefix("allowed:").split())
     digest = sha256(text.encode()).hexdigest()
-    return Template(name=name, allowed=() if allowed == ("number",) else allowed, words=words, sha256=digest)
+    if allowed[0] in KINDS:
+        return Template(name=name, allowed=(), kind=allowed[0], words=words, sha256=digest)  # type: ignore[arg-type]
+    return Template(name=name, allowed=allowed, words=words, sha256=digest)
 
 
 class Judge:

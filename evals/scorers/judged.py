@@ -5,6 +5,9 @@
   too high: the judge can rescue and never doubt. On a seeded sample of the replies that the rule calls right the
   judge is therefore asked as well; its answer there changes no score, but shows what a judge of both sides
   would have given (`evals/scorers/agreement.py`).
+* `rest`: the rule first, for good; the judge where the rule decides nothing (its score has no value). A judge whose
+  template asks for an option or an answer only finds it in the reply, and the rule scores what it found (`take`). On a
+  seeded sample of what the rule decided, right and wrong, the judge is asked as well, and changes no score.
 * `read`: the judge only finds the number; the rule scores what it found.
 * `points`: the judge awards 0 to 9 points to every reply, the score is a ninth of them; the rule stands beside it.
 """
@@ -12,12 +15,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 from msgspec import Struct, structs
 
-from evals.errors import Waiting
-from evals.prompts import rng
+from evals.errors import ScorerError, Waiting
+from evals.prompts import options, rng
 from evals.scorers.choice import silence
 from evals.scorers.judge import Judge, Template, digest, question_of, template
 from evals.types import Failure, Judgement, Prompt, Reply, Sample, Score, Scorer, Verdict
@@ -26,11 +29,23 @@ AUDIT = 0.1
 """Share of the replies called right by the rule that a cascade shows to the judge too."""
 
 
+class Taker(Protocol):
+    """A rule that can score what a judge found in a reply."""
+
+    def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
+        """Give the options as shown; none for a free answer."""
+        ...
+
+    def take(self, sample: Sample, prompt: Prompt, reply: Reply, found: str) -> Score:
+        """Score what was found: an option's letter as shown or `Z`, or the words of an answer."""
+        ...
+
+
 class Judged(Struct, frozen=True, kw_only=True):
     """Scores by a judge model; without one, what the rule cannot decide waits for it."""
 
     rule: Scorer
-    mode: Literal["whole", "cascade", "read", "points"] = "cascade"
+    mode: Literal["whole", "cascade", "rest", "read", "points"] = "cascade"
     form: str = "correctness"
     audit: float = AUDIT
     judge: Judge | None = None
@@ -42,7 +57,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     @property
     def needs_judge(self) -> bool:
         """Whether nothing at all can be scored without a judge."""
-        return self.mode != "cascade"
+        return self.mode not in ("cascade", "rest")
 
     def seated(self, judge: Judge) -> Judged:
         """Give the scorer with a judge."""
@@ -68,18 +83,29 @@ class Judged(Struct, frozen=True, kw_only=True):
             if self.mode == "read":
                 return cast("Score", self.rule(sample, prompt, structs.replace(reply, text="")))
             return Score(value=0.0, verdict=silence(reply), why="no text to judge")
-        right = isinstance(first, Score) and first.verdict == "right"
-        if self.mode == "cascade" and right and not self._audited(sample):
-            return cast("Score", first)
+        decided = self._decided(first)
+        if decided is not None and not self._audited(sample):
+            return decided
         try:
             said, judgement = await self._verdict(sample, prompt, reply, earlier)
-        except Waiting:
-            if self.mode == "cascade" and right:
-                return cast("Score", first)  # decided; only the audit waits
+        except ScorerError:
+            if decided is not None:
+                return decided  # only the audit is without a verdict
             raise
         if self.mode == "read":
             return self._of_number(sample, prompt, reply, said, judgement)
+        if self.mode == "rest" and template(self.form).kind != "verdict":
+            taken = cast("Taker", self.rule).take(sample, prompt, reply, str(said))
+            return self._of_found(decided, taken, judgement)
         return self._of_both(reply, first, said, judgement)
+
+    def _decided(self, first: Score | Failure) -> Score | None:
+        """Give the rule's score where a judge cannot change it."""
+        if not isinstance(first, Score):
+            return None
+        if self.mode == "rest":
+            return None if first.value is None else first
+        return first if self.mode == "cascade" and first.verdict == "right" else None
 
     def _audited(self, sample: Sample) -> bool:
         return rng("audit", sample.id).random() < self.audit
@@ -88,7 +114,12 @@ class Judged(Struct, frozen=True, kw_only=True):
         self, sample: Sample, prompt: Prompt, reply: Reply, earlier: Score | Failure | None
     ) -> tuple[str | float, Judgement]:
         form = template(self.form)
-        question, gold = question_of(sample, prompt), reference(sample, prompt)
+        question = question_of(sample, prompt)
+        if form.kind == "option":
+            shown = cast("Taker", self.rule).options(sample, prompt)
+            form, gold = form.among(len(shown)), options(shown)
+        else:
+            gold = reference(sample, prompt)
         if found := _again(form, self.judge, earlier, form.fill(question, gold, reply.text)):
             return found
         if self.judge is None:
@@ -102,32 +133,48 @@ class Judged(Struct, frozen=True, kw_only=True):
         score = cast("Score", self.rule(sample, prompt, structs.replace(reply, text=text)))
         return structs.replace(score, judged=(judgement,))
 
+    def _of_found(self, decided: Score | None, taken: Score, judgement: Judgement) -> Score:
+        """Score what the judge found in a reply that the rule could not read, or set it beside the rule's score."""
+        agreed = taken.verdict == "right"
+        if decided is not None:
+            return _beside(decided, judgement, agreed=agreed, said=taken.verdict)
+        parts = taken.parts | {"judge": float(agreed)}
+        return structs.replace(taken, parts=parts, judged=(judgement,))
+
     def _of_both(
-        self,
-        reply: Reply,
-        first: Score | Failure,
-        said: str | float,
-        judgement: Judgement,
+        self, reply: Reply, first: Score | Failure, said: str | float, judgement: Judgement
     ) -> Score:
         agreed, silent = said in ("A", "9"), said == "C"
-        spoke = isinstance(first, Score) and first.verdict in ("right", "wrong")
-        rule_right = isinstance(first, Score) and first.verdict == "right"
-        right = agreed or (self.mode == "cascade" and rule_right)
         points = int(said) if self.mode == "points" else None
-        parts = {"judge": float(agreed)} | ({"rule": float(rule_right)} if spoke else {})
-        named = first.verdict if isinstance(first, Score) else f"failed ({first.kind})"
-        said_so = "right" if agreed else "no answer" if silent else "wrong"
-        named_verdict = said_so if points is None else f"{points} of 9 points"
-        graded: Verdict = "right" if right else silence(reply) if silent else "graded" if points else "wrong"
-        return Score(
-            value=float(right) if points is None else points / 9,
+        words = "right" if agreed else "no answer" if silent else "wrong"
+        words = words if points is None else f"{points} of 9 points"
+        if (decided := self._decided(first)) is not None:
+            return _beside(decided, judgement, agreed=agreed, said=words)
+        graded: Verdict = "right" if agreed else silence(reply) if silent else "graded" if points else "wrong"
+        score = Score(
+            value=float(agreed) if points is None else points / 9,
             verdict=graded,
             answer=first.answer if isinstance(first, Score) else None,
-            why=f"rule: {named}; judge: {named_verdict}",
-            suspect=spoke and rule_right != agreed,
-            parts=parts,
-            judged=(judgement,),
         )
+        return _beside(score, judgement, agreed=agreed, said=words, rule=first)
+
+
+def _beside(
+    score: Score, judgement: Judgement, *, agreed: bool, said: str, rule: Score | Failure | None = None
+) -> Score:
+    """Put a judge's verdict beside the rule's (that of the score itself, where none is given)."""
+    first = score if rule is None else rule
+    named = first.verdict if isinstance(first, Score) else f"failed ({first.kind})"
+    spoke = isinstance(first, Score) and first.verdict in ("right", "wrong")
+    right = named == "right"
+    parts = {"judge": float(agreed)} | ({"rule": float(right)} if spoke else {})
+    return structs.replace(
+        score,
+        why=f"rule: {named}; judge: {said}",
+        suspect=spoke and right != agreed,
+        parts=score.parts | parts,
+        judged=(judgement,),
+    )
 
 
 def _again(

@@ -1,0 +1,62 @@
+"""Multiple choice in VLMEvalKit's way: the rule of `evals/extract/vlmevalkit.py`, then a judge for the rest.
+
+@ e8e78f05, dataset/utils/multiple_choice.py, behind the image columns of the Intern-S1 tables. Upstream asks its judge up
+to three times for the closest option or `Z`; `Z` is wrong; after three replies that its rule cannot read either, it draws
+a letter or `Z` at random, unseeded. Here a judge that gives no verdict is a failure that is counted, and the draw's
+expectation stands in the run's notes. Under upstream's `exact_matching` there is no judge and no draw: what the rule does
+not read is wrong.
+
+    Judged(rule=Inferred(), mode="rest", form="option")     with a judge; without one, what the rule cannot read waits
+    Inferred(exact=True)                                    the rule alone
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from evals.extract.vlmevalkit import NONE_FITS, option_vlmevalkit
+from evals.prompts import LETTERS
+from evals.scorers.choice import silence
+from evals.types import Prompt, Reply, Sample, Score
+
+OTHER = "Other Answers"
+"""Upstream scores an open question as one with two options, the gold answer and this."""
+
+
+class Inferred(Struct, frozen=True):
+    """Scores the option that upstream's rule reads; not `exact`, what it cannot read has no value yet."""
+
+    exact: bool = False
+
+    def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
+        """Give the options as shown; of an open question, the gold answer and everything else."""
+        if not sample.choices:
+            return (_text(sample.target), OTHER)
+        return tuple(sample.choices[i] for i in prompt.order or range(len(sample.choices)))
+
+    def take(self, sample: Sample, prompt: Prompt, reply: Reply, found: str) -> Score:
+        """Score an option by its letter as shown; `Z`, none of them, counts as wrong."""
+        if found == NONE_FITS:
+            return Score(value=0.0, verdict=silence(reply), answer=NONE_FITS, why="none of the options")
+        if not sample.choices:
+            gold = _text(sample.target)
+            right = found == (gold if gold in LETTERS and len(gold) == 1 else "A")
+            return Score(value=float(right), verdict="right" if right else "wrong", answer=found)
+        letter = prompt.source_letter(found) or found
+        right = letter in (sample.target if isinstance(sample.target, tuple) else (sample.target,))
+        return Score(value=float(right), verdict="right" if right else "wrong", answer=letter)
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        found = (
+            None if reply.stop == "filter" else option_vlmevalkit(reply.text, self.options(sample, prompt))
+        )
+        if found is not None:
+            return self.take(sample, prompt, reply, found)
+        why = "upstream's rule reads no option"
+        return Score(value=0.0 if self.exact else None, verdict=silence(reply), why=why)
+
+
+def _text(target: object) -> str:
+    """Write a gold answer as upstream's table does; several stand in it as a list."""
+    return str(list(target)) if isinstance(target, tuple) else str(target)
