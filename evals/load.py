@@ -19,7 +19,7 @@ from evals.types import Model
 
 ALONE = {"smollm2": "llamacpp"}
 """Models that are named without an adapter."""
-SHARED = frozenset({"launch"})
+SHARED = frozenset({"http", "launch"})
 """Modules beside the adapters that are none."""
 
 

@@ -308,6 +308,31 @@ class Model(Protocol):
         ...
 
 
+class Likelihood(Struct, frozen=True, kw_only=True):
+    """How likely a model finds one text as the continuation of another."""
+
+    logprob: float
+    """Natural logarithm, summed over the continuation's tokens."""
+    tokens: int
+    """Tokens of the continuation; at least 1."""
+    greedy: bool
+    """Whether no other token was likelier, at any of them."""
+
+
+@runtime_checkable
+class LogProbs(Protocol):
+    """What a model that `accepts` logprobs can do besides: the optional second protocol."""
+
+    async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
+        """Give the likelihood of each continuation of a text, which is read as it stands: no chat template.
+
+        Spaces at the prompt's end are counted to the continuations, and these begin after as many tokens as the
+        prompt alone has: the rule of lm-evaluation-harness (`TemplateLM._encode_pair` in `lm_eval/api/model.py` at
+        4e7e0d47). Raises the errors of `reply`; Rejected for an empty prompt or a continuation without a token.
+        """
+        ...
+
+
 class Scorer(Protocol):
     """Anything that judges. Pure and quick, or marked `heavy` and then run in a worker process."""
 

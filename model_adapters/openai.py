@@ -1,28 +1,26 @@
 """Anything that speaks the OpenAI chat protocol: `openai:NAME`; `server.py` shares the client.
 
-The key and the base URL come from OPENAI_API_KEY and OPENAI_BASE_URL, read here alone. aiohttp is the
-client: the vendor's SDK costs ten times the CPU per call, and one core must keep a cluster busy.
+The key and the base URL come from OPENAI_API_KEY and OPENAI_BASE_URL, read here alone.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import time
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 from msgspec import Struct
 
-from evals.errors import BadReply, Disconnected, Fatal, ModelError, UsageError, from_status
+from evals.errors import BadReply, ModelError, UsageError
 from evals.extract import split_reasoning
 from evals.types import Media, Message, Part, Prompt, Reply, Sampling, Text, Usage
+from model_adapters.http import Client, fault_message, not_a_reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiohttp import ClientResponse, ClientSession
+PATH = "/chat/completions"
 
 
 class _Details(Struct):
@@ -56,15 +54,7 @@ class _Completion(Struct):
     error: Any = None
 
 
-class _Fault(Struct):
-    error: Any = None
-    message: str | None = None
-    detail: Any = None
-
-
 _COMPLETION = msgspec.json.Decoder(_Completion)
-_FAULT = msgspec.json.Decoder(_Fault)
-_encode = msgspec.json.Encoder().encode
 _STOPS: dict[str | None, Literal["stop", "length", "filter"]] = {
     "length": "length",
     "content_filter": "filter",
@@ -79,81 +69,20 @@ class Chat:
 
     def __init__(self, name: str, *, base: str, key: str | None = None) -> None:
         self.name = name
-        self._url = f"{base.rstrip('/')}/chat/completions"
-        self._shown = without_secrets(self._url)
-        self._key = key
-        self._session: ClientSession | None = None
+        self.client = Client(base, key=key, headers={"Authorization": f"Bearer {key}"} if key else None)
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Ask once; raises what `errors.py` says of each way to fail."""
-        import aiohttp
-
-        if self._session is None:
-            self._session = self._open()
         pictures = await data_urls(prompt)
-        started = time.perf_counter()
+        raw, seconds = await self.client.post(PATH, body(self.name, prompt, sampling, pictures))
         try:
-            async with self._session.post(
-                self._url, data=_encode(body(self.name, prompt, sampling, pictures))
-            ) as response:
-                raw = await response.read()
-                if response.status != 200:
-                    raise self._refused(response, raw)
-        except aiohttp.InvalidURL as error:
-            raise Fatal(f"{self._shown} is no URL") from error
-        except aiohttp.ClientConnectorError as error:
-            raise Disconnected(f"cannot reach {self._shown}: {error.os_error}", unreachable=True) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise Disconnected(f"{type(error).__name__}: {error}") from error
-        try:
-            return parse(raw, seconds=time.perf_counter() - started, where=self._shown)
+            return parse(raw, seconds=seconds, where=self.client.shown(PATH))
         except BadReply as error:
-            raise BadReply(self._without_key(str(error))) from None
-
-    def _open(self) -> ClientSession:
-        import aiohttp
-
-        headers = {"Content-Type": "application/json"}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
-        return aiohttp.ClientSession(
-            headers=headers,
-            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=30),
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
-
-    def _refused(self, response: ClientResponse, raw: bytes) -> ModelError:
-        message = self._without_key(fault_message(raw))
-        after = response.headers.get("Retry-After", "")
-        return from_status(
-            response.status,
-            f"{message} ({self._shown})",
-            retry_after_s=float(after) if _is_number(after) else None,
-        )
-
-    def _without_key(self, message: str) -> str:
-        return message.replace(self._key, "***") if self._key else message
+            raise BadReply(self.client.without_key(str(error))) from None
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-
-def _is_number(text: str) -> bool:
-    return text.replace(".", "", 1).isdigit()
-
-
-def without_secrets(url: str) -> str:
-    """Give a URL without user, password and query; text that is no URL loses what stands before its last @."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        scheme, slashes, rest = url.partition("://")
-        return f"{scheme}{slashes}{rest.rpartition('@')[2].partition('?')[0]}"
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        await self.client.close()
 
 
 async def data_urls(prompt: Prompt) -> Mapping[str, str]:
@@ -203,18 +132,6 @@ def _part(part: Part, pictures: Mapping[str, str]) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": pictures[part.sha256]}}
 
 
-def fault_message(raw: bytes) -> str:
-    """Find the sentence in an error body, whatever its shape."""
-    try:
-        fault = _FAULT.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return " ".join(raw[:200].decode(errors="replace").split()) or "no body"
-    error = fault.error if fault.error is not None else fault.detail
-    if isinstance(error, dict):
-        error = error.get("message")
-    return str(error or fault.message or raw[:200].decode(errors="replace"))[:500]
-
-
 def _decode(raw: bytes) -> _Completion:
     """Decode a completion; half of an emoji, as servers send where a reply was cut, becomes a question mark."""
     try:
@@ -234,9 +151,7 @@ def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
     try:
         found = _decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        start = " ".join(raw[:60].decode(errors="replace").split())
-        kind = "HTML" if raw.lstrip()[:1] == b"<" else "no completion"
-        raise BadReply(f"200 with {kind} from {where}: {error}; it begins {start!r}") from error
+        raise not_a_reply(raw, error, where) from error
     if not found.choices:
         raise BadReply(f"200 without choices from {where}: {fault_message(raw)}")
     choice = found.choices[0]

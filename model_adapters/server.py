@@ -6,8 +6,10 @@ EVALS_SERVER_KEY; OPENAI_API_KEY is never sent to such an address.
 
 from __future__ import annotations
 
+import math
 import os
 from base64 import b64encode
+from collections.abc import Sequence
 from http.client import HTTPException
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
@@ -15,8 +17,10 @@ from urllib.request import Request, urlopen
 import msgspec
 from msgspec import Struct
 
-from evals.errors import UsageError
-from model_adapters.openai import Chat, without_secrets
+from evals.errors import BadReply, Fatal, Rejected, UsageError
+from evals.types import Likelihood
+from model_adapters.http import not_a_reply, without_secrets
+from model_adapters.openai import Chat
 
 
 class _Served(Struct):
@@ -27,7 +31,90 @@ class _List(Struct):
     data: list[_Served]
 
 
-def model(rest: str) -> Chat:
+class _LogProbs(Struct):
+    token_logprobs: list[float | None] = []
+    top_logprobs: list[dict[str, float] | None] | None = None
+
+
+class _Echo(Struct):
+    text: str
+    index: int = 0
+    logprobs: _LogProbs | None = None
+
+
+class _Completions(Struct):
+    choices: list[_Echo] = []
+
+
+_COMPLETIONS = msgspec.json.Decoder(_Completions)
+
+
+ECHO = {"max_tokens": 0, "echo": True, "logprobs": 1, "temperature": 0.0, "return_tokens_as_token_ids": True}
+"""As ids, likeliest tokens that look alike (parts of one character) do not hide each other; vLLM alone knows it."""
+
+
+class Server(Chat):
+    """A chat model whose server may also tell likelihoods, through `/completions` with `echo` (vLLM, SGLang)."""
+
+    accepts = frozenset({"image", "logprobs"})
+
+    async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
+        """See `LogProbs`; raises Fatal where the server does not echo. One call, in which the prompt is one more."""
+        before = prompt.rstrip()
+        if not before:
+            raise Rejected("likelihoods need a prompt: the first token of a text has none")
+        asked = [before, *(prompt + text for text in continuations)]
+        raw, _ = await self.client.post("/completions", {"model": self.name, "prompt": asked, **ECHO})
+        where = self.client.shown("/completions")
+        try:
+            choices = _COMPLETIONS.decode(raw).choices
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise BadReply(self.client.without_key(str(not_a_reply(raw, error, where)))) from None
+        if len(choices) != len(asked):
+            raise BadReply(f"{len(choices)} answers to {len(asked)} prompts from {where}")
+        echoes = [
+            _echoed(choice, text, where)
+            for choice, text in zip(sorted(choices, key=lambda c: c.index), asked, strict=True)
+        ]
+        start = len(echoes[0].token_logprobs)
+        return tuple(
+            _likelihood(echo, start, text) for echo, text in zip(echoes[1:], continuations, strict=True)
+        )
+
+
+def _echoed(choice: _Echo, text: str, where: str) -> _LogProbs:
+    """Give the likelihoods of a text's own tokens; the first has none, which an answer's first token would."""
+    found = choice.logprobs
+    if (
+        choice.text != text
+        or found is None
+        or not found.token_logprobs
+        or found.token_logprobs[0] is not None
+    ):
+        raise Fatal(
+            f"{where} does not tell likelihoods: it ignores `echo` with `logprobs`; vLLM and SGLang do not"
+        )
+    return found
+
+
+def _likelihood(echo: _LogProbs, start: int, text: str) -> Likelihood:
+    """Sum over the tokens from `start`; in their order, so that the last digit is lm-evaluation-harness's."""
+    own = [value if value is not None else math.nan for value in echo.token_logprobs[start:]]
+    if not own:
+        raise Rejected(f"{text!r} has no token of its own behind this prompt")
+    total = sum(own)
+    if math.isnan(total):
+        raise BadReply("a likelihood is null or NaN")
+    tops = (echo.top_logprobs or [])[start:]
+    if len(tops) != len(own):
+        raise BadReply(f"{len(tops)} likeliest tokens for {len(own)} tokens")
+    greedy = all(
+        value >= max((top or {}).values(), default=math.inf) for value, top in zip(own, tops, strict=True)
+    )
+    return Likelihood(logprob=total, tokens=len(own), greedy=greedy)
+
+
+def model(rest: str) -> Server:
     """Make a client for a URL with the model's name behind `#`."""
     base, _, name = rest.partition("#")
     if not _is_url(base):
@@ -37,7 +124,7 @@ def model(rest: str) -> Chat:
         raise UsageError(
             f"server:{without_secrets(base)}: either EVALS_SERVER_KEY or a user in the URL, not both"
         )
-    return Chat(name or _only_model(base, key), base=base, key=key)
+    return Server(name or _only_model(base, key), base=base, key=key)
 
 
 def _is_url(base: str) -> bool:

@@ -141,8 +141,8 @@ def without_secrets(spec: str) -> str:
     """Cut user, password and query from a URL in a model's name."""
     if "://" not in spec:
         return spec
-    from model_adapters import openai
+    from model_adapters import http
 
     adapter, _, url = spec.partition(":")
     base, hash_, name = url.partition("#")
-    return f"{adapter}:{openai.without_secrets(base)}{hash_}{name}"
+    return f"{adapter}:{http.without_secrets(base)}{hash_}{name}"
