@@ -104,6 +104,8 @@ class Card(Struct, kw_only=True):
     price_date: str = ""
     scorers: dict[str, str] = field(default_factory=dict)
     """Scorer name -> rule, options and version."""
+    errata: str = ""
+    """Version of the errata that its scores are marked with; empty: none were known."""
     chance: float | None = None
     estimates: tuple[Estimate, ...] = ()
     commit: str = ""

@@ -11,8 +11,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from msgspec import structs
+
 import model_adapters
 import suites
+from evals import errata
 from evals.errors import UnknownName, UsageError
 from evals.suite import Suite
 from evals.types import Model
@@ -30,10 +33,15 @@ def suite_names() -> list[str]:
 
 def suite_module(name: str) -> ModuleType:
     """Import the file of a suite."""
+    return import_module(f"suites.{module_name(name).replace('-', '_')}")
+
+
+def module_name(name: str) -> str:
+    """Give a suite's name as the table has it; raises UnknownName with near names."""
     wanted = name.replace("_", "-").lower()
     if wanted not in suite_names():
         raise UnknownName("suite", name, suite_names())
-    return import_module(f"suites.{wanted.replace('-', '_')}")
+    return wanted
 
 
 FACTS = ("VARIANTS", "DEFAULT", "PROTOCOLS", "VERSION", "NEEDS", "GATED")
@@ -91,7 +99,8 @@ def suite(spec: str, protocol: str | None = None) -> list[Suite]:
         wanted = protocol or module.PROTOCOLS[0]
         if wanted not in module.PROTOCOLS:
             raise UnknownName(f"protocol of {spec}", wanted, module.PROTOCOLS)
-        found.append(module.suite(variant, wanted))
+        made: Suite = module.suite(variant, wanted)
+        found.append(structs.replace(made, errata=errata.of_suite(made.name, variant)))
     return found
 
 

@@ -26,8 +26,13 @@ def current(run: Run) -> Card:
     if card.status in ("finished", "partial") and card.estimates:
         return card
     suite = suite_of(card)
+    golds = run.gold()
     summary = summarize(
-        run.briefs(), run.gold(), suite.metrics, scorers=tuple(suite.scorers), repeats=card.config.repeats
+        run.briefs(),
+        golds,
+        suite.metrics_for(golds),
+        scorers=tuple(suite.scorers),
+        repeats=card.config.repeats,
     )
     card.counts, card.coverage, card.truncated = summary.counts, summary.coverage, summary.truncated
     card.tokens, card.estimates, card.expected = summary.tokens, summary.estimates, summary.expected

@@ -277,12 +277,14 @@ def _open(
         from evals.rescore import rescore
 
         replied = [b for b in store.Run(path).briefs() if not b.failure]
-        if (card.scorers and card.scorers != versions) or any(map(_unscored, replied)):
+        stated = (card.scorers, card.errata)
+        if (card.scorers and stated != (versions, suite.errata.version)) or any(map(_unscored, replied)):
             rescore(writer, suite)
         done = {(b.sample, b.repeat) for b in replied}
     card.status, card.finished = "running", None
     card.data, card.gated, card.chance = data.origin, suite.gated, suite.chance
     card.expected = len(spool) * config.repeats
+    card.errata = suite.errata.version
     card.scorers, card.commit, card.packages, card.host = (
         versions,
         cards.commit(),

@@ -35,7 +35,7 @@ def rescore(writer: store.Writer, suite: Suite) -> list[Change]:
     samples = {sample.id: sample for sample in run.samples()}
     changes: list[Change] = []
     with Pool() as pool:
-        scoring = Scoring(suite.scorers, pool)
+        scoring = Scoring(suite.scorers, pool, suite.errata)
 
         def renewed() -> Iterator[tuple[Record, Record]]:
             for before, again in judged_again(scoring, samples, run.records()):
@@ -48,7 +48,7 @@ def rescore(writer: store.Writer, suite: Suite) -> list[Change]:
                     writer.append(again)
         else:
             writer.replace(again for _, again in renewed())
-    writer.card.scorers = suite.scorer_versions()
+    writer.card.scorers, writer.card.errata = suite.scorer_versions(), suite.errata.version
     return changes
 
 
@@ -102,8 +102,13 @@ def _say(score: object) -> str:
 def finish(writer: store.Writer, suite: Suite) -> Summary:
     """Reduce the run from what is on disk and put it on the card."""
     run, card = store.Run(writer.path), writer.card
+    golds = run.gold()
     summary = summarize(
-        run.briefs(), run.gold(), suite.metrics, scorers=tuple(suite.scorers), repeats=card.config.repeats
+        run.briefs(),
+        golds,
+        suite.metrics_for(golds),
+        scorers=tuple(suite.scorers),
+        repeats=card.config.repeats,
     )
     card.expected, card.counts, card.coverage = summary.expected, summary.counts, summary.coverage
     card.truncated, card.tokens, card.estimates = summary.truncated, summary.tokens, summary.estimates

@@ -107,7 +107,7 @@ class Runner:
         self._watcher = watcher
         self._timeout_s = timeout_s
         self._pool = Pool()
-        self._scoring = [Scoring(job.suite.scorers, self._pool) for job in jobs]
+        self._scoring = [Scoring(job.suite.scorers, self._pool, job.suite.errata) for job in jobs]
         self._queue = order(jobs) if queue is None else list(queue)
         self._queue.reverse()
         self._skips = skips

@@ -8,6 +8,8 @@ from typing import cast
 
 from msgspec import structs
 
+from evals import errata as overlay
+from evals.errata import NONE, Errata, Erratum
 from evals.errors import EvalsError, ScorerError, UsageError
 from evals.timebox import Pool
 from evals.types import Failure, Prompt, Reply, Sample, Score, Scorer
@@ -16,11 +18,12 @@ from evals.types import Failure, Prompt, Reply, Sample, Score, Scorer
 class Scoring:
     """The scorers of one suite, with the worker processes that heavy ones need."""
 
-    def __init__(self, scorers: Mapping[str, Scorer], pool: Pool) -> None:
+    def __init__(self, scorers: Mapping[str, Scorer], pool: Pool, errata: Errata = NONE) -> None:
         self._light = {name: s for name, s in scorers.items() if not _needs_await(s)}
         self._slow = {name: s for name, s in scorers.items() if _needs_await(s)}
         self._names = tuple(scorers)
         self._pool = pool
+        self._errata = errata
 
     @property
     def quick(self) -> bool:
@@ -30,7 +33,12 @@ class Scoring:
     def now(self, sample: Sample, prompt: Prompt, reply: Reply) -> dict[str, Score | Failure]:
         """Judge with the light scorers, on the spot."""
         reply = _left(reply)
-        return {name: _judge(scorer, sample, prompt, reply) for name, scorer in self._light.items()}
+        found = {name: _judge(scorer, sample, prompt, reply) for name, scorer in self._light.items()}
+        first = self._names[0]
+        if first in self._light and (erratum := self._errata.of(sample)):
+            again = _judge(self._light[first], _mended(sample, erratum), prompt, reply)
+            found[first] = _marked(found[first], erratum, again)
+        return found
 
     async def all(
         self,
@@ -48,7 +56,20 @@ class Scoring:
         for name, scorer in self._slow.items():
             known = earlier.get(name) if earlier else None
             found[name] = await self._await(scorer, sample, prompt, reply, known)
+        first = self._names[0]
+        if first in self._slow and (erratum := self._errata.of(sample)):
+            found[first] = await self._mark(found[first], erratum, sample, prompt, reply)
         return {name: found[name] for name in self._names}
+
+    async def _mark(
+        self, score: Score | Failure, erratum: Erratum, sample: Sample, prompt: Prompt, reply: Reply
+    ) -> Score | Failure:
+        """Mark a slow scorer's score; what a judge said of the wrong gold answer cannot be corrected."""
+        scorer = self._slow[self._names[0]]
+        again: Score | Failure | None = None
+        if erratum.kind == "gold" and not hasattr(scorer, "second"):
+            again = await self._await(scorer, _mended(sample, erratum), prompt, reply, None)
+        return _marked(score, erratum, again)
 
     async def close(self) -> None:
         """Give back what judges hold; they open it again when asked."""
@@ -74,6 +95,18 @@ class Scoring:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary around plug-ins: recorded, not hidden
             return failure("scorer", error)
+
+
+def _mended(sample: Sample, erratum: Erratum) -> Sample:
+    return structs.replace(sample, target=erratum.value) if erratum.kind == "gold" else sample
+
+
+def _marked(score: Score | Failure, erratum: Erratum, again: Score | Failure | None) -> Score | Failure:
+    """Note beside a score what it is without the fault in the data."""
+    if isinstance(score, Failure):
+        return score
+    value = again.value if isinstance(again, Score) else None
+    return structs.replace(score, parts={**score.parts, **overlay.parts(erratum, value)})
 
 
 def _left(reply: Reply) -> Reply:

@@ -12,7 +12,9 @@ from math import isfinite
 import msgspec
 from msgspec import Struct
 
+from evals import errata
 from evals.data import Data
+from evals.errata import Errata
 from evals.errors import DataError
 from evals.types import Metric, Prompt, Prompter, Reply, Sample, Sampling, Score, Scorer
 
@@ -55,6 +57,8 @@ class Suite(Struct, frozen=True, kw_only=True):
     """Texts of this data set must not leave the machine."""
     licence: str = ""
     cite: str = ""
+    errata: Errata = errata.NONE
+    """What is known to be wrong in the data; set when a suite is looked up by its name."""
 
     @property
     def id(self) -> str:
@@ -75,6 +79,10 @@ class Suite(Struct, frozen=True, kw_only=True):
     def judged(self) -> bool:
         """Whether a judge model has a say in its scores."""
         return "judge" in self.needs
+
+    def metrics_for(self, ids: Iterable[str]) -> tuple[Metric, ...]:
+        """Give the metrics of a run with these samples: with corrected twins where errata touch it."""
+        return errata.corrected(self.metrics, self.errata, ids)
 
     def scorer_versions(self) -> dict[str, str]:
         """Describe each scorer so that a change of its rule or options shows."""

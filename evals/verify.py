@@ -113,6 +113,10 @@ class _Check:
             self.found.append(
                 f"scored by version {card.config.version} of {self.suite.id}; here is version {self.suite.version}"
             )
+        if self.suite.errata.version != card.errata:
+            self.found.append(
+                f"errata: the card says {card.errata!r}, here it is {self.suite.errata.version!r}"
+            )
         rules = self.suite.scorer_versions()
         self.found += [
             f"rule {name}: the card says {card.scorers.get(name)}, here it is {rules.get(name)}"
@@ -152,13 +156,15 @@ class _Check:
     def _records(self) -> Iterator[tuple[Record, Record]]:
         with Pool() as pool:
             stored = self._known(self.bundle.lines("records.jsonl", Record))
-            yield from judged_again(Scoring(self.suite.scorers, pool), self.samples, stored)
+            yield from judged_again(
+                Scoring(self.suite.scorers, pool, self.suite.errata), self.samples, stored
+            )
 
     def _withheld(self) -> Iterator[tuple[Record, Record]]:
         """Yield a gated suite's records with what the stated answer letters score."""
         left = 0
         with Pool() as pool:
-            scoring = Scoring(self.suite.scorers, pool)
+            scoring = Scoring(self.suite.scorers, pool, self.suite.errata)
             stored = self._known(map(self._asked, self.bundle.lines("withheld.jsonl", Withheld)))
             for record in stored:
                 if any(isinstance(s, Failure) or s.judged or _hidden(s) for s in record.scores.values()):
@@ -220,7 +226,7 @@ class _Check:
         summary: Summary = summarize(
             self.briefs,
             golds,
-            self.suite.metrics,
+            self.suite.metrics_for(golds),
             scorers=tuple(self.suite.scorers),
             repeats=self.card.config.repeats,
         )

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import evals
 
 from evals import store
 from evals.bundle import seal
-from tests.command import evals
 
 SAMPLES = Path(__file__).resolve().parent.parent / "suites" / "samples"
 Edit = Callable[[dict[str, Any]], None]

@@ -22,8 +22,8 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("the nouns", "evals evals.errors evals.types"),
     (
         "plain tools, each on its own",
-        "evals.archive evals.card evals.claims evals.data evals.extract evals.pace evals.profiles evals.prompts "
-        "evals.stats evals.timebox evals.units",
+        "evals.archive evals.card evals.claims evals.data evals.errata evals.extract evals.pace evals.profiles "
+        "evals.prompts evals.stats evals.timebox evals.units",
     ),
     (
         "what judges, and what is judged",
@@ -34,7 +34,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("what brings them together", "evals.bundle evals.load evals.plan"),
     (
         "whole tasks",
-        "evals.interop evals.overview evals.progress evals.runner evals.verify",
+        "evals.interop evals.overview evals.progress evals.runner evals.suspects evals.verify",
     ),
     ("two runs and more", "evals.verdicts"),
     ("what people see", "dashboard"),

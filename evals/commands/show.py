@@ -115,6 +115,10 @@ def _headline(card: Card) -> Estimate | None:
     return next((e for e in card.estimates if e.headline and not e.group), None)
 
 
+def _mended(card: Card, head: Estimate) -> Estimate | None:
+    return next((e for e in card.estimates if e.metric == f"{head.metric}_corrected" and not e.group), None)
+
+
 def _count_row(card: Card) -> list[str]:
     """Say of what a score is made; where outcomes are missing, what it could have been."""
     facts = [common.counts_line(card.counts)]
@@ -123,6 +127,8 @@ def _count_row(card: Card) -> list[str]:
         facts.append(head.metric)
     if head and card.coverage < 1 and head.worst is not None:
         facts.append(f"worst..best {common.span(head, head.worst, head.best)}")
+    if head and (mended := _mended(card, head)) is not None:
+        facts.append(f"with errata {card.errata}: {common.figure(mended)} of {mended.n}")
     if card.chance is not None:
         facts.append(f"chance {common.percent(card.chance)} %")
     facts.extend(note for note in card.notes if note.startswith("judge:"))

@@ -141,6 +141,7 @@ def _card(suite: Suite, source: Data, digest: str, *, model: str, file: str) -> 
         started=time.time(),
         chance=suite.chance,
         scorers=suite.scorer_versions(),
+        errata=suite.errata.version,
         commit=cards.commit(),
         packages=cards.packages(),
     )

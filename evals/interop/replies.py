@@ -91,6 +91,7 @@ def read_replies(
         started=time.time(),
         chance=found[0].chance,
         scorers=found[0].scorer_versions(),
+        errata=found[0].errata.version,
         commit=cards.commit(),
         packages=cards.packages(),
     )
@@ -152,7 +153,7 @@ def write_run(
         writer.write_card()
         writer.write_samples(spool)
         with Pool() as pool:
-            scoring = Scoring(suite.scorers, pool)
+            scoring = Scoring(suite.scorers, pool, suite.errata)
             writer.replace(_records(scoring, spool, lines))
         writer.seal()
         finish(writer, suite)

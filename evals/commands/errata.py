@@ -1,0 +1,120 @@
+"""`evals errata`: what is known to be wrong in data sets, and where to look for more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from evals.commands import common
+from evals.errors import UsageError
+
+if TYPE_CHECKING:
+    from evals.suspects import Suspects
+
+SHOWN = 60
+
+
+@click.group()
+def errata() -> None:
+    """Know what is wrong in a data set; scores with and without it stand side by side."""
+
+
+@errata.command("list")
+@click.argument("suite", required=False)
+@common.json_option
+def list_(suite: str | None, as_json: bool) -> None:
+    """List what is known, of one suite or of all."""
+    from evals import errata as known
+    from evals import load
+
+    names = [load.module_name(suite)] if suite else load.suite_names()
+    found = {name: known.entries(name) for name in names}
+    if as_json:
+        common.print_json({name: {"version": v, "entries": e} for name, (v, e) in found.items() if e})
+        return
+    if not any(entries for _, entries in found.values()):
+        click.echo(f"No errata are known{f' of {suite}' if suite else ''}.")
+    for name, (version, entries) in found.items():
+        for entry in entries:
+            where = f"{name}:{entry.variant}" if entry.variant else name
+            click.echo(
+                f"{where} (errata {version}): {len(entry.items)} {entry.kind}\n    {entry.evidence}; {entry.source}"
+            )
+
+
+@errata.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "--least", type=click.IntRange(2), help="Models that must agree; default: three quarters of them."
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write a draft to review.")
+@common.results_option
+@common.json_option
+def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results: Path, as_json: bool) -> None:
+    """List items that several models answer alike against the gold answer: suspects, for a person to judge.
+
+    The draft names ids and answers only. It is refused as an errata file until each item's kind is decided.
+    """
+    from evals import store
+    from evals.suspects import suggest as find
+
+    found = find([store.find_one(results, name) for name in runs], least=least)
+    if out is not None:
+        _write(out, found)
+    if as_json:
+        common.print_json(found)
+        return
+    click.echo(
+        f"{len(found.items)} item(s) of {found.suite} that at least {found.least} of {len(found.models)} models answer "
+        "alike against the gold answer"
+    )
+    columns = [("id", "left"), ("group", "left"), ("gold", "left"), ("they say", "left"), ("models", "right")]
+    rows = (
+        [
+            one.id,
+            one.group,
+            one.gold,
+            one.answer,
+            f"{len(one.models)} of {one.answered}{' (known)' if one.known else ''}",
+        ]
+        for one in found.items[:SHOWN]
+    )
+    if found.items:
+        common.table("", columns, rows)
+    if (more := len(found.items) - SHOWN) > 0:
+        click.echo(f"... and {more} more (--json or --out lists all)")
+    if out is not None:
+        click.echo(f"Draft: {out}. Decide each item, then put it into suites/errata/.")
+
+
+def _write(out: Path, found: Suspects) -> None:
+    """Write a draft that a person turns into errata."""
+    lines = ['version = "draft"', ""]
+    lines += [
+        "# Decide of each item: kind gold (value: the right answer), question (value: what is wrong) or leave it out."
+    ]
+    for one in found.items:
+        if one.known:
+            continue
+        agreed = f"{len(one.models)} of {one.answered} models answer {one.answer!r}, the gold answer is {one.gold!r}"
+        variant = [f"variant = {_quoted(found.variant)}"] if found.variant else []
+        lines += [
+            "",
+            "[[entry]]",
+            'kind = "undecided"',
+            *variant,
+            f"evidence = {_quoted(agreed)}",
+            f"source = {_quoted('evals errata suggest: ' + ', '.join(one.models))}",
+            f"items = {{ {_quoted(one.id)} = {_quoted(one.answer)} }}",
+        ]
+    try:
+        out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror}") from None
+
+
+def _quoted(text: str) -> str:
+    return msgspec.json.encode(text).decode().replace("\x7f", "\\u007f")  # a JSON string is a TOML string
