@@ -1,0 +1,123 @@
+r"""Formulas in foreign text: found, and set only where every command in them does nothing but mathematics.
+
+>>> [piece.how for piece in pieces(r"So $E = mc^2$ and $\href{http://evil.example}{x}$.")]
+['', 'inline', '']
+
+KaTeX, which sets them, would place an element over the page (`\rule`, `\raisebox`), follow an address (`\href`,
+`\includegraphics`), name an element (`\htmlId`) or run for long (`\def`). So commands and environments must be on
+the list below; a formula with any other is shown as text, and so is one that would end early or is not balanced.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+LONGEST = 1_500
+"""Characters of a formula."""
+MOST = 300
+"""Formulas of one text that are set; each costs the browser about a millisecond."""
+DEPTH = 24
+"""Braces within braces."""
+
+
+class Piece(NamedTuple):
+    """A part of a text."""
+
+    text: str
+    how: str
+    """`inline` or `display` for a formula that may be set; empty for text."""
+
+
+_FORMULA = re.compile(
+    r"""\$\$(?P<d1>[^$`]{1,1500}?)\$\$
+    |\\\[(?P<d2>[^$`]{1,1500}?)\\\]
+    |\\\((?P<i1>[^$`\n]{1,1500}?)\\\)
+    |(?<![\\$\w])\$(?P<i2>[^\s$`](?:[^$`\n]{0,1500}?[^\s$`\\])?)\$(?![\d$])""",
+    re.VERBOSE,
+)
+"""A dollar sign opens a formula only before a mark, and closes one only behind a mark and before no digit."""
+
+
+def pieces(text: str) -> Iterator[Piece]:
+    """Part text and formulas; a formula that may not be set stays text."""
+    place = count = 0
+    for found in _FORMULA.finditer(text):
+        kind, inner = next((name, value) for name, value in found.groupdict().items() if value)
+        formula = latex(inner)
+        if formula is None or count >= MOST:
+            continue
+        count += 1
+        yield Piece(text[place : found.start()], "")
+        yield Piece(formula, "display" if kind.startswith("d") else "inline")
+        place = found.end()
+    yield Piece(text[place:], "")
+
+
+def latex(formula: str) -> str | None:
+    r"""Give a formula that may be set, on one line; None: show it as text.
+
+    >>> latex(r"\frac{1}{2}\, x^2"), latex(r"\rule{9em}{9em}")
+    ('\\frac{1}{2}\\, x^2', None)
+    """
+    line = " ".join(formula.split())
+    tokens = re.findall(r"\\(?:[A-Za-z]+\*?|.)?|.", line)
+    if not 0 < len(line) <= LONGEST or not line.isprintable() or not _balanced(tokens):
+        return None
+    if set(tokens) & {"$", "`", "%", "#"}:  # would end the formula on the page, or hide its rest
+        return None
+    if any(token[0] == "\\" and token[1:] not in COMMANDS for token in tokens):
+        return None
+    if re.search(r"\\\\\s*\[", line):  # a row that keeps any distance from the next
+        return None
+    names = re.findall(r"\\(?:begin|end)\{([^{}]*)\}", line)
+    if len(names) != tokens.count(r"\begin") + tokens.count(r"\end") or not set(names) <= ENVIRONMENTS:
+        return None
+    return re.sub(r"\{(?:align|gather|equation)\*?\}", "{aligned}", line)
+
+
+def _balanced(tokens: list[str]) -> bool:
+    depth = 0
+    for token in tokens:
+        depth += {"{": 1, "}": -1}.get(token, 0)
+        if not 0 <= depth <= DEPTH:
+            return False
+    return depth == 0 and tokens.count(r"\left") == tokens.count(r"\right")
+
+
+_ENVIRONMENTS = """
+    matrix pmatrix bmatrix Bmatrix vmatrix Vmatrix smallmatrix cases rcases aligned gathered split array
+    align align* gather gather* equation equation*
+"""
+_COMMANDS = """
+    alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa varkappa lambda mu nu xi omicron pi
+    varpi rho varrho sigma varsigma tau upsilon phi varphi chi psi omega digamma Gamma Delta Theta Lambda Xi Pi Sigma
+    Upsilon Phi Psi Omega aleph beth hbar hslash ell wp Re Im imath jmath partial nabla infty eth angle measuredangle
+    degree circ prime backprime emptyset varnothing forall exists nexists neg lnot top bot complement
+    frac dfrac tfrac cfrac sqrt binom dbinom tbinom over choose atop overline underline overbrace underbrace overset
+    underset stackrel widehat widetilde overrightarrow overleftarrow hat tilde bar vec dot ddot dddot acute grave breve
+    check mathring cancel bcancel xcancel boxed not
+    sum prod coprod int iint iiint oint bigcup bigcap bigvee bigwedge bigoplus bigotimes biguplus bigsqcup limits nolimits
+    lim limsup liminf max min sup inf arg det dim exp gcd hom ker ln lg log Pr sin cos tan cot sec csc sinh cosh tanh coth
+    arcsin arccos arctan deg mod bmod pmod pod operatorname operatorname*
+    times div cdot cdots ldots dots dotsc dotsb dotsm dotsi vdots ddots pm mp ast star bullet oplus ominus otimes oslash
+    odot dagger ddagger amalg wr setminus smallsetminus cup cap uplus sqcup sqcap vee wedge lor land triangle
+    triangleleft triangleright bigtriangleup bigtriangledown diamond Diamond Box square blacksquare checkmark
+    leq le leqslant geq ge geqslant neq ne ll gg lll ggg lesssim gtrsim prec succ preceq succeq sim simeq approx approxeq
+    cong equiv doteq propto asymp perp parallel mid nmid nparallel in notin ni subset supset subseteq supseteq subsetneq
+    supsetneq sqsubset sqsupset sqsubseteq sqsupseteq vdash dashv models vDash therefore because colon lt gt
+    to gets rightarrow leftarrow leftrightarrow Rightarrow Leftarrow Leftrightarrow longrightarrow longleftarrow
+    longleftrightarrow Longrightarrow Longleftarrow Longleftrightarrow implies impliedby iff mapsto longmapsto uparrow
+    downarrow updownarrow Uparrow Downarrow nearrow searrow swarrow nwarrow hookrightarrow hookleftarrow
+    rightharpoonup rightharpoondown leftharpoonup leftharpoondown rightleftharpoons leftrightharpoons xrightarrow
+    xleftarrow xrightleftharpoons
+    left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr lfloor rfloor lceil rceil langle
+    rangle lvert rvert lVert rVert vert Vert lbrace rbrace lbrack rbrack backslash
+    text textbf textit textrm textsf texttt textnormal mathrm mathbf mathit mathsf mathtt mathbb mathcal mathfrak mathscr
+    boldsymbol bm bf it rm mathnormal displaystyle textstyle scriptstyle pmb
+    quad qquad enspace thinspace begin end hline nonumber notag substack
+"""
+ENVIRONMENTS = frozenset(_ENVIRONMENTS.split())
+COMMANDS = frozenset(_COMMANDS.split()) | frozenset("\\,;:!|{}_%&#>' SP")
+"""What may stand behind a backslash; all of it is KaTeX's, none takes a length, an address or a name."""
