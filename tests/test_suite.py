@@ -29,7 +29,7 @@ ALL = [
     for variant in load.suite_module(name).VARIANTS
     for protocol in load.suite_module(name).PROTOCOLS
 ]
-ENGINES = {"smolinstruct": "rdkit", "matbench": "pymatgen"}
+ENGINES = {"smolinstruct": "rdkit", "matbench": "pymatgen", "physics": "math_verify"}
 """Suites whose scorers need an extra."""
 READ_AS_THEY_ARE = {("smolinstruct", "intern-s1"), ("matbench", "intern-s1")}
 """Upstream's rules that do not ask whether a filter cut the reply off."""

@@ -52,7 +52,8 @@ class Judged(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         """Name rule, mode and the template's hash, so that a change of any shows in a run's card."""
-        return f"Judged({self.rule!r}, {self.mode}, {self.form}@{template(self.form).sha256[:8]}, audit={self.audit})"
+        words = f"{self.form}@{template(self.form).sha256[:8]}"
+        return f"{type(self).__name__}({self.rule!r}, {self.mode}, {words}, audit={self.audit})"
 
     @property
     def needs_judge(self) -> bool:
@@ -84,7 +85,7 @@ class Judged(Struct, frozen=True, kw_only=True):
                 return cast("Score", self.rule(sample, prompt, structs.replace(reply, text="")))
             return Score(value=0.0, verdict=silence(reply), why="no text to judge")
         decided = self._decided(first)
-        if decided is not None and not self._audited(sample):
+        if decided is not None and not self.audited(sample):
             return decided
         try:
             said, judgement = await self._verdict(sample, prompt, reply, earlier)
@@ -107,7 +108,8 @@ class Judged(Struct, frozen=True, kw_only=True):
             return None if first.value is None else first
         return first if self.mode == "cascade" and first.verdict == "right" else None
 
-    def _audited(self, sample: Sample) -> bool:
+    def audited(self, sample: Sample) -> bool:
+        """Whether the judge is shown this reply although the rule has decided it."""
         return rng("audit", sample.id).random() < self.audit
 
     async def _verdict(
@@ -120,11 +122,17 @@ class Judged(Struct, frozen=True, kw_only=True):
             form, gold = form.among(len(shown)), options(shown)
         else:
             gold = reference(sample, prompt)
-        if found := _again(form, self.judge, earlier, form.fill(question, gold, reply.text)):
+        return await self.ask(form, question, gold, reply.text, earlier)
+
+    async def ask(
+        self, form: Template, question: str, gold: str, candidate: str, earlier: Score | Failure | None
+    ) -> tuple[str | float, Judgement]:
+        """Give the verdict on one candidate, where there is one the earlier on the same words; else raises Waiting."""
+        if found := _again(form, self.judge, earlier, form.fill(question, gold, candidate)):
             return found
         if self.judge is None:
             raise Waiting("waits for a judge: evals score RUN --judge MODEL")
-        return await self.judge.decide(form, question, gold, reply.text)
+        return await self.judge.decide(form, question, gold, candidate)
 
     def _of_number(
         self, sample: Sample, prompt: Prompt, reply: Reply, said: str | float, judgement: Judgement

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 from typing import ClassVar
 
 from msgspec import Struct
@@ -29,6 +30,9 @@ _TOWER = re.compile(
 
 _JOINT = re.compile(r"(?<=[\u4e00-\u9fff])(?=[-\d.$\\])|(?<=\d)(?=[\u4e00-\u9fff])")
 """Where Chinese text meets a number without a blank; math-verify looks for word boundaries."""
+
+
+_LETTER = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
 
 
 class Mathematics(Struct, frozen=True):
@@ -56,11 +60,15 @@ class Mathematics(Struct, frozen=True):
         )
 
 
-def equivalent(gold: str, reply: str, *, timeout_s: float | None = None, precision: int = 6) -> bool | None:
+def equivalent(
+    gold: str, reply: str, *, timeout_s: float | None = None, precision: int = 6, symbols: bool = False
+) -> bool | None:
     r"""Tell whether the last stated expression of `reply` equals `gold`; None where either cannot be read.
 
     `gold` may be bare (`\frac12`), in dollars, or a solution that holds it. `timeout_s` bounds each step of
     math-verify by a signal and is for main threads; leave it None in a worker that has a deadline of its own.
+    `symbols`: every letter is a symbol as written. Without it math-verify drops letters that may be a unit (`5m` is 5)
+    and puts the rest into lower case (M is m, E is Euler's e).
 
     Raises UsageError where math-verify is not installed.
     """
@@ -73,7 +81,11 @@ def equivalent(gold: str, reply: str, *, timeout_s: float | None = None, precisi
     gold, reply = gold[:LONGEST_GOLD], _JOINT.sub(" ", reply[-LONGEST:])
     if hostile(gold) or hostile(reply):
         return None
-    readers = [LatexExtractionConfig(), ExprExtractionConfig()]
+    latex = LatexExtractionConfig()
+    if symbols:
+        gold, reply = lowered(gold, reply)
+        latex = replace(latex, normalization_config=replace(latex.normalization_config, units=False))
+    readers = [latex, ExprExtractionConfig()]
     limit = None if timeout_s is None else max(1, round(timeout_s))
     target = parse(gold, readers, parsing_timeout=limit)
     if not target and "$" not in gold:
@@ -84,6 +96,26 @@ def equivalent(gold: str, reply: str, *, timeout_s: float | None = None, precisi
     if not answer:
         return None
     return bool(verify(target, answer, float_rounding=precision, timeout_seconds=limit))
+
+
+def lowered(gold: str, reply: str) -> tuple[str, str]:
+    r"""Write each capital letter, Greek ones too, as a small letter that neither text uses; the same one in both.
+
+    >>> lowered(r"\frac{Mg}{m}", r"g M/m")
+    ('\\frac{ag}{m}', 'g a/m')
+    """
+    tokens = [found[0] for text in (gold, reply) for found in _LETTER.finditer(text)]
+    free = (letter for letter in "abcfghjklmnopqrstuvwxyz" if letter not in tokens)
+    capitals = dict.fromkeys(token for token in tokens if token.lstrip("\\")[0].isupper())
+    names = dict(zip(capitals, free, strict=False))
+    if len(names) < len(capitals):
+        return gold, ""  # more symbols than letters: nothing is claimed
+
+    def renamed(found: re.Match[str]) -> str:
+        name = names.get(found[0], found[0])
+        return f"{name} " if found[0] != name and found[0].startswith("\\") else name
+
+    return _LETTER.sub(renamed, gold), _LETTER.sub(renamed, reply)
 
 
 def hostile(text: str) -> bool:

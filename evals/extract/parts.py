@@ -1,0 +1,103 @@
+r"""Answers of several parts: which boxes a reply holds, what several answers in one box are, which part a box names.
+
+>>> leaves(r"\boxed{\frac{1}{2}} and \boxed{\boxed{3}}")
+['\\frac{1}{2}', '3']
+>>> split(r"x = 1, \; y = (2, 3)", 2)
+['x = 1', 'y = (2, 3)']
+"""
+
+from __future__ import annotations
+
+import re
+
+from evals.extract.later import later
+from evals.extract.tags import boxes
+
+LONGEST = 2_000
+"""Characters of one answer that are looked at."""
+_COMMAND = later(r"\\+boxed\{")
+_SPACE = later(
+    r"\\[,;:! ]|\\q?quad\b|~|\\(?:displaystyle|left|right|bigl?|Bigl?|bigr|Bigr)\b|\\(?:begin|end)\{\w+\*?\}|&"
+)
+_LABEL = later(
+    r"\s*(?:\\(?:text|textbf|mathrm|mathbf)\{\s*)?\(?([a-h])\)\s*[:.]?\s*(?P<close>\})?\s*[:.]?\s*"
+)
+_AND = later(r"\s*(?:\\text\{\s*and\s*\}|\band\b)\s*")
+_EQUALS = later(r"=|\\(?:approx|simeq|equiv|sim|cong)\b|\u2248")
+_BREAKS = later(r"(?P<mark>\\\\|\n|(?<!\\);|\\q?quad\b)|\\.|[\[\](){}]")
+_COMMAS = later(r"(?P<mark>\\\\|\n|(?<!\\);|\\q?quad\b|(?<!\\),(?!\d{3}(?!\d)))|\\.|[\[\](){}]")
+
+
+def outer(text: str) -> list[str]:
+    r"""Give what each outermost `\boxed{}` holds, to any depth; of a box in a box what the first inner one holds."""
+    found: list[str] = []
+    end = -1
+    for begin, stop, content in boxes(text):
+        if begin < end or not _COMMAND.match(text, begin):
+            continue
+        end = stop
+        inner = boxes(content)
+        if kept := (inner[0][2] if inner else content).strip():
+            found.append(kept)
+    return found
+
+
+def leaves(text: str) -> list[str]:
+    """Give what each box holds that holds no other, in the order of the text; empty ones are none."""
+    found = boxes(text)
+    kept = [
+        content.strip()
+        for number, (_, end, content) in enumerate(found)
+        if number + 1 == len(found) or found[number + 1][0] >= end
+    ]
+    return [content for content in kept if content]
+
+
+def split(text: str, count: int) -> list[str]:
+    """Split one box into exactly `count` answers at its outermost marks; the box alone where it has not so many."""
+    text = text[:LONGEST]
+    words = _AND.sub(";", text)
+    for shape, marks in ((text, _BREAKS), (words, _BREAKS), (words, _COMMAS)):
+        pieces = [piece for one in _cut(shape, marks) if (piece := spaceless(one).strip(" .$"))]
+        if len(pieces) == count:
+            return pieces
+    return [text]
+
+
+def _cut(text: str, marks: re.Pattern[str]) -> list[str]:
+    """Cut where a mark stands outside all brackets."""
+    pieces, depth, begin = [], 0, 0
+    for token in marks.finditer(text):
+        if token["mark"] and depth == 0:
+            pieces.append(text[begin : token.start()])
+            begin = token.end()
+        depth += (token[0] in "([{") - (token[0] in ")]}")
+    return [*pieces, text[begin:]]
+
+
+def label(text: str) -> tuple[str, str]:
+    """Take the name of a part, "(b)", off the front of an answer: (name or nothing, the rest)."""
+    found = _LABEL.match(text)
+    if found is None:
+        return "", text
+    rest = text[found.end() :]
+    if found[0].lstrip().startswith("\\") and not found["close"]:  # the brace stays open around words
+        rest = text[: found.start(1)].lstrip(" (").removesuffix("(") + rest
+    return (found[1], rest.strip()) if rest.strip(" }") else ("", text)
+
+
+def sides(text: str) -> list[str]:
+    """Cut an equation at its outermost equals signs (and signs of approximation)."""
+    pieces, depth, begin = [], 0, 0
+    marks = {found.start(): found.end() for found in _EQUALS.finditer(text)}
+    for position, here in enumerate(text):
+        depth += (here in "([{") - (here in ")]}")
+        if depth <= 0 and position in marks and begin <= position:
+            pieces.append(text[begin:position].strip())
+            begin = marks[position]
+    return [*pieces, text[begin:].strip()]
+
+
+def spaceless(text: str) -> str:
+    """Take out what only lays a formula out."""
+    return " ".join(_SPACE.sub(" ", text).split())

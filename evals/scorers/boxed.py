@@ -1,0 +1,282 @@
+r"""Answers in boxes, several to a reply: how many of them are right, or whether every part of the gold answer is there.
+
+`Precision` is what PHYSICS's authors and VLMEvalKit report (evaluation.py, utils/physic.py): of the boxes in a reply,
+the share that equals any gold part. Its defects: one right part of five is full marks, and without `distinct` (added by
+VLMEvalKit on 2026-03-19) a right box that is repeated counts again. Boxes are read to any depth; upstream's
+pattern cuts what is nested deeper than three levels.
+
+`Parts` mends it: boxes and gold parts are matched one to one, in any order, unless they are labelled ("(b) ...", or the
+name of one gold part on the left), and every part must be there. Of more boxes than there are parts the last
+ones count, so that nothing is gained by many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple, cast
+
+from msgspec import Struct, structs
+
+from evals.errors import ScorerError
+from evals.extract.parts import label, leaves, outer, sides, spaceless, split
+from evals.scorers.choice import silence
+from evals.scorers.judge import question_of, template
+from evals.scorers.judged import Judged
+from evals.scorers.physics import Comparer, alike, spelled
+from evals.types import Failure, Judgement, Metric, Point, Prompt, Reply, Sample, Score
+
+LONGEST = 100_000
+"""Characters of a reply that are read, from its end."""
+MOST = 32
+"""Boxes that are compared; a judge is not asked about more."""
+
+
+def parts_of(sample: Sample) -> tuple[str, ...]:
+    """Give the gold parts."""
+    return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
+
+
+class Compared(NamedTuple):
+    """What a rule found out about the boxes of a reply; boxes and gold parts count from 0."""
+
+    matches: dict[int, int]
+    """Box -> the gold part that it equals."""
+    apart: frozenset[tuple[int, int]] = frozenset()
+    """Pairs of box and gold part that are certainly not the same."""
+
+
+class Precision(Struct, frozen=True):
+    """Share of a reply's boxes that equal some gold part. For a worker with a deadline."""
+
+    heavy: ClassVar[bool] = True
+    same: Comparer
+    distinct: bool = False
+    """Whether a box counts once however often it is repeated."""
+
+    def __repr__(self) -> str:
+        """Name the rule, so that a change of it shows in a run's card."""
+        return f"Precision({self.same.__name__}, distinct={self.distinct})"
+
+    def warm(self) -> None:
+        """Import what takes long, once per worker."""
+        self.same("1 + x", "x + 1")
+
+    def boxes(self, text: str, golds: Sequence[str]) -> list[str]:
+        """Read the boxes that are compared."""
+        found = outer(text[-LONGEST:])
+        return list(dict.fromkeys(found)) if self.distinct else found
+
+    def compare(self, boxes: Sequence[str], golds: Sequence[str]) -> Compared:
+        """Find for each box the first gold part that it equals; spelling goes first, it costs nothing."""
+        matches: dict[int, int] = {}
+        for same in (spelled, self.same):
+            for b, box in enumerate(boxes[:MOST]):
+                equal = (g for g, gold in enumerate(golds) if same(gold, box) == "same")
+                if b not in matches and (first := next(equal, None)) is not None:
+                    matches[b] = first
+        return Compared(matches)
+
+    def open(self, boxes: Sequence[str], golds: Sequence[str], by_rule: Compared) -> list[tuple[int, int]]:
+        """List what a judge must still compare: each box that equals nothing yet, with every gold part in turn."""
+        left = (b for b in range(min(len(boxes), MOST)) if b not in by_rule.matches)
+        return [(b, g) for b in left for g in range(len(golds))]
+
+    def taken(self, matches: dict[int, int], box: int, gold: int) -> bool:
+        """Whether a pair needs no comparison any more."""
+        return box in matches
+
+    def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], found: Compared) -> Score:
+        """Make the score of what was matched."""
+        if not boxes:
+            return Score(value=0.0, verdict=silence(reply), why="nothing in a box", parts={"share": 0.0})
+        value = len(found.matches) / len(boxes)
+        return Score(
+            value=value,
+            verdict="right" if value == 1 else "graded" if value else "wrong",
+            answer="; ".join(boxes)[:500],
+            why=f"{len(found.matches)} of {len(boxes)} boxes",
+            suspect=len(boxes) > MOST,
+            parts=_recorded(found, golds),
+        )
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply by the rule alone."""
+        golds = parts_of(sample)
+        boxes = [] if reply.stop == "filter" else self.boxes(reply.text, golds)
+        return self.score(reply, boxes, golds, self.compare(boxes, golds))
+
+
+class Parts(Precision, frozen=True):
+    """Scores 1 where every gold part has a box of its own, else 0; the share of parts stands beside it."""
+
+    def __repr__(self) -> str:
+        """Name the rule, so that a change of it shows in a run's card."""
+        return f"Parts({self.same.__name__})"
+
+    def boxes(self, text: str, golds: Sequence[str]) -> list[str]:
+        """Read as many boxes as there are parts: the last ones, or what the last one holds together."""
+        found, count = leaves(text[-LONGEST:]), len(golds)
+        if found and count > 1 and len(together := split(found[-1], count)) == count:
+            return together
+        found = found[-MOST - count :]
+        while len(found) > count:  # what is said again later goes first, then what was said first
+            again = (n for n, box in enumerate(found) if any(alike(box, later) for later in found[n + 1 :]))
+            del found[next(again, 0)]
+        return found
+
+    def compare(self, boxes: Sequence[str], golds: Sequence[str]) -> Compared:
+        """Match boxes and parts one to one, as many as can be."""
+        said = {(b, g): self.same(label(golds[g])[1], label(boxes[b])[1]) for b, g in allowed(boxes, golds)}
+        matches = one_to_one(len(boxes), {pair for pair, one in said.items() if one == "same"})
+        return Compared(matches, frozenset(pair for pair, one in said.items() if one == "different"))
+
+    def open(self, boxes: Sequence[str], golds: Sequence[str], by_rule: Compared) -> list[tuple[int, int]]:
+        """List the pairs that no rule can tell apart, the parts in their own places first."""
+        pairs = [
+            (b, g)
+            for b, g in allowed(boxes, golds)
+            if not self.taken(by_rule.matches, b, g) and (b, g) not in by_rule.apart
+        ]
+        return sorted(pairs, key=lambda pair: (abs(pair[0] - pair[1]), pair))
+
+    def taken(self, matches: dict[int, int], box: int, gold: int) -> bool:
+        """Whether a pair needs no comparison any more."""
+        return box in matches or gold in matches.values()
+
+    def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], found: Compared) -> Score:
+        """Make the score of what was matched."""
+        if not boxes:
+            return Score(value=0.0, verdict=silence(reply), why="nothing in a box", parts={"share": 0.0})
+        right = len(found.matches) == len(golds)
+        return Score(
+            value=float(right),
+            verdict="right" if right else "wrong",
+            answer="; ".join(boxes)[:500],
+            why=f"{len(found.matches)} of {len(golds)} parts",
+            parts=_recorded(found, golds),
+        )
+
+
+def _recorded(found: Compared, golds: Sequence[str]) -> dict[str, float]:
+    """Write down what was found: `share` of the gold parts, "box 1": its part, "box 1 not 2": 1."""
+    named = {f"box {box + 1}": gold + 1.0 for box, gold in sorted(found.matches.items())}
+    apart = {f"box {box + 1} not {gold + 1}": 1.0 for box, gold in sorted(found.apart)}
+    return {"share": len(set(found.matches.values())) / len(golds), **named, **apart}
+
+
+def _read_back(score: Score) -> Compared:
+    """Read what `_recorded` wrote in a worker."""
+    pairs = [(key.split(" "), value) for key, value in score.parts.items() if key.startswith("box ")]
+    matches = {int(words[1]) - 1: int(value) - 1 for words, value in pairs if len(words) == 2}
+    apart = frozenset((int(words[1]) - 1, int(words[3]) - 1) for words, _ in pairs if len(words) == 4)
+    return Compared(matches, apart)
+
+
+def allowed(boxes: Sequence[str], golds: Sequence[str]) -> list[tuple[int, int]]:
+    """List the pairs that labels leave: "(b)" is the second part, "v =" the one part that is named so."""
+    named = [_named(gold) for gold in golds]
+    letters = [label(gold)[0] for gold in golds]
+    stated = [label(box)[0] for box in boxes]
+    if not all(letters):
+        letters = [chr(ord("a") + g) for g in range(len(golds))]
+        if sorted(stated) != letters:  # not the gold parts' own labels, and not as many
+            stated = [""] * len(boxes)
+    found = []
+    for b, box in enumerate(boxes):
+        own = _named(label(box)[1])
+        bound = own if named.count(own) == 1 else ""
+        found += [
+            (b, g)
+            for g in range(len(golds))
+            if (not stated[b] or stated[b] == letters[g]) and (not bound or named[g] == bound)
+        ]
+    return found
+
+
+def _named(text: str) -> str:
+    found = sides(label(text)[1])
+    return spaceless(found[0]).replace(" ", "") if len(found) > 1 else ""
+
+
+def one_to_one(count: int, pairs: set[tuple[int, int]]) -> dict[int, int]:
+    """Match as many boxes with gold parts as can be (augmenting paths)."""
+    owner: dict[int, int] = {}
+
+    def place(box: int, tried: set[int]) -> bool:
+        for b, gold in sorted(pairs):
+            if b == box and gold not in tried:
+                tried.add(gold)
+                if gold not in owner or place(owner[gold], tried):
+                    owner[gold] = box
+                    return True
+        return False
+
+    for box in range(count):
+        place(box, set())
+    return {box: gold for gold, box in owner.items()}
+
+
+class JudgedBoxes(Judged, frozen=True, kw_only=True):
+    """A rule over boxes, and a judge model for each pair of box and gold part that the rule leaves open."""
+
+    form: str = "equivalence"
+
+    async def second(
+        self,
+        sample: Sample,
+        prompt: Prompt,
+        reply: Reply,
+        first: Score | Failure,
+        earlier: Score | Failure | None,
+    ) -> Score:
+        """Judge after the rule; where the rule ran out of time, spelling decides in its place.
+
+        Raises Waiting without a judge where pairs are open, Unreadable where it gives no verdict.
+        """
+        rule, golds = cast("Precision", self.rule), parts_of(sample)
+        boxes = [] if reply.stop == "filter" else rule.boxes(reply.text, golds)
+        late = structs.replace(rule, same=spelled)
+        by_rule = _read_back(first) if isinstance(first, Score) else late.compare(boxes, golds)
+        question, form = question_of(sample, prompt), template(self.form)
+        matches, judged = dict(by_rule.matches), list[Judgement]()
+        for box, gold in rule.open(boxes, golds, by_rule):
+            if not rule.taken(matches, box, gold):
+                said, judgement = await self.ask(form, question, golds[gold], boxes[box], earlier)
+                judged.append(judgement)
+                if said == "A":
+                    matches[box] = gold
+        score = rule.score(reply, boxes, golds, by_rule._replace(matches=matches))
+        if not judged and score.verdict == "right" and self.audited(sample):
+            return await self._audit(score, question, boxes, golds, earlier)
+        return structs.replace(score, judged=tuple(judged))
+
+    async def _audit(
+        self,
+        score: Score,
+        question: str,
+        boxes: Sequence[str],
+        golds: Sequence[str],
+        earlier: Score | Failure | None,
+    ) -> Score:
+        """Show the judge what the rule calls right; it changes no score, and without a judge nothing waits for it."""
+        said, form = [], template(self.form)
+        try:
+            for box, gold in _read_back(score).matches.items():
+                said.append(await self.ask(form, question, golds[gold], boxes[box], earlier))
+        except ScorerError:
+            return score  # only the audit is without a verdict
+        agreed = all(verdict == "A" for verdict, _ in said)
+        parts = {**score.parts, "rule": 1.0, "judge": float(agreed)}
+        return structs.replace(score, parts=parts, suspect=not agreed, judged=tuple(j for _, j in said))
+
+
+def _share(points: Sequence[Point]) -> float:
+    shares = [p.value if p.verdict == "missing" else p.parts.get("share") for p in points]
+    found = [share for share in shares if share is not None]
+    if not found:
+        raise ValueError("no parts")
+    return sum(found) / len(found)
+
+
+PARTS_RIGHT = Metric(name="parts_right", of=_share)
+"""Mean share of the gold parts that a reply gives."""

@@ -1,0 +1,145 @@
+r"""Final answers in physics: are two of them the same? By rule, as far as a rule can tell; the rest is a judge's.
+
+`published` is the rule stage of PHYSICS's authors (yale-nlp/Physics @ 15dc8d90) and of VLMEvalKit (@ e8e78f05), with
+math-verify in the place of sympy's own reader. Its defects, kept: subscripts are dropped, so that E_1 equals E_2;
+only what follows the last equals sign counts, so that `\omega^2 = x` equals `\omega = x`. With `\text` on either
+side upstream asks a model at once; here only a text that is the same word for word needs none.
+
+`stated` mends this: a number counts with its unit, formulas are compared whole, and what names another quantity
+("E_1 =" against "E_2 =") is left to the judge.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+from evals.extract.parts import LONGEST, sides, spaceless
+from evals.scorers.math import equivalent
+from evals.units import Quantity, close, convert, plain, quantities, same_dimension
+
+Comparison: TypeAlias = Literal["same", "different", "open"]
+"""`open`: no rule can tell."""
+Comparer = Callable[[str, str], Comparison]
+"""(gold, stated) -> what a rule says of the two."""
+
+TOLERANCE = 0.01
+"""Of a number, relative, where the gold one is not given more roughly."""
+_SUBSCRIPT = re.compile(r"_\{[^{}]*\}|_\\?\w")
+_FONT = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathit|mathsf|mbox|rm|bm|boldsymbol)\b\s*")
+_WORDS = re.compile(r"\\(?:text\w*|mathrm|mbox|rm)\b|(?<!\\)(?<![A-Za-z])[A-Za-z]{4,}")
+_SYMBOL = re.compile(r"\\?[A-Za-z]+'*(?:\([A-Za-z\\, ]{1,20}\))?")
+_DIGITS = re.compile(
+    r"(?P<whole>[\d,]*)(?:\.(?P<after>\d*))?(?:.*?10\^(?P<ten>[-+]?\d+)|[eE](?P<e>[-+]?\d+))?"
+)
+
+
+def alike(gold: str, stated: str) -> bool:
+    """Tell whether two answers are the same but for layout."""
+    return _compact(gold) == _compact(stated)
+
+
+def spelled(gold: str, stated: str) -> Comparison:
+    """Compare the spelling alone."""
+    return "same" if alike(gold, stated) else "open"
+
+
+def _compact(text: str) -> str:
+    text = _FONT.sub("", spaceless(text[:LONGEST]).replace("$", ""))
+    return re.sub(r"[\s{}]", "", text).strip(".()")
+
+
+def published(gold: str, stated: str) -> Comparison:
+    """Compare as upstream does before it asks a model; what is not the same stays open."""
+    gold, stated = gold[:LONGEST], stated[:LONGEST]
+    if alike(gold, stated):
+        return "same"
+    if "\\text" in gold or "\\text" in stated:
+        return "open"
+    return "same" if _equal(_core(gold), _core(stated)) else "open"
+
+
+def _core(text: str) -> str:
+    text = _SUBSCRIPT.sub("", text).replace("\\left", "").replace("\\right", "").replace("\\cdot", "*")
+    return text.rpartition("\\implies")[2].rpartition("=")[2].strip()
+
+
+def _equal(gold: str, stated: str) -> bool:
+    gold, stated = (f"${text.replace('$', '')}$" for text in (gold, stated))
+    return equivalent(gold, stated, symbols=True) is True
+
+
+def stated(gold: str, stated: str) -> Comparison:
+    """Compare numbers with their units, then formulas by symbolic equality; for a worker with a deadline."""
+    gold, stated = gold[:LONGEST], stated[:LONGEST]
+    if alike(gold, stated):
+        return "same"
+    if not _comparable(gold, stated):
+        return "open"
+    last = _last(stated)
+    found = {_numbers(one, last) for one in _meant(gold)}
+    if found == {"different"} or "same" in found:
+        return "same" if "same" in found else "different"
+    formulas = [one for one in _meant(gold) if _formula(one)] if _formula(last) else []
+    return "same" if any(_equal(one, last) for one in formulas) else "open"
+
+
+def _formula(text: str) -> bool:
+    """Whether a text is symbols alone: math-verify drops words and degrees."""
+    return bool(text) and not _WORDS.search(text) and not ((found := quantity(text)) and found.unit)
+
+
+def _meant(gold: str) -> list[str]:
+    """The values that a gold answer gives: all that its equation's sides say but the name on the left."""
+    found = sides(gold.replace("$", ""))
+    return found[1:] if len(found) > 1 else found
+
+
+def _last(stated: str) -> str:
+    return sides(stated.replace("$", ""))[-1]
+
+
+def _comparable(gold: str, stated: str) -> bool:
+    """Whether right-hand sides alone decide: both name the same quantity, or one a plain symbol and one nothing."""
+    one, other = (found[0] if len(found := sides(t)) > 1 else "" for t in (gold, stated))
+    if one and other:
+        marks = [_SUBSCRIPT.findall(side) for side in (one, other)]
+        return name(one) == name(other) and (not all(marks) or marks[0] == marks[1])
+    return all(_SYMBOL.fullmatch(name(side)) and "\\frac" not in side for side in (one, other) if side)
+
+
+def name(side: str) -> str:
+    """Give the quantity that the left side of an equation names, without subscripts and fonts."""
+    return re.sub(r"[\s{}]", "", _FONT.sub("", _SUBSCRIPT.sub("", spaceless(side.replace("$", "")))))
+
+
+def _numbers(gold: str, stated: str) -> Comparison:
+    """Compare two numbers with their units; open where either is none, or only one has a unit."""
+    one, other = quantity(gold), quantity(stated)
+    if one is None or other is None or bool(one.unit) != bool(other.unit):
+        return "open"
+    if one.unit and not same_dimension(one.unit, other.unit):
+        return "different"
+    value = convert(other.value, other.unit, one.unit) if one.unit else other.value
+    if value is None:
+        return "different"
+    right = close(value, one.value, relative=TOLERANCE, absolute=half_a_digit(one.text))
+    return "same" if right else "different"
+
+
+def quantity(text: str) -> Quantity | None:
+    """Read an answer that is nothing but one number, perhaps with its unit."""
+    shown = plain(re.sub(r"[{}]", "", re.sub(r"\\mu\s+", "µ", _FONT.sub(" ", text)))).strip(" .")
+    shown = re.sub(r"\s+(?=[\^/])", "", shown)
+    found = quantities(shown)
+    whole = len(found) == 1 and found[0].text.replace(" ", "") == shown.replace(" ", "")
+    return found[0] if whole and not found[0].rough else None
+
+
+def half_a_digit(text: str) -> float:
+    """Half a unit of the last digit that a number is given with; 0 for whole numbers and fractions."""
+    found = _DIGITS.match(text.lstrip("+- "))
+    if found is None or not found["after"] or "/" in text[: found.end()]:
+        return 0.0
+    return float(0.5 * 10.0 ** (int(found["ten"] or found["e"] or 0) - len(found["after"])))

@@ -1,0 +1,137 @@
+r"""PHYSICS: 1,297 problems of PhD qualifying exams in six fields, 298 with figures (Feng et al., arXiv 2503.21821).
+
+865 problems have several answers. `official` (yale-nlp/Physics @ 15dc8d90) and `intern-s1` (VLMEvalKit @ e8e78f05, the
+column "Physics" of its tables) report the share of a reply's boxes that are right, which one right part of five fills;
+`strict` wants every part (evals/scorers/boxed.py and physics.py say how answers are compared). What no rule can
+decide, words above all, waits for a judge. Upstream shows only the first figure; its judge looks for "true" anywhere.
+
+Files are those of the authors' repository (id, questions, final_answers, graphs): a mirror holds its folder PHYSICS
+under `physics`, or one file per variant. Which of these problems the published 44.0 rests on is not published; `all`,
+with its figures, is the likely one. VLMEvalKit asks for one box in all, here too under `intern-s1`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evals.data import Data, Row, Split
+from evals.errors import DataError
+from evals.media import image
+from evals.metrics import accuracy
+from evals.prompts import plain_text
+from evals.scorers.boxed import PARTS_RIGHT, JudgedBoxes, Parts, Precision, parts_of
+from evals.scorers.physics import published, stated
+from evals.suite import INTERN_S1, Suite
+from evals.types import Media, Message, Part, Prompt, Sample, Sampling, Text
+
+VARIANTS = {"all": 1_297, "test": 1_000, "val": 297, "textonly": 999}
+DEFAULT = ("all",)
+PROTOCOLS = ("strict", "official", "intern-s1")
+VERSION = "1"
+NEEDS = frozenset({"image", "judge"})
+GATED = False
+FIELDS = ("atomic", "electro", "mechanics", "optics", "quantum", "statistics")
+FOLDERS = {"all": "", "test": "test", "val": "eval", "textonly": "textonly"}
+
+
+def _rows(data: Data, variant: str) -> Iterator[Row]:
+    """Yield the rows of one file, or of the authors' six."""
+    if data.origin == "hub":
+        raise DataError(
+            "physics: its data lie on GitHub: give a checkout of yale-nlp/Physics with --data DIR (DIR/physics/PHYSICS), "
+            "or try --sample"
+        )
+    whole = Split(hub="yale-nlp/Physics", stems=(variant, "items"))
+    if data.has(whole):
+        yield from data.rows(whole, required=("id", "final_answers"))
+        return
+    part = f"_{FOLDERS[variant]}" if FOLDERS[variant] else ""
+    folder = f"PHYSICS/PHYSICS-{FOLDERS[variant]}" if part else "PHYSICS"
+    for field in FIELDS:
+        stem = f"{field}_dataset{part}"
+        split = Split(hub="yale-nlp/Physics", stems=(f"{folder}/{stem}", stem), main=False)
+        yield from data.rows(split, required=("id", "final_answers"))
+
+
+def _samples(data: Data, variant: str) -> Iterator[Sample]:
+    for row in _rows(data, variant):
+        answers = tuple(str(answer).strip() for answer in row["final_answers"])
+        if not answers or not all(answers):
+            raise DataError(f"physics: {row['id']}: no gold answer, or an empty one")
+        question = Text(str(row["questions"]).strip()) if row.get("questions") else None
+        yield Sample(
+            id=str(row["id"]),
+            question=(question, *_figures(data, row)) if question else (),
+            target=answers if len(answers) > 1 else answers[0],
+            group=str(row["id"]).partition("/")[0],
+        )
+
+
+def _figures(data: Data, row: Row) -> Iterator[Part]:
+    for graph in row.get("graphs") or ():
+        if (found := image(data, graph["image_url"]["url"])) is not None:
+            yield found
+
+
+def _figures_of(sample: Sample) -> list[Part]:
+    return [part for part in sample.question if isinstance(part, Media)]
+
+
+def _official(sample: Sample, repeat: int) -> Prompt:
+    system = (
+        "You are an expert in physics at the level of a PhD. Solve the problem step by step and give the solution; end "
+        "with the final answer in LaTeX, in the form \\[\\boxed{final answer}\\]."
+    )
+    parts = (Text(plain_text(sample.question)), *_figures_of(sample)[:1])
+    return Prompt(messages=(Message("system", (Text(system),)), Message("user", parts)))
+
+
+def _one_box(sample: Sample, repeat: int) -> Prompt:
+    words = (
+        "You are an assistant for physics. Solve the problem step by step. The last line of your reply must hold the "
+        "final answer, be it a formula or a sentence, in a single \\boxed{}; use \\boxed nowhere else. A reply without "
+        "a box is invalid.\n\nExample. Question: By how much does a photon's energy exceed 10 eV, if it is 12 eV?\n"
+        "Answer: 12 eV - 10 eV = 2 eV\n\\[\n\\boxed{2\\ \\text{eV}}\n\\]\n\n"
+        f"Question: {plain_text(sample.question)}\nAnswer:"
+    )
+    return Prompt(messages=(Message("user", (*_figures_of(sample), Text(words))),))
+
+
+def _strict(sample: Sample, repeat: int) -> Prompt:
+    words = (
+        f"{plain_text(sample.question)}\n\nReason step by step. At the end give every quantity, formula or statement "
+        "that is asked for in a \\boxed{} of its own, in the order of the questions, numbers with their units."
+    )
+    return Prompt(messages=(Message("user", (*_figures_of(sample), Text(words))),))
+
+
+ASKED = {"strict": _strict, "official": _official, "intern-s1": _one_box}
+RULES = {
+    "strict": Parts(stated),
+    "official": Precision(published),
+    "intern-s1": Precision(published, distinct=True),
+}
+SAMPLING = {
+    "strict": Sampling(temperature=0.0, max_tokens=32_768),
+    "official": Sampling(temperature=0.0, max_tokens=8_192),
+    "intern-s1": INTERN_S1,
+}
+
+
+def suite(variant: str = "all", protocol: str = "strict") -> Suite:
+    """Give one set of problems under a protocol."""
+    return Suite(
+        name="physics",
+        variant=variant,
+        protocol=protocol,
+        version=VERSION,
+        samples=lambda data: _samples(data, variant),
+        prompter=lambda data: ASKED[protocol],
+        ideal=lambda sample, prompt: "\n".join(f"\\boxed{{{part}}}" for part in parts_of(sample)),
+        scorers={"boxes": JudgedBoxes(rule=RULES[protocol])},
+        metrics=(*accuracy(), PARTS_RIGHT),
+        sampling=SAMPLING[protocol],
+        needs=NEEDS - {"image"} if variant == "textonly" else NEEDS,
+        licence="MIT",
+        cite="arXiv 2503.21821",
+    )
