@@ -28,6 +28,7 @@ COMMANDS = {
     "judge": ("judge:judge", "Measure how far a judge model can be believed."),
     "import": ("imports:import_", "Make a run of replies that somebody else recorded."),
     "data": ("data:data", "Fetch and verify data sets, or the embedded model's weights."),
+    "export": ("export:export", "Write runs in the formats of others: tables, leaderboards, harnesses."),
     "errata": ("errata:errata", "List what is wrong in data sets, and where to look for more."),
     "bundle": ("bundle:bundle", "Pack a run into one file that anybody can check."),
     "verify": ("verify:verify", "Check a bundle: score all of it again, compare every figure."),

@@ -1,0 +1,271 @@
+"""Every Eval Ever 0.3.0: an aggregate file and a file of instances per run, as its package validates them.
+
+    data/<suite>/<developer>/<model>/<uuid>.json, ..._samples.jsonl
+
+What its schema has no field for (protocol, coverage, clusters, verdicts) is kept in its `additional_details` and
+`metadata`. A failed call has no place among instances, where `is_correct` must be a yes or a no.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from evals.card import Card
+from evals.errors import UsageError
+from evals.interop.outgoing import Row, Written, as_text, ended, place, rows, sampled
+from evals.store import Run, slug
+from evals.types import Estimate
+
+SCHEMA, INSTANCES = "0.3.0", "0.3.0"
+UNKNOWN = "unknown"
+UNITS = {"fraction": "proportion"}
+encode = msgspec.json.Encoder().encode
+
+
+def write(runs: Sequence[Run], out: Path, *, model_id: str | None = None) -> Written:
+    """Write both files of every run; `model_id` (ORG/NAME) says whose model it was."""
+    files, lost = (
+        [],
+        ["a failed or unscored sample has no place among the instances: its count is in the details"],
+    )
+    for run, card in ended(runs):
+        if model_id:
+            card.served = model_id
+        developer, _, name = _model_id(card).partition("/")
+        if developer == UNKNOWN:
+            lost.append(
+                f"who made {card.model}: name it with --model-id ORG/NAME, or the datastore refuses it"
+            )
+        key = _uuid(card)
+        folder = Path("data") / slug(card.config.suite.replace(":", "-")) / slug(developer) / slug(name)
+        aggregate, samples = folder / f"{key}.json", folder / f"{key}_samples.jsonl"
+        digest, count = _instances(run, card, place(out / samples))
+        document = _aggregate(card) | {
+            "detailed_evaluation_results": {
+                "format": "jsonl",
+                "file_path": samples.as_posix(),
+                "hash_algorithm": "sha256",
+                "checksum": digest,
+                "total_rows": count,
+            }
+        }
+        _put(out / aggregate, [msgspec.json.format(encode(document), indent=2)])
+        files += [out / aggregate, out / samples]
+        if card.gated:
+            lost.append(
+                f"{card.config.suite} is gated: instances hold ids, hashes, answer letters and scores"
+            )
+        if any(e.value is None for e in card.estimates):
+            lost.append(f"{card.config.suite}: estimates without a value")
+    return Written(files=files, lost=lost)
+
+
+def _uuid(card: Card) -> str:
+    """Give a run's name in the datastore: of version 4 by its shape, the same whenever it is written."""
+    name = f"{card.config.suite}\x1f{card.config.protocol}\x1f{card.run}\x1f{card.model}"
+    return str(UUID(bytes=sha256(name.encode()).digest()[:16], version=4))
+
+
+def _put(path: Path, chunks: list[bytes]) -> None:
+    try:
+        path.write_bytes(b"".join(chunks))
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _model_id(card: Card) -> str:
+    name = card.served or card.model
+    return (
+        name if name.count("/") == 1 and not name.startswith("/") else f"{UNKNOWN}/{name.replace('/', '-')}"
+    )
+
+
+def _evaluation_id(card: Card) -> str:
+    return f"{card.config.suite}/{_model_id(card).replace('/', '_')}/{card.started:.0f}"
+
+
+def _aggregate(card: Card) -> dict[str, Any]:
+    developer = _model_id(card).partition("/")[0]
+    return {
+        "schema_version": SCHEMA,
+        "evaluation_id": _evaluation_id(card),
+        "evaluation_timestamp": f"{card.started:.0f}",
+        "retrieved_timestamp": f"{card.finished or card.started:.0f}",
+        "source_metadata": {
+            "source_name": "science-evals",
+            "source_type": "evaluation_run",
+            "source_organization_name": "unknown",
+            "evaluator_relationship": "other",
+        },
+        "eval_library": {"name": "science-evals", "version": version("science-evals")}
+        | {"additional_details": {"commit": card.commit or "unknown"} | card.packages},
+        "model_info": {
+            "name": card.model,
+            "id": _model_id(card),
+            "developer": developer,
+            "additional_details": {"deployment_type": "unknown", "model_availability": "unknown"},
+        },
+        "evaluation_results": [_result(card, e) for e in card.estimates if e.value is not None],
+    }
+
+
+def _result(card: Card, e: Estimate) -> dict[str, Any]:
+    bounded = e.unit == "fraction"
+    metric: dict[str, Any] = {
+        "metric_id": e.metric,
+        "metric_name": e.metric,
+        "metric_unit": UNITS.get(e.unit, e.unit or "none"),
+        "lower_is_better": e.better == "lower",
+        "score_type": "continuous",
+        "min_score": 0.0 if bounded else "-Infinity",
+        "max_score": 1.0 if bounded else "Infinity",
+    }
+    if card.judge is not None and card.judge.model:
+        metric["llm_scoring"] = _judge(card)
+    return {
+        "evaluation_result_id": f"{e.metric}|{e.group}" if e.group else e.metric,
+        "evaluation_name": f"{card.config.suite}/{e.group}" if e.group else card.config.suite,
+        "evaluation_timestamp": f"{card.started:.0f}",
+        "source_data": {
+            "dataset_name": card.config.suite,
+            "source_type": "other",
+            "additional_details": {
+                "data_sha256": card.config.data_sha256,
+                "source": card.source or card.data,
+            },
+        },
+        "metric_config": metric,
+        "score_details": {"score": e.value, "details": _details(card, e), "uncertainty": _uncertainty(e)},
+        "generation_config": {"generation_args": _sampling(card)},
+    }
+
+
+def _details(card: Card, e: Estimate) -> dict[str, str]:
+    facts = {
+        "protocol": card.config.protocol,
+        "suite_version": card.config.version,
+        "coverage": repr(card.coverage),
+        "group": e.group,
+        "headline": str(e.headline).lower(),
+        "worst": "" if e.worst is None else repr(e.worst),
+        "best": "" if e.best is None else repr(e.best),
+        "clusters": str(e.clusters),
+        "note": sampled(card),
+    }
+    counts = {f"count:{name}": str(count) for name, count in card.counts.items()}
+    return {name: value for name, value in (facts | counts).items() if value}
+
+
+def _uncertainty(e: Estimate) -> dict[str, Any]:
+    found: dict[str, Any] = {"num_samples": e.n}
+    if e.low is not None and e.high is not None:
+        found["confidence_interval"] = {
+            "lower": e.low,
+            "upper": e.high,
+            "confidence_level": 0.95,
+            "method": e.method,
+        }
+    return found
+
+
+def _judge(card: Card) -> dict[str, Any]:
+    judge = card.judge
+    assert judge is not None  # noqa: S101 - the caller has looked
+    name = judge.served or judge.model
+    details = {"deployment_type": "unknown", "model_availability": "unknown"}
+    templates = ", ".join(f"{form} (SHA-256 {digest})" for form, digest in judge.templates.items())
+    return {
+        "judges": [{"model_info": {"name": judge.model, "id": name, "additional_details": details}}],
+        "input_prompt": f"templates of science-evals: {templates or 'unknown'}",
+    }
+
+
+def _sampling(card: Card) -> dict[str, Any]:
+    sampling = card.config.sampling
+    found = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "max_tokens": sampling.max_tokens,
+        "reasoning": sampling.thinking,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _instances(run: Run, card: Card, path: Path) -> tuple[str, int]:
+    """Write the instances; gives the file's SHA-256 and its rows."""
+    digest, count = sha256(), 0
+    try:
+        with path.open("wb") as stream:
+            for instance in _each(run, card):
+                line = encode(instance) + b"\n"
+                stream.write(line)
+                digest.update(line)
+                count += 1
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+    return digest.hexdigest(), count
+
+
+def _each(run: Run, card: Card) -> Iterator[dict[str, Any]]:
+    metric = next((e.metric for e in card.estimates if e.headline and not e.group), "")
+    for row in rows(run, gated=card.gated):
+        if row.reply is not None and row.score is not None and row.score.value is not None:
+            yield _instance(row, card, metric)
+
+
+def _instance(row: Row, card: Card, metric: str) -> dict[str, Any]:
+    reply, score = row.reply, row.score
+    assert reply is not None and score is not None  # noqa: S101, PT018 - the caller has looked
+    gold = row.sample.target
+    reference = list(gold) if isinstance(gold, tuple) else [str(gold)]
+    found: dict[str, Any] = {
+        "schema_version": INSTANCES,
+        "evaluation_id": _evaluation_id(card),
+        "model_id": _model_id(card),
+        "evaluation_name": card.config.suite,
+        "evaluation_result_id": metric,
+        "sample_id": row.sample.id,
+        "sample_hash": sha256(f"{row.prompt_sha256}{as_text(gold)}".encode()).hexdigest(),
+        "interaction_type": "single_turn",
+        "input": {"raw": row.prompt, "reference": reference, "choices": list(row.sample.choices) or None},
+        "output": {"raw": [reply.text], "reasoning_trace": [reply.reasoning] if reply.reasoning else None},
+        "messages": None,
+        "answer_attribution": [
+            {
+                "turn_idx": 0,
+                "source": "output.raw",
+                "extracted_value": score.answer or "",
+                "extraction_method": "custom",
+                "is_terminal": True,
+            }
+        ],
+        "evaluation": {"score": score.value, "is_correct": score.value == 1.0},
+        "performance": {"latency_ms": 1000 * reply.seconds} if reply.seconds else None,
+        "metadata": {
+            "repeat": str(row.repeat),
+            "group": row.sample.group,
+            "cluster": row.sample.cluster or row.sample.id,
+            "verdict": score.verdict,
+            "stop": reply.stop,
+            "protocol": card.config.protocol,
+            "option_order": "" if row.order is None else " ".join(map(str, row.order)),
+        },
+    }
+    usage = reply.usage
+    if usage.input is not None and usage.output is not None:
+        found["token_usage"] = {
+            "input_tokens": usage.input,
+            "output_tokens": usage.output,
+            "total_tokens": usage.input + usage.output,
+            "input_tokens_cache_read": usage.cached,
+            "reasoning_tokens": usage.reasoning,
+        }
+    return found

@@ -1,0 +1,77 @@
+"""Scores as the hub's community evals want them: `.eval_results/*.yaml` in a model's repository.
+
+An entry is {dataset {id, task_id, revision}, value, date, source, notes}, the value from 0 to 100; only benchmarks that
+registered on the hub have a task id. There is no field for an interval: it goes into the notes.
+(huggingface_hub 2.4, EvalResultEntry; every-eval-ever 0.3.0, tools/hf_community_evals.py)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evals.card import Card
+from evals.errors import UsageError
+from evals.interop.outgoing import Written, ended, headline, place, sampled, utc
+from evals.store import Run, slug
+
+REGISTERED = {
+    "mmlu-pro": ("TIGER-Lab/MMLU-Pro", "mmlu_pro"),
+    "gpqa:diamond": ("Idavidrein/gpqa", "diamond"),
+}
+"""Suite -> data set and task on the hub."""
+
+
+def write(runs: Sequence[Run], out: Path) -> Written:
+    """Write `<model>/.eval_results/<suite>-<protocol>.yaml` for each run of a registered benchmark."""
+    try:
+        import yaml
+    except ImportError:
+        raise UsageError("export hub needs `pip install 'science-evals[export]'`") from None
+    files, lost = [], []
+    for _, card in ended(runs):
+        if why := _unfit(card):
+            lost.append(f"{card.config.suite} ({card.config.protocol}), {card.model}: {why}")
+            continue
+        name = f"{slug(card.config.suite.replace(':', '-'))}-{card.config.protocol}.yaml"
+        path = place(out / slug(card.model) / ".eval_results" / name)
+        if path in files:
+            raise UsageError(
+                f"two runs of {card.config.suite} ({card.config.protocol}) by {card.model}: name one"
+            )
+        try:
+            path.write_text(yaml.safe_dump([_entry(card)], sort_keys=False, allow_unicode=False, width=100))
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror}") from None
+        files.append(path)
+    if not files:
+        raise UsageError(f"nothing for the hub: {'; '.join(lost)}")
+    lost.append(
+        "interval, protocol and coverage are words in `notes`; groups, verdicts and records have no place"
+    )
+    return Written(files=files, lost=lost)
+
+
+def _unfit(card: Card) -> str:
+    head = headline(card)
+    if card.config.suite not in REGISTERED:
+        return f"not registered on the hub ({', '.join(REGISTERED)} are)"
+    if sampled(card):
+        return sampled(card)
+    return "" if head is not None and head.value is not None and head.unit == "fraction" else "no score"
+
+
+def _entry(card: Card) -> dict[str, Any]:
+    head = headline(card)
+    assert head is not None and head.value is not None  # noqa: S101, PT018 - `_unfit` has looked
+    data, task = REGISTERED[card.config.suite]
+    span = f"95 % interval {100 * (head.low or 0):.2f} to {100 * (head.high or 0):.2f} ({head.method})"
+    said = f"{head.metric} under protocol {card.config.protocol}; {span}; n {head.n}; coverage {100 * card.coverage:.1f} %"
+    made = {} if card.origin.startswith("import") else {"date": utc(card.finished or card.started)}
+    return {
+        "dataset": {"id": data, "task_id": task},
+        "value": round(100 * head.value, 10),
+        **made,
+        "notes": f"{said}; science-evals, suite version {card.config.version}, run {card.run}",
+    }

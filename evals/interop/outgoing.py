@@ -1,0 +1,145 @@
+"""What exporters share: a run's card, its suite, and its records row by row without what a gated suite keeps in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from msgspec import Struct
+
+from evals.card import Card
+from evals.errors import UsageError
+from evals.prompts import plain_text
+from evals.store import Run
+from evals.types import Estimate, Failure, Prompt, Record, Reply, Sample, Score
+
+LABEL = 16
+"""Longest answer of a gated suite that is written as it is; more could be a text."""
+
+
+class Written(Struct, kw_only=True):
+    """What an export left behind."""
+
+    files: list[Path]
+    lost: list[str]
+    """What the format cannot hold, a line each."""
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """A record with its sample. Of a gated suite the texts are empty, the hashes are not."""
+
+    sample: Sample
+    repeat: int
+    prompt: str
+    reply: Reply | None
+    failure: str
+    """Kind of the failure; empty where there is a score."""
+    score: Score | None
+    prompt_sha256: str
+    order: tuple[int, ...] | None
+    started: float
+
+
+def ended(runs: Sequence[Run]) -> list[tuple[Run, Card]]:
+    """Give runs with their cards; raises UsageError where one has not ended."""
+    found = [(run, run.card) for run in runs]
+    for _, card in found:
+        if card.status == "running":
+            raise UsageError(f"run {card.run} has not ended; the same `evals run` command goes on with it")
+    return found
+
+
+def rows(run: Run, *, gated: bool) -> Iterator[Row]:
+    """Yield the records of a run in the order of its samples' ids on disk."""
+    samples = {sample.id: sample for sample in run.samples()}
+    for record in run.records():
+        if (sample := samples.get(record.sample)) is not None:
+            yield _row(record, sample, gated=gated)
+
+
+def _row(record: Record, sample: Sample, *, gated: bool) -> Row:
+    text = words(record.prompt)
+    score = next(iter(record.scores.values()), None)
+    reply = record.outcome if isinstance(record.outcome, Reply) else None
+    failed = record.outcome if isinstance(record.outcome, Failure) else score
+    answer = score.answer if isinstance(score, Score) else None
+    if gated:
+        sample = Sample(
+            id=sample.id, target=_short(sample.target), group=sample.group, cluster=sample.cluster
+        )
+        reply = reply and Reply(
+            text="", stop=reply.stop, usage=reply.usage, seconds=reply.seconds, model=reply.model
+        )
+        answer = hidden(answer) if answer is not None else None
+    return Row(
+        sample=sample,
+        repeat=record.repeat,
+        prompt="" if gated else text,
+        reply=reply,
+        failure=failed.kind if isinstance(failed, Failure) else "" if score else "unscored",
+        score=Score(
+            value=score.value,
+            verdict=score.verdict,
+            answer=answer,
+            why="" if gated else score.why,
+            parts=score.parts,
+        )
+        if isinstance(score, Score)
+        else None,
+        prompt_sha256=sha256(text.encode()).hexdigest(),
+        order=record.prompt.order,
+        started=record.started,
+    )
+
+
+def words(prompt: Prompt) -> str:
+    """Give a prompt's text, turn after turn; a picture leaves its place empty."""
+    return "\n\n".join(plain_text(message.parts) for message in prompt.messages)
+
+
+def hidden(answer: str) -> str:
+    """Give an answer of a gated suite as it may be seen: a label, or its hash."""
+    return answer if len(answer) <= LABEL else f"sha256:{sha256(answer.encode()).hexdigest()}"
+
+
+def _short(target: str | float | tuple[str, ...]) -> str | float | tuple[str, ...]:
+    if isinstance(target, tuple):
+        return tuple(map(hidden, target))
+    return hidden(target) if isinstance(target, str) else target
+
+
+def headline(card: Card) -> Estimate | None:
+    """Give the estimate that stands for a run."""
+    return next((e for e in card.estimates if e.headline and not e.group), None)
+
+
+def as_text(target: str | float | tuple[str, ...]) -> str:
+    """Write a gold answer in one string."""
+    return "; ".join(target) if isinstance(target, tuple) else str(target)
+
+
+def utc(seconds: float | None) -> str:
+    """Write a time as ISO 8601 in UTC; empty where it is not known."""
+    return (
+        datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        if seconds
+        else ""
+    )
+
+
+def sampled(card: Card) -> str:
+    """Say of a run on sample items or on a part of the data that it is no benchmark score; else empty."""
+    if card.data == "sample":
+        return "sample items, not a benchmark score"
+    return f"a subset of {card.expected} sample-repeats" if card.config.limit is not None else ""
+
+
+def place(path: Path) -> Path:
+    """Make the folder of a file; raises UsageError where that cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+    return path
