@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from dashboard.state import PAGES
 
-st.set_page_config(page_title="science-evals", page_icon=":material/science:", layout="wide")
+st.set_page_config(
+    page_title="science-evals", page_icon=str(Path(__file__).with_name("icon.png")), layout="wide"
+)
 st.navigation(
     [
         st.Page(path, title=title, icon=icon, url_path=name, default=name == "leaderboard")

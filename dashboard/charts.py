@@ -5,6 +5,9 @@ Colours come from palettes that colour-blind eyes can tell apart, and never alon
 
 from __future__ import annotations
 
+import altair as alt
+import pandas as pd
+
 LIGHT = ("#0072b2", "#d55e00", "#008e66", "#b0518d", "#a67c00", "#2f8fc4", "#5c5c5c", "#7a4dbf")
 DARK = ("#56b4e9", "#f08a3c", "#2fbf95", "#e08fc4", "#e8c13a", "#a9cdf0", "#b5b5b5", "#b79aee")
 """Okabe and Ito's eight, moved until each stands out from its ground; the same as in `theme.toml`."""
@@ -22,3 +25,30 @@ def verdict_colours(*, dark: bool) -> dict[str, str]:
     """Give each verdict its colour, the same on every page."""
     blue, orange, green, pink, yellow, sky, grey, violet = palette(dark=dark)
     return dict(zip(VERDICT_ORDER, (green, sky, orange, pink, yellow, violet, blue, grey), strict=True))
+
+
+def png(chart: alt.TopLevelMixin, *, scale: float = 2.0) -> bytes:
+    """Draw a figure as a picture; needs vl-convert, no browser and no network."""
+    import vl_convert
+
+    return bytes(vl_convert.vegalite_to_png(chart.to_json(), scale=scale))
+
+
+def board(words: pd.DataFrame, places: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
+    """Draw the leaderboard's table as a picture: rows by columns, colour by place, the words of each cell."""
+    names = list(words["model"])
+    labels = [name for name in words if name != "model"]
+    long = words.melt("model", labels, "column", "words")
+    long["place"] = places[labels].melt()["value"].to_numpy()
+    base = alt.Chart(long).encode(
+        alt.X(
+            "column:N", sort=labels, title=None, axis=alt.Axis(orient="top", labelAngle=-35, labelLimit=400)
+        ),
+        alt.Y("model:N", sort=names, title=None, axis=alt.Axis(labelLimit=400)),
+    )
+    boxes = base.mark_rect().encode(
+        alt.Color("place:Q", scale=alt.Scale(range=["#ffffff", "#9cc3e5"], domain=[0, 1]), legend=None)
+    )
+    return alt.layer(boxes, base.mark_text(fontSize=11).encode(text="words:N")).properties(
+        width=alt.Step(130), height=alt.Step(24), background="white"
+    )

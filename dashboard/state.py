@@ -6,9 +6,13 @@ Widgets keep their state there themselves: give them `key` and `bind="query-para
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import streamlit as st
+
+from dashboard import safe
+from dashboard.frames import Broken
 
 PAGES = {
     "leaderboard": ("views/leaderboard.py", "Leaderboard", ":material/leaderboard:"),
@@ -45,6 +49,16 @@ def nothing(what: str, command: str) -> None:
     st.info(what, icon=":material/info:")
     st.code(command, language="sh")
     st.stop()
+
+
+def broken(several: Iterable[Broken]) -> None:
+    """Name the runs that cannot be read; the others are shown as ever."""
+    lines = [f"- {safe.label(one.why, 600)}" for one in several]
+    if lines:
+        with st.expander(
+            f"{len(lines)} broken {'run' if len(lines) == 1 else 'runs'}", icon=":material/warning:"
+        ):
+            st.markdown("\n".join(lines))
 
 
 def dark() -> bool:

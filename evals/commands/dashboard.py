@@ -83,7 +83,9 @@ def _serve(results: Path, address: str, port: int) -> None:
 
     import dashboard as package
     from dashboard.state import RESULTS
+    from dashboard.warm import warm
 
+    Thread(target=warm, args=(results,), daemon=True).start()
     folder = Path(package.__path__[0])
     os.environ[RESULTS] = str(results)
     options = {
@@ -91,6 +93,7 @@ def _serve(results: Path, address: str, port: int) -> None:
         "server.port": port,
         "server.headless": "true",  # else it asks for an e-mail address first; `_open` opens the browser
         "server.fileWatcherType": "none",
+        "runner.magicEnabled": "false",
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "type",
