@@ -32,6 +32,7 @@ COMMANDS = {
     "errata": ("errata:errata", "List what is wrong in data sets, and where to look for more."),
     "bundle": ("bundle:bundle", "Pack a run into one file that anybody can check."),
     "verify": ("verify:verify", "Check a bundle: score all of it again, compare every figure."),
+    "new": ("new:new", "Write a package with a suite or an adapter of your own."),
     "doctor": ("doctor:doctor", "Say what this machine can run, and why not."),
 }
 """Name -> (module:function below evals.commands, the line that help shows)."""

@@ -6,6 +6,7 @@ import ast
 import pkgutil
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ from msgspec import structs
 
 import model_adapters
 import suites
-from evals import errata
+from evals import errata, plugins
 from evals.errors import UnknownName, UsageError
 from evals.suite import Suite
 from evals.types import Model
@@ -27,19 +28,44 @@ SHARED = frozenset({"http", "launch"})
 
 
 def suite_names() -> list[str]:
-    """Names of all suites, with hyphens."""
-    return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(suites.__path__) if m.name[0] != "_")
+    """Names of all suites, with hyphens; those of other packages too."""
+    return sorted({*_own_suites(), *plugins.found(plugins.SUITES)})
+
+
+def _own_suites() -> set[str]:
+    return {m.name.replace("_", "-") for m in pkgutil.iter_modules(suites.__path__) if m.name[0] != "_"}
 
 
 def suite_module(name: str) -> ModuleType:
     """Import the file of a suite."""
-    return import_module(f"suites.{module_name(name).replace('-', '_')}")
+    wanted = module_name(name)
+    return _imported(_suite_file(wanted), suite_origin(wanted))
+
+
+def _suite_file(wanted: str) -> str:
+    origin = suite_origin(wanted)
+    return origin.module if origin else f"suites.{wanted.replace('-', '_')}"
+
+
+def suite_origin(name: str) -> plugins.Origin | None:
+    """Give the package that a suite comes from; None: the house."""
+    return None if name in _own_suites() else plugins.found(plugins.SUITES).get(name)
+
+
+def _imported(module: str, origin: plugins.Origin | None) -> ModuleType:
+    """Import a module; whatever a plugin does wrong at its import is its own, in one line."""
+    if origin is None:
+        return import_module(module)
+    try:
+        return import_module(module)
+    except Exception as error:
+        raise UsageError(f"{module}, a plugin of {origin}: {type(error).__name__}: {error}") from error
 
 
 def module_name(name: str) -> str:
     """Give a suite's name as the table has it; raises UnknownName with near names."""
     wanted = name.replace("_", "-").lower()
-    if wanted not in suite_names():
+    if wanted not in _own_suites() and wanted not in plugins.found(plugins.SUITES):
         raise UnknownName("suite", name, suite_names())
     return wanted
 
@@ -52,7 +78,7 @@ def suite_facts(name: str) -> dict[str, Any]:
 
     Literals are read off the source: to list suites, none of their scorers need be imported.
     """
-    found = find_spec(f"suites.{name.replace('-', '_')}")
+    found = _spec(_suite_file(name))
     tree = ast.parse(Path(found.origin).read_text(encoding="utf-8") if found and found.origin else "")
     facts: dict[str, Any] = {"ABOUT": (ast.get_docstring(tree) or "").partition("\n")[0]}
     for node in tree.body:
@@ -67,6 +93,13 @@ def suite_facts(name: str) -> dict[str, Any]:
         module = suite_module(name)
         facts |= {fact: getattr(module, fact) for fact in FACTS if hasattr(module, fact)}
     return facts
+
+
+def _spec(module: str) -> ModuleSpec | None:
+    try:
+        return find_spec(module)
+    except ImportError:  # a plugin whose package is not whole
+        return None
 
 
 def _literal(node: ast.expr) -> Any:
@@ -105,9 +138,25 @@ def suite(spec: str, protocol: str | None = None) -> list[Suite]:
 
 
 def adapter_names() -> list[str]:
-    """Names of all adapters."""
+    """Names of all adapters; those of other packages too."""
+    return sorted({*_own_adapters(), *plugins.found(plugins.ADAPTERS)})
+
+
+def _own_adapters() -> set[str]:
     found = {m.name for m in pkgutil.iter_modules(model_adapters.__path__)} - SHARED - set(ALONE.values())
-    return sorted(name for name in found if name[0] != "_")
+    return {name.replace("_", "-") for name in found if name[0] != "_"}
+
+
+def adapter_origin(form: str) -> plugins.Origin | None:
+    """Give the package that an adapter comes from; None: the house."""
+    name = form.rstrip(":")
+    ours = name in _own_adapters() or name in ALONE
+    return None if ours else plugins.found(plugins.ADAPTERS).get(name)
+
+
+def _adapter_file(name: str) -> str:
+    origin = adapter_origin(name)
+    return origin.module if origin else f"model_adapters.{name.replace('-', '_')}"
 
 
 def model(spec: str, **options: Any) -> Model:
@@ -115,10 +164,10 @@ def model(spec: str, **options: Any) -> Model:
     adapter, colon, rest = spec.partition(":")
     if adapter in ALONE and not colon:
         module = import_module(f"model_adapters.{ALONE[adapter]}")
-    elif adapter.replace("-", "_") in {n.replace("-", "_") for n in adapter_names()}:
+    elif (name := adapter.replace("_", "-")) in _own_adapters() or adapter_origin(name):
         if not rest:
             raise UsageError(f"model {spec!r} lacks its name; {adapter}:NAME")
-        module = import_module(f"model_adapters.{adapter.replace('-', '_')}")
+        module = _imported(_adapter_file(name), adapter_origin(name))
     else:
         raise UnknownName("model", f"{adapter}{colon}", [*ALONE, *(f"{name}:" for name in adapter_names())])
     make: Callable[..., Model] = module.model
@@ -128,13 +177,12 @@ def model(spec: str, **options: Any) -> Model:
 
 def model_forms() -> list[str]:
     """How models are named on the command line."""
-    return [*ALONE, *(f"{name.replace('_', '-')}:" for name in adapter_names())]
+    return [*ALONE, *(f"{name}:" for name in adapter_names())]
 
 
 def adapter_about(form: str) -> str:
     """Give the first line of an adapter's description, without importing it."""
-    name = ALONE.get(form, form.rstrip(":").replace("-", "_"))
-    found = find_spec(f"model_adapters.{name}")
+    found = _spec(_adapter_file(ALONE.get(form, form.rstrip(":"))))
     if found is None or found.origin is None:
         return ""
     text = ast.get_docstring(ast.parse(Path(found.origin).read_text(encoding="utf-8"))) or ""

@@ -9,6 +9,7 @@ import click
 
 from evals import load
 from evals.commands import common
+from evals.errors import UsageError
 
 if TYPE_CHECKING:
     from evals.profiles import Profile
@@ -26,7 +27,7 @@ def list_(what: str, results: Path, as_json: bool) -> None:
 
 
 def _suites(results: Path, *, as_json: bool) -> None:
-    entries = [_suite(name) for name in load.suite_names()]
+    entries = _sound_suites()
     if as_json:
         common.print_json({"suites": entries})
         return
@@ -36,7 +37,23 @@ def _suites(results: Path, *, as_json: bool) -> None:
         facts = [f"{rows} items", "protocols " + ", ".join(entry["protocols"])]
         facts += [f"needs {', '.join(entry['needs'])}"] if entry["needs"] else []
         facts += ["gated"] if entry["gated"] else []
+        facts += [f"from {entry['origin']}"] if entry["origin"] else []
         click.echo(f"{entry['name']:<14} {variants}\n    {entry['about']}\n    {'; '.join(facts)}")
+
+
+def _sound_suites() -> list[dict[str, Any]]:
+    """Give what is known of every suite; a plugin that is not sound is named and does not hide the others."""
+    found = []
+    for name in load.suite_names():
+        try:
+            found.append(_suite(name))
+        except (UsageError, KeyError, TypeError, AttributeError) as error:
+            origin = load.suite_origin(name)
+            if origin is None:
+                raise
+            lacks = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+            common.note(f"left out: {name} of {origin}: {lacks}")
+    return found
 
 
 def _suite(name: str) -> dict[str, Any]:
@@ -52,19 +69,24 @@ def _suite(name: str) -> dict[str, Any]:
         "needs": sorted(facts["NEEDS"]),
         "rows": dict(facts["VARIANTS"]) if variants else facts["VARIANTS"][""],
         "gated": facts["GATED"],
+        "origin": str(load.suite_origin(name) or ""),
     }
 
 
 def _models(results: Path, *, as_json: bool) -> None:
     from evals import profiles
 
-    entries = [{"name": name, "about": load.adapter_about(name)} for name in load.model_forms()]
+    entries = [
+        {"name": name, "about": load.adapter_about(name), "origin": str(load.adapter_origin(name) or "")}
+        for name in load.model_forms()
+    ]
     known = profiles.known()
     if as_json:
         common.print_json({"models": entries, "profiles": [_profile(one) for one in known]})
         return
     for entry in entries:
-        click.echo(f"{entry['name']:<14} {entry['about']}")
+        origin = f" (from {entry['origin']})" if entry["origin"] else ""
+        common.say(f"{entry['name']:<14} {entry['about']}{origin}")
     headings = ("profile", "named", "context", "takes", "needs", "USD per million in, out")
     common.table("", [(heading, "left") for heading in headings], map(_profile_row, known))
 

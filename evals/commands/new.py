@@ -1,0 +1,49 @@
+"""`evals new`: a package with a working suite or adapter and its test, to be made one's own."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import click
+
+from evals.errors import UsageError
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["suite", "adapter"]))
+@click.argument("name")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to make; default: NAME."
+)
+def new(what: str, name: str, out: Path | None) -> None:
+    """Write a package with a working suite or adapter called NAME, its entry point and its test."""
+    from evals import load
+
+    module = name.replace("-", "_")
+    if not module.isidentifier() or not module.islower() or not module.isascii():
+        raise UsageError(f"{name!r}: use small letters, digits and hyphens, a letter first")
+    name = module.replace("_", "-")
+    if name in (load.suite_names() if what == "suite" else load.adapter_names()):
+        raise UsageError(f"{name} is the name of {'a suite' if what == 'suite' else 'an adapter'} already")
+    folder = out or Path(name)
+    if folder.exists():
+        raise UsageError(f"{folder} is there already")
+    folder.mkdir(parents=True)
+    for template in sorted((files("evals") / "templates" / what).iterdir(), key=lambda path: path.name):
+        text = template.read_text(encoding="utf-8")
+        for mark, value in (
+            ("name", name),
+            ("module", module),
+            ("title", name.replace("-", " ").capitalize()),
+        ):
+            text = text.replace(f"{{{{{mark}}}}}", value)
+        path = folder / template.name.removesuffix(".txt").replace("module", module)
+        path.write_text(text, encoding="utf-8")
+        click.echo(str(path))
+    tried = (
+        f"evals check {name} --data {folder}/test.jsonl"
+        if what == "suite"
+        else f"evals run aime --sample -m {name}:polly"
+    )
+    click.echo(f"Try it:  pip install -e {folder} && pytest {folder} && {tried}")

@@ -1,0 +1,138 @@
+"""Suites and adapters of other packages: found by entry point, named with their origin, never in the house's place."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib import invalidate_caches
+from pathlib import Path
+
+import pytest
+from command import evals
+
+from evals import load, plugins
+
+ROOT = Path(__file__).resolve().parent.parent
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Put a distribution with entry points on the path, as an installer would."""
+
+    def put(package: str, group: str, points: dict[str, str], **modules: str) -> None:
+        site = tmp_path / package
+        info = site / f"{package}-1.2.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
+        lines = "".join(f"{name} = {module}\n" for name, module in points.items())
+        (info / "entry_points.txt").write_text(f"[{group}]\n{lines}")
+        for module, text in modules.items():
+            (site / f"{module}.py").write_text(text)
+        monkeypatch.syspath_prepend(site)
+        invalidate_caches()
+        plugins.found.cache_clear()
+
+    yield put
+    plugins.found.cache_clear()
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Write a package with `evals new`."""
+
+    def make(what: str, name: str) -> Path:
+        done = evals("new", what, name, "--out", tmp_path / name)
+        assert done.status == 0, done.err
+        return tmp_path / name
+
+    return make
+
+
+@pytest.mark.parametrize(("what", "tests"), [("suite", 2), ("adapter", 2)])
+def test_what_new_writes_passes_its_own_tests_and_the_house_style(
+    what: str, tests: int, made: Callable[[str, str], Path]
+) -> None:
+    folder = made(what, "well-made")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", folder, folder]
+    path = {"PYTHONPATH": f"{ROOT}:{folder}", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=path, check=False)
+    assert f"{tests} passed" in done.stdout, done.stdout + done.stderr
+    ruff = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "check",
+        "--config",
+        ROOT / "pyproject.toml",
+        folder / "well_made.py",
+    ]
+    assert subprocess.run(ruff, capture_output=True, text=True, check=False).returncode == 0
+
+
+def test_a_suite_of_another_package_runs_and_is_listed_with_its_origin(
+    install: Install, made: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    folder = made("suite", "capital-cities")
+    text = (folder / "capital_cities.py").read_text()
+    install("evals_x", plugins.SUITES, {"capital-cities": "capital_cities"}, capital_cities=text)
+    assert "from evals_x 1.2" in evals("list", "suites").out
+    words = ("--data", folder / "test.jsonl", "-m", "scripted:ANSWER: A", "--results", tmp_path / "r")
+    done = evals("run", "capital_cities", *words)
+    assert done.status == 0, done.err
+    assert "1 right, 1 wrong" in done.out
+
+
+def test_an_adapter_of_another_package_answers(
+    install: Install, made: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    text = (made("adapter", "polly") / "polly.py").read_text()
+    install("evals_y", plugins.ADAPTERS, {"polly": "polly"}, polly=text)
+    assert "(from evals_y 1.2)" in evals("list", "models").out
+    assert evals("run", "aime:2025", "--sample", "-m", "polly:p", "--results", tmp_path).status == 0
+
+
+def test_a_name_of_the_house_is_not_taken_over(install: Install) -> None:
+    install("evals_z", plugins.SUITES, {"aime": "their_aime"}, their_aime="raise RuntimeError")
+    assert load.suite_origin("aime") is None
+    assert load.suite_module("aime").__name__ == "suites.aime"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("raise RuntimeError('no')", "RuntimeError: no"), ("import nowhere", "No module named 'nowhere'"), (None, "No module")],
+)  # fmt: skip
+def test_a_broken_plugin_is_one_line_and_hides_nothing(install: Install, text: str | None, said: str) -> None:
+    modules = {} if text is None else {"broken_suite": text}
+    install("evals_b", plugins.SUITES, {"broken": "broken_suite"}, **modules)
+    done = evals("list", "suites")
+    assert done.status == 0
+    assert "mmlu-pro" in done.out
+    assert "left out: broken of evals_b 1.2" in done.err
+    assert said in evals("check", "broken", "--sample").complaint
+
+
+def test_an_unknown_suite_suggests_a_plugin(install: Install) -> None:
+    install("evals_n", plugins.SUITES, {"polymers": "nowhere"})
+    assert "did you mean polymers?" in evals("check", "polymer", "--sample").complaint
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("suite", "aime"), "aime is the name of a suite already"),
+        (("adapter", "openai"), "openai is the name of an adapter already"),
+        (("suite", "1st"), "a letter first"),
+        (("suite", "../x"), "a letter first"),
+        (("suite", "Ä"), "a letter first"),
+    ],
+)
+def test_a_name_that_cannot_be_is_one_line(words: tuple[str, str], said: str, here: Path) -> None:
+    assert said in evals("new", *words).complaint
+    assert list(here.iterdir()) == []
+
+
+def test_new_never_writes_over_a_folder(here: Path) -> None:
+    (here / "mine").mkdir()
+    assert "is there already" in evals("new", "suite", "mine").complaint
