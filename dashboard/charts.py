@@ -1,30 +1,12 @@
 """Tables -> figures, all of them Altair: plain functions from a frame to a chart. Nothing here reads or draws.
 
-Colours come from palettes that colour-blind eyes can tell apart, and never alone: shape, position or text say the same.
+Colours come from `dashboard.colours`, and never alone: shape, position or text say the same.
 """
 
 from __future__ import annotations
 
 import altair as alt
 import pandas as pd
-
-LIGHT = ("#0072b2", "#d55e00", "#008e66", "#b0518d", "#a67c00", "#2f8fc4", "#5c5c5c", "#7a4dbf")
-DARK = ("#56b4e9", "#f08a3c", "#2fbf95", "#e08fc4", "#e8c13a", "#a9cdf0", "#b5b5b5", "#b79aee")
-"""Okabe and Ito's eight, moved until each stands out from its ground; the same as in `theme.toml`."""
-
-VERDICT_ORDER = ("right", "graded", "wrong", "invalid", "unanswered", "refused", "truncated", "failed")
-"""From the best to what is not the model's fault, as every figure of verdicts has it."""
-
-
-def palette(*, dark: bool) -> tuple[str, ...]:
-    """Give the colours of categories."""
-    return DARK if dark else LIGHT
-
-
-def verdict_colours(*, dark: bool) -> dict[str, str]:
-    """Give each verdict its colour, the same on every page."""
-    blue, orange, green, pink, yellow, sky, grey, violet = palette(dark=dark)
-    return dict(zip(VERDICT_ORDER, (green, sky, orange, pink, yellow, violet, blue, grey), strict=True))
 
 
 def png(chart: alt.TopLevelMixin, *, scale: float = 2.0) -> bytes:

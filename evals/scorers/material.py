@@ -157,7 +157,7 @@ def structure(document: dict[str, Any] | str) -> Structure:
     return parsed
 
 
-def _space_group(crystal: Structure) -> str:
+def space_group(crystal: Structure) -> str:
     """Symbol and number; empty where spglib finds none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # spglib announces a change of its error handling at each call
@@ -175,7 +175,7 @@ def describe(crystal: Structure, *, most_sites: int = 60) -> str:
     """
     lattice = crystal.lattice
     lines = [f"Composition: {crystal.composition.reduced_formula}"]
-    if group := _space_group(crystal):
+    if group := space_group(crystal):
         lines.append(f"Space group: {group}")
     lines.append(f"Lattice: a = {lattice.a:.4g} Å, b = {lattice.b:.4g} Å, c = {lattice.c:.4g} Å,")
     lines.append(f"  alpha = {lattice.alpha:.4g}°, beta = {lattice.beta:.4g}°, gamma = {lattice.gamma:.4g}°")
