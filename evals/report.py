@@ -122,11 +122,18 @@ def estimate_all(found: Sequence[Point], metric: Metric, golds: Golds, *, repeat
     for name, gold in golds.items():
         golds_of[gold.group][name] = gold
     parts = [estimate(points_of[g], metric, golds_of[g], repeats=repeats) for g in groups]
-    return [whole, *(structs.replace(p, group=g, headline=False) for g, p in zip(groups, parts, strict=True))]
+    return [
+        whole,
+        *(
+            structs.replace(part, group=group, headline=False)
+            for group, part in zip(groups, parts, strict=True)
+            if part.value is not None or part.worst is not None or metric.bounds is None
+        ),  # of a group without one thing that the metric measures there is nothing to say
+    ]
 
 
 class _Unit(Struct, frozen=True, gc=False):
-    """One value of a mean: of a sample-repeat, or of a sample where the metric is joint."""
+    """One value of a mean: of a sample-repeat, of a sample where the metric is joint, or of samples together."""
 
     value: float
     group: str
@@ -167,12 +174,13 @@ def estimate(found: Sequence[Point], metric: Metric, golds: Golds, *, repeats: i
 def _units(found: Iterable[Point], metric: Metric) -> list[_Unit]:
     if metric.of is mean_value:
         return [_Unit(one.value, one.group, one.cluster, 1) for one in found if one.value is not None]
-    if not metric.joint:
+    if not metric.joint and not metric.together:
         return [unit for one in found if (unit := _unit([one], metric)) is not None]
-    by_sample: dict[str, list[Point]] = defaultdict(list)
+    at_once: dict[tuple[str | int, ...], list[Point]] = defaultdict(list)
     for one in found:
-        by_sample[one.id].append(one)
-    return [unit for some in by_sample.values() if (unit := _unit(some, metric)) is not None]
+        key = (one.cluster, one.group, one.repeat) if metric.together else (one.id,)
+        at_once[key].append(one)
+    return [unit for some in at_once.values() if (unit := _unit(some, metric)) is not None]
 
 
 def _unit(some: list[Point], metric: Metric) -> _Unit | None:

@@ -254,6 +254,8 @@ class Metric(Struct, frozen=True, kw_only=True):
     pool: Literal["micro", "macro", "whole"] = "micro"
     joint: bool = False
     """Whether `of` needs all repeats of a sample at once (pass@k)."""
+    together: bool = False
+    """Whether `of` sees at once, repeat by repeat, what shares cluster and group: both assertions of a pair."""
     unit: str = "fraction"
     better: Literal["higher", "lower"] = "higher"
     headline: bool = False

@@ -144,5 +144,87 @@ def physics() -> list[Row]:
     ]
 
 
+# --- charts -------------------------------------------------------------------------------------------------
+
+KINDS = {
+    "vertical_multi": ("bar", "Output", "kt", {"Iron": [12, 19, 31], "Zinc": [25, 8, 16]}),
+    "line_single": ("line", "Level", "m", {"Lake": [4.0, 7.5, 6.0]}),
+    "pie": ("pie", "Share", "%", {"Parts": [50.0, 30.0, 20.0]}),
+    "scatter_2d": ("scatter", "Mass", "g", {"Beetle": [2.0, 5.0, 9.0]}),
+}
+"""Kind -> (family, what is measured, its unit, series of three values for the categories 2021 to 2023)."""
+YEARS = ("2021", "2022", "2023")
+
+
+def chart(kind: str) -> Callable[[Axes], None]:
+    family, measured, unit, series = KINDS[kind]
+
+    def paint(axes: Axes) -> None:
+        if family == "pie":
+            axes.pie(series["Parts"], labels=YEARS, autopct="%.0f%%")
+            return
+        for number, (name, values) in enumerate(series.items()):
+            places = [i + 0.35 * number for i in range(3)]
+            {"bar": axes.bar, "line": axes.plot, "scatter": axes.scatter}[family](
+                places, values, label=name, **({"width": 0.35} if family == "bar" else {})
+            )
+        axes.set_xticks(range(3), YEARS)
+        axes.set_ylabel(f"{measured} / {unit}")
+        axes.grid(visible=True, axis="y")
+        axes.legend()
+
+    return paint
+
+
+def chartbench() -> list[Row]:
+    """For each chart, four pairs of assertions and a number, in the columns of the authors' test.jsonl."""
+    rows: list[Row] = []
+    for kind, (family, measured, unit, series) in KINDS.items():
+        file = f"images/{kind}.png"
+        draw(ROOT / "chartbench" / file, chart(kind))
+        name, values = next(iter(series.items()))
+        top, low = values.index(max(values)), values.index(min(values))
+        percent = unit == "%"
+        other = "box" if family != "box" else "pie"
+        pairs = {
+            "CR": (
+                f"This is a {family} chart, not a {other} chart.",
+                f"This is a {other} chart, not a {family} chart.",
+            ),
+            "VE": tuple(
+                f"The {measured} of {name} in 2022 is {v:g} {unit}."
+                for v in (values[1], values[1] + max(values) / 2)
+            ),
+            "VC": tuple(
+                f"The {measured} of {name} in {YEARS[a]} is higher than in {YEARS[b]}."
+                for a, b in ((top, low), (low, top))
+            ),
+            "GC": tuple(f"The {measured} of {name} is highest in {YEARS[i]}." for i in (top, low)),
+        }
+        kinds = {"chart": family, "image": kind}
+        for task, (true, false) in pairs.items():
+            turns = [{"label": "Yes", "query": true}, {"label": "No", "query": false}]
+            rows.append(
+                {
+                    "id": len(rows),
+                    "image": file,
+                    "type": {**kinds, "task": task, "QA": "Acc+"},
+                    "conversation": turns,
+                }
+            )
+        label = f"{values[1]:g}%" if percent else f"{float(values[1])}"
+        turns = [{"label": label, "query": f"What is the {measured} of {name} in 2022?"}]
+        rows.append(
+            {
+                "id": len(rows),
+                "image": file,
+                "type": {**kinds, "task": "NQA", "QA": "GPT-acc"},
+                "conversation": turns,
+            }
+        )
+    return rows
+
+
 if __name__ == "__main__":
     write("physics", "items", physics())
+    write("chartbench", "items", chartbench())

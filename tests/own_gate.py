@@ -24,6 +24,7 @@ import msgspec
 from evals import load
 from evals.data import Data
 from evals.errors import DataError
+from evals.scorers.judged import empty_seat
 from evals.scoring import Scoring
 from evals.suite import Suite
 from evals.timebox import Pool
@@ -55,14 +56,14 @@ STYLES: dict[str, Callable[[str, str], Reply]] = {
 
 
 def suites() -> Iterator[Suite]:
-    """Every variant of every suite under the protocols that need no judge."""
+    """Every variant of every suite under the protocols whose rule can say something without a judge."""
     for name in load.suite_names():
         module = load.suite_module(name)
         for variant in module.VARIANTS:
             for protocol in PROTOCOLS:
                 if protocol in module.PROTOCOLS:
                     suite = load.suite(f"{name}:{variant}" if variant else name, protocol)[0]
-                    if not suite.refuses and "judge" not in suite.needs:
+                    if not suite.refuses and not empty_seat(suite.scorers):
                         yield suite
 
 

@@ -18,6 +18,7 @@ from msgspec import Struct
 from evals.errors import StoreError, UsageError
 from evals.store import write_file
 from evals.verdicts.compare import Contestant, pair
+from evals.verdicts.pairs import together
 
 FORMAT = 1
 FOLDER = "noise"
@@ -96,7 +97,7 @@ def certify(runs: Sequence[Contestant], *, conditions: Conditions | None = None)
 
 def _value(run: Contestant, *, metric_over: set[str]) -> float:
     """Give a run's headline over some of its samples."""
-    side = run.side_of(run.headline)
+    side = together(run.side_of(run.headline), run.headline)
     kept = side._replace(golds={name: gold for name, gold in side.golds.items() if name in metric_over})
     scorer = run.headline.scorer or next(iter(run.sides))
     alone = msgspec.structs.replace(run, sides={scorer: kept})

@@ -15,6 +15,7 @@ from zlib import crc32
 
 from msgspec import Struct, structs
 
+from evals.metrics import mean_value
 from evals.sealed import Gold
 from evals.types import Metric, Point
 from evals.verdicts import difference
@@ -36,6 +37,8 @@ class Side(NamedTuple):
     golds: Mapping[str, Gold]
     """Every expected sample by id."""
     repeats: int
+    merged: bool = False
+    """Whether each of its samples stands for several, see `together`."""
 
     @property
     def coverage(self) -> float:
@@ -73,6 +76,9 @@ class Pairs:
     """All samples that both runs expect, under one metric."""
 
     def __init__(self, a: Side, b: Side, metric: Metric) -> None:
+        a, b = together(a, metric), together(b, metric)
+        if metric.together:
+            metric = structs.replace(metric, of=mean_value, together=False)
         self.metric, self.a, self.b = metric, a, b
         self.sign = 1.0 if metric.better == "higher" else -1.0
         shared = [name for name in a.golds if name in b.golds]
@@ -214,6 +220,36 @@ def _by_cluster(side: Side, cluster_of: Mapping[str, int], count: int) -> list[l
         if one.id in cluster_of:
             found[cluster_of[one.id]].append(one)
     return found
+
+
+def together(side: Side, metric: Metric) -> Side:
+    """Make one sample of those that a metric sees at once: of what shares cluster and group.
+
+    What is incomplete in a repeat is missing there; what the metric has no value for is left out.
+    """
+    if not metric.together or side.merged:
+        return side
+    members: dict[str, list[str]] = defaultdict(list)
+    for name, gold in side.golds.items():
+        members[f"{gold.cluster}\x1f{gold.group}"].append(name)
+    unit_of = {name: unit for unit, names in members.items() for name in names}
+    golds = {}
+    for unit, names in members.items():
+        stand_ins = [p for n in names for p in _stand_ins(n, (), side.golds[n], repeats=1, value=0.0)]
+        if _of(stand_ins, structs.replace(metric, joint=True))[1]:
+            golds[unit] = side.golds[names[0]]
+    some: dict[tuple[str, int], list[Point]] = defaultdict(list)
+    for one in side.points:
+        if unit_of.get(one.id) in golds:
+            some[unit_of[one.id], one.repeat].append(one)
+    points = []
+    for (unit, repeat), seen in some.items():
+        value, measured = _of(seen, structs.replace(metric, joint=True))
+        if measured:
+            verdict = "right" if value == 1 else "wrong"
+            merged = structs.replace(seen[0], id=unit, repeat=repeat, value=value, verdict=verdict, parts={})
+            points.append(merged)
+    return Side(points, golds, side.repeats, merged=True)
 
 
 def _values(side: Side, metric: Metric, names: Sequence[str]) -> dict[str, Value]:

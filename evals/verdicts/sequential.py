@@ -53,7 +53,7 @@ class Lane:
         if reasons := why_not(old, new):
             raise UsageError(f"baseline and candidate cannot be compared: {'; '.join(reasons)}")
         limits = self.metric.bounds
-        if limits is None or self.metric.pool == "whole":
+        if limits is None or self.metric.pool == "whole" or self.metric.together:
             raise UsageError(
                 f"{job.suite.id}: --until-decided needs a mean of bounded values per sample, {self.metric.name} is none"
             )

@@ -1,0 +1,203 @@
+"""ChartBench: pairs of assertions, of which one is true, and numbers read off a chart (Xu et al., arXiv 2312.15915).
+
+`Published` is the authors' rule (IDEA-FinAI/ChartBench @ 3793307c, Stat/stat_all_metric.py), which VLMEvalKit took over
+(@ e8e78f05, dataset/chartbench.py). Its defects, kept: whatever does not hold the letters "yes" says no, silence and
+"I cannot tell" too, and "eyes" says yes. Of numbers, the two arguments are passed the wrong way round, so that the 5 % are of the
+*reply's* number; the reply's `8 %` may be 0.08, the gold one never; and a reply of 0 is right wherever the gold
+number, with its sign, is at most 0.05: for every negative one.
+
+Upstream has a language model copy the number out of a reply. Here a rule does (`number_text`), or with `bare` only what is
+nothing but a number is read and the rest has no value yet: it waits for a judge who copies it out.
+
+`Strict` mends it: a no needs a no, and a number is compared as for ChartQA.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from math import isfinite
+
+from msgspec import Struct
+
+from evals import extract
+from evals.scorers.chart import Stated
+from evals.scorers.choice import silence
+from evals.types import Metric, Point, Prompt, Reply, Sample, Score, Verdict
+
+ASSERTED = ("yes", "no")
+LONGEST = 100_000
+"""Characters of a reply that are read, from its end."""
+TOLERANCE = 0.05
+_NUMBER = re.compile(r"(?<![\w.])[-+\u2212]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?:\s?\\?%)?")
+
+
+def golds(sample: Sample) -> tuple[str, ...]:
+    """Give the gold answers, any of which will do."""
+    return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
+
+
+def as_float(text: str) -> float | None:
+    """Read a number as Python does, without its percent sign."""
+    try:
+        value = float(text.rstrip("%"))
+    except ValueError:
+        return None
+    return value if isfinite(value) else None
+
+
+def relaxed(said: str, gold: str) -> bool:
+    """Compare two numbers as upstream does, other texts letter by letter."""
+    one, wanted = as_float(said), as_float(gold)
+    if one is None or wanted is None:
+        return said.lower() == gold.lower()
+    tried = (one, one / 100) if said.endswith("%") else (one,)
+    return any((wanted if not x else abs(wanted - x) / abs(x)) <= TOLERANCE for x in tried)
+
+
+def number_text(text: str) -> tuple[str, bool]:
+    """Copy the final number out of a reply: (as text, whether it is one of several and only the last)."""
+    text = text.strip()
+    if as_float(text) is not None:
+        return text, False
+    for region in (extract.stated(text), text):
+        found = _NUMBER.findall(region or "")
+        if found:
+            number = found[-1].replace(",", "").replace("\u2212", "-").replace("\\", "").replace(" ", "")
+            return number, len(set(found)) > 1
+    return text, False
+
+
+class Published(Struct, frozen=True):
+    """Scores 1 where upstream does; a part of a pair by itself."""
+
+    bare: bool = False
+
+    def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
+        """Give no options: these are free answers."""
+        return ()
+
+    def take(self, sample: Sample, prompt: Prompt, reply: Reply, found: str) -> Score:
+        """Score a number that was copied out of the reply."""
+        right = any(relaxed(found.strip(), gold) for gold in golds(sample))
+        return Score(value=float(right), verdict="right" if right else "wrong", answer=found.strip()[:200])
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        text = reply.text[-LONGEST:].strip()
+        if reply.stop == "filter":
+            return Score(value=0.0, verdict="refused")
+        if sample.target in ASSERTED:
+            return self._assertion(str(sample.target), reply, text.lower())
+        if not text:
+            return Score(value=0.0, verdict=silence(reply), why="no text")
+        if self.bare:
+            if as_float(text) is None and not any(relaxed(text, gold) for gold in golds(sample)):
+                return Score(value=None, verdict=silence(reply), why="more than a number")
+            return self.take(sample, prompt, reply, text)
+        number, several = number_text(text)
+        score = self.take(sample, prompt, reply, number)
+        return Score(value=score.value, verdict=score.verdict, answer=score.answer, suspect=several)
+
+    def _assertion(self, gold: str, reply: Reply, text: str) -> Score:
+        said = "yes" if "yes" in text else "no"
+        right = said == gold
+        verdict: Verdict = ("right" if right else "wrong") if text else silence(reply)
+        stated = said == "yes" or re.search(r"\bno\b", text)
+        why = "" if stated else "no yes in it: a no to upstream"
+        return Score(value=float(right), verdict=verdict, answer=said, why=why, suspect=not stated)
+
+
+class Strict(Struct, frozen=True):
+    """Scores 1 for the stated yes or no, or for the stated number."""
+
+    number: Stated = Stated()
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        text = "" if reply.stop == "filter" else reply.text[-LONGEST:]
+        if sample.target in ASSERTED:
+            said = extract.yes_no(text)
+            if said is None:
+                return Score(value=0.0, verdict=silence(reply), why="neither yes nor no stated")
+            answer = "yes" if said else "no"
+            right = answer == sample.target
+            return Score(value=float(right), verdict="right" if right else "wrong", answer=answer)
+        found = extract.stated(text)
+        if not found:
+            return Score(value=0.0, verdict=silence(reply), why="no answer stated")
+        right = any(self._same(gold, found) for gold in golds(sample))
+        return Score(value=float(right), verdict="right" if right else "wrong", answer=found[:200])
+
+    def _same(self, gold: str, found: str) -> bool:
+        """Compare as for ChartQA; a gold `8 %` may also be stated as 0.08."""
+        if self.number.same(gold, found):
+            return True
+        share = as_float(gold) if gold.endswith("%") and "%" not in found else None
+        return share is not None and self.number.same(f"{share / 100:.12g}", found)
+
+
+# --- metrics ------------------------------------------------------------------------------------------------
+
+
+def _pair(points: Sequence[Point]) -> Sequence[Point]:
+    """Give both assertions of a pair; raises ValueError where there are not exactly these."""
+    if sorted(str(point.target) for point in points) != ["no", "yes"]:
+        raise ValueError("no pair of assertions")
+    return points
+
+
+def _missing(points: Sequence[Point]) -> float | None:
+    return next((point.value for point in points if point.verdict == "missing"), None)
+
+
+def acc_plus(points: Sequence[Point]) -> float:
+    """1 where both assertions of a pair are judged right, else 0."""
+    return float(all(point.value == 1.0 for point in _pair(points)))
+
+
+def confusion(points: Sequence[Point]) -> float:
+    """1 where both assertions of a pair get the same answer; CoR, to which the chart has told nothing."""
+    if (bound := _missing(_pair(points))) is not None:
+        return bound
+    answers = {point.answer for point in points}
+    return float(len(answers) == 1 and None not in answers)
+
+
+def both_wrong(points: Sequence[Point]) -> float:
+    """1 where a pair is neither right nor confused: upstream's rate of errors."""
+    if (bound := _missing(_pair(points))) is not None:
+        return bound
+    return float(not acc_plus(points) and not confusion(points))
+
+
+def assertion(points: Sequence[Point]) -> float:
+    """Value of a single assertion; raises ValueError for a number."""
+    if points[0].target not in ASSERTED or points[0].value is None:
+        raise ValueError("no assertion")
+    return points[0].value
+
+
+def number(points: Sequence[Point]) -> float:
+    """Value of a number; raises ValueError for an assertion."""
+    if points[0].target in ASSERTED or points[0].value is None:
+        raise ValueError("no number")
+    return points[0].value
+
+
+def pooled(points: Sequence[Point]) -> float:
+    """Value of a pair, or of a number: VLMEvalKit averages both as one."""
+    return number(points) if len(points) == 1 else acc_plus(points)
+
+
+def metrics(*, pool: bool) -> tuple[Metric, ...]:
+    """Acc+, CoR, errors, the mean over single assertions and over numbers; `pool` puts their mixture on top."""
+    mixture = Metric(name="pooled", of=pooled, together=True, headline=True)
+    return (
+        *((mixture,) if pool else ()),
+        Metric(name="acc+", of=acc_plus, together=True, headline=not pool),
+        Metric(name="cor", of=confusion, together=True, better="lower"),
+        Metric(name="err", of=both_wrong, together=True, better="lower"),
+        Metric(name="assertions", of=assertion),
+        Metric(name="nqa", of=number),
+    )

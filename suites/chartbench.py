@@ -1,0 +1,163 @@
+"""ChartBench: assertions in pairs and numbers about 2,100 charts of 42 kinds, most without labels (arXiv 2312.15915).
+
+A chart has a true and a false assertion for each of four tasks (CR its kind, VE a value, VC a comparison, GC an extreme)
+and a question for a number (NQA). Acc+ wants both assertions of a pair judged right; CoR counts pairs with the same
+answer to both. Intervals take the chart for the unit. `official` and `intern-s1` are the authors' rule with its defects,
+`strict` mends them (evals/scorers/chartbench.py). VLMEvalKit's one figure pools Acc+ and NQA; it has a model copy
+numbers out, here the judge of `intern-s1` does, and an empty reply, a no upstream, is unanswered there. Upstream offers five prompts; the one of its recordings is meant.
+
+Rows are the authors' (test.jsonl, test_mini.jsonl: id, image, type, conversation) or VLMEvalKit's (index, question,
+answer, QA_type, task, image). Sample ids are VLMEvalKit's: item and number of the assertion, `17_0` and `17_1`.
+Row counts follow from the ids: 42 kinds x 50 charts (mini: 5) x 9 questions.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from evals.data import Data, Row, Split
+from evals.errors import DataError
+from evals.media import image
+from evals.prompts import plain_text
+from evals.scorers.chartbench import ASSERTED, Published, Strict, metrics
+from evals.scorers.judged import Judged
+from evals.suite import INTERN_S1, Suite
+from evals.types import Message, Part, Prompt, Sample, Sampling, Scorer, Text
+
+VARIANTS = {"test": 18_900, "mini": 1_890}
+DEFAULT = ("test",)
+PROTOCOLS = ("strict", "official", "intern-s1")
+VERSION = "1"
+NEEDS = frozenset({"image"})
+GATED = False
+STEMS = {"test": ("test", "ChartBench", "items"), "mini": ("test_mini", "mini", "items")}
+
+
+def _rows(data: Data, variant: str) -> Iterator[Row]:
+    """Yield one row per question, in VLMEvalKit's columns; `chart` says which of them share a picture."""
+    if data.origin == "hub":
+        raise DataError(
+            "chartbench: its pictures lie in an archive: unpack SincereX/ChartBench and give its folder with --data DIR "
+            "(DIR/chartbench/test.jsonl and data/test/...), or try --sample"
+        )
+    for row in data.rows(Split(hub="SincereX/ChartBench", stems=STEMS[variant])):
+        if "conversation" not in row:
+            missing = [c for c in ("index", "answer", "task") if c not in row]
+            if missing:
+                raise DataError(
+                    f"chartbench: a row lacks column {missing[0]!r}; it has {', '.join(sorted(row))}"
+                )
+            task = "NQA" if row.get("QA_type") in ("GPT-acc", "NQA") else row["task"]
+            yield {**row, "task": task, "chart": str(row["index"]).partition("_")[0]}
+            continue
+        kind = row["type"]
+        for number, turn in enumerate(row["conversation"]):
+            yield {
+                "index": f"{row['id']}_{number}",
+                "question": turn.get("query"),
+                "answer": turn["label"],
+                "task": kind["task"],
+                "chart_type": kind["image"],
+                "image": row.get("image"),
+                "chart": row.get("image") or row["id"],
+            }
+
+
+def _samples(data: Data, variant: str) -> Iterator[Sample]:
+    seen: dict[tuple[str, str], str] = {}
+    for row in _rows(data, variant):
+        name, chart, task = str(row["index"]), str(row["chart"]), str(row["task"])
+        item = name.partition("_")[0]
+        if seen.setdefault((chart, task), item) != item:
+            raise DataError(
+                f"chartbench: {chart} has two items of task {task}, {seen[chart, task]} and {item}"
+            )
+        parts: tuple[Part, ...] = (Text(str(row["question"])),) if row.get("question") else ()
+        picture = image(data, row["image"]) if parts and row.get("image") else None
+        yield Sample(
+            id=name,
+            question=parts if picture is None else (picture, *parts),
+            target=_target(row),
+            group=task,
+            cluster=chart,
+            meta={"kind": str(row.get("chart_type") or "")},
+        )
+
+
+def _target(row: Row) -> str | tuple[str, ...]:
+    """Give yes, no, a number, or several of which each will do (upstream writes them as a list)."""
+    answer = row["answer"]
+    if isinstance(answer, str) and answer.startswith("["):
+        try:
+            answer = ast.literal_eval(answer)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            raise DataError(
+                f"chartbench: {row['index']}: the gold answer {answer[:80]!r} is no list"
+            ) from None
+    found = tuple(str(a).strip() for a in answer) if isinstance(answer, list) else (str(answer).strip(),)
+    if row["task"] != "NQA" and found[0].lower() not in ASSERTED:
+        raise DataError(f"chartbench: {row['index']}: the gold answer {found[0]!r} is neither yes nor no")
+    return found if len(found) > 1 else found[0] if row["task"] == "NQA" else found[0].lower()
+
+
+def _ask(sample: Sample, words: str) -> Prompt:
+    pictures = [part for part in sample.question if not isinstance(part, Text)]
+    return Prompt(messages=(Message("user", (*pictures, Text(words))),))
+
+
+def _direct(sample: Sample, repeat: int) -> Prompt:
+    text = plain_text(sample.question)
+    if sample.target in ASSERTED:
+        return _ask(sample, f"Statement: {text} Is it right? Reply with yes or no.")
+    return _ask(sample, f"{text}\nReply with a single word or number.")
+
+
+def _plain(sample: Sample, repeat: int) -> Prompt:
+    return _ask(sample, plain_text(sample.question))
+
+
+def _reasoned(sample: Sample, repeat: int) -> Prompt:
+    text = plain_text(sample.question)
+    if sample.target in ASSERTED:
+        return _ask(
+            sample,
+            f"Is this statement about the chart true?\n{text}\n\nFinish with `Answer: Yes` or `Answer: No`.",
+        )
+    return _ask(sample, f"{text}\n\nFinish with a line of the form `Answer: X`, where X is a number.")
+
+
+def suite(variant: str = "test", protocol: str = "strict") -> Suite:
+    """Give the test set or its tenth under a protocol."""
+    rules: dict[str, Scorer] = {
+        "strict": Strict(),
+        "official": Published(),
+        "intern-s1": Judged(rule=Published(bare=True), mode="rest", form="answer"),
+    }
+    return Suite(
+        name="chartbench",
+        variant=variant,
+        protocol=protocol,
+        version=VERSION,
+        samples=lambda data: _samples(data, variant),
+        prompter=lambda data: {"strict": _reasoned, "official": _direct, "intern-s1": _plain}[protocol],
+        ideal=lambda sample, prompt: _ideal(sample, stated=protocol == "strict"),
+        scorers={"answer": rules[protocol]},
+        metrics=metrics(pool=protocol == "intern-s1"),
+        sampling=INTERN_S1
+        if protocol == "intern-s1"
+        else Sampling(temperature=0.0, max_tokens=_tokens(protocol)),
+        needs=NEEDS | {"judge"} if protocol == "intern-s1" else NEEDS,
+        chance=0.25 if protocol != "intern-s1" else None,
+        licence="MIT",
+        cite="arXiv 2312.15915",
+    )
+
+
+def _tokens(protocol: str) -> int:
+    return 1_024 if protocol == "official" else 32_768
+
+
+def _ideal(sample: Sample, *, stated: bool) -> str:
+    gold = sample.target[0] if isinstance(sample.target, tuple) else str(sample.target)
+    return f"Answer: {gold}" if stated else gold
