@@ -27,6 +27,7 @@ COMMANDS = {
     "score": ("score:score", "Score a run again from what is stored; no model is asked."),
     "judge": ("judge:judge", "Measure how far a judge model can be believed."),
     "import": ("imports:import_", "Make a run of replies that somebody else recorded."),
+    "serve": ("serve:serve", "Start a model's inference server on this machine, for any tool, until Ctrl-C."),
     "data": ("data:data", "Fetch and verify data sets, or the embedded model's weights."),
     "export": ("export:export", "Write runs in the formats of others: tables, leaderboards, harnesses."),
     "errata": ("errata:errata", "List what is wrong in data sets, and where to look for more."),

@@ -7,6 +7,7 @@ EvalsError                     a message for the user, one line, no traceback
 │   └── StoreError             the results folder cannot be used as it is
 ├── ModelError                 a call failed: becomes the sample's Failure
 │   ├── Fatal                  every call would fail alike (key, URL, model name): ends the run
+│   │   └── Gone               its server is gone for good: ends the run at any time
 │   ├── Rejected               this request is refused (400, 413, 422): not retried
 │   │   └── ContextOverflow    prompt and max_tokens exceed the context
 │   └── Transient              worth another try
@@ -63,6 +64,10 @@ class ModelError(EvalsError):
 
 class Fatal(ModelError):
     """Wrong key, URL or model name: every call would fail alike."""
+
+
+class Gone(Fatal):
+    """The model's server is gone for good; what is open stays open."""
 
 
 class Rejected(ModelError):

@@ -23,7 +23,7 @@ from evals.types import Model
 
 ALONE = {"smollm2": "llamacpp"}
 """Models that are named without an adapter."""
-SHARED = frozenset({"http", "launch"})
+SHARED = frozenset({"http", "launch", "logs", "served", "watchdog"})
 """Modules beside the adapters that are none."""
 
 
@@ -173,6 +173,11 @@ def model(spec: str, **options: Any) -> Model:
     make: Callable[..., Model] = module.model
     wanted = getattr(module, "OPTIONS", ())
     return make(rest, **{key: value for key, value in options.items() if key in wanted})
+
+
+def engine(name: str) -> Any:
+    """Give an adapter's row of the launcher's table."""
+    return import_module(f"model_adapters.{name}").ENGINE
 
 
 def model_forms() -> list[str]:

@@ -11,12 +11,12 @@ import random
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from msgspec import structs
 
-from evals.errors import Disconnected, EvalsError, Fatal, ModelError, RateLimit, Timeout, Transient
+from evals.errors import Disconnected, EvalsError, Fatal, Gone, ModelError, RateLimit, Timeout, Transient
 from evals.pace import MOST, Pace
 from evals.plan import Job, order
 from evals.scoring import Scoring, failure
@@ -99,6 +99,7 @@ class Runner:
         """
         slots = getattr(model, "slots", None)
         self.model, self.jobs = model, jobs
+        self._ready: Callable[[], Awaitable[None] | None] | None = getattr(model, "ready", None)
         self.pace = Pace(fixed=concurrency, most=slots) if slots else Pace(fixed=concurrency)
         self.budget = budget or Budget()
         self.ended = ""
@@ -273,10 +274,15 @@ class Runner:
         while True:
             attempt += 1
             try:
+                if not await self._up():
+                    return None
                 reply = await self._call(prompt, sampling)
             except Fatal as error:
                 if not self._replies:
                     raise
+                if isinstance(error, Gone):
+                    self._end(str(error))
+                    return None
                 return failure("model", error, attempts=attempt)
             except Transient as error:
                 if error.slow_down:
@@ -297,6 +303,22 @@ class Runner:
         if not self._replies:
             return ATTEMPTS_UNPROVEN
         return ATTEMPTS_RATE_LIMIT if isinstance(error, RateLimit) else ATTEMPTS
+
+    async def _up(self) -> bool:
+        """Wait until the model can be called, without a deadline; False where the run ends meanwhile."""
+        waiting = self._ready() if self._ready is not None else None
+        if waiting is None:
+            return True
+        up, stop = asyncio.ensure_future(waiting), asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({up, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not up.done():
+                return False
+            await up
+            return True
+        finally:
+            stop.cancel()
+            up.cancel()
 
     async def _call(self, prompt: Prompt, sampling: Sampling) -> Reply:
         limit_s = self._timeout_s or 60.0 + 0.1 * (sampling.max_tokens or 4096)

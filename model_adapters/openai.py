@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PATH = "/chat/completions"
+SWITCH = "chat_template_kwargs.enable_thinking"
+"""The field of a request that switches reasoning on and off, where servers render a chat template."""
 
 
 class _Details(Struct):
@@ -67,14 +69,18 @@ class Chat:
     accepts = frozenset({"image"})
     slots: int | None = None
 
-    def __init__(self, name: str, *, base: str, key: str | None = None) -> None:
+    def __init__(self, name: str, *, base: str, key: str | None = None, switch: str = SWITCH) -> None:
+        """`switch`: field that turns reasoning on and off; dots go into nested objects."""
         self.name = name
+        self.switch = switch
         self.client = Client(base, key=key, headers={"Authorization": f"Bearer {key}"} if key else None)
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Ask once; raises what `errors.py` says of each way to fail."""
         pictures = await data_urls(prompt)
-        raw, seconds = await self.client.post(PATH, body(self.name, prompt, sampling, pictures))
+        raw, seconds = await self.client.post(
+            PATH, body(self.name, prompt, sampling, pictures, switch=self.switch)
+        )
         try:
             return parse(raw, seconds=seconds, where=self.client.shown(PATH))
         except BadReply as error:
@@ -102,7 +108,12 @@ async def data_urls(prompt: Prompt) -> Mapping[str, str]:
 
 
 def body(
-    name: str, prompt: Prompt, sampling: Sampling, pictures: Mapping[str, str] | None = None
+    name: str,
+    prompt: Prompt,
+    sampling: Sampling,
+    pictures: Mapping[str, str] | None = None,
+    *,
+    switch: str = SWITCH,
 ) -> dict[str, Any]:
     """Give the request's body; what is not set is left to the server. `pictures`: see `data_urls`."""
     messages = [_message(message, pictures or {}) for message in prompt.messages]
@@ -113,7 +124,11 @@ def body(
     if sampling.stop:
         found["stop"] = sampling.stop
     if sampling.thinking is not None:
-        found["chat_template_kwargs"] = {"enable_thinking": sampling.thinking}
+        *outer, last = switch.split(".")
+        place = found
+        for field in outer:
+            place = place.setdefault(field, {})
+        place[last] = sampling.thinking
     return found | sampling.extra
 
 

@@ -13,7 +13,17 @@ import json
 import sys
 from pathlib import Path
 
-SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>", "<video>", "<think>", "</think>")
+SPECIAL = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<img>",
+    "</img>",
+    "<IMG_CONTEXT>",
+    "<video>",
+    "<think>",
+    "</think>",
+)
 IMAGE = 56
 """Pixels of an image's side: 4 x 4 patches of 14, which the pixel shuffle makes 4 tokens."""
 CONTEXT = 2048
@@ -105,7 +115,9 @@ def make(folder: Path, *, seed: int = 0) -> None:
     for name, weight in model.named_parameters():
         if weight.dim() > 1:  # wide enough that the likeliest token stands apart from the next
             torch.nn.init.normal_(weight, std=0.5 if "lm_head" in name else 0.2)
-    model.generation_config = GenerationConfig(eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id)
+    model.generation_config = GenerationConfig(
+        eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id
+    )
     model.save_pretrained(folder)
     side = {"height": IMAGE, "width": IMAGE}
     processor = InternVLProcessor(

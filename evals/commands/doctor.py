@@ -82,7 +82,26 @@ def _profiles() -> list[tuple[str, bool, str]]:
     except UsageError as error:
         return [(one.name, False, str(error)) for one in family]
     lacking = {one.name: gpus.lacks(one, here) for one in family}
-    return [(name, not why, why or "its GPUs are here") for name, why in lacking.items()]
+    engines = "" if all(lacking.values()) else _engines()
+    return [
+        (name, not (why or not engines), why or f"its GPUs are here, and {engines or 'none of the engines'}")
+        for name, why in lacking.items()
+    ]
+
+
+def _engines() -> str:
+    """Name the inference servers that can be started here, with their versions."""
+    from evals import load
+    from evals.errors import UsageError
+    from model_adapters import launch
+
+    found = []
+    for name in ("vllm", "lmdeploy", "sglang"):
+        try:
+            found.append(launch.version(load.engine(name), os.environ.get("EVALS_ENGINE_PYTHON", "")))
+        except UsageError:
+            continue
+    return ", ".join(found)
 
 
 def _keys() -> list[tuple[str, bool, str]]:

@@ -43,6 +43,7 @@ class Order(Struct, kw_only=True, forbid_unknown_fields=True):
     results: Path = Path("results")
     run: str | None = None
     max_pixels: int | None = None
+    trust_remote_code: bool = False
     judge: str | None = None
     judge_price: str | None = None
     data_hash: str | None = None

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 @results_option
 @click.option("--run", metavar="ID", help="Name the run, to make or to resume.")
 @click.option("--max-pixels", type=int, metavar="N", help="Send images with more pixels smaller.")
+@click.option("--trust-remote-code", is_flag=True, help="Run code that comes with a model's weights.")
 @click.option("--judge", metavar="ADAPTER:NAME", help="Model that grades, for protocols with a judge.")
 @click.option("--judge-price", metavar="IN,OUT", help="USD per million of the judge's tokens.")
 @click.option(
@@ -128,7 +129,13 @@ def _run_model(order: Order, spec: str, *, until: Until | None, quiet: bool) -> 
     from evals import load
 
     suites = _judged(order, _suites(order))
-    model = load.model(spec, results=order.results, data=order.data, sample=order.sample)
+    model = load.model(
+        spec,
+        results=order.results,
+        data=order.data,
+        sample=order.sample,
+        trust_remote_code=order.trust_remote_code,
+    )
     budget = _budget(order, spec)
     jobs = _prepare(order, suites, model, spec)
     try:
@@ -224,6 +231,8 @@ def _work(
     def spent() -> str:
         return f"{budget.spent_usd:.4f} USD" if budget.price else ""
 
+    if beside := getattr(model, "beside", None):
+        beside(jobs[0].writer.path)
     race = until.begin(jobs, seed=order.seed) if until else None
     progress = Progress(jobs, spent=spent, quiet=quiet, more=race.facts if race else None)
 
@@ -233,7 +242,7 @@ def _work(
     with progress:
         runner = execute(make)
     for job in jobs:
-        job.notes += race.notes if race else []
+        job.notes += [*(race.notes if race else []), *getattr(model, "notes", ())]
         _close(job, runner, budget)
     if runner.hopeless and not runner.interrupted:
         note(f"evals: every call fails: {runner.hopeless}")

@@ -1,0 +1,78 @@
+"""`evals serve`: just the launching, for other tools and for several commands in a row."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from evals.commands.common import note
+from evals.errors import UsageError
+
+if TYPE_CHECKING:
+    from model_adapters.launch import Process
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("model")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ENGINE OPTIONS...]")
+@click.option("--port", type=click.IntRange(1, 65535), help="Default: a free one.")
+@click.option(
+    "--log", type=click.Path(path_type=Path, dir_okay=False), help="The server's log; default: ./ENGINE.log."
+)
+@click.option("--trust-remote-code", is_flag=True, help="Run code that comes with a model's weights.")
+def serve(
+    model: str, arguments: tuple[str, ...], port: int | None, log: Path | None, trust_remote_code: bool
+) -> int:
+    """Start vllm:, lmdeploy: or sglang:NAME, wait until it answers, print its URL, and keep it until Ctrl-C.
+
+    It listens on 127.0.0.1 alone. While it runs, `evals run -m MODEL` uses it instead of starting another.
+    """
+    from msgspec import structs
+
+    from evals import load
+    from model_adapters import launch
+
+    order = getattr(load.model(model, trust_remote_code=trust_remote_code), "order", None)
+    if order is None:
+        raise UsageError(f"{model} has no server to start; vllm:, lmdeploy: and sglang: models do")
+    if port and not launch.is_free(port):
+        raise UsageError(f"--port {port} is taken")
+    order = structs.replace(order, arguments=(*order.arguments, *arguments))
+    process = launch.Process(order, log or Path(f"{order.engine.name}.log"), port=port)
+    note(f"{order.engine.name}: starting {order.name} (log: {process.log}); Ctrl-C stops it")
+    _keep(process)
+    return 130
+
+
+def _keep(process: Process) -> None:
+    """Hold a server until it dies or the user has had enough."""
+    from model_adapters import launch
+
+    leaving = threading.Event()
+
+    def leave(*_: object) -> None:
+        leaving.set()
+        process.leave()
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, leave)
+    try:
+        process.start()
+        entry = launch.announce(process.order.engine.name, process.url)
+        try:
+            click.echo(f"{process.url}#{process.order.name}")
+            while process.alive and not leaving.wait(0.5):
+                pass
+        finally:
+            entry.unlink(missing_ok=True)
+        if not leaving.is_set():
+            raise UsageError(process.epitaph("died"))
+    except UsageError:
+        if not leaving.is_set():
+            raise
+    finally:
+        process.stop()

@@ -1,0 +1,53 @@
+"""Why a server ended, read off its log: one line for a person."""
+
+from __future__ import annotations
+
+import re
+
+PORT_TAKEN = "its port is taken"
+KNOWN = (
+    (
+        r"CUDA out of memory|OutOfMemoryError|can't allocate memory|less than desired GPU memory utilization"
+        r"|No available memory for the cache blocks|larger than the available KV cache memory",
+        "out of memory",
+    ),
+    (
+        r"GatedRepoError|gated repo|access to model .{1,200} is restricted|403 Client Error",
+        "its weights are gated: accept their terms on the hub and set HF_TOKEN",
+    ),
+    (
+        r"contains custom code|set the option `trust_remote_code=True`|pass the argument `trust_remote_code=True`"
+        r"|requires you to execute the \w+ file",
+        "it wants to run code that came with the weights: add --trust-remote-code if you trust its authors",
+    ),
+    (r"address already in use|Errno 98", PORT_TAKEN),
+    (
+        r"is not a local folder and is not a valid model identifier|RepositoryNotFoundError|Repository Not Found",
+        "there is no such model on the hub (or it is private: set HF_TOKEN)",
+    ),
+    (
+        r"LocalEntryNotFoundError|couldn't connect to 'https|Network is unreachable|Name or service not known",
+        "the hub cannot be reached, and the weights are not on this disk",
+    ),
+    (
+        r"No CUDA GPUs are available|Found no NVIDIA driver|CUDA driver version is insufficient",
+        "it finds no usable GPU",
+    ),
+)
+"""Pattern -> what it means; the first that is found anywhere wins."""
+
+_PREFIX = re.compile(r"^(?:\([^)]{1,60}\) )?(?:(?:INFO|WARNING|ERROR|CRITICAL)\b[^\]]{0,60}\] ?)?")
+_ERROR = re.compile(r"^[\w.]{0,80}(?:Error|Exception|Interrupt)\b: .")
+_WORDLESS = ("Engine core initialization failed", "WorkerProc initialization failed", "See root cause above")
+MOST = 300
+"""Characters."""
+
+
+def cause(log: str) -> str:
+    """Say why the process ended: a known cause, else the first error that says something, else the last line."""
+    for pattern, meaning in KNOWN:
+        if re.search(pattern, log, re.IGNORECASE):
+            return meaning
+    lines = [line for raw in log.splitlines() if (line := _PREFIX.sub("", raw).strip())]
+    errors = [line for line in lines if _ERROR.match(line) and not any(w in line for w in _WORDLESS)]
+    return " ".join((errors or lines[-1:] or ["it said nothing"])[0].split())[:MOST]

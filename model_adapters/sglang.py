@@ -1,0 +1,32 @@
+"""SGLang, started, watched and stopped by us: `sglang:internlm/Intern-S1`, `sglang:/folder/of/weights`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from model_adapters.launch import Engine
+from model_adapters.served import Served, make
+
+OPTIONS = ("results", "trust_remote_code")
+ENGINE = Engine(
+    name="sglang",
+    package="sglang",
+    command=(
+        *("sglang.launch_server", "--model-path", "{model}", "--served-model-name", "{name}"),
+        *("--host", "{host}", "--port", "{port}"),
+    ),
+    options={
+        "tensor_parallel": ("--tp", "{value}"),
+        "expert_parallel": ("--ep", "{value}"),
+        "context": ("--context-length", "{value}"),
+        "parser": ("--reasoning-parser", "{value}"),
+        "trust_remote_code": ("--trust-remote-code",),
+    },
+    port=30000,
+    fills_context=False,  # without max_tokens it stops after 128
+)
+
+
+def model(rest: str, *, results: Path = Path("results"), trust_remote_code: bool = False) -> Served:
+    """Make `sglang:NAME`; raises UsageError where it cannot run here."""
+    return make(ENGINE, rest, results=results, trust_remote_code=trust_remote_code)

@@ -1,0 +1,33 @@
+"""vLLM, started, watched and stopped by us: `vllm:internlm/Intern-S1-FP8`, `vllm:/folder/of/weights`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from model_adapters.launch import Engine
+from model_adapters.served import Served, make
+
+OPTIONS = ("results", "trust_remote_code")
+ENGINE = Engine(
+    name="vllm",
+    package="vllm",
+    command=(
+        *("vllm.entrypoints.openai.api_server", "--model", "{model}", "--served-model-name", "{name}"),
+        *("--host", "{host}", "--port", "{port}"),
+    ),
+    options={
+        "tensor_parallel": ("--tensor-parallel-size", "{value}"),
+        "expert_parallel": ("--enable-expert-parallel",),
+        "context": ("--max-model-len", "{value}"),
+        "parser": ("--reasoning-parser", "{value}"),
+        "trust_remote_code": ("--trust-remote-code",),
+    },
+    port=8000,
+    environment={"VLLM_NO_USAGE_STATS": "1", "VLLM_ENGINE_READY_TIMEOUT_S": "10000"},
+)
+"""`python -m` and not `vllm serve`: the CPU build's package has another name, which that command looks up."""
+
+
+def model(rest: str, *, results: Path = Path("results"), trust_remote_code: bool = False) -> Served:
+    """Make `vllm:NAME`; raises UsageError where it cannot run here."""
+    return make(ENGINE, rest, results=results, trust_remote_code=trust_remote_code)
