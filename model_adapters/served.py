@@ -66,6 +66,8 @@ class Served:
         again = self._process
         if again is not None:
             self._say(f"{again.epitaph('died')}; starting it again, once")
+            if self._chat is not None:
+                await self._chat.close()
             await asyncio.to_thread(again.stop)
         self._starts += 1
         self._process = launch.Process(self.order, self._log)
