@@ -10,7 +10,9 @@ A file `claims/*.toml` holds tables as a source prints them, one `[[claim]]` per
     source = "https://..."
     date = 2026-05-19               # of the source in the state that was read; left out: not known
     percent = { "Intern-S1" = 83.5 }    # or `values` with `unit`
+    told = "https://..."            # where the conditions below are told
     [claim.knobs]                   # how it was measured: temperature, repeats, judge ...; absent: not known
+    [claim.model_knobs."Intern-S1"] # and this one model beyond that
 
 >>> next(c for c in load() if c.model == "Intern-S1" and c.suite == "mmlu-pro" and c.protocol).value
 0.835
@@ -19,7 +21,9 @@ A file `claims/*.toml` holds tables as a source prints them, one `[[claim]]` per
 from __future__ import annotations
 
 import datetime
+import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from math import isfinite
 from pathlib import Path
@@ -59,6 +63,9 @@ class Claim(Struct, frozen=True, kw_only=True):
     """Whether the source itself printed another number later."""
     note: str = ""
     knobs: dict[str, Any] = {}
+    """Conditions that are known: temperature, top_p, top_k, max_tokens, thinking, repeats, judge."""
+    told: str = ""
+    """Where the conditions are told."""
 
 
 class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,6 +83,9 @@ class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     notes: dict[str, str] = {}
     """Model -> what the source adds to its number."""
     knobs: dict[str, Any] = {}
+    told: str = ""
+    model_knobs: dict[str, dict[str, Any]] = {}
+    """What was told of one model's measurement beyond that."""
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,6 +98,26 @@ def load(results: Path | None = None) -> list[Claim]:
     shipped = [place for place in PLACES if place.is_dir()][:1]
     folders = dict.fromkeys(place.resolve() for place in (*shipped, *own))
     return [claim for folder in folders for path in sorted(folder.glob("*.toml")) for claim in read(path)]
+
+
+def named(results: Path | None = None) -> dict[str, Claim]:
+    """Give all claims by id: `intern-s1/mmlu-pro`, with protocol, date and a number where that is needed."""
+    found = load(results if results and (results / "claims").is_dir() else None)
+    short = Counter(_id(claim) for claim in found)
+    names: dict[str, Claim] = {}
+    for claim in found:
+        name = _id(claim)
+        if short[name] > 1:
+            name = f"{name}/{claim.protocol or 'unknown'}/{claim.date or 'undated'}"
+        count = 1
+        while (full := name if count == 1 else f"{name}/{count}") in names:
+            count += 1
+        names[full] = claim
+    return names
+
+
+def _id(claim: Claim) -> str:
+    return f"{re.sub(r'[^a-z0-9.]+', '-', claim.model.lower()).strip('-')}/{claim.suite}"
 
 
 def read(path: Path) -> list[Claim]:
@@ -120,5 +150,6 @@ def _claims(table: _Table) -> Iterator[Claim]:
             first=table.first,
             superseded=table.superseded,
             note=table.notes.get(model, ""),
-            knobs=table.knobs,
+            knobs=(knobs := table.knobs | table.model_knobs.get(model, {})),
+            told=table.told if knobs else "",
         )

@@ -29,6 +29,8 @@ COMMANDS = {
     "import": ("imports:import_", "Make a run of replies that somebody else recorded."),
     "serve": ("serve:serve", "Start a model's inference server on this machine, for any tool, until Ctrl-C."),
     "data": ("data:data", "Fetch and verify data sets, or the embedded model's weights."),
+    "claims": ("claims:claims", "Look at published numbers, and hold runs against them."),
+    "reproduce": ("claims:reproduce", "Measure a published number again, and say whether it holds."),
     "export": ("export:export", "Write runs in the formats of others: tables, leaderboards, harnesses."),
     "errata": ("errata:errata", "List what is wrong in data sets, and where to look for more."),
     "bundle": ("bundle:bundle", "Pack a run into one file that anybody can check."),

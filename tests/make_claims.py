@@ -41,6 +41,24 @@ SUITES = {
 }
 """Benchmark without hyphens, spaces and capitals -> suite, where that is another name."""
 
+TEXTS = (
+    "mmlu-pro",
+    "gpqa:diamond",
+    "aime:2025",
+    "smolinstruct",
+    "chembench:4k",
+    "matbench",
+    "ifeval",
+    "proteinlmbench",
+)
+"""Measured with OpenCompass; its example configurations tell some of the conditions, for the makers' own models."""
+OPENCOMPASS = "https://github.com/open-compass/opencompass/blob/a5acc4bb/examples"
+OWN = {"temperature": 0.7, "top_p": 0.95, "thinking": True}
+"""configs/models/interns1/intern_s1.py; of the rivals' sampling nothing is told."""
+PRO = {"temperature": 0.8, "max_tokens": 65_536}
+"""eval_intern_s1_pro.py; whether thinking was on is told in two ways."""
+PRO_REPEATS = {"gpqa:diamond": 8, "aime:2025": 32}
+
 FIRST_TABLE = range(142, 159)
 """Lines of the README with the table of Intern-S1, first published with the model."""
 
@@ -108,9 +126,29 @@ def lines(benchmark: str, metric: str, place: Source, some: list[tuple[Row, str]
     if place.superseded:
         yield "superseded = true"
     yield f"percent = {{ {', '.join(f'{json.dumps(row.model)} = {float(row.score)}' for row, _ in some)} }}"
+    yield from conditions(suite(benchmark), place, {row.model for row, _ in some})
     notes = ", ".join(f"{json.dumps(row.model)} = {json.dumps(note)}" for row, note in some if note)
     if notes:
         yield f"notes = {{ {notes} }}"
+
+
+def conditions(name: str, place: Source, models: set[str]) -> Iterator[str]:
+    """Tell what is known of how: the judge is named nowhere, and AIME's 86.0 % cannot come of one pass over 30 items."""
+    if name not in TEXTS:
+        return
+    if place.line in FIRST_TABLE:
+        yield f'told = "{OPENCOMPASS}/eval_bench_intern_s1.py"'
+        repeats = {} if name == "aime:2025" else {"repeats": 1}
+        yield f"knobs = {inline({'max_tokens': 65_536, **repeats})}"
+        yield f'model_knobs = {{ "Intern-S1" = {inline(OWN)} }}'
+    elif "Intern-S1-Pro" in models:
+        yield f'told = "{OPENCOMPASS}/eval_intern_s1_pro.py"'
+        known = PRO | ({"repeats": PRO_REPEATS[name]} if name in PRO_REPEATS else {})
+        yield f'model_knobs = {{ "Intern-S1-Pro" = {inline(known)} }}'
+
+
+def inline(table: dict[str, float | bool]) -> str:
+    return "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in table.items()) + " }"
 
 
 def written(shared: Path) -> str:

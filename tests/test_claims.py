@@ -26,13 +26,18 @@ def test_the_shipped_file_is_what_the_script_makes_of_the_shared_table(shared: P
     assert make_claims.TARGET.read_text(encoding="utf-8") == make_claims.written(shared)
 
 
+def shipped() -> list[claims.Claim]:
+    """Those of the Intern-S1 family's tables."""
+    return claims.read(make_claims.TARGET)
+
+
 def test_no_published_number_is_lost(shared: Path) -> None:
     printed = Counter((row.model, row.benchmark, float(row.score)) for row in make_claims.rows(shared))
-    assert printed == Counter((c.model, c.benchmark, round(c.value * 100, 4)) for c in claims.load())
+    assert printed == Counter((c.model, c.benchmark, round(c.value * 100, 4)) for c in shipped())
 
 
 def test_every_claim_says_what_it_is_and_where_it_stands() -> None:
-    found = claims.load()
+    found = shipped()
     assert len(found) > 400
     assert all(c.model and c.suite and c.source.startswith("https://") and c.unit for c in found)
     assert {c.benchmark for c in found if c.date is None} == {
@@ -44,7 +49,7 @@ def test_every_claim_says_what_it_is_and_where_it_stands() -> None:
 def test_two_spellings_are_one_suite() -> None:
     assert {c.benchmark for c in claims.load() if c.suite == "mmlu-pro"} == {"MMLU-Pro", "MMLU Pro"}
     assert {c.benchmark for c in claims.load() if c.suite == "aime:2025"} == {"AIME2025", "AIME-2025"}
-    assert len({c.suite for c in claims.load()}) == 45
+    assert len({c.suite for c in shipped()}) == 45
 
 
 def test_the_table_of_the_first_release_has_its_protocol_and_both_dates() -> None:

@@ -1,0 +1,252 @@
+"""`evals claims`: published numbers, and what a run says of them. `evals reproduce` measures one again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from evals.commands import common
+from evals.errors import UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from evals.claims import Claim
+    from evals.store import Run
+    from evals.verdicts.reproduction import Finding
+
+STATUS = {"consistent": 0, "inconsistent": 1, "not comparable": 3}
+
+
+@click.group()
+def claims() -> None:
+    """Look at published numbers and hold runs against them."""
+
+
+@claims.command("list")
+@click.option("--suite", help="Of this suite alone.")
+@click.option("--model", help="Of this model alone.")
+@common.results_option
+@common.json_option
+def list_(suite: str | None, model: str | None, results: Path, as_json: bool) -> None:
+    """List published numbers with their sources."""
+    from evals.claims import named
+    from evals.verdicts.reproduction import same_model
+
+    known = named(results)
+    found = {
+        name: claim
+        for name, claim in known.items()
+        if (
+            suite is None
+            or claim.suite in (suite, suite.replace("_", "-"))
+            or claim.suite.startswith(f"{suite}:")
+        )
+        and (model is None or same_model(claim.model, model))
+    }
+    if as_json:
+        common.print_json({"claims": [{"id": name, "claim": claim} for name, claim in found.items()]})
+        return
+    if not found:
+        what = model if suite is None else suite
+        raise UnknownName(
+            "claim of", str(what), {c.model for c in known.values()} | {c.suite for c in known.values()}
+        )
+    columns = [
+        ("claim", "left"),
+        ("value", "right"),
+        ("protocol", "left"),
+        ("date", "left"),
+        ("known", "left"),
+    ]
+    common.table("", columns, (_row(name, claim) for name, claim in found.items()))
+
+
+def _row(name: str, claim: Claim) -> list[str]:
+    knobs = ", ".join(claim.knobs) + (", superseded" if claim.superseded else "")
+    return [
+        name,
+        _figure(claim.value, claim.unit),
+        claim.protocol or "not known",
+        str(claim.date or ""),
+        knobs,
+    ]
+
+
+@claims.command()
+@click.argument("claim")
+@common.results_option
+@common.json_option
+def show(claim: str, results: Path, as_json: bool) -> None:
+    """Show all that is known of a published number, and what is not."""
+    from evals.claims import named
+    from evals.verdicts.reproduction import asked_of
+
+    name, found = _one(claim, named(results))
+    unknown = [knob for knob in asked_of(found) if knob not in found.knobs]
+    if as_json:
+        common.print_json({"id": name, "claim": found, "unknown": unknown})
+        return
+    common.say(f"{found.model} on {found.benchmark}: {_figure(found.value, found.unit)}")
+    for label, text in (
+        ("suite", f"{found.suite}, protocol {found.protocol or 'not known'}"),
+        ("metric", found.metric or "not said"),
+        ("source", f"{found.source} ({found.date or 'no date'})"),
+        ("first published", str(found.first or "")),
+        (
+            "note",
+            found.note + ("; superseded by a later number of the same source" if found.superseded else ""),
+        ),
+        ("known", ", ".join(f"{knob} {value}" for knob, value in found.knobs.items()) or "nothing"),
+        ("told in", found.told),
+        ("not known", ", ".join(unknown) or "nothing"),
+    ):
+        if text:
+            common.say(f"    {label:<16} {text}")
+
+
+@claims.command()
+@click.argument("run")
+@click.option("--model", help="Whose claims; default: the run's own model.")
+@common.results_option
+@common.json_option
+def check(run: str, model: str | None, results: Path, as_json: bool) -> int:
+    """Hold a run against the published numbers of its suite and model.
+
+    Exit status: 0 consistent with all that compare, 1 inconsistent with one, 3 nothing compares.
+    """
+    from evals import store
+
+    return _judge(store.find(results, run), model, results, as_json=as_json)
+
+
+def _judge(
+    runs: Sequence[Run], model: str | None, results: Path, *, as_json: bool, only: str | None = None
+) -> int:
+    from evals.claims import named
+    from evals.overview import overview
+    from evals.verdicts.reproduction import check as hold
+    from evals.verdicts.reproduction import measured
+
+    seen = overview(runs)
+    for line in seen.broken:
+        common.note(f"broken run: {line}")
+    known = named(results)
+    if only is not None:
+        known = {only: known[only]}
+    found = [
+        finding
+        for one in measured(seen.cards, seen.aggregates)
+        for finding in hold(one, known, model or (one.cards[0].model if one.cards else ""))
+    ]
+    if not found:
+        what = ", ".join(sorted({f"{c.model} on {c.config.suite}" for c in seen.cards}))
+        raise UsageError(
+            f"nothing is published of {what or run_names(runs)}; `evals claims list`, and --model NAME"
+        )
+    if as_json:
+        common.print_json({"findings": found})
+    else:
+        for finding in found:
+            _say(finding)
+    verdicts = {finding.verdict for finding in found}
+    worst = (
+        "inconsistent"
+        if "inconsistent" in verdicts
+        else "consistent"
+        if "consistent" in verdicts
+        else "not comparable"
+    )
+    return STATUS[worst]
+
+
+def run_names(runs: Sequence[Run]) -> str:
+    """Name runs for a message."""
+    return ", ".join(run.path.name for run in runs)
+
+
+def _say(found: Finding) -> None:
+    unit = found.unit
+    common.say(f"{found.claim}: {found.verdict}")
+    span = f" [{_figure(found.low, unit)}, {_figure(found.high, unit)}]" if found.low is not None else ""
+    common.say(f"    claimed {_figure(found.claimed, unit)}, measured {_figure(found.measured, unit)}{span}")
+    if found.difference is not None:
+        points = "points" if unit == "fraction" else unit
+        scale = 100 if unit == "fraction" else 1
+        low, high = (scale * (x or 0.0) for x in (found.difference_low, found.difference_high))
+        common.say(f"    difference {scale * found.difference:+.2f} {points} [{low:+.2f}, {high:+.2f}]")
+    for line in found.because:
+        common.say(f"    not comparable: {line}")
+    if found.unknown:
+        common.say(f"    the source does not tell: {', '.join(found.unknown)}")
+
+
+def _figure(value: float | None, unit: str) -> str:
+    if value is None:
+        return "-"
+    return f"{100 * value:.2f} %" if unit == "fraction" else f"{value:.4g} {unit}"
+
+
+def _one(wanted: str, known: dict[str, Claim]) -> tuple[str, Claim]:
+    """Find a claim by its id or a beginning of it; raises UnknownName or UsageError with the candidates."""
+    if wanted in known:
+        return wanted, known[wanted]
+    begun = [name for name in known if name.startswith(wanted.lower())]
+    if len(begun) == 1:
+        return begun[0], known[begun[0]]
+    if begun:
+        raise UsageError(f"{wanted!r} is the beginning of {len(begun)} claims: {', '.join(begun[:8])}")
+    raise UnknownName("claim", wanted, known)
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("claim")
+@click.option("-m", "--model", required=True, metavar="ADAPTER:NAME", help="The model to ask.")
+@common.results_option
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def reproduce(claim: str, model: str, results: Path, options: tuple[str, ...]) -> int:
+    """Measure a published number again: its suite, protocol and known conditions; ends with the verdict.
+
+    OPTIONS are those of `evals run` (--data, --judge, --concurrency ...). Exit status as of `evals claims check`;
+    2 where nothing could be started, 130 interrupted.
+    """
+    from evals import load, store
+    from evals.claims import named
+    from evals.commands.run import run
+
+    name, found = _one(claim, named(results))
+    if not found.protocol:
+        raise UsageError(f"{name}: its protocol is not known, so it cannot be measured again")
+    load.suite(found.suite, found.protocol)  # a suite that we lack is a claim that we cannot check
+    begun = time.time()
+    words = [found.suite, "-m", model, "--protocol", found.protocol, "--results", str(results)]
+    status = run.main([*words, *_flags(found.knobs), *options], standalone_mode=False, prog_name="evals run")
+    if status in (2, 130):
+        return int(status)
+    return _judge(_made(store.runs(results), found, begun), found.model, results, as_json=False, only=name)
+
+
+def _flags(knobs: dict[str, Any]) -> list[str]:
+    names = {
+        "temperature": "--temperature",
+        "top_p": "--top-p",
+        "max_tokens": "--max-tokens",
+        "repeats": "--repeats",
+    }
+    found = [word for knob, flag in names.items() if knob in knobs for word in (flag, str(knobs[knob]))]
+    if "thinking" in knobs:
+        found.append("--thinking" if knobs["thinking"] else "--no-thinking")
+    return found
+
+
+def _made(runs: Sequence[Run], claim: Claim, begun: float) -> list[Run]:
+    """Give the runs that were worked on since then."""
+    return [
+        run
+        for run in runs
+        if (card := run.card).config.protocol == claim.protocol
+        and card.config.suite.partition(":")[0] == claim.suite.partition(":")[0]
+        and (card.finished or 0.0) >= begun
+    ]
