@@ -6,11 +6,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.state import PAGES
+from dashboard.state import PAGES, dark
 
 st.set_page_config(
     page_title="science-evals", page_icon=str(Path(__file__).with_name("icon.png")), layout="wide"
 )
+if dark():
+    st.html(Path(__file__).with_name("style.css"))
 st.navigation(
     [
         st.Page(path, title=title, icon=icon, url_path=name, default=name == "leaderboard")

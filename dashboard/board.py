@@ -17,6 +17,8 @@ from msgspec import Struct
 from dashboard.frames import Entry
 from dashboard.models import Facts, facts
 from evals.card import Card
+from evals.errors import EvalsError
+from evals.overview import aggregates
 from evals.types import Estimate
 
 GENERAL = frozenset(
@@ -122,8 +124,56 @@ def build(entries: Iterable[Entry]) -> Board:
         for (row, column), several in found.items()
         if (newest := max(several, key=lambda entry: entry.card.started)).headline
     }
+    cells |= _aggregated(cells, labels)
     rows = sorted({row for row, _ in cells}, key=lambda row: (row.baseline, row.label.lower()))
     return Board(tuple(rows), {labels[c]: c for c in sorted(labels, key=order)}, cells)
+
+
+def _aggregated(
+    cells: Mapping[tuple[Row, str], Cell], labels: dict[Column, str]
+) -> dict[tuple[Row, str], Cell]:
+    """Add what suites define over their variants, such as the mean of SMolInstruct's 14 tasks; enters new labels."""
+    columns = {label: column for column, label in labels.items()}
+    groups: dict[tuple[Row, str, str, str, bool], list[Cell]] = defaultdict(list)
+    for (row, label), cell in cells.items():
+        column = columns[label]
+        if column.limit is None:
+            suite = column.suite.partition(":")[0]
+            groups[row, suite, column.protocol, column.version, column.sample].append(cell)
+    found = {}
+    for (row, suite, protocol, version, sample), parts in groups.items():
+        estimate = _aggregate([cell.entry.card for cell in parts if cell.entry]) if len(parts) > 1 else None
+        if estimate is None:
+            continue
+        column = Column(suite, protocol, version, "", sample, None, "", estimate.metric, "fraction", "higher")
+        label = labels.setdefault(column, name_columns([column])[column])
+        found[row, label] = Cell(estimate=estimate, entry=None, coverage=min(cell.coverage for cell in parts))
+    return found
+
+
+def _aggregate(several: list[Card]) -> Estimate | None:
+    try:
+        made = aggregates(several)
+    except EvalsError:  # a suite that this version does not have
+        return None
+    if not made or made[0]["value"] is None:
+        return None
+    headlines = [one for card in several for one in card.estimates if one.headline]
+    return Estimate(
+        metric=f"mean of {len(several)} tasks",
+        group="",
+        value=made[0]["value"],
+        low=made[0]["low"],
+        high=made[0]["high"],
+        worst=None,
+        best=None,
+        n=sum(one.n for one in headlines),
+        clusters=sum(one.clusters for one in headlines),
+        unit="fraction",
+        better="higher",
+        method="of independent tasks",
+        headline=True,
+    )
 
 
 def row_of(card: Card) -> Row:
@@ -156,21 +206,21 @@ def order(column: Column) -> tuple[bool, bool, str, str, str]:
 def name_columns(columns: Iterable[Column]) -> dict[Column, str]:
     """Name columns as shortly as tells them apart, e.g. `mmlu-pro · official`."""
     named = {column: f"{column.suite} · {column.protocol}" for column in columns}
+    for column, name in named.items():
+        marks = ["sample items" if column.sample else "", f"{column.limit} items" if column.limit else ""]
+        named[column] = " · ".join([name, *filter(None, marks)])
     for part in (
-        lambda c: "sample items" if c.sample else "",
-        lambda c: f"{c.limit} items" if c.limit else "",
         lambda c: f"v{c.version}",
-        lambda c: f"judged by {c.judge}" if c.judge else "",
+        lambda c: f"judged by {c.judge}" if c.judge else "no judge",
         lambda c: c.metric,
         lambda c: f"data {c.data_sha256[:6]}",
     ):
-        counts = Counter(named.values())
+        alike: dict[str, list[Column]] = defaultdict(list)
         for column, name in named.items():
-            said = part(column)
-            if said and (
-                counts[name] > 1 or said == "sample items" or (column.limit and said.endswith("items"))
-            ):
-                named[column] = f"{name} · {said}"
+            alike[name].append(column)
+        for name, several in alike.items():
+            if len({part(column) for column in several}) > 1:
+                named |= {column: f"{name} · {part(column)}" for column in several}
     return named
 
 

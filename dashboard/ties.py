@@ -93,17 +93,19 @@ def _by_arrays(column: Column, metric: Metric, several: tuple[tuple[str, Path, S
 def _values(paths: Sequence[Path]) -> tuple[NDArray[np.float64], list[str], list[str]]:
     """Give the value of each sample (averaged over repeats, NaN where none) in each run, cluster and group."""
     import numpy as np
+    import pandas as pd
 
     samples = query(paths[0], 'SELECT id, "group", cluster FROM samples')
-    place = {name: i for i, name in enumerate(samples["id"])}
-    values = np.full((len(paths), len(place)), np.nan)
-    for row, path in enumerate(paths):
-        found = query(
-            path, "SELECT sample, avg(value) AS value FROM records WHERE value IS NOT NULL GROUP BY sample"
-        )
-        where = found["sample"].map(place)
-        known = where.notna()
-        values[row, where[known].astype(int)] = found["value"][known]
+    place = pd.Series(range(len(samples)), index=samples["id"])
+    found = query(
+        paths,
+        "SELECT path, sample, avg(value) AS value FROM records WHERE value IS NOT NULL GROUP BY path, sample",
+    )
+    values = np.full((len(paths), len(samples)), np.nan)
+    row = found["path"].map({str(path): i for i, path in enumerate(paths)}).to_numpy()
+    where = found["sample"].map(place).to_numpy()
+    known = ~np.isnan(where)
+    values[row[known], where[known].astype(int)] = found["value"].to_numpy()[known]
     return values, samples["cluster"].tolist(), samples["group"].tolist()
 
 
@@ -166,8 +168,8 @@ def sentence(found: Ties) -> str:
     groups = found.groups()
     if not groups:
         return f"All {len(found.places)} can be told apart."
-    said = [f"{_listed(group)} cannot be told apart" for group in groups[:4]]
-    more = f"; and {len(groups) - 4} more such groups" if len(groups) > 4 else ""
+    said = [f"{_listed(group)} cannot be told apart" for group in groups[:2]]
+    more = f"; letters mark {len(groups) - 2} more such groups" if len(groups) > 2 else ""
     return "; ".join(said) + more + "."
 
 

@@ -1,7 +1,89 @@
-"""history: stands here until its page is written."""
+"""History: one model's checkpoints over time, with what a gate says of each and what changed beside the model."""
 
 from __future__ import annotations
 
+from collections import Counter
+
 import streamlit as st
 
-st.title("history".title())
+from dashboard import charts, frames, heat, past, safe, state
+from dashboard.past import Against, Line
+
+AGAINST: tuple[Against, ...] = ("the first", "the one before")
+DRAWN = 3
+"""Lines that are drawn unless the reader asks for more."""
+
+
+def draw(line: Line, margin: float, against: Against) -> None:
+    """Draw one suite under one protocol."""
+    name, better = past.unit(line)
+    st.subheader(safe.label(line.label))
+    with st.spinner("Judging each run, sample by sample ..."):
+        table = past.table(
+            line, margin=margin if name == "fraction" else margin_of(line, margin), against=against
+        )
+    st.altair_chart(
+        charts.history(table, heat.unit(name), dark=state.dark()), alt=f"Scores of {line.label} over time"
+    )
+    said = Counter(verdict for verdict in table["verdict"] if verdict)
+    counted = ", ".join(f"{count} {verdict}" for verdict, count in said.items())
+    st.caption(
+        f"{len(table)} runs in {heat.unit(name)}, {better} is better; {counted or 'nothing to judge yet'}."
+    )
+    for row in table[table["changed"] != ""].to_dict("records"):
+        st.caption(
+            f"Changed on {row['started']:%Y-%m-%d}: {safe.label(row['changed'], 300)}. Scores before and after are not on one scale."
+        )
+    st.dataframe(
+        table.drop(columns="stretch"), hide_index=True, placeholder="", alt=f"Runs of {line.label}",
+        column_config={
+            "started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
+            **{part: st.column_config.NumberColumn(format="%.4g") for part in ("value", "low", "high")},
+            "coverage": st.column_config.NumberColumn(format="%.1f %%"),
+            "verdict": st.column_config.Column(help="pass, regression or cannot tell, as `evals gate` says it."),
+        },
+    )  # fmt: skip
+
+
+def margin_of(line: Line, points: float) -> float:
+    """Turn a margin in points into the unit of a suite that is no share: so much of the first run's score."""
+    one = line.entries[0].headline
+    return points * abs(one.value or 1.0) if one else points
+
+
+def main() -> None:
+    """Draw the page."""
+    st.title("History")
+    found = frames.index(state.results())
+    models = Counter(entry.card.model for entry in found.entries if entry.headline)
+    if not models:
+        state.broken(found.broken)
+        state.nothing("No run has a number yet.", "evals run mmlu-pro --sample -m smollm2")
+    left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
+    model = left.selectbox(
+        "Model, or the beginning of its checkpoints' names", [name for name, _ in models.most_common()],
+        key="model", bind="query-params", accept_new_options=True,
+    )  # fmt: skip
+    points = middle.number_input(
+        "Margin, points", 0.1, 50.0, 2.0, 0.5, key="margin", bind="query-params",
+        help="Largest acceptable loss; of suites that are no shares, in percent of the first run's score.",
+    )  # fmt: skip
+    against = right.segmented_control(
+        "Judge against", AGAINST, default=AGAINST[1], key="against", bind="query-params",
+        help="The gate pairs the two runs sample by sample at alpha 0.05; missing outcomes count against the later one.",
+    )  # fmt: skip
+    lines = past.lines(found.entries, model or "")
+    if not lines:
+        st.info(
+            "No run of a benchmark by such a model; sample items have no history.", icon=":material/info:"
+        )
+        st.stop()
+    names = [line.label for line in lines]
+    chosen = st.multiselect("Suites", names, default=names[:DRAWN], key="line", bind="query-params")
+    for line in lines:
+        if line.label in chosen:
+            draw(line, points / 100, against or AGAINST[1])
+    state.broken(found.broken)
+
+
+main()

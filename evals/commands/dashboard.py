@@ -28,7 +28,14 @@ PORT = 8501
     "--address", default="127.0.0.1", show_default=True, help="Interface to listen on; 0.0.0.0 for all."
 )
 @click.option("--no-browser", is_flag=True, help="Only serve; open nothing.")
-def dashboard(results: Path, port: int | None, address: str, no_browser: bool) -> int:
+@click.option(
+    "--export",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Write a static copy of the leaderboard (HTML, JSON, CSV) instead of serving.",
+)
+def dashboard(results: Path, port: int | None, address: str, no_browser: bool, folder: Path | None) -> int:
     """Show leaderboard, comparisons and samples in a browser; reads the results folder, writes nothing.
 
     Runs in the foreground until Ctrl-C or SIGTERM.
@@ -38,6 +45,12 @@ def dashboard(results: Path, port: int | None, address: str, no_browser: bool) -
         raise UsageError(f"the dashboard needs {', '.join(missing)}: pip install 'science-evals[dashboard]'")
     if not results.is_dir():
         raise StoreError(f"no results folder at {results}; `evals run` makes one")
+    if folder is not None:
+        from dashboard.export import export
+
+        for path in export(results, folder):
+            common.note(f"wrote {path}")
+        return 0
     chosen = _free(address, port)
     shown = "localhost" if address in ("127.0.0.1", "::1", "0.0.0.0", "::") else address  # noqa: S104 - compared
     url = f"http://{shown}:{chosen}"

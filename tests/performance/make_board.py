@@ -1,0 +1,160 @@
+"""A made results folder for measuring the dashboard: `python tests/performance/make_board.py DEST`.
+
+40 models x 10 suites x 3 protocols with 2,000,400 records, and two runs of MMLU-Pro's 12,032 samples to compare. The
+files are what a sealed run leaves, written column by column; skill, difficulty and groups are drawn from one seed.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evals import sealed, stats, store
+from evals.card import Card, Config
+from evals.types import Estimate, Sampling
+
+MODELS = [f"lab{i // 4:02}/model-{i % 4}-{(1, 8, 32, 235)[i % 4]}B" for i in range(40)]
+SUITES = (
+    "mmlu-pro", "gpqa:diamond", "gpqa:main", "aime:2025", "chembench:4k", "chembench:lamalab", "smolinstruct:MC",
+    "smolinstruct:PP-BBBP", "smolinstruct:PP-HIV", "smolinstruct:NC-I2F",
+)  # fmt: skip
+PROTOCOLS = ("official", "strict", "intern-s1")
+SAMPLES = 1_667
+GROUPS = [f"subject {i:02}" for i in range(14)]
+LETTERS = np.array(list("ABCD"))
+DAY = 86_400.0
+
+
+class Data(NamedTuple):
+    """The samples of one suite."""
+
+    ids: list[str]
+    groups: list[str]
+    targets: np.ndarray
+    difficulty: np.ndarray
+
+
+def data(random: np.random.Generator, count: int) -> Data:
+    groups = [GROUPS[i % 14] for i in range(count)]
+    return Data(
+        [f"{i:05}" for i in range(count)], groups, random.choice(LETTERS, count), random.normal(0, 1.2, count)
+    )
+
+
+def samples_table(one: Data) -> pa.Table:
+    """The gold side, as `sealed` lays it out."""
+    texts = [
+        f'{{"id":"{i}","target":"{t}","choices":["w","x","y","z"],"group":"{g}"}}'
+        for i, t, g in zip(one.ids, one.targets, one.groups, strict=True)
+    ]
+    columns = {
+        "id": one.ids, "group": one.groups, "cluster": one.ids, "target": [f'"{t}"' for t in one.targets],
+        "options": pa.array([4] * len(one.ids), pa.int32()), "json": texts,
+    }  # fmt: skip
+    return pa.table(columns)
+
+
+def records_table(one: Data, answers: np.ndarray, random: np.random.Generator, started: float) -> pa.Table:
+    """What happened, as `sealed` lays it out."""
+    count = len(one.ids)
+    right = answers == one.targets
+    verdicts = np.where(right, "right", "wrong")
+    tokens = random.integers(40, 900, count)
+    seconds = np.round(tokens / 80 + random.random(count), 3)
+    scores = [
+        f'{{"choice":{{"type":"score","value":{float(ok)},"verdict":"{v}","answer":"{a}","why":"the last ANSWER line"}}}}'
+        for ok, v, a in zip(right, verdicts, answers, strict=True)
+    ]
+    prompts = [
+        f'{{"messages":[{{"role":"user","parts":[{{"type":"text","text":"Question {i}: which of the four? A. w B. x C. y D. z"}}]}}]}}'
+        for i in one.ids
+    ]
+    replies = [
+        f'{{"type":"reply","text":"Let us see, step by step ... ANSWER: {a}","reasoning":null,"stop":"stop",'
+        f'"usage":{{"input":90,"output":{t}}},"seconds":{s},"model":"made","attempts":1}}'
+        for a, t, s in zip(answers, tokens, seconds, strict=True)
+    ]
+    none = pa.nulls(count, pa.int64())
+    columns = [
+        one.ids, pa.array(np.zeros(count, np.int32)), verdicts.tolist(), right.astype(float), answers.tolist(),
+        ["stop"] * count, seconds, pa.array([90] * count), tokens, none, none, started + np.arange(count) * 0.01,
+        scores, prompts, replies,
+    ]  # fmt: skip
+    schema = sealed._record_schema()
+    arrays = [pa.array(column, kind.type) for column, kind in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def estimates(right: np.ndarray, groups: np.ndarray) -> tuple[Estimate, ...]:
+    """The whole suite under two metrics, and every group."""
+
+    def one(metric: str, group: str, chosen: np.ndarray, *, headline: bool = False) -> Estimate:
+        found, n = stats.wilson(float(chosen.sum()), len(chosen)), len(chosen)
+        return Estimate(
+            metric=metric, group=group, value=found.value, low=found.low, high=found.high, worst=found.value,
+            best=found.value, n=n, clusters=n, unit="fraction", better="higher", method="Wilson", headline=headline,
+        )  # fmt: skip
+
+    parts = [one("accuracy", name, right[groups == name]) for name in GROUPS]
+    parts += [one("accuracy_guess", name, right[groups == name]) for name in GROUPS]
+    return (one("accuracy", "", right, headline=True), one("accuracy_guess", "", right), *parts)
+
+
+def write_run(
+    results: Path, suite: str, protocol: str, model: str, one: Data, skill: float, number: int
+) -> None:
+    """Write one sealed run."""
+    random = np.random.default_rng(number)
+    chance = 1 / (1 + np.exp(one.difficulty - skill))
+    right = random.random(len(one.ids)) < chance
+    wrong = LETTERS[(np.searchsorted(LETTERS, one.targets) + random.integers(1, 4, len(one.ids))) % 4]
+    answers = np.where(right, one.targets, wrong)
+    started = 1_790_000_000.0 + DAY * (number % 200)
+    config = Config(
+        suite=suite, version="1", protocol=protocol, data_sha256=sha256(f"{suite} {len(one.ids)}".encode()).hexdigest(), model=f"server:made#{model}",
+        sampling=Sampling(temperature=0.0, max_tokens=4096), seed=0, repeats=1,
+    )  # fmt: skip
+    count, ok = len(one.ids), int(right.sum())
+    card = Card(
+        run=f"made-{number:05}", config=config, model=model, status="finished", expected=count, started=started,
+        finished=started + 600, counts={"right": ok, "wrong": count - ok}, coverage=1.0, cost_usd=0.02 * (1 + number % 7),
+        tokens={"input": 90 * count, "output": 450 * count}, chance=0.25, estimates=estimates(right, np.array(one.groups)),
+        scorers={"choice": "Choice(letter)@1"},
+    )  # fmt: skip
+    folder = results / f"{suite.replace(':', '-')}@1" / store.slug(model) / card.run
+    folder.mkdir(parents=True)
+    pq.write_table(
+        records_table(one, answers, random, started), folder / "records.parquet", compression="zstd"
+    )
+    pq.write_table(samples_table(one), folder / "samples.parquet", compression="zstd")
+    (folder / "card.json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1))
+
+
+def build(results: Path, *, models: int = 40, samples: int = SAMPLES, large: int = 12_032) -> int:
+    """Fill a folder; gives the number of records."""
+    random, number = np.random.default_rng(7), 0
+    skills = np.sort(random.normal(0.4, 0.7, models))
+    for suite in SUITES:
+        one = data(random, samples)
+        for protocol in PROTOCOLS:
+            for model, skill in zip(MODELS[:models], skills, strict=True):
+                write_run(results, suite, protocol, model, one, float(skill), number)
+                number += 1
+    full = data(random, large)
+    for model, skill in (("large/one", 0.5), ("large/two", 0.45)):
+        write_run(results, "mmlu-pro", "official", model, full, skill, number)
+        number += 1
+    return len(SUITES) * len(PROTOCOLS) * models * samples + 2 * large
+
+
+if __name__ == "__main__":
+    begun = time.time()
+    print(f"{build(Path(sys.argv[1])):,} records in {time.time() - begun:.0f} s")
