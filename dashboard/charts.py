@@ -10,6 +10,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from dashboard.colours import palette
+
 
 def png(chart: alt.TopLevelMixin, *, scale: float = 2.0) -> bytes:
     """Draw a figure as a picture; needs vl-convert, no browser and no network."""
@@ -132,7 +134,9 @@ def grouped_bars(table: pd.DataFrame, suites: list[str], *, dark: bool) -> alt.L
         alt.Y("low:Q", title="%"), alt.Y2("high:Q")
     )
     layers = alt.layer(bars, ends.transform_filter("isValid(datum.low)")).properties(height=400)
-    layers.resolve = alt.Resolve(scale=alt.ScaleResolveMap(xOffset="independent"))  # puts the rules amid the bars
+    layers.resolve = alt.Resolve(
+        scale=alt.ScaleResolveMap(xOffset="independent")
+    )  # puts the rules amid the bars
     return layers
 
 
