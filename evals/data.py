@@ -54,9 +54,11 @@ class Data(Struct, frozen=True, kw_only=True):
     sample: bool = False
     """The items bundled with the package."""
     media: Path | None = None
-    """Folder that keeps the bytes of images; None where nothing is asked, so that none are read."""
+    """Folder that keeps the bytes of images and signals; None where nothing is asked, so that none are read."""
     max_pixels: int | None = None
     """Images with more are made smaller before they are sent."""
+    takes: frozenset[str] = frozenset()
+    """What the model that is asked takes besides text."""
 
     @property
     def origin(self) -> Literal["hub", "local", "sample"]:

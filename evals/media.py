@@ -50,7 +50,7 @@ def _bytes(data: Data, value: object) -> bytes:
     if isinstance(value, bytes):
         return value
     if isinstance(value, str) and len(value) < 1024 and "." in value:
-        return _file(data, value)
+        return inside(data, value)
     if isinstance(value, str):
         try:
             return b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True)
@@ -64,22 +64,30 @@ def _bytes(data: Data, value: object) -> bytes:
     return stream.getvalue()
 
 
-def _file(data: Data, name: str) -> bytes:
+def inside(data: Data, name: str) -> bytes:
+    """Read a file below the data's folder; empty where it is too large. Raises DataError where it is not there."""
     root = data.folder().resolve()
     path = (root / name).resolve()
-    inside = path.is_relative_to(root) or (root / Path(name).parts[0]).is_symlink()
-    if not inside or ".." in Path(name).parts:
-        raise DataError(f"{data.suite}: image {name!r} lies outside the data's folder")
+    below = path.is_relative_to(root) or (root / Path(name).parts[0]).is_symlink()
+    if not below or ".." in Path(name).parts:
+        raise DataError(f"{data.suite}: file {name!r} lies outside the data's folder")
     try:
         if path.stat().st_size > MOST_BYTES:
             return b""
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{data.suite}: image {name!r}: {error.strerror} in {root}") from None
+        raise DataError(f"{data.suite}: file {name!r}: {error.strerror} in {root}") from None
 
 
 def keep(folder: Path, raw: bytes, *, max_pixels: int | None = None) -> Media:
-    """Store bytes under their hash, once, and say how they will be sent."""
+    """Store an image, once, and say how it will be sent."""
+    digest = hold(folder, raw)
+    kind, width, height, sent = look(raw, max_pixels=max_pixels)
+    return Media("image", kind, digest, len(raw), width, height, sent)
+
+
+def hold(folder: Path, raw: bytes) -> str:
+    """Store bytes under their SHA-256, once, and give it."""
     digest = sha256(raw).hexdigest()
     path = folder / digest
     if not path.exists():
@@ -88,8 +96,7 @@ def keep(folder: Path, raw: bytes, *, max_pixels: int | None = None) -> Media:
         half.write_bytes(raw)
         half.replace(path)
     _PLACES[str(folder)] = None
-    kind, width, height, sent = look(raw, max_pixels=max_pixels)
-    return Media("image", kind, digest, len(raw), width, height, sent)
+    return digest
 
 
 def look(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, int, int, str]:
@@ -187,9 +194,9 @@ async def payload(media: Media) -> tuple[str, bytes]:
 
 
 def find(media: Media) -> Path:
-    """Find the kept bytes of an image; raises Rejected where they are gone."""
+    """Find what was kept; raises Rejected where it is gone."""
     for folder in _PLACES:
         path = Path(folder) / media.sha256
         if path.exists():
             return path
-    raise Rejected(f"the bytes of image {media.sha256[:12]} are not in the results folder")
+    raise Rejected(f"the bytes of {media.kind} {media.sha256[:12]} are not in the results folder")

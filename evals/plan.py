@@ -19,6 +19,9 @@ from evals.spool import Spool
 from evals.suite import Digest, Suite, checked
 from evals.types import Failure, Prompter, Sampling
 
+MEDIA = frozenset({"image", "time_series", "structure"})
+"""What is kept beside the run."""
+
 
 class Options(Struct, frozen=True, kw_only=True):
     """What the user asked for, the same for all suites of a command."""
@@ -63,10 +66,10 @@ class Job(Struct, kw_only=True):
     notes: list[str]
 
 
-def data_for(suite: Suite, options: Options) -> Data:
-    """Say where a suite's rows come from."""
-    data = Data(suite=suite.name, local=options.data, sample=options.sample)
-    if "image" not in suite.needs:
+def data_for(suite: Suite, options: Options, *, takes: frozenset[str] = frozenset()) -> Data:
+    """Say where a suite's rows come from; `takes`: what the model takes besides text."""
+    data = Data(suite=suite.name, local=options.data, sample=options.sample, takes=takes)
+    if not suite.needs & MEDIA:
         return data
     return structs.replace(
         data, media=options.results / suite.folder / "media", max_pixels=options.max_pixels
@@ -120,11 +123,13 @@ def _apportion(sizes: Mapping[str, int], total: int) -> dict[str, int]:
     return shares
 
 
-def prepare(suite: Suite, options: Options, *, model: str, spec: str) -> Job:
+def prepare(
+    suite: Suite, options: Options, *, model: str, spec: str, takes: frozenset[str] = frozenset()
+) -> Job:
     """Read the data, find or make the run on disk, and say what of it is done already."""
     if suite.refuses:
         raise UsageError(suite.refuses)
-    data = data_for(suite, options)
+    data = data_for(suite, options, takes=takes)
     spool, digest = read(suite, data, accept=options.data_hash)
     _wants_questions(suite, spool)
     prompter = suite.prompter(data)

@@ -20,6 +20,7 @@ from evals.errors import Disconnected, EvalsError, Fatal, Gone, ModelError, Rate
 from evals.pace import MOST, Pace
 from evals.plan import Job, order
 from evals.scoring import Scoring, failure
+from evals.signals import told
 from evals.timebox import Pool
 from evals.types import Failure, Model, Prompt, Record, Reply, Sample, Sampling
 
@@ -329,7 +330,7 @@ class Runner:
         self._calling += 1
         try:
             async with asyncio.timeout(limit_s):
-                reply = await self.model.reply(prompt, sampling)
+                reply = await self.model.reply(told(prompt), sampling)
             if not isinstance(reply, Reply):
                 raise ModelError(f"the adapter gave {type(reply).__name__}, not a Reply")
             return reply

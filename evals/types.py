@@ -43,7 +43,13 @@ class Media(Struct, frozen=True, tag="media", omit_defaults=True):
     """Pixels."""
     height: int = 0
     sent: str = ""
-    """As what it is sent: empty, as it is; `png 640x480`, drawn anew; `refused: WHY`, not at all."""
+    """As what it is sent: empty, as it is; `png 640x480`, drawn anew; `text 2814 characters`; `refused: WHY`, not at all."""
+    rate_hz: float = 0.0
+    """Samples per second of a time series."""
+    length: int = 0
+    """Values per channel."""
+    channels: tuple[str, ...] = ()
+    """Their names."""
 
 
 Part: TypeAlias = Text | Media

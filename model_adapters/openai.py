@@ -5,6 +5,7 @@ The key and the base URL come from OPENAI_API_KEY and OPENAI_BASE_URL, read here
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from typing import TYPE_CHECKING, Any, Literal
@@ -66,7 +67,7 @@ _STOPS: dict[str | None, Literal["stop", "length", "filter"]] = {
 class Chat:
     """A model behind `POST {base}/chat/completions`."""
 
-    accepts = frozenset({"image"})
+    accepts: frozenset[str] = frozenset({"image"})
     slots: int | None = None
 
     def __init__(self, name: str, *, base: str, key: str | None = None, switch: str = SWITCH) -> None:
@@ -92,17 +93,20 @@ class Chat:
 
 
 async def data_urls(prompt: Prompt) -> Mapping[str, str]:
-    """Read a prompt's images: SHA-256 -> data URL; raises Rejected for one that cannot be sent."""
+    """Read a prompt's media: SHA-256 -> data URL; raises Rejected for one that cannot be sent."""
     media = [part for message in prompt.messages for part in message.parts if isinstance(part, Media)]
     if not media:
         return {}
     from base64 import b64encode
 
-    from evals.media import payload
+    from evals.media import find, payload
 
     found = {}
     for one in media:
-        kind, raw = await payload(one)
+        if one.kind == "image":
+            kind, raw = await payload(one)
+        else:
+            kind, raw = "time_series/npy", await asyncio.to_thread(find(one).read_bytes)
         found[one.sha256] = f"data:{kind};base64,{b64encode(raw).decode()}"
     return found
 
@@ -142,9 +146,14 @@ def _message(message: Message, pictures: Mapping[str, str]) -> dict[str, Any]:
 def _part(part: Part, pictures: Mapping[str, str]) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
-    if part.kind != "image" or part.sha256 not in pictures:
+    if part.kind == "structure" or part.sha256 not in pictures:
         raise ModelError(f"this adapter sends no {part.kind}")
-    return {"type": "image_url", "image_url": {"url": pictures[part.sha256]}}
+    url = {"url": pictures[part.sha256]}
+    if (
+        part.kind == "time_series"
+    ):  # LMDeploy's form (@ 38b20fcc, vl/time_series_utils.py): an .npy, time first
+        return {"type": "time_series_url", "time_series_url": {**url, "sampling_rate": part.rate_hz}}
+    return {"type": "image_url", "image_url": url}
 
 
 def _decode(raw: bytes) -> _Completion:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from http.client import HTTPException
@@ -53,10 +54,19 @@ ECHO = {"max_tokens": 0, "echo": True, "logprobs": 1, "temperature": 0.0, "retur
 """As ids, likeliest tokens that look alike (parts of one character) do not hide each other; vLLM alone knows it."""
 
 
+TAKES_SERIES = re.compile(r"intern-?s(?:1-?pro|2)", re.IGNORECASE)
+"""Models with an encoder for time series, served by LMDeploy; no other server takes them (lmdeploy @ 38b20fcc)."""
+
+
 class Server(Chat):
     """A chat model whose server may also tell likelihoods, through `/completions` with `echo` (vLLM, SGLang)."""
 
     accepts = frozenset({"image", "logprobs"})
+
+    def __init__(self, name: str, *, base: str, key: str | None = None) -> None:
+        super().__init__(name, base=base, key=key)
+        if TAKES_SERIES.search(name):
+            self.accepts = self.accepts | {"time_series"}
 
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
         """See `LogProbs`; raises Fatal where the server does not echo. One call, in which the prompt is one more."""

@@ -27,7 +27,8 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ),
     (
         "what judges, and what is judged",
-        "evals.gpus evals.media evals.metrics evals.scorers evals.scoring evals.sealed evals.spool evals.suite",
+        "evals.gpus evals.media evals.metrics evals.scorers evals.scoring evals.sealed evals.signals evals.spool "
+        "evals.suite",
     ),
     ("records on disk, and numbers made of them", "evals.report evals.store"),
     ("what is added from outside", "evals.rescore model_adapters suites"),
@@ -78,6 +79,7 @@ ALLOWED = {
         "evals.commands.data",
         "model_adapters.llamacpp",
     ): "`evals data smollm2` fetches the weights that it names",
+    ("evals.signals", "evals.media"): "one folder for all bytes that are kept",
     ("evals.commands.order", "model_adapters.http"): "one rule says what of a URL may be shown",
 }
 """Edges that a rule forbids, with the reason why they are right."""

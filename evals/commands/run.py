@@ -186,6 +186,7 @@ def _prepare(order: Order, suites: Sequence[Suite], model: Model, spec: str) -> 
     """Get every suite ready; a model that cannot take what a suite needs is refused, never scored 0."""
     from evals import profiles
     from evals.plan import prepare
+    from evals.signals import AS_TEXT
 
     if order.data is not None and order.data.is_file() and len(suites) > 1:
         raise UsageError(
@@ -196,11 +197,12 @@ def _prepare(order: Order, suites: Sequence[Suite], model: Model, spec: str) -> 
     jobs: list[Job] = []
     try:
         for suite in suites:
-            if lacking := suite.needs - model.accepts - {"judge"}:
+            if lacking := suite.needs - model.accepts - AS_TEXT - {"judge"}:
                 raise UsageError(
                     f"{suite.id} needs a model that takes {', '.join(sorted(lacking))}; {spec} does not"
                 )
-            jobs.append(prepare(suite, options, model=model.name, spec=without_secrets(spec)))
+            shown = without_secrets(spec)
+            jobs.append(prepare(suite, options, model=model.name, spec=shown, takes=model.accepts))
     except BaseException:
         for job in jobs:
             job.writer.close()
