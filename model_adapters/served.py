@@ -21,7 +21,7 @@ from evals.profiles import Profile
 from evals.types import Likelihood, Prompt, Reply, Sampling
 from model_adapters import launch
 from model_adapters.launch import Engine
-from model_adapters.server import Server
+from model_adapters.server import TAKES_SERIES, Server
 
 RESTARTS = 1
 
@@ -163,7 +163,10 @@ class Served:
 def takes(order: launch.Order) -> frozenset[str]:
     """Say what a model can take besides text: by its profile, else by the configuration beside its weights."""
     if order.profile is not None:
-        return frozenset({*order.profile.takes, "logprobs"})
+        series = (
+            {"time_series"} if order.engine.name == "lmdeploy" and TAKES_SERIES.search(order.model) else set()
+        )
+        return frozenset({*order.profile.takes, *series, "logprobs"})
     if order.folder is None:
         return frozenset({"image", "logprobs"})  # nobody knows before it runs; its server will say
     return frozenset({"image", "logprobs"} if "vision_config" in _config(order.folder) else {"logprobs"})

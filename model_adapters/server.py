@@ -12,6 +12,7 @@ import re
 from base64 import b64encode
 from collections.abc import Sequence
 from http.client import HTTPException
+from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
@@ -63,8 +64,8 @@ class Server(Chat):
 
     accepts = frozenset({"image", "logprobs"})
 
-    def __init__(self, name: str, *, base: str, key: str | None = None) -> None:
-        super().__init__(name, base=base, key=key)
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(name, **options)
         if TAKES_SERIES.search(name):
             self.accepts = self.accepts | {"time_series"}
 
