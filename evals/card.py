@@ -130,6 +130,7 @@ def packages() -> dict[str, str]:
         "datasets",
         "rdkit",
         "pymatgen",
+        "lm-eval",
         "math-verify",
         "xllamacpp",
     ):

@@ -36,6 +36,7 @@ COMMANDS = {
     "bundle": ("bundle:bundle", "Pack a run into one file that anybody can check."),
     "verify": ("verify:verify", "Check a bundle: score all of it again, compare every figure."),
     "new": ("new:new", "Write a package with a suite or an adapter of your own."),
+    "lm-eval": ("harness:harness", "Run lm-evaluation-harness itself, with our models as `--model evals`."),
     "doctor": ("doctor:doctor", "Say what this machine can run, and why not."),
 }
 """Name -> (module:function below evals.commands, the line that help shows)."""

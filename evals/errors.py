@@ -26,6 +26,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MANY = 100
+"""More names than anybody wants listed."""
+
 
 class EvalsError(Exception):
     """Base of all errors that a user may see as one line."""
@@ -41,7 +44,8 @@ class UnknownName(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
+        listed = f"known: {', '.join(names) or 'none'}" if len(names) < MANY else f"{len(names)} are known"
+        hint = f"did you mean {' or '.join(near)}?" if near else listed
         super().__init__(f"unknown {kind} {name!r}; {hint}")
 
 

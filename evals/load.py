@@ -117,6 +117,8 @@ def variants(spec: str) -> list[tuple[ModuleType, str]]:
     """Resolve `gpqa:main` to one variant, and a bare name to the variants that it stands for."""
     name, colon, variant = spec.partition(":")
     module = suite_module(name)
+    if find := getattr(module, "find", None):  # its variants are not known beforehand
+        return [(module, found) for found in find(variant)]
     known: Mapping[str, int] = module.VARIANTS
     if colon:
         if variant not in known or not variant:

@@ -221,7 +221,7 @@ def _whole(found: Sequence[Point], metric: Metric) -> tuple[stats.Interval | Non
     over = getattr(metric.of, "over", None)
     try:
         statistic = over(clusters) if over else by_points
-        resamples = 2000 if len(found) <= 2000 else 400
+        resamples = getattr(metric.of, "resamples", None) or (2000 if len(found) <= 2000 else 400)
         interval = stats.bootstrap(len(clusters), statistic, seed=0, resamples=resamples)
     except ValueError:
         return None, 0, 0

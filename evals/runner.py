@@ -16,6 +16,7 @@ from typing import Protocol
 
 from msgspec import structs
 
+from evals.asking import ask
 from evals.errors import Disconnected, EvalsError, Fatal, Gone, ModelError, RateLimit, Timeout, Transient
 from evals.pace import MOST, Pace
 from evals.plan import Job, order
@@ -330,10 +331,7 @@ class Runner:
         self._calling += 1
         try:
             async with asyncio.timeout(limit_s):
-                reply = await self.model.reply(told(prompt), sampling)
-            if not isinstance(reply, Reply):
-                raise ModelError(f"the adapter gave {type(reply).__name__}, not a Reply")
-            return reply
+                return await ask(self.model, told(prompt), sampling)
         except TimeoutError:
             raise Timeout(f"no reply within {limit_s:.0f} s") from None
         except EvalsError:

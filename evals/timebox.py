@@ -113,8 +113,8 @@ class Pool:
     ) -> Score:
         """Judge one reply in a worker. A heavy scorer sees neither the question nor the messages.
 
-        The scorer is a function of a module or a frozen dataclass. Its `warm()`, where it has one, is
-        called once per worker, outside any deadline: the place to import what takes long.
+        The scorer is a function of a module or a frozen dataclass. Its `warm()`, where it has one, is called
+        once per worker and set of options, outside any deadline: the place to import what takes long.
         """
         lean = replace(sample, question=()), replace(prompt, messages=()), replace(reply, reasoning=None)
         score = await self.run(scorer, *lean, timeout_s=timeout_s)
@@ -357,10 +357,9 @@ def _compute(blob: bytes, warmed: set[str]) -> bytes:
     """Make one call under the kernel's timer; whatever it raises becomes the call's answer."""
     try:
         timeout_s, function, args = pickle.loads(blob)  # noqa: S301 - from our own parent
-        name = getattr(function, "__qualname__", type(function).__qualname__)
-        if name not in warmed:
+        if (warm := getattr(function, "warm", None)) and (name := repr(function)) not in warmed:
             warmed.add(name)
-            getattr(function, "warm", int)()
+            warm()
         signal.setitimer(signal.ITIMER_REAL, timeout_s)
         try:
             value = function(*args)

@@ -95,6 +95,8 @@ class Prompt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Empty where the reply was recorded by somebody else and the prompt is unknown."""
     order: tuple[int, ...] | None = None
     """For each option shown, from A on, its index in `Sample.choices`; None: the data set's order."""
+    continuations: tuple[tuple[str, ...], ...] = ()
+    """For each message, texts whose likelihood behind it is asked for, in the place of a reply (`asking.py`)."""
 
     def source_letter(self, shown: str) -> str | None:
         """Translate a letter as shown to the model into the data set's letter.

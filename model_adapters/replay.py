@@ -22,14 +22,15 @@ _encode = msgspec.json.Encoder().encode
 
 
 def prompt_hash(prompt: Prompt) -> bytes:
-    """Hash the messages as sent."""
-    return sha256(_encode(prompt.messages)).digest()
+    """Hash what was asked, as sent."""
+    asked = (prompt.messages, prompt.continuations) if prompt.continuations else prompt.messages
+    return sha256(_encode(asked)).digest()
 
 
 class Replay:
     """Answers from memory; recorded times are kept, no time is spent."""
 
-    accepts = frozenset({"image", "time_series", "structure"})
+    accepts = frozenset({"image", "time_series", "structure", "logprobs"})
     slots: int | None = None
 
     def __init__(self, name: str, replies: dict[bytes, deque[Reply]]) -> None:

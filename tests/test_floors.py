@@ -22,7 +22,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("the nouns", "evals evals.errors evals.types"),
     (
         "plain tools, each on its own",
-        "evals.archive evals.card evals.claims evals.data evals.errata evals.extract evals.pace evals.plugins "
+        "evals.archive evals.asking evals.card evals.claims evals.data evals.errata evals.extract evals.pace evals.plugins "
         "evals.profiles evals.prompts evals.stats evals.timebox evals.units",
     ),
     (
@@ -37,7 +37,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "whole tasks",
         "evals.interop evals.overview evals.progress evals.runner evals.suspects evals.verify",
     ),
-    ("two runs and more", "evals.verdicts"),
+    ("two runs and more", "evals.interop.harness evals.verdicts"),
     ("what people see", "dashboard"),
     ("what people touch", "evals.commands"),
     ("the command", "evals.cli"),

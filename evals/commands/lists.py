@@ -34,7 +34,8 @@ def _suites(results: Path, *, as_json: bool) -> None:
     for entry in entries:
         variants = " ".join(f":{variant}" for variant in entry["variants"])
         rows = entry["rows"] if isinstance(entry["rows"], int) else "/".join(map(str, entry["rows"].values()))
-        facts = [f"{rows} items", "protocols " + ", ".join(entry["protocols"])]
+        facts = [f"{rows} items"] if rows else []
+        facts += ["protocols " + ", ".join(entry["protocols"])]
         facts += [f"needs {', '.join(entry['needs'])}"] if entry["needs"] else []
         facts += ["gated"] if entry["gated"] else []
         facts += [f"from {entry['origin']}"] if entry["origin"] else []
@@ -67,7 +68,7 @@ def _suite(name: str) -> dict[str, Any]:
         "protocols": list(facts["PROTOCOLS"]),
         "version": facts["VERSION"],
         "needs": sorted(facts["NEEDS"]),
-        "rows": dict(facts["VARIANTS"]) if variants else facts["VARIANTS"][""],
+        "rows": dict(facts["VARIANTS"]) if variants else facts["VARIANTS"].get("", {}),
         "gated": facts["GATED"],
         "origin": str(load.suite_origin(name) or ""),
     }
@@ -149,7 +150,9 @@ def _protocols(results: Path, *, as_json: bool) -> None:
     for name in load.suite_names():
         module = load.suite_module(name)
         for protocol in module.PROTOCOLS:
-            variant = next(iter(getattr(module, "DEFAULT", module.VARIANTS)))
+            variant = next(iter(getattr(module, "DEFAULT", module.VARIANTS)), None)
+            if variant is None:
+                continue  # what it asks is known once a variant is named
             suite = module.suite(variant, protocol)
             entries.append(
                 {

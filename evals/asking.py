@@ -1,0 +1,46 @@
+"""One question to a model: for a reply, or for the likelihoods of given continuations.
+
+Likelihoods come as a reply as well: its text is the JSON list of them, so that they are recorded, replayed and
+scored again like anything else that a model says.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from evals.errors import ModelError
+from evals.types import Likelihood, LogProbs, Model, Prompt, Reply, Sampling, Text
+
+_decode = msgspec.json.Decoder(list[Likelihood]).decode
+
+
+async def ask(model: Model, prompt: Prompt, sampling: Sampling) -> Reply:
+    """Ask once; raises what the adapter raises."""
+    if prompt.continuations and isinstance(model, LogProbs):
+        return await _likelihoods(model, prompt)
+    reply = await model.reply(prompt, sampling)
+    if not isinstance(reply, Reply):
+        raise ModelError(f"the adapter gave {type(reply).__name__}, not a Reply")
+    return reply
+
+
+async def _likelihoods(model: LogProbs, prompt: Prompt) -> Reply:
+    started = time.perf_counter()
+    found: list[Likelihood] = []
+    for message, wanted in zip(prompt.messages, prompt.continuations, strict=True):
+        text = "".join(part.text for part in message.parts if isinstance(part, Text))
+        found += await model.logprobs(text, wanted)
+    return Reply(text=as_text(found), seconds=time.perf_counter() - started)
+
+
+def as_text(likelihoods: Sequence[Likelihood]) -> str:
+    """Write likelihoods as a reply's text; not a digit is lost."""
+    return msgspec.json.encode(likelihoods).decode()
+
+
+def likelihoods(text: str) -> list[Likelihood]:
+    """Read them back; raises ValueError for any other text."""
+    return _decode(text)

@@ -1,0 +1,206 @@
+"""The other way round: our models for lm-evaluation-harness, `--model evals --model_args model=ADAPTER:NAME`.
+
+lm_eval gives its requests in one batch; they go through our runner, so that they are paced, retried and timed out
+as in `evals run`. lm_eval knows no failures: where a request fails for good, nothing is scored, and the error says so.
+Read at v0.4.13: `lm_eval/api/model.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+from evals import load
+from evals.asking import likelihoods
+from evals.errors import ModelError, UsageError
+from evals.plan import Job
+from evals.runner import Runner
+from evals.scorers.harness import quiet, sampling_of
+from evals.spool import Spool
+from evals.suite import Suite
+from evals.types import Failure, Message, Model, Prompt, Record, Reply, Sample, Sampling, Score, Text
+
+if TYPE_CHECKING:
+    from evals.store import Writer
+
+
+class Kept:
+    """Records in memory, where a run has them on disk."""
+
+    needs_sync = False
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+
+    def append(self, record: Record) -> None:
+        """Keep one."""
+        self.records[record.sample] = record
+
+    def sync(self) -> None:
+        """Nothing to write."""
+
+
+class Batch:
+    """One of our models, asked many things at once from code that is not asynchronous."""
+
+    def __init__(self, model: Model, *, concurrency: int | None = None) -> None:
+        self.accepts = model.accepts
+        self._model = model
+        self._concurrency = concurrency
+        self._loop = asyncio.Runner()
+        atexit.register(self.close)
+
+    def ask(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Reply]:
+        """Ask all; raises ModelError where one of them fails for good."""
+        kept, spool = Kept(), Spool()
+        for position in range(len(prompts)):
+            spool.add(Sample(id=str(position), question=(Text("-"),), target="-"))
+        spool.freeze()
+        job = Job(
+            suite=_suite(sampling),
+            repeats=1,
+            sampling=sampling,
+            spool=spool,
+            prompter=lambda sample, repeat: prompts[int(sample.id)],
+            writer=cast("Writer", kept),
+            done=set(),
+            lengths={},
+            notes=[],
+        )
+        try:
+            runner = self._loop.run(self._run(job))
+        finally:
+            spool.close()
+        if runner.interrupted:
+            raise KeyboardInterrupt
+        return _replies(kept.records, len(prompts))
+
+    async def _run(self, job: Job) -> Runner:
+        runner = Runner(self._model, [job], concurrency=self._concurrency)
+        await runner.run()
+        return runner
+
+    def close(self) -> None:
+        """Close the model's connections, or stop the server that it started."""
+        atexit.unregister(self.close)
+        self._loop.run(self._model.close())
+        self._loop.close()
+
+
+def _suite(sampling: Sampling) -> Suite:
+    return Suite(
+        name="lm-eval-requests",
+        protocol="lm-eval",
+        samples=lambda data: (),
+        prompter=lambda data: lambda sample, repeat: Prompt(),
+        ideal=lambda sample, prompt: "",
+        scorers={"none": _unjudged},
+        metrics=(),
+        sampling=sampling,
+    )
+
+
+def _unjudged(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+    return Score(value=None, verdict="graded")
+
+
+def _replies(records: Mapping[str, Record], count: int) -> list[Reply]:
+    outcomes = [found.outcome if (found := records.get(str(n))) else None for n in range(count)]
+    failed = [one for one in outcomes if not isinstance(one, Reply)]
+    if failed:
+        first = next((one.message for one in failed if isinstance(one, Failure)), "the run ended before them")
+        raise ModelError(
+            f"{len(failed)} of {count} requests failed, so nothing is scored; the first: {first}"
+        )
+    return [one for one in outcomes if isinstance(one, Reply)]
+
+
+def generated(batch: Batch, requests: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """Answer `generate_until`: (context, settings) each; settings that differ are asked one after the other."""
+    wanted = list(requests)
+    by_settings: dict[str, list[int]] = {}
+    for position, (_, settings) in enumerate(wanted):
+        by_settings.setdefault(json.dumps(settings, sort_keys=True, default=str), []).append(position)
+    texts = [""] * len(wanted)
+    for positions in by_settings.values():
+        sampling = sampling_of(wanted[positions[0]][1])
+        replies = batch.ask([_turns(wanted[position][0]) for position in positions], sampling)
+        for position, reply in zip(positions, replies, strict=True):
+            texts[position] = reply.text
+    return texts
+
+
+def _turns(context: str) -> Prompt:
+    """Read the turns that `Turns` made; a plain text is one turn of the user's."""
+    if not isinstance(context, Turns):
+        return Prompt(messages=(Message.user(context),))
+    turns = json.loads(context)
+    return Prompt(messages=tuple(Message(turn["role"], (Text(turn["content"]),)) for turn in turns))
+
+
+class Turns(str):
+    """A conversation as JSON, told apart from a text that happens to look like one."""
+
+    __slots__ = ()
+
+
+def told(batch: Batch, requests: Iterable[tuple[str, str]]) -> list[tuple[float, bool]]:
+    """Answer `loglikelihood`: (context, continuation) each; those of one context go into one call."""
+    wanted = list(requests)
+    by_context: dict[str, list[int]] = {}
+    if any(isinstance(context, Turns) for context, _ in wanted):
+        raise UsageError("likelihoods are taken of plain text: leave --apply_chat_template out")
+    for position, (context, _) in enumerate(wanted):
+        by_context.setdefault(context, []).append(position)
+    prompts = [
+        Prompt(
+            messages=(Message.user(context),),
+            continuations=(tuple(wanted[position][1] for position in positions),),
+        )
+        for context, positions in by_context.items()
+    ]
+    found = [(0.0, False)] * len(wanted)
+    replies = batch.ask(prompts, Sampling())
+    for positions, reply in zip(by_context.values(), replies, strict=True):
+        for position, one in zip(positions, likelihoods(reply.text), strict=True):
+            found[position] = (one.logprob, one.greedy)
+    return found
+
+
+@cache
+def register() -> None:
+    """Make `--model evals` known to lm_eval in this process; raises UsageError where it is not installed."""
+    quiet()
+    from lm_eval.api.model import LM
+    from lm_eval.api.registry import register_model
+
+    class Evals(LM):  # type: ignore[misc] # lm_eval has no types
+        """Our adapters as a model of lm_eval: `model=ADAPTER:NAME,concurrency=N`."""
+
+        tokenizer_name = "evals"
+
+        def __init__(self, model: str = "", concurrency: int | None = None, **others: Any) -> None:
+            super().__init__()
+            if not model:
+                raise UsageError("--model evals needs --model_args model=ADAPTER:NAME")
+            self._batch = Batch(load.model(model), concurrency=concurrency)
+
+        def generate_until(self, requests: Any, **others: Any) -> list[str]:
+            return generated(self._batch, (one.args for one in requests))
+
+        def loglikelihood(self, requests: Any, **others: Any) -> list[tuple[float, bool]]:
+            if "logprobs" not in self._batch.accepts:
+                raise UsageError("this model tells no likelihoods; server:URL#NAME does")
+            return told(self._batch, (one.args for one in requests))
+
+        def loglikelihood_rolling(self, requests: Any, **others: Any) -> list[float]:
+            raise UsageError("no server tells the likelihood of a text with nothing before it")
+
+        def apply_chat_template(self, history: Any, add_generation_prompt: bool = True) -> str:  # noqa: FBT001, FBT002 - lm_eval's signature
+            return Turns(json.dumps(history, ensure_ascii=False))
+
+    register_model("evals")(Evals)

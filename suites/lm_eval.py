@@ -1,0 +1,334 @@
+"""Any task of the installed lm-evaluation-harness: its prompts, filters and metrics; our records and statistics.
+
+`lm-eval:TASK`, `lm-eval:GROUP`, `lm-eval:FILE.yaml`, with a number of examples behind another colon (`:5`). What
+is generated is asked in chat turns, as `lm_eval --apply_chat_template` asks; likelihoods are taken of plain text, as
+`lm_eval` takes them. Examples are drawn with lm_eval's seeds, over all documents in their order, so that every
+prompt is the one that its own full run would send. Read at v0.4.13: `lm_eval/evaluator.py`, `api/task.py`.
+
+Local tasks are found in the folders of EVALS_LM_EVAL_INCLUDE (separated as in PATH), or given as a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evals.asking import as_text
+from evals.data import Data
+from evals.errors import DataError, UnknownName, UsageError
+from evals.scorers.harness import (
+    BINARY,
+    PAIRED,
+    Aggregate,
+    Harness,
+    Part,
+    Place,
+    averaged,
+    leading,
+    open_task,
+    quiet,
+    root,
+    sampling_of,
+    version,
+)
+from evals.suite import Suite
+from evals.types import Likelihood, Message, Metric, Prompt, Sample, Sampling, Text
+
+VARIANTS: dict[str, int] = {}  # those of the installed lm_eval: see `find`
+FORM = ":TASK[:SHOTS] | :GROUP | :FILE.yaml"
+PROTOCOLS = ("lm-eval",)
+VERSION = "1"
+NEEDS: frozenset[str] = frozenset()
+GATED = False
+GATED_SETS = frozenset({"Idavidrein/gpqa", "cais/hle"})
+SEED = 1234  # of few-shot draws: lm_eval's default
+_files: dict[str, Path] = {}
+"""Tasks that were given as files in this process."""
+
+
+def find(rest: str) -> list[str]:
+    """Resolve what follows the colon to tasks; raises UnknownName, or UsageError where it names none."""
+    name, shots = _split(rest)
+    if not name:
+        raise UsageError(
+            "lm-eval: name a task, a group or a file: lm-eval:gsm8k, lm-eval:mmlu, lm-eval:my.yaml"
+        )
+    quiet()
+    if name.endswith((".yaml", ".yml")):
+        return [_join(_file(Path(name)), shots)]
+    if name in _files or _near(name):
+        return [_join(name, shots)]
+    return [_join(member, shots) for member in dict.fromkeys(_members(name))]
+
+
+def _split(rest: str) -> tuple[str, int | None]:
+    name, _, shots = rest.rpartition(":")
+    return (name, int(shots)) if name and shots.isdecimal() else (rest, None)
+
+
+def _join(name: str, shots: int | None) -> str:
+    return name if shots is None else f"{name}:{shots}"
+
+
+def _file(path: Path) -> str:
+    """Take a task from a file."""
+    from lm_eval.tasks._index import Kind, TaskIndex
+
+    try:
+        entry = TaskIndex.entry_from_path(path)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"lm-eval:{path}: {reason}") from error
+    if entry is None:
+        raise UsageError(f"lm-eval:{path}: no such file, or no task in it")
+    if entry.kind is Kind.GROUP:
+        raise UsageError(f"lm-eval:{path} is a group; set EVALS_LM_EVAL_INCLUDE={path.parent} and name it")
+    _files[entry.name] = path.resolve()
+    return str(entry.name)
+
+
+def _near(name: str) -> bool:
+    """Look for a task of lm_eval in the file that bears its name."""
+    from lm_eval.tasks._index import Kind, TaskIndex
+
+    if os.environ.get("EVALS_LM_EVAL_INCLUDE") or not name.replace("-", "").replace("_", "").isalnum():
+        return False
+    for path in sorted(root().rglob(f"{name}.yaml")):
+        entry = TaskIndex.entry_from_path(path)
+        if entry is not None and entry.name == name and entry.kind is not Kind.GROUP:
+            _files[name] = path
+            return True
+    return False
+
+
+def _index() -> Mapping[str, Any]:
+    """Read the files of all tasks, the user's folders last."""
+    return _read(os.environ.get("EVALS_LM_EVAL_INCLUDE", ""), defaults=True)
+
+
+@cache
+def _read(include: str, *, defaults: bool) -> Mapping[str, Any]:
+    from lm_eval.tasks import TaskManager
+
+    folders = [folder for folder in include.split(os.pathsep) if folder]
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise UsageError(f"EVALS_LM_EVAL_INCLUDE: {folder} is no folder")
+    manager = TaskManager(include_path=folders or None, include_defaults=defaults)
+    found: Mapping[str, Any] = manager.task_index
+    return found
+
+
+def _entry(name: str) -> Any:
+    """Look among the user's own first: to read all 14,000 of lm_eval takes ten seconds."""
+    include = os.environ.get("EVALS_LM_EVAL_INCLUDE", "")
+    found = _read(include, defaults=False).get(name) if include else None
+    if found is None:
+        found = _index().get(name)
+    if found is None:
+        raise UnknownName("task of lm-eval", name, _index())
+    return found
+
+
+def _members(name: str) -> Iterator[str]:
+    """Give the tasks of a group or a tag, or the task itself."""
+    from lm_eval.tasks._factory import GROUP_FIELD_NAMES
+    from lm_eval.tasks._index import Kind
+
+    entry = _entry(name)
+    if entry.kind is Kind.TAG:
+        yield from sorted(entry.tags)
+    elif entry.kind is not Kind.GROUP:
+        _files[name] = entry.yaml_path
+        yield name
+    else:
+        given = set(entry.cfg) - GROUP_FIELD_NAMES - {"include"}
+        for child in entry.cfg.get("task") or ():
+            changed = given | (set(child) - {"task", "group"} if isinstance(child, dict) else set())
+            if changed:
+                raise UsageError(
+                    f"lm-eval:{name} sets {', '.join(sorted(changed))} for its members, and is no sum of tasks; "
+                    "name the tasks themselves"
+                )
+            yield from _members(child if isinstance(child, str) else child.get("task") or child.get("group"))
+
+
+def _place(name: str) -> Place:
+    if name not in _files:
+        find(name)
+    return Place(name, str(_files[name]))
+
+
+def _shots(task: Any, asked: int | None, name: str) -> int:
+    own = task.config.num_fewshot
+    if asked is not None and own == 0 and asked:
+        raise UsageError(f"lm-eval:{name}: the task itself is defined to have no examples")
+    return int(own or 0) if asked is None else asked
+
+
+def _samples(data: Data, place: Place, shots: int) -> Iterator[Sample]:
+    if data.sample or data.local:
+        option = "--sample" if data.sample else "--data"
+        raise DataError(f"lm-eval: a task says itself where its data lie; {option} cannot be used with it")
+    task = open_task(place)
+    task.set_fewshot_seed(SEED)
+    chat = task.OUTPUT_TYPE not in PAIRED
+    for position, doc in enumerate(task.eval_docs):
+        context = task.fewshot_context(
+            doc,
+            num_fewshot=shots,
+            apply_chat_template=chat,
+            fewshot_as_multiturn=True,
+            chat_template=_as_turns if chat else None,
+            gen_prefix=task.doc_to_prefix(doc),
+        )
+        made = task.construct_requests(
+            doc=doc, ctx=context, metadata=(place.name, position, 1), apply_chat_template=chat
+        )
+        asked = made if isinstance(made, list) else [made]
+        yield _sample(task, str(position), doc, [one.args for one in asked])
+
+
+def _as_turns(turns: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
+    """Stand in for a chat template: the turns themselves."""
+    return json.dumps(turns, ensure_ascii=False)
+
+
+def _sample(task: Any, name: str, doc: Mapping[str, Any], asked: Sequence[tuple[Any, ...]]) -> Sample:
+    meta: dict[str, Any] = {"doc": msgspec.to_builtins(doc)}
+    if task.OUTPUT_TYPE in PAIRED:
+        texts, meta["continuations"] = _grouped(asked)
+    else:
+        turns = json.loads(asked[0][0])
+        texts, meta["roles"] = [turn["content"] for turn in turns], [turn["role"] for turn in turns]
+    choices, target = _gold(task, doc)
+    return Sample(
+        id=name, question=tuple(map(Text, texts)), target=target or "(empty)", choices=choices, meta=meta
+    )
+
+
+def _grouped(asked: Sequence[tuple[Any, ...]]) -> tuple[list[str], list[list[str]]]:
+    """Put continuations of one context together; their order stays."""
+    contexts: list[str] = []
+    wanted: list[list[str]] = []
+    for context, continuation in asked:
+        if not contexts or contexts[-1] != context:
+            contexts.append(context)
+            wanted.append([])
+        wanted[-1].append(continuation)
+    return contexts, wanted
+
+
+def _gold(task: Any, doc: Mapping[str, Any]) -> tuple[tuple[str, ...], str | tuple[str, ...]]:
+    """Give the options and the gold letters, or only what lm_eval holds the answer against."""
+    gold = task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc)
+    if task.OUTPUT_TYPE == "multiple_choice":
+        choices = tuple(map(str, task.doc_to_choice(doc)))
+        if isinstance(gold, str) and gold in choices:
+            gold = choices.index(gold)
+        right = gold if isinstance(gold, list) else [gold]
+        if right and all(isinstance(one, int) and 0 <= one < len(choices) for one in right):
+            letters = tuple(chr(ord("A") + one) for one in right)
+            return choices, letters[0] if len(letters) == 1 else letters
+    return (), tuple(map(str, gold)) if isinstance(gold, list) else str(gold)
+
+
+def _ask(sample: Sample, repeat: int) -> Prompt:
+    """Ask as the task does; what it draws, it has drawn when the data was read."""
+    continuations = tuple(map(tuple, sample.meta.get("continuations", ())))
+    roles = sample.meta.get("roles") or ["user"] * len(sample.question)
+    messages = tuple(Message(role, (part,)) for role, part in zip(roles, sample.question, strict=True))
+    return Prompt(messages=messages, continuations=continuations)
+
+
+def _ideal(sample: Sample, prompt: Prompt) -> str:
+    """Say the gold answer, or find it likeliest by far, however long it is."""
+    if "continuations" not in sample.meta:
+        return sample.target[0] if isinstance(sample.target, tuple) else str(sample.target)
+    texts = [text for some in sample.meta["continuations"] for text in some]
+    letters = sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
+    right = {ord(letter) - ord("A") for letter in letters} if sample.choices else set(range(len(texts)))
+    return as_text(
+        [
+            Likelihood(logprob=0.0 if i in right else -1e3 * len(text.encode()), tokens=1, greedy=i in right)
+            for i, text in enumerate(texts)
+        ]
+    )
+
+
+def _refusal(task: Any, name: str) -> str:
+    """Say why a task cannot be run; empty where it can."""
+    reason = ""
+    if getattr(task, "UNSAFE_CODE", False):
+        reason = "executes what the model writes"
+    elif getattr(task, "MULTIMODAL", False):
+        reason = "asks with images or sound; see our own suites for these"
+    elif task.OUTPUT_TYPE == "loglikelihood_rolling" or "acc_mutual_info" in task.aggregation():
+        reason = "needs the likelihood of a text with nothing before it, which servers do not tell"
+    elif task.config.repeats > 1:
+        reason = f"judges {task.config.repeats} replies to each question together"
+    return reason and f"lm-eval:{name} {reason}: not run here"
+
+
+def _metrics(task: Any, place: Place) -> tuple[Metric, ...]:
+    """Give the task's metrics by filter; the first filter's leading one is the headline."""
+    filters = [ensemble.name for ensemble in task._filters]
+    first = leading(task)
+    names = sorted(task.aggregation(), key=lambda name: name != first)
+    return tuple(
+        Metric(
+            name=name if len(filters) == 1 else f"{name},{one}",
+            of=Part(name) if name in BINARY and averaged(task, name) else Aggregate(place, name),
+            pool="micro" if name in BINARY and averaged(task, name) else "whole",
+            better="higher" if task.higher_is_better().get(name, True) else "lower",
+            unit="fraction" if name in BINARY else "",
+            bounds=(0.0, 1.0) if name in BINARY and averaged(task, name) else None,
+            scorer=one,
+            headline=name == first and one == filters[0],
+        )
+        for one in filters
+        for name in names
+    )
+
+
+def _fingerprint(task: Any) -> str:
+    """Tell versions of a task apart that call themselves alike; where its data lie is no part of it."""
+    config = {
+        k: v for k, v in task.dump_config().items() if k not in ("dataset_kwargs", "metadata", "num_fewshot")
+    }
+    return sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def suite(variant: str, protocol: str = "lm-eval") -> Suite:
+    """Give one task."""
+    name, asked = _split(variant)
+    place = _place(name)
+    task = open_task(place)
+    shots = _shots(task, asked, name)
+    versions = f"{version()}, task version {task.VERSION}"
+    paired = task.OUTPUT_TYPE in PAIRED
+    metrics = _metrics(task, place)
+    return Suite(
+        name="lm-eval",
+        variant=_join(name, asked),
+        protocol=protocol,
+        version=f"{task.VERSION}-{_fingerprint(task)}",
+        samples=lambda data: _samples(data, place, shots),
+        prompter=lambda data: _ask,
+        ideal=_ideal,
+        unwinnable=None if leading(task) in BINARY else lambda sample: f"{leading(task)} has no full marks",
+        scorers={one.name: Harness(place, one.name, versions, heavy=not paired) for one in task._filters},
+        metrics=metrics,
+        sampling=Sampling() if paired else sampling_of(task.config.generation_kwargs or {}),
+        needs=frozenset({"logprobs"}) if paired else NEEDS,
+        refuses=_refusal(task, name),
+        gated=task.config.dataset_path in GATED_SETS,
+        cite=f"lm-evaluation-harness {version()}",
+    )
