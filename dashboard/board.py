@@ -105,9 +105,8 @@ class Board(NamedTuple):
 
     def chance(self, label: str) -> float | None:
         """Give the column's expected value of guessing."""
-        return next(
-            (c.entry.card.chance for (_, name), c in self.cells.items() if name == label and c.entry), None
-        )
+        found = (c.entry.card.chance for (_, name), c in self.cells.items() if name == label and c.entry)
+        return next((chance for chance in found if chance is not None), None)
 
 
 def build(entries: Iterable[Entry]) -> Board:

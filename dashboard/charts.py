@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from dashboard.colours import palette
+from dashboard.colours import ink, palette
 
 
 def png(chart: alt.TopLevelMixin, *, scale: float = 2.0) -> bytes:
@@ -43,7 +43,7 @@ def board(words: pd.DataFrame, places: pd.DataFrame) -> alt.LayerChart | alt.Fac
 KINDS = ("measured", "claimed")
 NAMED = 14
 """Points up to which each has its name beside it; of more, only the front has."""
-KEY = alt.Legend(title=None, orient="bottom")
+KEY = alt.Legend(title=None, orient="bottom", columns=3)
 
 
 def scatter(points: pd.DataFrame, *, dark: bool) -> alt.LayerChart | alt.FacetChart:
@@ -60,19 +60,27 @@ def scatter(points: pd.DataFrame, *, dark: bool) -> alt.LayerChart | alt.FacetCh
             alt.Tooltip("science:Q", format=".1f"),
         ],
     )
-    measured = base.transform_filter("datum.kind == 'measured'")
-    across = measured.mark_rule(strokeWidth=1.5).encode(
-        _axis(alt.X, "general", "_low"), alt.X2("general_high:Q")
-    )
-    upright = measured.mark_rule(strokeWidth=1.5).encode(
-        _axis(alt.Y, "science", "_low"), alt.Y2("science_high:Q")
-    )
-    dots = measured.mark_point(size=90, filled=True, opacity=1).encode(shape=_kind_shape())
-    claims = base.transform_filter("datum.kind == 'claimed'").mark_point(size=90, strokeWidth=2, opacity=1)
     names = base.mark_text(dx=8, dy=-8, align="left", fontSize=12).encode(
         _axis(alt.Y, "science", "_name"), text="model:N", color=alt.value(ink(dark=dark))
     )
-    return alt.layer(across, upright, claims.encode(shape=_kind_shape()), dots, names).properties(height=460)
+    layers = [names]
+    kinds = set(points["kind"])
+    if "claimed" in kinds:
+        claims = base.transform_filter("datum.kind == 'claimed'").mark_point(
+            size=90, strokeWidth=2, opacity=1
+        )
+        layers.append(claims.encode(shape=_kind_shape()))
+    if "measured" in kinds:
+        measured = base.transform_filter("datum.kind == 'measured'")
+        across = measured.mark_rule(strokeWidth=1.5).encode(
+            _axis(alt.X, "general", "_low"), alt.X2("general_high:Q")
+        )
+        upright = measured.mark_rule(strokeWidth=1.5).encode(
+            _axis(alt.Y, "science", "_low"), alt.Y2("science_high:Q")
+        )
+        dots = measured.mark_point(size=90, filled=True, opacity=1).encode(shape=_kind_shape())
+        layers += [across, upright, dots]
+    return alt.layer(*layers).properties(height=460)
 
 
 def _axis(kind: type[alt.X] | type[alt.Y], name: str, part: str = "") -> Any:
@@ -82,11 +90,6 @@ def _axis(kind: type[alt.X] | type[alt.Y], name: str, part: str = "") -> Any:
         scale=alt.Scale(zero=False, padding=24),
         axis=alt.Axis(tickCount=8),
     )
-
-
-def ink(*, dark: bool) -> str:
-    """Give the colour of text in a figure."""
-    return "#f2f5f9" if dark else "#0e1420"
 
 
 def apart(points: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
