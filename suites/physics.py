@@ -2,7 +2,7 @@ r"""PHYSICS: 1,297 problems of PhD qualifying exams in six fields, 298 with figu
 
 865 problems have several answers. `official` (yale-nlp/Physics @ 15dc8d90) and `intern-s1` (VLMEvalKit @ e8e78f05, the
 column "Physics" of its tables) report the share of a reply's boxes that are right, which one right part of five fills;
-`strict` wants every part (evals/scorers/boxed.py and physics.py say how answers are compared). What no rule can
+`strict` wants every part (evals/scorers/parts.py and physics.py say how answers are compared). What no rule can
 decide, words above all, waits for a judge. Upstream shows only the first figure; its judge looks for "true" anywhere.
 
 Files are those of the authors' repository (id, questions, final_answers, graphs): a mirror holds its folder PHYSICS
@@ -19,7 +19,7 @@ from evals.errors import DataError
 from evals.media import image
 from evals.metrics import accuracy
 from evals.prompts import plain_text
-from evals.scorers.boxed import PARTS_RIGHT, JudgedBoxes, Parts, Precision, parts_of
+from evals.scorers.parts import PARTS_RIGHT, JudgedBoxes, Parts, Precision, parts_of
 from evals.scorers.physics import published, stated
 from evals.suite import INTERN_S1, Suite
 from evals.types import Media, Message, Part, Prompt, Sample, Sampling, Text

@@ -13,8 +13,8 @@ from command import evals
 from evals.data import Data
 from evals.errors import DataError, Waiting
 from evals.extract.parts import label, leaves, outer, sides, split
-from evals.scorers.boxed import JudgedBoxes, Parts, Precision, parts_of
 from evals.scorers.judge import Judge
+from evals.scorers.parts import JudgedBoxes, Parts, Precision, parts_of
 from evals.scorers.physics import Comparison, half_a_digit, published, spelled, stated
 from evals.timebox import Pool
 from evals.types import Failure, Prompt, Reply, Sample, Score

@@ -1,0 +1,81 @@
+r"""Rectangles in an image, in the notations that models state them in.
+
+>>> regions("<ref>the cat</ref><box>[[10, 20, 110, 220]]</box>")
+[Region(numbers=(10.0, 20.0, 110.0, 220.0), label='the cat')]
+>>> [one.numbers for one in regions("It is at (0.1, 0.2), (0.5, 0.75).")]
+[(0.1, 0.2, 0.5, 0.75)]
+
+Read are, the first of these that a reply has: box tags (`<box>`, `<|box_start|>`, with `<ref>` before), JSON objects with
+a box (`bbox`, `bbox_2d`, `box`, `box_2d`) and perhaps a `label`, four numbers in brackets, two points, and four bare
+numbers as the stated answer. What the numbers mean (pixels, thousandths, which comes first) no notation says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from math import isfinite
+from typing import NamedTuple
+
+from evals.extract.later import later
+from evals.extract.tags import stated
+
+LONGEST = 50_000
+"""Characters of a reply that are read, from its end."""
+MOST = 1_000
+_N = r"\s*([-+]?\d{0,9}\.?\d{1,12}(?:[eE][-+]?\d{1,3})?)\s*"
+_FOUR = rf"{_N},{_N},{_N},{_N}"
+_POINTS = rf"[(\[<]{_N},{_N}[)\]>]\s*,?\s*[(\[<]{_N},{_N}[)\]>]"
+_TAGGED = later(
+    r"(?:<ref>(?P<ref>[^<]{0,300})</ref>|<\|object_ref_start\|>(?P<ref2>[^<]{0,300})<\|object_ref_end\|>)?\s*"
+    r"(?:<box>(?P<box>[^<]{0,2000})</box>|<\|box_start\|>(?P<box2>[^<]{0,2000})<\|box_end\|>)"
+)
+_OBJECT = later(r"\{[^{}]{0,2000}\}")
+_KEY = later(rf'["\'](?:bbox(?:_2d)?|box(?:_2d)?|bounding_box)["\']\s*:\s*\[{_FOUR}\]')
+_LABEL = later(r'["\'](?:label|name|object|ref)["\']\s*:\s*"(?P<label>[^"\\]{0,300})"')
+_INSIDE = later(rf"{_POINTS}|{_FOUR}")
+_BRACKETED = later(rf"{_POINTS}|[\[(]{_FOUR}[\])]")
+_BARE = later(rf"\A\W{{0,5}}{_FOUR}\W{{0,5}}\Z")
+
+
+class Region(NamedTuple):
+    """Four numbers as stated, and what they are said to show."""
+
+    numbers: tuple[float, float, float, float]
+    label: str = ""
+
+
+def regions(text: str) -> list[Region]:
+    """Read the rectangles of a reply, in its order; at most the last thousand."""
+    text = text[-LONGEST:]
+    for reader in (_tagged, _objects, _plain):
+        if found := list(reader(text)):
+            return found[-MOST:]
+    return []
+
+
+def _tagged(text: str) -> Iterator[Region]:
+    for tag in _TAGGED.finditer(text):
+        label = (tag["ref"] or tag["ref2"] or "").strip()
+        for four in _INSIDE.finditer(tag["box"] or tag["box2"] or ""):
+            yield from _region(four, label)
+
+
+def _objects(text: str) -> Iterator[Region]:
+    for thing in _OBJECT.finditer(text):
+        label = _LABEL.search(thing[0])
+        for four in _KEY.finditer(thing[0]):
+            yield from _region(four, label["label"].strip() if label else "")
+
+
+def _plain(text: str) -> Iterator[Region]:
+    found = [region for four in _BRACKETED.finditer(text) for region in _region(four, "")]
+    if not found and (bare := _BARE.match(stated(text) or text.strip())):
+        found = list(_region(bare, ""))
+    yield from found
+
+
+def _region(four: re.Match[str], label: str) -> Iterator[Region]:
+    values = [float(number) for number in four.groups() if number is not None]
+    if len(values) == 4 and all(map(isfinite, values)):
+        yield Region((values[0], values[1], values[2], values[3]), label)

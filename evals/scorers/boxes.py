@@ -1,0 +1,138 @@
+"""Where in a picture: intersection over union of the stated rectangles with the right ones (Acc@0.5, mean IoU).
+
+The gold rectangles are "x1,y1,x2,y2" in pixels, several as a tuple; `sample.meta` holds `width` and `height` of the
+picture. What the model was asked for is the scorer's option and never guessed: `pixel`, `thousand` (of width and height,
+as Qwen and InternVL state them) or `unit`; corners, `xywh`, or `yxyx` as Gemini does. One thing is plain: four numbers
+up to 1 with decimals are shares whatever was asked for; the score is then marked for a person.
+
+Of one gold rectangle the last one stated counts, so that nothing is gained by many. Several are matched one to one,
+as well as can be, and the value is F1 at the threshold: each one too many costs as much as each one missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+from evals.extract.regions import Region, regions
+from evals.scorers.choice import silence
+from evals.types import Metric, Point, Prompt, Reply, Sample, Score
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels, corners in order."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+    @property
+    def area(self) -> float:
+        """Give its area; 0 for a line or a point."""
+        return (self.x2 - self.x1) * (self.y2 - self.y1)
+
+
+def iou(one: Box, other: Box) -> float:
+    """Intersection over union; 0 where both are empty."""
+    wide = min(one.x2, other.x2) - max(one.x1, other.x1)
+    high = min(one.y2, other.y2) - max(one.y1, other.y1)
+    shared = max(0.0, wide) * max(0.0, high)
+    union = one.area + other.area - shared
+    return shared / union if union > 0 else 0.0
+
+
+class Boxes(Struct, frozen=True):
+    """Scores 1 where the stated rectangle overlaps enough, for several F1; the parts `iou` and `found` beside it."""
+
+    scale: Literal["pixel", "thousand", "unit"] = "pixel"
+    form: Literal["xyxy", "xywh", "yxyx"] = "xyxy"
+    threshold: float = 0.5
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        stated = [] if reply.stop == "filter" else regions(reply.text)
+        if not stated:
+            return Score(value=0.0, verdict=silence(reply), why="no rectangle stated", parts={"iou": 0.0})
+        golds = [_gold(text) for text in _texts(sample)]
+        size = float(sample.meta["width"]), float(sample.meta["height"])
+        read = [self.box(one, size) for one in (stated[-1:] if len(golds) == 1 else stated)]
+        boxes, shares = list(dict.fromkeys(box for box, _ in read)), any(share for _, share in read)
+        pairs = matched(golds, boxes, self.threshold)
+        hits = sum(overlap >= self.threshold for overlap in pairs)
+        value = 2 * hits / (len(golds) + len(boxes))
+        return Score(
+            value=value,
+            verdict="right" if value == 1 else "graded" if value else "wrong",
+            answer="; ".join(",".join(f"{v:g}" for v in box) for box in boxes)[:200],
+            why=f"{hits} of {len(golds)} found, {len(boxes)} stated, best overlap {max(pairs, default=0.0):.2f}",
+            suspect=shares,
+            parts={"iou": sum(pairs) / len(golds)},
+        )
+
+    def box(self, region: Region, size: tuple[float, float]) -> tuple[Box, bool]:
+        """Give a stated rectangle in pixels, and whether it was read as shares though others were asked for."""
+        numbers = region.numbers
+        a, b, c, d = (numbers[1], numbers[0], numbers[3], numbers[2]) if self.form == "yxyx" else numbers
+        if self.form == "xywh":
+            c, d = a + c, b + d
+        shares = all(0 <= n <= 1 for n in numbers) and any(n != int(n) for n in numbers)
+        per = 1.0 if self.scale == "unit" or shares else 1000.0 if self.scale == "thousand" else 0.0
+        wide, high = (size[0] / per, size[1] / per) if per else (1.0, 1.0)
+        (x1, x2), (y1, y2) = sorted((a * wide, c * wide)), sorted((b * high, d * high))
+        return Box(x1, y1, x2, y2), shares and self.scale != "unit"
+
+
+def _texts(sample: Sample) -> tuple[str, ...]:
+    return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
+
+
+def _gold(text: str) -> Box:
+    """Read a gold rectangle; raises ValueError where it is none."""
+    x1, y1, x2, y2 = (float(part) for part in text.split(","))
+    if not (x1 < x2 and y1 < y2):
+        raise ValueError(f"{text!r} is no rectangle")
+    return Box(x1, y1, x2, y2)
+
+
+def matched(golds: Sequence[Box], boxes: Sequence[Box], threshold: float = 0.5) -> list[float]:
+    """Give the overlaps of the one-to-one matching with the most of them above a threshold, then the greatest sum."""
+    if len(golds) == 1 or len(boxes) == 1:
+        return [max(iou(gold, box) for gold in golds for box in boxes)] if golds and boxes else []
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
+    overlaps = np.array([[iou(gold, box) for box in boxes] for gold in golds]).reshape(len(golds), -1)
+    hits = (overlaps >= threshold) * float(min(overlaps.shape) + 1)
+    rows, columns = linear_sum_assignment(overlaps + hits, maximize=True)
+    return [float(found) for found in overlaps[rows, columns]]
+
+
+class _OverlapAt(Struct, frozen=True):
+    threshold: float
+
+    def __call__(self, points: Sequence[Point]) -> float:
+        return float(_overlap(points) >= self.threshold)
+
+
+def _overlap(points: Sequence[Point]) -> float:
+    point = points[0]
+    found = point.value if point.verdict == "missing" else point.parts.get("iou")
+    if found is None:
+        raise ValueError("no overlap")
+    return found
+
+
+def grounding(*, scorer: str = "") -> tuple[Metric, ...]:
+    """Acc@0.5, the headline; Acc@0.75 and the mean overlap. For one rectangle a sample."""
+
+    def made(name: str, of: Callable[[Sequence[Point]], float], *, headline: bool = False) -> Metric:
+        return Metric(name=name, of=of, headline=headline, scorer=scorer)
+
+    return (
+        made("acc@0.5", _OverlapAt(0.5), headline=True),
+        made("acc@0.75", _OverlapAt(0.75)),
+        made("mean_iou", _overlap),
+    )
