@@ -197,6 +197,16 @@ def column_of(card: Card, headline: Estimate) -> Column:
     )
 
 
+def label_of(entry: Entry, entries: Iterable[Entry]) -> str:
+    """Give the label of a run's column among all runs; empty where it has no number yet."""
+    if entry.headline is None or entry.headline.value is None:
+        return ""
+    headlines = ((e.card, e.headline) for e in entries if e.headline and e.headline.value is not None)
+    return name_columns({column_of(card, head) for card, head in headlines})[
+        column_of(entry.card, entry.headline)
+    ]
+
+
 def order(column: Column) -> tuple[bool, bool, str, str, str]:
     """Sort columns: the benchmark before sample items, general before science, then by name."""
     return column.sample, not column.general, column.suite, column.protocol, column.version

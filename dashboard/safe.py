@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from dashboard.formulas import Piece, pieces
@@ -100,7 +101,7 @@ def markdown(text: str, *, formulas: bool = True) -> str:
     """Write a text as Markdown that shows it as it stands, line by line, with its formulas set."""
     found = pieces(text.replace("\r\n", "\n")) if formulas else iter([Piece(text, "")])
     whole = "".join(_DELIMITED[piece.how](piece.text) for piece in found)
-    whole = re.sub(r"^ +| {2,}", lambda spaces: "\u00a0" * len(spaces[0]), whole, flags=re.MULTILINE)
+    whole = "\n".join(map(_spaced, whole.split("\n")))
     whole = re.sub(r"\s*(\0\$\$\0.*?\0\$\$\0)\s*", r"\n\n\1\n\n", whole).strip("\n")
     whole = re.sub(r"\n{2,}", "\0\0", whole)
     return whole.replace("\n", "\\\n").replace("\0", "\n")
@@ -114,6 +115,17 @@ _DELIMITED = {
 """How a piece is written; 0 stands for a line end that is Markdown's, and cannot stand in a text."""
 
 
-def marked(text: str, colour: str) -> str:
-    """Write a piece of one line with a coloured ground; `colour` is ours, e.g. `orange`."""
-    return f":{colour}-background[{literal(text)}]" if text.strip() else literal(text)
+def marked(lines: Sequence[Sequence[tuple[str, bool]]], colour: str) -> str:
+    """Write lines of (text, whether it is marked) with the marked texts on a ground of a colour of ours."""
+    return "\\\n".join(
+        "".join(_ground(text, colour) if mark else _spaced(literal(text)) for text, mark in line) or "\u00a0"
+        for line in lines
+    )
+
+
+def _ground(text: str, colour: str) -> str:
+    return f":{colour}-background[{_spaced(literal(text))}]" if text.strip() else _spaced(literal(text))
+
+
+def _spaced(text: str) -> str:
+    return re.sub(r"^ +| {2,}", lambda spaces: "\u00a0" * len(spaces[0]), text)

@@ -6,7 +6,7 @@ Widgets keep their state there themselves: give them `key` and `bind="query-para
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -34,7 +34,7 @@ def results() -> Path:
     return Path(os.environ.get(RESULTS, "results"))
 
 
-def link(page: str, label: str, *, help: str | None = None, **params: str) -> None:  # noqa: A002 - Streamlit's name
+def link(page: str, label: str, *, help: str | None = None, **params: str | Sequence[str]) -> None:  # noqa: A002 - Streamlit's name
     """Draw a link to another page with its state, e.g. `link("suite", "MMLU-Pro", run="2026...-abc")`."""
     st.page_link(PAGES[page][0], label=label, help=help, query_params=params)
 

@@ -34,7 +34,7 @@ def test_no_attack_is_more_than_text(text: str) -> None:
     assert "$" not in found
     assert not re.search(r"https?:|www\.|:\w+:|@", found)
     assert kinds(safe.label(text)) <= PLAIN
-    assert kinds(safe.marked(text.replace("\n", " "), "orange")) <= PLAIN
+    assert kinds(safe.marked([[(line, True), (line, False)] for line in text.split("\n")], "orange")) <= PLAIN
 
 
 @given(st.text())

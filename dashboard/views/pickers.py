@@ -1,0 +1,83 @@
+"""Choices that live in the URL under names of ours, whatever the reader sees as their label.
+
+Streamlit binds a widget to the URL by its labels; links between pages name runs and samples by their ids. A value
+from the URL counts when it is new there (a link, the back button), the widget's own otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+
+def one(
+    param: str,
+    label: str,
+    options: Sequence[str],
+    *,
+    say: Callable[[str], str] = str,
+    default: str = "",
+    help: str | None = None,  # noqa: A002 - Streamlit's name
+) -> str:
+    """Draw a choice of one; without any in the URL it is `default`, or the first. The default is not in the URL."""
+    usual = default if default in options else options[0]
+    key, wanted = f"pick-{param}", st.query_params.get(param)
+    if wanted in options and _from_outside(param, wanted):
+        st.session_state[key] = wanted
+    elif st.session_state.get(key) not in options:
+        st.session_state[key] = usual
+    value: str = st.selectbox(label, options, key=key, format_func=say, help=help)
+    _remember(param, value if value != usual or wanted == value else None)
+    return value
+
+
+def many(
+    param: str,
+    label: str,
+    options: Sequence[str],
+    *,
+    most: int,
+    say: Callable[[str], str] = str,
+    default: Sequence[str] = (),
+    placeholder: str = "",
+    help: str | None = None,  # noqa: A002 - Streamlit's name
+) -> list[str]:
+    """Draw a choice of several; what the URL names and is no option is left out."""
+    key = f"pick-{param}"
+    wanted = [name for name in st.query_params.get_all(param) if name in options][:most]
+    if wanted and _from_outside(param, wanted):
+        st.session_state[key] = wanted
+    elif key not in st.session_state:
+        st.session_state[key] = [name for name in default if name in options][:most]
+    else:
+        st.session_state[key] = [name for name in st.session_state[key] if name in options]
+    values: list[str] = st.multiselect(
+        label, options, key=key, format_func=say, max_selections=most, placeholder=placeholder, help=help
+    )
+    _remember(param, values or None)
+    return values
+
+
+def text(param: str, label: str, *, placeholder: str = "", help: str | None = None) -> str:  # noqa: A002
+    """Draw a field for a short text."""
+    key, wanted = f"pick-{param}", st.query_params.get(param, "")
+    if wanted and _from_outside(param, wanted):
+        st.session_state[key] = wanted
+    value = st.text_input(label, key=key, placeholder=placeholder, help=help, max_chars=200)
+    _remember(param, value or None)
+    return value
+
+
+def _from_outside(param: str, wanted: str | list[str] | None) -> bool:
+    return st.session_state.get(f"url-{param}") != wanted or f"pick-{param}" not in st.session_state
+
+
+def _remember(param: str, value: str | list[str] | None) -> None:
+    """Put a value into the URL, and note that it came from here."""
+    st.session_state[f"url-{param}"] = value
+    if value is None:
+        if param in st.query_params:
+            del st.query_params[param]
+    elif st.query_params.get_all(param) != (value if isinstance(value, list) else [value]):
+        st.query_params[param] = value
