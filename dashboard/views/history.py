@@ -10,8 +10,7 @@ from dashboard import charts, frames, heat, past, safe, state
 from dashboard.past import Against, Line
 
 AGAINST: tuple[Against, ...] = ("the first", "the one before")
-DRAWN = 3
-"""Lines that are drawn unless the reader asks for more."""
+DRAWN = 3  # lines that are drawn unless the reader asks for more
 
 
 def draw(line: Line, margin: float, against: Against) -> None:
@@ -59,9 +58,11 @@ def main() -> None:
     if not models:
         state.broken(found.broken)
         state.nothing("No run has a number yet.", "evals run mmlu-pro --sample -m smollm2")
+    names = [name for name, _ in models.most_common()]
+    typed = st.query_params.get("model", names[0])
     left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
     model = left.selectbox(
-        "Model, or the beginning of its checkpoints' names", [name for name, _ in models.most_common()],
+        "Model, or the beginning of its checkpoints' names", names if typed in names else [typed, *names],
         key="model", bind="query-params", accept_new_options=True,
     )  # fmt: skip
     points = middle.number_input(
@@ -78,8 +79,8 @@ def main() -> None:
             "No run of a benchmark by such a model; sample items have no history.", icon=":material/info:"
         )
         st.stop()
-    names = [line.label for line in lines]
-    chosen = st.multiselect("Suites", names, default=names[:DRAWN], key="line", bind="query-params")
+    labels = [line.label for line in lines]
+    chosen = st.multiselect("Suites", labels, default=labels[:DRAWN], key="line", bind="query-params")
     for line in lines:
         if line.label in chosen:
             draw(line, points / 100, against or AGAINST[1])

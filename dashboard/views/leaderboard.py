@@ -15,8 +15,7 @@ from dashboard.models import SIZES
 from evals.errors import EvalsError
 
 HARMLESS = re.compile(r"[A-Za-z0-9.~-]+")
-MOST = 12
-"""Columns that are shown unless the reader asks for more."""
+MOST = 12  # columns that are shown unless the reader asks for more
 
 
 def choose(board: Board) -> Choice:

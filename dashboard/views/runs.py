@@ -13,8 +13,7 @@ from dashboard.frames import Entry
 from evals.errors import EvalsError
 from evals.store import read_card
 
-STALE_S = 600
-"""Seconds without a record after which a running run is said to be silent."""
+STALE_S = 600  # seconds without a record after which a running run is said to be silent
 
 
 @st.fragment(run_every="3s")

@@ -9,8 +9,7 @@ from dashboard.abilities import CLAIMED, MEASURED, Part, Source
 from dashboard.board import build
 from evals.errors import EvalsError
 
-BARS = 8
-"""Models that the bars show unless the reader chooses."""
+BARS = 8  # models that the bars show unless the reader chooses
 
 
 def choose(found: dict[Source, dict[str, Part]]) -> tuple[list[str], list[str]]:
