@@ -6,10 +6,12 @@ EvalsError                     a message for the user, one line, no traceback
 │   ├── DataError              a data set is absent, torn, or not what it should be
 │   └── StoreError             the results folder cannot be used as it is
 ├── ModelError                 a call failed: becomes the sample's Failure
-│   ├── Fatal                  every call would fail alike (key, URL, model name): ends the run
-│   │   └── Gone               its server is gone for good: ends the run at any time
+│   ├── Fatal                  every call would fail alike (key, URL, model name): ends the run before its first reply
+│   │   ├── Gone               its server is gone for good: ends the run at any time
+│   │   └── OutOfQuota         the account pays for no more: ends the run at any time
 │   ├── Rejected               this request is refused (400, 413, 422): not retried
-│   │   └── ContextOverflow    prompt and max_tokens exceed the context
+│   │   ├── Context            prompt and max_tokens exceed the model's context
+│   │   └── Filtered           the vendor's content filter refuses the prompt: adapters make a reply of it
 │   └── Transient              worth another try
 │       ├── RateLimit          429, 503: also slows the runner down; may carry Retry-After
 │       ├── ServerFault        5xx
@@ -74,12 +76,20 @@ class Gone(Fatal):
     """The model's server is gone for good; what is open stays open."""
 
 
+class OutOfQuota(Fatal):
+    """The account has no money or no calls left; another try helps on another day."""
+
+
 class Rejected(ModelError):
     """The server refuses this very request."""
 
 
-class ContextOverflow(Rejected):
+class Context(Rejected):
     """Prompt and answer do not fit into the model's context."""
+
+
+class Filtered(Rejected):
+    """The vendor's content filter refuses this very prompt: a refusal, which is a reply and no failure."""
 
 
 class Transient(ModelError):
@@ -133,17 +143,77 @@ class Waiting(ScorerError):
     """No judge model was given, and the rule alone cannot decide."""
 
 
-def from_status(status: int, message: str, *, retry_after_s: float | None = None) -> ModelError:
-    """Map an HTTP status that is not 200 to the error that the runner should see."""
+def from_status(
+    status: int, message: str, *, code: str = "", retry_after_s: float | None = None
+) -> ModelError:
+    """Map an HTTP status that is not 200 to the error that the runner should see.
+
+    `code`: what the body says in its fields `code`, `type`, `status` and `reason`, blank between them. Vendors
+    disagree on statuses: a wrong key is 400 for some, and a monthly limit is the same 429 as a busy minute.
+    """
     text = f"HTTP {status}: {message}"
+    said, codes = message.lower(), set(code.lower().split())
+    if status == 402 or codes & _QUOTA or any(words in said for words in _QUOTA_WORDS):
+        return OutOfQuota(text)
+    if 400 <= status < 500 and (codes & _FILTER or any(words in said for words in _FILTER_WORDS)):
+        return Filtered(text)
     if status in (401, 403, 404, 405):
         return Fatal(text)
-    if status in (429, 503):
+    if status == 400 and (codes & _FATAL or any(words in said for words in _FATAL_WORDS)):
+        return Fatal(text)
+    if status in (429, 503, 529):
         return RateLimit(text, retry_after_s=retry_after_s)
     if status in (408, 504):
         return Timeout(text)
     if status in (409, 425) or status >= 500:
         return ServerFault(text)
-    if status in (400, 413, 422) and any(w in message.lower() for w in ("context", "too long", "maximum")):
-        return ContextOverflow(text)
+    if status in (400, 413, 422) and (codes & _CONTEXT or any(words in said for words in _CONTEXT_WORDS)):
+        return Context(text)
     return Rejected(text)
+
+
+_QUOTA = {
+    "insufficient_quota",  # OpenAI
+    "billing_hard_limit_reached",
+    "billing_not_active",
+    "billing_error",  # Anthropic
+    "enforced_spend_limit_reached",
+    "exceeded_current_quota_error",  # Moonshot
+}
+_QUOTA_WORDS = (
+    "credit balance is too low",  # Anthropic, 400
+    "specified api usage limits",  # Anthropic, 400: the limit that the user has set
+    "insufficient balance",  # DeepSeek
+    "perday",  # Google: a quota of the day, in the quota's name
+    "used all available credits",  # xAI
+)
+_FILTER = {
+    "content_filter",  # Azure, Moonshot
+    "content_policy_violation",  # OpenAI
+    "invalid_prompt",
+}
+_FILTER_WORDS = (
+    "flagged as potentially violating",  # OpenAI
+    "output blocked by content filtering",  # Anthropic
+    "content exists risk",  # DeepSeek
+    "considered high risk",  # Moonshot
+    "safety_check_type",  # xAI, 403
+)
+_FATAL = {"api_key_invalid", "model_not_found", "invalid_api_key"}
+_FATAL_WORDS = (
+    "api key",  # Google, xAI
+    "location is not supported",  # Google
+    "model not exist",  # DeepSeek
+    "not a valid model",  # OpenRouter
+)
+_CONTEXT = {"context_length_exceeded", "exceed_context_size_error"}  # OpenAI; llama.cpp
+_CONTEXT_WORDS = (
+    "context length",  # vLLM, DeepSeek
+    "context size",  # llama.cpp
+    "context limit",  # Anthropic
+    "context window",
+    "too long",  # Anthropic, SGLang
+    "maximum prompt length",  # xAI
+    "input token count",  # Google
+    "token limit",  # Moonshot
+)

@@ -23,7 +23,7 @@ from evals.types import Model
 
 ALONE = {"smollm2": "llamacpp"}
 """Models that are named without an adapter."""
-SHARED = frozenset({"http", "launch", "logs", "served", "watchdog"})
+SHARED = frozenset({"http", "launch", "logs", "pictures", "rules", "served", "vendors", "watchdog"})
 """Modules beside the adapters that are none."""
 
 
@@ -146,7 +146,14 @@ def adapter_names() -> list[str]:
 
 def _own_adapters() -> set[str]:
     found = {m.name for m in pkgutil.iter_modules(model_adapters.__path__)} - SHARED - set(ALONE.values())
-    return {name.replace("_", "-") for name in found if name[0] != "_"}
+    own = {name.replace("_", "-") for name in found if name[0] != "_"}
+    return own | set(_vendors())
+
+
+def _vendors() -> Mapping[str, Any]:
+    """Give the rows of the table of vendors: adapters without a file of their own."""
+    found: Mapping[str, Any] = import_module("model_adapters.vendors").VENDORS
+    return found
 
 
 def adapter_origin(form: str) -> plugins.Origin | None:
@@ -157,6 +164,8 @@ def adapter_origin(form: str) -> plugins.Origin | None:
 
 
 def _adapter_file(name: str) -> str:
+    if name in _vendors():
+        return "model_adapters.vendors"
     origin = adapter_origin(name)
     return origin.module if origin else f"model_adapters.{name.replace('-', '_')}"
 
@@ -170,6 +179,9 @@ def model(spec: str, **options: Any) -> Model:
         if not rest:
             raise UsageError(f"model {spec!r} lacks its name; {adapter}:NAME")
         module = _imported(_adapter_file(name), adapter_origin(name))
+        if name in _vendors():
+            vendor: Model = module.model(name, rest)
+            return vendor
     else:
         raise UnknownName("model", f"{adapter}{colon}", [*ALONE, *(f"{name}:" for name in adapter_names())])
     make: Callable[..., Model] = module.model

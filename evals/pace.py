@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 START = 16
 MOST = 1024
@@ -71,3 +73,36 @@ class Pace:
         self._refused_at = self.limit
         self.limit = max(1, self.limit // 2)
         self._begin()
+
+
+class Beat:
+    """Starts calls at even distances: `per_minute` of them, however the server counts its minutes."""
+
+    def __init__(self, per_minute: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._distance_s = 60.0 / per_minute
+        self._clock = clock
+        self._next = 0.0
+
+    def delay_s(self) -> float:
+        """Take the next place in the row; gives how long it is until then."""
+        now = self._clock()
+        place = max(now, self._next)
+        self._next = place + self._distance_s
+        return place - now
+
+    async def wait(self, stop: asyncio.Event | None = None) -> None:
+        """Wait for the next place, or until `stop`; who leaves early leaves his place empty."""
+        if (delay_s := self.delay_s()) <= 0:
+            return
+        if stop is None:
+            await asyncio.sleep(delay_s)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await stop.wait()
+
+
+def beat_of(model: object) -> Beat | None:
+    """Give the beat of a model whose vendor counts calls per minute; None where it does not."""
+    per_minute = getattr(model, "per_minute", None)
+    return Beat(per_minute) if per_minute else None

@@ -5,6 +5,7 @@ Nothing in it is guessed: a fact without a source is a fault of the file, and wh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,18 @@ class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of input tokens that the server had kept; None: as `input`."""
     date: date
     """On which the source said so, or was read."""
+
+    def cost(self, tokens: Mapping[str, int]) -> float:
+        """Give the USD of tokens by kind (input, output, cached): reasoning is output, cached ones are input."""
+        into, out = tokens.get("input", 0), tokens.get("output", 0)
+        cached = min(tokens.get("cached", 0), into) if self.cached is not None else 0
+        return ((into - cached) * self.input + cached * (self.cached or 0.0) + out * self.output) / 1e6
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Give the numbers by kind of token, as a card keeps them."""
+        found = {"input": self.input, "output": self.output, "cached": self.cached}
+        return {kind: value for kind, value in found.items() if value is not None}
 
 
 class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

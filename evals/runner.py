@@ -17,9 +17,20 @@ from typing import Protocol
 from msgspec import structs
 
 from evals.asking import ask
-from evals.errors import Disconnected, EvalsError, Fatal, Gone, ModelError, RateLimit, Timeout, Transient
-from evals.pace import MOST, Pace
+from evals.errors import (
+    Disconnected,
+    EvalsError,
+    Fatal,
+    Gone,
+    ModelError,
+    OutOfQuota,
+    RateLimit,
+    Timeout,
+    Transient,
+)
+from evals.pace import MOST, Pace, beat_of
 from evals.plan import Job, order
+from evals.profiles import Price
 from evals.scoring import Scoring, failure
 from evals.signals import told
 from evals.timebox import Pool
@@ -53,20 +64,18 @@ class Budget:
         *,
         cost_usd: float | None = None,
         tokens: int | None = None,
-        price: tuple[float, float] | None = None,
-        price_date: str = "",
+        price: Price | None = None,
     ) -> None:
-        """`price`: USD per million tokens, (input, output), as of `price_date`."""
         self.cost_usd, self.tokens, self.price = cost_usd, tokens, price
-        self.price_date = price_date
         self.spent_usd, self.spent_tokens = 0.0, 0
 
     def book(self, reply: Reply) -> None:
         """Take a reply's tokens into account."""
-        into, out = reply.usage.input or 0, reply.usage.output or 0
+        usage = reply.usage
+        into, out = usage.input or 0, usage.output or 0
         self.spent_tokens += into + out
         if self.price:
-            self.spent_usd += (into * self.price[0] + out * self.price[1]) / 1e6
+            self.spent_usd += self.price.cost({"input": into, "output": out, "cached": usage.cached or 0})
 
     @property
     def exhausted(self) -> str:
@@ -103,6 +112,7 @@ class Runner:
         self.model, self.jobs = model, jobs
         self._ready: Callable[[], Awaitable[None] | None] | None = getattr(model, "ready", None)
         self.pace = Pace(fixed=concurrency, most=slots) if slots else Pace(fixed=concurrency)
+        self._beat = beat_of(model)
         self.budget = budget or Budget()
         self.ended = ""
         """Why the run ended before its queue was empty."""
@@ -282,8 +292,8 @@ class Runner:
             except Fatal as error:
                 if not self._replies:
                     raise
-                if isinstance(error, Gone):
-                    self._end(str(error))
+                if isinstance(error, Gone | OutOfQuota):
+                    self._end(f"{error}; the same command goes on from here")
                     return None
                 return failure("model", error, attempts=attempt)
             except Transient as error:
@@ -298,6 +308,8 @@ class Runner:
             except ModelError as error:
                 return failure("model", error, attempts=attempt)
             else:
+                if reply is None:
+                    return None
                 self.pace.reply()
                 return reply if attempt == 1 else structs.replace(reply, attempts=attempt)
 
@@ -322,7 +334,8 @@ class Runner:
             stop.cancel()
             up.cancel()
 
-    async def _call(self, prompt: Prompt, sampling: Sampling) -> Reply:
+    async def _call(self, prompt: Prompt, sampling: Sampling) -> Reply | None:
+        """Call once, in turn; None where the run ends before."""
         limit_s = self._timeout_s or 60.0 + 0.1 * (sampling.max_tokens or 4096)
         while self._calling >= self.pace.limit:
             turn = asyncio.get_running_loop().create_future()
@@ -330,6 +343,10 @@ class Runner:
             await turn
         self._calling += 1
         try:
+            if self._beat is not None:
+                await self._beat.wait(self._stop)
+                if self._stop.is_set():
+                    return None
             async with asyncio.timeout(limit_s):
                 return await ask(self.model, told(prompt), sampling)
         except TimeoutError:

@@ -240,7 +240,7 @@ class _Check:
                 self.found.append(
                     f"{' of '.join(filter(None, key))}: {_figure(one)}; computed again {_figure(other)}"
                 )
-        if self.card.cost_usd is not None:
+        if self.card.cost_usd is not None and not self.card.price:
             self.notes.append("the cost rests on a price that the card does not hold")
         return len(SUMMED) + len(found)
 

@@ -5,17 +5,20 @@ aiohttp is the client: the vendors' SDKs cost ten times the CPU per call, and on
 
 from __future__ import annotations
 
+import json
+import os
+import socket
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 from msgspec import Struct
 
-from evals.errors import BadReply, Disconnected, Fatal, ModelError, from_status
+from evals.errors import BadReply, Disconnected, Fatal, ModelError, UsageError, from_status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from aiohttp import ClientResponse, ClientSession
 
@@ -25,6 +28,7 @@ class _Fault(Struct):
     message: str | None = None
     detail: Any = None
     code: Any = None
+    msg: str | None = None
     type: Any = None
 
 
@@ -81,17 +85,18 @@ class Client:
         return aiohttp.ClientSession(
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=30),
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, socket_factory=_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
     def _refused(self, response: ClientResponse, raw: bytes, where: str) -> ModelError:
-        message = self.without_key(fault_message(raw))
+        fault = read_fault(raw)
         after = response.headers.get("Retry-After", "")
         return from_status(
             response.status,
-            f"{message} ({where})",
-            retry_after_s=float(after) if _is_number(after) else None,
+            f"{self.without_key(fault.message)} ({where})",
+            code=fault.code,
+            retry_after_s=float(after) if _is_number(after) else fault.retry_after_s,
         )
 
     def without_key(self, message: str) -> str:
@@ -103,6 +108,17 @@ class Client:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+def _socket(address: tuple[Any, ...]) -> socket.socket:
+    """Make a socket that says it is alive while a model thinks for minutes; firewalls cut what is silent."""
+    family, kind, protocol = address[:3]
+    found = socket.socket(family, kind, protocol)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 60), ("TCP_KEEPCNT", 5)):
+        if hasattr(socket, name):
+            found.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return found
 
 
 def _is_number(text: str) -> bool:
@@ -119,17 +135,42 @@ def without_secrets(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def fault_message(raw: bytes) -> str:
-    """Find the sentence in an error body, whatever its shape."""
+class Fault(NamedTuple):
+    """What an error body says, whatever its shape."""
+
+    message: str
+    code: str = ""
+    """As `from_status` wants it."""
+    retry_after_s: float | None = None
+    """Where the body says it and not the header (Google)."""
+
+
+def read_fault(raw: bytes) -> Fault:
+    """Read an error body; what is none is its own message."""
     try:
-        fault = _FAULT.decode(raw)
+        found = _FAULT.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return " ".join(raw[:200].decode(errors="replace").split()) or "no body"
-    error = fault.error if fault.error is not None else fault.detail
-    if isinstance(error, dict):
-        error = error.get("message")
-    message = str(error or fault.message or raw[:200].decode(errors="replace"))
-    return " ".join(message.split())[:500]
+        return Fault(" ".join(raw[:200].decode(errors="replace").split()) or "no body")
+    error = found.error if found.error is not None else found.detail
+    fields = error if isinstance(error, dict) else {"code": found.code, "type": found.type}
+    message = error.get("message") if isinstance(error, dict) else error
+    message = str(message or found.message or found.msg or raw[:200].decode(errors="replace"))
+    codes = [fields.get(name) for name in ("code", "type", "status")]
+    details = fields.get("details")
+    retry_after_s = None
+    for detail in [details] if isinstance(details, dict) else details if isinstance(details, list) else []:
+        if isinstance(detail, dict):
+            codes += [detail.get("reason"), detail.get("error_code")]
+            delay = str(detail.get("retryDelay") or "").removesuffix("s")
+            retry_after_s = float(delay) if _is_number(delay) else retry_after_s
+            quotas = [v.get("quotaId") for v in detail.get("violations") or () if isinstance(v, dict)]
+            message += "".join(f" [{quota}]" for quota in quotas if quota)
+    return Fault(" ".join(message.split())[:500], " ".join(str(c) for c in codes if c), retry_after_s)
+
+
+def fault_message(raw: bytes) -> str:
+    """Find the sentence in an error body."""
+    return read_fault(raw).message
 
 
 def not_a_reply(raw: bytes, error: Exception, where: str) -> BadReply:
@@ -137,3 +178,31 @@ def not_a_reply(raw: bytes, error: Exception, where: str) -> BadReply:
     start = " ".join(raw[:60].decode(errors="replace").split())
     kind = "HTML" if raw.lstrip()[:1] == b"<" else "no completion"
     return BadReply(f"200 with {kind} from {where}: {error}; it begins {start!r}")
+
+
+T = TypeVar("T")
+
+
+def decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
+    """Decode a body; half of an emoji, as servers send where a reply was cut, becomes a question mark."""
+    try:
+        return decoder.decode(raw)
+    except msgspec.DecodeError:
+        if b"\\ud" not in raw.lower():
+            raise
+        try:
+            text = json.dumps(json.loads(raw), ensure_ascii=False)
+        except ValueError as error:
+            raise msgspec.DecodeError(str(error)) from None
+        return decoder.decode(text.encode("utf-8", "replace"))
+
+
+def credentials(vendor: str, rest: str, *, base: str, keys: Sequence[str] = ()) -> tuple[str, str]:
+    """Read a vendor's key and base URL from the environment; raises UsageError without a key."""
+    keys = keys or (f"{vendor.upper()}_API_KEY",)
+    key = next((found for name in keys if (found := os.environ.get(name, "").strip())), "")
+    if not key:
+        raise UsageError(f"{vendor}:{rest} needs a key: set {keys[0]}")
+    if not key.isascii() or not key.isprintable():
+        raise UsageError(f"{keys[0]} holds characters that no key has")
+    return key, os.environ.get(f"{vendor.upper()}_BASE_URL") or base

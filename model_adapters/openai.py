@@ -1,25 +1,25 @@
-"""Anything that speaks the OpenAI chat protocol: `openai:NAME`; `server.py` shares the client.
+"""OpenAI's API, and its chat protocol that many speak: `openai:NAME`; `server.py` and `vendors.py` share the client.
 
 The key and the base URL come from OPENAI_API_KEY and OPENAI_BASE_URL, read here alone.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from evals.errors import BadReply, ModelError, UsageError
+from evals.errors import BadReply, Filtered, ModelError, ServerFault, from_status
 from evals.extract import split_reasoning
-from evals.types import Media, Message, Part, Prompt, Reply, Sampling, Text, Usage
-from model_adapters.http import Client, fault_message, not_a_reply
+from evals.types import Message, Part, Prompt, Reply, Sampling, Text, Usage
+from model_adapters.http import Client, credentials, decoded, fault_message, not_a_reply
+from model_adapters.pictures import encoded
+from model_adapters.rules import DRAWN, Rule, cut, remarks, rule_for, settled, telling, unsent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 PATH = "/chat/completions"
 SWITCH = "chat_template_kwargs.enable_thinking"
@@ -34,11 +34,16 @@ class _Details(Struct):
 class _Usage(Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    total_tokens: int | None = None
     completion_tokens_details: _Details | None = None
     prompt_tokens_details: _Details | None = None
+    cached_tokens: int | None = None
+    """Moonshot."""
+    prompt_cache_hit_tokens: int | None = None
+    """DeepSeek."""
 
 
-class _Message(Struct):
+class _Message(Struct, frozen=True):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
@@ -46,8 +51,10 @@ class _Message(Struct):
 
 
 class _Choice(Struct):
-    message: _Message
+    message: _Message = _Message()
     finish_reason: str | None = None
+    error: Any = None
+    """OpenRouter: what the provider said."""
 
 
 class _Completion(Struct):
@@ -62,6 +69,8 @@ _STOPS: dict[str | None, Literal["stop", "length", "filter"]] = {
     "length": "length",
     "content_filter": "filter",
 }
+_BROKEN = ("error", "insufficient_system_resource")
+"""Finish reasons that are faults: OpenRouter, DeepSeek."""
 
 
 class Chat:
@@ -78,37 +87,60 @@ class Chat:
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Ask once; raises what `errors.py` says of each way to fail."""
-        pictures = await data_urls(prompt)
-        raw, seconds = await self.client.post(
-            PATH, body(self.name, prompt, sampling, pictures, switch=self.switch)
-        )
+        try:
+            raw, seconds = await self.client.post(PATH, await self.body(prompt, sampling))
+        except Filtered as error:
+            return Reply(text=str(error), stop="filter", model=self.name)
+        return self.read(raw, sampling, seconds=seconds)
+
+    async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
+        """Give the request's body."""
+        return body(self.name, prompt, sampling, await data_urls(prompt), switch=self.switch)
+
+    def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
+        """Make a reply of what came with 200; raises BadReply."""
         try:
             return parse(raw, seconds=seconds, where=self.client.shown(PATH))
-        except BadReply as error:
-            raise BadReply(self.client.without_key(str(error))) from None
+        except ModelError as error:
+            raise type(error)(self.client.without_key(str(error))) from None
 
     async def close(self) -> None:
         """Close the connections."""
         await self.client.close()
 
 
+class Hosted(Chat):
+    """A vendor's model: takes some settings and not others, and is told to reason in the vendor's way."""
+
+    limit = "max_tokens"
+
+    def __init__(self, name: str, *, base: str, key: str, rules: Sequence[Rule], note: str = "") -> None:
+        super().__init__(name, base=base, key=key)
+        self.rule = rule_for(rules, name)
+        self._note = note
+
+    def remarks(self, sampling: Sampling) -> list[str]:
+        """Say what a run's card must say of it; raises UsageError for a wish that the model cannot meet."""
+        return [*remarks(self.rule, self.name, sampling), *([self._note] if self._note else [])]
+
+    async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
+        """Give the request's body in the vendor's dialect."""
+        told = telling(self.rule, self.name, sampling.thinking)
+        found = await super().body(prompt, replace(settled(self.rule, sampling), thinking=None))
+        if "max_tokens" in found:
+            found[self.limit] = found.pop("max_tokens")
+        return {**told, **found}
+
+    def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
+        """Make a reply of what came with 200, ended where the vendor was not told to end it."""
+        found = super().read(raw, sampling, seconds=seconds)
+        return cut(found, sampling.stop) if "stop" in unsent(self.rule, sampling) else found
+
+
 async def data_urls(prompt: Prompt) -> Mapping[str, str]:
     """Read a prompt's media: SHA-256 -> data URL; raises Rejected for one that cannot be sent."""
-    media = [part for message in prompt.messages for part in message.parts if isinstance(part, Media)]
-    if not media:
-        return {}
-    from base64 import b64encode
-
-    from evals.media import find, payload
-
-    found = {}
-    for one in media:
-        if one.kind == "image":
-            kind, raw = await payload(one)
-        else:
-            kind, raw = "time_series/npy", await asyncio.to_thread(find(one).read_bytes)
-        found[one.sha256] = f"data:{kind};base64,{b64encode(raw).decode()}"
-    return found
+    found = await encoded(prompt, "image", "time_series")
+    return {sha: f"data:{kind};base64,{data}" for sha, (kind, data) in found.items()}
 
 
 def body(
@@ -156,29 +188,17 @@ def _part(part: Part, pictures: Mapping[str, str]) -> dict[str, Any]:
     return {"type": "image_url", "image_url": url}
 
 
-def _decode(raw: bytes) -> _Completion:
-    """Decode a completion; half of an emoji, as servers send where a reply was cut, becomes a question mark."""
-    try:
-        return _COMPLETION.decode(raw)
-    except msgspec.DecodeError:
-        if b"\\ud" not in raw.lower():
-            raise
-        try:
-            text = json.dumps(json.loads(raw), ensure_ascii=False)
-        except ValueError as error:
-            raise msgspec.DecodeError(str(error)) from None
-        return _COMPLETION.decode(text.encode("utf-8", "replace"))
-
-
 def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
     """Read a 200 body; raises BadReply where it is no completion."""
     try:
-        found = _decode(raw)
+        found = decoded(_COMPLETION, raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise not_a_reply(raw, error, where) from error
     if not found.choices:
         raise BadReply(f"200 without choices from {where}: {fault_message(raw)}")
     choice = found.choices[0]
+    if choice.error is not None or choice.finish_reason in _BROKEN:
+        raise _broken(choice, where)
     message, stop = choice.message, _STOPS.get(choice.finish_reason, "stop")
     if message.refusal and not message.content:
         return Reply(
@@ -202,21 +222,59 @@ def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
     )
 
 
+def _broken(choice: _Choice, where: str) -> ModelError:
+    error = choice.error if isinstance(choice.error, dict) else {}
+    message = f"{error.get('message') or f'the reply broke off: {choice.finish_reason}'} ({where})"
+    code = error.get("code")
+    return from_status(code, message) if isinstance(code, int) and code >= 400 else ServerFault(message)
+
+
 def _usage(usage: _Usage | None) -> Usage:
     if usage is None:
         return Usage()
     into, out = usage.prompt_tokens_details, usage.completion_tokens_details
+    reasoning = out.reasoning_tokens if out else None
+    output = usage.completion_tokens
+    if (
+        reasoning
+        and output is not None
+        and usage.total_tokens == (usage.prompt_tokens or 0) + output + reasoning
+    ):
+        output += reasoning  # xAI counts them beside the answer's
+    cached = (into.cached_tokens if into else None, usage.cached_tokens, usage.prompt_cache_hit_tokens)
     return Usage(
         input=usage.prompt_tokens,
-        output=usage.completion_tokens,
-        reasoning=out.reasoning_tokens if out else None,
-        cached=into.cached_tokens if into else None,
+        output=output,
+        reasoning=reasoning,
+        cached=next((n for n in cached if n is not None), None),
     )
 
 
-def model(rest: str) -> Chat:
+_UNKNOWN = frozenset({"top_k", "min_p"})
+RULES = (
+    Rule(models=r"gpt-3|gpt-4|chatgpt|gpt-5[.\d]*-chat|ft:gpt-[34]", refuses=_UNKNOWN, off={}),
+    Rule(
+        models=r"o\d|gpt-5(?!\.)", refuses=DRAWN | {"stop"}, reasons=True, on={"reasoning_effort": "medium"}
+    ),
+    # from 5.1 on the effort can be none, which some have by default; only then do they take the settings
+    Rule(
+        refuses=_UNKNOWN,
+        reasoning=DRAWN | {"stop"},
+        reasons=True,
+        on={"reasoning_effort": "medium"},
+        off={"reasoning_effort": "none"},
+    ),
+)
+"""developers.openai.com/api/docs: Reasoning models, and parameter compatibility in Using the latest model."""
+
+
+class OpenAI(Hosted):
+    """OpenAI's own API, where `max_tokens` has another name."""
+
+    limit = "max_completion_tokens"
+
+
+def model(rest: str) -> OpenAI:
     """Make `openai:NAME`; raises UsageError without a key."""
-    key = os.environ.get("OPENAI_API_KEY")
-    if not key:
-        raise UsageError(f"openai:{rest} needs a key: set OPENAI_API_KEY")
-    return Chat(rest, base=os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1", key=key)
+    key, base = credentials("openai", rest, base="https://api.openai.com/v1")
+    return OpenAI(rest, base=base, key=key, rules=RULES)

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import structs
 
 from evals import profiles
-from evals.errors import ContextOverflow, Disconnected, Gone, UsageError
+from evals.errors import Context, Disconnected, Gone, UsageError
 from evals.profiles import Profile
 from evals.types import Likelihood, Prompt, Reply, Sampling
 from model_adapters import launch
@@ -120,7 +120,7 @@ class Served:
         try:
             try:
                 return await chat.reply(prompt, sampling)
-            except ContextOverflow:
+            except Context:
                 if not fills or sampling.max_tokens is None:
                     raise
                 return await chat.reply(prompt, self._unbounded(sampling))

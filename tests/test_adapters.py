@@ -16,7 +16,7 @@ from aiohttp import web
 from evals import load
 from evals.errors import (
     BadReply,
-    ContextOverflow,
+    Context,
     Disconnected,
     Fatal,
     ModelError,
@@ -87,7 +87,7 @@ Maker = Callable[..., Awaitable[Model]]
 ADAPTERS = ("openai", "server")
 
 
-@pytest.fixture(params=ADAPTERS)
+@pytest.fixture(params=ADAPTERS)  # what vendors do not take and call otherwise: test_hosted.py
 async def make(
     request: pytest.FixtureRequest, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Maker]:
@@ -231,10 +231,10 @@ ERRORS: dict[str, tuple[Answer, type[ModelError], str]] = {
     "422 of FastAPI": (Answer({"detail": [{"msg": "field required"}]}, 422), Rejected, "field required"),
     "400 context": (
         Answer(fault("This model's maximum context length is 4096 tokens"), 400),
-        ContextOverflow,
+        Context,
         "4096 tokens",
     ),
-    "413": (Answer(fault("prompt is too long"), 413), ContextOverflow, "too long"),
+    "413": (Answer(fault("prompt is too long"), 413), Context, "too long"),
     "400 of vLLM": (
         Answer({"object": "error", "message": "bad body", "code": 400}, 400),
         Rejected,
@@ -305,6 +305,7 @@ async def test_the_request_holds_what_was_set_and_nothing_else(make: Maker, serv
     assert body == {"model": "some/model", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}
 
 
+@pytest.mark.parametrize("make", ["server"], indirect=True)
 async def test_every_setting_has_its_field(make: Maker, server: Server) -> None:
     server.answer = Answer(completion())
     sampling = Sampling(

@@ -16,6 +16,7 @@ from msgspec import structs
 
 from evals.errors import Fatal, Rejected, ServerFault, UsageError, Waiting
 from evals.extract import letter, number_stated, verdict, verdict_opencompass
+from evals.profiles import Price, date
 from evals.prompts import plain_text
 from evals.scorers.account import account
 from evals.scorers.agreement import Pair, agreement, kappa, ppi, rogan_gladen
@@ -56,7 +57,9 @@ def fair(prompt: Prompt) -> str:
 
 
 def bench(model: Callable[[Prompt], str | Reply] | str | list[str]) -> Judge:
-    return Judge(Scripted(model), spec="scripted:judge", price=(1.0, 2.0))
+    return Judge(
+        Scripted(model), spec="scripted:judge", price=Price(input=1.0, output=2.0, date=date(2026, 1, 2))
+    )
 
 
 def score(scorer: Judged, text: str, *, stop: str = "stop", earlier: Score | None = None) -> Score:

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from evals import load
-from evals.errors import BadReply, ContextOverflow, EvalsError, Fatal, Rejected
+from evals.errors import BadReply, Context, EvalsError, Fatal, Rejected
 from evals.types import Likelihood, LogProbs
 
 RECORDED = {
@@ -75,7 +75,7 @@ async def test_a_server_that_ignores_echo_is_refused_in_one_line() -> None:
 
 async def test_a_text_longer_than_the_context_is_its_own_kind_of_fault() -> None:
     recorded = RECORDED["vLLM 0.32.0", "overflow"]
-    with pytest.raises(ContextOverflow):
+    with pytest.raises(Context):
         await told(recorded["body"], status=recorded["status"])
 
 

@@ -22,7 +22,7 @@ import toy
 from evals import runner as runners
 from evals.errors import (
     BadReply,
-    ContextOverflow,
+    Context,
     Disconnected,
     Fatal,
     ModelError,
@@ -34,12 +34,14 @@ from evals.errors import (
     UsageError,
 )
 from evals.plan import Job
+from evals.profiles import Price, date
 from evals.rescore import finish
 from evals.runner import Budget, Runner
 from evals.store import Run
 from evals.suite import Suite
 from evals.types import Failure, Prompt, Record, Reply, Sample, Sampling, Score, Usage
 
+PRICE = Price(input=1.0, output=10.0, date=date(2026, 1, 2))
 Does = Callable[[str, int], Any]
 """(sample id, how often it was asked before) -> text, Reply, an error to raise, or something to await."""
 
@@ -202,7 +204,7 @@ async def test_a_lasting_fault_is_a_failure_and_in_no_mean(made: Made, error: Mo
     assert (headline.value, headline.worst, headline.n) == (1.0, 0.75, 3)
 
 
-@pytest.mark.parametrize("error", [Rejected("HTTP 400"), ContextOverflow("too long"), ModelError("odd")])
+@pytest.mark.parametrize("error", [Rejected("HTTP 400"), Context("too long"), ModelError("odd")])
 async def test_what_will_not_pass_is_asked_once(made: Made, error: ModelError) -> None:
     model = Told(lambda name, turn: error if name == "q001" else "A")
     await made.runner(model).run()
@@ -351,7 +353,7 @@ async def test_a_token_budget_ends_the_run_with_what_there_is(made: Made) -> Non
 
 
 async def test_a_budget_in_dollars_counts_input_and_output(made: Made) -> None:
-    budget = Budget(cost_usd=0.0001, price=(1.0, 10.0))  # 20 millionths a call
+    budget = Budget(cost_usd=0.0001, price=PRICE)  # 20 millionths a call
     one = made.runner(Told(lambda name, turn: "A"), toy.suite(100), concurrency=1, budget=budget)
     await one.run()
     assert len(made.records()) == 5

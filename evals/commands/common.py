@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +17,7 @@ from evals.types import VERDICTS, Estimate
 
 if TYPE_CHECKING:
     from evals.card import Card
+    from evals.profiles import Price
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,19 +76,23 @@ def note(message: str) -> None:
     click.echo(plain(message), err=True)
 
 
-def price_of(text: str | None) -> tuple[float, float] | None:
-    """Read `IN,OUT`; raises UsageError."""
+def price_of(text: str | None) -> Price | None:
+    """Read `IN,OUT` or `IN,OUT,CACHED` as the price of today; raises UsageError."""
     if text is None:
         return None
+    from evals.profiles import Price
+
     try:
-        into, out = (float(part) for part in text.split(","))
-        if not (0 <= into < inf and 0 <= out < inf):
+        into, out, *cached = (float(part) for part in text.split(","))
+        if not all(0 <= value < inf for value in (into, out, *cached)) or len(cached) > 1:
             raise ValueError(text)
     except ValueError:
         raise UsageError(
-            f"--price {text!r}: write IN,OUT in USD per million tokens, for example 0.5,1.5"
+            f"--price {text!r}: write IN,OUT in USD per million tokens, for example 0.5,1.5, with the price of "
+            "cached input as a third where it has its own"
         ) from None
-    return into, out
+    today = datetime.now(tz=UTC).date()
+    return Price(input=into, output=out, cached=cached[0] if cached else None, date=today)
 
 
 def percent(value: float | None) -> str:

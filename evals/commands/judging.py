@@ -10,16 +10,17 @@ from msgspec import structs
 from evals.errors import UsageError
 
 if TYPE_CHECKING:
+    from evals.profiles import Price
     from evals.scorers.judge import Judge
     from evals.suite import Suite
 
 
-def make(spec: str, *, name: str, price: tuple[float, float] | None) -> Judge:
-    """Make a judge of a model; `name` is its spec without secrets."""
-    from evals import load
+def make(spec: str, *, name: str, price: Price | None) -> Judge:
+    """Make a judge of a model; `name` is its spec without secrets, `price` by default what its profile says."""
+    from evals import load, profiles
     from evals.scorers.judge import Judge
 
-    return Judge(load.model(spec), spec=name, price=price)
+    return Judge(load.model(spec), spec=name, price=price or profiles.price(spec))
 
 
 def seated(
@@ -27,7 +28,7 @@ def seated(
     spec: str | None,
     *,
     name: str,
-    price: tuple[float, float] | None = None,
+    price: Price | None = None,
     wait: bool,
 ) -> list[Suite]:
     """Give the suites that want a judge the one of that name.

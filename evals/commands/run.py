@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from evals.progress import Progress
     from evals.runner import Budget, Runner
     from evals.suite import Suite
-    from evals.types import Model
+    from evals.types import Model, Sampling
     from evals.verdicts.sequential import Race
 
 
@@ -50,7 +50,11 @@ if TYPE_CHECKING:
     help="Sampling of the model's makers, where the protocol fixes another too.",
 )
 @click.option("--max-cost", type=float, metavar="USD", help="Stop when so much is spent.")
-@click.option("--price", metavar="IN,OUT", help="USD per million tokens, where no profile knows it.")
+@click.option(
+    "--price",
+    metavar="IN,OUT[,CACHED]",
+    help="USD per million tokens; default: what the model's profile says.",
+)
 @click.option("--max-total-tokens", type=int, help="Stop when so many tokens are used.")
 @click.option("--timeout", type=float, metavar="S", help="Deadline of one call.")
 @results_option
@@ -168,24 +172,18 @@ def _budget(order: Order, spec: str) -> Budget:
     from evals import profiles
     from evals.runner import Budget
 
-    known = profiles.price(spec)
-    price = price_of(order.price) or ((known.input, known.output) if known else None)
+    price = price_of(order.price) or profiles.price(spec)
     if order.max_cost is not None and price is None:
         raise UsageError(
             f"--max-cost: the price of {spec} is not known; add --price IN,OUT (USD per million tokens)"
         )
-    return Budget(
-        cost_usd=order.max_cost,
-        tokens=order.max_total_tokens,
-        price=price,
-        price_date=str(known.date) if known and not order.price else time.strftime("%Y-%m-%d", time.gmtime()),
-    )
+    return Budget(cost_usd=order.max_cost, tokens=order.max_total_tokens, price=price)
 
 
 def _prepare(order: Order, suites: Sequence[Suite], model: Model, spec: str) -> list[Job]:
     """Get every suite ready; a model that cannot take what a suite needs is refused, never scored 0."""
     from evals import profiles
-    from evals.plan import prepare
+    from evals.plan import drawn, prepare
     from evals.signals import AS_TEXT
 
     if order.data is not None and order.data.is_file() and len(suites) > 1:
@@ -194,15 +192,17 @@ def _prepare(order: Order, suites: Sequence[Suite], model: Model, spec: str) -> 
         )
     profile = profiles.find(spec)
     options = options_of(order, profile)
+    remarks = [_remarks(model, drawn(suite, options)[0]) for suite in suites]
     jobs: list[Job] = []
     try:
-        for suite in suites:
+        for suite, said in zip(suites, remarks, strict=True):
             if lacking := suite.needs - model.accepts - AS_TEXT - {"judge"}:
                 raise UsageError(
                     f"{suite.id} needs a model that takes {', '.join(sorted(lacking))}; {spec} does not"
                 )
             shown = without_secrets(spec)
             jobs.append(prepare(suite, options, model=model.name, spec=shown, takes=model.accepts))
+            jobs[-1].notes += said
     except BaseException:
         for job in jobs:
             job.writer.close()
@@ -211,6 +211,12 @@ def _prepare(order: Order, suites: Sequence[Suite], model: Model, spec: str) -> 
         for line in (*job.notes, *job.writer.warnings, *_warnings(job)):
             note(f"{job.suite.id}: {line}")
     return jobs
+
+
+def _remarks(model: Model, sampling: Sampling) -> list[str]:
+    """Ask a hosted model what a card must say of it; it may refuse a wish of the user that it cannot meet."""
+    remarks = getattr(model, "remarks", None)
+    return list(remarks(sampling)) if remarks else []
 
 
 def _warnings(job: Job) -> list[str]:
@@ -291,9 +297,8 @@ def _close(job: Job, runner: Runner, budget: Budget) -> None:
     card.status = "interrupted" if runner.interrupted else "finished" if card.coverage == 1.0 else "partial"
     card.finished = time.time()
     if budget.price:
-        into, out = card.tokens.get("input", 0), card.tokens.get("output", 0)
-        card.cost_usd = (into * budget.price[0] + out * budget.price[1]) / 1e6
-        card.price_date = budget.price_date
+        card.price, card.price_date = budget.price.figures, str(budget.price.date)
+        card.cost_usd = budget.price.cost(card.tokens)
     job.writer.write_card()
 
 

@@ -12,6 +12,7 @@ from evals.commands import common
 
 if TYPE_CHECKING:
     from evals.card import Card
+    from evals.profiles import Price
     from evals.rescore import Change
     from evals.store import Run
     from evals.suite import Suite
@@ -39,9 +40,7 @@ def score(
         _score(one, protocol, judge=judge, price=common.price_of(judge_price), as_json=as_json)
 
 
-def _score(
-    run: Run, protocol: str | None, *, judge: str | None, price: tuple[float, float] | None, as_json: bool
-) -> None:
+def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | None, as_json: bool) -> None:
     from evals import store
     from evals.commands.judging import seated
     from evals.commands.order import without_secrets

@@ -50,15 +50,15 @@ def account(
             for judgement in score.judged:
                 card.verdicts += 1
                 card.model, card.served = card.model or judgement.judge, judgement.model
-                tokens.update({k: n for k in ("input", "output") if (n := getattr(judgement.usage, k))})
+                tokens.update(
+                    {k: n for k in ("input", "output", "cached") if (n := getattr(judgement.usage, k))}
+                )
     card.tokens = dict(tokens)
     if drawn and template(scorer.form).kind == "option":
         rights = sum(score.value or 0.0 for score in kept) + sum(drawn)
         card.drawn = {"n": len(drawn), "value": rights / (len(kept) + len(drawn))}
     if judge and judge.price:
-        card.cost_usd = (
-            sum(tokens[k] * p for k, p in zip(("input", "output"), judge.price, strict=True)) / 1e6
-        )
+        card.cost_usd = judge.price.cost(tokens)
     if pairs := pairs_of(kept, audit=scorer.audit if scorer.mode == "cascade" else 1.0):
         found_agreement = agreement(pairs)
         card.agreement = structs.asdict(found_agreement)

@@ -19,6 +19,8 @@ from msgspec import Struct, structs
 
 from evals.errors import Fatal, ModelError, Rejected, ScorerError, Transient, Unreadable, UsageError
 from evals.extract import number_stated, text_stated, verdict
+from evals.pace import beat_of
+from evals.profiles import Price
 from evals.prompts import LETTERS, ask, plain_text
 from evals.types import Judgement, Model, Prompt, Reply, Sample, Sampling, Usage
 
@@ -100,13 +102,14 @@ class Judge:
         *,
         spec: str,
         sampling: Sampling = SAMPLING,
-        price: tuple[float, float] | None = None,
+        price: Price | None = None,
     ) -> None:
-        """`spec`: as named on the command line, without secrets; `price`: USD per million tokens, in and out."""
+        """`spec`: as named on the command line, without secrets."""
         self.model, self.spec, self.sampling, self.price = model, spec, sampling, price
         self.calls = 0
         self._proven = False
         self._formal = True
+        self._beat = beat_of(model)
         self._gate = asyncio.Semaphore(min(AT_ONCE, getattr(model, "slots", None) or AT_ONCE))
 
     async def decide(
@@ -141,6 +144,8 @@ class Judge:
             sampling = structs.replace(
                 self.sampling, temperature=temperature or self.sampling.temperature, extra=extra
             )
+            if self._beat is not None:
+                await self._beat.wait()
             try:
                 async with asyncio.timeout(DEADLINE_S):
                     reply = await self.model.reply(ask(text), sampling)

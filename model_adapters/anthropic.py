@@ -1,0 +1,212 @@
+"""Anthropic's API: `anthropic:claude-opus-5-5`, key ANTHROPIC_API_KEY, another address ANTHROPIC_BASE_URL.
+
+Spoken as `anthropic-version: 2026-10-21`, which knows no temperature any more; models of the past that still take one
+are asked as 2023-06-01 (platform.claude.com/docs/en/api/versioning). Older models get a budget of thinking, three
+quarters of max tokens; newer ones decide for themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from evals.errors import BadReply, Filtered, ModelError, UsageError
+from evals.types import Part, Prompt, Reply, Sampling, Text, Usage
+from model_adapters.http import Client, credentials, decoded, fault_message, not_a_reply
+from model_adapters.pictures import encoded
+from model_adapters.rules import DRAWN, Rule, cut, remarks, rule_for, settled, telling, unsent
+
+BASE = "https://api.anthropic.com"
+PATH = "/v1/messages"
+MAX_TOKENS = 32_000
+"""Of a reply, where nobody says; the API wants a number."""
+LEAST_BUDGET = 1024
+_NEVER = frozenset({"min_p", "seed"})
+_BUDGET = {"thinking": {"type": "enabled"}}
+_ADAPTIVE = {"thinking": {"type": "adaptive", "display": "summarized"}}
+_DISABLED = {"thinking": {"type": "disabled"}}
+_OLD = _NEVER | {"top_p"}
+"""From 4.1 on only one of temperature and top_p is accepted."""
+RULES = (
+    Rule(models=r"claude-(instant|2|3-5|3-(opus|sonnet|haiku))", refuses=_NEVER, off={}),
+    Rule(
+        models=r"claude-(3-7|(opus|sonnet|haiku)-4(-[015])?(-20\d{6})?$)",
+        refuses=_OLD,
+        reasoning=DRAWN,
+        on=_BUDGET,
+        off={},
+    ),
+    Rule(models=r"claude-(opus|sonnet)-4-6", refuses=_OLD, reasoning=DRAWN, on=_ADAPTIVE, off={}),
+    Rule(models=r"claude-(opus-5-5|fable|mythos)", refuses=DRAWN | _NEVER, reasons=True, on=_ADAPTIVE),
+    Rule(
+        models=r"claude-sonnet-5-5",
+        refuses=DRAWN | _NEVER,
+        reasons=True,
+        on=_ADAPTIVE,
+        off={"thinking": {"type": "between_tools"}},
+    ),
+    Rule(refuses=DRAWN | _NEVER, reasons=True, on=_ADAPTIVE, off=_DISABLED),
+)
+"""platform.claude.com/docs: Thinking, and the migration guides of each model."""
+
+
+class _Tokens(Struct):
+    thinking_tokens: int | None = None
+
+
+class _Usage(Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    output_tokens_details: _Tokens | None = None
+
+
+class _Block(Struct):
+    type: str
+    text: str | None = None
+    thinking: str | None = None
+
+
+class _Answer(Struct):
+    content: list[_Block] | None = None
+    stop_reason: str | None = None
+    model: str | None = None
+    usage: _Usage | None = None
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+_STOPS: dict[str | None, Literal["stop", "length", "filter"]] = {
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "filter",
+}
+
+
+class Claude:
+    """A model behind `POST /v1/messages`."""
+
+    accepts = frozenset({"image"})
+    slots: int | None = None
+
+    def __init__(self, name: str, *, base: str, key: str) -> None:
+        self.name = name
+        self.rule = rule_for(RULES, name)
+        version = "2026-10-21" if self.rule.refuses >= DRAWN else "2023-06-01"
+        self.client = Client(base, key=key, headers={"x-api-key": key, "anthropic-version": version})
+
+    def remarks(self, sampling: Sampling) -> list[str]:
+        """Say what a run's card must say of it; raises UsageError for a wish that the model cannot meet."""
+        budget(self.rule, sampling)
+        return remarks(self.rule, self.name, sampling)
+
+    async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
+        """Ask once; raises what `errors.py` says of each way to fail."""
+        try:
+            raw, seconds = await self.client.post(PATH, await self.body(prompt, sampling))
+        except Filtered as error:
+            return Reply(text=str(error), stop="filter", model=self.name)
+        return self.read(raw, sampling, seconds=seconds)
+
+    async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
+        """Give the request's body."""
+        told = telling(self.rule, self.name, sampling.thinking)
+        sent = settled(self.rule, sampling)
+        pictures = await encoded(prompt, "image")
+        found: dict[str, Any] = {"model": self.name, "max_tokens": sent.max_tokens or MAX_TOKENS, **told}
+        if tokens := budget(self.rule, sampling):
+            found["thinking"] = {**told["thinking"], "budget_tokens": tokens}
+        if system := [part for m in prompt.messages if m.role == "system" for part in m.parts]:
+            found["system"] = _content(system, pictures)
+        found["messages"] = [
+            {"role": message.role, "content": _content(message.parts, pictures)}
+            for message in prompt.messages
+            if message.role != "system"
+        ]
+        drawn = {name: getattr(sent, name) for name in ("temperature", "top_p", "top_k")}
+        found |= {name: value for name, value in drawn.items() if value is not None}
+        if stops := [stop for stop in sent.stop if stop.strip()]:
+            found["stop_sequences"] = stops
+        return found | sent.extra
+
+    def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
+        """Make a reply of what came with 200, ended at the stop sequences that the API does not take."""
+        try:
+            found = parse(raw, seconds=seconds, where=self.client.shown(PATH))
+        except BadReply as error:
+            raise BadReply(self.client.without_key(str(error))) from None
+        blank = [stop for stop in sampling.stop if not stop.strip()]
+        return cut(found, sampling.stop if "stop" in unsent(self.rule, sampling) else blank)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.client.close()
+
+
+def budget(rule: Rule, sampling: Sampling) -> int:
+    """Give the tokens of thinking to ask for; 0: the model decides. Raises UsageError where there is no room."""
+    if not sampling.thinking or rule.on is not _BUDGET:
+        return 0
+    most = sampling.max_tokens or MAX_TOKENS
+    if most < 2 * LEAST_BUDGET:
+        raise UsageError(f"--thinking needs --max-tokens of {2 * LEAST_BUDGET} or more here, not {most}")
+    return max(LEAST_BUDGET, 3 * most // 4)
+
+
+def _content(parts: Sequence[Part], pictures: Mapping[str, tuple[str, str]]) -> str | list[dict[str, Any]]:
+    if len(parts) == 1 and isinstance(parts[0], Text):
+        return parts[0].text
+    return [_part(part, pictures) for part in parts]
+
+
+def _part(part: Part, pictures: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    if part.kind != "image" or part.sha256 not in pictures:
+        raise ModelError(f"this adapter sends no {part.kind}")
+    kind, data = pictures[part.sha256]
+    return {"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}}
+
+
+def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
+    """Read a 200 body; raises BadReply where it is no message."""
+    try:
+        found = decoded(_ANSWER, raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise not_a_reply(raw, error, where) from error
+    if found.content is None:
+        raise BadReply(f"200 without content from {where}: {fault_message(raw)}")
+    stop = _STOPS.get(found.stop_reason, "stop")
+    texts = [block.text for block in found.content if block.type == "text" and block.text is not None]
+    thoughts = [block.thinking for block in found.content if block.type == "thinking" and block.thinking]
+    if not found.content and stop == "stop":
+        raise BadReply(f"200 with empty content from {where}")
+    return Reply(
+        text="".join(texts),
+        reasoning="\n".join(thoughts) if thoughts else None,
+        stop=stop,
+        usage=_usage(found.usage),
+        seconds=seconds,
+        model=found.model or "",
+    )
+
+
+def _usage(usage: _Usage | None) -> Usage:
+    if usage is None:
+        return Usage()
+    parts = (usage.input_tokens, usage.cache_read_input_tokens, usage.cache_creation_input_tokens)
+    return Usage(
+        input=None if usage.input_tokens is None else sum(n or 0 for n in parts),
+        output=usage.output_tokens,
+        reasoning=usage.output_tokens_details.thinking_tokens if usage.output_tokens_details else None,
+        cached=usage.cache_read_input_tokens,
+    )
+
+
+def model(rest: str) -> Claude:
+    """Make `anthropic:NAME`; raises UsageError without a key."""
+    key, base = credentials("anthropic", rest, base=BASE)
+    return Claude(rest, base=base, key=key)
