@@ -6,6 +6,10 @@ from pathlib import Path
 
 import mirror as mirror_script
 import pytest
+from loopback import server
+from protocols import ADAPTERS
+
+__all__ = ["server"]
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +33,7 @@ def mirror(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder, and no key of the user's in the environment."""
     monkeypatch.chdir(tmp_path)
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "EVALS_SERVER_KEY", "HF_TOKEN"):
+    vendors = {name for row in ADAPTERS.values() for name in (row.key, row.base) if name}
+    for name in (*vendors, "HF_TOKEN", "GOOGLE_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path

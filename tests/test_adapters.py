@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from aiohttp import web
+from loopback import Answer, Server
 
 from evals import load
 from evals.errors import (
@@ -32,55 +32,6 @@ from evals.types import Media, Message, Model, Prompt, Reply, Sampling, Text, Us
 
 KEY = "sk-very-secret-key"
 PROMPT = ask("What is 2 + 2?")
-
-
-class Answer(NamedTuple):
-    """What the server sends."""
-
-    body: Any
-    status: int = 200
-    headers: dict[str, str] = {}  # noqa: RUF012
-    cut: int | None = None
-    """Bytes after which it closes the connection, having promised more."""
-
-
-class Server:
-    """Gives one answer to every call and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.answer = Answer({})
-        self.calls: list[tuple[str, dict[str, str], Any]] = []
-        self.base = ""
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        raw = await request.read()
-        self.calls.append((request.path_qs, dict(request.headers), json.loads(raw) if raw else None))
-        body, status, headers, cut = self.answer
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        if cut is None:
-            return web.Response(body=raw, status=status, headers=headers)
-        if cut > 0:
-            response = web.StreamResponse(status=status, headers={"Content-Length": str(len(raw))})
-            await response.prepare(request)
-            await response.write(raw[:cut])
-        assert request.transport is not None
-        request.transport.close()
-        return web.Response() if cut == 0 else response
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    found = Server()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", found.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    found.base = f"http://{host}:{port}/v1"
-    yield found
-    await runner.cleanup()
 
 
 Maker = Callable[..., Awaitable[Model]]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from evals.pace import START, Pace
+from evals.pace import START, Beat, Pace, beat_of
 
 
 class Clock:
@@ -99,3 +101,32 @@ def test_replies_without_any_time_between_them_are_no_division_by_nought() -> No
     for _ in range(16):
         pace.reply()
     assert pace.limit == 32
+
+
+def test_a_beat_starts_no_more_calls_in_any_minute_than_it_may() -> None:
+    clock = Clock()
+    beat = Beat(30, clock=clock)
+    starts = [clock() + beat.delay_s() for _ in range(100)]  # all want to start at once
+    assert starts[:3] == [starts[0], starts[0] + 2.0, starts[0] + 4.0]
+    assert max(sum(start <= other < start + 60 for other in starts) for start in starts) == 30
+
+
+def test_a_beat_saves_nothing_up_while_nobody_asks() -> None:
+    clock = Clock()
+    beat = Beat(60, clock=clock)
+    assert beat.delay_s() == 0.0
+    clock.now += 100.0
+    assert [beat.delay_s() for _ in range(3)] == [0.0, 1.0, 2.0]
+
+
+async def test_who_waits_for_a_beat_leaves_when_the_run_ends() -> None:
+    beat, stop = Beat(0.01), asyncio.Event()
+    await beat.wait(stop)
+    waiting = asyncio.create_task(beat.wait(stop))
+    await asyncio.sleep(0)
+    stop.set()
+    await asyncio.wait_for(waiting, 5)
+
+
+def test_only_a_model_whose_vendor_counts_has_a_beat() -> None:
+    assert beat_of(object()) is None

@@ -26,6 +26,7 @@ from evals.errors import (
     Disconnected,
     Fatal,
     ModelError,
+    OutOfQuota,
     RateLimit,
     Rejected,
     ServerFault,
@@ -210,6 +211,47 @@ async def test_what_will_not_pass_is_asked_once(made: Made, error: ModelError) -
     await made.runner(model).run()
     assert Counter(model.asked)["q001"] == 1
     assert made.outcomes() == RIGHT | {"q001": type(error).__name__.lower()}
+
+
+async def test_an_account_without_money_ends_the_run_and_leaves_the_rest_open(made: Made) -> None:
+    model = Told(lambda name, turn: OutOfQuota("HTTP 402: no money") if name > "q004" else "A")
+    one = made.runner(model, toy.suite(100), concurrency=1)
+    await one.run()
+    assert len(made.records()) == 5  # no failures: the rest is asked on another day
+    assert len(model.asked) == 6
+    assert one.ended == "HTTP 402: no money; the same command goes on from here"
+
+
+async def test_an_account_that_never_had_any_is_one_line(made: Made) -> None:
+    with pytest.raises(OutOfQuota, match="no money"):
+        await made.runner(Told(lambda name, turn: OutOfQuota("no money"))).run()
+    assert made.records() == {}
+
+
+async def test_calls_per_minute_are_the_runners(made: Made) -> None:
+    times: list[float] = []
+
+    def does(name: str, turn: int) -> object:
+        times.append(time.monotonic())
+        return ServerFault("HTTP 500") if name == "q001" and turn == 0 else "A"
+
+    model = Told(does)
+    model.per_minute = 1200.0  # type: ignore[attr-defined]
+    await made.runner(model, toy.suite(6), concurrency=4).run()
+    assert len(times) == 7  # a second try is a call too
+    assert min(b - a for a, b in pairwise(sorted(times))) > 0.04
+
+
+async def test_an_interrupted_run_waits_for_no_beat(made: Made) -> None:
+    def does(name: str, turn: int) -> str:
+        asyncio.get_running_loop().call_later(0.05, one.end, "enough")
+        return "A"
+
+    model = Told(does)
+    model.per_minute = 1.0  # type: ignore[attr-defined]
+    one = made.runner(model, toy.suite(6), concurrency=4)
+    await asyncio.wait_for(one.run(), 5)
+    assert len(made.records()) == 1
 
 
 async def test_retry_after_is_honoured(made: Made) -> None:

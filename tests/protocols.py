@@ -1,0 +1,299 @@
+"""How each protocol words the same answers and faults, in the shape that its vendor documents.
+
+What OpenAI-compatible servers really sent is in `cases/recorded.jsonl`; no vendor can be reached from here, so these
+are made by hand, and `test_second_opinion.py` has the vendors' own SDKs read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+Body = dict[str, Any]
+
+
+class Says(NamedTuple):
+    """What a model says, in no protocol's words."""
+
+    text: str = "4"
+    reasoning: str | None = None
+    stop: str = "stop"
+    """stop, length, filter."""
+    input: int = 9
+    cached: int = 0
+    output: int = 4
+    """With the reasoning."""
+    thoughts: int = 0
+
+
+class Protocol(NamedTuple):
+    """One way to word them."""
+
+    path: str
+    says: Callable[[Says], Body]
+    fault: Callable[[int, str, str], Body]
+    """(status, kind of fault, message)."""
+    nothing: Body
+    """200 without an answer in it."""
+    quota: tuple[int, Body]
+    wrong_key: tuple[int, Body]
+    overflow: tuple[int, Body]
+    filtered: tuple[int, Body]
+    """A prompt that the vendor's filter refuses."""
+
+
+def openai_says(says: Says) -> Body:
+    message: Body = {"role": "assistant", "content": says.text, "refusal": None}
+    if says.reasoning is not None:
+        message["reasoning_content"] = says.reasoning
+    finish = {"stop": "stop", "length": "length", "filter": "content_filter"}[says.stop]
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1795600000,
+        "model": "served",
+        "choices": [{"index": 0, "message": message, "finish_reason": finish, "logprobs": None}],
+        "usage": {
+            "prompt_tokens": says.input,
+            "completion_tokens": says.output,
+            "total_tokens": says.input + says.output,
+            "prompt_tokens_details": {"cached_tokens": says.cached},
+            "completion_tokens_details": {"reasoning_tokens": says.thoughts},
+        },
+    }
+
+
+def openai_fault(status: int, kind: str, message: str) -> Body:
+    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+
+
+OPENAI = Protocol(
+    path="/chat/completions",
+    says=openai_says,
+    fault=openai_fault,
+    nothing={"id": "c", "object": "chat.completion", "created": 1, "model": "served", "choices": []},
+    quota=(
+        429,
+        {
+            "error": {
+                "message": "You exceeded your current quota, please check your plan and billing details.",
+                "type": "insufficient_quota",
+                "param": None,
+                "code": "insufficient_quota",
+            }
+        },
+    ),
+    wrong_key=(
+        401,
+        {
+            "error": {
+                "message": "Incorrect API key provided.",
+                "type": "x",
+                "param": None,
+                "code": "invalid_api_key",
+            }
+        },
+    ),
+    overflow=(
+        400,
+        {
+            "error": {
+                "message": "Your input exceeds what this model takes.",
+                "type": "invalid_request_error",
+                "param": "messages",
+                "code": "context_length_exceeded",
+            }
+        },
+    ),
+    filtered=(
+        400,
+        {
+            "error": {
+                "message": "Invalid prompt: your prompt was flagged as potentially violating our usage policy.",
+                "type": "invalid_request_error",
+                "param": None,
+                "code": "invalid_prompt",
+            }
+        },
+    ),
+)
+"""The wordings of the chat protocol; vendors' own follow."""
+DEEPSEEK = OPENAI._replace(
+    quota=(402, openai_fault(402, "unknown_error", "Insufficient Balance")),
+    overflow=(
+        400,
+        openai_fault(400, "invalid_request_error", "This model's maximum context length is 131072 tokens."),
+    ),
+    filtered=(400, openai_fault(400, "invalid_request_error", "Content Exists Risk")),
+)
+MOONSHOT = OPENAI._replace(
+    quota=(
+        429,
+        openai_fault(429, "exceeded_current_quota_error", "Your account is suspended, check your plan"),
+    ),
+    overflow=(
+        400,
+        openai_fault(400, "invalid_request_error", "Your request exceeded model token limit: 262144"),
+    ),
+    filtered=(
+        400,
+        openai_fault(400, "content_filter", "The request was rejected because it was considered high risk"),
+    ),
+)
+XAI = OPENAI._replace(
+    quota=(429, {"code": "resource-exhausted", "error": "Your team has used all available credits."}),
+    wrong_key=(400, {"code": "invalid-argument", "error": "Incorrect API key provided: xa***ey."}),
+    overflow=(
+        400,
+        {
+            "code": "invalid-argument",
+            "error": "This model's maximum prompt length is 131072, the request contains more",
+        },
+    ),
+    filtered=(
+        403,
+        {
+            "code": "permission-denied",
+            "error": "Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO",
+        },
+    ),
+)
+OPENROUTER = OPENAI._replace(
+    quota=(402, {"error": {"code": 402, "message": "Insufficient credits. Add more to go on."}}),
+)
+
+
+def anthropic_says(says: Says) -> Body:
+    thinking = (
+        [] if says.reasoning is None else [{"type": "thinking", "thinking": says.reasoning, "signature": "s"}]
+    )
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "served",
+        "content": [*thinking, {"type": "text", "text": says.text, "citations": None}],
+        "stop_reason": {"stop": "end_turn", "length": "max_tokens", "filter": "refusal"}[says.stop],
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": says.input - says.cached,
+            "cache_read_input_tokens": says.cached,
+            "cache_creation_input_tokens": 0,
+            "output_tokens": says.output,
+            "output_tokens_details": {"thinking_tokens": says.thoughts},
+        },
+    }
+
+
+def anthropic_fault(status: int, kind: str, message: str) -> Body:
+    return {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"}
+
+
+ANTHROPIC = Protocol(
+    path="/v1/messages",
+    says=anthropic_says,
+    fault=anthropic_fault,
+    nothing=anthropic_says(Says()) | {"content": []},
+    quota=(
+        400,
+        anthropic_fault(
+            400, "invalid_request_error", "Your credit balance is too low to access the Anthropic API."
+        ),
+    ),
+    wrong_key=(401, anthropic_fault(401, "authentication_error", "invalid x-api-key")),
+    overflow=(
+        400,
+        anthropic_fault(400, "invalid_request_error", "prompt is too long: 208310 tokens > 200000 maximum"),
+    ),
+    filtered=(
+        400,
+        anthropic_fault(400, "invalid_request_error", "Output blocked by content filtering policy"),
+    ),
+)
+
+
+def google_says(says: Says) -> Body:
+    thoughts = [] if says.reasoning is None else [{"text": says.reasoning, "thought": True}]
+    return {
+        "candidates": [
+            {
+                "content": {"role": "model", "parts": [*thoughts, {"text": says.text}]},
+                "finishReason": {"stop": "STOP", "length": "MAX_TOKENS", "filter": "SAFETY"}[says.stop],
+                "index": 0,
+            }
+        ],
+        "usageMetadata": {
+            "promptTokenCount": says.input,
+            "candidatesTokenCount": says.output - says.thoughts,
+            "thoughtsTokenCount": says.thoughts,
+            "cachedContentTokenCount": says.cached,
+            "totalTokenCount": says.input + says.output,
+        },
+        "modelVersion": "served",
+    }
+
+
+def google_fault(status: int, kind: str, message: str, **detail: Any) -> Body:
+    return {
+        "error": {"code": status, "message": message, "status": kind, "details": [detail] if detail else []}
+    }
+
+
+GOOGLE = Protocol(
+    path=":generateContent",
+    says=google_says,
+    fault=google_fault,
+    nothing={"candidates": [{"finishReason": "STOP", "index": 0}], "modelVersion": "served"},
+    quota=(
+        429,
+        google_fault(
+            429,
+            "RESOURCE_EXHAUSTED",
+            "You exceeded your current quota.",
+            violations=[{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}],
+        ),
+    ),
+    wrong_key=(
+        400,
+        google_fault(
+            400,
+            "INVALID_ARGUMENT",
+            "API key not valid. Please pass a valid API key.",
+            reason="API_KEY_INVALID",
+        ),
+    ),
+    overflow=(
+        400,
+        google_fault(
+            400,
+            "INVALID_ARGUMENT",
+            "The input token count (1200000) exceeds the maximum number of tokens allowed",
+        ),
+    ),
+    filtered=(200, {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "modelVersion": "served"}),
+)
+
+
+class Adapter(NamedTuple):
+    """One adapter as the table walks it."""
+
+    protocol: Protocol
+    name: str
+    key: str
+    """Environment variable of its key."""
+    base: str = ""
+    """Environment variable of its address; empty: in the name."""
+
+
+ADAPTERS = {
+    "server": Adapter(OPENAI, "some/model", "EVALS_SERVER_KEY"),
+    "openai": Adapter(OPENAI, "gpt-4.1", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
+    "intern": Adapter(OPENAI, "intern-s1", "INTERN_API_KEY", "INTERN_BASE_URL"),
+    "deepseek": Adapter(DEEPSEEK, "deepseek-chat", "DEEPSEEK_API_KEY", "DEEPSEEK_BASE_URL"),
+    "moonshot": Adapter(MOONSHOT, "kimi-k2.5", "MOONSHOT_API_KEY", "MOONSHOT_BASE_URL"),
+    "openrouter": Adapter(OPENROUTER, "qwen/qwen3-235b", "OPENROUTER_API_KEY", "OPENROUTER_BASE_URL"),
+    "together": Adapter(OPENAI, "Qwen/Qwen3-235B", "TOGETHER_API_KEY", "TOGETHER_BASE_URL"),
+    "xai": Adapter(XAI, "grok-4", "XAI_API_KEY", "XAI_BASE_URL"),
+    "anthropic": Adapter(ANTHROPIC, "claude-haiku-4-5", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
+    "google": Adapter(GOOGLE, "gemini-2.5-flash", "GEMINI_API_KEY", "GOOGLE_BASE_URL"),
+}

@@ -1,0 +1,62 @@
+"""What real servers said to the adapter's own requests: `cases/recorded.jsonl`, made by `record_servers.py`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loopback import Answer, Server
+
+from evals import load
+from evals.errors import Context, Fatal, ModelError, Rejected
+from evals.prompts import ask
+from evals.types import Reply, Sampling, Usage
+
+LINES = list(
+    map(json.loads, (Path(__file__).parent / "cases" / "recorded.jsonl").read_text("utf-8").splitlines())
+)
+EXPECTED: dict[tuple[str, str], Reply | type[ModelError]] = {
+    ("vLLM", "stop"): Reply(text="4"),
+    ("vLLM", "think"): Reply(text="4", reasoning="2 and 2"),
+    ("vLLM", "length"): Reply(text="The", stop="length"),
+    ("vLLM", "half an emoji"): Reply(text="", stop="length"),
+    ("vLLM", "overflow"): Context,
+    ("vLLM", "no such value"): Rejected,
+    ("vLLM", "no such model"): Fatal,
+    ("llama.cpp", "stop"): Reply(text="4"),
+    ("llama.cpp", "think"): Reply(text="4", reasoning="2 and 2"),
+    ("llama.cpp", "length"): Reply(text="The answer", stop="length"),
+    ("llama.cpp", "half an emoji"): Reply(text="\ufffd", stop="length"),
+    ("llama.cpp", "overflow"): Context,
+    ("llama.cpp", "no such value"): Rejected,
+    ("llama.cpp", "no such model"): Reply(text="The", stop="length"),  # it serves one, whatever it is called
+}
+CHAT = [line for line in LINES if line["case"] != "echo"]
+
+
+def test_every_recording_is_read() -> None:
+    assert {(line["server"].split()[0], line["case"]) for line in CHAT} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("line", CHAT, ids=lambda line: f"{line['server']}: {line['case']}")
+async def test_a_recorded_answer(server: Server, line: dict[str, Any]) -> None:
+    server.answer = Answer(line["body"].encode(), line["status"])
+    expected = EXPECTED[line["server"].split()[0], line["case"]]
+    model = load.model(f"server:{server.base}#m")
+    try:
+        if not isinstance(expected, Reply):
+            with pytest.raises(expected) as caught:
+                await model.reply(ask("What is 2 + 2?"), Sampling())
+            assert type(caught.value) is expected
+            assert "\n" not in str(caught.value)
+            return
+        found = await model.reply(ask("What is 2 + 2?"), Sampling())
+    finally:
+        await model.close()
+    assert (found.text, found.stop) == (expected.text, expected.stop)
+    assert found.reasoning == expected.reasoning
+    usage = json.loads(line["body"])["usage"]
+    assert (found.usage.input, found.usage.output) == (usage["prompt_tokens"], usage["completion_tokens"])
+    assert found.usage != Usage()
