@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -21,7 +22,11 @@ from msgspec import Struct
 from evals.errors import DataError
 
 Row: TypeAlias = dict[str, Any]
-SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz")
+SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".tsv")
+
+
+WIDEST = {",": 131_072, "\t": 1 << 30}
+"""Characters of a cell, by what delimits it: VLMEvalKit's tables, with tabs, hold images as base64."""
 
 
 class Split(Struct, frozen=True, kw_only=True):
@@ -103,8 +108,9 @@ class Data(Struct, frozen=True, kw_only=True):
                 for suffix in SUFFIXES:
                     if (path := base / f"{stem}{suffix}").is_file():
                         return [path]
-                    if shards := sorted(base.glob(f"{stem}-*{suffix}")):
-                        return shards
+                    for ending in ("-*", "_part*"):
+                        if shards := sorted(base.glob(f"{stem}{ending}{suffix}")):
+                            return shards
         return []
 
     def _read(self, split: Split) -> Iterable[Row]:
@@ -116,7 +122,7 @@ class Data(Struct, frozen=True, kw_only=True):
         if not paths:
             wanted = " or ".join(split.stems)
             raise DataError(
-                f"{self.suite}: no file named {wanted} (.parquet, .jsonl, .json, .csv) in {self.folder()}"
+                f"{self.suite}: no file named {wanted} (.parquet, .jsonl, .json, .csv, .tsv) in {self.folder()}"
             )
         return (row for path in paths for row in read_file(path))
 
@@ -129,7 +135,7 @@ def _suite_folder(root: Path, suite: str) -> Path:
 
 
 def read_file(path: Path) -> Iterator[Row]:
-    """Yield the rows of a Parquet, JSON lines, JSON or CSV file, one at a time."""
+    """Yield the rows of a Parquet, JSON lines, JSON, CSV or TSV file, one at a time."""
     import gzip
     import zlib
 
@@ -145,7 +151,9 @@ def read_file(path: Path) -> Iterator[Row]:
 
 
 def _reader(name: str) -> Callable[[Any], Iterator[Row]]:
-    return _read_csv if name.endswith(".csv") else _read_json if name.endswith(".json") else _read_lines
+    if name.endswith((".csv", ".tsv")):
+        return partial(_read_csv, delimiter="\t" if name.endswith(".tsv") else ",")
+    return _read_json if name.endswith(".json") else _read_lines
 
 
 def _read_lines(stream: Any) -> Iterator[Row]:
@@ -162,13 +170,14 @@ def _read_json(stream: Any) -> Iterator[Row]:
     yield from msgspec.json.decode(stream.read(), type=list[Row])
 
 
-def _read_csv(stream: Any) -> Iterator[Row]:
+def _read_csv(stream: Any, *, delimiter: str) -> Iterator[Row]:
     import csv
     import io
 
+    csv.field_size_limit(WIDEST[delimiter])
     with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
         try:
-            for number, row in enumerate(csv.DictReader(text), 1):
+            for number, row in enumerate(csv.DictReader(text, delimiter=delimiter), 1):
                 if None in row or None in row.values():
                     raise ValueError(f"row {number}: not as many cells as the header has")
                 yield row

@@ -29,7 +29,7 @@ def draw(
     path: Path, paint: Callable[[Axes], None], *, size: tuple[float, float] = (3.2, 2.4), bare: bool = False
 ) -> None:
     """Draw one picture in 64 colours."""
-    figure, axes = plt.subplots(figsize=size, dpi=80, layout="constrained")
+    figure, axes = plt.subplots(figsize=size, dpi=80, layout=None if bare else "constrained")
     if bare:
         axes.set_axis_off()
         axes.set_aspect("equal")
@@ -130,7 +130,7 @@ PHYSICS: list[tuple[str, str, list[str], str]] = [
 def physics() -> list[Row]:
     """Problems in the columns of the authors' files."""
     for name, paint in FIGURES.items():
-        draw(ROOT / "physics" / "images" / f"{name}.png", paint)
+        draw(ROOT / "physics" / "images" / f"{name}.png", paint, bare=name in ("ramp", "circuit"))
     return [
         {
             "id": name,
@@ -225,6 +225,208 @@ def chartbench() -> list[Row]:
     return rows
 
 
+# --- Earth, maps and microscopes ----------------------------------------------------------------------------
+
+RAIN = {"Jan": 80, "Apr": 45, "Jul": 10, "Oct": 60}
+DEPTHS, WARMTH = (0, 50, 100, 200, 400), (18.0, 17.5, 11.0, 8.0, 6.0)
+QUAKES = ((2, 3, 4.1), (5, 7, 5.6), (8, 2, 3.2))
+
+
+def rain(axes: Axes) -> None:
+    axes.bar(list(RAIN), list(RAIN.values()))
+    axes.set_ylabel("precipitation / mm")
+
+
+def profile(axes: Axes) -> None:
+    axes.plot(WARMTH, DEPTHS, "o-")
+    axes.invert_yaxis()
+    axes.set_xlabel("temperature / C")
+    axes.set_ylabel("depth / m")
+
+
+def quakes(axes: Axes) -> None:
+    for number, (x, y, size) in enumerate(QUAKES, 1):
+        axes.scatter(x, y, s=10 * size**2)
+        axes.text(x + 0.3, y, f"Q{number}: M {size}")
+    axes.set_xlim(0, 11)
+    axes.set_ylim(0, 9)
+
+
+def folds(axes: Axes) -> None:
+    for level in range(3):
+        axes.plot([x / 10 for x in range(63)], [math.sin(x / 10) + level for x in range(63)], "k-")
+    axes.text(math.pi / 2 - 0.2, 1.15, "A")
+    axes.text(3 * math.pi / 2 - 0.2, -1.4, "B")
+
+
+EARTH: list[tuple[str, str, str, tuple[str, ...], int]] = [
+    ("rain", "Mean precipitation of four months at a station.", "Which month is the driest?", tuple(RAIN),
+     list(RAIN).index(min(RAIN, key=RAIN.__getitem__))),
+    ("rain", "Mean precipitation of four months at a station.", "How much more falls in January than in October?",
+     ("10 mm", "20 mm", "35 mm", "70 mm"), ("10 mm", "20 mm", "35 mm", "70 mm").index(f"{RAIN['Jan'] - RAIN['Oct']} mm")),
+    ("profile", "Temperature of the sea by depth.", "Between which depths does the temperature fall fastest?",
+     ("0 and 50 m", "50 and 100 m", "100 and 200 m", "200 and 400 m"),
+     max(range(4), key=lambda i: (WARMTH[i] - WARMTH[i + 1]) / (DEPTHS[i + 1] - DEPTHS[i]))),
+    ("profile", "Temperature of the sea by depth.", "What is the steep part of the curve called?",
+     ("Thermocline", "Isobar", "Watershed", "Moraine"), 0),
+    ("profile", "Temperature of the sea by depth.", "How warm is the water at 200 m?", ("6 C", "8 C", "11 C", "18 C"),
+     ("6 C", "8 C", "11 C", "18 C").index(f"{WARMTH[DEPTHS.index(200)]:g} C")),
+    ("quakes", "Three earthquakes with their magnitudes.", "Which earthquake released the most energy?", ("Q1", "Q2", "Q3", "All the same"),
+     max(range(3), key=lambda i: QUAKES[i][2])),
+    ("quakes", "Three earthquakes with their magnitudes.", "Which earthquake lies furthest south?", ("Q1", "Q2", "Q3", "It cannot be told"),
+     min(range(3), key=lambda i: QUAKES[i][1])),
+    ("folds", "Layers of rock in section.", "What is the fold at A?", ("A syncline", "A fault", "An anticline", "A dyke"), 2),
+    ("folds", "Layers of rock in section.", "What is the fold at B?", ("A syncline", "A fault", "An anticline", "A dyke"), 0),
+]  # fmt: skip
+
+
+def msearth() -> list[Row]:
+    """Questions with their captions, in the columns of the hub."""
+    for name, paint in (("rain", rain), ("profile", profile), ("quakes", quakes), ("folds", folds)):
+        draw(ROOT / "msearth" / "images" / f"{name}.png", paint, bare=name == "folds")
+    rows = []
+    for n, (figure, caption, question, options, right) in enumerate(EARTH, 1):
+        listed = "\n".join(f"{'ABCD'[i]}. {option}" for i, option in enumerate(options))
+        rows.append(
+            {
+                "question_id": f"sample-{n}",
+                "query": f"<image>\nCaption: {caption}\nQuestion: {question}\nOptions:\n{listed}",
+                "response": f"{'ABCD'[right]}. {options[right]}",
+                "image": f"images/{figure}.png",
+            }
+        )
+    return rows
+
+
+FIELDS = {"red": ((10, 10), (70, 10), (130, 10)), "blue": ((10, 70), (70, 130)), "green": ((130, 70),)}
+"""Colour -> corners of the square roofs on the map."""
+ROUTE = ((5, 195), (95, 195), (95, 60), (195, 60))
+
+
+def town(*, later: bool = False) -> Image.Image:
+    from PIL import ImageDraw
+
+    picture = Image.new("RGB", (200, 200), "wheat")
+    pen = ImageDraw.Draw(picture)
+    pen.line(ROUTE, fill="grey", width=6)
+    for colour, corners in FIELDS.items():
+        for x, y in corners[: len(corners) - (later and colour == "red")]:
+            pen.rectangle((x, y, x + 40, y + 40), fill=colour)
+    if not later:
+        pen.ellipse((150, 150, 190, 190), fill="navy")
+    return picture
+
+
+LISTED = "The choices are listed below:\n{}\n\nSelect the best answer based on the image and reply with its letter.\nThe answer is:"
+MAPS: list[tuple[str, str, str, tuple[str, ...], str, bool]] = [
+    ("Counting", "Overall counting", "How many red roofs are there?", ("1", "2", "3", "4"), "ABCD"[len(FIELDS["red"]) - 1], False),
+    ("Counting", "Overall counting", "How many roofs are there in all?", ("4", "5", "6", "7"),
+     "ABCD"[sum(map(len, FIELDS.values())) - 4], False),
+    ("Counting", "Counting with changing detection", "How many red roofs were there less in the second image?", ("0", "1", "2", "3"), "B", True),
+    ("Object properties", "Object color", "Which colour has the roof in the upper left corner?", ("Red", "Blue", "Green", "White"), "A", False),
+    ("Object properties", "Object color", "Which colour has only one roof?", ("Red", "Blue", "Green", "Grey"), "C", False),
+    ("Object spatial relationship", "Object spatial relationship", "Where is the lake?",
+     ("Upper left", "Upper right", "Lower left", "Lower right"), "D", False),
+    ("Complex reasoning", "Route planning", "A car enters the road in the lower left. At which side does it leave the map?",
+     ("Left", "Top", "Right", "Bottom"), "C", False),
+    ("Land use classification", "Overall Land use classification", "Which kinds of land use are there?",
+     ("Road", "Airport", "Lake", "Buildings"), "ACD", False),
+    ("Land use classification", "Overall Land use classification", "Which of these are there in the image?",
+     ("Harbour", "Buildings", "Glacier", "Road"), "BD", False),
+]  # fmt: skip
+
+
+def xlrs() -> list[Row]:
+    """Questions about a town from above, in the columns of the copy for VLMEvalKit."""
+    for name in ("town", "later"):
+        keep(ROOT / "xlrs" / "images" / f"{name}.png", town(later=name == "later"))
+    rows = []
+    for n, (category, task, question, options, right, both) in enumerate(MAPS):
+        lines = "\n".join(f"({'ABCD'[i]}) {option}" for i, option in enumerate(options))
+        images = ["images/town.png", *(["images/later.png"] if both else [])]
+        rows.append(
+            {
+                "index": n,
+                "category": category,
+                "l2-category": task,
+                "question": f"{question}\n",
+                "multi-choice options": LISTED.format(lines),
+                "answer": right,
+                "image": images,
+            }
+        )
+    return rows
+
+
+def cells(counts: dict[str, int]) -> Callable[[Axes], None]:
+    """Draw round cells of several colours on a grid, nuclei in them."""
+
+    def paint(axes: Axes) -> None:
+        colours = [colour for colour, many in counts.items() for _ in range(many)]
+        for n, colour in enumerate(colours):
+            x, y = n % 4, n // 4
+            axes.add_patch(plt.Circle((x, y), 0.42, color=colour, alpha=0.5))
+            axes.add_patch(plt.Circle((x, y), 0.13, color="navy"))
+        axes.set_xlim(-0.6, 3.6)
+        axes.set_ylim(-0.6, 2.6)
+
+    return paint
+
+
+WELLS = {"control": {"green": 9, "red": 1}, "treated": {"green": 3, "red": 7}}
+MOLECULES = {"aspirin": "CC(=O)Oc1ccccc1C(=O)O", "caffeine": "Cn1cnc2c1c(=O)n(C)c(=O)n2C"}
+_SEEN = "Live cells are stained green and dead cells red, nuclei blue."
+MICRO: list[tuple[str, tuple[str, ...], str, tuple[str, ...], int]] = [
+    ("perception", ("control",), f"{_SEEN} How many dead cells does the control show?", ("0", "1", "3", "7", "9"),
+     ("0", "1", "3", "7", "9").index(str(WELLS["control"]["red"]))),
+    ("perception", ("treated",), f"{_SEEN} How many live cells are left after treatment?", ("1", "3", "7", "9"),
+     ("1", "3", "7", "9").index(str(WELLS["treated"]["green"]))),
+    ("perception", ("control", "treated"), f"{_SEEN} The first image is the control, the second was treated. What changed?",
+     ("The number of all cells", "The share of dead cells", "The number of nuclei in a cell", "The size of the cells"), 1),
+    ("perception", ("treated",), f"{_SEEN} What share of the cells is dead after treatment?", ("10 %", "30 %", "50 %", "70 %", "90 %"), 3),
+    ("hypothesis generation", ("control", "treated"), f"{_SEEN} What would best explain the second image, taken after a day with a compound?",
+     ("It feeds the cells", "It kills the cells", "It makes the cells divide", "It bleaches the green stain only"), 1),
+    ("hypothesis generation", ("control",), f"{_SEEN} Every cell has one nucleus in its middle. What does that speak for?",
+     ("Cells at rest", "Cells in the midst of division", "Fused cells", "Red blood cells of mammals"), 0),
+    ("experiment proposal", ("control", "treated"), f"{_SEEN} Which further well would show that the solvent is not the cause?",
+     ("One with the solvent alone", "One with twice the compound", "One without any cells", "One with another camera"), 0),
+    ("experiment proposal", ("treated", "aspirin"), f"{_SEEN} The compound is drawn beside. Which atom would a label have to replace to be "
+     "seen by fluorine imaging?", ("Any carbon by another carbon", "A hydrogen by fluorine", "An oxygen by sulfur", "None can be replaced"), 1),
+    ("perception", ("caffeine",), "How many nitrogen atoms has the drawn molecule?", ("2", "3", "4", "5"),
+     ("2", "3", "4", "5").index(str(MOLECULES["caffeine"].lower().count("n")))),
+]  # fmt: skip
+
+
+def microvqa() -> list[Row]:
+    """Questions about cells, in the columns of the hub."""
+    from rdkit import Chem
+    from rdkit.Chem import Draw
+
+    for name, counts in WELLS.items():
+        draw(ROOT / "microvqa" / "images" / f"{name}.png", cells(counts), bare=True)
+    for name, smiles in MOLECULES.items():
+        keep(
+            ROOT / "microvqa" / "images" / f"{name}.png",
+            Draw.MolToImage(Chem.MolFromSmiles(smiles), size=(240, 180)),
+        )
+    tasks = {"perception": 1, "hypothesis generation": 2, "experiment proposal": 3}
+    return [
+        {
+            "key_question": f"sample-{n}",
+            "task": tasks[task],
+            "task_str": task,
+            "images_list": [f"images/{name}.png" for name in images],
+            "question": question,
+            "choices": list(choices),
+            "correct_index": right,
+        }
+        for n, (task, images, question, choices, right) in enumerate(MICRO, 1)
+    ]
+
+
 if __name__ == "__main__":
     write("physics", "items", physics())
     write("chartbench", "items", chartbench())
+    write("msearth", "items", msearth())
+    write("xlrs", "items", xlrs())
+    write("microvqa", "items", microvqa())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import cache
 
+import msgspec
+
 from evals.extract.later import later
 
 _ANSWER_IS = later(r"answer is \(?([A-J])\)?")
@@ -69,3 +71,75 @@ def letter_opencompass(text: str, last: str = "D") -> str | None:
 @cache
 def _opencompass(last: str) -> re.Pattern[str]:
     return re.compile(rf"(?i)ANSWER\s*:\s*([A-{last}])")
+
+
+# --- image suites -------------------------------------------------------------------------------------------
+
+_MICROVQA = later(r"answer is \*?\*?\(?([0-9])\)?\*?\*?")
+_MSEARTH_FENCE = later(r"(?<=```json\n)([\s\S]*?)(?=\n```)")
+_MSEARTH_OBJECT = later(r"\{[^}]*\}")
+_MSEARTH_OPTION = later(r"\s*([a-dA-D])(?!\w)\s*[):.,\s]?\s*(.*)$")
+_XLRS_DROPPED = ("The best answer is", "The correct answer is", "The answer is", "The answer")
+
+
+def option_microvqa(text: str) -> int | None:
+    """Read the number of an option, from 1: the digit behind the first "answer is" that has one.
+
+    Source: jmhb0/microvqa @ 0868fdf8, eval/eval.py. "The answer is 12 um" reads 1.
+    """
+    found = _MICROVQA.search(text)
+    return int(found[1]) if found else None
+
+
+def answer_msearth(text: str) -> str | None:
+    """Read the field `answer` of a reply in JSON, or take the reply itself; None for a field that is no text.
+
+    Source: xiangyu-mm/MSEarth @ 4e8dce37, auto_evaluator/evaluation/evaluation_mcq.py: all backslashes are deleted first,
+    a block marked as JSON goes before the first braces, and these end at their first closing brace.
+    """
+    text = text.replace("\\", "")
+    found = _MSEARTH_FENCE.search(text) or _MSEARTH_OBJECT.search(text)
+    if found is None:
+        return text
+    try:
+        value = msgspec.json.decode(re.sub(r",\s*([}\]])", r"\1", found[0]))
+    except (msgspec.DecodeError, RecursionError):
+        return text
+    answer = value.get("answer") if isinstance(value, dict) else None
+    return answer if isinstance(answer, str) else None
+
+
+def option_msearth(answer: str) -> tuple[str | None, str | None]:
+    """Split an answer into its option's letter, as written, and what stands behind; same source.
+
+    Without a letter at its very beginning, or with a line break behind it, all of it is content.
+    """
+    found = _MSEARTH_OPTION.match(answer)
+    if found is None:
+        return None, answer.strip()
+    return found[1], found[2].strip() or None
+
+
+def letters_xlrs(text: str) -> str:
+    """Read every letter a to e of a reply, inside words too, unless letters stand in brackets.
+
+    Source: open-compass/VLMEvalKit @ e8e78f05, dataset/image_mcq.py, XLRSBench; its pattern makes every boundary
+    optional. "Answer: B" is A, B and E; a reply without a capital A to E is nothing.
+    """
+    text = text.strip()
+    for prefix in _XLRS_DROPPED:
+        text = text.replace(prefix, "")
+    if not re.search("[A-E]", text):
+        return ""
+    found = re.findall(r"\(([a-eA-E])\)", text) or re.findall("[a-eA-E]", text)
+    return "".join(sorted({letter.upper() for letter in found}))
+
+
+def letters_all_distinct(text: str) -> str | None:
+    """Take a reply as its letters, whatever they spell, where none stands twice: "Red" is D, E and R; None: ask a judge.
+
+    Source: open-compass/VLMEvalKit @ e8e78f05, dataset/utils (MCQ_VERIFIER, several answers), with which XLRS-Bench is
+    judged.
+    """
+    found = [letter for letter in text.upper() if "A" <= letter <= "Z"]
+    return "".join(sorted(found)) if found and len(found) == len(set(found)) else None

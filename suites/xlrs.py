@@ -1,0 +1,170 @@
+r"""XLRS-Bench-lite: questions about remote sensing images of up to 10,000 x 10,000 pixels, 13 tasks (arXiv 2503.23771).
+
+The headline is the mean over tasks. One task, overall land use, has several right options; all of them are wanted.
+`official` is the rule that the authors share with VLMEvalKit (@ e8e78f05, dataset/image_mcq.py). Its defect: it reads the
+letters a to e wherever they stand, so that "Answer: B" states A, B and E, and `\boxed{B}` B, D and E. A figure made
+with it and one made with a judge cannot be compared (VLMEvalKit's issue 1331: 14.5 against the published 51.6).
+
+`intern-s1` is VLMEvalKit's default: a reply in which no letter stands twice is its letters, "Red" too, and of all
+others a judge says what they choose (upstream's lists options, ours grades). `strict` reads stated options alone.
+How far images are made smaller decides a great part of the score: say `--max-pixels`.
+
+Rows are the hub's (index, category, question, `multi-choice options` as a list, answer, image as a list) or those of its
+copy for VLMEvalKit (options as one text with the instruction, category and l2-category). The hub's index counts
+within a task, so ids of its rows are `task/index`. 3,080 rows at e540ee2a, as others count them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from evals.data import Data, Row, Split
+from evals.errors import DataError
+from evals.extract.official import letters_all_distinct, letters_xlrs
+from evals.media import image
+from evals.metrics import accuracy
+from evals.prompts import options, plain_text
+from evals.scorers.choice import silence
+from evals.scorers.judged import Judged
+from evals.scorers.options import OptionSet, options_stated
+from evals.suite import INTERN_S1, Suite
+from evals.types import Media, Message, Prompt, Reply, Sample, Sampling, Score, Scorer, Text
+
+VARIANTS = {"lite": 3_080}
+PROTOCOLS = ("strict", "official", "intern-s1")
+VERSION = "1"
+NEEDS = frozenset({"image"})
+GATED = False
+ROWS = Split(
+    hub="initiacms/XLRS-Bench-lite",
+    revision="e540ee2aa745ce9a83784ae76541ddb7f79f03ac",
+    split="train",
+    stems=("train", "XLRS-Bench-lite", "items"),
+    rows=3_080,
+)
+SEVERAL = "Land use classification/Overall Land use classification"
+"""The task in which more than one option may be right."""
+_OPTION = re.compile(r"^\s*\(?([A-E])[).]\s*(.*?)\s*$", re.MULTILINE)
+
+
+def _samples(data: Data) -> Iterator[Sample]:
+    for row in data.rows(ROWS, required=("index", "question", "multi-choice options", "answer", "category")):
+        task = "/".join(str(row[c]) for c in ("category", "l2-category") if row.get(c))
+        name = str(row["index"]) if row.get("l2-category") else f"{task}/{row['index']}"
+        choices = _choices(row)
+        letters = tuple(sorted(set(re.findall("[A-E]", str(row["answer"]).upper()))))
+        if not letters or letters[-1] > "ABCDE"[len(choices) - 1]:
+            raise DataError(
+                f"xlrs: {name}: the gold answer {row['answer']!r} is none of its {len(choices)} options"
+            )
+        values = row.get("image") or ()
+        pictures = [image(data, v) for v in (values if isinstance(values, list | tuple) else (values,))]
+        yield Sample(
+            id=name,
+            question=(*(p for p in pictures if p is not None), Text(str(row["question"]))),
+            target=letters if len(letters) > 1 else letters[0],
+            choices=choices,
+            group=task,
+            meta={"shown": _shown(row)},
+        )
+
+
+def _choices(row: Row) -> tuple[str, ...]:
+    """Read the options' texts; raises DataError where they are not lettered one after the other."""
+    given = row["multi-choice options"]
+    found = _OPTION.findall("\n".join(map(str, given)) if isinstance(given, list | tuple) else str(given))
+    letters, texts = [x for x, _ in found], tuple(text for _, text in found)
+    if not found or letters != list("ABCDE"[: len(found)]):
+        raise DataError(
+            f"xlrs: {row['index']}: its options are lettered {', '.join(letters) or 'not at all'}"
+        )
+    return texts
+
+
+def _shown(row: Row) -> str:
+    """Give the options with the data set's own instruction; empty where it has none."""
+    given = row["multi-choice options"]
+    return given if isinstance(given, str) else ""
+
+
+def _ask(sample: Sample, text: str) -> Prompt:
+    pictures = [part for part in sample.question if isinstance(part, Media)]
+    return Prompt(messages=(Message("user", (*pictures, Text(text))),))
+
+
+def _direct(sample: Sample, repeat: int) -> Prompt:
+    question, several = plain_text(sample.question), sample.group == SEVERAL
+    if own := str(sample.meta["shown"]):
+        return _ask(sample, question + own)
+    lines = options(sample.choices, mark="({}) {}")
+    form = (
+        "Choose every option that applies and reply with their letters alone, separated by spaces."
+        if several
+        else "Choose the best option and reply with its letter alone."
+    )
+    return _ask(sample, f"{question}\nThe choices are listed below:\n{lines}\n\n{form}\nThe answer is:")
+
+
+def _reasoned(sample: Sample, repeat: int) -> Prompt:
+    form = (
+        "`ANSWER: X, Y`, with the letters of all options that apply"
+        if sample.group == SEVERAL
+        else "`ANSWER: X`, where X is the letter of the best option"
+    )
+    text = (
+        f"{plain_text(sample.question)}\n{options(sample.choices)}\n\nFinish with a line of the form {form}."
+    )
+    return _ask(sample, text)
+
+
+class Letters(Struct, frozen=True):
+    """Scores 1 where upstream reads exactly the right letters; `judged`: None for what its judge would read."""
+
+    judged: bool = False
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        text = "" if reply.stop == "filter" else reply.text[-100_000:]
+        found = letters_all_distinct(text) if self.judged else letters_xlrs(text)
+        if found:
+            right = set(found) == set(_gold(sample))
+            return Score(value=float(right), verdict="right" if right else "wrong", answer=found)
+        value = None if self.judged and text.strip() else 0.0
+        return Score(value=value, verdict=silence(reply), why="no letters that upstream reads")
+
+
+def _gold(sample: Sample) -> tuple[str, ...]:
+    return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
+
+
+def _ideal(sample: Sample, *, stated: bool) -> str:
+    letters = _gold(sample)
+    return f"ANSWER: {', '.join(letters)}" if stated else " ".join(letters)
+
+
+def suite(variant: str = "lite", protocol: str = "strict") -> Suite:
+    """Give the lite set under a protocol."""
+    rules: dict[str, Scorer] = {
+        "strict": OptionSet(options_stated),
+        "official": Letters(),
+        "intern-s1": Judged(rule=Letters(judged=True), mode="rest"),
+    }
+    judged = protocol == "intern-s1"
+    return Suite(
+        name="xlrs",
+        variant=variant,
+        protocol=protocol,
+        version=VERSION,
+        samples=_samples,
+        prompter=lambda data: _reasoned if protocol == "strict" else _direct,
+        ideal=lambda sample, prompt: _ideal(sample, stated=protocol == "strict"),
+        scorers={"options": rules[protocol]},
+        metrics=accuracy(macro=True),
+        sampling=INTERN_S1 if judged else Sampling(temperature=0.0, max_tokens=32_768),
+        needs=NEEDS | {"judge"} if judged else NEEDS,
+        licence="CC-BY-NC-SA-4.0, the images have terms of their own",
+        cite="arXiv 2503.23771",
+    )
