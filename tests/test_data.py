@@ -188,7 +188,9 @@ def test_no_rows_are_an_error(tmp_path: Path) -> None:
 
 
 def test_a_split_that_is_not_there_is_named_with_its_forms(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no file named test or other \(.parquet, .jsonl, .json, .csv, .tsv\)"):
+    with pytest.raises(
+        DataError, match=r"no file named test or other \(.parquet, .jsonl, .json, .csv, .tsv\)"
+    ):
         rows(tmp_path)
 
 
