@@ -127,11 +127,17 @@ def _scaled(box: Box, scale: float, size: tuple[int, int]) -> tuple[float, float
 def series(raw: bytes, media_type: str) -> pd.DataFrame:
     """Read a time series into rows of `x`, `channel` and `y`; raises DataError for what is none.
 
-    `text/csv` (a column per channel, a first one named time, t or x taken as such), `application/json` (a list of
+    `application/x-npy` (as `evals/signals.py` keeps them, time first), `text/csv` (a column per channel, a first one named time, t or x taken as such), `application/json` (a list of
     numbers, or a list per channel, or {channel: list}) and `audio/wav`; else x counts points, or seconds where the
     file knows its rate.
     """
-    readers = {"text/csv": _csv, "application/json": _json, "audio/wav": _wav, "audio/x-wav": _wav}
+    readers = {
+        "application/x-npy": _npy,
+        "text/csv": _csv,
+        "application/json": _json,
+        "audio/wav": _wav,
+        "audio/x-wav": _wav,
+    }
     reader = readers.get(media_type.partition(";")[0].strip())
     if reader is None:
         raise DataError(f"a series of type {media_type} cannot be drawn")
@@ -142,6 +148,13 @@ def series(raw: bytes, media_type: str) -> pd.DataFrame:
     except Exception as error:
         raise DataError(f"no readable series ({type(error).__name__})") from error
     return _thinned(x, channels)
+
+
+def _npy(raw: bytes) -> tuple[Any, dict[str, Any]]:
+    import numpy as np
+
+    values = np.load(BytesIO(raw), allow_pickle=False).astype(float)
+    return None, {str(n): column for n, column in enumerate(values.reshape(len(values), -1).T, 1)}
 
 
 def _csv(raw: bytes) -> tuple[Any, dict[str, Any]]:

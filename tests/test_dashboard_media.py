@@ -9,6 +9,7 @@ import wave
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dashboard import media
@@ -103,6 +104,12 @@ def sound(values: list[int], rate: int = 100) -> bytes:
     return stream.getvalue()
 
 
+def npy(values: list[list[float]]) -> bytes:
+    stream = BytesIO()
+    np.save(stream, np.array(values))
+    return stream.getvalue()
+
+
 @pytest.mark.parametrize(
     ("raw", "kind", "rows"),
     [
@@ -110,6 +117,11 @@ def sound(values: list[int], rate: int = 100) -> bytes:
         (b"a\n1\n2\n", "text/csv; charset=utf-8", [(0, "a", 1), (1, "a", 2)]),
         (b"[1, 2]", "application/json", [(0, "1", 1), (1, "1", 2)]),
         (b'{"BHZ": [3], "BHN": [4]}', "application/json", [(0, "BHZ", 3), (0, "BHN", 4)]),
+        (
+            npy([[3.0, 5.0], [4.0, 6.0]]),
+            "application/x-npy",
+            [(0, "1", 3), (1, "1", 4), (0, "2", 5), (1, "2", 6)],
+        ),
         (sound([7, -7]), "audio/wav", [(0, "1", 7), (0.01, "1", -7)]),
     ],
 )

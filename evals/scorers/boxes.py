@@ -1,6 +1,6 @@
 """Where in a picture: intersection over union of the stated rectangles with the right ones (Acc@0.5, mean IoU).
 
-The gold rectangles are "x1,y1,x2,y2" in pixels, several as a tuple; `sample.meta` holds `width` and `height` of the
+The gold rectangles are "[x1, y1, x2, y2]" in pixels, several as a tuple; `sample.meta` holds `width` and `height` of the
 picture. What the model was asked for is the scorer's option and never guessed: `pixel`, `thousand` (of width and height,
 as Qwen and InternVL state them) or `unit`; corners, `xywh`, or `yxyx` as Gemini does. One thing is plain: four numbers
 up to 1 with decimals are shares whatever was asked for; the score is then marked for a person.
@@ -66,7 +66,7 @@ class Boxes(Struct, frozen=True):
         return Score(
             value=value,
             verdict="right" if value == 1 else "graded" if value else "wrong",
-            answer="; ".join(",".join(f"{v:g}" for v in box) for box in boxes)[:200],
+            answer=", ".join(f"[{', '.join(f'{v:g}' for v in box)}]" for box in boxes)[:200],
             why=f"{hits} of {len(golds)} found, {len(boxes)} stated, best overlap {max(pairs, default=0.0):.2f}",
             suspect=shares,
             parts={"iou": sum(pairs) / len(golds)},
@@ -91,7 +91,7 @@ def _texts(sample: Sample) -> tuple[str, ...]:
 
 def _gold(text: str) -> Box:
     """Read a gold rectangle; raises ValueError where it is none."""
-    x1, y1, x2, y2 = (float(part) for part in text.split(","))
+    x1, y1, x2, y2 = (float(part) for part in text.strip("[ ]").split(","))
     if not (x1 < x2 and y1 < y2):
         raise ValueError(f"{text!r} is no rectangle")
     return Box(x1, y1, x2, y2)
