@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from math import sqrt
+from operator import is_
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
 from dashboard.frames import Entry
 from dashboard.models import Facts, facts
+from evals import load
 from evals.card import Card
 from evals.errors import EvalsError
 from evals.overview import aggregates
@@ -109,8 +112,22 @@ class Board(NamedTuple):
         return next((chance for chance in found if chance is not None), None)
 
 
+_LAST: list[tuple[tuple[Entry, ...], Board]] = []
+"""The last board and what it was built of: unchanged runs are the same objects, so this is told in microseconds."""
+
+
 def build(entries: Iterable[Entry]) -> Board:
     """Sort runs into cells; runs without a number are left out."""
+    several = tuple(entries)
+    for built_of, board in _LAST:
+        if len(built_of) == len(several) and all(map(is_, built_of, several)):
+            return board
+    board = _build(several)
+    _LAST[:] = [(several, board)]
+    return board
+
+
+def _build(entries: Sequence[Entry]) -> Board:
     found: dict[tuple[Row, Column], list[Entry]] = defaultdict(list)
     for entry in entries:
         if entry.headline and entry.headline.value is not None:
@@ -141,7 +158,8 @@ def _aggregated(
             groups[row, suite, column.protocol, column.version, column.sample].append(cell)
     found = {}
     for (row, suite, protocol, version, sample), parts in groups.items():
-        estimate = _aggregate([cell.entry.card for cell in parts if cell.entry]) if len(parts) > 1 else None
+        several = [cell.entry.card for cell in parts if cell.entry]
+        estimate = _aggregate(several) if len(several) > 1 and _combines(suite) else None
         if estimate is None:
             continue
         column = Column(suite, protocol, version, "", sample, None, "", estimate.metric, "fraction", "higher")
@@ -150,11 +168,17 @@ def _aggregated(
     return found
 
 
-def _aggregate(several: list[Card]) -> Estimate | None:
+@cache
+def _combines(suite: str) -> bool:
+    """Whether a suite says how its variants make one number."""
     try:
-        made = aggregates(several)
-    except EvalsError:  # a suite that this version does not have
-        return None
+        return hasattr(load.suite_module(suite), "aggregate")
+    except EvalsError:  # this version does not have it
+        return False
+
+
+def _aggregate(several: list[Card]) -> Estimate | None:
+    made = aggregates(several)
     if not made or made[0]["value"] is None:
         return None
     headlines = [one for card in several for one in card.estimates if one.headline]

@@ -1,18 +1,21 @@
-"""Loads what the first page needs while the browser is still opening: two seconds of imports, and the index."""
+"""Loads what the first page needs before a browser asks for it: two seconds of imports, and the index of runs."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
-MODULES = ("pandas.io.formats.style", "duckdb", "scipy.special", "dashboard.ties", "dashboard.heat", "altair")
+FIRST = ("pandas.io.formats.style", "dashboard.heat")
+LATER = ("duckdb", "scipy.special", "dashboard.ties", "altair")
 
 
 def warm(results: Path) -> None:
-    """Load modules and read all cards."""
+    """Load what the table is made of; what other pages need follows in a thread of its own."""
     from dashboard.board import build
     from dashboard.frames import index
 
-    build(index(results).entries)
-    for name in MODULES:
+    for name in FIRST:
         import_module(name)
+    build(index(results).entries)
+    Thread(target=lambda: [import_module(name) for name in LATER], daemon=True).start()

@@ -98,7 +98,7 @@ def _serve(results: Path, address: str, port: int) -> None:
     from dashboard.state import RESULTS
     from dashboard.warm import warm
 
-    Thread(target=warm, args=(results,), daemon=True).start()
+    warm(results)
     folder = Path(package.__path__[0])
     os.environ[RESULTS] = str(results)
     options = {
