@@ -101,6 +101,8 @@ class Card(Struct, kw_only=True):
     """input, output, reasoning, cached: sums over replies."""
     cost_usd: float | None = None
     """None where the price is not known."""
+    batch_tokens: dict[str, int] = field(default_factory=dict)
+    """Those of `tokens` that were billed at batch price."""
     price: dict[str, float] = field(default_factory=dict)
     """USD per million tokens by kind: input, output, cached."""
     price_date: str = ""

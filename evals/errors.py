@@ -12,6 +12,7 @@ EvalsError                     a message for the user, one line, no traceback
 │   ├── Rejected               this request is refused (400, 413, 422): not retried
 │   │   ├── Context            prompt and max_tokens exceed the model's context
 │   │   └── Filtered           the vendor's content filter refuses the prompt: adapters make a reply of it
+│   ├── Expired                a batch ended before this was asked; asked again by the next command
 │   └── Transient              worth another try
 │       ├── RateLimit          429, 503: also slows the runner down; may carry Retry-After
 │       ├── ServerFault        5xx
@@ -90,6 +91,10 @@ class Context(Rejected):
 
 class Filtered(Rejected):
     """The vendor's content filter refuses this very prompt: a refusal, which is a reply and no failure."""
+
+
+class Expired(ModelError):
+    """A batch ended before this was asked."""
 
 
 class Transient(ModelError):

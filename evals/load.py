@@ -23,7 +23,9 @@ from evals.types import Model
 
 ALONE = {"smollm2": "llamacpp"}
 """Models that are named without an adapter."""
-SHARED = frozenset({"http", "launch", "logs", "pictures", "rules", "served", "vendors", "watchdog"})
+SHARED = frozenset(
+    {"batches", "http", "launch", "logs", "pictures", "rules", "served", "vendors", "watchdog"}
+)
 """Modules beside the adapters that are none."""
 
 

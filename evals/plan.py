@@ -326,6 +326,13 @@ def _lengths(folder: Path, *, prefer: Path, spool: Spool) -> dict[str, tuple[flo
     return {}
 
 
+def reseeded(sampling: Sampling, repeat: int) -> Sampling:
+    """Give the sampling of one repeat: repeats of one sample must not draw the same reply."""
+    if repeat == 0 or sampling.seed is None:
+        return sampling
+    return structs.replace(sampling, seed=sampling.seed + repeat)
+
+
 def order(jobs: Sequence[Job]) -> list[tuple[int, int, int]]:
     """Put all sample-repeats of a command into one queue, the longest expected first.
 

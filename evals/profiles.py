@@ -22,6 +22,10 @@ GPU_GB = {"A100": 80, "H800": 80, "H100": 80, "H200": 141}
 """Memory of one GPU of each type that the profiles count in."""
 
 
+BATCH = 0.5
+"""Price of a batch as a share, at OpenAI and at Anthropic (their pages on batches, November 2026)."""
+
+
 class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """USD per million tokens."""
 
@@ -32,8 +36,13 @@ class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     date: date
     """On which the source said so, or was read."""
 
-    def cost(self, tokens: Mapping[str, int]) -> float:
-        """Give the USD of tokens by kind (input, output, cached): reasoning is output, cached ones are input."""
+    def cost(self, tokens: Mapping[str, int], batch: Mapping[str, int] | None = None) -> float:
+        """Give the USD of tokens by kind (input, output, cached): reasoning is output, cached ones are input.
+
+        `batch`: those of them that came by a batch.
+        """
+        if batch:
+            return self.cost(tokens) - (1 - BATCH) * self.cost(batch)
         into, out = tokens.get("input", 0), tokens.get("output", 0)
         cached = min(tokens.get("cached", 0), into) if self.cached is not None else 0
         return ((into - cached) * self.input + cached * (self.cached or 0.0) + out * self.output) / 1e6

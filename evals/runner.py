@@ -29,7 +29,7 @@ from evals.errors import (
     Transient,
 )
 from evals.pace import MOST, Pace, beat_of
-from evals.plan import Job, order
+from evals.plan import Job, order, reseeded
 from evals.profiles import Price
 from evals.scoring import Scoring, failure
 from evals.signals import told
@@ -65,7 +65,10 @@ class Budget:
         cost_usd: float | None = None,
         tokens: int | None = None,
         price: Price | None = None,
+        share: float = 1.0,
     ) -> None:
+        """`share`: of the price, that is to be paid."""
+        self.share = share
         self.cost_usd, self.tokens, self.price = cost_usd, tokens, price
         self.spent_usd, self.spent_tokens = 0.0, 0
 
@@ -75,7 +78,9 @@ class Budget:
         into, out = usage.input or 0, usage.output or 0
         self.spent_tokens += into + out
         if self.price:
-            self.spent_usd += self.price.cost({"input": into, "output": out, "cached": usage.cached or 0})
+            self.spent_usd += self.share * self.price.cost(
+                {"input": into, "output": out, "cached": usage.cached or 0}
+            )
 
     @property
     def exhausted(self) -> str:
@@ -138,7 +143,7 @@ class Runner:
         """Work the queue off; raises Fatal or StoreError where going on makes no sense."""
         loop = asyncio.get_running_loop()
         syncing = loop.create_task(self._sync())
-        installed = _on_interrupt(self._interrupt)
+        installed = on_interrupt(self._interrupt)
         try:
             self._fill()
             while busy := self._workers | self._judging:
@@ -229,9 +234,7 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - the boundary around plug-ins: recorded, not hidden
             prompt, outcome = Prompt(), failure("prompt", error)
         else:
-            outcome = await self._ask(
-                prompt, job.sampling if repeat == 0 else _reseeded(job.sampling, repeat)
-            )
+            outcome = await self._ask(prompt, reseeded(job.sampling, repeat))
         if outcome is None:
             return  # interrupted before there was an answer: the sample stays open
         self._book(outcome)
@@ -387,12 +390,7 @@ class Runner:
             self._resting += change
 
 
-def _reseeded(sampling: Sampling, repeat: int) -> Sampling:
-    """Repeats of one sample must not draw the same reply."""
-    return sampling if sampling.seed is None else structs.replace(sampling, seed=sampling.seed + repeat)
-
-
-def _on_interrupt(handler: Callable[[], None]) -> list[int]:
+def on_interrupt(handler: Callable[[], None]) -> list[int]:
     """Let Ctrl-C and SIGTERM end the run in good order, where there is a main thread to do so."""
     installed = []
     for signum in (signal.SIGINT, signal.SIGTERM):

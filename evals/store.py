@@ -45,6 +45,10 @@ from evals.types import Record, Sample
 _RECORD = msgspec.json.Decoder(Record)
 
 
+BATCHES = "batches.jsonl"
+"""Notes of what was handed in to a vendor's batch endpoint; `evals/batch.py` writes them."""
+
+
 class Run:
     """A run on disk, opened for reading."""
 
@@ -246,13 +250,13 @@ class Writer:
             seal(self.path)
 
     def close(self) -> None:
-        """Give up the lock; an empty run leaves no folder behind."""
+        """Give up the lock; an empty run leaves no folder behind, unless a batch answers it."""
         os.close(self._fd)
         (self.path / "lock").unlink(missing_ok=True)  # while it is ours, else it could be another's
         records = self.path / "records.jsonl"
         if records.exists() and not records.stat().st_size:
             records.unlink()
-            if not (self.path / "records.parquet").exists():
+            if not any((self.path / name).exists() for name in ("records.parquet", BATCHES)):
                 self._remove()
         self._lock.close()
 

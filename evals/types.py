@@ -343,6 +343,49 @@ class LogProbs(Protocol):
         ...
 
 
+class BatchState(Struct, frozen=True):
+    """How far a batch is."""
+
+    ended: bool
+    done: int = 0
+    fault: str = ""
+    """Why the whole of it was refused; nothing of it was asked."""
+
+
+class Batches(Protocol):
+    """A vendor's batch endpoint, as an adapter's attribute `batches` gives it: the optional third protocol.
+
+    Raises the errors of `Model.reply`.
+    """
+
+    most: int
+    """Requests in one batch."""
+    most_bytes: int
+
+    async def line(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
+        """Word one request; `name` comes back with its result."""
+        ...
+
+    async def start(self, label: str, lines: Sequence[bytes]) -> str:
+        """Hand a batch in; gives its id. Every name in it begins with `label`."""
+        ...
+
+    async def find(self, label: str, *, since: float, many: int, never: Sequence[str]) -> str | None:
+        """Find the id of a batch that was handed in, but whose id is not known; None: there is none.
+
+        A vendor that shows no labels gives one that may be it: its results tell. `never`: those that are not.
+        """
+        ...
+
+    async def state(self, id_: str) -> BatchState:
+        """Ask how far it is."""
+        ...
+
+    async def results(self, id_: str, sampling: Sampling) -> dict[str, Reply | Exception]:
+        """Fetch what came of every request, by its name: a reply, or the error that the call would have raised."""
+        ...
+
+
 class Scorer(Protocol):
     """Anything that judges. Pure and quick, or marked `heavy` and then run in a worker process."""
 

@@ -8,7 +8,7 @@ quarters of max tokens; newer ones decide for themselves.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +18,9 @@ from evals.types import Part, Prompt, Reply, Sampling, Text, Usage
 from model_adapters.http import Client, credentials, decoded, fault_message, not_a_reply
 from model_adapters.pictures import encoded
 from model_adapters.rules import DRAWN, Rule, cut, remarks, rule_for, settled, telling, unsent
+
+if TYPE_CHECKING:
+    from model_adapters.batches import AnthropicBatches
 
 BASE = "https://api.anthropic.com"
 PATH = "/v1/messages"
@@ -140,6 +143,13 @@ class Claude:
             raise BadReply(self.client.without_key(str(error))) from None
         blank = [stop for stop in sampling.stop if not stop.strip()]
         return cut(found, sampling.stop if "stop" in unsent(self.rule, sampling) else blank)
+
+    @property
+    def batches(self) -> AnthropicBatches:
+        """The same at half the price, within a day."""
+        from model_adapters.batches import AnthropicBatches
+
+        return AnthropicBatches(self)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -34,6 +34,7 @@ class _Fault(Struct):
 
 _FAULT = msgspec.json.Decoder(_Fault)
 _encode = msgspec.json.Encoder().encode
+_JSON = {"Content-Type": "application/json"}
 
 
 class Client:
@@ -45,7 +46,7 @@ class Client:
         """`key`: what no message may repeat. `headers`: sent with every call."""
         self._base = base.rstrip("/")
         self._key = key
-        self._headers = {"Content-Type": "application/json", **(headers or {})}
+        self._headers = dict(headers or {})
         self._session: ClientSession | None = None
 
     def shown(self, path: str) -> str:
@@ -55,7 +56,7 @@ class Client:
     async def post(self, path: str, body: Mapping[str, Any]) -> tuple[bytes, float]:
         """Send a JSON body; gives what came with 200, and the seconds until then."""
         started = time.perf_counter()
-        raw = await self.send("POST", path, data=_encode(body))
+        raw = await self.send("POST", path, data=_encode(body), headers=_JSON)
         return raw, time.perf_counter() - started
 
     async def send(self, method: str, path: str, **options: Any) -> bytes:

@@ -21,6 +21,8 @@ from model_adapters.rules import DRAWN, Rule, cut, remarks, rule_for, settled, t
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from model_adapters.batches import OpenAIBatches
+
 PATH = "/chat/completions"
 SWITCH = "chat_template_kwargs.enable_thinking"
 """The field of a request that switches reasoning on and off, where servers render a chat template."""
@@ -272,6 +274,13 @@ class OpenAI(Hosted):
     """OpenAI's own API, where `max_tokens` has another name."""
 
     limit = "max_completion_tokens"
+
+    @property
+    def batches(self) -> OpenAIBatches:
+        """The same at half the price, within a day."""
+        from model_adapters.batches import OpenAIBatches
+
+        return OpenAIBatches(self)
 
 
 def model(rest: str) -> OpenAI:

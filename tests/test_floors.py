@@ -35,7 +35,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("what brings them together", "evals.bundle evals.load evals.plan"),
     (
         "whole tasks",
-        "evals.interop evals.overview evals.progress evals.runner evals.suspects evals.verify",
+        "evals.batch evals.interop evals.overview evals.progress evals.runner evals.suspects evals.verify",
     ),
     ("two runs and more", "evals.interop.harness evals.verdicts"),
     ("what people see", "dashboard"),
@@ -58,7 +58,8 @@ SIBLINGS = frozenset(
 """Packages whose modules may import each other, though never in a circle."""
 
 SHARED_BY_ADAPTERS = {
-    "http": "anthropic google intern openai server vendors llamacpp",
+    "batches": "anthropic openai",
+    "http": "anthropic batches google intern openai server vendors llamacpp",
     "rules": "anthropic google openai vendors",
     "pictures": "anthropic google openai",
     "openai": "intern llamacpp server vendors",

@@ -50,6 +50,7 @@ class Order(Struct, kw_only=True, forbid_unknown_fields=True):
     against: str | None = None
     policy: Path | None = None
     until_decided: bool = False
+    batch: bool = False
 
 
 def read_order(suites: Sequence[str], models: Sequence[str], options: dict[str, Any]) -> Order:
@@ -102,6 +103,12 @@ def validate(order: Order) -> None:
         raise UsageError(f"--top-p must be above 0 and at most 1, got {order.top_p}")
     if order.sample and order.data:
         raise UsageError("--sample and --data exclude each other")
+    if order.batch:
+        for name in ("max_cost", "max_total_tokens", "until_decided", "against", "timeout", "concurrency"):
+            if getattr(order, name):
+                raise UsageError(
+                    f"--batch and --{name.replace('_', '-')} exclude each other: a batch is handed in as a whole"
+                )
     if not order.models:
         raise UsageError(
             "no model: add -m, for example -m smollm2 or -m server:http://127.0.0.1:8000/v1#NAME"

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     "--policy", type=click.Path(path_type=Path), help="Policy of --until-decided; see `evals gate`."
 )
 @click.option("--until-decided", is_flag=True, help="Ask at random and stop when the gate's verdict is sure.")
+@click.option("--batch", is_flag=True, help="Half the price, within a day: openai: and anthropic:.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 def run(suites: tuple[str, ...], models: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> int:
@@ -177,7 +178,8 @@ def _budget(order: Order, spec: str) -> Budget:
         raise UsageError(
             f"--max-cost: the price of {spec} is not known; add --price IN,OUT (USD per million tokens)"
         )
-    return Budget(cost_usd=order.max_cost, tokens=order.max_total_tokens, price=price)
+    share = profiles.BATCH if order.batch else 1.0
+    return Budget(cost_usd=order.max_cost, tokens=order.max_total_tokens, price=price, share=share)
 
 
 def _prepare(order: Order, suites: Sequence[Suite], model: Model, spec: str) -> list[Job]:
@@ -190,6 +192,8 @@ def _prepare(order: Order, suites: Sequence[Suite], model: Model, spec: str) -> 
         raise UsageError(
             f"--data {order.data} is one file, and there are {len(suites)} suites; give a folder"
         )
+    if order.batch and not hasattr(model, "batches"):
+        raise UsageError(f"--batch: {spec} has no batch endpoint; openai: and anthropic: have one")
     profile = profiles.find(spec)
     options = options_of(order, profile)
     remarks = [_remarks(model, drawn(suite, options)[0]) for suite in suites]
@@ -203,6 +207,7 @@ def _prepare(order: Order, suites: Sequence[Suite], model: Model, spec: str) -> 
             shown = without_secrets(spec)
             jobs.append(prepare(suite, options, model=model.name, spec=shown, takes=model.accepts))
             jobs[-1].notes += said
+            _no_batch_waits(order, jobs[-1])
     except BaseException:
         for job in jobs:
             job.writer.close()
@@ -217,6 +222,20 @@ def _remarks(model: Model, sampling: Sampling) -> list[str]:
     """Ask a hosted model what a card must say of it; it may refuse a wish of the user that it cannot meet."""
     remarks = getattr(model, "remarks", None)
     return list(remarks(sampling)) if remarks else []
+
+
+def _no_batch_waits(order: Order, job: Job) -> None:
+    """Refuse to ask one by one what a batch is answering already."""
+    from evals.batch import waiting
+    from evals.store import BATCHES
+
+    if not order.batch and (found := waiting(job.writer.path)):
+        job.writer.card.status = "interrupted"
+        job.writer.write_card()
+        raise UsageError(
+            f"{job.writer.card.run} waits for batch {found[0].id or found[0].label}: add --batch to collect it, or "
+            f"give it up by deleting {job.writer.path / BATCHES}"
+        )
 
 
 def _warnings(job: Job) -> list[str]:
@@ -245,10 +264,23 @@ def _work(
     progress = Progress(jobs, spent=spent, quiet=quiet, more=race.facts if race else None)
 
     def make() -> Runner:
-        return _runner(order, model, jobs, budget=budget, progress=progress, race=race)
+        queue = gathered.queue(jobs) if gathered else race.queue() if race else None
+        return _runner(order, model, jobs, budget=budget, progress=progress, race=race, queue=queue)
 
+    gathered = None
+    if order.batch:
+        from evals.commands.batching import gathered_from
+
+        gathered = gathered_from(model, jobs, quiet=quiet)
+        model = gathered
     with progress:
         runner = execute(make)
+    if gathered is not None:
+        if not runner.interrupted:
+            for job in jobs:
+                job.writer.sync()
+            gathered.settle()
+        runner.interrupted = runner.interrupted or gathered.waiting > 0
     for job in jobs:
         job.notes += [*(race.notes if race else []), *getattr(model, "notes", ())]
         _close(job, runner, budget)
@@ -267,6 +299,7 @@ def _runner(
     budget: Budget,
     progress: Progress,
     race: Race | None,
+    queue: Sequence[tuple[int, int, int]] | None,
 ) -> Runner:
     from evals.runner import Runner
 
@@ -280,7 +313,7 @@ def _runner(
         budget=budget,
         watcher=Both(progress, race) if race else progress,
         timeout_s=order.timeout,
-        queue=race.queue() if race else None,
+        queue=queue,
         skips=race.skips if race else None,
     )
     return start(race, runner) if race else runner
@@ -288,6 +321,7 @@ def _runner(
 
 def _close(job: Job, runner: Runner, budget: Budget) -> None:
     """Seal the run, reduce it, and write its card."""
+    from evals import batch
     from evals.rescore import finish
 
     card = job.writer.card
@@ -296,9 +330,10 @@ def _close(job: Job, runner: Runner, budget: Budget) -> None:
     finish(job.writer, job.suite)
     card.status = "interrupted" if runner.interrupted else "finished" if card.coverage == 1.0 else "partial"
     card.finished = time.time()
+    card.batch_tokens = batch.tokens(job.writer.path)
     if budget.price:
         card.price, card.price_date = budget.price.figures, str(budget.price.date)
-        card.cost_usd = budget.price.cost(card.tokens)
+        card.cost_usd = budget.price.cost(card.tokens, card.batch_tokens)
     job.writer.write_card()
 
 

@@ -1,0 +1,39 @@
+"""What `--batch` does before the runner works off what came back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from evals.commands.common import note
+
+if TYPE_CHECKING:
+    from evals.batch import Gathered
+    from evals.plan import Job
+
+
+def gathered_from(model: Any, jobs: Sequence[Job], *, quiet: bool) -> Gathered:
+    """Hand in what is open and wait for it; Ctrl-C stops the waiting and loses nothing."""
+    from evals.batch import gather
+    from evals.runner import on_interrupt
+
+    async def main() -> Gathered:
+        stop = asyncio.Event()
+        on_interrupt(stop.set)
+        try:
+            return await gather(model, model.batches, jobs, say=_mute if quiet else note, stop=stop)
+        finally:
+            await model.close()
+
+    found = asyncio.run(main())
+    for fault in found.faults:
+        note(f"evals: {fault}")
+    if found.waiting:
+        many = f"{found.waiting} batch" + ("es" if found.waiting > 1 else "")
+        note(f"{many} not done yet: the same command collects what is there, today or tomorrow")
+    return found
+
+
+def _mute(line: str) -> None:
+    """Say nothing."""
