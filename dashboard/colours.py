@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 LIGHT = ("#0072b2", "#d55e00", "#008e66", "#b0518d", "#a67c00", "#2f8fc4", "#5c5c5c", "#7a4dbf")
 DARK = ("#56b4e9", "#f08a3c", "#2fbf95", "#e08fc4", "#e8c13a", "#a9cdf0", "#b5b5b5", "#b79aee")
 """Okabe and Ito's eight, moved until each stands out from its ground; the same as in `theme.toml`."""
+
+WRONG_LIGHT = ("#f3b183", "#e99557", "#de7c30", "#b04b00", "#f7c9a9", "#c96a1f", "#8f3d00")
+WRONG_DARK = ("#8a4a17", "#a85c20", "#c76f2b", "#ffb67d", "#6e3a10", "#e0914f", "#ffd0a8")
+"""Shades for the kinds of wrong, in the order of an error ladder."""
 
 VERDICT_ORDER = ("right", "graded", "wrong", "invalid", "unanswered", "refused", "truncated", "failed")
 """From the best to what is not the model's fault, as every figure of verdicts has it."""
@@ -24,3 +30,13 @@ def verdict_colours(*, dark: bool) -> dict[str, str]:
 def ink(*, dark: bool) -> str:
     """Give the colour of lines and letters."""
     return "#e6eaf0" if dark else "#1c2330"
+
+
+def ladder_colours(steps: Sequence[str], *, dark: bool) -> dict[str, str]:
+    """Give the steps of an error ladder their colours: those of their verdicts, kinds of wrong in shades of one."""
+    known = verdict_colours(dark=dark)
+    shades = iter(WRONG_DARK if dark else WRONG_LIGHT)
+    own = {"infrastructure": known["failed"], "absent": "#4a5260" if dark else "#c9ced6"}
+    return {
+        step: own.get(step) or (next(shades) if step.startswith("wrong:") else known[step]) for step in steps
+    }

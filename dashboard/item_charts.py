@@ -22,3 +22,63 @@ def series(frame: pd.DataFrame, *, dark: bool) -> alt.FacetChart:
         .resolve_scale(y="independent")
     )
     return panels
+
+
+SAYS = ("B better", "A better", "not shown")
+
+
+def forest(
+    frame: pd.DataFrame, *, unit: str, dark: bool, names: tuple[str, str]
+) -> alt.LayerChart | alt.FacetChart:
+    """Plot differences with their intervals: `label`, `difference`, `low`, `high`, `says`, `n`.
+
+    What is shown at 5 % is told by colour and by shape; A stands to the left of 0 in a score of which more is better.
+    """
+    colours = [palette(dark=dark)[0], palette(dark=dark)[1], "#8a93a0"]
+    order = list(frame["label"])
+    said = {
+        "B better": f"{names[1]} better",
+        "A better": f"{names[0]} better",
+        "not shown": "no difference shown",
+    }
+    data = frame.assign(says=frame["says"].map(said))
+    scale = alt.Scale(domain=list(said.values()), range=colours)
+    base = alt.Chart(data).encode(alt.Y("label:N", sort=order, title=None, axis=alt.Axis(labelLimit=260)))
+    axis = alt.X("low:Q", title=f"B − A, {unit}", scale=alt.Scale(zero=True))
+    told = [alt.Tooltip(f"{name}:{kind}", format=form) for name, kind, form in (
+        ("label", "N", ""), ("difference", "Q", "+.3f"), ("low", "Q", "+.3f"), ("high", "Q", "+.3f"), ("n", "Q", ","))]  # fmt: skip
+    legend = alt.Legend(orient="top", title=None, labelLimit=400)
+    lines = base.mark_rule(strokeWidth=2).encode(
+        axis, alt.X2("high:Q"), alt.Color("says:N", scale=scale, legend=legend)
+    )
+    dots = base.mark_point(filled=True, size=70, opacity=1).encode(
+        alt.X("difference:Q"), alt.Color("says:N", scale=scale, legend=legend),
+        alt.Shape("says:N", scale=alt.Scale(domain=list(said.values()), range=["triangle-right", "triangle-left", "circle"]), legend=legend),
+        tooltip=told,
+    )  # fmt: skip
+    zero = (
+        alt.Chart(pd.DataFrame({"x": [0.0]}))
+        .mark_rule(strokeDash=[4, 3], color="#8a93a0")
+        .encode(alt.X("x:Q"))
+    )
+    return alt.layer(zero, lines, dots).properties(height=alt.Step(22), width="container")
+
+
+def ladder(frame: pd.DataFrame, steps: dict[str, str]) -> alt.LayerChart | alt.FacetChart:
+    """Plot what became of the samples as stacked bars: `run`, `step`, `n`, `share`; `steps` gives their colours in order."""
+    order = list(dict.fromkeys(frame["run"]))
+    places = {step: place for place, step in enumerate(steps)}
+    data = frame.assign(place=frame["step"].map(places), words=frame["n"].map("{:,}".format))
+    base = alt.Chart(data).encode(
+        alt.Y("run:N", sort=order, title=None, axis=alt.Axis(labelLimit=220)),
+        alt.X("share:Q", title="share of expected sample-repeats", axis=alt.Axis(format="%"), stack="zero"),
+        order=alt.Order("place:Q"),
+        tooltip=["run:N", "step:N", alt.Tooltip("n:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
+    )
+    bars = base.mark_bar(height=20).encode(
+        alt.Color(
+            "step:N", scale=alt.Scale(domain=list(steps), range=list(steps.values())),
+            legend=alt.Legend(orient="top", title=None, columns=4, labelLimit=300),
+        )
+    )  # fmt: skip
+    return alt.layer(bars).properties(height=alt.Step(30), width="container")

@@ -1,7 +1,346 @@
-"""Compare: stands here until its page is written."""
+"""Compare: two to four models sample by sample; what differs, by how much, where, and how sure that is."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import pandas as pd
 import streamlit as st
 
-st.title("Compare")
+from dashboard import files, frames, item_charts, items, pairs, safe, state
+from dashboard.colours import ladder_colours
+from dashboard.frames import Entry, Index
+from dashboard.pairs import Match, Samples
+from dashboard.views import pickers, replies
+from evals.errors import EvalsError
+from evals.verdicts import wording
+from evals.verdicts.compare import Row
+
+LETTERS = "ABCD"
+MOST = 2_000
+"""Flipped samples that the table shows; the file has all."""
+UNITS = {"fraction": "percentage points"}
+
+
+def pick(found: Index) -> tuple[list[str], list[Match]]:
+    """Draw the choice of models or runs; gives their names and the suites that they have in common."""
+    known = pairs.contenders(found)
+    if len(known) < 2:
+        state.broken(found.broken)
+        state.nothing("A comparison needs two runs with numbers.", "evals run mmlu-pro --sample -m smollm2")
+    runs = {entry.card.run: entry.card.model for entry in found.entries}
+
+    def say(name: str) -> str:
+        return safe.visible(f"run {name} ({runs[name]})" if name in runs else name)
+
+    chosen = pickers.many(
+        "runs", "Models or runs", list(known), say=say, most=4, default=pairs.usual(known),
+        placeholder="two to four; the first is A",
+        help="A model stands for its newest run of each suite; a run can be named by its id too.",
+    )  # fmt: skip
+    if len(chosen) < 2:
+        st.info(
+            "Choose two to four models or runs; the first is A, the second B.",
+            icon=":material/compare_arrows:",
+        )
+        st.stop()
+    return [say(name) for name in chosen], pairs.matches([known[name] for name in chosen])
+
+
+def refused(several: Sequence[Match]) -> None:
+    """Say what is not compared, and why."""
+    lines = [f"- **{safe.label(m.label)}**: {safe.label(why, 400)}" for m in several for why in m.why_not]
+    if lines:
+        with st.expander(
+            f"Not comparable: {len(lines)} reasons",
+            icon=":material/block:",
+            expanded=len(lines) == len(several),
+        ):
+            st.markdown("\n".join(lines))
+
+
+def overview(names: Sequence[str], several: Sequence[Match]) -> list[Row]:
+    """Draw the differences of all suites, adjusted together."""
+    with st.spinner("Comparing sample by sample ..."):
+        rows = pairs.headlines(several)
+    st.subheader("How far apart", anchor=False)
+    letters = " · ".join(f"**{LETTERS[i]}** {safe.label(name, 60)}" for i, name in enumerate(names))
+    st.markdown(letters)
+    labels = [
+        (match.label, f"{LETTERS[i]} → {LETTERS[j]}")
+        for match in several
+        if not match.why_not
+        for i, j in combinations(range(len(names)), 2)
+    ]
+    frame = pd.DataFrame([_row(label, pair, row) for (label, pair), row in zip(labels, rows, strict=True)])
+    if len(names) == 2:
+        frame = frame.drop(columns="pair")
+    st.dataframe(
+        frame, hide_index=True, placeholder="", alt="Differences per suite", height="content" if len(frame) < 16 else 560,
+        column_config={
+            "difference": st.column_config.Column(help="Second minus first of the pair, over the samples that both scored."),
+            "95 % interval": st.column_config.Column(help="Adjusted by Holm, like p: excludes 0 where the test rejects."),
+            "p (Holm)": st.column_config.Column(help=f"Adjusted over all {len(rows)} comparisons of this table."),
+            "n": st.column_config.NumberColumn(help="Samples that both scored.", format="localized"),
+            "coverage": st.column_config.Column(help="Scored of expected sample-repeats, of either."),
+        },
+    )  # fmt: skip
+    return rows
+
+
+def _row(label: str, pair: str, row: Row) -> dict[str, object]:
+    first, second = pair.split(" → ")
+    said = {"A better": f"{first} better", "B better": f"{second} better"}
+    return {
+        "suite": safe.visible(label),
+        "pair": pair,
+        "metric": row.metric,
+        "first": wording.amount(row.value_a, row.unit),
+        "second": wording.amount(row.value_b, row.unit),
+        "difference": wording.amount(row.difference, row.unit, signed=True),
+        "95 % interval": wording.interval(row.low_adjusted, row.high_adjusted, row.unit),
+        "p (Holm)": wording.p_value(row.p_adjusted),
+        "says": said.get(pairs.says(row), pairs.says(row)),
+        "n": row.n,
+        "coverage": f"{100 * row.coverage_a:.1f} % / {100 * row.coverage_b:.1f} %",
+    }
+
+
+def one_suite(names: Sequence[str], several: Sequence[Match], rows: Sequence[Row], found: Index) -> None:
+    """Draw one suite and one pair in depth."""
+    open_ = {match.label: match for match in several if not match.why_not}
+    couples = [f"{LETTERS[i]} → {LETTERS[j]}" for i, j in combinations(range(len(names)), 2)]
+    cells = st.columns([3, 1] if len(couples) > 1 else [1])
+    with cells[0]:
+        match = open_[pickers.one("suite", "Suite", list(open_), say=safe.visible)]
+    pair = couples[0]
+    if len(couples) > 1:
+        with cells[1]:
+            pair = pickers.one("pair", "Pair", couples)
+    i, j = LETTERS.index(pair[0]), LETTERS.index(pair[-1])
+    a, b = match.entries[i], match.entries[j]
+    titles = names[i], names[j]
+    row = rows[list(open_).index(match.label) * len(couples) + couples.index(pair)]
+    others = [
+        e for e in found.entries
+        if e.card.config.suite == a.card.config.suite and e.card.config.protocol == a.card.config.protocol
+        and e.card.config.data_sha256 == a.card.config.data_sha256
+    ]  # fmt: skip
+    sampled = pairs.samples(a, b, others)
+    quadrants(sampled, row, titles)
+    by_group(a, b, row, titles)
+    ladder([(names[k], entry) for k, entry in enumerate(match.entries)])
+    flips(a, b, sampled, titles, row)
+
+
+def quadrants(sampled: Samples, row: Row, names: tuple[str, str]) -> None:
+    """Draw how many samples each of the two has to itself, and whether that may be chance."""
+    st.subheader("Who is right where", anchor=False)
+    counts = pairs.quadrants(sampled)
+    total = sum(counts.values())
+    said = {
+        "only A": f"only {names[0]}",
+        "only B": f"only {names[1]}",
+        "A better": f"{names[0]} better",
+        "B better": f"{names[1]} better",
+    }
+    cells = st.columns(len(counts))
+    for cell, (name, count) in zip(cells, counts.items(), strict=True):
+        share = f"{100 * count / total:.1f} % of {total:,} samples"
+        cell.metric(safe.label(said.get(name, name), 40), f"{count:,}", help=safe.label(share), border=True)
+    worst = ""
+    if row.coverage_a < 1 or row.coverage_b < 1:
+        ends = sorted(end for end in (row.worst, row.best) if end is not None)
+        if ends:
+            worst = f" With what is missing the difference lies in {wording.interval(ends[0], ends[-1], row.unit)}."
+    st.markdown(
+        f"Difference {safe.literal(wording.amount(row.difference, row.unit, signed=True))}, 95 % interval "
+        f"{safe.literal(wording.interval(row.low, row.high, row.unit))}, p {safe.literal(wording.p_value(row.p))} "
+        f"({safe.literal(row.test)}; {safe.literal(wording.p_value(row.p_adjusted))} adjusted by Holm), n {row.n:,} "
+        f"samples that both scored.{safe.literal(worst)}"
+    )
+
+
+def by_group(a: Entry, b: Entry, row: Row, names: tuple[str, str]) -> None:
+    """Draw the differences of the suite's groups."""
+    rows = pairs.groups(a, b)
+    if not rows:
+        return
+    st.subheader("By group", anchor=False)
+    scale = 100.0 if row.unit == "fraction" else 1.0
+    frame = pd.DataFrame(
+        {
+            "label": safe.visible(one.group),
+            "difference": scale * (one.difference or 0.0),
+            "low": None if one.low_adjusted is None else scale * one.low_adjusted,
+            "high": None if one.high_adjusted is None else scale * one.high_adjusted,
+            "says": pairs.says(one),
+            "n": one.n,
+        }
+        for one in rows
+        if one.difference is not None
+    )
+    if frame.empty:
+        st.caption("No group has samples that both scored.")
+        return
+    frame = frame.sort_values("difference", ascending=False)
+    unit = UNITS.get(row.unit, row.unit)
+    st.altair_chart(
+        item_charts.forest(frame, unit=unit, dark=state.dark(), names=(names[0][:40], names[1][:40])),
+        alt="Differences per group with their intervals",
+    )
+    st.caption(
+        f"{len(frame)} groups; intervals and colours hold for all of them together (Benjamini-Hochberg at 5 %)."
+    )
+    with st.expander("As a table"):
+        table = frame.assign(n=frame["n"].astype(int)).rename(
+            columns={"label": "group", "difference": f"difference, {unit}"}
+        )
+        st.dataframe(table, hide_index=True, alt="Differences per group")
+
+
+def ladder(several: Sequence[tuple[str, Entry]]) -> None:
+    """Draw what became of the samples of each run."""
+    st.subheader("What became of the samples", anchor=False)
+    rows = []
+    for name, entry in several:
+        counts = pairs.ladder(entry)
+        total = sum(counts.values()) or 1
+        rows += [{"run": name[:50], "step": step, "n": n, "share": n / total} for step, n in counts.items()]
+    frame = pd.DataFrame(rows)
+    colours = {
+        step: colour
+        for step, colour in ladder_colours(pairs.STEPS, dark=state.dark()).items()
+        if step in set(frame["step"])
+    }
+    st.altair_chart(item_charts.ladder(frame, colours), alt="Error ladder: shares of outcomes per run")
+    with st.expander("As a table"):
+        wide = frame.pivot_table(index="step", columns="run", values="n", fill_value=0, sort=False).astype(
+            int
+        )
+        st.dataframe(
+            wide.reindex([step for step in pairs.STEPS if step in wide.index]),
+            alt="Counts of outcomes per run",
+        )
+
+
+def flips(a: Entry, b: Entry, sampled: Samples, names: tuple[str, str], row: Row) -> None:
+    """Draw the samples on which two runs differ; a chosen one opens below, side by side."""
+    st.subheader("Where they differ", anchor=False)
+    found = pairs.flips(sampled)
+    if found.empty:
+        st.caption("On no sample.")
+        return
+    kinds = [
+        name
+        for name in ("only A", "only B", "A better", "B better", pairs.NOT_PAIRED)
+        if (found["quadrant"] == name).any()
+    ]
+    said = {
+        "": "all",
+        "only A": f"only {names[0]}",
+        "only B": f"only {names[1]}",
+        "A better": f"{names[0]} better",
+        "B better": f"{names[1]} better",
+    }
+    kind = pickers.one("flip", "Show", ["", *kinds], say=lambda name: safe.visible(said.get(name, name)))
+    shown = found[found["quadrant"] == kind] if kind else found
+    table, config = _flip_table(shown, row, names, gated=a.card.gated or b.card.gated)
+    event = st.dataframe(
+        table.head(MOST), hide_index=True, key="flips", on_select="rerun", selection_mode="single-row", placeholder="",
+        column_config=config, height=380, alt="Samples on which the two differ",
+    )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            "CSV", lambda: files.csv(found), "flips.csv", "text/csv", icon=":material/download:", on_click="ignore",
+            help=f"All {len(found):,} samples on which the two differ.",
+        )  # fmt: skip
+        st.markdown(f"{len(shown):,} samples, those that matter most first. Choose one to see both replies.")
+    places = event["selection"]["rows"]
+    if places and places[0] < len(shown):
+        side_by_side(a, b, str(shown.iloc[places[0]]["sample"]))
+
+
+def _flip_table(
+    frame: pd.DataFrame, row: Row, names: tuple[str, str], *, gated: bool
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    scale, unit = (100.0, "pp") if row.unit == "fraction" else (1.0, row.unit)
+    table = pd.DataFrame(
+        {
+            "sample": frame["sample"].map(safe.visible),
+            "group": frame["group"].map(safe.visible),
+            "A": frame["a"],
+            "B": frame["b"],
+            "answer of A": frame["answer_a"].map(_short),
+            "answer of B": frame["answer_b"].map(_short),
+            "moves": scale * frame["moves"],
+            "others right": 100 * frame["others"],
+            "of": frame["asked"],
+        }
+    )
+    if gated:
+        table = table.drop(columns=["answer of A", "answer of B"])
+    number, column = st.column_config.NumberColumn, st.column_config.Column
+    config: dict[str, Any] = {
+        "A": column(help=f"Verdict of {safe.label(names[0])}."),
+        "B": column(help=f"Verdict of {safe.label(names[1])}."),
+        "moves": number(
+            f"moves, {unit}", format="%+.4f", help="What this sample adds to the difference B minus A."
+        ),
+        "others right": number(
+            "others right, %",
+            format="%.0f",
+            help="Share of the other runs of this suite that are right here.",
+        ),
+        "of": number("of runs", format="%d", help="Other runs of the same suite, protocol and data."),
+    }
+    return table, config
+
+
+def _short(answer: object) -> str:
+    text = safe.visible(answer) if isinstance(answer, str) else ""
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def side_by_side(a: Entry, b: Entry, sample: str) -> None:
+    """Draw the replies of both to one sample, differences marked."""
+    several = [items.item(entry, sample) for entry in (a, b)]
+    left, right = several
+    if left is None or right is None:
+        return
+    st.markdown(f"**Sample {replies.heading([left])}**")
+    state.link(
+        "sample",
+        "All of this sample",
+        suite=a.card.config.suite,
+        run=a.card.run,
+        beside=b.card.run,
+        sample=sample,
+    )
+    if a.card.gated or b.card.gated:
+        st.info("This suite is gated: texts and answers are not shown.", icon=":material/lock:")
+        return
+    replies.beside(left, right)
+
+
+def main() -> None:
+    """Draw the page."""
+    st.title("Compare", anchor=False)
+    found = frames.index(state.results())
+    names, several = pick(found)
+    refused(several)
+    if not any(not match.why_not for match in several):
+        if not several:
+            st.info("These have no suite in common.", icon=":material/info:")
+        st.stop()
+    try:
+        rows = overview(names, several)
+        one_suite(names, several, rows, found)
+    except EvalsError as error:
+        st.error(f"These runs cannot be compared: {safe.label(error, 600)}")
+    state.broken(found.broken)
+
+
+main()
