@@ -43,7 +43,14 @@ def forest(
     }
     data = frame.assign(says=frame["says"].map(said))
     scale = alt.Scale(domain=list(said.values()), range=colours)
-    base = alt.Chart(data).encode(alt.Y("label:N", sort=order, title=None, axis=alt.Axis(labelLimit=260)))
+    base = alt.Chart(data).encode(
+        alt.Y(
+            "label:N",
+            sort=order,
+            title=None,
+            axis=alt.Axis(labelLimit=260, labelFlush=False, labelBound=False),
+        )
+    )
     axis = alt.X("low:Q", title=f"B − A, {unit}", scale=alt.Scale(zero=True))
     told = [alt.Tooltip(f"{name}:{kind}", format=form) for name, kind, form in (
         ("label", "N", ""), ("difference", "Q", "+.3f"), ("low", "Q", "+.3f"), ("high", "Q", "+.3f"), ("n", "Q", ","))]  # fmt: skip
@@ -70,7 +77,7 @@ def ladder(frame: pd.DataFrame, steps: dict[str, str]) -> alt.LayerChart | alt.F
     places = {step: place for place, step in enumerate(steps)}
     data = frame.assign(place=frame["step"].map(places), words=frame["n"].map("{:,}".format))
     base = alt.Chart(data).encode(
-        alt.Y("run:N", sort=order, title=None, axis=alt.Axis(labelLimit=220)),
+        alt.Y("run:N", sort=order, title=None, axis=alt.Axis(labelLimit=220, labelFlush=False)),
         alt.X("share:Q", title="share of expected sample-repeats", axis=alt.Axis(format="%"), stack="zero"),
         order=alt.Order("place:Q"),
         tooltip=["run:N", "step:N", alt.Tooltip("n:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
@@ -82,3 +89,62 @@ def ladder(frame: pd.DataFrame, steps: dict[str, str]) -> alt.LayerChart | alt.F
         )
     )  # fmt: skip
     return alt.layer(bars).properties(height=alt.Step(30), width="container")
+
+
+APART = ("better than the rest", "worse than the rest", "no difference shown")
+
+
+def groups(frame: pd.DataFrame, *, whole: float, unit: str, dark: bool) -> alt.LayerChart | alt.FacetChart:
+    """Plot a run's groups with their intervals against the whole: `label`, `value`, `low`, `high`, `says`, `n`."""
+    said = list(APART)
+    scale = alt.Scale(domain=said, range=[palette(dark=dark)[0], palette(dark=dark)[1], "#8a93a0"])
+    legend = alt.Legend(orient="top", title=None, labelLimit=400)
+    base = alt.Chart(frame).encode(
+        alt.Y(
+            "label:N",
+            sort=list(frame["label"]),
+            title=None,
+            axis=alt.Axis(labelLimit=260, labelFlush=False, labelBound=False),
+        )
+    )
+    axis = alt.X("low:Q", title=unit, scale=alt.Scale(zero=False))
+    lines = base.mark_rule(strokeWidth=2).encode(
+        axis, alt.X2("high:Q"), alt.Color("says:N", scale=scale, legend=legend)
+    )
+    dots = base.mark_point(filled=True, size=70, opacity=1).encode(
+        alt.X("value:Q"), alt.Color("says:N", scale=scale, legend=legend),
+        alt.Shape("says:N", scale=alt.Scale(domain=said, range=["triangle-up", "triangle-down", "circle"]), legend=legend),
+        tooltip=["label:N", alt.Tooltip("value:Q", format=".4g"), alt.Tooltip("low:Q", format=".4g"),
+                 alt.Tooltip("high:Q", format=".4g"), alt.Tooltip("n:Q", format=",")],
+    )  # fmt: skip
+    mean = (
+        alt.Chart(pd.DataFrame({"x": [whole]}))
+        .mark_rule(strokeDash=[4, 3], color="#8a93a0")
+        .encode(alt.X("x:Q"))
+    )
+    return alt.layer(mean, lines, dots).properties(height=alt.Step(22), width="container")
+
+
+def lengths(frame: pd.DataFrame, *, unit: str, score: str, dark: bool) -> alt.LayerChart | alt.FacetChart:
+    """Plot scores by the length of the reply: `length`, `value`, `value_low`, `value_high`, `n`, and `others`."""
+    blue, orange = palette(dark=dark)[:2]
+    order = list(frame["length"])
+    base = alt.Chart(frame).encode(
+        alt.X("length:N", sort=order, title=f"length of the reply, {unit}", axis=alt.Axis(labelAngle=-35))
+    )
+    tip = [alt.Tooltip("length:N", title=unit), alt.Tooltip("value:Q", format=".4g"), alt.Tooltip("n:Q", format=","),
+           alt.Tooltip("others:Q", format=".4g"), alt.Tooltip("cut:Q", title="cut at max tokens", format=".1%")]  # fmt: skip
+    scale = alt.Scale(domain=["this run", "other runs, same samples"], range=[blue, orange])
+    legend = alt.Legend(orient="top", title=None, labelLimit=300)
+    shapes = alt.Scale(domain=["this run", "other runs, same samples"], range=["circle", "diamond"])
+    lines = base.mark_rule(color=blue, strokeWidth=2).encode(
+        alt.Y("value_low:Q", title=score, scale=alt.Scale(zero=True)), alt.Y2("value_high:Q")
+    )
+    own = base.transform_calculate(who="'this run'").mark_point(filled=True, size=70, opacity=1).encode(
+        alt.Y("value:Q"), alt.Color("who:N", scale=scale, legend=legend), alt.Shape("who:N", scale=shapes, legend=legend), tooltip=tip
+    )  # fmt: skip
+    theirs = base.transform_calculate(who="'other runs, same samples'").mark_point(size=60, opacity=1).encode(
+        alt.Y("others:Q"), alt.Color("who:N", scale=scale, legend=legend), alt.Shape("who:N", scale=shapes, legend=legend), tooltip=tip
+    )  # fmt: skip
+    layers = [lines, own, theirs] if frame["others"].notna().any() else [lines, own]
+    return alt.layer(*layers).properties(height=360, width="container")

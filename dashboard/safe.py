@@ -38,7 +38,7 @@ def visible(text: str) -> str:
     r"""Write what the eye cannot see and a screen may obey: control, bidirectional and zero-width characters.
 
     >>> visible("a\x1b[2Jb\u202ec")
-    'a␛[2Jb⟨U+202E⟩c'
+    'a⟨U+001B⟩[2Jb⟨U+202E⟩c'
     """
     return text if text.isascii() and text.isprintable() else "".join(map(_seen, text))
 
@@ -46,14 +46,9 @@ def visible(text: str) -> str:
 def _seen(c: str) -> str:
     if c in "\n\t" or (c.isprintable() and not _hidden(c)):
         return c
-    code = ord(c)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if code == 0x7F:
-        return "␡"
     if unicodedata.category(c) == "Zs":
         return " "
-    return f"⟨U+{code:04X}⟩"
+    return f"⟨U+{ord(c):04X}⟩"
 
 
 def _hidden(c: str) -> bool:

@@ -102,7 +102,7 @@ def test_mathematics_is_set(formula: str) -> None:
 def test_what_cannot_be_seen_is_made_visible() -> None:
     assert (
         safe.visible("a\u202eb\x1b\x9b\u200b\ufeff\ud800\U000e0041")
-        == "a⟨U+202E⟩b␛⟨U+009B⟩⟨U+200B⟩⟨U+FEFF⟩⟨U+D800⟩⟨U+E0041⟩"
+        == "a⟨U+202E⟩b⟨U+001B⟩⟨U+009B⟩⟨U+200B⟩⟨U+FEFF⟩⟨U+D800⟩⟨U+E0041⟩"
     )
     assert safe.visible("é 中 \u00a0\n\tx") == "é 中  \n\tx"
 

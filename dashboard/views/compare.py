@@ -22,6 +22,10 @@ LETTERS = "ABCD"
 MOST = 2_000
 """Flipped samples that the table shows; the file has all."""
 UNITS = {"fraction": "percentage points"}
+MEANS = {
+    pairs.NOT_PAIRED: "Samples that only one of the two scored; they are in no difference.",
+    "both right": "Over several repeats: right in more than half of them.",
+}
 
 
 def pick(found: Index) -> tuple[list[str], list[Match]]:
@@ -76,7 +80,9 @@ def overview(names: Sequence[str], several: Sequence[Match]) -> list[Row]:
     ]
     frame = pd.DataFrame([_row(label, pair, row) for (label, pair), row in zip(labels, rows, strict=True)])
     if len(names) == 2:
-        frame = frame.drop(columns="pair")
+        frame = frame.drop(columns="pair").rename(
+            columns={"first": "A", "second": "B", "difference": "B − A"}
+        )
     st.dataframe(
         frame, hide_index=True, placeholder="", alt="Differences per suite", height="content" if len(frame) < 16 else 560,
         column_config={
@@ -148,8 +154,11 @@ def quadrants(sampled: Samples, row: Row, names: tuple[str, str]) -> None:
     }
     cells = st.columns(len(counts))
     for cell, (name, count) in zip(cells, counts.items(), strict=True):
-        share = f"{100 * count / total:.1f} % of {total:,} samples"
-        cell.metric(safe.label(said.get(name, name), 40), f"{count:,}", help=safe.label(share), border=True)
+        share = f"{100 * count / total:.1f} % of {total:,}"
+        cell.metric(
+            safe.label(said.get(name, name), 40), f"{count:,}", share, delta_color="off", delta_arrow="off", border=True,
+            help=MEANS.get(name),
+        )  # fmt: skip
     worst = ""
     if row.coverage_a < 1 or row.coverage_b < 1:
         ends = sorted(end for end in (row.worst, row.best) if end is not None)

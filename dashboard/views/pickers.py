@@ -6,9 +6,14 @@ from the URL counts when it is new there (a link, the back button), the widget's
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import streamlit as st
+
+from dashboard import safe
+from dashboard.files import day
+from dashboard.frames import Entry, Index
 
 
 def one(
@@ -67,6 +72,32 @@ def text(param: str, label: str, *, placeholder: str = "", help: str | None = No
     value = st.text_input(label, key=key, placeholder=placeholder, help=help, max_chars=200)
     _remember(param, value or None)
     return value
+
+
+def run(found: Index) -> tuple[Entry, list[Entry]]:
+    """Draw the choice of a suite and of one of its runs; gives it, and all runs of that suite, the newest first."""
+    newest = list(reversed(found.entries))
+    named = found.find(st.query_params.get("run", ""), st.query_params.get("suite", ""))
+    suites = sorted({entry.card.config.suite for entry in newest})
+    cells = st.columns([2, 3])
+    with cells[0]:
+        suite = one("suite", "Suite", suites, default=(named or newest[0]).card.config.suite)
+    runs = {entry.card.run: entry for entry in newest if entry.card.config.suite == suite}
+    with cells[1]:
+        chosen = one(
+            "run", "Run", list(runs), say=names(list(runs.values())).__getitem__, help="The newest first."
+        )
+    return runs[chosen], list(runs.values())
+
+
+def names(entries: Sequence[Entry]) -> dict[str, str]:
+    """Name runs by model, protocol and minute; where that names several, by their ids too."""
+    found = {
+        e.card.run: f"{e.card.model} · {e.card.config.protocol} · {day(e.card.started)[:16].replace('T', ' ')}"
+        for e in entries
+    }
+    counts = Counter(found.values())
+    return {run: safe.visible(f"{name} · {run}" if counts[name] > 1 else name) for run, name in found.items()}
 
 
 def _from_outside(param: str, wanted: str | list[str] | None) -> bool:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
 
 from dashboard import board, frames, items, safe, state
-from dashboard.files import day
 from dashboard.frames import Entry, Index
 from dashboard.items import Item
 from dashboard.views import pickers, replies
@@ -22,43 +20,17 @@ BESIDE = 3
 
 
 def pick_runs(found: Index) -> list[Entry]:
-    """Draw the choice of a suite, of one of its runs, and of others to stand beside it."""
-    newest = list(reversed(found.entries))
-    named = found.find(st.query_params.get("run", ""), st.query_params.get("suite", ""))
-    suites = list(dict.fromkeys(sorted(e.card.config.suite for e in newest)))
-    cells = st.columns([2, 3, 4])
-    with cells[0]:
-        default = (named or newest[0]).card.config.suite
-        suite = pickers.one("suite", "Suite", suites, default=default)
-    runs = {entry.card.run: entry for entry in found.entries if entry.card.config.suite == suite}
-    order = list(reversed(runs))
-
-    say = names(list(runs.values())).__getitem__
-
-    with cells[1]:
-        run = pickers.one("run", "Run", order, say=say, help="The newest first.")
-    first = runs[run]
-    others = [
-        name
-        for name in order
-        if name != run and runs[name].card.config.data_sha256 == first.card.config.data_sha256
-    ]
-    with cells[2]:
-        beside = pickers.many(
-            "beside", "Beside it", others, say=say, most=BESIDE, placeholder="other runs of the same samples",
-            help="The same sample in other runs, side by side.",
-        )  # fmt: skip
-    return [first, *(runs[name] for name in beside)]
-
-
-def names(entries: Sequence[Entry]) -> dict[str, str]:
-    """Name runs by model, protocol and minute; where that names several, by their ids too."""
-    found = {
-        e.card.run: f"{e.card.model} · {e.card.config.protocol} · {day(e.card.started)[:16].replace('T', ' ')}"
-        for e in entries
-    }
-    counts = Counter(found.values())
-    return {run: safe.visible(f"{name} · {run}" if counts[name] > 1 else name) for run, name in found.items()}
+    """Draw the choice of a run, and of others to stand beside it."""
+    first, runs = pickers.run(found)
+    data = first.card.config.data_sha256
+    others = {e.card.run: e for e in runs if e is not first and e.card.config.data_sha256 == data}
+    if not others:
+        return [first]
+    beside = pickers.many(
+        "beside", "Beside it", list(others), say=pickers.names(runs).__getitem__, most=BESIDE,
+        placeholder="other runs of the same samples", help="The same sample in other runs, side by side.",
+    )  # fmt: skip
+    return [first, *(others[name] for name in beside)]
 
 
 def pick_filter(frame: pd.DataFrame, entries: Sequence[Entry]) -> pd.DataFrame:
@@ -141,17 +113,23 @@ def show(several: Sequence[Item]) -> None:
         marked = st.toggle("Mark what differs", key="differ", bind="query-params")
         if marked:
             replies.beside(several[0], several[1])
+    titles = pickers.names([one.entry for one in several])
     cells = st.columns(len(several)) if len(several) > 1 else [st.container()]
     for number, (cell, one) in enumerate(zip(cells, several, strict=True)):
         with cell, st.container(border=len(several) > 1):
-            in_run(one, f"{number}", raw=raw, titled=len(several) > 1, prompted=asked)
+            in_run(
+                one,
+                f"{number}",
+                raw=raw,
+                title=titles[one.entry.card.run] if len(several) > 1 else "",
+                prompted=asked,
+            )
 
 
-def in_run(item: Item, key: str, *, raw: bool, titled: bool, prompted: bool) -> None:
+def in_run(item: Item, key: str, *, raw: bool, title: str, prompted: bool) -> None:
     """Draw what one run made of the sample."""
-    card = item.entry.card
-    if titled:
-        st.markdown(f"**{safe.label(card.model)}** · {safe.label(card.config.protocol)}")
+    if title:
+        st.markdown(f"**{safe.label(title)}**")
     replies.scored(item)
     replies.pictures(item, key)
     if prompted:
@@ -170,7 +148,9 @@ def gated(several: Sequence[Item]) -> None:
         icon=":material/lock:",
     )
     for one in several:
-        st.markdown(f"{safe.label(one.entry.card.model)}: {replies.badge(one.verdict)}")
+        st.markdown(
+            f"{safe.label(one.entry.card.model)} ({safe.label(one.entry.card.run)}): {replies.badge(one.verdict)}"
+        )
 
 
 def ways_on(entry: Entry, found: Index) -> None:
