@@ -96,8 +96,11 @@ def read(suite: Suite, data: Data, *, accept: str | None = None) -> tuple[Spool,
     return spool, found
 
 
-def subset(spool: Spool, limit: int | None, *, seed: int, suite: str) -> list[int]:
-    """Choose a seeded random subset, stratified by group: positions in the order of the data."""
+def subset(spool: Spool, limit: int | None, *, seed: int, suite: str, together: bool = False) -> list[int]:
+    """Choose a seeded random subset, stratified by group: positions in the order of the data.
+
+    `together`: what shares cluster and group (both assertions of a pair) is chosen whole, at the cost of a few more.
+    """
     if limit is None or limit >= len(spool):
         return list(range(len(spool)))
     strata: dict[str, list[int]] = {}
@@ -105,10 +108,18 @@ def subset(spool: Spool, limit: int | None, *, seed: int, suite: str) -> list[in
         strata.setdefault(group, []).append(position)
     shares = _apportion({group: len(members) for group, members in strata.items()}, limit)
 
-    def draw(position: int) -> bytes:
-        return sha256(f"{suite}\x1f{seed}\x1f{spool.ids[position]}".encode()).digest()
+    def unit(position: int) -> str:
+        return (together and spool.clusters[position]) or spool.ids[position]
 
-    chosen = [p for group, members in strata.items() for p in sorted(members, key=draw)[: shares[group]]]
+    def draw(position: int) -> bytes:
+        return sha256(f"{suite}\x1f{seed}\x1f{unit(position)}".encode()).digest()
+
+    chosen: list[int] = []
+    for group, members in strata.items():
+        ordered, end = sorted(members, key=draw), shares[group]
+        while 0 < end < len(ordered) and unit(ordered[end]) == unit(ordered[end - 1]):
+            end += 1
+        chosen += ordered[:end]
     return sorted(chosen)
 
 
@@ -133,8 +144,9 @@ def prepare(
     spool, digest = read(suite, data, accept=options.data_hash)
     _wants_questions(suite, spool)
     prompter = suite.prompter(data)
-    chosen = subset(spool, options.limit, seed=options.seed, suite=suite.id)
-    if len(chosen) < len(spool):
+    whole = any(metric.together for metric in suite.metrics)
+    chosen = subset(spool, options.limit, seed=options.seed, suite=suite.id, together=whole)
+    if narrowed := len(chosen) < len(spool):
         spool = _narrowed(spool, chosen)
     sampling, how = drawn(suite, options)
     config = Config(
@@ -146,7 +158,7 @@ def prepare(
         sampling=sampling,
         seed=options.seed,
         repeats=options.repeats or suite.repeats,
-        limit=options.limit if len(chosen) == options.limit else None,
+        limit=options.limit if narrowed else None,
         max_pixels=options.max_pixels if "image" in suite.needs else None,
         judge=options.judge if suite.judged else "",
     )

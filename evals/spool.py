@@ -33,6 +33,7 @@ class Spool:
         self._ends = array("Q", [0])
         self.ids: list[str] = []
         self.groups: list[str] = []
+        self.clusters: list[str] = []
         self.lacking = ""
         """Id of the first sample without a question; empty: all can be asked."""
 
@@ -42,6 +43,7 @@ class Spool:
         self._ends.append(self._ends[-1] + written)
         self.ids.append(sample.id)
         self.groups.append(sys.intern(sample.group))
+        self.clusters.append(sys.intern(sample.cluster))
         if not sample.question and not self.lacking:
             self.lacking = sample.id
 

@@ -17,6 +17,7 @@ from evals.report import estimate, estimate_all
 from evals.scorers.chartbench import Published, Strict, acc_plus, both_wrong, confusion, metrics
 from evals.sealed import Gold
 from evals.stats import clustered
+from evals.store import find_one
 from evals.types import Metric, Point, Prompt, Reply, Sample
 from evals.verdicts.pairs import Pairs, Side, together
 from suites import chartbench
@@ -271,3 +272,22 @@ def test_two_items_of_one_task_on_one_chart_cannot_be_told_apart(tmp_path: Path)
     turns = [{"label": "Yes", "query": "a"}, {"label": "No", "query": "b"}]
     with pytest.raises(DataError, match="two items of task CR"):
         rows_of(tmp_path, *({"id": i, "image": "x.png", "type": kind, "conversation": turns} for i in (1, 2)))
+
+
+@pytest.mark.parametrize("limit", [1, 5, 12, 30])
+def test_a_limited_run_keeps_pairs_whole(tmp_path: Path, limit: int) -> None:
+    pytest.importorskip("PIL")
+    found = evals("run", "chartbench", "--sample", "-m", "scripted:call=knowing:charts", "--limit", limit,
+                  "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
+    assert found.status == 0, found.err
+    (run,) = found.json["runs"]
+    names = [record.sample for record in find_one(tmp_path, "r").records()]
+    assertions = [
+        n for n in names if int(n.partition("_")[0]) % 5 != 4
+    ]  # the fifth item of a chart asks for a number
+    assert len(assertions) % 2 == 0
+    assert {n.partition("_")[0] for n in assertions if n.endswith("_0")} == {
+        n.partition("_")[0] for n in assertions if n.endswith("_1")
+    }
+    assert limit <= len(names) <= limit + 4
+    assert find_one(tmp_path, "r").card.config.limit == limit

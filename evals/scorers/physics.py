@@ -28,7 +28,11 @@ TOLERANCE = 0.01
 """Of a number, relative, where the gold one is not given more roughly."""
 _SUBSCRIPT = re.compile(r"_\{[^{}]*\}|_\\?\w")
 _FONT = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathit|mathsf|mbox|rm|bm|boldsymbol)\b\s*")
-_WORDS = re.compile(r"\\(?:text\w*|mathrm|mbox|rm)\b|(?<!\\)(?<![A-Za-z])[A-Za-z]{4,}")
+_BEYOND = re.compile(
+    r"\\(?:text\w*|mathrm|mbox|rm)\b|(?<!\\)(?<![A-Za-z])[A-Za-z]{4,}"
+    r"|[=<>]|\\(?:[lg]eq?|ll|gg|neq?|approx|sim|simeq|propto|to|rightarrow|Rightarrow|implies|iff|in)\b"
+)
+"""Words, and relations between two things."""
 _SYMBOL = re.compile(r"\\?[A-Za-z]+'*(?:\([A-Za-z\\, ]{1,20}\))?")
 _DIGITS = re.compile(
     r"(?P<whole>[\d,]*)(?:\.(?P<after>\d*))?(?:.*?10\^(?P<ten>[-+]?\d+)|[eE](?P<e>[-+]?\d+))?"
@@ -86,8 +90,8 @@ def stated(gold: str, stated: str) -> Comparison:
 
 
 def _formula(text: str) -> bool:
-    """Whether a text is symbols alone: math-verify drops words and degrees."""
-    return bool(text) and not _WORDS.search(text) and not ((found := quantity(text)) and found.unit)
+    """Whether a text is one expression of symbols: math-verify drops words and degrees, and of a relation its left."""
+    return bool(text) and not _BEYOND.search(text) and not ((found := quantity(text)) and found.unit)
 
 
 def _meant(gold: str) -> list[str]:
