@@ -37,7 +37,9 @@ SUITES = {
     "mmmupro": "mmmu-pro",
     "molinstructions": "mol-instructions",
     "msearthmcq": "msearth",
-    "xlrsbench": "xlrs-bench",
+    "physics": "physics:all",
+    "sfe": "sfe:en",
+    "xlrsbench": "xlrs:lite",
 }
 """Benchmark without hyphens, spaces and capitals -> suite, where that is another name."""
 

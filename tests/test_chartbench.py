@@ -280,7 +280,6 @@ def test_a_limited_run_keeps_pairs_whole(tmp_path: Path, limit: int) -> None:
     found = evals("run", "chartbench", "--sample", "-m", "scripted:call=knowing:charts", "--limit", limit,
                   "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
     assert found.status == 0, found.err
-    (_run,) = found.json["runs"]
     names = [record.sample for record in find_one(tmp_path, "r").records()]
     assertions = [
         n for n in names if int(n.partition("_")[0]) % 5 != 4

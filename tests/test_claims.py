@@ -63,8 +63,8 @@ def test_a_number_read_off_a_picture_has_no_protocol() -> None:
 
 
 def test_a_superseded_number_says_so() -> None:
-    assert one("GLM-4.1V", "physics", superseded=True).value == 0.043
-    assert one("GLM-4.1V", "physics", superseded=False).value == 0.283
+    assert one("GLM-4.1V", "physics:all", superseded=True).value == 0.043
+    assert one("GLM-4.1V", "physics:all", superseded=False).value == 0.283
 
 
 def test_a_folder_of_results_may_add_its_own(tmp_path: Path) -> None:
