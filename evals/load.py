@@ -152,6 +152,11 @@ def _own_adapters() -> set[str]:
     return own | set(_vendors())
 
 
+def vendor_names() -> list[str]:
+    """Names of the adapters that want a vendor's key, NAME_API_KEY."""
+    return ["anthropic", "google", "intern", "openai", *_vendors()]
+
+
 def _vendors() -> Mapping[str, Any]:
     """Give the rows of the table of vendors: adapters without a file of their own."""
     found: Mapping[str, Any] = import_module("model_adapters.vendors").VENDORS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from math import isclose
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from evals.bundle import BROKEN, NOT_ASKED, Bundle, Withheld, bare_sample, opene
 from evals.data import Data
 from evals.errors import DataError, UsageError
 from evals.plan import read
+from evals.profiles import Price
 from evals.report import Summary, summarize
 from evals.rescore import judged_again
 from evals.scoring import Scoring
@@ -240,9 +242,21 @@ class _Check:
                 self.found.append(
                     f"{' of '.join(filter(None, key))}: {_figure(one)}; computed again {_figure(other)}"
                 )
-        if self.card.cost_usd is not None and not self.card.price:
-            self.notes.append("the cost rests on a price that the card does not hold")
+        self._cost()
         return len(SUMMED) + len(found)
+
+    def _cost(self) -> None:
+        """Compute the cost again from the card's tokens and price."""
+        card = self.card
+        if card.cost_usd is None:
+            return
+        if not card.price:
+            self.notes.append("the cost rests on a price that the card does not hold")
+            return
+        into, out, cached = (card.price.get(kind) for kind in ("input", "output", "cached"))
+        price = Price(input=into or 0.0, output=out or 0.0, cached=cached, date=date.min)
+        if not _same(card.cost_usd, found := price.cost(card.tokens, card.batch_tokens)):
+            self.found.append(f"cost_usd: the card says {card.cost_usd}, computed again {found}")
 
 
 def _letter_only(score: Score | Failure) -> Score | Failure:

@@ -1,4 +1,4 @@
-"""Google's Gemini API: `google:gemini-2.5-pro`, key GEMINI_API_KEY or GOOGLE_API_KEY, another address GOOGLE_BASE_URL."""
+"""Google's Gemini API: `google:gemini-2.5-pro`, key GOOGLE_API_KEY or GEMINI_API_KEY, another address GOOGLE_BASE_URL."""
 
 from __future__ import annotations
 
@@ -225,5 +225,5 @@ def _usage(usage: _Usage | None) -> Usage:
 
 def model(rest: str) -> Gemini:
     """Make `google:NAME`; raises UsageError without a key."""
-    key, base = credentials("google", rest, base=BASE, keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"))
+    key, base = credentials("google", rest, base=BASE, keys=("GOOGLE_API_KEY", "GEMINI_API_KEY"))
     return Gemini(rest.removeprefix("models/"), base=base, key=key)

@@ -1,10 +1,11 @@
-"""OpenAI's API, and its chat protocol that many speak: `openai:NAME`; `server.py` and `vendors.py` share the client.
+"""OpenAI's API: `openai:gpt-4.1`, key OPENAI_API_KEY, another address OPENAI_BASE_URL.
 
-The key and the base URL come from OPENAI_API_KEY and OPENAI_BASE_URL, read here alone.
+Many speak its chat protocol: `server.py`, `vendors.py` and `intern.py` share the client.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from model_adapters.batches import OpenAIBatches
 
+BASE = "https://api.openai.com/v1"
 PATH = "/chat/completions"
 SWITCH = "chat_template_kwargs.enable_thinking"
 """The field of a request that switches reasoning on and off, where servers render a chat template."""
@@ -283,7 +285,16 @@ class OpenAI(Hosted):
         return OpenAIBatches(self)
 
 
-def model(rest: str) -> OpenAI:
+ANY = Rule(
+    on={"chat_template_kwargs": {"enable_thinking": True}},
+    off={"chat_template_kwargs": {"enable_thinking": False}},
+)
+"""For models that are not OpenAI's, behind another address: they take what a server takes."""
+
+
+def model(rest: str) -> Hosted:
     """Make `openai:NAME`; raises UsageError without a key."""
-    key, base = credentials("openai", rest, base="https://api.openai.com/v1")
+    key, base = credentials("openai", rest, base=BASE)
+    if base != BASE and not re.match(r"gpt-|o\d|chatgpt|ft:", rest):
+        return Hosted(rest, base=base, key=key, rules=(ANY,))
     return OpenAI(rest, base=base, key=key, rules=RULES)

@@ -34,6 +34,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder, and no key of the user's in the environment."""
     monkeypatch.chdir(tmp_path)
     vendors = {name for row in ADAPTERS.values() for name in (row.key, row.base) if name}
-    for name in (*vendors, "HF_TOKEN", "GOOGLE_API_KEY"):
+    for name in (*vendors, "HF_TOKEN", "GEMINI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path

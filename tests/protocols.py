@@ -295,5 +295,5 @@ ADAPTERS = {
     "together": Adapter(OPENAI, "Qwen/Qwen3-235B", "TOGETHER_API_KEY", "TOGETHER_BASE_URL"),
     "xai": Adapter(XAI, "grok-4", "XAI_API_KEY", "XAI_BASE_URL"),
     "anthropic": Adapter(ANTHROPIC, "claude-haiku-4-5", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
-    "google": Adapter(GOOGLE, "gemini-2.5-flash", "GEMINI_API_KEY", "GOOGLE_BASE_URL"),
+    "google": Adapter(GOOGLE, "gemini-2.5-flash", "GOOGLE_API_KEY", "GOOGLE_BASE_URL"),
 }

@@ -256,7 +256,6 @@ async def test_the_request_holds_what_was_set_and_nothing_else(make: Maker, serv
     assert body == {"model": "some/model", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}
 
 
-@pytest.mark.parametrize("make", ["server"], indirect=True)
 async def test_every_setting_has_its_field(make: Maker, server: Server) -> None:
     server.answer = Answer(completion())
     sampling = Sampling(

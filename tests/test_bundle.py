@@ -29,7 +29,7 @@ def run(results: Path, suite: str, *words: object, text: str = "ANSWER: B") -> s
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle")
-    name = run(folder / "results", "mmlu-pro", "--repeats", 2)
+    name = run(folder / "results", "mmlu-pro", "--repeats", 2, "--price", "1,2")
     done = evals("bundle", name, folder / "one.zip", "--results", folder / "results")
     assert done.status == 0, done.err
     return folder / "one.zip"
@@ -139,6 +139,8 @@ def _narrower(found: dict[str, Any]) -> None:
         ("card.json", card(_narrower), "computed again"),
         ("card.json", card(lambda c: c["counts"].update(right=30)), "counts: the card says"),
         ("card.json", card(lambda c: c["tokens"].update(output=1)), "tokens: the card says"),
+        ("card.json", card(lambda c: c.update(cost_usd=1.0)), "cost_usd: the card says 1.0, computed again 0.0"),
+        ("card.json", card(lambda c: c["batch_tokens"].update(output=1)), "cost_usd: the card says"),
         ("card.json", card(lambda c: c["scorers"].update(choice="Kinder()@1")), "rule choice"),
         ("card.json", card(lambda c: c["config"].update(version="0")), "version 0"),
         ("card.json", card(lambda c: c.update(run="another")), "do not name the same run"),

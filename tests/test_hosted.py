@@ -244,7 +244,7 @@ async def test_the_key_is_in_no_message(make: Maker, server: Server, adapter: st
 def test_without_a_key_its_name_is_said(adapter: str, monkeypatch: pytest.MonkeyPatch) -> None:
     row = ADAPTERS[adapter]
     monkeypatch.delenv(row.key, raising=False)
-    monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
+    monkeypatch.delenv("GEMINI_API_KEY", raising=False)
     with pytest.raises(UsageError, match=rf"{adapter}:{row.name} needs a key: set {row.key}"):
         load.model(f"{adapter}:{row.name}")
 

@@ -5,6 +5,7 @@ Both talk to the same server on loopback. The SDKs are no part of the product: o
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 from collections.abc import AsyncIterator
@@ -183,3 +184,19 @@ async def test_the_sdks_read_the_hand_made_answers_without_complaint(stop: str) 
     openai.types.chat.ChatCompletion.model_validate(protocols.openai_says(says))
     anthropic.types.Message.model_validate(protocols.anthropic_says(says))
     genai.types.GenerateContentResponse.model_validate(protocols.google_says(says))
+
+
+async def test_google_takes_no_gif_so_it_is_drawn_anew_pixel_by_pixel(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    image = keep(tmp_path / "media", picture("GIF"))
+    server.answer = Answer(protocols.google_says(Says()))
+    async with ours("google:gemini-2.5-flash", server, monkeypatch) as model:
+        await model.reply(Prompt(messages=(Message("user", (Text("?"), image)),)), Sampling())
+    data = server.calls[0][2]["contents"][0]["parts"][1]["inlineData"]
+    assert data["mimeType"] == "image/png"
+    with (
+        Image.open(io.BytesIO(base64.b64decode(data["data"]))) as drawn,
+        Image.open(io.BytesIO(picture("GIF"))) as was,
+    ):
+        assert drawn.convert("RGB").tobytes() == was.convert("RGB").tobytes()

@@ -105,10 +105,13 @@ def _engines() -> str:
 
 
 def _keys() -> list[tuple[str, bool, str]]:
+    from evals import load
+
+    vendors = [(f"{name.upper()}_API_KEY", f"for {name}:") for name in load.vendor_names()]
     return [
         (name, name in os.environ, use if name in os.environ else f"not set; {use}")
         for name, use in (
-            ("OPENAI_API_KEY", "for openai:"),
+            *vendors,
             ("EVALS_SERVER_KEY", "for server: where the server wants a key"),
             ("HF_TOKEN", "for gated data sets (gpqa)"),
         )

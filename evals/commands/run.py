@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 @click.option("--max-pixels", type=int, metavar="N", help="Send images with more pixels smaller.")
 @click.option("--trust-remote-code", is_flag=True, help="Run code that comes with a model's weights.")
 @click.option("--judge", metavar="ADAPTER:NAME", help="Model that grades, for protocols with a judge.")
-@click.option("--judge-price", metavar="IN,OUT", help="USD per million of the judge's tokens.")
+@click.option("--judge-price", metavar="IN,OUT[,CACHED]", help="USD per million of the judge's tokens.")
 @click.option(
     "--data-hash", metavar="HEX", help="Accept rows with this hash in the place of the pinned ones."
 )

@@ -24,7 +24,7 @@ SHOWN = 40
 @click.argument("run")
 @click.option("--protocol", help="Score by another protocol's rules, as a new run beside this one.")
 @click.option("--judge", metavar="ADAPTER:NAME", help="Model that grades what waits for a judge.")
-@click.option("--judge-price", metavar="IN,OUT", help="USD per million of the judge's tokens.")
+@click.option("--judge-price", metavar="IN,OUT[,CACHED]", help="USD per million of the judge's tokens.")
 @common.results_option
 @common.json_option
 def score(
