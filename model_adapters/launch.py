@@ -6,6 +6,7 @@ calls and no event loop, so that anything may use it: `evals run`, `evals serve`
     EVALS_ENGINE_PYTHON   the Python that runs the engine, where that is not this one
     EVALS_ENGINE_ARGS     further options of its command line
     EVALS_ENGINE_START_S  seconds in which it must serve
+    EVALS_ENGINE_NODES    nodes like this one that it shares a model over, where its options say so
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def order(engine: Engine, model: str, profile: Profile | None, *, trust_remote_c
 def check(wanted: Order) -> None:
     """Refuse what cannot be started here, the GPUs first; raises UsageError, one line."""
     engine, folder = wanted.engine, wanted.folder
-    if wanted.profile and (why := gpus.lacks(wanted.profile, gpus.found())):
+    if wanted.profile and (why := gpus.lacks(wanted.profile, gpus.found() * _nodes())):
         raise UsageError(why)
     if folder is not None and not folder.is_dir():
         raise UsageError(f"{engine.name}:{wanted.model}: there is no such folder")
@@ -118,6 +119,13 @@ def check(wanted: Order) -> None:
             f"{engine.name}:{wanted.model}: write ORGANISATION/NAME as on the hub, or a folder (./NAME)"
         )
     version(engine, wanted.python)
+
+
+def _nodes() -> int:
+    nodes = os.environ.get("EVALS_ENGINE_NODES") or "1"
+    if not nodes.isdecimal():
+        raise UsageError(f"EVALS_ENGINE_NODES: {nodes!r} is no number")
+    return int(nodes)
 
 
 def version(engine: Engine, python: str = "") -> str:

@@ -35,9 +35,10 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("what brings them together", "evals.bundle evals.load evals.plan"),
     (
         "whole tasks",
-        "evals.batch evals.interop evals.overview evals.progress evals.runner evals.suspects evals.verify",
+        "evals.batch evals.cluster evals.interop evals.overview evals.progress evals.runner evals.suspects "
+        "evals.verify",
     ),
-    ("two runs and more", "evals.interop.harness evals.verdicts"),
+    ("two runs and more", "evals.interop.harness evals.replicas evals.verdicts"),
     ("what people see", "dashboard"),
     ("what people touch", "evals.commands"),
     ("the command", "evals.cli"),

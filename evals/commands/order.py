@@ -51,6 +51,9 @@ class Order(Struct, kw_only=True, forbid_unknown_fields=True):
     policy: Path | None = None
     until_decided: bool = False
     batch: bool = False
+    cluster: str | None = None
+    replicas: int | None = None
+    gpus: int | None = None
 
 
 def read_order(suites: Sequence[str], models: Sequence[str], options: dict[str, Any]) -> Order:
@@ -87,6 +90,7 @@ def validate(order: Order) -> None:
         "max_pixels",
         "repeats",
         "concurrency",
+        "replicas",
         "max_tokens",
         "max_total_tokens",
         "max_cost",
@@ -101,6 +105,10 @@ def validate(order: Order) -> None:
         raise UsageError(f"--temperature must be from 0 to 10, got {order.temperature}")
     if order.top_p is not None and not 0 < order.top_p <= 1:
         raise UsageError(f"--top-p must be above 0 and at most 1, got {order.top_p}")
+    if order.gpus is not None and order.gpus < 0:
+        raise UsageError(f"--gpus must be 0 or more, got {order.gpus}")
+    if not order.cluster and (order.replicas is not None or order.gpus is not None):
+        raise UsageError("--replicas and --gpus are of a cluster: add --cluster ray")
     if order.sample and order.data:
         raise UsageError("--sample and --data exclude each other")
     if order.batch:

@@ -61,6 +61,9 @@ if TYPE_CHECKING:
 @click.option("--run", metavar="ID", help="Name the run, to make or to resume.")
 @click.option("--max-pixels", type=int, metavar="N", help="Send images with more pixels smaller.")
 @click.option("--trust-remote-code", is_flag=True, help="Run code that comes with a model's weights.")
+@click.option("--cluster", metavar="ADDRESS", help="Run replicas of the model: `ray`, or ray://HOST:PORT.")
+@click.option("--replicas", type=int, metavar="N", help="Of the model on a cluster; default: what fits.")
+@click.option("--gpus", type=int, metavar="N", help="Of one replica; default: what the profile says.")
 @click.option("--judge", metavar="ADAPTER:NAME", help="Model that grades, for protocols with a judge.")
 @click.option("--judge-price", metavar="IN,OUT[,CACHED]", help="USD per million of the judge's tokens.")
 @click.option(
@@ -131,16 +134,8 @@ def _suites(order: Order) -> list[Suite]:
 
 
 def _run_model(order: Order, spec: str, *, until: Until | None, quiet: bool) -> Runner:
-    from evals import load
-
     suites = _judged(order, _suites(order))
-    model = load.model(
-        spec,
-        results=order.results,
-        data=order.data,
-        sample=order.sample,
-        trust_remote_code=order.trust_remote_code,
-    )
+    model = _model(order, spec)
     budget = _budget(order, spec)
     jobs = _prepare(order, suites, model, spec)
     try:
@@ -149,6 +144,18 @@ def _run_model(order: Order, spec: str, *, until: Until | None, quiet: bool) -> 
         for job in jobs:
             job.spool.close()
             job.writer.close()
+
+
+def _model(order: Order, spec: str) -> Model:
+    """Make the model here, or its replicas on a cluster."""
+    from evals import load
+
+    options = {"data": order.data, "sample": order.sample, "trust_remote_code": order.trust_remote_code}
+    if not order.cluster:
+        return load.model(spec, results=order.results, **options)
+    from evals.replicas import connect
+
+    return connect(spec, order.cluster, replicas=order.replicas, gpus=order.gpus, options=options)
 
 
 def _judged(order: Order, suites: Sequence[Suite]) -> Sequence[Suite]:
