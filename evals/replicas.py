@@ -219,7 +219,7 @@ def shape(
     if need and not most:
         cpus = int(sum(node.get("CPU", 0) for node in nodes))
         raise UsageError(
-            f"{spec} needs {need} GPUs a replica, and no node of the cluster has one ({len(nodes)} nodes, {cpus} CPUs)"
+            f"{spec} needs GPUs ({need} a replica), and no node of the cluster has any ({len(nodes)} nodes, {cpus} CPUs)"
         )
     if need > most:
         total = int(sum(node.get("GPU", 0) for node in nodes))

@@ -296,7 +296,7 @@ def test_a_replica_larger_than_a_node_leaves_the_placing_to_its_engine(monkeypat
 @pytest.mark.parametrize(
     ("nodes", "gpus", "words"),
     [
-        ([{"CPU": 8.0}] * 3, None, "no node of the cluster has one (3 nodes, 24 CPUs)"),
+        ([{"CPU": 8.0}] * 3, None, "no node of the cluster has any (3 nodes, 24 CPUs)"),
         ([{"CPU": 8.0, "GPU": 2.0}] * 2, 8, "needs 8 GPUs a replica; the cluster has 4"),
     ],
 )
