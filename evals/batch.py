@@ -201,6 +201,7 @@ class _Gatherer:
         self._batches = batches
         self._say, self._stop = say, stop
         self._active: list[tuple[Job, Sent]] = []
+        self._done: dict[str, int] = {}
 
     async def job(self, job: Job) -> None:
         """Take up what waits of a run and hand in the rest."""
@@ -302,6 +303,9 @@ class _Gatherer:
             self.gathered.faults.append(f"batch {one.id} was refused: {state.fault}")
             return True
         if not state.ended:
+            if state.done > self._done.get(one.id, 0):
+                self._say(f"{job.suite.id}: batch {one.id}: {state.done} of {len(one.samples)}")
+                self._done[one.id] = state.done
             return False
         results = await self._batches.results(one.id, job.sampling)
         if results and not any(name.startswith(f"{one.label}-") for name in results):

@@ -160,6 +160,8 @@ def from_status(
     said, codes = message.lower(), set(code.lower().split())
     if status == 402 or codes & _QUOTA or any(words in said for words in _QUOTA_WORDS):
         return OutOfQuota(text)
+    if status == 429 and (retry_after_s or 0.0) > _LONGEST_WAIT_S:
+        return OutOfQuota(f"{text}; no more calls for {(retry_after_s or 0.0) / 3600:.1f} hours")
     if 400 <= status < 500 and (codes & _FILTER or any(words in said for words in _FILTER_WORDS)):
         return Filtered(text)
     if status in (401, 403, 404, 405):
@@ -177,6 +179,7 @@ def from_status(
     return Rejected(text)
 
 
+_LONGEST_WAIT_S = 1800.0
 _QUOTA = {
     "insufficient_quota",  # OpenAI
     "billing_hard_limit_reached",

@@ -66,7 +66,9 @@ class Client:
         if self._session is None:
             self._session = self._open()
         try:
-            async with self._session.request(method, f"{self._base}{path}", **options) as response:
+            async with self._session.request(
+                method, f"{self._base}{path}", allow_redirects=False, **options
+            ) as response:
                 raw = await response.read()
                 if response.status != 200:
                     raise self._refused(response, raw, self.shown(path))
@@ -91,6 +93,9 @@ class Client:
         )
 
     def _refused(self, response: ClientResponse, raw: bytes, where: str) -> ModelError:
+        if 300 <= response.status < 400:  # not followed: the key would go along
+            place = without_secrets(response.headers.get("Location", "nowhere"))
+            return Fatal(f"HTTP {response.status}: {where} has moved to {self.without_key(place)}")
         fault = read_fault(raw)
         after = response.headers.get("Retry-After", "")
         return from_status(

@@ -295,6 +295,6 @@ ANY = Rule(
 def model(rest: str) -> Hosted:
     """Make `openai:NAME`; raises UsageError without a key."""
     key, base = credentials("openai", rest, base=BASE)
-    if base != BASE and not re.match(r"gpt-|o\d|chatgpt|ft:", rest):
+    if base != BASE and not re.match(r"gpt-(?!oss)|o\d|chatgpt|ft:", rest):
         return Hosted(rest, base=base, key=key, rules=(ANY,))
     return OpenAI(rest, base=base, key=key, rules=RULES)

@@ -211,6 +211,30 @@ async def test_retry_after(make: Maker, server: Server, adapter: str, status: in
         assert caught.value.retry_after_s == seconds
 
 
+@pytest.mark.parametrize("adapter", ADAPTERS)
+async def test_a_wait_of_hours_is_a_quota(make: Maker, server: Server, adapter: str) -> None:
+    server.answer = Answer(ADAPTERS[adapter].protocol.fault(429, "x", "slow"), 429, {"Retry-After": "36000"})
+    with pytest.raises(OutOfQuota, match=r"no more calls for 10\.0 hours"):
+        await (await make(adapter)).reply(PROMPT, Sampling())
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+async def test_a_redirect_is_not_followed_with_the_key(make: Maker, server: Server, adapter: str) -> None:
+    server.answer = Answer(b"", 307, {"Location": f"{server.base}/elsewhere?key={KEY}"})
+    with pytest.raises(Fatal, match=r"HTTP 307: .* has moved to .*/elsewhere$"):
+        await (await make(adapter)).reply(PROMPT, Sampling())
+    assert len(server.calls) == 1
+
+
+async def test_a_model_of_others_behind_openai_takes_what_a_server_takes(make: Maker, server: Server) -> None:
+    server.answer = Answer(protocols.openai_says(Says()))
+    for name in ("Qwen/Qwen3", "gpt-oss-120b"):
+        await (await make("openai", name)).reply(PROMPT, Sampling(temperature=0.0, top_k=5, thinking=False))
+        sent = server.calls[-1][2]
+        assert (sent["temperature"], sent["top_k"]) == (0.0, 5)
+        assert sent["chat_template_kwargs"] == {"enable_thinking": False}
+
+
 async def test_google_says_in_the_body_how_long_to_wait(make: Maker, server: Server) -> None:
     body = protocols.google_fault(429, "RESOURCE_EXHAUSTED", "slow down", retryDelay="34.07s")
     server.answer = Answer(body, 429)
