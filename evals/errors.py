@@ -154,13 +154,15 @@ def from_status(
     """Map an HTTP status that is not 200 to the error that the runner should see.
 
     `code`: what the body says in its fields `code`, `type`, `status` and `reason`, blank between them. Vendors
-    disagree on statuses: a wrong key is 400 for some, and a monthly limit is the same 429 as a busy minute.
+    disagree on statuses: a wrong key is 400 for some, and a monthly limit is the same 429 as a busy minute. Words are
+    looked for where a message begins: some servers repeat the prompt behind that.
     """
     text = f"HTTP {status}: {message}"
-    said, codes = message.lower(), set(code.lower().split())
-    if status == 402 or codes & _QUOTA or any(words in said for words in _QUOTA_WORDS):
+    said, codes = message.lower()[:_BEGINS], set(code.lower().split())
+    daily = any("perday" in one for one in codes)  # Google: in the quota's name
+    if status == 402 or daily or codes & _QUOTA or any(words in said for words in _QUOTA_WORDS):
         return OutOfQuota(text)
-    if status == 429 and (retry_after_s or 0.0) > _LONGEST_WAIT_S:
+    if status in (429, 503, 529) and (retry_after_s or 0.0) > _LONGEST_WAIT_S:
         return OutOfQuota(f"{text}; no more calls for {(retry_after_s or 0.0) / 3600:.1f} hours")
     if 400 <= status < 500 and (codes & _FILTER or any(words in said for words in _FILTER_WORDS)):
         return Filtered(text)
@@ -180,6 +182,7 @@ def from_status(
 
 
 _LONGEST_WAIT_S = 1800.0
+_BEGINS = 160
 _QUOTA = {
     "insufficient_quota",  # OpenAI
     "billing_hard_limit_reached",
@@ -192,7 +195,6 @@ _QUOTA_WORDS = (
     "credit balance is too low",  # Anthropic, 400
     "specified api usage limits",  # Anthropic, 400: the limit that the user has set
     "insufficient balance",  # DeepSeek
-    "perday",  # Google: a quota of the day, in the quota's name
     "used all available credits",  # xAI
 )
 _FILTER = {
@@ -205,7 +207,7 @@ _FILTER_WORDS = (
     "output blocked by content filtering",  # Anthropic
     "content exists risk",  # DeepSeek
     "considered high risk",  # Moonshot
-    "safety_check_type",  # xAI, 403
+    "violates usage guidelines",  # xAI, 403
 )
 _FATAL = {"api_key_invalid", "model_not_found", "invalid_api_key"}
 _FATAL_WORDS = (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -128,7 +129,7 @@ def _socket(address: tuple[Any, ...]) -> socket.socket:
 
 
 def _is_number(text: str) -> bool:
-    return text.replace(".", "", 1).isdigit()
+    return re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) is not None
 
 
 def without_secrets(url: str) -> str:
@@ -169,8 +170,9 @@ def read_fault(raw: bytes) -> Fault:
             codes += [detail.get("reason"), detail.get("error_code")]
             delay = str(detail.get("retryDelay") or "").removesuffix("s")
             retry_after_s = float(delay) if _is_number(delay) else retry_after_s
-            quotas = [v.get("quotaId") for v in detail.get("violations") or () if isinstance(v, dict)]
-            message += "".join(f" [{quota}]" for quota in quotas if quota)
+            violations = detail.get("violations")
+            for one in violations if isinstance(violations, list) else []:
+                codes.append(one.get("quotaId") if isinstance(one, dict) else None)
     return Fault(" ".join(message.split())[:500], " ".join(str(c) for c in codes if c), retry_after_s)
 
 

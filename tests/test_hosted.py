@@ -204,11 +204,24 @@ async def test_a_fault(make: Maker, server: Server, adapter: str, case: str) -> 
 @pytest.mark.parametrize("status", [429, 503, 529])
 async def test_retry_after(make: Maker, server: Server, adapter: str, status: int) -> None:
     body = ADAPTERS[adapter].protocol.fault(status, "x", "slow")
-    for header, seconds in (("7", 7.0), ("0.25", 0.25), (None, None), ("soon", None)):
+    for header, seconds in (("7", 7.0), ("0.25", 0.25), (None, None), ("soon", None), ("²", None)):
         server.answer = Answer(body, status, {"Retry-After": header} if header else {})
         with pytest.raises(RateLimit) as caught:
             await (await make(adapter)).reply(PROMPT, Sampling())
         assert caught.value.retry_after_s == seconds
+
+
+@pytest.mark.parametrize(
+    "words", ["insufficient balance", "considered high risk", "api key", "context length"]
+)
+async def test_a_prompt_that_a_server_repeats_decides_nothing(
+    make: Maker, server: Server, words: str
+) -> None:
+    said = f"1 validation error: {{'loc': 'body.messages', 'msg': 'no', 'input': '{'word ' * 40} {words}'}}"
+    server.answer = Answer({"error": {"message": said, "code": 400}}, 400)
+    with pytest.raises(Rejected) as caught:
+        await (await make("server")).reply(PROMPT, Sampling())
+    assert type(caught.value) is Rejected
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
