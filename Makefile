@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 DEMO   := --sample -m smollm2 --max-tokens 96 --results results/demo
 CHECKED := evals suites model_adapters dashboard tests
 
-.PHONY: demo test slow check bench clean
+.PHONY: demo test slow engine check bench clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -37,6 +37,9 @@ test: $(VENV)/.dev  ## all fast tests
 
 slow: $(VENV)/.dev $(VENV)/.demo  ## real components: the embedded model, kill -9, faults, figures
 	@$(BIN)/python -m pytest -m slow -q
+
+engine: $(BIN)/python  ## real vLLM on a CPU for the slow tests: some minutes and 4 GB, once, in the user's cache folder
+	@$(BIN)/python tests/vllm_environment.py
 
 check: $(VENV)/.dev  ## style and types
 	@$(BIN)/ruff check $(CHECKED)

@@ -40,6 +40,7 @@ class Served:
         self._log = log
         self._process: launch.Process | None = None
         self._chat: Server | None = None
+        self._chats: list[Server] = []
         self._context: int | None = None
         self._starting: asyncio.Task[None] | None = None
         self._starts = 0
@@ -66,8 +67,7 @@ class Served:
         again = self._process
         if again is not None:
             self._say(f"{again.epitaph('died')}; starting it again, once")
-            if self._chat is not None:
-                await self._chat.close()
+            self._chat = None  # until the next one answers
             await asyncio.to_thread(again.stop)
         self._starts += 1
         self._process = launch.Process(self.order, self._log)
@@ -90,6 +90,7 @@ class Served:
         wanted = (self.name, self.order.model, str(self.order.folder))
         name = next((name for name in wanted if name in models), self.name)
         self._chat = Server(name, base=url, switch=self._switch)
+        self._chats.append(self._chat)
         self._context = models.get(name)
 
     @property
@@ -156,8 +157,8 @@ class Served:
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
-        if self._chat is not None:
-            await self._chat.close()
+        for chat in self._chats:
+            await chat.close()
 
 
 def takes(order: launch.Order) -> frozenset[str]:

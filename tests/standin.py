@@ -115,6 +115,8 @@ def serve(folder: Path, words: list[str], behaviour: str) -> None:
     if behaviour == "deaf":
         print("INFO 11-25 12:00:00 [loader.py:1] loading shards", flush=True)
         time.sleep(600)
+    if (folder / "died").exists():
+        time.sleep(float(os.environ.get("STANDIN_AGAIN_S", "0")))
     Handler.folder, Handler.behaviour = folder, behaviour
     Handler.name = flag(words, "--served-model-name", "--model-name")
     port = int(flag(words, "--port", "--server-port"))

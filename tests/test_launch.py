@@ -20,7 +20,7 @@ import pytest
 import standin
 from command import evals
 
-from evals import gpus, load, profiles, store
+from evals import gpus, load, profiles, runner, store
 from evals.errors import UsageError
 from evals.gpus import Gpu
 from model_adapters import launch, logs
@@ -147,6 +147,8 @@ def test_a_context_that_is_too_small_is_the_sample_s_failure_on_a_standin(engine
 
 def test_a_server_that_dies_is_started_again_once_on_a_standin(engine, monkeypatch):
     monkeypatch.setenv("STANDIN", "once")
+    monkeypatch.setenv("STANDIN_AGAIN_S", "4")  # longer than a call would be tried again
+    monkeypatch.setattr(runner, "BACKOFF_S", 0.05)
     done = run("vllm:weights/tiny", "--concurrency", 2)
     assert done.status == 0, done.err
     (card,) = done.json["runs"]
