@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from evals.errors import EvalsError
+from evals.errors import EvalsError, UsageError
 from evals.types import Sampling
 
 FILE = Path(__file__).resolve().parent.parent / "model_adapters" / "profiles.toml"
@@ -155,6 +155,32 @@ def find(spec: str) -> Profile | None:
     if adapter in ENGINES and "/" in rest:
         return next((one for one in known() if rest.rpartition("/")[2].lower() == one.name.lower()), None)
     return None
+
+
+def located(rest: str) -> Path | None:
+    """Give the folder that a name behind an engine's colon means; None: it is a hub id."""
+    return Path(rest).expanduser() if rest.startswith(("/", ".", "~")) or Path(rest).is_dir() else None
+
+
+def full_name(rest: str, profile: Profile | None) -> str:
+    """Give the hub id of what may be named by its profile's short name."""
+    return profile.names[0] if profile and rest.lower() == profile.name.lower() else rest
+
+
+def takes(profile: Profile | None, folder: Path | None) -> frozenset[str]:
+    """Say what weights can take besides text: by their profile, else by the configuration in their folder.
+
+    Of a hub id that no profile knows, nobody can say before it is loaded: images are let through.
+    """
+    if profile is not None:
+        return frozenset(profile.takes)
+    if folder is None:
+        return frozenset({"image"})
+    try:
+        config = msgspec.json.decode((folder / "config.json").read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError) as error:
+        raise UsageError(f"{folder / 'config.json'}: {error}") from None
+    return frozenset({"image"} if "vision_config" in config else ())
 
 
 def price(spec: str) -> Price | None:

@@ -27,7 +27,7 @@ from urllib.request import Request, urlopen
 import msgspec
 from msgspec import Struct
 
-from evals import gpus
+from evals import gpus, profiles
 from evals.errors import UsageError
 from evals.profiles import Profile
 from model_adapters import watchdog
@@ -75,16 +75,12 @@ class Order(Struct, frozen=True, kw_only=True):
     @property
     def folder(self) -> Path | None:
         """Give the folder of weights, where the model is one."""
-        return Path(self.model).expanduser() if _is_path(self.model) else None
+        return profiles.located(self.model)
 
     @property
     def name(self) -> str:
         """Give the name that it serves under."""
         return self.folder.resolve().name if self.folder else self.model
-
-
-def _is_path(model: str) -> bool:
-    return model.startswith(("/", ".", "~")) or Path(model).is_dir()
 
 
 def order(engine: Engine, model: str, profile: Profile | None, *, trust_remote_code: bool = False) -> Order:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+KILLED = "killed by signal"
+"""How the watchdog's last word begins."""
 PORT_TAKEN = "its port is taken"
 KNOWN = (
     (
@@ -45,9 +47,20 @@ MOST = 300
 
 def cause(log: str) -> str:
     """Say why the process ended: a known cause, else the first error that says something, else the last line."""
+    if (last := log.rstrip().rpartition("\n")[2]).startswith(KILLED):
+        return last
     for pattern, meaning in KNOWN:
         if re.search(pattern, log, re.IGNORECASE):
             return meaning
-    lines = [line for raw in log.splitlines() if (line := _PREFIX.sub("", raw).strip())]
-    errors = [line for line in lines if _ERROR.match(line) and not any(w in line for w in _WORDLESS)]
-    return " ".join((errors or lines[-1:] or ["it said nothing"])[0].split())[:MOST]
+    lines = [line for raw in log.splitlines() if (line := _PREFIX.sub("", raw).rstrip())]
+    errors = [
+        n for n, line in enumerate(lines) if _ERROR.match(line) and not any(w in line for w in _WORDLESS)
+    ]
+    if errors:
+        end = errors[0] + 1
+        if end < len(lines) and lines[end].startswith("  "):  # pydantic says there what is wrong
+            end += 1
+        said = " ".join(lines[errors[0] : end])
+    else:
+        said = lines[-1] if lines else "it said nothing"
+    return " ".join(said.split())[:MOST]

@@ -10,9 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from typing import Any
 
-import msgspec
 from msgspec import structs
 
 from evals import profiles
@@ -162,28 +160,15 @@ class Served:
 
 
 def takes(order: launch.Order) -> frozenset[str]:
-    """Say what a model can take besides text: by its profile, else by the configuration beside its weights."""
-    if order.profile is not None:
-        series = (
-            {"time_series"} if order.engine.name == "lmdeploy" and TAKES_SERIES.search(order.model) else set()
-        )
-        return frozenset({*order.profile.takes, *series, "logprobs"})
-    if order.folder is None:
-        return frozenset({"image", "logprobs"})  # nobody knows before it runs; its server will say
-    return frozenset({"image", "logprobs"} if "vision_config" in _config(order.folder) else {"logprobs"})
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode((folder / "config.json").read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.MsgspecError) as error:
-        raise UsageError(f"{folder / 'config.json'}: {error}") from None
+    """Say what a model can take besides text; a time series goes through LMDeploy alone."""
+    series = order.profile and order.engine.name == "lmdeploy" and TAKES_SERIES.search(order.model)
+    return profiles.takes(order.profile, order.folder) | {"logprobs"} | ({"time_series"} if series else set())
 
 
 def make(engine: Engine, rest: str, *, results: Path, trust_remote_code: bool = False) -> Served:
     """Make the model of `ENGINE:REST`, checked and not started; raises UsageError."""
     profile: Profile | None = profiles.find(f"{engine.name}:{rest}")
-    hub_id = profile.names[0] if profile and rest.lower() == profile.name.lower() else rest
-    order = launch.order(engine, hub_id, profile, trust_remote_code=trust_remote_code)
+    name = profiles.full_name(rest, profile)
+    order = launch.order(engine, name, profile, trust_remote_code=trust_remote_code)
     launch.check(order)
     return Served(order, log=results / f"{engine.name}.log")

@@ -32,6 +32,8 @@ def main(grace_s: float, command: list[str]) -> None:
     while server.poll() is None and os.getppid() == parent:
         if select.select([0], [], [], POLL_S)[0] and not os.read(0, 1):
             break
+    if (status := server.poll()) is not None and status < 0:
+        os.write(1, f"killed by signal {-status} ({signal.Signals(-status).name})\n".encode())
     os.killpg(0, signal.SIGTERM)
     until = time.monotonic() + (grace_s if server.poll() is None else 1.0)
     while time.monotonic() < until and _children():

@@ -44,11 +44,11 @@ def checkpoint(python: Path, folder: Path) -> Path:
 
 
 def evals(
-    *words: object, env: dict[str, str], cwd: Path, timeout_s: float = 600
+    *words: object, env: dict[str, str], cwd: Path, timeout_s: float = 600, python: str = sys.executable
 ) -> subprocess.CompletedProcess[str]:
     """The command as a process of its own."""
     return subprocess.run(
-        [sys.executable, "-c", "from evals.cli import main; main()", *map(str, words)],
+        [python, "-c", "from evals.cli import main; main()", *map(str, words)],
         env=env, cwd=cwd, capture_output=True, text=True, check=False, timeout=timeout_s,
     )  # fmt: skip
 

@@ -76,6 +76,7 @@ ALLOWED = {
     ("model_adapters.served", "model_adapters.server"): "a started server speaks the same protocol",
     ("model_adapters.served", "model_adapters.launch"): "one launcher for three engines",
     ("model_adapters.launch", "model_adapters.logs"): "why a server ended",
+    ("model_adapters.hf", "model_adapters.logs"): "why weights cannot be loaded",
     ("model_adapters.launch", "model_adapters.watchdog"): "its file is what is run beside a server",
     ("evals.commands.serve", "model_adapters.launch"): "`evals serve` launches, and nothing else",
     ("evals.commands.doctor", "model_adapters.launch"): "which engines could be started here",

@@ -445,6 +445,8 @@ def test_settings_that_cannot_be_read_are_one_line(monkeypatch, name):
         ("INFO 11-25 12:00:00 [config.py:1] trust_remote_code=True, dtype=bfloat16\nbye", "bye"),
         ("x" * 1000, "x" * 300),
         ("", "it said nothing"),
+        ("KeyError: 'x' was mended\nkilled by signal 9 (SIGKILL)\n", "killed by signal 9 (SIGKILL)"),
+        ("ValidationError: 1 error for Config\n  Value error, no such architecture\n  more", "ValidationError: 1 error for Config Value error, no such architecture"),
     ],
 )  # fmt: skip
 def test_a_log_is_read_for_its_cause(log, why):

@@ -140,6 +140,50 @@ async def test_likelihoods(bench):
         await model.close()
 
 
+def test_transformers_in_process_says_the_same_as_vllm(bench):
+    """39 prompts, 11 of them with images: replies equal to the letter, and so are the counted tokens."""
+    words = ("mmlu-pro", "aime:2025", "mmstar", "--sample", "--max-tokens", 24, "--no-thinking")
+    outside = bench.run(*words, "-m", bench.model, "--run", "vllm")
+    done = engine.evals(
+        "run", *words, "-m", f"hf:{bench.weights}", "--run", "hf", "--json", "--quiet",
+        env=bench.env | {"PYTHONPATH": str(engine.ROOT)}, cwd=bench.place, python=bench.env["EVALS_ENGINE_PYTHON"],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    pairs = [
+        (sample, reply, bench.replies(b)[sample])
+        for a, b in zip(outside, json.loads(done.stdout)["runs"], strict=True)
+        for sample, reply in bench.replies(a).items()
+    ]
+    assert len(pairs) == 39
+    differing = [(sample, a.text, b.text) for sample, a, b in pairs if a.text != b.text]
+    assert differing == []
+    assert all(
+        (a.usage.input, a.usage.output, a.stop) == (b.usage.input, b.usage.output, b.stop)
+        for _, a, b in pairs
+    )
+
+
+async def test_likelihoods_in_process_are_vllm_s(bench):
+    texts = ("Two and two are", [" four", " five", " what?"])
+    code = (
+        "import asyncio, json, sys; from model_adapters import hf\n"
+        "found = asyncio.run(hf.model(sys.argv[1]).logprobs(sys.argv[2], sys.argv[3:]))\n"
+        "print(json.dumps([[one.logprob, one.tokens, one.greedy] for one in found]))"
+    )
+    words = [bench.env["EVALS_ENGINE_PYTHON"], "-c", code, str(bench.weights), texts[0], *texts[1]]
+    env = bench.env | {"PYTHONPATH": str(engine.ROOT)}
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+    inside = json.loads(done.stdout.splitlines()[-1])
+    base, _, name = bench.url.partition("#")
+    model = Server(name, base=base)
+    try:
+        outside = await model.logprobs(*texts)
+    finally:
+        await model.close()
+    assert [one[1:] for one in inside] == [[one.tokens, one.greedy] for one in outside]
+    assert [one[0] for one in inside] == pytest.approx([one.logprob for one in outside], abs=1e-4)
+
+
 def test_a_context_that_is_too_small_is_the_failure_context(bench):
     """Prompts of more than 2,048 tokens: vLLM's 400 is the sample's failure; the others are scored."""
     rows = [

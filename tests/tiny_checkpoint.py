@@ -21,8 +21,6 @@ SPECIAL = (
     "</img>",
     "<IMG_CONTEXT>",
     "<video>",
-    "<think>",
-    "</think>",
 )
 IMAGE = 56
 """Pixels of an image's side: 4 x 4 patches of 14, which the pixel shuffle makes 4 tokens."""
@@ -65,7 +63,7 @@ def tokenizer(corpus: str):  # type: ignore[no-untyped-def] # transformers is no
         vocab_size=512, special_tokens=list(SPECIAL), initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
     )
     raw.train_from_iterator(corpus.splitlines(), trainer)
-    return PreTrainedTokenizerFast(
+    words = PreTrainedTokenizerFast(
         tokenizer_object=raw,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
@@ -78,6 +76,8 @@ def tokenizer(corpus: str):  # type: ignore[no-untyped-def] # transformers is no
             "video_token": "<video>",
         },
     )
+    words.add_tokens(["<think>", "</think>"])  # plain ones: what a reply holds of them must stay readable
+    return words
 
 
 def make(folder: Path, *, seed: int = 0) -> None:
