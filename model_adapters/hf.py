@@ -355,6 +355,7 @@ def _reply(
     room = loaded.context - length
     own = tokens[: last + 1 if last is not None else len(tokens)][:room]
     text = loaded.tokenizer.decode(own, skip_special_tokens=True)
+    text = text.rstrip("\ufffd")  # the first bytes of a character that did not come: servers hold them back
     cut = min((at for stop in asked.sampling.stop if (at := text.find(stop)) >= 0), default=None)
     text, thought, unclosed = split_reasoning(text if cut is None else text[:cut])
     over = unclosed or (last is None and cut is None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import os
@@ -19,7 +20,7 @@ import engine
 import pytest
 
 from evals import store
-from evals.types import Media, Reply, Text
+from evals.types import Likelihood, Media, Reply, Text
 from model_adapters import launch
 from model_adapters.server import Server
 
@@ -129,23 +130,27 @@ def test_an_image_changes_what_is_said(bench):
     assert any(a[sample].text != b[sample].text for sample in a)
 
 
-async def test_likelihoods(bench):
+async def _likelihoods(bench: Bench, prompt: str, continuations: list[str]) -> tuple[Likelihood, ...]:
     base, _, name = bench.url.partition("#")
     model = Server(name, base=base)
     try:
-        found = await model.logprobs("Two and two are", [" four", " five"])
-        assert all(math.isfinite(one.logprob) and one.logprob < 0 and one.tokens >= 1 for one in found)
-        assert found[0].logprob != found[1].logprob
+        return await model.logprobs(prompt, continuations)
     finally:
         await model.close()
+
+
+def test_likelihoods(bench):
+    found = asyncio.run(_likelihoods(bench, "Two and two are", [" four", " five"]))
+    assert all(math.isfinite(one.logprob) and one.logprob < 0 and one.tokens >= 1 for one in found)
+    assert found[0].logprob != found[1].logprob
 
 
 def test_transformers_in_process_says_the_same_as_vllm(bench):
     """39 prompts, 11 of them with images: replies equal to the letter, and so are the counted tokens."""
     words = ("mmlu-pro", "aime:2025", "mmstar", "--sample", "--max-tokens", 24, "--no-thinking")
-    outside = bench.run(*words, "-m", bench.model, "--run", "vllm")
+    outside = bench.run(*words, "-m", bench.model)
     done = engine.evals(
-        "run", *words, "-m", f"hf:{bench.weights}", "--run", "hf", "--json", "--quiet",
+        "run", *words, "-m", f"hf:{bench.weights}", "--json", "--quiet",
         env=bench.env | {"PYTHONPATH": str(engine.ROOT)}, cwd=bench.place, python=bench.env["EVALS_ENGINE_PYTHON"],
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -163,7 +168,7 @@ def test_transformers_in_process_says_the_same_as_vllm(bench):
     )
 
 
-async def test_likelihoods_in_process_are_vllm_s(bench):
+def test_likelihoods_in_process_are_vllm_s(bench):
     texts = ("Two and two are", [" four", " five", " what?"])
     code = (
         "import asyncio, json, sys; from model_adapters import hf\n"
@@ -174,12 +179,7 @@ async def test_likelihoods_in_process_are_vllm_s(bench):
     env = bench.env | {"PYTHONPATH": str(engine.ROOT)}
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
     inside = json.loads(done.stdout.splitlines()[-1])
-    base, _, name = bench.url.partition("#")
-    model = Server(name, base=base)
-    try:
-        outside = await model.logprobs(*texts)
-    finally:
-        await model.close()
+    outside = asyncio.run(_likelihoods(bench, *texts))
     assert [one[1:] for one in inside] == [[one.tokens, one.greedy] for one in outside]
     assert [one[0] for one in inside] == pytest.approx([one.logprob for one in outside], abs=1e-4)
 
