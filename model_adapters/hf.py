@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from evals import profiles
-from evals.errors import ContextOverflow, ModelError, UsageError
+from evals.errors import Context, ModelError, UsageError
 from evals.types import Likelihood, Media, Prompt, Reply, Sampling, Text, Usage
 from model_adapters.logs import cause
 
@@ -250,7 +250,7 @@ def _rendered(loaded: Loaded, prompt: Prompt, images: list[Any], words: dict[str
 
 def _fits(length: int, context: int) -> None:
     if length >= context:
-        raise ContextOverflow(f"the prompt has {length} tokens, and the context is {context}")
+        raise Context(f"the prompt has {length} tokens, and the context is {context}")
 
 
 def generate(loaded: Loaded, batch: Sequence[Asked], *, name: str) -> list[Reply | ModelError]:
@@ -260,9 +260,9 @@ def generate(loaded: Loaded, batch: Sequence[Asked], *, name: str) -> list[Reply
     started = time.perf_counter()
     try:
         rows, lengths = _generated(loaded, batch)
-    except (torch.OutOfMemoryError, ContextOverflow) as error:
+    except (torch.OutOfMemoryError, Context) as error:
         if len(batch) == 1:
-            if isinstance(error, ContextOverflow):
+            if isinstance(error, Context):
                 return [error]
             return [ModelError(f"out of memory at a prompt of {batch[0].length} tokens")]
         if torch.cuda.is_available():
@@ -383,9 +383,7 @@ def likelihoods(loaded: Loaded, prompt: str, continuations: Sequence[str]) -> tu
     for text in continuations:
         ids = loaded.tokenizer(prompt + text, return_tensors="pt")["input_ids"].to(loaded.model.device)
         if ids.shape[1] > loaded.context:
-            raise ContextOverflow(
-                f"prompt and continuation have {ids.shape[1]} tokens, the context {loaded.context}"
-            )
+            raise Context(f"prompt and continuation have {ids.shape[1]} tokens, the context {loaded.context}")
         own = ids[0, start:]
         if not len(own):
             raise Rejected(f"{text!r} has no token of its own behind this prompt")
