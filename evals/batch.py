@@ -28,6 +28,8 @@ from evals.store import BATCHES
 from evals.types import Batches, Model, Prompt, Reply, Sampling
 
 POLL_S, POLL_MOST_S = 10.0, 120.0
+DEADLINE_S = 1800.0
+"""To ask how far a batch is, and to fetch it."""
 TRIES = 6
 """To hand a batch in; every time it is looked for first."""
 BACKOFF_S, BACKOFF_MOST_S = 1.0, 60.0
@@ -282,10 +284,11 @@ class _Gatherer:
         while self._active:
             for place in list(self._active):
                 try:
-                    if await self._collected(*place):
-                        self._active.remove(place)
-                except Transient as error:
-                    self._say(f"batch {place[1].id}: {error}; asked again later")
+                    async with asyncio.timeout(DEADLINE_S):
+                        if await self._collected(*place):
+                            self._active.remove(place)
+                except (Transient, TimeoutError) as error:
+                    self._say(f"batch {place[1].id}: {error or 'no answer'}; asked again later")
             if not self._active or self._stop.is_set():
                 break
             try:

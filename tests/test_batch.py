@@ -5,6 +5,7 @@ The vendors are stand-ins on loopback (`batch_vendors.py`); their own SDKs drive
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -121,15 +122,25 @@ def test_stopped_while_it_runs_and_picked_up_later(vendor: Vendor, model: str) -
     assert sum(counts(second).values()) == SAMPLES
 
 
+def test_stopped_twice_it_leaves_at_once_and_is_picked_up_later(vendor: Vendor, model: str) -> None:
+    with interrupted_at_the_first_poll(times=2):
+        assert evals(*RUN, "-m", model).status == 130
+    assert len(batch.waiting(run_folder())) == 1
+    assert evals(*RUN, "-m", model).status == 0
+    assert len(vendor.asked) == SAMPLES
+
+
 @contextlib.contextmanager
-def interrupted_at_the_first_poll() -> Iterator[None]:
+def interrupted_at_the_first_poll(times: int = 1) -> Iterator[None]:
     from model_adapters import batches
 
     with pytest.MonkeyPatch.context() as patch:
         for kind in (batches.OpenAIBatches, batches.AnthropicBatches):
 
             async def state(self: Any, id_: str, real: Any = kind.state) -> Any:
-                os.kill(os.getpid(), signal.SIGINT)
+                for _ in range(times):
+                    os.kill(os.getpid(), signal.SIGINT)
+                    await asyncio.sleep(0.05)
                 return await real(self, id_)
 
             patch.setattr(kind, "state", state)
@@ -343,6 +354,7 @@ def test_words_that_changed_meanwhile_are_refused(vendor: Vendor, model: str) ->
             "--batch: google:gemini-2.5-pro has no batch endpoint; openai: and anthropic:",
         ),
         (("-m", "scripted:x"), "--batch: scripted:x has no batch endpoint"),
+        (("-m", "openai:o3", "-m", "openai:gpt-4.1"), "--batch takes one model"),
         (("-m", "openai:o3", "--max-cost", 1), "--batch and --max-cost exclude each other"),
         (("-m", "openai:o3", "--concurrency", 2), "--batch and --concurrency exclude each other"),
     ],

@@ -19,14 +19,23 @@ def gathered_from(model: Any, jobs: Sequence[Job], *, quiet: bool) -> Gathered:
     from evals.runner import on_interrupt
 
     async def main() -> Gathered:
-        stop = asyncio.Event()
-        on_interrupt(stop.set)
+        stop, task = asyncio.Event(), asyncio.current_task()
+
+        def interrupt() -> None:
+            if stop.is_set() and task is not None:
+                task.cancel()  # the second time: leave now
+            stop.set()
+
+        on_interrupt(interrupt)
         try:
             return await gather(model, model.batches, jobs, say=_mute if quiet else note, stop=stop)
         finally:
             await model.close()
 
-    found = asyncio.run(main())
+    try:
+        found = asyncio.run(main())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
     for fault in found.faults:
         note(f"evals: {fault}")
     if found.waiting:

@@ -117,6 +117,8 @@ def validate(order: Order) -> None:
                 raise UsageError(
                     f"--batch and --{name.replace('_', '-')} exclude each other: a batch is handed in as a whole"
                 )
+        if len(order.models) > 1:
+            raise UsageError("--batch takes one model: the second would be handed in when the first is back")
     if not order.models:
         raise UsageError(
             "no model: add -m, for example -m smollm2 or -m server:http://127.0.0.1:8000/v1#NAME"
