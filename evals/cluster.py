@@ -12,7 +12,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
 from itertools import count
 from typing import Protocol
 
@@ -223,10 +223,10 @@ class Cluster:
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Ask the replica with the fewest questions; raises what its adapter raises, Disconnected if it is lost."""
+        images = _images(prompt)
         replica = self._choose()
         number = next(self._numbers)
-        future = replica.ask(Question(number, prompt, sampling, _images(prompt)))
-        self._note(replica)
+        future = replica.ask(Question(number, prompt, sampling, images))
         try:
             return await future
         finally:
@@ -234,10 +234,12 @@ class Cluster:
             self._note(replica)
 
     def _choose(self) -> Replica:
+        """Give the replica with the fewest questions, and note that it has one more."""
         while self._least:
             questions, index = self._least[0]
             replica = self._replicas[index]
             if replica.up and len(replica.leased) == questions:
+                heapreplace(self._least, (questions + 1, index))
                 return replica
             heappop(self._least)
         raise Disconnected("no replica is up")

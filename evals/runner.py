@@ -300,7 +300,8 @@ class Runner:
         while True:
             attempt += 1
             try:
-                if not await self._up():
+                waiting = self._ready() if self._ready is not None else None
+                if waiting is not None and not await self._up(waiting):
                     return None
                 reply = await self._call(prompt, sampling)
             except Fatal as error:
@@ -332,11 +333,8 @@ class Runner:
             return ATTEMPTS_UNPROVEN
         return ATTEMPTS_RATE_LIMIT if isinstance(error, RateLimit) else ATTEMPTS
 
-    async def _up(self) -> bool:
+    async def _up(self, waiting: Awaitable[None]) -> bool:
         """Wait until the model can be called, without a deadline; False where the run ends meanwhile."""
-        waiting = self._ready() if self._ready is not None else None
-        if waiting is None:
-            return True
         up, stop = asyncio.ensure_future(waiting), asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait({up, stop}, return_when=asyncio.FIRST_COMPLETED)

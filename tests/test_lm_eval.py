@@ -340,3 +340,43 @@ def test_nothing_of_lm_eval_is_imported_before_it_is_named(tmp_path) -> None:
     code = "import sys; from evals import load; load.suite_module('lm-eval'); print('lm_eval' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
     assert done.stdout.strip() == "False", done.stderr
+
+
+@pytest.fixture(scope="module")
+def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Real vLLM with the tiny checkpoint, where its environment has been made; gives the base URL, without /v1."""
+    import subprocess
+
+    import vllm_environment
+
+    from model_adapters import launch
+    from model_adapters.vllm import ENGINE
+
+    python = vllm_environment.python()
+    if python is None:
+        pytest.skip("NOT TESTED ON REAL VLLM: python tests/vllm_environment.py makes its environment")
+    folder = tmp_path_factory.mktemp("vllm")
+    weights = folder / "words"
+    script = Path(__file__).parent / "tiny_checkpoint.py"
+    subprocess.run([str(python), str(script), str(weights)], check=True, capture_output=True, timeout=300)
+    words = ("--dtype", "float32", "--enforce-eager", "--enable-tokenizer-info-endpoint")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        order = launch.Order(engine=ENGINE, model=str(weights), python=str(python), arguments=words)
+        process = launch.Process(order, folder / "vllm.log")
+        process.start()
+    try:
+        yield process.url.removesuffix("/v1")
+    finally:
+        process.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ASKED)
+def test_parity_with_lm_eval_on_real_vllm(here, tasks, vllm, task: str) -> None:
+    wanted = theirs(vllm, tasks, task)
+    found = ours(vllm, task, "--concurrency", 1)
+    assert found.status == 0, found.err
+    print(f"\n{task}: {values(found)}")
+    assert values(found) == wanted
