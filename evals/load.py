@@ -24,7 +24,7 @@ from evals.types import Model
 ALONE = {"smollm2": "llamacpp"}
 """Models that are named without an adapter."""
 SHARED = frozenset(
-    {"batches", "http", "launch", "logs", "pictures", "rules", "served", "vendors", "watchdog"}
+    {"batches", "http", "launch", "logs", "pictures", "rules", "served", "weights", "vendors", "watchdog"}
 )
 """Modules beside the adapters that are none."""
 

@@ -39,6 +39,10 @@ GRACE_S = 5.0
 HOST = "127.0.0.1"
 
 
+ENGINES = frozenset({"vllm", "lmdeploy", "sglang"})
+"""Adapters that start a server."""
+
+
 class Engine(Struct, frozen=True, kw_only=True):
     """What is peculiar to one inference server; `options` are templates of its command line."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import vllm_environment
@@ -69,6 +71,56 @@ def served(weights: Path, env: dict[str, str], cwd: Path) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
+
+
+BENCHMARK = """
+from vllm.benchmarks.serve import add_cli_args, main
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+parser = FlexibleArgumentParser()
+add_cli_args(parser)
+main(parser.parse_args())
+"""
+
+
+def benchmark(
+    url: str, prompts: Path, *, weights: Path, concurrency: int, env: dict[str, str]
+) -> dict[str, Any]:
+    """`vllm bench serve` (which the CPU build has no command for) on prompts with their output lengths."""
+    base, _, name = url.partition("#")
+    result = prompts.with_suffix(".json")
+    words = [
+        "--backend",
+        "openai-chat",
+        "--base-url",
+        base.removesuffix("/v1"),
+        "--endpoint",
+        "/v1/chat/completions",
+    ]
+    words += [
+        "--model",
+        name,
+        "--tokenizer",
+        str(weights),
+        "--dataset-name",
+        "custom",
+        "--dataset-path",
+        str(prompts),
+    ]
+    words += ["--custom-output-len", "-1", "--skip-chat-template", "--disable-shuffle", "--temperature", "0"]
+    words += [
+        "--num-prompts",
+        str(len(prompts.read_text().splitlines())),
+        "--max-concurrency",
+        str(concurrency),
+    ]
+    words += ["--save-result", "--result-filename", str(result)]
+    done = subprocess.run(
+        [env["EVALS_ENGINE_PYTHON"], "-c", BENCHMARK, *words],
+        env=env, cwd=prompts.parent, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return dict(json.loads(result.read_text()))
 
 
 def family(pid: int) -> list[int]:

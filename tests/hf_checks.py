@@ -14,7 +14,7 @@ from msgspec import structs
 
 from evals.errors import EvalsError
 from evals.types import Message, Prompt, Reply, Sampling
-from model_adapters import hf
+from model_adapters import hf, weights
 
 WORDS = (
     "One.",
@@ -60,7 +60,7 @@ async def replies(folder: str) -> dict[str, Any]:
 
 def loaded(folder: str, *, trusted: bool) -> str:
     try:
-        return type(hf.load(folder, trusted=trusted).model).__name__
+        return type(weights.load(folder, trusted=trusted).model).__name__
     except EvalsError as error:
         return f"{type(error).__name__}: {error}"
 

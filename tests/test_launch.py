@@ -294,7 +294,7 @@ def test_the_gpus_are_looked_at_before_the_engine_s_package(engine, monkeypatch,
 def test_doctor_asks_for_the_engine_where_the_gpus_suffice(engine, monkeypatch):
     monkeypatch.setattr(gpus, "found", lambda: [H100])
     found = {f["what"]: f for f in evals("doctor", "--json").json["findings"]}
-    assert found["Intern-S1-mini"]["detail"] == "its GPUs are here, and vllm 0.99, lmdeploy 0.99, sglang 0.99"
+    assert found["Intern-S1-mini"]["detail"] == "its GPUs are here, and vllm 0.99, sglang 0.99, lmdeploy 0.99"
     monkeypatch.setenv("STANDIN", "lacks")
     found = {f["what"]: f for f in evals("doctor", "--json").json["findings"]}
     assert (found["Intern-S1-mini"]["ok"], "none of the engines" in found["Intern-S1-mini"]["detail"]) == (
@@ -341,7 +341,9 @@ def test_serve_passes_options_on_to_a_standin(engine, monkeypatch):
 
 
 def test_serve_says_what_it_cannot(engine, monkeypatch):
-    assert "has no server to start" in evals("serve", "scripted:A").complaint
+    for model in ("scripted:A", "smollm2", "hf:internlm/Intern-S1-mini"):
+        assert "has no server to start" in evals("serve", model).complaint
+    assert "did you mean vllm:?" in evals("serve", "vlm:a/b").complaint
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert evals("serve", "vllm:weights/tiny", "--port", port).complaint == f"--port {port} is taken"

@@ -96,7 +96,7 @@ def _engines() -> str:
     from model_adapters import launch
 
     found = []
-    for name in ("vllm", "lmdeploy", "sglang"):
+    for name in sorted(launch.ENGINES, reverse=True):
         try:
             found.append(launch.version(load.engine(name), os.environ.get("EVALS_ENGINE_PYTHON", "")))
         except UsageError:

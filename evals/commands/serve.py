@@ -36,9 +36,10 @@ def serve(
     from evals import load
     from model_adapters import launch
 
-    order = getattr(load.model(model, trust_remote_code=trust_remote_code), "order", None)
-    if order is None:
+    others = {form.rstrip(":") for form in load.model_forms()} - launch.ENGINES
+    if model.partition(":")[0] in others:
         raise UsageError(f"{model} has no server to start; vllm:, lmdeploy: and sglang: models do")
+    order = load.model(model, trust_remote_code=trust_remote_code).order  # type: ignore[attr-defined]
     if port and not launch.is_free(port):
         raise UsageError(f"--port {port} is taken")
     order = structs.replace(order, arguments=(*order.arguments, *arguments))
