@@ -24,6 +24,9 @@ class Scoring:
         self._names = tuple(scorers)
         self._pool = pool
         self._errata = errata
+        for scorer in self._light.values():  # on the event loop a first import would hold up every call
+            if warm := getattr(scorer, "warm", None):
+                warm()
 
     @property
     def quick(self) -> bool:

@@ -174,6 +174,11 @@ class Lamalab(Struct, frozen=True):
     choices: Scorer
     number: Scorer
 
+    def warm(self) -> None:
+        """Get ready what reads numbers, where it takes a while."""
+        if warm := getattr(self.number, "warm", None):
+            warm()
+
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
         return (self.choices if sample.choices else self.number)(sample, prompt, reply)  # type: ignore[return-value]

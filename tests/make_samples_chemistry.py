@@ -83,7 +83,7 @@ LOG_P = {
     "CCCCCCCCO": 3.00,
     "CCOCC": 0.89,
     "CCOC(C)=O": 0.73,
-    "c1ccc(cc1)-c1ccccc1": 4.01,
+    "c1ccc(cc1)-c1ccccc1": 3.98,
 }
 
 BRAIN = {

@@ -1,10 +1,8 @@
 """Facts that the sample items of ChemBench and Matbench are made of; `make_samples_materials.py` computes the rest.
 
-Values are written down from memory of what these works give, rounded, and were not looked up again: good enough to
-try the machinery with, not to be cited. After: CRC Handbook (boiling points, enthalpies, indices, elastic constants), Madelung's handbook of semiconductors
-(gaps, optical phonons), nominal compositions and minimum yield strengths of standard steels, Inoue's reviews of
-metallic glasses, Bjorkman et al. 2012 (PRL 108, 235502: RPA interlayer binding, meV/Å²), Navrotsky and co-workers
-(enthalpies of perovskites from their oxides).
+`test_sample_facts.py` holds boiling points, enthalpies, lattice constants, moduli, gaps and glasses against measured data
+that packages ship. Each table names its source; what no package has (optical phonons, refractive indices, interlayer
+binding, gaps of PBE, alloys, the enthalpies of perovskites from their oxides) rests on the work named there.
 """
 
 COMPOUNDS = [
@@ -62,7 +60,7 @@ BOILING = [
     ("cyclohexane", 80.7), ("water", 100.0), ("toluene", 110.6), ("pyridine", 115.2), ("acetic acid", 117.9),
     ("chlorobenzene", 131.7), ("dichloromethane", 39.6), ("dimethylformamide", 153.0), ("dimethyl sulfoxide", 189.0),
 ]  # fmt: skip
-"""Solvent, boiling point in °C at 1 atm."""
+"""Solvent, boiling point in °C at 1 atm (CRC Handbook, Common Chemistry)."""
 
 ALLOYS = [
     ("304", {"Cr": 18.5, "Ni": 9.0, "Mn": 1.5, "Si": 0.5, "C": 0.05}, 205),
@@ -81,13 +79,13 @@ ALLOYS = [
     ("maraging 300", {"Ni": 18.5, "Co": 9.0, "Mo": 4.8, "Ti": 0.6, "Al": 0.1, "C": 0.01}, 2000),
     ("maraging 350", {"Ni": 18.0, "Co": 12.0, "Mo": 4.8, "Ti": 1.4, "Al": 0.1, "C": 0.01}, 2400),
 ]
-"""Name, nominal weight percentages (the rest is iron), nominal yield strength in MPa."""
+"""Name, nominal weight percentages (the rest is iron), nominal yield strength in MPa, after the standards of these grades."""
 
 GAPS = [
     ("Si", 1.12), ("Cu", 0.0), ("Ge", 0.66), ("GaAs", 1.42), ("Al", 0.0), ("InP", 1.34), ("GaP", 2.26), ("ZnO", 3.37),
     ("W", 0.0), ("CdS", 2.42), ("CdTe", 1.5), ("GaN", 3.4), ("InSb", 0.17), ("PbS", 0.41), ("C", 5.47), ("NaCl", 8.5),
 ]  # fmt: skip
-"""Formula, band gap in eV at room temperature."""
+"""Formula, band gap in eV at room temperature (Madelung, Semiconductors: Data Handbook)."""
 
 METALS = ["Cu", "Al", "W", "Ag", "Au", "Ni", "Fe", "Mo"]
 
@@ -118,13 +116,13 @@ PBE_GAPS = [
     ("Cu", 0.0), ("Si", 0.6), ("Al", 0.0), ("C", 4.1), ("Ag", 0.0), ("NaCl", 5.0), ("Au", 0.0), ("Ni", 0.0),
     ("Fe", 0.0), ("W", 0.0), ("Mo", 0.0), ("BN", 4.5),
 ]  # fmt: skip
-"""Formula, gap in eV that the PBE functional gives (to a tenth)."""
+"""Formula, gap in eV that the PBE functional gives, to a tenth (Materials Project)."""
 
 FORMATION = [
     ("Cu", 0.0), ("NaCl", -411.2), ("KCl", -436.5), ("MgO", -601.6), ("CaO", -634.9), ("LiF", -616.0), ("NaF", -576.6),
     ("Al", 0.0), ("KBr", -393.8), ("AgCl", -127.0), ("CsCl", -443.0), ("ZnS", -206.0), ("CaF2", -1228.0), ("Si", 0.0),
 ]  # fmt: skip
-"""Formula, standard enthalpy of formation in kJ/mol."""
+"""Formula, standard enthalpy of formation in kJ/mol (CRC Handbook)."""
 
 ELASTIC = [
     ("Cu", (168.4, 121.4, 75.4)), ("Al", (107.3, 60.9, 28.3)), ("Ag", (124.0, 93.4, 46.1)), ("Au", (192.9, 163.8, 41.5)),
@@ -132,19 +130,19 @@ ELASTIC = [
     ("Mo", (463.7, 157.8, 109.2)), ("Si", (165.6, 63.9, 79.5)), ("Ge", (128.5, 48.3, 66.8)), ("C", (1076.0, 125.0, 576.0)),
     ("NaCl", (48.7, 12.4, 12.6)), ("MgO", (297.0, 95.2, 155.7)), ("LiF", (111.2, 42.0, 62.8)),
 ]  # fmt: skip
-"""Formula, elastic constants C11, C12, C44 in GPa."""
+"""Formula, elastic constants C11, C12, C44 in GPa (Simmons and Wang 1971; CRC Handbook)."""
 
 INDICES = [
     ("C", 2.417), ("NaCl", 1.544), ("KCl", 1.490), ("KBr", 1.559), ("LiF", 1.392), ("NaF", 1.326), ("MgO", 1.737),
     ("CaF2", 1.434), ("ZnS", 2.368), ("AgCl", 2.071), ("CaO", 1.838), ("CsCl", 1.642), ("Si", 3.42), ("Ge", 4.0),
 ]  # fmt: skip
-"""Formula, refractive index (visible light; infrared for Si and Ge)."""
+"""Formula, refractive index: sodium light, infrared for Si and Ge (CRC Handbook, index of inorganic crystals)."""
 
 PHONONS = [
     ("C", 1332), ("Si", 520), ("Ge", 301), ("BN", 1305), ("SiC", 972), ("GaAs", 292), ("GaP", 403), ("InP", 345),
     ("ZnS", 350), ("AlP", 501), ("AlAs", 404), ("AlSb", 340), ("InAs", 240),
 ]  # fmt: skip
-"""Formula, highest zone-centre optical phonon in 1/cm, where the density of states ends."""
+"""Formula, highest zone-centre optical phonon in 1/cm, where the density of states ends (Madelung, as above)."""
 
 BINDING = [
     ("C", "graphite", 2.461, 6.708, 18.32), ("BN", "h-BN", 2.504, 6.661, 14.49), ("MoS2", "2H", 3.160, 12.294, 20.53),
@@ -153,7 +151,7 @@ BINDING = [
     ("HfS2", "1T", 3.630, 5.850, 16.13), ("HfSe2", "1T", 3.750, 6.160, 17.09), ("ZrS2", "1T", 3.660, 5.830, 16.98),
     ("ZrSe2", "1T", 3.770, 6.130, 18.53),
 ]  # fmt: skip
-"""Formula, type, lattice constants in Å, interlayer binding in meV/Å²."""
+"""Formula, type, lattice constants in Å, interlayer binding in meV/Å² by RPA (Björkman et al. 2012, PRL 108, 235502)."""
 
 PEROVSKITES = [
     ("CaTiO3", 3.84, (-634.9, -944.0, -80.9)), ("SrTiO3", 3.905, (-592.0, -944.0, -136.4)),
@@ -164,4 +162,9 @@ PEROVSKITES = [
     ("NaNbO3", 3.94, (-207.1, -949.8, -157.4)), ("KNbO3", 4.02, (-180.8, -949.8, -208.0)),
     ("NaTaO3", 3.93, (-207.1, -1023.0, -147.7)), ("KTaO3", 3.99, (-180.8, -1023.0, -203.6)),
 ]  # fmt: skip
-"""Formula, pseudo-cubic lattice constant in Å, enthalpies in kJ/mol of the two oxides and of the reaction."""
+"""Formula, pseudo-cubic lattice constant in Å, enthalpies in kJ/mol of the two oxides and of the reaction.
+
+The oxides after the CRC Handbook; the reactions after Navrotsky and co-workers: LaAlO3, LaGaO3 (J. Mater. Res. 18, 2501,
+2003), LaFeO3 (J. Mater. Res. 20, 191, 2005), titanates and zirconates (calorimetry reviewed there), niobates and tantalates
+(Pozdnyakova et al. 2002).
+"""

@@ -3,11 +3,15 @@
 import csv
 import gzip
 import json
+import os
 import random
+import subprocess
+import sys
 
 import pytest
 
 from evals.errors import UsageError
+from evals.scorers import lexicon
 from evals.scorers import text as text_module
 from evals.scorers.ladder import Form, rdkit, similarities
 from evals.scorers.molecule import looks_like_smiles, smiles
@@ -101,7 +105,7 @@ def test_meteor_with_synonyms_is_higher_where_wordnet_is_installed():
 
 def test_meteor_with_synonyms_says_what_it_lacks(monkeypatch):
     monkeypatch.setattr(text_module, "wordnet", lambda: None)
-    with pytest.raises(UsageError, match=r"nltk\.downloader wordnet"):
+    with pytest.raises(UsageError, match="evals data wordnet"):
         meteor(["a"], ["a"], synonyms=True)
 
 
@@ -195,3 +199,22 @@ def test_molecule_captioning_of_molt5_small(captions):
     everything = points(captions)
     assert CorpusBleu(2)(everything) == pytest.approx(0.5432, abs=1e-4)
     assert CorpusBleu(4)(everything) == pytest.approx(0.4451, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_wordnet_as_debian_installs_it_gives_meteor_its_synonyms(tmp_path):
+    if not lexicon.INSTALLED.is_dir():
+        pytest.skip("NOT TESTED: no WordNet here; apt-get install wordnet-base wordnet-sense-index")
+    lexicon.lay(target=tmp_path)
+    code = (
+        "from evals.scorers.text import meteor, synonyms; assert synonyms(); "
+        "print(meteor(['a', 'car'], ['an', 'auto'], synonyms=True))"
+    )
+    env = os.environ | {"NLTK_DATA": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert float(done.stdout) > 0.2, done.stderr
+
+
+def test_wordnet_that_is_not_installed_is_one_line(tmp_path):
+    with pytest.raises(UsageError, match="apt-get install wordnet-base"):
+        lexicon.lay(tmp_path / "nothing")

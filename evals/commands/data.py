@@ -13,12 +13,15 @@ from evals.errors import EvalsError, UsageError
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="SUITE...|smollm2")
+@click.argument("names", nargs=-1, required=True, metavar="SUITE...|smollm2|wordnet")
 @click.option(
     "--data", "local", type=click.Path(path_type=Path), help="Verify a local mirror instead of fetching."
 )
 def data(names: tuple[str, ...], local: Path | None) -> int:
-    """Fetch data sets into the hub's cache and verify row count and hash; `smollm2` fetches the weights."""
+    """Fetch data sets into the hub's cache and verify row count and hash; `smollm2` fetches the weights.
+
+    `wordnet` puts WordNet (Debian: wordnet-base wordnet-sense-index) where METEOR finds it.
+    """
     from evals import load
     from evals.data import Data
     from evals.plan import read
@@ -27,6 +30,11 @@ def data(names: tuple[str, ...], local: Path | None) -> int:
     for name in names:
         if name == "smollm2":
             _weights()
+            continue
+        if name == "wordnet":
+            from evals.scorers import lexicon
+
+            click.echo(f"wordnet: {lexicon.lay()}")
             continue
         for suite in load.suite(name):
             try:

@@ -16,7 +16,7 @@ from evals import extract
 from evals.scorers.choice import silence
 from evals.scorers.folds import ByGroup, Columns, Pooled, Reduction, weighted_mean
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score
-from evals.units import Quantity, close, convert, plain, quantities, read, same_dimension
+from evals.units import Quantity, close, convert, plain, quantities, read, same_dimension, warm
 
 if TYPE_CHECKING:
     from evals.scorers.folds import Floats
@@ -59,6 +59,10 @@ class AbsoluteError(Struct, frozen=True):
     """
 
     read: NumberReader = stated
+
+    def warm(self) -> None:
+        """Get ready what reads and converts units, before the first reply waits for it."""
+        warm()
 
     def __repr__(self) -> str:
         """Name the rule, so that a change of it shows in a run's card."""
@@ -105,6 +109,10 @@ class Within(Struct, frozen=True):
     relative: float = 0.01
     absolute: float = 0.0
     read: NumberReader = stated
+
+    def warm(self) -> None:
+        """Get ready what reads and converts units, before the first reply waits for it."""
+        warm()
 
     def __repr__(self) -> str:
         """Name the rule with its tolerances."""

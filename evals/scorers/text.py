@@ -2,9 +2,8 @@
 
 Corpus BLEU is no mean of sentence scores, so each reply keeps its n-gram counts in `Score.parts`, and
 `CorpusBleu` sums them: exact under regrouping and bootstrap, and no text is needed again. ROUGE comes from
-rouge-score (no stemming), METEOR from nltk. METEOR's synonym stage needs WordNet, which cannot be had from a
-package index (`python -m nltk.downloader wordnet`, or a distribution's `wordnet-base` under nltk's data path);
-without it the other two stages are scored and the number gets another name, `meteor_without_synonyms`.
+rouge-score (no stemming), METEOR from nltk. METEOR's synonym stage needs WordNet (`evals data wordnet` lays out
+what Debian's `wordnet-base` and `wordnet-sense-index` install; `python -m nltk.downloader wordnet` fetches it); without it the other two stages are scored and the number gets another name, `meteor_without_synonyms`.
 """
 
 from __future__ import annotations
@@ -149,7 +148,7 @@ def meteor(answer: Sequence[str], gold: Sequence[str], *, synonyms: bool) -> flo
         raise _absent() from None
     reader = wordnet() if synonyms else _NoSynonyms()
     if reader is None:
-        raise UsageError("METEOR with synonyms needs WordNet: python -m nltk.downloader wordnet")
+        raise UsageError("METEOR with synonyms needs WordNet: `evals data wordnet`")
     return float(meteor_score([list(gold)], list(answer), wordnet=reader))
 
 

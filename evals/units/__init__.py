@@ -15,10 +15,20 @@ Reading needs the standard library alone; only a conversion between two differen
 from __future__ import annotations
 
 from evals.units.marks import plain
-from evals.units.names import convert, normal_unit, same_dimension
+from evals.units.names import convert, normal_unit, same_dimension, warm
 from evals.units.text import Quantity, quantities, read
 
-__all__ = ["Quantity", "close", "convert", "normal_unit", "plain", "quantities", "read", "same_dimension"]
+__all__ = [
+    "Quantity",
+    "close",
+    "convert",
+    "normal_unit",
+    "plain",
+    "quantities",
+    "read",
+    "same_dimension",
+    "warm",
+]
 
 
 def close(value: float, target: float, *, relative: float = 0.0, absolute: float = 0.0) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from functools import lru_cache
 from math import isfinite
 from typing import Any
@@ -189,3 +190,9 @@ def convert(value: float, unit: str, target: str) -> float | None:
     registry = _registry()
     converted = float(registry.Quantity(value, unit).to(target).magnitude)
     return converted if isfinite(converted) else None
+
+
+def warm() -> None:
+    """Do now what the first conversion would do: compile the vocabulary, import pint and read its definitions."""
+    with suppress(UsageError):  # without pint, conversions say so when they come
+        convert(1.0, "kPa", "MPa")

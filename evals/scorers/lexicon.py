@@ -1,0 +1,54 @@
+"""WordNet for METEOR's synonyms, laid out as nltk reads it, from the files that Debian's `wordnet-base` and `wordnet-sense-index` install."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from evals.errors import UsageError
+
+INSTALLED = Path("/usr/share/wordnet")
+WANTED = (
+    "data.adj",
+    "data.adv",
+    "data.noun",
+    "data.verb",
+    "index.adj",
+    "index.adv",
+    "index.noun",
+    "index.verb",
+)
+CATEGORIES = (
+    "adj.all adj.pert adv.all noun.Tops noun.act noun.animal noun.artifact noun.attribute noun.body noun.cognition "
+    "noun.communication noun.event noun.feeling noun.food noun.group noun.location noun.motive noun.object noun.person "
+    "noun.phenomenon noun.plant noun.possession noun.process noun.quantity noun.relation noun.shape noun.state "
+    "noun.substance noun.time verb.body verb.change verb.cognition verb.communication verb.competition "
+    "verb.consumption verb.contact verb.creation verb.emotion verb.motion verb.perception verb.possession verb.social "
+    "verb.stative verb.weather adj.ppl"
+)
+"""WordNet's 45 lexicographer files in their order (its manual page lexnames(5WN)); Debian leaves that file out."""
+PARTS = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
+
+
+def lay(source: Path = INSTALLED, target: Path | None = None) -> Path:
+    """Copy WordNet to where nltk looks for it (`target`: an nltk data folder); raises UsageError where it is absent."""
+    lacking = [name for name in WANTED if not (source / name).is_file()]
+    if lacking:
+        raise UsageError(
+            f"no WordNet in {source} ({lacking[0]} is missing): apt-get install wordnet-base wordnet-sense-index"
+        )
+    folder = (target or Path(sys.prefix) / "nltk_data") / "corpora" / "wordnet"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in source.iterdir():
+            if path.is_file():
+                shutil.copyfile(path, folder / path.name)
+        lines = [
+            f"{number:02}\t{name}\t{PARTS[name.partition('.')[0]]}\n"
+            for number, name in enumerate(CATEGORIES.split())
+        ]
+        (folder / "lexnames").write_text("".join(lines), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {folder}: {error.strerror}") from None
+    return folder
