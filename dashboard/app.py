@@ -6,17 +6,22 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.state import PAGES, dark
+from dashboard import state
 
 st.set_page_config(
     page_title="science-evals", page_icon=str(Path(__file__).with_name("icon.png")), layout="wide"
 )
-if dark():
+if state.dark():
     st.html(Path(__file__).with_name("style.css"))
-st.navigation(
+page = st.navigation(
     [
         st.Page(path, title=title, icon=icon, url_path=name, default=name == "leaderboard")
-        for name, (path, title, icon) in PAGES.items()
+        for name, (path, title, icon) in state.PAGES.items()
     ],
     position="top",
-).run()
+)
+state.arrive(page.url_path)
+try:
+    page.run()
+finally:
+    state.leave(page.url_path)

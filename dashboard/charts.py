@@ -5,6 +5,7 @@ Colours come from `dashboard.colours`, and never alone: shape, position or text 
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import altair as alt
@@ -61,7 +62,7 @@ def scatter(points: pd.DataFrame, *, dark: bool) -> alt.LayerChart | alt.FacetCh
         ],
     )
     names = base.mark_text(dx=8, dy=-8, align="left", fontSize=12).encode(
-        _axis(alt.Y, "science", "_name"), text="model:N", color=alt.value(ink(dark=dark))
+        _axis(alt.Y, "science", "_name"), text="name:N", color=alt.value(ink(dark=dark))
     )
     layers = [names]
     kinds = set(points["kind"])
@@ -92,37 +93,55 @@ def _axis(kind: type[alt.X] | type[alt.Y], name: str, part: str = "") -> Any:
     )
 
 
-def apart(points: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
-    """Add `<y>_name`, a height for each name at which it covers no name to its left or right."""
+def apart(points: pd.DataFrame, x: str, y: str, name: str = "model") -> pd.DataFrame:
+    """Add `<y>_name`, a height for each name at which it covers no other; a name without room is left to the tooltip."""
     found = points.sort_values(y, ascending=False).reset_index(drop=True)
     wide = (found[x].max() - found[x].min()) * 0.15 or 1.0
     high = (found[y].max() - found[y].min()) * 0.06 or 1.0
     placed: list[tuple[float, float]] = []
-    for left, top in zip(found[x], found[y], strict=True):
+    heights, names = [], []
+    for left, top, said in zip(found[x], found[y], found[name], strict=True):
         place = top
         for other, taken in placed:
             if abs(other - left) < wide and abs(taken - place) < high:
                 place = taken - high
-        placed.append((left, place))
-    return found.assign(**{f"{y}_name": [place for _, place in placed]})
+        room = bool(said) and top - place <= 1.5 * high
+        if room:
+            placed.append((left, place))
+        heights.append(place if room else top)
+        names.append(said if room else "")
+    return found.assign(**{f"{y}_name": heights, "name": names})
 
 
 def grouped_bars(table: pd.DataFrame, suites: list[str], *, dark: bool) -> alt.LayerChart | alt.FacetChart:
     """Draw a group of bars per suite; measured ones are full and have intervals, claims are outlines."""
     models = list(dict.fromkeys(table["model"]))
+    there = [suite for suite in suites if suite in set(table["suite"])]
     colours = [palette(dark=dark)[i % 8] for i in range(len(models))]
-    base = alt.Chart(table).encode(
-        alt.X("suite:N", sort=suites, title=None, axis=alt.Axis(labelAngle=0, labelLimit=160)),
-        xOffset=alt.XOffset("model:N", sort=models),
+    step = 0.8 / len(models)
+    left = table["suite"].map(there.index) - 0.4 + table["model"].map(models.index) * step
+    shown = table.assign(left=left + 0.06 * step, right=left + 0.94 * step, middle=left + 0.5 * step)
+    names = alt.Axis(
+        values=list(range(len(there))),
+        labelExpr=f"{json.dumps(there)}[datum.value]",
+        grid=False,
+        ticks=False,
+        labelLimit=160,
+    )
+    wide = alt.Scale(domain=[-0.5, len(there) - 0.5], nice=False)
+    base = alt.Chart(shown).encode(
         tooltip=[
             "model:N",
             "kind:N",
             "suite:N",
             *(alt.Tooltip(f"{n}:Q", format=".1f") for n in ("value", "low", "high")),
-        ],
+        ]
     )
     bars = base.mark_bar(strokeWidth=1.5).encode(
+        alt.X("left:Q", title=None, scale=wide, axis=names),
+        alt.X2("right:Q"),
         alt.Y("value:Q", title="%", scale=alt.Scale(domain=[0, 100])),
+        alt.Y2(datum=0),
         alt.Color(
             "model:N",
             sort=models,
@@ -133,14 +152,10 @@ def grouped_bars(table: pd.DataFrame, suites: list[str], *, dark: bool) -> alt.L
         fillOpacity=alt.condition("datum.kind == 'measured'", alt.value(0.9), alt.value(0.12)),
         strokeDash=alt.condition("datum.kind == 'measured'", alt.value([1, 0]), alt.value([4, 3])),
     )
-    ends = base.mark_rule(strokeWidth=2, color=ink(dark=dark)).encode(
-        alt.Y("low:Q", title="%"), alt.Y2("high:Q")
-    )
-    layers = alt.layer(bars, ends.transform_filter("isValid(datum.low)")).properties(height=400)
-    layers.resolve = alt.Resolve(
-        scale=alt.ScaleResolveMap(xOffset="independent")
-    )  # puts the rules amid the bars
-    return layers
+    ends = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2, color=ink(dark=dark))
+    return alt.layer(
+        bars, ends.encode(alt.X("middle:Q", title=None), alt.Y("low:Q", title="%"), alt.Y2("high:Q"))
+    ).properties(height=400)
 
 
 def _kind_colour(*, dark: bool) -> alt.Color:
@@ -177,7 +192,7 @@ def pareto(
     shown["place"] = shown["front"].map({True: "on the front", False: "beaten in both"})
     kinds = alt.Scale(domain=["on the front", "beaten in both"], range=[blue, orange])
     shown["name"] = shown["model"] if len(shown) <= NAMED else shown["model"].where(shown["front"], "")
-    base = alt.Chart(apart(shown, effort, "value")).encode(
+    base = alt.Chart(apart(shown, effort, "value", "name")).encode(
         alt.X(
             f"{effort}:Q", title=title, scale=alt.Scale(zero=False, padding=24), axis=alt.Axis(tickCount=6)
         ),

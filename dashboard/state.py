@@ -25,6 +25,11 @@ PAGES = {
 }
 """Name in the URL -> (file, title, icon)."""
 
+FILTERS = frozenset(
+    {"kind", "protocol", "rank", "sample", "weights", "size", "since", "columns", "pin", "mean"}
+)
+"""Names of the leaderboard's filters in the URL."""
+
 RESULTS = "EVALS_RESULTS"
 """Environment variable by which `evals dashboard` hands over the results folder."""
 
@@ -36,12 +41,32 @@ def results() -> Path:
 
 def link(page: str, label: str, *, help: str | None = None, **params: str | Sequence[str]) -> None:  # noqa: A002 - Streamlit's name
     """Draw a link to another page with its state, e.g. `link("suite", "MMLU-Pro", run="2026...-abc")`."""
-    st.page_link(PAGES[page][0], label=label, help=help, query_params=params)
+    path, _, icon = PAGES[page]
+    st.page_link(path, label=label, icon=icon, help=help, query_params=params)
 
 
 def go(page: str, **params: str) -> None:
     """Go to another page with its state; ends this run of the script."""
     st.switch_page(PAGES[page][0], query_params=params)
+
+
+def arrive(path: str) -> None:
+    """Give the leaderboard its filters back when a reader returns to it, by the menu or the back button.
+
+    Streamlit takes a page's state off the address when another is opened. An address that names a filter counts as
+    it is; so does one that is opened in a session of its own.
+    """
+    known, st.session_state["page"] = st.session_state.get("page"), path
+    kept = st.session_state.get("filters")
+    if path == "" and known not in (None, "") and kept and not FILTERS & set(st.query_params):
+        st.switch_page(PAGES["leaderboard"][0], query_params=kept)
+
+
+def leave(path: str) -> None:
+    """Keep the leaderboard's filters as they are now."""
+    if path == "" and st.session_state.get("page") == "":
+        kept = {name: st.query_params.get_all(name) for name in FILTERS if name in st.query_params}
+        st.session_state["filters"] = kept
 
 
 def nothing(what: str, command: str) -> None:
