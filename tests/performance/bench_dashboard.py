@@ -1,0 +1,117 @@
+"""The dashboard's figures on 2,000,000 records, beside the floor: `python tests/performance/bench_dashboard.py`.
+
+A page of Streamlit with a heading and three numbers is the floor: what Chromium and Streamlit cost by themselves on the
+machine and in the minute at hand. Bars: leaderboard cold under 3 s and warm under 1 s, a sample under 1 s, two runs of
+12,032 samples compared under 2 s, memory under 600 MB.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import make_board
+import pages
+from playwright.sync_api import sync_playwright
+
+FLOOR = 'import pandas as pd\nimport streamlit as st\nst.title("Floor")\nst.dataframe(pd.DataFrame({"a": [1, 2, 3]}))\n'
+
+
+class Figure(NamedTuple):
+    """One measured number and what it may be."""
+
+    name: str
+    value: float
+    bar: float
+    unit: str = "s"
+
+    def __str__(self) -> str:
+        return f"{self.name:<48}{self.value:8.2f} {self.unit}  (bar {self.bar:g})"
+
+
+@contextmanager
+def floor(folder: Path) -> Iterator[str]:
+    """Serve the least page that Streamlit can show."""
+    import subprocess
+
+    script, port = folder / "floor.py", pages.free_port()
+    script.write_text(FLOOR)
+    flags = ["--server.headless=true", f"--server.port={port}", "--server.fileWatcherType=none"]
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        str(script),
+        *flags,
+        "--browser.gatherUsageStats=false",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        pages.wait_for(port)
+        yield f"http://localhost:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def opened(page: Any, address: str, selector: str) -> float:
+    """Open an address; gives the seconds until what it is opened for is there."""
+    begun = time.monotonic()
+    page.goto(address, wait_until="commit")
+    page.wait_for_selector(selector, timeout=120_000)
+    taken = time.monotonic() - begun
+    pages.settle(page, timeout_s=120)
+    return taken
+
+
+TABLE = '[data-testid="stDataFrame"] canvas'
+
+
+def leaderboard(browser: Any, address: str, name: str, bars: tuple[float, float]) -> list[Figure]:
+    """First paint in a fresh profile of a fresh server, then again."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    cold = opened(page, address, TABLE)
+    warm = min(opened(page, address, TABLE) for _ in range(3))
+    context.close()
+    return [Figure(f"{name}, cold", cold, bars[0]), Figure(f"{name}, warm", warm, bars[1])]
+
+
+def measure(results: Path) -> list[Figure]:
+    """Measure all of it, the floor first."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=pages.chromium(), args=list(pages.FLAGS))
+        with floor(results.parent) as address:
+            found = leaderboard(browser, address, "floor: Streamlit's least page", (3, 1))
+        with pages.served(results) as (address, process):
+            found += leaderboard(browser, address, "leaderboard", (3, 1))
+            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            opened(page, f"{address}/runs", "h1")
+            two = [f"made-{number:05}" for number in (1200, 1201)]
+            compare = opened(page, f"{address}/compare?runs={two[0]}&runs={two[1]}", TABLE)
+            found.append(Figure("compare, two runs of 12,032 samples", compare, 2))
+            first = f"{address}/sample?run={two[0]}&suite=mmlu-pro"
+            opened(page, first, "text=Gold answer")
+            found.append(Figure("sample", opened(page, f"{first}&sample=00007", "text=Gold answer"), 1))
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+            found.append(Figure("memory of the server at its most", int(peak.split()[1]) / 1024, 600, "MB"))
+        browser.close()
+    return found
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "results"
+        make_board.build(made)
+        for figure in measure(made):
+            print(figure)
