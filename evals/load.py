@@ -122,9 +122,12 @@ def variants(spec: str) -> list[tuple[ModuleType, str]]:
     if find := getattr(module, "find", None):  # its variants are not known beforehand
         return [(module, found) for found in find(variant)]
     known: Mapping[str, int] = module.VARIANTS
+    sets: Mapping[str, tuple[str, ...]] = getattr(module, "SETS", {})
     if colon:
+        if variant in sets:
+            return [(module, v) for v in sets[variant]]
         if variant not in known or not variant:
-            raise UnknownName(f"variant of {name}", variant, [v for v in known if v])
+            raise UnknownName(f"variant of {name}", variant, [*sets, *(v for v in known if v)])
         return [(module, variant)]
     return [(module, v) for v in getattr(module, "DEFAULT", tuple(known))]
 

@@ -17,6 +17,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from evals.data import Data
 from evals.errors import DataError, Rejected, UsageError
 from evals.types import Media
@@ -142,6 +144,20 @@ def _plan(found: Any, max_pixels: int | None) -> str:
     return f"png {width}x{height}"
 
 
+def enlarged(media: Media, factor: int, *, max_pixels: int | None = None) -> Media:
+    """Say that an image is sent so many times as wide and high, within `max_pixels`; refused ones stay refused."""
+    if media.sent.startswith("refused"):
+        return media
+    width, height = (
+        map(int, media.sent.removeprefix("png ").split("x")) if media.sent else (media.width, media.height)
+    )
+    wide, high = factor * width, factor * height
+    if wide * high > (most := min(max_pixels or MOST_PIXELS, MOST_PIXELS)):
+        scale = (most / (wide * high)) ** 0.5
+        wide, high = max(1, int(wide * scale)), max(1, int(high * scale))
+    return structs.replace(media, sent=f"png {wide}x{high}")
+
+
 def _pillow() -> Any:
     try:
         from PIL import Image
@@ -169,7 +185,10 @@ def redraw(raw: bytes, sent: str) -> bytes:
             found.alpha_composite(layer)
         found = found.convert("RGB")
         if found.size != (width, height):
-            found = found.resize((width, height), pil.Resampling.LANCZOS)
+            larger = width * height > found.width * found.height
+            found = found.resize(
+                (width, height), pil.Resampling.BILINEAR if larger else pil.Resampling.LANCZOS
+            )
         stream = BytesIO()
         found.save(stream, format="PNG", compress_level=3)
     return stream.getvalue()

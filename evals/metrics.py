@@ -21,13 +21,13 @@ def mean_value(points: Sequence[Point]) -> float:
 
 
 def guessed_value(points: Sequence[Point]) -> float:
-    """Mean value, with the expectation of a uniform guess where the reply gave no answer."""
+    """Mean value, with the expectation of a guess where the reply gave no answer: `draw` of its parts, else uniform."""
     return sum(map(_guess, points)) / len(points)
 
 
 def _guess(point: Point) -> float:
     if point.verdict in NOT_ANSWERED and point.options:
-        return 1.0 / point.options
+        return point.parts.get("draw", 1.0 / point.options)
     return point.value or 0.0
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from random import Random
 
-from evals.types import Message, Part, Prompt, Text
+from evals.types import Media, Message, Part, Prompt, Text
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -44,3 +44,33 @@ def plain_text(parts: Sequence[Part]) -> str:
 def ask(text: str, *, order: tuple[int, ...] | None = None) -> Prompt:
     """Make a prompt of one user's turn."""
     return Prompt(messages=(Message.user(text),), order=order)
+
+
+def pictures_first(parts: Sequence[Part]) -> Prompt:
+    """Ask with all pictures before all text, as Intern-S1's adapter in VLMEvalKit sends them.
+
+    Several are numbered, and their places in the text keep the number; of a single one, its place becomes the end of
+    a line. Source: @ e8e78f05, api/adapters/interns1_1.py and vlm/internvl/utils.py (`reorganize_prompt`).
+    """
+    pictures = [part for part in parts if isinstance(part, Media)]
+    if len(pictures) < 2:
+        words = "\n".join(part.text.strip() for part in parts if isinstance(part, Text) and part.text.strip())
+        return Prompt(messages=(Message("user", (*pictures, Text(words))),))
+    numbers = iter(range(1, len(pictures) + 1))
+    words = "".join(part.text if isinstance(part, Text) else f"<Image-{next(numbers)}>" for part in parts)
+    words = words.replace("".join(f"<Image-{n}>" for n in range(1, len(pictures) + 1)), "")
+    head: list[Part] = []
+    for number, picture in enumerate(pictures, 1):
+        head += [Text(f"Image-{number}: "), picture, Text("\n")]
+    return Prompt(messages=(Message("user", (*head, Text(words))),))
+
+
+def selecting(choices: Sequence[str]) -> str:
+    """Lay out options and ask for one, in the structure of VLMEvalKit's multiple choice; empty without options."""
+    return f"\nOptions:\n{options(choices)}\nChoose the right one among these options.\n" if choices else "\n"
+
+
+def hinted(question: str, form: str, choices: Sequence[str]) -> str:
+    """Ask for an answer of some form at the end, in the structure of VLMEvalKit's tables of mathematics."""
+    shown = f"\nChoices:\n{options(choices, mark='({}) {}')}" if choices else ""
+    return f"Hint: Work the question out and give {form} at the end.\nQuestion: {question}{shown}"

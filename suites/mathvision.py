@@ -1,7 +1,8 @@
 """MathVision: 3,040 competition problems with a picture, 16 subjects, 5 levels (Wang et al. 2024, arXiv 2402.14804).
 
-`official` reads and compares as the authors do (evals/scorers/mathvision.py); `strict` wants a stated option, or an
-expression that equals the gold one. The data set has one picture per problem; the marks `<image1>` in a question
+`official` reads and compares as the authors do (evals/scorers/mathvision.py); `intern-s1` is VLMEvalKit's way
+(evals/scorers/vlmevalkit.py), whose judge copies the answer of what its rule cannot read; `strict` wants a stated option,
+or an expression that equals the gold one. The data set has one picture per problem; the marks `<image1>` in a question
 point into it. Pictures are sent first.
 """
 
@@ -13,14 +14,15 @@ from evals.data import Data, Split
 from evals.errors import DataError
 from evals.media import image
 from evals.metrics import accuracy
-from evals.prompts import options, plain_text
+from evals.prompts import hinted, options, pictures_first, plain_text
 from evals.scorers.mathvision import Official, Strict
-from evals.suite import Suite
-from evals.types import Message, Part, Prompt, Sample, Sampling, Text
+from evals.scorers.vlmevalkit import MATHVISION
+from evals.suite import INTERN_S1, Suite
+from evals.types import Message, Part, Prompt, Sample, Sampling, Scorer, Text
 
 VARIANTS = {"testmini": 304, "test": 3_040}
 DEFAULT = ("testmini",)
-PROTOCOLS = ("strict", "official")
+PROTOCOLS = ("strict", "official", "intern-s1")
 VERSION = "1"
 NEEDS = frozenset({"image"})
 GATED = False
@@ -61,33 +63,44 @@ def _prompt(sample: Sample, repeat: int) -> Prompt:
     return Prompt(messages=(Message("user", (*pictures, Text(words))),))
 
 
+def _hinted(sample: Sample, repeat: int) -> Prompt:
+    """Ask in VLMEvalKit's structure."""
+    pictures = [part for part in sample.question if not isinstance(part, Text)]
+    form = "the letter of the right option" if sample.choices else "the final answer"
+    return pictures_first([*pictures, Text(hinted(plain_text(sample.question), form, sample.choices))])
+
+
 def _ideal(sample: Sample, prompt: Prompt) -> str:
     gold = str(sample.target).replace("$", "")
     return gold if gold.startswith("\\boxed") else f"\\boxed{{{gold}}}"
 
 
-def _unwinnable(sample: Sample) -> str:
-    """Six gold answers hold marks that upstream takes out of replies alone."""
-    gold = str(sample.target)
-    marks = [mark for mark in ("\\boxed", "^{\\circ}", "\\left") if mark in gold]
-    return f"its gold answer holds {marks[0]}" if marks else ""
+def _unwinnable(sample: Sample, marks: tuple[str, ...]) -> str:
+    """Six gold answers hold marks that upstream takes out of replies alone; VLMEvalKit, the four boxes."""
+    found = [mark for mark in marks if mark in str(sample.target)]
+    return f"its gold answer holds {found[0]}" if found else ""
+
+
+LOST = {"official": ("\\boxed", "^{\\circ}", "\\left"), "intern-s1": ("\\boxed",)}
 
 
 def suite(variant: str = "testmini", protocol: str = "strict") -> Suite:
     """Give one of the two nested sets under a protocol."""
+    judged = protocol == "intern-s1"
+    rule: Scorer = MATHVISION if judged else Official() if protocol == "official" else Strict()
     return Suite(
         name="mathvision",
         variant=variant,
         protocol=protocol,
         version=VERSION,
         samples=lambda data: _samples(data, variant),
-        prompter=lambda data: _prompt,
-        ideal=_ideal,
-        unwinnable=_unwinnable if protocol == "official" else None,
-        scorers={"answer": Official() if protocol == "official" else Strict()},
+        prompter=lambda data: _hinted if judged else _prompt,
+        ideal=lambda sample, prompt: str(sample.target) if judged else _ideal(sample, prompt),
+        unwinnable=(lambda sample: _unwinnable(sample, LOST[protocol])) if protocol in LOST else None,
+        scorers={"answer": rule},
         metrics=accuracy(),
-        sampling=Sampling(temperature=0.0, max_tokens=32_768),
-        needs=NEEDS,
+        sampling=INTERN_S1 if judged else Sampling(temperature=0.0, max_tokens=32_768),
+        needs=NEEDS | {"judge"} if judged else NEEDS,
         chance=CHANCE.get(variant),
         licence="MIT",
         cite="arXiv 2402.14804",

@@ -1,7 +1,8 @@
 """MathVista: 1,000 questions (testmini) about figures, charts and photos with numbers (Lu et al., arXiv 2310.02255).
 
 540 have options, the others want a number (two of them a list). `official` compares as the authors do
-(evals/scorers/mathvista.py), with a rule where they have a language model cut the answer out; `strict` wants a stated
+(evals/scorers/mathvista.py), with a rule where they have a language model cut the answer out; `intern-s1` is VLMEvalKit's
+way (evals/scorers/vlmevalkit.py), whose judge copies the answer of what its rule cannot read; `strict` wants a stated
 option, or one stated number that is right to the digits asked for.
 """
 
@@ -13,13 +14,14 @@ from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.media import image
 from evals.metrics import accuracy
-from evals.prompts import LETTERS, options, plain_text
+from evals.prompts import LETTERS, hinted, options, pictures_first, plain_text
 from evals.scorers.mathvista import Official, Strict
-from evals.suite import Suite
-from evals.types import Message, Part, Prompt, Sample, Sampling, Text
+from evals.scorers.vlmevalkit import MATHVISTA
+from evals.suite import INTERN_S1, Suite
+from evals.types import Message, Part, Prompt, Sample, Sampling, Scorer, Text
 
 VARIANTS: dict[str, int] = {"": 1_000}
-PROTOCOLS = ("strict", "official")
+PROTOCOLS = ("strict", "official", "intern-s1")
 VERSION = "1"
 NEEDS = frozenset({"image"})
 GATED = False
@@ -77,19 +79,36 @@ def _prompt(sample: Sample, repeat: int) -> Prompt:
     return Prompt(messages=(Message("user", (*pictures, Text(words))),))
 
 
+def _hinted(sample: Sample, repeat: int) -> Prompt:
+    """Ask in VLMEvalKit's structure."""
+    pictures = [part for part in sample.question if not isinstance(part, Text)]
+    form = "the letter of the right option"
+    if not sample.choices:
+        kind = KINDS.get(str(sample.meta["answer_type"]), KINDS["text"])
+        form = kind.format(precision=sample.meta["precision"])
+    return pictures_first([*pictures, Text(hinted(plain_text(sample.question), form, sample.choices))])
+
+
+def _unwinnable(sample: Sample) -> str:
+    return "its answer is a list" if sample.meta["answer_type"] == "list" else ""
+
+
 def suite(variant: str = "", protocol: str = "strict") -> Suite:
     """Give MathVista's testmini under a protocol."""
+    judged = protocol == "intern-s1"
+    rule: Scorer = MATHVISTA if judged else Official() if protocol == "official" else Strict()
     return Suite(
         name="mathvista",
         protocol=protocol,
         version=VERSION,
         samples=_samples,
-        prompter=lambda data: _prompt,
-        ideal=lambda sample, prompt: f"Answer: {sample.target}",
-        scorers={"answer": Official() if protocol == "official" else Strict()},
+        prompter=lambda data: _hinted if judged else _prompt,
+        ideal=lambda sample, prompt: str(sample.target) if judged else f"Answer: {sample.target}",
+        unwinnable=_unwinnable if judged else None,
+        scorers={"answer": rule},
         metrics=accuracy(),
-        sampling=Sampling(temperature=0.0, max_tokens=32_768),
-        needs=NEEDS,
+        sampling=INTERN_S1 if judged else Sampling(temperature=0.0, max_tokens=32_768),
+        needs=NEEDS | {"judge"} if judged else NEEDS,
         chance=0.179,
         licence="CC-BY-SA-4.0",
         cite="arXiv 2310.02255",

@@ -1,27 +1,39 @@
-"""MMMU: 900 validation questions of 30 college subjects with up to seven pictures each (Yue et al., arXiv 2311.16502).
+"""MMMU: 900 validation questions of 30 college subjects with up to seven pictures each; `:pro` is MMMU-Pro.
 
-847 are multiple choice, 53 want a word or a number. `official` reads replies as the authors do, without the draw at
-random (evals/scorers/mmmu.py); `strict` wants a stated answer. Pictures stand where the question names them; one that
-only an option names follows the question.
+arXiv 2311.16502: 847 are multiple choice, 53 want a word or a number. `official` reads replies as the authors do, without
+the draw at random (evals/scorers/mmmu.py); `intern-s1` is VLMEvalKit's way, behind the published Intern-S1 numbers
+(evals/scorers/inferred.py: a rule, and a judge for the rest; an open question gets two options while it is scored), and
+`intern-s1-exact` its exact matching, without a judge; `strict` wants a stated answer. Pictures stand where the question
+names them; one that only an option names follows the question. Under `intern-s1`, as by that model's adapter, they come
+first and numbered, the first one at twice its width and height.
+
+MMMU-Pro (arXiv 2409.02813): 1,730 questions with up to ten (one has twelve) options, as text with pictures
+(`pro-standard`) and as one picture that holds everything (`pro-vision`); the headline of both is their mean.
 """
 
 from __future__ import annotations
 
 import ast
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from statistics import fmean
+from typing import Any
 
 from evals.data import Data, Row, Split
 from evals.errors import DataError
-from evals.media import image
+from evals.media import enlarged, image
 from evals.metrics import accuracy, accuracy_guess
-from evals.prompts import options
+from evals.prompts import LETTERS, options, pictures_first, plain_text, selecting
+from evals.scorers.inferred import Inferred, closest
 from evals.scorers.mmmu import Official, Strict
-from evals.suite import Suite
-from evals.types import Message, Part, Prompt, Sample, Sampling, Text
+from evals.suite import INTERN_S1, Suite
+from evals.types import Media, Message, Part, Prompt, Prompter, Sample, Sampling, Scorer, Text
 
-VARIANTS: dict[str, int] = {"": 900}
-PROTOCOLS = ("strict", "official")
+VARIANTS = {"": 900, "pro-standard": 1_730, "pro-vision": 1_730}
+DEFAULT = ("",)
+SETS = {"pro": ("pro-standard", "pro-vision")}
+PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1-exact")
 VERSION = "1"
 NEEDS = frozenset({"image"})
 GATED = False
@@ -33,33 +45,46 @@ SUBJECTS = (
     "Pharmacy", "Physics", "Psychology", "Public_Health", "Sociology",
 )  # fmt: skip
 WHOLE = Split(hub="MMMU/MMMU", split="validation", stems=("validation", "items"))
+PRO = {"pro-standard": "standard (10 options)", "pro-vision": "vision"}
+"""Variant -> configuration on the hub."""
+CHANCE = {"": 0.247, "pro-standard": 0.1284, "pro-vision": 0.1284}
 _PICTURE = re.compile(r"<image (\d)>")
 
 
-def _rows(data: Data) -> Iterator[Row]:
+def _rows(data: Data, variant: str) -> Iterator[Row]:
     """Yield one file's rows, or those of the hub's 30 subjects in turn."""
     required = ("id", "options", "answer")
+    if variant:
+        config = PRO[variant]
+        stems = (f"pro/{variant.removeprefix('pro-')}", f"{config}/test")
+        split = Split(hub="MMMU/MMMU_Pro", config=config, stems=stems, rows=1_730)
+        yield from data.rows(split, required=required)
+        return
     if data.origin != "hub" and data.has(WHOLE):
         yield from data.rows(WHOLE, required=required)
         return
     for subject in SUBJECTS:
-        stems = (f"{subject}/validation",)
-        split = Split(hub=WHOLE.hub, config=subject, split="validation", stems=stems, rows=30, main=False)
+        files = (f"{subject}/validation",)
+        split = Split(hub=WHOLE.hub, config=subject, split="validation", stems=files, rows=30, main=False)
         for row in data.rows(split, required=required):
             yield {"subject": subject, **row}
 
 
-def _samples(data: Data) -> Iterator[Sample]:
-    for row in _rows(data):
-        choices = tuple(map(str, _listed(row, "options")))
+def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
+    for row in _rows(data, variant):
+        given = _listed(row, "options")
+        inner = given[0] if len(given) == 1 else None
+        nested = isinstance(inner, list)
+        choices = tuple(map(str, inner if isinstance(inner, list) else given))
         answer = str(row["answer"])
         golds = tuple(map(str, _listed(row, "answer"))) if answer.startswith("[") else (answer,)
         yield Sample(
             id=str(row["id"]),
-            question=tuple(_parts(data, row, choices)) if row.get("question") else (),
+            question=tuple(_page(data, row) if variant == "pro-vision" else _parts(data, row, choices)),
             target=golds[0] if len(golds) == 1 else golds,
             choices=choices,
-            group=str(row.get("subject") or re.sub(r"^[a-z]+_|_\d+$", "", str(row["id"]))),
+            meta={"options": 1} if nested else {},
+            group=str(row.get("subject") or re.sub(r"^[a-z0-9]+_|_\d+$", "", str(row["id"]))),
         )
 
 
@@ -75,8 +100,18 @@ def _listed(row: Row, column: str) -> list[object]:
     return list(found)
 
 
+def _page(data: Data, row: Row) -> Iterator[Part]:
+    """Yield the one picture that holds question and options."""
+    if not row.get("image") and data.media is not None:
+        raise DataError(f"mmmu: {row['id']}: its picture is not in the data")
+    if (found := image(data, row.get("image"))) is not None:
+        yield found
+
+
 def _parts(data: Data, row: Row, choices: tuple[str, ...]) -> Iterator[Part]:
     """Yield the question with its pictures in their places, then the pictures of options."""
+    if not row.get("question"):
+        return
     question = str(row["question"])
     end = 0
     for mark in _PICTURE.finditer(question):
@@ -109,6 +144,63 @@ def _prompt(sample: Sample, repeat: int) -> Prompt:
     return Prompt(messages=(Message("user", (*sample.question, Text(ending))),))
 
 
+def _page_prompt(sample: Sample, repeat: int) -> Prompt:
+    words = (
+        "The picture holds a multiple-choice question with its options. Write the question down, reason step by step, then "
+        "finish with a line of the form `Answer: X`, where X is the letter of the right option."
+    )
+    return Prompt(messages=(Message("user", (*sample.question, Text(words))),))
+
+
+def _chain(sample: Sample, repeat: int) -> Prompt:
+    """Ask as MMMU-Pro's authors do with reasoning: the question, its options, then the form of the last line."""
+    ending = f"\n{options(sample.choices)}\nReason step by step, then finish with a line of the form `Answer: X`, where X "
+    ending += "is the letter of the right option."
+    return Prompt(messages=(Message("user", (*sample.question, Text(ending))),))
+
+
+def _selecting(data: Data, variant: str) -> Prompter:
+    """Ask in VLMEvalKit's structure."""
+    form = (
+        "Reason step by step and finish with a line of the form `Answer: X`, X being an option's letter."
+        if variant
+        else ""
+    )
+
+    def ask(sample: Sample, repeat: int) -> Prompt:
+        text, pictures = _marked(sample)
+        parts: list[Part] = []
+        for number, piece in enumerate(_PICTURE.split(f"Question: {text}{selecting(sample.choices)}{form}")):
+            if number % 2 == 0:
+                parts.append(Text(piece))
+            elif piece in pictures:
+                parts.append(pictures[piece])
+        first = next((i for i, part in enumerate(parts) if isinstance(part, Media)), None)
+        if first is not None:
+            parts[first] = enlarged(parts[first], 2, max_pixels=data.max_pixels)  # type: ignore[arg-type]
+        return pictures_first(parts)
+
+    def ask_page(sample: Sample, repeat: int) -> Prompt:
+        (page,) = sample.question
+        words = f"Answer the multiple-choice question in the picture. {form}"
+        return pictures_first([enlarged(page, 2, max_pixels=data.max_pixels), Text(words)])  # type: ignore[arg-type]
+
+    return ask_page if variant == "pro-vision" else ask
+
+
+def _marked(sample: Sample) -> tuple[str, dict[str, Media]]:
+    """Give the question's text with its marks, and the pictures by their numbers."""
+    parts = list(sample.question)
+    pictures = {
+        mark[-1]: part
+        for before, part in itertools.pairwise(parts)
+        if isinstance(part, Media) and isinstance(before, Text) and (mark := _PICTURE.findall(before.text))
+    }
+    while len(parts) > 1 and isinstance(parts[-1], Media):
+        del parts[-2:]  # of options alone
+    return plain_text(parts), pictures
+
+
 def _direct(sample: Sample, repeat: int) -> Prompt:
     """Ask as the authors do: no reasoning."""
     ending = "\n\nAnswer the question with a single word or phrase."
@@ -123,21 +215,78 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
     return f"({prompt.shown_letter(str(gold))})" if sample.choices else f"Answer: {gold}"
 
 
+def _unwinnable(sample: Sample, protocol: str) -> str:
+    """Say why upstream gives nobody a sample: one of MMMU-Pro's, four of MMMU's open questions."""
+    if protocol == "official":
+        return "its options are a list within a list" if sample.meta.get("options") else ""
+    if protocol == "strict" or sample.choices:
+        return ""
+    if isinstance(sample.target, tuple):
+        return "its several gold answers are one text to upstream"
+    letter = str(sample.target) in LETTERS[2:] and len(str(sample.target)) == 1
+    return "its gold answer is a letter beyond the two options that it gets" if letter else ""
+
+
+def _prompter(data: Data, variant: str, protocol: str) -> Prompter:
+    if protocol.startswith("intern-s1"):
+        return _selecting(data, variant)
+    if variant == "pro-vision":
+        return _page_prompt
+    if protocol == "strict":
+        return _prompt
+    return _chain if variant else _direct
+
+
+def _scorer(variant: str, protocol: str) -> Scorer:
+    rule = Inferred(exact=protocol == "intern-s1-exact", line=bool(variant))
+    if protocol.startswith("intern-s1"):
+        return rule if rule.exact else closest(rule)
+    return Strict() if protocol == "strict" else Official(pro=bool(variant))
+
+
+def _sampling(variant: str, protocol: str) -> Sampling:
+    if protocol.startswith("intern-s1"):
+        return INTERN_S1
+    return Sampling(temperature=0.0, max_tokens=32_768 if protocol == "strict" else 4096 if variant else 1024)
+
+
 def suite(variant: str = "", protocol: str = "strict") -> Suite:
-    """Give MMMU's validation split under a protocol."""
-    official = protocol == "official"
+    """Give MMMU's validation split, or one setting of MMMU-Pro, under a protocol."""
     return Suite(
         name="mmmu",
+        variant=variant,
         protocol=protocol,
         version=VERSION,
-        samples=_samples,
-        prompter=lambda data: _direct if official else _prompt,
+        samples=lambda data: _samples(data, variant),
+        prompter=lambda data: _prompter(data, variant, protocol),
         ideal=_ideal,
-        scorers={"answer": Official() if official else Strict()},
-        metrics=(*accuracy(), *([accuracy_guess()] if official else [])),
-        sampling=Sampling(temperature=0.0, max_tokens=1024 if official else 32_768),
-        needs=NEEDS,
-        chance=0.247,
+        unwinnable=lambda sample: _unwinnable(sample, protocol),
+        scorers={"answer": _scorer(variant, protocol)},
+        metrics=(*accuracy(), *([accuracy_guess()] if protocol == "official" else [])),
+        sampling=_sampling(variant, protocol),
+        needs=NEEDS | {"judge"} if protocol == "intern-s1" else NEEDS,
+        chance=CHANCE[variant],
         licence="Apache-2.0",
-        cite="arXiv 2311.16502",
+        cite="arXiv 2409.02813" if variant else "arXiv 2311.16502",
     )
+
+
+def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Give MMMU-Pro's headline, the mean of its two settings; None where neither was run.
+
+    Both ask the same questions, so their errors may add up: the interval's half is the mean of both halves.
+    """
+    found = {name: cards[name] for name in SETS["pro"] if name in cards}
+    if not found:
+        return None
+    entry: dict[str, Any] = {"name": "pro", "value": None, "low": None, "high": None}
+    entry |= {"missing": [n for n in SETS["pro"] if n not in found], "runs": [c.run for c in found.values()]}
+    edges = [
+        (one.value, one.low, one.high)
+        for card in found.values()
+        for one in card.estimates
+        if one.headline and None not in (one.value, one.low, one.high)
+    ]
+    if len(edges) == len(SETS["pro"]):
+        entry["value"], entry["low"], entry["high"] = (fmean(some) for some in zip(*edges, strict=True))
+    return entry

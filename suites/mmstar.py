@@ -1,30 +1,37 @@
 """MMStar: 1,500 questions that cannot be answered without their picture, 6 capabilities (Chen et al., arXiv 2403.20330).
 
-The four options stand in the question's text. `official` looks at the beginning of a reply alone, as the authors do
+The four options stand in the question's text, or in columns A to D. `official` looks at the beginning of a reply alone, as the authors do
 (MMStar-Benchmark/MMStar @ 88f243ab, eval/vlmeval/evaluate/mmstar.py): whoever reasons first scores almost nothing.
-`strict` wants a stated option.
+`intern-s1` is VLMEvalKit's way, behind the published Intern-S1 numbers (evals/scorers/inferred.py: a rule, and a judge
+for the rest), `intern-s1-exact` its exact matching, without a judge. `strict` wants a stated option.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from evals.data import Data, Split
+from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract import letter
 from evals.media import image
 from evals.metrics import accuracy
-from evals.prompts import plain_text
+from evals.prompts import pictures_first, plain_text, selecting
 from evals.scorers.choice import Choice
-from evals.suite import Suite
-from evals.types import Message, Part, Prompt, Sample, Sampling, Text
+from evals.scorers.inferred import Inferred, closest
+from evals.suite import INTERN_S1, Suite
+from evals.types import Message, Part, Prompt, Prompter, Sample, Sampling, Scorer, Text
 
 VARIANTS: dict[str, int] = {"": 1_500}
-PROTOCOLS = ("strict", "official")
+PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1-exact")
 VERSION = "1"
 NEEDS = frozenset({"image"})
 GATED = False
 ROWS = Split(hub="Lin-Chen/MMStar", split="val", stems=("val", "mmstar", "items"), rows=1_500)
+_OPTIONS = re.compile(
+    r"\s*Options:\s*\(?A[:.)]\s*(.*?)[,;\n]\s*\(?B[:.)]\s*(.*?)[,;\n]\s*\(?C[:.)]\s*(.*?)[,;\n]\s*\(?D[:.)]\s*(.*?)\s*\Z",
+    re.DOTALL,
+)
 BEGINNINGS = ("", "(", "option ", "the answer is ")
 
 
@@ -39,10 +46,18 @@ def _samples(data: Data) -> Iterator[Sample]:
             id=str(row["index"]),
             question=parts if picture is None else (picture, *parts),
             target=answer,
-            choices=("A", "B", "C", "D"),
+            choices=_choices(row),
             group=str(row["category"]),
             meta={"axis": str(row.get("l2_category", ""))},
         )
+
+
+def _choices(row: Row) -> tuple[str, ...]:
+    """Give the options' texts, of columns or cut out of the question; their letters where it has another form."""
+    if all(row.get(x) not in (None, "") for x in "ABCD"):
+        return tuple(str(row[x]) for x in "ABCD")
+    found = _OPTIONS.search(str(row.get("question") or "")[-4000:])
+    return found.groups() if found else ("A", "B", "C", "D")
 
 
 def beginning(text: str, count: int) -> str | None:
@@ -68,20 +83,42 @@ def _reasoned(sample: Sample, repeat: int) -> Prompt:
     return _ask(sample, "Finish with a line of the form `ANSWER: X`, where X is A, B, C or D.")
 
 
+def _selecting(sample: Sample, repeat: int) -> Prompt:
+    """Ask in VLMEvalKit's structure, whose table has the options in columns."""
+    pictures = [part for part in sample.question if not isinstance(part, Text)]
+    question, known = plain_text(sample.question), sample.choices != ("A", "B", "C", "D")
+    shown = selecting(sample.choices if known else ())
+    return pictures_first(
+        [*pictures, Text(f"Question: {_OPTIONS.sub('', question) if known else question}{shown}")]
+    )
+
+
+def _ways(protocol: str) -> tuple[Prompter, Scorer, Sampling]:
+    if protocol == "official":
+        return _direct, Choice(beginning), Sampling(temperature=0.0, max_tokens=32)
+    if protocol == "strict":
+        return _reasoned, Choice(letter), Sampling(temperature=0.0, max_tokens=32_768)
+    exact = protocol == "intern-s1-exact"
+    return _selecting, Inferred(exact=True) if exact else closest(), INTERN_S1
+
+
 def suite(variant: str = "", protocol: str = "strict") -> Suite:
     """Give MMStar under a protocol."""
-    official = protocol == "official"
+    prompt, rule, sampling = _ways(protocol)
+    judged = protocol == "intern-s1"
     return Suite(
         name="mmstar",
         protocol=protocol,
         version=VERSION,
         samples=_samples,
-        prompter=lambda data: _direct if official else _reasoned,
-        ideal=lambda sample, prompt: str(sample.target) if official else f"ANSWER: {sample.target}",
-        scorers={"choice": Choice(beginning if official else letter)},
+        prompter=lambda data: prompt,
+        ideal=lambda sample, prompt: (
+            f"ANSWER: {sample.target}" if protocol == "strict" else str(sample.target)
+        ),
+        scorers={"choice": rule},
         metrics=accuracy(),
-        sampling=Sampling(temperature=0.0, max_tokens=32 if official else 32_768),
-        needs=NEEDS,
+        sampling=sampling,
+        needs=NEEDS | {"judge"} if judged else NEEDS,
         chance=0.25,
         licence="CC-BY-NC-SA-4.0",
         cite="arXiv 2403.20330",

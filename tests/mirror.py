@@ -142,7 +142,8 @@ def _mmmu_pro(source: Path, dest: Path) -> Counts:
         {k: row[k] for k in ("id", "options", "answer", "subject")}
         for row in lines(source / "gpt-4o_vision_direct.jsonl.gz")
     ]
-    link(source / "images", dest / "images")
+    for folder in (dest, dest / "pro"):  # for the suite's folder, and for `--data .../pro/examples.jsonl`
+        link(source / "images", folder / "images")
     return {
         "pro/standard": written(dest / "pro" / "standard.jsonl.gz", standard),
         "pro/vision": written(dest / "pro" / "vision.jsonl.gz", vision),

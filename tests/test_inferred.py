@@ -13,7 +13,7 @@ from evals.errors import Unreadable, Waiting
 from evals.extract import option_vlmevalkit
 from evals.prompts import plain_text
 from evals.scorers.account import account, wording
-from evals.scorers.inferred import OTHER, Inferred
+from evals.scorers.inferred import OTHER, Inferred, closest
 from evals.scorers.judge import Judge
 from evals.scorers.judged import Judged
 from evals.types import Failure, Prompt, Reply, Sample, Score
@@ -24,7 +24,7 @@ CASES = [
     for line in (Path(__file__).parent / "cases" / "vlmevalkit.jsonl").read_text("utf-8").splitlines()
 ]
 ITEM = Sample(id="q", target="B", choices=("a cat", "a dog", "a red bird"))
-WAITS = Judged(rule=Inferred(), mode="rest", form="option")
+WAITS = closest()
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["text"][:40])

@@ -77,7 +77,8 @@ def print_overview(found: Overview, *, by_group: bool, as_json: bool) -> None:
             if entry["value"] is not None
             else f"needs {', '.join(entry['missing'])}"
         )
-        common.say(f"{entry['suite']} ({entry['protocol']}) {entry['model']}: {value}")
+        name = f"{entry['suite']}:{entry['name']}" if "name" in entry else entry["suite"]
+        common.say(f"{name} ({entry['protocol']}) {entry['model']}: {value}")
     if by_group:
         for card in found.cards:
             _print_groups(card)

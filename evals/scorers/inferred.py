@@ -6,8 +6,8 @@ a letter or `Z` at random, unseeded. Here a judge that gives no verdict is a fai
 expectation stands in the run's notes. Under upstream's `exact_matching` there is no judge and no draw: what the rule does
 not read is wrong.
 
-    Judged(rule=Inferred(), mode="rest", form="option")     with a judge; without one, what the rule cannot read waits
-    Inferred(exact=True)                                    the rule alone
+    closest()               with a judge; without one, what the rule cannot read waits
+    Inferred(exact=True)    the rule alone
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from msgspec import Struct
 from evals.extract.vlmevalkit import NONE_FITS, option_vlmevalkit
 from evals.prompts import LETTERS
 from evals.scorers.choice import silence
+from evals.scorers.judged import Judged
 from evals.types import Prompt, Reply, Sample, Score
 
 OTHER = "Other Answers"
@@ -27,6 +28,8 @@ class Inferred(Struct, frozen=True):
     """Scores the option that upstream's rule reads; not `exact`, what it cannot read has no value yet."""
 
     exact: bool = False
+    line: bool = False
+    """MMMU-Pro: where exactly one line begins with "Answer:", only what follows it is read, or its only capital."""
 
     def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
         """Give the options as shown; of an open question, the gold answer and everything else."""
@@ -48,13 +51,26 @@ class Inferred(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
-        found = (
-            None if reply.stop == "filter" else option_vlmevalkit(reply.text, self.options(sample, prompt))
-        )
+        text = _line(reply.text) if self.line else reply.text
+        found = None if reply.stop == "filter" else option_vlmevalkit(text, self.options(sample, prompt))
         if found is not None:
             return self.take(sample, prompt, reply, found)
         why = "upstream's rule reads no option"
         return Score(value=0.0 if self.exact else None, verdict=silence(reply), why=why)
+
+
+def closest(rule: Inferred | None = None) -> Judged:
+    """Give the rule with a judge who names the option that is closest to what the rule cannot read."""
+    return Judged(rule=rule or Inferred(), mode="rest", form="option")
+
+
+def _line(text: str) -> str:
+    answers = [line for line in map(str.strip, text.strip().split("\n")) if line.startswith("Answer:")]
+    if len(answers) != 1:
+        return text
+    stated = answers[0].removeprefix("Answer:")
+    letters = {letter for letter in stated if letter in LETTERS}
+    return letters.pop() if len(letters) == 1 else stated
 
 
 def _text(target: object) -> str:

@@ -1,9 +1,13 @@
-"""What MMMU's authors do with a reply (MMMU-Benchmark/MMMU @ bb0b95a9, mmmu/utils/eval_utils.py), but for the guess.
+"""What MMMU's authors do with a reply (MMMU-Benchmark/MMMU @ bb0b95a9), but for the guess.
+
+MMMU: mmmu/utils/eval_utils.py. MMMU-Pro: mmmu-pro/evaluate.py, which looks behind the last "Answer:" first.
 
 Known defects, kept here: a lone "A" that is an article is an option; of several options the last one counts; an open
 answer is right where the gold text stands anywhere in what follows "is", "so", "final" and their like, so "1960" holds
 "60"; the look-ahead for a capital letter never fires, since the text is in lower case by then. Where upstream draws an
-option at random, the sample is unanswered, and `accuracy_guess` is the expectation of the draw.
+option at random, the sample is unanswered, and `accuracy_guess` is the expectation of the draw. Of MMMU-Pro: letters are
+read inside words, so that "Answer: Because" is B, and "NASA launched it" is A; of several letters behind "Answer:" none
+counts there; of several without brackets the last with blanks on both sides.
 """
 
 from __future__ import annotations
@@ -47,6 +51,26 @@ def option(text: str, choices: tuple[str, ...]) -> str | None:
     low = text.lower()
     places = {x: place for x, c in zip(letters, choices, strict=True) if (place := low.rfind(c.lower())) >= 0}
     return max(places, key=places.__getitem__) if places else None
+
+
+def option_pro(text: str, choices: tuple[str, ...]) -> str | None:
+    """Read an option's letter as MMMU-Pro's authors do; None where they would draw one."""
+    text = text[-LONGEST:]
+    letters = LETTERS[: len(choices)]
+    _, mark, tail = text.rpartition("Answer:")
+    if mark and len(found := [x for x in letters if x in tail]) == 1:
+        return found[0]
+    for mark in (",", ".", "!", "?", ";", ":", "'"):
+        text = text.strip(mark)
+    text = f" {text} "
+    for form, place in (("({})", "({})"), ("{} ", " {} "), ("{}.", " {} ")):
+        if found := [x for x in letters if form.format(x) in text]:
+            return max(found, key=lambda x: text.rfind(place.format(x)))
+    if len(text.split()) <= 5:
+        return None
+    low = text.lower()
+    named = {x: low.rfind(c.lower()) for x, c in zip(letters, choices, strict=True) if c.lower() in low}
+    return max(named, key=named.__getitem__) if named else None
 
 
 def _is_number(text: str) -> float | None:
@@ -95,8 +119,10 @@ def _golds(sample: Sample) -> tuple[str, ...]:
     return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
 
 
-class Official(Struct, frozen=True):
+class Official(Struct, frozen=True, omit_defaults=True):
     """Scores 1 where upstream says correct."""
+
+    pro: bool = False
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
@@ -107,11 +133,18 @@ class Official(Struct, frozen=True):
             return Score(
                 value=float(right), verdict="right" if right else "wrong", answer=reply.text.strip()[-100:]
             )
-        found = option(reply.text, sample.choices)
+        shown = tuple(sample.choices[i] for i in prompt.order or range(len(sample.choices)))
+        seen = sample.meta.get(
+            "options", len(shown)
+        )  # one question of MMMU-Pro: a list within a list, one option
+        found = (option_pro if self.pro else option)(reply.text, shown[:seen])
         if found is None:
-            return Score(value=0.0, verdict=silence(reply), why="upstream would draw an option at random")
-        right = found in _golds(sample)
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=found)
+            draw = 1 / seen if seen > 1 else 0.0
+            why = "upstream would draw an option at random"
+            return Score(value=0.0, verdict=silence(reply), why=why, parts={"draw": draw})
+        answer = prompt.source_letter(found) or found
+        right = answer in _golds(sample)
+        return Score(value=float(right), verdict="right" if right else "wrong", answer=answer)
 
 
 class Strict(Struct, frozen=True):
@@ -128,6 +161,7 @@ class Strict(Struct, frozen=True):
         if not found:
             return Score(value=0.0, verdict=silence(reply), why="no answer stated")
         if sample.choices:
+            found = prompt.source_letter(found) or found
             right = found in _golds(sample)
         else:
             right = any(_same(gold, found) for gold in _golds(sample))
