@@ -175,9 +175,10 @@ def _selecting(data: Data, variant: str) -> Prompter:
                 parts.append(Text(piece))
             elif piece in pictures:
                 parts.append(pictures[piece])
-        first = next((i for i, part in enumerate(parts) if isinstance(part, Media)), None)
-        if first is not None:
-            parts[first] = enlarged(parts[first], 2, max_pixels=data.max_pixels)  # type: ignore[arg-type]
+        first = next((part for part in parts if isinstance(part, Media)), None)
+        if first is not None:  # wherever it stands: a picture is sent in one form
+            large = enlarged(first, 2, max_pixels=data.max_pixels)
+            parts = [large if part == first else part for part in parts]
         return pictures_first(parts)
 
     def ask_page(sample: Sample, repeat: int) -> Prompt:

@@ -2,8 +2,12 @@
 
 `official` is VLMEvalKit's way (@ e8e78f05, dataset/sfebench.py), behind the published tables: a judge model awards 0 to 9
 points to every reply, the score is their mean as a share of 9. Upstream gives 0 points where the judge's reply cannot be
-read; here that is a failure and counted. `intern-s1` is the same, drawn as the published numbers were. A judge's
-agreement with a rule is shown for questions with options and for exact answers.
+read; here that is a failure and counted. `intern-s1` asks as that model's thinking adapter does (api/adapters/
+interns1_1.py): without a word on the form of the answer, pictures first and numbered; drawn as the published numbers
+were. A judge's agreement with a rule is shown for questions with options and for exact answers.
+
+`strict` knows right and wrong alone, no points for what is near: a stated option is compared by rule, as are equal
+words and differing numbers; what is left, the judge grades. Without a judge that part waits.
 
 Columns are those of VLMEvalKit's table (index, question, answer, category, question_type, A to O, image), as a local
 file `en` or `zh`: the hub's repository has others.
@@ -20,7 +24,7 @@ from evals.errors import DataError
 from evals.extract import letter, stated
 from evals.media import image
 from evals.metrics import accuracy
-from evals.prompts import options
+from evals.prompts import options, pictures_first
 from evals.scorers.choice import Choice, silence
 from evals.scorers.judged import Judged
 from evals.suite import INTERN_S1, Suite
@@ -28,7 +32,7 @@ from evals.types import Message, Part, Prompt, Reply, Sample, Sampling, Score, T
 
 VARIANTS = {"en": 830, "zh": 830}
 DEFAULT = ("en",)
-PROTOCOLS = ("official", "intern-s1")
+PROTOCOLS = ("official", "intern-s1", "strict")
 VERSION = "1"
 NEEDS = frozenset({"image", "judge"})
 GATED = False
@@ -82,6 +86,54 @@ def _prompt(sample: Sample, repeat: int) -> Prompt:
     return Prompt(messages=(Message("user", (first, *sample.question, Text(shown or "\n"))),))
 
 
+def _bare(sample: Sample, repeat: int) -> Prompt:
+    """Ask as the thinking adapter does."""
+    shown = f"\nChoices:\n{options(sample.choices)}" if sample.choices else ""
+    first = Text(f"You are an expert in {sample.group} with this question to solve. ")
+    return pictures_first([first, *sample.question, Text(shown)])
+
+
+def _stated(sample: Sample, repeat: int) -> Prompt:
+    what = (
+        "the letter of the right option"
+        if sample.choices
+        else "a number with its unit, a word or a short phrase"
+    )
+    shown = f"\nOptions:\n{options(sample.choices)}" if sample.choices else ""
+    ending = f"{shown}\n\nReason as far as you need to, then finish with a line of the form `Answer: X`, where X is {what}."
+    return Prompt(messages=(Message("user", (*sample.question, Text(ending))),))
+
+
+class Compared(Struct, frozen=True):
+    """The stated answer, as far as a rule can tell; no value: a judge must grade it."""
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        if sample.choices:
+            return Choice(letter)(sample, prompt, reply)
+        found = None if reply.stop == "filter" else stated(reply.text[-10_000:])
+        if not found:
+            return Score(value=0.0, verdict=silence(reply), why="no answer stated")
+        gold = str(sample.target)
+        one, other = _number(gold), _number(found)
+        if _words(gold) == _words(found) or (one is not None and one == other):
+            return Score(value=1.0, verdict="right", answer=found[:200])
+        if None not in (one, other):
+            return Score(value=0.0, verdict="wrong", answer=found[:200])
+        return Score(value=None, verdict="unanswered", answer=found[:200], why="no rule tells")
+
+
+def _words(text: str) -> str:
+    return " ".join(text.casefold().strip(" .*`\"'$").split())
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text.replace(",", "").strip(" .$"))
+    except ValueError:
+        return None
+
+
 class Rule(Struct, frozen=True):
     """What a rule can say: the stated option, or the same words; of an open question, nothing."""
 
@@ -98,21 +150,27 @@ class Rule(Struct, frozen=True):
 
 def suite(variant: str = "en", protocol: str = "official") -> Suite:
     """Give one language under a protocol."""
+    strict = protocol == "strict"
+    ask = {"official": _prompt, "intern-s1": _bare, "strict": _stated}[protocol]
+    points = Judged(rule=Rule(), mode="points", form="points")
     return Suite(
         name="sfe",
         variant=variant,
         protocol=protocol,
         version=VERSION,
         samples=lambda data: _samples(data, variant),
-        prompter=lambda data: _prompt,
+        prompter=lambda data: ask,
         ideal=lambda sample, prompt: f"Answer: {sample.target}",
-        unwinnable=lambda sample: (
-            "" if sample.choices or sample.meta.get("question_type") == "exact_match" else "a judge alone"
-        ),
-        scorers={"points": Judged(rule=Rule(), mode="points", form="points")},
+        unwinnable=None if strict else _judge_alone,
+        scorers={"answer": Judged(rule=Compared(), mode="rest")} if strict else {"points": points},
         metrics=accuracy(),
         sampling=INTERN_S1 if protocol == "intern-s1" else Sampling(temperature=0.0, max_tokens=32_768),
         needs=NEEDS,
         licence="MIT",
         cite="arXiv 2506.10521",
     )
+
+
+def _judge_alone(sample: Sample) -> str:
+    known = sample.choices or sample.meta.get("question_type") == "exact_match"
+    return "" if known else "a judge alone"

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from command import evals
-from mirror import lines
 from listening import content, standin
+from mirror import lines
 
 from evals.data import Data
 from evals.scorers.inferred import Inferred
@@ -147,7 +147,9 @@ def test_vlmevalkit_s_way_shows_pictures_first_and_the_first_one_larger(mirror: 
                       "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
     from evals.store import find_one
 
-    assert found.status == 0, [r.outcome for r in find_one(tmp_path, "r").records() if r.outcome.__class__.__name__ == "Failure"]
+    assert found.status == 0, [
+        r.outcome for r in find_one(tmp_path, "r").records() if r.outcome.__class__.__name__ == "Failure"
+    ]
     from evals.types import Media, Text
 
     several = 0
