@@ -8,10 +8,14 @@ from zlib import crc32
 import command
 from answers import right
 from hostile import ATTACKS
+from msgspec import structs
 
 from dashboard import frames
 from dashboard.frames import Entry
-from evals.types import Prompt, Reply, Usage
+from evals.overview import suite_of
+from evals.report import summarize
+from evals.store import Run, Writer
+from evals.types import Message, Prompt, Record, Reply, Sample, Score, Usage
 
 
 def sometimes(prompt: Prompt) -> Reply:
@@ -45,3 +49,31 @@ def entry(results: Path, name: str, suite: str = "") -> Entry:
     found = frames.index(results).find(name, suite)
     assert found is not None
     return found
+
+
+def large(results: Path, name: str, *, like: Entry, samples: int) -> None:
+    """A sealed run of many samples with replies of a kilobyte, like another run in all else."""
+    config = structs.replace(like.card.config, model=name)
+    card = structs.replace(like.card, run=name, model=name, config=config, expected=samples, finished=None)
+    writer = Writer(results / "mmlu-pro@1" / name / name, card)
+    writer.write_samples(
+        Sample(id=str(i), target="A", choices=("x",) * 10, group=f"group {i % 14}") for i in range(samples)
+    )
+    for i in range(samples):
+        right = crc32(f"{name}{i}".encode()) % 10 < 6
+        text = f"{'So it is said, and so it is. ' * 35}ANSWER: {'A' if right else 'B'}"
+        score = Score(value=float(right), verdict="right" if right else "wrong", answer="A" if right else "B")
+        reply = Reply(text=text, usage=Usage(input=900, output=300 + i % 97))
+        writer.append(
+            Record(sample=str(i), repeat=0, prompt=Prompt(messages=(Message.user("What?" * 200),)), outcome=reply,
+                   scores={"choice": score})
+        )  # fmt: skip
+    run = Run(writer.path)
+    suite = suite_of(card)
+    found = summarize(run.briefs(), run.gold(), suite.metrics, scorers=tuple(suite.scorers), repeats=1)
+    writer.card = structs.replace(
+        card, estimates=found.estimates, counts=found.counts, coverage=1.0, status="finished"
+    )
+    writer.seal()
+    writer.write_card()
+    writer.close()

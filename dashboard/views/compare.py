@@ -19,8 +19,8 @@ from evals.verdicts import wording
 from evals.verdicts.compare import Row
 
 LETTERS = "ABCD"
-MOST = 2_000
-"""Flipped samples that the table shows; the file has all."""
+MOST = 2_000  # flipped samples that the table shows; the file has all
+
 UNITS = {"fraction": "percentage points"}
 MEANS = {
     pairs.NOT_PAIRED: "Samples that only one of the two scored; they are in no difference.",
@@ -55,14 +55,13 @@ def pick(found: Index) -> tuple[list[str], list[Match]]:
 
 def refused(several: Sequence[Match]) -> None:
     """Say what is not compared, and why."""
-    lines = [f"- **{safe.label(m.label)}**: {safe.label(why, 400)}" for m in several for why in m.why_not]
-    if lines:
-        with st.expander(
-            f"Not comparable: {len(lines)} reasons",
-            icon=":material/block:",
-            expanded=len(lines) == len(several),
-        ):
-            st.markdown("\n".join(lines))
+    closed = [match for match in several if match.why_not]
+    if closed:
+        name = f"Not comparable: {len(closed)} {'suite' if len(closed) == 1 else 'suites'}"
+        with st.expander(name, icon=":material/block:", expanded=len(closed) == len(several)):
+            for match in closed:
+                for why in match.why_not:
+                    st.markdown(f"- **{safe.label(match.label)}**: {safe.label(why, 400)}")
 
 
 def overview(names: Sequence[str], several: Sequence[Match]) -> list[Row]:

@@ -13,10 +13,9 @@ from dashboard.items import Item
 from dashboard.views import pickers, replies
 from evals.errors import EvalsError
 
-SHORT = 2_000
-"""Characters of a prompt that is not folded."""
-BESIDE = 3
-"""Further runs that stand beside the first."""
+SHORT = 2_000  # characters of a prompt that is not folded
+
+BESIDE = 3  # further runs that stand beside the first
 
 
 def pick_runs(found: Index) -> list[Entry]:
