@@ -2,45 +2,63 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from evals.commands import common
 from evals.errors import UnknownName, UsageError
 
-FORMATS = {"replies": "replies:read_replies", "matbench": "matbench:read_results"}
-"""Format -> module:function below evals.interop."""
+if TYPE_CHECKING:
+    from evals.card import Card
+
+OWN = {"replies": "replies:read_replies", "matbench": "matbench:read_results"}
+"""Formats that make their runs themselves -> module:function below evals.interop."""
 
 
 @click.command("import")
-@click.argument("format_", metavar="FORMAT")
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--suite", help="The suite that was asked, with its variant.")
-@click.option("--model", help="Name of the model that replied.")
+@click.argument("words", nargs=-1, required=True, metavar="[FORMAT] PATH")
+@click.option("--suite", help="The suite that was asked, with its variant; default: as the source says.")
+@click.option("--model", help="Name of the model that replied; default: as the source says.")
 @click.option("--protocol", help="Rules to score by; default: the suite's first.")
 @common.data_options
 @click.option("--run", metavar="ID", help="Name the run.")
 @common.results_option
 @common.json_option
-def import_(format_: str, path: Path, as_json: bool, **options: Any) -> None:
+def import_(words: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Make a run of recorded replies and score it; what the recording lacks is a missing outcome.
 
-    FORMAT is `replies`: JSON lines {"id", "repeat", "text", "reasoning", "stop", "order"}; or `matbench`: a
-    results file of the matbench package, one run per task.
+    FORMAT is guessed when it is left out: replies (JSON lines {"id", "repeat", "text", "reasoning", "stop",
+    "order"}), matbench, lm-eval, opencompass, vlmevalkit, chembench, mathvista, mathvision.
     """
-    from importlib import import_module
+    from evals.interop import formats
 
-    if format_ not in FORMATS:
-        raise UnknownName("format", format_, FORMATS)
+    if len(words) > 2:
+        raise UsageError(f"one path at a time: {' '.join(words)}")
+    path = Path(words[-1])
+    if len(words) == 2 and words[0] not in formats.READERS and words[0] not in OWN:
+        raise UnknownName("format", words[0], [*OWN, *formats.READERS])
     if not path.exists():
         raise UsageError(f"{path} does not exist")
-    module, _, function = FORMATS[format_].partition(":")
-    cards = getattr(import_module(f"evals.interop.{module}"), function)(path, **options)
+    form = words[0] if len(words) == 2 else formats.guess(path)
+    cards, notes = _read(form, path, options)
+    for line in notes:
+        common.note(line)
     from evals.commands.show import print_overview
     from evals.overview import Overview, aggregates
 
     print_overview(
         Overview(cards=cards, broken=[], aggregates=aggregates(cards)), by_group=False, as_json=as_json
     )
+
+
+def _read(form: str, path: Path, options: dict[str, Any]) -> tuple[list[Card], list[str]]:
+    from evals.interop import formats
+    from evals.interop.foreign import Wanted, import_all
+
+    if form in OWN:
+        module, _, function = OWN[form].partition(":")
+        return getattr(import_module(f"evals.interop.{module}"), function)(path, **options), []
+    return import_all(path, formats.read(form, path), Wanted(**options))

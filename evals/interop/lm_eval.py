@@ -1,5 +1,7 @@
 """lm-evaluation-harness: `results_<time>.json` and `samples_<task>_<time>.jsonl` (its loggers, 0.4.13).
 
+In: every `samples_*.jsonl` is a task; tasks of one suite become one run. The first filter of a file is theirs.
+
 Out: a run is a task of its own; the standard error is lm-eval's own (of the sample means, n - 1), the interval and
 what else it has no field for stand under `science_evals`. A sample without a score is left out of the samples, since
 lm-eval has no such state; `n-samples` says how many were expected.
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from math import sqrt
 from pathlib import Path
@@ -18,12 +20,141 @@ from typing import Any
 import msgspec
 
 from evals.card import Card
-from evals.errors import UsageError
+from evals.errors import DataError, UsageError
+from evals.interop.foreign import Item, Source, whole
 from evals.interop.outgoing import Row, Written, as_text, ended, headline, place, rows, utc
 from evals.store import Run, slug
+from evals.types import Usage
 
 encode = msgspec.json.Encoder().encode
 FILTER = "none"
+FORMAT = "lm-eval"
+QUESTION = ("question", "Question", "problem", "Problem", "query", "input", "prompt")
+"""Names of a document's field with the question, the likeliest first."""
+OPTIONS = ("options", "choices", "endings")
+NAMES = ("id", "question_id", "doc_id", "pid", "index", "uuid", "Record ID")
+
+
+def found_in(path: Path) -> list[Path]:
+    """Give the files of samples in a folder, or beside a results file."""
+    if path.is_file() and path.name.startswith("samples_"):
+        return [path]
+    folder = path if path.is_dir() else path.parent
+    stamp = path.stem.removeprefix("results_") if path.is_file() else ""
+    return sorted(one for one in folder.rglob("samples_*.jsonl") if stamp in one.name)
+
+
+def read(path: Path) -> list[Source]:
+    """Read a folder of results, a results file or a file of samples; raises DataError in one line."""
+    files = found_in(path)
+    if not files:
+        raise DataError(f"{path}: no samples_*.jsonl there; lm-eval writes them with --log_samples")
+    return [_source(one) for one in files]
+
+
+def _source(path: Path) -> Source:
+    task, _, stamp = path.stem.removeprefix("samples_").rpartition("_")
+    results = _results(path.parent / f"results_{stamp}.json")
+    stated = results.get("results", {}).get(task, {})
+    started = results.get("date")
+    return Source(
+        format=FORMAT,
+        tasks=(task or stamp,),
+        model=str(results.get("model_name") or path.parent.name),
+        items=lambda: _items(path),
+        started=float(started) if isinstance(started, int | float) else 0.0,
+        stated={
+            f"{task} {name}": float(value)
+            for name, value in stated.items()
+            if "," in name and "_stderr" not in name and isinstance(value, int | float)
+        },
+    )
+
+
+def _results(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found = msgspec.json.decode(whole(path))
+    except msgspec.DecodeError as error:
+        raise DataError(f"{path}: {error}") from None
+    if not isinstance(found, dict) or not isinstance(found.get("results", {}), dict):
+        raise DataError(f"{path}: no results of lm-eval")
+    return found
+
+
+def _items(path: Path) -> Iterator[Item]:
+    decode = msgspec.json.Decoder(dict[str, Any]).decode
+    first: Any = None
+    try:
+        with path.open("rb") as stream:
+            for number, line in enumerate(stream, 1):
+                if not line.strip():
+                    continue
+                row = decode(line)
+                first = row.get("filter") if number == 1 else first
+                if row.get("filter") == first:  # every filter has a line of its own for the same reply
+                    yield from _replies(row, f"{path.name}, line {number}")
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise DataError(
+            f"{path}, line {number}: not a sample of lm-eval ({type(error).__name__}: {error})"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from None
+
+
+def _replies(row: Mapping[str, Any], where: str) -> Iterator[Item]:
+    doc = row["doc"] if isinstance(row["doc"], dict) else {}
+    arguments = list(row["arguments"].values()) if isinstance(row["arguments"], dict) else row["arguments"]
+    prompt = _prompt(arguments[0]) if arguments else ""
+    options = next((tuple(map(str, doc[n])) for n in OPTIONS if isinstance(doc.get(n), list)), ())
+    metrics = [name for name in row.get("metrics") or () if isinstance(row.get(name), int | float)]
+    own = row.get("science_evals") or []
+    texts = _texts(row["resps"])
+    for repeat, text in enumerate(texts):
+        kept = own[repeat] if repeat < len(own) and isinstance(own[repeat], dict) else {}
+        yield Item(
+            where=where,
+            id=next((str(doc[name]) for name in NAMES if isinstance(doc.get(name), str | int)), ""),
+            question=next((doc[name] for name in QUESTION if isinstance(doc.get(name), str)), ""),
+            prompt=prompt,
+            options=options if "order" not in kept else (),
+            text=text,
+            reasoning=kept.get("reasoning"),
+            stop=kept.get("stop"),
+            usage=msgspec.convert(kept.get("usage") or {}, Usage),
+            order=tuple(kept["order"]) if kept.get("order") else None,
+            repeat=kept.get("repeat", repeat if len(texts) > 1 else None),
+            score=float(row[metrics[0]]) if metrics else None,
+            answer=_answer(row.get("filtered_resps"), repeat),
+        )
+
+
+def _prompt(argument: Any) -> str:
+    """Give the text that was sent: `arg_0`, or the first of a pair; chats are joined turn by turn."""
+    first = argument["arg_0"] if isinstance(argument, dict) else argument[0]
+    if isinstance(first, str) and first.startswith("[{"):
+        first = msgspec.json.decode(first)
+    if isinstance(first, list):
+        return "\n\n".join(str(turn.get("content", "")) for turn in first if isinstance(turn, dict))
+    return str(first)
+
+
+def _texts(resps: Any) -> list[str]:
+    """Give the replies; of likelihoods the letter of the likeliest option, which is what the model chose."""
+    if resps and all(len(one) == 1 and isinstance(one[0], list | tuple) for one in resps):
+        likelihoods = [float(one[0][0]) for one in resps]
+        return [f"ANSWER: {chr(ord('A') + likelihoods.index(max(likelihoods)))}"]
+    inner = resps[0] if resps and isinstance(resps[0], list) else resps
+    return [str(text) for text in inner]
+
+
+def _answer(filtered: Any, repeat: int) -> str:
+    if not isinstance(filtered, list) or not filtered:
+        return ""
+    one = filtered[repeat] if repeat < len(filtered) else filtered[0]
+    one = one[0] if isinstance(one, list) and one else one
+    return one if isinstance(one, str) else ""
 
 
 def write(runs: Sequence[Run], out: Path) -> Written:

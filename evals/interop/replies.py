@@ -29,7 +29,7 @@ from evals.scoring import Scoring
 from evals.spool import Spool
 from evals.suite import Suite
 from evals.timebox import Pool
-from evals.types import Prompt, Record, Reply, Sampling, Usage
+from evals.types import Failure, Message, Prompt, Record, Reply, Sampling, Usage
 
 LISTED = 10
 
@@ -44,6 +44,11 @@ class Line(Struct, frozen=True, kw_only=True):
     stop: Literal["stop", "length", "filter"] | None = None
     order: tuple[int, ...] | None = None
     usage: Usage = Usage()
+    seconds: float = 0.0
+    prompt: str = ""
+    """As sent; empty: not known."""
+    failure: str = ""
+    """Why there is no reply; empty: there is one."""
 
 
 def read_replies(
@@ -185,11 +190,27 @@ def _parts(spool: Spool, places: dict[str, int], line: Line) -> tuple[int, Promp
         reasoning=line.reasoning if line.reasoning is not None else reasoning,
         stop="length" if unclosed else line.stop or "stop",
         usage=line.usage,
+        seconds=line.seconds,
     )
-    return places[str(line.id)], Prompt(order=line.order), reply
+    messages = (Message.user(line.prompt),) if line.prompt else ()
+    return places[str(line.id)], Prompt(messages=messages, order=line.order), reply
+
+
+def _failed(line: Line) -> Record:
+    """Record what failed elsewhere: in no mean, counted."""
+    messages = (Message.user(line.prompt),) if line.prompt else ()
+    outcome = Failure(stage="model", kind="imported", message=line.failure[:500])
+    return Record(
+        sample=str(line.id),
+        repeat=line.repeat,
+        prompt=Prompt(messages=messages, order=line.order),
+        outcome=outcome,
+    )
 
 
 def _record(scoring: Scoring, spool: Spool, places: dict[str, int], line: Line) -> Record:
+    if line.failure:
+        return _failed(line)
     place, prompt, reply = _parts(spool, places, line)
     scores = scoring.now(spool[place], prompt, reply)
     return Record(sample=str(line.id), repeat=line.repeat, prompt=prompt, outcome=reply, scores=scores)
@@ -199,6 +220,8 @@ async def _together(
     scoring: Scoring, spool: Spool, places: dict[str, int], batch: list[Line]
 ) -> list[Record]:
     async def one(line: Line) -> Record:
+        if line.failure:
+            return _failed(line)
         place, prompt, reply = _parts(spool, places, line)
         scores = await scoring.all(spool[place], prompt, reply)
         return Record(sample=str(line.id), repeat=line.repeat, prompt=prompt, outcome=reply, scores=scores)

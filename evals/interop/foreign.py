@@ -1,0 +1,314 @@
+"""What importers share: foreign records become a run of one of our suites, and nothing is invented.
+
+A record is matched to a sample (`matching.py`); what matches none is counted and named, samples that the source lacks
+are missing outcomes. A score that the source states is kept beside the run in `theirs.jsonl`, for `evals audit`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from evals import card as cards
+from evals import load, store
+from evals.card import Card, Config
+from evals.data import Data
+from evals.errors import DataError, UsageError
+from evals.interop.matching import Finder, shown_options
+from evals.interop.replies import Line, write_run
+from evals.plan import read
+from evals.spool import Spool
+from evals.suite import Suite
+from evals.types import Sampling, Usage
+
+LISTED = 5
+LARGEST = 4 << 30
+"""Bytes of a file that is read whole at most."""
+THEIRS = "theirs.jsonl"
+
+
+class Item(Struct, frozen=True, kw_only=True):
+    """One reply as a foreign file has it; what the file does not say is empty or None."""
+
+    where: str
+    """Its place in the source, for messages."""
+    id: str = ""
+    """The data set's own id."""
+    question: str = ""
+    prompt: str = ""
+    """As sent, few-shot examples included."""
+    options: tuple[str, ...] = ()
+    """As shown, from A on."""
+    order: tuple[int, ...] | None = None
+    """For each option shown its place in the data's order, where the source knows that."""
+    text: str | None = None
+    """None: there is no reply."""
+    reasoning: str | None = None
+    stop: Literal["stop", "length", "filter"] | None = None
+    usage: Usage = Usage()
+    seconds: float = 0.0
+    repeat: int | None = None
+    failure: str = ""
+    """Why there is no reply, where the source says so."""
+    score: float | None = None
+    """Theirs."""
+    answer: str = ""
+    """Theirs."""
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """A foreign run of one benchmark."""
+
+    format: str
+    tasks: tuple[str, ...]
+    """As the source names them."""
+    model: str
+    items: Callable[[], Iterator[Item]]
+    sampling: Sampling = Sampling()
+    started: float = 0.0
+    stated: dict[str, float] = {}
+    """Scores of the whole as the source prints them."""
+
+
+class Stated(Struct, frozen=True, kw_only=True):
+    """A line of `theirs.jsonl`: what the source made of a reply."""
+
+    sample: str
+    repeat: int
+    score: float | None = None
+    answer: str = ""
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What the user asked for."""
+
+    suite: str | None = None
+    model: str | None = None
+    protocol: str | None = None
+    data: Path | None = None
+    sample: bool = False
+    results: Path = Path("results")
+    run: str | None = None
+
+
+def import_all(path: Path, sources: Iterable[Source], wanted: Wanted) -> tuple[list[Card], list[str]]:
+    """Make a run of every source; gives cards and notes. Raises UsageError or DataError in one line."""
+    done: list[Card] = []
+    notes: list[str] = []
+    for source, suite in _resolved(path, list(sources), wanted):
+        made, said = _import(path, source, suite, wanted, alone=not done)
+        done.append(made)
+        notes += said
+    return done, notes
+
+
+def _resolved(path: Path, sources: list[Source], wanted: Wanted) -> list[tuple[Source, Suite]]:
+    """Find the suite of each source, one run for all the tasks of a suite and model."""
+    if not sources:
+        raise DataError(f"{path}: no samples in it")
+    if wanted.run is not None and (wanted.run != store.slug(wanted.run) or "@" in wanted.run):
+        raise UsageError(f"--run {wanted.run!r}: use letters, digits, dots, hyphens and underscores")
+    found: dict[tuple[str, str], list[Source]] = {}
+    strange = []
+    for source in sources:
+        name = wanted.suite or suite_of(source.tasks[0])
+        if name is None:
+            strange.append(source.tasks[0])
+        else:
+            found.setdefault((name, wanted.model or source.model), []).append(source)
+    if strange and not found:
+        raise UsageError(
+            f"{path}: {', '.join(strange[:LISTED])} of {sources[0].format}: name the suite that was asked, --suite NAME "
+            "(`evals list suites`)"
+        )
+    if len(found) > 1 and wanted.run is not None:
+        raise UsageError(f"--run names one run, and {path} holds {len(found)}")
+    return [(merged(some), _suite(name, wanted.protocol)) for (name, _), some in found.items()]
+
+
+def merged(some: list[Source]) -> Source:
+    """Put the tasks of one suite together."""
+    if len(some) == 1:
+        return some[0]
+
+    def items() -> Iterator[Item]:
+        for source in some:
+            yield from source.items()
+
+    first = some[0]
+    return Source(
+        format=first.format,
+        tasks=tuple(task for source in some for task in source.tasks),
+        model=first.model,
+        items=items,
+        sampling=first.sampling,
+        started=min(source.started for source in some),
+        stated={name: value for source in some for name, value in source.stated.items()},
+    )
+
+
+def _suite(name: str, protocol: str | None) -> Suite:
+    found = load.suite(name, protocol)
+    if len(found) != 1:
+        raise UsageError(f"{name} stands for {', '.join(s.id for s in found)}: name one with --suite")
+    if found[0].refuses:
+        raise UsageError(found[0].refuses)
+    return found[0]
+
+
+KNOWN = (
+    ("mmlu_pro", "mmlu-pro"),
+    ("mmlu-pro", "mmlu-pro"),
+    ("mmlupro", "mmlu-pro"),
+    ("gpqa_main", "gpqa:main"),
+    ("gpqa_extended", "gpqa:extended"),
+    ("gpqa", "gpqa:diamond"),
+    ("aime2024", "aime:2024"),
+    ("aime24", "aime:2024"),
+    ("aime_2024", "aime:2024"),
+    ("aime2025", "aime:2025"),
+    ("aime25", "aime:2025"),
+    ("aime_2025", "aime:2025"),
+    ("chembench4k", "chembench:4k"),
+    ("chembench", "chembench:lamalab"),
+    ("mmstar", "mmstar"),
+    ("mathvista", "mathvista"),
+    ("mathvision_mini", "mathvision:testmini"),
+    ("mathvision", "mathvision:test"),
+    ("mmmu_dev_val", "mmmu"),
+    ("mmmu_val", "mmmu"),
+    ("physics", "physics"),
+    ("msearthmcq", "msearth"),
+    ("xlrs-bench", "xlrs"),
+    ("sfe-zh", "sfe:zh"),
+    ("sfe", "sfe:en"),
+)
+"""Beginning of a task's name elsewhere -> suite; the first that fits."""
+
+
+def suite_of(task: str) -> str | None:
+    """Give the suite that a task's name stands for elsewhere; None where it is none that we know."""
+    plain = task.lower()
+    known = set(load.suite_names())
+    return next(
+        (suite for start, suite in KNOWN if plain.startswith(start) and suite.partition(":")[0] in known),
+        None,
+    )
+
+
+def _import(
+    path: Path, source: Source, suite: Suite, wanted: Wanted, *, alone: bool
+) -> tuple[Card, list[str]]:
+    data = Data(suite=suite.name, local=wanted.data, sample=wanted.sample)
+    spool, digest = read(suite, data)
+    lines, theirs, notes = _matched(source, spool)
+    if not lines:
+        spool.close()
+        raise DataError(f"{path}: none of its replies is about a sample of {suite.id} ({'; '.join(notes)})")
+    model = wanted.model or source.model
+    if not model:
+        raise UsageError(f"{path} does not name the model: add --model NAME")
+    card = Card(
+        run="",
+        config=Config(
+            suite=suite.id,
+            version=suite.version,
+            protocol=suite.protocol,
+            data_sha256=digest,
+            model=model,
+            sampling=source.sampling,
+            seed=0,
+            repeats=1 + max(line.repeat for line in lines),
+        ),
+        model=model,
+        data=data.origin,
+        source=path.name,
+        gated=suite.gated,
+        origin=f"import {source.format}",
+        started=source.started or time.time(),
+        chance=suite.chance,
+        scorers=suite.scorer_versions(),
+        errata=suite.errata.version,
+        commit=cards.commit(),
+        packages=cards.packages(),
+        notes=tuple(notes + _stated(source)),
+    )
+    made = write_run(suite, card, spool, lines, results=wanted.results, run=wanted.run)
+    folder = wanted.results / suite.folder / store.slug(model) / made.run
+    store.write_file(folder / THEIRS, b"".join(msgspec.json.encode(one) + b"\n" for one in theirs))
+    return made, notes
+
+
+def _stated(source: Source) -> list[str]:
+    return [f"{source.format} states {name} {value:.6g}" for name, value in source.stated.items()]
+
+
+def _matched(source: Source, spool: Spool) -> tuple[list[Line], list[Stated], list[str]]:
+    """Turn items into lines; gives what the source states of them, and notes on what matched nothing."""
+    finder = Finder(spool)
+    taken: Counter[str] = Counter()
+    seen: set[tuple[str, int]] = set()
+    lines: list[Line] = []
+    theirs: list[Stated] = []
+    lost: list[str] = []
+    for item in source.items():
+        found = _match(finder, item, taken)
+        repeat = item.repeat if item.repeat is not None else taken[found]
+        if not found or (found, repeat) in seen:
+            lost.append(item.where)
+            continue
+        taken[found] += 1
+        seen.add((found, repeat))
+        lines.append(_line(finder, item, found, repeat))
+        theirs.append(Stated(sample=found, repeat=repeat, score=item.score, answer=item.answer[:200]))
+    notes = []
+    if lost:
+        more = f" and {len(lost) - LISTED} more" if len(lost) > LISTED else ""
+        notes.append(f"{len(lost)} of theirs match no sample of ours: {', '.join(lost[:LISTED])}{more}")
+    if absent := len(spool) - len(taken):
+        notes.append(f"{absent} of our samples are not among theirs")
+    return lines, theirs, notes
+
+
+def _match(finder: Finder, item: Item, taken: Counter[str]) -> str:
+    """Give the sample that an item is about, among equals the one that was taken least; empty: none."""
+    if item.id and (found := finder.by_id(item.id)):
+        return found
+    candidates = finder.by_question(item.question, item.options) if item.question else []
+    candidates = candidates or (finder.by_prompt(item.prompt) if item.prompt else [])
+    return min(candidates, key=lambda name: taken[name], default="")
+
+
+def _line(finder: Finder, item: Item, name: str, repeat: int) -> Line:
+    options = item.options or tuple(shown_options(item.prompt))
+    order = item.order or (finder.order(name, options) if options else None)
+    if order == tuple(range(len(order or ()))):
+        order = None
+    return Line(
+        id=name,
+        repeat=repeat,
+        text=item.text,
+        reasoning=item.reasoning,
+        stop=item.stop,
+        order=order,
+        usage=item.usage,
+        seconds=item.seconds,
+        prompt=item.prompt,
+        failure=item.failure or ("" if item.text is not None else "absent in the source"),
+    )
+
+
+def whole(path: Path) -> bytes:
+    """Read a file whole; raises DataError for one that is too large or cannot be read."""
+    try:
+        if path.stat().st_size > LARGEST:
+            raise DataError(f"{path}: larger than {LARGEST >> 30} GiB")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from None

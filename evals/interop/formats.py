@@ -1,0 +1,113 @@
+"""The foreign formats by name, and which one a path holds."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evals.errors import UsageError
+from evals.interop.foreign import Source
+
+READERS = {
+    "lm-eval": "lm_eval",
+    "opencompass": "opencompass",
+    "vlmevalkit": "vlmevalkit",
+    "chembench": "chembench",
+    "mathvista": "mathvista",
+    "mathvision": "mathvision",
+}
+"""Format -> module below evals.interop with a function `read(path) -> list[Source]`."""
+HEAD = 1 << 20
+"""Bytes of a file that are looked at."""
+
+
+def read(form: str, path: Path) -> list[Source]:
+    """Read a path in a format; raises DataError in one line."""
+    reader: Callable[[Path], list[Source]] = import_module(f"evals.interop.{READERS[form]}").read
+    return reader(path)
+
+
+def guess(path: Path) -> str:
+    """Say what a path holds; raises UsageError where it is nothing that we know."""
+    found = _of_folder(path) if path.is_dir() else _of_file(path)
+    if found is None:
+        raise UsageError(f"{path}: no format that is known by its looks; name it: evals import FORMAT {path}")
+    return found
+
+
+def _of_folder(path: Path) -> str | None:
+    def has(*patterns: str) -> bool:
+        return any(True for pattern in patterns for _ in path.glob(pattern))
+
+    if has("predictions/*/*.json", "*/predictions/*/*.json"):
+        return "opencompass"
+    if has("samples_*.jsonl", "*/samples_*.jsonl"):
+        return "lm-eval"
+    if has("*_report.json", "reports/*_report.json", "*/reports/*/*.json"):
+        return "chembench"
+    return "vlmevalkit" if has("*.xlsx", "*.tsv", "*/*.xlsx", "*/*.tsv") else None
+
+
+def _of_file(path: Path) -> str | None:
+    name = path.name.removesuffix(".gz")
+    by_ending = {".xlsx": "vlmevalkit", ".tsv": "vlmevalkit"}
+    if (ending := Path(name).suffix) in by_ending:
+        return by_ending[ending]
+    if name.startswith("samples_") and ending == ".jsonl":
+        return "lm-eval"
+    try:
+        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as stream:
+            head = stream.read(HEAD)
+            if ending == ".json" and len(head) == HEAD:
+                head += stream.read()
+    except (OSError, EOFError, zlib.error) as error:
+        raise UsageError(f"{path}: {error}") from None
+    return _of_lines(head) if ending == ".jsonl" else _of_json(head)
+
+
+def _of_lines(head: bytes) -> str | None:
+    row = _decoded(head.partition(b"\n")[0])
+    if not isinstance(row, dict):
+        return None
+    if "resps" in row and "doc" in row:
+        return "lm-eval"
+    if "report" in row and "path" in row:
+        return "chembench"
+    if "id" in row and ("response" in row or "model_answer" in row):
+        return "mathvision"
+    return "replies" if "id" in row and "text" in row else None
+
+
+def _of_json(head: bytes) -> str | None:
+    found = _decoded(head)
+    if isinstance(found, dict):
+        for form, keys in (
+            ("matbench", {"tasks"}),
+            ("lm-eval", {"results", "configs", "n-shot"}),
+            ("chembench", {"topic", "results"}),
+            ("vlmevalkit", {"index", "prediction"}),
+        ):
+            if keys <= found.keys():
+                return form
+        first = next(iter(found.values()), None)
+        if isinstance(first, dict):
+            if {"origin_prompt", "prediction"} <= first.keys():
+                return "opencompass"
+            if "pid" in first or "extraction" in first or ("query" in first and "response" in first):
+                return "mathvista"
+    if isinstance(found, list) and found and isinstance(found[0], dict) and "prediction" in found[0]:
+        return "vlmevalkit"
+    return None
+
+
+def _decoded(raw: bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

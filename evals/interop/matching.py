@@ -1,0 +1,126 @@
+r"""Which of our samples a foreign record is about: by the data set's own id, or by the question's words.
+
+Words are compared after Unicode normalisation (NFKC), without case and with every run of white space as one blank. Of
+questions that stand several times the options decide; what is alike even then is handed out in the order of the file.
+
+>>> words("  What\u00a0IS\n2 + 2 ? ")
+'what is 2 + 2 ?'
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
+
+from evals.prompts import plain_text
+from evals.types import Sample, Text
+
+ANCHOR = 40
+"""Characters of a question that find it within a prompt."""
+LONGEST = 200_000
+"""Characters of a prompt that are searched, from its end: what is asked stands last."""
+_OPTION = re.compile(r"^\s*\(?([A-Z])[).:]\s*(.*\S)\s*$", re.MULTILINE)
+
+
+def words(text: str) -> str:
+    """Normalise a text."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def question_hash(text: str) -> str:
+    """Hash a normalised question."""
+    return sha256(words(text).encode()).hexdigest()
+
+
+class Finder:
+    """Samples by their ids and questions; each is given out once per repeat."""
+
+    def __init__(self, samples: Iterable[Sample]) -> None:
+        self._ids: set[str] = set()
+        self._by_hash: dict[str, list[str]] = defaultdict(list)
+        self._by_start: dict[str, list[str]] = defaultdict(list)
+        self._questions: dict[str, str] = {}
+        self._choices: dict[str, tuple[str, ...]] = {}
+        for sample in samples:
+            self._add(sample)
+        self._short = sorted({len(start) for start in self._by_start if len(start) < ANCHOR}, reverse=True)
+
+    def _add(self, sample: Sample) -> None:
+        self._ids.add(sample.id)
+        self._choices[sample.id] = tuple(map(words, sample.choices))
+        asked = words(plain_text([part for part in sample.question if isinstance(part, Text)]))
+        if asked:
+            self._questions[sample.id] = asked
+            self._by_hash[question_hash(asked)].append(sample.id)
+            self._by_start[asked[:ANCHOR]].append(sample.id)
+
+    def by_id(self, name: str) -> str | None:
+        """Give the id where the suite has it."""
+        return name if name in self._ids else None
+
+    def by_question(self, text: str, options: Sequence[str] = ()) -> list[str]:
+        """Give the samples with this question; with options, those that have the same ones, where some do."""
+        found = self._by_hash.get(question_hash(text), [])
+        shown = sorted(map(words, options))
+        alike = [name for name in found if shown and sorted(self._choices[name]) == shown]
+        return alike or found
+
+    def by_prompt(self, prompt: str) -> list[str]:
+        """Give the samples whose question stands last in a prompt."""
+        lines, starts = _joined(prompt[-LONGEST:])
+        best: tuple[int, list[str]] = (-1, [])
+        for start in reversed(starts):
+            found = [
+                name for name in self._begun(lines, start) if lines.startswith(self._questions[name], start)
+            ]
+            if found:
+                longest = max(len(self._questions[name]) for name in found)
+                best = (start, [name for name in found if len(self._questions[name]) == longest])
+                break
+        shown = {words(text) for _, text in _OPTION.findall(prompt)}
+        alike = [name for name in best[1] if shown and shown.issuperset(self._choices[name])]
+        return alike or best[1]
+
+    def _begun(self, lines: str, start: int) -> Iterator[str]:
+        yield from self._by_start.get(lines[start : start + ANCHOR], ())
+        for length in self._short:
+            yield from (
+                self._by_start.get(lines[start : start + length], ()) if start + length <= len(lines) else ()
+            )
+
+    def order(self, name: str, options: Sequence[str]) -> tuple[int, ...] | None:
+        """Give for each option shown its place in the data's order; None where they are not the same options."""
+        left = list(self._choices[name])
+        found = []
+        for text in map(words, options):
+            if text not in left:
+                return None
+            place = left.index(text)
+            found.append(place)
+            left[place] = "\0"
+        return tuple(found) if len(found) == len(left) else None
+
+
+def _joined(prompt: str) -> tuple[str, list[int]]:
+    """Normalise a prompt, and give the places where its lines and what follows a colon begin."""
+    pieces = [words(piece) for piece in re.split(r"\n|(?<=:)\s", prompt)]
+    starts, length = [], 0
+    for piece in pieces:
+        if piece:
+            starts.append(length)
+            length += len(piece) + 1
+    return " ".join(filter(None, pieces)), starts
+
+
+def shown_options(prompt: str) -> list[str]:
+    """Read the last list of lettered options in a prompt, from A on."""
+    found: list[str] = []
+    for letter, text in _OPTION.findall(prompt):
+        if letter == "A":
+            found = []
+        if letter == chr(ord("A") + len(found)):
+            found.append(text)
+    return found
