@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from evals.data import Data, Row, Split
 from evals.errors import DataError
@@ -93,7 +93,17 @@ def _samples_lamalab(data: Data) -> Iterator[Sample]:
             task: Row = row.get("task", row)
             uuid = str(task["uuid"])
             seen[uuid] += 1
-            yield _lamalab_sample(task, uuid if seen[uuid] == 1 else f"{uuid}-{seen[uuid]}")
+            found = _lamalab_sample(task, uuid if seen[uuid] == 1 else f"{uuid}-{seen[uuid]}")
+            yield _named(found, str(row.get("path") or ""), str(task.get("name") or ""))
+
+
+def _named(sample: Sample, path: str, task: str) -> Sample:
+    """Keep the name that recorded reports call a task by: `<parent folder>-<file stem>-<task name>`."""
+    if not path:
+        return sample
+    folder, _, file = path.rpartition("/")
+    name = f"{folder.rpartition('/')[2]}-{file.rpartition('.')[0]}-{task}"
+    return structs.replace(sample, meta={**sample.meta, "name": name})
 
 
 def _lamalab_sample(task: Row, name: str) -> Sample:

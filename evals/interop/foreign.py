@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from evals import card as cards
 from evals import load, store
@@ -60,6 +60,8 @@ class Item(Struct, frozen=True, kw_only=True):
     """Theirs."""
     answer: str = ""
     """Theirs."""
+    extracted: str | None = None
+    """What a language model of theirs cut out of the reply: what their own rule compares."""
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -207,7 +209,7 @@ def _import(
 ) -> tuple[Card, list[str]]:
     data = Data(suite=suite.name, local=wanted.data, sample=wanted.sample)
     spool, digest = read(suite, data)
-    lines, theirs, notes = _matched(source, spool)
+    lines, theirs, notes = _matched(source, spool, extracted=suite.protocol == "official")
     if not lines:
         spool.close()
         raise DataError(f"{path}: none of its replies is about a sample of {suite.id} ({'; '.join(notes)})")
@@ -249,7 +251,7 @@ def _stated(source: Source) -> list[str]:
     return [f"{source.format} states {name} {value:.6g}" for name, value in source.stated.items()]
 
 
-def _matched(source: Source, spool: Spool) -> tuple[list[Line], list[Stated], list[str]]:
+def _matched(source: Source, spool: Spool, *, extracted: bool) -> tuple[list[Line], list[Stated], list[str]]:
     """Turn items into lines; gives what the source states of them, and notes on what matched nothing."""
     finder = Finder(spool)
     taken: Counter[str] = Counter()
@@ -257,6 +259,7 @@ def _matched(source: Source, spool: Spool) -> tuple[list[Line], list[Stated], li
     lines: list[Line] = []
     theirs: list[Stated] = []
     lost: list[str] = []
+    cuts = 0
     for item in source.items():
         found = _match(finder, item, taken)
         repeat = item.repeat if item.repeat is not None else taken[found]
@@ -265,9 +268,13 @@ def _matched(source: Source, spool: Spool) -> tuple[list[Line], list[Stated], li
             continue
         taken[found] += 1
         seen.add((found, repeat))
-        lines.append(_line(finder, item, found, repeat))
+        cut = item.extracted if extracted else None
+        cuts += cut is not None
+        lines.append(_line(finder, item if cut is None else structs.replace(item, text=cut), found, repeat))
         theirs.append(Stated(sample=found, repeat=repeat, score=item.score, answer=item.answer[:200]))
     notes = []
+    if cuts:
+        notes.append(f"{cuts} are scored by what the source's language model cut out of the reply")
     if lost:
         more = f" and {len(lost) - LISTED} more" if len(lost) > LISTED else ""
         notes.append(f"{len(lost)} of theirs match no sample of ours: {', '.join(lost[:LISTED])}{more}")

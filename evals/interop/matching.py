@@ -30,6 +30,14 @@ def words(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+_MARKUP = re.compile(r"\[(?:START|END)_(?:RXN)?SMILES\]|\\(?:ce|pu|text|mathrm|rm)|\\|[\s${}^_]")
+
+
+def bare(option: str) -> str:
+    """Take markup off an option: harnesses render it before they show it; powers of ten are written the short way."""
+    return _MARKUP.sub("", words(re.sub(r"\\cdot\s*10\^", "e", option)))
+
+
 def question_hash(text: str) -> str:
     """Hash a normalised question."""
     return sha256(words(text).encode()).hexdigest()
@@ -39,7 +47,7 @@ class Finder:
     """Samples by their ids and questions; each is given out once per repeat."""
 
     def __init__(self, samples: Iterable[Sample]) -> None:
-        self._ids: set[str] = set()
+        self._ids: dict[str, str] = {}
         self._by_hash: dict[str, list[str]] = defaultdict(list)
         self._by_start: dict[str, list[str]] = defaultdict(list)
         self._questions: dict[str, str] = {}
@@ -49,8 +57,10 @@ class Finder:
         self._short = sorted({len(start) for start in self._by_start if len(start) < ANCHOR}, reverse=True)
 
     def _add(self, sample: Sample) -> None:
-        self._ids.add(sample.id)
-        self._choices[sample.id] = tuple(map(words, sample.choices))
+        self._ids[sample.id] = sample.id
+        if isinstance(other := sample.meta.get("name"), str):  # what recordings call it
+            self._ids.setdefault(other, sample.id)
+        self._choices[sample.id] = tuple(map(bare, sample.choices))
         asked = words(plain_text([part for part in sample.question if isinstance(part, Text)]))
         if asked:
             self._questions[sample.id] = asked
@@ -59,12 +69,12 @@ class Finder:
 
     def by_id(self, name: str) -> str | None:
         """Give the id where the suite has it."""
-        return name if name in self._ids else None
+        return self._ids.get(name)
 
     def by_question(self, text: str, options: Sequence[str] = ()) -> list[str]:
         """Give the samples with this question; with options, those that have the same ones, where some do."""
         found = self._by_hash.get(question_hash(text), [])
-        shown = sorted(map(words, options))
+        shown = sorted(map(bare, options))
         alike = [name for name in found if shown and sorted(self._choices[name]) == shown]
         return alike or found
 
@@ -80,7 +90,7 @@ class Finder:
                 longest = max(len(self._questions[name]) for name in found)
                 best = (start, [name for name in found if len(self._questions[name]) == longest])
                 break
-        shown = {words(text) for _, text in _OPTION.findall(prompt)}
+        shown = {bare(text) for _, text in _OPTION.findall(prompt)}
         alike = [name for name in best[1] if shown and shown.issuperset(self._choices[name])]
         return alike or best[1]
 
@@ -95,7 +105,7 @@ class Finder:
         """Give for each option shown its place in the data's order; None where they are not the same options."""
         left = list(self._choices[name])
         found = []
-        for text in map(words, options):
+        for text in map(bare, options):
             if text not in left:
                 return None
             place = left.index(text)

@@ -47,4 +47,5 @@ def _item(where: str, name: str, row: dict[str, Any]) -> Item:
         failure=str(row.get("error") or "no response")[:200] if failed else "",
         score=float(right) if isinstance(right, bool | int) else None,
         answer=str(row.get("extraction") or "")[:200],
+        extracted=row["extraction"] if isinstance(row.get("extraction"), str) and not failed else None,
     )
