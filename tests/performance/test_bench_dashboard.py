@@ -1,0 +1,32 @@
+"""The dashboard's promised figures on 2,000,000 records, guarded with generous bars: a box of checks is shared and slow."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright", reason="NOT MEASURED: playwright is not installed")
+pytest.importorskip("streamlit", reason="the extra `dashboard` is not installed")
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import bench_dashboard
+import make_board
+import pages
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not pages.chromium(), reason="NOT MEASURED: there is no chromium"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+def test_pages_on_two_million_records(tmp_path: Path) -> None:
+    assert make_board.build(tmp_path / "results") > 2_000_000
+    found = {figure.name: figure for figure in bench_dashboard.measure(tmp_path / "results")}
+    slow = max(1.0, found["floor: Streamlit's least page, warm"].value / 0.4)  # how busy the box is
+    over = [str(one) for one in found.values() if one.unit == "s" and one.value > 2 * slow * one.bar]
+    assert over == []
+    assert found["memory of the server at its most"].value < 600
