@@ -42,7 +42,6 @@ from evals.suite import Suite
 from evals.types import Likelihood, Message, Metric, Prompt, Sample, Sampling, Text
 
 VARIANTS: dict[str, int] = {}  # those of the installed lm_eval: see `find`
-FORM = ":TASK[:SHOTS] | :GROUP | :FILE.yaml"
 PROTOCOLS = ("lm-eval",)
 VERSION = "1"
 NEEDS: frozenset[str] = frozenset()

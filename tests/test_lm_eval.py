@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ def theirs(base: str, folder: Path, task: str) -> dict[str, Any]:
     """lm_eval's own result through its own client."""
     from lm_eval.tasks import TaskManager
 
-    chat = task == "toy_gen"
+    chat = task.startswith("toy_gen")
     arguments: dict[str, Any] = {"model": "words", "base_url": f"{base}/v1/{'chat/' * chat}completions"}
     if not chat:
         arguments["tokenizer_backend"] = "remote"
@@ -335,11 +336,41 @@ def test_likelihoods_under_a_chat_template_are_refused(tasks) -> None:
 
 def test_nothing_of_lm_eval_is_imported_before_it_is_named(tmp_path) -> None:
     import subprocess
-    import sys
 
     code = "import sys; from evals import load; load.suite_module('lm-eval'); print('lm_eval' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
     assert done.stdout.strip() == "False", done.stderr
+
+
+MOCKED = """
+output_type: generate_until
+doc_to_text: "{{question}} Options: {{options|join('; ')}}"
+doc_to_target: "{{answer}}"
+generation_kwargs: {until: ["</s>"], max_gen_toks: 256}
+metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
+filter_list: [{name: letter, filter: [{function: regex, regex_pattern: "ANSWER: ([A-J])"}, {function: take_first}]}]
+"""
+
+
+@pytest.mark.slow
+def test_parity_with_lm_eval_on_the_shared_mock(here, tasks, tmp_path) -> None:
+    """400 items of the bench; it tells no likelihoods, so what is generated."""
+    sys.path.insert(0, str(Path(__file__).parent / "performance"))
+    import workbench
+
+    try:
+        data = workbench.head(workbench.make_data(tmp_path / "data"), 400)
+    except FileNotFoundError as error:
+        pytest.skip(f"NOT TESTED ON THE MOCK: {error}")
+    text = f"task: toy_gen_mocked{HEAD.replace('DATA', str(data))}{MOCKED}"
+    (tmp_path / "mocked.yaml").write_text(text)
+    with workbench.mock() as server:
+        server.configure({"dist": "zero", "slots": 0})
+        base = f"http://127.0.0.1:{server.port}"
+        wanted = theirs(base, tmp_path, "toy_gen_mocked")
+        found = ours(base, str(tmp_path / "mocked.yaml"))
+    assert values(found) == {"exact_match": wanted["exact_match,letter"]}
+    assert 0.5 < wanted["exact_match,letter"] < 0.75
 
 
 @pytest.fixture(scope="module")
