@@ -92,7 +92,11 @@ def ranked(board: Board, choice: Choice) -> ties.Ties:
     except EvalsError as error:
         found = ties.Ties((), 0, 0, str(error))
     if len(shown) > 1:
-        how = f" Paired on {found.n:,} samples, Holm over {found.pairs} pairs at 5 %." if found.pairs else ""
+        how = (
+            f" Paired on {found.n:,} samples, Holm over {found.pairs} {'pair' if found.pairs == 1 else 'pairs'} at 5 %."
+            if found.pairs
+            else ""
+        )
         st.markdown(f"**Ranked by** {safe.label(choice.rank)}: {safe.literal(ties.sentence(found))}{how}")
     return found
 
