@@ -94,6 +94,7 @@ def label(text: object, most: int = 120) -> str:
 
 def markdown(text: str, *, formulas: bool = True) -> str:
     """Write a text as Markdown that shows it as it stands, line by line, with its formulas set."""
+    text = text.rstrip()  # Streamlit would take the spaces and leave the break before them
     found = pieces(text.replace("\r\n", "\n")) if formulas else iter([Piece(text, "")])
     whole = "".join(_DELIMITED[piece.how](piece.text) for piece in found)
     whole = "\n".join(map(_spaced, whole.split("\n")))
@@ -115,7 +116,7 @@ def marked(lines: Sequence[Sequence[tuple[str, bool]]], colour: str) -> str:
     return "\\\n".join(
         "".join(_ground(text, colour) if mark else _spaced(literal(text)) for text, mark in line) or "\u00a0"
         for line in lines
-    )
+    ).rstrip("\\\n\u00a0 ")
 
 
 def _ground(text: str, colour: str) -> str:

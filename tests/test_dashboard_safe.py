@@ -55,6 +55,12 @@ def test_lines_indents_and_empty_lines_stay() -> None:
     assert read_back(safe.markdown("a\n  b\n\n\nc")) == "a\\\n  b\n\nc"
 
 
+def test_no_break_is_left_at_the_end() -> None:
+    for end in ("\n", "\n ", " \n\n", "\u00a0"):
+        assert safe.markdown(f"a{end}") == "a"
+        assert safe.marked([[(line, False)] for line in f"a{end}".split("\n")], "orange") == "a"
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
