@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import structs
 
 from evals import profiles
-from evals.errors import Context, Disconnected, Gone, UsageError
+from evals.errors import Context, Disconnected, EvalsError, Gone, UsageError
 from evals.profiles import Profile
 from evals.types import Likelihood, Prompt, Reply, Sampling
 from model_adapters import launch
@@ -42,6 +42,7 @@ class Served:
         self._context: int | None = None
         self._starting: asyncio.Task[None] | None = None
         self._starts = 0
+        self._fault: EvalsError | None = None
 
     def beside(self, run: Path) -> None:
         """Write the server's log into a run's folder."""
@@ -56,6 +57,8 @@ class Served:
         return asyncio.shield(self._starting)
 
     async def _start(self) -> None:
+        if self._fault is not None:
+            raise self._fault
         if self._process is not None and self._starts > RESTARTS:
             raise Gone(self._process.epitaph("died again"))
         if not self._starts and (url := await asyncio.to_thread(launch.serving, self.order)):
@@ -74,7 +77,8 @@ class Served:
         try:
             await asyncio.to_thread(self._process.start)
         except UsageError as error:
-            raise (Gone(str(error)) if again else error) from None
+            self._fault = Gone(str(error)) if again else error
+            raise self._fault from None
         self._connect(self._process.url, {self.name: self._process.context})
         self._say(f"{self.order.engine.name}: {self.name} is ready after {time.monotonic() - began:.0f} s")
         if again is None:
@@ -124,7 +128,7 @@ class Served:
                     raise
                 return await chat.reply(prompt, self._unbounded(sampling))
         except Disconnected as error:
-            raise self._cut(error) from None
+            raise await self._cut(error) from None
 
     def _unbounded(self, sampling: Sampling) -> Sampling:
         """Leave a reply what the prompt leaves of the context, where max_tokens asks for more than that."""
@@ -134,11 +138,15 @@ class Served:
             self.notes.append(note)
         return structs.replace(sampling, max_tokens=None)
 
-    def _cut(self, error: Disconnected) -> Disconnected:
-        """A server of ours that is dead is started again; the runner need not give up."""
-        if self._process is None or self._process.alive:
+    async def _cut(self, error: Disconnected) -> Disconnected:
+        """A server of ours that is dead, or about to be, is started again; the runner need not give up."""
+        if self._process is None:
             return error
-        return Disconnected(f"the server died: {error}")
+        for _ in range(30 if error.unreachable else 0):  # its watchdog tidies up for a moment
+            if not self._process.alive:
+                break
+            await asyncio.sleep(0.1)
+        return error if self._process.alive else Disconnected(f"the server died: {error}")
 
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
         """See `LogProbs`."""
@@ -146,7 +154,7 @@ class Served:
         try:
             return await chat.logprobs(prompt, continuations)
         except Disconnected as error:
-            raise self._cut(error) from None
+            raise await self._cut(error) from None
 
     async def close(self) -> None:
         """Stop the server, where it was started here, and all that it started."""

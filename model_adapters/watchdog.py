@@ -36,7 +36,7 @@ def main(grace_s: float, command: list[str]) -> None:
         os.write(1, f"killed by signal {-status} ({signal.Signals(-status).name})\n".encode())
     os.killpg(0, signal.SIGTERM)
     until = time.monotonic() + (grace_s if server.poll() is None else 1.0)
-    while time.monotonic() < until and _children():
+    while time.monotonic() < until and (server.poll() is None or _children()):
         time.sleep(POLL_S / 4)
     while left := _children():  # whose own children become ours in turn
         for pid in left:

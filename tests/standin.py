@@ -79,7 +79,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.behaviour.startswith("mortal") and Handler.calls > int(self.behaviour.split(":")[1]):
             print("RuntimeError: the engine's heart stopped", flush=True)
             os._exit(1)
-        if self.behaviour == "once" and Handler.calls > 4 and not (self.folder / "died").exists():
+        lives, _, calls = self.behaviour.partition(":")
+        if lives == "once" and Handler.calls > int(calls or 4) and not (self.folder / "died").exists():
             (self.folder / "died").touch()
             os._exit(1)
         if (body.get("max_tokens") or 0) > 4000:

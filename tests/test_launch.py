@@ -453,3 +453,11 @@ def test_settings_that_cannot_be_read_are_one_line(monkeypatch, name):
 )  # fmt: skip
 def test_a_log_is_read_for_its_cause(log, why):
     assert logs.cause(log) == why
+
+
+def test_a_server_that_dies_at_its_first_sample_is_started_again_on_a_standin(engine, monkeypatch):
+    """Before any reply a refused connection would end the run; here it is known to be the server's death."""
+    monkeypatch.setenv("STANDIN", "once:1")
+    done = run("vllm:weights/tiny", "--concurrency", 2)
+    assert done.status == 0, done.err
+    assert done.json["runs"][0]["coverage"] == 1.0
