@@ -34,6 +34,8 @@ class Config(Struct, frozen=True, kw_only=True):
     """Images with more are sent smaller; None: as they are."""
     judge: str = ""
     """The judge model as given on the command line; empty: none."""
+    engine: str = ""
+    """The user's own options of the server that is started for the model; empty: none."""
 
     def changes(self, other: Config) -> list[str]:
         """Name the settings that differ, as `name: other -> self`."""

@@ -46,6 +46,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """Profile that names the limit; empty: the user."""
     judge: str = ""
     """As named on the command line, without secrets."""
+    engine: str = ""
+    """See `Config`."""
     data_hash: str | None = None
     """Beginning of a data hash that the user accepts in the place of the pinned one."""
 
@@ -161,6 +163,7 @@ def prepare(
         limit=options.limit if narrowed else None,
         max_pixels=options.max_pixels if "image" in suite.needs else None,
         judge=options.judge if suite.judged else "",
+        engine=options.engine,
     )
     folder = options.results / suite.folder / store.slug(model)
     path, notes = _place(folder, config, options.run)

@@ -7,6 +7,7 @@ serves the model already is used as it is, and left running.
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
@@ -34,6 +35,8 @@ class Served:
         self.accepts = takes(order)
         self.notes: list[str] = []
         """What a reader of the card must know of the server."""
+        self.options = shlex.join(order.arguments)
+        """They may change what is said (a type of numbers, a quantization), so they make another run."""
         self.order = order
         self._log = log
         self._process: launch.Process | None = None

@@ -115,6 +115,14 @@ def test_no_key_of_ours_reaches_the_server_of_a_standin(engine, monkeypatch):
     assert environment["VLLM_NO_USAGE_STATS"] == "1"
 
 
+def test_other_options_of_the_server_make_another_run_on_a_standin(engine, monkeypatch):
+    first = run().json["runs"][0]
+    monkeypatch.setenv("EVALS_ENGINE_ARGS", "--quantization fp8")
+    done = run()
+    assert done.json["runs"][0]["run"] != first["run"]
+    assert "engine:  -> --quantization fp8 changed" in done.err
+
+
 @pytest.mark.parametrize("name", ENGINES)
 def test_the_thinking_switch_is_the_server_s_own_on_a_standin(engine, name):
     assert run(f"{name}:weights/tiny", "--no-thinking", "--limit", 1).status == 0

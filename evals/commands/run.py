@@ -191,6 +191,8 @@ def _budget(order: Order, spec: str) -> Budget:
 
 def _prepare(order: Order, suites: Sequence[Suite], model: Model, spec: str) -> list[Job]:
     """Get every suite ready; a model that cannot take what a suite needs is refused, never scored 0."""
+    from msgspec import structs
+
     from evals import profiles
     from evals.plan import drawn, prepare
     from evals.signals import AS_TEXT
@@ -202,7 +204,7 @@ def _prepare(order: Order, suites: Sequence[Suite], model: Model, spec: str) -> 
     if order.batch and not hasattr(model, "batches"):
         raise UsageError(f"--batch: {spec} has no batch endpoint; openai: and anthropic: have one")
     profile = profiles.find(spec)
-    options = options_of(order, profile)
+    options = structs.replace(options_of(order, profile), engine=getattr(model, "options", ""))
     remarks = [_remarks(model, drawn(suite, options)[0]) for suite in suites]
     jobs: list[Job] = []
     try:
