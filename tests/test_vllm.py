@@ -188,14 +188,14 @@ def test_likelihoods_in_process_are_vllm_s(bench):
 def test_throughput_is_vllm_s_own(bench, shared):
     """From the first call to the end of the run, at most 1.10 times the wall of `vllm bench serve`.
 
-    The same 200 prompts of MMLU-Pro, the same output lengths, 32 calls at once; the better of two, taken in turns.
+    The same 400 prompts of MMLU-Pro, the same output lengths, 32 calls at once; the better of two, taken in turns.
     """
     with gzip.open(shared / "data" / "mmlu_pro" / "test_items.jsonl.gz", "rt") as stream:
         rows = [
             row for row in map(json.loads, stream) if len(row["question"]) + len(str(row["options"])) < 800
         ]
     data = bench.place / "short.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows[:200]))
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows[:400]))
     words = ("mmlu-pro", "--data", data, "-m", f"server:{bench.url}", "--max-tokens", 24, "--concurrency", 32)
     prompts = bench.place / "prompts.jsonl"
     (run,) = bench.run(*words, "--run", "warm")
@@ -211,7 +211,7 @@ def test_throughput_is_vllm_s_own(bench, shared):
         (run,) = bench.run(*words, "--run", f"turn-{turn}")
         records = store.find_one(bench.place / "results", run["run"]).records()
         ours.append(run["finished"] - min(record.started for record in records))
-        assert found["completed"] == run["expected"] == 200
+        assert found["completed"] == run["expected"] == 400
         assert (found["total_output_tokens"], found["total_input_tokens"]) == (
             run["tokens"]["output"],
             run["tokens"]["input"],
