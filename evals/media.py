@@ -121,8 +121,15 @@ def _odd(found: Any) -> bool:
     """Whether servers differ in what they make of it: alpha, CMYK, 16 bits, several frames, a turned photo."""
     alpha = found.mode in ("RGBA", "LA", "PA") or "transparency" in found.info
     frames = getattr(found, "n_frames", 1) > 1 if found.format in ("GIF", "PNG", "WEBP") else False
-    turned = found.format == "JPEG" and found.getexif().get(ORIENTATION, 1) != 1
+    turned = found.format == "JPEG" and _orientation(found) != 1
     return alpha or frames or turned or found.mode not in ("RGB", "L", "P", "1")
+
+
+def _orientation(found: Any) -> int:
+    """Read how a photo is turned; a PNG without the chunk would be decoded whole to look for it."""
+    if found.format == "PNG" and "exif" not in found.info:
+        return 1
+    return int(found.getexif().get(ORIENTATION, 1))
 
 
 def _cut(kind: str, raw: bytes) -> bool:
@@ -133,7 +140,7 @@ def _cut(kind: str, raw: bytes) -> bool:
 
 def _plan(found: Any, max_pixels: int | None) -> str:
     width, height = found.size
-    if found.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8):
+    if _orientation(found) in (5, 6, 7, 8):
         width, height = height, width
     many = width * height
     if max_pixels and many > max_pixels:

@@ -591,7 +591,7 @@ def test_list_suites_reads_the_same_as_importing_them(here):
     for entry in evals("list", "suites", "--json").json["suites"]:
         module = load.suite_module(entry["name"])
         variants = {name: rows for name, rows in module.VARIANTS.items() if name}
-        assert entry["rows"] == (variants or module.VARIANTS.get("", {}))
+        assert entry["rows"] == (dict(module.VARIANTS) if variants else module.VARIANTS.get("", {}))
         assert entry["protocols"] == list(module.PROTOCOLS)
         assert entry["needs"] == sorted(module.NEEDS)
         assert entry["gated"] == module.GATED
