@@ -126,8 +126,18 @@ def picture(page: Any, name: str) -> Path:
 
 
 def faults(page: Any) -> list[str]:
-    """Run axe-core; gives what it calls serious or critical, with the first place of each."""
+    """Run axe-core; gives what it calls serious or critical, with the first place of each.
+
+    What is drawn again every few seconds is pale for a moment: a fault counts where it is found twice.
+    """
     page.add_script_tag(path=str(AXE))
+    if not _faults(page):
+        return []
+    page.wait_for_timeout(1300)
+    return _faults(page)
+
+
+def _faults(page: Any) -> list[str]:
     found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
     return [
         f"{one['id']}: {one['help']} ({len(one['nodes'])}x, {one['nodes'][0]['html'][:160]})"
