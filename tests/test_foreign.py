@@ -252,3 +252,41 @@ def test_of_equal_questions_the_options_decide() -> None:
 @given(st.text(max_size=200))
 def test_normalised_words_stay_as_they_are(text: str) -> None:
     assert words(words(text)) == words(text)
+
+
+# --- audit ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_audit_lists_every_difference_with_both_answers(tmp_path: Path) -> None:
+    golds = [chr(ord("A") + item["answer_index"]) for item in ITEMS[:6]]
+    lines = [
+        lm_eval_line(item, i, [[f"ANSWER: {gold}"]], exact_match=float(i != 2), filtered_resps=["Z"])
+        for i, (item, gold) in enumerate(zip(ITEMS, golds, strict=False))
+    ]
+    lines[4] |= {"resps": [["ANSWER: none"]], "exact_match": 0.0}
+    path = tmp_path / "samples_mmlu_pro_2026-01-01T00-00-00.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run = imported(path, "--sample", "--model", "m", results=tmp_path / "r")
+    found = evals("audit", run["run"], "--results", tmp_path / "r", "--json").json
+    assert (found["n"], found["agreed"], found["only_ours"], found["only_theirs"]) == (6, 5, 1, 0)
+    (item,) = found["items"]
+    assert (item["id"], item["verdict"], item["theirs"], item["their_answer"]) == (
+        str(ITEMS[2]["question_id"]),
+        "right",
+        0.0,
+        "Z",
+    )
+    assert found["kappa"][0] == pytest.approx(0.5714, abs=1e-3)
+    assert found["kappa"][1] <= found["kappa"][0] <= found["kappa"][2]
+    assert "5 of 6 alike" in evals("audit", run["run"], "--results", tmp_path / "r").out
+
+
+def test_a_run_of_our_own_has_nothing_to_audit(ran: Path) -> None:
+    assert "no scores of its source" in evals("audit", "one", "--results", ran / "r").complaint
+
+
+def test_our_verdicts_on_recordings_are_theirs(shared: Path, mirror: Path, tmp_path: Path) -> None:
+    words = (shared / "data" / "mathvision" / "outputs" / "Gemini-Pro.jsonl.gz", "--data", mirror)
+    run = imported(*words, "--protocol", "official", results=tmp_path)
+    found = evals("audit", run["run"], "--results", tmp_path, "--json").json
+    assert (found["n"], found["agreed"]) == (3040, 3039)  # one that upstream's own code reads anew
