@@ -101,5 +101,9 @@ def test_the_samples_go_the_whole_way_with_their_pictures(tmp_path: Path, protoc
     pytest.importorskip("PIL")
     found = evals("run", "mathvista", "--sample", "-m", "scripted:call=seeing:plainly", "--protocol", protocol,
                   "--results", tmp_path, "--json")  # fmt: skip
-    assert found.status == 0, found.err
-    assert found.json["runs"][0]["estimates"][0]["value"] == 1.0
+    (run,) = found.json["runs"]
+    waiting = run["counts"].get("failed:waiting", 0)  # what the rule cannot read is a judge's under intern-s1
+    assert found.status == bool(waiting), found.err
+    assert waiting == 0 or protocol == "intern-s1"
+    assert run["counts"]["right"] == run["expected"] - waiting
+    assert run["estimates"][0]["value"] == 1.0
