@@ -1,8 +1,7 @@
 """The rules of lamalab's ChemBench as its authors wrote them, defects included and named.
 
-Sources: the patterns as listed in the protocol of chembench (constant.py, prompter.py, utils.py) and checked
-on the recorded reports of lamalab-org/chembench-paper @ 8fe22914: all 244 numeric answers of three runs come
-out as recorded, and every letter.
+Sources: chembench 0.3.0 on PyPI (constant.py, prompter.py, utils.py), and the recorded reports of
+lamalab-org/chembench-paper @ 8fe22914: whatever these patterns read in three runs of 2,788 is what was recorded.
 """
 
 from __future__ import annotations
@@ -40,44 +39,66 @@ def options_lamalab(text: str, shown: Sequence[str]) -> tuple[str, ...] | None:
 
 _TAGGED_NUMBER = re.compile(r"\[ANSWER\][\s\n]*(.*?)[\s\n]*\[/?ANSWER\]")
 _TOKEN = re.compile(
-    r"(?<!\w)(?P<value>[+-]?[0-9]*\.?[0-9]+\s?)?(?P<power>\^[-+]?[0-9]+)?(?P<e>(?:[eE]|exp|EXP)[-+]?[0-9]+)?"
-    r"(?P<times>(?:[*x]|\\times|\\u00d7)\s?(?P<base>[0-9]+)\^(?:(?P<ten>[-+]?[0-9]+)|\{(?P<braced>[-+]?[0-9]+)\}))?"
-    r"(?!\w)"
+    r"(?<!\w)([+-]?[0-9]*\.?[0-9]+\s?)?(\^[-+]?[0-9]+)?((?:[eE]|exp|EXP)[-+]?[0-9]+)?"
+    r"((?:[*x]|\\times|\\u00d7)\s?[0-9]+\^([-+]?[0-9]+|\{[-+]?[0-9]+\}))?(?!\w)"
 )
-_WORDS = (
+_PRODUCT = re.compile(
+    r"(?P<sign>[+-]?)(?P<value>\d*\.?\d+(?:[eE][-+]?\d+)?)\s?(?:\^(?P<power>[-+]?\d+(?:[eE][-+]?\d+)?))?"
+    r"(?:(?:[*x]|\\times|\\u00d7)\s?(?P<base>\d+)\^\{?(?P<ten>[-+]?\d+)\}?)?"
+)
+_UNITS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
 )  # fmt: skip
-_WORD = re.compile("|".join(sorted(_WORDS, key=len, reverse=True)))
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_WORTH = {word: i for i, word in enumerate(_UNITS)} | {word: 10 * i for i, word in enumerate(_TENS, 2)}
+_ANY = "|".join((*_UNITS, *_TENS, *_SCALES))
+_WORDS = re.compile(rf"(?:{_ANY})(?:\s+(?:{_ANY}))*", re.IGNORECASE)
+"""In upstream's order, in which "six" comes before "sixteen" and "sixty": of either it reads 6."""
 
 
 def number_lamalab(text: str, unit: str = "") -> Quantity | None:
     """Read the first number in the first answer tag, as it stands.
 
-    Without a tag, the first number word anywhere in the reply, even inside another word ("often" is 10,
-    "weight" is 8): so do 14 of 14 such completions in the recorded reports. Without that, upstream asks a
-    language model; here it is None.
+    Without a tag, the first number words anywhere in the reply, even inside another word ("often" is 10,
+    "weight" is 8, "sixteen" 6): so do all 16 such completions of the recorded reports. Without those, or with a
+    tag that holds no number, upstream asks a language model; here it is None.
     """
     if (tagged := _TAGGED_NUMBER.search(text[-LONGEST:])) is None:
-        word = _WORD.search(text[-LONGEST:])
-        return _quantity(float(_WORDS.index(word[0])), word[0]) if word else None
+        words = _WORDS.search(text[-LONGEST:])
+        return _quantity(_from_words(words[0]), words[0][:200]) if words else None
     found = next((match for match in _TOKEN.finditer(tagged[0]) if match[0]), None)
-    value = _token_value(found) if found else None
+    value = _token_value(found[0].strip()) if found else None
     return None if value is None or found is None else _quantity(value, found[0].strip())
 
 
-def _token_value(found: re.Match[str]) -> float | None:
-    """Work out "1.2", "1e-3", "1.5 x 10^{-3}", "10^5"; None: no finite number."""
-    try:
-        value = float(found["value"] or 1.0)
-        if found["power"]:
-            value **= int(found["power"][1:])
-        if found["e"]:
-            value = float(f"{value!r}e{int(re.sub('[a-zA-Z]', '', found['e']))}")
-        if found["times"]:
-            value *= float(found["base"]) ** int(found["ten"] or found["braced"])
-    except (OverflowError, ValueError, ZeroDivisionError):
+def _from_words(words: str) -> float:
+    """Add up "two hundred five" as upstream does; a scale by itself is 0."""
+    whole = current = 0
+    for word in words.lower().split()[:1000]:
+        current = current * _SCALES.get(word, 1) + _WORTH.get(word, 0)
+        if _SCALES.get(word, 1) > 100:
+            whole, current = whole + current, 0
+    return float(whole + current)
+
+
+def _token_value(token: str) -> float | None:
+    """Work out "1.2", "e-3", "1.5 x 10^{-3}", "-10^2" (which is -100) as pint does for upstream.
+
+    None: pint refuses it ("exp3", "2 e5", "^5"), or it is no finite number.
+    """
+    if token.startswith("e"):
+        token = f"1{token}"
+    if not (found := _PRODUCT.fullmatch(token)):
         return None
+    try:
+        value = float(found["value"]) ** float(found["power"] or 1.0)
+        if found["base"]:
+            value *= float(found["base"]) ** int(found["ten"])
+    except (OverflowError, ZeroDivisionError):
+        return None
+    value = -value if found["sign"] == "-" else value
     return value if isfinite(value) else None
 
 
