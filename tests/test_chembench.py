@@ -159,7 +159,7 @@ def test_importing_a_recorded_run(shared: Path, mirror: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "case",
-    map(json.loads, (CASES / "chembench_numbers.jsonl").read_text().splitlines()),
+    [json.loads(line) for line in (CASES / "chembench_numbers.jsonl").read_text().splitlines()],
     ids=lambda c: c["text"],
 )  # source: chembench 0.3.0, utils.py and prompter.py; beside them 60,000 made texts came out the same, but infinities
 def test_numbers_are_read_as_upstream_reads_them(case: dict[str, Any]) -> None:
