@@ -77,7 +77,7 @@ class Lazy(click.Group):
 @click.command(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="science-evals", prog_name="evals")
 def cli() -> None:
-    r"""Evaluate scientific foundation models: numbers that can be defended.
+    """Evaluate scientific foundation models: numbers that can be defended.
 
     \b
     evals run mmlu-pro gpqa aime --sample -m smollm2      try it

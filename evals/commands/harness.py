@@ -11,10 +11,10 @@ import click
 @click.command("lm-eval", context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="WORDS OF lm_eval...")
 def harness(words: tuple[str, ...]) -> None:
-    r"""Run lm-evaluation-harness itself, with our models as `--model evals`.
+    """Run lm-evaluation-harness itself, with our models as `--model evals`.
 
     \b
-    evals lm-eval run --tasks gsm8k --apply_chat_template --model evals \
+    evals lm-eval run --tasks gsm8k --apply_chat_template --model evals \\
         --model_args model=server:http://gpu7:8000/v1#intern-s1,concurrency=64
 
     Its tasks, its numbers; our adapters, pace and retries. The other way round is `evals run lm-eval:gsm8k`.
