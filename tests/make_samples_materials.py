@@ -3,11 +3,11 @@
     python tests/make_samples_materials.py            writes suites/samples/chembench/ and suites/samples/matbench/
     python tests/make_samples_materials.py --check    says what differs from the files, exit 1
 
-What is computed, through pymatgen: molar masses, yields, atomic fractions of alloys from their nominal weight
-percentages, crystals from space group and lattice constant, Voigt-Reuss-Hill moduli from elastic constants,
-energies per atom and per cell from enthalpies. What is looked up: boiling points at 1 atm, lattice constants,
-elastic constants, band gaps at room temperature, refractive indices, zone-centre optical phonons, standard
-enthalpies, nominal yield strengths of standard alloys, first metallic glasses. Every reaction is balanced by element.
+What is computed, through pymatgen: molar masses, yields, atomic fractions of alloys from their weight percentages,
+crystals from space group and lattice constant, Voigt-Reuss-Hill moduli from elastic constants, energies per atom and
+per cell from enthalpies, longitudinal phonons of fluorites from the transverse ones (Lyddane, Sachs and Teller), ideal
+perovskites from Shannon's radii. What is looked up stands in materials_facts.py with its sources. Every reaction is
+balanced by element.
 """
 
 from __future__ import annotations
@@ -21,29 +21,38 @@ from typing import Any
 
 from materials_facts import (
     ALLOYS,
-    BINDING,
     BOILING,
     COMPOUNDS,
     DIATOMIC,
     ELASTIC,
+    FLUORITES,
     FORMATION,
     GAPS,
     GLASSES,
+    GRAPHITE,
     INDICES,
+    LAYERED,
     METALS,
     NO_GLASSES,
+    NOBLE,
+    OXIDES,
     PBE_GAPS,
+    PER_AREA,
     PEROVSKITES,
     PHONONS,
     REACTIONS,
     SIMPLE,
+    STATIC,
 )  # fmt: skip
+from matminer.utils.data import MagpieData
+from pymatgen.core import Element, Species
 from pymatgen.core.composition import Composition
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
 HERE = Path(__file__).parent.parent / "suites" / "samples"
 KJ_PER_EV = 96.48533212
+MPA_PER_KSI = 6.894757
 Row = dict[str, Any]
 
 
@@ -223,7 +232,7 @@ def lamalab() -> list[Row]:
 
 def crystal(name: str) -> Structure:
     """A crystal by its formula, from its type and lattice constant in Å."""
-    kind, *constants = {**SIMPLE, **DIATOMIC}[name]
+    kind, *constants = {**SIMPLE, **DIATOMIC, **NOBLE}[name]
     elements = [element.symbol for element in Composition(name).elements]
     groups: dict[str, tuple[str, list[list[float]]]] = {
         "fcc": ("Fm-3m", [[0, 0, 0]]),
@@ -239,16 +248,12 @@ def crystal(name: str) -> Structure:
 
 
 def layered(name: str, kind: str, a: float, c: float) -> Structure:
-    """Graphite, h-BN, and disulfides and their kin of type 2H and 1T."""
+    """Graphite, and disulfides and their kin of type 2H and 1T."""
     first, *rest = (element.symbol for element in Composition(name).elements)
     lattice = Lattice.hexagonal(a, c)
     if kind == "graphite":
         return Structure.from_spacegroup(
             "P6_3/mmc", lattice, ["C", "C"], [[0, 0, 0.25], [1 / 3, 2 / 3, 0.25]]
-        )
-    if kind == "h-BN":
-        return Structure.from_spacegroup(
-            "P6_3/mmc", lattice, ["B", "N"], [[1 / 3, 2 / 3, 0.25], [1 / 3, 2 / 3, 0.75]]
         )
     if kind == "2H":
         return Structure.from_spacegroup(
@@ -297,7 +302,9 @@ def alloy(percent: dict[str, float], base: str) -> str:
 
 
 def matbench() -> Iterator[tuple[str, list[Row]]]:
-    yield table("steels", "yield strength", [(alloy(p, "Fe"), float(mpa)) for _, p, mpa in ALLOYS])
+    yield table(
+        "steels", "yield strength", [(alloy(p, "Fe"), round(ksi * MPA_PER_KSI)) for _, p, ksi in ALLOYS]
+    )
     yield table("expt_gap", "gap expt", [(formula, gap) for formula, gap in GAPS])
     insulators = [formula for formula, gap in GAPS if gap > 0]
     labels = [(f, True) for f in METALS] + [(f, False) for f in insulators[: len(METALS)]]
@@ -305,7 +312,10 @@ def matbench() -> Iterator[tuple[str, list[Row]]]:
     yield table("glass", "gfa", [(f, True) for f in GLASSES] + [(f, False) for f in NO_GLASSES])
     metals = [(crystal(f), f in METALS) for f in (*SIMPLE, *DIATOMIC)]
     yield table("mp_is_metal", "is_metal", sorted(metals, key=lambda row: not row[1]))
-    yield table("mp_gap", "gap pbe", [(crystal(formula), gap) for formula, gap in PBE_GAPS])
+    pbe = MagpieData()
+    yield table("mp_gap", "gap pbe", [
+        (crystal(name), float(pbe.get_elemental_property(Element(name), "GSbandgap"))) for name in PBE_GAPS
+    ])  # fmt: skip
     energies = [(crystal(f), round(kj / KJ_PER_EV / Composition(f).num_atoms, 4)) for f, kj in FORMATION]
     yield table("mp_e_form", "e_form", energies)
     yield table(
@@ -314,22 +324,32 @@ def matbench() -> Iterator[tuple[str, list[Row]]]:
     yield table(
         "log_gvrh", "log10(G_VRH)", [(crystal(f), round(log10(moduli(*c)[1]), 5)) for f, c in ELASTIC]
     )
-    yield table("dielectric", "n", [(crystal(formula), index) for formula, index in INDICES])
-    yield table("phonons", "last phdos peak", [(crystal(formula), float(peak)) for formula, peak in PHONONS])
+    yield table("dielectric", "n", [(crystal(formula), index) for formula, index, _ in INDICES])
+    index = {formula: n for formula, n, _ in INDICES}
+    fluorites = [(f, round(1e4 / wave * STATIC[f] / index[f], 1)) for f, wave in FLUORITES]
+    peaks = [(crystal(formula), peak) for formula, peak in [*PHONONS, *fluorites]]
+    yield table("phonons", "last phdos peak", peaks)
     yield table("jdft2d", "exfoliation_en", [
-        (layered(f, kind, a, c), round(energy * sqrt(3) / 2 * a * a / (2 if kind in ("graphite", "h-BN") else 3), 2))
-        for f, kind, a, c, energy in BINDING
+        (layered("C", "graphite", 2.461, 6.708), GRAPHITE),
+        *((layered(f, kind, a, c), round(PER_AREA * sqrt(3) / 2 * a * a / 3, 1)) for f, kind, a, c in LAYERED),
     ])  # fmt: skip
     yield table("perovskites", "e_form", [
-        (perovskite(f, a), round(sum(parts) / KJ_PER_EV, 2)) for f, a, parts in PEROVSKITES
+        (perovskite(f), round((sum(n * OXIDES[o][1] for o, n in parts.items()) + heat) / KJ_PER_EV, 2))
+        for f, parts, heat in PEROVSKITES
     ])  # fmt: skip
 
 
-def perovskite(formula: str, a: float) -> Structure:
-    """The ideal cubic cell of five atoms."""
+def perovskite(formula: str) -> Structure:
+    """The ideal cubic cell of five atoms, in which the radii of the second metal and of oxygen touch."""
     first, second, oxygen = (element.symbol for element in Composition(formula).elements)
+    (charges,) = Composition(formula).oxi_state_guesses(
+        oxi_states_override={first: [{"Ba": 2}.get(first, 3)]}
+    )
+    spin = {"Fe": "High Spin", "Co": "Low Spin"}.get(second, "")
+    metal = Species(second, int(charges[second])).get_shannon_radius("VI", spin, "ionic")
+    a = 2 * (metal + Species("O", -2).get_shannon_radius("VI", "", "ionic"))
     sites = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0]]
-    return Structure.from_spacegroup("Pm-3m", Lattice.cubic(a), [first, second, oxygen], sites)
+    return Structure.from_spacegroup("Pm-3m", Lattice.cubic(round(a, 3)), [first, second, oxygen], sites)
 
 
 def files() -> dict[str, str]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +147,14 @@ def _overlap(one: set[Any], other: set[Any]) -> float:
     return len(one & other) / len(one | other)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep pymatgen's and spglib's remarks (no electronegativity of argon, rounded CIFs) from the user's screen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def structure(document: dict[str, Any] | str) -> Structure:
     """Read a structure from pymatgen's own dictionary or from CIF or POSCAR text; raises ValueError."""
     core = _pymatgen()
@@ -153,14 +162,14 @@ def structure(document: dict[str, Any] | str) -> Structure:
         found: Structure = core.Structure.from_dict(document)
         return found
     form = "cif" if "_cell_length_a" in document else "poscar"
-    parsed: Structure = core.Structure.from_str(document, fmt=form)
+    with _quiet():
+        parsed: Structure = core.Structure.from_str(document, fmt=form)
     return parsed
 
 
 def space_group(crystal: Structure) -> str:
     """Symbol and number; empty where spglib finds none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # spglib announces a change of its error handling at each call
+    with _quiet():
         try:
             symbol, number = crystal.get_space_group_info(symprec=0.01)
         except (ValueError, TypeError):
@@ -174,7 +183,8 @@ def describe(crystal: Structure, *, most_sites: int = 60) -> str:
     Symmetry is found with a tolerance of 0.01 Å; where that fails the space group is left out.
     """
     lattice = crystal.lattice
-    lines = [f"Composition: {crystal.composition.reduced_formula}"]
+    with _quiet():
+        lines = [f"Composition: {crystal.composition.reduced_formula}"]
     if group := space_group(crystal):
         lines.append(f"Space group: {group}")
     lines.append(f"Lattice: a = {lattice.a:.4g} Å, b = {lattice.b:.4g} Å, c = {lattice.c:.4g} Å,")
