@@ -239,7 +239,9 @@ async def test_calls_per_minute_are_the_runners(made: Made) -> None:
     model.per_minute = 1200.0  # type: ignore[attr-defined]
     await made.runner(model, toy.suite(6), concurrency=4).run()
     assert len(times) == 7  # a second try is a call too
-    assert min(b - a for a, b in pairwise(sorted(times))) > 0.04
+    times.sort()
+    assert times[-1] - times[0] > 6 * 0.05 * 0.9
+    assert min(b - a for a, b in pairwise(times)) > 0.02  # one that came late does not hold up the next
 
 
 async def test_an_interrupted_run_waits_for_no_beat(made: Made) -> None:
