@@ -166,7 +166,11 @@ def recomputed(shared):
 
 @pytest.mark.slow
 def test_molecule_generation_of_molt5_small(shared, molecules):
-    """All metrics of the shared recomputation over all 3,300 pairs; its RDKit release may differ in the 4th digit."""
+    """All metrics of the shared recomputation over all 3,300 pairs, to its four digits.
+
+    RDKit gives two equal single atoms the RDK similarity 0 (neither has a bond to be counted), ours is 1 for equal
+    molecules: one pair of 2,391, .6530 instead of .6526. `official` takes RDKit's.
+    """
     pytest.importorskip("rdkit")
     want = recomputed(shared)
     rd = rdkit()
@@ -183,8 +187,10 @@ def test_molecule_generation_of_molt5_small(shared, molecules):
     same = sum(rd.Chem.MolToInchi(a.mol) == rd.Chem.MolToInchi(g.mol) for a, g in valid)
     assert same / 3300 == pytest.approx(want["exact_inchi"], abs=5e-5)
     found = [similarities(a, g) for a, g in valid]
-    for name in ("morgan", "rdk", "maccs"):
-        assert sum(f[name] for f in found) / len(found) == pytest.approx(want[name], abs=5e-4)
+    atoms = [a for a, g in valid if a.canonical == g.canonical and a.mol.GetNumAtoms() == 1]
+    assert len(atoms) == 1
+    for name, less in (("morgan", 0), ("rdk", 1), ("maccs", 0)):
+        assert (sum(f[name] for f in found) - less) / len(found) == pytest.approx(want[name], abs=6e-5)
 
 
 @pytest.mark.slow

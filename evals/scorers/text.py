@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from math import exp, log
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
@@ -98,6 +98,38 @@ def _absent() -> UsageError:
     return UsageError("judging texts needs nltk and rouge-score: pip install 'science-evals[chemistry]'")
 
 
+class _Lemma(NamedTuple):
+    """A word as nltk's METEOR asks for it."""
+
+    text: str
+
+    def name(self) -> str:
+        """Give the word."""
+        return self.text
+
+
+class _Synset(NamedTuple):
+    """All that WordNet has beside a word, as one set of synonyms."""
+
+    words: tuple[_Lemma, ...]
+
+    def lemmas(self) -> tuple[_Lemma, ...]:
+        """Give the words."""
+        return self.words
+
+
+class _Remembered:
+    """WordNet for METEOR: a word is looked up once, where nltk would do so at every turn."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+        self.synsets = lru_cache(100_000)(self._synsets)
+
+    def _synsets(self, word: str) -> list[_Synset]:
+        names = {lemma.name(): None for synset in self._reader.synsets(word) for lemma in synset.lemmas()}
+        return [_Synset(tuple(map(_Lemma, names)))]
+
+
 class _NoSynonyms:
     """Stands where WordNet would: knows no word."""
 
@@ -108,7 +140,7 @@ class _NoSynonyms:
 
 @lru_cache(1)
 def wordnet() -> Any:
-    """Give nltk's WordNet reader, loaded, or None where its data is not installed."""
+    """Give WordNet as METEOR asks for it, loaded, or None where its data is not installed."""
     try:
         from nltk.corpus import wordnet as reader
     except ImportError:
@@ -117,7 +149,7 @@ def wordnet() -> Any:
         reader.ensure_loaded()
     except LookupError:
         return None
-    return reader
+    return _Remembered(reader)
 
 
 @lru_cache(1)
