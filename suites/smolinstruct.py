@@ -405,15 +405,16 @@ def _caption_metrics(protocol: str) -> tuple[Metric, ...]:
     name = "meteor" if synonyms() else "meteor_without_synonyms"
     if protocol == "intern-s1":
         return (_mean(name, Part(name, 0.0), headline=True),)
-    absent = None if protocol == "official" else 0.0
+    official = protocol == "official"
+    absent, on = (None, "_on_words") if official else (0.0, "")  # upstream's are on SciBERT's word pieces
     return (
-        _mean(name, Part(name, absent), headline=protocol == "official"),
+        _mean(f"{name}{on}", Part(name, absent), headline=official),
         *(
             _mean(rouge, Part(rouge, absent), headline=(protocol, rouge) == ("strict", "rouge_l"))
             for rouge in ("rouge_1", "rouge_2", "rouge_l")
         ),
-        _whole("bleu_2", CorpusBleu(2)),
-        _whole("bleu_4", CorpusBleu(4)),
+        _whole(f"bleu_2{on}", CorpusBleu(2)),
+        _whole(f"bleu_4{on}", CorpusBleu(4)),
     )
 
 

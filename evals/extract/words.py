@@ -11,7 +11,8 @@ _OPEN = "<think"
 _THINK = later(r"</?think\b[^>]{0,40}>", re.IGNORECASE)
 
 _YES_NO = later(
-    r"(?<![\w/'’-])(?P<before>(?:yes|no)\s*(?:/|\bor\b)\s*)?(?P<word>yes|no)(?![\w'’/-])(?P<after>\s*(?:\bor\b|[^\w\s]|\n|$))?",
+    r"(?<![\w/'’-])(?P<before>(?:yes|no)\s*(?:/|\bor\b|\band\b)\s*)?(?P<word>yes|no)(?![\w'’/-])"
+    r"(?P<after>\s*(?:\bor\b|\band\b(?=\s(?:yes|no)\b)|[^\w\s]|\n|$))?",
     re.IGNORECASE,
 )
 _LEAD = later(
@@ -33,14 +34,14 @@ def yes_no(text: str) -> bool | None:
     """Read the last yes or no that is stated as an answer; "there is no base" states nothing.
 
     A word counts where it opens a line, a sentence or a bracket, or follows "is", "so", "therefore", and
-    where a mark or the end follows it ("yes" at the start may be followed by a word). "Yes or no" is none.
+    where a mark or the end follows it ("yes" at the start may be followed by a word). "Yes or no" and "yes and no" are none.
     """
     reply = text.strip()
     if reply.rstrip("。.") in _CJK:
         return _CJK[reply.rstrip("。.")]
     answer = None
     for found in _YES_NO.finditer(reply):
-        if found["before"] or (found["after"] or "").strip().lower() in ("or", "/"):
+        if found["before"] or (found["after"] or "").strip().lower() in ("or", "and", "/"):
             continue
         yes = found["word"].lower() == "yes"
         ends = found["after"] is not None

@@ -124,11 +124,12 @@ def _join(text: str, first: Quantity, start: int, end: int, second: Quantity, be
         r"between\s?$", text[max(0, start - 12) : start], re.IGNORECASE
     ):
         return None
-    if second.value < first.value:
+    falls = second.value < first.value
+    if falls and not (first.value < 0 and between.strip().lower() == "to"):  # "-1.5 to -2.5", by size
         return None
-    middle = (first.value + second.value) / 2
+    low, high = sorted((first.value, second.value))
     spelled = f"{first.text}{between}{second.text}"
-    return Quantity(middle, second.unit, first.value, second.value, rough=True, text=spelled)
+    return Quantity((low + high) / 2, second.unit, low, high, rough=True, text=spelled)
 
 
 def read(text: str, unit: str = "") -> Quantity | None:
