@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evals import sealed, stats, store
+from evals import load, sealed, stats, store
 from evals.card import Card, Config
 from evals.types import Estimate, Sampling
 
@@ -62,7 +63,15 @@ def samples_table(one: Data) -> pa.Table:
     return pa.table(columns)
 
 
-def records_table(one: Data, answers: np.ndarray, random: np.random.Generator, started: float) -> pa.Table:
+@cache
+def scorer_of(suite: str, protocol: str) -> str:
+    """The suite's own first scorer: what reports and comparisons read."""
+    return next(iter(load.suite(suite, protocol)[0].scorers))
+
+
+def records_table(
+    one: Data, answers: np.ndarray, random: np.random.Generator, started: float, scorer: str
+) -> pa.Table:
     """What happened, as `sealed` lays it out."""
     count = len(one.ids)
     right = answers == one.targets
@@ -70,7 +79,7 @@ def records_table(one: Data, answers: np.ndarray, random: np.random.Generator, s
     tokens = random.integers(40, 900, count)
     seconds = np.round(tokens / 80 + random.random(count), 3)
     scores = [
-        f'{{"choice":{{"type":"score","value":{float(ok)},"verdict":"{v}","answer":"{a}","why":"the last ANSWER line"}}}}'
+        f'{{"{scorer}":{{"type":"score","value":{float(ok)},"verdict":"{v}","answer":"{a}","why":"the last ANSWER line"}}}}'
         for ok, v, a in zip(right, verdicts, answers, strict=True)
     ]
     prompts = [
@@ -127,12 +136,14 @@ def write_run(
         run=f"made-{number:05}", config=config, model=model, status="finished", expected=count, started=started,
         finished=started + 600, counts={"right": ok, "wrong": count - ok}, coverage=1.0, cost_usd=0.02 * (1 + number % 7),
         tokens={"input": 90 * count, "output": 450 * count}, chance=0.25, estimates=estimates(right, np.array(one.groups)),
-        scorers={"choice": "Choice(letter)@1"},
+        scorers={scorer_of(suite, protocol): "Choice(letter)@1"},
     )  # fmt: skip
     folder = results / f"{suite.replace(':', '-')}@1" / store.slug(model) / card.run
     folder.mkdir(parents=True)
     pq.write_table(
-        records_table(one, answers, random, started), folder / "records.parquet", compression="zstd"
+        records_table(one, answers, random, started, scorer_of(suite, protocol)),
+        folder / "records.parquet",
+        compression="zstd",
     )
     pq.write_table(samples_table(one), folder / "samples.parquet", compression="zstd")
     (folder / "card.json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1))
