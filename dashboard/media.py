@@ -1,7 +1,7 @@
 """What a prompt holds besides text, made fit for a page: images of bounded size, boxes on them, time series.
 
 >>> rectangles("It is at [10, 20, 110, 220].")
-[Box(left=10.0, top=20.0, right=110.0, bottom=220.0)]
+[Box(x1=10.0, y1=20.0, x2=110.0, y2=220.0)]
 
 Bytes come from the run's media store by their hash. They are foreign: decode them in a worker process
 (`evals.timebox`); a page gets PNG or JPEG that Pillow wrote, and points that were parsed as numbers.
@@ -13,10 +13,12 @@ import re
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from evals.errors import DataError
+from evals.extract.regions import regions
 from evals.media import MOST_PIXELS, OPENED
+from evals.scorers.boxes import Box
 from evals.types import Media
 
 if TYPE_CHECKING:
@@ -50,34 +52,12 @@ def read(run: Path, media: Media) -> bytes:
 # --- images and boxes ---------------------------------------------------------------------------------------
 
 
-class Box(NamedTuple):
-    """A rectangle in an image, in pixels from its upper left corner."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    def over(self, other: Box) -> float:
-        """Give the intersection over union with another box."""
-        width = min(self.right, other.right) - max(self.left, other.left)
-        height = min(self.bottom, other.bottom) - max(self.top, other.top)
-        shared = max(0.0, width) * max(0.0, height)
-        whole = self._area() + other._area() - shared
-        return shared / whole if whole > 0 else 0.0
-
-    def _area(self) -> float:
-        return max(0.0, self.right - self.left) * max(0.0, self.bottom - self.top)
-
-
-_NUMBER = r"\s*(-?\d{1,6}(?:\.\d{1,12})?)\s*"
-_BOX = re.compile(rf"[\[(<]{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}[\])>]")
-
-
 def rectangles(text: str) -> list[Box]:
-    """Read boxes written as four numbers in brackets: left, top, right, bottom."""
-    found = (Box(*map(float, match)) for match in _BOX.findall(text[-20_000:]))
-    return [box for box in found if box.right > box.left and box.bottom > box.top][:MOST_BOXES]
+    """Read the rectangles that a text states in brackets or tags: left, top, right, bottom."""
+    if not set("[(<{") & set(text):  # four bare numbers are as likely a list
+        return []
+    found = (Box(*region.numbers) for region in regions(text))
+    return [box for box in found if box.x2 > box.x1 and box.y2 > box.y1][:MOST_BOXES]
 
 
 def picture(raw: bytes, gold: Sequence[Box] = (), answer: Sequence[Box] = ()) -> bytes:
@@ -118,7 +98,7 @@ def picture(raw: bytes, gold: Sequence[Box] = (), answer: Sequence[Box] = ()) ->
 def _scaled(box: Box, scale: float, size: tuple[int, int]) -> tuple[float, float, float, float]:
     shares = all(0 <= value <= 1 for value in box)
     across, down = (size[0], size[1]) if shares else (scale, scale)
-    return box.left * across, box.top * down, box.right * across, box.bottom * down
+    return box.x1 * across, box.y1 * down, box.x2 * across, box.y2 * down
 
 
 # --- time series --------------------------------------------------------------------------------------------

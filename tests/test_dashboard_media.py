@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from dashboard import media
-from dashboard.media import Box
 from evals.errors import DataError
+from evals.scorers.boxes import Box, iou
 from evals.types import Media
 
 pytest.importorskip("PIL", reason="the extra `vision` is not installed")
@@ -45,8 +45,8 @@ def pixels(raw: bytes):
     ],
 )
 def test_intersection_over_union(one: Box, other: Box, share: float) -> None:
-    assert one.over(other) == pytest.approx(share)
-    assert other.over(one) == pytest.approx(share)
+    assert iou(one, other) == pytest.approx(share)
+    assert iou(other, one) == pytest.approx(share)
 
 
 def test_boxes_are_read_out_of_text() -> None:

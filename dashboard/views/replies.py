@@ -12,6 +12,7 @@ import streamlit as st
 from dashboard import crystals, differences, drawings, items, media, safe, state
 from dashboard.items import Item
 from evals.errors import EvalsError
+from evals.scorers.boxes import iou
 from evals.timebox import Pool
 from evals.types import Failure, Media, Reply, Score, Text
 
@@ -360,7 +361,7 @@ def pixels(item: Item, raw: bytes) -> None:
         return
     st.image(found, alt="image that was sent with the prompt")
     if gold:
-        overlap = f", intersection over union {stated[0].over(gold[0]):.3f}" if stated else ""
+        overlap = f", intersection over union {iou(stated[0], gold[0]):.3f}" if stated else ""
         st.caption(f":blue-background[blue]: gold, :orange-background[orange]: answered{overlap}")
 
 
