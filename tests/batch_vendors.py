@@ -12,12 +12,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from email.parser import BytesParser
 from email.policy import HTTP
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import protocols
+from faults import Server
 from protocols import Says
 
 Body = dict[str, Any]
@@ -44,7 +45,7 @@ class Vendor:
         self.asked: list[str] = []
         """Text of every request in every batch."""
         self.paths: list[str] = []
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._server = Server(("127.0.0.1", 0), _handler(self))
         self.base = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Vendor:
@@ -217,10 +218,6 @@ def _openai_line(name: str, result: Says | tuple[int, Body] | str) -> str:
         status, body = (200, protocols.openai_says(result)) if isinstance(result, Says) else result
         line["response"] = {"status_code": status, "request_id": "r", "body": body}
     return json.dumps(line)
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
 
 
 def _handler(vendor: Vendor) -> type[BaseHTTPRequestHandler]:

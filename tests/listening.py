@@ -6,8 +6,10 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
+
+from faults import Server
 
 Answer = Callable[[dict[str, Any]], str]
 
@@ -48,9 +50,6 @@ def standin(answer: Answer) -> Iterator[Standin]:
 
         def log_message(self, *words: object) -> None:
             pass
-
-    class Server(ThreadingHTTPServer):
-        request_queue_size = 128
 
     server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

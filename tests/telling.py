@@ -12,9 +12,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
 from typing import Any
+
+from faults import Server
 
 WORDS = ("red", "blue", "green", "white", "I cannot tell")
 
@@ -108,7 +110,7 @@ def telling() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A running server: its base URL (without /v1), and what it was asked to say or to tell."""
     asked: list[dict[str, Any]] = []
     handler = type("Handler", (Handler,), {"vocabulary": Vocabulary(), "asked": asked})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = Server(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", asked
