@@ -27,7 +27,7 @@ from urllib.request import Request, urlopen
 import msgspec
 from msgspec import Struct
 
-from evals import gpus, profiles
+from evals import gpus, peers, profiles
 from evals.errors import UsageError
 from evals.profiles import Profile
 from model_adapters import watchdog
@@ -384,8 +384,7 @@ class Entry(Struct):
 
 
 def _register() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "science-evals" / "servers"
+    return peers.cache() / "servers"
 
 
 def announce(engine: str, url: str) -> Path:

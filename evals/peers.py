@@ -1,0 +1,41 @@
+"""Where the code of other harnesses lies on this machine: a folder each in the user's cache.
+
+    ~/.cache/science-evals/peers/lm-eval/bin/python     an environment of its own, since its pins clash with ours
+    ~/.cache/science-evals/peers/opencompass-0.5.4/     an unpacked wheel
+
+Whoever fetches one decides what is in its folder; nothing here makes, imports or runs anything.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+RECIPES = {
+    "lm-eval": ("lm-eval==0.4.13",),
+    "opencompass": ("torch==2.13.0", "opencompass==0.5.4 datasets==3.6.0", "'pyarrow<24' rdkit"),
+}
+"""Peer with an environment of its own -> what is installed there, one step after the other: each as tried here."""
+
+
+def cache() -> Path:
+    """Give the folder of what this project keeps between commands; there or not. XDG_CACHE_HOME is honoured."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "science-evals"
+
+
+def place(peer: str) -> Path:
+    """Give the folder of a peer's environment or files; there or not."""
+    return cache() / "peers" / peer
+
+
+def python(peer: str) -> Path | None:
+    """Give the interpreter of a peer's environment; None where there is none."""
+    found = place(peer) / "bin" / "python"
+    return found if found.exists() else None
+
+
+def recipe(peer: str) -> str:
+    """Word the commands that make a peer's environment, for people."""
+    folder = place(peer)
+    steps = [f"{folder}/bin/pip install {packages}" for packages in RECIPES[peer]]
+    return " && ".join([f"python3 -m venv {folder}", *steps])
