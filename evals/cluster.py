@@ -229,9 +229,10 @@ class Cluster:
         future = replica.ask(Question(number, prompt, sampling, images))
         try:
             return await future
-        finally:
+        except asyncio.CancelledError:
             replica.drop(number)
             self._note(replica)
+            raise
 
     def _choose(self) -> Replica:
         """Give the replica with the fewest questions, and note that it has one more."""
@@ -279,6 +280,7 @@ class Cluster:
             async with asyncio.timeout(self._lease_s) as lease:
                 while True:
                     replica.settle(await replica.link.take())
+                    self._note(replica)
                     renewed = loop.time() + self._lease_s
                     if renewed - (lease.when() or 0.0) > self._lease_s / 2:
                         lease.reschedule(renewed)

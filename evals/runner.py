@@ -18,6 +18,7 @@ from typing import Protocol
 from msgspec import structs
 
 from evals.asking import ask
+from evals.deadline import Deadline
 from evals.errors import (
     Disconnected,
     EvalsError,
@@ -26,6 +27,7 @@ from evals.errors import (
     ModelError,
     OutOfQuota,
     RateLimit,
+    StoreError,
     Timeout,
     Transient,
 )
@@ -34,6 +36,7 @@ from evals.plan import Job, order, reseeded
 from evals.profiles import Price
 from evals.scoring import Scoring, failure
 from evals.signals import told
+from evals.store import Writer
 from evals.timebox import Pool
 from evals.types import Failure, Model, Prompt, Record, Reply, Sample, Sampling
 
@@ -127,6 +130,9 @@ class Runner:
         self.interrupted = False
         self._watcher = watcher
         self._timeout_s = timeout_s
+        self._deadlines: dict[float, Deadline] = {}
+        """By their seconds."""
+        self._unwritten: set[Writer] = set()
         self._pool = Pool()
         self._scoring = [Scoring(job.suite.scorers, self._pool, job.suite.errata) for job in jobs]
         self._queue = order(jobs) if queue is None else list(queue)
@@ -166,6 +172,7 @@ class Runner:
             for task in busy:
                 task.cancel()
             await asyncio.gather(syncing, *busy, return_exceptions=True)
+            self._flush()
             for scoring in self._scoring:
                 await scoring.close()
             self._pool.close()
@@ -224,13 +231,13 @@ class Runner:
             raise error
 
     async def _work(self) -> None:
-        while self._queue and not self._stop.is_set() and len(self._workers) <= self._wanted:
+        while self._queue and not self._stop.is_set() and len(self._workers) <= (wanted := self._wanted):
+            if len(self._workers) < wanted:
+                self._fill()
             number, position, repeat = self._queue.pop()
             if self._skips is not None and self._skips(number):
                 continue
             await self._one(number, position, repeat)
-            if len(self._workers) < self._wanted:
-                self._fill()
 
     async def _one(self, number: int, position: int, repeat: int) -> None:
         """Make one record: prompt, call, scores, disk. What is slow to judge does not hold up the next call."""
@@ -249,12 +256,18 @@ class Runner:
         if outcome is None:
             return  # interrupted before there was an answer: the sample stays open
         self._book(outcome)
-        record = Record(sample=sample.id, repeat=repeat, prompt=prompt, outcome=outcome, started=started)
         scoring = self._scoring[number]
-        if not isinstance(outcome, Reply):
+        quick = isinstance(outcome, Reply) and scoring.quick
+        record = Record(
+            sample=sample.id,
+            repeat=repeat,
+            prompt=prompt,
+            outcome=outcome,
+            scores=scoring.now(sample, prompt, outcome) if quick else {},
+            started=started,
+        )
+        if quick or not isinstance(outcome, Reply):
             self._write(number, record)
-        elif scoring.quick:
-            self._write(number, structs.replace(record, scores=scoring.now(sample, prompt, outcome)))
         else:
             while len(self._judging) >= BACKLOG:
                 await asyncio.wait(self._judging, return_when=asyncio.FIRST_COMPLETED)
@@ -269,12 +282,24 @@ class Runner:
     def _write(self, number: int, record: Record) -> None:
         writer = self.jobs[number].writer
         try:
-            writer.append(record)
+            writer.add(record)
         except (TypeError, UnicodeError) as error:  # a plug-in gave what no JSON can hold
             record = structs.replace(record, prompt=Prompt(), outcome=failure("model", error), scores={})
-            writer.append(record)
+            writer.add(record)
+        if not self._unwritten:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unwritten.add(writer)
         if self._watcher is not None:
             self._watcher.record(number, record)
+
+    def _flush(self) -> None:
+        """Write what this turn of the event loop has brought."""
+        while self._unwritten:
+            try:
+                self._unwritten.pop().flush()
+            except StoreError as error:
+                self._fault = self._fault or error
+                self._end(str(error))
 
     def _book(self, outcome: Reply | Failure) -> None:
         if isinstance(outcome, Reply):
@@ -349,6 +374,7 @@ class Runner:
     async def _call(self, prompt: Prompt, sampling: Sampling) -> Reply | None:
         """Call once, in turn; None where the run ends before."""
         limit_s = self._timeout_s or 60.0 + 0.1 * (sampling.max_tokens or 4096)
+        deadline = self._deadlines.get(limit_s) or self._deadlines.setdefault(limit_s, Deadline(limit_s))
         while self._calling >= self.pace.limit:
             turn = asyncio.get_running_loop().create_future()
             self._turns.append(turn)
@@ -359,7 +385,7 @@ class Runner:
                 await self._beat.wait(self._stop)
                 if self._stop.is_set():
                     return None
-            async with asyncio.timeout(limit_s):
+            with deadline:
                 return await ask(self.model, told(prompt), sampling)
         except TimeoutError:
             raise Timeout(f"no reply within {limit_s:.0f} s") from None
@@ -369,7 +395,7 @@ class Runner:
             raise ModelError(f"{type(error).__name__}: {error}") from error
         finally:
             self._calling -= 1
-            for _ in range(min(len(self._turns), self.pace.limit - self._calling)):
+            for _ in range(min(len(self._turns), self.pace.limit - self._calling) if self._turns else 0):
                 if not (turn := self._turns.popleft()).done():
                     turn.set_result(None)
 

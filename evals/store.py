@@ -3,12 +3,12 @@
     results/<suite>@<version>/<model>/<run>/
         card.json         what was run, and what came of it
         samples.jsonl     the gold side of every expected sample (no questions)
-        records.jsonl     what happened, appended while running; a line is written in one call
+        records.jsonl     what happened, appended while running, whole lines at a time
         *.parquet         the same two, sealed when the run ends (zstd); later records stay in the JSON lines
 
-A record counts as soon as its line is with the operating system, so kill -9 loses nothing; fsync once a
-second bounds what a power cut can take. A torn last line is dropped with a warning. Later records of
-the same sample and repeat replace earlier ones.
+A record counts as soon as its line is with the operating system, at the end of the turn of the event loop that
+brought its reply; kill -9 takes none of those, and fsync once a second bounds what a power cut can take. A torn last
+line is dropped with a warning. Later records of the same sample and repeat replace earlier ones.
 """
 
 from __future__ import annotations
@@ -47,6 +47,10 @@ _RECORD = msgspec.json.Decoder(Record)
 
 BATCHES = "batches.jsonl"
 """Notes of what was handed in to a vendor's batch endpoint; `evals/batch.py` writes them."""
+
+
+MOST_UNWRITTEN = 1 << 20
+"""Bytes of records that wait for one turn's write."""
 
 
 class Run:
@@ -172,6 +176,7 @@ class Writer:
         self._fd = os.open(path / "records.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._synced = time.monotonic()
         self._dirty = False
+        self._lines = bytearray()
 
     def _locked(self) -> bool:
         """Take the lock, which counts only while its file is in place: whoever had it before removes it."""
@@ -205,11 +210,24 @@ class Writer:
 
     def append(self, record: Record) -> None:
         """Write one record; raises StoreError where the disk takes no more."""
-        line = encode(record) + b"\n"
+        self.add(record)
+        self.flush()
+
+    def add(self, record: Record) -> None:
+        """Take a record that the next `flush` writes; raises what `append` raises."""
+        self._lines += encode(record)
+        self._lines += b"\n"
+        if len(self._lines) > MOST_UNWRITTEN:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was added, in one call; raises StoreError where the disk takes no more."""
+        lines, self._lines = self._lines, bytearray()
         with _writing(self.path):
-            written = os.write(self._fd, line)
-            if written != len(line):  # take the torn half back, or a later record would follow it
-                os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
+            written = os.write(self._fd, lines)
+            if written != len(lines):  # take the torn line back, or a later record would follow it
+                whole = lines.rfind(b"\n", 0, written) + 1
+                os.ftruncate(self._fd, os.fstat(self._fd).st_size - (written - whole))
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._dirty = True
 

@@ -22,8 +22,8 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("the nouns", "evals evals.errors evals.types"),
     (
         "plain tools, each on its own",
-        "evals.archive evals.asking evals.card evals.claims evals.data evals.errata evals.extract evals.pace evals.peers "
-        "evals.plugins evals.profiles evals.prompts evals.stats evals.timebox evals.units",
+        "evals.archive evals.asking evals.card evals.claims evals.data evals.deadline evals.errata evals.extract "
+        "evals.pace evals.peers evals.plugins evals.profiles evals.prompts evals.stats evals.timebox evals.units",
     ),
     (
         "what judges, and what is judged",

@@ -378,6 +378,28 @@ def test_a_full_disk_is_one_line_and_leaves_no_torn_middle(
     writer.close()
 
 
+def test_a_full_disk_keeps_the_whole_lines_that_it_took(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = filled(path)
+    write = os.write
+    for name in ("fits", "does-not"):
+        writer.add(toy.record(name))
+    assert names(path) == [f"q{i:03}" for i in range(5)]  # not written yet
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda fd, data: write(fd, data[:-3]))
+        with pytest.raises(StoreError, match="No space left on device"):
+            writer.flush()
+    writer.append(toy.record("after"))
+    assert names(path) == [*(f"q{i:03}" for i in range(5)), "fits", "after"]
+    writer.close()
+
+
+def test_records_that_wait_to_be_written_are_bounded(path: Path) -> None:
+    writer = toy.writer(path)
+    writer.add(toy.record("long", size=store.MOST_UNWRITTEN))
+    assert names(path) == ["long"]
+    writer.close()
+
+
 def full(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

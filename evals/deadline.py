@@ -1,0 +1,48 @@
+"""`asyncio.timeout` for thousands of calls of one length: one timer for them all, set for the oldest."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any
+
+
+class Deadline:
+    """A context for any number of tasks at once, each of which may be in it once; raises TimeoutError in a late one.
+
+    Not for a task that is being cancelled already: whose word ended it could not be told apart.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._due: dict[asyncio.Task[Any], float] = {}
+        """The oldest first, since all have the same time."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a deadline is for a task")
+        self._due[task] = loop.time() + self.seconds
+        if self._timer is None:
+            self._timer = loop.call_later(self.seconds, self._sweep)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        task = asyncio.current_task()
+        if task is None or self._due.pop(task, None) is not None:
+            return
+        if task.uncancel() == 0 and kind is asyncio.CancelledError:  # ours, and nobody else's
+            raise TimeoutError from error
+
+    def _sweep(self) -> None:
+        """Cancel what is late, and come again when the next one is due."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        for task, due in list(self._due.items()):
+            if due > loop.time():
+                self._timer = loop.call_at(due, self._sweep)
+                return
+            del self._due[task]
+            task.cancel()
