@@ -257,16 +257,11 @@ class Runner:
             return  # interrupted before there was an answer: the sample stays open
         self._book(outcome)
         scoring = self._scoring[number]
-        quick = isinstance(outcome, Reply) and scoring.quick
+        scores = scoring.now(sample, prompt, outcome) if isinstance(outcome, Reply) and scoring.quick else {}
         record = Record(
-            sample=sample.id,
-            repeat=repeat,
-            prompt=prompt,
-            outcome=outcome,
-            scores=scoring.now(sample, prompt, outcome) if quick else {},
-            started=started,
+            sample=sample.id, repeat=repeat, prompt=prompt, outcome=outcome, scores=scores, started=started
         )
-        if quick or not isinstance(outcome, Reply):
+        if scoring.quick or not isinstance(outcome, Reply):
             self._write(number, record)
         else:
             while len(self._judging) >= BACKLOG:

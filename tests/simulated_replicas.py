@@ -59,15 +59,13 @@ class Simulated:
         asyncio.get_running_loop().call_later(self.poll_s, self._beat)
 
     def give(self, raw: bytes) -> None:
-        for question in _work(raw).questions:
-            text = question.prompt.messages[-1].parts[0].text  # type: ignore[union-attr]
-            self.asked.append(text)
-            loop = asyncio.get_running_loop()
-            loop.call_later(self.latency_s, self._done, question.number, text, self.starts)
+        asked = {q.number: q.prompt.messages[-1].parts[0].text for q in _work(raw).questions}  # type: ignore[union-attr]
+        self.asked += asked.values()
+        asyncio.get_running_loop().call_later(self.latency_s, self._done, asked, self.starts)
 
-    def _done(self, number: int, text: str, start: int) -> None:
-        if start == self.starts and not self.dead:
-            self._answers.append(Answer(number, self.says(text)))
+    def _done(self, asked: dict[int, str], start: int) -> None:
+        if asked and start == self.starts and not self.dead:
+            self._answers += [Answer(number, self.says(text)) for number, text in asked.items()]
             self._some.set()
 
     async def take(self) -> bytes:
