@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -14,6 +15,8 @@ from evals.plan import Job
 from evals.types import Record, Reply, Score
 
 LINE_EVERY_S = 10.0
+MOST = 300
+"""Characters of a failure's message."""
 
 
 class Tally:
@@ -23,15 +26,20 @@ class Tally:
         self.name = job.suite.id
         self.total = len(job.spool) * job.repeats
         self.before = len(job.done)
-        self.done = self.failed = self.cut = self.tokens = self.scored = 0
+        self.done = self.cut = self.tokens = self.scored = 0
         self.sum = self.squares = 0.0
         self.binary = True
+        self.failed: Counter[str] = Counter()
+        """By kind of failure."""
+        self.first: dict[str, str] = {}
+        """What the first failure of a kind said."""
 
     def add(self, record: Record) -> None:
         """Take in one record."""
         self.done += 1
         if not isinstance(record.outcome, Reply):
-            self.failed += 1
+            self.failed[record.outcome.kind] += 1
+            self.first.setdefault(record.outcome.kind, record.outcome.message)
             return
         self.cut += record.outcome.stop == "length"
         self.tokens += record.outcome.usage.output or 0
@@ -41,6 +49,13 @@ class Tally:
             self.sum += score.value
             self.squares += score.value**2
             self.binary = self.binary and score.value in (0.0, 1.0)
+
+    def causes(self) -> list[str]:
+        """Say of every kind of failure how often it came, and what the first of it said."""
+        return [
+            f"{self.name}: {count} failed {kind}: {self.first[kind][:MOST]}"
+            for kind, count in self.failed.most_common()
+        ]
 
     def score(self) -> str:
         """Write the running score of this session with its interval."""
@@ -129,7 +144,7 @@ class Progress(AbstractContextManager["Progress"]):
     def _facts(self, tally: Tally) -> str:
         seconds = max(time.monotonic() - self._started, 1e-3)
         facts = [f"{tally.done / seconds:.1f}/s", f"{tally.tokens / seconds:.0f} tok/s", tally.score()]
-        facts += [f"{tally.failed} failed"] if tally.failed else []
+        facts += [f"{tally.failed.total()} failed"] if tally.failed else []
         facts += [f"{tally.cut} cut"] if tally.cut else []
         facts += [self._more(self.tallies.index(tally))] if self._more else []
         return "  ".join(fact for fact in (*facts, self._spent()) if fact)

@@ -16,7 +16,7 @@ from typing import Any
 from evals import profiles
 from evals.errors import ModelError, UsageError
 from evals.types import Likelihood, Media, Prompt, Reply, Sampling
-from model_adapters.weights import Asked, Loaded, fits, generate, likelihoods, load, rendered
+from model_adapters.weights import Asked, Loaded, counted, fits, generate, likelihoods, load, rendered
 
 OPTIONS = ("trust_remote_code",)
 BATCH = 16
@@ -69,7 +69,7 @@ class Transformers:
         text = rendered(
             loaded, prompt, images, {} if sampling.thinking is None else {self._switch: sampling.thinking}
         )
-        length = len(loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
+        length = counted(loaded, text)
         fits(length, loaded.context)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting.append(Asked(text, images, sampling, length, future))

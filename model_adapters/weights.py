@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -38,6 +39,10 @@ class Loaded(Struct):
     model: Any
     processor: Any
     tokenizer: Any
+    """For batches, in their thread."""
+    counter: Any
+    """A copy for the event loop's thread: a fast tokenizer keeps its padding in itself, so that a count beside a
+    batch would switch the batch's padding off (ValueError), or find it taken (RuntimeError: Already borrowed)."""
     context: int
     sees: bool
 
@@ -67,6 +72,7 @@ def load(source: str, *, trusted: bool) -> Loaded:
         model=model,
         processor=processor,
         tokenizer=tokenizer,
+        counter=copy.deepcopy(tokenizer),
         context=int(getattr(text, "max_position_embeddings", None) or 1 << 20),
         sees=hasattr(processor, "image_processor"),
     )
@@ -115,6 +121,11 @@ def rendered(loaded: Loaded, prompt: Prompt, images: list[Any], words: dict[str,
             conversation, add_generation_prompt=True, tokenize=False, **words
         )
     )
+
+
+def counted(loaded: Loaded, text: str) -> int:
+    """Count the tokens of a rendered prompt; an image counts as its placeholder."""
+    return len(loaded.counter(text, add_special_tokens=False)["input_ids"])
 
 
 def fits(length: int, context: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections import Counter
 from typing import Any
 
 from msgspec import structs
@@ -54,8 +55,27 @@ async def replies(folder: str) -> dict[str, Any]:
     found["likelihoods"] = [
         [one.logprob, one.tokens, one.greedy] for one in await model.logprobs("Two ", ["and", " two"])
     ]
+    found["crowd"] = await crowd(model)
     await model.close()
     return found
+
+
+async def crowd(model: hf.Transformers) -> dict[str, int]:
+    """Forty callers who come and go while batches are computed: what 300 calls end as."""
+    ends: Counter[str] = Counter()
+    numbers = iter(range(300))
+    sampling = Sampling(temperature=0.0, max_tokens=2)
+
+    async def caller() -> None:
+        for number in numbers:
+            prompt = Prompt(messages=(Message.user(f"{number} and " * (1 + number * 7 % 90)),))
+            try:
+                ends[(await model.reply(prompt, sampling)).stop] += 1
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is what the test shows
+                ends[f"{type(error).__name__}: {error}"] += 1
+
+    await asyncio.gather(*(caller() for _ in range(40)))
+    return dict(ends)
 
 
 def loaded(folder: str, *, trusted: bool) -> str:

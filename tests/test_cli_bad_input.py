@@ -558,7 +558,7 @@ def test_keys_are_in_no_file_and_in_no_output(here):
         base = server.model.removeprefix("server:").partition("#")[0]
         env = {"EVALS_SERVER_KEY": KEY, "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": base}
         for model in (server.model, "openai:faulty"):
-            done = evals("run", "mmlu-pro", "--sample", "-m", model, "--json", env=env)
+            done = evals("run", "mmlu-pro", "--sample", "-m", model, "--json", "--concurrency", 1, env=env)
             assert done.status == 1
             assert KEY not in done.out + done.err
     with FaultyServer(error(401, f"Incorrect API key provided: {KEY}")) as server:

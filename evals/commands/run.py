@@ -293,11 +293,19 @@ def _work(
     for job in jobs:
         job.notes += [*(race.notes if race else []), *getattr(model, "notes", ())]
         _close(job, runner, budget)
+    _say_what_failed(runner, progress)
+    return runner
+
+
+def _say_what_failed(runner: Runner, progress: Progress) -> None:
     if runner.hopeless and not runner.interrupted:
         note(f"evals: every call fails: {runner.hopeless}")
-    elif runner.ended and not runner.interrupted:
+        return
+    for tally in progress.tallies:
+        for line in tally.causes():
+            note(line)
+    if runner.ended and not runner.interrupted:
         note(f"ended early: {runner.ended}")
-    return runner
 
 
 def _runner(
