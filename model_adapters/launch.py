@@ -56,8 +56,6 @@ class Engine(Struct, frozen=True, kw_only=True):
     port: int
     """On which it serves where nobody says otherwise."""
     health: str = "/health"
-    fills_context: bool = True
-    """Whether a reply without max_tokens may take the rest of the context."""
     thinking: str = "chat_template_kwargs.enable_thinking"
     """The field of a request that switches reasoning, where no profile says otherwise."""
     environment: dict[str, str] = {}

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from evals.errors import BadReply, Filtered, ModelError, ServerFault, from_status
+from evals.errors import BadReply, Context, Filtered, ModelError, ServerFault, from_status
 from evals.extract import split_reasoning
 from evals.types import Message, Part, Prompt, Reply, Sampling, Text, Usage
 from model_adapters.http import Client, credentials, decoded, fault_message, not_a_reply
@@ -203,12 +203,16 @@ def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
     choice = found.choices[0]
     if choice.error is not None or choice.finish_reason in _BROKEN:
         raise _broken(choice, where)
-    message, stop = choice.message, _STOPS.get(choice.finish_reason, "stop")
+    message, stop, usage = choice.message, _STOPS.get(choice.finish_reason, "stop"), _usage(found.usage)
+    if stop == "length" and usage.output == 0 and not usage.reasoning:  # LMDeploy up to 0.12
+        raise Context(
+            f"200 with not a token from {where}: the prompt ({usage.input} tokens) fills the context"
+        )
     if message.refusal and not message.content:
         return Reply(
             text=message.refusal,
             stop="filter",
-            usage=_usage(found.usage),
+            usage=usage,
             seconds=seconds,
             model=found.model or "",
         )
@@ -220,7 +224,7 @@ def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
         text=text,
         reasoning=thought if reasoning is None else reasoning,
         stop="length" if unclosed else stop,
-        usage=_usage(found.usage),
+        usage=usage,
         seconds=seconds,
         model=found.model or "",
     )

@@ -119,22 +119,23 @@ class Served:
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Ask once; a death of the server in between is worth another try."""
         chat = await self._up()
-        room = sampling.max_tokens
-        fills = self.order.engine.fills_context
-        if fills and room and self._context and room >= self._context:
+        if sampling.max_tokens and self._context and sampling.max_tokens >= self._context:
             sampling = self._unbounded(sampling)
         try:
             try:
                 return await chat.reply(prompt, sampling)
             except Context:
-                if not fills or sampling.max_tokens is None:
+                if sampling.max_tokens is None:
                     raise
                 return await chat.reply(prompt, self._unbounded(sampling))
         except Disconnected as error:
             raise await self._cut(error) from None
 
     def _unbounded(self, sampling: Sampling) -> Sampling:
-        """Leave a reply what the prompt leaves of the context, where max_tokens asks for more than that."""
+        """Leave a reply what the prompt leaves of the context, where max_tokens asks for more than that.
+
+        So do vLLM, SGLang (0.4.10 to 0.5.23) and LMDeploy (0.9.2 to 0.18) where a chat sends no max_tokens.
+        """
         note = f"max_tokens {sampling.max_tokens} is more than the context of {self._context or 'the server'} leaves: "
         note += "replies end where it does"
         if note not in self.notes:

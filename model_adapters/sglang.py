@@ -23,7 +23,6 @@ ENGINE = Engine(
         "trust_remote_code": ("--trust-remote-code",),
     },
     port=30000,
-    fills_context=False,  # without max_tokens it stops after 128
 )
 
 

@@ -83,7 +83,8 @@ class Handler(BaseHTTPRequestHandler):
         if lives == "once" and Handler.calls > int(calls or 4) and not (self.folder / "died").exists():
             (self.folder / "died").touch()
             os._exit(1)
-        if (body.get("max_tokens") or 0) > 4000:
+        narrow = self.behaviour == "narrow" and Handler.calls > 1
+        if narrow or (body.get("max_tokens") or 0) > 4000:
             message = "This model's maximum context length is 4096 tokens. Please reduce the length."
             self.answer(400, {"error": {"message": message}})
             return

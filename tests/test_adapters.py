@@ -115,6 +115,18 @@ REPLIES: dict[str, tuple[Any, Reply]] = {
         },
         Reply(text="4", usage=Usage(input=9, output=4, reasoning=3, cached=8)),
     ),
+    "cut while reasoning, which is counted beside the reply (xAI)": (
+        completion("", finish="length")
+        | {
+            "usage": {
+                "prompt_tokens": 9,
+                "completion_tokens": 0,
+                "total_tokens": 21,
+                "completion_tokens_details": {"reasoning_tokens": 12},
+            }
+        },
+        Reply(text="", stop="length", usage=Usage(input=9, output=12, reasoning=12)),
+    ),
     "usage null": (completion() | {"usage": None}, Reply(text="4")),
     "details null": (
         completion() | {"usage": {"prompt_tokens": 9, "completion_tokens_details": None}},
@@ -169,6 +181,11 @@ ERRORS: dict[str, tuple[Answer, type[ModelError], str]] = {
     "a string for an error with 200": (Answer({"error": "out of memory"}), BadReply, "out of memory"),
     "no choices": (Answer({"choices": []}), BadReply, "200 without choices"),
     "content null": (Answer(completion(None)), BadReply, "200 with content null"),
+    "not a token, and cut (LMDeploy)": (
+        Answer(completion("", finish="length") | {"usage": {"prompt_tokens": 9000, "completion_tokens": 0}}),
+        Context,
+        r"the prompt \(9000 tokens\) fills the context",
+    ),
     "content is a number": (Answer(completion(4)), BadReply, "200 with no completion"),  # type: ignore[arg-type]
     "a list": (Answer(b"[]"), BadReply, "200 with no completion"),
     "no UTF-8": (Answer(b'{"choices": [{"message": {"content": "\xff"}}]}'), BadReply, "utf-8"),

@@ -137,19 +137,20 @@ def test_the_thinking_switch_is_the_server_s_own_on_a_standin(engine, name):
         )
 
 
-def test_max_tokens_beyond_the_context_are_the_context_s_rest_and_noted_on_a_standin(engine):
-    done = run("vllm:weights/tiny", "--max-tokens", 32_768)
-    assert done.json["runs"][0]["coverage"] == 1.0
+@pytest.mark.parametrize("max_tokens", [4050, 32_768])  # the prompt leaves less; more than the context itself
+@pytest.mark.parametrize("name", ENGINES)
+def test_max_tokens_beyond_the_context_are_the_context_s_rest_and_noted_on_a_standin(
+    engine, name, max_tokens
+):
+    (card,) = run(f"{name}:weights/tiny", "--max-tokens", max_tokens).json["runs"]
+    assert card["coverage"] == 1.0
     assert "max_tokens" not in asked(engine)[-1]
-    assert any(
-        "max_tokens 32768 is more than the context of 4096" in n for n in done.json["runs"][0]["notes"]
-    )
+    assert any(f"max_tokens {max_tokens} is more than the context of 4096" in n for n in card["notes"])
 
 
-def test_a_context_that_is_too_small_is_the_sample_s_failure_on_a_standin(engine):
-    done = run(
-        "sglang:weights/tiny", "--max-tokens", 4050
-    )  # SGLang would stop at 128 tokens without max_tokens
+def test_a_context_that_is_too_small_is_the_sample_s_failure_on_a_standin(engine, monkeypatch):
+    monkeypatch.setenv("STANDIN", "narrow")
+    done = run("sglang:weights/tiny")
     assert done.status == 2
     assert "maximum context length" in done.err
 
