@@ -119,6 +119,8 @@ class Card(Struct, kw_only=True):
     packages: dict[str, str] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    wording: dict[str, str] = field(default_factory=dict)
+    """Whose own words it asked in: package, file, variables, their SHA-256; empty: in the suite's wording."""
     judge: JudgeCard | None = None
 
 

@@ -17,9 +17,11 @@ from msgspec import structs
 import model_adapters
 import suites
 from evals import errata, plugins
+from evals.data import Data
 from evals.errors import UnknownName, UsageError
 from evals.suite import Suite
-from evals.types import Model
+from evals.types import Model, Prompter
+from evals.wording import OURS
 
 ALONE = {"smollm2": "llamacpp"}
 """Models that are named without an adapter."""
@@ -139,9 +141,34 @@ def suite(spec: str, protocol: str | None = None) -> list[Suite]:
         wanted = protocol or module.PROTOCOLS[0]
         if wanted not in module.PROTOCOLS:
             raise UnknownName(f"protocol of {spec}", wanted, module.PROTOCOLS)
-        made: Suite = module.suite(variant, wanted)
-        found.append(structs.replace(made, errata=errata.of_suite(made.name, variant)))
+        made: Suite = module.suite(variant, wanted.removesuffix(OURS))
+        made = structs.replace(made, errata=errata.of_suite(made.name, variant))
+        found.append(_in_ours(made) if wanted.endswith(OURS) else _in_theirs(made))
     return found
+
+
+def _in_ours(suite: Suite) -> Suite:
+    """Give a suite that asks in our words, under the name that says so."""
+    return structs.replace(suite, protocol=f"{suite.protocol}{OURS}", words=None)
+
+
+def _in_theirs(suite: Suite) -> Suite:
+    """Give a suite that asks, and has a judge asked, in upstream's words where its protocol means these."""
+    if (words := suite.words) is None:
+        return suite
+    from evals.scorers.judged import worded
+
+    def prompter(data: Data) -> Prompter:
+        return words.asker(suite.prompter(data))
+
+    return structs.replace(suite, prompter=prompter, scorers=worded(suite.scorers, words))
+
+
+def askable(one: Suite) -> Suite:
+    """Give a suite as it can be asked here: in our words, where upstream's are meant and cannot be read."""
+    if one.words is None or not one.words.fault():
+        return one
+    return suite(one.id, f"{one.protocol}{OURS}")[0]
 
 
 def adapter_names() -> list[str]:

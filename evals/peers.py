@@ -1,7 +1,7 @@
 """Where the code of other harnesses lies on this machine: a folder each in the user's cache.
 
     ~/.cache/science-evals/peers/lm-eval/bin/python     an environment of its own, since its pins clash with ours
-    ~/.cache/science-evals/peers/opencompass-0.5.4/     an unpacked wheel
+    ~/.cache/science-evals/peers/opencompass-0.5.4/     a wheel as it is, for its own words (`evals data opencompass`)
 
 Whoever fetches one decides what is in its folder; nothing here makes, imports or runs anything.
 """

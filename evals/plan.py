@@ -305,6 +305,7 @@ def _open(
     card.data, card.gated, card.chance = data.origin, suite.gated, suite.chance
     card.expected = len(spool) * config.repeats
     card.errata = suite.errata.version
+    card.wording = suite.words.card() if suite.words else {}
     card.scorers, card.commit, card.packages, card.host = (
         versions,
         cards.commit(),

@@ -118,8 +118,10 @@ def finish(writer: store.Writer, suite: Suite) -> Summary:
         golds = run.gold()
         briefs = [brief for brief in run.briefs() if brief.sample in golds]
         options = (golds[brief.sample].options for brief in briefs)
+        before = card.judge.templates if card.judge else {}
         card.judge = account((brief.scores for brief in briefs), suite.scorers, options=options)
         if card.judge is not None:
+            card.judge.templates = {n: h or before.get(n, "") for n, h in card.judge.templates.items()}
             others = [note for note in card.notes if not note.startswith("judge:")]
             card.notes = (*others, *(f"judge: {line}" for line in wording(card.judge)))
     return summary

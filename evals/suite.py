@@ -17,6 +17,7 @@ from evals.data import Data
 from evals.errata import Errata
 from evals.errors import DataError
 from evals.types import Metric, Prompt, Prompter, Reply, Sample, Sampling, Score, Scorer
+from evals.wording import Words
 
 INTERN_S1 = Sampling(temperature=0.7, top_p=0.95, max_tokens=65_536, thinking=True)
 """How the published Intern-S1 numbers were drawn: OpenCompass @ a5acc4bb, configs/models/interns1."""
@@ -57,6 +58,9 @@ class Suite(Struct, frozen=True, kw_only=True):
     """Texts of this data set must not leave the machine."""
     licence: str = ""
     cite: str = ""
+    words: Words | None = None
+    """Upstream's own words, under a protocol that means them: set, `prompter` is our wording, which stands in for
+    them under the protocol's name with `~`. A suite that is looked up by its name asks in them, or not at all."""
     errata: Errata = errata.NONE
     """What is known to be wrong in the data; set when a suite is looked up by its name."""
 

@@ -3,7 +3,8 @@
 `official` follows MathArena (eth-sri/matharena @ e9276603): the answer in a box, four runs a problem, the last
 box, else the last integer. `strict` wants a stated answer and never takes just any last number.
 `intern-s1` is OpenCompass' cascade (@ a5acc4bb): the boxed answer, and a judge model for what that does not call
-right. Its symbolic comparison is here one of integers, which is the same for these answers.
+right, both in its own words (`intern-s1~`: in ours). Its symbolic comparison is here one of integers, which is the
+same for these answers. The problems are the hub's: whether OpenCompass' copy spells them alike nobody compared.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from evals.scorers.integer import Integer
 from evals.scorers.judged import Judged
 from evals.suite import INTERN_S1, Suite
 from evals.types import Prompt, Sample, Sampling, Text
+from evals.wording import Words
 
 VARIANTS = {"2024": 30, "2025": 30}
 DEFAULT = ("2024", "2025")
-PROTOCOLS = ("strict", "official", "intern-s1")
+PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
 VERSION = "1"
 NEEDS: frozenset[str] = frozenset()
 GATED = False
@@ -92,6 +94,21 @@ def _ask_boxed(sample: Sample, repeat: int) -> Prompt:
     return ask(f"{plain_text(sample.question)}\nPut the final answer into \\boxed{{}}.")
 
 
+def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
+    """Give the columns that OpenCompass' loaders make (datasets/aime2024.py, custom.py)."""
+    return {"question": question, "answer": str(sample.target)}
+
+
+def _words(year: str) -> Words:
+    return Words(
+        file=f"aime{year}/aime{year}_cascade_eval_gen_5e9f4f.py",
+        asks=f"aime{year}_infer_cfg.prompt_template.template",
+        judges="cascade_evaluator.llm_evaluator.prompt_template.template",
+        row=_row,
+        gold="answer",
+    )
+
+
 def suite(variant: str = "2025", protocol: str = "strict") -> Suite:
     """Give one year under a protocol."""
     official, judged = protocol == "official", protocol == "intern-s1"
@@ -110,6 +127,7 @@ def suite(variant: str = "2025", protocol: str = "strict") -> Suite:
         sampling=INTERN_S1 if judged else sampling,
         repeats=4 if official else 1,
         needs=frozenset({"judge"}) if judged else NEEDS,
+        words=_words(variant) if judged else None,
         sha256=SHA256[variant],
         chance=0.001,
         licence="problems (c) Mathematical Association of America",

@@ -5,6 +5,7 @@ and a question for a number (NQA). Acc+ wants both assertions of a pair judged r
 answer to both. Intervals take the chart for the unit. `official` and `intern-s1` are the authors' rule with its defects,
 `strict` mends them (evals/scorers/chartbench.py). VLMEvalKit's one figure pools Acc+ and NQA; it has a model copy
 numbers out, here the judge of `intern-s1` does, and an empty reply, a no upstream, is unanswered there. Upstream offers five prompts; the one of its recordings is meant.
+Under `intern-s1` the question is the data's alone, and the judge only copies a number out: there is no `intern-s1~`.
 
 Rows are the authors' (test.jsonl, test_mini.jsonl: id, image, type, conversation) or VLMEvalKit's (index, question,
 answer, QA_type, task, image). Sample ids are VLMEvalKit's: item and number of the assertion, `17_0` and `17_1`.

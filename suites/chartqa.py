@@ -1,8 +1,9 @@
 """ChartQA: questions about charts, 1,250 by people and 1,250 made from captions (Masry et al., arXiv 2203.10244).
 
 `official` is relaxed accuracy over the whole reply (evals/scorers/chart.py, its defects named there), `intern-s1` the
-same of replies drawn as the published Intern-S1 numbers were: VLMEvalKit's way is the authors' here. `strict` compares
-the stated answer. The data set has no ids: `<part>-<position in it>`.
+same of replies drawn as the published Intern-S1 numbers were: VLMEvalKit's way is the authors' here, but for the sentence
+that asks for a short answer, which is in our words: what is asked here is of `intern-s1~`. `strict` compares the
+stated answer. The data set has no ids: `<part>-<position in it>`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from evals.prompts import plain_text
 from evals.scorers.chart import Relaxed, Stated
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Sample, Sampling, Text
+from evals.wording import VLMEVALKIT
 
 VARIANTS = {"human": 1_250, "augmented": 1_250}
-PROTOCOLS = ("strict", "official", "intern-s1")
+PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
 VERSION = "1"
 NEEDS = frozenset({"image"})
 GATED = False
@@ -74,6 +76,7 @@ def suite(variant: str = "human", protocol: str = "strict") -> Suite:
         metrics=accuracy(),
         sampling=drawn if official else Sampling(temperature=0.0, max_tokens=32_768),
         needs=NEEDS,
+        words=VLMEVALKIT if protocol == "intern-s1" else None,
         licence="GPL-3.0",
         cite="arXiv 2203.10244",
     )

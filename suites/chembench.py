@@ -4,7 +4,7 @@ r"""Two benchmarks, never in one column: `:4k` (ChemBench4K, the ChemBench of th
 is the column "ChemBench" of the Intern-S1 tables, whose headline is the mean over eight of the nine
 (Solvent_Prediction is asked and left out). `official` is OpenCompass' rule-based form (@ a5acc4bb,
 ChemBench_gen): five worked examples, the first capital letter of the reply. `intern-s1` (ChemBench_llmjudge_gen):
-no examples, the whole reply graded by a judge model.
+no examples, the whole reply graded by a judge model, both in its own words (`intern-s1~`: in ours).
 
 `lamalab` is ChemBench of Mirza et al. (Nature Chemistry 2025, arXiv 2404.01475): 2,788 tasks, 2,544 of them
 multiple choice with one or several right options, 244 with a number. `official` follows the authors
@@ -33,9 +33,10 @@ from evals.scorers.number import Within
 from evals.scorers.options import OptionSet, options_stated
 from evals.suite import INTERN_S1, Suite
 from evals.types import Metric, Point, Prompt, Prompter, Reply, Sample, Sampling, Score, Scorer, Text
+from evals.wording import Words
 
 VARIANTS = {"4k": 4_100, "lamalab": 2_788}
-PROTOCOLS = ("strict", "official", "intern-s1")
+PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
 VERSION = "1"
 NEEDS: frozenset[str] = frozenset()
 GATED = False
@@ -71,7 +72,7 @@ def _samples_4k(data: Data) -> Iterator[Sample]:
         for position, row in enumerate(data.rows(_split_4k(task, "test"), required=("answer", *"ABCD"))):
             yield Sample(
                 id=f"{task}-{position}",
-                question=(Text(str(row["question"]).strip()),) if row.get("question") else (),
+                question=(Text(str(row["question"])),) if row.get("question") else (),
                 target=str(row["answer"]).strip(),
                 choices=tuple(str(row[label]) for label in "ABCD"),
                 group=task,
@@ -212,7 +213,7 @@ def first_capital(text: str, count: int) -> str | None:
 def _zero_shot_4k(sample: Sample, repeat: int) -> Prompt:
     return ask(
         "Answer this single-choice question about chemistry. Finish with a line of the form `ANSWER: X`, where X is "
-        f"A, B, C or D.\n\n{plain_text(sample.question)}\n\n{options(sample.choices)}"
+        f"A, B, C or D.\n\n{plain_text(sample.question).strip()}\n\n{options(sample.choices)}"
     )
 
 
@@ -224,7 +225,7 @@ def _question_4k(question: str, choices: Sequence[str]) -> str:
 
 
 def _plain_4k(sample: Sample, repeat: int) -> Prompt:
-    return ask(_question_4k(plain_text(sample.question), sample.choices))
+    return ask(_question_4k(plain_text(sample.question).strip(), sample.choices))
 
 
 def _five_shot_4k(data: Data) -> Prompter:
@@ -238,12 +239,27 @@ def _five_shot_4k(data: Data) -> Prompter:
 
 
 def _with_shots(shots: dict[str, str], sample: Sample, repeat: int) -> Prompt:
-    return ask(shots[sample.group] + _question_4k(plain_text(sample.question), sample.choices))
+    return ask(shots[sample.group] + _question_4k(plain_text(sample.question).strip(), sample.choices))
 
 
 def over_eight(points: Sequence[Point]) -> float:
     """Mean value without Solvent_Prediction, as in the Intern-S1 tables; raises ValueError for nothing."""
     return mean_value([point for point in points if point.group != LEFT_OUT])
+
+
+def _row_4k(sample: Sample, prompt: Prompt, question: str) -> Row:
+    """Give the columns that OpenCompass' loader makes (datasets/chembench.py)."""
+    shown = dict(zip("ABCD", sample.choices, strict=True))
+    return {"input": question, **shown, "target": prompt.shown_letter(str(sample.target))}
+
+
+WORDS = Words(
+    file="ChemBench/ChemBench_llmjudge_gen_c584cf.py",
+    asks="chembench_infer_cfg.prompt_template.template",
+    judges="chembench_eval_cfg.evaluator.prompt_template.template",
+    row=_row_4k,
+    gold="target",
+)
 
 
 def _suite_4k(protocol: str) -> Suite:
@@ -266,6 +282,7 @@ def _suite_4k(protocol: str) -> Suite:
         ),
         sampling=INTERN_S1 if judged else sampling,
         needs=frozenset({"judge"}) if judged else NEEDS,
+        words=WORDS if judged else None,
         chance=0.25,
         licence="MIT",
         cite="arXiv 2402.06852",

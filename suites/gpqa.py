@@ -5,15 +5,16 @@ Rules of `official`: openai/simple-evals @ ee3b0318, gpqa_eval.py: four repeats,
 drawn from one generator seeded with 0 over all rows and repeats, `Answer: X`, first match.
 
 Rules of `intern-s1`: OpenCompass @ a5acc4bb, gpqa_cascade_eval: `ANSWER: X`, first match, and a judge model for what
-that does not call right. Its options are rotated by the row's number, so that the gold letters run D, C, B, A.
+that does not call right, both in its own words (`intern-s1~`: in ours). Its options are rotated by the row's number, so
+that the gold letters run D, C, B, A; and a `{A}` in a question, as in the index of a formula, becomes option A there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 
-from evals.data import Data, Split
+from evals.data import Data, Row, Split
 from evals.extract import letter, letter_opencompass, letter_simple_evals
 from evals.metrics import accuracy, accuracy_guess
 from evals.prompts import ask, options, plain_text, rng, shuffled
@@ -21,10 +22,11 @@ from evals.scorers.choice import Choice
 from evals.scorers.judged import Judged
 from evals.suite import INTERN_S1, Suite
 from evals.types import Prompt, Prompter, Sample, Sampling, Text
+from evals.wording import Words
 
 VARIANTS = {"diamond": 198, "main": 448, "extended": 546}
 DEFAULT = ("diamond",)  # the three are nested: main holds diamond, extended holds main
-PROTOCOLS = ("strict", "official", "intern-s1")
+PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
 VERSION = "1"
 NEEDS: frozenset[str] = frozenset()
 GATED = True
@@ -48,20 +50,25 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
     for position, row in enumerate(data.rows(_split(variant), required=("Record ID", *ANSWERS))):
         yield Sample(
             id=str(row["Record ID"]),
-            question=(Text(str(row["Question"]).strip()),) if row.get("Question") else (),
+            question=(Text(str(row["Question"])),) if row.get("Question") else (),
             target="A",
-            choices=tuple(str(row[column]).strip() for column in ANSWERS),
+            choices=tuple(str(row[column]) for column in ANSWERS),
             group=str(row.get("High-level domain") or ""),
             meta={"row": position},
         )
+
+
+def _shown(sample: Sample, order: Sequence[int], mark: str) -> str:
+    """Lay out question and options without the blanks around them, which only OpenCompass keeps."""
+    shown = options([sample.choices[i].strip() for i in order], mark=mark)
+    return f"{plain_text(sample.question).strip()}\n\n{shown}"
 
 
 def _strict(sample: Sample, repeat: int) -> Prompt:
     order = shuffled(4, rng("gpqa", sample.id, repeat))
     return ask(
         "Answer this graduate-level science question. Think it through step by step, then finish with a line of "
-        f"the form `ANSWER: X`, where X is A, B, C or D.\n\n{plain_text(sample.question)}\n\n"
-        f"{options([sample.choices[i] for i in order])}",
+        f"the form `ANSWER: X`, where X is A, B, C or D.\n\n{_shown(sample, order, '{}. {}')}",
         order=order,
     )
 
@@ -84,11 +91,10 @@ class Official:
     def __call__(self, sample: Sample, repeat: int) -> Prompt:
         """Ask in the form of the reference implementation."""
         order = self.order(sample.meta["row"], repeat)
-        shown = options([sample.choices[i] for i in order], mark="{}) {}")
         return ask(
             "Answer the multiple-choice question below, reasoning step by step first. The last line of your reply "
             "must read 'Answer: $LETTER' (without the quotes), where LETTER is one of ABCD.\n\n"
-            f"{plain_text(sample.question)}\n\n{shown}",
+            f"{_shown(sample, order, '{}) {}')}",
             order=order,
         )
 
@@ -96,12 +102,27 @@ class Official:
 def _rotated(sample: Sample, repeat: int) -> Prompt:
     """Ask in OpenCompass' form: the options turned by the row's number."""
     order = tuple((position + sample.meta["row"] + 1) % 4 for position in range(4))
-    shown = options([sample.choices[i] for i in order], mark="{}) {}")
     return ask(
         "Answer the multiple-choice question below. The last line of your reply must read 'ANSWER: $LETTER' (without "
-        f"the quotes), where LETTER is one of ABCD.\n\n{plain_text(sample.question)}\n\n{shown}",
+        f"the quotes), where LETTER is one of ABCD.\n\n{_shown(sample, order, '{}) {}')}",
         order=order,
     )
+
+
+def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
+    """Give the columns that OpenCompass' loader makes (datasets/gpqa.py)."""
+    order = prompt.order or tuple(range(4))
+    shown = {letter: sample.choices[i] for letter, i in zip("ABCD", order, strict=True)}
+    return {"question": question, **shown, "answer": prompt.shown_letter(str(sample.target))}
+
+
+WORDS = Words(
+    file="gpqa/gpqa_cascade_eval_gen_772ea0.py",
+    asks="gpqa_infer_cfg.prompt_template.template",
+    judges="gpqa_eval_cfg.evaluator.llm_evaluator.prompt_template.template",
+    row=_row,
+    gold="answer",
+)
 
 
 def opencompass_letter(text: str, count: int) -> str | None:
@@ -138,6 +159,7 @@ def suite(variant: str = "diamond", protocol: str = "strict") -> Suite:
         sampling=INTERN_S1 if judged else sampling,
         repeats=4 if official else 1,
         needs=frozenset({"judge"}) if judged else NEEDS,
+        words=WORDS if judged else None,
         chance=0.25,
         gated=GATED,
         licence="CC-BY-4.0, gated",

@@ -7,7 +7,8 @@ under stated probabilities, stands beside it. A missing answer makes the error o
 `strict` asks and reads the same, but its headline for classes is the balanced accuracy.
 
 `intern-s1` is the form behind the published Intern-S1 numbers: fold 0 of four composition tasks, read and graded
-by a judge model. The wording of upstream's questions lies in a data file that is not public: ours stands in.
+by a judge model in OpenCompass' words. Its questions lie in a data file that is not public, so that nobody can be
+asked in them: replies recorded elsewhere can be of `intern-s1`, what is asked here is of `intern-s1~`, in our words.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from evals.scorers.material import describe, looks_like_formula, structure
 from evals.scorers.number import AbsoluteError, regression
 from evals.suite import INTERN_S1, Suite
 from evals.types import Prompt, Prompter, Sample, Sampling, Scorer, Text
+from evals.wording import OURS, Words
 
 
 class Task(Struct, frozen=True):
@@ -85,7 +87,7 @@ VARIANTS = {
     "mp_is_metal": 106_113, "mp_e_form": 132_752,
 }  # fmt: skip
 DEFAULT = ("steels", "expt_gap", "expt_is_metal", "glass")
-PROTOCOLS = ("strict", "official", "intern-s1")
+PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
 VERSION = "1"
 NEEDS: frozenset[str] = frozenset()
 GATED = False
@@ -269,6 +271,25 @@ def _prompter(data: Data, name: str) -> Prompter:
     return Ask(task, {str(r["mbid"]): r["structure"] for r in _table(data, name)} if task.structure else {})
 
 
+def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
+    """Give the columns of OpenCompass' loader (datasets/matbench/matbench.py); a class is true or false there."""
+    named = {"yes": "True", "no": "False"}
+    return {"problem": question, "answer": named.get(str(sample.target), str(sample.target))}
+
+
+def _words(variant: str) -> Words:
+    return Words(
+        lacks="OpenCompass' questions about Matbench are in a data file that is not public",
+        file="matbench/matbench_llm_judge_gen_0e9276.py",
+        asks="matbench_infer_cfg.prompt_template.template",
+        judges="matbench_eval_cfg.evaluator.prompt_template.template",
+        given=(("task", f"matbench_{variant}"),),
+        row=_row,
+        gold="answer",
+        kind="verdict" if TASKS[variant].binary else "number",
+    )
+
+
 def label(text: str) -> str | None:
     """Read a stated yes or no."""
     found = yes_no(text[-100_000:])
@@ -307,6 +328,7 @@ def suite(variant: str = "steels", protocol: str = "strict") -> Suite:
         else regression(task.shown or task.unit),
         sampling=INTERN_S1 if judged else Sampling(temperature=0.0, max_tokens=32_768),
         needs=frozenset({"judge"}) if judged else NEEDS,
+        words=_words(variant) if judged and not refuses else None,
         refuses=refuses,
         chance=0.5 if task.binary else None,
         licence="MIT",
@@ -320,7 +342,7 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
     Source: OpenCompass @ a5acc4bb, configs/summarizers/groups/matbench.py: the mean of (2 - MAE) / 2 for
     expt_gap, (2000 - MAE) / 2000 for steels and two accuracies; it can fall below 0.
     """
-    if protocol != "intern-s1":
+    if protocol.removesuffix(OURS) != "intern-s1":
         return None
     missing = [name for name in DEFAULT if name not in cards]
     shares = [_share(name, _headline(cards[name])) for name in DEFAULT if name in cards]

@@ -3,7 +3,8 @@
 `official` reads and compares as the authors do (evals/scorers/mathvision.py); `intern-s1` is VLMEvalKit's way
 (evals/scorers/vlmevalkit.py), whose judge copies the answer of what its rule cannot read; `strict` wants a stated option,
 or an expression that equals the gold one. The data set has one picture per problem; the marks `<image1>` in a question
-point into it. Pictures are sent first.
+point into it. Pictures are sent first. VLMEvalKit's hint on the form of the answer is here in our words: what is asked here is
+of `intern-s1~`.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from evals.scorers.mathvision import Official, Strict
 from evals.scorers.vlmevalkit import MATHVISION
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Sample, Sampling, Scorer, Text
+from evals.wording import VLMEVALKIT
 
 VARIANTS = {"testmini": 304, "test": 3_040}
 DEFAULT = ("testmini",)
-PROTOCOLS = ("strict", "official", "intern-s1")
+PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
 VERSION = "1"
 NEEDS = frozenset({"image"})
 GATED = False
@@ -101,6 +103,7 @@ def suite(variant: str = "testmini", protocol: str = "strict") -> Suite:
         metrics=accuracy(),
         sampling=INTERN_S1 if judged else Sampling(temperature=0.0, max_tokens=32_768),
         needs=NEEDS | {"judge"} if judged else NEEDS,
+        words=VLMEVALKIT if judged else None,
         chance=CHANCE.get(variant),
         licence="MIT",
         cite="arXiv 2402.14804",

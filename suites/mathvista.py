@@ -3,7 +3,8 @@
 540 have options, the others want a number (two of them a list). `official` compares as the authors do
 (evals/scorers/mathvista.py), with a rule where they have a language model cut the answer out; `intern-s1` is VLMEvalKit's
 way (evals/scorers/vlmevalkit.py), whose judge copies the answer of what its rule cannot read; `strict` wants a stated
-option, or one stated number that is right to the digits asked for.
+option, or one stated number that is right to the digits asked for. Upstream's questions begin with a hint on the form of
+the answer, which is here in our words: what is asked here is of `intern-s1~`.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from evals.scorers.mathvista import Official, Strict
 from evals.scorers.vlmevalkit import MATHVISTA
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Sample, Sampling, Scorer, Text
+from evals.wording import VLMEVALKIT
 
 VARIANTS: dict[str, int] = {"": 1_000}
-PROTOCOLS = ("strict", "official", "intern-s1")
+PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
 VERSION = "1"
 NEEDS = frozenset({"image"})
 GATED = False
@@ -109,6 +111,7 @@ def suite(variant: str = "", protocol: str = "strict") -> Suite:
         metrics=accuracy(),
         sampling=INTERN_S1 if judged else Sampling(temperature=0.0, max_tokens=32_768),
         needs=NEEDS | {"judge"} if judged else NEEDS,
+        words=VLMEVALKIT if judged else None,
         chance=0.179,
         licence="CC-BY-SA-4.0",
         cite="arXiv 2310.02255",

@@ -2,7 +2,7 @@
 
 `official` is the authors' way (jmhb0/microvqa @ 0868fdf8, eval/eval.py): options numbered from 1, "The answer is (X)",
 the first digit behind it. `intern-s1` is VLMEvalKit's (@ e8e78f05, its general multiple choice): read by rule, a judge for
-the rest. `strict` wants a stated letter. An item has up to eight images; they are sent first.
+the rest; its sentence that asks to choose is in our words, so what is asked here is of `intern-s1~`. `strict` wants a stated letter. An item has up to eight images; they are sent first.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from evals.scorers.inferred import Inferred
 from evals.scorers.judged import Judged
 from evals.suite import INTERN_S1, Suite
 from evals.types import Media, Message, Prompt, Sample, Sampling, Scorer, Text
+from evals.wording import VLMEVALKIT
 
 VARIANTS: dict[str, int] = {"": 1_042}
-PROTOCOLS = ("strict", "official", "intern-s1")
+PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
 VERSION = "1"
 NEEDS = frozenset({"image"})
 GATED = False
@@ -105,6 +106,7 @@ def suite(variant: str = "", protocol: str = "strict") -> Suite:
         metrics=accuracy(),
         sampling=INTERN_S1 if judged else Sampling(temperature=0.0, max_tokens=32_768),
         needs=NEEDS | {"judge"} if judged else NEEDS,
+        words=VLMEVALKIT if judged else None,
         chance=0.22,
         licence="see its card on the hub",
         cite="arXiv 2503.13399",

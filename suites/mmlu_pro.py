@@ -5,7 +5,8 @@ same subject, greedy, three patterns in turn; where upstream guesses at random, 
 `accuracy_guess` beside it is the expectation of that guess.
 
 Rules of `intern-s1`: OpenCompass @ a5acc4bb, mmlu_pro_0shot_nocot_genericllmeval: asked once without examples, the
-whole reply graded by a judge model, the mean of the 14 subjects. Which judge the published numbers had is not known.
+whole reply graded by a judge model, both in its own words, the mean of the 14 subjects; `intern-s1~` is the same in our
+words. Which judge the published numbers had is not known.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from evals.scorers.choice import Choice
 from evals.scorers.judged import Judged
 from evals.suite import INTERN_S1, Suite
 from evals.types import Prompt, Prompter, Sample, Sampling, Text
+from evals.wording import Words
 
 VARIANTS: dict[str, int] = {"": 12_032}
-PROTOCOLS = ("strict", "official", "intern-s1")
+PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
 VERSION = "1"
 NEEDS: frozenset[str] = frozenset()
 GATED = False
@@ -113,6 +115,21 @@ def official_letter(text: str, count: int) -> str | None:
     return letter_mmlu_pro(text)
 
 
+def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
+    """Give the columns that OpenCompass' loader makes (datasets/mmlu_pro.py)."""
+    gold, shown = prompt.shown_letter(str(sample.target)), options(sample.choices).strip()
+    return {"question": question, "answer": gold, "category": sample.group, "options_str": shown}
+
+
+WORDS = Words(
+    file="mmlu_pro/mmlu_pro_0shot_nocot_genericllmeval_gen_08c1de.py",
+    asks="mmlu_pro_infer_cfg.prompt_template.template",
+    judges="mmlu_pro_eval_cfg.evaluator.prompt_template.template",
+    row=_row,
+    gold="answer",
+)
+
+
 def suite(variant: str = "", protocol: str = "strict") -> Suite:
     """Give MMLU-Pro under a protocol. `intern-s1` averages the 14 subjects, the others the questions."""
     judged = protocol == "intern-s1"
@@ -130,6 +147,7 @@ def suite(variant: str = "", protocol: str = "strict") -> Suite:
         sampling=INTERN_S1 if judged else sampling,
         needs=frozenset({"judge"}) if judged else NEEDS,
         sha256="37b05570bf728a9405f8c39d503052d4d9096c919e71b6580245a2de6205e5e5",
+        words=WORDS if judged else None,
         chance=0.1109,
         licence="MIT",
         cite="arXiv 2406.01574",

@@ -7,6 +7,8 @@ the draw at random (evals/scorers/mmmu.py); `intern-s1` is VLMEvalKit's way, beh
 names them; one that only an option names follows the question. Under `intern-s1`, as by that model's adapter, they come
 first and numbered, the first one at twice its width and height.
 
+Its sentence that asks to choose is here in our words, so what is asked here is of `intern-s1~` and `intern-s1-exact~`.
+
 MMMU-Pro (arXiv 2409.02813): 1,730 questions with up to ten (one has twelve) options, as text with pictures
 (`pro-standard`) and as one picture that holds everything (`pro-vision`); the headline of both is their mean.
 """
@@ -29,11 +31,12 @@ from evals.scorers.inferred import Inferred, closest
 from evals.scorers.mmmu import Official, Strict
 from evals.suite import INTERN_S1, Suite
 from evals.types import Media, Message, Part, Prompt, Prompter, Sample, Sampling, Scorer, Text
+from evals.wording import VLMEVALKIT
 
 VARIANTS = {"": 900, "pro-standard": 1_730, "pro-vision": 1_730}
 DEFAULT = ("",)
 SETS = {"pro": ("pro-standard", "pro-vision")}
-PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1-exact")
+PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~", "intern-s1-exact", "intern-s1-exact~")
 VERSION = "1"
 NEEDS = frozenset({"image"})
 GATED = False
@@ -266,6 +269,7 @@ def suite(variant: str = "", protocol: str = "strict") -> Suite:
         metrics=(*accuracy(), *([accuracy_guess()] if protocol == "official" else [])),
         sampling=_sampling(variant, protocol),
         needs=NEEDS | {"judge"} if protocol == "intern-s1" else NEEDS,
+        words=VLMEVALKIT if protocol.startswith("intern-s1") else None,
         chance=CHANCE[variant],
         licence="Apache-2.0",
         cite="arXiv 2409.02813" if variant else "arXiv 2311.16502",

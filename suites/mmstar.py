@@ -3,7 +3,8 @@
 The four options stand in the question's text, or in columns A to D. `official` looks at the beginning of a reply alone, as the authors do
 (MMStar-Benchmark/MMStar @ 88f243ab, eval/vlmeval/evaluate/mmstar.py): whoever reasons first scores almost nothing.
 `intern-s1` is VLMEvalKit's way, behind the published Intern-S1 numbers (evals/scorers/inferred.py: a rule, and a judge
-for the rest), `intern-s1-exact` its exact matching, without a judge. `strict` wants a stated option.
+for the rest), `intern-s1-exact` its exact matching, without a judge. `strict` wants a stated option. Upstream's sentence
+that asks to choose is here in our words, so what is asked here is of `intern-s1~` and `intern-s1-exact~`.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from evals.scorers.choice import Choice
 from evals.scorers.inferred import Inferred, closest
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Prompter, Sample, Sampling, Scorer, Text
+from evals.wording import VLMEVALKIT
 
 VARIANTS: dict[str, int] = {"": 1_500}
-PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1-exact")
+PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~", "intern-s1-exact", "intern-s1-exact~")
 VERSION = "1"
 NEEDS = frozenset({"image"})
 GATED = False
@@ -119,6 +121,7 @@ def suite(variant: str = "", protocol: str = "strict") -> Suite:
         metrics=accuracy(),
         sampling=sampling,
         needs=NEEDS | {"judge"} if judged else NEEDS,
+        words=VLMEVALKIT if protocol.startswith("intern-s1") else None,
         chance=0.25,
         licence="CC-BY-NC-SA-4.0",
         cite="arXiv 2403.20330",

@@ -7,7 +7,8 @@ decide, words above all, waits for a judge. Upstream shows only the first figure
 
 Files are those of the authors' repository (id, questions, final_answers, graphs): a mirror holds its folder PHYSICS
 under `physics`, or one file per variant. Which of these problems the published 44.0 rests on is not published; `all`,
-with its figures, is the likely one. VLMEvalKit asks for one box in all, here too under `intern-s1`.
+with its figures, is the likely one. VLMEvalKit asks for one box in all, in a long instruction with a worked example; so
+does ours, in other words and with another example: what is asked here is of `intern-s1~`.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from evals.scorers.parts import PARTS_RIGHT, JudgedBoxes, Parts, Precision, part
 from evals.scorers.physics import published, stated
 from evals.suite import INTERN_S1, Suite
 from evals.types import Media, Message, Part, Prompt, Sample, Sampling, Text
+from evals.wording import VLMEVALKIT
 
 VARIANTS = {"all": 1_297, "test": 1_000, "val": 297, "textonly": 999}
 DEFAULT = ("all",)
-PROTOCOLS = ("strict", "official", "intern-s1")
+PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
 VERSION = "1"
 NEEDS = frozenset({"image", "judge"})
 GATED = False
@@ -132,6 +134,7 @@ def suite(variant: str = "all", protocol: str = "strict") -> Suite:
         metrics=(*accuracy(), PARTS_RIGHT),
         sampling=SAMPLING[protocol],
         needs=NEEDS - {"image"} if variant == "textonly" else NEEDS,
+        words=VLMEVALKIT if protocol == "intern-s1" else None,
         licence="MIT",
         cite="arXiv 2503.21821",
     )

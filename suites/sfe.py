@@ -4,7 +4,8 @@
 points to every reply, the score is their mean as a share of 9. Upstream gives 0 points where the judge's reply cannot be
 read; here that is a failure and counted. `intern-s1` asks as that model's thinking adapter does (api/adapters/
 interns1_1.py): without a word on the form of the answer, pictures first and numbered; drawn as the published numbers
-were. A judge's agreement with a rule is shown for questions with options and for exact answers.
+were; the sentence that names the field, and the judge's task, are in our words, so that what is asked here is of
+`intern-s1~`. A judge's agreement with a rule is shown for questions with options and for exact answers.
 
 `strict` knows right and wrong alone, no points for what is near: a stated option is compared by rule, as are equal
 words and differing numbers; what is left, the judge grades. Without a judge that part waits.
@@ -29,10 +30,11 @@ from evals.scorers.choice import Choice, silence
 from evals.scorers.judged import Judged
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Reply, Sample, Sampling, Score, Text
+from evals.wording import VLMEVALKIT
 
 VARIANTS = {"en": 830, "zh": 830}
 DEFAULT = ("en",)
-PROTOCOLS = ("official", "intern-s1", "strict")
+PROTOCOLS = ("official", "intern-s1", "intern-s1~", "strict")
 VERSION = "1"
 NEEDS = frozenset({"image", "judge"})
 GATED = False
@@ -166,6 +168,7 @@ def suite(variant: str = "en", protocol: str = "official") -> Suite:
         metrics=accuracy(),
         sampling=INTERN_S1 if protocol == "intern-s1" else Sampling(temperature=0.0, max_tokens=32_768),
         needs=NEEDS,
+        words=VLMEVALKIT if protocol == "intern-s1" else None,
         licence="MIT",
         cite="arXiv 2506.10521",
     )

@@ -2,7 +2,7 @@ r"""SMolInstruct: 14 tasks on small molecules (Yu et al. 2024, arXiv 2402.09391)
 
 `official` asks as the authors do and scores by their rules (evals/scorers/llm4chem.py). `intern-s1` is what
 OpenCompass computes, behind the column of the Intern-S1 tables (evals/scorers/opencompass.py): asked zero-shot
-with a hint (in our words, the same wrappers), with a mean over the 14 tasks. `strict` is ours: molecules by
+with a hint in its own words (`intern-s1~`: in ours), with a mean over the 14 tasks. `strict` is ours: molecules by
 structure with stereo, names as names, balanced accuracy where one class is rare, RMSE over what was answered.
 
 The hub's repository needs a loading script that nobody should run; its one archive is read here directly.
@@ -36,6 +36,7 @@ from evals.scorers.names import Name, opsin_installed
 from evals.scorers.text import Caption, CorpusBleu, synonyms
 from evals.suite import INTERN_S1, Suite
 from evals.types import Metric, Point, Prompt, Sample, Sampling, Scorer, Text
+from evals.wording import OURS, Words
 
 
 class Task(NamedTuple):
@@ -69,7 +70,7 @@ VARIANTS = {
     "PP-ClinTox": 144, "PP-HIV": 4_107, "PP-SIDER": 2_860, "MC": 2_538, "MG": 2_493, "FS": 4_062, "RS": 4_156,
 }  # fmt: skip
 """A literal, so that listing suites need not import this file; the rows of `TASKS`."""
-PROTOCOLS = ("strict", "official", "intern-s1")
+PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
 VERSION = "1"
 NEEDS: frozenset[str] = frozenset()
 GATED = False
@@ -239,6 +240,35 @@ def _asker(task: Task, protocol: str) -> Callable[[Sample, int], Prompt]:
     if protocol == "intern-s1":
         return lambda sample, repeat: ask(f"{lead}\nQuestion: {plain_text(sample.question)}\nAnswer: ")
     return lambda sample, repeat: ask(f"{plain_text(sample.question)}\n\n{lead}")
+
+
+def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
+    """Give the columns that OpenCompass' loader makes (datasets/smolinstruct.py)."""
+    return {"input": question, "output": ""}
+
+
+PARTS = {
+    "NC": ("nc", "nc_0shot_infer_cfg"),
+    "PP-ESOL": ("rmse", "pp_rmse_0shot_infer_cfg"),
+    "PP-Lipo": ("rmse", "pp_rmse_0shot_infer_cfg"),
+    "PP": ("pp_acc", "pp_acc_infer_cfg"),
+    "MC": ("meteor", "meteor_0shot_infer_cfg"),
+}
+"""Task, or beginning of its name -> part of OpenCompass' file name, variable in it; all others are `fts`."""
+
+
+def _words(variant: str) -> Words:
+    """Give one task's words, the turn of its file's loop by which OpenCompass calls it."""
+    kind, _, name = variant.partition("-")
+    part, variable = PARTS.get(variant) or PARTS.get(kind) or ("fts", "fts_0shot_infer_cfg")
+    shot = "0_shot" if part == "pp_acc" else "0shot"
+    return Words(
+        file=f"SmolInstruct/smolinstruct_{part}_{shot}_instruct.py",
+        asks=f"{variable}.prompt_template.template",
+        given=(("_name", name or kind),),
+        row=_row,
+        gold="output",
+    )
 
 
 def _ideal(task: Task, protocol: str, sample: Sample) -> str:
@@ -438,6 +468,7 @@ def suite(variant: str = "NC-I2F", protocol: str = "strict") -> Suite:
         metrics=_metrics(task, protocol),
         sampling=samplings[protocol],
         needs=NEEDS,
+        words=_words(variant) if protocol == "intern-s1" else None,
         chance=0.5 if (task.kind, protocol) == ("boolean", "strict") else None,
         licence="CC-BY-4.0",
         cite="arXiv 2402.09391",
@@ -451,7 +482,7 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
     turned into max((2 - x) / 2, 0) for ESOL and max((1.2 - x) / 1.2, 0) for Lipo. The interval takes the tasks
     as independent.
     """
-    if protocol != "intern-s1":
+    if protocol.removesuffix(OURS) != "intern-s1":
         return None
     found = {name: _headline(cards[name]) for name in VARIANTS if name in cards}
     missing = [name for name in VARIANTS if name not in found]

@@ -6,7 +6,9 @@ letters a to e wherever they stand, so that "Answer: B" states A, B and E, and `
 with it and one made with a judge cannot be compared (VLMEvalKit's issue 1331: 14.5 against the published 51.6).
 
 `intern-s1` is VLMEvalKit's default: a reply in which no letter stands twice is its letters, "Red" too, and of all
-others a judge says what they choose (upstream's lists options, ours grades). `strict` reads stated options alone.
+others a judge says what they choose (upstream's lists options, ours grades). Of rows with the instruction in them the
+question is the data's own, but not of the hub's, and the judge's task is ours in both: what is asked here is of
+`intern-s1~`. `strict` reads stated options alone.
 How far images are made smaller decides a great part of the score: say `--max-pixels`.
 
 Rows are the hub's (index, category, question, `multi-choice options` as a list, answer, image as a list) or those of its
@@ -32,9 +34,10 @@ from evals.scorers.judged import Judged
 from evals.scorers.options import OptionSet, options_stated
 from evals.suite import INTERN_S1, Suite
 from evals.types import Media, Message, Prompt, Reply, Sample, Sampling, Score, Scorer, Text
+from evals.wording import VLMEVALKIT
 
 VARIANTS = {"lite": 3_080}
-PROTOCOLS = ("strict", "official", "intern-s1")
+PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
 VERSION = "1"
 NEEDS = frozenset({"image"})
 GATED = False
@@ -165,6 +168,7 @@ def suite(variant: str = "lite", protocol: str = "strict") -> Suite:
         metrics=accuracy(macro=True),
         sampling=INTERN_S1 if judged else Sampling(temperature=0.0, max_tokens=32_768),
         needs=NEEDS | {"judge"} if judged else NEEDS,
+        words=VLMEVALKIT if judged else None,
         licence="CC-BY-NC-SA-4.0, the images have terms of their own",
         cite="arXiv 2503.23771",
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import mirror as mirror_script
 import pytest
 from loopback import server
 from protocols import ADAPTERS
+
+from evals.wording import wheel
 
 __all__ = ["server"]
 
@@ -27,6 +30,14 @@ def mirror(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mirror")
     mirror_script.build(folder, shared)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_wheel() -> Iterator[None]:
+    """Whatever this machine has, OpenCompass' wheel is not at hand: a test that wants one lays it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wheel, "place", lambda: Path("/nowhere") / wheel.NAME)
+        yield
 
 
 @pytest.fixture

@@ -579,7 +579,7 @@ def test_list_names_what_the_first_issue_promises(here):
     assert suites["mmlu-pro"]["rows"] == 12_032
     assert suites["aime"]["variants"] == ["2024", "2025"]
     for name in ("mmlu-pro", "gpqa", "aime"):
-        assert set(suites[name]["protocols"]) == {"strict", "official", "intern-s1"}
+        assert set(suites[name]["protocols"]) == {"strict", "official", "intern-s1", "intern-s1~"}
     models = {entry["name"] for entry in evals("list", "models", "--json").json["models"]}
     assert {"server:", "openai:", "smollm2", "replay:", "scripted:"} <= models
     refusing = [e for e in evals("list", "protocols", "--json").json["protocols"] if not e["runs"]]

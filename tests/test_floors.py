@@ -25,6 +25,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
         "evals.archive evals.asking evals.card evals.claims evals.data evals.deadline evals.errata evals.extract "
         "evals.pace evals.peers evals.plugins evals.profiles evals.prompts evals.stats evals.timebox evals.units",
     ),
+    ("upstream's own words", "evals.wording"),
     (
         "what judges, and what is judged",
         "evals.gpus evals.media evals.metrics evals.scorers evals.scoring evals.sealed evals.signals evals.spool "
@@ -49,6 +50,7 @@ SIBLINGS = frozenset(
     {
         "evals.extract",
         "evals.units",
+        "evals.wording",
         "evals.scorers",
         "evals.interop",
         "evals.verdicts",

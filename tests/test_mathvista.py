@@ -8,6 +8,7 @@ import pytest
 from command import evals
 from mirror import document
 
+from evals import load
 from evals.data import Data
 from evals.scorers.mathvista import Official, Strict, chosen, distance, number
 from evals.suite import check
@@ -92,7 +93,7 @@ def test_hostile_replies_are_judged_at_once(text: str) -> None:
 
 def test_gold_answers_score_full_marks(mirror: Path) -> None:
     for protocol in mathvista.PROTOCOLS:
-        found = check(mathvista.suite("", protocol), Data(suite="mathvista", local=mirror))
+        found = check(*load.suite("mathvista", protocol), Data(suite="mathvista", local=mirror))
         assert (found.samples, found.faults) == (1000, ())
 
 
@@ -104,6 +105,6 @@ def test_the_samples_go_the_whole_way_with_their_pictures(tmp_path: Path, protoc
     (run,) = found.json["runs"]
     waiting = run["counts"].get("failed:waiting", 0)  # what the rule cannot read is a judge's under intern-s1
     assert found.status == bool(waiting), found.err
-    assert waiting == 0 or protocol == "intern-s1"
+    assert waiting == 0 or protocol.startswith("intern-s1")
     assert run["counts"]["right"] == run["expected"] - waiting
     assert run["estimates"][0]["value"] == 1.0

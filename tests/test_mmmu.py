@@ -9,6 +9,7 @@ import pytest
 from command import evals
 from mirror import document
 
+from evals import load
 from evals.data import Data
 from evals.media import keep
 from evals.scorers.mmmu import Official, Strict, candidates, option
@@ -101,7 +102,7 @@ def test_hostile_replies_are_judged_at_once(text: str) -> None:
 
 def test_gold_answers_score_full_marks(mirror: Path) -> None:
     for protocol in mmmu.PROTOCOLS:
-        found = check(mmmu.suite("", protocol), Data(suite="mmmu", local=mirror))
+        found = check(*load.suite("mmmu", protocol), Data(suite="mmmu", local=mirror))
         assert (found.samples, found.faults) == (900, ())
 
 

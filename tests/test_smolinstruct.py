@@ -9,6 +9,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from evals import load
 from evals.data import Data
 from evals.errors import DataError
 from evals.suite import check, checked
@@ -35,15 +36,15 @@ def test_rules(case):
 @pytest.mark.parametrize("protocol", smolinstruct.PROTOCOLS)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_sample_items_score_full_marks(variant, protocol):
-    found = check(suite(variant, protocol), BUNDLED)
+    found = check(*load.suite(f"smolinstruct:{variant}", protocol), BUNDLED)
     assert found.samples >= 12
     assert found.faults == ()
 
 
-@pytest.mark.parametrize("protocol", smolinstruct.PROTOCOLS)
+@pytest.mark.parametrize("protocol", ["strict", "official", "intern-s1~"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_one_headline_and_a_prompt_that_asks(variant, protocol):
-    one = suite(variant, protocol)
+    (one,) = load.suite(f"smolinstruct:{variant}", protocol)
     assert sum(metric.headline for metric in one.metrics) == 1
     sample = next(iter(samples(BUNDLED, variant)))
     (message,) = one.prompter(BUNDLED)(sample, 0).messages
@@ -90,7 +91,7 @@ def test_the_authors_own_examples_score_full_marks(shared, tmp_path, protocol):
         path = tmp_path / f"{TASKS[variant].name}.jsonl"
         path.write_text(json.dumps(row))
         data = Data(suite="smolinstruct", local=tmp_path)
-        one = suite(variant, protocol)
+        (one,) = load.suite(f"smolinstruct:{variant}", protocol)
         assert check(one, data).faults == ()
         (sample,) = samples(data, variant)
         (scorer,) = one.scorers.values()

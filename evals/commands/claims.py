@@ -11,6 +11,7 @@ import click
 
 from evals.commands import common
 from evals.errors import UnknownName, UsageError
+from evals.wording import OURS
 
 if TYPE_CHECKING:
     from evals.claims import Claim
@@ -246,7 +247,7 @@ def _made(runs: Sequence[Run], claim: Claim, begun: float) -> list[Run]:
     return [
         run
         for run in runs
-        if (card := run.card).config.protocol == claim.protocol
+        if (card := run.card).config.protocol.removesuffix(OURS) == claim.protocol
         and card.config.suite.partition(":")[0] == claim.suite.partition(":")[0]
         and (card.finished or 0.0) >= begun
     ]

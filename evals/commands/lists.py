@@ -10,9 +10,12 @@ import click
 from evals import load
 from evals.commands import common
 from evals.errors import UsageError
+from evals.wording import OURS
+from evals.wording.wheel import PACKAGE
 
 if TYPE_CHECKING:
     from evals.profiles import Profile
+    from evals.suite import Suite
 
 
 @click.command("list")
@@ -153,7 +156,7 @@ def _protocols(results: Path, *, as_json: bool) -> None:
             variant = next(iter(getattr(module, "DEFAULT", module.VARIANTS)), None)
             if variant is None:
                 continue  # what it asks is known once a variant is named
-            suite = module.suite(variant, protocol)
+            (suite,) = load.suite(f"{name}:{variant}" if variant else name, protocol)
             entries.append(
                 {
                     "suite": name,
@@ -163,6 +166,7 @@ def _protocols(results: Path, *, as_json: bool) -> None:
                     "scorers": suite.scorer_versions(),
                     "runs": not suite.refuses,
                     "refuses": suite.refuses,
+                    "words": _words(suite),
                 }
             )
     if as_json:
@@ -171,4 +175,14 @@ def _protocols(results: Path, *, as_json: bool) -> None:
     for entry in entries:
         rule = ", ".join(entry["scorers"].values())
         state = entry["refuses"] or f"{entry['headline']}, {entry['repeats']} repeat(s), {rule}"
-        click.echo(f"{entry['suite']:<14} {entry['protocol']:<10} {state}")
+        said = f"; {entry['words']}" if entry["words"] else ""
+        click.echo(f"{entry['suite']:<14} {entry['protocol']:<16} {state}{said}")
+
+
+def _words(suite: Suite) -> str:
+    """Say whose words a protocol asks in, where that is a question."""
+    if suite.protocol.endswith(OURS):
+        return f"{suite.protocol.removesuffix(OURS)} in our words, never ranked with it"
+    if suite.words is None:
+        return ""
+    return suite.words.fault() or f"in the words of {PACKAGE}, {suite.words.file}"

@@ -86,9 +86,10 @@ def run(suites: tuple[str, ...], models: tuple[str, ...], quiet: bool, as_json: 
     order = read_order(suites, models, options)
     validate(order)
     until = _until(order)
+    found = _suites(order)
     runners = []
     for spec in order.models:
-        runners.append(_run_model(order, spec, until=until, quiet=quiet))
+        runners.append(_run_model(order, found, spec, until=until, quiet=quiet))
         if runners[-1].interrupted:
             break
     cards = [job.writer.card for runner in runners for job in runner.jobs]
@@ -107,7 +108,8 @@ def run(suites: tuple[str, ...], models: tuple[str, ...], quiet: bool, as_json: 
 def measure(order: Order) -> bool:
     """Run an order on behalf of another command; gives whether it broke off."""
     validate(order)
-    runners = [_run_model(order, spec, until=None, quiet=False) for spec in order.models]
+    found = _suites(order)
+    runners = [_run_model(order, found, spec, until=None, quiet=False) for spec in order.models]
     return any(runner.interrupted or bool(runner.hopeless) for runner in runners)
 
 
@@ -130,11 +132,28 @@ def _suites(order: Order) -> list[Suite]:
 
     found = [suite for spec in order.suites for suite in load.suite(spec, order.protocol)]
     unique = {(suite.id, suite.protocol): suite for suite in found}
-    return list(unique.values())
+    return _askable(list(unique.values()))
 
 
-def _run_model(order: Order, spec: str, *, until: Until | None, quiet: bool) -> Runner:
-    suites = _judged(order, _suites(order))
+def _askable(suites: Sequence[Suite]) -> list[Suite]:
+    """Put our wording, under its own protocol, in the place of words that cannot be read here, and say so."""
+    from evals import load
+
+    found = [load.askable(suite) for suite in suites]
+    why: dict[str, list[str]] = {}
+    for suite, asked in zip(suites, found, strict=True):
+        if suite.words is not None and asked is not suite:
+            said = f"{suite.words.fault()}; asked in ours, as {asked.protocol}, never ranked with {suite.protocol}"
+            why.setdefault(said, []).append(suite.id)
+    for line, names in why.items():
+        note(f"{', '.join(names)}: {line}")
+    return found
+
+
+def _run_model(
+    order: Order, found: Sequence[Suite], spec: str, *, until: Until | None, quiet: bool
+) -> Runner:
+    suites = _judged(order, found)
     model = _model(order, spec)
     budget = _budget(order, spec)
     jobs = _prepare(order, suites, model, spec)

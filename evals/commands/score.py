@@ -9,6 +9,7 @@ import click
 from msgspec import structs
 
 from evals.commands import common
+from evals.wording import OURS
 
 if TYPE_CHECKING:
     from evals.card import Card
@@ -51,6 +52,11 @@ def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | 
     suite = suite_of(card)
     if protocol is not None and protocol != card.config.protocol:
         suite = load_suite(card.config.suite, protocol)
+        if suite.words is not None:  # whoever asked, it was not in these words
+            suite = load_suite(card.config.suite, f"{protocol}{OURS}")
+            common.note(
+                f"{card.run}: asked in other words than {protocol} means, so scored as {suite.protocol}"
+            )
     if judge is not None or suite.judged:
         name = without_secrets(judge or "")
         (suite,) = seated([suite], judge, name=name, price=price, wait=True)

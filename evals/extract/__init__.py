@@ -16,7 +16,14 @@ from evals.extract.choices import letter, letters
 from evals.extract.numbers import integer, integer_matharena
 from evals.extract.official import letter_mmlu_pro, letter_opencompass, letter_simple_evals
 from evals.extract.tags import boxed, boxed_all, json_object, stated, tagged, tagged_first
-from evals.extract.verdicts import number_stated, text_stated, verdict, verdict_opencompass
+from evals.extract.verdicts import (
+    number_bare,
+    number_stated,
+    text_stated,
+    verdict,
+    verdict_bare,
+    verdict_opencompass,
+)
 from evals.extract.vlmevalkit import option_vlmevalkit
 from evals.extract.words import plain, split_reasoning, yes_no
 
@@ -31,6 +38,7 @@ __all__ = [
     "letter_opencompass",
     "letter_simple_evals",
     "letters",
+    "number_bare",
     "number_stated",
     "option_vlmevalkit",
     "plain",
@@ -40,6 +48,7 @@ __all__ = [
     "tagged_first",
     "text_stated",
     "verdict",
+    "verdict_bare",
     "verdict_opencompass",
     "yes_no",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -63,6 +63,28 @@ def text_stated(text: str, case: str) -> str | None:
     """Read the answer that a judge found in a reply; empty where it found none, None for no verdict."""
     found = _answer(text, case, "answer")
     return found.strip() if isinstance(found, str) else None
+
+
+_BARE = {letter: letter for letter in "AB"} | {
+    "CORRECT": "A",
+    "INCORRECT": "B",
+    "A: CORRECT": "A",
+    "B: INCORRECT": "B",
+}
+
+
+def verdict_bare(text: str) -> str | None:
+    """Read a verdict where a judge was asked in OpenCompass' words: A or B, or their names, and nothing else."""
+    return _BARE.get(text.strip(" \t\r\n*.\"'`").upper())
+
+
+def number_bare(text: str) -> float | None:
+    """Read a number where a judge was asked to reply with one and nothing else."""
+    try:
+        found = float(text.strip()) if len(text) < 100 and "_" not in text else inf
+    except ValueError:
+        return None
+    return found if isfinite(found) else None
 
 
 def verdict_opencompass(text: str) -> str | None:

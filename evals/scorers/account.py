@@ -13,7 +13,7 @@ from msgspec import structs
 from evals import stats
 from evals.card import JudgeCard
 from evals.scorers.agreement import Agreement, agreement, pairs_of
-from evals.scorers.judge import SAMPLING, template
+from evals.scorers.judge import SAMPLING
 from evals.scorers.judged import Judged
 from evals.types import Failure, Score, Scorer
 
@@ -32,7 +32,7 @@ def account(
     judge = scorer.judge
     card = JudgeCard(
         model=judge.spec if judge else "",
-        templates={scorer.form: template(scorer.form).sha256},
+        templates={scorer.name: scorer.sha256},
         sampling=judge.sampling if judge else SAMPLING,
     )
     kept: list[Score] = []
@@ -54,7 +54,7 @@ def account(
                     {k: n for k in ("input", "output", "cached") if (n := getattr(judgement.usage, k))}
                 )
     card.tokens = dict(tokens)
-    if drawn and template(scorer.form).kind == "option":
+    if drawn and scorer.asks.kind == "option":
         rights = sum(score.value or 0.0 for score in kept) + sum(drawn)
         card.drawn = {"n": len(drawn), "value": rights / (len(kept) + len(drawn))}
     if judge and judge.price:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from msgspec import Struct, structs
 
 from evals.errors import Fatal, ModelError, Rejected, ScorerError, Transient, Unreadable, UsageError
-from evals.extract import number_stated, text_stated, verdict
+from evals.extract import number_bare, number_stated, text_stated, verdict, verdict_bare
 from evals.pace import beat_of
 from evals.profiles import Price
 from evals.prompts import LETTERS, ask, plain_text
@@ -47,6 +47,8 @@ class Template(Struct, frozen=True, kw_only=True):
     words: str
     sha256: str
     kind: Literal["verdict", "number", "text", "option"] = "verdict"
+    plain: bool = False
+    """Upstream's own words: filled by `evals.wording`, answered by a bare letter or number."""
 
     def among(self, count: int) -> Template:
         """Give an `option` template for a question with so many options; `Z` is none of them."""
@@ -64,12 +66,16 @@ class Template(Struct, frozen=True, kw_only=True):
 
     def read(self, text: str, case: str) -> str | float | None:
         """Read a verdict, or None."""
+        if self.plain:
+            return verdict_bare(text) if self.allowed else number_bare(text)
         if self.allowed:
             return verdict(text, case, self.allowed)
         return text_stated(text, case) if self.kind == "text" else number_stated(text, case)
 
     def schema(self, case: str) -> dict[str, Any]:
-        """Give the verdict's form for servers that can hold a model to one."""
+        """Give the verdict's form for servers that can hold a model to one; of upstream's words, none."""
+        if self.plain:
+            return {}
         field: dict[str, Any] = {"verdict": {"enum": list(self.allowed)}}
         if self.kind == "number":
             field = {"number": {"anyOf": [{"type": "number"}, {"enum": ["none"]}]}}
@@ -91,6 +97,12 @@ def template(name: str) -> Template:
     if allowed[0] in KINDS:
         return Template(name=name, allowed=(), kind=allowed[0], words=words, sha256=digest)  # type: ignore[arg-type]
     return Template(name=name, allowed=allowed, words=words, sha256=digest)
+
+
+def upstream(name: str, kind: Literal["verdict", "number"]) -> Template:
+    """Give the form of what is asked for in upstream's own words, which `evals.wording` fills."""
+    allowed = ("A", "B") if kind == "verdict" else ()
+    return Template(name=name, allowed=allowed, words="", sha256="", kind=kind, plain=True)
 
 
 class Judge:
@@ -115,8 +127,11 @@ class Judge:
     async def decide(
         self, form: Template, question: str, reference: str, candidate: str
     ) -> tuple[str | float, Judgement]:
+        """Fill a template and ask until there is a verdict."""
+        return await self.settle(form, *form.fill(question, reference, candidate))
+
+    async def settle(self, form: Template, text: str, case: str) -> tuple[str | float, Judgement]:
         """Ask until there is a verdict; raises Unreadable, or ScorerError where the judge cannot be asked."""
-        text, case = form.fill(question, reference, candidate)
         used, said = Usage(), ""
         async with self._gate:
             for attempt, temperature in enumerate(WARMER, 1):

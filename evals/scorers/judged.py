@@ -10,6 +10,10 @@
   seeded sample of what the rule decided, right and wrong, the judge is asked as well, and changes no score.
 * `read`: the judge only finds the number; the rule scores what it found.
 * `points`: the judge awards 0 to 9 points to every reply, the score is a ninth of them; the rule stands beside it.
+
+A judge is asked in one of our templates (`form`), or in upstream's own words, where a protocol means these (`words`): of
+such a verdict a bare A or B is read, or their names; OpenCompass takes the first A or B that stands anywhere, and counts
+CORRECT, which its words ask for too, as wrong. Those words do not keep a reply from instructing the judge; ours do.
 """
 
 from __future__ import annotations
@@ -22,8 +26,10 @@ from msgspec import Struct, structs
 from evals.errors import ScorerError, Waiting
 from evals.prompts import options, rng
 from evals.scorers.choice import silence
-from evals.scorers.judge import Judge, Template, digest, question_of, template
+from evals.scorers.judge import LONGEST, Judge, Template, digest, question_of, template, upstream
 from evals.types import Failure, Judgement, Prompt, Reply, Sample, Score, Scorer, Verdict
+from evals.wording import Words
+from evals.wording.wheel import PACKAGE
 
 AUDIT = 0.1
 """Share of the replies called right by the rule that a cascade shows to the judge too."""
@@ -49,11 +55,30 @@ class Judged(Struct, frozen=True, kw_only=True):
     form: str = "correctness"
     audit: float = AUDIT
     judge: Judge | None = None
+    words: Words | None = None
+    """Upstream's, in the place of `form`."""
 
     def __repr__(self) -> str:
         """Name rule, mode and the template's hash, so that a change of any shows in a run's card."""
-        words = f"{self.form}@{template(self.form).sha256[:8]}"
+        words = f"{self.name}@{template(self.form).sha256[:8]}" if self.words is None else self.name
         return f"{type(self).__name__}({self.rule!r}, {self.mode}, {words}, audit={self.audit})"
+
+    @property
+    def name(self) -> str:
+        """Name the words that a judge is asked in."""
+        return self.form if self.words is None else f"{PACKAGE} {self.words.file}"
+
+    @property
+    def asks(self) -> Template:
+        """Give the form of what a judge is asked for."""
+        return template(self.form) if self.words is None else upstream(self.name, self.words.kind)
+
+    @property
+    def sha256(self) -> str:
+        """Hash the words that a judge is asked in; empty where they are not at hand."""
+        if self.words is None:
+            return template(self.form).sha256
+        return "" if self.words.absent() else self.words.sha256(self.words.judges)
 
     @property
     def needs_judge(self) -> bool:
@@ -95,7 +120,7 @@ class Judged(Struct, frozen=True, kw_only=True):
             raise
         if self.mode == "read":
             return self._of_number(sample, prompt, reply, said, judgement)
-        if self.mode == "rest" and template(self.form).kind != "verdict":
+        if self.mode == "rest" and self.asks.kind != "verdict":
             taken = cast("Taker", self.rule).take(sample, prompt, reply, str(said))
             return self._of_found(decided, taken, judgement)
         return self._of_both(reply, first, said, judgement)
@@ -115,14 +140,31 @@ class Judged(Struct, frozen=True, kw_only=True):
     async def _verdict(
         self, sample: Sample, prompt: Prompt, reply: Reply, earlier: Score | Failure | None
     ) -> tuple[str | float, Judgement]:
-        form = template(self.form)
         question = question_of(sample, prompt)
+        if self.words is not None:
+            return await self._in_words(self.words, sample, prompt, reply, earlier)
+        form = template(self.form)
         if form.kind == "option":
             shown = cast("Taker", self.rule).options(sample, prompt)
             form, gold = form.among(len(shown)), options(shown)
         else:
             gold = reference(sample, prompt)
         return await self.ask(form, question, gold, reply.text, earlier)
+
+    async def _in_words(
+        self, words: Words, sample: Sample, prompt: Prompt, reply: Reply, earlier: Score | Failure | None
+    ) -> tuple[str | float, Judgement]:
+        """Give the verdict in upstream's words; where these are not at hand, the one that was given in them."""
+        if why := words.absent():
+            if found := _again(self.asks, self.judge, earlier, None):
+                return found
+            raise Waiting(f"waits for a judge: {why}")
+        text = words.judging(sample, prompt, question_of(sample, prompt), reply.text[-LONGEST:])
+        if found := _again(self.asks, self.judge, earlier, (text, "")):
+            return found
+        if self.judge is None:
+            raise Waiting("waits for a judge: evals score RUN --judge MODEL")
+        return await self.judge.settle(self.asks, text, "")
 
     async def ask(
         self, form: Template, question: str, gold: str, candidate: str, earlier: Score | Failure | None
@@ -186,13 +228,13 @@ def _beside(
 
 
 def _again(
-    form: Template, judge: Judge | None, earlier: Score | Failure | None, filled: tuple[str, str]
+    form: Template, judge: Judge | None, earlier: Score | Failure | None, filled: tuple[str, str] | None
 ) -> tuple[str | float, Judgement] | None:
-    """Find the verdict that the same judge gave on the same words before."""
-    text, case = filled
+    """Find the verdict that the same judge gave on the same words before; None: on words that are not at hand."""
+    text, case = filled or ("", "")
     asked = digest(text)
     for one in earlier.judged if isinstance(earlier, Score) else ():
-        if one.asked == asked and (judge is None or judge.spec == one.judge):
+        if (filled is None or one.asked == asked) and (judge is None or judge.spec == one.judge):
             said = form.read(one.text, case)
             if said is not None:
                 return said, one
@@ -208,6 +250,15 @@ def reference(sample: Sample, prompt: Prompt) -> str:
     if isinstance(target, tuple):
         return "\n".join(f"part {number}: {part}" for number, part in enumerate(target, 1))
     return f"{target!r} {sample.unit}".strip() if isinstance(target, float) else target
+
+
+def worded(scorers: Mapping[str, Scorer], words: Words) -> dict[str, Scorer]:
+    """Give a suite's scorers with upstream's words for their judge, where it has any."""
+    if not words.judges:
+        return dict(scorers)
+    return {
+        name: structs.replace(s, words=words) if isinstance(s, Judged) else s for name, s in scorers.items()
+    }
 
 
 def seat(scorers: Mapping[str, Scorer], judge: Judge) -> dict[str, Scorer]:

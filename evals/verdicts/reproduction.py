@@ -17,6 +17,7 @@ from evals.card import Card
 from evals.claims import Claim
 from evals.errors import UnknownName
 from evals.types import Estimate
+from evals.wording import OURS
 
 KNOBS = ("temperature", "top_p", "top_k", "max_tokens", "thinking", "repeats", "judge")
 Verdict = Literal["consistent", "inconsistent", "not comparable"]
@@ -158,6 +159,8 @@ def _unlike(one: Measured, claim: Claim) -> list[str]:
     found = []
     if not claim.protocol:
         found.append("the claim's protocol is not known")
+    elif one.protocol == f"{claim.protocol}{OURS}":
+        found.append(f"wording is ours here ({one.protocol}), upstream's own there")
     elif claim.protocol != one.protocol:
         found.append(f"protocol {one.protocol} here, {claim.protocol} there")
     if claim.unit != one.unit:
