@@ -47,6 +47,11 @@ def imported(*words: object, results: Path) -> Any:
         ("mathvista/outputs/output_random_guess.json.gz", 179, "import mathvista"),
         ("mathvision/outputs/Gemini-Pro.jsonl.gz", 538, "import mathvision"),
         ("mathvision/outputs/Qwen-VL-Max.jsonl.gz", 474, "import mathvision"),
+        ("mmlu_pro/outputs/model_outputs_gemini-1.5-flash-002_5shots.zip", 7679, "import mmlu-pro"),
+        ("mmlu_pro/outputs/model_outputs_Mistral-7B-Instruct-v0.2_5shots.zip", 3632, "import mmlu-pro"),
+        ("mmmu/example_outputs/llava1.5_13b", 329, "import mmmu"),
+        ("mmmu_pro/gpt-4o_standard_10_options__direct.jsonl.gz", 694, "import mmmu"),
+        ("mmmu_pro/gpt-4o_vision_direct.jsonl.gz", 725, "import mmmu"),
     ],
 )
 def test_recordings_import_by_their_looks_with_the_published_counts(
@@ -55,6 +60,45 @@ def test_recordings_import_by_their_looks_with_the_published_counts(
     words = (shared / "data" / path, "--data", mirror, "--protocol", "official")
     run = imported(*words, results=tmp_path)
     assert (run["counts"]["right"], run["origin"]) == (right, origin)
+
+
+def test_replies_judged_by_another_gold_answer_are_named(shared: Path, mirror: Path, tmp_path: Path) -> None:
+    path = shared / "data" / "mmlu_pro" / "outputs" / "model_outputs_gemini-1.5-flash-002_5shots.zip"
+    done = evals("import", path, "--data", mirror, "--protocol", "official", "--results", tmp_path)
+    assert "30 were judged there by another gold answer than that of our data" in done.err
+    (run,) = store.runs(tmp_path)
+    assert run.card.model == "gemini-1.5-flash-002"
+    stated = [json.loads(row) for row in (run.path / "theirs.jsonl").read_text().splitlines()]
+    assert sum(bool(row.get("gold")) for row in stated) == 30
+    assert sum(row["score"] or 0.0 for row in stated) == 7699  # .6409 of 12,012
+
+
+def test_a_folder_of_mmlu_pro_subjects_and_a_null_that_upstream_draws(tmp_path: Path) -> None:
+    folder = tmp_path / "some-model"
+    folder.mkdir()
+    rows = [
+        item | {"pred": pred, "model_outputs": said}
+        for item, pred, said in zip(ITEMS, ("A", None, "B"), ("ANSWER: A", "Well.", None), strict=False)
+    ]
+    (folder / "math_result.json").write_text(json.dumps(rows))
+    run = imported(folder, "--sample", results=tmp_path / "r")
+    assert run["model"] == "some-model"
+    assert (run["counts"]["unanswered"], run["counts"]["absent"]) == (1, len(ITEMS) - 3)
+    stated = [
+        json.loads(row)
+        for row in (store.runs(tmp_path / "r")[0].path / "theirs.jsonl").read_text().splitlines()
+    ]
+    assert [row.get("score") for row in stated] == [float(ITEMS[0]["answer"] == "A"), None, None]
+
+
+def test_a_zip_archive_of_two_files_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "two.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("../a.json", "[]")
+        archive.writestr("b.json", "[]")
+    done = evals("import", "mmlu-pro", path, "--sample", "--results", tmp_path / "r")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "2 files in it, not one" in done.err
 
 
 # --- lm-eval -------------------------------------------------------------------------------------------------------

@@ -6,11 +6,14 @@ are missing outcomes. A score that the source states is kept beside the run in `
 
 from __future__ import annotations
 
+import gzip
 import time
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import msgspec
 from msgspec import Struct, structs
@@ -60,6 +63,8 @@ class Item(Struct, frozen=True, kw_only=True):
     """Theirs."""
     answer: str = ""
     """Theirs."""
+    gold: str = ""
+    """The letter among the options shown that they took for right, where the source says it."""
     extracted: str | None = None
     """What a language model of theirs cut out of the reply: what their own rule compares."""
 
@@ -85,6 +90,8 @@ class Stated(Struct, frozen=True, kw_only=True):
     repeat: int
     score: float | None = None
     answer: str = ""
+    gold: str = ""
+    """Theirs, where it is another one than that of our data."""
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -183,6 +190,9 @@ KNOWN = (
     ("mathvista", "mathvista"),
     ("mathvision_mini", "mathvision:testmini"),
     ("mathvision", "mathvision:test"),
+    ("mmmu_pro_v", "mmmu:pro-vision"),
+    ("mmmu_pro_10c", "mmmu:pro-standard"),
+    ("mmmu_pro_standard", "mmmu:pro-standard"),
     ("mmmu_dev_val", "mmmu"),
     ("mmmu_val", "mmmu"),
     ("physics", "physics"),
@@ -260,6 +270,7 @@ def _matched(source: Source, spool: Spool, *, extracted: bool) -> tuple[list[Lin
     theirs: list[Stated] = []
     lost: list[str] = []
     cuts = 0
+    golds: list[str] = []
     for item in source.items():
         found = _match(finder, item, taken)
         repeat = item.repeat if item.repeat is not None else taken[found]
@@ -270,17 +281,30 @@ def _matched(source: Source, spool: Spool, *, extracted: bool) -> tuple[list[Lin
         seen.add((found, repeat))
         cut = item.extracted if extracted else None
         cuts += cut is not None
-        lines.append(_line(finder, item if cut is None else structs.replace(item, text=cut), found, repeat))
-        theirs.append(Stated(sample=found, repeat=repeat, score=item.score, answer=item.answer[:200]))
+        line = _line(finder, item if cut is None else structs.replace(item, text=cut), found, repeat)
+        gold = item.gold if finder.another_gold(found, item.gold, line.order) else ""
+        golds += [found] if gold else []
+        lines.append(line)
+        theirs.append(
+            Stated(sample=found, repeat=repeat, score=item.score, answer=item.answer[:200], gold=gold)
+        )
     notes = []
     if cuts:
         notes.append(f"{cuts} are scored by what the source's language model cut out of the reply")
     if lost:
-        more = f" and {len(lost) - LISTED} more" if len(lost) > LISTED else ""
-        notes.append(f"{len(lost)} of theirs match no sample of ours: {', '.join(lost[:LISTED])}{more}")
+        notes.append(f"{len(lost)} of theirs match no sample of ours: {_some(lost)}")
+    if golds:
+        notes.append(
+            f"{len(golds)} were judged there by another gold answer than that of our data: {_some(golds)}"
+        )
     if absent := len(spool) - len(taken):
         notes.append(f"{absent} of our samples are not among theirs")
     return lines, theirs, notes
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
 
 
 def _match(finder: Finder, item: Item, taken: Counter[str]) -> str:
@@ -309,6 +333,31 @@ def _line(finder: Finder, item: Item, name: str, repeat: int) -> Line:
         prompt=item.prompt,
         failure=item.failure or ("" if item.text is not None else "absent in the source"),
     )
+
+
+def unpacked(path: Path) -> bytes:
+    """Read a file whole, out of gzip or of a zip archive with one file in it; raises DataError in one line."""
+    packed = path.name.endswith((".gz", ".zip"))
+    if not packed:
+        return whole(path)
+    try:
+        with gzip.open(path) if path.name.endswith(".gz") else _only(path) as stream:
+            found = stream.read(LARGEST + 1)
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{path}: {error}") from None
+    if len(found) > LARGEST:
+        raise DataError(f"{path}: unpacked larger than {LARGEST >> 30} GiB")
+    return found
+
+
+def _only(path: Path) -> IO[bytes]:
+    archive = zipfile.ZipFile(path)
+    names = [
+        name for name in archive.namelist() if not name.startswith("__MACOSX/") and not name.endswith("/")
+    ]
+    if len(names) != 1:
+        raise DataError(f"{path}: {len(names)} files in it, not one; unpack it and name the folder")
+    return archive.open(names[0])
 
 
 def whole(path: Path) -> bytes:

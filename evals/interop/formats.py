@@ -21,6 +21,8 @@ READERS = {
     "chembench": "chembench",
     "mathvista": "mathvista",
     "mathvision": "mathvision",
+    "mmlu-pro": "mmlu_pro",
+    "mmmu": "mmmu",
 }
 """Format -> module below evals.interop with a function `read(path) -> list[Source]`."""
 HEAD = 1 << 20
@@ -51,12 +53,16 @@ def _of_folder(path: Path) -> str | None:
         return "lm-eval"
     if has("*_report.json", "reports/*_report.json", "*/reports/*/*.json"):
         return "chembench"
+    if has("*_result.json"):
+        return "mmlu-pro"
+    if has("*/output.json"):
+        return "mmmu"
     return "vlmevalkit" if has("*.xlsx", "*.tsv", "*/*.xlsx", "*/*.tsv") else None
 
 
 def _of_file(path: Path) -> str | None:
     name = path.name.removesuffix(".gz")
-    by_ending = {".xlsx": "vlmevalkit", ".tsv": "vlmevalkit"}
+    by_ending = {".xlsx": "vlmevalkit", ".tsv": "vlmevalkit", ".zip": "mmlu-pro"}
     if (ending := Path(name).suffix) in by_ending:
         return by_ending[ending]
     if name.startswith("samples_") and ending == ".jsonl":
@@ -79,6 +85,8 @@ def _of_lines(head: bytes) -> str | None:
         return "lm-eval"
     if "report" in row and "path" in row:
         return "chembench"
+    if {"id", "response", "pred_indexs"} <= row.keys():
+        return "mmmu"
     if "id" in row and ("response" in row or "model_answer" in row):
         return "mathvision"
     return "replies" if "id" in row and "text" in row else None
@@ -101,8 +109,16 @@ def _of_json(head: bytes) -> str | None:
                 return "opencompass"
             if "pid" in first or "extraction" in first or ("query" in first and "response" in first):
                 return "mathvista"
-    if isinstance(found, list) and found and isinstance(found[0], dict) and "prediction" in found[0]:
-        return "vlmevalkit"
+        if isinstance(first, str) and next(iter(found)).startswith(("validation_", "test_", "dev_")):
+            return "mmmu"
+    if isinstance(found, list) and found and isinstance(found[0], dict):
+        for form, keys in (
+            ("vlmevalkit", {"prediction"}),
+            ("mmlu-pro", {"question_id", "pred"}),
+            ("mmmu", {"id", "response", "index2ans"}),
+        ):
+            if keys <= found[0].keys():
+                return form
     return None
 
 

@@ -52,6 +52,7 @@ class Finder:
         self._by_start: dict[str, list[str]] = defaultdict(list)
         self._questions: dict[str, str] = {}
         self._choices: dict[str, tuple[str, ...]] = {}
+        self._golds: dict[str, str] = {}
         for sample in samples:
             self._add(sample)
         self._short = sorted({len(start) for start in self._by_start if len(start) < ANCHOR}, reverse=True)
@@ -61,6 +62,8 @@ class Finder:
         if isinstance(other := sample.meta.get("name"), str):  # what recordings call it
             self._ids.setdefault(other, sample.id)
         self._choices[sample.id] = tuple(map(bare, sample.choices))
+        if sample.choices and isinstance(sample.target, str):
+            self._golds[sample.id] = sample.target
         asked = words(plain_text([part for part in sample.question if isinstance(part, Text)]))
         if asked:
             self._questions[sample.id] = asked
@@ -100,6 +103,13 @@ class Finder:
             yield from (
                 self._by_start.get(lines[start : start + length], ()) if start + length <= len(lines) else ()
             )
+
+    def another_gold(self, name: str, letter: str, order: tuple[int, ...] | None) -> bool:
+        """Say whether a letter among the options shown, in their order, is not the one that our data have."""
+        ours, place = self._golds.get(name, ""), ord(letter) - ord("A") if len(letter) == 1 else -1
+        if len(ours) != 1 or not 0 <= place < len(self._choices[name]):
+            return False
+        return ord(ours) - ord("A") != (place if order is None else order[place])
 
     def order(self, name: str, options: Sequence[str]) -> tuple[int, ...] | None:
         """Give for each option shown its place in the data's order; None where they are not the same options."""
