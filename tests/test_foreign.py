@@ -91,14 +91,24 @@ def test_a_folder_of_mmlu_pro_subjects_and_a_null_that_upstream_draws(tmp_path: 
     assert [row.get("score") for row in stated] == [float(ITEMS[0]["answer"] == "A"), None, None]
 
 
-def test_a_zip_archive_of_two_files_is_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "two.zip"
+def test_a_zip_archive_of_subjects_and_one_of_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "model_outputs_a-model_5shots.zip"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("../a.json", "[]")
-        archive.writestr("b.json", "[]")
-    done = evals("import", "mmlu-pro", path, "--sample", "--results", tmp_path / "r")
-    assert (done.status, done.err.count("\n")) == (2, 1)
-    assert "2 files in it, not one" in done.err
+        for number, name in enumerate(("out/math_result.json", "out/law_result.json")):
+            archive.writestr(name, json.dumps([ITEMS[number] | {"pred": "A", "generated_text": "ANSWER: A"}]))
+        archive.writestr("out/law_summary.json", "{}")
+    run = imported(path, "--sample", results=tmp_path / "r")
+    assert (run["model"], run["counts"]["absent"]) == ("a-model", len(ITEMS) - 2)
+    for form, said in (("mmmu", "3 files in it, not one"), ("mmlu-pro", "none of its replies")):
+        with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+            for name in ("../a.json", "b.json", "c.txt"):
+                archive.writestr(name, "[]")
+        done = evals(
+            "import", form, tmp_path / "x.zip", "--suite", "mmlu-pro", "--sample", "--results", tmp_path / "s"
+        )
+        assert (done.status, done.err.count("\n")) == (2, 1)
+        assert said in done.err
+    assert not (tmp_path / "a.json").exists()
 
 
 # --- lm-eval -------------------------------------------------------------------------------------------------------

@@ -337,27 +337,42 @@ def _line(finder: Finder, item: Item, name: str, repeat: int) -> Line:
 
 def unpacked(path: Path) -> bytes:
     """Read a file whole, out of gzip or of a zip archive with one file in it; raises DataError in one line."""
-    packed = path.name.endswith((".gz", ".zip"))
-    if not packed:
-        return whole(path)
+    files = list(contents(path))
+    if len(files) != 1:
+        raise DataError(f"{path}: {len(files)} files in it, not one; unpack it and name the folder")
+    return files[0][1]
+
+
+def contents(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield name and bytes of a file, or of each file in a zip archive; raises DataError in one line.
+
+    At most LARGEST bytes come of a path, whatever it claims of itself; nothing is written anywhere.
+    """
+    if not path.name.endswith((".gz", ".zip")):
+        yield path.name, whole(path)
+        return
+    left = LARGEST
     try:
-        with gzip.open(path) if path.name.endswith(".gz") else _only(path) as stream:
-            found = stream.read(LARGEST + 1)
+        for name, stream in _streams(path):
+            found = stream.read(left + 1)
+            left -= len(found)
+            if left < 0:
+                raise DataError(f"{path}: unpacked larger than {LARGEST >> 30} GiB")
+            yield name, found
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{path}: {error}") from None
-    if len(found) > LARGEST:
-        raise DataError(f"{path}: unpacked larger than {LARGEST >> 30} GiB")
-    return found
 
 
-def _only(path: Path) -> IO[bytes]:
-    archive = zipfile.ZipFile(path)
-    names = [
-        name for name in archive.namelist() if not name.startswith("__MACOSX/") and not name.endswith("/")
-    ]
-    if len(names) != 1:
-        raise DataError(f"{path}: {len(names)} files in it, not one; unpack it and name the folder")
-    return archive.open(names[0])
+def _streams(path: Path) -> Iterator[tuple[str, IO[bytes] | gzip.GzipFile]]:
+    if path.name.endswith(".gz"):
+        with gzip.open(path) as stream:
+            yield path.name.removesuffix(".gz"), stream
+        return
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if not name.startswith("__MACOSX/") and not name.endswith("/"):
+                with archive.open(name) as stream:
+                    yield name, stream
 
 
 def whole(path: Path) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from evals.errors import UsageError
-from evals.interop.foreign import Source
+from evals.interop.foreign import LARGEST, Source
 
 READERS = {
     "lm-eval": "lm_eval",
@@ -71,7 +71,7 @@ def _of_file(path: Path) -> str | None:
         with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as stream:
             head = stream.read(HEAD)
             if ending == ".json" and len(head) == HEAD:
-                head += stream.read()
+                head += stream.read(LARGEST)
     except (OSError, EOFError, zlib.error) as error:
         raise UsageError(f"{path}: {error}") from None
     return _of_lines(head) if ending == ".jsonl" else _of_json(head)

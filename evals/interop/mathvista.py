@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 import msgspec
 
 from evals.errors import DataError
-from evals.interop.foreign import Item, Source, whole
+from evals.interop.foreign import Item, Source, unpacked
 
 FORMAT = "mathvista"
 
@@ -24,9 +22,8 @@ def read(path: Path) -> list[Source]:
 
 def _items(path: Path) -> Iterator[Item]:
     try:
-        raw = whole(path)
-        found = msgspec.json.decode(gzip.decompress(raw) if path.name.endswith(".gz") else raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
+        found = msgspec.json.decode(unpacked(path))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: {error}") from None
     if not isinstance(found, dict) or not all(isinstance(row, dict) for row in found.values()):
         raise DataError(f"{path}: no output of MathVista, which is an object by pid")

@@ -1,7 +1,7 @@
 """MMLU-Pro's own outputs: a JSON array of the items, each with the reply and the letter that was read.
 
 TIGER-AI-Lab/MMLU-Pro @ f418b116 (eval_results/, evaluate_from_api.py, evaluate_from_local.py): one file of all subjects,
-as it is or zipped, or a folder with `<subject>_result.json` per subject. The reply is `model_outputs` or, in older files,
+as it is or zipped, or a folder or archive with `<subject>_result.json` per subject, beside which summaries lie. The reply is `model_outputs` or, in older files,
 `generated_text`. Where `pred` is null upstream draws a letter when it counts: no score of theirs is stated for such a
 reply.
 """
@@ -17,10 +17,10 @@ import msgspec
 from msgspec import Struct
 
 from evals.errors import DataError
-from evals.interop.foreign import Item, Source, unpacked
+from evals.interop.foreign import Item, Source, contents
 
 FORMAT = "mmlu-pro"
-REPLIES = ("model_outputs", "generated_text")
+PART = "_result.json"
 _DRESS = re.compile(r"^model_outputs_|_\d+-?shots?$|\.json$|\.zip$|\.gz$")
 
 
@@ -38,9 +38,9 @@ class Row(Struct, frozen=True):
 
 def read(path: Path) -> list[Source]:
     """Read a file or a folder of subjects; raises DataError in one line."""
-    files = sorted(path.glob("*_result.json")) if path.is_dir() else [path]
+    files = sorted(path.glob(f"*{PART}")) if path.is_dir() else [path]
     if not files:
-        raise DataError(f"{path}: no <subject>_result.json there")
+        raise DataError(f"{path}: no <subject>{PART} there")
     name = path.name
     while (bare := _DRESS.sub("", name)) != name:
         name = bare
@@ -55,12 +55,16 @@ def read(path: Path) -> list[Source]:
 
 
 def _items(path: Path) -> Iterator[Item]:
-    try:
-        rows = msgspec.json.decode(unpacked(path), type=list[Row])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: no output of MMLU-Pro ({error})") from None
-    for number, row in enumerate(rows, 1):
-        yield _item(f"{path.name}, {number}", row)
+    files = list(contents(path))
+    for name, raw in files:
+        if len(files) > 1 and not name.endswith(PART):
+            continue
+        try:
+            rows = msgspec.json.decode(raw, type=list[Row])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: no output of MMLU-Pro ({error})") from None
+        for number, row in enumerate(rows, 1):
+            yield _item(f"{name}, {number}", row)
 
 
 def _item(where: str, row: Row) -> Item:
