@@ -38,8 +38,8 @@ test: $(VENV)/.dev  ## all fast tests
 slow: $(VENV)/.dev $(VENV)/.demo  ## real components: the embedded model, kill -9, faults, figures
 	@$(BIN)/python -m pytest -m slow -q
 
-engine: $(BIN)/python  ## real vLLM on a CPU for the slow tests: some minutes and 4 GB, once, in the user's cache folder
-	@$(BIN)/python tests/vllm_environment.py
+engine: $(BIN)/python  ## real vLLM on a CPU, other engines' parsers: some minutes and 4 GB, once, in the user's cache folder
+	@$(BIN)/python tests/engine_parsers.py
 
 check: $(VENV)/.dev  ## style and types
 	@$(BIN)/ruff check $(CHECKED)

@@ -389,7 +389,7 @@ GUIDE_PRO = {
     "--max-model-len 65536 --trust-remote-code --reasoning-parser deepseek_r1",
     "lmdeploy": "--backend pytorch --tp 16 --reasoning-parser intern-s1 --session-len 65536",
     "sglang": "--tp 16 --ep 16 --mem-fraction-static 0.85 --trust-remote-code --attention-backend fa3 "
-    "--mm-attention-backend fa3 --keep-mm-feature-on-device --reasoning-parser qwen3 --context-length 65536",
+    "--mm-attention-backend fa3 --reasoning-parser qwen3 --context-length 65536",
 }
 
 
