@@ -67,6 +67,7 @@ def facts(card: Card) -> list[tuple[str, str]]:
     found = [
         ("suite", f"{config.suite}, version {config.version}"),
         ("protocol", config.protocol),
+        ("words", _words(card)),
         ("model", config.model + (f", served as {card.served}" if card.served else "")),
         ("data", f"{card.data}{f', {card.source}' if card.source else ''}, SHA-256 {config.data_sha256}"),
         ("items", "all" if config.limit is None else f"a seeded subset of {config.limit}"),
@@ -84,6 +85,12 @@ def facts(card: Card) -> list[tuple[str, str]]:
         *(("note", note) for note in card.notes),
     ]
     return [(name, value) for name, value in found if value]
+
+
+def _words(card: Card) -> str:
+    """Say whose own words a run asked in; empty: in the suite's wording."""
+    words = card.wording
+    return f"{words['package']}, {words['file']}, SHA-256 {words['file_sha256']}" if words else ""
 
 
 def moment(seconds: float | None) -> str:

@@ -154,6 +154,7 @@ def run_json(card: Card) -> dict[str, Any]:
         "estimates": list(card.estimates),
         "notes": list(card.notes),
         "judge": card.judge,
+        "wording": card.wording,
     }
 
 
