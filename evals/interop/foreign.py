@@ -123,14 +123,18 @@ def _resolved(path: Path, sources: list[Source], wanted: Wanted) -> list[tuple[S
         raise DataError(f"{path}: no samples in it")
     if wanted.run is not None and (wanted.run != store.slug(wanted.run) or "@" in wanted.run):
         raise UsageError(f"--run {wanted.run!r}: use letters, digits, dots, hyphens and underscores")
-    found: dict[tuple[str, str], list[Source]] = {}
+    found: dict[tuple[str, str, int], list[Source]] = {}
     strange = []
+    times: Counter[tuple[str, str, str]] = Counter()
     for source in sources:
         name = wanted.suite or suite_of(source.tasks[0])
         if name is None:
             strange.append(source.tasks[0])
-        else:
-            found.setdefault((name, wanted.model or source.model), []).append(source)
+            continue
+        model = wanted.model or source.model
+        again = times[name, model, source.tasks[0]]  # a task that stands twice was run twice
+        times[name, model, source.tasks[0]] += 1
+        found.setdefault((name, model, again), []).append(source)
     if strange and not found:
         raise UsageError(
             f"{path}: {', '.join(strange[:LISTED])} of {sources[0].format}: name the suite that was asked, --suite NAME "
@@ -138,7 +142,7 @@ def _resolved(path: Path, sources: list[Source], wanted: Wanted) -> list[tuple[S
         )
     if len(found) > 1 and wanted.run is not None:
         raise UsageError(f"--run names one run, and {path} holds {len(found)}")
-    return [(merged(some), _suite(name, wanted.protocol)) for (name, _), some in found.items()]
+    return [(merged(some), _suite(name, wanted.protocol)) for (name, *_), some in found.items()]
 
 
 def merged(some: list[Source]) -> Source:
@@ -176,7 +180,10 @@ KNOWN = (
     ("mmlu-pro", "mmlu-pro"),
     ("mmlupro", "mmlu-pro"),
     ("gpqa_main", "gpqa:main"),
+    ("gpqa:main", "gpqa:main"),
+    ("gpqa:mc", "gpqa:main"),
     ("gpqa_extended", "gpqa:extended"),
+    ("gpqa:extended", "gpqa:extended"),
     ("gpqa", "gpqa:diamond"),
     ("aime2024", "aime:2024"),
     ("aime24", "aime:2024"),
@@ -187,14 +194,20 @@ KNOWN = (
     ("chembench4k", "chembench:4k"),
     ("chembench", "chembench:lamalab"),
     ("mmstar", "mmstar"),
+    ("mm_star", "mmstar"),
     ("mathvista", "mathvista"),
+    ("math_vista", "mathvista"),
     ("mathvision_mini", "mathvision:testmini"),
     ("mathvision", "mathvision:test"),
+    ("math_vision", "mathvision:test"),
     ("mmmu_pro_v", "mmmu:pro-vision"),
     ("mmmu_pro_10c", "mmmu:pro-standard"),
     ("mmmu_pro_standard", "mmmu:pro-standard"),
     ("mmmu_dev_val", "mmmu"),
     ("mmmu_val", "mmmu"),
+    ("microvqa", "microvqa"),
+    ("micro_vqa", "microvqa"),
+    ("chartbench", "chartbench:test"),
     ("physics", "physics"),
     ("msearthmcq", "msearth"),
     ("xlrs-bench", "xlrs"),
@@ -310,7 +323,9 @@ def _some(names: list[str]) -> str:
 def _match(finder: Finder, item: Item, taken: Counter[str]) -> str:
     """Give the sample that an item is about, among equals the one that was taken least; empty: none."""
     if item.id and (found := finder.by_id(item.id)):
-        return found
+        alike = finder.by_question(item.question) if item.question else []
+        if not alike or found in alike:  # else the id is a number of the source's own
+            return found
     candidates = finder.by_question(item.question, item.options) if item.question else []
     candidates = candidates or (finder.by_prompt(item.prompt) if item.prompt else [])
     return min(candidates, key=lambda name: taken[name], default="")

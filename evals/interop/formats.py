@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from evals.errors import UsageError
+from evals.interop import inspect
 from evals.interop.foreign import LARGEST, Source
 
 READERS = {
@@ -19,6 +20,10 @@ READERS = {
     "opencompass": "opencompass",
     "vlmevalkit": "vlmevalkit",
     "chembench": "chembench",
+    "inspect": "inspect",
+    "evalscope": "evalscope",
+    "lighteval": "lighteval",
+    "helm": "helm",
     "mathvista": "mathvista",
     "mathvision": "mathvision",
     "mmlu-pro": "mmlu_pro",
@@ -47,8 +52,16 @@ def _of_folder(path: Path) -> str | None:
     def has(*patterns: str) -> bool:
         return any(True for pattern in patterns for _ in path.glob(pattern))
 
+    if has("predictions/*/*.jsonl", "*/predictions/*/*.jsonl"):
+        return "evalscope"
     if has("predictions/*/*.json", "*/predictions/*/*.json"):
         return "opencompass"
+    if has("details_*.parquet", "details/**/details_*.parquet"):
+        return "lighteval"
+    if has("**/scenario_state.json"):
+        return "helm"
+    if has("*.eval", "*/*.eval") or any(inspect.is_log(file) for file in path.glob("*.json")):
+        return "inspect"
     if has("samples_*.jsonl", "*/samples_*.jsonl"):
         return "lm-eval"
     if has("*_report.json", "reports/*_report.json", "*/reports/*/*.json"):
@@ -62,7 +75,13 @@ def _of_folder(path: Path) -> str | None:
 
 def _of_file(path: Path) -> str | None:
     name = path.name.removesuffix(".gz")
-    by_ending = {".xlsx": "vlmevalkit", ".tsv": "vlmevalkit", ".zip": "mmlu-pro"}
+    by_ending = {
+        ".xlsx": "vlmevalkit",
+        ".tsv": "vlmevalkit",
+        ".zip": "mmlu-pro",
+        ".eval": "inspect",
+        ".parquet": "lighteval",
+    }
     if (ending := Path(name).suffix) in by_ending:
         return by_ending[ending]
     if name.startswith("samples_") and ending == ".jsonl":
@@ -83,6 +102,8 @@ def _of_lines(head: bytes) -> str | None:
         return None
     if "resps" in row and "doc" in row:
         return "lm-eval"
+    if "model_output" in row and "index" in row:
+        return "evalscope"
     if "report" in row and "path" in row:
         return "chembench"
     if {"id", "response", "pred_indexs"} <= row.keys():
@@ -98,6 +119,8 @@ def _of_json(head: bytes) -> str | None:
         for form, keys in (
             ("matbench", {"tasks"}),
             ("lm-eval", {"results", "configs", "n-shot"}),
+            ("inspect", {"version", "status", "eval"}),
+            ("helm", {"adapter_spec", "request_states"}),
             ("chembench", {"topic", "results"}),
             ("vlmevalkit", {"index", "prediction"}),
         ):

@@ -1,0 +1,266 @@
+"""Inspect: logs `.eval` (a zip archive) and `.json`, read by its own Python API, which is what its makers keep stable.
+
+A log is one task. Epochs are repeats; a sample that ended in an error, was invalidated or ran into a limit of time, cost
+or messages has no reply that counts. Where the solver shuffled the options, Inspect rewrites prompt and reply as though
+it had not; what was really asked and said is then taken from the sample's events. Numbers that Inspect gave to samples
+without ids are no ids. Nothing is ever extracted, and an archive is measured before the API may open it.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Iterator
+from datetime import datetime
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from zipfile import BadZipFile, ZipFile
+
+from evals.errors import DataError, UsageError
+from evals.interop.foreign import LARGEST, Item, Source
+from evals.types import Sampling, Usage
+
+if TYPE_CHECKING:
+    from inspect_ai.log import EvalLog, EvalSample
+
+FORMAT = "inspect"
+EXPANSION = 200
+"""An archive that unpacks to so many times its size is a bomb."""
+SMALL = 64 << 20
+"""Bytes that any archive may unpack to."""
+CHUNK = 1 << 20
+HEAD = 1 << 12
+UNUSED = {"store", "timelines"}
+"""Fields of a sample that are not needed."""
+GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
+STOPS: dict[str, Literal["stop", "length", "filter"]] = {
+    "stop": "stop",
+    "max_tokens": "length",
+    "model_length": "length",
+    "content_filter": "filter",
+}
+CUTS = ("context", "token")
+"""Limits of a sample that cut the reply; the others end the sample from outside."""
+
+
+def read(path: Path) -> list[Source]:
+    """Read one log, or those of a folder; raises DataError in one line, UsageError where the API is not installed."""
+    files = [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if is_log(file)]
+    if not files:
+        raise DataError(f"{path}: no log of Inspect there (*.eval, *.json)")
+    return [_source(file) for file in files]
+
+
+def is_log(path: Path) -> bool:
+    """Say whether a file looks like a log."""
+    if path.suffix == ".eval":
+        return path.is_file()
+    if path.suffix != ".json" or not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return looks(stream.read(HEAD))
+
+
+def looks(head: bytes) -> bool:
+    """Say whether a JSON file that begins like this is a log."""
+    return head.lstrip()[:1] == b"{" and all(
+        f'"{key}"'.encode() in head for key in ("version", "status", "eval")
+    )
+
+
+def _source(path: Path) -> Source:
+    log = _log(path, header_only=True)
+    task = log.eval.task.rpartition("/")[2]
+    results = log.results
+    stated = {
+        f"{task} {score.name} {metric.name}": float(metric.value)
+        for score in (results.scores if results else ())
+        for metric in score.metrics.values()
+        if isfinite(metric.value)
+    }
+    if results is not None and results.completed_samples < results.total_samples:
+        stated[f"{task} samples that did not end"] = float(results.total_samples - results.completed_samples)
+    return Source(
+        format=FORMAT,
+        tasks=(task,),
+        model=log.eval.model,
+        items=lambda: _items(path),
+        sampling=_sampling(log),
+        started=_seconds(log.stats.started_at or log.eval.created),
+        stated=stated,
+    )
+
+
+def _log(path: Path, *, header_only: bool) -> EvalLog:
+    """Read through the API; whatever it raises on a file that is none of its own becomes one line."""
+    try:
+        from inspect_ai.log import read_eval_log
+    except ImportError:
+        raise UsageError("reading logs of Inspect needs `pip install 'science-evals[inspect]'`") from None
+    form: Literal["eval", "json"] = "json" if path.suffix == ".json" else "eval"
+    logging.getLogger("inspect_ai").setLevel(logging.CRITICAL)
+    try:
+        _measure(path, archive=form == "eval")
+        found = read_eval_log(
+            path.absolute(),
+            header_only=header_only,
+            resolve_attachments=True,
+            format=form,
+            exclude_fields=UNUSED,
+        )
+    except DataError:
+        raise
+    except (Exception, RecursionError) as error:  # noqa: BLE001 - the API on hostile bytes may raise anything
+        said = " ".join(str(error).split())[:200]
+        raise DataError(f"{path}: no log that Inspect reads ({type(error).__name__}: {said})") from None
+    return found
+
+
+def _measure(path: Path, *, archive: bool) -> None:
+    """Raise DataError for a bomb: members are read through in pieces, since sizes that are stated may be false."""
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise DataError(f"{path}: larger than {LARGEST >> 30} GiB")
+    if not archive:
+        return
+    import zipfile_zstd  # noqa: F401 - teaches the standard library Inspect's compression; comes with it
+
+    try:
+        with ZipFile(path) as found:
+            stated = sum(entry.file_size for entry in found.infolist())
+            if stated > max(SMALL, EXPANSION * size) or stated > LARGEST:
+                raise DataError(f"{path}: it would unpack to {stated:,} bytes")
+            for entry in found.infolist():
+                with found.open(entry) as stream:
+                    while stream.read(CHUNK):
+                        pass
+    except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _items(path: Path) -> Iterator[Item]:
+    log = _log(path, header_only=False)
+    shuffled = any(
+        step.solver.endswith("multiple_choice") and step.params.get("shuffle") for step in log.plan.steps
+    )
+    first = next((scorer.name for scorer in log.eval.scorers or ()), "")
+    numbered = _numbered(log)
+    for sample in log.samples or ():
+        yield _item(path, sample, first, shuffled=shuffled, numbered=numbered)
+
+
+def _numbered(log: EvalLog) -> bool:
+    """Say whether the samples' ids may be mere places in the file, which is what Inspect gives to those without."""
+    ids = [sample.id for sample in log.samples or ()]
+    return all(isinstance(id_, int) and 0 < id_ <= (log.eval.dataset.samples or 0) for id_ in ids)
+
+
+def _item(path: Path, sample: EvalSample, scorer: str, *, shuffled: bool, numbered: bool) -> Item:
+    output, asked = sample.output, _before_reply(sample.messages)
+    events = [event for event in sample.events if event.event == "model"] if shuffled else []
+    if events:  # the log was rewritten as though nothing had been shuffled
+        output, asked = events[-1].output, list(events[-1].input)
+    failure = _failure(sample, output)
+    first = output.choices[0] if output.choices else None
+    stop = STOPS.get(first.stop_reason) if first else None
+    if output.error and stop is None:
+        stop = "filter"
+    if sample.limit is not None and sample.limit.type in CUTS:
+        stop = "length"
+    grade = (sample.scores or {}).get(scorer) or next(iter((sample.scores or {}).values()), None)
+    return Item(
+        where=f"{path.name}, sample {sample.id} of epoch {sample.epoch}",
+        id="" if numbered else str(sample.id),
+        question=_question(sample),
+        prompt="\n\n".join(message.text for message in asked),
+        options=() if events else tuple(sample.choices or ()),
+        text=None if failure or first is None else first.message.text,
+        reasoning=_reasoning(first.message.content) if first and not failure else None,
+        stop=stop,
+        usage=_usage(output.usage),
+        seconds=output.time or 0.0,
+        repeat=sample.epoch - 1,
+        failure=failure,
+        score=_score(grade.value) if grade else None,
+        answer=grade.answer or "" if grade else "",
+    )
+
+
+def _before_reply(messages: list[Any]) -> list[Any]:
+    """Give what was sent: all turns before the last of the model's."""
+    last = max(
+        (n for n, message in enumerate(messages) if message.role == "assistant"), default=len(messages)
+    )
+    return messages[:last]
+
+
+def _question(sample: EvalSample) -> str:
+    if isinstance(sample.input, str):
+        return sample.input
+    return next((message.text for message in reversed(sample.input) if message.role == "user"), "")
+
+
+def _failure(sample: EvalSample, output: Any) -> str:
+    """Say why a sample has no reply that counts; empty: it has one."""
+    if sample.error is not None:
+        return sample.error.message.strip().partition("\n")[0] or "an error"
+    if sample.invalidation is not None:
+        return f"invalidated: {sample.invalidation.reason or 'no reason given'}"
+    if sample.limit is not None and sample.limit.type not in CUTS:
+        return f"ended by its limit of {sample.limit.type}"
+    return "" if output.choices else str(output.error or "no reply")
+
+
+def _reasoning(content: Any) -> str | None:
+    parts = (
+        [part.reasoning for part in content if part.type == "reasoning"] if isinstance(content, list) else []
+    )
+    return "\n".join(parts) or None
+
+
+def _usage(usage: Any) -> Usage:
+    """Tokens of the call; Inspect counts cached ones apart from the input."""
+    if usage is None:
+        return Usage()
+    cached = usage.input_tokens_cache_read
+    return Usage(
+        input=usage.input_tokens + (cached or 0) + (usage.input_tokens_cache_write or 0),
+        output=usage.output_tokens,
+        reasoning=usage.reasoning_tokens,
+        cached=cached,
+    )
+
+
+def _score(value: Any) -> float | None:
+    """Give a grade as a number; None for what was not scored (NaN) and for what is no single number."""
+    if isinstance(value, str):
+        if value in GRADES:
+            return GRADES[value]
+        try:
+            value = float(value)
+        except ValueError:
+            return {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}.get(value.lower())
+    return float(value) if isinstance(value, bool | int | float) and isfinite(value) else None
+
+
+def _sampling(log: EvalLog) -> Sampling:
+    """Give what was set for the task over what was set for the model."""
+    found = log.eval.model_generate_config.merge(log.plan.config)
+    efforts = {name: getattr(found, name, None) for name in ("reasoning_effort", "reasoning_tokens")}
+    return Sampling(
+        temperature=found.temperature,
+        top_p=found.top_p,
+        top_k=found.top_k,
+        max_tokens=found.max_tokens,
+        stop=tuple(found.stop_seqs or ()),
+        seed=found.seed,
+        extra={name: value for name, value in efforts.items() if value is not None},
+    )
+
+
+def _seconds(stamp: str) -> float:
+    try:
+        return datetime.fromisoformat(stamp).timestamp()
+    except ValueError:
+        return 0.0

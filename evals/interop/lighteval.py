@@ -1,0 +1,190 @@
+"""lighteval (0.13): `details/<model>/<time>/details_<task>_<time>.parquet`, and `results_<time>.json` beside them.
+
+A row is a question with all its replies, and one score for all of them. An empty reply without a token may be a call that
+failed: lighteval writes both alike and scores them as wrong, so it is a failure here. Of likelihoods the reply is the
+letter of the likeliest choice. Columns are read under both their names, `doc` and `__doc__`. Why a reply ended and
+what it cost is not kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evals.errors import DataError
+from evals.interop.foreign import LARGEST, Item, Source, whole
+from evals.types import Sampling
+
+FORMAT = "lighteval"
+NOTHING = "nothing: lighteval keeps a failed call and an empty reply alike"
+BATCH = 256
+"""Rows that are held at once."""
+_NAME = re.compile(r"details_(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)")
+
+
+def read(path: Path) -> list[Source]:
+    """Read an output folder, or one file of details; raises DataError in one line."""
+    files = [path] if path.is_file() else sorted(path.rglob("details_*.parquet"))
+    if not files:
+        raise DataError(f"{path}: no details_*.parquet there; lighteval writes them with --save-details")
+    return [_source(file) for file in files]
+
+
+def _source(path: Path) -> Source:
+    found = _NAME.fullmatch(path.stem)
+    task, stamp = found.groups() if found else (path.stem.removeprefix("details_"), "")
+    results = _results(path, stamp)
+    general = results.get("config_general")
+    general = general if isinstance(general, dict) else {}
+    return Source(
+        format=FORMAT,
+        tasks=(_plain(task),),
+        model=str(general.get("model_name") or _model(path)),
+        items=lambda: _items(path),
+        sampling=_sampling(general, path),
+        started=_started(stamp),
+        stated=_stated(task, results),
+    )
+
+
+def _plain(task: str) -> str:
+    """Take the suite and the number of examples off: `lighteval|gpqa:diamond|0` is `gpqa:diamond`."""
+    parts = task.split("|")
+    return parts[-2] if len(parts) > 1 else task
+
+
+def _root(path: Path) -> Path | None:
+    return next((parent.parent for parent in path.absolute().parents if parent.name == "details"), None)
+
+
+def _model(path: Path) -> str:
+    """Give what stands between `details` and the time."""
+    root = _root(path)
+    return path.absolute().parent.parent.relative_to(root / "details").as_posix() if root else ""
+
+
+def _results(path: Path, stamp: str) -> dict[str, Any]:
+    root = _root(path)
+    beside = path.with_name(f"results_{stamp}.json")
+    places = [beside] if beside.is_file() or root is None else sorted(root.rglob(f"results_{stamp}.json"))
+    if not stamp or not places or not places[0].is_file():
+        return {}
+    try:
+        found = msgspec.json.decode(re.sub(rb"\bNaN\b|-?\bInfinity\b", b"null", whole(places[0])))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DataError(f"{places[0]}: {error}") from None
+    if not isinstance(found, dict):
+        raise DataError(f"{places[0]}: no results of lighteval")
+    return found
+
+
+def _sampling(general: Mapping[str, Any], path: Path) -> Sampling:
+    model = general.get("model_config") or general.get("generation_parameters") or {}
+    given = model.get("generation_parameters", model) if isinstance(model, dict) else {}
+    given = given if isinstance(given, dict) else {}
+    known = {name: given.get(name) for name in ("temperature", "top_p", "top_k", "min_p", "seed")}
+    try:
+        return msgspec.convert(
+            known | {"max_tokens": given.get("max_new_tokens"), "stop": given.get("stop_tokens") or ()},
+            Sampling,
+        )
+    except msgspec.ValidationError as error:
+        raise DataError(f"{path}: no settings of lighteval ({error})") from None
+
+
+def _started(stamp: str) -> float:
+    try:
+        day, _, clock = stamp.partition("T")
+        return datetime.fromisoformat(f"{day}T{clock.replace('-', ':')}").timestamp()
+    except ValueError:
+        return 0.0
+
+
+def _stated(task: str, results: Mapping[str, Any]) -> dict[str, float]:
+    scores = results.get("results")
+    found = scores.get(task) if isinstance(scores, dict) else None
+    return {
+        f"{_plain(task)} {name}": float(value)
+        for name, value in (found.items() if isinstance(found, dict) else ())
+        if not name.endswith("_stderr") and isinstance(value, int | float) and isfinite(value)
+    }
+
+
+def _items(path: Path) -> Iterator[Item]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            groups = range(file.metadata.num_row_groups)
+            unpacked = sum(file.metadata.row_group(group).total_byte_size for group in groups)
+            if unpacked > LARGEST:
+                raise DataError(f"{path}: it would unpack to {unpacked:,} bytes")
+            wanted = {"doc", "model_response", "metric"}
+            columns = [name for name in file.schema_arrow.names if name.strip("_") in wanted]
+            if len(columns) != len(wanted):
+                raise DataError(
+                    f"{path}: no details of lighteval, which have the columns {', '.join(sorted(wanted))}"
+                )
+            for batch in file.iter_batches(batch_size=BATCH, columns=columns):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield from _replies(
+                        {k.strip("_"): v for k, v in row.items()}, f"{path.name}, row {number}"
+                    )
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        MemoryError,
+    ) as error:
+        said = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"{path}, row {number}: no details of lighteval ({type(error).__name__}: {said})"
+        ) from None
+
+
+def _replies(row: Mapping[str, Any], where: str) -> Iterator[Item]:
+    doc, response, metric = row["doc"], row["model_response"], row["metric"] or {}
+    choices = [str(choice) for choice in doc.get("choices") or ()]
+    texts, thoughts = _texts(response, choices), response.get("reasonings") or []
+    values = [float(value) for value in metric.values() if isinstance(value, int | float) and isfinite(value)]
+    read = (doc.get("specific") or {}).get("extracted_predictions") or []
+    for place, text in enumerate(texts):
+        thought = thoughts[place] if place < len(thoughts) else None
+        said = text or thought or response.get("output_tokens")
+        yield Item(
+            where=where,
+            prompt=_prompt(response.get("input"), str(doc["query"])),
+            options=() if all(len(choice) == 1 for choice in choices) else tuple(choices),
+            text=(text or "") if said else None,
+            reasoning=thought,
+            repeat=place if len(texts) > 1 else None,
+            failure="" if said else NOTHING,
+            score=values[0] if values and len(texts) == 1 and said else None,
+            answer=str(read[0]) if read and len(texts) == 1 else "",
+        )
+
+
+def _texts(response: Mapping[str, Any], choices: list[str]) -> list[str | None]:
+    """Give the replies; of likelihoods the letter of the likeliest choice, which is what the model chose."""
+    texts, logprobs = response.get("text") or [], response.get("logprobs") or []
+    if not texts and choices and len(logprobs) == len(choices):
+        return [f"ANSWER: {chr(ord('A') + logprobs.index(max(logprobs)))}"]
+    return [text if text is None else str(text) for text in texts] or [None]
+
+
+def _prompt(sent: Any, query: str) -> str:
+    if isinstance(sent, list):
+        return "\n\n".join(str(turn.get("content") or "") for turn in sent if isinstance(turn, dict)) or query
+    return sent if isinstance(sent, str) and sent else query
