@@ -34,8 +34,13 @@ TASKS = HERE / "foreign_tasks"
 RECIPES = {
     "inspect": ("inspect-ai==0.3.285 openai",),
     "evalscope": ("evalscope==1.14.1",),
+    "lighteval": (
+        "torch==2.13.0",
+        "lighteval==0.13.0 litellm[caching]==1.76.3 diskcache datasets<4.4 huggingface-hub<1 transformers<5 xxhash<4 orjson",
+    ),
+    "helm": ("torch==2.13.0", "crfm-helm[openai]==0.5.16"),
 }
-"""Tool -> what its environment holds; the others' stand in `peers.RECIPES`."""
+"""Tool -> what is installed for it, step by step, as tried; lm-eval's stands in `peers.RECIPES`."""
 
 
 # --- the model -----------------------------------------------------------------------------------------------------
@@ -316,20 +321,29 @@ def run(*words: object, env: dict[str, str] | None = None, cwd: Path | None = No
         raise SystemExit(f"{words[0]} failed:\n{(done.stdout + done.stderr)[-6000:]}")
 
 
+def install(tool: str) -> Path:
+    """Make a tool's environment; gives its Python."""
+    place = peers.place(tool)
+    subprocess.run([sys.executable, "-m", "venv", place], check=True)
+    for step in RECIPES.get(tool) or peers.RECIPES[tool]:
+        subprocess.run([place / "bin" / "pip", "install", "-q", *step.replace("'", "").split()], check=True)
+    if tool == "lighteval":  # its import would fetch this from a code host, and no task of ours needs it
+        next(place.glob("lib/*/site-packages/lighteval/tasks/tasks")).joinpath("tinyBenchmarks.pkl").touch()
+    return place / "bin" / "python"
+
+
 # --- files ---------------------------------------------------------------------------------------------------------
 
 
 def make(tool: str, out: Path) -> None:
     """Run one tool into a folder, and take the machine out of what it wrote."""
-    python = peers.python(tool)
-    if python is None:
-        raise SystemExit(f"{tool} has no environment: {peers.place(tool)}")
+    python = peers.python(tool) or install(tool)
     ask, model = TOOLS[tool]
     with tempfile.TemporaryDirectory() as folder, FaultyServer(model, serves=("standin-1",)) as server:
         work = Path(folder) / "out"
         work.mkdir()
         ask(python, f"http://127.0.0.1:{server.port}/v1", work)
-        scrub(work, {folder: "/tmp", str(HERE.parent): "/science-evals", str(server.port): "8000"})
+        scrub(work, {folder: "/somewhere", str(HERE.parent): "/science-evals", str(server.port): "8000"})
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(work, out)
 

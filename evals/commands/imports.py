@@ -31,7 +31,8 @@ def import_(words: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Make a run of recorded replies and score it; what the recording lacks is a missing outcome.
 
     FORMAT is guessed when it is left out: replies (JSON lines {"id", "repeat", "text", "reasoning", "stop",
-    "order"}), matbench, lm-eval, opencompass, vlmevalkit, chembench, mathvista, mathvision, mmlu-pro, mmmu.
+    "order"}), matbench, lm-eval, opencompass, vlmevalkit, inspect, evalscope, lighteval, helm, chembench,
+    mathvista, mathvision, mmlu-pro, mmmu.
     """
     from evals.interop import formats
 

@@ -8,7 +8,6 @@ in the review of the same index, and of which repeat it was where the version te
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -16,6 +15,7 @@ import msgspec
 
 from evals.errors import DataError, UsageError
 from evals.interop.foreign import Item, Source, whole
+from evals.interop.values import count, number
 from evals.types import Sampling, Usage
 
 FORMAT = "evalscope"
@@ -83,15 +83,17 @@ def _decoded(path: Path) -> Any:
 def _stated(name: str, report: Mapping[str, Any]) -> dict[str, float]:
     """Give the scores of a report: metrics are named (version 1) or have an identity (version 2)."""
     stated: dict[str, float] = {}
-    for metric in report.get("metrics") or ():
-        if not isinstance(metric, dict) or not _is_number(metric.get("score")):
+    metrics = report.get("metrics")
+    for metric in metrics if isinstance(metrics, list) else ():
+        score = number(metric.get("score")) if isinstance(metric, dict) else None
+        if score is None:
             continue
         identity = metric.get("identity")
         label = _identity(identity) if isinstance(identity, dict) else str(metric.get("name") or "score")
-        stated[f"{name} {label}"] = float(metric["score"])
+        stated[f"{name} {label}"] = score
     done = report.get("execution_summary")
-    if isinstance(done, dict) and _is_number(done.get("errored")) and done["errored"]:
-        stated[f"{name} calls that failed"] = float(done["errored"])
+    if isinstance(done, dict) and (failed := number(done.get("errored"))):
+        stated[f"{name} calls that failed"] = failed
     return stated
 
 
@@ -114,7 +116,8 @@ def _sampling(folder: Path) -> Sampling:
         found = yaml.safe_load(whole(path))
         given = found.get("generation_config") or {}
         stop = given.get("stop_seqs") or given.get("stop") or ()
-        known = {name: given.get(name) for name in ("temperature", "top_p", "top_k", "max_tokens", "seed")}
+        known: dict[str, Any] = {name: number(given.get(name)) for name in ("temperature", "top_p")}
+        known |= {name: count(given.get(name)) for name in ("top_k", "max_tokens", "seed")}
         return msgspec.convert(known | {"stop": [stop] if isinstance(stop, str) else stop}, Sampling)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, AttributeError, RecursionError) as error:
         raise DataError(f"{path}: no settings of evalscope ({' '.join(str(error).split())[:200]})") from None
@@ -150,13 +153,12 @@ def _reviews(path: Path) -> Iterator[tuple[Any, Review]]:
             sample, score = row["sample_score"], row["sample_score"]["score"]
             value = score.get("value") or {}
             main = value.get(score.get("main_score_name"), next(iter(value.values()), None))
-            usable = score.get("status") in SCORED and _is_number(main)
-            repeat = sample.get("generation_index")
+            usable = score.get("status") in SCORED
             yield (
                 row["index"],
                 Review(
-                    repeat if isinstance(repeat, int) and repeat >= 0 else None,
-                    float(main) if usable else None,
+                    count(sample.get("generation_index")),
+                    number(main) if usable else None,
                     str(score.get("extracted_prediction") or ""),
                 ),
             )
@@ -173,7 +175,6 @@ def _item(row: Mapping[str, Any], where: str, review: Review) -> Item:
     text, reasoning = _texts(message.get("content"))
     failure = "" if first else str(output.get("error") or "no reply")
     stop = STOPS.get(first.get("stop_reason")) if first else None
-    seconds = output.get("time")
     return Item(
         where=where,
         prompt=_prompt(row["messages"]),
@@ -181,7 +182,7 @@ def _item(row: Mapping[str, Any], where: str, review: Review) -> Item:
         reasoning=reasoning or None,
         stop="filter" if stop is None and output.get("error") else stop,
         usage=_usage(output.get("usage") or {}),
-        seconds=float(seconds) if _is_number(seconds) and seconds >= 0 else 0.0,
+        seconds=number(output.get("time")) or 0.0,
         repeat=review.repeat,
         failure=failure,
         score=review.score,
@@ -207,16 +208,8 @@ def _prompt(messages: list[dict[str, Any]]) -> str:
 
 def _usage(found: Mapping[str, Any]) -> Usage:
     return Usage(
-        input=_count(found.get("input_tokens")),
-        output=_count(found.get("output_tokens")),
-        reasoning=_count(found.get("reasoning_tokens")),
-        cached=_count(found.get("input_tokens_cache_read")),
+        input=count(found.get("input_tokens")),
+        output=count(found.get("output_tokens")),
+        reasoning=count(found.get("reasoning_tokens")),
+        cached=count(found.get("input_tokens_cache_read")),
     )
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53 else None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, bool | int | float) and isfinite(value)

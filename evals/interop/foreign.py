@@ -13,7 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct, structs
@@ -33,6 +33,8 @@ from evals.types import Sampling, Usage
 LISTED = 5
 LARGEST = 4 << 30
 """Bytes of a file that is read whole at most."""
+MOST = 10_000
+"""Repeats of a sample."""
 THEIRS = "theirs.jsonl"
 
 
@@ -108,13 +110,9 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
 def import_all(path: Path, sources: Iterable[Source], wanted: Wanted) -> tuple[list[Card], list[str]]:
     """Make a run of every source; gives cards and notes. Raises UsageError or DataError in one line."""
-    done: list[Card] = []
-    notes: list[str] = []
-    for source, suite in _resolved(path, list(sources), wanted):
-        made, said = _import(path, source, suite, wanted, alone=not done)
-        done.append(made)
-        notes += said
-    return done, notes
+    resolved = _resolved(path, list(sources), wanted)
+    ready = [_prepared(path, source, suite, wanted) for source, suite in resolved]
+    return [_written(one, wanted) for one in ready], [note for one in ready for note in one.notes]
 
 
 def _resolved(path: Path, sources: list[Source], wanted: Wanted) -> list[tuple[Source, Suite]]:
@@ -227,9 +225,18 @@ def suite_of(task: str) -> str | None:
     )
 
 
-def _import(
-    path: Path, source: Source, suite: Suite, wanted: Wanted, *, alone: bool
-) -> tuple[Card, list[str]]:
+class Ready(NamedTuple):
+    """A run that was read to its end, and of which nothing is written yet."""
+
+    suite: Suite
+    card: Card
+    spool: Spool
+    lines: list[Line]
+    theirs: list[Stated]
+    notes: list[str]
+
+
+def _prepared(path: Path, source: Source, suite: Suite, wanted: Wanted) -> Ready:
     data = Data(suite=suite.name, local=wanted.data, sample=wanted.sample)
     spool, digest = read(suite, data)
     lines, theirs, notes = _matched(source, spool, extracted=suite.protocol == "official")
@@ -264,10 +271,16 @@ def _import(
         packages=cards.packages(),
         notes=tuple(notes + _stated(source)),
     )
-    made = write_run(suite, card, spool, lines, results=wanted.results, run=wanted.run)
-    folder = wanted.results / suite.folder / store.slug(model) / made.run
-    store.write_file(folder / THEIRS, b"".join(msgspec.json.encode(one) + b"\n" for one in theirs))
-    return made, notes
+    return Ready(suite, card, spool, lines, theirs, notes)
+
+
+def _written(ready: Ready, wanted: Wanted) -> Card:
+    made = write_run(
+        ready.suite, ready.card, ready.spool, ready.lines, results=wanted.results, run=wanted.run
+    )
+    folder = wanted.results / ready.suite.folder / store.slug(made.model) / made.run
+    store.write_file(folder / THEIRS, b"".join(msgspec.json.encode(one) + b"\n" for one in ready.theirs))
+    return made
 
 
 def _stated(source: Source) -> list[str]:
@@ -287,6 +300,8 @@ def _matched(source: Source, spool: Spool, *, extracted: bool) -> tuple[list[Lin
     for item in source.items():
         found = _match(finder, item, taken)
         repeat = item.repeat if item.repeat is not None else taken[found]
+        if not isinstance(repeat, int) or not 0 <= repeat < MOST:
+            raise DataError(f"{item.where}: {repeat!r} is no number of a repeat")
         if not found or (found, repeat) in seen:
             lost.append(item.where)
             continue

@@ -8,7 +8,6 @@ questions and left out. Tokens are HELM's own estimates, so usage stays unknown.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ import msgspec
 
 from evals.errors import DataError
 from evals.interop.foreign import Item, Source, whole
+from evals.interop.values import count, number
 from evals.types import Sampling
 
 FORMAT = "helm"
@@ -95,7 +95,10 @@ def _task(spec: Mapping[str, Any], path: Path) -> str:
 
 
 def _sampling(adapter: Mapping[str, Any], path: Path) -> Sampling:
-    known = {name: adapter.get(name) for name in ("temperature", "max_tokens")}
+    known = {
+        "temperature": number(adapter.get("temperature")),
+        "max_tokens": count(adapter.get("max_tokens")),
+    }
     try:
         return msgspec.convert(known | {"stop": adapter.get("stop_sequences") or ()}, Sampling)
     except msgspec.ValidationError as error:
@@ -111,11 +114,14 @@ def _started(states: list[Any]) -> float:
 def _stated(task: str, path: Path) -> dict[str, float]:
     found: dict[str, float] = {}
     for row in _rows(path):
-        name = row.get("name")
-        if isinstance(name, dict) and "perturbation" not in name and name.get("name") in SCORES:
-            value = _number(row.get("mean"))
-            if value is not None:
-                found[f"{task} {name['name']} {name.get('split', '')}".strip()] = value
+        name, value = row.get("name"), number(row.get("mean"))
+        if (
+            value is not None
+            and isinstance(name, dict)
+            and name.get("name") in SCORES
+            and "perturbation" not in name
+        ):
+            found[f"{task} {name['name']} {name.get('split', '')}".strip()] = value
     return found
 
 
@@ -128,22 +134,27 @@ def _scores(path: Path) -> dict[tuple[str, int], float]:
         key = (str(row.get("instance_id")), row.get("train_trial_index"))
         for stat in row["stats"]:
             name = stat.get("name") if isinstance(stat, dict) else None
-            value = _number(stat.get("mean")) if isinstance(name, dict) else None
-            if value is not None and name["name"] in SCORES and isinstance(key[1], int):
+            value = number(stat.get("mean")) if isinstance(stat, dict) else None
+            if (
+                value is not None
+                and isinstance(name, dict)
+                and name.get("name") in SCORES
+                and isinstance(key[1], int)
+            ):
                 found.setdefault((key[0], key[1]), {})[name["name"]] = value
     return {key: next(values[name] for name in SCORES if name in values) for key, values in found.items()}
 
 
 def _items(path: Path) -> Iterator[Item]:
     stated = _scores(path.with_name("per_instance_stats.json"))
-    for number, state in enumerate(_object(path)["request_states"], 1):
-        where = f"{path.parent.name}, request {number}"
+    for place, state in enumerate(_object(path)["request_states"], 1):
+        where = f"{path.parent.name}, request {place}"
         try:
             if "perturbation" not in state["instance"]:
                 yield from _replies(state, where, stated)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
-                f"{path}, request {number}: none of HELM ({type(error).__name__}: {error})"
+                f"{path}, request {place}: none of HELM ({type(error).__name__}: {error})"
             ) from None
 
 
@@ -166,7 +177,7 @@ def _replies(state: Mapping[str, Any], where: str, stated: Mapping[tuple[str, in
             text=text if isinstance(text, str) and not failed else None,
             reasoning=(completion.get("thinking") or {}).get("text"),
             stop=STOPS.get(reason.get("reason")),
-            seconds=_number(result.get("request_time")) or 0.0,
+            seconds=number(result.get("request_time")) or 0.0,
             repeat=trial * len(completions) + place,
             failure=failed or ("" if isinstance(text, str) else "no completion"),
             score=stated.get((str(instance.get("id")), trial)) if alone and not failed else None,
@@ -176,7 +187,3 @@ def _replies(state: Mapping[str, Any], where: str, stated: Mapping[tuple[str, in
 def _prompt(request: Mapping[str, Any]) -> str:
     turns = request.get("messages")
     return "\n\n".join(str(turn["content"]) for turn in turns) if turns else str(request["prompt"])
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and isfinite(value) else None

@@ -12,13 +12,13 @@ import logging
 import zlib
 from collections.abc import Iterator
 from datetime import datetime
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from zipfile import BadZipFile, ZipFile
 
 from evals.errors import DataError, UsageError
 from evals.interop.foreign import LARGEST, Item, Source
+from evals.interop.values import count, number
 from evals.types import Sampling, Usage
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ SMALL = 64 << 20
 """Bytes that any archive may unpack to."""
 CHUNK = 1 << 20
 HEAD = 1 << 12
-UNUSED = {"store", "timelines"}
-"""Fields of a sample that are not needed."""
+UNUSED = {"events", "store", "timelines"}
+"""Fields of a sample that are not needed; of the events, the calls where options were shuffled."""
 GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 STOPS: dict[str, Literal["stop", "length", "filter"]] = {
     "stop": "stop",
@@ -70,14 +70,17 @@ def looks(head: bytes) -> bool:
 
 
 def _source(path: Path) -> Source:
-    log = _log(path, header_only=True)
+    log = _log(path, None)
+    shuffled = any(
+        step.solver.endswith("multiple_choice") and step.params.get("shuffle") for step in log.plan.steps
+    )
     task = log.eval.task.rpartition("/")[2]
     results = log.results
     stated = {
-        f"{task} {score.name} {metric.name}": float(metric.value)
+        f"{task} {score.name} {metric.name}": value
         for score in (results.scores if results else ())
         for metric in score.metrics.values()
-        if isfinite(metric.value)
+        if (value := number(metric.value)) is not None
     }
     if results is not None and results.completed_samples < results.total_samples:
         stated[f"{task} samples that did not end"] = float(results.total_samples - results.completed_samples)
@@ -85,15 +88,18 @@ def _source(path: Path) -> Source:
         format=FORMAT,
         tasks=(task,),
         model=log.eval.model,
-        items=lambda: _items(path),
+        items=lambda: _items(path, shuffled=shuffled),
         sampling=_sampling(log),
         started=_seconds(log.stats.started_at or log.eval.created),
         stated=stated,
     )
 
 
-def _log(path: Path, *, header_only: bool) -> EvalLog:
-    """Read through the API; whatever it raises on a file that is none of its own becomes one line."""
+def _log(path: Path, unused: set[str] | None) -> EvalLog:
+    """Read through the API, without some fields of the samples; None: nothing but the header.
+
+    Whatever the API raises on a file that is none of its own becomes one line.
+    """
     try:
         from inspect_ai.log import read_eval_log
     except ImportError:
@@ -101,13 +107,14 @@ def _log(path: Path, *, header_only: bool) -> EvalLog:
     form: Literal["eval", "json"] = "json" if path.suffix == ".json" else "eval"
     logging.getLogger("inspect_ai").setLevel(logging.CRITICAL)
     try:
-        _measure(path, archive=form == "eval")
+        if unused is None:
+            _measure(path, archive=form == "eval")
         found = read_eval_log(
             path.absolute(),
-            header_only=header_only,
+            header_only=unused is None,
             resolve_attachments=True,
             format=form,
-            exclude_fields=UNUSED,
+            exclude_fields=unused,
         )
     except DataError:
         raise
@@ -139,11 +146,8 @@ def _measure(path: Path, *, archive: bool) -> None:
         raise DataError(f"{path}: {error}") from None
 
 
-def _items(path: Path) -> Iterator[Item]:
-    log = _log(path, header_only=False)
-    shuffled = any(
-        step.solver.endswith("multiple_choice") and step.params.get("shuffle") for step in log.plan.steps
-    )
+def _items(path: Path, *, shuffled: bool) -> Iterator[Item]:
+    log = _log(path, UNUSED - {"events"} if shuffled else UNUSED)
     first = next((scorer.name for scorer in log.eval.scorers or ()), "")
     numbered = _numbered(log)
     for sample in log.samples or ():
@@ -179,7 +183,7 @@ def _item(path: Path, sample: EvalSample, scorer: str, *, shuffled: bool, number
         reasoning=_reasoning(first.message.content) if first and not failure else None,
         stop=stop,
         usage=_usage(output.usage),
-        seconds=output.time or 0.0,
+        seconds=number(output.time) or 0.0,
         repeat=sample.epoch - 1,
         failure=failure,
         score=_score(grade.value) if grade else None,
@@ -225,10 +229,10 @@ def _usage(usage: Any) -> Usage:
         return Usage()
     cached = usage.input_tokens_cache_read
     return Usage(
-        input=usage.input_tokens + (cached or 0) + (usage.input_tokens_cache_write or 0),
-        output=usage.output_tokens,
-        reasoning=usage.reasoning_tokens,
-        cached=cached,
+        input=count(usage.input_tokens + (cached or 0) + (usage.input_tokens_cache_write or 0)),
+        output=count(usage.output_tokens),
+        reasoning=count(usage.reasoning_tokens),
+        cached=count(cached),
     )
 
 
@@ -241,7 +245,7 @@ def _score(value: Any) -> float | None:
             value = float(value)
         except ValueError:
             return {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}.get(value.lower())
-    return float(value) if isinstance(value, bool | int | float) and isfinite(value) else None
+    return number(value)
 
 
 def _sampling(log: EvalLog) -> Sampling:
@@ -249,12 +253,12 @@ def _sampling(log: EvalLog) -> Sampling:
     found = log.eval.model_generate_config.merge(log.plan.config)
     efforts = {name: getattr(found, name, None) for name in ("reasoning_effort", "reasoning_tokens")}
     return Sampling(
-        temperature=found.temperature,
-        top_p=found.top_p,
-        top_k=found.top_k,
-        max_tokens=found.max_tokens,
+        temperature=number(found.temperature),
+        top_p=number(found.top_p),
+        top_k=count(found.top_k),
+        max_tokens=count(found.max_tokens),
         stop=tuple(found.stop_seqs or ()),
-        seed=found.seed,
+        seed=count(found.seed),
         extra={name: value for name, value in efforts.items() if value is not None},
     )
 

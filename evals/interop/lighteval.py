@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import msgspec
 
 from evals.errors import DataError
 from evals.interop.foreign import LARGEST, Item, Source, whole
+from evals.interop.values import count, number
 from evals.types import Sampling
 
 FORMAT = "lighteval"
@@ -88,10 +88,12 @@ def _sampling(general: Mapping[str, Any], path: Path) -> Sampling:
     model = general.get("model_config") or general.get("generation_parameters") or {}
     given = model.get("generation_parameters", model) if isinstance(model, dict) else {}
     given = given if isinstance(given, dict) else {}
-    known = {name: given.get(name) for name in ("temperature", "top_p", "top_k", "min_p", "seed")}
+    known: dict[str, Any] = {name: number(given.get(name)) for name in ("temperature", "top_p", "min_p")}
+    known |= {name: count(given.get(name)) for name in ("top_k", "seed")}
     try:
         return msgspec.convert(
-            known | {"max_tokens": given.get("max_new_tokens"), "stop": given.get("stop_tokens") or ()},
+            known
+            | {"max_tokens": count(given.get("max_new_tokens")), "stop": given.get("stop_tokens") or ()},
             Sampling,
         )
     except msgspec.ValidationError as error:
@@ -110,9 +112,9 @@ def _stated(task: str, results: Mapping[str, Any]) -> dict[str, float]:
     scores = results.get("results")
     found = scores.get(task) if isinstance(scores, dict) else None
     return {
-        f"{_plain(task)} {name}": float(value)
+        f"{_plain(task)} {name}": score
         for name, value in (found.items() if isinstance(found, dict) else ())
-        if not name.endswith("_stderr") and isinstance(value, int | float) and isfinite(value)
+        if not name.endswith("_stderr") and (score := number(value)) is not None
     }
 
 
@@ -120,7 +122,7 @@ def _items(path: Path) -> Iterator[Item]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    number = 0
+    place = 0
     try:
         with pq.ParquetFile(path) as file:
             groups = range(file.metadata.num_row_groups)
@@ -135,9 +137,9 @@ def _items(path: Path) -> Iterator[Item]:
                 )
             for batch in file.iter_batches(batch_size=BATCH, columns=columns):
                 for row in batch.to_pylist():
-                    number += 1
+                    place += 1
                     yield from _replies(
-                        {k.strip("_"): v for k, v in row.items()}, f"{path.name}, row {number}"
+                        {k.strip("_"): v for k, v in row.items()}, f"{path.name}, row {place}"
                     )
     except (
         pa.ArrowException,
@@ -150,7 +152,7 @@ def _items(path: Path) -> Iterator[Item]:
     ) as error:
         said = " ".join(str(error).split())[:200]
         raise DataError(
-            f"{path}, row {number}: no details of lighteval ({type(error).__name__}: {said})"
+            f"{path}, row {place}: no details of lighteval ({type(error).__name__}: {said})"
         ) from None
 
 
@@ -158,7 +160,7 @@ def _replies(row: Mapping[str, Any], where: str) -> Iterator[Item]:
     doc, response, metric = row["doc"], row["model_response"], row["metric"] or {}
     choices = [str(choice) for choice in doc.get("choices") or ()]
     texts, thoughts = _texts(response, choices), response.get("reasonings") or []
-    values = [float(value) for value in metric.values() if isinstance(value, int | float) and isfinite(value)]
+    values = [value for value in map(number, metric.values()) if value is not None]
     read = (doc.get("specific") or {}).get("extracted_predictions") or []
     for place, text in enumerate(texts):
         thought = thoughts[place] if place < len(thoughts) else None

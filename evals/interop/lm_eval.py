@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,12 +23,14 @@ from evals.card import Card
 from evals.errors import DataError, UsageError
 from evals.interop.foreign import Item, Source, whole
 from evals.interop.outgoing import Row, Written, as_text, ended, headline, place, rows, utc
+from evals.interop.values import count, number
 from evals.store import Run, slug
-from evals.types import Usage
+from evals.types import Sampling, Usage
 
 encode = msgspec.json.Encoder().encode
 FILTER = "none"
 FORMAT = "lm-eval"
+NOTHING = "nothing: lm-eval keeps a failed call and an empty reply alike"
 QUESTION = ("question", "Question", "problem", "Problem", "query", "input", "prompt")
 """Names of a document's field with the question, the likeliest first."""
 OPTIONS = ("options", "choices", "endings")
@@ -56,18 +58,64 @@ def _source(path: Path) -> Source:
     task, _, stamp = path.stem.removeprefix("samples_").rpartition("_")
     results = _results(path.parent / f"results_{stamp}.json")
     stated = results.get("results", {}).get(task, {})
-    started = results.get("date")
+    configs = results.get("configs")
+    config = configs.get(task) if isinstance(configs, dict) else None
+    config = config if isinstance(config, dict) else {}
+    known = _known(results, config)
     return Source(
         format=FORMAT,
         tasks=(task or stamp,),
         model=str(results.get("model_name") or path.parent.name),
-        items=lambda: _items(path),
-        started=float(started) if isinstance(started, int | float) else 0.0,
+        items=lambda: _items(path, known),
+        sampling=_sampling(config),
+        started=number(results.get("date")) or 0.0,
         stated={
-            f"{task} {name}": float(value)
-            for name, value in stated.items()
-            if "," in name and "_stderr" not in name and isinstance(value, int | float)
+            f"{task} {name}": value
+            for name, told in (stated.items() if isinstance(stated, dict) else ())
+            if "," in name and "_stderr" not in name and (value := number(told)) is not None
         },
+    )
+
+
+class Known(NamedTuple):
+    """What the results tell of how to read the samples."""
+
+    served: bool
+    """Asked over a network, where a failed call leaves an empty reply."""
+    first: frozenset[str]
+    """Filters that score the first reply alone."""
+
+
+def _known(results: Mapping[str, Any], config: Mapping[str, Any]) -> Known:
+    asked = results.get("config")
+    asked = asked if isinstance(asked, dict) else {}
+    served = "base_url" in str(asked.get("model_args")) or "completions" in str(asked.get("model"))
+    filters = config.get("filter_list")
+    if not isinstance(filters, list):
+        return Known(served, frozenset({FILTER} if config else ()))
+    taking = [
+        one["name"]
+        for one in filters
+        if isinstance(one, dict)
+        and isinstance(one.get("filter"), list)
+        and isinstance(one.get("name"), str)
+        and {"function": "take_first"} in one["filter"]
+    ]
+    return Known(served, frozenset(taking))
+
+
+def _sampling(config: Mapping[str, Any]) -> Sampling:
+    """Give the settings of a task; unknown where it has none, as tasks of likelihoods."""
+    given = config.get("generation_kwargs")
+    given = given if isinstance(given, dict) else {}
+    stop = given.get("until") or ()
+    return Sampling(
+        temperature=number(given.get("temperature")),
+        top_p=number(given.get("top_p")),
+        top_k=count(given.get("top_k")),
+        max_tokens=count(given.get("max_gen_toks", given.get("max_tokens"))),
+        stop=(stop,) if isinstance(stop, str) else tuple(map(str, stop)) if isinstance(stop, list) else (),
+        seed=count(given.get("seed")),
     )
 
 
@@ -83,27 +131,27 @@ def _results(path: Path) -> dict[str, Any]:
     return found
 
 
-def _items(path: Path) -> Iterator[Item]:
+def _items(path: Path, known: Known) -> Iterator[Item]:
     decode = msgspec.json.Decoder(dict[str, Any]).decode
     first: Any = None
     try:
         with path.open("rb") as stream:
-            for number, line in enumerate(stream, 1):
+            for place, line in enumerate(stream, 1):
                 if not line.strip():
                     continue
                 row = decode(line)
-                first = row.get("filter") if number == 1 else first
+                first = row.get("filter") if place == 1 else first
                 if row.get("filter") == first:  # every filter has a line of its own for the same reply
-                    yield from _replies(row, f"{path.name}, line {number}")
+                    yield from _replies(row, f"{path.name}, line {place}", known)
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError(
-            f"{path}, line {number}: not a sample of lm-eval ({type(error).__name__}: {error})"
+            f"{path}, line {place}: not a sample of lm-eval ({type(error).__name__}: {error})"
         ) from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None
 
 
-def _replies(row: Mapping[str, Any], where: str) -> Iterator[Item]:
+def _replies(row: Mapping[str, Any], where: str, known: Known) -> Iterator[Item]:
     doc = row["doc"] if isinstance(row["doc"], dict) else {}
     arguments = list(row["arguments"].values()) if isinstance(row["arguments"], dict) else row["arguments"]
     prompt = _prompt(arguments[0]) if arguments else ""
@@ -112,6 +160,8 @@ def _replies(row: Mapping[str, Any], where: str) -> Iterator[Item]:
     own = row.get("science_evals") or []
     texts = _texts(row["resps"])
     for repeat, text in enumerate(texts):
+        judged = len(texts) == 1 or (repeat == 0 and row.get("filter") in known.first)
+        nothing = not text and known.served and not own
         kept = own[repeat] if repeat < len(own) and isinstance(own[repeat], dict) else {}
         yield Item(
             where=where,
@@ -119,13 +169,14 @@ def _replies(row: Mapping[str, Any], where: str) -> Iterator[Item]:
             question=next((doc[name] for name in QUESTION if isinstance(doc.get(name), str)), ""),
             prompt=prompt,
             options=options if "order" not in kept else (),
-            text=text,
+            text=None if nothing else text,
+            failure=NOTHING if nothing else "",
             reasoning=kept.get("reasoning"),
             stop=kept.get("stop"),
             usage=msgspec.convert(kept.get("usage") or {}, Usage),
             order=tuple(kept["order"]) if kept.get("order") else None,
             repeat=kept.get("repeat", repeat if len(texts) > 1 else None),
-            score=float(row[metrics[0]]) if metrics else None,
+            score=number(row[metrics[0]]) if metrics and judged else None,
             answer=_answer(row.get("filtered_resps"), repeat),
         )
 
@@ -133,6 +184,8 @@ def _replies(row: Mapping[str, Any], where: str) -> Iterator[Item]:
 def _prompt(argument: Any) -> str:
     """Give the text that was sent: `arg_0`, or the first of a pair; chats are joined turn by turn."""
     first = argument["arg_0"] if isinstance(argument, dict) else argument[0]
+    if isinstance(first, list) and len(first) == 1 and isinstance(first[0], str):  # a rendered chat
+        first = first[0]
     if isinstance(first, str) and first.startswith("[{"):
         first = msgspec.json.decode(first)
     if isinstance(first, list):
@@ -294,8 +347,8 @@ def _samples(run: Run, card: Card, path: Path) -> str:
         if row.reply is not None and row.score is not None and row.score.value is not None:
             by_sample[row.sample.id].append(row)
     total, lines = sha256(), []
-    for number, some in enumerate(by_sample.values()):
-        line = _sample(number, sorted(some, key=lambda row: row.repeat), metric)
+    for doc_id, some in enumerate(by_sample.values()):
+        line = _sample(doc_id, sorted(some, key=lambda row: row.repeat), metric)
         total.update("".join(line[f"{name}_hash"] for name in ("doc", "prompt", "target")).encode())
         lines.append(encode(line) + b"\n")
     _put(path, lines)

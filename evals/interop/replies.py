@@ -149,7 +149,7 @@ def write_run(
     suite: Suite, card: Card, spool: Spool, lines: list[Line], *, results: Path, run: str | None
 ) -> Card:
     """Score recorded replies into a sealed run."""
-    card.run = run or store.new_id(card.config)
+    card.run = run or _new_id(card, results / suite.folder / store.slug(card.model))
     path = results / suite.folder / store.slug(card.model) / card.run
     if (path / "card.json").exists():
         raise UsageError(f"run {card.run} exists already in {path.parent}; choose another --run")
@@ -168,6 +168,13 @@ def write_run(
         writer.close()
         spool.close()
     return card
+
+
+def _new_id(card: Card, folder: Path) -> str:
+    """Make an id; several runs alike may be made within one second."""
+    first = store.new_id(card.config)
+    others = (f"{first}-{number}" for number in range(2, 10_000))
+    return next(id_ for id_ in (first, *others) if not (folder / id_).exists())
 
 
 BATCH = 512

@@ -1,0 +1,28 @@
+"""Numbers out of files that somebody else wrote: what is none, or none that can be kept, is unknown.
+
+>>> number("1"), number(float("nan")), number(10**400), number(True)
+(None, None, None, 1.0)
+>>> count(-1), count(1.5), count(2**70), count(12)
+(None, None, None, 12)
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+GREATEST = 1 << 53
+"""From here on whole numbers have no place of their own in JSON."""
+
+
+def number(value: Any) -> float | None:
+    """Give a finite number; a truth is 0 or 1."""
+    if isinstance(value, int):
+        return float(value) if abs(value) <= GREATEST else None
+    return value if isinstance(value, float) and isfinite(value) else None
+
+
+def count(value: Any) -> int | None:
+    """Give a whole number that is not negative."""
+    plain = isinstance(value, int) and not isinstance(value, bool)
+    return value if plain and 0 <= value < GREATEST else None
