@@ -87,11 +87,11 @@ class Order(Struct, frozen=True, kw_only=True):
 
 def order(engine: Engine, model: str, profile: Profile | None, *, trust_remote_code: bool = False) -> Order:
     """Read the user's environment; raises UsageError."""
+    said = os.environ.get("EVALS_ENGINE_ARGS", "")
     try:
-        start_s = float(os.environ.get("EVALS_ENGINE_START_S") or START_S)
-        arguments = tuple(shlex.split(os.environ.get("EVALS_ENGINE_ARGS", "")))
+        arguments = tuple(shlex.split(said))
     except ValueError as error:
-        raise UsageError(f"EVALS_ENGINE_ARGS or EVALS_ENGINE_START_S: {error}") from None
+        raise UsageError(f"EVALS_ENGINE_ARGS={said}: {error}") from None
     return Order(
         engine=engine,
         model=model,
@@ -99,8 +99,16 @@ def order(engine: Engine, model: str, profile: Profile | None, *, trust_remote_c
         python=os.environ.get("EVALS_ENGINE_PYTHON", ""),
         arguments=arguments,
         trust_remote_code=trust_remote_code,
-        start_s=start_s,
+        start_s=_start_s(),
     )
+
+
+def _start_s() -> float:
+    said = os.environ.get("EVALS_ENGINE_START_S") or str(START_S)
+    with suppress(ValueError):
+        if (seconds := float(said)) > 0:  # which NaN is not
+            return seconds
+    raise UsageError(f"EVALS_ENGINE_START_S={said}: not a number of seconds")
 
 
 def check(wanted: Order) -> None:

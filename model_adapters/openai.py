@@ -104,9 +104,10 @@ class Chat:
     def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
         """Make a reply of what came with 200; raises BadReply."""
         try:
-            return parse(raw, seconds=seconds, where=self.client.shown(PATH))
+            found = parse(raw, seconds=seconds, where=self.client.shown(PATH))
         except ModelError as error:
             raise type(error)(self.client.without_key(str(error))) from None
+        return found if sampling.thinking is not False else unparsed(found)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -228,6 +229,17 @@ def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
         seconds=seconds,
         model=found.model or "",
     )
+
+
+def unparsed(reply: Reply) -> Reply:
+    """Take back what a reasoning parser put aside of a reply that was told not to reason, and ended by itself.
+
+    vLLM's `deepseek_r1`, which Intern-S1-Pro is served with, looks for a `</think>`; with thinking off it stands in
+    the prompt, and the whole answer comes as reasoning (vLLM 0.32.0, recorded in `tests/cases/recorded.jsonl`).
+    """
+    if reply.stop != "stop" or reply.text or not reply.reasoning:
+        return reply
+    return replace(reply, text=reply.reasoning, reasoning=None)
 
 
 def _broken(choice: _Choice, where: str) -> ModelError:

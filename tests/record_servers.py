@@ -1,10 +1,13 @@
 """Ask a real server a few things and keep its answers, byte for byte, as fixtures: `tests/cases/recorded.jsonl`.
 
     python tests/record_servers.py "vLLM 0.32.0" http://127.0.0.1:8000/v1 NAME
+    python tests/record_servers.py "vLLM 0.32.0 --reasoning-parser qwen3" http://127.0.0.1:8001/v1 NAME
     python tests/record_servers.py "llama.cpp"            (the embedded model's own HTTP server, started here)
 
 A line holds what was asked and what came: {server, case, path, request, status, body}. Lines of the same server are
-replaced. Both constrain the reply by their own means, so that a model of any size gives the one that is wanted.
+replaced. Both constrain the reply by their own means, so that a model of any size gives the one that is wanted; with
+a reasoning parser vLLM does so from the first token on where it is started with
+`--structured-outputs-config.enable_in_reasoning true`.
 """
 
 from __future__ import annotations
@@ -50,6 +53,20 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
+THOUGHT = saying("<think>2 and 2</think>4")
+PARSED: dict[str, tuple[str, dict[str, Any]]] = {
+    "think": (CHAT, {**QUESTION, **THOUGHT, "max_tokens": 64}),
+    "think, as the template has opened it": (
+        CHAT,
+        {**QUESTION, **saying("2 and 2</think>4"), "max_tokens": 64},
+    ),
+    "cut while reasoning": (CHAT, {**QUESTION, **THOUGHT, "max_tokens": 5}),
+    "thinking switched off": (
+        CHAT,
+        {**QUESTION, **saying("4"), "max_tokens": 16, "chat_template_kwargs": {"enable_thinking": False}},
+    ),
+}
+"""For a server with a reasoning parser."""
 
 
 def ask(base: str, path: str, body: dict[str, Any]) -> tuple[int, str]:
@@ -67,7 +84,8 @@ def ask(base: str, path: str, body: dict[str, Any]) -> tuple[int, str]:
 def record(server: str, base: str, name: str) -> None:
     """Replace a server's lines by what it says now."""
     kept = [line for line in RECORDED.read_text().splitlines() if json.loads(line)["server"] != server]
-    for case, (path, fields) in CASES.items():
+    cases = PARSED if "--reasoning-parser" in server else CASES
+    for case, (path, fields) in cases.items():
         body = {"model": name, **fields}
         status, answer = ask(base, path, body)
         asked = body if len(json.dumps(body)) < 2000 else {"model": name, "messages": "too long to keep"}

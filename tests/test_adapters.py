@@ -152,6 +152,23 @@ async def test_a_reply(make: Maker, server: Server, case: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("thinking", "finish", "text", "reasoning"),
+    [
+        (False, "stop", "4", None),  # the whole answer, which a parser took for reasoning
+        (False, "length", "", "4"),  # who knows what was cut
+        (None, "stop", "", "4"),
+        (True, "stop", "", "4"),
+    ],
+)
+async def test_an_answer_that_a_reasoning_parser_put_aside_is_one_where_thinking_is_off(
+    make: Maker, server: Server, thinking: bool | None, finish: str, text: str, reasoning: str | None
+) -> None:
+    server.answer = Answer(completion(None, finish=finish, reasoning="4"))
+    found = await (await make()).reply(PROMPT, Sampling(thinking=thinking))
+    assert (found.text, found.reasoning, found.stop) == (text, reasoning, finish)
+
+
 def fault(message: str) -> dict[str, Any]:
     return {"error": {"message": message, "type": "some_error", "code": None}}
 

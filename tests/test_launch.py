@@ -259,6 +259,20 @@ def test_a_server_that_never_gets_healthy_is_one_line_on_a_standin(engine, monke
     assert "is not ready after 1 s: loading shards" in run().complaint
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("EVALS_ENGINE_START_S", "soon", "EVALS_ENGINE_START_S=soon: not a number of seconds"),
+        ("EVALS_ENGINE_START_S", "nan", "EVALS_ENGINE_START_S=nan: not a number of seconds"),
+        ("EVALS_ENGINE_START_S", "-1", "EVALS_ENGINE_START_S=-1: not a number of seconds"),
+        ("EVALS_ENGINE_ARGS", "--x 'y", "EVALS_ENGINE_ARGS=--x 'y: No closing quotation"),
+    ],
+)
+def test_a_setting_that_cannot_be_read_is_one_line_that_names_it(engine, monkeypatch, name, value, line):
+    monkeypatch.setenv(name, value)
+    assert run().complaint == line
+
+
 def test_a_port_that_somebody_took_is_another_one_on_a_standin(engine, monkeypatch):
     monkeypatch.setenv("STANDIN", "taken")
     assert run().json["runs"][0]["coverage"] == 1.0
