@@ -54,7 +54,7 @@ def pictures_first(parts: Sequence[Part]) -> Prompt:
     """
     pictures = [part for part in parts if isinstance(part, Media)]
     if len(pictures) < 2:
-        words = "\n".join(part.text.strip() for part in parts if isinstance(part, Text) and part.text.strip())
+        words = "\n".join(part.text for part in parts if isinstance(part, Text))
         return Prompt(messages=(Message("user", (*pictures, Text(words))),))
     numbers = iter(range(1, len(pictures) + 1))
     words = "".join(part.text if isinstance(part, Text) else f"<Image-{next(numbers)}>" for part in parts)
@@ -65,9 +65,12 @@ def pictures_first(parts: Sequence[Part]) -> Prompt:
     return Prompt(messages=(Message("user", (*head, Text(words))),))
 
 
+SELECTING = "Choose the right one among these options.\n"
+
+
 def selecting(choices: Sequence[str]) -> str:
     """Lay out options and ask for one, in the structure of VLMEvalKit's multiple choice; empty without options."""
-    return f"\nOptions:\n{options(choices)}\nChoose the right one among these options.\n" if choices else "\n"
+    return f"\nOptions:\n{options(choices)}\n{SELECTING}" if choices else "\n"
 
 
 def hinted(question: str, form: str, choices: Sequence[str]) -> str:

@@ -1,9 +1,8 @@
 """ChartQA: questions about charts, 1,250 by people and 1,250 made from captions (Masry et al., arXiv 2203.10244).
 
 `official` is relaxed accuracy over the whole reply (evals/scorers/chart.py, its defects named there), `intern-s1` the
-same of replies drawn as the published Intern-S1 numbers were: VLMEvalKit's way is the authors' here, but for the sentence
-that asks for a short answer, which is in our words: what is asked here is of `intern-s1~`. `strict` compares the
-stated answer. The data set has no ids: `<part>-<position in it>`.
+same of replies drawn as the published Intern-S1 numbers were: VLMEvalKit's way is the authors' here, with the sentence
+that asks for a short answer in its own words; in ours, this is `intern-s1~`. `strict` compares the stated answer. The data set has no ids: `<part>-<position in it>`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from evals.prompts import plain_text
 from evals.scorers.chart import Relaxed, Stated
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Sample, Sampling, Text
-from evals.wording import VLMEVALKIT
+from evals.wording.sentences import Place, Swap, sentences
 
 VARIANTS = {"human": 1_250, "augmented": 1_250}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
@@ -50,8 +49,14 @@ def _ask(sample: Sample, words: str) -> Prompt:
     return Prompt(messages=(Message("user", (*pictures, Text(f"{plain_text(sample.question)}\n{words}"))),))
 
 
+SHORT = "Answer with a single word or phrase and nothing else."
+WORDS = sentences(
+    Swap(ours=f"\n{SHORT}", theirs=(Place("dataset/image_vqa.py", "ImageVQADataset.build_prompt", 3),))
+)
+
+
 def _direct(sample: Sample, repeat: int) -> Prompt:
-    return _ask(sample, "Answer with a single word or phrase and nothing else.")
+    return _ask(sample, SHORT)
 
 
 def _reasoned(sample: Sample, repeat: int) -> Prompt:
@@ -76,7 +81,7 @@ def suite(variant: str = "human", protocol: str = "strict") -> Suite:
         metrics=accuracy(),
         sampling=drawn if official else Sampling(temperature=0.0, max_tokens=32_768),
         needs=NEEDS,
-        words=VLMEVALKIT if protocol == "intern-s1" else None,
+        words=WORDS if protocol == "intern-s1" else None,
         licence="GPL-3.0",
         cite="arXiv 2203.10244",
     )

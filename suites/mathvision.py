@@ -20,7 +20,7 @@ from evals.scorers.mathvision import Official, Strict
 from evals.scorers.vlmevalkit import MATHVISION
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Sample, Sampling, Scorer, Text
-from evals.wording import VLMEVALKIT
+from evals.wording import UNREAD
 
 VARIANTS = {"testmini": 304, "test": 3_040}
 DEFAULT = ("testmini",)
@@ -103,7 +103,7 @@ def suite(variant: str = "testmini", protocol: str = "strict") -> Suite:
         metrics=accuracy(),
         sampling=INTERN_S1 if judged else Sampling(temperature=0.0, max_tokens=32_768),
         needs=NEEDS | {"judge"} if judged else NEEDS,
-        words=VLMEVALKIT if judged else None,
+        words=UNREAD if judged else None,
         chance=CHANCE.get(variant),
         licence="MIT",
         cite="arXiv 2402.14804",

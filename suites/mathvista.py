@@ -20,7 +20,7 @@ from evals.scorers.mathvista import Official, Strict
 from evals.scorers.vlmevalkit import MATHVISTA
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Sample, Sampling, Scorer, Text
-from evals.wording import VLMEVALKIT
+from evals.wording import UNREAD
 
 VARIANTS: dict[str, int] = {"": 1_000}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
@@ -111,7 +111,7 @@ def suite(variant: str = "", protocol: str = "strict") -> Suite:
         metrics=accuracy(),
         sampling=INTERN_S1 if judged else Sampling(temperature=0.0, max_tokens=32_768),
         needs=NEEDS | {"judge"} if judged else NEEDS,
-        words=VLMEVALKIT if judged else None,
+        words=UNREAD if judged else None,
         chance=0.179,
         licence="CC-BY-SA-4.0",
         cite="arXiv 2310.02255",

@@ -2,7 +2,7 @@
 
 `official` is the authors' way (jmhb0/microvqa @ 0868fdf8, eval/eval.py): options numbered from 1, "The answer is (X)",
 the first digit behind it. `intern-s1` is VLMEvalKit's (@ e8e78f05, its general multiple choice): read by rule, a judge for
-the rest; its sentence that asks to choose is in our words, so what is asked here is of `intern-s1~`. `strict` wants a stated letter. An item has up to eight images; they are sent first.
+the rest, in its own words, or in ours as `intern-s1~`. `strict` wants a stated letter. An item has up to eight images; they are sent first.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from evals.extract import letter
 from evals.extract.official import option_microvqa
 from evals.media import image
 from evals.metrics import accuracy
-from evals.prompts import LETTERS, options, plain_text
+from evals.prompts import LETTERS, SELECTING, options, plain_text
 from evals.scorers.choice import Choice
 from evals.scorers.inferred import Inferred
 from evals.scorers.judged import Judged
 from evals.suite import INTERN_S1, Suite
 from evals.types import Media, Message, Prompt, Sample, Sampling, Scorer, Text
-from evals.wording import VLMEVALKIT
+from evals.wording.sentences import NAMES_ONE, SELECT, sentences
 
 VARIANTS: dict[str, int] = {"": 1_042}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
@@ -69,7 +69,7 @@ def _numbered(sample: Sample, repeat: int) -> Prompt:
 
 
 def _select(sample: Sample, repeat: int) -> Prompt:
-    shown = f"Options:\n{options(sample.choices)}\nChoose the right one among these options.\n"
+    shown = f"Options:\n{options(sample.choices)}\n{SELECTING}"
     return _ask(sample, f"Question: {plain_text(sample.question)}\n{shown}")
 
 
@@ -106,7 +106,7 @@ def suite(variant: str = "", protocol: str = "strict") -> Suite:
         metrics=accuracy(),
         sampling=INTERN_S1 if judged else Sampling(temperature=0.0, max_tokens=32_768),
         needs=NEEDS | {"judge"} if judged else NEEDS,
-        words=VLMEVALKIT if judged else None,
+        words=sentences(SELECT, judge=NAMES_ONE) if judged else None,
         chance=0.22,
         licence="see its card on the hub",
         cite="arXiv 2503.13399",

@@ -7,7 +7,7 @@ the draw at random (evals/scorers/mmmu.py); `intern-s1` is VLMEvalKit's way, beh
 names them; one that only an option names follows the question. Under `intern-s1`, as by that model's adapter, they come
 first and numbered, the first one at twice its width and height.
 
-Its sentence that asks to choose is here in our words, so what is asked here is of `intern-s1~` and `intern-s1-exact~`.
+Its sentence that asks to choose, and its judge's task, are read from its wheel; in our words, this is `intern-s1~`.
 
 MMMU-Pro (arXiv 2409.02813): 1,730 questions with up to ten (one has twelve) options, as text with pictures
 (`pro-standard`) and as one picture that holds everything (`pro-vision`); the headline of both is their mean.
@@ -26,12 +26,13 @@ from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.media import enlarged, image
 from evals.metrics import accuracy, accuracy_guess
-from evals.prompts import LETTERS, options, pictures_first, plain_text, selecting
+from evals.prompts import LETTERS, SELECTING, options, pictures_first, plain_text, selecting
 from evals.scorers.inferred import Inferred, closest
 from evals.scorers.mmmu import Official, Strict
 from evals.suite import INTERN_S1, Suite
 from evals.types import Media, Message, Part, Prompt, Prompter, Sample, Sampling, Scorer, Text
-from evals.wording import VLMEVALKIT
+from evals.wording import Words
+from evals.wording.sentences import NAMES_ONE, SELECT, Place, Swap, sentences
 
 VARIANTS = {"": 900, "pro-standard": 1_730, "pro-vision": 1_730}
 DEFAULT = ("",)
@@ -162,13 +163,23 @@ def _chain(sample: Sample, repeat: int) -> Prompt:
     return Prompt(messages=(Message("user", (*sample.question, Text(ending))),))
 
 
+LAST_LINE = "Reason step by step and finish with a line of the form `Answer: X`, X being an option's letter."
+ON_THE_PAGE = "Answer the multiple-choice question in the picture. "
+IN_FILE = ("dataset/image_mcq.py", "MMMUProDataset.build_prompt")
+SWAPS = {
+    "": SELECT,
+    "pro-standard": Swap(ours=f"{SELECTING}{LAST_LINE}", theirs=(Place(*IN_FILE, 16),)),
+    "pro-vision": Swap(ours=f"{ON_THE_PAGE}{LAST_LINE}", theirs=(Place(*IN_FILE, 2), Place(*IN_FILE, 4))),
+}
+
+
+def _words(variant: str, protocol: str) -> Words:
+    return sentences(SWAPS[variant], judge=NAMES_ONE if protocol == "intern-s1" else ())
+
+
 def _selecting(data: Data, variant: str) -> Prompter:
     """Ask in VLMEvalKit's structure."""
-    form = (
-        "Reason step by step and finish with a line of the form `Answer: X`, X being an option's letter."
-        if variant
-        else ""
-    )
+    form = LAST_LINE if variant else ""
 
     def ask(sample: Sample, repeat: int) -> Prompt:
         text, pictures = _marked(sample)
@@ -186,7 +197,7 @@ def _selecting(data: Data, variant: str) -> Prompter:
 
     def ask_page(sample: Sample, repeat: int) -> Prompt:
         (page,) = sample.question
-        words = f"Answer the multiple-choice question in the picture. {form}"
+        words = f"{ON_THE_PAGE}{form}"
         return pictures_first([enlarged(page, 2, max_pixels=data.max_pixels), Text(words)])  # type: ignore[arg-type]
 
     return ask_page if variant == "pro-vision" else ask
@@ -269,7 +280,7 @@ def suite(variant: str = "", protocol: str = "strict") -> Suite:
         metrics=(*accuracy(), *([accuracy_guess()] if protocol == "official" else [])),
         sampling=_sampling(variant, protocol),
         needs=NEEDS | {"judge"} if protocol == "intern-s1" else NEEDS,
-        words=VLMEVALKIT if protocol.startswith("intern-s1") else None,
+        words=_words(variant, protocol) if protocol.startswith("intern-s1") else None,
         chance=CHANCE[variant],
         licence="Apache-2.0",
         cite="arXiv 2409.02813" if variant else "arXiv 2311.16502",

@@ -4,7 +4,7 @@ The four options stand in the question's text, or in columns A to D. `official` 
 (MMStar-Benchmark/MMStar @ 88f243ab, eval/vlmeval/evaluate/mmstar.py): whoever reasons first scores almost nothing.
 `intern-s1` is VLMEvalKit's way, behind the published Intern-S1 numbers (evals/scorers/inferred.py: a rule, and a judge
 for the rest), `intern-s1-exact` its exact matching, without a judge. `strict` wants a stated option. Upstream's sentence
-that asks to choose is here in our words, so what is asked here is of `intern-s1~` and `intern-s1-exact~`.
+that asks to choose, and its judge's task, are read from its wheel; without them this is `intern-s1~` in our words.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from evals.scorers.choice import Choice
 from evals.scorers.inferred import Inferred, closest
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Prompter, Sample, Sampling, Scorer, Text
-from evals.wording import VLMEVALKIT
+from evals.wording.sentences import NAMES_ONE, SELECT, sentences
 
 VARIANTS: dict[str, int] = {"": 1_500}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~", "intern-s1-exact", "intern-s1-exact~")
@@ -95,6 +95,9 @@ def _selecting(sample: Sample, repeat: int) -> Prompt:
     )
 
 
+WORDS = {"intern-s1": sentences(SELECT, judge=NAMES_ONE), "intern-s1-exact": sentences(SELECT)}
+
+
 def _ways(protocol: str) -> tuple[Prompter, Scorer, Sampling]:
     if protocol == "official":
         return _direct, Choice(beginning), Sampling(temperature=0.0, max_tokens=32)
@@ -121,7 +124,7 @@ def suite(variant: str = "", protocol: str = "strict") -> Suite:
         metrics=accuracy(),
         sampling=sampling,
         needs=NEEDS | {"judge"} if judged else NEEDS,
-        words=VLMEVALKIT if protocol.startswith("intern-s1") else None,
+        words=WORDS.get(protocol),
         chance=0.25,
         licence="CC-BY-NC-SA-4.0",
         cite="arXiv 2403.20330",

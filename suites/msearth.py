@@ -3,7 +3,7 @@
 `official` is the authors' way (xiangyu-mm/MSEarth @ 4e8dce37, evaluation_mcq.py): a reply in JSON, a letter compared as
 it is written, so that `b` is not B; without a letter its text must be the option's. `intern-s1` is VLMEvalKit's way
 (@ e8e78f05): it forbids an explanation, reads the option by rule, and has a judge for the rest. `strict` wants a stated
-option. VLMEvalKit's sentences around the question are here in our words: what is asked here is of `intern-s1~`. The refined caption is part of every question, so that much can be answered without the figure.
+option. VLMEvalKit's sentences around the question are read from its wheel; in our words, this is `intern-s1~`. The refined caption is part of every question, so that much can be answered without the figure.
 
 Rows are the hub's (query, response, image, question_id) or VLMEvalKit's (index, question, A to D, answer, image). The
 number of questions is the one that published shares are consistent with (1,618 and 1,829 of 2,784); nobody counted.
@@ -28,7 +28,7 @@ from evals.scorers.inferred import Inferred
 from evals.scorers.judged import Judged
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Reply, Sample, Sampling, Score, Scorer, Text
-from evals.wording import VLMEVALKIT
+from evals.wording.sentences import NAMES_ONE, Place, Swap, sentences
 
 VARIANTS: dict[str, int] = {"": 2_784}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
@@ -108,12 +108,18 @@ def _as_json(sample: Sample, repeat: int) -> Prompt:
     return Prompt(messages=(Message("user", (Text(text), *pictures)),))
 
 
+FIRST = "Answer a multiple-choice question about the given image.\n\n"
+LAST = "Give the letter of the option that is right by the image, or state its content. Give no explanation."
+IN_FILE = ("dataset/image_mcq.py", "MSEarthMCQ.build_prompt")
+WORDS = sentences(
+    Swap(ours=FIRST, theirs=(Place(*IN_FILE, 8),)),
+    Swap(ours=LAST, theirs=(Place(*IN_FILE, 13),)),
+    judge=NAMES_ONE,
+)
+
+
 def _without_words(sample: Sample, repeat: int) -> Prompt:
-    text = (
-        f"Answer a multiple-choice question about the given image.\n\nCaption:\n {_shown(sample)}\nGive the letter of the "
-        "option that is right by the image, or state its content. Give no explanation."
-    )
-    return _ask(sample, text)
+    return _ask(sample, f"{FIRST}Caption:\n {_shown(sample)}\n{LAST}")
 
 
 class Published(Struct, frozen=True):
@@ -154,7 +160,7 @@ def suite(variant: str = "", protocol: str = "strict") -> Suite:
         metrics=accuracy(),
         sampling=INTERN_S1 if judged else Sampling(temperature=0.0, max_tokens=32_768),
         needs=NEEDS | {"judge"} if judged else NEEDS,
-        words=VLMEVALKIT if judged else None,
+        words=WORDS if judged else None,
         chance=0.25,
         licence="see its card on the hub",
         cite="arXiv 2505.20740",

@@ -24,7 +24,7 @@ from evals.scorers.parts import PARTS_RIGHT, JudgedBoxes, Parts, Precision, part
 from evals.scorers.physics import published, stated
 from evals.suite import INTERN_S1, Suite
 from evals.types import Media, Message, Part, Prompt, Sample, Sampling, Text
-from evals.wording import VLMEVALKIT
+from evals.wording import UNREAD
 
 VARIANTS = {"all": 1_297, "test": 1_000, "val": 297, "textonly": 999}
 DEFAULT = ("all",)
@@ -134,7 +134,7 @@ def suite(variant: str = "all", protocol: str = "strict") -> Suite:
         metrics=(*accuracy(), PARTS_RIGHT),
         sampling=SAMPLING[protocol],
         needs=NEEDS - {"image"} if variant == "textonly" else NEEDS,
-        words=VLMEVALKIT if protocol == "intern-s1" else None,
+        words=UNREAD if protocol == "intern-s1" else None,
         licence="MIT",
         cite="arXiv 2503.21821",
     )

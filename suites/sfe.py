@@ -4,8 +4,7 @@
 points to every reply, the score is their mean as a share of 9. Upstream gives 0 points where the judge's reply cannot be
 read; here that is a failure and counted. `intern-s1` asks as that model's thinking adapter does (api/adapters/
 interns1_1.py): without a word on the form of the answer, pictures first and numbered; drawn as the published numbers
-were; the sentence that names the field, and the judge's task, are in our words, so that what is asked here is of
-`intern-s1~`. A judge's agreement with a rule is shown for questions with options and for exact answers.
+were; the sentence that names the field, and the judge's task, are upstream's own, or ours under `intern-s1~`. A judge's agreement with a rule is shown for questions with options and for exact answers.
 
 `strict` knows right and wrong alone, no points for what is near: a stated option is compared by rule, as are equal
 words and differing numbers; what is left, the judge grades. Without a judge that part waits.
@@ -30,7 +29,7 @@ from evals.scorers.choice import Choice, silence
 from evals.scorers.judged import Judged
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Reply, Sample, Sampling, Score, Text
-from evals.wording import VLMEVALKIT
+from evals.wording.sentences import Place, Swap, sentences
 
 VARIANTS = {"en": 830, "zh": 830}
 DEFAULT = ("en",)
@@ -88,11 +87,29 @@ def _prompt(sample: Sample, repeat: int) -> Prompt:
     return Prompt(messages=(Message("user", (first, *sample.question, Text(shown or "\n"))),))
 
 
+FIELD = "You are an expert in {discipline} with this question to solve."
+CHOICES = "\nChoices:\n"
+ADAPTER = ("api/adapters/interns1_1.py", "InternS1_1ThinkAdapter._build_sfe_prompt")
+WORDS = sentences(
+    Swap(ours=FIELD, theirs=(Place(*ADAPTER, 0),), group="{discipline}"),
+    Swap(ours=CHOICES.strip(), theirs=(Place(*ADAPTER, 11),), bare=True),
+    judge=(Place("dataset/sfebench.py", "EVAL_TEMPLATE"),),
+    kind="points",
+)
+
+
 def _bare(sample: Sample, repeat: int) -> Prompt:
-    """Ask as the thinking adapter does."""
-    shown = f"\nChoices:\n{options(sample.choices)}" if sample.choices else ""
-    first = Text(f"You are an expert in {sample.group} with this question to solve. ")
-    return pictures_first([first, *sample.question, Text(shown)])
+    """Ask as the thinking adapter does: its texts between the pictures are stripped."""
+    shown = f"{CHOICES}{options(sample.choices)}" if sample.choices else ""
+    field = FIELD.format(discipline=sample.group)
+    parts: list[Part] = []
+    for part in (Text(f"{field} "), *sample.question, Text(shown)):
+        if isinstance(part, Text) and parts and isinstance(parts[-1], Text):
+            parts[-1] = Text(parts[-1].text + part.text)
+        else:
+            parts.append(part)
+    stripped = [Text(part.text.strip()) if isinstance(part, Text) else part for part in parts]
+    return pictures_first([part for part in stripped if not isinstance(part, Text) or part.text])
 
 
 def _stated(sample: Sample, repeat: int) -> Prompt:
@@ -168,7 +185,7 @@ def suite(variant: str = "en", protocol: str = "official") -> Suite:
         metrics=accuracy(),
         sampling=INTERN_S1 if protocol == "intern-s1" else Sampling(temperature=0.0, max_tokens=32_768),
         needs=NEEDS,
-        words=VLMEVALKIT if protocol == "intern-s1" else None,
+        words=WORDS if protocol == "intern-s1" else None,
         licence="MIT",
         cite="arXiv 2506.10521",
     )

@@ -34,7 +34,7 @@ from evals.scorers.judged import Judged
 from evals.scorers.options import OptionSet, options_stated
 from evals.suite import INTERN_S1, Suite
 from evals.types import Media, Message, Prompt, Reply, Sample, Sampling, Score, Scorer, Text
-from evals.wording import VLMEVALKIT
+from evals.wording import UNREAD
 
 VARIANTS = {"lite": 3_080}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
@@ -168,7 +168,7 @@ def suite(variant: str = "lite", protocol: str = "strict") -> Suite:
         metrics=accuracy(macro=True),
         sampling=INTERN_S1 if judged else Sampling(temperature=0.0, max_tokens=32_768),
         needs=NEEDS | {"judge"} if judged else NEEDS,
-        words=VLMEVALKIT if judged else None,
+        words=UNREAD if judged else None,
         licence="CC-BY-NC-SA-4.0, the images have terms of their own",
         cite="arXiv 2503.23771",
     )

@@ -21,20 +21,23 @@ from evals.errors import EvalsError, UsageError
     "--from",
     "source",
     type=click.Path(path_type=Path),
-    help="File or folder with OpenCompass' wheel, without network.",
+    help="File or folder with the wheel, without network.",
 )
 def data(names: tuple[str, ...], local: Path | None, source: Path | None) -> int:
     """Fetch data sets into the hub's cache and verify row count and hash; `smollm2` fetches the weights.
 
-    `wordnet` puts WordNet (Debian: wordnet-base wordnet-sense-index) where METEOR finds it. `opencompass` fetches
-    the wheel whose own words protocol intern-s1 asks in: they are read, nothing of it is installed or run.
+    `wordnet` puts WordNet (Debian: wordnet-base wordnet-sense-index) where METEOR finds it. `opencompass` and
+    `vlmevalkit` fetch the wheels whose own words protocol intern-s1 asks in: they are read, nothing is installed or run.
     """
     from evals import load
     from evals.data import Data
     from evals.plan import read
+    from evals.wording import wheel
 
-    if source is not None and "opencompass" not in names:
-        raise UsageError("--from goes with `opencompass` alone; a mirror of data sets is given with --data")
+    if source is not None and (len(names) != 1 or names[0] not in wheel.WHEELS):
+        raise UsageError(
+            "--from goes with `opencompass` or `vlmevalkit` alone; a mirror of data sets is given with --data"
+        )
     failed = 0
     for name in names:
         if name == "smollm2":
@@ -45,10 +48,8 @@ def data(names: tuple[str, ...], local: Path | None, source: Path | None) -> int
 
             click.echo(f"wordnet: {lexicon.lay()}")
             continue
-        if name == "opencompass":
-            from evals.wording import wheel
-
-            click.echo(f"opencompass: {wheel.fetch(source)}, SHA-256 verified")
+        if wanted := wheel.WHEELS.get(name):
+            click.echo(f"{name}: {wheel.fetch(wanted, source)}, SHA-256 verified")
             continue
         for suite in load.suite(name):
             try:

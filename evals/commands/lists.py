@@ -11,7 +11,6 @@ from evals import load
 from evals.commands import common
 from evals.errors import UsageError
 from evals.wording import OURS
-from evals.wording.wheel import PACKAGE
 
 if TYPE_CHECKING:
     from evals.profiles import Profile
@@ -185,4 +184,4 @@ def _words(suite: Suite) -> str:
         return f"{suite.protocol.removesuffix(OURS)} in our words, never ranked with it"
     if suite.words is None:
         return ""
-    return suite.words.fault() or f"in the words of {PACKAGE}, {suite.words.file}"
+    return suite.words.fault() or f"in the words of {suite.words.name}"

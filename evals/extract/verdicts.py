@@ -65,17 +65,18 @@ def text_stated(text: str, case: str) -> str | None:
     return found.strip() if isinstance(found, str) else None
 
 
-_BARE = {letter: letter for letter in "AB"} | {
-    "CORRECT": "A",
-    "INCORRECT": "B",
-    "A: CORRECT": "A",
-    "B: INCORRECT": "B",
-}
+_NAMES = {"CORRECT": "A", "INCORRECT": "B", "A: CORRECT": "A", "B: INCORRECT": "B"}
 
 
-def verdict_bare(text: str) -> str | None:
-    """Read a verdict where a judge was asked in OpenCompass' words: A or B, or their names, and nothing else."""
-    return _BARE.get(text.strip(" \t\r\n*.\"'`").upper())
+def verdict_bare(text: str, allowed: Sequence[str]) -> str | None:
+    """Read a verdict where a judge was asked in upstream's words: an allowed one and nothing else.
+
+    Where A and B alone are allowed, which OpenCompass' words call CORRECT and INCORRECT, these names will do.
+    """
+    said = text.strip(" \t\r\n*.\"'`").upper()
+    if said in allowed:
+        return said
+    return _NAMES.get(said) if tuple(allowed) == ("A", "B") else None
 
 
 def number_bare(text: str) -> float | None:

@@ -46,7 +46,7 @@ class Template(Struct, frozen=True, kw_only=True):
     """Empty: not one of a few words, see `kind`."""
     words: str
     sha256: str
-    kind: Literal["verdict", "number", "text", "option"] = "verdict"
+    kind: Literal["verdict", "number", "text", "option", "points"] = "verdict"
     plain: bool = False
     """Upstream's own words: filled by `evals.wording`, answered by a bare letter or number."""
 
@@ -67,7 +67,7 @@ class Template(Struct, frozen=True, kw_only=True):
     def read(self, text: str, case: str) -> str | float | None:
         """Read a verdict, or None."""
         if self.plain:
-            return verdict_bare(text) if self.allowed else number_bare(text)
+            return verdict_bare(text, self.allowed) if self.allowed else number_bare(text)
         if self.allowed:
             return verdict(text, case, self.allowed)
         return text_stated(text, case) if self.kind == "text" else number_stated(text, case)
@@ -99,9 +99,9 @@ def template(name: str) -> Template:
     return Template(name=name, allowed=allowed, words=words, sha256=digest)
 
 
-def upstream(name: str, kind: Literal["verdict", "number"]) -> Template:
+def upstream(name: str, kind: Literal["verdict", "number", "option", "points"]) -> Template:
     """Give the form of what is asked for in upstream's own words, which `evals.wording` fills."""
-    allowed = ("A", "B") if kind == "verdict" else ()
+    allowed = {"verdict": ("A", "B"), "points": tuple("0123456789")}.get(kind, ())
     return Template(name=name, allowed=allowed, words="", sha256="", kind=kind, plain=True)
 
 

@@ -29,7 +29,6 @@ from evals.scorers.choice import silence
 from evals.scorers.judge import LONGEST, Judge, Template, digest, question_of, template, upstream
 from evals.types import Failure, Judgement, Prompt, Reply, Sample, Score, Scorer, Verdict
 from evals.wording import Words
-from evals.wording.wheel import PACKAGE
 
 AUDIT = 0.1
 """Share of the replies called right by the rule that a cascade shows to the judge too."""
@@ -66,7 +65,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """Name the words that a judge is asked in."""
-        return self.form if self.words is None else f"{PACKAGE} {self.words.file}"
+        return self.form if self.words is None else self.words.name
 
     @property
     def asks(self) -> Template:
@@ -159,12 +158,14 @@ class Judged(Struct, frozen=True, kw_only=True):
             if found := _again(self.asks, self.judge, earlier, None):
                 return found
             raise Waiting(f"waits for a judge: {why}")
-        text = words.judging(sample, prompt, question_of(sample, prompt), reply.text[-LONGEST:])
-        if found := _again(self.asks, self.judge, earlier, (text, "")):
+        shown = cast("Taker", self.rule).options(sample, prompt) if words.kind == "option" else ()
+        form, candidate = self.asks.among(len(shown)), reply.text[-LONGEST:]
+        text = words.judging(sample, prompt, question_of(sample, prompt), candidate, options(shown))
+        if found := _again(form, self.judge, earlier, (text, "")):
             return found
         if self.judge is None:
             raise Waiting("waits for a judge: evals score RUN --judge MODEL")
-        return await self.judge.settle(self.asks, text, "")
+        return await self.judge.settle(form, text, "")
 
     async def ask(
         self, form: Template, question: str, gold: str, candidate: str, earlier: Score | Failure | None

@@ -21,20 +21,21 @@ from msgspec import Struct, structs
 from evals.errors import DataError
 from evals.types import Message, Prompt, Prompter, Sample, Text
 from evals.wording import configs, wheel
+from evals.wording.wheel import OPENCOMPASS, VLMEVALKIT, Wheel
 
 OURS = "~"
 """Ends the name of a protocol that asks in our words where upstream's are not at hand."""
-FOLDER = "opencompass/configs/datasets/"
 Row: TypeAlias = dict[str, str]
 
 
 class Words(Struct, frozen=True, kw_only=True):
     """Where upstream's words for a suite stand."""
 
+    wheel: Wheel = OPENCOMPASS
     lacks: str = ""
     """Why nobody can be asked in them, in one line; empty where one can."""
     file: str = ""
-    """In the wheel, below `FOLDER`."""
+    """In the wheel, below its folder."""
     asks: str = ""
     """Variable and keys of the template that asks."""
     judges: str = ""
@@ -45,12 +46,17 @@ class Words(Struct, frozen=True, kw_only=True):
     """(sample, prompt, question) -> columns as upstream's loader makes them, in its order."""
     gold: str = ""
     """The column with the gold answer; empty while a model is asked."""
-    kind: Literal["verdict", "number"] = "verdict"
-    """What the judge replies with: A or B, or a number."""
+    kind: Literal["verdict", "number", "option", "points"] = "verdict"
+    """What the judge replies with: A or B, a number, an option's letter or Z, or 0 to 9."""
+
+    @property
+    def name(self) -> str:
+        """Name package and file."""
+        return f"{self.wheel.package} {self.file}"
 
     def absent(self) -> str:
         """Say why the file cannot be read here, and what to do; empty: it can, or there is none."""
-        return wheel.fault() if self.file else ""
+        return wheel.fault(self.wheel) if self.file else ""
 
     def fault(self) -> str:
         """Say why a model cannot be asked in these words here; empty: it can."""
@@ -58,8 +64,9 @@ class Words(Struct, frozen=True, kw_only=True):
 
     def card(self) -> dict[str, str]:
         """Say for a run's card whose words were used."""
-        found = {"package": wheel.PACKAGE, "wheel_sha256": wheel.SHA256, "file": f"{FOLDER}{self.file}"}
-        found["file_sha256"] = sha256(wheel.read(found["file"])).hexdigest()
+        file = f"{self.wheel.folder}{self.file}"
+        found = {"package": self.wheel.package, "wheel_sha256": self.wheel.sha256, "file": file}
+        found["file_sha256"] = hashed(wheel.read(self.wheel, file))
         for name, said in (("asks", self.asks), ("judges", self.judges)):
             if said:
                 found |= {name: said, f"{name}_sha256": self.sha256(said)}
@@ -67,11 +74,11 @@ class Words(Struct, frozen=True, kw_only=True):
 
     def sha256(self, path: str) -> str:
         """Hash a template's turns."""
-        return sha256(repr(self.turns(path)).encode()).hexdigest()
+        return hashed(repr(self.turns(path)).encode())
 
     def turns(self, path: str) -> tuple[tuple[str, str], ...]:
         """Read a template: (role, text) of every turn; raises DataError."""
-        return _turns(f"{FOLDER}{self.file}", path, self.given)
+        return _turns(self.wheel, f"{self.wheel.folder}{self.file}", path, self.given)
 
     def asker(self, ours: Prompter) -> Prompter:
         """Give the function that asks in these words, options in the order of ours; raises DataError."""
@@ -87,8 +94,11 @@ class Words(Struct, frozen=True, kw_only=True):
 
         return ask
 
-    def judging(self, sample: Sample, prompt: Prompt, asked: str, candidate: str) -> str:
-        """Word a judge's task; `asked`: the words that stand in for a question that cannot be told."""
+    def judging(self, sample: Sample, prompt: Prompt, asked: str, candidate: str, shown: str = "") -> str:
+        """Word a judge's task; `asked`: the words that stand in for a question that cannot be told.
+
+        `shown`: the options, one in a line, where the judge is to name one.
+        """
         row = self._columns(sample, prompt, self._question(sample, prompt) or asked)
         messages = filled(self.turns(self.judges), row | {"prediction": candidate})
         return "\n".join(
@@ -108,8 +118,13 @@ class Words(Struct, frozen=True, kw_only=True):
         return there[len(before) : len(there) - len(after)] if fits else ""
 
 
-VLMEVALKIT = Words(lacks="VLMEvalKit's words are in no package that is read here")
-"""Suites whose published numbers VLMEvalKit made, where a part of the question is not the data set's own words."""
+UNREAD = Words(wheel=VLMEVALKIT, lacks="VLMEvalKit's words for it are in no package that is read here")
+"""Suites whose published numbers VLMEvalKit made, where a part of the question or the judge's task cannot be had."""
+
+
+def hashed(raw: bytes) -> str:
+    """Give the SHA-256 of words."""
+    return sha256(raw).hexdigest()
 
 
 def _text(messages: tuple[Message, ...]) -> str:
@@ -133,13 +148,15 @@ def filled(turns: tuple[tuple[str, str], ...], row: Mapping[str, str]) -> tuple[
 
 
 @cache
-def _turns(file: str, path: str, given: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+def _turns(
+    one: Wheel, file: str, path: str, given: tuple[tuple[str, str], ...]
+) -> tuple[tuple[str, str], ...]:
+    name = f"{one.package}: {file}"
     try:
-        source = wheel.read(file).decode("utf-8")
+        source = wheel.read(one, file).decode("utf-8")
     except UnicodeDecodeError:
-        raise DataError(f"{wheel.PACKAGE}: {file} is no text") from None
-    template = configs.value(source, path, file=f"{wheel.PACKAGE}: {file}", given=dict(given))
-    return _checked(template, f"{wheel.PACKAGE}: {file}: {path}")
+        raise DataError(f"{name} is no text") from None
+    return _checked(configs.value(source, path, file=name, given=dict(given)), f"{name}: {path}")
 
 
 def _checked(template: Any, name: str) -> tuple[tuple[str, str], ...]:

@@ -1,6 +1,6 @@
-"""OpenCompass' wheel on this machine: fetched by pip, known by its SHA-256, read as an archive, never installed.
+"""Wheels with upstream's words on this machine: fetched by pip, known by their SHA-256, read as archives, never installed.
 
-It lies packed in a folder of its own in the user's cache. Nothing of it is imported or run.
+Each lies packed in a folder of its own in the user's cache. Nothing of it is imported or run.
 """
 
 from __future__ import annotations
@@ -15,36 +15,65 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from msgspec import Struct
+
 from evals import peers
 from evals.errors import DataError, UsageError
 
-PACKAGE = "opencompass==0.5.4"
-NAME = "opencompass-0.5.4-py3-none-any.whl"
-SHA256 = "362aafb77b264d9eb51e4a8f6730d22c98ea93a8d73f5f1be56928ed3141474a"
+
+class Wheel(Struct, frozen=True, kw_only=True):
+    """A pinned package, of which nothing but texts is wanted."""
+
+    name: str
+    """On the command line: `evals data NAME`."""
+    what: str
+    """As people call it."""
+    package: str
+    file: str
+    sha256: str
+    folder: str
+    """In the wheel, above all that is read."""
+
+
+OPENCOMPASS = Wheel(
+    name="opencompass",
+    what="OpenCompass",
+    package="opencompass==0.5.4",
+    file="opencompass-0.5.4-py3-none-any.whl",
+    sha256="362aafb77b264d9eb51e4a8f6730d22c98ea93a8d73f5f1be56928ed3141474a",
+    folder="opencompass/configs/datasets/",
+)
+VLMEVALKIT = Wheel(
+    name="vlmevalkit",
+    what="VLMEvalKit",
+    package="ms-vlmeval==0.0.20",
+    file="ms_vlmeval-0.0.20-py3-none-any.whl",
+    sha256="0f7bef18e9c1918c8619ba6e5ff0638cf9148e53c00bd32dfbb9dfbd34cda261",
+    folder="vlmeval/",
+)
+"""VLMEvalKit as ModelScope packs it, with the adapters of Intern-S1; the package `vlmeval` of that name is older."""
+WHEELS = {wheel.name: wheel for wheel in (OPENCOMPASS, VLMEVALKIT)}
 LONGEST = 1_000_000
-"""Bytes of a configuration; the longest that is read has 12,000."""
+"""Bytes of a file; the longest that is read has 130,000."""
 
 
-def place() -> Path:
-    """Give the wheel's place; there or not."""
-    return peers.place("opencompass-0.5.4") / NAME
+def place(wheel: Wheel) -> Path:
+    """Give a wheel's place; there or not."""
+    return peers.place(wheel.package.replace("==", "-")) / wheel.file
 
 
-def fault() -> str:
-    """Say why the wheel cannot be read, and what to do; empty: it is here and is the one we know."""
-    path = place()
+def fault(wheel: Wheel) -> str:
+    """Say why a wheel cannot be read, and what to do; empty: it is here and is the one we know."""
+    path = place(wheel)
     if not path.is_file():
-        return "OpenCompass' words are not on this machine: `evals data opencompass` fetches them"
+        return f"{wheel.what}'s words are not on this machine: `evals data {wheel.name}` fetches them"
     try:
         stat = path.stat()
-        known = _hash(path, stat.st_mtime_ns, stat.st_size) == SHA256
+        known = _hash(path, stat.st_mtime_ns, stat.st_size) == wheel.sha256
     except OSError as error:
         return f"{path} cannot be read: {error.strerror}"
-    return (
-        ""
-        if known
-        else f"{path} is not the wheel we know (its SHA-256 differs): `evals data opencompass` mends it"
-    )
+    mend = f"`evals data {wheel.name}` mends it"
+    return "" if known else f"{path} is not the wheel we know (its SHA-256 differs): {mend}"
 
 
 @cache
@@ -52,37 +81,37 @@ def _hash(path: Path, changed: int, size: int) -> str:
     return sha256(path.read_bytes()).hexdigest()
 
 
-def read(file: str) -> bytes:
-    """Give a configuration's bytes; raises DataError."""
+def read(wheel: Wheel, file: str) -> bytes:
+    """Give the bytes of a file in a wheel; raises DataError."""
     from zipfile import BadZipFile, ZipFile
 
-    if why := fault():
+    if why := fault(wheel):
         raise DataError(why)
     try:
-        with ZipFile(place()) as archive:
+        with ZipFile(place(wheel)) as archive:
             if archive.getinfo(file).file_size > LONGEST:
-                raise DataError(f"{PACKAGE}: {file} is too long for a configuration")
+                raise DataError(f"{wheel.package}: {file} is too long to be read")
             return archive.read(file)
     except KeyError:
-        raise DataError(f"{PACKAGE}: there is no {file} in it") from None
+        raise DataError(f"{wheel.package}: there is no {file} in it") from None
     except (BadZipFile, OSError) as error:
-        raise DataError(f"{place()} cannot be read: {error}") from None
+        raise DataError(f"{place(wheel)} cannot be read: {error}") from None
 
 
-def fetch(source: Path | None = None) -> Path:
-    """Put the wheel in its place, from a file or a folder, else through pip; raises UsageError.
+def fetch(wheel: Wheel, source: Path | None = None) -> Path:
+    """Put a wheel in its place, from a file or a folder, else through pip; raises UsageError.
 
     Does nothing where it is there already.
     """
-    if source is None and not fault():
-        return place()
+    if source is None and not fault(wheel):
+        return place(wheel)
     with TemporaryDirectory() as folder:
-        found = _given(source) if source else _downloaded(Path(folder))
-        if sha256(found.read_bytes()).hexdigest() != SHA256:
+        found = _given(wheel, source) if source else _downloaded(wheel, Path(folder))
+        if sha256(found.read_bytes()).hexdigest() != wheel.sha256:
             raise UsageError(
-                f"{found} is not the wheel of {PACKAGE} that we know: its SHA-256 is not {SHA256}"
+                f"{found} is not the wheel of {wheel.package} that we know: its SHA-256 is not {wheel.sha256}"
             )
-        target = place()
+        target = place(wheel)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             fresh = target.with_suffix(f".{os.getpid()}")
@@ -93,37 +122,25 @@ def fetch(source: Path | None = None) -> Path:
     return target
 
 
-def _given(source: Path) -> Path:
-    found = source / NAME if source.is_dir() else source
+def _given(wheel: Wheel, source: Path) -> Path:
+    found = source / wheel.file if source.is_dir() else source
     if not found.is_file():
-        raise UsageError(f"--from {source}: there is no {NAME} there")
+        raise UsageError(f"--from {source}: there is no {wheel.file} there")
     return found
 
 
-def _downloaded(folder: Path) -> Path:
-    pip = (
-        [sys.executable, "-m", "pip"]
-        if find_spec("pip")
-        else [shutil.which("pip3") or shutil.which("pip") or ""]
-    )
-    wanted = f"`pip download --no-deps {PACKAGE}`"
+def _downloaded(wheel: Wheel, folder: Path) -> Path:
+    module = find_spec("pip") is not None
+    pip = [sys.executable, "-m", "pip"] if module else [shutil.which("pip3") or shutil.which("pip") or ""]
+    wanted = f"`pip download --no-deps {wheel.package}`"
+    elsewhere = f"{wanted} elsewhere, then evals data {wheel.name} --from FILE"
     if not pip[0]:
-        raise UsageError(f"no pip here: {wanted} elsewhere, then evals data opencompass --from FILE")
-    command = [
-        *pip,
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--only-binary",
-        ":all:",
-        "--dest",
-        str(folder),
-        PACKAGE,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if not (folder / NAME).is_file():
+        raise UsageError(f"no pip here: {elsewhere}")
+    flags = ["--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
+    done = subprocess.run(
+        [*pip, "download", *flags, wheel.package], capture_output=True, text=True, check=False
+    )
+    if not (folder / wheel.file).is_file():
         last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
-        raise UsageError(
-            f"cannot fetch {PACKAGE} ({last}): {wanted} elsewhere, then evals data opencompass --from FILE"
-        )
-    return folder / NAME
+        raise UsageError(f"cannot fetch {wheel.package} ({last}): {elsewhere}")
+    return folder / wheel.file
