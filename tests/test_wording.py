@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import wheels
 from command import Outcome, evals
-from wheels import laid
+from wheels import FOLDER, laid
 
-from evals import load, store
+from evals import load, store, wording
 from evals.claims import Claim
 from evals.data import Data
 from evals.errors import DataError
@@ -22,7 +22,9 @@ from evals.prompts import plain_text
 from evals.suite import Suite
 from evals.types import Message, Prompt, Sample
 from evals.verdicts.reproduction import check, measured
-from evals.wording import FOLDER, VLMEVALKIT, Words, configs, filled, wheel
+from evals.wording import Words, configs, filled, wheel
+from evals.wording.sentences import Sentences
+from evals.wording.wheel import OPENCOMPASS
 
 __all__ = ["laid"]
 
@@ -95,7 +97,7 @@ def test_anything_else_is_one_line_with_file_and_line(source: str, path: str, co
 
 
 def test_the_wheel_is_laid_once_and_verified(laid: Path, tmp_path: Path) -> None:
-    given = shutil.copyfile(laid, tmp_path / wheel.NAME)
+    given = shutil.copyfile(laid, tmp_path / OPENCOMPASS.file)
     laid.unlink()
     for source in (given, tmp_path, given):  # a file, a folder with it, and again
         done = evals("data", "opencompass", "--from", source)
@@ -103,7 +105,7 @@ def test_the_wheel_is_laid_once_and_verified(laid: Path, tmp_path: Path) -> None
     before = laid.stat().st_mtime_ns
     assert evals("data", "opencompass").status == 0  # nothing is fetched
     assert laid.stat().st_mtime_ns == before
-    assert [path.name for path in laid.parent.iterdir()] == [wheel.NAME]
+    assert [path.name for path in laid.parent.iterdir()] == [OPENCOMPASS.file]
 
 
 def test_another_wheel_is_refused_and_the_good_one_stays(laid: Path, tmp_path: Path) -> None:
@@ -119,11 +121,11 @@ def test_another_wheel_is_refused_and_the_good_one_stays(laid: Path, tmp_path: P
 def test_a_wheel_that_changed_is_not_read_and_is_mended(laid: Path, tmp_path: Path) -> None:
     good = shutil.copyfile(laid, tmp_path / "good.whl")
     wheels.write(laid, {**wheels.files(), f"{FOLDER}more.py": ""})
-    assert "its SHA-256 differs" in wheel.fault()
+    assert "its SHA-256 differs" in wheel.fault(OPENCOMPASS)
     with pytest.raises(DataError, match="its SHA-256 differs"):
-        wheel.read(f"{FOLDER}more.py")
+        wheel.read(OPENCOMPASS, f"{FOLDER}more.py")
     assert evals("data", "opencompass", "--from", good).status == 0
-    assert wheel.fault() == ""
+    assert wheel.fault(OPENCOMPASS) == ""
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def test_a_wheel_that_changed_is_not_read_and_is_mended(laid: Path, tmp_path: Pa
             "--from nowhere: there is no opencompass-0.5.4-py3-none-any.whl there",
         ),
         (("opencompass", "--from", "."), "--from .: there is no opencompass-0.5.4"),
-        (("mmlu-pro", "--from", "."), "--from goes with `opencompass` alone"),
+        (("mmlu-pro", "--from", "."), "--from goes with `opencompass` or `vlmevalkit` alone"),
     ],
 )
 def test_mistakes_with_the_wheel_are_one_line(here: Path, words: tuple[str, ...], complaint: str) -> None:
@@ -164,7 +166,7 @@ def test_what_a_wheel_lacks_or_overdoes_is_one_line(monkeypatch: pytest.MonkeyPa
     )
     for words, complaint in (
         (Words(file="none.py", asks="x"), "there is no opencompass/configs/datasets/none.py in it"),
-        (Words(file="long.py", asks="x"), "long.py is too long for a configuration"),
+        (Words(file="long.py", asks="x"), "long.py is too long to be read"),
         (Words(file="bad.py", asks="x"), "bad.py: x is no template"),
         (Words(file="bad.py", asks="y"), "bad.py: there is no y that can be read"),
     ):
@@ -207,7 +209,7 @@ def test_worked_examples_are_turns_of_their_own() -> None:
      ("Answer: B", None), ("A or B", None), ("Both", None), ("", None)],
 )  # fmt: skip
 def test_a_bare_verdict_is_read_and_no_other(text: str, wanted: str | None) -> None:
-    assert verdict_bare(text) == wanted
+    assert verdict_bare(text, ("A", "B")) == wanted
 
 
 @pytest.mark.parametrize(
@@ -241,21 +243,12 @@ def test_every_suite_that_words_its_own_questions_says_so() -> None:
             assert (first(name, protocol).words is not None) == (name not in DATA_ALONE), (name, protocol)
 
 
-def test_of_opencompass_or_of_nobody() -> None:
+def test_of_opencompass_of_vlmevalkit_or_of_nobody() -> None:
     assert len(wheels.words()) == 23  # MMLU-Pro, GPQA, AIME of two years, ChemBench4K, 14 tasks and 4
-    for name in [
-        "mmmu",
-        "mmstar",
-        "mathvista",
-        "mathvision",
-        "chartqa",
-        "sfe",
-        "msearth",
-        "microvqa",
-        "xlrs",
-        "physics",
-    ]:
-        assert first(name, "intern-s1").words is VLMEVALKIT
+    for name in ("mathvista", "mathvision", "xlrs", "physics"):
+        assert first(name, "intern-s1").words is wording.UNREAD
+    for name in ("mmmu", "mmstar", "chartqa", "sfe", "msearth", "microvqa"):
+        assert isinstance(first(name, "intern-s1").words, Sentences)
 
 
 def bundled(suite: Suite) -> list[tuple[Sample, Prompt]]:
@@ -354,7 +347,7 @@ def test_with_the_wheel_the_card_names_the_words(laid: Path, tmp_path: Path) -> 
     assert suite.words is not None
     file = f"{FOLDER}{suite.words.file}"
     assert card.wording["package"] == "opencompass==0.5.4"
-    assert card.wording["wheel_sha256"] == wheel.SHA256
+    assert card.wording["wheel_sha256"] == OPENCOMPASS.sha256
     assert (card.wording["file"], card.wording["asks"], card.wording["judges"]) == (
         file,
         suite.words.asks,
@@ -568,7 +561,7 @@ def test_the_list_explains_the_protocols(laid: Path) -> None:
     found = entries()
     assert (
         found["gpqa", "intern-s1"]
-        == "in the words of opencompass==0.5.4, gpqa/gpqa_cascade_eval_gen_772ea0.py"
+        == "in the words of opencompass==0.5.4 gpqa/gpqa_cascade_eval_gen_772ea0.py"
     )
     assert found["gpqa", "intern-s1~"] == "intern-s1 in our words, never ranked with it"
     assert found["gpqa", "strict"] == ""

