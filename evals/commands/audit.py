@@ -3,58 +3,97 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from evals.commands import common
+from evals.errors import UsageError
+
+if TYPE_CHECKING:
+    from evals.verdicts.audit import Audit, Item
 
 SHOWN = 30
+COLUMNS = (
+    ("id", "left"),
+    ("ours", "right"),
+    ("answer", "left"),
+    ("why", "left"),
+    ("theirs", "right"),
+    ("their answer", "left"),
+    ("their why", "left"),
+)
 
 
 @click.command()
 @click.argument("run")
+@click.option(
+    "--with",
+    "peer",
+    type=click.Choice(["import", "lm-eval", "opencompass"]),
+    default="import",
+    show_default=True,
+    help="Whose verdicts: those that an imported run's source stated, or what the peer's own code says of the replies.",
+)
+@click.option(
+    "--python",
+    type=click.Path(path_type=Path),
+    help="The Python that has the peer; default: its environment in the user's cache folder, else this one.",
+)
+@click.option(
+    "--rule", metavar="NAME", help="Which of the peer's rules for this suite; default: the usual one."
+)
 @common.results_option
 @common.json_option
-def audit(run: str, results: Path, as_json: bool) -> None:
-    """Hold our verdicts on an imported run against those that its source stated: agreement, kappa, every difference."""
+def audit(
+    run: str, peer: str, python: Path | None, rule: str | None, results: Path, *, as_json: bool
+) -> None:
+    """Judge the same replies by our rule and by another harness's: agreement, kappa, every difference.
+
+    The peer's code runs in a process of its own, offline, with a deadline for each reply. Exit status: 0 whatever the
+    two agree on, 2 where nothing could be held against each other, 130 interrupted.
+    """
     from evals import store
     from evals.verdicts.audit import audit as hold
 
-    found = hold(store.find_one(results, run))
+    if peer == "import" and (python is not None or rule is not None):
+        raise UsageError("--python and --rule go with --with lm-eval or --with opencompass")
+    found = hold(store.find_one(results, run), None if peer == "import" else peer, python=python, rule=rule)
     if as_json:
         common.print_json(found)
         return
+    _print(found)
+
+
+def _print(found: Audit) -> None:
     common.say(
         f"{found.suite} ({found.protocol}) against {found.source.removeprefix('import ')}, run {found.run}"
     )
+    failed = f"; their rule failed at {found.failed}" if found.failed else ""
     click.echo(
-        f"    {found.agreed} of {found.n} alike ({100 * found.agreed / found.n:.2f} %); {found.alone} judged by one alone"
+        f"    {found.agreed} of {found.n} alike ({100 * found.agreed / found.n:.2f} %); {found.alone} judged by one "
+        f"alone{failed}"
     )
     if found.kappa is not None:
         value, low, high = found.kappa
         click.echo(f"    Cohen's kappa {value:.3f} [{low:.3f}, {high:.3f}]")
     click.echo(f"    mean: ours {found.ours:.4f}, theirs {found.theirs:.4f}")
     click.echo(f"    full marks from us alone {found.only_ours}, from them alone {found.only_theirs}")
-    columns = [
-        ("id", "left"),
-        ("ours", "right"),
-        ("answer", "left"),
-        ("why", "left"),
-        ("theirs", "right"),
-        ("their answer", "left"),
-    ]
-    rows = (
-        [
-            one.id,
-            f"{one.verdict} {'' if one.ours is None else f'{one.ours:g}'}",
-            one.answer,
-            one.why,
-            f"{one.theirs:g}",
-            one.their_answer,
-        ]
-        for one in found.items[:SHOWN]
-    )
+    if others := [name for name in found.rules if not found.source.endswith(f": {name}")]:
+        click.echo(f"    other rules of theirs, --rule: {' '.join(others)}")
     if found.items:
-        common.table("", columns, rows)
+        common.table("", COLUMNS, map(_row, found.items[:SHOWN]))
     if (more := len(found.items) - SHOWN) > 0:
         click.echo(f"... and {more} more (--json lists all)")
+
+
+def _row(one: Item) -> list[str]:
+    return [
+        one.id if not one.repeat else f"{one.id} #{one.repeat}",
+        f"{one.verdict} {'' if one.ours is None else f'{one.ours:g}'}",
+        one.answer,
+        one.why,
+        "-" if one.theirs is None else f"{one.theirs:g}",
+        one.their_answer,
+        one.their_why,
+    ]

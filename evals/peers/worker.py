@@ -1,0 +1,154 @@
+"""Run another harness's rule on recorded replies: `PYTHON -I worker.py RULES.py < lines`, in that harness's Python.
+
+The first line read is {"rule": {...}, "seconds": N, "memory_mib": N}, every further one a reply,
+{"reply": "...", "doc": {...}}. The first line written is {"version": "..."} or {"fault": "..."}, then one verdict per
+reply, in order: {"score": number or null, "answer": "...", "why": "..."}.
+
+Replies are hostile and the rule is not ours: it is imported once, and a child of this process judges some hundred
+replies at a time. The kernel's own timer ends a child that hangs, RLIMIT_AS one that eats memory; the reply at which it
+died gets a verdict that says so, and the next child goes on behind it. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import runpy
+import signal
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+CHUNK = 256
+"""Replies for one child: forking a process with a whole harness in it takes some hundredths of a second."""
+ANSWER = 200
+"""Characters of what a rule extracted."""
+WHY = 300
+
+FILE = 1 << 28
+"""Bytes of a file that a child may write."""
+
+Json = dict[str, Any]
+
+
+def main() -> None:
+    """Judge what stands on standard input; what the harness prints goes to standard error."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    signal.signal(signal.SIGTERM, _end)
+    sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr] # it is a TextIOWrapper
+    head = json.loads(sys.stdin.readline())
+    try:
+        rule = runpy.run_path(sys.argv[1])["open_rule"](head["rule"])
+    except BaseException as error:  # noqa: BLE001 - the boundary around the other harness: said, not hidden
+        print(json.dumps({"fault": f"{type(error).__name__}: {error}"[:WHY]}), file=out, flush=True)
+        return
+    print(json.dumps({"version": rule.version}), file=out, flush=True)
+    while chunk := [json.loads(line) for line in islice(sys.stdin, CHUNK)]:
+        for verdict in judged(rule, chunk, head["seconds"], head["memory_mib"]):
+            print(json.dumps(verdict), file=out)
+        out.flush()
+
+
+def judged(rule: Any, chunk: list[Json], seconds: float, memory_mib: int) -> Iterator[Json]:
+    """Yield a verdict for every reply. All at once where the rule can; one by one after that went wrong."""
+    together, at = hasattr(rule, "all"), 0
+    while at < len(chunk):
+        got = list(_in_child(rule, chunk[at:], seconds, memory_mib, together=together))
+        yield from got
+        at += len(got)
+        if at == len(chunk):
+            return
+        if not together:
+            yield _failed(f"no verdict within {seconds:g} s and {memory_mib} MiB, or it crashed")
+            at += 1
+        together = False
+
+
+def _in_child(
+    rule: Any, chunk: list[Json], seconds: float, memory_mib: int, *, together: bool
+) -> Iterator[Json]:
+    """Yield the verdicts that a child process gave before it ended or died; whatever it started dies with it."""
+    global _child
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as stream:
+        _child = os.fork()
+        if not _child:
+            status = 1
+            try:
+                os.setpgid(0, 0)
+                _limit(memory_mib)
+                _judge(rule, chunk, seconds, stream, together=together)
+                status = 0
+            finally:
+                os._exit(status)
+        os.waitpid(_child, 0)
+        _kill()
+        stream.seek(0)
+        yield from (json.loads(line) for line in stream if line.endswith("\n"))  # the last may be cut
+
+
+_child = 0
+"""The process group that judges now."""
+
+
+def _kill(*_: object) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(_child, signal.SIGKILL)
+
+
+def _end(*_: object) -> None:
+    """Take the child along when told to go."""
+    if _child:
+        _kill()
+    os._exit(1)
+
+
+def _limit(memory_mib: int) -> None:
+    """Bound what may come on top of the address space that the harness takes already."""
+    now = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    most = now + (memory_mib << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE, FILE))
+
+
+def _judge(rule: Any, chunk: list[Json], seconds: float, stream: IO[str], *, together: bool) -> None:
+    """Write the verdicts; the timer's default action is death, which no code in C can put off."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if together:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        _write(stream, rule.all(chunk))
+        return
+    for item in chunk:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            verdict = rule.one(item)
+        except Exception as error:  # noqa: BLE001 - one reply's verdict, not the end of the audit
+            verdict = _failed(f"{type(error).__name__}: {error}")
+        _write(stream, [verdict])
+
+
+def _write(stream: IO[str], verdicts: Iterable[Json]) -> None:
+    for verdict in verdicts:
+        score = verdict["score"]
+        line = {
+            "score": None if score is None else float(score),
+            "answer": str(verdict.get("answer") or "")[:ANSWER],
+            "why": verdict.get("why", "")[:WHY],
+        }
+        stream.write(json.dumps(line) + "\n")
+    stream.flush()
+
+
+def _failed(why: str) -> Json:
+    return {"score": None, "answer": "", "why": f"their rule failed: {why}"[:WHY]}
+
+
+if __name__ == "__main__":
+    main()

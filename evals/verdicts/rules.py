@@ -1,0 +1,221 @@
+"""Rules of other harnesses that judge replies to our suites: where a peer keeps each, and what it reads of a sample.
+
+A rule judges what the model was shown: letters are those of the prompt. Nothing here is theirs but names and places.
+Read at lm_eval 0.4.13 and opencompass 0.5.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from evals.errors import UnknownName, UsageError
+from evals.types import Prompt, Sample
+
+Doc = Callable[[Sample, Prompt], dict[str, Any]]
+
+PEERS = {"lm-eval": "lm_eval", "opencompass": "opencompass"}
+"""Peer -> its Python package."""
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    """One way in which a peer judges replies to one suite."""
+
+    peer: str
+    name: str
+    """As the peer calls it: `task,filter` or a configuration."""
+    suite: str
+    """Ours, with its variant."""
+    spec: dict[str, Any]
+    """Where the peer finds it: see `evals/peers/of_*.py`."""
+    doc: Doc
+    """Gives a sample in the columns that the rule reads."""
+    scale: float = 1.0
+    """Their score of a reply in our unit."""
+    part: str = ""
+    """What of our score is comparable; empty: its value."""
+
+
+def rules(peer: str, suite: str) -> list[Rule]:
+    """Give a peer's rules for a suite, the usual one first."""
+    return [rule for rule in (_lm_eval() if peer == "lm-eval" else _opencompass()) if rule.suite == suite]
+
+
+def find(peer: str, suite: str, name: str | None) -> Rule:
+    """Give a rule by its name, or the usual one; raises UsageError where there is none."""
+    found = rules(peer, suite)
+    if not found:
+        known = dict.fromkeys(rule.suite for rule in (_lm_eval() if peer == "lm-eval" else _opencompass()))
+        raise UsageError(
+            f"{peer} has no rule of its own for replies to {suite}; it has for {', '.join(known)}"
+        )
+    chosen = {rule.name: rule for rule in found}
+    if name is not None and name not in chosen:
+        raise UnknownName(f"rule of {peer} for {suite}", name, list(chosen))
+    return chosen[name] if name is not None else found[0]
+
+
+# --- lm-eval: a task's file, a filter, a metric
+
+
+def _lm_eval() -> Iterator[Rule]:
+    def rule(suite: str, path: str, doc: Doc, metric: str, chosen: str = "none", name: str = "") -> Rule:
+        task = name or path.rpartition("/")[2].removesuffix(".yaml")
+        by = chosen if chosen != "none" else metric
+        spec = {"path": path, "filter": chosen, "metric": metric}
+        return Rule(peer="lm-eval", name=f"{task},{by}", suite=suite, spec=spec, doc=doc)
+
+    # its 14 subjects share one template
+    yield rule(
+        "mmlu-pro", "mmlu_pro/mmlu_pro_math.yaml", _mmlu_pro, "exact_match", "custom-extract", "mmlu_pro"
+    )
+    for part in ("diamond", "main", "extended"):
+        for way, tail in (("cot_zeroshot",) * 2, ("cot_n_shot",) * 2, ("generative", "generative_n_shot")):
+            path = f"gpqa/{way}/gpqa_{part}_{tail}.yaml"
+            for chosen in ("flexible-extract", "strict-match"):
+                yield rule(f"gpqa:{part}", path, _gpqa, "exact_match", chosen)
+    yield rule("aime:2024", "aime/aime24.yaml", _aime, "exact_match")
+    yield rule("aime:2025", "aime/aime25.yaml", _aime, "exact_match")
+    yield rule("mmmu", "mmmu/mmmu_math.yaml", _mmmu, "acc", name="mmmu_val")
+    for part in ("human", "augmented"):
+        for metric in ("relaxed_accuracy", "exact_match", "anywhere_accuracy"):
+            yield rule(f"chartqa:{part}", "chartqa/chartqa.yaml", _chartqa, metric)
+
+
+def _shown(sample: Sample, prompt: Prompt) -> list[str]:
+    """Give the options in the order of the prompt."""
+    order = prompt.order if prompt.order is not None else range(len(sample.choices))
+    return [sample.choices[place] for place in order]
+
+
+def _letter(sample: Sample, prompt: Prompt) -> str:
+    return prompt.shown_letter(str(sample.target))
+
+
+def _mmlu_pro(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+    gold = _letter(sample, prompt)
+    return {"question": "", "options": _shown(sample, prompt), "answer": gold, "category": sample.group}
+
+
+def _gpqa(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+    options = _shown(sample, prompt)
+    named = {f"choice{place}": option for place, option in enumerate(options, 1)}
+    return {"Question": "", "choices": options, "answer": f"({_letter(sample, prompt)})", **named}
+
+
+def _aime(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+    gold = str(sample.target)
+    return {"Problem": "", "problem": "", "Answer": gold, "answer": gold}
+
+
+def _mmmu(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+    open_ended = not sample.choices
+    gold = list(sample.target) if isinstance(sample.target, tuple) else sample.target
+    return {
+        "question": "",
+        "question_type": "open" if open_ended else "multiple-choice",
+        "options": repr(_shown(sample, prompt)),  # Python's notation, as the hub has it
+        "answer": str(gold) if open_ended else _letter(sample, prompt),
+    }
+
+
+def _chartqa(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+    return {"query": "", "label": [str(sample.target)]}
+
+
+# --- OpenCompass: a configuration, the list in it, the abbreviation of a data set
+
+TAGS = {
+    "NC-I2F": "MOLFORMULA", "NC-S2F": "MOLFORMULA", "NC-I2S": "SMILES", "NC-S2I": "IUPAC", "PP-ESOL": "NUMBER",
+    "PP-Lipo": "NUMBER", "PP-BBBP": "BOOLEAN", "PP-ClinTox": "BOOLEAN", "PP-HIV": "BOOLEAN", "PP-SIDER": "BOOLEAN",
+    "MG": "SMILES", "FS": "SMILES", "RS": "SMILES",
+}  # fmt: skip
+"""Task of SMolInstruct -> the tag that wraps its gold answers."""
+
+
+def _opencompass() -> Iterator[Rule]:
+    def rule(suite: str, config: str, listed: str, abbr: str, doc: Doc, **more: Any) -> Rule:
+        spec = {"config": config, "list": listed, "abbr": abbr}
+        name = config.rpartition(".")[2]
+        return Rule(peer="opencompass", name=name, suite=suite, spec=spec, doc=doc, **more)
+
+    for name, doc in (
+        ("mmlu_pro_0shot_cot_gen_08c1de", _gold_letter),
+        ("mmlu_pro_gen_cdbebf", _gold_letter),
+        ("mmlu_pro_few_shot_gen_bfaf90", _gold_option),
+    ):
+        yield rule("mmlu-pro", f"mmlu_pro.{name}", "mmlu_pro_datasets", "mmlu_pro_math", doc)
+    for part in ("diamond", "main", "extended"):
+        for name in (
+            "gpqa_openai_simple_evals_gen_5aeece",
+            "gpqa_0shot_nocot_gen_772ea0",
+            "gpqa_gen_4baadb",
+        ):
+            yield rule(f"gpqa:{part}", f"gpqa.{name}", "gpqa_datasets", "GPQA_diamond", _gold_letter)
+    for name in ("aime2024_gen_17d799", "aime2024_gen_6e39a4"):
+        yield rule("aime:2024", f"aime2024.{name}", "aime2024_datasets", "aime2024", _gold)
+    name = "aime2025_cascade_eval_gen_5e9f4f"
+    yield rule("aime:2025", f"aime2025.{name}", "aime2025_datasets", "aime2025", _gold)
+    name = "ChemBench_gen_a9f753"
+    yield rule(
+        "chembench:4k",
+        f"ChemBench.{name}",
+        "chembench_datasets",
+        "ChemBench_Name_Conversion",
+        _gold_letter,
+    )
+    for task in ("steels", "expt_gap", "expt_is_metal", "glass"):
+        config = "matbench.matbench_gen_f71840"
+        yield rule(f"matbench:{task}", config, "matbench_datasets", f"matbench_{task}", _material)
+    yield from _smolinstruct(rule)
+
+
+def _smolinstruct(rule: Callable[..., Rule]) -> Iterator[Rule]:
+    for task in ("I2F", "I2S", "S2F", "S2I"):
+        place = ("SmolInstruct.smolinstruct_nc_0shot_instruct", "nc_0shot_instruct_datasets")
+        yield rule(f"smolinstruct:NC-{task}", *place, f"NC-{task}-0shot-instruct", _tagged(f"NC-{task}"))
+    for task in ("ESOL", "Lipo"):
+        place = ("SmolInstruct.smolinstruct_rmse_0shot_instruct", "pp_rmse_0shot_instruct_datasets")
+        yield rule(f"smolinstruct:PP-{task}", *place, f"PP-{task}-0shot-instruct", _tagged(f"PP-{task}"))
+    for task in ("BBBP", "ClinTox", "HIV", "SIDER"):
+        place = ("SmolInstruct.smolinstruct_pp_acc_0_shot_instruct", "pp_acc_datasets_0shot_instruct")
+        yield rule(f"smolinstruct:PP-{task}", *place, f"PP-{task}-0shot-instruct", _tagged(f"PP-{task}"))
+    for task in ("MG", "FS", "RS"):
+        place = ("SmolInstruct.smolinstruct_fts_0shot_instruct", "fts_0shot_instruct_datasets")
+        yield rule(f"smolinstruct:{task}", *place, f"{task}-0shot-instruct", _tagged(task), scale=0.01)
+    place = ("SmolInstruct.smolinstruct_meteor_0shot_instruct", "meteor_0shot_instruct_datasets")
+    yield rule("smolinstruct:MC", *place, "MC-0shot-instruct", _caption, part="meteor")
+
+
+def _gold(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+    return {"gold": str(sample.target)}
+
+
+def _gold_letter(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+    return {"gold": _letter(sample, prompt)}
+
+
+def _gold_option(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+    gold = _letter(sample, prompt)
+    return {"gold": f"{gold}. {_shown(sample, prompt)[ord(gold) - ord('A')]}"}
+
+
+def _material(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+    return {"gold": sample.target == "yes" if isinstance(sample.target, str) else sample.target}
+
+
+def _tagged(task: str) -> Doc:
+    """Wrap the gold answer as the data set's output sentence has it."""
+    tag = TAGS[task]
+
+    def doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+        gold = str(sample.target)
+        return {"gold": f"<{tag}> {gold.title() if tag == 'BOOLEAN' else gold} </{tag}>"}
+
+    return doc
+
+
+def _caption(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+    return {"gold": str(sample.meta.get("output", sample.target))}
