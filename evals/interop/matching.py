@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
 from hashlib import sha256
 
 from evals.prompts import plain_text
@@ -33,6 +34,7 @@ def words(text: str) -> str:
 _MARKUP = re.compile(r"\[(?:START|END)_(?:RXN)?SMILES\]|\\(?:ce|pu|text|mathrm|rm)|\\|[\s${}^_]")
 
 
+@lru_cache(maxsize=1 << 14)
 def bare(option: str) -> str:
     """Take markup off an option: harnesses render it before they show it; powers of ten are written the short way."""
     return _MARKUP.sub("", words(re.sub(r"\\cdot\s*10\^", "e", option)))
@@ -43,32 +45,53 @@ def question_hash(text: str) -> str:
     return sha256(words(text).encode()).hexdigest()
 
 
+class _Questions:
+    """Samples by the words that they ask; made when a record comes without an id that the suite has."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self.words = {name: asked for name, text in texts.items() if (asked := words(text))}
+        self.by_hash: dict[str, list[str]] = defaultdict(list)
+        self.by_start: dict[str, list[str]] = defaultdict(list)
+        for name, asked in self.words.items():
+            self.by_hash[question_hash(asked)].append(name)
+            self.by_start[asked[:ANCHOR]].append(name)
+        self._short = sorted({len(start) for start in self.by_start if len(start) < ANCHOR}, reverse=True)
+
+    def begun(self, lines: str, start: int) -> Iterator[str]:
+        """Yield those that may begin at a place."""
+        yield from self.by_start.get(lines[start : start + ANCHOR], ())
+        for length in self._short:
+            yield from (
+                self.by_start.get(lines[start : start + length], ()) if start + length <= len(lines) else ()
+            )
+
+
 class Finder:
     """Samples by their ids and questions; each is given out once per repeat."""
 
     def __init__(self, samples: Iterable[Sample]) -> None:
         self._ids: dict[str, str] = {}
-        self._by_hash: dict[str, list[str]] = defaultdict(list)
-        self._by_start: dict[str, list[str]] = defaultdict(list)
-        self._questions: dict[str, str] = {}
+        self._texts: dict[str, str] = {}
         self._choices: dict[str, tuple[str, ...]] = {}
         self._golds: dict[str, str] = {}
         for sample in samples:
             self._add(sample)
-        self._short = sorted({len(start) for start in self._by_start if len(start) < ANCHOR}, reverse=True)
 
     def _add(self, sample: Sample) -> None:
         self._ids[sample.id] = sample.id
         if isinstance(other := sample.meta.get("name"), str):  # what recordings call it
             self._ids.setdefault(other, sample.id)
-        self._choices[sample.id] = tuple(map(bare, sample.choices))
+        self._choices[sample.id] = sample.choices
         if sample.choices and isinstance(sample.target, str):
             self._golds[sample.id] = sample.target
-        asked = words(plain_text([part for part in sample.question if isinstance(part, Text)]))
-        if asked:
-            self._questions[sample.id] = asked
-            self._by_hash[question_hash(asked)].append(sample.id)
-            self._by_start[asked[:ANCHOR]].append(sample.id)
+        self._texts[sample.id] = plain_text([part for part in sample.question if isinstance(part, Text)])
+
+    @cached_property
+    def _questions(self) -> _Questions:
+        return _Questions(self._texts)
+
+    def _bare(self, name: str) -> list[str]:
+        return list(map(bare, self._choices[name]))
 
     def by_id(self, name: str) -> str | None:
         """Give the id where the suite has it."""
@@ -76,33 +99,29 @@ class Finder:
 
     def by_question(self, text: str, options: Sequence[str] = ()) -> list[str]:
         """Give the samples with this question; with options, those that have the same ones, where some do."""
-        found = self._by_hash.get(question_hash(text), [])
+        found = self._questions.by_hash.get(question_hash(text), [])
+        if len(found) < 2:
+            return found
         shown = sorted(map(bare, options))
-        alike = [name for name in found if shown and sorted(self._choices[name]) == shown]
+        alike = [name for name in found if shown and sorted(self._bare(name)) == shown]
         return alike or found
 
     def by_prompt(self, prompt: str) -> list[str]:
         """Give the samples whose question stands last in a prompt."""
         lines, starts = _joined(prompt[-LONGEST:])
-        best: tuple[int, list[str]] = (-1, [])
+        asked = self._questions
+        best: list[str] = []
         for start in reversed(starts):
-            found = [
-                name for name in self._begun(lines, start) if lines.startswith(self._questions[name], start)
-            ]
+            found = [name for name in asked.begun(lines, start) if lines.startswith(asked.words[name], start)]
             if found:
-                longest = max(len(self._questions[name]) for name in found)
-                best = (start, [name for name in found if len(self._questions[name]) == longest])
+                longest = max(len(asked.words[name]) for name in found)
+                best = [name for name in found if len(asked.words[name]) == longest]
                 break
+        if len(best) < 2:
+            return best
         shown = {bare(text) for _, text in _OPTION.findall(prompt)}
-        alike = [name for name in best[1] if shown and shown.issuperset(self._choices[name])]
-        return alike or best[1]
-
-    def _begun(self, lines: str, start: int) -> Iterator[str]:
-        yield from self._by_start.get(lines[start : start + ANCHOR], ())
-        for length in self._short:
-            yield from (
-                self._by_start.get(lines[start : start + length], ()) if start + length <= len(lines) else ()
-            )
+        alike = [name for name in best if shown and shown.issuperset(self._bare(name))]
+        return alike or best
 
     def another_gold(self, name: str, letter: str, order: tuple[int, ...] | None) -> bool:
         """Say whether a letter among the options shown, in their order, is not the one that our data have."""
@@ -113,7 +132,9 @@ class Finder:
 
     def order(self, name: str, options: Sequence[str]) -> tuple[int, ...] | None:
         """Give for each option shown its place in the data's order; None where they are not the same options."""
-        left = list(self._choices[name])
+        if self._choices[name] == tuple(options):
+            return tuple(range(len(options)))
+        left: list[str] = self._bare(name)
         found = []
         for text in map(bare, options):
             if text not in left:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 RECIPES = {
     "lm-eval": ("lm-eval==0.4.13",),
-    "opencompass": ("torch==2.13.0", "opencompass==0.5.4 datasets==3.6.0", "'pyarrow<24' rdkit"),
+    "opencompass": ("torch==2.13.0", "opencompass==0.5.4 datasets==3.6.0", "'pyarrow<24' rdkit math-verify"),
 }
 """Peer with an environment of its own -> what is installed there, one step after the other: each as tried here."""
 

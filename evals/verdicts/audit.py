@@ -88,7 +88,8 @@ def audit(run: Run, peer: str | None = None, *, python: Path | None = None, rule
         part, names = chosen.part, [one.name for one in rules(peer, card.config.suite)]
     held = _held(run, theirs, part, gated=card.gated)
     if not held.pairs:
-        raise UsageError(f"run {card.run}: there is no reply that both rules judged")
+        first = next((f"; {one.their_why}" for one in held.items if one.their_why), "")
+        raise UsageError(f"run {card.run}: there is no reply that both rules judged{first}")
     return Audit(
         run=card.run,
         suite=card.config.suite,
