@@ -29,7 +29,10 @@ COMMANDS = {
     "import": ("imports:import_", "Make a run of replies that somebody else recorded."),
     "serve": ("serve:serve", "Start a model's inference server on this machine, for any tool, until Ctrl-C."),
     "data": ("data:data", "Fetch and verify data sets, or the embedded model's weights."),
-    "audit": ("audit:audit", "Hold our verdicts on an imported run against those of its source."),
+    "audit": (
+        "audit:audit",
+        "Judge a run's replies by another harness's rule too, and list where the two differ.",
+    ),
     "claims": ("claims:claims", "Look at published numbers, and hold runs against them."),
     "reproduce": ("claims:reproduce", "Measure a published number again, and say whether it holds."),
     "export": ("export:export", "Write runs in the formats of others: tables, leaderboards, harnesses."),

@@ -196,21 +196,10 @@ def test_ctrl_c_leaves_nothing_behind(ran: Path) -> None:
 def test_of_a_gated_suite_there_are_letters_alone(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = (
-        "gpqa:diamond",
-        "--sample",
-        "-m",
-        "scripted:the words of an item. ANSWER: A",
-        "--quiet",
-        "--run",
-        "g",
-    )
-    assert evals("run", *words).status == 0
-    python = peer_of(tmp_path, monkeypatch)
-    done = evals("audit", "g", "--with", "lm-eval", "--python", python, "--json")
-    assert (done.status, done.err) == (0, "")
-    assert "the words of an item" not in done.out
-    assert done.json["items"]
+    ideal("gpqa:diamond", here)
+    python = peer_of(tmp_path, monkeypatch)  # its rule gives the whole reply as the answer
+    found = evals("audit", "ideal", "--with", "lm-eval", "--python", python, "--json").json
+    assert {(one["answer"], one["why"], one["their_answer"]) for one in found["items"]} == {("A", "", "")}
 
 
 # --- the peers themselves ------------------------------------------------------------------------------------------
