@@ -36,6 +36,8 @@ class Config(Struct, frozen=True, kw_only=True):
     """The judge model as given on the command line; empty: none."""
     engine: str = ""
     """The user's own options of the server that is started for the model; empty: none."""
+    words: str = ""
+    """Beginning of the SHA-256 of upstream's own words that it asks in; empty: the suite's wording."""
 
     def changes(self, other: Config) -> list[str]:
         """Name the settings that differ, as `name: other -> self`."""

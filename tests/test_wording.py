@@ -46,6 +46,7 @@ READ = {
                  "x", "two"),
     "a loop over what is imported": ("from .o import many\nfor one in many:\n    x = 'one'", "x", "one"),
     "the variable may be used up": ("for t in ['b']:\n    x = t\ndel t", "x", "b"),
+    "beside a branch that nobody can tell": ("x = 'one'\nif os.name:\n    y = 'two'", "x", "one"),
     "put into a list": ("l = []\nx = dict(a='one')\nl.append(dict(b=x))", "x.a", "one"),
 }  # fmt: skip
 
@@ -64,6 +65,7 @@ UNREAD = {
     "added to": ("x = 'one'\nx += 'two'", "x", "there is no x"),
     "set in a function": ("def f():\n    x = 'one'", "x", "there is no x"),
     "set where it may fail": ("try:\n    x = 'one'\nexcept ValueError:\n    x = 'two'", "x", "there is no x"),
+    "set in a branch that nobody can tell": ("if os.name:\n    x = 'one'", "x", "there is no x"),
     "not there": ("y = 'one'", "x.a", "there is no x.a that can be read"),
     "a key that is not there": ("x = dict(b='one')", "x.a", "there is no x.a"),
     "no dictionary": ("x = 'one'", "x.a", "line 1: is no dictionary"),
@@ -375,19 +377,20 @@ def test_the_judge_is_asked_in_the_wheels_words(laid: Path, tmp_path: Path) -> N
         assert record.scores["judge"].verdict == "right"  # type: ignore[union-attr]
 
 
-def test_another_file_is_another_hash_and_another_question(
+def test_another_file_is_another_hash_and_another_run(
     laid: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    before = card_of(tmp_path, run_of(saying(tmp_path, *ASKED, "--run", "one"))["run"])
+    before = run_of(saying(tmp_path, *ASKED, "--run", "one"))
     contents = {
-        name: text.replace("Asked in this test", "Asked otherwise") for name, text in wheels.files().items()
+        n: text.replace("Asked in this test", "Asked otherwise") for n, text in wheels.files().items()
     }
     wheels.lay(monkeypatch, tmp_path, contents)
-    after = card_of(
-        tmp_path, run_of(saying(tmp_path, *ASKED, "--run", "one", "--results", tmp_path / "results"))["run"]
-    )
-    assert before.wording["asks_sha256"] != after.wording["asks_sha256"]
-    assert before.wording["judges_sha256"] == after.wording["judges_sha256"]
+    done = saying(tmp_path, *ASKED, "--run", "one")
+    after = run_of(done)
+    assert (before["run"], after["run"]) == ("one", "one-2")
+    assert "words: " in done.err
+    assert before["wording"]["asks_sha256"] != after["wording"]["asks_sha256"]
+    assert before["wording"]["judges_sha256"] == after["wording"]["judges_sha256"]
 
 
 def test_a_run_begun_in_ours_is_not_continued_in_theirs(

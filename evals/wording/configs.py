@@ -57,8 +57,8 @@ class _Reader:
                     if name in self.given:
                         names[name] = self._turn(statement, name, names)
                     self.walk(statement.body, names)
-                case ast.If(test=test):
-                    self.walk(statement.body if self.value(Later(test, names)) else statement.orelse, names)
+                case ast.If(test=test) if (taken := self._holds(Later(test, names))) is not None:
+                    self.walk(statement.body if taken else statement.orelse, names)
                 case _:
                     for name in _touched(statement):
                         names.pop(name, None)
@@ -68,6 +68,13 @@ class _Reader:
         if wanted not in self.value(Later(loop.iter, dict(names))):
             raise self._fault(loop, f"{name} is never {wanted!r}")
         return Later(ast.copy_location(ast.Constant(wanted), loop), {})
+
+    def _holds(self, test: Later) -> bool | None:
+        """Say which branch is taken; None: that cannot be read."""
+        try:
+            return bool(self.value(test))
+        except DataError:
+            return None
 
     def inside(self, found: Later, key: str) -> Later | None:
         """Give what lies under a key, whatever stands beside it."""
