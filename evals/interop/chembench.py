@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import gzip
 import json
-import zlib
 from collections.abc import Iterator
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from evals.errors import DataError
 from evals.interop.foreign import Item, Source, whole
+from evals.interop.values import BROKEN, number, text
 
 FORMAT = "chembench"
 TASK = "chembench"
@@ -49,15 +48,13 @@ def _stated(path: Path) -> dict[str, float]:
         "overall_score": "score over completed questions",
         "benchmark_score": "score over the whole benchmark",
     }
-    return {
-        said: float(found[name]) for name, said in names.items() if isinstance(found.get(name), int | float)
-    }
+    return {said: value for name, said in names.items() if (value := number(found.get(name))) is not None}
 
 
 def _decoded(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(whole(path))
-    except ValueError as error:
+    except BROKEN as error:
         raise DataError(f"{path}: {error}") from None
     if not isinstance(found, dict):
         raise DataError(f"{path}: no report of ChemBench")
@@ -65,55 +62,55 @@ def _decoded(path: Path) -> dict[str, Any]:
 
 
 def _of_topic(path: Path) -> Iterator[Item]:
-    for number, task in enumerate(_decoded(path).get("results") or (), 1):
-        where = f"{path.name}, {number}"
+    for place, task in enumerate(_decoded(path).get("results") or (), 1):
+        where = f"{path.name}, {place}"
         try:
             for repeat, one in enumerate(task["results"]):
                 yield Item(
                     where=where,
-                    id=str(task["uuid"]),
+                    id=text(str(task["uuid"])),
                     prompt=_text(one.get("prompt")),
                     text=_said(one),
                     repeat=repeat if len(task["results"]) > 1 else None,
                     failure="" if _said(one) is not None else "no completion",
                     score=_score(one.get("metrics") or {}),
-                    answer=str(one.get("parsed_output") or "")[:200],
+                    answer=text(str(one.get("parsed_output") or "")[:200]),
                 )
-        except (KeyError, TypeError, AttributeError) as error:
+        except BROKEN as error:
             raise DataError(f"{where}: no result of ChemBench ({error!r})") from None
 
 
 def _of_lines(path: Path) -> Iterator[Item]:
-    number = 0
+    place = 0
     try:
         with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as stream:
-            for number, line in enumerate(stream, 1):
+            for place, line in enumerate(stream, 1):
                 one = json.loads(line)["report"][0]  # which holds NaN: msgspec refuses it
                 yield Item(
-                    where=f"{path.name}, line {number}",
-                    id=str(one["name"]),
+                    where=f"{path.name}, line {place}",
+                    id=text(str(one["name"])),
                     prompt=_text(one.get("prompt")),
                     text=_said(one),
                     failure="" if _said(one) is not None else "no completion",
                     score=_score(one.get("metrics") or {}),
                 )
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, IndexError, TypeError) as error:
-        raise DataError(f"{path}, line {number}: no report of ChemBench ({error})") from None
+    except (OSError, *BROKEN) as error:
+        raise DataError(f"{path}, line {place}: no report of ChemBench ({error})") from None
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    return text(value) if isinstance(value, str) else ""
 
 
 def _said(one: dict[str, Any]) -> str | None:
     output = one.get("output", one.get("completion"))
     if isinstance(output, dict):
         output = output.get("text")
-    return output if isinstance(output, str) else None
+    return text(output) if isinstance(output, str) else None
 
 
 def _score(metrics: dict[str, Any]) -> float | None:
     value = metrics.get("all_correct")
     if value is None and isinstance(metrics.get("hamming"), int | float):
         value = metrics["hamming"] == 0
-    return float(value) if isinstance(value, bool | int | float) and isfinite(value) else None
+    return number(value)

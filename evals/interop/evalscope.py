@@ -15,7 +15,7 @@ import msgspec
 
 from evals.errors import DataError, UsageError
 from evals.interop.foreign import Item, Source, whole
-from evals.interop.values import count, number
+from evals.interop.values import BROKEN, count, number
 from evals.types import Sampling, Usage
 
 FORMAT = "evalscope"
@@ -76,7 +76,7 @@ def _reports(folder: Path) -> dict[str, dict[str, Any]]:
 def _decoded(path: Path) -> Any:
     try:
         return msgspec.json.decode(whole(path))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except BROKEN as error:
         raise DataError(f"{path}: {error}") from None
 
 
@@ -119,7 +119,7 @@ def _sampling(folder: Path) -> Sampling:
         known: dict[str, Any] = {name: number(given.get(name)) for name in ("temperature", "top_p")}
         known |= {name: count(given.get(name)) for name in ("top_k", "max_tokens", "seed")}
         return msgspec.convert(known | {"stop": [stop] if isinstance(stop, str) else stop}, Sampling)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, AttributeError, RecursionError) as error:
+    except (yaml.YAMLError, *BROKEN) as error:
         raise DataError(f"{path}: no settings of evalscope ({' '.join(str(error).split())[:200]})") from None
 
 
@@ -127,8 +127,8 @@ def _items(path: Path, reviews: Path) -> Iterator[Item]:
     stated = dict(_reviews(reviews)) if reviews.is_file() else {}
     for row, where in _rows(path):
         try:
-            yield _item(row, where, stated.get(row["index"], Review(None, None, "")))
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            yield _item(row, where, stated.get(int(row["index"]), Review(None, None, "")))
+        except BROKEN as error:
             raise DataError(
                 f"{where}: no prediction of evalscope 1.x ({type(error).__name__}: {error})"
             ) from None
@@ -141,13 +141,13 @@ def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
             for number, line in enumerate(stream, 1):
                 if line.strip():
                     yield decode(line), f"{path.name}, line {number}"
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except BROKEN as error:
         raise DataError(f"{path}, line {number}: {error}") from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None
 
 
-def _reviews(path: Path) -> Iterator[tuple[Any, Review]]:
+def _reviews(path: Path) -> Iterator[tuple[int, Review]]:
     for row, where in _rows(path):
         try:
             sample, score = row["sample_score"], row["sample_score"]["score"]
@@ -155,14 +155,14 @@ def _reviews(path: Path) -> Iterator[tuple[Any, Review]]:
             main = value.get(score.get("main_score_name"), next(iter(value.values()), None))
             usable = score.get("status") in SCORED
             yield (
-                row["index"],
+                int(row["index"]),
                 Review(
                     count(sample.get("generation_index")),
                     number(main) if usable else None,
                     str(score.get("extracted_prediction") or ""),
                 ),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except BROKEN as error:
             raise DataError(
                 f"{where}: no review of evalscope 1.x ({type(error).__name__}: {error})"
             ) from None

@@ -14,6 +14,7 @@ import msgspec
 from evals.errors import UsageError
 from evals.interop import inspect
 from evals.interop.foreign import LARGEST, Source
+from evals.interop.values import BROKEN
 
 READERS = {
     "lm-eval": "lm_eval",
@@ -148,5 +149,5 @@ def _of_json(head: bytes) -> str | None:
 def _decoded(raw: bytes) -> Any:
     try:
         return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except BROKEN:
         return None

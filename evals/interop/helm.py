@@ -15,7 +15,7 @@ import msgspec
 
 from evals.errors import DataError
 from evals.interop.foreign import Item, Source, whole
-from evals.interop.values import count, number
+from evals.interop.values import BROKEN, count, number
 from evals.types import Sampling
 
 FORMAT = "helm"
@@ -65,7 +65,7 @@ def _source(path: Path) -> Source:
 def _decoded(path: Path) -> Any:
     try:
         return msgspec.json.decode(whole(path))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except BROKEN as error:
         raise DataError(f"{path}: {error}") from None
 
 
@@ -152,7 +152,7 @@ def _items(path: Path) -> Iterator[Item]:
         try:
             if "perturbation" not in state["instance"]:
                 yield from _replies(state, where, stated)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except BROKEN as error:
             raise DataError(
                 f"{path}, request {place}: none of HELM ({type(error).__name__}: {error})"
             ) from None

@@ -18,7 +18,7 @@ import msgspec
 
 from evals.errors import DataError
 from evals.interop.foreign import LARGEST, Item, Source, whole
-from evals.interop.values import count, number
+from evals.interop.values import BROKEN, count, number
 from evals.types import Sampling
 
 FORMAT = "lighteval"
@@ -77,7 +77,7 @@ def _results(path: Path, stamp: str) -> dict[str, Any]:
         return {}
     try:
         found = msgspec.json.decode(re.sub(rb"\bNaN\b|-?\bInfinity\b", b"null", whole(places[0])))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except BROKEN as error:
         raise DataError(f"{places[0]}: {error}") from None
     if not isinstance(found, dict):
         raise DataError(f"{places[0]}: no results of lighteval")
@@ -141,15 +141,7 @@ def _items(path: Path) -> Iterator[Item]:
                     yield from _replies(
                         {k.strip("_"): v for k, v in row.items()}, f"{path.name}, row {place}"
                     )
-    except (
-        pa.ArrowException,
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        MemoryError,
-    ) as error:
+    except (pa.ArrowException, OSError, MemoryError, *BROKEN) as error:
         said = " ".join(str(error).split())[:200]
         raise DataError(
             f"{path}, row {place}: no details of lighteval ({type(error).__name__}: {said})"

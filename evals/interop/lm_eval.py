@@ -23,7 +23,7 @@ from evals.card import Card
 from evals.errors import DataError, UsageError
 from evals.interop.foreign import Item, Source, whole
 from evals.interop.outgoing import Row, Written, as_text, ended, headline, place, rows, utc
-from evals.interop.values import count, number
+from evals.interop.values import BROKEN, count, number
 from evals.store import Run, slug
 from evals.types import Sampling, Usage
 
@@ -124,7 +124,7 @@ def _results(path: Path) -> dict[str, Any]:
         return {}
     try:
         found = msgspec.json.decode(whole(path))
-    except msgspec.DecodeError as error:
+    except BROKEN as error:
         raise DataError(f"{path}: {error}") from None
     if not isinstance(found, dict) or not isinstance(found.get("results", {}), dict):
         raise DataError(f"{path}: no results of lm-eval")
@@ -143,7 +143,7 @@ def _items(path: Path, known: Known) -> Iterator[Item]:
                 first = row.get("filter") if place == 1 else first
                 if row.get("filter") == first:  # every filter has a line of its own for the same reply
                     yield from _replies(row, f"{path.name}, line {place}", known)
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, IndexError) as error:
+    except BROKEN as error:
         raise DataError(
             f"{path}, line {place}: not a sample of lm-eval ({type(error).__name__}: {error})"
         ) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import msgspec
 
 from evals.errors import DataError
 from evals.interop.foreign import Item, Source
+from evals.interop.values import BROKEN
 
 FORMAT = "mathvision"
 
@@ -30,7 +30,7 @@ def _items(path: Path) -> Iterator[Item]:
             for number, line in enumerate(stream, 1):
                 if line.strip():
                     yield _item(f"{path.name}, line {number}", decode(line))
-    except (OSError, EOFError, zlib.error, ValueError, KeyError) as error:
+    except (OSError, *BROKEN) as error:
         raise DataError(f"{path}, line {number}: no output of MATH-Vision ({error})") from None
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from evals.errors import DataError
 from evals.interop.foreign import Item, Source, unpacked
+from evals.interop.values import BROKEN
 
 FORMAT = "mathvista"
 
@@ -23,7 +24,7 @@ def read(path: Path) -> list[Source]:
 def _items(path: Path) -> Iterator[Item]:
     try:
         found = msgspec.json.decode(unpacked(path))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except BROKEN as error:
         raise DataError(f"{path}: {error}") from None
     if not isinstance(found, dict) or not all(isinstance(row, dict) for row in found.values()):
         raise DataError(f"{path}: no output of MathVista, which is an object by pid")

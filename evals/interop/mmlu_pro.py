@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from evals.errors import DataError
 from evals.interop.foreign import Item, Source, contents
+from evals.interop.values import BROKEN
 
 FORMAT = "mmlu-pro"
 PART = "_result.json"
@@ -61,7 +62,7 @@ def _items(path: Path) -> Iterator[Item]:
             continue
         try:
             rows = msgspec.json.decode(raw, type=list[Row])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except BROKEN as error:
             raise DataError(f"{path}: no output of MMLU-Pro ({error})") from None
         for number, row in enumerate(rows, 1):
             yield _item(f"{name}, {number}", row)

@@ -16,6 +16,7 @@ import msgspec
 
 from evals.errors import DataError
 from evals.interop.foreign import Item, Source, unpacked
+from evals.interop.values import BROKEN
 
 FORMAT = "mmmu"
 PRO = {"_standard": "mmmu_pro_standard", "_vision": "mmmu_pro_vision"}
@@ -98,5 +99,5 @@ def _text(value: Any) -> str:
 def _decoded(path: Path, raw: bytes) -> Any:
     try:
         return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except BROKEN as error:
         raise DataError(f"{path}: {error}") from None

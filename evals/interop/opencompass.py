@@ -16,6 +16,7 @@ import msgspec
 
 from evals.errors import DataError
 from evals.interop.foreign import Item, Source, whole
+from evals.interop.values import BROKEN
 
 FORMAT = "opencompass"
 _PART = re.compile(r"_(\d+)$")
@@ -69,7 +70,7 @@ def _results(predictions: Path, task: str) -> dict[str, Any]:
 def _decoded(path: Path) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(whole(path))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except BROKEN as error:
         raise DataError(f"{path}: {error}") from None
     if not isinstance(found, dict):
         raise DataError(f"{path}: not a file of OpenCompass, which holds an object by number")

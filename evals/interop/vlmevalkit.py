@@ -19,6 +19,7 @@ import msgspec
 
 from evals.errors import DataError, UsageError
 from evals.interop.foreign import Item, Source, whole
+from evals.interop.values import BROKEN, number
 
 FORMAT = "vlmevalkit"
 FAILED = "Failed to obtain answer"
@@ -63,7 +64,7 @@ def _source(path: Path) -> Source:
 
 def _items(path: Path) -> Iterator[Item]:
     hits = _hits(path)
-    for number, row in enumerate(_rows(path), 1):
+    for place, row in enumerate(_rows(path), 1):
         if "prediction" not in row:
             raise DataError(f"{path}: no column `prediction`; it has {', '.join(map(str, row))[:200]}")
         index = _plain(row.get("index", row.get("id", "")))
@@ -72,7 +73,7 @@ def _items(path: Path) -> Iterator[Item]:
         said = row["prediction"]
         failed = said is None or FAILED in str(said)
         yield Item(
-            where=f"{path.name}, row {number}",
+            where=f"{path.name}, row {place}",
             id=_plain(row["id"]) if row.get("id") not in (None, "") else index,
             question=str(row.get("question") or ""),
             options=tuple(str(row[x]) for x in OPTIONS if row.get(x) not in (None, "", "nan")),
@@ -101,8 +102,8 @@ def _plain(value: Any) -> str:
 
 def _number(value: Any) -> float | None:
     try:
-        return None if value in (None, "") else float(value)
-    except (TypeError, ValueError):
+        return None if value in (None, "") else number(float(value))
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -116,7 +117,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             yield from _tsv(path)
         else:
             yield from _json(path)
-    except (OSError, BadZipFile, ValueError, KeyError, csv.Error, UnicodeDecodeError) as error:
+    except (OSError, BadZipFile, csv.Error, *BROKEN) as error:
         raise DataError(f"{path}: {error}") from None
 
 
@@ -148,7 +149,17 @@ def _workbook(path: Path) -> Iterator[dict[str, Any]]:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > max(SMALL, EXPANSION * path.stat().st_size):
         raise ValueError(f"it would unpack to {unpacked:,} bytes")
-    book = openpyxl.load_workbook(path, read_only=True, data_only=False, keep_links=False)
+    with path.open("rb") as stream:
+        try:
+            yield from _sheet(openpyxl, stream)
+        except GeneratorExit:
+            raise
+        except Exception as error:  # noqa: BLE001 - a parser of hostile XML may raise anything
+            raise ValueError(f"no workbook that can be read ({type(error).__name__}: {error})") from None
+
+
+def _sheet(openpyxl: Any, stream: Any) -> Iterator[dict[str, Any]]:
+    book = openpyxl.load_workbook(stream, read_only=True, data_only=False, keep_links=False)
     try:
         sheet = book.worksheets[0]
         rows = sheet.iter_rows(values_only=True)
