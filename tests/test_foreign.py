@@ -71,6 +71,8 @@ def test_replies_judged_by_another_gold_answer_are_named(shared: Path, mirror: P
     stated = [json.loads(row) for row in (run.path / "theirs.jsonl").read_text().splitlines()]
     assert sum(bool(row.get("gold")) for row in stated) == 30
     assert sum(row["score"] or 0.0 for row in stated) == 7699  # .6409 of 12,012
+    items = evals("audit", run.card.run, "--results", tmp_path, "--json").json["items"]
+    assert [item["their_why"].startswith("their gold answer is") for item in items].count(False) == 0
 
 
 def test_a_folder_of_mmlu_pro_subjects_and_a_null_that_upstream_draws(tmp_path: Path) -> None:

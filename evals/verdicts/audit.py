@@ -152,7 +152,11 @@ def _value(found: Score | Failure | None, part: str) -> float | None:
 
 def _stated(run: Run) -> Theirs:
     lines = read_lines(run.path / THEIRS, msgspec.json.Decoder(Stated).decode)
-    stated = {(s.sample, s.repeat): Judged(s.score, s.answer) for s in lines if s.score is not None}
+    stated = {
+        (s.sample, s.repeat): Judged(s.score, s.answer, f"their gold answer is {s.gold}" if s.gold else "")
+        for s in lines
+        if s.score is not None
+    }
     if not stated:
         raise UsageError(
             f"run {run.path.name} has no scores of its source beside it, as `evals import` keeps them; "
