@@ -1,30 +1,26 @@
 """Protocol `intern-s1` against OpenCompass itself, on some 500 replies made of corrupted gold answers.
 
-Needs an environment of its own (torch, `opencompass==0.5.4`, then `pyarrow<24` and `rdkit`), named by
-EVALS_OPENCOMPASS_PYTHON=/path/to/its/python; METEOR also needs nltk's WordNet there (NLTK_DATA). Every
-disagreement must stand in `EXPLAINED`.
+Its evaluators run as in `evals audit --with opencompass`, in the environment that this names; METEOR also needs nltk's
+WordNet (NLTK_DATA). Every disagreement must stand in `EXPLAINED`.
 """
 
-import json
-import os
-import subprocess
-from pathlib import Path
 from random import Random
 
 import pytest
 
+from evals import peers
 from evals.data import Data
 from evals.timebox import Pool
 from evals.types import Prompt, Reply, Sample
+from evals.verdicts.opinion import Asked, ask
+from evals.verdicts.rules import find
 from suites.smolinstruct import TASKS, rows, samples, suite
 
 pytest.importorskip("rdkit", reason="NOT TESTED: the extra `chemistry` is not installed")
-PYTHON = os.environ.get("EVALS_OPENCOMPASS_PYTHON", "")
+PYTHON = peers.python("opencompass")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        not PYTHON, reason="NOT TESTED AGAINST OPENCOMPASS: EVALS_OPENCOMPASS_PYTHON is not set"
-    ),
+    pytest.mark.skipif(not PYTHON, reason=f"NOT TESTED AGAINST OPENCOMPASS: {peers.recipe('opencompass')}"),
 ]
 PER_TASK = 36
 EXPLAINED = {
@@ -139,23 +135,10 @@ def work():
     return {name: replies(name) for name in TASKS}
 
 
-@pytest.fixture(scope="module")
-def theirs(work):
-    given = {
-        name: {
-            "predictions": [text for _, _, text in found],
-            "references": [output for output, _, _ in found],
-        }
-        for name, found in work.items()
-    }
-    for name in ("PP-ESOL", "PP-Lipo"):  # upstream looks for its own tag in the sentence
-        assert all("<NUMBER>" in output for output in given[name]["references"])
-    script = Path(__file__).parent / "opencompass_smolinstruct.py"
-    done = subprocess.run(
-        [PYTHON, str(script)], input=json.dumps(given), capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+def theirs(name, found):
+    """Give their verdicts, of the data set's output sentences."""
+    rule = find("opencompass", f"smolinstruct:{name}", None)
+    return ask(rule, [Asked(text, {"gold": output}) for output, _, text in found], PYTHON).verdicts
 
 
 def ours(name, found):
@@ -169,25 +152,19 @@ def ours(name, found):
         ]
 
 
-def value(name, score):
-    if name == "MC":
-        return score.parts.get("meteor", 0.0)
-    return score.value * (100 if TASKS[name].kind in ("molecule", "molecules") and name != "NC-I2S" else 1)
-
-
 @pytest.mark.parametrize("name", TASKS)
-def test_every_item_and_the_score_agree(name, work, theirs):
-    if name not in theirs:
+def test_every_item_agrees(name, work):
+    found = theirs(name, work[name])
+    if any("LookupError" in one.why for one in found):
         pytest.skip("NOT TESTED AGAINST OPENCOMPASS: METEOR needs nltk's WordNet in both environments")
-    mine = [value(name, score) for score in ours(name, work[name])]
+    scores = ours(name, work[name])
+    mine = [score.parts.get("meteor", 0.0) if name == "MC" else score.value for score in scores]
     differ = [
         f"{text!r} for {sample.target!r}: {a} against {b}"
-        for a, b, (_, sample, text) in zip(mine, theirs[name]["items"], work[name], strict=True)
-        if a != pytest.approx(b, abs=1e-9)
+        for a, b, (_, sample, text) in zip(mine, found, work[name], strict=True)
+        if b.score is None or a != pytest.approx(b.score, abs=1e-9)
     ]
     assert not differ, "\n".join(differ)
-    scale = 100 if TASKS[name].kind in ("boolean", "formula", "name") or name == "NC-I2S" else 1
-    assert sum(mine) / len(mine) * scale == pytest.approx(theirs[name]["score"], abs=1e-9)
 
 
 def test_there_are_some_five_hundred(work):
