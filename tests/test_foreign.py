@@ -120,7 +120,18 @@ def test_a_zip_archive_of_subjects_and_one_of_something_else(tmp_path: Path) -> 
 def ran(tmp_path: Path) -> Path:
     said = tmp_path / "said.json"
     said.write_text(json.dumps(["I think. ANSWER: B", "ANSWER: A", "I cannot say", ""]))
-    words = ("mmlu-pro", "--sample", "-m", f"scripted:list={said}", "--repeats", 2, "--run", "one")
+    words = (
+        "mmlu-pro",
+        "--sample",
+        "-m",
+        f"scripted:list={said}",
+        "--repeats",
+        2,
+        "--run",
+        "one",
+        "--temperature",
+        0.7,
+    )
     assert evals("run", *words, "--results", tmp_path / "r").status == 0
     return tmp_path
 
@@ -132,12 +143,25 @@ def test_a_round_trip_through_lm_eval_loses_nothing_that_it_can_hold(ran: Path) 
     after = store.find_one(ran / "again", run["run"])
     assert run["counts"] == before.card.counts
     assert [e.value for e in after.card.estimates] == [e.value for e in before.card.estimates]
+    assert after.card.config.sampling == before.card.config.sampling
     held = {
-        (r.sample, r.repeat): (r.outcome.text, r.outcome.reasoning, r.outcome.usage, r.prompt.order)  # type: ignore[union-attr]
+        (r.sample, r.repeat): (
+            r.outcome.text,
+            r.outcome.reasoning,
+            r.outcome.usage,
+            r.outcome.seconds,
+            r.prompt.order,
+        )  # type: ignore[union-attr]
         for r in before.records()
     }
     assert held == {
-        (r.sample, r.repeat): (r.outcome.text, r.outcome.reasoning, r.outcome.usage, r.prompt.order)  # type: ignore[union-attr]
+        (r.sample, r.repeat): (
+            r.outcome.text,
+            r.outcome.reasoning,
+            r.outcome.usage,
+            r.outcome.seconds,
+            r.prompt.order,
+        )  # type: ignore[union-attr]
         for r in after.records()
     }
 

@@ -174,6 +174,7 @@ def _replies(row: Mapping[str, Any], where: str, known: Known) -> Iterator[Item]
             reasoning=kept.get("reasoning"),
             stop=kept.get("stop"),
             usage=msgspec.convert(kept.get("usage") or {}, Usage),
+            seconds=number(kept.get("seconds")) or 0.0,
             order=tuple(kept["order"]) if kept.get("order") else None,
             repeat=kept.get("repeat", repeat if len(texts) > 1 else None),
             score=number(row[metrics[0]]) if metrics and judged else None,
@@ -296,6 +297,7 @@ def _config(card: Card, task: str) -> dict[str, Any]:
         "dataset_path": card.config.suite,
         "output_type": "generate_until",
         "repeats": card.config.repeats,
+        "generation_kwargs": _settings(card.config.sampling),
         "metadata": {
             "version": card.config.version,
             "protocol": card.config.protocol,
@@ -304,6 +306,19 @@ def _config(card: Card, task: str) -> dict[str, Any]:
             "judge": card.config.judge,
         },
     }
+
+
+def _settings(sampling: Sampling) -> dict[str, Any]:
+    """Give what was set under lm-eval's names; what was left to the server is left out."""
+    given = {
+        "until": list(sampling.stop) or None,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "max_gen_toks": sampling.max_tokens,
+        "seed": sampling.seed,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _scores(run: Run, card: Card, task: str) -> dict[str, Any]:
@@ -381,6 +396,7 @@ def _sample(number: int, some: Sequence[Row], metric: str) -> dict[str, Any]:
                 "stop": row.reply.stop,
                 "reasoning": row.reply.reasoning,
                 "usage": row.reply.usage,
+                "seconds": row.reply.seconds,
                 "order": row.order,
             }
             for row in some

@@ -11,7 +11,7 @@ import msgspec
 
 from evals.errors import DataError
 from evals.interop.foreign import Item, Source
-from evals.interop.values import BROKEN
+from evals.interop.values import BROKEN, number
 
 FORMAT = "mathvision"
 
@@ -24,14 +24,14 @@ def read(path: Path) -> list[Source]:
 
 def _items(path: Path) -> Iterator[Item]:
     decode = msgspec.json.Decoder(dict[str, Any]).decode
-    number = 0
+    place = 0
     try:
         with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as stream:
-            for number, line in enumerate(stream, 1):
+            for place, line in enumerate(stream, 1):
                 if line.strip():
-                    yield _item(f"{path.name}, line {number}", decode(line))
+                    yield _item(f"{path.name}, line {place}", decode(line))
     except (OSError, *BROKEN) as error:
-        raise DataError(f"{path}, line {number}: no output of MATH-Vision ({error})") from None
+        raise DataError(f"{path}, line {place}: no output of MATH-Vision ({error})") from None
 
 
 def _item(where: str, row: dict[str, Any]) -> Item:
@@ -42,6 +42,6 @@ def _item(where: str, row: dict[str, Any]) -> Item:
         question=str(row.get("question") or ""),
         text=said if isinstance(said, str) else None,
         failure="" if isinstance(said, str) else "no response",
-        score=float(right) if isinstance(right, bool | int) else None,
+        score=number(right),
         answer=str(row.get("model_answer") or "")[:200],
     )

@@ -10,7 +10,7 @@ import msgspec
 
 from evals.errors import DataError
 from evals.interop.foreign import Item, Source, unpacked
-from evals.interop.values import BROKEN
+from evals.interop.values import BROKEN, number
 
 FORMAT = "mathvista"
 
@@ -43,7 +43,7 @@ def _item(where: str, name: str, row: dict[str, Any]) -> Item:
         options=tuple(map(str, options)) if isinstance(options, list) else (),
         text=None if failed else said,
         failure=str(row.get("error") or "no response")[:200] if failed else "",
-        score=float(right) if isinstance(right, bool | int) else None,
+        score=number(right),
         answer=str(row.get("extraction") or "")[:200],
         extracted=row["extraction"] if isinstance(row.get("extraction"), str) and not failed else None,
     )

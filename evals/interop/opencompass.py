@@ -16,7 +16,7 @@ import msgspec
 
 from evals.errors import DataError
 from evals.interop.foreign import Item, Source, whole
-from evals.interop.values import BROKEN
+from evals.interop.values import BROKEN, number
 
 FORMAT = "opencompass"
 _PART = re.compile(r"_(\d+)$")
@@ -49,9 +49,9 @@ def _number(path: Path) -> int:
 def _source(model: str, task: str, files: list[Path]) -> Source:
     results = _results(files[0], task)
     stated = {
-        f"{task} {name}": float(value)
-        for name, value in results.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
+        f"{task} {name}": value
+        for name, told in results.items()
+        if not isinstance(told, bool) and (value := number(told)) is not None
     }
     return Source(
         format=FORMAT,
@@ -86,21 +86,22 @@ def _details(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _items(files: list[Path], details: list[dict[str, Any]]) -> Iterator[Item]:
     place = 0
     for file in files:
-        for number, row in _decoded(file).items():
-            where = f"{file.name}, {number}"
+        for name, row in _decoded(file).items():
+            where = f"{file.name}, {name}"
             if not isinstance(row, dict) or "prediction" not in row:
-                raise DataError(f"{file}: {number} has no prediction")
+                raise DataError(f"{file}: {name} has no prediction")
             stated = details[place] if place < len(details) else {}
             place += 1
             said = row["prediction"]
             if isinstance(said, dict):
-                raise DataError(f"{file}: {number} was judged by perplexity; there is no reply to score")
+                raise DataError(f"{file}: {name} was judged by perplexity; there is no reply to score")
             texts = said if isinstance(said, list) else [said]
             for repeat, text in enumerate(texts):
                 yield Item(
                     where=where,
                     prompt=_prompt(row.get("origin_prompt")),
-                    text=str(text),
+                    text=None if text is None else str(text),
+                    failure="no prediction" if text is None else "",
                     repeat=repeat if len(texts) > 1 else None,
                     score=_score(stated) if len(texts) == 1 else None,
                     answer=str(stated.get("pred", ""))[:200]
@@ -120,6 +121,6 @@ def _score(stated: Mapping[str, Any]) -> float | None:
         value = stated.get(name)
         if isinstance(value, list) and value:
             value = value[0]
-        if isinstance(value, bool | int | float):
-            return float(value)
+        if (found := number(value)) is not None:
+            return found
     return None

@@ -124,7 +124,7 @@ def _lines(path: Path, spool: Spool) -> list[Line]:
     if strangers:
         more = f" and {len(strangers) - LISTED} more" if len(strangers) > LISTED else ""
         raise DataError(
-            f"{path}: {len(strangers)} id(s) that the suite lacks: {', '.join(strangers[:LISTED])}{more}"
+            f"{path}: {len(strangers)} id(s) that the suite lacks: {', '.join(name[:60] for name in strangers[:LISTED])}{more}"
         )
     for line in lines:
         if line.order and len(line.order) != (count := len(spool[known[str(line.id)]].choices)):
