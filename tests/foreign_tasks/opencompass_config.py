@@ -8,39 +8,50 @@ from opencompass.openicl.icl_prompt_template import PromptTemplate
 from opencompass.openicl.icl_retriever import ZeroRetriever
 from opencompass.utils.text_postprocessors import match_answer_pattern
 
-asked = "Answer the question.\n\nQuestion:\n{question}\n\nOptions:\n{options_str}\n\nEnd with a line ANSWER: X."
+asked = (
+    "Answer the question.\n\nQuestion:\n{question}\n\nOptions:\n{options_str}\n\nEnd with a line ANSWER: X."
+)
 datasets = [
-    dict(
-        abbr="mmlu_pro_ours",
-        type=CustomDataset,
-        path="DATA",
-        reader_cfg=dict(input_columns=["question", "options_str"], output_column="answer"),
-        infer_cfg=dict(
-            prompt_template=dict(type=PromptTemplate, template=dict(round=[dict(role="HUMAN", prompt=asked)])),
-            retriever=dict(type=ZeroRetriever),
-            inferencer=dict(type=GenInferencer, max_out_len=512),
-        ),
-        eval_cfg=dict(
-            evaluator=dict(type=AccEvaluator),
-            pred_postprocessor=dict(type=match_answer_pattern, answer_pattern=r"(?i)ANSWER\s*:\s*([A-P])"),
-        ),
-    )
+    {
+        "abbr": "mmlu_pro_ours",
+        "type": CustomDataset,
+        "path": "DATA",
+        "reader_cfg": {"input_columns": ["question", "options_str"], "output_column": "answer"},
+        "infer_cfg": {
+            "prompt_template": {
+                "type": PromptTemplate,
+                "template": {"round": [{"role": "HUMAN", "prompt": asked}]},
+            },
+            "retriever": {"type": ZeroRetriever},
+            "inferencer": {"type": GenInferencer, "max_out_len": 512},
+        },
+        "eval_cfg": {
+            "evaluator": {"type": AccEvaluator},
+            "pred_postprocessor": {
+                "type": match_answer_pattern,
+                "answer_pattern": r"(?i)ANSWER\s*:\s*([A-P])",
+            },
+        },
+    }
 ]
 models = [
-    dict(
-        type=OpenAISDK,
-        abbr="standin-1",
-        path="standin-1",
-        key="none",
-        openai_api_base="URL",
-        tokenizer_path="gpt-4",
-        query_per_second=50,
-        max_seq_len=8192,
-        batch_size=4,
-        retry=1,
-        temperature=0.6,
-        meta_template=dict(
-            round=[dict(role="HUMAN", api_role="HUMAN"), dict(role="BOT", api_role="BOT", generate=True)]
-        ),
-    )
+    {
+        "type": OpenAISDK,
+        "abbr": "standin-1",
+        "path": "standin-1",
+        "key": "none",
+        "openai_api_base": "URL",
+        "tokenizer_path": "gpt-4",
+        "query_per_second": 50,
+        "max_seq_len": 8192,
+        "batch_size": 4,
+        "retry": 1,
+        "temperature": 0.6,
+        "meta_template": {
+            "round": [
+                {"role": "HUMAN", "api_role": "HUMAN"},
+                {"role": "BOT", "api_role": "BOT", "generate": True},
+            ]
+        },
+    }
 ]
