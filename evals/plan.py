@@ -164,7 +164,7 @@ def prepare(
         max_pixels=options.max_pixels if "image" in suite.needs else None,
         judge=options.judge if suite.judged else "",
         engine=options.engine,
-        words=suite.words.sha256(suite.words.asks)[:16] if suite.words else "",
+        words=suite.words.card()["asks_sha256"][:16] if suite.words else "",
     )
     folder = options.results / suite.folder / store.slug(model)
     path, notes = _place(folder, config, options.run)

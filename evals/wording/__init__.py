@@ -20,7 +20,7 @@ from msgspec import Struct, structs
 
 from evals.errors import DataError
 from evals.types import Message, Prompt, Prompter, Sample, Text
-from evals.wording import configs, wheel
+from evals.wording import wheel
 from evals.wording.wheel import OPENCOMPASS, VLMEVALKIT, Wheel
 
 OURS = "~"
@@ -151,6 +151,8 @@ def filled(turns: tuple[tuple[str, str], ...], row: Mapping[str, str]) -> tuple[
 def _turns(
     one: Wheel, file: str, path: str, given: tuple[tuple[str, str], ...]
 ) -> tuple[tuple[str, str], ...]:
+    from evals.wording import configs
+
     name = f"{one.package}: {file}"
     try:
         source = wheel.read(one, file).decode("utf-8")

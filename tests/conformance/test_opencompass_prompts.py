@@ -24,7 +24,8 @@ from evals import load, peers, wording
 from evals.data import Data
 from evals.prompts import plain_text
 from evals.types import Message, Prompt, Sample, Text
-from evals.wording import FOLDER, Words, wheel
+from evals.wording import Words, wheel
+from evals.wording.wheel import OPENCOMPASS
 
 pytestmark = pytest.mark.slow
 SAID = "I think {answer}, {obj_gold} and {question}: \\boxed{7}."
@@ -38,8 +39,8 @@ GOLD = "gold"
 def fetched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The real wheel, through pip as this machine has it."""
     with pytest.MonkeyPatch.context() as patch:
-        place = tmp_path_factory.mktemp("cache") / wheel.NAME
-        patch.setattr(wheel, "place", lambda: place)
+        place = tmp_path_factory.mktemp("cache") / OPENCOMPASS.file
+        patch.setattr(wheel, "place", lambda one: place)
         done = evals("data", "opencompass")
         if done.status == 2 and "cannot fetch" in done.err:
             pytest.skip(f"NOT TESTED ON OPENCOMPASS' WHEEL: {done.err}")
@@ -180,7 +181,9 @@ def test_literals_are_read_as_python_reads_them(fetched: Path) -> None:
     with zipfile.ZipFile(fetched) as archive:
         for words, path in asked:
             variable, *keys = path.split(".")
-            jobs.append((archive.read(f"{FOLDER}{words.file}").decode(), variable, keys, words.given))
+            jobs.append(
+                (archive.read(f"{OPENCOMPASS.folder}{words.file}").decode(), variable, keys, words.given)
+            )
     done = subprocess.run(
         [sys.executable, "-c", RUN], input=json.dumps(jobs), capture_output=True, text=True, check=True
     )
