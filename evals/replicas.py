@@ -3,8 +3,7 @@
 Ray starts them, places them where there are GPUs, starts them again where they or their node died, and connects to
 the cluster again; here is what a replica does, and how many there are. A replica makes its model on its node, as
 `evals run` would there, so an adapter that launches a server launches it on the GPUs that Ray gave to the replica.
-One that is larger than any node asks for no GPUs itself: the engine places its workers over the nodes, in a placement
-group of its own (`--distributed-executor-backend ray`).
+One that is larger than any node gets a placement group, GPUs of several nodes or none of them (`spanning.py`).
 """
 
 from __future__ import annotations
@@ -14,20 +13,21 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
-from evals import load, media, profiles
+from evals import load, media
 from evals.asking import ask
 from evals.cluster import POLL_S, Answer, Cluster, Facts, Fault, Lost, Question, Work
-from evals.errors import EvalsError, UsageError
+from evals.errors import EvalsError, Gone, UsageError
+from evals.shape import Shape, shape
+from evals.spanning import Followers
 
 LINGER_S = 0.005
 """Answers that come within so short a time go into one message."""
@@ -36,7 +36,6 @@ RESTARTS = 3
 REACH_S = 5.0
 PLACE_S = 60.0
 """For Ray to place the first replica and to start its process."""
-ENGINES = ("vllm", "lmdeploy", "sglang")
 FATES = {
     "ActorDiedError": "its process or its node died",
     "ActorUnavailableError": "it cannot be reached",
@@ -52,13 +51,16 @@ _facts = msgspec.msgpack.Decoder(Facts).decode
 class Host:
     """What runs on a node: one model, asked what comes, several at once. All that passes is bytes."""
 
-    def __init__(self, spec: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, spec: str, options: Mapping[str, Any], *, nodes: int = 1, gpus: int = 0) -> None:
+        """`nodes`: over which it goes; `gpus`: on all of them together."""
         self._folder = Path(tempfile.mkdtemp(prefix="evals-replica-"))
         self._asked: dict[int, asyncio.Task[None]] = {}
         self._answers: list[Answer] = []
         self._some = asyncio.Event()
         self._fault = ""
         self._round = 0
+        self._closing = False
+        self._followers = Followers(spec, options, nodes=nodes, gpus=gpus) if nodes > 1 else None
         try:
             self._model = load.model(spec, results=self._folder, **options)
         except EvalsError as error:  # told by `facts`: Ray would wrap it in its own tale
@@ -83,10 +85,31 @@ class Host:
         try:
             ready = getattr(self._model, "ready", None) if not self._fault else None
             if ready is not None and (waiting := ready()) is not None:
-                await waiting
+                await self._with_followers(waiting)
         except EvalsError as error:
             self._fault = str(error)
         return self._round, await self.facts()
+
+    async def _with_followers(self, waiting: Awaitable[None]) -> None:
+        """Wait for the server, or for one of its parts to end: the first would wait for that one for long."""
+        if self._followers is None:
+            await waiting
+            return
+        up, ended = asyncio.ensure_future(waiting), asyncio.ensure_future(self._followers.ended())
+        try:
+            await asyncio.wait({up, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not up.done():
+                raise UsageError(ended.result())
+            await up
+        except EvalsError:
+            await self.close()
+            raise
+        ended.add_done_callback(lambda _: self._leave())
+
+    def _leave(self) -> None:
+        """A replica that has lost one of its nodes ends its process, and Ray makes all of it again."""
+        if not self._closing:
+            os._exit(1)
 
     async def give(self, raw: bytes) -> None:
         """Begin to ask."""
@@ -103,6 +126,8 @@ class Host:
                 media.keep(self._folder, raw)
             outcome: Any = await ask(self._model, question.prompt, question.sampling)
         except Exception as error:  # noqa: BLE001 - the boundary around plug-ins: the driver records it
+            if isinstance(error, Gone) and self._followers is not None:
+                self._leave()
             outcome = Fault.of(error)
         finally:
             for digest in question.images:
@@ -128,6 +153,9 @@ class Host:
 
     async def close(self) -> None:
         """Stop the model, and the server that it launched."""
+        self._closing = True
+        if self._followers is not None:
+            await self._followers.close()
         if not self._fault:
             await self._model.close()
 
@@ -194,51 +222,6 @@ def _line(error: Exception) -> str:
     return (said or lines or [type(error).__name__])[-1][:300]
 
 
-class Shape(Struct, frozen=True):
-    """How many replicas, and what each takes of a node."""
-
-    replicas: int
-    gpus: int
-    """Of one replica; 0: none are asked of Ray for it."""
-    nodes: int = 1
-    """That one replica spans, where it is larger than any node."""
-    kind: str = ""
-    """Type of GPU that the node of a spanning replica must have."""
-
-
-def shape(
-    spec: str, nodes: Sequence[Mapping[str, float]], *, replicas: int | None, gpus: int | None
-) -> Shape:
-    """Decide from what the nodes have; `gpus`: the user's word on what one replica takes. Raises UsageError."""
-    adapter = spec.partition(":")[0]
-    most = max((int(node.get("GPU", 0)) for node in nodes), default=0)
-    kind = next((k.partition(":")[2] for n in nodes for k in n if k.startswith("accelerator_type:")), "")
-    need = _need(spec, kind) if gpus is None else gpus
-    if gpus is None and not need and adapter in ENGINES and most:
-        need = 1
-    if need and not most:
-        cpus = int(sum(node.get("CPU", 0) for node in nodes))
-        raise UsageError(
-            f"{spec} needs GPUs ({need} a replica), and no node of the cluster has any ({len(nodes)} nodes, {cpus} CPUs)"
-        )
-    if need > most:
-        total = int(sum(node.get("GPU", 0) for node in nodes))
-        if need > total:
-            raise UsageError(f"{spec} needs {need} GPUs a replica; the cluster has {total}")
-        return Shape(replicas or total // need, 0, nodes=-(-need // most), kind=kind)
-    usual = sum(int(node.get("GPU", 0)) // need for node in nodes) if need else len(nodes)
-    return Shape(replicas or usual, need)
-
-
-def _need(spec: str, kind: str) -> int:
-    """Look up how many GPUs of a type a model takes; 0 where no profile says."""
-    profile = profiles.find(spec)
-    if profile is None or spec.partition(":")[0] not in (*ENGINES, "hf"):
-        return 0
-    known = next((n for name, n in profile.gpus.items() if name in kind.upper()), None)
-    return known or profile.tensor_parallel or max(profile.gpus.values(), default=0)
-
-
 def connect(
     spec: str,
     address: str,
@@ -261,7 +244,7 @@ def connect(
     except BaseException:
         ray.shutdown()
         raise
-    taken = f"{wanted.gpus} GPUs each" if wanted.nodes == 1 else f"over {wanted.nodes} nodes each"
+    taken = f"{wanted.gpus} GPUs each" + (f" over {wanted.nodes} nodes" if wanted.nodes > 1 else "")
     noted = f"cluster: {address}, {wanted.replicas} replicas on {len(nodes)} nodes, {taken}"
     return Connected(links, replace(facts, notes=(noted, *facts.notes)))
 
@@ -313,19 +296,33 @@ def _reach(address: str) -> None:
 
 def _actors(ray: Any, spec: str, wanted: Shape, options: Mapping[str, Any]) -> list[Any]:
     words = {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)}
-    if wanted.nodes > 1:
-        words["EVALS_ENGINE_NODES"] = str(wanted.nodes)
-        words["EVALS_ENGINE_ARGS"] = (
-            f"{words.get('EVALS_ENGINE_ARGS', '')} --distributed-executor-backend ray".strip()
-        )
-        words["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # it sees its node's GPUs, though it asks for none
-    placed: dict[str, Any] = {"num_cpus": 1, "num_gpus": wanted.gpus, "scheduling_strategy": "SPREAD"}
-    if wanted.nodes > 1 and wanted.kind:
-        placed["resources"] = {f"accelerator_type:{wanted.kind}": 0.001}
-    made = ray.remote(Host).options(
-        max_restarts=RESTARTS, max_concurrency=100_000, runtime_env={"env_vars": words}, **placed
-    )
-    return [made.remote(spec, dict(options)) for _ in range(wanted.replicas)]
+    if wanted.gpus:
+        words["EVALS_ENGINE_GPUS"] = str(wanted.gpus)
+    asked = {
+        "num_cpus": 1,
+        "num_gpus": wanted.gpus // wanted.nodes,
+        "max_restarts": RESTARTS,
+        "max_concurrency": 100_000,
+        "runtime_env": {"env_vars": words},
+    }
+    return [
+        ray.remote(Host)
+        .options(**asked, scheduling_strategy=_group(wanted) if wanted.nodes > 1 else "SPREAD")
+        .remote(spec, dict(options), nodes=wanted.nodes, gpus=wanted.gpus)
+        for _ in range(wanted.replicas)
+    ]
+
+
+def _group(wanted: Shape) -> Any:
+    """Have Ray reserve one replica's GPUs, all or none, until this command leaves; gives the place of its first node."""
+    from ray.util import placement_group
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    bundle = {"CPU": 1.0, "GPU": float(wanted.gpus // wanted.nodes)}
+    if wanted.kind:
+        bundle[f"accelerator_type:{wanted.kind}"] = 0.001
+    group = placement_group([bundle] * wanted.nodes, strategy="STRICT_SPREAD")
+    return PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
 
 
 def _first(ray: Any, links: Sequence[Over]) -> Facts:

@@ -6,7 +6,13 @@ calls and no event loop, so that anything may use it: `evals run`, `evals serve`
     EVALS_ENGINE_PYTHON   the Python that runs the engine, where that is not this one
     EVALS_ENGINE_ARGS     further options of its command line
     EVALS_ENGINE_START_S  seconds in which it must serve
-    EVALS_ENGINE_NODES    nodes like this one that it shares a model over, where its options say so
+
+and, for a replica on a cluster, set by what starts it there (`evals/replicas.py`, `evals/spanning.py`):
+
+    EVALS_ENGINE_GPUS     GPUs that it shares the model over, in the place of what the profile says
+    EVALS_ENGINE_NODES    nodes like this one that they are on; a part of the server runs on each
+    EVALS_ENGINE_RANK     which of them this one is; 0, which answers, where nobody says
+    EVALS_ENGINE_MASTER   HOST:PORT at which part 0 meets the others
 """
 
 from __future__ import annotations
@@ -55,6 +61,10 @@ class Engine(Struct, frozen=True, kw_only=True):
     """tensor_parallel, expert_parallel, context, parser, trust_remote_code -> options, with {value}."""
     port: int
     """On which it serves where nobody says otherwise."""
+    span: tuple[str, ...] = ()
+    """Options of each of several nodes, with {nodes}, {rank}, {address} and {meeting}; empty: it has none."""
+    follower: tuple[str, ...] = ()
+    """The command on all nodes but the first, where it is another one."""
     health: str = "/health"
     thinking: str = "chat_template_kwargs.enable_thinking"
     """The field of a request that switches reasoning, where no profile says otherwise."""
@@ -73,6 +83,11 @@ class Order(Struct, frozen=True, kw_only=True):
     arguments: tuple[str, ...] = ()
     trust_remote_code: bool = False
     start_s: float = START_S
+    gpus: int = 0
+    """On all nodes together; 0: as the profile says."""
+    nodes: int = 1
+    rank: int = 0
+    master: str = ""
 
     @property
     def folder(self) -> Path | None:
@@ -100,6 +115,10 @@ def order(engine: Engine, model: str, profile: Profile | None, *, trust_remote_c
         arguments=arguments,
         trust_remote_code=trust_remote_code,
         start_s=_start_s(),
+        gpus=_whole("EVALS_ENGINE_GPUS", 0),
+        nodes=_whole("EVALS_ENGINE_NODES", 1),
+        rank=_whole("EVALS_ENGINE_RANK", 0),
+        master=os.environ.get("EVALS_ENGINE_MASTER", ""),
     )
 
 
@@ -111,11 +130,24 @@ def _start_s() -> float:
     raise UsageError(f"EVALS_ENGINE_START_S={said}: not a number of seconds")
 
 
+def _whole(variable: str, usual: int) -> int:
+    word = os.environ.get(variable) or str(usual)
+    if not word.isdecimal():
+        raise UsageError(f"{variable}: {word!r} is no number")
+    return int(word)
+
+
 def check(wanted: Order) -> None:
     """Refuse what cannot be started here, the GPUs first; raises UsageError, one line."""
     engine, folder = wanted.engine, wanted.folder
-    if wanted.profile and (why := gpus.lacks(wanted.profile, gpus.found() * _nodes())):
+    if wanted.profile and (why := gpus.lacks(wanted.profile, gpus.found() * wanted.nodes)):
         raise UsageError(why)
+    if wanted.master and not engine.span:
+        raise UsageError(f"{engine.name}:{wanted.model}: over several nodes go vllm: and sglang: only")
+    if wanted.master and not wanted.rank < wanted.nodes:
+        raise UsageError(
+            f"EVALS_ENGINE_RANK {wanted.rank} of EVALS_ENGINE_NODES {wanted.nodes}: ranks begin with 0"
+        )
     if folder is not None and not folder.is_dir():
         raise UsageError(f"{engine.name}:{wanted.model}: there is no such folder")
     if folder is not None and not (folder / "config.json").is_file():
@@ -125,13 +157,6 @@ def check(wanted: Order) -> None:
             f"{engine.name}:{wanted.model}: write ORGANISATION/NAME as on the hub, or a folder (./NAME)"
         )
     version(engine, wanted.python)
-
-
-def _nodes() -> int:
-    nodes = os.environ.get("EVALS_ENGINE_NODES") or "1"
-    if not nodes.isdecimal():
-        raise UsageError(f"EVALS_ENGINE_NODES: {nodes!r} is no number")
-    return int(nodes)
 
 
 def version(engine: Engine, python: str = "") -> str:
@@ -165,21 +190,31 @@ def command(wanted: Order, *, port: int) -> list[str]:
         "host": HOST,
         "port": str(port),
     }
-    words = [wanted.python or sys.executable, "-m", *(part.format(**facts) for part in engine.command)]
+    begins = engine.follower if wanted.rank and engine.follower else engine.command
+    words = [wanted.python or sys.executable, "-m", *(part.format(**facts) for part in begins)]
     values: dict[str, str] = {}
     flags: tuple[str, ...] = ()
+    share = wanted.gpus
     if profile:
         flags = profile.flags.get(engine.name, ())
-        share = _shared_over(profile)
-        values["tensor_parallel"] = str(share) if share > 1 else ""
+        share = wanted.gpus or _shared_over(profile)
         values["expert_parallel"] = str(share) if profile.expert_parallel else ""
         values["context"] = str(profile.serve_context or "")
         values["parser"] = profile.parser.get(engine.name, "")
+    values["tensor_parallel"] = str(share) if share > 1 else ""
     if wanted.trust_remote_code and "--trust-remote-code" not in flags:
         values["trust_remote_code"] = "yes"
     for fact, value in values.items():
         words += [part.format(value=value) for part in engine.options.get(fact, ()) if value]
-    return [*words, *flags, *wanted.arguments]
+    return [*words, *flags, *_span(wanted), *wanted.arguments]
+
+
+def _span(wanted: Order) -> list[str]:
+    if not wanted.master:
+        return []
+    address, _, meeting = wanted.master.rpartition(":")
+    facts = {"nodes": wanted.nodes, "rank": wanted.rank, "address": address, "meeting": meeting}
+    return [part.format(**facts) for part in wanted.engine.span]
 
 
 def _shared_over(profile: Profile) -> int:
@@ -259,6 +294,13 @@ class Process:
             if time.monotonic() > until:
                 raise UsageError(self.epitaph(f"is not ready after {self.order.start_s:.0f} s"))
         raise UsageError("stopped while it started")
+
+    def follow(self) -> str:
+        """Run this node's share of a server that answers elsewhere, until it ends; says how that was."""
+        self._spawn()
+        if self._dog is not None:
+            self._dog.wait()
+        return self.epitaph("ended")
 
     def epitaph(self, what: str) -> str:
         """Say in one line what became of it, and where its log is."""

@@ -62,9 +62,15 @@ class Served:
     async def _start(self) -> None:
         if self._fault is not None:
             raise self._fault
+        if self._process is not None and self.order.nodes > 1:
+            raise Gone(self._process.epitaph("died"))  # its other nodes must start again with it
         if self._process is not None and self._starts > RESTARTS:
             raise Gone(self._process.epitaph("died again"))
-        if not self._starts and (url := await asyncio.to_thread(launch.serving, self.order)):
+        if (
+            not self._starts
+            and self.order.nodes == 1
+            and (url := await asyncio.to_thread(launch.serving, self.order))
+        ):
             self._connect(url, launch.models(url))
             self.notes.append(f"server: {url}, which ran already and was not started for this run")
             return
@@ -90,6 +96,11 @@ class Served:
             self.notes.append(f"server: {version}: {arguments}; log: {self._log.name}")
         else:
             self.notes.append("server: it died in mid-run and was started again")
+
+    async def follow(self) -> str:
+        """Run one more node's share of a server that answers on the first, until it ends; says how that was."""
+        self._process = launch.Process(self.order, self._log)
+        return await asyncio.to_thread(self._process.follow)
 
     def _connect(self, url: str, models: dict[str, int | None]) -> None:
         wanted = (self.name, self.order.model, str(self.order.folder))

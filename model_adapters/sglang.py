@@ -23,6 +23,7 @@ ENGINE = Engine(
         "trust_remote_code": ("--trust-remote-code",),
     },
     port=30000,
+    span=("--nnodes", "{nodes}", "--node-rank", "{rank}", "--dist-init-addr", "{address}:{meeting}"),
 )
 
 

@@ -23,6 +23,14 @@ ENGINE = Engine(
         "trust_remote_code": ("--trust-remote-code",),
     },
     port=8000,
+    span=(
+        *("--nnodes", "{nodes}", "--node-rank", "{rank}", "--master-addr", "{address}"),
+        *("--master-port", "{meeting}", "--distributed-executor-backend", "mp"),
+    ),
+    follower=(
+        *("vllm.entrypoints.cli.main", "serve", "{model}", "--served-model-name", "{name}"),
+        "--headless",
+    ),
     environment={"VLLM_NO_USAGE_STATS": "1", "VLLM_ENGINE_READY_TIMEOUT_S": "10000"},
 )
 """`python -m` and not `vllm serve`: the CPU build's package has another name, which that command looks up."""

@@ -6,6 +6,7 @@ Replicas are simulated in this process; `test_cluster_ray.py` has real ones.
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -17,7 +18,7 @@ import toy
 from command import evals
 from simulated_replicas import FACTS, Simulated
 
-from evals import replicas
+from evals import replicas, shape
 from evals.cluster import Answer, Cluster, Fault, Question, Work
 from evals.errors import Context, Disconnected, EvalsError, Gone, ModelError, RateLimit, UsageError
 from evals.plan import Job
@@ -47,6 +48,14 @@ def answered(job: Job) -> Counter[str]:
     return Counter(record.sample for record in records if isinstance(record.outcome, Reply))
 
 
+def once(link: Simulated, asked: int, act: Callable[[], object]) -> None:
+    """Have something happen when a replica was asked so often; on a crowded machine, seconds say nothing."""
+    if len(link.asked) >= asked:
+        act()
+    else:
+        asyncio.get_running_loop().call_later(0.001, once, link, asked, act)
+
+
 async def test_replicas_share_the_work(tmp_path: Path) -> None:
     links = [Simulated(0.005) for _ in range(3)]
     job, _ = await run(tmp_path, links, concurrency=12)
@@ -65,13 +74,14 @@ async def test_a_slow_replica_gets_less(tmp_path: Path) -> None:
 
 async def test_what_a_dead_replica_had_goes_to_others_once(tmp_path: Path) -> None:
     links = [Simulated(0.02) for _ in range(3)]
-    asyncio.get_running_loop().call_later(0.05, links[1].die)
+    once(links[1], 8, links[1].die)
     job, cluster = await run(tmp_path, links, concurrency=12)
     assert answered(job) == dict.fromkeys(job.spool.ids, 1)
     records = list(Run(job.writer.path).records())
     assert len(records) == 60  # none failed, none was written twice
     assert max(r.outcome.attempts for r in records) == 2
-    assert any("replica 2 was lost (its node is gone); 4 samples go to others" in n for n in cluster.notes)
+    (note,) = cluster.notes
+    assert re.fullmatch(r"cluster: replica 2 was lost \(its node is gone\); [1-6] samples go to others", note)
 
 
 async def test_a_silent_replica_loses_its_lease_and_its_late_answers_are_thrown_away(tmp_path: Path) -> None:
@@ -80,7 +90,7 @@ async def test_a_silent_replica_loses_its_lease_and_its_late_answers_are_thrown_
     def freeze() -> None:
         links[0].frozen = True
 
-    asyncio.get_running_loop().call_later(0.05, freeze)
+    once(links[0], 8, freeze)
     job, cluster = await run(tmp_path, links, concurrency=8, lease_s=0.4)
     assert answered(job) == dict.fromkeys(job.spool.ids, 1)
     assert any("silent for" in note for note in cluster.notes)
@@ -88,9 +98,12 @@ async def test_a_silent_replica_loses_its_lease_and_its_late_answers_are_thrown_
 
 async def test_a_lost_replica_is_asked_again_when_it_is_back(tmp_path: Path) -> None:
     (link,) = links = [Simulated(0.01)]
-    loop = asyncio.get_running_loop()
-    loop.call_later(0.05, link.die)
-    loop.call_later(0.15, link.comes_back.set)
+
+    def dies() -> None:
+        link.die()
+        asyncio.get_running_loop().call_later(0.1, link.comes_back.set)
+
+    once(link, 16, dies)
     job, _ = await run(tmp_path, links, concurrency=4)
     assert (link.starts, len(answered(job))) == (2, 60)
 
@@ -120,7 +133,7 @@ async def test_one_that_does_not_start_does_not_stop_the_others(tmp_path: Path) 
 
 async def test_when_the_last_replica_is_gone_what_is_open_stays_open(tmp_path: Path) -> None:
     link = Broken(1)
-    asyncio.get_running_loop().call_later(0.05, link.die)
+    once(link, 16, link.die)
     job, _ = await run(tmp_path, [link], concurrency=4)
     done = answered(job)
     assert 0 < len(done) < 60
@@ -248,18 +261,22 @@ async def test_images_travel_with_the_question(tmp_path: Path, monkeypatch) -> N
         ("vllm:internlm/Intern-S1-mini", [{"CPU": 8, "GPU": 8}] * 2, {}, (16, 1, 1)),
         ("vllm:/weights", [{"CPU": 8, "GPU": 8}, {"CPU": 8}], {}, (8, 1, 1)),
         ("vllm:/weights", [{"CPU": 8, "GPU": 8}] * 2, {"gpus": 4}, (4, 4, 1)),
-        ("vllm:/weights", [{"GPU": 8, "accelerator_type:H100": 1}] * 4, {"gpus": 16}, (2, 0, 2)),
+        ("vllm:/weights", [{"GPU": 8, "accelerator_type:H100": 1}] * 4, {"gpus": 16}, (2, 16, 2)),
+        ("sglang:/weights", [{"GPU": 8}] * 5, {"gpus": 24}, (1, 24, 3)),
+        ("vllm:/weights", [{"GPU": 8}] * 4, {"gpus": 12}, (2, 12, 2)),  # six on each, two idle
+        ("vllm:/weights", [{"GPU": n} for n in (6, 4, 4)], {"gpus": 8}, (1, 8, 2)),
+        ("vllm:/weights", [{"GPU": n} for n in (8, 3, 3)], {"gpus": 9}, (1, 9, 3)),
         ("vllm:/weights", [{"CPU": 8}], {"gpus": 0}, (1, 0, 1)),
     ],
 )
 def test_how_many_replicas_and_of_what_shape(spec, nodes, asked, wanted) -> None:
-    found = replicas.shape(spec, nodes, replicas=asked.get("replicas"), gpus=asked.get("gpus"))
+    found = shape.shape(spec, nodes, replicas=asked.get("replicas"), gpus=asked.get("gpus"))
     assert (found.replicas, found.gpus, found.nodes) == wanted
 
 
 def test_intern_s1_takes_the_gpus_of_its_profile() -> None:
     nodes = [{"CPU": 64, "GPU": 8, "accelerator_type:H100": 1}] * 2
-    found = replicas.shape("vllm:internlm/Intern-S1-FP8", nodes, replicas=None, gpus=None)
+    found = shape.shape("vllm:internlm/Intern-S1-FP8", nodes, replicas=None, gpus=None)
     assert found.replicas * found.gpus == 16
     assert found.gpus >= 4
 
@@ -270,7 +287,7 @@ class Recorded:
     def __init__(self) -> None:
         self.asked: dict[str, Any] = {}
 
-    def remote(self, *_: Any) -> Recorded:
+    def remote(self, *_: Any, **__: Any) -> Recorded:
         return self
 
     def options(self, **asked: Any) -> Recorded:
@@ -278,32 +295,56 @@ class Recorded:
         return self
 
 
-def test_a_replica_larger_than_a_node_leaves_the_placing_to_its_engine(monkeypatch) -> None:
+def test_the_environment_of_replicas_holds_the_engines_words_and_no_keys(monkeypatch) -> None:
     monkeypatch.setenv("EVALS_ENGINE_ARGS", "--seed 1")
     monkeypatch.setenv("EVALS_SERVER_KEY", "secret")
     recorded = Recorded()
-    wanted = replicas.Shape(2, 0, nodes=2, kind="H100")
-    assert len(replicas._actors(recorded, "vllm:x/y", wanted, {})) == 2
-    assert recorded.asked["num_gpus"] == 0
-    assert recorded.asked["resources"] == {"accelerator_type:H100": 0.001}
+    assert len(replicas._actors(recorded, "vllm:x/y", shape.Shape(3, 4), {})) == 3
+    assert (recorded.asked["num_gpus"], recorded.asked["scheduling_strategy"]) == (4, "SPREAD")
     assert recorded.asked["runtime_env"]["env_vars"] == {
-        "EVALS_ENGINE_ARGS": "--seed 1 --distributed-executor-backend ray",
-        "EVALS_ENGINE_NODES": "2",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "EVALS_ENGINE_ARGS": "--seed 1",
+        "EVALS_ENGINE_GPUS": "4",
     }
+
+
+@pytest.mark.parametrize(
+    ("need", "gpus", "fits"),
+    [
+        (4, [2, 2, 2, 2], (2, 2)),
+        (8, [16, 4, 4], (2, 2)),  # never two parts of one replica on a node
+        (6, [2, 2], (0, 0)),
+        (7, [4, 4], (0, 0)),  # not as many on each
+        (6, [4, 2, 2], (1, 3)),
+    ],
+)
+def test_a_replica_goes_over_as_few_nodes_as_can_be(need, gpus, fits) -> None:
+    assert shape.spanning(need, gpus) == fits
 
 
 @pytest.mark.parametrize(
     ("nodes", "gpus", "words"),
     [
         ([{"CPU": 8.0}] * 3, None, "no node of the cluster has any (3 nodes, 24 CPUs)"),
-        ([{"CPU": 8.0, "GPU": 2.0}] * 2, 8, "needs 8 GPUs a replica; the cluster has 4"),
+        (
+            [{"CPU": 8.0, "GPU": 2.0}] * 2,
+            8,
+            "needs 8 GPUs a replica, as many on each of its nodes; the cluster has 4, 2 on a node at most",
+        ),
     ],
 )
 def test_too_few_gpus_are_one_line(nodes, gpus, words) -> None:
     with pytest.raises(UsageError) as found:
-        replicas.shape("vllm:internlm/Intern-S1-mini", nodes, replicas=None, gpus=gpus)
+        shape.shape("vllm:internlm/Intern-S1-mini", nodes, replicas=None, gpus=gpus)
     assert words in str(found.value)
+
+
+@pytest.mark.parametrize("spec", ["lmdeploy:/weights", "hf:internlm/Intern-S1-mini"])
+def test_what_cannot_go_over_several_nodes_says_so(spec) -> None:
+    with pytest.raises(
+        UsageError,
+        match="needs 4 GPUs a replica, a node has 2 at most: over several nodes go vllm: and sglang: only",
+    ):
+        shape.shape(spec, [{"GPU": 2}] * 4, replicas=None, gpus=4)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ FLOORS: tuple[tuple[str, str], ...] = (
     ("what brings them together", "evals.bundle evals.load evals.plan"),
     (
         "whole tasks",
-        "evals.batch evals.cluster evals.interop evals.overview evals.progress evals.runner evals.suspects "
+        "evals.batch evals.cluster evals.interop evals.overview evals.progress evals.runner evals.shape evals.spanning evals.suspects "
         "evals.verify",
     ),
     ("two runs and more", "evals.interop.harness evals.replicas evals.verdicts"),

@@ -443,6 +443,48 @@ def test_fewer_of_a_larger_gpu_are_shared_over(monkeypatch):
     assert standin.flag(_words("vllm", "Intern-S1"), "--tensor-parallel-size") == "4"
 
 
+def _part(monkeypatch: pytest.MonkeyPatch, engine_name: str, rank: int) -> list[str]:
+    monkeypatch.setattr(gpus, "found", lambda: [H200] * 8)
+    for name, value in (("NODES", "2"), ("RANK", str(rank)), ("MASTER", "10.0.0.1:29500")):
+        monkeypatch.setenv(f"EVALS_ENGINE_{name}", value)
+    return _words(engine_name, "Intern-S1-Pro")
+
+
+def test_pro_over_two_nodes_of_vllm(monkeypatch):
+    """vLLM's own processes and not Ray's workers: the server is no Ray actor, so it would see no placement group."""
+    first, second = (_part(monkeypatch, "vllm", rank) for rank in (0, 1))
+    for rank, words in enumerate((first, second)):
+        said = " ".join(words)
+        assert f"--nnodes 2 --node-rank {rank} --master-addr 10.0.0.1 --master-port 29500" in said
+        assert "--tensor-parallel-size 16" in said
+        assert words[len(words) - 1 - words[::-1].index("--distributed-executor-backend") + 1] == "mp"
+    assert "--port" in first
+    assert "--headless" not in first
+    assert "--port" not in second
+    assert second[1:5] == ["-m", "vllm.entrypoints.cli.main", "serve", "internlm/Intern-S1-Pro"]
+    assert "--headless" in second
+
+
+def test_pro_over_two_nodes_of_sglang(monkeypatch):
+    for rank in (0, 1):
+        words = " ".join(_part(monkeypatch, "sglang", rank))
+        assert f"--nnodes 2 --node-rank {rank} --dist-init-addr 10.0.0.1:29500" in words
+        assert "--tp 16" in words
+
+
+def test_lmdeploy_over_two_nodes_is_refused_in_one_line(monkeypatch):
+    monkeypatch.setenv("EVALS_ENGINE_NODES", "2")
+    monkeypatch.setenv("EVALS_ENGINE_MASTER", "10.0.0.1:29500")
+    with pytest.raises(UsageError, match="over several nodes go vllm: and sglang: only"):
+        load.model("lmdeploy:a/b", results=Path())
+
+
+def test_gpus_that_a_replica_was_given_are_shared_over_without_a_profile(monkeypatch):
+    monkeypatch.setenv("EVALS_ENGINE_GPUS", "4")
+    wanted = launch.order(load.engine("vllm"), "a/b", None)
+    assert standin.flag(launch.command(wanted, port=1), "--tensor-parallel-size") == "4"
+
+
 def _words(engine_name: str, model: str) -> list[str]:
     profile = profiles.find(f"{engine_name}:{model}")
     assert profile is not None
@@ -454,7 +496,7 @@ def _port_option(engine_name: str) -> str:
     return "--server-port" if engine_name == "lmdeploy" else "--port"
 
 
-@pytest.mark.parametrize("name", ["EVALS_ENGINE_ARGS", "EVALS_ENGINE_START_S"])
+@pytest.mark.parametrize("name", ["EVALS_ENGINE_ARGS", "EVALS_ENGINE_START_S", "EVALS_ENGINE_NODES"])
 def test_settings_that_cannot_be_read_are_one_line(monkeypatch, name):
     monkeypatch.setenv(name, "'")
     with pytest.raises(UsageError, match=name):
