@@ -20,10 +20,11 @@ from command import evals, process
 
 from evals import peers
 from evals.commands import audit as command
+from evals.errors import UsageError
 from evals.peers import worker
 from evals.verdicts import rules
 from evals.verdicts.audit import audit as hold
-from evals.verdicts.opinion import KEPT
+from evals.verdicts.opinion import KEPT, Asked, ask
 
 RULES = """
 import os, time
@@ -46,6 +47,7 @@ class Rule:
             if not os.fork():
                 time.sleep(60)
         if said == "raise": raise ValueError("a reply that it does not like")
+        if said == "no number": return {"score": float("nan")}
         if said == "long": return {"score": 1, "answer": "x" * 9999}
         if said == "secrets": return {"score": 1, "answer": " ".join(sorted(os.environ)), "why": os.getcwd()}
         return {"score": said == item["doc"].get("gold"), "answer": said}
@@ -72,7 +74,7 @@ def judged(tmp_path: Path, replies: list[str], **spec: Any) -> list[dict[str, An
 
 
 @pytest.mark.parametrize("together", [False, True])
-@pytest.mark.parametrize("bad", ["hang", "sleep in C", "crash", "memory", "raise"])
+@pytest.mark.parametrize("bad", ["hang", "sleep in C", "crash", "memory", "raise", "no number"])
 def test_one_bad_reply_is_its_own_verdict_and_the_rest_goes_on(
     bad: str, together: bool, tmp_path: Path
 ) -> None:
@@ -103,6 +105,14 @@ def test_an_answer_is_cut(tmp_path: Path) -> None:
 def test_a_python_without_the_harness_says_so_before_the_first_reply(tmp_path: Path) -> None:
     [first] = judged(tmp_path, ["A"], fault=True)
     assert first["fault"].startswith("ModuleNotFoundError")
+
+
+def test_what_is_no_verdict_is_refused(tmp_path: Path) -> None:
+    forger = tmp_path / "python"
+    forger.write_text('#!/bin/sh\necho \'{"version": "x"}\'\necho \'{"score": "1"}\'\n')
+    forger.chmod(0o755)
+    with pytest.raises(UsageError, match="is no verdict"):
+        ask(rules.find("lm-eval", "mmlu-pro", None), [Asked("A", {})], forger)
 
 
 # --- the command ---------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
+from math import isfinite
 from pathlib import Path
 from typing import IO, Any
 
@@ -137,6 +138,8 @@ def _judge(rule: Any, chunk: list[Json], seconds: float, stream: IO[str], *, tog
 def _write(stream: IO[str], verdicts: Iterable[Json]) -> None:
     for verdict in verdicts:
         score = verdict["score"]
+        if score is not None and not isfinite(score):
+            score, verdict = None, _failed(f"its score is {score}")
         line = {
             "score": None if score is None else float(score),
             "answer": str(verdict.get("answer") or "")[:ANSWER],

@@ -129,6 +129,8 @@ def _held(run: Run, theirs: Theirs, part: str, *, gated: bool) -> _Held:
         found = next(iter(brief.scores.values()), None)
         other = theirs.pop((brief.sample, brief.repeat), None)
         value = _value(found, part)
+        if other is None and value is None:  # a failed call: there is nothing to judge
+            continue
         if other is None or (value is None and other.score is not None):
             held.alone += 1
             continue
@@ -193,7 +195,7 @@ def _in_data_order(answer: str, prompt: Prompt) -> str:
 
 def _item(brief: Brief, found: Score | Failure | None, theirs: Judged, *, hide: bool) -> Item:
     """Put both sides together; of a gated suite nothing but letters."""
-    ours = found if isinstance(found, Score) else Score(value=None, verdict="unanswered")
+    ours = found if isinstance(found, Score) else None
 
     def shown(text: str) -> str:
         return text[:ANSWER] if not hide or LETTER.fullmatch(text.strip()) else ""
@@ -201,10 +203,10 @@ def _item(brief: Brief, found: Score | Failure | None, theirs: Judged, *, hide: 
     return Item(
         id=brief.sample,
         repeat=brief.repeat,
-        ours=ours.value,
-        verdict=ours.verdict,
-        answer=shown(ours.answer or ""),
-        why="" if hide else ours.why,
+        ours=ours.value if ours else None,
+        verdict=ours.verdict if ours else "failed",
+        answer=shown(ours.answer or "") if ours else "",
+        why=ours.why if ours and not hide else "",
         theirs=theirs.score,
         their_answer=shown(theirs.answer),
         their_why="" if hide else theirs.why,

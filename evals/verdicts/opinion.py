@@ -97,7 +97,7 @@ def ask(rule: Rule, asked: Iterable[Asked], python: Path) -> Opinion:
         with tempfile.TemporaryDirectory() as folder, _worker(rule, python, folder, lines, told) as process:
             got = _lines(process, python, SECONDS[rule.peer])
             first = _first(rule, next(got, b""), python, told)
-            verdicts = [_scaled(_DECODE(line), rule.scale) for line in got]
+            verdicts = [_read(line, rule.scale, python) for line in got]
         if len(verdicts) != count:
             raise UsageError(
                 f"{python}: {rule.peer} ended after {len(verdicts)} of {count} replies{_last(told)}"
@@ -195,5 +195,10 @@ def _last(told: IO[bytes]) -> str:
     return f": {said[-1][:300]}" if said else ""
 
 
-def _scaled(found: Judged, scale: float) -> Judged:
+def _read(line: bytes, scale: float, python: Path) -> Judged:
+    """Read a verdict; what a hostile reply got the peer's code to write instead is refused."""
+    try:
+        found = _DECODE(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise UsageError(f"{python}: a line that came back is no verdict: {line[:80]!r}") from None
     return found if found.score is None else Judged(found.score * scale, found.answer, found.why)
