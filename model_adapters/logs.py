@@ -14,7 +14,7 @@ KNOWN = (
         "out of memory",
     ),
     (
-        r"GatedRepoError|gated repo|access to model .{1,200} is restricted|403 Client Error",
+        r"GatedRepoError|(?<!private or )gated repo|access to model .{1,200} is restricted|403 Client Error",
         "its weights are gated: accept their terms on the hub and set HF_TOKEN",
     ),
     (

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import engine
+import hub
 import pytest
 from command import evals
 
@@ -113,3 +114,19 @@ def test_a_stop_string_ends_a_reply_and_is_not_in_it(found):
 @pytest.mark.slow
 def test_likelihoods_are_finite_and_begin_behind_the_prompt(found):
     assert all(logprob < 0 and tokens >= 1 for logprob, tokens, _ in found["likelihoods"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("weights", "token"), [*((one, "") for one in hub.REFUSALS), ("org/gated", "hf_of_somebody")]
+)
+def test_weights_that_the_hub_refuses_are_one_line(tmp_path, weights, token):
+    python = engine.python()
+    with hub.refusing() as address:
+        env = engine.environment(python) | {"PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path / "cache")}
+        env |= {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": address, "HF_TOKEN": token}
+        words = ("run", "mmlu-pro", "--sample", "-m", f"hf:{weights}")
+        done = engine.evals(*words, env=env, cwd=tmp_path, python=str(python))
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if line.startswith("evals: ")]
+    assert lines == [f"evals: hf:{weights}: {hub.REFUSALS[weights]}"], done.stderr

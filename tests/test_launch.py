@@ -511,6 +511,8 @@ def test_settings_that_cannot_be_read_are_one_line(monkeypatch, name):
     [
         ("(EngineCore pid=1) ERROR 11-25 12:00:00 [core.py:8] ValueError: no such quantization\nlater", "ValueError: no such quantization"),
         ("INFO 11-25 12:00:00 [config.py:1] trust_remote_code=True, dtype=bfloat16\nbye", "bye"),
+        ("If you are trying to access a private or gated repo, log in.\nOSError: a/b is not a local folder and is not a valid model identifier", "there is no such model on the hub (or it is private: set HF_TOKEN)"),
+        ("OSError: You are trying to access a gated repo.", "its weights are gated: accept their terms on the hub and set HF_TOKEN"),
         ("x" * 1000, "x" * 300),
         ("", "it said nothing"),
         ("KeyError: 'x' was mended\nkilled by signal 9 (SIGKILL)\n", "killed by signal 9 (SIGKILL)"),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import engine
+import hub
 import pytest
 
 from evals import store
@@ -333,3 +334,19 @@ def test_wrong_weights_are_one_line_of_vllm_s_own(bench):
     assert "ended before it served anything" in lines[0]
     assert "NobodyForCausalLM" in lines[0], lines[0]
     assert launch.models(bench.url.partition("#")[0])  # the other server has not noticed
+
+
+@pytest.mark.parametrize("weights", hub.REFUSALS)
+def test_weights_that_the_hub_refuses_are_one_line_of_vllm_s_own(bench, weights):
+    """Which speaks of gated weights in every one of these logs."""
+    with hub.refusing() as address:
+        env = bench.env | {
+            "HF_HUB_OFFLINE": "0",
+            "HF_ENDPOINT": address,
+            "HF_HOME": str(bench.place / weights),
+        }
+        words = ("run", "mmlu-pro", "--sample", "-m", f"vllm:{weights}")
+        done = engine.evals(*words, env=env, cwd=bench.place)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("evals: ")]
+    assert (done.returncode, len(lines)) == (2, 1), done.stderr
+    assert f"ended before it served anything: {hub.REFUSALS[weights]} (log: " in lines[0], lines[0]

@@ -1,0 +1,81 @@
+"""A stand-in for the hub of weights, as far as it refuses them: gated, not there, or with code of their own.
+
+`org/gated` asks for a token and does not like it, `org/coded` has a configuration that names its own code, and
+nothing else is there; statuses and headers are those of huggingface.co.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+CONFIG = {
+    "model_type": "strange-s1",
+    "architectures": ["StrangeModel"],
+    "auto_map": {
+        "AutoConfig": "configuration_strange.Strange",
+        "AutoModelForCausalLM": "strange.StrangeModel",
+    },
+}
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *args: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        file = self.path.rpartition("/")[2]
+        if "/gated" in self.path:
+            self.refuse(
+                403 if "Authorization" in self.headers else 401, "GatedRepo", "Access to it is restricted."
+            )
+        elif "/coded" not in self.path:
+            self.refuse(401, "RepoNotFound", "Invalid username or password.")
+        elif self.path.startswith("/api/models/org/coded/tree/"):
+            listed = [{"type": "file", "path": "config.json", "size": 1, "oid": "a" * 40}]
+            self.answer(200, json.dumps(listed).encode(), {})
+        elif self.path.startswith("/api/models/org/coded"):
+            known = {"id": "org/coded", "sha": "a" * 40, "siblings": [{"rfilename": "config.json"}]}
+            self.answer(200, json.dumps(known).encode(), {})
+        elif file != "config.json":
+            self.refuse(404, "EntryNotFound", "Entry not found")
+        else:
+            self.answer(200, json.dumps(CONFIG).encode(), {"X-Repo-Commit": "a" * 40, "ETag": '"one"'})
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def refuse(self, status: int, code: str, message: str) -> None:
+        self.answer(status, b"", {"X-Error-Code": code, "X-Error-Message": message})
+
+    def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in (headers | {"Content-Length": str(len(body))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+
+@contextmanager
+def refusing() -> Iterator[str]:
+    """Serve; gives its address for HF_ENDPOINT."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+REFUSALS = {
+    "org/gated": "its weights are gated: accept their terms on the hub and set HF_TOKEN",
+    "org/coded": "it wants to run code that came with the weights: add --trust-remote-code if you trust its authors",
+    "nobody/nothing": "there is no such model on the hub (or it is private: set HF_TOKEN)",
+}
+"""Weights -> what a user is told."""
