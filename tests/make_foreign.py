@@ -40,7 +40,7 @@ RECIPES = {
     ),
     "helm": ("torch==2.13.0", "crfm-helm[openai]==0.5.16"),
 }
-"""Tool -> what is installed for it, step by step, as tried; lm-eval's stands in `peers.RECIPES`."""
+"""Tool -> what is installed for it, step by step, as tried; those of lm-eval and OpenCompass stand in `peers.RECIPES`."""
 
 
 # --- the model -----------------------------------------------------------------------------------------------------
@@ -295,12 +295,35 @@ def lighteval(python: Path, url: str, out: Path) -> None:
     )  # fmt: skip
 
 
+def opencompass(python: Path, url: str, out: Path) -> None:
+    """One data set of multiple choice; its tokenizer would be fetched, so that a stub counts words instead."""
+    data, config = out.parent / "mmlu_pro.jsonl", out.parent / "config.py"
+    rows = map(json.loads, (SAMPLES / "mmlu_pro" / "test.jsonl").read_text(encoding="utf-8").splitlines())
+    lines = []
+    for row in rows:
+        shown = "\n".join(
+            f"{letter}. {text}" for letter, text in zip("ABCDEFGHIJ", row["options"], strict=False)
+        )
+        lines.append(json.dumps({"question": row["question"], "options_str": shown, "answer": row["answer"]}))
+    data.write_text("\n".join(lines), encoding="utf-8")
+    text = (TASKS / "opencompass_config.py").read_text(encoding="utf-8")
+    config.write_text(text.replace('"DATA"', repr(str(data))).replace('"URL"', repr(url)), encoding="utf-8")
+    run(
+        python.parent / "opencompass", config, "--work-dir", out, "--debug", "--dump-eval-details",
+        env={"PYTHONPATH": str(TASKS / "stub")}, cwd=out.parent,
+    )  # fmt: skip
+    (made,) = out.iterdir()
+    shutil.rmtree(made / "configs")
+    made.rename(out / "20260101_000000")
+
+
 TOOLS: dict[str, tuple[Callable[[Path, str, Path], None], Callable[[Call], Answer]]] = {
     "lm-eval": (lm_eval, lenient),
     "inspect": (inspect, behave),
     "evalscope": (evalscope, behave),
     "lighteval": (lighteval, patient),
     "helm": (helm, lenient),
+    "opencompass": (opencompass, lenient),
 }
 """Tool -> (its run, the model that it asks)."""
 

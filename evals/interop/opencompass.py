@@ -1,7 +1,7 @@
 """OpenCompass: `predictions/<model>/<dataset>.json` (and its parts `_0.json`, `_1.json`), `results/` beside it.
 
 A prediction is {"0": {origin_prompt, prediction, gold, ...}}; what each was worth stands in the `details` of the results,
-where the evaluator kept any. Replies that are lists (of repeats) become repeats. Prompts are searched for our questions.
+where the evaluator kept any; an empty prediction may be a call that was refused. Replies that are lists (of repeats) become repeats. Prompts are searched for our questions.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from evals.interop.foreign import Item, Source, whole
 from evals.interop.values import BROKEN, number
 
 FORMAT = "opencompass"
+NOTHING = "nothing: OpenCompass keeps a refused or filtered call and an empty reply alike"
 _PART = re.compile(r"_(\d+)$")
 _RIGHT = ("correct", "is_correct", "cascade_correct")
 
@@ -78,8 +79,9 @@ def _decoded(path: Path) -> dict[str, Any]:
 
 
 def _details(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give what was made of each prediction; an object by number has other keys too, as its type."""
     details = results.get("details")
-    rows = list(details.values()) if isinstance(details, dict) else details
+    rows = [details[key] for key in details if key.isdecimal()] if isinstance(details, dict) else details
     return [row if isinstance(row, dict) else {} for row in rows] if isinstance(rows, list) else []
 
 
@@ -100,13 +102,11 @@ def _items(files: list[Path], details: list[dict[str, Any]]) -> Iterator[Item]:
                 yield Item(
                     where=where,
                     prompt=_prompt(row.get("origin_prompt")),
-                    text=None if text is None else str(text),
-                    failure="no prediction" if text is None else "",
+                    text=None if text in (None, "") else str(text),
+                    failure=NOTHING if text in (None, "") else "",
                     repeat=repeat if len(texts) > 1 else None,
                     score=_score(stated) if len(texts) == 1 else None,
-                    answer=str(stated.get("pred", ""))[:200]
-                    if isinstance(stated.get("pred"), str | int)
-                    else "",
+                    answer=_answer(stated) if len(texts) == 1 else "",
                 )
 
 
@@ -114,6 +114,11 @@ def _prompt(origin: Any) -> str:
     if isinstance(origin, list):
         return "\n\n".join(str(turn.get("prompt", "")) for turn in origin if isinstance(turn, dict))
     return origin if isinstance(origin, str) else ""
+
+
+def _answer(stated: Mapping[str, Any]) -> str:
+    found = stated.get("pred", stated.get("predictions"))
+    return str(found)[:200] if isinstance(found, str | int) else ""
 
 
 def _score(stated: Mapping[str, Any]) -> float | None:

@@ -1,0 +1,19 @@
+"""In the place of the tokenizer that OpenCompass would fetch from the network: it counts words."""
+
+from __future__ import annotations
+
+
+class Encoding:
+    def encode(self, text: str, **_: object) -> list[str]:
+        return text.split()
+
+
+class model:  # noqa: N801 - a module there
+    MODEL_TO_ENCODING = {"gpt-4": "words"}  # noqa: RUF012
+
+
+def encoding_for_model(name: str) -> Encoding:
+    return Encoding()
+
+
+get_encoding = encoding_for_model
