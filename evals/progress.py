@@ -128,7 +128,7 @@ class Progress(AbstractContextManager["Progress"]):
             MofNCompleteColumn(),
             TextColumn("{task.fields[facts]}", markup=False),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=Console(stderr=True, emoji=False),
             refresh_per_second=5,
         )
         for tally in self.tallies:

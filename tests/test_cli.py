@@ -20,6 +20,7 @@ from command import evals, finished, process
 from faults import GOOD, Call, FaultyServer, says
 
 from evals import store
+from evals.commands import common
 
 RIGHT = "scripted:call=answers:right"
 ONE_FAILS = "scripted:call=answers:parents_fail"
@@ -870,3 +871,8 @@ def test_local_data_is_named_as_such(here):
     assert "local data" in " ".join(done.out.split())
     assert evals("show", "--json").json["runs"][0]["data"] == "local"
     assert "not a benchmark score" not in done.out
+
+
+def test_a_name_between_colons_stays_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    common.table("", [("model", "left")], [["scripted:A and :warning: too"]])
+    assert "scripted:A and :warning: too" in capsys.readouterr().out

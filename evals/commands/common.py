@@ -175,7 +175,7 @@ def table(title: str, columns: Iterable[tuple[str, str]], rows: Iterable[Iterabl
         grid.add_column(heading, justify=justify, overflow="fold", no_wrap=kept)  # type: ignore[arg-type]
     for row in rows:
         grid.add_row(*(escape(plain(cell)) for cell in row))
-    console = Console()
+    console = Console(emoji=False)
     if not console.is_terminal:
-        console = Console(width=max(console.width, 160))
+        console = Console(width=max(console.width, 160), emoji=False)
     console.print(grid)
