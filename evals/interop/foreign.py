@@ -338,6 +338,8 @@ def _some(names: list[str]) -> str:
 def _match(finder: Finder, item: Item, taken: Counter[str]) -> str:
     """Give the sample that an item is about, among equals the one that was taken least; empty: none."""
     if item.id and (found := finder.by_id(item.id)):
+        if finder.asks(found, item.question):
+            return found
         alike = finder.by_question(item.question) if item.question else []
         if not alike or found in alike:  # else the id is a number of the source's own
             return found

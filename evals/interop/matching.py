@@ -97,6 +97,10 @@ class Finder:
         """Give the id where the suite has it."""
         return self._ids.get(name)
 
+    def asks(self, name: str, text: str) -> bool:
+        """Say whether a sample's question is this one, letter by letter: then nothing needs to be normalised."""
+        return self._texts[name] == text
+
     def by_question(self, text: str, options: Sequence[str] = ()) -> list[str]:
         """Give the samples with this question; with options, those that have the same ones, where some do."""
         found = self._questions.by_hash.get(question_hash(text), [])
