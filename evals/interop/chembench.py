@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from evals.errors import DataError
-from evals.interop.foreign import Item, Source, whole
+from evals.interop.files import whole
+from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, number, text
 
 FORMAT = "chembench"

@@ -6,14 +6,11 @@ are missing outcomes. A score that the source states is kept beside the run in `
 
 from __future__ import annotations
 
-import gzip
 import time
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct, structs
@@ -25,14 +22,13 @@ from evals.data import Data
 from evals.errors import DataError, UsageError
 from evals.interop.matching import Finder, shown_options
 from evals.interop.replies import Line, write_run
+from evals.interop.tasks import suite_of
 from evals.plan import read
 from evals.spool import Spool
 from evals.suite import Suite
 from evals.types import Sampling, Usage
 
 LISTED = 5
-LARGEST = 4 << 30
-"""Bytes of a file that is read whole at most."""
 MOST = 10_000
 """Repeats of a sample."""
 THEIRS = "theirs.jsonl"
@@ -171,58 +167,6 @@ def _suite(name: str, protocol: str | None) -> Suite:
     if found[0].refuses:
         raise UsageError(found[0].refuses)
     return found[0]
-
-
-KNOWN = (
-    ("mmlu_pro", "mmlu-pro"),
-    ("mmlu-pro", "mmlu-pro"),
-    ("mmlupro", "mmlu-pro"),
-    ("gpqa_main", "gpqa:main"),
-    ("gpqa:main", "gpqa:main"),
-    ("gpqa:mc", "gpqa:main"),
-    ("gpqa_extended", "gpqa:extended"),
-    ("gpqa:extended", "gpqa:extended"),
-    ("gpqa", "gpqa:diamond"),
-    ("aime2024", "aime:2024"),
-    ("aime24", "aime:2024"),
-    ("aime_2024", "aime:2024"),
-    ("aime2025", "aime:2025"),
-    ("aime25", "aime:2025"),
-    ("aime_2025", "aime:2025"),
-    ("chembench4k", "chembench:4k"),
-    ("chembench", "chembench:lamalab"),
-    ("mmstar", "mmstar"),
-    ("mm_star", "mmstar"),
-    ("mathvista", "mathvista"),
-    ("math_vista", "mathvista"),
-    ("mathvision_mini", "mathvision:testmini"),
-    ("mathvision", "mathvision:test"),
-    ("math_vision", "mathvision:test"),
-    ("mmmu_pro_v", "mmmu:pro-vision"),
-    ("mmmu_pro_10c", "mmmu:pro-standard"),
-    ("mmmu_pro_standard", "mmmu:pro-standard"),
-    ("mmmu_dev_val", "mmmu"),
-    ("mmmu_val", "mmmu"),
-    ("microvqa", "microvqa"),
-    ("micro_vqa", "microvqa"),
-    ("chartbench", "chartbench:test"),
-    ("physics", "physics"),
-    ("msearthmcq", "msearth"),
-    ("xlrs-bench", "xlrs"),
-    ("sfe-zh", "sfe:zh"),
-    ("sfe", "sfe:en"),
-)
-"""Beginning of a task's name elsewhere -> suite; the first that fits."""
-
-
-def suite_of(task: str) -> str | None:
-    """Give the suite that a task's name stands for elsewhere; None where it is none that we know."""
-    plain = task.lower()
-    known = set(load.suite_names())
-    return next(
-        (suite for start, suite in KNOWN if plain.startswith(start) and suite.partition(":")[0] in known),
-        None,
-    )
 
 
 class Ready(NamedTuple):
@@ -365,53 +309,3 @@ def _line(finder: Finder, item: Item, name: str, repeat: int) -> Line:
         prompt=item.prompt,
         failure=item.failure or ("" if item.text is not None else "absent in the source"),
     )
-
-
-def unpacked(path: Path) -> bytes:
-    """Read a file whole, out of gzip or of a zip archive with one file in it; raises DataError in one line."""
-    files = list(contents(path))
-    if len(files) != 1:
-        raise DataError(f"{path}: {len(files)} files in it, not one; unpack it and name the folder")
-    return files[0][1]
-
-
-def contents(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield name and bytes of a file, or of each file in a zip archive; raises DataError in one line.
-
-    At most LARGEST bytes come of a path, whatever it claims of itself; nothing is written anywhere.
-    """
-    if not path.name.endswith((".gz", ".zip")):
-        yield path.name, whole(path)
-        return
-    left = LARGEST
-    try:
-        for name, stream in _streams(path):
-            found = stream.read(left + 1)
-            left -= len(found)
-            if left < 0:
-                raise DataError(f"{path}: unpacked larger than {LARGEST >> 30} GiB")
-            yield name, found
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path}: {error}") from None
-
-
-def _streams(path: Path) -> Iterator[tuple[str, IO[bytes] | gzip.GzipFile]]:
-    if path.name.endswith(".gz"):
-        with gzip.open(path) as stream:
-            yield path.name.removesuffix(".gz"), stream
-        return
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if not name.startswith("__MACOSX/") and not name.endswith("/"):
-                with archive.open(name) as stream:
-                    yield name, stream
-
-
-def whole(path: Path) -> bytes:
-    """Read a file whole; raises DataError for one that is too large or cannot be read."""
-    try:
-        if path.stat().st_size > LARGEST:
-            raise DataError(f"{path}: larger than {LARGEST >> 30} GiB")
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from None

@@ -13,7 +13,8 @@ import msgspec
 
 from evals.errors import UsageError
 from evals.interop import inspect
-from evals.interop.foreign import LARGEST, Source
+from evals.interop.files import LARGEST
+from evals.interop.foreign import Source
 from evals.interop.values import BROKEN
 
 READERS = {

@@ -14,7 +14,8 @@ from typing import Any, Literal
 import msgspec
 
 from evals.errors import DataError
-from evals.interop.foreign import Item, Source, whole
+from evals.interop.files import whole
+from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, count, number
 from evals.types import Sampling
 

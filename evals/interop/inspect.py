@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from zipfile import BadZipFile, ZipFile
 
 from evals.errors import DataError, UsageError
-from evals.interop.foreign import LARGEST, Item, Source
+from evals.interop.files import LARGEST
+from evals.interop.foreign import Item, Source
 from evals.interop.values import count, number
 from evals.types import Sampling, Usage
 

@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 
 from evals.errors import DataError
-from evals.interop.foreign import LARGEST, Item, Source, whole
+from evals.interop.files import LARGEST, whole
+from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, count, number
 from evals.types import Sampling
 

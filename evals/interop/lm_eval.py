@@ -21,7 +21,8 @@ import msgspec
 
 from evals.card import Card
 from evals.errors import DataError, UsageError
-from evals.interop.foreign import Item, Source, whole
+from evals.interop.files import whole
+from evals.interop.foreign import Item, Source
 from evals.interop.outgoing import Row, Written, as_text, ended, headline, place, rows, utc
 from evals.interop.values import BROKEN, count, number
 from evals.store import Run, slug

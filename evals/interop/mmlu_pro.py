@@ -17,7 +17,8 @@ import msgspec
 from msgspec import Struct
 
 from evals.errors import DataError
-from evals.interop.foreign import Item, Source, contents
+from evals.interop.files import contents
+from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN
 
 FORMAT = "mmlu-pro"

@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from evals.errors import DataError
-from evals.interop.foreign import Item, Source, whole
+from evals.interop.files import whole
+from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, number
 
 FORMAT = "opencompass"

@@ -18,7 +18,8 @@ from zipfile import BadZipFile, ZipFile
 import msgspec
 
 from evals.errors import DataError, UsageError
-from evals.interop.foreign import Item, Source, whole
+from evals.interop.files import whole
+from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, number
 
 FORMAT = "vlmevalkit"
