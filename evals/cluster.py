@@ -288,6 +288,8 @@ class Cluster:
             raise Lost(f"silent for {self._lease_s / 2:g} s or more") from None
 
     def _arrived(self, replica: Replica, facts: Facts) -> None:
+        if not self._ever:  # what the first says of its server stands for all
+            self.notes += [note for note in facts.notes if note not in self.notes]
         replica.up, self._ever = True, True
         self._up += 1
         self._note(replica)

@@ -245,7 +245,8 @@ def connect(
         ray.shutdown()
         raise
     taken = f"{wanted.gpus} GPUs each" + (f" over {wanted.nodes} nodes" if wanted.nodes > 1 else "")
-    noted = f"cluster: {address}, {wanted.replicas} replicas on {len(nodes)} nodes, {taken}"
+    several = f"{wanted.replicas} replica{'s' if wanted.replicas > 1 else ''}"
+    noted = f"cluster: {address}, {several} on {len(nodes)} nodes, {taken}"
     return Connected(links, replace(facts, notes=(noted, *facts.notes)))
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import toy
 from command import evals
+from msgspec import structs
 from simulated_replicas import FACTS, Simulated
 
 from evals import replicas, shape
@@ -62,6 +63,15 @@ async def test_replicas_share_the_work(tmp_path: Path) -> None:
     assert answered(job) == dict.fromkeys(job.spool.ids, 1)
     assert [len(link.asked) for link in links] == pytest.approx([20] * 3, abs=4)
     assert all(link.closed for link in links)
+
+
+async def test_what_the_first_replica_says_of_its_server_is_noted_once(tmp_path: Path) -> None:
+    links = [Simulated(0.005) for _ in range(3)]
+    for number, link in enumerate(links):
+        link.facts = structs.replace(FACTS, notes=(f"server: vllm on port {number}",))
+    _, cluster = await run(tmp_path, links)
+    assert len(cluster.notes) == 1
+    assert cluster.notes[0].startswith("server: vllm on port")
 
 
 async def test_a_slow_replica_gets_less(tmp_path: Path) -> None:
