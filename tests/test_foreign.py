@@ -113,6 +113,16 @@ def test_a_zip_archive_of_subjects_and_one_of_something_else(tmp_path: Path) -> 
     assert not (tmp_path / "a.json").exists()
 
 
+def test_a_bundle_of_ours_is_no_foreign_file_and_a_broken_archive_is_one_line(ran: Path) -> None:
+    assert evals("bundle", "one", ran / "b.zip", "--results", ran / "r").status == 0
+    done = evals("import", ran / "b.zip", "--sample", "--results", ran / "s")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert f"is a bundle of ours: evals verify {ran / 'b.zip'}" in done.err
+    (ran / "broken.zip").write_bytes((ran / "b.zip").read_bytes()[:1000])
+    done = evals("import", ran / "broken.zip", "--sample", "--results", ran / "s")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+
+
 # --- lm-eval -------------------------------------------------------------------------------------------------------
 
 

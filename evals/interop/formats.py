@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zipfile
 import zlib
 from collections.abc import Callable
 from importlib import import_module
@@ -80,12 +81,13 @@ def _of_file(path: Path) -> str | None:
     by_ending = {
         ".xlsx": "vlmevalkit",
         ".tsv": "vlmevalkit",
-        ".zip": "mmlu-pro",
         ".eval": "inspect",
         ".parquet": "lighteval",
     }
     if (ending := Path(name).suffix) in by_ending:
         return by_ending[ending]
+    if ending == ".zip":
+        return _of_archive(path)
     if name.startswith("samples_") and ending == ".jsonl":
         return "lm-eval"
     try:
@@ -96,6 +98,18 @@ def _of_file(path: Path) -> str | None:
     except (OSError, EOFError, zlib.error) as error:
         raise UsageError(f"{path}: {error}") from None
     return _of_lines(head) if ending == ".jsonl" else _of_json(head)
+
+
+def _of_archive(path: Path) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if not name.startswith("__MACOSX/")]
+    except (OSError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path}: {error}") from None
+    if "bundle.json" in names:
+        raise UsageError(f"{path} is a bundle of ours: evals verify {path}")
+    parts = [name for name in names if name.endswith("_result.json")]
+    return "mmlu-pro" if parts or (len(names) == 1 and names[0].endswith(".json")) else None
 
 
 def _of_lines(head: bytes) -> str | None:
