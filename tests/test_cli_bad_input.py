@@ -446,14 +446,19 @@ def test_a_results_folder_below_proc_cannot_be_written(here):
 
 
 def test_a_full_disk_in_mid_run_keeps_what_was_recorded(here, monkeypatch):
-    written = [0]
+    room = [5]
     real = os.write
 
     def write(fd: int, content: bytes) -> int:
-        written[0] += content.startswith(b'{"sample"')
-        if written[0] > 5:
+        """Take five records and a piece of the sixth, as a disk does that fills up."""
+        if not content.startswith(b'{"sample"'):
+            return real(fd, content)
+        if not room[0]:
             raise OSError(28, "No space left on device")
-        return real(fd, content)
+        lines = content.splitlines(keepends=True)
+        whole, torn = lines[: room[0]], b"".join(lines[room[0] :])[:10]
+        room[0] -= len(whole)
+        return real(fd, b"".join(whole) + torn)
 
     with monkeypatch.context() as patch:
         patch.setattr("evals.store.os.write", write)

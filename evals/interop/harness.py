@@ -36,9 +36,12 @@ class Kept:
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
 
-    def append(self, record: Record) -> None:
+    def add(self, record: Record) -> None:
         """Keep one."""
         self.records[record.sample] = record
+
+    def flush(self) -> None:
+        """Nothing waits to be written."""
 
     def sync(self) -> None:
         """Nothing to write."""
@@ -175,6 +178,7 @@ def told(batch: Batch, requests: Iterable[tuple[str, str]]) -> list[tuple[float,
 def register() -> None:
     """Make `--model evals` known to lm_eval in this process; raises UsageError where it is not installed."""
     quiet()
+    import lm_eval.models  # noqa: F401 - lm_eval names its own models only while no other one is known
     from lm_eval.api.model import LM
     from lm_eval.api.registry import register_model
 
