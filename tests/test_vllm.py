@@ -343,7 +343,7 @@ def test_weights_that_the_hub_refuses_are_one_line_of_vllm_s_own(bench, weights)
         env = bench.env | {
             "HF_HUB_OFFLINE": "0",
             "HF_ENDPOINT": address,
-            "HF_HOME": str(bench.place / weights),
+            "HF_HOME": str(bench.place / "hub" / weights),  # a folder `weights` would be one of weights
         }
         words = ("run", "mmlu-pro", "--sample", "-m", f"vllm:{weights}")
         done = engine.evals(*words, env=env, cwd=bench.place)
