@@ -40,14 +40,14 @@ class Rule(Struct, frozen=True, kw_only=True):
 
 def rules(peer: str, suite: str) -> list[Rule]:
     """Give a peer's rules for a suite, the usual one first."""
-    return [rule for rule in (_lm_eval() if peer == "lm-eval" else _opencompass()) if rule.suite == suite]
+    return [rule for rule in _of(peer) if rule.suite == suite]
 
 
 def find(peer: str, suite: str, name: str | None) -> Rule:
     """Give a rule by its name, or the usual one; raises UsageError where there is none."""
     found = rules(peer, suite)
     if not found:
-        known = dict.fromkeys(rule.suite for rule in (_lm_eval() if peer == "lm-eval" else _opencompass()))
+        known = dict.fromkeys(rule.suite for rule in _of(peer))
         raise UsageError(
             f"{peer} has no rule of its own for replies to {suite}; it has for {', '.join(known)}"
         )
@@ -55,6 +55,10 @@ def find(peer: str, suite: str, name: str | None) -> Rule:
     if name is not None and name not in chosen:
         raise UnknownName(f"rule of {peer} for {suite}", name, list(chosen))
     return chosen[name] if name is not None else found[0]
+
+
+def _of(peer: str) -> Iterator[Rule]:
+    return _lm_eval() if peer == "lm-eval" else _opencompass()
 
 
 # --- lm-eval: a task's file, a filter, a metric
