@@ -10,7 +10,10 @@ r"""A tree of files that lies in a folder or, unextracted, in a zip archive: rea
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Iterator
+from lzma import LZMAError
 from pathlib import Path
 from typing import IO, Any
 from zipfile import BadZipFile, ZipFile
@@ -18,6 +21,11 @@ from zipfile import BadZipFile, ZipFile
 import msgspec
 
 from evals.errors import DataError
+
+UNREADABLE = (BadZipFile, OSError, EOFError, RuntimeError, ValueError, struct.error, zlib.error, LZMAError)
+"""What zipfile and gzip raise on files that are cut, broken or made to harm: an encrypted member, or a version or a
+compression that they don't know, is a RuntimeError; a name that is no UTF-8, or a place before the start, a ValueError.
+"""
 
 
 class Tree:
@@ -31,7 +39,7 @@ class Tree:
         if root.is_file():
             try:
                 self._zip = ZipFile(root)
-            except (BadZipFile, OSError) as error:
+            except UNREADABLE as error:
                 raise DataError(f"cannot read {root}: {error}") from error
             self._names = frozenset(self._zip.namelist())
             tops = {name.partition("/")[0] for name in self._names if not name.startswith("__MACOSX")}
@@ -45,7 +53,7 @@ class Tree:
         """Open a file for reading; raises DataError where it is absent."""
         try:
             return self._zip.open(self._prefix + name) if self._zip else (self.root / name).open("rb")
-        except (KeyError, OSError, BadZipFile) as error:
+        except (KeyError, *UNREADABLE) as error:
             raise DataError(f"{self.root} holds no {name}") from error
 
     def json(self, name: str) -> Any:
@@ -53,18 +61,20 @@ class Tree:
         with self.open(name) as stream:
             try:
                 return msgspec.json.decode(stream.read())
-            except (msgspec.DecodeError, BadZipFile, OSError) as error:
+            except UNREADABLE as error:
                 raise DataError(f"{self.root}: {name}: {error}") from error
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
         """Decode a file of JSON lines, one at a time."""
         decode = msgspec.json.Decoder(dict[str, Any]).decode
+        number = 0
         with self.open(name) as stream:
-            for number, line in enumerate(stream, 1):
-                try:
+            try:
+                for line in stream:
+                    number += 1
                     yield decode(line)
-                except msgspec.DecodeError as error:
-                    raise DataError(f"{self.root}: {name}, line {number}: {error}") from error
+            except UNREADABLE as error:
+                raise DataError(f"{self.root}: {name}, line {number}: {error}") from error
 
     def close(self) -> None:
         """Close the archive."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import time
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -25,6 +24,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from evals import card as cards
+from evals.archive import UNREADABLE
 from evals.card import Card
 from evals.errors import DataError, UsageError
 from evals.sealed import encode
@@ -253,9 +253,6 @@ class Bundle:
         return "" if digest.hexdigest() == stated.sha256 else f"{name}: its hash is not the manifest's"
 
 
-BROKEN = (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError, zlib.error)
-
-
 @contextmanager
 def opened(path: Path) -> Iterator[Bundle]:
     """Open a bundle; raises UsageError where there is no file, DataError where it is no bundle that can be read."""
@@ -272,5 +269,5 @@ def opened(path: Path) -> Iterator[Bundle]:
             yield Bundle(path, archive, manifest)
     except KeyError:
         raise DataError(f"{path}: a zip without bundle.json") from None
-    except BROKEN as error:
+    except UNREADABLE as error:
         raise DataError(f"{path}: {error}") from None

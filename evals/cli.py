@@ -44,6 +44,8 @@ COMMANDS = {
     "doctor": ("doctor:doctor", "Say what this machine can run, and why not."),
 }
 """Name -> (module:function below evals.commands, the line that help shows)."""
+LONGEST = 1200
+"""Characters of a complaint; of a longer one the middle is left out."""
 
 
 class Lazy(click.Group):
@@ -117,5 +119,8 @@ def _usage_of(error: click.ClickException) -> str:
 def _complain(message: str) -> int:
     from evals.extract import plain
 
-    click.echo(f"evals: {' '.join(plain(message).split())}", err=True)
+    said = " ".join(plain(message).split())
+    if len(said) > LONGEST:  # a library may quote half of a broken file
+        said = f"{said[: LONGEST - 300]} ... {said[-300:]}"
+    click.echo(f"evals: {said}", err=True)
     return 2

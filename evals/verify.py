@@ -11,7 +11,8 @@ from typing import Any
 from msgspec import Struct, structs
 
 from evals import load
-from evals.bundle import BROKEN, NOT_ASKED, Bundle, Withheld, bare_sample, opened, prompt_hash
+from evals.archive import UNREADABLE
+from evals.bundle import NOT_ASKED, Bundle, Withheld, bare_sample, opened, prompt_hash
 from evals.data import Data
 from evals.errors import DataError, UsageError
 from evals.plan import read
@@ -60,7 +61,7 @@ def verify(path: Path, data: Path | None = None) -> Verification:
             return _Check(bundle, data).result()
     except DataError as error:
         return Verification(bundle=path.name, differences=(str(error),))
-    except BROKEN as error:
+    except UNREADABLE as error:
         return Verification(bundle=path.name, differences=(f"{path}: {error}",))
 
 

@@ -668,3 +668,10 @@ def test_escapes_in_replies_and_data_never_reach_the_terminal(here):
     assert b"hidden" in seen or b"law" in seen
     for sign in (b"\x1b]0;", b"\x1b[2J", b"\x07", b"\xc2\x9b", b"\x1b[8m", b"\xe2\x80\xae"):
         assert sign not in seen, sign
+
+
+def test_a_complaint_that_quotes_a_long_text_leaves_its_middle_out() -> None:
+    complaint = refused("run", "x" * 5000, "-m", "smollm2")
+    assert complaint.startswith("unknown suite")
+    assert " ... " in complaint
+    assert len(complaint) < 1300

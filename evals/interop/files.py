@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gzip
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from evals.archive import UNREADABLE
 from evals.errors import DataError
 
 LARGEST = 4 << 30
@@ -39,7 +39,7 @@ def contents(path: Path) -> Iterator[tuple[str, bytes]]:
             if left < 0:
                 raise DataError(f"{path}: unpacked larger than {LARGEST >> 30} GiB")
             yield name, found
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path}: {error}") from None
 
 

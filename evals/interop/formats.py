@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import zipfile
-import zlib
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from evals.archive import UNREADABLE
 from evals.errors import UsageError
 from evals.interop import inspect
 from evals.interop.files import LARGEST
@@ -95,7 +95,7 @@ def _of_file(path: Path) -> str | None:
             head = stream.read(HEAD)
             if ending == ".json" and len(head) == HEAD:
                 head += stream.read(LARGEST)
-    except (OSError, EOFError, zlib.error) as error:
+    except UNREADABLE as error:
         raise UsageError(f"{path}: {error}") from None
     return _of_lines(head) if ending == ".jsonl" else _of_json(head)
 
@@ -104,7 +104,7 @@ def _of_archive(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if not name.startswith("__MACOSX/")]
-    except (OSError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise UsageError(f"{path}: {error}") from None
     if "bundle.json" in names:
         raise UsageError(f"{path} is a bundle of ours: evals verify {path}")

@@ -9,13 +9,13 @@ without ids are no ids. Nothing is ever extracted, and an archive is measured be
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
+from evals.archive import UNREADABLE
 from evals.errors import DataError, UsageError
 from evals.interop.files import LARGEST
 from evals.interop.foreign import Item, Source
@@ -143,7 +143,7 @@ def _measure(path: Path, *, archive: bool) -> None:
                 with found.open(entry) as stream:
                     while stream.read(CHUNK):
                         pass
-    except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path}: {error}") from None
 
 

@@ -13,10 +13,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 import msgspec
 
+from evals.archive import UNREADABLE
 from evals.errors import DataError, UsageError
 from evals.interop.files import whole
 from evals.interop.foreign import Item, Source
@@ -118,7 +119,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             yield from _tsv(path)
         else:
             yield from _json(path)
-    except (OSError, BadZipFile, csv.Error, *BROKEN) as error:
+    except (csv.Error, *UNREADABLE, *BROKEN) as error:
         raise DataError(f"{path}: {error}") from None
 
 

