@@ -26,7 +26,10 @@ from evals.wording import OURS
 ALONE = {"smollm2": "llamacpp"}
 """Models that are named without an adapter."""
 SHARED = frozenset(
-    {"batches", "http", "launch", "logs", "pictures", "rules", "served", "weights", "vendors", "watchdog"}
+    {
+        *("batches", "fetch", "http", "launch", "logs", "pictures", "rules", "served", "weights", "vendors"),
+        "watchdog",
+    }
 )
 """Modules beside the adapters that are none."""
 

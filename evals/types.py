@@ -133,6 +133,10 @@ class Sampling(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Sent as further fields of the request body."""
 
 
+MOST_TOKENS = 2**31 - 1
+"""Of one call; what claims more counts something else."""
+
+
 class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Tokens as counted by the server; None where it does not say."""
 
@@ -141,6 +145,12 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Reasoning included."""
     reasoning: int | None = None
     cached: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("input", "output", "reasoning", "cached"):
+            count = getattr(self, name)
+            if count is not None and not (type(count) is int and 0 <= count <= MOST_TOKENS):
+                force_setattr(self, name, None)  # no server counts so
 
 
 class Reply(Struct, frozen=True, kw_only=True, tag="reply"):

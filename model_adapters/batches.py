@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SKEW_S = 3600.0
 """Clocks of vendors and users differ."""
 LABEL = "science_evals"
+RESULTS = 4 << 30
+"""Bytes of a batch's results: a hundred thousand replies that reason."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -152,7 +154,7 @@ class OpenAIBatches:
         one = _read(await self._client.send("GET", f"/batches/{id_}"), _Batch)
         found: dict[str, Reply | Exception] = {}
         for file in (one.output_file_id, one.error_file_id):
-            raw = await self._client.send("GET", f"/files/{file}/content") if file else b""
+            raw = await self._client.send("GET", f"/files/{file}/content", most=RESULTS) if file else b""
             for line in raw.splitlines():
                 result = _read(line, _Line)
                 found[result.custom_id] = self._one(result, sampling)
@@ -234,7 +236,7 @@ class AnthropicBatches:
                 continue
             if one.processing_status != "ended":
                 return one.id
-            lines = (await self._client.send("GET", f"{self.path}/{one.id}/results")).splitlines()
+            lines = (await self._results(one.id)).splitlines()
             if lines and _read(lines[0], _AnthropicLine).custom_id.startswith(f"{label}-"):
                 return one.id
         return None
@@ -259,9 +261,11 @@ class AnthropicBatches:
 
     async def results(self, id_: str, sampling: Sampling) -> dict[str, Reply | Exception]:
         """Fetch the results; from our own address, wherever `results_url` points: the key goes with it."""
-        raw = await self._client.send("GET", f"{self.path}/{id_}/results")
-        lines = (_read(line, _AnthropicLine) for line in raw.splitlines())
+        lines = (_read(line, _AnthropicLine) for line in (await self._results(id_)).splitlines())
         return {line.custom_id: self._one(line.result, sampling) for line in lines}
+
+    async def _results(self, id_: str) -> bytes:
+        return await self._client.send("GET", f"{self.path}/{id_}/results", most=RESULTS)
 
     def _one(self, result: _Result, sampling: Sampling) -> Reply | Exception:
         if result.type == "succeeded":
@@ -288,5 +292,5 @@ T = TypeVar("T")
 def _read(raw: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadReply(f"200 with no batch's answer: {error}; {fault_message(raw)}") from None

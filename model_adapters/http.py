@@ -39,6 +39,8 @@ _encode = msgspec.json.Encoder().encode
 _JSON = {"Content-Type": "application/json"}
 
 
+MOST = 64 << 20
+"""Bytes of an answer: likelihoods of a long prompt, at every token, take a third of it."""
 PIECEMEAL = 1 << 20
 """Bytes of a body from which on it is not written at once."""
 
@@ -54,6 +56,7 @@ class Client:
         self._key = key
         self._headers = dict(headers or {})
         self._session: ClientSession | None = None
+        self._proxy = proxy_of(self._base)
 
     def shown(self, path: str) -> str:
         """Give a URL as messages may show it."""
@@ -69,17 +72,20 @@ class Client:
         raw = await self.send("POST", path, data=whole, headers=_JSON)
         return raw, time.perf_counter() - started
 
-    async def send(self, method: str, path: str, **options: Any) -> bytes:
-        """Call once; `options` are aiohttp's. Raises what `errors.py` says of each way to fail."""
+    async def send(self, method: str, path: str, *, most: int = MOST, **options: Any) -> bytes:
+        """Call once; `options` are aiohttp's. Raises what `errors.py` says of each way to fail.
+
+        `most`: bytes of an answer.
+        """
         import aiohttp
 
         if self._session is None:
             self._session = self._open()
         try:
             async with self._session.request(
-                method, f"{self._base}{path}", allow_redirects=False, **options
+                method, f"{self._base}{path}", allow_redirects=False, proxy=self._proxy, **options
             ) as response:
-                raw = await response.read()
+                raw = await _whole(response, most, where=self.shown(path))
                 if response.status != 200:
                     raise self._refused(response, raw, self.shown(path))
                 return raw
@@ -90,7 +96,7 @@ class Client:
                 f"cannot reach {self.shown(path)}: {error.os_error}", unreachable=True
             ) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise Disconnected(f"{type(error).__name__}: {error}") from error
+            raise Disconnected(self.without_key(f"{type(error).__name__}: {error}")) from error
 
     def _open(self) -> ClientSession:
         import aiohttp
@@ -124,6 +130,30 @@ class Client:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+async def _whole(response: ClientResponse, most: int, *, where: str) -> bytes:
+    """Read a body, which may have no end, up to a size."""
+    pieces, size = [], 0
+    async for piece in response.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > most:
+            raise BadReply(f"more than {most >> 20} MiB from {where}")
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def proxy_of(url: str) -> str | None:
+    """Give the HTTPS_PROXY that the environment wants used for a URL; what is not encrypted is reached straight.
+
+    So a server on this machine or on the next node needs no NO_PROXY, and a vendor is found from behind a firewall.
+    """
+    if not url.startswith("https:"):
+        return None
+    from urllib.request import getproxies, proxy_bypass
+
+    found = getproxies().get("https")
+    return None if found is None or proxy_bypass(urlsplit(url).hostname or "") else found
 
 
 def _socket(address: tuple[Any, ...]) -> socket.socket:
@@ -165,7 +195,7 @@ def read_fault(raw: bytes) -> Fault:
     """Read an error body; what is none is its own message."""
     try:
         found = _FAULT.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Fault(" ".join(raw[:200].decode(errors="replace").split()) or "no body")
     error = found.error if found.error is not None else found.detail
     fields = error if isinstance(error, dict) else {"code": found.code, "type": found.type}
@@ -204,12 +234,14 @@ def decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
     """Decode a body; half of an emoji, as servers send where a reply was cut, becomes a question mark."""
     try:
         return decoder.decode(raw)
+    except RecursionError:
+        raise msgspec.DecodeError("nested too deeply") from None
     except msgspec.DecodeError:
         if b"\\ud" not in raw.lower():
             raise
         try:
             text = json.dumps(json.loads(raw), ensure_ascii=False)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise msgspec.DecodeError(str(error)) from None
         return decoder.decode(text.encode("utf-8", "replace"))
 

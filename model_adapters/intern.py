@@ -7,9 +7,7 @@ API lets a user ask 30 times a minute; INTERN_PER_MINUTE says so where another l
 from __future__ import annotations
 
 import os
-from http.client import HTTPException
 from typing import Any
-from urllib.request import Request, urlopen
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +15,7 @@ from msgspec import Struct
 from evals import profiles
 from evals.errors import UsageError
 from evals.types import Prompt, Sampling
+from model_adapters.fetch import fetch
 from model_adapters.http import credentials, without_secrets
 from model_adapters.openai import Chat
 
@@ -66,11 +65,10 @@ class _Models(Struct):
 def behind(alias: str, *, base: str, key: str) -> str:
     """Ask which model an alias stands for; raises UsageError where the API does not say."""
     url = f"{base.rstrip('/')}/models"
-    request = Request(url, headers={"Authorization": f"Bearer {key}"})  # noqa: S310 - https, or what the user set
     try:
-        with urlopen(request, timeout=10) as response:  # noqa: S310
-            models = msgspec.json.decode(response.read(), type=_Models).data
-    except (OSError, HTTPException, ValueError) as error:
+        raw = fetch(url, headers={"Authorization": f"Bearer {key}"})
+        models = msgspec.json.decode(raw, type=_Models).data
+    except (OSError, ValueError) as error:
         why = str(error).replace(key, "***")
         raise UsageError(
             f"cannot ask {without_secrets(url)} what intern:{alias} stands for ({why}); name the model itself"

@@ -26,9 +26,8 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import msgspec
 from msgspec import Struct
@@ -37,11 +36,15 @@ from evals import gpus, peers, profiles
 from evals.errors import UsageError
 from evals.profiles import Profile
 from model_adapters import watchdog
+from model_adapters.fetch import MOST, fetch
+from model_adapters.http import fault_message
 from model_adapters.logs import PORT_TAKEN, cause
 
 START_S = 3600.0
 GRACE_S = 5.0
 """For a server to end by itself."""
+LIFE_S = 600.0
+"""For its first call, which may compile what it computes with."""
 HOST = "127.0.0.1"
 
 
@@ -265,7 +268,8 @@ class Process:
         self._spawn()
         try:
             self._until_healthy()
-            self.context = _life(self.url, self.order.name)
+            self._live()
+            self.context = models(self.url).get(self.order.name)
         except BaseException:
             self._end()
             raise
@@ -294,6 +298,33 @@ class Process:
             if time.monotonic() > until:
                 raise UsageError(self.epitaph(f"is not ready after {self.order.start_s:.0f} s"))
         raise UsageError("stopped while it started")
+
+    def _live(self) -> None:
+        """Have it say a word, as proof of life; raises UsageError."""
+        body = {
+            "model": self.order.name,
+            "messages": [{"role": "user", "content": "Say yes."}],
+            "max_tokens": 1,
+        }
+        headers = {"Content-Type": "application/json"}
+        try:
+            fetch(
+                f"{self.url}/chat/completions",
+                data=msgspec.json.encode(body),
+                headers=headers,
+                timeout_s=LIFE_S,
+            )
+        except OSError as error:
+            said = str(error)
+            if isinstance(error, HTTPError):
+                said = f"HTTP {error.code}: {fault_message(error.read(MOST))}"
+            if self._dog is not None:  # a call that kills it is answered before it is dead
+                with suppress(subprocess.TimeoutExpired):
+                    self._dog.wait(GRACE_S)
+            if not self.alive:
+                raise UsageError(self.epitaph("ended at its first call")) from None
+            named = f"{self.order.engine.name}:{self.order.model}"
+            raise UsageError(f"{named} is up and cannot answer: {said} (log: {self.log})") from None
 
     def follow(self) -> str:
         """Run this node's share of a server that answers elsewhere, until it ends; says how that was."""
@@ -367,10 +398,10 @@ def is_free(port: int) -> bool:
 
 def _answers(url: str) -> bool:
     try:
-        with urlopen(url, timeout=5) as response:  # noqa: S310 - an address of our own making
-            return bool(response.status == 200)
-    except (OSError, ValueError):
+        fetch(url, timeout_s=5.0)
+    except OSError:
         return False
+    return True
 
 
 class _Model(Struct):
@@ -385,33 +416,10 @@ class _Models(Struct):
 def models(url: str, *, timeout_s: float = 5.0) -> dict[str, int | None]:
     """Ask a server what it serves: name -> context in tokens, where it says; empty where nobody answers."""
     try:
-        with urlopen(f"{url}/models", timeout=timeout_s) as response:  # noqa: S310 - loopback, by our callers
-            return {
-                one.id: one.max_model_len for one in msgspec.json.decode(response.read(), type=_Models).data
-            }
-    except (OSError, ValueError, msgspec.MsgspecError):
+        found = msgspec.json.decode(fetch(f"{url}/models", timeout_s=timeout_s), type=_Models)
+    except (OSError, ValueError):  # which every fault of msgspec is
         return {}
-
-
-def _life(url: str, name: str) -> int | None:
-    """Have it say a word, as proof of life; gives the context that it serves. Raises UsageError."""
-    body: dict[str, Any] = {
-        "model": name,
-        "messages": [{"role": "user", "content": "Say yes."}],
-        "max_tokens": 1,
-    }
-    request = Request(  # noqa: S310 - as above
-        f"{url}/chat/completions", msgspec.json.encode(body), {"Content-Type": "application/json"}
-    )
-    try:
-        with urlopen(request, timeout=600) as response:  # noqa: S310 - as above
-            response.read()
-    except HTTPError as error:
-        said = " ".join(error.read()[:300].decode(errors="replace").split())
-        raise UsageError(f"{name} is up and cannot answer: HTTP {error.code}: {said}") from None
-    except OSError as error:
-        raise UsageError(f"{name} is up and does not answer: {error}") from None
-    return models(url).get(name)
+    return {one.id: one.max_model_len for one in found.data}
 
 
 def serving(wanted: Order) -> str:

@@ -11,16 +11,15 @@ import os
 import re
 from base64 import b64encode
 from collections.abc import Sequence
-from http.client import HTTPException
 from typing import Any
 from urllib.parse import unquote, urlsplit
-from urllib.request import Request, urlopen
 
 import msgspec
 from msgspec import Struct
 
 from evals.errors import BadReply, Fatal, Rejected, UsageError
 from evals.types import Likelihood
+from model_adapters.fetch import fetch
 from model_adapters.http import not_a_reply, without_secrets
 from model_adapters.openai import Chat
 
@@ -154,9 +153,8 @@ def _only_model(base: str, key: str | None) -> str:
         user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers["Authorization"] = f"Basic {b64encode(user.encode()).decode()}"
     try:
-        with urlopen(Request(url, headers=headers), timeout=10) as response:  # noqa: S310 - the scheme is checked above
-            names = [served.id for served in msgspec.json.decode(response.read(), type=_List).data]
-    except (OSError, HTTPException, ValueError) as error:
+        names = [served.id for served in msgspec.json.decode(fetch(url, headers=headers), type=_List).data]
+    except (OSError, ValueError) as error:
         raise UsageError(f"cannot ask {url} what it serves ({error}); add #NAME to the URL") from None
     if len(names) != 1:
         raise UsageError(

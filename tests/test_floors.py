@@ -62,7 +62,8 @@ SIBLINGS = frozenset(
 
 SHARED_BY_ADAPTERS = {
     "batches": "anthropic openai",
-    "http": "anthropic batches google intern openai server vendors llamacpp",
+    "fetch": "intern launch server",
+    "http": "anthropic batches fetch google intern launch openai server vendors llamacpp",
     "rules": "anthropic google openai vendors",
     "pictures": "anthropic google openai",
     "openai": "intern llamacpp server vendors",

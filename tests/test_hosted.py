@@ -5,6 +5,7 @@ The server is real and on loopback; `protocols.py` words what it sends as each v
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -237,6 +238,30 @@ async def test_a_redirect_is_not_followed_with_the_key(make: Maker, server: Serv
     with pytest.raises(Fatal, match=r"HTTP 307: .* has moved to .*/elsewhere$"):
         await (await make(adapter)).reply(PROMPT, Sampling())
     assert len(server.calls) == 1
+
+
+async def test_a_vendor_is_asked_through_the_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: list[bytes] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readuntil(b"\r\n"))
+        writer.write(b"HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    proxy = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    for excepted, calls in (("", 1), ("api.openai.invalid", 1)):
+        monkeypatch.setenv("no_proxy", excepted)
+        monkeypatch.setenv("OPENAI_BASE_URL", "https://api.openai.invalid/v1")
+        model = load.model("openai:o3")
+        with pytest.raises(Disconnected):
+            await model.reply(PROMPT, Sampling())
+        await model.close()
+        assert heard == [b"CONNECT api.openai.invalid:443 HTTP/1.1\r\n"] * calls
+    proxy.close()
 
 
 async def test_a_model_of_others_behind_openai_takes_what_a_server_takes(make: Maker, server: Server) -> None:
@@ -502,8 +527,9 @@ async def test_the_version_of_anthropics_api_is_the_models(make: Maker, server: 
         (Answer({"data": [{"id": "intern-latest"}]}), "stands for nothing"),
         (Answer(b"", 401), "cannot ask .*/v1/models what intern:intern-latest stands for"),
         (Answer(HTML), "cannot ask"),
+        (Answer(b"", 302, {"Location": "/v1/elsewhere"}), "HTTP Error 302: it has moved to .*/v1/elsewhere"),
     ],
-    ids=["unknown", "no ref_model", "401", "HTML"],
+    ids=["unknown", "no ref_model", "401", "HTML", "moved"],
 )
 async def test_an_alias_that_cannot_be_resolved_is_refused(
     server: Server,
@@ -514,6 +540,7 @@ async def test_an_alias_that_cannot_be_resolved_is_refused(
     server.answer = answer
     with pytest.raises(EvalsError, match=said):
         await _intern(server, monkeypatch, "intern-latest")
+    assert len(server.calls) == 1  # no redirect is followed: the key would go along
 
 
 async def test_an_alias_is_the_model_behind_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -242,7 +243,8 @@ def test_no_orphan_when_the_watchdog_is_killed_beside_a_standin(engine):
         ("offline", "the hub cannot be reached"),
         ("odd", "KeyError: 'layers.0.experts'"),
         ("mute", "it said nothing"),
-        ("dumb", "tiny is up and cannot answer: HTTP 500"),
+        ("dumb", "vllm:weights/tiny is up and cannot answer: HTTP 500: no kernel image is available (log: "),
+        ("mortal:0", "vllm:weights/tiny ended at its first call: RuntimeError: the engine's heart stopped"),
     ],
 )
 def test_a_server_that_fails_is_one_line_and_nothing_is_left_of_a_standin(
@@ -251,6 +253,26 @@ def test_a_server_that_fails_is_one_line_and_nothing_is_left_of_a_standin(
     monkeypatch.setenv("STANDIN", behaviour)
     assert line in run().complaint
     assert left(engine) == []
+
+
+def test_a_proxy_of_the_user_s_is_not_asked_for_a_server_of_this_machine_on_a_standin(engine, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("EVALS_ENGINE_START_S", "20")
+    assert run().json["runs"][0]["coverage"] == 1.0
+
+
+def test_what_speaks_no_http_on_the_usual_port_is_no_server_of_the_model(engine):
+    def greet(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(b"SSH-2.0-OpenSSH_9.3\r\n")
+
+    with socket.create_server((launch.HOST, 0)) as other:
+        greeting = threading.Thread(target=greet, args=(other,))
+        greeting.start()
+        assert launch.models(f"http://{launch.HOST}:{other.getsockname()[1]}/v1") == {}
+        greeting.join()
 
 
 def test_a_server_that_never_gets_healthy_is_one_line_on_a_standin(engine, monkeypatch):
