@@ -155,7 +155,8 @@ def _only_model(base: str, key: str | None) -> str:
     try:
         names = [served.id for served in msgspec.json.decode(fetch(url, headers=headers), type=_List).data]
     except (OSError, ValueError) as error:
-        raise UsageError(f"cannot ask {url} what it serves ({error}); add #NAME to the URL") from None
+        why = getattr(getattr(error, "reason", None), "strerror", None) or error
+        raise UsageError(f"cannot ask {url} what it serves ({why}); add #NAME to the URL") from None
     if len(names) != 1:
         raise UsageError(
             f"{without_secrets(base)} serves {', '.join(names) or 'nothing'}: add #NAME to the URL"

@@ -443,8 +443,8 @@ def _caption_metrics(protocol: str) -> tuple[Metric, ...]:
             _mean(rouge, Part(rouge, absent), headline=(protocol, rouge) == ("strict", "rouge_l"))
             for rouge in ("rouge_1", "rouge_2", "rouge_l")
         ),
-        _whole(f"bleu_2{on}", CorpusBleu(2)),
-        _whole(f"bleu_4{on}", CorpusBleu(4)),
+        _whole(f"bleu_2{on}", CorpusBleu(2, silence=not official)),
+        _whole(f"bleu_4{on}", CorpusBleu(4, silence=not official)),
     )
 
 

@@ -186,6 +186,15 @@ def test_a_wrong_path_is_named(here):
         assert "/v2/chat/completions" in refused("run", "mmlu-pro", "--sample", "-m", model, "--quiet")
 
 
+def test_what_a_later_model_lacks_is_said_before_the_first_is_asked(here, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with FaultyServer(GOOD) as server:
+        assert "set OPENAI_API_KEY" in refused(
+            "run", "mmlu-pro", "--sample", "-m", server.model, "-m", "openai:gpt-4.1"
+        )
+        assert not server.calls
+
+
 def test_a_server_with_several_models_wants_a_name(here):
     with FaultyServer(GOOD, serves=("one", "two")) as server:
         nameless = server.model.partition("#")[0]

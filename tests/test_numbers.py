@@ -215,6 +215,12 @@ def test_errors_by_hand() -> None:
     assert number.answered(some) == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize(("at", "want"), [(0.0, 1 / 3), (1.0, 2 / 3)])
+def test_a_missing_outcome_is_answered_at_its_best_alone(at: float, want: float) -> None:
+    missing = Point("m", 0, "", "m", "missing", at, None, 1.0, 0, {})
+    assert number.answered([point(1.0, 10.0), point(None, 5.0), missing]) == pytest.approx(want)
+
+
 @pytest.mark.parametrize(
     "reduction",
     [number.mae, number.mae_imputed, number.mae_worst, number.rmse, number.max_error, number.mape, number.answered,

@@ -70,7 +70,9 @@ def read_order(suites: Sequence[str], models: Sequence[str], options: dict[str, 
     try:
         found = msgspec.toml.decode(Path(suites[0]).read_bytes(), type=dict[str, Any])
         base = msgspec.convert(found, Order, dec_hook=lambda kind, text: kind(text))
-    except (OSError, msgspec.MsgspecError) as error:
+    except OSError as error:
+        raise UsageError(f"{suites[0]}: {error.strerror}") from None
+    except msgspec.MsgspecError as error:
         raise UsageError(f"{suites[0]}: {error}") from None
     context = click.get_current_context()
     explicit = click.core.ParameterSource.COMMANDLINE

@@ -86,12 +86,7 @@ def run(suites: tuple[str, ...], models: tuple[str, ...], quiet: bool, as_json: 
     order = read_order(suites, models, options)
     validate(order)
     until = _until(order)
-    found = _suites(order)
-    runners = []
-    for spec in order.models:
-        runners.append(_run_model(order, found, spec, until=until, quiet=quiet))
-        if runners[-1].interrupted:
-            break
+    runners = _runners(order, until=until, quiet=quiet)
     cards = [job.writer.card for runner in runners for job in runner.jobs]
     if until is not None and not any(runner.interrupted or runner.hopeless for runner in runners):
         from evals.commands.until import say
@@ -108,9 +103,24 @@ def run(suites: tuple[str, ...], models: tuple[str, ...], quiet: bool, as_json: 
 def measure(order: Order) -> bool:
     """Run an order on behalf of another command; gives whether it broke off."""
     validate(order)
-    found = _suites(order)
-    runners = [_run_model(order, found, spec, until=None, quiet=False) for spec in order.models]
+    runners = _runners(order, until=None, quiet=False)
     return any(runner.interrupted or bool(runner.hopeless) for runner in runners)
+
+
+def _runners(order: Order, *, until: Until | None, quiet: bool) -> list[Runner]:
+    """Run one model after the other; what a later one lacks is said before the first is asked.
+
+    Replicas on a cluster are placed as their turn comes, since all together may not fit.
+    """
+    found = _suites(order)
+    models = [None if order.cluster else _model(order, spec) for spec in order.models]
+    runners = []
+    for spec, model in zip(order.models, models, strict=True):
+        model = model or _model(order, spec)
+        runners.append(_run_model(order, found, spec, model, until=until, quiet=quiet))
+        if runners[-1].interrupted:
+            break
+    return runners
 
 
 def _until(order: Order) -> Until | None:
@@ -151,10 +161,9 @@ def _askable(suites: Sequence[Suite]) -> list[Suite]:
 
 
 def _run_model(
-    order: Order, found: Sequence[Suite], spec: str, *, until: Until | None, quiet: bool
+    order: Order, found: Sequence[Suite], spec: str, model: Model, *, until: Until | None, quiet: bool
 ) -> Runner:
     suites = _judged(order, found)
-    model = _model(order, spec)
     budget = _budget(order, spec)
     jobs = _prepare(order, suites, model, spec)
     try:

@@ -200,7 +200,10 @@ def answered(points: Sequence[Point]) -> float:
     """Share of replies that state something measurable."""
     if not points:
         raise ValueError("there is nothing to reduce")
-    return sum(point.value is not None for point in points) / len(points)
+    stated = sum(
+        point.value is not None and (point.verdict != "missing" or point.value > 0) for point in points
+    )
+    return stated / len(points)
 
 
 def regression(unit: str, *, headline: str = "mae") -> tuple[Metric, ...]:

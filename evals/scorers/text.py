@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import exp, log
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
 from evals.errors import UsageError
 from evals.scorers.choice import silence
 from evals.types import Point, Prompt, Reply, Sample, Score
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 ORDERS = 4
 """Longest n-gram of BLEU."""
@@ -55,26 +59,57 @@ def bleu_counts(answer: Sequence[str], gold: Sequence[str]) -> dict[str, float]:
 class CorpusBleu(Struct, frozen=True):
     """BLEU over all replies at once, uniform weights up to `order`, no smoothing.
 
-    As nltk's `corpus_bleu` and sacrebleu's `smooth_method="none"` compute it with one reference.
+    As sacrebleu's `smooth_method="none"` computes it with one reference, and nltk's `corpus_bleu` where no text is
+    empty. A missing outcome is at its best the gold text, at its worst a text of that length without a word of it.
     """
 
     order: int = 4
+    silence: bool = True
+    """Whether a reply without a text counts, as one of no length; else it is left out."""
 
     def __call__(self, points: Sequence[Point]) -> float:
         """Reduce; raises ValueError where no reply has text."""
-        counted = [point.parts for point in points if "bleu_length" in point.parts]
-        if not counted:
+        return self._of(self._sums(points))
+
+    def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
+        """Give the statistic of a resample of clusters, taken by their indices."""
+        import numpy as np
+
+        sums = np.array([self._sums(points) for points in clusters])
+        return lambda indices: self._of((np.bincount(indices, minlength=len(sums)) @ sums).tolist())
+
+    def _sums(self, points: Sequence[Point]) -> list[float]:
+        """Replies counted, their length and their references', matches and totals by n."""
+        rows = [row for point in points if (row := self._row(point))]
+        return [sum(column) for column in zip(*rows, strict=True)] or [0.0] * (3 + 2 * self.order)
+
+    def _row(self, point: Point) -> list[float] | None:
+        parts = point.parts
+        if "bleu_length" not in parts:
+            if point.verdict != "missing" and not self.silence:
+                return None
+            parts = _unscored(str(point.target).strip(), point)
+        orders = range(1, self.order + 1)
+        match, total = ([parts[f"bleu_{what}{n}"] for n in orders] for what in ("match", "total"))
+        return [1.0, parts["bleu_length"], parts["bleu_reference"], *match, *total]
+
+    def _of(self, sums: Sequence[float]) -> float:
+        count, length, reference, *rest = sums
+        if not count:
             raise ValueError("no reply holds a text")
-        precision = 0.0
-        for n in range(1, self.order + 1):
-            match = sum(parts[f"bleu_match{n}"] for parts in counted)
-            total = sum(parts[f"bleu_total{n}"] for parts in counted)
-            if not match:
-                return 0.0
-            precision += log(match / total) / self.order
-        length = sum(parts["bleu_length"] for parts in counted)
-        reference = sum(parts["bleu_reference"] for parts in counted)
+        match, total = rest[: self.order], rest[self.order :]
+        if not all(match):
+            return 0.0
+        precision = sum(log(m / t) for m, t in zip(match, total, strict=True)) / self.order
         return exp(precision + min(0.0, 1 - reference / length))
+
+
+def _unscored(gold: str, point: Point) -> dict[str, float]:
+    """Count a reply without a text, or what stands in for one that is missing."""
+    reference = split(gold, "words")
+    if point.verdict != "missing":
+        return bleu_counts((), reference)
+    return bleu_counts(reference if point.value else [""] * len(reference), reference)
 
 
 @lru_cache(1)
@@ -182,29 +217,6 @@ def meteor(answer: Sequence[str], gold: Sequence[str], *, synonyms: bool) -> flo
     if reader is None:
         raise UsageError("METEOR with synonyms needs WordNet: `evals data wordnet`")
     return float(meteor_score([list(gold)], list(answer), wordnet=reader))
-
-
-def levenshtein(a: str, b: str) -> int:
-    """Least number of insertions, deletions and substitutions, in bit-parallel form (Myers 1999, Hyyrö 2003).
-
-    >>> levenshtein("CCO", "CC=O")
-    1
-    """
-    if not a or not b:
-        return len(a) + len(b)
-    places: dict[str, int] = {}
-    for i, char in enumerate(a):
-        places[char] = places.get(char, 0) | 1 << i
-    mask, last, score = (1 << len(a)) - 1, 1 << (len(a) - 1), len(a)
-    plus, minus = mask, 0
-    for char in b:
-        match = places.get(char, 0)
-        diagonal = (((match & plus) + plus) ^ plus) | match | minus
-        up, down = minus | ~(diagonal | plus), plus & diagonal
-        score += bool(up & last) - bool(down & last)
-        up, down = (up << 1 | 1) & mask, down << 1
-        plus, minus = (down | ~(diagonal | up)) & mask, up & diagonal & mask
-    return score
 
 
 class Caption(Struct, frozen=True):
