@@ -24,9 +24,6 @@ def series(frame: pd.DataFrame, *, dark: bool) -> alt.FacetChart:
     return panels
 
 
-SAYS = ("B better", "A better", "not shown")
-
-
 def forest(
     frame: pd.DataFrame, *, unit: str, dark: bool, names: tuple[str, str]
 ) -> alt.LayerChart | alt.FacetChart:

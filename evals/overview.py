@@ -10,7 +10,7 @@ from msgspec import Struct
 from evals import load
 from evals.card import Card
 from evals.errors import EvalsError
-from evals.report import summarize
+from evals.report import Summary, summarize
 from evals.store import Run
 from evals.suite import Suite
 
@@ -25,7 +25,12 @@ def current(run: Run) -> Card:
     card = run.card
     if card.status in ("finished", "partial") and card.estimates:
         return card
-    suite = suite_of(card)
+    summed(card, run, suite_of(card))
+    return card
+
+
+def summed(card: Card, run: Run, suite: Suite) -> Summary:
+    """Put on a card what the records of its run come to."""
     golds = run.gold()
     summary = summarize(
         run.briefs(),
@@ -34,9 +39,9 @@ def current(run: Run) -> Card:
         scorers=tuple(suite.scorers),
         repeats=card.config.repeats,
     )
-    card.counts, card.coverage, card.truncated = summary.counts, summary.coverage, summary.truncated
-    card.tokens, card.estimates, card.expected = summary.tokens, summary.estimates, summary.expected
-    return card
+    card.expected, card.counts, card.coverage = summary.expected, summary.counts, summary.coverage
+    card.truncated, card.tokens, card.estimates = summary.truncated, summary.tokens, summary.estimates
+    return summary
 
 
 class Overview(Struct, kw_only=True):

@@ -9,7 +9,8 @@ from itertools import islice
 from msgspec import Struct, structs
 
 from evals import store
-from evals.report import Summary, summarize
+from evals.overview import summed
+from evals.report import Summary
 from evals.scoring import Scoring
 from evals.suite import Suite
 from evals.timebox import Pool
@@ -102,16 +103,7 @@ def _say(score: object) -> str:
 def finish(writer: store.Writer, suite: Suite) -> Summary:
     """Reduce the run from what is on disk and put it on the card."""
     run, card = store.Run(writer.path), writer.card
-    golds = run.gold()
-    summary = summarize(
-        run.briefs(),
-        golds,
-        suite.metrics_for(golds),
-        scorers=tuple(suite.scorers),
-        repeats=card.config.repeats,
-    )
-    card.expected, card.counts, card.coverage = summary.expected, summary.counts, summary.coverage
-    card.truncated, card.tokens, card.estimates = summary.truncated, summary.tokens, summary.estimates
+    summary = summed(card, run, suite)
     if suite.judged:
         from evals.scorers.account import account, wording
 

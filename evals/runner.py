@@ -200,7 +200,11 @@ class Runner:
             await asyncio.sleep(0.25)
             for job in self.jobs:
                 if job.writer.needs_sync:
-                    await asyncio.to_thread(job.writer.sync)
+                    try:
+                        await asyncio.to_thread(job.writer.sync)
+                    except StoreError as error:
+                        self._fault = self._fault or error
+                        self._end(str(error))
 
     def _fill(self) -> None:
         """Start workers up to the pace, and as many again for those that wait for another try."""

@@ -11,7 +11,7 @@ are made per second in the runner: a struct costs a fifth of a frozen dataclass.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from math import isfinite
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -406,6 +406,3 @@ class Scorer(Protocol):
 
 Prompter: TypeAlias = Callable[[Sample, int], Prompt]
 """(sample, repeat) -> prompt; draws only from `prompts.rng(suite, sample.id, repeat)`."""
-
-Points: TypeAlias = Sequence[Point]
-Counts: TypeAlias = Mapping[str, int]

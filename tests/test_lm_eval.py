@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -281,6 +282,15 @@ def test_an_edited_task_is_another_version(tasks, tmp_path) -> None:
         harness.open_task.cache_clear()  # as in another process
         versions.append(load.suite(f"lm-eval:{edited}")[0].version)
     assert versions[0] != versions[1]
+
+
+def test_the_seed_that_a_task_is_loaded_with_stays_with_it(tasks) -> None:
+    harness.open_task.cache_clear()
+    random.seed(7)
+    before = random.getstate()
+    load.suite("lm-eval:toy_mc")
+    assert harness.open_task.cache_info().misses
+    assert random.getstate() == before
 
 
 def test_without_lm_eval_the_extra_is_named(tasks, monkeypatch) -> None:

@@ -506,6 +506,24 @@ async def test_a_full_disk_ends_the_run_in_one_line(made: Made, monkeypatch: pyt
     assert set(made.records()) == {*(f"q{i:03}" for i in range(10)), "q011"}
 
 
+async def test_a_disk_that_fails_while_it_is_synced_ends_the_run(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(writer: Any) -> None:
+        raise StoreError("cannot write: Input/output error")
+
+    async def answer() -> str:
+        await asyncio.sleep(0.3)
+        return "A"
+
+    one = made.runner(Told(lambda name, turn: answer()), toy.suite(50), concurrency=1)
+    monkeypatch.setattr(type(one.jobs[0].writer), "needs_sync", True)
+    monkeypatch.setattr(type(one.jobs[0].writer), "sync", refuse)
+    with pytest.raises(StoreError, match="Input/output error"):
+        await one.run()
+    assert one.model.asked == ["q000"]
+
+
 # --- repeats ------------------------------------------------------------------------------------------------
 
 

@@ -59,9 +59,9 @@ def scored(item: Item) -> None:
         answers(item)
     if score and score.why:
         st.markdown(f"**Why**: {safe.label(score.why, 600)}")
-    shown = figures(item)
+    figures(item)
     if item.scores:
-        parts(item, numbers_shown=shown)
+        parts(item)
 
 
 def failed(failure: Failure) -> None:
@@ -110,11 +110,11 @@ def plain(text: str, *, muted: bool = False) -> None:
         st.code(safe.visible(safe.cut(text, 2_000).text), language=None, wrap_lines=True)
 
 
-def figures(item: Item) -> bool:
-    """Draw a stated number beside the target, with its error; says whether there was one."""
+def figures(item: Item) -> None:
+    """Draw a stated number beside the target, with its error, where there is one."""
     found = items.figures(item)
     if found is None:
-        return False
+        return
     unit = f" {safe.label(found.unit)}" if found.unit else ""
     cells = st.columns(4)
     cells[0].metric(f"stated{unit and ','}{unit}", f"{found.value:.5g}")
@@ -122,10 +122,9 @@ def figures(item: Item) -> bool:
     cells[2].metric(f"error{unit and ','}{unit}", f"{found.error:+.4g}", help="Stated minus target.")
     relative = "–" if found.relative is None else f"{100 * found.relative:+.3g} %"
     cells[3].metric("relative error", relative, help="Error over the target; none at a target of 0.")
-    return True
 
 
-def parts(item: Item, *, numbers_shown: bool) -> None:
+def parts(item: Item) -> None:
     """Draw every scorer's value and parts, where there is more than one number."""
     rows: list[dict[str, Any]] = []
     for name, score in item.scores.items():
@@ -216,8 +215,8 @@ def reaction(found: items.Molecules) -> None:
         if smiles and asked:
             ends = (asked, smiles) if found.reaction == "forward" else (smiles, asked)
             st.caption(name)
-            found_ = _drawn("drawings.reaction", *ends, dark=state.dark())
-            image(found_, f"reaction: {ends[0]} gives {ends[1]}", wide=True)
+            drawn = _drawn("drawings.reaction", *ends, dark=state.dark())
+            image(drawn, f"reaction: {ends[0]} gives {ends[1]}", wide=True)
 
 
 def image(picture: drawings.Picture | str, alt: str, title: str = "", *, wide: bool = False) -> None:

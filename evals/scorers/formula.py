@@ -113,15 +113,6 @@ def _elements(formula: str) -> Counter[str] | None:
     return stack[0] if len(stack) == 1 and stack[0] else None
 
 
-def hill(formula: dict[str, int]) -> str:
-    """Write counts in Hill's order: C, H, then by the alphabet; without carbon all by the alphabet."""
-    first = ("C", "H") if "C" in formula else ()
-    rest = sorted(set(formula) - set(first) - {CHARGE})
-    text = "".join(f"{e}{formula[e] if formula[e] > 1 else ''}" for e in (*first, *rest) if e in formula)
-    charge = formula.get(CHARGE, 0)
-    return text + (f"{charge:+d}" if charge else "")
-
-
 def written(text: str, tag: str) -> str | None:
     """Read the last `<TAG>...</TAG>`, else the last box, marked or labelled token, else a reply of one line."""
     if (found := tagged(text, tag)) is not None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import logging
 import os
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from math import isfinite
@@ -49,19 +50,32 @@ class Place(Struct, frozen=True):
 def open_task(place: Place) -> Any:
     """Load a task with its data; raises DataError in one line where that fails."""
     quiet()
-    import numpy as np
     from lm_eval.tasks import TaskManager
 
-    random.seed(0)  # as lm_eval does: some tasks shuffle while they read
-    np.random.seed(1234)  # noqa: NPY002 - likewise
     try:
-        found = TaskManager(include_defaults=False).load(place.path)["tasks"]
+        with _seeded():
+            found = TaskManager(include_defaults=False).load(place.path)["tasks"]
         return found.get(place.name) or next(iter(found.values()))
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise DataError(
             f"lm-eval:{place.name}: cannot be loaded: {type(error).__name__}: {reason}"
         ) from error
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
+    """Seed what lm_eval seeds, since some tasks shuffle while they read; afterwards all is as it was."""
+    import numpy as np
+
+    before, before_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - lm_eval draws from it
+    random.seed(0)
+    np.random.seed(1234)  # noqa: NPY002 - likewise
+    try:
+        yield
+    finally:
+        random.setstate(before)
+        np.random.set_state(before_numpy)  # noqa: NPY002 - likewise
 
 
 def quiet() -> None:

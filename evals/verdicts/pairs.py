@@ -84,7 +84,7 @@ class Pairs:
         shared = [name for name in a.golds if name in b.golds]
         self.unshared = len(a.golds) + len(b.golds) - 2 * len(shared)
         """Samples that only one of the two runs expects."""
-        left, right = _values(a, metric, shared), _values(b, metric, shared)
+        left, right = values(a, metric, shared), values(b, metric, shared)
         self.rows = [
             Pair(name, a.golds[name].group, a.golds[name].cluster, left[name], right[name]) for name in shared
         ]
@@ -252,7 +252,8 @@ def together(side: Side, metric: Metric) -> Side:
     return Side(points, golds, side.repeats, merged=True)
 
 
-def _values(side: Side, metric: Metric, names: Sequence[str]) -> dict[str, Value]:
+def values(side: Side, metric: Metric, names: Iterable[str]) -> dict[str, Value]:
+    """Reduce the samples of these names one by one; missing outcomes keep both their bounds."""
     by_sample: dict[str, list[Point]] = {name: [] for name in names}
     for one in side.points:
         if one.id in by_sample:

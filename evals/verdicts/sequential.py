@@ -22,13 +22,13 @@ from evals.plan import Job
 from evals.report import point
 from evals.sealed import Brief, Gold, brief
 from evals.store import Run
-from evals.types import Metric, Point, Record
+from evals.types import Point, Record
 from evals.verdicts import baseline as baselines
 from evals.verdicts.betting import Bets
 from evals.verdicts.cases import metric_of, plain
 from evals.verdicts.compare import Contestant, why_not
 from evals.verdicts.gate import GateReport, SuiteVerdict, Verdict, overall
-from evals.verdicts.pairs import Side, Value, value_of
+from evals.verdicts.pairs import Side, value_of, values
 from evals.verdicts.policy import Entry, Policy
 from evals.verdicts.wording import amount, interval
 
@@ -62,7 +62,8 @@ class Lane:
             raise UsageError(f"policy: {entry.name}: margin {entry.margin:g} is as wide as the whole scale")
         self.golds = new.side.golds
         self.scorer = self.metric.scorer or next(iter(job.suite.scorers))
-        self.before = _before(old, self.old_metric)
+        side = old.side_of(self.old_metric)
+        self.before = values(side, self.old_metric, side.golds)
         hashed = old.hashed is not None
         self.hidden = {name: baselines.id_hash(old.suite, name) if hashed else name for name in self.golds}
         self.clusters = self._order(seed)
@@ -335,19 +336,6 @@ def _baseline_of(job: Job, old: Sequence[Contestant]) -> Contestant:
             f"the baseline has no run of {job.suite.id} under {job.suite.protocol}; it has {have}"
         )
     return found[0]
-
-
-def _before(old: Contestant, metric: Metric) -> dict[str, Value]:
-    """Reduce the baseline sample by sample; missing outcomes keep both their bounds."""
-    side = old.side_of(metric)
-    by_sample: dict[str, list[Point]] = {name: [] for name in side.golds}
-    for one in side.points:
-        if one.id in by_sample:
-            by_sample[one.id].append(one)
-    return {
-        name: value_of(name, some, metric, gold=side.golds[name], repeats=side.repeats)
-        for name, some in by_sample.items()
-    }
 
 
 def fixed_policy(policy: Policy) -> Policy:
