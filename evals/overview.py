@@ -10,7 +10,7 @@ from msgspec import Struct
 from evals import load
 from evals.card import Card
 from evals.errors import EvalsError
-from evals.report import Summary, summarize
+from evals.rescore import summed
 from evals.store import Run
 from evals.suite import Suite
 
@@ -27,21 +27,6 @@ def current(run: Run) -> Card:
         return card
     summed(card, run, suite_of(card))
     return card
-
-
-def summed(card: Card, run: Run, suite: Suite) -> Summary:
-    """Put on a card what the records of its run come to."""
-    golds = run.gold()
-    summary = summarize(
-        run.briefs(),
-        golds,
-        suite.metrics_for(golds),
-        scorers=tuple(suite.scorers),
-        repeats=card.config.repeats,
-    )
-    card.expected, card.counts, card.coverage = summary.expected, summary.counts, summary.coverage
-    card.truncated, card.tokens, card.estimates = summary.truncated, summary.tokens, summary.estimates
-    return summary
 
 
 class Overview(Struct, kw_only=True):

@@ -9,8 +9,8 @@ from itertools import islice
 from msgspec import Struct, structs
 
 from evals import store
-from evals.overview import summed
-from evals.report import Summary
+from evals.card import Card
+from evals.report import Summary, summarize
 from evals.scoring import Scoring
 from evals.suite import Suite
 from evals.timebox import Pool
@@ -98,6 +98,21 @@ def _say(score: object) -> str:
     if not isinstance(score, Score):
         return "no score"
     return score.verdict if score.answer is None else f"{score.verdict} ({score.answer})"
+
+
+def summed(card: Card, run: store.Run, suite: Suite) -> Summary:
+    """Put on a card what the records of its run come to."""
+    golds = run.gold()
+    summary = summarize(
+        run.briefs(),
+        golds,
+        suite.metrics_for(golds),
+        scorers=tuple(suite.scorers),
+        repeats=card.config.repeats,
+    )
+    card.expected, card.counts, card.coverage = summary.expected, summary.counts, summary.coverage
+    card.truncated, card.tokens, card.estimates = summary.truncated, summary.tokens, summary.estimates
+    return summary
 
 
 def finish(writer: store.Writer, suite: Suite) -> Summary:
