@@ -9,7 +9,8 @@ A file `claims/*.toml` holds tables as a source prints them, one `[[claim]]` per
     metric = "accuracy"             # in the source's words; left out: it does not say
     source = "https://..."
     date = 2026-05-19               # of the source in the state that was read; left out: not known
-    percent = { "Intern-S1" = 83.5 }    # or `values` with `unit`
+    percent = { "Intern-S1" = 83.5 }    # or `values` with `unit`; with as many digits as are printed
+    note = "..."                    # what is known of the row; `notes` of single models
     told = "https://..."            # where the conditions below are told
     [claim.knobs]                   # how it was measured: temperature, repeats, judge ...; absent: not known
     [claim.model_knobs."Intern-S1"] # and this one model beyond that
@@ -25,7 +26,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
-from math import isfinite
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ class Claim(Struct, frozen=True, kw_only=True):
     value: float
     """Fractions as fractions."""
     unit: str
+    digits: int | None = None
+    """Behind the point as printed, of percent where the unit is a fraction; None: not known."""
     source: str
     date: datetime.date | None = None
     """Of the source in the state that was read."""
@@ -63,7 +66,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     """Whether the source itself printed another number later."""
     note: str = ""
     knobs: dict[str, Any] = {}
-    """Conditions that are known: temperature, top_p, top_k, max_tokens, thinking, repeats, judge."""
+    """Conditions that are known: temperature, top_p, top_k, max_tokens, thinking, repeats, judge ("none": a rule)."""
     told: str = ""
     """Where the conditions are told."""
 
@@ -77,9 +80,10 @@ class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     date: datetime.date | None = None
     first: datetime.date | None = None
     superseded: bool = False
-    percent: dict[str, float] = {}
-    values: dict[str, float] = {}
+    percent: dict[str, Decimal] = {}
+    values: dict[str, Decimal] = {}
     unit: str = ""
+    note: str = ""
     notes: dict[str, str] = {}
     """Model -> what the source adds to its number."""
     knobs: dict[str, Any] = {}
@@ -123,7 +127,8 @@ def _id(claim: Claim) -> str:
 def read(path: Path) -> list[Claim]:
     """Read one file of claims; raises DataError that names it."""
     try:
-        content = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
+        found = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)  # 88.00 is not 88.0
+        content = msgspec.convert(found, _File)
         return [claim for table in content.claim for claim in _claims(table)]
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: {error}") from error
@@ -135,21 +140,26 @@ def _claims(table: _Table) -> Iterator[Claim]:
     printed = [(model, value, 100.0, "fraction") for model, value in table.percent.items()]
     printed += [(model, value, 1.0, table.unit) for model, value in table.values.items()]
     for model, value, scale, unit in printed:
-        if not isfinite(value):
-            raise ValueError(f"{table.benchmark}: {model} has {value}")
+        if not value.is_finite():
+            raise ValueError(f"{table.benchmark}: {model} has {float(value)}")
         yield Claim(
             model=model,
             suite=table.suite,
             benchmark=table.benchmark,
             protocol=table.protocol,
             metric=table.metric,
-            value=round(value / scale, 12),
+            value=round(float(value) / scale, 12),
             unit=unit,
+            digits=max(0, -int(value.as_tuple().exponent)),
             source=table.source,
             date=table.date,
             first=table.first,
             superseded=table.superseded,
-            note=table.notes.get(model, ""),
-            knobs=(knobs := table.knobs | table.model_knobs.get(model, {})),
+            note="; ".join(filter(None, (table.note, table.notes.get(model)))),
+            knobs=(knobs := _plain(table.knobs | table.model_knobs.get(model, {}))),
             told=table.told if knobs else "",
         )
+
+
+def _plain(knobs: dict[str, Any]) -> dict[str, Any]:
+    return {name: float(value) if isinstance(value, Decimal) else value for name, value in knobs.items()}

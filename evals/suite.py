@@ -61,6 +61,8 @@ class Suite(Struct, frozen=True, kw_only=True):
     words: Words | None = None
     """Upstream's own words, under a protocol that means them: set, `prompter` is our wording, which stands in for
     them under the protocol's name with `~`. A suite that is looked up by its name asks in them, or not at all."""
+    verbatim: bool = False
+    """Whether `prompter` asks in upstream's own words all the same: those that stand in the data."""
     errata: Errata = errata.NONE
     """What is known to be wrong in the data; set when a suite is looked up by its name."""
 
@@ -78,6 +80,11 @@ class Suite(Struct, frozen=True, kw_only=True):
     def headline(self) -> Metric:
         """Give the metric that stands for the suite."""
         return next(metric for metric in self.metrics if metric.headline)
+
+    @property
+    def asks_in_ours(self) -> bool:
+        """Whether a model is asked in our wording, where a published number was asked in somebody else's."""
+        return self.words is None and not self.verbatim
 
     @property
     def judged(self) -> bool:

@@ -23,11 +23,13 @@ from evals.scoring import Scoring
 from evals.sealed import Brief, Gold, brief
 from evals.suite import data_sha256
 from evals.timebox import Pool
-from evals.types import Estimate, Failure, Prompt, Record, Reply, Sample, Score
+from evals.types import Estimate, Failure, Prompt, Prompter, Record, Reply, Sample, Score, Text
 
 TOLERANCE = 1e-9
 """Relative: the last digits of a mean may differ between processors."""
 SUMMED = ("expected", "counts", "coverage", "truncated", "tokens")
+
+JUDGED = ("verdicts", "unreadable", "waiting", "tokens", "drawn", "agreement", "both_sides")
 
 
 class Verification(Struct, frozen=True, kw_only=True):
@@ -74,6 +76,7 @@ class _Check:
         self.found: list[str] = []
         self._names()
         (self.suite,) = load.suite(self.card.config.suite, self.card.config.protocol)
+        self.prompter: Prompter | None = None
         self.notes: list[str] = []
         self.briefs: list[Brief] = []
         self.samples: dict[str, Sample] = {}
@@ -120,6 +123,8 @@ class _Check:
             self.found.append(
                 f"errata: the card says {card.errata!r}, here it is {self.suite.errata.version!r}"
             )
+        if not _same(self.suite.chance, card.chance):
+            self.found.append(f"chance: the card says {card.chance}, here it is {self.suite.chance}")
         rules = self.suite.scorer_versions()
         self.found += [
             f"rule {name}: the card says {card.scorers.get(name)}, here it is {rules.get(name)}"
@@ -152,13 +157,17 @@ class _Check:
                 raise DataError(f"{name}: is not in the data")
             if stated != (bare_sample(gold) if self.card.gated else structs.replace(gold, question=())):
                 self.found.append(f"{name}: is not as in the data")
-        if self.card.gated:
-            self.samples, self.prompter = golds, self.suite.prompter(source)
+        self.samples = golds
+        if self.card.origin == "run":  # others' replies were asked in others' words
+            try:
+                self.prompter = self.suite.prompter(source)
+            except DataError as error:
+                self.notes.append(f"the prompts were not held against the data: {error}")
         spool.close()
 
     def _records(self) -> Iterator[tuple[Record, Record]]:
         with Pool() as pool:
-            stored = self._known(self.bundle.lines("records.jsonl", Record))
+            stored = map(self._as_asked, self._known(self.bundle.lines("records.jsonl", Record)))
             yield from judged_again(
                 Scoring(self.suite.scorers, pool, self.suite.errata), self.samples, stored
             )
@@ -184,13 +193,22 @@ class _Check:
 
     def _asked(self, one: Withheld) -> Record:
         """Hold a withheld prompt against the one that the data make."""
-        record = one.record
-        sample = self.samples.get(record.sample)
-        if sample is not None and one.prompt_sha256 != NOT_ASKED:
-            prompt = self.prompter(sample, record.repeat)
-            if (prompt_hash(prompt), prompt.order) != (one.prompt_sha256, record.prompt.order):
-                self.found.append(f"{record.sample} [{record.repeat}]: was not asked as this suite asks it")
+        self._prompt(one.record, one.prompt_sha256)
+        return one.record
+
+    def _as_asked(self, record: Record) -> Record:
+        """Hold a prompt against the one that the data make; pictures may have been made smaller on the way."""
+        if all(isinstance(part, Text) for message in record.prompt.messages for part in message.parts):
+            self._prompt(record, prompt_hash(record.prompt))
         return record
+
+    def _prompt(self, record: Record, sha256: str) -> None:
+        sample = self.samples.get(record.sample)
+        if self.prompter is None or sample is None or sha256 == NOT_ASKED:
+            return
+        prompt = self.prompter(sample, record.repeat)
+        if (prompt_hash(prompt), prompt.order) != (sha256, record.prompt.order):
+            self.found.append(f"{record.sample} [{record.repeat}]: was not asked as this suite asks it")
 
     def _spoken(self, record: Record) -> Record:
         """Put the reply that states the record's answer in the place of the withheld one."""
@@ -209,6 +227,10 @@ class _Check:
         for record in records:
             if record.sample not in self.samples:
                 raise DataError(f"record of {record.sample}, which is no sample of the bundle")
+            if not 0 <= record.repeat < self.card.config.repeats:
+                raise DataError(
+                    f"record of {record.sample} [{record.repeat}], of {self.card.config.repeats} repeats"
+                )
             if (key := (record.sample, record.repeat)) in seen:
                 raise DataError(f"record of {record.sample} [{record.repeat}] stands twice")
             seen.add(key)
@@ -244,7 +266,22 @@ class _Check:
                     f"{' of '.join(filter(None, key))}: {_figure(one)}; computed again {_figure(other)}"
                 )
         self._cost()
-        return len(SUMMED) + len(found)
+        return len(SUMMED) + len(found) + self._judge(golds)
+
+    def _judge(self, golds: Mapping[str, Gold]) -> int:
+        """Count a judge's verdicts and its agreement with the rule again; gives the number of figures."""
+        stated = self.card.judge
+        if stated is None:
+            return 0
+        from evals.scorers.account import account
+
+        options = (golds[one.sample].options for one in self.briefs)
+        found = account((one.scores for one in self.briefs), self.suite.scorers, options=options)
+        for name in JUDGED:
+            was, now = getattr(stated, name), getattr(found, name, None)
+            if not _same(was, now):
+                self.found.append(f"judge, {name}: the card says {was}, computed again {now}")
+        return len(JUDGED)
 
     def _cost(self) -> None:
         """Compute the cost again from the card's tokens and price."""
@@ -282,6 +319,8 @@ def _same(one: Any, other: Any) -> bool:
             and one.keys() == other.keys()
             and all(_same(one[k], other[k]) for k in one)
         )
+    if isinstance(one, list | tuple):
+        return isinstance(other, list | tuple) and len(one) == len(other) and all(map(_same, one, other))
     return bool(one == other)
 
 

@@ -149,6 +149,7 @@ def suite(variant: str = "test", protocol: str = "strict") -> Suite:
         if protocol == "intern-s1"
         else Sampling(temperature=0.0, max_tokens=_tokens(protocol)),
         needs=NEEDS | {"judge"} if protocol == "intern-s1" else NEEDS,
+        verbatim=protocol == "intern-s1",
         chance=0.25 if protocol != "intern-s1" else None,
         licence="MIT",
         cite="arXiv 2312.15915",

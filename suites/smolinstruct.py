@@ -469,6 +469,7 @@ def suite(variant: str = "NC-I2F", protocol: str = "strict") -> Suite:
         sampling=samplings[protocol],
         needs=NEEDS,
         words=_words(variant) if protocol == "intern-s1" else None,
+        verbatim=protocol == "official",
         chance=0.5 if (task.kind, protocol) == ("boolean", "strict") else None,
         licence="CC-BY-4.0",
         cite="arXiv 2402.09391",

@@ -9,9 +9,9 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mirror
 
@@ -53,13 +53,32 @@ TEXTS = (
     "ifeval",
     "proteinlmbench",
 )
-"""Measured with OpenCompass; its example configurations tell some of the conditions, for the makers' own models."""
+"""Measured with OpenCompass; its example configurations tell max tokens and repeats of the data sets, for every model,
+and the sampling of the makers' own."""
 OPENCOMPASS = "https://github.com/open-compass/opencompass/blob/a5acc4bb/examples"
 OWN = {"temperature": 0.7, "top_p": 0.95, "thinking": True}
 """configs/models/interns1/intern_s1.py; of the rivals' sampling nothing is told."""
 PRO = {"temperature": 0.8, "max_tokens": 65_536}
 """eval_intern_s1_pro.py; whether thinking was on is told in two ways."""
 PRO_REPEATS = {"gpqa:diamond": 8, "aime:2025": 32}
+RULED = {"ifeval": {"judge": "none"}}
+"""Suites that are not ours and have no judge by their definition."""
+PRO_TABLE = "assets/s1_pro_performance.jpeg"
+OPEN = ("xlrs:lite",)
+"""Suites whose first numbers came of no rule that is known, though the toolkit's name is."""
+NOTES = {
+    "aime:2024": "not all numbers of this row are whole problems of 30: several passes, how many is not told",
+    "aime:2025": "not all numbers of this row are whole problems of 30: several passes, how many is not told",
+    "chembench:4k": "ChemBench4K (AI4Chem), eight of its nine tasks; not the ChemBench of lamalab-org",
+    "matbench": "the formula is not told with the number; OpenCompass added one on 2026-05-15, later than it",
+    "smolinstruct": "the formula is not told with the number; OpenCompass added one on 2026-05-15, later than it",
+    "xlrs:lite": "VLMEvalKit's rule gives Intern-S1-mini 14.51 % (its issue 1331), not the 51.63 % that are published",
+}
+"""What is known of a row of the README beyond its conditions."""
+TOP_P = "top_p 0.95 is of OpenCompass' configuration; the model's own guide says 1.0"
+THINKING = (
+    "OpenCompass' configuration has thinking on, and a comment in it says off for scientific benchmarks"
+)
 
 FIRST_TABLE = range(142, 159)
 """Lines of the README with the table of Intern-S1, first published with the model."""
@@ -116,7 +135,7 @@ def lines(benchmark: str, metric: str, place: Source, some: list[tuple[Row, str]
     yield "[[claim]]"
     yield f'suite = "{suite(benchmark)}"'
     yield f"benchmark = {json.dumps(benchmark)}"
-    if place.file == "README.md":  # the images say nothing of how
+    if place.file == "README.md" and suite(benchmark) not in OPEN:  # the images say nothing of how
         yield 'protocol = "intern-s1"'
     if metric:
         yield f"metric = {json.dumps(metric)}"
@@ -127,29 +146,42 @@ def lines(benchmark: str, metric: str, place: Source, some: list[tuple[Row, str]
         yield "first = 2025-07-26"
     if place.superseded:
         yield "superseded = true"
-    yield f"percent = {{ {', '.join(f'{json.dumps(row.model)} = {float(row.score)}' for row, _ in some)} }}"
+    yield f"percent = {{ {', '.join(f'{json.dumps(row.model)} = {row.score}' for row, _ in some)} }}"
     yield from conditions(suite(benchmark), place, {row.model for row, _ in some})
-    notes = ", ".join(f"{json.dumps(row.model)} = {json.dumps(note)}" for row, note in some if note)
+    if place.file == "README.md" and not place.superseded and (note := NOTES.get(suite(benchmark))):
+        yield f"note = {json.dumps(note)}"
+    notes = {row.model: note for row, note in some if note} | remarks(suite(benchmark), place, some)
     if notes:
-        yield f"notes = {{ {notes} }}"
+        yield f"notes = {inline({json.dumps(model): note for model, note in notes.items()})}"
+
+
+def remarks(name: str, place: Source, some: list[tuple[Row, str]]) -> dict[str, str]:
+    """Say of the makers' own models where their sources contradict each other."""
+    told = {} if name not in TEXTS else {PRO_TABLE: {"Intern-S1-Pro": THINKING}}.get(place.file, {})
+    if name in TEXTS and place.line in FIRST_TABLE:
+        told = {"Intern-S1": TOP_P}
+    return {row.model: told[row.model] for row, _ in some if row.model in told}
 
 
 def conditions(name: str, place: Source, models: set[str]) -> Iterator[str]:
     """Tell what is known of how: the judge is named nowhere, and AIME's 86.0 % cannot come of one pass over 30 items."""
     if name not in TEXTS:
         return
+    if place.file == "README.md" and place.line not in FIRST_TABLE and name in RULED:
+        yield f"knobs = {inline(RULED[name])}"
     if place.line in FIRST_TABLE:
         yield f'told = "{OPENCOMPASS}/eval_bench_intern_s1.py"'
-        repeats = {} if name == "aime:2025" else {"repeats": 1}
-        yield f"knobs = {inline({'max_tokens': 65_536, **repeats})}"
+        known: dict[str, Any] = {"max_tokens": 65_536}
+        known |= {} if name == "aime:2025" else {"repeats": 1}
+        yield f"knobs = {inline(known | RULED.get(name, {}))}"
         yield f'model_knobs = {{ "Intern-S1" = {inline(OWN)} }}'
-    elif "Intern-S1-Pro" in models:
+    elif place.file == PRO_TABLE and "Intern-S1-Pro" in models:
         yield f'told = "{OPENCOMPASS}/eval_intern_s1_pro.py"'
         known = PRO | ({"repeats": PRO_REPEATS[name]} if name in PRO_REPEATS else {})
         yield f'model_knobs = {{ "Intern-S1-Pro" = {inline(known)} }}'
 
 
-def inline(table: dict[str, float | bool]) -> str:
+def inline(table: Mapping[str, Any]) -> str:
     return "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in table.items()) + " }"
 
 

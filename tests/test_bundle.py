@@ -134,6 +134,8 @@ def _narrower(found: dict[str, Any]) -> None:
         ("records.jsonl", lambda raw: raw + raw.splitlines(keepends=True)[0], "stands twice"),
         ("records.jsonl", line(0, lambda r: r.update(sample="stranger")), "no sample of the bundle"),
         ("records.jsonl", lambda raw: raw + b"{", "records.jsonl, line 33"),
+        ("records.jsonl", line(0, lambda r: r.update(repeat=7)), "[7], of 2 repeats"),
+        ("card.json", card(lambda c: c.update(chance=0.01)), "chance: the card says 0.01"),
         ("samples.jsonl", line(0, lambda s: s.update(target="B")), "does not hash to the card"),
         ("card.json", card(_better), "computed again"),
         ("card.json", card(_narrower), "computed again"),
@@ -200,6 +202,31 @@ def test_a_file_that_is_no_zip_is_one_line(tmp_path: Path, content: bytes) -> No
     done = evals("verify", tmp_path / "x.zip")
     assert (done.status, done.err) == (1, "")
     assert "x.zip: File is not a zip file" in done.out
+
+
+def test_another_prompt_with_fresh_hashes_is_found_in_the_data(packed: Path, tmp_path: Path) -> None:
+    def other(record: dict[str, Any]) -> None:
+        record["prompt"]["messages"][0]["parts"][0]["text"] = "The answer is B. Say B."
+
+    forged = remade(packed, tmp_path / "forged.zip", "records.jsonl", line(0, other))
+    assert evals("verify", forged).status == 0  # the reply scores as stated; what was asked is in the data
+    done = evals("verify", forged, "--data", SAMPLES)
+    assert done.status == 1
+    assert "was not asked as this suite asks it" in done.out
+
+
+def test_a_judges_agreement_is_computed_again(tmp_path: Path) -> None:
+    words = ("mmlu-pro", "--protocol", "intern-s1~", "--judge", "scripted:call=judges:letter_b")
+    name = run(tmp_path / "results", *words)
+    assert evals("bundle", name, tmp_path / "j.zip", "--results", tmp_path / "results").status == 0
+    assert evals("verify", tmp_path / "j.zip").status == 0
+
+    def kinder(found: dict[str, Any]) -> None:
+        found["judge"]["agreement"]["kappa"] = [0.9, 0.8, 1.0]
+
+    done = evals("verify", remade(tmp_path / "j.zip", tmp_path / "forged.zip", "card.json", card(kinder)))
+    assert done.status == 1
+    assert "judge, agreement: the card says" in done.out
 
 
 def test_a_missing_bundle_is_a_mistake_of_the_user(tmp_path: Path) -> None:

@@ -62,6 +62,27 @@ def test_a_number_read_off_a_picture_has_no_protocol() -> None:
     assert one("Intern-S1-Pro", "mathvision").protocol == ""
 
 
+def test_a_number_keeps_the_digits_that_are_printed() -> None:
+    assert [one(m, "aime:2025").digits for m in ("Intern-S1", "Intern-S1-mini")] == [1, 0]  # 86.0 and 80
+    preview = [c for c in shipped() if c.source.endswith("s2_preview_performance.png")]
+    assert Counter(c.digits for c in preview) == {2: 184, 1: 1}
+
+
+def test_what_is_known_to_be_open_is_said() -> None:
+    xlrs = one("Intern-S1-mini", "xlrs:lite")
+    assert (xlrs.protocol, "14.51" in xlrs.note) == ("", True)  # VLMEvalKit's issue 1331
+    for suite in ("smolinstruct", "matbench"):
+        assert "formula is not told" in one("Intern-S1", suite).note
+    assert "guide says 1.0" in one("Intern-S1", "mmlu-pro").note
+    assert one("o3", "mmlu-pro").note == ""
+    assert one("Intern-S1-Pro", "smolinstruct").knobs == {"temperature": 0.8, "max_tokens": 65_536}
+    assert "off for scientific benchmarks" in one("Intern-S1-Pro", "smolinstruct").note
+    later = [
+        c for c in shipped() if c.model == "Intern-S1-Pro" and c.source.endswith("s2_preview_performance.png")
+    ]
+    assert not any(c.knobs for c in later)
+
+
 def test_a_superseded_number_says_so() -> None:
     assert one("GLM-4.1V", "physics:all", superseded=True).value == 0.043
     assert one("GLM-4.1V", "physics:all", superseded=False).value == 0.283

@@ -126,6 +126,44 @@ def test_lm_eval_gets_its_own_standard_error_and_repeats_together(results: Path,
     assert found["configs"][task]["metadata"]["protocol"] == card.config.protocol
 
 
+def test_lm_eval_gets_no_standard_error_that_is_another_figures(tmp_path: Path) -> None:
+    words = ("mmlu-pro", "--protocol", "intern-s1~", "--sample", "-m", "scripted:ANSWER: B")
+    # the mean of the subjects has another error than the mean of the samples, unless all are wrong
+    for judge, error in (("letter_b", "N/A"), ("never", 0.0)):
+        named = ("--judge", f"scripted:call=judges:{judge}", "--run", judge, "--results", tmp_path / "r")
+        assert evals("run", *words, *named).status == 0
+        _, document = exported("lm-eval", judge, tmp_path / "r", tmp_path / "out")
+        ((_, scores),) = json.loads(document.read_text())["results"].items()
+        assert scores["accuracy_macro_stderr,none"] == error
+
+
+def test_every_eval_ever_tells_two_protocols_apart_and_invents_nothing_of_an_import(tmp_path: Path) -> None:
+    path, results = tmp_path / "r.jsonl", tmp_path / "r"
+    path.write_text("".join(f'{{"id": "90000{n}", "text": "ANSWER: A"}}\n' for n in (1, 2)))
+    names = set()
+    for protocol in ("strict", "official"):
+        words = ("--suite", "mmlu-pro", "--sample", "--model", "m", "--protocol", protocol, "--run", protocol)
+        assert evals("import", "replies", path, *words, "--results", results).status == 0
+        aggregate, samples = exported("every-eval-ever", protocol, results, tmp_path / "out")
+        found = json.loads(aggregate.read_text())
+        names.add(found["evaluation_id"].partition("/")[0])
+        assert "evaluation_timestamp" not in found  # when they were asked is not known
+        assert found["evaluation_results"][0]["score_details"]["details"]["origin"] == "import replies"
+        # without the question, a hash of the gold answer alone would make strangers the same sample
+        assert {json.loads(line)["sample_hash"] for line in samples.read_text().splitlines()} == {None}
+    assert names == {"mmlu-pro-strict", "mmlu-pro-official"}
+
+
+def test_one_models_name_is_not_given_to_two(results: Path, tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"id": "900001", "text": "ANSWER: A"}\n')
+    for name in ("a", "b"):
+        words = ("--suite", "mmlu-pro", "--sample", "--model", name, "--run", name)
+        assert evals("import", "replies", path, *words, "--results", tmp_path / "r").status == 0
+    words = ("--out", tmp_path / "out", "--model-id", "lab/a", "--results", tmp_path / "r")
+    assert "these are a, b" in evals("export", "every-eval-ever", "a", "b", *words).complaint
+
+
 def test_every_eval_ever_keeps_interval_coverage_and_protocol(results: Path, tmp_path: Path) -> None:
     aggregate, samples = exported("every-eval-ever", "m", results, tmp_path, "--model-id", "lab/model")
     found = json.loads(aggregate.read_text())

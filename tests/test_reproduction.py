@@ -17,7 +17,7 @@ from evals.card import Card
 from evals.claims import Claim
 from evals.commands.claims import _flags
 from evals.types import Estimate, Sampling
-from evals.verdicts.reproduction import check, measured, rounding, same_model
+from evals.verdicts.reproduction import asked_of, check, measured, rounding, same_model
 
 CLAIM = Claim(
     model="Intern-S1",
@@ -51,7 +51,7 @@ def test_within_the_interval_is_consistent_and_the_difference_has_one_too() -> N
     found = finding(card())
     assert (found.verdict, round(found.difference, 9)) == ("consistent", -0.005)
     assert (round(found.difference_low, 9), round(found.difference_high, 9)) == (-0.015, 0.005)
-    assert found.unknown == ("top_p", "top_k", "max_tokens", "thinking")
+    assert found.unknown == ("top_p", "top_k", "max_tokens", "thinking", "judge")
 
 
 def test_outside_it_is_inconsistent_by_so_many_points() -> None:
@@ -75,6 +75,11 @@ def test_the_last_printed_digit_is_allowed_for() -> None:
 )
 def test_half_of_the_last_digit(value: float, unit: str, half: float) -> None:
     assert rounding(structs.replace(CLAIM, value=value, unit=unit)) == pytest.approx(half)
+
+
+@pytest.mark.parametrize(("digits", "half"), [(0, 0.005), (1, 0.0005), (2, 0.00005)])
+def test_a_zero_that_is_printed_counts(digits: int, half: float) -> None:
+    assert rounding(structs.replace(CLAIM, value=0.8, digits=digits)) == pytest.approx(half)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +113,35 @@ def test_a_judge_that_is_not_named_is_among_the_unknown() -> None:
     assert done.json["unknown"] == ["top_k", "judge"]
     assert claim.knobs["max_tokens"] == 65_536
     assert claim.told.endswith("eval_bench_intern_s1.py")
+
+
+def test_where_nobody_says_how_it_was_done_the_judge_is_unknown_too_and_a_rule_has_none() -> None:
+    known = claims.named()
+    assert asked_of(known["intern-s1-pro/matbench"])[-1] == "judge"  # its protocol is not known
+    assert asked_of(known["intern-s1/proteinlmbench"])[-1] == "judge"  # its suite is not ours
+    assert known["intern-s1/ifeval"].knobs["judge"] == known["intern-s1-mini/ifeval"].knobs["judge"] == "none"
+
+
+def asked(model: str = "server:x#y", origin: str = "run", suite: str = "chembench:lamalab") -> Any:
+    """Give the finding of a run that asked by the authors' protocol."""
+    config = structs.replace(toy.config(), suite=suite, protocol="official", model=model)
+    claim = structs.replace(CLAIM, suite=suite, protocol="official", knobs={})
+    return finding(card(config=config, origin=origin), claim)
+
+
+def test_what_was_asked_in_our_sentences_is_no_measure_of_what_was_asked_in_the_authors() -> None:
+    found = asked()
+    assert found.verdict == "not comparable"
+    assert found.because == (
+        "wording is ours here (official has the authors' rule and settings), theirs there",
+    )
+    assert (found.claimed, found.measured) == (0.835, 0.83)
+
+
+def test_replies_that_their_authors_recorded_and_models_that_read_no_words_compare() -> None:
+    assert asked(origin="import chembench").verdict == "consistent"
+    assert asked("baseline:mean", suite="matbench:steels").verdict == "consistent"
+    assert asked(suite="smolinstruct:NC-I2F").verdict == "consistent"  # its questions are the data's
 
 
 def test_every_claim_has_an_id_of_its_own() -> None:
@@ -162,7 +196,7 @@ def test_sample_items_reproduce_nothing(own: Path) -> None:
         (("claims", "show", "intern-s1"), "is the beginning of"),
         (("claims", "list", "--suite", "mmlu"), "did you mean"),
         (("reproduce", "intern-s1-pro/mathvision", "-m", "scripted:x"), "its protocol is not known"),
-        (("reproduce", "intern-s1/ifeval", "-m", "scripted:x"), "unknown suite 'ifeval'"),
+        (("reproduce", "intern-s1/ifeval", "-m", "scripted:x"), "there is no suite ifeval here"),
         (("claims", "check", "nobody"), "no results folder"),
     ],
 )
@@ -173,7 +207,7 @@ def test_a_mistake_is_one_line(words: tuple[str, ...], said: str, here: Path) ->
 def test_a_run_of_which_nothing_is_published_says_so(tmp_path: Path) -> None:
     evals("run", "mmlu-pro", "--sample", "-m", "scripted:x", "--results", tmp_path)
     name = next(tmp_path.glob("mmlu-pro@*/*/*"))
-    assert (
-        "nothing is published of scripted on mmlu-pro"
-        in evals("claims", "check", name, "--results", tmp_path).complaint
-    )
+    said = evals("claims", "check", name, "--results", tmp_path).complaint
+    assert "nothing is published of scripted on mmlu-pro; --model NAME, one of Claude-Haiku-4.5, " in said
+    said = evals("claims", "check", name, "--results", tmp_path, "--model", "o33").complaint
+    assert "nothing is published of o33 on mmlu-pro" in said

@@ -143,9 +143,12 @@ def _judge(
         for finding in hold(one, known, model or (one.cards[0].model if one.cards else ""))
     ]
     if not found:
-        what = ", ".join(sorted({f"{c.model} on {c.config.suite}" for c in seen.cards}))
+        suites = {c.config.suite for c in seen.cards}
+        what = ", ".join(sorted({f"{model or c.model} on {c.config.suite}" for c in seen.cards}))
+        whose = sorted({claim.model for claim in known.values() if claim.suite in suites})
         raise UsageError(
-            f"nothing is published of {what or run_names(runs)}; `evals claims list`, and --model NAME"
+            f"nothing is published of {what or run_names(runs)}; "
+            + (f"--model NAME, one of {', '.join(whose)}" if whose else "`evals claims list` says of what")
         )
     if as_json:
         common.print_json({"findings": found})
@@ -220,7 +223,10 @@ def reproduce(claim: str, model: str, results: Path, options: tuple[str, ...]) -
     name, found = _one(claim, named(results))
     if not found.protocol:
         raise UsageError(f"{name}: its protocol is not known, so it cannot be measured again")
-    load.suite(found.suite, found.protocol)  # a suite that we lack is a claim that we cannot check
+    try:
+        load.suite(found.suite, found.protocol)
+    except UnknownName:
+        raise UsageError(f"{name}: there is no suite {found.suite} here to measure it with") from None
     begun = time.time()
     words = [found.suite, "-m", model, "--protocol", found.protocol, "--results", str(results)]
     status = run.main([*words, *_flags(found.knobs), *options], standalone_mode=False, prog_name="evals run")

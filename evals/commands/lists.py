@@ -178,10 +178,14 @@ def _protocols(results: Path, *, as_json: bool) -> None:
         click.echo(f"{entry['suite']:<14} {entry['protocol']:<16} {state}{said}")
 
 
+OFFICIAL = "official"
+"""Shots, options, sampling and rule are the authors'; the sentences are ours unless the data hold them."""
+
+
 def _words(suite: Suite) -> str:
     """Say whose words a protocol asks in, where that is a question."""
     if suite.protocol.endswith(OURS):
         return f"{suite.protocol.removesuffix(OURS)} in our words, never ranked with it"
     if suite.words is None:
-        return ""
+        return "asked in our words" if suite.protocol == OFFICIAL and suite.asks_in_ours else ""
     return suite.words.fault() or f"in the words of {suite.words.name}"

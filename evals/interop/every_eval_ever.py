@@ -8,6 +8,7 @@ What its schema has no field for (protocol, coverage, clusters, verdicts) is kep
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from importlib.metadata import version
@@ -19,7 +20,7 @@ import msgspec
 
 from evals.card import Card
 from evals.errors import UsageError
-from evals.interop.outgoing import Row, Written, as_text, ended, place, rows, sampled
+from evals.interop.outgoing import Row, Written, ended, place, rows, sampled
 from evals.store import Run, slug
 from evals.types import Estimate
 
@@ -35,7 +36,10 @@ def write(runs: Sequence[Run], out: Path, *, model_id: str | None = None) -> Wri
         [],
         ["a failed or unscored sample has no place among the instances: its count is in the details"],
     )
-    for run, card in ended(runs):
+    found = ended(runs)
+    if model_id and len(models := sorted({card.model for _, card in found})) > 1:
+        raise UsageError(f"--model-id {model_id} is one model's name, and these are {', '.join(models)}")
+    for run, card in found:
         if model_id:
             card.served = model_id
         developer, _, name = _model_id(card).partition("/")
@@ -88,7 +92,13 @@ def _model_id(card: Card) -> str:
 
 
 def _evaluation_id(card: Card) -> str:
-    return f"{card.config.suite}/{_model_id(card).replace('/', '_')}/{card.started:.0f}"
+    name = f"{card.config.suite}-{card.config.protocol}"
+    return f"{name}/{_model_id(card).replace('/', '_')}/{card.started:.0f}"
+
+
+def _when(card: Card) -> dict[str, str]:
+    """Say when the model was asked; of an imported run that is not known."""
+    return {} if card.origin != "run" else {"evaluation_timestamp": f"{card.started:.0f}"}
 
 
 def _aggregate(card: Card) -> dict[str, Any]:
@@ -96,7 +106,7 @@ def _aggregate(card: Card) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA,
         "evaluation_id": _evaluation_id(card),
-        "evaluation_timestamp": f"{card.started:.0f}",
+        **_when(card),
         "retrieved_timestamp": f"{card.finished or card.started:.0f}",
         "source_metadata": {
             "source_name": "science-evals",
@@ -132,7 +142,7 @@ def _result(card: Card, e: Estimate) -> dict[str, Any]:
     return {
         "evaluation_result_id": f"{e.metric}|{e.group}" if e.group else e.metric,
         "evaluation_name": f"{card.config.suite}/{e.group}" if e.group else card.config.suite,
-        "evaluation_timestamp": f"{card.started:.0f}",
+        **_when(card),
         "source_data": {
             "dataset_name": card.config.suite,
             "source_type": "other",
@@ -158,6 +168,8 @@ def _details(card: Card, e: Estimate) -> dict[str, str]:
         "best": "" if e.best is None else repr(e.best),
         "clusters": str(e.clusters),
         "note": sampled(card),
+        "errata": card.errata,
+        "origin": "" if card.origin == "run" else card.origin,
     }
     counts = {f"count:{name}": str(count) for name, count in card.counts.items()}
     return {name: value for name, value in (facts | counts).items() if value}
@@ -221,6 +233,14 @@ def _each(run: Run, card: Card) -> Iterator[dict[str, Any]]:
             yield _instance(row, card, metric)
 
 
+def _sample_hash(row: Row, reference: list[str]) -> str | None:
+    """Hash question and gold answer as the package's own converters do; None where the question is not at hand."""
+    if not row.prompt:
+        return None
+    asked = {"raw": row.prompt, "reference": reference}
+    return sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
 def _instance(row: Row, card: Card, metric: str) -> dict[str, Any]:
     reply, score = row.reply, row.score
     assert reply is not None and score is not None  # noqa: S101, PT018 - the caller has looked
@@ -233,7 +253,7 @@ def _instance(row: Row, card: Card, metric: str) -> dict[str, Any]:
         "evaluation_name": card.config.suite,
         "evaluation_result_id": metric,
         "sample_id": row.sample.id,
-        "sample_hash": sha256(f"{row.prompt_sha256}{as_text(gold)}".encode()).hexdigest(),
+        "sample_hash": _sample_hash(row, reference),
         "interaction_type": "single_turn",
         "input": {"raw": row.prompt, "reference": reference, "choices": list(row.sample.choices) or None},
         "output": {"raw": [reply.text], "reasoning_trace": [reply.reasoning] if reply.reasoning else None},
@@ -257,6 +277,7 @@ def _instance(row: Row, card: Card, metric: str) -> dict[str, Any]:
             "stop": reply.stop,
             "protocol": card.config.protocol,
             "option_order": "" if row.order is None else " ".join(map(str, row.order)),
+            "prompt_sha256": row.prompt_sha256 if card.gated else "",
         },
     }
     usage = reply.usage

@@ -68,6 +68,8 @@ def _entry(card: Card) -> dict[str, Any]:
     data, task = REGISTERED[card.config.suite]
     span = f"95 % interval {100 * (head.low or 0):.2f} to {100 * (head.high or 0):.2f} ({head.method})"
     said = f"{head.metric} under protocol {card.config.protocol}; {span}; n {head.n}; coverage {100 * card.coverage:.1f} %"
+    if card.origin == "run" and not card.wording:
+        said = f"{said}; asked in our wording"
     made = {} if card.origin.startswith("import") else {"date": utc(card.finished or card.started)}
     return {
         "dataset": {"id": data, "task_id": task},

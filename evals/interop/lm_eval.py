@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
-from math import sqrt
+from math import isclose, sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -329,7 +329,8 @@ def _scores(run: Run, card: Card, task: str) -> dict[str, Any]:
         if not e.group and e.value is not None:
             found[f"{e.metric},{FILTER}"] = e.value
             own = head is not None and e.metric == head.metric
-            found[f"{e.metric}_stderr,{FILTER}"] = (_stderr(run, card) if own else None) or "N/A"
+            error = _stderr(run, card, e.value) if own else None
+            found[f"{e.metric}_stderr,{FILTER}"] = "N/A" if error is None else error
     if head is not None:
         found["science_evals"] = {
             "metric": head.metric,
@@ -341,8 +342,11 @@ def _scores(run: Run, card: Card, task: str) -> dict[str, Any]:
     return found
 
 
-def _stderr(run: Run, card: Card) -> float | None:
-    """Give the standard error of the sample means, as lm-eval takes it; None for fewer than two."""
+def _stderr(run: Run, card: Card, value: float) -> float | None:
+    """Give the standard error of the sample means, as lm-eval takes it.
+
+    None for fewer than two, and where `value` is not their mean: a mean of groups or an error metric has another.
+    """
     sums: dict[str, list[float]] = defaultdict(list)
     for row in rows(run, gated=card.gated):
         if row.score is not None and row.score.value is not None:
@@ -351,6 +355,8 @@ def _stderr(run: Run, card: Card) -> float | None:
     if len(means) < 2:
         return None
     centre = sum(means) / len(means)
+    if not isclose(centre, value, rel_tol=1e-9, abs_tol=1e-12):
+        return None
     return sqrt(sum((one - centre) ** 2 for one in means) / (len(means) - 1) / len(means))
 
 

@@ -27,6 +27,8 @@ SAME = 1e-6
 RESAMPLES = 4000
 ANSWER = 200
 """Characters of an answer that are listed."""
+NOTHING = "nothing found"
+"""What a peer's side (`evals/peers/`) says where its rule reads no answer."""
 LETTER = re.compile(r"\(?([A-Za-z])\)?")
 
 
@@ -68,6 +70,8 @@ class Audit(Struct, frozen=True, kw_only=True):
     """Replies that one of the two did not judge."""
     failed: int
     """Replies at which their rule failed; among the items."""
+    unread: int
+    """Replies in which a peer's rule found no answer; not known of stated verdicts."""
     rules: tuple[str, ...]
     """All that the peer has for this suite, as its code judged; empty for stated verdicts."""
     items: tuple[Item, ...]
@@ -104,6 +108,7 @@ def audit(run: Run, peer: str | None = None, *, python: Path | None = None, rule
         theirs=sum(other for _, other in held.pairs) / len(held.pairs),
         alone=held.alone,
         failed=held.failed,
+        unread=held.unread,
         rules=tuple(names),
         items=tuple(held.items),
     )
@@ -119,7 +124,7 @@ class _Held:
     def __init__(self) -> None:
         self.pairs: list[tuple[float, float]] = []
         self.items: list[Item] = []
-        self.alone = self.failed = 0
+        self.alone = self.failed = self.unread = 0
 
 
 def _held(run: Run, theirs: Theirs, part: str, *, gated: bool) -> _Held:
@@ -134,6 +139,7 @@ def _held(run: Run, theirs: Theirs, part: str, *, gated: bool) -> _Held:
         if other is None or (value is None and other.score is not None):
             held.alone += 1
             continue
+        held.unread += other.why == NOTHING
         if other.score is None:
             held.failed += 1
         elif value is not None:

@@ -141,16 +141,18 @@ def _finding(one: Measured, name: str, claim: Claim) -> Finding:
 def rounding(claim: Claim) -> float:
     """Give half of the last printed digit, in the claim's unit: 83.5 % was between 83.45 and 83.55."""
     scale = 100 if claim.unit == "fraction" else 1
-    digits = f"{claim.value * scale:.6f}".rstrip("0").partition(".")[2]
-    return 0.5 * 10.0 ** -max(len(digits), 1) / scale
+    digits = claim.digits
+    if digits is None:
+        digits = max(len(f"{claim.value * scale:.6f}".rstrip("0").partition(".")[2]), 1)
+    return 0.5 * 10.0**-digits / scale
 
 
 def asked_of(claim: Claim) -> tuple[str, ...]:
-    """Name the conditions that matter for a claim: its judge only where the protocol has one."""
+    """Name the conditions that matter for a claim: its judge unless the protocol is known to have none."""
     try:
-        judged = bool(claim.protocol) and any(s.judged for s in load.suite(claim.suite, claim.protocol))
+        judged = not claim.protocol or any(s.judged for s in load.suite(claim.suite, claim.protocol))
     except UnknownName:
-        judged = False
+        judged = True
     return KNOBS if judged else KNOBS[:-1]
 
 
@@ -163,6 +165,10 @@ def _unlike(one: Measured, claim: Claim) -> list[str]:
         found.append(f"wording is ours here ({one.protocol}), upstream's own there")
     elif claim.protocol != one.protocol:
         found.append(f"protocol {one.protocol} here, {claim.protocol} there")
+    elif any(map(_asked_in_ours, one.cards)):
+        found.append(
+            f"wording is ours here ({one.protocol} has the authors' rule and settings), theirs there"
+        )
     if claim.unit != one.unit:
         found.append(f"{one.metric} in {one.unit} here, {claim.unit} there")
     if any(card.data == "sample" for card in one.cards):
@@ -172,6 +178,14 @@ def _unlike(one: Measured, claim: Claim) -> list[str]:
     if lacking := [card for card in one.cards if card.coverage < 1]:
         found.append(f"coverage {100 * min(card.coverage for card in lacking):.1f} % here")
     return found
+
+
+def _asked_in_ours(card: Card) -> bool:
+    """Whether a run asked in our sentences what its protocol's authors ask in theirs; baselines read none."""
+    config = card.config
+    if card.origin != "run" or config.protocol != "official" or config.model.startswith("baseline:"):
+        return False
+    return any(suite.asks_in_ours for suite in load.suite(config.suite, config.protocol))
 
 
 def _turned(one: Measured, claim: Claim, asked: Sequence[str]) -> list[str]:
@@ -199,5 +213,5 @@ def _knob(card: Card, knob: str) -> Any:
     if knob == "repeats":
         return card.config.repeats
     if knob == "judge":
-        return card.config.judge or None
+        return card.config.judge or ("none" if card.origin == "run" else None)
     return getattr(card.config.sampling, knob)
