@@ -267,7 +267,10 @@ def _ray(address: str) -> Any:
             ray.init(**quiet)
         else:
             _here(ray, quiet)
-    except (OSError, RuntimeError, ValueError) as error:
+    except UsageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - Ray raises the bare class where its processes do not come up
+        ray.shutdown()
         raise UsageError(f"--cluster {address}: {_line(error)}") from None
     return ray
 

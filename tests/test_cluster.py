@@ -375,6 +375,20 @@ def test_a_mistake_is_one_line(here, words, complaint) -> None:
     assert found.complaint.startswith(complaint)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", [Exception, RuntimeError, ValueError])
+def test_a_ray_that_does_not_come_up_is_one_line(here, monkeypatch, kind) -> None:
+    ray = pytest.importorskip("ray", reason="NOT TESTED: ray is not installed")
+
+    def init(*addresses: str, **options: object) -> None:
+        raise ConnectionError if addresses else kind("The current node timed out during startup.\nThis could be")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    found = evals("run", "mmlu-pro", "--sample", "-m", "scripted:A", "--cluster", "ray")
+    assert found.complaint == "--cluster ray: The current node timed out during startup."
+
+
 def test_without_ray_the_extra_is_named(here, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     found = evals("run", "mmlu-pro", "--sample", "-m", "scripted:A", "--cluster", "ray")
