@@ -96,7 +96,9 @@ def lacks(profile: Profile, here: Sequence[Gpu]) -> str:
     title = " ".join(
         filter(None, (profile.name, "" if profile.precision in profile.name else profile.precision))
     )
-    instead = ", or ".join(_offer(name) for name in profile.smaller)
+    several = f"--cluster ray with {profile.nodes} such nodes"
+    offers = [several] if profile.nodes > 1 and _enough(profile, [*here] * profile.nodes) else []
+    instead = ", or ".join([*offers, *(_offer(name) for name in profile.smaller)])
     return f"{title} needs {needs(profile)}; found {_counted(here)}" + (f": try {instead}" if instead else "")
 
 

@@ -165,7 +165,8 @@ def test_enough_gpus(name, here):
         ("Intern-S1", [SMALL] * 8, "found 8 x NVIDIA GeForce RTX 4090 (25 GB)"),
         ("Intern-S1-FP8", [A100] * 8, "found 8 x NVIDIA A100"),  # no FP8 there
         ("Intern-S1-mini", [SMALL], "found 1 x NVIDIA GeForce"),
-        ("Intern-S1-Pro", [H200] * 8, "over 2 nodes"),
+        ("Intern-S1-Pro", [H200] * 8, "try --cluster ray with 2 such nodes, or intern:intern-s1-pro, or"),
+        ("Intern-S1-Pro", [H200] * 4, "over 2 nodes; found 4 x NVIDIA H200 (151 GB): try intern:intern-s1-pro"),
         ("Intern-S2-Preview", [H100], "needs 2 GPUs"),
     ],
 )
