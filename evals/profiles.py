@@ -70,6 +70,8 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """To which its makers limit it when they serve it."""
     sampling: dict[str, Any] = {}
     """Recommended: fields of `Sampling`."""
+    answering: dict[str, Any] = {}
+    """Recommended where it is told not to reason; empty: the same."""
     thinking: dict[str, str] = {}
     """Server -> the field of the request (with dots: nested) that switches reasoning on and off."""
     parser: dict[str, str] = {}
@@ -93,10 +95,9 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str = ""
     """As the file calls it."""
 
-    @property
-    def recommended(self) -> Sampling:
-        """Give the recommended sampling."""
-        return Sampling(**self.sampling)
+    def recommended(self, *, thinking: bool | None = None) -> Sampling:
+        """Give the recommended sampling. `thinking`: whether it is told to reason; None: nobody says."""
+        return Sampling(**(self.answering if thinking is False and self.answering else self.sampling))
 
 
 class _File(Struct, forbid_unknown_fields=True):
@@ -131,9 +132,10 @@ def _checked(name: str, profile: Profile, sources: dict[str, str]) -> Profile:
         raise ValueError(f"model {name!r}: no such source: {', '.join(sorted(unknown))}")
     if strange := set(profile.gpus) - set(GPU_GB):
         raise ValueError(f"model {name!r}: no such GPU: {', '.join(sorted(strange))}")
-    msgspec.convert(profile.sampling, Sampling)
-    if strange := set(profile.sampling) - set(Sampling.__struct_fields__):
-        raise ValueError(f"model {name!r}: no such setting of sampling: {', '.join(sorted(strange))}")
+    for settings in (profile.sampling, profile.answering):
+        msgspec.convert(settings, Sampling)
+        if strange := set(settings) - set(Sampling.__struct_fields__):
+            raise ValueError(f"model {name!r}: no such setting of sampling: {', '.join(sorted(strange))}")
     texts = {field: sources[key] for field, key in profile.source.items()}
     return msgspec.structs.replace(profile, name=name, source=texts)
 

@@ -381,7 +381,11 @@ def test_a_ray_that_does_not_come_up_is_one_line(here, monkeypatch, kind) -> Non
     ray = pytest.importorskip("ray", reason="NOT TESTED: ray is not installed")
 
     def init(*addresses: str, **options: object) -> None:
-        raise ConnectionError if addresses else kind("The current node timed out during startup.\nThis could be")
+        raise (
+            ConnectionError
+            if addresses
+            else kind("The current node timed out during startup.\nThis could be")
+        )
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)

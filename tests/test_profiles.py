@@ -10,6 +10,7 @@ import pytest
 from command import evals
 
 from evals import gpus, profiles, store
+from evals.commands.order import Order, options_of
 from evals.errors import EvalsError
 from evals.gpus import Gpu
 from evals.plan import Options, drawn
@@ -60,6 +61,7 @@ def made(tmp_path: Path, fact: str = "", source: str = "") -> tuple[Profile, ...
         ("gpus = { H1000 = 1 }", 'gpus = "here"', "no such GPU: H1000"),
         ("sampling = { temprature = 1.0 }", 'sampling = "here"', "no such setting of sampling: temprature"),
         ('sampling = { top_k = "many" }', 'sampling = "here"', "top_k"),
+        ("answering = { temprature = 1.0 }", 'answering = "here"', "no such setting of sampling: temprature"),
         ("price = { input = 1.0, output = 2.0 }", 'price = "here"', "missing required field `date`"),
     ],
 )
@@ -166,7 +168,11 @@ def test_enough_gpus(name, here):
         ("Intern-S1-FP8", [A100] * 8, "found 8 x NVIDIA A100"),  # no FP8 there
         ("Intern-S1-mini", [SMALL], "found 1 x NVIDIA GeForce"),
         ("Intern-S1-Pro", [H200] * 8, "try --cluster ray with 2 such nodes, or intern:intern-s1-pro, or"),
-        ("Intern-S1-Pro", [H200] * 4, "over 2 nodes; found 4 x NVIDIA H200 (151 GB): try intern:intern-s1-pro"),
+        (
+            "Intern-S1-Pro",
+            [H200] * 4,
+            "over 2 nodes; found 4 x NVIDIA H200 (151 GB): try intern:intern-s1-pro",
+        ),
         ("Intern-S2-Preview", [H100], "needs 2 GPUs"),
     ],
 )
@@ -252,6 +258,24 @@ def test_recommended_replaces_what_the_protocol_fixes():
     sampling, notes = drawn(mmlu_pro.suite("", "strict"), options(recommend_all=True))
     assert (sampling.temperature, sampling.top_k) == (0.7, 50)
     assert notes
+
+
+@pytest.mark.parametrize(
+    ("name", "thinking", "temperature"),
+    [
+        ("Qwen3-8B", None, 0.6),  # it reasons by default
+        ("Qwen3-8B", True, 0.6),
+        ("Qwen3-8B", False, 0.7),
+        ("Intern-S1", False, 0.7),  # whose guide makes no difference
+    ],
+)
+def test_what_is_recommended_depends_on_whether_it_reasons(name, thinking, temperature):
+    assert profile(name).recommended(thinking=thinking).temperature == temperature
+
+
+def test_no_thinking_takes_what_is_recommended_without_reasoning():
+    found = options_of(Order(models=["x"], thinking=False, recommended=True), profile("Qwen3-8B"))
+    assert (found.recommended.temperature, found.recommended.top_p) == (0.7, 0.8)
 
 
 def test_recommended_without_a_profile_is_one_line(here):

@@ -146,7 +146,7 @@ def options_of(order: Order, profile: Profile | None = None) -> Options:
             max_tokens=order.max_tokens,
             thinking=order.thinking,
         ),
-        recommended=profile.recommended if profile else Sampling(),
+        recommended=profile.recommended(thinking=order.thinking) if profile else Sampling(),
         recommend_all=order.recommended,
         recommender=profile.name if profile else "",
         run=order.run,
