@@ -12,7 +12,7 @@ import click
 from evals.errors import EvalsError, UnknownName
 
 COMMANDS = {
-    "run": ("run:run", "Ask a model the items of benchmarks, score the replies, keep all of it."),
+    "run": ("run:run", "Ask models the items of benchmarks, score the replies and keep everything."),
     "show": ("show:show", "Show scores with their intervals, coverage and verdicts."),
     "list": ("lists:list_", "List suites, models, runs or protocols."),
     "check": ("check:check", "Check suites without a model: every gold answer must score full marks."),
@@ -21,27 +21,27 @@ COMMANDS = {
         "Compare runs sample by sample: differences with intervals, flips, ranks.",
     ),
     "gate": ("gate:gate", "Judge a candidate against a baseline under a policy; or plan such a gate."),
-    "baseline": ("baseline:baseline", "Save what a gate needs of a run in a small file to commit."),
-    "noise": ("noise:noise", "Measure how far runs of one model lie apart, and keep a certificate."),
+    "baseline": ("baseline:baseline", "Save what a gate needs from a run in a small file to commit."),
+    "noise": ("noise:noise", "Measure how much runs of one model differ, and keep a certificate."),
     "dashboard": ("dashboard:dashboard", "Show leaderboard, comparisons and samples in a browser."),
     "score": ("score:score", "Score a run again from what is stored; no model is asked."),
-    "judge": ("judge:judge", "Measure how far a judge model can be believed."),
-    "import": ("imports:import_", "Make a run of replies that somebody else recorded."),
+    "judge": ("judge:judge", "Measure how far a judge model can be trusted."),
+    "import": ("imports:import_", "Turn replies that somebody else recorded into a run."),
     "serve": ("serve:serve", "Start a model's inference server on this machine, for any tool, until Ctrl-C."),
     "data": ("data:data", "Fetch and verify data sets, or the embedded model's weights."),
     "audit": (
         "audit:audit",
-        "Judge a run's replies by another harness's rule too, and list where the two differ.",
+        "Judge a run's replies by another harness's rule too, and list where they differ.",
     ),
-    "claims": ("claims:claims", "Look at published numbers, and hold runs against them."),
+    "claims": ("claims:claims", "Look at published numbers, and check runs against them."),
     "reproduce": ("claims:reproduce", "Measure a published number again, and say whether it holds."),
-    "export": ("export:export", "Write runs in the formats of others: tables, leaderboards, harnesses."),
-    "errata": ("errata:errata", "List what is wrong in data sets, and where to look for more."),
+    "export": ("export:export", "Write runs in other formats: tables, leaderboards, other harnesses."),
+    "errata": ("errata:errata", "List known errors in data sets, and where to look for more."),
     "bundle": ("bundle:bundle", "Pack a run into one file that anybody can check."),
-    "verify": ("verify:verify", "Check a bundle: score all of it again, compare every figure."),
+    "verify": ("verify:verify", "Check a bundle: score everything again, compare every figure."),
     "new": ("new:new", "Write a package with a suite or an adapter of your own."),
     "lm-eval": ("harness:harness", "Run lm-evaluation-harness itself, with our models as `--model evals`."),
-    "doctor": ("doctor:doctor", "Say what this machine can run, and why not."),
+    "doctor": ("doctor:doctor", "Say what this machine can run, and what it lacks for the rest."),
 }
 """Name -> (module:function below evals.commands, the line that help shows)."""
 LONGEST = 1200

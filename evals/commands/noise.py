@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--batch", default="", help="Batch policy, for the certificate.")
 @click.option("--protocol", help="Way of asking and scoring; default: the suite's first.")
 @common.data_options
-@click.option("--repeats", type=int, help="Ask every item so often.")
+@click.option("--repeats", type=int, help="Ask every item this many times.")
 @click.option("--concurrency", type=int, help="Calls at once.")
 @click.option("--temperature", type=float)
 @click.option("--max-tokens", type=int)

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 @click.option("-m", "--model", "models", multiple=True, help="ADAPTER:NAME; repeat for several models.")
 @click.option("--protocol", help="Way of asking and scoring; default: the suite's first.")
 @data_options
-@click.option("--limit", type=int, help="A seeded random subset of so many items, stratified by group.")
-@click.option("--repeats", type=int, help="Ask every item so often.")
+@click.option("--limit", type=int, help="A seeded random subset of this many items, stratified by group.")
+@click.option("--repeats", type=int, help="Ask every item this many times.")
 @click.option("--concurrency", type=int, help="Calls at once: start there and never exceed it.")
 @click.option("--seed", type=int, default=0, show_default=True, help="For the subset and for sampling.")
 @click.option("--temperature", type=float)
@@ -47,28 +47,26 @@ if TYPE_CHECKING:
 @click.option(
     "--recommended",
     is_flag=True,
-    help="Sampling of the model's makers, where the protocol fixes another too.",
+    help="Use the sampling of the model's makers even where the protocol fixes another.",
 )
-@click.option("--max-cost", type=float, metavar="USD", help="Stop when so much is spent.")
+@click.option("--max-cost", type=float, metavar="USD", help="Stop once this much is spent.")
 @click.option(
     "--price",
     metavar="IN,OUT[,CACHED]",
     help="USD per million tokens; default: what the model's profile says.",
 )
-@click.option("--max-total-tokens", type=int, help="Stop when so many tokens are used.")
+@click.option("--max-total-tokens", type=int, help="Stop once this many tokens are used.")
 @click.option("--timeout", type=float, metavar="S", help="Deadline of one call.")
 @results_option
 @click.option("--run", metavar="ID", help="Name the run, to make or to resume.")
-@click.option("--max-pixels", type=int, metavar="N", help="Send images with more pixels smaller.")
+@click.option("--max-pixels", type=int, metavar="N", help="Shrink images that have more pixels.")
 @click.option("--trust-remote-code", is_flag=True, help="Run code that comes with a model's weights.")
 @click.option("--cluster", metavar="ADDRESS", help="Run replicas of the model: `ray`, or ray://HOST:PORT.")
-@click.option("--replicas", type=int, metavar="N", help="Of the model on a cluster; default: what fits.")
-@click.option("--gpus", type=int, metavar="N", help="Of one replica; default: what the profile says.")
+@click.option("--replicas", type=int, metavar="N", help="How many on a cluster; default: as many as fit.")
+@click.option("--gpus", type=int, metavar="N", help="Per replica; default: what the profile says.")
 @click.option("--judge", metavar="ADAPTER:NAME", help="Model that grades, for protocols with a judge.")
 @click.option("--judge-price", metavar="IN,OUT[,CACHED]", help="USD per million of the judge's tokens.")
-@click.option(
-    "--data-hash", metavar="HEX", help="Accept rows with this hash in the place of the pinned ones."
-)
+@click.option("--data-hash", metavar="HEX", help="Accept rows with this hash in place of the pinned ones.")
 @click.option("--against", metavar="RUN|FILE", help="Baseline of --until-decided.")
 @click.option(
     "--policy", type=click.Path(path_type=Path), help="Policy of --until-decided; see `evals gate`."
@@ -78,10 +76,10 @@ if TYPE_CHECKING:
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 def run(suites: tuple[str, ...], models: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> int:
-    """Ask models the items of benchmarks, score the replies, keep all of it.
+    """Ask models the items of benchmarks, score the replies and keep everything.
 
-    The same command again resumes what was interrupted. Exit status: 0 all scored, 1 some not,
-    2 nothing could be started, 130 interrupted.
+    The same command again resumes what was interrupted. Exit status: 0 all scored, 1 finished with
+    failures left, 2 nothing could be started, 130 interrupted.
     """
     order = read_order(suites, models, options)
     validate(order)
