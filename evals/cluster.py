@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from evals import errors
 from evals.errors import Disconnected, Gone, ModelError, RateLimit, UsageError
+from evals.extract import plain
 from evals.media import find
 from evals.pace import MOST
 from evals.types import Media, Prompt, Reply, Sampling
@@ -307,7 +308,7 @@ class Cluster:
         self._say(line)
 
     def _say(self, line: str) -> None:
-        print(f"cluster: {line}", file=sys.stderr, flush=True)  # noqa: T201 - what a person waits for
+        print(plain(f"cluster: {line}"), file=sys.stderr, flush=True)  # noqa: T201 - what a person waits for
 
     async def close(self) -> None:
         """Stop all replicas."""

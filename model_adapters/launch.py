@@ -43,6 +43,8 @@ from model_adapters.logs import PORT_TAKEN, cause
 START_S = 3600.0
 GRACE_S = 5.0
 """For a server to end by itself."""
+LOG_MOST = 8 << 20
+"""Bytes of a log, from its end, that are read for the cause of a death."""
 LIFE_S = 600.0
 """For its first call, which may compile what it computes with."""
 HOST = "127.0.0.1"
@@ -336,7 +338,7 @@ class Process:
     def epitaph(self, what: str) -> str:
         """Say in one line what became of it, and where its log is."""
         with self.log.open("rb") as stream:
-            stream.seek(self._begins)
+            stream.seek(max(self._begins, self.log.stat().st_size - LOG_MOST))
             why = cause(stream.read().decode(errors="replace"))
         return f"{self.order.engine.name}:{self.order.model} {what}: {why} (log: {self.log})"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import sys
 import time
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from msgspec import structs
 
 from evals import profiles
 from evals.errors import Context, Disconnected, EvalsError, Gone, UsageError
+from evals.extract import plain
 from evals.profiles import Profile
 from evals.types import Likelihood, Prompt, Reply, Sampling
 from model_adapters import launch
@@ -116,9 +118,7 @@ class Served:
         return (profile.thinking.get(engine.name) if profile else None) or engine.thinking
 
     def _say(self, line: str) -> None:
-        import sys
-
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - what a person waits for, minutes with large weights
+        print(plain(line), file=sys.stderr, flush=True)  # noqa: T201 - what a person waits for, minutes with large weights
 
     async def _up(self) -> Server:
         if (waiting := self.ready()) is not None:

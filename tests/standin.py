@@ -77,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(500, {"error": {"message": "no kernel image is available"}})
             return
         if self.behaviour.startswith("mortal") and Handler.calls > int(self.behaviour.split(":")[1]):
-            print("RuntimeError: the engine's heart stopped", flush=True)
+            print("RuntimeError: the engine's heart stopped\x1b]8;;https://evil.example\x07", flush=True)
             os._exit(1)
         lives, _, calls = self.behaviour.partition(":")
         if lives == "once" and Handler.calls > int(calls or 4) and not (self.folder / "died").exists():

@@ -176,6 +176,7 @@ def test_a_server_that_dies_twice_ends_the_run_and_its_samples_stay_open_on_a_st
     assert set(card["counts"]) <= {"right", "wrong", "absent"}  # no failure is made up
     assert 0 < card["coverage"] < 1
     assert "died again: RuntimeError: the engine's heart stopped" in done.err
+    assert "\x1b" not in done.err  # a log's escapes reach no terminal
     monkeypatch.setenv("STANDIN", "")
     again = run("vllm:weights/tiny", "--concurrency", 1)  # the same command goes on
     assert again.json["runs"][0]["run"] == card["run"]
@@ -526,6 +527,17 @@ def test_settings_that_cannot_be_read_are_one_line(monkeypatch, name):
 
 
 # --- logs ---------------------------------------------------------------------------------------------------
+
+
+def test_of_a_log_without_end_the_end_is_read(tmp_path):
+    weights = tmp_path / "tiny"
+    weights.mkdir()
+    (weights / "config.json").write_text("{}")
+    process = launch.Process(launch.Order(engine=load.engine("vllm"), model=str(weights)), tmp_path / "log")
+    with process.log.open("wb") as stream:
+        stream.seek(50 * launch.LOG_MOST)
+        stream.write(b"\nRuntimeError: the end\n")
+    assert process.epitaph("died").endswith(f"died: RuntimeError: the end (log: {process.log})")
 
 
 @pytest.mark.parametrize(
