@@ -244,5 +244,8 @@ def adapter_about(form: str) -> str:
     found = _spec(_adapter_file(ALONE.get(form, form.rstrip(":"))))
     if found is None or found.origin is None:
         return ""
-    text = ast.get_docstring(ast.parse(Path(found.origin).read_text(encoding="utf-8"))) or ""
+    try:
+        text = ast.get_docstring(ast.parse(Path(found.origin).read_text(encoding="utf-8"))) or ""
+    except (SyntaxError, ValueError) as error:
+        return f"cannot be read: {type(error).__name__}: {error}"
     return text.partition("\n")[0]

@@ -101,7 +101,12 @@ def test_a_name_of_the_house_is_not_taken_over(install: Install) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("raise RuntimeError('no')", "RuntimeError: no"), ("import nowhere", "No module named 'nowhere'"), (None, "No module")],
+    [
+        ("raise RuntimeError('no')", "RuntimeError: no"),
+        ("import nowhere", "No module named 'nowhere'"),
+        ("def (", "SyntaxError"),
+        (None, "No module"),
+    ],
 )  # fmt: skip
 def test_a_broken_plugin_is_one_line_and_hides_nothing(install: Install, text: str | None, said: str) -> None:
     modules = {} if text is None else {"broken_suite": text}
@@ -110,7 +115,17 @@ def test_a_broken_plugin_is_one_line_and_hides_nothing(install: Install, text: s
     assert done.status == 0
     assert "mmlu-pro" in done.out
     assert "left out: broken of evals_b 1.2" in done.err
+    protocols = evals("list", "protocols")
+    assert (protocols.status, "mmlu-pro" in protocols.out) == (0, True)
+    assert "left out: broken of evals_b 1.2" in protocols.err
     assert said in evals("check", "broken", "--sample").complaint
+
+
+def test_an_adapter_that_is_no_python_hides_no_other(install: Install) -> None:
+    install("evals_c", plugins.ADAPTERS, {"torn": "torn_adapter"}, torn_adapter="def (")
+    done = evals("list", "models")
+    assert (done.status, "openai:" in done.out) == (0, True)
+    assert "SyntaxError" in evals("run", "aime", "--sample", "-m", "torn:x").complaint
 
 
 def test_an_unknown_suite_suggests_a_plugin(install: Install) -> None:
@@ -126,6 +141,9 @@ def test_an_unknown_suite_suggests_a_plugin(install: Install) -> None:
         (("suite", "1st"), "a letter first"),
         (("suite", "../x"), "a letter first"),
         (("suite", "Ä"), "a letter first"),
+        (("suite", "class"), "another name"),
+        (("suite", "json"), "another name"),
+        (("adapter", "numpy"), "another name"),
     ],
 )
 def test_a_name_that_cannot_be_is_one_line(words: tuple[str, str], said: str, here: Path) -> None:

@@ -80,7 +80,7 @@ def _print(found: Audit) -> None:
     click.echo(f"    mean: ours {found.ours:.4f}, theirs {found.theirs:.4f}")
     click.echo(f"    full marks from us alone {found.only_ours}, from them alone {found.only_theirs}")
     if found.unread:
-        hint = "; it reads replies to another prompt" if 2 * found.unread > found.n else ""
+        hint = "; perhaps it reads replies to another prompt" if 2 * found.unread > found.n else ""
         click.echo(f"    their rule found no answer in {found.unread} replies{hint}")
     if others := [name for name in found.rules if not found.source.endswith(f": {name}")]:
         click.echo(f"    other rules of theirs, --rule: {' '.join(others)}")

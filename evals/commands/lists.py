@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -29,7 +30,7 @@ def list_(what: str, results: Path, as_json: bool) -> None:
 
 
 def _suites(results: Path, *, as_json: bool) -> None:
-    entries = _sound_suites()
+    entries = _of_each_suite(_suite)
     if as_json:
         common.print_json({"suites": entries})
         return
@@ -44,13 +45,18 @@ def _suites(results: Path, *, as_json: bool) -> None:
         click.echo(f"{entry['name']:<14} {variants}\n    {entry['about']}\n    {'; '.join(facts)}")
 
 
-def _sound_suites() -> list[dict[str, Any]]:
+FAULTS = (UsageError, AttributeError, KeyError, SyntaxError, TypeError, ValueError)
+"""What a plugin that is not sound may do to who looks at it."""
+Found = TypeVar("Found")
+
+
+def _of_each_suite(what: Callable[[str], Found]) -> list[Found]:
     """Give what is known of every suite; a plugin that is not sound is named and does not hide the others."""
     found = []
     for name in load.suite_names():
         try:
-            found.append(_suite(name))
-        except (UsageError, KeyError, TypeError, AttributeError) as error:
+            found.append(what(name))
+        except FAULTS as error:
             origin = load.suite_origin(name)
             if origin is None:
                 raise
@@ -148,26 +154,7 @@ def _runs(results: Path, *, as_json: bool) -> None:
 
 
 def _protocols(results: Path, *, as_json: bool) -> None:
-    entries = []
-    for name in load.suite_names():
-        module = load.suite_module(name)
-        for protocol in module.PROTOCOLS:
-            variant = next(iter(getattr(module, "DEFAULT", module.VARIANTS)), None)
-            if variant is None:
-                continue  # what it asks is known once a variant is named
-            (suite,) = load.suite(f"{name}:{variant}" if variant else name, protocol)
-            entries.append(
-                {
-                    "suite": name,
-                    "protocol": protocol,
-                    "headline": suite.headline.name,
-                    "repeats": suite.repeats,
-                    "scorers": suite.scorer_versions(),
-                    "runs": not suite.refuses,
-                    "refuses": suite.refuses,
-                    "words": _words(suite),
-                }
-            )
+    entries = [entry for some in _of_each_suite(_protocols_of) for entry in some]
     if as_json:
         common.print_json({"protocols": entries})
         return
@@ -176,6 +163,29 @@ def _protocols(results: Path, *, as_json: bool) -> None:
         state = entry["refuses"] or f"{entry['headline']}, {entry['repeats']} repeat(s), {rule}"
         said = f"; {entry['words']}" if entry["words"] else ""
         click.echo(f"{entry['suite']:<14} {entry['protocol']:<16} {state}{said}")
+
+
+def _protocols_of(name: str) -> list[dict[str, Any]]:
+    """Give the protocols of a suite, as its first variant has them; none where no variant is known beforehand."""
+    module = load.suite_module(name)
+    variant = next(iter(getattr(module, "DEFAULT", module.VARIANTS)), None)
+    if variant is None:
+        return []
+    asked = f"{name}:{variant}" if variant else name
+    suites = [suite for protocol in module.PROTOCOLS for suite in load.suite(asked, protocol)]
+    return [
+        {
+            "suite": name,
+            "protocol": suite.protocol,
+            "headline": suite.headline.name,
+            "repeats": suite.repeats,
+            "scorers": suite.scorer_versions(),
+            "runs": not suite.refuses,
+            "refuses": suite.refuses,
+            "words": _words(suite),
+        }
+        for suite in suites
+    ]
 
 
 OFFICIAL = "official"

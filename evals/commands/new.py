@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import keyword
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -26,6 +28,8 @@ def new(what: str, name: str, out: Path | None) -> None:
     name = module.replace("_", "-")
     if name in (load.suite_names() if what == "suite" else load.adapter_names()):
         raise UsageError(f"{name} is the name of {'a suite' if what == 'suite' else 'an adapter'} already")
+    if keyword.iskeyword(module) or ((there := find_spec(module)) and there.origin):
+        raise UsageError(f"{name!r}: Python has a word or a module of that name; choose another name")
     folder = out or Path(name)
     if folder.exists():
         raise UsageError(f"{folder} is there already")
