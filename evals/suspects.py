@@ -49,7 +49,8 @@ def suggest(runs: Sequence[Run], *, least: int | None = None) -> Suspects:
     names = {(card.config.suite, card.config.data_sha256) for card in cards}
     if len(names) > 1:
         raise UsageError(
-            f"runs of one suite and the same data are wanted: {', '.join(sorted(s for s, _ in names))}"
+            "runs of one suite and the same data are wanted: "
+            + ", ".join(f"{suite} (data {digest[:8]})" for suite, digest in sorted(names))
         )
     latest = {card.model: run for card, run in zip(cards, runs, strict=True)}
     if len(latest) < 2:

@@ -66,7 +66,9 @@ def _entry(card: Card) -> dict[str, Any]:
     head = headline(card)
     assert head is not None and head.value is not None  # noqa: S101, PT018 - `_unfit` has looked
     data, task = REGISTERED[card.config.suite]
-    span = f"95 % interval {100 * (head.low or 0):.2f} to {100 * (head.high or 0):.2f} ({head.method})"
+    span = "no interval"
+    if head.low is not None and head.high is not None:
+        span = f"95 % interval {100 * head.low:.2f} to {100 * head.high:.2f} ({head.method})"
     said = f"{head.metric} under protocol {card.config.protocol}; {span}; n {head.n}; coverage {100 * card.coverage:.1f} %"
     if card.origin == "run" and not card.wording:
         said = f"{said}; asked in our wording"
