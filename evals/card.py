@@ -73,6 +73,10 @@ class JudgeCard(Struct, kw_only=True):
     """What the score would be if the judge decided rights and wrongs alike."""
 
 
+UNTOLD = "the source does not tell why a reply ended: cut ones are not told apart"
+"""Note on an imported run of which `truncated` is not known."""
+
+
 class Card(Struct, kw_only=True):
     """What a run was, and what came of it."""
 

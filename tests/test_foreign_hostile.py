@@ -146,6 +146,46 @@ def chembench(row: dict[str, Any]) -> Any:
     return {"path": "x", "report": [said]}
 
 
+def chembench_question(row: dict[str, Any]) -> Any:
+    return {"name": str(row["question_id"]), "output": {"text": "ANSWER: A"}, "metrics": {"hamming": 0.0}}
+
+
+def older_evalscope(row: dict[str, Any]) -> Any:
+    said = {
+        "index": 0,
+        "finish_reason": "stop",
+        "message": {"content": "ANSWER: A", "reasoning_content": "x"},
+    }
+    return {
+        "choices": [said, said],
+        "raw_input": row,
+        "index": row["question_id"],
+        "usage": {"prompt_tokens": 1},
+    }
+
+
+def older_lm_eval(row: dict[str, Any]) -> Any:
+    return {
+        "doc": row,
+        "arguments": [[row["question"], {}]],
+        "resps": [["ANSWER: A"]],
+        "metrics": ["em"],
+        "em": 1.0,
+    }
+
+
+def weighed(folder: Path) -> Path:
+    rows_ = {
+        str(n): {
+            "label: A": {"testing input": row["question"], "PPL": 1.0},
+            "prediction": {"A": 0.5, "B": 0.7},
+        }
+        for n, row in enumerate(ITEMS)
+    }
+    (folder / "mmlu_pro.json").write_text(json.dumps(rows_))
+    return folder / "mmlu_pro.json"
+
+
 def chembench_report(folder: Path) -> Path:
     results = [
         {
@@ -190,6 +230,10 @@ SPECIMENS = (
     Specimen("vlmevalkit", "m_MMStar.json", table("json")),
     Specimen("chembench", "m.jsonl", written("m.jsonl", lines=True, of=chembench)),
     Specimen("chembench", "law_report.json", chembench_report),
+    Specimen("chembench", "x.json", written("x.json", lines=False, of=chembench_question)),
+    Specimen("evalscope", "older.jsonl", written("older.jsonl", lines=True, of=older_evalscope)),
+    Specimen("lm-eval", "m_mmlu_pro.jsonl", written("m_mmlu_pro.jsonl", lines=False, of=older_lm_eval)),
+    Specimen("opencompass", "mmlu_pro.json", weighed),
     Specimen("mathvista", "output_m.json", written("output_m.json", lines=False, of=mathvista)),
     Specimen("mathvision", "m.jsonl", written("m.jsonl", lines=True, of=mathvision)),
     Specimen("mmlu-pro", "model_outputs_m.json", written("model_outputs_m.json", lines=False, of=mmlu_pro)),

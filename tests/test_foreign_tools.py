@@ -248,6 +248,13 @@ def test_what_was_set_counted_and_thought_is_kept_and_the_rest_is_unknown(import
     assert imported["lm-eval/dummy"]["gpqa:diamond"].card.config.sampling.max_tokens is None
 
 
+def test_whether_replies_were_cut_is_unknown_where_the_source_does_not_say(imported: Imported) -> None:
+    for path, shown in (("lm-eval/dummy", "-"), ("inspect/gpqa-diamond.eval", "10.0 %")):
+        (run,) = imported[path].values()
+        rows = evals("show", run.card.run, "--results", imported.folder / path).out.splitlines()
+        assert next(row for row in rows if "gpqa:diamond" in row).split("%  ")[-1].strip().endswith(shown)
+
+
 def test_a_chat_that_lm_eval_rendered_is_read_as_its_text(imported: Any) -> None:
     record = next(iter(imported["lm-eval/standin-1"]["mmlu-pro"].records()))
     assert record.prompt.messages[0].parts[0].text.startswith("Question:\n")
@@ -270,6 +277,11 @@ def test_what_matches_no_sample_is_listed(tmp_path: Path) -> None:
         "2 of theirs match no sample of ours: mmlu_pro_law.jsonl, line 1, mmlu_pro_law.jsonl, line 2"
         in done.err
     )
+    (folder,) = (run.path for run in store.runs(tmp_path / "r") if run.card.config.suite == "mmlu-pro")
+    assert (folder / "unmatched.txt").read_text().splitlines() == [
+        "mmlu_pro_law.jsonl, line 1",
+        "mmlu_pro_law.jsonl, line 2",
+    ]
 
 
 def test_a_log_that_stands_twice_is_two_runs(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from evals.errors import UnknownName, UsageError
 FORMATS = {
     "every-eval-ever": "every_eval_ever:write",
     "hub": "hub:write",
-    "lm-eval": "lm_eval:write",
+    "lm-eval": "lm_eval_export:write",
     "csv": "tables:write_csv",
     "parquet": "tables:write_parquet",
     "markdown": "tables:write_markdown",

@@ -43,8 +43,8 @@ def import_(words: tuple[str, ...], as_json: bool, **options: Any) -> None:
         raise UnknownName("format", words[0], [*OWN, *formats.READERS])
     if not path.exists():
         raise UsageError(f"{path} does not exist")
-    form = words[0] if len(words) == 2 else formats.guess(path)
-    cards, notes = _read(form, path, options)
+    with formats.opened(path, words[0] if len(words) == 2 else None) as (found, form):
+        cards, notes = _read(form, found, path, options)
     for line in notes:
         common.note(line)
     from evals.commands.show import print_overview
@@ -55,11 +55,11 @@ def import_(words: tuple[str, ...], as_json: bool, **options: Any) -> None:
     )
 
 
-def _read(form: str, path: Path, options: dict[str, Any]) -> tuple[list[Card], list[str]]:
+def _read(form: str, found: Path, path: Path, options: dict[str, Any]) -> tuple[list[Card], list[str]]:
     from evals.interop import formats
     from evals.interop.foreign import Wanted, import_all
 
     if form in OWN:
         module, _, function = OWN[form].partition(":")
-        return getattr(import_module(f"evals.interop.{module}"), function)(path, **options), []
-    return import_all(path, formats.read(form, path), Wanted(**options))
+        return getattr(import_module(f"evals.interop.{module}"), function)(found, **options), []
+    return import_all(path, formats.read(form, found), Wanted(**options))

@@ -98,6 +98,8 @@ VERDICT_COUNTS = (("run", "left"), ("verdicts", "left"))
 
 
 def _score_row(card: Card) -> list[str]:
+    from evals.card import UNTOLD
+
     head = _headline(card)
     replies = sum(n for name, n in card.counts.items() if name in VERDICTS)
     return [
@@ -108,7 +110,7 @@ def _score_row(card: Card) -> list[str]:
         common.span(head, head.low, head.high) if head else "-",
         str(head.n) if head else "0",
         f"{common.percent(card.coverage)} %",
-        f"{common.percent(card.truncated / replies)} %" if replies else "-",
+        f"{common.percent(card.truncated / replies)} %" if replies and UNTOLD not in card.notes else "-",
     ]
 
 

@@ -1,8 +1,9 @@
-"""evalscope (1.x): `predictions/<model>/<benchmark>_<subset>.jsonl`, with `reviews/`, `reports/` and `configs/` beside it.
+"""evalscope: `predictions/<model>/<benchmark>_<subset>.jsonl`, with `reviews/`, `reports/` and `configs/` beside it.
 
 A prediction is what the model said to one planned question, in the order in which replies came; what it was worth stands
 in the review of the same index, and of which repeat it was where the version tells. A call that failed leaves no line
 (only the report counts it): such samples are missing outcomes. A review without a usable score is no score.
+Lines of versions before 1.0 are read by `evalscope_older`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from evals.errors import DataError, UsageError
-from evals.interop.files import whole
+from evals.interop import evalscope_older
+from evals.interop.files import document, objects, whole
 from evals.interop.foreign import Item, Source
-from evals.interop.values import BROKEN, count, number
+from evals.interop.values import BROKEN, count, number, stamp
 from evals.types import Sampling, Usage
 
 FORMAT = "evalscope"
@@ -62,6 +64,7 @@ def _source(path: Path) -> Source:
         model=str(report.get("model_name") or model),
         items=lambda: _items(path, root / "reviews" / model / path.name),
         sampling=_sampling(root / "configs"),
+        started=stamp(root.name),
         stated=_stated(name, report),
     )
 
@@ -69,16 +72,9 @@ def _source(path: Path) -> Source:
 def _reports(folder: Path) -> dict[str, dict[str, Any]]:
     found = {}
     for path in sorted(folder.glob("*.json")):
-        report = _decoded(path)
+        report = document(path)
         found[path.stem] = report if isinstance(report, dict) else {}
     return found
-
-
-def _decoded(path: Path) -> Any:
-    try:
-        return msgspec.json.decode(whole(path))
-    except BROKEN as error:
-        raise DataError(f"{path}: {error}") from None
 
 
 def _stated(name: str, report: Mapping[str, Any]) -> dict[str, float]:
@@ -92,6 +88,8 @@ def _stated(name: str, report: Mapping[str, Any]) -> dict[str, float]:
         identity = metric.get("identity")
         label = _identity(identity) if isinstance(identity, dict) else str(metric.get("name") or "score")
         stated[f"{name} {label}"] = score
+    if not stated and (score := number(report.get("score"))) is not None:  # before there were several metrics
+        stated[f"{name} {report.get('metric') or 'score'}"] = score
     done = report.get("execution_summary")
     if isinstance(done, dict) and (failed := number(done.get("errored"))):
         stated[f"{name} calls that failed"] = failed
@@ -119,6 +117,7 @@ def _sampling(folder: Path) -> Sampling:
         stop = given.get("stop_seqs") or given.get("stop") or ()
         known: dict[str, Any] = {name: number(given.get(name)) for name in ("temperature", "top_p")}
         known |= {name: count(given.get(name)) for name in ("top_k", "max_tokens", "seed")}
+        known["max_tokens"] = known["max_tokens"] or count(given.get("max_new_tokens"))
         return msgspec.convert(known | {"stop": [stop] if isinstance(stop, str) else stop}, Sampling)
     except (yaml.YAMLError, *BROKEN) as error:
         raise DataError(f"{path}: no settings of evalscope ({' '.join(str(error).split())[:200]})") from None
@@ -126,47 +125,41 @@ def _sampling(folder: Path) -> Sampling:
 
 def _items(path: Path, reviews: Path) -> Iterator[Item]:
     stated = dict(_reviews(reviews)) if reviews.is_file() else {}
-    for row, where in _rows(path):
+    for row, where in objects(path):
         try:
-            yield _item(row, where, stated.get(int(row["index"]), Review(None, None, "")))
+            if "model_output" in row:
+                yield _item(row, where, _review(stated.get(str(row["index"]))))
+            else:
+                yield from evalscope_older.items(row, where, stated.get(evalscope_older.key(row), {}))
         except BROKEN as error:
             raise DataError(
-                f"{where}: no prediction of evalscope 1.x ({type(error).__name__}: {error})"
+                f"{path}: {where}: no prediction of evalscope ({type(error).__name__}: {error})"
             ) from None
 
 
-def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    decode, number = msgspec.json.Decoder(dict[str, Any]).decode, 0
-    try:
-        with path.open("rb") as stream:
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    yield decode(line), f"{path.name}, line {number}"
-    except BROKEN as error:
-        raise DataError(f"{path}, line {number}: {error}") from None
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from None
-
-
-def _reviews(path: Path) -> Iterator[tuple[int, Review]]:
-    for row, where in _rows(path):
+def _reviews(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for row, where in objects(path):
         try:
-            sample, score = row["sample_score"], row["sample_score"]["score"]
-            value = score.get("value") or {}
-            main = value.get(score.get("main_score_name"), next(iter(value.values()), None))
-            usable = score.get("status") in SCORED
-            yield (
-                int(row["index"]),
-                Review(
-                    count(sample.get("generation_index")),
-                    number(main) if usable else None,
-                    str(score.get("extracted_prediction") or ""),
-                ),
-            )
+            name = str(row["index"]) if "sample_score" in row else evalscope_older.key(row)
+            _review(row)
         except BROKEN as error:
             raise DataError(
-                f"{where}: no review of evalscope 1.x ({type(error).__name__}: {error})"
+                f"{path}: {where}: no review of evalscope ({type(error).__name__}: {error})"
             ) from None
+        yield name, row
+
+
+def _review(row: Mapping[str, Any] | None) -> Review:
+    if row is None or "sample_score" not in row:
+        return Review(None, None, "")
+    sample, score = row["sample_score"], row["sample_score"]["score"]
+    value = score.get("value") or {}
+    main = value.get(score.get("main_score_name"), next(iter(value.values()), None))
+    return Review(
+        count(sample.get("generation_index")),
+        number(main) if score.get("status") in SCORED else None,
+        str(score.get("extracted_prediction") or ""),
+    )
 
 
 def _item(row: Mapping[str, Any], where: str, review: Review) -> Item:

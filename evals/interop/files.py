@@ -5,14 +5,21 @@ from __future__ import annotations
 import gzip
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
-from typing import IO
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import IO, Any
 
 from evals.archive import UNREADABLE
 from evals.errors import DataError
+from evals.interop.values import BROKEN, decoded
 
 LARGEST = 4 << 30
 """Bytes of a file that is read whole at most."""
+EXPANSION = 200
+"""An archive that unpacks to so many times its size is a bomb."""
+SMALL = 64 << 20
+"""Bytes that any archive may unpack to."""
 
 
 def unpacked(path: Path) -> bytes:
@@ -21,6 +28,42 @@ def unpacked(path: Path) -> bytes:
     if len(files) != 1:
         raise DataError(f"{path}: {len(files)} files in it, not one; unpack it and name the folder")
     return files[0][1]
+
+
+def document(path: Path) -> Any:
+    """Read a JSON file, out of gzip or of a zip archive with one file in it; raises DataError in one line."""
+    try:
+        return decoded(unpacked(path))
+    except BROKEN as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield each object of a file of JSON lines, or of one JSON array, with its place; raises DataError in one line."""
+    place = 0
+    try:
+        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as stream:
+            if stream.read(1) == b"[":
+                yield from _array(path)
+                return
+            stream.seek(0)
+            for place, line in enumerate(stream, 1):
+                if line.strip():
+                    yield _object(decoded(line)), f"{path.name}, line {place}"
+    except (OSError, *BROKEN) as error:
+        raise DataError(f"{path}, line {place}: {error}") from None
+
+
+def _array(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    found = document(path)
+    for place, one in enumerate(found, 1):
+        yield _object(one), f"{path.name}, {place}"
+
+
+def _object(found: Any) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise ValueError(f"expected an object, got {type(found).__name__}")
+    return found
 
 
 def contents(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -53,6 +96,32 @@ def _streams(path: Path) -> Iterator[tuple[str, IO[bytes] | gzip.GzipFile]]:
             if not name.startswith("__MACOSX/") and not name.endswith("/"):
                 with archive.open(name) as stream:
                     yield name, stream
+
+
+@contextmanager
+def unzipped(path: Path) -> Iterator[Path]:
+    """Unpack a zip archive into a folder that goes again; raises DataError for one that is broken or made to harm."""
+    left = max(SMALL, EXPANSION * path.stat().st_size)
+    with TemporaryDirectory(prefix="evals-import-") as folder:
+        try:
+            for name, stream in _streams(path):
+                parts = PurePosixPath(name).parts
+                if ".." in parts or PurePosixPath(name).is_absolute():
+                    raise DataError(f"{path}: {name[:100]!r} leads out of the archive")
+                target = Path(folder, *parts)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("wb") as out:
+                    while piece := stream.read(1 << 20):
+                        left -= len(piece)
+                        if left < 0:
+                            raise DataError(
+                                f"{path}: it would unpack to more than {EXPANSION} times its size"
+                            )
+                        out.write(piece)
+        except UNREADABLE as error:
+            raise DataError(f"{path}: {error}") from None
+        inner = list(Path(folder).iterdir())
+        yield inner[0] if len(inner) == 1 and inner[0].is_dir() else Path(folder)
 
 
 def whole(path: Path) -> bytes:

@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 
 from evals import card as cards
 from evals import load, store
-from evals.card import Card, Config
+from evals.card import UNTOLD, Card, Config
 from evals.data import Data
 from evals.errors import DataError, UsageError
 from evals.interop.matching import Finder, shown_options
@@ -32,6 +32,7 @@ LISTED = 5
 MOST = 10_000
 """Repeats of a sample."""
 THEIRS = "theirs.jsonl"
+UNMATCHED = "unmatched.txt"
 
 
 class Item(Struct, frozen=True, kw_only=True):
@@ -106,13 +107,29 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
 def import_all(path: Path, sources: Iterable[Source], wanted: Wanted) -> tuple[list[Card], list[str]]:
     """Make a run of every source; gives cards and notes. Raises UsageError or DataError in one line."""
-    resolved = _resolved(path, list(sources), wanted)
-    ready = [_prepared(path, source, suite, wanted) for source, suite in resolved]
-    return [_written(one, wanted) for one in ready], [note for one in ready for note in one.notes]
+    resolved, notes = _resolved(path, list(sources), wanted)
+    ready = []
+    for source, suite in resolved:
+        try:
+            ready.append(_prepared(path, source, suite, wanted))
+        except Unmatched as error:
+            if len(resolved) == 1:
+                raise
+            notes.append(f"left out: {error}")
+    if not ready:
+        raise Unmatched("; ".join(notes))
+    notes += [note for one in ready for note in one.notes]
+    return [_written(one, wanted) for one in ready], notes
 
 
-def _resolved(path: Path, sources: list[Source], wanted: Wanted) -> list[tuple[Source, Suite]]:
-    """Find the suite of each source, one run for all the tasks of a suite and model."""
+class Unmatched(DataError):
+    """None of a source's replies is about a sample of the suite."""
+
+
+def _resolved(
+    path: Path, sources: list[Source], wanted: Wanted
+) -> tuple[list[tuple[Source, Suite]], list[str]]:
+    """Find the suite of each source, one run for all the tasks of a suite and model; and say what has none."""
     if not sources:
         raise DataError(f"{path}: no samples in it")
     if wanted.run is not None and (wanted.run != store.slug(wanted.run) or "@" in wanted.run):
@@ -136,7 +153,8 @@ def _resolved(path: Path, sources: list[Source], wanted: Wanted) -> list[tuple[S
         )
     if len(found) > 1 and wanted.run is not None:
         raise UsageError(f"--run names one run, and {path} holds {len(found)}")
-    return [(merged(some), _suite(name, wanted.protocol)) for (name, *_), some in found.items()]
+    left = [f"left out: {_some(strange)}: name the suite that was asked, --suite NAME"] if strange else []
+    return [(merged(some), _suite(name, wanted.protocol)) for (name, *_), some in found.items()], left
 
 
 def merged(some: list[Source]) -> Source:
@@ -177,16 +195,21 @@ class Ready(NamedTuple):
     spool: Spool
     lines: list[Line]
     theirs: list[Stated]
+    lost: list[str]
+    """Theirs that match no sample of ours, by their place in the source."""
     notes: list[str]
 
 
 def _prepared(path: Path, source: Source, suite: Suite, wanted: Wanted) -> Ready:
     data = Data(suite=suite.name, local=wanted.data, sample=wanted.sample)
     spool, digest = read(suite, data)
-    lines, theirs, notes = _matched(source, spool, extracted=suite.protocol == "official")
+    lines, theirs, lost, notes = _matched(source, spool, extracted=suite.protocol == "official")
     if not lines:
         spool.close()
-        raise DataError(f"{path}: none of its replies is about a sample of {suite.id} ({'; '.join(notes)})")
+        raise Unmatched(
+            f"{path}: none of its replies is about a sample of {suite.id} "
+            f"({_some(list(source.tasks))}: {'; '.join(notes)})"
+        )
     model = wanted.model or source.model
     if not model:
         raise UsageError(f"{path} does not name the model: add --model NAME")
@@ -215,7 +238,7 @@ def _prepared(path: Path, source: Source, suite: Suite, wanted: Wanted) -> Ready
         packages=cards.packages(),
         notes=tuple(notes + _stated(source)),
     )
-    return Ready(suite, card, spool, lines, theirs, notes)
+    return Ready(suite, card, spool, lines, theirs, lost, notes)
 
 
 def _written(ready: Ready, wanted: Wanted) -> Card:
@@ -224,6 +247,8 @@ def _written(ready: Ready, wanted: Wanted) -> Card:
     )
     folder = wanted.results / ready.suite.folder / store.slug(made.model) / made.run
     store.write_file(folder / THEIRS, b"".join(msgspec.json.encode(one) + b"\n" for one in ready.theirs))
+    if ready.lost:
+        store.write_file(folder / UNMATCHED, "".join(f"{where}\n" for where in ready.lost).encode())
     return made
 
 
@@ -231,8 +256,10 @@ def _stated(source: Source) -> list[str]:
     return [f"{source.format} states {name} {value:.6g}" for name, value in source.stated.items()]
 
 
-def _matched(source: Source, spool: Spool, *, extracted: bool) -> tuple[list[Line], list[Stated], list[str]]:
-    """Turn items into lines; gives what the source states of them, and notes on what matched nothing."""
+def _matched(
+    source: Source, spool: Spool, *, extracted: bool
+) -> tuple[list[Line], list[Stated], list[str], list[str]]:
+    """Turn items into lines; gives what the source states of them, what matched nothing, and notes on both."""
     finder = Finder(spool)
     taken: Counter[str] = Counter()
     seen: set[tuple[str, int]] = set()
@@ -241,6 +268,7 @@ def _matched(source: Source, spool: Spool, *, extracted: bool) -> tuple[list[Lin
     lost: list[str] = []
     cuts = 0
     golds: list[str] = []
+    strange: list[str] = []
     for item in source.items():
         found = _match(finder, item, taken)
         repeat = item.repeat if item.repeat is not None else taken[found]
@@ -253,10 +281,11 @@ def _matched(source: Source, spool: Spool, *, extracted: bool) -> tuple[list[Lin
         seen.add((found, repeat))
         cut = item.extracted if extracted else None
         cuts += cut is not None
-        line = _line(finder, item if cut is None else structs.replace(item, text=cut), found, repeat)
-        gold = item.gold if finder.another_gold(found, item.gold, line.order) else ""
+        order, known = _order(finder, item, found)
+        strange += [] if known else [found]
+        gold = item.gold if known and finder.another_gold(found, item.gold, order) else ""
         golds += [found] if gold else []
-        lines.append(line)
+        lines.append(_line(item if cut is None else structs.replace(item, text=cut), found, repeat, order))
         theirs.append(
             Stated(sample=found, repeat=repeat, score=item.score, answer=item.answer[:200], gold=gold)
         )
@@ -265,13 +294,19 @@ def _matched(source: Source, spool: Spool, *, extracted: bool) -> tuple[list[Lin
         notes.append(f"{cuts} are scored by what the source's language model cut out of the reply")
     if lost:
         notes.append(f"{len(lost)} of theirs match no sample of ours: {_some(lost)}")
+    if not any(line.stop for line in lines if line.text is not None):
+        notes.append(UNTOLD)
+    if strange:
+        notes.append(
+            f"{len(strange)} show other options than those of our data, and are read in its order: {_some(strange)}"
+        )
     if golds:
         notes.append(
             f"{len(golds)} were judged there by another gold answer than that of our data: {_some(golds)}"
         )
     if absent := len(spool) - len(taken):
         notes.append(f"{absent} of our samples are not among theirs")
-    return lines, theirs, notes
+    return lines, theirs, lost, notes
 
 
 def _some(names: list[str]) -> str:
@@ -292,11 +327,15 @@ def _match(finder: Finder, item: Item, taken: Counter[str]) -> str:
     return min(candidates, key=lambda name: taken[name], default="")
 
 
-def _line(finder: Finder, item: Item, name: str, repeat: int) -> Line:
+def _order(finder: Finder, item: Item, name: str) -> tuple[tuple[int, ...] | None, bool]:
+    """Give the order of the options as shown, None for that of the data; and whether it is known."""
     options = item.options or tuple(shown_options(item.prompt))
     order = item.order or (finder.order(name, options) if options else None)
-    if order == tuple(range(len(order or ()))):
-        order = None
+    known = order is not None or not options or finder.count(name) != len(options)
+    return (None if order == tuple(range(len(order or ()))) else order), known
+
+
+def _line(item: Item, name: str, repeat: int, order: tuple[int, ...] | None) -> Line:
     return Line(
         id=name,
         repeat=repeat,

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import gzip
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from evals.archive import UNREADABLE
 from evals.errors import UsageError
 from evals.interop import inspect
-from evals.interop.files import LARGEST
+from evals.interop.files import LARGEST, unzipped
 from evals.interop.foreign import Source
-from evals.interop.values import BROKEN
+from evals.interop.values import BROKEN, decoded
 
 READERS = {
     "lm-eval": "lm_eval",
@@ -33,6 +32,8 @@ READERS = {
     "mmmu": "mmmu",
 }
 """Format -> module below evals.interop with a function `read(path) -> list[Source]`."""
+ZIPPED = ("mmlu-pro", "mmmu", "mathvista")
+"""Formats that read one file out of an archive by themselves."""
 HEAD = 1 << 20
 """Bytes of a file that are looked at."""
 
@@ -53,27 +54,30 @@ def guess(path: Path) -> str:
 
 def _of_folder(path: Path) -> str | None:
     def has(*patterns: str) -> bool:
-        return any(True for pattern in patterns for _ in path.glob(pattern))
+        return any(not found.name.startswith("tmp_") for pattern in patterns for found in path.rglob(pattern))
 
-    if has("predictions/*/*.jsonl", "*/predictions/*/*.jsonl"):
+    if has("predictions/*/*.jsonl"):
         return "evalscope"
-    if has("predictions/*/*.json", "*/predictions/*/*.json"):
+    if has("predictions/*/*.json") or any(path.rglob("predictions/*/tmp_*.jsonl")):
         return "opencompass"
-    if has("details_*.parquet", "details/**/details_*.parquet"):
+    if has("details_*.parquet"):
         return "lighteval"
-    if has("**/scenario_state.json"):
+    if has("scenario_state.json"):
         return "helm"
-    if has("*.eval", "*/*.eval") or any(inspect.is_log(file) for file in path.glob("*.json")):
+    if has("*.eval") or any(inspect.is_log(file) for file in path.glob("*.json")):
         return "inspect"
-    if has("samples_*.jsonl", "*/samples_*.jsonl"):
+    if has("samples_*.json*"):
         return "lm-eval"
-    if has("*_report.json", "reports/*_report.json", "*/reports/*/*.json"):
+    if has("*_report.json"):
         return "chembench"
-    if has("*_result.json"):
+    if any(path.glob("*_result.json")):
         return "mmlu-pro"
-    if has("*/output.json"):
+    if any(path.glob("*/output.json")):
         return "mmmu"
-    return "vlmevalkit" if has("*.xlsx", "*.tsv", "*/*.xlsx", "*/*.tsv") else None
+    if has("*.xlsx", "*.tsv"):
+        return "vlmevalkit"
+    first = next(iter(sorted(path.rglob("*.json"))), None)
+    return _of_file(first) if first else None
 
 
 def _of_file(path: Path) -> str | None:
@@ -88,16 +92,16 @@ def _of_file(path: Path) -> str | None:
         return by_ending[ending]
     if ending == ".zip":
         return _of_archive(path)
-    if name.startswith("samples_") and ending == ".jsonl":
+    if name.startswith("samples_") and ending in (".json", ".jsonl"):
         return "lm-eval"
     try:
         with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as stream:
             head = stream.read(HEAD)
-            if ending == ".json" and len(head) == HEAD:
+            if (ending == ".json" or head[:1] == b"[") and len(head) == HEAD:
                 head += stream.read(LARGEST)
     except UNREADABLE as error:
         raise UsageError(f"{path}: {error}") from None
-    return _of_lines(head) if ending == ".jsonl" else _of_json(head)
+    return _of_lines(head) if ending == ".jsonl" and head[:1] != b"[" else _of_json(head)
 
 
 def _of_archive(path: Path) -> str | None:
@@ -112,14 +116,26 @@ def _of_archive(path: Path) -> str | None:
     return "mmlu-pro" if parts or (len(names) == 1 and names[0].endswith(".json")) else None
 
 
+@contextmanager
+def opened(path: Path, form: str | None) -> Iterator[tuple[Path, str]]:
+    """Give what is to be read and its format: a zip archive of some format's folder is unpacked for as long."""
+    if path.suffix != ".zip" or form in ZIPPED or (form is None and _of_archive(path)):
+        yield path, form or guess(path)
+        return
+    with unzipped(path) as folder:
+        yield folder, form or guess(folder)
+
+
 def _of_lines(head: bytes) -> str | None:
     row = _decoded(head.partition(b"\n")[0])
     if not isinstance(row, dict):
         return None
     if "resps" in row and "doc" in row:
         return "lm-eval"
-    if "model_output" in row and "index" in row:
+    if ("model_output" in row and "index" in row) or {"choices", "raw_input"} <= row.keys():
         return "evalscope"
+    if {"idx", "prediction"} <= row.keys():
+        return "opencompass"
     if "report" in row and "path" in row:
         return "chembench"
     if {"id", "response", "pred_indexs"} <= row.keys():
@@ -134,17 +150,20 @@ def _of_json(head: bytes) -> str | None:
     if isinstance(found, dict):
         for form, keys in (
             ("matbench", {"tasks"}),
-            ("lm-eval", {"results", "configs", "n-shot"}),
+            ("lm-eval", {"results", "versions", "config"}),
             ("inspect", {"version", "status", "eval"}),
             ("helm", {"adapter_spec", "request_states"}),
             ("chembench", {"topic", "results"}),
+            ("chembench", {"uuid", "results", "preferred_score"}),
             ("vlmevalkit", {"index", "prediction"}),
         ):
             if keys <= found.keys():
                 return form
         first = next(iter(found.values()), None)
         if isinstance(first, dict):
-            if {"origin_prompt", "prediction"} <= first.keys():
+            if "prediction" in first and any(
+                key == "origin_prompt" or key.startswith("label: ") for key in first
+            ):
                 return "opencompass"
             if "pid" in first or "extraction" in first or ("query" in first and "response" in first):
                 return "mathvista"
@@ -153,6 +172,8 @@ def _of_json(head: bytes) -> str | None:
     if isinstance(found, list) and found and isinstance(found[0], dict):
         for form, keys in (
             ("vlmevalkit", {"prediction"}),
+            ("lm-eval", {"doc", "resps"}),
+            ("chembench", {"name", "metrics", "output"}),
             ("mmlu-pro", {"question_id", "pred"}),
             ("mmmu", {"id", "response", "index2ans"}),
         ):
@@ -163,6 +184,6 @@ def _of_json(head: bytes) -> str | None:
 
 def _decoded(raw: bytes) -> Any:
     try:
-        return msgspec.json.decode(raw)
+        return decoded(raw)
     except BROKEN:
         return None

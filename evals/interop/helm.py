@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from evals.errors import DataError
-from evals.interop.files import whole
+from evals.interop.files import document
 from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, count, number
 from evals.types import Sampling
@@ -63,15 +63,8 @@ def _source(path: Path) -> Source:
     )
 
 
-def _decoded(path: Path) -> Any:
-    try:
-        return msgspec.json.decode(whole(path))
-    except BROKEN as error:
-        raise DataError(f"{path}: {error}") from None
-
-
 def _object(path: Path) -> dict[str, Any]:
-    found = _decoded(path)
+    found = document(path)
     if not isinstance(found, dict):
         raise DataError(f"{path}: no file of HELM, which holds an object")
     return found
@@ -79,7 +72,7 @@ def _object(path: Path) -> dict[str, Any]:
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     """Give the rows of a list of statistics; none where the file is absent."""
-    found = _decoded(path) if path.is_file() else []
+    found = document(path) if path.is_file() else []
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
         raise DataError(f"{path}: no statistics of HELM, which are a list of objects")
     return found
@@ -172,7 +165,7 @@ def _replies(state: Mapping[str, Any], where: str, stated: Mapping[tuple[str, in
         reason = completion.get("finish_reason") or {}
         yield Item(
             where=where,
-            question=str(instance["input"].get("text") or ""),
+            question=_text(instance["input"]),
             prompt=_prompt(state["request"]),
             options=tuple(str(shown[letter]) for letter in sorted(shown)),
             text=text if isinstance(text, str) and not failed else None,
@@ -183,6 +176,11 @@ def _replies(state: Mapping[str, Any], where: str, stated: Mapping[tuple[str, in
             failure=failed or ("" if isinstance(text, str) else "no completion"),
             score=stated.get((str(instance.get("id")), trial)) if alone and not failed else None,
         )
+
+
+def _text(given: Any) -> str:
+    """Give an instance's text, which stood there without a frame in the first versions."""
+    return str(given.get("text") or "") if isinstance(given, dict) else str(given)
 
 
 def _prompt(request: Mapping[str, Any]) -> str:

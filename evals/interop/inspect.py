@@ -17,7 +17,7 @@ from zipfile import ZipFile
 
 from evals.archive import UNREADABLE
 from evals.errors import DataError, UsageError
-from evals.interop.files import LARGEST
+from evals.interop.files import EXPANSION, LARGEST, SMALL
 from evals.interop.foreign import Item, Source
 from evals.interop.values import count, number
 from evals.types import Sampling, Usage
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
 
 FORMAT = "inspect"
-EXPANSION = 200
-"""An archive that unpacks to so many times its size is a bomb."""
-SMALL = 64 << 20
-"""Bytes that any archive may unpack to."""
 CHUNK = 1 << 20
 HEAD = 1 << 12
 UNUSED = {"events", "store", "timelines"}

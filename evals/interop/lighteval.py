@@ -1,13 +1,15 @@
-"""lighteval (0.13): `details/<model>/<time>/details_<task>_<time>.parquet`, and `results_<time>.json` beside them.
+"""lighteval (0.3 to 0.13): `details/<model>/<time>/details_<task>_<time>.parquet`, and `results_<time>.json` beside them.
 
 A row is a question with all its replies, and one score for all of them. An empty reply without a token may be a call that
 failed: lighteval writes both alike and scores them as wrong, so it is a failure here. Of likelihoods the reply is the
-letter of the likeliest choice. Columns are read under both their names, `doc` and `__doc__`. Why a reply ended and
-what it cost is not kept.
+letter of the likeliest choice. Columns are read under all their names: `doc`, `__doc__`, and those before 0.10
+(`full_prompt`, `example`, `predictions`, `metrics` ...), whose values were texts of Python before 0.6. Why a reply ended
+and what it cost is not kept.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -17,13 +19,14 @@ from typing import Any
 import msgspec
 
 from evals.errors import DataError
-from evals.interop.files import LARGEST, whole
+from evals.interop.files import LARGEST, document
 from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, count, number
 from evals.types import Sampling
 
 FORMAT = "lighteval"
 NOTHING = "nothing: lighteval keeps a failed call and an empty reply alike"
+OLDER = ("example", "full_prompt", "predictions", "choices", "specifics", "metrics", "cont_tokens")
 BATCH = 256
 """Rows that are held at once."""
 _NAME = re.compile(r"details_(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)")
@@ -76,10 +79,7 @@ def _results(path: Path, stamp: str) -> dict[str, Any]:
     places = [beside] if beside.is_file() or root is None else sorted(root.rglob(f"results_{stamp}.json"))
     if not stamp or not places or not places[0].is_file():
         return {}
-    try:
-        found = msgspec.json.decode(re.sub(rb"\bNaN\b|-?\bInfinity\b", b"null", whole(places[0])))
-    except BROKEN as error:
-        raise DataError(f"{places[0]}: {error}") from None
+    found = document(places[0])
     if not isinstance(found, dict):
         raise DataError(f"{places[0]}: no results of lighteval")
     return found
@@ -130,18 +130,13 @@ def _items(path: Path) -> Iterator[Item]:
             unpacked = sum(file.metadata.row_group(group).total_byte_size for group in groups)
             if unpacked > LARGEST:
                 raise DataError(f"{path}: it would unpack to {unpacked:,} bytes")
-            wanted = {"doc", "model_response", "metric"}
-            columns = [name for name in file.schema_arrow.names if name.strip("_") in wanted]
-            if len(columns) != len(wanted):
-                raise DataError(
-                    f"{path}: no details of lighteval, which have the columns {', '.join(sorted(wanted))}"
-                )
+            columns = _columns(file.schema_arrow.names, path)
             for batch in file.iter_batches(batch_size=BATCH, columns=columns):
                 for row in batch.to_pylist():
                     place += 1
-                    yield from _replies(
-                        {k.strip("_"): v for k, v in row.items()}, f"{path.name}, row {place}"
-                    )
+                    row = {name.strip("_"): value for name, value in row.items()}
+                    row = row if "doc" in row else _newer(row)
+                    yield from _replies(row, f"{path.name}, row {place}")
     except (pa.ArrowException, OSError, MemoryError, *BROKEN) as error:
         said = " ".join(str(error).split())[:200]
         raise DataError(
@@ -149,12 +144,57 @@ def _items(path: Path) -> Iterator[Item]:
         ) from None
 
 
+def _columns(names: list[str], path: Path) -> list[str]:
+    wanted = {"doc", "model_response", "metric"}
+    found = [name for name in names if name.strip("_") in wanted]
+    if len(found) == len(wanted):
+        return found
+    if {"full_prompt", "predictions"} <= set(names):
+        return [name for name in names if name in OLDER]
+    raise DataError(f"{path}: no details of lighteval, which have the columns {', '.join(sorted(wanted))}")
+
+
+def _newer(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a row of an older version the form of a new one."""
+    was = {name: _literal(value) if name != "example" else value for name, value in row.items()}
+    said = was["predictions"] or []
+    said = [said] if isinstance(said, str) else said
+    pairs = [one[0] if isinstance(one, list | tuple) and one else one for one in said]
+    weighed = bool(pairs) and all(isinstance(one, int | float) for one in pairs)
+    metrics = was.get("metrics")
+    return {
+        "doc": {
+            "query": row.get("example") or "",
+            "choices": was.get("choices"),
+            "specific": was.get("specifics"),
+        },
+        "model_response": {
+            "input": was["full_prompt"],
+            "text": [] if weighed else said,
+            "logprobs": pairs if weighed else [],
+            "output_tokens": any(was.get("cont_tokens") or ()),
+        },
+        "metric": metrics if isinstance(metrics, dict) else {},
+    }
+
+
+def _literal(value: Any) -> Any:
+    """Read what `str` made of a list or an object; a text stays one."""
+    if not isinstance(value, str) or value[:1] not in ("[", "{"):
+        return None if value == "None" else value
+    try:
+        return ast.literal_eval(value)
+    except (SyntaxError, MemoryError, *BROKEN):
+        return value
+
+
 def _replies(row: Mapping[str, Any], where: str) -> Iterator[Item]:
     doc, response, metric = row["doc"], row["model_response"], row["metric"] or {}
     choices = [str(choice) for choice in doc.get("choices") or ()]
     texts, thoughts = _texts(response, choices), response.get("reasonings") or []
     values = [value for value in map(number, metric.values()) if value is not None]
-    read = (doc.get("specific") or {}).get("extracted_predictions") or []
+    specific = doc.get("specific")
+    read = specific.get("extracted_predictions") or [] if isinstance(specific, dict) else []
     for place, text in enumerate(texts):
         thought = thoughts[place] if place < len(thoughts) else None
         said = text or thought or response.get("output_tokens")

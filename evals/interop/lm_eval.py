@@ -1,34 +1,25 @@
-"""lm-evaluation-harness: `results_<time>.json` and `samples_<task>_<time>.jsonl` (its loggers, 0.4.13).
+"""lm-evaluation-harness: `results_<time>.json` and `samples_<task>_<time>.jsonl` (its loggers, 0.4.0 to 0.4.13).
 
-In: every `samples_*.jsonl` is a task; tasks of one suite become one run. The first filter of a file is theirs.
-
-Out: a run is a task of its own; the standard error is lm-eval's own (of the sample means, n - 1), the interval and
-what else it has no field for stand under `science_evals`. A sample without a score is left out of the samples, since
-lm-eval has no such state; `n-samples` says how many were expected.
+Every file of samples is a task; tasks of one suite become one run. The first filter of a file is theirs. Before 0.4.3 a
+folder holds `results.json` and `<model_args>_<task>.jsonl`, one JSON array each; the Open LLM Leaderboard wrote
+`samples_*.json`. What lm-eval wrote before 0.4.0 has no samples of any suite of ours.
 """
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from hashlib import sha256
-from math import isclose, sqrt
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from evals.card import Card
-from evals.errors import DataError, UsageError
-from evals.interop.files import whole
+from evals.errors import DataError
+from evals.interop.files import document, objects
 from evals.interop.foreign import Item, Source
-from evals.interop.outgoing import Row, Written, as_text, ended, headline, place, rows, utc
 from evals.interop.values import BROKEN, count, number
-from evals.store import Run, slug
 from evals.types import Sampling, Usage
 
-encode = msgspec.json.Encoder().encode
 FILTER = "none"
 FORMAT = "lm-eval"
 NOTHING = "nothing: lm-eval keeps a failed call and an empty reply alike"
@@ -36,46 +27,78 @@ QUESTION = ("question", "Question", "problem", "Problem", "query", "input", "pro
 """Names of a document's field with the question, the likeliest first."""
 OPTIONS = ("options", "choices", "endings")
 NAMES = ("id", "question_id", "doc_id", "pid", "index", "uuid", "Record ID")
-
-
-def found_in(path: Path) -> list[Path]:
-    """Give the files of samples in a folder, or beside a results file."""
-    if path.is_file() and path.name.startswith("samples_"):
-        return [path]
-    folder = path if path.is_dir() else path.parent
-    stamp = path.stem.removeprefix("results_") if path.is_file() else ""
-    return sorted(one for one in folder.rglob("samples_*.jsonl") if stamp in one.name)
+OLDER = "results.json"
+"""Name of the results before 0.4.3."""
 
 
 def read(path: Path) -> list[Source]:
     """Read a folder of results, a results file or a file of samples; raises DataError in one line."""
-    files = found_in(path)
-    if not files:
+    results = cache(_results)  # the tasks of a run share one
+    found = [_source(file, name, told) for file in _files(path) for name, told in _named(file, results)]
+    if not found:
         raise DataError(f"{path}: no samples_*.jsonl there; lm-eval writes them with --log_samples")
-    return [_source(one) for one in files]
+    return found
 
 
-def _source(path: Path) -> Source:
-    task, _, stamp = path.stem.removeprefix("samples_").rpartition("_")
-    results = _results(path.parent / f"results_{stamp}.json")
-    stated = results.get("results", {}).get(task, {})
+def _files(path: Path) -> list[Path]:
+    """Give what may be files of samples: one by itself, those of a folder, or those beside a results file."""
+    if path.is_file() and not path.name.startswith("results"):
+        return [path]
+    folder = path if path.is_dir() else path.parent
+    stamp = path.stem.removeprefix("results_") if path.is_file() and path.name != OLDER else ""
+    older = [] if stamp else [file for one in folder.rglob(OLDER) for file in one.parent.glob("*.jsonl")]
+    return sorted({*(file for file in folder.rglob("samples_*.json*") if stamp in file.name), *older})
+
+
+def _named(path: Path, results: Callable[[Path], dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give the task of a file and the results that belong to it; nothing for what is no file of samples."""
+    stem = path.name.partition(".json")[0]
+    if path.name.startswith("samples_"):
+        name, _, stamp = stem.removeprefix("samples_").rpartition("_")
+        yield name or stamp, results(path.with_name(f"results_{stamp}.json"))
+        return
+    told = results(path.with_name(OLDER))
+    configs = told.get("configs")
+    names = [name for name in configs if stem.endswith(f"_{name}")] if isinstance(configs, dict) else []
+    if names or not told:
+        yield max(names, key=len, default=stem), told
+
+
+def _source(path: Path, task: str, results: Mapping[str, Any]) -> Source:
     configs = results.get("configs")
     config = configs.get(task) if isinstance(configs, dict) else None
     config = config if isinstance(config, dict) else {}
     known = _known(results, config)
     return Source(
         format=FORMAT,
-        tasks=(task or stamp,),
-        model=str(results.get("model_name") or path.parent.name),
+        tasks=(task,),
+        model=_model(results) or path.parent.name,
         items=lambda: _items(path, known),
         sampling=_sampling(config),
         started=number(results.get("date")) or 0.0,
-        stated={
-            f"{task} {name}": value
-            for name, told in (stated.items() if isinstance(stated, dict) else ())
-            if "," in name and "_stderr" not in name and (value := number(told)) is not None
-        },
+        stated=dict(_stated(task, results)),
     )
+
+
+def _model(results: Mapping[str, Any]) -> str:
+    """Name the model; versions before 0.4.3 have it among the arguments alone."""
+    asked = results.get("config")
+    given = str(asked.get("model_args") or "") if isinstance(asked, dict) else ""
+    args = dict(pair.partition("=")[::2] for pair in given.split(","))
+    return str(results.get("model_name") or args.get("pretrained") or args.get("model") or "")
+
+
+def _stated(task: str, results: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Give the scores of a task, and of the groups that it is part of."""
+    parts = results.get("group_subtasks")
+    groups = [g for g, tasks in parts.items() if task in tasks] if isinstance(parts, dict) else []
+    for name in (task, *groups):
+        for told in (results.get("results"), results.get("groups")):
+            scores = told.get(name) if isinstance(told, dict) else None
+            for metric, value in scores.items() if isinstance(scores, dict) else ():
+                score = number(value)
+                if "," in metric and "_stderr" not in metric and score is not None:
+                    yield f"{name} {metric}", score
 
 
 class Known(NamedTuple):
@@ -121,35 +144,23 @@ def _sampling(config: Mapping[str, Any]) -> Sampling:
 
 
 def _results(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        found = msgspec.json.decode(whole(path))
-    except BROKEN as error:
-        raise DataError(f"{path}: {error}") from None
-    if not isinstance(found, dict) or not isinstance(found.get("results", {}), dict):
+    found = document(path) if path.is_file() else {}
+    if not isinstance(found, dict):
         raise DataError(f"{path}: no results of lm-eval")
     return found
 
 
 def _items(path: Path, known: Known) -> Iterator[Item]:
-    decode = msgspec.json.Decoder(dict[str, Any]).decode
     first: Any = None
-    try:
-        with path.open("rb") as stream:
-            for place, line in enumerate(stream, 1):
-                if not line.strip():
-                    continue
-                row = decode(line)
-                first = row.get("filter") if place == 1 else first
-                if row.get("filter") == first:  # every filter has a line of its own for the same reply
-                    yield from _replies(row, f"{path.name}, line {place}", known)
-    except BROKEN as error:
-        raise DataError(
-            f"{path}, line {place}: not a sample of lm-eval ({type(error).__name__}: {error})"
-        ) from None
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from None
+    for place, (row, where) in enumerate(objects(path)):
+        first = row.get("filter") if place == 0 else first
+        if row.get("filter") == first:  # every filter has a line of its own for the same reply
+            try:
+                yield from _replies(row, where, known)
+            except BROKEN as error:
+                raise DataError(
+                    f"{path}: {where}: not a sample of lm-eval ({type(error).__name__}: {error})"
+                ) from None
 
 
 def _replies(row: Mapping[str, Any], where: str, known: Known) -> Iterator[Item]:
@@ -210,203 +221,3 @@ def _answer(filtered: Any, repeat: int) -> str:
     one = filtered[repeat] if repeat < len(filtered) else filtered[0]
     one = one[0] if isinstance(one, list) and one else one
     return one if isinstance(one, str) else ""
-
-
-def write(runs: Sequence[Run], out: Path) -> Written:
-    """Write the results of every model, and a file of samples for every run."""
-    by_model: dict[str, list[tuple[Run, Card]]] = defaultdict(list)
-    for run, card in ended(runs):
-        by_model[card.model].append((run, card))
-    files: list[Path] = []
-    lost = ["failures and unscored samples are counted, not listed", "worst and best case, verdict counts"]
-    for model, found in by_model.items():
-        folder = out / slug(model).replace("/", "__")
-        stamp = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime(max(card.started for _, card in found)))
-        document = _document(model, found)
-        for run, card in found:
-            path = place(folder / f"samples_{_task(card, found)}_{stamp}.jsonl")
-            hashes = _samples(run, card, path)
-            document["task_hashes"][_task(card, found)] = hashes
-            files.append(path)
-            if card.gated:
-                lost.append(
-                    f"{card.config.suite} is gated: no prompts, no replies, answers as labels or hashes"
-                )
-        path = folder / f"results_{stamp}.json"
-        _put(path, [msgspec.json.format(encode(document), indent=2)])
-        files.append(path)
-    return Written(files=files, lost=lost)
-
-
-def _put(path: Path, chunks: list[bytes]) -> None:
-    try:
-        with path.open("wb") as stream:
-            stream.writelines(chunks)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
-
-
-def _task(card: Card, found: Sequence[tuple[Run, Card]]) -> str:
-    """Name a run's task; with its protocol, and with its run where two would share the name."""
-    name = f"{card.config.suite.replace(':', '_').replace('-', '_')}_{card.config.protocol.replace('-', '_')}"
-    alike = [
-        c
-        for _, c in found
-        if (c.config.suite, c.config.protocol) == (card.config.suite, card.config.protocol)
-    ]
-    return f"{name}_{card.run}" if len(alike) > 1 else name
-
-
-def _document(model: str, found: list[tuple[Run, Card]]) -> dict[str, Any]:
-    tasks = {_task(card, found): card for _, card in found}
-    last = max((card for _, card in found), key=lambda card: card.started)
-    return {
-        "results": {task: _scores(run, card, task) for (run, card), task in zip(found, tasks, strict=True)},
-        "groups": {},
-        "group_subtasks": {task: [] for task in tasks},
-        "configs": {task: _config(card, task) for task, card in tasks.items()},
-        "versions": {task: card.config.version for task, card in tasks.items()},
-        "n-shot": {},
-        "higher_is_better": {
-            task: {e.metric: e.better == "higher" for e in card.estimates if not e.group}
-            for task, card in tasks.items()
-        },
-        "n-samples": {
-            task: {"original": card.expected // card.config.repeats, "effective": _scored(card)}
-            for task, card in tasks.items()
-        },
-        "config": {"model": last.config.model, "model_args": "", "limit": last.config.limit},
-        "git_hash": last.commit or None,
-        "date": last.started,
-        "lm_eval_version": None,
-        "task_hashes": {},
-        "model_source": "science-evals",
-        "model_name": model,
-        "model_name_sanitized": slug(model),
-        "total_evaluation_time_seconds": f"{sum((c.finished or c.started) - c.started for _, c in found)}",
-    }
-
-
-def _scored(card: Card) -> int:
-    head = headline(card)
-    return head.n if head else 0
-
-
-def _config(card: Card, task: str) -> dict[str, Any]:
-    return {
-        "task": task,
-        "dataset_path": card.config.suite,
-        "output_type": "generate_until",
-        "repeats": card.config.repeats,
-        "generation_kwargs": _settings(card.config.sampling),
-        "metadata": {
-            "version": card.config.version,
-            "protocol": card.config.protocol,
-            "data_sha256": card.config.data_sha256,
-            "started": utc(card.started),
-            "judge": card.config.judge,
-        },
-    }
-
-
-def _settings(sampling: Sampling) -> dict[str, Any]:
-    """Give what was set under lm-eval's names; what was left to the server is left out."""
-    given = {
-        "until": list(sampling.stop) or None,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
-        "max_gen_toks": sampling.max_tokens,
-        "seed": sampling.seed,
-    }
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _scores(run: Run, card: Card, task: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"alias": task, "sample_len": card.expected // card.config.repeats}
-    head = headline(card)
-    for e in card.estimates:
-        if not e.group and e.value is not None:
-            found[f"{e.metric},{FILTER}"] = e.value
-            own = head is not None and e.metric == head.metric
-            error = _stderr(run, card, e.value) if own else None
-            found[f"{e.metric}_stderr,{FILTER}"] = "N/A" if error is None else error
-    if head is not None:
-        found["science_evals"] = {
-            "metric": head.metric,
-            "low": head.low,
-            "high": head.high,
-            "method": head.method,
-            "coverage": card.coverage,
-        }
-    return found
-
-
-def _stderr(run: Run, card: Card, value: float) -> float | None:
-    """Give the standard error of the sample means, as lm-eval takes it.
-
-    None for fewer than two, and where `value` is not their mean: a mean of groups or an error metric has another.
-    """
-    sums: dict[str, list[float]] = defaultdict(list)
-    for row in rows(run, gated=card.gated):
-        if row.score is not None and row.score.value is not None:
-            sums[row.sample.id].append(row.score.value)
-    means = [sum(values) / len(values) for values in sums.values()]
-    if len(means) < 2:
-        return None
-    centre = sum(means) / len(means)
-    if not isclose(centre, value, rel_tol=1e-9, abs_tol=1e-12):
-        return None
-    return sqrt(sum((one - centre) ** 2 for one in means) / (len(means) - 1) / len(means))
-
-
-def _samples(run: Run, card: Card, path: Path) -> str:
-    """Write a run's samples, repeats together; gives the hash over their hashes."""
-    head = headline(card)
-    metric = head.metric if head else "score"
-    by_sample: dict[str, list[Row]] = defaultdict(list)
-    for row in rows(run, gated=card.gated):
-        if row.reply is not None and row.score is not None and row.score.value is not None:
-            by_sample[row.sample.id].append(row)
-    total, lines = sha256(), []
-    for doc_id, some in enumerate(by_sample.values()):
-        line = _sample(doc_id, sorted(some, key=lambda row: row.repeat), metric)
-        total.update("".join(line[f"{name}_hash"] for name in ("doc", "prompt", "target")).encode())
-        lines.append(encode(line) + b"\n")
-    _put(path, lines)
-    return total.hexdigest()
-
-
-def _sample(number: int, some: Sequence[Row], metric: str) -> dict[str, Any]:
-    first = some[0]
-    scores = [row.score for row in some if row.score is not None]
-    values = [score.value or 0.0 for score in scores]
-    doc = {"id": first.sample.id, "group": first.sample.group, "choices": list(first.sample.choices)}
-    target = as_text(first.sample.target)
-    return {
-        "doc_id": number,
-        "doc": doc,
-        "target": target,
-        "arguments": {"gen_args_0": {"arg_0": first.prompt, "arg_1": {}}},
-        "resps": [[row.reply.text for row in some if row.reply is not None]],
-        "filtered_resps": [score.answer if score.answer is not None else "" for score in scores],
-        "filter": FILTER,
-        "metrics": [metric],
-        "doc_hash": sha256(encode(doc)).hexdigest(),
-        "prompt_hash": first.prompt_sha256,
-        "target_hash": sha256(target.encode()).hexdigest(),
-        metric: sum(values) / len(values),
-        "science_evals": [
-            {
-                "repeat": row.repeat,
-                "verdict": row.score.verdict,
-                "stop": row.reply.stop,
-                "reasoning": row.reply.reasoning,
-                "usage": row.reply.usage,
-                "seconds": row.reply.seconds,
-                "order": row.order,
-            }
-            for row in some
-            if row.score is not None and row.reply is not None
-        ],
-    }

@@ -40,6 +40,11 @@ def bare(option: str) -> str:
     return _MARKUP.sub("", words(re.sub(r"\\cdot\s*10\^", "e", option)))
 
 
+def _uncited(option: str) -> str:
+    """Take out what stands in brackets, as harnesses do that ask GPQA."""
+    return bare(re.sub(r"\[.*?\]", "", option.replace(" [title]", ". ")))
+
+
 def question_hash(text: str) -> str:
     """Hash a normalised question."""
     return sha256(words(text).encode()).hexdigest()
@@ -97,6 +102,10 @@ class Finder:
         """Give the id where the suite has it."""
         return self._ids.get(name)
 
+    def count(self, name: str) -> int:
+        """Say how many options a sample has."""
+        return len(self._choices[name])
+
     def asks(self, name: str, text: str) -> bool:
         """Say whether a sample's question is this one, letter by letter: then nothing needs to be normalised."""
         return self._texts[name] == text
@@ -138,15 +147,24 @@ class Finder:
         """Give for each option shown its place in the data's order; None where they are not the same options."""
         if self._choices[name] == tuple(options):
             return tuple(range(len(options)))
-        left: list[str] = self._bare(name)
-        found = []
-        for text in map(bare, options):
-            if text not in left:
-                return None
-            place = left.index(text)
-            found.append(place)
-            left[place] = "\0"
-        return tuple(found) if len(found) == len(left) else None
+        choices = self._choices[name]
+        found: dict[int, int] = {}
+        for plain in (bare, _uncited):
+            for shown, text in enumerate(map(plain, options)):
+                alike = (n for n, ours in enumerate(map(plain, choices)) if ours == text)
+                place = next((n for n in alike if n not in found.values()), None)
+                if shown not in found and place is not None:
+                    found[shown] = place
+        if (
+            len(found) == len(options) - 1 == len(choices) - 1
+        ):  # the one that is worded otherwise is the one left
+            (shown,), (place,) = (
+                set(range(len(options))) - found.keys(),
+                set(range(len(choices))) - {*found.values()},
+            )
+            found[shown] = place
+        known = tuple(found[shown] for shown in sorted(found))
+        return known if len(known) == len(options) == len(choices) else None
 
 
 def _joined(prompt: str) -> tuple[str, list[int]]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from evals.errors import DataError
+from evals.interop.files import objects
 from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, number
 
@@ -23,15 +21,11 @@ def read(path: Path) -> list[Source]:
 
 
 def _items(path: Path) -> Iterator[Item]:
-    decode = msgspec.json.Decoder(dict[str, Any]).decode
-    place = 0
-    try:
-        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as stream:
-            for place, line in enumerate(stream, 1):
-                if line.strip():
-                    yield _item(f"{path.name}, line {place}", decode(line))
-    except (OSError, *BROKEN) as error:
-        raise DataError(f"{path}, line {place}: no output of MATH-Vision ({error})") from None
+    for row, where in objects(path):
+        try:
+            yield _item(where, row)
+        except BROKEN as error:
+            raise DataError(f"{path}: {where}: no output of MATH-Vision ({error!r})") from None
 
 
 def _item(where: str, row: dict[str, Any]) -> Item:

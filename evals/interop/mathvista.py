@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from evals.errors import DataError
-from evals.interop.files import unpacked
+from evals.interop.files import document
 from evals.interop.foreign import Item, Source
-from evals.interop.values import BROKEN, number
+from evals.interop.values import number
 
 FORMAT = "mathvista"
 
@@ -23,10 +21,7 @@ def read(path: Path) -> list[Source]:
 
 
 def _items(path: Path) -> Iterator[Item]:
-    try:
-        found = msgspec.json.decode(unpacked(path))
-    except BROKEN as error:
-        raise DataError(f"{path}: {error}") from None
+    found = document(path)
     if not isinstance(found, dict) or not all(isinstance(row, dict) for row in found.values()):
         raise DataError(f"{path}: no output of MathVista, which is an object by pid")
     for name, row in found.items():

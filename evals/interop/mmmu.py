@@ -12,12 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from evals.errors import DataError
-from evals.interop.files import unpacked
+from evals.interop.files import document, objects
 from evals.interop.foreign import Item, Source
-from evals.interop.values import BROKEN
 
 FORMAT = "mmmu"
 PRO = {"_standard": "mmmu_pro_standard", "_vision": "mmmu_pro_vision"}
@@ -42,7 +39,7 @@ def read(path: Path) -> list[Source]:
 
 
 def _items(path: Path) -> Iterator[Item]:
-    found = _decoded(path, unpacked(path))
+    found = document(path)
     if isinstance(found, dict):
         for name, answer in found.items():
             yield Item(where=f"{path.name}, {name}", id=name, **_said(answer))
@@ -70,13 +67,9 @@ def _pro(path: Path) -> Source:
 
 
 def _lines(path: Path) -> Iterator[Item]:
-    for number, line in enumerate(unpacked(path).splitlines(), 1):
-        if not line.strip():
-            continue
-        where = f"{path.name}, line {number}"
-        row = _decoded(path, line)
-        if not isinstance(row, dict) or "id" not in row:
-            raise DataError(f"{where}: no output of MMMU-Pro, which has an id in every line")
+    for row, where in objects(path):
+        if "id" not in row:
+            raise DataError(f"{path}: {where}: no output of MMMU-Pro, which has an id in every line")
         right = row.get("if_right")
         yield Item(
             where=where,
@@ -95,10 +88,3 @@ def _said(value: Any) -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     return value[:200] if isinstance(value, str) else ""
-
-
-def _decoded(path: Path, raw: bytes) -> Any:
-    try:
-        return msgspec.json.decode(raw)
-    except BROKEN as error:
-        raise DataError(f"{path}: {error}") from None

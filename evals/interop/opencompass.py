@@ -1,7 +1,10 @@
-"""OpenCompass: `predictions/<model>/<dataset>.json` (and its parts `_0.json`, `_1.json`), `results/` beside it.
+"""OpenCompass: `predictions/<model>/<dataset>.json` (and its parts `_0.json`, `_1.json`), `results/` and `configs/` beside it.
 
 A prediction is {"0": {origin_prompt, prediction, gold, ...}}; what each was worth stands in the `details` of the results,
-where the evaluator kept any; an empty prediction may be a call that was refused. Replies that are lists (of repeats) become repeats. Prompts are searched for our questions.
+where the evaluator kept any; an empty prediction may be a call that was refused. Replies that are lists (of repeats)
+become repeats, as do a data set's copies (`n` runs). Of perplexities and probabilities the reply is the label that was
+chosen. What a run that was broken off left, `tmp_<dataset>.jsonl`, is read where there is nothing else. Prompts are
+searched for our questions.
 """
 
 from __future__ import annotations
@@ -9,71 +12,114 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
-
-import msgspec
+from typing import Any, NamedTuple
 
 from evals.errors import DataError
-from evals.interop.files import whole
+from evals.interop.files import document, objects, whole
 from evals.interop.foreign import Item, Source
-from evals.interop.values import BROKEN, number
+from evals.interop.values import BROKEN, count, number, stamp
+from evals.types import Sampling
+from evals.wording.configs import value
 
 FORMAT = "opencompass"
 NOTHING = "nothing: OpenCompass keeps a refused or filtered call and an empty reply alike"
+TEMPORARY = "tmp_"
 _PART = re.compile(r"_(\d+)$")
 _RIGHT = ("correct", "is_correct", "cascade_correct")
+_GRADE = re.compile("A|B")
+"""What OpenCompass looks for in a judge's reply: A is right."""
+
+
+class Task(NamedTuple):
+    """Predictions of one model for one data set: the folder of the run, and the files of its parts."""
+
+    root: Path
+    model: str
+    name: str
+    files: list[Path]
 
 
 def read(path: Path) -> list[Source]:
     """Read an output folder, a folder of predictions or one prediction file; raises DataError in one line."""
-    files = (
-        [path]
-        if path.is_file()
-        else sorted(path.glob("**/predictions/*/*.json")) or sorted(path.glob("*.json"))
-    )
-    parts: dict[tuple[str, str], list[Path]] = defaultdict(list)
-    names = {(file.parent, file.stem) for file in files}
-    for file in files:
-        whole_name = _PART.sub("", file.stem)
-        split = whole_name != file.stem and (file.parent, f"{whole_name}_0") in names
-        parts[file.parent.name, whole_name if split else file.stem].append(file)
-    if not parts:
+    found = [path] if path.is_file() else sorted({*path.glob("**/predictions/**/*.json*")})
+    tasks = list(_tasks(found or sorted(path.glob("*.json"))))
+    if not tasks:
         raise DataError(f"{path}: no predictions/<model>/<dataset>.json there")
-    return [_source(model, task, some) for (model, task), some in parts.items()]
+    configs = cache(_configs)
+    return [_source(task, configs(task.root).get(task.model, {})) for task in tasks]
+
+
+def _tasks(files: list[Path]) -> Iterator[Task]:
+    names = {(file.parent, _name(file)) for file in files}
+    done = {(file.parent, _name(file)) for file in files if not file.name.startswith(TEMPORARY)}
+    parts: dict[tuple[Path, str], list[Path]] = defaultdict(list)
+    for file in files:
+        name = _name(file)
+        if file.name.startswith(TEMPORARY) and (file.parent, name) in done:
+            continue
+        whole_name = _PART.sub("", name)
+        split = whole_name != name and (file.parent, f"{whole_name}_0") in names
+        parts[file.parent, whole_name if split else name].append(file)
+    for (folder, name), some in parts.items():
+        root = next((one.parent for one in folder.absolute().parents if one.name == "predictions"), None)
+        model = folder.absolute().relative_to(root / "predictions").as_posix() if root else folder.name
+        yield Task(root or folder, model, name, sorted(some, key=_number))
+
+
+def _name(path: Path) -> str:
+    return path.name.partition(".json")[0].removeprefix(TEMPORARY)
 
 
 def _number(path: Path) -> int:
-    found = _PART.search(path.stem)
+    found = _PART.search(_name(path))
     return int(found[1]) if found else 0
 
 
-def _source(model: str, task: str, files: list[Path]) -> Source:
-    results = _results(files[0], task)
-    stated = {
-        f"{task} {name}": value
-        for name, told in results.items()
-        if not isinstance(told, bool) and (value := number(told)) is not None
-    }
+def _source(task: Task, config: dict[str, Any]) -> Source:
+    path = task.root / "results" / task.model / f"{task.name}.json"
+    results = _object(path) if path.is_file() else {}
     return Source(
         format=FORMAT,
-        tasks=(task,),
-        model=model,
-        items=lambda: _items(sorted(files, key=_number), _details(results)),
-        stated=stated,
+        tasks=(task.name,),
+        model=task.model,
+        items=lambda: _items(task.files, _details(results)),
+        sampling=_sampling(config),
+        started=stamp(task.root.name),
+        stated={
+            f"{task.name} {name}": score
+            for name, told in results.items()
+            if not isinstance(told, bool) and (score := number(told)) is not None
+        },
     )
 
 
-def _results(predictions: Path, task: str) -> dict[str, Any]:
-    path = predictions.parent.parent.parent / "results" / predictions.parent.name / f"{task}.json"
-    return _decoded(path) if path.is_file() else {}
+def _configs(root: Path) -> dict[str, dict[str, Any]]:
+    """Read the models of the configuration, which is Python and is not run; none where it cannot be read."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted((root / "configs").glob("*.py")):
+        try:
+            models = value(whole(path).decode(), "models", file=path.name, given={})
+            found |= {model["abbr"]: model for model in models}
+        except (DataError, *BROKEN):
+            continue
+    return found
 
 
-def _decoded(path: Path) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(whole(path))
-    except BROKEN as error:
-        raise DataError(f"{path}: {error}") from None
+def _sampling(config: dict[str, Any]) -> Sampling:
+    given = config.get("generation_kwargs")
+    given = config | given if isinstance(given, dict) else config
+    return Sampling(
+        temperature=number(given.get("temperature")),
+        top_p=number(given.get("top_p")),
+        top_k=count(given.get("top_k")),
+        max_tokens=count(given.get("max_out_len")),
+    )
+
+
+def _object(path: Path) -> dict[str, Any]:
+    found = document(path)
     if not isinstance(found, dict):
         raise DataError(f"{path}: not a file of OpenCompass, which holds an object by number")
     return found
@@ -82,39 +128,82 @@ def _decoded(path: Path) -> dict[str, Any]:
 def _details(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Give what was made of each prediction; an object by number has other keys too, as its type."""
     details = results.get("details")
-    rows = [details[key] for key in details if key.isdecimal()] if isinstance(details, dict) else details
-    return [row if isinstance(row, dict) else {} for row in rows] if isinstance(rows, list) else []
+    if isinstance(details, dict):
+        details = [details[key] for key in sorted(filter(str.isdecimal, details), key=int)]
+    return [row if isinstance(row, dict) else {} for row in details] if isinstance(details, list) else []
 
 
 def _items(files: list[Path], details: list[dict[str, Any]]) -> Iterator[Item]:
-    place = 0
+    before = 0
     for file in files:
-        for name, row in _decoded(file).items():
+        last = before
+        for name, row in _rows(file):
             where = f"{file.name}, {name}"
             if not isinstance(row, dict) or "prediction" not in row:
                 raise DataError(f"{file}: {name} has no prediction")
-            stated = details[place] if place < len(details) else {}
-            place += 1
-            said = row["prediction"]
-            if isinstance(said, dict):
-                raise DataError(f"{file}: {name} was judged by perplexity; there is no reply to score")
-            texts = said if isinstance(said, list) else [said]
+            place = before + int(name) if str(name).isdecimal() else last
+            last = max(last, place + 1)
+            texts = _texts(row)
+            stated = _stated(details, place) if len(texts) == 1 else {}
             for repeat, text in enumerate(texts):
                 yield Item(
                     where=where,
-                    prompt=_prompt(row.get("origin_prompt")),
+                    prompt=_prompt(row),
                     text=None if text in (None, "") else str(text),
                     failure=NOTHING if text in (None, "") else "",
                     repeat=repeat if len(texts) > 1 else None,
-                    score=_score(stated) if len(texts) == 1 else None,
-                    answer=_answer(stated) if len(texts) == 1 else "",
+                    score=_score(stated),
+                    answer=_answer(stated),
                 )
+        before = last
 
 
-def _prompt(origin: Any) -> str:
+def _rows(path: Path) -> Iterator[tuple[Any, Any]]:
+    if ".jsonl" not in path.name:
+        yield from _object(path).items()
+        return
+    for row, where in objects(path):
+        yield row.get("idx", where), row
+
+
+def _texts(row: Mapping[str, Any]) -> list[Any]:
+    """Give the replies; where labels were weighed, the one that was chosen, as a reply that states it."""
+    said = row["prediction"]
+    labels = [key.removeprefix("label: ") for key in row if key.startswith("label: ")]
+    if isinstance(said, dict):  # label -> perplexity
+        labels, values = list(said), [number(value) for value in said.values()]
+        said = min(zip(values, labels, strict=True))[1] if values and None not in values else None
+    chosen = count(row.get("pred_label"))
+    if chosen is not None and chosen < 26:
+        return [f"ANSWER: {chr(ord('A') + chosen)}"]
+    if labels and said is not None:
+        return [f"ANSWER: {said}"]
+    return said if isinstance(said, list) else [said]
+
+
+def _prompt(row: Mapping[str, Any]) -> str:
+    labelled = next((row[key] for key in row if key.startswith("label: ")), None)
+    given = [row.get("origin_prompt"), row.get("prompt"), row.get("testing input")]
+    given += [labelled.get("testing input"), labelled.get("prompt")] if isinstance(labelled, dict) else []
+    origin = next((one for one in given if one), "")
     if isinstance(origin, list):
-        return "\n\n".join(str(turn.get("prompt", "")) for turn in origin if isinstance(turn, dict))
+        return "\n\n".join(_turn(turn) for turn in origin)
     return origin if isinstance(origin, str) else ""
+
+
+def _turn(turn: Any) -> str:
+    return str(turn.get("prompt", turn.get("content", ""))) if isinstance(turn, dict) else str(turn)
+
+
+def _stated(details: list[dict[str, Any]], place: int) -> Mapping[str, Any]:
+    """Give the verdict on a prediction: copies of a data set come one after the other, their verdicts as lists."""
+    if not details:
+        return {}
+    copy, sample = divmod(place, len(details))
+    lists = {name: value for name, value in details[sample].items() if isinstance(value, list)}
+    return details[sample] | {
+        name: value[copy] if copy < len(value) else None for name, value in lists.items()
+    }
 
 
 def _answer(stated: Mapping[str, Any]) -> str:
@@ -123,10 +212,10 @@ def _answer(stated: Mapping[str, Any]) -> str:
 
 
 def _score(stated: Mapping[str, Any]) -> float | None:
-    for name in _RIGHT:
-        value = stated.get(name)
-        if isinstance(value, list) and value:
-            value = value[0]
-        if (found := number(value)) is not None:
-            return found
-    return None
+    """Give the verdict; of a judge alone there is only what it said."""
+    known = (number(stated.get(name)) for name in _RIGHT)
+    found = next((value for value in known if value is not None), None)
+    judged = stated.get("prediction")
+    if found is None and "gold" in stated and isinstance(judged, str) and (grade := _GRADE.search(judged)):
+        return float(grade[0] == "A")
+    return found

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evals.card import Card
+from evals.card import UNTOLD, Card
 from evals.errors import UsageError
 from evals.interop.outgoing import Written, as_text, ended, headline, place, rows, sampled, utc
 from evals.store import Run
@@ -78,7 +78,8 @@ def _score(card: Card, e: Estimate) -> tuple[Any, ...]:
     return (
         card.run, c.suite, c.version, c.protocol, card.model, card.served, card.data, c.data_sha256, e.metric, e.group,
         e.value, e.low, e.high, e.worst, e.best, e.n, e.clusters, e.unit, e.better, e.method, e.headline,
-        card.coverage, card.expected, card.truncated, card.chance, c.judge, card.errata, utc(card.started), card.commit,
+        card.coverage, card.expected, None if UNTOLD in card.notes else card.truncated, card.chance, c.judge,
+        card.errata, utc(card.started), card.commit,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from evals import load
 
 KNOWN = (
+    ("mmlu_prox", "-"),
     ("mmlu_pro", "mmlu-pro"),
     ("mmlu-pro", "mmlu-pro"),
     ("mmlupro", "mmlu-pro"),
@@ -13,6 +14,7 @@ KNOWN = (
     ("gpqa:mc", "gpqa:main"),
     ("gpqa_extended", "gpqa:extended"),
     ("gpqa:extended", "gpqa:extended"),
+    ("gpqa-fr", "-"),
     ("gpqa", "gpqa:diamond"),
     ("aime2024", "aime:2024"),
     ("aime24", "aime:2024"),
@@ -21,6 +23,7 @@ KNOWN = (
     ("aime25", "aime:2025"),
     ("aime_2025", "aime:2025"),
     ("chembench4k", "chembench:4k"),
+    ("chembench_", "chembench:4k"),
     ("chembench", "chembench:lamalab"),
     ("mmstar", "mmstar"),
     ("mm_star", "mmstar"),
@@ -32,25 +35,36 @@ KNOWN = (
     ("mmmu_pro_v", "mmmu:pro-vision"),
     ("mmmu_pro_10c", "mmmu:pro-standard"),
     ("mmmu_pro_standard", "mmmu:pro-standard"),
-    ("mmmu_dev_val", "mmmu"),
-    ("mmmu_val", "mmmu"),
+    ("mmmu_pro:standard-10", "mmmu:pro-standard"),
+    ("mmmu_pro:vision", "mmmu:pro-vision"),
+    ("mmmu_pro", "-"),
+    ("mmmu_test", "-"),
+    ("mmmu", "mmmu"),
     ("microvqa", "microvqa"),
     ("micro_vqa", "microvqa"),
     ("chartbench", "chartbench:test"),
+    ("chartqa_human", "chartqa:human"),
+    ("chartqa_augmented", "chartqa:augmented"),
+    ("chartqa", "chartqa"),
     ("physics", "physics"),
-    ("msearthmcq", "msearth"),
-    ("xlrs-bench", "xlrs"),
+    ("msearth", "msearth"),
+    ("xlrs", "xlrs"),
     ("sfe-zh", "sfe:zh"),
     ("sfe", "sfe:en"),
 )
-"""Beginning of a task's name elsewhere -> suite; the first that fits."""
+"""Beginning of a task's name elsewhere -> suite; the first that fits; `-`: none of ours."""
+PREFIXES = ("leaderboard_", "inspect_evals/", "lighteval|", "custom|", "extended|")
+"""What may stand before it: the Open LLM Leaderboard's tasks in lm-eval, packages of tasks."""
 
 
 def suite_of(task: str) -> str | None:
     """Give the suite that a task's name stands for elsewhere; None where it is none that we know."""
     plain = task.lower()
-    known = set(load.suite_names())
-    return next(
-        (suite for start, suite in KNOWN if plain.startswith(start) and suite.partition(":")[0] in known),
-        None,
-    )
+    for prefix in PREFIXES:
+        plain = plain.removeprefix(prefix)
+    if plain.startswith("matbench_"):
+        return f"matbench:{plain.removeprefix('matbench_')}"
+    if "-0shot-instruct" in plain:  # OpenCompass' name of a task of SMolInstruct
+        return f"smolinstruct:{task.partition('-0shot-instruct')[0]}"
+    found = next((suite for start, suite in KNOWN if plain.startswith(start)), "-")
+    return found if found.partition(":")[0] in load.suite_names() else None

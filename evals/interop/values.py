@@ -8,9 +8,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 import zlib
+from datetime import datetime
 from math import isfinite
 from typing import Any
+
+import msgspec
 
 BROKEN = (
     ValueError,
@@ -27,6 +32,22 @@ GREATEST = 1 << 53
 """From here on whole numbers have no place of their own in JSON."""
 
 
+_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>u[dD][89a-fA-F]\w\w)|.)")
+
+
+def decoded(raw: bytes) -> Any:
+    r"""Decode JSON, and what Python writes as though it were: NaN, Infinity, halves of surrogate pairs.
+
+    >>> decoded(rb'{"stderr": NaN, "reply": "NaN \ud83d"}')
+    {'stderr': nan, 'reply': 'NaN �'}
+    """
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        whole = _ESCAPE.sub(lambda found: rb"\ufffd" if found["half"] else found[0], raw)
+        return json.loads(whole)
+
+
 def number(value: Any) -> float | None:
     """Give a finite number; a truth is 0 or 1."""
     if isinstance(value, int):
@@ -34,9 +55,31 @@ def number(value: Any) -> float | None:
     return value if isinstance(value, float) and isfinite(value) else None
 
 
-def text(value: str) -> str:
-    """Give a text that can be written as UTF-8: halves of surrogate pairs become question marks."""
-    return value.encode("utf-8", "replace").decode()
+def turns(messages: Any) -> str:
+    """Join the texts of a conversation's turns, {"content": a text, or parts with a `text` each}.
+
+    >>> turns([{"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "Why?"}]}])
+    'Be brief.\\n\\nWhy?'
+    """
+    found = []
+    for turn in messages if isinstance(messages, list) else ():
+        said = turn.get("content") if isinstance(turn, dict) else turn
+        parts = said if isinstance(said, list) else [said]
+        texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+        found.append("\n".join(text for text in texts if isinstance(text, str)))
+    return "\n\n".join(text for text in found if text)
+
+
+def stamp(name: str) -> float:
+    """Give the time that a folder is named after, `20260131_235959`, in seconds; 0.0: none.
+
+    >>> stamp("outputs")
+    0.0
+    """
+    try:
+        return datetime.strptime(name, "%Y%m%d_%H%M%S").astimezone().timestamp()
+    except (ValueError, OverflowError, OSError):
+        return 0.0
 
 
 def count(value: Any) -> int | None:

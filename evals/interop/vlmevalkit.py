@@ -1,56 +1,57 @@
 """VLMEvalKit: a table with the data set's columns and `prediction`, as xlsx, tsv or JSON; pickles are never read.
 
-The data set's own id is `index` (`id` where there is one); `hit` of a `..._result` table beside it is their verdict. A
-prediction that says "Failed to obtain answer" is a failed call, which their scores count as wrong. Rows of circular
-evaluation (index from 1,000,000 on) are other questions and left out. A cell that looks like a formula is a text.
+The data set's own id is `index` (`id` where there is one). Of the tables beside it, `..._result` holds their verdict
+(`hit`), the judge's of MathVista and MATH-Vision what it cut out of the reply (`res`), `..._acc` and `..._score` the
+score of the whole. A prediction that says "Failed to obtain answer" is a failed call, which their scores count as wrong;
+an empty cell of a workbook may be a reply too long for one. Rows of circular evaluation (index from 1,000,000 on) are
+other questions and left out, as are links to tables that stand in a run's folder. What looks like a formula is a text.
 """
 
 from __future__ import annotations
 
 import csv
+import glob
 import io
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-import msgspec
-
 from evals.archive import UNREADABLE
 from evals.errors import DataError, UsageError
-from evals.interop.files import whole
+from evals.interop.files import EXPANSION, SMALL, document, whole
 from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, number
 
 FORMAT = "vlmevalkit"
 FAILED = "Failed to obtain answer"
+NOTHING = "nothing: an empty reply and one too long for a cell of a workbook look alike"
 CIRCULAR = 1_000_000
-EXPANSION = 200
-"""A workbook that unpacks to so many times its size is a bomb."""
-SMALL = 64 << 20
-"""Bytes that any workbook may unpack to."""
 DATASETS = (
     "MMMU_DEV_VAL", "MMMU_Pro_10c_COT", "MMMU_Pro_V_COT", "MMMU_Pro_10c", "MMMU_Pro_V", "MMStar", "MathVista_MINI",
     "MathVision_MINI", "MathVision", "ChartQA_TEST", "SFE-zh", "SFE", "Physics", "MSEarthMCQ", "XLRS-Bench-lite",
-    "ChartBench", "MicroVQA",
+    "ChartBench", "MicroVQA", "MMMU_VAL", "MMMU_TEST", "MMMU",
 )  # fmt: skip
+TABLES = (".xlsx", ".tsv", ".json")
 OPTIONS = "ABCDEFGHIJKLMNO"
+_CONTROL = re.compile("_x(00[01][0-9A-F])_")
 
 
 def read(path: Path) -> list[Source]:
     """Read one table, or the tables of a model's folder; raises DataError in one line."""
     if path.is_file():
         return [_source(path)]
-    files = sorted(
-        file
-        for ending in ("xlsx", "tsv", "json")
-        for file in path.rglob(f"*.{ending}")
+    files = {
+        file.resolve()
+        for ending in TABLES
+        for file in path.rglob(f"*{ending}")
         if _named(file)[1] and "_result" not in file.stem and "_judge" not in file.stem
-    )
+    }
     if not files:
         raise DataError(f"{path}: no <model>_<dataset>.xlsx, .tsv or .json there")
-    return [_source(file) for file in files]
+    return [_source(file) for file in sorted(files)]
 
 
 def _named(path: Path) -> tuple[str, str]:
@@ -61,41 +62,75 @@ def _named(path: Path) -> tuple[str, str]:
 
 def _source(path: Path) -> Source:
     model, dataset = _named(path)
-    return Source(format=FORMAT, tasks=(dataset or path.stem,), model=model, items=lambda: _items(path))
+    name = dataset or path.stem
+    return Source(
+        format=FORMAT,
+        tasks=(name,),
+        model=model,
+        items=lambda: _items(path),
+        stated={f"{name} {said}": score for said, score in _stated(path)},
+    )
 
 
 def _items(path: Path) -> Iterator[Item]:
-    hits = _hits(path)
+    verdicts = _verdicts(path)
     for place, row in enumerate(_rows(path), 1):
         if "prediction" not in row:
             raise DataError(f"{path}: no column `prediction`; it has {', '.join(map(str, row))[:200]}")
         index = _plain(row.get("index", row.get("id", "")))
         if index.isdigit() and int(index) >= CIRCULAR:
             continue
-        said = row["prediction"]
-        failed = said is None or FAILED in str(said)
+        verdict = verdicts.get(index, row)
+        thought = None if _empty(row.get("thinking")) else str(row["thinking"])
+        said = row["prediction"] if row["prediction"] == row["prediction"] else None  # NaN is not itself
+        said = "" if said is None and thought else said
+        failure = NOTHING if said is None else "the call failed" if FAILED in str(said) else ""
+        cut = verdict.get("res")
         yield Item(
             where=f"{path.name}, row {place}",
-            id=_plain(row["id"]) if row.get("id") not in (None, "") else index,
+            id=index if _empty(row.get("id")) else _plain(row["id"]),
             question=str(row.get("question") or ""),
-            options=tuple(str(row[x]) for x in OPTIONS if row.get(x) not in (None, "", "nan")),
-            text=None if failed else str(said),
-            reasoning=str(row["thinking"]) if row.get("thinking") not in (None, "") else None,
-            failure="the call failed" if failed else "",
-            score=hits.get(index, _number(row.get("hit"))),
+            options=tuple(str(row[x]) for x in OPTIONS if not _empty(row.get(x))),
+            text=None if failure else str(said),
+            reasoning=thought,
+            failure=failure,
+            score=_number(verdict.get("hit")),
+            extracted=None if failure or _empty(cut) else str(cut),
         )
 
 
-def _hits(path: Path) -> dict[str, float]:
-    """Read their verdicts, where a table of results lies beside the predictions."""
-    found: dict[str, float] = {}
-    for file in sorted(path.parent.glob(f"{path.stem}_*_result.*")):
-        if file.suffix in (".xlsx", ".tsv", ".json"):
+def _beside(path: Path) -> list[Path]:
+    """Give the tables that VLMEvalKit made of this one."""
+    files = sorted(path.parent.glob(f"{glob.escape(path.stem)}_*"))
+    return [file for file in files if file.suffix in (*TABLES, ".csv") and not _named(file)[1]]
+
+
+def _verdicts(path: Path) -> dict[str, dict[str, Any]]:
+    """Read their verdicts by index."""
+    found: dict[str, dict[str, Any]] = {}
+    for file in _beside(path):
+        if not file.stem.endswith(("_acc", "_score")):
             for row in _rows(file):
-                value = _number(row.get("hit"))
-                if value is not None:
-                    found[_plain(row.get("index", ""))] = value
+                if "index" in row and ("hit" in row or "res" in row):
+                    found[_plain(row["index"])] = {"hit": row.get("hit"), "res": row.get("res")}
     return found
+
+
+def _stated(path: Path) -> Iterator[tuple[str, float]]:
+    """Give the score of the whole: a column `Overall` with a row per split, or a row `Overall` with a column `acc`."""
+    for file in _beside(path):
+        kind = file.stem.rpartition("_")[2]
+        for row in _rows(file) if kind in ("acc", "score") else ():
+            label = next(iter(row.values()), "")
+            overall = next((row[name] for name in row if str(name).lower() == "overall"), None)
+            if overall is None and str(label).lower() == "overall":
+                overall, label = row.get("acc", row.get("accuracy")), ""
+            if (score := _number(overall)) is not None:
+                yield f"{label if 'split' in row else ''} Overall {kind}".strip(), score
+
+
+def _empty(value: Any) -> bool:
+    return value is None or value != value or value in ("", "nan")
 
 
 def _plain(value: Any) -> str:
@@ -115,23 +150,25 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         if path.suffix == ".xlsx":
             yield from _workbook(path)
-        elif path.suffix == ".tsv":
-            yield from _tsv(path)
+        elif path.suffix in (".tsv", ".csv"):
+            yield from _lines(path)
         else:
             yield from _json(path)
     except (csv.Error, *UNREADABLE, *BROKEN) as error:
         raise DataError(f"{path}: {error}") from None
 
 
-def _tsv(path: Path) -> Iterator[dict[str, Any]]:
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(min(sys.maxsize, 1 << 30))  # an image stands in a cell
     with io.StringIO(whole(path).decode("utf-8-sig"), newline="") as stream:
-        yield from csv.DictReader(stream, delimiter="\t")
+        yield from csv.DictReader(stream, delimiter="," if path.suffix == ".csv" else "\t")
 
 
 def _json(path: Path) -> Iterator[dict[str, Any]]:
-    found = msgspec.json.decode(whole(path))
-    if isinstance(found, dict) and all(isinstance(column, dict | list) for column in found.values()):
+    found = document(path)
+    if isinstance(found, dict) and not any(isinstance(value, dict | list) for value in found.values()):
+        yield found  # a score of the whole
+    elif isinstance(found, dict) and all(isinstance(column, dict | list) for column in found.values()):
         columns = {name: list(c.values()) if isinstance(c, dict) else c for name, c in found.items()}
         if len({len(column) for column in columns.values()}) != 1:
             raise ValueError("its columns are not of one length")
@@ -160,6 +197,11 @@ def _workbook(path: Path) -> Iterator[dict[str, Any]]:
             raise ValueError(f"no workbook that can be read ({type(error).__name__}: {error})") from None
 
 
+def _unescaped(value: Any) -> Any:
+    """Give back the control characters that a workbook cannot hold, which are written as `_x000D_`."""
+    return _CONTROL.sub(lambda found: chr(int(found[1], 16)), value) if isinstance(value, str) else value
+
+
 def _sheet(openpyxl: Any, stream: Any) -> Iterator[dict[str, Any]]:
     book = openpyxl.load_workbook(stream, read_only=True, data_only=False, keep_links=False)
     try:
@@ -168,6 +210,6 @@ def _sheet(openpyxl: Any, stream: Any) -> Iterator[dict[str, Any]]:
         heads = [str(head) for head in next(rows, ())]
         for row in rows:
             if any(value is not None for value in row):
-                yield dict(zip(heads, row, strict=False))
+                yield dict(zip(heads, map(_unescaped, row), strict=False))
     finally:
         book.close()
