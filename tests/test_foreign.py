@@ -83,8 +83,10 @@ def test_a_folder_of_mmlu_pro_subjects_and_a_null_that_upstream_draws(tmp_path: 
         for item, pred, said in zip(ITEMS, ("A", None, "B"), ("ANSWER: A", "Well.", None), strict=False)
     ]
     (folder / "math_result.json").write_text(json.dumps(rows))
+    (folder / "summary.json").write_text('{"total": {"corr": 1.0, "wrong": 2.0, "acc": 0.3333}}')
     run = imported(folder, "--sample", results=tmp_path / "r")
     assert run["model"] == "some-model"
+    assert "mmlu-pro states mmlu_pro accuracy with letters drawn by lot 0.3333" in run["notes"]
     assert (run["counts"]["unanswered"], run["counts"]["absent"]) == (1, len(ITEMS) - 3)
     stated = [
         json.loads(row)

@@ -17,9 +17,9 @@ import msgspec
 from msgspec import Struct
 
 from evals.errors import DataError
-from evals.interop.files import contents
+from evals.interop.files import contents, document
 from evals.interop.foreign import Item, Source
-from evals.interop.values import BROKEN
+from evals.interop.values import BROKEN, decoded, number
 
 FORMAT = "mmlu-pro"
 PART = "_result.json"
@@ -52,8 +52,17 @@ def read(path: Path) -> list[Source]:
             tasks=("mmlu_pro",),
             model=name,
             items=lambda: (item for file in files for item in _items(file)),
+            stated=_stated(path / "summary.json"),
         )
     ]
+
+
+def _stated(path: Path) -> dict[str, float]:
+    """Give the accuracy over all subjects, in which what could not be read was drawn by lot."""
+    found = document(path) if path.is_file() else {}
+    total = found.get("total") if isinstance(found, dict) else None
+    score = number(total.get("acc")) if isinstance(total, dict) else None
+    return {} if score is None else {"mmlu_pro accuracy with letters drawn by lot": score}
 
 
 def _items(path: Path) -> Iterator[Item]:
@@ -62,11 +71,11 @@ def _items(path: Path) -> Iterator[Item]:
         if len(files) > 1 and not name.endswith(PART):
             continue
         try:
-            rows = msgspec.json.decode(raw, type=list[Row])
+            rows = msgspec.convert(decoded(raw), type=list[Row])
         except BROKEN as error:
             raise DataError(f"{path}: no output of MMLU-Pro ({error})") from None
-        for number, row in enumerate(rows, 1):
-            yield _item(f"{name}, {number}", row)
+        for place, row in enumerate(rows, 1):
+            yield _item(f"{name}, {place}", row)
 
 
 def _item(where: str, row: Row) -> Item:
