@@ -155,13 +155,9 @@ class Finder:
                 place = next((n for n in alike if n not in found.values()), None)
                 if shown not in found and place is not None:
                     found[shown] = place
-        if (
-            len(found) == len(options) - 1 == len(choices) - 1
-        ):  # the one that is worded otherwise is the one left
-            (shown,), (place,) = (
-                set(range(len(options))) - found.keys(),
-                set(range(len(choices))) - {*found.values()},
-            )
+        if 1 < len(found) == len(options) - 1 == len(choices) - 1:  # the one worded otherwise is the one left
+            places = range(len(options))
+            (shown,), (place,) = set(places) - found.keys(), set(places) - {*found.values()}
             found[shown] = place
         known = tuple(found[shown] for shown in sorted(found))
         return known if len(known) == len(options) == len(choices) else None

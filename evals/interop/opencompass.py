@@ -136,12 +136,15 @@ def _details(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _items(files: list[Path], details: list[dict[str, Any]]) -> Iterator[Item]:
     before = 0
     for file in files:
-        last = before
+        start, last = None, before
         for name, row in _rows(file):
             where = f"{file.name}, {name}"
             if not isinstance(row, dict) or "prediction" not in row:
                 raise DataError(f"{file}: {name} has no prediction")
-            place = before + int(name) if str(name).isdecimal() else last
+            place = int(name) if str(name).isdecimal() else last
+            if start is None:  # a part counts from 0, or goes on where the one before it ended
+                start = before if place < before else 0
+            place += start
             last = max(last, place + 1)
             texts = _texts(row)
             stated = _stated(details, place) if len(texts) == 1 else {}
