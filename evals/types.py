@@ -16,7 +16,7 @@ from math import isfinite
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct, field
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
 Verdict: TypeAlias = Literal["right", "wrong", "graded", "invalid", "unanswered", "refused", "truncated"]
 """What the model did. `graded` is a value that is no yes or no (an absolute error, a similarity)."""
@@ -114,6 +114,19 @@ class Prompt(Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.order is None:
             return source
         return chr(ord("A") + self.order.index(ord(source) - ord("A")))
+
+    def as_shown(self, sample: Sample) -> Sample:
+        """Give a sample with its options, and the letters of its gold answer, as the model was shown them."""
+        if self.order is None or not sample.choices:
+            return sample
+        gold = sample.target
+        return replace(
+            sample,
+            choices=tuple(sample.choices[i] for i in self.order),
+            target=tuple(map(self.shown_letter, gold))
+            if isinstance(gold, tuple)
+            else self.shown_letter(str(gold)),
+        )
 
 
 class Sampling(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -131,6 +131,7 @@ class Published(Struct, frozen=True):
         if answer is None or not answer.strip():
             return Score(value=0.0, verdict=silence(reply), why="no answer of the asked form")
         stated, content = option_msearth(answer)
+        stated = stated and (prompt.source_letter(stated) or stated)
         gold = sample.choices[ord(str(sample.target)) - ord("A")]
         right = stated == sample.target if stated else content == gold
         return Score(

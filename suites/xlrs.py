@@ -133,6 +133,9 @@ class Letters(Struct, frozen=True):
         text = "" if reply.stop == "filter" else reply.text[-100_000:]
         found = letters_all_distinct(text) if self.judged else letters_xlrs(text)
         if found:
+            found = (
+                "".join(sorted(prompt.source_letter(one) or one for one in found)) if prompt.order else found
+            )
             right = set(found) == set(_gold(sample))
             return Score(value=float(right), verdict="right" if right else "wrong", answer=found)
         value = None if self.judged and text.strip() else 0.0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
+from inspect import iscoroutinefunction
 from itertools import product
 from pathlib import Path
 from random import Random
@@ -119,6 +121,35 @@ def test_a_reply_of_another_kind_never_breaks_a_scorer(name: str) -> None:
                 assert isinstance(score, Score)
                 if not text or (stop == "filter" and (name, suite.protocol) not in READ_AS_THEY_ARE):
                     assert score.verdict not in ("right", "wrong"), (suite.id, text, score)
+
+
+OPEN = ("aime", "chartbench", "chartqa", "matbench", "physics", "smolinstruct")
+"""Suites without options."""
+
+
+@pytest.mark.parametrize("name", sorted({*BUNDLED} - {*OPEN}))
+def test_a_letter_is_read_in_the_order_in_which_the_options_were_shown(name: str) -> None:
+    judged = 0
+    for suite, scorer in [(one, scorer) for one in every(name) for scorer in one.scorers.values()]:
+        rule = getattr(scorer, "rule", scorer)
+        for sample in checked(suite, Data(suite=name, sample=True)):
+            if (
+                len(sample.choices) < 2
+                or not isinstance(sample.target, str)
+                or iscoroutinefunction(rule.__call__)
+            ):
+                continue
+            prompt = Prompt(order=tuple(reversed(range(len(sample.choices)))))
+            as_given = suite.ideal(sample, Prompt())
+            as_shown = re.sub(rf"\b{sample.target}\b", prompt.shown_letter(sample.target), as_given)
+            if as_shown != as_given:
+                judged += 1
+                said = rule(sample, prompt, Reply(text=as_shown))
+                assert isinstance(said, Score)
+                assert (said.verdict, said.value) == ("right", 1.0), (suite.id, suite.protocol, sample.id)
+                assert (said.answer or sample.target).upper() == sample.target
+                assert rule(sample, prompt, Reply(text=as_given)).value != 1.0
+    assert judged
 
 
 @pytest.mark.parametrize("name", ["mmlu-pro", "gpqa", "aime"])

@@ -35,7 +35,7 @@ class Inferred(Struct, frozen=True):
         """Give the options as shown; of an open question, the gold answer and everything else."""
         if not sample.choices:
             return (_text(sample.target), OTHER)
-        return tuple(sample.choices[i] for i in prompt.order or range(len(sample.choices)))
+        return prompt.as_shown(sample).choices
 
     def take(self, sample: Sample, prompt: Prompt, reply: Reply, found: str) -> Score:
         """Score an option by its letter as shown; `Z`, none of them, counts as wrong."""

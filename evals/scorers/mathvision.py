@@ -15,6 +15,7 @@ from typing import ClassVar
 from msgspec import Struct, structs
 
 from evals.extract import boxed, letter
+from evals.prompts import LETTERS
 from evals.scorers.choice import Choice, silence
 from evals.scorers.math import Mathematics
 from evals.types import Prompt, Reply, Sample, Score
@@ -170,9 +171,12 @@ class Official(Struct, frozen=True):
         found = "" if reply.stop == "filter" else answer(reply.text)
         if not found:
             return Score(value=0.0, verdict=silence(reply), why="no answer stated")
+        sample = prompt.as_shown(sample)
         gold = str(sample.target)
         text = sample.choices[ord(gold) - ord("A")] if sample.choices else ""
         right = same(gold, found) or same(text, found)
+        if len(found) == 1 and found.upper() in LETTERS[: len(sample.choices)]:
+            found = str(prompt.source_letter(found.upper())).lower()
         return Score(value=float(right), verdict="right" if right else "wrong", answer=found[:200])
 
 

@@ -65,9 +65,11 @@ class Official(Struct, frozen=True):
         if not answer.strip():
             return Score(value=0.0, verdict=silence(reply), why="no text")
         if sample.choices:
-            found = chosen(answer, sample.choices)
-            right = sample.choices[found] == sample.choices[ord(str(sample.target)) - ord("A")]
-            return Score(value=float(right), verdict="right" if right else "wrong", answer=LETTERS[found])
+            shown = prompt.as_shown(sample).choices
+            found = chosen(answer, shown)
+            right = shown[found] == sample.choices[LETTERS.index(str(sample.target))]
+            letter = prompt.source_letter(LETTERS[found])
+            return Score(value=float(right), verdict="right" if right else "wrong", answer=letter)
         kind = sample.meta.get("answer_type")
         stated = (
             answer if kind == "list" else number(answer, str(kind), int(sample.meta.get("precision") or 0))
@@ -91,6 +93,8 @@ class Strict(Struct, frozen=True):
             found = extract.stated(reply.text[-100_000:])
         if not found:
             return Score(value=0.0, verdict=silence(reply), why="no answer stated")
+        if sample.choices:
+            found = prompt.source_letter(found) or found
         right = found == sample.target if sample.choices else _same(str(sample.target), found, sample.meta)
         return Score(value=float(right), verdict="right" if right else "wrong", answer=found[:200])
 

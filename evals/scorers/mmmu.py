@@ -133,7 +133,7 @@ class Official(Struct, frozen=True, omit_defaults=True):
             return Score(
                 value=float(right), verdict="right" if right else "wrong", answer=reply.text.strip()[-100:]
             )
-        shown = tuple(sample.choices[i] for i in prompt.order or range(len(sample.choices)))
+        shown = prompt.as_shown(sample).choices
         seen = sample.meta.get(
             "options", len(shown)
         )  # one question of MMMU-Pro: a list within a list, one option

@@ -65,8 +65,7 @@ class OptionSet(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply; the target is a letter or a tuple of letters in the data set's order."""
-        order = prompt.order or range(len(sample.choices))
-        shown = [sample.choices[i] for i in order]
+        shown = prompt.as_shown(sample).choices
         found = None if reply.stop == "filter" else self.read(reply.text, shown)
         if found is None:
             return Score(value=0.0, verdict=silence(reply), why="no option stated")

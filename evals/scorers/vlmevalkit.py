@@ -39,13 +39,13 @@ class Read(Struct, frozen=True):
 
     def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
         """Give the options as shown."""
-        return sample.choices
+        return prompt.as_shown(sample).choices
 
     def take(self, sample: Sample, prompt: Prompt, reply: Reply, found: str) -> Score:
         """Score what a judge copied."""
         if not found:
             return Score(value=0.0, verdict=silence(reply), why="the judge found no final answer")
-        first = self._read(sample, found)
+        first = self._read(sample, prompt, found)
         if first is None:
             return Score(value=0.0, verdict="wrong", answer=found[:200])
         right, answer = first
@@ -53,19 +53,20 @@ class Read(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply; no value: a judge must read it."""
-        first = None if reply.stop == "filter" else self._read(sample, reply.text[-LONGEST:])
+        first = None if reply.stop == "filter" else self._read(sample, prompt, reply.text[-LONGEST:])
         if first is None or not (first[0] or sample.choices):
             return Score(value=None, verdict=silence(reply), why="upstream's rule reads no answer")
         right, answer = first
         return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
 
-    def _read(self, sample: Sample, text: str) -> tuple[bool, str] | None:
+    def _read(self, sample: Sample, prompt: Prompt, text: str) -> tuple[bool, str] | None:
         """Tell whether a text is right, and what it says; None where it says nothing that upstream reads."""
         if not self.lists and (box := _BOX.search(text)):
             text = box[1]
         if sample.choices:
-            found = option_vlmevalkit(text, sample.choices)
-            return None if found is None else (found == sample.target, found)
+            found = option_vlmevalkit(text, self.options(sample, prompt))
+            letter = found and (prompt.source_letter(found) or found)
+            return None if letter is None else (letter == sample.target, letter)
         gold = str(sample.target)
         if not self.lists:
             return _equal(gold, text), text.strip()
