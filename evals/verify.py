@@ -53,7 +53,7 @@ class Verification(Struct, frozen=True, kw_only=True):
 def verify(path: Path, data: Path | None = None) -> Verification:
     """Check a bundle; `data` is a local mirror of the suite's data, needed where the suite is gated.
 
-    Raises UsageError where there is no such file, or a gated bundle comes without data.
+    Raises UsageError where there is no such file, the data cannot be read, or a gated bundle comes without them.
     """
     try:
         with opened(path) as bundle:
@@ -147,7 +147,10 @@ class _Check:
             )
             return
         source = Data(suite=self.suite.name, local=data)
-        spool, digest = read(self.suite, source)
+        try:
+            spool, digest = read(self.suite, source)
+        except DataError as error:  # the user's folder, and no fault of the bundle
+            raise UsageError(f"--data {data}: {error}") from error
         if digest != config.data_sha256:
             self.found.append(f"the data hash to {digest[:16]}, the card says {config.data_sha256[:16]}")
         golds = {one.id: one for one in spool if one.id in self.samples}

@@ -233,6 +233,12 @@ def test_a_missing_bundle_is_a_mistake_of_the_user(tmp_path: Path) -> None:
     assert "does not exist" in evals("verify", tmp_path / "none.zip").complaint
 
 
+def test_data_that_cannot_be_read_are_no_fault_of_the_bundle(packed: Path, tmp_path: Path) -> None:
+    assert "does not exist" in evals("verify", packed, "--data", tmp_path / "none").complaint
+    (tmp_path / "empty" / "mmlu_pro").mkdir(parents=True)
+    assert "no file named test" in evals("verify", packed, "--data", tmp_path / "empty").complaint
+
+
 def test_a_bundle_is_never_overwritten(packed: Path) -> None:
     name = store.runs(packed.parent / "results")[-1].path.name
     done = evals("bundle", name, packed, "--results", packed.parent / "results")
