@@ -36,7 +36,8 @@ test: $(VENV)/.dev  ## all fast tests
 	@$(BIN)/python -m pytest -m 'not slow' -n auto -q --cov
 
 slow: $(VENV)/.dev $(VENV)/.demo  ## real components: the embedded model, kill -9, faults, figures
-	@$(BIN)/python -m pytest -m slow -q
+	@$(BIN)/python -m pytest -m 'slow and not alone' -n auto --maxprocesses 4 --dist loadfile -q
+	@$(BIN)/python -m pytest -m 'slow and alone' -q
 
 engine: $(BIN)/python  ## real vLLM on a CPU, other engines' parsers: some minutes and 4 GB, once, in the user's cache folder
 	@$(BIN)/python tests/engine_parsers.py

@@ -28,7 +28,7 @@ from evals.store import Run, runs
 from evals.types import Reply
 
 ray = pytest.importorskip("ray", reason="NOT TESTED: ray is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.filterwarnings("ignore")]
 
 SLOTS, LATENCY_MS, ITEMS = 8, 300, 600
 WEIGHTS = f"weights-{os.getpid()}"

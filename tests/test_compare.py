@@ -235,6 +235,7 @@ def test_ranks_have_intervals_and_letters():
 # Size
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_twelve_thousand_samples_in_under_two_seconds():
     rng = np.random.default_rng(1)

@@ -261,6 +261,7 @@ def test_a_broken_run_is_one_line(
 # --- quick enough
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_large_runs_open_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, results: Path) -> None:
     """12,032 samples, replies of a kilobyte: a sample in a second, a comparison in two, each page's second time."""

@@ -26,7 +26,7 @@ from evals.types import Likelihood, Media, Reply, Text
 from model_adapters import launch
 from model_adapters.server import Server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 class Bench(NamedTuple):

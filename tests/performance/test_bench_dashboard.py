@@ -18,6 +18,7 @@ import pages
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.skipif(not pages.chromium(), reason="NOT MEASURED: there is no chromium"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]

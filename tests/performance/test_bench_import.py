@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import bench_import
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def test_import_and_audit_of_a_whole_run(shared: Path, tmp_path: Path) -> None:

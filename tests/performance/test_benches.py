@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import bench
 import workbench
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")
