@@ -87,6 +87,7 @@ def test_mmlu_pro_llama_against_gemini(tmp_path, mirror, shared):
     assert len([r for r in found["pairs"] if r["group"]]) == 14
 
 
+@pytest.mark.alone
 def test_two_full_runs_of_mmlu_pro_are_compared_in_two_seconds(tmp_path, mirror):
     with gzip.open(mirror / "mmlu-pro" / "test.jsonl.gz", "rt") as stream:
         names = [str(item["question_id"]) for item in map(json.loads, stream)]
