@@ -97,6 +97,7 @@ def test_a_wrong_verdict_gets_near_ones(here):
         (("show", "--samples"), "--samples shows one run: name it"),
         (("show", "--csv"), "--verdict and --csv go with --samples"),
         (("show", "--by", "colour"), "is not 'group'"),
+        (("show", "x", "--samples", "--by", "group"), "--by and --samples exclude each other"),
         (("list", "nonsense"), "is not one of"),
         (("score", "x"), "no results folder"),
         (

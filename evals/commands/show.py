@@ -44,6 +44,8 @@ def show(
 
     if not samples and (verdict or as_csv):
         raise UsageError("--verdict and --csv go with --samples")
+    if samples and by:
+        raise UsageError("--by and --samples exclude each other")
     if samples:
         if run is None:
             raise UsageError("--samples shows one run: name it")
