@@ -229,7 +229,7 @@ def _from_hub(suite: str, split: Split) -> Iterator[Row]:
 
 def _hub_hint(suite: str, split: Split, error: Exception) -> str:
     reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-    if split.gated and not isinstance(error, ConnectionError):
+    if split.gated:
         return (
             f"{suite}: {split.hub} is gated: accept its terms on the hub and set HF_TOKEN, "
             f"or give a local mirror with --data DIR ({reason})"
