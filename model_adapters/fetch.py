@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from http.client import HTTPException, HTTPMessage
 from typing import IO
 from urllib.error import HTTPError
@@ -20,6 +21,17 @@ from model_adapters.http import without_secrets
 
 MOST = 16 << 20
 """Bytes of a body."""
+FAULT = 1 << 20
+"""Bytes that are read of the body of a refusal."""
+
+
+class Refused(OSError):
+    """The server answered with a status other than 200."""
+
+    def __init__(self, message: str, status: int, body: bytes) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = body
 
 
 class _Stay(HTTPRedirectHandler):
@@ -34,7 +46,7 @@ class _Stay(HTTPRedirectHandler):
 def fetch(
     url: str, *, data: bytes | None = None, headers: Mapping[str, str] | None = None, timeout_s: float = 10.0
 ) -> bytes:
-    """Call once; raises OSError in whatever way it fails, as HTTPError where the server refused."""
+    """Call once; raises OSError in whatever way it fails, Refused where the server answered so."""
     until = time.monotonic() + timeout_s
     raw = bytearray()
     try:
@@ -43,11 +55,20 @@ def fetch(
                 raw += piece
                 if len(raw) > MOST or time.monotonic() > until:
                     raise OSError("the answer does not end")
+    except HTTPError as error:
+        raise Refused(str(error), error.code, _rest(error)) from None
     except HTTPException as error:
         raise OSError(f"no HTTP: {str(error) or type(error).__name__}") from None
     except ValueError as error:
         raise OSError(str(error)) from None
     return bytes(raw)
+
+
+def _rest(error: HTTPError) -> bytes:
+    """Read what a refusal says, and close its connection."""
+    with error, suppress(OSError, HTTPException):
+        return error.read(FAULT)
+    return b""
 
 
 def _opener() -> OpenerDirector:

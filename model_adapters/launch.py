@@ -27,7 +27,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
-from urllib.error import HTTPError
 
 import msgspec
 from msgspec import Struct
@@ -36,7 +35,7 @@ from evals import gpus, peers, profiles
 from evals.errors import UsageError
 from evals.profiles import Profile
 from model_adapters import watchdog
-from model_adapters.fetch import MOST, fetch
+from model_adapters.fetch import Refused, fetch
 from model_adapters.http import fault_message
 from model_adapters.logs import PORT_TAKEN, cause
 
@@ -318,8 +317,8 @@ class Process:
             )
         except OSError as error:
             said = str(error)
-            if isinstance(error, HTTPError):
-                said = f"HTTP {error.code}: {fault_message(error.read(MOST))}"
+            if isinstance(error, Refused):
+                said = f"HTTP {error.status}: {fault_message(error.body)}"
             if self._dog is not None:  # a call that kills it is answered before it is dead
                 with suppress(subprocess.TimeoutExpired):
                     self._dog.wait(GRACE_S)

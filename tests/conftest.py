@@ -7,12 +7,16 @@ from pathlib import Path
 
 import mirror as mirror_script
 import pytest
+from hypothesis import HealthCheck, settings
 from loopback import server
 from protocols import ADAPTERS
 
 from evals.wording import wheel
 
 __all__ = ["server"]
+
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")  # the machine may be busy
 
 
 @pytest.fixture(scope="session")

@@ -153,7 +153,7 @@ def test_nothing_to_compare_is_refused():
 P_VALUES = st.lists(st.floats(1e-6, 1), min_size=1, max_size=12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(P_VALUES)
 def test_holm_and_bh_agree_with_statsmodels(p):
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-9)

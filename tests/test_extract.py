@@ -110,7 +110,7 @@ def test_five_megabytes_of_one_thing(name, piece):
     assert time.process_time() - began < 20
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.text() | st.text(alphabet="ABI answeris:.()*{}\\boxed\n<>$notor,"), st.integers(1, 26))
 def test_any_text_gives_an_option_or_nothing(text, count):
     allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:count]
@@ -130,7 +130,6 @@ words = st.lists(
 ).map(" ".join)
 
 
-@settings(deadline=None)
 @given(
     words, st.sampled_from("ABCDEFGHIJ"), st.sampled_from(FORMS), st.sampled_from(["", "\n", "  \n\n", " "])
 )
@@ -160,7 +159,7 @@ def test_import_is_cheap():
         float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
         for _ in range(3)
     )
-    assert took < 0.1  # about 0.005 on a quiet machine: patterns are compiled at first use
+    assert took < 0.3  # about 0.005 on a quiet machine: patterns are compiled at first use
 
 
 # ---- recordings -------------------------------------------------------------------------------------------------

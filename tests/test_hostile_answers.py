@@ -111,6 +111,19 @@ def test_a_call_outside_the_event_loop_fails_in_one_way(case: str, sends: Callab
         fetch.fetch(sends(ANSWERS[case][0]))
 
 
+@pytest.mark.parametrize(
+    ("pieces", "length"),
+    [(body(b"no such key", b"HTTP/1.1 401 No\r\n"), 11), (ANSWERS["an error without end"][0], fetch.FAULT)],
+)
+def test_what_a_refusal_says_is_read_up_to_a_bound(
+    pieces: Pieces, length: int, sends: Callable[[Pieces], str]
+) -> None:
+    with pytest.raises(fetch.Refused) as caught:
+        fetch.fetch(sends(pieces))
+    assert len(caught.value.body) == length
+    assert str(caught.value) == f"HTTP Error {caught.value.status}: No"
+
+
 @pytest.mark.parametrize("tokens", [-1_000_000, 10**30, 10**400], ids=["below 0", "10^30", "10^400"])
 def test_a_count_that_no_server_can_mean_is_not_counted(here: Path, tokens: int) -> None:
     choice = {"message": {"role": "assistant", "content": "ANSWER: A"}, "finish_reason": "stop"}

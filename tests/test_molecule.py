@@ -146,7 +146,7 @@ def test_similarities_are_those_of_rdkit():
 
 
 @given(st.text(alphabet="CNOcno()[]=#123+-@H/\\.%IFBrSl ", max_size=40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_text_breaks_the_scorer(text):
     score = judge(f"<SMILES>{text}</SMILES>", target="CC(=O)Oc1ccccc1C(=O)O")
     assert score.value in (0.0, 1.0)
