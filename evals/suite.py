@@ -57,7 +57,9 @@ class Suite(Struct, frozen=True, kw_only=True):
     gated: bool = False
     """Texts of this data set must not leave the machine."""
     licence: str = ""
+    """Of the data."""
     cite: str = ""
+    """Where the benchmark was published: an arXiv number or an address."""
     words: Words | None = None
     """Upstream's own words, under a protocol that means them: set, `prompter` is our wording, which stands in for
     them under the protocol's name with `~`. A suite that is looked up by its name asks in them, or not at all."""

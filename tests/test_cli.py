@@ -573,6 +573,12 @@ def test_list_prints_a_table_and_json(two_runs, what):
     assert evals("list", what, "--json").json[what]
 
 
+def test_every_suite_names_the_licence_of_its_data_and_what_to_cite():
+    listed = evals("list", "protocols", "--json").json["protocols"]
+    assert listed
+    assert not [entry["suite"] for entry in listed if not (entry["licence"] and entry["cite"])]
+
+
 def test_list_names_what_the_first_issue_promises(here):
     suites = {entry["name"]: entry for entry in evals("list", "suites", "--json").json["suites"]}
     assert suites["gpqa"]["variants"] == ["diamond", "main", "extended"]

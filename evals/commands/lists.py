@@ -183,6 +183,8 @@ def _protocols_of(name: str) -> list[dict[str, Any]]:
             "runs": not suite.refuses,
             "refuses": suite.refuses,
             "words": _words(suite),
+            "licence": suite.licence,
+            "cite": suite.cite,
         }
         for suite in suites
     ]
