@@ -23,7 +23,7 @@ import pytest
 from evals.store import Run, runs
 
 ray = pytest.importorskip("ray", reason="NOT TESTED: ray is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.filterwarnings("ignore")]
 
 STANDIN = '''#!{python}
 """Stands in for an engine: parts meet at the first one's address, which then answers; the log says where each is."""
