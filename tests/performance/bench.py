@@ -176,13 +176,18 @@ def suites(server: Mock, folder: Path) -> list[Figure]:
     ]
 
 
+def bare_start() -> float:
+    """CPU of importing what every command imports, in seconds: 0.06 on this project's machine at rest."""
+    return median(measured([sys.executable, "-c", "import click, msgspec"]).cpu_s for _ in range(7))
+
+
 def startup(server: Mock, folder: Path) -> list[Figure]:
     """CPU of the commands that must feel instant."""
     data = head(make_data(folder / "data"), 12_000)
     server.configure(ZERO)
     results = folder / "startup"
     run(server, data, results, "--concurrency", 64, "--run", "a")
-    bare = median(measured([sys.executable, "-c", "import click, msgspec"]).cpu_s for _ in range(7))
+    bare = bare_start()
     figures = []
     for words, bar in ((("--help",), 0.15), (("list", "suites"), 0.15)):
         cpu = median(measured(evals(*words)).cpu_s for _ in range(7))

@@ -35,7 +35,8 @@ def test_overhead_over_the_bare_client(server, tmp_path):
 
 
 def test_start_up_and_show(server, tmp_path):
-    within(bench.startup(server, tmp_path), 2.0)
+    slow = max(1.0, bench.bare_start() / 0.06)  # how busy the box is
+    within(bench.startup(server, tmp_path), 2.0 * slow)
 
 
 def test_memory_stays_flat(server, tmp_path):
