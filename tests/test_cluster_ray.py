@@ -187,8 +187,11 @@ def test_the_driver_killed_at_half_way_resumes(place: Place, one: tuple[Run, flo
 
 
 def test_over_the_ray_client(place: Place, tmp_path: Path) -> None:
-    process = place.start(tmp_path, 2, "--limit", 40, "--cluster", place.env["CLIENT"])
-    assert process.wait() == 0, place.log.read_text()
+    for _ in range(3):  # Ray gives its own server 30 s to come up, which are too few on a busy box
+        process = place.start(tmp_path, 2, "--limit", 40, "--cluster", place.env["CLIENT"])
+        if process.wait() == 0 or "Starting Ray client server failed" not in place.log.read_text():
+            break
+    assert process.returncode == 0, place.log.read_text()
     assert only(tmp_path).card.coverage == 1.0
 
 
