@@ -1,4 +1,4 @@
-"""Foreign files as bytes: bounded, out of gzip and zip archives, and nothing is written anywhere."""
+"""Foreign files as bytes: bounded, out of gzip and zip archives; what is unpacked goes again with its folder."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _object(found: Any) -> dict[str, Any]:
 def contents(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield name and bytes of a file, or of each file in a zip archive; raises DataError in one line.
 
-    At most LARGEST bytes come of a path, whatever it claims of itself; nothing is written anywhere.
+    At most LARGEST bytes come of a path, whatever it claims of itself; nothing is unpacked to the disk.
     """
     if not path.name.endswith((".gz", ".zip")):
         yield path.name, whole(path)
