@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   := --sample -m smollm2 --max-tokens 96 --results results/demo
-CHECKED := evals suites model_adapters dashboard tests
+CHECKED := evals suites model_adapters dashboard tests tools
 
 .PHONY: demo test slow engine check bench clean
 
@@ -40,7 +40,7 @@ slow: $(VENV)/.dev $(VENV)/.demo  ## real components: the embedded model, kill -
 	@$(BIN)/python -m pytest -m 'slow and alone' -q
 
 engine: $(BIN)/python  ## real vLLM on a CPU, other engines' parsers: some minutes and 4 GB, once, in the user's cache folder
-	@$(BIN)/python tests/engine_parsers.py
+	@$(BIN)/python -m tools.engine_parsers
 
 check: $(VENV)/.dev  ## style and types
 	@$(BIN)/ruff check $(CHECKED)
@@ -48,7 +48,7 @@ check: $(VENV)/.dev  ## style and types
 	@$(BIN)/mypy
 
 bench: $(VENV)/.dev  ## figures against the floor; needs node and ../shared
-	@$(BIN)/python tests/performance/bench.py all
+	@$(BIN)/python -m tests.performance.bench all
 
 clean:
 	rm -rf $(VENV) results/demo

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import state
+from evals.dashboard import state
 
 st.set_page_config(
     page_title="science-evals", page_icon=str(Path(__file__).with_name("icon.png")), layout="wide"

@@ -6,7 +6,7 @@ import datetime
 from collections import Counter
 from typing import NamedTuple
 
-from dashboard.board import Board, Column, Row
+from evals.dashboard.tables.leaderboard import Board, Column, Row
 
 
 class Choice(NamedTuple):

@@ -14,14 +14,17 @@ from typing import Any
 
 import msgspec
 
-from dashboard import claimed, files, heat, ties
-from dashboard.board import Board, Row, build
-from dashboard.choice import Choice, columns_of, protocols_of, rows_of
-from dashboard.frames import index
-from dashboard.ties import Ties
-from evals.claims import Claim
+from evals.dashboard import downloads as files
+from evals.dashboard.choice import Choice, columns_of, protocols_of, rows_of
+from evals.dashboard.tables import reported as claimed
+from evals.dashboard.tables import significance as ties
+from evals.dashboard.tables import styling as heat
+from evals.dashboard.tables.frames import index
+from evals.dashboard.tables.leaderboard import Board, Row, build
+from evals.dashboard.tables.significance import Ties
 from evals.errors import EvalsError, UsageError
-from evals.store import write_file
+from evals.records.store import write_file
+from evals.verdicts.reported import Claim
 
 MARK = "<!-- evals dashboard --export -->"
 """First line of the page: a page without it is somebody else's and is not overwritten."""

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import safe
-from dashboard.frames import Broken
+from evals.dashboard.foreign import text as safe
+from evals.dashboard.tables.frames import Broken
 
 PAGES = {
     "leaderboard": ("views/leaderboard.py", "Leaderboard", ":material/leaderboard:"),

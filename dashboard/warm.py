@@ -6,14 +6,14 @@ from importlib import import_module
 from pathlib import Path
 from threading import Thread
 
-FIRST = ("pandas.io.formats.style", "dashboard.heat")
-LATER = ("duckdb", "scipy.special", "dashboard.ties", "altair")
+FIRST = ("pandas.io.formats.style", "evals.dashboard.tables.styling")
+LATER = ("duckdb", "scipy.special", "evals.dashboard.tables.significance", "altair")
 
 
 def warm(results: Path) -> None:
     """Load what the table is made of; what other pages need follows in a thread of its own."""
-    from dashboard.board import build
-    from dashboard.frames import index
+    from evals.dashboard.tables.frames import index
+    from evals.dashboard.tables.leaderboard import build
 
     for name in FIRST:
         import_module(name)

@@ -30,7 +30,7 @@ _HOME = {
     "Text": "types",
     "Usage": "types",
     "EvalsError": "errors",
-    "Run": "store",
+    "Run": "records.store",
 }
 
 __all__ = sorted(_HOME)

@@ -14,24 +14,15 @@ from typing import Any
 
 from msgspec import structs
 
-import model_adapters
-import suites
-from evals import errata, plugins
-from evals.data import Data
+from evals import model_adapters, plugins, suites
+from evals.data import Data, errata
 from evals.errors import UnknownName, UsageError
+from evals.prompts.upstream import OURS
 from evals.suite import Suite
 from evals.types import Model, Prompter
-from evals.wording import OURS
 
 ALONE = {"smollm2": "llamacpp"}
 """Models that are named without an adapter."""
-SHARED = frozenset(
-    {
-        *("batches", "fetch", "http", "launch", "logs", "pictures", "rules", "served", "weights", "vendors"),
-        "watchdog",
-    }
-)
-"""Modules beside the adapters that are none."""
 
 
 def suite_names() -> list[str]:
@@ -51,7 +42,7 @@ def suite_module(name: str) -> ModuleType:
 
 def _suite_file(wanted: str) -> str:
     origin = suite_origin(wanted)
-    return origin.module if origin else f"suites.{wanted.replace('-', '_')}"
+    return origin.module if origin else f"evals.suites.{wanted.replace('-', '_')}"
 
 
 def suite_origin(name: str) -> plugins.Origin | None:
@@ -159,7 +150,7 @@ def _in_theirs(suite: Suite) -> Suite:
     """Give a suite that asks, and has a judge asked, in upstream's words where its protocol means these."""
     if (words := suite.words) is None:
         return suite
-    from evals.scorers.judged import worded
+    from evals.scorers.judge.judged import worded
 
     def prompter(data: Data) -> Prompter:
         return words.asker(suite.prompter(data))
@@ -180,7 +171,9 @@ def adapter_names() -> list[str]:
 
 
 def _own_adapters() -> set[str]:
-    found = {m.name for m in pkgutil.iter_modules(model_adapters.__path__)} - SHARED - set(ALONE.values())
+    found = {m.name for m in pkgutil.iter_modules(model_adapters.__path__) if not m.ispkg} - set(
+        ALONE.values()
+    )
     own = {name.replace("_", "-") for name in found if name[0] != "_"}
     return own | set(_vendors())
 
@@ -192,7 +185,7 @@ def vendor_names() -> list[str]:
 
 def _vendors() -> Mapping[str, Any]:
     """Give the rows of the table of vendors: adapters without a file of their own."""
-    found: Mapping[str, Any] = import_module("model_adapters.vendors").VENDORS
+    found: Mapping[str, Any] = import_module("evals.model_adapters.common.vendors").VENDORS
     return found
 
 
@@ -205,16 +198,16 @@ def adapter_origin(form: str) -> plugins.Origin | None:
 
 def _adapter_file(name: str) -> str:
     if name in _vendors():
-        return "model_adapters.vendors"
+        return "evals.model_adapters.common.vendors"
     origin = adapter_origin(name)
-    return origin.module if origin else f"model_adapters.{name.replace('-', '_')}"
+    return origin.module if origin else f"evals.model_adapters.{name.replace('-', '_')}"
 
 
 def model(spec: str, **options: Any) -> Model:
     """Resolve `adapter:rest`; `options` (e.g. results) go to adapters that want them."""
     adapter, colon, rest = spec.partition(":")
     if adapter in ALONE and not colon:
-        module = import_module(f"model_adapters.{ALONE[adapter]}")
+        module = import_module(f"evals.model_adapters.{ALONE[adapter]}")
     elif (name := adapter.replace("_", "-")) in _own_adapters() or adapter_origin(name):
         if not rest:
             raise UsageError(f"model {spec!r} lacks its name; {adapter}:NAME")
@@ -231,7 +224,7 @@ def model(spec: str, **options: Any) -> Model:
 
 def engine(name: str) -> Any:
     """Give an adapter's row of the launcher's table."""
-    return import_module(f"model_adapters.{name}").ENGINE
+    return import_module(f"evals.model_adapters.{name}").ENGINE
 
 
 def model_forms() -> list[str]:

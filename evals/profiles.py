@@ -17,7 +17,7 @@ from msgspec import Struct
 from evals.errors import EvalsError, UsageError
 from evals.types import Sampling
 
-FILE = Path(__file__).resolve().parent.parent / "model_adapters" / "profiles.toml"
+FILE = Path(__file__).parent / "model_adapters" / "profiles.toml"
 GPU_GB = {"A100": 80, "H800": 80, "H100": 80, "H200": 141}
 """Memory of one GPU of each type that the profiles count in."""
 

@@ -12,12 +12,11 @@ from math import isfinite
 import msgspec
 from msgspec import Struct
 
-from evals import errata
-from evals.data import Data
-from evals.errata import Errata
+from evals.data import Data, errata
+from evals.data.errata import Errata
 from evals.errors import DataError
+from evals.prompts.upstream import Words
 from evals.types import Metric, Prompt, Prompter, Reply, Sample, Sampling, Score, Scorer
-from evals.wording import Words
 
 INTERN_S1 = Sampling(temperature=0.7, top_p=0.95, max_tokens=65_536, thinking=True)
 """How the published Intern-S1 numbers were drawn: OpenCompass @ a5acc4bb, configs/models/interns1."""

@@ -14,13 +14,22 @@ import msgspec
 from msgspec import Struct
 
 from evals.errors import BadReply, Filtered, ModelError, UsageError
+from evals.model_adapters.common.http import Client, credentials, decoded, fault_message, not_a_reply
+from evals.model_adapters.common.pictures import encoded
+from evals.model_adapters.common.rules import (
+    DRAWN,
+    Rule,
+    cut,
+    remarks,
+    rule_for,
+    settled,
+    telling,
+    unsent,
+)
 from evals.types import Part, Prompt, Reply, Sampling, Text, Usage
-from model_adapters.http import Client, credentials, decoded, fault_message, not_a_reply
-from model_adapters.pictures import encoded
-from model_adapters.rules import DRAWN, Rule, cut, remarks, rule_for, settled, telling, unsent
 
 if TYPE_CHECKING:
-    from model_adapters.batches import AnthropicBatches
+    from evals.model_adapters.common.batches import AnthropicBatches
 
 BASE = "https://api.anthropic.com"
 PATH = "/v1/messages"
@@ -147,7 +156,7 @@ class Claude:
     @property
     def batches(self) -> AnthropicBatches:
         """The same at half the price, within a day."""
-        from model_adapters.batches import AnthropicBatches
+        from evals.model_adapters.common.batches import AnthropicBatches
 
         return AnthropicBatches(self)
 

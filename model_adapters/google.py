@@ -12,10 +12,10 @@ import msgspec
 from msgspec import Struct, field
 
 from evals.errors import BadReply, Filtered, ModelError, ServerFault
+from evals.model_adapters.common.http import Client, credentials, decoded, fault_message, not_a_reply
+from evals.model_adapters.common.pictures import encoded
+from evals.model_adapters.common.rules import Rule, cut, remarks, rule_for, settled, telling
 from evals.types import Part, Prompt, Reply, Sampling, Text, Usage
-from model_adapters.http import Client, credentials, decoded, fault_message, not_a_reply
-from model_adapters.pictures import encoded
-from model_adapters.rules import Rule, cut, remarks, rule_for, settled, telling
 
 BASE = "https://generativelanguage.googleapis.com/v1beta"
 MOST_STOPS = 5
@@ -162,7 +162,7 @@ async def _sendable(kind: str, data: str) -> tuple[str, str]:
     """Draw a GIF anew as PNG, pixel by pixel: the API takes none."""
     if kind != "image/gif":
         return kind, data
-    from evals.media import look, redraw
+    from evals.data.media import look, redraw
 
     raw = b64decode(data)
     _, width, height, _ = look(raw)

@@ -15,8 +15,17 @@ from typing import Any
 
 from evals import profiles
 from evals.errors import ModelError, UsageError
+from evals.model_adapters.common.weights import (
+    Asked,
+    Loaded,
+    counted,
+    fits,
+    generate,
+    likelihoods,
+    load,
+    rendered,
+)
 from evals.types import Likelihood, Media, Prompt, Reply, Sampling
-from model_adapters.weights import Asked, Loaded, counted, fits, generate, likelihoods, load, rendered
 
 OPTIONS = ("trust_remote_code",)
 BATCH = 16
@@ -131,7 +140,7 @@ async def _images(prompt: Prompt) -> list[Any]:
 
     from PIL import Image
 
-    from evals.media import payload
+    from evals.data.media import payload
 
     found = []
     for one in media:

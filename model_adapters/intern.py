@@ -14,10 +14,10 @@ from msgspec import Struct
 
 from evals import profiles
 from evals.errors import UsageError
+from evals.model_adapters.common.fetch import fetch
+from evals.model_adapters.common.http import credentials, without_secrets
+from evals.model_adapters.openai import Chat
 from evals.types import Prompt, Sampling
-from model_adapters.fetch import fetch
-from model_adapters.http import credentials, without_secrets
-from model_adapters.openai import Chat
 
 BASE = "https://chat.intern-ai.org.cn/api/v1"
 PER_MINUTE = 30

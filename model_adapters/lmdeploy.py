@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from model_adapters.launch import Engine
-from model_adapters.served import Served, make
+from evals.model_adapters.common.launch import Engine
+from evals.model_adapters.common.served import Served, make
 
 OPTIONS = ("results", "trust_remote_code")
 ENGINE = Engine(

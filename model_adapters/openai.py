@@ -14,15 +14,24 @@ from msgspec.structs import replace
 
 from evals.errors import BadReply, Context, Filtered, ModelError, ServerFault, from_status
 from evals.extract import split_reasoning
+from evals.model_adapters.common.http import Client, credentials, decoded, fault_message, not_a_reply
+from evals.model_adapters.common.pictures import encoded
+from evals.model_adapters.common.rules import (
+    DRAWN,
+    Rule,
+    cut,
+    remarks,
+    rule_for,
+    settled,
+    telling,
+    unsent,
+)
 from evals.types import Message, Part, Prompt, Reply, Sampling, Text, Usage
-from model_adapters.http import Client, credentials, decoded, fault_message, not_a_reply
-from model_adapters.pictures import encoded
-from model_adapters.rules import DRAWN, Rule, cut, remarks, rule_for, settled, telling, unsent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from model_adapters.batches import OpenAIBatches
+    from evals.model_adapters.common.batches import OpenAIBatches
 
 BASE = "https://api.openai.com/v1"
 PATH = "/chat/completions"
@@ -296,7 +305,7 @@ class OpenAI(Hosted):
     @property
     def batches(self) -> OpenAIBatches:
         """The same at half the price, within a day."""
-        from model_adapters.batches import OpenAIBatches
+        from evals.model_adapters.common.batches import OpenAIBatches
 
         return OpenAIBatches(self)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from evals.errors import Rejected, UsageError
-from evals.store import find
+from evals.records.store import find
 from evals.types import Prompt, Reply, Sampling
 
 OPTIONS = ("results",)

@@ -18,10 +18,10 @@ import msgspec
 from msgspec import Struct
 
 from evals.errors import BadReply, Fatal, Rejected, UsageError
+from evals.model_adapters.common.fetch import fetch
+from evals.model_adapters.common.http import not_a_reply, without_secrets
+from evals.model_adapters.openai import Chat
 from evals.types import Likelihood
-from model_adapters.fetch import fetch
-from model_adapters.http import not_a_reply, without_secrets
-from model_adapters.openai import Chat
 
 
 class _Served(Struct):

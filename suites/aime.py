@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract import integer, integer_matharena
-from evals.metrics import repeated
 from evals.prompts import ask, plain_text
+from evals.prompts.upstream import Words
+from evals.report.metrics import repeated
 from evals.scorers.integer import Integer
-from evals.scorers.judged import Judged
+from evals.scorers.judge.judged import Judged
 from evals.suite import INTERN_S1, Suite
 from evals.types import Prompt, Sample, Sampling, Text
-from evals.wording import Words
 
 VARIANTS = {"2024": 30, "2025": 30}
 DEFAULT = ("2024", "2025")

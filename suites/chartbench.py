@@ -18,11 +18,11 @@ import ast
 from collections.abc import Iterator
 
 from evals.data import Data, Row, Split
+from evals.data.media import image
 from evals.errors import DataError
-from evals.media import image
 from evals.prompts import plain_text
 from evals.scorers.chartbench import ASSERTED, Published, Strict, metrics
-from evals.scorers.judged import Judged
+from evals.scorers.judge.judged import Judged
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Sample, Sampling, Scorer, Text
 

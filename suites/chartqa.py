@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Iterator
 
 from evals.data import Data, Split
-from evals.media import image
-from evals.metrics import accuracy
+from evals.data.media import image
 from evals.prompts import plain_text
+from evals.prompts.upstream.sentences import Place, Swap, sentences
+from evals.report.metrics import accuracy
 from evals.scorers.chart import Relaxed, Stated
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Sample, Sampling, Text
-from evals.wording.sentences import Place, Swap, sentences
 
 VARIANTS = {"human": 1_250, "augmented": 1_250}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")

@@ -8,7 +8,7 @@ no examples, the whole reply graded by a judge model, both in its own words (`in
 
 `lamalab` is ChemBench of Mirza et al. (Nature Chemistry 2025, arXiv 2404.01475): 2,788 tasks, 2,544 of them
 multiple choice with one or several right options, 244 with a number. `official` follows the authors
-(evals/scorers/lamalab.py); `strict` reads options that are spelled out and mends the signed tolerance.
+(evals/scorers/upstream/lamalab.py); `strict` reads options that are spelled out and mends the signed tolerance.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from msgspec import Struct, structs
 from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract import letter
-from evals.metrics import mean_value
 from evals.prompts import LETTERS, ask, options, plain_text
+from evals.prompts.upstream import Words
+from evals.report.metrics import mean_value
 from evals.scorers.choice import Choice
-from evals.scorers.judged import Judged
-from evals.scorers.lamalab import SignedTolerance, options_lamalab
+from evals.scorers.judge.judged import Judged
 from evals.scorers.number import Within
 from evals.scorers.options import OptionSet, options_stated
+from evals.scorers.upstream.lamalab import SignedTolerance, options_lamalab
 from evals.suite import INTERN_S1, Suite
 from evals.types import Metric, Point, Prompt, Prompter, Reply, Sample, Sampling, Score, Scorer, Text
-from evals.wording import Words
 
 VARIANTS = {"4k": 4_100, "lamalab": 2_788}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")

@@ -16,13 +16,13 @@ from random import Random
 
 from evals.data import Data, Row, Split
 from evals.extract import letter, letter_opencompass, letter_simple_evals
-from evals.metrics import accuracy, accuracy_guess
 from evals.prompts import ask, options, plain_text, rng, shuffled
+from evals.prompts.upstream import Words
+from evals.report.metrics import accuracy, accuracy_guess
 from evals.scorers.choice import Choice
-from evals.scorers.judged import Judged
+from evals.scorers.judge.judged import Judged
 from evals.suite import INTERN_S1, Suite
 from evals.types import Prompt, Prompter, Sample, Sampling, Text
-from evals.wording import Words
 
 VARIANTS = {"diamond": 198, "main": 448, "extended": 546}
 DEFAULT = ("diamond",)  # the three are nested: main holds diamond, extended holds main

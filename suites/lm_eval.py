@@ -20,10 +20,10 @@ from typing import Any
 
 import msgspec
 
-from evals.asking import as_text
+from evals.calls.call import as_text
 from evals.data import Data
 from evals.errors import DataError, UnknownName, UsageError
-from evals.scorers.harness import (
+from evals.scorers.upstream.harness import (
     BINARY,
     PAIRED,
     Aggregate,

@@ -27,14 +27,14 @@ from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract import yes_no
 from evals.prompts import ask, plain_text
-from evals.scorers.firstnumber import FirstNumber
-from evals.scorers.judged import Judged
+from evals.prompts.upstream import OURS, Words
+from evals.scorers.judge.judged import Judged
 from evals.scorers.labels import Label, classification
 from evals.scorers.material import describe, looks_like_formula, structure
 from evals.scorers.number import AbsoluteError, regression
+from evals.scorers.upstream.first_number import FirstNumber
 from evals.suite import INTERN_S1, Suite
 from evals.types import Prompt, Prompter, Sample, Sampling, Scorer, Text
-from evals.wording import OURS, Words
 
 
 class Task(Struct, frozen=True):

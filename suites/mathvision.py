@@ -1,7 +1,7 @@
 """MathVision: 3,040 competition problems with a picture, 16 subjects, 5 levels (Wang et al. 2024, arXiv 2402.14804).
 
-`official` reads and compares as the authors do (evals/scorers/mathvision.py); `intern-s1` is VLMEvalKit's way
-(evals/scorers/vlmevalkit.py), whose judge copies the answer of what its rule cannot read; `strict` wants a stated option,
+`official` reads and compares as the authors do (evals/scorers/upstream/mathvision.py); `intern-s1` is VLMEvalKit's way
+(evals/scorers/upstream/vlmevalkit.py), whose judge copies the answer of what its rule cannot read; `strict` wants a stated option,
 or an expression that equals the gold one. The data set has one picture per problem; the marks `<image1>` in a question
 point into it. Pictures are sent first. VLMEvalKit's hint on the form of the answer is here in our words: what is asked here is
 of `intern-s1~`.
@@ -12,15 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evals.data import Data, Split
+from evals.data.media import image
 from evals.errors import DataError
-from evals.media import image
-from evals.metrics import accuracy
 from evals.prompts import hinted, options, pictures_first, plain_text
-from evals.scorers.mathvision import Official, Strict
-from evals.scorers.vlmevalkit import MATHVISION
+from evals.prompts.upstream import UNREAD
+from evals.report.metrics import accuracy
+from evals.scorers.upstream.mathvision import Official, Strict
+from evals.scorers.upstream.vlmevalkit import MATHVISION
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Sample, Sampling, Scorer, Text
-from evals.wording import UNREAD
 
 VARIANTS = {"testmini": 304, "test": 3_040}
 DEFAULT = ("testmini",)

@@ -1,8 +1,8 @@
 """MathVista: 1,000 questions (testmini) about figures, charts and photos with numbers (Lu et al., arXiv 2310.02255).
 
 540 have options, the others want a number (two of them a list). `official` compares as the authors do
-(evals/scorers/mathvista.py), with a rule where they have a language model cut the answer out; `intern-s1` is VLMEvalKit's
-way (evals/scorers/vlmevalkit.py), whose judge copies the answer of what its rule cannot read; `strict` wants a stated
+(evals/scorers/upstream/mathvista.py), with a rule where they have a language model cut the answer out; `intern-s1` is VLMEvalKit's
+way (evals/scorers/upstream/vlmevalkit.py), whose judge copies the answer of what its rule cannot read; `strict` wants a stated
 option, or one stated number that is right to the digits asked for. Upstream's questions begin with a hint on the form of
 the answer, which is here in our words: what is asked here is of `intern-s1~`.
 """
@@ -12,15 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evals.data import Data, Row, Split
+from evals.data.media import image
 from evals.errors import DataError
-from evals.media import image
-from evals.metrics import accuracy
 from evals.prompts import LETTERS, hinted, options, pictures_first, plain_text
-from evals.scorers.mathvista import Official, Strict
-from evals.scorers.vlmevalkit import MATHVISTA
+from evals.prompts.upstream import UNREAD
+from evals.report.metrics import accuracy
+from evals.scorers.upstream.mathvista import Official, Strict
+from evals.scorers.upstream.vlmevalkit import MATHVISTA
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Sample, Sampling, Scorer, Text
-from evals.wording import UNREAD
 
 VARIANTS: dict[str, int] = {"": 1_000}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")

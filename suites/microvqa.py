@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evals.data import Data, Split
+from evals.data.media import image
 from evals.errors import DataError
 from evals.extract import letter
-from evals.extract.official import option_microvqa
-from evals.media import image
-from evals.metrics import accuracy
+from evals.extract.upstream.letters import option_microvqa
 from evals.prompts import LETTERS, SELECTING, options, plain_text
+from evals.prompts.upstream.sentences import NAMES_ONE, SELECT, sentences
+from evals.report.metrics import accuracy
 from evals.scorers.choice import Choice
-from evals.scorers.inferred import Inferred
-from evals.scorers.judged import Judged
+from evals.scorers.judge.judged import Judged
+from evals.scorers.upstream.inferred import Inferred
 from evals.suite import INTERN_S1, Suite
 from evals.types import Media, Message, Prompt, Sample, Sampling, Scorer, Text
-from evals.wording.sentences import NAMES_ONE, SELECT, sentences
 
 VARIANTS: dict[str, int] = {"": 1_042}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")

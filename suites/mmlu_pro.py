@@ -17,13 +17,13 @@ from functools import partial
 from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract import letter, letter_mmlu_pro
-from evals.metrics import accuracy, accuracy_guess
 from evals.prompts import LETTERS, ask, options, plain_text
+from evals.prompts.upstream import Words
+from evals.report.metrics import accuracy, accuracy_guess
 from evals.scorers.choice import Choice
-from evals.scorers.judged import Judged
+from evals.scorers.judge.judged import Judged
 from evals.suite import INTERN_S1, Suite
 from evals.types import Prompt, Prompter, Sample, Sampling, Text
-from evals.wording import Words
 
 VARIANTS: dict[str, int] = {"": 12_032}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")

@@ -1,8 +1,8 @@
 """MMMU: 900 validation questions of 30 college subjects with up to seven pictures each; `:pro` is MMMU-Pro.
 
 arXiv 2311.16502: 847 are multiple choice, 53 want a word or a number. `official` reads replies as the authors do, without
-the draw at random (evals/scorers/mmmu.py); `intern-s1` is VLMEvalKit's way, behind the published Intern-S1 numbers
-(evals/scorers/inferred.py: a rule, and a judge for the rest; an open question gets two options while it is scored), and
+the draw at random (evals/scorers/upstream/mmmu.py); `intern-s1` is VLMEvalKit's way, behind the published Intern-S1 numbers
+(evals/scorers/upstream/inferred.py: a rule, and a judge for the rest; an open question gets two options while it is scored), and
 `intern-s1-exact` its exact matching, without a judge; `strict` wants a stated answer. Pictures stand where the question
 names them; one that only an option names follows the question. Under `intern-s1`, as by that model's adapter, they come
 first and numbered, the first one at twice its width and height.
@@ -23,16 +23,16 @@ from statistics import fmean
 from typing import Any
 
 from evals.data import Data, Row, Split
+from evals.data.media import enlarged, image
 from evals.errors import DataError
-from evals.media import enlarged, image
-from evals.metrics import accuracy, accuracy_guess
 from evals.prompts import LETTERS, SELECTING, options, pictures_first, plain_text, selecting
-from evals.scorers.inferred import Inferred, closest
-from evals.scorers.mmmu import Official, Strict
+from evals.prompts.upstream import Words
+from evals.prompts.upstream.sentences import NAMES_ONE, SELECT, Place, Swap, sentences
+from evals.report.metrics import accuracy, accuracy_guess
+from evals.scorers.upstream.inferred import Inferred, closest
+from evals.scorers.upstream.mmmu import Official, Strict
 from evals.suite import INTERN_S1, Suite
 from evals.types import Media, Message, Part, Prompt, Prompter, Sample, Sampling, Scorer, Text
-from evals.wording import Words
-from evals.wording.sentences import NAMES_ONE, SELECT, Place, Swap, sentences
 
 VARIANTS = {"": 900, "pro-standard": 1_730, "pro-vision": 1_730}
 DEFAULT = ("",)

@@ -2,7 +2,7 @@
 
 The four options stand in the question's text, or in columns A to D. `official` looks at the beginning of a reply alone, as the authors do
 (MMStar-Benchmark/MMStar @ 88f243ab, eval/vlmeval/evaluate/mmstar.py): whoever reasons first scores almost nothing.
-`intern-s1` is VLMEvalKit's way, behind the published Intern-S1 numbers (evals/scorers/inferred.py: a rule, and a judge
+`intern-s1` is VLMEvalKit's way, behind the published Intern-S1 numbers (evals/scorers/upstream/inferred.py: a rule, and a judge
 for the rest), `intern-s1-exact` its exact matching, without a judge. `strict` wants a stated option. Upstream's sentence
 that asks to choose, and its judge's task, are read from its wheel; without them this is `intern-s1~` in our words.
 """
@@ -13,16 +13,16 @@ import re
 from collections.abc import Iterator
 
 from evals.data import Data, Row, Split
+from evals.data.media import image
 from evals.errors import DataError
 from evals.extract import letter
-from evals.media import image
-from evals.metrics import accuracy
 from evals.prompts import pictures_first, plain_text, selecting
+from evals.prompts.upstream.sentences import NAMES_ONE, SELECT, sentences
+from evals.report.metrics import accuracy
 from evals.scorers.choice import Choice
-from evals.scorers.inferred import Inferred, closest
+from evals.scorers.upstream.inferred import Inferred, closest
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Prompter, Sample, Sampling, Scorer, Text
-from evals.wording.sentences import NAMES_ONE, SELECT, sentences
 
 VARIANTS: dict[str, int] = {"": 1_500}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~", "intern-s1-exact", "intern-s1-exact~")

@@ -17,18 +17,18 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from evals.data import Data, Row, Split
+from evals.data.media import image
 from evals.errors import DataError
 from evals.extract import letter
-from evals.extract.official import answer_msearth, option_msearth
-from evals.media import image
-from evals.metrics import accuracy
+from evals.extract.upstream.letters import answer_msearth, option_msearth
 from evals.prompts import options, plain_text
+from evals.prompts.upstream.sentences import NAMES_ONE, Place, Swap, sentences
+from evals.report.metrics import accuracy
 from evals.scorers.choice import Choice, silence
-from evals.scorers.inferred import Inferred
-from evals.scorers.judged import Judged
+from evals.scorers.judge.judged import Judged
+from evals.scorers.upstream.inferred import Inferred
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Reply, Sample, Sampling, Score, Scorer, Text
-from evals.wording.sentences import NAMES_ONE, Place, Swap, sentences
 
 VARIANTS: dict[str, int] = {"": 2_784}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")

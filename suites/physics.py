@@ -16,15 +16,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evals.data import Data, Row, Split
+from evals.data.media import image
 from evals.errors import DataError
-from evals.media import image
-from evals.metrics import accuracy
 from evals.prompts import plain_text
+from evals.prompts.upstream import UNREAD
+from evals.report.metrics import accuracy
 from evals.scorers.parts import PARTS_RIGHT, JudgedBoxes, Parts, Precision, parts_of
 from evals.scorers.physics import published, stated
 from evals.suite import INTERN_S1, Suite
 from evals.types import Media, Message, Part, Prompt, Sample, Sampling, Text
-from evals.wording import UNREAD
 
 VARIANTS = {"all": 1_297, "test": 1_000, "val": 297, "textonly": 999}
 DEFAULT = ("all",)

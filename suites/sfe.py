@@ -20,16 +20,16 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from evals.data import Data, Row, Split
+from evals.data.media import image
 from evals.errors import DataError
 from evals.extract import letter, stated
-from evals.media import image
-from evals.metrics import accuracy
 from evals.prompts import options, pictures_first
+from evals.prompts.upstream.sentences import Place, Swap, sentences
+from evals.report.metrics import accuracy
 from evals.scorers.choice import Choice, silence
-from evals.scorers.judged import Judged
+from evals.scorers.judge.judged import Judged
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Reply, Sample, Sampling, Score, Text
-from evals.wording.sentences import Place, Swap, sentences
 
 VARIANTS = {"en": 830, "zh": 830}
 DEFAULT = ("en",)

@@ -1,7 +1,7 @@
 r"""SMolInstruct: 14 tasks on small molecules (Yu et al. 2024, arXiv 2402.09391), one run per task.
 
-`official` asks as the authors do and scores by their rules (evals/scorers/llm4chem.py). `intern-s1` is what
-OpenCompass computes, behind the column of the Intern-S1 tables (evals/scorers/opencompass.py): asked zero-shot
+`official` asks as the authors do and scores by their rules (evals/scorers/upstream/llm4chem.py). `intern-s1` is what
+OpenCompass computes, behind the column of the Intern-S1 tables (evals/scorers/upstream/opencompass.py): asked zero-shot
 with a hint in its own words (`intern-s1~`: in ours), with a mean over the 14 tasks. `strict` is ours: molecules by
 structure with stereo, names as names, balanced accuracy where one class is rare, RMSE over what was answered.
 
@@ -22,21 +22,22 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from evals.archive import Tree
 from evals.data import Data, Row, Split
+from evals.data.archive import Tree
 from evals.errors import DataError
 from evals.extract import tagged, yes_no
-from evals.metrics import mean_value
 from evals.prompts import ask, plain_text
-from evals.scorers import labels, llm4chem, number, opencompass
+from evals.prompts.upstream import OURS, Words
+from evals.report.metrics import mean_value
+from evals.scorers import labels, number
 from evals.scorers.formula import Formula
-from evals.scorers.llm4chem import Part, Valid
 from evals.scorers.molecule import AtLeast, Molecule
 from evals.scorers.names import Name, opsin_installed
 from evals.scorers.text import Caption, CorpusBleu, synonyms
+from evals.scorers.upstream import llm4chem, opencompass
+from evals.scorers.upstream.llm4chem import Part, Valid
 from evals.suite import INTERN_S1, Suite
 from evals.types import Metric, Point, Prompt, Sample, Sampling, Scorer, Text
-from evals.wording import OURS, Words
 
 
 class Task(NamedTuple):

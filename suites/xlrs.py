@@ -24,17 +24,17 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from evals.data import Data, Row, Split
+from evals.data.media import image
 from evals.errors import DataError
-from evals.extract.official import letters_all_distinct, letters_xlrs
-from evals.media import image
-from evals.metrics import accuracy
+from evals.extract.upstream.letters import letters_all_distinct, letters_xlrs
 from evals.prompts import options, plain_text
+from evals.prompts.upstream import UNREAD
+from evals.report.metrics import accuracy
 from evals.scorers.choice import silence
-from evals.scorers.judged import Judged
+from evals.scorers.judge.judged import Judged
 from evals.scorers.options import OptionSet, options_stated
 from evals.suite import INTERN_S1, Suite
 from evals.types import Media, Message, Prompt, Reply, Sample, Sampling, Score, Scorer, Text
-from evals.wording import UNREAD
 
 VARIANTS = {"lite": 3_080}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import mirror as mirror_script
 import pytest
 from hypothesis import HealthCheck, settings
-from loopback import server
-from protocols import ADAPTERS
 
-from evals.wording import wheel
+from evals.prompts.upstream import wheel
+from tests.support.loopback import server
+from tests.support.protocols import ADAPTERS
+from tools import mirror as mirror_script
 
 __all__ = ["server"]
 

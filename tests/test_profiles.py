@@ -7,16 +7,17 @@ import json
 from pathlib import Path
 
 import pytest
-from command import evals
 
-from evals import gpus, profiles, store
+from evals import gpus, profiles
 from evals.commands.order import Order, options_of
 from evals.errors import EvalsError
 from evals.gpus import Gpu
-from evals.plan import Options, drawn
 from evals.profiles import Profile
+from evals.records import store
+from evals.run.plan import Options, drawn
+from evals.suites import aime, mmlu_pro
 from evals.types import Sampling
-from suites import aime, mmlu_pro
+from tests.support.command import evals
 
 GOOD = """
 [source]

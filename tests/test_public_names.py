@@ -57,6 +57,6 @@ def test_importing_the_command_stays_light() -> None:
 def test_scoring_and_reporting_need_neither_numpy_nor_pyarrow() -> None:
     # `evals show` of a Wilson interval must not pay half a second for scipy
     loaded = imported_by(
-        "import evals.report, evals.store, evals.suite, suites.mmlu_pro; from evals.stats import wilson; wilson(8, 10)"
+        "import evals.report.estimates, evals.records.store, evals.suite, suites.mmlu_pro; from evals.report.statistics import wilson; wilson(8, 10)"
     )
     assert not {module.partition(".")[0] for module in loaded} & {"numpy", "scipy", "pyarrow", "aiohttp"}

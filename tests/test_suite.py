@@ -12,16 +12,16 @@ from pathlib import Path
 from random import Random
 
 import pytest
-import toy
 
 from evals import load
 from evals.data import Data
 from evals.errors import DataError, UnknownName
-from evals.plan import read
 from evals.prompts import plain_text
+from evals.run.plan import read
 from evals.suite import Digest, Suite, check, checked, data_sha256
+from evals.suites import gpqa
 from evals.types import Prompt, Reply, Sample, Score
-from suites import gpqa
+from tests.support import toy
 
 NAMES = load.suite_names()
 BUNDLED = [name for name in NAMES if Data(suite=name, sample=True).folder().is_dir()]

@@ -9,11 +9,17 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import files, frames, item_charts, items, pairs, safe, state
-from dashboard.colours import ladder_colours
-from dashboard.frames import Entry, Index
-from dashboard.pairs import Match, Samples
-from dashboard.views import pickers, replies
+from evals.dashboard import downloads as files
+from evals.dashboard import state
+from evals.dashboard.charts import samples as item_charts
+from evals.dashboard.charts.colours import ladder_colours
+from evals.dashboard.foreign import text as safe
+from evals.dashboard.tables import compare as pairs
+from evals.dashboard.tables import frames
+from evals.dashboard.tables import sample as items
+from evals.dashboard.tables.compare import Match, Samples
+from evals.dashboard.tables.frames import Entry, Index
+from evals.dashboard.views import pickers, replies
 from evals.errors import EvalsError
 from evals.verdicts import wording
 from evals.verdicts.compare import Row

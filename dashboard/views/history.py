@@ -6,8 +6,13 @@ from collections import Counter
 
 import streamlit as st
 
-from dashboard import charts, frames, heat, past, safe, state
-from dashboard.past import Against, Line
+from evals.dashboard import state
+from evals.dashboard.charts import figures as charts
+from evals.dashboard.foreign import text as safe
+from evals.dashboard.tables import frames
+from evals.dashboard.tables import history as past
+from evals.dashboard.tables import styling as heat
+from evals.dashboard.tables.history import Against, Line
 
 AGAINST: tuple[Against, ...] = ("the first", "the one before")
 DRAWN = 3  # lines that are drawn unless the reader asks for more

@@ -8,10 +8,16 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import claimed, files, frames, heat, safe, state, ties
-from dashboard.board import Board, Cell, Row, build, mean, mean_refused
-from dashboard.choice import Choice, columns_of, protocols_of, recent, rows_of
-from dashboard.models import SIZES
+from evals.dashboard import downloads as files
+from evals.dashboard import state
+from evals.dashboard.choice import Choice, columns_of, protocols_of, recent, rows_of
+from evals.dashboard.foreign import text as safe
+from evals.dashboard.tables import frames
+from evals.dashboard.tables import reported as claimed
+from evals.dashboard.tables import significance as ties
+from evals.dashboard.tables import styling as heat
+from evals.dashboard.tables.leaderboard import Board, Cell, Row, build, mean, mean_refused
+from evals.dashboard.tables.models import SIZES
 from evals.errors import EvalsError
 
 HARMLESS = re.compile(r"[A-Za-z0-9.~-]+")
@@ -210,7 +216,9 @@ def take_away(board: Board, choice: Choice, rows: Sequence[Row], found: heat.Tab
 
 def picture(found: heat.Table) -> bytes:
     """Draw the table as a picture."""
-    from dashboard import charts  # Altair takes a second to load, and the page needs it for nothing else
+    from evals.dashboard.charts import (
+        figures as charts,  # Altair takes a second to load, and the page needs it for nothing else
+    )
 
     return charts.png(charts.board(found.words, found.colours))
 

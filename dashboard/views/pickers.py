@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from dashboard import safe
-from dashboard.files import day
-from dashboard.frames import Entry, Index
+from evals.dashboard.downloads import day
+from evals.dashboard.foreign import text as safe
+from evals.dashboard.tables.frames import Entry, Index
 
 
 def one(

@@ -9,11 +9,25 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import crystals, differences, drawings, items, media, safe, state
-from dashboard.items import Item
+from evals.dashboard import state
+from evals.dashboard.foreign import (
+    crystals,
+    media,
+)
+from evals.dashboard.foreign import (
+    molecules as drawings,
+)
+from evals.dashboard.foreign import (
+    text as safe,
+)
+from evals.dashboard.foreign import (
+    text_diff as differences,
+)
+from evals.dashboard.tables import sample as items
+from evals.dashboard.tables.sample import Item
 from evals.errors import EvalsError
+from evals.sandbox import Pool
 from evals.scorers.boxes import iou
-from evals.timebox import Pool
 from evals.types import Failure, Media, Reply, Score, Text
 
 COLOURS = {"right": "green", "wrong": "orange", "graded": "blue", "invalid": "violet"}
@@ -369,7 +383,7 @@ def lines(found: pd.DataFrame | str) -> None:
     if isinstance(found, str):
         st.caption(f"Not drawn: {safe.label(found)}")
         return
-    from dashboard import item_charts
+    from evals.dashboard.charts import samples as item_charts
 
     st.altair_chart(
         item_charts.series(found, dark=state.dark()), alt="time series that was sent with the prompt"

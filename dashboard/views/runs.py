@@ -7,11 +7,16 @@ import time
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, effort, frames, heat, provenance, safe, state
-from dashboard.board import build, figure
-from dashboard.frames import Entry
+from evals.dashboard import state
+from evals.dashboard.charts import figures as charts
+from evals.dashboard.foreign import text as safe
+from evals.dashboard.tables import frames, provenance
+from evals.dashboard.tables import runs as effort
+from evals.dashboard.tables import styling as heat
+from evals.dashboard.tables.frames import Entry
+from evals.dashboard.tables.leaderboard import build, figure
 from evals.errors import EvalsError
-from evals.store import read_card
+from evals.records.store import read_card
 
 STALE_S = 600  # seconds without a record after which a running run is said to be silent
 

@@ -7,10 +7,14 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from dashboard import board, frames, items, safe, state
-from dashboard.frames import Entry, Index
-from dashboard.items import Item
-from dashboard.views import pickers, replies
+from evals.dashboard import state
+from evals.dashboard.foreign import text as safe
+from evals.dashboard.tables import frames
+from evals.dashboard.tables import leaderboard as board
+from evals.dashboard.tables import sample as items
+from evals.dashboard.tables.frames import Entry, Index
+from evals.dashboard.tables.sample import Item
+from evals.dashboard.views import pickers, replies
 from evals.errors import EvalsError
 
 SHORT = 2_000  # characters of a prompt that is not folded

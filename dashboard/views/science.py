@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import abilities, charts, claimed, frames, safe, state
-from dashboard.abilities import CLAIMED, MEASURED, Part, Source
-from dashboard.board import build
+from evals.dashboard import state
+from evals.dashboard.charts import figures as charts
+from evals.dashboard.foreign import text as safe
+from evals.dashboard.tables import frames
+from evals.dashboard.tables import reported as claimed
+from evals.dashboard.tables import science as abilities
+from evals.dashboard.tables.leaderboard import build
+from evals.dashboard.tables.science import CLAIMED, MEASURED, Part, Source
 from evals.errors import EvalsError
 
 BARS = 8  # models that the bars show unless the reader chooses

@@ -8,9 +8,16 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import board, files, frames, groups, heat, item_charts, safe, state
-from dashboard.frames import Entry
-from dashboard.views import pickers
+from evals.dashboard import downloads as files
+from evals.dashboard import state
+from evals.dashboard.charts import samples as item_charts
+from evals.dashboard.foreign import text as safe
+from evals.dashboard.tables import frames
+from evals.dashboard.tables import leaderboard as board
+from evals.dashboard.tables import styling as heat
+from evals.dashboard.tables import suite as groups
+from evals.dashboard.tables.frames import Entry
+from evals.dashboard.views import pickers
 from evals.errors import EvalsError
 from evals.types import Estimate
 

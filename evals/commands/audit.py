@@ -11,7 +11,7 @@ from evals.commands import common
 from evals.errors import UsageError
 
 if TYPE_CHECKING:
-    from evals.verdicts.audit import Audit, Item
+    from evals.verdicts.second_opinion.audit import Audit, Item
 
 SHOWN = 30
 COLUMNS = (
@@ -53,8 +53,8 @@ def audit(
     The peer's code runs in a process of its own, offline, with a deadline for each reply. Exit status: 0 whatever the
     two agree on, 2 where nothing could be held against each other, 130 interrupted.
     """
-    from evals import store
-    from evals.verdicts.audit import audit as hold
+    from evals.records import store
+    from evals.verdicts.second_opinion.audit import audit as hold
 
     if peer == "import" and (python is not None or rule is not None):
         raise UsageError("--python and --rule go with --with lm-eval or --with opencompass")

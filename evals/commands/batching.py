@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from evals.commands.common import note
 
 if TYPE_CHECKING:
-    from evals.batch import Gathered
-    from evals.plan import Job
+    from evals.run.batch import Gathered
+    from evals.run.plan import Job
 
 
 def gathered_from(model: Any, jobs: Sequence[Job], *, quiet: bool) -> Gathered:
     """Hand in what is open and wait for it; Ctrl-C stops the waiting and loses nothing."""
-    from evals.batch import gather
-    from evals.runner import on_interrupt
+    from evals.run.batch import gather
+    from evals.run.runner import on_interrupt
 
     async def main() -> Gathered:
         stop, task = asyncio.Event(), asyncio.current_task()

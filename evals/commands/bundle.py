@@ -18,8 +18,8 @@ def bundle(run: str, out: Path, results: Path) -> None:
 
     A run of a gated suite is packed without texts: ids, hashes, answer letters and scores.
     """
-    from evals import store
-    from evals.bundle import pack
+    from evals.bundles.bundle import pack
+    from evals.records import store
 
     manifest = pack(store.find_one(results, run), out)
     size = out.stat().st_size / 1e6

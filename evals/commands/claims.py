@@ -11,11 +11,11 @@ import click
 
 from evals.commands import common
 from evals.errors import UnknownName, UsageError
-from evals.wording import OURS
+from evals.prompts.upstream import OURS
 
 if TYPE_CHECKING:
-    from evals.claims import Claim
-    from evals.store import Run
+    from evals.records.store import Run
+    from evals.verdicts.reported import Claim
     from evals.verdicts.reproduction import Finding
 
 STATUS = {"consistent": 0, "inconsistent": 1, "not comparable": 3}
@@ -33,7 +33,7 @@ def claims() -> None:
 @common.json_option
 def list_(suite: str | None, model: str | None, results: Path, as_json: bool) -> None:
     """List published numbers with their sources."""
-    from evals.claims import named
+    from evals.verdicts.reported import named
     from evals.verdicts.reproduction import same_model
 
     known = named(results)
@@ -82,7 +82,7 @@ def _row(name: str, claim: Claim) -> list[str]:
 @common.json_option
 def show(claim: str, results: Path, as_json: bool) -> None:
     """Show all that is known of a published number, and what is not."""
-    from evals.claims import named
+    from evals.verdicts.reported import named
     from evals.verdicts.reproduction import asked_of
 
     name, found = _one(claim, named(results))
@@ -118,7 +118,7 @@ def check(run: str, model: str | None, results: Path, as_json: bool) -> int:
 
     Exit status: 0 consistent with all that compare, 1 inconsistent with one, 3 nothing compares.
     """
-    from evals import store
+    from evals.records import store
 
     return _judge(store.find(results, run), model, results, as_json=as_json)
 
@@ -126,8 +126,8 @@ def check(run: str, model: str | None, results: Path, as_json: bool) -> int:
 def _judge(
     runs: Sequence[Run], model: str | None, results: Path, *, as_json: bool, only: str | None = None
 ) -> int:
-    from evals.claims import named
-    from evals.overview import overview
+    from evals.run.overview import overview
+    from evals.verdicts.reported import named
     from evals.verdicts.reproduction import check as hold
     from evals.verdicts.reproduction import measured
 
@@ -216,9 +216,10 @@ def reproduce(claim: str, model: str, results: Path, options: tuple[str, ...]) -
     OPTIONS are those of `evals run` (--data, --judge, --concurrency ...). Exit status as of `evals claims check`;
     2 where nothing could be started, 130 interrupted.
     """
-    from evals import load, store
-    from evals.claims import named
+    from evals import load
     from evals.commands.run import run
+    from evals.records import store
+    from evals.verdicts.reported import named
 
     name, found = _one(claim, named(results))
     if not found.protocol:

@@ -16,8 +16,8 @@ from evals.errors import UsageError
 from evals.types import VERDICTS, Estimate
 
 if TYPE_CHECKING:
-    from evals.card import Card
     from evals.profiles import Price
+    from evals.records.card import Card
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -46,7 +46,7 @@ def dashboard(results: Path, port: int | None, address: str, no_browser: bool, f
     if not results.is_dir():
         raise StoreError(f"no results folder at {results}; `evals run` makes one")
     if folder is not None:
-        from dashboard.export import export
+        from evals.dashboard.export import export
 
         for path in export(results, folder):
             common.note(f"wrote {path}")
@@ -94,9 +94,9 @@ def _serve(results: Path, address: str, port: int) -> None:
     """Run Streamlit's server in this process; its own options come from here alone, and nothing is sent home."""
     from streamlit.web.cli import main as streamlit
 
-    import dashboard as package
-    from dashboard.state import RESULTS
-    from dashboard.warm import warm
+    from evals import dashboard as package
+    from evals.dashboard.state import RESULTS
+    from evals.dashboard.warm import warm
 
     warm(results)
     folder = Path(package.__path__[0])

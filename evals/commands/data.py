@@ -31,8 +31,8 @@ def data(names: tuple[str, ...], local: Path | None, source: Path | None) -> int
     """
     from evals import load
     from evals.data import Data
-    from evals.plan import read
-    from evals.wording import wheel
+    from evals.prompts.upstream import wheel
+    from evals.run.plan import read
 
     if source is not None and (len(names) != 1 or names[0] not in wheel.WHEELS):
         raise UsageError(
@@ -71,7 +71,7 @@ def data(names: tuple[str, ...], local: Path | None, source: Path | None) -> int
 
 
 def _weights() -> None:
-    from model_adapters import llamacpp
+    from evals.model_adapters import llamacpp
 
     path = llamacpp.weights()
     if path is None:

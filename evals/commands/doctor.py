@@ -93,7 +93,7 @@ def _engines() -> str:
     """Name the inference servers that can be started here, with their versions."""
     from evals import load
     from evals.errors import UsageError
-    from model_adapters import launch
+    from evals.model_adapters.common import launch
 
     found = []
     for name in sorted(launch.ENGINES, reverse=True):

@@ -12,7 +12,7 @@ from evals.commands import common
 from evals.errors import UsageError
 
 if TYPE_CHECKING:
-    from evals.suspects import Suspects
+    from evals.verdicts.suspect_items import Suspects
 
 SHOWN = 60
 
@@ -27,8 +27,8 @@ def errata() -> None:
 @common.json_option
 def list_(suite: str | None, as_json: bool) -> None:
     """List what is known, of one suite or of all."""
-    from evals import errata as known
     from evals import load
+    from evals.data import errata as known
 
     names = [load.module_name(suite)] if suite else load.suite_names()
     found = {name: known.entries(name) for name in names}
@@ -58,8 +58,8 @@ def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results:
 
     The draft names ids and answers only. It is refused as an errata file until each item's kind is decided.
     """
-    from evals import store
-    from evals.suspects import suggest as find
+    from evals.records import store
+    from evals.verdicts.suspect_items import suggest as find
 
     found = find([store.find_one(results, name) for name in runs], least=least)
     if out is not None:

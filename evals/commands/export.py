@@ -39,7 +39,7 @@ def export(
     """
     from importlib import import_module
 
-    from evals import store
+    from evals.records import store
 
     if format_ not in FORMATS:
         raise UnknownName("format", format_, FORMATS)

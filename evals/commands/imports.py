@@ -12,7 +12,7 @@ from evals.commands import common
 from evals.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
-    from evals.card import Card
+    from evals.records.card import Card
 
 OWN = {"replies": "replies:read_replies", "matbench": "matbench:read_results"}
 """Formats that make their runs themselves -> module:function below evals.interop."""
@@ -48,7 +48,7 @@ def import_(words: tuple[str, ...], as_json: bool, **options: Any) -> None:
     for line in notes:
         common.note(line)
     from evals.commands.show import print_overview
-    from evals.overview import Overview, aggregates
+    from evals.run.overview import Overview, aggregates
 
     print_overview(
         Overview(cards=cards, broken=[], aggregates=aggregates(cards)), by_group=False, as_json=as_json

@@ -15,8 +15,8 @@ from evals.commands import common
 from evals.errors import DataError, Unreadable, UsageError
 
 if TYPE_CHECKING:
-    from evals.scorers.agreement import Corrected, Pair
-    from evals.scorers.judge import Judge, Template
+    from evals.scorers.judge.agreement import Corrected, Pair
+    from evals.scorers.judge.judge import Judge, Template
 
 
 class Label(Struct, frozen=True, kw_only=True):
@@ -93,9 +93,9 @@ def _template(name: str) -> Template:
     from importlib.resources import files
 
     from evals.errors import UnknownName
-    from evals.scorers.judge import template
+    from evals.scorers.judge.judge import template
 
-    known = sorted(f.name.removesuffix(".md") for f in (files("evals") / "judges").iterdir())
+    known = sorted(f.name.removesuffix(".md") for f in (files("evals.scorers.judge") / "templates").iterdir())
     usable = [n for n in known if "A" in template(n).allowed]
     if name not in usable:
         raise UnknownName("template", name, usable)
@@ -120,7 +120,7 @@ def _read(path: Path) -> list[Label]:
 
 
 async def _ask(bench: Judge, form: Template, lines: Sequence[Label]) -> tuple[list[Pair], int]:
-    from evals.scorers.agreement import Pair
+    from evals.scorers.judge.agreement import Pair
 
     async def one(line: Label) -> Pair | None:
         try:
@@ -138,7 +138,7 @@ async def _ask(bench: Judge, form: Template, lines: Sequence[Label]) -> tuple[li
 
 
 def _found(name: str, form: str, pairs: Sequence[Pair], labels: int, unreadable: int = 0) -> Found:
-    from evals.scorers.agreement import agreement
+    from evals.scorers.judge.agreement import agreement
 
     agreed = agreement(pairs)
     flip = [
@@ -158,7 +158,7 @@ def _found(name: str, form: str, pairs: Sequence[Pair], labels: int, unreadable:
 
 def _verdicts(results: Path, run: str) -> tuple[dict[tuple[str, int], bool], bool]:
     """Give a run's verdicts by sample and repeat, and whether a judge gave every one of them."""
-    from evals import store
+    from evals.records import store
     from evals.types import Score
 
     found, judged = {}, True
@@ -171,7 +171,7 @@ def _verdicts(results: Path, run: str) -> tuple[dict[tuple[str, int], bool], boo
 
 
 def _by_run(results: Path, run: str, lines: Sequence[Label], bench: Judge) -> Found:
-    from evals.scorers.agreement import Pair, ppi
+    from evals.scorers.judge.agreement import Pair, ppi
 
     verdicts, _ = _verdicts(results, run)
     labelled = {(str(line.id), line.repeat): line.label for line in lines}
@@ -188,7 +188,7 @@ def _by_run(results: Path, run: str, lines: Sequence[Label], bench: Judge) -> Fo
 
 
 def _correct(found: Found, pairs: Sequence[Pair], results: Path, run: str) -> None:
-    from evals.scorers.agreement import rogan_gladen
+    from evals.scorers.judge.agreement import rogan_gladen
 
     verdicts, judged = _verdicts(results, run)
     if not judged or not verdicts:
@@ -204,7 +204,7 @@ def _plain(corrected: Corrected) -> dict[str, Any]:
 
 
 def _wording(found: Found) -> list[str]:
-    from evals.scorers.account import span
+    from evals.scorers.judge.account import span
 
     kappa = found.agreement["kappa"]
     lines = [

@@ -11,14 +11,14 @@ from evals.errors import UsageError
 
 if TYPE_CHECKING:
     from evals.profiles import Price
-    from evals.scorers.judge import Judge
+    from evals.scorers.judge.judge import Judge
     from evals.suite import Suite
 
 
 def make(spec: str, *, name: str, price: Price | None) -> Judge:
     """Make a judge of a model; `name` is its spec without secrets, `price` by default what its profile says."""
     from evals import load, profiles
-    from evals.scorers.judge import Judge
+    from evals.scorers.judge.judge import Judge
 
     return Judge(load.model(spec), spec=name, price=price or profiles.price(spec))
 
@@ -36,7 +36,7 @@ def seated(
     Without a name, rules score what they can and the rest waits. Raises UsageError where a suite can do nothing
     without a judge and `wait` is not set, and where none wants one.
     """
-    from evals.scorers.judged import empty_seat, seat
+    from evals.scorers.judge.judged import empty_seat, seat
 
     if spec is None:
         for suite in suites:

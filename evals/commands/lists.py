@@ -11,7 +11,7 @@ import click
 from evals import load
 from evals.commands import common
 from evals.errors import UsageError
-from evals.wording import OURS
+from evals.prompts.upstream import OURS
 
 if TYPE_CHECKING:
     from evals.profiles import Profile
@@ -117,8 +117,8 @@ def _profile_row(one: Profile) -> tuple[str, ...]:
 
 
 def _runs(results: Path, *, as_json: bool) -> None:
-    from evals import store
     from evals.errors import EvalsError
+    from evals.records import store
 
     entries: list[dict[str, Any]] = []
     broken = []

@@ -15,8 +15,8 @@ from evals.types import Sampling
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evals.plan import Options
     from evals.profiles import Profile
+    from evals.run.plan import Options
 
 
 class Order(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -129,7 +129,7 @@ def validate(order: Order) -> None:
 
 def options_of(order: Order, profile: Profile | None = None) -> Options:
     """Give what the plan needs of an order, and of what is known of its model."""
-    from evals.plan import Options
+    from evals.run.plan import Options
 
     if order.recommended and not (profile and profile.sampling):
         raise UsageError("--recommended: no profile says what the makers of this model recommend")
@@ -161,7 +161,7 @@ def without_secrets(spec: str) -> str:
     """Cut user, password and query from a URL in a model's name."""
     if "://" not in spec:
         return spec
-    from model_adapters import http
+    from evals.model_adapters.common import http
 
     adapter, _, url = spec.partition(":")
     base, hash_, name = url.partition("#")

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from evals.commands.until import Until
-    from evals.plan import Job
-    from evals.progress import Progress
-    from evals.runner import Budget, Runner
+    from evals.run.plan import Job
+    from evals.run.progress import Progress
+    from evals.run.runner import Budget, Runner
     from evals.suite import Suite
     from evals.types import Model, Sampling
     from evals.verdicts.sequential import Race
@@ -179,7 +179,7 @@ def _model(order: Order, spec: str) -> Model:
     options = {"data": order.data, "sample": order.sample, "trust_remote_code": order.trust_remote_code}
     if not order.cluster:
         return load.model(spec, results=order.results, **options)
-    from evals.replicas import connect
+    from evals.run.cluster.ray_replicas import connect
 
     return connect(spec, order.cluster, replicas=order.replicas, gpus=order.gpus, options=options)
 
@@ -204,7 +204,7 @@ def _judged(order: Order, suites: Sequence[Suite]) -> Sequence[Suite]:
 
 def _budget(order: Order, spec: str) -> Budget:
     from evals import profiles
-    from evals.runner import Budget
+    from evals.run.runner import Budget
 
     price = price_of(order.price) or profiles.price(spec)
     if order.max_cost is not None and price is None:
@@ -220,8 +220,8 @@ def _prepare(order: Order, suites: Sequence[Suite], model: Model, spec: str) -> 
     from msgspec import structs
 
     from evals import profiles
-    from evals.plan import drawn, prepare
-    from evals.signals import AS_TEXT
+    from evals.data.series import AS_TEXT
+    from evals.run.plan import drawn, prepare
 
     if order.data is not None and order.data.is_file() and len(suites) > 1:
         raise UsageError(
@@ -261,8 +261,8 @@ def _remarks(model: Model, sampling: Sampling) -> list[str]:
 
 def _no_batch_waits(order: Order, job: Job) -> None:
     """Refuse to ask one by one what a batch is answering already."""
-    from evals.batch import waiting
-    from evals.store import BATCHES
+    from evals.records.store import BATCHES
+    from evals.run.batch import waiting
 
     if not order.batch and (found := waiting(job.writer.path)):
         job.writer.card.status = "interrupted"
@@ -287,8 +287,8 @@ def _warnings(job: Job) -> list[str]:
 def _work(
     order: Order, model: Model, jobs: list[Job], budget: Budget, *, until: Until | None, quiet: bool
 ) -> Runner:
-    from evals.progress import Progress
-    from evals.runner import execute
+    from evals.run.progress import Progress
+    from evals.run.runner import execute
 
     def spent() -> str:
         return f"{budget.spent_usd:.4f} USD" if budget.price else ""
@@ -344,7 +344,7 @@ def _runner(
     race: Race | None,
     queue: Sequence[tuple[int, int, int]] | None,
 ) -> Runner:
-    from evals.runner import Runner
+    from evals.run.runner import Runner
 
     if race is not None:
         from evals.commands.until import Both, start
@@ -364,8 +364,8 @@ def _runner(
 
 def _close(job: Job, runner: Runner, budget: Budget) -> None:
     """Seal the run, reduce it, and write its card."""
-    from evals import batch
-    from evals.rescore import finish
+    from evals.run import batch
+    from evals.run.rescore import finish
 
     card = job.writer.card
     job.writer.seal()
@@ -382,7 +382,7 @@ def _close(job: Job, runner: Runner, budget: Budget) -> None:
 
 def _print(cards: Sequence[Any], *, as_json: bool, results: Path) -> None:
     from evals.commands.show import print_overview
-    from evals.overview import Overview, aggregates
+    from evals.run.overview import Overview, aggregates
 
     found = Overview(cards=list(cards), broken=[], aggregates=aggregates(cards))
     print_overview(found, by_group=False, as_json=as_json)

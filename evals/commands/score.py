@@ -9,13 +9,13 @@ import click
 from msgspec import structs
 
 from evals.commands import common
-from evals.wording import OURS
+from evals.prompts.upstream import OURS
 
 if TYPE_CHECKING:
-    from evals.card import Card
     from evals.profiles import Price
-    from evals.rescore import Change
-    from evals.store import Run
+    from evals.records.card import Card
+    from evals.records.store import Run
+    from evals.run.rescore import Change
     from evals.suite import Suite
 
 SHOWN = 40
@@ -35,18 +35,18 @@ def score(
 
     With --judge, a judge model is asked about the replies that have no verdict of its own yet.
     """
-    from evals import store
+    from evals.records import store
 
     for one in store.find(results, run):
         _score(one, protocol, judge=judge, price=common.price_of(judge_price), as_json=as_json)
 
 
 def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | None, as_json: bool) -> None:
-    from evals import store
     from evals.commands.judging import seated
     from evals.commands.order import without_secrets
-    from evals.overview import Overview, suite_of
-    from evals.rescore import finish, rescore
+    from evals.records import store
+    from evals.run.overview import Overview, suite_of
+    from evals.run.rescore import finish, rescore
 
     card = run.card
     suite = suite_of(card)
@@ -102,7 +102,7 @@ def _new_judge(card: Card, judge: str) -> bool:
 
 def _beside(run: Run, *, protocol: str | None = None, judge: str | None = None) -> Run:
     """Copy a run to be judged by another protocol or judge; it was asked under its own, and its card says so."""
-    from evals import store
+    from evals.records import store
 
     card = run.card
     asked = card.config

@@ -13,7 +13,7 @@ from evals.commands.common import note
 from evals.errors import UsageError
 
 if TYPE_CHECKING:
-    from model_adapters.launch import Process
+    from evals.model_adapters.common.launch import Process
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -34,7 +34,7 @@ def serve(
     from msgspec import structs
 
     from evals import load
-    from model_adapters import launch
+    from evals.model_adapters.common import launch
 
     others = {form.rstrip(":") for form in load.model_forms()} - launch.ENGINES
     if model.partition(":")[0] in others:
@@ -51,7 +51,7 @@ def serve(
 
 def _keep(process: Process) -> None:
     """Hold a server until it dies or the user has had enough."""
-    from model_adapters import launch
+    from evals.model_adapters.common import launch
 
     leaving = threading.Event()
 

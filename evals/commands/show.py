@@ -16,9 +16,9 @@ from evals.extract import plain
 from evals.types import VERDICTS, Estimate, Failure, Reply, Score
 
 if TYPE_CHECKING:
-    from evals.card import Card
-    from evals.overview import Overview
-    from evals.store import Run
+    from evals.records.card import Card
+    from evals.records.store import Run
+    from evals.run.overview import Overview
 
 
 @click.command()
@@ -39,8 +39,8 @@ def show(
     as_json: bool,
 ) -> None:
     """Show scores with their intervals, coverage and verdicts; without a RUN, of all runs."""
-    from evals import store
-    from evals.overview import overview
+    from evals.records import store
+    from evals.run.overview import overview
 
     if not samples and (verdict or as_csv):
         raise UsageError("--verdict and --csv go with --samples")
@@ -100,7 +100,7 @@ VERDICT_COUNTS = (("run", "left"), ("verdicts", "left"))
 
 
 def _score_row(card: Card) -> list[str]:
-    from evals.card import UNTOLD
+    from evals.records.card import UNTOLD
 
     head = _headline(card)
     replies = sum(n for name, n in card.counts.items() if name in VERDICTS)

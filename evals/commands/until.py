@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evals.errors import UsageError
-from evals.store import Run
+from evals.records.store import Run
 from evals.verdicts import contestants, noise, policy
 from evals.verdicts.gate import GateReport, check_noise
 from evals.verdicts.gate import gate as judge
 from evals.verdicts.sequential import Race, fixed_policy
 
 if TYPE_CHECKING:
-    from evals.plan import Job
-    from evals.progress import Progress
-    from evals.runner import Runner
+    from evals.run.plan import Job
+    from evals.run.progress import Progress
+    from evals.run.runner import Runner
     from evals.types import Record
 
 

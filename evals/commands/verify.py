@@ -20,7 +20,7 @@ def verify(bundle: Path, data: Path | None, as_json: bool) -> int:
 
     Exit status: 0 all agrees, 1 something does not, 2 nothing could be checked.
     """
-    from evals.verify import verify as check
+    from evals.bundles.verify import verify as check
 
     found = check(bundle, data)
     if as_json:

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from evals.extract.choices import letter, letters
 from evals.extract.numbers import integer, integer_matharena
-from evals.extract.official import letter_mmlu_pro, letter_opencompass, letter_simple_evals
 from evals.extract.tags import boxed, boxed_all, json_object, stated, tagged, tagged_first
+from evals.extract.upstream.letters import letter_mmlu_pro, letter_opencompass, letter_simple_evals
+from evals.extract.upstream.vlmevalkit import option_vlmevalkit
 from evals.extract.verdicts import (
     number_bare,
     number_stated,
@@ -24,7 +25,6 @@ from evals.extract.verdicts import (
     verdict_bare,
     verdict_opencompass,
 )
-from evals.extract.vlmevalkit import option_vlmevalkit
 from evals.extract.words import plain, split_reasoning, yes_no
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Integers as answers (AIME). Quantities with units are read by `evals.units`."""
+"""Integers as answers (AIME). Quantities with units are read by `evals.extract.units`."""
 
 from __future__ import annotations
 

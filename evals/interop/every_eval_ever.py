@@ -18,10 +18,10 @@ from uuid import UUID
 
 import msgspec
 
-from evals.card import Card
 from evals.errors import UsageError
 from evals.interop.outgoing import Row, Written, ended, place, rows, sampled
-from evals.store import Run, slug
+from evals.records.card import Card
+from evals.records.store import Run, slug
 from evals.types import Estimate
 
 SCHEMA, INSTANCES = "0.3.0", "0.3.0"

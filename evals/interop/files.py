@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
-from evals.archive import UNREADABLE
+from evals.data.archive import UNREADABLE
 from evals.errors import DataError
 from evals.interop.values import BROKEN, decoded
 

@@ -15,16 +15,17 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec import Struct, structs
 
-from evals import card as cards
-from evals import load, store
-from evals.card import UNTOLD, Card, Config
+from evals import load
 from evals.data import Data
+from evals.data.sample_store import Spool
 from evals.errors import DataError, UsageError
 from evals.interop.matching import Finder, shown_options
 from evals.interop.replies import Line, write_run
 from evals.interop.tasks import suite_of
-from evals.plan import read
-from evals.spool import Spool
+from evals.records import card as cards
+from evals.records import store
+from evals.records.card import UNTOLD, Card, Config
+from evals.run.plan import read
 from evals.suite import Suite
 from evals.types import Sampling, Usage
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from evals.archive import UNREADABLE
+from evals.data.archive import UNREADABLE
 from evals.errors import UsageError
 from evals.interop import inspect
 from evals.interop.files import LARGEST, unzipped

@@ -15,17 +15,17 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from evals import load
-from evals.asking import likelihoods
+from evals.calls.call import likelihoods
+from evals.data.sample_store import Spool
 from evals.errors import ModelError, UsageError
-from evals.plan import Job
-from evals.runner import Runner
-from evals.scorers.harness import quiet, sampling_of
-from evals.spool import Spool
+from evals.run.plan import Job
+from evals.run.runner import Runner
+from evals.scorers.upstream.harness import quiet, sampling_of
 from evals.suite import Suite
 from evals.types import Failure, Message, Model, Prompt, Record, Reply, Sample, Sampling, Score, Text
 
 if TYPE_CHECKING:
-    from evals.store import Writer
+    from evals.records.store import Writer
 
 
 class Kept:

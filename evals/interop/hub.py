@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evals.card import Card
 from evals.errors import UsageError
 from evals.interop.outgoing import Written, ended, headline, place, sampled, utc
-from evals.store import Run, slug
+from evals.records.card import Card
+from evals.records.store import Run, slug
 
 REGISTERED = {
     "mmlu-pro": ("TIGER-Lab/MMLU-Pro", "mmlu_pro"),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from zipfile import ZipFile
 
-from evals.archive import UNREADABLE
+from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError
 from evals.interop.files import EXPANSION, LARGEST, SMALL
 from evals.interop.foreign import Item, Source

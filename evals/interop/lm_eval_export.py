@@ -17,10 +17,10 @@ from typing import Any
 
 import msgspec
 
-from evals.card import Card
 from evals.errors import UsageError
 from evals.interop.outgoing import Row, Written, as_text, ended, headline, place, rows, utc
-from evals.store import Run, slug
+from evals.records.card import Card
+from evals.records.store import Run, slug
 from evals.types import Sampling
 
 encode = msgspec.json.Encoder().encode

@@ -18,14 +18,14 @@ from typing import Any
 
 import msgspec
 
-from evals import card as cards
 from evals import load
-from evals.card import Card, Config
 from evals.data import Data
+from evals.data.sample_store import Spool
 from evals.errors import DataError, UsageError
 from evals.interop.replies import Line, write_run
-from evals.plan import read
-from evals.spool import Spool
+from evals.records import card as cards
+from evals.records.card import Card, Config
+from evals.run.plan import read
 from evals.suite import Suite
 from evals.types import Sampling
 

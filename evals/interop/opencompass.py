@@ -20,8 +20,8 @@ from evals.errors import DataError
 from evals.interop.files import document, objects, whole
 from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, count, number, stamp
+from evals.prompts.upstream.configs import value
 from evals.types import Sampling
-from evals.wording.configs import value
 
 FORMAT = "opencompass"
 NOTHING = "nothing: OpenCompass keeps a refused or filtered call and an empty reply alike"

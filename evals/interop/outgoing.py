@@ -9,10 +9,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from evals.card import Card
 from evals.errors import UsageError
 from evals.prompts import plain_text
-from evals.store import Run
+from evals.records.card import Card
+from evals.records.store import Run
 from evals.types import Estimate, Failure, Prompt, Record, Reply, Sample, Score
 
 LABEL = 16

@@ -17,18 +17,19 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from evals import card as cards
-from evals import load, store
-from evals.card import Card, Config
+from evals import load
 from evals.data import Data
+from evals.data.sample_store import Spool
 from evals.errors import DataError, UsageError
 from evals.extract import split_reasoning
-from evals.plan import read
-from evals.rescore import finish
-from evals.scoring import Scoring
-from evals.spool import Spool
+from evals.records import card as cards
+from evals.records import store
+from evals.records.card import Card, Config
+from evals.run.plan import read
+from evals.run.rescore import finish
+from evals.sandbox import Pool
+from evals.scorers.scoring import Scoring
 from evals.suite import Suite
-from evals.timebox import Pool
 from evals.types import Failure, Message, Prompt, Record, Reply, Sampling, Usage
 
 LISTED = 10

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evals.card import UNTOLD, Card
 from evals.errors import UsageError
 from evals.interop.outgoing import Written, as_text, ended, headline, place, rows, sampled, utc
-from evals.store import Run
+from evals.records.card import UNTOLD, Card
+from evals.records.store import Run
 from evals.types import Estimate
 
 SCORES = (

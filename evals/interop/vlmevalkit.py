@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-from evals.archive import UNREADABLE
+from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError
 from evals.interop.files import EXPANSION, SMALL, document, whole
 from evals.interop.foreign import Item, Source

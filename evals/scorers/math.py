@@ -1,7 +1,7 @@
 """Mathematical answers, equal in value and not in spelling: by the library math-verify (extra `math`).
 
 sympy may loop or eat all memory on hostile text, and what stops math-verify is SIGALRM, which works on a main
-thread alone. Its own limits are therefore off: run `equivalent` in a worker (`evals.timebox`) with a deadline.
+thread alone. Its own limits are therefore off: run `equivalent` in a worker (`evals.sandbox`) with a deadline.
 """
 
 from __future__ import annotations

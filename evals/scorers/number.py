@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from evals import extract
+from evals.extract.units import Quantity, close, convert, plain, quantities, read, same_dimension, warm
 from evals.scorers.choice import silence
 from evals.scorers.folds import ByGroup, Columns, Pooled, Reduction, weighted_mean
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score
-from evals.units import Quantity, close, convert, plain, quantities, read, same_dimension, warm
 
 if TYPE_CHECKING:
     from evals.scorers.folds import Floats

@@ -20,8 +20,8 @@ from msgspec import Struct, structs
 from evals.errors import ScorerError
 from evals.extract.parts import label, leaves, outer, sides, spaceless, split
 from evals.scorers.choice import silence
-from evals.scorers.judge import question_of, template
-from evals.scorers.judged import Judged
+from evals.scorers.judge.judge import question_of, template
+from evals.scorers.judge.judged import Judged
 from evals.scorers.physics import Comparer, alike, spelled
 from evals.types import Failure, Judgement, Metric, Point, Prompt, Reply, Sample, Score
 

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from evals.extract.parts import LONGEST, sides, spaceless
+from evals.extract.units import Quantity, close, convert, plain, quantities, same_dimension
 from evals.scorers.math import equivalent
-from evals.units import Quantity, close, convert, plain, quantities, same_dimension
 
 Comparison: TypeAlias = Literal["same", "different", "open"]
 """`open`: no rule can tell."""

@@ -19,9 +19,9 @@ from msgspec import Struct, structs
 
 from evals import load
 from evals.errors import StoreError
-from evals.metrics import at_repeats
-from evals.sealed import Gold
-from evals.store import write_file
+from evals.records.files import Gold
+from evals.records.store import write_file
+from evals.report.metrics import at_repeats
 from evals.types import Point
 from evals.verdicts.compare import Contestant
 from evals.verdicts.pairs import Side

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from evals import store
 from evals.errors import StoreError, UsageError
-from evals.metrics import at_repeats
-from evals.overview import suite_of
-from evals.report import points
-from evals.store import Run
+from evals.records import store
+from evals.records.store import Run
+from evals.report.estimates import points
+from evals.report.metrics import at_repeats
+from evals.run.overview import suite_of
 from evals.verdicts import baseline
 from evals.verdicts.compare import Contestant
 from evals.verdicts.pairs import Side

@@ -9,8 +9,8 @@ from __future__ import annotations
 from math import sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
-from evals import stats
 from evals.errors import UsageError
+from evals.report import statistics as stats
 from evals.types import Point
 from evals.verdicts.cases import Case
 from evals.verdicts.difference import Counts

@@ -16,7 +16,7 @@ from math import isnan, nan, sqrt
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from evals import stats
+from evals.report import statistics as stats
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from evals.errors import StoreError, UsageError
-from evals.store import write_file
+from evals.records.store import write_file
 from evals.verdicts.compare import Contestant, pair
 from evals.verdicts.pairs import together
 

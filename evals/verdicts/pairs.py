@@ -15,8 +15,8 @@ from zlib import crc32
 
 from msgspec import Struct, structs
 
-from evals.metrics import mean_value
-from evals.sealed import Gold
+from evals.records.files import Gold
+from evals.report.metrics import mean_value
 from evals.types import Metric, Point
 from evals.verdicts import difference
 from evals.verdicts.difference import Evidence

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
-from evals import stats
 from evals.errors import UsageError
+from evals.report import statistics as stats
 from evals.verdicts.cases import Case, case_of, couple, metric_of
 from evals.verdicts.compare import Contestant
 from evals.verdicts.designs import Claims, Design, Noise, Whole, noise_of

@@ -13,11 +13,11 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from evals import load
-from evals.card import Card
-from evals.claims import Claim
 from evals.errors import UnknownName
+from evals.prompts.upstream import OURS
+from evals.records.card import Card
 from evals.types import Estimate
-from evals.wording import OURS
+from evals.verdicts.reported import Claim
 
 KNOBS = ("temperature", "top_p", "top_k", "max_tokens", "thinking", "repeats", "judge")
 Verdict = Literal["consistent", "inconsistent", "not comparable"]

@@ -17,11 +17,11 @@ from typing import Protocol
 from msgspec import structs
 
 from evals.errors import UsageError
-from evals.metrics import at_repeats
-from evals.plan import Job
-from evals.report import point
-from evals.sealed import Brief, Gold, brief
-from evals.store import Run
+from evals.records.files import Brief, Gold, brief
+from evals.records.store import Run
+from evals.report.estimates import point
+from evals.report.metrics import at_repeats
+from evals.run.plan import Job
 from evals.types import Point, Record
 from evals.verdicts import baseline as baselines
 from evals.verdicts.betting import Bets

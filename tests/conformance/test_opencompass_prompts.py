@@ -1,7 +1,7 @@
 """The words of protocol `intern-s1` are OpenCompass' own: fetched through pip, and worded as its own code words them.
 
 The wheel is fetched anew, as `evals data opencompass` does it. OpenCompass' code runs in an environment of its own
-(`evals.peers.recipe("opencompass")` says how it is made); where there is none, its configurations are run with stand-ins
+(`evals.peer_environments.recipe("opencompass")` says how it is made); where there is none, its configurations are run with stand-ins
 for all that they import, so that at least the reader of literals is held against Python itself.
 """
 
@@ -16,16 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import wheels
-from command import evals
 from msgspec import structs
 
-from evals import load, peers, wording
+from evals import load
+from evals import peer_environments as peers
 from evals.data import Data
 from evals.prompts import plain_text
+from evals.prompts import upstream as wording
+from evals.prompts.upstream import Words, wheel
+from evals.prompts.upstream.wheel import OPENCOMPASS
 from evals.types import Message, Prompt, Sample, Text
-from evals.wording import Words, wheel
-from evals.wording.wheel import OPENCOMPASS
+from tests.support import wheels
+from tests.support.command import evals
 
 pytestmark = pytest.mark.slow
 SAID = "I think {answer}, {obj_gold} and {question}: \\boxed{7}."

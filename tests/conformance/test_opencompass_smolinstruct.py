@@ -8,13 +8,13 @@ from random import Random
 
 import pytest
 
-from evals import peers
+from evals import peer_environments as peers
 from evals.data import Data
-from evals.timebox import Pool
+from evals.sandbox import Pool
+from evals.suites.smolinstruct import TASKS, rows, samples, suite
 from evals.types import Prompt, Reply, Sample
-from evals.verdicts.opinion import Asked, ask
-from evals.verdicts.rules import find
-from suites.smolinstruct import TASKS, rows, samples, suite
+from evals.verdicts.second_opinion.opinion import Asked, ask
+from evals.verdicts.second_opinion.rules import find
 
 pytest.importorskip("rdkit", reason="NOT TESTED: the extra `chemistry` is not installed")
 PYTHON = peers.python("opencompass")

@@ -1,4 +1,4 @@
-"""The figures that this project promises, measured: `python tests/performance/bench.py [NAME...|all]`.
+"""The figures that this project promises, measured: `python -m tests.performance.bench [NAME...|all]`.
 
 Names: overhead saturation suites startup memory rescore kill faults. A line per figure: what was measured, its
 ratio to its floor or ideal, and the bar. Everything talks to a mock of the OpenAI protocol on this machine, so
@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from workbench import (
+from tests.performance.workbench import (
     FAULTS,
     LONG,
     SATURATION,
@@ -335,7 +335,7 @@ def _recorded(results: Path) -> dict[str, float]:
 
 
 def _final(results: Path) -> dict[str, float]:
-    from evals import store
+    from evals.records import store
 
     [only] = store.runs(results)
     return {record.sample: record.started for record in only.records()}

@@ -1,4 +1,4 @@
-"""The dashboard's figures on 2,000,000 records, beside the floor: `python tests/performance/bench_dashboard.py`.
+"""The dashboard's figures on 2,000,000 records, beside the floor: `python -m tests.performance.bench_dashboard`.
 
 A page of Streamlit with a heading and three numbers is the floor: what Chromium and Streamlit cost by themselves on the
 machine and in the minute at hand. Bars: leaderboard cold under 3 s and warm under 1 s, a sample under 1 s, two runs of
@@ -15,12 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import make_board
-import pages
 from playwright.sync_api import sync_playwright
+
+from tests.performance import make_board
+from tests.support import pages
 
 FLOOR = 'import pandas as pd\nimport streamlit as st\nst.title("Floor")\nst.dataframe(pd.DataFrame({"a": [1, 2, 3]}))\n'
 

@@ -1,4 +1,4 @@
-"""What 304 real images cost: `python tests/performance/bench_images.py` prints ratios to the same calls made bare.
+"""What 304 real images cost: `python -m tests.performance.bench_images` prints ratios to the same calls made bare.
 
 `whole` is one command against one bare script, start and end included; `per call` takes from both what they need for a
 single item, so that it is the encoding, asking and recording alone. CPU seconds of the process and its children.
@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from workbench import ZERO, Mock, bench_folder, measured, mock
+from tests.performance.workbench import ZERO, Mock, bench_folder, measured, mock
 
 BARE = """
 import asyncio, base64, json, sys

@@ -1,4 +1,4 @@
-"""Import and audit of a whole lm-eval run: `python tests/performance/bench_import.py`.
+"""Import and audit of a whole lm-eval run: `python -m tests.performance.bench_import`.
 
 12,032 real questions of MMLU-Pro with the recorded replies of Mistral-7B, in the files that lm-eval writes (a file per
 subject, each prompt with five worked examples), 84 MB. The floor is a bare script that decodes every line and writes it
@@ -18,13 +18,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import mirror
-from bench import Figure
-from workbench import Measured, evals, measured
-
-from evals import peers
+from evals import peer_environments as peers
+from tests.performance.bench import Figure
+from tests.performance.workbench import Measured, evals, measured
+from tools import mirror
 
 RUNS = 3
 STAMP = "2026-01-01T00-00-00.000000"

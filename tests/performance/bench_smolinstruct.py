@@ -1,6 +1,6 @@
 """Score a full SMolInstruct test split, 33,061 replies, in worker processes, beside a running event loop.
 
-    EVALS_SHARED=../shared python tests/performance/bench_smolinstruct.py [--workers 2] [--protocol strict]
+    EVALS_SHARED=../shared python -m tests.performance.bench_smolinstruct [--workers 2] [--protocol strict]
 
 Replies are the recorded ones of MolT5 (ChEBI-20: 3,300 molecules, 3,300 captions) and what follows from them, at
 the sizes of the 14 tasks. Prints seconds, replies/s, molecules/s, CPU, and the longest pause between two turns of
@@ -24,10 +24,10 @@ import uvloop
 from rdkit import Chem
 from rdkit.Chem.rdMolDescriptors import CalcMolFormula
 
-from evals.scoring import Scoring
-from evals.timebox import Pool
+from evals.sandbox import Pool
+from evals.scorers.scoring import Scoring
+from evals.suites.smolinstruct import TASKS, suite
 from evals.types import Failure, Prompt, Reply, Sample
-from suites.smolinstruct import TASKS, suite
 
 SHARED = Path(os.environ.get("EVALS_SHARED", Path(__file__).parents[3] / "shared"))
 

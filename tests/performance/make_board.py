@@ -1,4 +1,4 @@
-"""A made results folder for measuring the dashboard: `python tests/performance/make_board.py DEST`.
+"""A made results folder for measuring the dashboard: `python -m tests.performance.make_board DEST`.
 
 40 models x 10 suites x 3 protocols with 2,000,400 records, and two runs of MMLU-Pro's 12,032 samples to compare. The
 files are what a sealed run leaves, written column by column; skill, difficulty and groups are drawn from one seed.
@@ -18,8 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evals import load, sealed, stats, store
-from evals.card import Card, Config
+from evals import load
+from evals.records import files as sealed
+from evals.records import store
+from evals.records.card import Card, Config
+from evals.report import statistics as stats
 from evals.types import Estimate, Sampling
 
 MODELS = [f"lab{i // 4:02}/model-{i % 4}-{(1, 8, 32, 235)[i % 4]}B" for i in range(40)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,9 @@ import pytest
 pytest.importorskip("playwright", reason="NOT MEASURED: playwright is not installed")
 pytest.importorskip("streamlit", reason="the extra `dashboard` is not installed")
 
-sys.path.insert(0, str(Path(__file__).parent))
 
-import bench_dashboard
-import make_board
-import pages
+from tests.performance import bench_dashboard, make_board
+from tests.support import pages
 
 pytestmark = [
     pytest.mark.slow,

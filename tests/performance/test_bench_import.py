@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import bench_import
+from tests.performance import bench_import
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import bench
-import workbench
+from tests.performance import bench, workbench
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 

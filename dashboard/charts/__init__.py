@@ -1,0 +1,1 @@
+"""Tables -> figures (Altair). Nothing here reads or draws on a page."""

@@ -1,0 +1,1 @@
+"""What models and data sets wrote, made safe to show: text, molecules, crystals, formulas, media."""

@@ -1,0 +1,375 @@
+"""Two to four models side by side: what may be compared, by how much they differ, and on which samples.
+
+The statistics are those of `evals compare` (`evals.verdicts`): paired, Holm over the suites' headlines and all pairs,
+Benjamini-Hochberg over the groups of one suite. Nothing here reads a prompt or a reply.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from evals.dashboard.tables.frames import Entry, Index, Stamp, query, stamp
+from evals.dashboard.tables.leaderboard import BASELINE, build
+from evals.report.metrics import mean_value
+from evals.scorers.ladder import RUNGS
+from evals.types import Metric, Point
+from evals.verdicts import compare, contestants
+from evals.verdicts.compare import Contestant, Row, Weighed
+from evals.verdicts.pairs import Pairs, Side
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+YES_NO = ("both right", "only A", "only B", "neither")
+GRADED = ("A better", "B better", "alike")
+NOT_PAIRED = "not in both"
+_NONE = float("nan")
+
+
+# --- who ----------------------------------------------------------------------------------------------------
+
+
+def contenders(index: Index) -> dict[str, tuple[Entry, ...]]:
+    """Give all that can be compared: every model with its newest runs, then every run by its id."""
+    board = build(index.entries)
+    found: dict[str, list[Entry]] = {row.label: [] for row in board.rows}
+    for (row, _), cell in board.cells.items():
+        if cell.entry:
+            found[row.label].append(cell.entry)
+    for entry in reversed(index.entries):
+        if entry.headline and entry.headline.value is not None:
+            found.setdefault(entry.card.run, []).append(entry)
+    return {name: tuple(entries) for name, entries in found.items()}
+
+
+class Match(NamedTuple):
+    """One suite that all contenders were asked."""
+
+    label: str
+    entries: tuple[Entry, ...]
+    """One of each contender."""
+    why_not: tuple[str, ...]
+    """What makes them incomparable; empty where nothing does."""
+
+
+def matches(sides: Sequence[Sequence[Entry]]) -> list[Match]:
+    """Match the runs of several contenders by suite and protocol.
+
+    A suite that they have under no common protocol or data is there too, with the reason why it is not compared.
+    """
+    first = sides[0]
+    found, together = [], set()
+    for entry in first:
+        rest = [_like(entry, other) for other in sides[1:]]
+        if all(rest):
+            several = (entry, *(one for one in rest if one))
+            together.add(entry.card.config.suite)
+            found.append(_match(several))
+    for suite in dict.fromkeys(entry.card.config.suite for entry in first):
+        chosen = [next((e for e in side if e.card.config.suite == suite), None) for side in sides]
+        if suite not in together and all(chosen):
+            found.append(_match(tuple(one for one in chosen if one)))
+    return sorted(found, key=lambda match: (bool(match.why_not), match.label))
+
+
+def _like(entry: Entry, others: Iterable[Entry]) -> Entry | None:
+    """Find the run that was asked the same in the same way."""
+    config = entry.card.config
+    wanted = (config.suite, config.protocol, config.data_sha256)
+    return next(
+        (
+            o
+            for o in others
+            if (o.card.config.suite, o.card.config.protocol, o.card.config.data_sha256) == wanted
+        ),
+        None,
+    )
+
+
+def _match(several: tuple[Entry, ...]) -> Match:
+    config = several[0].card.config
+    bare = [_bare(entry) for entry in several]
+    reasons = dict.fromkeys(line for other in bare[1:] for line in compare.why_not(bare[0], other))
+    sample = " · sample items" if several[0].card.data == "sample" else ""
+    return Match(f"{config.suite} · {config.protocol}{sample}", several, tuple(reasons))
+
+
+def _bare(entry: Entry) -> Contestant:
+    """Give what decides whether a run may be compared, from its card alone."""
+    card = entry.card
+    return Contestant(
+        run=card.run, model=card.model, suite=card.config.suite, protocol=card.config.protocol,
+        data_sha256=card.config.data_sha256, scorers=card.scorers, metrics=(), sides={},
+    )  # fmt: skip
+
+
+# --- by how much --------------------------------------------------------------------------------------------
+
+_Key = tuple[Path, Stamp]
+
+
+def _key(entry: Entry) -> _Key:
+    return entry.path, stamp(entry.path, ("card.json", "records.parquet", "records.jsonl"))
+
+
+@lru_cache(maxsize=8)
+def _contestant(key: _Key) -> Contestant:
+    from evals.records.store import Run
+
+    return contestants.contestant(Run(key[0]))
+
+
+@lru_cache(maxsize=4)
+def _pairs(one: _Key, other: _Key) -> Pairs:
+    a, b = _contestant(one), _contestant(other)
+    return compare.pair(a, b, a.headline)
+
+
+@lru_cache(maxsize=512)
+def _whole(one: _Key, other: _Key) -> Weighed:
+    return compare.weigh(_contestant(one), _contestant(other), _pairs(one, other))
+
+
+def headlines(several: Sequence[Match], *, told: Callable[[str], object] = str) -> list[Row]:
+    """Compare all pairs on the headline of every suite, adjusted by Holm over all of it; `told` hears each suite."""
+    weighed = []
+    for match in several:
+        if not match.why_not:
+            told(match.label)
+            weighed += [_whole(_key(a), _key(b)) for a, b in combinations(match.entries, 2)]
+    return compare.adjusted(weighed)
+
+
+def says(row: Row) -> str:
+    """Say what a row shows at 5 %, adjusted: `A better`, `B better` or `not shown`."""
+    if row.p_adjusted is None or row.p_adjusted > 1 - compare.LEVEL or not row.difference:
+        return "not shown"
+    return "B better" if (row.difference > 0) == (row.better == "higher") else "A better"
+
+
+def usual(known: Mapping[str, Sequence[Entry]]) -> list[str]:
+    """Choose two models to begin with: those with most suites in common."""
+    names = [name for name in known if not name.startswith(BASELINE)][:12]
+    couples = list(combinations(names, 2))
+    common = [sum(not match.why_not for match in matches([known[a], known[b]])) for a, b in couples]
+    return list(couples[common.index(max(common))]) if couples else names
+
+
+@lru_cache(maxsize=32)
+def _groups(one: _Key, other: _Key) -> tuple[Row, ...]:
+    a, b, pairs = _contestant(one), _contestant(other), _pairs(one, other)
+    names = sorted({row.group for row in pairs.rows})
+    if len(names) < 2:
+        return ()
+    return tuple(compare.adjusted([compare.weigh(a, b, pairs, group=name) for name in names]))
+
+
+def groups(a: Entry, b: Entry) -> tuple[Row, ...]:
+    """Compare two runs on every group of a suite, adjusted by Benjamini-Hochberg."""
+    return _groups(_key(a), _key(b))
+
+
+# --- on which samples ---------------------------------------------------------------------------------------
+
+
+class Samples(NamedTuple):
+    """Two runs sample by sample."""
+
+    frame: pd.DataFrame
+    """`sample`, `group`, `a` and `b` (verdicts), `value_a`, `value_b`, `answer_a`, `answer_b`, `quadrant`, `moves` (what
+    the sample adds to the difference B minus A of the headline, in its unit; for RMSE and the like, to the sum of
+    errors), `others` (share of the other runs that are right there) and `asked` (how many these are).
+    """
+    yes_no: bool
+    """Whether every value is right or wrong; else the quadrants are better, worse and alike."""
+
+
+def samples(a: Entry, b: Entry, others: Sequence[Entry] = ()) -> Samples:
+    """Pair two runs sample by sample; answers of a gated suite are left out."""
+    return _samples(
+        _key(a), _key(b), tuple(_key(other) for other in others if other.path not in (a.path, b.path))
+    )
+
+
+@lru_cache(maxsize=8)
+def _samples(one: _Key, other: _Key, others: tuple[_Key, ...]) -> Samples:
+    import numpy as np
+    import pandas as pd
+
+    a, b = _contestant(one), _contestant(other)
+    metric = a.headline
+    left, right = (_by_sample(c.side_of(metric), metric) for c in (a, b))
+    golds = a.side_of(metric).golds
+    names = [name for name in golds if name in b.side_of(metric).golds]
+    shown = not (a.gated or b.gated)
+    frame = pd.DataFrame(
+        {
+            "sample": names,
+            "group": [golds[name].group for name in names],
+            "a": [left[name].verdict if name in left else "missing" for name in names],
+            "b": [right[name].verdict if name in right else "missing" for name in names],
+            "value_a": [left[name].value if name in left else np.nan for name in names],
+            "value_b": [right[name].value if name in right else np.nan for name in names],
+            "answer_a": [left[name].answer if name in left and shown else None for name in names],
+            "answer_b": [right[name].answer if name in right and shown else None for name in names],
+        }
+    )
+    yes_no = metric.bounds == (0.0, 1.0) and all(
+        value in (0.0, 1.0)
+        for side in (a, b)
+        for p in side.side_of(metric).points
+        if (value := p.value) is not None
+    )
+    frame["quadrant"] = _quadrants(frame, metric, yes_no=yes_no)
+    frame["moves"] = (frame["value_b"] - frame["value_a"]) * _weights(frame, metric)
+    return Samples(frame.merge(_rights(others), on="sample", how="left"), yes_no)
+
+
+class _Own(NamedTuple):
+    verdict: str
+    value: float
+    answer: str | None
+
+
+def _by_sample(side: Side, metric: Metric) -> dict[str, _Own]:
+    """Reduce each sample by itself: the mean over its repeats, or the metric where it is a mean of another thing."""
+    by_name: dict[str, list[Point]] = defaultdict(list)
+    for one in side.points:
+        by_name[one.id].append(one)
+    plain = metric.pool == "whole" or metric.of is mean_value
+    return {
+        name: _Own(some[0].verdict, _NONE if some[0].value is None else some[0].value, some[0].answer)
+        if plain and len(some) == 1
+        else _Own(_verdict(some), _value(some, metric, plain=plain), some[0].answer)
+        for name, some in by_name.items()
+    }
+
+
+def _verdict(some: Sequence[Point]) -> str:
+    if len(some) == 1:
+        return some[0].verdict
+    counts = Counter(point.verdict for point in some)
+    return ", ".join(
+        f"{count} {verdict}" if len(counts) > 1 else verdict for verdict, count in counts.most_common()
+    )
+
+
+def _value(some: Sequence[Point], metric: Metric, *, plain: bool) -> float:
+    try:
+        if metric.joint and not plain:
+            return metric.of(some)
+        values = [point.value if plain else metric.of([point]) for point in some]
+    except ValueError:
+        return _NONE
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else _NONE
+
+
+def _quadrants(frame: pd.DataFrame, metric: Metric, *, yes_no: bool) -> Any:
+    import numpy as np
+
+    one, other = frame["value_a"].to_numpy(), frame["value_b"].to_numpy()
+    if yes_no:
+        places = 2 * (one <= 0.5) + (other <= 0.5)
+        found = np.array(YES_NO, dtype=object)[places]
+    else:
+        better = (other > one) == (metric.better == "higher")
+        found = np.where(
+            np.abs(one - other) <= 1e-12, GRADED[2], np.array(GRADED, dtype=object)[better.astype(int)]
+        )
+    found[np.isnan(one) | np.isnan(other)] = NOT_PAIRED
+    return found
+
+
+def _weights(frame: pd.DataFrame, metric: Metric) -> pd.Series:
+    """Give each sample's share of the headline: alike, or alike within groups that count alike."""
+    paired = frame["quadrant"] != NOT_PAIRED
+    if metric.pool == "macro":
+        sizes = frame["group"].map(frame.loc[paired, "group"].value_counts())
+        return 1.0 / (sizes * max(1, frame.loc[paired, "group"].nunique()))
+    return paired.map({True: 1.0 / max(1, int(paired.sum())), False: _NONE})
+
+
+def _rights(others: Sequence[_Key]) -> pd.DataFrame:
+    """Give per sample the share of some runs that are right there, and how many these are."""
+    return query(
+        [path for path, _ in others],
+        "SELECT sample, avg(CASE WHEN verdict = 'right' THEN 1.0 ELSE 0.0 END) AS others, count(DISTINCT path) AS asked "
+        "FROM records WHERE verdict NOT LIKE 'failed%' GROUP BY sample",
+    )
+
+
+def flips(found: Samples) -> pd.DataFrame:
+    """List the samples on which two runs differ, those first that matter most.
+
+    First by how far a sample moves the headline. Of those that move it alike, a loss matters the more, the more of the
+    other runs are right there, and a gain the more, the fewer are.
+    """
+    frame = found.frame
+    changed = frame["quadrant"].isin(["only A", "only B", "A better", "B better"]) | (
+        (frame["quadrant"] == NOT_PAIRED) & (frame["a"] != frame["b"])
+    )
+    kept = frame[changed].copy()
+    known = kept["others"].fillna(0.5)
+    lost = kept["quadrant"].isin(["only A", "A better", NOT_PAIRED])
+    kept["surprise"] = known.where(lost, 1.0 - known)
+    kept["size"] = kept["moves"].abs().fillna(0.0).round(12)
+    kept = kept.sort_values(["size", "surprise"], ascending=False, kind="stable")
+    return kept.drop(columns=["surprise", "size"]).reset_index(drop=True)
+
+
+def quadrants(found: Samples) -> dict[str, int]:
+    """Count the samples of each quadrant, in their order, and those that are not in both."""
+    counts = found.frame["quadrant"].value_counts()
+    names = (*(YES_NO if found.yes_no else GRADED), NOT_PAIRED)
+    return {name: int(counts.get(name, 0)) for name in names if name != NOT_PAIRED or counts.get(name, 0)}
+
+
+# --- what becomes of a sample -------------------------------------------------------------------------------
+
+RUNG_WORDS = {
+    "none": "wrong: another molecule",
+    "tautomer": "wrong: tautomer",
+    "parent": "wrong: salt, charge or isotope",
+    "no_stereo": "wrong: stereo",
+}
+STEPS = (
+    "right", "graded", "wrong", "wrong: stereo", "wrong: salt, charge or isotope", "wrong: tautomer",
+    "wrong: another molecule", "wrong: sign", "wrong: power of ten", "wrong: unit", "invalid", "unanswered", "refused",
+    "truncated", "infrastructure", "absent",
+)  # fmt: skip
+"""The error ladder from the top: what was achieved, then what kept the sample from more, then what is not the model's."""
+
+
+def ladder(entry: Entry) -> dict[str, int]:
+    """Count what became of every expected sample-repeat; a wrong molecule by its rung, a wrong number by its fault."""
+    rungs = " ".join(f"WHEN {RUNGS.index(name)} THEN '{words}'" for name, words in RUNG_WORDS.items())
+    found = query(
+        entry.path,
+        f"""
+        WITH said AS (
+            SELECT r.verdict, TRY_CAST(r.answer AS DOUBLE) AS answer, TRY_CAST(trim(s.target, '"') AS DOUBLE) AS target,
+                TRY_CAST(json_extract(r.scores, '$.*.parts.rung')[1] AS INT) AS rung,
+                json_extract_string(r.scores, '$.*.why')[1] AS why
+            FROM records r JOIN samples s ON s.id = r.sample)
+        SELECT CASE
+            WHEN verdict LIKE 'failed%' THEN 'infrastructure'
+            WHEN verdict <> 'wrong' THEN verdict
+            WHEN rung IS NOT NULL THEN CASE rung {rungs} ELSE 'wrong' END
+            WHEN why LIKE 'stated in %' THEN 'wrong: unit'
+            WHEN target IS NULL OR answer IS NULL OR target = 0 OR answer = 0 THEN 'wrong'
+            WHEN abs(answer + target) <= 0.01 * abs(target) THEN 'wrong: sign'
+            WHEN answer / target > 0 AND abs(round(log10(answer / target))) >= 1
+                AND abs(log10(answer / target) - round(log10(answer / target))) < 0.005 THEN 'wrong: power of ten'
+            ELSE 'wrong' END AS step, count(*) AS n
+        FROM said GROUP BY step""",
+    )
+    counts = {str(step): int(n) for step, n in zip(found["step"], found["n"], strict=True)}
+    if absent := entry.card.expected - sum(counts.values()):
+        counts["absent"] = max(0, absent)
+    return {step: counts[step] for step in STEPS if counts.get(step)}

@@ -1,0 +1,212 @@
+"""Runs as tables: an index of cards, and DuckDB over the records of chosen runs. Nothing here draws.
+
+Everything is cached by path, modification time and size, and read again only where a file has changed. A whole
+run is never in memory: what a page shows is selected in SQL, over Parquet where a run is sealed and over its JSON
+lines while it grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from msgspec import Struct, structs
+
+from evals.errors import StoreError
+from evals.records import store
+from evals.records.card import Card
+from evals.types import Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Stamp: TypeAlias = tuple[tuple[str, int, int], ...]
+"""Per file: name, modification time in nanoseconds, size in bytes. Another stamp, another content."""
+
+FILES = ("records.parquet", "records.jsonl", "samples.parquet", "samples.jsonl")
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """A run as the index knows it."""
+
+    path: Path
+    card: Card
+    """With the estimates of the whole suite alone; `groups` reads the others."""
+
+    @property
+    def headline(self) -> Estimate | None:
+        """Give the number that stands for the run; None where nothing was scored yet."""
+        return next((one for one in self.card.estimates if one.headline), None)
+
+
+class Broken(NamedTuple):
+    """A run that cannot be read."""
+
+    path: Path
+    why: str
+
+
+class Index(NamedTuple):
+    """All runs of a results folder, the newest last."""
+
+    entries: tuple[Entry, ...]
+    broken: tuple[Broken, ...]
+
+    def find(self, run: str, suite: str = "") -> Entry | None:
+        """Give the newest run of an id (and a suite, where one command ran several)."""
+        found = [e for e in self.entries if e.card.run == run and suite in ("", e.card.config.suite)]
+        return found[-1] if found else None
+
+
+_CARDS: dict[Path, tuple[Stamp, Entry | Broken]] = {}
+"""What was read of each card; entries of deleted runs are dropped with the next index."""
+
+
+def index(results: Path) -> Index:
+    """Read the cards of a results folder; those that have not changed since the last time are not read again."""
+    found = {run.path: _card(run.path) for run in store.runs(results)} if results.is_dir() else {}
+    for gone in [path for path in _CARDS if path.is_relative_to(results) and path not in found]:
+        _CARDS.pop(gone, None)
+    several = found.values()
+    return Index(
+        tuple(one for one in several if isinstance(one, Entry)),
+        tuple(one for one in several if isinstance(one, Broken)),
+    )
+
+
+def _card(path: Path) -> Entry | Broken:
+    now = stamp(path, ("card.json",))
+    known = _CARDS.get(path)
+    if known and known[0] == now:
+        return known[1]
+    one: Entry | Broken
+    try:
+        card = store.read_card(path)
+        whole = tuple(estimate for estimate in card.estimates if not estimate.group)
+        one = Entry(path=path, card=structs.replace(card, estimates=whole))
+    except StoreError as error:
+        one = Broken(path, str(error))
+    _CARDS[path] = (now, one)
+    return one
+
+
+def groups(path: Path) -> tuple[Estimate, ...]:
+    """Give a run's estimates by group, headline metric first; raises StoreError where its card is broken."""
+    card = store.read_card(path)
+    first = next((one.metric for one in card.estimates if one.headline), "")
+    return tuple(sorted((e for e in card.estimates if e.group), key=lambda e: e.metric != first))
+
+
+def stamp(path: Path, files: Sequence[str] = FILES) -> Stamp:
+    """Give what changes when a run's files do."""
+    found = []
+    for name in files:
+        try:
+            facts = (path / name).stat()
+        except OSError:
+            continue
+        found.append((name, facts.st_mtime_ns, facts.st_size))
+    return tuple(found)
+
+
+def query(paths: Path | Sequence[Path], sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+    """Run SQL over the tables `records` and `samples` of one run or several; raises StoreError where they are broken.
+
+    `records` has path, sample, repeat, verdict, value, answer, stop, seconds, input_tokens, output_tokens,
+    reasoning_tokens, cached_tokens, started, and the JSON texts scores, prompt, outcome; `samples` has path, id,
+    group, cluster, target (JSON), options, json. Select few columns: texts are read only where they are named.
+    """
+    several = (paths,) if isinstance(paths, Path) else tuple(paths)
+    found: pd.DataFrame = _query(tuple((path, stamp(path)) for path in several), sql, tuple(parameters))
+    return found.copy(deep=False)
+
+
+@lru_cache(maxsize=128)
+def _query(runs: tuple[tuple[Path, Stamp], ...], sql: str, parameters: tuple[Any, ...]) -> pd.DataFrame:
+    import duckdb
+
+    config: dict[str, str | bool | int | float | list[str]]
+    config = {"memory_limit": "256MB", "threads": 2, "autoinstall_known_extensions": False}
+    try:
+        with duckdb.connect(config=config) as connection:
+            for name, view in (("records", _records), ("samples", _samples)):
+                parts = [part for path, files in runs for part in view(path, [file for file, *_ in files])]
+                text = " UNION ALL BY NAME ".join(parts) or EMPTY[name]
+                connection.execute(f"CREATE TEMP VIEW {name} AS {text}")
+            return connection.execute(sql, list(parameters)).df()
+    except duckdb.Error as error:
+        raise StoreError(f"{runs[0][0] if runs else 'no run'}: {error}") from error
+
+
+def _quoted(text: object) -> str:
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+_SEALED = (
+    "sample, repeat, verdict, value, answer, stop, seconds, input_tokens, output_tokens, reasoning_tokens, "
+)
+_SEALED += "cached_tokens, started, scores, prompt, outcome"
+
+_GROWING = """
+    SELECT j->>'sample' AS sample, (j->>'repeat')::INT AS repeat,
+        CASE WHEN j->'outcome'->>'type' = 'failure' THEN 'failed:' || (j->'outcome'->>'kind')
+             WHEN s IS NULL THEN 'failed:unscored'
+             WHEN s->>'type' = 'failure' THEN 'failed:' || (s->>'kind') ELSE s->>'verdict' END AS verdict,
+        (s->>'value')::DOUBLE AS value, s->>'answer' AS answer, coalesce(j->'outcome'->>'stop', '') AS stop,
+        coalesce((j->'outcome'->>'seconds')::DOUBLE, 0) AS seconds,
+        (j->'outcome'->'usage'->>'input')::BIGINT AS input_tokens,
+        (j->'outcome'->'usage'->>'output')::BIGINT AS output_tokens,
+        (j->'outcome'->'usage'->>'reasoning')::BIGINT AS reasoning_tokens,
+        (j->'outcome'->'usage'->>'cached')::BIGINT AS cached_tokens,
+        (j->>'started')::DOUBLE AS started, (j->'scores')::VARCHAR AS scores,
+        (j->'prompt')::VARCHAR AS prompt, (j->'outcome')::VARCHAR AS outcome
+    FROM (SELECT json AS j, json_extract(json, '$.scores.*')[1] AS s FROM read_ndjson_objects({file}, ignore_errors=true)
+          WHERE json IS NOT NULL)
+"""
+"""JSON lines with the columns of the sealed file; a torn last line is left out."""
+
+
+def _records(path: Path, files: Sequence[str]) -> list[str]:
+    parts = []
+    if "records.parquet" in files:
+        parts.append(f"SELECT 0 AS age, {_SEALED} FROM read_parquet({_quoted(path / 'records.parquet')})")
+    if "records.jsonl" in files:
+        parts.append(
+            f"SELECT row_number() OVER () AS age, * FROM ({_GROWING.format(file=_quoted(path / 'records.jsonl'))})"
+        )
+    if not parts:
+        return []
+    latest = "QUALIFY row_number() OVER (PARTITION BY sample, repeat ORDER BY age DESC) = 1"
+    kept = latest if "records.jsonl" in files else ""
+    return [
+        f"(SELECT {_quoted(path)} AS path, * EXCLUDE (age) FROM ({' UNION ALL BY NAME '.join(parts)}) {kept})"
+    ]
+
+
+def _samples(path: Path, files: Sequence[str]) -> list[str]:
+    if "samples.parquet" in files:
+        source = f'SELECT id, "group", cluster, target, options, json FROM read_parquet({_quoted(path / "samples.parquet")})'
+    elif "samples.jsonl" in files:
+        source = f"""
+            SELECT j->>'id' AS id, coalesce(j->>'group', '') AS "group", coalesce(j->>'cluster', j->>'id') AS cluster,
+                (j->'target')::VARCHAR AS target, coalesce(json_array_length(j->'choices'), 0)::INT AS options,
+                j::VARCHAR AS json
+            FROM (SELECT json AS j FROM read_ndjson_objects({_quoted(path / "samples.jsonl")}, ignore_errors=true)
+                  WHERE json IS NOT NULL)"""
+    else:
+        return []
+    return [f"(SELECT {_quoted(path)} AS path, * FROM ({source}))"]
+
+
+EMPTY = {
+    "records": "SELECT NULL::VARCHAR AS path, NULL::VARCHAR AS sample, NULL::INT AS repeat, NULL::VARCHAR AS verdict, "
+    "NULL::DOUBLE AS value, NULL::VARCHAR AS answer, NULL::VARCHAR AS stop, NULL::DOUBLE AS seconds, "
+    "NULL::BIGINT AS input_tokens, NULL::BIGINT AS output_tokens, NULL::BIGINT AS reasoning_tokens, "
+    "NULL::BIGINT AS cached_tokens, NULL::DOUBLE AS started, NULL::VARCHAR AS scores, NULL::VARCHAR AS prompt, "
+    "NULL::VARCHAR AS outcome WHERE false",
+    "samples": 'SELECT NULL::VARCHAR AS path, NULL::VARCHAR AS id, NULL::VARCHAR AS "group", NULL::VARCHAR AS cluster, '
+    "NULL::VARCHAR AS target, NULL::INT AS options, NULL::VARCHAR AS json WHERE false",
+}
+"""Tables of runs that have no such file yet."""

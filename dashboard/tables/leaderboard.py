@@ -1,0 +1,338 @@
+"""The leaderboard as a table: models by columns, a column being what may be ranked together.
+
+Two numbers share a column only where suite, version, protocol, data, items, judge and metric are the same. Where several
+runs of a model fit one cell, the newest counts and the cell says how many there are. What others published, and rows
+that are no models (chance, baselines), are kept apart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from math import sqrt
+from operator import is_
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+from evals import load
+from evals.dashboard.tables.frames import Entry
+from evals.dashboard.tables.models import Facts, facts
+from evals.errors import EvalsError
+from evals.records.card import Card
+from evals.run.overview import aggregates
+from evals.types import Estimate
+
+GENERAL = frozenset(
+    {"mmlu-pro", "gpqa", "aime", "mmmu", "mmmu-pro", "mmstar", "mathvista", "mathvision", "chartqa", "ifeval"}
+)
+"""Suites of general ability, as the Intern-S1 README divides them; all others are of science."""
+
+BASELINE = "baseline:"
+
+
+class Column(NamedTuple):
+    """What may be ranked together."""
+
+    suite: str
+    protocol: str
+    version: str
+    data_sha256: str
+    sample: bool
+    """Whether it is asked on the bundled sample items."""
+    limit: int | None
+    judge: str
+    metric: str
+    unit: str
+    better: Literal["higher", "lower"]
+
+    @property
+    def general(self) -> bool:
+        """Whether it measures general ability rather than science."""
+        return self.suite.partition(":")[0] in GENERAL
+
+
+class Row(NamedTuple):
+    """A model, or a baseline."""
+
+    model: str
+    thinking: bool | None
+    """Whether it was told to reason, where it was told."""
+
+    @property
+    def label(self) -> str:
+        """Give the name that the reader sees."""
+        return (
+            self.model
+            if self.thinking is None
+            else f"{self.model} (thinking {'on' if self.thinking else 'off'})"
+        )
+
+    @property
+    def baseline(self) -> bool:
+        """Whether it is no language model."""
+        return self.model.startswith(BASELINE)
+
+    @property
+    def facts(self) -> Facts:
+        """Give what is known of the model besides its scores."""
+        return facts(self.model)
+
+
+class Cell(Struct, frozen=True, kw_only=True):
+    """A measured number with the run that it comes from."""
+
+    estimate: Estimate
+    entry: Entry | None
+    """None: made of several runs, by the suite's own rule."""
+    coverage: float
+    runs: int = 1
+    """Runs of this model in this column; the newest one is shown."""
+
+
+class Board(NamedTuple):
+    """Rows, columns and what is measured of them."""
+
+    rows: tuple[Row, ...]
+    columns: dict[str, Column]
+    """By label."""
+    cells: dict[tuple[Row, str], Cell]
+    """By row and the column's label."""
+
+    def column(self, label: str) -> dict[Row, Cell]:
+        """Give the cells of one column, the best first, models alone."""
+        sign = -1 if self.columns[label].better == "higher" else 1
+        found = {row: cell for (row, name), cell in self.cells.items() if name == label and not row.baseline}
+        return dict(sorted(found.items(), key=lambda item: sign * (item[1].estimate.value or 0.0)))
+
+    def chance(self, label: str) -> float | None:
+        """Give the column's expected value of guessing."""
+        found = (c.entry.card.chance for (_, name), c in self.cells.items() if name == label and c.entry)
+        return next((chance for chance in found if chance is not None), None)
+
+
+_LAST: list[tuple[tuple[Entry, ...], Board]] = []
+"""The last board and what it was built of: unchanged runs are the same objects, so this is told in microseconds."""
+
+
+def build(entries: Iterable[Entry]) -> Board:
+    """Sort runs into cells; runs without a number are left out."""
+    several = tuple(entries)
+    for built_of, board in _LAST:
+        if len(built_of) == len(several) and all(map(is_, built_of, several)):
+            return board
+    board = _build(several)
+    _LAST[:] = [(several, board)]
+    return board
+
+
+def _build(entries: Sequence[Entry]) -> Board:
+    found: dict[tuple[Row, Column], list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if entry.headline and entry.headline.value is not None:
+            found[row_of(entry.card), column_of(entry.card, entry.headline)].append(entry)
+    labels = name_columns({column for _, column in found})
+    cells = {
+        (row, labels[column]): Cell(
+            estimate=newest.headline, entry=newest, coverage=newest.card.coverage, runs=len(several)
+        )
+        for (row, column), several in found.items()
+        if (newest := max(several, key=lambda entry: entry.card.started)).headline
+    }
+    cells |= _aggregated(cells, labels)
+    rows = sorted({row for row, _ in cells}, key=lambda row: (row.baseline, row.label.lower()))
+    return Board(tuple(rows), {labels[c]: c for c in sorted(labels, key=order)}, cells)
+
+
+def _aggregated(
+    cells: Mapping[tuple[Row, str], Cell], labels: dict[Column, str]
+) -> dict[tuple[Row, str], Cell]:
+    """Add what suites define over their variants, such as the mean of SMolInstruct's 14 tasks; enters new labels."""
+    columns = {label: column for column, label in labels.items()}
+    groups: dict[tuple[Row, str, str, str, bool], list[Cell]] = defaultdict(list)
+    for (row, label), cell in cells.items():
+        column = columns[label]
+        if column.limit is None:
+            suite = column.suite.partition(":")[0]
+            groups[row, suite, column.protocol, column.version, column.sample].append(cell)
+    found = {}
+    for (row, suite, protocol, version, sample), parts in groups.items():
+        several = [cell.entry.card for cell in parts if cell.entry]
+        estimate = _aggregate(several) if len(several) > 1 and _combines(suite) else None
+        if estimate is None:
+            continue
+        column = Column(suite, protocol, version, "", sample, None, "", estimate.metric, "fraction", "higher")
+        label = labels.setdefault(column, name_columns([column])[column])
+        found[row, label] = Cell(estimate=estimate, entry=None, coverage=min(cell.coverage for cell in parts))
+    return found
+
+
+@cache
+def _combines(suite: str) -> bool:
+    """Whether a suite says how its variants make one number."""
+    try:
+        return hasattr(load.suite_module(suite), "aggregate")
+    except EvalsError:  # this version does not have it
+        return False
+
+
+def _aggregate(several: list[Card]) -> Estimate | None:
+    made = aggregates(several)
+    if not made or made[0]["value"] is None:
+        return None
+    headlines = [one for card in several for one in card.estimates if one.headline]
+    return Estimate(
+        metric=f"mean of {len(several)} tasks",
+        group="",
+        value=made[0]["value"],
+        low=made[0]["low"],
+        high=made[0]["high"],
+        worst=None,
+        best=None,
+        n=sum(one.n for one in headlines),
+        clusters=sum(one.clusters for one in headlines),
+        unit="fraction",
+        better="higher",
+        method="of independent tasks",
+        headline=True,
+    )
+
+
+def row_of(card: Card) -> Row:
+    """Give the row of a run."""
+    return Row(card.model, card.config.sampling.thinking)
+
+
+def column_of(card: Card, headline: Estimate) -> Column:
+    """Give the column of a run."""
+    config = card.config
+    return Column(
+        suite=config.suite,
+        protocol=config.protocol,
+        version=config.version,
+        data_sha256=config.data_sha256,
+        sample=card.data == "sample",
+        limit=config.limit,
+        judge=config.judge,
+        metric=headline.metric.partition("@")[0],
+        unit=headline.unit,
+        better=headline.better,
+    )
+
+
+def label_of(entry: Entry, entries: Iterable[Entry]) -> str:
+    """Give the label of a run's column among all runs; empty where it has no number yet."""
+    if entry.headline is None or entry.headline.value is None:
+        return ""
+    headlines = ((e.card, e.headline) for e in entries if e.headline and e.headline.value is not None)
+    return name_columns({column_of(card, head) for card, head in headlines})[
+        column_of(entry.card, entry.headline)
+    ]
+
+
+def order(column: Column) -> tuple[bool, bool, str, str, str]:
+    """Sort columns: the benchmark before sample items, general before science, then by name."""
+    return column.sample, not column.general, column.suite, column.protocol, column.version
+
+
+def name_columns(columns: Iterable[Column]) -> dict[Column, str]:
+    """Name columns as shortly as tells them apart, e.g. `mmlu-pro · official`."""
+    named = {column: f"{column.suite} · {column.protocol}" for column in columns}
+    for column, name in named.items():
+        marks = ["sample items" if column.sample else "", f"{column.limit} items" if column.limit else ""]
+        named[column] = " · ".join([name, *filter(None, marks)])
+    for part in (
+        lambda c: f"v{c.version}",
+        lambda c: f"judged by {c.judge}" if c.judge else "no judge",
+        lambda c: c.metric,
+        lambda c: f"data {c.data_sha256[:6]}",
+    ):
+        alike: dict[str, list[Column]] = defaultdict(list)
+        for column, name in named.items():
+            alike[name].append(column)
+        for name, several in alike.items():
+            if len({part(column) for column in several}) > 1:
+                named |= {column: f"{name} · {part(column)}" for column in several}
+    return named
+
+
+class Mean(NamedTuple):
+    """A mean over several columns with its joint 95 % interval."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def mean_refused(board: Board, labels: Sequence[str]) -> str:
+    """Say why no mean over these columns makes sense; empty where it does."""
+    columns = [board.columns[label] for label in labels]
+    if odd := next((c for c in columns if c.unit != "fraction" or c.better == "lower"), None):
+        return f"{odd.suite} is measured in {odd.unit}, {odd.better} is better: it has no place in a mean of shares."
+    twice = [name for name, count in Counter(c.suite for c in columns).items() if count > 1]
+    return f"{twice[0]} stands there twice, under several protocols or data." if twice else ""
+
+
+def mean(board: Board, row: Row, labels: Sequence[str]) -> Mean | None:
+    """Average a row's cells; None unless all of them are measured.
+
+    The suites' items are different ones, so their errors are independent: each side of the joint interval is the root
+    of the summed squares of that side's distances (Zou and Donner, Statistics in Medicine 27, 2008, 1693-1702).
+    """
+    found = [board.cells[row, label].estimate for label in labels if (row, label) in board.cells]
+    if not labels or len(found) < len(labels):
+        return None
+    return joint([(e.value or 0.0, e.low, e.high) for e in found])
+
+
+def joint(parts: Sequence[tuple[float, float | None, float | None]]) -> Mean:
+    """Average independent numbers given with their intervals."""
+    value = sum(part for part, _, _ in parts) / len(parts)
+    if any(low is None or high is None for _, low, high in parts):
+        return Mean(value, None, None)
+    down = sqrt(sum((part - low) ** 2 for part, low, _ in parts if low is not None)) / len(parts)
+    up = sqrt(sum((high - part) ** 2 for part, _, high in parts if high is not None)) / len(parts)
+    return Mean(value, value - down, value + up)
+
+
+def figure(value: float | None, low: float | None, high: float | None, unit: str) -> str:
+    """Write a number with its interval, without its unit: `43.6 ±0.9`, or `12.5 +23.5 −9.0` where it is lopsided.
+
+    >>> figure(0.4358, 0.4270, 0.4447, "fraction")
+    '43.6 ±0.9'
+    >>> figure(0.125, 0.035, 0.36, "fraction")
+    '12.5 +23.5 −9.0'
+    """
+    if value is None:
+        return ""
+    scale = 100.0 if unit == "fraction" else 1.0
+    if low is None or high is None:
+        return f"{scale * value:.1f}" if unit == "fraction" else f"{value:.4g}"
+    down, up = scale * (value - low), scale * (high - value)
+    digits = 1 if unit == "fraction" else decimals(max(down, up))
+    shown = f"{scale * value:.{digits}f}"
+    if abs(up - down) <= max(0.1 * (up + down), 1.01 * 10**-digits):
+        return f"{shown} ±{(down + up) / 2:.{digits}f}"
+    return f"{shown} +{up:.{digits}f} −{down:.{digits}f}"
+
+
+def decimals(half: float) -> int:
+    """Give the decimals that show two figures of an interval's half width."""
+    digits = 0
+    while half and half < 10 and digits < 6:
+        half, digits = half * 10, digits + 1
+    return digits
+
+
+def heat(values: Mapping[Row, float], better: str) -> dict[Row, float]:
+    """Give each value its place between the column's worst (0) and best (1); all alike: 1."""
+    if not values:
+        return {}
+    low, high = min(values.values()), max(values.values())
+    if high == low:
+        return dict.fromkeys(values, 1.0)
+    return {
+        row: (value - low) / (high - low) if better == "higher" else (high - value) / (high - low)
+        for row, value in values.items()
+    }

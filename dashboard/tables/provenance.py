@@ -1,0 +1,114 @@
+"""Where a number comes from: the command that repeats a run, and the facts of its card in the order of asking."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from shlex import quote
+
+from evals.records.card import Card
+
+MIRROR = "MIRROR"
+"""Stands in a command for the folder of local data, which no card names."""
+
+
+def command(card: Card) -> str:
+    """Give the command line that makes this run again; of an import, the one that imports it again."""
+    config = card.config
+    if card.origin.startswith("import"):
+        words = [
+            "evals",
+            *card.origin.split(),
+            card.source or "FILE",
+            "--suite",
+            config.suite,
+            "--model",
+            card.model,
+        ]
+    else:
+        words = ["evals", "run", config.suite, "-m", config.model]
+    words += ["--protocol", config.protocol, *_data(card)]
+    if not card.origin.startswith("import"):
+        words += _options(card)
+    return " ".join(word if word == MIRROR else quote(word) for word in words)
+
+
+def _data(card: Card) -> list[str]:
+    return {"sample": ["--sample"], "local": ["--data", MIRROR], "hub": []}[card.data]
+
+
+def _options(card: Card) -> Iterator[str]:
+    config, sampling = card.config, card.config.sampling
+    given = {
+        "--limit": config.limit,
+        "--repeats": config.repeats if config.repeats > 1 else None,
+        "--seed": config.seed or None,
+        "--temperature": sampling.temperature,
+        "--top-p": sampling.top_p,
+        "--max-tokens": sampling.max_tokens,
+        "--max-pixels": config.max_pixels,
+        "--judge": config.judge or None,
+    }
+    for name, value in given.items():
+        if value is not None:
+            yield from (name, f"{value:g}" if isinstance(value, float) else str(value))
+    if sampling.thinking is not None:
+        yield "--thinking" if sampling.thinking else "--no-thinking"
+
+
+def facts(card: Card) -> list[tuple[str, str]]:
+    """Give what a reader needs to trust, repeat or reject a run: (what, value)."""
+    config = card.config
+    sampling = ", ".join(
+        f"{name} {getattr(config.sampling, name)}"
+        for name in config.sampling.__struct_fields__
+        if getattr(config.sampling, name) not in (None, (), {})
+    )
+    found = [
+        ("suite", f"{config.suite}, version {config.version}"),
+        ("protocol", config.protocol),
+        ("words", _words(card)),
+        ("model", config.model + (f", served as {card.served}" if card.served else "")),
+        ("data", f"{card.data}{f', {card.source}' if card.source else ''}, SHA-256 {config.data_sha256}"),
+        ("items", "all" if config.limit is None else f"a seeded subset of {config.limit}"),
+        ("repeats, seed", f"{config.repeats}, {config.seed}"),
+        ("sampling", sampling or "left to the server"),
+        *((f"scorer {name}", rule) for name, rule in card.scorers.items()),
+        ("errata", card.errata),
+        ("judge", config.judge),
+        ("code", card.commit or "a released package"),
+        ("packages", ", ".join(f"{name} {version}" for name, version in card.packages.items())),
+        ("machine", ", ".join(f"{name} {value}" for name, value in card.host.items())),
+        ("origin", card.origin),
+        ("started", moment(card.started)),
+        ("finished", moment(card.finished)),
+        *(("note", note) for note in card.notes),
+    ]
+    return [(name, value) for name, value in found if value]
+
+
+def _words(card: Card) -> str:
+    """Say whose own words a run asked in; empty: in the suite's wording."""
+    words = card.wording
+    return f"{words['package']}, {words['file']}, SHA-256 {words['file_sha256']}" if words else ""
+
+
+def moment(seconds: float | None) -> str:
+    """Write a time in UTC."""
+    if not seconds:
+        return ""
+    return f"{datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def duration(seconds: float | None) -> str:
+    """Write a length of time for people.
+
+    >>> duration(3725)
+    '1 h 2 min'
+    """
+    if seconds is None:
+        return "not known"
+    if seconds < 100:
+        return f"{seconds:.3g} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

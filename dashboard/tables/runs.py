@@ -1,0 +1,135 @@
+"""Runs at work and what they cost: progress with a shrinking interval, and the front of accuracy against effort."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from evals.dashboard.tables.frames import Entry, query
+from evals.dashboard.tables.leaderboard import Board
+from evals.verdicts.betting import Bets
+
+STEPS = 40
+"""Points of a curve of progress."""
+
+EFFORTS = {
+    "cost": ("USD per 1,000 samples", "cost"),
+    "latency": ("median seconds per sample", "seconds"),
+    "tokens": ("output tokens per sample", "tokens"),
+}
+"""Name in the URL -> (title of the axis, column of `efforts`)."""
+
+
+class Progress(NamedTuple):
+    """How far a run is."""
+
+    done: int
+    expected: int
+    last: float
+    """When its last record was started, seconds since the epoch; 0: none yet."""
+    output_tokens: int
+    verdicts: dict[str, int]
+
+
+def progress(entry: Entry) -> Progress:
+    """Count the records of a run, which may be growing."""
+    found = query(
+        entry.path,
+        "SELECT verdict, count(*) AS n, max(started) AS last, sum(output_tokens) AS tokens FROM records GROUP BY 1",
+    )
+    return Progress(
+        done=int(found["n"].sum()),
+        expected=entry.card.expected,
+        last=float(found["last"].max()) if len(found) else 0.0,
+        output_tokens=int(found["tokens"].fillna(0).sum()),
+        verdicts=dict(zip(found["verdict"], found["n"].astype(int), strict=True)),
+    )
+
+
+def curve(path: Path) -> pd.DataFrame:
+    """Give the running mean of the scored values with an interval that holds at all times together.
+
+    Confidence sequence of `evals.verdicts.betting`, both ends at 2.5 %: unlike the interval of a finished run it may be
+    looked at after every record. Empty where values do not lie between 0 and 1.
+    """
+    values = query(
+        path, "SELECT value FROM records WHERE value IS NOT NULL ORDER BY started, sample, repeat"
+    )["value"]
+    if values.empty or values.min() < 0 or values.max() > 1:
+        return pd.DataFrame(columns=["n", "mean", "low", "high"])
+    gains = values.to_numpy() - 0.5
+    ends = sorted({round(len(gains) * (step / STEPS) ** 2) or 1 for step in range(1, STEPS + 1)})
+    bets, rows, start = Bets(margin=0.1, width=0.5), [], 0
+    best_low, best_high = 0.0, 1.0
+    for end in ends:
+        bets.add(gains[start:end].tolist())
+        low, high = bets.limits(0.025)
+        best_low, best_high = max(best_low, low + 0.5), min(best_high, high + 0.5)
+        rows.append({"n": end, "mean": 0.5 + gains[:end].mean(), "low": best_low, "high": best_high})
+        start = end
+    return pd.DataFrame(rows)
+
+
+def efforts(board: Board, label: str) -> pd.DataFrame:
+    """Give score and effort per model of one column; what is not known is NaN."""
+    found = []
+    cells = {row: cell for row, cell in board.column(label).items() if cell.entry}
+    seconds = latencies([cell.entry.path for cell in cells.values() if cell.entry])
+    for row, cell in cells.items():
+        if cell.entry is None:
+            continue
+        card = cell.entry.card
+        replies = sum(
+            n for name, n in card.counts.items() if not name.startswith("failed:") and name != "absent"
+        )
+        found.append(
+            {
+                "model": row.label,
+                "value": cell.estimate.value,
+                "low": cell.estimate.low,
+                "high": cell.estimate.high,
+                "n": cell.estimate.n,
+                "cost": _per(card.cost_usd, replies, 1000),
+                "seconds": seconds.get(str(cell.entry.path)) or float("nan"),
+                "tokens": _per(card.tokens.get("output"), replies, 1),
+            }
+        )
+    return pd.DataFrame(found)
+
+
+def _per(total: float | None, count: int, scale: float) -> float:
+    return scale * total / count if total is not None and count else float("nan")
+
+
+def latencies(paths: Sequence[Path]) -> dict[str, float]:
+    """Give the median seconds per reply by run."""
+    found = query(
+        paths, "SELECT path, median(seconds) AS seconds FROM records WHERE seconds > 0 GROUP BY path"
+    )
+    return dict(zip(found["path"], found["seconds"], strict=True))
+
+
+def front(table: pd.DataFrame, effort: str, *, better: str) -> pd.DataFrame:
+    """Mark what no other model beats in both score and effort: column `front`."""
+    known = table.dropna(subset=[effort, "value"]).sort_values(
+        [effort, "value"], ascending=[True, better == "lower"]
+    )
+    sign, best, marks = (1 if better == "higher" else -1), float("-inf"), []
+    for value in known["value"]:
+        marks.append(sign * value > best)
+        best = max(best, sign * value)
+    return known.assign(front=marks)
+
+
+def totals(entries: Iterable[Entry]) -> dict[str, float]:
+    """Sum up what runs used."""
+    several = list(entries)
+    return {
+        "input": sum(entry.card.tokens.get("input", 0) for entry in several),
+        "output": sum(entry.card.tokens.get("output", 0) for entry in several),
+        "cost": sum(entry.card.cost_usd or 0.0 for entry in several),
+        "priced": sum(entry.card.cost_usd is not None for entry in several),
+    }

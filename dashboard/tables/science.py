@@ -1,0 +1,133 @@
+"""General ability against science: two means per model, measured ones with intervals, claimed ones without.
+
+Source of the figure and of the suites that are chosen first: the Intern-S1 paper (arXiv 2508.15763), figures 1 and 2.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from evals.dashboard.tables.leaderboard import GENERAL as KINDS
+from evals.dashboard.tables.leaderboard import Board, Mean, Row, joint
+from evals.types import Estimate
+from evals.verdicts.reported import Claim
+
+GENERAL = ("mmlu-pro", "gpqa:diamond", "aime:2025")
+SCIENCE = ("smolinstruct", "chembench:4k", "matbench")
+
+MEASURED, CLAIMED = "measured", "claimed"
+
+
+class Source(NamedTuple):
+    """A model under one set of protocols, measured or claimed."""
+
+    model: str
+    kind: str
+    protocol: str
+    """Empty: not stated."""
+
+    @property
+    def label(self) -> str:
+        """Name it for a figure."""
+        return self.model if self.kind == CLAIMED or not self.protocol else f"{self.model} ({self.protocol})"
+
+
+class Part(NamedTuple):
+    """One number."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def sources(board: Board, claims: Iterable[Claim]) -> dict[Source, dict[str, Part]]:
+    """Give all fractions of which more is better, by source and suite."""
+    found: dict[Source, dict[str, Part]] = defaultdict(dict)
+    for (row, label), cell in board.cells.items():
+        column = board.columns[label]
+        if column.sample or column.limit or column.unit != "fraction" or column.better != "higher":
+            continue
+        part = _part(cell.estimate)
+        if part and not row.baseline:
+            found[_source(row, column.protocol)].setdefault(column.suite, part)
+    for claim in claims:
+        if claim.unit == "fraction" and not claim.superseded:
+            source = Source(claim.model, CLAIMED, claim.protocol)
+            found[source].setdefault(claim.suite, Part(claim.value, None, None))
+    return dict(found)
+
+
+def _source(row: Row, protocol: str) -> Source:
+    return Source(row.label, MEASURED, protocol)
+
+
+def _part(one: Estimate) -> Part | None:
+    return None if one.value is None else Part(one.value, one.low, one.high)
+
+
+def suites(found: dict[Source, dict[str, Part]], *, general: bool) -> list[str]:
+    """Give the suites of one kind, the paper's first."""
+    first = GENERAL if general else SCIENCE
+    known = dict.fromkeys(suite for parts in found.values() for suite in parts)
+    fits = [suite for suite in known if (suite.partition(":")[0] in KINDS) == general]
+    return sorted(fits, key=lambda suite: (first.index(suite) if suite in first else len(first), suite))
+
+
+def points(
+    found: dict[Source, dict[str, Part]], general: Sequence[str], science: Sequence[str]
+) -> pd.DataFrame:
+    """Give a row per source that has all of the suites: both means in percent with their joint intervals."""
+    rows = []
+    for source, parts in found.items():
+        if not general or not science or not all(suite in parts for suite in (*general, *science)):
+            continue
+        row: dict[str, object] = {
+            "model": source.label,
+            "kind": source.kind,
+            "protocol": source.protocol or "not stated",
+        }
+        for axis, chosen in (("general", general), ("science", science)):
+            value = joint([parts[suite] for suite in chosen])
+            row |= {axis: 100 * value.value, **_ends(axis, value)}
+        rows.append(row)
+    names = ["model", "kind", "protocol"]
+    names += [f"{axis}{end}" for axis in ("general", "science") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _ends(axis: str, value: Mean) -> dict[str, float | None]:
+    low, high = (None if end is None else 100 * end for end in (value.low, value.high))
+    return {f"{axis}_low": low, f"{axis}_high": high}
+
+
+def bars(found: dict[Source, dict[str, Part]], chosen: Sequence[str], models: Sequence[str]) -> pd.DataFrame:
+    """Give a row per source and suite, in percent."""
+    rows = [
+        {
+            "model": source.label,
+            "kind": source.kind,
+            "suite": suite,
+            "value": 100 * part.value,
+            "low": None if part.low is None else 100 * part.low,
+            "high": None if part.high is None else 100 * part.high,
+        }
+        for source, parts in found.items()
+        if source.label in models
+        for suite, part in parts.items()
+        if suite in chosen
+    ]
+    return pd.DataFrame(rows, columns=["model", "kind", "suite", "value", "low", "high"])
+
+
+def lacking(found: dict[Source, dict[str, Part]], chosen: Sequence[str]) -> list[str]:
+    """Say of each measured model that has some of the suites which ones it lacks."""
+    said = []
+    for source, parts in found.items():
+        missing = [suite for suite in chosen if suite not in parts]
+        if source.kind == MEASURED and missing and len(missing) < len(chosen):
+            said.append(f"{source.label} lacks {', '.join(missing)}")
+    return sorted(said)

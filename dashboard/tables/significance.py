@@ -1,0 +1,178 @@
+"""Which models of a column cannot be told apart: all pairs compared sample by sample, as `evals compare` does.
+
+Holm bounds the chance that any of the differences is a false one at 5 %. Means are compared in arrays, forty models at
+once; what is no mean of samples (RMSE, ROC-AUC) by `evals.verdicts` run by run, for so few models that a reader waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from evals.dashboard.tables.frames import Entry, Stamp, query, stamp
+from evals.dashboard.tables.leaderboard import Column, Row
+from evals.report.metrics import mean_value
+from evals.run.overview import suite_of
+from evals.types import Metric
+from evals.verdicts import contestants, difference
+from evals.verdicts.compare import pair
+from evals.verdicts.ranks import Rank, ranks
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LEVEL = 0.95
+FEW = 8
+"""Models whose runs are read whole where samples have no value of their own."""
+
+
+class Ties(NamedTuple):
+    """Places of the models of one column, the best first."""
+
+    places: tuple[Rank, ...]
+    n: int
+    """Samples that all of them have in common."""
+    pairs: int
+    why_not: str = ""
+    """Why they could not be compared; empty where they were."""
+
+    def groups(self) -> list[list[str]]:
+        """Give the groups, of two and more, of what cannot be told apart, the best first."""
+        letters = dict.fromkeys(letter for place in self.places for letter in place.groups)
+        found = [[place.model for place in self.places if letter in place.groups] for letter in letters]
+        return [group for group in found if len(group) > 1]
+
+
+def ties(column: Column, runs: Mapping[Row, Entry]) -> Ties:
+    """Compare the runs of a column; cached until one of them changes."""
+    several = tuple((row.label, entry.path, stamp(entry.path)) for row, entry in runs.items())
+    first = next(iter(runs.values()), None)
+    if first is None or len(several) < 2:
+        return Ties((), 0, 0, "there is one model only")
+    metric = suite_of(first.card).headline
+    if metric.of is mean_value and not metric.scorer:
+        return _by_arrays(column, metric, several)
+    if len(several) > FEW:
+        return Ties((), 0, 0, f"{column.metric} of more than {FEW} models is compared by `evals compare`")
+    return _by_runs(column, metric, several)
+
+
+@lru_cache(maxsize=64)
+def _by_arrays(column: Column, metric: Metric, several: tuple[tuple[str, Path, Stamp], ...]) -> Ties:
+    import numpy as np
+
+    paths = [path for _, path, _ in several]
+    values, clusters, groups = _values(paths)
+    alone = len(set(clusters)) == len(clusters)
+    macro = metric.pool == "macro"
+    width = metric.bounds[1] - metric.bounds[0] if metric.bounds else None
+    found = {}
+    for a, b in combinations(range(len(paths)), 2):
+        differences = values[b] - values[a]
+        scored = ~np.isnan(differences)
+        if not scored.any():
+            return Ties((), 0, 0, "two of the runs have no sample in common")
+        chosen = np.flatnonzero(scored)
+        found[a, b] = difference.of_mean(
+            differences[chosen],
+            range(len(chosen)) if alone else [clusters[i] for i in chosen],
+            groups=[groups[i] for i in chosen] if macro else None,
+            width=width,
+        )
+    together = int((~np.isnan(values)).all(axis=0).sum())
+    evidence = {pair_: (one.value, one.p_equal()) for pair_, one in found.items()}
+    return _placed(
+        column, [label for label, *_ in several], _means(values, groups, macro=macro), evidence, together
+    )
+
+
+def _values(paths: Sequence[Path]) -> tuple[NDArray[np.float64], list[str], list[str]]:
+    """Give the value of each sample (averaged over repeats, NaN where none) in each run, cluster and group."""
+    import numpy as np
+    import pandas as pd
+
+    samples = query(paths[0], 'SELECT id, "group", cluster FROM samples')
+    place = pd.Series(range(len(samples)), index=samples["id"])
+    found = query(
+        paths,
+        "SELECT path, sample, avg(value) AS value FROM records WHERE value IS NOT NULL GROUP BY path, sample",
+    )
+    values = np.full((len(paths), len(samples)), np.nan)
+    row = found["path"].map({str(path): i for i, path in enumerate(paths)}).to_numpy()
+    where = found["sample"].map(place).to_numpy()
+    known = ~np.isnan(where)
+    values[row[known], where[known].astype(int)] = found["value"].to_numpy()[known]
+    return values, samples["cluster"].tolist(), samples["group"].tolist()
+
+
+def _means(values: NDArray[np.float64], groups: Sequence[str], *, macro: bool) -> list[float]:
+    import numpy as np
+
+    if not macro:
+        return [float(np.nanmean(row)) for row in values]
+    codes = {name: i for i, name in enumerate(dict.fromkeys(groups))}
+    strata = np.array([codes[name] for name in groups])
+    means = []
+    for row in values:
+        parts = [row[(strata == code) & ~np.isnan(row)] for code in codes.values()]
+        means.append(float(np.mean([part.mean() for part in parts if len(part)])))
+    return means
+
+
+@lru_cache(maxsize=16)
+def _by_runs(column: Column, metric: Metric, several: tuple[tuple[str, Path, Stamp], ...]) -> Ties:
+    from evals.records.store import Run
+
+    found = [contestants.contestant(Run(path)) for _, path, _ in several]
+    evidence, together = {}, 0
+    values: list[float] = [0.0] * len(found)
+    for a, b in combinations(range(len(found)), 2):
+        pairs = pair(found[a], found[b], found[a].headline)
+        one = pairs.evidence()
+        if one is None:
+            return Ties((), 0, 0, "two of the runs have no sample in common")
+        evidence[a, b] = one.value, one.p_equal()
+        values[a], values[b] = (value or 0.0 for value in pairs.values())
+        together = len(pairs.rows_of(None))
+    return _placed(column, [label for label, *_ in several], values, evidence, together)
+
+
+def _placed(
+    column: Column,
+    labels: Sequence[str],
+    values: Sequence[float],
+    evidence: Mapping[tuple[int, int], tuple[float, float]],
+    together: int,
+) -> Ties:
+    """Rank by which differences are shown, Holm over all pairs."""
+    adjusted = difference.holm([p for _, p in evidence.values()])
+    beaten: dict[str, set[str]] = {}
+    for ((a, b), (value, _)), p in zip(evidence.items(), adjusted, strict=True):
+        if p <= 1 - LEVEL and value:
+            b_better = (value > 0) == (column.better == "higher")
+            winner, loser = (labels[b], labels[a]) if b_better else (labels[a], labels[b])
+            beaten.setdefault(winner, set()).add(loser)
+    names = {label: label for label in labels}
+    places = ranks(column.suite, dict(zip(labels, values, strict=True)), names, beaten, better=column.better)
+    return Ties(tuple(places), together, len(evidence))
+
+
+def sentence(found: Ties) -> str:
+    """Say in words which models cannot be told apart."""
+    if found.why_not:
+        return f"Not compared: {found.why_not}."
+    groups = found.groups()
+    if not groups:
+        return f"All {len(found.places)} can be told apart."
+    said = [f"{_listed(group)} cannot be told apart" for group in groups[:2]]
+    more = f"; letters mark {len(groups) - 2} more such groups" if len(groups) > 2 else ""
+    return "; ".join(said) + more + "."
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = list(names) if len(names) <= 6 else [*names[:5], f"{len(names) - 5} more"]
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"

@@ -1,0 +1,334 @@
+"""One run in depth: its groups, answers by their length, what is missing, and items that no model gets right.
+
+Statistics are those of `evals.report.statistics` and `evals.verdicts.difference`, and SciPy's exact test; no text is read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from math import isnan, nan, sqrt
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from evals.dashboard.tables import frames
+from evals.dashboard.tables.frames import Entry, query
+from evals.dashboard.tables.leaderboard import BASELINE
+from evals.report import statistics as stats
+from evals.types import Estimate
+from evals.verdicts import difference
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVEL = 0.95
+BINS = 10
+"""Of answer lengths, with as many samples each as can be."""
+LABEL = 1
+"""Characters of an answer of a gated suite that leave this module: a letter, no text."""
+
+
+def alike(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
+    """Give the newest run of every other model that was asked the same in the same way, at most forty; no baselines."""
+    config = entry.card.config
+    found: dict[str, Entry] = {}
+    for other in entries:
+        theirs = other.card.config
+        same = (theirs.suite, theirs.protocol, theirs.data_sha256) == (
+            config.suite,
+            config.protocol,
+            config.data_sha256,
+        )
+        if (
+            same
+            and not other.card.model.startswith(BASELINE)
+            and other.card.model != entry.card.model
+            and other.path != entry.path
+        ):
+            found[other.card.model] = other
+    return list(found.values())[-40:]
+
+
+# --- groups -------------------------------------------------------------------------------------------------
+
+
+def breakdown(entry: Entry) -> pd.DataFrame:
+    """Give the groups of a run: `group`, `n`, `value`, `low`, `high`, `coverage`, `apart`, `p`, `flagged`.
+
+    `apart` is the group's mean minus the mean of all others, tested by Fisher's exact test where every value is right
+    or wrong and stands alone, else by Welch's t with clustered errors; `flagged` is what Benjamini-Hochberg selects at
+    5 %. Where the headline is no mean of samples there is no test. Empty where the suite has no groups.
+    """
+    import pandas as pd
+
+    estimates = frames.groups(entry.path)
+    metric = estimates[0].metric if estimates else ""
+    rows = [_group_row(one) for one in estimates if one.metric == metric]
+    frame = pd.DataFrame(rows, columns=["group", "metric", "n", "value", "low", "high", "unit", "better"])
+    frame["coverage"] = frame["group"].map(_coverage(entry))
+    tests = _tests(entry) if not frame.empty and _testable(entry, metric) else {}
+    frame["apart"] = [tests[name].apart if name in tests else nan for name in frame["group"]]
+    frame["p"] = [tests[name].p if name in tests else nan for name in frame["group"]]
+    frame["flagged"] = frame["p"] <= 1 - LEVEL
+    return frame
+
+
+def _group_row(one: Estimate) -> tuple[Any, ...]:
+    return one.group, one.metric, one.n, one.value, one.low, one.high, one.unit, one.better
+
+
+def _testable(entry: Entry, metric: str) -> bool:
+    """Whether the groups' metric is the mean of the values that records carry."""
+    from evals.report.metrics import mean_value
+    from evals.run.overview import suite_of
+
+    found = next((m for m in suite_of(entry.card).metrics if m.name == metric), None)
+    return found is not None and found.of is mean_value and found.pool != "whole" and not found.scorer
+
+
+def _coverage(entry: Entry) -> dict[str, float]:
+    found = query(
+        entry.path,
+        """SELECT s."group" AS name, count(r.sample)::DOUBLE AS scored, count(DISTINCT s.id) AS items
+        FROM samples s LEFT JOIN records r ON r.sample = s.id AND r.verdict NOT LIKE 'failed%' GROUP BY 1""",
+    )
+    repeats = max(1, entry.card.config.repeats)
+    return {
+        name: min(1.0, scored / (items * repeats))
+        for name, scored, items in zip(found["name"], found["scored"], found["items"], strict=True)
+    }
+
+
+class _Test(NamedTuple):
+    apart: float
+    p: float
+    """Adjusted by Benjamini-Hochberg."""
+
+
+def _tests(entry: Entry) -> dict[str, _Test]:
+    frame = query(
+        entry.path,
+        """SELECT s."group" AS name, s.cluster, avg(r.value) AS value, count(*) AS repeats
+        FROM records r JOIN samples s ON s.id = r.sample WHERE r.value IS NOT NULL GROUP BY s.id, 1, 2""",
+    )
+    names = sorted(frame["name"].unique())
+    if len(names) < 2:
+        return {}
+    yes_no = frame["value"].isin((0.0, 1.0)).all() and frame["cluster"].is_unique
+    found = []
+    for name in names:
+        inside = frame["name"] == name
+        found.append((_fisher if yes_no else _welch)(frame[inside], frame[~inside]))
+    adjusted = difference.benjamini_hochberg([p for _, p in found])
+    return {name: _Test(apart, p) for name, (apart, _), p in zip(names, found, adjusted, strict=True)}
+
+
+def _fisher(inside: pd.DataFrame, outside: pd.DataFrame) -> tuple[float, float]:
+    from scipy.stats import fisher_exact
+
+    table = [[int(part["value"].sum()), int(len(part) - part["value"].sum())] for part in (inside, outside)]
+    return float(inside["value"].mean() - outside["value"].mean()), float(fisher_exact(table).pvalue)
+
+
+def _welch(inside: pd.DataFrame, outside: pd.DataFrame) -> tuple[float, float]:
+    apart = float(inside["value"].mean() - outside["value"].mean())
+    parts = [
+        (stats.standard_error(part["value"].to_numpy(), part["cluster"].tolist()), part["cluster"].nunique())
+        for part in (inside, outside)
+    ]
+    squares = [error * error for error, _ in parts]
+    if any(map(isnan, squares)):
+        return apart, 1.0
+    total = sum(squares)
+    df = (
+        total * total / (sum(s * s / (n - 1) for s, (_, n) in zip(squares, parts, strict=True)) or 1.0)
+        if total
+        else 1.0
+    )
+    return apart, difference.Shift(apart, sqrt(total), max(1.0, df)).p_equal()
+
+
+# --- length -------------------------------------------------------------------------------------------------
+
+
+class Lengths(NamedTuple):
+    """Scores by the length of the reply."""
+
+    frame: pd.DataFrame
+    """`low` and `high` (length), `n`, `value`, `value_low`, `value_high`, `cut` (share that ended at max tokens), and
+    `others`, the mean of the other runs on the same samples.
+    """
+    unit: str
+    """tokens, or characters where tokens are not known."""
+
+
+def lengths(entry: Entry, others: Sequence[Entry] = ()) -> Lengths | None:
+    """Sort the replies of a run into bins of their length; None where there are none with a value."""
+    import pandas as pd
+
+    frame = query(
+        entry.path,
+        """SELECT r.sample, s.cluster, r.value, r.output_tokens AS tokens, r.stop = 'length' AS cut
+        FROM records r JOIN samples s ON s.id = r.sample WHERE r.value IS NOT NULL AND r.verdict NOT LIKE 'failed%'""",
+    )
+    if frame.empty:
+        return None
+    unit = "tokens"
+    if frame["tokens"].isna().any():
+        unit = "characters"
+        found = query(
+            entry.path,
+            "SELECT sample, repeat, length(json_extract_string(outcome, '$.text')) AS tokens FROM records r "
+            "WHERE r.value IS NOT NULL AND r.verdict NOT LIKE 'failed%' ORDER BY sample, repeat",
+        )
+        frame = frame.drop(columns="tokens").merge(
+            found.groupby("sample", as_index=False)["tokens"].mean(), on="sample"
+        )
+    elsewhere = _elsewhere(others)
+    frame["others"] = frame["sample"].map(elsewhere)
+    sizes = frame["tokens"].astype(float)
+    bins = pd.qcut(sizes, BINS, duplicates="drop", labels=False) if sizes.nunique() > 1 else sizes * 0
+    rows = [_bin(part) for _, part in frame.groupby(bins)]
+    columns = ["low", "high", "n", "value", "value_low", "value_high", "cut", "others"]
+    return Lengths(pd.DataFrame(rows, columns=columns), unit)
+
+
+def _bin(part: pd.DataFrame) -> tuple[Any, ...]:
+    mean = _mean(part["value"].tolist(), part["cluster"].tolist())
+    others = part["others"].mean()
+    return (
+        int(part["tokens"].min()), int(part["tokens"].max()), len(part), mean.value, mean.low, mean.high,
+        float(part["cut"].mean()), others,
+    )  # fmt: skip
+
+
+def _mean(values: Sequence[float], clusters: Sequence[str]) -> stats.Interval:
+    if len(set(clusters)) == len(values) and all(value in (0.0, 1.0) for value in values):
+        return stats.wilson(sum(values), len(values))
+    return stats.clustered(values, clusters)
+
+
+def _elsewhere(others: Sequence[Entry]) -> dict[str, float]:
+    """Give the mean value of each sample over other runs."""
+    if not others:
+        return {}
+    found = query(
+        [other.path for other in others],
+        "SELECT sample, avg(value) AS value FROM records WHERE value IS NOT NULL GROUP BY sample",
+    )
+    return dict(zip(found["sample"], found["value"], strict=True))
+
+
+# --- what is missing ----------------------------------------------------------------------------------------
+
+ANSWERED = ("right", "wrong", "graded", "invalid")
+
+
+def missing(entry: Entry, others: Sequence[Entry]) -> pd.DataFrame:
+    """Compare what a run answered with what it did not: `outcome`, `n`, `share`, and how the other runs do there.
+
+    `others`, `low` and `high` are the mean value of the other runs on these samples with its 95 % interval. Where they
+    do worse on what is missing, the score of what is there flatters.
+    """
+    import pandas as pd
+
+    frame = query(
+        entry.path,
+        """SELECT s.id AS sample, s.cluster, coalesce(r.verdict, 'absent') AS verdict
+        FROM samples s LEFT JOIN records r ON r.sample = s.id""",
+    )
+    kinds = frame["verdict"].str.partition(":")[0]
+    frame["outcome"] = kinds.where(~kinds.isin(ANSWERED), "answered")
+    frame["value"] = frame["sample"].map(_elsewhere(others)).astype(float)
+    rows = []
+    order = ["answered", "unanswered", "refused", "truncated", "failed", "absent"]
+    for name in [name for name in order if (frame["outcome"] == name).any()]:
+        part = frame[frame["outcome"] == name]
+        known = part.dropna(subset=["value"])
+        mean = (
+            stats.clustered(known["value"].tolist(), known["cluster"].tolist(), bounds=(0.0, 1.0))
+            if len(known) > 1
+            else None
+        )
+        rows.append(
+            (
+                name,
+                len(part),
+                len(part) / len(frame),
+                *((mean.value, mean.low, mean.high) if mean else (nan, nan, nan)),
+            )
+        )
+    return pd.DataFrame(rows, columns=["outcome", "n", "share", "others", "low", "high"])
+
+
+# --- items that no model gets right -------------------------------------------------------------------------
+
+
+def unsolved(entries: Sequence[Entry]) -> pd.DataFrame:
+    """List the items that every one of several runs gets wrong, the most suspect gold answers first.
+
+    `sample`, `group`, `gold`, `runs` (that were scored there), `said` (the answer that most of them gave), `agree`
+    (the share that gave it) and `verdicts`. Where most models agree on another answer, the gold answer is suspect.
+    Of a gated suite only letters are given, no texts. Empty for fewer than two runs, and where nothing is right or wrong.
+    """
+    import pandas as pd
+
+    columns = ["sample", "group", "gold", "runs", "said", "agree", "verdicts"]
+    if len(entries) < 2:
+        return pd.DataFrame(columns=columns)
+    found = query(
+        [entry.path for entry in entries],
+        """
+        WITH judged AS (SELECT sample, path, verdict, answer FROM records WHERE verdict NOT LIKE 'failed%'),
+        hard AS (SELECT sample FROM judged GROUP BY sample
+            HAVING count(*) FILTER (verdict IN ('right', 'graded')) = 0 AND count(DISTINCT path) >= 2)
+        SELECT j.sample, any_value(s."group") AS "group", any_value(s.target) AS gold, count(DISTINCT j.path) AS runs,
+            list(j.answer) AS answers, list(j.verdict) AS verdicts
+        FROM judged j JOIN hard USING (sample) JOIN (SELECT DISTINCT id, "group", target FROM samples) s ON s.id = j.sample
+        GROUP BY j.sample ORDER BY j.sample""",
+    )
+    gated = any(entry.card.gated for entry in entries)
+    rows = [_hard(row, gated=gated) for row in found.itertuples(index=False)]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.sort_values(["agree", "runs"], ascending=False, kind="stable").reset_index(drop=True)
+
+
+def _hard(row: Any, *, gated: bool) -> tuple[Any, ...]:
+    answers = Counter(answer for answer in row.answers if isinstance(answer, str))
+    said, count = answers.most_common(1)[0] if answers else ("", 0)
+    gold = str(row.gold).strip('"')
+    if gated:
+        said, gold = (text if len(text) <= LABEL else "" for text in (said, gold))
+    verdicts = ", ".join(f"{n} {name}" for name, n in Counter(row.verdicts).most_common())
+    return row.sample, row.group, gold, int(row.runs), said, count / len(row.answers), verdicts
+
+
+def farthest(entries: Sequence[Entry], *, most: int = 200) -> pd.DataFrame:
+    """List the items on which even the nearest of several runs is far off, the farthest first, for suites of errors.
+
+    `sample`, `group`, `gold`, `runs`, `said` (the nearest answer), `error` (its error).
+    """
+    import pandas as pd
+
+    columns = ["sample", "group", "gold", "runs", "said", "error"]
+    if len(entries) < 2 or any(entry.card.gated for entry in entries):
+        return pd.DataFrame(columns=columns)
+    return query(
+        [entry.path for entry in entries],
+        f"""
+        SELECT r.sample, any_value(s."group") AS "group", trim(any_value(s.target), '"') AS gold,
+            count(DISTINCT r.path) AS runs, arg_min(r.answer, r.value) AS said, min(r.value) AS error
+        FROM records r JOIN (SELECT DISTINCT id, "group", target FROM samples) s ON s.id = r.sample
+        WHERE r.value IS NOT NULL GROUP BY r.sample HAVING count(DISTINCT r.path) >= 2
+        ORDER BY error DESC, r.sample LIMIT {int(most)}""",
+    )
+
+
+def errata(frame: pd.DataFrame, entry: Entry) -> pd.DataFrame:
+    """Give the list as a file has it: what it is about stands in every row."""
+    card = entry.card
+    about = {
+        "suite": card.config.suite,
+        "version": card.config.version,
+        "data_sha256": card.config.data_sha256,
+    }
+    return frame.assign(**about)[[*about, *frame.columns]]

@@ -1,0 +1,1 @@
+"""A run as one file that anybody can check: packing and verifying."""

@@ -1,0 +1,273 @@
+"""A run in one file that anybody can check: `pack` writes it, `verify` scores all of it again, offline.
+
+    bundle.json       format, environment, and of every file its size and SHA-256
+    card.json         the card as it is
+    samples.jsonl     the gold side of every expected sample
+    records.jsonl     prompt, reply and scores of every sample and repeat
+
+A run of a gated suite holds no texts: of a sample its id, group and hashed options, of a reply its hash, how it
+ended and the answer letter (`withheld.jsonl` in the place of the records). Such a bundle is verified with the data
+set at hand, by the letters. The archive's comment is the SHA-256 of all bytes before it: no byte can change unseen.
+"""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+from msgspec import Struct, structs
+
+from evals.data.archive import UNREADABLE
+from evals.errors import DataError, UsageError
+from evals.records import card as cards
+from evals.records.card import Card
+from evals.records.files import encode
+from evals.records.store import Run
+from evals.types import Failure, Prompt, Record, Reply, Sample, Score
+
+FORMAT = 1
+LABEL = 16
+"""Longest answer of a gated suite that is written as it is; more could be a text."""
+LONGEST_LINE = 256 << 20
+"""Bytes of one record at most, unpacked."""
+EXPANSION = 1100
+"""Deflate packs no better than 1 to 1032; a file that claims more is a bomb."""
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_SEAL = len(f"sha256:{'0' * 64}")
+FILES = ("card.json", "samples.jsonl", "records.jsonl")
+GATED = ("card.json", "samples.jsonl", "withheld.jsonl")
+
+
+class File(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the manifest says of a file."""
+
+    sha256: str
+    size: int
+    """Bytes, unpacked."""
+
+
+class Manifest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """`bundle.json`."""
+
+    bundle: int = FORMAT
+    run: str
+    suite: str
+    protocol: str
+    gated: bool = False
+    packages: dict[str, str]
+    """Versions of what packed it."""
+    packed: float
+    """Seconds since the epoch, UTC."""
+    files: dict[str, File]
+
+
+class Withheld(Struct, frozen=True, kw_only=True):
+    """A record of a gated suite without its texts."""
+
+    record: Record
+    prompt_sha256: str
+    """Of the messages as JSON."""
+    reply_sha256: str
+    """Of the answer's text; empty where the call failed."""
+
+
+def pack(run: Run, out: Path) -> Manifest:
+    """Write a run as a bundle; raises UsageError where the file is there already or the run has not ended."""
+    card = run.card
+    if card.status == "running":
+        raise UsageError(f"run {card.run} has not ended; the same `evals run` command goes on with it")
+    if out.exists():
+        raise UsageError(f"{out} is there already")
+    manifest = Manifest(
+        run=card.run,
+        suite=card.config.suite,
+        protocol=card.config.protocol,
+        gated=card.gated,
+        packages=cards.packages(),
+        packed=time.time(),
+        files={},
+    )
+    partial = out.with_name(f".{out.name}.part")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+            for name, lines in _contents(run, gated=card.gated):
+                manifest.files[name] = _add(archive, name, lines)
+            _add(archive, "bundle.json", [msgspec.json.format(encode(manifest), indent=1)])
+            archive.comment = b"0" * _SEAL
+        seal(partial)
+        partial.replace(out)
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror or error}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return manifest
+
+
+def _contents(run: Run, *, gated: bool) -> Iterator[tuple[str, Iterable[bytes]]]:
+    yield "card.json", [(run.path / "card.json").read_bytes()]
+    samples, records = run.samples(), run.records()
+    if gated:
+        yield "samples.jsonl", (encode(bare_sample(one)) + b"\n" for one in samples)
+        yield "withheld.jsonl", (encode(withheld(one)) + b"\n" for one in records)
+    else:
+        yield "samples.jsonl", (encode(one) + b"\n" for one in samples)
+        yield "records.jsonl", (encode(one) + b"\n" for one in records)
+
+
+def _add(archive: zipfile.ZipFile, name: str, chunks: Iterable[bytes]) -> File:
+    digest, size = sha256(), 0
+    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    with archive.open(entry, "w", force_zip64=True) as stream:
+        for chunk in chunks:
+            stream.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+    return File(digest.hexdigest(), size)
+
+
+def _hash_before_seal(stream: IO[bytes], size: int) -> bytes:
+    digest, left = sha256(), size - _SEAL
+    while left > 0 and (chunk := stream.read(min(left, 1 << 20))):
+        digest.update(chunk)
+        left -= len(chunk)
+    return f"sha256:{digest.hexdigest()}".encode()
+
+
+def seal(path: Path) -> None:
+    """Write the hash of all bytes before it into the archive's comment."""
+    with path.open("rb+") as stream:
+        comment = _hash_before_seal(stream, path.stat().st_size)
+        stream.seek(-_SEAL, 2)
+        stream.write(comment)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LABEL else f"sha256:{sha256(text.encode()).hexdigest()}"
+
+
+def bare_sample(sample: Sample) -> Sample:
+    """Leave of a gated sample its id, its group and its answer's letter; options as hashes."""
+    hashed = tuple(f"sha256:{sha256(text.encode()).hexdigest()}" for text in sample.choices)
+    target = sample.target
+    if isinstance(target, str):
+        target = _short(target)
+    elif isinstance(target, tuple):
+        target = tuple(map(_short, target))
+    return structs.replace(sample, question=(), choices=hashed, target=target, meta={})
+
+
+def withheld(record: Record) -> Withheld:
+    """Take the texts out of a record."""
+    outcome = record.outcome
+    scores: dict[str, Score | Failure] = {}
+    for name, score in record.scores.items():
+        if isinstance(score, Failure):
+            scores[name] = structs.replace(score, message="")
+        else:
+            answer = score.answer if score.answer is None else _short(score.answer)
+            judged = tuple(structs.replace(one, text=_short(one.text)) for one in score.judged)
+            scores[name] = structs.replace(score, why="", answer=answer, judged=judged)
+    if isinstance(outcome, Reply):
+        text = sha256(outcome.text.encode()).hexdigest()
+        outcome = structs.replace(outcome, text="", reasoning=None)
+    else:
+        text, outcome = "", structs.replace(outcome, message="")
+    bare = structs.replace(record, prompt=Prompt(order=record.prompt.order), outcome=outcome, scores=scores)
+    return Withheld(record=bare, prompt_sha256=prompt_hash(record.prompt), reply_sha256=text)
+
+
+def prompt_hash(prompt: Prompt) -> str:
+    """Hash the messages of a prompt."""
+    return sha256(encode(prompt.messages)).hexdigest()
+
+
+NOT_ASKED = prompt_hash(Prompt())
+"""Of a reply that was imported: its prompt is not known."""
+
+
+class Bundle:
+    """A bundle opened for reading: nothing is extracted, no line is longer than its bound."""
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._archive = archive
+
+    def lines(self, name: str, kind: Any) -> Iterator[Any]:
+        """Decode a file of JSON lines, one at a time; raises DataError for what is none."""
+        decode = msgspec.json.Decoder(kind).decode
+        with self._archive.open(name) as stream:
+            number = 0
+            while line := stream.readline(LONGEST_LINE):
+                number += 1
+                try:
+                    yield decode(line)
+                except (msgspec.MsgspecError, ValueError) as error:
+                    raise DataError(f"{name}, line {number}: {error}") from None
+
+    def read(self, name: str) -> bytes:
+        """Read a small file whole."""
+        with self._archive.open(name) as stream:
+            return stream.read(LONGEST_LINE)
+
+    def card(self) -> Card:
+        """Give the run's card; raises DataError where it is none."""
+        try:
+            return msgspec.json.decode(self.read("card.json"), type=Card)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise DataError(f"card.json: {error}") from None
+
+    def faults(self) -> list[str]:
+        """Say which files are not what the manifest says, and whether a byte of the archive has changed."""
+        found = []
+        with self.path.open("rb") as stream:
+            if _hash_before_seal(stream, self.path.stat().st_size) != self._archive.comment:
+                found.append("the archive's bytes are not those that were packed")
+        wanted = GATED if self.manifest.gated else FILES
+        names = self._archive.namelist()
+        if sorted(names) != sorted({*wanted, "bundle.json"}) or sorted(self.manifest.files) != sorted(wanted):
+            return [
+                *found,
+                f"it holds {', '.join(sorted(names))}; expected are bundle.json, {', '.join(wanted)}",
+            ]
+        return found + [fault for name in wanted if (fault := self._fault(name))]
+
+    def _fault(self, name: str) -> str:
+        stated, entry = self.manifest.files[name], self._archive.getinfo(name)
+        if entry.file_size != stated.size:
+            return f"{name}: {entry.file_size} bytes, the manifest says {stated.size}"
+        if entry.file_size > EXPANSION * max(entry.compress_size, 1):
+            return f"{name}: claims {entry.file_size} bytes of {entry.compress_size} packed ones"
+        digest = sha256()
+        with self._archive.open(name) as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+        return "" if digest.hexdigest() == stated.sha256 else f"{name}: its hash is not the manifest's"
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Bundle]:
+    """Open a bundle; raises UsageError where there is no file, DataError where it is no bundle that can be read."""
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entry = archive.getinfo("bundle.json")
+            with archive.open(entry) as stream:
+                raw = stream.read(1 << 20)
+            manifest = msgspec.json.decode(raw, type=Manifest)
+            if manifest.bundle != FORMAT:
+                raise DataError(f"{path}: a bundle of format {manifest.bundle}; this version reads {FORMAT}")
+            yield Bundle(path, archive, manifest)
+    except KeyError:
+        raise DataError(f"{path}: a zip without bundle.json") from None
+    except UNREADABLE as error:
+        raise DataError(f"{path}: {error}") from None

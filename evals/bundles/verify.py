@@ -1,0 +1,343 @@
+"""Check a bundle: every byte, every score, every figure, without asking a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from math import isclose
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, structs
+
+from evals import load
+from evals.bundles.bundle import NOT_ASKED, Bundle, Withheld, bare_sample, opened, prompt_hash
+from evals.data import Data
+from evals.data.archive import UNREADABLE
+from evals.errors import DataError, UsageError
+from evals.profiles import Price
+from evals.records.files import Brief, Gold, brief
+from evals.report.estimates import Summary, summarize
+from evals.run.plan import read
+from evals.run.rescore import judged_again
+from evals.sandbox import Pool
+from evals.scorers.scoring import Scoring
+from evals.suite import data_sha256
+from evals.types import Estimate, Failure, Prompt, Prompter, Record, Reply, Sample, Score, Text
+
+TOLERANCE = 1e-9
+"""Relative: the last digits of a mean may differ between processors."""
+SUMMED = ("expected", "counts", "coverage", "truncated", "tokens")
+
+JUDGED = ("verdicts", "unreadable", "waiting", "tokens", "drawn", "agreement", "both_sides")
+
+
+class Verification(Struct, frozen=True, kw_only=True):
+    """What came of checking a bundle."""
+
+    bundle: str
+    run: str = ""
+    suite: str = ""
+    protocol: str = ""
+    model: str = ""
+    records: int = 0
+    """Scored again."""
+    figures: int = 0
+    """Computed again."""
+    differences: tuple[str, ...] = ()
+    """One line each; empty: all agrees."""
+    notes: tuple[str, ...] = ()
+    """What this check does not say."""
+
+
+def verify(path: Path, data: Path | None = None) -> Verification:
+    """Check a bundle; `data` is a local mirror of the suite's data, needed where the suite is gated.
+
+    Raises UsageError where there is no such file, the data cannot be read, or a gated bundle comes without them.
+    """
+    try:
+        with opened(path) as bundle:
+            faults = bundle.faults()
+            if faults:
+                return Verification(bundle=path.name, run=bundle.manifest.run, differences=tuple(faults))
+            return _Check(bundle, data).result()
+    except DataError as error:
+        return Verification(bundle=path.name, differences=(str(error),))
+    except UNREADABLE as error:
+        return Verification(bundle=path.name, differences=(f"{path}: {error}",))
+
+
+class _Check:
+    """The differences of one bundle, gathered."""
+
+    def __init__(self, bundle: Bundle, data: Path | None) -> None:
+        self.bundle = bundle
+        self.card = bundle.card()
+        self.found: list[str] = []
+        self._names()
+        (self.suite,) = load.suite(self.card.config.suite, self.card.config.protocol)
+        self.prompter: Prompter | None = None
+        self.notes: list[str] = []
+        self.briefs: list[Brief] = []
+        self.samples: dict[str, Sample] = {}
+        for one in bundle.lines("samples.jsonl", Sample):
+            if one.id in self.samples:
+                raise DataError(f"samples.jsonl: {one.id} stands twice")
+            self.samples[one.id] = one
+        self._rules()
+        self._data(data)
+
+    def result(self) -> Verification:
+        """Score and compute all of it again."""
+        records = self._withheld() if self.card.gated else self._records()
+        self._scores(records)
+        figures = self._figures()
+        card = self.card
+        return Verification(
+            bundle=self.bundle.path.name,
+            run=card.run,
+            suite=card.config.suite,
+            protocol=card.config.protocol,
+            model=card.model,
+            records=len(self.briefs),
+            figures=figures,
+            differences=tuple(self.found),
+            notes=tuple(self.notes),
+        )
+
+    def _names(self) -> None:
+        card, manifest = self.card, self.bundle.manifest
+        stated = (manifest.run, manifest.suite, manifest.protocol, manifest.gated)
+        if stated != (card.run, card.config.suite, card.config.protocol, card.gated):
+            raise DataError("bundle.json and card.json do not name the same run")
+
+    def _rules(self) -> None:
+        card = self.card
+        if self.suite.gated and not card.gated:
+            self.found.append(f"{self.suite.id} is gated, and the bundle holds texts")
+        if self.suite.version != card.config.version:
+            self.found.append(
+                f"scored by version {card.config.version} of {self.suite.id}; here is version {self.suite.version}"
+            )
+        if self.suite.errata.version != card.errata:
+            self.found.append(
+                f"errata: the card says {card.errata!r}, here it is {self.suite.errata.version!r}"
+            )
+        if not _same(self.suite.chance, card.chance):
+            self.found.append(f"chance: the card says {card.chance}, here it is {self.suite.chance}")
+        rules = self.suite.scorer_versions()
+        self.found += [
+            f"rule {name}: the card says {card.scorers.get(name)}, here it is {rules.get(name)}"
+            for name in sorted({*rules, *card.scorers})
+            if rules.get(name) != card.scorers.get(name)
+        ]
+
+    def _data(self, data: Path | None) -> None:
+        """Hold the gold side against the data set, or at least against its hash."""
+        config = self.card.config
+        if data is None:
+            if self.card.gated:
+                raise UsageError(
+                    f"{self.bundle.path}: {self.suite.id} is gated; add its data with --data DIR"
+                )
+            if config.limit is None and data_sha256(self.samples.values()) != config.data_sha256:
+                self.found.append("samples.jsonl does not hash to the card's data_sha256")
+            self.notes.append(
+                "the gold answers are the bundle's own; --data DIR holds them against the data set"
+            )
+            return
+        source = Data(suite=self.suite.name, local=data)
+        try:
+            spool, digest = read(self.suite, source)
+        except DataError as error:  # the user's folder, and no fault of the bundle
+            raise UsageError(f"--data {data}: {error}") from error
+        if digest != config.data_sha256:
+            self.found.append(f"the data hash to {digest[:16]}, the card says {config.data_sha256[:16]}")
+        golds = {one.id: one for one in spool if one.id in self.samples}
+        for name, stated in self.samples.items():
+            gold = golds.get(name)
+            if gold is None:
+                raise DataError(f"{name}: is not in the data")
+            if stated != (bare_sample(gold) if self.card.gated else structs.replace(gold, question=())):
+                self.found.append(f"{name}: is not as in the data")
+        self.samples = golds
+        if self.card.origin == "run":  # others' replies were asked in others' words
+            try:
+                self.prompter = self.suite.prompter(source)
+            except DataError as error:
+                self.notes.append(f"the prompts were not held against the data: {error}")
+        spool.close()
+
+    def _records(self) -> Iterator[tuple[Record, Record]]:
+        with Pool() as pool:
+            stored = map(self._as_asked, self._known(self.bundle.lines("records.jsonl", Record)))
+            yield from judged_again(
+                Scoring(self.suite.scorers, pool, self.suite.errata), self.samples, stored
+            )
+
+    def _withheld(self) -> Iterator[tuple[Record, Record]]:
+        """Yield a gated suite's records with what the stated answer letters score."""
+        left = 0
+        with Pool() as pool:
+            scoring = Scoring(self.suite.scorers, pool, self.suite.errata)
+            stored = self._known(map(self._asked, self.bundle.lines("withheld.jsonl", Withheld)))
+            for record in stored:
+                if any(isinstance(s, Failure) or s.judged or _hidden(s) for s in record.scores.values()):
+                    left += 1
+                    yield record, record
+                    continue
+                ((_, again),) = judged_again(scoring, self.samples, iter([self._spoken(record)]))
+                scores = {name: _letter_only(score) for name, score in again.scores.items()}
+                kept = {name: _letter_only(score) for name, score in record.scores.items()}
+                yield structs.replace(record, scores=kept), structs.replace(record, scores=scores)
+        if left:
+            self.found.append(f"{left} record(s) rest on words that a bundle of a gated suite withholds")
+        self.notes.append("texts are withheld: the verdicts were checked by the stated answer letters")
+
+    def _asked(self, one: Withheld) -> Record:
+        """Hold a withheld prompt against the one that the data make."""
+        self._prompt(one.record, one.prompt_sha256)
+        return one.record
+
+    def _as_asked(self, record: Record) -> Record:
+        """Hold a prompt against the one that the data make; pictures may have been made smaller on the way."""
+        if all(isinstance(part, Text) for message in record.prompt.messages for part in message.parts):
+            self._prompt(record, prompt_hash(record.prompt))
+        return record
+
+    def _prompt(self, record: Record, sha256: str) -> None:
+        sample = self.samples.get(record.sample)
+        if self.prompter is None or sample is None or sha256 == NOT_ASKED:
+            return
+        prompt = self.prompter(sample, record.repeat)
+        if (prompt_hash(prompt), prompt.order) != (sha256, record.prompt.order):
+            self.found.append(f"{record.sample} [{record.repeat}]: was not asked as this suite asks it")
+
+    def _spoken(self, record: Record) -> Record:
+        """Put the reply that states the record's answer in the place of the withheld one."""
+        if not isinstance(record.outcome, Reply):
+            return record
+        first = next(iter(record.scores.values()), None)
+        answer = first.answer if isinstance(first, Score) else None
+        if answer is None:
+            return record
+        sample = structs.replace(self.samples[record.sample], target=answer)
+        text = self.suite.ideal(sample, Prompt(order=record.prompt.order))
+        return structs.replace(record, outcome=structs.replace(record.outcome, text=text))
+
+    def _known(self, records: Iterable[Record]) -> Iterator[Record]:
+        seen: set[tuple[str, int]] = set()
+        for record in records:
+            if record.sample not in self.samples:
+                raise DataError(f"record of {record.sample}, which is no sample of the bundle")
+            if not 0 <= record.repeat < self.card.config.repeats:
+                raise DataError(
+                    f"record of {record.sample} [{record.repeat}], of {self.card.config.repeats} repeats"
+                )
+            if (key := (record.sample, record.repeat)) in seen:
+                raise DataError(f"record of {record.sample} [{record.repeat}] stands twice")
+            seen.add(key)
+            yield record
+
+    def _scores(self, pairs: Iterable[tuple[Record, Record]]) -> None:
+        for stored, again in pairs:
+            self.briefs.append(brief(again))
+            failed = isinstance(stored.outcome, Failure)
+            if (failed and stored.scores) or not _same(stored.scores, again.scores):
+                where = f"{stored.sample} [{stored.repeat}]"
+                self.found.append(f"{where}: stored {_say(stored.scores)}, scored again {_say(again.scores)}")
+
+    def _figures(self) -> int:
+        golds = {
+            s.id: Gold(s.group, s.cluster or s.id, s.target, len(s.choices)) for s in self.samples.values()
+        }
+        summary: Summary = summarize(
+            self.briefs,
+            golds,
+            self.suite.metrics_for(golds),
+            scorers=tuple(self.suite.scorers),
+            repeats=self.card.config.repeats,
+        )
+        for name in SUMMED:
+            stated, found = getattr(self.card, name), getattr(summary, name)
+            if not _same(stated, found):
+                self.found.append(f"{name}: the card says {stated}, computed again {found}")
+        stated, found = (_by_name(one.estimates) for one in (self.card, summary))
+        for key in sorted({*stated, *found}):
+            if not _same(one := stated.get(key), other := found.get(key)):
+                self.found.append(
+                    f"{' of '.join(filter(None, key))}: {_figure(one)}; computed again {_figure(other)}"
+                )
+        self._cost()
+        return len(SUMMED) + len(found) + self._judge(golds)
+
+    def _judge(self, golds: Mapping[str, Gold]) -> int:
+        """Count a judge's verdicts and its agreement with the rule again; gives the number of figures."""
+        stated = self.card.judge
+        if stated is None:
+            return 0
+        from evals.scorers.judge.account import account
+
+        options = (golds[one.sample].options for one in self.briefs)
+        found = account((one.scores for one in self.briefs), self.suite.scorers, options=options)
+        for name in JUDGED:
+            was, now = getattr(stated, name), getattr(found, name, None)
+            if not _same(was, now):
+                self.found.append(f"judge, {name}: the card says {was}, computed again {now}")
+        return len(JUDGED)
+
+    def _cost(self) -> None:
+        """Compute the cost again from the card's tokens and price."""
+        card = self.card
+        if card.cost_usd is None:
+            return
+        if not card.price:
+            self.notes.append("the cost rests on a price that the card does not hold")
+            return
+        into, out, cached = (card.price.get(kind) for kind in ("input", "output", "cached"))
+        price = Price(input=into or 0.0, output=out or 0.0, cached=cached, date=date.min)
+        if not _same(card.cost_usd, found := price.cost(card.tokens, card.batch_tokens)):
+            self.found.append(f"cost_usd: the card says {card.cost_usd}, computed again {found}")
+
+
+def _letter_only(score: Score | Failure) -> Score | Failure:
+    if isinstance(score, Failure):
+        return score
+    return Score(value=score.value, verdict=score.verdict, answer=score.answer, parts=score.parts)
+
+
+def _hidden(score: Score) -> bool:
+    return score.answer is not None and score.answer.startswith("sha256:")
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are equal, numbers to nine digits."""
+    if isinstance(one, float) and isinstance(other, int | float):
+        return isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    if isinstance(one, Struct):
+        return type(one) is type(other) and _same(structs.asdict(one), structs.asdict(other))
+    if isinstance(one, Mapping):
+        return (
+            isinstance(other, Mapping)
+            and one.keys() == other.keys()
+            and all(_same(one[k], other[k]) for k in one)
+        )
+    if isinstance(one, list | tuple):
+        return isinstance(other, list | tuple) and len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
+
+
+def _by_name(estimates: Iterable[Estimate]) -> dict[tuple[str, str], Estimate]:
+    return {(one.metric, one.group): one for one in estimates}
+
+
+def _figure(one: Estimate | None) -> str:
+    return "not there" if one is None else f"{one.value} [{one.low}, {one.high}] over {one.n} by {one.method}"
+
+
+def _say(scores: Mapping[str, Score | Failure]) -> str:
+    words = [
+        f"{one.verdict} {one.value} {one.answer!r}" if isinstance(one, Score) else f"failed:{one.kind}"
+        for one in scores.values()
+    ]
+    return "; ".join(words) or "no score"

@@ -1,0 +1,154 @@
+"""Errata of data sets: what is known to be wrong in an item, and what the score is without it.
+
+`suites/errata/<suite>.toml` holds a version and entries:
+
+    version = "1"
+
+    [[entry]]
+    kind = "duplicate"          # or gold, question
+    variant = "main"            # left out: every variant
+    evidence = "same question, same options"
+    source = "counted over the pinned revision"
+    items = { "894" = "893" }   # id -> what it repeats; its right answer; what is wrong with the question
+
+An item stays asked and scored as the data set has it. At scoring time its score is marked: `excluded` for a
+question that has no answer and for a duplicate, `corrected` with the value that the right gold answer gives. Two
+metrics stand side by side from then on, the raw one and `..._corrected`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct, structs
+
+from evals.errors import DataError
+from evals.types import Metric, Point, Sample
+
+Kind = Literal["gold", "question", "duplicate"]
+EXCLUDED, CORRECTED = "excluded", "corrected"
+SUFFIX = "_corrected"
+
+
+class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Items with the same fault."""
+
+    kind: Kind
+    evidence: str
+    source: str
+    items: dict[str, str | float | tuple[str, ...]]
+    variant: str = ""
+
+
+class _File(Struct, frozen=True, forbid_unknown_fields=True):
+    version: str
+    entry: list[Entry] = []
+
+
+class Erratum(Struct, frozen=True):
+    """What is wrong with one item."""
+
+    kind: Kind
+    value: str | float | tuple[str, ...]
+    """The right gold answer; what the question lacks; the id that it repeats."""
+
+
+class Errata(Struct, frozen=True):
+    """What is known of one suite."""
+
+    version: str
+    items: dict[str, Erratum]
+
+    def of(self, sample: Sample) -> Erratum | None:
+        """Give what is wrong with a sample; None: nothing is known."""
+        return self.items.get(sample.id)
+
+    def touches(self, ids: Iterable[str]) -> bool:
+        """Whether some of the samples are in it."""
+        return any(name in self.items for name in ids)
+
+
+NONE = Errata("", {})
+
+
+@cache
+def entries(suite: str) -> tuple[str, tuple[Entry, ...]]:
+    """Read a suite's file: its version and entries; an empty version where there is none."""
+    name = f"{suite.replace('-', '_')}.toml"
+    path = files("evals.suites") / "errata" / name
+    if not path.is_file():
+        return "", ()
+    return read(path.read_text(encoding="utf-8"), name)
+
+
+def read(text: str, name: str) -> tuple[str, tuple[Entry, ...]]:
+    """Read the text of an errata file; raises DataError in one line."""
+    try:
+        found = msgspec.convert(tomllib.loads(text), _File)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise DataError(f"errata {name}: {error}") from None
+    seen: set[tuple[str, str]] = set()
+    for entry in found.entry:
+        for item in entry.items:
+            if (key := (entry.variant, item)) in seen:
+                raise DataError(f"errata {name}: {item} stands in two entries")
+            seen.add(key)
+    return found.version, tuple(found.entry)
+
+
+def of_suite(suite: str, variant: str = "") -> Errata:
+    """Give what is known of a suite's variant."""
+    version, found = entries(suite)
+    if not found:
+        return NONE
+    return Errata(
+        version,
+        {
+            item: Erratum(entry.kind, value)
+            for entry in found
+            if entry.variant in ("", variant)
+            for item, value in entry.items.items()
+        },
+    )
+
+
+def corrected(metrics: Sequence[Metric], errata: Errata, ids: Iterable[str]) -> tuple[Metric, ...]:
+    """Give a suite's metrics, and beside a headline that is a mean its corrected twin where errata touch the run."""
+    found = list(metrics)
+    if errata.items and errata.touches(ids):
+        for metric in metrics:
+            if metric.headline and metric.pool != "whole" and not metric.scorer:
+                twin = structs.replace(
+                    metric, name=metric.name + SUFFIX, of=Corrected(metric.of), headline=False
+                )
+                found.append(twin)
+    return tuple(found)
+
+
+class Corrected:
+    """A metric over points as the errata have them: excluded ones left out, corrected values in place."""
+
+    def __init__(self, of: Any) -> None:
+        self.of = of
+
+    def __call__(self, points: Sequence[Point]) -> float:
+        """Reduce; raises ValueError where nothing is left."""
+        kept = [_as_corrected(one) for one in points if EXCLUDED not in one.parts]
+        if not kept:
+            raise ValueError("nothing is left without the errata")
+        return float(self.of(kept))
+
+
+def _as_corrected(point: Point) -> Point:
+    value = point.parts.get(CORRECTED)
+    return point if value is None else structs.replace(point, value=value)
+
+
+def parts(erratum: Erratum, value: float | None) -> Mapping[str, float]:
+    """Give the mark of a score; `value`: what the right gold answer gives, None where that cannot be told."""
+    return {EXCLUDED: 1.0} if erratum.kind != "gold" or value is None else {CORRECTED: value}

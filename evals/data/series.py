@@ -1,0 +1,199 @@
+"""Time series and structures in prompts: kept once by their hash, checked when the data is read, sent as said in the record.
+
+A time series goes to a model that takes them as it is (an array, time first, with its sampling rate); to any other it
+goes as text, where it is short enough for that. A structure (CIF) always goes as text. What is broken becomes its
+sample's failure in one line; what no text of a sensible length can hold ends the command before the first call.
+
+    Media(kind="time_series", sent="")                 as it is
+    Media(kind="time_series", sent="text 2814 characters")
+    Media(kind="structure", sent="refused: no CIF: it has no data_ block")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
+
+from evals.data import Data
+from evals.data.media import find, hold, inside
+from evals.errors import DataError, Rejected
+from evals.types import Media, Message, Part, Prompt, Text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+AS_TEXT = frozenset({"time_series", "structure"})
+"""Kinds that a model which does not take them is sent as text."""
+MOST_VALUES = 20_000_000
+"""Of all channels together."""
+MOST_CHANNELS = 4_096
+MOST_TEXT = 60_000
+"""Characters of a time series or a structure that goes as text."""
+NPY = "application/x-npy"
+CIF = "chemical/x-cif"
+
+
+def series(
+    data: Data, value: object, *, rate_hz: float, channels: Sequence[str] = (), name: str = ""
+) -> Media | None:
+    """Keep a time series of a row: a path (.npy, .csv), .npy bytes, a list of values or a list of channels' lists.
+
+    Arrays and files have time on their first axis and channels on their second. `rate_hz`: samples per second;
+    `channels`: their names, `name` the sample's for messages. None where nothing is asked. Raises DataError where
+    it must go as text and is too long for that.
+    """
+    import numpy as np
+
+    if data.media is None:
+        return None
+    raw = inside(data, value) if isinstance(value, str) else value if isinstance(value, bytes) else b""
+    try:
+        array = _checked(_array(raw, value), rate_hz, channels)
+    except (ValueError, TypeError, EOFError, OSError) as error:
+        return _refused(data, "time_series", NPY, raw or repr(value)[:1000].encode(), str(error))
+    stream = BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    digest = hold(data.media, stream.getvalue())
+    length, count = array.shape
+    kept = Media(
+        "time_series",
+        NPY,
+        digest,
+        stream.tell(),
+        rate_hz=float(rate_hz),
+        length=length,
+        channels=tuple(channels) or tuple(str(n) for n in range(1, count + 1)),
+    )
+    if "time_series" in data.takes:
+        return kept
+    text = written(kept, array)
+    if len(text) > MOST_TEXT:
+        raise DataError(
+            f"{data.suite}: {name or digest[:12]}: a time series of {length} x {count} values is {len(text)} characters "
+            f"as text, more than {MOST_TEXT}: this suite needs a model that takes time series"
+        )
+    return structs.replace(kept, sent=f"text {len(text)} characters")
+
+
+def _array(raw: bytes, value: object) -> NDArray[Any]:
+    """Make an array of any of the forms, time first."""
+    import numpy as np
+
+    if raw.startswith(b"\x93NUMPY"):
+        return np.load(BytesIO(raw), allow_pickle=False)  # type: ignore[no-any-return]
+    if raw:
+        lines = raw.decode("utf-8").strip().splitlines()
+        return _even([[float(cell) for cell in line.split(",")] for line in lines], "row")
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError("no values")
+    if isinstance(value[0], list | tuple):
+        return _even(value, "channel").T
+    return np.array(value)
+
+
+def _even(rows: Sequence[Sequence[float]], what: str) -> NDArray[Any]:
+    """Refuse lists of different lengths, which numpy words in its own way."""
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(rows[0]):
+            raise ValueError(f"ragged: {what} {number} has {len(row)} values, {what} 1 has {len(rows[0])}")
+    import numpy as np
+
+    return np.array(rows)
+
+
+def _checked(array: NDArray[Any], rate_hz: float, channels: Sequence[str]) -> NDArray[np.float64]:
+    """Give the values as float64 (samples, channels); raises ValueError in one line."""
+    import numpy as np
+
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"values of type {array.dtype} are no real numbers")
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise ValueError(f"an array of shape {array.shape} is no time series")
+    if array.size > MOST_VALUES:
+        raise ValueError(f"{array.size} values, more than {MOST_VALUES}")
+    found = np.ascontiguousarray(array.reshape(len(array), -1), dtype="<f8")
+    if not np.isfinite(found).all():
+        where = np.argwhere(~np.isfinite(found))[0]
+        raise ValueError(f"value {where[0] + 1} of channel {where[1] + 1} is {found[tuple(where)]}")
+    if not 0 < rate_hz < float("inf"):
+        raise ValueError(f"a sampling rate of {rate_hz} Hz")
+    if found.shape[1] > MOST_CHANNELS or (channels and len(channels) != found.shape[1]):
+        raise ValueError(f"{found.shape[1]} channels, {len(channels)} names")
+    return found
+
+
+def written(media: Media, array: NDArray[np.float64]) -> str:
+    """Write a time series as text: what it is, then a line per channel, six digits a value."""
+    head = f"Time series, {media.length} values per channel, {media.rate_hz:g} samples per second."
+    lines = (
+        f"{name}: {', '.join(f'{v:.6g}' for v in column)}"
+        for name, column in zip(media.channels, array.T.tolist(), strict=True)
+    )
+    return "\n".join((head, *lines))
+
+
+def structure(data: Data, value: object) -> Media | None:
+    """Keep a crystal structure of a row: the text of a CIF file, or a path. None where nothing is asked."""
+    if data.media is None:
+        return None
+    if isinstance(value, bytes):
+        raw = value
+    else:
+        text = str(value)
+        raw = inside(data, text) if "\n" not in text and len(text) < 1024 else text.encode()
+    try:
+        text = _cif(raw)
+    except ValueError as error:
+        return _refused(data, "structure", CIF, raw, str(error))
+    return Media("structure", CIF, hold(data.media, raw), len(raw), sent=f"text {len(text)} characters")
+
+
+def _cif(raw: bytes) -> str:
+    """Read a CIF file as far as to say that it is one; raises ValueError."""
+    try:
+        text = raw.decode("utf-8").replace("\r\n", "\n").strip()
+    except UnicodeDecodeError:
+        raise ValueError("no CIF: it is no text") from None
+    if not any(line.lower().startswith("data_") for line in text.splitlines()):
+        raise ValueError("no CIF: it has no data_ block")
+    if "_atom_site" not in text or "_cell_length_a" not in text:
+        raise ValueError("no crystal structure: it has no cell or no atoms")
+    if len(text) > MOST_TEXT:
+        raise ValueError(f"{len(text)} characters, more than {MOST_TEXT}")
+    if any(ord(c) < 32 and c not in "\n\t" for c in text):
+        raise ValueError("no CIF: it holds control characters")
+    return text
+
+
+def _refused(data: Data, kind: Any, media_type: str, raw: bytes, why: str) -> Media:
+    if data.media is None:
+        raise ValueError("nothing is asked")
+    line = " ".join(why.split())[:200]
+    return Media(kind, media_type, hold(data.media, raw), len(raw), sent=f"refused: {line}")
+
+
+def told(prompt: Prompt) -> Prompt:
+    """Give a prompt as an adapter gets it: what goes as text is text. Raises Rejected for what cannot be sent."""
+    if not any(isinstance(p, Media) and p.kind in AS_TEXT for m in prompt.messages for p in m.parts):
+        return prompt
+    messages = tuple(Message(m.role, tuple(_part(part) for part in m.parts)) for m in prompt.messages)
+    return structs.replace(prompt, messages=messages)
+
+
+def _part(part: Part) -> Part:
+    if not isinstance(part, Media) or part.kind not in AS_TEXT:
+        return part
+    if part.sent.startswith("refused"):
+        raise Rejected(f"{part.kind.replace('_', ' ')} {part.sha256[:12]} {part.sent}")
+    if not part.sent:
+        return part
+    import numpy as np
+
+    raw = find(part).read_bytes()
+    if part.kind == "structure":
+        return Text(f"\n```cif\n{_cif(raw)}\n```\n")
+    return Text(f"\n{written(part, np.load(BytesIO(raw), allow_pickle=False))}\n")

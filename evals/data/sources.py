@@ -1,0 +1,240 @@
+"""Pinned sources -> rows: the hub at a revision, a local mirror, or the bundled sample items.
+
+A suite names its splits; `Data` finds their rows wherever the user said. Rows are plain dicts with
+the columns of the hub's repository.
+
+>>> data = Data(suite="mmlu-pro", sample=True)
+>>> next(iter(data.rows(Split(hub="TIGER-Lab/MMLU-Pro", stems=("test",)))))["category"]
+'biology'
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from evals.errors import DataError
+
+Row: TypeAlias = dict[str, Any]
+SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".tsv")
+
+
+WIDEST = {",": 131_072, "\t": 1 << 30}
+"""Characters of a cell, by what delimits it: VLMEvalKit's tables, with tabs, hold images as base64."""
+
+
+class Split(Struct, frozen=True, kw_only=True):
+    """Where a split lies: on the hub, and under which file names in a mirror or a hub checkout."""
+
+    hub: str
+    """Repository id of the data set."""
+    revision: str = ""
+    """Full commit hash."""
+    config: str | None = None
+    split: str = "test"
+    stems: tuple[str, ...]
+    """File names without their ending; `stem-*` (the hub's shards) and `data/` are tried too."""
+    main: bool = True
+    """Whether a single file given by the user means this split."""
+    rows: int | None = None
+    """Row count at the pinned revision, enforced there."""
+    gated: bool = False
+    files: str = ""
+    """Path within the repository of the one file that holds the split, where the hub names no such split."""
+
+
+class Data(Struct, frozen=True, kw_only=True):
+    """Where one suite's rows come from in this command."""
+
+    suite: str
+    """With hyphens."""
+    local: Path | None = None
+    """A mirror (a folder with a folder per suite), one suite's folder, or one file."""
+    sample: bool = False
+    """The items bundled with the package."""
+    media: Path | None = None
+    """Folder that keeps the bytes of images and signals; None where nothing is asked, so that none are read."""
+    max_pixels: int | None = None
+    """Images with more are made smaller before they are sent."""
+    takes: frozenset[str] = frozenset()
+    """What the model that is asked takes besides text."""
+
+    @property
+    def origin(self) -> Literal["hub", "local", "sample"]:
+        """One of `sample`, `local`, `hub`."""
+        return "sample" if self.sample else "local" if self.local else "hub"
+
+    def rows(self, split: Split, *, required: Sequence[str] = ()) -> Iterator[Row]:
+        """Yield the rows of a split; raises DataError in one line where it cannot."""
+        count = 0
+        for count, row in enumerate(self._read(split), 1):
+            missing = [column for column in required if column not in row]
+            if missing:
+                raise DataError(
+                    f"{self.suite}: row {count} lacks column {missing[0]!r}; it has {', '.join(sorted(row))}"
+                )
+            yield row
+        if self.origin == "hub" and split.rows is not None and count != split.rows:
+            raise DataError(f"{self.suite}: {split.hub} has {count} rows, expected {split.rows}")
+        if count == 0:
+            raise DataError(f"{self.suite}: the data set is empty")
+
+    def has(self, split: Split) -> bool:
+        """Whether the split can be found without the network (always true for the hub)."""
+        return self.origin == "hub" or bool(self._files(split))
+
+    def folder(self) -> Path:
+        """Give the folder that media paths in rows are relative to."""
+        if self.sample:
+            from importlib.resources import files
+
+            return Path(str(files("evals.suites"))) / "samples" / self.suite.replace("-", "_")
+        if self.local is None:
+            raise DataError(f"{self.suite}: no local folder")
+        return self.local.parent if self.local.is_file() else _suite_folder(self.local, self.suite)
+
+    def _files(self, split: Split) -> list[Path]:
+        if self.local is not None and self.local.is_file():
+            return [self.local] if split.main else []
+        folder = self.folder()
+        for base in (folder, folder / "data"):
+            for stem in split.stems:
+                for suffix in SUFFIXES:
+                    if (path := base / f"{stem}{suffix}").is_file():
+                        return [path]
+                    for ending in ("-*", "_part*"):
+                        if shards := sorted(base.glob(f"{stem}{ending}{suffix}")):
+                            return shards
+        return []
+
+    def _read(self, split: Split) -> Iterable[Row]:
+        if self.origin == "hub":
+            return _from_hub(self.suite, split)
+        if self.local is not None and not self.local.exists():
+            raise DataError(f"{self.suite}: {self.local} does not exist")
+        paths = self._files(split)
+        if not paths:
+            wanted = " or ".join(split.stems)
+            raise DataError(
+                f"{self.suite}: no file named {wanted} (.parquet, .jsonl, .json, .csv, .tsv) in {self.folder()}"
+            )
+        return (row for path in paths for row in read_file(path))
+
+
+def _suite_folder(root: Path, suite: str) -> Path:
+    for name in (suite, suite.replace("-", "_")):
+        if (root / name).is_dir():
+            return root / name
+    return root
+
+
+def read_file(path: Path) -> Iterator[Row]:
+    """Yield the rows of a Parquet, JSON lines, JSON, CSV or TSV file, one at a time."""
+    import gzip
+    import zlib
+
+    name = path.name.removesuffix(".gz")
+    try:
+        if name.endswith(".parquet"):
+            yield from _read_parquet(path)
+            return
+        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as stream:
+            yield from _reader(name)(stream)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+
+
+def _reader(name: str) -> Callable[[Any], Iterator[Row]]:
+    if name.endswith((".csv", ".tsv")):
+        return partial(_read_csv, delimiter="\t" if name.endswith(".tsv") else ",")
+    return _read_json if name.endswith(".json") else _read_lines
+
+
+def _read_lines(stream: Any) -> Iterator[Row]:
+    decode = msgspec.json.Decoder(Row).decode
+    for number, line in enumerate(stream, 1):
+        if line.strip():
+            try:
+                yield decode(line)
+            except msgspec.DecodeError as error:
+                raise ValueError(f"line {number}: {error}") from error
+
+
+def _read_json(stream: Any) -> Iterator[Row]:
+    yield from msgspec.json.decode(stream.read(), type=list[Row])
+
+
+def _read_csv(stream: Any, *, delimiter: str) -> Iterator[Row]:
+    import csv
+    import io
+
+    csv.field_size_limit(WIDEST[delimiter])
+    with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
+        try:
+            for number, row in enumerate(csv.DictReader(text, delimiter=delimiter), 1):
+                if None in row or None in row.values():
+                    raise ValueError(f"row {number}: not as many cells as the header has")
+                yield row
+        except csv.Error as error:
+            raise ValueError(str(error)) from error
+
+
+def _read_parquet(path: Path) -> Iterator[Row]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=512):
+            columns = [_values(column) for column in batch.columns]
+            for values in zip(*columns, strict=True):
+                yield dict(zip(batch.schema.names, values, strict=True))
+
+
+def _values(column: Any) -> list[Any]:
+    """Give a column as Python values; lists by slicing their flat values, much faster than pyarrow's own way."""
+    import pyarrow as pa
+
+    if not pa.types.is_list(column.type) or column.null_count:
+        return column.to_pylist()  # type: ignore[no-any-return]
+    flat, ends = column.flatten().to_pylist(), column.offsets.to_pylist()
+    return [flat[start - ends[0] : end - ends[0]] for start, end in itertools.pairwise(ends)]
+
+
+def _from_hub(suite: str, split: Split) -> Iterator[Row]:
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        raise DataError(
+            f"{suite}: reading {split.hub} from the hub needs `pip install 'science-evals[hub]'`; "
+            "or give a local mirror with --data DIR, or try --sample"
+        ) from None
+    try:
+        rows = load_dataset(
+            split.hub,
+            split.config,
+            data_files=split.files or None,
+            split=split.split,
+            revision=split.revision or None,
+        )
+    except Exception as error:
+        raise DataError(_hub_hint(suite, split, error)) from error
+    for row in rows:
+        yield dict(row)
+
+
+def _hub_hint(suite: str, split: Split, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    if split.gated:
+        return (
+            f"{suite}: {split.hub} is gated: accept its terms on the hub and set HF_TOKEN, "
+            f"or give a local mirror with --data DIR ({reason})"
+        )
+    return (
+        f"{suite}: cannot load {split.hub} from the hub; go online once (`evals data {suite}`), "
+        f"or give a local mirror with --data DIR ({reason})"
+    )

@@ -1,0 +1,36 @@
+"""Numbers with units in free text: read, convert, compare.
+
+>>> read("about 1.2 × 10⁻³ MPa")
+Quantity(value=0.0012, unit='MPa', low=None, high=None, rough=True, text='1.2 × 10^-3 MPa')
+>>> convert(1.2, "GPa", "MPa")
+1200.0
+>>> close(-1.004, -1.0, relative=0.01)
+True
+
+Reading needs the standard library alone; only a conversion between two different units imports pint
+(extra `materials` or `chemistry`). Units come from a closed vocabulary, because pint by itself takes
+"in", "as", "are" and "a" for units.
+"""
+
+from __future__ import annotations
+
+from evals.extract.units.marks import plain
+from evals.extract.units.names import convert, normal_unit, same_dimension, warm
+from evals.extract.units.text import Quantity, quantities, read
+
+__all__ = [
+    "Quantity",
+    "close",
+    "convert",
+    "normal_unit",
+    "plain",
+    "quantities",
+    "read",
+    "same_dimension",
+    "warm",
+]
+
+
+def close(value: float, target: float, *, relative: float = 0.0, absolute: float = 0.0) -> bool:
+    """Whether a value lies within the larger of two tolerances of the target, whatever the target's sign."""
+    return abs(value - target) <= max(relative * abs(target), absolute)

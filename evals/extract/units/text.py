@@ -1,0 +1,145 @@
+"""Numbers in free text: signs, exponents, separators, ranges, fractions, each with the unit that follows it."""
+
+from __future__ import annotations
+
+import re
+from math import isfinite
+from typing import NamedTuple
+
+from evals.extract.units.marks import plain
+from evals.extract.units.names import same_dimension, unit_at
+
+
+class Quantity(NamedTuple):
+    """A number as stated in a text."""
+
+    value: float
+    """Of a range: its middle."""
+    unit: str
+    """As `convert` reads it; empty: none stated."""
+    low: float | None
+    """Lower end of a stated range."""
+    high: float | None
+    """Upper end of a stated range."""
+    rough: bool
+    """Stated as "about", as a bound ("< 5") or as a range."""
+    text: str
+    """What was read, in plain characters."""
+
+
+_NUMBER = (
+    r"(?:\d{1,3}(?:,\d{3}){1,9}(?![\d,])(?:\.\d+)?"  # 1,234,567.8
+    r"|\d{1,3}(?:\.\d{3}){2,9}(?![\d.])|\d{1,3}(?:\.\d{3}){1,9},\d{1,9}(?!\d)"  # 1.234.567 and 1.234,5
+    r"|\d{1,2}(?:,\d{2}){1,4},\d{3}(?![\d,])"  # 12,34,567
+    r"|[1-9]\d{0,2}(?: \d{3}){1,9}(?![\d.,]?\d)(?:\.\d+)?"  # 1 234 567
+    r"|(?<!\d,)(?:0,\d{1,12}(?![\d,])|\d{1,12},(?:\d{1,2}|\d{4,9})(?![\d,]))"  # 3,14
+    r"|\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})"
+)
+_EXPONENT = (
+    r"(?:[eE](?P<e>[-+]?\d{1,4})(?![\d.]*[A-Za-z])|[dD](?P<d>[-+]\d{1,4})"
+    r"|\s?(?:×|x|\*|·|times)\s?10(?:\s?\^\s?\(?(?P<ten>[-+]?\s?\d{1,4})\)?|(?P<lost>[-+]\d{1,3})(?!\d))"
+    r"|\^(?P<power>[-+]?\d{1,3})(?![\d.]))"
+)
+_SIGN = (
+    r"(?:(?<![\w)\]%])[-+](?=[\d.])|(?:(?<=[=:≈~(])|(?<=[=:≈~(] )|(?<=\bis ))[-+]\s(?=[\d.])"
+    r"|\A[-+]\s(?=[\d.,]+\s*\Z)|\b(?:minus|negative)\s)?"
+)
+_ABOUT = (
+    r"(?:(?:\b(?:about|approximately|approx\.?|around|roughly|circa|ca\.?|nearly|close to|estimated at|less than|"
+    r"more than|greater than|at least|at most|up to|under|over|above|below)\s|[~≈<>≤≥]\s?){0,2})"
+)
+_VALUE = re.compile(
+    rf"(?P<about>{_ABOUT})(?P<sign>{_SIGN})(?<![A-Za-z_\d.^])(?<![A-Za-z)][-,_])(?<![\w)]·)(?P<number>{_NUMBER})"
+    rf"(?:\s?\(\d{{1,4}}\)(?=[\s,;.]|[A-Z×°]|$))?(?:{_EXPONENT})?"
+    rf"(?:\s?/\s?(?P<below>\d{{1,12}}(?:\.\d{{1,12}})?)(?![\d/]))?",
+    re.IGNORECASE,
+)
+
+
+def _digits(number: str) -> str:
+    """Take thousands separators out of a number, and write its decimal separator as a point."""
+    bare = number.replace(" ", "")
+    if re.fullmatch(r"\d{1,3}(?:\.\d{3})+,\d+|0,\d+|\d+,(?:\d{1,2}|\d{4,})", bare):
+        return bare.replace(".", "").replace(",", ".")
+    if re.fullmatch(r"\d{1,3}(?:\.\d{3}){2,}", bare):
+        return bare.replace(".", "")
+    return bare.replace(",", "")
+
+
+def _evaluate(match: re.Match[str]) -> float | None:
+    """Put sign, digits, exponent and denominator together; None: no finite number."""
+    digits = _digits(match["number"])
+    tens = match["e"] or match["d"] or match["ten"] or match["lost"] or "0"
+    try:
+        value = float(f"{digits}e{tens.replace(' ', '')}")
+        if match["power"]:
+            value = value ** int(match["power"])
+        if match["below"]:
+            value /= float(match["below"])
+    except (OverflowError, ZeroDivisionError):
+        return None
+    if match["sign"].strip().lower() in ("-", "minus", "negative"):
+        value = -value
+    return value if isfinite(value) else None
+
+
+_ORDINAL_OR_FORMULA = re.compile(
+    r"(?:st|nd|rd|th)\b|(?:[A-Z][a-z]?\d*)*[A-Z][a-z]?\d|-(?:[a-z]{3,}|[A-Z][a-z]{3,})|,\d+-[a-z]"
+)
+_RANGE = re.compile(r"\s?(?:-|\bto\b|\band\b|\.\.\.?)\s?", re.IGNORECASE)
+
+
+def quantities(text: str) -> list[Quantity]:
+    """Every number of a text with its unit, in the order of the text.
+
+    Digits inside words and formulas (H2O, sp3, 2-butanol, 1st) are no numbers.
+    """
+    text = plain(text)
+    found: list[tuple[Quantity, int, int]] = []
+    position = 0
+    while match := _VALUE.search(text, position):
+        value = _evaluate(match)
+        unit, position = unit_at(text, match.end())
+        if value is None or (not unit and _ORDINAL_OR_FORMULA.match(text, match.end())):
+            continue
+        start = match.start("sign")
+        quantity = Quantity(
+            value, unit, None, None, bool(match["about"].strip()), text[start:position].strip()
+        )
+        if found and (joined := _join(text, *found[-1], quantity, start)):
+            found[-1] = (joined, found[-1][1], position)
+        else:
+            found.append((quantity, start, position))
+    return [quantity for quantity, _, _ in found]
+
+
+def _join(text: str, first: Quantity, start: int, end: int, second: Quantity, begin: int) -> Quantity | None:
+    """One quantity of "3 to 5 MPa", "between 3 and 5" or "3.2 ± 0.1 eV"; None: these are two."""
+    between = text[end:begin]
+    if between.strip() == "±":
+        return first._replace(unit=second.unit or first.unit)
+    if not _RANGE.fullmatch(between) or first.low is not None or (first.unit and first.unit != second.unit):
+        return None
+    if "and" in between.lower() and not re.search(
+        r"between\s?$", text[max(0, start - 12) : start], re.IGNORECASE
+    ):
+        return None
+    falls = second.value < first.value
+    if falls and not (first.value < 0 and between.strip().lower() == "to"):  # "-1.5 to -2.5", by size
+        return None
+    low, high = sorted((first.value, second.value))
+    spelled = f"{first.text}{between}{second.text}"
+    return Quantity((low + high) / 2, second.unit, low, high, rough=True, text=spelled)
+
+
+def read(text: str, unit: str = "") -> Quantity | None:
+    """Read the number that a text states: the last one, with a `unit` the last that can be converted to it.
+
+    Without any convertible one: the last number without unit, then the last of all (another dimension).
+    """
+    found = quantities(text)
+    if not found or not unit:
+        return found[-1] if found else None
+    fitting = [q for q in found if q.unit and same_dimension(q.unit, unit)]
+    bare = [q for q in found if not q.unit]
+    return (fitting or bare or found)[-1]

@@ -1,0 +1,191 @@
+"""VLMEvalKit's own words, which stand as texts within its functions: read off its wheel, never run.
+
+Its prompts are the data set's question and options in a fixed frame, and a sentence or two that ask. The suite lays out
+the frame, with a sentence of ours; under a protocol that means upstream's words each of ours is exchanged for the one that
+stands in the wheel. So is the task of the judge that names the closest option, or awards points.
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from typing import Literal, NamedTuple
+
+from msgspec import Struct, structs
+
+from evals.errors import DataError
+from evals.prompts import SELECTING, plain_text
+from evals.prompts.upstream import Words, hashed, wheel
+from evals.prompts.upstream.wheel import VLMEVALKIT
+from evals.types import Message, Part, Prompt, Prompter, Sample, Text
+
+
+class Place(NamedTuple):
+    """Where a text stands in the wheel."""
+
+    file: str
+    """Below `vlmeval/`."""
+    within: str
+    """A function, with the class that it is in; or a variable of the file."""
+    number: int = 0
+    """Which of the texts there, in the order of the source, its docstring not counted."""
+
+    def text(self) -> str:
+        """Read the text; raises DataError."""
+        return _text(f"{VLMEVALKIT.folder}{self.file}", self.within, self.number)
+
+    def __str__(self) -> str:
+        return f"{self.within}, text {self.number}"
+
+
+class Swap(Struct, frozen=True, kw_only=True):
+    """A text of ours, and those of upstream's that stand in its place, one after the other."""
+
+    ours: str
+    theirs: tuple[Place, ...]
+    group: str = ""
+    """The field for the sample's group in both, braces included."""
+    bare: bool = False
+    """Upstream strips white space off both ends of what it puts together of this."""
+
+    def made(self, text: str, sample: Sample) -> str:
+        """Exchange the last of ours in a text for theirs."""
+        ours, theirs = self.ours, "".join(place.text() for place in self.theirs)
+        theirs = theirs.strip() if self.bare else theirs
+        if self.group:
+            ours, theirs = (one.replace(self.group, sample.group) for one in (ours, theirs))
+        before, found, after = text.rpartition(ours)
+        return f"{before}{theirs}{after}" if found else text
+
+
+class Sentences(Words, frozen=True, kw_only=True):
+    """What is exchanged in a suite's prompts."""
+
+    swaps: tuple[Swap, ...]
+    judge: tuple[Place, ...] = ()
+    """The judge's task, and behind it the line above the options that it is shown."""
+
+    @property
+    def name(self) -> str:
+        """Name package and file of the judge's task, else of what asks."""
+        return f"{self.wheel.package} {self.judge[0].file if self.judge else self.file}"
+
+    def card(self) -> dict[str, str]:
+        """Say for a run's card whose words were used."""
+        places = [place for swap in self.swaps for place in swap.theirs]
+        found = {"package": VLMEVALKIT.package, "wheel_sha256": VLMEVALKIT.sha256}
+        for name, some in (("asks", places), ("judges", list(self.judge))):
+            if some:
+                file = f"{VLMEVALKIT.folder}{some[0].file}"
+                found |= {"file" if name == "asks" else "judges_file": file, name: "; ".join(map(str, some))}
+                found[f"{name}_sha256"] = hashed("".join(place.text() for place in some).encode())
+                found["file_sha256" if name == "asks" else "judges_file_sha256"] = hashed(
+                    wheel.read(VLMEVALKIT, file)
+                )
+        return found
+
+    def sha256(self, path: str) -> str:
+        """Hash the judge's task."""
+        return hashed("".join(place.text() for place in self.judge).encode())
+
+    def asker(self, ours: Prompter) -> Prompter:
+        """Give the function that asks in these words; raises DataError."""
+        if why := self.fault():
+            raise DataError(why)
+        for swap in self.swaps:
+            for place in swap.theirs:
+                place.text()
+
+        def ask(sample: Sample, repeat: int) -> Prompt:
+            prompt = ours(sample, repeat)
+            messages = tuple(
+                Message(said.role, tuple(self._part(part, sample) for part in said.parts))
+                for said in prompt.messages
+            )
+            return structs.replace(prompt, messages=messages)
+
+        return ask
+
+    def _part(self, part: Part, sample: Sample) -> Part:
+        if not isinstance(part, Text):
+            return part
+        text = part.text
+        for swap in self.swaps:
+            text = swap.made(text, sample)
+        return Text(text)
+
+    def judging(self, sample: Sample, prompt: Prompt, asked: str, candidate: str, shown: str = "") -> str:
+        """Word a judge's task; `shown`: the options, one in a line, where it is to name one."""
+        task = self.judge[0].text()
+        question = self._asked(prompt) or asked
+        if self.kind == "option":
+            shown = f"{self.judge[1].text()}{shown}\n"
+            return task.format(question, shown, candidate)
+        return task.format(question=question, answer=str(sample.target), prediction=candidate)
+
+    def _asked(self, prompt: Prompt) -> str:
+        """Cut the question out of a prompt in these words; empty where it is in others. Records keep no questions."""
+        text = "\n".join(plain_text(message.parts) for message in prompt.messages)
+        if self.kind != "option":
+            return text
+        _, framed, rest = text.partition("Question: ")
+        return rest.partition("\nOptions:\n")[0].strip() if framed else ""
+
+
+@cache
+def _text(file: str, within: str, number: int) -> str:
+    name = f"{VLMEVALKIT.package}: {file}"
+    try:
+        tree = ast.parse(wheel.read(VLMEVALKIT, file))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise DataError(f"{name} is no Python that can be read: {type(error).__name__}") from None
+    found: ast.AST = tree
+    for part in within.split("."):
+        inside = [node for node in ast.iter_child_nodes(found) if _called(node) == part]
+        if not inside:
+            raise DataError(f"{name}: there is no {within}")
+        found = inside[-1]
+    texts = _texts(found)
+    if number >= len(texts):
+        raise DataError(f"{name}: {within} has {len(texts)} texts, not {number + 1}")
+    return texts[number]
+
+
+def _called(node: ast.AST) -> str:
+    match node:
+        case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            return name
+        case ast.Assign(targets=[ast.Name(id=name)]):
+            return name
+    return ""
+
+
+def _texts(node: ast.AST) -> list[str]:
+    """List the texts below a node, docstrings and other bare expressions left out."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return [text]
+        case ast.Expr(value=ast.Constant()):
+            return []
+    return [text for child in ast.iter_child_nodes(node) for text in _texts(child)]
+
+
+NAMES_ONE = (
+    Place("dataset/utils/multiple_choice.py", "build_prompt"),
+    Place("smp/vlm.py", "build_option_str"),
+)
+"""The judge that names the closest option."""
+SELECT = Swap(ours=SELECTING, theirs=(Place("dataset/image_mcq.py", "ImageMCQDataset.build_prompt", 13),))
+"""The general multiple choice."""
+
+
+def sentences(
+    *swaps: Swap,
+    judge: tuple[Place, ...] = (),
+    kind: Literal["option", "points"] = "option",
+) -> Sentences:
+    """Say what a suite exchanges, and how its judge is asked; no `judge`: none is, or in our words."""
+    judges = "; ".join(map(str, judge))
+    return Sentences(
+        wheel=VLMEVALKIT, file=swaps[0].theirs[0].file, swaps=swaps, judge=judge, judges=judges, kind=kind
+    )

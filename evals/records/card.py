@@ -1,0 +1,186 @@
+"""The card of a run: all that a reader needs to trust, repeat or reject its numbers. No secrets, no texts."""
+
+from __future__ import annotations
+
+import os
+import platform
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+from evals.types import Estimate, Sampling
+
+FORMAT = 1
+"""Version of the files of a run; a reader refuses what it does not know."""
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """What makes two runs the same run: a change in any of it makes a new one."""
+
+    suite: str
+    """With its variant, e.g. `gpqa:diamond`."""
+    version: str
+    protocol: str
+    data_sha256: str
+    model: str
+    """As given on the command line, without secrets."""
+    sampling: Sampling
+    seed: int
+    repeats: int
+    limit: int | None = None
+    max_pixels: int | None = None
+    """Images with more are sent smaller; None: as they are."""
+    judge: str = ""
+    """The judge model as given on the command line; empty: none."""
+    engine: str = ""
+    """The user's own options of the server that is started for the model; empty: none."""
+    words: str = ""
+    """Beginning of the SHA-256 of upstream's own words that it asks in; empty: the suite's wording."""
+
+    def changes(self, other: Config) -> list[str]:
+        """Name the settings that differ, as `name: other -> self`."""
+        return [
+            f"{name}: {getattr(other, name)} -> {getattr(self, name)}"
+            for name in self.__struct_fields__
+            if getattr(self, name) != getattr(other, name)
+        ]
+
+
+class JudgeCard(Struct, kw_only=True):
+    """What a judge model had to do with a run; its tokens and cost are not in the run's own."""
+
+    model: str = ""
+    """As given on the command line."""
+    served: str = ""
+    """As the server names it."""
+    templates: dict[str, str] = field(default_factory=dict)
+    """Name -> SHA-256 of the words that it was asked with."""
+    sampling: Sampling = Sampling()
+    verdicts: int = 0
+    unreadable: int = 0
+    """Replies that it gave no readable verdict on: failures, never zeros."""
+    waiting: int = 0
+    """Replies that no judge has seen."""
+    drawn: dict[str, Any] | None = None
+    """Where upstream draws an option for the unreadable ones: `n` of them, `value` of the score in expectation."""
+    tokens: dict[str, int] = field(default_factory=dict)
+    cost_usd: float | None = None
+    agreement: dict[str, Any] | None = None
+    """With the rule, where both spoke."""
+    both_sides: dict[str, Any] | None = None
+    """What the score would be if the judge decided rights and wrongs alike."""
+
+
+UNTOLD = "the source does not tell why a reply ended: cut ones are not told apart"
+"""Note on an imported run of which `truncated` is not known."""
+
+
+class Card(Struct, kw_only=True):
+    """What a run was, and what came of it."""
+
+    format: int = FORMAT
+    run: str
+    config: Config
+    model: str
+    """Short name, as shown in tables."""
+    served: str = ""
+    """The model as the server named it."""
+    data: Literal["hub", "local", "sample"] = "local"
+    source: str = ""
+    """Hub id and revision, or the file name of what was imported."""
+    gated: bool = False
+    origin: str = "run"
+    """`run`, or `import FORMAT`."""
+    status: Literal["running", "finished", "partial", "interrupted"] = "running"
+    expected: int = 0
+    """Sample-repeats."""
+    started: float = 0.0
+    """Seconds since the epoch, UTC."""
+    finished: float | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    """Per verdict, and per failure as `failed:KIND`."""
+    coverage: float = 0.0
+    """Scored sample-repeats / expected ones."""
+    truncated: int = 0
+    """Replies cut at max tokens, whatever their verdict."""
+    tokens: dict[str, int] = field(default_factory=dict)
+    """input, output, reasoning, cached: sums over replies."""
+    cost_usd: float | None = None
+    """None where the price is not known."""
+    batch_tokens: dict[str, int] = field(default_factory=dict)
+    """Those of `tokens` that were billed at batch price."""
+    price: dict[str, float] = field(default_factory=dict)
+    """USD per million tokens by kind: input, output, cached."""
+    price_date: str = ""
+    scorers: dict[str, str] = field(default_factory=dict)
+    """Scorer name -> rule, options and version."""
+    errata: str = ""
+    """Version of the errata that its scores are marked with; empty: none were known."""
+    chance: float | None = None
+    estimates: tuple[Estimate, ...] = ()
+    commit: str = ""
+    """Of this package's checkout, with `+dirty` where files differ; empty in a wheel."""
+    packages: dict[str, str] = field(default_factory=dict)
+    host: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    wording: dict[str, str] = field(default_factory=dict)
+    """Whose own words it asked in: package, file, variables, their SHA-256; empty: in the suite's wording."""
+    judge: JudgeCard | None = None
+
+
+@cache
+def packages() -> dict[str, str]:
+    """Versions of what may change a number."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version()}
+    for name in (
+        "science-evals",
+        "aiohttp",
+        "msgspec",
+        "numpy",
+        "datasets",
+        "rdkit",
+        "pymatgen",
+        "lm-eval",
+        "math-verify",
+        "xllamacpp",
+    ):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def host() -> dict[str, Any]:
+    """Machine facts without names of people or machines."""
+    return {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()}
+
+
+@cache
+def commit() -> str:
+    """Give the commit of the checkout that this package runs from; empty outside one."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return ""
+    from subprocess import SubprocessError
+
+    try:
+        head = _git(root, "rev-parse", "HEAD")
+        dirty = _git(
+            root, "status", "--porcelain", "--untracked-files=no", "--", "evals", "suites", "model_adapters"
+        )
+    except (OSError, SubprocessError):
+        return ""
+    return f"{head}+dirty" if dirty else head
+
+
+def _git(root: Path, *arguments: str) -> str:
+    import subprocess
+
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()

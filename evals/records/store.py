@@ -1,0 +1,369 @@
+"""Runs on disk: the only reader and writer of the results folder.
+
+    results/<suite>@<version>/<model>/<run>/
+        card.json         what was run, and what came of it
+        samples.jsonl     the gold side of every expected sample (no questions)
+        records.jsonl     what happened, appended while running, whole lines at a time
+        *.parquet         the same two, sealed when the run ends (zstd); later records stay in the JSON lines
+
+A record counts as soon as its line is with the operating system, at the end of the turn of the event loop that
+brought its reply; kill -9 takes none of those, and fsync once a second bounds what a power cut can take. A torn last
+line is dropped with a warning. Later records of the same sample and repeat replace earlier ones.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evals.errors import StoreError
+from evals.records.card import FORMAT, Card, Config
+from evals.records.files import (
+    SAMPLE,
+    Brief,
+    Gold,
+    batches,
+    brief,
+    encode,
+    parquet_briefs,
+    parquet_records,
+    read_lines,
+    seal,
+)
+from evals.types import Record, Sample
+
+_RECORD = msgspec.json.Decoder(Record)
+
+
+BATCHES = "batches.jsonl"
+"""Notes of what was handed in to a vendor's batch endpoint; `evals/run/batch.py` writes them."""
+
+
+MOST_UNWRITTEN = 1 << 20
+"""Bytes of records that wait for one turn's write."""
+
+
+class Run:
+    """A run on disk, opened for reading."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def card(self) -> Card:
+        """Read the card; raises StoreError where it is broken or of an unknown format."""
+        return read_card(self.path)
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the gold side of every expected sample."""
+        parquet = self.path / "samples.parquet"
+        if parquet.exists():
+            for batch in batches(parquet, ["json"]):
+                yield from (SAMPLE.decode(value.as_py()) for value in batch.column(0))
+        else:
+            yield from read_lines(self.path / "samples.jsonl", SAMPLE.decode)
+
+    def gold(self) -> dict[str, Gold]:
+        """Map sample ids to what reports need, in the order of asking."""
+        parquet = self.path / "samples.parquet"
+        if not parquet.exists():
+            return {s.id: Gold(s.group, s.cluster or s.id, s.target, len(s.choices)) for s in self.samples()}
+        target = msgspec.json.Decoder(str | float | tuple[str, ...]).decode
+        found = {}
+        for batch in batches(parquet, ["id", "group", "cluster", "target", "options"]):
+            for id_, group, cluster, goal, options in zip(
+                *(c.to_pylist() for c in batch.columns), strict=True
+            ):
+                aim = target(goal)
+                # a hundred thousand samples share a few dozen strings
+                found[id_] = Gold(
+                    sys.intern(group),
+                    id_ if cluster == id_ else sys.intern(cluster),
+                    sys.intern(aim) if isinstance(aim, str) else aim,
+                    options,
+                )
+        return found
+
+    def records(self) -> Iterator[Record]:
+        """Yield every record, the latest of each sample and repeat."""
+        return self._latest(self._all_records, lambda record: (record.sample, record.repeat))
+
+    def briefs(self) -> Iterator[Brief]:
+        """Yield what reports need of every record, reading no texts where the run is sealed."""
+        return self._latest(self._all_briefs, lambda brief: (brief.sample, brief.repeat))
+
+    def _latest(self, read: Callable[[], Iterator[Any]], key: Callable[[Any], Any]) -> Iterator[Any]:
+        if not (self.path / "records.jsonl").exists():
+            yield from read()  # a sealed run holds each sample and repeat once
+            return
+        last = {key(item): position for position, item in enumerate(read())}
+        yield from (item for position, item in enumerate(read()) if last.get(key(item)) == position)
+
+    def _all_records(self) -> Iterator[Record]:
+        parquet = self.path / "records.parquet"
+        if parquet.exists():
+            yield from parquet_records(parquet)
+        yield from read_lines(self.path / "records.jsonl", _RECORD.decode)
+
+    def _all_briefs(self) -> Iterator[Brief]:
+        parquet = self.path / "records.parquet"
+        if parquet.exists():
+            yield from parquet_briefs(parquet)
+        yield from map(brief, read_lines(self.path / "records.jsonl", _RECORD.decode))
+
+
+def read_card(path: Path) -> Card:
+    """Read a run's card."""
+    try:
+        raw = (path / "card.json").read_bytes()
+        found = msgspec.json.decode(raw, type=_Version)
+        if found.format != FORMAT:
+            raise StoreError(f"{path}: written in format {found.format}; this version reads format {FORMAT}")
+        return msgspec.json.decode(raw, type=Card)
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no run there (card.json is missing)") from None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}/card.json: {error}") from error
+
+
+class _Version(msgspec.Struct):
+    format: int = 0
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Replace a file in one step: a reader sees the old content or the new, never half of one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+
+
+def write_card(path: Path, card: Card) -> None:
+    """Write a run's card."""
+    write_file(path / "card.json", msgspec.json.format(encode(card), indent=1))
+
+
+class Writer:
+    """A run on disk, opened for appending by one process alone."""
+
+    def __init__(self, path: Path, card: Card) -> None:
+        self.path = path
+        self.card = card
+        self.warnings: list[str] = []
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = (path / "lock").open("w")
+        except OSError as error:
+            raise StoreError(f"cannot write to {path}: {error.strerror}") from error
+        if not self._locked():
+            self._lock.close()
+            raise StoreError(f"run {card.run} is being written by another process ({path})")
+        for stale in path.glob(".*"):  # half written when a process was killed
+            stale.unlink()
+        self._cut_torn_line()
+        self._fd = os.open(path / "records.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._synced = time.monotonic()
+        self._dirty = False
+        self._lines = bytearray()
+
+    def _locked(self) -> bool:
+        """Take the lock, which counts only while its file is in place: whoever had it before removes it."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.path.samestat(os.fstat(self._lock.fileno()), (self.path / "lock").stat())
+        except (BlockingIOError, FileNotFoundError):
+            return False
+
+    def _cut_torn_line(self) -> None:
+        path = self.path / "records.jsonl"
+        if not path.exists() or not path.stat().st_size:
+            return
+        with path.open("rb+") as stream:
+            end = _last_newline(stream)
+            if end < path.stat().st_size:
+                stream.truncate(end)
+                self.warnings.append(f"{path}: dropped a torn last line")
+
+    def write_samples(self, samples: Iterable[Sample]) -> None:
+        """Write the gold side of the expected samples, once, before the first call."""
+        if (self.path / "samples.jsonl").exists() or (self.path / "samples.parquet").exists():
+            return
+        temporary = self.path / ".samples.jsonl"
+        with _writing(self.path), temporary.open("wb", buffering=1 << 20) as stream:
+            for sample in samples:
+                stream.write(encode(msgspec.structs.replace(sample, question=())) + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(self.path / "samples.jsonl")
+
+    def append(self, record: Record) -> None:
+        """Write one record; raises StoreError where the disk takes no more."""
+        self.add(record)
+        self.flush()
+
+    def add(self, record: Record) -> None:
+        """Take a record that the next `flush` writes; raises what `append` raises."""
+        self._lines += encode(record)
+        self._lines += b"\n"
+        if len(self._lines) > MOST_UNWRITTEN:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was added, in one call; raises StoreError where the disk takes no more."""
+        lines, self._lines = self._lines, bytearray()
+        with _writing(self.path):
+            written = os.write(self._fd, lines)
+            if written != len(lines):  # take the torn line back, or a later record would follow it
+                whole = lines.rfind(b"\n", 0, written) + 1
+                os.ftruncate(self._fd, os.fstat(self._fd).st_size - (written - whole))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._dirty = True
+
+    def replace(self, records: Iterable[Record]) -> None:
+        """Put other records in the place of all there are, in one step."""
+        temporary = self.path / ".records.jsonl"
+        with _writing(self.path), temporary.open("wb", buffering=1 << 20) as stream:
+            for record in records:
+                stream.write(encode(record) + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.close(self._fd)
+        temporary.replace(self.path / "records.jsonl")
+        (self.path / "records.parquet").unlink(missing_ok=True)
+        self._fd = os.open(self.path / "records.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    @property
+    def needs_sync(self) -> bool:
+        """Whether a second has passed since the last fsync of something new."""
+        return self._dirty and time.monotonic() - self._synced >= 1.0
+
+    def sync(self) -> None:
+        """Force what was appended to the disk; blocks, so call it off the event loop."""
+        self._dirty = False
+        with _writing(self.path):
+            os.fsync(self._fd)
+        self._synced = time.monotonic()
+
+    def write_card(self) -> None:
+        """Write the card as it is now."""
+        with _writing(self.path):
+            write_card(self.path, self.card)
+
+    def seal(self) -> None:
+        """Turn samples and records into Parquet and drop the JSON lines; safe to interrupt at any point."""
+        self.sync()
+        with _writing(self.path):
+            seal(self.path)
+
+    def close(self) -> None:
+        """Give up the lock; an empty run leaves no folder behind, unless a batch answers it."""
+        os.close(self._fd)
+        (self.path / "lock").unlink(missing_ok=True)  # while it is ours, else it could be another's
+        records = self.path / "records.jsonl"
+        if records.exists() and not records.stat().st_size:
+            records.unlink()
+            if not any((self.path / name).exists() for name in ("records.parquet", BATCHES)):
+                self._remove()
+        self._lock.close()
+
+    def _remove(self) -> None:
+        for name in ("samples.jsonl", "card.json"):
+            (self.path / name).unlink(missing_ok=True)
+        for folder in (self.path, self.path.parent, self.path.parent.parent):
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say in one line that a disk is full or a folder is not ours; what was written before stays."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"cannot write to {path}: {error.strerror or error}") from error
+
+
+def _last_newline(stream: Any) -> int:
+    """Offset just behind the last newline."""
+    position = stream.seek(0, os.SEEK_END)
+    while position > 0:
+        start = max(0, position - (1 << 16))
+        stream.seek(start)
+        found = stream.read(position - start).rfind(b"\n")
+        if found >= 0:
+            return int(start + found + 1)
+        position = start
+    return 0
+
+
+def slug(name: str) -> str:
+    """Make a folder name of a model's name."""
+    kept = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in name).strip("-.")
+    return kept[:80] or "model"
+
+
+def fingerprint(config: Config) -> str:
+    """Six hex digits of what makes a run the same run."""
+    return sha256(encode(config)).hexdigest()[:6]
+
+
+def new_id(config: Config) -> str:
+    """Make an id: the second in UTC, and the configuration's fingerprint."""
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{fingerprint(config)}"
+
+
+def runs(results: Path) -> list[Run]:
+    """Find all runs of a results folder, the newest last; a folder with a card is a run."""
+    if (results / "card.json").exists():
+        return [Run(results)]
+    found = sorted(results.glob("*@*/*/*/card.json"), key=lambda path: (path.stat().st_mtime, str(path)))
+    return [Run(path.parent) for path in found]
+
+
+def find(results: Path, name: str) -> list[Run]:
+    """Find the runs of an id, of a unique beginning of one, or of a folder.
+
+    One id may stand for several runs: the suites of one command that was given `--run`. Raises StoreError
+    where nothing matches, or a beginning matches different ids.
+    """
+    folder = Path(name)
+    if (folder / "card.json").exists():
+        return [Run(folder)]
+    if not results.is_dir():
+        raise StoreError(f"no results folder at {results}; `evals run` makes one")
+    known = runs(results)
+    exact = [run for run in known if run.path.name == name]
+    if exact:
+        return exact
+    begun = [run for run in known if run.path.name.startswith(name)] if name else []
+    ids = sorted({run.path.name for run in begun})
+    if len(ids) > 1:
+        raise StoreError(f"run {name!r} is the beginning of {len(ids)} ids: {', '.join(ids[:6])}")
+    if not begun:
+        if folder.is_dir() and (inside := runs(folder)):
+            return inside
+        raise StoreError(f"no run {name!r} in {results}; `evals list runs` shows what is there")
+    return begun
+
+
+def find_one(results: Path, name: str) -> Run:
+    """Find the one run of a name; raises StoreError where there are several."""
+    found = find(results, name)
+    if len(found) > 1:
+        places = ", ".join(str(run.path) for run in found[:6])
+        raise StoreError(f"run {name!r} holds {len(found)} suites; name one by its folder: {places}")
+    return found[0]

@@ -1,0 +1,1 @@
+"""Records -> numbers: metrics, statistics, estimates."""

@@ -1,0 +1,265 @@
+"""Records -> estimates, coverage, counts and bounds. Pure: nothing here asks a model or a scorer.
+
+What the model did is in the mean; failures and absent samples are in none, but bound it from both sides.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from msgspec import Struct, structs
+
+from evals.records.files import Brief, Gold
+from evals.report import statistics as stats
+from evals.report.metrics import at_repeats, mean_value
+from evals.types import Estimate, Metric, Point, Score
+
+Golds: TypeAlias = Mapping[str, Gold]
+EMPTY: dict[str, float] = {}
+SHORT = 16
+"""Characters of an answer that many samples share: a letter, a number."""
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """A run in numbers."""
+
+    expected: int
+    """Sample-repeats."""
+    counts: dict[str, int]
+    """Per verdict of the suite's first scorer, and `failed:KIND`; `absent` for what has no record."""
+    coverage: float
+    truncated: int
+    tokens: dict[str, int]
+    estimates: tuple[Estimate, ...]
+
+
+def point(brief: Brief, gold: Gold, scorer: str) -> Point | None:
+    """Give what a metric sees of a record; None where that scorer gave no score."""
+    score = brief.scores.get(scorer)
+    if not isinstance(score, Score):
+        return None
+    answer = score.answer
+    return Point(
+        gold.cluster if gold.cluster == brief.sample else brief.sample,
+        brief.repeat,
+        gold.group,
+        gold.cluster,
+        sys.intern(score.verdict),
+        score.value,
+        sys.intern(answer) if answer is not None and len(answer) < SHORT else answer,
+        gold.target,
+        gold.options,
+        score.parts or EMPTY,
+    )
+
+
+def points(briefs: Iterable[Brief], golds: Golds, scorer: str) -> list[Point]:
+    """Give the points of one scorer; records of samples that the suite does not expect are left out."""
+    found = (point(brief, golds[brief.sample], scorer) for brief in briefs if brief.sample in golds)
+    return [one for one in found if one is not None]
+
+
+def summarize(
+    briefs: Iterable[Brief], golds: Golds, metrics: Sequence[Metric], *, scorers: Sequence[str], repeats: int
+) -> Summary:
+    """Reduce a run; `scorers` in the suite's order, the first one giving the counts."""
+    counts: Counter[str] = Counter()
+    tokens: Counter[str] = Counter()
+    by_scorer: dict[str, list[Point]] = {name: [] for name in scorers}
+    truncated = 0
+    for brief in briefs:
+        if brief.sample not in golds:
+            continue
+        counts[_verdict(brief, scorers[0])] += 1
+        truncated += brief.stop == "length"
+        for kind in ("input", "output", "reasoning", "cached"):
+            if (used := getattr(brief, kind)) is not None:
+                tokens[kind] += used
+        for name in scorers:
+            if (one := point(brief, golds[brief.sample], name)) is not None:
+                by_scorer[name].append(one)
+    expected = len(golds) * repeats
+    if absent := expected - counts.total():
+        counts["absent"] = absent
+    resolved = at_repeats(metrics, repeats)
+    estimates = [
+        estimate
+        for metric in resolved
+        for estimate in estimate_all(by_scorer[metric.scorer or scorers[0]], metric, golds, repeats=repeats)
+    ]
+    return Summary(
+        expected=expected,
+        counts=dict(sorted(counts.items())),
+        coverage=len(by_scorer[scorers[0]]) / expected if expected else 0.0,
+        truncated=truncated,
+        tokens=dict(tokens),
+        estimates=tuple(estimates),
+    )
+
+
+def _verdict(brief: Brief, scorer: str) -> str:
+    if brief.failure:
+        return f"failed:{brief.failure}"
+    score = brief.scores.get(scorer)
+    if score is None:
+        return "unscored"
+    return score.verdict if isinstance(score, Score) else f"failed:{score.kind}"
+
+
+def estimate_all(found: Sequence[Point], metric: Metric, golds: Golds, *, repeats: int) -> list[Estimate]:
+    """Estimate a metric over the whole suite and, where there are several, over each group."""
+    whole = estimate(found, metric, golds, repeats=repeats)
+    groups = sorted({gold.group for gold in golds.values()})
+    if len(groups) < 2 or metric.pool == "macro":
+        return [whole]
+    points_of: dict[str, list[Point]] = defaultdict(list)
+    golds_of: dict[str, dict[str, Gold]] = defaultdict(dict)
+    for one in found:
+        points_of[one.group].append(one)
+    for name, gold in golds.items():
+        golds_of[gold.group][name] = gold
+    parts = [estimate(points_of[g], metric, golds_of[g], repeats=repeats) for g in groups]
+    return [
+        whole,
+        *(
+            structs.replace(part, group=group, headline=False)
+            for group, part in zip(groups, parts, strict=True)
+            if part.value is not None or part.worst is not None or metric.bounds is None
+        ),  # of a group without one thing that the metric measures there is nothing to say
+    ]
+
+
+class _Unit(Struct, frozen=True, gc=False):
+    """One value of a mean: of a sample-repeat, of a sample where the metric is joint, or of samples together."""
+
+    value: float
+    group: str
+    cluster: str
+    points: int
+
+
+def estimate(found: Sequence[Point], metric: Metric, golds: Golds, *, repeats: int) -> Estimate:
+    """Estimate one metric over the given samples."""
+    if metric.pool == "whole":
+        interval, n, clusters = _whole(found, metric)
+    else:
+        units = _units(found, metric)
+        interval, n = _mean(units, metric), sum(unit.points for unit in units)
+        clusters = len({unit.cluster for unit in units})
+    value = interval.value if interval else None
+    complete = len(found) == len(golds) * repeats
+    worst, best = (value, value) if complete else _bounds(found, metric, golds, repeats)
+    if metric.bounds is None:
+        worst = best = None
+    return Estimate(
+        metric=metric.name,
+        group="",
+        value=value,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        worst=worst,
+        best=best,
+        n=n,
+        clusters=clusters,
+        unit=metric.unit,
+        better=metric.better,
+        method=interval.method if interval else "nothing scored",
+        headline=metric.headline,
+    )
+
+
+def _units(found: Iterable[Point], metric: Metric) -> list[_Unit]:
+    if metric.of is mean_value:
+        return [_Unit(one.value, one.group, one.cluster, 1) for one in found if one.value is not None]
+    if not metric.joint and not metric.together:
+        return [unit for one in found if (unit := _unit([one], metric)) is not None]
+    at_once: dict[tuple[str | int, ...], list[Point]] = defaultdict(list)
+    for one in found:
+        key = (one.cluster, one.group, one.repeat) if metric.together else (one.id,)
+        at_once[key].append(one)
+    return [unit for some in at_once.values() if (unit := _unit(some, metric)) is not None]
+
+
+def _unit(some: list[Point], metric: Metric) -> _Unit | None:
+    try:
+        return _Unit(metric.of(some), some[0].group, some[0].cluster, len(some))
+    except ValueError:
+        return None  # nothing to measure in it: the metric leaves it out
+
+
+def _mean(units: Sequence[_Unit], metric: Metric) -> stats.Interval | None:
+    if not units:
+        return None
+    values = [unit.value for unit in units]
+    clusters = [unit.cluster for unit in units]
+    if metric.pool == "macro":
+        groups = [unit.group for unit in units]
+        return stats.stratified(values, groups, clusters=clusters, bounds=metric.bounds)
+    alone = len(set(clusters)) == len(units)
+    if alone and metric.bounds == (0.0, 1.0) and all(value in (0.0, 1.0) for value in values):
+        return stats.wilson(sum(values), len(values))
+    return stats.clustered(values, clusters, bounds=metric.bounds)
+
+
+def _whole(found: Sequence[Point], metric: Metric) -> tuple[stats.Interval | None, int, int]:
+    """Reduce all points at once; the interval comes from resampling clusters.
+
+    A statistic that can take a resample by its indices says so by a method `over`, and is not shown the points
+    again for each.
+    """
+    by_cluster: dict[str, list[Point]] = defaultdict(list)
+    for one in found:
+        by_cluster[one.cluster].append(one)
+    clusters = list(by_cluster.values())
+
+    def by_points(indices: Iterable[int]) -> float:
+        return metric.of([one for index in indices for one in clusters[index]])
+
+    over = getattr(metric.of, "over", None)
+    try:
+        statistic = over(clusters) if over else by_points
+        resamples = getattr(metric.of, "resamples", None) or (2000 if len(found) <= 2000 else 400)
+        interval = stats.bootstrap(len(clusters), statistic, seed=0, resamples=resamples)
+    except ValueError:
+        return None, 0, 0
+    return interval, sum(one.value is not None for one in found), len(clusters)
+
+
+def _bounds(
+    found: Sequence[Point], metric: Metric, golds: Golds, repeats: int
+) -> tuple[float | None, float | None]:
+    """Worst and best value that the missing outcomes allow, in the metric's direction."""
+    if metric.bounds is None:
+        return None, None
+    low, high = (_with_missing(found, metric, golds, repeats, at) for at in metric.bounds)
+    return (low, high) if metric.better == "higher" else (high, low)
+
+
+def _with_missing(
+    found: Sequence[Point], metric: Metric, golds: Golds, repeats: int, at: float
+) -> float | None:
+    seen = {(one.id, one.repeat) for one in found}
+    stand_ins = [
+        Point(name, repeat, gold.group, gold.cluster, "missing", at, None, gold.target, 0, EMPTY)
+        for name, gold in golds.items()
+        for repeat in range(repeats)
+        if (name, repeat) not in seen
+    ]
+    everything = [*found, *stand_ins]
+    if metric.pool == "whole":
+        try:
+            return metric.of(everything)
+        except ValueError:
+            return None
+    units = _units(everything, metric)
+    if not units:
+        return None
+    if metric.pool == "micro":
+        return sum(unit.value for unit in units) / len(units)
+    by_group: dict[str, list[float]] = defaultdict(list)
+    for unit in units:
+        by_group[unit.group].append(unit.value)
+    return sum(sum(values) / len(values) for values in by_group.values()) / len(by_group)

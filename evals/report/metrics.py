@@ -1,0 +1,106 @@
+"""The metrics that suites share: plain functions over points, and the `Metric` values made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import structs
+
+from evals.report.statistics import maj_at_k, pass_at_k
+from evals.types import Metric, Point
+
+NOT_ANSWERED = frozenset({"unanswered", "truncated", "refused"})
+
+
+def mean_value(points: Sequence[Point]) -> float:
+    """Mean of the values there are; raises ValueError where there are none."""
+    values = [point.value for point in points if point.value is not None]
+    if not values:
+        raise ValueError("nothing to average")
+    return sum(values) / len(values)
+
+
+def guessed_value(points: Sequence[Point]) -> float:
+    """Mean value, with the expectation of a guess where the reply gave no answer: `draw` of its parts, else uniform."""
+    return sum(map(_guess, points)) / len(points)
+
+
+def _guess(point: Point) -> float:
+    if point.verdict in NOT_ANSWERED and point.options:
+        return point.parts.get("draw", 1.0 / point.options)
+    return point.value or 0.0
+
+
+def accuracy(*, headline: bool = True, macro: bool = False) -> tuple[Metric, Metric]:
+    """Micro and macro accuracy; `macro` says which one is the headline."""
+    return (
+        Metric(name="accuracy", of=mean_value, headline=headline and not macro),
+        Metric(name="accuracy_macro", of=mean_value, pool="macro", headline=headline and macro),
+    )
+
+
+def accuracy_guess(*, macro: bool = False) -> Metric:
+    """Accuracy as upstream would report it in expectation, where upstream guesses what it cannot read."""
+    return Metric(name="accuracy_guess", of=guessed_value, pool="macro" if macro else "micro")
+
+
+class PassAt:
+    """Unbiased pass@k of one sample's repeats (Chen et al. 2021, arXiv 2107.03374, equation 1)."""
+
+    def __init__(self, k: int | None = None) -> None:
+        self.k = k
+
+    def at(self, repeats: int) -> PassAt:
+        """Fix k at the run's repeats, where it was left open."""
+        return PassAt(self.k or repeats)
+
+    def __call__(self, points: Sequence[Point]) -> float:
+        """Probability that at least one of `k` draws is right; ValueError with fewer than `k` repeats."""
+        return pass_at_k(len(points), sum(point.value == 1.0 for point in points), self.k or len(points))
+
+
+class MajAt:
+    """Expected score of a majority vote over `k` of one sample's repeats; ties fall evenly."""
+
+    def __init__(self, k: int | None = None) -> None:
+        self.k = k
+
+    def at(self, repeats: int) -> MajAt:
+        """Fix k at the run's repeats, where it was left open."""
+        return MajAt(self.k or repeats)
+
+    def __call__(self, points: Sequence[Point]) -> float:
+        """Give the chance that the vote is right; what gave no answer does not vote."""
+        for point in points:
+            if point.verdict == "missing":
+                return point.value or 0.0
+        k = self.k or len(points)
+        if len(points) < k:
+            raise ValueError(f"{len(points)} repeats, maj@{k} needs {k}")
+        return maj_at_k([point.answer for point in points], [point.value == 1.0 for point in points], k)
+
+
+def repeated() -> tuple[Metric, ...]:
+    """avg@k (the headline), pass@k and maj@k at k = the run's repeats, and pass@k at powers of two below."""
+    below = tuple(
+        Metric(name=f"pass@{k}", of=PassAt(k), joint=True, minimum_repeats=k + 1) for k in (2, 4, 8, 16, 32)
+    )
+    return (
+        Metric(name="avg@k", of=mean_value, headline=True),
+        Metric(name="pass@k", of=PassAt(), joint=True, minimum_repeats=2),
+        Metric(name="maj@k", of=MajAt(), joint=True, minimum_repeats=2),
+        *below,
+    )
+
+
+def at_repeats(metrics: Sequence[Metric], repeats: int) -> tuple[Metric, ...]:
+    """Give the metrics of a run with so many repeats: `@k` in a name becomes `@repeats`."""
+    return tuple(
+        structs.replace(
+            metric,
+            name=metric.name.replace("@k", f"@{repeats}"),
+            of=metric.of.at(repeats) if isinstance(metric.of, PassAt | MajAt) else metric.of,
+        )
+        for metric in metrics
+        if metric.minimum_repeats <= repeats
+    )

@@ -1,0 +1,1 @@
+"""Replicas of a model on the nodes of a cluster, behind one queue."""

@@ -1,0 +1,329 @@
+"""Replicas of one model behind one `reply`: the runner keeps its queue, pace, retries and records as they are.
+
+A question goes to the replica that has the fewest, with what else goes there at that moment: a lease. A replica that
+is lost, or silent for longer than its lease, gives back what it has not answered, and the runner asks others. What
+comes late is thrown away: a record is written once, by the driver, for the answer that it waited for. How a replica
+is reached is a `Link`: over Ray (`replicas.py`), or within this process (tests, measurements).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
+from heapq import heapify, heappop, heappush, heapreplace
+from itertools import count
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct
+
+from evals import errors
+from evals.calls.pace import MOST
+from evals.data.media import find
+from evals.errors import Disconnected, Gone, ModelError, RateLimit, UsageError
+from evals.extract import plain
+from evals.types import Media, Prompt, Reply, Sampling
+
+POLL_S = 5.0
+"""A replica says at least so often that it is there; when it has answers, at once."""
+LEASE_S = 30.0
+"""A replica that is silent for longer loses what it has."""
+PATIENCE_S = 10.0
+"""For replicas to end in good order."""
+
+
+class Question(Struct, frozen=True, array_like=True):
+    """What a replica is asked."""
+
+    number: int
+    prompt: Prompt
+    sampling: Sampling
+    images: dict[str, bytes] = {}
+    """SHA-256 -> bytes as kept: a node need not share a disk with the driver."""
+
+
+class Work(Struct, frozen=True, array_like=True):
+    """One message to a replica."""
+
+    questions: list[Question]
+    dropped: list[int]
+    """Numbers of questions that nobody waits for any more."""
+
+
+class Fault(Struct, frozen=True, tag="fault"):
+    """An adapter's error on its way to the driver."""
+
+    kind: str
+    """Name of its class in `errors.py`."""
+    message: str
+    retry_after_s: float | None = None
+    unreachable: bool = False
+
+    @classmethod
+    def of(cls, error: Exception) -> Fault:
+        """Describe an error; what is none of the house's becomes the model's."""
+        if not isinstance(error, ModelError | UsageError):
+            return cls("ModelError", f"{type(error).__name__}: {error}")
+        after, unreachable = getattr(error, "retry_after_s", None), getattr(error, "unreachable", False)
+        return cls(type(error).__name__, str(error), after, unreachable)
+
+    def error(self) -> Exception:
+        """Make the error again."""
+        if self.kind == "RateLimit":
+            return RateLimit(self.message, retry_after_s=self.retry_after_s)
+        if self.kind == "Disconnected":
+            return Disconnected(self.message, unreachable=self.unreachable)
+        known = getattr(errors, self.kind, ModelError)
+        error: Exception = known(self.message)
+        return error
+
+
+class Answer(Struct, frozen=True, array_like=True):
+    """What became of a question."""
+
+    number: int
+    outcome: Reply | Fault
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What a replica says of itself."""
+
+    name: str = ""
+    accepts: frozenset[str] = frozenset()
+    slots: int | None = None
+    where: str = ""
+    """Name of its node."""
+    version: str = ""
+    """Of this package there."""
+    notes: tuple[str, ...] = ()
+    fault: str = ""
+    """Why it cannot run, in one line; empty where it can."""
+
+
+class Lost(Exception):
+    """A replica cannot be reached; its link may find it again."""
+
+
+class Link(Protocol):
+    """The way to one replica."""
+
+    async def start(self) -> Facts:
+        """Wait until it can be asked, at first and after it was lost; raises UsageError where it never will."""
+        ...
+
+    def give(self, work: bytes) -> None:
+        """Send an encoded `Work`; never waits."""
+        ...
+
+    async def take(self) -> bytes:
+        """Wait for answers, for `POLL_S` at most; gives an encoded list of `Answer`, and raises Lost."""
+        ...
+
+    async def close(self) -> None:
+        """Stop the replica."""
+        ...
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_answers = msgspec.msgpack.Decoder(list[Answer]).decode
+
+
+class Replica:
+    """The driver's side of one replica: what it was asked and has not answered."""
+
+    def __init__(self, number: int, link: Link) -> None:
+        self.number, self.link = number, link
+        self.up = False
+        self.leased: dict[int, asyncio.Future[Reply]] = {}
+        self._questions: list[Question] = []
+        self._dropped: list[int] = []
+
+    def ask(self, question: Question) -> asyncio.Future[Reply]:
+        """Put a question into the next lease, which is sent when the event loop has no more for it."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Reply] = loop.create_future()
+        self.leased[question.number] = future
+        if not self._questions and not self._dropped:
+            loop.call_soon(self._send)
+        self._questions.append(question)
+        return future
+
+    def drop(self, number: int) -> None:
+        """Take a question back that nobody waits for any more."""
+        if self.leased.pop(number, None) is not None and self.up:
+            if not self._questions and not self._dropped:
+                asyncio.get_running_loop().call_soon(self._send)
+            self._dropped.append(number)
+
+    def _send(self) -> None:
+        if self.up:
+            self.link.give(_encode(Work(self._questions, self._dropped)))
+        self._questions, self._dropped = [], []
+
+    def settle(self, raw: bytes) -> None:
+        """Hand answers to those who wait for them; raises Gone where the replica's server is."""
+        gone = None
+        for answer in _answers(raw):
+            future, outcome = self.leased.pop(answer.number, None), answer.outcome
+            if future is None or future.done():
+                continue  # it came too late, and another replica was asked
+            if isinstance(outcome, Reply):
+                future.set_result(outcome)
+            elif isinstance(error := outcome.error(), Gone):
+                gone = error
+                future.set_exception(Disconnected(str(error)))
+            else:
+                future.set_exception(error)
+        if gone is not None:
+            raise gone
+
+    def revoke(self, why: str) -> int:
+        """Give back what has no answer, so that others are asked; gives how many."""
+        self.up = False
+        leased, self.leased = self.leased, {}
+        for future in leased.values():
+            if not future.done():
+                future.set_exception(Disconnected(why))
+        return len(leased)
+
+
+class Cluster:
+    """A model whose replies come from whichever replica has the least to do."""
+
+    def __init__(self, links: Sequence[Link], facts: Facts, *, lease_s: float = LEASE_S) -> None:
+        """`facts`: of one replica, which stands for all; nothing is started before the first `ready`."""
+        self.name, self.accepts = facts.name, facts.accepts
+        self.slots: int | None = len(links) * (facts.slots or MOST)
+        self.notes: list[str] = list(facts.notes)
+        self._replicas = [Replica(number, link) for number, link in enumerate(links, 1)]
+        self._lease_s = lease_s
+        self._numbers = count()
+        self._least: list[tuple[int, int]] = []
+        """Heap of (questions, replica); entries that are out of date are thrown away when they come up."""
+        self._tasks: list[asyncio.Task[None]] = []
+        self._changed = asyncio.Event()
+        self._up = 0
+        self._why = ""
+        """Why a replica is gone for good."""
+        self._ever = False
+
+    def ready(self) -> Awaitable[None] | None:
+        """None: some replica can be asked. Else what to await; raises UsageError, or Gone in mid-run."""
+        if not self._tasks:
+            self._tasks = [asyncio.create_task(self._serve(replica)) for replica in self._replicas]
+        return None if self._up else self._until_up()
+
+    async def _until_up(self) -> None:
+        while not self._up:
+            if all(task.done() for task in self._tasks):
+                raise Gone(f"no replica is left: {self._why}") if self._ever else UsageError(self._why)
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
+        """Ask the replica with the fewest questions; raises what its adapter raises, Disconnected if it is lost."""
+        images = _images(prompt)
+        replica = self._choose()
+        number = next(self._numbers)
+        future = replica.ask(Question(number, prompt, sampling, images))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            replica.drop(number)
+            self._note(replica)
+            raise
+
+    def _choose(self) -> Replica:
+        """Give the replica with the fewest questions, and note that it has one more."""
+        while self._least:
+            questions, index = self._least[0]
+            replica = self._replicas[index]
+            if replica.up and len(replica.leased) == questions:
+                heapreplace(self._least, (questions + 1, index))
+                return replica
+            heappop(self._least)
+        raise Disconnected("no replica is up")
+
+    def _note(self, replica: Replica) -> None:
+        if not replica.up:
+            return
+        heappush(self._least, (len(replica.leased), replica.number - 1))
+        if len(self._least) > 64 + 8 * len(self._replicas):
+            self._least = [(len(r.leased), r.number - 1) for r in self._replicas if r.up]
+            heapify(self._least)
+
+    async def _serve(self, replica: Replica) -> None:
+        """Keep one replica at work until it is gone for good."""
+        try:
+            while True:
+                facts = await replica.link.start()
+                self._arrived(replica, facts)
+                try:
+                    await self._listen(replica)
+                except Lost as error:
+                    self._left(replica, str(error))
+        except (UsageError, Gone) as error:
+            if replica.up:
+                self._left(replica, str(error))
+            self._why = str(error)
+            if self._ever:
+                self._say(f"replica {replica.number} will not come back: {error}")
+        finally:
+            # whoever waits looks at the tasks when this one is done
+            asyncio.get_running_loop().call_soon(self._changed.set)
+
+    async def _listen(self, replica: Replica) -> None:
+        """Hand on what a replica answers; one deadline, put off each time it is heard, spares a timer a message."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._lease_s) as lease:
+                while True:
+                    replica.settle(await replica.link.take())
+                    self._note(replica)
+                    renewed = loop.time() + self._lease_s
+                    if renewed - (lease.when() or 0.0) > self._lease_s / 2:
+                        lease.reschedule(renewed)
+        except TimeoutError:
+            raise Lost(f"silent for {self._lease_s / 2:g} s or more") from None
+
+    def _arrived(self, replica: Replica, facts: Facts) -> None:
+        if not self._ever:  # what the first says of its server stands for all
+            self.notes += [note for note in facts.notes if note not in self.notes]
+        replica.up, self._ever = True, True
+        self._up += 1
+        self._note(replica)
+        self._changed.set()
+        if len(self._replicas) <= 16:  # a line each is no use of a thousand
+            self._say(
+                f"replica {replica.number} on {facts.where} is ready ({self._up} of {len(self._replicas)})"
+            )
+
+    def _left(self, replica: Replica, why: str) -> None:
+        self._up -= 1
+        given = replica.revoke(f"replica {replica.number} was lost: {why}")
+        line = f"replica {replica.number} was lost ({why}); {given} samples go to others"
+        self.notes.append(f"cluster: {line}")
+        self._say(line)
+
+    def _say(self, line: str) -> None:
+        print(plain(f"cluster: {line}"), file=sys.stderr, flush=True)  # noqa: T201 - what a person waits for
+
+    async def close(self) -> None:
+        """Stop all replicas."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                await asyncio.gather(*(r.link.close() for r in self._replicas), return_exceptions=True)
+
+
+def _images(prompt: Prompt) -> dict[str, bytes]:
+    found = {}
+    for message in prompt.messages:
+        for part in message.parts:
+            if isinstance(part, Media) and not part.sent.startswith("refused"):
+                found[part.sha256] = find(part).read_bytes()
+    return found

@@ -1,0 +1,349 @@
+"""Replicas as Ray actors: `--cluster ray`, or `ray://HOST:PORT`.
+
+Ray starts them, places them where there are GPUs, starts them again where they or their node died, and connects to
+the cluster again; here is what a replica does, and how many there are. A replica makes its model on its node, as
+`evals run` would there, so an adapter that launches a server launches it on the GPUs that Ray gave to the replica.
+One that is larger than any node gets a placement group, GPUs of several nodes or none of them (`spanning.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import tempfile
+from collections.abc import Awaitable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec.structs import replace
+
+from evals import load
+from evals.calls.call import ask
+from evals.data import media
+from evals.errors import EvalsError, Gone, UsageError
+from evals.run.cluster.multi_node import Followers
+from evals.run.cluster.placement import Shape, shape
+from evals.run.cluster.queue import POLL_S, Answer, Cluster, Facts, Fault, Lost, Question, Work
+
+LINGER_S = 0.005
+"""Answers that come within so short a time go into one message."""
+RESTARTS = 3
+"""How often Ray starts a replica again."""
+REACH_S = 5.0
+PLACE_S = 60.0
+"""For Ray to place the first replica and to start its process."""
+FATES = {
+    "ActorDiedError": "its process or its node died",
+    "ActorUnavailableError": "it cannot be reached",
+}
+"""What Ray's errors mean for a replica."""
+ENVIRONMENT = "EVALS_ENGINE_"
+"""Variables with this beginning are the user's to set on the driver; secrets belong on the nodes."""
+_encode = msgspec.msgpack.Encoder().encode
+_work = msgspec.msgpack.Decoder(Work).decode
+_facts = msgspec.msgpack.Decoder(Facts).decode
+
+
+class Host:
+    """What runs on a node: one model, asked what comes, several at once. All that passes is bytes."""
+
+    def __init__(self, spec: str, options: Mapping[str, Any], *, nodes: int = 1, gpus: int = 0) -> None:
+        """`nodes`: over which it goes; `gpus`: on all of them together."""
+        self._folder = Path(tempfile.mkdtemp(prefix="evals-replica-"))
+        self._asked: dict[int, asyncio.Task[None]] = {}
+        self._answers: list[Answer] = []
+        self._some = asyncio.Event()
+        self._fault = ""
+        self._round = 0
+        self._closing = False
+        self._followers = Followers(spec, options, nodes=nodes, gpus=gpus) if nodes > 1 else None
+        try:
+            self._model = load.model(spec, results=self._folder, **options)
+        except EvalsError as error:  # told by `facts`: Ray would wrap it in its own tale
+            self._fault = str(error)
+
+    async def facts(self) -> bytes:
+        """Say what it is, and why it cannot run where it cannot."""
+        here = Facts(where=socket.gethostname(), version=version("science-evals"), fault=self._fault)
+        if self._fault:
+            return _encode(here)
+        model = self._model
+        slots, notes = getattr(model, "slots", None), tuple(getattr(model, "notes", ()))
+        return _encode(replace(here, name=model.name, accepts=model.accepts, slots=slots, notes=notes))
+
+    async def start(self) -> tuple[int, bytes]:
+        """Forget what was asked, and wait until the model can be called; gives the number of this start."""
+        self._round += 1
+        for task in self._asked.values():
+            task.cancel()
+        self._asked, self._answers = {}, []
+        self._some.set()  # whoever still waits belongs to an earlier start
+        try:
+            ready = getattr(self._model, "ready", None) if not self._fault else None
+            if ready is not None and (waiting := ready()) is not None:
+                await self._with_followers(waiting)
+        except EvalsError as error:
+            self._fault = str(error)
+        return self._round, await self.facts()
+
+    async def _with_followers(self, waiting: Awaitable[None]) -> None:
+        """Wait for the server, or for one of its parts to end: the first would wait for that one for long."""
+        if self._followers is None:
+            await waiting
+            return
+        up, ended = asyncio.ensure_future(waiting), asyncio.ensure_future(self._followers.ended())
+        try:
+            await asyncio.wait({up, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not up.done():
+                raise UsageError(ended.result())
+            await up
+        except EvalsError:
+            await self.close()
+            raise
+        ended.add_done_callback(lambda _: self._leave())
+
+    def _leave(self) -> None:
+        """A replica that has lost one of its nodes ends its process, and Ray makes all of it again."""
+        if not self._closing:
+            os._exit(1)
+
+    async def give(self, raw: bytes) -> None:
+        """Begin to ask."""
+        work = _work(raw)
+        for number in work.dropped:
+            if task := self._asked.pop(number, None):
+                task.cancel()
+        for question in work.questions:
+            self._asked[question.number] = asyncio.get_running_loop().create_task(self._ask(question))
+
+    async def _ask(self, question: Question) -> None:
+        try:
+            for raw in question.images.values():
+                media.keep(self._folder, raw)
+            outcome: Any = await ask(self._model, question.prompt, question.sampling)
+        except Exception as error:  # noqa: BLE001 - the boundary around plug-ins: the driver records it
+            if isinstance(error, Gone) and self._followers is not None:
+                self._leave()
+            outcome = Fault.of(error)
+        finally:
+            for digest in question.images:
+                (self._folder / digest).unlink(missing_ok=True)
+        if self._asked.pop(question.number, None) is not None:
+            self._answers.append(Answer(question.number, outcome))
+            self._some.set()
+
+    async def take(self, start: int) -> bytes:
+        """Give the answers that there are; waits `POLL_S` for one, and a moment for others."""
+        if not self._answers:
+            self._some.clear()
+            try:
+                async with asyncio.timeout(POLL_S):
+                    await self._some.wait()
+                await asyncio.sleep(LINGER_S)
+            except TimeoutError:
+                pass
+        if start != self._round:
+            return _encode([])  # the answers are for whoever started it since
+        answers, self._answers = self._answers, []
+        return _encode(answers)
+
+    async def close(self) -> None:
+        """Stop the model, and the server that it launched."""
+        self._closing = True
+        if self._followers is not None:
+            await self._followers.close()
+        if not self._fault:
+            await self._model.close()
+
+
+class Over:
+    """The way to a replica over Ray."""
+
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
+        self._start = 0
+
+    async def start(self) -> Facts:
+        """See `Link`; Ray has the actor wait for a node, and calls again where it died meanwhile."""
+        from ray.exceptions import RayError
+
+        try:
+            self._start, raw = await self.actor.start.options(max_task_retries=-1).remote()
+        except RayError as error:
+            raise UsageError(f"a replica could not be started: {_line(error)}") from None
+        facts = _facts(raw)
+        if facts.fault:
+            raise UsageError(f"{facts.fault} (on {facts.where})")
+        return facts
+
+    def give(self, work: bytes) -> None:
+        """See `Link`; a message that is lost is noticed by `take`."""
+        self.actor.give.remote(work)
+
+    async def take(self) -> bytes:
+        """See `Link`."""
+        from ray.exceptions import RayError
+
+        try:
+            raw: bytes = await self.actor.take.remote(self._start)
+        except RayError as error:
+            raise Lost(FATES.get(type(error).__name__) or _line(error)) from None
+        return raw
+
+    async def close(self) -> None:
+        """See `Link`."""
+        import ray
+
+        try:
+            await self.actor.close.remote()
+        finally:
+            ray.kill(self.actor)
+
+
+class Connected(Cluster):
+    """A cluster that disconnects from Ray in the end."""
+
+    async def close(self) -> None:
+        """Stop the replicas and leave; a Ray that was started here ends."""
+        import ray
+
+        await super().close()
+        await asyncio.to_thread(ray.shutdown)
+
+
+def _line(error: Exception) -> str:
+    """Give the sentence of a Ray error that says what happened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if "Error" in line or "died" in line or "node" in line.lower()]
+    return (said or lines or [type(error).__name__])[-1][:300]
+
+
+def connect(
+    spec: str,
+    address: str,
+    *,
+    replicas: int | None = None,
+    gpus: int | None = None,
+    options: Mapping[str, Any],
+) -> Cluster:
+    """Connect to Ray, or start one here, and have the replicas placed; raises UsageError in one line."""
+    ray = _ray(address)
+    try:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        wanted = shape(spec, nodes, replicas=replicas, gpus=gpus)
+        links = [Over(actor) for actor in _actors(ray, spec, wanted, options)]
+        facts = _first(ray, links)
+        if facts.version != version("science-evals"):
+            raise UsageError(
+                f"science-evals {facts.version} on {facts.where}, {version('science-evals')} here: install the same"
+            )
+    except BaseException:
+        ray.shutdown()
+        raise
+    taken = f"{wanted.gpus} GPUs each" + (f" over {wanted.nodes} nodes" if wanted.nodes > 1 else "")
+    several = f"{wanted.replicas} replica{'s' if wanted.replicas > 1 else ''}"
+    noted = f"cluster: {address}, {several} on {len(nodes)} nodes, {taken}"
+    return Connected(links, replace(facts, notes=(noted, *facts.notes)))
+
+
+def _ray(address: str) -> Any:
+    if address != "ray" and not address.startswith("ray://"):
+        raise UsageError(f"--cluster {address!r}: write ray, or ray://HOST:PORT")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    try:
+        import ray
+    except ImportError:
+        raise UsageError("--cluster needs Ray: pip install 'science-evals[ray]'") from None
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        if address != "ray":
+            _reach(address)
+            ray.init(address, **quiet)
+        elif os.environ.get("RAY_ADDRESS"):
+            ray.init(**quiet)
+        else:
+            _here(ray, quiet)
+    except UsageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - Ray raises the bare class where its processes do not come up
+        ray.shutdown()
+        raise UsageError(f"--cluster {address}: {_line(error)}") from None
+    return ray
+
+
+def _here(ray: Any, quiet: Mapping[str, Any]) -> None:
+    """Join the Ray that runs on this machine, else start one."""
+    try:
+        ray.init("auto", **quiet)
+    except ConnectionError:
+        ray.init(include_dashboard=False, **quiet)
+
+
+def _reach(address: str) -> None:
+    """Ray itself tries for half a minute and says it in fifty lines."""
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port or 10001
+    except ValueError:
+        host, port = None, 0
+    if not host:
+        raise UsageError(f"--cluster {address}: write ray://HOST:PORT")
+    try:
+        socket.create_connection((host, port), timeout=REACH_S).close()
+    except OSError as error:
+        raise UsageError(f"--cluster {address}: nobody answers at {host}:{port} ({error})") from None
+
+
+def _actors(ray: Any, spec: str, wanted: Shape, options: Mapping[str, Any]) -> list[Any]:
+    words = {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)}
+    if wanted.gpus:
+        words["EVALS_ENGINE_GPUS"] = str(wanted.gpus)
+    asked = {
+        "num_cpus": 1,
+        "num_gpus": wanted.gpus // wanted.nodes,
+        "max_restarts": RESTARTS,
+        "max_concurrency": 100_000,
+        "runtime_env": {"env_vars": words},
+    }
+    return [
+        ray.remote(Host)
+        .options(**asked, scheduling_strategy=_group(wanted) if wanted.nodes > 1 else "SPREAD")
+        .remote(spec, dict(options), nodes=wanted.nodes, gpus=wanted.gpus)
+        for _ in range(wanted.replicas)
+    ]
+
+
+def _group(wanted: Shape) -> Any:
+    """Have Ray reserve one replica's GPUs, all or none, until this command leaves; gives the place of its first node."""
+    from ray.util import placement_group
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    bundle = {"CPU": 1.0, "GPU": float(wanted.gpus // wanted.nodes)}
+    if wanted.kind:
+        bundle[f"accelerator_type:{wanted.kind}"] = 0.001
+    group = placement_group([bundle] * wanted.nodes, strategy="STRICT_SPREAD")
+    return PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
+
+
+def _first(ray: Any, links: Sequence[Over]) -> Facts:
+    """Wait for the first replica that can say what it is; where all have failed, raise the reason of one."""
+    waiting = [link.actor.facts.remote() for link in links]
+    why = f"Ray has placed no replica within {PLACE_S:.0f} s: are its nodes busy? (`ray status`)"
+    while waiting:
+        done, waiting = ray.wait(waiting, num_returns=1, timeout=PLACE_S)
+        if not done:
+            break
+        try:
+            facts = _facts(ray.get(done[0]))
+        except ray.exceptions.RayError as error:
+            why = f"a replica could not be started: {_line(error)}"
+            continue
+        if not facts.fault:
+            return facts
+        why = f"{facts.fault} (on {facts.where})"
+    raise UsageError(why)

@@ -1,0 +1,159 @@
+"""Live progress: bars on a terminal, a plain line now and then on a pipe, nothing when asked for quiet."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any
+
+from evals.report import statistics as stats
+from evals.run.plan import Job
+from evals.types import Record, Reply, Score
+
+LINE_EVERY_S = 10.0
+MOST = 300
+"""Characters of a failure's message."""
+
+
+class Tally:
+    """Running numbers of one suite."""
+
+    def __init__(self, job: Job) -> None:
+        self.name = job.suite.id
+        self.total = len(job.spool) * job.repeats
+        self.before = len(job.done)
+        self.done = self.cut = self.tokens = self.scored = 0
+        self.sum = self.squares = 0.0
+        self.binary = True
+        self.failed: Counter[str] = Counter()
+        """By kind of failure."""
+        self.first: dict[str, str] = {}
+        """What the first failure of a kind said."""
+
+    def add(self, record: Record) -> None:
+        """Take in one record."""
+        self.done += 1
+        if not isinstance(record.outcome, Reply):
+            self.failed[record.outcome.kind] += 1
+            self.first.setdefault(record.outcome.kind, record.outcome.message)
+            return
+        self.cut += record.outcome.stop == "length"
+        self.tokens += record.outcome.usage.output or 0
+        score = next(iter(record.scores.values()), None)
+        if isinstance(score, Score) and score.value is not None:
+            self.scored += 1
+            self.sum += score.value
+            self.squares += score.value**2
+            self.binary = self.binary and score.value in (0.0, 1.0)
+
+    def causes(self) -> list[str]:
+        """Say of every kind of failure how often it came, and what the first of it said."""
+        return [
+            f"{self.name}: {count} failed {kind}: {self.first[kind][:MOST]}"
+            for kind, count in self.failed.most_common()
+        ]
+
+    def score(self) -> str:
+        """Write the running score of this session with its interval."""
+        if not self.scored:
+            return ""
+        mean = self.sum / self.scored
+        if self.binary:
+            found = stats.wilson(self.sum, self.scored)
+            return f"{100 * mean:.1f} % [{100 * (found.low or 0):.1f}, {100 * (found.high or 0):.1f}]"
+        spread = max(self.squares / self.scored - mean**2, 0.0) / self.scored
+        return f"{mean:.3g} ± {stats.z_quantile(0.975) * spread**0.5:.2g}"
+
+
+class Progress(AbstractContextManager["Progress"]):
+    """Shows a command's tallies; the runner tells it of every record."""
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        *,
+        spent: Callable[[], str],
+        quiet: bool,
+        more: Callable[[int], str] | None = None,
+    ) -> None:
+        """`more`: what else to say of a job, by its number."""
+        self.tallies = [Tally(job) for job in jobs]
+        self._spent = spent
+        self._more = more
+        self._quiet = quiet
+        self._started = self._printed = time.monotonic()
+        self._bars: Any = None
+        self._ids: list[Any] = []
+
+    def __enter__(self) -> Progress:
+        if not self._quiet and sys.stderr.isatty():
+            self._open_bars()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            self._draw()
+            self._bars.stop()
+        elif not self._quiet and any(t.done for t in self.tallies):
+            self._line()
+
+    def record(self, job: int, record: Record) -> None:
+        """Take in one record; drawing happens a few times a second at most."""
+        self.tallies[job].add(record)
+        if self._quiet:
+            return
+        now = time.monotonic()
+        if self._bars is not None:
+            if now - self._printed > 0.2:
+                self._printed = now
+                self._draw()
+        elif now - self._printed > LINE_EVERY_S:
+            self._printed = now
+            self._line()
+
+    def _open_bars(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        self._bars = Bars(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[facts]}", markup=False),
+            TimeRemainingColumn(),
+            console=Console(stderr=True, emoji=False),
+            refresh_per_second=5,
+        )
+        for tally in self.tallies:
+            self._ids.append(
+                self._bars.add_task(tally.name, total=tally.total, completed=tally.before, facts="")
+            )
+        self._bars.start()
+
+    def _draw(self) -> None:
+        for id_, tally in zip(self._ids, self.tallies, strict=True):
+            self._bars.update(id_, completed=tally.before + tally.done, facts=self._facts(tally))
+
+    def _facts(self, tally: Tally) -> str:
+        seconds = max(time.monotonic() - self._started, 1e-3)
+        facts = [f"{tally.done / seconds:.1f}/s", f"{tally.tokens / seconds:.0f} tok/s", tally.score()]
+        facts += [f"{tally.failed.total()} failed"] if tally.failed else []
+        facts += [f"{tally.cut} cut"] if tally.cut else []
+        facts += [self._more(self.tallies.index(tally))] if self._more else []
+        return "  ".join(fact for fact in (*facts, self._spent()) if fact)
+
+    def _line(self) -> None:
+        for tally in self.tallies:
+            if tally.done:
+                print(  # noqa: T201 - progress is for people
+                    f"{tally.name}: {tally.before + tally.done}/{tally.total}  {self._facts(tally)}",
+                    file=sys.stderr,
+                    flush=True,
+                )

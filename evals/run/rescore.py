@@ -1,0 +1,134 @@
+"""Score again from what is stored: no model is asked, no prompt is built, no data set is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+from msgspec import Struct, structs
+
+from evals.records import store
+from evals.records.card import Card
+from evals.report.estimates import Summary, summarize
+from evals.sandbox import Pool
+from evals.scorers.scoring import Scoring
+from evals.suite import Suite
+from evals.types import Record, Reply, Sample, Score
+
+BATCH = 256
+"""Records that slow scorers work on at once."""
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """A sample whose first score came out differently."""
+
+    id: str
+    repeat: int
+    before: str
+    """Verdict and answer."""
+    after: str
+
+
+def rescore(writer: store.Writer, suite: Suite) -> list[Change]:
+    """Judge every stored reply again, replace the scores, and list what changed."""
+    run = store.Run(writer.path)
+    samples = {sample.id: sample for sample in run.samples()}
+    changes: list[Change] = []
+    with Pool() as pool:
+        scoring = Scoring(suite.scorers, pool, suite.errata)
+
+        def renewed() -> Iterator[tuple[Record, Record]]:
+            for before, again in judged_again(scoring, samples, run.records()):
+                changes.extend(_change(before, again))
+                yield before, again
+
+        if suite.judged:  # paid for, verdict by verdict: what was given is kept even if this breaks off
+            for before, again in renewed():
+                if before.scores != again.scores:
+                    writer.append(again)
+        else:
+            writer.replace(again for _, again in renewed())
+    writer.card.scorers, writer.card.errata = suite.scorer_versions(), suite.errata.version
+    return changes
+
+
+def judged_again(
+    scoring: Scoring, samples: Mapping[str, Sample], records: Iterator[Record]
+) -> Iterator[tuple[Record, Record]]:
+    """Yield records with the same ones scored afresh; slow scorers work on many at once."""
+    if scoring.quick:
+        for record in records:
+            scores = record.scores
+            if isinstance(record.outcome, Reply):
+                scores = scoring.now(samples[record.sample], record.prompt, record.outcome)
+            yield record, structs.replace(record, scores=scores)
+        return
+    with asyncio.Runner() as loop:
+        try:
+            while batch := list(islice(records, BATCH)):
+                yield from zip(batch, loop.run(_together(scoring, samples, batch)), strict=True)
+        finally:
+            loop.run(scoring.close())
+
+
+async def _together(scoring: Scoring, samples: Mapping[str, Sample], batch: list[Record]) -> list[Record]:
+    async def one(record: Record) -> Record:
+        if not isinstance(record.outcome, Reply):
+            return record
+        sample = samples[record.sample]
+        scores = await scoring.all(sample, record.prompt, record.outcome, record.scores)
+        return structs.replace(record, scores=scores)
+
+    return list(await asyncio.gather(*map(one, batch)))
+
+
+def _change(before: Record, after: Record) -> list[Change]:
+    old, new = (next(iter(record.scores.values()), None) for record in (before, after))
+    if old == new or _value(old) == _value(new):
+        return []
+    return [Change(id=after.sample, repeat=after.repeat, before=_say(old), after=_say(new))]
+
+
+def _value(score: object) -> object:
+    return (score.verdict, score.value, score.answer) if isinstance(score, Score) else None
+
+
+def _say(score: object) -> str:
+    if not isinstance(score, Score):
+        return "no score"
+    return score.verdict if score.answer is None else f"{score.verdict} ({score.answer})"
+
+
+def summed(card: Card, run: store.Run, suite: Suite) -> Summary:
+    """Put on a card what the records of its run come to."""
+    golds = run.gold()
+    summary = summarize(
+        run.briefs(),
+        golds,
+        suite.metrics_for(golds),
+        scorers=tuple(suite.scorers),
+        repeats=card.config.repeats,
+    )
+    card.expected, card.counts, card.coverage = summary.expected, summary.counts, summary.coverage
+    card.truncated, card.tokens, card.estimates = summary.truncated, summary.tokens, summary.estimates
+    return summary
+
+
+def finish(writer: store.Writer, suite: Suite) -> Summary:
+    """Reduce the run from what is on disk and put it on the card."""
+    run, card = store.Run(writer.path), writer.card
+    summary = summed(card, run, suite)
+    if suite.judged:
+        from evals.scorers.judge.account import account, wording
+
+        golds = run.gold()
+        briefs = [brief for brief in run.briefs() if brief.sample in golds]
+        options = (golds[brief.sample].options for brief in briefs)
+        before = card.judge.templates if card.judge else {}
+        card.judge = account((brief.scores for brief in briefs), suite.scorers, options=options)
+        if card.judge is not None:
+            card.judge.templates = {n: h or before.get(n, "") for n, h in card.judge.templates.items()}
+            others = [note for note in card.notes if not note.startswith("judge:")]
+            card.notes = (*others, *(f"judge: {line}" for line in wording(card.judge)))
+    return summary

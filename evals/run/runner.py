@@ -1,0 +1,454 @@
+"""Suites x model -> records: the only module that waits, retries, limits and times out.
+
+One queue over all suites of a command, the longest expected first, feeds as many workers as the pace
+allows. A worker asks, scores, writes the record, and takes the next; what is slow to score is judged beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import signal
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from msgspec import structs
+
+from evals.calls.call import ask
+from evals.calls.deadline import Deadline
+from evals.calls.pace import MOST, Pace, beat_of
+from evals.data.series import told
+from evals.errors import (
+    Disconnected,
+    EvalsError,
+    Fatal,
+    Gone,
+    ModelError,
+    OutOfQuota,
+    RateLimit,
+    StoreError,
+    Timeout,
+    Transient,
+)
+from evals.profiles import Price
+from evals.records.store import Writer
+from evals.run.plan import Job, order, reseeded
+from evals.sandbox import Pool
+from evals.scorers.scoring import Scoring, failure
+from evals.types import Failure, Model, Prompt, Record, Reply, Sample, Sampling
+
+ATTEMPTS = 6
+"""Of one call, while the server is known to work."""
+ATTEMPTS_UNPROVEN = 3
+"""Before the first reply of a run: a wrong address should not take a minute to say so."""
+ATTEMPTS_RATE_LIMIT = 12
+HOPELESS = 8
+"""A run ends early when so many samples failed in the end and none succeeded."""
+BACKLOG = 256
+"""Replies that wait for a slow scorer; with more, asking waits too."""
+COLLECT = 50_000
+"""New objects between two looks for cycles, which a run makes few of; at the usual 700 a third of its time went there."""
+BACKOFF_S, BACKOFF_MOST_S = 0.5, 30.0
+
+
+class Watcher(Protocol):
+    """Whoever shows progress; told of every record."""
+
+    def record(self, job: int, record: Record) -> None:
+        """A record was written."""
+        ...
+
+
+class Budget:
+    """What a command may spend; None: no limit."""
+
+    def __init__(
+        self,
+        *,
+        cost_usd: float | None = None,
+        tokens: int | None = None,
+        price: Price | None = None,
+        share: float = 1.0,
+    ) -> None:
+        """`share`: of the price, that is to be paid."""
+        self.share = share
+        self.cost_usd, self.tokens, self.price = cost_usd, tokens, price
+        self.spent_usd, self.spent_tokens = 0.0, 0
+
+    def book(self, reply: Reply) -> None:
+        """Take a reply's tokens into account."""
+        usage = reply.usage
+        into, out = usage.input or 0, usage.output or 0
+        self.spent_tokens += into + out
+        if self.price:
+            self.spent_usd += self.share * self.price.cost(
+                {"input": into, "output": out, "cached": usage.cached or 0}
+            )
+
+    @property
+    def exhausted(self) -> str:
+        """Say which limit is reached; empty: none."""
+        if self.tokens is not None and self.spent_tokens >= self.tokens:
+            return f"--max-total-tokens {self.tokens} reached"
+        if self.cost_usd is not None and self.spent_usd >= self.cost_usd:
+            return f"--max-cost {self.cost_usd:g} USD reached"
+        return ""
+
+
+class Runner:
+    """One command's work on one model."""
+
+    def __init__(
+        self,
+        model: Model,
+        jobs: Sequence[Job],
+        *,
+        concurrency: int | None = None,
+        budget: Budget | None = None,
+        watcher: Watcher | None = None,
+        timeout_s: float | None = None,
+        queue: Sequence[tuple[int, int, int]] | None = None,
+        skips: Callable[[int], bool] | None = None,
+    ) -> None:
+        """Get ready; nothing is asked before `run`.
+
+        `timeout_s`: deadline of one call; None: a minute and a tenth of a second per token allowed. `queue`:
+        (job, position, repeat) in the order of asking; None: the longest first. `skips`: whether a job
+        needs no more.
+        """
+        slots = getattr(model, "slots", None)
+        self.model, self.jobs = model, jobs
+        self._ready: Callable[[], Awaitable[None] | None] | None = getattr(model, "ready", None)
+        self.pace = Pace(fixed=concurrency, most=slots) if slots else Pace(fixed=concurrency)
+        self._beat = beat_of(model)
+        self.budget = budget or Budget()
+        self.ended = ""
+        """Why the run ended before its queue was empty."""
+        self.interrupted = False
+        self._watcher = watcher
+        self._timeout_s = timeout_s
+        self._deadlines: dict[float, Deadline] = {}
+        """By their seconds."""
+        self._unwritten: set[Writer] = set()
+        self._pool = Pool()
+        self._scoring = [Scoring(job.suite.scorers, self._pool, job.suite.errata) for job in jobs]
+        self._queue = order(jobs) if queue is None else list(queue)
+        self._queue.reverse()
+        self._skips = skips
+        self._workers: set[asyncio.Task[None]] = set()
+        self._judging: set[asyncio.Task[None]] = set()
+        self._calling = self._resting = self._refused = 0
+        self._turns: deque[asyncio.Future[None]] = deque()
+        self._stop = asyncio.Event()
+        self._idle = asyncio.Event()
+        """Set when nobody works any more; to wait for the tasks themselves costs a look at each whenever one ends."""
+        self._replies = 0
+        self._failures = 0
+        self._fault: EvalsError | None = None
+        self._last_failure = ""
+
+    async def run(self) -> None:
+        """Work the queue off; raises Fatal or StoreError where going on makes no sense."""
+        loop = asyncio.get_running_loop()
+        syncing = loop.create_task(self._sync())
+        installed = on_interrupt(self._interrupt)
+        usual = gc.get_threshold()
+        gc.set_threshold(COLLECT, *usual[1:])
+        try:
+            self._fill()
+            if self._workers:
+                await self._idle.wait()
+        except asyncio.CancelledError:
+            self.interrupted = True
+        finally:
+            gc.set_threshold(*usual)
+            for signum in installed:
+                loop.remove_signal_handler(signum)
+            syncing.cancel()
+            busy = self._workers | self._judging
+            for task in busy:
+                task.cancel()
+            await asyncio.gather(syncing, *busy, return_exceptions=True)
+            self._flush()
+            for scoring in self._scoring:
+                await scoring.close()
+            self._pool.close()
+        if self._fault is not None:
+            raise self._fault
+
+    def _interrupt(self) -> None:
+        """First time: no new calls, what is in flight is kept. Second time: leave now."""
+        if self.interrupted:
+            for task in self._workers | self._judging:
+                task.cancel()
+        self.interrupted = True
+        self._end("interrupted")
+
+    def end(self, why: str) -> None:
+        """Ask no more; what is in flight is kept."""
+        self._end(why)
+
+    def _end(self, why: str) -> None:
+        self.ended = self.ended or why
+        self._stop.set()
+
+    async def _sync(self) -> None:
+        while True:
+            await asyncio.sleep(0.25)
+            for job in self.jobs:
+                if job.writer.needs_sync:
+                    try:
+                        await asyncio.to_thread(job.writer.sync)
+                    except StoreError as error:
+                        self._fault = self._fault or error
+                        self._end(str(error))
+
+    def _fill(self) -> None:
+        """Start workers up to the pace, and as many again for those that wait for another try."""
+        while len(self._workers) < min(self._wanted, len(self._workers) + len(self._queue)):
+            worker = asyncio.get_running_loop().create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._ended)
+
+    @property
+    def _wanted(self) -> int:
+        """Those that wait because the server is full are let be replaced only up to the ceiling."""
+        if not self._replies:
+            return self.pace.limit  # nothing has worked yet: no more than this many find out
+        return self.pace.limit + min(self._resting, MOST) + min(self._refused, self.pace.ceiling)
+
+    def _ended(self, worker: asyncio.Task[None]) -> None:
+        self._workers.discard(worker)
+        self._judging.discard(worker)
+        error = None if worker.cancelled() else worker.exception()
+        if error is not None:
+            self._fault = self._fault or (error if isinstance(error, EvalsError) else EvalsError(repr(error)))
+            self._end(str(error))
+        elif self._queue and not self._stop.is_set():
+            self._fill()  # several may have left at once, on the news that fewer are wanted
+        if not self._workers and not self._judging:
+            self._idle.set()
+        if error is not None and not isinstance(error, EvalsError):
+            raise error
+
+    async def _work(self) -> None:
+        while self._queue and not self._stop.is_set() and len(self._workers) <= (wanted := self._wanted):
+            if len(self._workers) < wanted:
+                self._fill()
+            number, position, repeat = self._queue.pop()
+            if self._skips is not None and self._skips(number):
+                continue
+            await self._one(number, position, repeat)
+
+    async def _one(self, number: int, position: int, repeat: int) -> None:
+        """Make one record: prompt, call, scores, disk. What is slow to judge does not hold up the next call."""
+        job = self.jobs[number]
+        sample = job.spool[position]
+        started = time.time()
+        outcome: Reply | Failure | None
+        try:
+            prompt = job.prompter(sample, repeat)
+        except EvalsError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary around plug-ins: recorded, not hidden
+            prompt, outcome = Prompt(), failure("prompt", error)
+        else:
+            outcome = await self._ask(prompt, reseeded(job.sampling, repeat))
+        if outcome is None:
+            return  # interrupted before there was an answer: the sample stays open
+        self._book(outcome)
+        scoring = self._scoring[number]
+        scores = scoring.now(sample, prompt, outcome) if isinstance(outcome, Reply) and scoring.quick else {}
+        record = Record(
+            sample=sample.id, repeat=repeat, prompt=prompt, outcome=outcome, scores=scores, started=started
+        )
+        if scoring.quick or not isinstance(outcome, Reply):
+            self._write(number, record)
+        else:
+            while len(self._judging) >= BACKLOG:
+                await asyncio.wait(self._judging, return_when=asyncio.FIRST_COMPLETED)
+            task = asyncio.get_running_loop().create_task(self._judge(number, sample, record, outcome))
+            self._judging.add(task)
+            task.add_done_callback(self._ended)
+
+    async def _judge(self, number: int, sample: Sample, record: Record, reply: Reply) -> None:
+        scores = await self._scoring[number].all(sample, record.prompt, reply)
+        self._write(number, structs.replace(record, scores=scores))
+
+    def _write(self, number: int, record: Record) -> None:
+        writer = self.jobs[number].writer
+        try:
+            writer.add(record)
+        except (TypeError, UnicodeError) as error:  # a plug-in gave what no JSON can hold
+            record = structs.replace(record, prompt=Prompt(), outcome=failure("model", error), scores={})
+            writer.add(record)
+        if not self._unwritten:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unwritten.add(writer)
+        if self._watcher is not None:
+            self._watcher.record(number, record)
+
+    def _flush(self) -> None:
+        """Write what this turn of the event loop has brought."""
+        while self._unwritten:
+            try:
+                self._unwritten.pop().flush()
+            except StoreError as error:
+                self._fault = self._fault or error
+                self._end(str(error))
+
+    def _book(self, outcome: Reply | Failure) -> None:
+        if isinstance(outcome, Reply):
+            self._replies += 1
+            self.budget.book(outcome)
+            if why := self.budget.exhausted:
+                self._end(why)
+            return
+        self._failures += 1
+        self._last_failure = outcome.message
+        if not self._replies and self._failures >= HOPELESS:
+            self._end(f"every call fails: {self._last_failure}")
+
+    @property
+    def hopeless(self) -> str:
+        """Say why nothing at all succeeded; empty where something did, in an earlier session too."""
+        succeeded = self._replies or any(job.done for job in self.jobs)
+        return self._last_failure if self._failures and not succeeded else ""
+
+    async def _ask(self, prompt: Prompt, sampling: Sampling) -> Reply | Failure | None:
+        """Call until there is a reply, a failure for good, or the run ends (None)."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                waiting = self._ready() if self._ready is not None else None
+                if waiting is not None and not await self._up(waiting):
+                    return None
+                reply = await self._call(prompt, sampling)
+            except Fatal as error:
+                if not self._replies:
+                    raise
+                if isinstance(error, Gone | OutOfQuota):
+                    self._end(f"{error}; the same command goes on from here")
+                    return None
+                return failure("model", error, attempts=attempt)
+            except Transient as error:
+                if error.slow_down:
+                    self.pace.slow_down()
+                if isinstance(error, Disconnected) and error.unreachable and not self._replies:
+                    raise Fatal(str(error)) from error
+                if attempt >= self._patience(error):
+                    return failure("model", error, attempts=attempt)
+                if not await self._back_off(error, attempt):
+                    return None
+            except ModelError as error:
+                return failure("model", error, attempts=attempt)
+            else:
+                if reply is None:
+                    return None
+                self.pace.reply()
+                return reply if attempt == 1 else structs.replace(reply, attempts=attempt)
+
+    def _patience(self, error: Transient) -> int:
+        if not self._replies:
+            return ATTEMPTS_UNPROVEN
+        return ATTEMPTS_RATE_LIMIT if isinstance(error, RateLimit) else ATTEMPTS
+
+    async def _up(self, waiting: Awaitable[None]) -> bool:
+        """Wait until the model can be called, without a deadline; False where the run ends meanwhile."""
+        up, stop = asyncio.ensure_future(waiting), asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({up, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not up.done():
+                return False
+            await up
+            return True
+        finally:
+            stop.cancel()
+            up.cancel()
+
+    async def _call(self, prompt: Prompt, sampling: Sampling) -> Reply | None:
+        """Call once, in turn; None where the run ends before."""
+        limit_s = self._timeout_s or 60.0 + 0.1 * (sampling.max_tokens or 4096)
+        deadline = self._deadlines.get(limit_s) or self._deadlines.setdefault(limit_s, Deadline(limit_s))
+        while self._calling >= self.pace.limit:
+            turn = asyncio.get_running_loop().create_future()
+            self._turns.append(turn)
+            await turn
+        self._calling += 1
+        try:
+            if self._beat is not None:
+                await self._beat.wait(self._stop)
+                if self._stop.is_set():
+                    return None
+            with deadline:
+                return await ask(self.model, told(prompt), sampling)
+        except TimeoutError:
+            raise Timeout(f"no reply within {limit_s:.0f} s") from None
+        except EvalsError:
+            raise
+        except Exception as error:
+            raise ModelError(f"{type(error).__name__}: {error}") from error
+        finally:
+            self._calling -= 1
+            for _ in range(min(len(self._turns), self.pace.limit - self._calling) if self._turns else 0):
+                if not (turn := self._turns.popleft()).done():
+                    turn.set_result(None)
+
+    async def _back_off(self, error: Transient, attempt: int) -> bool:
+        """Wait before another try, at least as long as the server asks; False where the run ends meanwhile.
+
+        Whoever waits takes no slot from the others.
+        """
+        wait_s = min(BACKOFF_MOST_S, BACKOFF_S * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
+        if isinstance(error, RateLimit) and error.retry_after_s is not None:
+            wait_s = error.retry_after_s + random.uniform(0.0, 0.1 * min(error.retry_after_s, 10.0) + 0.01)
+        self._rest(error, 1)
+        self._fill()
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._stop.wait()
+        except TimeoutError:
+            return True
+        finally:
+            self._rest(error, -1)
+        return False
+
+    def _rest(self, error: Transient, change: int) -> None:
+        if error.slow_down:
+            self._refused += change
+        else:
+            self._resting += change
+
+
+def on_interrupt(handler: Callable[[], None]) -> list[int]:
+    """Let Ctrl-C and SIGTERM end the run in good order, where there is a main thread to do so."""
+    installed = []
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        try:
+            asyncio.get_running_loop().add_signal_handler(signum, handler)
+            installed.append(int(signum))
+        except (NotImplementedError, RuntimeError, ValueError):
+            continue
+    return installed
+
+
+def execute(runner_of: Callable[[], Runner]) -> Runner:
+    """Run to the end on the fastest event loop there is."""
+
+    async def main() -> Runner:
+        runner = runner_of()
+        try:
+            await runner.run()
+        finally:
+            await runner.model.close()
+        return runner
+
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main())
+    return uvloop.run(main())

@@ -1,0 +1,128 @@
+"""What a judge had to do with a run, from its scores alone: verdicts, tokens, agreement with the rule."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from itertools import repeat
+from math import sqrt
+from typing import Any
+
+from msgspec import structs
+
+from evals.records.card import JudgeCard
+from evals.report import statistics as stats
+from evals.scorers.judge.agreement import Agreement, agreement, pairs_of
+from evals.scorers.judge.judge import SAMPLING
+from evals.scorers.judge.judged import Judged
+from evals.types import Failure, Score, Scorer
+
+
+def account(
+    scores: Iterable[Mapping[str, Score | Failure]],
+    scorers: Mapping[str, Scorer],
+    *,
+    options: Iterable[int] | None = None,
+) -> JudgeCard | None:
+    """Book a judge's work; None for a suite without one. `options`: for each of the scores, its sample's."""
+    found = next(((name, s) for name, s in scorers.items() if isinstance(s, Judged)), None)
+    if found is None:
+        return None
+    name, scorer = found
+    judge = scorer.judge
+    card = JudgeCard(
+        model=judge.spec if judge else "",
+        templates={scorer.name: scorer.sha256},
+        sampling=judge.sampling if judge else SAMPLING,
+    )
+    kept: list[Score] = []
+    drawn: list[float] = []
+    tokens = Counter[str]()
+    for one, many in zip(scores, repeat(0) if options is None else options, strict=False):
+        score = one.get(name)
+        if isinstance(score, Failure):
+            if score.kind == "unreadable":
+                card.unreadable += 1
+                drawn.append(1 / ((many or 2) + 1))
+            card.waiting += score.kind == "waiting"
+        elif score is not None:
+            kept.append(_light(score))
+            for judgement in score.judged:
+                card.verdicts += 1
+                card.model, card.served = card.model or judgement.judge, judgement.model
+                tokens.update(
+                    {k: n for k in ("input", "output", "cached") if (n := getattr(judgement.usage, k))}
+                )
+    card.tokens = dict(tokens)
+    if drawn and scorer.asks.kind == "option":
+        rights = sum(score.value or 0.0 for score in kept) + sum(drawn)
+        card.drawn = {"n": len(drawn), "value": rights / (len(kept) + len(drawn))}
+    if judge and judge.price:
+        card.cost_usd = judge.price.cost(tokens)
+    if pairs := pairs_of(kept, audit=scorer.audit if scorer.mode == "cascade" else 1.0):
+        found_agreement = agreement(pairs)
+        card.agreement = structs.asdict(found_agreement)
+        if scorer.mode == "cascade":
+            card.both_sides = both_sides(kept, found_agreement)
+    return card
+
+
+def _light(score: Score) -> Score:
+    """Keep what the count needs; a verdict's words may be long."""
+    return structs.replace(score, judged=tuple(structs.replace(j, text="") for j in score.judged))
+
+
+def both_sides(scores: Iterable[Score], found: Agreement) -> dict[str, Any] | None:
+    """Estimate the score of a judge who may doubt as well as rescue; None where no right was shown to it."""
+    kept = list(scores)
+    if found.wrongly_wrong is None or not kept:
+        return None
+    ruled = [s.verdict == "right" and (s.parts.get("rule") == 1.0 or not s.judged) for s in kept]
+    share = sum(ruled) / len(kept)
+    rescued = sum(s.value or 0.0 for s, right in zip(kept, ruled, strict=True) if not right) / len(kept)
+    doubt = found.wrongly_wrong
+    value = share * (1 - doubt[0]) + rescued
+    half = (doubt[2] - doubt[1]) / 2
+    error = sqrt((share * half) ** 2 + (stats.z_quantile(0.975) ** 2) * value * (1 - value) / len(kept))
+    low, high = max(0.0, value - error), min(1.0, value + error)
+    return {"value": value, "low": low, "high": high}
+
+
+def wording(card: JudgeCard) -> list[str]:
+    """Say in lines for people what a judge had to do with a run."""
+    name = card.model or "a judge"
+    lines = []
+    if card.verdicts:
+        lines.append(f"{card.verdicts} verdicts of {card.served or name} on {', '.join(card.templates)}")
+    if card.waiting:
+        lines.append(f"{card.waiting} replies wait for a judge: evals score RUN --judge MODEL")
+    if card.unreadable:
+        lines.append(f"judge {name}: no readable verdict on {card.unreadable} replies; they are failures")
+    if (draws := card.drawn) is not None:
+        lines.append(
+            f"upstream draws an option or none for those {draws['n']} at random: "
+            f"{100 * draws['value']:.2f} % in expectation"
+        )
+    if (found := card.agreement) is not None:
+        kappa = found["kappa"]
+        said = "kappa not defined" if kappa is None else f"kappa {span(kappa, 1.0, '')}"
+        rescues, doubts = found["wrongly_right"], found["wrongly_wrong"]
+        lines.append(
+            f"judge {name} and the rule, {found['n']} replies: {said}; says right where the rule says wrong: "
+            f"{span(rescues, 100.0, ' %')}; wrong where the rule says right: {span(doubts, 100.0, ' %')}"
+        )
+    if (both := card.both_sides) is not None:
+        edges = (both["value"], both["low"], both["high"])
+        lines.append(
+            f"with the judge on both sides: {span(edges, 100.0, ' %')} (the rule's rights are a sample)"
+        )
+    return lines
+
+
+def span(found: Any, scale: float, unit: str) -> str:
+    """Write (value, low, high) for people."""
+    if found is None:
+        return "not seen"
+    digits = 2 if scale == 1.0 else 1
+    value, low, high = (None if x is None else f"{x * scale:.{digits}f}" for x in found)
+    return f"{value}{unit}" if low is None else f"{value}{unit} ({low} to {high})"

@@ -1,0 +1,149 @@
+"""How far a judge can be believed: against a rule, against people, and what that makes of a score.
+
+Rogan-Gladen 1978 (doi 10.1093/oxfordjournals.aje.a112510); prediction-powered inference with its tuned weight
+(Angelopoulos et al., arXiv 2301.09633 and 2311.01453).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import sqrt
+
+from msgspec import Struct
+
+from evals.errors import UsageError
+from evals.report import statistics as stats
+from evals.types import Score
+
+
+class Pair(Struct, frozen=True):
+    """Two verdicts on one reply."""
+
+    first: bool
+    """Of the rule, or of a person."""
+    judge: bool
+    weight: float = 1.0
+    """For how many replies it stands."""
+
+
+class Agreement(Struct, frozen=True, kw_only=True):
+    """A judge against a rule or a person. Rates come as (value, low, high), 95 %; None for nothing."""
+
+    n: int
+    kappa: tuple[float, float | None, float | None] | None
+    """Cohen's; None where one of both always says the same."""
+    wrongly_right: tuple[float, float, float] | None
+    """Judge says right, of what the other calls wrong."""
+    wrongly_wrong: tuple[float, float, float] | None
+    """Judge says wrong, of what the other calls right."""
+
+
+def kappa(pairs: Sequence[Pair]) -> float:
+    """Cohen's kappa of weighted pairs; raises ValueError where it is not defined."""
+    total = sum(p.weight for p in pairs)
+    if not total:
+        raise ValueError("no pairs")
+    same = sum(p.weight for p in pairs if p.first == p.judge) / total
+    one, other = (sum(p.weight for p in pairs if getattr(p, f)) / total for f in ("first", "judge"))
+    chance = one * other + (1 - one) * (1 - other)
+    if chance >= 1:
+        raise ValueError("one verdict only")
+    return (same - chance) / (1 - chance)
+
+
+def agreement(pairs: Sequence[Pair]) -> Agreement:
+    """Compare a judge with somebody else."""
+    try:
+        found = stats.bootstrap(len(pairs), lambda i: kappa([pairs[k] for k in i]), seed=0, resamples=400)
+        agreed = (found.value, found.low, found.high)
+    except ValueError:
+        agreed = None
+    wrong = [p.judge for p in pairs if not p.first]
+    right = [not p.judge for p in pairs if p.first]
+    return Agreement(n=len(pairs), kappa=agreed, wrongly_right=_rate(wrong), wrongly_wrong=_rate(right))
+
+
+def _rate(hits: Sequence[bool]) -> tuple[float, float, float] | None:
+    if not hits:
+        return None
+    found = stats.wilson(sum(hits), len(hits))
+    return found.value, found.low or 0.0, found.high if found.high is not None else 1.0
+
+
+def pairs_of(scores: Iterable[Score], *, audit: float) -> list[Pair]:
+    """Pairs of rule and judge where both spoke; an audited right stands for all rights that were not."""
+    return [
+        Pair(s.parts["rule"] == 1.0, s.parts["judge"] == 1.0, 1 / audit if s.parts["rule"] == 1.0 else 1.0)
+        for s in scores
+        if "rule" in s.parts and "judge" in s.parts
+    ]
+
+
+class Corrected(Struct, frozen=True, kw_only=True):
+    """A share of right answers with what was known of the judge's errors worked in."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+
+
+def rogan_gladen(judged: Sequence[bool], labels: Sequence[Pair]) -> Corrected:
+    """Correct a judge's share of `right` by its error rates on labelled verdicts from elsewhere.
+
+    (p + TNR - 1) / (TPR + TNR - 1), delta method over the three shares. Raises UsageError where the judge does no
+    better than chance, or labels of one kind are missing.
+    """
+    right, wrong = ([p.judge for p in labels if p.first == kind] for kind in (True, False))
+    if not right or not wrong or not judged:
+        raise UsageError("Rogan-Gladen needs verdicts, and labels of both kinds")
+    p, tpr = sum(judged) / len(judged), sum(right) / len(right)
+    tnr = 1 - sum(wrong) / len(wrong)
+    power = tpr + tnr - 1
+    if power <= 0.05:
+        raise UsageError(
+            f"the judge tells right from wrong hardly better than chance (TPR + TNR - 1 = {power:.2f})"
+        )
+    value = (p + tnr - 1) / power
+    variance = (
+        _variance(p, len(judged))
+        + value**2 * _variance(tpr, len(right))
+        + (1 - value) ** 2 * _variance(tnr, len(wrong))
+    ) / power**2
+    return _within(value, sqrt(variance), "Rogan-Gladen, delta method")
+
+
+def _variance(share: float, n: int) -> float:
+    """Of a share, drawn in by half an observation of each kind, so that it is never 0."""
+    drawn = (share * n + 0.5) / (n + 1)
+    return drawn * (1 - drawn) / n
+
+
+def ppi(judged: Sequence[bool], labels: Sequence[Pair]) -> Corrected:
+    """Prediction-powered share of right answers: labels of some replies of the same run, verdicts on the others.
+
+    theta = mean_N(lambda f) + mean_n(y - lambda f); `judged` are the N verdicts without a label. Raises UsageError
+    with fewer than two labels.
+    """
+    import numpy as np
+
+    n, many = len(labels), len(judged)
+    if n < 2 or many < 2:
+        raise UsageError("prediction-powered inference needs two labels and two verdicts at least")
+    y = np.array([p.first for p in labels], dtype=float)
+    f = np.array([p.judge for p in labels], dtype=float)
+    rest = np.array(judged, dtype=float)
+    spread = float(np.concatenate([f, rest]).var(ddof=1))
+    weight = float(np.cov(y, f, ddof=1)[0, 1]) / ((1 + n / many) * spread) if spread else 0.0
+    weight = min(1.0, max(0.0, weight))
+    value = weight * float(rest.mean()) + float((y - weight * f).mean())
+    error = sqrt(weight**2 * float(rest.var(ddof=1)) / many + float((y - weight * f).var(ddof=1)) / n)
+    return _within(
+        value, max(error, sqrt(_variance(float(y.mean()), n + many))), f"PPI++, lambda {weight:.2f}"
+    )
+
+
+def _within(value: float, error: float, method: str) -> Corrected:
+    z = stats.z_quantile(0.975)
+    low, high = (min(1.0, max(0.0, edge)) for edge in (value - z * error, value + z * error))
+    return Corrected(value=min(1.0, max(0.0, value)), low=low, high=high, method=method)

@@ -1,0 +1,145 @@
+"""Apply a suite's scorers to a reply: the boundary where whatever a scorer throws becomes a Failure."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Mapping
+from typing import cast
+
+from msgspec import structs
+
+from evals.data import errata as overlay
+from evals.data.errata import NONE, Errata, Erratum
+from evals.errors import EvalsError, ScorerError, UsageError
+from evals.sandbox import Pool
+from evals.types import Failure, Prompt, Reply, Sample, Score, Scorer
+
+
+class Scoring:
+    """The scorers of one suite, with the worker processes that heavy ones need."""
+
+    def __init__(self, scorers: Mapping[str, Scorer], pool: Pool, errata: Errata = NONE) -> None:
+        self._light = {name: s for name, s in scorers.items() if not _needs_await(s)}
+        self._slow = {name: s for name, s in scorers.items() if _needs_await(s)}
+        self._names = tuple(scorers)
+        self._pool = pool
+        self._errata = errata
+        for scorer in self._light.values():  # on the event loop a first import would hold up every call
+            if warm := getattr(scorer, "warm", None):
+                warm()
+
+    @property
+    def quick(self) -> bool:
+        """Whether `now` scores all there is to score."""
+        return not self._slow
+
+    def now(self, sample: Sample, prompt: Prompt, reply: Reply) -> dict[str, Score | Failure]:
+        """Judge with the light scorers, on the spot."""
+        reply = _left(reply)
+        found = {name: _judge(scorer, sample, prompt, reply) for name, scorer in self._light.items()}
+        first = self._names[0]
+        if first in self._light and (erratum := self._errata.of(sample)):
+            again = _judge(self._light[first], _mended(sample, erratum), prompt, reply)
+            found[first] = _marked(found[first], erratum, again)
+        return found
+
+    async def all(
+        self,
+        sample: Sample,
+        prompt: Prompt,
+        reply: Reply,
+        earlier: Mapping[str, Score | Failure] | None = None,
+    ) -> dict[str, Score | Failure]:
+        """Judge with every scorer; heavy ones run in worker processes, judges are awaited.
+
+        `earlier`: scores of the same reply, from which a judge's verdicts are taken again.
+        """
+        reply = _left(reply)
+        found = self.now(sample, prompt, reply)
+        for name, scorer in self._slow.items():
+            known = earlier.get(name) if earlier else None
+            found[name] = await self._await(scorer, sample, prompt, reply, known)
+        first = self._names[0]
+        if first in self._slow and (erratum := self._errata.of(sample)):
+            found[first] = await self._mark(found[first], erratum, sample, prompt, reply)
+        return {name: found[name] for name in self._names}
+
+    async def _mark(
+        self, score: Score | Failure, erratum: Erratum, sample: Sample, prompt: Prompt, reply: Reply
+    ) -> Score | Failure:
+        """Mark a slow scorer's score; what a judge said of the wrong gold answer cannot be corrected."""
+        scorer = self._slow[self._names[0]]
+        again: Score | Failure | None = None
+        if erratum.kind == "gold" and not hasattr(scorer, "second"):
+            again = await self._await(scorer, _mended(sample, erratum), prompt, reply, None)
+        return _marked(score, erratum, again)
+
+    async def close(self) -> None:
+        """Give back what judges hold; they open it again when asked."""
+        for scorer in self._slow.values():
+            if judge := getattr(scorer, "judge", None):
+                await judge.close()
+
+    async def _await(
+        self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply, earlier: Score | Failure | None
+    ) -> Score | Failure:
+        try:
+            if second := getattr(scorer, "second", None):
+                rule: Scorer = scorer.rule  # type: ignore[attr-defined]
+                if getattr(rule, "heavy", False):
+                    first = await self._await(rule, sample, prompt, reply, None)
+                else:
+                    first = _judge(rule, sample, prompt, reply)
+                return _a_score(await second(sample, prompt, reply, first, earlier))
+            if getattr(scorer, "heavy", False):
+                return await self._pool.score(scorer, sample, prompt, reply)
+            return _a_score(await cast("Awaitable[Score]", scorer(sample, prompt, reply)))
+        except UsageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary around plug-ins: recorded, not hidden
+            return failure("scorer", error)
+
+
+def _mended(sample: Sample, erratum: Erratum) -> Sample:
+    return structs.replace(sample, target=erratum.value) if erratum.kind == "gold" else sample
+
+
+def _marked(score: Score | Failure, erratum: Erratum, again: Score | Failure | None) -> Score | Failure:
+    """Note beside a score what it is without the fault in the data."""
+    if isinstance(score, Failure):
+        return score
+    value = again.value if isinstance(again, Score) else None
+    return structs.replace(score, parts={**score.parts, **overlay.parts(erratum, value)})
+
+
+def _left(reply: Reply) -> Reply:
+    """Give what a content filter left: nothing to judge, whatever words came before it."""
+    return structs.replace(reply, text="") if reply.stop == "filter" and reply.text else reply
+
+
+def _needs_await(scorer: Scorer) -> bool:
+    method = getattr(scorer, "__call__", None)  # noqa: B004 - of an instance, to see whether it is async
+    return bool(getattr(scorer, "heavy", False)) or any(map(inspect.iscoroutinefunction, (scorer, method)))
+
+
+def _judge(scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
+    try:
+        return _a_score(scorer(sample, prompt, reply))
+    except UsageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the boundary around plug-ins: recorded, not hidden
+        return failure("scorer", error)
+
+
+def _a_score(found: object) -> Score:
+    """Refuse what is no score: written down, it would make the whole run unreadable."""
+    if not isinstance(found, Score):
+        raise ScorerError(f"the scorer gave {type(found).__name__}, not a Score")
+    return found
+
+
+def failure(stage: str, error: BaseException, *, attempts: int = 1) -> Failure:
+    """Record an error; `kind` is the name of its class in lower case."""
+    kind = type(error).__name__.lower() if isinstance(error, EvalsError) else "crash"
+    text = str(error) if isinstance(error, EvalsError) else f"{type(error).__name__}: {error}"
+    return Failure(stage=stage, kind=kind, message=text[:2000], attempts=attempts)  # type: ignore[arg-type]

@@ -1,0 +1,278 @@
+"""Tasks of lm-evaluation-harness: its own filters and metrics judge a reply, one sample at a time.
+
+Read at v0.4.13: `lm_eval/evaluator.py` (what happens to a reply), `api/task.py` (`process_results`), `api/filter.py`.
+What lm_eval computes for a document is kept in the score: numbers that it averages in `parts`, by metric; the items
+of all other metrics (BLEU, perplexity, F1) as JSON in `answer`, so that its own aggregation can be applied to them.
+Generated text is judged in a worker process: a task's regular expressions and parsers are not built for hostile text.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from evals.calls.call import likelihoods
+from evals.errors import DataError, ScorerError, UsageError
+from evals.types import Point, Prompt, Reply, Sample, Sampling, Score, Verdict
+
+PAIRED = ("multiple_choice", "loglikelihood")
+"""Output types that are judged by likelihoods."""
+BINARY = ("acc", "acc_norm", "acc_bytes", "exact_match")
+"""Metrics of which each sample has 0 or 1."""
+QUICK = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score")
+"""Metrics whose aggregation is a few sums."""
+STOPS = 4
+"""Most stop sequences that lm_eval sends to a chat server."""
+NOTHING = ("[invalid]", "")
+"""What a filter leaves where it finds no answer."""
+
+
+class Place(Struct, frozen=True):
+    """Where a task is defined."""
+
+    name: str
+    path: str
+    """Of its YAML file."""
+
+
+@cache
+def open_task(place: Place) -> Any:
+    """Load a task with its data; raises DataError in one line where that fails."""
+    quiet()
+    from lm_eval.tasks import TaskManager
+
+    try:
+        with _seeded():
+            found = TaskManager(include_defaults=False).load(place.path)["tasks"]
+        return found.get(place.name) or next(iter(found.values()))
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise DataError(
+            f"lm-eval:{place.name}: cannot be loaded: {type(error).__name__}: {reason}"
+        ) from error
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
+    """Seed what lm_eval seeds, since some tasks shuffle while they read; afterwards all is as it was."""
+    import numpy as np
+
+    before, before_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - lm_eval draws from it
+    random.seed(0)
+    np.random.seed(1234)  # noqa: NPY002 - likewise
+    try:
+        yield
+    finally:
+        random.setstate(before)
+        np.random.set_state(before_numpy)  # noqa: NPY002 - likewise
+
+
+def quiet() -> None:
+    """Import lm_eval without its progress bars and warnings; raises UsageError where it is not installed."""
+    if find_spec("lm_eval") is None:
+        raise UsageError("lm-eval tasks need `pip install 'science-evals[lm-eval]'`")
+    import datasets
+
+    datasets.disable_progress_bars()
+    for name in ("lm_eval", "datasets"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+class Harness(Struct, frozen=True):
+    """What lm_eval makes of a reply with one of the task's filters."""
+
+    place: Place
+    filter: str
+    """Name of the filter; `none` where the task has none of its own."""
+    versions: str
+    """Of lm_eval and of the task."""
+    heavy: bool
+    """Whether text is judged, in a worker; likelihoods are numbers."""
+
+    def __repr__(self) -> str:
+        return f"lm_eval {self.versions}: {self.place.name}, filter {self.filter}"
+
+    def warm(self) -> None:
+        """Load the task in a worker; its data lie in the cache since it was asked."""
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        open_task(self.place)
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply; raises ScorerError where lm_eval cannot."""
+        task = open_task(self.place)
+        said = _said(task, reply)
+        filtered = apply(task, self.filter, sample.meta["doc"], said)
+        found = task.process_results(sample.meta["doc"], filtered)
+        return _score(task, found, reply, filtered)
+
+
+def _said(task: Any, reply: Reply) -> list[Any]:
+    """Give a reply as lm_eval's models give theirs."""
+    if task.OUTPUT_TYPE not in PAIRED:
+        return [reply.text]
+    try:
+        return [(one.logprob, one.greedy) for one in likelihoods(reply.text)]
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise ScorerError(f"the reply holds no likelihoods: {error}") from None
+
+
+def apply(task: Any, name: str, doc: Mapping[str, Any], said: Sequence[Any]) -> list[Any]:
+    """Apply a filter of a task to the answers to one document, as `evaluate` does to all at once."""
+    from lm_eval.api.instance import Instance
+
+    asked = [
+        Instance(request_type=task.OUTPUT_TYPE, doc=dict(doc), arguments=(), idx=index, resps=[one])
+        for index, one in enumerate(said)
+    ]
+    next(ensemble for ensemble in task._filters if ensemble.name == name).apply(asked)
+    return [one.filtered_resps[name] for one in asked]
+
+
+def sampling_of(settings: Mapping[str, Any]) -> Sampling:
+    """Translate generation settings as lm_eval's chat models do (`models/openai_completions.py`)."""
+    given = dict(settings)
+    given.pop("do_sample", None)
+    most = given.pop("max_gen_toks", 256)
+    until = given.pop("until", None) or []
+    stops = [until] if isinstance(until, str) else until
+    return Sampling(
+        max_tokens=given.pop("max_tokens", most),
+        temperature=given.pop("temperature", 0.0),
+        stop=tuple(stop for stop in stops if stop)[:STOPS],
+        extra=given,
+    )
+
+
+def averaged(task: Any, metric: str) -> bool:
+    """Whether lm_eval takes the plain mean of a metric over documents."""
+    from lm_eval.api.metrics import mean
+
+    return task.aggregation().get(metric) is mean
+
+
+def leading(task: Any) -> str:
+    """Name the metric that stands for a task: its first that is right or wrong, else its first."""
+    names: list[str] = list(task.aggregation())
+    return next((name for name in names if name in BINARY and averaged(task, name)), names[0])
+
+
+def _score(task: Any, found: Mapping[str, Any], reply: Reply, filtered: Sequence[Any]) -> Score:
+    items = {name: _plain(value) for name, value in found.items() if name in task.aggregation()}
+    parts = {name: float(value) for name, value in items.items() if averaged(task, name) and _number(value)}
+    rest = {name: value for name, value in items.items() if not averaged(task, name)}
+    first = leading(task)
+    value = parts.get(first)
+    answer = filtered[0] if task.OUTPUT_TYPE not in PAIRED and isinstance(filtered[0], str) else None
+    silent = answer in NOTHING and not value
+    if rest:
+        answer = msgspec.json.encode(rest).decode()
+    return Score(
+        value=value,
+        verdict=_verdict(value if first in BINARY else None, reply, silent=silent),
+        answer=None if silent and not rest else answer,
+        parts=parts,
+    )
+
+
+def _verdict(value: float | None, reply: Reply, *, silent: bool) -> Verdict:
+    if silent:
+        return {"length": "truncated", "filter": "refused"}.get(reply.stop, "unanswered")  # type: ignore[return-value]
+    return "right" if value == 1.0 else "wrong" if value == 0.0 else "graded"
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and isfinite(value)
+
+
+def _plain(value: Any) -> Any:
+    """Turn what a metric gives into JSON values: numpy's numbers and arrays, tuples, sets."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, tuple | list | set | frozenset):
+        return [_plain(one) for one in value]
+    return value
+
+
+class Part(Struct, frozen=True):
+    """The mean of one of lm_eval's metrics, as `of` a metric."""
+
+    metric: str
+
+    def __call__(self, points: Sequence[Point]) -> float:
+        """Raises ValueError where no point has it."""
+        found = [p.value if p.verdict == "missing" else p.parts.get(self.metric) for p in points]
+        values = [value for value in found if value is not None]
+        if not values:
+            raise ValueError(f"nothing has {self.metric}")
+        return sum(values) / len(values)
+
+
+class Aggregate(Struct, frozen=True):
+    """One of lm_eval's own aggregations over all documents, in their order."""
+
+    place: Place
+    metric: str
+
+    @property
+    def resamples(self) -> int | None:
+        """Fewer than usual of what takes milliseconds (scikit-learn) or seconds (BLEU); lm_eval takes 100."""
+        quick = self.metric in QUICK or averaged(open_task(self.place), self.metric)
+        return None if quick else 200
+
+    def __call__(self, points: Sequence[Point]) -> float:
+        """Raises ValueError where there is nothing to reduce, or what comes out is no number."""
+        return self._reduce(
+            [item for point in sorted(points, key=_place_in_data) for item in self._items(point)]
+        )
+
+    def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[Iterable[int]], float]:
+        """Give the statistic of a resample by its indices; items are read only once."""
+        ordered = sorted(clusters, key=lambda points: _place_in_data(points[0]))
+        items = [[item for point in points for item in self._items(point)] for points in ordered]
+        return lambda indices: self._reduce([item for index in indices for item in items[index]])
+
+    def _items(self, point: Point) -> list[Any]:
+        if averaged(open_task(self.place), self.metric):
+            return [point.parts[self.metric]] if self.metric in point.parts else []
+        found = msgspec.json.decode(point.answer) if point.answer else {}
+        return [found[self.metric]] if self.metric in found else []
+
+    def _reduce(self, items: list[Any]) -> float:
+        if not items:
+            raise ValueError(f"nothing has {self.metric}")
+        value = _plain(open_task(self.place).aggregation()[self.metric](items))
+        if not _number(value):
+            raise ValueError(f"lm_eval's {self.metric} is {value!r}")
+        return float(value)
+
+
+def _place_in_data(point: Point) -> int:
+    return int(point.id)
+
+
+def version() -> str:
+    """Give the version of the installed lm_eval."""
+    from importlib.metadata import version
+
+    return version("lm_eval")
+
+
+def root() -> Path:
+    """Give the folder of lm_eval's own tasks."""
+    spec = find_spec("lm_eval")
+    if spec is None or spec.origin is None:
+        raise UsageError("lm-eval tasks need `pip install 'science-evals[lm-eval]'`")
+    return Path(spec.origin).parent / "tasks"

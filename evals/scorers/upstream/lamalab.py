@@ -1,0 +1,133 @@
+"""The rules of lamalab's ChemBench as its authors wrote them, defects included and named.
+
+Sources: chembench 0.3.0 on PyPI (constant.py, prompter.py, utils.py), and the recorded reports of
+lamalab-org/chembench-paper @ 8fe22914: whatever these patterns read in three runs of 2,788 is what was recorded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from math import isfinite
+
+from msgspec import Struct
+
+from evals.extract.units import Quantity
+from evals.scorers.choice import silence
+from evals.types import Prompt, Reply, Sample, Score
+
+LONGEST = 100_000
+"""Characters of a reply that the patterns see, from its end; upstream's are unbounded, and quadratic."""
+_TAGGED_LETTERS = re.compile(
+    r"(?:\[ANSWER\]|\[ANS\]|<ANS>|<ANSWER>|<ans>)\s*([A-Z](?:,\s*[A-Z])*)\s*(?:[.,].{0,2000}?)?"
+    r"(?:\[/?ANSWER\]|\[/ANS\]|</ANS>|</ANSWER>|</ans>)",
+    re.DOTALL,
+)
+
+
+def options_lamalab(text: str, shown: Sequence[str]) -> tuple[str, ...] | None:
+    """Read the union of the letters in all answer tags.
+
+    A tag that holds the option's text, as in `[ANSWER]C2v[/ANSWER]`, is not read; upstream then asks a
+    language model.
+    """
+    found = sorted(
+        {letter for part in _TAGGED_LETTERS.findall(text[-LONGEST:]) for letter in re.findall("[A-Z]", part)}
+    )
+    return tuple(found) or None
+
+
+_TAGGED_NUMBER = re.compile(r"\[ANSWER\][\s\n]*(.*?)[\s\n]*\[/?ANSWER\]")
+_TOKEN = re.compile(
+    r"(?<!\w)([+-]?[0-9]*\.?[0-9]+\s?)?(\^[-+]?[0-9]+)?((?:[eE]|exp|EXP)[-+]?[0-9]+)?"
+    r"((?:[*x]|\\times|\\u00d7)\s?[0-9]+\^([-+]?[0-9]+|\{[-+]?[0-9]+\}))?(?!\w)"
+)
+_PRODUCT = re.compile(
+    r"(?P<sign>[+-]?)(?P<value>\d*\.?\d+(?:[eE][-+]?\d+)?)\s?(?:\^(?P<power>[-+]?\d+(?:[eE][-+]?\d+)?))?"
+    r"(?:(?:[*x]|\\times|\\u00d7)\s?(?P<base>\d+)\^\{?(?P<ten>[-+]?\d+)\}?)?"
+)
+_UNITS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_WORTH = {word: i for i, word in enumerate(_UNITS)} | {word: 10 * i for i, word in enumerate(_TENS, 2)}
+_ANY = "|".join((*_UNITS, *_TENS, *_SCALES))
+_WORDS = re.compile(rf"(?:{_ANY})(?:\s+(?:{_ANY}))*", re.IGNORECASE)
+"""In upstream's order, in which "six" comes before "sixteen" and "sixty": of either it reads 6."""
+
+
+def number_lamalab(text: str, unit: str = "") -> Quantity | None:
+    """Read the first number in the first answer tag, as it stands.
+
+    Without a tag, the first number words anywhere in the reply, even inside another word ("often" is 10,
+    "weight" is 8, "sixteen" 6): so do all 16 such completions of the recorded reports. Without those, or with a
+    tag that holds no number, upstream asks a language model; here it is None.
+    """
+    if (tagged := _TAGGED_NUMBER.search(text[-LONGEST:])) is None:
+        words = _WORDS.search(text[-LONGEST:])
+        return _quantity(_from_words(words[0]), words[0][:200]) if words else None
+    found = next((match for match in _TOKEN.finditer(tagged[0]) if match[0]), None)
+    value = _token_value(found[0].strip()) if found else None
+    return None if value is None or found is None else _quantity(value, found[0].strip())
+
+
+def _from_words(words: str) -> float:
+    """Add up "two hundred five" as upstream does; a scale by itself is 0."""
+    whole = current = 0
+    for word in words.lower().split()[:1000]:
+        current = current * _SCALES.get(word, 1) + _WORTH.get(word, 0)
+        if _SCALES.get(word, 1) > 100:
+            whole, current = whole + current, 0
+    return float(whole + current)
+
+
+def _token_value(token: str) -> float | None:
+    """Work out "1.2", "e-3", "1.5 x 10^{-3}", "-10^2" (which is -100) as pint does for upstream.
+
+    None: pint refuses it ("exp3", "2 e5", "^5"), or it is no finite number.
+    """
+    if token.startswith("e"):
+        token = f"1{token}"
+    if not (found := _PRODUCT.fullmatch(token)):
+        return None
+    try:
+        value = float(found["value"]) ** float(found["power"] or 1.0)
+        if found["base"]:
+            value *= float(found["base"]) ** int(found["ten"])
+    except (OverflowError, ZeroDivisionError):
+        return None
+    value = -value if found["sign"] == "-" else value
+    return value if isfinite(value) else None
+
+
+def _quantity(value: float, text: str) -> Quantity:
+    return Quantity(value, unit="", low=None, high=None, rough=False, text=text)
+
+
+class SignedTolerance(Struct, frozen=True):
+    """Scores 1 where |stated - target| < tolerance, the tolerance being 0.01 * target *with its sign*.
+
+    So a target of zero or below can never be met: a fault of upstream, kept here. A task's own
+    `relative_tolerance` is compared as an absolute one, as upstream does.
+    """
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        target = float(sample.target)  # type: ignore[arg-type]
+        found = None if reply.stop == "filter" else number_lamalab(reply.text)
+        if found is None:
+            return Score(value=0.0, verdict=silence(reply), why="no number that the patterns read")
+        tolerance = float(sample.meta.get("relative_tolerance") or 0.01 * target)
+        right = abs(found.value - target) < tolerance
+        why = "" if right else f"stated {found.text}"
+        if target <= 0 and not right:
+            why += f"; upstream's tolerance is {tolerance:.3g}, which nothing can meet"
+        return Score(
+            value=float(right),
+            verdict="right" if right else "wrong",
+            answer=f"{found.value!r}",
+            why=why,
+            parts={"error": found.value - target},
+        )

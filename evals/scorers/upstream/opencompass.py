@@ -1,0 +1,200 @@
+r"""What OpenCompass computes for SMolInstruct, its defects included (opencompass 0.5.4, datasets/smolinstruct.py).
+
+Behind the column "SmolInstruct" of the Intern-S1 tables. The defects, each a case in the tests:
+
+* names and SMILES are compared as strings, so `OCC` is not `CCO` (`Strings`);
+* a formula is read until its first flaw, `C6H6xyz` is C6H6; brackets are invalid (`Elements`);
+* the "RMSE" is a mean absolute error, and what has no readable number is a prediction of 0 (`Errors`):
+  `+1.2`, `1e-3`, a unit in the box, a unicode minus;
+* without tags the whole reply is the answer, and RDKit reads it up to its first blank: "I think so" is
+  hydrogen iodide, an empty answer is the empty molecule (`Similarity`);
+* syntheses are scored by similarity, never by equality.
+
+Each pattern below accepts what upstream's does, in linear time.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from msgspec import Struct
+
+from evals.scorers.choice import silence
+from evals.scorers.ladder import rdkit
+from evals.scorers.text import meteor, split
+from evals.scorers.upstream.llm4chem import elements
+from evals.types import Prompt, Reply, Sample, Score, Verdict
+
+_OPEN = re.compile(r"<(MOLFORMULA|SMILES|IUPAC)>")
+_REAGENTS = (
+    "reactants and reagents are:\n```\n",
+    "reactants and reagents:\n```\n",
+    "Reactants and Reagents:**\n```\n",
+    "Reactants and Reagents SMILES:**\n```\n",
+    "Reactants and Reagents:**  \n`",
+)
+_NUMBER = re.compile(r"(?:<NUMBER>|\\boxed\{)\s*(-?(?:\d+(?:\.\d+)?|\.\d+))\s*(?:</NUMBER>|\})")
+_YES_NO = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"\\boxed\{\s*(yes|no)\s*\}",
+        r"[Th]he\s+answer\s+is\s*(?:[.:'\"“‘’\-]+\s*)?(yes|no)",
+        r"answer:\s*(yes|no)\b",
+        r"\*\*answer:\*\*\s*(yes|no)\b",
+        r"\*\*answer\*\*:\s*(yes|no)\b",
+        r"<BOOLEAN>\s*(yes|no)\s*</BOOLEAN>",
+        r"\A(yes|no)[.?!]?\Z",
+        r"<\|begin_of_box\|>\s*(yes|no)\s*<\|end_of_box\|>",
+    )
+)
+
+
+def chemical(text: str) -> str:
+    """Give the last tagged piece of chemistry; without tags a code block after five phrases, else all."""
+    found = None
+    position = 0
+    ends: dict[str, int] = {}
+    while opened := _OPEN.search(text, position):
+        close = f"</{opened[1]}>"
+        if ends.get(close, 0) < opened.end():
+            end = text.find(close, opened.end())
+            ends[close] = end if end >= 0 else len(text) + 1
+        if ends[close] <= len(text):
+            found, position = text[opened.end() : ends[close]].strip(), ends[close] + len(close)
+        else:
+            position = opened.end()
+    if found is not None:
+        return found
+    for phrase in _REAGENTS:
+        if phrase in text:
+            return text.split(phrase)[-1].split("\n")[0]
+    return text
+
+
+def number(text: str) -> float | None:
+    """Give the first number that stands alone in a tag or box."""
+    found = _NUMBER.search(text)
+    return float(found[1]) if found else None
+
+
+def yes_no(text: str) -> str | None:
+    """Give the first hit of the patterns, in their order; else what the reply begins with, then ends with."""
+    text = text.rpartition("</think>")[2].strip()
+    for pattern in _YES_NO:
+        if found := pattern.search(text):
+            return found[1].lower()
+    text = text.lower()
+    for word in ("yes", "no"):
+        if text.startswith(word) or text.endswith(word):
+            return word
+    return None
+
+
+def _verdict(reply: Reply, *, right: bool, stated: bool) -> Verdict:
+    return "right" if right else "wrong" if stated else silence(reply)
+
+
+class Elements(Struct, frozen=True):
+    """Scores 1 for equal counts of elements (NC-I2F, NC-S2F)."""
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        answer = chemical(reply.text)
+        mine = elements(answer) if answer else None
+        if mine is None:
+            verdict: Verdict = "invalid" if answer else silence(reply)
+            return Score(
+                value=0.0, verdict=verdict, answer=answer[:200] or None, why="upstream reads no formula"
+            )
+        right = mine == elements(str(sample.target).strip())
+        return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
+
+
+class Strings(Struct, frozen=True):
+    """Scores 1 for the same string (NC-I2S, NC-S2I)."""
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        answer = chemical(reply.text).strip()
+        right = answer == str(sample.target).strip()
+        why = "" if right else "not the same string"
+        verdict = _verdict(reply, right=right, stated=bool(answer))
+        return Score(value=float(right), verdict=verdict, answer=answer[:2000] or None, why=why)
+
+
+class Errors(Struct, frozen=True):
+    """Scores the absolute error; no number counts as a prediction of 0 (PP-ESOL, PP-Lipo)."""
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        stated = number(reply.text)
+        value = abs((stated or 0.0) - float(str(sample.target)))
+        if stated is None:
+            return Score(value=value, verdict=silence(reply), why="no number upstream reads: counted as 0")
+        return Score(value=value, verdict="graded", answer=f"{stated!r}")
+
+
+class YesNo(Struct, frozen=True):
+    """Scores 1 for the right yes or no (PP-BBBP, PP-ClinTox, PP-HIV, PP-SIDER)."""
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        answer = yes_no(reply.text)
+        right = answer == str(sample.target).lower()
+        return Score(
+            value=float(right), verdict=_verdict(reply, right=right, stated=answer is not None), answer=answer
+        )
+
+
+class Similarity(Struct, frozen=True):
+    """Scores Tanimoto over Morgan bits (radius 2, 2,048 bits); an invalid answer is 0 (MG, FS, RS)."""
+
+    heavy: ClassVar[bool] = True
+
+    def warm(self) -> None:
+        """Import RDKit."""
+        rdkit()
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        rd = rdkit()
+        answer = chemical(reply.text)
+        mol = rd.Chem.MolFromSmiles(answer)
+        gold = rd.Chem.MolFromSmiles(str(sample.target).strip())
+        if mol is None or gold is None:
+            verdict: Verdict = "invalid" if answer else silence(reply)
+            why = "not a molecule to RDKit" if mol is None else "RDKit cannot read the gold answer"
+            return Score(
+                value=0.0, verdict=verdict, answer=answer[:200] or None, why=why, parts={"valid": 0.0}
+            )
+        prints = rd.morgan_2048.GetFingerprint
+        value = float(rd.DataStructs.TanimotoSimilarity(prints(mol), prints(gold)))
+        return Score(value=value, verdict="graded", answer=answer[:2000], parts={"valid": 1.0})
+
+
+class Meteor(Struct, frozen=True):
+    """Scores METEOR on blank-separated tokens against the data set's whole output sentence (MC)."""
+
+    synonyms: bool = True
+    heavy: ClassVar[bool] = True
+
+    def warm(self) -> None:
+        """Import nltk and read WordNet."""
+        meteor(["warm"], ["warm"], synonyms=self.synonyms)
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        gold = str(sample.meta.get("output") or sample.target)
+        mine, theirs = split(reply.text, "blanks"), split(gold, "blanks")
+        if not mine:
+            return Score(value=0.0, verdict=silence(reply), why="no text")
+        value = meteor(mine, theirs, synonyms=self.synonyms)
+        name = "meteor" if self.synonyms else "meteor_without_synonyms"
+        same = mine == theirs
+        return Score(
+            value=1.0 if same else value,
+            verdict="right" if same else "graded",
+            answer=reply.text.strip()[:500],
+            parts={name: value},
+        )

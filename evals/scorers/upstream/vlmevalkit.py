@@ -1,0 +1,93 @@
+r"""MathVista and MathVision in VLMEvalKit's way, behind the published Intern-S1 numbers.
+
+@ e8e78f05, dataset/utils/mathvista.py and mathv.py (read at 09818277 and 1344ef21): a rule first, then a judge that copies
+the final answer out of the reply, then the same rule on that copy. Defects, kept here:
+
+* options are read by the rule of multiple choice, with its own defects (evals/extract/upstream/vlmevalkit.py), and what it reads
+  is final, right or wrong; a free answer is final where it is right alone, so that the judge can rescue and never doubt;
+* MathVista: a whole number is what `int` takes, so `7.0` and `7 cm` are none; a decimal must be equal, not rounded; a list
+  is compared with nothing and can never be right (two problems);
+* MathVision: a box is read up to its first closing brace, so `\boxed{\frac{1}{2}}` is `\frac{1`, and the first box counts.
+"""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+from evals.extract.upstream.vlmevalkit import option_vlmevalkit
+from evals.scorers.choice import silence
+from evals.scorers.judge.judged import Judged
+from evals.scorers.upstream.mathvision import value
+from evals.types import Prompt, Reply, Sample, Score
+
+_BOX = re.compile(r"\\boxed\{([^}]*)\}")
+LONGEST = 100_000
+NEAR = 1e-6
+
+
+class Read(Struct, frozen=True):
+    """Scores a reply, or what a judge copied out of it, by the rule of one of the two."""
+
+    lists: bool
+    """MathVista: by kinds of answer; else MathVision: by equality, symbolic expressions included."""
+
+    def __repr__(self) -> str:
+        """Name the rule, so that a change of it shows in a run's card."""
+        return f"Read({'mathvista' if self.lists else 'mathvision'})"
+
+    def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
+        """Give the options as shown."""
+        return prompt.as_shown(sample).choices
+
+    def take(self, sample: Sample, prompt: Prompt, reply: Reply, found: str) -> Score:
+        """Score what a judge copied."""
+        if not found:
+            return Score(value=0.0, verdict=silence(reply), why="the judge found no final answer")
+        first = self._read(sample, prompt, found)
+        if first is None:
+            return Score(value=0.0, verdict="wrong", answer=found[:200])
+        right, answer = first
+        return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply; no value: a judge must read it."""
+        first = None if reply.stop == "filter" else self._read(sample, prompt, reply.text[-LONGEST:])
+        if first is None or not (first[0] or sample.choices):
+            return Score(value=None, verdict=silence(reply), why="upstream's rule reads no answer")
+        right, answer = first
+        return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
+
+    def _read(self, sample: Sample, prompt: Prompt, text: str) -> tuple[bool, str] | None:
+        """Tell whether a text is right, and what it says; None where it says nothing that upstream reads."""
+        if not self.lists and (box := _BOX.search(text)):
+            text = box[1]
+        if sample.choices:
+            found = option_vlmevalkit(text, self.options(sample, prompt))
+            letter = found and (prompt.source_letter(found) or found)
+            return None if letter is None else (letter == sample.target, letter)
+        gold = str(sample.target)
+        if not self.lists:
+            return _equal(gold, text), text.strip()
+        number: type[int] | type[float] | None
+        number = {"integer": int, "float": float}.get(str(sample.meta.get("answer_type")))
+        if number is None:
+            return None
+        try:
+            return number(text[:400]) == number(gold), text.strip()
+        except (ValueError, OverflowError):
+            return None
+
+
+def _equal(gold: str, found: str) -> bool:
+    """Equal text, or equal numbers, LaTeX included; upstream evaluates what a model wrote as Python, we do not."""
+    gold, found = gold.lower().strip(), found.lower().strip()
+    if gold == found:
+        return True
+    one, other = value(gold), value(found)
+    return one is not None and other is not None and abs(one - other) < NEAR
+
+
+MATHVISTA = Judged(rule=Read(lists=True), mode="rest", form="answer")
+MATHVISION = Judged(rule=Read(lists=False), mode="rest", form="answer")

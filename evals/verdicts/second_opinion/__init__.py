@@ -1,0 +1,1 @@
+"""Another harness's own code judges the replies of a run."""

@@ -1,0 +1,117 @@
+"""Items whose gold answer several models contradict alike: for a person to look at, never applied by itself."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from evals.errors import UsageError
+from evals.records.store import Run
+from evals.types import Score
+
+LONGEST = 200
+
+
+class Suspect(Struct, frozen=True, kw_only=True):
+    """An item on which models agree with each other and not with the data."""
+
+    id: str
+    group: str
+    gold: str
+    answer: str
+    """What they say instead; letters are in the data set's order."""
+    models: tuple[str, ...]
+    """Who says so."""
+    answered: int
+    """Models with an answer."""
+    known: str = ""
+    """What the errata say of it already."""
+
+
+class Suspects(Struct, frozen=True, kw_only=True):
+    """What was found, and in what."""
+
+    suite: str
+    variant: str
+    models: tuple[str, ...]
+    least: int
+    items: tuple[Suspect, ...]
+
+
+def suggest(runs: Sequence[Run], *, least: int | None = None) -> Suspects:
+    """List items that at least `least` models (default: three quarters, and two) answer alike against the gold.
+
+    Runs must be of one suite and the same data; of several runs of a model the last one counts. Raises UsageError.
+    """
+    cards = [run.card for run in runs]
+    names = {(card.config.suite, card.config.data_sha256) for card in cards}
+    if len(names) > 1:
+        raise UsageError(
+            "runs of one suite and the same data are wanted: "
+            + ", ".join(f"{suite} (data {digest[:8]})" for suite, digest in sorted(names))
+        )
+    latest = {card.model: run for card, run in zip(cards, runs, strict=True)}
+    if len(latest) < 2:
+        raise UsageError("runs of two models at least are wanted: one model's errors show nothing")
+    wanted = least or max(2, -(-3 * len(latest) // 4))
+    if wanted > len(latest):
+        raise UsageError(f"--least {wanted}: there are {len(latest)} models")
+    said = {model: _answers(run) for model, run in latest.items()}
+    name, _, variant = cards[0].config.suite.partition(":")
+    found = _found(runs[0], said, wanted, _known(name, variant))
+    return Suspects(suite=name, variant=variant, models=tuple(latest), least=wanted, items=tuple(found))
+
+
+def _known(name: str, variant: str) -> Mapping[str, str]:
+    from evals.data import errata
+
+    return {item: one.kind for item, one in errata.of_suite(name, variant).items.items()}
+
+
+def _found(
+    run: Run, said: Mapping[str, Mapping[str, tuple[str, str]]], least: int, known: Mapping[str, str]
+) -> list[Suspect]:
+    found = []
+    for name, gold in run.gold().items():
+        answers: dict[str, list[str]] = defaultdict(list)
+        answered = 0
+        for model, theirs in said.items():
+            verdict, answer = theirs.get(name, ("", ""))
+            answered += bool(answer)
+            if verdict == "wrong" and answer:
+                answers[answer].append(model)
+        best = max(answers, key=lambda answer: len(answers[answer]), default="")
+        if best and len(answers[best]) >= least:
+            found.append(
+                Suspect(
+                    id=name,
+                    group=gold.group,
+                    gold=_text(gold.target),
+                    answer=best[:LONGEST],
+                    models=tuple(answers[best]),
+                    answered=answered,
+                    known=known.get(name, ""),
+                )
+            )
+    return sorted(found, key=lambda one: -len(one.models))
+
+
+def _answers(run: Run) -> dict[str, tuple[str, str]]:
+    """Sample id -> (verdict, answer) of most of its repeats; empty where they are split."""
+    repeats: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
+    for brief in run.briefs():
+        score = next(iter(brief.scores.values()), None)
+        if isinstance(score, Score):
+            repeats[brief.sample][score.verdict, score.answer or ""] += 1
+    found = {}
+    for name, counts in repeats.items():
+        (top, times), *rest = counts.most_common(2)
+        if not rest or rest[0][1] < times:
+            found[name] = top
+    return found
+
+
+def _text(target: str | float | tuple[str, ...]) -> str:
+    return ", ".join(target) if isinstance(target, tuple) else str(target)[:LONGEST]

@@ -1,0 +1,1 @@
+"""What adapters share: HTTP, launching and watching servers, vendors, batch endpoints."""

@@ -1,0 +1,296 @@
+"""The batch endpoints of OpenAI and Anthropic: half the price, within a day. `evals/run/batch.py` uses them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from evals.errors import BadReply, Expired, Filtered, ModelError, Rejected, from_status
+from evals.model_adapters.common.http import fault_message, read_fault
+from evals.types import BatchState, Prompt, Reply, Sampling
+
+if TYPE_CHECKING:
+    from evals.model_adapters.common.http import Client
+
+SKEW_S = 3600.0
+"""Clocks of vendors and users differ."""
+LABEL = "science_evals"
+RESULTS = 4 << 30
+"""Bytes of a batch's results: a hundred thousand replies that reason."""
+_encode = msgspec.json.Encoder().encode
+
+
+class Asked(Protocol):
+    """What these endpoints need of an adapter."""
+
+    name: str
+    client: Client
+
+    async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
+        """Give a request's body."""
+        ...
+
+    def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
+        """Make a reply of a 200 body."""
+        ...
+
+
+def _outcome(asked: Asked, status: int, raw: bytes, sampling: Sampling) -> Reply | Exception:
+    """Make of one result what the same call would have made."""
+    try:
+        if status == 200:
+            return asked.read(raw, sampling, seconds=0.0)
+        fault = read_fault(raw)
+        raise from_status(status, asked.client.without_key(fault.message), code=fault.code)
+    except Filtered as error:
+        return Reply(text=str(error), stop="filter", model=asked.name)
+    except ModelError as error:
+        return error
+
+
+class _Errors(Struct):
+    data: list[dict[str, Any]] | None = None
+
+
+class _Counts(Struct):
+    completed: int = 0
+    failed: int = 0
+
+
+class _Batch(Struct):
+    id: str
+    status: str = ""
+    created_at: float = 0.0
+    metadata: dict[str, str] | None = None
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    errors: _Errors | None = None
+    request_counts: _Counts | None = None
+
+
+class _Page(Struct):
+    data: list[_Batch]
+    has_more: bool = False
+
+
+class _Response(Struct):
+    status_code: int
+    body: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Line(Struct):
+    custom_id: str
+    response: _Response | None = None
+    error: dict[str, Any] | None = None
+
+
+class _File(Struct):
+    id: str
+
+
+class OpenAIBatches:
+    """Files of requests in, files of results out; a batch is known again by its metadata."""
+
+    most = 50_000
+    most_bytes = 100_000_000
+    """200 MB are allowed."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked, self._client = asked, asked.client
+
+    async def line(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
+        """Word one request."""
+        body = await self._asked.body(prompt, sampling)
+        return (
+            _encode({"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body})
+            + b"\n"
+        )
+
+    async def start(self, label: str, lines: Sequence[bytes]) -> str:
+        """Upload the requests, then make a batch of them."""
+        import aiohttp
+
+        form = aiohttp.FormData()
+        form.add_field("purpose", "batch")
+        form.add_field("file", b"".join(lines), filename=f"{label}.jsonl", content_type="application/jsonl")
+        file = _read(await self._client.send("POST", "/files", data=form), _File)
+        fields = {
+            "input_file_id": file.id,
+            "endpoint": "/v1/chat/completions",
+            "completion_window": "24h",
+            "metadata": {LABEL: label},
+        }
+        raw, _ = await self._client.post("/batches", fields)
+        return _read(raw, _Batch).id
+
+    async def find(self, label: str, *, since: float, many: int, never: Sequence[str]) -> str | None:
+        """Find a batch by its label; newest come first."""
+        after = ""
+        while True:
+            page = _read(await self._client.send("GET", f"/batches?limit=100{after}"), _Page)
+            for one in page.data:
+                if (one.metadata or {}).get(LABEL) == label:
+                    return one.id
+            if not page.has_more or not page.data or page.data[-1].created_at < since - SKEW_S:
+                return None
+            after = f"&after={page.data[-1].id}"
+
+    async def state(self, id_: str) -> BatchState:
+        """Ask how far it is."""
+        one = _read(await self._client.send("GET", f"/batches/{id_}"), _Batch)
+        done = one.request_counts.completed + one.request_counts.failed if one.request_counts else 0
+        if one.status == "failed":
+            errors = (one.errors.data if one.errors else None) or [{}]
+            said = f"{errors[0].get('message') or 'no reason given'}"
+            return BatchState(ended=True, done=done, fault=self._client.without_key(" ".join(said.split())))
+        return BatchState(ended=one.status in ("completed", "expired", "cancelled"), done=done)
+
+    async def results(self, id_: str, sampling: Sampling) -> dict[str, Reply | Exception]:
+        """Fetch both files: what was answered, and what failed or expired."""
+        one = _read(await self._client.send("GET", f"/batches/{id_}"), _Batch)
+        found: dict[str, Reply | Exception] = {}
+        for file in (one.output_file_id, one.error_file_id):
+            raw = await self._client.send("GET", f"/files/{file}/content", most=RESULTS) if file else b""
+            for line in raw.splitlines():
+                result = _read(line, _Line)
+                found[result.custom_id] = self._one(result, sampling)
+        return found
+
+    def _one(self, line: _Line, sampling: Sampling) -> Reply | Exception:
+        if line.response is not None:
+            return _outcome(self._asked, line.response.status_code, bytes(line.response.body), sampling)
+        error = line.error or {}
+        message = self._client.without_key(f"{error.get('message') or 'no result'}")
+        return (Expired if error.get("code") == "batch_expired" else Rejected)(message)
+
+
+class _AnthropicBatch(Struct):
+    id: str
+    processing_status: str = ""
+    created_at: str = ""
+    request_counts: dict[str, int] = {}
+
+
+class _AnthropicPage(Struct):
+    data: list[_AnthropicBatch]
+    has_more: bool = False
+
+
+class _Result(Struct):
+    type: str
+    message: msgspec.Raw = msgspec.Raw(b"{}")
+    error: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _AnthropicLine(Struct):
+    custom_id: str
+    result: _Result
+
+
+STATUSES = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+"""platform.claude.com/docs/en/api/errors: a result in a batch says only the kind."""
+
+
+class AnthropicBatches:
+    """All requests in one call. A batch shows nothing of its own, so it is known again by the names in its results."""
+
+    most = 100_000
+    most_bytes = 128_000_000
+    """256 MB are allowed."""
+    path = "/v1/messages/batches"
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked, self._client = asked, asked.client
+
+    async def line(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
+        """Word one request."""
+        return _encode({"custom_id": name, "params": await self._asked.body(prompt, sampling)})
+
+    async def start(self, label: str, lines: Sequence[bytes]) -> str:
+        """Hand all requests in."""
+        raw = b'{"requests":[' + b",".join(lines) + b"]}"
+        headers = {"Content-Type": "application/json"}
+        return _read(
+            await self._client.send("POST", self.path, data=raw, headers=headers), _AnthropicBatch
+        ).id
+
+    async def find(self, label: str, *, since: float, many: int, never: Sequence[str]) -> str | None:
+        """Find a batch of that time and size; of one that has ended, the names must be ours."""
+        async for one in self._newest(since):
+            if sum(one.request_counts.values()) != many or one.id in never:
+                continue
+            if one.processing_status != "ended":
+                return one.id
+            lines = (await self._results(one.id)).splitlines()
+            if lines and _read(lines[0], _AnthropicLine).custom_id.startswith(f"{label}-"):
+                return one.id
+        return None
+
+    async def _newest(self, since: float) -> AsyncIterator[_AnthropicBatch]:
+        after = ""
+        while True:
+            page = _read(await self._client.send("GET", f"{self.path}?limit=100{after}"), _AnthropicPage)
+            for one in page.data:
+                if _seconds(one.created_at) < since - SKEW_S:
+                    return
+                yield one
+            if not page.has_more or not page.data:
+                return
+            after = f"&after_id={page.data[-1].id}"
+
+    async def state(self, id_: str) -> BatchState:
+        """Ask how far it is."""
+        one = _read(await self._client.send("GET", f"{self.path}/{id_}"), _AnthropicBatch)
+        done = sum(many for kind, many in one.request_counts.items() if kind != "processing")
+        return BatchState(ended=one.processing_status == "ended", done=done)
+
+    async def results(self, id_: str, sampling: Sampling) -> dict[str, Reply | Exception]:
+        """Fetch the results; from our own address, wherever `results_url` points: the key goes with it."""
+        lines = (_read(line, _AnthropicLine) for line in (await self._results(id_)).splitlines())
+        return {line.custom_id: self._one(line.result, sampling) for line in lines}
+
+    async def _results(self, id_: str) -> bytes:
+        return await self._client.send("GET", f"{self.path}/{id_}/results", most=RESULTS)
+
+    def _one(self, result: _Result, sampling: Sampling) -> Reply | Exception:
+        if result.type == "succeeded":
+            return _outcome(self._asked, 200, bytes(result.message), sampling)
+        if result.type == "errored":
+            raw = bytes(result.error)
+            kinds = read_fault(raw).code.split()
+            return _outcome(
+                self._asked, next((STATUSES[k] for k in kinds if k in STATUSES), 400), raw, sampling
+            )
+        return Expired(f"the batch ended before this was asked ({result.type})")
+
+
+def _seconds(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return float("inf")
+
+
+T = TypeVar("T")
+
+
+def _read(raw: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadReply(f"200 with no batch's answer: {error}; {fault_message(raw)}") from None

@@ -1,0 +1,77 @@
+"""A call that waits, outside any event loop: what a server serves, whether it is up. Bounded, and never led elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from http.client import HTTPException, HTTPMessage
+from typing import IO
+from urllib.error import HTTPError
+from urllib.request import (
+    HTTPRedirectHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+    build_opener,
+    getproxies,
+)
+
+from evals.model_adapters.common.http import without_secrets
+
+MOST = 16 << 20
+"""Bytes of a body."""
+FAULT = 1 << 20
+"""Bytes that are read of the body of a refusal."""
+
+
+class Refused(OSError):
+    """The server answered with a status other than 200."""
+
+    def __init__(self, message: str, status: int, body: bytes) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = body
+
+
+class _Stay(HTTPRedirectHandler):
+    """Follows no redirect: the key would go along."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> None:
+        raise HTTPError(req.full_url, code, f"it has moved to {without_secrets(newurl)}", headers, fp)
+
+
+def fetch(
+    url: str, *, data: bytes | None = None, headers: Mapping[str, str] | None = None, timeout_s: float = 10.0
+) -> bytes:
+    """Call once; raises OSError in whatever way it fails, Refused where the server answered so."""
+    until = time.monotonic() + timeout_s
+    raw = bytearray()
+    try:
+        with _opener().open(Request(url, data, dict(headers or {})), timeout=timeout_s) as response:  # noqa: S310 - our callers check the scheme
+            while piece := response.read1(1 << 16):
+                raw += piece
+                if len(raw) > MOST or time.monotonic() > until:
+                    raise OSError("the answer does not end")
+    except HTTPError as error:
+        raise Refused(str(error), error.code, _rest(error)) from None
+    except HTTPException as error:
+        raise OSError(f"no HTTP: {str(error) or type(error).__name__}") from None
+    except ValueError as error:
+        raise OSError(str(error)) from None
+    return bytes(raw)
+
+
+def _rest(error: HTTPError) -> bytes:
+    """Read what a refusal says, and close its connection."""
+    with error, suppress(OSError, HTTPException):
+        return error.read(FAULT)
+    return b""
+
+
+def _opener() -> OpenerDirector:
+    """Go through HTTPS_PROXY, as `http.Client` does; what is not encrypted is in the house and reached straight."""
+    found = getproxies().get("https")
+    return build_opener(_Stay, ProxyHandler({"https": found} if found else {}))

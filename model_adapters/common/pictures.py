@@ -1,0 +1,26 @@
+"""The media of a prompt, as adapters send them: base64."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+
+from evals.types import Media, Prompt
+
+
+async def encoded(prompt: Prompt, *kinds: str) -> dict[str, tuple[str, str]]:
+    """Read a prompt's media of these kinds: SHA-256 -> (MIME type, base64); raises Rejected for what cannot be sent."""
+    parts = [part for message in prompt.messages for part in message.parts]
+    media = [part for part in parts if isinstance(part, Media) and part.kind in kinds]
+    if not media:
+        return {}
+    from evals.data.media import find, payload
+
+    found = {}
+    for one in media:
+        if one.kind == "image":
+            kind, raw = await payload(one)
+        else:
+            kind, raw = "time_series/npy", await asyncio.to_thread(find(one).read_bytes)
+        found[one.sha256] = (kind, b64encode(raw).decode())
+    return found

@@ -1,0 +1,104 @@
+"""The fields that `--json` prints are a contract: named here, each of them, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from tests.support.command import evals
+
+RUN = {
+    *(
+        "run",
+        "suite",
+        "version",
+        "protocol",
+        "model",
+        "data_sha256",
+        "counts",
+        "coverage",
+        "truncated",
+        "tokens",
+    ),
+    *("cost_usd", "estimates"),
+}
+"""Promised by the contract; more may stand beside them."""
+ESTIMATE = {
+    *(
+        "metric",
+        "group",
+        "value",
+        "low",
+        "high",
+        "worst",
+        "best",
+        "n",
+        "clusters",
+        "unit",
+        "better",
+        "method",
+    ),
+    "headline",
+}
+SUITE = {"name", "variants", "protocols", "version", "needs", "rows", "gated"}
+
+
+@pytest.fixture
+def document(here: Any) -> Any:
+    words = ("mmlu-pro", "gpqa", "aime", "--sample", "-m", "scripted:call=tests.support.answers:parents_fail")
+    assert evals("run", *words, "--quiet", "--run", "a").status == 1
+    return evals("show", "--json").json
+
+
+def test_show_has_the_promised_fields(document):
+    assert {"runs", "aggregates"} == set(document)
+    assert len(document["runs"]) == 4
+    for entry in document["runs"]:
+        assert set(entry) >= RUN
+        for estimate in entry["estimates"]:
+            assert set(estimate) == ESTIMATE
+    for entry in document["aggregates"]:
+        assert set(entry) >= {"suite", "protocol", "model", "value", "low", "high", "runs", "missing"}
+
+
+def test_exactly_one_estimate_of_a_run_is_the_headline_and_stands_for_the_whole(document):
+    for entry in document["runs"]:
+        [head] = [estimate for estimate in entry["estimates"] if estimate["headline"]]
+        assert head["group"] == ""
+
+
+def test_fractions_are_fractions_and_numbers_are_finite(document):
+    for entry in document["runs"]:
+        assert 0 <= entry["coverage"] <= 1
+        assert len(entry["data_sha256"]) == 64
+        assert sum(entry["counts"].values()) == entry["expected"]
+        for estimate in entry["estimates"]:
+            for name in ("value", "low", "high", "worst", "best"):
+                number = estimate[name]
+                assert number is None or math.isfinite(number)
+                if number is not None and estimate["unit"] == "fraction":
+                    assert 0 <= number <= 1
+
+
+def test_list_suites_has_the_promised_fields(here):
+    found = evals("list", "suites", "--json").json
+    assert set(found) == {"suites"}
+    for entry in found["suites"]:
+        assert set(entry) >= SUITE
+        assert "_" not in entry["name"]
+
+
+def test_run_prints_what_show_prints(here):
+    words = ("mmlu-pro", "--sample", "-m", "scripted:A", "--run", "a", "--json", "--quiet")
+    assert evals("run", *words).json == evals("show", "a", "--json").json
+
+
+def test_score_prints_the_run_and_what_changed(document):
+    run = next(
+        entry for entry in evals("list", "runs", "--json").json["runs"] if entry["suite"] == "mmlu-pro"
+    )
+    found = evals("score", run["path"], "--json").json
+    assert set(found) == {"run", "changes"}
+    assert set(found["run"]) >= RUN

@@ -1,0 +1,465 @@
+"""The leaderboard's rules: what shares a column, what a cell says, what cannot be told apart, what a mean needs."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+pytest.importorskip("duckdb", reason="the extra `dashboard` is not installed")
+
+import pandas as pd
+
+from evals.dashboard import choice, export
+from evals.dashboard import downloads as files
+from evals.dashboard.tables import (
+    frames,
+    provenance,
+)
+from evals.dashboard.tables import (
+    history as past,
+)
+from evals.dashboard.tables import (
+    leaderboard as board,
+)
+from evals.dashboard.tables import (
+    reported as claimed,
+)
+from evals.dashboard.tables import (
+    runs as effort,
+)
+from evals.dashboard.tables import (
+    science as abilities,
+)
+from evals.dashboard.tables import (
+    significance as ties,
+)
+from evals.dashboard.tables import (
+    styling as heat,
+)
+from evals.dashboard.tables.models import facts
+from evals.errors import UsageError
+from evals.records.card import Card, Config
+from evals.types import Estimate, Sampling
+from evals.verdicts.reported import Claim
+from tests.support import made_dashboard
+
+
+def entry(
+    model: str,
+    value: float | None,
+    *,
+    suite: str = "mmlu-pro",
+    half: float = 0.02,
+    unit: str = "fraction",
+    better: str = "higher",
+    config: dict[str, Any] | None = None,
+    **changes: Any,
+) -> frames.Entry:
+    """A run as the index gives it."""
+    settings = {
+        "suite": suite, "version": "1", "protocol": "official", "data_sha256": "d" * 64, "model": model,
+        "sampling": Sampling(), "seed": 0, "repeats": 1, **(config or {}),
+    }  # fmt: skip
+    low, high = (None, None) if value is None else (value - half, value + half)
+    one = Estimate(
+        metric="accuracy", group="", value=value, low=low, high=high, worst=low, best=high, n=100, clusters=100,
+        unit=unit, better=better, method="Wilson", headline=True,
+    )  # type: ignore[arg-type]  # fmt: skip
+    facts_ = {
+        "run": f"{model}-{suite}",
+        "coverage": 1.0,
+        "started": 1e9,
+        "estimates": (one,),
+        "data": "hub",
+        **changes,
+    }
+    return frames.Entry(
+        path=Path(f"/nowhere/{model}"), card=Card(config=Config(**settings), model=model, **facts_)
+    )
+
+
+def labels(*entries: frames.Entry) -> list[str]:
+    return list(board.build(entries).columns)
+
+
+# --- columns ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"config": {"protocol": "strict"}}, "mmlu-pro · strict"),
+        ({"config": {"version": "2"}}, "mmlu-pro · official · v2"),
+        ({"config": {"data_sha256": "e" * 64}}, "mmlu-pro · official · data eeeeee"),
+        ({"config": {"limit": 50}}, "mmlu-pro · official · 50 items"),
+        ({"config": {"judge": "openai:j"}}, "mmlu-pro · official · judged by openai:j"),
+        ({"data": "sample"}, "mmlu-pro · official · sample items"),
+    ],
+    ids=["protocol", "version", "data", "items", "judge", "sample items"],
+)
+def test_what_differs_never_shares_a_column(changes: dict[str, Any], said: str) -> None:
+    found = labels(entry("a", 0.5), entry("b", 0.6, **changes))
+    assert len(found) == 2
+    assert said in found
+
+
+def test_what_is_alike_shares_one_and_is_named_shortly() -> None:
+    assert labels(entry("a", 0.5), entry("b", 0.6)) == ["mmlu-pro · official"]
+
+
+def test_repeats_do_not_part_a_column() -> None:
+    def repeated(model: str, repeats: int) -> frames.Entry:
+        one = entry(model, 0.5, suite="aime:2025", config={"repeats": repeats})
+        named = tuple(structs.replace(e, metric=f"avg@{repeats}") for e in one.card.estimates)
+        return frames.Entry(path=one.path, card=structs.replace(one.card, estimates=named))
+
+    assert labels(repeated("a", 1), repeated("b", 16)) == ["aime:2025 · official"]
+
+
+def test_the_newest_run_of_a_model_counts_and_the_cell_says_how_many_there_are() -> None:
+    made = board.build([entry("a", 0.5, started=2e9, run="new"), entry("a", 0.6, started=1e9, run="old")])
+    cell = made.cells[made.rows[0], "mmlu-pro · official"]
+    assert (cell.estimate.value, cell.runs, cell.entry and cell.entry.card.run) == (0.5, 2, "new")
+
+
+def test_a_model_that_was_told_to_think_is_another_row() -> None:
+    made = board.build(
+        [
+            entry("a", 0.5, config={"sampling": Sampling(thinking=True)}),
+            entry("a", 0.4, config={"sampling": Sampling(thinking=False)}),
+        ]
+    )
+    assert [row.label for row in made.rows] == ["a (thinking off)", "a (thinking on)"]
+
+
+def test_a_run_without_a_number_is_in_no_cell() -> None:
+    assert board.build([entry("a", None)]).rows == ()
+
+
+def test_a_suites_own_mean_over_its_tasks_is_a_column() -> None:
+    tasks = {"steels": 400.0, "expt_gap": 0.5, "expt_is_metal": 0.9, "glass": 0.8}
+    several = [
+        entry("a", value, suite=f"matbench:{task}", config={"protocol": "intern-s1"})
+        for task, value in tasks.items()
+    ]
+    made = board.build(several)
+    cell = made.cells[made.rows[0], "matbench · intern-s1"]
+    assert cell.estimate.value == pytest.approx((0.8 + 0.75 + 0.9 + 0.8) / 4)
+    assert cell.entry is None
+    assert "matbench · intern-s1" not in board.build(several[:3]).columns  # a task is missing
+
+
+# --- cells, means and colours -------------------------------------------------------------------------------
+
+
+def test_a_cell_shows_coverage_where_it_is_not_whole() -> None:
+    made = board.build([entry("a", 0.5), entry("b", 0.6, coverage=0.998), entry("c", 0.7, coverage=0.99999)])
+    assert [heat.cell_words(made.cells[row, "mmlu-pro · official"]) for row in made.rows] == [
+        "50.0 ±2.0",
+        "60.0 ±2.0 (99.8 %)",
+        "70.0 ±2.0 (100.0 %)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "unit", "said"),
+    [
+        (0.4358, 0.427, 0.4447, "fraction", "43.6 ±0.9"),
+        (0.0, 0.0, 0.242, "fraction", "0.0 +24.2 −0.0"),
+        (103.5, 91.28, 116.4, "MPa", "104 ±13"),
+        (0.446, 0.4277, 0.4671, "eV", "0.446 ±0.020"),
+        (0.5, None, None, "fraction", "50.0"),
+        (None, None, None, "fraction", ""),
+    ],
+)
+def test_a_number_is_written_with_its_interval(value, low, high, unit, said) -> None:
+    assert board.figure(value, low, high, unit) == said
+
+
+def test_a_mean_has_the_joint_interval_of_independent_suites() -> None:
+    made = board.build([entry("a", 0.5, half=0.03), entry("a", 0.7, suite="gpqa:diamond", half=0.04)])
+    found = board.mean(made, made.rows[0], list(made.columns))
+    assert found == pytest.approx((0.6, 0.6 - 0.025, 0.6 + 0.025))
+
+
+def test_a_mean_needs_all_of_its_suites() -> None:
+    made = board.build([entry("a", 0.5), entry("b", 0.5), entry("a", 0.7, suite="gpqa:diamond")])
+    assert board.mean(made, board.Row("b", None), list(made.columns)) is None
+
+
+def test_a_mean_over_units_or_over_two_protocols_of_a_suite_is_refused() -> None:
+    made = board.build(
+        [
+            entry("a", 0.5), entry("a", 0.5, config={"protocol": "strict"}),
+            entry("a", 100.0, suite="matbench:steels", unit="MPa", better="lower"),
+        ]
+    )  # fmt: skip
+    assert "twice" in board.mean_refused(made, ["mmlu-pro · official", "mmlu-pro · strict"])
+    assert "MPa" in board.mean_refused(made, ["mmlu-pro · official", "matbench:steels · official"])
+    assert board.mean_refused(made, ["mmlu-pro · official"]) == ""
+
+
+def test_heat_runs_from_the_worst_to_the_best_in_the_columns_own_direction() -> None:
+    a, b, c = (board.Row(name, None) for name in "abc")
+    assert board.heat({a: 1.0, b: 3.0, c: 2.0}, "higher") == {a: 0.0, b: 1.0, c: 0.5}
+    assert board.heat({a: 1.0, b: 3.0, c: 2.0}, "lower") == {a: 1.0, b: 0.0, c: 0.5}
+    assert board.heat({a: 1.0, b: 1.0}, "higher") == {a: 1.0, b: 1.0}
+    assert board.heat({}, "higher") == {}
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_text_stands_out_from_every_heat(dark: bool, share: float) -> None:
+    def light(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    text, ground = light("#f2f5f9" if dark else "#0e1420"), light(heat.mixed(share, dark=dark))
+    assert (max(text, ground) + 0.05) / (min(text, ground) + 0.05) >= 7
+
+
+def test_the_table_is_in_order_and_ends_with_chance() -> None:
+    made = board.build([entry("a", 0.5), entry("baseline:mean", 0.9), entry("b", 0.6, chance=0.25)])
+    made_choice = choice.Choice(columns=("mmlu-pro · official",), rank="mmlu-pro · official")
+    found = heat.table(made, made_choice, list(made.rows), ties.Ties((), 0, 0))
+    assert found.words["model"].tolist() == ["a", "b", "baseline:mean", "chance"]
+    assert found.words["mmlu-pro · official"].tolist()[-1] == "25.0"
+    assert found.colours["mmlu-pro · official"].isna().tolist() == [False, False, True, True]
+    style = heat.styled(found, dark=False)
+    for html in (style.to_html(), style.to_html()):  # whoever draws it may write it twice
+        assert [html.count(words) for words in ("50.0 ±2.0", "60.0 ±2.0", "90.0 ±2.0", "25.0")] == [
+            1,
+            1,
+            1,
+            1,
+        ]
+
+
+# --- filters ------------------------------------------------------------------------------------------------
+
+
+def test_filters_leave_what_they_say() -> None:
+    made = board.build(
+        [
+            entry("Intern-S1", 0.8), entry("o3", 0.9), entry("Qwen3-8B", 0.5, suite="chembench:4k"),
+            entry("Qwen3-8B", 0.5, data="sample"),
+        ]
+    )  # fmt: skip
+
+    def rows(**kept: Any) -> list[str]:
+        return [row.label for row in choice.rows_of(made, choice.Choice(**kept))]
+
+    assert rows() == ["Intern-S1", "o3", "Qwen3-8B"]
+    assert rows(weights="open") == ["Intern-S1", "Qwen3-8B"]
+    assert rows(weights="closed") == ["o3"]
+    assert rows(sizes=("up to 10B",)) == ["Qwen3-8B"]
+    assert rows(kind="science") == ["Qwen3-8B"]
+    assert choice.columns_of(made, choice.Choice(kind="general")) == ["mmlu-pro · official"]
+    assert "mmlu-pro · official · sample items" in choice.columns_of(made, choice.Choice(sample=True))
+    assert choice.recent(1e9, choice.Choice(since=datetime.date(2001, 9, 9)))
+    assert not choice.recent(1e9, choice.Choice(since=datetime.date(2001, 9, 10)))
+
+
+@pytest.mark.parametrize(
+    ("name", "open_", "size"),
+    [
+        ("Intern-S1", True, 241), ("internlm/Intern-S1-mini-FP8", True, 8.3), ("Qwen3-235B-A22B", True, 235),
+        ("Llama-3.1-8B-Instruct", True, 8), ("o3", False, None), ("our-13b-chat", None, 13), ("nobody", None, None),
+    ],
+)  # fmt: skip
+def test_what_is_known_of_models(name: str, open_: bool | None, size: float | None) -> None:
+    assert (facts(name).open, facts(name).size_b) == (open_, size)
+
+
+# --- ties ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_dashboard.everything(tmp_path_factory.mktemp("made") / "results")
+
+
+def test_ties_are_those_of_evals_compare(made: Path) -> None:
+    from evals.verdicts import contestants
+    from evals.verdicts.compare import compare
+
+    found = board.build(frames.index(made).entries)
+    label = "gpqa:diamond · official"
+    runs = {row: cell.entry for row, cell in found.column(label).items() if cell.entry}
+    ours = ties.ties(found.columns[label], runs)
+    theirs = compare([[contestants.contestant(frames.store.Run(one.path))] for one in runs.values()])
+    by_run = {one.card.run: row.label for row, one in runs.items()}
+    want = {by_run[one.run]: (one.rank_low, one.rank_high, one.groups) for one in theirs.ranks}
+    assert {one.model: (one.rank_low, one.rank_high, one.groups) for one in ours.places} == want
+    assert ours.n == 200
+    assert ours.pairs == 10
+
+
+def test_one_model_is_compared_with_nobody(made: Path) -> None:
+    found = board.build(frames.index(made).entries)
+    label = next(iter(found.columns))
+    row, cell = next(iter(found.column(label).items()))
+    assert cell.entry
+    assert "one model only" in ties.sentence(ties.ties(found.columns[label], {row: cell.entry}))
+
+
+# --- claims -------------------------------------------------------------------------------------------------
+
+
+def claim(model: str, value: float, **changes: Any) -> Claim:
+    settings = {
+        "suite": "mmlu-pro",
+        "benchmark": "MMLU-Pro",
+        "unit": "fraction",
+        "source": "https://example.org",
+        **changes,
+    }
+    return Claim(model=model, value=value, **settings)
+
+
+def test_claims_stand_under_their_own_protocol_and_doubles_beside_each_other() -> None:
+    several = [
+        claim("m", 0.5, protocol="intern-s1"), claim("m", 0.6), claim("m", 0.7), claim("n", 0.1, superseded=True),
+        claim("m", 0.2, suite="gpqa:diamond"),
+    ]  # fmt: skip
+    found = claimed.table(several, ["mmlu-pro"])
+    assert found.to_dict("records") == [
+        {"model": "m", "mmlu-pro · intern-s1": "50.0", "mmlu-pro · protocol not stated": "60.0 / 70.0"}
+    ]
+
+
+def test_a_claim_of_another_variant_is_not_beside_a_measured_number() -> None:
+    column = board.column_of(
+        entry("a", 0.5, suite="chembench:lamalab").card, entry("a", 0.5).card.estimates[0]
+    )
+    several = [
+        claim("A", 0.5, suite="chembench:4k"),
+        claim("a", 0.4, suite="chembench:lamalab", protocol="official"),
+    ]
+    assert [one.value for one in claimed.of(several, "a", column)] == [0.4]
+
+
+# --- general against science --------------------------------------------------------------------------------
+
+
+def test_a_point_needs_all_suites_under_one_protocol() -> None:
+    made_board = board.build(
+        [
+            entry("a", 0.5), entry("a", 0.7, suite="chembench:4k"),
+            entry("b", 0.5), entry("b", 0.7, suite="chembench:4k", config={"protocol": "strict"}),
+            entry("baseline:x", 0.5), entry("baseline:x", 0.5, suite="chembench:4k"),
+        ]
+    )  # fmt: skip
+    claims = [
+        claim("c", 0.9, protocol="intern-s1"),
+        claim("c", 0.8, suite="chembench:4k", protocol="intern-s1"),
+    ]
+    found = abilities.sources(made_board, claims)
+    points = abilities.points(found, ["mmlu-pro"], ["chembench:4k"])
+    assert points["model"].tolist() == ["a (official)", "c"]
+    assert points["kind"].tolist() == ["measured", "claimed"]
+    assert points["general_low"].tolist()[0] == pytest.approx(48.0)
+    assert pd.isna(points["general_low"].tolist()[1])
+    assert abilities.lacking(found, ["mmlu-pro", "chembench:4k"]) == [
+        "b (official) lacks chembench:4k",
+        "b (strict) lacks mmlu-pro",
+    ]
+
+
+# --- runs and history ---------------------------------------------------------------------------------------
+
+
+def test_the_command_repeats_a_run() -> None:
+    card = entry(
+        "server:http://h/v1#m", 0.5, suite="gpqa:diamond", data="local",
+        config={"limit": 50, "seed": 3, "repeats": 4, "sampling": Sampling(temperature=0.7, max_tokens=512, thinking=True)},
+    ).card  # fmt: skip
+    assert provenance.command(card) == (
+        "evals run gpqa:diamond -m 'server:http://h/v1#m' --protocol official --data MIRROR --limit 50 --repeats 4 --seed 3 "
+        "--temperature 0.7 --max-tokens 512 --thinking"
+    )
+    hostile = structs.replace(card, origin="import replies", source="a b; rm -rf ~", model="$(id)")
+    assert "'a b; rm -rf ~'" in provenance.command(hostile)
+    assert "'$(id)'" in provenance.command(hostile)
+
+
+def test_a_growing_run_is_counted_and_its_band_only_narrows(made: Path) -> None:
+    (growing,) = [e for e in frames.index(made).entries if e.card.status == "running"]
+    found = effort.progress(growing)
+    assert (found.done, found.expected) == (180, 300)
+    assert sum(found.verdicts.values()) == 180
+    curve = effort.curve(growing.path)
+    assert curve["n"].tolist()[-1] == 180
+    assert curve["low"].is_monotonic_increasing
+    assert curve["high"].is_monotonic_decreasing
+    assert (curve["low"] <= curve["high"]).all()
+
+
+def test_the_front_holds_what_nobody_beats_in_both() -> None:
+    table = pd.DataFrame(
+        {"model": list("abcd"), "value": [0.5, 0.7, 0.6, 0.9], "cost": [1.0, 2.0, 3.0, float("nan")]}
+    )
+    found = effort.front(table, "cost", better="higher").set_index("model")["front"].to_dict()
+    assert found == {"a": True, "b": True, "c": False}
+    assert effort.front(table, "cost", better="lower")["front"].tolist() == [True, False, False]
+
+
+def test_history_judges_each_checkpoint_and_marks_what_changed(made: Path) -> None:
+    (line,) = past.lines(frames.index(made).entries, "intern/step")
+    table = past.table(line, margin=0.02, against="the one before")
+    assert table["verdict"].tolist() == ["", "pass", "pass", "regression", "pass", "not comparable"]
+    assert table["changed"].tolist()[-1] == "suite version 1 → 2: prompt or rule"
+    assert table["stretch"].tolist() == [0, 0, 0, 0, 0, 1]
+    assert past.table(line, margin=0.02, against="the first")["verdict"].tolist()[3] == "regression"
+    assert past.lines(frames.index(made).entries, "nobody") == []
+
+
+# --- files --------------------------------------------------------------------------------------------------
+
+
+def test_downloads_hold_all_that_a_number_rests_on(made: Path, tmp_path: Path) -> None:
+    found = board.build(frames.index(made).entries)
+    frame = files.tidy(found, found.rows, list(found.columns))
+    assert len(frame) == len(found.cells)
+    assert {"value", "low", "high", "coverage", "n", "protocol", "data_sha256", "run"} <= set(frame)
+    (tmp_path / "x.parquet").write_bytes(files.parquet(frame))
+    assert pd.read_parquet(tmp_path / "x.parquet")["value"].tolist() == frame["value"].tolist()
+
+
+def test_a_formula_in_a_name_is_text_in_the_csv() -> None:
+    text = files.csv(pd.DataFrame({"model": ["=1+1", "@x", "fine"], "value": [-1.0, 2.0, 3.0]})).decode()
+    assert text.splitlines() == ["model,value", "'=1+1,-1.0", "'@x,2.0", "fine,3.0"]
+
+
+def test_the_export_stands_alone_and_obeys_nobody(tmp_path: Path) -> None:
+    results, out = tmp_path / "results", tmp_path / "out"
+    made_dashboard.checkpoints(results, count=3, samples=60)
+    evil = '<script>fetch("http://evil")</script>"><img src=x onerror=alert(1)>'
+    made_dashboard.change(frames.index(results).entries[0].path, model=evil)
+    written = export.export(results, out)
+    assert sorted(path.name for path in written) == ["index.html", "leaderboard.csv", "leaderboard.json"]
+    page = (out / "index.html").read_text()
+    assert page.startswith(export.MARK)
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;" in page
+    assert "http://" not in page.replace("&quot;http://evil&quot;", "")
+    document = json.loads((out / "leaderboard.json").read_text())
+    assert {column["protocol"] for column in document["columns"]} == {"official"}
+    assert evil in {cell["model"] for cell in document["cells"]}
+    assert document["claims"]
+    export.export(results, out)  # our own page may be written again
+
+
+def test_somebody_elses_page_is_not_overwritten(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<h1>my home page</h1>")
+    with pytest.raises(UsageError, match="not written by this command"):
+        export.export(made, tmp_path)
+    with pytest.raises(UsageError, match="has a number yet"):
+        export.export(tmp_path, tmp_path / "new")

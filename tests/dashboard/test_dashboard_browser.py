@@ -1,0 +1,182 @@
+"""Every page in a real browser: wide and narrow, light and dark, without an error, a foreign request or a barrier.
+
+Needs Debian's `chromium` and axe-core (`npm ci --prefix tests/browser`); pictures land in the git-ignored `screenshots/`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import command
+from tests.support.paths import ROOT
+
+pytest.importorskip("playwright", reason="NOT TESTED IN A BROWSER: playwright is not installed")
+pytest.importorskip("streamlit", reason="the extra `dashboard` is not installed")
+
+from playwright.sync_api import sync_playwright
+
+from tests.support import made_dashboard, pages
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not pages.chromium(), reason="NOT TESTED IN A BROWSER: there is no chromium"),
+    pytest.mark.skipif(
+        not pages.AXE.exists(), reason="NOT TESTED IN A BROWSER: npm ci --prefix tests/browser"
+    ),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+MADE = "made-00000"
+WIDTHS = {"wide": 1440, "narrow": 420}
+OPENED = {
+    "leaderboard": "/",
+    "leaderboard-filtered": "/?kind=science&sample=true&pin=baseline:copy",
+    "science": "/science?general=mmlu-pro&science=chembench:4k",
+    "compare": "/compare",
+    "suite": f"/suite?run={MADE}&suite=mmlu-pro",
+    "sample": f"/sample?run={MADE}&suite=mmlu-pro",
+    "runs": f"/runs?run={MADE}&effort=latency",
+    "history": "/history?model=intern/step",
+}
+"""Name of the picture -> address; a page that needs another run than the made ones adds it to `results`."""
+
+
+def evals(*words: object) -> command.Outcome:
+    """Run the command as a process: the browser's loop is at work in this one."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return command.finished(command.process(*words, env=env), timeout_s=300)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made runs, and molecules: the bundled items of SMolInstruct, answered by a scripted chemist."""
+    folder = made_dashboard.everything(tmp_path_factory.mktemp("browser") / "results")
+    for model in ("scripted:call=tests.support.chemist:answer", "scripted:<SMILES> CCO </SMILES>"):
+        done = evals("run", "smolinstruct", "--sample", "-m", model, "--results", folder, "--quiet")
+        assert done.status in (0, 1), done.err
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(results: Path) -> Iterator[str]:
+    with pages.served(results) as (address, _):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=pages.chromium(), args=list(pages.FLAGS))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def window(browser: Any) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    yield context.new_page()
+    context.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", OPENED)
+def test_a_page_opens(browser: Any, base: str, name: str, width: str, theme: str) -> None:
+    context = browser.new_context(viewport={"width": WIDTHS[width], "height": 900}, color_scheme=theme)
+    page = context.new_page()
+    seen = pages.watch(page, base)
+    page.goto(base + OPENED[name])
+    pages.settle(page)
+    pages.picture(page, f"{name}-{width}-{theme}")
+    assert page.locator('[data-testid="stException"]').count() == 0
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= WIDTHS[width]
+    assert pages.faults(page) == []
+    assert seen == pages.Seen([], [])
+    context.close()
+
+
+def cell(page: Any, row: int, column: float = 330) -> None:
+    """Click a number of the leaderboard: rows are 35 pixels high, the first one is the heading."""
+    box = page.locator('[data-testid="stDataFrame"] canvas').first.bounding_box()
+    page.mouse.click(box["x"] + column, box["y"] + 35 * (row + 1) + 17)
+    page.wait_for_selector("text=rests on")
+    pages.settle(page)
+
+
+def test_from_a_cell_to_a_molecule_and_back(window: Any, base: str) -> None:
+    seen = pages.watch(window, base)
+    window.goto(
+        f"{base}/?kind=science&sample=true&rank=smolinstruct%3ANC-I2S+%C2%B7+strict+%C2%B7+sample+items"
+    )
+    pages.settle(window)
+    cell(window, 0)  # one
+    window.get_by_text("Samples that it got wrong").click()  # two
+    window.wait_for_url("**/sample?**")
+    pages.settle(window)
+    assert re.search(r"verdict=wrong&run=\d{8}T\d{6}-\w+&suite=smolinstruct%3ANC-I2S", window.url)
+    assert window.locator('[data-testid="stImage"] img').count() >= 2  # the gold molecule, and the model's
+    pages.picture(window, "molecule-wide-light")
+    window.go_back()
+    window.wait_for_url(re.compile(r"/\?.*kind=science"))
+    pages.settle(window)
+    assert window.get_by_role("radio", name="science").get_attribute("aria-checked") == "true"
+    assert seen == pages.Seen([], [])
+
+
+def test_a_filter_is_in_the_address_and_comes_back_with_it(window: Any, base: str) -> None:
+    window.goto(base)
+    pages.settle(window)
+    window.get_by_role("radio", name="science").click()
+    window.wait_for_url("**kind=science**")
+    pages.settle(window)
+    address = window.url
+    window.goto("about:blank")
+    window.goto(address)
+    pages.settle(window)
+    assert window.get_by_role("radio", name="science").get_attribute("aria-checked") == "true"
+
+
+def test_the_table_is_downloaded_as_files(window: Any, base: str, tmp_path: Path) -> None:
+    window.goto(base)
+    pages.settle(window)
+    for name, begin in (("CSV", b"model,"), ("Parquet", b"PAR1"), ("PNG", b"\x89PNG")):
+        with window.expect_download() as download:
+            window.get_by_role("button", name=name, exact=True).click()
+        path = tmp_path / name
+        download.value.save_as(path)
+        assert path.read_bytes().startswith(begin)
+        pages.settle(window)
+
+
+def test_the_keyboard_reaches_the_pages_and_the_filters(window: Any, base: str) -> None:
+    window.goto(base)
+    pages.settle(window)
+    reached = set()
+    for _ in range(40):
+        window.keyboard.press("Tab")
+        reached.add(
+            window.evaluate(
+                "() => document.activeElement.innerText || document.activeElement.ariaLabel || ''"
+            )
+        )
+    text = "\n".join(reached)
+    assert all(word in text for word in ("History", "science", "More", "CSV"))
+
+
+def test_the_exported_page_stands_alone(window: Any, results: Path, tmp_path: Path) -> None:
+    done = evals("dashboard", "--results", results, "--export", tmp_path)
+    assert done.status == 0, done.err
+    seen = pages.watch(window, "file://")
+    for width in WIDTHS.values():
+        window.set_viewport_size({"width": width, "height": 900})
+        window.goto(f"file://{tmp_path}/index.html")
+        assert window.locator("table").count() >= 3
+        assert window.evaluate("() => document.documentElement.scrollWidth") <= width
+    window.screenshot(path=pages.SCREENSHOTS / "export-narrow-light.png", full_page=True)
+    assert seen == pages.Seen([], [])

@@ -1,0 +1,179 @@
+"""Samples one by one: the list in its order, filters, neighbours, and what is known of one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from tests.support.dashboard_runs import entry, run
+
+pytest.importorskip("duckdb", reason="the extra `dashboard` is not installed")
+
+from evals.dashboard.tables import sample as items
+from evals.errors import StoreError
+from evals.records import store
+from evals.types import Prompt, Reply, Sample, Score
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "results"
+    run(folder, "mmlu-pro", "ANSWER: A", "as")
+    run(folder, "mmlu-pro", "sometimes", "some")
+    run(folder, "aime:2025", "sometimes", "twice", "--repeats", "2")
+    run(folder, "gpqa:diamond", "sometimes", "gated")
+    run(folder, "smolinstruct:FS", "chemist", "chem")
+    run(folder, "smolinstruct:NC-S2I", "chemist", "named")
+    run(folder, "matbench:perovskites", "It is \\boxed{-17.5} eV", "crystals")
+    return folder
+
+
+def test_the_list_is_in_the_order_of_the_data_set(results: Path) -> None:
+    one = entry(results, "as")
+    frame = items.listing([one])
+    assert frame["sample"].tolist() == [sample.id for sample in store.Run(one.path).samples()]
+    assert frame["verdict0"].value_counts().to_dict() == one.card.counts
+
+
+def test_every_repeat_has_a_row_and_what_is_missing_is_absent(results: Path, tmp_path: Path) -> None:
+    one = entry(results, "twice")
+    assert items.listing([one]).groupby("sample").size().unique().tolist() == [2]
+    three = structs.replace(
+        one, card=structs.replace(one.card, config=structs.replace(one.card.config, repeats=3))
+    )
+    assert (items.listing([three])["verdict0"] == "absent").sum() == items.listing([one])["sample"].nunique()
+
+
+def test_outcomes_groups_and_ids_filter_together(results: Path) -> None:
+    frame = items.listing([entry(results, "as"), entry(results, "some")])
+    both = items.chosen(frame, outcomes={0: "not right", 1: "right"})
+    assert len(both)
+    assert set(both["verdict0"]) == {"wrong"}
+    assert set(both["verdict1"]) == {"right"}
+    group = both["group"][0]
+    assert set(items.chosen(frame, group=group)["group"]) == {group}
+    assert (
+        items.chosen(frame, text=both["sample"][0].upper())["sample"].tolist().count(both["sample"][0]) == 1
+    )
+    assert items.chosen(frame, text="(").empty
+    assert "not right" in items.verdicts(frame, 1)
+
+
+def test_neighbours_are_those_of_the_filter(results: Path) -> None:
+    frame = items.chosen(items.listing([entry(results, "as")]), outcomes={0: "wrong"})
+    names = frame["sample"].tolist()
+    assert items.walk(frame, names[1], 0) == items.Walk(1, (names[0], 0), (names[2], 0))
+    assert items.walk(frame, names[0], 0).before is None
+    assert items.walk(frame, names[-1], 0).after is None
+    assert items.walk(frame, "none of them", 0) == items.Walk(None, None, (names[0], 0))
+    assert items.walk(frame[:0], "none of them", 0) == items.Walk(None, None, None)
+
+
+def test_one_sample_has_both_its_sides(results: Path) -> None:
+    one = entry(results, "some")
+    frame = items.listing([one])
+    found = items.item(one, frame["sample"][0])
+    assert found is not None
+    assert (found.verdict, found.group) == (frame["verdict0"][0], frame["group"][0])
+    assert found.reply is not None
+    assert found.reply.reasoning == "It is $x^2$."
+    assert found.sample is not None
+    assert found.sample.choices[0] in found.asked
+    gold = [option for option in items.options(found) if option.gold]
+    assert [option.letter for option in gold] == [found.sample.target]
+    assert items.item(one, "no such sample") is None
+    assert items.item(one, frame["sample"][0], 7).verdict == "absent"  # type: ignore[union-attr]
+
+
+def test_of_a_gated_suite_nothing_but_ids_and_verdicts_is_read(results: Path) -> None:
+    one = entry(results, "gated")
+    frame = items.listing([one])
+    found = items.item(one, frame["sample"][0])
+    assert found == items.Item(
+        entry=one, id=frame["sample"][0], repeat=0, verdict=frame["verdict0"][0], group=frame["group"][0]
+    )
+    assert items.options(found) == []
+    assert items.figures(found) is None
+    assert items.molecules(found) is None
+
+
+def test_options_stand_as_they_were_shown(results: Path) -> None:
+    found = items.Item(
+        entry=entry(results, "as"), id="x", repeat=0, verdict="wrong",
+        sample=Sample(id="x", target="B", choices=("one", "two", "three")),
+        prompt=Prompt(order=(2, 0, 1)), scores={"choice": Score(value=0.0, verdict="wrong", answer="C")},
+    )  # fmt: skip
+    assert items.options(found) == [
+        items.Option("A", "C", "three", gold=False, answered=True),
+        items.Option("B", "A", "one", gold=False, answered=False),
+        items.Option("C", "B", "two", gold=True, answered=False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "unit", "answer", "error", "relative"),
+    [
+        (2.0, "eV", "2.5", 0.5, 0.25),
+        (2.0, "eV", "2500 meV", 0.5, 0.25),
+        (-4.0, "", "-5", -1.0, -0.25),
+        (0.0, "", "0.5", 0.5, None),
+        ("042", "", "43", 1.0, 1 / 42),
+    ],
+)
+def test_a_number_is_compared_in_the_targets_unit(
+    results: Path, target: float | str, unit: str, answer: str, error: float, relative: float | None
+) -> None:
+    found = items.figures(
+        items.Item(
+            entry=entry(results, "as"), id="x", repeat=0, verdict="graded", sample=Sample(id="x", target=target, unit=unit),
+            scores={"number": Score(value=0.5, verdict="graded", answer=answer)}, outcome=Reply(text=answer),
+        )
+    )  # fmt: skip
+    assert found is not None
+    assert found.error == pytest.approx(error)
+    assert found.relative == (None if relative is None else pytest.approx(relative))
+
+
+@pytest.mark.parametrize(("target", "answer"), [("CCO", "2"), (2.0, "3 kg"), (2.0, "none"), (2.0, None)])
+def test_what_is_no_number_in_that_unit_is_not_compared(
+    results: Path, target: float | str, answer: str | None
+) -> None:
+    found = items.Item(
+        entry=entry(results, "as"), id="x", repeat=0, verdict="wrong", sample=Sample(id="x", target=target, unit="eV"),
+        scores={"number": Score(value=None, verdict="wrong", answer=answer)},
+    )  # fmt: skip
+    assert items.figures(found) is None
+
+
+def test_molecules_of_answer_gold_and_question_are_found(results: Path) -> None:
+    one = entry(results, "chem", "smolinstruct:FS")
+    name = items.listing([one])["sample"][0]
+    found = items.molecules(items.item(one, name))  # type: ignore[arg-type]
+    assert found is not None
+    assert found.answer == "CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)O"
+    assert (found.gold, found.given, found.reaction) == (
+        "CC(=O)NCC1=CC=CC=C1",
+        ("CC(=O)Cl.NCC1=CC=CC=C1",),
+        "forward",
+    )
+    named = entry(results, "named", "smolinstruct:NC-S2I")
+    asked = items.molecules(items.item(named, items.listing([named])["sample"][0]))  # type: ignore[arg-type]
+    assert asked is not None
+    assert asked.given
+    assert (asked.answer, asked.gold, asked.reaction) == ("", "", "")
+
+
+def test_a_broken_record_is_one_line(results: Path, tmp_path: Path) -> None:
+    one = entry(results, "as")
+    folder = tmp_path / "suite@1" / "model" / "broken"
+    folder.mkdir(parents=True)
+    name = next(iter(store.Run(one.path).samples())).id
+    (folder / "samples.jsonl").write_text(json.dumps({"id": name, "target": "A"}) + "\n")
+    outcome = {"type": "reply", "text": 7}
+    record = {"sample": name, "repeat": 0, "prompt": {}, "outcome": outcome, "scores": {}}
+    (folder / "records.jsonl").write_text(json.dumps(record) + "\n")
+    with pytest.raises(StoreError, match="is broken"):
+        items.item(structs.replace(one, path=folder), name)

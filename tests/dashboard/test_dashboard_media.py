@@ -1,0 +1,150 @@
+"""Images, boxes and time series for a page: bounded, and nothing but pixels and numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import wave
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evals.dashboard.foreign import media
+from evals.errors import DataError
+from evals.scorers.boxes import Box, iou
+from evals.types import Media
+
+pytest.importorskip("PIL", reason="the extra `vision` is not installed")
+
+
+def image(size=(200, 100), mode="RGB", form="PNG", colour="white") -> bytes:
+    from PIL import Image
+
+    stream = BytesIO()
+    Image.new(mode, size, colour).save(stream, format=form)
+    return stream.getvalue()
+
+
+def pixels(raw: bytes):
+    from PIL import Image
+
+    return Image.open(BytesIO(raw))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "share"),
+    [
+        (Box(0, 0, 10, 10), Box(0, 0, 10, 10), 1.0),
+        (Box(0, 0, 10, 10), Box(5, 0, 15, 10), 1 / 3),
+        (Box(0, 0, 10, 10), Box(10, 0, 20, 10), 0.0),
+        (Box(0, 0, 10, 10), Box(2, 2, 4, 4), 0.04),
+        (Box(0, 0, 0, 0), Box(0, 0, 0, 0), 0.0),
+    ],
+)
+def test_intersection_over_union(one: Box, other: Box, share: float) -> None:
+    assert iou(one, other) == pytest.approx(share)
+    assert iou(other, one) == pytest.approx(share)
+
+
+def test_boxes_are_read_out_of_text() -> None:
+    assert media.rectangles("a (1, 2, 3, 4) and [[0.1,0.2,0.5,0.9]]") == [
+        Box(1, 2, 3, 4),
+        Box(0.1, 0.2, 0.5, 0.9),
+    ]
+    assert media.rectangles("[3, 2, 1, 4] [1,2,3] [1,2,3,4,5] none") == []
+    assert len(media.rectangles("[1,2,3,4]" * 500)) == media.MOST_BOXES
+
+
+def test_boxes_are_drawn_where_they_are_also_on_a_smaller_picture() -> None:
+    found = pixels(media.picture(image((2800, 1400)), [Box(280, 280, 560, 560)], [Box(0.5, 0.5, 0.75, 0.75)]))
+    assert found.size == (1400, 700)
+    assert "#{:02x}{:02x}{:02x}".format(*found.getpixel((140, 200))) == media.GOLD
+    assert "#{:02x}{:02x}{:02x}".format(*found.getpixel((700, 400))) == media.ANSWER
+    assert found.getpixel((350, 350)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+    ("mode", "form"), [("RGBA", "PNG"), ("P", "GIF"), ("CMYK", "JPEG"), ("I;16", "PNG"), ("L", "WEBP")]
+)
+def test_images_of_every_kind_become_plain_ones(mode: str, form: str) -> None:
+    found = pixels(media.picture(image(mode=mode, form=form, colour=0)))
+    assert found.format in ("PNG", "JPEG")
+    assert found.size == (200, 100)
+
+
+@pytest.mark.parametrize("raw", [b"", b"<svg onload=owned()>", image()[:60], b"GIF89a" + b"\xff" * 50])
+def test_what_is_no_image_is_one_line(raw: bytes) -> None:
+    with pytest.raises(DataError, match="no readable image"):
+        media.picture(raw)
+
+
+def test_bytes_come_from_the_suites_store_and_from_nowhere_else(tmp_path: Path) -> None:
+    run = tmp_path / "suite@1" / "model" / "run"
+    name = "ab" * 32
+    (tmp_path / "suite@1" / "media").mkdir(parents=True)
+    (tmp_path / "suite@1" / "media" / name).write_bytes(b"there")
+    assert media.read(run, Media("image", "image/png", name)) == b"there"
+    with pytest.raises(DataError, match="not in the results folder"):
+        media.read(run, Media("image", "image/png", "cd" * 32))
+    for odd in ("../../../etc/passwd", "", name.upper(), name + "/.."):
+        with pytest.raises(DataError, match="no hash"):
+            media.read(run, Media("image", "image/png", odd))
+
+
+def sound(values: list[int], rate: int = 100) -> bytes:
+    stream = BytesIO()
+    with wave.open(stream, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(struct.pack(f"<{len(values)}h", *values))
+    return stream.getvalue()
+
+
+def npy(values: list[list[float]]) -> bytes:
+    stream = BytesIO()
+    np.save(stream, np.array(values))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind", "rows"),
+    [
+        (b"time,z,n\n0,1,5\n0.5,2,6\n", "text/csv", [(0, "z", 1), (0.5, "z", 2), (0, "n", 5), (0.5, "n", 6)]),
+        (b"a\n1\n2\n", "text/csv; charset=utf-8", [(0, "a", 1), (1, "a", 2)]),
+        (b"[1, 2]", "application/json", [(0, "1", 1), (1, "1", 2)]),
+        (b'{"BHZ": [3], "BHN": [4]}', "application/json", [(0, "BHZ", 3), (0, "BHN", 4)]),
+        (
+            npy([[3.0, 5.0], [4.0, 6.0]]),
+            "application/x-npy",
+            [(0, "1", 3), (1, "1", 4), (0, "2", 5), (1, "2", 6)],
+        ),
+        (sound([7, -7]), "audio/wav", [(0, "1", 7), (0.01, "1", -7)]),
+    ],
+)
+def test_series_of_every_kind(raw: bytes, kind: str, rows: list) -> None:
+    found = media.series(raw, kind)
+    assert list(found.itertuples(index=False, name=None)) == rows
+
+
+def test_a_long_series_keeps_its_peaks() -> None:
+    values = [math.sin(i / 50) for i in range(100_000)]
+    values[54_321] = 9.0
+    found = media.series(json.dumps(values).encode(), "application/json")
+    assert len(found) <= media.MOST_POINTS
+    assert found["y"].max() == 9.0
+    assert found["x"].is_monotonic_increasing
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind"),
+    [(b"", "text/csv"), (b"a,b\nx,y\n", "text/csv"), (b"[[1], [2, [3]]]", "application/json"), (b"RIFF", "audio/wav"),
+     (b"x", "application/x-npy"), (b'"text"', "application/json"), (b"{}", "application/json")],
+)  # fmt: skip
+def test_what_is_no_series_is_one_line(raw: bytes, kind: str) -> None:
+    with pytest.raises(DataError) as caught:
+        media.series(raw, kind)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,236 @@
+"""Time series and structures in prompts: kept once, sent as they are or as text, refused in one line."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from base64 import b64decode
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from msgspec import structs
+
+from evals.data import Data
+from evals.data.series import MOST_TEXT, series, structure, told
+from evals.errors import DataError, ModelError, Rejected, UsageError
+from evals.model_adapters import server
+from evals.model_adapters.openai import body, data_urls
+from evals.model_adapters.scripted import Scripted
+from evals.prompts import plain_text
+from evals.run import plan
+from evals.run.plan import Options
+from evals.run.runner import Runner, execute
+from evals.suite import Suite
+from evals.types import Failure, Media, Message, Prompt, Reply, Sample, Sampling, Text
+from tests.support import toy
+
+CIF = """data_salt
+_cell_length_a 5.64
+_cell_length_b 5.64
+_cell_length_c 5.64
+loop_
+_atom_site_label
+_atom_site_fract_x
+Na 0.0
+Cl 0.5
+"""
+WAVE = [math.sin(n / 3) for n in range(40)]
+
+
+def place(tmp_path: Path, *, takes: bool = False) -> Data:
+    (tmp_path / "toy").mkdir(exist_ok=True)
+    kinds = frozenset({"time_series"}) if takes else frozenset()
+    return Data(suite="toy", local=tmp_path, media=tmp_path / "media", takes=kinds)
+
+
+def npy(array: Any) -> bytes:
+    stream = BytesIO()
+    np.save(stream, np.array(array))
+    return stream.getvalue()
+
+
+def kept(found: Media | None) -> Media:
+    assert found is not None
+    return found
+
+
+def asked(*media: Media) -> Prompt:
+    return Prompt(messages=(Message("user", (Text("Look: "), *media, Text(" What is it?"))),))
+
+
+def test_every_form_of_a_series_is_the_same_bytes_kept_once(tmp_path: Path) -> None:
+    data, two = place(tmp_path), [WAVE, [2 * v for v in WAVE]]
+    rows = np.array(two).T
+    (tmp_path / "toy" / "a.npy").write_bytes(npy(rows))
+    (tmp_path / "toy" / "a.csv").write_text(
+        "\n".join(",".join(repr(float(v)) for v in row) for row in rows) + "\n"
+    )
+    forms = [two, npy(rows), "a.npy", "a.csv", npy(np.asfortranarray(rows))]
+    found = {kept(series(data, form, rate_hz=100.0, channels=("Z", "N"))) for form in forms}
+    assert len(found) == 1
+    (media,) = found
+    assert (media.kind, media.length, media.channels, media.rate_hz) == ("time_series", 40, ("Z", "N"), 100.0)
+    path = tmp_path / "media" / media.sha256
+    assert [p.name for p in (tmp_path / "media").iterdir()] == [media.sha256]
+    assert path.stat().st_size == media.size
+    assert np.array_equal(np.load(path, allow_pickle=False), rows)
+    assert series(structs.replace(data, media=None), two, rate_hz=1.0) is None  # scoring reads none
+
+
+def test_a_model_that_takes_none_is_sent_text_and_the_record_says_so(tmp_path: Path) -> None:
+    media = kept(series(place(tmp_path), [WAVE, WAVE], rate_hz=50.0, channels=("Z", "N")))
+    (message,) = told(asked(media)).messages
+    text = plain_text(message.parts)
+    assert "40 values per channel, 50 samples per second" in text
+    assert f"\nZ: 0, {WAVE[1]:.6g}, " in text
+    assert text.count("\nN: ") == 1
+    shown = message.parts[1]
+    assert isinstance(shown, Text)
+    assert media.sent == f"text {len(shown.text.strip())} characters"
+
+
+def test_a_model_that_takes_them_gets_the_array(tmp_path: Path) -> None:
+    media = kept(series(place(tmp_path, takes=True), WAVE, rate_hz=50.0))
+    assert media.sent == ""
+    prompt = asked(media)
+    assert told(prompt) == prompt
+    urls = asyncio.run(data_urls(prompt))
+    content = body("m", prompt, Sampling(), urls)["messages"][0]["content"]
+    assert [part["type"] for part in content] == ["text", "time_series_url", "text"]
+    assert content[1]["time_series_url"]["sampling_rate"] == 50.0
+    kind, _, encoded = content[1]["time_series_url"]["url"].partition(";base64,")
+    assert kind == "data:time_series/npy"
+    assert np.load(BytesIO(b64decode(encoded)), allow_pickle=False).shape == (40, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "takes"),
+    [("internlm/Intern-S1-Pro", True), ("intern-s2-preview", True), ("Intern-S1", False), ("qwen", False)],
+)
+def test_servers_of_models_with_an_encoder_take_series(name: str, takes: bool) -> None:
+    assert ("time_series" in server.model(f"http://127.0.0.1:9/v1#{name}").accepts) == takes
+
+
+FAULTS: dict[str, tuple[Any, float, tuple[str, ...], str]] = {
+    "nan": ([1.0, math.nan], 1.0, (), "value 2 of channel 1 is nan"),
+    "infinite": ([[1.0, 2.0], [3.0, math.inf]], 1.0, (), "value 2 of channel 2 is inf"),
+    "ragged": ([[1.0, 2.0], [3.0]], 1.0, (), "ragged: channel 2 has 1 values, channel 1 has 2"),
+    "empty": ([], 1.0, (), "no values"),
+    "no numbers": (["a", "b"], 1.0, (), "no real numbers"),
+    "complex": (npy([1j, 2j]), 1.0, (), "no real numbers"),
+    "three axes": (npy(np.zeros((2, 2, 2))), 1.0, (), r"shape \(2, 2, 2\)"),
+    "no rate": ([1.0], 0.0, (), "sampling rate of 0"),
+    "a rate that is none": ([1.0], math.nan, (), "sampling rate of nan"),
+    "names": ([1.0], 1.0, ("Z", "N"), "1 channels, 2 names"),
+    "pickle": (npy(np.array([{}], dtype=object)), 1.0, (), "allow_pickle"),
+    "torn": (npy([1.0, 2.0])[:-3], 1.0, (), "."),
+    "bytes of something": (b"<html>", 1.0, (), "could not convert"),
+    "csv": (b"1,2\n3\n", 1.0, (), "ragged: row 2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "rate", "names", "says"), FAULTS.values(), ids=FAULTS)
+def test_what_is_no_series_is_refused_in_one_line(
+    tmp_path: Path, value: Any, rate: float, names: tuple[str, ...], says: str
+) -> None:
+    media = kept(series(place(tmp_path), value, rate_hz=rate, channels=names))
+    assert media.sent.startswith("refused: ")
+    with pytest.raises(Rejected, match=says) as caught:
+        told(asked(media))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_too_long_for_text_is_said_before_the_first_call(tmp_path: Path) -> None:
+    long = [0.125] * MOST_TEXT
+    with pytest.raises(DataError, match="needs a model that takes time series"):
+        series(place(tmp_path), long, rate_hz=1.0, name="quake-7")
+    assert kept(series(place(tmp_path, takes=True), long, rate_hz=1.0)).sent == ""
+
+
+def test_a_structure_goes_as_text_whatever_the_model(tmp_path: Path) -> None:
+    data = place(tmp_path, takes=True)
+    (tmp_path / "toy" / "salt.cif").write_text(CIF)
+    media = kept(structure(data, CIF))
+    assert {media, structure(data, "salt.cif"), structure(data, CIF.encode())} == {media}
+    assert (media.kind, media.sent, media.size) == (
+        "structure",
+        f"text {len(CIF.strip())} characters",
+        len(CIF),
+    )
+    assert f"```cif\n{CIF.strip()}\n```" in plain_text(told(asked(media)).messages[0].parts)
+    with pytest.raises(ModelError, match="structure"):
+        body("m", asked(media), Sampling(), {})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("Na Cl\n", "no data_ block"), ("data_x\nloop_\n", "no cell or no atoms"), (CIF + "\x1b[31m\n", "control characters"),
+     (CIF + "# " + "x" * MOST_TEXT + "\n", "more than"), (CIF.encode() + b"\xff\xfe", "no text")],
+)  # fmt: skip
+def test_what_is_no_structure_is_refused_in_one_line(tmp_path: Path, text: str | bytes, says: str) -> None:
+    with pytest.raises(Rejected, match=says):
+        told(asked(kept(structure(place(tmp_path), text))))
+
+
+def test_files_outside_the_data_are_not_read(tmp_path: Path) -> None:
+    for name in ("../a.npy", "/etc/hostname", "absent.csv"):
+        with pytest.raises(DataError):
+            series(place(tmp_path), name, rate_hz=1.0)
+
+
+# --- a whole run --------------------------------------------------------------------------------------------
+
+
+def signals(values: list[list[float]]) -> Suite:
+    def samples(data: Data) -> Any:
+        for number, value in enumerate(values):
+            media = series(data, value, rate_hz=10.0, name=f"q{number}")
+            parts = (Text("Up or down?"), *([media] if media else ()))
+            yield Sample(id=f"q{number}", question=parts, target="A", choices=("up", "down"))
+
+    def prompt(sample: Sample, repeat: int) -> Prompt:
+        return Prompt(messages=(Message("user", sample.question),))
+
+    return toy.suite(0, samples=samples, prompter=lambda data: prompt, needs=frozenset({"time_series"}))
+
+
+class Watching(Scripted):
+    def __init__(self, takes: frozenset[str]) -> None:
+        super().__init__(self._look)
+        self.accepts, self.seen = takes, []
+
+    def _look(self, prompt: Prompt) -> str:
+        self.seen.append([type(part).__name__ for part in prompt.messages[0].parts])
+        return "A"
+
+
+@pytest.mark.parametrize(
+    ("takes", "seen", "sent"), [(frozenset(), "Text", "text"), (frozenset({"time_series"}), "Media", "")]
+)
+def test_the_record_says_what_was_sent_and_holds_no_values(
+    tmp_path: Path, takes: frozenset[str], seen: str, sent: str
+) -> None:
+    model = Watching(takes)
+    wanted = Options(results=tmp_path, sample=True)
+    job = plan.prepare(signals([WAVE, [math.nan]]), wanted, model="toy", spec="scripted:toy", takes=takes)
+    execute(lambda: Runner(model, [job]))
+    found = {record.sample: record for record in plan.store.Run(job.writer.path).records()}
+    assert model.seen == [["Text", seen]]
+    part = found["q0"].prompt.messages[0].parts[1]
+    assert isinstance(part, Media)
+    assert part.sent[:4] == sent
+    assert isinstance(found["q0"].outcome, Reply)
+    refused = found["q1"].outcome
+    assert isinstance(refused, Failure)
+    assert (refused.kind, "nan" in refused.message) == ("rejected", True)
+    assert f"{WAVE[5]:.6g}" not in str(found["q0"])
+    toy.close(job)
+
+
+def test_a_series_that_no_text_can_hold_ends_the_command(tmp_path: Path) -> None:
+    wanted = Options(results=tmp_path, sample=True)
+    with pytest.raises(UsageError, match="q0: a time series of 60000 x 1"):
+        plan.prepare(signals([[0.125] * MOST_TEXT]), wanted, model="toy", spec="scripted:toy")

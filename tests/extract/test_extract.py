@@ -1,0 +1,251 @@
+"""Readers of answers: tables of cases, hostile text, random text, and other people's recordings.
+
+Disagreements of `letter` (strict) with the official chain on the recorded MMLU-Pro replies, all classes read by
+hand (about 200 replies); in each, strict is right or the defensible one:
+
+    class                                                       gemini  Mistral  Llama
+    nothing stated; the chain reads the pronoun "I", a symbol      358     1022    301
+      of a formula or an option that is being discussed
+    the last statement names several options                         5      293     19
+    the last statement is "none of the above", "cannot be ..."      44       46     45
+    the last statement names a letter beyond the item's options      9       16      1
+    "the answer is (A) is false": denied                             0       22      0
+    a later statement differs (self-correction; answers to the      100       66     10
+      five shots listed again before the sixth)
+
+A letter beyond the options ends the search: of the 7 replies in which an earlier statement stands before one,
+5 are real changes of mind, and 1 is the placeholder "(X)", which is passed over.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evals import extract
+from tests.support.paths import TESTS
+
+CASES = TESTS / "cases"
+
+
+def rows(name: str) -> list[Any]:
+    lines = (CASES / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [
+        pytest.param(case, id=f"{case['rule']}-{number}")
+        for number, case in enumerate(map(json.loads, lines), 1)
+    ]
+
+
+@pytest.mark.parametrize("case", rows("extract_letters"))
+def test_letters_are_read_as_in_the_table(case):
+    rule = getattr(extract, case["rule"])
+    got = rule(case["text"], case["options"]) if case["rule"] in ("letter", "letters") else rule(case["text"])
+    expected = tuple(case["expected"]) if isinstance(case["expected"], list) else case["expected"]
+    assert got == expected, case["why"]
+
+
+@pytest.mark.parametrize("case", rows("extract_others"))
+def test_other_answers_are_read_as_in_the_table(case):
+    got = getattr(extract, case["rule"])(case["text"])
+    expected = tuple(case["expected"]) if isinstance(case["expected"], list) else case["expected"]
+    assert got == expected, case["why"]
+
+
+def test_tags_first_last_and_torn():
+    text = "<x>1</X> <x>2</x> <x>3"
+    assert (extract.tagged(text, "x"), extract.tagged_first(text, "x")) == ("2", "1")
+    assert extract.tagged("x", "x") is None
+    assert extract.boxed_all(r"\boxed{1}\boxed{2}") == ["1", "2"]
+
+
+READERS = {
+    "letter": lambda t: extract.letter(t, 10),
+    "letters": lambda t: extract.letters(t, 10),
+    "letter_mmlu_pro": extract.letter_mmlu_pro,
+    "letter_simple_evals": extract.letter_simple_evals,
+    "letter_opencompass": extract.letter_opencompass,
+    "boxed": extract.boxed,
+    "integer": extract.integer,
+    "integer_matharena": extract.integer_matharena,
+    "stated": extract.stated,
+    "tagged": lambda t: extract.tagged(t, "answer"),
+    "json_object": extract.json_object,
+    "yes_no": extract.yes_no,
+    "split_reasoning": extract.split_reasoning,
+    "plain": extract.plain,
+}
+HOSTILE = (
+    "A ", r"\boxed{", "answer is ", "{", "}", "\0", "\n", " ", "answer:\n", "<think>", "\x1b]", '{"\\"', '{"a":',
+    "yes or no ", "<answer>", "so it is the ", "*", "1", "1,", "the answer is not B. ", r"\boxed{x}", "选", "A. x\n",
+    "A,", "\\", r"\boxed ", "(B) is correct if ", "not ", "answer is A, ", "is (", "**", "$", "\\text", "İ", "if ",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_hostile_text_takes_linear_time(name):
+    size = 150_000
+    for piece in HOSTILE:
+        for text in (piece * (size // len(piece)), "answer: " + piece * (size // len(piece)) + "."):
+            began = time.process_time()
+            READERS[name](text)
+            assert time.process_time() - began < 3, f"{name} on {piece!r}"  # quadratic would be minutes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("piece", ["A ", r"\boxed{", "answer is answer is", "{", "\0"])
+@pytest.mark.parametrize("name", READERS)
+def test_five_megabytes_of_one_thing(name, piece):
+    text = piece * (5_000_000 // len(piece))
+    began = time.process_time()
+    READERS[name](text)
+    assert time.process_time() - began < 20
+
+
+@settings(max_examples=300)
+@given(st.text() | st.text(alphabet="ABI answeris:.()*{}\\boxed\n<>$notor,"), st.integers(1, 26))
+def test_any_text_gives_an_option_or_nothing(text, count):
+    allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:count]
+    one, several = extract.letter(text, count), extract.letters(text, count)
+    assert one is None or one in allowed
+    assert several is None or (several and set(several) <= set(allowed))
+    assert (one,) == several or one is None
+    for read in READERS.values():
+        read(text)
+
+
+FORMS = ("ANSWER: {}", "**Answer:** ({})", r"\boxed{{{}}}", "The answer is ({}).", "<answer>{}</answer>")
+words = st.lists(
+    st.sampled_from(
+        ("we", "the", "force", "of", "an atom", "is", "so", "low", "and", "then", "A", "x", "I", "B.", "5")
+    )
+).map(" ".join)
+
+
+@given(
+    words, st.sampled_from("ABCDEFGHIJ"), st.sampled_from(FORMS), st.sampled_from(["", "\n", "  \n\n", " "])
+)
+def test_an_ideal_reply_survives_noise_before_it(noise, name, form, end):
+    assert extract.letter(f"{noise}\n\n{form.format(name)}{end}", 10) == name
+
+
+@given(st.integers(-9999, 9999), words)
+def test_a_boxed_integer_survives_noise(value, noise):
+    assert extract.integer(rf"{noise} $\boxed{{{value}}}$ {noise}") == value
+
+
+def test_reasoning_is_kept_out_at_no_cost():
+    text = "The answer is (B). " * 50
+    began = time.process_time()
+    for _ in range(10_000):
+        extract.split_reasoning(text)
+    assert time.process_time() - began < 0.5
+
+
+def test_import_is_cheap():
+    code = (
+        "import time; import re, json, functools, itertools, typing; t = time.process_time();"
+        "import evals.extract; print(time.process_time() - t)"
+    )
+    took = min(
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
+        for _ in range(3)
+    )
+    assert took < 0.3  # about 0.005 on a quiet machine: patterns are compiled at first use
+
+
+# ---- recordings -------------------------------------------------------------------------------------------------
+
+
+def mmlu_pro(shared: Path, model: str) -> list[dict[str, Any]]:
+    path = shared / "data" / "mmlu_pro" / "outputs" / f"model_outputs_{model}_5shots.zip"
+    with zipfile.ZipFile(path) as archive:
+        found: list[dict[str, Any]] = json.loads(archive.read(archive.namelist()[0]))
+    for row in found:
+        row["text"] = row.get("generated_text") or row.get("model_outputs") or ""
+    return found
+
+
+def share(letters: list[str | None], rows: list[dict[str, Any]]) -> float:
+    return sum(got == row["answer"] for got, row in zip(letters, rows, strict=True)) / len(rows)
+
+
+def test_official_chain_on_gemini_is_the_stored_prediction_on_every_item(shared):
+    found = mmlu_pro(shared, "gemini-1.5-flash-002")
+    letters = [extract.letter_mmlu_pro(row["text"]) for row in found]
+    assert len(found) == 12_012
+    assert letters == [row["pred"] for row in found]
+    assert round(share(letters, found), 4) == 0.6409
+
+
+def test_official_chain_on_mistral_exceeds_the_stored_prediction_of_its_first_pattern(shared):
+    found = mmlu_pro(shared, "Mistral-7B-Instruct-v0.2")
+    letters = [extract.letter_mmlu_pro(row["text"]) for row in found]
+    assert round(share(letters, found), 4) == 0.3018
+    assert round(share([row["pred"] for row in found], found), 4) == 0.2876  # no second and third pattern
+    assert all(got == row["pred"] for got, row in zip(letters, found, strict=True) if row["pred"])
+
+
+def test_official_chain_on_llama_is_the_stored_prediction_but_for_random_fillings(shared):
+    found = mmlu_pro(shared, "Meta-Llama-3_1-8B-Instruct")
+    letters = [extract.letter_mmlu_pro(row["text"]) for row in found]
+    differ = [(got, row) for got, row in zip(letters, found, strict=True) if got != row["pred"]]
+    assert round(share(letters, found), 4) == 0.4358
+    assert len(differ) == 694
+    assert all(got is None for got, _ in differ)  # where the chain finds nothing, upstream drew a letter
+
+
+@pytest.mark.parametrize(
+    ("model", "same", "silent", "other", "score"),
+    [
+        ("gemini-1.5-flash-002", 11_496, 416, 100, 0.6404),
+        ("Mistral-7B-Instruct-v0.2", 10_567, 1_399, 66, 0.2833),
+        ("Meta-Llama-3_1-8B-Instruct", 11_656, 366, 10, 0.4330),
+    ],
+)
+def test_strict_against_the_official_chain(shared, model, same, silent, other, score):
+    """Counts of the classes in the module's docstring; a change here is to be read reply by reply."""
+    found = mmlu_pro(shared, model)
+    strict = [extract.letter(row["text"], len(row["options"])) for row in found]
+    chain = [extract.letter_mmlu_pro(row["text"]) for row in found]
+    pairs = list(zip(strict, chain, strict=True))
+    assert sum(a == b for a, b in pairs) == same
+    assert sum(a is None and b is not None for a, b in pairs) == silent
+    assert sum(a is not None and a != b for a, b in pairs) == other
+    assert round(share(strict, found), 4) == score
+
+
+def test_chembench_reports_several_letters(shared):
+    """All disagreements are tags that hold no letters (`C2v`, `sp2`): upstream takes the first capital there."""
+    for model, least in (("gemma-2-9b-it", 2_519), ("llama3.1-8b-instruct", 2_535)):
+        agree = 0
+        with gzip.open(shared / "data" / "chembench" / "reports" / f"{model}.jsonl.gz", "rt") as lines:
+            for report in (report for line in lines for report in json.loads(line)["report"]):
+                parsed = report["parsed_output"]
+                names = parsed.split(",") if isinstance(parsed, str) else parsed
+                if isinstance(names, list) and all(
+                    len(n.strip()) == 1 and n.strip().isalpha() for n in names
+                ):
+                    agree += extract.letters(report["output"]["text"], 26) == tuple(
+                        sorted({name.strip() for name in names})
+                    )
+        assert agree >= least
+
+
+def test_mmmu_pro_direct_replies(shared):
+    """Upstream's stored index is the last capital anywhere ("C. A kitchen island" -> A); ours is the label."""
+    for name, silent in (("standard_10_options__direct", 24), ("vision_direct", 211)):
+        nothing = 0
+        with gzip.open(shared / "data" / "mmmu_pro" / f"gpt-4o_{name}.jsonl.gz", "rt") as lines:
+            for row in map(json.loads, lines):
+                nothing += extract.letter(row["response"], 10) is None
+        assert nothing <= silent, name

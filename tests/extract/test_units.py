@@ -1,0 +1,143 @@
+"""Numbers with units in free text: the table `cases/units.jsonl`, conversions, hostile text."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from math import isfinite
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evals.extract.units import close, convert, normal_unit, plain, quantities, read, same_dimension
+from tests.support.paths import TESTS
+
+CASES = [json.loads(line) for line in (TESTS / "cases" / "units.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['text'][:30]}|{case['why']}")
+def test_case(case: dict[str, Any]) -> None:
+    if case.get("wanted"):
+        pytest.importorskip("pint")
+    found = read(case["text"], case.get("wanted", ""))
+    if case["value"] is None:
+        assert found is None
+        return
+    assert found is not None
+    assert found.value == pytest.approx(case["value"], rel=1e-12)
+    assert (found.unit, found.low, found.high) == (case.get("unit", ""), case.get("low"), case.get("high"))
+
+
+@pytest.mark.parametrize("text", ["about 5", "~5", "≈ 5", "<5", "3-5", "at least 5", "ca. 5"])
+def test_what_is_stated_roughly_says_so(text: str) -> None:
+    found = read(text)
+    assert found is not None
+    assert found.rough
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e15, max_value=1e15))
+def test_a_float_reads_back_as_itself(value: float) -> None:
+    found = read(f"Answer: {value!r}")
+    assert found is not None
+    assert found.value == value
+
+
+@given(st.text(max_size=300))
+def test_no_text_breaks_it_and_no_value_is_infinite(text: str) -> None:
+    assert all(isfinite(q.value) for q in quantities(text))
+
+
+@given(st.text(alphabet="0123456789.,eE+-−^{}\\ ×x*/()±%°~<>", max_size=120))
+def test_no_text_of_digits_and_marks_breaks_it(text: str) -> None:
+    assert all(isfinite(q.value) for q in quantities(text))
+
+
+@pytest.mark.parametrize(
+    "piece", ["1,", "1 ", "-", "1e", "a1 ", "1/", "\\frac{", "1 m ", "(1 ± ", "1.", "^1", "·1"]
+)
+def test_five_megabytes_of_trap_cost_under_two_seconds(piece: str) -> None:
+    text = piece * (5_000_000 // len(piece))
+    started = time.process_time()
+    read(text)
+    assert time.process_time() - started < 2.0
+
+
+# --- conversion ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "target", "expected"),
+    [
+        (1.2, "GPa", "MPa", 1200.0),
+        (25.0, "°C", "K", 298.15),
+        (1.0, "kcal/mol", "kJ/mol", 4.184),
+        (50.0, "meV/atom", "eV/atom", 0.05),
+        (0.5, "M", "mol/L", 0.5),
+        (290.0, "ksi", "MPa", 1999.4796),
+        (5.0, "%", "dimensionless", 0.05),
+        (5.0, "", "MPa", 5.0),
+        (5.0, "MPa", "", 5.0),
+        (-1.0, "eV", "meV", -1000.0),
+    ],
+)
+def test_units_of_one_dimension_are_converted(value: float, unit: str, target: str, expected: float) -> None:
+    pytest.importorskip("pint")
+    assert convert(value, unit, target) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("unit", "target"), [("K", "eV"), ("g", "mol"), ("J/mol", "J"), ("furlong per moon", "m")]
+)
+def test_another_dimension_is_not_converted(unit: str, target: str) -> None:
+    pytest.importorskip("pint")
+    assert convert(1.0, unit, target) is None
+    assert not same_dimension(unit, target)
+
+
+def test_the_same_unit_needs_no_pint() -> None:
+    code = "import sys; sys.modules['pint'] = None; from evals.extract.units import *; print(convert(2.0, 'MPa', 'MPa'), read('5 GPa').unit)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2.0", "GPa"]
+
+
+def test_a_missing_pint_is_one_line_that_names_the_extra() -> None:
+    code = "import sys; sys.modules['pint'] = None; from evals.extract.units import convert; convert(2.0, 'GPa', 'MPa')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip().splitlines()[-1].endswith("needs `pip install 'science-evals[materials]'`")
+
+
+@pytest.mark.parametrize("unit", ["MPa", "eV/atom", "cm**-1", "J/(mol K)", "g/cm³"])
+def test_a_normal_unit_is_normal(unit: str) -> None:
+    assert normal_unit(normal_unit(unit)) == normal_unit(unit)
+
+
+# --- comparison ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "target", "relative", "absolute", "expected"),
+    [
+        (-1.004, -1.0, 0.01, 0.0, True),  # upstream's tolerance of 0.01 * target is below zero here
+        (-1.02, -1.0, 0.01, 0.0, False),
+        (0.0, 0.0, 0.01, 0.0, True),
+        (1e-9, 0.0, 0.01, 0.0, False),
+        (1e-9, 0.0, 0.01, 1e-6, True),
+        (101.0, 100.0, 0.01, 0.0, True),
+        (1.0, -1.0, 0.01, 0.0, False),
+    ],
+)
+def test_close(value: float, target: float, relative: float, absolute: float, expected: bool) -> None:
+    assert close(value, target, relative=relative, absolute=absolute) is expected
+
+
+@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
+def test_closeness_does_not_know_signs(value: float, target: float) -> None:
+    assert close(value, target, relative=0.01) == close(-value, -target, relative=0.01)
+
+
+def test_plain_takes_wrappers_off() -> None:
+    assert plain("$1.2 \\times 10^{-3}\\,\\mathrm{mol}$").split() == ["1.2", "×", "10^-3", "mol"]

@@ -1,0 +1,458 @@
+"""Shapes that other versions of the tools wrote, hand-made after their sources: lm-eval 0.4.0 to 0.4.2, lighteval 0.5 and
+0.9, evalscope 0.8 and 0.17, ChemBench 0.3.0 and before, HELM's first; OpenCompass' and VLMEvalKit's folders in full.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from evals.interop.matching import Finder
+from evals.interop.tasks import suite_of
+from evals.records import store
+from evals.types import Reply, Sample, Text
+from tests.support.command import evals
+from tests.support.paths import ROOT, TESTS
+
+SAMPLES = ROOT / "suites" / "samples"
+FOREIGN = TESTS / "foreign"
+
+
+def sampled(path: str) -> list[dict[str, Any]]:
+    return [json.loads(row) for row in (SAMPLES / path).read_text().splitlines()]
+
+
+ITEMS = sampled("mmlu_pro/test.jsonl")[:4]
+OTHER = ["B" if item["answer"] == "A" else "A" for item in ITEMS]
+
+
+def put(path: Path, content: Any, *, lines: bool = False) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in content) if lines else json.dumps(content))
+    return path
+
+
+def imported(*words: object, results: Path) -> store.Run:
+    done = evals("import", *words, "--sample", "--results", results)
+    assert done.status == 0, done.err
+    (run,) = store.runs(results)
+    return run
+
+
+def said(run: store.Run) -> dict[tuple[str, int], str | None]:
+    return {
+        (record.sample, record.repeat): record.outcome.text if isinstance(record.outcome, Reply) else None
+        for record in run.records()
+    }
+
+
+def theirs(run: store.Run) -> list[float | None]:
+    rows = [json.loads(row) for row in (run.path / "theirs.jsonl").read_text().splitlines()]
+    return [row.get("score") for row in rows]
+
+
+def counts(run: store.Run) -> dict[str, int]:
+    return {name: n for name, n in run.card.counts.items() if n and name != "absent"}
+
+
+def prompt(item: dict[str, Any]) -> str:
+    shown = "\n".join(f"{chr(65 + i)}. {text}" for i, text in enumerate(item["options"]))
+    return f"Answer this.\n\nQ: {item['question']}\n{shown}"
+
+
+# --- lm-eval -------------------------------------------------------------------------------------------------------
+
+
+def lm_eval_rows() -> list[dict[str, Any]]:
+    return [
+        {
+            "doc_id": n, "doc": item, "target": item["answer"], "arguments": [[prompt(item), {"until": ["Q:"]}]],
+            "resps": [[f"The answer is ({letter})."]], "filtered_resps": [letter], "exact_match": float("nan") if n == 3 else 1.0,
+            "metrics": ["exact_match"],
+        }
+        for n, (item, letter) in enumerate(zip(ITEMS, [ITEMS[0]["answer"], *OTHER[1:]], strict=True))
+    ]  # fmt: skip
+
+
+RESULTS: dict[str, Any] = {
+    "results": {
+        "mmlu_pro_math": {"exact_match,none": 0.25, "exact_match_stderr,none": float("nan")},
+        "mmlu_pro": {"exact_match,none": 0.5},
+    },
+    "group_subtasks": {"mmlu_pro": ["mmlu_pro_math"]},
+    "configs": {"mmlu_pro_math": {"generation_kwargs": {"temperature": 0.0, "max_gen_toks": 64}}, "math": {}},
+    "versions": {"mmlu_pro_math": 1.0},
+    "n-shot": {},
+    "config": {"model": "hf", "model_args": "pretrained=lab/m-7b,dtype=bfloat16"},
+}
+
+
+def test_lm_eval_before_0_4_3_wrote_an_array_beside_results_json_with_numbers_that_are_none(
+    tmp_path: Path,
+) -> None:
+    put(tmp_path / "out" / "results.json", RESULTS)
+    put(tmp_path / "out" / "pretrained__lab__m-7b,dtype__bfloat16_mmlu_pro_math.jsonl", lm_eval_rows())
+    run = imported(tmp_path / "out", "--protocol", "official", results=tmp_path / "r")
+    assert (run.card.model, counts(run)) == ("lab/m-7b", {"right": 1, "wrong": 3})
+    assert theirs(run) == [1.0, 1.0, 1.0, None]
+    assert (run.card.config.sampling.temperature, run.card.config.sampling.max_tokens) == (0.0, 64)
+    assert "lm-eval states mmlu_pro_math exact_match,none 0.25" in run.card.notes
+    assert "lm-eval states mmlu_pro exact_match,none 0.5" in run.card.notes  # its group's: what is published
+
+
+def test_samples_of_the_open_llm_leaderboard_end_in_json(tmp_path: Path) -> None:
+    name = "samples_leaderboard_mmlu_pro_2024-06-16T19-10-04.926831.json"
+    resps = [
+        [[str(-float(letter != item["answer"])), "False"]] for item in ITEMS[:1] for letter in "ABCDEFGHIJ"
+    ]
+    row = lm_eval_rows()[0] | {"resps": resps, "acc": 1.0, "metrics": ["acc"]}
+    put(tmp_path / name, [row])
+    run = imported(tmp_path / name, "--model", "m", results=tmp_path / "r")
+    assert (counts(run), theirs(run)) == ({"right": 1}, [1.0])
+
+
+def test_tasks_that_are_no_suite_of_ours_and_tasks_of_other_questions_are_said_to_be_left_out(
+    tmp_path: Path,
+) -> None:
+    stamp = "2026-01-01T00-00-00"
+    for task, rows in {
+        "mmlu_pro": lm_eval_rows(),
+        "winogrande": lm_eval_rows(),
+        "aime25": [lm_eval_rows()[0] | {"doc": {"problem": "Another one?"}, "arguments": []}],
+    }.items():
+        put(tmp_path / "out" / f"samples_{task}_{stamp}.jsonl", rows, lines=True)
+    done = evals("import", tmp_path / "out", "--model", "m", "--sample", "--results", tmp_path / "r")
+    assert [run.card.config.suite for run in store.runs(tmp_path / "r")] == ["mmlu-pro"]
+    assert "left out: winogrande" in done.err
+    assert "none of its replies is about a sample of aime:2025" in done.err
+
+
+# --- lighteval -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("texts", [True, False], ids=["0.5", "0.9"])
+def test_lighteval_before_0_10_had_flat_columns_and_before_0_6_texts_in_them(
+    *, texts: bool, tmp_path: Path
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    said_ = [f"ANSWER: {ITEMS[0]['answer']}", f"ANSWER: {OTHER[1]}", ""]
+    rows = [
+        {
+            "example": prompt(item), "full_prompt": prompt(item), "predictions": [text], "choices": list("ABCD"),
+            "metrics": {"extractive_match": float(n == 0)}, "cont_tokens": [[1]] if text else [[]],
+            "instruction": "", "gold_index": [0],
+        }
+        for n, (item, text) in enumerate(zip(ITEMS, said_, strict=False))
+    ]  # fmt: skip
+    if texts:
+        rows = [{name: str(value) for name, value in row.items()} for row in rows]
+    folder = tmp_path / "details" / "lab" / "m" / "2025-01-01T00-00-00.0"
+    folder.mkdir(parents=True)
+    pq.write_table(
+        pa.Table.from_pylist(rows), folder / "details_lighteval|mmlu_pro|0_2025-01-01T00-00-00.0.parquet"
+    )
+    run = imported(tmp_path, results=tmp_path / "r")
+    assert (run.card.model, counts(run)) == ("lab/m", {"right": 1, "wrong": 1, "failed:imported": 1})
+    assert theirs(run) == [1.0, 0.0, None]
+
+
+def test_likelihoods_of_an_older_lighteval_are_the_letter_that_was_chosen(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    letters = [f" {chr(65 + i)}" for i in range(len(ITEMS[0]["options"]))]
+    values = [-float(letter.strip() != ITEMS[0]["answer"]) for letter in letters]
+    row = {
+        "example": prompt(ITEMS[0]), "full_prompt": prompt(ITEMS[0]), "predictions": str(values),
+        "choices": str(letters), "metrics": "{'acc': 1.0}",
+    }  # fmt: skip
+    path = tmp_path / "details_leaderboard|mmlu_pro|5_2024-01-01T00-00-00.0.parquet"
+    pq.write_table(pa.Table.from_pylist([row]), path)
+    run = imported(path, "--model", "m", results=tmp_path / "r")
+    assert (counts(run), theirs(run)) == ({"right": 1}, [1.0])
+
+
+# --- evalscope -----------------------------------------------------------------------------------------------------
+
+
+def older_evalscope(root: Path, task: str, rows: list[dict[str, Any]], texts: list[list[str]]) -> None:
+    answers = [
+        {
+            "choices": [
+                {"index": i, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+                for i, text in enumerate(some)
+            ],
+            "usage": {"prompt_tokens": 7, "completion_tokens": 3}, "model": "m", "answer_id": f"answer-{n}",
+            "raw_input": row, "index": n,
+        }
+        for n, (row, some) in enumerate(zip(rows, texts, strict=False))
+    ]  # fmt: skip
+    put(root / "predictions" / "m" / f"{task}.jsonl", answers, lines=True)
+    for answer in answers:
+        for choice in answer["choices"]:
+            letter = choice["message"]["content"][-1]
+            choice["review"] = {"gold": answer["raw_input"]["answer"], "pred": letter}
+            choice["review"]["result"] = float(letter == answer["raw_input"]["answer"])
+    put(root / "reviews" / "m" / f"{task}.jsonl", answers[::-1], lines=True)
+
+
+def test_evalscope_before_1_0_kept_the_rows_and_several_choices(tmp_path: Path) -> None:
+    root = tmp_path / "20250301_120000"
+    texts = [
+        [f"ANSWER: {a}", f"ANSWER: {b}"] for a, b in zip([i["answer"] for i in ITEMS], OTHER, strict=True)
+    ]
+    older_evalscope(root, "mmlu_pro_default", ITEMS, texts)
+    put(
+        root / "reports" / "m" / "mmlu_pro.json",
+        {"name": "m@mmlu_pro", "metric": "AverageAccuracy", "score": 0.5},
+    )
+    run = imported(root, results=tmp_path / "r")
+    assert (run.card.model, counts(run), theirs(run)) == ("m", {"right": 4, "wrong": 4}, [1.0, 0.0] * 4)
+    assert "evalscope states mmlu_pro AverageAccuracy 0.5" in run.card.notes
+    assert run.card.started > 1_700_000_000
+
+
+def test_options_that_evalscope_shuffled_are_read_by_the_letter_of_the_right_one(tmp_path: Path) -> None:
+    rows = [
+        row | {"answer": letter} for row, letter in zip(sampled("gpqa/diamond.jsonl"), "ABCD", strict=False)
+    ]
+    older_evalscope(
+        tmp_path, "gpqa_gpqa_diamond", rows, [["ANSWER: A"], ["ANSWER: B"], ["ANSWER: D"], ["ANSWER: D"]]
+    )
+    run = imported(tmp_path, results=tmp_path / "r")
+    assert (counts(run), theirs(run)) == ({"right": 3, "wrong": 1}, [1.0, 1.0, 0.0, 1.0])
+    replies = [record.outcome for record in run.records() if isinstance(record.outcome, Reply)]
+    assert {(reply.usage.input, reply.usage.output) for reply in replies} == {(7, 3)}
+
+
+# --- OpenCompass ---------------------------------------------------------------------------------------------------
+
+
+def prediction(item: dict[str, Any], text: Any) -> dict[str, Any]:
+    return {"origin_prompt": prompt(item), "prediction": text, "gold": item["answer"]}
+
+
+def test_copies_of_a_data_set_are_repeats_with_their_own_verdicts(tmp_path: Path) -> None:
+    root = tmp_path / "20260102_030405"
+    texts = [f"ANSWER: {item['answer']}" for item in ITEMS[:2]] + [
+        f"ANSWER: {letter}" for letter in OTHER[:2]
+    ]
+    rows = {str(n): prediction(ITEMS[n % 2], text) for n, text in enumerate(texts)}
+    put(root / "predictions" / "lab" / "m-api" / "mmlu_pro_math.json", rows)
+    details = [
+        {"example_abbr": f"mmlu_pro_math_{n}", "pred": ["X", "Y"], "correct": [True, False]} for n in (0, 1)
+    ]
+    told = {"accuracy (2 runs average)": 50.0, "G-Pass@2_0.5": 0.0, "details": details}
+    put(root / "results" / "lab" / "m-api" / "mmlu_pro_math.json", told)
+    (root / "configs").mkdir()
+    (root / "configs" / "20260102_030405.py").write_text(
+        "models=[dict(abbr='lab/m-api', max_out_len=4096, type='opencompass.models.OpenAISDK', temperature=0.6)]"
+    )
+    run = imported(tmp_path, results=tmp_path / "r")
+    assert (run.card.model, counts(run), run.card.config.repeats) == (
+        "lab/m-api",
+        {"right": 2, "wrong": 2},
+        2,
+    )
+    assert theirs(run) == [1.0, 1.0, 0.0, 0.0]
+    assert "opencompass states mmlu_pro_math accuracy (2 runs average) 50" in run.card.notes
+    assert (run.card.config.sampling.max_tokens, run.card.config.sampling.temperature) == (4096, 0.6)
+
+
+def test_a_judge_of_opencompass_is_read_by_its_letter_and_details_by_their_number(tmp_path: Path) -> None:
+    texts = [f"ANSWER: {ITEMS[0]['answer']}", f"ANSWER: {OTHER[1]}"]
+    put(
+        tmp_path / "predictions" / "m" / "mmlu_pro.json",
+        {str(n): prediction(ITEMS[n], t) for n, t in enumerate(texts)},
+    )
+    details = {
+        "1": {"origin_prompt": "Judge", "prediction": "B", "gold": "x"},
+        "0": {"prediction": "A", "gold": "y"},
+    }
+    put(tmp_path / "results" / "m" / "mmlu_pro.json", {"accuracy": 50.0, "details": details})
+    run = imported(tmp_path, results=tmp_path / "r")
+    assert (counts(run), theirs(run)) == ({"right": 1, "wrong": 1}, [1.0, 0.0])
+
+
+def test_two_runs_of_one_data_set_are_two_and_what_broke_off_is_read(tmp_path: Path) -> None:
+    for name in ("20260101_000000", "20260102_000000"):
+        rows = {"0": prediction(ITEMS[0], f"ANSWER: {ITEMS[0]['answer']}")}
+        put(tmp_path / name / "predictions" / "m" / "mmlu_pro.json", rows)
+    lines = [
+        {"idx": "0", **prediction(ITEMS[0], "ANSWER: A")},
+        {"idx": "1", **prediction(ITEMS[1], "ANSWER: A")},
+    ]
+    put(tmp_path / "20260102_000000" / "predictions" / "m" / "tmp_mmlu_pro.jsonl", lines, lines=True)
+    put(tmp_path / "20260103_000000" / "predictions" / "m" / "tmp_mmlu_pro.jsonl", lines, lines=True)
+    evals("import", tmp_path, "--sample", "--results", tmp_path / "r")
+    assert sorted(len(said(run)) for run in store.runs(tmp_path / "r")) == [1, 1, 2]
+
+
+def test_what_opencompass_weighed_by_perplexity_is_the_label_it_chose(tmp_path: Path) -> None:
+    first, second = ITEMS[:2]
+    rows: dict[str, Any] = {
+        "0": {"label: A": {"testing input": prompt(first), "PPL": 2.0}, "prediction": first["answer"]},
+        "1": {"origin_prompt": prompt(second), "prediction": {second["answer"]: 0.5, OTHER[1]: 0.9}},
+        "2": {"prompt": prompt(ITEMS[2]), "prediction": [0.1, 0.9], "pred_label": ITEMS[2]["answer_index"]},
+    }
+    path = put(tmp_path / "predictions" / "m" / "mmlu_pro.json", rows)
+    assert counts(imported(path, results=tmp_path / "r")) == {"right": 3}
+
+
+# --- VLMEvalKit ----------------------------------------------------------------------------------------------------
+
+
+def workbook(path: Path, *rows: list[Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(path)
+
+
+def test_a_folder_of_vlmevalkit_with_links_verdicts_scores_and_cells_that_are_empty(tmp_path: Path) -> None:
+    items = sampled("mmstar/items.jsonl")[:4]
+    model = tmp_path / "lab-m"
+    run_ = model / "T20260101_G0123abcd"
+    texts = [f"Well._x000D_\n{items[0]['answer']}", None, "Failed to obtain answer: <class 'E'> x", None]
+    thoughts = [None, None, None, "Hm."]
+    head = ["index", "question", "answer", "prediction", "thinking"]
+    rows = [
+        [i["index"], i["question"], i["answer"], t, r] for i, t, r in zip(items, texts, thoughts, strict=True)
+    ]
+    workbook(run_ / "lab-m_MMStar.xlsx", head, *rows)
+    workbook(
+        run_ / "lab-m_MMStar_exact_matching_result.xlsx", ["index", "hit"], *([i["index"], 1] for i in items)
+    )
+    with (run_ / "lab-m_MMStar_acc.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([["split", "Overall", "math"], ["none", 0.625, 1.0]])
+    (model / "lab-m_MMStar.xlsx").symlink_to(run_ / "lab-m_MMStar.xlsx")
+    run = imported(tmp_path, results=tmp_path / "r")
+    assert (run.card.model, counts(run)) == ("lab-m", {"right": 1, "unanswered": 1, "failed:imported": 2})
+    assert said(run)[str(items[0]["index"]), 0] == f"Well.\r\n{items[0]['answer']}"
+    assert "vlmevalkit states MMStar none Overall acc 0.625" in run.card.notes
+    assert theirs(run) == [1.0] * 4
+
+
+def test_what_a_judge_cut_out_of_replies_to_mathvista_is_what_the_official_rule_compares(
+    tmp_path: Path,
+) -> None:
+    (item,) = sampled("mathvista/items.jsonl")[:1]
+    row = {"index": item["pid"], "question": item["question"], "prediction": "It is what it is."}
+    put(tmp_path / "m_MathVista_MINI.json", [row])
+    put(tmp_path / "m_MathVista_MINI_gpt-4o-mini.json", [row | {"res": item["answer"], "log": ""}])
+    scores = [{"Task&Skill": "Overall", "tot": 1, "hit": 1, "acc": 100.0}]
+    put(tmp_path / "m_MathVista_MINI_gpt-4o-mini_score.json", scores)
+    run = imported(tmp_path, "--protocol", "official", results=tmp_path / "r")
+    assert counts(run) == {"right": 1}
+    assert "vlmevalkit states MathVista_MINI Overall score 100" in run.card.notes
+
+
+# --- ChemBench, HELM -----------------------------------------------------------------------------------------------
+
+
+def test_every_model_of_chembench_is_a_run_with_both_denominators_and_its_own_order_of_options(
+    tmp_path: Path,
+) -> None:
+    task = next(
+        row
+        for row in (one["task"] for one in sampled("chembench/lamalab/tasks.jsonl"))
+        if row["examples"][0].get("target_scores")
+    )
+    scores = task["examples"][0]["target_scores"]
+    options = list(json.loads(scores) if isinstance(scores, str) else scores)[::-1]
+    values = json.loads(scores) if isinstance(scores, str) else scores
+    right = ",".join(chr(65 + i) for i, option in enumerate(options) if values[option])
+    shown = "\n".join(f"{chr(65 + i)}. {option}" for i, option in enumerate(options))
+    asked = f"Question: {task['examples'][0]['input']}\n\nOptions:\n{shown}"
+    one = {"completion": f"[ANSWER]{right}[/ANSWER]", "metrics": {"all_correct": 1}, "example_index": 0}
+    report = {
+        "uuid": task["uuid"], "name": "x", "preferred_score": "mcg", "results": [one],
+        "prompts": {"batch": [{"messages": [{"role": "user", "content": asked}]}]},
+    }  # fmt: skip
+    for model, score in (("m_1", 0.75), ("m_2", 0.5)):
+        put(tmp_path / "reports" / model / "Organic_report.json", {"topic": "Organic", "results": [report]})
+        put(
+            tmp_path / "reports" / model / "summary.json",
+            {"overall_score": score, "benchmark_score": score / 2},
+        )
+    evals("import", tmp_path / "reports", "--sample", "--results", tmp_path / "r")
+    runs = {run.card.model: run for run in store.runs(tmp_path / "r")}
+    assert sorted(runs) == ["m_1", "m_2"]
+    assert counts(runs["m_1"]) == {"right": 1}
+    assert "chembench states score over completed questions 0.75" in runs["m_1"].card.notes
+    assert "chembench states score over the whole benchmark 0.25" in runs["m_2"].card.notes
+    put(tmp_path / "older" / "m" / "reports" / f"{'0' * 8}-0000-0000-0000-{'0' * 12}" / "x.json", [
+        {"name": task["uuid"], "prompt": asked, "output": {"text": one["completion"]}, "metrics": {"hamming": 0.0}}
+    ])  # fmt: skip
+    run = imported(tmp_path / "older", results=tmp_path / "s")
+    assert (run.card.model, counts(run), theirs(run)) == ("m", {"right": 1}, [1.0])
+
+
+def test_the_first_helm_wrote_an_input_as_a_text(tmp_path: Path) -> None:
+    (path,) = (FOREIGN / "helm").rglob("gpqa*/scenario_state.json")
+    state = json.loads(path.read_text())
+    for one in state["request_states"]:
+        one["instance"]["input"] = one["instance"]["input"]["text"]
+    put(tmp_path / "gpqa:subset=gpqa_diamond" / "scenario_state.json", state)
+    run = imported(tmp_path, "--suite", "gpqa:diamond", results=tmp_path / "r")
+    assert counts(run) == {"right": 6, "wrong": 2, "truncated": 1, "failed:imported": 3}
+
+
+# --- archives, names, options --------------------------------------------------------------------------------------
+
+
+def test_a_zip_archive_of_a_folder_is_imported_as_the_folder(tmp_path: Path) -> None:
+    root = FOREIGN / "opencompass" / "20260101_000000"
+    with zipfile.ZipFile(tmp_path / "run.zip", "w") as archive:
+        for file in root.rglob("*.json"):
+            archive.write(file, f"20260101_000000/{file.relative_to(root)}")
+    run = imported(tmp_path / "run.zip", results=tmp_path / "r")
+    assert (run.card.origin, run.card.source) == ("import opencompass", "run.zip")
+    assert counts(run) == {"right": 9, "wrong": 2, "unanswered": 2, "failed:imported": 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("../evil.json", b"{}", "leads out of the archive"),
+        ("a.json", b" " * (80 << 20), "200 times its size"),
+    ],
+    ids=["path", "bomb"],
+)
+def test_a_hostile_archive_is_one_line(name: str, content: bytes, why: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("b.json", b"{}")
+        archive.writestr(name, content)
+    assert why in evals("import", tmp_path / "x.zip", "--sample", "--results", tmp_path / "r").complaint
+    assert not (tmp_path / "evil.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "suite"),
+    [
+        ("leaderboard_gpqa_extended", "gpqa:extended"), ("leaderboard_mmlu_pro", "mmlu-pro"), ("mmlu_prox_de", None),
+        ("ChemBench_Name_Conversion", "chembench:4k"), ("chembench", "chembench:lamalab"), ("gpqa-fr", None),
+        ("mmmu_pro:vision", "mmmu:pro-vision"), ("mmmu_pro:standard-4", None), ("MMMU_DEV_VAL", "mmmu"),
+        ("mmmu_multiple_choice", "mmmu"), ("matbench_expt_gap", "matbench:expt_gap"), ("aime2024-run3", "aime:2024"),
+        ("PP-ESOL-0shot-instruct", "smolinstruct:PP-ESOL"), ("ChartQA_TEST", "chartqa"), ("winogrande", None),
+    ],
+)  # fmt: skip
+def test_names_of_tasks_elsewhere(task: str, suite: str | None) -> None:
+    assert suite_of(task) == suite
+
+
+def test_options_that_a_harness_cleaned_before_it_asked_are_told_by_what_is_left() -> None:
+    choices = ("An acid [strong]", "A  base [weak]", "Salt", "Water")
+    finder = Finder([Sample(id="a", question=(Text("Which?"),), target="A", choices=choices)])
+    assert finder.order("a", ["Salt", "A base", "An acid", "Water"]) == (2, 1, 0, 3)
+    assert finder.order("a", ["Salt", "Water", "An acid", "A basis, reworded"]) == (2, 3, 0, 1)
+    assert finder.order("a", ["Salt", "Water", "x", "y"]) is None

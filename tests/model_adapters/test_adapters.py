@@ -1,0 +1,465 @@
+"""One table of answers, every adapter that speaks HTTP: the same reply, or the same error, from all of them.
+
+The server is real and on loopback; what it sends is below, byte for byte where that matters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from evals import load
+from evals.errors import (
+    BadReply,
+    Context,
+    Disconnected,
+    Fatal,
+    ModelError,
+    RateLimit,
+    Rejected,
+    ServerFault,
+    Timeout,
+    UnknownName,
+    UsageError,
+)
+from evals.prompts import ask
+from evals.types import Media, Message, Model, Prompt, Reply, Sampling, Text, Usage
+from tests.support.loopback import Answer, Server
+
+KEY = "sk-very-secret-key"
+PROMPT = ask("What is 2 + 2?")
+
+
+Maker = Callable[..., Awaitable[Model]]
+ADAPTERS = ("openai", "server")
+
+
+@pytest.fixture(params=ADAPTERS)  # what vendors do not take and call otherwise: test_hosted.py
+async def make(
+    request: pytest.FixtureRequest, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Maker]:
+    """Makes a model of each adapter in turn, as the command line names it."""
+    models: list[Model] = []
+
+    async def of(base: str | None = None, *, name: str = "some/model") -> Model:
+        url = base or server.base
+        if request.param == "openai":
+            monkeypatch.setenv("OPENAI_API_KEY", KEY)
+            monkeypatch.setenv("OPENAI_BASE_URL", url)
+            models.append(load.model(f"openai:{name}"))
+        else:
+            monkeypatch.setenv("EVALS_SERVER_KEY", KEY)
+            monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-vendor")
+            models.append(load.model(f"server:{url}#{name}"))
+        return models[-1]
+
+    yield of
+    for model in models:
+        await model.close()
+
+
+def completion(content: str | None = "4", *, finish: str | None = "stop", **message: Any) -> dict[str, Any]:
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": content, **message},
+        "finish_reason": finish,
+    }
+    return {"id": "c1", "object": "chat.completion", "model": "served", "choices": [choice]}
+
+
+REPLIES: dict[str, tuple[Any, Reply]] = {
+    "plain": (completion(), Reply(text="4")),
+    "empty": (completion(""), Reply(text="")),
+    "reasoning_content": (completion(reasoning_content="2 and 2"), Reply(text="4", reasoning="2 and 2")),
+    "reasoning": (completion(reasoning="2 and 2"), Reply(text="4", reasoning="2 and 2")),
+    "both, one of them null": (
+        completion(reasoning_content=None, reasoning="2 and 2"),
+        Reply(text="4", reasoning="2 and 2"),
+    ),
+    "think closed": (completion("<think>2 and 2</think>\n\n4"), Reply(text="4", reasoning="2 and 2")),
+    "think without its opening tag": (completion("2 and 2</think>4"), Reply(text="4", reasoning="2 and 2")),
+    "think unclosed": (completion("<think>2 and"), Reply(text="", reasoning="2 and", stop="length")),
+    "think unclosed at the limit": (
+        completion("<think>2 and", finish="length"),
+        Reply(text="", reasoning="2 and", stop="length"),
+    ),
+    "cut while reasoning, content null": (
+        completion(None, finish="length", reasoning_content="2 and"),
+        Reply(text="", reasoning="2 and", stop="length"),
+    ),
+    "cut with nothing": (completion(None, finish="length"), Reply(text="", stop="length")),
+    "cut": (completion("The answer", finish="length"), Reply(text="The answer", stop="length")),
+    "filter": (completion("", finish="content_filter"), Reply(text="", stop="filter")),
+    "filter, content null": (completion(None, finish="content_filter"), Reply(text="", stop="filter")),
+    "refusal": (completion(None, refusal="I cannot."), Reply(text="I cannot.", stop="filter")),
+    "refusal null": (completion(refusal=None), Reply(text="4")),
+    "another finish_reason": (completion(finish="eos"), Reply(text="4")),
+    "no finish_reason": (completion(finish=None), Reply(text="4")),
+    "usage": (
+        completion() | {"usage": {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}},
+        Reply(text="4", usage=Usage(input=9, output=4)),
+    ),
+    "usage with details": (
+        completion()
+        | {
+            "usage": {
+                "prompt_tokens": 9,
+                "completion_tokens": 4,
+                "completion_tokens_details": {"reasoning_tokens": 3, "audio_tokens": 0},
+                "prompt_tokens_details": {"cached_tokens": 8},
+            }
+        },
+        Reply(text="4", usage=Usage(input=9, output=4, reasoning=3, cached=8)),
+    ),
+    "cut while reasoning, which is counted beside the reply (xAI)": (
+        completion("", finish="length")
+        | {
+            "usage": {
+                "prompt_tokens": 9,
+                "completion_tokens": 0,
+                "total_tokens": 21,
+                "completion_tokens_details": {"reasoning_tokens": 12},
+            }
+        },
+        Reply(text="", stop="length", usage=Usage(input=9, output=12, reasoning=12)),
+    ),
+    "usage null": (completion() | {"usage": None}, Reply(text="4")),
+    "details null": (
+        completion() | {"usage": {"prompt_tokens": 9, "completion_tokens_details": None}},
+        Reply(text="4", usage=Usage(input=9)),
+    ),
+    "fields that nobody knows": (completion(tool_calls=[], audio=None) | {"x": {"y": 1}}, Reply(text="4")),
+    "unicode": (completion("四 é \u2028 🜚"), Reply(text="四 é \u2028 🜚")),
+}
+
+
+@pytest.mark.parametrize("case", REPLIES)
+async def test_a_reply(make: Maker, server: Server, case: str) -> None:
+    body, expected = REPLIES[case]
+    server.answer = Answer(body)
+    found = await (await make()).reply(PROMPT, Sampling())
+    assert found.seconds > 0
+    assert found.model == "served"
+    assert (found.text, found.reasoning, found.stop, found.usage) == (
+        expected.text,
+        expected.reasoning,
+        expected.stop,
+        expected.usage,
+    )
+
+
+@pytest.mark.parametrize(
+    ("thinking", "finish", "text", "reasoning"),
+    [
+        (False, "stop", "4", None),  # the whole answer, which a parser took for reasoning
+        (False, "length", "", "4"),  # who knows what was cut
+        (None, "stop", "", "4"),
+        (True, "stop", "", "4"),
+    ],
+)
+async def test_an_answer_that_a_reasoning_parser_put_aside_is_one_where_thinking_is_off(
+    make: Maker, server: Server, thinking: bool | None, finish: str, text: str, reasoning: str | None
+) -> None:
+    server.answer = Answer(completion(None, finish=finish, reasoning="4"))
+    found = await (await make()).reply(PROMPT, Sampling(thinking=thinking))
+    assert (found.text, found.reasoning, found.stop) == (text, reasoning, finish)
+
+
+def fault(message: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "some_error", "code": None}}
+
+
+HTML = b"<!DOCTYPE html><html><body>Sign in</body></html>"
+LONG = json.dumps(completion("x" * 5000)).encode()
+ERRORS: dict[str, tuple[Answer, type[ModelError], str]] = {
+    "429": (Answer(fault("slow down"), 429), RateLimit, "HTTP 429: slow down"),
+    "429 and HTML": (Answer(HTML, 429), RateLimit, "HTTP 429: <!DOCTYPE"),
+    "429 and no body": (Answer(b"", 429), RateLimit, "HTTP 429: no body"),
+    "429 and Latin-1": (Answer('{"error": "à bientôt"}'.encode("latin-1"), 429), RateLimit, "HTTP 429"),
+    "500": (Answer(fault("boom"), 500), ServerFault, "HTTP 500: boom"),
+    "502": (Answer(HTML, 502), ServerFault, "HTTP 502"),
+    "503": (Answer(fault("loading"), 503), RateLimit, "HTTP 503: loading"),
+    "504": (Answer(b"", 504), Timeout, "HTTP 504"),
+    "408": (Answer(b"", 408), Timeout, "HTTP 408"),
+    "cut before a byte": (Answer({}, cut=0), Disconnected, "Server ?[Dd]isconnected"),
+    "cut in the body": (Answer(LONG, cut=100), Disconnected, "ClientPayloadError"),
+    "truncated JSON": (Answer(LONG[:100]), BadReply, "200 with no completion from"),
+    "HTML with 200": (Answer(HTML), BadReply, "200 with HTML from"),
+    "nothing with 200": (Answer(b""), BadReply, "200 with no completion"),
+    "an error body with 200": (
+        Answer(fault("out of memory")),
+        BadReply,
+        "200 without choices.*out of memory",
+    ),
+    "a string for an error with 200": (Answer({"error": "out of memory"}), BadReply, "out of memory"),
+    "no choices": (Answer({"choices": []}), BadReply, "200 without choices"),
+    "content null": (Answer(completion(None)), BadReply, "200 with content null"),
+    "not a token, and cut (LMDeploy)": (
+        Answer(completion("", finish="length") | {"usage": {"prompt_tokens": 9000, "completion_tokens": 0}}),
+        Context,
+        r"the prompt \(9000 tokens\) fills the context",
+    ),
+    "content is a number": (Answer(completion(4)), BadReply, "200 with no completion"),  # type: ignore[arg-type]
+    "a list": (Answer(b"[]"), BadReply, "200 with no completion"),
+    "no UTF-8": (Answer(b'{"choices": [{"message": {"content": "\xff"}}]}'), BadReply, "utf-8"),
+    "NaN": (Answer(b'{"choices": NaN}'), BadReply, "200 with no completion"),
+    "401": (Answer(fault("bad key"), 401), Fatal, "HTTP 401: bad key"),
+    "403": (Answer(fault("not you"), 403), Fatal, "HTTP 403: not you"),
+    "404": (Answer(fault("no such model"), 404), Fatal, "HTTP 404: no such model"),
+    "404 of another server": (Answer(b"404 page not found", 404), Fatal, "HTTP 404: 404 page not found"),
+    "405": (Answer(b"", 405), Fatal, "HTTP 405"),
+    "400": (Answer(fault("no field min_p"), 400), Rejected, "HTTP 400: no field min_p"),
+    "422 of FastAPI": (Answer({"detail": [{"msg": "field required"}]}, 422), Rejected, "field required"),
+    "400 context": (
+        Answer(fault("This model's maximum context length is 4096 tokens"), 400),
+        Context,
+        "4096 tokens",
+    ),
+    "413": (Answer(fault("prompt is too long"), 413), Context, "too long"),
+    "400 of vLLM": (
+        Answer({"object": "error", "message": "bad body", "code": 400}, 400),
+        Rejected,
+        "bad body",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+async def test_an_error(make: Maker, server: Server, case: str) -> None:
+    answer, kind, said = ERRORS[case]
+    server.answer = answer
+    model = await make()
+    with pytest.raises(ModelError, match=said) as caught:
+        await model.reply(PROMPT, Sampling())
+    assert type(caught.value) is kind
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+    server.answer = Answer(completion())
+    assert (await model.reply(PROMPT, Sampling())).text == "4"  # the next call is none the worse
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        ("0.25", 0.25),
+        ("0", 0.0),
+        (None, None),
+        ("soon", None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+    ],
+)
+async def test_retry_after(
+    make: Maker, server: Server, status: int, header: str | None, seconds: float | None
+) -> None:
+    server.answer = Answer(fault("slow"), status, {"Retry-After": header} if header else {})
+    with pytest.raises(RateLimit) as caught:
+        await (await make()).reply(PROMPT, Sampling())
+    assert caught.value.retry_after_s == seconds
+
+
+async def test_a_server_that_is_not_there_is_unreachable(make: Maker) -> None:
+    with pytest.raises(
+        Disconnected, match=r"cannot reach http://127\.0\.0\.1:9/v1/chat/completions"
+    ) as caught:
+        await (await make("http://127.0.0.1:9/v1")).reply(PROMPT, Sampling())
+    assert caught.value.unreachable
+
+
+async def test_a_host_that_is_not_there_is_unreachable(make: Maker) -> None:
+    with pytest.raises(Disconnected) as caught:
+        await (await make("http://no-such-host.invalid/v1")).reply(PROMPT, Sampling())
+    assert caught.value.unreachable
+
+
+# --- what is sent -------------------------------------------------------------------------------------------
+
+
+async def test_the_request_holds_what_was_set_and_nothing_else(make: Maker, server: Server) -> None:
+    server.answer = Answer(completion())
+    model = await make()
+    await model.reply(PROMPT, Sampling())
+    path, headers, body = server.calls[0]
+    assert path == "/v1/chat/completions"
+    assert headers["Authorization"] == f"Bearer {KEY}"
+    assert body == {"model": "some/model", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}
+
+
+async def test_every_setting_has_its_field(make: Maker, server: Server) -> None:
+    server.answer = Answer(completion())
+    sampling = Sampling(
+        temperature=0.0,
+        top_p=0.9,
+        top_k=40,
+        min_p=0.05,
+        max_tokens=64,
+        stop=("\n\n",),
+        seed=0,
+        thinking=False,
+        extra={"reasoning_effort": "low"},
+    )
+    await (await make()).reply(PROMPT, sampling)
+    body = server.calls[0][2]
+    del body["model"], body["messages"]
+    assert body == {
+        "temperature": 0.0,
+        "top_p": 0.9,
+        "top_k": 40,
+        "min_p": 0.05,
+        "max_tokens": 64,
+        "stop": ["\n\n"],
+        "seed": 0,
+        "chat_template_kwargs": {"enable_thinking": False},
+        "reasoning_effort": "low",
+    }
+
+
+async def test_a_conversation_is_sent_turn_by_turn(make: Maker, server: Server) -> None:
+    server.answer = Answer(completion())
+    turns = (
+        Message("system", (Text("Be brief."),)),
+        Message("user", (Text("One"), Text("Two"))),
+        Message("assistant", (Text("Yes"),)),
+    )
+    await (await make()).reply(Prompt(messages=turns), Sampling())
+    assert server.calls[0][2]["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "One"}, {"type": "text", "text": "Two"}]},
+        {"role": "assistant", "content": "Yes"},
+    ]
+
+
+async def test_what_cannot_be_sent_is_no_call(make: Maker, server: Server) -> None:
+    picture = Prompt(messages=(Message("user", (Text("See"), Media("time_series", "audio/wav", "ab"))),))
+    with pytest.raises(ModelError):
+        await (await make()).reply(picture, Sampling())
+    assert server.calls == []
+
+
+# --- secrets ------------------------------------------------------------------------------------------------
+
+LEAKY = {
+    "401 that repeats the key": Answer(fault(f"Incorrect API key provided: {KEY}"), 401),
+    "500 that repeats the header": Answer(f"Authorization: Bearer {KEY}".encode(), 500),
+    "200 that repeats the key": Answer(f"no JSON but {KEY}".encode()),
+    "200 with an error that repeats the key": Answer(fault(f"key {KEY} has no quota")),
+}
+
+
+@pytest.mark.parametrize("case", LEAKY)
+async def test_the_key_is_in_no_message(make: Maker, server: Server, case: str) -> None:
+    server.answer = LEAKY[case]
+    with pytest.raises(ModelError) as caught:
+        await (await make()).reply(PROMPT, Sampling())
+    error: BaseException | None = caught.value
+    assert KEY not in str(error)
+    assert KEY not in repr(error)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(b"", 500), Answer(HTML), Answer({}, cut=0), Answer(b"", 404)],
+    ids=["500", "HTML", "cut", "404"],
+)
+async def test_user_and_password_of_a_url_are_in_no_message(
+    server: Server, answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EVALS_SERVER_KEY", raising=False)
+    server.answer = answer
+    model = load.model(f"server:{server.base.replace('://', '://anna:geheim@')}#m")
+    with pytest.raises(ModelError) as caught:
+        await model.reply(PROMPT, Sampling())
+    assert "geheim" not in str(caught.value)
+    assert "anna" not in str(caught.value)
+    assert "geheim" not in model.name
+    assert server.calls[0][1]["Authorization"].startswith("Basic ")  # but they are used
+    await model.close()
+
+
+async def test_user_and_password_of_an_unreachable_url_are_in_no_message() -> None:
+    model = load.model("server:http://anna:geheim@127.0.0.1:9/v1#m")
+    with pytest.raises(Disconnected) as caught:
+        await model.reply(PROMPT, Sampling())
+    assert "geheim" not in str(caught.value)
+    await model.close()
+
+
+async def test_the_vendors_key_never_goes_to_another_server(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.delenv("EVALS_SERVER_KEY", raising=False)
+    server.answer = Answer(completion())
+    model = load.model(f"server:{server.base}#m")
+    await model.reply(PROMPT, Sampling())
+    assert "Authorization" not in server.calls[0][1]
+    await model.close()
+
+
+# --- making a model -----------------------------------------------------------------------------------------
+
+
+def test_without_a_key_its_name_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(UsageError, match=r"openai:gpt-4\.1 needs a key: set OPENAI_API_KEY"):
+        load.model("openai:gpt-4.1")
+
+
+@pytest.mark.parametrize("rest", ["localhost:8000/v1#m", "ftp://host/v1#m", "http:///v1#m", "#m"])
+def test_an_address_that_is_none_is_refused(rest: str) -> None:
+    with pytest.raises(UsageError, match="write server:http://HOST:PORT/v1#NAME"):
+        load.model(f"server:{rest}")
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("opnai:x", "did you mean openai"),
+        ("smollm", "did you mean smollm2"),
+        ("openai:", "model 'openai:' lacks its name; openai:NAME"),
+        ("server", "model 'server' lacks its name"),
+    ],
+)
+def test_a_model_that_is_not_known_suggests_one(spec: str, said: str) -> None:
+    with pytest.raises((UnknownName, UsageError)) as caught:
+        load.model(spec)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(["a", "b"], "serves a, b: add #NAME"), ([], "serves nothing: add #NAME")],
+)
+async def test_a_server_of_several_models_wants_a_name(server: Server, names: list[str], said: str) -> None:
+    server.answer = Answer({"data": [{"id": name} for name in names]})
+    with pytest.raises(UsageError, match=said):
+        await asyncio.to_thread(load.model, f"server:{server.base}")
+
+
+async def test_a_server_of_one_model_needs_no_name(server: Server) -> None:
+    server.answer = Answer({"data": [{"id": "the-one", "object": "model"}]})
+    assert (await asyncio.to_thread(load.model, f"server:{server.base}")).name == "the-one"
+    assert server.calls[0][0] == "/v1/models"
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(HTML), Answer(b"", 500), Answer({"data": 1})], ids=["HTML", "500", "odd"]
+)
+async def test_a_server_that_does_not_say_what_it_serves_wants_a_name(server: Server, answer: Answer) -> None:
+    server.answer = answer
+    with pytest.raises(UsageError, match=r"cannot ask .*/v1/models what it serves .*; add #NAME"):
+        await asyncio.to_thread(load.model, f"server:{server.base.replace('://', '://anna:geheim@')}")
+
+
+def test_half_an_emoji_at_the_end_of_a_cut_reply_is_no_fault() -> None:
+    # servers that cut between two UTF-16 halves send a lone surrogate escape, which is no Unicode text
+    from evals.model_adapters.openai import parse
+
+    raw = b'{"choices":[{"message":{"content":"fine \\ud83d"},"finish_reason":"length"}]}'
+    found = parse(raw, seconds=0.0, where="here")
+    assert (found.text, found.stop) == ("fine ?", "length")

@@ -1,0 +1,641 @@
+"""One table for every adapter that speaks HTTP: the same answers and faults, and the same reply or error from each.
+
+The server is real and on loopback; `protocols.py` words what it sends as each vendor documents it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from evals import load
+from evals.errors import (
+    BadReply,
+    Context,
+    Disconnected,
+    EvalsError,
+    Fatal,
+    ModelError,
+    OutOfQuota,
+    RateLimit,
+    Rejected,
+    ServerFault,
+    Timeout,
+    UsageError,
+)
+from evals.prompts import ask
+from evals.types import Media, Message, Model, Prompt, Reply, Sampling, Text, Usage
+from tests.support import protocols
+from tests.support.loopback import Answer, Server
+from tests.support.protocols import ADAPTERS, Says
+
+HTML = b"<!DOCTYPE html><html><body>Sign in</body></html>"
+KEY = "sk-very-secret-key"
+PROMPT = ask("What is 2 + 2?")
+Maker = Callable[..., Awaitable[Model]]
+VENDORS = [name for name in ADAPTERS if name != "server"]
+
+
+@pytest.fixture
+async def make(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Maker]:
+    """Makes a model of an adapter, as the command line names it."""
+    models: list[Model] = []
+
+    async def of(adapter: str, name: str = "") -> Model:
+        row = ADAPTERS[adapter]
+        monkeypatch.setenv(row.key, KEY)
+        rest = name or row.name
+        if row.base:
+            monkeypatch.setenv(row.base, server.base)
+        else:
+            rest = f"{server.base}#{rest}"
+        models.append(load.model(f"{adapter}:{rest}"))
+        return models[-1]
+
+    yield of
+    for model in models:
+        await model.close()
+
+
+def test_the_table_walks_every_adapter_that_speaks_http() -> None:
+    from evals.model_adapters.common import vendors
+
+    engines = {"vllm", "lmdeploy", "sglang"}  # a started server is a `server:`
+    inside = {"replay", "scripted", "baseline", "hf"}
+    assert set(load.adapter_names()) - engines - inside <= set(ADAPTERS)
+    assert set(vendors.VENDORS) <= set(ADAPTERS)
+
+
+# --- answers ------------------------------------------------------------------------------------------------
+
+USED = Usage(input=9, output=4, reasoning=0, cached=0)
+SAYS: dict[str, tuple[Says, Reply]] = {
+    "plain": (Says(), Reply(text="4", usage=USED)),
+    "reasoning": (
+        Says(reasoning="2 and 2", output=7, thoughts=5),
+        Reply(text="4", reasoning="2 and 2", usage=Usage(input=9, output=7, reasoning=5, cached=0)),
+    ),
+    "cut": (Says("The answer", stop="length"), Reply(text="The answer", stop="length", usage=USED)),
+    "cut while reasoning": (
+        Says("", reasoning="2 and", stop="length"),
+        Reply(text="", reasoning="2 and", stop="length", usage=USED),
+    ),
+    "filter": (Says("I", stop="filter"), Reply(text="I", stop="filter", usage=USED)),
+    "cached": (
+        Says(input=90, cached=80),
+        Reply(text="4", usage=Usage(input=90, output=4, reasoning=0, cached=80)),
+    ),
+    "unicode": (Says("四 é \u2028 🜚"), Reply(text="四 é \u2028 🜚", usage=USED)),
+}
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("case", SAYS)
+async def test_an_answer(make: Maker, server: Server, adapter: str, case: str) -> None:
+    says, expected = SAYS[case]
+    server.answer = Answer(ADAPTERS[adapter].protocol.says(says))
+    found = await (await make(adapter)).reply(PROMPT, Sampling())
+    assert (found.text, found.reasoning, found.stop) == (expected.text, expected.reasoning, expected.stop)
+    assert found.usage == expected.usage
+    assert found.model == "served"
+    assert found.seconds > 0
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+async def test_half_an_emoji_at_the_end_is_no_fault(make: Maker, server: Server, adapter: str) -> None:
+    raw = json.dumps(ADAPTERS[adapter].protocol.says(Says("fine \ud83d", stop="length"))).encode()
+    assert b"\\ud83d" in raw
+    server.answer = Answer(raw)
+    found = await (await make(adapter)).reply(PROMPT, Sampling())
+    assert (found.text, found.stop) == ("fine ?", "length")
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+async def test_a_prompt_that_the_filter_refuses_is_a_refusal_and_no_fault(
+    make: Maker,
+    server: Server,
+    adapter: str,
+) -> None:
+    status, body = ADAPTERS[adapter].protocol.filtered
+    server.answer = Answer(body, status)
+    found = await (await make(adapter)).reply(PROMPT, Sampling())
+    assert found.stop == "filter"
+    assert found.text  # the vendor's words, for a person
+
+
+# --- faults -------------------------------------------------------------------------------------------------
+
+
+def fault(status: int, kind: str = "api_error") -> Callable[[protocols.Protocol], Answer]:
+    return lambda protocol: Answer(protocol.fault(status, kind, "as told"), status)
+
+
+def of(field: str) -> Callable[[protocols.Protocol], Answer]:
+    def answer(protocol: protocols.Protocol) -> Answer:
+        status, body = getattr(protocol, field)
+        return Answer(body, status)
+
+    return answer
+
+
+def long(protocol: protocols.Protocol) -> bytes:
+    return json.dumps(protocol.says(Says("x" * 5000))).encode()
+
+
+FAULTS: dict[str, tuple[Callable[[protocols.Protocol], Answer], type[ModelError], str]] = {
+    "429": (fault(429, "rate_limit_error"), RateLimit, "HTTP 429: as told"),
+    "500": (fault(500), ServerFault, "HTTP 500: as told"),
+    "502 and HTML": (lambda protocol: Answer(HTML, 502), ServerFault, "HTTP 502"),
+    "503": (fault(503), RateLimit, "HTTP 503: as told"),
+    "504": (fault(504), Timeout, "HTTP 504"),
+    "529": (fault(529, "overloaded_error"), RateLimit, "HTTP 529: as told"),
+    "cut before a byte": (lambda protocol: Answer({}, cut=0), Disconnected, "Server ?[Dd]isconnected"),
+    "cut in the body": (lambda protocol: Answer(long(protocol), cut=100), Disconnected, "ClientPayloadError"),
+    "truncated JSON": (
+        lambda protocol: Answer(long(protocol)[:100]),
+        BadReply,
+        "200 with no completion from",
+    ),
+    "HTML with 200": (lambda protocol: Answer(HTML), BadReply, "200 with HTML from"),
+    "nothing with 200": (lambda protocol: Answer(b""), BadReply, "200 with no completion"),
+    "an empty object": (lambda protocol: Answer({}), BadReply, "200 without"),
+    "no answer in it": (lambda protocol: Answer(protocol.nothing), BadReply, "200 with"),
+    "an error with 200": (
+        lambda protocol: Answer(protocol.fault(200, "x", "out of memory")),
+        BadReply,
+        "out of memory",
+    ),
+    "400": (fault(400, "invalid_request_error"), Rejected, "HTTP 400: as told"),
+    "403": (fault(403, "permission_error"), Fatal, "HTTP 403: as told"),
+    "no such model": (fault(404, "not_found_error"), Fatal, "HTTP 404: as told"),
+    "the region": (
+        lambda protocol: Answer(
+            protocol.fault(400, "FAILED_PRECONDITION", "User location is not supported for the API use."), 400
+        ),
+        Fatal,
+        "location is not supported",
+    ),
+    "wrong key": (of("wrong_key"), Fatal, "HTTP 40[01]: "),
+    "out of quota": (of("quota"), OutOfQuota, "HTTP 4"),
+    "context": (of("overflow"), Context, "HTTP 400: "),
+}
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("case", FAULTS)
+async def test_a_fault(make: Maker, server: Server, adapter: str, case: str) -> None:
+    answer, kind, said = FAULTS[case]
+    protocol = ADAPTERS[adapter].protocol
+    server.answer = answer(protocol)
+    model = await make(adapter)
+    with pytest.raises(ModelError, match=said) as caught:
+        await model.reply(PROMPT, Sampling())
+    assert type(caught.value) is kind
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+    server.answer = Answer(protocol.says(Says()))
+    assert (await model.reply(PROMPT, Sampling())).text == "4"  # the next call is none the worse
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("status", [429, 503, 529])
+async def test_retry_after(make: Maker, server: Server, adapter: str, status: int) -> None:
+    body = ADAPTERS[adapter].protocol.fault(status, "x", "slow")
+    for header, seconds in (("7", 7.0), ("0.25", 0.25), (None, None), ("soon", None), ("²", None)):
+        server.answer = Answer(body, status, {"Retry-After": header} if header else {})
+        with pytest.raises(RateLimit) as caught:
+            await (await make(adapter)).reply(PROMPT, Sampling())
+        assert caught.value.retry_after_s == seconds
+
+
+@pytest.mark.parametrize(
+    "words", ["insufficient balance", "considered high risk", "api key", "context length"]
+)
+async def test_a_prompt_that_a_server_repeats_decides_nothing(
+    make: Maker, server: Server, words: str
+) -> None:
+    said = f"1 validation error: {{'loc': 'body.messages', 'msg': 'no', 'input': '{'word ' * 40} {words}'}}"
+    server.answer = Answer({"error": {"message": said, "code": 400}}, 400)
+    with pytest.raises(Rejected) as caught:
+        await (await make("server")).reply(PROMPT, Sampling())
+    assert type(caught.value) is Rejected
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+async def test_a_wait_of_hours_is_a_quota(make: Maker, server: Server, adapter: str) -> None:
+    server.answer = Answer(ADAPTERS[adapter].protocol.fault(429, "x", "slow"), 429, {"Retry-After": "36000"})
+    with pytest.raises(OutOfQuota, match=r"no more calls for 10\.0 hours"):
+        await (await make(adapter)).reply(PROMPT, Sampling())
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+async def test_a_redirect_is_not_followed_with_the_key(make: Maker, server: Server, adapter: str) -> None:
+    server.answer = Answer(b"", 307, {"Location": f"{server.base}/elsewhere?key={KEY}"})
+    with pytest.raises(Fatal, match=r"HTTP 307: .* has moved to .*/elsewhere$"):
+        await (await make(adapter)).reply(PROMPT, Sampling())
+    assert len(server.calls) == 1
+
+
+async def test_a_vendor_is_asked_through_the_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: list[bytes] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readuntil(b"\r\n"))
+        writer.write(b"HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    proxy = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    for excepted, calls in (("", 1), ("api.openai.invalid", 1)):
+        monkeypatch.setenv("no_proxy", excepted)
+        monkeypatch.setenv("OPENAI_BASE_URL", "https://api.openai.invalid/v1")
+        model = load.model("openai:o3")
+        with pytest.raises(Disconnected):
+            await model.reply(PROMPT, Sampling())
+        await model.close()
+        assert heard == [b"CONNECT api.openai.invalid:443 HTTP/1.1\r\n"] * calls
+    proxy.close()
+
+
+async def test_a_model_of_others_behind_openai_takes_what_a_server_takes(make: Maker, server: Server) -> None:
+    server.answer = Answer(protocols.openai_says(Says()))
+    for name in ("Qwen/Qwen3", "gpt-oss-120b"):
+        await (await make("openai", name)).reply(PROMPT, Sampling(temperature=0.0, top_k=5, thinking=False))
+        sent = server.calls[-1][2]
+        assert (sent["temperature"], sent["top_k"]) == (0.0, 5)
+        assert sent["chat_template_kwargs"] == {"enable_thinking": False}
+
+
+async def test_google_says_in_the_body_how_long_to_wait(make: Maker, server: Server) -> None:
+    body = protocols.google_fault(429, "RESOURCE_EXHAUSTED", "slow down", retryDelay="34.07s")
+    server.answer = Answer(body, 429)
+    with pytest.raises(RateLimit) as caught:
+        await (await make("google")).reply(PROMPT, Sampling())
+    assert caught.value.retry_after_s == 34.07
+
+
+LEAKY = {
+    "401 that repeats the key": Answer({"error": {"message": f"Incorrect API key provided: {KEY}"}}, 401),
+    "500 that repeats the header": Answer(f"x-api-key: {KEY}".encode(), 500),
+    "200 that repeats the key": Answer(f"no JSON but {KEY}".encode()),
+    "200 with an error that repeats the key": Answer({"error": {"message": f"key {KEY} has no quota"}}),
+}
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("case", LEAKY)
+async def test_the_key_is_in_no_message(make: Maker, server: Server, adapter: str, case: str) -> None:
+    server.answer = LEAKY[case]
+    model = await make(adapter)
+    with pytest.raises(ModelError) as caught:
+        await model.reply(PROMPT, Sampling())
+    assert KEY not in str(caught.value) + repr(caught.value) + repr(model)
+    path, headers, _ = server.calls[0]
+    assert KEY not in path  # a key in an address ends in logs
+    assert any(KEY in value for value in headers.values())
+
+
+@pytest.mark.parametrize("adapter", VENDORS)
+def test_without_a_key_its_name_is_said(adapter: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = ADAPTERS[adapter]
+    monkeypatch.delenv(row.key, raising=False)
+    monkeypatch.delenv("GEMINI_API_KEY", raising=False)
+    with pytest.raises(UsageError, match=rf"{adapter}:{row.name} needs a key: set {row.key}"):
+        load.model(f"{adapter}:{row.name}")
+
+
+@pytest.mark.parametrize("adapter", VENDORS)
+async def test_a_conversation_and_what_cannot_be_sent(make: Maker, server: Server, adapter: str) -> None:
+    model = await make(adapter)
+    crystal = Prompt(messages=(Message("user", (Text("See"), Media("structure", "chemical/x-cif", "ab"))),))
+    with pytest.raises(ModelError, match="sends no structure"):
+        await model.reply(crystal, Sampling())
+    assert server.calls == []
+    server.answer = Answer(ADAPTERS[adapter].protocol.says(Says()))
+    turns = (
+        Message("system", (Text("Be brief."),)),
+        Message("user", (Text("One"), Text("Two"))),
+        Message("assistant", (Text("Yes"),)),
+        Message("user", (Text("Three"),)),
+    )
+    await model.reply(Prompt(messages=turns), Sampling())
+    sent = json.dumps(server.calls[0][2])
+    places = [sent.index(f'"{word}"') for word in ("One", "Two", "Yes", "Three")]
+    assert places == sorted(places)
+    assert '"Be brief."' in sent
+
+
+# --- what is sent, and what is not --------------------------------------------------------------------------
+
+EVERYTHING = Sampling(
+    temperature=0.5, top_p=0.9, top_k=40, min_p=0.05, max_tokens=4096, stop=("\n\n", "END"), seed=7
+)
+SENT: dict[str, tuple[Sampling, dict[str, Any], list[str]]] = {
+    "openai:gpt-4.1": (
+        EVERYTHING,
+        {"temperature": 0.5, "top_p": 0.9, "max_completion_tokens": 4096, "stop": ["\n\n", "END"], "seed": 7},
+        ["top_k, min_p not sent: gpt-4.1 does not take them"],
+    ),
+    "openai:o3": (
+        EVERYTHING,
+        {"max_completion_tokens": 4096, "seed": 7},
+        [
+            "temperature, top_p, top_k, min_p not sent: o3 does not take them",
+            "stop sequences are applied here and not by the server: o3 does not take them",
+        ],
+    ),
+    "openai:gpt-5.2": (
+        Sampling(temperature=0.0, thinking=False),
+        {"temperature": 0.0, "reasoning_effort": "none"},
+        [],
+    ),
+    "openai:gpt-6": (
+        Sampling(temperature=0.0, thinking=True),
+        {"reasoning_effort": "medium"},
+        ["temperature not sent: gpt-6 does not take it"],
+    ),
+    "intern:intern-s1": (
+        Sampling(temperature=0.7, max_tokens=100),
+        {"temperature": 0.7, "max_tokens": 100, "thinking_mode": True},
+        [
+            "thinking_mode is sent as true, as for the published numbers",
+            "a context of 32,768 tokens here, 65,536 behind the published numbers: longer reasoning is cut",
+        ],
+    ),
+    "intern:intern-s1-pro": (Sampling(thinking=False), {"thinking_mode": False}, []),
+    "deepseek:deepseek-v4": (
+        Sampling(temperature=0.0, thinking=False),
+        {"temperature": 0.0, "thinking": {"type": "disabled"}},
+        [],
+    ),
+    "deepseek:deepseek-reasoner": (
+        Sampling(temperature=0.0),
+        {},
+        ["temperature not sent: deepseek-reasoner does not take it"],
+    ),
+    "moonshot:kimi-k2.5": (
+        Sampling(temperature=0.0, thinking=True),
+        {"thinking": {"type": "enabled"}},
+        ["temperature not sent: kimi-k2.5 does not take it"],
+    ),
+    "openrouter:a/b": (
+        Sampling(top_k=5, thinking=False),
+        {"top_k": 5, "reasoning": {"enabled": False}},
+        ["OpenRouter chooses who serves the model, and drops settings that this one does not take"],
+    ),
+    "together:a/b": (Sampling(min_p=0.1, thinking=True), {"min_p": 0.1, "reasoning": {"enabled": True}}, []),
+    "xai:grok-4": (
+        Sampling(temperature=0.0, stop=("END",)),
+        {"temperature": 0.0},
+        ["stop sequences are applied here and not by the server: grok-4 does not take them"],
+    ),
+    "xai:grok-4.3": (
+        Sampling(thinking=False, stop=("END",)),
+        {"reasoning_effort": "none", "stop": ["END"]},
+        [],
+    ),
+    "anthropic:claude-haiku-4-5": (
+        EVERYTHING,
+        {"temperature": 0.5, "top_k": 40, "max_tokens": 4096, "stop_sequences": ["END"]},
+        ["top_p, min_p, seed not sent: claude-haiku-4-5 does not take them"],
+    ),
+    "anthropic:claude-sonnet-4-5-20250929": (
+        Sampling(temperature=0.0, max_tokens=8000, thinking=True),
+        {"max_tokens": 8000, "thinking": {"type": "enabled", "budget_tokens": 6000}},
+        ["temperature not sent: claude-sonnet-4-5-20250929 does not take it"],
+    ),
+    "anthropic:claude-opus-4-6": (
+        Sampling(temperature=0.0, thinking=True),
+        {"max_tokens": 32_000, "thinking": {"type": "adaptive", "display": "summarized"}},
+        ["temperature not sent: claude-opus-4-6 does not take it"],
+    ),
+    "anthropic:claude-opus-5-5": (
+        Sampling(temperature=0.0, seed=1),
+        {"max_tokens": 32_000},
+        ["temperature, seed not sent: claude-opus-5-5 does not take them"],
+    ),
+    "anthropic:claude-sonnet-5-5": (
+        Sampling(thinking=False),
+        {"max_tokens": 32_000, "thinking": {"type": "between_tools"}},
+        [],
+    ),
+    "google:gemini-2.5-flash": (
+        EVERYTHING,
+        {
+            "generationConfig": {
+                "temperature": 0.5,
+                "topP": 0.9,
+                "topK": 40,
+                "maxOutputTokens": 4096,
+                "seed": 7,
+                "stopSequences": ["\n\n", "END"],
+            }
+        },
+        ["min_p not sent: gemini-2.5-flash does not take it"],
+    ),
+    "google:gemini-2.5-pro": (
+        Sampling(thinking=True),
+        {"generationConfig": {"thinkingConfig": {"includeThoughts": True, "thinkingBudget": -1}}},
+        [],
+    ),
+    "google:gemini-3-pro-preview": (
+        Sampling(thinking=True),
+        {"generationConfig": {"thinkingConfig": {"includeThoughts": True, "thinkingLevel": "high"}}},
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("spec", SENT)
+async def test_what_a_model_takes_is_sent_and_what_it_does_not_is_said(
+    make: Maker,
+    server: Server,
+    spec: str,
+) -> None:
+    adapter, _, name = spec.partition(":")
+    sampling, sent, said = SENT[spec]
+    server.answer = Answer(ADAPTERS[adapter].protocol.says(Says()))
+    model = await make(adapter, name)
+    await model.reply(PROMPT, sampling)
+    body = server.calls[0][2]
+    for field in ("model", "messages", "contents"):
+        body.pop(field, None)
+    assert body == sent
+    assert model.remarks(sampling) == said
+
+
+@pytest.mark.parametrize(
+    ("spec", "thinking", "said"),
+    [
+        ("openai:gpt-4.1", True, "--thinking: gpt-4.1 does not reason"),
+        ("openai:o3", False, "--no-thinking: o3 always reasons"),
+        ("deepseek:deepseek-reasoner", False, "always reasons"),
+        ("xai:grok-4", False, "always reasons"),
+        ("anthropic:claude-opus-5-5", False, "always reasons"),
+        ("google:gemini-2.5-pro", False, "always reasons"),
+        ("google:gemini-2.0-flash", True, "does not reason"),
+    ],
+)
+async def test_a_wish_that_a_model_cannot_meet_is_refused(
+    make: Maker, spec: str, thinking: bool, said: str
+) -> None:
+    adapter, _, name = spec.partition(":")
+    model = await make(adapter, name)
+    with pytest.raises(UsageError, match=said):
+        model.remarks(Sampling(thinking=thinking))
+
+
+async def test_a_budget_of_thinking_needs_room(make: Maker) -> None:
+    model = await make("anthropic", "claude-haiku-4-5")
+    with pytest.raises(UsageError, match="--thinking needs --max-tokens of 2048 or more here, not 512"):
+        model.remarks(Sampling(thinking=True, max_tokens=512))
+
+
+@pytest.mark.parametrize("spec", ["openai:o3", "xai:grok-4", "anthropic:claude-haiku-4-5"])
+async def test_a_stop_sequence_that_is_not_sent_ends_the_reply_here(
+    make: Maker,
+    server: Server,
+    spec: str,
+) -> None:
+    adapter, _, name = spec.partition(":")
+    server.answer = Answer(ADAPTERS[adapter].protocol.says(Says("4\n\nQuestion: 3 + 3?", stop="length")))
+    found = await (await make(adapter, name)).reply(PROMPT, Sampling(stop=("\n\n",)))
+    assert (found.text, found.stop) == ("4", "stop")
+
+
+async def test_the_version_of_anthropics_api_is_the_models(make: Maker, server: Server) -> None:
+    server.answer = Answer(protocols.anthropic_says(Says()))
+    for name, version in (("claude-haiku-4-5", "2023-06-01"), ("claude-opus-5-5", "2026-10-21")):
+        await (await make("anthropic", name)).reply(PROMPT, Sampling())
+        assert server.calls[-1][1]["anthropic-version"] == version
+
+
+# --- the hosted API of Intern-S1 ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Answer({"data": [{"id": "intern-s1"}]}), "stands for nothing; known: intern-s1"),
+        (Answer({"data": [{"id": "intern-latest"}]}), "stands for nothing"),
+        (Answer(b"", 401), "cannot ask .*/v1/models what intern:intern-latest stands for"),
+        (Answer(HTML), "cannot ask"),
+        (Answer(b"", 302, {"Location": "/v1/elsewhere"}), "HTTP Error 302: it has moved to .*/v1/elsewhere"),
+    ],
+    ids=["unknown", "no ref_model", "401", "HTML", "moved"],
+)
+async def test_an_alias_that_cannot_be_resolved_is_refused(
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Answer,
+    said: str,
+) -> None:
+    server.answer = answer
+    with pytest.raises(EvalsError, match=said):
+        await _intern(server, monkeypatch, "intern-latest")
+    assert len(server.calls) == 1  # no redirect is followed: the key would go along
+
+
+async def test_an_alias_is_the_model_behind_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.answer = Answer({"data": [{"id": "intern-latest", "ref_model": "intern-s1-pro"}]})
+    model = await _intern(server, monkeypatch, "intern-latest")
+    assert model.name == "intern-s1-pro"
+    assert "intern-latest stood for intern-s1-pro at the start" in model.remarks(Sampling())
+    server.answer = Answer(protocols.openai_says(Says()))
+    await model.reply(PROMPT, Sampling())
+    assert server.calls[-1][2]["model"] == "intern-s1-pro"
+    await model.close()
+
+
+async def test_the_pace_of_the_hosted_api_is_the_users_own(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await _intern(server, monkeypatch, "intern-s1")).per_minute == 30
+    monkeypatch.setenv("INTERN_PER_MINUTE", "120")
+    assert (await _intern(server, monkeypatch, "intern-s1")).per_minute == 120
+    monkeypatch.setenv("INTERN_PER_MINUTE", "many")
+    with pytest.raises(UsageError, match="INTERN_PER_MINUTE='many': a number"):
+        await _intern(server, monkeypatch, "intern-s1")
+
+
+async def _intern(server: Server, monkeypatch: pytest.MonkeyPatch, name: str) -> Any:
+    import asyncio
+
+    monkeypatch.setenv("INTERN_API_KEY", KEY)
+    monkeypatch.setenv("INTERN_BASE_URL", server.base)
+    return await asyncio.to_thread(load.model, f"intern:{name}")
+
+
+# --- particulars of vendors ---------------------------------------------------------------------------------
+
+
+async def test_xai_counts_reasoning_beside_the_answer(make: Maker, server: Server) -> None:
+    body = protocols.openai_says(Says())
+    body["usage"] = {
+        "prompt_tokens": 32,
+        "completion_tokens": 9,
+        "total_tokens": 135,
+        "completion_tokens_details": {"reasoning_tokens": 94},
+    }
+    server.answer = Answer(body)
+    found = await (await make("xai")).reply(PROMPT, Sampling())
+    assert found.usage == Usage(input=32, output=103, reasoning=94)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "usage"),
+    [("moonshot", {"cached_tokens": 8}), ("deepseek", {"prompt_cache_hit_tokens": 8})],
+)
+async def test_cached_tokens_by_other_names(make: Maker, server: Server, adapter: str, usage: Any) -> None:
+    server.answer = Answer(protocols.openai_says(Says()) | {"usage": {"prompt_tokens": 9, **usage}})
+    assert (await (await make(adapter)).reply(PROMPT, Sampling())).usage == Usage(input=9, cached=8)
+
+
+@pytest.mark.parametrize(
+    ("choice", "kind", "said"),
+    [
+        ({"error": {"code": 429, "message": "upstream is full"}}, RateLimit, "HTTP 429: upstream is full"),
+        ({"error": {"message": "odd"}, "finish_reason": "error"}, ServerFault, "odd"),
+        ({"finish_reason": "insufficient_system_resource"}, ServerFault, "broke off"),
+    ],
+)
+async def test_a_fault_inside_a_choice(
+    make: Maker,
+    server: Server,
+    choice: Any,
+    kind: Any,
+    said: str,
+) -> None:
+    server.answer = Answer({"choices": [{"message": {"content": "The"}, **choice}]})
+    with pytest.raises(kind, match=said):
+        await (await make("openrouter")).reply(PROMPT, Sampling())
+
+
+@pytest.mark.parametrize("reason", ["OTHER", "MALFORMED_RESPONSE"])
+async def test_a_reply_that_google_breaks_off_is_tried_again(
+    make: Maker, server: Server, reason: str
+) -> None:
+    body = protocols.google_says(Says("The"))
+    body["candidates"][0]["finishReason"] = reason
+    server.answer = Answer(body)
+    with pytest.raises(ServerFault, match=f"broke off: {reason}"):
+        await (await make("google")).reply(PROMPT, Sampling())
+
+
+async def test_redacted_thinking_and_unknown_blocks_are_no_text(make: Maker, server: Server) -> None:
+    body = protocols.anthropic_says(Says())
+    body["content"] = [
+        {"type": "redacted_thinking", "data": "xx"},
+        {"type": "text", "text": "4"},
+        {"type": "new_kind", "x": 1},
+    ]
+    server.answer = Answer(body)
+    found = await (await make("anthropic")).reply(PROMPT, Sampling())
+    assert (found.text, found.reasoning) == ("4", None)

@@ -1,0 +1,138 @@
+"""What a server may send to break whoever asks: each is the fault of one call, in one line, whatever its size.
+
+The server is a bare socket: no HTTP library would send these.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import resource
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import chain, repeat
+from pathlib import Path
+
+import pytest
+
+from evals.errors import BadReply, Disconnected, ModelError, Rejected
+from evals.model_adapters.common import fetch, http
+from evals.model_adapters.server import Server
+from evals.prompts import ask
+from evals.records.store import Run
+from evals.types import Failure, Sampling
+from tests.support.command import evals
+from tests.support.faults import Answer, FaultyServer
+
+MB = b"a" * (1 << 20)
+JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+def body(raw: bytes, head: bytes = JSON) -> tuple[bytes, ...]:
+    return (head + b"Content-Length: %d\r\n\r\n" % len(raw), raw)
+
+
+ENDLESS = (JSON + b'\r\n{"choices": "', MB)
+"""And the last piece for ever."""
+BOMB = gzip.compress(b'{"choices": "' + b"a" * (200 << 20), 1)
+NESTED = b'{"choices": [], "error": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001
+
+Pieces = tuple[bytes, ...]
+ANSWERS: dict[str, tuple[Pieces, type[ModelError], str]] = {
+    "no HTTP": ((b"SSH-2.0-OpenSSH_9.3\r\n",), Disconnected, "Bad"),
+    "a header of 5 MB": ((JSON + b"X: " + 5 * MB + b"\r\n\r\n",), Disconnected, "more than"),
+    "20,000 headers": ((JSON + b"X: y\r\n" * 20_000 + b"\r\n",), Disconnected, "[Hh]eader"),
+    "a broken chunk": ((JSON + b"Transfer-Encoding: chunked\r\n\r\nZZZ\r\n{}",), Disconnected, "."),
+    "a body without end": (ENDLESS, BadReply, "more than 64 MiB from http"),
+    "an error without end": ((b"HTTP/1.1 400 No\r\n\r\n", MB), BadReply, "more than 64 MiB"),
+    "200 MB in 1 MB of gzip": (
+        body(BOMB, JSON + b"Content-Encoding: gzip\r\n"),
+        BadReply,
+        "more than 64 MiB",
+    ),
+    "nested 100,000 deep": (body(NESTED), BadReply, "nested too deeply"),
+    "an error nested 100,000 deep": (body(NESTED, b"HTTP/1.1 400 No\r\n"), Rejected, "HTTP 400"),
+    "invalid UTF-8": (body(b'{"choices": [{"message": {"content": "\xff\xfe"}}]}'), BadReply, "utf-8"),
+    "tokens that are no number": (
+        body(b'{"choices": [{"message": {"content": "4"}}], "usage": {"prompt_tokens": NaN}}'),
+        BadReply,
+        "malformed",
+    ),
+}
+
+
+@pytest.fixture
+def sends() -> Iterator[Callable[[Pieces], str]]:
+    """Starts a server that answers whatever it is asked with these pieces; gives its base URL."""
+    listening: list[socket.socket] = []
+
+    def start(pieces: Pieces) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listening.append(listener)
+        threading.Thread(target=_serve, args=(listener, pieces), daemon=True).start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+
+    yield start
+    for listener in listening:
+        listener.close()
+
+
+def _serve(listener: socket.socket, pieces: Pieces) -> None:
+    endless: Iterable[bytes] = repeat(MB) if pieces[-1] is MB else ()
+    with suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                connection.recv(1 << 16)
+                for piece in chain(pieces, endless):
+                    connection.sendall(piece)
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+async def test_it_is_the_fault_of_one_call(case: str, sends: Callable[[Pieces], str]) -> None:
+    pieces, kind, said = ANSWERS[case]
+    model = Server("m", base=sends(pieces))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError, match=said) as caught:
+        await model.reply(ask("What is 2 + 2?"), Sampling())
+    await model.close()
+    assert type(caught.value) is kind
+    assert len(str(caught.value)) < 1000
+    assert "\n" not in str(caught.value)
+    grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown_kb < 3 * http.MOST / 1024
+
+
+@pytest.mark.parametrize("case", ["no HTTP", "a header of 5 MB", "a broken chunk", "a body without end"])
+def test_a_call_outside_the_event_loop_fails_in_one_way(case: str, sends: Callable[[Pieces], str]) -> None:
+    with pytest.raises(OSError, match=r"no HTTP|does not end"):
+        fetch.fetch(sends(ANSWERS[case][0]))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "length"),
+    [(body(b"no such key", b"HTTP/1.1 401 No\r\n"), 11), (ANSWERS["an error without end"][0], fetch.FAULT)],
+)
+def test_what_a_refusal_says_is_read_up_to_a_bound(
+    pieces: Pieces, length: int, sends: Callable[[Pieces], str]
+) -> None:
+    with pytest.raises(fetch.Refused) as caught:
+        fetch.fetch(sends(pieces))
+    assert len(caught.value.body) == length
+    assert str(caught.value) == f"HTTP Error {caught.value.status}: No"
+
+
+@pytest.mark.parametrize("tokens", [-1_000_000, 10**30, 10**400], ids=["below 0", "10^30", "10^400"])
+def test_a_count_that_no_server_can_mean_is_not_counted(here: Path, tokens: int) -> None:
+    choice = {"message": {"role": "assistant", "content": "ANSWER: A"}, "finish_reason": "stop"}
+    usage = f'{{"prompt_tokens": {tokens}, "completion_tokens": 5}}'
+    raw = f'{{"choices": [{json.dumps(choice)}], "usage": {usage}}}'.encode()
+    with FaultyServer(Answer(200, raw)) as server:
+        done = evals("run", "mmlu-pro", "--sample", "-m", server.model, "--price", "1,1", "--json")
+    (found,) = done.json["runs"]
+    assert (done.status, found["coverage"]) == (0, 1.0)
+    for record in Run(next(here.glob("results/*/*/*"))).records():
+        assert not isinstance(record.outcome, Failure)
+        assert (record.outcome.usage.input, record.outcome.usage.output) == (None, 5)

@@ -1,0 +1,112 @@
+"""The model that says what it is told, from code and from the command line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from evals import load
+from evals.errors import RateLimit, UsageError
+from evals.model_adapters.scripted import Scripted
+from evals.prompts import ask
+from evals.types import Model, Prompt, Reply, Sampling, Usage
+from tests.support import toy
+
+
+async def say(model: Model, *questions: str) -> list[str]:
+    return [(await model.reply(ask(q), Sampling())).text for q in questions]
+
+
+async def test_a_text_is_said_every_time() -> None:
+    assert await say(Scripted("ANSWER: A"), "1", "2") == ["ANSWER: A"] * 2
+
+
+async def test_a_list_is_given_out_in_turn_and_from_the_start() -> None:
+    model = Scripted(["x", "y"])
+    assert await say(model, "1", "2", "3") == ["x", "y", "x"]
+    assert model.calls == 3
+
+
+async def test_a_function_sees_the_prompt() -> None:
+    assert await say(Scripted(toy.name_in), "what is q7", "and q8") == ["q7", "q8"]
+
+
+async def test_a_function_may_give_a_whole_reply() -> None:
+    reply = Reply(text="cut", stop="length", usage=Usage(output=96))
+    assert await Scripted(lambda prompt: reply).reply(ask("1"), Sampling()) is reply
+
+
+async def test_a_function_may_raise() -> None:
+    def says(prompt: Prompt) -> str:
+        raise RateLimit("HTTP 429")
+
+    with pytest.raises(RateLimit):
+        await say(Scripted(says), "1")
+
+
+async def test_words_are_counted_as_tokens() -> None:
+    assert (await Scripted("one two three").reply(ask("1"), Sampling())).usage == Usage(input=0, output=3)
+
+
+def test_it_takes_every_medium() -> None:
+    assert isinstance(Scripted("x"), Model)
+    assert Scripted("x").accepts == {"image", "time_series", "structure"}
+
+
+# --- from the command line ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["ANSWER: B", "a=b", "list of things", "x:y"])
+async def test_what_follows_the_colon_is_said(text: str) -> None:
+    assert await say(load.model(f"scripted:{text}"), "1") == [text]
+
+
+async def test_a_list_comes_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "said.json").write_text('["x", "é"]')
+    assert await say(load.model(f"scripted:list={tmp_path / 'said.json'}"), "1", "2") == ["x", "é"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file"),
+        ("[]", "the list is empty"),
+        ('{"a": 1}', "a JSON list of strings is wanted"),
+        ('["a", 1]', "a JSON list of strings is wanted"),
+        ("[", "a JSON list of strings is wanted"),
+        ('["\udcff"]', "a JSON list of strings is wanted"),
+    ],
+)
+def test_a_file_that_is_no_list_is_refused(tmp_path: Path, content: str | None, said: str) -> None:
+    path = tmp_path / "said.json"
+    if content is not None:
+        path.write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(UsageError, match=said):
+        load.model(f"scripted:list={path}")
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    found = ModuleType("their_model")
+    monkeypatch.setitem(sys.modules, "their_model", found)
+    return found
+
+
+async def test_a_function_comes_from_a_module(module: ModuleType) -> None:
+    module.says = toy.name_in  # type: ignore[attr-defined]
+    assert await say(load.model("scripted:call=their_model:says"), "what is q7") == ["q7"]
+
+
+@pytest.mark.parametrize("spec", ["their_model:nothing", "no_such_module:says", "their_model", ":says", ""])
+def test_a_function_that_is_not_there_is_refused(module: ModuleType, spec: str) -> None:
+    with pytest.raises(UsageError, match=f"scripted:call={spec}: "):
+        load.model(f"scripted:call={spec}")
+
+
+def test_what_cannot_be_called_is_refused(module: ModuleType) -> None:
+    module.says = 7  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="not a function"):
+        load.model("scripted:call=their_model:says")

@@ -1,0 +1,588 @@
+"""Runs on disk: nothing that was recorded is lost, whatever ends the process, and what is broken says so."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from evals.errors import StoreError
+from evals.records import store
+from evals.records.files import brief
+from evals.records.store import Run
+from evals.types import Failure, Record, Reply, Sample, Score, Usage
+from tests.support import toy
+from tests.support.paths import ROOT
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "toy@1" / "model" / "run-a"
+
+
+@pytest.fixture
+def opened(path: Path) -> Iterator[Callable[[], store.Writer]]:
+    """Opens the run, and closes what is left open in the end."""
+    writers: list[store.Writer] = []
+
+    def open_() -> store.Writer:
+        writers.append(toy.writer(path))
+        return writers[-1]
+
+    yield open_
+    for writer in writers:
+        if not writer._lock.closed:
+            writer.close()
+
+
+def names(path: Path) -> list[str]:
+    return [record.sample for record in Run(path).records()]
+
+
+def filled(path: Path, count: int = 5) -> store.Writer:
+    writer = toy.writer(path)
+    writer.write_samples(toy.samples(count))
+    for i in range(count):
+        writer.append(toy.record(f"q{i:03}", text="A" if i % 2 else "B", value=float(i % 2)))
+    return writer
+
+
+# --- reading what was written -------------------------------------------------------------------------------
+
+EVERY_KIND = [
+    toy.record("plain"),
+    toy.record("plain", 1, value=0.0),
+    toy.failed("failed"),
+    Record(
+        sample='quote " back \\ line \n é 🜚',
+        repeat=0,
+        prompt=toy.record("x").prompt,
+        outcome=Reply(
+            text="a\u2028b\x00c",
+            reasoning="r",
+            stop="length",
+            usage=Usage(input=0, output=7, reasoning=5, cached=2),
+            model="m",
+            attempts=3,
+        ),
+        scores={
+            "first": Score(value=None, verdict="invalid", why="no number", suspect=True),
+            "second": Score(value=0.1 + 0.2, verdict="graded", parts={"a": 1e-300}),
+        },
+        started=1e9 + 1 / 3,
+    ),
+    structs.replace(
+        toy.record("broken"), scores={"exact": Failure(stage="scorer", kind="crash", message="x")}
+    ),
+    structs.replace(toy.record("unscored"), scores={}),
+]
+
+
+@pytest.mark.parametrize("record", EVERY_KIND, ids=lambda r: r.sample.split()[0])
+def test_parquet_gives_back_what_the_lines_held(path: Path, record: Record) -> None:
+    writer = toy.writer(path)
+    writer.append(record)
+    as_lines = list(Run(path).records()), list(Run(path).briefs())
+    writer.seal()
+    assert not (path / "records.jsonl").exists()
+    assert (list(Run(path).records()), list(Run(path).briefs())) == as_lines == ([record], [brief(record)])
+    writer.close()
+
+
+def test_the_gold_side_is_kept_without_the_questions(path: Path) -> None:
+    items = [
+        Sample(
+            id="1", question=toy.sample("1").question, target="B", choices=("x", "y"), group="g", cluster="c"
+        ),
+        Sample(id="2", target=0.1, unit="K", meta={"row": 3}),
+        Sample(id="3", target=("A", "B"), choices=("x", "y", "z")),
+    ]
+    writer = toy.writer(path)
+    writer.write_samples(items)
+    found = list(Run(path).samples()), Run(path).gold()
+    writer.seal()
+    assert (list(Run(path).samples()), Run(path).gold()) == found
+    assert found[0] == [structs.replace(item, question=()) for item in items]
+    assert [gold.cluster for gold in found[1].values()] == ["c", "2", "3"]
+    assert [gold.target for gold in found[1].values()] == ["B", 0.1, ("A", "B")]
+    assert "Question" not in "".join(p.read_text(errors="ignore") for p in path.iterdir())
+    writer.close()
+
+
+def test_a_later_record_replaces_an_earlier_one(path: Path) -> None:
+    writer = toy.writer(path)
+    for record in (toy.failed("a"), toy.record("b"), toy.record("a"), toy.record("b", 1)):
+        writer.append(record)
+    expected = [toy.record("b"), toy.record("a"), toy.record("b", 1)]
+    assert list(Run(path).records()) == expected
+    writer.seal()
+    assert list(Run(path).records()) == expected
+    writer.close()
+
+
+def test_a_resumed_run_is_sealed_again_with_all_of_it(path: Path) -> None:
+    first = filled(path)
+    first.append(toy.failed("q004"))
+    first.seal()
+    first.close()
+    second = toy.writer(path)
+    second.append(toy.record("q004", text="again"))
+    mixed = list(Run(path).records())
+    second.seal()
+    assert list(Run(path).records()) == mixed
+    assert [r.sample for r in mixed] == [f"q{i:03}" for i in range(5)]
+    assert mixed[-1].outcome.text == "again"  # type: ignore[union-attr]
+    second.close()
+    assert not list(path.glob("*.jsonl"))
+
+
+def test_sealing_in_several_batches_loses_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evals.records.files.BATCH_BYTES", 2000)
+    writer = toy.writer(path)
+    records = [toy.record(f"q{i:03}", size=i * 7) for i in range(100)]
+    for record in records:
+        writer.append(record)
+    writer.seal()
+    assert list(Run(path).records()) == records
+    writer.close()
+
+
+def test_duckdb_and_pandas_find_plain_columns(path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    writer = toy.writer(path)
+    for record in (
+        toy.record("a"),
+        toy.record("b", value=0.0),
+        toy.failed("c"),
+        EVERY_KIND[4],
+        EVERY_KIND[5],
+    ):
+        writer.append(record)
+    writer.seal()
+    writer.close()
+    table = pq.read_table(path / "records.parquet").to_pydict()
+    assert table["verdict"] == ["right", "wrong", "failed:serverfault", "failed:crash", "failed:unscored"]
+    assert table["value"] == [1.0, 0.0, None, None, None]
+    assert table["output_tokens"] == [2, 2, None, 2, 2]
+
+
+# --- torn and broken files ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left", [1, 40, -1])
+def test_a_torn_last_line_is_dropped_with_a_warning(path: Path, left: int) -> None:
+    filled(path).close()
+    whole = (path / "records.jsonl").read_bytes()
+    last = whole.splitlines(keepends=True)[-1]
+    (path / "records.jsonl").write_bytes(whole[: -len(last)] + last[:left])
+    if left != -1:  # without its newline alone it can still be read
+        assert names(path) == ["q000", "q001", "q002", "q003"]
+    writer = toy.writer(path)
+    assert writer.warnings == [f"{path / 'records.jsonl'}: dropped a torn last line"]
+    writer.append(toy.record("new"))
+    assert names(path) == ["q000", "q001", "q002", "q003", "new"]
+    writer.close()
+
+
+def test_a_torn_line_longer_than_a_block_is_dropped_whole(path: Path) -> None:
+    writer = toy.writer(path)
+    writer.append(toy.record("a"))
+    writer.append(toy.record("b", size=300_000))
+    writer.close()
+    with (path / "records.jsonl").open("rb+") as stream:
+        stream.truncate((path / "records.jsonl").stat().st_size - 10)
+    writer = toy.writer(path)
+    assert len(writer.warnings) == 1
+    assert names(path) == ["a"]
+    writer.close()
+
+
+def test_a_broken_line_in_the_middle_is_named_by_its_number(path: Path) -> None:
+    filled(path).close()
+    lines = (path / "records.jsonl").read_bytes().splitlines(keepends=True)
+    for broken in (b'{"sample": \n', b"\xff\xfe\n", b'{"sample":"1"}\n', lines[2].replace(b"0.0", b"NaN")):
+        (path / "records.jsonl").write_bytes(b"".join([*lines[:2], broken, *lines[3:]]))
+        with pytest.raises(StoreError, match=r"records.jsonl, line 3: not a record of this format"):
+            names(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"format": 2, "anything": 1}', "written in format 2; this version reads format 1"),
+        (b"{}", "written in format 0"),
+        (b"", "truncated"),
+        (b'{"format": 1}', "missing required field"),
+        (b"\xff\xfe", "malformed"),
+        (b'{"format": 1, "run": "\xff"}', "utf-8"),
+    ],
+    ids=["newer", "none", "empty", "incomplete", "binary", "no UTF-8"],
+)
+def test_a_card_that_cannot_be_read_says_why(path: Path, content: bytes, said: str) -> None:
+    filled(path).close()
+    (path / "card.json").write_bytes(content)
+    with pytest.raises(StoreError, match=said):
+        _ = Run(path).card
+
+
+def test_a_rotten_parquet_file_is_named(path: Path) -> None:
+    writer = filled(path)
+    writer.seal()
+    writer.close()
+    (path / "records.parquet").write_bytes(b"PAR1 rotten")
+    with pytest.raises(StoreError, match=r"records.parquet: "):
+        names(path)
+
+
+# --- two processes ------------------------------------------------------------------------------------------
+
+
+def test_the_second_writer_is_refused_until_the_first_is_closed(path: Path) -> None:
+    first = filled(path)
+    with pytest.raises(StoreError, match="run run-a is being written by another process"):
+        toy.writer(path)
+    first.close()
+    toy.writer(path).close()
+    assert not (path / "lock").exists()
+
+
+def test_a_lock_whose_file_is_gone_is_no_lock(path: Path) -> None:
+    # the first one closes while the second waits between opening and locking; a third would make a new file
+    first = filled(path)
+    (path / "lock").unlink()
+    first._lock.close()
+    second = toy.writer(path)
+    with pytest.raises(StoreError, match="another process"):
+        toy.writer(path)
+    second.close()
+    os.close(first._fd)
+
+
+def test_a_killed_writer_holds_no_lock(path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", script(path, "print('open', flush=True); time.sleep(60)")],
+        stdout=subprocess.PIPE,
+        env=environment(),
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"open\n"
+    with pytest.raises(StoreError, match="another process"):
+        toy.writer(path)
+    child.kill()
+    child.wait()
+    child.stdout.close()
+    toy.writer(path).close()
+    assert names(path) == [f"q{i:03}" for i in range(20)]
+
+
+# --- kill -9 ------------------------------------------------------------------------------------------------
+
+
+def script(path: Path, then: str) -> str:
+    """A process that writes twenty records and then does something."""
+    return textwrap.dedent(f"""
+        import os, sys, time
+        from pathlib import Path
+        from tests.support import toy
+        path = Path({str(path)!r})
+        writer = toy.writer(path)
+        writer.write_samples(toy.samples(20))
+        for i in range(20):
+            writer.append(toy.record(f"q{{i:03}}"))
+        die = lambda *_, **__: os.kill(os.getpid(), 9)
+    """) + textwrap.dedent(then)
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+KILLS = {
+    "before sealing": "die()",
+    "while writing Parquet": "import pyarrow.parquet as pq; pq.ParquetWriter.write_batch = die; writer.seal()",
+    "before the Parquet file has its name": "Path.replace = die; writer.seal()",
+    "before the lines are removed": "Path.unlink = die; writer.seal()",
+    "between records and samples": """
+        import evals.records.files; evals.records.files._seal_samples = die; writer.seal()
+    """,
+    "before the samples' lines are removed": """
+        unlink = Path.unlink
+        Path.unlink = lambda path, **k: die() if path.name == "samples.jsonl" else unlink(path, **k)
+        writer.seal()
+    """,
+    "while sealing again": """
+        writer.seal(); writer.close(); writer = toy.writer(path)
+        writer.append(toy.record("q000", text="again"))
+        Path.unlink = die
+        writer.seal()
+    """,
+    "while replacing the records": """
+        Path.replace = die
+        writer.replace([toy.record("q000")])
+    """,
+    "after replacing the records of a sealed run": """
+        import evals.records.store as store
+        records = list(store.Run(path).records())
+        writer.seal()
+        Path.unlink = die
+        writer.replace(records)
+    """,
+}
+
+
+@pytest.mark.parametrize("moment", KILLS)
+def test_a_kill_at_any_moment_loses_nothing(path: Path, moment: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", script(path, KILLS[moment])],
+        env=environment(),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    expected = [f"q{i:03}" for i in range(20)]
+    assert sorted(names(path)) == expected
+    assert list(Run(path).gold()) == expected
+    writer = toy.writer(path)  # and the same command goes on
+    assert writer.warnings == []
+    writer.append(toy.record("q007", text="later"))
+    writer.seal()
+    writer.close()
+    assert sorted(names(path)) == expected
+    assert sum(b.sample == "q007" for b in Run(path).briefs()) == 1
+    assert not [p.name for p in path.iterdir() if p.suffix == ".jsonl" or p.name.startswith(".records")]
+
+
+# --- disks --------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_torn_middle(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = filled(path)
+    write = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda fd, data: write(fd, data[:25]))  # the disk takes only a part
+        with pytest.raises(StoreError, match=r"cannot write to .*run-a: No space left on device"):
+            writer.append(toy.record("half"))
+    writer.append(toy.record("after"))  # somebody made room
+    assert names(path) == [*(f"q{i:03}" for i in range(5)), "after"]
+    writer.close()
+
+
+def test_a_full_disk_keeps_the_whole_lines_that_it_took(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = filled(path)
+    write = os.write
+    for name in ("fits", "does-not"):
+        writer.add(toy.record(name))
+    assert names(path) == [f"q{i:03}" for i in range(5)]  # not written yet
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda fd, data: write(fd, data[:-3]))
+        with pytest.raises(StoreError, match="No space left on device"):
+            writer.flush()
+    writer.append(toy.record("after"))
+    assert names(path) == [*(f"q{i:03}" for i in range(5)), "fits", "after"]
+    writer.close()
+
+
+def test_records_that_wait_to_be_written_are_bounded(path: Path) -> None:
+    writer = toy.writer(path)
+    writer.add(toy.record("long", size=store.MOST_UNWRITTEN))
+    assert names(path) == ["long"]
+    writer.close()
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda writer: writer.append(toy.record("x")),
+        lambda writer: writer.seal(),
+        lambda writer: writer.write_card(),
+        lambda writer: writer.replace([toy.record("x")]),
+    ],
+    ids=["append", "seal", "card", "replace"],
+)
+def test_a_full_disk_is_one_line_wherever_it_shows(
+    path: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[store.Writer], None]
+) -> None:
+    writer = filled(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StoreError, match=r"cannot write to .*: No space left on device"):
+            act(writer)
+    assert names(path) == [f"q{i:03}" for i in range(5)]
+    assert Run(path).card.run == "run-a"
+    writer.seal()
+    assert names(path) == [f"q{i:03}" for i in range(5)]
+    writer.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount")
+    try:
+        path = disk / "run-a"
+        writer = toy.writer(path)
+        kept: list[str] = []
+
+        def fill() -> None:
+            for i in range(1000):
+                writer.append(toy.record(f"q{i:03}", size=700))
+                kept.append(f"q{i:03}")
+
+        with pytest.raises(StoreError, match="No space left on device"):
+            fill()
+        assert len(kept) > 10
+        assert names(path) == kept
+        with pytest.raises(StoreError, match="No space left on device"):
+            writer.seal()
+        assert names(path) == kept
+        writer.close()
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_folder_that_is_not_ours_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot write to .*run: Not a directory"):
+        toy.writer(tmp_path / "file" / "run")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)  # root may write anywhere
+    with pytest.raises(StoreError, match=r"cannot write to .*run: Permission denied"):
+        toy.writer(tmp_path / "run")
+
+
+def test_what_is_new_is_forced_to_the_disk_after_a_second(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    writer = filled(path)
+    assert not writer.needs_sync
+    now += 1.1
+    assert writer.needs_sync
+    writer.sync()
+    assert not writer.needs_sync
+    now += 60
+    assert not writer.needs_sync  # nothing new
+    writer.append(toy.record("x"))
+    assert writer.needs_sync
+    writer.close()
+
+
+def test_a_run_in_which_nothing_happened_leaves_no_folder(tmp_path: Path) -> None:
+    writer = toy.writer(tmp_path / "toy@1" / "model" / "run")
+    writer.write_samples(toy.samples(3))
+    writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_in_which_nothing_new_happened_stays(path: Path) -> None:
+    for _ in range(2):
+        writer = filled(path) if not path.exists() else toy.writer(path)
+        writer.seal()
+        writer.close()
+    assert len(names(path)) == 5
+
+
+# --- names --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    for place in (
+        "toy@1/m/20250101T000000-aaaaaa",
+        "toy@1/m/20250102T000000-bbbbbb",
+        "other@1/m/mine",
+        "toy@1/m/mine",
+    ):
+        filled(tmp_path / place).close()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("20250101T000000-aaaaaa", ["20250101T000000-aaaaaa"]),
+        ("20250102", ["20250102T000000-bbbbbb"]),
+        ("mine", ["mine", "mine"]),  # one command, two suites
+        ("mi", ["mine", "mine"]),
+    ],
+)
+def test_a_run_is_found_by_its_id_or_a_unique_beginning(results: Path, name: str, found: list[str]) -> None:
+    assert [run.path.name for run in store.find(results, name)] == found
+
+
+def test_a_run_is_found_by_its_folder(results: Path) -> None:
+    assert [run.path.name for run in store.find(Path("elsewhere"), str(results / "toy@1/m/mine"))] == ["mine"]
+    assert len(store.find(results, str(results))) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("2025", "run '2025' is the beginning of 2 ids: 20250101T000000-aaaaaa, 20250102T000000-bbbbbb"),
+        ("nothing", "no run 'nothing' in .*; `evals list runs` shows what is there"),
+        ("", "no run ''"),
+    ],
+)
+def test_a_name_that_is_none_says_what_there_is(
+    results: Path, name: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(results / "toy@1" / "m" / "mine" / ".." / ".." / ".." / "other@1" / "m" / "mine")
+    (Path.cwd() / "card.json").rename("card")  # else the empty name would be this folder
+    with pytest.raises(StoreError, match=said):
+        store.find(results, name)
+
+
+def test_one_run_is_wanted_where_a_name_stands_for_two(results: Path) -> None:
+    with pytest.raises(StoreError, match="run 'mine' holds 2 suites; name one by its folder"):
+        store.find_one(results, "mine")
+
+
+def test_without_a_results_folder_it_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"no results folder at .*nowhere; `evals run` makes one"):
+        store.find(tmp_path / "nowhere", "x")
+    assert store.runs(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("internlm/Intern-S1", "internlm-Intern-S1"),
+        ("../../etc", "etc"),
+        ("..", "model"),
+        ("", "model"),
+        ("a" * 200, "a" * 80),
+        ("gpt-4.1_x+y", "gpt-4.1_x+y"),
+    ],
+)
+def test_a_models_name_makes_a_folder_that_stays_where_it_is(name: str, folder: str) -> None:
+    assert store.slug(name) == folder
+
+
+def test_the_id_tells_configurations_apart_and_nothing_else() -> None:
+    assert store.fingerprint(toy.config()) == store.fingerprint(toy.config())
+    assert store.fingerprint(toy.config()) != store.fingerprint(toy.config(seed=1))
+    assert store.new_id(toy.config()).endswith(store.fingerprint(toy.config()))

@@ -1,0 +1,130 @@
+"""The same replies judged again: no model, no prompt, no data set, and a list of what changed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from evals.records import store
+from evals.records.store import Run
+from evals.run.rescore import Change, finish, rescore
+from evals.suite import Suite
+from evals.types import Failure, Prompt, Reply, Sample, Score
+from tests.support import toy
+
+
+def never(*_: object, **__: object) -> object:
+    raise AssertionError("scoring again needs neither data nor prompts")
+
+
+def other_rule(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+    """Right is what the old rule called wrong."""
+    right = reply.text.strip() != sample.target
+    return Score(value=float(right), verdict="right" if right else "wrong", answer=reply.text.strip())
+
+
+def suite(scorer: object, **changes: object) -> Suite:
+    return toy.suite(samples=never, prompter=never, scorers={"exact": scorer}, **changes)
+
+
+@pytest.fixture(params=[True, False], ids=["sealed", "open"])
+def writer(tmp_path: Path, request: pytest.FixtureRequest) -> store.Writer:
+    """A run of four samples: three replies, of which one is wrong, and a failure."""
+    found = toy.writer(tmp_path / "run")
+    found.write_samples(toy.samples(4))
+    for record in (
+        toy.record("q000"),
+        toy.record("q001"),
+        toy.record("q002", text="B", value=0.0),
+        toy.failed("q003"),
+    ):
+        found.append(record)
+    if request.param:
+        found.seal()
+    return found
+
+
+def scores(writer: store.Writer) -> dict[str, object]:
+    return {r.sample: r.scores.get("exact") for r in Run(writer.path).records()}
+
+
+def test_the_same_rule_changes_nothing(writer: store.Writer) -> None:
+    before = list(Run(writer.path).records())
+    assert rescore(writer, suite(toy.Exact())) == []
+    assert list(Run(writer.path).records()) == before
+    writer.close()
+
+
+def test_another_rule_changes_the_scores_and_lists_the_samples(writer: store.Writer) -> None:
+    changes = rescore(writer, suite(other_rule))
+    assert changes == [
+        Change(id="q000", repeat=0, before="right (A)", after="wrong (A)"),
+        Change(id="q001", repeat=0, before="right (A)", after="wrong (A)"),
+        Change(id="q002", repeat=0, before="wrong (B)", after="right (B)"),
+    ]
+    summary = finish(writer, suite(other_rule))
+    assert summary.counts == {"failed:serverfault": 1, "right": 1, "wrong": 2}
+    assert writer.card.scorers == {"exact": "other_rule@1"}
+    assert (writer.card.coverage, writer.card.expected) == (0.75, 4)
+    writer.close()
+
+
+def test_replies_and_failures_stay_as_they_were(writer: store.Writer) -> None:
+    before = [(r.sample, r.prompt, r.outcome, r.started) for r in Run(writer.path).records()]
+    rescore(writer, suite(other_rule))
+    writer.seal()
+    assert [(r.sample, r.prompt, r.outcome, r.started) for r in Run(writer.path).records()] == before
+    writer.close()
+
+
+def test_a_rule_that_breaks_leaves_a_failure_and_the_reply(writer: store.Writer) -> None:
+    def broken(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        raise KeyError(sample.id)
+
+    changes = rescore(writer, suite(broken))
+    assert [c.after for c in changes] == ["no score"] * 3
+    assert scores(writer)["q000"] == Failure(stage="scorer", kind="crash", message="KeyError: 'q000'")
+    assert all(isinstance(r.outcome, Reply) for r in Run(writer.path).records() if r.sample != "q003")
+    writer.close()
+
+
+def test_another_reason_for_the_same_score_is_no_change(writer: store.Writer) -> None:
+    def wordy(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        return structs.replace(toy.Exact()(sample, prompt, reply), why="because")
+
+    assert rescore(writer, suite(wordy)) == []
+    assert scores(writer)["q000"].why == "because"  # type: ignore[attr-defined]
+    writer.close()
+
+
+def test_a_judge_is_awaited(writer: store.Writer) -> None:
+    async def judge(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        await asyncio.sleep(0)
+        return other_rule(sample, prompt, reply)
+
+    assert len(rescore(writer, suite(judge))) == 3
+    writer.close()
+
+
+def test_a_question_that_is_not_kept_is_not_needed(writer: store.Writer) -> None:
+    def curious(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        assert sample.question == ()
+        assert sample.choices == ("yes", "no")
+        return toy.Exact()(sample, prompt, reply)
+
+    assert rescore(writer, suite(curious)) == []
+    writer.close()
+
+
+def test_finish_puts_the_numbers_on_the_card(writer: store.Writer) -> None:
+    finish(writer, suite(toy.Exact()))
+    writer.write_card()
+    card = Run(writer.path).card
+    assert card.counts == {"failed:serverfault": 1, "right": 2, "wrong": 1}
+    assert card.tokens == {"input": 9, "output": 6}
+    headline = next(e for e in card.estimates if e.headline)
+    assert (headline.value, headline.worst, headline.best) == (pytest.approx(2 / 3), 0.5, 0.75)
+    writer.close()

@@ -1,0 +1,155 @@
+"""Formulas by their elements, names as names and, where OPSIN is installed, by structure."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from evals.errors import ScorerError, UsageError
+from evals.sandbox import Pool
+from evals.scorers.formula import Formula, counts, written
+from evals.scorers.names import Name, Opsin, name, opsin, opsin_installed
+from evals.types import Prompt, Reply, Sample
+from tests.support.paths import TESTS
+
+CASES = TESTS / "cases"
+
+
+def cases(file):
+    rows = [json.loads(line) for line in (CASES / f"{file}.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [pytest.param(row, id=f"{i}-{row['source'][:40]}") for i, row in enumerate(rows, 1)]
+
+
+def judge(scorer, text, target):
+    return scorer(Sample(id="1", target=target), Prompt(), Reply(text=text))
+
+
+@pytest.mark.parametrize("case", cases("formula"))
+def test_formulas(case):
+    score = judge(Formula(), f"<MOLFORMULA> {case['answer']} </MOLFORMULA>", case["target"])
+    assert score.value == case["same"], score
+
+
+@pytest.mark.parametrize("case", cases("name"))
+def test_names(case):
+    assert judge(Name(), f"<IUPAC> {case['answer']} </IUPAC>", case["target"]).value == case["same"]
+
+
+def test_the_difference_is_told_by_element():
+    assert judge(Formula(), "C6H12", "C6H14O").why == "H 12, should be 14; O 0, should be 1"
+
+
+@pytest.mark.parametrize("text", ["water", "", "((((", "C6H12)", "5", "C" * 5000, "Cl2.", "H2O and more"])
+def test_what_is_no_formula(text):
+    assert counts(text) in (None, {"Cl": 2})
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<IUPAC> ethanol </IUPAC>", "ethanol"),
+        ("It is **ethanol**.", "ethanol"),
+        ("The IUPAC name is: propan-2-ol.", "propan-2-ol"),
+        ("ethanol", "ethanol"),
+        ("\\boxed{\\text{ethanol}}", "ethanol"),
+        ("a long story\nof two lines", None),
+        ("", None),
+    ],
+)
+def test_where_a_name_is_read(text, answer):
+    assert written(text, "IUPAC") == answer
+
+
+@pytest.mark.parametrize(
+    "text", ["<IUPAC>" * 700_000, "<IUPAC>" + " " * 5_000_000, "**" * 2_500_000, "`" * 5_000_000]
+)
+def test_hostile_texts_take_no_time(text):
+    began = time.process_time()
+    judge(Name(), text, "ethanol")
+    judge(Formula(), text, "C2H6O")
+    assert time.process_time() - began < 3
+
+
+def test_components_of_a_name_are_sorted():
+    assert name("sodium;acetate") == name("Acetate; sodium")
+
+
+needs_opsin = pytest.mark.skipif(
+    not opsin_installed(), reason="NOT TESTED: names by structure need py2opsin and Java"
+)
+
+
+@pytest.fixture
+def reader():
+    yield opsin()
+    opsin().close()
+
+
+@needs_opsin
+def test_another_name_of_the_same_molecule_is_right_by_structure(reader):
+    scorer = Name(structure=True)
+    assert scorer.heavy
+    score = judge(scorer, "<IUPAC> isopropanol </IUPAC>", "propan-2-ol")
+    assert (score.value, score.why) == (1.0, "another name of the same molecule")
+    assert score.parts == {"string": 0.0, "name": 0.0, "structure": 1.0}
+    score = judge(scorer, "<IUPAC> (2S)-butan-2-ol </IUPAC>", "(2R)-butan-2-ol")
+    assert (score.value, score.why[:28]) == (0.0, "right skeleton, wrong stereo")
+    assert (
+        judge(scorer, "<IUPAC> gibberish </IUPAC>", "propan-2-ol").why
+        == "another name, which OPSIN cannot read"
+    )
+
+
+@needs_opsin
+def test_the_gold_structure_of_the_data_is_preferred(reader):
+    sample = Sample(id="1", target="no name at all", meta={"smiles": "CC(C)O"})
+    assert Name(structure=True)(sample, Prompt(), Reply(text="isopropanol")).value == 1.0
+
+
+@needs_opsin
+@pytest.mark.parametrize("text", ["a\nb", "-" * 400, "(" * 400, "methyl" * 80, "\0", "; ; ;"])
+def test_odd_names_do_not_derail_opsin(reader, text):
+    reader(text)
+    assert reader("ethanol") in ("CCO", "C(C)O")
+
+
+@needs_opsin
+def test_an_opsin_that_was_killed_is_started_anew(reader):
+    reader._process.kill()
+    reader._process.wait()
+    with pytest.raises(ScorerError, match="OPSIN"):
+        opsin()("ethanol")
+    assert opsin()("ethanol")
+
+
+@needs_opsin
+def test_opsin_runs_in_a_worker_and_ends_with_it():
+    with Pool(1, timeout_s=30) as pool:
+        sample = Sample(id="1", target="propan-2-ol")
+        assert pool.call(Name(structure=True), sample, Prompt(), Reply(text="isopropanol")).value == 1.0
+        (pid,) = pool.pids()
+        assert len(group(pid)) == 2
+    deadline = time.monotonic() + 10
+    while group(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert group(pid) == []
+
+
+def group(leader):
+    """Processes of a group, as /proc tells them."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == leader and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def test_without_opsin_one_line_names_the_extra(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(UsageError, match=r"science-evals\[names\]"):
+        Opsin()

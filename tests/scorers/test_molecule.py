@@ -1,0 +1,213 @@
+"""Molecules: what is read, on which rung it stands, what is said, and that nothing hostile gets through."""
+
+import asyncio
+import json
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evals.errors import ScorerError, UsageError
+from evals.sandbox import Pool
+from evals.scorers import ladder
+from evals.scorers.ladder import RUNGS, Form, climb, similarities
+from evals.scorers.molecule import AtLeast, Molecule, looks_like_smiles, smiles
+from evals.types import Point, Prompt, Reply, Sample
+from tests.support.paths import TESTS
+
+pytest.importorskip("rdkit", reason="NOT TESTED: the extra `chemistry` is not installed")
+CASES = TESTS / "cases"
+
+
+def cases(name):
+    rows = [json.loads(line) for line in (CASES / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [pytest.param(row, id=f"{i}-{row['source'][:40]}") for i, row in enumerate(rows, 1)]
+
+
+def judge(text, target="CCO", scorer=None, **meta):
+    sample = Sample(id="1", target=target, meta=meta)
+    return (scorer or Molecule())(sample, Prompt(), Reply(text=text))
+
+
+@pytest.mark.parametrize("case", cases("molecule_ladder"))
+def test_the_rung_and_the_reason(case):
+    found = climb(case["answer"], case["target"], several=case.get("several", False))
+    assert found.name == case["rung"], found
+    assert case.get("why", "") in found.why
+
+
+@pytest.mark.parametrize("case", cases("molecule_ladder"))
+def test_the_ladder_is_symmetric(case):
+    several = case.get("several", False)
+    if Form(case["answer"]).mol is not None:
+        assert climb(case["target"], case["answer"], several=several).name == case["rung"]
+
+
+@pytest.mark.parametrize("case", cases("molecule_reading"))
+def test_what_is_read(case):
+    assert smiles(case["text"], several=case.get("several", False)) == case["answer"]
+
+
+def test_a_right_answer_written_differently():
+    score = judge("<SMILES> OCC </SMILES>")
+    assert (score.value, score.verdict, score.answer) == (1.0, "right", "OCC")
+    assert score.parts == {
+        "parsed": 1.0,
+        "valid": 1.0,
+        "rung": 4.0,
+        "skeleton": 1.0,
+        "morgan": 1.0,
+        "rdk": 1.0,
+        "maccs": 1.0,
+    }
+
+
+def test_a_wrong_stereo_centre_is_named():
+    score = judge("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O")
+    assert (score.value, score.verdict) == (0.0, "wrong")
+    assert score.why == "right skeleton, wrong stereo: atom 2 (C) is S, should be R"
+    assert score.parts["skeleton"] == 1.0
+
+
+def test_a_lower_rung_may_be_enough():
+    assert judge("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", Molecule("no_stereo")).value == 1.0
+
+
+def test_what_parses_but_is_no_molecule_is_invalid():
+    score = judge("<SMILES> CC(C)(C)(C)C </SMILES>")
+    assert (score.value, score.verdict) == (0.0, "invalid")
+    assert (score.parts["parsed"], score.parts["valid"]) == (1.0, 0.0)
+    assert "morgan" not in score.parts
+
+
+@pytest.mark.parametrize("text", ["I think so", "I", "", "No."])
+def test_a_sentence_is_no_molecule(text):
+    score = judge(text, target="CCO")
+    assert score.value == 0.0
+    assert score.verdict in ("unanswered", "wrong")
+    assert text == "I" or score.verdict == "unanswered"
+
+
+@pytest.mark.parametrize(("stop", "verdict"), [("length", "truncated"), ("filter", "refused")])
+def test_silence_has_its_reason(stop, verdict):
+    score = Molecule()(Sample(id="1", target="CCO"), Prompt(), Reply(text="", stop=stop))
+    assert score.verdict == verdict
+
+
+def test_the_best_of_several_gold_answers_counts():
+    assert judge("<SMILES> CCN </SMILES>", also=["CCN"]).value == 1.0
+
+
+def test_similarity_to_the_nearest_gold_answer():
+    assert (
+        judge("<SMILES> CCCN </SMILES>", also=["CCN"]).parts["morgan"]
+        > judge("<SMILES> CCCN </SMILES>").parts["morgan"]
+    )
+
+
+def test_a_gold_answer_that_rdkit_cannot_read_is_right_as_a_string():
+    assert judge("<SMILES> C1CC </SMILES>", target="C1CC").verdict == "right"
+
+
+def test_shares_of_rungs():
+    def point(rung, verdict="wrong", value=0.0):
+        return Point(
+            "1", 0, "", "", verdict, value, None, "", 0, {"rung": float(rung)} if verdict != "missing" else {}
+        )
+
+    points = [point(5), point(3), point(0), point(0, "missing", 1.0)]
+    assert AtLeast("canonical")(points) == 0.5
+    assert AtLeast("no_stereo")(points) == 0.75
+    with pytest.raises(ValueError, match="nothing"):
+        AtLeast("canonical")([])
+
+
+def test_without_rdkit_one_line_names_the_extra(monkeypatch):
+    ladder.rdkit.cache_clear()
+    monkeypatch.setitem(__import__("sys").modules, "rdkit", None)
+    with pytest.raises(UsageError, match=r"science-evals\[chemistry\]"):
+        judge("CCO")
+    monkeypatch.undo()
+    ladder.rdkit.cache_clear()
+
+
+def test_similarities_are_those_of_rdkit():
+    from rdkit import Chem, DataStructs
+    from rdkit.Chem import MACCSkeys, rdFingerprintGenerator
+
+    a, b = "CC(=O)Oc1ccccc1C(=O)O", "OC(=O)c1ccccc1O"
+    mols = [Chem.MolFromSmiles(s) for s in (a, b)]
+    morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2)
+    found = similarities(Form(a), Form(b))
+    assert found["morgan"] == DataStructs.TanimotoSimilarity(*map(morgan.GetSparseCountFingerprint, mols))
+    assert found["rdk"] == DataStructs.TanimotoSimilarity(*map(Chem.RDKFingerprint, mols))
+    assert found["maccs"] == DataStructs.TanimotoSimilarity(*map(MACCSkeys.GenMACCSKeys, mols))
+
+
+@given(st.text(alphabet="CNOcno()[]=#123+-@H/\\.%IFBrSl ", max_size=40))
+@settings(max_examples=200)
+def test_no_text_breaks_the_scorer(text):
+    score = judge(f"<SMILES>{text}</SMILES>", target="CC(=O)Oc1ccccc1C(=O)O")
+    assert score.value in (0.0, 1.0)
+    assert score.parts["rung"] < 5 or text.strip() == "CC(=O)Oc1ccccc1C(=O)O"
+
+
+HOSTILE = {
+    "five megabytes of atoms": "C" * 5_000_000,
+    "five megabytes in a tag": f"<SMILES>{'C' * 5_000_000}</SMILES>",
+    "open tags": "<SMILES>" * 600_000,
+    "open boxes": "\\boxed{" * 700_000,
+    "open brackets": "(" * 5_000_000,
+    "backticks": "`" * 5_000_000,
+    "words between components": "<SMILES>" + " and " * 900_000 + "</SMILES>",
+    "blanks": "<SMILES>" + " " * 5_000_000 + "</SMILES>",
+    "NUL bytes": "<SMILES>" + "\0" * 1_000_000 + "</SMILES>",
+    "labels": "SMILES: " * 600_000,
+    "nested branches": "<SMILES>" + "C(" * 2_000 + "C" + ")" * 2_000 + "</SMILES>",
+    "a chain of 10,000": "<SMILES>" + "C" * 10_000 + "</SMILES>",
+    "rings": "<SMILES>" + "C1CC" * 1_000 + "1" * 1_000 + "</SMILES>",
+    "surrogates": "<SMILES>\udcff\udcfe</SMILES>",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_replies_are_judged_at_once(text):
+    began = time.perf_counter()
+    score = Molecule(several=True)(Sample(id="1", target="CCO"), Prompt(), Reply(text=text))
+    assert score.value == 0.0
+    assert score.verdict in ("invalid", "unanswered", "wrong")
+    assert time.perf_counter() - began < 5
+
+
+async def test_a_molecule_that_takes_for_ever_costs_its_deadline_and_no_more():
+    """A gold answer as long as the reply lets the length through; canonical ranking of it takes minutes."""
+    endless = Sample(id="1", target="C" * 60_000)
+    easy = Sample(id="2", target="CCO")
+    with Pool(1, timeout_s=2) as pool:
+        slow = asyncio.create_task(
+            pool.score(Molecule(), endless, Prompt(), Reply(text=f"<SMILES>{'C' * 59_999}O</SMILES>"))
+        )
+        quick = pool.score(Molecule(), easy, Prompt(), Reply(text="<SMILES> OCC </SMILES>"))
+        assert (await quick).value == 1.0
+        began = time.perf_counter()
+        with pytest.raises(ScorerError, match=r"deadline|killed|memory"):
+            await slow
+        assert time.perf_counter() - began < 15
+
+
+def test_a_ring_that_rdkit_reads_but_cannot_kekulise_is_another_molecule():
+    """Found by mutating ChEBI-20's molecules, 2 in 31,000."""
+    score = judge("<SMILES> CC1=CC(=O)C2=C(C(=C(C3=C2C1=C(C=n3O)O)O)OC)O </SMILES>", target="CCO")
+    assert (score.value, score.verdict, score.parts["rung"]) == (0.0, "wrong", 0.0)
+
+
+def test_rungs_are_nested():
+    assert RUNGS == ("none", "tautomer", "parent", "no_stereo", "canonical", "string")
+
+
+@pytest.mark.parametrize(
+    "token", ["I think", "", "C\0", "C C", "Ünïcode", "(C", "C)", "[C", "C]", "Xx", "h", "think"]
+)
+def test_only_whole_tokens_of_smiles_go_to_rdkit(token):
+    assert not looks_like_smiles(token)

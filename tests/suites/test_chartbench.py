@@ -1,0 +1,290 @@
+"""ChartBench: its rules case by case, Acc+ and CoR on constructed pairs, pairs with a missing half, both layouts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from evals.data import Data
+from evals.errors import DataError
+from evals.records.files import Gold
+from evals.records.store import find_one
+from evals.report.estimates import estimate, estimate_all
+from evals.report.metrics import mean_value
+from evals.report.statistics import clustered
+from evals.scorers.chartbench import Published, Strict, acc_plus, both_wrong, confusion, metrics
+from evals.suites import chartbench
+from evals.types import Metric, Point, Prompt, Reply, Sample
+from evals.verdicts.pairs import Pairs, Side, together
+from tests.support.command import evals
+from tests.support.paths import TESTS
+
+CASES = [json.loads(line) for line in (TESTS / "cases" / "chartbench.jsonl").read_text("utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c['rule']}: {c['target']} | {c['text']}")
+def test_a_reply(case: dict[str, object]) -> None:
+    target = case["target"]
+    sample = Sample(id="1_0", target=tuple(target) if isinstance(target, list) else str(target))
+    rule = Published() if case["rule"] == "published" else Strict()
+    score = rule(sample, Prompt(), Reply(text=str(case["text"])))
+    assert (score.value, score.verdict) == (case["value"], case["verdict"]), case["why"]
+
+
+def test_what_a_filter_left_says_neither_yes_nor_no() -> None:
+    for rule in (Published(), Strict()):
+        score = rule(Sample(id="1_1", target="no"), Prompt(), Reply(text="", stop="filter"))
+        assert (score.value, score.verdict, score.answer) == (0.0, "refused", None)
+
+
+# --- pairs --------------------------------------------------------------------------------------------------
+
+
+def point(
+    item: int, target: str, said: str | None, *, task: str = "VE", chart: str = "", repeat: int = 0
+) -> Point:
+    value = float(said == target)
+    name = f"{item}_{int(target == 'no')}"
+    verdict = "right" if value else "wrong" if said else "unanswered"
+    return Point(name, repeat, task, chart or f"chart-{item}", verdict, value, said, target, 0, {})
+
+
+def pair(item: int, first: str | None, second: str | None, **facts: object) -> list[Point]:
+    """Both assertions of an item: the true one's answer, the false one's."""
+    return [point(item, "yes", first, **facts), point(item, "no", second, **facts)]  # type: ignore[arg-type]
+
+
+def metric(name: str, *, pool: bool = False) -> Metric:
+    return next(m for m in metrics(pool=pool) if m.name == name)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "plus", "cor", "err"),
+    [("yes", "no", 1, 0, 0), ("yes", "yes", 0, 1, 0), ("no", "no", 0, 1, 0), ("no", "yes", 0, 0, 1), (None, "no", 0, 0, 1), (None, None, 0, 0, 1)],
+)  # fmt: skip
+def test_a_pair(first: str | None, second: str | None, plus: int, cor: int, err: int) -> None:
+    both = pair(1, first, second)
+    for order in (both, both[::-1]):
+        assert (acc_plus(order), confusion(order), both_wrong(order)) == (plus, cor, err)
+    assert plus + cor + err == 1
+
+
+@pytest.mark.parametrize(
+    "points", [pair(1, "yes", "no")[:1], [*pair(1, "yes", "no"), *pair(2, "yes", "no")], [point(1, "7", "7")]]
+)
+def test_what_is_no_pair_has_no_value(points: list[Point]) -> None:
+    for of in (acc_plus, confusion, both_wrong):
+        with pytest.raises(ValueError, match="no pair"):
+            of(points)
+
+
+def golds(points: Sequence[Point]) -> dict[str, Gold]:
+    return {p.id: Gold(p.group, p.cluster, p.target, 0) for p in points}
+
+
+def test_acc_plus_over_constructed_pairs() -> None:
+    """4 of 8 pairs right, 3 confused, 1 wrong both times; 8 of 16... single assertions: 4 x 2 + 3 = 11 right."""
+    said = [("yes", "no")] * 4 + [("yes", "yes")] * 2 + [("no", "no"), ("no", "yes")]
+    points = [p for item, (a, b) in enumerate(said) for p in pair(item, a, b)]
+    points += [point(100 + i, "7", answer, task="NQA") for i, answer in enumerate(("7", "8"))]
+    Random(1).shuffle(points)
+    found = {m.name: estimate(points, m, golds(points), repeats=1) for m in metrics(pool=True)}
+    values = {name: one.value for name, one in found.items()}
+    assert values == {
+        "pooled": 5 / 10,
+        "acc+": 4 / 8,
+        "cor": 3 / 8,
+        "err": 1 / 8,
+        "assertions": 11 / 16,
+        "nqa": 1 / 2,
+    }
+    assert (found["acc+"].n, found["acc+"].clusters) == (16, 8)
+    assert found["acc+"].method.startswith("Wilson")  # each chart has one pair here
+    assert found["acc+"].worst == found["acc+"].best == 0.5
+
+
+def test_pairs_of_one_chart_are_one_cluster() -> None:
+    points = []
+    for chart in range(6):
+        for number, task in enumerate(("CR", "VE", "VC", "GC")):
+            right = chart % 2 == 0  # a chart is read well or not at all
+            points += pair(10 * chart + number, "yes", "no" if right else "yes", task=task, chart=f"c{chart}")
+    found = estimate_all(points, metric("acc+"), golds(points), repeats=1)
+    assert (found[0].value, found[0].n, found[0].clusters) == (0.5, 48, 6)
+    wanted = clustered([1.0, 0.0] * 3, list("abcdef"), bounds=(0.0, 1.0))
+    assert (found[0].low, found[0].high) == (pytest.approx(wanted.low), pytest.approx(wanted.high))
+    assert [one.group for one in found[1:]] == ["CR", "GC", "VC", "VE"]
+    assert all(one.value == 0.5 and one.n == 12 for one in found[1:])
+
+
+def test_groups_without_pairs_are_not_listed_and_failed_ones_are() -> None:
+    points = [*pair(1, "yes", "no"), point(2, "7", "7", task="NQA"), *pair(3, "yes", "no", task="GC")]
+    expected = golds(points)
+    listed = estimate_all([p for p in points if p.group != "GC"], metric("acc+"), expected, repeats=1)
+    assert [(one.group, one.value, one.worst, one.best) for one in listed] == [
+        ("", 1.0, 0.5, 1.0), ("GC", None, 0.0, 1.0), ("VE", 1.0, 1.0, 1.0),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("other", "bounds"), [("yes", (0.5, 1.0)), ("no", (0.5, 0.5))], ids=["right", "wrong"]
+)
+def test_a_missing_half_leaves_its_pair_out_and_bounds_it(other: str, bounds: tuple[float, float]) -> None:
+    whole = pair(1, "yes", "no")
+    half = point(2, "yes", other)
+    expected = golds([*whole, *pair(2, "yes", "no")])
+    found = estimate([*whole, half], metric("acc+"), expected, repeats=1)
+    assert (found.value, found.n) == (1.0, 2)
+    assert (found.worst, found.best) == bounds  # a half that is wrong already decides its pair
+    cor = estimate([*whole, half], metric("cor"), expected, repeats=1)
+    assert (cor.value, cor.worst, cor.best) == (0.0, 0.5, 0.0)
+
+
+def test_repeats_are_paired_repeat_by_repeat() -> None:
+    points = [
+        *pair(1, "yes", "no"),
+        *pair(1, "yes", "yes", repeat=1),
+        *pair(2, "yes", "no"),
+        *pair(2, "yes", "no", repeat=1),
+    ]
+    found = estimate(points, metric("acc+"), golds(points), repeats=2)
+    assert (found.value, found.n, found.clusters) == (0.75, 8, 2)
+
+
+def test_two_runs_are_compared_pair_by_pair() -> None:
+    a = [p for i in range(30) for p in pair(i, "yes", "no" if i < 20 else "yes")]
+    b = [p for i in range(30) for p in pair(i, "yes", "no" if i < 25 else "yes")]
+    number = [point(99, "7", "7", task="NQA")]
+    sides = [Side([*points, *number], golds([*points, *number]), 1) for points in (a, b)]
+    pairs = Pairs(*sides, metric("acc+"))
+    assert len(pairs.rows) == 30
+    assert pairs.complete
+    assert pairs.values() == (pytest.approx(20 / 30), pytest.approx(25 / 30))
+    assert pairs.tally() == (5, 0, 25)
+    evidence = pairs.evidence()
+    assert evidence is not None
+    assert evidence.value == pytest.approx(5 / 30)
+    merged = together(sides[0], metric("acc+"))
+    assert together(merged, metric("acc+")) is merged
+    assert Pairs(merged, merged, metric("acc+")).values() == (pytest.approx(20 / 30),) * 2
+    torn = Pairs(Side(a[1:], golds(a), 1), sides[1], metric("acc+"))
+    assert not torn.complete
+    assert len(torn.rows_of(None)) == 29
+    assert torn.bounds() != (None, None)
+
+
+def test_a_mean_sees_nothing_together() -> None:
+    points = pair(1, "yes", "yes")
+    alone = Side(points, golds(points), 1)
+    assert together(alone, Metric(name="accuracy", of=mean_value)) is alone
+
+
+# --- the suite ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("protocol", "says", "values"),
+    [
+        ("strict", "Answer: Yes", {"acc+": 0.0, "cor": 1.0, "assertions": 0.5, "nqa": 0.0}),
+        ("official", "No", {"acc+": 0.0, "cor": 1.0, "assertions": 0.5, "nqa": 0.0}),
+        ("official", "I cannot tell.", {"acc+": 0.0, "cor": 1.0, "err": 0.0, "assertions": 0.5}),
+        ("strict", "I cannot tell.", {"acc+": 0.0, "cor": 0.0, "err": 1.0, "assertions": 0.0}),
+        (
+            "strict",
+            "call=tests.support.knowing:charts",
+            {"acc+": 1.0, "cor": 0.0, "err": 0.0, "assertions": 1.0, "nqa": 1.0},
+        ),
+        ("intern-s1", "call=tests.support.knowing:charts", {"pooled": 1.0, "acc+": 1.0}),
+    ],
+)
+def test_the_samples_run(tmp_path: Path, protocol: str, says: str, values: dict[str, float]) -> None:
+    pytest.importorskip("PIL")
+    judge = ("--judge", "scripted:call=tests.support.knowing:copyist") if protocol == "intern-s1" else ()
+    found = evals("run", "chartbench", "--sample", "-m", f"scripted:{says}", "--protocol", protocol, *judge,
+                  "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
+    assert found.status == 0, found.err
+    (run,) = found.json["runs"]
+    estimates = {e["metric"]: e["value"] for e in run["estimates"] if not e["group"]}
+    assert {name: estimates[name] for name in values} == values
+    assert run["coverage"] == 1.0
+
+
+def test_numbers_wait_for_the_judge_of_intern_s1_and_assertions_do_not(tmp_path: Path) -> None:
+    pytest.importorskip("PIL")
+    found = evals("run", "chartbench", "--sample", "-m", "scripted:I think yes, 7", "--protocol", "intern-s1",
+                  "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
+    (run,) = found.json["runs"]
+    assert run["counts"] == {"failed:waiting": 4, "right": 16, "wrong": 16}
+
+
+def rows_of(tmp_path: Path, *rows: dict[str, object], file: str = "test") -> list[Sample]:
+    (tmp_path / "chartbench").mkdir(exist_ok=True)
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "chartbench" / f"{file}.jsonl").write_text(text)
+    return list(chartbench._samples(Data(suite="chartbench", local=tmp_path), "test"))
+
+
+def test_both_layouts_give_the_same_ids(tmp_path: Path) -> None:
+    turns = [{"label": "Yes", "query": "a"}, {"label": "No", "query": "b"}]
+    kind = {"chart": "bar", "image": "vertical_multi", "task": "CR", "QA": "Acc+"}
+    authors = rows_of(
+        tmp_path,
+        {"id": 7, "image": "./data/x.png", "type": kind, "conversation": turns},
+        {"id": 8, "image": "./data/x.png", "type": {**kind, "task": "NQA", "QA": "GPT-acc"}, "conversation": [{"label": ["1", "1.5"], "query": "c"}]},
+    )  # fmt: skip
+    table = rows_of(
+        tmp_path,
+        {"index": "7_0", "question": "a", "answer": "Yes", "QA_type": "Acc+", "task": "CR", "chart_type": "vertical_multi"},
+        {"index": "7_1", "question": "b", "answer": "No", "QA_type": "Acc+", "task": "CR", "chart_type": "vertical_multi"},
+        {"index": "8", "question": "c", "answer": "['1', '1.5']", "QA_type": "GPT-acc", "task": "", "chart_type": "vertical_multi"},
+    )  # fmt: skip
+    assert [(s.id, s.target, s.group) for s in authors] == [
+        ("7_0", "yes", "CR"),
+        ("7_1", "no", "CR"),
+        ("8_0", ("1", "1.5"), "NQA"),
+    ]
+    assert [(s.target, s.group) for s in table] == [(s.target, s.group) for s in authors]
+    assert {s.cluster for s in authors} == {"./data/x.png"}
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"index": "1_0", "question": "?", "answer": "Perhaps", "task": "CR"}, "neither yes nor no"),
+        ({"index": "1_0", "question": "?", "answer": "[open(", "task": "NQA"}, "no list"),
+        ({"index": "1_0", "question": "?", "task": "CR"}, "lacks column 'answer'"),
+    ],
+)
+def test_faulty_rows_are_refused_in_one_line(tmp_path: Path, row: dict[str, object], says: str) -> None:
+    with pytest.raises(DataError, match=says) as caught:
+        rows_of(tmp_path, row)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_items_of_one_task_on_one_chart_cannot_be_told_apart(tmp_path: Path) -> None:
+    kind = {"chart": "bar", "image": "b", "task": "CR", "QA": "Acc+"}
+    turns = [{"label": "Yes", "query": "a"}, {"label": "No", "query": "b"}]
+    with pytest.raises(DataError, match="two items of task CR"):
+        rows_of(tmp_path, *({"id": i, "image": "x.png", "type": kind, "conversation": turns} for i in (1, 2)))
+
+
+@pytest.mark.parametrize("limit", [1, 5, 12, 30])
+def test_a_limited_run_keeps_pairs_whole(tmp_path: Path, limit: int) -> None:
+    pytest.importorskip("PIL")
+    found = evals("run", "chartbench", "--sample", "-m", "scripted:call=tests.support.knowing:charts", "--limit", limit,
+                  "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
+    assert found.status == 0, found.err
+    names = [record.sample for record in find_one(tmp_path, "r").records()]
+    assertions = [
+        n for n in names if int(n.partition("_")[0]) % 5 != 4
+    ]  # the fifth item of a chart asks for a number
+    assert len(assertions) % 2 == 0
+    assert {n.partition("_")[0] for n in assertions if n.endswith("_0")} == {
+        n.partition("_")[0] for n in assertions if n.endswith("_1")
+    }
+    assert limit <= len(names) <= limit + 4
+    assert find_one(tmp_path, "r").card.config.limit == limit

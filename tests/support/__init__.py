@@ -1,0 +1,1 @@
+"""Helpers of the tests: fake servers, scripted models, made data."""

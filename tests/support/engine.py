@@ -1,0 +1,140 @@
+"""Real vLLM with the tiny checkpoint, for several tests: its environment, its weights, one server by `evals serve`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.paths import TESTS
+from tools import vllm_environment
+
+ARGUMENTS = "--dtype float32 --enforce-eager"
+"""Numbers as transformers has them, and no minute spent on compiling."""
+
+
+def python() -> Path:
+    """The Python that has vLLM and transformers, or a loud skip."""
+    found = vllm_environment.python()
+    if found is None:
+        pytest.skip("NOT TESTED ON REAL VLLM: `make engine` makes its environment (some minutes, 4 GB)")
+    return found
+
+
+def environment(python: Path) -> dict[str, str]:
+    """What a command needs to start vLLM on a CPU."""
+    return os.environ | {
+        "EVALS_ENGINE_PYTHON": str(python),
+        "EVALS_ENGINE_ARGS": ARGUMENTS,
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
+def checkpoint(python: Path, folder: Path) -> Path:
+    """Make the tiny checkpoint."""
+    script = TESTS / "support" / "tiny_checkpoint.py"
+    subprocess.run([str(python), str(script), str(folder)], check=True, capture_output=True, timeout=300)
+    return folder
+
+
+def evals(
+    *words: object, env: dict[str, str], cwd: Path, timeout_s: float = 600, python: str = sys.executable
+) -> subprocess.CompletedProcess[str]:
+    """The command as a process of its own."""
+    return subprocess.run(
+        [python, "-c", "from evals.cli import main; main()", *map(str, words)],
+        env=env, cwd=cwd, capture_output=True, text=True, check=False, timeout=timeout_s,
+    )  # fmt: skip
+
+
+@contextmanager
+def served(weights: Path, env: dict[str, str], cwd: Path) -> Iterator[str]:
+    """`evals serve` in the background; gives what it prints: its URL with the model's name."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from evals.cli import main; main()", "serve", f"vllm:{weights}", "--log", "serve.log"],
+        env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        url = process.stdout.readline().strip()
+        assert url, process.stderr.read()
+        yield url
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+BENCHMARK = """
+from vllm.benchmarks.serve import add_cli_args, main
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+parser = FlexibleArgumentParser()
+add_cli_args(parser)
+main(parser.parse_args())
+"""
+
+
+def benchmark(
+    url: str, prompts: Path, *, weights: Path, concurrency: int, env: dict[str, str]
+) -> dict[str, Any]:
+    """`vllm bench serve` (which the CPU build has no command for) on prompts with their output lengths."""
+    base, _, name = url.partition("#")
+    result = prompts.with_suffix(".json")
+    words = [
+        "--backend",
+        "openai-chat",
+        "--base-url",
+        base.removesuffix("/v1"),
+        "--endpoint",
+        "/v1/chat/completions",
+    ]
+    words += [
+        "--model",
+        name,
+        "--tokenizer",
+        str(weights),
+        "--dataset-name",
+        "custom",
+        "--dataset-path",
+        str(prompts),
+    ]
+    words += ["--custom-output-len", "-1", "--skip-chat-template", "--disable-shuffle", "--temperature", "0"]
+    words += [
+        "--num-prompts",
+        str(len(prompts.read_text().splitlines())),
+        "--max-concurrency",
+        str(concurrency),
+    ]
+    words += ["--save-result", "--result-filename", str(result)]
+    done = subprocess.run(
+        [env["EVALS_ENGINE_PYTHON"], "-c", BENCHMARK, *words],
+        env=env, cwd=prompts.parent, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return dict(json.loads(result.read_text()))
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if words[0] != "Z":
+            children.setdefault(int(words[1]), []).append(int(path.parent.name))
+    found = [pid]
+    for one in found:
+        found += children.get(one, [])
+    return found

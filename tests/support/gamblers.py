@@ -1,0 +1,68 @@
+"""Models of a known skill on made-up questions, named on the command line as `scripted:call=tests.support.gamblers:NAME`."""
+
+from __future__ import annotations
+
+import json
+import re
+from hashlib import sha256
+from pathlib import Path
+
+from evals.errors import Rejected
+from evals.types import Prompt, Text
+
+
+def write_questions(path: Path, count: int) -> Path:
+    """Write questions in MMLU-Pro's columns whose right answer stands in them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as stream:
+        for i in range(count):
+            letter = "ABCD"[i % 4]
+            row = {
+                "question_id": i,
+                "question": f"Item {i}: which letter is {letter}?",
+                "options": ["first", "second", "third", "fourth"],
+                "answer": letter,
+                "answer_index": i % 4,
+                "category": f"subject {i % 3}",
+            }
+            stream.write(json.dumps(row) + "\n")
+    return path
+
+
+def _luck(prompt: Prompt, salt: str) -> float:
+    """A number from 0 to 1 that is fixed for a question and a model."""
+    return int.from_bytes(sha256(f"{salt}{_item(prompt)}".encode()).digest()[:6], "big") / 2**48
+
+
+def _item(prompt: Prompt) -> str:
+    text = " ".join(p.text for m in prompt.messages for p in m.parts if isinstance(p, Text))
+    found = re.search(r"Item (\d+): which letter is ([A-D])", text)
+    assert found, text
+    return f"{found[1]} {found[2]}"
+
+
+def _answer(prompt: Prompt, *, skill: float, flips: float, salt: str) -> str:
+    """Right with chance `skill` by the question's own luck; a share `flips` of answers changes with the salt."""
+    right = _luck(prompt, "question") < skill
+    if _luck(prompt, salt) < flips:
+        right = _luck(prompt, f"again {salt}") < skill
+    letter = _item(prompt)[-1]
+    return f"ANSWER: {letter if right else 'ABCD'['ABCD'.index(letter) - 1]}"
+
+
+def steady(prompt: Prompt) -> str:
+    return _answer(prompt, skill=0.7, flips=0.0, salt="")
+
+
+def unchanged(prompt: Prompt) -> str:
+    return _answer(prompt, skill=0.7, flips=0.2, salt="b")
+
+
+def worse(prompt: Prompt) -> str:
+    return _answer(prompt, skill=0.5, flips=0.2, salt="c")
+
+
+def often_down(prompt: Prompt) -> str:
+    if _luck(prompt, "down") < 0.2:
+        raise Rejected("HTTP 400: as told")
+    return steady(prompt)

@@ -1,0 +1,66 @@
+"""A server of the OpenAI protocol on loopback that keeps what it was asked and answers what a test says."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from typing import Any, NamedTuple
+
+from tests.support.faults import Server
+
+Answer = Callable[[dict[str, Any]], str]
+
+
+class Standin(NamedTuple):
+    """A running server."""
+
+    model: str
+    """As named on the command line."""
+    bodies: list[dict[str, Any]]
+    """Of all requests so far."""
+
+
+@contextmanager
+def standin(answer: Answer) -> Iterator[Standin]:
+    """Serve until the block ends."""
+    bodies: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            bodies.append(body)
+            message = {"role": "assistant", "content": answer(body)}
+            usage = {"prompt_tokens": 1, "completion_tokens": 1}
+            found = {
+                "model": "standin",
+                "choices": [{"message": message, "finish_reason": "stop"}],
+                "usage": usage,
+            }
+            raw = json.dumps(found).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    server = Server(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield Standin(f"server:http://127.0.0.1:{server.server_port}/v1#standin", bodies)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def content(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give the parts of the last message."""
+    parts: list[dict[str, Any]] = body["messages"][-1]["content"]
+    return parts

@@ -1,0 +1,58 @@
+"""Runs made by hand for the tests of compare, gate, plan and sequential."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import structs
+
+from evals.records.files import Gold
+from evals.report.metrics import accuracy, at_repeats
+from evals.types import Metric, Point
+from evals.verdicts.compare import Contestant
+from evals.verdicts.pairs import Side
+
+
+def point(
+    id_: str, value: float | None, *, repeat: int = 0, group: str = "", cluster: str = "", verdict: str = ""
+):
+    verdict = verdict or ("right" if value == 1 else "wrong")
+    return Point(id_, repeat, group, cluster or id_, verdict, value, "A" if value else "B", "A", 4, {})
+
+
+def side(values: Mapping[str, Any], *, groups=None, clusters=None, repeats: int = 1) -> Side:
+    """`values` maps ids to a value, a list of values (repeats), or None (missing)."""
+    golds, points = {}, []
+    for i, (name, value) in enumerate(values.items()):
+        group = groups[i] if groups else ""
+        cluster = clusters[i] if clusters else name
+        golds[name] = Gold(group, cluster, "A", 4)
+        for repeat, one in enumerate(value if isinstance(value, list) else [value]):
+            if one is not None:
+                points.append(point(name, one, repeat=repeat, group=group, cluster=cluster))
+    return Side(points, golds, repeats)
+
+
+def contestant(
+    run: str, one: Side, *, metrics: Sequence[Metric] = (), suite: str = "toy", **changes
+) -> Contestant:
+    made = Contestant(
+        run=run,
+        model=f"model-{run}",
+        suite=suite,
+        protocol="strict",
+        data_sha256="0" * 64,
+        scorers={"choice": "Choice@1"},
+        metrics=at_repeats(metrics or accuracy(), one.repeats),
+        sides={"choice": one},
+    )
+    return structs.replace(made, **changes)
+
+
+def binary(right: int, n: int, **options) -> Side:
+    return side({f"s{i:05}": float(i < right) for i in range(n)}, **options)
+
+
+def listed(values: Sequence[Any], **options) -> Side:
+    return side({f"s{i:05}": value for i, value in enumerate(values)}, **options)

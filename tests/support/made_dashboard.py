@@ -1,0 +1,81 @@
+"""A small made results folder that has everything a page can show: checkpoints, a growing run, a broken one."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from msgspec import structs
+
+from evals.records import store
+from tests.performance import make_board
+
+DAY = 86_400.0
+BEGUN = 1_790_000_000.0
+
+
+def change(path: Path, **changes: object) -> None:
+    """Rewrite fields of a run's card."""
+    store.write_card(path, structs.replace(store.read_card(path), **changes))
+
+
+def checkpoints(results: Path, model: str = "intern/step", *, count: int = 6, samples: int = 400) -> None:
+    """Checkpoints that get better, fall back once, and go over to a new version of the suite's rules."""
+    one = make_board.data(np.random.default_rng(3), samples)
+    for i, skill in enumerate(np.linspace(-0.4, 1.0, count)):
+        name = f"{model}-{1000 * (i + 1):05}"
+        make_board.write_run(
+            results, "mmlu-pro", "official", name, one, skill - (1.6 if i == count - 3 else 0), 5000 + i
+        )
+        path = next(results.glob(f"mmlu-pro@1/{store.slug(name)}/*"))
+        changes: dict[str, object] = {"started": BEGUN + 5 * DAY * i, "finished": BEGUN + 5 * DAY * i + 900}
+        if i == count - 1:
+            changes["scorers"] = {"choice": "Choice(letter)@2"}
+            changes["config"] = structs.replace(store.read_card(path).config, version="2")
+        change(path, **changes)
+
+
+def board(results: Path, *, models: int = 5, samples: int = 200) -> None:
+    """A few models on all suites under three protocols."""
+    make_board.build(results, models=models, samples=samples, large=samples)
+
+
+def growing(results: Path, *, share: float = 0.6) -> Path:
+    """A run at work: its records are lines still."""
+    one = make_board.data(np.random.default_rng(5), 300)
+    make_board.write_run(results, "mmlu-pro", "official", "intern/at-work", one, 0.8, 6000)
+    path = next(results.glob("mmlu-pro@1/intern-at-work/*"))
+    records = list(store.Run(path).records())
+    with (path / "records.jsonl").open("wb") as stream:
+        for place, record in enumerate(records[: int(share * len(records))]):
+            stream.write(
+                store.encode(structs.replace(record, started=time.time() - 60 + 0.1 * place)) + b"\n"
+            )
+    (path / "records.parquet").unlink()
+    change(
+        path, status="running", finished=None, counts={}, coverage=0.0, estimates=(), started=time.time() - 60
+    )
+    return path
+
+
+def broken(results: Path) -> Path:
+    """A run whose card was torn."""
+    path = results / "gpqa-diamond@1" / "torn" / "made-broken"
+    path.mkdir(parents=True)
+    (path / "card.json").write_text('{"format": 1, "run": "made-')
+    return path
+
+
+def everything(results: Path) -> Path:
+    """All of it."""
+    board(results)
+    checkpoints(results)
+    growing(results)
+    broken(results)
+    return results
+
+
+if __name__ == "__main__":
+    print(everything(Path(sys.argv[1])))

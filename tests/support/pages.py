@@ -1,0 +1,147 @@
+"""The dashboard in a real browser: serve a folder, open pages in Chromium, wait until they stand still, look at them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.support.paths import ROOT
+
+AXE = ROOT / "tests" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
+SCREENSHOTS = ROOT / "screenshots"
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+PROBES = ("/_stcore/health", "/_stcore/host-config")
+"""Streamlit's client looks for its server below the page's own path first; those two 404 are its own."""
+
+
+def chromium() -> str:
+    """Path of Chromium; empty where there is none."""
+    return os.environ.get("EVALS_CHROMIUM") or shutil.which("chromium") or ""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def served(results: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Serve a results folder by the real command; gives the address and the process."""
+    port = free_port()
+    command = [
+        sys.executable,
+        "-c",
+        "from evals.cli import main; main()",
+        "dashboard",
+        "--results",
+        str(results),
+    ]
+    process = subprocess.Popen([*command, "--no-browser", "--port", str(port), *words], cwd=ROOT)
+    try:
+        wait_for(port)
+        yield f"http://localhost:{port}", process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def wait_for(port: int, *, timeout_s: float = 90) -> None:
+    """Wait until the server answers; raises OSError."""
+    end = time.monotonic() + timeout_s
+    while True:
+        try:
+            with closing(HTTPConnection("127.0.0.1", port, timeout=2)) as connection:
+                connection.request("GET", "/_stcore/health")
+                assert connection.getresponse().read() == b"ok"
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+
+
+class Seen(NamedTuple):
+    """What a page did besides showing itself."""
+
+    errors: list[str]
+    foreign: list[str]
+    """Requests that left for another host."""
+
+
+def watch(page: Any, base: str) -> Seen:
+    """Note console errors, failed scripts and requests to anybody else."""
+    seen = Seen([], [])
+
+    def complain(message: Any) -> None:
+        probed = any(probe in (message.location or {}).get("url", "") for probe in PROBES)
+        if message.type == "error" and not probed:
+            seen.errors.append(message.text)
+
+    def leave(request: Any) -> None:
+        if not request.url.startswith((base, base.replace("http", "ws", 1), "data:", "blob:")):
+            seen.foreign.append(request.url)
+
+    page.on("console", complain)
+    page.on("pageerror", lambda error: seen.errors.append(str(error)))
+    page.on("request", leave)
+    return seen
+
+
+def settle(page: Any, *, timeout_s: float = 60) -> None:
+    """Wait until the script has run and nothing has moved for half a second."""
+    page.wait_for_selector("h1", timeout=timeout_s * 1000)
+    page.wait_for_selector(
+        '[data-test-script-state="notRunning"]', state="attached", timeout=timeout_s * 1000
+    )
+    height, still, end = -1.0, 0, time.monotonic() + timeout_s
+    while still < 3 and time.monotonic() < end:
+        page.wait_for_timeout(250)
+        now = page.evaluate("() => document.querySelector('[data-testid=stMain]').scrollHeight")
+        still, height = (still + 1, now) if now == height else (0, now)
+
+
+def picture(page: Any, name: str) -> Path:
+    """Take a picture of the whole page, as wide as its window."""
+    SCREENSHOTS.mkdir(exist_ok=True)
+    width = page.viewport_size["width"]
+    height = page.evaluate("() => document.querySelector('[data-testid=stMain]').scrollHeight")
+    page.set_viewport_size({"width": width, "height": int(min(6000, max(900, height)))})
+    page.wait_for_timeout(600)
+    path = SCREENSHOTS / f"{name}.png"
+    page.screenshot(path=path)
+    page.set_viewport_size({"width": width, "height": 900})
+    return path
+
+
+def faults(page: Any) -> list[str]:
+    """Run axe-core; gives what it calls serious or critical, with the first place of each.
+
+    What is drawn again every few seconds is pale for a moment: a fault counts where it is found twice.
+    """
+    page.add_script_tag(path=str(AXE))
+    if not _faults(page):
+        return []
+    page.wait_for_timeout(1300)
+    return _faults(page)
+
+
+def _faults(page: Any) -> list[str]:
+    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{one['id']}: {one['help']} ({len(one['nodes'])}x, {one['nodes'][0]['html'][:160]})"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]

@@ -1,0 +1,119 @@
+"""A stand-in for vLLM's HTTP endpoints that lm_eval and we both speak to: chat, echo with likelihoods, tokenizer.
+
+Its tokens are words with the space before them; what it finds likely is a hash. The real server is asked the same in
+the slow tests, where its environment exists.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler
+from itertools import pairwise
+from typing import Any
+
+from tests.support.faults import Server
+
+WORDS = ("red", "blue", "green", "white", "I cannot tell")
+
+
+def chance(*words: str) -> float:
+    """A number from 0 to 1 that belongs to these words."""
+    return int.from_bytes(sha256("\x1f".join(words).encode()).digest()[:6], "big") / 2**48
+
+
+class Vocabulary:
+    """Words and their numbers, given out as they come."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self._ids: dict[str, int] = {}
+
+    def encode(self, text: str) -> list[int]:
+        found = re.findall(r"\s?\S+|\s", text)
+        for word in found:
+            if word not in self._ids:
+                self._ids[word] = len(self.words)
+                self.words.append(word)
+        return [self._ids[word] for word in found]
+
+    def decode(self, tokens: list[int]) -> str:
+        return "".join(self.words[token] for token in tokens)
+
+
+def echoed(vocabulary: Vocabulary, prompt: str | list[int], extra: int) -> tuple[str, dict[str, Any]]:
+    """The prompt again with the likelihood of each of its words behind the word before; `extra` are made up."""
+    tokens = vocabulary.encode(prompt) if isinstance(prompt, str) else prompt
+    words = [vocabulary.words[token] for token in tokens] + [" and"] * extra
+    own: list[float | None] = [None]
+    tops: list[dict[str, float] | None] = [None]
+    for before, word in pairwise(words):
+        value = -5.0 * chance(before, word)
+        better = {} if chance("greedy", before, word) < 0.7 else {" the": value / 2}
+        own.append(value)
+        tops.append({word: value, **better})
+    return "".join(words), {"token_logprobs": own, "top_logprobs": tops, "tokens": words, "text_offset": []}
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    vocabulary: Vocabulary
+    asked: list[dict[str, Any]]
+
+    def do_GET(self) -> None:
+        self.say({"tokenizer_class": "Words", "eos_token": "</s>", "bos_token": None, "pad_token": None})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        kind = self.path.rpartition("/")[2]
+        if kind == "tokenize":
+            tokens = self.vocabulary.encode(body["prompt"])
+            self.say({"tokens": tokens, "count": len(tokens), "max_model_len": 2048})
+        elif kind == "detokenize":
+            self.say({"prompt": self.vocabulary.decode(body["tokens"])})
+        elif "chat" in self.path:
+            self.asked.append(body)
+            said = WORDS[int(chance(json.dumps(body["messages"])) * len(WORDS))]
+            self.say(
+                {
+                    "model": "words",
+                    "choices": [{"index": 0, "finish_reason": "stop", "message": {"content": said}}],
+                    "usage": {"prompt_tokens": 9, "completion_tokens": 1},
+                }
+            )
+        else:
+            self.asked.append(body)
+            prompts = body["prompt"]
+            one = isinstance(prompts, str) or isinstance(prompts[0], int)
+            found = [echoed(self.vocabulary, p, body["max_tokens"]) for p in ([prompts] if one else prompts)]
+            choices = [{"index": i, "text": t, "logprobs": p} for i, (t, p) in enumerate(found)]
+            self.say({"model": "words", "choices": choices})
+
+    def say(self, answer: Any) -> None:
+        raw = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, *words: Any) -> None:
+        pass
+
+
+@contextmanager
+def telling() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A running server: its base URL (without /v1), and what it was asked to say or to tell."""
+    asked: list[dict[str, Any]] = []
+    handler = type("Handler", (Handler,), {"vocabulary": Vocabulary(), "asked": asked})
+    server = Server(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,190 @@
+"""A suite of any size that needs no data, and the runs, jobs and records that are made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evals.prompts import ask, plain_text
+from evals.records import store
+from evals.records.card import Card, Config
+from evals.records.files import Brief, Gold
+from evals.report.metrics import accuracy
+from evals.run import plan
+from evals.run.plan import Job, Options
+from evals.suite import Suite
+from evals.types import (
+    Failure,
+    Metric,
+    Point,
+    Prompt,
+    Record,
+    Reply,
+    Sample,
+    Sampling,
+    Score,
+    Text,
+    Usage,
+    Verdict,
+)  # fmt: skip
+
+
+def sample(name: str, *, target: str = "A", group: str = "", question: str | None = None) -> Sample:
+    """A question with two options whose text ends with the sample's id."""
+    text = f"Question {name}" if question is None else question
+    return Sample(
+        id=name,
+        question=(Text(text),) if text else (),
+        target=target,
+        choices=("yes", "no"),
+        group=group,
+    )
+
+
+def samples(count: int, *, groups: Sequence[str] = ("",)) -> list[Sample]:
+    """Samples q000, q001, ... whose groups take turns."""
+    return [sample(f"q{i:03}", group=groups[i % len(groups)]) for i in range(count)]
+
+
+class Exact:
+    """Right where the reply's last word is the target; silent replies are unanswered."""
+
+    def __init__(self, version: int = 1) -> None:
+        self.version = version
+
+    def __repr__(self) -> str:
+        return f"Exact({self.version})"
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        words = reply.text.split()
+        if not words:
+            return Score(value=0.0, verdict="unanswered")
+        right = words[-1] == sample.target
+        return Score(value=float(right), verdict="right" if right else "wrong", answer=words[-1])
+
+
+def prompt_of(sample: Sample, repeat: int) -> Prompt:
+    return ask(plain_text(sample.question))
+
+
+def name_in(prompt: Prompt) -> str:
+    """The id of the sample that a prompt asks."""
+    return plain_text(prompt.messages[-1].parts).split()[-1]
+
+
+def suite(items: Sequence[Sample] | int = 4, **changes: Any) -> Suite:
+    """The suite `toy`; `changes` replace its fields."""
+    found = samples(items) if isinstance(items, int) else list(items)
+    fields: dict[str, Any] = {
+        "name": "toy",
+        "protocol": "strict",
+        "samples": lambda data: iter(found),
+        "prompter": lambda data: prompt_of,
+        "ideal": lambda sample, prompt: str(sample.target),
+        "scorers": {"exact": Exact()},
+        "metrics": accuracy(),
+        "sampling": Sampling(temperature=0.0, max_tokens=64),
+    }
+    return Suite(**(fields | changes))
+
+
+def job(results: Path, made: Suite | None = None, *, model: str = "toy-model", **options: Any) -> Job:
+    """Prepare a run of a suite, as the command does."""
+    wanted = Options(results=results, sample=True, **options)
+    return plan.prepare(made or suite(), wanted, model=model, spec=f"scripted:{model}")
+
+
+def close(found: Job) -> None:
+    """Give up a job's files, as the command does in the end."""
+    found.spool.close()
+    found.writer.close()
+
+
+def config(**changes: Any) -> Config:
+    fields: dict[str, Any] = {
+        "suite": "toy",
+        "version": "1",
+        "protocol": "strict",
+        "data_sha256": "00",
+        "model": "scripted:toy",
+        "sampling": Sampling(),
+        "seed": 0,
+        "repeats": 1,
+    }
+    return Config(**(fields | changes))
+
+
+def writer(path: Path, **changes: Any) -> store.Writer:
+    """Open a run for writing with a card of its own."""
+    found = store.Writer(path, Card(run=path.name, config=config(**changes), model="toy"))
+    found.write_card()
+    return found
+
+
+def record(name: str, repeat: int = 0, *, text: str = "A", value: float = 1.0, size: int = 0) -> Record:
+    """A record of a reply with one score; `size` makes it that many characters longer."""
+    return Record(
+        sample=name,
+        repeat=repeat,
+        prompt=ask(f"Question {name}"),
+        outcome=Reply(text=text + " " * size, usage=Usage(input=3, output=2), seconds=0.5),
+        scores={"exact": Score(value=value, verdict="right" if value else "wrong", answer=text)},
+        started=1.5,
+    )
+
+
+def failed(name: str, repeat: int = 0, *, kind: str = "serverfault") -> Record:
+    """A record of a call that failed for good."""
+    outcome = Failure(stage="model", kind=kind, message="HTTP 500", attempts=6)
+    return Record(sample=name, repeat=repeat, prompt=ask(f"Question {name}"), outcome=outcome)
+
+
+def golds(
+    names: Sequence[str], *, groups: Sequence[str] = ("",), clusters: Sequence[str] = ()
+) -> dict[str, Gold]:
+    """The gold side of samples; groups and clusters take turns."""
+    return {
+        name: Gold(groups[i % len(groups)], clusters[i % len(clusters)] if clusters else name, "A", 4)
+        for i, name in enumerate(names)
+    }
+
+
+def point(
+    name: str,
+    value: float | None,
+    *,
+    repeat: int = 0,
+    verdict: str = "",
+    answer: str | None = None,
+    group: str = "",
+    cluster: str = "",
+    options: int = 4,
+) -> Point:
+    judged = verdict or ("right" if value == 1 else "wrong")
+    return Point(name, repeat, group, cluster or name, judged, value, answer, "A", options, {})
+
+
+def brief(
+    name: str, value: float | None, repeat: int = 0, *, verdict: Verdict | None = None, stop: str = "stop"
+) -> Brief:
+    """What a report sees of a reply; without a value and a verdict: of a failed call."""
+    if value is None and verdict is None:
+        return Brief(sample=name, repeat=repeat, scores={}, failure="timeout")
+    judged: Verdict = verdict or ("right" if value == 1 else "wrong")
+    score = Score(value=value, verdict=judged)
+    return Brief(sample=name, repeat=repeat, scores={"exact": score}, stop=stop, input=10, output=5)
+
+
+MAE = Metric(
+    name="mae",
+    of=lambda points: sum(p.value or 0.0 for p in points) / len(points) if points else _nothing(),
+    better="lower",
+    bounds=None,
+    unit="K",
+    headline=True,
+)
+
+
+def _nothing() -> float:
+    raise ValueError("nothing to reduce")

@@ -1,0 +1,127 @@
+"""Wheels in the shape of OpenCompass', made by hand: its files, variables and loops, with texts of ours."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from hashlib import sha256
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from evals import load
+from evals.prompts import upstream as wording
+from evals.prompts.upstream import Words, wheel
+from evals.prompts.upstream.wheel import OPENCOMPASS
+from evals.suites import smolinstruct
+from evals.types import Prompt, Sample
+
+SUITES = ("mmlu-pro", "gpqa", "aime", "chembench:4k", "matbench")
+"""Those whose published numbers OpenCompass made, and SMolInstruct."""
+ANY = Sample(id="1", target="A", choices=("w", "x", "y", "z"))
+JUDGING = "You grade in this test."
+
+
+FOLDER = OPENCOMPASS.folder
+
+
+def words() -> list[tuple[str, Words]]:
+    """What every such suite says of its words, by its id; of SMolInstruct's without its scorers: WordNet is slow."""
+    found = [one for name in SUITES for one in load.suite(name, "intern-s1")]
+    tasks = [(f"smolinstruct:{variant}", smolinstruct._words(variant)) for variant in smolinstruct.VARIANTS]
+    return [*((one.id, one.words) for one in found if one.words is not None), *tasks]
+
+
+def columns(one: Words) -> list[str]:
+    """The columns that a template may name, the question first."""
+    assert one.row is not None
+    return [name for name in one.row(ANY, Prompt(), "?") if name != one.gold]
+
+
+def asked(one: Words) -> str:
+    """Our text in the place of upstream's question."""
+    turn = f" {one.given[0][1]}" if one.given else ""
+    return f"Asked in this test{turn}:\n" + "\n".join(f"{{{name}}}" for name in columns(one))
+
+
+def judged(one: Words) -> str:
+    """Our text in the place of upstream's task for a judge."""
+    return f"Asked: {{{columns(one)[0]}}}\nGold: {{{one.gold}}}\nSaid: {{prediction}}"
+
+
+def _nested(path: str, inner: str) -> str:
+    """Word an assignment of nested dictionaries that leads to `inner`."""
+    variable, *keys = path.split(".")
+    for key in reversed(keys):
+        inner = f"dict(type=Unknown, {key}={inner})"
+    return f"{variable} = {inner}"
+
+
+def config(several: list[Words]) -> str:
+    """Write a configuration as upstream writes them."""
+    one = several[0]
+    lines = [
+        "from somewhere import Unknown",
+        "with read_base():",
+        "    from .others import categories",
+        "all_of_it = []",
+    ]
+    indent = ""
+    if one.given:
+        variable = one.given[0][0]
+        turns = [w.given[0][1] for w in several]
+        lines += [f"HINTS = {dict.fromkeys(turns, 'Asked in this test')!r}", f"for {variable} in HINTS:"]
+        lines += [f"    hint = HINTS[{variable}]"]
+        text = asked(one).removeprefix(f"Asked in this test {turns[0]}").replace("{", "{{").replace("}", "}}")
+        ask, indent = f"f{'{hint} {' + variable + '}' + text!r}", "    "
+    else:
+        lines += [f'ASK = """\n{asked(one)}\n""".strip()', "for category in categories:"]
+        ask, indent = "ASK", "    "
+    turn = f"dict(round=[dict(role='HUMAN', prompt={ask}), dict(role='BOT', prompt='{{output}}\\n')])"
+    lines.append(indent + _nested(one.asks, turn))
+    if one.judges:
+        system = f"dict(role='SYSTEM', fallback_role='HUMAN', prompt={JUDGING!r})"
+        turn = f"dict(begin=[{system}], round=[dict(role='HUMAN', prompt={judged(one)!r})])"
+        lines.append(indent + _nested(one.judges, turn))
+    lines += [f"{indent}all_of_it.append(dict(infer_cfg={one.asks.partition('.')[0]}))", ""]
+    return "\n".join(lines)
+
+
+def files() -> dict[str, str]:
+    """All configurations that the suites name."""
+    ordered = sorted((w for _, w in words()), key=lambda w: w.file)
+    return {FOLDER + name: config(list(some)) for name, some in groupby(ordered, key=lambda w: w.file)}
+
+
+def write(path: Path, contents: dict[str, str]) -> str:
+    """Write a wheel; gives its SHA-256."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in contents.items():
+            archive.writestr(name, text)
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def lay(patch: pytest.MonkeyPatch, folder: Path, contents: dict[str, str] | None = None) -> Path:
+    """Put a wheel in its place and have it known."""
+    path = folder / "cache" / OPENCOMPASS.file
+    known = write(path, files() if contents is None else contents)
+    patch.setattr(wheel, "place", lambda one: folder / "cache" / one.file)
+    patch.setattr(
+        wheel, "_hash", lambda path, *_: OPENCOMPASS.sha256 if digest(path) == known else digest(path)
+    )
+    wording._turns.cache_clear()
+    return path
+
+
+def digest(path: Path) -> str:
+    """Hash a file."""
+    return sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def laid(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A wheel of ours in its place."""
+    yield lay(monkeypatch, tmp_path)
+    wording._turns.cache_clear()

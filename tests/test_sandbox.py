@@ -1,0 +1,243 @@
+"""Workers that hang, crash, grow or are shot: one call fails, the rest goes on, nothing is left behind."""
+
+import asyncio
+import ctypes
+import gc
+import itertools
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from evals.errors import ScorerError, UsageError
+from evals.sandbox import Pool
+from evals.types import Message, Prompt, Reply, Sample, Score, Text
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with Pool(2, memory_mib=1024, timeout_s=20) as it:
+        yield it
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_nothing_is_started_before_it_is_needed():
+    with Pool(2) as lazy:
+        assert lazy.pids() == []
+
+
+def test_plain_code_waits_for_its_answer(pool):
+    assert pool.call(math.sqrt, 9.0) == 3.0
+
+
+async def test_asyncio_awaits_its_answer(pool):
+    assert await asyncio.gather(*(pool.run(math.sqrt, float(i * i)) for i in range(200))) == list(range(200))
+
+
+def test_a_loop_in_c_that_holds_the_interpreter_ends_at_its_deadline(pool):
+    began = time.perf_counter()
+    with pytest.raises(ScorerError, match=r"deadline of 0\.5 s"):
+        pool.call(sum, itertools.count(), timeout_s=0.5)
+    assert time.perf_counter() - began < 5
+
+
+def test_a_segfault_fails_only_its_own_call(pool):
+    before = [pool.submit(math.sqrt, 4.0) for _ in range(50)]
+    crash = pool.submit(ctypes.string_at, 0)
+    after = [pool.submit(math.sqrt, 4.0) for _ in range(50)]
+    with pytest.raises(ScorerError, match="SIGSEGV"):
+        crash.result()
+    assert {f.result() for f in before + after} == {2.0}
+
+
+def test_a_worker_that_exits_fails_only_its_own_call(pool):
+    with pytest.raises(ScorerError, match="exited with status 7"):
+        pool.call(os._exit, 7)
+    assert pool.call(math.sqrt, 4.0) == 2.0
+
+
+def test_memory_without_end_is_refused_by_the_kernel(pool):
+    with pytest.raises(ScorerError, match="memory"):
+        pool.call(list, itertools.count(), timeout_s=60)
+    assert pool.call(math.sqrt, 4.0) == 2.0
+
+
+def test_a_worker_shot_in_mid_call_is_replaced():
+    with Pool(1) as single:
+        single.call(math.sqrt, 4.0)
+        victim = single.submit(time.sleep, 60, timeout_s=90)
+        waiting = single.submit(math.sqrt, 16.0)
+        time.sleep(0.3)
+        (pid,) = single.pids()
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(ScorerError, match="SIGKILL"):
+            victim.result(10)
+        assert waiting.result(10) == 4.0
+        assert single.pids() != [pid]
+
+
+def test_a_worker_shot_between_calls_costs_no_call():
+    with Pool(1) as single:
+        single.call(math.sqrt, 4.0)
+        (pid,) = single.pids()
+        os.kill(pid, signal.SIGKILL)
+        assert single.call(math.sqrt, 16.0) == 4.0
+
+
+def test_workers_that_cannot_start_fail_their_calls_and_say_so(monkeypatch):
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with Pool(1) as broken, pytest.raises(ScorerError, match=r"no worker could be started: .*status 1"):
+        broken.call(math.sqrt, 4.0)
+
+
+def test_a_stopped_worker_does_not_outlive_the_pool():
+    stopped = Pool(1)
+    stopped.call(math.sqrt, 4.0)
+    (pid,) = stopped.pids()
+    os.kill(pid, signal.SIGSTOP)
+    stopped.close()
+    assert not alive(pid)
+
+
+def test_an_exception_arrives_as_one_line_with_its_type(pool):
+    with pytest.raises(ScorerError, match="ValueError: "):
+        pool.call(math.sqrt, -1.0)
+
+
+def needs_an_extra():
+    raise UsageError("install science-evals[chemistry]")
+
+
+def test_a_users_mistake_comes_through_as_such(pool):
+    with pytest.raises(UsageError, match="science-evals"):
+        pool.call(needs_an_extra)
+
+
+def test_what_cannot_be_pickled_fails_alone(pool):
+    with pytest.raises(ScorerError, match="cannot be sent"):
+        pool.call(lambda: 1)
+
+
+def test_an_answer_that_cannot_be_pickled_fails_alone(pool):
+    with pytest.raises(ScorerError, match="pickle"):
+        pool.call(open, os.devnull)
+
+
+def test_five_megabytes_each_way(pool):
+    text = "x" * 5_000_000
+    assert pool.call(str.upper, text) == text.upper()
+
+
+def test_a_cancelled_call_is_not_made():
+    with Pool(1) as single:
+        single.submit(time.sleep, 0.5)
+        later = single.submit(time.sleep, 60, timeout_s=90)
+        assert later.cancel()
+        assert single.call(math.sqrt, 4.0) == 2.0
+
+
+def test_secrets_stay_with_the_parent(monkeypatch):
+    monkeypatch.setenv("SOME_API_KEY", "sk-1")
+    with Pool(1) as single:
+        assert single.call(os.getenv, "SOME_API_KEY") is None
+
+
+def test_a_closed_pool_refuses_and_leaves_no_process():
+    closed = Pool(2)
+    futures = [closed.submit(time.sleep, 30, timeout_s=60) for _ in range(4)]
+    time.sleep(1)
+    pids = closed.pids()
+    assert len(pids) == 2
+    closed.close()
+    closed.close()
+    assert not any(map(alive, pids))
+    assert all(isinstance(f.exception(5), ScorerError) for f in futures)
+    with pytest.raises(RuntimeError, match="closed"):
+        closed.submit(math.sqrt, 1.0)
+
+
+def same(sample, prompt, reply):
+    """Judge by equality, and by having been shown only what may be shown."""
+    assert sample.question == ()
+    assert prompt.messages == ()
+    right = reply.text == sample.target
+    return Score(value=float(right), verdict="right" if right else "wrong", answer=reply.text)
+
+
+async def test_a_scorer_sees_the_reply_but_not_the_question(pool):
+    sample = Sample(id="1", question=(Text("2 + 2"),), target="4")
+    prompt = Prompt(messages=(Message.user("2 + 2"),))
+    score = await pool.score(same, sample, prompt, Reply(text="4"))
+    assert (score.value, score.verdict) == (1.0, "right")
+
+
+async def test_the_event_loop_is_never_blocked(pool):
+    """Ten thousand calls: no turn of the loop takes 50 ms of CPU (the clock also counts what runs beside tests)."""
+    longest = 0.0
+
+    async def watch():
+        nonlocal longest
+        last = time.thread_time()
+        while True:
+            await asyncio.sleep(0)
+            now = time.thread_time()
+            longest, last = max(longest, now - last), now
+
+    numbers = iter(range(10_000))
+    roots = {}
+
+    async def lane():
+        for i in numbers:
+            roots[i] = await pool.run(math.isqrt, i)
+
+    gc.collect()
+    gc.freeze()  # what the tests before left behind is not ours to walk
+    watcher = asyncio.create_task(watch())
+    await asyncio.gather(*(lane() for _ in range(256)))
+    watcher.cancel()
+    gc.unfreeze()
+    assert roots == {i: math.isqrt(i) for i in range(10_000)}
+    assert longest < 0.05
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_no_worker_outlives_a_parent_that_is_interrupted_or_shot(how, tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(
+        textwrap.dedent("""
+        import itertools, time
+        from evals.sandbox import Pool
+        pool = Pool(2, timeout_s=2)
+        loops = [pool.submit(sum, itertools.count()) for _ in range(2)]
+        while len(pool.pids()) < 2:
+            time.sleep(0.05)
+        time.sleep(0.3)
+        print(*pool.pids(), flush=True)
+        time.sleep(60)
+        """)
+    )
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env
+    ) as parent:
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(pids) == 2
+        parent.send_signal(how)
+        parent.wait(10)
+    deadline = time.monotonic() + 10
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(alive, pids))

@@ -1,0 +1,252 @@
+"""Comparisons of runs made by hand: what is paired, what is refused, what flips, what is missing."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from evals.report.metrics import accuracy, at_repeats, mean_value, repeated
+from evals.types import Metric
+from evals.verdicts.compare import compare, why_not
+from evals.verdicts.pairs import Pairs, flips, ladder
+from tests.support.made import binary, contestant, point, side
+
+MICRO = accuracy()[0]
+MACRO = accuracy(macro=True)[1]
+MAE = Metric(name="mae", of=mean_value, better="lower", bounds=None, unit="eV", headline=True)
+
+
+# Pairing
+
+
+def test_wins_losses_and_mcnemar_of_a_table():
+    a = side({"1": 1.0, "2": 1.0, "3": 0.0, "4": 0.0, "5": 1.0})
+    b = side({"5": 0.0, "4": 1.0, "3": 1.0, "2": 1.0, "1": 1.0})
+    (row, *_) = compare([[contestant("a", a)], [contestant("b", b)]]).pairs
+    assert (row.wins, row.losses, row.ties, row.n) == (2, 1, 2, 5)
+    assert row.difference == pytest.approx(0.2)
+    assert (row.value_a, row.value_b) == (0.6, 0.8)
+    assert row.test == "McNemar exact"
+    assert row.p == 1.0
+    assert row.headline
+
+
+def test_repeats_are_averaged_before_pairing():
+    a = side({"1": [1.0, 0.0], "2": [0.0, 0.0]}, repeats=2)
+    b = side({"1": [1.0, 1.0, 1.0, 0.0], "2": [1.0, 0.0, 0.0, 0.0]}, repeats=4)
+    pairs = Pairs(a, b, MICRO)
+    assert pairs.differences(pairs.rows).tolist() == [0.25, 0.25]
+    assert pairs.evidence().test == "paired t"
+
+
+def test_metrics_are_compared_only_where_both_runs_have_them():
+    a = contestant("a", side({"1": [1.0, 0.0], "2": [0.0, 0.0]}, repeats=2), metrics=repeated())
+    b = contestant("b", side({"1": [1.0] * 4, "2": [0.0] * 4}, repeats=4), metrics=repeated())
+    found = compare([[a], [b]])
+    assert [row.metric for row in found.pairs] == ["avg@2", "pass@2"]
+    assert any("avg@2 of A is compared with avg@4 of B" in note for note in found.notes)
+
+
+def test_macro_is_the_mean_of_group_means():
+    a = side({"1": 1.0, "2": 0.0, "3": 0.0, "4": 0.0}, groups=list("xxxy"))
+    b = side({"1": 1.0, "2": 1.0, "3": 0.0, "4": 1.0}, groups=list("xxxy"))
+    pairs = Pairs(a, b, MACRO)
+    assert pairs.evidence().value == pytest.approx((1 / 3 + 1) / 2)
+    assert pairs.values() == pytest.approx((1 / 6, 5 / 6))
+    assert pairs.evidence(group="y").value == 1
+
+
+def test_clusters_widen_the_interval():
+    rng = np.random.default_rng(0)
+    values = {f"{i}": float(v) for i, v in enumerate(np.repeat(rng.integers(0, 2, 20), 5))}
+    zeros = dict.fromkeys(values, 0.0)
+    clusters = [f"c{i // 5}" for i in range(100)]
+    alone = Pairs(side(zeros), side(values), MICRO).evidence().interval(0.95)
+    shared = Pairs(side(zeros, clusters=clusters), side(values, clusters=clusters), MICRO).evidence()
+    assert shared.test == "paired t, clustered"
+    low, high = shared.interval(0.95)
+    assert high - low > 1.8 * (alone[1] - alone[0])
+
+
+def test_lower_is_better_turns_wins_round_but_not_the_difference():
+    a, b = side({"1": 2.0, "2": 3.0, "3": 1.0}), side({"1": 1.0, "2": 1.5, "3": 4.0})
+    (row, *_) = compare([[contestant("a", a, metrics=(MAE,))], [contestant("b", b, metrics=(MAE,))]]).pairs
+    assert row.difference == pytest.approx(1 / 6)
+    assert (row.wins, row.losses) == (2, 1)
+    assert row.better == "lower"
+    assert row.test == "paired t"
+
+
+def test_whole_metrics_are_resampled_jointly():
+    def rmse(points):
+        if not points:
+            raise ValueError("nothing")
+        return float(np.sqrt(np.mean([p.value**2 for p in points])))
+
+    rng = np.random.default_rng(2)
+    a = rng.normal(0, 1, 80)
+    b = a + rng.normal(0, 0.05, 80)
+    metric = Metric(name="rmse", of=rmse, pool="whole", better="lower", bounds=None, headline=True)
+    sides = [side({str(i): float(v) for i, v in enumerate(values)}) for values in (a, b)]
+    (row, *_) = compare(
+        [[contestant(n, s, metrics=(metric,))] for n, s in zip("ab", sides, strict=True)]
+    ).pairs
+    assert row.test == "paired bootstrap"
+    assert row.high - row.low < 0.05  # unpaired it would be near 0.3
+    assert row.wins + row.losses + row.ties == 80
+
+
+# Missing outcomes
+
+
+def test_missing_outcomes_bound_the_difference_from_both_sides():
+    a = side({"1": 1.0, "2": 1.0, "3": None, "4": 0.0})
+    b = side({"1": 1.0, "2": None, "3": 1.0, "4": None})
+    (row, *_) = compare([[contestant("a", a)], [contestant("b", b)]]).pairs
+    # statistics.md 4.4: both scored: 1; B missing: 2, 4; A missing: 3
+    assert (row.n, row.difference) == (1, 0.0)
+    assert row.worst == pytest.approx((0 - 1 - 0 + 0) / 4)
+    assert row.best == pytest.approx((0 + 0 + 1 + 1) / 4)
+    assert (row.coverage_a, row.coverage_b) == (0.75, 0.5)
+
+
+def test_missing_repeats_bound_their_sample():
+    a = side({"1": [1.0, 1.0], "2": [0.0, 0.0]}, repeats=2)
+    b = side({"1": [1.0, None], "2": [0.0, 0.0]}, repeats=2)
+    pairs = Pairs(a, b, MICRO)
+    assert pairs.evidence().value == 0
+    assert pairs.bounds() == (-0.25, 0.0)
+
+
+def test_missing_repeats_bound_joint_metrics():
+    metric = next(m for m in at_repeats(repeated(), 2) if m.name == "pass@2")
+    a = side({"1": [0.0, 0.0], "2": [1.0, 0.0]}, repeats=2)
+    b = side({"1": [0.0, None], "2": [1.0, None]}, repeats=2)
+    assert Pairs(a, b, metric).bounds() == (0.0, 0.5)
+
+
+def test_without_bounds_there_is_no_worst_case():
+    a, b = side({"1": 2.0, "2": 3.0, "3": 1.0}), side({"1": 1.0, "2": None, "3": 4.0})
+    assert Pairs(a, b, MAE).bounds() == (None, None)
+    assert Pairs(a, a, MAE).bounds() == (0.0, 0.0)
+
+
+def test_nothing_paired_is_said_and_not_zero():
+    a, b = side({"1": 1.0, "2": None}), side({"1": None, "2": 1.0})
+    (row, *_) = compare([[contestant("a", a)], [contestant("b", b)]]).pairs
+    assert (row.n, row.difference, row.p, row.low) == (0, None, None, None)
+
+
+def test_samples_of_one_run_only_are_left_out_and_said():
+    found = compare([[contestant("a", binary(3, 6))], [contestant("b", binary(3, 4))]])
+    assert found.pairs[0].n == 4
+    assert any("2 samples are expected by one of the runs only" in note for note in found.notes)
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"protocol": "official"}, "protocol"),
+        ({"data_sha256": "1" * 64}, "data_sha256"),
+        ({"scorers": {"choice": "Choice@2"}}, "scorer choice"),
+        ({"scorers": {}}, "scorer choice"),
+    ],
+)
+def test_runs_of_another_kind_are_refused_and_the_difference_is_named(change, word):
+    a, b = contestant("a", binary(3, 6)), contestant("b", binary(3, 6), **change)
+    assert word in why_not(a, b)[0]
+    found = compare([[a], [b]])
+    assert (found.comparable, found.pairs) == (False, ())
+    forced = compare([[a], [b]], force=True)
+    assert (forced.comparable, len(forced.pairs)) == (False, 2)
+
+
+def test_no_common_suite_is_refused():
+    a, b = contestant("a", binary(3, 6)), contestant("b", binary(3, 6), suite="other")
+    assert compare([[a], [b]]).why_not == ("no suite is in all of the runs",)
+
+
+# Flips
+
+
+def test_flips_name_what_changed_the_worse_ones_first():
+    a, b = side({"1": 1.0, "2": 0.0, "3": 1.0, "4": 1.0}), side({"1": 1.0, "2": 1.0, "3": 0.0, "4": None})
+    b.points[2] = point("3", 0.0, verdict="unanswered")
+    found = flips(a, b)
+    assert [(f.id, f.a, f.b, f.worse) for f in found] == [
+        ("3", "right", "unanswered", True),
+        ("4", "right", "missing", True),
+        ("2", "wrong", "right", False),
+    ]
+    assert ladder(found) == {"right -> unanswered": 1, "right -> missing": 1, "wrong -> right": 1}
+
+
+def test_flips_of_a_gated_suite_hold_no_answers():
+    a, b = contestant("a", binary(3, 6), gated=True), contestant("b", binary(2, 6), gated=True)
+    (flip,) = compare([[a], [b]]).flips
+    assert (flip.answer_a, flip.answer_b) == (None, None)
+
+
+# Families
+
+
+def test_headlines_are_adjusted_by_holm_and_groups_by_bh():
+    groups = ["x", "y"] * 50
+    runs = [
+        [contestant(run, binary(right, 100, groups=groups), suite=name) for name in ("one", "two", "three")]
+        for run, right in (("a", 40), ("b", 52))
+    ]
+    found = compare(runs)
+    heads = [row for row in found.pairs if row.headline]
+    assert [row.p_adjusted for row in heads] == pytest.approx([3 * heads[0].p] * 3)
+    assert all(row.adjustment == "benjamini-hochberg" for row in found.pairs if row.group)
+    assert [row.low_adjusted < row.low for row in heads] == [True, True, False]
+    assert len([row for row in found.pairs if row.group]) == 6
+
+
+def test_many_groups_of_noise_give_few_discoveries():
+    rng = np.random.default_rng(4)
+    names = [f"s{i}" for i in range(1400)]
+    groups = [f"g{i % 14}" for i in range(1400)]
+    a, b = (
+        side({n: float(v) for n, v in zip(names, rng.integers(0, 2, 1400), strict=True)}, groups=groups)
+        for _ in "ab"
+    )
+    found = compare([[contestant("a", a)], [contestant("b", b)]])
+    assert not [row for row in found.pairs if row.group and row.p_adjusted < 0.05]
+
+
+def test_ranks_have_intervals_and_letters():
+    runs = [
+        [contestant(name, binary(right, 200))] for name, right in (("low", 80), ("mid", 120), ("top", 122))
+    ]
+    found = compare(runs)
+    got = {rank.run: (rank.rank_low, rank.rank_high, rank.groups) for rank in found.ranks}
+    assert got == {"top": (1, 2, "a"), "mid": (1, 2, "a"), "low": (3, 3, "b")}
+    assert len([row for row in found.pairs if row.headline]) == 3
+
+
+# Size
+
+
+@pytest.mark.alone
+@pytest.mark.slow
+def test_twelve_thousand_samples_in_under_two_seconds():
+    rng = np.random.default_rng(1)
+    groups = [f"g{i % 14}" for i in range(12_032)]
+    truth = rng.random(12_032) < 0.5
+    sides = [
+        side({str(i): float(v) for i, v in enumerate(truth ^ (rng.random(12_032) < 0.06))}, groups=groups)
+        for _ in "ab"
+    ]
+    started = time.process_time()
+    found = compare([[contestant(n, s)] for n, s in zip("ab", sides, strict=True)])
+    assert time.process_time() - started < 1.5
+    row = found.pairs[0]
+    assert row.p == pytest.approx(scipy_stats.binomtest(row.wins, row.wins + row.losses).pvalue)

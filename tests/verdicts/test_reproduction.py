@@ -1,0 +1,214 @@
+"""A run held against a published number, and a published number measured again."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from evals.commands.claims import _flags
+from evals.records.card import Card
+from evals.types import Estimate, Sampling
+from evals.verdicts import reported as claims
+from evals.verdicts.reported import Claim
+from evals.verdicts.reproduction import asked_of, check, measured, rounding, same_model
+from tests.support import toy
+from tests.support.command import evals
+from tests.support.paths import ROOT
+
+CLAIM = Claim(
+    model="Intern-S1",
+    suite="toy",
+    benchmark="Toy",
+    protocol="strict",
+    value=0.835,
+    unit="fraction",
+    source="https://example.org",
+    date=date(2026, 1, 1),
+    knobs={"temperature": 0.7, "repeats": 1},
+)
+
+
+def card(value: float | None = 0.83, low: float = 0.82, high: float = 0.84, **changes: Any) -> Card:
+    config = toy.config(sampling=Sampling(temperature=0.7))
+    estimate = Estimate(
+        metric="accuracy", group="", value=value, low=low, high=high, worst=None, best=None, n=100, clusters=100,
+        unit="fraction", better="higher", method="Wilson", headline=True,
+    )  # fmt: skip
+    found = Card(run="r", config=config, model="internlm/intern_s1", coverage=1.0, estimates=(estimate,))
+    return structs.replace(found, **changes)
+
+
+def finding(one: Card, claim: Claim = CLAIM, model: str = "Intern-S1") -> Any:
+    ((found,),) = [check(m, {"c": claim}, model) for m in measured([one], [])]
+    return found
+
+
+def test_within_the_interval_is_consistent_and_the_difference_has_one_too() -> None:
+    found = finding(card())
+    assert (found.verdict, round(found.difference, 9)) == ("consistent", -0.005)
+    assert (round(found.difference_low, 9), round(found.difference_high, 9)) == (-0.015, 0.005)
+    assert found.unknown == ("top_p", "top_k", "max_tokens", "thinking", "judge")
+
+
+def test_outside_it_is_inconsistent_by_so_many_points() -> None:
+    found = finding(card(0.80, 0.79, 0.81))
+    assert (found.verdict, round(100 * found.difference, 6)) == ("inconsistent", -3.5)
+
+
+def test_the_last_printed_digit_is_allowed_for() -> None:
+    assert finding(card(0.82, 0.81, 0.8346)).verdict == "consistent"  # 83.5 may have been 83.46
+    assert finding(card(0.82, 0.81, 0.8344)).verdict == "inconsistent"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "half"),
+    [
+        (0.835, "fraction", 0.0005),
+        (0.77, "fraction", 0.0005),
+        (0.4717, "fraction", 0.00005),
+        (103.512486, "MPa", 5e-7),
+    ],
+)
+def test_half_of_the_last_digit(value: float, unit: str, half: float) -> None:
+    assert rounding(structs.replace(CLAIM, value=value, unit=unit)) == pytest.approx(half)
+
+
+@pytest.mark.parametrize(("digits", "half"), [(0, 0.005), (1, 0.0005), (2, 0.00005)])
+def test_a_zero_that_is_printed_counts(digits: int, half: float) -> None:
+    assert rounding(structs.replace(CLAIM, value=0.8, digits=digits)) == pytest.approx(half)
+
+
+@pytest.mark.parametrize(
+    ("one", "claim", "because"),
+    [
+        (card(), structs.replace(CLAIM, protocol=""), "the claim's protocol is not known"),
+        (card(), structs.replace(CLAIM, protocol="intern-s1"), "protocol strict here, intern-s1 there"),
+        (card(), structs.replace(CLAIM, unit="MPa"), "accuracy in fraction here, MPa there"),
+        (card(data="sample"), CLAIM, "sample items here"),
+        (card(coverage=0.9), CLAIM, "coverage 90.0 % here"),
+        (card(config=toy.config(limit=5, sampling=Sampling(temperature=0.7))), CLAIM, "a subset here"),
+        (card(config=toy.config(sampling=Sampling(temperature=0.0))), CLAIM, "temperature 0.0 here, 0.7 there"),
+        (card(config=toy.config(), origin="import replies"), CLAIM, "temperature unknown here, 0.7 there"),
+        (card(None), CLAIM, "nothing was scored"),
+    ],
+)  # fmt: skip
+def test_what_is_not_the_same_is_not_compared_and_says_why(one: Card, claim: Claim, because: str) -> None:
+    found = finding(one, claim)
+    assert found.verdict == "not comparable"
+    assert any(because in reason for reason in found.because), found.because
+
+
+def test_spellings_of_one_model_and_two_models() -> None:
+    assert same_model("internlm/Intern-S1", "intern_s1")
+    assert not same_model("Intern-S1", "Intern-S1-mini")
+
+
+def test_a_judge_that_is_not_named_is_among_the_unknown() -> None:
+    claim = claims.named()["intern-s1/mmlu-pro"]
+    done = evals("claims", "show", "intern-s1/mmlu-pro", "--json")
+    assert done.json["unknown"] == ["top_k", "judge"]
+    assert claim.knobs["max_tokens"] == 65_536
+    assert claim.told.endswith("eval_bench_intern_s1.py")
+
+
+def test_where_nobody_says_how_it_was_done_the_judge_is_unknown_too_and_a_rule_has_none() -> None:
+    known = claims.named()
+    assert asked_of(known["intern-s1-pro/matbench"])[-1] == "judge"  # its protocol is not known
+    assert asked_of(known["intern-s1/proteinlmbench"])[-1] == "judge"  # its suite is not ours
+    assert known["intern-s1/ifeval"].knobs["judge"] == known["intern-s1-mini/ifeval"].knobs["judge"] == "none"
+
+
+def asked(model: str = "server:x#y", origin: str = "run", suite: str = "chembench:lamalab") -> Any:
+    """Give the finding of a run that asked by the authors' protocol."""
+    config = structs.replace(toy.config(), suite=suite, protocol="official", model=model)
+    claim = structs.replace(CLAIM, suite=suite, protocol="official", knobs={})
+    return finding(card(config=config, origin=origin), claim)
+
+
+def test_what_was_asked_in_our_sentences_is_no_measure_of_what_was_asked_in_the_authors() -> None:
+    found = asked()
+    assert found.verdict == "not comparable"
+    assert found.because == (
+        "wording is ours here (official has the authors' rule and settings), theirs there",
+    )
+    assert (found.claimed, found.measured) == (0.835, 0.83)
+
+
+def test_replies_that_their_authors_recorded_and_models_that_read_no_words_compare() -> None:
+    assert asked(origin="import chembench").verdict == "consistent"
+    assert asked("baseline:mean", suite="matbench:steels").verdict == "consistent"
+    assert asked(suite="smolinstruct:NC-I2F").verdict == "consistent"  # its questions are the data's
+
+
+def test_every_claim_has_an_id_of_its_own() -> None:
+    assert len(claims.named()) == len(claims.load())
+
+
+def test_known_conditions_become_options() -> None:
+    assert _flags({"temperature": 0.7, "max_tokens": 64, "thinking": False, "judge": "x"}) == [
+        "--temperature", "0.7", "--max-tokens", "64", "--no-thinking",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A results folder with a claim of its own about the sample items, which are local data here."""
+    (tmp_path / "r" / "claims").mkdir(parents=True)
+    (tmp_path / "r" / "claims" / "own.toml").write_text(
+        '[[claim]]\nsuite = "mmlu-pro"\nbenchmark = "x"\nprotocol = "strict"\nsource = "https://example.org"\n'
+        "knobs = { temperature = 0.25 }\npercent = { scripted = 12.5, rival = 99.0, other = 50.0 }\n"
+    )
+    return tmp_path / "r"
+
+
+SAMPLES = ROOT / "suites" / "samples"
+
+
+def test_a_claim_is_measured_again_under_its_conditions(own: Path) -> None:
+    words = ("-m", "scripted:ANSWER: B", "--results", own, "--data", SAMPLES)
+    done = evals("reproduce", "scripted/mmlu-pro", *words)
+    assert done.status == 0, done.err
+    assert "scripted/mmlu-pro: consistent" in done.out
+    assert "the source does not tell: top_p" in done.out
+    (path,) = own.glob("mmlu-pro@*/*/*/card.json")
+    assert json.loads(path.read_text())["config"]["sampling"]["temperature"] == 0.25
+    assert evals("claims", "check", path.parent, "--results", own).status == 0
+    assert evals("claims", "check", path.parent, "--results", own, "--model", "rival").status == 1
+    again = evals("reproduce", "rival/mmlu-pro", *words)
+    assert again.status == 1
+    assert "difference" in again.out
+
+
+def test_sample_items_reproduce_nothing(own: Path) -> None:
+    done = evals("reproduce", "scripted/mmlu-pro", "-m", "scripted:ANSWER: B", "--results", own, "--sample")
+    assert done.status == 3
+    assert "not comparable: sample items here" in done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("claims", "show", "intern-s2/mmlu"), "unknown claim"),
+        (("claims", "show", "intern-s1"), "is the beginning of"),
+        (("claims", "list", "--suite", "mmlu"), "did you mean"),
+        (("reproduce", "intern-s1-pro/mathvision", "-m", "scripted:x"), "its protocol is not known"),
+        (("reproduce", "intern-s1/ifeval", "-m", "scripted:x"), "there is no suite ifeval here"),
+        (("claims", "check", "nobody"), "no results folder"),
+    ],
+)
+def test_a_mistake_is_one_line(words: tuple[str, ...], said: str, here: Path) -> None:
+    assert said in evals(*words).complaint
+
+
+def test_a_run_of_which_nothing_is_published_says_so(tmp_path: Path) -> None:
+    evals("run", "mmlu-pro", "--sample", "-m", "scripted:x", "--results", tmp_path)
+    name = next(tmp_path.glob("mmlu-pro@*/*/*"))
+    said = evals("claims", "check", name, "--results", tmp_path).complaint
+    assert "nothing is published of scripted on mmlu-pro; --model NAME, one of Claude-Haiku-4.5, " in said
+    said = evals("claims", "check", name, "--results", tmp_path, "--model", "o33").complaint
+    assert "nothing is published of o33 on mmlu-pro" in said

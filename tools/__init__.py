@@ -1,0 +1,1 @@
+"""Generators and checkers that developers run: `python -m tools.NAME`."""

@@ -1,0 +1,161 @@
+"""The embedded model twice over: in process, and through `server:` on its engine's own HTTP server.
+
+    python -m tools.local_model [--items 60] [--problems 30] [--max-tokens 160]
+
+asks it random real items of MMLU-Pro and of AIME 2025 both ways and prints what came of it. Greedy sampling
+must give the same verdicts; where a reply differs, the first differing word is shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from evals.records import store
+from evals.types import Reply, Score
+
+CHANCE = 0.1109
+
+
+class Pair(NamedTuple):
+    """One sample, answered both ways."""
+
+    suite: str
+    sample: str
+    inside: Reply
+    outside: Reply
+    verdicts: tuple[str, str]
+
+
+class Both(Struct):
+    """What both ways gave."""
+
+    coverage: list[float]
+    score: dict[str, Any]
+    """The headline of MMLU-Pro in process."""
+    pairs: list[Pair]
+    seconds: tuple[float, float]
+
+    @property
+    def differing(self) -> list[Pair]:
+        """Samples with other verdicts."""
+        return [pair for pair in self.pairs if pair.verdicts[0] != pair.verdicts[1]]
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """Serve the weights by the engine's own HTTP server, as the adapter loads them; gives its address."""
+    import xllamacpp
+
+    from evals.model_adapters import llamacpp
+
+    path = llamacpp.weights()
+    assert path is not None
+    settings = llamacpp.settings(path, slots=4)
+    settings.hostnames, settings.port = ["127.0.0.1"], 0
+    server = xllamacpp.Server(settings)
+    yield str(server.listening_address)
+    del server
+
+
+def both(
+    mirror: Path, results: Path, *, items: int, problems: int, max_tokens: int, concurrency: int = 4
+) -> Both:
+    """Ask both ways; every run is made by the command itself."""
+    from tests.support.command import evals
+
+    def ask(model: str) -> list[Any]:
+        found: list[Any] = []
+        for suite, limit in (("mmlu-pro", items), ("aime:2025", problems)):
+            words = ("--data", mirror, "--limit", limit, "--max-tokens", max_tokens, "--results", results)
+            done = evals(
+                "run",
+                suite,
+                "-m",
+                model,
+                *words,
+                "--concurrency",
+                concurrency,
+                "--seed",
+                7,
+                "--json",
+                "--quiet",
+            )
+            assert done.status == 0, (done.status, done.err)
+            found += done.json["runs"]
+        return found
+
+    started = time.monotonic()
+    inside = ask("smollm2")
+    middle = time.monotonic()
+    with served() as address:
+        outside = ask(f"server:{address}/v1#smollm2-http")
+    pairs = []
+    for a, b in zip(inside, outside, strict=True):
+        others = {record.sample: record for record in store.find_one(results, b["run"]).records()}
+        for record in store.find_one(results, a["run"]).records():
+            other = others[record.sample]
+            assert isinstance(record.outcome, Reply)
+            assert isinstance(other.outcome, Reply)
+            verdicts = (_verdict(record.scores), _verdict(other.scores))
+            pairs.append(Pair(a["suite"], record.sample, record.outcome, other.outcome, verdicts))
+    score = next(e for e in inside[0]["estimates"] if e["headline"])
+    coverage = [entry["coverage"] for entry in (*inside, *outside)]
+    return Both(coverage, score, pairs, (middle - started, time.monotonic() - middle))
+
+
+def _verdict(scores: dict[str, Any]) -> str:
+    first = next(iter(scores.values()))
+    assert isinstance(first, Score)
+    return f"{first.verdict} {first.answer}"
+
+
+def first_difference(pair: Pair) -> str:
+    """Show where two replies part: the words before, and the two that differ."""
+    a, b = pair.inside.text.split(), pair.outside.text.split()
+    same = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    return f"after {same} words: {' '.join(a[same : same + 3])!r} | {' '.join(b[same : same + 3])!r}"
+
+
+def main() -> int:
+    """Print the figures."""
+    from tools import mirror
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", type=int, default=60)
+    parser.add_argument("--problems", type=int, default=30)
+    parser.add_argument("--max-tokens", type=int, default=160)
+    parser.add_argument("--concurrency", type=int, default=4)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        mirror.build(place / "mirror", mirror.shared_folder())
+        found = both(place / "mirror", place / "results", **vars(options))
+    score = found.score
+    print(f"coverage {[f'{100 * c:.0f} %' for c in found.coverage]} (bar: 100 %)")
+    print(
+        f"MMLU-Pro {100 * score['value']:.1f} % [{100 * score['low']:.1f}, {100 * score['high']:.1f}] of {score['n']},"
+        f" guessing {100 * CHANCE:.2f} % (bar: inside the interval)"
+    )
+    alike = sum(pair.inside.text == pair.outside.text for pair in found.pairs)
+    print(
+        f"{len(found.pairs)} samples both ways: {alike} replies alike to the letter, "
+        f"{len(found.differing)} verdicts differ (bar: 0, or explained); {found.seconds[0]:.0f} s in process, "
+        f"{found.seconds[1]:.0f} s over HTTP"
+    )
+    for pair in found.pairs:
+        if pair.inside.text != pair.outside.text:
+            print(f"  {pair.suite} {pair.sample} {pair.verdicts}: {first_difference(pair)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Draw the sample items of MMMU-Pro: `python -m tools.make_samples_pro` writes suites/samples/mmmu/pro/.
+
+Charts are drawn by matplotlib, molecules by RDKit, and every answer is computed from what is drawn. `standard` has ten
+options and the pictures where the question names them, one question in its options; `vision` is the whole question as one
+picture.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from PIL import Image
+from rdkit import Chem
+from rdkit.Chem import Descriptors, Draw, rdMolDescriptors
+
+ROOT = Path(__file__).resolve().parent.parent / "suites" / "samples" / "mmmu"
+MOLECULES = {"aspirin": "CC(=O)Oc1ccccc1C(=O)O", "caffeine": "Cn1cnc2c1c(=O)n(C)c(=O)n2C", "ethanol": "CCO"}
+COUNTS = {"P": 3, "Q": 7, "R": 5, "S": 2}
+COURSE = (2, 3, 5, 8, 4, 6)
+
+
+class Question(NamedTuple):
+    """A question about one picture, whose answer is a whole number."""
+
+    name: str
+    picture: str
+    words: str
+    answer: int
+    subject: str
+
+
+def _mol(name: str) -> Any:
+    return Chem.MolFromSmiles(MOLECULES[name])
+
+
+QUESTIONS = (
+    Question("rings", "caffeine", "How many rings does this molecule have?", rdMolDescriptors.CalcNumRings(_mol("caffeine")), "Chemistry"),
+    Question("nitrogens", "caffeine", "How many nitrogen atoms does this molecule have?",
+             sum(atom.GetSymbol() == "N" for atom in _mol("caffeine").GetAtoms()), "Chemistry"),
+    Question("carbons", "aspirin", "How many carbon atoms does this molecule have?",
+             sum(atom.GetSymbol() == "C" for atom in _mol("aspirin").GetAtoms()), "Chemistry"),
+    Question("donors", "aspirin", "How many hydrogen-bond donors does this molecule have?",
+             rdMolDescriptors.CalcNumHBD(_mol("aspirin")), "Pharmacy"),
+    Question("valence", "ethanol", "How many valence electrons does this molecule have in all?",
+             int(Descriptors.NumValenceElectrons(_mol("ethanol"))), "Chemistry"),
+    Question("sum", "bars", "What is the sum of all bars?", sum(COUNTS.values()), "Economics"),
+    Question("spread", "bars", "By how much is the tallest bar higher than the lowest one?",
+             max(COUNTS.values()) - min(COUNTS.values()), "Sociology"),
+    Question("peak", "course", "At which position does the curve have its greatest value?", 1 + COURSE.index(max(COURSE)), "Physics"),
+    Question("falls", "course", "How many times does the curve fall from one position to the next?",
+             sum(b < a for a, b in pairwise(COURSE)), "Math"),
+)  # fmt: skip
+
+
+def _bars(figure: Figure) -> None:
+    axes = figure.add_subplot()
+    axes.bar_label(axes.bar(list(COUNTS), list(COUNTS.values())))
+
+
+def _course(figure: Figure) -> None:
+    figure.add_subplot().plot(range(1, len(COURSE) + 1), COURSE, marker="o")
+
+
+CHARTS: dict[str, Callable[[Figure], None]] = {"bars": _bars, "course": _course}
+
+
+def draw(folder: Path) -> None:
+    """Draw every picture once, small and in few colours."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in MOLECULES:
+        _save(Draw.MolToImage(_mol(name), size=(240, 180)), folder / f"{name}.png")
+    for name, chart in CHARTS.items():
+        figure = plt.figure(figsize=(3.0, 2.2), dpi=80)
+        chart(figure)
+        _save(_pixels(figure), folder / f"{name}.png")
+
+
+def page(question: Question, options: list[str], folder: Path) -> None:
+    """Draw question, picture and options as one picture."""
+    figure = plt.figure(figsize=(4.6, 4.2), dpi=80)
+    figure.text(0.04, 0.94, question.words, fontsize=8)
+    axes = figure.add_axes((0.1, 0.35, 0.8, 0.55))
+    axes.imshow(Image.open(folder / f"{question.picture}.png").convert("RGB"))
+    axes.axis("off")
+    lines = [f"{x}. {option}" for x, option in zip("ABCDEFGHIJ", options, strict=True)]
+    for row, line in enumerate(lines):
+        figure.text(0.08 + 0.45 * (row // 5), 0.28 - 0.05 * (row % 5), line, fontsize=8)
+    _save(_pixels(figure), folder / f"page-{question.name}.png")
+
+
+def _pixels(figure: Figure) -> Image.Image:
+    stream = BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    plt.close(figure)
+    return Image.open(stream).convert("RGB")
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    picture.convert("RGB").quantize(16).save(path, optimize=True)
+
+
+def ten(question: Question, place: int) -> tuple[list[str], str]:
+    """Give ten whole numbers in rising order with the answer among them, as near to `place` as can be, and its letter."""
+    first = max(0, question.answer - place)
+    return [str(first + i) for i in range(10)], "ABCDEFGHIJ"[question.answer - first]
+
+
+def rows() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Give the rows of both settings."""
+    standard, vision = [], []
+    for number, question in enumerate(QUESTIONS, 1):
+        options, answer = ten(question, 3 * number % 10)
+        facts = {
+            "id": f"sample_{question.subject}_{number}",
+            "options": repr(options),
+            "answer": answer,
+            "subject": question.subject,
+        }
+        standard.append(
+            {
+                **facts,
+                "question": f"<image 1> {question.words}",
+                "image_1": f"pro/images/{question.picture}.png",
+            }
+        )
+        vision.append({**facts, "image": f"pro/images/page-{question.name}.png"})
+        page(question, options, ROOT / "pro" / "images")
+    names = sorted(MOLECULES, key=lambda name: Descriptors.MolWt(_mol(name)))
+    standard.append(
+        {
+            "id": f"sample_Chemistry_{len(QUESTIONS) + 1}",
+            "question": "Which of these molecules is the heaviest?",
+            "options": repr([f"<image {n}>" for n in (3, 1, 2)]),
+            "answer": "A",
+            "subject": "Chemistry",
+            **{f"image_{n}": f"pro/images/{name}.png" for n, name in enumerate(names, 1)},
+        }
+    )  # fmt: skip
+    return standard, vision
+
+
+if __name__ == "__main__":
+    draw(ROOT / "pro" / "images")
+    for file, found in zip(("standard", "vision"), rows(), strict=True):
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
+        (ROOT / "pro" / f"{file}.jsonl").write_text(text, encoding="utf-8")

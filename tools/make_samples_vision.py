@@ -1,0 +1,287 @@
+"""Draw the sample items of the image suites: `python -m tools.make_samples_vision` writes suites/samples/.
+
+Every picture is drawn from numbers that stand here, and every answer is computed from the same numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image, ImageDraw
+
+ROOT = Path(__file__).resolve().parent.parent / "suites" / "samples"
+SIZE = (240, 180)
+Draw = Callable[[ImageDraw.ImageDraw], None]
+
+
+class Item(NamedTuple):
+    """A question about one picture; without options the answer is a number."""
+
+    name: str
+    draw: Draw
+    question: str
+    options: tuple[str, ...]
+    answer: str
+    subject: str
+    field: str
+
+
+def bars(values: dict[str, int]) -> Draw:
+    def draw(pen: ImageDraw.ImageDraw) -> None:
+        pen.line((30, 10, 30, 150, 230, 150), fill="black", width=2)
+        for i, (name, height) in enumerate(values.items()):
+            left = 45 + 45 * i
+            pen.rectangle((left, 150 - 14 * height, left + 28, 150), fill="steelblue")
+            pen.text((left + 10, 155), name, fill="black")
+            pen.text((left + 10, 136 - 14 * height), str(height), fill="black")
+
+    return draw
+
+
+def triangle(base: int, height: int) -> Draw:
+    def draw(pen: ImageDraw.ImageDraw) -> None:
+        pen.polygon(((40, 150), (40 + 25 * base, 150), (40, 150 - 25 * height)), outline="black", width=2)
+        pen.rectangle((40, 140, 50, 150), outline="black")
+        pen.text((40 + 12 * base, 155), str(base), fill="black")
+        pen.text((20, 150 - 13 * height), str(height), fill="black")
+
+    return draw
+
+
+def circle(radius: int) -> Draw:
+    def draw(pen: ImageDraw.ImageDraw) -> None:
+        pen.ellipse((50, 20, 190, 160), outline="black", width=2)
+        pen.line((120, 90, 190, 90), fill="black", width=2)
+        pen.text((145, 75), f"r = {radius}", fill="black")
+
+    return draw
+
+
+def grid(columns: int, rows: int, shaded: int) -> Draw:
+    def draw(pen: ImageDraw.ImageDraw) -> None:
+        for i in range(columns * rows):
+            x, y = 20 + 30 * (i % columns), 20 + 30 * (i // columns)
+            pen.rectangle((x, y, x + 30, y + 30), outline="black", fill="grey" if i < shaded else "white")
+
+    return draw
+
+
+def clock(hour: int, minute: int) -> Draw:
+    def draw(pen: ImageDraw.ImageDraw) -> None:
+        pen.ellipse((50, 20, 190, 160), outline="black", width=2)
+        for number in range(1, 13):
+            angle = math.radians(30 * number)
+            pen.text((116 + 58 * math.sin(angle), 85 - 58 * math.cos(angle)), str(number), fill="black")
+        for angle, length, width in ((30 * hour + minute / 2, 35, 4), (6 * minute, 52, 2)):
+            turn = math.radians(angle)
+            pen.line(
+                (120, 90, 120 + length * math.sin(turn), 90 - length * math.cos(turn)),
+                fill="black",
+                width=width,
+            )
+
+    return draw
+
+
+def shapes(dots: int, squares: int) -> Draw:
+    def draw(pen: ImageDraw.ImageDraw) -> None:
+        for i in range(dots):
+            pen.ellipse((20 + 40 * i, 40, 45 + 40 * i, 65), fill="crimson")
+        for i in range(squares):
+            pen.rectangle((20 + 40 * i, 100, 45 + 40 * i, 125), fill="seagreen")
+
+    return draw
+
+
+def dice(*faces: int) -> Draw:
+    spots = {1: [4], 2: [0, 8], 3: [0, 4, 8], 4: [0, 2, 6, 8], 5: [0, 2, 4, 6, 8], 6: [0, 2, 3, 5, 6, 8]}
+
+    def draw(pen: ImageDraw.ImageDraw) -> None:
+        for i, face in enumerate(faces):
+            left = 20 + 105 * i
+            pen.rounded_rectangle((left, 40, left + 90, 130), 10, outline="black", width=2)
+            for spot in spots[face]:
+                x, y = left + 20 + 25 * (spot % 3), 60 + 25 * (spot // 3)
+                pen.ellipse((x - 6, y - 6, x + 6, y + 6), fill="black")
+
+    return draw
+
+
+def line(values: tuple[int, ...]) -> Draw:
+    def draw(pen: ImageDraw.ImageDraw) -> None:
+        pen.line((30, 10, 30, 150, 230, 150), fill="black", width=2)
+        points = [(40 + 35 * i, 150 - 12 * v) for i, v in enumerate(values)]
+        pen.line(points, fill="darkorange", width=3)
+        for i, ((x, y), v) in enumerate(zip(points, values, strict=True)):
+            pen.text((x - 3, y - 14), str(v), fill="black")
+            pen.text((x - 3, 155), str(i + 1), fill="black")
+
+    return draw
+
+
+def thermometer(degrees: int) -> Draw:
+    def draw(pen: ImageDraw.ImageDraw) -> None:
+        pen.rectangle((110, 10, 130, 150), outline="black", width=2)
+        pen.rectangle((112, 150 - 3 * degrees, 128, 150), fill="red")
+        for mark in range(0, 41, 10):
+            pen.text((140, 145 - 3 * mark), f"{mark} C", fill="black")
+
+    return draw
+
+
+HARVEST = {"P": 3, "Q": 7, "R": 5, "S": 2}
+COURSE = (2, 3, 5, 8, 4)
+ITEMS = (
+    Item("bars", bars(HARVEST), "Which letter stands under the tallest bar?", ("P", "Q", "R", "S"),
+         "ABCD"[list(HARVEST).index(max(HARVEST, key=HARVEST.__getitem__))], "statistics", "Economics"),
+    Item("bars-sum", bars(HARVEST), "What is the sum of all bars?", (), str(sum(HARVEST.values())), "statistics", "Finance"),
+    Item("triangle", triangle(4, 3), "What is the area of the triangle?", (), str(4 * 3 // 2), "metric geometry - area", "Math"),
+    Item("hypotenuse", triangle(4, 3), "How long is the longest side?", ("4", "5", "6", "7"),
+         "ABCD"[("4", "5", "6", "7").index(str(int(math.hypot(4, 3))))], "metric geometry - length", "Architecture_and_Engineering"),
+    Item("circle", circle(5), "What is the diameter of the circle?", (), str(2 * 5), "metric geometry - length", "Math"),
+    Item("grid", grid(6, 4, 7), "How many small squares are white?", (), str(6 * 4 - 7), "counting", "Computer_Science"),
+    Item("clock", clock(3, 30), "What time does the clock show?", ("3:30", "6:15", "3:06", "9:30"), "A", "counting", "History"),
+    Item("shapes", shapes(5, 3), "How many more dots than squares are there?", (), str(5 - 3), "counting", "Biology"),
+    Item("dice", dice(4, 3), "What is the product of the two numbers of spots?", ("7", "12", "9", "16"),
+         "ABCD"[("7", "12", "9", "16").index(str(4 * 3))], "arithmetic", "Psychology"),
+    Item("line", line(COURSE), "At which position does the curve fall for the first time?", ("2", "3", "4", "5"),
+         "ABCD"[("2", "3", "4", "5").index(str(1 + next(i for i in range(1, 5) if COURSE[i] < COURSE[i - 1])))],
+         "statistics", "Physics"),
+    Item("thermometer", thermometer(20), "How many degrees Celsius does the thermometer show?", (), "20", "arithmetic", "Chemistry"),
+)  # fmt: skip
+
+
+def pictures(folder: Path) -> None:
+    """Draw every picture once."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    for item in ITEMS:
+        picture = Image.new("RGB", SIZE, "white")
+        item.draw(ImageDraw.Draw(picture))
+        picture.quantize(32).save(folder / "images" / f"{item.name}.png", optimize=True)
+
+
+def write(suite: str, file: str, rows: list[dict[str, Any]]) -> None:
+    folder = ROOT / suite
+    pictures(folder)
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (folder / f"{file}.jsonl").write_text(text, encoding="utf-8")
+
+
+def mathvision() -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f"sample-{i.name}",
+            "question": f"{i.question}\n<image1>",
+            "options": list(i.options),
+            "answer": i.answer,
+            "solution": None,
+            "level": 1,
+            "subject": i.subject,
+            "image": f"images/{i.name}.png",
+        }
+        for i in ITEMS
+    ]
+
+
+def mmmu() -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f"sample_{i.field}_{n}",
+            "question": f"<image 1> {i.question}",
+            "options": repr(list(i.options)),
+            "answer": i.answer,
+            "question_type": "multiple-choice" if i.options else "open",
+            "subject": i.field,
+            "image_1": f"images/{i.name}.png",
+        }
+        for n, i in enumerate(ITEMS, 1)
+    ]
+
+
+def mathvista() -> list[dict[str, Any]]:
+    return [
+        {
+            "pid": f"sample-{i.name}",
+            "question": i.question,
+            "image": f"images/{i.name}.png",
+            "choices": list(i.options) or None,
+            "unit": None,
+            "precision": None,
+            "answer": i.options["ABCD".index(i.answer)] if i.options else i.answer,
+            "question_type": "multi_choice" if i.options else "free_form",
+            "answer_type": "text" if i.options else "integer",
+            "metadata": {
+                "task": "figure question answering",
+                "category": "general-vqa",
+                "context": "drawn by us",
+            },
+        }
+        for i in ITEMS
+    ]
+
+
+CHARTS = ("bars", "bars-sum", "line")
+
+
+def chartqa() -> list[dict[str, Any]]:
+    """Questions on the charts, by people and made, each of both parts its own."""
+    facts: list[tuple[str, str, str]] = [
+        ("bars", f"How high is bar {name}?", str(n)) for name, n in HARVEST.items()
+    ]
+    facts += [("line", f"Which value has position {place}?", str(n)) for place, n in enumerate(COURSE, 1)]
+    facts += [(i.name, i.question, i.answer) for i in ITEMS if i.name in CHARTS and not i.options]
+    facts += [("line", "What is the greatest value of the curve?", str(max(COURSE)))]
+    facts += [("bars", "Which bar is the lowest?", min(HARVEST, key=HARVEST.__getitem__))]
+    return [
+        {"type": part, "question": q, "answer": a, "image": f"images/{name}.png"}
+        for part, chosen in (("human_test", facts[2:]), ("augmented_test", facts[:8]))
+        for name, q, a in chosen
+    ]
+
+
+def mmstar() -> list[dict[str, Any]]:
+    found = []
+    for n, i in enumerate(ITEMS):
+        options = i.options or tuple(str(int(i.answer) + d) for d in (1, 0, 3, -1))
+        shown = ", ".join(f"{x}: {text}" for x, text in zip("ABCD", options, strict=True))
+        answer = i.answer if i.options else "B"
+        found.append(
+            {
+                "index": n,
+                "question": f"{i.question}\nOptions: {shown}",
+                "answer": answer,
+                "category": "math" if "metric" in i.subject else "instance reasoning",
+                "l2_category": i.subject,
+                "image": f"images/{i.name}.png",
+            }
+        )
+    return found
+
+
+def sfe() -> list[dict[str, Any]]:
+    """The same in the columns of SFE's table."""
+    return [
+        {
+            "index": n,
+            "question": f"<image> {i.question}",
+            "answer": i.answer,
+            "category": "Earth" if i.field == "Chemistry" else "Materials",
+            "question_type": "mcq" if i.options else "exact_match" if n % 2 else "open_ended",
+            "image": [f"images/{i.name}.png"],
+            **dict(zip("ABCD", i.options, strict=False)),
+        }
+        for n, i in enumerate(ITEMS)
+    ]
+
+
+if __name__ == "__main__":
+    write("mathvision", "items", mathvision())
+    write("mmmu", "items", mmmu())
+    write("mathvista", "items", mathvista())
+    write("chartqa", "items", chartqa())
+    write("mmstar", "items", mmstar())
+    write("sfe", "items", sfe())
