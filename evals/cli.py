@@ -99,6 +99,9 @@ def main() -> None:
         status = cli.main(prog_name="evals", standalone_mode=False)
     except click.exceptions.Exit as stop:
         status = stop.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:  # `evals`, `evals claims`: a question, not a mistake
+        click.echo(error.format_message(), err=True)
+        status = 2
     except click.ClickException as error:
         status = _complain(f"{error.format_message()}{_usage_of(error)}")
     except EvalsError as error:

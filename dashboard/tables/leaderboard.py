@@ -1,8 +1,9 @@
 """The leaderboard as a table: models by columns, a column being what may be ranked together.
 
 Two numbers share a column only where suite, version, protocol, data, items, judge and metric are the same. Where several
-runs of a model fit one cell, the newest counts and the cell says how many there are. What others published, and rows
-that are no models (chance, baselines), are kept apart.
+runs of a model fit one cell, the newest complete one counts and the cell says how many there are: a run that stopped
+early, or that asked a subset, stands for its model only while there is no complete one, and is marked. What others
+published, and rows that are no models (chance, baselines), are kept apart.
 """
 
 from __future__ import annotations
@@ -88,7 +89,9 @@ class Cell(Struct, frozen=True, kw_only=True):
     """None: made of several runs, by the suite's own rule."""
     coverage: float
     runs: int = 1
-    """Runs of this model in this column; the newest one is shown."""
+    """Runs of this model in this column; the newest complete one is shown."""
+    complete: bool = True
+    """Whether the run holds an outcome of every item of the benchmark."""
 
 
 class Board(NamedTuple):
@@ -132,17 +135,35 @@ def _build(entries: Sequence[Entry]) -> Board:
     for entry in entries:
         if entry.headline and entry.headline.value is not None:
             found[row_of(entry.card), column_of(entry.card, entry.headline)].append(entry)
+    for key in [key for key in found if _replaced(key, found)]:
+        del found[key]
     labels = name_columns({column for _, column in found})
     cells = {
         (row, labels[column]): Cell(
-            estimate=newest.headline, entry=newest, coverage=newest.card.coverage, runs=len(several)
+            estimate=chosen.headline,
+            entry=chosen,
+            coverage=chosen.card.coverage,
+            runs=len(several),
+            complete=chosen.card.complete,
         )
         for (row, column), several in found.items()
-        if (newest := max(several, key=lambda entry: entry.card.started)).headline
+        if (chosen := newest(several)).headline
     }
     cells |= _aggregated(cells, labels)
     rows = sorted({row for row, _ in cells}, key=lambda row: (row.baseline, row.label.lower()))
     return Board(tuple(rows), {labels[c]: c for c in sorted(labels, key=order)}, cells)
+
+
+def newest(several: Sequence[Entry]) -> Entry:
+    """Return the run that stands for its model: the newest complete one, else the newest."""
+    return max(several, key=lambda entry: (entry.card.complete, entry.card.started))
+
+
+def _replaced(key: tuple[Row, Column], found: Mapping[tuple[Row, Column], Sequence[Entry]]) -> bool:
+    """Whether a model's subset has nothing to say, since a complete run of the same benchmark is there."""
+    row, column = key
+    whole = found.get((row, column._replace(limit=None)), ())
+    return column.limit is not None and any(entry.card.complete for entry in whole)
 
 
 def _aggregated(

@@ -16,13 +16,20 @@ from evals.commands import common
 def bundle(run: str, out: Path, results: Path) -> None:
     """Pack a run's records, card, environment and hashes into OUT.zip, for `evals verify`.
 
-    A run of a gated suite is packed without texts: ids, hashes, answer letters and scores.
+    A name that stands for several suites (`--run NAME`) makes a file of each: OUT-SUITE.zip. A run of a gated suite is
+    packed without texts: ids, hashes, answer letters and scores.
     """
     from evals.bundles.bundle import pack
     from evals.records import store
 
-    manifest = pack(store.find_one(results, run), out)
-    size = out.stat().st_size / 1e6
-    texts = ", without its texts" if manifest.gated else ""
-    click.echo(f"{out}: {manifest.suite} ({manifest.protocol}), run {manifest.run}{texts}, {size:.1f} MB")
-    click.echo(f"Check it anywhere:  evals verify {out}{' --data DIR' if manifest.gated else ''}")
+    several = store.find(results, run)
+    for one in several:
+        suite = store.slug(one.card.config.suite)
+        path = out if len(several) == 1 else out.with_name(f"{out.stem}-{suite}{out.suffix}")
+        manifest = pack(one, path)
+        size = path.stat().st_size / 1e6
+        texts = ", without its texts" if manifest.gated else ""
+        common.say(
+            f"{path}: {manifest.suite} ({manifest.protocol}), run {manifest.run}{texts}, {size:.1f} MB"
+        )
+        common.say(f"Check it anywhere:  evals verify {path}{' --data DIR' if manifest.gated else ''}")

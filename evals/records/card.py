@@ -129,6 +129,16 @@ class Card(Struct, kw_only=True):
     """Whose own words it asked in: package, file, variables, their SHA-256; empty: in the suite's wording."""
     judge: JudgeCard | None = None
 
+    @property
+    def stopped_early(self) -> bool:
+        """Whether items were never asked: by a limit on cost or tokens, an early verdict, Ctrl-C."""
+        return self.counts.get("absent", 0) > 0 if self.counts else self.coverage < 1.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether it holds an outcome of every item of the whole benchmark; other runs stand for no model."""
+        return self.config.limit is None and not self.stopped_early
+
 
 @cache
 def packages() -> dict[str, str]:

@@ -27,6 +27,7 @@ from typing import Any
 import msgspec
 
 from evals.errors import StoreError
+from evals.records import names
 from evals.records.card import FORMAT, Card, Config
 from evals.records.files import (
     SAMPLE,
@@ -335,35 +336,41 @@ def runs(results: Path) -> list[Run]:
 
 
 def find(results: Path, name: str) -> list[Run]:
-    """Find the runs of an id, of a unique beginning of one, or of a folder.
+    """Return the runs that a name stands for; `names.py` says how runs are named.
 
     One id may stand for several runs: the suites of one command that was given `--run`. Raises StoreError
-    where nothing matches, or a beginning matches different ids.
+    if nothing matches, or if a beginning, an end, a model or a suite matches several ids.
     """
     folder = Path(name)
     if (folder / "card.json").exists():
         return [Run(folder)]
     if not results.is_dir():
         raise StoreError(f"no results folder at {results}; `evals run` makes one")
-    known = runs(results)
-    exact = [run for run in known if run.path.name == name]
-    if exact:
+    several = runs(results)
+    if exact := [run for run in several if run.path.name == name]:
         return exact
-    begun = [run for run in known if run.path.name.startswith(name)] if name else []
-    ids = sorted({run.path.name for run in begun})
-    if len(ids) > 1:
-        raise StoreError(f"run {name!r} is the beginning of {len(ids)} ids: {', '.join(ids[:6])}")
-    if not begun:
-        if folder.is_dir() and (inside := runs(folder)):
-            return inside
-        raise StoreError(f"no run {name!r} in {results}; `evals list runs` shows what is there")
-    return begun
+    known = [_named(run) for run in several]
+    if (newest := names.last(known, name)) is not None:
+        return [Run(newest.path)]
+    if chosen := names.choose(known, name):
+        return [Run(one.path) for one in chosen]
+    if folder.is_dir() and (inside := runs(folder)):
+        return inside
+    raise StoreError(f"no run {name!r} in {results}; `evals list runs` shows what is there")
 
 
 def find_one(results: Path, name: str) -> Run:
-    """Find the one run of a name; raises StoreError where there are several."""
+    """Return the one run of a name; raises StoreError if there are several."""
     found = find(results, name)
     if len(found) > 1:
-        places = ", ".join(str(run.path) for run in found[:6])
-        raise StoreError(f"run {name!r} holds {len(found)} suites; name one by its folder: {places}")
+        labels = names.listed([_named(run).label for run in found])
+        raise StoreError(f"run {name!r} holds {len(found)} suites; name one by its folder, or as {labels}")
     return found[0]
+
+
+def _named(run: Run) -> names.Named:
+    try:
+        card = run.card
+        return names.Named(run.path, run.path.name, card.config.suite, card.model, names.when(card, run.path))
+    except (StoreError, OSError):  # a broken run still has its id
+        return names.Named(run.path, run.path.name, "", "", 0.0)

@@ -276,3 +276,15 @@ def test_a_forged_gated_record_is_found(gated: Path, tmp_path: Path, edit: Edit)
     done = evals("verify", forged, "--data", SAMPLES)
     assert done.status == 1
     assert "Traceback" not in done.err
+
+
+def test_a_name_of_several_suites_makes_a_bundle_of_each(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    for suite in ("mmlu-pro", "gpqa"):
+        run(results, suite, "--run", "week1")
+    done = evals("bundle", "week1", tmp_path / "week.zip", "--results", results)
+    assert done.status == 0, done.err
+    made = sorted(path.name for path in tmp_path.glob("*.zip"))
+    assert made == ["week-gpqa-diamond.zip", "week-mmlu-pro.zip"]
+    for name in made:
+        assert evals("verify", tmp_path / name, "--data", SAMPLES).status == 0

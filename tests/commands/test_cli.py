@@ -648,6 +648,15 @@ def test_doctor_says_what_runs_and_why_not(here):
     assert "ok  python" in evals("doctor").out
 
 
+@pytest.mark.parametrize("words", [(), ("claims",), ("errata",), ("baseline",), ("judge",)])
+def test_a_group_alone_prints_its_help_and_exits_2(here, words):
+    done = evals(*words)
+    assert done.status == 2
+    assert done.out == ""
+    assert done.err.startswith("Usage: evals")
+    assert "Commands:\n  " in done.err
+
+
 def test_help_and_version(here):
     assert "run " in evals("--help").out
     assert evals("--version").out.startswith("evals, version 0.")

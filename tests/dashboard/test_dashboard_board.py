@@ -463,3 +463,37 @@ def test_somebody_elses_page_is_not_overwritten(made: Path, tmp_path: Path) -> N
         export.export(made, tmp_path)
     with pytest.raises(UsageError, match="has a number yet"):
         export.export(tmp_path, tmp_path / "new")
+
+
+# --- which run stands for a model ---------------------------------------------------------------------------
+
+
+def test_a_run_that_stopped_early_does_not_replace_the_complete_one() -> None:
+    full = entry("a", 0.349, run="full", started=1.0, counts={"right": 349, "wrong": 651})
+    early = entry(
+        "a", 0.30, run="early", started=2.0, coverage=0.014, counts={"right": 3, "wrong": 7, "absent": 986}
+    )
+    newer = entry(
+        "a", 0.352, run="newer", started=3.0, coverage=0.99, counts={"right": 352, "failed:timeout": 10}
+    )
+    for several, chosen, complete in (
+        ([full, early], "full", True),
+        ([early, full], "full", True),
+        ([full, early, newer], "newer", True),  # failures are outcomes: what was asked is the whole benchmark
+        ([early], "early", False),
+    ):
+        (cell,) = board.build(several).cells.values()
+        assert cell.entry is not None
+        assert (cell.entry.card.run, cell.complete, cell.runs) == (chosen, complete, len(several))
+
+
+def test_a_subset_stands_for_a_model_only_while_nothing_complete_is_there() -> None:
+    full, part = entry("a", 0.35, started=1.0), entry("a", 0.4, started=2.0, config={"limit": 200})
+    other = entry("b", 0.5, config={"limit": 200})
+    assert [c.limit for c in board.build([full, part]).columns.values()] == [None]
+    found = board.build([full, part, other])
+    assert {(row.model, found.columns[label].limit) for row, label in found.cells} == {
+        ("a", None),
+        ("b", 200),
+    }
+    assert not found.cells[next(key for key in found.cells if key[0].model == "b")].complete

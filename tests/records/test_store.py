@@ -18,6 +18,7 @@ from msgspec import structs
 from evals.errors import StoreError
 from evals.records import store
 from evals.records.files import brief
+from evals.records.names import short
 from evals.records.store import Run
 from evals.types import Failure, Record, Reply, Sample, Score, Usage
 from tests.support import toy
@@ -559,6 +560,83 @@ def test_a_name_that_is_none_says_what_there_is(
 def test_one_run_is_wanted_where_a_name_stands_for_two(results: Path) -> None:
     with pytest.raises(StoreError, match="run 'mine' holds 2 suites; name one by its folder"):
         store.find_one(results, "mine")
+
+
+def stamped(results: Path, run: str, *, suite: str, model: str, started: float) -> None:
+    """A run that a card places: suite, model and second."""
+    path = results / f"{suite.replace(':', '-')}@1" / model / run
+    writer = toy.writer(path, suite=suite)
+    writer.append(toy.record("q000"))
+    writer.card.model, writer.card.started = model, started
+    writer.write_card()
+    writer.close()
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Runs of one command begin alike; they were not written in the order in which they were started."""
+    for place, (run, suite, model) in enumerate(
+        (
+            ("20260101T101500-aaaaaa", "gpqa:diamond", "big"),
+            ("20260101T101500-bbbbbb", "aime:2025", "big"),
+            ("week1", "gpqa:main", "org/small"),
+            ("week1", "mmlu-pro", "org-small"),
+            ("20260102T101500-cccccc-official", "chembench:4k", "lone"),
+        )
+    ):
+        stamped(tmp_path, run, suite=suite, model=model.replace("/", "-"), started=1e9 + (place * 7) % 5)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "suites"),
+    [
+        ("bbbbbb", ["aime:2025"]),  # an end of its id
+        ("101500-aaaaaa", ["gpqa:diamond"]),
+        ("cccccc-official", ["chembench:4k"]),
+        ("lone", ["chembench:4k"]),  # a model with one run
+        ("LONE", ["chembench:4k"]),
+        ("chembench:4k", ["chembench:4k"]),
+        ("chembench", ["chembench:4k"]),
+        ("mmlu_pro", ["mmlu-pro"]),
+        ("aime:2025", ["aime:2025"]),
+        ("week1", ["gpqa:main", "mmlu-pro"]),
+        ("week1/mmlu-pro", ["mmlu-pro"]),
+        ("week1/gpqa", ["gpqa:main"]),
+        ("big/aime", ["aime:2025"]),
+        ("last", ["gpqa:main"]),  # 4 = 2 * 7 % 5
+        ("last:1", ["gpqa:main"]),
+        ("last:2", ["chembench:4k"]),
+        ("last:5", ["gpqa:diamond"]),
+    ],
+)
+def test_a_run_is_found_by_every_name(many: Path, name: str, suites: list[str]) -> None:
+    assert sorted(run.card.config.suite for run in store.find(many, name)) == suites
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("20260101", "run '20260101' is the beginning of 2 ids"),
+        ("big", "run 'big' is the model of 2 runs: .*aaaaaa/gpqa:diamond"),
+        ("gpqa", "run 'gpqa' is the suite of 2 runs: week1/gpqa:main, .*aaaaaa/gpqa:diamond"),
+        ("last:6", "there is no run last:6: there are 5"),
+        ("last:0", "there is no run last:0"),
+        ("week1/aime", "no run 'week1/aime'"),
+        ("/", "no run '/'"),
+    ],
+)
+def test_a_name_that_fits_several_is_refused_with_what_it_fits(many: Path, name: str, said: str) -> None:
+    with pytest.raises(StoreError, match=said):
+        store.find(many, name)
+
+
+def test_short_ids_are_ends_that_name_one_run(many: Path) -> None:
+    ids = [run.path.name for run in store.runs(many)]
+    for id_, end in short(ids).items():
+        assert {run.path.name for run in store.find(many, end)} == {id_}
+    same = ["20260101T101500-aaaaaa", "20260102T101501-aaaaaa", "20260103T101501-aaaaaa"]
+    assert short(same) == {same[0]: "101500-aaaaaa", same[1]: same[1], same[2]: same[2]}
 
 
 def test_without_a_results_folder_it_is_named(tmp_path: Path) -> None:
