@@ -3,6 +3,7 @@
 EvalsError                     a message for the user, one line, no traceback
 ├── UsageError                 wrong name, wrong option, missing key or data: exit 2
 │   ├── UnknownName            with near names
+│   ├── Untrusted              data name a suite that is defined by somebody's code
 │   ├── DataError              a data set is absent, torn, or not what it should be
 │   └── StoreError             the results folder cannot be used as it is
 ├── ModelError                 a call failed: becomes the sample's Failure
@@ -50,6 +51,10 @@ class UnknownName(UsageError):
         listed = f"known: {', '.join(names) or 'none'}" if len(names) < MANY else f"{len(names)} are known"
         hint = f"did you mean {' or '.join(near)}?" if near else listed
         super().__init__(f"unknown {kind} {name!r}; {hint}")
+
+
+class Untrusted(UsageError):
+    """What data name is defined by code that the user has not vouched for."""
 
 
 class DataError(UsageError):

@@ -1,10 +1,16 @@
-"""Names on the command line -> objects. The only module that imports by name."""
+"""Names -> objects. The only module that imports by name.
+
+`suite` and `model` resolve what the user names. Names that stand in data (a card, a bundle, a baseline, a policy) go
+through `recorded_suite`: data never choose code to run.
+"""
 
 from __future__ import annotations
 
 import ast
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -16,13 +22,68 @@ from msgspec import structs
 
 from evals import model_adapters, plugins, suites
 from evals.data import Data, errata
-from evals.errors import UnknownName, UsageError
+from evals.errors import UnknownName, Untrusted, UsageError
 from evals.prompts.upstream import OURS
 from evals.suite import Suite
 from evals.types import Model, Prompter
 
 ALONE = {"smollm2": "llamacpp"}
 """Models that are named without an adapter."""
+
+DEFINED_BY_CODE = frozenset({"lm-eval"})
+"""Suites whose variants are definitions that may hold code; a plugin is code as a whole."""
+_trusting: ContextVar[bool] = ContextVar("trusting", default=False)
+_named: set[str] = set()
+"""Suites that are defined by code and that the user named in this process."""
+
+
+@contextmanager
+def trusting_tasks() -> Iterator[None]:
+    """Let data name tasks and plugins for as long as the context lasts (`--trust-tasks`)."""
+    token = _trusting.set(True)
+    try:
+        yield
+    finally:
+        _trusting.reset(token)
+
+
+def recorded_suite(spec: str, protocol: str | None = None) -> list[Suite]:
+    """Resolve the name of a suite that stands in data.
+
+    Raises Untrusted if its definition is code (a task of lm-eval, a plugin) and the user has neither named it in
+    this process nor passed `--trust-tasks`; UnknownName as `suite` does.
+    """
+    _vouch(spec)
+    return suite(spec, protocol)
+
+
+def recorded_module(name: str) -> ModuleType:
+    """Import the file of a suite whose name stands in data; raises what `recorded_suite` raises."""
+    _vouch(name)
+    return suite_module(name.partition(":")[0])
+
+
+def _vouch(spec: str) -> None:
+    name, _, variant = spec.partition(":")
+    wanted = module_name(name)
+    origin = suite_origin(wanted)
+    if wanted not in DEFINED_BY_CODE and origin is None:
+        return
+    if _trusting.get() or {wanted, f"{wanted}:{variant}"} & _named:
+        return
+    whose = f"a plugin of {origin}" if origin else "a task of lm-eval, which may hold code"
+    raise Untrusted(
+        f"{spec} is {whose}, named by data and not by you; --trust-tasks lets it run, if you trust where the data "
+        "come from"
+    )
+
+
+def _remember(made: Suite) -> None:
+    """Note that the user named a suite that is defined by code."""
+    if made.name in DEFINED_BY_CODE:
+        _named.add(made.id)
+    elif suite_origin(made.name):
+        _named.add(made.name)
 
 
 def suite_names() -> list[str]:
@@ -136,6 +197,7 @@ def suite(spec: str, protocol: str | None = None) -> list[Suite]:
         if wanted not in module.PROTOCOLS:
             raise UnknownName(f"protocol of {spec}", wanted, module.PROTOCOLS)
         made: Suite = module.suite(variant, wanted.removesuffix(OURS))
+        _remember(made)
         made = structs.replace(made, errata=errata.of_suite(made.name, variant))
         found.append(_in_ours(made) if wanted.endswith(OURS) else _in_theirs(made))
     return found

@@ -23,6 +23,7 @@ import msgspec
 from evals.calls.call import as_text
 from evals.data import Data
 from evals.errors import DataError, UnknownName, UsageError
+from evals.scorers.upstream.executes import executes
 from evals.scorers.upstream.harness import (
     BINARY,
     PAIRED,
@@ -31,6 +32,7 @@ from evals.scorers.upstream.harness import (
     Part,
     Place,
     averaged,
+    judging,
     leading,
     open_task,
     quiet,
@@ -267,6 +269,8 @@ def _refusal(task: Any, name: str) -> str:
     reason = ""
     if getattr(task, "UNSAFE_CODE", False):
         reason = "executes what the model writes"
+    elif found := executes(judging(task)):
+        reason = f"may execute what the model writes ({found})"
     elif getattr(task, "MULTIMODAL", False):
         reason = "asks with images or sound; see our own suites for these"
     elif task.OUTPUT_TYPE == "loglikelihood_rolling" or "acc_mutual_info" in task.aggregation():

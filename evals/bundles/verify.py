@@ -53,7 +53,8 @@ class Verification(Struct, frozen=True, kw_only=True):
 def verify(path: Path, data: Path | None = None) -> Verification:
     """Check a bundle; `data` is a local mirror of the suite's data, needed where the suite is gated.
 
-    Raises UsageError where there is no such file, the data cannot be read, or a gated bundle comes without them.
+    Raises UsageError where there is no such file, the data cannot be read, or a gated bundle comes without them;
+    Untrusted (a UsageError) where its suite is defined by code.
     """
     try:
         with opened(path) as bundle:
@@ -75,7 +76,9 @@ class _Check:
         self.card = bundle.card()
         self.found: list[str] = []
         self._names()
-        (self.suite,) = load.suite(self.card.config.suite, self.card.config.protocol)
+        (self.suite,) = load.recorded_suite(self.card.config.suite, self.card.config.protocol)
+        if self.suite.refuses:
+            raise UsageError(f"{self.bundle.path}: {self.suite.refuses}")
         self.prompter: Prompter | None = None
         self.notes: list[str] = []
         self.briefs: list[Brief] = []

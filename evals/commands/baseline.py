@@ -18,6 +18,7 @@ def baseline() -> None:
 @click.argument("run", metavar="RUN")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.jsonl")
 @click.option("--suite", "suites", multiple=True, help="Only this suite; repeat for several.")
+@common.trust_option
 @common.results_option
 def save(run: str, file: Path, suites: tuple[str, ...], results: Path) -> int:
     """Write a run's scores by hashed sample id: no question, no reply; of a gated suite no answer either."""

@@ -29,6 +29,7 @@ def claims() -> None:
 @claims.command("list")
 @click.option("--suite", help="Of this suite alone.")
 @click.option("--model", help="Of this model alone.")
+@common.trust_option
 @common.results_option
 @common.json_option
 def list_(suite: str | None, model: str | None, results: Path, as_json: bool) -> None:
@@ -78,6 +79,7 @@ def _row(name: str, claim: Claim) -> list[str]:
 
 @claims.command()
 @click.argument("claim")
+@common.trust_option
 @common.results_option
 @common.json_option
 def show(claim: str, results: Path, as_json: bool) -> None:
@@ -111,6 +113,7 @@ def show(claim: str, results: Path, as_json: bool) -> None:
 @claims.command()
 @click.argument("run")
 @click.option("--model", help="Whose claims; default: the run's own model.")
+@common.trust_option
 @common.results_option
 @common.json_option
 def check(run: str, model: str | None, results: Path, as_json: bool) -> int:
@@ -208,6 +211,7 @@ def _one(wanted: str, known: dict[str, Claim]) -> tuple[str, Claim]:
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("claim")
 @click.option("-m", "--model", required=True, metavar="ADAPTER:NAME", help="The model to ask.")
+@common.trust_option
 @common.results_option
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def reproduce(claim: str, model: str, results: Path, options: tuple[str, ...]) -> int:
@@ -225,7 +229,7 @@ def reproduce(claim: str, model: str, results: Path, options: tuple[str, ...]) -
     if not found.protocol:
         raise UsageError(f"{name}: its protocol is not known, so it cannot be measured again")
     try:
-        load.suite(found.suite, found.protocol)
+        load.recorded_suite(found.suite, found.protocol)
     except UnknownName:
         raise UsageError(f"{name}: there is no suite {found.suite} here to measure it with") from None
     begun = time.time()

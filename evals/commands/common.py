@@ -33,6 +33,24 @@ def results_option(function: F) -> F:
     )(function)
 
 
+def trust_option(function: F) -> F:
+    """Add `--trust-tasks`."""
+    return click.option(
+        "--trust-tasks",
+        is_flag=True,
+        expose_value=False,
+        callback=_trust,
+        help="Let the data name tasks of lm-eval and plugins, whose definitions are code.",
+    )(function)
+
+
+def _trust(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        from evals import load
+
+        context.with_resource(load.trusting_tasks())
+
+
 def json_option(function: F) -> F:
     """Add `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")(

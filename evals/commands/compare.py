@@ -26,6 +26,7 @@ SHOWN = 20
 @click.option("--force", is_flag=True, help="Compare what is not comparable, and say so.")
 @click.option("--by", type=click.Choice(["group"]), help="Show the headline's groups too.")
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
+@common.trust_option
 @common.results_option
 @common.json_option
 def compare(

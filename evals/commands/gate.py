@@ -43,6 +43,7 @@ def gate() -> None:
 @click.option("--policy", "policy_file", required=True, type=click.Path(path_type=Path), help="TOML file.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML there.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write Markdown there (a job summary).")
+@common.trust_option
 @common.results_option
 @common.json_option
 def judge(candidate: str, as_json: bool, junit: Path | None, markdown: Path | None, **options: Any) -> int:
@@ -127,6 +128,7 @@ def schema() -> None:
 )
 @click.option("--simulations", type=click.IntRange(min=100), default=2000, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
+@common.trust_option
 @common.results_option
 @common.json_option
 def plan(policy_file: Path, as_json: bool, **options: Any) -> int:

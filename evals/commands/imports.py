@@ -25,6 +25,7 @@ OWN = {"replies": "replies:read_replies", "matbench": "matbench:read_results"}
 @click.option("--protocol", help="Rules to score by; default: the suite's first.")
 @common.data_options
 @click.option("--run", metavar="ID", help="Name the run.")
+@common.trust_option
 @common.results_option
 @common.json_option
 def import_(words: tuple[str, ...], as_json: bool, **options: Any) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--temperature", type=float)
 @click.option("--max-tokens", type=int)
 @click.option("--thinking/--no-thinking", default=None)
+@common.trust_option
 @common.results_option
 @common.json_option
 def noise(

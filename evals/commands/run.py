@@ -15,6 +15,7 @@ from evals.commands.common import (
     note,
     price_of,
     results_option,
+    trust_option,
 )
 from evals.commands.order import Order, options_of, read_order, validate, without_secrets
 from evals.errors import UsageError
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 )
 @click.option("--max-total-tokens", type=int, help="Stop once this many tokens are used.")
 @click.option("--timeout", type=float, metavar="S", help="Deadline of one call.")
+@trust_option
 @results_option
 @click.option("--run", metavar="ID", help="Name the run, to make or to resume.")
 @click.option("--max-pixels", type=int, metavar="N", help="Shrink images that have more pixels.")

@@ -26,6 +26,7 @@ SHOWN = 40
 @click.option("--protocol", help="Score by another protocol's rules, as a new run beside this one.")
 @click.option("--judge", metavar="ADAPTER:NAME", help="Model that grades what waits for a judge.")
 @click.option("--judge-price", metavar="IN,OUT[,CACHED]", help="USD per million of the judge's tokens.")
+@common.trust_option
 @common.results_option
 @common.json_option
 def score(
@@ -45,11 +46,11 @@ def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | 
     from evals.commands.judging import seated
     from evals.commands.order import without_secrets
     from evals.records import store
-    from evals.run.overview import Overview, suite_of
+    from evals.run.overview import Overview
     from evals.run.rescore import finish, rescore
 
     card = run.card
-    suite = suite_of(card)
+    suite = load_suite(card.config.suite, card.config.protocol)
     if protocol is not None and protocol != card.config.protocol:
         suite = load_suite(card.config.suite, protocol)
         if suite.words is not None:  # whoever asked, it was not in these words
@@ -84,10 +85,10 @@ def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | 
 
 
 def load_suite(name: str, protocol: str) -> Suite:
-    """Give one suite under a protocol."""
+    """Return the suite that a card names, under a protocol."""
     from evals import load
 
-    return load.suite(name, protocol)[0]
+    return load.recorded_suite(name, protocol)[0]
 
 
 def _new_judge(card: Card, judge: str) -> bool:

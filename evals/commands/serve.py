@@ -42,6 +42,7 @@ def serve(
     order = load.model(model, trust_remote_code=trust_remote_code).order  # type: ignore[attr-defined]
     if port and not launch.is_free(port):
         raise UsageError(f"--port {port} is taken")
+    launch.without_secrets(arguments)
     order = structs.replace(order, arguments=(*order.arguments, *arguments))
     process = launch.Process(order, log or Path(f"{order.engine.name}.log"), port=port)
     note(f"{order.engine.name}: starting {order.name} (log: {process.log}); Ctrl-C stops it")
@@ -63,7 +64,7 @@ def _keep(process: Process) -> None:
         signal.signal(signum, leave)
     try:
         process.start()
-        entry = launch.announce(process.order.engine.name, process.url)
+        entry = launch.announce(process.order, process.url)
         try:
             click.echo(f"{process.url}#{process.order.name}")
             while process.alive and not leaving.wait(0.5):

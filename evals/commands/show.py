@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--samples", is_flag=True, help="A row per sample and repeat of one run.")
 @click.option("--verdict", help="With --samples: only this verdict, or `failed`.")
 @click.option("--csv", "as_csv", is_flag=True, help="With --samples: print CSV.")
+@common.trust_option
 @common.results_option
 @common.json_option
 def show(

@@ -14,6 +14,7 @@ SHOWN = 40
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False), metavar="BUNDLE")
 @click.option("--data", type=click.Path(path_type=Path), help="Local mirror of the suite's data.")
+@common.trust_option
 @common.json_option
 def verify(bundle: Path, data: Path | None, as_json: bool) -> int:
     """Check a bundle's bytes, score every reply again and compute every figure again; no model is asked.

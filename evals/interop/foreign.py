@@ -155,7 +155,10 @@ def _resolved(
     if len(found) > 1 and wanted.run is not None:
         raise UsageError(f"--run names one run, and {path} holds {len(found)}")
     left = [f"left out: {_some(strange)}: name the suite that was asked, --suite NAME"] if strange else []
-    return [(merged(some), _suite(name, wanted.protocol)) for (name, *_), some in found.items()], left
+    named = wanted.suite is not None
+    return [
+        (merged(some), _suite(name, wanted.protocol, named=named)) for (name, *_), some in found.items()
+    ], left
 
 
 def merged(some: list[Source]) -> Source:
@@ -179,8 +182,9 @@ def merged(some: list[Source]) -> Source:
     )
 
 
-def _suite(name: str, protocol: str | None) -> Suite:
-    found = load.suite(name, protocol)
+def _suite(name: str, protocol: str | None, *, named: bool) -> Suite:
+    """Resolve a suite that the user named, or that the source names."""
+    found = load.suite(name, protocol) if named else load.recorded_suite(name, protocol)
     if len(found) != 1:
         raise UsageError(f"{name} stands for {', '.join(s.id for s in found)}: name one with --suite")
     if found[0].refuses:

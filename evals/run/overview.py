@@ -2,22 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import isclose
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from evals import load
-from evals.errors import EvalsError
+from evals.errors import EvalsError, UnknownName, Untrusted
 from evals.records.card import Card
 from evals.records.store import Run
+from evals.report.metrics import mean_value
 from evals.run.rescore import summed
+from evals.scorers.upstream.harness import Part
 from evals.suite import Suite
+from evals.types import Estimate, Metric, Point, Prompt, Reply, Sample, Score
 
 
 def suite_of(card: Card) -> Suite:
-    """Give the suite that a run was made of; raises UnknownName where it is gone."""
-    return load.suite(card.config.suite, card.config.protocol)[0]
+    """Return the suite of a run for reading its numbers; raises UnknownName where it is gone.
+
+    If the suite is defined by code that the user has not vouched for, what the card states stands in for it: its
+    metrics, and no scorer that could be called.
+    """
+    try:
+        return load.recorded_suite(card.config.suite, card.config.protocol)[0]
+    except Untrusted:
+        return stated_suite(card)
+
+
+def stated_suite(card: Card) -> Suite:
+    """Return a suite made of what a card states alone: nothing of it can ask or score."""
+    name, _, variant = card.config.suite.partition(":")
+    names = tuple(card.scorers) or ("score",)
+    metrics = tuple(_stated_metric(one, names) for one in card.estimates if not one.group)
+    return Suite(
+        name=name,
+        variant=variant,
+        protocol=card.config.protocol,
+        version=card.config.version,
+        samples=_no_samples,
+        prompter=_no_prompter,
+        ideal=_no_reply,
+        scorers=dict.fromkeys(names, _no_score),
+        metrics=metrics,
+        chance=card.chance,
+        gated=card.gated,
+    )
+
+
+def is_stated(suite: Suite) -> bool:
+    """Whether a suite is made of what a card states alone."""
+    return suite.prompter is _no_prompter
+
+
+def _stated_metric(one: Estimate, scorers: Sequence[str]) -> Metric:
+    """Return a metric that reads what records hold; whether it gives the card's number, its user checks."""
+    name, _, scorer = one.metric.rpartition(",")
+    known = bool(name) and scorer in scorers
+    part = name if known else one.metric
+    fraction = one.unit == "fraction"
+    return Metric(
+        name=one.metric,
+        of=Part(part) if known or len(scorers) > 1 or part != "accuracy" else mean_value,
+        unit=one.unit,
+        better=one.better,
+        headline=one.headline,
+        bounds=(0.0, 1.0) if fraction else None,
+        scorer=scorer if known else "",
+    )
+
+
+def reproduced(card: Card, suite: Suite, points: Mapping[str, Sequence[Point]]) -> tuple[Metric, ...]:
+    """Return those of a stated suite's metrics that give, from the records, the numbers that the card states.
+
+    `points`: by scorer. Raises Untrusted if the headline is not among them.
+    """
+    stated = {one.metric: one for one in card.estimates if not one.group}
+    kept = []
+    for metric in suite.metrics:
+        found = points[metric.scorer or next(iter(suite.scorers))]
+        tried = (structs.replace(metric, of=of) for of in (metric.of, mean_value))
+        fitting = next((one for one in tried if _gives(one, found, stated[metric.name])), None)
+        kept += [fitting] if fitting else []
+    if not any(metric.headline for metric in kept):
+        raise Untrusted(
+            f"{card.run}: the headline of {card.config.suite} cannot be computed without its definition, which is code; "
+            "--trust-tasks lets it run, if you trust where the data come from"
+        )
+    return tuple(kept)
+
+
+def _gives(metric: Metric, points: Sequence[Point], stated: Estimate) -> bool:
+    try:
+        values = [metric.of([one]) for one in points if one.value is not None]
+        value = sum(values) / len(values)
+    except (ValueError, ZeroDivisionError):
+        return False
+    return stated.value is not None and isclose(value, stated.value, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def _no_samples(data: object) -> Sequence[Sample]:
+    raise Untrusted("the definition of this suite was not loaded; see --trust-tasks")
+
+
+def _no_prompter(data: object) -> Any:
+    raise Untrusted("the definition of this suite was not loaded; see --trust-tasks")
+
+
+def _no_reply(sample: Sample, prompt: Prompt) -> str:
+    raise Untrusted("the definition of this suite was not loaded; see --trust-tasks")
+
+
+def _no_score(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+    raise Untrusted("the definition of this suite was not loaded; see --trust-tasks")
 
 
 def current(run: Run) -> Card:
@@ -53,7 +151,10 @@ def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
     found = []
     keys = sorted({(c.config.suite.partition(":")[0], c.config.protocol, c.model) for c in cards})
     for name, protocol, model in keys:
-        module = load.suite_module(name)
+        try:
+            module = load.recorded_module(name)
+        except (Untrusted, UnknownName):
+            continue
         combine = getattr(module, "aggregate", None)
         if combine is None:
             continue

@@ -8,6 +8,7 @@ from itertools import islice
 
 from msgspec import Struct, structs
 
+from evals.errors import UsageError
 from evals.records import store
 from evals.records.card import Card
 from evals.report.estimates import Summary, summarize
@@ -31,7 +32,12 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 def rescore(writer: store.Writer, suite: Suite) -> list[Change]:
-    """Judge every stored reply again, replace the scores, and list what changed."""
+    """Judge every stored reply again, replace the scores, and list what changed.
+
+    Raises UsageError if the suite refuses to be run.
+    """
+    if suite.refuses:  # e.g. a task that executes what the model wrote
+        raise UsageError(suite.refuses)
     run = store.Run(writer.path)
     samples = {sample.id: sample for sample in run.samples()}
     changes: list[Change] = []

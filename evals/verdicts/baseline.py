@@ -184,7 +184,7 @@ def _add(blocks: dict[tuple[str, str], Contestant], head: Head, block: Block, ro
         sides = {**blocks[key].sides, block.scorer: side}
         blocks[key] = structs.replace(blocks[key], sides=sides)
         return
-    suite = load.suite(block.suite, block.protocol)[0]
+    suite = load.recorded_suite(block.suite, block.protocol)[0]
     blocks[key] = Contestant(
         run=head.run,
         model=head.model,

@@ -10,18 +10,26 @@ from evals.records import store
 from evals.records.store import Run
 from evals.report.estimates import points
 from evals.report.metrics import at_repeats
-from evals.run.overview import suite_of
+from evals.run.overview import is_stated, reproduced, suite_of
 from evals.verdicts import baseline
 from evals.verdicts.compare import Contestant
 from evals.verdicts.pairs import Side
 
 
 def contestant(run: Run) -> Contestant:
-    """Read a run of one suite; raises StoreError where it is broken, UnknownName where its suite is gone."""
+    """Read a run of one suite.
+
+    Raises StoreError where it is broken, UnknownName where its suite is gone, and Untrusted where its headline cannot
+    be computed without a definition that is code.
+    """
     card = run.card
     suite = suite_of(card)
     golds, briefs = run.gold(), list(run.briefs())
     repeats = card.config.repeats
+    sides = {name: Side(points(briefs, golds, name), golds, repeats) for name in suite.scorers}
+    metrics = at_repeats(suite.metrics, repeats)
+    if is_stated(suite):
+        metrics = reproduced(card, suite, {name: side.points for name, side in sides.items()})
     return Contestant(
         run=card.run,
         model=card.model,
@@ -29,8 +37,8 @@ def contestant(run: Run) -> Contestant:
         protocol=card.config.protocol,
         data_sha256=card.config.data_sha256,
         scorers=card.scorers or suite.scorer_versions(),
-        metrics=at_repeats(suite.metrics, repeats),
-        sides={name: Side(points(briefs, golds, name), golds, repeats) for name in suite.scorers},
+        metrics=metrics,
+        sides=sides,
         tokens=card.tokens,
         cost_usd=card.cost_usd,
         seconds=card.finished - card.started if card.finished else None,

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from evals import load
-from evals.errors import UnknownName
+from evals.errors import UnknownName, Untrusted
 from evals.prompts.upstream import OURS
 from evals.records.card import Card
 from evals.types import Estimate
@@ -150,8 +150,8 @@ def rounding(claim: Claim) -> float:
 def asked_of(claim: Claim) -> tuple[str, ...]:
     """Name the conditions that matter for a claim: its judge unless the protocol is known to have none."""
     try:
-        judged = not claim.protocol or any(s.judged for s in load.suite(claim.suite, claim.protocol))
-    except UnknownName:
+        judged = not claim.protocol or any(s.judged for s in load.recorded_suite(claim.suite, claim.protocol))
+    except (UnknownName, Untrusted):
         judged = True
     return KNOBS if judged else KNOBS[:-1]
 
@@ -185,7 +185,10 @@ def _asked_in_ours(card: Card) -> bool:
     config = card.config
     if card.origin != "run" or config.protocol != "official" or config.model.startswith("baseline:"):
         return False
-    return any(suite.asks_in_ours for suite in load.suite(config.suite, config.protocol))
+    try:
+        return any(suite.asks_in_ours for suite in load.recorded_suite(config.suite, config.protocol))
+    except Untrusted:
+        return False
 
 
 def _turned(one: Measured, claim: Claim, asked: Sequence[str]) -> list[str]:

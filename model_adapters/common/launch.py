@@ -18,12 +18,14 @@ and, for a replica on a cluster, set by what starts it there (`evals/run/cluster
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -48,6 +50,14 @@ LOG_MOST = 8 << 20
 LIFE_S = 600.0
 """For its first call, which may compile what it computes with."""
 HOST = "127.0.0.1"
+SECRET = frozenset(
+    {"key", "keys", "token", "secret", "password", "passwd", "credential", "credentials", "pat"}
+)
+"""Words at the end of an option's name, or in a variable's, whose value is a secret."""
+WEIGHTS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_TOKEN"})
+"""Secrets that an engine needs to fetch weights."""
+TRUST = "--trust-remote-code"
+"""Has an engine run the code that comes with weights."""
 
 
 ENGINES = frozenset({"vllm", "lmdeploy", "sglang"})
@@ -100,6 +110,17 @@ class Order(Struct, frozen=True, kw_only=True):
         return profiles.located(self.model)
 
     @property
+    def of_makers(self) -> bool:
+        """Whether the weights come from the repository of the profile's makers; a folder's name proves nothing."""
+        names = {name.lower() for name in self.profile.names} if self.profile else set()
+        return self.folder is None and self.model.lower() in names
+
+    @property
+    def identity(self) -> str:
+        """Return what tells these weights from others: the resolved folder, or the hub id."""
+        return str(self.folder.resolve()) if self.folder else self.model
+
+    @property
     def name(self) -> str:
         """Give the name that it serves under."""
         return self.folder.resolve().name if self.folder else self.model
@@ -111,7 +132,8 @@ def order(engine: Engine, model: str, profile: Profile | None, *, trust_remote_c
     try:
         arguments = tuple(shlex.split(said))
     except ValueError as error:
-        raise UsageError(f"EVALS_ENGINE_ARGS={said}: {error}") from None
+        raise UsageError(f"EVALS_ENGINE_ARGS cannot be split into words: {error}") from None
+    without_secrets(arguments)
     return Order(
         engine=engine,
         model=model,
@@ -125,6 +147,17 @@ def order(engine: Engine, model: str, profile: Profile | None, *, trust_remote_c
         rank=_whole("EVALS_ENGINE_RANK", 0),
         master=os.environ.get("EVALS_ENGINE_MASTER", ""),
     )
+
+
+def without_secrets(arguments: Sequence[str]) -> None:
+    """Refuse options that hold a secret: they would stand in the process list, the log, the card and bundles."""
+    for word in arguments:
+        name = word.partition("=")[0]
+        if name.startswith("-") and re.split(r"[-_]", name.lower())[-1] in SECRET:
+            raise UsageError(
+                f"{name}: others could read its value in the process list, and it would be kept in the card and the log; "
+                "pass secrets in the environment (HF_TOKEN for weights); a server on 127.0.0.1 needs no key"
+            )
 
 
 def _start_s() -> float:
@@ -202,12 +235,14 @@ def command(wanted: Order, *, port: int) -> list[str]:
     share = wanted.gpus
     if profile:
         flags = profile.flags.get(engine.name, ())
+        if not (wanted.trust_remote_code or wanted.of_makers):
+            flags = tuple(flag for flag in flags if flag != TRUST)
         share = wanted.gpus or _shared_over(profile)
         values["expert_parallel"] = str(share) if profile.expert_parallel else ""
         values["context"] = str(profile.serve_context or "")
         values["parser"] = profile.parser.get(engine.name, "")
     values["tensor_parallel"] = str(share) if share > 1 else ""
-    if wanted.trust_remote_code and "--trust-remote-code" not in flags:
+    if wanted.trust_remote_code and TRUST not in flags:
         values["trust_remote_code"] = "yes"
     for fact, value in values.items():
         words += [part.format(value=value) for part in engine.options.get(fact, ()) if value]
@@ -375,11 +410,11 @@ def _close(pipe: IO[bytes] | None) -> None:
 
 
 def _environment(engine: Engine) -> dict[str, str]:
-    """Give the server what it needs of ours: no keys of other services, and nothing that phones home."""
+    """Return what the server needs of our environment: no keys of other services, and nothing that phones home."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.endswith(("_API_KEY", "_SERVER_KEY")) and not name.startswith("EVALS_")
+        if name in WEIGHTS or not (SECRET & set(name.lower().split("_")) or name.startswith("EVALS_"))
     }
     return kept | {"DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"} | engine.environment
 
@@ -424,13 +459,17 @@ def models(url: str, *, timeout_s: float = 5.0) -> dict[str, int | None]:
     return {one.id: one.max_model_len for one in found.data}
 
 
-def serving(wanted: Order) -> str:
-    """Find a server on this machine that serves this model already: its URL; empty: none."""
-    names = {wanted.name, wanted.model, str(wanted.folder or wanted.model)}
-    for url in (*registered(wanted.engine.name), f"http://{HOST}:{wanted.engine.port}/v1"):
-        if names & set(models(url, timeout_s=2.0)):
-            return url
-    return ""
+def serving(wanted: Order) -> Entry | None:
+    """Return the server that `evals serve` of this user keeps for these very weights, if there is one.
+
+    Whoever else listens on this machine may serve other weights under the same name, or be a stranger: such a server is
+    named by its address, `server:URL#NAME`.
+    """
+    for entry in registered(wanted.engine.name):
+        same = entry.identity == wanted.identity and wanted.arguments in ((), entry.arguments)
+        if same and wanted.name in models(entry.url, timeout_s=2.0):
+            return entry
+    return None
 
 
 class Entry(Struct):
@@ -439,23 +478,28 @@ class Entry(Struct):
     engine: str
     url: str
     pid: int
+    identity: str = ""
+    """`Order.identity` of what it serves."""
+    arguments: tuple[str, ...] = ()
+    """The user's own options of the engine."""
 
 
 def _register() -> Path:
     return peers.cache() / "servers"
 
 
-def announce(engine: str, url: str) -> Path:
+def announce(order: Order, url: str) -> Path:
     """Let other commands of this user find a server; give the file to remove in the end."""
     folder = _register()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{os.getpid()}.json"
-    path.write_bytes(msgspec.json.encode(Entry(engine, url, os.getpid())))
+    entry = Entry(order.engine.name, url, os.getpid(), order.identity, order.arguments)
+    path.write_bytes(msgspec.json.encode(entry))
     return path
 
 
-def registered(engine: str) -> list[str]:
-    """Give the URLs that `evals serve` has announced; what its owner left behind is removed."""
+def registered(engine: str) -> list[Entry]:
+    """Return the servers that `evals serve` has announced; what its owner left behind is removed."""
     found = []
     for path in sorted(_register().glob("*.json")):
         try:
@@ -465,5 +509,5 @@ def registered(engine: str) -> list[str]:
             path.unlink(missing_ok=True)
             continue
         if entry.engine == engine and entry.url.startswith(f"http://{HOST}:"):
-            found.append(entry.url)
+            found.append(entry)
     return found

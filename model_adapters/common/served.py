@@ -71,10 +71,13 @@ class Served:
         if (
             not self._starts
             and self.order.nodes == 1
-            and (url := await asyncio.to_thread(launch.serving, self.order))
+            and (kept := await asyncio.to_thread(launch.serving, self.order))
         ):
-            self._connect(url, launch.models(url))
-            self.notes.append(f"server: {url}, which ran already and was not started for this run")
+            self._connect(kept.url, launch.models(kept.url))
+            options = f", with {shlex.join(kept.arguments)}" if kept.arguments else ""
+            self.notes.append(
+                f"server: {kept.url}, which ran already and was not started for this run; weights: {kept.identity}{options}"
+            )
             return
         again = self._process
         if again is not None:

@@ -290,7 +290,7 @@ def test_a_server_that_never_gets_healthy_is_one_line_on_a_standin(engine, monke
         ("EVALS_ENGINE_START_S", "soon", "EVALS_ENGINE_START_S=soon: not a number of seconds"),
         ("EVALS_ENGINE_START_S", "nan", "EVALS_ENGINE_START_S=nan: not a number of seconds"),
         ("EVALS_ENGINE_START_S", "-1", "EVALS_ENGINE_START_S=-1: not a number of seconds"),
-        ("EVALS_ENGINE_ARGS", "--x 'y", "EVALS_ENGINE_ARGS=--x 'y: No closing quotation"),
+        ("EVALS_ENGINE_ARGS", "--x 'y", "EVALS_ENGINE_ARGS cannot be split into words: No closing quotation"),
     ],
 )
 def test_a_setting_that_cannot_be_read_is_one_line_that_names_it(engine, monkeypatch, name, value, line):
@@ -401,12 +401,89 @@ def test_serve_says_what_it_cannot(engine, monkeypatch):
 
 
 def test_what_a_dead_owner_left_in_the_register_is_removed(engine):
-    path = launch.announce("vllm", "http://127.0.0.1:1/v1")
+    order = launch.order(load.engine("vllm"), "org/name", None)
+    path = launch.announce(order, "http://127.0.0.1:1/v1")
     dead = subprocess.Popen(["true"])
     dead.wait()
     path.write_bytes(path.read_bytes().replace(str(os.getpid()).encode(), str(dead.pid).encode()))
     assert launch.registered("vllm") == []
     assert not path.exists()
+
+
+def test_a_server_of_other_weights_or_of_a_stranger_is_not_reused(engine):
+    serving = process("serve", "vllm:weights/tiny", "--log", "here.log")
+    assert serving.stdout is not None
+    url = serving.stdout.readline().strip()
+    try:
+        twin = Path("other") / "tiny"
+        twin.mkdir(parents=True)
+        (twin / "config.json").write_bytes(Path("weights/tiny/config.json").read_bytes())
+        done = run("vllm:other/tiny")
+        assert not any("ran already" in n for n in done.json["runs"][0]["notes"])
+        assert len((engine / "pids").read_text().split()) == 2
+        entry = next((Path("cache") / "science-evals" / "servers").iterdir())
+        entry.unlink()  # what nobody of ours announced is a stranger
+        assert not any(
+            "ran already" in n for n in run("vllm:weights/tiny", "--limit", 1).json["runs"][0]["notes"]
+        )
+        assert url.endswith("#tiny")
+    finally:
+        serving.terminate()
+        serving.communicate(timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("words", "trusted"),
+    [
+        ("internlm/Intern-S1-mini", True),
+        ("Intern-S1-mini", True),
+        ("some-org/Intern-S1-mini", False),
+        ("./here/Intern-S1-mini", False),
+        ("internlm/Intern-S1-mini as a folder", False),
+    ],
+)
+def test_code_of_weights_is_trusted_by_the_full_name_of_the_makers_alone(
+    words, trusted, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    name = words.removesuffix(" as a folder")
+    if name != words or name.startswith("."):
+        Path(name).mkdir(parents=True)
+    profile = profiles.find(f"vllm:{name}")
+    assert profile is not None
+    order = launch.order(load.engine("vllm"), profiles.full_name(name, profile), profile)
+    assert ("--trust-remote-code" in launch.command(order, port=1)) is trusted
+    told = launch.order(
+        load.engine("vllm"), profiles.full_name(name, profile), profile, trust_remote_code=True
+    )
+    assert launch.command(told, port=1).count("--trust-remote-code") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["--hf-token hf_x", "--hf-token=hf_x", "--api-key hf_x", "--admin-api-key hf_x", "--api_key=hf_x"],
+)
+def test_a_secret_among_the_engines_options_is_refused_unseen(words, monkeypatch):
+    monkeypatch.setenv("EVALS_ENGINE_ARGS", words)
+    with pytest.raises(UsageError, match="environment") as caught:
+        launch.order(load.engine("vllm"), "a/b", None)
+    assert "hf_x" not in str(caught.value)
+    monkeypatch.setenv("EVALS_ENGINE_ARGS", "--hf-token 'hf_x")
+    with pytest.raises(UsageError) as caught:
+        launch.order(load.engine("vllm"), "a/b", None)
+    assert "hf_x" not in str(caught.value)
+    usual = "--max-num-batched-tokens 8 --tokenizer x --image-token-id 3 --max-model-len 9"
+    monkeypatch.setenv("EVALS_ENGINE_ARGS", usual)
+    assert len(launch.order(load.engine("vllm"), "a/b", None).arguments) == 8
+
+
+def test_an_engine_sees_no_secret_but_those_for_weights(monkeypatch):
+    for name in ("AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "OPENAI_API_KEY", "DB_PASSWORD", "HF_TOKEN"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    seen = launch._environment(load.engine("vllm"))
+    assert {n for n in seen if seen[n] == "x"} == {"HF_TOKEN"}
+    assert seen["TOKENIZERS_PARALLELISM"] == "false"
 
 
 # --- the command line ---------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
@@ -152,6 +152,30 @@ def sampling_of(settings: Mapping[str, Any]) -> Sampling:
         stop=tuple(stop for stop in stops if stop)[:STOPS],
         extra=given,
     )
+
+
+def judging(task: Any) -> list[Callable[..., Any]]:
+    """Return the functions that see a reply: the task's own, its metrics and its filters."""
+    own = [value for value in (task.config.process_results, *_methods(task)) if callable(value)]
+    metrics = [value for value in task._metric_fn_list.values() if callable(value)]
+    filters = [one for ensemble in task._filters for one in ensemble.filters]
+    made = [
+        (one.func, one.keywords) if isinstance(one, partial) else (type(one), vars(one)) for one in filters
+    ]
+    given = [value for _, settings in made for value in settings.values() if callable(value)]
+    classes = [kind.apply for kind, _ in made if hasattr(kind, "apply")]
+    return [one for one in (*own, *metrics, *given, *classes) if not _of_lm_eval(one)]
+
+
+def _methods(task: Any) -> list[Any]:
+    """Return what a task that is a class of its own overrides."""
+    return [type(task).process_results, type(task).aggregation]
+
+
+def _of_lm_eval(function: Callable[..., Any]) -> bool:
+    """Whether a function belongs to lm_eval itself, not to one of its tasks."""
+    module = getattr(function, "__module__", "") or ""
+    return module.startswith(("lm_eval.api", "lm_eval.filters", "lm_eval.utils"))
 
 
 def averaged(task: Any, metric: str) -> bool:

@@ -1,0 +1,231 @@
+"""Data never run code: results folders, bundles, baselines and logs of strangers name definitions that would act.
+
+Every command that reads foreign data is walked, and the dashboard; each definition leaves a mark on the disk as soon as
+it is executed, and no mark may appear.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from importlib import invalidate_caches
+from pathlib import Path
+
+import pytest
+
+from evals import load, plugins
+from evals.bundles.bundle import pack
+from evals.errors import Untrusted
+from evals.records import store
+from evals.records.card import Card
+from evals.types import Estimate
+from tests.support import toy
+from tests.support.command import evals
+
+HEADLINE = Estimate(
+    metric="accuracy",
+    group="",
+    value=0.5,
+    low=0.1,
+    high=0.9,
+    worst=0.5,
+    best=0.5,
+    n=4,
+    clusters=4,
+    unit="fraction",
+    better="higher",
+    method="Wilson",
+    headline=True,
+)
+YAML = """task: evil
+dataset_path: json
+dataset_kwargs: {data_files: {test: DATA}}
+test_split: test
+output_type: generate_until
+doc_to_text: !function acting.doc_to_text
+doc_to_target: "{{question}}"
+process_results: !function acting.process_results
+metric_list: [{metric: exact_match}]
+"""
+
+
+@pytest.fixture
+def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where code that is executed leaves its mark; a task file and an installed plugin that would."""
+    path = tmp_path / "MARK"
+    act = f"from pathlib import Path\nPath({str(path)!r}).write_text('executed')\n"
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+    (folder / "acting.py").write_text(
+        act + "def doc_to_text(doc): return ''\ndef process_results(doc, said): return {}\n"
+    )
+    (folder / "items.jsonl").write_text('{"question": "x"}\n')
+    (folder / "evil.yaml").write_text(YAML.replace("DATA", str(folder / "items.jsonl")))
+    site = tmp_path / "site"
+    info = site / "evil_plugin-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: evil-plugin\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[{plugins.SUITES}]\nevil-suite = evil_plugin_module\n")
+    (site / "evil_plugin_module.py").write_text(act)
+    monkeypatch.syspath_prepend(site)
+    invalidate_caches()
+    plugins.found.cache_clear()
+    yield path
+    plugins.found.cache_clear()
+
+
+def foreign(results: Path, suite: str, name: str, *, status: str = "finished") -> Path:
+    """A run of somebody else that names a suite."""
+    path = results / "evil@1" / "model" / name
+    card = Card(
+        run=name,
+        config=toy.config(suite=suite, protocol="lm-eval"),
+        model=name,
+        status=status,
+        expected=4,
+        counts={"right": 2, "wrong": 2},
+        coverage=1.0,
+        scorers={"exact": "Exact(1)@1"},
+        estimates=(HEADLINE,) if status == "finished" else (),
+    )
+    writer = store.Writer(path, card)
+    writer.write_card()
+    writer.write_samples(toy.samples(4))
+    for n in range(4):
+        writer.append(toy.record(f"q{n:03}", value=float(n % 2)))
+    writer.seal()
+    writer.write_card()
+    writer.close()
+    return path
+
+
+def suites_of(tmp_path: Path) -> list[str]:
+    return [
+        f"lm-eval:{tmp_path}/tasks/evil.yaml",
+        f"LM_EVAL:{tmp_path}/tasks/evil.yaml",
+        f"lm-eval:{tmp_path}/tasks/evil.yaml:3",
+        "lm-eval:../tasks/evil.yaml",
+        "lm-eval:cruxeval_input",
+        "evil-suite",
+        "EVIL_SUITE",
+        "evil-suite:variant",
+        "evil_plugin_module",
+        "../tasks/acting",
+        "tasks.acting",
+    ]
+
+
+WORDS: tuple[Callable[[str, Path], tuple[object, ...]], ...] = (
+    lambda run, out: ("show", run),
+    lambda run, out: ("show", run, "--by", "group", "--json"),
+    lambda run, out: ("show", run, "--samples"),
+    lambda run, out: ("show",),
+    lambda run, out: ("list", "runs"),
+    lambda run, out: ("list", "suites"),
+    lambda run, out: ("score", run),
+    lambda run, out: ("score", run, "--protocol", "official"),
+    lambda run, out: ("compare", run, "again"),
+    lambda run, out: ("gate", run, "--baseline", "again", "--policy", out / "policy.toml"),
+    lambda run, out: ("gate", "plan", out / "policy.toml", "--baseline", run),
+    lambda run, out: ("baseline", "save", run, out / "baseline.jsonl"),
+    lambda run, out: ("noise", "--from", run, "--from", "again", "evil"),
+    lambda run, out: ("audit", run),
+    lambda run, out: ("audit", run, "--with", "lm-eval"),
+    lambda run, out: ("claims", "check", run),
+    lambda run, out: ("errata", "suggest", "evil"),
+    lambda run, out: ("bundle", run, out / "b.zip"),
+    lambda run, out: ("export", "csv", run, "--out", out / "csv"),
+    lambda run, out: ("export", "markdown", run, "--out", out / "md"),
+    lambda run, out: ("export", "lm-eval", run, "--out", out / "lm"),
+    lambda run, out: ("export", "every-eval-ever", run, "--out", out / "eee", "--model-id", "a/b"),
+    lambda run, out: ("export", "hub", run, "--out", out / "hub"),
+    lambda run, out: ("verify", out / "b.zip"),
+    lambda run, out: ("dashboard", "--export", out / "static"),
+    lambda run, out: ("run", "aime:2025", "--sample", "-m", f"replay:{run}"),
+)  # fmt: skip
+NO_RESULTS = ("verify",)
+
+
+@pytest.mark.parametrize("which", range(11))
+def test_no_command_runs_what_a_results_folder_names(mark: Path, here: Path, which: int) -> None:
+    suite = suites_of(here)[which]
+    results = here / "results"
+    foreign(results, suite, "theirs")
+    foreign(results, suite, "again")
+    foreign(results, suite, "open", status="interrupted")
+    (here / "policy.toml").write_text(
+        f"[[suite]]\nname = {json.dumps(suite)}\nmargin = 0.02\ntier = 'critical'\n"
+    )
+    for words in WORDS:
+        said = words("theirs", here)
+        option = () if said[0] in NO_RESULTS or said[:2] == ("list", "suites") else ("--results", results)
+        done = evals(*said, *option)
+        assert not mark.exists(), said
+        assert "Traceback" not in done.err, (said, done.err)
+        assert done.status in (0, 1, 2, 3), (said, done.err)
+
+
+def test_the_dashboard_runs_nothing(mark: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("streamlit", reason="the extra `dashboard` is not installed")
+    from streamlit.testing.v1 import AppTest
+
+    from evals.dashboard import state
+    from tests.support.paths import ROOT
+
+    for n, suite in enumerate(suites_of(here)[:8]):
+        foreign(here / "results", suite, f"one-{n}")
+        foreign(here / "results", suite, f"two-{n}")
+    monkeypatch.setenv(state.RESULTS, str(here / "results"))
+    for page in state.PAGES:
+        app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=120).run()
+        app.switch_page(state.PAGES[page][0]).run()
+        assert not mark.exists(), page
+        for run in ("one-0", "one-5"):
+            app.query_params["run"] = run
+            app.run()
+            assert not mark.exists(), page
+
+
+def test_what_cannot_be_recomputed_is_said_and_trust_is_the_users(mark: Path, here: Path) -> None:
+    foreign(here / "results", f"lm-eval:{here}/tasks/evil.yaml", "theirs")
+    assert evals("show", "theirs").status == 0
+    said = evals("score", "theirs").complaint
+    assert "named by data and not by you" in said
+    assert "--trust-tasks" in said
+    evals("score", "theirs", "--trust-tasks")
+    assert mark.exists()  # the user's word
+
+
+def test_numbers_of_a_task_are_compared_by_the_records(mark: Path, here: Path) -> None:
+    foreign(here / "results", "evil-suite", "theirs")
+    foreign(here / "results", "evil-suite", "again")
+    done = evals("compare", "theirs", "again", "--json")
+    assert done.status == 0, done.err
+    assert done.json["pairs"][0]["difference"] == 0.0
+    assert not mark.exists()
+
+
+def test_a_number_that_the_records_do_not_give_is_not_taken_on_trust(mark: Path, here: Path) -> None:
+    path = foreign(here / "results", "evil-suite", "theirs")
+    foreign(here / "results", "evil-suite", "again")
+    card = store.read_card(path)
+    card.estimates = (
+        type(HEADLINE)(**{f: getattr(HEADLINE, f) for f in HEADLINE.__struct_fields__} | {"value": 0.9}),
+    )
+    store.write_card(path, card)
+    assert "cannot be computed without its definition" in evals("compare", "theirs", "again").complaint
+
+
+def test_a_bundle_names_no_code(mark: Path, here: Path) -> None:
+    path = foreign(here / "results", f"lm-eval:{here}/tasks/evil.yaml", "theirs")
+    pack(store.Run(path), here / "b.zip")
+    assert "--trust-tasks" in evals("verify", here / "b.zip").complaint
+    assert not mark.exists()
+
+
+def test_a_name_of_the_users_is_code_that_was_asked_for(mark: Path) -> None:
+    with pytest.raises(Untrusted):
+        load.recorded_suite("evil-suite")
+    with load.trusting_tasks(), pytest.raises(AttributeError):  # a module without a suite in it
+        load.recorded_suite("evil-suite")
+    assert mark.exists()
