@@ -31,6 +31,12 @@ _HOME = {
     "Usage": "types",
     "EvalsError": "errors",
     "Run": "records.store",
+    "Runs": "results",
+    "aevaluate": "api",
+    "compare": "api",
+    "evaluate": "api",
+    "gate": "api",
+    "runs": "api",
 }
 
 __all__ = sorted(_HOME)

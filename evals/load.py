@@ -189,8 +189,34 @@ def variants(spec: str) -> list[tuple[ModuleType, str]]:
     return [(module, v) for v in getattr(module, "DEFAULT", tuple(known))]
 
 
+_REGISTERED: dict[str, Suite] = {}
+"""Suites that exist as objects alone, by their ids."""
+
+
+def register(one: Suite) -> None:
+    """Let this process find a suite that exists as an object alone by its id, e.g. to compare its runs.
+
+    Raises UsageError where a benchmark has that name, unless it is that benchmark by its scorers and metrics.
+    """
+    if one.name in suite_names():
+        known = [made for made in suite(one.id, one.protocol) if made.id == one.id]
+        if not any(_same_rules(made, one) for made in known):
+            raise UsageError(
+                f"{one.id} is a benchmark of that name with other rules: give the suite another name"
+            )
+        return
+    _REGISTERED[one.id] = one
+
+
+def _same_rules(one: Suite, other: Suite) -> bool:
+    names = [[metric.name for metric in suite.metrics] for suite in (one, other)]
+    return one.scorer_versions() == other.scorer_versions() and names[0] == names[1]
+
+
 def suite(spec: str, protocol: str | None = None) -> list[Suite]:
     """Resolve a name to suites, one per variant; raises UnknownName with near names."""
+    if (known := _REGISTERED.get(spec)) is not None and protocol in (None, known.protocol):
+        return [known]
     found = []
     for module, variant in variants(spec):
         wanted = protocol or module.PROTOCOLS[0]
@@ -284,6 +310,13 @@ def model(spec: str, **options: Any) -> Model:
     return make(rest, **{key: value for key, value in options.items() if key in wanted})
 
 
+def model_of_function(function: Callable[..., Any]) -> Model:
+    """Return a model that answers what a function returns."""
+    from evals.model_adapters.common.function import Function
+
+    return Function(function)
+
+
 def engine(name: str) -> Any:
     """Give an adapter's row of the launcher's table."""
     return import_module(f"evals.model_adapters.{name}").ENGINE
@@ -304,3 +337,14 @@ def adapter_about(form: str) -> str:
     except (SyntaxError, ValueError) as error:
         return f"cannot be read: {type(error).__name__}: {error}"
     return text.partition("\n")[0]
+
+
+def without_secrets(spec: str) -> str:
+    """Return a model's name without user, password and query of a URL in it."""
+    if "://" not in spec:
+        return spec
+    from evals.model_adapters.common import http
+
+    adapter, _, url = spec.partition(":")
+    base, hash_, name = url.partition("#")
+    return f"{adapter}:{http.without_secrets(base)}{hash_}{name}"

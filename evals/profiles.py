@@ -6,8 +6,9 @@ Nothing in it is guessed: a fact without a source is a fault of the file, and wh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cache
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,20 @@ def price(spec: str) -> Price | None:
 
 ENGINES = frozenset({"vllm", "lmdeploy", "sglang", "hf"})
 """Adapters whose names are those of weights, on the hub or in a folder."""
+
+
+def read_price(text: str | None) -> Price | None:
+    """Read `IN,OUT` or `IN,OUT,CACHED`, USD per million tokens, as the price of today; raises UsageError."""
+    if text is None:
+        return None
+    try:
+        into, out, *cached = (float(part) for part in text.split(","))
+        if not all(0 <= value < inf for value in (into, out, *cached)) or len(cached) > 1:
+            raise ValueError(text)
+    except ValueError:
+        raise UsageError(
+            f"--price {text!r}: write IN,OUT in USD per million tokens, for example 0.5,1.5, with the price of "
+            "cached input as a third where it has its own"
+        ) from None
+    today = datetime.now(tz=UTC).date()
+    return Price(input=into, output=out, cached=cached[0] if cached else None, date=today)

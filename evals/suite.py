@@ -5,9 +5,11 @@ A suite is one short file in `suites/` that returns this value; see CONTRIBUTING
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from math import isfinite
+from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -20,6 +22,9 @@ from evals.types import Metric, Prompt, Prompter, Reply, Sample, Sampling, Score
 
 INTERN_S1 = Sampling(temperature=0.7, top_p=0.95, max_tokens=65_536, thinking=True)
 """How the published Intern-S1 numbers were drawn: OpenCompass @ a5acc4bb, configs/models/interns1."""
+
+
+GREEDY = Sampling(temperature=0.0)
 
 
 class Suite(Struct, frozen=True, kw_only=True):
@@ -66,6 +71,49 @@ class Suite(Struct, frozen=True, kw_only=True):
     """Whether `prompter` asks in upstream's own words all the same: those that stand in the data."""
     errata: Errata = errata.NONE
     """What is known to be wrong in the data; set when a suite is looked up by its name."""
+
+    in_memory: bool = False
+    """Whether its samples are given by the program that runs it, and lie nowhere else."""
+
+    @classmethod
+    def of(
+        cls,
+        rows: Iterable[Mapping[str, Any]] | str | Path,
+        *,
+        prompt: str | Callable[[Mapping[str, Any]], str] | None = None,
+        scorer: str | Scorer | Callable[[str, Any], bool | float] | None = None,
+        name: str = "custom",
+        version: str = "1",
+        sampling: Sampling = GREEDY,
+    ) -> Suite:
+        """Return a benchmark of one's own.
+
+        `rows`: mappings with a question and a target (and `id`, `choices`, `group`), or a file of them. `prompt`: a
+        template with the row's columns in braces, or a function of the row; None: the question, its choices, and how
+        to end. `scorer`: `choice`, `exact`, `integer`, a function of (reply's text, target), or a `Scorer`; None:
+        by whether there are choices. Raises DataError or UsageError in one line.
+        """
+        from evals.data.rows import samples
+        from evals.prompts.rows import prompter
+        from evals.report.metrics import accuracy
+        from evals.scorers.plain import scorer_of
+
+        kept = samples(rows)
+        if not kept:
+            raise DataError(f"{name}: there are no rows")
+        rule = scorer_of(scorer, choices=all(sample.choices for sample in kept))
+        return cls(
+            name=name,
+            protocol="own",
+            version=version,
+            samples=lambda data: kept,
+            prompter=lambda data: prompter(prompt),
+            ideal=lambda sample, asked: f"ANSWER: {sample.target}",
+            scorers={"own": rule},
+            metrics=accuracy(),
+            sampling=sampling,
+            in_memory=True,
+        )
 
     @property
     def id(self) -> str:

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
+from evals.commands.order import Order, options_of
 
 from evals import gpus, profiles
-from evals.commands.order import Order, options_of
 from evals.errors import EvalsError
 from evals.gpus import Gpu
 from evals.profiles import Profile

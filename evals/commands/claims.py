@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evals.commands import common
+from evals.commands.options import Grouped, given, help_all, request_options
 from evals.errors import UnknownName, UsageError
-from evals.prompts.upstream import OURS
+from evals.records.store import Run
 
 if TYPE_CHECKING:
-    from evals.records.store import Run
     from evals.verdicts.reported import Claim
     from evals.verdicts.reproduction import Finding
 
@@ -208,23 +207,25 @@ def _one(wanted: str, known: dict[str, Claim]) -> tuple[str, Claim]:
     raise UnknownName("claim", wanted, known)
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(cls=Grouped)
 @click.argument("claim")
 @click.option("-m", "--model", required=True, metavar="ADAPTER:NAME", help="The model to ask.")
 @common.trust_option
-@common.results_option
-@click.argument("options", nargs=-1, type=click.UNPROCESSED)
-def reproduce(claim: str, model: str, results: Path, options: tuple[str, ...]) -> int:
+@request_options(without=["suites", "models", "protocol", "against", "policy", "until_decided"])
+@help_all
+def reproduce(claim: str, model: str, **options: Any) -> int:
     """Measure a published number again: its suite, protocol and known conditions; ends with the verdict.
 
-    OPTIONS are those of `evals run` (--data, --judge, --concurrency ...). Exit status as of `evals claims check`;
-    2 where nothing could be started, 130 interrupted.
+    Options are those of `evals run`. Exit status as of `evals claims check`; 2 where nothing could be
+    started, 130 interrupted.
     """
     from evals import load
-    from evals.commands.run import run
-    from evals.records import store
+    from evals.commands.run import report_outcomes
+    from evals.run.request import make
+    from evals.run.session import Session
     from evals.verdicts.reported import named
 
+    results: Path = options["results"]
     name, found = _one(claim, named(results))
     if not found.protocol:
         raise UsageError(f"{name}: its protocol is not known, so it cannot be measured again")
@@ -232,33 +233,15 @@ def reproduce(claim: str, model: str, results: Path, options: tuple[str, ...]) -
         load.recorded_suite(found.suite, found.protocol)
     except UnknownName:
         raise UsageError(f"{name}: there is no suite {found.suite} here to measure it with") from None
-    begun = time.time()
-    words = [found.suite, "-m", model, "--protocol", found.protocol, "--results", str(results)]
-    status = run.main([*words, *_flags(found.knobs), *options], standalone_mode=False, prog_name="evals run")
+    known = {knob: value for knob, value in found.knobs.items() if knob in SET_BY_RUN}
+    fixed = {"suites": [found.suite], "models": [model], "protocol": found.protocol}
+    outcomes = Session(make({**known, **given(options), **fixed}), say=common.note).run()
+    status = report_outcomes(outcomes, as_json=False, results=results)
     if status in (2, 130):
-        return int(status)
-    return _judge(_made(store.runs(results), found, begun), found.model, results, as_json=False, only=name)
+        return status
+    runs = [Run(path) for one in outcomes for path in one.paths]
+    return _judge(runs, found.model, results, as_json=False, only=name)
 
 
-def _flags(knobs: dict[str, Any]) -> list[str]:
-    names = {
-        "temperature": "--temperature",
-        "top_p": "--top-p",
-        "max_tokens": "--max-tokens",
-        "repeats": "--repeats",
-    }
-    found = [word for knob, flag in names.items() if knob in knobs for word in (flag, str(knobs[knob]))]
-    if "thinking" in knobs:
-        found.append("--thinking" if knobs["thinking"] else "--no-thinking")
-    return found
-
-
-def _made(runs: Sequence[Run], claim: Claim, begun: float) -> list[Run]:
-    """Give the runs that were worked on since then."""
-    return [
-        run
-        for run in runs
-        if (card := run.card).config.protocol.removesuffix(OURS) == claim.protocol
-        and card.config.suite.partition(":")[0] == claim.suite.partition(":")[0]
-        and (card.finished or 0.0) >= begun
-    ]
+SET_BY_RUN = ("temperature", "top_p", "max_tokens", "repeats", "thinking")
+"""Conditions of a published number that are options of a run."""

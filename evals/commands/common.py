@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
 
-from evals.errors import UsageError
 from evals.types import VERDICTS, Estimate
 
 if TYPE_CHECKING:
-    from evals.profiles import Price
     from evals.records.card import Card
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -92,25 +88,6 @@ def note(message: str) -> None:
     from evals.extract import plain
 
     click.echo(plain(message), err=True)
-
-
-def price_of(text: str | None) -> Price | None:
-    """Read `IN,OUT` or `IN,OUT,CACHED` as the price of today; raises UsageError."""
-    if text is None:
-        return None
-    from evals.profiles import Price
-
-    try:
-        into, out, *cached = (float(part) for part in text.split(","))
-        if not all(0 <= value < inf for value in (into, out, *cached)) or len(cached) > 1:
-            raise ValueError(text)
-    except ValueError:
-        raise UsageError(
-            f"--price {text!r}: write IN,OUT in USD per million tokens, for example 0.5,1.5, with the price of "
-            "cached input as a third where it has its own"
-        ) from None
-    today = datetime.now(tz=UTC).date()
-    return Price(input=into, output=out, cached=cached[0] if cached else None, date=today)
 
 
 def percent(value: float | None) -> str:

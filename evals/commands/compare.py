@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from evals.commands import common
-from evals.errors import UsageError
 from evals.verdicts import wording
 
 if TYPE_CHECKING:
@@ -56,16 +55,9 @@ def compare(
 
 
 def _compare(runs: tuple[str, ...], suites: tuple[str, ...], results: Path, *, force: bool) -> Comparison:
-    from msgspec import structs
+    from evals import api
 
-    from evals.verdicts import contestants, noise
-    from evals.verdicts.compare import compare as weigh
-
-    if len(runs) < 2:
-        raise UsageError("name two runs, A and B")
-    sides = contestants.alike(*(contestants.find(results, name, suites=suites) for name in runs))
-    found = weigh(sides, force=force)
-    return structs.replace(found, noise=noise.limits(results, sides[0]))
+    return api.compare(*runs, results=results, suites=suites, force=force)
 
 
 HEADINGS = (

@@ -58,16 +58,9 @@ def judge(candidate: str, as_json: bool, junit: Path | None, markdown: Path | No
 
 
 def _judge(candidate: str, *, baseline: str, policy_file: Path, results: Path) -> GateReport:
-    from evals.verdicts import contestants, noise, policy
-    from evals.verdicts.gate import gate as weigh
+    from evals import api
 
-    rules = policy.read(policy_file)
-    names = [entry.name for entry in rules.suite]
-    old = contestants.find(results, baseline, suites=names)
-    new = contestants.find(results, candidate, suites=names)
-    limits = noise.limits(results, old)
-    b, a = contestants.alike(new, old)
-    return weigh(b, a, rules, noise=limits)
+    return api.gate(candidate, baseline=baseline, policy=policy_file, results=results)
 
 
 def write_files(report: GateReport, *, junit: Path | None, markdown: Path | None) -> None:

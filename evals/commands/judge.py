@@ -67,14 +67,14 @@ def calibrate(model: str, labels: Path, run: str | None, form: str, results: Pat
     A line is {"label": true, "question": ..., "reference": ..., "candidate": ...}: the judge is asked; or
     {"label": true, "id": ..., "repeat": 0} with --run: the run's verdicts are taken.
     """
-    from evals.commands.judging import make
-    from evals.commands.order import without_secrets
+    from evals import load
+    from evals.run.judging import make
 
     lines = _read(labels)
     ours = [line for line in lines if line.id is not None]
     if ours and (run is None or len(ours) < len(lines)):
         raise UsageError(f"{labels}: labels by id need --run, and all lines of one kind")
-    bench = make(model, name=without_secrets(model), price=None)
+    bench = make(model, name=load.without_secrets(model), price=None)
     if ours:
         found = _by_run(results, str(run), lines, bench)
     else:

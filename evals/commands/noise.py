@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evals.commands import common
+from evals.commands.options import given, request_options
 from evals.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,15 +27,10 @@ if TYPE_CHECKING:
 @click.option("--server", default="", help="Engine and version, for the certificate.")
 @click.option("--precision", default="", help="E.g. bf16, fp8, for the certificate.")
 @click.option("--batch", default="", help="Batch policy, for the certificate.")
-@click.option("--protocol", help="Way of asking and scoring; default: the suite's first.")
-@common.data_options
-@click.option("--repeats", type=int, help="Ask every item this many times.")
-@click.option("--concurrency", type=int, help="Calls at once.")
-@click.option("--temperature", type=float)
-@click.option("--max-tokens", type=int)
-@click.option("--thinking/--no-thinking", default=None)
+@request_options(
+    "protocol", "data", "sample", "repeats", "concurrency", "temperature", "max_tokens", "thinking", "results"
+)
 @common.trust_option
-@common.results_option
 @common.json_option
 def noise(
     model: str | None,
@@ -56,7 +52,7 @@ def noise(
     from evals.verdicts import noise as certificates
 
     conditions = certificates.Conditions(server=server, precision=precision, batch=batch)
-    names = list(made) or _run(model, suites, times, results, options)
+    names = list(made) or _run(model, suites, times, {**given(options), "results": results})
     found = [certificates.certify(runs, conditions=conditions) for runs in _by_suite(names, results)]
     paths = [certificates.write(results, one) for one in found]
     if as_json:
@@ -90,31 +86,22 @@ def _by_suite(names: list[str], results: Path) -> list[list[Contestant]]:
     return grouped
 
 
-def _run(
-    model: str | None, suites: tuple[str, ...], times: int, results: Path, options: dict[str, Any]
-) -> list[str]:
+def _run(model: str | None, suites: tuple[str, ...], times: int, options: dict[str, Any]) -> list[str]:
     """Make the runs, one after the other; each draws with its own seed."""
-    from evals.commands.order import Order
-    from evals.commands.run import measure
+    from evals import api
+    from evals.run.request import make
 
     if not model or not suites:
         raise UsageError("name a model and at least one suite: evals noise MODEL SUITE...")
     if times < 2:
         raise UsageError(f"--times must be 2 or more, got {times}")
     name = f"noise-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
-    names = []
-    for turn in range(times):
-        order = Order(
-            suites=list(suites),
-            models=[model],
-            results=results,
-            run=f"{name}-{turn + 1}",
-            seed=turn,
-            **options,
-        )
-        if measure(order):
-            raise UsageError(f"run {order.run} did not finish; the same command starts anew")
-        names.append(f"{name}-{turn + 1}")
+    names = [f"{name}-{turn + 1}" for turn in range(times)]
+    for turn, run in enumerate(names):
+        request = make({**options, "suites": suites, "models": [model], "run": run, "seed": turn})
+        _, broke_off = api.measure(request, say=common.note)
+        if broke_off:
+            raise UsageError(f"run {run} did not finish; the same command starts anew")
     return names
 
 

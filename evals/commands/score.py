@@ -36,16 +36,17 @@ def score(
 
     With --judge, a judge model is asked about the replies that have no verdict of its own yet.
     """
+    from evals import profiles
     from evals.records import store
 
     for one in store.find(results, run):
-        _score(one, protocol, judge=judge, price=common.price_of(judge_price), as_json=as_json)
+        _score(one, protocol, judge=judge, price=profiles.read_price(judge_price), as_json=as_json)
 
 
 def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | None, as_json: bool) -> None:
-    from evals.commands.judging import seated
-    from evals.commands.order import without_secrets
+    from evals import load
     from evals.records import store
+    from evals.run.judging import with_judge
     from evals.run.overview import Overview
     from evals.run.rescore import finish, rescore
 
@@ -59,13 +60,13 @@ def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | 
                 f"{card.run}: asked in other words than {protocol} means, so scored as {suite.protocol}"
             )
     if judge is not None or suite.judged:
-        name = without_secrets(judge or "")
-        (suite,) = seated([suite], judge, name=name, price=price, wait=True)
+        name = load.without_secrets(judge or "")
+        (suite,) = with_judge([suite], judge, name=name, price=price, wait=True)
     if suite.protocol != card.config.protocol:
         run = _beside(run, protocol=suite.protocol)
     card = run.card
     if judge is not None and _new_judge(card, judge):
-        run = _beside(run, judge=without_secrets(judge))
+        run = _beside(run, judge=load.without_secrets(judge))
         card = run.card
     writer = store.Writer(run.path, card)
     try:
@@ -93,9 +94,9 @@ def load_suite(name: str, protocol: str) -> Suite:
 
 def _new_judge(card: Card, judge: str) -> bool:
     """Put a judge on the card of a run that had none; whether another one had its say before."""
-    from evals.commands.order import without_secrets
+    from evals import load
 
-    name = without_secrets(judge)
+    name = load.without_secrets(judge)
     if not card.config.judge:
         card.config = structs.replace(card.config, judge=name)
     return card.config.judge != name

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from time import localtime, strftime
 
 from msgspec import Struct, structs
 
@@ -48,6 +49,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """As named on the command line, without secrets."""
     engine: str = ""
     """See `Config`."""
+    fresh: bool = False
+    """Make a new run even where the same one is there already."""
     data_hash: str | None = None
     """Beginning of a data hash that the user accepts in the place of the pinned one."""
 
@@ -66,6 +69,10 @@ class Job(Struct, kw_only=True):
     lengths: dict[str, tuple[float, float]]
     """Sample id -> (output tokens, seconds) in an earlier run."""
     notes: list[str]
+    stale: bool = False
+    """Whether stored replies are to be scored again: the rule has changed, or some have no score."""
+    reused: str = ""
+    """Says that the run was finished before and nothing is asked; empty: something is."""
 
 
 def data_for(suite: Suite, options: Options, *, takes: frozenset[str] = frozenset()) -> Data:
@@ -167,8 +174,8 @@ def prepare(
         words=suite.words.card()["asks_sha256"][:16] if suite.words else "",
     )
     folder = options.results / suite.folder / store.slug(model)
-    path, notes = _place(folder, config, options.run)
-    writer, done = _open(path, config, suite, data, model=model, spool=spool)
+    path, notes = _place(folder, config, options.run, fresh=options.fresh)
+    writer, done, stale = _open(path, config, suite, data, model=model, spool=spool)
     return Job(
         suite=suite,
         repeats=config.repeats,
@@ -179,6 +186,17 @@ def prepare(
         done=done,
         lengths=_lengths(options.results / suite.folder, prefer=folder, spool=spool),
         notes=[*notes, *how, *_pixel_notes(config, options)],
+        stale=stale,
+        reused=_reused(writer.card, len(done)),
+    )
+
+
+def _reused(card: Card, done: int) -> str:
+    if not card.expected or done < card.expected:
+        return ""
+    return (
+        f"{card.run}, begun {strftime('%Y-%m-%d %H:%M', localtime(card.started))}, has all {done} replies: it is "
+        "reused, nothing is asked (--fresh asks again)"
     )
 
 
@@ -236,16 +254,20 @@ def _narrowed(spool: Spool, chosen: Sequence[int]) -> Spool:
     return kept
 
 
-def _place(folder: Path, config: Config, run: str | None) -> tuple[Path, list[str]]:
+def _place(folder: Path, config: Config, run: str | None, *, fresh: bool) -> tuple[Path, list[str]]:
     """Find the run that this configuration continues, or a free place for a new one."""
     if run is not None and (run != store.slug(run) or "@" in run):
         raise UsageError(f"--run {run!r}: use letters, digits, dots, hyphens and underscores")
     known = _known(folder, run)
     if run is None:
-        same = [name for name, card in known.items() if card.config == config and card.origin == "run"]
+        same = [
+            name
+            for name, card in known.items()
+            if card.config == config and card.origin == "run" and not fresh
+        ]
         if same:
             return folder / max(same), []
-        nearest = max(known, default=None)
+        nearest = None if fresh else max(known, default=None)
         notes = [f"a new run, since {_changes(config, known[nearest].config, nearest)}"] if nearest else []
         return folder / _free(folder, store.new_id(config)), notes
     for name in (run, *(f"{run}-{n}" for n in range(2, 1000))):
@@ -256,7 +278,7 @@ def _place(folder: Path, config: Config, run: str | None) -> tuple[Path, list[st
                 else [f"run {run} exists, so this is {name}: {_changes(config, known[run].config, run)}"]
             )
             return folder / name, notes
-        if known[name].config == config:
+        if known[name].config == config and not fresh:
             return folder / name, []
     raise StoreError(f"run {run!r} has a thousand namesakes in {folder}")
 
@@ -284,7 +306,7 @@ def _free(folder: Path, name: str) -> str:
 
 def _open(
     path: Path, config: Config, suite: Suite, data: Data, *, model: str, spool: Spool
-) -> tuple[store.Writer, set[tuple[str, int]]]:
+) -> tuple[store.Writer, set[tuple[str, int]], bool]:
     resumed = (path / "card.json").exists()
     card = (
         store.read_card(path)
@@ -294,28 +316,27 @@ def _open(
     writer = store.Writer(path, card)
     versions = suite.scorer_versions()
     done: set[tuple[str, int]] = set()
+    stale = False
     if resumed:
-        from evals.run.rescore import rescore
-
         replied = [b for b in store.Run(path).briefs() if not b.failure]
-        stated = (card.scorers, card.errata)
-        if (card.scorers and stated != (versions, suite.errata.version)) or any(map(_unscored, replied)):
-            rescore(writer, suite)
+        known = (card.scorers, card.errata)
+        changed = bool(card.scorers) and known != (versions, suite.errata.version)
+        stale = changed or any(map(_unscored, replied))
         done = {(b.sample, b.repeat) for b in replied}
     card.status, card.finished = "running", None
-    card.data, card.gated, card.chance = data.origin, suite.gated, suite.chance
-    card.expected = len(spool) * config.repeats
-    card.errata = suite.errata.version
-    card.wording = suite.words.card() if suite.words else {}
-    card.scorers, card.commit, card.packages, card.host = (
-        versions,
-        cards.commit(),
-        cards.packages(),
-        cards.host(),
+    card.data, card.gated, card.chance = (
+        ("local" if suite.in_memory else data.origin),
+        suite.gated,
+        suite.chance,
     )
+    card.expected = len(spool) * config.repeats
+    card.wording = suite.words.card() if suite.words else {}
+    card.commit, card.packages, card.host = cards.commit(), cards.packages(), cards.host()
+    if not stale:  # else whatever scores again says so when it has
+        card.scorers, card.errata = versions, suite.errata.version
     writer.write_card()
     writer.write_samples(spool)
-    return writer, done
+    return writer, done, stale
 
 
 def _unscored(brief: Brief) -> bool:

@@ -26,7 +26,7 @@ class Tally:
         self.name = job.suite.id
         self.total = len(job.spool) * job.repeats
         self.before = len(job.done)
-        self.done = self.cut = self.tokens = self.scored = 0
+        self.done = self.cut = self.tokens = self.scored = self.rejudged = 0
         self.sum = self.squares = 0.0
         self.binary = True
         self.failed: Counter[str] = Counter()
@@ -88,9 +88,16 @@ class Progress(AbstractContextManager["Progress"]):
         self._started = self._printed = time.monotonic()
         self._bars: Any = None
         self._ids: list[Any] = []
+        self._cell: Any = None
+        """Where a notebook shows it."""
 
     def __enter__(self) -> Progress:
-        if not self._quiet and sys.stderr.isatty():
+        if not self._quiet and in_notebook():
+            import IPython.display as notebook
+
+            show: Callable[..., Any] = notebook.display
+            self._cell = show(_Shown(self._lines()), display_id=True)
+        elif not self._quiet and sys.stderr.isatty():
             self._open_bars()
         return self
 
@@ -100,16 +107,26 @@ class Progress(AbstractContextManager["Progress"]):
         if self._bars is not None:
             self._draw()
             self._bars.stop()
+        elif self._cell is not None:
+            self._draw()
         elif not self._quiet and any(t.done for t in self.tallies):
             self._line()
 
     def record(self, job: int, record: Record) -> None:
         """Take in one record; drawing happens a few times a second at most."""
         self.tallies[job].add(record)
+        self._changed()
+
+    def rejudged(self, job: int) -> None:
+        """Count a reply of an earlier session that was scored again."""
+        self.tallies[job].rejudged += 1
+        self._changed()
+
+    def _changed(self) -> None:
         if self._quiet:
             return
         now = time.monotonic()
-        if self._bars is not None:
+        if self._bars is not None or self._cell is not None:
             if now - self._printed > 0.2:
                 self._printed = now
                 self._draw()
@@ -138,6 +155,9 @@ class Progress(AbstractContextManager["Progress"]):
         self._bars.start()
 
     def _draw(self) -> None:
+        if self._cell is not None:
+            self._cell.update(_Shown(self._lines()))
+            return
         for id_, tally in zip(self._ids, self.tallies, strict=True):
             self._bars.update(id_, completed=tally.before + tally.done, facts=self._facts(tally))
 
@@ -145,15 +165,35 @@ class Progress(AbstractContextManager["Progress"]):
         seconds = max(time.monotonic() - self._started, 1e-3)
         facts = [f"{tally.done / seconds:.1f}/s", f"{tally.tokens / seconds:.0f} tok/s", tally.score()]
         facts += [f"{tally.failed.total()} failed"] if tally.failed else []
-        facts += [f"{tally.cut} cut"] if tally.cut else []
+        facts += [f"{tally.cut} truncated"] if tally.cut else []
+        facts += [f"{tally.rejudged} scored again"] if tally.rejudged else []
         facts += [self._more(self.tallies.index(tally))] if self._more else []
         return "  ".join(fact for fact in (*facts, self._spent()) if fact)
 
+    def _lines(self) -> list[str]:
+        return [
+            f"{tally.name}: {tally.before + tally.done}/{tally.total}  {self._facts(tally)}"
+            for tally in self.tallies
+        ]
+
     def _line(self) -> None:
-        for tally in self.tallies:
-            if tally.done:
-                print(  # noqa: T201 - progress is for people
-                    f"{tally.name}: {tally.before + tally.done}/{tally.total}  {self._facts(tally)}",
-                    file=sys.stderr,
-                    flush=True,
-                )
+        for tally, line in zip(self.tallies, self._lines(), strict=True):
+            if tally.done or tally.rejudged:
+                print(line, file=sys.stderr, flush=True)  # noqa: T201 - progress is for people
+
+
+class _Shown:
+    """Lines as a notebook shows them: plain text."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._text = "\n".join(lines)
+
+    def __repr__(self) -> str:
+        """Return the text, which IPython shows as it is."""
+        return self._text
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a Jupyter notebook."""
+    shell = sys.modules.get("IPython")
+    return shell is not None and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"

@@ -12,7 +12,8 @@ import random
 import signal
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import islice
 from typing import Protocol
 
 from msgspec import structs
@@ -34,11 +35,11 @@ from evals.errors import (
     Transient,
 )
 from evals.profiles import Price
-from evals.records.store import Writer
+from evals.records.store import Run, Writer
 from evals.run.plan import Job, order, reseeded
 from evals.sandbox import Pool
 from evals.scorers.scoring import Scoring, failure
-from evals.types import Failure, Model, Prompt, Record, Reply, Sample, Sampling
+from evals.types import Failure, Model, Prompt, Record, Reply, Sample, Sampling, Score
 
 ATTEMPTS = 6
 """Of one call, while the server is known to work."""
@@ -61,6 +62,10 @@ class Watcher(Protocol):
         """A record was written."""
         ...
 
+    def rejudged(self, job: int) -> None:
+        """A reply recorded earlier was scored again."""
+        ...
+
 
 class Budget:
     """What a command may spend; None: no limit."""
@@ -72,9 +77,10 @@ class Budget:
         tokens: int | None = None,
         price: Price | None = None,
         share: float = 1.0,
+        judge_price: Price | None = None,
     ) -> None:
-        """`share`: of the price, that is to be paid."""
-        self.share = share
+        """`share`: of the price, that is to be paid; `judge_price`: of a judge model's tokens."""
+        self.share, self.judge_price = share, judge_price
         self.cost_usd, self.tokens, self.price = cost_usd, tokens, price
         self.spent_usd, self.spent_tokens = 0.0, 0
 
@@ -87,6 +93,24 @@ class Budget:
             self.spent_usd += self.share * self.price.cost(
                 {"input": into, "output": out, "cached": usage.cached or 0}
             )
+
+    def book_judge(
+        self, scores: Mapping[str, Score | Failure], earlier: Mapping[str, Score | Failure] | None = None
+    ) -> None:
+        """Take into account what a judge used for these scores, but for the verdicts that were paid for earlier."""
+        known = {j for score in (earlier or {}).values() if isinstance(score, Score) for j in score.judged}
+        for score in scores.values():
+            for judgement in score.judged if isinstance(score, Score) else ():
+                if judgement not in known:
+                    used = judgement.usage
+                    tokens = {
+                        "input": used.input or 0,
+                        "output": used.output or 0,
+                        "cached": used.cached or 0,
+                    }
+                    self.spent_tokens += tokens["input"] + tokens["output"]
+                    if self.judge_price:
+                        self.spent_usd += self.judge_price.cost(tokens)
 
     @property
     def exhausted(self) -> str:
@@ -128,6 +152,7 @@ class Runner:
         self.ended = ""
         """Why the run ended before its queue was empty."""
         self.interrupted = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._watcher = watcher
         self._timeout_s = timeout_s
         self._deadlines: dict[float, Deadline] = {}
@@ -152,14 +177,15 @@ class Runner:
 
     async def run(self) -> None:
         """Work the queue off; raises Fatal or StoreError where going on makes no sense."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         syncing = loop.create_task(self._sync())
         installed = on_interrupt(self._interrupt)
         usual = gc.get_threshold()
         gc.set_threshold(COLLECT, *usual[1:])
         try:
             self._fill()
-            if self._workers:
+            self._rejudge()
+            if self._workers or self._judging:
                 await self._idle.wait()
         except asyncio.CancelledError:
             self.interrupted = True
@@ -178,6 +204,11 @@ class Runner:
             self._pool.close()
         if self._fault is not None:
             raise self._fault
+
+    def interrupt(self) -> None:
+        """Do what Ctrl-C does, from another thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._interrupt)
 
     def _interrupt(self) -> None:
         """First time: no new calls, what is in flight is kept. Second time: leave now."""
@@ -276,9 +307,54 @@ class Runner:
 
     async def _judge(self, number: int, sample: Sample, record: Record, reply: Reply) -> None:
         scores = await self._scoring[number].all(sample, record.prompt, reply)
+        self.budget.book_judge(scores)
         self._write(number, structs.replace(record, scores=scores))
+        if why := self.budget.exhausted:
+            self._end(why)
+
+    def _rejudge(self) -> None:
+        """Start to score again the replies of earlier sessions that a judge has yet to see."""
+        for number, job in enumerate(self.jobs):
+            if job.stale and job.suite.judged:
+                task = asyncio.get_running_loop().create_task(self._rejudge_job(number))
+                self._judging.add(task)
+                task.add_done_callback(self._ended)
+
+    async def _rejudge_job(self, number: int) -> None:
+        job, scoring, slots = self.jobs[number], self._scoring[number], asyncio.Semaphore(BACKLOG)
+        run = Run(job.writer.path)
+        samples = {sample.id: sample for sample in run.samples()}
+        records = (r for r in run.records() if isinstance(r.outcome, Reply) and r.sample in samples)
+
+        async def one(record: Record, reply: Reply) -> None:
+            async with slots:
+                if self._stop.is_set():
+                    return
+                scores = await scoring.all(samples[record.sample], record.prompt, reply, record.scores)
+                self.budget.book_judge(scores, earlier=record.scores)
+                if scores != record.scores:
+                    self._append(number, structs.replace(record, scores=scores))
+                if self._watcher is not None:
+                    self._watcher.rejudged(number)
+                if why := self.budget.exhausted:
+                    self._end(why)
+
+        while batch := await asyncio.to_thread(lambda: list(islice(records, BACKLOG))):
+            async with asyncio.TaskGroup() as group:
+                for record in batch:
+                    if isinstance(record.outcome, Reply):
+                        group.create_task(one(record, record.outcome))
+            if self._stop.is_set():
+                return
+        job.writer.card.scorers = job.suite.scorer_versions()
+        job.writer.card.errata = job.suite.errata.version
 
     def _write(self, number: int, record: Record) -> None:
+        self._append(number, record)
+        if self._watcher is not None:
+            self._watcher.record(number, record)
+
+    def _append(self, number: int, record: Record) -> None:
         writer = self.jobs[number].writer
         try:
             writer.add(record)
@@ -288,8 +364,6 @@ class Runner:
         if not self._unwritten:
             asyncio.get_running_loop().call_soon(self._flush)
         self._unwritten.add(writer)
-        if self._watcher is not None:
-            self._watcher.record(number, record)
 
     def _flush(self) -> None:
         """Write what this turn of the event loop has brought."""
@@ -438,17 +512,18 @@ def on_interrupt(handler: Callable[[], None]) -> list[int]:
 
 def execute(runner_of: Callable[[], Runner]) -> Runner:
     """Run to the end on the fastest event loop there is."""
-
-    async def main() -> Runner:
-        runner = runner_of()
-        try:
-            await runner.run()
-        finally:
-            await runner.model.close()
-        return runner
-
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(main())
-    return uvloop.run(main())
+        return asyncio.run(drive(runner_of))
+    return uvloop.run(drive(runner_of))
+
+
+async def drive(runner_of: Callable[[], Runner]) -> Runner:
+    """Run to the end on the event loop that runs already, and close the model."""
+    runner = runner_of()
+    try:
+        await runner.run()
+    finally:
+        await runner.model.close()
+    return runner

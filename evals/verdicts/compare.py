@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from msgspec import Struct, structs
 
+from evals.report import frames
 from evals.types import Metric
 from evals.verdicts import difference
 from evals.verdicts.difference import Evidence
 from evals.verdicts.pairs import Flip, Pairs, Side, flips, ladder
 from evals.verdicts.ranks import Rank, ranks
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEVEL = 0.95
 
@@ -133,6 +137,46 @@ class Comparison(Struct, frozen=True, kw_only=True):
     noise: dict[str, float] = {}
     """Suite -> repeatability limit of its headline, where a certificate of noise is at hand."""
     notes: tuple[str, ...] = ()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per suite, metric and group, columns as in `Row`; needs pandas (extra `notebook`)."""
+        return frames.frame(self.pairs)
+
+    def _repr_html_(self) -> str:
+        """Return the whole suites' rows as a table, for notebooks."""
+        columns = (
+            "suite",
+            "metric",
+            "A",
+            "B",
+            "value A",
+            "value B",
+            "B - A",
+            "low",
+            "high",
+            "p (adjusted)",
+            "n",
+        )
+        rows = [
+            (
+                r.suite,
+                r.metric,
+                r.model_a,
+                r.model_b,
+                r.value_a,
+                r.value_b,
+                r.difference,
+                r.low,
+                r.high,
+                r.p_adjusted,
+                r.n,
+            )
+            for r in self.pairs
+            if not r.group
+        ]
+        return frames.html(
+            columns, rows, caption="; ".join(f"not comparable: {line}" for line in self.why_not)
+        )
 
 
 def why_not(a: Contestant, b: Contestant) -> list[str]:

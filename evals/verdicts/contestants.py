@@ -55,6 +55,17 @@ def find(results: Path, name: str, *, suites: Sequence[str] = ()) -> list[Contes
         if path.suffix == ".jsonl" and not path.exists():
             raise StoreError(f"there is no baseline file {path}")
         found = [contestant(run) for run in _latest(store.find(results, name))]
+    return _of_suites(found, suites, name)
+
+
+def of_runs(runs: Sequence[Run], *, suites: Sequence[str] = ()) -> list[Contestant]:
+    """Read runs, the newest of each suite and protocol; `suites` as in `find`."""
+    return _of_suites(
+        [contestant(run) for run in _latest(runs)], suites, ", ".join(run.path.name for run in runs)
+    )
+
+
+def _of_suites(found: list[Contestant], suites: Sequence[str], name: str) -> list[Contestant]:
     wanted = {plain(one) for one in suites}
     kept = [c for c in found if not wanted or {plain(c.suite), plain(c.suite).partition(":")[0]} & wanted]
     if not kept:

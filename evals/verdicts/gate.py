@@ -9,17 +9,21 @@ less than the margin, each at one-sided alpha, which needs no correction (inters
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
 from evals.errors import UsageError
+from evals.report import frames
 from evals.verdicts import difference
 from evals.verdicts.cases import Case, case_of, couple, plain
 from evals.verdicts.compare import Contestant, changes
 from evals.verdicts.difference import Evidence
 from evals.verdicts.pairs import Flip
 from evals.verdicts.policy import Entry, Policy, Pool, Tier
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Verdict: TypeAlias = Literal["pass", "regression", "cannot tell"]
 EXIT = {"pass": 0, "regression": 1, "cannot tell": 3}
@@ -75,6 +79,47 @@ class GateReport(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     sequential: bool = False
     """Stopped early: point estimates are biased and not to be quoted."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per suite, columns as in `SuiteVerdict`; needs pandas (extra `notebook`)."""
+        return frames.frame(self.suites)
+
+    def _repr_html_(self) -> str:
+        """Return verdict and suites as a table, for notebooks."""
+        columns = (
+            "suite",
+            "tier",
+            "metric",
+            "baseline",
+            "candidate",
+            "difference",
+            "low",
+            "high",
+            "margin",
+            "verdict",
+        )
+        rows = [
+            (
+                s.suite,
+                s.tier,
+                s.metric,
+                s.value_baseline,
+                s.value_candidate,
+                s.difference,
+                s.low,
+                s.high,
+                s.margin,
+                shown(s.verdict),
+            )
+            for s in self.suites
+        ]
+        title = f"{shown(self.verdict)}: candidate {self.candidate}, baseline {self.baseline}"
+        return frames.html(columns, rows, caption=title)
+
+
+def shown(verdict: Verdict) -> str:
+    """Return a verdict as people read it; in JSON the third one stays `cannot tell`."""
+    return "inconclusive" if verdict == "cannot tell" else verdict
 
 
 def gate(

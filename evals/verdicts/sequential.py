@@ -204,6 +204,12 @@ class Race:
         if self.runner is not None and self.decided and not self.exhausted:
             self.runner.end(f"decided: {self.verdict}")
 
+    def attach(self, runner: Stoppable) -> None:
+        """End this runner once the verdict is decided: at once where an earlier session decided it."""
+        self.runner = runner
+        if self.decided:
+            runner.end(f"decided: {self.verdict}")
+
     def skips(self, job: int) -> bool:
         """Whether a suite needs no more samples."""
         return self.verdict_of(self.lanes[job]) != "cannot tell"

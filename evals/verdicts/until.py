@@ -15,9 +15,7 @@ from evals.verdicts.sequential import Race, fixed_policy
 
 if TYPE_CHECKING:
     from evals.run.plan import Job
-    from evals.run.progress import Progress
-    from evals.run.runner import Runner
-    from evals.types import Record
+    from evals.run.request import RunRequest
 
 
 class Until:
@@ -49,49 +47,15 @@ class Until:
         return race.report(candidate=names[0], baseline=names[1], fixed=fixed)
 
 
-class Both:
-    """Tells progress and race of every record."""
-
-    def __init__(self, progress: Progress, race: Race) -> None:
-        self.progress, self.race = progress, race
-
-    def record(self, job: int, record: Record) -> None:
-        """Pass a record on; the race first, so that the progress shows its state."""
-        self.race.record(job, record)
-        self.progress.record(job, record)
-
-
-def start(race: Race, runner: Runner) -> Runner:
-    """Let the race stop the runner; at once where an earlier session decided already."""
-    race.runner = runner
-    if race.decided:
-        runner.end(f"decided: {race.verdict}")
-    return runner
-
-
-def wanted(
-    against: str | None,
-    policy_file: Path | None,
-    *,
-    until_decided: bool,
-    models: Sequence[str],
-    results: Path,
-) -> Until | None:
-    """Check that the three options come together."""
-    given = [against is not None, policy_file is not None, until_decided]
+def wanted(request: RunRequest) -> Until | None:
+    """Return what stops a run early, where the request asks for it; raises UsageError where an option is missing."""
+    given = [request.against is not None, request.policy is not None, request.until_decided]
     if not any(given):
         return None
-    if against is None or policy_file is None or not until_decided:
+    if request.against is None or request.policy is None or not request.until_decided:
         raise UsageError(
             "--against, --policy and --until-decided go together (`evals gate` judges finished runs)"
         )
-    if len(models) > 1:
+    if len(request.models) > 1:
         raise UsageError("--until-decided judges one model at a time")
-    return Until(against=against, policy_file=policy_file, results=results)
-
-
-def say(report: GateReport, *, as_json: bool) -> int:
-    """Print the verdict; returns the exit status."""
-    from evals.commands.gate import print_report
-
-    return print_report(report, as_json=as_json)
+    return Until(against=request.against, policy_file=request.policy, results=request.results)

@@ -1,4 +1,4 @@
-"""What `--judge` does."""
+"""A judge model for the suites that want one."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def make(spec: str, *, name: str, price: Price | None) -> Judge:
-    """Make a judge of a model; `name` is its spec without secrets, `price` by default what its profile says."""
+    """Return a judge made of a model; `name` is its spec without secrets, `price` by default what its profile says."""
     from evals import load, profiles
     from evals.scorers.judge.judge import Judge
 
     return Judge(load.model(spec), spec=name, price=price or profiles.price(spec))
 
 
-def seated(
+def with_judge(
     suites: Sequence[Suite],
     spec: str | None,
     *,
@@ -31,7 +31,7 @@ def seated(
     price: Price | None = None,
     wait: bool,
 ) -> list[Suite]:
-    """Give the suites that want a judge the one of that name.
+    """Return the suites, those that want a judge with the one of that name.
 
     Without a name, rules score what they can and the rest waits. Raises UsageError where a suite can do nothing
     without a judge and `wait` is not set, and where none wants one.

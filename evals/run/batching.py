@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
-
-from evals.commands.common import note
 
 if TYPE_CHECKING:
     from evals.run.batch import Gathered
     from evals.run.plan import Job
 
 
-def gathered_from(model: Any, jobs: Sequence[Job], *, quiet: bool) -> Gathered:
-    """Hand in what is open and wait for it; Ctrl-C stops the waiting and loses nothing."""
+def gathered_from(
+    model: Any, jobs: Sequence[Job], *, say: Callable[[str], None], warn: Callable[[str], None]
+) -> Gathered:
+    """Hand in what is open and wait for it; Ctrl-C stops the waiting and loses nothing.
+
+    `say` is told how far it is, `warn` what went wrong or is left.
+    """
     from evals.run.batch import gather
     from evals.run.runner import on_interrupt
 
@@ -28,7 +31,7 @@ def gathered_from(model: Any, jobs: Sequence[Job], *, quiet: bool) -> Gathered:
 
         on_interrupt(interrupt)
         try:
-            return await gather(model, model.batches, jobs, say=_mute if quiet else note, stop=stop)
+            return await gather(model, model.batches, jobs, say=say, stop=stop)
         finally:
             await model.close()
 
@@ -37,12 +40,8 @@ def gathered_from(model: Any, jobs: Sequence[Job], *, quiet: bool) -> Gathered:
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
     for fault in found.faults:
-        note(f"evals: {fault}")
+        warn(f"evals: {fault}")
     if found.waiting:
         many = f"{found.waiting} batch" + ("es" if found.waiting > 1 else "")
-        note(f"{many} not done yet: the same command collects what is there, today or tomorrow")
+        warn(f"{many} not done yet: the same command collects what is there, today or tomorrow")
     return found
-
-
-def _mute(line: str) -> None:
-    """Say nothing."""

@@ -1,0 +1,220 @@
+"""The library: what the command line does, to be called from a script or a notebook.
+
+>>> import evals
+>>> runs = evals.evaluate("gpqa", lambda prompt: "ANSWER: A", sample=True, quiet=True)  # doctest: +SKIP
+>>> runs.scores()                                                                       # doctest: +SKIP
+
+Errors are those of `evals.errors`, with the line that the command line prints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from evals import load
+from evals.errors import ModelError, StoreError, UsageError
+from evals.records import store
+from evals.records.store import Run
+from evals.results import Runs
+from evals.run.request import RunRequest, make
+from evals.run.session import Named, Outcome, Session
+from evals.suite import Suite
+from evals.types import Model
+
+if TYPE_CHECKING:
+    from evals.verdicts.compare import Comparison, Contestant
+    from evals.verdicts.gate import GateReport
+    from evals.verdicts.policy import Policy
+
+ModelLike: TypeAlias = str | Model | Callable[..., str | Awaitable[str]]
+"""A name as on the command line, a `Model`, or a function from prompt (or messages) to reply."""
+RunsLike: TypeAlias = Runs | Run | str | Path
+"""`Runs`, one run, or what names runs: an id, a folder, a baseline file."""
+
+
+def evaluate(
+    suites: str | Suite | Sequence[str | Suite],
+    model: ModelLike | Sequence[ModelLike],
+    *,
+    quiet: bool = False,
+    **options: Any,
+) -> Runs:
+    """Ask models the items of suites, score the replies, keep everything, and return the runs.
+
+    `suites`: names (`gpqa:diamond`) or `Suite` objects, `Suite.of(rows, ...)` among them. `model`: a name, a `Model`,
+    or a function: of the prompt's text, or, where its parameter is called `messages`, of a list of
+    `{"role": ..., "content": ...}`; it returns the reply's text and may be async. `options`: those of `evals run`
+    (`evals.run.request.RunRequest`), e.g. `limit=200`, `sample=True`, `results="folder"`.
+
+    Works where an event loop runs already, as in a notebook. The same call resumes what was interrupted; functions
+    are always asked anew. Raises UsageError where nothing can be started, ModelError where every call fails, and
+    KeyboardInterrupt after Ctrl-C, when what was in flight is kept.
+    """
+    session = _session(suites, model, quiet=quiet, options=options)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _runs(session.run())
+    return _runs(_in_thread(session))
+
+
+async def aevaluate(
+    suites: str | Suite | Sequence[str | Suite],
+    model: ModelLike | Sequence[ModelLike],
+    *,
+    quiet: bool = False,
+    **options: Any,
+) -> Runs:
+    """Do what `evaluate` does, on the event loop that runs already."""
+    session = await asyncio.to_thread(_session, suites, model, quiet=quiet, options=options)
+    return _runs(await session.arun())
+
+
+def runs(results: str | Path = "results") -> Runs:
+    """Return the runs of a results folder, or of one run's folder; raises StoreError where there is none."""
+    folder = Path(results)
+    if not folder.is_dir():
+        raise StoreError(f"no results folder at {folder}; `evals run` makes one")
+    return Runs(store.runs(folder))
+
+
+def compare(
+    *sides: RunsLike, results: str | Path = "results", suites: Sequence[str] = (), force: bool = False
+) -> Comparison:
+    """Compare runs sample by sample; differences are the second minus the first.
+
+    Raises UsageError with less than two sides. What differs in protocol, data or scorer is not compared unless
+    forced: see `.comparable` and `.why_not`.
+    """
+    from msgspec import structs
+
+    from evals.verdicts import contestants, noise
+    from evals.verdicts.compare import compare as weigh
+
+    if len(sides) < 2:
+        raise UsageError("name two runs, A and B")
+    folder = Path(results)
+    paired = contestants.alike(*(_contestants(side, folder, suites) for side in sides))
+    found = weigh(paired, force=force)
+    return structs.replace(found, noise=noise.limits(folder, paired[0]))
+
+
+def gate(
+    candidate: RunsLike,
+    *,
+    baseline: RunsLike,
+    policy: str | Path | Policy,
+    results: str | Path = "results",
+) -> GateReport:
+    """Judge a candidate against a baseline under a policy (a TOML file): pass, regression, or cannot tell."""
+    from evals.verdicts import contestants, noise
+    from evals.verdicts import policy as policies
+    from evals.verdicts.gate import gate as weigh
+
+    rules = policies.read(Path(policy)) if isinstance(policy, str | Path) else policy
+    names, folder = [entry.name for entry in rules.suite], Path(results)
+    old = _contestants(baseline, folder, names)
+    new = _contestants(candidate, folder, names)
+    limits = noise.limits(folder, old)
+    b, a = contestants.alike(new, old)
+    return weigh(b, a, rules, noise=limits)
+
+
+def measure(request: RunRequest, *, say: Callable[[str], None], quiet: bool = False) -> tuple[Runs, bool]:
+    """Run a request on behalf of a command; returns its runs, and whether it broke off."""
+    outcomes = Session(request, say=say, quiet=quiet).run()
+    return _made(outcomes), any(one.interrupted or bool(one.hopeless) for one in outcomes)
+
+
+def _session(
+    suites: str | Suite | Sequence[str | Suite],
+    model: ModelLike | Sequence[ModelLike],
+    *,
+    quiet: bool,
+    options: dict[str, Any],
+) -> Session:
+    several = [suites] if isinstance(suites, str | Suite) else list(suites)
+    models = list(model) if isinstance(model, list | tuple) else [model]
+    names = [one for one in several if isinstance(one, str)]
+    objects = [one for one in several if isinstance(one, Suite)]
+    if strange := next((one for one in several if not isinstance(one, str | Suite)), None):
+        raise UsageError(
+            f"a suite is a name or a Suite (Suite.of makes one of rows), not {type(strange).__name__}"
+        )
+    named = [_named(one) for one in models]
+    if any(callable(one) and not isinstance(one, Model) for one in models):
+        options = {"fresh": True, **options}  # what a function answers is not told by its name
+    request = make({**options, "suites": names, "models": [one.spec for one in named]})
+    for one in objects:
+        load.register(one)
+    return Session(request, suites=objects, models=named, say=_say(quiet=quiet), quiet=quiet)
+
+
+def _named(model: Any) -> Named:
+    if isinstance(model, str):
+        return Named(model)
+    if isinstance(model, Model):
+        return Named(f"object:{model.name}", model)
+    if callable(model):
+        made = load.model_of_function(model)
+        return Named(f"function:{made.name}", made)
+    raise UsageError(f"a model is a name, a Model or a function, not {type(model).__name__}")
+
+
+def _say(*, quiet: bool) -> Callable[[str], None]:
+    from evals.extract import plain
+
+    def say(line: str) -> None:
+        if not quiet:
+            print(plain(line), file=sys.stderr)  # noqa: T201 - for a person, as the command line says it
+
+    return say
+
+
+def _in_thread(session: Session) -> list[Outcome]:
+    """Run on an event loop of a thread's own, since one runs here; Ctrl-C reaches it, once to stop in good order."""
+    found: list[Outcome] = []
+    fault: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            found.extend(session.run())
+        except BaseException as error:  # noqa: BLE001 - raised again below, in the thread that called
+            fault.append(error)
+
+    thread = threading.Thread(target=work, name="evals.evaluate")
+    thread.start()
+    while thread.is_alive():
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            session.interrupt()
+    if fault:
+        raise fault[0]
+    return found
+
+
+def _runs(outcomes: Sequence[Outcome]) -> Runs:
+    if any(one.interrupted for one in outcomes):
+        raise KeyboardInterrupt
+    if hopeless := next((one.hopeless for one in outcomes if one.hopeless), ""):
+        raise ModelError(f"every call fails: {hopeless}")
+    return _made(outcomes)
+
+
+def _made(outcomes: Sequence[Outcome]) -> Runs:
+    return Runs([Run(path) for one in outcomes for path in one.paths])
+
+
+def _contestants(side: RunsLike, results: Path, suites: Sequence[str]) -> list[Contestant]:
+    from evals.verdicts import contestants
+
+    if isinstance(side, Runs | Run):
+        chosen = list(side) if isinstance(side, Runs) else [side]
+        return contestants.of_runs(chosen, suites=suites)
+    return contestants.find(results, str(side), suites=suites)

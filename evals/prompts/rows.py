@@ -1,0 +1,42 @@
+"""Prompts for a benchmark of one's own: a template with a row's columns, a function of the row, or the usual form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from evals.errors import UsageError
+from evals.prompts.layout import ask, options, plain_text
+from evals.types import Prompt, Prompter, Sample
+
+END_CHOICES = "End with a line `ANSWER: X`, where X is the letter of your choice."
+END = "End with a line `ANSWER: ` and your answer."
+
+
+def prompter(prompt: str | Callable[[Mapping[str, Any]], str] | None) -> Prompter:
+    """Return the function that asks a sample of `data.rows`; a template's `{options}` are its lettered choices."""
+
+    def usual(sample: Sample, repeat: int) -> Prompt:
+        parts = [plain_text(sample.question), options(sample.choices), END_CHOICES if sample.choices else END]
+        return ask("\n".join(part for part in parts if part))
+
+    def filled(sample: Sample, repeat: int) -> Prompt:
+        row = {
+            **sample.meta["row"],
+            "question": plain_text(sample.question),
+            "options": options(sample.choices),
+        }
+        try:
+            return ask(str(prompt).format_map(row))
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise UsageError(
+                f"the prompt's template does not fit row {sample.id}: {error}; its columns are {', '.join(row)}"
+            ) from None
+
+    def called(sample: Sample, repeat: int) -> Prompt:
+        text = prompt(sample.meta["row"]) if callable(prompt) else ""
+        if not isinstance(text, str):
+            raise UsageError(f"the prompt's function returned {type(text).__name__}, not text")
+        return ask(text)
+
+    return usual if prompt is None else filled if isinstance(prompt, str) else called

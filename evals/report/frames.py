@@ -1,0 +1,68 @@
+"""Numbers and samples as tables for notebooks: pandas where it is installed, Arrow always, HTML without either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, structs
+
+from evals.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+MOST_ROWS = 60
+"""Of a table that a notebook shows by itself."""
+
+
+def arrow(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> pa.Table:
+    """Return rows as an Arrow table; `columns`: name -> Arrow type (`string`, `double`, `int64`, `bool_`)."""
+    import pyarrow as pa
+
+    schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in columns.items()])
+    return pa.Table.from_pylist([{name: row.get(name) for name in columns} for row in rows], schema=schema)
+
+
+def pandas(table: pa.Table) -> pd.DataFrame:
+    """Return a table as a pandas frame; raises UsageError where pandas is not installed."""
+    _pandas()
+    return table.to_pandas()
+
+
+def frame(rows: Iterable[Struct]) -> pd.DataFrame:
+    """Return structs of one type as a pandas frame, a column per field, types as pandas infers them."""
+    found: pd.DataFrame = _pandas().DataFrame([structs.asdict(row) for row in rows])
+    return found
+
+
+def _pandas() -> Any:
+    try:
+        import pandas as pd
+    except ImportError:
+        raise UsageError(
+            "pandas is not installed: pip install 'science-evals[notebook]' (in a checkout: pip install -e "
+            "'.[notebook]'), or use .to_arrow()"
+        ) from None
+    return pd
+
+
+def html(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str = "") -> str:
+    """Return a table as HTML; all text is escaped."""
+    shown = [list(row) for row in rows]
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(_cell(value))}</td>" for value in row) + "</tr>"
+        for row in shown[:MOST_ROWS]
+    )
+    more = f"<p>... and {len(shown) - MOST_ROWS} more rows</p>" if len(shown) > MOST_ROWS else ""
+    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

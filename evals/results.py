@@ -1,0 +1,222 @@
+"""Runs as a notebook or a script uses them: chosen by name, as tables of scores and of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from evals.errors import UnknownName
+from evals.prompts import plain_text
+from evals.records.card import Card
+from evals.records.store import Run
+from evals.report import frames
+from evals.run.overview import current
+from evals.types import Failure, Record, Reply, Score
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+SCORES = {
+    **dict.fromkeys(("run", "suite", "protocol", "model", "metric", "group"), "string"),
+    **dict.fromkeys(("value", "low", "high", "worst", "best"), "float64"),
+    **dict.fromkeys(("n", "clusters"), "int64"),
+    **dict.fromkeys(("unit", "better", "method"), "string"),
+    "headline": "bool_",
+    "coverage": "float64",
+    "truncated": "int64",
+    "status": "string",
+    "data": "string",
+    "cost_usd": "float64",
+    "started": "float64",
+}
+"""Columns of `Runs.scores`: a row per estimate. Fractions are fractions; intervals are 95 %; `started` in seconds UTC."""
+
+SAMPLES = {
+    **dict.fromkeys(("run", "suite", "protocol", "model", "id"), "string"),
+    "repeat": "int64",
+    **dict.fromkeys(("group", "verdict"), "string"),
+    "value": "float64",
+    **dict.fromkeys(("answer", "target", "why", "prompt", "reply", "reasoning", "stop"), "string"),
+    "suspect": "bool_",
+    "output_tokens": "int64",
+    "seconds": "float64",
+}
+"""Columns of `Runs.samples`: a row per sample and repeat that has a record."""
+
+TEXTS = ("target", "why", "prompt", "reply", "reasoning")
+"""Columns that hold texts of a data set; null for gated ones unless asked for."""
+
+
+class Runs(Sequence[Run]):
+    """Runs of a results folder, or of one `evaluate`; indexed by suite, model or run, or by position."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._runs = list(runs)
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self._runs)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return the runs of a suite (`gpqa`, `gpqa:diamond`), a model or a run id as `Runs`; of a position, one `Run`.
+
+        Raises UnknownName, with near names.
+        """
+        if isinstance(key, slice):
+            return Runs(self._runs[key])
+        if not isinstance(key, str):
+            return self._runs[key]
+        names: set[str] = set()
+        for of in (_suite_names, _model_names, _run_names):
+            if kept := [run for run, card in self._with_cards() if key in of(card)]:
+                return Runs(kept)
+            names |= {name for card in self.cards for name in of(card)}
+        raise UnknownName("suite, model or run", key, names)
+
+    def __repr__(self) -> str:
+        """Return a line per run: suite, protocol, model, headline with its interval."""
+        lines = [f"{len(self)} run{'' if len(self) == 1 else 's'}"]
+        lines += ["  " + "  ".join(str(cell) for cell in row) for row in self._summary()]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return the headlines as a table, for notebooks."""
+        return frames.html(("suite", "protocol", "model", "metric", "score", "n", "run"), self._summary())
+
+    @property
+    def cards(self) -> list[Card]:
+        """The cards, up to date for runs that have not ended."""
+        return [current(run) for run in self._runs]
+
+    def scores(self) -> pd.DataFrame:
+        """Return a row per estimate, columns as in `SCORES`; needs pandas (extra `notebook`)."""
+        return frames.pandas(self.to_arrow("scores"))
+
+    def samples(self, *, texts: bool | None = None) -> pd.DataFrame:
+        """Return a row per sample and repeat, columns as in `SAMPLES`; needs pandas (extra `notebook`).
+
+        `texts`: whether to include prompts, replies and gold answers; by default not those of gated data sets.
+        """
+        return frames.pandas(self.to_arrow("samples", texts=texts))
+
+    def to_arrow(self, what: str = "scores", *, texts: bool | None = None) -> pa.Table:
+        """Return `scores` or `samples` as an Arrow table."""
+        if what == "scores":
+            return frames.arrow(self._score_rows(), SCORES)
+        if what == "samples":
+            return frames.arrow(self._sample_rows(texts=texts), SAMPLES)
+        raise UnknownName("table", what, ("scores", "samples"))
+
+    def _with_cards(self) -> list[tuple[Run, Card]]:
+        return list(zip(self._runs, self.cards, strict=True))
+
+    def _summary(self) -> Iterator[tuple[Any, ...]]:
+        for card in self.cards:
+            head = next((e for e in card.estimates if e.headline and not e.group), None)
+            score = "-"
+            if head is not None and head.value is not None:
+                score = f"{head.value:.4g} {'' if head.unit == 'fraction' else head.unit}".strip()
+                if head.low is not None and head.high is not None:
+                    score += f" [{head.low:.4g}, {head.high:.4g}]"
+            yield (
+                card.config.suite,
+                card.config.protocol,
+                card.model,
+                head.metric if head else "-",
+                score,
+                head.n if head else 0,
+                card.run,
+            )
+
+    def _score_rows(self) -> Iterator[dict[str, Any]]:
+        for card in self.cards:
+            common = {
+                **_identity(card),
+                "coverage": card.coverage,
+                "truncated": card.truncated,
+                "status": card.status,
+                "data": card.data,
+                "cost_usd": card.cost_usd,
+                "started": card.started,
+            }
+            for estimate in card.estimates:
+                yield {**common, **msgspec.structs.asdict(estimate)}
+
+    def _sample_rows(self, *, texts: bool | None) -> Iterator[dict[str, Any]]:
+        for run in self._runs:
+            card, golds = run.card, run.gold()
+            hidden = card.gated if texts is None else not texts
+            for record in run.records():
+                gold = golds.get(record.sample)
+                if gold is not None:
+                    row = {
+                        **_identity(card),
+                        "group": gold.group,
+                        "target": _text(gold.target),
+                        **_facts(record),
+                    }
+                    yield row if not hidden else {k: v for k, v in row.items() if k not in TEXTS}
+
+
+def _suite_names(card: Card) -> tuple[str, ...]:
+    return card.config.suite, card.config.suite.partition(":")[0]
+
+
+def _model_names(card: Card) -> tuple[str, ...]:
+    return card.model, card.config.model
+
+
+def _run_names(card: Card) -> tuple[str, ...]:
+    return (card.run,)
+
+
+def _identity(card: Card) -> dict[str, str]:
+    return {
+        "run": card.run,
+        "suite": card.config.suite,
+        "protocol": card.config.protocol,
+        "model": card.model,
+    }
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "id": record.sample,
+        "repeat": record.repeat,
+        "prompt": "\n\n".join(plain_text(message.parts) for message in record.prompt.messages) or None,
+        "suspect": False,
+    }
+    first = next(iter(record.scores.values()), None)
+    if isinstance(record.outcome, Reply):
+        reply = record.outcome
+        row |= {
+            "reply": reply.text,
+            "reasoning": reply.reasoning,
+            "stop": reply.stop,
+            "output_tokens": reply.usage.output,
+            "seconds": reply.seconds,
+        }
+    else:
+        first = record.outcome
+    if isinstance(first, Score):
+        row |= {
+            "verdict": first.verdict,
+            "value": first.value,
+            "answer": first.answer,
+            "why": first.why,
+            "suspect": first.suspect,
+        }
+    elif isinstance(first, Failure):
+        row |= {"verdict": f"failed:{first.kind}", "why": first.message}
+    else:
+        row["verdict"] = "unscored"
+    return row
+
+
+def _text(target: object) -> str:
+    return target if isinstance(target, str) else msgspec.json.encode(target).decode()

@@ -1,0 +1,334 @@
+"""What to run: one object that holds every option once, with its bounds, its help and its place in the help.
+
+The options of `evals run`, the keys of a request file (`nightly.toml`, hyphens or underscores alike), the keyword
+arguments of `evals.evaluate` and their documentation are all made from `RunRequest`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from math import isfinite
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct, structs
+
+from evals.errors import UnknownName, UsageError
+
+Group = Literal["What to run", "Sampling", "Speed", "Limits", "Judge", "Output", "Early stopping", "Cluster"]
+"""Heading in the help."""
+
+Count = Annotated[int, Meta(gt=0)]
+Above0 = Annotated[float, Meta(gt=0)]
+Price = str
+
+
+def option(text: str, group: Group, *, metavar: str = "", advanced: bool = False) -> Meta:
+    """Describe an option; `advanced` ones are listed by `--help-all` alone."""
+    return Meta(description=text, extra={"group": group, "metavar": metavar, "advanced": advanced})
+
+
+class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Every option of a run."""
+
+    suites: Annotated[list[str], option("Suites, e.g. `gpqa:diamond`.", "What to run")] = []
+    models: Annotated[
+        list[str], option("ADAPTER:NAME; repeat for several models.", "What to run", metavar="ADAPTER:NAME")
+    ] = []
+    protocol: Annotated[
+        str | None, option("Way of asking and scoring; default: the suite's first.", "What to run")
+    ] = None
+    data: Annotated[
+        Path | None,
+        option("Local mirror: a folder with a folder per suite, or one suite's file.", "What to run"),
+    ] = None
+    sample: Annotated[
+        bool, option("Use the small bundled items instead of the benchmark.", "What to run")
+    ] = False
+    limit: Annotated[
+        Count | None,
+        option("A seeded random subset of this many items, stratified by group.", "What to run"),
+    ] = None
+    repeats: Annotated[Count | None, option("Ask every item this many times.", "What to run")] = None
+    data_hash: Annotated[
+        str | None,
+        option(
+            "Accept rows with this hash in place of the pinned ones.",
+            "What to run",
+            metavar="HEX",
+            advanced=True,
+        ),
+    ] = None
+    max_pixels: Annotated[
+        Count | None,
+        option("Shrink images that have more pixels.", "What to run", metavar="N", advanced=True),
+    ] = None
+
+    temperature: Annotated[
+        Annotated[float, Meta(ge=0, le=10)] | None,
+        option("Of sampling; default: the protocol's.", "Sampling"),
+    ] = None
+    top_p: Annotated[Annotated[float, Meta(gt=0, le=1)] | None, option("Nucleus sampling.", "Sampling")] = (
+        None
+    )
+    max_tokens: Annotated[Count | None, option("Of one reply, reasoning included.", "Sampling")] = None
+    thinking: Annotated[bool | None, option("Switch reasoning, on servers that can.", "Sampling")] = None
+    seed: Annotated[Annotated[int, Meta(ge=0)], option("For the subset and for sampling.", "Sampling")] = 0
+    recommended: Annotated[
+        bool,
+        option(
+            "Use the sampling of the model's makers even where the protocol fixes another.",
+            "Sampling",
+            advanced=True,
+        ),
+    ] = False
+
+    concurrency: Annotated[
+        Count | None, option("Calls at once: start there and never exceed it.", "Speed")
+    ] = None
+    timeout: Annotated[Above0 | None, option("Deadline of one call.", "Speed", metavar="S")] = None
+    batch: Annotated[bool, option("Half the price, within a day: openai: and anthropic:.", "Speed")] = False
+
+    max_cost: Annotated[Above0 | None, option("Stop once this much is spent.", "Limits", metavar="USD")] = (
+        None
+    )
+    max_total_tokens: Annotated[Count | None, option("Stop once this many tokens are used.", "Limits")] = None
+    price: Annotated[
+        Price | None,
+        option(
+            "USD per million tokens; default: what the model's profile says.",
+            "Limits",
+            metavar="IN,OUT[,CACHED]",
+            advanced=True,
+        ),
+    ] = None
+
+    judge: Annotated[
+        str | None, option("Model that grades, for protocols with a judge.", "Judge", metavar="ADAPTER:NAME")
+    ] = None
+    judge_price: Annotated[
+        Price | None,
+        option("USD per million of the judge's tokens.", "Judge", metavar="IN,OUT[,CACHED]", advanced=True),
+    ] = None
+
+    results: Annotated[Path, option("Folder that holds the runs.", "Output", metavar="DIR")] = Path("results")
+    run: Annotated[str | None, option("Name the run, to make or to resume.", "Output", metavar="ID")] = None
+    fresh: Annotated[bool, option("Make a new run even where the same one is there already.", "Output")] = (
+        False
+    )
+    trust_remote_code: Annotated[
+        bool, option("Run code that comes with a model's weights.", "Speed", advanced=True)
+    ] = False
+
+    against: Annotated[
+        str | None,
+        option("Baseline of --until-decided.", "Early stopping", metavar="RUN|FILE", advanced=True),
+    ] = None
+    policy: Annotated[
+        Path | None,
+        option(
+            "Policy of --until-decided; see `evals gate`.", "Early stopping", metavar="FILE", advanced=True
+        ),
+    ] = None
+    until_decided: Annotated[
+        bool,
+        option(
+            "Ask at random and stop when the gate's verdict is certain enough.",
+            "Early stopping",
+            advanced=True,
+        ),
+    ] = False
+
+    cluster: Annotated[
+        str | None,
+        option(
+            "Run replicas of the model: `ray`, or ray://HOST:PORT.",
+            "Cluster",
+            metavar="ADDRESS",
+            advanced=True,
+        ),
+    ] = None
+    replicas: Annotated[
+        Count | None,
+        option("How many on a cluster; default: as many as fit.", "Cluster", metavar="N", advanced=True),
+    ] = None
+    gpus: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        option("Per replica; default: what the profile says.", "Cluster", metavar="N", advanced=True),
+    ] = None
+
+
+class Option(Struct, frozen=True, kw_only=True):
+    """One option of a request, as help, documentation and checks need it."""
+
+    name: str
+    type: type
+    """`bool`, `int`, `float`, `str`, `Path`, or `list` (of str)."""
+    optional: bool
+    """Whether None is a value: not set."""
+    default: Any
+    help: str
+    group: str
+    metavar: str
+    advanced: bool
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+
+    @property
+    def flag(self) -> str:
+        """The name on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def bounds(self) -> str:
+        """Say in words which values are allowed; empty: all."""
+        if self.ge is not None and self.le is not None:
+            return f"from {self.ge:g} to {self.le:g}"
+        low = f"{self.ge:g} or more" if self.ge is not None else ""
+        low = f"above {self.gt:g}" if self.gt is not None else low
+        return f"{low} and at most {self.le:g}" if low and self.le is not None else low
+
+
+@cache
+def options() -> dict[str, Option]:
+    """Return every option of a request by its name, in the order of the help."""
+    hints = get_type_hints(RunRequest, include_extras=True)
+    fields = structs.fields(RunRequest)
+    return {field.name: _option(field.name, hints[field.name], field) for field in fields}
+
+
+def _option(name: str, hint: Any, field: structs.FieldInfo) -> Option:
+    kind, metas = _unwrapped(hint)
+    facts: dict[str, Any] = {}
+    bounds: dict[str, Any] = {}
+    for meta in metas:
+        facts = {**facts, **(meta.extra or {})}
+        bounds |= {b: v for b in ("ge", "gt", "le") if (v := getattr(meta, b)) is not None}
+    default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+    return Option(
+        name=name,
+        type=kind,
+        optional=default is None,
+        default=default,
+        help=next(m.description for m in metas if m.description),
+        group=facts["group"],
+        metavar=facts["metavar"],
+        advanced=facts["advanced"],
+        **bounds,
+    )
+
+
+def _unwrapped(hint: Any) -> tuple[type, list[Meta]]:
+    """Return the bare type of a field, and all that is said of it, from the inside out."""
+    if get_origin(hint) is Annotated:
+        inner, *metas = get_args(hint)
+        kind, found = _unwrapped(inner)
+        return kind, [*found, *(m for m in metas if isinstance(m, Meta))]
+    if get_origin(hint) is UnionType or type(hint).__name__ == "_UnionGenericAlias":
+        (inner,) = (one for one in get_args(hint) if one is not NoneType)
+        return _unwrapped(inner)
+    return get_origin(hint) or hint, []
+
+
+def make(given: Mapping[str, Any], *, source: str = "") -> RunRequest:
+    """Make a request of names and values; raises UsageError in one line at what cannot be.
+
+    `source`: the file that they come from; empty: a command line or a call.
+    """
+    known = options()
+    values: dict[str, Any] = {}
+    for raw, value in given.items():
+        name = raw.replace("-", "_")
+        if name not in known:
+            raise UnknownName(f"key in {source}" if source else "option", raw, known)
+        if name in values:
+            raise UsageError(f"{source}: {raw} is given twice, once with hyphens and once with underscores")
+        values[name] = _value(known[name], value, source)
+    return RunRequest(**values)
+
+
+def _value(one: Option, value: Any, source: str) -> Any:
+    name = f"{source}: {one.name}" if source else one.flag
+    if value is None and one.optional:
+        return None
+    if one.type is list and isinstance(value, str):
+        value = [value]
+    if one.type is Path and isinstance(value, str | Path):
+        return Path(value)
+    if one.type is float and type(value) is int:
+        value = float(value)
+    if one.type is list and isinstance(value, Sequence):
+        value = list(value)
+    if not _of_type(one, value):
+        wanted = {bool: "true or false", int: "a whole number", float: "a number", list: "a list of names"}
+        raise UsageError(f"{name} must be {wanted.get(one.type, 'text')}, got {value!r}")
+    if isinstance(value, int | float) and not (isfinite(value) and _within(one, value)):
+        raise UsageError(f"{name} must be {one.bounds or 'finite'}, got {value}")
+    return value
+
+
+def _of_type(one: Option, value: Any) -> bool:
+    if one.type is list:
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return type(value) is one.type
+
+
+def _within(one: Option, value: float) -> bool:
+    return (
+        (one.ge is None or value >= one.ge)
+        and (one.gt is None or value > one.gt)
+        and (one.le is None or value <= one.le)
+    )
+
+
+def read(path: Path) -> RunRequest:
+    """Read a request file; raises UsageError in one line."""
+    try:
+        text = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode()
+        given = msgspec.toml.decode(text, type=dict[str, Any])
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise UsageError(f"{path}: {error}") from None
+    found = make(given, source=str(path))
+    if not found.suites:
+        raise UsageError(f"{path}: names no suites")
+    return found
+
+
+def changed(request: RunRequest) -> dict[str, Any]:
+    """Return the options that are not at their defaults."""
+    return {
+        name: value for name, one in options().items() if (value := getattr(request, name)) != one.default
+    }
+
+
+BATCH_EXCLUDES = ("max_cost", "max_total_tokens", "until_decided", "against", "timeout", "concurrency")
+
+
+def check(request: RunRequest) -> None:
+    """Refuse options that do not go together; raises UsageError."""
+    for line in _conflicts(request):
+        raise UsageError(line)
+
+
+def _conflicts(request: RunRequest) -> Iterator[str]:
+    if not request.cluster and (request.replicas is not None or request.gpus is not None):
+        yield "--replicas and --gpus are of a cluster: add --cluster ray"
+    if request.sample and request.data:
+        yield "--sample and --data exclude each other"
+    if request.fresh and request.batch:
+        yield "--batch and --fresh exclude each other: name another run with --run"
+    if request.batch:
+        for name in BATCH_EXCLUDES:
+            if getattr(request, name):
+                flag = options()[name].flag
+                yield f"--batch and {flag} exclude each other: a batch is handed in as a whole"
+        if len(request.models) > 1:
+            yield "--batch takes one model: the second would be handed in when the first is back"
+    if not request.models:
+        yield "no model: add -m, for example -m smollm2 or -m server:http://127.0.0.1:8000/v1#NAME"

@@ -1,0 +1,453 @@
+"""From a request to finished runs: resolve names, prepare, ask, seal. The command line and the library both come here.
+
+One model after the other: what a later one lacks is said before the first is asked. For each, `ModelRun` prepares all
+suites, hands them to a `Runner` as one queue, and finishes the cards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from msgspec import Struct, structs
+
+from evals import load, profiles
+from evals.data.series import AS_TEXT
+from evals.errors import UsageError
+from evals.records.store import BATCHES
+from evals.run import batch, judging
+from evals.run.plan import Job, Options, drawn, prepare
+from evals.run.progress import Progress
+from evals.run.request import RunRequest, check
+from evals.run.rescore import finish, rescore
+from evals.run.runner import Budget, Runner, Watcher, drive, execute
+from evals.types import Model, Record, Sampling
+
+if TYPE_CHECKING:
+    from evals.profiles import Profile
+    from evals.records.card import Card
+    from evals.run.batch import Gathered
+    from evals.suite import Suite
+
+Say: TypeAlias = Callable[[str], None]
+"""Tell a person one line."""
+
+
+class Race(Protocol):
+    """A run that stops when a verdict is decided (`verdicts.sequential.Race`)."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the cards say of it."""
+        ...
+
+    def queue(self) -> list[tuple[int, int, int]]:
+        """Return (job, position, repeat) in the order of asking."""
+        ...
+
+    def skips(self, job: int) -> bool:
+        """Whether a job needs no more replies."""
+        ...
+
+    def facts(self, job: int) -> str:
+        """Say where a job stands, for the progress."""
+        ...
+
+    def record(self, job: int, record: Record) -> None:
+        """Take in a record."""
+        ...
+
+    def attach(self, runner: Runner) -> None:
+        """End this runner once decided."""
+        ...
+
+
+class EarlyStop(Protocol):
+    """What makes a race of prepared jobs (`verdicts.until.Until`)."""
+
+    def begin(self, jobs: Sequence[Job], *, seed: int) -> Race:
+        """Set the race up."""
+        ...
+
+
+class Named(Struct, frozen=True):
+    """A model with the name that goes on the card."""
+
+    spec: str
+    """As named on the command line, secrets included; of an object, a name for it."""
+    model: Model | None = None
+    """None: made from its name."""
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What became of one model's runs."""
+
+    cards: list[Card]
+    paths: list[Path]
+    interrupted: bool
+    hopeless: str
+    """Why nothing at all succeeded; empty where something did."""
+
+
+class Session:
+    """One request at work. `suites` and `models` may be objects; by default they are made of the request's names."""
+
+    def __init__(
+        self,
+        request: RunRequest,
+        *,
+        suites: Sequence[Suite] = (),
+        models: Sequence[Named] = (),
+        say: Say,
+        quiet: bool = False,
+        early_stop: EarlyStop | None = None,
+    ) -> None:
+        if models and not request.models:
+            request = structs.replace(request, models=[one.spec for one in models])
+        check(request)
+        self.request, self.say, self.quiet, self.early_stop = request, say, quiet, early_stop
+        self.suites = _askable(_unique([*suites, *_named_suites(request)]), say)
+        self.models = list(models) or [Named(spec) for spec in request.models]
+        self.runner: Runner | None = None
+        """At work now."""
+
+    def works(self) -> Iterator[ModelRun]:
+        """Yield the work on each model; all models are made first, but for replicas on a cluster: their turn places them."""
+        made = [one.model or (None if self.request.cluster else self._model(one.spec)) for one in self.models]
+        for one, model in zip(self.models, made, strict=True):
+            yield ModelRun(self, one.spec, model or self._model(one.spec))
+
+    def run(self) -> list[Outcome]:
+        """Run all there is, on event loops of its own; stops after an interrupt."""
+        found = []
+        for work in self.works():
+            with work.open():
+                found.append(work.finish(execute(work.runner)))
+            if found[-1].interrupted:
+                break
+        return found
+
+    async def arun(self) -> list[Outcome]:
+        """Run all there is on the event loop that runs already; what blocks runs in threads."""
+        found = []
+        for work in self.works():
+            opened = work.open()
+            await asyncio.to_thread(opened.__enter__)
+            try:
+                runner = await drive(work.runner)
+                found.append(await asyncio.to_thread(work.finish, runner))
+            finally:
+                opened.__exit__(None, None, None)
+            if found[-1].interrupted:
+                break
+        return found
+
+    def interrupt(self) -> None:
+        """Do what Ctrl-C does, from another thread: the first time, what is in flight is kept."""
+        if self.runner is not None:
+            self.runner.interrupt()
+
+    def _model(self, spec: str) -> Model:
+        """Make the model here, or its replicas on a cluster."""
+        request = self.request
+        options = {
+            "data": request.data,
+            "sample": request.sample,
+            "trust_remote_code": request.trust_remote_code,
+        }
+        if not request.cluster:
+            return load.model(spec, results=request.results, **options)
+        from evals.run.cluster.ray_replicas import connect
+
+        return connect(spec, request.cluster, replicas=request.replicas, gpus=request.gpus, options=options)
+
+
+class ModelRun:
+    """The work on one model: all suites of the request in one queue."""
+
+    def __init__(self, session: Session, spec: str, model: Model) -> None:
+        self.session = session
+        self.request, self.say, self.quiet = session.request, session.say, session.quiet
+        self.spec, self.model = spec, model
+        self.budget = _budget(self.request, spec)
+        self.suites = _with_judge(self.request, session.suites)
+        self.early_stop = session.early_stop
+        self.jobs: list[Job] = []
+        self._race: Race | None = None
+        self._gathered: Gathered | None = None
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Prepare every suite, show progress while the block runs, and close what was opened."""
+        self.jobs = self._prepare()
+        try:
+            self._begin()
+            with self.progress:
+                yield
+        finally:
+            for job in self.jobs:
+                job.spool.close()
+                job.writer.close()
+
+    def _prepare(self) -> list[Job]:
+        """Get every suite ready; a model that cannot take what a suite needs is refused, never scored 0."""
+        _one_file(self.request, self.suites)
+        if self.request.batch and not hasattr(self.model, "batches"):
+            raise UsageError(f"--batch: {self.spec} has no batch endpoint; openai: and anthropic: have one")
+        profile = profiles.find(self.spec)
+        options = structs.replace(
+            plan_options(self.request, profile), engine=getattr(self.model, "options", "")
+        )
+        remarks = [_remarks(self.model, drawn(suite, options)[0]) for suite in self.suites]
+        jobs: list[Job] = []
+        try:
+            for suite, said in zip(self.suites, remarks, strict=True):
+                jobs.append(self._job(suite, options))
+                jobs[-1].notes += said
+                _no_batch_waits(self.request, jobs[-1])
+        except BaseException:
+            for job in jobs:
+                job.writer.close()
+            raise
+        for job in jobs:
+            for line in (*job.notes, *job.writer.warnings, *_warnings(job)):
+                self.say(f"{job.suite.id}: {line}")
+        return jobs
+
+    def _job(self, suite: Suite, options: Options) -> Job:
+        if lacking := suite.needs - self.model.accepts - AS_TEXT - {"judge"}:
+            raise UsageError(
+                f"{suite.id} needs a model that takes {', '.join(sorted(lacking))}; {self.spec} does not"
+            )
+        shown = load.without_secrets(self.spec)
+        return prepare(suite, options, model=self.model.name, spec=shown, takes=self.model.accepts)
+
+    def _begin(self) -> None:
+        """Score again what a changed rule makes stale, set up race and progress, and hand batches in."""
+        for job in self.jobs:
+            if job.stale and not job.suite.judged:
+                rescore(job.writer, job.suite)
+        if beside := getattr(self.model, "beside", None):
+            beside(self.jobs[0].writer.path)
+        if self.early_stop is not None:
+            self._race = self.early_stop.begin(self.jobs, seed=self.request.seed)
+        self.progress = Progress(
+            self.jobs, spent=self._spent, quiet=self.quiet, more=self._race.facts if self._race else None
+        )
+        if self.request.batch:
+            from evals.run.batching import gathered_from
+
+            self._gathered = gathered_from(
+                self.model, self.jobs, say=_mute if self.quiet else self.say, warn=self.say
+            )
+
+    def _spent(self) -> str:
+        return f"{self.budget.spent_usd:.4f} USD" if self.budget.price else ""
+
+    def runner(self) -> Runner:
+        """Make the runner; called on its event loop."""
+        race, gathered = self._race, self._gathered
+        queue = gathered.queue(self.jobs) if gathered else race.queue() if race else None
+        runner = Runner(
+            gathered or self.model,
+            self.jobs,
+            concurrency=self.request.concurrency,
+            budget=self.budget,
+            watcher=_Both(race, self.progress) if race else self.progress,
+            timeout_s=self.request.timeout,
+            queue=queue,
+            skips=race.skips if race else None,
+        )
+        if race is not None:
+            race.attach(runner)
+        self.session.runner = runner
+        return runner
+
+    def finish(self, runner: Runner) -> Outcome:
+        """Seal the runs, reduce them and write their cards; say what failed."""
+        if self._gathered is not None:
+            if not runner.interrupted:
+                for job in self.jobs:
+                    job.writer.sync()
+                self._gathered.settle()
+            runner.interrupted = runner.interrupted or self._gathered.waiting > 0
+        answering = self._gathered or self.model
+        for job in self.jobs:
+            job.notes += [*(self._race.notes if self._race else []), *getattr(answering, "notes", ())]
+            _close(job, runner, self.budget)
+        self._say_what_failed(runner)
+        return Outcome(
+            cards=[job.writer.card for job in self.jobs],
+            paths=[job.writer.path for job in self.jobs],
+            interrupted=runner.interrupted,
+            hopeless=runner.hopeless,
+        )
+
+    def _say_what_failed(self, runner: Runner) -> None:
+        if runner.hopeless and not runner.interrupted:
+            self.say(f"evals: every call fails: {runner.hopeless}")
+            return
+        for tally in self.progress.tallies:
+            for line in tally.causes():
+                self.say(line)
+        if runner.ended and not runner.interrupted:
+            self.say(f"ended early: {runner.ended}")
+
+
+class _Both(Watcher):
+    """Tells race and progress of every record; the race first, so that the progress shows its state."""
+
+    def __init__(self, race: Race, progress: Progress) -> None:
+        self._race, self._progress = race, progress
+
+    def record(self, job: int, record: Record) -> None:
+        """Pass a record on."""
+        self._race.record(job, record)
+        self._progress.record(job, record)
+
+    def rejudged(self, job: int) -> None:
+        """Pass on that a reply was scored again."""
+        self._progress.rejudged(job)
+
+
+def _mute(line: str) -> None:
+    """Say nothing."""
+
+
+def _named_suites(request: RunRequest) -> list[Suite]:
+    return [suite for spec in request.suites for suite in load.suite(spec, request.protocol)]
+
+
+def _unique(suites: Sequence[Suite]) -> list[Suite]:
+    return list({(suite.id, suite.protocol): suite for suite in suites}.values())
+
+
+def _askable(suites: Sequence[Suite], say: Say) -> list[Suite]:
+    """Replace upstream prompts that cannot be read here by ours, under the protocol that says so."""
+    found = [load.askable(suite) for suite in suites]
+    why: dict[str, list[str]] = {}
+    for suite, reworded in zip(suites, found, strict=True):
+        if suite.words is not None and reworded is not suite:
+            line = f"{suite.words.fault()}; asked in ours, as {reworded.protocol}, never ranked with {suite.protocol}"
+            why.setdefault(line, []).append(suite.id)
+    for line, names in why.items():
+        say(f"{', '.join(names)}: {line}")
+    return found
+
+
+def _with_judge(request: RunRequest, suites: Sequence[Suite]) -> Sequence[Suite]:
+    """Refuse what cannot be run, and return the suites with the judge that they want."""
+    refusing = next((suite.refuses for suite in suites if suite.refuses), "")
+    if refusing:
+        raise UsageError(refusing)
+    if not request.judge and not any(suite.judged for suite in suites):
+        return suites
+    return judging.with_judge(
+        suites,
+        request.judge,
+        name=load.without_secrets(request.judge or ""),
+        price=profiles.read_price(request.judge_price),
+        wait=False,
+    )
+
+
+def _budget(request: RunRequest, spec: str) -> Budget:
+    price = profiles.read_price(request.price) or profiles.price(spec)
+    if request.max_cost is not None and price is None:
+        raise UsageError(
+            f"--max-cost: the price of {spec} is not known; add --price IN,OUT (USD per million tokens)"
+        )
+    share = profiles.BATCH if request.batch else 1.0
+    judge_price = profiles.read_price(request.judge_price) or profiles.price(request.judge or "")
+    return Budget(
+        cost_usd=request.max_cost,
+        tokens=request.max_total_tokens,
+        price=price,
+        share=share,
+        judge_price=judge_price,
+    )
+
+
+def plan_options(request: RunRequest, profile: Profile | None = None) -> Options:
+    """Return what the plan needs of a request, and of what is known of its model."""
+    if request.recommended and not (profile and profile.sampling):
+        raise UsageError("--recommended: no profile says what the makers of this model recommend")
+    return Options(
+        results=request.results,
+        data=request.data,
+        sample=request.sample,
+        limit=request.limit,
+        repeats=request.repeats,
+        seed=request.seed,
+        sampling=Sampling(
+            temperature=request.temperature,
+            top_p=request.top_p,
+            max_tokens=request.max_tokens,
+            thinking=request.thinking,
+        ),
+        recommended=profile.recommended(thinking=request.thinking) if profile else Sampling(),
+        recommend_all=request.recommended,
+        recommender=profile.name if profile else "",
+        run=request.run,
+        fresh=request.fresh,
+        max_pixels=request.max_pixels or (profile.max_pixels if profile else None),
+        max_pixels_of=profile.name if profile and not request.max_pixels else "",
+        judge=load.without_secrets(request.judge or ""),
+        data_hash=request.data_hash,
+    )
+
+
+def _one_file(request: RunRequest, suites: Sequence[Suite]) -> None:
+    if request.data is not None and request.data.is_file() and len(suites) > 1:
+        raise UsageError(
+            f"--data {request.data} is one file, and there are {len(suites)} suites; give a folder"
+        )
+
+
+def _remarks(model: Model, sampling: Sampling) -> list[str]:
+    """Ask a hosted model what a card must say of it; it may refuse a wish of the user that it cannot meet."""
+    remarks = getattr(model, "remarks", None)
+    return list(remarks(sampling)) if remarks else []
+
+
+def _no_batch_waits(request: RunRequest, job: Job) -> None:
+    """Refuse to ask one by one what a batch is answering already."""
+    if not request.batch and (found := batch.waiting(job.writer.path)):
+        job.writer.card.status = "interrupted"
+        job.writer.write_card()
+        raise UsageError(
+            f"{job.writer.card.run} waits for batch {found[0].id or found[0].label}: add --batch to collect it, or "
+            f"give it up by deleting {job.writer.path / BATCHES}"
+        )
+
+
+def _warnings(job: Job) -> list[str]:
+    found = []
+    if job.repeats > 1 and job.sampling.temperature == 0.0:
+        found.append(f"warning: {job.repeats} repeats at temperature 0 will be alike; set --temperature")
+    if job.reused:
+        found.append(job.reused)
+    elif job.done:
+        found.append(
+            f"resuming {job.writer.card.run}: {len(job.done)} of {len(job.spool) * job.repeats} are done"
+        )
+    return found
+
+
+def _close(job: Job, runner: Runner, budget: Budget) -> None:
+    """Seal the run, reduce it, and write its card."""
+    card = job.writer.card
+    job.writer.seal()
+    card.notes = tuple(job.notes)
+    finish(job.writer, job.suite)
+    card.status = "interrupted" if runner.interrupted else "finished" if card.coverage == 1.0 else "partial"
+    card.finished = time.time()
+    card.batch_tokens = batch.tokens(job.writer.path)
+    if budget.price:
+        card.price, card.price_date = budget.price.figures, str(budget.price.date)
+        card.cost_usd = budget.price.cost(card.tokens, card.batch_tokens)
+    job.writer.write_card()

@@ -1,0 +1,51 @@
+"""A model made of a function: of the prompt's text, or of its messages; sync or async."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+
+from evals.errors import ModelError
+from evals.prompts import plain_text
+from evals.types import Prompt, Reply, Sampling
+
+AT_ONCE = 16
+"""Calls of a sync function at once, each in a thread."""
+
+
+class Function:
+    """Answers what a function returns; whatever it raises becomes a failure of that call."""
+
+    accepts: frozenset[str] = frozenset()
+
+    def __init__(self, function: Callable[..., str | Awaitable[str]]) -> None:
+        named = getattr(function, "__name__", "") or type(function).__name__
+        self.name = "function" if named == "<lambda>" else named
+        self._function = function
+        self._messages = "messages" in _parameters(function)
+        called = getattr(function, "__call__", None)  # noqa: B004 - of an object, to see whether it is async
+        self._async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
+        self.slots: int | None = None if self._async else AT_ONCE
+
+    async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
+        """Call the function once."""
+        turns = [{"role": m.role, "content": plain_text(m.parts)} for m in prompt.messages]
+        given = turns if self._messages else "\n\n".join(turn["content"] for turn in turns)
+        began = perf_counter()
+        found = self._function(given) if self._async else await asyncio.to_thread(self._function, given)
+        text = await found if inspect.isawaitable(found) else found
+        if not isinstance(text, str):
+            raise ModelError(f"{self.name} returned {type(text).__name__}, not the text of a reply")
+        return Reply(text=text, stop="stop", seconds=perf_counter() - began, model=self.name)
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+
+def _parameters(function: Callable[..., object]) -> tuple[str, ...]:
+    try:
+        return tuple(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # a builtin without one
+        return ()
