@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -178,25 +178,15 @@ def _say(*, quiet: bool) -> Callable[[str], None]:
 
 def _in_thread(session: Session) -> list[Outcome]:
     """Run on an event loop of a thread's own, since one runs here; Ctrl-C reaches it, once to stop in good order."""
-    found: list[Outcome] = []
-    fault: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            found.extend(session.run())
-        except BaseException as error:  # noqa: BLE001 - raised again below, in the thread that called
-            fault.append(error)
-
-    thread = threading.Thread(target=work, name="evals.evaluate")
-    thread.start()
-    while thread.is_alive():
-        try:
-            thread.join()
-        except KeyboardInterrupt:
-            session.interrupt()
-    if fault:
-        raise fault[0]
-    return found
+    with ThreadPoolExecutor(1, thread_name_prefix="evals.evaluate") as pool:
+        work = pool.submit(session.run)
+        while True:
+            try:
+                return work.result()
+            except KeyboardInterrupt:
+                if work.done():
+                    raise
+                session.interrupt()
 
 
 def _runs(outcomes: Sequence[Outcome]) -> Runs:

@@ -199,13 +199,21 @@ def register(one: Suite) -> None:
     Raises UsageError where a benchmark has that name, unless it is that benchmark by its scorers and metrics.
     """
     if one.name in suite_names():
-        known = [made for made in suite(one.id, one.protocol) if made.id == one.id]
-        if not any(_same_rules(made, one) for made in known):
+        if not _is_benchmark(one):
             raise UsageError(
                 f"{one.id} is a benchmark of that name with other rules: give the suite another name"
             )
         return
     _REGISTERED[one.id] = one
+
+
+def _is_benchmark(one: Suite) -> bool:
+    """Whether a suite object is the benchmark of its name, by its scorers and metrics."""
+    try:
+        known = suite(one.id, one.protocol)
+    except UnknownName:
+        return False
+    return any(made.id == one.id and _same_rules(made, one) for made in known)
 
 
 def _same_rules(one: Suite, other: Suite) -> bool:

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import pytest
-from evals.commands.order import Order, options_of
 
 from evals import gpus, profiles
 from evals.errors import EvalsError
@@ -15,6 +14,8 @@ from evals.gpus import Gpu
 from evals.profiles import Profile
 from evals.records import store
 from evals.run.plan import Options, drawn
+from evals.run.request import RunRequest
+from evals.run.session import plan_options
 from evals.suites import aime, mmlu_pro
 from evals.types import Sampling
 from tests.support.command import evals
@@ -275,7 +276,7 @@ def test_what_is_recommended_depends_on_whether_it_reasons(name, thinking, tempe
 
 
 def test_no_thinking_takes_what_is_recommended_without_reasoning():
-    found = options_of(Order(models=["x"], thinking=False, recommended=True), profile("Qwen3-8B"))
+    found = plan_options(RunRequest(models=["x"], thinking=False, recommended=True), profile("Qwen3-8B"))
     assert (found.recommended.temperature, found.recommended.top_p) == (0.7, 0.8)
 
 

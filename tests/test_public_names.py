@@ -12,7 +12,8 @@ import evals
 
 NAMES = [
     "Data", "Estimate", "EvalsError", "Failure", "Media", "Message", "Metric", "Model", "Point", "Prompt", "Record",
-    "Reply", "Run", "Sample", "Sampling", "Score", "Scorer", "Split", "Suite", "Text", "Usage", "check",
+    "Reply", "Run", "Runs", "Sample", "Sampling", "Score", "Scorer", "Split", "Suite", "Text", "Usage", "aevaluate",
+    "check", "compare", "evaluate", "gate", "runs",
 ]  # fmt: skip
 
 

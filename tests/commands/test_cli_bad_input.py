@@ -164,10 +164,17 @@ def test_a_number_out_of_range_is_refused_by_its_name(here, words):
     [
         ("suites = [", "weekly.toml"),
         ('suites = ["mmlu-pro"]\nmodels = ["smollm2"]\ncolour = 1\n', "colour"),
-        ('suites = "mmlu-pro"\nmodels = ["smollm2"]\n', "suites"),
+        ('suite = ["mmlu-pro"]\nmodels = ["smollm2"]\n', "'suite'; did you mean suites"),
+        ('suites = ["mmlu-pro"]\nmax-token = 5\n', "did you mean max_tokens"),
+        ('suites = ["mmlu-pro"]\nmax-tokens = 5\nmax_tokens = 5\n', "given twice"),
+        ('suites = ["mmlu-pro"]\nmodels = [1]\n', "models must be a list of names"),
+        ('suites = ["mmlu-pro"]\nseed = "1"\n', "seed must be a whole number, got '1'"),
         ('models = ["smollm2"]\n', "names no suites"),
         ('suites = ["mmlu-pro"]\nsample = true\n', "no model"),
-        ('suites = ["mmlu-pro"]\nmodels = ["smollm2"]\nsample = true\nlimit = 0\n', "--limit"),
+        (
+            'suites = ["mmlu-pro"]\nmodels = ["smollm2"]\nsample = true\nlimit = 0\n',
+            "weekly.toml: limit must be above 0",
+        ),
     ],
 )
 def test_a_wrong_file_of_orders_gets_one_line(here, text, line):

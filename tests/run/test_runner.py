@@ -550,6 +550,9 @@ async def test_a_watcher_is_told_of_every_record(made: Made) -> None:
         def record(self, job: int, record: Record) -> None:
             self.seen.append((job, record.sample))
 
+        def rejudged(self, job: int) -> None:
+            raise AssertionError("nothing was scored again")
+
     other = toy.suite([toy.sample("z")], name="tiny")
     await made.runner(Told(lambda name, turn: "A"), toy.suite(2), other, watcher=Watcher()).run()
     assert sorted(Watcher.seen) == [(0, "q000"), (0, "q001"), (1, "z")]

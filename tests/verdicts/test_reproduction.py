@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from evals.commands.claims import _flags
 from evals.records.card import Card
 from evals.types import Estimate, Sampling
 from evals.verdicts import reported as claims
@@ -147,12 +146,6 @@ def test_replies_that_their_authors_recorded_and_models_that_read_no_words_compa
 
 def test_every_claim_has_an_id_of_its_own() -> None:
     assert len(claims.named()) == len(claims.load())
-
-
-def test_known_conditions_become_options() -> None:
-    assert _flags({"temperature": 0.7, "max_tokens": 64, "thinking": False, "judge": "x"}) == [
-        "--temperature", "0.7", "--max-tokens", "64", "--no-thinking",
-    ]  # fmt: skip
 
 
 @pytest.fixture
