@@ -53,7 +53,8 @@ def recorded_suite(spec: str, protocol: str | None = None) -> list[Suite]:
     Raises Untrusted if its definition is code (a task of lm-eval, a plugin) and the user has neither named it in
     this process nor passed `--trust-tasks`; UnknownName as `suite` does.
     """
-    _vouch(spec)
+    if spec not in _REGISTERED:
+        _vouch(spec)
     return suite(spec, protocol)
 
 

@@ -15,7 +15,7 @@ from tests.support.command import evals
 
 def test_every_option_of_the_command_is_one_of_the_request() -> None:
     flags = {one.name for one in run.params if isinstance(one, click.Option)}
-    assert flags - {"quiet", "as_json", "help_all"} == set(options()) - {"suites"}
+    assert flags - {"quiet", "as_json", "help_all", "trust_tasks"} == set(options()) - {"suites"}
 
 
 def test_the_help_shows_at_most_25_options_and_all_where_asked() -> None:
