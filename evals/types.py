@@ -225,6 +225,10 @@ class Score(Struct, frozen=True, kw_only=True, tag="score", omit_defaults=True):
     """Further named values of the same reply, e.g. a Tanimoto similarity."""
     judged: tuple[Judgement, ...] = ()
     """What a judge model said, where one was asked."""
+    form: str = ""
+    """How the answer was stated: a form of `extract.statements`; empty: not told, or read by a rule of somebody else's."""
+    span: tuple[int, int] | None = None
+    """Where in `Reply.text` it stands: first character, and one past the last."""
 
     def __post_init__(self) -> None:
         if self.value is not None:

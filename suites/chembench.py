@@ -27,7 +27,7 @@ from evals.extract import letter
 from evals.prompts import LETTERS, ask, options, plain_text
 from evals.prompts.upstream import Words
 from evals.report.metrics import mean_value
-from evals.scorers.choice import Choice
+from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.judge.judged import Judged
 from evals.scorers.number import Within
 from evals.scorers.options import OptionSet, options_stated
@@ -264,7 +264,8 @@ WORDS = Words(
 
 def _suite_4k(protocol: str) -> Suite:
     official, judged = protocol == "official", protocol == "intern-s1"
-    rule = Choice(first_capital if official else letter)
+    rules: dict[str, Scorer] = {"official": Choice(first_capital), "intern-s1": Choice(letter)}
+    rule = rules.get(protocol, StatedChoice())
     sampling = Sampling(temperature=0.0, max_tokens=100 if official else 32_768)
     return Suite(
         name="chembench",

@@ -15,14 +15,14 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from evals.data import Data, Row, Split
-from evals.extract import letter, letter_opencompass, letter_simple_evals
+from evals.extract import letter_opencompass, letter_simple_evals
 from evals.prompts import ask, options, plain_text, rng, shuffled
 from evals.prompts.upstream import Words
 from evals.report.metrics import accuracy, accuracy_guess
-from evals.scorers.choice import Choice
+from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.judge.judged import Judged
 from evals.suite import INTERN_S1, Suite
-from evals.types import Prompt, Prompter, Sample, Sampling, Text
+from evals.types import Prompt, Prompter, Sample, Sampling, Scorer, Text
 
 VARIANTS = {"diamond": 198, "main": 448, "extended": 546}
 DEFAULT = ("diamond",)  # the three are nested: main holds diamond, extended holds main
@@ -144,7 +144,9 @@ def suite(variant: str = "diamond", protocol: str = "strict") -> Suite:
             return Official(sum(1 for _ in _samples(data, variant)))
         return _rotated if judged else _strict
 
-    rule = Choice(opencompass_letter if judged else first_letter if official else letter)
+    rule: Scorer = Choice(opencompass_letter if judged else first_letter)
+    if not (judged or official):
+        rule = StatedChoice()
     sampling = Sampling(temperature=0.5 if official else 0.0, max_tokens=2048 if official else 32_768)
     return Suite(
         name="gpqa",

@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from evals.data import Data, Split
 from evals.data.media import image
 from evals.errors import DataError
-from evals.extract import letter
 from evals.extract.upstream.letters import option_microvqa
 from evals.prompts import LETTERS, SELECTING, options, plain_text
 from evals.prompts.upstream.sentences import NAMES_ONE, SELECT, sentences
 from evals.report.metrics import accuracy
-from evals.scorers.choice import Choice
+from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.judge.judged import Judged
 from evals.scorers.upstream.inferred import Inferred
 from evals.suite import INTERN_S1, Suite
@@ -89,7 +88,7 @@ def _ideal(sample: Sample, protocol: str) -> str:
 def suite(variant: str = "", protocol: str = "strict") -> Suite:
     """Give MicroVQA under a protocol."""
     rules: dict[str, Scorer] = {
-        "strict": Choice(letter),
+        "strict": StatedChoice(),
         "official": Choice(numbered),
         "intern-s1": Judged(rule=Inferred(), mode="rest", form="option"),
     }

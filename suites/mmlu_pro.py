@@ -20,10 +20,10 @@ from evals.extract import letter, letter_mmlu_pro
 from evals.prompts import LETTERS, ask, options, plain_text
 from evals.prompts.upstream import Words
 from evals.report.metrics import accuracy, accuracy_guess
-from evals.scorers.choice import Choice
+from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.judge.judged import Judged
 from evals.suite import INTERN_S1, Suite
-from evals.types import Prompt, Prompter, Sample, Sampling, Text
+from evals.types import Prompt, Prompter, Sample, Sampling, Scorer, Text
 
 VARIANTS: dict[str, int] = {"": 12_032}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
@@ -133,7 +133,8 @@ WORDS = Words(
 def suite(variant: str = "", protocol: str = "strict") -> Suite:
     """Give MMLU-Pro under a protocol. `intern-s1` averages the 14 subjects, the others the questions."""
     judged = protocol == "intern-s1"
-    rule = Choice(official_letter if protocol == "official" else letter)
+    rules: dict[str, Scorer] = {"official": Choice(official_letter), "intern-s1": Choice(letter)}
+    rule = rules.get(protocol, StatedChoice())
     sampling = Sampling(temperature=0.0, max_tokens=4000 if protocol == "official" else 32_768)
     return Suite(
         name="mmlu-pro",

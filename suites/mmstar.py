@@ -15,11 +15,10 @@ from collections.abc import Iterator
 from evals.data import Data, Row, Split
 from evals.data.media import image
 from evals.errors import DataError
-from evals.extract import letter
 from evals.prompts import pictures_first, plain_text, selecting
 from evals.prompts.upstream.sentences import NAMES_ONE, SELECT, sentences
 from evals.report.metrics import accuracy
-from evals.scorers.choice import Choice
+from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.upstream.inferred import Inferred, closest
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Prompter, Sample, Sampling, Scorer, Text
@@ -102,7 +101,7 @@ def _ways(protocol: str) -> tuple[Prompter, Scorer, Sampling]:
     if protocol == "official":
         return _direct, Choice(beginning), Sampling(temperature=0.0, max_tokens=32)
     if protocol == "strict":
-        return _reasoned, Choice(letter), Sampling(temperature=0.0, max_tokens=32_768)
+        return _reasoned, StatedChoice(), Sampling(temperature=0.0, max_tokens=32_768)
     exact = protocol == "intern-s1-exact"
     return _selecting, Inferred(exact=True) if exact else closest(), INTERN_S1
 

@@ -19,12 +19,11 @@ from msgspec import Struct
 from evals.data import Data, Row, Split
 from evals.data.media import image
 from evals.errors import DataError
-from evals.extract import letter
 from evals.extract.upstream.letters import answer_msearth, option_msearth
 from evals.prompts import options, plain_text
 from evals.prompts.upstream.sentences import NAMES_ONE, Place, Swap, sentences
 from evals.report.metrics import accuracy
-from evals.scorers.choice import Choice, silence
+from evals.scorers.choice import StatedChoice, silence
 from evals.scorers.judge.judged import Judged
 from evals.scorers.upstream.inferred import Inferred
 from evals.suite import INTERN_S1, Suite
@@ -142,7 +141,7 @@ class Published(Struct, frozen=True):
 def suite(variant: str = "", protocol: str = "strict") -> Suite:
     """Give MSEarth's multiple choice under a protocol."""
     rules: dict[str, Scorer] = {
-        "strict": Choice(letter),
+        "strict": StatedChoice(),
         "official": Published(),
         "intern-s1": Judged(rule=Inferred(), mode="rest", form="option"),
     }

@@ -12,7 +12,7 @@ flaws included; the others are ours (protocol `strict`).
 
 from __future__ import annotations
 
-from evals.extract.choices import letter, letters
+from evals.extract.choices import choice, letter, letters
 from evals.extract.numbers import integer, integer_matharena
 from evals.extract.tags import boxed, boxed_all, json_object, stated, tagged, tagged_first
 from evals.extract.upstream.letters import letter_mmlu_pro, letter_opencompass, letter_simple_evals
@@ -25,11 +25,13 @@ from evals.extract.verdicts import (
     verdict_bare,
     verdict_opencompass,
 )
-from evals.extract.words import plain, split_reasoning, yes_no
+from evals.extract.visible import split_reasoning, visible
+from evals.extract.words import plain, yes_no
 
 __all__ = [
     "boxed",
     "boxed_all",
+    "choice",
     "integer",
     "integer_matharena",
     "json_object",
@@ -50,5 +52,6 @@ __all__ = [
     "verdict",
     "verdict_bare",
     "verdict_opencompass",
+    "visible",
     "yes_no",
 ]

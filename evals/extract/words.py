@@ -1,14 +1,10 @@
-"""Yes and no, the reasoning before an answer, and text made safe for a terminal."""
+"""Yes and no, and text made safe for a terminal."""
 
 from __future__ import annotations
 
 import re
 
 from evals.extract.later import later
-
-_CLOSE = "</think>"
-_OPEN = "<think"
-_THINK = later(r"</?think\b[^>]{0,40}>", re.IGNORECASE)
 
 _YES_NO = later(
     r"(?<![\w/'’-])(?P<before>(?:yes|no)\s*(?:/|\bor\b|\band\b)\s*)?(?P<word>yes|no)(?![\w'’/-])"
@@ -50,24 +46,6 @@ def yes_no(text: str) -> bool | None:
         if leads and (ends or (yes and start == 0)):
             answer = yes
     return answer
-
-
-def split_reasoning(text: str) -> tuple[str, str | None, bool]:
-    """Split a reply into (answer, reasoning, unclosed).
-
-    The answer is what follows the last `</think>`, whether or not an opening tag stands before it. An
-    opening tag after that one means that the reply was cut while thinking: no answer, unclosed.
-    """
-    if _OPEN not in text and _CLOSE not in text:
-        return text, None, False
-    end = text.rfind(_CLOSE)
-    tail = 0 if end < 0 else end + len(_CLOSE)
-    opened = _THINK.search(text, tail)
-    if opened and not opened[0].startswith("</"):
-        return "", _THINK.sub("", text).strip(), True
-    if end < 0:
-        return text, None, False
-    return text[tail:].strip(), _THINK.sub("", text[:end]).strip(), False
 
 
 def plain(text: str) -> str:

@@ -7,9 +7,12 @@ key, so that shuffled, imported and replayed runs are judged alike.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import Struct
 
+from evals import extract
+from evals.extract.statements import PROSE, Reading
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
 Reader = Callable[[str, int], str | None]
@@ -30,11 +33,44 @@ class Choice(Struct, frozen=True):
         shown = None if reply.stop == "filter" else self.read(reply.text, len(sample.choices))
         if shown is None:
             return Score(value=0.0, verdict=silence(reply), why="no option stated")
-        answer = prompt.source_letter(shown)
-        if answer == sample.target:
-            return Score(value=1.0, verdict="right", answer=answer)
-        why = f"stated {shown}" if answer == shown else f"stated {shown}, the data set's {answer}"
-        return Score(value=0.0, verdict="wrong", answer=answer or shown, why=why)
+        return chosen(sample, prompt, shown)
+
+
+class StatedChoice(Struct, frozen=True):
+    """Scores 1 for the option that the reply states by its letter or its own text: the rule of `strict`."""
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        options = prompt.as_shown(sample).choices
+        reading = None if reply.stop == "filter" else extract.choice(reply.text, options)
+        if reading is None:
+            return unread(reply, "no option stated")
+        return chosen(sample, prompt, reading.value, **where(reading))
+
+
+def chosen(sample: Sample, prompt: Prompt, shown: str, **read: Any) -> Score:
+    """Score an option by its letter as shown; `read` says where it was read."""
+    answer = prompt.source_letter(shown)
+    if answer == sample.target:
+        return Score(value=1.0, verdict="right", answer=answer, **read)
+    why = f"stated {shown}" if answer == shown else f"stated {shown}, the data set's {answer}"
+    return Score(value=0.0, verdict="wrong", answer=answer or shown, why=why, **read)
+
+
+def where(reading: Reading) -> dict[str, Any]:
+    """Return the fields of a Score that say how and where an answer was read; prose alone makes it suspect."""
+    return {
+        "form": reading.form,
+        "span": (reading.begin, reading.end),
+        "suspect": reading.form in PROSE,
+    }
+
+
+def unread(reply: Reply, why: str) -> Score:
+    """Score a reply in which no answer was read; one that breaks off inside its reasoning is truncated."""
+    if reply.stop == "stop" and extract.visible(reply.text).truncated:
+        return Score(value=0.0, verdict="truncated", why="the reply breaks off inside its reasoning")
+    return Score(value=0.0, verdict=silence(reply), why=why)
 
 
 def silence(reply: Reply) -> Verdict:

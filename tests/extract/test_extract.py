@@ -207,9 +207,9 @@ def test_official_chain_on_llama_is_the_stored_prediction_but_for_random_filling
 @pytest.mark.parametrize(
     ("model", "same", "silent", "other", "score"),
     [
-        ("gemini-1.5-flash-002", 11_496, 416, 100, 0.6404),
-        ("Mistral-7B-Instruct-v0.2", 10_567, 1_399, 66, 0.2833),
-        ("Meta-Llama-3_1-8B-Instruct", 11_656, 366, 10, 0.4330),
+        ("gemini-1.5-flash-002", 11_498, 414, 100, 0.6404),
+        ("Mistral-7B-Instruct-v0.2", 10_583, 1_378, 71, 0.2837),
+        ("Meta-Llama-3_1-8B-Instruct", 11_657, 365, 10, 0.4330),
     ],
 )
 def test_strict_against_the_official_chain(shared, model, same, silent, other, score):
@@ -226,7 +226,7 @@ def test_strict_against_the_official_chain(shared, model, same, silent, other, s
 
 def test_chembench_reports_several_letters(shared):
     """All disagreements are tags that hold no letters (`C2v`, `sp2`): upstream takes the first capital there."""
-    for model, least in (("gemma-2-9b-it", 2_519), ("llama3.1-8b-instruct", 2_535)):
+    for model, least in (("gemma-2-9b-it", 2_518), ("llama3.1-8b-instruct", 2_535)):
         agree = 0
         with gzip.open(shared / "data" / "chembench" / "reports" / f"{model}.jsonl.gz", "rt") as lines:
             for report in (report for line in lines for report in json.loads(line)["report"]):

@@ -70,7 +70,7 @@ BOTH = Sample(id="2", target=("A", "D"), choices=("Road", "Airport", "Lake", "To
     [
         (msearth, ONE, '{"answer": "B"}', 1.0, 1.0),
         (msearth, ONE, "b", 0.0, 1.0),  # letters are compared as they are written
-        (msearth, ONE, '{"answer": "Aquifer 2"}', 1.0, 0.0),
+        (msearth, ONE, '{"answer": "Aquifer 2"}', 1.0, 1.0),
         (msearth, ONE, "ANSWER: B", 0.0, 1.0),
         (msearth, ONE, "Reasoning first.\nANSWER: B", 0.0, 1.0),
         (xlrs, ONE, "Answer: B", 0.0, 1.0),  # states A, B and E

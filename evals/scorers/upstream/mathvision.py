@@ -14,9 +14,9 @@ from typing import ClassVar
 
 from msgspec import Struct, structs
 
-from evals.extract import boxed, letter
+from evals.extract import boxed
 from evals.prompts import LETTERS
-from evals.scorers.choice import Choice, silence
+from evals.scorers.choice import StatedChoice, silence
 from evals.scorers.math import Mathematics
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -192,7 +192,7 @@ class Strict(Struct, frozen=True):
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
         if sample.choices:
-            return Choice(letter)(sample, prompt, reply)
+            return StatedChoice()(sample, prompt, reply)
         gold = str(sample.target).replace("$", "").strip()
         gold = (boxed(gold) or gold).strip()
         stated = boxed(reply.text)

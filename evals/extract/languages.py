@@ -1,0 +1,38 @@
+"""How an answer is announced in other languages: a row each, of nouns and of what may stand between noun and answer.
+
+English and Chinese have patterns of their own in `statements.py`; the nouns of all languages are looked for alike.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Language(NamedTuple):
+    """A row: small letters, as they are looked for."""
+
+    nouns: tuple[str, ...]
+    link: str
+    """Pattern of the verb or particle between noun and answer; a colon always will do."""
+
+
+LANGUAGES = {
+    "korean": Language(("정답", "답변", "답"), r"(?:은|는|이|안은)"),
+    "japanese": Language(("正解", "答え", "解答", "回答"), r"(?:は|が)"),
+    "german": Language(("antwort", "lösung"), r"\s+(?:ist|lautet|wäre)\b(?:\s+(?:also|daher|somit))?"),
+    "french": Language(("réponse", "reponse"), r"\s+(?:est|sera)\b(?:\s+(?:donc|la|le))?"),
+    "spanish": Language(("respuesta", "solución"), r"\s+(?:es|sería)\b(?:\s+(?:la|el))?"),
+    "italian": Language(("risposta", "soluzione"), r"\s+(?:è|e')(?:\s+(?:la|il|quindi))?"),
+    "portuguese": Language(("resposta", "solução"), r"\s+(?:é|será)(?:\s+a(?=\s+(?:letra|alternativa|op)))?"),
+    "russian": Language(("ответ", "ответом"), r"(?:\s+(?:является|это|будет)\b|\s*[—–-])"),
+}
+"""By the language's English name."""
+
+NOUNS = {noun: language for language in LANGUAGES.values() for noun in language.nouns}
+"""Noun -> its row."""
+
+FILLERS = (
+    r"(?:(?:la|le|el|il|die|der|das|a|o|l')\s*(?=(?:letra|lettre|lettera|option|opción|opzione|opção|alternativa|buchstabe|réponse|choix)\b)"
+    r"|letra|lettre|lettera|buchstabe|opción|opzione|opção|alternativa|choix|вариант|буква|선택지|보기|選択肢)"
+)
+"""Words that may stand before an option's letter."""

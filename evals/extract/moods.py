@@ -1,0 +1,78 @@
+"""Does a sentence assert the answer that it names? Or deny it, assume it, ask for it, or speak of somebody else's?
+
+What decides stands in the clause before the statement and right behind it; both windows are bounded.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, TypeAlias
+
+from evals.extract.later import later
+
+Mood: TypeAlias = Literal["asserted", "negated", "conditional", "other", "asked"]
+"""`other`: somebody else's answer, an earlier thought, another part or question."""
+
+REACH = 120
+"""Characters before a statement that are looked at."""
+_CLAUSE = later(r"(?:[.!?;](?=\s)|[。；！？\n]|\bbut\b|\bhowever\b|但是?|然而|而是)")
+_NEGATED = later(
+    r"(?:\b(?:not|never|isn['’]t|wasn['’]t|aren['’]t|cannot|can['’]t|don['’]t|doesn['’]t|no|nor|neither|without|wrong|incorrect|false|invalid|another|doubt\w*|instead\s+of|rather\s+than)"
+    r"|不|不要|不可|不该|切勿|避免|排除|非|别|勿|没有?|不是|不能|不应|并非|错误|而非)"
+    r"(?:\s+(?:that|if|whether|say|think|believe|mean|sure|be))?(?:\s+(?:the|our|my|this|an?|correct|right|best|final|only|possible|so|be))*[\s*_\"'“(该的]*$",
+    re.IGNORECASE,
+)
+_FEWER = later(
+    r"\b(?:not\s+only|no\s+doubt|without\s+(?:a\s+)?doubt|wait,?\s+no|oh\s+no|^\W*no)\W*$", re.IGNORECASE
+)
+_CONDITION = later(
+    r"(?:\b(?:if|whether|unless|suppos\w+|assum(?:e|es|ed|ing)|imagin\w+|e\.g\.|for\s+(?:example|instance)|could|might|may|perhaps\s+if|say\s+that|in\s+case|would\s+have)\b[^,]{0,60}$"
+    r"|(?:如果|假设|假如|假若|若是?|要是|倘若|例如|比如|可能|或许)[^。；\n]{0,40}$)",
+    re.IGNORECASE,
+)
+_WOULD = later(
+    r"(?:\b(?:if|without|otherwise|had\s+(?:we|it|the))\b|(?:^|\band\b|[,:])\W*(?:in\s+(?:the\s+)?absence|ignoring|neglecting|under|for|with)\b)",
+    re.IGNORECASE,
+)
+_OTHER = later(
+    r"(?:\b(?:(?:common|typical|frequent|usual|easy|classic)\s+(?:mistake|error|misconception|trap|wrong|incorrect)|misconception|distractor|mistaken\w*|mistake|tempt\w*"
+    r"|(?:some|many|most|several|other|certain)\s+(?:people|students?|readers?|candidates?|sources?|textbooks?|models?|test-takers?|might|may|would|will|could)\b"
+    r"|(?:students?|people|others|readers|candidates|beginners|learners|colleagues?|friends?|someone|somebody|one|you|they|he|she)\s+(?:often|usually|sometimes|commonly|frequently|typically|wrongly|mistakenly|might|may|could|would|will|say|says|said|think|thinks|claim|claims|argue|argues|believe|believes|pick|picks|choose|chooses|select|selects|guess|miss)"
+    r"|(?<!\bi )\b(?:insist|claim|argue|maintain|assert|allege)s?\b|(?<!\bi )\b(?:insisted|claimed|argued|said|thought|believed|thinks|believes)\b"
+    r"|(?:second|next|third)[- ]?(?:best|closest|likeliest|most)|runner-up|alternative|distractor"
+    r"|(?:initial|first|earlier|previous|original|naive|old|former|published|reported|his|her|their|your|student['’]s|someone['’]s)\s+(?:\w+\s+)?(?:answer|guess|thought|attempt|choice|instinct|impression|intuition|idea|result|value)"
+    r"|(?:initially|originally|previously|earlier|at\s+first|at\s+first\s+glance|naively)\b"
+    r"|i\s+(?:first|initially|originally|previously)|was\s+tempted|(?:format|template|form|write|reply|respond|finish|end|close)\s+(?:\w+\s+){0,4}(?:with|as|is|like)?|instruct\w*|placeholder"
+    r"|(?:for|of|to|in)\s+(?:the\s+)?(?:(?:part|step|item|subquestion|subpart)\s*\(?(?:[b-h]|[2-9]|i{1,3}|iv|v)\b|(?:next|other|previous|second|following|original|similar|last)\s+(?:part|question|problem|exercise|case|item)))"
+    r"|错选|误选|易错|常见错误|常见误区|有人|有的同学|有些|很多人|许多|同学|学生|容易选|最初|起初|原来|一开始|之前|第一反应|误认为|误以为|干扰项|上一题|下一题|另一题)"
+    r"[^.。;；\n]{0,90}$",
+    re.IGNORECASE,
+)
+_WRONG_AFTER = later(
+    r"[\s*_)\]}$\"'”’`.,，]{0,6}(?:(?:is|are|was|were|would\s+be|seems|looks)(?:\s+(?:also|only|therefore|clearly|definitely|just))?\s+(?:not|incorrect|wrong|false|partially|partly|a\s+distractor|tempting|too|impossible|ruled)\b"
+    r"|(?:is|was|are)n['’]t\b|(?:does|do|can|would|could|did)(?:n['’]t|\s*not)\b|fails?\b|(?:can|must|should)\s+be\s+(?:ruled|excluded|eliminated|rejected)"
+    r"|(?:是|为)?(?:错误?|不对|不正确|不成立|错的|不符))",
+    re.IGNORECASE,
+)
+_ASKED_AFTER = later(r"[\s*_)\]}$\"'”’`]{0,6}[?？]")
+
+
+def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
+    """Return the mood of a statement whose first word stands at `begin` and whose answer ends at `end`.
+
+    `link` is what stands between the first word and the answer, "would be" in it makes a condition of "without X".
+    """
+    left = text[max(0, begin - REACH) : begin]
+    clause = left
+    for cut in _CLAUSE.finditer(left):
+        clause = left[cut.end() :]
+    if clause and not clause.isspace():
+        if _NEGATED.search(clause) and not _FEWER.search(clause):
+            return "negated"
+        if _OTHER.search(clause):
+            return "other"
+        if _CONDITION.search(clause) or ("would" in link and _WOULD.search(clause)):
+            return "conditional"
+    if _ASKED_AFTER.match(text, end):
+        return "asked"
+    return "negated" if _WRONG_AFTER.match(text, end, end + 60) else "asserted"

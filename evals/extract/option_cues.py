@@ -1,0 +1,338 @@
+"""Ways of naming an option that only multiple choice knows: a table of words, and what is read beside each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from evals.extract import moods
+from evals.extract.later import later
+from evals.extract.option_letters import FULL_STOP, listed
+from evals.extract.statements import Cue, Form, Statement
+
+_WINDOW = 320
+_MARGIN = 120
+Found = tuple[Any, Statement, bool] | None
+
+
+def _cue(
+    text: str, at: int, begin: int, *, strong: bool, firm: bool, form: Form = "cue", run: bool = False
+) -> Found:
+    """Read letters behind a cue; `firm`: they need not be marked as letters."""
+    said, first, last = listed(text, begin, min(len(text), begin + _WINDOW), strong=firm, run=run)
+    if not said:
+        return None
+    mood = moods.mood(text, at, last, link=text[at:first])
+    return said, Statement(form, first, last, mood), strong
+
+
+def _free(text: str, at: int) -> bool:
+    """Tell whether a word begins here."""
+    return not (at and text[at - 1].isascii() and (text[at - 1].isalnum() or text[at - 1] in "/_"))
+
+
+# --- "the correct option is C", "Final choice: C" -----------------------------------------------------------
+
+_NOUN_LINK = later(
+    r"s?(?:\s+(?:letter|here|from|among|for|to)\b[^.\n:?!]{0,60}?)??(?:[*_\"'’”`)\]\s]{0,6}(?:[:：=]|->|→|—|–|\s-\s)"
+    r"|\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|has\s+to\s+be|(?:seems|appears)\s+to\s+be|remains|becomes)\b(?:\s+not\s+\S{1,4}\s*,?\s+but\b)?)",
+    re.IGNORECASE,
+)
+_PRAISED = later(
+    r"\b(?:correct|right|best|final|my|our|closest|likely|appropriate|accurate|suitable|answer|only|chosen|valid|nearest|remaining|true|matching|selected|suited)[\s*_]*$",
+    re.IGNORECASE,
+)
+_UNPRAISED = later(
+    r"\b(?:first|second|third|another|other|each|every|next|last|which|incorrect|wrong|worst)\s*$",
+    re.IGNORECASE,
+)
+_COLON = later(r"s?\s*[*_]*:")
+_POINTS = later(
+    r"(?:\b(?:is|are|to|with|by|as|of|only|that\s+is|i\.e\.,?|namely|hence|therefore|thus|so|conclude|giving|matches|selects?|leaves|leaving|corresponds?\s+to|points?\s+to|favou?rs|supports?|in|pick|choose|select)\s*|[(（]\s*|^\s*|[.:,;]\s+)[*_]*$",
+    re.IGNORECASE,
+)
+
+
+def _noun(text: str, at: int, word: str) -> Found:
+    end = at + len(word)
+    left = text[max(0, at - _MARGIN) : at]
+    if not _free(text, at):
+        return None
+    if (found := _backwards(text, left, at, end)) is not None:
+        return found
+    meant = _PRAISED.search(left) or not (_UNPRAISED.search(left) or _COLON.match(text, end))
+    if meant and (link := _NOUN_LINK.match(text, end, min(len(text), end + _WINDOW))):
+        return _cue(text, at, link.end(), strong=True, firm=True, run=True)
+    if word in ("option", "choice", "statement") and not _UNPRAISED.search(left):
+        return _named(text, at, end, left)
+    return None
+
+
+_SURVIVES = later(
+    r"[*_`\"'”)\]]{0,4}\s+(?:alone\s+)?(?:remains?|survives?|works?|fits|matches|holds|applies|qualif(?:y|ies)|satisf(?:y|ies)|is\s+(?:left|the\s+one|true|consistent|supported|possible))\b",
+    re.IGNORECASE,
+)
+
+
+def _named(text: str, at: int, end: int, left: str) -> Found:
+    """Read "corresponds to option C.", "(option D)", "only option F survives": weak, and only at a sentence's end."""
+    said, first, last = listed(text, end, min(len(text), end + 60), strong=True)
+    if not said or (not text[end : end + 1].isspace() and text[end : end + 1] not in "*_`("):
+        return None
+    close = last
+    while close < len(text) and text[close] in "*_`\"'”)]）】":
+        close += 1
+    if re.search(r"\bonly\s+[*_]*$", left, re.IGNORECASE) and _SURVIVES.match(text, last):
+        pass
+    elif not (_POINTS.search(left) and FULL_STOP.match(text, close)):
+        return None
+    return said, Statement("cue", first, last, moods.mood(text, at, last)), False
+
+
+# --- "option B is correct", "(B) is the best answer" --------------------------------------------------------
+
+_BEFORE = later(
+    r"(?P<word>[A-Za-z]+\s+|[,.:;]\s*|^\s*)?(?P<list>(?<![A-Za-z0-9_'’.+=^/-])(?P<open>[\s*_`$\"'“(\[{（]|\\(?:text|mathbf|mathrm|textbf|boxed)\b)*[A-Z]"
+    r"(?:[*_`$\"'”)\]}）])*(?:\s*(?:,\s*and\b|,|&|\band\b)\s*[*_(]*[A-Z][*_)]*(?![A-Za-z]))*)[:.]?"
+    r"\s*(?:is|are|must\s+be|would\s+be|should\s+be|seems|appears)\b(?:\s+(?:indeed|therefore|thus|clearly|definitely|the|my|our|only|most|likely|to|be|both|single|correct|right|best|final|appropriate|accurate|suitable))*\s+[*_]*$",
+)
+_VERB = later(r" (?:is|are|be|seems|appears) ")
+_FITS = later(
+    r"[*_]*(?:(?:\s+(?:answer|option|choice|one|response|solution|match|fit)s?)?[*_]*"
+    r"(?:[^\S\n]*(?:$|\n|[.。!,;:)])|\s+(?:because|since|as|and|so|based|given|according|due|which|here|among|from|to\s+th))|\s+(?:answer|option|choice)\b(?!\s*\?))",
+    re.IGNORECASE,
+)
+_OTHER_NOUN = later(
+    r"(?:option|choice|answer|letter|statement|so|therefore|thus|hence|only|that|and|both|then|since|is|because|but|means|making|makes|conclude)\s*$",
+    re.IGNORECASE,
+)
+_LABEL = later(r"[\s*_`\"'“#>-]*(?:[(\[（【](?P<a>[A-Z])[)\]）】]|(?P<b>[A-Z])[.):])")
+_DENIED_LIST = later(r"\b(?:nor|neither|not)\s*\W*$", re.IGNORECASE)
+_IF = later(
+    r"\b(?:if|whether|why|because|when|could|might|may|not|never|nor|unless|suppose|assume|assuming|imagine|doubt)\b[^.\n]{0,60}$",
+    re.IGNORECASE,
+)
+
+
+def _backwards(text: str, left: str, at: int, end: int) -> Found:
+    """Read the letters before "is correct"; `left` ends where that word begins."""
+    if not _VERB.search(left[-60:]):
+        return None
+    found = _BEFORE.search(left)
+    if found is None or not _FITS.match(text, end, min(len(text), end + _WINDOW)):
+        return None
+    said = re.findall(r"(?<![A-Za-z])[A-Z](?![A-Za-z])", found["list"])
+    label = _LABEL.match(left, left.rfind("\n") + 1)
+    if label and len(left) < _MARGIN and (label["a"] or label["b"]) not in said:
+        return None  # "F. A and B are correct": the text of option F
+    noun = found["word"]
+    if noun and noun.strip().isalpha() and not _OTHER_NOUN.search(noun):
+        return None
+    if said == ["I"] and not re.search(r"\(I\)|option|choice", found[0]):
+        return None
+    before = left[: found.start("list")]
+    if _DENIED_LIST.search(before) or _GUARDED.search(before):
+        return None
+    begin = at - len(left) + found.start("list")
+    first = begin + re.search(r"[A-Z](?![A-Za-z])", found["list"]).start()  # type: ignore[union-attr]
+    asked = text[end : end + 40].lstrip("*_ ")[:1] in ("?", "？") if end < len(text) else False
+    mood = "asked" if asked else moods.mood(text, begin, begin)
+    return "".join(said), Statement("cue", first, first + len(found["list"].strip()), mood), True
+
+
+_GUARDED = later(
+    r"(?:n['’]t\s+(?:think|believe|mean|say)|\b(?:if|whether|unless|suppos\w+|assum\w+|imagin\w+|doubt|e\.g\.|for\s+example|could|might|may|not|never|another|wrong|incorrect)|如果|假设|不)"
+    r"(?:\s+(?:that|if|whether|option|choice))*[\s*_\"'“(]*$",
+    re.IGNORECASE,
+)
+
+
+def _praise(text: str, at: int, word: str) -> Found:
+    if not _free(text, at):
+        return None
+    return _backwards(text, text[max(0, at - _MARGIN) : at], at, at + len(word))
+
+
+# --- "I choose C", "go with C", "so C.", "only C works" -----------------------------------------------------
+
+
+def _verb(pattern: str, *, strong: bool) -> Callable[[str, int, str], Found]:
+    """Make a reader of what stands behind a verb of choosing."""
+    behind = later(pattern, re.IGNORECASE)
+
+    def reads(text: str, at: int, word: str) -> Found:
+        if not _free(text, at):
+            return None
+        found = behind.match(text, at + len(word), at + len(word) + 60)
+        return _cue(text, at, found.end(), strong=strong, firm=False) if found else None
+
+    return reads
+
+
+_TRUE_ONE = later(
+    r"[*_)]{0,3}\s+(?:is|must\s+be)\s+(?:the\s+)?(?:only\s+)?(?:true|correct|right|valid)\b", re.IGNORECASE
+)
+
+
+def _in_letter(text: str, at: int, word: str) -> Found:
+    """Read "the statement in C is the true one"."""
+    if not _free(text, at):
+        return None
+    said, first, last = listed(text, at + 2, min(len(text), at + 40), strong=True)
+    if len(said) != 1 or not text[first].isupper() or not _TRUE_ONE.match(text, last):
+        return None
+    return said, Statement("cue", first, last, moods.mood(text, at, at)), False
+
+
+_ONLY = later(r"\s+(?:option\s+|choice\s+|statement\s+)?", re.IGNORECASE)
+
+
+def _only(text: str, at: int, word: str) -> Found:
+    if not _free(text, at):
+        return None
+    found = _ONLY.match(text, at + 4)
+    if found is None:
+        return None
+    said, first, last = listed(text, found.end(), min(len(text), found.end() + 40), strong=True)
+    if not said or not text[first].isupper():
+        return None
+    if not _SURVIVES.match(text, last) and not FULL_STOP.match(text, last):
+        return None
+    return said, Statement("cue", first, last, moods.mood(text, at, last)), False
+
+
+_CORRECTION = later(
+    r"[\s,:;.!—–-]{1,6}(?:(?:no|wait|it['’]s|it\s+is|i\s+mean|the\s+answer\s+is|should\s+be|it\s+should\s+be)[\s,:;]{1,3}){0,3}",
+    re.IGNORECASE,
+)
+
+
+def _corrected(text: str, at: int, word: str) -> Found:
+    """Read "Wait, no, C.", "Actually C."."""
+    if not _free(text, at) or not at:
+        return None
+    found = _CORRECTION.match(text, at + len(word), at + len(word) + 40)
+    if found is None:
+        return None
+    said, first, last = listed(text, found.end(), min(len(text), found.end() + 60), strong=False)
+    if not said:
+        return None
+    return said, Statement("correction", first, last, moods.mood(text, first, last)), True
+
+
+# --- Chinese ------------------------------------------------------------------------------------------------
+
+_CHINESE_BEFORE = later(
+    r"(?:选项|选|项|答案)?\s*[(（]?(?<![A-Za-z0-9])(?P<letter>[A-Z])[)）]?\s*(?:选?项)?(?:的)?(?:才)?(?:说法|描述|表述)?(?:是|为)?(?:唯一|最)?$"
+)
+_CHOSEN = later(r"(?:项|择|出|选)?\s*(?:答案|选项|项)?(?:应该|应|就)?(?:是|为|:)?")
+
+
+def _chosen(text: str, at: int, word: str) -> Found:
+    """Read 故选C, 选项C, 选择C选项."""
+    if text.startswith(("择题", "项是", "项有"), at + 1) and not text.startswith("项是", at + 1):
+        return None
+    item = text.startswith("项", at + 1)
+    if item and not re.search(
+        r"(?:正确|合适|佳|恰当|对|符合|确|应|优|终|符|案|是|为|题)的?$", text[max(0, at - 6) : at]
+    ):
+        return None
+    found = _CHOSEN.match(text, at + 1)
+    return _cue(text, at, found.end() if found else at + 1, strong=True, firm=True, run=True)
+
+
+_RIGHT_ONE = later(r"(?:的)?(?:选项|答案|说法|项|一项|选择)?(?:应该|应|就)?\s*(?:是|为|:)\s*")
+
+
+def _right(text: str, at: int, word: str) -> Found:
+    """Read C选项正确, 正确的是C."""
+    left = text[max(0, at - 24) : at]
+    if left.endswith("不"):
+        return None
+    if (before := _CHINESE_BEFORE.search(left)) is not None:
+        first = at - len(left) + before.start("letter")
+        return before["letter"], Statement("cue", first, first + 1, moods.mood(text, first, first)), True
+    found = _RIGHT_ONE.match(text, at + len(word))
+    return _cue(text, at, found.end(), strong=True, firm=True, run=True) if found else None
+
+
+def _should(text: str, at: int, word: str) -> Found:
+    """Read 应为C, 应该是C, 不对, C."""
+    found = re.compile(r"(?:[是为选]|[,，。:：\s]{1,3})?").match(text, at + len(word))
+    end = found.end() if found else at
+    said, first, last = listed(text, end, min(len(text), end + 40), strong=True)
+    if not said or not text[first].isupper():
+        return None
+    return said, Statement("correction", first, last, moods.mood(text, at, last)), True
+
+
+# --- the one tick in a list ---------------------------------------------------------------------------------
+
+_TICK_LINE = later(r"[\s*_>|-]*[(\[]?(?P<letter>[A-Z])[)\]]?[*_\s]*[.:)|、—–-][^\n]*$")
+
+
+def _tick(text: str, at: int, word: str) -> Found:
+    """Read the option on whose line the only tick of the reply stands."""
+    begin = text.rfind("\n", 0, at) + 1
+    line = _TICK_LINE.match(text, begin, at)
+    if line is None:
+        return _cue(text, at, at + len(word), strong=False, firm=True)
+    ticked = {text.rfind("\n", 0, i) for mark in ("✓", "✔", "✅", "☑") for i in _all(text, mark)}
+    if len(ticked) > 1:
+        return None
+    first = line.start("letter")
+    return line["letter"], Statement("mark", first, first + 1), False
+
+
+def _all(text: str, mark: str) -> list[int]:
+    places: list[int] = []
+    at = text.find(mark)
+    while at >= 0 and len(places) < 50:
+        places.append(at)
+        at = text.find(mark, at + 1)
+    return places
+
+
+_READERS: dict[str, Callable[[str, int, str], Found]] = {
+    **dict.fromkeys(("choice", "option", "letter", "statement"), _noun),
+    **dict.fromkeys(
+        ("correct", "right", "best", "appropriate", "accurate", "suitable", "plausible", "answer"), _praise
+    ),
+    **dict.fromkeys(("choose", "select", "pick"), _verb(r"", strong=True)),
+    "go": _verb(r"\s+(?:with|for)\b", strong=True),
+    "opt": _verb(r"\s+for\b", strong=True),
+    **dict.fromkeys(("it", "that"), _verb(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", strong=False)),
+    **dict.fromkeys(("it's", "it’s"), _verb(r"", strong=False)),
+    **dict.fromkeys(("so", "therefore", "thus", "hence"), _verb(r"", strong=False)),
+    **dict.fromkeys(("conclusion", "summary", "short"), _verb(r"\s*[,:]", strong=False)),
+    **dict.fromkeys(
+        ("giving", "leaving", "leaves"), _verb(r"(?:\s+(?:us|only|just|behind|with))*", strong=False)
+    ),
+    **dict.fromkeys(("lean", "leaning"), _verb(r"\s+(?:towards?|to)\b", strong=False)),
+    **dict.fromkeys(
+        ("say", "guess", "bet", "vote", "conclude"),
+        _verb(r"(?:\s+(?:is|would\s+be|that\s+it\s+is|for|on|it['’]s))?", strong=False),
+    ),
+    **dict.fromkeys(("stick", "settle", "going"), _verb(r"\s+(?:with|on|for)\b", strong=False)),
+    **dict.fromkeys(
+        ("definitely", "probably", "certainly", "clearly", "likely", "surely", "obviously"),
+        _verb(r"", strong=False),
+    ),
+    "in": _in_letter,
+    "corresponds": _verb(r"\s+to\b", strong=False),
+    "matches": _verb(r"", strong=False),
+    "only": _only,
+    **dict.fromkeys(("wait", "actually", "correction", "rather", "sorry"), _corrected),
+    **dict.fromkeys(("选",), _chosen),
+    "正确": _right,
+    **dict.fromkeys(("应为", "应该", "不对"), _should),
+    **dict.fromkeys(("✓", "✔", "✅", "☑"), _tick),
+}
+
+
+def _made(word: str, reads: Callable[[str, int, str], Found]) -> Cue:
+    return Cue(word, lambda text, at: reads(text, at, word))
+
+
+CUES = tuple(_made(word, reads) for word, reads in _READERS.items())

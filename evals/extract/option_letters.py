@@ -1,0 +1,114 @@
+"""Letters that stand for options: read at the place where a statement names them.
+
+A letter is told from a word, an article, the pronoun "I", and from what a formula or a molecule begins with.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from functools import cache
+
+from evals.extract.languages import FILLERS
+from evals.extract.later import later
+
+MARKS = r"}\s*_`~$\"'“”‘’«(\[{<（【「『《,':：>#✅✔✓☑"
+COMMANDS = r"\\(?:text\w*|math\w+|mbox|bf|rm|sf|boxed|fbox|underline|displaystyle|large|Large|huge|quad|color\{\w{1,20}\}|[(\[{,;! ])"
+_WORDS = (
+    r"(?:the|my|our|option|options|choice|choices|letter|letters|answer|answers|statement|for|sure|definitely|certainly"
+    r"|clearly|obviously|indeed|most|likely|probably|therefore|thus|hence|then|still|actually|simply|just|now|be|given|by"
+    r"|in|as|follows|that|of|correct|best|right|final|only|here|is|are|it|both|either|closest|to|surely|exactly|one|item|case|number)\b"
+)
+PREFIX = rf"(?P<prefix>(?:[{MARKS}]|{COMMANDS}|选项|选择|项|选|为|是|{FILLERS}|{_WORDS})*+)"
+_OPTION_WORD = later(r"option|choice|letter|statement|选|letra|lettre|lettera", re.IGNORECASE)
+# What may not follow a letter that stands for an option: a word's rest, a formula's or a molecule's rest.
+_STOP = (
+    r"(?![A-Za-z0-9À-ɏͰ-Ͽ₀-₉⁰-⁹²³¹⁺⁻]|['’]\w|_[\w{\\]|[-–]\w|\.[A-Za-z]\.|/(?![A-Za-z](?![A-Za-z]))\w|\^|\((?-i:[A-Z0-9+-][A-Za-z0-9+-]{0,2}|[a-z]|[a-z]\d)\)|\((?![^()\s]{0,30}(?-i:[a-z]{3}))[=#@A-Za-z0-9\[][^()\s]{2,}|[#=@][A-Za-z\[(@]|\[[A-Za-z@+-]"
+    r"|\s*[-−–]\s*\w{1,3}\s*[-=+*/]"
+    r"|[^\S\n]*(?:[=+×·≈≤≥→%∝]|<(?![/A-Za-z|!])|>(?!\s|$)|\\(?:times|cdot|approx|frac|leq?|geq?|to|rightarrow|in|sin|cos|propto)\b))"
+)
+_CLOSE = r"(?P<close>(?:[*_`~$\"'”’»)\]}）】」』》]|\\[)\]}])*+)"
+_FIRST = later(rf"{PREFIX}(?P<letter>[A-Za-z]){_STOP}{_CLOSE}", re.IGNORECASE)
+_NEXT = later(
+    r"\s*+(?:,|;|/|&|、|，|\band\b|\bor\b|和|或|与|及)(?:\s*+(?:and|or|also)\b)?"
+    r"(?P<prefix>(?:[\s*_`$\"'(\[{（【]|\\(?:text|mathrm|mathbf)\b|\b(?:option|choice)\b)*+)"
+    rf"(?P<letter>[A-Za-z]){_STOP}{_CLOSE}",
+    re.IGNORECASE,
+)
+_RUN = later(rf"{PREFIX}(?P<run>[A-Z]{{2,10}})(?![A-Za-z0-9])")
+END = later(
+    r"[^\S\n]*(?:$|\n|[.。!！;；:：,，、)）(（]+(?=$|\s|[^\w])|[。，；（、]|</|<\||\[/|\\\\|[—–-]\s|—|\([a-z]{2,}|입니다|이다|예요|です|である|だ|选?项|正确|[（(](?=[\u4e00-\u9fff]))"
+)
+FULL_STOP = later(
+    r"[^\S\n]*(?:$|\n|[.。!！;；](?=$|[\s*_)\]\"'”’])|。|</|<\||\s[—–-]\s|,\s+(?:because|since|as|which|not|and\s+not)\b)",
+    re.IGNORECASE,
+)
+CONNECTIVE = later(
+    r"\s+(?:because|since|as|and|or|which|for|due|based|given|so|but|while|where|according|by|both|are)\b|\s*[(（—–,:;.\-\n]",
+    re.IGNORECASE,
+)
+_GOES_ON = later(r"\s+(?:because|since|as|are|both|which)\b")
+_ASKED = later(r"[\s*_)\]}$\"']*[?？]")
+_DENIED = later(
+    r"\s+(?:is|are|was|were)(?:\s+(?:also|only|therefore))?(?:\s+(?:not|incorrect|wrong|false|partially|partly)\b|n['’]t)|\s+(?:does|do|can|would|could)(?:n['’]t|\s*not)\b",
+    re.IGNORECASE,
+)
+_PLACEHOLDER = "X"
+"""As in 'the format "The answer is (X)"'; no benchmark has so many options."""
+
+
+def listed(text: str, begin: int, limit: int, *, strong: bool, run: bool = False) -> tuple[str, int, int]:
+    """Read "B", "(B)", "A, C and D" at `begin`: (letters, where they begin, where they end); no letters: ("", begin, begin).
+
+    `run` allows "AC" too; a weak context (`strong` false) wants a letter that is marked as one, or ends its sentence.
+    """
+    nothing = "", begin, begin
+    found = _FIRST.match(text, begin, limit)
+    if found is None:
+        many = _RUN.match(text, begin, limit) if run else None
+        if many and _rising(many["run"]) and END.match(text, many.end()):
+            return many["run"], many.start("run"), many.end("run")
+        return nothing
+    if not _stands(text, found, strong=strong) or _ASKED.match(text, found.end()):
+        return nothing
+    if found["letter"] == _PLACEHOLDER:
+        return nothing
+    said, end = found["letter"].upper(), found.end()
+    last = found.end("letter")
+    while (more := _NEXT.match(text, end, limit)) and _continues(text, more):
+        said, end, last = said + more["letter"].upper(), more.end(), more.end("letter")
+    if "\n" in found["prefix"] and _next_label(said[0]).search(text, end, limit):
+        return nothing  # a list of all options, not a choice among them
+    return nothing if _DENIED.match(text, end) else (said, found.start("letter"), last)
+
+
+@cache
+def _next_label(name: str) -> re.Pattern[str]:
+    return re.compile(rf"\n[\s*_(-]*{chr(ord(name) + 1)}[*_]*[.):]")
+
+
+def _rising(run: str) -> bool:
+    return all(a < b for a, b in itertools.pairwise(run))
+
+
+def _stands(text: str, found: re.Match[str], *, strong: bool) -> bool:
+    """Tell whether a letter after an anchor is a label and not a word, an article or a symbol."""
+    mark, end = found["letter"], found.end()
+    ended = bool(END.match(text, end))
+    if mark.islower():
+        return (ended or text[end - 1] == ")") and (strong or found["prefix"].endswith("("))
+    bracketed = bool(found["prefix"]) and (found["prefix"][-1] in "([{*（【" or bool(found["close"]))
+    if bracketed or (ended if strong else FULL_STOP.match(text, end)):
+        return True
+    if mark in "AI" and not CONNECTIVE.match(text, end):
+        return False
+    return strong or (bool(_OPTION_WORD.search(found["prefix"])) and bool(CONNECTIVE.match(text, end)))
+
+
+def _continues(text: str, more: re.Match[str]) -> bool:
+    """Tell whether a further letter belongs to the list and does not begin a clause."""
+    if more["letter"].islower():
+        return more["prefix"].endswith("(")
+    if END.match(text, more.end()) or _NEXT.match(text, more.end()):
+        return True
+    return bool(_GOES_ON.match(text, more.end()))

@@ -1,0 +1,83 @@
+r"""An option named by its own text: "the ribosome", `\frac{27}{64}` for 27/64, "None of the above" where one says so.
+
+>>> Options(["mitochondrion", "ribosome"]).named("the **ribosome**.")
+'B'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evals.extract.later import later
+from evals.extract.peel import heads, peel
+
+_FRACTION = later(r"\\[dtc]?frac\s*\{([^{}]{1,80})\}\s*\{([^{}]{1,80})\}")
+_SHORT_FRACTION = later(r"\\[dtc]?frac\s*(\d)\s*(\d)")
+_MARKUP = later(
+    r"\\(?:ce|pu|text|textbf|textrm|mathrm|mathbf|mathit|rm|left|right|displaystyle|mbox)(?![A-Za-z])|\\[,;:! ]|~|[${}^_*`'\"\s“”‘’]"
+)
+_ARTICLE = later(r"(?:the|a|an|option|choice|answer)\s+(?=\S)", 2)
+_LABEL = later(r"[(\[]?([A-Z])[)\]]?\s*[.:)、．]\s*(?=\S)")
+_NONE = later(r"(?:none|neither)\s+(?:of\s+)?(?:the|these|them|above)|以上(?:都|皆|均)(?:不|非)|none\b", 2)
+_FIGURES = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹₊₋⁺⁻", "01234567890123456789+-+-")
+LONGEST = 600
+
+
+class Options:
+    """The options as shown, ready to be compared with a statement's text."""
+
+    def __init__(self, options: Sequence[str]) -> None:
+        numbers, unit = _without_common_unit(options)
+        exact = [normal(option) for option in numbers]
+        self._unit = normal(unit).casefold()
+        folded = [text.casefold() for text in exact]
+        self._fold = len(set(folded)) == len(set(exact))
+        self._texts = folded if self._fold else exact
+        self._longest = 2 * max(map(len, options), default=0) + 120
+        self._none = [i for i, option in enumerate(options) if _NONE.match(option.strip())]
+
+    def named(self, said: str) -> str | None:
+        """Return the letter of the one option that a statement spells out; None: none, or several."""
+        if len(said) > self._longest:
+            said = said[: self._longest]
+        return next((letter for head in heads(said) if (letter := self.exactly(head))), None)
+
+    def exactly(self, said: str) -> str | None:
+        """Return the letter of the option whose text this is."""
+        wanted = normal(said[:LONGEST])
+        wanted = wanted.casefold() if self._fold else wanted
+        wanted = wanted.removesuffix(self._unit)
+        same = [i for i, text in enumerate(self._texts) if text == wanted] if wanted else []
+        return chr(ord("A") + same[0]) if len(same) == 1 else None
+
+    def none_of_them(self) -> str | None:
+        """Return the letter of the option that says that none fits."""
+        return chr(ord("A") + self._none[0]) if len(self._none) == 1 else None
+
+
+_UNIT = later(r"(?P<number>[-+−\d.,/×^{}()\s]*\d[-+\d.,/×^{}()]*)\s+(?P<unit>[A-Za-z°%µ][^\d\n]{0,30})")
+
+
+def _without_common_unit(options: Sequence[str]) -> tuple[list[str], str]:
+    """Drop a unit that every option ends with: "32" then names "32 degrees"."""
+    found = [_UNIT.fullmatch(option.strip()) for option in options]
+    units = {match["unit"].strip() for match in found if match}
+    if len(units) == 1 and all(found):
+        return [match["number"] for match in found if match], units.pop()
+    return list(options), ""
+
+
+def normal(text: str) -> str:
+    """Return a text without layout: fractions with a slash, figures on the line, no blanks, no article."""
+    text = peel(text).translate(_FIGURES)
+    if found := _ARTICLE.match(text):
+        text = text[found.end() :]
+    if "\\" in text:
+        text = _SHORT_FRACTION.sub(r"\1/\2", _FRACTION.sub(r"\1/\2", text))
+    return _MARKUP.sub("", text).rstrip(".")
+
+
+def labelled(text: str) -> tuple[str, str] | None:
+    """Take "B. sodium chloride" apart: (letter, text); None: it does not begin so."""
+    found = _LABEL.match(peel(text))
+    return (found[1], peel(text)[found.end() :]) if found else None

@@ -1,0 +1,120 @@
+r"""Formatting taken off an answer, in one place and before any kind of answer is parsed.
+
+>>> peel(r"$\boxed{\textbf{113}}$."), peel("`Ｃ`。"), peel(r"\(\mathrm{27/64}\)")
+('113', 'C', '27/64')
+>>> list(heads("113, not 112"))
+['113, not 112', '113']
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from evals.extract.later import later
+
+LONGEST = 2_000
+"""Characters of one answer that are looked at."""
+_WIDE = {0xFF01 + i: chr(0x21 + i) for i in range(94)} | {
+    0x3000: " ",
+    0x2212: "-",
+    0x00A0: " ",
+    0x202F: " ",
+    0x2009: " ",
+}
+_INVISIBLE = later("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_WRAP = (
+    r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|emph|mathrm|mathbf|mathit|mathsf|mathtt|mathbb|mathcal|mbox|hbox|boldsymbol|bm|underline"
+    r"|boxed|fbox|operatorname|displaystyle|textstyle|bf|rm|it|sf|tt|large|Large|LARGE|huge|Huge|small|normalsize)\b\*?\s*"
+)
+_WRAPPED = later(rf"(?:{_WRAP})?\{{(?P<inner>.*)\}}", re.DOTALL)
+_SWITCH = later(
+    r"\\(?:displaystyle|textstyle|bf|rm|it|sf|tt|large|Large|LARGE|huge|Huge|small|normalsize|left|right)\b\s*"
+)
+_COLOUR = later(r"\\(?:textcolor|colorbox|color)\s*\{[^{}]{0,40}\}\s*")
+_ALIGNED = later(r"\\(?:begin|end)\{(?:aligned|align|equation|gathered|split|center)\*?\}\s*|^\s*&|&(?==)")
+_HTML = later(
+    r"</?(?:b|i|em|strong|u|span|p|div|mark|code|font|big|h\d|br|answer)\b[^<>]{0,80}>", re.IGNORECASE
+)
+_PAIRS = (
+    ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("```", "```"), ("``", "``"), ("`", "`"), ("**", "**"), ("__", "__"), ("*", "*"),
+    ('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"), ("「", "」"), ("『", "』"), ("《", "》"), ("【", "】"), ("„", "“"),
+)  # fmt: skip
+_LEADING = later(r"(?:[\s:：*_`#>≈~]|\\[,;:! ]|\\q?quad\b|->|→|=(?!=)|\\approx\b|[-–—•]\s)+")
+_TRAILING = later(r"(?:[\s*_`。．;；!！]|\\[,;:! ]|\\\\|(?<!\.)\.|</s>)+\Z")
+_ENDING = later(r"(?:입니다|이다|예요|이에요|です|である|だ|となります)\s*[.。]?\s*\Z")
+_BREAK = later(
+    r"\s+(?=\()|(?=（)"
+    r"|\s*[,;，；]\s*(?=(?:not|which|as|because|since|so|for|with|where|rather|and\s+not|and\s+hence|and\s+(?:the|this|it|so)|but|it|they|this|the|a|an|that|since|however|while|whereas|i|we|due|given|based|corresponding)\b|(?:而不是|而非|不是|因为|所以|即|而|其|这))"
+    r"|\s+(?=(?:because|since|as|which|where|rather|due|based|given|when|while|according|after|from|corresponding)\b)"
+    r"|\s+[-–—]+\s+|[—；]|\s*(?:=>|⇒)\s*|\n|[.!](?=\s)|。|(?<=\w)!(?=\s|$)",
+    re.IGNORECASE,
+)
+_MOST_HEADS = 6
+_BREAKS_WITHIN = 400
+
+
+def half_width(text: str) -> str:
+    """Return text with full-width forms and odd blanks made plain; one character stays one character."""
+    return text if text.isascii() else text.translate(_WIDE)
+
+
+def peel(text: str) -> str:
+    r"""Take off what decorates an answer: blanks, bold, code, quotes, dollars, `\text{}`, a trailing stop. Linear for short text."""
+    text = _INVISIBLE.sub("", half_width(text[:LONGEST]))
+    if "<" in text:
+        text = _HTML.sub("", text)
+    if "\\" in text:
+        text = _COLOUR.sub("", _ALIGNED.sub("", text))
+    for _ in range(24):
+        before = text
+        text = _outside(text.strip())
+        if text == before:
+            break
+    return text
+
+
+def _outside(text: str) -> str:
+    if found := _LEADING.match(text):
+        text = text[found.end() :]
+    text = _ENDING.sub("", _TRAILING.sub("", text))
+    for left, right in _PAIRS:
+        if len(text) > len(left) + len(right) and text.startswith(left) and text.endswith(right):
+            inner = text[len(left) : -len(right)]
+            if left not in inner and right not in inner:
+                return inner
+    if text[-1:] == "$" and text.count("$") == 1:
+        return text[:-1]
+    if text[:1] == "$" and text.count("$") == 1 and "\\" in text:
+        return text[1:]
+    if text.endswith("}") and (found := _WRAPPED.fullmatch(text)) and _balanced(found["inner"]):
+        return found["inner"]
+    if found := _SWITCH.match(text):
+        return text[found.end() :]
+    return text
+
+
+def _balanced(text: str) -> bool:
+    """Tell whether braces close in the order in which they open."""
+    depth = 0
+    for mark in re.finditer(r"\\.|[{}]", text, re.DOTALL):
+        depth += (mark[0] == "{") - (mark[0] == "}")
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def heads(text: str) -> Iterator[str]:
+    """Yield an answer, peeled, then what is left of it when the talk behind it is cut off: from the longest to the shortest.
+
+    Nothing is cut at "or", "and" or a bare comma: two answers stay two.
+    """
+    whole = peel(text)
+    yield whole
+    seen = {whole}
+    cuts = [found.start() for found in _BREAK.finditer(whole, 0, _BREAKS_WITHIN) if found.start()]
+    for cut in [*cuts[: _MOST_HEADS - 1], *cuts[-1:]][: len(cuts)][::-1]:
+        head = peel(whole[:cut])
+        if head and head not in seen:
+            seen.add(head)
+            yield head

@@ -1,0 +1,480 @@
+r"""Where does a reply state its answer, and does it still hold at the end? One question for every kind of answer.
+
+A *statement* is a place that states an answer: a box, a tag pair, a JSON field, an answer line, a sentence "the answer
+is". It has a form, an extent (positions in the text) and a mood (`moods.py`). `read` goes through them from the last to the
+first and hands each asserted one to the parser of what is wanted:
+
+>>> def parse(content, form): return int(content) if content.isdigit() else REFUSED
+>>> read(r"\boxed{25}. No: the final answer is \boxed{\frac{51}{2}}.", parse) is None
+True
+>>> read("The answer is 113, not 112.", by_heads(parse))
+Reading(value=113, form='sentence', begin=14, end=26)
+
+The last asserted one holds. One that cannot be read is never replaced by an earlier one, which it took back: no answer.
+Only a reply without any is read by its shape: the one mark in a list, the emphasised words, the last line, the whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+from evals.extract import moods
+from evals.extract.languages import NOUNS
+from evals.extract.later import later
+from evals.extract.moods import Mood
+from evals.extract.peel import heads
+from evals.extract.tags import boxes
+from evals.extract.visible import visible
+
+Form: TypeAlias = Literal[
+    "box",
+    "tag",
+    "json",
+    "line",
+    "sentence",
+    "cue",
+    "correction",
+    "mark",
+    "emphasis",
+    "last line",
+    "whole",
+    "prose",
+]
+"""How an answer is stated, the marked forms first."""
+
+PROSE: Final = frozenset(("cue", "mark", "emphasis", "last line", "prose"))
+"""Forms without a marker of an answer: what is read from these alone is suspect."""
+
+LONGEST = 100_000
+"""Characters of a reply that are read, from its end."""
+MOST = 400
+"""Places looked at from the end; a statement before so many that state nothing is not the last word."""
+EXTENT = 2_000
+"""Characters of one statement."""
+_LATE, _EARLY = 500, 200
+"""A weak cue ("so C.") counts in the last and the first characters of a reply, not in the middle of its reasoning."""
+
+
+class Statement(NamedTuple):
+    """A place where an answer is stated."""
+
+    form: Form
+    begin: int
+    end: int
+    mood: Mood = "asserted"
+
+
+class Reading(NamedTuple):
+    """What was read, and where."""
+
+    value: Any
+    form: Form
+    begin: int
+    end: int
+
+
+class _Refused:
+    """Says that a statement states an answer that is none: two of them, or another kind."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "REFUSED"
+
+
+REFUSED: Final = _Refused()
+Parser: TypeAlias = Callable[[str, Form], Any]
+"""(content, form) -> the answer; REFUSED: this states something that is no such answer; None: this states nothing."""
+
+_TAG_LEFT = later(r"[<\[]\s*(?:(?:final|my|correct|the)[ _-]?)?$", re.IGNORECASE)
+_TAG_RIGHT = later(r"s?(?:[ _-](?:choice|option|letter))?\s*[>\]]\s*:?", re.IGNORECASE)
+_TAG_CLOSE = later(r"[\[<]\s*/?\s*(?:(?:final|my|correct|the)[ _-]?)?(?:answers?|ans)\s*[\]>]", re.IGNORECASE)
+_JSON_LEFT = later(r"[\"'](?:[A-Za-z]{1,12}[_ ]){0,2}$")
+_JSON_RIGHT = later(
+    r"s?(?:[_ ][A-Za-z]{1,12}){0,2}[\"']\s*:\s*(?:\"(?P<string>(?:[^\"\\\n]|\\.){0,2000})\"|\[(?P<list>[^\[\]\n]{0,400})\]|(?P<bare>[^\s,{}\[\]\"][^,{}\n]{0,80}))",
+    re.IGNORECASE,
+)
+_FORMAT = r"[*_\"'’”`)\]】}~]{0,6}"
+_VERB = (
+    r"\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|has\s+to\s+be|(?:seems|appears)\s+to\s+be|remains|becomes|equals|comes\s+out\s+(?:to|as)|turns\s+out\s+to\s+be)\b"
+    r"(?:\s+not\s+[^\s,]{1,12}\s*,?\s+but\b)?(?:\s+(?:therefore|thus|then|hence|simply|just|now|clearly|indeed|still|actually|given\s+by|as\s+follows))?"
+)
+_MARK = rf"{_FORMAT}\s{{0,3}}(?P<mark>[:：=]|[-=]>|→|\s[—–-]\s){_FORMAT}"
+_LINK = rf"(?:{_MARK}|(?P<verb>{_VERB})(?:{_FORMAT}\s{{0,3}}(?P<colon>[:：]))?|(?P<line>{_FORMAT}[^\S\n]*\n))"
+_ENGLISH = later(
+    rf"s?(?:_[a-z]{{1,10}})?(?:\s+(?:choice|option|letter|value|key))?(?:\s*\([^()\n]{{0,40}}\))?"
+    rf"(?:\s+(?:to|for|of|in|among|from|here|that|we|with)\b[^.\n:?!]{{0,100}}?)??{_LINK}",
+    re.IGNORECASE,
+)
+_ABBREVIATED = later(rf"s?\.?(?:{_LINK}|[^\S\n]+(?=\S))", re.IGNORECASE)
+_CHINESE = later(
+    r"(?:选项)?[」』】)）]{0,2}\s*(?:(?:应该|应当|应|就|只能|最终|故|可能)?\s*(?P<verb>是|为|选择?|等于)\s*(?P<colon>[:：])?|"
+    + _MARK
+    + rf"|(?P<line>{_FORMAT}[^\S\n]*\n)|(?<=】)(?P<tagged>))"
+)
+_BARE = later(r"[^\S\n]+(?=\S{1,40}[^\S\n]*(?:\n|$))")
+"""As in "Answer B" on a line of its own."""
+_BRACKETED = later(r"(?P<verb>\s+)(?=[*_$]{0,3}\([A-Za-z\d]{1,5}\))")
+"""As in "giving the answer (C)"."""
+_LINE_LEFT = later(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE)
+_SENTENCE_END = later(r"\n|[.!?](?=[\s*_)\]\"'”’]|$)|[。；！？]")
+_DISPLAY = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
+_ITEM = later(r"\s*[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
+_TURN = later(
+    r"\n[#>*_\s]{0,8}(?:(?:next|new|follow-?up|another|second)\s+)?(?:question|problem|exercise|human|user|q|问题|题目|下一题|例题)[*_\s]{0,3}(?:\d{1,3}[*_\s]{0,3})?[:：.]",
+    re.IGNORECASE,
+)
+"""Where a model goes on with a question of its own."""
+_CORRECTS = later(
+    r"(?:\b(?:wait|actually|no|correction|corrected|sorry|scratch\s+that|oops|hmm|rather|i\s+mean|on\s+second\s+thought|let\s+me\s+correct|apologies|my\s+mistake|however|but)"
+    r"|不对|等等|更正|不，|纠正|抱歉|实际上|其实|但)"
+    r"[^.。\n]{0,40}$",
+    re.IGNORECASE,
+)
+_BOX_TOKEN = "<|begin_of_box|>"  # noqa: S105
+_WORDS = ("answer", "ans", "\\boxed", "\\fbox", _BOX_TOKEN, "答案", *NOUNS)
+_ASCII_WORDS = tuple(word for word in _WORDS if word.isascii())
+_BASE = frozenset(_WORDS)
+
+
+def by_heads(parse: Parser) -> Parser:
+    """Make a parser that tries a statement whole, peeled, then what is left when the talk behind the answer is cut off."""
+
+    def first(content: str, form: Form) -> Any:
+        outcome = None
+        for head in heads(content):
+            value = parse(head, form) if head else None
+            if value is not None and value is not REFUSED:
+                return value
+            outcome = outcome or value
+        return outcome
+
+    return first
+
+
+class Cue(NamedTuple):
+    """A further way of one kind of answer to be stated: a word to look for, and what it states."""
+
+    word: str
+    """In small letters."""
+    at: Callable[[str, int], tuple[Any, Statement, bool] | None]
+    """(text, where the word stands) -> (answer, statement, whether it weighs as much as an answer line)."""
+
+
+def read(
+    text: str,
+    parse: Parser,
+    *,
+    cues: tuple[Cue, ...] = (),
+    shapes: bool = True,
+    truncated: bool = False,
+) -> Reading | None:
+    """Return what the reply states last and does not take back; None: nothing, or something that cannot be read.
+
+    `shapes`: read a reply without any statement by its shape. `truncated`: the reply was cut off at its end, where
+    nothing may then be read that could go on.
+    """
+    text, cut = visible(text)
+    if cut:
+        return None
+    begin = max(0, len(text) - LONGEST)
+    turn = _TURN.search(text, begin)
+    if turn and not _TURN.match("\n" + text[begin : begin + 60].lstrip()):
+        earlier = _last(text, begin, turn.start(), parse, cues)
+        if isinstance(earlier, Reading):
+            return earlier
+    found = _last(text, begin, len(text), parse, cues)
+    if isinstance(found, Reading):
+        return (
+            None
+            if truncated and found.end >= len(text.rstrip()) and found.form in ("line", "sentence")
+            else found
+        )
+    if found is REFUSED or not shapes or truncated or runs_on(text):
+        return None
+    return _by_shape(text, begin, parse)
+
+
+def runs_on(text: str) -> bool:
+    """Tell whether a long reply breaks off in the middle of a sentence, whatever the server says of its end."""
+    end = len(text.rstrip())
+    if end > _EARLY and _UNFINISHED.search(text, end - 12, end):
+        return True
+    return (
+        end > 1_200
+        and end - text.rfind("\n", 0, end) > 80
+        and (text[end - 1].isalnum() or text[end - 1] in ",;:(-+=&\\")
+    )
+
+
+def _last(text: str, begin: int, end: int, parse: Parser, cues: tuple[Cue, ...]) -> Any:
+    """Return the Reading that holds in a part of the text, REFUSED, or None where nothing is stated."""
+    weak: Reading | None = None
+    for statement, value, strong in _backwards(text, begin, end, cues):
+        if statement.mood != "asserted":
+            continue
+        reading = None
+        if value is None:
+            value = parse(text[statement.begin : statement.end], statement.form)
+        if value is None:
+            continue
+        if value is not REFUSED:
+            reading = Reading(value, statement.form, statement.begin, statement.end)
+        if not strong:
+            if weak is None and (statement.end > end - _LATE or statement.begin < begin + _EARLY):
+                weak = reading
+            continue
+        if weak is not None and (reading is None or corrects(text, statement.end, weak.begin)):
+            return weak
+        return reading or REFUSED
+    return weak
+
+
+def corrects(text: str, end: int, begin: int) -> bool:
+    """Tell whether what stands between two statements takes the first one back."""
+    return begin > end and _CORRECTS.search(text[max(end, begin - 60) : begin]) is not None
+
+
+def _backwards(
+    text: str, begin: int, end: int, cues: tuple[Cue, ...]
+) -> Iterator[tuple[Statement, Any, bool]]:
+    """Yield (statement, its answer where a cue has read it, whether it is strong), from the last to the first."""
+    size, done, looked = 512, end, 0
+    by_word: dict[str, Cue] = {cue.word: cue for cue in cues}
+    while done > begin and looked < MOST:
+        start = max(begin, end - size)
+        for at, word in reversed(_places(text, start, done, by_word)):
+            looked += 1
+            if looked > MOST:
+                return
+            if (cue := by_word.get(word)) is not None and (found := cue.at(text, at)):
+                value, statement, strong = found
+                yield statement, value, strong
+                continue
+            if word in _BASE and (stated := _statement(text, at, word, end)) is not None:
+                yield stated, None, True
+        done, size = start, size * 8
+
+
+def _places(text: str, start: int, end: int, cues: dict[str, Cue]) -> list[tuple[int, str]]:
+    """List (position, word) of all words in a part of the text that may begin a statement, in its order."""
+    low = text[start : min(len(text), end + 16)].lower()
+    if len(low) != min(len(text), end + 16) - start:
+        low = text[start : min(len(text), end + 16)].replace("İ", "I").lower()
+    words = dict.fromkeys((*_ASCII_WORDS, *cues) if low.isascii() else (*_WORDS, *cues))
+    places = []
+    stop = end - start
+    for word in words:
+        at = low.find(word)
+        while 0 <= at < stop:
+            after = low[at + len(word) : at + len(word) + 1]
+            if not ("a" <= after <= "z" and word.isascii() and word[-1].isalpha()) or (
+                word == "answer" and after == "s"
+            ):
+                places.append((start + at, word))
+            at = low.find(word, at + len(word))
+    places.sort()
+    return places
+
+
+def _statement(text: str, at: int, word: str, limit: int) -> Statement | None:
+    """Return what one word states; None: nothing."""
+    if word[0] == "\\":
+        return _box(text, at, limit)
+    end = at + len(word)
+    if word == _BOX_TOKEN:
+        close = text.find("<|end_of_box|>", end, end + EXTENT)
+        return Statement("box", end, close if close >= 0 else min(limit, end + EXTENT))
+    left = text[max(0, at - 24) : at]
+    if word.isascii():
+        if left[-1:].isalnum() or left[-1:] == "/":
+            return None
+        if left[-1:] in "<[_ -" and _TAG_LEFT.search(left) and (tag := _TAG_RIGHT.match(text, end, limit)):
+            return _tag(text, at, tag.end(), limit)
+        if _JSON_LEFT.search(left) and (field := _JSON_RIGHT.match(text, end, limit)):
+            group = str(field.lastgroup)
+            return Statement("json", field.start(group), field.end(group), moods.mood(text, at, field.end()))
+    link = _link(text, word, at, end, limit)
+    return None if link is None else _stated(text, at, link, limit)
+
+
+def _link(text: str, word: str, at: int, end: int, limit: int) -> re.Match[str] | None:
+    """Match what stands between the noun and the answer."""
+    if word == "answer":
+        found = _ENGLISH.match(text, end, min(limit, end + 320))
+        if found is None and _LINE_LEFT.search(text, max(0, at - 24), at):
+            found = _BARE.match(text, end, limit)
+        return found or _BRACKETED.match(text, end, limit)
+    if word == "ans":
+        return _ABBREVIATED.match(text, end, min(limit, end + 320))
+    if word == "答案":
+        return _CHINESE.match(text, end, min(limit, end + 60))
+    return _foreign(NOUNS[word].link).match(text, end, min(limit, end + 60))
+
+
+_FOREIGN: dict[str, re.Pattern[str]] = {}
+
+
+def _foreign(link: str) -> re.Pattern[str]:
+    if link not in _FOREIGN:
+        _FOREIGN[link] = re.compile(
+            rf"(?:\s+(?:correcta|correcte|corretta|correta|final|finale))?(?:\s*\([^()\n]{{0,40}}\))?(?:(?P<verb>{link})(?:\s*(?P<colon>[:：]))?|{_MARK}|(?P<line>{_FORMAT}[^\S\n]*\n))",
+            re.IGNORECASE,
+        )
+    return _FOREIGN[link]
+
+
+def _box(text: str, at: int, limit: int) -> Statement | None:
+    window = text[at : min(limit, at + EXTENT + 200)]
+    found = boxes(window)
+    if found and found[0][0] == 0:
+        _, stop, content = found[0]
+        closing = stop - 1 if window[stop - 1] == "}" else stop
+        inner = (at + closing - len(content), at + closing)
+        return Statement("box", *inner, moods.mood(text, at, at + stop))
+    opening = window.find("{", 0, 12)
+    if opening < 0:
+        return None
+    ends = [place for place in (window.find("$", opening), window.find("\n", opening)) if place >= 0]
+    if not ends:  # the reply broke off inside its box: stated, and unreadable
+        return Statement("box", at, min(len(text), at + 6))
+    return Statement("box", at + opening + 1, at + min(ends), moods.mood(text, at, at + min(ends)))
+
+
+def _tag(text: str, at: int, begin: int, limit: int) -> Statement | None:
+    stop = min(limit, begin + EXTENT)
+    close = _TAG_CLOSE.search(text, begin, stop)
+    if close is None:
+        line = text.find("\n", begin, stop)
+        return Statement("tag", begin, line if line >= 0 else stop, moods.mood(text, at, begin))
+    return (
+        Statement("tag", begin, close.start(), moods.mood(text, at, close.end()))
+        if close.start() > begin
+        else None
+    )
+
+
+def _stated(text: str, at: int, link: re.Match[str], limit: int) -> Statement | None:
+    groups = link.groupdict()
+    begin = link.end()
+    stop = min(limit, begin + EXTENT)
+    verb = groups.get("verb") is not None and groups.get("colon") is None
+    if not verb:
+        begin, end = _line(text, begin, stop)
+        if "\n" in text[link.end() - 1 : begin] and (label := _ITEM.match(text, begin)):
+            following = _ITEM.match(text, end, stop)
+            if following and ord(following[1].upper()) == ord(label[1].upper()) + 1:
+                return None  # a list of all options, not a choice among them
+        form: Form = "line"
+    else:
+        form = "sentence"
+        first = next((i for i in range(begin, min(stop, begin + 40)) if not text[i].isspace()), begin)
+        cut = _SENTENCE_END.search(text, first, stop)
+        begin, end = first, (cut.start() if cut else stop)
+        if end == begin and cut and cut[0] == "\n":
+            return None
+    if end <= begin:
+        return None
+    asked = end if verb else begin
+    return Statement(form, begin, end, moods.mood(text, at, asked, link=link[0]))
+
+
+def _line(text: str, begin: int, stop: int) -> tuple[int, int]:
+    """Return the extent of the rest of the line, or of the next line with content; displayed formulas whole."""
+    while begin < stop and (text[begin].isspace() or text[begin] in "*_"):
+        begin += 1
+    end = text.find("\n", begin, stop)
+    end = stop if end < 0 else end
+    opening = text[begin:end].strip()
+    if opening.startswith("```") and opening[3:].isalpha():
+        opening = "```"
+    if (closing := _DISPLAY.get(opening)) is not None:
+        close = text.find(closing, end, stop)
+        return (begin + len(text[begin:end].strip()), close) if close >= 0 else (begin, end)
+    return begin, end
+
+
+# --- replies without a statement ----------------------------------------------------------------------------
+
+_BOLD = later(
+    r"\*\*(?P<a>[^*\n]{1,300})\*\*|(?<![\w_])__(?P<b>[^_\n]{1,300})__(?!\w)|(?<!`)`(?P<c>[^`\n]{1,300})`(?!`)"
+)
+_CHECK = later(r"^[^\n]{0,200}(?:✓|✔|✅|☑|\[x\])[^\n]{0,200}$", re.MULTILINE | re.IGNORECASE)
+_GIVES_UP = later(
+    r"\b(?:sorry|cannot|can['’]t|unable|don['’]t\s+know|not\s+(?:sure|able|enough|possible|clear)|no\s+idea|insufficient|unclear|apologi[sz]e|as\s+an\s+ai|could\s+not|couldn['’]t)\b"
+    r"|抱歉|无法|不能|不知道|不确定|对不起",
+    re.IGNORECASE,
+)
+_UNFINISHED = later(
+    r"\b(?:so|and|the|is|are|of|to|we|then|that|because|which|a|an|let|in|with|by|for|or)$", re.IGNORECASE
+)
+_LAST_SENTENCE = later(r"(?:[.!?](?=\s)|[。；！？\n])")
+
+
+def _by_shape(text: str, begin: int, parse: Parser) -> Reading | None:
+    """Read the whole reply, its one emphasised answer, its last line, or what its last sentence ends with."""
+    tail_begin = max(begin, len(text) - EXTENT)
+    for statement in _shapes(text, tail_begin):
+        content = text[statement.begin : statement.end]
+        value = parse(content, statement.form)
+        if value is not None and value is not REFUSED:
+            return Reading(value, statement.form, statement.begin, statement.end)
+        if value is REFUSED and statement.form in ("whole", "emphasis"):
+            return None
+    return None
+
+
+def _shapes(text: str, begin: int) -> Iterator[Statement]:
+    lines = list(re.finditer(r"[^\n]*\S[^\n]*", text[begin:]))
+    if not lines:
+        return
+    whole = begin == 0 or text[:begin].isspace()
+    last = lines[-1]
+    if len(lines) == 1 and whole:
+        yield Statement("whole", begin + last.start(), begin + last.end())
+    elif whole and len(lines) <= 3 and len(text.strip()) <= 80:  # displayed over some lines
+        yield Statement("whole", begin + lines[0].start(), begin + last.end())
+    if _GIVES_UP.search(text, begin + last.start()) or text.rstrip().endswith(("?", "？")):
+        return
+    spans = [found for found in _BOLD.finditer(text, begin) if _emphasised(text, found)]
+    in_last = [found for found in spans if found.start() >= begin + last.start()]
+    for some in (in_last, spans):
+        said = {found[str(found.lastgroup)].strip() for found in some}
+        if len(said) == 1:
+            group = str(some[-1].lastgroup)
+            yield Statement("emphasis", some[-1].start(group), some[-1].end(group))
+    yield Statement("last line", begin + last.start(), begin + last.end())
+    if len(lines) > 1 and whole and _BOLD.fullmatch(lines[0][0].strip().rstrip(".")):
+        yield Statement("emphasis", begin + lines[0].start(), begin + lines[0].end())
+    sentence = begin + last.start()
+    for cut in _LAST_SENTENCE.finditer(text, sentence, max(sentence, len(text.rstrip()) - 1)):
+        sentence = cut.end()
+    if found := _tail(text, sentence):
+        yield found
+
+
+def _emphasised(text: str, found: re.Match[str]) -> bool:
+    """Tell whether bold words are an answer and no heading or label."""
+    said = found[str(found.lastgroup)].rstrip()
+    return not said.endswith((":", "：")) and text[found.end() : found.end() + 1] not in (":", "：")
+
+
+def _tail(text: str, sentence: int) -> Statement | None:
+    """Return what the last sentence ends with, behind its last "is" or equals sign."""
+    end = len(text.rstrip())
+    if moods.mood(text, end, end) != "asserted":
+        return None
+    begin = -1
+    for found in _TAIL_WORD.finditer(text, max(sentence, end - 300), end):
+        begin = found.end()
+    if begin < 0 or not text[begin:end].strip():
+        return None
+    return Statement("prose", begin, end)
+
+
+_TAIL_WORD = later(
+    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|to|be|gives?|giving|us|get|obtain|yields?|leaves?|makes?)(?=\s)\s+|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
+    re.IGNORECASE,
+)

@@ -1,0 +1,106 @@
+r"""What a reply shows: its reasoning told apart by a table of marks, its special tokens taken out.
+
+>>> split_reasoning("[THINK]A is tempting.[/THINK]ANSWER: B")
+('ANSWER: B', 'A is tempting.', False)
+>>> split_reasoning("analysisA is tempting.assistantfinalANSWER: B")[0]
+'ANSWER: B'
+
+Reasoning that was opened and not closed means a truncated reply. A closing mark without an opening one closes what
+stands before it: chat templates put the opening mark into the prompt.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from evals.extract.later import later
+
+_TAGS = r"think(?:ing)?|thoughts?|thought_process|reasoning|scratchpad|inner_monologue|(?:seed|ant|antml):?_?think(?:ing)?"
+_ASIDE = r"\[/?THINK(?:ING)?\]|◁/?think(?:ing)?▷"
+_TOKENS = (
+    r"<\|(?:START|END)_THINKING\|>|<\|(?:begin|end)_of_thought\|>|<\|/?think(?:ing)?\|>"
+    r"|<unused9[45]>(?:thought\b)?|<\|channel>(?:thought|analysis)\b|<channel\|>"
+)
+_HARMONY = r"(?:<\|start\|>\s*assistant\s*)?<\|channel\|>\s*(?:analysis|commentary|final)[^<\n]{0,60}(?:<\|constrain\|>[^<\n]{0,40})?<\|message\|>"
+_MARK = later(rf"</?(?:{_TAGS})\b[^<>\n]{{0,60}}>|{_ASIDE}|{_TOKENS}|{_HARMONY}", re.IGNORECASE)
+"""Each row of the table: how reasoning is opened and closed."""
+_CLOSES = later(
+    r"</|\[/|◁/|<\|END_|<\|end_of_thought|<\|/|<unused95|<channel\||.*<\|channel\|>\s*final",
+    re.IGNORECASE | re.DOTALL,
+)
+_STRIPPED = later(r"\s*(?:analysis|commentary)(?=[A-Z\d\"'“(\s]|We\b)(?!\s*(?:of|is|shows)\b)")
+"""Harmony's channels as they are left when a tokenizer drops the special tokens."""
+_STRIPPED_FINAL = later(r"(?:assistant)?\s*final(?=[^a-z\s]|\s*\n)|assistantfinal")
+_PROSE = later(r"\s*Here(?:'s| is) my thought process:", re.IGNORECASE)
+_PROSE_END = later(r"\bHere(?:'s| is) my (?:response|answer):", re.IGNORECASE)
+"""Granite's two sentences."""
+_TOKEN = later(
+    r"<[|｜](?!(?:begin|end)_of_box)[A-Za-z▁_\d .:/-]{1,40}[|｜]>|</?s>|<\|?end_of_(?:turn|text|sentence)\|?>|<(?:start|end)_of_turn>(?:model\b)?|<eos>|<bos>|<pad>"
+    r"|\[/?INST\]|▁|\x08(?=oxed\{)",
+    re.IGNORECASE,
+)
+_SIGNS = ("<", "[/", "[T", "[t", "[INST", "◁", "▁", "\x08")
+_HINT = later(r"\s*(?:analysis|commentary|[Hh]ere)")
+MOST_TOKENS = 10_000
+
+
+class Visible(NamedTuple):
+    """The text that a reader may look at."""
+
+    text: str
+    """As long as the reply: reasoning and special tokens are blanks, so that positions stay."""
+    truncated: bool = False
+    """Whether the reply breaks off inside its reasoning."""
+
+
+def split_reasoning(text: str) -> tuple[str, str | None, bool]:
+    """Split a reply into (answer, reasoning, unclosed).
+
+    The answer is what follows the last closing mark, whether or not an opening one stands before it. An opening mark
+    behind that one means that the reply was truncated while reasoning: no answer, unclosed.
+    """
+    begin, first, unclosed = _bounds(text)
+    if unclosed:
+        return "", _MARK.sub("", text[first:]).strip(), True
+    if not begin:
+        return text, None, False
+    return text[begin:].strip(), _MARK.sub("", _STRIPPED_FINAL.sub("", text[first:begin])).strip(), False
+
+
+def visible(text: str) -> Visible:
+    """Return the visible text of a reply, position for position."""
+    if not any(sign in text for sign in _SIGNS) and _HINT.match(text) is None:
+        return Visible(text)
+    begin, _, unclosed = _bounds(text)
+    if unclosed:
+        return Visible("", truncated=True)
+    kept = _TOKEN.sub(_blank, text[begin:], count=MOST_TOKENS)
+    return Visible(" " * begin + kept)
+
+
+def _blank(token: re.Match[str]) -> str:
+    if token[0] == "\x08":
+        return "\\b"[:1]  # a backspace that JSON made of \boxed; its b went with it
+    return " " * len(token[0])
+
+
+def _bounds(text: str) -> tuple[int, int, bool]:
+    """Return (where the answer begins, where the reasoning begins, whether it is still open)."""
+    begin, opened = 0, -1
+    first = 0
+    if stripped := _STRIPPED.match(text):
+        return _prose_bounds(text, stripped, _STRIPPED_FINAL)
+    if prose := _PROSE.match(text):
+        return _prose_bounds(text, prose, _PROSE_END)
+    for mark in _MARK.finditer(text):
+        if _CLOSES.match(mark[0]):
+            begin, opened = mark.end(), -1
+        elif opened < 0:
+            opened = mark.start()
+    return begin, first, opened >= 0
+
+
+def _prose_bounds(text: str, start: re.Match[str], end: re.Pattern[str]) -> tuple[int, int, bool]:
+    marks = list(end.finditer(text, start.end()))
+    return (marks[-1].end() if marks else 0), start.end(), not marks
