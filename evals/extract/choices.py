@@ -5,7 +5,7 @@ r"""The `strict` rule for multiple choice: the option that a reply states and do
 >>> choice("Hence $\\boxed{\\dfrac{27}{64}}$.", ["9/64", "27/64"]).value
 'B'
 
-Statements are found as for every kind of answer (`statements.py`). What is here is how letters and options' texts are
+Statements are found as for every kind of answer (`reading.py`). What is here is how letters and options' texts are
 parsed; the further ways to name an option ("option B is correct", "only C remains", 故选C) are the table `option_cues.CUES`.
 """
 
@@ -20,7 +20,8 @@ from evals.extract.option_cues import CUES
 from evals.extract.option_letters import COMMANDS, MARKS, listed
 from evals.extract.option_text import Options, labelled
 from evals.extract.peel import half_width, peel
-from evals.extract.statements import REFUSED, Form, Reading, read, runs_on
+from evals.extract.reading import REFUSED, Reading, read, runs_on
+from evals.extract.statements import Form
 from evals.extract.visible import visible
 
 _VOID = later(
@@ -74,7 +75,7 @@ def stated_letters(
         if not visible(text).truncated:
             return closing
     parser = _Parser(count, options, single=single)
-    found = read(half_width(text), parser, cues=CUES, shapes=False)
+    found = read(half_width(text), parser, cues=CUES, shaped=False)
     if found is None:
         found = None if parser.refused else _whole(half_width(text), parser)
     if (

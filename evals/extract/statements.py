@@ -1,32 +1,20 @@
-r"""Where does a reply state its answer, and does it still hold at the end? One question for every kind of answer.
+r"""Every place where a reply states an answer: a box, a tag pair, a JSON field, an answer line, a sentence "the answer is".
 
-A *statement* is a place that states an answer: a box, a tag pair, a JSON field, an answer line, a sentence "the answer
-is". It has a form, an extent (positions in the text) and a mood (`moods.py`). `read` goes through them from the last to the
-first and hands each asserted one to the parser of what is wanted:
-
->>> def parse(content, form): return int(content) if content.isdigit() else REFUSED
->>> read(r"\boxed{25}. No: the final answer is \boxed{\frac{51}{2}}.", parse) is None
-True
->>> read("The answer is 113, not 112.", by_heads(parse))
-Reading(value=113, form='sentence', begin=14, end=26)
-
-The last asserted one holds. One that cannot be read is never replaced by an earlier one, which it took back: no answer.
-Only a reply without any is read by its shape: the one mark in a list, the emphasised words, the last line, the whole.
+A statement has a form, an extent (positions in the text) and a mood (`moods.py`). They are yielded from the last to the
+first and only as far as somebody asks: most replies are read from their last lines. Which one holds, `reading.py` says.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from evals.extract import moods
 from evals.extract.languages import NOUNS
 from evals.extract.later import later
 from evals.extract.moods import Mood
-from evals.extract.peel import heads
 from evals.extract.tags import boxes
-from evals.extract.visible import visible
 
 Form: TypeAlias = Literal[
     "box",
@@ -44,17 +32,12 @@ Form: TypeAlias = Literal[
 ]
 """How an answer is stated, the marked forms first."""
 
-PROSE: Final = frozenset(("cue", "mark", "emphasis", "last line", "prose"))
-"""Forms without a marker of an answer: what is read from these alone is suspect."""
-
 LONGEST = 100_000
 """Characters of a reply that are read, from its end."""
 MOST = 400
 """Places looked at from the end; a statement before so many that state nothing is not the last word."""
 EXTENT = 2_000
 """Characters of one statement."""
-_LATE, _EARLY = 500, 200
-"""A weak cue ("so C.") counts in the last and the first characters of a reply, not in the middle of its reasoning."""
 
 
 class Statement(NamedTuple):
@@ -65,28 +48,6 @@ class Statement(NamedTuple):
     end: int
     mood: Mood = "asserted"
 
-
-class Reading(NamedTuple):
-    """What was read, and where."""
-
-    value: Any
-    form: Form
-    begin: int
-    end: int
-
-
-class _Refused:
-    """Says that a statement states an answer that is none: two of them, or another kind."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "REFUSED"
-
-
-REFUSED: Final = _Refused()
-Parser: TypeAlias = Callable[[str, Form], Any]
-"""(content, form) -> the answer; REFUSED: this states something that is no such answer; None: this states nothing."""
 
 _TAG_LEFT = later(r"[<\[]\s*(?:(?:final|my|correct|the)[ _-]?)?$", re.IGNORECASE)
 _TAG_RIGHT = later(r"s?(?:[ _-](?:choice|option|letter))?\s*[>\]]\s*:?", re.IGNORECASE)
@@ -122,36 +83,10 @@ _LINE_LEFT = later(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", 
 _SENTENCE_END = later(r"\n|[.!?](?=[\s*_)\]\"'”’]|$)|[。；！？]")
 _DISPLAY = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
 _ITEM = later(r"\s*[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
-_TURN = later(
-    r"\n[#>*_\s]{0,8}(?:(?:next|new|follow-?up|another|second)\s+)?(?:question|problem|exercise|human|user|q|问题|题目|下一题|例题)[*_\s]{0,3}(?:\d{1,3}[*_\s]{0,3})?[:：.]",
-    re.IGNORECASE,
-)
-"""Where a model goes on with a question of its own."""
-_CORRECTS = later(
-    r"(?:\b(?:wait|actually|no|correction|corrected|sorry|scratch\s+that|oops|hmm|rather|i\s+mean|on\s+second\s+thought|let\s+me\s+correct|apologies|my\s+mistake|however|but)"
-    r"|不对|等等|更正|不，|纠正|抱歉|实际上|其实|但)"
-    r"[^.。\n]{0,40}$",
-    re.IGNORECASE,
-)
 _BOX_TOKEN = "<|begin_of_box|>"  # noqa: S105
 _WORDS = ("answer", "ans", "\\boxed", "\\fbox", _BOX_TOKEN, "答案", *NOUNS)
 _ASCII_WORDS = tuple(word for word in _WORDS if word.isascii())
 _BASE = frozenset(_WORDS)
-
-
-def by_heads(parse: Parser) -> Parser:
-    """Make a parser that tries a statement whole, peeled, then what is left when the talk behind the answer is cut off."""
-
-    def first(content: str, form: Form) -> Any:
-        outcome = None
-        for head in heads(content):
-            value = parse(head, form) if head else None
-            if value is not None and value is not REFUSED:
-                return value
-            outcome = outcome or value
-        return outcome
-
-    return first
 
 
 class Cue(NamedTuple):
@@ -163,81 +98,7 @@ class Cue(NamedTuple):
     """(text, where the word stands) -> (answer, statement, whether it weighs as much as an answer line)."""
 
 
-def read(
-    text: str,
-    parse: Parser,
-    *,
-    cues: tuple[Cue, ...] = (),
-    shapes: bool = True,
-    truncated: bool = False,
-) -> Reading | None:
-    """Return what the reply states last and does not take back; None: nothing, or something that cannot be read.
-
-    `shapes`: read a reply without any statement by its shape. `truncated`: the reply was cut off at its end, where
-    nothing may then be read that could go on.
-    """
-    text, cut = visible(text)
-    if cut:
-        return None
-    begin = max(0, len(text) - LONGEST)
-    turn = _TURN.search(text, begin)
-    if turn and not _TURN.match("\n" + text[begin : begin + 60].lstrip()):
-        earlier = _last(text, begin, turn.start(), parse, cues)
-        if isinstance(earlier, Reading):
-            return earlier
-    found = _last(text, begin, len(text), parse, cues)
-    if isinstance(found, Reading):
-        return (
-            None
-            if truncated and found.end >= len(text.rstrip()) and found.form in ("line", "sentence")
-            else found
-        )
-    if found is REFUSED or not shapes or truncated or runs_on(text):
-        return None
-    return _by_shape(text, begin, parse)
-
-
-def runs_on(text: str) -> bool:
-    """Tell whether a long reply breaks off in the middle of a sentence, whatever the server says of its end."""
-    end = len(text.rstrip())
-    if end > _EARLY and _UNFINISHED.search(text, end - 12, end):
-        return True
-    return (
-        end > 1_200
-        and end - text.rfind("\n", 0, end) > 80
-        and (text[end - 1].isalnum() or text[end - 1] in ",;:(-+=&\\")
-    )
-
-
-def _last(text: str, begin: int, end: int, parse: Parser, cues: tuple[Cue, ...]) -> Any:
-    """Return the Reading that holds in a part of the text, REFUSED, or None where nothing is stated."""
-    weak: Reading | None = None
-    for statement, value, strong in _backwards(text, begin, end, cues):
-        if statement.mood != "asserted":
-            continue
-        reading = None
-        if value is None:
-            value = parse(text[statement.begin : statement.end], statement.form)
-        if value is None:
-            continue
-        if value is not REFUSED:
-            reading = Reading(value, statement.form, statement.begin, statement.end)
-        if not strong:
-            if weak is None and (statement.end > end - _LATE or statement.begin < begin + _EARLY):
-                weak = reading
-            continue
-        if weak is not None and (reading is None or corrects(text, statement.end, weak.begin)):
-            return weak
-        return reading or REFUSED
-    return weak
-
-
-def corrects(text: str, end: int, begin: int) -> bool:
-    """Tell whether what stands between two statements takes the first one back."""
-    return begin > end and _CORRECTS.search(text[max(end, begin - 60) : begin]) is not None
-
-
-def _backwards(
+def backwards(
     text: str, begin: int, end: int, cues: tuple[Cue, ...]
 ) -> Iterator[tuple[Statement, Any, bool]]:
     """Yield (statement, its answer where a cue has read it, whether it is strong), from the last to the first."""
@@ -394,87 +255,3 @@ def _line(text: str, begin: int, stop: int) -> tuple[int, int]:
         close = text.find(closing, end, stop)
         return (begin + len(text[begin:end].strip()), close) if close >= 0 else (begin, end)
     return begin, end
-
-
-# --- replies without a statement ----------------------------------------------------------------------------
-
-_BOLD = later(
-    r"\*\*(?P<a>[^*\n]{1,300})\*\*|(?<![\w_])__(?P<b>[^_\n]{1,300})__(?!\w)|(?<!`)`(?P<c>[^`\n]{1,300})`(?!`)"
-)
-_CHECK = later(r"^[^\n]{0,200}(?:✓|✔|✅|☑|\[x\])[^\n]{0,200}$", re.MULTILINE | re.IGNORECASE)
-_GIVES_UP = later(
-    r"\b(?:sorry|cannot|can['’]t|unable|don['’]t\s+know|not\s+(?:sure|able|enough|possible|clear)|no\s+idea|insufficient|unclear|apologi[sz]e|as\s+an\s+ai|could\s+not|couldn['’]t)\b"
-    r"|抱歉|无法|不能|不知道|不确定|对不起",
-    re.IGNORECASE,
-)
-_UNFINISHED = later(
-    r"\b(?:so|and|the|is|are|of|to|we|then|that|because|which|a|an|let|in|with|by|for|or)$", re.IGNORECASE
-)
-_LAST_SENTENCE = later(r"(?:[.!?](?=\s)|[。；！？\n])")
-
-
-def _by_shape(text: str, begin: int, parse: Parser) -> Reading | None:
-    """Read the whole reply, its one emphasised answer, its last line, or what its last sentence ends with."""
-    tail_begin = max(begin, len(text) - EXTENT)
-    for statement in _shapes(text, tail_begin):
-        content = text[statement.begin : statement.end]
-        value = parse(content, statement.form)
-        if value is not None and value is not REFUSED:
-            return Reading(value, statement.form, statement.begin, statement.end)
-        if value is REFUSED and statement.form in ("whole", "emphasis"):
-            return None
-    return None
-
-
-def _shapes(text: str, begin: int) -> Iterator[Statement]:
-    lines = list(re.finditer(r"[^\n]*\S[^\n]*", text[begin:]))
-    if not lines:
-        return
-    whole = begin == 0 or text[:begin].isspace()
-    last = lines[-1]
-    if len(lines) == 1 and whole:
-        yield Statement("whole", begin + last.start(), begin + last.end())
-    elif whole and len(lines) <= 3 and len(text.strip()) <= 80:  # displayed over some lines
-        yield Statement("whole", begin + lines[0].start(), begin + last.end())
-    if _GIVES_UP.search(text, begin + last.start()) or text.rstrip().endswith(("?", "？")):
-        return
-    spans = [found for found in _BOLD.finditer(text, begin) if _emphasised(text, found)]
-    in_last = [found for found in spans if found.start() >= begin + last.start()]
-    for some in (in_last, spans):
-        said = {found[str(found.lastgroup)].strip() for found in some}
-        if len(said) == 1:
-            group = str(some[-1].lastgroup)
-            yield Statement("emphasis", some[-1].start(group), some[-1].end(group))
-    yield Statement("last line", begin + last.start(), begin + last.end())
-    if len(lines) > 1 and whole and _BOLD.fullmatch(lines[0][0].strip().rstrip(".")):
-        yield Statement("emphasis", begin + lines[0].start(), begin + lines[0].end())
-    sentence = begin + last.start()
-    for cut in _LAST_SENTENCE.finditer(text, sentence, max(sentence, len(text.rstrip()) - 1)):
-        sentence = cut.end()
-    if found := _tail(text, sentence):
-        yield found
-
-
-def _emphasised(text: str, found: re.Match[str]) -> bool:
-    """Tell whether bold words are an answer and no heading or label."""
-    said = found[str(found.lastgroup)].rstrip()
-    return not said.endswith((":", "：")) and text[found.end() : found.end() + 1] not in (":", "：")
-
-
-def _tail(text: str, sentence: int) -> Statement | None:
-    """Return what the last sentence ends with, behind its last "is" or equals sign."""
-    end = len(text.rstrip())
-    if moods.mood(text, end, end) != "asserted":
-        return None
-    begin = -1
-    for found in _TAIL_WORD.finditer(text, max(sentence, end - 300), end):
-        begin = found.end()
-    if begin < 0 or not text[begin:end].strip():
-        return None
-    return Statement("prose", begin, end)
-
-
-_TAIL_WORD = later(
-    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|to|be|gives?|giving|us|get|obtain|yields?|leaves?|makes?)(?=\s)\s+|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
-    re.IGNORECASE,
-)

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from evals import extract
-from evals.extract.statements import PROSE, Reading
+from evals.extract.reading import PROSE, Reading
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
 Reader = Callable[[str, int], str | None]

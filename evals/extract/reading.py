@@ -1,0 +1,173 @@
+r"""Where does a reply state its answer, and does it still hold at the end? One question for every kind of answer.
+
+A *statement* is a place that states an answer: a box, a tag pair, a JSON field, an answer line, a sentence "the answer
+is". It has a form, an extent (positions in the text) and a mood (`moods.py`). `read` goes through them from the last to the
+first and hands each asserted one to the parser of what is wanted:
+
+>>> def parse(content, form): return int(content) if content.isdigit() else REFUSED
+>>> read(r"\boxed{25}. No: the final answer is \boxed{\frac{51}{2}}.", parse) is None
+True
+>>> read("The answer is 113, not 112.", by_heads(parse))
+Reading(value=113, form='sentence', begin=14, end=26)
+
+The last asserted one holds. One that cannot be read is never replaced by an earlier one, which it took back: no answer.
+Only a reply without any is read by its shape: the one mark in a list, the emphasised words, the last line, the whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from evals.extract.later import later
+from evals.extract.peel import heads
+from evals.extract.shapes import shapes
+from evals.extract.statements import EXTENT, LONGEST, Cue, Form, backwards
+from evals.extract.visible import visible
+
+PROSE: Final = frozenset(("cue", "mark", "emphasis", "last line", "prose"))
+"""Forms without a marker of an answer: what is read from these alone is suspect."""
+
+_LATE, _EARLY = 500, 200
+"""A weak cue ("so C.") counts in the last and the first characters of a reply, not in the middle of its reasoning."""
+
+
+class Reading(NamedTuple):
+    """What was read, and where."""
+
+    value: Any
+    form: Form
+    begin: int
+    end: int
+
+
+class _Refused:
+    """Says that a statement states an answer that is none: two of them, or another kind."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "REFUSED"
+
+
+REFUSED: Final = _Refused()
+Parser: TypeAlias = Callable[[str, Form], Any]
+"""(content, form) -> the answer; REFUSED: this states something that is no such answer; None: this states nothing."""
+
+_TURN = later(
+    r"\n[#>*_\s]{0,8}(?:(?:next|new|follow-?up|another|second)\s+)?(?:question|problem|exercise|human|user|q|问题|题目|下一题|例题)[*_\s]{0,3}(?:\d{1,3}[*_\s]{0,3})?[:：.]",
+    re.IGNORECASE,
+)
+"""Where a model goes on with a question of its own."""
+_CORRECTS = later(
+    r"(?:\b(?:wait|actually|no|correction|corrected|sorry|scratch\s+that|oops|hmm|rather|i\s+mean|on\s+second\s+thought|let\s+me\s+correct|apologies|my\s+mistake|however|but)"
+    r"|不对|等等|更正|不，|纠正|抱歉|实际上|其实|但)"
+    r"[^.。\n]{0,40}$",
+    re.IGNORECASE,
+)
+_UNFINISHED = later(
+    r"\b(?:so|and|the|is|are|of|to|we|then|that|because|which|a|an|let|in|with|by|for|or)$", re.IGNORECASE
+)
+
+
+def by_heads(parse: Parser) -> Parser:
+    """Make a parser that tries a statement whole, peeled, then what is left when the talk behind the answer is cut off."""
+
+    def first(content: str, form: Form) -> Any:
+        outcome = None
+        for head in heads(content):
+            value = parse(head, form) if head else None
+            if value is not None and value is not REFUSED:
+                return value
+            outcome = outcome or value
+        return outcome
+
+    return first
+
+
+def read(
+    text: str,
+    parse: Parser,
+    *,
+    cues: tuple[Cue, ...] = (),
+    shaped: bool = True,
+    truncated: bool = False,
+) -> Reading | None:
+    """Return what the reply states last and does not take back; None: nothing, or something that cannot be read.
+
+    `shaped`: read a reply without any statement by its shape. `truncated`: the reply was cut off at its end, where
+    nothing may then be read that could go on.
+    """
+    text, cut = visible(text)
+    if cut:
+        return None
+    begin = max(0, len(text) - LONGEST)
+    turn = _TURN.search(text, begin)
+    if turn and not _TURN.match("\n" + text[begin : begin + 60].lstrip()):
+        earlier = _last(text, begin, turn.start(), parse, cues)
+        if isinstance(earlier, Reading):
+            return earlier
+    found = _last(text, begin, len(text), parse, cues)
+    if isinstance(found, Reading):
+        return (
+            None
+            if truncated and found.end >= len(text.rstrip()) and found.form in ("line", "sentence")
+            else found
+        )
+    if found is REFUSED or not shaped or truncated or runs_on(text):
+        return None
+    return _by_shape(text, begin, parse)
+
+
+def runs_on(text: str) -> bool:
+    """Tell whether a long reply breaks off in the middle of a sentence, whatever the server says of its end."""
+    end = len(text.rstrip())
+    if end > _EARLY and _UNFINISHED.search(text, end - 12, end):
+        return True
+    return (
+        end > 1_200
+        and end - text.rfind("\n", 0, end) > 80
+        and (text[end - 1].isalnum() or text[end - 1] in ",;:(-+=&\\")
+    )
+
+
+def _last(text: str, begin: int, end: int, parse: Parser, cues: tuple[Cue, ...]) -> Any:
+    """Return the Reading that holds in a part of the text, REFUSED, or None where nothing is stated."""
+    weak: Reading | None = None
+    for statement, value, strong in backwards(text, begin, end, cues):
+        if statement.mood != "asserted":
+            continue
+        reading = None
+        if value is None:
+            value = parse(text[statement.begin : statement.end], statement.form)
+        if value is None:
+            continue
+        if value is not REFUSED:
+            reading = Reading(value, statement.form, statement.begin, statement.end)
+        if not strong:
+            if weak is None and (statement.end > end - _LATE or statement.begin < begin + _EARLY):
+                weak = reading
+            continue
+        if weak is not None and (reading is None or corrects(text, statement.end, weak.begin)):
+            return weak
+        return reading or REFUSED
+    return weak
+
+
+def corrects(text: str, end: int, begin: int) -> bool:
+    """Tell whether what stands between two statements takes the first one back."""
+    return begin > end and _CORRECTS.search(text[max(end, begin - 60) : begin]) is not None
+
+
+def _by_shape(text: str, begin: int, parse: Parser) -> Reading | None:
+    """Read the whole reply, its one emphasised answer, its last line, or what its last sentence ends with."""
+    tail_begin = max(begin, len(text) - EXTENT)
+    for statement in shapes(text, tail_begin):
+        content = text[statement.begin : statement.end]
+        value = parse(content, statement.form)
+        if value is not None and value is not REFUSED:
+            return Reading(value, statement.form, statement.begin, statement.end)
+        if value is REFUSED and statement.form in ("whole", "emphasis"):
+            return None
+    return None

@@ -1,0 +1,76 @@
+"""Replies that state no answer: read by their shape, the whole, the one emphasised answer, the last line, the last sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from evals.extract import moods
+from evals.extract.later import later
+from evals.extract.statements import Statement
+
+_BOLD = later(
+    r"\*\*(?P<a>[^*\n]{1,300})\*\*|(?<![\w_])__(?P<b>[^_\n]{1,300})__(?!\w)|(?<!`)`(?P<c>[^`\n]{1,300})`(?!`)"
+)
+_CHECK = later(r"^[^\n]{0,200}(?:✓|✔|✅|☑|\[x\])[^\n]{0,200}$", re.MULTILINE | re.IGNORECASE)
+_GIVES_UP = later(
+    r"\b(?:sorry|cannot|can['’]t|unable|don['’]t\s+know|not\s+(?:sure|able|enough|possible|clear)|no\s+idea|insufficient|unclear|apologi[sz]e|as\s+an\s+ai|could\s+not|couldn['’]t)\b"
+    r"|抱歉|无法|不能|不知道|不确定|对不起",
+    re.IGNORECASE,
+)
+_LAST_SENTENCE = later(r"(?:[.!?](?=\s)|[。；！？\n])")
+
+
+def shapes(text: str, begin: int) -> Iterator[Statement]:
+    """Yield the readings of a reply without a statement from `begin` on, the likeliest first."""
+    lines = list(re.finditer(r"[^\n]*\S[^\n]*", text[begin:]))
+    if not lines:
+        return
+    whole = begin == 0 or text[:begin].isspace()
+    last = lines[-1]
+    if len(lines) == 1 and whole:
+        yield Statement("whole", begin + last.start(), begin + last.end())
+    elif whole and len(lines) <= 3 and len(text.strip()) <= 80:  # displayed over some lines
+        yield Statement("whole", begin + lines[0].start(), begin + last.end())
+    if _GIVES_UP.search(text, begin + last.start()) or text.rstrip().endswith(("?", "？")):
+        return
+    spans = [found for found in _BOLD.finditer(text, begin) if _emphasised(text, found)]
+    in_last = [found for found in spans if found.start() >= begin + last.start()]
+    for some in (in_last, spans):
+        said = {found[str(found.lastgroup)].strip() for found in some}
+        if len(said) == 1:
+            group = str(some[-1].lastgroup)
+            yield Statement("emphasis", some[-1].start(group), some[-1].end(group))
+    yield Statement("last line", begin + last.start(), begin + last.end())
+    if len(lines) > 1 and whole and _BOLD.fullmatch(lines[0][0].strip().rstrip(".")):
+        yield Statement("emphasis", begin + lines[0].start(), begin + lines[0].end())
+    sentence = begin + last.start()
+    for cut in _LAST_SENTENCE.finditer(text, sentence, max(sentence, len(text.rstrip()) - 1)):
+        sentence = cut.end()
+    if found := _tail(text, sentence):
+        yield found
+
+
+def _emphasised(text: str, found: re.Match[str]) -> bool:
+    """Tell whether bold words are an answer and no heading or label."""
+    said = found[str(found.lastgroup)].rstrip()
+    return not said.endswith((":", "：")) and text[found.end() : found.end() + 1] not in (":", "：")
+
+
+def _tail(text: str, sentence: int) -> Statement | None:
+    """Return what the last sentence ends with, behind its last "is" or equals sign."""
+    end = len(text.rstrip())
+    if moods.mood(text, end, end) != "asserted":
+        return None
+    begin = -1
+    for found in _TAIL_WORD.finditer(text, max(sentence, end - 300), end):
+        begin = found.end()
+    if begin < 0 or not text[begin:end].strip():
+        return None
+    return Statement("prose", begin, end)
+
+
+_TAIL_WORD = later(
+    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|to|be|gives?|giving|us|get|obtain|yields?|leaves?|makes?)(?=\s)\s+|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
+    re.IGNORECASE,
+)
