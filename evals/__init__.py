@@ -36,6 +36,7 @@ _HOME = {
     "compare": "api",
     "evaluate": "api",
     "gate": "api",
+    "import_replies": "api",
     "runs": "api",
 }
 

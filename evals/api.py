@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import msgspec
 
 from evals import load
 from evals.errors import ModelError, StoreError, UsageError
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from evals.verdicts.compare import Comparison, Contestant
     from evals.verdicts.gate import GateReport
     from evals.verdicts.policy import Policy
+
+T = TypeVar("T")
 
 ModelLike: TypeAlias = str | Model | Callable[..., str | Awaitable[str]]
 """A name as on the command line, a `Model`, or a function from prompt (or messages) to reply."""
@@ -56,11 +61,7 @@ def evaluate(
     KeyboardInterrupt after Ctrl-C, when what was in flight is kept.
     """
     session = _session(suites, model, quiet=quiet, options=options)
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return _runs(session.run())
-    return _runs(_in_thread(session))
+    return _runs(_off_the_loop(session.run, interrupt=session.interrupt))
 
 
 async def aevaluate(
@@ -73,6 +74,48 @@ async def aevaluate(
     """Do what `evaluate` does, on the event loop that runs already."""
     session = await asyncio.to_thread(_session, suites, model, quiet=quiet, options=options)
     return _runs(await session.arun())
+
+
+def import_replies(
+    replies: str | Path | Mapping[str, str],
+    suite: str,
+    *,
+    model: str,
+    protocol: str | None = None,
+    data: str | Path | None = None,
+    sample: bool = False,
+    results: str | Path = "results",
+    run: str | None = None,
+) -> Runs:
+    """Score replies that are recorded already, and return their run.
+
+    `replies`: a file of JSON lines (`{"id": ..., "text": ...}`, see `evals import --help`), or sample id -> text. What
+    is missing counts as missing, not as wrong. Raises UsageError or DataError in one line.
+    """
+    from tempfile import TemporaryDirectory
+
+    from evals.interop.replies import read_replies
+
+    with TemporaryDirectory() as folder:
+        if isinstance(replies, Mapping):
+            path = Path(folder) / "replies.jsonl"
+            lines = (msgspec.json.encode({"id": id_, "text": text}) for id_, text in replies.items())
+            path.write_bytes(b"".join(line + b"\n" for line in lines))
+        else:
+            path = Path(replies)
+        read = partial(
+            read_replies,
+            path,
+            suite=suite,
+            model=model,
+            protocol=protocol,
+            data=Path(data) if data is not None else None,
+            sample=sample,
+            results=Path(results),
+            run=run,
+        )
+        cards = _off_the_loop(read)
+    return Runs([run for card in cards for run in store.find(Path(results), card.run)])
 
 
 def runs(results: str | Path = "results") -> Runs:
@@ -176,17 +219,24 @@ def _say(*, quiet: bool) -> Callable[[str], None]:
     return say
 
 
-def _in_thread(session: Session) -> list[Outcome]:
-    """Run on an event loop of a thread's own, since one runs here; Ctrl-C reaches it, once to stop in good order."""
-    with ThreadPoolExecutor(1, thread_name_prefix="evals.evaluate") as pool:
-        work = pool.submit(session.run)
+def _off_the_loop(work: Callable[[], T], *, interrupt: Callable[[], None] | None = None) -> T:
+    """Call what makes event loops of its own: here, or in a thread where one runs already, as in a notebook.
+
+    Ctrl-C then reaches the thread by `interrupt`, the first time to stop in good order.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return work()
+    with ThreadPoolExecutor(1, thread_name_prefix="evals") as pool:
+        future = pool.submit(work)
         while True:
             try:
-                return work.result()
+                return future.result()
             except KeyboardInterrupt:
-                if work.done():
+                if future.done() or interrupt is None:
                     raise
-                session.interrupt()
+                interrupt()
 
 
 def _runs(outcomes: Sequence[Outcome]) -> Runs:

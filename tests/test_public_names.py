@@ -13,7 +13,7 @@ import evals
 NAMES = [
     "Data", "Estimate", "EvalsError", "Failure", "Media", "Message", "Metric", "Model", "Point", "Prompt", "Record",
     "Reply", "Run", "Runs", "Sample", "Sampling", "Score", "Scorer", "Split", "Suite", "Text", "Usage", "aevaluate",
-    "check", "compare", "evaluate", "gate", "runs",
+    "check", "compare", "evaluate", "gate", "import_replies", "runs",
 ]  # fmt: skip
 
 

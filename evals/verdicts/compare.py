@@ -138,6 +138,13 @@ class Comparison(Struct, frozen=True, kw_only=True):
     """Suite -> repeatability limit of its headline, where a certificate of noise is at hand."""
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """Return a line per suite, with the difference, its interval and the adjusted p-value."""
+        rows = [r for r in self.pairs if r.headline and not r.group]
+        lines = [f"not comparable: {line}" for line in self.why_not]
+        lines += [f"{r.suite} {r.metric}: {r.model_b} - {r.model_a} = {_signed(r)} (n {r.n})" for r in rows]
+        return "\n".join(lines)
+
     def to_frame(self) -> pd.DataFrame:
         """Return a row per suite, metric and group, columns as in `Row`; needs pandas (extra `notebook`)."""
         return frames.frame(self.pairs)
@@ -177,6 +184,13 @@ class Comparison(Struct, frozen=True, kw_only=True):
         return frames.html(
             columns, rows, caption="; ".join(f"not comparable: {line}" for line in self.why_not)
         )
+
+
+def _signed(row: Row) -> str:
+    if row.difference is None or row.low is None or row.high is None:
+        return "-"
+    p = "" if row.p_adjusted is None else f", p (adjusted) {row.p_adjusted:.3g}"
+    return f"{row.difference:+.4g} [{row.low:+.4g}, {row.high:+.4g}]{p}"
 
 
 def why_not(a: Contestant, b: Contestant) -> list[str]:

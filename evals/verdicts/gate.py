@@ -80,6 +80,12 @@ class GateReport(Struct, frozen=True, kw_only=True):
     sequential: bool = False
     """Stopped early: point estimates are biased and not to be quoted."""
 
+    def __repr__(self) -> str:
+        """Return the verdict, and a line per suite with its reasons."""
+        lines = [f"{shown(self.verdict)}: candidate {self.candidate}, baseline {self.baseline}"]
+        lines += [f"{s.suite} {s.metric}: {shown(s.verdict)}: {'; '.join(s.reasons)}" for s in self.suites]
+        return "\n".join(lines)
+
     def to_frame(self) -> pd.DataFrame:
         """Return a row per suite, columns as in `SuiteVerdict`; needs pandas (extra `notebook`)."""
         return frames.frame(self.suites)

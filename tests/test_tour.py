@@ -1,0 +1,36 @@
+"""The notebook runs as it stands, in a kernel of its own and an empty folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from tests.support.paths import ROOT
+from tools.make_replies import main as make_replies
+
+
+@pytest.mark.slow
+def test_the_tour_runs_from_an_empty_folder(tmp_path: Path) -> None:
+    notebook = nbformat.read(ROOT / "docs" / "tour.ipynb", as_version=4)
+    client = NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    )
+    done = client.execute()
+    texts = [
+        "".join(output.get("text", "")) + "".join(output.get("data", {}).get("text/html", ""))
+        for cell in done.cells
+        for output in cell.get("outputs", [])
+    ]
+    shown = "\n".join(texts)
+    assert "careless" in shown
+    assert "baseline" in shown
+    assert "unanswered" in shown
+    assert len(list(tmp_path.glob("tour/*/*/*/card.json"))) == 8
+
+
+def test_the_recorded_replies_are_what_the_script_writes() -> None:
+    pytest.importorskip("rdkit", reason="NOT TESTED: the extra `chemistry` is not installed")
+    assert make_replies(["--check"]) == 0
