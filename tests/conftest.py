@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tests.support.protocols import ADAPTERS
 from tools import mirror as mirror_script
 
 __all__ = ["server"]
+
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it: what is shown would depend on how tests are run
 
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")  # the machine may be busy

@@ -39,6 +39,7 @@ LAYERS: tuple[tuple[str, str], ...] = (
     ("other formats, bundles", "evals.bundles evals.interop"),
     ("two runs and more", "evals.verdicts"),
     ("the library", "evals.api"),
+    ("what a terminal shows", "evals.terminal"),
     ("pages", "evals.dashboard"),
     ("commands", "evals.commands"),
     ("the command line", "evals.cli"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,10 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
-from evals.types import VERDICTS, Estimate
+from evals.terminal.figures import counts_line as counts_line
+from evals.terminal.figures import figure as figure
+from evals.terminal.figures import percent as percent
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from evals.records.card import Card
+    from evals.terminal.layout import Column
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -66,6 +72,54 @@ def data_options(function: F) -> F:
     )(function)
 
 
+def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a run: its short id, with suite and model beside it; and `last`."""
+    from click.shell_completion import CompletionItem
+
+    from evals.errors import EvalsError
+    from evals.records import store
+    from evals.records.names import short
+
+    results = Path(ctx.params.get("results") or "results")
+    several = store.runs(results) if results.is_dir() else []
+    ends = short(run.path.name for run in several)
+    found = {"last": "the newest run"} if several else {}
+    for run in reversed(several):
+        try:
+            about = f"{run.card.config.suite} {run.card.model}"
+        except EvalsError:
+            about = "broken"
+        for name in (ends[run.path.name], run.path.name):
+            found.setdefault(name, about)
+    return [CompletionItem(name, help=about) for name, about in found.items() if name.startswith(incomplete)]
+
+
+def complete_suites(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a suite, and its variant behind a colon."""
+    from click.shell_completion import CompletionItem
+
+    from evals import load
+
+    name, colon, _ = incomplete.partition(":")
+    names = load.suite_names()
+    if colon and name in names:
+        facts = load.suite_facts(name)
+        several = [f"{name}:{variant}" for variant in facts["VARIANTS"] if variant]
+    else:
+        several = names
+    return [CompletionItem(one) for one in several if one.startswith(incomplete)]
+
+
+def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the form of a model's name."""
+    from click.shell_completion import CompletionItem
+
+    from evals import load
+
+    forms = [form for form in load.model_forms() if form.startswith(incomplete)]
+    return [CompletionItem(form, help=load.adapter_about(form)) for form in forms]
+
+
 _CONTROL = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """What JSON may hold as it is and a terminal may obey."""
 
@@ -76,11 +130,16 @@ def print_json(document: Any) -> None:
     click.echo(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
-def say(message: str) -> None:
-    """Print a line for a person; a model's or a data set's control characters do not reach the terminal."""
-    from evals.extract import plain
+def say(message: str, *, whole: bool = False) -> None:
+    """Print a line for a person, broken between words unless it is to stay `whole`.
 
-    click.echo(plain(message))
+    Control characters of a model's or a data set's text do not reach the terminal.
+    """
+    from evals.extract import plain
+    from evals.terminal.layout import width, wrap
+
+    for line in wrap(plain(message), None if whole else width(), indent="    "):
+        click.echo(line)
 
 
 def note(message: str) -> None:
@@ -88,38 +147,6 @@ def note(message: str) -> None:
     from evals.extract import plain
 
     click.echo(plain(message), err=True)
-
-
-def percent(value: float | None) -> str:
-    """Write a fraction for people: 0.7025 -> `70.2`."""
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
-def figure(estimate: Estimate) -> str:
-    """Write an estimate's value in its unit; fractions as percent."""
-    if estimate.value is None:
-        return "-"
-    return (
-        f"{percent(estimate.value)} %"
-        if estimate.unit == "fraction"
-        else f"{estimate.value:.4g} {estimate.unit}"
-    )
-
-
-def span(estimate: Estimate, low: float | None, high: float | None) -> str:
-    """Write an interval for people."""
-    if low is None or high is None:
-        return "-"
-    if estimate.unit == "fraction":
-        return f"{percent(low)} to {percent(high)}"
-    return f"{low:.4g} to {high:.4g}"
-
-
-def counts_line(counts: dict[str, int]) -> str:
-    """Write counts in a fixed order: what the model did first, then failures, then what is absent."""
-    known = [v for v in VERDICTS if v in counts]
-    rest = sorted(name for name in counts if name not in VERDICTS)
-    return ", ".join(f"{counts[name]} {name.replace('failed:', 'failed ')}" for name in (*known, *rest))
 
 
 def run_json(card: Card) -> dict[str, Any]:
@@ -153,24 +180,15 @@ def run_json(card: Card) -> dict[str, Any]:
     }
 
 
-def table(title: str, columns: Iterable[tuple[str, str]], rows: Iterable[Iterable[str]]) -> None:
-    """Print a table; `columns` are (heading, justification)."""
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+def table(title: str, columns: Iterable[tuple[str, str] | Column], rows: Iterable[Iterable[str]]) -> None:
+    """Print a table in the width that there is; `columns` are (heading, justification), or say which may be dropped."""
+    from evals.terminal.layout import Column, table, width
 
-    from evals.extract import plain
+    several = [one if isinstance(one, Column) else Column(one[0], right=one[1] == "right") for one in columns]
+    print_lines(table(several, [(title, [list(row) for row in rows])], width()))
 
-    grid = Table(
-        title=title or None, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left", pad_edge=False
-    )
-    for heading, justify in columns:
-        kept = heading in ("run", "score", "95 % interval", "n", "coverage", "cut", "id")
-        grid.add_column(heading, justify=justify, overflow="fold", no_wrap=kept)  # type: ignore[arg-type]
-    for row in rows:
-        grid.add_row(*(escape(plain(cell)) for cell in row))
-    console = Console(emoji=False)
-    if not console.is_terminal:
-        console = Console(width=max(console.width, 160), emoji=False)
-    console.print(grid)
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines that are laid out; styles are left out where they are not read by a terminal."""
+    for line in lines:
+        click.echo(line, color=False if "NO_COLOR" in os.environ else None)

@@ -1,10 +1,10 @@
-"""`evals show`: runs in numbers, and samples one by one."""
+"""`evals show`: runs in numbers, models by suites, and samples one by one."""
 
 from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,54 +12,144 @@ import click
 
 from evals.commands import common
 from evals.errors import UnknownName, UsageError
-from evals.extract import plain
-from evals.types import VERDICTS, Estimate, Failure, Reply, Score
+from evals.types import VERDICTS
 
 if TYPE_CHECKING:
     from evals.records.card import Card
     from evals.records.store import Run
     from evals.run.overview import Overview
+    from evals.terminal.runs import Sort
 
 
 @click.command()
-@click.argument("run", required=False, metavar="[RUN|DIR]")
+@click.argument("run", required=False, metavar="[RUN|DIR]", shell_complete=common.complete_runs)
+@click.option("--suite", default="", help="Only runs of this suite.", shell_complete=common.complete_suites)
+@click.option("--model", default="", help="Only runs of models whose name holds this.")
+@click.option("--protocol", default="", help="Only runs under this protocol.")
+@click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the newest N runs.")
+@click.option("--since", metavar="WHEN", help="Only runs started since: 2026-11-20, 7d, 12h.")
+@click.option(
+    "--sort",
+    type=click.Choice(["when", "score", "model", "n"]),
+    default="when",
+    show_default=True,
+    help="Order within a suite and protocol: the newest last, or the best first.",
+)
+@click.option("--runs", "each", is_flag=True, help="A row for every run, seeds of one configuration too.")
+@click.option("--pivot", is_flag=True, help="Models by suites: the newest complete run of each.")
 @click.option("--by", type=click.Choice(["group"]), help="Break scores down.")
-@click.option("--samples", is_flag=True, help="A row per sample and repeat of one run.")
+@click.option("--samples", is_flag=True, help="A row per sample and repeat.")
 @click.option("--verdict", help="With --samples: only this verdict, or `failed`.")
-@click.option("--csv", "as_csv", is_flag=True, help="With --samples: print CSV.")
+@click.option("--csv", "as_csv", is_flag=True, help="With --samples or --pivot: print CSV.")
+@click.option("--texts", is_flag=True, help="With --samples --json: prompt, reply and reasoning too.")
+@click.option("--sample", metavar="ID", help="One sample: prompt, reply with what was read, gold, why.")
+@click.option("--repeat", type=click.IntRange(min=0), default=0, help="With --sample: of this repeat.")
+@click.option(
+    "--next", "then", metavar="VERDICT", help="The next sample with this verdict, `not-right` or `failed`."
+)
+@click.option("--reasoning", is_flag=True, help="With --sample: unfold the reasoning.")
 @common.trust_option
 @common.results_option
 @common.json_option
 def show(
-    run: str | None,
-    by: str | None,
-    samples: bool,
-    verdict: str | None,
-    as_csv: bool,
-    results: Path,
-    as_json: bool,
+    run: str | None, samples: bool, sample: str | None, then: str | None, pivot: bool, **options: Any
 ) -> None:
-    """Show scores with their intervals, coverage and verdicts; without a RUN, of all runs."""
-    from evals.records import store
-    from evals.run.overview import overview
+    """Show scores with their intervals and what they rest on; without a RUN, of all runs.
 
-    if not samples and (verdict or as_csv):
-        raise UsageError("--verdict and --csv go with --samples")
+    A RUN is named by its id, a beginning or an end of it, `last` or `last:2`, its model or suite where that is unique,
+    NAME/SUITE, or its folder. The first number of `evals show` is no more than a start: `--sample` shows replies.
+    """
+    _check(samples=samples, sample=sample, then=then, pivot=pivot, **options)
+    if sample is not None or then is not None:
+        _show_sample(_named(run, "--sample"), sample, then, options)
+    elif samples:
+        _show_samples(_named(run, "--samples"), options)
+    else:
+        _show_runs(run, pivot=pivot, **options)
+
+
+def _check(
+    *, samples: bool, sample: str | None, then: str | None, pivot: bool, by: str | None, verdict: str | None,
+    as_csv: bool, texts: bool, as_json: bool, reasoning: bool, **_: Any,
+) -> None:  # fmt: skip
+    """Refuse options that do not go together."""
+    alone = sample is not None or then is not None
+    if (verdict and not samples) or (as_csv and not (samples or pivot)):
+        raise UsageError("--verdict and --csv go with --samples (--csv with --pivot too)")
     if samples and by:
         raise UsageError("--by and --samples exclude each other")
-    if samples:
-        if run is None:
-            raise UsageError("--samples shows one run: name it")
-        _show_samples(store.find_one(results, run), verdict=verdict, as_csv=as_csv, as_json=as_json)
-        return
+    if sum((samples, alone, pivot)) > 1:
+        raise UsageError("--samples, --sample (or --next) and --pivot exclude each other")
+    if texts and not (samples and as_json):
+        raise UsageError("--texts goes with --samples --json")
+    if reasoning and not alone:
+        raise UsageError("--reasoning goes with --sample")
+    for name in (verdict, then):
+        known = (*VERDICTS, "failed", *(("absent", "not-right") if name is then else ()))
+        if name is not None and name not in known:
+            raise UnknownName("verdict", name, known)
+
+
+def _named(run: str | None, option: str) -> str:
+    if run is None:
+        raise UsageError(f"{option} shows a run: name it, for example `evals show last {option}`")
+    return run
+
+
+# --- runs ----------------------------------------------------------------------------------------------------
+
+
+def _show_runs(
+    run: str | None, *, pivot: bool, by: str | None, results: Path, as_json: bool, as_csv: bool, each: bool,
+    sort: Sort, **filters: Any,
+) -> None:  # fmt: skip
+    from evals.records import store
+    from evals.run.overview import aggregates, overview
+
     if run is None and not results.is_dir():
         raise UsageError(f"no results folder at {results}; `evals run` makes one")
     found = overview(store.find(results, run) if run is not None else store.runs(results))
-    print_overview(found, by_group=by == "group", as_json=as_json)
+    if any(filters[name] for name in ("suite", "model", "protocol", "last", "since")):
+        found.cards = _filtered(found.cards, filters)
+        found.aggregates = aggregates(found.cards)
+    if pivot:
+        for line in found.broken:
+            common.note(f"broken run: {line}")
+        _print_pivot(found.cards, as_json=as_json, as_csv=as_csv)
+        return
+    print_overview(
+        found, by_group=by == "group", as_json=as_json, sort=sort, each=each or run is not None,
+        details=run is not None or by == "group", results=results,
+    )  # fmt: skip
 
 
-def print_overview(found: Overview, *, by_group: bool, as_json: bool) -> None:
-    """Print runs as a table or as one JSON document."""
+def _filtered(cards: Sequence[Card], filters: Mapping[str, Any]) -> list[Card]:
+    from evals.terminal.select import Filter, since
+
+    chosen = Filter(
+        suite=filters["suite"],
+        model=filters["model"],
+        protocol=filters["protocol"],
+        since=since(filters["since"]) if filters["since"] else 0.0,
+        last=filters["last"],
+    )
+    return chosen.choose(cards)
+
+
+def print_overview(
+    found: Overview,
+    *,
+    by_group: bool,
+    as_json: bool,
+    sort: Sort = "when",
+    each: bool = True,
+    details: bool = True,
+    results: Path | None = None,
+) -> None:
+    """Print runs as one table or as one JSON document.
+
+    `each`: a row for every run, where else seeds are pooled; `details`: a line below for what each score is made of.
+    """
     for line in found.broken:
         common.note(f"broken run: {line}")
     if as_json:
@@ -68,157 +158,163 @@ def print_overview(found: Overview, *, by_group: bool, as_json: bool) -> None:
         )
         return
     if not found.cards:
-        click.echo("No runs yet. Try: evals run mmlu-pro gpqa aime --sample -m smollm2")
+        common.say(_nothing(results))
         return
-    if any(card.data == "sample" for card in found.cards):
-        click.echo("sample items: not a benchmark score")
-    common.table("", SCORES, (_score_row(card) for card in found.cards))
-    common.table("", VERDICT_COUNTS, (_count_row(card) for card in found.cards))
-    for entry in found.aggregates:
-        value = (
-            common.percent(entry["value"])
-            if entry["value"] is not None
-            else f"needs {', '.join(entry['missing'])}"
-        )
-        name = f"{entry['suite']}:{entry['name']}" if "name" in entry else entry["suite"]
-        common.say(f"{name} ({entry['protocol']}) {entry['model']}: {value}")
+    from evals.terminal import runs
+    from evals.terminal.layout import width
+
+    lines = runs.single(found.cards) if each else runs.pooled(found.cards)
+    common.print_lines(runs.layout(lines, width(), ids=_ids(results), sort=sort))
+    if details:
+        click.echo()
+        for card in found.cards:
+            for line in runs.details(card):
+                common.say(line)
+    _print_aggregates(found)
     if by_group:
         for card in found.cards:
             _print_groups(card)
 
 
-SCORES = (
-    ("suite", "left"),
-    ("protocol", "left"),
-    ("model", "left"),
-    ("score", "right"),
-    ("95 % interval", "right"),
-    ("n", "right"),
-    ("coverage", "right"),
-    ("cut", "right"),
-)
-VERDICT_COUNTS = (("run", "left"), ("verdicts", "left"))
+def _nothing(results: Path | None) -> str:
+    from evals.records import store
+
+    if results is not None and store.runs(results):
+        return "No run fits. `evals show` without options lists all."
+    return "No runs yet. Try: evals run mmlu-pro gpqa aime --sample -m smollm2"
 
 
-def _score_row(card: Card) -> list[str]:
-    from evals.records.card import UNTOLD
+def _ids(results: Path | None) -> list[str]:
+    """Return the ids of a results folder, from which a short one must be told."""
+    from evals.records import store
 
-    head = _headline(card)
-    replies = sum(n for name, n in card.counts.items() if name in VERDICTS)
-    return [
-        card.config.suite,
-        card.config.protocol,
-        card.model,
-        common.figure(head) if head else "-",
-        common.span(head, head.low, head.high) if head else "-",
-        str(head.n) if head else "0",
-        f"{common.percent(card.coverage)} %",
-        f"{common.percent(card.truncated / replies)} %" if replies and UNTOLD not in card.notes else "-",
-    ]
+    return [run.path.name for run in store.runs(results)] if results is not None and results.is_dir() else []
 
 
-def _headline(card: Card) -> Estimate | None:
-    return next((e for e in card.estimates if e.headline and not e.group), None)
-
-
-def _mended(card: Card, head: Estimate) -> Estimate | None:
-    return next((e for e in card.estimates if e.metric == f"{head.metric}_corrected" and not e.group), None)
-
-
-def _count_row(card: Card) -> list[str]:
-    """Say of what a score is made; where outcomes are missing, what it could have been."""
-    facts = [common.counts_line(card.counts)]
-    head = _headline(card)
-    if head:
-        facts.append(head.metric)
-    if head and card.coverage < 1 and head.worst is not None:
-        facts.append(f"worst..best {common.span(head, head.worst, head.best)}")
-    if head and (mended := _mended(card, head)) is not None:
-        facts.append(f"with errata {card.errata}: {common.figure(mended)} of {mended.n}")
-    if card.chance is not None:
-        facts.append(f"chance {common.percent(card.chance)} %")
-    facts.extend(note for note in card.notes if note.startswith("judge:"))
-    if card.data != "hub":
-        facts.append({"sample": "sample items", "local": "local data"}[card.data])
-    if card.status != "finished":
-        facts.append(card.status)
-    return [card.run, "; ".join(facts)]
+def _print_aggregates(found: Overview) -> None:
+    for entry in found.aggregates:
+        value = (
+            f"{common.percent(entry['value'])} %"
+            if entry["value"] is not None
+            else f"needs {', '.join(entry['missing'])}"
+        )
+        name = f"{entry['suite']}:{entry['name']}" if "name" in entry else entry["suite"]
+        common.say(f"{name} ({entry['protocol']}) {entry['model']}: {value}")
 
 
 def _print_groups(card: Card) -> None:
-    groups = [e for e in card.estimates if e.group]
-    headline = next((e.metric for e in card.estimates if e.headline), "")
-    main = [e for e in groups if e.metric == headline] or groups
-    if not main:
-        return
-    title = f"{card.config.suite} · {card.config.protocol} · {card.model}"
-    columns = (
-        ("group", "left"),
-        ("metric", "left"),
-        ("score", "right"),
-        ("95 % interval", "right"),
-        ("n", "right"),
-    )
-    rows = ([e.group, e.metric, common.figure(e), common.span(e, e.low, e.high), str(e.n)] for e in main)
-    common.table(title, columns, rows)
+    from evals.terminal import runs
+    from evals.terminal.layout import table, width
+
+    if sections := runs.groups(card):
+        click.echo()
+        common.print_lines(table(runs.GROUPS, sections, width()))
 
 
-FIELDS = ("id", "repeat", "group", "verdict", "value", "answer", "target", "why")
+def _print_pivot(cards: Sequence[Card], *, as_json: bool, as_csv: bool) -> None:
+    from evals.terminal import pivot
+    from evals.terminal.layout import width
 
-
-def _show_samples(run: Run, *, verdict: str | None, as_csv: bool, as_json: bool) -> None:
-    if verdict is not None and verdict not in (*VERDICTS, "failed"):
-        raise UnknownName("verdict", verdict, (*VERDICTS, "failed"))
-    fields = FIELDS if not run.card.gated else tuple(f for f in FIELDS if f not in ("target", "why"))
-    rows = (row for row in sample_rows(run) if verdict in (None, row["verdict"].partition(":")[0]))
-    shown = ({field: row[field] for field in fields} for row in rows)
+    found = pivot.pivot(cards)
     if as_json:
-        common.print_json({"samples": list(shown)})
+        common.print_json({"columns": list(found.labels), "cells": pivot.as_json(found)})
     elif as_csv:
-        writer = csv.DictWriter(sys.stdout, fields)
-        writer.writeheader()
-        writer.writerows({k: _safe_cell(v) for k, v in row.items()} for row in shown)
+        _write_csv(("model", *found.labels), pivot.as_rows(found))
+    elif not found.heads:
+        common.say("No run has a score yet.")
     else:
-        rights = ("repeat", "value")
-        columns = [(field, "right" if field in rights else "left") for field in fields]
-        common.table("", columns, ([_cell(value) for value in row.values()] for row in shown))
+        common.print_lines(pivot.layout(found, width()))
 
 
-def sample_rows(run: Run) -> Iterator[dict[str, Any]]:
-    """Yield a row per sample and repeat, in the order of the data set."""
-    golds = run.gold()
-    found: dict[tuple[str, int], dict[str, Any]] = {}
-    for record in run.records():
-        if record.sample in golds:
-            found[record.sample, record.repeat] = _judged(record.outcome, list(record.scores.values()))
-    absent = {"verdict": "absent", "value": None, "answer": None, "why": ""}
-    for id_, gold in golds.items():
-        for repeat in range(run.card.config.repeats):
-            row = found.get((id_, repeat), absent)
-            yield {"id": id_, "repeat": repeat, "group": gold.group, "target": gold.target, **row}
+# --- samples -------------------------------------------------------------------------------------------------
 
 
-def _judged(outcome: Reply | Failure, scores: Sequence[Score | Failure]) -> dict[str, Any]:
-    first = outcome if isinstance(outcome, Failure) else scores[0] if scores else None
-    if isinstance(first, Score):
-        return {"verdict": first.verdict, "value": first.value, "answer": first.answer, "why": first.why}
-    if first is None:
-        return {"verdict": "unscored", "value": None, "answer": None, "why": ""}
-    return {"verdict": f"failed:{first.kind}", "value": None, "answer": None, "why": first.message}
+def _show_sample(run: str, sample: str | None, then: str | None, options: Mapping[str, Any]) -> None:
+    from evals.records import store
+    from evals.terminal import sample as one
+    from evals.terminal.layout import width
+
+    found = one.find(store.find_one(options["results"], run), sample, repeat=options["repeat"], then=then)
+    if options["as_json"]:
+        common.print_json(_sample_json(found))
+        return
+    with _formulas() as formula:
+        common.print_lines(one.layout(found, width(), reasoning=options["reasoning"], formula=formula))
+    click.echo()
+    common.say(f"Next: evals show {run} --sample {found.sample.id} --next {then or 'not-right'}")
 
 
-def _cell(value: Any) -> str:
-    """Write a value for a terminal: short, on one line, without control characters."""
-    if value is None:
-        return "-"
-    text = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-    flat = " ".join(plain(text).split())
-    return flat if len(flat) <= 80 else f"{flat[:79]}…"
+def _formulas() -> Any:
+    from evals.terminal.molecules import formulas
+
+    return formulas()
 
 
-def _safe_cell(value: Any) -> Any:
-    """Keep a terminal from obeying a model's text, and a spreadsheet from reading it as a formula."""
-    if not isinstance(value, str):
-        return value
-    text = plain(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+def _sample_json(found: Any) -> dict[str, Any]:
+    """Return one sample as JSON; of a gated suite without texts."""
+    from evals.terminal.samples import row
+
+    return row(found.sample, found.repeat, found.record, gated=found.card.gated, texts=True)
+
+
+def _show_samples(run: str, options: Mapping[str, Any]) -> None:
+    from evals.records import store
+
+    several = store.find(options["results"], run)
+    verdict, texts = options["verdict"], options["texts"]
+    if options["as_json"]:
+        rows = [row for one in several for row in _rows(one, verdict, texts=texts, named=len(several) > 1)]
+        common.print_json({"samples": rows})
+        return
+    by_fields: dict[tuple[str, ...], dict[str, list[dict[str, Any]]]] = {}
+    for one in several:
+        fields = _fields(one)
+        shown = [{name: row[name] for name in fields} for row in _rows(one, verdict)]
+        by_fields.setdefault(fields, {})[_title(one.card) if len(several) > 1 else ""] = shown
+    for place, (fields, sections) in enumerate(by_fields.items()):
+        if options["as_csv"]:
+            rows = [row for some in sections.values() for row in some]
+            _write_csv(fields, rows)
+        else:
+            if place:
+                click.echo()
+            _print_samples(fields, sections)
+
+
+def _title(card: Card) -> str:
+    return f"{card.config.suite} · {card.config.protocol} · {card.model}"
+
+
+def _fields(run: Run) -> tuple[str, ...]:
+    from evals.terminal.samples import FIELDS, GATED
+
+    return GATED if run.card.gated else FIELDS
+
+
+def _rows(
+    run: Run, verdict: str | None, *, texts: bool = False, named: bool = False
+) -> Iterable[dict[str, Any]]:
+    from evals.terminal.samples import rows
+
+    more = {"suite": run.card.config.suite} if named else {}
+    for row in rows(run, texts=texts):
+        if verdict in (None, row["verdict"].partition(":")[0]):
+            yield {**more, **row}
+
+
+def _print_samples(fields: Sequence[str], sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    from evals.terminal.layout import Column, table, width
+    from evals.terminal.samples import cell
+
+    drops = {"why": 1, "group": 4, "target": 2, "value": 3, "repeat": 5}
+    columns = [Column(name, right=name in ("repeat", "value"), drop=drops.get(name, 0)) for name in fields]
+    laid = [(title, [[cell(v) for v in row.values()] for row in rows]) for title, rows in sections.items()]
+    common.print_lines(table(columns, laid, width()))
+
+
+def _write_csv(fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    from evals.terminal.samples import safe_cell
+
+    writer = csv.DictWriter(sys.stdout, fields)
+    writer.writeheader()
+    writer.writerows({key: safe_cell(value) for key, value in row.items()} for row in rows)

@@ -30,13 +30,13 @@ def verify(bundle: Path, data: Path | None, as_json: bool) -> int:
     if found.suite:
         common.say(f"{found.suite} ({found.protocol}), model {found.model}, run {found.run}")
     for line in found.differences[:SHOWN]:
-        common.say(f"    {line}")
+        common.say(f"    {line}", whole=True)  # it quotes a file: one line each, to search in
     if (more := len(found.differences) - SHOWN) > 0:
-        click.echo(f"    ... and {more} more (--json lists all)")
+        common.say(f"    ... and {more} more (--json lists all)")
     for line in found.notes:
         common.say(f"Note: {line}.")
     if found.differences:
-        click.echo(f"{len(found.differences)} difference(s): this bundle does not hold what it states.")
+        common.say(f"{len(found.differences)} difference(s): this bundle does not hold what it states.")
         return 1
-    click.echo(f"All agrees: {found.records} records scored again, {found.figures} figures computed again.")
+    common.say(f"All agrees: {found.records} records scored again, {found.figures} figures computed again.")
     return 0

@@ -110,7 +110,7 @@ def test_a_wrong_verdict_gets_near_ones(here):
         (("run", "no.toml"), "No such file"),
         (("show",), "no results folder at results; `evals run` makes one"),
         (("show", "x"), "no results folder"),
-        (("show", "--samples"), "--samples shows one run: name it"),
+        (("show", "--samples"), "--samples shows a run: name it"),
         (("show", "--csv"), "--verdict and --csv go with --samples"),
         (("show", "--by", "colour"), "is not 'group'"),
         (("show", "x", "--samples", "--by", "group"), "--by and --samples exclude each other"),

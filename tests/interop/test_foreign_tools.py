@@ -254,7 +254,8 @@ def test_whether_replies_were_cut_is_unknown_where_the_source_does_not_say(impor
     for path, shown in (("lm-eval/dummy", "-"), ("inspect/gpqa-diamond.eval", "10.0 %")):
         (run,) = imported[path].values()
         rows = evals("show", run.card.run, "--results", imported.folder / path).out.splitlines()
-        assert next(row for row in rows if "gpqa:diamond" in row).split("%  ")[-1].strip().endswith(shown)
+        place = next(i for i, row in enumerate(rows) if row.startswith("gpqa:diamond"))
+        assert f"  {shown}  " in rows[place + 1]
 
 
 def test_a_chat_that_lm_eval_rendered_is_read_as_its_text(imported: Any) -> None:

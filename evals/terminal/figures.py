@@ -1,0 +1,47 @@
+"""Numbers in words: shares, scores with their units, intervals, counts, times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from evals.types import VERDICTS, Estimate
+
+
+def percent(value: float | None) -> str:
+    """Write a fraction for people: 0.7025 -> `70.2`; what is not all is never rounded to 100, what is something never to 0."""
+    if value is None:
+        return "-"
+    if 0.9995 <= value < 1.0:
+        return "99.9" if value < 0.99995 else ">99.9"
+    return f"{100 * value:.1f}" if not 0 < value < 0.0005 else "<0.1"
+
+
+def figure(estimate: Estimate | None) -> str:
+    """Write an estimate's value in its unit; fractions as percent."""
+    if estimate is None or estimate.value is None:
+        return "-"
+    if estimate.unit == "fraction":
+        return f"{100 * estimate.value:.1f} %"
+    return f"{estimate.value:.4g} {estimate.unit}".rstrip()
+
+
+def interval(estimate: Estimate | None, *, between: str = " to ") -> str:
+    """Write the interval of an estimate, without its unit."""
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return "-"
+    if estimate.unit == "fraction":
+        return f"{100 * estimate.low:.1f}{between}{100 * estimate.high:.1f}"
+    return f"{estimate.low:.4g} to {estimate.high:.4g}"
+
+
+def moment(seconds: float, form: str = "%Y-%m-%d %H:%M") -> str:
+    """Write a time in UTC; empty if it is not known."""
+    return time.strftime(form, time.gmtime(seconds)) if seconds else ""
+
+
+def counts_line(counts: Mapping[str, int]) -> str:
+    """Write counts in a fixed order: what the model did first, then failures, then what is absent."""
+    known = [v for v in VERDICTS if v in counts]
+    rest = sorted(name for name in counts if name not in VERDICTS)
+    return ", ".join(f"{counts[name]} {name.replace('failed:', 'failed ')}" for name in (*known, *rest))

@@ -1,0 +1,191 @@
+"""Text laid out for a terminal: tables that fit its width and lines that break between words.
+
+A table that is too wide loses columns in the order that its author gave, then wraps cells between words, then becomes a
+block of lines per row. A word is never broken: one that is longer than the line (a path, a command) stands alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+from evals.extract import plain
+
+GAP = 2
+"""Blanks between columns."""
+BOLD, DIM, END = "\x1b[1m", "\x1b[2m", "\x1b[0m"
+
+
+class Column(NamedTuple):
+    """A column of a table."""
+
+    head: str
+    right: bool = False
+    """Whether figures are set flush right."""
+    drop: int = 0
+    """Where room is lacking, the column with the highest goes first; 0: it stays."""
+    spill: int = 0
+    """Of the first column: longer cells stand on a line of their own above the row; 0: they do not."""
+    whole: bool = False
+    """Whether its cells are never wrapped."""
+
+
+Rows: TypeAlias = Sequence[Sequence[str]]
+Section: TypeAlias = tuple[str, Rows]
+"""A title (may be empty) and its rows."""
+
+
+def width() -> int | None:
+    """Return the columns that output may use: COLUMNS, else the terminal's; None off a terminal, where a row is one line."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told):
+        return int(told)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def cells(text: str) -> int:
+    """Return the columns that a text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def wrap(text: str, room: int | None, *, indent: str = "") -> list[str]:
+    """Break lines between words so that they fit; what follows the first line begins with `indent`.
+
+    >>> wrap("one two three", 8)
+    ['one two', 'three']
+    """
+    found: list[str] = []
+    for line in text.split("\n"):
+        found += [line] if room is None or cells(line) <= room else _wrapped(line, room, indent)
+    return found
+
+
+def _wrapped(line: str, room: int, indent: str) -> Iterator[str]:
+    body = line.lstrip(" ")
+    now = line[: len(line) - len(body)]
+    begun = False
+    for word in body.split(" "):
+        if begun and cells(now) + 1 + cells(word) > room:
+            yield now.rstrip(" ")
+            now, begun = indent, False
+        now = f"{now} {word}" if begun else now + word
+        begun = True
+    yield now.rstrip(" ")
+
+
+def table(columns: Sequence[Column], sections: Sequence[Section], room: int | None) -> list[str]:
+    """Lay out sections of rows under one heading, in at most `room` columns; None: as wide as it needs."""
+    sections = [(plain(title), [[_clean(cell) for cell in row] for row in rows]) for title, rows in sections]
+    margin = "  " if any(title for title, _ in sections) else ""
+    inner = None if room is None else room - len(margin)
+    kept = _kept(columns, [row for _, rows in sections for row in rows], inner)
+    if kept is None:
+        return _blocks(columns, sections, room)
+    chosen = [columns[i] for i in kept]
+    rows_of = [(title, [[row[i] for i in kept] for row in rows]) for title, rows in sections]
+    widths = _widths(chosen, [row for _, rows in rows_of for row in rows], inner)
+    lines = [f"{BOLD}{margin}{line}{END}" for line in _row([c.head for c in chosen], chosen, widths)]
+    lines.append(DIM + "─" * (len(margin) + sum(widths) + GAP * (len(widths) - 1)) + END)
+    for place, (title, rows) in enumerate(rows_of):
+        if title:
+            lines += ([""] if place else []) + [BOLD + line + END for line in wrap(title, room, indent="  ")]
+        for row in rows:
+            lines += [f"{margin}{line}" for line in _row(row, chosen, widths)]
+    return lines
+
+
+def _clean(cell: str) -> str:
+    return " ".join(plain(cell).split())
+
+
+def _longest_word(text: str) -> int:
+    return max(map(cells, text.split(" ")))
+
+
+def _needs(column: Column, texts: Sequence[str]) -> tuple[int, int]:
+    """Return the least and the natural width of a column: a figure is never wrapped, words may be."""
+    natural = max(map(cells, texts), default=0)
+    if column.right or column.whole:
+        return max(_longest_word(column.head), natural), max(cells(column.head), natural)
+    least = max(map(_longest_word, (column.head, *texts)))
+    natural = max(cells(column.head), natural)
+    if column.spill:
+        return min(natural, max(column.spill, cells(column.head))), natural
+    return least, natural
+
+
+def _kept(columns: Sequence[Column], rows: Rows, room: int | None) -> list[int] | None:
+    """Return the columns that fit, by number; None if not even those that must stay do."""
+    kept = list(range(len(columns)))
+    needs = [_needs(column, [row[i] for row in rows]) for i, column in enumerate(columns)]
+    while room is not None and sum(needs[i][0] for i in kept) + GAP * (len(kept) - 1) > room:
+        droppable = [i for i in kept if columns[i].drop]
+        if not droppable:
+            return None
+        kept.remove(max(droppable, key=lambda i: columns[i].drop))
+    return kept
+
+
+def _widths(columns: Sequence[Column], rows: Rows, room: int | None) -> list[int]:
+    """Give each column its least width, and what is left to those that want more, the narrowest wish first."""
+    needs = [_needs(column, [row[i] for row in rows]) for i, column in enumerate(columns)]
+    if room is None:
+        return [natural for _, natural in needs]
+    widths = [least for least, _ in needs]
+    left = room - sum(widths) - GAP * (len(widths) - 1)
+    wishes = sorted((natural - least, i) for i, (least, natural) in enumerate(needs) if natural > least)
+    for place, (wish, i) in enumerate(wishes):
+        more = min(wish, left // (len(wishes) - place))
+        widths[i] += more
+        left -= more
+    return widths
+
+
+def _row(row: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> Iterator[str]:
+    row = list(row)
+    if columns and columns[0].spill and cells(row[0]) > widths[0]:
+        yield row[0]
+        row[0] = ""
+    parts = [
+        wrap(cell, max(size, _longest_word(cell)) if cell else size)
+        for cell, size in zip(row, widths, strict=True)
+    ]
+    for level in range(max(map(len, parts), default=0)):
+        texts = [lines[level] if level < len(lines) else "" for lines in parts]
+        line = (" " * GAP).join(
+            _padded(text, size, column.right)
+            for text, size, column in zip(texts, widths, columns, strict=True)
+        )
+        yield line.rstrip()
+
+
+def _padded(text: str, size: int, right: bool) -> str:  # noqa: FBT001 - a column's own flag
+    blank = " " * max(0, size - cells(text))
+    return blank + text if right else text + blank
+
+
+def _blocks(columns: Sequence[Column], sections: Sequence[Section], room: int | None) -> list[str]:
+    """Write a line per cell where no table fits: the first cell, then what the others are called and say."""
+    lines: list[str] = []
+    for title, rows in sections:
+        lines += wrap(title, room, indent="  ") if title else []
+        for first, *others in rows:
+            lines += wrap(first, room, indent="  ")
+            for column, cell in zip(columns[1:], others, strict=True):
+                lines += wrap(f"  {column.head}: {cell}", room, indent="    ") if cell else []
+    return lines
+
+
+def columns_of(heads: Iterable[str], *, right: Iterable[str] = ()) -> list[Column]:
+    """Make plain columns of headings; those in `right` hold figures."""
+    figures = set(right)
+    return [Column(head, right=head in figures) for head in heads]

@@ -1,0 +1,37 @@
+"""Molecules in words: the formula of a SMILES, computed in a worker process under a deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from evals.errors import EvalsError
+from evals.sandbox import Pool
+from evals.scorers.ladder import Form
+
+LONGEST = 1000
+"""Characters of a SMILES that is read."""
+
+
+def formula(smiles: str) -> str:
+    """Return the formula of a SMILES; empty if it is no molecule."""
+    form = Form(smiles)
+    return form.formula if form.mol is not None else ""
+
+
+@contextmanager
+def formulas() -> Iterator[Callable[[str], str]]:
+    """Give a function from SMILES to formula; it returns an empty text where RDKit is absent or cannot say."""
+    with Pool(1, timeout_s=5.0) as pool:
+
+        @cache
+        def named(smiles: str) -> str:
+            if len(smiles) > LONGEST:
+                return ""
+            try:
+                return str(pool.call(formula, smiles))
+            except EvalsError:
+                return ""
+
+        yield named

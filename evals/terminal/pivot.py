@@ -1,0 +1,158 @@
+"""Models by suites: the leaderboard of the terminal. Each cell is the newest complete run, or its seeds pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from evals.records.card import Card
+from evals.terminal.figures import figure
+from evals.terminal.layout import GAP, Column, cells, table, wrap
+from evals.terminal.runs import MARKS, Line, marks, pooled
+from evals.types import Estimate
+
+
+class Head(NamedTuple):
+    """A column: what may be ranked together."""
+
+    suite: str
+    protocol: str
+    version: str
+    data_sha256: str
+    judge: str
+    metric: str
+
+    @property
+    def label(self) -> str:
+        """Return its name."""
+        return f"{self.suite} {self.protocol}"
+
+
+class Pivot(NamedTuple):
+    """Models in rows, suites in columns."""
+
+    heads: tuple[Head, ...]
+    labels: tuple[str, ...]
+    models: tuple[str, ...]
+    lines: dict[tuple[str, Head], Line]
+
+
+def pivot(cards: Iterable[Card]) -> Pivot:
+    """Choose a row of runs for every model and column."""
+    lines: dict[tuple[str, Head], Line] = {}
+    for line in sorted(pooled(cards), key=lambda one: (one.card.complete, one.when)):
+        if line.head is not None and line.head.value is not None:
+            lines[line.card.model, _head(line.card, line.head)] = line
+    heads = tuple(sorted({head for _, head in lines}))
+    models = tuple(sorted({model for model, _ in lines}, key=str.lower))
+    return Pivot(heads, tuple(_labels(heads)), models, lines)
+
+
+def _head(card: Card, head: Estimate) -> Head:
+    config = card.config
+    metric = head.metric.partition("@")[0]
+    return Head(config.suite, config.protocol, config.version, config.data_sha256, config.judge, metric)
+
+
+def _labels(heads: Sequence[Head]) -> list[str]:
+    """Name columns by suite and protocol, and by the first of the rest that tells two apart."""
+    found = []
+    for head in heads:
+        alike = [other for other in heads if other.label == head.label and other != head]
+        words = {
+            "version": f"v{head.version}",
+            "judge": f"judge {head.judge or 'none'}",
+            "metric": head.metric,
+            "data_sha256": f"data {head.data_sha256[:6]}",
+        }
+        own = head._asdict()
+        more = [text for name, text in words.items() if any(o._asdict()[name] != own[name] for o in alike)]
+        found.append(" ".join([head.label, *more]))
+    return found
+
+
+def layout(found: Pivot, room: int | None) -> list[str]:
+    """Lay out a pivot; columns that do not fit beside the others follow below, under the models again."""
+    grid = {
+        (model, head): _cell(found.lines.get((model, head))) for model in found.models for head in found.heads
+    }
+    first = max(map(cells, ("model", *found.models)), default=0)
+    first = first if room is None else min(first, max(12, room // 3))
+    lines: list[str] = []
+    for some in _blocks(found, grid, None if room is None else room - first - GAP):
+        columns = [Column("model", spill=first), *(Column(found.labels[i], right=True) for i in some)]
+        rows = [
+            [model, *(grid[model, found.heads[i]] for i in some)]
+            for model in found.models
+            if any(grid[model, found.heads[i]] for i in some)
+        ]
+        lines += ["", *table(columns, [("", rows)], room)]
+    used = {letter for line in found.lines.values() for letter in marks(line)}
+    legend = [row for letter in MARKS if letter in used for row in wrap(f"{letter}: {MARKS[letter]}", room)]
+    return [*lines[1:], *([""] if legend else []), *legend]
+
+
+def _cell(line: Line | None) -> str:
+    if line is None or line.head is None:
+        return ""
+    return " ".join([_with_error(line.head), *marks(line)])
+
+
+def _with_error(head: Estimate) -> str:
+    """Write a score with half its interval: `83.5 ±0.7`."""
+    if head.value is None or head.low is None or head.high is None:
+        return figure(head).removesuffix(" %")
+    half = (head.high - head.low) / 2
+    if head.unit == "fraction":
+        return f"{100 * head.value:.1f} ±{100 * half:.1f}"
+    return f"{head.value:.4g} ±{half:.2g}"
+
+
+def _blocks(found: Pivot, grid: dict[tuple[str, Head], str], room: int | None) -> list[list[int]]:
+    blocks: list[list[int]] = [[]]
+    used = 0
+    for i, head in enumerate(found.heads):
+        words = max(map(cells, found.labels[i].split(" ")))
+        size = max(words, *(cells(grid[model, head]) for model in found.models)) + GAP
+        if room is not None and blocks[-1] and used + size > room + GAP:
+            blocks.append([])
+            used = 0
+        blocks[-1].append(i)
+        used += size
+    return blocks if found.heads else []
+
+
+def as_rows(found: Pivot) -> list[dict[str, Any]]:
+    """Return a row per model with a value per column, for a spreadsheet: fractions are fractions, gaps are empty."""
+    return [
+        {
+            "model": model,
+            **{
+                label: (line.head.value if (line := found.lines.get((model, head))) and line.head else None)
+                for label, head in zip(found.labels, found.heads, strict=True)
+            },
+        }
+        for model in found.models
+    ]
+
+
+def as_json(found: Pivot) -> list[dict[str, Any]]:
+    """Return a cell per model and column, with its interval and runs."""
+    return [
+        {
+            "model": model,
+            "column": label,
+            **head._asdict(),
+            "value": line.head.value,
+            "low": line.head.low,
+            "high": line.head.high,
+            "unit": line.head.unit,
+            "better": line.head.better,
+            "n": line.head.n,
+            "runs": [card.run for card in line.cards],
+            "marks": list(marks(line).values()),
+        }
+        for model in found.models
+        for label, head in zip(found.labels, found.heads, strict=True)
+        if (line := found.lines.get((model, head))) and line.head
+    ]

@@ -1,0 +1,338 @@
+"""Runs as one table: grouped by suite and protocol, seeds pooled, and marked where a number is not the benchmark's.
+
+In a wide terminal the marks are words and every column is there; in a narrow one the marks are letters with a legend.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from statistics import fmean
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from msgspec import Struct, structs
+
+from evals.records.card import UNTOLD, Card
+from evals.records.names import short
+from evals.terminal.figures import counts_line, figure, interval, moment, percent
+from evals.terminal.layout import Column, Section, table, wrap
+from evals.types import VERDICTS, Estimate
+
+Sort: TypeAlias = Literal["when", "score", "model", "n"]
+FEW = 30
+"""Clusters below which an interval rests on too few independent things (passages, images) to be trusted."""
+MARKS = {
+    "S": "sample items: not a benchmark score",
+    "P": "a subset of the items",
+    "E": "stopped early",
+    "R": "not finished",
+    "C": "not every outcome is there; the rest is missing",
+    "F": f"fewer than {FEW} independent clusters",
+}
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """A row: one run, or the seeds of one configuration pooled."""
+
+    cards: tuple[Card, ...]
+    """The newest last."""
+    head: Estimate | None
+    """None: nothing was scored yet."""
+
+    @property
+    def card(self) -> Card:
+        """Return the newest run."""
+        return self.cards[-1]
+
+    @property
+    def when(self) -> float:
+        """Return the second at which the newest run was started."""
+        return self.card.started
+
+    @property
+    def truncated(self) -> float | None:
+        """Return the share of replies that ended at max tokens; None if it is not known."""
+        replies = sum(n for card in self.cards for name, n in card.counts.items() if name in VERDICTS)
+        told = all(UNTOLD not in card.notes for card in self.cards)
+        return sum(card.truncated for card in self.cards) / replies if replies and told else None
+
+    @property
+    def coverage(self) -> float:
+        """Return the least share of scored outcomes among the runs."""
+        return min(card.coverage for card in self.cards)
+
+
+def headline(card: Card) -> Estimate | None:
+    """Return the number that stands for a run; None if nothing was scored yet."""
+    return next((e for e in card.estimates if e.headline and not e.group), None)
+
+
+# --- seeds ---------------------------------------------------------------------------------------------------
+
+
+def pooled(cards: Iterable[Card]) -> list[Line]:
+    """Make a row of the complete runs that differ in their seed alone (the newest of each seed), and one of every other run.
+
+    The pooled value is the mean of the runs' values and its interval the mean of theirs: the items are the same, so the
+    standard error of the mean is at most the mean of the standard errors, whatever the runs have in common.
+    """
+    by_key: dict[Any, dict[tuple[int, int | None], Card]] = defaultdict(dict)
+    alone: list[Card] = []
+    for card in cards:
+        head = headline(card)
+        if not card.complete or head is None or head.value is None:
+            alone.append(card)
+            continue
+        seeds = by_key[_configuration(card)]
+        seed = (card.config.seed, card.config.sampling.seed)
+        if (older := seeds.get(seed)) is not None:
+            older, card = sorted((older, card), key=lambda one: one.started)
+            alone.append(older)
+        seeds[seed] = card
+    lines = [Line(cards=(card,), head=headline(card)) for card in alone]
+    return lines + [_pool(sorted(seeds.values(), key=lambda card: card.started)) for seeds in by_key.values()]
+
+
+def _configuration(card: Card) -> tuple[Any, ...]:
+    config = structs.replace(card.config, seed=0, sampling=structs.replace(card.config.sampling, seed=None))
+    return repr(config), card.model, card.data, card.origin, tuple(sorted(card.scorers.items()))
+
+
+def _pool(cards: Sequence[Card]) -> Line:
+    heads = [head for card in cards if (head := headline(card)) is not None]
+    first = heads[-1]
+    if len(heads) == 1:
+        return Line(cards=tuple(cards), head=first)
+    head = structs.replace(
+        first,
+        value=_mean([one.value for one in heads]),
+        low=_mean([one.low for one in heads]),
+        high=_mean([one.high for one in heads]),
+        worst=_mean([one.worst for one in heads]),
+        best=_mean([one.best for one in heads]),
+        n=sum(one.n for one in heads),
+        method="mean over seeds; the interval is the mean of theirs",
+    )
+    return Line(cards=tuple(cards), head=head)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if len(known) == len(values) and known else None
+
+
+def single(cards: Iterable[Card]) -> list[Line]:
+    """Make a row of every run."""
+    return [Line(cards=(card,), head=headline(card)) for card in cards]
+
+
+# --- marks ---------------------------------------------------------------------------------------------------
+
+
+def marks(line: Line) -> dict[str, str]:
+    """Map the letters of what a reader must know of a row to the words for it."""
+    card, head = line.card, line.head
+    found: dict[str, str] = {}
+    if card.data == "sample":
+        found["S"] = "sample items"
+    if card.config.limit is not None:
+        found["P"] = f"subset of {card.config.limit}"
+    if card.status in ("running", "interrupted"):
+        found["R"] = card.status
+    if card.stopped_early and card.status != "running":
+        found["E"] = f"stopped early, {percent(line.coverage)} % scored"
+    elif line.coverage < 1.0:
+        found["C"] = f"{percent(line.coverage)} % scored"
+    if head is not None and head.clusters < min(FEW, head.n) and head.n > head.clusters * card.config.repeats:
+        found["F"] = f"{head.clusters} clusters"
+    return found
+
+
+# --- the table -----------------------------------------------------------------------------------------------
+
+WIDE = (
+    Column("model"), Column("score", right=True), Column("95 % interval", right=True), Column("n", right=True),
+    Column("coverage", right=True, drop=4), Column("truncated", right=True), Column("T", right=True, drop=6),
+    Column("seed", right=True, drop=5), Column("run", whole=True), Column("when (UTC)", whole=True),
+    Column("marks", whole=True),
+)  # fmt: skip
+NARROW = (
+    Column("model", spill=24), Column("score", right=True), Column("95 %", right=True, drop=1),
+    Column("n", right=True, drop=3), Column("coverage", right=True, drop=5), Column("trunc.", right=True, drop=4),
+    Column("run", whole=True), Column("when", drop=2, whole=True), Column("", whole=True),
+)  # fmt: skip
+
+
+class Names(NamedTuple):
+    """What rows are called."""
+
+    ids: dict[str, str]
+    """Run id -> what is enough of it."""
+
+
+def layout(
+    lines: Sequence[Line], room: int | None, *, ids: Iterable[str] = (), sort: Sort = "when"
+) -> list[str]:
+    """Lay out rows, grouped by suite and protocol; `ids`: all ids that a short one must be told from."""
+    names = Names(short([*ids, *(card.run for line in lines for card in line.cards)]))
+    groups: dict[tuple[str, ...], list[Line]] = defaultdict(list)
+    for line in lines:
+        groups[_group(line.card)].append(line)
+    titles = _titles(groups)
+    ordered = {titles[key]: sort_lines(groups[key], sort) for key in sorted(groups)}
+    wide: list[Section] = [(title, [_wide(x, names) for x in some]) for title, some in ordered.items()]
+    found = table([c._replace(drop=0) if c.drop < 4 else c for c in WIDE], wide, room)
+    if room is None or _one_line_each(found, lines, titles):
+        return [*found, *_legend(lines, room, names, letters=False)]
+    narrow: list[Section] = [(title, [_narrow(x, names) for x in some]) for title, some in ordered.items()]
+    return [*table(NARROW, narrow, room), *_legend(lines, room, names, letters=True)]
+
+
+def _one_line_each(found: Sequence[str], lines: Sequence[Line], titles: dict[Any, str]) -> bool:
+    return len(found) <= 2 + len(lines) + 2 * len(titles)
+
+
+def _group(card: Card) -> tuple[str, ...]:
+    config = card.config
+    return config.suite, config.protocol, config.version, config.data_sha256, config.judge
+
+
+def _titles(groups: dict[tuple[str, ...], list[Line]]) -> dict[tuple[str, ...], str]:
+    """Name the groups by suite, protocol and metric, and by what else tells two apart."""
+    found = {}
+    for key, lines in groups.items():
+        suite, protocol, version, data, judge = key
+        alike = [other for other in groups if other[:2] == key[:2] and other != key]
+        words = [suite, protocol]
+        if any(other[2] != version for other in alike):
+            words.append(f"version {version}")
+        if any(other[3] != data for other in alike):
+            kinds = {"sample": "sample items", "local": "local data", "hub": "hub data"}
+            kind = kinds[lines[0].card.data]
+            same = [other for other in alike if kinds[groups[other][0].card.data] == kind]
+            words.append(f"{kind} {data[:6]}" if same else kind)
+        if any(other[4] != judge for other in alike):
+            words.append(f"judged by {judge}" if judge else "no judge")
+        if (head := next((line.head for line in lines if line.head), None)) is not None:
+            words.append(f"{head.metric}{', lower is better' if head.better == 'lower' else ''}")
+        chance = next((line.card.chance for line in lines if line.card.chance is not None), None)
+        words += [f"chance {percent(chance)} %"] if chance is not None else []
+        found[key] = " · ".join(words)
+    return found
+
+
+def sort_lines(lines: Sequence[Line], sort: Sort) -> list[Line]:
+    """Order rows: the newest last, or the best, the alphabet's first or the largest first."""
+    keys: dict[str, Callable[[Line], Any]] = {
+        "when": lambda line: line.when,
+        "model": lambda line: (line.card.model.lower(), line.when),
+        "n": lambda line: -(line.head.n if line.head else 0),
+        "score": _standing,
+    }
+    return sorted(lines, key=keys[sort])
+
+
+def _standing(line: Line) -> tuple[bool, float]:
+    if line.head is None or line.head.value is None:
+        return True, 0.0
+    return False, line.head.value if line.head.better == "lower" else -line.head.value
+
+
+def _run(line: Line, names: Names) -> str:
+    if len(line.cards) > 1:
+        return f"{len(line.cards)} seeds"
+    return names.ids[line.card.run]
+
+
+def _wide(line: Line, names: Names) -> list[str]:
+    card, head = line.card, line.head
+    sampling = card.config.sampling
+    told = "-" if line.truncated is None else f"{percent(line.truncated)} %"
+    seeds = ", ".join(str(one.config.seed) for one in line.cards)
+    return [
+        card.model,
+        figure(head),
+        interval(head),
+        f"{head.n:,}" if head else "0",
+        f"{percent(line.coverage)} %",
+        told,
+        "" if sampling.temperature is None else f"{sampling.temperature:g}",
+        seeds if card.origin == "run" else "",
+        _run(line, names),
+        moment(line.when),
+        "; ".join(marks(line).values()),
+    ]
+
+
+def _narrow(line: Line, names: Names) -> list[str]:
+    card, head = line.card, line.head
+    return [
+        card.model,
+        figure(head),
+        interval(head, between="–"),
+        str(head.n) if head else "0",
+        f"{percent(line.coverage)} %",
+        "-" if line.truncated is None else f"{percent(line.truncated)} %",
+        _run(line, names),
+        moment(line.when, "%m-%d"),
+        " ".join(marks(line)),
+    ]
+
+
+def _legend(lines: Sequence[Line], room: int | None, names: Names, *, letters: bool) -> list[str]:
+    """Explain the marks that occur, and how pooled rows open."""
+    used = {letter for line in lines for letter in marks(line)}
+    said = [f"{letter}: {words}" for letter, words in MARKS.items() if letter in used] if letters else []
+    if not letters and "S" in used:
+        said.append(MARKS["S"])
+    if any(len(line.cards) > 1 for line in lines):
+        said.append("seeds: mean of runs that differ in their seed alone; --runs shows each")
+    said += [
+        f"{_run(line, names)}: {_bounds(line)}"
+        for line in lines
+        if {"E", "C", "R"} & marks(line).keys() and _bounds(line)
+    ]
+    return ["", *(row for text in said for row in wrap(text, room, indent="   "))] if said else []
+
+
+def details(card: Card) -> list[str]:
+    """Say of what a run's score is made; if outcomes are missing, what it could have been."""
+    facts = [counts_line(card.counts)] if card.counts else ["nothing recorded yet"]
+    head = headline(card)
+    if bounds := _bounds(Line(cards=(card,), head=head)):
+        facts.append(bounds)
+    if head and (corrected := _corrected(card, head)) is not None:
+        facts.append(f"with errata {card.errata}: {figure(corrected)} of {corrected.n}")
+    facts += [note for note in card.notes if note.startswith("judge:")]
+    facts += ["local data"] if card.data == "local" and card.origin == "run" else []
+    facts += [card.status] if card.status != "finished" else []
+    return [f"{card.run}: {'; '.join(facts)}"]
+
+
+def _bounds(line: Line) -> str:
+    """Say what the score could have been; empty if nothing is missing, or the metric has no bounds."""
+    head = line.head
+    if head is None or line.coverage == 1.0 or head.worst is None or head.best is None:
+        return ""
+    low, high = sorted((head.worst, head.best))
+    return f"{interval(structs.replace(head, low=low, high=high))} with what is missing counted as wrong or as right"
+
+
+def _corrected(card: Card, head: Estimate) -> Estimate | None:
+    return next((e for e in card.estimates if e.metric == f"{head.metric}_corrected" and not e.group), None)
+
+
+def groups(card: Card) -> list[Section]:
+    """Return a section of the headline by group; none if the suite has no groups."""
+    name = next((e.metric for e in card.estimates if e.headline), "")
+    found = [e for e in card.estimates if e.group]
+    chosen = [e for e in found if e.metric == name] or found
+    title = f"{card.config.suite} · {card.config.protocol} · {card.model}"
+    rows = [[e.group, e.metric, figure(e), interval(e), str(e.n)] for e in chosen]
+    return [(title, rows)] if rows else []
+
+
+GROUPS = (
+    Column("group"), Column("metric", drop=1), Column("score", right=True), Column("95 % interval", right=True),
+    Column("n", right=True),
+)  # fmt: skip

@@ -1,0 +1,337 @@
+"""One sample of a run in full: what was asked, what was said and where the answer was read, gold, verdict and why.
+
+Of a gated suite only ids, letters and verdicts leave this module.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from evals.errors import StoreError
+from evals.extract import plain
+from evals.prompts import plain_text
+from evals.records.card import Card
+from evals.records.store import Run
+from evals.terminal.layout import BOLD, DIM, END, wrap
+from evals.types import Failure, Prompt, Record, Reply, Sample, Score
+
+NOT_RIGHT = "not-right"
+"""Every outcome but `right`, failures and what is absent included."""
+MARKED = ("»", "«")
+"""Around what was read as the answer; a terminal shows it in reverse, too."""
+REVERSE = "\x1b[7m"
+LADDER = (
+    (5.0, "the same SMILES, letter by letter"),
+    (4.0, "the same molecule (canonical SMILES)"),
+    (3.5, "the same compound, drawn otherwise"),
+    (3.0, "the same but for stereo"),
+    (2.0, "the same parent: neutral, largest fragment, without isotopes"),
+    (1.0, "a tautomer of it"),
+)
+"""Rungs of `scorers/ladder.py` by the number that stands in a score's parts, in words."""
+
+
+class Shown(Struct, frozen=True, kw_only=True):
+    """One sample and repeat of a run."""
+
+    card: Card
+    sample: Sample
+    repeat: int
+    record: Record | None
+    """None: there is no record of it."""
+
+    @property
+    def score(self) -> Score | None:
+        """Return the score of the suite's first scorer; None if there is none."""
+        first = next(iter(self.record.scores.values()), None) if self.record else None
+        return first if isinstance(first, Score) else None
+
+    @property
+    def failure(self) -> Failure | None:
+        """Return why there is no score; None if nothing failed."""
+        if self.record is None:
+            return None
+        first = next(iter(self.record.scores.values()), None)
+        return (
+            self.record.outcome
+            if isinstance(self.record.outcome, Failure)
+            else first
+            if isinstance(first, Failure)
+            else None
+        )
+
+    @property
+    def verdict(self) -> str:
+        """Return the verdict, `failed:KIND`, `unscored` or `absent`."""
+        if self.failure is not None:
+            return f"failed:{self.failure.kind}"
+        return self.score.verdict if self.score else "unscored" if self.record else "absent"
+
+    def is_a(self, verdict: str) -> bool:
+        """Whether a filter lets it through: a verdict, `failed`, `not-right`."""
+        if verdict == NOT_RIGHT:
+            return self.verdict != "right"
+        return verdict in (self.verdict, self.verdict.partition(":")[0])
+
+
+# --- finding it ----------------------------------------------------------------------------------------------
+
+
+def find(run: Run, sample: str | None, *, repeat: int = 0, then: str | None = None) -> Shown:
+    """Return a sample of a run; with `then`, the first one behind it (or at all) with this verdict.
+
+    Raises StoreError if the run does not expect the sample, or if no further one has the verdict.
+    """
+    card = run.card
+    samples = list(run.samples())
+    if sample is not None and not any(one.id == sample for one in samples):
+        raise StoreError(_no_sample(run, sample, [one.id for one in samples]))
+    if sample is not None and not 0 <= repeat < card.config.repeats:
+        raise StoreError(f"{card.run} has repeats 0 to {card.config.repeats - 1}, not {repeat}")
+    if then is None:
+        assert sample is not None  # noqa: S101 - the caller names one of the two
+        wanted = next(one for one in samples if one.id == sample)
+        return Shown(card=card, sample=wanted, repeat=repeat, record=_record(run, (sample, repeat)))
+    place = (sample, repeat) if sample is not None else None
+    if (found := _next(run, card, samples, place, then)) is None:
+        behind = f" behind {sample}" if sample is not None else ""
+        raise StoreError(f"{card.run} has no sample that is {then}{behind}")
+    return found
+
+
+def _no_sample(run: Run, sample: str, ids: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(sample, ids, n=3) or list(ids[:3])
+    return f"{run.path.name} has no sample {sample!r}; it has {len(ids)}, for example {', '.join(near)}"
+
+
+def _record(run: Run, key: tuple[str, int]) -> Record | None:
+    return next((one for one in run.records() if (one.sample, one.repeat) == key), None)
+
+
+def _next(
+    run: Run, card: Card, samples: Sequence[Sample], place: tuple[str, int] | None, verdict: str
+) -> Shown | None:
+    """Look through what is behind a sample, in the order of the data; texts are read of the one that is found."""
+    briefs = {(one.sample, one.repeat): one for one in run.briefs()}
+    begun = place is None
+    for sample in samples:
+        for repeat in range(card.config.repeats):
+            if begun and _fits(briefs.get((sample.id, repeat)), verdict):
+                record = _record(run, (sample.id, repeat))
+                return Shown(card=card, sample=sample, repeat=repeat, record=record)
+            begun = begun or (sample.id, repeat) == place
+    return None
+
+
+def _fits(brief: object, verdict: str) -> bool:
+    from evals.records.files import Brief
+
+    if not isinstance(brief, Brief):
+        return verdict in ("absent", NOT_RIGHT)
+    first = next(iter(brief.scores.values()), None)
+    now = (
+        f"failed:{brief.failure}"
+        if brief.failure
+        else first.verdict
+        if isinstance(first, Score)
+        else "unscored"
+        if first is None
+        else f"failed:{first.kind}"
+    )
+    return now != "right" if verdict == NOT_RIGHT else verdict in (now, now.partition(":")[0])
+
+
+# --- what was read -------------------------------------------------------------------------------------------
+
+
+class Span(NamedTuple):
+    """Characters of a reply."""
+
+    start: int
+    end: int
+
+
+def where_read(score: Score, prompt: Prompt, reply: Reply) -> Span | None:
+    """Find the place of a reply at which the answer was read: the last one that states it; None if there is none."""
+    if not (answer := score.answer):
+        return None
+    shown = answer
+    if len(answer) == 1 and answer.isascii() and answer.isupper() and prompt.order is not None:
+        if ord(answer) - ord("A") not in prompt.order:
+            return None
+        shown = prompt.shown_letter(answer)
+    whole = rf"(?<![A-Za-z0-9]){re.escape(shown)}(?![A-Za-z0-9])"
+    found = list(re.finditer(whole, reply.text))
+    if found:
+        return Span(*found[-1].span())
+    start = reply.text.rfind(shown)
+    return Span(start, start + len(shown)) if start >= 0 else None
+
+
+# --- laying it out -------------------------------------------------------------------------------------------
+
+
+def layout(
+    shown: Shown,
+    room: int | None,
+    *,
+    reasoning: bool = False,
+    formula: Callable[[str], str] | None = None,
+) -> list[str]:
+    """Lay out a sample; `formula` names a molecule by its formula (it may need a worker process)."""
+    card, sample = shown.card, shown.sample
+    group = f" ({sample.group})" if sample.group and not card.gated else ""
+    repeat = f", repeat {shown.repeat}" if card.config.repeats > 1 else ""
+    head = f"{card.config.suite} · {card.config.protocol} · {card.model} · run {card.run}"
+    lines = _styled(BOLD, wrap(head, room, indent="  "))
+    lines += wrap(plain(f"sample {sample.id}{group}{repeat}: {shown.verdict}"), room, indent="  ")
+    if card.gated:
+        return [*lines, *_gated(shown, room)]
+    lines += _block("Prompt", _prompt(shown), room)
+    lines += _replied(shown, room, reasoning=reasoning)
+    lines += _block("Read", _answer(shown, formula), room)
+    lines += _block("Gold", _gold(shown, formula), room)
+    lines += _block("Why", _why(shown), room)
+    lines += _block("Ladder", _ladder(shown), room)
+    return lines
+
+
+def _styled(style: str, lines: Sequence[str]) -> list[str]:
+    return [f"{style}{line}{END}" for line in lines]
+
+
+def _block(title: str, text: str, room: int | None, *, first: str = "  ") -> list[str]:
+    if not text:
+        return []
+    inner = None if room is None else max(20, room - len(first))
+    body = [
+        f"{first}{row}".rstrip()
+        for line in plain(text).expandtabs(4).split("\n")
+        for row in wrap(line, inner)
+    ]
+    return ["", f"{BOLD}{title}{END}", *body]
+
+
+def _gated(shown: Shown, room: int | None) -> list[str]:
+    """Say of a gated sample its letters and its verdict, no texts."""
+    target = shown.sample.target
+    letters = [target] if isinstance(target, str) else list(target) if isinstance(target, tuple) else []
+    answer = shown.score.answer if shown.score else None
+    facts = []
+    if letters and all(re.fullmatch("[A-Z]", one) for one in letters):
+        facts.append(f"gold {', '.join(letters)}")
+        facts.append(f"read {answer if answer and re.fullmatch('[A-Z]', answer) else '-'}")
+    facts.append("the suite is gated: its texts stay in the results folder")
+    return wrap("; ".join(facts), room, indent="  ")
+
+
+def _prompt(shown: Shown) -> str:
+    if shown.record is None or not shown.record.prompt.messages:
+        return "not stored: the replies were recorded by others" if shown.record else "never asked"
+    messages = shown.record.prompt.messages
+    if len(messages) == 1:
+        return plain_text(messages[0].parts)
+    return "\n\n".join(f"[{one.role}]\n{plain_text(one.parts)}" for one in messages)
+
+
+def _replied(shown: Shown, room: int | None, *, reasoning: bool) -> list[str]:
+    outcome = shown.record.outcome if shown.record else None
+    if outcome is None:
+        return []
+    if isinstance(outcome, Failure):
+        return _block("Failed", f"{outcome.stage}, {outcome.kind}: {outcome.message}", room)
+    lines: list[str] = []
+    if outcome.reasoning and reasoning:
+        lines += _block("Reasoning", outcome.reasoning, room)
+    elif outcome.reasoning:
+        words = len(outcome.reasoning.split())
+        lines += ["", *_styled(DIM, wrap(f"Reasoning: {words} words; --reasoning shows them", room))]
+    ends = {"length": " (truncated at max tokens)", "filter": " (stopped by the server's filter)"}
+    return lines + _reply(shown, outcome, room, title=f"Reply{ends.get(outcome.stop, '')}")
+
+
+def _reply(shown: Shown, reply: Reply, room: int | None, *, title: str) -> list[str]:
+    """Lay out a reply with what was read from it between marks."""
+    text = reply.text
+    span = where_read(shown.score, shown.record.prompt, reply) if shown.score and shown.record else None
+    if span is not None:
+        text = f"{text[: span.start]}{MARKED[0]}{text[span.start : span.end]}{MARKED[1]}{text[span.end :]}"
+    lines = _block(title, text or "(empty)", room)
+    if span is None:
+        return lines
+    return [
+        re.sub("(»[^»«]*«)", lambda found: f"{REVERSE}{found[1]}{END}", line) if MARKED[1] in line else line
+        for line in lines
+    ]
+
+
+def _option(shown: Shown, letter: str) -> str:
+    place = ord(letter) - ord("A") if re.fullmatch("[A-Z]", letter) else -1
+    choices = shown.sample.choices
+    if not 0 <= place < len(choices):
+        return letter
+    order = shown.record.prompt.order if shown.record else None
+    told = ""
+    if order is not None and place in order and (seen := chr(ord("A") + order.index(place))) != letter:
+        told = f" (shown as {seen})"
+    return f"{letter}{told}  {choices[place]}"
+
+
+def _answer(shown: Shown, formula: Callable[[str], str] | None) -> str:
+    if shown.score is None:
+        return ""
+    if not (answer := shown.score.answer):
+        return "no answer"
+    if shown.sample.choices:
+        letters = answer.split(", ")
+        if all(re.fullmatch("[A-Z]", one) for one in letters):
+            return "\n".join(_option(shown, one) for one in letters)
+    return f"{answer}{_formula(shown, answer, formula)}"
+
+
+def _gold(shown: Shown, formula: Callable[[str], str] | None) -> str:
+    target, unit = shown.sample.target, shown.sample.unit
+    if isinstance(target, float):
+        return f"{target:g} {unit}".rstrip()
+    several = (target,) if isinstance(target, str) else target
+    if shown.sample.choices:
+        return "\n".join(_option(shown, one) for one in several)
+    text = ", ".join(several)
+    return f"{text} {unit}".rstrip() + _formula(shown, text, formula)
+
+
+def _formula(shown: Shown, smiles: str, formula: Callable[[str], str] | None) -> str:
+    if formula is None or shown.score is None or "rung" not in shown.score.parts:
+        return ""
+    named = formula(smiles)
+    return f"  ({named})" if named else ""
+
+
+def _why(shown: Shown) -> str:
+    score = shown.score
+    if score is None:
+        failed = shown.failure
+        return (
+            "" if failed is None or shown.record is None or failed is shown.record.outcome else failed.message
+        )
+    lines = [score.why] if score.why else []
+    lines += [f"judge {one.judge}: {one.text}" for one in score.judged]
+    lines += ["suspect: a person should look"] if score.suspect else []
+    if score.verdict == "graded" and score.value is not None:
+        lines.append(f"value {score.value:g}")
+    return "\n".join(lines)
+
+
+def _ladder(shown: Shown) -> str:
+    """Show how far a molecule climbed: the rungs that it reaches are ticked."""
+    score = shown.score
+    if score is None or "rung" not in score.parts:
+        return ""
+    rung = score.parts["rung"]
+    return "\n".join(f"{'✓' if rung >= number else '✗'} {words}" for number, words in LADDER)

@@ -1,0 +1,92 @@
+"""A run's samples as rows: what is expected, what came of it, and the texts where they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from evals.extract import plain
+from evals.prompts import plain_text
+from evals.records.store import Run
+from evals.types import Failure, Record, Reply, Sample, Score
+
+FIELDS = ("id", "repeat", "group", "verdict", "value", "answer", "target", "why")
+GATED = tuple(name for name in FIELDS if name not in ("target", "why"))
+"""What of a gated suite may be shown."""
+LONGEST = 80
+"""Characters of a cell on a terminal."""
+_ABSENT = {"verdict": "absent", "value": None, "answer": None, "why": ""}
+
+
+def rows(run: Run, *, texts: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield a row per sample and repeat, in the order of the data set; of a gated suite ids, verdicts and letters alone.
+
+    With `texts`, `prompt`, `reply` and `reasoning` are added, but for gated suites.
+    """
+    card, golds = run.card, run.gold()
+    texts = texts and not card.gated
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for record in run.records():
+        if record.sample in golds:
+            found[record.sample, record.repeat] = {
+                **_judged(record.outcome, list(record.scores.values())),
+                **(_texts(record) if texts else {}),
+            }
+    for id_, gold in golds.items():
+        for repeat in range(card.config.repeats):
+            row = found.get((id_, repeat), _ABSENT)
+            whole = {"id": id_, "repeat": repeat, "group": gold.group, **row, "target": gold.target}
+            yield _fields(whole, gated=card.gated)
+
+
+def row(
+    sample: Sample, repeat: int, record: Record | None, *, gated: bool, texts: bool = False
+) -> dict[str, Any]:
+    """Return one sample and repeat as a row."""
+    judged = _judged(record.outcome, list(record.scores.values())) if record else _ABSENT
+    whole = {
+        "id": sample.id, "repeat": repeat, "group": sample.group, **judged, "target": sample.target,
+        **(_texts(record) if record and texts else {}),
+    }  # fmt: skip
+    return _fields(whole, gated=gated)
+
+
+def _fields(whole: dict[str, Any], *, gated: bool) -> dict[str, Any]:
+    """Put the fields in their order; those of a gated suite that may be shown, or all with texts."""
+    shown = GATED if gated else (*FIELDS, *(name for name in whole if name not in FIELDS))
+    return {name: whole[name] for name in shown}
+
+
+def _texts(record: Record) -> dict[str, Any]:
+    reply = record.outcome if isinstance(record.outcome, Reply) else None
+    return {
+        "prompt": [{"role": one.role, "text": plain_text(one.parts)} for one in record.prompt.messages],
+        "reply": reply.text if reply else None,
+        "reasoning": reply.reasoning if reply else None,
+    }
+
+
+def _judged(outcome: Reply | Failure, scores: Sequence[Score | Failure]) -> dict[str, Any]:
+    first = outcome if isinstance(outcome, Failure) else scores[0] if scores else None
+    if isinstance(first, Score):
+        return {"verdict": first.verdict, "value": first.value, "answer": first.answer, "why": first.why}
+    if first is None:
+        return {"verdict": "unscored", "value": None, "answer": None, "why": ""}
+    return {"verdict": f"failed:{first.kind}", "value": None, "answer": None, "why": first.message}
+
+
+def cell(value: Any) -> str:
+    """Write a value for a terminal: short, on one line, without control characters."""
+    if value is None:
+        return "-"
+    text = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+    flat = " ".join(plain(text).split())
+    return flat if len(flat) <= LONGEST else f"{flat[: LONGEST - 1]}…"
+
+
+def safe_cell(value: Any) -> Any:
+    """Keep a terminal from obeying a model's text, and a spreadsheet from reading it as a formula."""
+    if not isinstance(value, str):
+        return value
+    text = plain(value)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
