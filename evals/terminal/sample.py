@@ -158,7 +158,13 @@ class Span(NamedTuple):
 
 
 def where_read(score: Score, prompt: Prompt, reply: Reply) -> Span | None:
-    """Find the place of a reply at which the answer was read: the last one that states it; None if there is none."""
+    """Return the place of a reply at which the answer was read; None if there is none.
+
+    A score that does not tell it is of an older run or of somebody else's rule: then it is the last place that states it.
+    """
+    if score.span is not None:
+        start, end = score.span
+        return Span(start, end) if 0 <= start < end <= len(reply.text) else None
     if not (answer := score.answer):
         return None
     shown = answer
