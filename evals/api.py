@@ -127,7 +127,11 @@ def runs(results: str | Path = "results") -> Runs:
 
 
 def compare(
-    *sides: RunsLike, results: str | Path = "results", suites: Sequence[str] = (), force: bool = False
+    *sides: RunsLike,
+    results: str | Path = "results",
+    suites: Sequence[str] = (),
+    force: bool = False,
+    latest: bool = False,
 ) -> Comparison:
     """Compare runs sample by sample; differences are the second minus the first.
 
@@ -142,7 +146,7 @@ def compare(
     if len(sides) < 2:
         raise UsageError("name two runs, A and B")
     folder = Path(results)
-    paired = contestants.alike(*(_contestants(side, folder, suites) for side in sides))
+    paired = contestants.alike(*(_contestants(side, folder, suites, latest=latest) for side in sides))
     found = weigh(paired, force=force)
     return structs.replace(found, noise=noise.limits(folder, paired[0]))
 
@@ -153,6 +157,7 @@ def gate(
     baseline: RunsLike,
     policy: str | Path | Policy,
     results: str | Path = "results",
+    latest: bool = False,
 ) -> GateReport:
     """Judge a candidate against a baseline under a policy (a TOML file): pass, regression, or cannot tell."""
     from evals.verdicts import contestants, noise
@@ -161,8 +166,8 @@ def gate(
 
     rules = policies.read(Path(policy)) if isinstance(policy, str | Path) else policy
     names, folder = [entry.name for entry in rules.suite], Path(results)
-    old = _contestants(baseline, folder, names)
-    new = _contestants(candidate, folder, names)
+    old = _contestants(baseline, folder, names, latest=latest)
+    new = _contestants(candidate, folder, names, latest=latest)
     limits = noise.limits(folder, old)
     b, a = contestants.alike(new, old)
     return weigh(b, a, rules, noise=limits)
@@ -251,10 +256,10 @@ def _made(outcomes: Sequence[Outcome]) -> Runs:
     return Runs([Run(path) for one in outcomes for path in one.paths])
 
 
-def _contestants(side: RunsLike, results: Path, suites: Sequence[str]) -> list[Contestant]:
+def _contestants(side: RunsLike, results: Path, suites: Sequence[str], *, latest: bool) -> list[Contestant]:
     from evals.verdicts import contestants
 
     if isinstance(side, Runs | Run):
         chosen = list(side) if isinstance(side, Runs) else [side]
-        return contestants.of_runs(chosen, suites=suites)
-    return contestants.find(results, str(side), suites=suites)
+        return contestants.of_runs(chosen, suites=suites, latest=latest)
+    return contestants.find(results, str(side), suites=suites, latest=latest)

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from evals import disk
 from evals.errors import EvalsError, UsageError
 from evals.types import Sampling
 
@@ -180,7 +181,7 @@ def takes(profile: Profile | None, folder: Path | None) -> frozenset[str]:
     if folder is None:
         return frozenset({"image"})
     try:
-        config = msgspec.json.decode((folder / "config.json").read_bytes(), type=dict[str, Any])
+        config = msgspec.json.decode(disk.read_small(folder / "config.json"), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError) as error:
         raise UsageError(f"{folder / 'config.json'}: {error}") from None
     return frozenset({"image"} if "vision_config" in config else ())

@@ -23,6 +23,7 @@ from typing import IO, Any
 import msgspec
 from msgspec import Struct, structs
 
+from evals import disk
 from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError
 from evals.records import card as cards
@@ -81,7 +82,9 @@ def pack(run: Run, out: Path) -> Manifest:
     """Write a run as a bundle; raises UsageError where the file is there already or the run has not ended."""
     card = run.card
     if card.status == "running":
-        raise UsageError(f"run {card.run} has not ended; the same `evals run` command goes on with it")
+        raise UsageError(
+            f"run {card.run} has not ended; the same `evals run` command, or `evals score`, goes on with it"
+        )
     if out.exists():
         raise UsageError(f"{out} is there already")
     manifest = Manifest(
@@ -111,7 +114,7 @@ def pack(run: Run, out: Path) -> Manifest:
 
 
 def _contents(run: Run, *, gated: bool) -> Iterator[tuple[str, Iterable[bytes]]]:
-    yield "card.json", [(run.path / "card.json").read_bytes()]
+    yield "card.json", [disk.read_small(run.path / "card.json")]
     samples, records = run.samples(), run.records()
     if gated:
         yield "samples.jsonl", (encode(bare_sample(one)) + b"\n" for one in samples)

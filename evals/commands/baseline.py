@@ -18,14 +18,15 @@ def baseline() -> None:
 @click.argument("run", metavar="RUN")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.jsonl")
 @click.option("--suite", "suites", multiple=True, help="Only this suite; repeat for several.")
+@common.latest_option
 @common.trust_option
 @common.results_option
-def save(run: str, file: Path, suites: tuple[str, ...], results: Path) -> int:
+def save(run: str, file: Path, suites: tuple[str, ...], latest: bool, results: Path) -> int:
     """Write a run's scores by hashed sample id: no question, no reply; of a gated suite no answer either."""
     from evals.verdicts import baseline as baselines
     from evals.verdicts import contestants
 
-    found = contestants.find(results, run, suites=suites)
+    found = contestants.find(results, run, suites=suites, latest=latest)
     try:
         baselines.write(file, found)
     except OSError as error:

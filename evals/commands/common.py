@@ -35,6 +35,15 @@ def results_option(function: F) -> F:
     )(function)
 
 
+def latest_option(function: F) -> F:
+    """Add `--latest`."""
+    return click.option(
+        "--latest",
+        is_flag=True,
+        help="Where a name stands for several runs of a suite, take the newest by its card.",
+    )(function)
+
+
 def trust_option(function: F) -> F:
     """Add `--trust-tasks`."""
     return click.option(

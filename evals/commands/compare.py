@@ -25,6 +25,7 @@ SHOWN = 20
 @click.option("--force", is_flag=True, help="Compare what is not comparable, and say so.")
 @click.option("--by", type=click.Choice(["group"]), help="Show the headline's groups too.")
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
+@common.latest_option
 @common.trust_option
 @common.results_option
 @common.json_option
@@ -34,6 +35,7 @@ def compare(
     force: bool,
     by: str | None,
     markdown: bool,
+    latest: bool,
     results: Path,
     as_json: bool,
 ) -> int:
@@ -41,7 +43,7 @@ def compare(
 
     Refuses (exit status 2) what differs in protocol, data or scorer. More than two runs are ranked.
     """
-    found = _compare(runs, suites, results, force=force)
+    found = _compare(runs, suites, results, force=force, latest=latest)
     if as_json:
         common.print_json(found)
     elif not found.comparable and not force:
@@ -54,10 +56,12 @@ def compare(
     return 0 if found.comparable or force else 2
 
 
-def _compare(runs: tuple[str, ...], suites: tuple[str, ...], results: Path, *, force: bool) -> Comparison:
+def _compare(
+    runs: tuple[str, ...], suites: tuple[str, ...], results: Path, *, force: bool, latest: bool
+) -> Comparison:
     from evals import api
 
-    return api.compare(*runs, results=results, suites=suites, force=force)
+    return api.compare(*runs, results=results, suites=suites, force=force, latest=latest)
 
 
 HEADINGS = (

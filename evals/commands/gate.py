@@ -43,6 +43,7 @@ def gate() -> None:
 @click.option("--policy", "policy_file", required=True, type=click.Path(path_type=Path), help="TOML file.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML there.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write Markdown there (a job summary).")
+@common.latest_option
 @common.trust_option
 @common.results_option
 @common.json_option
@@ -57,10 +58,10 @@ def judge(candidate: str, as_json: bool, junit: Path | None, markdown: Path | No
     return print_report(report, as_json=as_json)
 
 
-def _judge(candidate: str, *, baseline: str, policy_file: Path, results: Path) -> GateReport:
+def _judge(candidate: str, *, baseline: str, policy_file: Path, results: Path, latest: bool) -> GateReport:
     from evals import api
 
-    return api.gate(candidate, baseline=baseline, policy=policy_file, results=results)
+    return api.gate(candidate, baseline=baseline, policy=policy_file, results=results, latest=latest)
 
 
 def write_files(report: GateReport, *, junit: Path | None, markdown: Path | None) -> None:
@@ -121,6 +122,7 @@ def schema() -> None:
 )
 @click.option("--simulations", type=click.IntRange(min=100), default=2000, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
+@common.latest_option
 @common.trust_option
 @common.results_option
 @common.json_option
@@ -138,15 +140,22 @@ def plan(policy_file: Path, as_json: bool, **options: Any) -> int:
 
 
 def _plan(
-    policy_file: Path, *, baseline: str, again: str | None, simulations: int, seed: int, results: Path
+    policy_file: Path,
+    *,
+    baseline: str,
+    again: str | None,
+    simulations: int,
+    seed: int,
+    results: Path,
+    latest: bool,
 ) -> Plan:
     from evals.verdicts import contestants, noise, policy
     from evals.verdicts.plan import plan as foresee
 
     rules = policy.read(policy_file)
     names = [entry.name for entry in rules.suite]
-    old = contestants.find(results, baseline, suites=names)
-    second = contestants.find(results, again, suites=names) if again else []
+    old = contestants.find(results, baseline, suites=names, latest=latest)
+    second = contestants.find(results, again, suites=names, latest=latest) if again else []
     known = noise.fitting(results, old)
     first, other = contestants.alike(old, second)
     return foresee(first, rules, again=other, certificates=known, simulations=simulations, seed=seed)

@@ -73,6 +73,8 @@ def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | 
         changes = rescore(writer, suite)
         writer.seal()
         finish(writer, suite)
+        if card.status == "running":  # a command that changed its scores was killed
+            card.status = "finished" if card.coverage == 1.0 else "partial"
         writer.write_card()
     finally:
         writer.close()
@@ -113,7 +115,7 @@ def _beside(run: Run, *, protocol: str | None = None, judge: str | None = None) 
     if protocol:
         card.notes = (*card.notes, f"asked under {asked.protocol}, scored under {protocol}")
     name = f"{card.run}-{protocol or store.slug(judge or '')}"
-    card.run = name
+    card.run, card.files = name, {}
     path = run.path.with_name(name)
     writer = store.Writer(path, card)
     try:

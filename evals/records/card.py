@@ -48,6 +48,14 @@ class Config(Struct, frozen=True, kw_only=True):
         ]
 
 
+class FileFacts(Struct, frozen=True, kw_only=True):
+    """What identifies a sealed file of a run."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
 class JudgeCard(Struct, kw_only=True):
     """What a judge model had to do with a run; its tokens and cost are not in the run's own."""
 
@@ -128,6 +136,8 @@ class Card(Struct, kw_only=True):
     wording: dict[str, str] = field(default_factory=dict)
     """Whose own words it asked in: package, file, variables, their SHA-256; empty: in the suite's wording."""
     judge: JudgeCard | None = None
+    files: dict[str, FileFacts] = field(default_factory=dict)
+    """Name -> facts of the sealed files that the numbers were made of; empty while they change, and in older runs."""
 
     @property
     def stopped_early(self) -> bool:
@@ -138,6 +148,30 @@ class Card(Struct, kw_only=True):
     def complete(self) -> bool:
         """Whether it holds an outcome of every item of the whole benchmark; other runs stand for no model."""
         return self.config.limit is None and not self.stopped_early
+
+
+MOST_REPEATS = 100_000
+LONGEST_NAME = 4096
+LATEST = 32_503_680_000.0
+"""The year 3000, in seconds since the epoch."""
+
+
+def implausible(card: Card) -> str:
+    """Say what of a card no run can have had; empty if it may be one. Such a value would harm whoever shows it."""
+    for name in ("started", "finished"):
+        seconds = getattr(card, name)
+        if seconds is not None and not 0 <= seconds <= LATEST:
+            return f"{name} {seconds:.3g} is no time of a run"
+    if not 1 <= card.config.repeats <= MOST_REPEATS:
+        return f"{card.config.repeats} repeats"
+    counted = (card.expected, card.truncated, *card.counts.values(), *card.tokens.values())
+    if any(not 0 <= number < 1 << 63 for number in counted):
+        return "a count below 0 or above all that can be counted"
+    if not 0 <= card.coverage <= 1:
+        return f"coverage {card.coverage:.3g} is no share"
+    if max(map(len, (card.run, card.model, card.config.suite, card.config.model))) > LONGEST_NAME:
+        return f"a name of more than {LONGEST_NAME} characters"
+    return ""
 
 
 @cache

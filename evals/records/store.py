@@ -16,7 +16,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import sys
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -25,21 +25,29 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
+from evals import disk
 from evals.errors import StoreError
 from evals.records import names
-from evals.records.card import FORMAT, Card, Config
+from evals.records.card import FORMAT, Card, Config, implausible
 from evals.records.files import (
     SAMPLE,
     Brief,
     Gold,
+    Snapshot,
     batches,
     brief,
+    check_files,
     encode,
+    file_facts,
     parquet_briefs,
+    parquet_golds,
     parquet_records,
     read_lines,
+    reading,
     seal,
+    snapshot,
 )
 from evals.types import Record, Sample
 
@@ -50,6 +58,8 @@ BATCHES = "batches.jsonl"
 """Notes of what was handed in to a vendor's batch endpoint; `evals/run/batch.py` writes them."""
 
 
+_STALE = re.compile(r"\.(card\.json|samples\.jsonl|records\.jsonl|records\.parquet|samples\.parquet)(\.\d+)?")
+"""Names of our own half-written files."""
 MOST_UNWRITTEN = 1 << 20
 """Bytes of records that wait for one turn's write."""
 
@@ -66,34 +76,25 @@ class Run:
         return read_card(self.path)
 
     def samples(self) -> Iterator[Sample]:
-        """Yield the gold side of every expected sample."""
-        parquet = self.path / "samples.parquet"
-        if parquet.exists():
-            for batch in batches(parquet, ["json"]):
-                yield from (SAMPLE.decode(value.as_py()) for value in batch.column(0))
-        else:
-            yield from read_lines(self.path / "samples.jsonl", SAMPLE.decode)
+        """Yield the gold side of every expected sample; raises StoreError if its file is missing or broken."""
+        with snapshot(self.path, "samples") as files:
+            self._present(files)
+            if files.parquet is not None:
+                with reading(files.parquet_path):
+                    for batch in batches(files, ["json"]):
+                        yield from (SAMPLE.decode(value.as_py()) for value in batch.column(0))
+            else:
+                yield from read_lines(files, SAMPLE.decode)
 
     def gold(self) -> dict[str, Gold]:
         """Map sample ids to what reports need, in the order of asking."""
-        parquet = self.path / "samples.parquet"
-        if not parquet.exists():
-            return {s.id: Gold(s.group, s.cluster or s.id, s.target, len(s.choices)) for s in self.samples()}
-        target = msgspec.json.Decoder(str | float | tuple[str, ...]).decode
-        found = {}
-        for batch in batches(parquet, ["id", "group", "cluster", "target", "options"]):
-            for id_, group, cluster, goal, options in zip(
-                *(c.to_pylist() for c in batch.columns), strict=True
-            ):
-                aim = target(goal)
-                # a hundred thousand samples share a few dozen strings
-                found[id_] = Gold(
-                    sys.intern(group),
-                    id_ if cluster == id_ else sys.intern(cluster),
-                    sys.intern(aim) if isinstance(aim, str) else aim,
-                    options,
-                )
-        return found
+        with snapshot(self.path, "samples") as files:
+            self._present(files)
+            if files.parquet is None:
+                several = read_lines(files, SAMPLE.decode)
+                return {s.id: Gold(s.group, s.cluster or s.id, s.target, len(s.choices)) for s in several}
+            with reading(files.parquet_path):
+                return parquet_golds(files)
 
     def records(self) -> Iterator[Record]:
         """Yield every record, the latest of each sample and repeat."""
@@ -103,38 +104,64 @@ class Run:
         """Yield what reports need of every record, reading no texts where the run is sealed."""
         return self._latest(self._all_briefs, lambda brief: (brief.sample, brief.repeat))
 
-    def _latest(self, read: Callable[[], Iterator[Any]], key: Callable[[Any], Any]) -> Iterator[Any]:
-        if not (self.path / "records.jsonl").exists():
-            yield from read()  # a sealed run holds each sample and repeat once
-            return
-        last = {key(item): position for position, item in enumerate(read())}
-        yield from (item for position, item in enumerate(read()) if last.get(key(item)) == position)
+    def _latest(self, read: Callable[[Snapshot], Iterator[Any]], key: Callable[[Any], Any]) -> Iterator[Any]:
+        with snapshot(self.path, "records") as files:
+            self._present(files)
+            if not files.size:
+                yield from read(files)  # a sealed run holds each sample and repeat once
+                return
+            last = {key(item): position for position, item in enumerate(read(files))}
+            yield from (item for position, item in enumerate(read(files)) if last.get(key(item)) == position)
 
-    def _all_records(self) -> Iterator[Record]:
-        parquet = self.path / "records.parquet"
-        if parquet.exists():
-            yield from parquet_records(parquet)
-        yield from read_lines(self.path / "records.jsonl", _RECORD.decode)
+    def _all_records(self, files: Snapshot) -> Iterator[Record]:
+        if files.parquet is not None:
+            yield from parquet_records(files)
+        yield from read_lines(files, _RECORD.decode)
 
-    def _all_briefs(self) -> Iterator[Brief]:
-        parquet = self.path / "records.parquet"
-        if parquet.exists():
-            yield from parquet_briefs(parquet)
-        yield from map(brief, read_lines(self.path / "records.jsonl", _RECORD.decode))
+    def _all_briefs(self, files: Snapshot) -> Iterator[Brief]:
+        if files.parquet is not None:
+            yield from parquet_briefs(files)
+        yield from map(brief, read_lines(files, _RECORD.decode))
+
+    def _present(self, files: Snapshot) -> None:
+        """Refuse a run of which a file is missing (half copied) or not the one that its card was made of."""
+        if files.parquet is None and not files.size and (missing := missing_file(self.path, files.name)):
+            raise StoreError(
+                f"{self.path / missing} is missing: the run is not whole, copy it again; nothing was written"
+            )
+        check_files(self.path, self.card)
 
 
 def read_card(path: Path) -> Card:
     """Read a run's card."""
     try:
-        raw = (path / "card.json").read_bytes()
+        raw = disk.read_small(path / "card.json")
         found = msgspec.json.decode(raw, type=_Version)
         if found.format != FORMAT:
             raise StoreError(f"{path}: written in format {found.format}; this version reads format {FORMAT}")
-        return msgspec.json.decode(raw, type=Card)
+        card = msgspec.json.decode(raw, type=Card)
     except FileNotFoundError:
         raise StoreError(f"{path}: no run there (card.json is missing)") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise StoreError(f"{path}/card.json: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"{path}/card.json: {error}") from error
+    if fault := implausible(card):
+        raise StoreError(f"{path}/card.json: {fault}")
+    return card
+
+
+def missing_file(path: Path, name: str) -> str:
+    """Return the name of the file that a run lacks, `samples.parquet` or `records.parquet`; empty if it is whole.
+
+    A run lacks its records if it was sealed (its samples are) or if its card counts replies; a run that has not
+    written anything yet lacks nothing.
+    """
+    other = "records" if name == "samples" else "samples"
+    sealed = (path / f"{other}.parquet").exists()
+    card = read_card(path)
+    counted = card.status != "running" and sum(n for kind, n in card.counts.items() if kind != "absent") > 0
+    return f"{name}.parquet" if sealed or counted else ""
 
 
 class _Version(msgspec.Struct):
@@ -143,12 +170,7 @@ class _Version(msgspec.Struct):
 
 def write_file(path: Path, content: bytes) -> None:
     """Replace a file in one step: a reader sees the old content or the new, never half of one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    disk.replace(path, content)
 
 
 def write_card(path: Path, card: Card) -> None:
@@ -165,16 +187,27 @@ class Writer:
         self.warnings: list[str] = []
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = (path / "lock").open("w")
+            self._lock = os.fdopen(disk.create(path / "lock"), "w")
         except OSError as error:
             raise StoreError(f"cannot write to {path}: {error.strerror}") from error
         if not self._locked():
             self._lock.close()
             raise StoreError(f"run {card.run} is being written by another process ({path})")
-        for stale in path.glob(".*"):  # half written when a process was killed
-            stale.unlink()
-        self._cut_torn_line()
-        self._fd = os.open(path / "records.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            self._check()
+            for stale in path.glob(
+                ".*"
+            ):  # half written when a process was killed; other hidden files are not ours
+                if _STALE.fullmatch(stale.name) and not stale.is_dir():
+                    stale.unlink()
+            self._fd = _open_lines(path)
+            self._cut_torn_line()
+        except BaseException as error:
+            self._release()
+            if isinstance(error, OSError):
+                raise StoreError(f"cannot write to {path}: {error.strerror or error}") from error
+            raise
+        self._settled = self._is_settled()
         self._synced = time.monotonic()
         self._dirty = False
         self._lines = bytearray()
@@ -187,9 +220,41 @@ class Writer:
         except (BlockingIOError, FileNotFoundError):
             return False
 
+    def _check(self) -> None:
+        """Refuse to write beside what is missing: a run that was copied by half must not become a whole empty one."""
+        if (self.path / "card.json").exists():
+            for name in ("samples", "records"):
+                with snapshot(self.path, name) as files:
+                    if files.parquet is None and not files.size and (lost := missing_file(self.path, name)):
+                        raise StoreError(
+                            f"{self.path / lost} is missing: the run is not whole, copy it again; nothing was written"
+                        )
+
+    def _is_settled(self) -> bool:
+        """Whether the card on disk states numbers of the records as they are now."""
+        return (self.path / "card.json").exists() and read_card(self.path).status != "running"
+
+    def _unsettle(self) -> None:
+        """Before records change, say on the card that its numbers are none yet: a kill in between leaves no wrong card.
+
+        Readers compute the numbers of a run that has not ended from its records.
+        """
+        if self._settled:
+            self._settled = False
+            write_card(self.path, structs.replace(self.card, status="running", files={}))
+
+    def _close_lines(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+    def _release(self) -> None:
+        (self.path / "lock").unlink(missing_ok=True)
+        self._lock.close()
+
     def _cut_torn_line(self) -> None:
         path = self.path / "records.jsonl"
-        if not path.exists() or not path.stat().st_size:
+        if not path.stat().st_size:
             return
         with path.open("rb+") as stream:
             end = _last_newline(stream)
@@ -202,7 +267,7 @@ class Writer:
         if (self.path / "samples.jsonl").exists() or (self.path / "samples.parquet").exists():
             return
         temporary = self.path / ".samples.jsonl"
-        with _writing(self.path), temporary.open("wb", buffering=1 << 20) as stream:
+        with _writing(self.path), os.fdopen(disk.create(temporary, new=True), "wb", 1 << 20) as stream:
             for sample in samples:
                 stream.write(encode(msgspec.structs.replace(sample, question=())) + b"\n")
             stream.flush()
@@ -225,6 +290,9 @@ class Writer:
         """Write what was added, in one call; raises StoreError where the disk takes no more."""
         lines, self._lines = self._lines, bytearray()
         with _writing(self.path):
+            self._unsettle()
+            if self._fd < 0:  # after sealing
+                self._fd = _open_lines(self.path)
             written = os.write(self._fd, lines)
             if written != len(lines):  # take the torn line back, or a later record would follow it
                 whole = lines.rfind(b"\n", 0, written) + 1
@@ -235,15 +303,18 @@ class Writer:
     def replace(self, records: Iterable[Record]) -> None:
         """Put other records in the place of all there are, in one step."""
         temporary = self.path / ".records.jsonl"
-        with _writing(self.path), temporary.open("wb", buffering=1 << 20) as stream:
+        with _writing(self.path), os.fdopen(disk.create(temporary, new=True), "wb", 1 << 20) as stream:
             for record in records:
                 stream.write(encode(record) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
-        os.close(self._fd)
+        with _writing(self.path):
+            self._unsettle()
+        self._close_lines()
         temporary.replace(self.path / "records.jsonl")
         (self.path / "records.parquet").unlink(missing_ok=True)
-        self._fd = os.open(self.path / "records.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        disk.sync_folder(self.path)
+        self._fd = _open_lines(self.path)
 
     @property
     def needs_sync(self) -> bool:
@@ -253,6 +324,8 @@ class Writer:
     def sync(self) -> None:
         """Force what was appended to the disk; blocks, so call it off the event loop."""
         self._dirty = False
+        if self._fd < 0:
+            return
         with _writing(self.path):
             os.fsync(self._fd)
         self._synced = time.monotonic()
@@ -261,16 +334,22 @@ class Writer:
         """Write the card as it is now."""
         with _writing(self.path):
             write_card(self.path, self.card)
+        self._settled = self.card.status != "running"
 
     def seal(self) -> None:
         """Turn samples and records into Parquet and drop the JSON lines; safe to interrupt at any point."""
         self.sync()
         with _writing(self.path):
+            lines = self.path / "records.jsonl"
+            if lines.exists() and lines.stat().st_size:
+                self._unsettle()
             seal(self.path)
+        self._close_lines()
+        self.card.files = file_facts(self.path)
 
     def close(self) -> None:
         """Give up the lock; an empty run leaves no folder behind, unless a batch answers it."""
-        os.close(self._fd)
+        self._close_lines()
         (self.path / "lock").unlink(missing_ok=True)  # while it is ours, else it could be another's
         records = self.path / "records.jsonl"
         if records.exists() and not records.stat().st_size:
@@ -296,6 +375,10 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(f"cannot write to {path}: {error.strerror or error}") from error
+
+
+def _open_lines(path: Path) -> int:
+    return disk.create(path / "records.jsonl", append=True)
 
 
 def _last_newline(stream: Any) -> int:
@@ -331,8 +414,19 @@ def runs(results: Path) -> list[Run]:
     """Find all runs of a results folder, the newest last; a folder with a card is a run."""
     if (results / "card.json").exists():
         return [Run(results)]
-    found = sorted(results.glob("*@*/*/*/card.json"), key=lambda path: (path.stat().st_mtime, str(path)))
-    return [Run(path.parent) for path in found]
+    found = [
+        path
+        for path in results.glob("*@*/*/*/card.json")
+        if not any(map(disk.is_noise, path.relative_to(results).parts))
+    ]
+    return [Run(path.parent) for path in sorted(found, key=lambda path: (_modified(path), str(path)))]
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # a link that leads nowhere: a broken run
+        return 0.0
 
 
 def find(results: Path, name: str) -> list[Run]:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
+from evals import disk
 from evals.data.series import told
 from evals.errors import EvalsError, Expired, Fatal, ModelError, Rejected, StoreError, Transient
 from evals.records.store import BATCHES
@@ -96,7 +97,7 @@ def _note(run: Path, change: _Change) -> None:
     path = run / BATCHES
     torn = path.exists() and not path.read_bytes().endswith(b"\n")
     try:
-        with path.open("ab") as stream:
+        with os.fdopen(disk.create(path, append=True), "ab") as stream:
             stream.write((b"\n" if torn else b"") + _encode(change) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from evals.errors import StoreError, UsageError
-from evals.records import store
+from evals.records import names, store
 from evals.records.store import Run
 from evals.report.estimates import points
 from evals.report.metrics import at_repeats
@@ -14,6 +15,9 @@ from evals.run.overview import is_stated, reproduced, suite_of
 from evals.verdicts import baseline
 from evals.verdicts.compare import Contestant
 from evals.verdicts.pairs import Side
+
+SHOWN = 6
+"""Runs that a message lists."""
 
 
 def contestant(run: Run) -> Contestant:
@@ -46,28 +50,33 @@ def contestant(run: Run) -> Contestant:
     )
 
 
-def find(results: Path, name: str, *, suites: Sequence[str] = ()) -> list[Contestant]:
-    """Read the runs of a name, or a baseline file; `suites` keeps only those (a bare name: all variants)."""
+def find(results: Path, name: str, *, suites: Sequence[str] = (), latest: bool = False) -> list[Contestant]:
+    """Read the runs of a name, or a baseline file; `suites` keeps only those (a bare name: all variants).
+
+    Raises UsageError if several runs of one suite and protocol are meant, unless `latest` takes the newest by its card.
+    """
     path = Path(name)
     if path.is_file():
         found = baseline.read(path)
     else:
         if path.suffix == ".jsonl" and not path.exists():
             raise StoreError(f"there is no baseline file {path}")
-        found = [contestant(run) for run in _latest(store.find(results, name))]
+        runs = store.find(results, name)
+        wanted = {plain(one) for one in suites}
+        named = [run for run in runs if not wanted or _is_of(run.card.config.suite, wanted)]
+        found = [contestant(run) for run in _one_each(named or runs, name, latest=latest)]
     return _of_suites(found, suites, name)
 
 
-def of_runs(runs: Sequence[Run], *, suites: Sequence[str] = ()) -> list[Contestant]:
-    """Read runs, the newest of each suite and protocol; `suites` as in `find`."""
-    return _of_suites(
-        [contestant(run) for run in _latest(runs)], suites, ", ".join(run.path.name for run in runs)
-    )
+def of_runs(runs: Sequence[Run], *, suites: Sequence[str] = (), latest: bool = False) -> list[Contestant]:
+    """Read runs, one of each suite and protocol; `suites` and `latest` as in `find`."""
+    name = ", ".join(run.path.name for run in runs)
+    return _of_suites([contestant(run) for run in _one_each(runs, name, latest=latest)], suites, name)
 
 
 def _of_suites(found: list[Contestant], suites: Sequence[str], name: str) -> list[Contestant]:
     wanted = {plain(one) for one in suites}
-    kept = [c for c in found if not wanted or {plain(c.suite), plain(c.suite).partition(":")[0]} & wanted]
+    kept = [c for c in found if not wanted or _is_of(c.suite, wanted)]
     if not kept:
         raise UsageError(
             f"{name} has no run of {', '.join(suites)}; it has {', '.join(c.suite for c in found) or 'none'}"
@@ -80,13 +89,27 @@ def plain(suite: str) -> str:
     return suite.replace("_", "-").lower()
 
 
-def _latest(runs: Sequence[Run]) -> list[Run]:
-    """Keep one run per suite and protocol: the newest, where a folder holds several."""
-    newest: dict[tuple[str, str], Run] = {}
+def _is_of(suite: str, wanted: Collection[str]) -> bool:
+    return plain(suite) in wanted or plain(suite).partition(":")[0] in wanted
+
+
+def _one_each(runs: Sequence[Run], name: str, *, latest: bool) -> list[Run]:
+    """Keep one run per suite and protocol; raises UsageError with their list if there are more and none is preferred."""
+    several: dict[tuple[str, str], list[tuple[float, str, Run]]] = {}
     for run in runs:
-        config = run.card.config
-        newest[config.suite, config.protocol] = run
-    return list(newest.values())
+        card = run.card
+        when = names.when(card, run.path)
+        several.setdefault((card.config.suite, card.config.protocol), []).append((when, card.model, run))
+    for (suite, protocol), found in several.items():
+        if len(found) > 1 and not latest:
+            listed = ", ".join(
+                f"{run.path.name} ({model}, {datetime.fromtimestamp(when, tz=UTC):%Y-%m-%d %H:%M} UTC)"
+                for when, model, run in sorted(found, key=lambda one: one[0])[-SHOWN:]
+            )
+            raise UsageError(
+                f"{name} holds {len(found)} runs of {suite} ({protocol}): {listed}; name one, or add --latest"
+            )
+    return [max(found, key=lambda one: one[0])[2] for found in several.values()]
 
 
 def anonymous(several: Sequence[Contestant]) -> list[Contestant]:

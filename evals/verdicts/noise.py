@@ -15,6 +15,7 @@ from statistics import stdev
 import msgspec
 from msgspec import Struct
 
+from evals import disk
 from evals.errors import StoreError, UsageError
 from evals.records.store import write_file
 from evals.verdicts.compare import Contestant, pair
@@ -130,8 +131,8 @@ def read_all(results: Path) -> list[Certificate]:
     found = []
     for path in sorted((results / FOLDER).glob("*.json")):
         try:
-            one = msgspec.json.decode(path.read_bytes(), type=Certificate)
-        except (OSError, msgspec.MsgspecError) as error:
+            one = msgspec.json.decode(disk.read_small(path), type=Certificate)
+        except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise StoreError(f"{path}: no certificate of noise ({error})") from error
         if one.format != FORMAT:
             raise StoreError(

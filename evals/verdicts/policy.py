@@ -21,6 +21,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from evals import disk
 from evals.errors import UsageError
 
 Tier: TypeAlias = Literal["critical", "supporting", "advisory"]
@@ -85,10 +86,10 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def read(path: Path) -> Policy:
     """Read and check a policy; raises UsageError in one line that names the file."""
     try:
-        return parse(path.read_bytes())
+        return parse(disk.read_small(path).removeprefix(disk.BOM))
     except OSError as error:
         raise UsageError(f"cannot read the policy {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"policy {path}: {error}") from None
 
 

@@ -33,6 +33,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from evals import disk
 from evals.errors import DataError
 
 PLACES = (
@@ -127,10 +128,12 @@ def _id(claim: Claim) -> str:
 def read(path: Path) -> list[Claim]:
     """Read one file of claims; raises DataError that names it."""
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)  # 88.00 is not 88.0
+        found = tomllib.loads(
+            disk.read_small(path).decode("utf-8-sig"), parse_float=Decimal
+        )  # 88.00 is not 88.0
         content = msgspec.convert(found, _File)
         return [claim for table in content.claim for claim in _claims(table)]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: {error}") from error
 
 

@@ -33,7 +33,7 @@ from typing import IO
 import msgspec
 from msgspec import Struct
 
-from evals import gpus, profiles
+from evals import disk, gpus, profiles
 from evals import peer_environments as peers
 from evals.errors import UsageError
 from evals.model_adapters.common import watchdog
@@ -313,7 +313,7 @@ class Process:
 
     def _spawn(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as stream:
+        with os.fdopen(disk.create(self.log, append=True), "ab") as stream:
             stream.write(f"# {time.strftime('%Y-%m-%d %H:%M:%S')} {shlex.join(self.command)}\n".encode())
             stream.flush()
             self._begins = stream.tell()
@@ -503,7 +503,7 @@ def registered(engine: str) -> list[Entry]:
     found = []
     for path in sorted(_register().glob("*.json")):
         try:
-            entry = msgspec.json.decode(path.read_bytes(), type=Entry)
+            entry = msgspec.json.decode(disk.read_small(path), type=Entry)
             os.kill(entry.pid, 0)
         except (OSError, msgspec.MsgspecError):
             path.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from evals.errors import UsageError
 from evals.interop.foreign import THEIRS, Stated
-from evals.records.files import Brief, read_lines
+from evals.records.files import Brief, lines_beside
 from evals.records.store import Run
 from evals.types import Failure, Prompt, Reply, Score
 from evals.verdicts.second_opinion.opinion import Asked, Judged, ask, interpreter
@@ -159,7 +159,7 @@ def _value(found: Score | Failure | None, part: str) -> float | None:
 
 
 def _stated(run: Run) -> Theirs:
-    lines = read_lines(run.path / THEIRS, msgspec.json.Decoder(Stated).decode)
+    lines = lines_beside(run.path / THEIRS, msgspec.json.Decoder(Stated).decode)
     stated = {
         (s.sample, s.repeat): Judged(s.score, s.answer, f"their gold answer is {s.gold}" if s.gold else "")
         for s in lines

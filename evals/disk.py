@@ -1,0 +1,87 @@
+"""Files that a stranger may have put there: only regular ones of bounded size are read, no link is followed on write."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+SMALL = 64 << 20
+"""Bytes of a file that is read whole: a card, a list of settings."""
+BOM = b"\xef\xbb\xbf"
+"""That some editors write before UTF-8."""
+NOISE = frozenset({"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini"})
+"""What file managers and network drives leave behind; hidden names are noise as well."""
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; raises OSError if it is no regular file (a pipe would block, a device has no end)."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    return os.fdopen(fd, "rb")
+
+
+def read_small(path: Path, most: int = SMALL) -> bytes:
+    """Read a regular file whole; raises OSError, also if it is larger than `most` bytes."""
+    with open_regular(path) as stream:
+        content = stream.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"is larger than {most >> 20} MiB", str(path))
+    return content
+
+
+def create(path: Path, *, append: bool = False, new: bool = False) -> int:
+    """Open a file for writing and return its descriptor; what it holds stays. Raises OSError for links and devices.
+
+    `new`: what stands in its place is removed first.
+    """
+    if new:
+        path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags |= (os.O_APPEND if append else 0) | (os.O_EXCL if new else 0)
+    try:
+        fd = os.open(path, flags, 0o644)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):
+            raise OSError(
+                errno.ELOOP, f"{path.name} is a link, and links are not written through", str(path)
+            ) from None
+        raise
+    facts = os.fstat(fd)
+    if not stat.S_ISREG(facts.st_mode) or facts.st_nlink > 1:
+        os.close(fd)
+        raise OSError(
+            errno.EINVAL, f"{path.name} is no file of its own (a device, a pipe or a hard link)", str(path)
+        )
+    return fd
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Replace a file in one step: a reader sees the old content or the new, never half of one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(create(temporary, new=True), "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Force a folder's entries to the disk, so that a rename outlives a power cut; quiet where that is not known."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError:  # some network file systems have none
+        return
+    finally:
+        os.close(fd)
+
+
+def is_noise(name: str) -> bool:
+    """Whether a file or folder of this name is left by an editor, a file manager or a network drive."""
+    return name.startswith(".") or name in NOISE
