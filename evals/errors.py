@@ -89,6 +89,11 @@ class OutOfQuota(Fatal):
 class Rejected(ModelError):
     """The server refuses this very request."""
 
+    def __init__(self, message: str, *, param: str = "") -> None:
+        """`param`: the field of the request that is at fault, where the server names it apart."""
+        super().__init__(message)
+        self.param = param
+
 
 class Context(Rejected):
     """Prompt and answer do not fit into the model's context."""
@@ -154,13 +159,13 @@ class Waiting(ScorerError):
 
 
 def from_status(
-    status: int, message: str, *, code: str = "", retry_after_s: float | None = None
+    status: int, message: str, *, code: str = "", retry_after_s: float | None = None, param: str = ""
 ) -> ModelError:
     """Map an HTTP status that is not 200 to the error that the runner should see.
 
     `code`: what the body says in its fields `code`, `type`, `status` and `reason`, blank between them. Vendors
     disagree on statuses: a wrong key is 400 for some, and a monthly limit is the same 429 as a busy minute. Words are
-    looked for where a message begins: some servers repeat the prompt behind that.
+    looked for where a message begins: some servers repeat the prompt behind that. `param`: see `Rejected`.
     """
     text = f"HTTP {status}: {message}"
     said, codes = message.lower()[:_BEGINS], set(code.lower().split())
@@ -183,7 +188,7 @@ def from_status(
         return ServerFault(text)
     if status in (400, 413, 422) and (codes & _CONTEXT or any(words in said for words in _CONTEXT_WORDS)):
         return Context(text)
-    return Rejected(text)
+    return Rejected(text, param=param)
 
 
 _LONGEST_WAIT_S = 1800.0
@@ -195,6 +200,7 @@ _QUOTA = {
     "billing_error",  # Anthropic
     "enforced_spend_limit_reached",
     "exceeded_current_quota_error",  # Moonshot
+    "insufficient_credits",
 }
 _QUOTA_WORDS = (
     "credit balance is too low",  # Anthropic, 400

@@ -9,7 +9,7 @@ import msgspec
 
 from evals.errors import UnknownName
 from evals.prompts import plain_text
-from evals.records.card import Card
+from evals.records.card import Card, Finding
 from evals.records.store import Run
 from evals.report import frames
 from evals.run.overview import current
@@ -92,6 +92,11 @@ class Runs(Sequence[Run]):
     def cards(self) -> list[Card]:
         """The cards, up to date for runs that have not ended."""
         return [current(run) for run in self._runs]
+
+    @property
+    def health(self) -> dict[str, tuple[Finding, ...]]:
+        """What looks broken about each run, by its folder; empty: nothing. See `evals/run/health.py`."""
+        return {str(run.path): run.card.health for run in self._runs}
 
     def scores(self) -> pd.DataFrame:
         """Return a row per estimate, columns as in `SCORES`; needs pandas (extra `notebook`)."""

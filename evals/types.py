@@ -11,7 +11,7 @@ are made per second in the runner: a struct costs a fifth of a frozen dataclass.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from math import isfinite
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -166,6 +166,10 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
                 force_setattr(self, name, None)  # no server counts so
 
 
+TOOL_CALLS = "tool calls"
+UNKNOWN_FINISH = "unknown: "
+
+
 class Reply(Struct, frozen=True, kw_only=True, tag="reply"):
     """What the model said."""
 
@@ -174,7 +178,9 @@ class Reply(Struct, frozen=True, kw_only=True, tag="reply"):
     reasoning: str | None = None
     """Kept apart, never graded."""
     stop: Literal["stop", "length", "filter"] = "stop"
-    """`length`: cut at max tokens. `filter`: refused by the server's content filter."""
+    """`length`: truncated at max tokens. `filter`: refused by the server's content filter."""
+    finish: str = ""
+    """Why it ended, where that is none of the three: `tool calls`, or `unknown: ` and the reason as the server words it."""
     usage: Usage = Usage()
     seconds: float = 0.0
     """Of the successful attempt alone."""
@@ -342,6 +348,20 @@ class Model(Protocol):
 
     async def close(self) -> None:
         """Give back sockets, processes and memory."""
+        ...
+
+
+@runtime_checkable
+class Requests(Protocol):
+    """A model whose calls are HTTP requests: the user may add headers, and fields to their bodies (`Sampling.extra`)."""
+
+    @property
+    def notes(self) -> list[str]:
+        """Say what the card must say of its calls: fields that the server refused."""
+        ...
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Send further headers with every call; their values are secrets."""
         ...
 
 

@@ -8,25 +8,20 @@ quarters of max tokens; newer ones decide for themselves.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
 from evals.errors import BadReply, Filtered, ModelError, UsageError
-from evals.model_adapters.common.http import Client, credentials, decoded, fault_message, not_a_reply
+from evals.model_adapters.common.body import count, fields, merged, model_name, said
+from evals.model_adapters.common.faults import inside_200, is_error, not_a_reply
+from evals.model_adapters.common.finish import ending
+from evals.model_adapters.common.http import Client, base_of, credentials, decoded
 from evals.model_adapters.common.pictures import encoded
-from evals.model_adapters.common.rules import (
-    DRAWN,
-    Rule,
-    cut,
-    remarks,
-    rule_for,
-    settled,
-    telling,
-    unsent,
-)
-from evals.types import Part, Prompt, Reply, Sampling, Text, Usage
+from evals.model_adapters.common.refusals import Refusals
+from evals.model_adapters.common.rules import DRAWN, Rule, cut, remarks, rule_for, settled, telling, unsent
+from evals.types import TOOL_CALLS, Part, Prompt, Reply, Sampling, Text, Usage
 
 if TYPE_CHECKING:
     from evals.model_adapters.common.batches import AnthropicBatches
@@ -65,37 +60,15 @@ RULES = (
 """platform.claude.com/docs: Thinking, and the migration guides of each model."""
 
 
-class _Tokens(Struct):
-    thinking_tokens: int | None = None
-
-
-class _Usage(Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    output_tokens_details: _Tokens | None = None
-
-
-class _Block(Struct):
-    type: str
-    text: str | None = None
-    thinking: str | None = None
-
-
 class _Answer(Struct):
-    content: list[_Block] | None = None
-    stop_reason: str | None = None
-    model: str | None = None
-    usage: _Usage | None = None
+    content: Any = None
+    stop_reason: Any = None
+    model: Any = None
+    usage: Any = None
+    error: Any = None
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
-_STOPS: dict[str | None, Literal["stop", "length", "filter"]] = {
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "filter",
-}
 
 
 class Claude:
@@ -108,20 +81,37 @@ class Claude:
         self.name = name
         self.rule = rule_for(RULES, name)
         version = "2026-10-21" if self.rule.refuses >= DRAWN else "2023-06-01"
-        self.client = Client(base, key=key, headers={"x-api-key": key, "anthropic-version": version})
+        self.client = Client(
+            base_of(base).url.removesuffix("/v1") + _query(base),
+            key=key,
+            headers={"x-api-key": key, "anthropic-version": version},
+            version="",
+        )
+        self.refusals = Refusals()
 
     def remarks(self, sampling: Sampling) -> list[str]:
         """Say what a run's card must say of it; raises UsageError for a wish that the model cannot meet."""
         budget(self.rule, sampling)
         return remarks(self.rule, self.name, sampling)
 
+    @property
+    def notes(self) -> list[str]:
+        """Say what a run's card must say of its calls."""
+        return self.refusals.notes
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Send further headers with every call."""
+        self.client.add_headers(headers)
+
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Ask once; raises what `errors.py` says of each way to fail."""
+        body = await self.body(prompt, sampling)
+        keep = {"max_tokens": None, **sampling.extra}  # which the API wants
         try:
-            raw, seconds = await self.client.post(PATH, await self.body(prompt, sampling))
+            raw, seconds = await self.refusals.post(self.client, PATH, body, keep=keep)
+            return self.read(raw, sampling, seconds=seconds)
         except Filtered as error:
             return Reply(text=str(error), stop="filter", model=self.name)
-        return self.read(raw, sampling, seconds=seconds)
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         """Give the request's body."""
@@ -142,16 +132,14 @@ class Claude:
         found |= {name: value for name, value in drawn.items() if value is not None}
         if stops := [stop for stop in sent.stop if stop.strip()]:
             found["stop_sequences"] = stops
-        return found | sent.extra
+        return merged(found, sent.extra)
 
     def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
         """Make a reply of what came with 200, ended at the stop sequences that the API does not take."""
-        try:
-            found = parse(raw, seconds=seconds, where=self.client.shown(PATH))
-        except BadReply as error:
-            raise BadReply(self.client.without_key(str(error))) from None
-        blank = [stop for stop in sampling.stop if not stop.strip()]
-        return cut(found, sampling.stop if "stop" in unsent(self.rule, sampling) else blank)
+        found = parse(raw, seconds=seconds, where=self.client.shown(PATH))
+        if "stop" in {*unsent(self.rule, sampling), *self.refusals.settings}:
+            return cut(found, sampling.stop)
+        return cut(found, [stop for stop in sampling.stop if not stop.strip()])
 
     @property
     def batches(self) -> AnthropicBatches:
@@ -191,38 +179,47 @@ def _part(part: Part, pictures: Mapping[str, tuple[str, str]]) -> dict[str, Any]
 
 
 def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
-    """Read a 200 body; raises BadReply where it is no message."""
+    """Read a 200 body; raises BadReply where it is no message, else the error that it holds."""
     try:
         found = decoded(_ANSWER, raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise not_a_reply(raw, error, where) from error
-    if found.content is None:
-        raise BadReply(f"200 without content from {where}: {fault_message(raw)}")
-    stop = _STOPS.get(found.stop_reason, "stop")
-    texts = [block.text for block in found.content if block.type == "text" and block.text is not None]
-    thoughts = [block.thinking for block in found.content if block.type == "thinking" and block.thinking]
-    if not found.content and stop == "stop":
+    if is_error(found.error) or found.content is None:
+        raise inside_200(raw, where, "without content")
+    stop, finish = ending(found.stop_reason, where)
+    try:
+        content = said(found.content)
+    except TypeError as error:
+        raise not_a_reply(raw, error, where) from None
+    if not found.content and stop == "stop" and finish != TOOL_CALLS:
         raise BadReply(f"200 with empty content from {where}")
     return Reply(
-        text="".join(texts),
-        reasoning="\n".join(thoughts) if thoughts else None,
+        text=content.text or "",
+        reasoning=content.reasoning,
         stop=stop,
+        finish=finish,
         usage=_usage(found.usage),
         seconds=seconds,
-        model=found.model or "",
+        model=model_name(found.model),
     )
 
 
-def _usage(usage: _Usage | None) -> Usage:
-    if usage is None:
-        return Usage()
-    parts = (usage.input_tokens, usage.cache_read_input_tokens, usage.cache_creation_input_tokens)
+def _usage(found: Any) -> Usage:
+    usage = fields(found)
+    uncached = count(usage.get("input_tokens"))
+    cached = count(usage.get("cache_read_input_tokens"))
+    written = count(usage.get("cache_creation_input_tokens"))
     return Usage(
-        input=None if usage.input_tokens is None else sum(n or 0 for n in parts),
-        output=usage.output_tokens,
-        reasoning=usage.output_tokens_details.thinking_tokens if usage.output_tokens_details else None,
-        cached=usage.cache_read_input_tokens,
+        input=None if uncached is None else uncached + (cached or 0) + (written or 0),
+        output=count(usage.get("output_tokens")),
+        reasoning=count(fields(usage.get("output_tokens_details")).get("thinking_tokens")),
+        cached=cached,
     )
+
+
+def _query(base: str) -> str:
+    query = base_of(base).query
+    return f"?{query}" if query else ""
 
 
 def model(rest: str) -> Claude:

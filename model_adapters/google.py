@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
-from evals.errors import BadReply, Filtered, ModelError, ServerFault
-from evals.model_adapters.common.http import Client, credentials, decoded, fault_message, not_a_reply
+from evals.errors import BadReply, Filtered, ModelError
+from evals.model_adapters.common.body import count, fields, merged, model_name, said
+from evals.model_adapters.common.faults import inside_200, is_error, not_a_reply
+from evals.model_adapters.common.finish import ending
+from evals.model_adapters.common.http import Client, credentials, decoded
 from evals.model_adapters.common.pictures import encoded
+from evals.model_adapters.common.refusals import NESTED, Refusals
 from evals.model_adapters.common.rules import Rule, cut, remarks, rule_for, settled, telling
-from evals.types import Part, Prompt, Reply, Sampling, Text, Usage
+from evals.types import TOOL_CALLS, Part, Prompt, Reply, Sampling, Text, Usage
 
 BASE = "https://generativelanguage.googleapis.com/v1beta"
 MOST_STOPS = 5
@@ -41,55 +45,21 @@ RULES = (
 """ai.google.dev/gemini-api/docs/thinking: from Gemini 3 on there are levels, of which none is off."""
 
 
-class _Part(Struct):
-    text: str | None = None
-    thought: bool | None = None
-
-
-class _Content(Struct):
-    parts: list[_Part] | None = None
-
-
 class _Candidate(Struct, rename="camel"):
-    content: _Content | None = None
-    finish_reason: str | None = None
-    finish_message: str | None = None
-
-
-class _Feedback(Struct, rename="camel"):
-    block_reason: str | None = None
-
-
-class _Usage(Struct, rename="camel"):
-    prompt_token_count: int | None = None
-    candidates_token_count: int | None = None
-    thoughts_token_count: int | None = None
-    cached_content_token_count: int | None = None
+    content: Any = None
+    finish_reason: Any = None
+    finish_message: Any = None
 
 
 class _Answer(Struct, rename="camel"):
-    candidates: list[_Candidate] = field(default_factory=list)
-    prompt_feedback: _Feedback | None = None
-    usage_metadata: _Usage | None = None
-    model_version: str | None = None
+    candidates: list[_Candidate] | None = None
+    prompt_feedback: Any = None
+    usage_metadata: Any = None
+    model_version: Any = None
+    error: Any = None
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
-_FILTERS = (
-    "SAFETY",
-    "RECITATION",
-    "BLOCKLIST",
-    "PROHIBITED_CONTENT",
-    "SPII",
-    "LANGUAGE",
-    "IMAGE_SAFETY",
-    "ESCALATION",
-    "MODEL_ARMOR",
-)
-_STOPS: dict[str | None, Literal["stop", "length", "filter"]] = {
-    "MAX_TOKENS": "length",
-    **dict.fromkeys(_FILTERS, "filter"),
-}
 _FIELDS = {
     "temperature": "temperature",
     "top_p": "topP",
@@ -109,24 +79,32 @@ class Gemini:
         self.name = name
         self.rule = rule_for(RULES, name)
         self._path = f"/models/{quote(name, safe='')}:generateContent"
-        self.client = Client(base, key=key, headers={"x-goog-api-key": key})
+        self.client = Client(base, key=key, headers={"x-goog-api-key": key}, version="/v1beta")
+        self.refusals = Refusals()
 
     def remarks(self, sampling: Sampling) -> list[str]:
         """Say what a run's card must say of it; raises UsageError for a wish that the model cannot meet."""
         return remarks(self.rule, self.name, sampling)
 
+    @property
+    def notes(self) -> list[str]:
+        """Say what a run's card must say of its calls."""
+        return self.refusals.notes
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Send further headers with every call."""
+        self.client.add_headers(headers)
+
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Ask once; raises what `errors.py` says of each way to fail."""
+        body = await self.body(prompt, sampling)
+        keep = {**sampling.extra, **fields(sampling.extra.get(NESTED))}
         try:
-            raw, seconds = await self.client.post(self._path, await self.body(prompt, sampling))
+            raw, seconds = await self.refusals.post(self.client, self._path, body, keep=keep)
+            found = parse(raw, seconds=seconds, where=self.client.shown(self._path))
         except Filtered as error:
             return Reply(text=str(error), stop="filter", model=self.name)
-        where = self.client.shown(self._path)
-        try:
-            found = parse(raw, seconds=seconds, where=where)
-        except ModelError as error:
-            raise type(error)(self.client.without_key(str(error))) from None
-        return cut(found, sampling.stop[MOST_STOPS:])
+        return cut(found, sampling.stop[0 if "stop" in self.refusals.settings else MOST_STOPS :])
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         """Give the request's body."""
@@ -151,7 +129,7 @@ class Gemini:
             found["systemInstruction"] = {"parts": [_part(part, pictures) for part in system]}
         if config:
             found["generationConfig"] = config
-        return found | sent.extra
+        return merged(found, sent.extra)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -180,46 +158,39 @@ def _part(part: Part, pictures: Mapping[str, tuple[str, str]]) -> dict[str, Any]
 
 
 def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
-    """Read a 200 body; raises BadReply where it is no answer, ServerFault where the model broke off."""
+    """Read a 200 body; raises BadReply where it is no answer, else the error that it holds."""
     try:
         found = decoded(_ANSWER, raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise not_a_reply(raw, error, where) from error
-    usage, served = _usage(found.usage_metadata), found.model_version or ""
+    if is_error(found.error):
+        raise inside_200(raw, where, "with an error")
+    ends: dict[str, Any] = {"usage": _usage(found.usage_metadata), "seconds": seconds}
+    ends["model"] = model_name(found.model_version)
     if not found.candidates:
-        if found.prompt_feedback and (why := found.prompt_feedback.block_reason):
-            text = f"prompt blocked: {why}"
-            return Reply(text=text, stop="filter", usage=usage, seconds=seconds, model=served)
-        raise BadReply(f"200 without candidates from {where}: {fault_message(raw)}")
+        if why := fields(found.prompt_feedback).get("blockReason"):
+            return Reply(text=f"prompt blocked: {why}", stop="filter", **ends)
+        raise inside_200(raw, where, "without candidates")
     candidate = found.candidates[0]
-    parts = (candidate.content.parts if candidate.content else None) or []
-    stop = _STOPS.get(candidate.finish_reason, "stop")
-    if stop == "stop" and candidate.finish_reason not in (None, "STOP"):
-        raise ServerFault(
-            f"the reply broke off: {candidate.finish_reason} {candidate.finish_message or ''} ({where})"
-        )
-    if stop == "stop" and not parts:
+    stop, finish = ending(candidate.finish_reason, where, detail=str(candidate.finish_message or "")[:200])
+    parts = fields(candidate.content).get("parts") or []
+    if stop == "stop" and not parts and finish != TOOL_CALLS:
         raise BadReply(f"200 without parts from {where}")
-    thoughts = [part.text for part in parts if part.thought and part.text]
-    return Reply(
-        text="".join(part.text for part in parts if part.text and not part.thought),
-        reasoning="\n".join(thoughts) if thoughts else None,
-        stop=stop,
-        usage=usage,
-        seconds=seconds,
-        model=served,
-    )
+    try:
+        content = said(parts)
+    except TypeError as error:
+        raise not_a_reply(raw, error, where) from None
+    return Reply(text=content.text or "", reasoning=content.reasoning, stop=stop, finish=finish, **ends)
 
 
-def _usage(usage: _Usage | None) -> Usage:
-    if usage is None:
-        return Usage()
-    answer, thoughts = usage.candidates_token_count, usage.thoughts_token_count
+def _usage(found: Any) -> Usage:
+    usage = fields(found)
+    answer, thoughts = count(usage.get("candidatesTokenCount")), count(usage.get("thoughtsTokenCount"))
     return Usage(
-        input=usage.prompt_token_count,
+        input=count(usage.get("promptTokenCount")),
         output=None if answer is None and thoughts is None else (answer or 0) + (thoughts or 0),
         reasoning=thoughts,
-        cached=usage.cached_content_token_count,
+        cached=count(usage.get("cachedContentTokenCount")),
     )
 
 

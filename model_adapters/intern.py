@@ -13,9 +13,10 @@ import msgspec
 from msgspec import Struct
 
 from evals import profiles
+from evals.calls.secrets import Mask, in_url
 from evals.errors import UsageError
 from evals.model_adapters.common.fetch import fetch
-from evals.model_adapters.common.http import credentials, without_secrets
+from evals.model_adapters.common.http import base_of, credentials, without_secrets
 from evals.model_adapters.openai import Chat
 from evals.types import Prompt, Sampling
 
@@ -64,12 +65,12 @@ class _Models(Struct):
 
 def behind(alias: str, *, base: str, key: str) -> str:
     """Ask which model an alias stands for; raises UsageError where the API does not say."""
-    url = f"{base.rstrip('/')}/models"
+    url = base_of(base).join("/models")
     try:
         raw = fetch(url, headers={"Authorization": f"Bearer {key}"})
         models = msgspec.json.decode(raw, type=_Models).data
     except (OSError, ValueError) as error:
-        why = str(error).replace(key, "***")
+        why = Mask([key, *in_url(base)]).text(str(error))
         raise UsageError(
             f"cannot ask {without_secrets(url)} what intern:{alias} stands for ({why}); name the model itself"
         ) from None

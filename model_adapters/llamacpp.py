@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from evals.errors import ModelError, UsageError, from_status
-from evals.model_adapters.common.http import fault_message
+from evals.model_adapters.common.faults import fault_message
 from evals.model_adapters.openai import body, parse
 from evals.types import Prompt, Reply, Sampling
 

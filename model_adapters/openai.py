@@ -6,27 +6,23 @@ Many speak its chat protocol: `server.py`, `vendors.py` and `intern.py` share th
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from evals.errors import BadReply, Context, Filtered, ModelError, ServerFault, from_status
+from evals.errors import BadReply, Context, Filtered, ModelError, ServerFault
 from evals.extract import split_reasoning
-from evals.model_adapters.common.http import Client, credentials, decoded, fault_message, not_a_reply
+from evals.model_adapters.common.body import count, fields, flat, merged, model_name, said
+from evals.model_adapters.common.body import reasoning as reasoning_of
+from evals.model_adapters.common.faults import inside_200, is_error, not_a_reply
+from evals.model_adapters.common.finish import ending
+from evals.model_adapters.common.http import Client, credentials, decoded
 from evals.model_adapters.common.pictures import encoded
-from evals.model_adapters.common.rules import (
-    DRAWN,
-    Rule,
-    cut,
-    remarks,
-    rule_for,
-    settled,
-    telling,
-    unsent,
-)
-from evals.types import Message, Part, Prompt, Reply, Sampling, Text, Usage
+from evals.model_adapters.common.refusals import Refusals
+from evals.model_adapters.common.rules import DRAWN, Rule, cut, remarks, rule_for, settled, telling, unsent
+from evals.types import TOOL_CALLS, Message, Part, Prompt, Reply, Sampling, Text, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,51 +35,25 @@ SWITCH = "chat_template_kwargs.enable_thinking"
 """The field of a request that switches reasoning on and off, where servers render a chat template."""
 
 
-class _Details(Struct):
-    reasoning_tokens: int | None = None
-    cached_tokens: int | None = None
-
-
-class _Usage(Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    completion_tokens_details: _Details | None = None
-    prompt_tokens_details: _Details | None = None
-    cached_tokens: int | None = None
-    """Moonshot."""
-    prompt_cache_hit_tokens: int | None = None
-    """DeepSeek."""
-
-
-class _Message(Struct, frozen=True):
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
-
-
 class _Choice(Struct):
-    message: _Message = _Message()
-    finish_reason: str | None = None
+    message: dict[str, Any] | None = None
+    text: str | None = None
+    """Of servers that answer a chat as though it were a completion."""
+    finish_reason: Any = None
     error: Any = None
     """OpenRouter: what the provider said."""
 
 
 class _Completion(Struct):
-    choices: list[_Choice] = []
-    usage: _Usage | None = None
-    model: str | None = None
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    model: Any = None
     error: Any = None
+    base_resp: Any = None
+    """MiniMax."""
 
 
 _COMPLETION = msgspec.json.Decoder(_Completion)
-_STOPS: dict[str | None, Literal["stop", "length", "filter"]] = {
-    "length": "length",
-    "content_filter": "filter",
-}
-_BROKEN = ("error", "insufficient_system_resource")
-"""Finish reasons that are faults: OpenRouter, DeepSeek."""
 
 
 class Chat:
@@ -97,25 +67,35 @@ class Chat:
         self.name = name
         self.switch = switch
         self.client = Client(base, key=key, headers={"Authorization": f"Bearer {key}"} if key else None)
+        self.refusals = Refusals()
+
+    @property
+    def notes(self) -> list[str]:
+        """Say what a run's card must say of its calls."""
+        return self.refusals.notes
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Send further headers with every call."""
+        self.client.add_headers(headers)
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Ask once; raises what `errors.py` says of each way to fail."""
+        body = await self.body(prompt, sampling)
         try:
-            raw, seconds = await self.client.post(PATH, await self.body(prompt, sampling))
+            raw, seconds = await self.refusals.post(self.client, PATH, body, keep=sampling.extra)
+            return self.read(raw, sampling, seconds=seconds)
         except Filtered as error:
             return Reply(text=str(error), stop="filter", model=self.name)
-        return self.read(raw, sampling, seconds=seconds)
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         """Give the request's body."""
         return body(self.name, prompt, sampling, await data_urls(prompt), switch=self.switch)
 
     def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
-        """Make a reply of what came with 200; raises BadReply."""
-        try:
-            found = parse(raw, seconds=seconds, where=self.client.shown(PATH))
-        except ModelError as error:
-            raise type(error)(self.client.without_key(str(error))) from None
+        """Make a reply of what came with 200; raises what the body says."""
+        found = parse(raw, seconds=seconds, where=self.client.shown(PATH))
+        if sampling.stop and "stop" in self.refusals.settings:
+            found = cut(found, sampling.stop)
         return found if sampling.thinking is not False else unparsed(found)
 
     async def close(self) -> None:
@@ -143,7 +123,7 @@ class Hosted(Chat):
         found = await super().body(prompt, replace(settled(self.rule, sampling), thinking=None))
         if "max_tokens" in found:
             found[self.limit] = found.pop("max_tokens")
-        return {**told, **found}
+        return merged(told, found)
 
     def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
         """Make a reply of what came with 200, ended where the vendor was not told to end it."""
@@ -179,7 +159,7 @@ def body(
         for field in outer:
             place = place.setdefault(field, {})
         place[last] = sampling.thinking
-    return found | sampling.extra
+    return merged(found, sampling.extra)
 
 
 def _message(message: Message, pictures: Mapping[str, str]) -> dict[str, Any]:
@@ -203,40 +183,42 @@ def _part(part: Part, pictures: Mapping[str, str]) -> dict[str, Any]:
 
 
 def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
-    """Read a 200 body; raises BadReply where it is no completion."""
+    """Read a 200 body; raises BadReply where it is no completion, else the error that it holds."""
     try:
         found = decoded(_COMPLETION, raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise not_a_reply(raw, error, where) from error
+    if is_error(found.error):
+        raise inside_200(raw, where, "with an error" if found.choices else "without choices")
     if not found.choices:
-        raise BadReply(f"200 without choices from {where}: {fault_message(raw)}")
+        raise inside_200(raw, where, "without choices")
     choice = found.choices[0]
-    if choice.error is not None or choice.finish_reason in _BROKEN:
+    if is_error(choice.error):
         raise _broken(choice, where)
-    message, stop, usage = choice.message, _STOPS.get(choice.finish_reason, "stop"), _usage(found.usage)
+    stop, finish = ending(choice.finish_reason, where)
+    message, usage = choice.message or {"content": choice.text}, _usage(found.usage)
     if stop == "length" and usage.output == 0 and not usage.reasoning:  # LMDeploy up to 0.12
         raise Context(
             f"200 with not a token from {where}: the prompt ({usage.input} tokens) fills the context"
         )
-    if message.refusal and not message.content:
-        return Reply(
-            text=message.refusal,
-            stop="filter",
-            usage=usage,
-            seconds=seconds,
-            model=found.model or "",
-        )
-    reasoning = message.reasoning_content if message.reasoning_content is not None else message.reasoning
-    if message.content is None and reasoning is None and stop == "stop":
+    try:
+        content = said(message.get("content"))
+    except TypeError as error:
+        raise not_a_reply(raw, error, where) from None
+    ends: dict[str, Any] = {"usage": usage, "seconds": seconds, "model": model_name(found.model)}
+    refusal = flat(message.get("refusal")) or content.refusal
+    if refusal and not content.text:
+        return Reply(text=refusal, stop="filter", **ends)
+    reasoning = content.reasoning if content.reasoning is not None else reasoning_of(message)
+    if content.text is None and reasoning is None and stop == "stop" and finish != TOOL_CALLS:
         raise BadReply(f"200 with content null from {where}")
-    text, thought, unclosed = split_reasoning(message.content or "")
+    text, thought, unclosed = split_reasoning(content.text or "")
     return Reply(
         text=text,
         reasoning=thought if reasoning is None else reasoning,
         stop="length" if unclosed else stop,
-        usage=usage,
-        seconds=seconds,
-        model=found.model or "",
+        finish=finish,
+        **ends,
     )
 
 
@@ -252,30 +234,27 @@ def unparsed(reply: Reply) -> Reply:
 
 
 def _broken(choice: _Choice, where: str) -> ModelError:
-    error = choice.error if isinstance(choice.error, dict) else {}
-    message = f"{error.get('message') or f'the reply broke off: {choice.finish_reason}'} ({where})"
-    code = error.get("code")
-    return from_status(code, message) if isinstance(code, int) and code >= 400 else ServerFault(message)
+    """Return the error of a choice: by its code, else a fault of the server."""
+    raw = msgspec.json.encode({"error": choice.error})
+    found = inside_200(raw, where, "whose reply broke off")
+    return ServerFault(str(found)) if type(found) is BadReply else found
 
 
-def _usage(usage: _Usage | None) -> Usage:
-    if usage is None:
-        return Usage()
-    into, out = usage.prompt_tokens_details, usage.completion_tokens_details
-    reasoning = out.reasoning_tokens if out else None
-    output = usage.completion_tokens
-    if (
-        reasoning
-        and output is not None
-        and usage.total_tokens == (usage.prompt_tokens or 0) + output + reasoning
-    ):
+def _usage(found: Any) -> Usage:
+    """Read counts of tokens; an odd one is unknown, and costs no reply."""
+    usage = fields(found)
+    into, out = fields(usage.get("prompt_tokens_details")), fields(usage.get("completion_tokens_details"))
+    input_, output = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
+    reasoning = count(out.get("reasoning_tokens"))
+    if reasoning and output is not None and usage.get("total_tokens") == (input_ or 0) + output + reasoning:
         output += reasoning  # xAI counts them beside the answer's
-    cached = (into.cached_tokens if into else None, usage.cached_tokens, usage.prompt_cache_hit_tokens)
+    # OpenAI, Moonshot, DeepSeek
+    cached = (into.get("cached_tokens"), usage.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"))
     return Usage(
-        input=usage.prompt_tokens,
+        input=input_,
         output=output,
         reasoning=reasoning,
-        cached=next((n for n in cached if n is not None), None),
+        cached=next((n for one in cached if (n := count(one)) is not None), None),
     )
 
 

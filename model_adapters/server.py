@@ -7,19 +7,24 @@ EVALS_SERVER_KEY; OPENAI_API_KEY is never sent to such an address.
 from __future__ import annotations
 
 import math
-import os
 import re
+import sys
+import time
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 from msgspec import Struct
 
+from evals.calls.secrets import Mask, api_key, in_url
 from evals.errors import BadReply, Fatal, Rejected, UsageError
-from evals.model_adapters.common.fetch import fetch
-from evals.model_adapters.common.http import not_a_reply, without_secrets
+from evals.extract import plain
+from evals.model_adapters.common.faults import fault_message, not_a_reply
+from evals.model_adapters.common.fetch import Refused, fetch
+from evals.model_adapters.common.http import base_of, without_secrets
+from evals.model_adapters.common.retry_after import asked_wait_s
 from evals.model_adapters.openai import Chat
 from evals.types import Likelihood
 
@@ -129,7 +134,7 @@ def model(rest: str) -> Server:
     base, _, name = rest.partition("#")
     if not _is_url(base):
         raise UsageError(f"server:{without_secrets(base)}: write server:http://HOST:PORT/v1#NAME")
-    key = os.environ.get("EVALS_SERVER_KEY")
+    key = api_key("EVALS_SERVER_KEY") or None
     if key and urlsplit(base).username is not None:
         raise UsageError(
             f"server:{without_secrets(base)}: either EVALS_SERVER_KEY or a user in the URL, not both"
@@ -145,20 +150,67 @@ def _is_url(base: str) -> bool:
         return False
 
 
+LONGEST_WAIT_S = 1800.0
+WARM_UP_S = 60.0
+"""As long a server that loads its model is waited for, where it does not ask for more."""
+
+
 def _only_model(base: str, key: str | None) -> str:
-    parts = urlsplit(base)
-    url = without_secrets(f"{base.rstrip('/')}/models")
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    if parts.username is not None:
-        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers["Authorization"] = f"Basic {b64encode(user.encode()).decode()}"
+    """Ask a server what it serves; raises UsageError, which says what each way to fail means."""
+    parts = base_of(base)
+    shown = without_secrets(parts.join("/models"))
+    url = f"{shown}?{parts.query}" if parts.query else shown  # user and password go in a header
+    mask = Mask([key or "", *in_url(base)])
     try:
-        names = [served.id for served in msgspec.json.decode(fetch(url, headers=headers), type=_List).data]
+        raw = _patiently(url, shown, _authorization(base, key))
+        names = [served.id for served in msgspec.json.decode(raw, type=_List).data]
     except (OSError, ValueError) as error:
-        why = getattr(getattr(error, "reason", None), "strerror", None) or error
-        raise UsageError(f"cannot ask {url} what it serves ({why}); add #NAME to the URL") from None
+        raise UsageError(mask.text(_why_not(shown, without_secrets(parts.url), error))) from None
     if len(names) != 1:
         raise UsageError(
             f"{without_secrets(base)} serves {', '.join(names) or 'nothing'}: add #NAME to the URL"
         )
     return names[0]
+
+
+def _patiently(url: str, shown: str, headers: Mapping[str, str]) -> bytes:
+    """Fetch, and wait for a server that is busy or loads its model: as long as it asks, else up to a minute."""
+    until, said = time.monotonic() + WARM_UP_S, False
+    while True:
+        try:
+            return fetch(url, headers=headers)
+        except Refused as error:
+            asked_s = asked_wait_s(error.headers, fault_message(error.body))
+            wait_s = min(asked_s if asked_s is not None else 2.0, LONGEST_WAIT_S)
+            if error.status not in (429, 503) or time.monotonic() + (0.0 if asked_s else wait_s) > until:
+                raise
+            if not said:
+                said = True
+                line = f"{shown} answers {error.status}: {fault_message(error.body)}; waiting for it"
+                print(plain(line), file=sys.stderr, flush=True)  # noqa: T201 - what a person waits for
+            time.sleep(wait_s)
+
+
+def _authorization(base: str, key: str | None) -> dict[str, str]:
+    parts = urlsplit(base)
+    if parts.username is not None:
+        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        return {"Authorization": f"Basic {b64encode(user.encode()).decode()}"}
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _why_not(shown: str, base: str, error: Exception) -> str:
+    """Say in one line why a server did not tell what it serves, and what to do."""
+    if not isinstance(error, Refused):
+        reason = getattr(getattr(error, "reason", None), "strerror", None) or error
+        return f"cannot ask {shown} what it serves ({reason}); add #NAME to the URL"
+    said = f"{shown} answers {error.status}: {fault_message(error.body)}"
+    if error.status in (401, 403):
+        return f"{said}; the server wants a key: set EVALS_SERVER_KEY"
+    if error.status in (404, 405) and not urlsplit(base).path.strip("/"):
+        return f"{said}; base URLs mostly end in /v1: server:{base}/v1#NAME"
+    if error.status in (404, 405):
+        return f"{said}; it does not list its models: check the address, or add #NAME to it"
+    if error.status in (429, 503):
+        return f"{said}; it is still busy or loading its model: try again later"
+    return f"cannot ask {shown} what it serves ({error}); add #NAME to the URL"

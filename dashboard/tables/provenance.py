@@ -6,6 +6,8 @@ import datetime
 from collections.abc import Iterator
 from shlex import quote
 
+import msgspec
+
 from evals.records.card import Card
 
 MIRROR = "MIRROR"
@@ -48,6 +50,8 @@ def _options(card: Card) -> Iterator[str]:
         "--max-tokens": sampling.max_tokens,
         "--max-pixels": config.max_pixels,
         "--judge": config.judge or None,
+        "--system": config.system or None,
+        "--extra-body": msgspec.json.encode(sampling.extra).decode() if sampling.extra else None,
     }
     for name, value in given.items():
         if value is not None:
@@ -76,12 +80,14 @@ def facts(card: Card) -> list[tuple[str, str]]:
         *((f"scorer {name}", rule) for name, rule in card.scorers.items()),
         ("errata", card.errata),
         ("judge", config.judge),
+        ("system prompt", config.system),
         ("code", card.commit or "a released package"),
         ("packages", ", ".join(f"{name} {version}" for name, version in card.packages.items())),
         ("machine", ", ".join(f"{name} {value}" for name, value in card.host.items())),
         ("origin", card.origin),
         ("started", moment(card.started)),
         ("finished", moment(card.finished)),
+        *(("fault" if found.fault else "warning", found.message) for found in card.health),
         *(("note", note) for note in card.notes),
     ]
     return [(name, value) for name, value in found if value]

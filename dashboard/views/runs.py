@@ -16,6 +16,7 @@ from evals.dashboard.tables import styling as heat
 from evals.dashboard.tables.frames import Entry
 from evals.dashboard.tables.leaderboard import build, figure
 from evals.errors import EvalsError
+from evals.records.card import Card
 from evals.records.store import read_card
 
 STALE_S = 600  # seconds without a record after which a running run is said to be silent
@@ -45,6 +46,7 @@ def live(entry: Entry) -> None:
             f"**{safe.label(card.config.suite)}** ({safe.label(card.config.protocol)}) by {safe.label(card.model)}: "
             f"{found.done:,} of {found.expected:,} records, {100 * share:.1f} %",
         )
+        health(card)
         silent = time.time() - (found.last or card.started)
         if silent > STALE_S:
             st.caption(
@@ -59,6 +61,15 @@ def live(entry: Entry) -> None:
                 "Running mean with a 95 % band that may be looked at after every record. The longest samples are asked "
                 "first, so it is a preview: not to be quoted before the run ends."
             )
+
+
+def health(card: Card) -> None:
+    """Say what looks broken about a run."""
+    for found in card.health:
+        if found.fault:
+            st.error(f"This run looks broken: {safe.label(found.message, 600)}", icon=":material/error:")
+        else:
+            st.warning(safe.label(found.message, 600), icon=":material/warning:")
 
 
 def listed(entries: list[Entry]) -> Entry | None:
@@ -119,6 +130,7 @@ def card_of(entry: Entry) -> None:
     card = entry.card
     st.subheader("Provenance")
     st.markdown(f"**{safe.label(card.run)}**: {safe.label(card.config.suite)} by {safe.label(card.model)}")
+    health(card)
     st.code(provenance.command(card), language="sh", wrap_lines=True)
     st.caption("This command makes the run again." + (
         " MIRROR is the folder of local data, which a card does not name." if card.data == "local" else ""

@@ -18,6 +18,7 @@ from evals.dashboard.tables import styling as heat
 from evals.dashboard.tables import suite as groups
 from evals.dashboard.tables.frames import Entry
 from evals.dashboard.views import pickers
+from evals.dashboard.views.runs import health
 from evals.errors import EvalsError
 from evals.types import Estimate
 
@@ -34,6 +35,7 @@ def headline(entry: Entry, one: Estimate) -> None:
     cells[4].metric(
         "worst to best case", heat.span(one.worst, one.best, one.unit), help="with what is missing"
     )
+    health(entry.card)
     if entry.card.data == "sample":
         st.caption("Bundled sample items: not a benchmark score.")
 

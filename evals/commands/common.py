@@ -186,6 +186,7 @@ def run_json(card: Card) -> dict[str, Any]:
         "notes": list(card.notes),
         "judge": card.judge,
         "wording": card.wording,
+        "health": list(card.health),
     }
 
 

@@ -88,6 +88,8 @@ def _option(one: Option) -> Callable[[F], F]:
     }
     if one.name == "models":
         return click.option("-m", "--model", "models", multiple=True, metavar=one.metavar, **facts)
+    if one.type is list:
+        return click.option(one.flag, one.name, multiple=True, metavar=one.metavar, **facts)
     if one.type is bool and one.optional:
         return click.option(f"{one.flag}/--no-{one.flag[2:]}", one.name, default=None, **facts)
     if one.type is bool:

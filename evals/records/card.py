@@ -39,6 +39,9 @@ class Config(Struct, frozen=True, kw_only=True):
     words: str = ""
     """Beginning of the SHA-256 of upstream's own words that it asks in; empty: the suite's wording."""
 
+    system: str = ""
+    """The user's own system prompt; empty: none."""
+
     def changes(self, other: Config) -> list[str]:
         """Name the settings that differ, as `name: other -> self`."""
         return [
@@ -83,6 +86,16 @@ class JudgeCard(Struct, kw_only=True):
 
 UNTOLD = "the source does not tell why a reply ended: cut ones are not told apart"
 """Note on an imported run of which `truncated` is not known."""
+
+
+class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something about a run that looks broken; see `evals/run/health.py`."""
+
+    kind: str
+    """empty, truncated, same, unread."""
+    message: str
+    fault: bool = False
+    """Whether the run's numbers say nothing of the model; else it is a warning."""
 
 
 class Card(Struct, kw_only=True):
@@ -138,6 +151,8 @@ class Card(Struct, kw_only=True):
     judge: JudgeCard | None = None
     files: dict[str, FileFacts] = field(default_factory=dict)
     """Name -> facts of the sealed files that the numbers were made of; empty while they change, and in older runs."""
+    health: tuple[Finding, ...] = ()
+    """What looks broken; empty: nothing, or nobody looked."""
 
     @property
     def stopped_early(self) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import secrets
 import time
 from collections import Counter, defaultdict, deque
@@ -22,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from evals import disk
+from evals.calls.backoff import wait_s
 from evals.data.series import told
 from evals.errors import EvalsError, Expired, Fatal, ModelError, Rejected, StoreError, Transient
 from evals.records.store import BATCHES
@@ -33,7 +33,6 @@ DEADLINE_S = 1800.0
 """To ask how far a batch is, and to fetch it."""
 TRIES = 6
 """To hand a batch in; every time it is looked for first."""
-BACKOFF_S, BACKOFF_MOST_S = 1.0, 60.0
 _encode = msgspec.json.Encoder().encode
 
 
@@ -268,11 +267,10 @@ class _Gatherer:
                     one.id = await self._batches.find(label, since=at, many=len(lines), never=()) or ""
                 one.id = one.id or await self._batches.start(label, lines)
                 break
-            except Transient:
+            except Transient as error:
                 if attempt == TRIES or self._stop.is_set():
                     raise
-                wait_s = min(BACKOFF_MOST_S, BACKOFF_S * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
-                await asyncio.sleep(wait_s)
+                await asyncio.sleep(wait_s(attempt, error))
         _note(run, _Change(label, id=one.id))
         self._active.append((job, one))
         self._say(

@@ -17,6 +17,7 @@ from evals.records import card as cards
 from evals.records import store
 from evals.records.card import Card, Config
 from evals.records.files import Brief
+from evals.run.request_extras import with_system
 from evals.suite import Digest, Suite, checked
 from evals.types import Failure, Prompter, Sampling
 
@@ -49,6 +50,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """As named on the command line, without secrets."""
     engine: str = ""
     """See `Config`."""
+    system: str = ""
+    """The user's system prompt; empty: none."""
     fresh: bool = False
     """Make a new run even where the same one is there already."""
     data_hash: str | None = None
@@ -172,6 +175,7 @@ def prepare(
         judge=options.judge if suite.judged else "",
         engine=options.engine,
         words=suite.words.card()["asks_sha256"][:16] if suite.words else "",
+        system=options.system,
     )
     folder = options.results / suite.folder / store.slug(model)
     path, notes = _place(folder, config, options.run, fresh=options.fresh)
@@ -181,11 +185,11 @@ def prepare(
         repeats=config.repeats,
         sampling=config.sampling,
         spool=spool,
-        prompter=prompter,
+        prompter=with_system(prompter, options.system) if options.system else prompter,
         writer=writer,
         done=done,
         lengths=_lengths(options.results / suite.folder, prefer=folder, spool=spool),
-        notes=[*notes, *how, *_pixel_notes(config, options)],
+        notes=[*notes, *how, *_pixel_notes(config, options), *_system_notes(config)],
         stale=stale,
         reused=_reused(writer.card, len(done)),
     )
@@ -198,6 +202,10 @@ def _reused(card: Card, done: int) -> str:
         f"{card.run}, begun {strftime('%Y-%m-%d %H:%M', localtime(card.started))}, has all {done} replies: it is "
         "reused, nothing is asked (--fresh asks again)"
     )
+
+
+def _system_notes(config: Config) -> list[str]:
+    return ["asked with a system prompt of the user's own (--system)"] if config.system else []
 
 
 def _pixel_notes(config: Config, options: Options) -> list[str]:

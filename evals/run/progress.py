@@ -10,7 +10,11 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
+from evals.extract import plain
+from evals.records.card import Finding
+from evals.records.store import Run
 from evals.report import statistics as stats
+from evals.run.health import Health, watched
 from evals.run.plan import Job
 from evals.types import Record, Reply, Score
 
@@ -33,6 +37,7 @@ class Tally:
         """By kind of failure."""
         self.first: dict[str, str] = {}
         """What the first failure of a kind said."""
+        self.health = health_so_far(job)
 
     def add(self, record: Record) -> None:
         """Take in one record."""
@@ -69,6 +74,15 @@ class Tally:
         return f"{mean:.3g} ± {stats.z_quantile(0.975) * spread**0.5:.2g}"
 
 
+def health_so_far(job: Job) -> Health:
+    """Return how the replies look that earlier sessions of a run brought."""
+    found = Health(watched=watched(job.writer.card.config.model))
+    if job.done:
+        for record in Run(job.writer.path).records():
+            found.add(record)
+    return found
+
+
 class Progress(AbstractContextManager["Progress"]):
     """Shows a command's tallies; the runner tells it of every record."""
 
@@ -79,11 +93,13 @@ class Progress(AbstractContextManager["Progress"]):
         spent: Callable[[], str],
         quiet: bool,
         more: Callable[[int], str] | None = None,
+        alarm: Callable[[int, Finding], None] | None = None,
     ) -> None:
-        """`more`: what else to say of a job, by its number."""
+        """`more`: what else to say of a job, by its number. `alarm`: told when a job's run begins to look broken."""
         self.tallies = [Tally(job) for job in jobs]
         self._spent = spent
         self._more = more
+        self._alarm = alarm
         self._quiet = quiet
         self._started = self._printed = time.monotonic()
         self._bars: Any = None
@@ -115,12 +131,28 @@ class Progress(AbstractContextManager["Progress"]):
     def record(self, job: int, record: Record) -> None:
         """Take in one record; drawing happens a few times a second at most."""
         self.tallies[job].add(record)
+        self._watch(job, record)
         self._changed()
 
     def rejudged(self, job: int) -> None:
         """Count a reply of an earlier session that was scored again."""
         self.tallies[job].rejudged += 1
         self._changed()
+
+    def _watch(self, job: int, record: Record) -> None:
+        """Say in one line that a run begins to look broken, even where no progress is wanted."""
+        tally = self.tallies[job]
+        for finding in tally.health.add(record):
+            self.say(f"{tally.name}: {finding.message}{'' if finding.fault else ' (a warning)'}")
+            if self._alarm is not None:
+                self._alarm(job, finding)
+
+    def say(self, line: str) -> None:
+        """Tell a line, above the bars where there are any."""
+        if self._bars is not None:
+            self._bars.console.print(plain(line), markup=False, highlight=False)
+        else:
+            print(plain(line), file=sys.stderr, flush=True)  # noqa: T201 - for people
 
     def _changed(self) -> None:
         if self._quiet:

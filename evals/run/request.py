@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta, Struct, structs
 
 from evals.errors import UnknownName, UsageError
+from evals.run.request_extras import extra_body, headers
 
 Group = Literal["What to run", "Sampling", "Speed", "Limits", "Judge", "Output", "Early stopping", "Cluster"]
 """Heading in the help."""
@@ -77,6 +78,28 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     max_tokens: Annotated[Count | None, option("Of one reply, reasoning included.", "Sampling")] = None
     thinking: Annotated[bool | None, option("Switch reasoning, on servers that can.", "Sampling")] = None
     seed: Annotated[Annotated[int, Meta(ge=0)], option("For the subset and for sampling.", "Sampling")] = 0
+    system: Annotated[
+        str | None,
+        option("A system prompt before every prompt.", "Sampling", metavar="TEXT", advanced=True),
+    ] = None
+    extra_body: Annotated[
+        str | None,
+        option(
+            "Further fields of every request, like '{\"top_k\": 20}'.",
+            "Sampling",
+            metavar="JSON",
+            advanced=True,
+        ),
+    ] = None
+    header: Annotated[
+        list[str],
+        option(
+            "A further header of every request, its value from the environment; repeat for several.",
+            "Sampling",
+            metavar="NAME=ENV_VARIABLE",
+            advanced=True,
+        ),
+    ] = []
     recommended: Annotated[
         bool,
         option(
@@ -92,6 +115,9 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     timeout: Annotated[Above0 | None, option("Deadline of one call.", "Speed", metavar="S")] = None
     batch: Annotated[bool, option("Half the price, within a day: openai: and anthropic:.", "Speed")] = False
 
+    strict_health: Annotated[
+        bool, option("End the run as soon as it looks broken.", "Limits", advanced=True)
+    ] = False
     max_cost: Annotated[Above0 | None, option("Stop once this much is spent.", "Limits", metavar="USD")] = (
         None
     )
@@ -121,6 +147,13 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     )
     trust_remote_code: Annotated[
         bool, option("Run code that comes with a model's weights.", "Speed", advanced=True)
+    ] = False
+
+    no_gpu_check: Annotated[
+        bool,
+        option(
+            "Start an engine whatever GPUs are here; it says itself what it lacks.", "Speed", advanced=True
+        ),
     ] = False
 
     against: Annotated[
@@ -259,6 +292,8 @@ def _value(one: Option, value: Any, source: str) -> Any:
         value = [value]
     if one.type is Path and isinstance(value, str | Path):
         return Path(value)
+    if one.name == "extra_body" and isinstance(value, dict):
+        value = msgspec.json.encode(value).decode()
     if one.type is float and type(value) is int:
         value = float(value)
     if one.type is list and isinstance(value, Sequence):
@@ -314,11 +349,15 @@ def check(request: RunRequest) -> None:
     """Refuse options that do not go together; raises UsageError."""
     for line in _conflicts(request):
         raise UsageError(line)
+    extra_body(request.extra_body)
+    headers(request.header)
 
 
 def _conflicts(request: RunRequest) -> Iterator[str]:
     if not request.cluster and (request.replicas is not None or request.gpus is not None):
         yield "--replicas and --gpus are of a cluster: add --cluster ray"
+    if request.cluster and (request.header or request.extra_body):
+        yield "--header and --extra-body are for models that are called directly, not on a cluster"
     if request.sample and request.data:
         yield "--sample and --data exclude each other"
     if request.fresh and request.batch:

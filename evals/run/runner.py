@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import random
 import signal
 import time
 from collections import deque
@@ -18,6 +17,7 @@ from typing import Protocol
 
 from msgspec import structs
 
+from evals.calls.backoff import wait_s
 from evals.calls.call import ask
 from evals.calls.deadline import Deadline
 from evals.calls.pace import MOST, Pace, beat_of
@@ -52,7 +52,8 @@ BACKLOG = 256
 """Replies that wait for a slow scorer; with more, asking waits too."""
 COLLECT = 50_000
 """New objects between two looks for cycles, which a run makes few of; at the usual 700 a third of its time went there."""
-BACKOFF_S, BACKOFF_MOST_S = 0.5, 30.0
+WARM_UP_S = 60.0
+"""As long a server is waited for that is busy or loads its model before the first reply, where it asks for no more."""
 
 
 class Watcher(Protocol):
@@ -136,12 +137,13 @@ class Runner:
         timeout_s: float | None = None,
         queue: Sequence[tuple[int, int, int]] | None = None,
         skips: Callable[[int], bool] | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         """Get ready; nothing is asked before `run`.
 
         `timeout_s`: deadline of one call; None: a minute and a tenth of a second per token allowed. `queue`:
         (job, position, repeat) in the order of asking; None: the longest first. `skips`: whether a job
-        needs no more.
+        needs no more. `say`: tells the user what is waited for.
         """
         slots = getattr(model, "slots", None)
         self.model, self.jobs = model, jobs
@@ -174,6 +176,11 @@ class Runner:
         self._failures = 0
         self._fault: EvalsError | None = None
         self._last_failure = ""
+        self._say = say
+        self._refused_since: float | None = None
+        """When the server first asked for patience, while nothing has ever worked."""
+        self._asked_s = 0.0
+        """The longest that it asked for then."""
 
     async def run(self) -> None:
         """Work the queue off; raises Fatal or StoreError where going on makes no sense."""
@@ -414,7 +421,7 @@ class Runner:
                     self.pace.slow_down()
                 if isinstance(error, Disconnected) and error.unreachable and not self._replies:
                     raise Fatal(str(error)) from error
-                if attempt >= self._patience(error):
+                if self._gives_up(error, attempt):
                     return failure("model", error, attempts=attempt)
                 if not await self._back_off(error, attempt):
                     return None
@@ -426,10 +433,21 @@ class Runner:
                 self.pace.reply()
                 return reply if attempt == 1 else structs.replace(reply, attempts=attempt)
 
-    def _patience(self, error: Transient) -> int:
-        if not self._replies:
-            return ATTEMPTS_UNPROVEN
-        return ATTEMPTS_RATE_LIMIT if isinstance(error, RateLimit) else ATTEMPTS
+    def _gives_up(self, error: Transient, attempt: int) -> bool:
+        """Whether a call has had its tries; before the first reply a server that warms up is waited for."""
+        if self._replies:
+            return attempt >= (ATTEMPTS_RATE_LIMIT if isinstance(error, RateLimit) else ATTEMPTS)
+        if not isinstance(error, RateLimit):
+            return attempt >= ATTEMPTS_UNPROVEN
+        now = time.monotonic()
+        if self._refused_since is None:
+            self._refused_since = now
+            if self._say is not None:
+                self._say(f"waiting for the server: {error}")
+        elif now - self._refused_since >= max(WARM_UP_S, self._asked_s):
+            return True
+        self._asked_s = max(self._asked_s, error.retry_after_s or 0.0)
+        return False
 
     async def _up(self, waiting: Awaitable[None]) -> bool:
         """Wait until the model can be called, without a deadline; False where the run ends meanwhile."""
@@ -477,13 +495,10 @@ class Runner:
 
         Whoever waits takes no slot from the others.
         """
-        wait_s = min(BACKOFF_MOST_S, BACKOFF_S * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
-        if isinstance(error, RateLimit) and error.retry_after_s is not None:
-            wait_s = error.retry_after_s + random.uniform(0.0, 0.1 * min(error.retry_after_s, 10.0) + 0.01)
         self._rest(error, 1)
         self._fill()
         try:
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout(wait_s(attempt, error)):
                 await self._stop.wait()
         except TimeoutError:
             return True

@@ -17,20 +17,22 @@ from msgspec import Struct, structs
 
 from evals import load, profiles
 from evals.data.series import AS_TEXT
-from evals.errors import UsageError
+from evals.errors import Fatal, UsageError
 from evals.records.store import BATCHES
 from evals.run import batch, judging
 from evals.run.plan import Job, Options, drawn, prepare
 from evals.run.progress import Progress
 from evals.run.request import RunRequest, check
+from evals.run.request_extras import add_to, extra_body
 from evals.run.rescore import finish, rescore
 from evals.run.runner import Budget, Runner, Watcher, drive, execute
 from evals.types import Model, Record, Sampling
 
 if TYPE_CHECKING:
     from evals.profiles import Profile
-    from evals.records.card import Card
+    from evals.records.card import Card, Finding
     from evals.run.batch import Gathered
+    from evals.run.health import Health
     from evals.suite import Suite
 
 Say: TypeAlias = Callable[[str], None]
@@ -126,7 +128,12 @@ class Session:
         found = []
         for work in self.works():
             with work.open():
-                found.append(work.finish(execute(work.runner)))
+                try:
+                    runner = execute(work.runner)
+                except Fatal:
+                    work.close_what_there_is()
+                    raise
+                found.append(work.finish(runner))
             if found[-1].interrupted:
                 break
         return found
@@ -138,7 +145,11 @@ class Session:
             opened = work.open()
             await asyncio.to_thread(opened.__enter__)
             try:
-                runner = await drive(work.runner)
+                try:
+                    runner = await drive(work.runner)
+                except Fatal:
+                    await asyncio.to_thread(work.close_what_there_is)
+                    raise
                 found.append(await asyncio.to_thread(work.finish, runner))
             finally:
                 opened.__exit__(None, None, None)
@@ -158,6 +169,7 @@ class Session:
             "data": request.data,
             "sample": request.sample,
             "trust_remote_code": request.trust_remote_code,
+            "gpu_check": not request.no_gpu_check,
         }
         if not request.cluster:
             return load.model(spec, results=request.results, **options)
@@ -172,7 +184,13 @@ class ModelRun:
     def __init__(self, session: Session, spec: str, model: Model) -> None:
         self.session = session
         self.request, self.say, self.quiet = session.request, session.say, session.quiet
-        self.spec, self.model = spec, model
+        self.spec = spec
+        self.model = add_to(
+            model,
+            header=self.request.header,
+            extra=self.request.extra_body,
+            name=load.without_secrets(spec),
+        )
         self.budget = _budget(self.request, spec)
         self.suites = _with_judge(self.request, session.suites)
         self.early_stop = session.early_stop
@@ -208,6 +226,7 @@ class ModelRun:
             for suite, said in zip(self.suites, remarks, strict=True):
                 jobs.append(self._job(suite, options))
                 jobs[-1].notes += said
+                jobs[-1].notes += [f"header sent: {one.partition('=')[0]}" for one in self.request.header]
                 _no_batch_waits(self.request, jobs[-1])
         except BaseException:
             for job in jobs:
@@ -236,7 +255,11 @@ class ModelRun:
         if self.early_stop is not None:
             self._race = self.early_stop.begin(self.jobs, seed=self.request.seed)
         self.progress = Progress(
-            self.jobs, spent=self._spent, quiet=self.quiet, more=self._race.facts if self._race else None
+            self.jobs,
+            spent=self._spent,
+            quiet=self.quiet,
+            more=self._race.facts if self._race else None,
+            alarm=self._alarm,
         )
         if self.request.batch:
             from evals.run.batching import gathered_from
@@ -244,6 +267,14 @@ class ModelRun:
             self._gathered = gathered_from(
                 self.model, self.jobs, say=_mute if self.quiet else self.say, warn=self.say
             )
+
+    def _alarm(self, number: int, finding: Finding) -> None:
+        """Put on the card that a run begins to look broken, and end it where the user wants that."""
+        writer = self.jobs[number].writer
+        writer.card.health = self.progress.tallies[number].health.findings
+        writer.write_card()
+        if self.request.strict_health and self.session.runner is not None:
+            self.session.runner.end(f"--strict-health: {self.jobs[number].suite.id}: {finding.message}")
 
     def _spent(self) -> str:
         return f"{self.budget.spent_usd:.4f} USD" if self.budget.price else ""
@@ -261,6 +292,7 @@ class ModelRun:
             timeout_s=self.request.timeout,
             queue=queue,
             skips=race.skips if race else None,
+            say=self.progress.say,
         )
         if race is not None:
             race.attach(runner)
@@ -276,9 +308,9 @@ class ModelRun:
                 self._gathered.settle()
             runner.interrupted = runner.interrupted or self._gathered.waiting > 0
         answering = self._gathered or self.model
-        for job in self.jobs:
+        for job, tally in zip(self.jobs, self.progress.tallies, strict=True):
             job.notes += [*(self._race.notes if self._race else []), *getattr(answering, "notes", ())]
-            _close(job, runner, self.budget)
+            _close(job, runner, self.budget, health=tally.health)
         self._say_what_failed(runner)
         return Outcome(
             cards=[job.writer.card for job in self.jobs],
@@ -286,6 +318,13 @@ class ModelRun:
             interrupted=runner.interrupted,
             hopeless=runner.hopeless,
         )
+
+    def close_what_there_is(self) -> None:
+        """Give the runs of a request that ends with an error their cards, where they have records."""
+        runner = self.session.runner
+        for job, tally in zip(self.jobs, self.progress.tallies, strict=True):
+            if runner is not None and tally.done:
+                _close(job, runner, self.budget, health=tally.health)
 
     def _say_what_failed(self, runner: Runner) -> None:
         if runner.hopeless and not runner.interrupted:
@@ -388,12 +427,14 @@ def plan_options(request: RunRequest, profile: Profile | None = None) -> Options
             top_p=request.top_p,
             max_tokens=request.max_tokens,
             thinking=request.thinking,
+            extra=extra_body(request.extra_body),
         ),
         recommended=profile.recommended(thinking=request.thinking) if profile else Sampling(),
         recommend_all=request.recommended,
         recommender=profile.name if profile else "",
         run=request.run,
         fresh=request.fresh,
+        system=request.system or "",
         max_pixels=request.max_pixels or (profile.max_pixels if profile else None),
         max_pixels_of=profile.name if profile and not request.max_pixels else "",
         judge=load.without_secrets(request.judge or ""),
@@ -438,11 +479,12 @@ def _warnings(job: Job) -> list[str]:
     return found
 
 
-def _close(job: Job, runner: Runner, budget: Budget) -> None:
+def _close(job: Job, runner: Runner, budget: Budget, *, health: Health) -> None:
     """Seal the run, reduce it, and write its card."""
     card = job.writer.card
     job.writer.seal()
-    card.notes = tuple(job.notes)
+    card.notes = (*job.notes, *health.endings.notes())
+    card.health = health.findings
     finish(job.writer, job.suite)
     card.status = "interrupted" if runner.interrupted else "finished" if card.coverage == 1.0 else "partial"
     card.finished = time.time()

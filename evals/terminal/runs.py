@@ -22,6 +22,7 @@ Sort: TypeAlias = Literal["when", "score", "model", "n"]
 FEW = 30
 """Clusters below which an interval rests on too few independent things (passages, images) to be trusted."""
 MARKS = {
+    "B": "looks broken: every reply is empty, and the score says nothing of the model",
     "S": "sample items: not a benchmark score",
     "P": "a subset of the items",
     "E": "stopped early",
@@ -133,6 +134,8 @@ def marks(line: Line) -> dict[str, str]:
     """Map the letters of what a reader must know of a row to the words for it."""
     card, head = line.card, line.head
     found: dict[str, str] = {}
+    if any(finding.fault for finding in card.health):
+        found["B"] = "looks broken"
     if card.data == "sample":
         found["S"] = "sample items"
     if card.config.limit is not None:
@@ -303,6 +306,7 @@ def details(card: Card) -> list[str]:
         facts.append(bounds)
     if head and (corrected := _corrected(card, head)) is not None:
         facts.append(f"with errata {card.errata}: {figure(corrected)} of {corrected.n}")
+    facts += [f"{'looks broken' if one.fault else 'warning'}: {one.message}" for one in card.health]
     facts += [note for note in card.notes if note.startswith("judge:")]
     facts += ["local data"] if card.data == "local" and card.origin == "run" else []
     facts += [card.status] if card.status != "finished" else []

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from evals.errors import BadReply, Expired, Filtered, ModelError, Rejected, from_status
-from evals.model_adapters.common.http import fault_message, read_fault
+from evals.model_adapters.common.faults import STATUSES, fault_message, read_fault
 from evals.types import BatchState, Prompt, Reply, Sampling
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Asked(Protocol):
 def _outcome(asked: Asked, status: int, raw: bytes, sampling: Sampling) -> Reply | Exception:
     """Make of one result what the same call would have made."""
     try:
-        if status == 200:
+        if 200 <= status < 300:
             return asked.read(raw, sampling, seconds=0.0)
         fault = read_fault(raw)
         raise from_status(status, asked.client.without_key(fault.message), code=fault.code)
@@ -189,21 +189,6 @@ class _Result(Struct):
 class _AnthropicLine(Struct):
     custom_id: str
     result: _Result
-
-
-STATUSES = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "api_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
-"""platform.claude.com/docs/en/api/errors: a result in a batch says only the kind."""
 
 
 class AnthropicBatches:

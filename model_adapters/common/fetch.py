@@ -28,10 +28,14 @@ FAULT = 1 << 20
 class Refused(OSError):
     """The server answered with a status other than 200."""
 
-    def __init__(self, message: str, status: int, body: bytes) -> None:
+    def __init__(
+        self, message: str, status: int, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """`headers`: names in lower case."""
         super().__init__(message)
         self.status = status
         self.body = body
+        self.headers = headers or {}
 
 
 class _Stay(HTTPRedirectHandler):
@@ -56,7 +60,8 @@ def fetch(
                 if len(raw) > MOST or time.monotonic() > until:
                     raise OSError("the answer does not end")
     except HTTPError as error:
-        raise Refused(str(error), error.code, _rest(error)) from None
+        headers = {name.lower(): value for name, value in error.headers.items()} if error.headers else {}
+        raise Refused(str(error), error.code, _rest(error), headers) from None
     except HTTPException as error:
         raise OSError(f"no HTTP: {str(error) or type(error).__name__}") from None
     except ValueError as error:

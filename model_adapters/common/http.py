@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 import time
 from io import BytesIO
@@ -15,9 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
-from msgspec import Struct
 
+from evals.calls.secrets import Mask, api_key, in_url
 from evals.errors import BadReply, Disconnected, Fatal, ModelError, UsageError, from_status
+from evals.model_adapters.common.faults import read_fault
+from evals.model_adapters.common.retry_after import asked_wait_s, stated_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,16 +26,6 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
 
-class _Fault(Struct):
-    error: Any = None
-    message: str | None = None
-    detail: Any = None
-    code: Any = None
-    msg: str | None = None
-    type: Any = None
-
-
-_FAULT = msgspec.json.Decoder(_Fault)
 _encode = msgspec.json.Encoder().encode
 _JSON = {"Content-Type": "application/json"}
 
@@ -45,25 +36,72 @@ PIECEMEAL = 1 << 20
 """Bytes of a body from which on it is not written at once."""
 
 
+ENDPOINTS = ("/chat/completions", "/completions", "/responses", "/models", "/messages", "/embeddings")
+"""What users copy along with a base URL."""
+
+
+class Base(NamedTuple):
+    """A base URL in its parts: Azure's and other gateways' have a query, which belongs behind the path."""
+
+    url: str
+    query: str = ""
+
+    def join(self, path: str) -> str:
+        """Return the URL of an endpoint."""
+        own = "&" if "?" in path else "?"
+        return f"{self.url}{path}{own}{self.query}" if self.query else f"{self.url}{path}"
+
+
+def base_of(url: str) -> Base:
+    """Split a base URL: without a slash at its end, without an endpoint that was copied along, its query apart.
+
+    >>> base_of("https://x.azure.com/openai/v1/chat/completions/?api-version=2026-01-01").join("/models")
+    'https://x.azure.com/openai/v1/models?api-version=2026-01-01'
+    """
+    before, _, query = url.strip().partition("#")[0].partition("?")
+    before = before.rstrip("/")
+    for endpoint in ENDPOINTS:
+        if before.endswith(endpoint):
+            return Base(before.removesuffix(endpoint).rstrip("/"), query)
+    return Base(before, query)
+
+
 class Client:
     """A keep-alive session with one base URL; opened at the first call."""
 
     def __init__(
-        self, base: str, *, key: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        base: str,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        version: str = "/v1",
     ) -> None:
-        """`key`: what no message may repeat. `headers`: sent with every call."""
-        self._base = base.rstrip("/")
-        self._key = key
+        """`key`: what no message may repeat. `headers`: sent with every call.
+
+        `version`: with what base URLs end, to say so of one that does not and finds nothing.
+        """
+        self._base = base_of(base)
+        self._version = version
         self._headers = dict(headers or {})
         self._session: ClientSession | None = None
-        self._proxy = proxy_of(self._base)
+        self._proxy = proxy_of(self._base.url)
+        self._mask = Mask([key or "", *in_url(base), *in_url(self._proxy or "")])
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Send further headers with every call; their values are secrets."""
+        for name, value in headers.items():
+            for known in [one for one in self._headers if one.lower() == name.lower()]:
+                del self._headers[known]
+            self._headers[name] = value
+        self._mask.add([*headers.values(), *(value.rpartition(" ")[2] for value in headers.values())])
 
     def shown(self, path: str) -> str:
-        """Give a URL as messages may show it."""
-        return without_secrets(f"{self._base}{path}")
+        """Return a URL as messages may show it."""
+        return self._mask.text(without_secrets(self._base.join(path)))
 
     async def post(self, path: str, body: Mapping[str, Any]) -> tuple[bytes, float]:
-        """Send a JSON body; gives what came with 200, and the seconds until then."""
+        """Send a JSON body; return what came with 200, and the seconds until then."""
         started = time.perf_counter()
         data = _encode(body)
         whole = (
@@ -75,7 +113,7 @@ class Client:
     async def send(self, method: str, path: str, *, most: int = MOST, **options: Any) -> bytes:
         """Call once; `options` are aiohttp's. Raises what `errors.py` says of each way to fail.
 
-        `most`: bytes of an answer.
+        `most`: bytes of an answer. A reply may come with any status of success: 201 and 206 are known in the wild.
         """
         import aiohttp
 
@@ -83,20 +121,24 @@ class Client:
             self._session = self._open()
         try:
             async with self._session.request(
-                method, f"{self._base}{path}", allow_redirects=False, proxy=self._proxy, **options
+                method, self._base.join(path), allow_redirects=False, proxy=self._proxy, **options
             ) as response:
-                raw = await _whole(response, most, where=self.shown(path))
-                if response.status != 200:
+                raw = self._mask.raw(await _whole(response, most, where=self.shown(path)))
+                if not 200 <= response.status < 300:
                     raise self._refused(response, raw, self.shown(path))
                 return raw
-        except aiohttp.InvalidURL as error:
-            raise Fatal(f"{self.shown(path)} is no URL") from error
+        except aiohttp.InvalidURL:
+            raise Fatal(f"{self.shown(path)} is no URL") from None
         except aiohttp.ClientConnectorError as error:
-            raise Disconnected(
-                f"cannot reach {self.shown(path)}: {error.os_error}", unreachable=True
-            ) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise Disconnected(self.without_key(f"{type(error).__name__}: {error}")) from error
+            said = self.without_key(str(error.os_error))
+            raise Disconnected(f"cannot reach {self.shown(path)}: {said}", unreachable=True) from None
+        except (
+            aiohttp.ClientError,
+            OSError,
+        ) as error:  # `from None`: what it holds may name the proxy's password
+            raise Disconnected(self.without_key(f"{type(error).__name__}: {error}")) from None
+        except ValueError as error:  # a header that cannot be sent, a URL that aiohttp cannot read
+            raise Fatal(f"cannot call {self.shown(path)}: {self.without_key(str(error))}") from None
 
     def _open(self) -> ClientSession:
         import aiohttp
@@ -113,17 +155,29 @@ class Client:
             place = without_secrets(response.headers.get("Location", "nowhere"))
             return Fatal(f"HTTP {response.status}: {where} has moved to {self.without_key(place)}")
         fault = read_fault(raw)
-        after = response.headers.get("Retry-After", "")
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        wait_s = asked_wait_s(headers)
+        if wait_s is None:
+            wait_s = fault.retry_after_s if fault.retry_after_s is not None else stated_s(fault.message)
         return from_status(
             response.status,
-            f"{self.without_key(fault.message)} ({where})",
+            f"{self.without_key(fault.message)} ({where}){self._hint(response.status)}",
             code=fault.code,
-            retry_after_s=float(after) if _is_number(after) else fault.retry_after_s,
+            retry_after_s=wait_s,
+            param=fault.param,
+        )
+
+    def _hint(self, status: int) -> str:
+        """Say what base URLs end with, where nothing was found behind one that does not."""
+        if status not in (404, 405) or not self._version or urlsplit(self._base.url).path.strip("/"):
+            return ""
+        return (
+            f"; base URLs mostly end in {self._version}: try {without_secrets(self._base.url)}{self._version}"
         )
 
     def without_key(self, message: str) -> str:
-        """Cut the key out of a message, where a server repeats it."""
-        return message.replace(self._key, "***") if self._key else message
+        """Take the key and other secrets out of a message, where a server repeats them."""
+        return self._mask.text(message)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -167,10 +221,6 @@ def _socket(address: tuple[Any, ...]) -> socket.socket:
     return found
 
 
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) is not None
-
-
 def without_secrets(url: str) -> str:
     """Give a URL without user, password and query; text that is no URL loses what stands before its last @."""
     try:
@@ -179,52 +229,6 @@ def without_secrets(url: str) -> str:
         scheme, slashes, rest = url.partition("://")
         return f"{scheme}{slashes}{rest.rpartition('@')[2].partition('?')[0]}"
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-class Fault(NamedTuple):
-    """What an error body says, whatever its shape."""
-
-    message: str
-    code: str = ""
-    """As `from_status` wants it."""
-    retry_after_s: float | None = None
-    """Where the body says it and not the header (Google)."""
-
-
-def read_fault(raw: bytes) -> Fault:
-    """Read an error body; what is none is its own message."""
-    try:
-        found = _FAULT.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Fault(" ".join(raw[:200].decode(errors="replace").split()) or "no body")
-    error = found.error if found.error is not None else found.detail
-    fields = error if isinstance(error, dict) else {"code": found.code, "type": found.type}
-    message = error.get("message") if isinstance(error, dict) else error
-    message = str(message or found.message or found.msg or raw[:200].decode(errors="replace"))
-    codes = [fields.get(name) for name in ("code", "type", "status")]
-    details = fields.get("details")
-    retry_after_s = None
-    for detail in [details] if isinstance(details, dict) else details if isinstance(details, list) else []:
-        if isinstance(detail, dict):
-            codes += [detail.get("reason"), detail.get("error_code")]
-            delay = str(detail.get("retryDelay") or "").removesuffix("s")
-            retry_after_s = float(delay) if _is_number(delay) else retry_after_s
-            violations = detail.get("violations")
-            for one in violations if isinstance(violations, list) else []:
-                codes.append(one.get("quotaId") if isinstance(one, dict) else None)
-    return Fault(" ".join(message.split())[:500], " ".join(str(c) for c in codes if c), retry_after_s)
-
-
-def fault_message(raw: bytes) -> str:
-    """Find the sentence in an error body."""
-    return read_fault(raw).message
-
-
-def not_a_reply(raw: bytes, error: Exception, where: str) -> BadReply:
-    """Say of a body that came with 200 why it is none of the protocol's."""
-    start = " ".join(raw[:60].decode(errors="replace").split())
-    kind = "HTML" if raw.lstrip()[:1] == b"<" else "no completion"
-    return BadReply(f"200 with {kind} from {where}: {error}; it begins {start!r}")
 
 
 T = TypeVar("T")
@@ -249,9 +253,6 @@ def decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
 def credentials(vendor: str, rest: str, *, base: str, keys: Sequence[str] = ()) -> tuple[str, str]:
     """Read a vendor's key and base URL from the environment; raises UsageError without a key."""
     keys = keys or (f"{vendor.upper()}_API_KEY",)
-    key = next((found for name in keys if (found := os.environ.get(name, "").strip())), "")
-    if not key:
+    if not (key := api_key(*keys)):
         raise UsageError(f"{vendor}:{rest} needs a key: set {keys[0]}")
-    if not key.isascii() or not key.isprintable():
-        raise UsageError(f"{keys[0]} holds characters that no key has")
-    return key, os.environ.get(f"{vendor.upper()}_BASE_URL") or base
+    return key, os.environ.get(f"{vendor.upper()}_BASE_URL", "").strip() or base

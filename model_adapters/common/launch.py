@@ -37,8 +37,8 @@ from evals import disk, gpus, profiles
 from evals import peer_environments as peers
 from evals.errors import UsageError
 from evals.model_adapters.common import watchdog
+from evals.model_adapters.common.faults import fault_message
 from evals.model_adapters.common.fetch import Refused, fetch
-from evals.model_adapters.common.http import fault_message
 from evals.model_adapters.common.logs import PORT_TAKEN, cause
 from evals.profiles import Profile
 

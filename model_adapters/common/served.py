@@ -10,7 +10,7 @@ import asyncio
 import shlex
 import sys
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import structs
@@ -35,7 +35,7 @@ class Served:
     def __init__(self, order: launch.Order, *, log: Path) -> None:
         self.name = order.name
         self.accepts = takes(order)
-        self.notes: list[str] = []
+        self._notes: list[str] = []
         """What a reader of the card must know of the server."""
         self.options = shlex.join(order.arguments)
         """They may change what is said (a type of numbers, a quantization), so they make another run."""
@@ -44,10 +44,20 @@ class Served:
         self._process: launch.Process | None = None
         self._chat: Server | None = None
         self._chats: list[Server] = []
+        self._headers: dict[str, str] = {}
         self._context: int | None = None
         self._starting: asyncio.Task[None] | None = None
         self._starts = 0
         self._fault: EvalsError | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """Say what the card must say: of the server, and of the calls to it."""
+        return [*self._notes, *dict.fromkeys(note for chat in self._chats for note in chat.notes)]
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Send further headers with every call."""
+        self._headers.update(headers)
 
     def beside(self, run: Path) -> None:
         """Write the server's log into a run's folder."""
@@ -75,7 +85,7 @@ class Served:
         ):
             self._connect(kept.url, launch.models(kept.url))
             options = f", with {shlex.join(kept.arguments)}" if kept.arguments else ""
-            self.notes.append(
+            self._notes.append(
                 f"server: {kept.url}, which ran already and was not started for this run; weights: {kept.identity}{options}"
             )
             return
@@ -98,9 +108,9 @@ class Served:
         if again is None:
             version = await asyncio.to_thread(launch.version, self.order.engine, self.order.python)
             arguments = " ".join(self._process.command[2:])
-            self.notes.append(f"server: {version}: {arguments}; log: {self._log.name}")
+            self._notes.append(f"server: {version}: {arguments}; log: {self._log.name}")
         else:
-            self.notes.append("server: it died in mid-run and was started again")
+            self._notes.append("server: it died in mid-run and was started again")
 
     async def follow(self) -> str:
         """Run one more node's share of a server that answers on the first, until it ends; says how that was."""
@@ -111,6 +121,7 @@ class Served:
         wanted = (self.name, self.order.model, str(self.order.folder))
         name = next((name for name in wanted if name in models), self.name)
         self._chat = Server(name, base=url, switch=self._switch)
+        self._chat.add_headers(self._headers)
         self._chats.append(self._chat)
         self._context = models.get(name)
 
@@ -152,8 +163,8 @@ class Served:
         """
         note = f"max_tokens {sampling.max_tokens} is more than the context of {self._context or 'the server'} leaves: "
         note += "replies end where it does"
-        if note not in self.notes:
-            self.notes.append(note)
+        if note not in self._notes:
+            self._notes.append(note)
         return structs.replace(sampling, max_tokens=None)
 
     async def _cut(self, error: Disconnected) -> Disconnected:

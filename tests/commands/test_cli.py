@@ -358,7 +358,7 @@ def test_max_cost_needs_a_price_and_stops_at_it(here):
 
 
 def test_timeout_is_the_deadline_of_one_call(here, monkeypatch):
-    monkeypatch.setattr("evals.run.runner.BACKOFF_S", 0.01)
+    monkeypatch.setattr("evals.calls.backoff.FIRST_S", 0.01)
 
     def behave(call: Call) -> Any:
         if "parent of the node" in call.text:

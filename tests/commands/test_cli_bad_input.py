@@ -37,7 +37,8 @@ ROW = {"question_id": 1, "question": "q", "options": ["x", "y"], "answer": "B", 
 
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evals.run.runner.BACKOFF_S", 0.01)
+    monkeypatch.setattr("evals.calls.backoff.FIRST_S", 0.01)
+    monkeypatch.setattr("evals.run.runner.WARM_UP_S", 0.1)
 
 
 def refused(*words: object, **options: Any) -> str:
@@ -244,6 +245,7 @@ BROKEN = {
 KINDS = {
     "cut connection": "disconnected",
     "500": "serverfault",
+    "200 with an error body": "serverfault",
     "503": "ratelimit",
     "429": "ratelimit",
     "400": "rejected",

@@ -251,7 +251,7 @@ async def test_an_error(make: Maker, server: Server, case: str) -> None:
         ("0", 0.0),
         (None, None),
         ("soon", None),
-        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 0.0),
     ],
 )
 async def test_retry_after(

@@ -20,11 +20,11 @@ from typing import Any
 import pytest
 
 from evals import gpus, load, profiles
+from evals.calls import backoff
 from evals.errors import UsageError
 from evals.gpus import Gpu
 from evals.model_adapters.common import launch, logs
 from evals.records import store
-from evals.run import runner
 from tests.support import standin
 from tests.support.command import evals
 
@@ -161,7 +161,7 @@ def test_a_context_that_is_too_small_is_the_sample_s_failure_on_a_standin(engine
 def test_a_server_that_dies_is_started_again_once_on_a_standin(engine, monkeypatch):
     monkeypatch.setenv("STANDIN", "once")
     monkeypatch.setenv("STANDIN_AGAIN_S", "4")  # longer than a call would be tried again
-    monkeypatch.setattr(runner, "BACKOFF_S", 0.05)
+    monkeypatch.setattr(backoff, "FIRST_S", 0.05)
     done = run("vllm:weights/tiny", "--concurrency", 2)
     assert done.status == 0, done.err
     (card,) = done.json["runs"]

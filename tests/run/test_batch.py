@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from evals import profiles
+from evals.calls import backoff
 from evals.records import store
 from evals.run import batch
 from tests.support import protocols
@@ -37,7 +38,7 @@ def model(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def vendor(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
     monkeypatch.setattr(batch, "POLL_S", 0.02)
-    monkeypatch.setattr(batch, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(backoff, "FIRST_S", 0.01)
     with Vendor() as found:
         monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
         monkeypatch.setenv("OPENAI_BASE_URL", f"{found.base}/v1")

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from evals.calls import backoff
 from evals.errors import (
     BadReply,
     Context,
@@ -84,8 +85,8 @@ class Told:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runners, "BACKOFF_S", 0.001)
-    monkeypatch.setattr(runners, "BACKOFF_MOST_S", 0.02)
+    monkeypatch.setattr(backoff, "FIRST_S", 0.001)
+    monkeypatch.setattr(backoff, "MOST_S", 0.02)
 
 
 class Made:
@@ -269,8 +270,8 @@ async def test_retry_after_is_honoured(made: Made) -> None:
 
 
 async def test_the_wait_grows_with_every_attempt(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runners, "BACKOFF_S", 0.02)
-    monkeypatch.setattr(runners, "BACKOFF_MOST_S", 1.0)
+    monkeypatch.setattr(backoff, "FIRST_S", 0.02)
+    monkeypatch.setattr(backoff, "MOST_S", 1.0)
     times: list[float] = []
 
     def does(name: str, turn: int) -> object:

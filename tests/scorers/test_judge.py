@@ -164,7 +164,7 @@ def test_a_server_without_schemas_is_asked_without() -> None:
 
 
 def test_a_busy_judge_is_waited_for_and_a_wrong_one_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evals.scorers.judge.judge.BACKOFF_S", 0.001)
+    monkeypatch.setattr("evals.calls.backoff.FIRST_S", 0.001)
     faults = iter([ServerFault("HTTP 500"), ServerFault("HTTP 500"), None])
 
     def tired(prompt: Prompt) -> str:

@@ -25,13 +25,15 @@ class Server:
 
     def __init__(self) -> None:
         self.answer = Answer({})
+        self.first: list[Answer] = []
+        """Given before `answer`, one a call."""
         self.calls: list[tuple[str, dict[str, str], Any]] = []
         self.base = ""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
         self.calls.append((request.path_qs, dict(request.headers), json.loads(raw) if raw else None))
-        body, status, headers, cut = self.answer
+        body, status, headers, cut = self.first.pop(0) if self.first else self.answer
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         if cut is None:
             return web.Response(body=raw, status=status, headers=headers)

@@ -8,7 +8,6 @@ can hold its own. What is not exactly such an object is no verdict: asked again,
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 from functools import cache
 from hashlib import sha256
@@ -17,6 +16,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, structs
 
+from evals.calls.backoff import wait_s
 from evals.calls.pace import beat_of
 from evals.errors import Fatal, ModelError, Rejected, ScorerError, Transient, Unreadable, UsageError
 from evals.extract import number_bare, number_stated, text_stated, verdict, verdict_bare
@@ -29,7 +29,6 @@ WARMER = (0.0, 0.5, 1.0)
 """Temperatures of the tries at a verdict: the same words again would be the same non-verdict."""
 TRIES = 6
 """At one call, while the server is busy or broken."""
-BACKOFF_S, BACKOFF_MOST_S = 0.5, 30.0
 AT_ONCE = 32
 DEADLINE_S = 600.0
 LONGEST = 60_000
@@ -171,8 +170,7 @@ class Judge:
             except (Transient, TimeoutError) as error:
                 if attempt == TRIES:
                     self._give_up(error)
-                wait_s = min(BACKOFF_MOST_S, BACKOFF_S * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
-                await asyncio.sleep(max(wait_s, getattr(error, "retry_after_s", None) or 0.0))
+                await asyncio.sleep(wait_s(attempt, error))
             except ModelError as error:
                 self._give_up(error)
             else:

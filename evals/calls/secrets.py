@@ -1,0 +1,83 @@
+"""Keys and other secrets: read from the environment, checked once for all adapters, and masked wherever they come back."""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from evals.errors import UsageError
+
+MASK = "***"
+SHORTEST = 4
+"""Characters of what is masked in messages; less would be found in words."""
+SHORTEST_IN_REPLIES = 12
+"""The same in replies, where a word like `EMPTY`, the key of many a server, may be the answer."""
+
+
+def environment_secret(variable: str, *, spaces: bool = False) -> str:
+    """Return a secret of the environment without blanks around it, empty where there is none.
+
+    Raise UsageError, which names the variable alone, for one that cannot be sent. `spaces`: whether it may hold some.
+    """
+    found = os.environ.get(variable, "").strip()
+    if not found.isascii() or not found.isprintable() or (" " in found and not spaces):
+        raise UsageError(f"{variable} holds characters that no key has (its value is not shown)")
+    return found
+
+
+def api_key(*variables: str) -> str:
+    """Return the first key that is set among some variables; empty: none is."""
+    return next((key for name in variables if (key := environment_secret(name))), "")
+
+
+def in_url(url: str) -> list[str]:
+    """List the secrets that a URL holds: user, password, the two as they are sent, and the values of its query."""
+    try:
+        parts = urlsplit(url)
+        user, password = parts.username, parts.password
+    except ValueError:
+        return []
+    found = [value for _, value in parse_qsl(parts.query) if len(value) >= SHORTEST_IN_REPLIES]
+    if password:
+        pair = f"{unquote(user or '')}:{unquote(password)}"
+        found += [password, unquote(password), b64encode(pair.encode()).decode(), f"{user}:{password}"]
+    return found
+
+
+class Mask:
+    """Takes secrets out of what servers send and of what is said of them."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets: list[str] = []
+        self._raw: list[bytes] = []
+        self.add(secrets)
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Mask further secrets, in every way in which they are written in JSON and URLs."""
+        for secret in secrets:
+            kept = _spellings(secret) if len(secret) >= SHORTEST else []
+            self._secrets += kept
+            self._raw += [one.encode() for one in kept if len(secret) >= SHORTEST_IN_REPLIES]
+        self._secrets.sort(key=len, reverse=True)
+        self._raw.sort(key=len, reverse=True)
+
+    def text(self, message: str) -> str:
+        """Return a message without secrets."""
+        for secret in self._secrets:
+            message = message.replace(secret, MASK)
+        return message
+
+    def raw(self, body: bytes) -> bytes:
+        """Return a body as a server sent it without secrets, before anything is cut or kept of it."""
+        for secret in self._raw:
+            if secret in body:
+                body = body.replace(secret, MASK.encode())
+        return body
+
+
+def _spellings(secret: str) -> Sequence[str]:
+    escaped = json.dumps(secret)[1:-1]
+    return list(dict.fromkeys((secret, escaped, escaped.replace("/", "\\/"), quote(secret, safe=""))))

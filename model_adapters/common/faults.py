@@ -1,0 +1,207 @@
+"""What error bodies say, whatever their shape, and errors that come in the body of a 200."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from evals.errors import BadReply, ModelError, from_status
+from evals.model_adapters.common.retry_after import stated_s
+
+STATUSES = {
+    "invalid_request_error": 400,
+    "invalid_argument": 400,
+    "context_length_exceeded": 400,
+    "content_filter": 400,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "unauthenticated": 401,
+    "unauthorized": 401,
+    "billing_error": 402,
+    "insufficient_credits": 402,
+    "insufficient_quota": 402,
+    "permission_error": 403,
+    "permission_denied": 403,
+    "not_found_error": 404,
+    "not_found": 404,
+    "model_not_found": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "rate_limit": 429,
+    "rate_limited": 429,
+    "too_many_requests": 429,
+    "resource_exhausted": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "internal_error": 500,
+    "internal_server_error": 500,
+    "internal": 500,
+    "bad_gateway": 502,
+    "unavailable": 503,
+    "service_unavailable": 503,
+    "server_overloaded": 503,
+    "timeout": 504,
+    "timeout_error": 504,
+    "deadline_exceeded": 504,
+    "overloaded_error": 529,
+    "overloaded": 529,
+}
+"""Kind of an error -> the HTTP status that it stands for. The kinds with `_error` are Anthropic's, from
+platform.claude.com/docs/en/api/errors; those in capitals with Google are google.rpc.Code."""
+_FINE = frozenset({"", "0", "200", "ok", "success", "none", "null"})
+_NUMBERS = ("code", "status", "status_code", "statusCode", "http_status", "error_code")
+_BUSY = re.compile(r"rate.?limit|too many requests|overloaded|at capacity")
+
+
+class _Fault(Struct):
+    error: Any = None
+    message: Any = None
+    detail: Any = None
+    code: Any = None
+    status: Any = None
+    msg: Any = None
+    type: Any = None
+    param: Any = None
+    base_resp: Any = None
+    """MiniMax."""
+
+
+_FAULT = msgspec.json.Decoder(_Fault)
+
+
+class Fault(NamedTuple):
+    """What an error body says, whatever its shape."""
+
+    message: str
+    code: str = ""
+    """As `from_status` wants it."""
+    retry_after_s: float | None = None
+    """Where the body says it and not the header (Google)."""
+    param: str = ""
+    """The field of the request that is at fault, where the body names it."""
+    status: int | None = None
+    """The HTTP status that its code stands for."""
+
+
+def read_fault(raw: bytes) -> Fault:
+    """Read an error body; what is none is its own message."""
+    try:
+        found = _FAULT.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Fault(" ".join(raw[:200].decode(errors="replace").split()) or "no body")
+    error = next((one for one in (found.error, found.detail, found.base_resp) if one is not None), None)
+    if isinstance(error, list):
+        error = {"message": _joined(error), "param": _place(error)}
+    own = {"code": found.code, "type": found.type, "status": found.status, "param": found.param}
+    fields: Mapping[str, Any] = error if isinstance(error, dict) else own
+    names = ("message", "status_msg", "msg", "detail", "error")
+    message = next((fields[name] for name in names if fields.get(name)), None)
+    message = message if message is not None or isinstance(error, dict) else error
+    message = str(message or found.message or found.msg or raw[:200].decode(errors="replace"))
+    codes = [fields.get(name) for name in ("code", "type", "status")]
+    retry_after_s = None
+    for detail in _details(fields):
+        codes += [detail.get("reason"), detail.get("error_code")]
+        delay = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)s?", str(detail.get("retryDelay") or ""))
+        retry_after_s = float(delay[1]) if delay else retry_after_s
+        violations = detail.get("violations")
+        for one in violations if isinstance(violations, list) else []:
+            codes.append(one.get("quotaId") if isinstance(one, dict) else None)
+    if retry_after_s is None:
+        retry_after_s = _wait(fields)
+    return Fault(
+        " ".join(message.split())[:500],
+        " ".join(str(c) for c in codes if c),
+        retry_after_s,
+        str(fields.get("param") or ""),
+        _status(fields, own),
+    )
+
+
+def _details(fields: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    details = fields.get("details")
+    for detail in [details] if isinstance(details, dict) else details if isinstance(details, list) else []:
+        if isinstance(detail, dict):
+            yield detail
+
+
+def _wait(fields: Mapping[str, Any]) -> float | None:
+    for name, unit in (("retry_after_ms", 0.001), ("retry_after", 1.0), ("retry_after_seconds", 1.0)):
+        value = fields.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
+            return unit * value
+    return None
+
+
+def _joined(errors: list[Any]) -> str:
+    """Word the list of faults that FastAPI sends: `body.seed: Extra inputs are not permitted`."""
+    lines = []
+    for one in errors[:5]:
+        if isinstance(one, dict) and one.get("msg"):
+            place = ".".join(map(str, one["loc"])) if isinstance(one.get("loc"), list) else ""
+            lines.append(f"{place}: {one['msg']}" if place else str(one["msg"]))
+        else:
+            lines.append(str(one))
+    return "; ".join(lines)
+
+
+def _place(errors: list[Any]) -> str:
+    first = errors[0] if errors and isinstance(errors[0], dict) else {}
+    place = first.get("loc")
+    return str(place[-1]) if isinstance(place, list) and place else ""
+
+
+def _status(*places: Mapping[str, Any]) -> int | None:
+    """Return the HTTP status that the first code stands for which is a status, in figures or by its name."""
+    for fields in places:
+        for name in (*_NUMBERS, "type"):
+            value = fields.get(name)
+            word = str(value).strip().lower() if isinstance(value, int | str) else ""
+            if word.isdecimal() and len(word) == 3 and 400 <= int(word) < 600:
+                return int(word)
+            if word in STATUSES:
+                return STATUSES[word]
+    return None
+
+
+def fault_message(raw: bytes) -> str:
+    """Find the sentence in an error body."""
+    return read_fault(raw).message
+
+
+def not_a_reply(raw: bytes, error: Exception, where: str) -> BadReply:
+    """Say of a body that came with 200 why it is none of the protocol's."""
+    start = " ".join(raw[:60].decode(errors="replace").split())
+    kind = "HTML" if raw.lstrip()[:1] == b"<" else "no completion"
+    return BadReply(f"200 with {kind} from {where}: {error}; it begins {start!r}")
+
+
+def is_error(found: Any) -> bool:
+    """Whether a field `error` says that there is one: not null, not empty, not a code that means success."""
+    if not isinstance(found, dict):
+        return bool(found)
+    codes = [str(found[name]).lower() for name in _NUMBERS if found.get(name) is not None]
+    return bool(found) and not (codes and all(code in _FINE for code in codes))
+
+
+def inside_200(raw: bytes, where: str, what: str) -> ModelError:
+    """Return the error that the body of a 200 means; `what`: how to call it where no code of its own says.
+
+    A code is read like the status it stands for, so that a full server slows the run down and an empty account ends
+    it; without one it is a BadReply, which is tried again.
+    """
+    fault = read_fault(raw)
+    status = fault.status
+    if status is None and _BUSY.search(fault.message[:160].lower()):
+        status = 429
+    if status is None:
+        return BadReply(f"200 {what} from {where}: {fault.message}")
+    wait_s = fault.retry_after_s if fault.retry_after_s is not None else stated_s(fault.message)
+    return from_status(
+        status, f"{fault.message} (in a 200 from {where})", code=fault.code, retry_after_s=wait_s
+    )

@@ -1,0 +1,87 @@
+"""Why a reply ended: one table of finish reasons over all adapters.
+
+Servers and vendors word the same seven meanings in some eighty ways. A reason that is not in the table is kept with
+the reply and counted on the card of the run; it is never taken for a plain stop in silence.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, NamedTuple
+
+from evals.errors import ServerFault
+from evals.types import TOOL_CALLS, UNKNOWN_FINISH
+
+Meaning = Literal["stop", "length", "filter", "tools", "abort", "error"]
+
+
+def _rows(**rows: str) -> dict[str, Meaning]:
+    return {reason: meaning for meaning, words in rows.items() for reason in words.split()}  # type: ignore[misc]
+
+
+MEANINGS: dict[str, Meaning] = _rows(
+    stop="stop end_turn stop_sequence eos eos_token eos_token_id end end_of_text end_of_turn complete completed "
+    "finished done normal stop_str stop_token matched_stop succeeded success natural_stop",
+    length="length max_tokens model_length max_length max_output_tokens max_completion_tokens max_new_tokens "
+    "max_tokens_reached token_limit token_limit_reached context_length context_length_exceeded context_window_exceeded "
+    "model_context_window_exceeded max_context_length max_model_len output_limit limit truncated incomplete "
+    "length_limit max_total_tokens",
+    filter="content_filter content_filtered content_policy content_policy_violation filter filtered refusal refused "
+    "safety recitation blocklist blocked prohibited_content spii language image_safety escalation model_armor "
+    "sensitive guardrail guardrail_intervened moderation moderated flagged error_toxic",
+    tools="tool_calls tool_call function_call tool_use functions",
+    abort="abort aborted cancel cancelled canceled client_disconnected disconnected interrupted preempted evicted "
+    "shutdown killed timeout timed_out deadline_exceeded time_limit",
+    error="error errored internal_error server_error failed failure insufficient_system_resource network_error "
+    "malformed_response malformed_function_call unexpected_tool_call too_many_tool_calls missing_thought_signature "
+    "other no_image image_other engine_error unavailable overloaded",
+)
+"""Reason in lower case, words joined by `_` -> meaning.
+
+OpenAI, Azure, vLLM, SGLang, LMDeploy, llama.cpp, TGI, Mistral (`model_length`), Cohere (`COMPLETE`, `ERROR_TOXIC`),
+Anthropic, Google, DeepSeek (`insufficient_system_resource`), Zhipu (`sensitive`, `network_error`), Bedrock.
+"""
+LONGEST = 40
+"""Characters of a reason that is kept."""
+
+
+class Ending(NamedTuple):
+    """What a reply's end means to the harness."""
+
+    stop: Literal["stop", "length", "filter"]
+    finish: str = ""
+    """What the card must say of it, see `Reply.finish`."""
+
+
+def meaning(reason: str) -> Meaning | None:
+    """Return what a finish reason means; None: the table does not have it.
+
+    >>> meaning("MAX_TOKENS"), meaning("FinishReason.STOP"), meaning("end-turn"), meaning("odd")
+    ('length', 'stop', 'stop', None)
+    """
+    word = re.sub(r"[^a-z0-9]+", "_", reason[:100].lower()).strip("_")
+    return MEANINGS.get(word) or MEANINGS.get(re.sub("^finish_?reason_", "", word))
+
+
+def ending(reason: Any, where: str, *, detail: str = "") -> Ending:
+    """Return how a reply ended; raises ServerFault where it was aborted or broke off.
+
+    `reason`: as the server sends it; some wrap it in an object with a `type`. `detail`: what else it says of it.
+    """
+    if isinstance(reason, dict):
+        reason = reason.get("type")
+    if reason is None or reason == "":
+        return Ending("stop", f"{UNKNOWN_FINISH}none given")
+    word = str(reason)[:LONGEST]
+    found = meaning(word)
+    if found == "abort":
+        raise ServerFault(f"the server aborted the reply: {_joined(word, detail)} ({where})")
+    if found == "error":
+        raise ServerFault(f"the reply broke off: {_joined(word, detail)} ({where})")
+    if found == "tools":
+        return Ending("stop", TOOL_CALLS)
+    return Ending("stop", f"{UNKNOWN_FINISH}{word}") if found is None else Ending(found)
+
+
+def _joined(word: str, detail: str) -> str:
+    return f"{word} {detail}".strip()

@@ -1,0 +1,101 @@
+"""How long a server asks to wait before the next call, in every way in which servers say it.
+
+Headers first: `retry-after-ms` and its kin, `Retry-After` in seconds or as an HTTP date, then what tells when a limit
+is reset (`x-ratelimit-reset-*`, `anthropic-ratelimit-*-reset`, `ratelimit-reset`); last the words of the message.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+RESET_MOST_S = 300.0
+"""A limit that is reset is one that fills up again meanwhile: nobody waits for all of it."""
+EPOCH_S = 1e8
+"""Numbers above it are points in time and not waits."""
+_MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms")
+_RESET = re.compile(r"(?:x-|anthropic-)?ratelimit(?P<of>-.*)?-reset(?P<behind>-.*)?|ratelimit-reset")
+_NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_DURATION = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ms|s|m|h|d))+")
+_PIECE = re.compile(r"([0-9.]+)(ms|s|m|h|d)")
+_SAID = re.compile(
+    r"(?:try again|retry|wait|available|resets?)(?: your request)?(?: again)?(?: after| in| for)?(?: at least)?(?: about)? "
+    r"(?P<many>[0-9]{1,9}(?:\.[0-9]{1,9})?) ?(?P<unit>milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|h)\b"
+    r"(?P<rest>(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ms|s|m))*)"
+)
+"""OpenAI: "Please try again in 6m0s"; Azure: "Please retry after 20 seconds"; Groq: "try again in 3.5s"."""
+
+
+def asked_wait_s(headers: Mapping[str, str], message: str = "", *, now: float | None = None) -> float | None:
+    """Return the seconds that a server asks to wait; None: it does not say.
+
+    `headers`: names in lower case. `now`: seconds since the epoch; None: the server's own clock, its `Date`, else ours.
+    """
+    if now is None:
+        now = _date(headers.get("date", "")) or time.time()
+    for name in _MILLISECONDS:
+        if _NUMBER.fullmatch(value := headers.get(name, "").strip()):
+            return float(value) / 1000
+    found = _moment(headers.get("retry-after", ""), now)
+    if found is None:
+        found = _reset_s(headers, now)
+    return stated_s(message) if found is None else found
+
+
+def stated_s(message: str) -> float | None:
+    """Return the wait that a message asks for in words, near its beginning.
+
+    >>> stated_s("Rate limit reached. Please try again in 1m3.5s."), stated_s("Please retry after 20 seconds")
+    (63.5, 20.0)
+    """
+    found = _SAID.search(message[:500].lower())
+    if found is None:
+        return None
+    unit = found["unit"]
+    short = "ms" if unit.startswith(("ms", "milli")) else unit[0]
+    return float(found["many"]) * _UNITS[short] + _duration(found["rest"])
+
+
+def _moment(text: str, now: float) -> float | None:
+    """Read a wait: seconds, a duration with units, a point in time as a number, an HTTP date or ISO 8601."""
+    at = _date(text.strip())
+    text = text.strip().lower()
+    if _NUMBER.fullmatch(text):
+        value = float(text)
+        if value > 1e3 * EPOCH_S:  # milliseconds since the epoch
+            value /= 1000
+        return max(0.0, value - now) if value > EPOCH_S else value
+    if _DURATION.fullmatch(text):
+        return _duration(text)
+    return None if at is None else max(0.0, at - now)
+
+
+def _duration(text: str) -> float:
+    return sum(float(many) * _UNITS[unit] for many, unit in _PIECE.findall(text))
+
+
+def _date(text: str) -> float | None:
+    if not 10 <= len(text) <= 64 or text.isdecimal():
+        return None
+    for read in (parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            found = read(text)
+            return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, TypeError, OverflowError, IndexError):
+            continue
+    return None
+
+
+def _reset_s(headers: Mapping[str, str], now: float) -> float | None:
+    """Return when the limit that is used up is reset; where none says so of itself, the first that is."""
+    waits: list[tuple[bool, float]] = []
+    for name, value in headers.items():
+        if _RESET.fullmatch(name) and (wait := _moment(value, now)) is not None:
+            left = headers.get(name.replace("reset", "remaining"), "").strip()
+            waits.append((left == "0", min(wait, RESET_MOST_S)))
+    used_up = [wait for spent, wait in waits if spent]
+    return max(used_up) if used_up else min((wait for _, wait in waits), default=None)

@@ -1,0 +1,630 @@
+"""Every adapter that speaks HTTP x answers and faults as they came in the wild x what becomes of them in a run.
+
+The second of three samples gets the answer in question, once, and good ones after it; the first has proven the server.
+A case says what its record holds, how often it was asked, how long the server was waited for, and what the card says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from copy import deepcopy
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from evals import load
+from evals.calls import backoff
+from evals.records.store import Run
+from evals.run import runner as runners
+from evals.run.health import Health
+from evals.run.runner import Runner
+from evals.types import Failure, Model, Reply, Sampling
+from tests.support import protocols, toy
+from tests.support.loopback import Answer, Server
+from tests.support.protocols import ADAPTERS, Protocol, Says
+
+KEY = "sk-very-secret-key"
+Make = Callable[[Protocol], Answer]
+
+
+class Case(NamedTuple):
+    """An answer and what becomes of it."""
+
+    make: Make
+    outcome: str = "stop"
+    """How the recorded reply ended, or the kind of the failure; `open`: there is no record, and the run ended."""
+    retried: str = ""
+    """Kind of the error after which it was asked again; empty: once was enough, or there was no second time."""
+    wait_s: float | None = None
+    """As long the server asked to wait; None: it did not."""
+    text: str | None = None
+    reasoning: str | None = None
+    note: str = ""
+    """What the card says."""
+    used: int | None = -1
+    """Output tokens; -1: whatever."""
+
+
+def fault(status: int, kind: str = "x", message: str = "as told", **headers: str) -> Make:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda protocol: Answer(protocol.fault(status, kind, message), status, named)
+
+
+def of(field: str) -> Make:
+    def answer(protocol: Protocol) -> Answer:
+        status, body = getattr(protocol, field)
+        return Answer(body, status)
+
+    return answer
+
+
+def family(protocol: Protocol) -> str:
+    return {"/v1/messages": "anthropic", ":generateContent": "google"}.get(protocol.path, "openai")
+
+
+def ends(reason: Any, text: str = "A") -> Make:
+    """An answer that ends for a reason, in each protocol's field."""
+
+    def answer(protocol: Protocol) -> Answer:
+        body = protocol.says(Says(text))
+        if family(protocol) == "openai":
+            body["choices"][0]["finish_reason"] = reason
+        elif family(protocol) == "google":
+            body["candidates"][0]["finishReason"] = reason
+        else:
+            body["stop_reason"] = reason
+        return Answer(body)
+
+    return answer
+
+
+def used(value: Any, *, whole: bool = False) -> Make:
+    """An answer whose count of output tokens is odd; `whole`: whose usage is."""
+
+    def answer(protocol: Protocol) -> Answer:
+        body = protocol.says(Says("A"))
+        name = {
+            "openai": "completion_tokens",
+            "anthropic": "output_tokens",
+            "google": "candidatesTokenCount",
+        }[family(protocol)]
+        place = "usageMetadata" if family(protocol) == "google" else "usage"
+        if whole:
+            body[place] = value
+        else:
+            body[place][name] = value
+        return Answer(body)
+
+    return answer
+
+
+def body(change: Callable[[Any], Any], status: int = 200) -> Make:
+    """A good answer, changed; `change` gives another body or changes this one."""
+
+    def answer(protocol: Protocol) -> Answer:
+        found = deepcopy(protocol.says(Says("A")))
+        return Answer(change(found) or found, status)
+
+    return answer
+
+
+def content(of_openai: Any, of_anthropic: Any, of_google: Any) -> Make:
+    """An answer with another content, in each protocol's place; None: a plain one."""
+
+    def answer(protocol: Protocol) -> Answer:
+        found = protocol.says(Says("A"))
+        if family(protocol) == "openai":
+            found["choices"][0]["message"] = {"role": "assistant", **of_openai}
+        elif family(protocol) == "anthropic" and of_anthropic is not None:
+            found["content"] = of_anthropic
+        elif family(protocol) == "google" and of_google is not None:
+            found["candidates"][0]["content"]["parts"] = of_google
+        return Answer(found)
+
+    return answer
+
+
+def inside(error: Any) -> Make:
+    """A 200 with an error beside an empty answer."""
+
+    def change(found: Any) -> None:
+        found["error"] = error
+        if "choices" in found:
+            found["choices"][0]["message"]["content"] = ""
+
+    return body(change)
+
+
+def alone(**fields: Any) -> Make:
+    return lambda protocol: Answer(fields)
+
+
+THINKING = [
+    {"type": "thinking", "thinking": [{"type": "text", "text": "2 and 2"}]},
+    {"type": "text", "text": "A"},
+]
+BLOCKS = [{"type": "thinking", "thinking": "2 and 2"}, {"type": "text", "text": "A"}]
+THOUGHTS = [{"text": "2 and 2", "thought": True}, {"text": "A"}]
+
+
+def reasons(**fields: Any) -> Case:
+    return Case(content({"content": "A", **fields}, BLOCKS, THOUGHTS), text="A", reasoning="2 and 2")
+
+
+SOON = formatdate(2_000_000_007, usegmt=True)
+NOW = formatdate(2_000_000_000, usegmt=True)
+CASES: dict[str, Case] = {
+    # --- how replies end
+    "stop": Case(body(lambda found: None), text="A"),
+    **{
+        f"ends: {reason}": Case(ends(reason), text="A")
+        for reason in ("stop", "end_turn", "eos", "stop_sequence", "STOP", "COMPLETE", "FinishReason.STOP")
+    },
+    **{
+        f"ends: {reason}": Case(ends(reason), "length", text="A")
+        for reason in (
+            "length",
+            "max_tokens",
+            "MAX_TOKENS",
+            "model_length",
+            "max_output_tokens",
+            "max-new-tokens",
+        )
+    },
+    **{
+        f"ends: {reason}": Case(ends(reason), "filter", text="A")
+        for reason in ("content_filter", "SAFETY", "refusal", "sensitive", "guardrail_intervened")
+    },
+    **{
+        f"ends: {reason}": Case(ends(reason, ""), "stop", retried="serverfault", text="A")
+        for reason in (
+            "abort",
+            "cancelled",
+            "canceled",
+            "error",
+            "insufficient_system_resource",
+            "OTHER",
+            "network_error",
+        )
+    },
+    "aborted with half a text": Case(ends("abort", "The ans"), retried="serverfault", text="A"),
+    "ends: odd": Case(
+        ends("odd"), text="A", note="1 reply ended for an unknown reason, 'odd': read as complete"
+    ),
+    "ends: 7": Case(ends(7), text="A", note="unknown reason, '7'"),
+    "ends: an object": Case(ends({"type": "length"}), "length", text="A"),
+    "ends: tool_calls": Case(ends("tool_calls"), text="A", note="ended in a call of a tool"),
+    "ends: null": Case(ends(None), text="A", note="1 reply came without a finish reason"),
+    # --- replies that are kept
+    "201": Case(body(lambda found: None, 201), text="A"),
+    "206": Case(body(lambda found: None, 206), text="A"),
+    "parts": Case(content({"content": THINKING}, BLOCKS, THOUGHTS), text="A", reasoning="2 and 2"),
+    "one part that is no list": Case(
+        content({"content": {"type": "text", "text": "A"}}, None, None), text="A"
+    ),
+    "parts that are texts": Case(content({"content": ["", "A"]}, ["", "A"], None), text="A"),
+    "a part of no known kind": Case(
+        content(
+            {"content": [{"type": "audio"}, {"type": "text", "text": "A"}]},
+            [{"type": "new", "x": 1}, {"type": "text", "text": "A"}],
+            [{"executableCode": {"code": "1"}}, {"text": "A"}],
+        ),
+        text="A",
+    ),
+    "reasoning_content": reasons(reasoning_content="2 and 2"),
+    "reasoning": reasons(reasoning="2 and 2"),
+    "thinking": reasons(thinking="2 and 2"),
+    "reasoning_details": reasons(reasoning_details=[{"type": "reasoning.text", "text": "2 and 2"}]),
+    "a summary in reasoning_details": reasons(
+        reasoning_details=[{"type": "reasoning.summary", "summary": "2 and 2"}]
+    ),
+    "thinking_blocks": reasons(thinking_blocks=[{"type": "thinking", "thinking": "2 and 2"}]),
+    "reasoning is empty, thinking is not": reasons(reasoning_content="", thinking="2 and 2"),
+    "usage with a fraction": Case(used(2.25), text="A"),
+    "usage in words": Case(used("10"), text="A"),
+    "usage is a list": Case(used([]), text="A"),
+    "usage is negative": Case(used(-1), text="A"),
+    "usage is null": Case(used(None, whole=True), text="A", used=None),
+    "usage is a word": Case(used("many", whole=True), text="A", used=None),
+    "usage is a list as a whole": Case(used([1, 2], whole=True), text="A", used=None),
+    "fields that nobody knows": Case(body(lambda found: found.update(x={"y": [1]}, system=7)), text="A"),
+    "the model's name is a number": Case(body(lambda found: found.update(model=7, modelVersion=7)), text="A"),
+    "error: null beside a reply": Case(body(lambda found: found.update(error=None)), text="A"),
+    "error: {} beside a reply": Case(body(lambda found: found.update(error={})), text="A"),
+    "error with the code of success": Case(
+        body(lambda found: found.update(error={"code": 0, "message": "ok"})), text="A"
+    ),
+    "half an emoji": Case(
+        lambda protocol: Answer(json.dumps(protocol.says(Says("A \ud83d"))).encode()), text="A ?"
+    ),
+    # --- errors inside a 200
+    "200 with 429": Case(inside({"code": 429, "message": "slow down"}), retried="ratelimit", text="A"),
+    "200 with '429'": Case(inside({"code": "429", "message": "slow down"}), retried="ratelimit", text="A"),
+    "200 with rate_limit_exceeded": Case(
+        inside({"code": "rate_limit_exceeded", "message": "try again in 3.5s"}),
+        retried="ratelimit",
+        wait_s=3.5,
+    ),
+    "200 with words of a full server": Case(inside("Rate limit exceeded"), retried="ratelimit"),
+    "200 with 500": Case(inside({"code": 500, "message": "boom"}), retried="serverfault", text="A"),
+    "200 with 503": Case(inside({"code": 503, "message": "busy"}), retried="ratelimit", text="A"),
+    "200 with 408": Case(inside({"code": 408, "message": "slow"}), retried="timeout", text="A"),
+    "200 with 402": Case(inside({"code": 402, "message": "Insufficient credits"}), "open"),
+    "200 with insufficient_quota": Case(inside({"code": "insufficient_quota", "message": "no"}), "open"),
+    "200 with 400": Case(inside({"code": 400, "message": "no such thing"}), "rejected"),
+    "200 with an error without a code": Case(
+        inside({"message": "out of memory"}), retried="badreply", text="A"
+    ),
+    "200 with an error alone, 402": Case(
+        alone(error={"code": 402, "message": "Insufficient credits"}), "open"
+    ),
+    "200 with an error alone, 429": Case(alone(error={"code": 429, "message": "slow"}), retried="ratelimit"),
+    "200 and null for an answer": Case(
+        alone(choices=None, content=None, candidates=None, error={"code": 502, "message": "up"}),
+        retried="serverfault",
+    ),
+    "200 of a gateway with a code of its own": Case(
+        alone(choices=None, code=429, message="too many requests"), retried="ratelimit"
+    ),
+    # --- statuses
+    "400": Case(fault(400, "invalid_request_error"), "rejected"),
+    "401 in mid-run": Case(fault(401, "authentication_error"), "fatal"),
+    "402": Case(fault(402, "billing_error"), "open"),
+    "404 in mid-run": Case(fault(404, "not_found_error"), "fatal"),
+    "408": Case(fault(408), retried="timeout", text="A"),
+    "409": Case(fault(409), retried="serverfault", text="A"),
+    "422": Case(fault(422, "invalid_request_error"), "rejected"),
+    "425": Case(fault(425), retried="serverfault", text="A"),
+    "500": Case(fault(500), retried="serverfault", text="A"),
+    "502 and HTML": Case(lambda protocol: Answer(b"<html>", 502), retried="serverfault", text="A"),
+    "504": Case(fault(504), retried="timeout", text="A"),
+    "520": Case(fault(520), retried="serverfault", text="A"),
+    "529": Case(fault(529, "overloaded_error"), retried="ratelimit", text="A"),
+    "out of quota": Case(of("quota"), "open"),
+    "context": Case(of("overflow"), "context"),
+    "the prompt is filtered": Case(of("filtered"), "filter"),
+    "cut before a byte": Case(lambda protocol: Answer({}, cut=0), retried="disconnected", text="A"),
+    "cut in the body": Case(
+        lambda protocol: Answer(json.dumps(protocol.says(Says("x" * 5000))).encode(), cut=100),
+        retried="disconnected",
+        text="A",
+    ),
+    "truncated JSON": Case(
+        lambda protocol: Answer(json.dumps(protocol.says(Says("x" * 5000))).encode()[:100]),
+        retried="badreply",
+    ),
+    "HTML with 200": Case(lambda protocol: Answer(b"<html>Sign in</html>"), retried="badreply"),
+    "204": Case(lambda protocol: Answer(b"", 204), retried="badreply"),
+    "nothing with 200": Case(lambda protocol: Answer(b""), retried="badreply"),
+    "an empty object": Case(alone(), retried="badreply"),
+    "no answer in it": Case(lambda protocol: Answer(protocol.nothing), retried="badreply"),
+    # --- how long to wait
+    "Retry-After in seconds": Case(fault(429, Retry_After="7"), retried="ratelimit", wait_s=7.0),
+    "Retry-After with its unit": Case(fault(429, Retry_After="7s"), retried="ratelimit", wait_s=7.0),
+    "Retry-After as a date": Case(fault(429, Retry_After=SOON, Date=NOW), retried="ratelimit", wait_s=7.0),
+    "Retry-After as a date gone by": Case(
+        fault(503, Retry_After=NOW, Date=SOON), retried="ratelimit", wait_s=0.0
+    ),
+    "retry-after-ms": Case(fault(429, retry_after_ms="2500"), retried="ratelimit", wait_s=2.5),
+    "x-ms-retry-after-ms": Case(fault(429, x_ms_retry_after_ms="250"), retried="ratelimit", wait_s=0.25),
+    "x-ratelimit-reset-requests": Case(
+        fault(429, x_ratelimit_reset_requests="1m2s"), retried="ratelimit", wait_s=62.0
+    ),
+    "the limit that is used up": Case(
+        fault(
+            429,
+            x_ratelimit_reset_requests="1s",
+            x_ratelimit_reset_tokens="9s",
+            x_ratelimit_remaining_tokens="0",
+        ),
+        retried="ratelimit",
+        wait_s=9.0,
+    ),
+    "anthropic-ratelimit-tokens-reset": Case(
+        fault(429, anthropic_ratelimit_tokens_reset="2033-05-18T03:33:27Z", Date=NOW),
+        retried="ratelimit",
+        wait_s=7.0,
+    ),
+    "x-ratelimit-reset in milliseconds since the epoch": Case(
+        fault(429, x_ratelimit_reset="2000000007000", Date=NOW), retried="ratelimit", wait_s=7.0
+    ),
+    "try again in 3.5s": Case(
+        fault(429, "rate_limit_error", "Rate limit reached. Please try again in 3.5s."),
+        retried="ratelimit",
+        wait_s=3.5,
+    ),
+    "retry after 20 seconds": Case(
+        fault(429, "rate_limit_error", "Please retry after 20 seconds."), retried="ratelimit", wait_s=20.0
+    ),
+    "try again in 200ms": Case(fault(429, "x", "try again in 200ms"), retried="ratelimit", wait_s=0.2),
+    "a wait that says nothing": Case(fault(429, Retry_After="soon"), retried="ratelimit"),
+    "a wait of hours": Case(fault(429, Retry_After="36000"), "open"),
+}
+
+
+@pytest.fixture
+async def made(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[str], Model]]:
+    models: list[Model] = []
+
+    def of_adapter(adapter: str) -> Model:
+        row = ADAPTERS[adapter]
+        monkeypatch.setenv(row.key, KEY)
+        monkeypatch.setenv(row.base or "UNUSED", server.base)
+        rest = row.name if row.base else f"{server.base}#{row.name}"
+        models.append(load.model(f"{adapter}:{rest}"))
+        return models[-1]
+
+    yield of_adapter
+    for model in models:
+        await model.close()
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("case", CASES)
+async def test_what_becomes_of_an_answer(
+    made: Callable[[str], Model],
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    adapter: str,
+    case: str,
+) -> None:
+    monkeypatch.setenv("INTERN_PER_MINUTE", "1000000")
+    waited: list[Exception | None] = []
+
+    def at_once(attempt: int, error: Exception | None = None) -> float:
+        waited.append(error)
+        return 0.0
+
+    monkeypatch.setattr(runners, "wait_s", at_once)
+    protocol = ADAPTERS[adapter].protocol
+    wanted = CASES[case]
+    good = Answer(protocol.says(Says("A")))
+    server.answer = good
+    server.first = [good, wanted.make(protocol)]
+    job = toy.job(tmp_path, toy.suite(3))
+    one = Runner(made(adapter), [job], concurrency=1)
+    await one.run()
+    records = {record.sample: record for record in Run(job.writer.path).records()}
+    health = Health()
+    for record in records.values():
+        health.add(record)
+    toy.close(job)
+
+    assert [type(error).__name__.lower() for error in waited] == ([wanted.retried] if wanted.retried else [])
+    if waited:
+        assert getattr(waited[0], "retry_after_s", None) == pytest.approx(wanted.wait_s, abs=1e-6)
+    if wanted.outcome == "open":
+        assert "q001" not in records
+        assert one.ended.endswith("the same command goes on from here")
+        return
+    assert len(server.calls) == 3 + len(waited)
+    assert set(records) == {"q000", "q001", "q002"}
+    outcome = records["q001"].outcome
+    if isinstance(outcome, Failure):
+        assert (outcome.kind, outcome.attempts) == (wanted.outcome, 1)
+        return
+    assert isinstance(outcome, Reply)
+    assert (outcome.stop, outcome.attempts) == (wanted.outcome, 1 + len(waited))
+    if wanted.text is not None:
+        assert outcome.text == wanted.text
+    assert outcome.reasoning == wanted.reasoning
+    if wanted.used != -1:
+        assert outcome.usage.output == wanted.used
+    notes = health.endings.notes()
+    assert len(notes) == bool(wanted.note)
+    assert wanted.note in "".join(notes)
+
+
+def test_the_matrix_is_as_large_as_promised() -> None:
+    assert len(CASES) >= 60
+
+
+# --- a server that warms up ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("adapter", ["server", "anthropic", "google"])
+async def test_a_server_that_warms_up_is_waited_for(
+    made: Callable[[str], Model],
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    adapter: str,
+) -> None:
+    monkeypatch.setattr(backoff, "FIRST_S", 0.001)
+    monkeypatch.setattr(backoff, "MOST_S", 0.01)
+    protocol = ADAPTERS[adapter].protocol
+    server.answer = Answer(protocol.says(Says("A")))
+    server.first = [Answer(protocol.fault(503, "x", "Loading model"), 503)] * 20
+    said: list[str] = []
+    job = toy.job(tmp_path, toy.suite(2))
+    one = Runner(made(adapter), [job], concurrency=1, say=said.append)
+    await one.run()
+    toy.close(job)
+    assert len(list(Run(job.writer.path).records())) == 2
+    assert (one.hopeless, len(said)) == ("", 1)
+    assert said[0].startswith("waiting for the server: HTTP 503: Loading model")
+
+
+async def test_a_server_that_never_warms_up_is_given_up_after_a_while(
+    made: Callable[[str], Model], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "FIRST_S", 0.001)
+    monkeypatch.setattr(backoff, "MOST_S", 0.01)
+    monkeypatch.setattr(runners, "WARM_UP_S", 0.2)
+    server.answer = Answer({"error": {"message": "Loading model"}}, 503)
+    job = toy.job(tmp_path, toy.suite(100))
+    one = Runner(made("server"), [job], concurrency=1)
+    await one.run()
+    toy.close(job)
+    failed = [r.outcome for r in Run(job.writer.path).records()]
+    assert len(failed) == runners.HOPELESS
+    assert one.hopeless.startswith("HTTP 503: Loading model")
+    assert one.ended.startswith("every call fails")
+
+
+async def test_a_server_that_asks_for_more_than_a_minute_is_given_it(
+    made: Callable[[str], Model], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "WARM_UP_S", 0.05)
+    server.answer = Answer(protocols.openai_says(Says("A")))
+    server.first = [Answer({"error": {"message": "Loading"}}, 503, {"Retry-After": "0.3"})]
+    job = toy.job(tmp_path, toy.suite(1))
+    one = Runner(made("server"), [job], concurrency=1)
+    await one.run()
+    toy.close(job)
+    assert len(server.calls) == 2
+    assert one.hopeless == ""
+
+
+# --- fields that a server refuses ---------------------------------------------------------------------------
+
+EVERYTHING = Sampling(temperature=0.5, top_p=0.9, top_k=40, max_tokens=64, stop=("END",), seed=7)
+REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "OpenAI": (
+        {"message": "Unrecognized request argument supplied: seed", "type": "invalid_request_error"},
+        "seed",
+        "seed is not sent: the server refuses the field",
+    ),
+    "Azure": (
+        {
+            "message": "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+            "'max_completion_tokens' instead.",
+            "param": "max_tokens",
+            "code": "unsupported_parameter",
+        },
+        "max_tokens",
+        "max_tokens is sent as max_completion_tokens: the server refuses the field",
+    ),
+    "a value": (
+        {
+            "message": "Unsupported value: 'temperature' does not support 0.5 with this model. Only the default (1) "
+            "value is supported.",
+            "param": "temperature",
+            "code": "unsupported_value",
+        },
+        "temperature",
+        "temperature is not sent: the server refuses the field",
+    ),
+    "stop": (
+        {"message": "property 'stop' is unsupported"},
+        "stop",
+        "stop is not sent: the server refuses the field; replies are ended here",
+    ),
+    "top_k": (
+        {"message": "unknown field `top_k`"},
+        "top_k",
+        "top_k is not sent: the server refuses the field",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+async def test_a_field_that_is_refused_by_name_is_left_out_from_then_on(
+    made: Callable[[str], Model], server: Server, case: str
+) -> None:
+    error, field, note = REFUSALS[case]
+    server.answer = Answer(protocols.openai_says(Says("A END and more")))
+    server.first = [Answer({"error": error}, 400)]
+    model: Any = made("server")
+    for _ in range(2):
+        found = await model.reply(toy_prompt(), EVERYTHING)
+    assert found.text == ("A " if field == "stop" else "A END and more")
+    sent = [call[2] for call in server.calls]
+    assert [field in one for one in sent] == [True, False, False]
+    assert ("max_completion_tokens" in sent[-1]) is (field == "max_tokens")
+    assert len(sent[0]) - len(sent[-1]) == (field != "max_tokens")
+    assert model.notes == [note]
+
+
+async def test_fastapi_and_google_name_the_field_in_their_own_ways(
+    made: Callable[[str], Model], server: Server
+) -> None:
+    server.answer = Answer(protocols.openai_says(Says("A")))
+    detail = [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]
+    server.first = [Answer({"detail": detail}, 422)]
+    model: Any = made("server")
+    await model.reply(toy_prompt(), EVERYTHING)
+    assert model.notes == ["seed is not sent: the server refuses the field"]
+    server.answer = Answer(protocols.google_says(Says("A")))
+    unknown = (
+        "Invalid JSON payload received. Unknown name \"topK\" at 'generation_config': Cannot find field."
+    )
+    server.first = [Answer(protocols.google_fault(400, "INVALID_ARGUMENT", unknown), 400)]
+    model = made("google")
+    await model.reply(toy_prompt(), EVERYTHING)
+    assert model.notes == ["topK is not sent: the server refuses the field"]
+    assert "topK" not in server.calls[-1][2]["generationConfig"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "max_tokens is too large: 99999. This model supports at most 16384 completion tokens",
+        "temperature must be between 0 and 2",
+        "At what temperature does it melt? " * 30 + "unknown",
+        "no such thing",
+    ],
+)
+async def test_a_field_that_a_message_merely_mentions_stays(
+    made: Callable[[str], Model], server: Server, message: str
+) -> None:
+    server.answer = Answer({"error": {"message": message}}, 400)
+    model: Any = made("server")
+    with pytest.raises(Exception, match="HTTP 400"):
+        await model.reply(toy_prompt(), EVERYTHING)
+    assert model.notes == []
+    server.answer = Answer(protocols.openai_says(Says("A")))
+    await model.reply(toy_prompt(), EVERYTHING)
+    assert {"temperature", "top_k", "max_tokens", "stop", "seed"} <= set(server.calls[-1][2])
+
+
+# --- base URLs ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("behind", "path"),
+    [
+        ("", "/v1/chat/completions"),
+        ("/", "/v1/chat/completions"),
+        ("//", "/v1/chat/completions"),
+        ("/chat/completions", "/v1/chat/completions"),
+        ("/chat/completions/", "/v1/chat/completions"),
+        ("?api-version=2026-01-01", "/v1/chat/completions?api-version=2026-01-01"),
+        ("/?api-version=2026-01-01", "/v1/chat/completions?api-version=2026-01-01"),
+        ("/chat/completions?a=b", "/v1/chat/completions?a=b"),
+    ],
+)
+async def test_a_base_url_as_users_write_it(
+    made: Callable[[str], Model], server: Server, behind: str, path: str
+) -> None:
+    server.answer = Answer(protocols.openai_says(Says("A")))
+    server.base += behind
+    await made("server").reply(toy_prompt(), Sampling())
+    assert server.calls[0][0] == path
+
+
+async def test_a_base_url_without_its_version_is_named_aright(
+    made: Callable[[str], Model], server: Server
+) -> None:
+    server.base = server.base.removesuffix("/v1")
+    server.answer = Answer(b"Not Found", 404)
+    with pytest.raises(Exception, match=rf"base URLs mostly end in /v1: try {server.base}/v1$"):
+        await made("server").reply(toy_prompt(), Sampling())
+
+
+async def test_anthropics_base_url_may_hold_the_version(made: Callable[[str], Model], server: Server) -> None:
+    server.answer = Answer(protocols.anthropic_says(Says("A")))
+    for base in (server.base, server.base.removesuffix("/v1"), f"{server.base}/messages"):
+        server.base = base
+        await made("anthropic").reply(toy_prompt(), Sampling())
+        assert server.calls[-1][0] == "/v1/messages"
+
+
+def toy_prompt() -> Any:
+    from evals.prompts import ask
+
+    return ask("What is 2 + 2?")
