@@ -70,24 +70,24 @@ def _print(found: Audit) -> None:
         f"{found.suite} ({found.protocol}) against {found.source.removeprefix('import ')}, run {found.run}"
     )
     failed = f"; their rule failed at {found.failed}" if found.failed else ""
-    click.echo(
+    common.say(
         f"    {found.agreed} of {found.n} alike ({100 * found.agreed / found.n:.2f} %); {found.alone} judged by one "
         f"alone{failed}"
     )
     if found.kappa is not None:
         value, low, high = found.kappa
-        click.echo(f"    Cohen's kappa {value:.3f} [{low:.3f}, {high:.3f}]")
-    click.echo(f"    mean: ours {found.ours:.4f}, theirs {found.theirs:.4f}")
-    click.echo(f"    full marks from us alone {found.only_ours}, from them alone {found.only_theirs}")
+        common.say(f"    Cohen's kappa {value:.3f} [{low:.3f}, {high:.3f}]")
+    common.say(f"    mean: ours {found.ours:.4f}, theirs {found.theirs:.4f}")
+    common.say(f"    full marks from us alone {found.only_ours}, from them alone {found.only_theirs}")
     if found.unread:
         hint = "; perhaps it reads replies to another prompt" if 2 * found.unread > found.n else ""
-        click.echo(f"    their rule found no answer in {found.unread} replies{hint}")
+        common.say(f"    their rule found no answer in {found.unread} replies{hint}")
     if others := [name for name in found.rules if not found.source.endswith(f": {name}")]:
-        click.echo(f"    other rules of theirs, --rule: {' '.join(others)}")
+        common.say(f"    other rules of theirs, --rule: {' '.join(others)}")
     if found.items:
         common.table("", COLUMNS, map(_row, found.items[:SHOWN]))
     if (more := len(found.items) - SHOWN) > 0:
-        click.echo(f"... and {more} more (--json lists all)")
+        common.say(f"... and {more} more (--json lists all)")
 
 
 def _row(one: Item) -> list[str]:

@@ -35,6 +35,6 @@ def save(run: str, file: Path, suites: tuple[str, ...], latest: bool, results: P
         raise UsageError(f"cannot write {file}: {error.strerror}") from None
     for c in found:
         lacking = "" if c.side.coverage == 1 else f", coverage {c.side.coverage:.4f}"
-        click.echo(f"{c.suite} ({c.protocol}): {len(c.side.golds)} samples{lacking}")
-    click.echo(f"{file}: {file.stat().st_size:,} bytes")
+        common.say(f"{c.suite} ({c.protocol}): {len(c.side.golds)} samples{lacking}")
+    common.say(f"{file}: {file.stat().st_size:,} bytes")
     return 0

@@ -38,7 +38,7 @@ def check(
         for one in found:
             state = "sound" if not one.faults else f"{len(one.faults)} fault(s)"
             lost = f", {len(one.unwinnable)} that upstream's rule gives to nobody" if one.unwinnable else ""
-            click.echo(f"{one.suite} ({one.protocol}): {one.samples} samples, {state}{lost}")
+            common.say(f"{one.suite} ({one.protocol}): {one.samples} samples, {state}{lost}")
             for fault in one.faults:
                 common.say(f"    {fault}")
     return 1 if any(one.faults for one in found) else 0

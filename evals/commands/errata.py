@@ -36,11 +36,11 @@ def list_(suite: str | None, as_json: bool) -> None:
         common.print_json({name: {"version": v, "entries": e} for name, (v, e) in found.items() if e})
         return
     if not any(entries for _, entries in found.values()):
-        click.echo(f"No errata are known{f' of {suite}' if suite else ''}.")
+        common.say(f"No errata are known{f' of {suite}' if suite else ''}.")
     for name, (version, entries) in found.items():
         for entry in entries:
             where = f"{name}:{entry.variant}" if entry.variant else name
-            click.echo(
+            common.say(
                 f"{where} (errata {version}): {len(entry.items)} {entry.kind}\n    {entry.evidence}; {entry.source}"
             )
 
@@ -67,7 +67,7 @@ def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results:
     if as_json:
         common.print_json(found)
         return
-    click.echo(
+    common.say(
         f"{len(found.items)} item(s) of {found.suite} that at least {found.least} of {len(found.models)} models answer "
         "alike against the gold answer"
     )
@@ -85,9 +85,9 @@ def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results:
     if found.items:
         common.table("", columns, rows)
     if (more := len(found.items) - SHOWN) > 0:
-        click.echo(f"... and {more} more (--json or --out lists all)")
+        common.say(f"... and {more} more (--json or --out lists all)")
     if out is not None:
-        click.echo(f"Draft: {out}. Decide each item, then put it into suites/errata/.")
+        common.say(f"Draft: {out}. Decide each item, then put it into suites/errata/.")
 
 
 def _write(out: Path, found: Suspects) -> None:

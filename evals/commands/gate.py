@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evals.commands import common
+from evals.terminal.layout import Column
 from evals.verdicts import wording
 
 if TYPE_CHECKING:
@@ -81,25 +82,33 @@ def write_files(report: GateReport, *, junit: Path | None, markdown: Path | None
 
 def print_report(report: GateReport, *, as_json: bool) -> int:
     """Print a verdict; returns the exit status."""
-    from evals.verdicts.files import HEADINGS, WORDS, cells, remarks
+    from evals.verdicts.files import WORDS, cells, remarks
     from evals.verdicts.gate import EXIT
+    from evals.verdicts.summary import discordant
 
     if as_json:
         common.print_json(report)
         return EXIT[report.verdict]
-    columns = [(name, "right" if i >= 3 else "left") for i, name in enumerate(HEADINGS)]
-    level = f"{100 * report.level:g} % intervals"
-    common.table(
-        f"candidate {report.candidate}, baseline {report.baseline}, {level}",
-        columns,
-        map(cells, report.suites),
+    common.say(f"{wording.MARK[report.verdict]} {WORDS[report.verdict]}")
+    click.echo()
+    common.say(
+        f"candidate {report.candidate}, baseline {report.baseline}, {100 * report.level:g} % intervals"
     )
+    common.table("", COLUMNS, map(cells, report.suites))
     for line in remarks(report):
-        click.echo(line)
-    for line in wording.cut([wording.flip_line(flip) for flip in report.flips], 20, "flips (--json has all)"):
-        click.echo(f"  {line}")
-    click.echo(WORDS[report.verdict])
+        common.say(line)
+    lines = [wording.flip_line(flip) for flip in discordant(report.flips)]
+    for line in wording.cut(lines, 20, "changed samples (--json has all)"):
+        common.say(f"  {line}")
     return EXIT[report.verdict]
+
+
+COLUMNS = (
+    Column("verdict", whole=True), Column("suite"), Column("tier", drop=7), Column("baseline", right=True, drop=6),
+    Column("candidate", right=True, drop=5), Column("difference", right=True), Column("interval", right=True),
+    Column("margin", right=True, drop=1), Column("n", right=True, drop=3), Column("coverage", right=True, drop=4),
+)  # fmt: skip
+"""The headings of a gate's table on a terminal: which go first where room is lacking."""
 
 
 @gate.command()
@@ -184,15 +193,15 @@ def _print_plan(found: Plan) -> None:
     )
     for scenario in found.scenarios:
         shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in scenario.verdicts.items())
-        click.echo(f"{scenario.name}: {shares}")
+        common.say(f"{scenario.name}: {shares}")
     for line in found.notes:
-        click.echo(line)
+        common.say(line)
     if found.decides:
-        click.echo("this policy can decide")
+        common.say("this policy can decide")
         return
-    click.echo(f"refused: {found.why}")
+    common.say(f"refused: {found.why}")
     for line in found.nearest:
-        click.echo(f"  {line}")
+        common.say(f"  {line}")
 
 
 def _plan_cells(one: Any) -> tuple[str, ...]:

@@ -42,7 +42,9 @@ def _suites(results: Path, *, as_json: bool) -> None:
         facts += [f"needs {', '.join(entry['needs'])}"] if entry["needs"] else []
         facts += ["gated"] if entry["gated"] else []
         facts += [f"from {entry['origin']}"] if entry["origin"] else []
-        click.echo(f"{entry['name']:<14} {variants}\n    {entry['about']}\n    {'; '.join(facts)}")
+        common.say(f"{entry['name']:<14} {variants}".rstrip())
+        common.say(f"    {entry['about']}")
+        common.say(f"    {'; '.join(facts)}")
 
 
 FAULTS = (UsageError, AttributeError, KeyError, SyntaxError, TypeError, ValueError)
@@ -96,8 +98,18 @@ def _models(results: Path, *, as_json: bool) -> None:
     for entry in entries:
         origin = f" (from {entry['origin']})" if entry["origin"] else ""
         common.say(f"{entry['name']:<14} {entry['about']}{origin}")
-    headings = ("profile", "named", "context", "takes", "needs", "USD per million in, out")
-    common.table("", [(heading, "left") for heading in headings], map(_profile_row, known))
+    from evals.terminal.layout import Column
+
+    columns = [
+        Column("profile"),
+        Column("named"),
+        Column("context", right=True, drop=3),
+        Column("takes", drop=1, whole=True),
+        Column("needs", drop=4, whole=True),
+        Column("USD per million in, out", drop=2, whole=True),
+    ]
+    click.echo()
+    common.table("", columns, map(_profile_row, known))
 
 
 def _profile(one: Profile) -> dict[str, Any]:
@@ -146,11 +158,27 @@ def _runs(results: Path, *, as_json: bool) -> None:
         common.print_json({"runs": entries})
         return
     if not entries:
-        click.echo(f"No runs in {results}.")
+        common.say(f"No runs in {results}.")
         return
-    columns = [(name, "left") for name in ("run", "suite", "protocol", "model", "status", "coverage")]
-    rows = ([*(e[n] for n, _ in columns[:-1]), f"{common.percent(e['coverage'])} %"] for e in entries)
-    common.table("", columns, rows)
+    from evals.records.names import short
+    from evals.terminal.layout import Column
+
+    ids = short(entry["run"] for entry in entries)
+    columns = [
+        Column("run", whole=True),
+        Column("suite", whole=True),
+        Column("model"),
+        Column("protocol", drop=1, whole=True),
+        Column("status", drop=2, whole=True),
+        Column("coverage", right=True, drop=3),
+        Column("id", drop=4, whole=True),
+    ]
+    common.table("", columns, (_run_row(entry, ids) for entry in entries))
+
+
+def _run_row(entry: dict[str, Any], ids: dict[str, str]) -> list[str]:
+    names = [entry[name] for name in ("suite", "model", "protocol", "status")]
+    return [ids[entry["run"]], *names, f"{common.percent(entry['coverage'])} %", entry["run"]]
 
 
 def _protocols(results: Path, *, as_json: bool) -> None:
@@ -158,11 +186,27 @@ def _protocols(results: Path, *, as_json: bool) -> None:
     if as_json:
         common.print_json({"protocols": entries})
         return
-    for entry in entries:
-        rule = ", ".join(entry["scorers"].values())
-        state = entry["refuses"] or f"{entry['headline']}, {entry['repeats']} repeat(s), {rule}"
-        said = f"; {entry['words']}" if entry["words"] else ""
-        click.echo(f"{entry['suite']:<14} {entry['protocol']:<16} {state}{said}")
+    from evals.terminal.layout import Column, Section, table, width
+
+    columns = [
+        Column("protocol", whole=True),
+        Column("metric", drop=2),
+        Column("repeats", right=True, drop=1),
+        Column("scored by"),
+    ]
+    suites = list(dict.fromkeys(entry["suite"] for entry in entries))
+    sections: list[Section] = [
+        (name, [_protocol_row(entry) for entry in entries if entry["suite"] == name]) for name in suites
+    ]
+    common.print_lines(table(columns, sections, width()))
+
+
+def _protocol_row(entry: dict[str, Any]) -> list[str]:
+    from evals.verdicts.wording import rule
+
+    rules = ", ".join(map(rule, entry["scorers"].values()))
+    said = "; ".join(filter(None, [entry["refuses"] or rules, entry["words"]]))
+    return [entry["protocol"], entry["headline"], "" if entry["refuses"] else str(entry["repeats"]), said]
 
 
 def _protocols_of(name: str) -> list[dict[str, Any]]:

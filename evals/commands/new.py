@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from evals.commands import common
 from evals.errors import UsageError
 
 
@@ -50,4 +51,4 @@ def new(what: str, name: str, out: Path | None) -> None:
         if what == "suite"
         else f"evals run aime --sample -m {name}:polly"
     )
-    click.echo(f"Try it:  pip install -e {folder} && pytest {folder} && {tried}")
+    common.say(f"Try it:  pip install -e {folder} && pytest {folder} && {tried}")

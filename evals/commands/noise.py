@@ -60,7 +60,7 @@ def noise(
         return 0
     _print(found)
     for path in paths:
-        click.echo(f"kept in {path}")
+        common.say(f"kept in {path}")
     return 0
 
 
@@ -124,4 +124,4 @@ def _print(found: list[Certificate]) -> None:
     headings = ("suite", "protocol", "model", "metric", "runs", "s_r", "limit r", "flips")
     common.table("", [(name, "left" if i < 4 else "right") for i, name in enumerate(headings)], rows)
     if any(len(one.values) < 5 for one in found):
-        click.echo("from fewer than five runs the limit itself is rough: it may be half as large or twice")
+        common.say("from fewer than five runs the limit itself is rough: it may be half as large or twice")

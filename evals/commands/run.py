@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from evals.commands import common
 from evals.commands.common import json_option, note, trust_option
 from evals.commands.options import Grouped, given, help_all, request_options
 
@@ -83,7 +84,7 @@ def _print(cards: Sequence[Card], *, as_json: bool, results: Path) -> None:
     print_overview(found, by_group=False, as_json=as_json)
     if not as_json and cards:
         where = "" if results == Path("results") else f" --results {quote(str(results))}"
-        click.echo(
+        common.say(
             f"Look further:  evals show {cards[0].run} --samples{where}    all runs:  evals show{where}"
         )
         sys.stdout.flush()

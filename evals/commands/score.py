@@ -129,10 +129,10 @@ def _beside(run: Run, *, protocol: str | None = None, judge: str | None = None) 
 
 def _print_changes(changes: list[Change]) -> None:
     if not changes:
-        click.echo("No sample changed its score.")
+        common.say("No sample changed its score.")
         return
-    click.echo(f"{len(changes)} sample(s) changed their score:")
+    common.say(f"{len(changes)} sample(s) changed their score:")
     for change in changes[:SHOWN]:
         common.say(f"    {change.id} [{change.repeat}]: {change.before} -> {change.after}")
     if len(changes) > SHOWN:
-        click.echo(f"    ... and {len(changes) - SHOWN} more (--json lists all)")
+        common.say(f"    ... and {len(changes) - SHOWN} more (--json lists all)")

@@ -43,12 +43,26 @@ class Config(Struct, frozen=True, kw_only=True):
     """The user's own system prompt; empty: none."""
 
     def changes(self, other: Config) -> list[str]:
-        """Name the settings that differ, as `name: other -> self`."""
-        return [
+        """Name the settings that differ, as `name: other -> self`; of the sampling each one."""
+        found = [
             f"{name}: {getattr(other, name)} -> {getattr(self, name)}"
             for name in self.__struct_fields__
-            if getattr(self, name) != getattr(other, name)
+            if name != "sampling" and getattr(self, name) != getattr(other, name)
         ]
+        return found + [
+            f"sampling {name}: {_setting(getattr(other.sampling, name))} -> {_setting(getattr(self.sampling, name))}"
+            for name in Sampling.__struct_fields__
+            if getattr(self.sampling, name) != getattr(other.sampling, name)
+        ]
+
+
+def _setting(value: Any) -> str:
+    """Write a setting of the sampling; what is not set is the server's."""
+    if value is None or value in ((), {}):
+        return "not set"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_setting(one)}" for name, one in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 class FileFacts(Struct, frozen=True, kw_only=True):

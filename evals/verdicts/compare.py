@@ -19,6 +19,7 @@ from evals.verdicts import difference
 from evals.verdicts.difference import Evidence
 from evals.verdicts.pairs import Flip, Pairs, Side, flips, ladder
 from evals.verdicts.ranks import Rank, ranks
+from evals.verdicts.wording import rule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -205,7 +206,7 @@ def why_not(a: Contestant, b: Contestant) -> list[str]:
         one, other = a.scorers.get(name, "none"), b.scorers.get(name, "none")
         if one != other:
             found.append(
-                f"{a.suite}: scorer {name} differs: {one} (A) and {other} (B); `evals score RUN` scores again"
+                f"{a.suite}: scorer {name} differs: {rule(one)} (A) and {rule(other)} (B); `evals score RUN` scores again"
             )
     return found
 

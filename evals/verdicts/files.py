@@ -7,6 +7,7 @@ from xml.etree import ElementTree as Xml
 
 from evals.verdicts import wording
 from evals.verdicts.gate import GateReport, SuiteVerdict
+from evals.verdicts.summary import discordant
 
 MARKER = "<!-- evals-gate -->"
 """First line of the Markdown, so that a comment can be found and updated in place."""
@@ -51,20 +52,21 @@ def remarks(report: GateReport) -> Iterator[str]:
 
 
 def markdown(report: GateReport) -> str:
-    """Write at most 60 lines: the verdict, flipped samples first, then the table."""
+    """Write at most 60 lines: the verdict, the table, why, then the samples that score otherwise."""
     head = [MARKER, f"### {wording.MARK[report.verdict]} evals gate: {WORDS[report.verdict]}", ""]
     level = f"{100 * report.level:g} %"
-    table = ["", *wording.markdown_table(HEADINGS, map(cells, report.suites)), ""]
+    table = [*wording.markdown_table(HEADINGS, map(cells, report.suites)), ""]
     tail = [f"- {line}" for line in remarks(report)]
     tail.append(
         f"- candidate `{report.candidate}`, baseline `{report.baseline}`, intervals {level} and missing outcomes"
     )
     table, tail = wording.cut(table, 24, "suites"), wording.cut(tail, 16, "remarks")
-    room = LINES - len(head) - len(table) - len(tail) - 2
-    worse = sum(flip.worse for flip in report.flips)
-    flips = [f"- {wording.flip_line(flip, quote='`')}" for flip in report.flips]
-    said = [f"{len(flips)} samples flipped, {worse} of them for the worse:", ""] if flips else []
-    return "\n".join([*head, *said, *wording.cut(flips, min(20, room), "flips"), *table, *tail]) + "\n"
+    room = LINES - len(head) - len(table) - len(tail) - 3
+    several = discordant(report.flips)
+    worse = sum(flip.worse for flip in several)
+    flips = [f"- {wording.flip_line(flip, quote='`')}" for flip in several]
+    said = ["", f"{len(flips)} samples score otherwise, {worse} of them less:", ""] if flips else []
+    return "\n".join([*head, *table, *tail, *said, *wording.cut(flips, min(20, room), "samples")]) + "\n"
 
 
 def junit(report: GateReport) -> bytes:

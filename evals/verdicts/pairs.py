@@ -7,6 +7,7 @@ whoever asks says whether it is left out or counted at its worst.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isnan, nan
@@ -319,10 +320,12 @@ class Flip(Struct, frozen=True, kw_only=True):
     answer_b: str | None
     worse: bool
     """Whether B scores less (or has no score at all)."""
+    improved: bool = False
+    """Whether B scores more (or A has no score at all)."""
 
 
 def flips(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
-    """List the sample-repeats whose verdict changed, the worse ones first."""
+    """List the sample-repeats whose verdict changed: what scores less first, then what scores more."""
     left = {(one.id, one.repeat): one for one in a.points}
     right = {(one.id, one.repeat): one for one in b.points}
     repeats = min(a.repeats, b.repeats)
@@ -334,13 +337,23 @@ def flips(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
         before, after = (x.verdict if x else "missing" for x in (one, other))
         if before != after:
             found.append(_flip(key, one, other, group=a.golds[key[0]].group, better=better))
-    return sorted(found, key=lambda flip: (not flip.worse, flip.id, flip.repeat))
+    return sorted(found, key=_order)
+
+
+def _order(flip: Flip) -> tuple[int, list[tuple[int, str]], int]:
+    """Sort by whether it is worse or better, then as a person counts: `item-9` stands before `item-10`."""
+    parts = [(int(part), "") if part.isdecimal() else (0, part) for part in _DIGITS.split(flip.id[:200])]
+    return 0 if flip.worse else 1 if flip.improved else 2, parts, flip.repeat
+
+
+_DIGITS = re.compile(r"(\d+)", re.ASCII)
 
 
 def _flip(key: tuple[str, int], one: Point | None, other: Point | None, *, group: str, better: str) -> Flip:
     sign = 1 if better == "higher" else -1
     before, after = ((x.value or 0.0) if x else None for x in (one, other))
     worse = after is None or (before is not None and sign * after < sign * before)
+    improved = before is None or (after is not None and sign * after > sign * before)
     return Flip(
         id=key[0],
         repeat=key[1],
@@ -350,6 +363,7 @@ def _flip(key: tuple[str, int], one: Point | None, other: Point | None, *, group
         answer_a=one.answer if one else None,
         answer_b=other.answer if other else None,
         worse=worse,
+        improved=improved and not worse,
     )
 
 

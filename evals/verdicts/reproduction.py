@@ -18,6 +18,7 @@ from evals.prompts.upstream import OURS
 from evals.records.card import Card
 from evals.types import Estimate
 from evals.verdicts.reported import Claim
+from evals.verdicts.wording import setting
 
 KNOBS = ("temperature", "top_p", "top_k", "max_tokens", "thinking", "repeats", "judge")
 Verdict = Literal["consistent", "inconsistent", "not comparable"]
@@ -205,9 +206,9 @@ def _turned(one: Measured, claim: Claim, asked: Sequence[str]) -> list[str]:
                     if here is None and card.origin != "run"
                     else "the server's default"
                     if here is None
-                    else here
+                    else setting(here)
                 )
-                found.append(f"{knob} {said} here, {there} there")
+                found.append(f"{knob} {said} here, {setting(there)} there")
                 break
     return found
 

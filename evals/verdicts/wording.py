@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from evals.extract import plain
@@ -79,3 +80,71 @@ def cut(lines: Sequence[str], most: int, what: str = "lines") -> list[str]:
     if len(lines) <= most:
         return list(lines)
     return [*lines[: most - 1], f"... and {len(lines) - most + 1} more {what}"]
+
+
+def setting(value: object) -> str:
+    """Write a setting for people: what is switched is on or off."""
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
+
+
+# --- rules ---------------------------------------------------------------------------------------------------
+
+_SETTING = re.compile(r"([A-Za-z_]\w*)=(?!=)")
+_PIECE = re.compile(r"[(),]|(?:[^(),'\"]|'[^']*'|\"[^\"]*\"|['\"])+")
+
+
+def rule(text: str) -> str:
+    """Write a scorer's rule, options and version, as cards hold them, in words.
+
+    >>> rule("Judged(Choice(opencompass_letter), cascade, correctness@572ea366, audit=0.1)@1")
+    'choice (opencompass letter), then a judge (cascade, correctness 572ea366, audit 0.1), version 1'
+    """
+    body, at, version = text.rpartition("@")
+    if not at or not version.isdecimal():
+        body, version = text, ""
+    pieces = _PIECE.findall(body)[:LONGEST_RULE]
+    try:
+        words = _rule(pieces, 0)[0]
+    except (IndexError, RecursionError):
+        words = body.replace("(", " ").replace(")", " ").replace("=", " ")
+    return f"{words}, version {version}" if version else words
+
+
+LONGEST_RULE = 400
+"""Pieces of a rule that are read."""
+
+
+def _rule(pieces: Sequence[str], at: int) -> tuple[str, int]:
+    """Read one `Name(argument, key=value)` from a place on; returns its words and the place behind it."""
+    name = _name(pieces[at])
+    at += 1
+    if at >= len(pieces) or pieces[at] != "(":
+        return name, at
+    arguments: list[str] = []
+    at += 1
+    while pieces[at] != ")":
+        if pieces[at] == "," or not pieces[at].strip():
+            at += 1
+            continue
+        one, at = _rule(pieces, at)
+        arguments += [one] if one else []
+    at += 1
+    if name == "judged" and arguments:
+        more = f" ({', '.join(arguments[1:])})" if len(arguments) > 1 else ""
+        return f"{arguments[0]}, then a judge{more}", at
+    return f"{name} ({', '.join(arguments)})" if arguments else name, at
+
+
+def _name(piece: str) -> str:
+    """Write a name or `key=value` in words; a setting that is off or not given is left out."""
+    piece = piece.strip().strip("'\"")
+    found = _SETTING.match(piece)
+    key, equals, value = (found[1], "=", piece[found.end() :].strip("'\"")) if found else (piece, "", "")
+    if equals and value in ("None", "False"):
+        return ""
+    if equals and value == "True":
+        value = ""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", key) if not equals and "/" not in key else key
+    spaced = spaced.lower() if spaced.replace(" ", "").isalpha() else spaced
+    plainly = spaced if "/" in spaced else spaced.replace("_", " ").replace("@", " ")
+    return f"{plainly} {value}".strip()

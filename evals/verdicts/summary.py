@@ -1,0 +1,150 @@
+"""A comparison in a sentence: who is better, by how much, and where no difference is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from evals.verdicts.compare import Comparison, Row
+from evals.verdicts.pairs import Flip, ladder
+from evals.verdicts.wording import amount
+
+ALPHA = 0.05
+NAMED = 6
+"""Suites without a difference that are named one by one."""
+
+
+def sentences(found: Comparison) -> list[str]:
+    """Return a sentence for two runs, or one per suite for more."""
+    if not found.pairs:
+        return []
+    if found.ranks:
+        return [_ranked(found, suite) for suite in dict.fromkeys(rank.suite for rank in found.ranks)]
+    heads = [row for row in found.pairs if row.headline and not row.group]
+    return [_of_two(heads)] if heads else []
+
+
+def _of_two(heads: Sequence[Row]) -> str:
+    """Say of two runs where B is better, where it is worse, and where nothing is shown."""
+    name = f"B ({heads[0].model_b})" if heads[0].model_b != heads[0].model_a else "B"
+    many = len(heads)
+    shown = sorted((row for row in heads if significant(row)), key=_size, reverse=True)
+    clauses = [_difference(row, adjusted=many) for row in shown]
+    rest = [row for row in heads if not significant(row)]
+    empty = [row.suite for row in rest if row.difference is None]
+    same = [row for row in rest if row.difference is not None]
+    said = f"{name} {'; '.join(clauses)}" if clauses else ""
+    if same:
+        said += f"{'; ' if said else ''}no significant difference on {_suites(same, adjusted=many)}"
+    if empty:
+        said += f"{'; ' if said else ''}nothing to compare on {', '.join(empty)}"
+    return f"{said[:1].upper()}{said[1:]}."
+
+
+def significant(row: Row) -> bool:
+    """Whether a difference is shown, after the adjustment for the number of suites."""
+    p = row.p_adjusted if row.p_adjusted is not None else row.p
+    return row.difference is not None and p is not None and p < ALPHA
+
+
+def _better(row: Row) -> bool:
+    return (row.difference or 0.0) > 0 if row.better == "higher" else (row.difference or 0.0) < 0
+
+
+def _size(row: Row) -> float:
+    return abs(row.difference or 0.0) if row.unit == "fraction" else 0.0
+
+
+def _difference(row: Row, *, adjusted: int) -> str:
+    word = "better" if _better(row) else "worse"
+    return f"is {_points(abs(row.difference or 0.0), row.unit)} {word} on {row.suite} ({_interval(row, adjusted)})"
+
+
+def _points(value: float, unit: str) -> str:
+    if unit == "fraction":
+        size = f"{100 * value:.1f}" if value >= 0.0005 else f"{100 * value:.2g}"
+        return f"{size} {'point' if size == '1.0' else 'points'}"
+    return f"{value:.3g} {unit}".rstrip()
+
+
+def _interval(row: Row, adjusted: int) -> str:
+    """Write the interval of what B is better (or worse) by, as the sentence counts: from the smaller end to the larger."""
+    low, high = _ends(row)
+    if low is None or high is None:
+        return "interval not known"
+    sign = 1.0 if (row.difference or 0.0) >= 0 else -1.0
+    scale, form = (100.0, ".1f") if row.unit == "fraction" else (1.0, ".3g")
+    ends = sorted((sign * scale * low, sign * scale * high))
+    several = f", adjusted for {adjusted} suites" if adjusted > 1 and row.low_adjusted is not None else ""
+    return f"95 % interval {ends[0]:{form}} to {ends[1]:{form}}{several}"
+
+
+def _ends(row: Row) -> tuple[float | None, float | None]:
+    if row.low_adjusted is not None and row.high_adjusted is not None:
+        return row.low_adjusted, row.high_adjusted
+    return row.low, row.high
+
+
+def _suites(rows: Sequence[Row], *, adjusted: int) -> str:
+    """Name suites without a difference; of few with what the data leave open."""
+    if len(rows) > NAMED:
+        return f"{', '.join(row.suite for row in rows[:NAMED])} and {len(rows) - NAMED} more"
+    if adjusted > 3:
+        return ", ".join(row.suite for row in rows)
+    return ", ".join(f"{row.suite} ({_open(row)})" for row in rows)
+
+
+def _open(row: Row) -> str:
+    low, high = _ends(row)
+    if low is None or high is None:
+        return f"{amount(row.difference, row.unit, signed=True)}, interval not known"
+    scale, form = (100.0, "+.1f") if row.unit == "fraction" else (1.0, "+.3g")
+    unit = "points" if row.unit == "fraction" else row.unit
+    return f"95 % interval {scale * low:{form}} to {scale * high:{form}} {unit}".rstrip()
+
+
+def _ranked(found: Comparison, suite: str) -> str:
+    ranks = [rank for rank in found.ranks if rank.suite == suite]
+    unit = next(row.unit for row in found.pairs if row.suite == suite and row.headline)
+    names = [rank.model for rank in ranks]
+    called = {
+        rank.run: rank.model if names.count(rank.model) == 1 else f"{rank.model} ({rank.run})"
+        for rank in ranks
+    }
+    best, others = ranks[0], ranks[1:]
+    tied = [called[rank.run] for rank in others if set(rank.groups) & set(best.groups)]
+    worse = [called[rank.run] for rank in others if not set(rank.groups) & set(best.groups)]
+    said = f"{suite}: {called[best.run]} has the best score ({amount(best.value, unit)})"
+    if tied:
+        said += f"; not significantly different from it: {', '.join(tied)}"
+    if worse:
+        said += f"; worse than it: {', '.join(worse)}"
+    return f"{said}."
+
+
+# --- changed predictions -------------------------------------------------------------------------------------
+
+
+def changed(flips: Iterable[Flip]) -> Iterator[str]:
+    """Say suite by suite how many samples score less or more in B, and what changed in its verdict alone."""
+    by_suite: dict[str, list[Flip]] = {}
+    for flip in flips:
+        by_suite.setdefault(flip.suite, []).append(flip)
+    for suite, several in by_suite.items():
+        parts = (
+            ("score less in B", [flip for flip in several if flip.worse]),
+            ("score more", [flip for flip in several if flip.improved]),
+            ("score the same by another verdict", [f for f in several if not f.worse and not f.improved]),
+        )
+        said = [f"{len(some)} {words}{_kinds(some)}" for words, some in parts if some or words != parts[2][0]]
+        yield f"{suite}: {'; '.join(said)}"
+
+
+def _kinds(flips: Sequence[Flip]) -> str:
+    """Count what became of what: ` (3 right -> wrong)`."""
+    kinds = ladder(flips)
+    return f" ({', '.join(f'{count} {kind}' for kind, count in kinds.items())})" if kinds else ""
+
+
+def discordant(flips: Iterable[Flip]) -> list[Flip]:
+    """Return the samples that score less or more in B, in the order given."""
+    return [flip for flip in flips if flip.worse or flip.improved]

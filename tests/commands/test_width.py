@@ -1,0 +1,137 @@
+"""Every command on a folder of forty runs, at four widths: no line too long, no broken word, no Python in the output."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from evals.cli import COMMANDS
+from evals.terminal.layout import cells
+from tests.support import many_runs
+from tests.support.command import Outcome, evals
+
+POLICY = """
+alpha = 0.05
+coverage = 0.5
+
+[[suite]]
+name = "mmlu-pro"
+protocol = "strict"
+margin = 0.02
+"""
+PYTHON = re.compile(
+    r"Struct\(|\b[A-Z]\w*\([^)]*=|\w\(\w*\)@\d|<[\w.]+ object|\bNone\b|\bTrue\b|\bFalse\b|frozenset|datetime\."
+)
+"""What only Python writes so."""
+WIDTHS = (60, 80, 120, 200)
+
+
+class Folder(NamedTuple):
+    results: Path
+    policy: Path
+    runs: list[str]
+    """Of MMLU-Pro, complete, under one protocol."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    place = tmp_path_factory.mktemp("w")
+    cards = many_runs.build(place / "r")
+    policy = place / "p.toml"
+    policy.write_text(POLICY)
+    runs = [
+        card.run for card in cards
+        if (card.config.suite, card.config.protocol) == ("mmlu-pro", "strict") and card.complete and card.data == "hub"
+    ]  # fmt: skip
+    assert len(cards) >= 40
+    return Folder(place / "r", policy, runs)
+
+
+SHOWN = {
+    "show": "show",
+    "show --runs": "show --runs",
+    "show sorted": "show --sort score --suite mmlu-pro",
+    "show --pivot": "show --pivot",
+    "show RUN": "show {a}",
+    "show --by": "show {a} --by group",
+    "show --samples": "show {a} --samples",
+    "show --sample": "show {a} --sample sample-003 --reasoning",
+    "show --next": "show {a} --next not-right",
+    "list runs": "list runs",
+    "compare": "compare {a} {b}",
+    "compare --by": "compare {a} {b} --by group",
+    "compare many": "compare {a} {b} {c}",
+    "gate": "gate {b} --baseline {a} --policy {policy}",
+    "gate plan": "gate plan {policy} --baseline {a} --simulations 100",
+    "baseline": "baseline save {a} {out}.jsonl",
+    "noise": "noise --from {a} --from {c}",
+    "score": "score {a}",
+    "audit": "audit {a} --with lm-eval",
+    "bundle": "bundle {a} {out}.zip",
+    "errata suggest": "errata suggest {a} {b} {c}",
+    "claims list": "claims list",
+    "claims show": "claims show intern-s1/mmlu-pro",
+    "claims check": "claims check {a} --model Intern-S1",
+}
+ELSEWHERE = {
+    "list suites": "list suites",
+    "list models": "list models",
+    "list protocols": "list protocols",
+    "errata list": "errata list",
+    "doctor": "doctor",
+    "check": "check mmlu-pro --sample",
+}
+
+
+def fits(done: Outcome, columns: int) -> None:
+    assert done.status in (0, 1, 2, 3), done.err
+    assert done.out or done.status
+    assert "Traceback" not in done.err
+    for line in done.out.splitlines():
+        assert cells(line) <= columns or len(line.split()) == 1, line  # a word that is longer stands alone
+        assert not PYTHON.search(line), line
+
+
+def words_of(done: Outcome) -> set[str]:
+    return {word for line in done.out.splitlines() for word in line.split() if not set(word) <= {"─"}}
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+@pytest.mark.parametrize("name", [*SHOWN, *ELSEWHERE])
+def test_it_fits(folder: Folder, tmp_path: Path, name: str, columns: int) -> None:
+    line = SHOWN.get(name) or ELSEWHERE[name]
+    a, b, c = folder.runs[:3]
+    words = line.format(a=a, b=b, c=c, policy=folder.policy, out=tmp_path / "o").split()
+    where = ("--results", folder.results) if name in SHOWN else ()
+    fits(evals(*words, *where, env={"COLUMNS": str(columns)}), columns)
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+@pytest.mark.parametrize(
+    "command", [name for name in COMMANDS if name != "lm-eval"]
+)  # that one is the harness's own
+def test_help_fits(command: str, columns: int) -> None:
+    fits(evals(command, "--help", env={"COLUMNS": str(columns)}), columns)
+
+
+@pytest.mark.parametrize("line", ["show --runs", "show --pivot", "list runs", "compare {a} {b}"])
+def test_no_word_is_broken(folder: Folder, line: str) -> None:
+    a, b, _ = folder.runs[:3]
+    words = [*line.format(a=a, b=b).split(), "--results", folder.results]
+    known = words_of(evals(*words))
+    known |= {part for word in known for part in (f"{word}:", *word.split(" "))}
+    for columns in WIDTHS:
+        odd = words_of(evals(*words, env={"COLUMNS": str(columns)})) - known
+        for word in odd:  # narrow tables have letters for marks, shorter heads and dates
+            assert not any(word != whole and whole.startswith(word) and len(word) > 5 for whole in known), (
+                word
+            )
+
+
+def test_piped_without_columns_a_row_is_a_line(folder: Folder) -> None:
+    lines = evals("show", "--runs", "--results", folder.results).out.splitlines()
+    models = [line for line in lines if any(model in line for model in many_runs.MODELS)]
+    assert len(models) == len(evals("show", "--json", "--results", folder.results).json["runs"])
