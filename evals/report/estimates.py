@@ -200,7 +200,7 @@ def _mean(units: Sequence[_Unit], metric: Metric) -> stats.Interval | None:
         return stats.stratified(values, groups, clusters=clusters, bounds=metric.bounds)
     alone = len(set(clusters)) == len(units)
     if alone and metric.bounds == (0.0, 1.0) and all(value in (0.0, 1.0) for value in values):
-        return stats.wilson(sum(values), len(values))
+        return stats.share(sum(values), len(values))
     return stats.clustered(values, clusters, bounds=metric.bounds)
 
 

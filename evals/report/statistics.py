@@ -75,16 +75,16 @@ def wilson(successes: float, n: float, *, level: float = 0.95) -> Interval:
     """Wilson's score interval for a share; `successes` and `n` may be effective (fractional) counts."""
     if not (n > 0 and 0 <= successes <= n):
         raise ValueError(f"wilson needs 0 <= successes <= n and n > 0, got {successes} of {n}")
-    return _wilson(successes / n, n, level)
+    low, high = _score_limits(successes / n, n, z_quantile((1 + level) / 2))
+    return Interval(successes / n, low, high, "Wilson")
 
 
-def _wilson(p: float, n: float, level: float, method: str = "Wilson") -> Interval:
-    z = z_quantile((1 + level) / 2)
-    middle, half = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    low = 0.0 if p == 0 else (middle - half) / scale
-    high = 1.0 if p == 1 else (middle + half) / scale
-    return Interval(p, low, high, method)
+def share(successes: float, n: float, *, level: float = 0.95) -> Interval:
+    """Interval of a share of independent items: Clopper-Pearson below 30 items near a bound, else Wilson."""
+    value = successes / n
+    if n < 30 and n * min(value, 1 - value) < FEW:
+        return Interval(value, *_of_clusters(value, n, level, exact=True), "Clopper-Pearson")
+    return wilson(successes, n, level=level)
 
 
 def mean(values: Floats, *, level: float = 0.95, bounds: Bounds | None = None) -> Interval:
@@ -97,19 +97,30 @@ def clustered(
 ) -> Interval:
     """Mean of values that come in clusters (repeats of a sample, questions on one passage).
 
-    Cluster-robust standard error with the factor G/(G-1), t with G-1 degrees of freedom; with every value
-    its own cluster this is the ordinary t interval. `bounds` clips it; where all values are alike the
-    interval is Wilson's on the number of clusters, so that it never has width 0.
+    Cluster-robust variance with the factor G/(G-1). With `bounds` the interval is `bounded_interval`'s at Kish's
+    number of clusters, else Student's t with G-1 degrees of freedom.
     """
     array, codes, count = _coded(values, clusters)
     value = float(array.mean())
-    method = "t" if count == len(array) else "t, clustered"
     if count == 1:
         return Interval(value, None, None, "one cluster")
+    method = "" if count == len(array) else ", clustered"
     variance = _cluster_variance(array - value, codes, count) / len(array) ** 2
-    if array.min() == array.max() and bounds is not None:
-        return _degenerate(value, count, bounds, level)
-    return _t_interval(value, variance, count - 1, level=level, bounds=bounds, method=method)
+    if bounds is None:
+        return _t_interval(value, variance, count - 1, level=level, method=f"t{method}")
+    effective = kish(codes, count)
+    method = f"Wilson, effective n{method}"
+    return bounded_interval(
+        value, variance, effective, df=effective - 1, bounds=bounds, level=level, method=method
+    )
+
+
+def kish(codes: NDArray[np.intp], count: int) -> float:
+    """Number of equal clusters that some unequal ones are worth: (sum m)^2 / sum m^2 (Kish 1965)."""
+    import numpy as np
+
+    sizes = np.bincount(codes, minlength=count).astype(float)
+    return float(sizes.sum() ** 2 / (sizes @ sizes))
 
 
 def standard_error(values: Floats, clusters: Sequence[Hashable]) -> float:
@@ -137,11 +148,32 @@ def stratified(
     found = stratified_error(values, groups, clusters=clusters, weights=weights)
     if isnan(found.error):
         return Interval(found.value, None, None, "too few clusters")
-    if bounds is not None and min(values) == max(values):
-        return _degenerate(found.value, found.effective, bounds, level)
-    return _t_interval(
-        found.value, found.error**2, found.df, level=level, bounds=bounds, method="t, stratified"
+    if bounds is None:
+        return _t_interval(found.value, found.error**2, found.df, level=level, method="t, stratified")
+    return bounded_interval(
+        found.value,
+        found.error**2,
+        found.effective,
+        df=found.df,
+        bounds=bounds,
+        level=level,
+        method="Wilson, effective n, stratified",
+        few=SMALL,
     )
+
+
+def item_weights(
+    count: int, groups: Sequence[Hashable] | None, weights: Mapping[Any, float] | None = None
+) -> NDArray[np.float64]:
+    """Weight of each value in the mean of group means (or, without groups, in the plain mean); they add up to 1."""
+    import numpy as np
+
+    if groups is None:
+        return np.full(count, 1 / count)
+    _, labels, strata = _coded(np.zeros(count), groups)
+    scale = np.array(_shares(groups, labels, strata, weights)) / np.bincount(labels, minlength=strata)
+    found: NDArray[np.float64] = scale[labels]
+    return found
 
 
 class StratifiedMean(NamedTuple):
@@ -163,12 +195,16 @@ def stratified_error(
     weights: Mapping[Any, float] | None = None,
 ) -> StratifiedMean:
     """Mean and standard error behind `stratified`."""
+    import numpy as np
+
     array, labels, strata = _coded(values, groups)
     _, codes, count = _coded(values, range(len(array)) if clusters is None else clusters)
     shares = _shares(groups, labels, strata, weights)
     parts = _strata(array, labels, strata, codes)
     value = float(sum(share * part.mean for share, part in zip(shares, parts, strict=True)))
-    effective = 1 / sum(share**2 / part.clusters for share, part in zip(shares, parts, strict=True))
+    scale = np.array([share / part.n for share, part in zip(shares, parts, strict=True)])
+    by_cluster = np.bincount(codes, weights=scale[labels], minlength=count)
+    effective = 1 / float(by_cluster @ by_cluster)
     if count == 1:
         return StratifiedMean(value, nan, 1, effective)
     if sum(part.clusters for part in parts) > count:
@@ -183,7 +219,21 @@ class _Stratum(NamedTuple):
     n: int
     clusters: int
     squares: float
-    """Sum over clusters of the squared sum of deviations."""
+    """Sum over clusters of the squared sum of deviations from the mean."""
+    cross: float
+    """Sum over clusters of the sum of deviations times the size."""
+    sizes: float
+    """Sum of squared sizes of the clusters."""
+
+    @property
+    def total(self) -> float:
+        """Sum of all values."""
+        return self.mean * self.n
+
+    def squares_around(self, middle: float) -> float:
+        """Sum over clusters of the squared sum of deviations from another value."""
+        shift = self.mean - middle
+        return max(0.0, self.squares + 2 * shift * self.cross + shift**2 * self.sizes)
 
 
 def _strata(
@@ -195,26 +245,56 @@ def _strata(
     for stratum in range(strata):
         chosen = labels == stratum
         part = array[chosen]
+        sizes = np.bincount(codes[chosen]).astype(float)
         sums = np.bincount(codes[chosen], weights=part - part.mean())
-        clusters = len(np.unique(codes[chosen]))
-        found.append(_Stratum(float(part.mean()), len(part), clusters, float(sums @ sums)))
+        found.append(
+            _Stratum(
+                float(part.mean()),
+                len(part),
+                int(np.count_nonzero(sizes)),
+                float(sums @ sums),
+                float(sums @ sizes),
+                float(sizes @ sizes),
+            )
+        )
     return found
 
 
 def _nested(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple[float, float]:
-    """Variance and Satterthwaite's degrees of freedom, each cluster within one stratum."""
-    free = sum(part.clusters - 1 for part in parts)
-    if free == 0:
-        return nan, 1.0
-    pooled = sum(part.squares for part in parts) / free
-    total, spread = 0.0, 0.0
-    for share, part in zip(shares, parts, strict=True):
-        alone = part.clusters == 1
-        per_cluster = pooled if alone else part.squares / (part.clusters - 1)
-        term = share**2 * part.clusters * per_cluster / part.n**2
-        total += term
-        spread += term**2 / (free if alone else part.clusters - 1)
-    return total, (total**2 / spread if spread else float(free))
+    """Variance and Satterthwaite's degrees of freedom, each cluster within one stratum.
+
+    Strata of fewer than `SMALL` clusters are collapsed into one (Cochran 1977, 5A.12): what they differ by counts as
+    noise, which errs on the safe side.
+    """
+    small = _collapsed(parts)
+    terms, frees = [], []
+    if small:
+        clusters = sum(parts[i].clusters for i in small)
+        middle = sum(parts[i].total for i in small) / sum(parts[i].n for i in small)
+        squares = sum(parts[i].squares_around(middle) for i in small)
+        if clusters == 1:
+            return nan, 1.0
+        scale = sum(shares[i] ** 2 * parts[i].clusters / parts[i].n ** 2 for i in small)
+        terms, frees = [scale * squares / (clusters - 1)], [clusters - 1]
+    for i, (share, part) in enumerate(zip(shares, parts, strict=True)):
+        if i not in small:
+            terms.append(share**2 * part.clusters * part.squares / (part.clusters - 1) / part.n**2)
+            frees.append(part.clusters - 1)
+    total, spread = sum(terms), sum(term**2 / free for term, free in zip(terms, frees, strict=True))
+    return total, (total**2 / spread if spread else float(sum(frees)))
+
+
+def _collapsed(parts: Sequence[_Stratum]) -> frozenset[int]:
+    """Strata too small for a variance of their own, and as many of the next smallest as make them enough."""
+    order = sorted(range(len(parts)), key=lambda i: parts[i].clusters)
+    chosen: list[int] = []
+    together = 0
+    for i in order:
+        if parts[i].clusters >= SMALL and (not chosen or together >= SMALL):
+            break
+        chosen.append(i)
+        together += parts[i].clusters
+    return frozenset(chosen)
 
 
 def _crossed(
@@ -272,25 +352,73 @@ def _cluster_variance(deviations: NDArray[np.float64], codes: NDArray[np.intp], 
     return float(sums @ sums) * count / (count - 1)
 
 
-def _t_interval(
-    value: float, variance: float, df: float, *, level: float, bounds: Bounds | None, method: str
+FEW = 5
+"""Clusters' worth of successes or failures below which an estimated variance of a bounded mean is not believed."""
+
+
+SMALL = 20
+"""Clusters below which a stratum's own variance is not believed."""
+
+
+def bounded_interval(
+    value: float,
+    variance: float,
+    effective: float,
+    *,
+    df: float,
+    bounds: Bounds,
+    level: float = 0.95,
+    method: str,
+    few: float = FEW,
 ) -> Interval:
+    """Interval of a mean of bounded values from its estimated variance: the one place for it.
+
+    Wilson's score interval at the effective sample size p (1 - p) / variance with a quantile of Student's t at
+    `df` degrees of freedom (Franco et al. 2019, doi 10.1093/jssam/smy019). Where fewer than `few` of the
+    `effective` clusters (Kish) are worth a success or a failure, or no two values differ, the variance says
+    nothing: the interval is then that of as many yes-or-no clusters, Clopper-Pearson below 30 of them (always
+    where weights differ, for which `few` is larger) and Wilson above. It lies within the bounds and never has width 0.
+    """
+    least, width = bounds[0], bounds[1] - bounds[0]
+    share = min(1.0, max(0.0, (value - least) / width))
+    scaled = variance / width**2
+    if not scaled > 0 or effective * min(share, 1 - share) < few:
+        worth = min(effective, share * (1 - share) / scaled) if scaled > 0 and 0 < share < 1 else effective
+        exact = worth < 30 or few > FEW
+        low, high = _of_clusters(share, worth, level, exact=exact)
+        method = f"{'Clopper-Pearson' if exact else 'Wilson'} on clusters"
+    else:
+        t = t_quantile((1 + level) / 2, max(1.0, df))
+        low, high = _score_limits(share, share * (1 - share) / scaled, t)
+    return Interval(value, least + width * low, least + width * high, method)
+
+
+def _of_clusters(share: float, count: float, level: float, *, exact: bool) -> tuple[float, float]:
+    """Limits of a share of `count` clusters, which may be a fractional number."""
+    if not exact:
+        return _score_limits(share, count, z_quantile((1 + level) / 2))
+    from scipy.special import betaincinv
+
+    hits, misses, tail = share * count, (1 - share) * count, (1 - level) / 2
+    low = 0.0 if hits <= 0 else float(betaincinv(hits, misses + 1, tail))
+    high = 1.0 if misses <= 0 else float(betaincinv(hits + 1, misses, 1 - tail))
+    return low, high
+
+
+def _score_limits(share: float, n: float, z: float) -> tuple[float, float]:
+    """Wilson's limits with any quantile."""
+    middle, half = share + z * z / (2 * n), z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    low = 0.0 if share == 0 else max(0.0, (middle - half) / scale)
+    high = 1.0 if share == 1 else min(1.0, (middle + half) / scale)
+    return low, high
+
+
+def _t_interval(value: float, variance: float, df: float, *, level: float, method: str) -> Interval:
     if not isfinite(variance):
         return Interval(value, None, None, "too few clusters")
     half = t_quantile((1 + level) / 2, df) * sqrt(variance)
-    low, high = value - half, value + half
-    if bounds is not None:
-        low, high = max(low, bounds[0]), min(high, bounds[1])
-    return Interval(value, low, high, method)
-
-
-def _degenerate(value: float, effective: float, bounds: Bounds, level: float) -> Interval:
-    """Interval of a mean whose values are all alike: Wilson's on clusters, stretched over the bounds."""
-    least, width = bounds[0], bounds[1] - bounds[0]
-    share = min(1.0, max(0.0, (value - least) / width))
-    found = _wilson(share, effective, level)
-    low, high = (None if x is None else least + width * x for x in found[1:3])
-    return Interval(value, low, high, "Wilson on clusters")
+    return Interval(value, value - half, value + half, method)
 
 
 def bootstrap(

@@ -4,9 +4,9 @@
 >>> [round(x, 4) for x in found.interval(0.9)]
 [-0.0148, 0.0247]
 
-Three kinds of evidence answer the same four questions (`value`, `interval`, `p_above`, `p_equal`): counts of
-discordant pairs (Tango's score interval, exact McNemar), a mean difference with its standard error (t), and a
-joint bootstrap. A difference is B minus A in the metric's unit. scipy is imported where a tail is needed.
+Four kinds of evidence answer the same four questions (`value`, `interval`, `p_above`, `p_equal`): counts of
+discordant pairs (Tango's score interval and test), bounded differences (Gaffke), a mean difference with its standard
+error (t), and a joint bootstrap. A difference is B minus A in the metric's unit. scipy is imported where a tail is needed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from evals.report import statistics as stats
+from evals.verdicts.bounded import LARGEST, Bounded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +77,7 @@ class Counts(NamedTuple):
     @property
     def test(self) -> str:
         """Name of the two-sided test."""
-        return "McNemar exact"
+        return "Tango"
 
     def score(self, share: float) -> float:
         """Tango's statistic for "the difference of the shares is `share`", standard normal under it."""
@@ -116,13 +117,10 @@ class Counts(NamedTuple):
         return NORMAL.cdf(self.score(margin / self.scale))
 
     def p_equal(self) -> float:
-        """Give McNemar's exact p-value; 1 without discordant pairs."""
-        from scipy.special import bdtr
-
-        gains, losses = round(self.gains), round(self.losses)
-        if gains + losses == 0:
+        """Return the two-sided p-value of the score test that the interval inverts (McNemar's without correction)."""
+        if self.gains + self.losses == 0:
             return 1.0
-        return min(1.0, 2 * float(bdtr(min(gains, losses), gains + losses, 0.5)))
+        return min(1.0, 2 * NORMAL.cdf(-abs(self.score(0.0))))
 
 
 class Shift(NamedTuple):
@@ -133,13 +131,17 @@ class Shift(NamedTuple):
     """Standard error; NaN where too little was seen."""
     df: float
     test: str = "paired t"
+    width: float | None = None
+    """Largest possible difference; None: unbounded."""
 
     def interval(self, level: float) -> tuple[float, float] | None:
-        """Give the t interval."""
+        """Return the t interval, within the bounds."""
         if isnan(self.error):
             return None
         half = stats.t_quantile((1 + level) / 2, self.df) * self.error
-        return self.value - half, self.value + half
+        if self.width is None:
+            return self.value - half, self.value + half
+        return max(-self.width, self.value - half), min(self.width, self.value + half)
 
     def p_above(self, margin: float) -> float:
         """One-sided p-value of "the true difference is at most `margin`"."""
@@ -212,8 +214,9 @@ def of_mean(
 ) -> Evidence:
     """Mean of per-sample differences; with `groups` the mean of their means, weighted equally unless said.
 
-    `width` is greatest minus least value of one sample. Differences of 0 and +-width, each its own cluster,
-    are counts; where no sample differs at all the evidence is that of as many concordant pairs as clusters.
+    `width` is greatest minus least value of one sample. Differences of 0 and +-width, each its own cluster, are
+    counts (Tango); other bounded ones, with fewer than `bounded.LARGEST` clusters, are tested by Gaffke's rule; what is
+    unbounded, or plenty, by t. Where none of plenty differs at all the evidence is that of as many concordant pairs.
     """
     import numpy as np
 
@@ -221,22 +224,20 @@ def of_mean(
     distinct = len(set(clusters))
     if size == 0:
         raise ValueError("there is nothing to compare")
-    if width and not differences.any():
-        alike = (
-            stats.stratified_error(differences, groups, clusters=clusters, weights=weights)
-            if groups
-            else None
-        )
-        return Counts(0, 0, alike.effective if alike else distinct, width)
     if width and groups is None and distinct == size and np.isin(differences, (-width, 0.0, width)).all():
         gains, losses = int((differences > 0).sum()), int((differences < 0).sum())
         return Counts(gains, losses, size, width)
+    if width and distinct < LARGEST:
+        return Bounded.of(differences, width=width, clusters=clusters, groups=groups, weights=weights)
     if groups is None:
         error = stats.standard_error(differences, clusters)
         name = "paired t" if distinct == size else "paired t, clustered"
-        return Shift(float(differences.mean()), error, max(1, distinct - 1), name)
-    found = stats.stratified_error(differences, groups, clusters=clusters, weights=weights)
-    return Shift(found.value, found.error, found.df, "paired t, stratified")
+        found, effective = Shift(float(differences.mean()), error, max(1, distinct - 1), name, width), float(distinct)
+    else:
+        mean = stats.stratified_error(differences, groups, clusters=clusters, weights=weights)
+        found = Shift(mean.value, mean.error, mean.df, "paired t, stratified", width)
+        effective = mean.effective
+    return Counts(0, 0, effective, width) if width and not differences.any() else found
 
 
 def of_statistic(
