@@ -105,6 +105,7 @@ def _bare(entry: Entry) -> Contestant:
     return Contestant(
         run=card.run, model=card.model, suite=card.config.suite, protocol=card.config.protocol,
         data_sha256=card.config.data_sha256, scorers=card.scorers, metrics=(), sides={},
+        judge=contestants.judge_of(card) if card.config.judge or card.judge else "",
     )  # fmt: skip
 
 

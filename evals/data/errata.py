@@ -68,6 +68,11 @@ class Errata(Struct, frozen=True):
         """Give what is wrong with a sample; None: nothing is known."""
         return self.items.get(sample.id)
 
+    @property
+    def excluded(self) -> frozenset[str]:
+        """Samples that no corrected number counts."""
+        return frozenset(name for name, one in self.items.items() if parts(one, 0.0).get(EXCLUDED))
+
     def touches(self, ids: Iterable[str]) -> bool:
         """Whether some of the samples are in it."""
         return any(name in self.items for name in ids)
@@ -124,7 +129,7 @@ def corrected(metrics: Sequence[Metric], errata: Errata, ids: Iterable[str]) -> 
         for metric in metrics:
             if metric.headline and metric.pool != "whole" and not metric.scorer:
                 twin = structs.replace(
-                    metric, name=metric.name + SUFFIX, of=Corrected(metric.of), headline=False
+                    metric, name=metric.name + SUFFIX, of=Corrected(metric.of, errata.excluded), headline=False
                 )
                 found.append(twin)
     return tuple(found)
@@ -133,12 +138,20 @@ def corrected(metrics: Sequence[Metric], errata: Errata, ids: Iterable[str]) -> 
 class Corrected:
     """A metric over points as the errata have them: excluded ones left out, corrected values in place."""
 
-    def __init__(self, of: Any) -> None:
-        self.of = of
+    def __init__(self, of: Any, excluded: frozenset[str] = frozenset()) -> None:
+        self.of, self.excluded = of, excluded
+
+    def renamed(self, names: Mapping[str, str]) -> Corrected:
+        """Return the same metric for samples under other names."""
+        return Corrected(self.of, frozenset(names.get(name, name) for name in self.excluded))
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError where nothing is left."""
-        kept = [_as_corrected(one) for one in points if EXCLUDED not in one.parts]
+        """Reduce; raises ValueError if nothing is left. A failed call on an excluded item is left out like a reply."""
+        kept = [
+            _as_corrected(one)
+            for one in points
+            if EXCLUDED not in one.parts and one.id not in self.excluded
+        ]
         if not kept:
             raise ValueError("nothing is left without the errata")
         return float(self.of(kept))

@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from evals.records.files import Brief, Gold
 from evals.report import statistics as stats
-from evals.report.metrics import at_repeats, mean_value
+from evals.report.metrics import at_repeats, mean_value, stand_ins
 from evals.types import Estimate, Metric, Point, Score
 
 Golds: TypeAlias = Mapping[str, Gold]
@@ -242,13 +242,12 @@ def _with_missing(
     found: Sequence[Point], metric: Metric, golds: Golds, repeats: int, at: float
 ) -> float | None:
     seen = {(one.id, one.repeat) for one in found}
-    stand_ins = [
-        Point(name, repeat, gold.group, gold.cluster, "missing", at, None, gold.target, 0, EMPTY)
+    absent = [
+        one
         for name, gold in golds.items()
-        for repeat in range(repeats)
-        if (name, repeat) not in seen
+        for one in stand_ins(name, gold, [r for r in range(repeats) if (name, r) not in seen], at)
     ]
-    everything = [*found, *stand_ins]
+    everything = [*found, *absent]
     if metric.pool == "whole":
         try:
             return metric.of(everything)

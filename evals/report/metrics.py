@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import structs
 
+from evals.records.files import Gold
 from evals.report.statistics import maj_at_k, pass_at_k
 from evals.types import Metric, Point
 
@@ -18,6 +19,38 @@ def mean_value(points: Sequence[Point]) -> float:
     if not values:
         raise ValueError("nothing to average")
     return sum(values) / len(values)
+
+
+def measured(metric: Metric, golds: Mapping[str, Gold], *, repeats: int = 1) -> Mapping[str, Gold]:
+    """Return the samples that a metric is about: the one place that says so.
+
+    A sample is left out if not even a scored outcome of it would have a value (a task that the metric excludes, an item
+    that errata exclude). What a metric leaves out of some *outcomes* only (`*_of_valid`) is not known beforehand.
+    """
+    if metric.of is mean_value or metric.pool == "whole" or metric.together:
+        return golds
+    at = metric.bounds[1] if metric.bounds else 0.0
+    count = repeats if metric.joint else 1
+    return {
+        name: gold for name, gold in golds.items() if has_value(stand_ins(name, gold, range(count), at), metric)
+    }
+
+
+def has_value(points: Sequence[Point], metric: Metric) -> bool:
+    """Whether a metric has a value for some points of one sample."""
+    try:
+        metric.of(points)
+    except ValueError:
+        return False
+    return True
+
+
+def stand_ins(name: str, gold: Gold, repeats: Iterable[int], value: float) -> list[Point]:
+    """Return points for repeats of a sample that have no outcome, at one end of a metric's bounds."""
+    return [
+        Point(name, repeat, gold.group, gold.cluster, "missing", value, None, gold.target, gold.options, {})
+        for repeat in repeats
+    ]
 
 
 def guessed_value(points: Sequence[Point]) -> float:

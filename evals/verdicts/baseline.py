@@ -9,6 +9,7 @@ target nor answer. What is longer than a label is hashed too.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -18,11 +19,13 @@ import msgspec
 from msgspec import Struct, structs
 
 from evals import load
+from evals.data.errata import Corrected, corrected
 from evals.errors import StoreError
 from evals.records.files import Gold
 from evals.records.store import write_file
 from evals.report.metrics import at_repeats
-from evals.types import Point
+from evals.suite import Suite
+from evals.types import Metric, Point
 from evals.verdicts.compare import Contestant
 from evals.verdicts.pairs import Side
 
@@ -55,6 +58,8 @@ class Block(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
     scored: int
     """Sample-repeats with a score."""
     gated: bool = False
+    judge: str | None = None
+    """See `Contestant`; None: the file is older than that."""
     tokens: dict[str, int] = {}
     cost_usd: float | None = None
     seconds: float | None = None
@@ -79,7 +84,11 @@ def anonymous(c: Contestant) -> Contestant:
         )
         for scorer, side in c.sides.items()
     }
-    return structs.replace(c, sides=sides, hashed={hidden: name for name, hidden in names.items()})
+    metrics = tuple(
+        structs.replace(metric, of=metric.of.renamed(names)) if isinstance(metric.of, Corrected) else metric
+        for metric in c.metrics
+    )
+    return structs.replace(c, sides=sides, metrics=metrics, hashed={hidden: name for name, hidden in names.items()})
 
 
 def write(path: Path, contestants: list[Contestant]) -> None:
@@ -106,6 +115,7 @@ def _block(c: Contestant, scorer: str) -> list[bytes]:
         samples=len(side.golds),
         scored=len(side.points),
         gated=c.gated,
+        judge=c.judge,
         tokens=dict(c.tokens),
         cost_usd=c.cost_usd,
         seconds=c.seconds,
@@ -192,14 +202,22 @@ def _add(blocks: dict[tuple[str, str], Contestant], head: Head, block: Block, ro
         protocol=block.protocol,
         data_sha256=block.data_sha256,
         scorers=block.scorers,
-        metrics=at_repeats(suite.metrics, block.repeats),
+        metrics=at_repeats(_metrics(suite, side.golds), block.repeats),
         sides={block.scorer: side},
+        judge=block.judge if suite.judged else "",
         tokens=block.tokens,
         cost_usd=block.cost_usd,
         seconds=block.seconds,
         gated=block.gated,
         hashed={},
     )
+
+
+def _metrics(suite: Suite, golds: Mapping[str, Gold]) -> tuple[Metric, ...]:
+    """Return a suite's metrics with their corrected twins, for hashed ids."""
+    errata = suite.errata
+    items = {id_hash(suite.id, name): one for name, one in errata.items.items()}
+    return corrected(suite.metrics, structs.replace(errata, items=items), golds)
 
 
 def _side(block: Block, rows: list[bytes]) -> Side:

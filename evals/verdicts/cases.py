@@ -33,7 +33,7 @@ class Case(NamedTuple):
     @property
     def coverage(self) -> tuple[float, float]:
         """Least coverage of the candidate, and of the baseline."""
-        return min(p.b.coverage for p in self.parts), min(p.a.coverage for p in self.parts)
+        return min(p.coverage_b for p in self.parts), min(p.coverage_a for p in self.parts)
 
     @property
     def tolerant(self) -> bool:

@@ -1,6 +1,6 @@
 """Runs against runs, sample by sample: differences with intervals, flips, ranks.
 
-Runs are compared where suite, protocol, data and scorer versions agree; otherwise `why_not` says what differs.
+Runs are compared if suite, protocol, data, judge and scorer versions agree; otherwise `why_not` says what differs.
 The family of tests is adjusted: Holm over the suites' headlines (and over all pairs of runs), Benjamini-Hochberg
 over the groups of a drill-down; `low_adjusted` and `high_adjusted` exclude 0 where the adjusted test rejects.
 """
@@ -46,6 +46,8 @@ class Contestant(Struct, frozen=True, kw_only=True):
     seconds: float | None = None
     """From start to finish, as it was run."""
     gated: bool = False
+    judge: str | None = ""
+    """Who judged, and in which words; empty: no judge has a say; None: not known (an old baseline file)."""
     hashed: Mapping[str, str] | None = None
     """None: ids are plain. Else they are hashes, and this says of what where it is known."""
 
@@ -202,6 +204,9 @@ def why_not(a: Contestant, b: Contestant) -> list[str]:
         for name in names
         if getattr(a, name) != getattr(b, name)
     ]
+    if a.judge != b.judge:
+        one, other = ("not known" if c.judge is None else c.judge or "none" for c in (a, b))
+        found.append(f"{a.suite}: judge differs: {one} (A) and {other} (B)")
     for name in {**a.scorers, **b.scorers}:
         one, other = a.scorers.get(name, "none"), b.scorers.get(name, "none")
         if one != other:
@@ -329,8 +334,8 @@ def weigh(a: Contestant, b: Contestant, pairs: Pairs, *, group: str = "") -> Wei
         better=pairs.metric.better,
         unit=pairs.metric.unit,
         headline=pairs.metric.headline and not group,
-        coverage_a=pairs.a.coverage,
-        coverage_b=pairs.b.coverage,
+        coverage_a=pairs.coverage_a,
+        coverage_b=pairs.coverage_b,
         worst=worst,
         best=best,
     )

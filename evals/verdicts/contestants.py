@@ -8,6 +8,7 @@ from pathlib import Path
 
 from evals.errors import StoreError, UsageError
 from evals.records import names, store
+from evals.records.card import Card
 from evals.records.store import Run
 from evals.report.estimates import points
 from evals.report.metrics import at_repeats
@@ -43,11 +44,17 @@ def contestant(run: Run) -> Contestant:
         scorers=card.scorers or suite.scorer_versions(),
         metrics=metrics,
         sides=sides,
+        judge=judge_of(card) if suite.judged else "",
         tokens=card.tokens,
         cost_usd=card.cost_usd,
         seconds=card.finished - card.started if card.finished else None,
         gated=card.gated,
     )
+
+
+def judge_of(card: Card) -> str:
+    """Name the judge of a judged run; what it is asked in is part of the scorer."""
+    return (card.judge.model if card.judge else "") or card.config.judge or "none"
 
 
 def find(results: Path, name: str, *, suites: Sequence[str] = (), latest: bool = False) -> list[Contestant]:

@@ -17,7 +17,7 @@ from zlib import crc32
 from msgspec import Struct, structs
 
 from evals.records.files import Gold
-from evals.report.metrics import mean_value
+from evals.report.metrics import mean_value, measured, stand_ins
 from evals.types import Metric, Point
 from evals.verdicts import difference
 from evals.verdicts.difference import Evidence
@@ -77,7 +77,9 @@ class Pairs:
     """All samples that both runs expect, under one metric."""
 
     def __init__(self, a: Side, b: Side, metric: Metric) -> None:
-        a, b = together(a, metric), together(b, metric)
+        self.coverage_a, self.coverage_b = a.coverage, b.coverage
+        """Of the runs as they are, whatever the metric is about."""
+        a, b = _about(together(a, metric), metric), _about(together(b, metric), metric)
         if metric.together:
             metric = structs.replace(metric, of=mean_value, together=False)
         self.metric, self.a, self.b = metric, a, b
@@ -87,7 +89,9 @@ class Pairs:
         """Samples that only one of the two runs expects."""
         left, right = values(a, metric, shared), values(b, metric, shared)
         self.rows = [
-            Pair(name, a.golds[name].group, a.golds[name].cluster, left[name], right[name]) for name in shared
+            Pair(name, a.golds[name].group, a.golds[name].cluster, left[name], right[name])
+            for name in shared
+            if name in left and name in right
         ]
 
     @property
@@ -236,8 +240,8 @@ def together(side: Side, metric: Metric) -> Side:
     unit_of = {name: unit for unit, names in members.items() for name in names}
     golds = {}
     for unit, names in members.items():
-        stand_ins = [p for n in names for p in _stand_ins(n, (), side.golds[n], repeats=1, value=0.0)]
-        if _of(stand_ins, structs.replace(metric, joint=True))[1]:
+        absent = [p for n in names for p in stand_ins(n, side.golds[n], (0,), 0.0)]
+        if _of(absent, structs.replace(metric, joint=True))[1]:
             golds[unit] = side.golds[names[0]]
     some: dict[tuple[str, int], list[Point]] = defaultdict(list)
     for one in side.points:
@@ -253,34 +257,45 @@ def together(side: Side, metric: Metric) -> Side:
     return Side(points, golds, side.repeats, merged=True)
 
 
+def _about(side: Side, metric: Metric) -> Side:
+    """Return a side with the samples alone that the metric is about."""
+    golds = measured(metric, side.golds, repeats=side.repeats)
+    return side if len(golds) == len(side.golds) else side._replace(golds=golds)
+
+
 def values(side: Side, metric: Metric, names: Iterable[str]) -> dict[str, Value]:
-    """Reduce the samples of these names one by one; missing outcomes keep both their bounds."""
+    """Reduce the samples of these names one by one; those that the metric leaves out are not in it."""
     by_sample: dict[str, list[Point]] = {name: [] for name in names}
     for one in side.points:
         if one.id in by_sample:
             by_sample[one.id].append(one)
-    return {
+    found = {
         name: value_of(name, some, metric, gold=side.golds[name], repeats=side.repeats)
         for name, some in by_sample.items()
     }
+    return {name: value for name, value in found.items() if value is not None}
 
 
-def value_of(name: str, some: list[Point], metric: Metric, *, gold: Gold, repeats: int) -> Value:
-    """Reduce one sample in one run, and bound it where repeats are missing."""
-    value, measured = _of(some, metric)
-    if measured >= repeats:
-        return Value(value, value, value)
+def value_of(name: str, some: list[Point], metric: Metric, *, gold: Gold, repeats: int) -> Value | None:
+    """Reduce one sample in one run, and bound it if repeats are missing; None if the metric leaves all of it out.
+
+    A missing outcome is not there; an outcome that the metric has no value for is there, and counts nowhere.
+    """
+    value, counted = _of(some, metric)
+    missing = repeats - len(some)
+    if missing <= 0:
+        return None if isnan(value) else Value(value, value, value)
     if metric.bounds is None or metric.pool == "whole":
         return Value(value, nan, nan)
     if not metric.joint:
-        known = value * measured if measured else 0.0
-        low, high = ((known + (repeats - measured) * bound) / repeats for bound in metric.bounds)
+        known = value * counted if counted else 0.0
+        low, high = ((known + missing * bound) / (counted + missing) for bound in metric.bounds)
         return Value(value, low, high)
+    absent = set(range(repeats)) - {one.repeat for one in some}
     low, high = (
-        _of([*some, *_stand_ins(name, some, gold, repeats=repeats, value=bound)], metric)[0]
-        for bound in metric.bounds
+        _of([*some, *stand_ins(name, gold, sorted(absent), bound)], metric)[0] for bound in metric.bounds
     )
-    return Value(value, low, high)
+    return None if isnan(low) or isnan(high) else Value(value, low, high)
 
 
 def _of(some: list[Point], metric: Metric) -> tuple[float, int]:
@@ -294,16 +309,6 @@ def _of(some: list[Point], metric: Metric) -> tuple[float, int]:
             return nan, 0
     values = [value for one in some if not isnan(value := _of([one], metric)[0])]
     return (sum(values) / len(values), len(values)) if values else (nan, 0)
-
-
-def _stand_ins(name: str, some: Sequence[Point], gold: Gold, *, repeats: int, value: float) -> list[Point]:
-    """Points for the repeats that are missing, at one end of the metric's bounds."""
-    seen = {one.repeat for one in some}
-    return [
-        Point(name, repeat, gold.group, gold.cluster, "missing", value, None, gold.target, gold.options, {})
-        for repeat in range(repeats)
-        if repeat not in seen
-    ]
 
 
 class Flip(Struct, frozen=True, kw_only=True):

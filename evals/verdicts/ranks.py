@@ -1,4 +1,4 @@
-"""Places among several runs that say how sure they are: rank intervals, and letters for what cannot be told apart."""
+"""Places among several runs that say how sure they are: rank intervals, and letters for what is not significantly different."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Rank(Struct, frozen=True, kw_only=True):
     rank_high: int
     """Runs - the number of those that are shown to be worse."""
     groups: str
-    """Runs that share a letter cannot be told apart."""
+    """Letters: two runs that share one are not significantly different."""
 
 
 def ranks(
@@ -50,21 +50,66 @@ def ranks(
     ]
 
 
+LETTERS = "".join(
+    chr(code) for first, last in (("a", "z"), ("A", "Z"), ("α", "ω"), ("а", "я"), ("ა", "ჰ")) for code in range(ord(first), ord(last) + 1)
+)
+MOST = len(LETTERS)
+
+
 def letters(order: Sequence[str], beaten: Mapping[str, AbstractSet[str]]) -> dict[str, str]:
-    """Give a letter to each longest stretch of the ranking in which no two runs can be told apart."""
+    """Return a compact letter display: two runs share a letter exactly if they are not significantly different.
 
-    def apart(one: str, other: str) -> bool:
-        return other in beaten.get(one, ()) or one in beaten.get(other, ())
+    A letter stands for a maximal set of runs of which no two differ (Piepho 2004, doi 10.1198/1061860043515), also
+    where the relation is no chain (A above B, A like C, B like C). Letters go by the best run of a set. With more
+    sets than letters, as few are kept as still show every pair.
+    """
+    alike = {
+        run: {
+            other
+            for other in order
+            if other != run and other not in beaten.get(run, ()) and run not in beaten.get(other, ())
+        }
+        for run in order
+    }
+    place = {run: i for i, run in enumerate(order)}
+    found = _cover(alike, place) if len(cliques := _cliques(alike, place)) > MOST else cliques
+    found.sort(key=lambda clique: sorted(place[run] for run in clique))
+    shared = dict.fromkeys(order, "")
+    for letter, clique in zip(LETTERS, found, strict=False):
+        for run in clique:
+            shared[run] += letter
+    return shared
 
-    stretches: list[tuple[int, int]] = []
-    for start in range(len(order)):
-        end = start + 1
-        while end < len(order) and not any(apart(order[end], run) for run in order[start:end]):
-            end += 1
-        if not stretches or end > stretches[-1][1]:
-            stretches.append((start, end))
-    letters = dict.fromkeys(order, "")
-    for number, (start, end) in enumerate(stretches):
-        for run in order[start:end]:
-            letters[run] += chr(ord("a") + number % 26)
-    return letters
+
+def _cliques(alike: Mapping[str, set[str]], place: Mapping[str, int]) -> list[set[str]]:
+    """Maximal cliques by Bron and Kerbosch (1973) with a pivot; stops soon after `MOST`."""
+    found: list[set[str]] = []
+
+    def grow(chosen: set[str], open_: set[str], done: set[str]) -> None:
+        if not open_ and not done:
+            found.append(chosen)
+            return
+        pivot = max(open_ | done, key=lambda run: (len(alike[run] & open_), -place[run]))
+        for run in sorted(open_ - alike[pivot], key=place.__getitem__):
+            if len(found) > MOST:
+                return
+            grow(chosen | {run}, open_ & alike[run], done & alike[run])
+            open_ = open_ - {run}
+            done = done | {run}
+
+    grow(set(), set(alike), set())
+    return found
+
+
+def _cover(alike: Mapping[str, set[str]], place: Mapping[str, int]) -> list[set[str]]:
+    """Maximal cliques that together hold every pair, chosen greedily."""
+    left = {(a, b) for a in alike for b in alike[a] if place[a] < place[b]}
+    found: list[set[str]] = [{run} for run in alike if not alike[run]]
+    while left:
+        clique = set(min(left, key=lambda pair: (place[pair[0]], place[pair[1]])))
+        for run in sorted(alike, key=lambda run: (-sum((min(run, o, key=place.__getitem__), max(run, o, key=place.__getitem__)) in left for o in clique), place[run])):
+            if run not in clique and clique <= alike[run]:
+                clique.add(run)
+        left -= {(a, b) for a in clique for b in clique}
+        found.append(clique)
+    return found

@@ -20,7 +20,7 @@ from evals.errors import UsageError
 from evals.records.files import Brief, Gold, brief
 from evals.records.store import Run
 from evals.report.estimates import point
-from evals.report.metrics import at_repeats
+from evals.report.metrics import at_repeats, measured
 from evals.run.plan import Job
 from evals.types import Point, Record
 from evals.verdicts import baseline as baselines
@@ -60,7 +60,7 @@ class Lane:
         self.width = limits[1] - limits[0]
         if entry.margin >= self.width:
             raise UsageError(f"policy: {entry.name}: margin {entry.margin:g} is as wide as the whole scale")
-        self.golds = new.side.golds
+        self.golds = measured(self.metric, new.side.golds, repeats=job.repeats)
         self.scorer = self.metric.scorer or next(iter(job.suite.scorers))
         side = old.side_of(self.old_metric)
         self.before = values(side, self.old_metric, side.golds)
@@ -119,13 +119,15 @@ class Lane:
             weight, found = self.weights[name], self.outcomes.pop(name)
             some = [one for one in found.values() if one is not None]
             new = value_of(name, some, self.metric, gold=self.golds[name], repeats=self.job.repeats)
+            self.n += 1
+            self.scored += len(some)
+            if new is None:
+                continue  # the metric leaves this outcome out
             old = self.before[self.hidden[name]]
             down, up = (new.low - old.high, new.high - old.low)
             worst += weight * (down if higher else -up)
             best += weight * (up if higher else -down)
             size += weight
-            self.n += 1
-            self.scored += len(some)
             self.total += weight * ((down + up) / 2)
         self.weight += size
         self.bets.add([worst], [best], [size])
@@ -331,6 +333,7 @@ def _expected(job: Job) -> Contestant:
         metrics=at_repeats(job.suite.metrics, job.repeats),
         sides={name: Side([], golds, job.repeats) for name in job.suite.scorers},
         gated=job.suite.gated,
+        judge=(job.writer.card.config.judge or "none") if job.suite.judged else "",
     )
 
 
