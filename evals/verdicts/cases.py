@@ -52,7 +52,7 @@ Couple: TypeAlias = tuple[Contestant, Contestant, Metric]
 
 def couple(entry: Entry, candidate: Sequence[Contestant], baseline: Sequence[Contestant]) -> Couple | None:
     """Find both runs of a suite; None where one of them lacks it. Raises UsageError for what cannot be paired."""
-    a, b = _of(entry, baseline), _of(entry, candidate)
+    a, b = run_of(entry, baseline), run_of(entry, candidate)
     if a is None:
         have = ", ".join(c.suite for c in baseline)
         raise UsageError(f"policy: {entry.name}: not in the baseline, which has {have or 'nothing'}")
@@ -67,7 +67,8 @@ def couple(entry: Entry, candidate: Sequence[Contestant], baseline: Sequence[Con
     return a, b, metric_of(entry, b)
 
 
-def _of(entry: Entry, contestants: Sequence[Contestant]) -> Contestant | None:
+def run_of(entry: Entry, contestants: Sequence[Contestant]) -> Contestant | None:
+    """Return the run that an entry names, also by a bare name; raises UsageError if it fits several."""
     wanted = plain(entry.name)
     exact = [c for c in contestants if plain(c.suite) == wanted]
     bare = exact or [c for c in contestants if plain(c.suite).partition(":")[0] == wanted]

@@ -16,7 +16,7 @@ from msgspec import Struct
 from evals.errors import UsageError
 from evals.report import frames
 from evals.verdicts import difference
-from evals.verdicts.cases import Case, case_of, couple, plain
+from evals.verdicts.cases import Case, case_of, couple, metric_of, plain, run_of
 from evals.verdicts.compare import Contestant, changes
 from evals.verdicts.difference import Evidence
 from evals.verdicts.pairs import Flip
@@ -136,7 +136,7 @@ def gate(
     noise: Mapping[str, float] | None = None,
 ) -> GateReport:
     """Judge a candidate; raises UsageError where runs or policy do not fit each other."""
-    check_noise(policy, noise or {})
+    check_noise(policy, noise or {}, baseline)
     cases, absent, notes, found = [], [], [], list[Flip]()
     for rule in policy.judged:
         entries = policy.members(rule) if isinstance(rule, Pool) else (rule,)
@@ -155,7 +155,7 @@ def gate(
             if parts.unshared
         ]
         found += [flip for a, b, metric in present for flip in changes(a, b, metric)]
-    judged = [*verdicts(cases, policy, noise or {}), *absent]
+    judged = [*verdicts(cases, policy, noise or {}, baseline), *absent]
     return GateReport(
         verdict=overall(judged),
         suites=tuple(judged),
@@ -169,15 +169,29 @@ def gate(
     )
 
 
-def check_noise(policy: Policy, noise: Mapping[str, float]) -> None:
-    """Refuse margins below what two runs of one model differ by; raises UsageError."""
+def check_noise(policy: Policy, noise: Mapping[str, float], baseline: Sequence[Contestant]) -> None:
+    """Refuse margins below what two runs of one model differ by; raises UsageError.
+
+    A limit is of a suite's headline: an entry finds it under its bare name too, and is not held against it if it
+    judges another metric.
+    """
     for entry in policy.suite:
-        limit = noise.get(plain(entry.name))
-        if limit is not None and entry.margin < limit and not entry.pool:
+        if (limit := limit_of(entry, noise, baseline)) is not None and entry.margin < limit and not entry.pool:
             raise UsageError(
                 f"policy: {entry.name}: margin {entry.margin:g} is below the repeatability limit {limit:.3g} that was "
                 f"measured with `evals noise`; widen it, or raise the repeats and measure again"
             )
+
+
+def limit_of(entry: Entry, noise: Mapping[str, float], baseline: Sequence[Contestant]) -> float | None:
+    """Return the repeatability limit that an entry's margin is held against; None if there is none."""
+    known = {plain(name): limit for name, limit in noise.items()}
+    found = run_of(entry, baseline)
+    if found is None:
+        return None
+    if metric_of(entry, found).name != found.headline.name:
+        return None
+    return known.get(plain(found.suite), known.get(plain(entry.name)))
 
 
 def overall(judged: Sequence[SuiteVerdict]) -> Verdict:
@@ -212,14 +226,22 @@ def _claims(case: Case) -> _Claims:
     return _Claims(seen, worst, best, p_pass, p_regression)
 
 
-def verdicts(cases: Sequence[Case], policy: Policy, noise: Mapping[str, float]) -> list[SuiteVerdict]:
+def verdicts(
+    cases: Sequence[Case], policy: Policy, noise: Mapping[str, float], baseline: Sequence[Contestant]
+) -> list[SuiteVerdict]:
     """Judge every case; the claims of regression are adjusted over critical and supporting ones."""
     claims = [_claims(case) for case in cases]
     family = [i for i, case in enumerate(cases) if case.rule.tier != "advisory"]
     raw = [1.0 if (p := claims[i].p_regression) is None else p for i in family]
     adjusted = dict(zip(family, difference.holm(raw), strict=True))
     return [
-        _verdict(case, claim, adjusted.get(i, claim.p_regression), policy, noise.get(plain(case.rule.name)))
+        _verdict(
+            case,
+            claim,
+            adjusted.get(i, claim.p_regression),
+            policy,
+            limit_of(case.rule, noise, baseline) if isinstance(case.rule, Entry) else None,
+        )
         for i, (case, claim) in enumerate(zip(cases, claims, strict=True))
     ]
 

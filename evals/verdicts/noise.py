@@ -1,14 +1,16 @@
 """What two runs of one model differ by: certificates of repeatability.
 
 K runs of one model under the same conditions give the repeatability standard deviation s_r of a suite's headline
-and the limit r = 2.8 s_r (ISO 5725): 95 % of differences between two such runs lie within it. A certificate holds
-for a suite, protocol, model, server, precision and batch policy, and is kept as `results/noise/*.json`.
+and the limit r = 2.8 s_r (ISO 5725). s_r comes from the discordance of single samples and not from the two or three
+values of the runs: a limit from two values covers 67 % and not 95 %. 95 % of differences between two such runs lie
+within it. A certificate holds for a suite, protocol, model, server, precision and batch policy, and is kept as `results/noise/*.json`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from math import sqrt
 from pathlib import Path
 from statistics import stdev
 
@@ -18,8 +20,9 @@ from msgspec import Struct
 from evals import disk
 from evals.errors import StoreError, UsageError
 from evals.records.store import write_file
+from evals.report.statistics import item_weights
 from evals.verdicts.compare import Contestant, pair
-from evals.verdicts.pairs import together
+from evals.verdicts.pairs import Pairs, together
 
 FORMAT = 1
 FOLDER = "noise"
@@ -52,7 +55,8 @@ class Certificate(Struct, frozen=True, kw_only=True):
     values: tuple[float, ...]
     """The headline of each run, over the samples that all of them scored."""
     deviation: float
-    """Repeatability standard deviation s_r, with len(runs) - 1 degrees of freedom."""
+    """Repeatability standard deviation s_r, from what samples differ by between the runs (of statistics of whole runs:
+    from their values, with len(runs) - 1 degrees of freedom)."""
     limit: float
     """Repeatability limit r = 2.8 s_r."""
     discordance: float
@@ -78,7 +82,9 @@ def certify(runs: Sequence[Contestant], *, conditions: Conditions | None = None)
         ]
     if len(values) < len(runs) or not values:
         raise UsageError(f"{first.suite}: the runs have no samples in common to measure noise on")
-    deviation = stdev(values)
+    deviation, discordance = stdev(values), sum(squares) / len(squares) if squares else 0.0
+    if discordance and metric.pool != "whole":
+        deviation = sqrt(discordance / 2 * _unequal(couples[0], common))
     return Certificate(
         suite=first.suite,
         protocol=first.protocol,
@@ -91,9 +97,17 @@ def certify(runs: Sequence[Contestant], *, conditions: Conditions | None = None)
         values=tuple(values),
         deviation=deviation,
         limit=LIMIT * deviation,
-        discordance=sum(squares) / len(squares) if squares else 0.0,
+        discordance=discordance,
         conditions=conditions or Conditions(),
     )
+
+
+def _unequal(couple: Pairs, common: set[str]) -> float:
+    """Sum of squared weights of the samples in the metric's mean: 1/n, more if groups count alike."""
+    rows = [row for row in couple.rows if row.id in common]
+    groups = [row.group for row in rows] if couple.metric.pool == "macro" else None
+    weights = item_weights(len(rows), groups)
+    return float(weights @ weights)
 
 
 def _value(run: Contestant, *, metric_over: set[str]) -> float:

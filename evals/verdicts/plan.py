@@ -124,7 +124,7 @@ def plan(
     import numpy as np
 
     known = certificates or {}
-    check_noise(policy, {suite: one.limit for suite, one in known.items()})
+    check_noise(policy, {suite: one.limit for suite, one in known.items()}, baseline)
     suites = [_suite(rule, policy, baseline, again, known) for rule in policy.judged]
     rng = np.random.default_rng(seed)
     still = [s.claims(0.0, s.rule.margin, count=simulations, rng=rng) for s in suites]

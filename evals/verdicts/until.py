@@ -24,7 +24,7 @@ class Until:
     def __init__(self, *, against: str, policy_file: Path, results: Path) -> None:
         self.rules = policy.read(policy_file)
         self.old = contestants.find(results, against, suites=[entry.name for entry in self.rules.suite])
-        check_noise(self.rules, noise.limits(results, self.old))
+        check_noise(self.rules, noise.limits(results, self.old), self.old)
         self.race: Race | None = None
 
     def begin(self, jobs: Sequence[Job], *, seed: int) -> Race:
