@@ -129,7 +129,10 @@ def corrected(metrics: Sequence[Metric], errata: Errata, ids: Iterable[str]) -> 
         for metric in metrics:
             if metric.headline and metric.pool != "whole" and not metric.scorer:
                 twin = structs.replace(
-                    metric, name=metric.name + SUFFIX, of=Corrected(metric.of, errata.excluded), headline=False
+                    metric,
+                    name=metric.name + SUFFIX,
+                    of=Corrected(metric.of, errata.excluded),
+                    headline=False,
                 )
                 found.append(twin)
     return tuple(found)
@@ -148,9 +151,7 @@ class Corrected:
     def __call__(self, points: Sequence[Point]) -> float:
         """Reduce; raises ValueError if nothing is left. A failed call on an excluded item is left out like a reply."""
         kept = [
-            _as_corrected(one)
-            for one in points
-            if EXCLUDED not in one.parts and one.id not in self.excluded
+            _as_corrected(one) for one in points if EXCLUDED not in one.parts and one.id not in self.excluded
         ]
         if not kept:
             raise ValueError("nothing is left without the errata")

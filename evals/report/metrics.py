@@ -32,7 +32,9 @@ def measured(metric: Metric, golds: Mapping[str, Gold], *, repeats: int = 1) -> 
     at = metric.bounds[1] if metric.bounds else 0.0
     count = repeats if metric.joint else 1
     return {
-        name: gold for name, gold in golds.items() if has_value(stand_ins(name, gold, range(count), at), metric)
+        name: gold
+        for name, gold in golds.items()
+        if has_value(stand_ins(name, gold, range(count), at), metric)
     }
 
 

@@ -142,10 +142,11 @@ def stratified(
 ) -> Interval:
     """Weighted mean of group means (weights equal unless given), SE^2 = sum of W_h^2 SE_h^2.
 
-    A group with one cluster borrows the pooled within-group variance. Degrees of freedom are
+    A group with one cluster borrows the pooled within-group variance; of bounded values, small groups are collapsed.
+    Degrees of freedom are
     Satterthwaite's. Clusters that reach over several groups are allowed: influences are then summed by cluster.
     """
-    found = stratified_error(values, groups, clusters=clusters, weights=weights)
+    found = stratified_error(values, groups, clusters=clusters, weights=weights, bounded=bounds is not None)
     if isnan(found.error):
         return Interval(found.value, None, None, "too few clusters")
     if bounds is None:
@@ -193,8 +194,9 @@ def stratified_error(
     *,
     clusters: Sequence[Hashable] | None = None,
     weights: Mapping[Any, float] | None = None,
+    bounded: bool = False,
 ) -> StratifiedMean:
-    """Mean and standard error behind `stratified`."""
+    """Mean and standard error behind `stratified`; `bounded` values have small strata collapsed."""
     import numpy as np
 
     array, labels, strata = _coded(values, groups)
@@ -210,7 +212,7 @@ def stratified_error(
     if sum(part.clusters for part in parts) > count:
         variance, df = _crossed(array, labels, codes, count, shares, parts), float(count - 1)
     else:
-        variance, df = _nested(shares, parts)
+        variance, df = (_nested_bounded if bounded else _nested)(shares, parts)
     return StratifiedMean(value, sqrt(variance), df, effective)
 
 
@@ -261,7 +263,23 @@ def _strata(
 
 
 def _nested(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple[float, float]:
-    """Variance and Satterthwaite's degrees of freedom, each cluster within one stratum.
+    """Variance and Satterthwaite's degrees of freedom, each cluster within one stratum."""
+    free = sum(part.clusters - 1 for part in parts)
+    if free == 0:
+        return nan, 1.0
+    pooled = sum(part.squares for part in parts) / free
+    total, spread = 0.0, 0.0
+    for share, part in zip(shares, parts, strict=True):
+        alone = part.clusters == 1
+        per_cluster = pooled if alone else part.squares / (part.clusters - 1)
+        term = share**2 * part.clusters * per_cluster / part.n**2
+        total += term
+        spread += term**2 / (free if alone else part.clusters - 1)
+    return total, (total**2 / spread if spread else float(free))
+
+
+def _nested_bounded(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple[float, float]:
+    """Do as `_nested` for bounded values, in which a small stratum without a single failure seems to be certain.
 
     Strata of fewer than `SMALL` clusters are collapsed into one (Cochran 1977, 5A.12): what they differ by counts as
     noise, which errs on the safe side.
@@ -383,7 +401,8 @@ def bounded_interval(
     share = min(1.0, max(0.0, (value - least) / width))
     scaled = variance / width**2
     if not scaled > 0 or effective * min(share, 1 - share) < few:
-        worth = min(effective, share * (1 - share) / scaled) if scaled > 0 and 0 < share < 1 else effective
+        known = few > FEW and scaled > 0 and 0 < share < 1
+        worth = min(effective, share * (1 - share) / scaled) if known else effective
         exact = worth < 30 or few > FEW
         low, high = _of_clusters(share, worth, level, exact=exact)
         method = f"{'Clopper-Pearson' if exact else 'Wilson'} on clusters"

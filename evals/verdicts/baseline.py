@@ -88,7 +88,9 @@ def anonymous(c: Contestant) -> Contestant:
         structs.replace(metric, of=metric.of.renamed(names)) if isinstance(metric.of, Corrected) else metric
         for metric in c.metrics
     )
-    return structs.replace(c, sides=sides, metrics=metrics, hashed={hidden: name for name, hidden in names.items()})
+    return structs.replace(
+        c, sides=sides, metrics=metrics, hashed={hidden: name for name, hidden in names.items()}
+    )
 
 
 def write(path: Path, contestants: list[Contestant]) -> None:

@@ -58,7 +58,8 @@ class Bounded(NamedTuple):
             return cls(array * each, each, width)
         seen: dict[Hashable, int] = {}
         codes = np.fromiter((seen.setdefault(one, len(seen)) for one in clusters), np.intp, len(array))
-        return cls(np.bincount(codes, array * each), np.bincount(codes, each), width, "Gaffke, clustered")
+        sums, shares = (np.bincount(codes, part).astype(np.float64) for part in (array * each, each))
+        return cls(sums, shares, width, "Gaffke, clustered")
 
     @property
     def value(self) -> float:
@@ -153,7 +154,8 @@ def _saddle(a: Array, low: Array, high: Array) -> Array:
         if np.all(np.abs(new - t) <= 1e-10 * (high - low) + 1e-14):
             break
         t = new
-    return t
+    found: Array = t
+    return found
 
 
 def least_p(clusters: int, margin: float, width: float) -> float:

@@ -32,7 +32,7 @@ def contestant(run: Run) -> Contestant:
     golds, briefs = run.gold(), list(run.briefs())
     repeats = card.config.repeats
     sides = {name: Side(points(briefs, golds, name), golds, repeats) for name in suite.scorers}
-    metrics = at_repeats(suite.metrics, repeats)
+    metrics = at_repeats(suite.metrics_for(golds), repeats)
     if is_stated(suite):
         metrics = reproduced(card, suite, {name: side.points for name, side in sides.items()})
     return Contestant(

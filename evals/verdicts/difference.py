@@ -227,12 +227,15 @@ def of_mean(
     if width and groups is None and distinct == size and np.isin(differences, (-width, 0.0, width)).all():
         gains, losses = int((differences > 0).sum()), int((differences < 0).sum())
         return Counts(gains, losses, size, width)
-    if width and distinct < LARGEST:
+    if width and 1 < distinct < LARGEST:
         return Bounded.of(differences, width=width, clusters=clusters, groups=groups, weights=weights)
     if groups is None:
         error = stats.standard_error(differences, clusters)
         name = "paired t" if distinct == size else "paired t, clustered"
-        found, effective = Shift(float(differences.mean()), error, max(1, distinct - 1), name, width), float(distinct)
+        found, effective = (
+            Shift(float(differences.mean()), error, max(1, distinct - 1), name, width),
+            float(distinct),
+        )
     else:
         mean = stats.stratified_error(differences, groups, clusters=clusters, weights=weights)
         found = Shift(mean.value, mean.error, mean.df, "paired t, stratified", width)

@@ -176,7 +176,11 @@ def check_noise(policy: Policy, noise: Mapping[str, float], baseline: Sequence[C
     judges another metric.
     """
     for entry in policy.suite:
-        if (limit := limit_of(entry, noise, baseline)) is not None and entry.margin < limit and not entry.pool:
+        if (
+            (limit := limit_of(entry, noise, baseline)) is not None
+            and entry.margin < limit
+            and not entry.pool
+        ):
             raise UsageError(
                 f"policy: {entry.name}: margin {entry.margin:g} is below the repeatability limit {limit:.3g} that was "
                 f"measured with `evals noise`; widen it, or raise the repeats and measure again"
@@ -227,7 +231,10 @@ def _claims(case: Case) -> _Claims:
 
 
 def verdicts(
-    cases: Sequence[Case], policy: Policy, noise: Mapping[str, float], baseline: Sequence[Contestant]
+    cases: Sequence[Case],
+    policy: Policy,
+    noise: Mapping[str, float],
+    baseline: Sequence[Contestant] = (),
 ) -> list[SuiteVerdict]:
     """Judge every case; the claims of regression are adjusted over critical and supporting ones."""
     claims = [_claims(case) for case in cases]

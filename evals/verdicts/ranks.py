@@ -51,7 +51,9 @@ def ranks(
 
 
 LETTERS = "".join(
-    chr(code) for first, last in (("a", "z"), ("A", "Z"), ("α", "ω"), ("а", "я"), ("ა", "ჰ")) for code in range(ord(first), ord(last) + 1)
+    chr(code)
+    for first, last in (("a", "z"), ("A", "Z"), ("α", "ω"), ("а", "я"), ("ა", "ჰ"))
+    for code in range(ord(first), ord(last) + 1)
 )
 MOST = len(LETTERS)
 
@@ -103,13 +105,17 @@ def _cliques(alike: Mapping[str, set[str]], place: Mapping[str, int]) -> list[se
 
 def _cover(alike: Mapping[str, set[str]], place: Mapping[str, int]) -> list[set[str]]:
     """Maximal cliques that together hold every pair, chosen greedily."""
-    left = {(a, b) for a in alike for b in alike[a] if place[a] < place[b]}
+    left = {frozenset((a, b)) for a in alike for b in alike[a]}
     found: list[set[str]] = [{run} for run in alike if not alike[run]]
+
+    def shows(run: str) -> tuple[int, int]:
+        return -sum(frozenset((run, other)) in left for other in clique), place[run]
+
     while left:
-        clique = set(min(left, key=lambda pair: (place[pair[0]], place[pair[1]])))
-        for run in sorted(alike, key=lambda run: (-sum((min(run, o, key=place.__getitem__), max(run, o, key=place.__getitem__)) in left for o in clique), place[run])):
+        clique = set(min(left, key=lambda pair: sorted(place[run] for run in pair)))
+        for run in sorted(alike, key=shows):
             if run not in clique and clique <= alike[run]:
                 clique.add(run)
-        left -= {(a, b) for a in clique for b in clique}
+        left -= {frozenset((a, b)) for a in clique for b in clique}
         found.append(clique)
     return found

@@ -99,7 +99,7 @@ def test_no_samples_at_all_are_no_division_by_nought() -> None:
 def test_a_binary_mean_of_single_samples_has_a_wilson_interval() -> None:
     names = [f"{i}" for i in range(10)]
     one = named(summary([brief(n, float(i < 8)) for i, n in enumerate(names)], golds(names)), "accuracy")
-    expected = stats.wilson(8, 10)
+    expected = stats.share(8, 10)
     assert (one.value, one.low, one.high, one.method) == expected
 
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 from scipy import stats as scipy_stats
+from statsmodels.stats.proportion import proportion_confint
 
 from evals.report import statistics as stats
 from tests.support.paths import ROOT
@@ -111,13 +112,36 @@ def test_repeats_that_agree_count_as_one():
     assert many[:3] == pytest.approx(once[:3])
 
 
-def test_all_right_falls_back_to_wilson_on_clusters():
+def test_all_right_falls_back_to_the_number_of_clusters():
     found = stats.clustered([1.0] * 32, [i % 2 for i in range(32)], bounds=(0, 1))
-    assert found == stats.wilson(2, 2)._replace(method="Wilson on clusters")
+    assert found[:3] == pytest.approx((1.0, *proportion_confint(2, 2, method="beta")))
+    many = stats.clustered([1.0] * 80, [i % 40 for i in range(80)], bounds=(0, 1))
+    assert many[:3] == pytest.approx((1.0, *proportion_confint(40, 40, method="wilson")))
 
 
-def test_bounds_clip():
-    assert stats.mean([1, 1, 1, 0], bounds=(0, 1)).high == 1
+def test_a_mean_near_a_bound_has_the_interval_of_as_many_yes_and_no():
+    found = stats.mean([1, 1, 1, 0], bounds=(0, 1))
+    assert found[1:3] == pytest.approx(proportion_confint(3, 4, method="beta"))
+    assert stats.share(28, 29)[1:3] == pytest.approx(proportion_confint(28, 29, method="beta"))
+    assert stats.share(480, 480)[1:3] == pytest.approx(proportion_confint(480, 480, method="wilson"))
+    assert stats.share(479, 480).low < stats.share(480, 480).low  # one more right never lowers the limit
+
+
+def test_nine_groups_of_one_have_the_interval_that_nine_items_allow():
+    found = stats.stratified([1.0] + [0.0] * 8, list("abcdefghi"), bounds=(0, 1))
+    assert 0 < found.low < 0.02
+    assert 0.4 < found.high < 0.6
+
+
+def test_values_that_agree_inside_the_bounds_are_not_certain():
+    found = stats.clustered([0.5] * 8, [i // 2 for i in range(8)], bounds=(0, 1))
+    assert found.high - found.low > 0.5
+
+
+def test_a_dominating_cluster_is_worth_few():
+    values, clusters = [1.0] * 50 + [1.0, 0.0] * 25, [0] * 50 + list(range(1, 51))
+    found = stats.clustered(values, clusters, bounds=(0, 1))
+    assert found.high - found.low > 0.5
 
 
 def test_one_cluster_has_no_interval():
@@ -169,7 +193,7 @@ def test_clusters_across_groups_are_summed_with_their_signs():
 
 def test_stratified_all_right_is_not_certain():
     found = stats.stratified([1.0] * 6, list("aabbbb"), bounds=(0, 1))
-    assert found.method == "Wilson on clusters"
+    assert found.method == "Clopper-Pearson on clusters"
     assert found.low < 0.7
 
 

@@ -65,18 +65,27 @@ def test_a_scaled_gain_scales_the_interval():
 
 
 @pytest.mark.parametrize(("gains", "losses"), list(itertools.product((0, 1, 5, 17), (0, 3, 25, 140))))
-def test_mcnemar_agrees_with_statsmodels_and_scipy(gains, losses):
+def test_mcnemar_agrees_with_statsmodels(gains, losses):
     found = Counts(gains, losses, 500).p_equal()
-    assert found == pytest.approx(mcnemar([[50, gains], [losses, 60]], exact=True).pvalue, abs=1e-12)
-    if gains + losses:
-        assert found == pytest.approx(scipy_stats.binomtest(gains, gains + losses).pvalue, abs=1e-12)
+    if gains + losses == 0:
+        assert found == 1.0
+        return
+    table = mcnemar([[50, gains], [losses, 60]], exact=False, correction=False)
+    assert found == pytest.approx(table.pvalue, abs=1e-12)
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 100))
+def test_interval_and_p_never_contradict(gains, losses, rest):
+    counts = Counts(gains, losses, gains + losses + rest)
+    low, high = counts.interval(0.95)
+    assert (low > 0 or high < 0) == (counts.p_equal() < 0.05)
 
 
 def test_mcnemar_of_the_textbook_survey():
     # Agresti, Categorical Data Analysis, table 10.1: approval of the prime minister, 150 and 86 changed
     table = mcnemar([[794, 150], [86, 570]], exact=False, correction=False)
     assert round(table.statistic, 2) == 17.36
-    assert Counts(86, 150, 1600).p_equal() == pytest.approx(scipy_stats.binomtest(86, 236).pvalue, abs=1e-12)
+    assert Counts(86, 150, 1600).p_equal() == pytest.approx(table.pvalue, abs=1e-12)
 
 
 def test_shift_agrees_with_scipys_paired_t():
@@ -90,19 +99,27 @@ def test_shift_agrees_with_scipys_paired_t():
     assert found.p_below(0.0) == pytest.approx(scipy_stats.ttest_rel(b, a, alternative="less").pvalue)
 
 
-def test_shares_become_counts_and_clusters_a_t():
+def test_shares_become_counts_and_other_bounded_values_are_not_trusted():
     differences = np.array([1.0, 0.0, -1.0, 0.0, 0.0])
     assert of_mean(differences, range(5), width=1.0) == Counts(1, 1, 5, 1.0)
-    assert of_mean(differences, list("aabbc"), width=1.0).test == "paired t, clustered"
-    assert of_mean(differences, range(5), groups=list("xxyyy"), width=1.0).test == "paired t, stratified"
-    assert of_mean(differences / 2, range(5), width=1.0).test == "paired t"
+    assert of_mean(differences, list("aabbc"), width=1.0).test == "Gaffke, clustered"
+    assert of_mean(differences, range(5), groups=list("xxyyy"), width=1.0).test == "Gaffke"
+    assert of_mean(differences / 2, range(5), width=1.0).test == "Gaffke"
+    assert of_mean(differences / 2, range(5)).test == "paired t"
+    assert of_mean(np.tile(differences / 2, 400), range(2000), width=1.0).test == "paired t"
 
 
 def test_runs_that_agree_everywhere_are_not_certain():
     same = np.zeros(6)
-    assert of_mean(same, list("aabbcc"), width=1.0) == Counts(0, 0, 3, 1.0)
-    assert of_mean(same, range(6), groups=list("aaabbb"), width=1.0) == Counts(0, 0, 6, 1.0)
-    assert of_mean(same, range(6), groups=list("abbbbb"), width=1.0).n == pytest.approx(4 / (1 + 1 / 5))
+    assert of_mean(same, range(6), width=1.0) == Counts(0, 0, 6, 1.0)
+    assert of_mean(same, list("aabbcc"), width=1.0).p_above(-0.1) == pytest.approx(0.9**3, rel=0.01)
+    assert of_mean(same, range(6), groups=list("aaabbb"), width=1.0).p_above(-0.1) == pytest.approx(
+        0.9**6, rel=0.01
+    )
+    assert of_mean(np.zeros(2000), [i // 2 for i in range(2000)], width=1.0).interval(0.95)[0] < 0
+    wide = of_mean(np.array([0.5, 0.5]), range(2), groups=list("xy"), width=1.0)
+    assert wide.p_equal() > 0.3  # two items say next to nothing
+    assert -1 <= wide.interval(0.95)[0] < 0 < wide.interval(0.95)[1] <= 1
 
 
 def test_one_cluster_says_nothing():

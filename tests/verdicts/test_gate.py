@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from msgspec import structs
 
 from evals.errors import UsageError
 from evals.report.metrics import accuracy, mean_value, repeated
@@ -276,3 +277,60 @@ def test_the_policy_in_the_documentation_is_one():
     for block in blocks:
         found = parse(block.encode())
         assert found.suite[0].margin > 0
+
+
+# What a metric is about
+
+
+def without_b(points):
+    """A mean that leaves one group out, as ChemBench's `accuracy_8` does."""
+    return mean_value([one for one in points if one.group != "b"])
+
+
+EIGHT = Metric(name="eight", of=without_b, headline=True)
+
+
+def test_what_a_metric_leaves_out_is_in_no_pair():
+    groups = ["a"] * 200 + ["b"] * 25
+    one = binary(150, 225, groups=groups)
+    found = judge(one, one, metrics=(EIGHT,))
+    assert found.verdict == "pass"
+    assert found.suites[0].n == 200
+    assert (found.suites[0].coverage, found.suites[0].difference) == (1.0, 0.0)
+    assert found.suites[0].low > -0.05
+
+
+def test_what_a_metric_leaves_out_of_outcomes_is_in_no_pair_and_what_is_missing_is():
+    def valid(points):
+        return mean_value([one for one in points if one.verdict != "invalid"])
+
+    metric = Metric(name="of_valid", of=valid, headline=True)
+    a, b = binary(150, 225), binary(150, 225)
+    b = b._replace(
+        points=[structs.replace(p, verdict="invalid") if p.id >= "s00200" else p for p in b.points]
+    )
+    assert judge(a, b, metrics=(metric,)).suites[0].n == 200
+    assert judge(a, b, metrics=(metric,)).verdict == "pass"
+    lost = b._replace(points=[p for p in b.points if p.id >= "s00040"])
+    assert judge(a, lost, metrics=(metric,), coverage=0.5).verdict == "cannot tell"
+
+
+# Judges and noise
+
+
+def test_two_judges_are_not_compared():
+    one, other = (contestant(n, binary(3, 5), judge=j) for n, j in (("base", "gpt-a"), ("cand", "gpt-b")))
+    with pytest.raises(UsageError, match="judge differs: gpt-a"):
+        gate([other], [one], policy(TOY))
+    unknown = structs.replace(one, judge=None)
+    with pytest.raises(UsageError, match="not known"):
+        gate([other], [unknown], policy(TOY))
+
+
+def test_a_bare_name_is_held_against_the_noise_of_its_variant_and_another_metric_is_not():
+    one = contestant("base", binary(300, 500), suite="toy:small")
+    other = contestant("cand", binary(300, 500), suite="toy:small")
+    with pytest.raises(UsageError, match="repeatability limit"):
+        gate([other], [one], policy(TOY), noise={"toy:small": 0.06})
+    rules = policy(TOY + '\nmetric = "accuracy_macro"')
+    assert gate([other], [one], rules, noise={"toy:small": 0.06}).verdict == "pass"

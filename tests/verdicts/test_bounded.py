@@ -1,0 +1,67 @@
+"""Gaffke's test against Clopper and Pearson, simulation of its own definition, and the loss that a t test passes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+from statsmodels.stats.proportion import proportion_confint
+
+from evals.verdicts.bounded import Bounded, below_zero, gaffke, least_p, needed
+from evals.verdicts.difference import of_mean
+
+
+@pytest.mark.parametrize(("hits", "n"), [(27, 30), (11, 12), (30, 30), (170, 198), (3, 5)])
+def test_values_of_yes_and_no_have_clopper_and_pearsons_limits(hits, n):
+    values = np.r_[np.ones(hits), -np.ones(n - hits)]
+    low, high = proportion_confint(hits, n, method="beta")
+    assert Bounded.of(values, width=1.0).interval(0.95) == pytest.approx(
+        (2 * low - 1, 2 * high - 1), abs=0.004
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_saddlepoint_is_within_a_percent_or_two_of_the_mixture(seed):
+    rng = np.random.default_rng(seed)
+    terms = rng.normal(0.3, 0.5, 40)
+    drawn = (rng.exponential(size=(400_000, 40)) @ terms <= 0).mean()
+    assert below_zero(terms[None, :])[0] == pytest.approx(drawn, rel=0.03, abs=2e-4)
+
+
+def test_no_difference_at_all_passes_only_if_there_are_enough_samples():
+    assert Bounded.of(np.zeros(30), width=1.0).p_above(-0.05) == pytest.approx(
+        least_p(30, 0.05, 1.0), rel=0.01
+    )
+    assert needed(0.05, 0.05, 1.0) == 59
+    assert (
+        Bounded.of(np.zeros(60), width=1.0).p_above(-0.05)
+        < 0.05
+        < Bounded.of(np.zeros(57), width=1.0).p_above(-0.05)
+    )
+
+
+def test_many_values_come_close_to_t():
+    values = np.random.default_rng(2).normal(0.01, 0.1, 1500).clip(-1, 1)
+    want = scipy_stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert Bounded.of(values, width=1.0).interval(0.95) == pytest.approx(tuple(want), abs=0.002)
+
+
+def test_a_loss_on_few_questions_passes_no_more_often_than_promised():
+    # thirty questions asked 16 times each; the candidate loses 5 points, all of it on every tenth question
+    rng = np.random.default_rng(7)
+    wrong = by_t = 0
+    for _ in range(1000):
+        chance = rng.beta(4, 1, 30)
+        lost = np.where(rng.random(30) < 0.1, np.maximum(chance - 0.65, 0), chance)
+        margin = 0.1 * (0.8 - 0.13)  # less than the expected loss of this design
+        d = (rng.binomial(16, lost) - rng.binomial(16, chance)) / 16
+        wrong += of_mean(d, range(30), width=1.0).p_above(-margin) <= 0.05
+        by_t += scipy_stats.ttest_1samp(d, -margin, alternative="greater").pvalue <= 0.05
+    print("wrong passes:", wrong / 1000, "by t:", by_t / 1000)
+    assert wrong / 1000 <= 0.07
+
+
+def test_mean_of_group_means_weighs_groups_alike():
+    d = np.array([0.5, 0.0, 0.0, 0.0])
+    assert Bounded.of(d, width=1.0, groups=list("abbb")).value == pytest.approx(0.25)
+    assert gaffke(d[None, :] / 4, np.full((1, 4), 0.25), -1.5, 1.0)[0] <= 1
