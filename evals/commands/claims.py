@@ -14,10 +14,12 @@ from evals.errors import UnknownName, UsageError
 from evals.records.store import Run
 
 if TYPE_CHECKING:
+    from evals.verdicts.compare import Contestant
     from evals.verdicts.reported import Claim
-    from evals.verdicts.reproduction import Finding
+    from evals.verdicts.reproduction import Finding, Measured
 
-STATUS = {"consistent": 0, "inconsistent": 1, "not comparable": 3}
+STATUS = {"different": 1, "equivalent": 0, "inconclusive": 3, "not comparable": 3}
+"""Verdict -> exit status; of several the first one here counts."""
 
 
 @click.group()
@@ -116,25 +118,38 @@ def show(claim: str, results: Path, as_json: bool) -> None:
 @click.argument("run")
 @click.option("--model", help="Whose claims; default: the run's own model.")
 @common.trust_option
+@click.option(
+    "--within",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Difference that counts as none, in the metric's unit (0.02: two points); default: 0.02, or 2 % of the number.",
+)
 @common.results_option
 @common.json_option
-def check(run: str, model: str | None, results: Path, as_json: bool) -> int:
+def check(run: str, model: str | None, within: float | None, results: Path, as_json: bool) -> int:
     """Hold a run against the published numbers of its suite and model.
 
-    Exit status: 0 consistent with all that compare, 1 inconsistent with one, 3 nothing compares.
+    Equivalent: shown to differ by less than --within from run to run; different: shown to differ; else inconclusive.
+    Exit status: 1 different from one, 0 equivalent to one that compares, 3 inconclusive, or nothing compares.
     """
     from evals.records import store
 
-    return _judge(store.find(results, run), model, results, as_json=as_json)
+    return _judge(store.find(results, run), model, results, as_json=as_json, within=within)
 
 
 def _judge(
-    runs: Sequence[Run], model: str | None, results: Path, *, as_json: bool, only: str | None = None
+    runs: Sequence[Run],
+    model: str | None,
+    results: Path,
+    *,
+    as_json: bool,
+    only: str | None = None,
+    within: float | None = None,
 ) -> int:
     from evals.run.overview import overview
+    from evals.verdicts import noise
     from evals.verdicts.reported import named
     from evals.verdicts.reproduction import check as hold
-    from evals.verdicts.reproduction import measured
+    from evals.verdicts.reproduction import measured, with_noise
 
     seen = overview(runs)
     for line in seen.broken:
@@ -142,10 +157,16 @@ def _judge(
     known = named(results)
     if only is not None:
         known = {only: known[only]}
+    reports = noise.read_all(results)
     found = [
         finding
         for one in measured(seen.cards, seen.aggregates)
-        for finding in hold(one, known, model or (one.cards[0].model if one.cards else ""))
+        for finding in hold(
+            with_noise(one, _contestants(runs, one), reports),
+            known,
+            model or (one.cards[0].model if one.cards else ""),
+            within=within,
+        )
     ]
     if not found:
         suites = {c.config.suite for c in seen.cards}
@@ -161,14 +182,20 @@ def _judge(
         for finding in found:
             _say(finding)
     verdicts = {finding.verdict for finding in found}
-    worst = (
-        "inconsistent"
-        if "inconsistent" in verdicts
-        else "consistent"
-        if "consistent" in verdicts
-        else "not comparable"
-    )
-    return STATUS[worst]
+    return next(status for verdict, status in STATUS.items() if verdict in verdicts)
+
+
+def _contestants(runs: Sequence[Run], one: Measured) -> list[Contestant]:
+    """Read the run that was measured, for what its repeats differ by; none if it had none."""
+    from evals.verdicts.contestants import contestant
+
+    if len(one.cards) != 1:
+        return []
+    return [
+        contestant(run)
+        for run in runs
+        if run.path.name == one.cards[0].run and run.card.config.suite == one.suite
+    ]
 
 
 def run_names(runs: Sequence[Run]) -> str:
@@ -178,7 +205,7 @@ def run_names(runs: Sequence[Run]) -> str:
 
 def _say(found: Finding) -> None:
     unit = found.unit
-    common.say(f"{found.claim}: {found.verdict}")
+    common.say(f"{found.claim}: {_said(found)}")
     span = f" [{_figure(found.low, unit)}, {_figure(found.high, unit)}]" if found.low is not None else ""
     common.say(f"    claimed {_figure(found.claimed, unit)}, measured {_figure(found.measured, unit)}{span}")
     if found.difference is not None:
@@ -186,10 +213,24 @@ def _say(found: Finding) -> None:
         scale = 100 if unit == "fraction" else 1
         low, high = (scale * (x or 0.0) for x in (found.difference_low, found.difference_high))
         common.say(f"    difference {scale * found.difference:+.2f} {points} [{low:+.2f}, {high:+.2f}]")
+        common.say(f"    run-to-run noise {scale * (found.noise or 0.0):.2f} {points} ({found.noise_from})")
     for line in found.because:
         common.say(f"    not comparable: {line}")
     if found.unknown:
         common.say(f"    the source does not tell: {', '.join(found.unknown)}")
+
+
+def _said(found: Finding) -> str:
+    """Write the verdict with the figure that makes it one."""
+    scale, points = (100, "points") if found.unit == "fraction" else (1, found.unit)
+    if found.verdict == "equivalent":
+        return f"equivalent within {scale * (found.within or 0.0):g} {points}"
+    if found.verdict == "different":
+        return f"different by {scale * (found.difference or 0.0):+.2f} {points}"
+    if found.verdict == "inconclusive":
+        least = scale * (found.detectable or 0.0)
+        return f"inconclusive: a shift under {least:.2g} {points} would not have been seen"
+    return found.verdict
 
 
 def _figure(value: float | None, unit: str) -> str:

@@ -1,27 +1,37 @@
-"""A run held against a published number: consistent, inconsistent, or not comparable, and why.
+"""A run held against a published number: equivalent, different, inconclusive, or not comparable, and why.
 
-Consistent: the number, widened by half of its last printed digit, lies within the run's 95 % interval. Protocol and
-every condition that the source tells (a *knob*: temperature, max tokens, repeats, judge ...) must be the same; what
-the source does not tell is named, for it may be the reason of any difference.
+Both saw the same items, so what counts is how far two runs of one model lie apart (the estimand is `these-items`), and
+the rounding of the printed number; the sampling of items does not come in. *Equivalent*: the difference is shown to be
+within d (two one-sided tests, Schuirmann 1987, each at 5 %). *Different*: it is shown not to be 0 (5 %, two-sided).
+Else *inconclusive*, with the least shift that would have been seen with 80 % power. Protocol and every condition that
+the source tells (a *knob*: temperature, max tokens, repeats, judge ...) must be the same; what it does not tell is named,
+for it may be the reason of any difference.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf, sqrt
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from evals import load
 from evals.errors import UnknownName, Untrusted
 from evals.prompts.upstream import OURS
 from evals.records.card import Card
+from evals.report.statistics import z_quantile
 from evals.types import Estimate
+from evals.verdicts.compare import Contestant
+from evals.verdicts.noise import Certificate
 from evals.verdicts.reported import Claim
+from evals.verdicts.within import within_error
 from evals.verdicts.wording import setting
 
 KNOBS = ("temperature", "top_p", "top_k", "max_tokens", "thinking", "repeats", "judge")
-Verdict = Literal["consistent", "inconsistent", "not comparable"]
+Verdict = Literal["equivalent", "different", "inconclusive", "not comparable"]
+WITHIN = 0.02
+"""Difference that counts as none: in the unit of a fraction, else as a share of the published value."""
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -39,6 +49,16 @@ class Finding(Struct, frozen=True, kw_only=True):
     """Measured minus claimed, in the claim's unit."""
     difference_low: float | None = None
     difference_high: float | None = None
+    """95 %: run-to-run noise of both, and the rounding of the published number."""
+    within: float | None = None
+    """The difference that counts as none, in the claim's unit."""
+    detectable: float | None = None
+    """Least shift that would have been called different with 80 % power."""
+    noise: float | None = None
+    """Standard deviation of the measured value between runs of one model."""
+    noise_from: str = ""
+    """Where that is known from."""
+    estimand: str = "these-items"
     unit: str = "fraction"
     because: tuple[str, ...] = ()
     """Why the two do not compare."""
@@ -57,6 +77,9 @@ class Measured(Struct, frozen=True, kw_only=True):
     low: float | None
     high: float | None
     cards: tuple[Card, ...]
+    noise: float | None = None
+    """Standard deviation between runs of one model; None: not measured."""
+    noise_from: str = ""
 
 
 def measured(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any]]) -> list[Measured]:
@@ -86,13 +109,34 @@ def measured(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any]]) -> 
     return found
 
 
-def check(one: Measured, claims: Mapping[str, Claim], model: str) -> list[Finding]:
+def check(
+    one: Measured, claims: Mapping[str, Claim], model: str, *, within: float | None = None
+) -> list[Finding]:
     """Hold a measured number against every claim of that suite and model; superseded claims are left alone."""
     return [
-        _finding(one, name, claim)
+        _finding(one, name, claim, within)
         for name, claim in claims.items()
         if claim.suite == one.suite and same_model(claim.model, model) and not claim.superseded
     ]
+
+
+def with_noise(
+    one: Measured, contestants: Sequence[Contestant], certificates: Iterable[Certificate]
+) -> Measured:
+    """Add the run-to-run noise of a measured value: from its own repeats, or from a repeatability report that fits."""
+    if len(one.cards) != 1:
+        return one
+    found = next((c for c in contestants if c.suite == one.suite and c.protocol == one.protocol), None)
+    if found is None:
+        return one
+    if (error := within_error(found)) is not None:
+        return structs.replace(one, noise=error, noise_from="own repeats")
+    for report in certificates:
+        same = (report.suite, report.protocol, report.data_sha256, report.model, report.metric)
+        if same == (found.suite, found.protocol, found.data_sha256, found.model, found.headline.name):
+            scale = sqrt(report.repeats / found.side.repeats)
+            return structs.replace(one, noise=report.deviation * scale, noise_from="repeatability report")
+    return one
 
 
 def same_model(one: str, other: str) -> bool:
@@ -109,7 +153,7 @@ def _headline(card: Card) -> Estimate | None:
     return next((e for e in card.estimates if e.headline and not e.group), None)
 
 
-def _finding(one: Measured, name: str, claim: Claim) -> Finding:
+def _finding(one: Measured, name: str, claim: Claim, within: float | None) -> Finding:
     asked = asked_of(claim)
     unknown = tuple(knob for knob in asked if knob not in claim.knobs)
     because = (*_unlike(one, claim), *_turned(one, claim, asked))
@@ -119,24 +163,51 @@ def _finding(one: Measured, name: str, claim: Claim) -> Finding:
             claim=name, verdict="not comparable", claimed=claim.value, measured=one.value, low=one.low, high=one.high,
             unit=claim.unit, because=because, unknown=unknown,
         )  # fmt: skip
-    low, high = (
-        (one.low, one.high) if one.low is not None and one.high is not None else (one.value, one.value)
-    )
-    half = rounding(claim)
-    inside = low - half <= claim.value <= high + half
+    return _judged(one, name, claim, unknown, within)
+
+
+def _judged(
+    one: Measured, name: str, claim: Claim, unknown: tuple[str, ...], within: float | None
+) -> Finding:
+    """Test difference and equivalence against the noise of both runs."""
+    value = one.value or 0.0
+    noise, source = _noise(one)
+    error, half, difference = sqrt(2) * noise, rounding(claim), value - claim.value
+    d = within if within is not None else WITHIN if claim.unit == "fraction" else WITHIN * abs(claim.value)
+    two_sided, one_sided, power = z_quantile(0.975), z_quantile(0.95), z_quantile(0.8)
+    verdict: Verdict = "inconclusive"
+    if abs(difference) + half + one_sided * error <= d:
+        verdict = "equivalent"
+    elif abs(difference) - half > two_sided * error:
+        verdict = "different"
     return Finding(
         claim=name,
-        verdict="consistent" if inside else "inconsistent",
+        verdict=verdict,
         claimed=claim.value,
-        measured=one.value,
+        measured=value,
         low=one.low,
         high=one.high,
-        difference=one.value - claim.value,
-        difference_low=low - claim.value,
-        difference_high=high - claim.value,
+        difference=difference,
+        difference_low=difference - half - two_sided * error,
+        difference_high=difference + half + two_sided * error,
+        within=d,
+        detectable=half + (two_sided + power) * error,
+        noise=noise,
+        noise_from=source,
         unit=claim.unit,
         unknown=unknown,
     )
+
+
+def _noise(one: Measured) -> tuple[float, str]:
+    """Return the standard deviation between runs; not measured, it is at most the sampling error of the items."""
+    if one.noise is not None:
+        return one.noise, one.noise_from
+    if one.low is None or one.high is None:
+        return inf, "not measured"
+    return (one.high - one.low) / 2 / z_quantile(
+        0.975
+    ), "not measured: taken as the sampling error, its upper bound"
 
 
 def rounding(claim: Claim) -> float:
