@@ -174,15 +174,14 @@ class _Check:
     def _records(self) -> Iterator[tuple[Record, Record]]:
         with Pool() as pool:
             stored = map(self._as_asked, self._known(self.bundle.lines("records.jsonl", Record)))
-            yield from judged_again(
-                Scoring(self.suite.scorers, pool, self.suite.errata), self.samples, stored
-            )
+            scoring = Scoring(self.suite.scorers, pool, self.suite.errata, ideal=self.suite.ideal)
+            yield from judged_again(scoring, self.samples, stored)
 
     def _withheld(self) -> Iterator[tuple[Record, Record]]:
         """Yield a gated suite's records with what the stated answer letters score."""
         left = 0
         with Pool() as pool:
-            scoring = Scoring(self.suite.scorers, pool, self.suite.errata)
+            scoring = Scoring(self.suite.scorers, pool, self.suite.errata, ideal=self.suite.ideal)
             stored = self._known(map(self._asked, self.bundle.lines("withheld.jsonl", Withheld)))
             for record in stored:
                 if any(isinstance(s, Failure) or s.judged or _hidden(s) for s in record.scores.values()):

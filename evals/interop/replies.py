@@ -159,7 +159,7 @@ def write_run(
         writer.write_card()
         writer.write_samples(spool)
         with Pool() as pool:
-            scoring = Scoring(suite.scorers, pool, suite.errata)
+            scoring = Scoring(suite.scorers, pool, suite.errata, ideal=suite.ideal)
             writer.replace(_records(scoring, spool, lines))
         writer.seal()
         finish(writer, suite)

@@ -13,10 +13,14 @@ from evals.records import store
 from evals.records.card import Card
 from evals.report.estimates import Summary, summarize
 from evals.sandbox import Pool
-from evals.scorers.scoring import Scoring
+from evals.scorers.scoring import BROKE, Scoring
 from evals.suite import Suite
-from evals.types import Record, Reply, Sample, Score
+from evals.types import Failure, Record, Reply, Sample, Score
 
+SCORER_NOTE = "scorer:"
+"""Beginning of a note on what the scorer could not judge."""
+MOST_FAILED = 0.01
+"""Share of the expected outcomes above which failures of the scorer mark a run."""
 BATCH = 256
 """Records that slow scorers work on at once."""
 
@@ -42,7 +46,7 @@ def rescore(writer: store.Writer, suite: Suite) -> list[Change]:
     samples = {sample.id: sample for sample in run.samples()}
     changes: list[Change] = []
     with Pool() as pool:
-        scoring = Scoring(suite.scorers, pool, suite.errata)
+        scoring = Scoring(suite.scorers, pool, suite.errata, ideal=suite.ideal)
 
         def renewed() -> Iterator[tuple[Record, Record]]:
             for before, again in judged_again(scoring, samples, run.records()):
@@ -121,10 +125,28 @@ def summed(card: Card, run: store.Run, suite: Suite) -> Summary:
     return summary
 
 
+def _note_broken(card: Card, run: store.Run, scorer: str) -> None:
+    """Note on the card how many replies made their scorer fail: as answers, and as failures that are in no mean."""
+    scores = [brief.scores.get(scorer) for brief in run.briefs()]
+    invalid = sum(isinstance(one, Score) and one.why.startswith(BROKE) for one in scores)
+    failed = sum(isinstance(one, Failure) and one.kind in ("scorererror", "crash") for one in scores)
+    notes = [note for note in card.notes if not note.startswith(SCORER_NOTE)]
+    if invalid:
+        notes.append(
+            f"{SCORER_NOTE} {invalid} of {len(scores)} replies made it fail, and count as invalid answers"
+        )
+    if failed > MOST_FAILED * card.expected:
+        notes.append(
+            f"{SCORER_NOTE} it failed on {failed} of {len(scores)} replies, which are in no mean: do not quote this"
+        )
+    card.notes = tuple(notes)
+
+
 def finish(writer: store.Writer, suite: Suite) -> Summary:
     """Reduce the run from what is on disk and put it on the card."""
     run, card = store.Run(writer.path), writer.card
     summary = summed(card, run, suite)
+    _note_broken(card, run, next(iter(suite.scorers)))
     if suite.judged:
         from evals.scorers.judge.account import account, wording
 

@@ -161,7 +161,9 @@ class Runner:
         """By their seconds."""
         self._unwritten: set[Writer] = set()
         self._pool = Pool()
-        self._scoring = [Scoring(job.suite.scorers, self._pool, job.suite.errata) for job in jobs]
+        self._scoring = [
+            Scoring(job.suite.scorers, self._pool, job.suite.errata, ideal=job.suite.ideal) for job in jobs
+        ]
         self._queue = order(jobs) if queue is None else list(queue)
         self._queue.reverse()
         self._skips = skips

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import cast
 
 from msgspec import structs
@@ -18,12 +18,21 @@ from evals.types import Failure, Prompt, Reply, Sample, Score, Scorer
 class Scoring:
     """The scorers of one suite, with the worker processes that heavy ones need."""
 
-    def __init__(self, scorers: Mapping[str, Scorer], pool: Pool, errata: Errata = NONE) -> None:
+    def __init__(
+        self,
+        scorers: Mapping[str, Scorer],
+        pool: Pool,
+        errata: Errata = NONE,
+        *,
+        ideal: Callable[[Sample, Prompt], str] | None = None,
+    ) -> None:
+        """`ideal`: the reply that must score full marks; by it a scorer that is broken is told from a reply that breaks it."""
         self._light = {name: s for name, s in scorers.items() if not _needs_await(s)}
         self._slow = {name: s for name, s in scorers.items() if _needs_await(s)}
         self._names = tuple(scorers)
         self._pool = pool
         self._errata = errata
+        self._ideal = ideal
         for scorer in self._light.values():  # on the event loop a first import would hold up every call
             if warm := getattr(scorer, "warm", None):
                 warm()
@@ -36,10 +45,10 @@ class Scoring:
     def now(self, sample: Sample, prompt: Prompt, reply: Reply) -> dict[str, Score | Failure]:
         """Judge with the light scorers, on the spot."""
         reply = _left(reply)
-        found = {name: _judge(scorer, sample, prompt, reply) for name, scorer in self._light.items()}
+        found = {name: self._judged(scorer, sample, prompt, reply) for name, scorer in self._light.items()}
         first = self._names[0]
         if first in self._light and (erratum := self._errata.of(sample)):
-            again = _judge(self._light[first], _mended(sample, erratum), prompt, reply)
+            again = self._judged(self._light[first], _mended(sample, erratum), prompt, reply)
             found[first] = _marked(found[first], erratum, again)
         return found
 
@@ -64,6 +73,40 @@ class Scoring:
             found[first] = await self._mark(found[first], erratum, sample, prompt, reply)
         return {name: found[name] for name in self._names}
 
+    def _judged(self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
+        """Judge on the spot; what the reply itself causes is its verdict."""
+        score = _judge(scorer, sample, prompt, reply)
+        if not isinstance(score, Failure) or (ideal := self._ideal_of(sample, prompt)) is None:
+            return score
+        right = _judge(scorer, sample, prompt, ideal)
+        return _caused(score, right, _judge(scorer, sample, prompt, Reply(text="")))
+
+    async def _pooled(self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
+        """Judge in a worker; what the reply itself causes, a crash or a deadline that passes, is its verdict."""
+        score = await self._in_worker(scorer, sample, prompt, reply)
+        if not isinstance(score, Failure) or (ideal := self._ideal_of(sample, prompt)) is None:
+            return score
+        right = await self._in_worker(scorer, sample, prompt, ideal)
+        silent = await self._in_worker(scorer, sample, prompt, Reply(text=""))
+        return _caused(score, right, silent)
+
+    async def _in_worker(
+        self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply
+    ) -> Score | Failure:
+        try:
+            return await self._pool.score(scorer, sample, prompt, reply)
+        except UsageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary around plug-ins: recorded, not hidden
+            return failure("scorer", error)
+
+    def _ideal_of(self, sample: Sample, prompt: Prompt) -> Reply | None:
+        """Return the reply that must score full marks; None if there is none for this sample."""
+        try:
+            return None if self._ideal is None else Reply(text=self._ideal(sample, prompt))
+        except (LookupError, TypeError, ValueError, AttributeError):
+            return None
+
     async def _mark(
         self, score: Score | Failure, erratum: Erratum, sample: Sample, prompt: Prompt, reply: Reply
     ) -> Score | Failure:
@@ -87,17 +130,33 @@ class Scoring:
             if second := getattr(scorer, "second", None):
                 rule: Scorer = scorer.rule  # type: ignore[attr-defined]
                 if getattr(rule, "heavy", False):
-                    first = await self._await(rule, sample, prompt, reply, None)
+                    first = await self._in_worker(rule, sample, prompt, reply)
                 else:
                     first = _judge(rule, sample, prompt, reply)
                 return _a_score(await second(sample, prompt, reply, first, earlier))
             if getattr(scorer, "heavy", False):
-                return await self._pool.score(scorer, sample, prompt, reply)
+                return await self._pooled(scorer, sample, prompt, reply)
             return _a_score(await cast("Awaitable[Score]", scorer(sample, prompt, reply)))
         except UsageError:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary around plug-ins: recorded, not hidden
             return failure("scorer", error)
+
+
+BROKE = "the scorer failed on this reply"
+"""Beginning of what a score says whose reply made its scorer fail."""
+
+
+def _caused(failed: Failure, right: Score | Failure, silent: Score | Failure) -> Score | Failure:
+    """Return an invalid answer for a reply that makes a sound scorer fail, worth what no answer is worth.
+
+    A scorer that fails on the ideal reply too is broken itself: that failure stays one, and is in no mean.
+    """
+    if not isinstance(right, Score):
+        return failed
+    worth = silent if isinstance(silent, Score) else Score(value=0.0, verdict="invalid")
+    why = f"{BROKE}: {failed.message[:200]}"
+    return structs.replace(worth, verdict="invalid", answer=None, why=why, suspect=True)
 
 
 def _mended(sample: Sample, erratum: Erratum) -> Sample:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from typing import ClassVar
+
+import msgspec
 import pytest
 
 from evals import load
 from evals.data import Data
 from evals.sandbox import Pool
 from evals.scorers.scoring import Scoring
-from evals.types import Prompt, Reply, Score
+from evals.types import Failure, Prompt, Reply, Sample, Score, Verdict
+from tests.support import toy
 
 
 @pytest.mark.parametrize("spec", ["smolinstruct:PP-BBBP", "smolinstruct:PP-ESOL", "smolinstruct:NC-I2F"])
@@ -23,3 +28,44 @@ def test_what_a_filter_left_is_refused_whatever_upstream_would_read_in_it(spec: 
     for score in scores.values():
         assert isinstance(score, Score)
         assert score.verdict == "refused"
+
+
+class Fragile(msgspec.Struct, frozen=True):
+    """Fails on replies that ask for it; `broken`: on every reply that is not empty."""
+
+    broken: bool = False
+    heavy: ClassVar[bool] = False
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        if "crash" in reply.text or (self.broken and reply.text):
+            raise ZeroDivisionError("as asked")
+        if "sleep" in reply.text:
+            time.sleep(30)
+        right = reply.text == sample.target
+        verdict: Verdict = "right" if right else "wrong" if reply.text else "unanswered"
+        return Score(value=float(right), verdict=verdict)
+
+
+class HeavyFragile(Fragile, frozen=True):
+    heavy: ClassVar[bool] = True
+
+
+async def _one(scorer: Fragile, text: str) -> Score | Failure:
+    with Pool(1, timeout_s=0.5) as pool:
+        scoring = Scoring({"only": scorer}, pool, ideal=lambda sample, prompt: str(sample.target))
+        return (await scoring.all(toy.sample("q"), Prompt(), Reply(text=text)))["only"]
+
+
+@pytest.mark.parametrize(
+    ("scorer", "text"), [(Fragile(), "crash"), (HeavyFragile(), "crash"), (HeavyFragile(), "sleep")]
+)
+async def test_no_reply_makes_itself_a_failure(scorer: Fragile, text: str) -> None:
+    score = await _one(scorer, text)
+    assert isinstance(score, Score)
+    assert (score.verdict, score.value, score.suspect) == ("invalid", 0.0, True)
+    assert "failed on this reply" in score.why
+
+
+@pytest.mark.parametrize("scorer", [Fragile(broken=True), HeavyFragile(broken=True)])
+async def test_a_scorer_that_is_broken_itself_is_a_failure(scorer: Fragile) -> None:
+    assert isinstance(await _one(scorer, "B"), Failure)
