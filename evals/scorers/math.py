@@ -23,7 +23,8 @@ LONGEST_GOLD = 8_000
 _DEEPEST = 60
 """Levels of braces; sympy's parser is recursive."""
 _TOWER = re.compile(
-    r"\d{4,}\s*!|!\s*!\s*!|\^\s*\{?\s*\(?\s*\d{5,}|(?:\^\s*\{?\s*\d+\s*\}?\s*){3,}|\*\*\s*\d{5,}|\d{2000,}"
+    r"(?<!\d)\d{4,}+\s*+!|!\s*+!\s*+!|\^\s*+(?:\{\s*+)?(?:\(\s*+)?\d{5,}"
+    r"|(?:\^\s*+(?:\{\s*+)?\d++\s*+(?:\}\s*+)?){3,}|\*\*\s*+\d{5,}|(?<!\d)\d{2000,}"
 )
 """Powers and factorials that would be computed in full."""
 

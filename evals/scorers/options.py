@@ -20,7 +20,7 @@ OptionsReader = Callable[[str, Sequence[str]], tuple[str, ...] | None]
 
 LONGEST = 100_000
 """Characters of a reply that are read, from its end."""
-_LETTERS = re.compile(r"[(\[]?([A-Z])[)\]]?(?:\s*(?:,|;|/|&|\band\b|\s)\s*[(\[]?([A-Z])[)\]]?)*[.:]?")
+_LETTERS = re.compile(r"[(\[]?[A-Z][)\]]?(?:(?:\s*+(?:[,;/&]|\band\b)\s*+|\s++)[(\[]?[A-Z][)\]]?)*[.:]?")
 _BEGINS = re.compile(r"[(\[]?([A-Z])[)\]]?\s*[.:)]\s*(.+)", re.DOTALL)
 _MARKUP = re.compile(r"\[(?:START|END)_\w+\]|\\(?:ce|pu|text|mathrm|mathbf|rm)\b|\\[,;! ]|[${}^_*`'\"\s]")
 

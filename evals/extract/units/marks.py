@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 LONGEST = 20_000
 """Characters that are searched, counted from the end: an answer stands at the end of a reply."""
@@ -14,14 +15,22 @@ _CHARACTERS = str.maketrans(
      "•": "·", "✕": "×", "✖": "×", "∼": "~", "≃": "≈", "％": "%", "Å": "Å", "℃": "°C", "℉": "°F", "º": "°",
      "\u00a0": " ", "\u2007": " ", "\u2009": " ", "\u202f": " ", "\u200a": " ", "\u200b": "", "\x00": ""}
 )  # fmt: skip
-_LATEX = tuple(
+
+
+def _fraction(match: re.Match[str]) -> str:
+    """Write a short `\\frac{a}{b}` as a/b."""
+    above, below = (part.strip() or part[-1:] for part in match.groups())
+    return f"{above}/{below}" if 0 < len(above) <= 40 and 0 < len(below) <= 40 else match[0]
+
+
+_LATEX: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
     (re.compile(pattern), put)
     for pattern, put in (
         (r"\\(?:SI|qty|SIrange)\s*\{([^{}]{0,99})\}\s*\{([^{}]{0,99})\}", r"\1 \2"),
-        (r"\\[dtc]?frac\s*\{\s*([^{}]{1,40}?)\s*\}\s*\{\s*([^{}]{1,40}?)\s*\}", r"\1/\2"),
+        (r"\\[dtc]?frac\s*+\{([^{}]*+)\}\s*+\{([^{}]*+)\}", _fraction),
         (r"\\(?:text|mathrm|mathbf|textbf|mathit|textrm|mathsf|operatorname|num|unit|si|boxed|bm|rm|ce)\b\*?", ""),
         (r"\\(?:left|right|displaystyle|bigl?|bigr)\b", ""),
-        (r"\^\s*\{?\s*\\circ\s*\}?|\\(?:degree|textdegree|degC)\b", "°"),
+        (r"\^\s*+(?:\{\s*+)?\\circ\s*\}?|\\(?:degree|textdegree|degC)\b", "°"),
         (r"\\times\b", "×"), (r"\\cdot\b", "·"), (r"\\pm\b|\+/-|\+-", "±"), (r"\\approx\b|\\simeq\b", "≈"),
         (r"\\sim\b", "~"), (r"\\(?:leq?|leqslant)\b", "≤"), (r"\\(?:geq?|geqslant)\b", "≥"), (r"\\mu\b", "µ"),
         (r"\\Omega\b", "Ω"), (r"\\AA\b|\\r\s*\{A\}|\\mathring\s*\{A\}", "Å"), (r"\\per\b\s*\\?", "/"),

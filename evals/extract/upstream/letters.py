@@ -76,9 +76,7 @@ def _opencompass(last: str) -> re.Pattern[str]:
 # --- image suites -------------------------------------------------------------------------------------------
 
 _MICROVQA = later(r"answer is \*?\*?\(?([0-9])\)?\*?\*?")
-_MSEARTH_FENCE = later(r"(?<=```json\n)([\s\S]*?)(?=\n```)")
-_MSEARTH_OBJECT = later(r"\{[^}]*\}")
-_MSEARTH_OPTION = later(r"\s*([a-dA-D])(?!\w)\s*[):.,\s]?\s*(.*)$")
+_MSEARTH_OPTION = later(r"\s*([a-dA-D])(?!\w)\s*+[):.,]?\s*+")
 _XLRS_DROPPED = ("The best answer is", "The correct answer is", "The answer is", "The answer")
 
 
@@ -98,15 +96,31 @@ def answer_msearth(text: str) -> str | None:
     a block marked as JSON goes before the first braces, and these end at their first closing brace.
     """
     text = text.replace("\\", "")
-    found = _MSEARTH_FENCE.search(text) or _MSEARTH_OBJECT.search(text)
+    found = _fenced(text)
+    if found is None:
+        found = _braces(text)
     if found is None:
         return text
     try:
-        value = msgspec.json.decode(re.sub(r",\s*([}\]])", r"\1", found[0]))
+        value = msgspec.json.decode(re.sub(r",\s*+([}\]])", r"\1", found))
     except (msgspec.DecodeError, RecursionError):
         return text
     answer = value.get("answer") if isinstance(value, dict) else None
     return answer if isinstance(answer, str) else None
+
+
+def _fenced(text: str) -> str | None:
+    """Return what `(?<=```json\\n)([\\s\\S]*?)(?=\\n```)` finds first, in linear time."""
+    start = text.find("```json\n")
+    end = text.find("\n```", start + 8) if start >= 0 else -1
+    return text[start + 8 : end] if end >= 0 else None
+
+
+def _braces(text: str) -> str | None:
+    r"""Return what `\{[^}]*\}` finds first, in linear time."""
+    start = text.find("{")
+    end = text.find("}", start) if start >= 0 else -1
+    return text[start : end + 1] if end >= 0 else None
 
 
 def option_msearth(answer: str) -> tuple[str | None, str | None]:
@@ -115,9 +129,9 @@ def option_msearth(answer: str) -> tuple[str | None, str | None]:
     Without a letter at its very beginning, or with a line break behind it, all of it is content.
     """
     found = _MSEARTH_OPTION.match(answer)
-    if found is None:
+    if found is None or "\n" in answer[found.end() :].removesuffix("\n"):
         return None, answer.strip()
-    return found[1], found[2].strip() or None
+    return found[1], answer[found.end() :].strip() or None
 
 
 def letters_xlrs(text: str) -> str:

@@ -7,7 +7,8 @@ lamalab-org/chembench-paper @ 8fe22914: whatever these patterns read in three ru
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from math import isfinite
 
 from msgspec import Struct
@@ -18,11 +19,17 @@ from evals.types import Prompt, Reply, Sample, Score
 
 LONGEST = 100_000
 """Characters of a reply that the patterns see, from its end; upstream's are unbounded, and quadratic."""
-_TAGGED_LETTERS = re.compile(
-    r"(?:\[ANSWER\]|\[ANS\]|<ANS>|<ANSWER>|<ans>)\s*([A-Z](?:,\s*[A-Z])*)\s*(?:[.,].{0,2000}?)?"
-    r"(?:\[/?ANSWER\]|\[/ANS\]|</ANS>|</ANSWER>|</ans>)",
-    re.DOTALL,
-)
+WINDOW = 2000
+"""Characters between the letters and the closing tag."""
+_OPENS = re.compile(r"(?:\[ANSWER\]|\[ANS\]|<ANS>|<ANSWER>|<ans>)\s*+(?=[A-Z])")
+_CLOSES = re.compile(r"\[/?ANSWER\]|\[/ANS\]|</ANS>|</ANSWER>|</ans>")
+_LIST = re.compile(r"[A-Z](?:,\s*+[A-Z])*")
+_SPACE = re.compile(r"\s*+")
+
+
+def _behind_blanks(text: str, place: int) -> int:
+    found = _SPACE.match(text, place)
+    return found.end() if found else place
 
 
 def options_lamalab(text: str, shown: Sequence[str]) -> tuple[str, ...] | None:
@@ -32,18 +39,59 @@ def options_lamalab(text: str, shown: Sequence[str]) -> tuple[str, ...] | None:
     language model.
     """
     found = sorted(
-        {letter for part in _TAGGED_LETTERS.findall(text[-LONGEST:]) for letter in re.findall("[A-Z]", part)}
+        {letter for part in _tagged_letters(text[-LONGEST:]) for letter in re.findall("[A-Z]", part)}
     )
     return tuple(found) or None
 
 
-_TAGGED_NUMBER = re.compile(r"\[ANSWER\][\s\n]*(.*?)[\s\n]*\[/?ANSWER\]")
+def _tagged_letters(text: str) -> Iterator[str]:
+    """Yield the letter lists in answer tags, in time linear in the text.
+
+    Equal to `TAG\\s*([A-Z](?:,\\s*[A-Z])*)\\s*(?:[.,].{0,2000}?)?END`: behind the letters stands the end, or a stop or a
+    comma and at most 2000 characters to the next end; else the last letter may belong to what follows the comma.
+    """
+    ends = [(found.start(), found.end()) for found in _CLOSES.finditer(text)]
+    place = 0
+    while (opens := _OPENS.search(text, place)) is not None:
+        place = opens.end()
+        letters = _LIST.match(text, place)
+        behind = bisect_left(ends, (place, 0))
+        if letters is None or behind == len(ends):
+            continue
+        (start, end), part = ends[behind], letters[0]
+        stop = _behind_blanks(text, letters.end())
+        near = text[stop : stop + 1] in (".", ",") and start - stop - 1 <= WINDOW
+        if start != stop and not near:
+            part, comma, _ = part.rpartition(",")
+            if not comma or start - (place + len(part)) - 1 > WINDOW:
+                continue
+        yield part
+        place = end
+
+
+_NUMBER_OPENS = re.compile(r"\[ANSWER\]\s*+")
+_NUMBER_CLOSES = re.compile(r"\[/?ANSWER\]")
+
+
+def _tagged_number(text: str) -> str | None:
+    """Return the first tag whose content is one line: `\\[ANSWER\\][\\s\\n]*(.*?)[\\s\\n]*\\[/?ANSWER\\]`, in linear time."""
+    place = 0
+    while (opens := _NUMBER_OPENS.search(text, place)) is not None:
+        closes = _NUMBER_CLOSES.search(text, opens.end())
+        if closes is None:
+            return None
+        if "\n" not in text[opens.end() : closes.start()].rstrip():
+            return text[opens.start() : closes.end()]
+        place = opens.end()
+    return None
+
+
 _TOKEN = re.compile(
-    r"(?<!\w)([+-]?[0-9]*\.?[0-9]+\s?)?(\^[-+]?[0-9]+)?((?:[eE]|exp|EXP)[-+]?[0-9]+)?"
+    r"(?<!\w)([+-]?(?:[0-9]++\.[0-9]++|[0-9]++|\.[0-9]++)\s?)?(\^[-+]?[0-9]+)?((?:[eE]|exp|EXP)[-+]?[0-9]+)?"
     r"((?:[*x]|\\times|\\u00d7)\s?[0-9]+\^([-+]?[0-9]+|\{[-+]?[0-9]+\}))?(?!\w)"
 )
 _PRODUCT = re.compile(
-    r"(?P<sign>[+-]?)(?P<value>\d*\.?\d+(?:[eE][-+]?\d+)?)\s?(?:\^(?P<power>[-+]?\d+(?:[eE][-+]?\d+)?))?"
+    r"(?P<sign>[+-]?)(?P<value>(?:\d++\.\d++|\.?\d++)(?:[eE][-+]?\d+)?)\s?(?:\^(?P<power>[-+]?\d+(?:[eE][-+]?\d+)?))?"
     r"(?:(?:[*x]|\\times|\\u00d7)\s?(?P<base>\d+)\^\{?(?P<ten>[-+]?\d+)\}?)?"
 )
 _UNITS = (
@@ -65,10 +113,10 @@ def number_lamalab(text: str, unit: str = "") -> Quantity | None:
     "weight" is 8, "sixteen" 6): so do all 16 such completions of the recorded reports. Without those, or with a
     tag that holds no number, upstream asks a language model; here it is None.
     """
-    if (tagged := _TAGGED_NUMBER.search(text[-LONGEST:])) is None:
+    if (tagged := _tagged_number(text[-LONGEST:])) is None:
         words = _WORDS.search(text[-LONGEST:])
         return _quantity(_from_words(words[0]), words[0][:200]) if words else None
-    found = next((match for match in _TOKEN.finditer(tagged[0]) if match[0]), None)
+    found = next((match for match in _TOKEN.finditer(tagged) if match[0]), None)
     value = _token_value(found[0].strip()) if found else None
     return None if value is None or found is None else _quantity(value, found[0].strip())
 
@@ -96,7 +144,7 @@ def _token_value(token: str) -> float | None:
         value = float(found["value"]) ** float(found["power"] or 1.0)
         if found["base"]:
             value *= float(found["base"]) ** int(found["ten"])
-    except (OverflowError, ZeroDivisionError):
+    except (OverflowError, ZeroDivisionError, ValueError):  # ValueError: an exponent of thousands of digits
         return None
     value = -value if found["sign"] == "-" else value
     return value if isfinite(value) else None

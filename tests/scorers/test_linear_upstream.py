@@ -1,0 +1,122 @@
+"""Rules of others whose patterns were slow on hostile text: the same results as theirs, in linear time."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+
+from evals.extract.units import marks
+from evals.extract.upstream import letters
+from evals.scorers import math, options
+from evals.scorers.upstream import lamalab
+
+LETTERS = re.compile(
+    r"(?:\[ANSWER\]|\[ANS\]|<ANS>|<ANSWER>|<ans>)\s*([A-Z](?:,\s*[A-Z])*)\s*(?:[.,].{0,2000}?)?"
+    r"(?:\[/?ANSWER\]|\[/ANS\]|</ANS>|</ANSWER>|</ans>)",
+    re.DOTALL,
+)
+NUMBER = re.compile(r"\[ANSWER\][\s\n]*(.*?)[\s\n]*\[/?ANSWER\]")
+TOKEN = re.compile(
+    r"(?<!\w)([+-]?[0-9]*\.?[0-9]+\s?)?(\^[-+]?[0-9]+)?((?:[eE]|exp|EXP)[-+]?[0-9]+)?"
+    r"((?:[*x]|\\times|\\u00d7)\s?[0-9]+\^([-+]?[0-9]+|\{[-+]?[0-9]+\}))?(?!\w)"
+)
+FENCE = re.compile(r"(?<=```json\n)([\s\S]*?)(?=\n```)")
+OBJECT = re.compile(r"\{[^}]*\}")
+OPTION = re.compile(r"\s*([a-dA-D])(?!\w)\s*[):.,\s]?\s*(.*)$")
+LIST = re.compile(r"[(\[]?([A-Z])[)\]]?(?:\s*(?:,|;|/|&|\band\b|\s)\s*[(\[]?([A-Z])[)\]]?)*[.:]?")
+FRACTION = re.compile(r"\\[dtc]?frac\s*\{\s*([^{}]{1,40}?)\s*\}\s*\{\s*([^{}]{1,40}?)\s*\}")
+TOWER = re.compile(
+    r"\d{4,}\s*!|!\s*!\s*!|\^\s*\{?\s*\(?\s*\d{5,}|(?:\^\s*\{?\s*\d+\s*\}?\s*){3,}|\*\*\s*\d{5,}|\d{2000,}"
+)
+
+
+def their_option(text: str) -> tuple[str | None, str | None]:
+    found = OPTION.match(text)
+    return (None, text.strip()) if found is None else (found[1], found[2].strip() or None)
+
+
+def first(pattern: re.Pattern[str], text: str) -> str | None:
+    found = pattern.search(text)
+    return found[0] if found else None
+
+
+PAIRS: dict[str, tuple[Callable[[str], object], Callable[[str], object], str]] = {
+    "letters of lamalab": (
+        LETTERS.findall,
+        lambda text: list(lamalab._tagged_letters(text)),
+        "[ANSWER]|[/ANSWER]|<ans>|</ans>|[ANS]|A|B|,|, |.| |\n|x|words ",
+    ),
+    "number of lamalab": (
+        lambda text: first(NUMBER, text),
+        lamalab._tagged_number,
+        "[ANSWER]|[/ANSWER]|1|.5| |\n|x|\t",
+    ),
+    "token of lamalab": (
+        lambda text: [found[0] for found in TOKEN.finditer(text)],
+        lambda text: [found[0] for found in lamalab._TOKEN.finditer(text)],
+        "1|23|.|e|E|exp|-|+|x|*| |^|{|}|10|a|\\\\times",
+    ),
+    "fence of MSEarth": (lambda text: first(FENCE, text), letters._fenced, "```json\n|\n```|```|{|a|\n"),
+    "braces of MSEarth": (lambda text: first(OBJECT, text), letters._braces, "{|}|a|\n|answer"),
+    "option of MSEarth": (their_option, letters.option_msearth, "A|b|)|.|:| |\n|E|words"),
+    "list of options": (
+        lambda text: bool(LIST.fullmatch(text)),
+        lambda text: bool(options._LETTERS.fullmatch(text)),
+        "A|B|C|(|)|[|]|,|;| |and|&|.|:|  ",
+    ),
+    "fractions": (
+        lambda text: FRACTION.sub(r"\1/\2", text),
+        lambda text: re.sub(r"\\[dtc]?frac\s*+\{([^{}]*+)\}\s*+\{([^{}]*+)\}", marks._fraction, text),
+        "\\\\frac|\\\\dfrac|{|}|{ |1|a| |" + "w" * 23,
+    ),
+    "towers": (
+        lambda text: bool(TOWER.search(text)),
+        lambda text: bool(math._TOWER.search(text)),
+        "^|{|}|(|1|12345|!| |*|**|a",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_linear_rule_reads_what_theirs_reads(name: str) -> None:
+    theirs, ours, alphabet = PAIRS[name]
+    draw = random.Random(name)
+    words = alphabet.replace("\\\\", "\\").split("|")
+    for _ in range(6000):
+        text = "".join(draw.choices(words, k=draw.randrange(1, 14)))
+        assert ours(text) == theirs(text), repr(text)
+
+
+HOSTILE = {
+    "options: letters without end": lambda: options.options_stated(
+        "ANSWER: " + "A    " * 4000 + "!", ("x", "y")
+    ),
+    "options: gaps": lambda: options.options_stated("ANSWER: A" + " " * 90_000 + "!", ("x", "y")),
+    "lamalab: tags": lambda: lamalab.options_lamalab("[ANSWER]A." * 10_000, ()),
+    "lamalab: list": lambda: lamalab.options_lamalab("[ANSWER]" + "A," * 49_000, ()),
+    "lamalab: blanks": lambda: lamalab.number_lamalab("[ANSWER]x" + " " * 99_000),
+    "lamalab: digits": lambda: lamalab.number_lamalab("[ANSWER]" + "1" * 99_000 + "a[/ANSWER]"),
+    "lamalab: product": lambda: lamalab.number_lamalab("[ANSWER]" + "1" * 99_000 + "exp3[/ANSWER]"),
+    "lamalab: exponent": lambda: lamalab.number_lamalab("[ANSWER]1x10^" + "1" * 90_000 + "[/ANSWER]"),
+    "msearth: fences": lambda: letters.answer_msearth("```json\na " * 90_000),
+    "msearth: braces": lambda: letters.answer_msearth("{" * 900_000),
+    "msearth: blanks": lambda: letters.option_msearth("A" + " " * 90_000 + "\nx\n"),
+    "msearth: commas": lambda: letters.answer_msearth("{" + "," + " " * 90_000 + "x}"),
+    "marks: fraction of blanks": lambda: marks.plain("\\frac{" + " " * 19_000),
+    "marks: fractions": lambda: marks.plain("\\frac{1}{" * 2000),
+    "marks: degrees": lambda: marks.plain("^" + " " * 19_000),
+    "math: powers": lambda: math._TOWER.search("^" + " " * 19_000 + "^1" + " " * 900),
+    "math: gaps": lambda: math._TOWER.search(("^1" + " " * 9000) * 2 + "x"),
+    "math: factorials": lambda: math._TOWER.search("1" * 1999 + " " * 18_000),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_reply_holds_the_loop(name: str) -> None:
+    began = time.process_time()
+    HOSTILE[name]()
+    assert time.process_time() - began < 0.25  # some milliseconds on a quiet machine
