@@ -22,7 +22,7 @@ FOLDERS = ("evals", "suites", "model_adapters", "dashboard")
 """Folders of the checkout; all but the first are packages of `evals` too, by a link."""
 
 LAYERS: tuple[tuple[str, str], ...] = (
-    ("types", "evals evals.disk evals.errors evals.types"),
+    ("types", "evals evals.disk evals.errors evals.types evals.validation"),
     (
         "tools that know only types",
         "evals.calls evals.data evals.extract evals.peer_environments evals.plugins evals.profiles evals.records "

@@ -29,6 +29,7 @@ from msgspec import Struct, structs
 
 from evals.errors import DataError
 from evals.types import Metric, Point, Sample
+from evals.validation import explained
 
 Kind = Literal["gold", "question", "duplicate"]
 EXCLUDED, CORRECTED = "excluded", "corrected"
@@ -95,7 +96,9 @@ def read(text: str, name: str) -> tuple[str, tuple[Entry, ...]]:
     """Read the text of an errata file; raises DataError in one line."""
     try:
         found = msgspec.convert(tomllib.loads(text), _File)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except msgspec.ValidationError as error:
+        raise DataError(f"errata {name}: {explained(error, _File)}") from None
+    except tomllib.TOMLDecodeError as error:
         raise DataError(f"errata {name}: {error}") from None
     seen: set[tuple[str, str]] = set()
     for entry in found.entry:

@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from evals.data.loose_json import strict
 from evals.errors import DataError
 
 Row: TypeAlias = dict[str, Any]
@@ -162,12 +163,25 @@ def _read_lines(stream: Any) -> Iterator[Row]:
         if line.strip():
             try:
                 yield decode(line)
-            except msgspec.DecodeError as error:
-                raise ValueError(f"line {number}: {error}") from error
+            except msgspec.DecodeError:
+                yield _row(line, f"line {number}: ")
+
+
+def _row(raw: bytes, where: str = "") -> Row:
+    """Read a row that strict JSON is not: with a byte order mark or half an emoji."""
+    try:
+        return msgspec.json.decode(strict(raw), type=Row)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{where}{error}") from error
 
 
 def _read_json(stream: Any) -> Iterator[Row]:
-    yield from msgspec.json.decode(stream.read(), type=list[Row])
+    raw = stream.read()
+    try:
+        rows = msgspec.json.decode(raw, type=list[Row])
+    except msgspec.DecodeError:
+        rows = msgspec.json.decode(strict(raw), type=list[Row])
+    yield from rows
 
 
 def _read_csv(stream: Any, *, delimiter: str) -> Iterator[Row]:

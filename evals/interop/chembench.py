@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.errors import DataError
-from evals.interop.files import document, objects
+from evals.interop.files import below, document, objects
 from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, count, number, turns
 
@@ -35,8 +35,8 @@ def read(path: Path) -> list[Source]:
         beside = path.with_name(f"{name}.summary.json" if ending.startswith("l") else "summary.json")
         model = name if ending.startswith("l") else path.absolute().parent.name
         return [_source(model, [path], beside)]
-    files = sorted(path.rglob("*_report.json")) or [
-        file for file in sorted(path.rglob("*.json")) if "summary" not in file.name
+    files = sorted(below(path, "**/*_report.json")) or [
+        file for file in sorted(below(path, "**/*.json")) if "summary" not in file.name
     ]
     if not files:
         raise DataError(f"{path}: no <topic>_report.json there")

@@ -16,7 +16,7 @@ import msgspec
 
 from evals.errors import DataError, UsageError
 from evals.interop import evalscope_older
-from evals.interop.files import document, objects, whole
+from evals.interop.files import below, document, objects, whole
 from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, count, number, stamp
 from evals.types import Sampling, Usage
@@ -46,7 +46,7 @@ def read(path: Path) -> list[Source]:
     files = (
         [path]
         if path.is_file()
-        else sorted(path.glob("**/predictions/*/*.jsonl")) or sorted(path.glob("*.jsonl"))
+        else sorted(below(path, "**/predictions/*/*.jsonl")) or sorted(below(path, "*.jsonl"))
     )
     if not files:
         raise DataError(f"{path}: no predictions/<model>/<benchmark>_<subset>.jsonl there")
@@ -71,7 +71,7 @@ def _source(path: Path) -> Source:
 
 def _reports(folder: Path) -> dict[str, dict[str, Any]]:
     found = {}
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(below(folder, "*.json")):
         report = document(path)
         found[path.stem] = report if isinstance(report, dict) else {}
     return found
@@ -104,7 +104,7 @@ def _identity(found: Mapping[str, Any]) -> str:
 
 def _sampling(folder: Path) -> Sampling:
     """Read the settings of `task_config.yaml`, which older versions number; unknown where there is none."""
-    path = next(iter(sorted(folder.glob("task_config*.yaml"))), None)
+    path = next(iter(sorted(below(folder, "task_config*.yaml"))), None)
     if path is None:
         return Sampling()
     try:

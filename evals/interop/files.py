@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
+from evals import disk
 from evals.data.archive import UNREADABLE
 from evals.errors import DataError
 from evals.interop.values import BROKEN, decoded
@@ -20,6 +21,16 @@ EXPANSION = 200
 """An archive that unpacks to so many times its size is a bomb."""
 SMALL = 64 << 20
 """Bytes that any archive may unpack to."""
+
+
+def below(folder: Path, pattern: str) -> Iterator[Path]:
+    """Yield what a pattern finds in a folder, without what editors, file managers and network drives leave behind.
+
+    `**/` finds it at any depth. Jupyter's copies (`.ipynb_checkpoints`), for one, are no second run.
+    """
+    for path in folder.glob(pattern):
+        if not any(map(disk.is_noise, path.relative_to(folder).parts)):
+            yield path
 
 
 def unpacked(path: Path) -> bytes:
@@ -93,7 +104,9 @@ def _streams(path: Path) -> Iterator[tuple[str, IO[bytes] | gzip.GzipFile]]:
         return
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
-            if not name.startswith("__MACOSX/") and not name.endswith("/"):
+            if not name.endswith("/") and not any(
+                map(disk.is_noise, set(PurePosixPath(name).parts) - {".."})
+            ):
                 with archive.open(name) as stream:
                     yield name, stream
 
@@ -120,7 +133,7 @@ def unzipped(path: Path) -> Iterator[Path]:
                         out.write(piece)
         except UNREADABLE as error:
             raise DataError(f"{path}: {error}") from None
-        inner = list(Path(folder).iterdir())
+        inner = list(below(Path(folder), "*"))
         yield inner[0] if len(inner) == 1 and inner[0].is_dir() else Path(folder)
 
 

@@ -271,6 +271,9 @@ def _matched(
     lines: list[Line] = []
     theirs: list[Stated] = []
     lost: list[str] = []
+    doubled: list[str] = []
+    counted: dict[int, tuple[str, str]] = {}
+    """Position among the lines -> sample and place of a row whose repeat nobody states."""
     cuts = 0
     golds: list[str] = []
     strange: list[str] = []
@@ -279,9 +282,14 @@ def _matched(
         repeat = item.repeat if item.repeat is not None else taken[found]
         if not isinstance(repeat, int) or not 0 <= repeat < MOST:
             raise DataError(f"{item.where}: {repeat!r} is no number of a repeat")
-        if not found or (found, repeat) in seen:
+        if not found:
             lost.append(item.where)
             continue
+        if (found, repeat) in seen:
+            doubled.append(item.where)
+            continue
+        if item.repeat is None:
+            counted[len(lines)] = (found, item.where)
         taken[found] += 1
         seen.add((found, repeat))
         cut = item.extracted if extracted else None
@@ -294,7 +302,12 @@ def _matched(
         theirs.append(
             Stated(sample=found, repeat=repeat, score=item.score, answer=item.answer[:200], gold=gold)
         )
+    for position in reversed(_beyond(counted)):
+        doubled.append(counted[position][1])
+        del lines[position], theirs[position]
     notes = []
+    if doubled:
+        notes.append(f"{len(doubled)} stand twice and are left out: {_some(sorted(doubled))}")
     if cuts:
         notes.append(f"{cuts} are scored by what the source's language model cut out of the reply")
     if lost:
@@ -312,6 +325,20 @@ def _matched(
     if absent := len(spool) - len(taken):
         notes.append(f"{absent} of our samples are not among theirs")
     return lines, theirs, lost, notes
+
+
+def _beyond(counted: dict[int, tuple[str, str]]) -> list[int]:
+    """Return the rows beyond the repeats that most samples have: a doubled row is none."""
+    rows = Counter(found for found, _ in counted.values())
+    many = Counter(rows.values())
+    usual = max(many, key=lambda count: (many[count], count), default=1)
+    before: Counter[str] = Counter()
+    beyond = []
+    for position, (found, _) in counted.items():
+        before[found] += 1
+        if before[found] > usual:
+            beyond.append(position)
+    return beyond
 
 
 def _some(names: list[str]) -> str:

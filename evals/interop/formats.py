@@ -13,7 +13,7 @@ from typing import Any
 from evals.data.archive import UNREADABLE
 from evals.errors import UsageError
 from evals.interop import inspect
-from evals.interop.files import LARGEST, unzipped
+from evals.interop.files import LARGEST, below, unzipped
 from evals.interop.foreign import Source
 from evals.interop.values import BROKEN, decoded
 
@@ -54,29 +54,33 @@ def guess(path: Path) -> str:
 
 def _of_folder(path: Path) -> str | None:
     def has(*patterns: str) -> bool:
-        return any(not found.name.startswith("tmp_") for pattern in patterns for found in path.rglob(pattern))
+        return any(
+            not found.name.startswith("tmp_")
+            for pattern in patterns
+            for found in below(path, f"**/{pattern}")
+        )
 
     if has("predictions/*/*.jsonl"):
         return "evalscope"
-    if has("predictions/*/*.json") or any(path.rglob("predictions/*/tmp_*.jsonl")):
+    if has("predictions/*/*.json") or any(below(path, "**/predictions/*/tmp_*.jsonl")):
         return "opencompass"
     if has("details_*.parquet"):
         return "lighteval"
     if has("scenario_state.json"):
         return "helm"
-    if has("*.eval") or any(inspect.is_log(file) for file in path.glob("*.json")):
+    if has("*.eval") or any(inspect.is_log(file) for file in below(path, "*.json")):
         return "inspect"
     if has("samples_*.json*"):
         return "lm-eval"
     if has("*_report.json"):
         return "chembench"
-    if any(path.glob("*_result.json")):
+    if any(below(path, "*_result.json")):
         return "mmlu-pro"
-    if any(path.glob("*/output.json")):
+    if any(below(path, "*/output.json")):
         return "mmmu"
     if has("*.xlsx", "*.tsv"):
         return "vlmevalkit"
-    first = next(iter(sorted(path.rglob("*.json"))), None)
+    first = next(iter(sorted(below(path, "**/*.json"))), None)
     return _of_file(first) if first else None
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from evals.errors import DataError
-from evals.interop.files import document
+from evals.interop.files import below, document
 from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, count, number
 from evals.types import Sampling
@@ -39,7 +39,7 @@ STOPS: dict[Any, Literal["stop", "length", "filter"]] = {
 
 def read(path: Path) -> list[Source]:
     """Read a run's folder, its `scenario_state.json`, or all runs below a folder; raises DataError in one line."""
-    found = [path] if path.is_file() else sorted(path.rglob(STATE))
+    found = [path] if path.is_file() else sorted(below(path, f"**/{STATE}"))
     if not found:
         raise DataError(f"{path}: no run of HELM there ({STATE})")
     return [_source(file) for file in found]

@@ -17,7 +17,7 @@ from zipfile import ZipFile
 
 from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError
-from evals.interop.files import EXPANSION, LARGEST, SMALL
+from evals.interop.files import EXPANSION, LARGEST, SMALL, below
 from evals.interop.foreign import Item, Source
 from evals.interop.values import count, number
 from evals.types import Sampling, Usage
@@ -43,7 +43,7 @@ CUTS = ("context", "token")
 
 def read(path: Path) -> list[Source]:
     """Read one log, or those of a folder; raises DataError in one line, UsageError where the API is not installed."""
-    files = [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if is_log(file)]
+    files = [path] if path.is_file() else [file for file in sorted(below(path, "**/*")) if is_log(file)]
     if not files:
         raise DataError(f"{path}: no log of Inspect there (*.eval, *.json)")
     return [_source(file) for file in files]

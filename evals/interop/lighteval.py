@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from evals.errors import DataError
-from evals.interop.files import LARGEST, document
+from evals.interop.files import LARGEST, below, document
 from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, count, number
 from evals.types import Sampling
@@ -34,7 +34,7 @@ _NAME = re.compile(r"details_(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)")
 
 def read(path: Path) -> list[Source]:
     """Read an output folder, or one file of details; raises DataError in one line."""
-    files = [path] if path.is_file() else sorted(path.rglob("details_*.parquet"))
+    files = [path] if path.is_file() else sorted(below(path, "**/details_*.parquet"))
     if not files:
         raise DataError(f"{path}: no details_*.parquet there; lighteval writes them with --save-details")
     return [_source(file) for file in files]
@@ -76,7 +76,7 @@ def _model(path: Path) -> str:
 def _results(path: Path, stamp: str) -> dict[str, Any]:
     root = _root(path)
     beside = path.with_name(f"results_{stamp}.json")
-    places = [beside] if beside.is_file() or root is None else sorted(root.rglob(f"results_{stamp}.json"))
+    places = [beside] if beside.is_file() or root is None else sorted(below(root, f"**/results_{stamp}.json"))
     if not stamp or not places or not places[0].is_file():
         return {}
     found = document(places[0])

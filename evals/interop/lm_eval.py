@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from evals.errors import DataError
-from evals.interop.files import document, objects
+from evals.interop.files import below, document, objects
 from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, count, number
 from evals.types import Sampling, Usage
@@ -46,8 +46,12 @@ def _files(path: Path) -> list[Path]:
         return [path]
     folder = path if path.is_dir() else path.parent
     stamp = path.stem.removeprefix("results_") if path.is_file() and path.name != OLDER else ""
-    older = [] if stamp else [file for one in folder.rglob(OLDER) for file in one.parent.glob("*.jsonl")]
-    return sorted({*(file for file in folder.rglob("samples_*.json*") if stamp in file.name), *older})
+    older = (
+        []
+        if stamp
+        else [file for one in below(folder, f"**/{OLDER}") for file in below(one.parent, "*.jsonl")]
+    )
+    return sorted({*(file for file in below(folder, "**/samples_*.json*") if stamp in file.name), *older})
 
 
 def _named(path: Path, results: Callable[[Path], dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:

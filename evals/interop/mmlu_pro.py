@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from evals.errors import DataError
-from evals.interop.files import contents, document
+from evals.interop.files import below, contents, document
 from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, decoded, number
 
@@ -40,7 +40,7 @@ class Row(Struct, frozen=True):
 
 def read(path: Path) -> list[Source]:
     """Read a file or a folder of subjects; raises DataError in one line."""
-    files = sorted(path.glob(f"*{PART}")) if path.is_dir() else [path]
+    files = sorted(below(path, f"*{PART}")) if path.is_dir() else [path]
     if not files:
         raise DataError(f"{path}: no <subject>{PART} there")
     name = path.name

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.errors import DataError
-from evals.interop.files import document, objects
+from evals.interop.files import below, document, objects
 from evals.interop.foreign import Item, Source
 
 FORMAT = "mmmu"
@@ -25,7 +25,7 @@ def read(path: Path) -> list[Source]:
     """Read a folder of subjects or a file; raises DataError in one line."""
     if ".jsonl" in path.name:
         return [_pro(path)]
-    files = sorted(path.glob("*/output.json")) if path.is_dir() else [path]
+    files = sorted(below(path, "*/output.json")) if path.is_dir() else [path]
     if not files:
         raise DataError(f"{path}: no <subject>/output.json there")
     return [

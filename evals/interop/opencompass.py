@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evals.errors import DataError
-from evals.interop.files import document, objects, whole
+from evals.interop.files import below, document, objects, whole
 from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, count, number, stamp
 from evals.prompts.upstream.configs import value
@@ -43,8 +43,8 @@ class Task(NamedTuple):
 
 def read(path: Path) -> list[Source]:
     """Read an output folder, a folder of predictions or one prediction file; raises DataError in one line."""
-    found = [path] if path.is_file() else sorted({*path.glob("**/predictions/**/*.json*")})
-    tasks = list(_tasks(found or sorted(path.glob("*.json"))))
+    found = [path] if path.is_file() else sorted({*below(path, "**/predictions/**/*.json*")})
+    tasks = list(_tasks(found or sorted(below(path, "*.json"))))
     if not tasks:
         raise DataError(f"{path}: no predictions/<model>/<dataset>.json there")
     configs = cache(_configs)
@@ -98,7 +98,7 @@ def _source(task: Task, config: dict[str, Any]) -> Source:
 def _configs(root: Path) -> dict[str, dict[str, Any]]:
     """Read the models of the configuration, which is Python and is not run; none where it cannot be read."""
     found: dict[str, dict[str, Any]] = {}
-    for path in sorted((root / "configs").glob("*.py")):
+    for path in sorted(below(root / "configs", "*.py")):
         try:
             models = value(whole(path).decode(), "models", file=path.name, given={})
             found |= {model["abbr"]: model for model in models}

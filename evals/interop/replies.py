@@ -9,6 +9,7 @@ order. Samples that the file lacks are missing outcomes; ids that the suite lack
 from __future__ import annotations
 
 import asyncio
+import difflib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +18,12 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from evals import load
+from evals import disk, load
 from evals.data import Data
 from evals.data.sample_store import Spool
 from evals.errors import DataError, UsageError
 from evals.extract import split_reasoning
+from evals.interop.values import BROKEN, decoded
 from evals.records import card as cards
 from evals.records import store
 from evals.records.card import Card, Config
@@ -33,6 +35,23 @@ from evals.suite import Suite
 from evals.types import Failure, Message, Prompt, Record, Reply, Sampling, Usage
 
 LISTED = 10
+MOST_REPEATS = 10_000
+"""Of a sample; what claims more would make a run of nothing but absent outcomes."""
+MOST_RECORDS = 20_000_000
+"""Of a run, absent ones included."""
+LONGEST_ID = 1000
+STOPS = ("stop", "length", "filter")
+SPELLINGS = {
+    **dict.fromkeys(
+        ("response", "reply", "completion", "output", "answer", "content", "prediction", "generation"), "text"
+    ),
+    **dict.fromkeys(("sample", "sample_id", "question_id", "key", "doc_id"), "id"),
+    **dict.fromkeys(("thinking", "reasoning_content", "thought", "thoughts"), "reasoning"),
+    **dict.fromkeys(("finish_reason", "stop_reason"), "stop"),
+    **dict.fromkeys(("error", "failed"), "failure"),
+    **dict.fromkeys(("epoch", "attempt", "trial", "run"), "repeat"),
+}
+"""What other tools call a field -> what this format does."""
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -77,6 +96,10 @@ def read_replies(
     spool, digest = read(found[0], source)
     lines = _lines(path, spool)
     repeats = 1 + max(line.repeat for line in lines)
+    if repeats > len(lines) or repeats * len(spool) > MOST_RECORDS:
+        raise DataError(
+            f"{path}: repeat {repeats - 1} in a file of {len(lines)} replies: repeats count from 0"
+        )
     card = Card(
         run="",
         config=Config(
@@ -106,15 +129,14 @@ def read_replies(
 
 def _lines(path: Path, spool: Spool) -> list[Line]:
     """Read and check all lines before anything is written."""
-    decode = msgspec.json.Decoder(Line).decode
     lines: list[Line] = []
     seen: set[tuple[str, int]] = set()
     try:
         with path.open("rb") as stream:
             for number, raw in enumerate(stream, 1):
-                if raw.strip():
-                    lines.append(_checked(decode(raw), seen, f"{path}, line {number}"))
-    except ValueError as error:
+                if (raw := raw.removeprefix(disk.BOM)).strip():
+                    lines.append(_checked(_line(raw), seen, f"{path}, line {number}"))
+    except BROKEN as error:
         raise DataError(f"{path}, line {number}: {error}") from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
@@ -135,9 +157,38 @@ def _lines(path: Path, spool: Spool) -> list[Line]:
     return lines
 
 
+def _line(raw: bytes) -> Line:
+    """Read one line; half an emoji becomes U+FFFD. Raises ValueError, which names a field that is not known."""
+    found = decoded(raw)
+    if not isinstance(found, dict):
+        raise ValueError(f"expected an object with id and text, got {type(found).__name__}")
+    for name in found:
+        if name not in Line.__struct_fields__:
+            raise ValueError(_unknown(name))
+    if found.get("stop") not in (None, *STOPS):
+        raise ValueError(f"stop is {str(found['stop'])[:60]!r}; known: {', '.join(STOPS)}")
+    line = msgspec.convert(found, Line)
+    if line.text is None and not line.failure and line.stop is None and line.reasoning is None:
+        raise ValueError("neither `text` nor `failure`: a line holds a reply, or says why there is none")
+    return line
+
+
+def _unknown(name: str) -> str:
+    known = Line.__struct_fields__
+    near = (
+        [SPELLINGS[name.lower()]]
+        if name.lower() in SPELLINGS
+        else difflib.get_close_matches(name, known, n=1)
+    )
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    return f"unknown field {name[:60]!r}; {hint}"
+
+
 def _checked(line: Line, seen: set[tuple[str, int]], where: str) -> Line:
-    if line.repeat < 0:
-        raise DataError(f"{where}: repeat is {line.repeat}")
+    if not 0 <= line.repeat < MOST_REPEATS:
+        raise DataError(f"{where}: repeat is {line.repeat}; it counts from 0 to {MOST_REPEATS - 1}")
+    if len(str(line.id)) > LONGEST_ID:
+        raise DataError(f"{where}: an id of {len(str(line.id))} characters; {LONGEST_ID} are allowed")
     if (key := (str(line.id), line.repeat)) in seen:
         raise DataError(f"{where}: id {line.id} repeat {line.repeat} stands twice")
     seen.add(key)

@@ -8,14 +8,14 @@
 
 from __future__ import annotations
 
-import json
-import re
 import zlib
 from datetime import datetime
 from math import isfinite
 from typing import Any
 
-import msgspec
+from evals.data.loose_json import decoded
+
+__all__ = ["BROKEN", "count", "decoded", "number", "stamp", "turns"]
 
 BROKEN = (
     ValueError,
@@ -30,22 +30,6 @@ BROKEN = (
 """What reading a file raises that is cut, broken or of another make; msgspec's errors are ValueErrors."""
 GREATEST = 1 << 53
 """From here on whole numbers have no place of their own in JSON."""
-
-
-_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>u[dD][89a-fA-F]\w\w)|.)")
-
-
-def decoded(raw: bytes) -> Any:
-    r"""Decode JSON, and what Python writes as though it were: NaN, Infinity, halves of surrogate pairs.
-
-    >>> decoded(rb'{"stderr": NaN, "reply": "NaN \ud83d"}')
-    {'stderr': nan, 'reply': 'NaN �'}
-    """
-    try:
-        return msgspec.json.decode(raw)
-    except msgspec.DecodeError:
-        whole = _ESCAPE.sub(lambda found: rb"\ufffd" if found["half"] else found[0], raw)
-        return json.loads(whole)
 
 
 def number(value: Any) -> float | None:

@@ -21,7 +21,7 @@ from zipfile import ZipFile
 
 from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError
-from evals.interop.files import EXPANSION, SMALL, document, whole
+from evals.interop.files import EXPANSION, SMALL, below, document, whole
 from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, number
 
@@ -46,7 +46,7 @@ def read(path: Path) -> list[Source]:
     files = {
         file.resolve()
         for ending in TABLES
-        for file in path.rglob(f"*{ending}")
+        for file in below(path, f"**/*{ending}")
         if _named(file)[1] and "_result" not in file.stem and "_judge" not in file.stem
     }
     if not files:
@@ -101,7 +101,7 @@ def _items(path: Path) -> Iterator[Item]:
 
 def _beside(path: Path) -> list[Path]:
     """Give the tables that VLMEvalKit made of this one."""
-    files = sorted(path.parent.glob(f"{glob.escape(path.stem)}_*"))
+    files = sorted(below(path.parent, f"{glob.escape(path.stem)}_*"))
     return [file for file in files if file.suffix in (*TABLES, ".csv") and not _named(file)[1]]
 
 

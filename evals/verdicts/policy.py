@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from evals import disk
 from evals.errors import UsageError
+from evals.validation import explained
 
 Tier: TypeAlias = Literal["critical", "supporting", "advisory"]
 
@@ -95,7 +96,10 @@ def read(path: Path) -> Policy:
 
 def parse(text: bytes) -> Policy:
     """Decode TOML into a checked policy; raises ValueError."""
-    policy = msgspec.toml.decode(text, type=Policy)
+    try:
+        policy = msgspec.toml.decode(text, type=Policy)
+    except msgspec.ValidationError as error:
+        raise ValueError(explained(error, Policy)) from None
     for fault in _faults(policy):
         raise ValueError(fault)
     return policy

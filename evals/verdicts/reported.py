@@ -35,6 +35,7 @@ from msgspec import Struct
 
 from evals import disk
 from evals.errors import DataError
+from evals.validation import explained
 
 PLACES = (
     Path(__file__).resolve().parents[2] / "results" / "claims",  # a checkout
@@ -133,6 +134,8 @@ def read(path: Path) -> list[Claim]:
         )  # 88.00 is not 88.0
         content = msgspec.convert(found, _File)
         return [claim for table in content.claim for claim in _claims(table)]
+    except msgspec.ValidationError as error:
+        raise DataError(f"{path}: {explained(error, _File)}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: {error}") from error
 

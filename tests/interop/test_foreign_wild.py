@@ -1,0 +1,141 @@
+"""Files as they come in the wild: mistyped fields, doubled rows, what editors leave behind, marks before the first byte."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals import load
+from evals.data import Data
+from evals.run.plan import read
+from tests.support.command import Outcome, evals
+
+SUITE = load.suite("mmlu-pro")[0]
+
+
+def ids() -> list[str]:
+    spool, _ = read(SUITE, Data(suite="mmlu-pro", sample=True))
+    return list(spool.ids)
+
+
+def replies(path: Path, *lines: Any) -> Outcome:
+    raw = b"".join(line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n" for line in lines)
+    path.write_bytes(raw)
+    return evals("import", "replies", path, "--suite", "mmlu-pro", "--model", "m", "--sample", "--json")
+
+
+FIRST = ids()[0]
+GOOD = {"id": FIRST, "text": "ANSWER: A"}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ({"id": FIRST, "response": "ANSWER: A"}, "unknown field 'response'; did you mean text?"),
+        ({"id": FIRST, "completion": "ANSWER: A"}, "unknown field 'completion'; did you mean text?"),
+        ({"id": FIRST, "txet": "ANSWER: A"}, "unknown field 'txet'; did you mean text?"),
+        ({"question_id": FIRST, "text": "A"}, "unknown field 'question_id'; did you mean id?"),
+        ({"id": FIRST, "text": "A", "finish_reason": "stop"}, "unknown field 'finish_reason'; did you mean stop?"),
+        ({"id": FIRST, "text": "A", "xyz": 1}, "unknown field 'xyz'; known: id, repeat, text"),
+        ({"id": FIRST}, "neither `text` nor `failure`"),
+        ({"id": FIRST, "text": 7}, "Expected `str | null`, got `int` - at `$.text`"),
+        ({"id": FIRST, "text": "A", "stop": "eos"}, "stop is 'eos'; known: stop, length, filter"),
+        ({"id": FIRST, "text": "A", "repeat": 1_000_000_000}, "repeat is 1000000000; it counts from 0 to 9999"),
+        ({"id": FIRST, "text": "A", "repeat": 70}, "repeat 70 in a file of 1 replies"),
+        ({"id": FIRST, "text": "A", "repeat": -1}, "repeat is -1"),
+        ({"id": "x" * 5000, "text": "A"}, "an id of 5000 characters"),
+        (["a"], "expected an object with id and text, got list"),
+    ],
+)  # fmt: skip
+def test_a_mistyped_line_is_refused_and_nothing_is_written(here: Path, line: Any, said: str) -> None:
+    assert said in replies(Path("r.jsonl"), line).complaint
+    assert not Path("results").exists()
+
+
+def test_a_bom_and_half_an_emoji_are_read(here: Path) -> None:
+    lines = [
+        b"\xef\xbb\xbf" + json.dumps(GOOD).encode() + b"\n",
+        b'{"id": "%s", "text": "x \\ud83d"}\n' % ids()[1].encode(),
+    ]
+    done = replies(Path("r.jsonl"), *lines)
+    assert done.status == 0, done.err
+    assert done.json["runs"][0]["counts"]["absent"] == len(ids()) - 2
+
+
+def test_rows_of_data_with_a_bom_and_half_an_emoji_are_read(tmp_path: Path) -> None:
+    from evals.data.sources import read_file
+
+    for name, raw in (
+        ("a.jsonl", b'\xef\xbb\xbf{"q": "x \\ud83d"}\n'),
+        ("a.json", b'\xef\xbb\xbf[{"q": "x \\ud83d"}]'),
+    ):
+        (tmp_path / name).write_bytes(raw)
+        assert list(read_file(tmp_path / name)) == [{"q": "x \ufffd"}]
+
+
+def mmlu_pro_rows() -> list[dict[str, Any]]:
+    rows = Data(suite="mmlu-pro", sample=True)
+    from evals.suites.mmlu_pro import TEST
+
+    return [
+        {**row, "model_outputs": f"The answer is ({'AB'[n % 2]}).", "pred": "AB"[n % 2]}
+        for n, row in enumerate(rows.rows(TEST))
+    ]
+
+
+def imported(path: Path) -> Outcome:
+    return evals("import", "mmlu-pro", path, "--model", "m", "--sample", "--json")
+
+
+def test_a_doubled_row_is_left_out_and_named(here: Path) -> None:
+    rows = mmlu_pro_rows()
+    Path("biology_result.json").write_text(json.dumps([*rows, rows[3]]))
+    done = imported(Path("biology_result.json"))
+    assert done.status == 0, done.err
+    (card,) = done.json["runs"]
+    assert (card["coverage"], card["expected"]) == (1.0, len(rows))
+    assert any("1 stand twice and are left out: " in note for note in card["notes"])
+
+
+def test_a_file_that_holds_every_row_twice_is_two_repeats(here: Path) -> None:
+    rows = mmlu_pro_rows()
+    Path("biology_result.json").write_text(json.dumps([*rows, *rows]))
+    (card,) = imported(Path("biology_result.json")).json["runs"]
+    assert (card["coverage"], card["expected"]) == (1.0, 2 * len(rows))
+    assert not any("stand twice" in note for note in card["notes"])
+
+
+NOISE = (".ipynb_checkpoints", "@eaDir", "__MACOSX", ".hidden")
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_what_editors_and_file_managers_leave_behind_is_no_run(here: Path, packed: bool) -> None:
+    rows = json.dumps(mmlu_pro_rows())
+    files = {"all_result.json": rows, "._all_result.json": "\x00", ".DS_Store": "x", "Thumbs.db": "x"}
+    files |= {f"{folder}/all_result.json": rows for folder in NOISE}
+    source = Path("out")
+    for name, content in files.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(content)
+    if packed:
+        with zipfile.ZipFile("out.zip", "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        source = Path("out.zip")
+    done = imported(source)
+    assert done.status == 0, done.err
+    (card,) = done.json["runs"]
+    assert (card["coverage"], card["expected"]) == (1.0, len(ids()))
+
+
+def test_lm_evals_notebook_copies_are_no_further_runs(here: Path) -> None:
+    from evals.interop.files import below
+
+    for name in ("m/samples_a.jsonl", "m/.ipynb_checkpoints/samples_a-checkpoint.jsonl", "._samples_a.jsonl"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    assert list(below(Path(), "**/samples_*.json*")) == [Path("m/samples_a.jsonl")]
