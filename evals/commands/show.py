@@ -241,7 +241,15 @@ def _show_sample(run: str, sample: str | None, then: str | None, options: Mappin
     with _formulas() as formula:
         common.print_lines(one.layout(found, width(), reasoning=options["reasoning"], formula=formula))
     click.echo()
-    common.say(f"Next: evals show {run} --sample {found.sample.id} --next {then or 'not-right'}")
+    common.say(f"Next: {_next(run, found.sample.id, then or 'not-right', options['results'])}")
+
+
+def _next(run: str, sample: str, then: str, results: Path) -> str:
+    """Write the command that shows the next sample."""
+    from shlex import quote
+
+    where = "" if results == Path("results") else f" --results {quote(str(results))}"
+    return f"evals show {quote(run)} --sample {quote(sample)} --next {then}{where}"
 
 
 def _formulas() -> Any:

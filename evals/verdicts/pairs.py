@@ -356,9 +356,11 @@ _DIGITS = re.compile(r"(\d+)", re.ASCII)
 
 def _flip(key: tuple[str, int], one: Point | None, other: Point | None, *, group: str, better: str) -> Flip:
     sign = 1 if better == "higher" else -1
-    before, after = ((x.value or 0.0) if x else None for x in (one, other))
-    worse = after is None or (before is not None and sign * after < sign * before)
-    improved = before is None or (after is not None and sign * after > sign * before)
+    before, after = (x.value if x else None for x in (one, other))
+    if before is None or after is None:  # nothing to measure: worse than any value
+        worse, improved = before is not None or other is None, after is not None or one is None
+    else:
+        worse, improved = sign * after < sign * before, sign * after > sign * before
     return Flip(
         id=key[0],
         repeat=key[1],

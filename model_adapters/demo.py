@@ -1,0 +1,86 @@
+"""Recorded replies to bundled sample items, for trying things out: `demo:careful` and `demo:careless`.
+
+Written for this project, to MMLU-Pro, GPQA, AIME 2025, SMolInstruct NC-I2S and Matbench expt_gap as `--sample` has them: a
+model that works things out and one that does not, so that scores, molecules and verdicts differ. An item is told by its own
+words, whatever the protocol asks around them; `{{TEXT}}` in a reply stands for the letter under which that option is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+import evals
+from evals.errors import Rejected, UnknownName
+from evals.prompts import plain_text
+from evals.types import Prompt, Reply, Sampling, Usage
+
+NAMES = ("careful", "careless")
+FOLDER = Path(evals.__file__).parent / "demo"
+_OPTION = re.compile(r"\{\{(.+?)\}\}")
+
+
+class Recorded(Struct, frozen=True):
+    """A reply to one item."""
+
+    asks: tuple[str, ...]
+    """Texts that the prompt of this item holds, and no other's."""
+    text: str
+    reasoning: str | None = None
+    stop: Literal["stop", "length", "filter"] = "stop"
+
+
+@lru_cache
+def recorded(name: str) -> tuple[Recorded, ...]:
+    """Return the replies of a set."""
+    lines = (FOLDER / f"{name}.jsonl").read_bytes().splitlines()
+    return tuple(msgspec.json.decode(line, type=Recorded) for line in lines)
+
+
+class Demo:
+    """Answers from a set of recorded replies."""
+
+    accepts: frozenset[str] = frozenset()
+    slots: int | None = None
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._replies = recorded(name)
+
+    async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
+        """Return the recorded reply to this item; raises Rejected if none was recorded."""
+        await asyncio.sleep(0)  # a model that never waits would keep Ctrl-C waiting
+        text = "\n".join(plain_text(message.parts) for message in prompt.messages) + "\n"
+        found = next((one for one in self._replies if all(part in text for part in one.asks)), None)
+        if found is None:
+            raise Rejected(
+                f"demo:{self.name} holds no reply to this item; `--sample` items of five suites alone"
+            )
+        said = _OPTION.sub(lambda match: _letter(match[1], text), found.text)
+        thought = len((found.reasoning or "").split())
+        usage = Usage(input=len(text.split()), output=len(said.split()) + thought, reasoning=thought or None)
+        return Reply(text=said, reasoning=found.reasoning, stop=found.stop, usage=usage, model=self.name)
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+
+def _letter(option: str, text: str) -> str:
+    """Return the letter under which an option is shown; of several lists (examples before the question) the last."""
+    shown = re.findall(rf"(?m)^\(?([A-Z])[).:]\s*{re.escape(option)}\s*$", text)
+    if not shown:
+        raise Rejected(f"the option {option!r} is not shown")
+    return str(shown[-1])
+
+
+def model(rest: str) -> Demo:
+    """Make `demo:NAME`; raises UnknownName for another."""
+    if rest not in NAMES:
+        raise UnknownName("recording", rest, NAMES)
+    return Demo(rest)

@@ -1,0 +1,94 @@
+"""What the harness is for, in two minutes: `make demo`, or `python -m tools.demo [RESULTS]`.
+
+The embedded model answers a few sample items, two recorded models answer five suites, and what follows from that is
+shown: scores with intervals, a comparison in a sentence, one wrong molecule explained, and a gate's verdict.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+SUITES = ("mmlu-pro", "gpqa", "aime:2025", "smolinstruct:NC-I2S", "matbench:expt_gap")
+POLICY = """alpha = 0.05                   # one-sided level of every claim
+
+[[suite]]
+name = "mmlu-pro"
+protocol = "strict"
+margin = 0.1                   # largest acceptable loss: 10 points
+
+[[suite]]
+name = "smolinstruct:NC-I2S"
+protocol = "strict"
+margin = 0.1
+"""
+MOLECULE = "name_conversion-i2s.sample.4.None"
+"""Nicotine, which the careless model writes as its mirror image."""
+
+
+def main(results: Path) -> int:
+    """Run the demo; returns the exit status of the first step that should not have failed."""
+    results.mkdir(parents=True, exist_ok=True)
+    policy = results / "policy.toml"
+    policy.write_text(POLICY, encoding="utf-8")
+    steps: list[tuple[str, list[str], tuple[int, ...]]] = [
+        *_small_model(),
+        ("A careful model, recorded", _run("careful"), (0,)),
+        ("A careless one, recorded", _run("careless"), (0,)),
+        ("Scores, each with its interval and what it rests on", ["show"], (0,)),
+        (
+            "Is one better, or is it luck? Paired, item by item",
+            ["compare", "careless", "careful", "--suite", "mmlu-pro", "--suite", "gpqa"],
+            (0,),
+        ),
+        (
+            "One wrong molecule: how far up the ladder did it come?",
+            ["show", "careless/smolinstruct:NC-I2S", "--sample", MOLECULE],
+            (0,),
+        ),
+        (
+            "May the careless one replace the careful one? The gate's exit status is 1: no",
+            ["gate", "careless", "--baseline", "careful", "--policy", str(policy)],
+            (1,),
+        ),
+    ]
+    for title, words, expected in steps:
+        if (status := _step(title, words, results)) not in expected:
+            return status or 1
+    print(f"\nIn a browser:  {_command()} dashboard --results {results}     more:  {_command()} --help")
+    return 0
+
+
+def _small_model() -> list[tuple[str, list[str], tuple[int, ...]]]:
+    if find_spec("xllamacpp") is None:
+        return []
+    words = ["run", "mmlu-pro", "--limit", "4", "--sample", "-m", "smollm2", "--max-tokens", "384", "--quiet"]
+    return [("A small model on this machine, four items: it runs, it does not know much", words, (0, 1))]
+
+
+def _run(name: str) -> list[str]:
+    return ["run", *SUITES, "--sample", "-m", f"demo:{name}", "--run", name, "--quiet"]
+
+
+def _command() -> str:
+    return os.environ.get("EVALS", "evals")
+
+
+def _step(title: str, words: list[str], results: Path) -> int:
+    where = ["--results", str(results)]
+    print(f"\n\033[1m{title}\033[0m" if sys.stdout.isatty() else f"\n{title}")
+    print(f"$ evals {' '.join([*words, *where])}", flush=True)
+    quiet = words[0] == "run" and "demo:" in " ".join(words)
+    done = subprocess.run(
+        [sys.executable, "-c", "from evals.cli import main; main()", *words, *where],
+        stdout=subprocess.DEVNULL if quiet else None,
+        check=False,
+    )
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else "results/demo")))
