@@ -26,7 +26,7 @@ COLUMNS = (
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=common.complete_runs)
 @click.option(
     "--with",
     "peer",

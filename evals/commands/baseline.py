@@ -15,7 +15,7 @@ def baseline() -> None:
 
 
 @baseline.command()
-@click.argument("run", metavar="RUN")
+@click.argument("run", metavar="RUN", shell_complete=common.complete_runs)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.jsonl")
 @click.option("--suite", "suites", multiple=True, help="Only this suite; repeat for several.")
 @common.latest_option

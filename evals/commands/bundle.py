@@ -10,7 +10,7 @@ from evals.commands import common
 
 
 @click.command()
-@click.argument("run", metavar="RUN")
+@click.argument("run", metavar="RUN", shell_complete=common.complete_runs)
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.zip")
 @common.results_option
 def bundle(run: str, out: Path, results: Path) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("suites", nargs=-1, required=True, metavar="SUITE...")
+@click.argument("suites", nargs=-1, required=True, metavar="SUITE...", shell_complete=common.complete_suites)
 @click.option("--protocol", help="Only this one; default: all that run.")
 @common.data_options
 @common.json_option

@@ -115,7 +115,7 @@ def show(claim: str, results: Path, as_json: bool) -> None:
 
 
 @claims.command()
-@click.argument("run")
+@click.argument("run", shell_complete=common.complete_runs)
 @click.option("--model", help="Whose claims; default: the run's own model.")
 @common.trust_option
 @click.option(

@@ -21,7 +21,7 @@ SHOWN = 20
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="A B [MORE...]")
+@click.argument("runs", nargs=-1, required=True, metavar="A B [MORE...]", shell_complete=common.complete_runs)
 @click.option("--suite", "suites", multiple=True, help="Only this suite; repeat for several.")
 @click.option("--force", is_flag=True, help="Compare what is not comparable, and say so.")
 @click.option("--by", type=click.Choice(["group"]), help="Show the headline's groups too.")

@@ -23,7 +23,7 @@ def errata() -> None:
 
 
 @errata.command("list")
-@click.argument("suite", required=False)
+@click.argument("suite", required=False, shell_complete=common.complete_suites)
 @common.json_option
 def list_(suite: str | None, as_json: bool) -> None:
     """List what is known, of one suite or of all."""
@@ -46,7 +46,7 @@ def list_(suite: str | None, as_json: bool) -> None:
 
 
 @errata.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=common.complete_runs)
 @click.option(
     "--least", type=click.IntRange(2), help="Models that must agree; default: three quarters of them."
 )

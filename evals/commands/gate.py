@@ -37,9 +37,13 @@ def gate() -> None:
 
 
 @gate.command("candidate")
-@click.argument("candidate", metavar="CANDIDATE")
+@click.argument("candidate", metavar="CANDIDATE", shell_complete=common.complete_runs)
 @click.option(
-    "--baseline", required=True, metavar="RUN|FILE", help="A run, or a file of `evals baseline save`."
+    "--baseline",
+    required=True,
+    metavar="RUN|FILE",
+    help="A run, or a file of `evals baseline save`.",
+    shell_complete=common.complete_runs,
 )
 @click.option("--policy", "policy_file", required=True, type=click.Path(path_type=Path), help="TOML file.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML there.")
@@ -124,7 +128,11 @@ def schema() -> None:
 @gate.command()
 @click.argument("policy_file", type=click.Path(path_type=Path), metavar="POLICY.toml")
 @click.option(
-    "--baseline", required=True, metavar="RUN|FILE", help="A run, or a file of `evals baseline save`."
+    "--baseline",
+    required=True,
+    metavar="RUN|FILE",
+    help="A run, or a file of `evals baseline save`.",
+    shell_complete=common.complete_runs,
 )
 @click.option(
     "--again", metavar="RUN", help="A second run of the same model: what flips between the two is noise."

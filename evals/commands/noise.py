@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model", required=False)
-@click.argument("suites", nargs=-1, metavar="SUITE...")
+@click.argument("suites", nargs=-1, metavar="SUITE...", shell_complete=common.complete_suites)
 @click.option("--times", type=int, default=2, show_default=True, help="Runs of each suite.")
 @click.option(
     "--from", "made", multiple=True, metavar="RUN", help="Use finished runs instead; repeat for each."

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from evals.commands import common
 from evals.run.request import Option, options
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -87,7 +88,10 @@ def _option(one: Option) -> Callable[[F], F]:
         "help": one.help,
     }
     if one.name == "models":
-        return click.option("-m", "--model", "models", multiple=True, metavar=one.metavar, **facts)
+        return click.option(
+            "-m", "--model", "models", multiple=True, metavar=one.metavar,
+            shell_complete=common.complete_models, **facts,
+        )  # fmt: skip
     if one.type is list:
         return click.option(one.flag, one.name, multiple=True, metavar=one.metavar, **facts)
     if one.type is bool and one.optional:

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Grouped)
-@click.argument("suites", nargs=-1, required=True, metavar="SUITE... | FILE.toml")
+@click.argument(
+    "suites",
+    nargs=-1,
+    required=True,
+    metavar="SUITE... | FILE.toml",
+    shell_complete=common.complete_suites,
+)
 @request_options(without=["suites"])
 @trust_option
 @click.option("--quiet", is_flag=True, help="No progress.")

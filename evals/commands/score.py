@@ -22,7 +22,7 @@ SHOWN = 40
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=common.complete_runs)
 @click.option("--protocol", help="Score by another protocol's rules, as a new run beside this one.")
 @click.option("--judge", metavar="ADAPTER:NAME", help="Model that grades what waits for a judge.")
 @click.option("--judge-price", metavar="IN,OUT[,CACHED]", help="USD per million of the judge's tokens.")
