@@ -14,14 +14,14 @@ from collections.abc import Iterator
 
 from evals.data import Data, Row, Split
 from evals.errors import DataError
-from evals.extract import integer, integer_matharena
+from evals.extract.upstream.integers import integer, integer_matharena
 from evals.prompts import ask, plain_text
 from evals.prompts.upstream import Words
 from evals.report.metrics import repeated
-from evals.scorers.integer import Integer
+from evals.scorers.integer import Integer, StatedInteger
 from evals.scorers.judge.judged import Judged
 from evals.suite import INTERN_S1, Suite
-from evals.types import Prompt, Sample, Sampling, Text
+from evals.types import Prompt, Sample, Sampling, Scorer, Text
 
 VARIANTS = {"2024": 30, "2025": 30}
 DEFAULT = ("2024", "2025")
@@ -112,7 +112,8 @@ def _words(year: str) -> Words:
 def suite(variant: str = "2025", protocol: str = "strict") -> Suite:
     """Give one year under a protocol."""
     official, judged = protocol == "official", protocol == "intern-s1"
-    rule = Integer(integer_matharena if official else integer)
+    rules: dict[str, Scorer] = {"official": Integer(integer_matharena), "intern-s1": Integer(integer)}
+    rule = rules.get(protocol, StatedInteger())
     sampling = Sampling(temperature=None if official else 0.0, max_tokens=64_000 if official else 32_768)
     return Suite(
         name="aime",

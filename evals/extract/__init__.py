@@ -13,9 +13,10 @@ flaws included; the others are ours (protocol `strict`).
 from __future__ import annotations
 
 from evals.extract.choices import choice, letter, letters
-from evals.extract.numbers import integer, integer_matharena
+from evals.extract.numbers import integer, stated_integer
 from evals.extract.tags import boxed, boxed_all, json_object, stated, tagged, tagged_first
 from evals.extract.upstream.letters import letter_mmlu_pro, letter_opencompass, letter_simple_evals
+from evals.extract.upstream.integers import integer_matharena
 from evals.extract.upstream.vlmevalkit import option_vlmevalkit
 from evals.extract.verdicts import (
     number_bare,
@@ -45,6 +46,7 @@ __all__ = [
     "option_vlmevalkit",
     "plain",
     "split_reasoning",
+    "stated_integer",
     "stated",
     "tagged",
     "tagged_first",

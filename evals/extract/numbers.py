@@ -1,71 +1,83 @@
-"""Integers as answers (AIME). Quantities with units are read by `evals.extract.units`."""
+r"""Integers as answers (AIME). Quantities with units are read by `evals.extract.units`."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from evals.extract.later import later
-from evals.extract.tags import boxes, stated
+from evals.extract.peel import peel
+from evals.extract.reading import PROSE, REFUSED, Reading, by_heads, read
+from evals.extract.statements import Form
 
 _DIGITS = 300
 """More digits than any answer has; longer runs are no integers to us."""
 _WRAPPER = later(
-    r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|mbox|rm|bf|displaystyle|large|Large|left|right)\b"
+    r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mathsf|mbox|rm|bf|displaystyle|large|Large|left|right|boxed|fbox)\b"
 )
-_SPACE = later(r"\\[,!;: ]|\\q?quad\b|~|\{,\}(?=\d)|[{}$*`]")
-_DEGREES = later(r"\^\s*\\circ\b|\^\s*°|°|\\degree\b|\\%|%")
-_INTEGER = later(r"[-+−]?\s?(?:\d{1,3}(?:[,，]\d{3})+|\d+)(?:\.0+)?(?![\d.,]*\d)")
-_UNIT = later(r"(?:\s*[.。]?\s*|\s*[A-Za-z][A-Za-z ]{0,40}[.。]?)\s*")
+_SPACE = later(r"\\[,!;: ]|\\q?quad\b|~|\{,\}(?=\d)|[{}$*`&]|\\\\")
+_DEGREES = later(r"\^\s*\{?\s*\\circ\b\s*\}?|\^\s*°|°|\\degree\b|\\%|%|\\\$|\\#|\\cdot\s*$")
+_MODULO = later(r"\\p?mod\b.*|\\bmod\b.*|\(\s*mod\b[^()]*\)?|\bmod\s+\d+", re.DOTALL)
+_INTEGER = later(r"[-+−]?\s?(?:\d{1,3}(?:[,，]\d{3})+|\d{1,3}(?:\s\d{3})+|\d+)(?:\.0+)?(?![\d.,]*\d)")
+_NAME = later(r"(?:the\s+)?(?:final\s+)?(?:answer|result|value|area|sum|total|ans)\s*(?:is|=|:)?\s*(?=[-+−\d])", re.IGNORECASE)
+_UNIT = later(
+    r"(?:\s*[.。]?\s*|\s*(?:square\s+|cubic\s+)?(?:(?<=\s)[A-Za-z]|[A-Za-z]{2})[A-Za-z/ ]{0,40}(?:\^?\s*[-−]?\d|[²³])?[.。]?|\s*[\u4e00-\u9fff]{1,4}|\s*\([^()\d]{1,60}\)?)\s*"
+)
+_BARE = later(r"(?:\s+such\s+[A-Za-z ]{1,40}|\s*[个种条组])?\s*[.。!！]?\s*")
 _SEVERAL = later(r"=[^=,;]{0,80}[,;]\s*[A-Za-z\\]{1,10}\s*=")
-_LAST = later(r"[-−]?\d+(?:,\d{3})*")
+_EQUALS = later(r"=|\\approx\b|\\equiv\b|≡|≈")
+_DIGIT = later(r"\d")
+_WORD = later(r"\w")
+_BASE = later(r"_\{?\s*(?:\\text\{)?\s*(?:10|ten)\s*\}*\s*$")
+_TALKS = 60
+"""Characters: a longer answer line without a digit is talk."""
 
 
 def integer(text: str) -> int | None:
-    r"""Read the last box that holds an integer, else the last stated answer; never a number that is just last.
+    r"""Read the integer that the reply states and does not take back; never a number that is just last.
 
     >>> integer(r"\boxed{m+n=1{,}024}"), integer("The answer is **204**."), integer("There are 3 cases.")
     (1024, 204, None)
     """
-    for _, _, content in reversed(boxes(text)):
-        if len(content) <= 2000 and (value := parse(content)) is not None:
-            return value
-    said = stated(text)
-    return parse(said) if said else None
+    found = stated_integer(text)
+    return None if found is None else int(found.value)
 
 
-def parse(text: str) -> int | None:
-    """Read a short answer that is one integer, perhaps with its name before `=` and a unit behind."""
-    plain = _DEGREES.sub("", text)
+def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
+    """Read the stated integer with its place; `truncated`: the reply was cut off, where a number could go on."""
+    return read(text, _PARSER, truncated=truncated)
+
+
+def _parse(content: str, form: Form) -> Any:
+    value = parse(content, bare=form in PROSE)
+    if value is not None:
+        return value
+    if form == "sentence":
+        return REFUSED if _DIGIT.search(content) and len(content) <= _TALKS else None
+    said = _DIGIT.search(content) or (len(content) <= _TALKS and _WORD.search(content))
+    return REFUSED if said and form not in PROSE and form != "whole" else None
+
+
+_PARSER = by_heads(_parse)
+
+
+def parse(text: str, *, bare: bool = False) -> int | None:
+    """Read a short answer that is one integer, perhaps with its name before `=` and a unit behind; `bare`: without a unit."""
+    plain = _BASE.sub("", _MODULO.sub("", _DEGREES.sub("", peel(text))))
     plain = _SPACE.sub("", _WRAPPER.sub(" ", plain)).replace("−", "-")
     if _SEVERAL.search(plain):
         return None
-    plain = re.split(r"=|\\approx\b|\\equiv\b", plain)[-1].strip(" \t\n\r()[]\"'")
-    found = _INTEGER.match(plain)
-    if found is None or not _UNIT.fullmatch(plain, found.end()):
-        return None
-    return _value(found[0])
+    sides = _EQUALS.split(plain)
+    for side in (sides[-1], sides[0]):
+        side = side.strip(" \t\n\r()[]\"'")
+        if name := _NAME.match(side):
+            side = side[name.end() :]
+        found = _INTEGER.match(side)
+        if found is not None and (_BARE if bare else _UNIT).fullmatch(side, found.end()):
+            return _value(found[0])
+    return None
 
 
 def _value(digits: str) -> int | None:
     digits = re.sub(r"[,，\s]", "", digits).split(".")[0].replace("−", "-")
     return int(digits) if len(digits) <= _DIGITS else None
-
-
-def integer_matharena(text: str) -> int | None:
-    r"""Read an integer as matharena does: the last `\boxed` or `\fbox`, else the last integer in the text.
-
-    Lenient by design (`strict_parsing: false`). Source: eth-sri/matharena @ e9276603, parser.
-    """
-    for _, _, content in reversed(boxes(text)):
-        if len(content) <= 2000 and (value := parse(content)) is not None:
-            return value
-        break
-    size = 256
-    while True:
-        start = max(0, len(text) - size)
-        numbers = _LAST.findall(text, start)
-        if len(numbers) > 1 or (numbers and start == 0):
-            return _value(numbers[-1])
-        if start == 0:
-            return None
-        size *= 4

@@ -168,6 +168,6 @@ def _by_shape(text: str, begin: int, parse: Parser) -> Reading | None:
         value = parse(content, statement.form)
         if value is not None and value is not REFUSED:
             return Reading(value, statement.form, statement.begin, statement.end)
-        if value is REFUSED and statement.form in ("whole", "emphasis"):
+        if value is REFUSED and statement.form == "emphasis":
             return None
     return None

@@ -7,9 +7,9 @@ key, so that shuffled, imported and replayed runs are judged alike.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from evals import extract
 from evals.extract.reading import PROSE, Reading
@@ -45,25 +45,22 @@ class StatedChoice(Struct, frozen=True):
         reading = None if reply.stop == "filter" else extract.choice(reply.text, options)
         if reading is None:
             return unread(reply, "no option stated")
-        return chosen(sample, prompt, reading.value, **where(reading))
+        return where(reading, chosen(sample, prompt, reading.value))
 
 
-def chosen(sample: Sample, prompt: Prompt, shown: str, **read: Any) -> Score:
-    """Score an option by its letter as shown; `read` says where it was read."""
+def chosen(sample: Sample, prompt: Prompt, shown: str) -> Score:
+    """Score an option by its letter as shown."""
     answer = prompt.source_letter(shown)
     if answer == sample.target:
-        return Score(value=1.0, verdict="right", answer=answer, **read)
+        return Score(value=1.0, verdict="right", answer=answer)
     why = f"stated {shown}" if answer == shown else f"stated {shown}, the data set's {answer}"
-    return Score(value=0.0, verdict="wrong", answer=answer or shown, why=why, **read)
+    return Score(value=0.0, verdict="wrong", answer=answer or shown, why=why)
 
 
-def where(reading: Reading) -> dict[str, Any]:
-    """Return the fields of a Score that say how and where an answer was read; prose alone makes it suspect."""
-    return {
-        "form": reading.form,
-        "span": (reading.begin, reading.end),
-        "suspect": reading.form in PROSE,
-    }
+def where(reading: Reading, score: Score) -> Score:
+    """Note in a score how and where its answer was read; what was read from prose alone is suspect."""
+    suspect = score.suspect or reading.form in PROSE
+    return replace(score, form=reading.form, span=(reading.begin, reading.end), suspect=suspect)
 
 
 def unread(reply: Reply, why: str) -> Score:

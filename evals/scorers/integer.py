@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from evals.scorers.choice import silence
+from evals import extract
+from evals.scorers.choice import silence, unread, where
 from evals.types import Prompt, Reply, Sample, Score
 
 
@@ -24,6 +25,20 @@ class Integer(Struct, frozen=True):
         found = None if reply.stop == "filter" else self.read(reply.text)
         if found is None:
             return Score(value=0.0, verdict=silence(reply), why="no integer stated")
-        if str(found) == sample.target:
-            return Score(value=1.0, verdict="right", answer=str(found))
-        return Score(value=0.0, verdict="wrong", answer=str(found), why=f"stated {found}")
+        return _scored(sample, found)
+
+
+class StatedInteger(Struct, frozen=True):
+    """Scores 1 where the integer that the reply states is the target: the rule of `strict`."""
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply; `sample.target` is the integer in decimal digits."""
+        cut = reply.stop == "length"
+        reading = None if reply.stop == "filter" else extract.stated_integer(reply.text, truncated=cut)
+        return unread(reply, "no integer stated") if reading is None else where(reading, _scored(sample, reading.value))
+
+
+def _scored(sample: Sample, found: int) -> Score:
+    if str(found) == sample.target:
+        return Score(value=1.0, verdict="right", answer=str(found))
+    return Score(value=0.0, verdict="wrong", answer=str(found), why=f"stated {found}")
