@@ -25,7 +25,8 @@ from msgspec import Struct
 
 from evals.data import Data, Row, Split
 from evals.errors import DataError
-from evals.extract import yes_no
+from evals.extract import stated_yes_no
+from evals.extract.reading import Reading
 from evals.prompts import ask, plain_text
 from evals.prompts.upstream import OURS, Words
 from evals.scorers.judge.judged import Judged
@@ -290,10 +291,10 @@ def _words(variant: str) -> Words:
     )
 
 
-def label(text: str) -> str | None:
+def label(text: str) -> Reading | None:
     """Read a stated yes or no."""
-    found = yes_no(text[-100_000:])
-    return None if found is None else "yes" if found else "no"
+    found = stated_yes_no(text)
+    return found and found._replace(value="yes" if found.value else "no")
 
 
 def _ideal(sample: Sample, prompt: Prompt) -> str:

@@ -25,7 +25,8 @@ from msgspec import Struct
 from evals.data import Data, Row, Split
 from evals.data.archive import Tree
 from evals.errors import DataError
-from evals.extract import tagged, yes_no
+from evals.extract import stated_yes_no, tagged
+from evals.extract.reading import Reading
 from evals.prompts import ask, plain_text
 from evals.prompts.upstream import OURS, Words
 from evals.report.metrics import mean_value
@@ -286,10 +287,15 @@ def _ideal(task: Task, protocol: str, sample: Sample) -> str:
 # --- scoring
 
 
-def label(text: str) -> str | None:
+def label(text: str) -> Reading | None:
     """Read yes or no: in the last <BOOLEAN> tag, else as stated."""
-    found = yes_no(tagged(text, "BOOLEAN") or text)
-    return None if found is None else "yes" if found else "no"
+    tag = tagged(text, "BOOLEAN")
+    found = stated_yes_no(tag or text)
+    if found is None:
+        return None
+    place = text.rfind(tag) if tag else 0
+    form, begin, end = ("tag" if tag else found.form), found.begin + place, found.end + place
+    return Reading("yes" if found.value else "no", form, begin, end)
 
 
 class RootMeanSquare(Struct, frozen=True):

@@ -13,10 +13,12 @@ flaws included; the others are ours (protocol `strict`).
 from __future__ import annotations
 
 from evals.extract.choices import choice, letter, letters
+from evals.extract.free import number, stated_text
 from evals.extract.numbers import integer, stated_integer
+from evals.extract.peel import peel
 from evals.extract.tags import boxed, boxed_all, json_object, stated, tagged, tagged_first
-from evals.extract.upstream.letters import letter_mmlu_pro, letter_opencompass, letter_simple_evals
 from evals.extract.upstream.integers import integer_matharena
+from evals.extract.upstream.letters import letter_mmlu_pro, letter_opencompass, letter_simple_evals
 from evals.extract.upstream.vlmevalkit import option_vlmevalkit
 from evals.extract.verdicts import (
     number_bare,
@@ -27,7 +29,8 @@ from evals.extract.verdicts import (
     verdict_opencompass,
 )
 from evals.extract.visible import split_reasoning, visible
-from evals.extract.words import plain, yes_no
+from evals.extract.words import plain
+from evals.extract.yesno import stated_yes_no, yes_no
 
 __all__ = [
     "boxed",
@@ -41,13 +44,17 @@ __all__ = [
     "letter_opencompass",
     "letter_simple_evals",
     "letters",
+    "number",
     "number_bare",
     "number_stated",
     "option_vlmevalkit",
+    "peel",
     "plain",
     "split_reasoning",
-    "stated_integer",
     "stated",
+    "stated_integer",
+    "stated_text",
+    "stated_yes_no",
     "tagged",
     "tagged_first",
     "text_stated",

@@ -19,7 +19,10 @@ _SPACE = later(r"\\[,!;: ]|\\q?quad\b|~|\{,\}(?=\d)|[{}$*`&]|\\\\")
 _DEGREES = later(r"\^\s*\{?\s*\\circ\b\s*\}?|\^\s*°|°|\\degree\b|\\%|%|\\\$|\\#|\\cdot\s*$")
 _MODULO = later(r"\\p?mod\b.*|\\bmod\b.*|\(\s*mod\b[^()]*\)?|\bmod\s+\d+", re.DOTALL)
 _INTEGER = later(r"[-+−]?\s?(?:\d{1,3}(?:[,，]\d{3})+|\d{1,3}(?:\s\d{3})+|\d+)(?:\.0+)?(?![\d.,]*\d)")
-_NAME = later(r"(?:the\s+)?(?:final\s+)?(?:answer|result|value|area|sum|total|ans)\s*(?:is|=|:)?\s*(?=[-+−\d])", re.IGNORECASE)
+_NAME = later(
+    r"(?:the\s+)?(?:final\s+)?(?:answer|result|value|area|sum|total|ans)\s*(?:is|=|:)?\s*(?=[-+−\d])",
+    re.IGNORECASE,
+)
 _UNIT = later(
     r"(?:\s*[.。]?\s*|\s*(?:square\s+|cubic\s+)?(?:(?<=\s)[A-Za-z]|[A-Za-z]{2})[A-Za-z/ ]{0,40}(?:\^?\s*[-−]?\d|[²³])?[.。]?|\s*[\u4e00-\u9fff]{1,4}|\s*\([^()\d]{1,60}\)?)\s*"
 )

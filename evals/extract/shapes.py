@@ -21,6 +21,11 @@ _GIVES_UP = later(
 _LAST_SENTENCE = later(r"(?:[.!?](?=\s)|[。；！？\n])")
 
 
+def gives_up(text: str, begin: int = 0) -> bool:
+    """Tell whether words say that the model cannot or will not answer."""
+    return _GIVES_UP.search(text, begin) is not None
+
+
 def shapes(text: str, begin: int) -> Iterator[Statement]:
     """Yield the readings of a reply without a statement from `begin` on, the likeliest first."""
     lines = list(re.finditer(r"[^\n]*\S[^\n]*", text[begin:]))
@@ -32,7 +37,7 @@ def shapes(text: str, begin: int) -> Iterator[Statement]:
         yield Statement("whole", begin + last.start(), begin + last.end())
     elif whole and len(lines) <= 3 and len(text.strip()) <= 80:  # displayed over some lines
         yield Statement("whole", begin + lines[0].start(), begin + last.end())
-    if _GIVES_UP.search(text, begin + last.start()) or text.rstrip().endswith(("?", "？")):
+    if gives_up(text, begin + last.start()) or text.rstrip().endswith(("?", "？")):
         return
     spans = [found for found in _BOLD.finditer(text, begin) if _emphasised(text, found)]
     in_last = [found for found in spans if found.start() >= begin + last.start()]

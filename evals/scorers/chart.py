@@ -8,15 +8,16 @@ make text of a number; the whole reply is compared, so that one word of reasonin
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from math import isfinite
 
 from msgspec import Struct
 
 from evals import extract
-from evals.scorers.choice import silence
+from evals.scorers import answers
+from evals.scorers.choice import silence, unread, where
 from evals.types import Prompt, Reply, Sample, Score
 
-_NUMBER = re.compile(r"[-+\u2212]?\s?[$\u20ac\u00a3]?\s?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
 LONGEST = 2_000
 
@@ -53,42 +54,37 @@ class Relaxed(Struct, frozen=True):
 class Stated(Struct, frozen=True):
     """Scores 1 for the stated answer: a number within `tolerance`, a year exactly, else the same text.
 
-    `12%` and 12 are the same number; of a target 0 the tolerance is absolute, as if the target were 1.
+    `12%`, 12 and, of a gold percentage, 0.12 are the same number; of a target 0 the tolerance is absolute, as if the
+    target were 1. "12k" is 12,000; "the light blue bar" is light blue; a list is a set of names.
     """
 
     tolerance: float = 0.05
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
-        found = None if reply.stop == "filter" else extract.stated(reply.text[-100_000:])
-        if not found:
-            return Score(value=0.0, verdict=silence(reply), why="no answer stated")
-        right = self.same(str(sample.target), found)
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=found[:200])
+        return free_answer(reply, (str(sample.target),), self.same)
 
     def same(self, gold: str, found: str) -> bool:
         """Compare two answers."""
-        if _plain(gold) == _plain(found):
+        if answers.same_words(gold, found) or answers.same_names(gold, found):
             return True
-        wanted, stated = _number(gold, whole=True), _number(found, whole=False)
-        if wanted is None or stated is None or _YEAR.fullmatch(gold.strip()):
+        wanted = answers.plain_number(gold)
+        stated = None if wanted is None else extract.number(found)
+        bare = None if wanted is None else extract.number(found, scaled=False)
+        if wanted is None or stated is None or bare is None:
             return False
-        return abs(wanted - stated) <= self.tolerance * (abs(wanted) or 1.0)
+        if _YEAR.fullmatch(gold.strip()):
+            return wanted == stated
+        share = stated * 100 if "%" in gold and "%" not in found else stated
+        return any(abs(wanted - x) <= self.tolerance * (abs(wanted) or 1.0) for x in (stated, bare, share))
 
 
-def _plain(text: str) -> str:
-    return " ".join(text[:LONGEST].casefold().strip(" .*`\"'[]").split())
-
-
-def _number(text: str, *, whole: bool) -> float | None:
-    """Read the one number of a text; `whole`: nothing but a percent sign may stand beside it."""
-    text = text.strip()[:LONGEST].replace("\\%", "%").replace("\\", "")
-    found = _NUMBER.findall(text)
-    if len(found) != 1 or (whole and text.rstrip("%").strip() != found[0].strip()):
-        return None
-    digits = re.sub(r"[$\u20ac\u00a3,\s]", "", found[0]).replace("\u2212", "-")
-    try:
-        value = float(digits)
-    except ValueError:
-        return None
-    return value if isfinite(value) else None
+def free_answer(reply: Reply, golds: Sequence[str], same: Callable[[str, str], bool]) -> Score:
+    """Score the stated free answer against any of several golds, as stated or without the talk behind it."""
+    cut = reply.stop == "length"
+    reading = None if reply.stop == "filter" else extract.stated_text(reply.text, truncated=cut)
+    if reading is None:
+        return unread(reply, "no answer stated")
+    right = any(same(gold, head) for head in reading.value for gold in golds)
+    score = Score(value=float(right), verdict="right" if right else "wrong", answer=reading.value[0][:200])
+    return where(reading, score)

@@ -21,8 +21,8 @@ from math import isfinite
 from msgspec import Struct
 
 from evals import extract
-from evals.scorers.chart import Stated
-from evals.scorers.choice import silence
+from evals.scorers.chart import Stated, free_answer
+from evals.scorers.choice import silence, unread, where
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score, Verdict
 
 ASSERTED = ("yes", "no")
@@ -115,19 +115,16 @@ class Strict(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
-        text = "" if reply.stop == "filter" else reply.text[-LONGEST:]
+        text = "" if reply.stop == "filter" else reply.text
         if sample.target in ASSERTED:
-            said = extract.yes_no(text)
+            said = extract.stated_yes_no(text)
             if said is None:
-                return Score(value=0.0, verdict=silence(reply), why="neither yes nor no stated")
-            answer = "yes" if said else "no"
+                return unread(reply, "neither yes nor no stated")
+            answer = "yes" if said.value else "no"
             right = answer == sample.target
-            return Score(value=float(right), verdict="right" if right else "wrong", answer=answer)
-        found = extract.stated(text)
-        if not found:
-            return Score(value=0.0, verdict=silence(reply), why="no answer stated")
-        right = any(self._same(gold, found) for gold in golds(sample))
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=found[:200])
+            score = Score(value=float(right), verdict="right" if right else "wrong", answer=answer)
+            return where(said, score)
+        return free_answer(reply, golds(sample), self._same)
 
     def _same(self, gold: str, found: str) -> bool:
         """Compare as for ChartQA; a gold `8 %` may also be stated as 0.08."""

@@ -35,7 +35,11 @@ class StatedInteger(Struct, frozen=True):
         """Judge one reply; `sample.target` is the integer in decimal digits."""
         cut = reply.stop == "length"
         reading = None if reply.stop == "filter" else extract.stated_integer(reply.text, truncated=cut)
-        return unread(reply, "no integer stated") if reading is None else where(reading, _scored(sample, reading.value))
+        return (
+            unread(reply, "no integer stated")
+            if reading is None
+            else where(reading, _scored(sample, reading.value))
+        )
 
 
 def _scored(sample: Sample, found: int) -> Score:

@@ -8,35 +8,23 @@ A reply without a label counts as the wrong label everywhere.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from math import sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
-from evals.scorers.choice import silence
+from evals.extract.probability import probability
+from evals.extract.reading import Reading
+from evals.scorers.choice import unread, where
 from evals.scorers.folds import ByGroup, Columns, Pooled, Reduction
 from evals.types import Metric, Prompt, Reply, Sample, Score
 
 if TYPE_CHECKING:
     from evals.scorers.folds import Floats
 
-LabelReader = Callable[[str], str | None]
-"""Reply -> label, or None."""
-
-_PROBABILITY = re.compile(
-    r"\bprobability\b[^\d\n%]{0,40}?(1(?:\.0+)?|0?\.\d+|0|\d{1,3}(?:\.\d+)?\s?%)(?![\d.])", re.IGNORECASE
-)
-
-
-def probability(text: str) -> float | None:
-    """Read a stated probability of the positive label, as in "Probability: 0.83"; the last one."""
-    found = _PROBABILITY.findall(text[-20_000:])
-    if not found:
-        return None
-    value = float(found[-1].rstrip("% ")) / (100 if found[-1].endswith("%") else 1)
-    return value if 0 <= value <= 1 else None
+LabelReader = Callable[[str], Reading | None]
+"""Reply -> label with its place, or None."""
 
 
 class Label(Struct, frozen=True):
@@ -50,18 +38,20 @@ class Label(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply; the target is the label's text."""
-        label = None if reply.stop == "filter" else self.read(reply.text)
-        if label is None:
-            return Score(value=0.0, verdict=silence(reply), why="no label stated")
+        reading = None if reply.stop == "filter" else self.read(reply.text)
+        if reading is None:
+            return unread(reply, "no label stated")
+        label = str(reading.value)
         stated = probability(reply.text)
         right = label == sample.target
-        return Score(
+        score = Score(
             value=float(right),
             verdict="right" if right else "wrong",
             answer=label,
             why="" if right else f"stated {label}",
             parts={} if stated is None else {"score": stated},
         )
+        return where(reading, score)
 
 
 class Confusion(NamedTuple):

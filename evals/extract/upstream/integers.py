@@ -39,8 +39,7 @@ def _value(digits: str) -> int | None:
 
 
 def integer(text: str) -> int | None:
-    r"""Read the last box that holds an integer, else the last stated answer: the rule stage of `intern-s1`, kept as it was.
-    """
+    r"""Read the last box that holds an integer, else the last stated answer: the rule stage of `intern-s1`, kept as it was."""
     for _, _, content in reversed(boxes(text)):
         if len(content) <= 2000 and (value := _parse(content)) is not None:
             return value

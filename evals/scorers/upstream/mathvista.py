@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from evals import extract
 from evals.prompts import LETTERS
-from evals.scorers.choice import silence
+from evals.scorers.choice import silence, unread, where
 from evals.types import Prompt, Reply, Sample, Score
 
 LONGEST = 400
@@ -88,26 +88,30 @@ class Strict(Struct, frozen=True):
         if reply.stop == "filter":
             return Score(value=0.0, verdict="refused")
         if sample.choices:
-            found = extract.letter(reply.text, len(sample.choices))
+            reading = extract.choice(reply.text, prompt.as_shown(sample).choices)
         else:
-            found = extract.stated(reply.text[-100_000:])
-        if not found:
-            return Score(value=0.0, verdict=silence(reply), why="no answer stated")
+            reading = extract.stated_text(reply.text, truncated=reply.stop == "length")
+        if reading is None:
+            return unread(reply, "no answer stated")
         if sample.choices:
-            found = prompt.source_letter(found) or found
-        right = found == sample.target if sample.choices else _same(str(sample.target), found, sample.meta)
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=found[:200])
+            found = prompt.source_letter(reading.value) or reading.value
+            right = found == sample.target
+        else:
+            found = reading.value[0]
+            right = any(_same(str(sample.target), head, sample.meta) for head in reading.value)
+        score = Score(value=float(right), verdict="right" if right else "wrong", answer=found[:200])
+        return where(reading, score)
 
 
 def _same(gold: str, found: str, meta: dict[str, object]) -> bool:
-    wanted, stated = _numbers(gold), _numbers(found)
     if meta.get("answer_type") == "list":
-        return wanted == stated
-    if len(stated) != 1:
+        return _numbers(gold) == _numbers(found)
+    wanted, stated = _float(gold), extract.number(found)
+    if wanted is None or stated is None:
         return False  # several numbers, or none: nothing is picked
     digits = int(str(meta.get("precision") or 0)) if meta.get("answer_type") == "float" else 0
     slack = 0.5 * 10.0**-digits * (1 + 1e-9) if digits else 0.0
-    return abs(wanted[0] - stated[0]) <= slack
+    return abs(wanted - stated) <= slack
 
 
 def _numbers(text: str) -> list[float]:

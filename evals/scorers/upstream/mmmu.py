@@ -18,7 +18,9 @@ from msgspec import Struct
 
 from evals import extract
 from evals.prompts import LETTERS
-from evals.scorers.choice import silence
+from evals.scorers import answers
+from evals.scorers.chart import free_answer
+from evals.scorers.choice import silence, unread, where
 from evals.types import Prompt, Reply, Sample, Score
 
 LONGEST = 50_000
@@ -154,31 +156,24 @@ class Strict(Struct, frozen=True):
         """Judge one reply."""
         if reply.stop == "filter":
             return Score(value=0.0, verdict="refused")
-        if sample.choices:
-            found = extract.letter(reply.text, len(sample.choices))
-        else:
-            found = extract.stated(reply.text[-LONGEST:])
-        if not found:
-            return Score(value=0.0, verdict=silence(reply), why="no answer stated")
-        if sample.choices:
-            found = prompt.source_letter(found) or found
-            right = found in _golds(sample)
-        else:
-            right = any(_same(gold, found) for gold in _golds(sample))
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=found[:200])
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().replace("$", "").replace("\\%", "%").strip(" .*`\"'").split())
+        if not sample.choices:
+            return free_answer(reply, _golds(sample), _same)
+        reading = extract.choice(reply.text, prompt.as_shown(sample).choices)
+        if reading is None:
+            return unread(reply, "no option stated")
+        answer = prompt.source_letter(reading.value) or reading.value
+        right = answer in _golds(sample)
+        return where(reading, Score(value=float(right), verdict="right" if right else "wrong", answer=answer))
 
 
 def _same(gold: str, found: str) -> bool:
-    """Equal text, or numbers equal to the digits that the gold one is given with; `12%` is 12 and not 0.12."""
-    one, other = (_plain(text).rstrip("%").strip() for text in (gold, found))
-    if one == other:
+    """Equal words, or numbers equal to the digits that the gold one is given with; `12%` is 12 and not 0.12."""
+    if answers.same_words(gold, found):
         return True
-    wanted, stated = _is_number(one), _is_number(other)
-    if wanted is None or stated is None:
+    wanted = extract.number(gold)
+    if wanted is None:
         return False
-    digits = len(one.partition(".")[2])
-    return abs(wanted - stated) <= 0.5 * 10.0**-digits * (1 + 1e-9) if digits else wanted == stated
+    read = (extract.number(found), extract.number(found, scaled=False))
+    digits = len(gold.strip(" %.$").partition(".")[2].rstrip(" %"))
+    slack = 0.5 * 10.0**-digits * (1 + 1e-9) if digits else 0.0
+    return any(abs(wanted - stated) <= slack for stated in read if stated is not None)

@@ -1,0 +1,145 @@
+r"""Free answers: a number, a word, a short phrase; and how a number is written in running text.
+
+>>> [number(text) for text in ("12k", "1.2 million", r"\$6000", "three", "in 2014", r"\frac{1}{2}", "5 or 6")]
+[12000.0, 1200000.0, 6000.0, 3.0, 2014.0, 0.5, None]
+"""
+
+from __future__ import annotations
+
+import re
+from math import isfinite
+from typing import Any
+
+from evals.extract.later import later
+from evals.extract.peel import half_width, heads, peel
+from evals.extract.reading import PROSE, REFUSED, Reading, read
+from evals.extract.shapes import gives_up
+from evals.extract.statements import Form
+
+SHORT = 80
+"""Characters: a longer reply that states nothing is no short answer."""
+_FEW = 5
+"""Words of an answer that is read off a last line."""
+_SENTENCE = 240
+
+
+def stated_text(text: str, *, truncated: bool = False) -> Reading | None:
+    """Read the stated free answer; the value is a tuple: as stated, then shorter, without the talk behind it."""
+    return read(half_width(text), _parse, truncated=truncated)
+
+
+def _parse(content: str, form: Form) -> Any:
+    found = tuple(head for head in heads(content) if head)
+    if not found:
+        return None
+    if form in PROSE or form == "whole":
+        if gives_up(content) or "?" in content[-2:]:
+            return None
+        words = len(found[-1].split())
+        if len(content) > SHORT or (form in ("last line", "emphasis", "prose") and words > _FEW):
+            return None
+        if form == "last line" and content.rstrip().endswith((".", ":", "。")) and words > 2:
+            return None
+        return found
+    return REFUSED if form == "sentence" and len(found[0]) > _SENTENCE else found
+
+
+_WORDS = {
+    name: float(value)
+    for value, name in enumerate(
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+            "twenty",
+        ]
+    )
+} | {"none": 0.0, "thirty": 30.0, "forty": 40.0, "fifty": 50.0, "hundred": 100.0}
+_CHINESE = {name: float(value) for value, name in enumerate("零一二三四五六七八九十")} | {"两": 2.0}
+_SCALES = {
+    "k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6, "mio": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "trillion": 1e12,
+    "千": 1e3, "万": 1e4, "百万": 1e6, "亿": 1e8,
+}  # fmt: skip
+_LEADING = later(
+    r"(?:(?:about|around|approximately|approx\.?|roughly|nearly|almost|circa|ca\.?|in|on|at|by|year|the|a\s+total\s+of|total|only|exactly|just|~|≈|约|大约|共|\\approx|\\sim)\s*)+(?=[-+\d.$€£¥\\a-z])",
+    re.IGNORECASE,
+)
+_FRACTION = later(
+    r"(?P<sign>[-+]?)\s*(?:(?P<whole>\d{1,6})\s+)?\\?[dt]?(?:frac\s*\{?\s*(?P<a>\d{1,12})\s*\}?\s*\{?\s*(?P<b>\d{1,12})\s*\}?|(?P<c>\d{1,12})\s*/\s*(?P<d>\d{1,12}))"
+)
+_NUMBER = later(
+    r"(?P<sign>[-+])?\s?(?:US)?[$€£¥]?\s?(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\s\d{3})+(?!\d)|\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE](?P<exponent>[-+]?\d{1,3})|\s*(?:\\times|×|\*|x)\s*10\s*\^?\s*\{?(?P<ten>[-+]?\d{1,3})\}?)?"
+    r"\s*(?P<scale>(?:thousand|million|billion|trillion|mio|mn|bn|(?<=\d)\s?[kKMB]|(?<=\d)[mb])(?![A-Za-z/²³^])|百万|千|万|亿)?\s*(?P<percent>%|percent(?:age)?(?:\s+points?)?|个百分点)?\s*(?P<rest>.*)",
+    re.DOTALL,
+)
+_REST = later(r"(?:[A-Za-z°µΩ$€£¥%][A-Za-z°µΩ/%$·\s²³^-]{0,40}\d?|[\u4e00-\u9fff]{1,6})?[\s.]*")
+_COUNTED = later(r"\s*(?:or|and|to|through|vs)\b", re.IGNORECASE)
+_LATEX = later(r"\\(?:text|mathrm|mathbf|rm|left|right|displaystyle)\b|\\[,;:! ]|[{}](?![^{}]*\})|~")
+_NAMED = later(r"[A-Za-z][A-Za-z_ ]{0,20}\s*(?:=|≈|\\approx)\s*(?=[-+\d.$\\])")
+
+
+def number(text: str, *, scaled: bool = True) -> float | None:
+    """Read the one number of a short answer, with its scale ("12k", "1.2 million"); a percent sign is left out of account.
+
+    None if there is none, or more than one. What stands behind may be a unit and nothing else. `scaled`: multiply by
+    "million" and the like; a chart may be drawn in millions.
+    """
+    text = peel(text)[:200].replace("\\%", "%").replace("\\$", "$").replace("{,}", ",")
+    if found := _NAMED.match(text):
+        text = text[found.end() :]
+    if found := _LEADING.match(text):
+        text = text[found.end() :]
+    if (word := _WORDS.get(text.casefold().split(" ")[0].rstrip(".,") if text else "")) is not None:
+        return None if _digit(text) else word
+    if text[:1] in _CHINESE and len(text) <= 2:
+        return _CHINESE[text[0]]
+    if fraction := _FRACTION.match(text):
+        return _fraction(fraction, text)
+    plain = re.sub(r"[{}]", "", _LATEX.sub(" ", text)).strip()
+    found = _NUMBER.fullmatch(plain)
+    if found is None or not _REST.fullmatch(found["rest"]) or _COUNTED.match(found["rest"]):
+        return None
+    return _value(found, scaled=scaled)
+
+
+def _digit(text: str) -> bool:
+    return any(letter.isdigit() for letter in text)
+
+
+def _fraction(found: re.Match[str], text: str) -> float | None:
+    over, under = float(found["a"] or found["c"]), float(found["b"] or found["d"])
+    rest = text[found.end() :]
+    if not under or _digit(rest) or not _REST.fullmatch(rest.strip()):
+        return None
+    value = float(found["whole"] or 0) + over / under
+    return -value if found["sign"] == "-" else value
+
+
+def _value(found: re.Match[str], *, scaled: bool) -> float | None:
+    try:
+        value = float(re.sub(r"[,\s]", "", found["digits"])) * 10.0 ** int(
+            found["exponent"] or found["ten"] or 0
+        )
+    except (ValueError, OverflowError):
+        return None
+    value *= _SCALES.get((found["scale"] or "").casefold(), 1.0) if scaled else 1.0
+    if not isfinite(value):
+        return None
+    return -value if found["sign"] == "-" else value

@@ -1,0 +1,40 @@
+"""A stated probability of the positive label.
+
+>>> probability("Probability (0 to 1): 0.9"), probability("概率：95%"), probability("Probability: 1e-3")
+(0.9, 0.95, 0.001)
+"""
+
+from __future__ import annotations
+
+import re
+
+from evals.extract.later import later
+from evals.extract.peel import half_width
+from evals.extract.visible import visible
+
+LONGEST = 20_000
+_NOUN = later(r"\bprobability\b|\bconfidence\b|概率|置信度|可能性", re.IGNORECASE)
+_GLOSS = later(r"\s*(?:\([^()\n]{0,60}\)|\[[^\[\]\n]{0,60}\])")
+_VALUE = later(
+    r"[^\d\n%.-]{0,60}?(?P<number>\d{1,3}(?:[.,]\d{1,12})?|\.\d{1,12})(?:[eE](?P<exponent>[-+]?\d{1,2})|\s*(?:×|\\times|x|\*)\s*10\s*\^?\s*\{?(?P<ten>[-−+]?\d{1,2})\}?)?(?P<percent>\s?\\?%)?(?![\d.]*\d)(?!\s*(?:to|-|–|or)\s*\d)"
+)
+
+
+def probability(text: str) -> float | None:
+    """Read the probability that is stated last, as in "Probability: 0.83" or "83 %"; None if it is none or outside 0 to 1."""
+    text = half_width(visible(text).text[-LONGEST:])
+    answer = None
+    for noun in _NOUN.finditer(text):
+        begin = noun.end()
+        if gloss := _GLOSS.match(text, begin):
+            begin = gloss.end()
+        found = _VALUE.match(text, begin, begin + 120)
+        if found is not None:
+            answer = found
+    return None if answer is None else _in_bounds(answer)
+
+
+def _in_bounds(found: re.Match[str]) -> float | None:
+    power = int((found["exponent"] or found["ten"] or "0").replace("−", "-"))
+    value = float(found["number"].replace(",", ".")) * 10.0**power / (100 if found["percent"] else 1)
+    return value if 0 <= value <= 1 else None

@@ -1,0 +1,123 @@
+"""Yes or no, as stated: "Answer: probably not", 是, "The assertion is correct."."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from evals.extract.later import later
+from evals.extract.peel import half_width, peel
+from evals.extract.reading import REFUSED, Reading, read
+from evals.extract.statements import Form
+from evals.extract.visible import visible
+
+LONGEST = 100_000
+_HEDGE = r"(?:(?:most\s+)?(?:likely|probably|possibly|definitely|certainly|clearly|almost\s+certainly|surely|i\s+(?:think|believe|would\s+say|say)|it\s+is|that\s+is|this\s+is|it['’]s|the\s+(?:answer|statement|claim|assertion)\s+is)[,:\s]+){0,3}"
+_YES = r"yes|yep|yeah|true|correct|right|affirmative|holds|是的?|对的?|正确|有|能|可以|真|成立|会"
+_NO = (
+    r"no|nope|not|false|incorrect|wrong|untrue|negative|不是|不对|不能|不会|不正确|否|不|错误?|没有|假|不成立"
+)
+_STATED = later(rf"\W{{0,6}}{_HEDGE}(?:(?P<no>{_NO})|(?P<yes>{_YES}))(?![\w/'’-])", re.IGNORECASE)
+_CHINESE = later(
+    r"\W{0,6}(?:(?P<no>不是|不对|不能|不会|不正确|否|不|错误?|没有|假)|(?P<yes>是的?|对的?|正确|真|成立))(?=[\s,，。.;；!！:：、()（）]|$)"
+)
+_BOTH = later(
+    r"\W{0,6}(?:yes|no|true|false|是|否)\s*(?:/|\bor\b|\band\b|或|和|\|)\s*(?:yes|no|true|false|是|否)\b",
+    re.IGNORECASE,
+)
+_WORD = later(
+    r"(?<![\w/'’-])(?P<before>(?:yes|no)\s*(?:/|\bor\b|\band\b)\s*)?(?P<word>yes|no)(?![\w'’/-])"
+    r"(?P<after>\s*(?:\bor\b|\band\b(?=\s(?:yes|no)\b)|[^\w\s]|\n|$))?",
+    re.IGNORECASE,
+)
+_LEAD = later(
+    r"(?:^|[.!?:>{\n。：✅❌✓✗]|\b(?:is|be|so|therefore|thus|answer|say|with)\b,?)[\s*_\"'“(\[>{$\\✅❌✓✗]*(?:text\{)?$",
+    re.IGNORECASE,
+)
+_VERDICT = later(
+    r"\b(?:is|are|seems|appears\s+to\s+be|must\s+be|holds)\s+(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|not\s+(?P<not>)){0,2}(?P<said>correct|incorrect|true|false|right|wrong|untrue)\W*$"
+    r"|(?:说法|断言|陈述|结论|判断|描述)(?:是|为)?(?P<chinese>不?正确|错误|不?对|真|假|不?成立)的?\W*$",
+    re.IGNORECASE,
+)
+_FALSE = frozenset(("incorrect", "false", "wrong", "untrue", "不正确", "错误", "不对", "假", "不成立"))
+
+
+def yes_no(text: str) -> bool | None:
+    """Read the yes or no that is stated as an answer; "there is no base" states nothing.
+
+    Without an answer line, a word counts if it opens a line, a sentence or a bracket, or follows "is", "so", "therefore",
+    and a mark or the end follows it ("yes" at the start may be followed by a word). "Yes or no" and "yes and no" are none.
+    """
+    found = stated_yes_no(text)
+    return None if found is None else bool(found.value)
+
+
+def stated_yes_no(text: str) -> Reading | None:
+    """Read the stated yes or no with its place; the value is a bool."""
+    text = half_width(text)
+    found = read(text, _parse, shaped=False)
+    return found if found is not None else _spoken(visible(text).text)
+
+
+def _parse(content: str, form: Form) -> Any:
+    content = peel(content)
+    if _BOTH.match(content):
+        return REFUSED
+    found = _STATED.match(content) or _CHINESE.match(content)
+    if found is None:
+        return None
+    word = (found["no"] or found["yes"]).lower()
+    if (
+        word in ("not", "right", "negative")
+        and found.end() < len(content)
+        and content[found.end()].isspace()
+        and word != "not"
+    ):
+        return None
+    rest = content[found.end() :]
+    if word == "not" and (undone := _STATED.match(rest)):
+        return undone["no"] is not None
+    if word == "no" and re.match(r"\s+[a-z]", rest) and form == "sentence":
+        return None  # "the answer is no base at all"
+    return found["no"] is None
+
+
+def _spoken(text: str) -> Reading | None:
+    """Read a reply without an answer line: what it opens with, or says last, as an answer."""
+    begin = max(0, len(text) - LONGEST)
+    first = begin + len(text[begin:]) - len(text[begin:].lstrip())
+    answer: Reading | None = None
+    opening = _CHINESE.match(text, first) or _opening(text, first)
+    if opening is not None and not _BOTH.match(text, first):
+        group = "no" if opening["no"] else "yes"
+        answer = Reading(group == "yes", "whole", opening.start(group), opening.end(group))
+    for found in _WORD.finditer(text, begin):
+        if found["before"] or (found["after"] or "").strip().lower() in ("or", "and", "/"):
+            continue
+        yes = found["word"].lower() == "yes"
+        start = found.start("word")
+        leads = _LEAD.search(text, max(begin, start - 40), start) if start > first else True
+        if leads and (found["after"] is not None or (yes and start == first)):
+            answer = Reading(yes, "whole" if start == first else "prose", start, found.end("word"))
+    return answer or _verdict(text)
+
+
+_OPENING = later(
+    r"\W{0,6}(?:(?P<no>false|incorrect|wrong|no)|(?P<yes>true|correct|yes))(?=\W*(?:$|\n|[.,;:!—–]))",
+    re.IGNORECASE,
+)
+
+
+def _opening(text: str, first: int) -> re.Match[str] | None:
+    return _OPENING.match(text, first)
+
+
+def _verdict(text: str) -> Reading | None:
+    """Read "The assertion is correct." where the reply ends so."""
+    end = len(text.rstrip())
+    found = _VERDICT.search(text, max(0, end - 60), end)
+    if found is None:
+        return None
+    group = "said" if found["said"] else "chinese"
+    value = found[group].lower() not in _FALSE
+    return Reading(value == (found["not"] is None), "prose", found.start(group), found.end(group))

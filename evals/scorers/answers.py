@@ -1,0 +1,45 @@
+"""Are two short answers the same, as words, names or numbers?"""
+
+from __future__ import annotations
+
+import re
+
+from evals.extract import number, peel
+from evals.extract.later import later
+
+LONGEST = 2_000
+_ARTICLE = later(r"(?:the|a|an|in|at|on|by|of)\s+", re.IGNORECASE)
+_GENERIC = later(
+    r"\s+(?:bar|line|segment|slice|category|group|colou?r|sector|curve|country|region|state|year|company|series|section|area|people|students|one)s?$",
+    re.IGNORECASE,
+)
+_SPLIT = later(r"\s*(?:,|;|/|&|\band\b|、|，|和|与)\s*", re.IGNORECASE)
+_DASH = str.maketrans("–—−‐‑", "-----")
+_AROUND = later(r"\s*([:/-])\s*")
+_GOLD = later(r"(?:US)?[$€£¥]?\s?[-+\u2212]?\s?[$€£¥]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?\s?%?")
+
+
+def plain(text: str) -> str:
+    """Return an answer's words: small letters, one kind of dash, no article, no decoration."""
+    text = _AROUND.sub(r"\1", peel(text[:LONGEST]).translate(_DASH).replace("\\%", "%"))
+    text = text.replace("\\$", "$").casefold().strip(" .*`\"'[]()$")
+    return " ".join((_ARTICLE.sub("", text, count=1) if _ARTICLE.match(text) else text).split())
+
+
+def same_words(gold: str, found: str) -> bool:
+    """Tell whether two answers are the same words, but for an article and a generic noun behind."""
+    one, other = plain(gold), plain(found)
+    return bool(one) and (one == other or one == _GENERIC.sub("", other))
+
+
+def same_names(gold: str, found: str) -> bool:
+    """Tell whether two lists hold the same names; of which one stands in brackets or has a comma."""
+    if "," not in gold and "[" not in gold:
+        return False
+    names = [set(filter(None, map(plain, _SPLIT.split(text.strip(" []"))))) for text in (gold, found)]
+    return len(names[0]) > 1 and names[0] == names[1]
+
+
+def plain_number(gold: str) -> float | None:
+    """Read a gold answer that is nothing but a number, perhaps with a currency or a percent sign."""
+    return number(gold) if _GOLD.fullmatch(peel(gold)) else None
