@@ -11,6 +11,7 @@ from math import isfinite
 from typing import Any
 
 from evals.extract.later import later
+from evals.extract.number_words import WORDS
 from evals.extract.peel import half_width, heads, peel
 from evals.extract.reading import PROSE, REFUSED, Reading, read
 from evals.extract.shapes import gives_up
@@ -36,7 +37,7 @@ def _parse(content: str, form: Form) -> Any:
         if gives_up(content) or "?" in content[-2:]:
             return None
         words = len(found[-1].split())
-        if len(content) > SHORT or (form in ("last line", "emphasis", "prose") and words > _FEW):
+        if len(content) > SHORT or (words > _FEW and number(found[-1]) is None):
             return None
         if form == "last line" and content.rstrip().endswith((".", ":", "。")) and words > 2:
             return None
@@ -44,34 +45,6 @@ def _parse(content: str, form: Form) -> Any:
     return REFUSED if form == "sentence" and len(found[0]) > _SENTENCE else found
 
 
-_WORDS = {
-    name: float(value)
-    for value, name in enumerate(
-        [
-            "zero",
-            "one",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-            "thirteen",
-            "fourteen",
-            "fifteen",
-            "sixteen",
-            "seventeen",
-            "eighteen",
-            "nineteen",
-            "twenty",
-        ]
-    )
-} | {"none": 0.0, "thirty": 30.0, "forty": 40.0, "fifty": 50.0, "hundred": 100.0}
 _CHINESE = {name: float(value) for value, name in enumerate("零一二三四五六七八九十")} | {"两": 2.0}
 _SCALES = {
     "k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6, "mio": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "trillion": 1e12,
@@ -106,7 +79,7 @@ def number(text: str, *, scaled: bool = True) -> float | None:
         text = text[found.end() :]
     if found := _LEADING.match(text):
         text = text[found.end() :]
-    if (word := _WORDS.get(text.casefold().split(" ")[0].rstrip(".,") if text else "")) is not None:
+    if (word := WORDS.get(text.casefold().split(" ")[0].rstrip(".,") if text else "")) is not None:
         return None if _digit(text) else word
     if text[:1] in _CHINESE and len(text) <= 2:
         return _CHINESE[text[0]]

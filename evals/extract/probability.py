@@ -16,7 +16,7 @@ LONGEST = 20_000
 _NOUN = later(r"\bprobability\b|\bconfidence\b|概率|置信度|可能性", re.IGNORECASE)
 _GLOSS = later(r"\s*(?:\([^()\n]{0,60}\)|\[[^\[\]\n]{0,60}\])")
 _VALUE = later(
-    r"[^\d\n%.-]{0,60}?(?P<number>\d{1,3}(?:[.,]\d{1,12})?|\.\d{1,12})(?:[eE](?P<exponent>[-+]?\d{1,2})|\s*(?:×|\\times|x|\*)\s*10\s*\^?\s*\{?(?P<ten>[-−+]?\d{1,2})\}?)?(?P<percent>\s?\\?%)?(?![\d.]*\d)(?!\s*(?:to|-|–|or)\s*\d)"
+    r"[^\d\n%.-]{0,60}?(?P<number>\d{1,3}(?:[.,]\d{1,25})?|\.\d{1,25})(?:[eE](?P<exponent>[-+]?\d{1,2})|\s*(?:×|\\times|x|\*)\s*10\s*\^?\s*\{?(?P<ten>[-−+]?\d{1,2})\}?)?(?P<percent>\s?\\?%)?(?![\d.]*\d)(?!\s*(?:to|-|–|or)\s*\d)"
 )
 
 

@@ -14,7 +14,7 @@ _BOLD = later(
 )
 _CHECK = later(r"^[^\n]{0,200}(?:✓|✔|✅|☑|\[x\])[^\n]{0,200}$", re.MULTILINE | re.IGNORECASE)
 _GIVES_UP = later(
-    r"\b(?:sorry|cannot|can['’]t|unable|don['’]t\s+know|not\s+(?:sure|able|enough|possible|clear)|no\s+idea|insufficient|unclear|apologi[sz]e|as\s+an\s+ai|could\s+not|couldn['’]t)\b"
+    r"\b(?:sorry|cannot|can['’]t|unable|do(?:n['’]t|\s+not)\s+know|not\s+(?:sure|able|enough|possible|clear)|no\s+idea|insufficient|unclear|apologi[sz]e|as\s+an\s+ai|could\s+not|couldn['’]t)\b"
     r"|抱歉|无法|不能|不知道|不确定|对不起",
     re.IGNORECASE,
 )
@@ -76,6 +76,6 @@ def _tail(text: str, sentence: int) -> Statement | None:
 
 
 _TAIL_WORD = later(
-    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|to|be|gives?|giving|us|get|obtain|yields?|leaves?|makes?)(?=\s)\s+|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
+    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|be|gives?|giving|us|get|obtain|yields?|leaves?|makes?)(?=\s)\s+|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
     re.IGNORECASE,
 )

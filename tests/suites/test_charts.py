@@ -25,7 +25,7 @@ from tests.support.command import evals
         ("0", "0.06", False, False),
         ("12", "12%", False, True),
         ("12%", "12", False, True),
-        ("12%", "0.12", True, False),
+        ("12%", "0.12", True, True),
         ("2012", "1999", True, False),
         ("2012", "2012", True, True),
         ("1250", "1,250", False, True),
