@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from evals import profiles
+from evals.checkpoints import Size
 from evals.errors import UsageError
 from evals.profiles import GPU_GB, Profile
 
@@ -100,6 +101,31 @@ def lacks(profile: Profile, here: Sequence[Gpu]) -> str:
     offers = [several] if profile.nodes > 1 and _enough(profile, [*here] * profile.nodes) else []
     instead = ", or ".join([*offers, *(_offer(name) for name in profile.smaller)])
     return f"{title} needs {needs(profile)}; found {_counted(here)}" + (f": try {instead}" if instead else "")
+
+
+SKIP = "--no-gpu-check starts it all the same"
+
+
+def verdict(profile: Profile, here: Sequence[Gpu], size: Size | None) -> tuple[str, str]:
+    """Say why GPUs cannot serve a model, and what to know where they may: (refusal, warning), empty each: nothing.
+
+    Where the weights fit by their size, fewer or smaller GPUs than its makers use are a warning, and the engine decides.
+    `size`: of the checkpoint, where it is on this machine.
+    """
+    if not (why := lacks(profile, here)):
+        return "", ""
+    if size is None:
+        return f"{why}; its weights are not on this machine, so that their size is not known: {SKIP}", ""
+    room = sum(gpu.gb for gpu in here)
+    takes = f"its weights take {size.weights:.1f} GB"
+    if size.weights > room:
+        return f"{why}; {takes}, and {room:.0f} GB are here in all: {SKIP}", ""
+    cache = f", a cache for {size.tokens:,} tokens {size.cache:.1f} GB" if size.tokens else ""
+    tight = "" if size.total <= room else ", more than there is: a shorter context may help"
+    return "", (
+        f"{profile.name} is made for {needs(profile)}; {takes}{cache}, {size.total:.1f} GB in all{tight}; "
+        f"found {_counted(here)}: the engine decides"
+    )
 
 
 def _enough(profile: Profile, here: Sequence[Gpu]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from evals.model_adapters.common.launch import Engine
 from evals.model_adapters.common.served import Served, make
 
-OPTIONS = ("results", "trust_remote_code")
+OPTIONS = ("results", "trust_remote_code", "gpu_check")
 ENGINE = Engine(
     name="sglang",
     package="sglang",
@@ -27,6 +27,12 @@ ENGINE = Engine(
 )
 
 
-def model(rest: str, *, results: Path = Path("results"), trust_remote_code: bool = False) -> Served:
+def model(
+    rest: str,
+    *,
+    results: Path = Path("results"),
+    trust_remote_code: bool = False,
+    gpu_check: bool = True,
+) -> Served:
     """Make `sglang:NAME`; raises UsageError where it cannot run here."""
-    return make(ENGINE, rest, results=results, trust_remote_code=trust_remote_code)
+    return make(ENGINE, rest, results=results, trust_remote_code=trust_remote_code, gpu_check=gpu_check)

@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, str], ...] = (
         "evals.calls evals.data evals.extract evals.peer_environments evals.plugins evals.profiles evals.records "
         "evals.sandbox",
     ),
+    ("sizes of checkpoints", "evals.checkpoints"),
     ("prompts, metrics, hardware", "evals.gpus evals.prompts evals.report"),
     ("a face of metrics for suites of other packages", "evals.metrics"),
     ("scorers", "evals.scorers"),

@@ -23,9 +23,17 @@ if TYPE_CHECKING:
 @click.option(
     "--log", type=click.Path(path_type=Path, dir_okay=False), help="The server's log; default: ./ENGINE.log."
 )
+@click.option(
+    "--no-gpu-check", is_flag=True, help="Start it whatever GPUs are here; it says itself what it lacks."
+)
 @click.option("--trust-remote-code", is_flag=True, help="Run code that comes with a model's weights.")
 def serve(
-    model: str, arguments: tuple[str, ...], port: int | None, log: Path | None, trust_remote_code: bool
+    model: str,
+    arguments: tuple[str, ...],
+    port: int | None,
+    log: Path | None,
+    trust_remote_code: bool,
+    no_gpu_check: bool,
 ) -> int:
     """Start vllm:, lmdeploy: or sglang:NAME, wait until it answers, print its URL, and keep it until Ctrl-C.
 
@@ -39,7 +47,7 @@ def serve(
     others = {form.rstrip(":") for form in load.model_forms()} - launch.ENGINES
     if model.partition(":")[0] in others:
         raise UsageError(f"{model} has no server to start; vllm:, lmdeploy: and sglang: models do")
-    order = load.model(model, trust_remote_code=trust_remote_code).order  # type: ignore[attr-defined]
+    order = load.model(model, trust_remote_code=trust_remote_code, gpu_check=not no_gpu_check).order  # type: ignore[attr-defined]
     if port and not launch.is_free(port):
         raise UsageError(f"--port {port} is taken")
     launch.without_secrets(arguments)

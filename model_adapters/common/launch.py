@@ -33,7 +33,7 @@ from typing import IO
 import msgspec
 from msgspec import Struct
 
-from evals import disk, gpus, profiles
+from evals import checkpoints, disk, gpus, profiles
 from evals import peer_environments as peers
 from evals.errors import UsageError
 from evals.model_adapters.common import watchdog
@@ -175,11 +175,15 @@ def _whole(variable: str, usual: int) -> int:
     return int(word)
 
 
-def check(wanted: Order) -> None:
-    """Refuse what cannot be started here, the GPUs first; raises UsageError, one line."""
+def check(wanted: Order, *, gpu_check: bool = True) -> str:
+    """Refuse what cannot be started here, the GPUs first; raises UsageError, one line.
+
+    Return what to warn of: GPUs that its makers would not use, and that its weights fit on. `gpu_check`: whether to look.
+    """
     engine, folder = wanted.engine, wanted.folder
-    if wanted.profile and (why := gpus.lacks(wanted.profile, gpus.found() * wanted.nodes)):
-        raise UsageError(why)
+    refusal, warning = _gpu_verdict(wanted) if gpu_check else ("", "")
+    if refusal:
+        raise UsageError(refusal)
     if wanted.master and not engine.span:
         raise UsageError(f"{engine.name}:{wanted.model}: over several nodes go vllm: and sglang: only")
     if wanted.master and not wanted.rank < wanted.nodes:
@@ -195,6 +199,15 @@ def check(wanted: Order) -> None:
             f"{engine.name}:{wanted.model}: write ORGANISATION/NAME as on the hub, or a folder (./NAME)"
         )
     version(engine, wanted.python)
+    return warning
+
+
+def _gpu_verdict(wanted: Order) -> tuple[str, str]:
+    if wanted.profile is None:
+        return "", ""
+    place = checkpoints.folder_of(wanted.model)
+    size = checkpoints.size(place, context=wanted.profile.serve_context) if place else None
+    return gpus.verdict(wanted.profile, gpus.found() * wanted.nodes, size)
 
 
 def version(engine: Engine, python: str = "") -> str:
@@ -237,7 +250,7 @@ def command(wanted: Order, *, port: int) -> list[str]:
         flags = profile.flags.get(engine.name, ())
         if not (wanted.trust_remote_code or wanted.of_makers):
             flags = tuple(flag for flag in flags if flag != TRUST)
-        share = wanted.gpus or _shared_over(profile)
+        share = wanted.gpus or _shared_over(profile, wanted.nodes)
         values["expert_parallel"] = str(share) if profile.expert_parallel else ""
         values["context"] = str(profile.serve_context or "")
         values["parser"] = profile.parser.get(engine.name, "")
@@ -257,10 +270,15 @@ def _span(wanted: Order) -> list[str]:
     return [part.format(**facts) for part in wanted.engine.span]
 
 
-def _shared_over(profile: Profile) -> int:
-    here = gpus.found()
+def _shared_over(profile: Profile, nodes: int) -> int:
+    """Return how many GPUs share a model: as its makers say, and no more than there are."""
+    try:
+        here = gpus.found()
+    except UsageError:  # they cannot be counted, and nobody wanted them checked
+        here = []
     kind = here[0].kind if here else ""
-    return profile.gpus.get(kind) or profile.tensor_parallel or max(profile.gpus.values(), default=1)
+    wanted = profile.gpus.get(kind) or profile.tensor_parallel or max(profile.gpus.values(), default=1)
+    return min(wanted, nodes * len(here)) if here else wanted
 
 
 class Process:

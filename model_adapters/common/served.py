@@ -59,6 +59,11 @@ class Served:
         """Send further headers with every call."""
         self._headers.update(headers)
 
+    def warn(self, line: str) -> None:
+        """Tell a person, and the card."""
+        self._say(f"warning: {line}")
+        self._notes.append(line)
+
     def beside(self, run: Path) -> None:
         """Write the server's log into a run's folder."""
         self._log = run / f"{self.order.engine.name}.log"
@@ -202,10 +207,15 @@ def takes(order: launch.Order) -> frozenset[str]:
     return profiles.takes(order.profile, order.folder) | {"logprobs"} | ({"time_series"} if series else set())
 
 
-def make(engine: Engine, rest: str, *, results: Path, trust_remote_code: bool = False) -> Served:
+def make(
+    engine: Engine, rest: str, *, results: Path, trust_remote_code: bool = False, gpu_check: bool = True
+) -> Served:
     """Make the model of `ENGINE:REST`, checked and not started; raises UsageError."""
     profile: Profile | None = profiles.find(f"{engine.name}:{rest}")
     name = profiles.full_name(rest, profile)
     order = launch.order(engine, name, profile, trust_remote_code=trust_remote_code)
-    launch.check(order)
-    return Served(order, log=results / f"{engine.name}.log")
+    warning = launch.check(order, gpu_check=gpu_check)
+    made = Served(order, log=results / f"{engine.name}.log")
+    if warning:
+        made.warn(warning)
+    return made

@@ -1,0 +1,105 @@
+"""How much memory a checkpoint takes: its weights by their index, and the cache of keys and values by its configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from evals import disk
+from evals.profiles import located
+
+INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+ENDINGS = (".safetensors", ".bin", ".gguf", ".pt")
+CACHE_TOKENS = 32_768
+"""Tokens that a cache is estimated for, where nobody says how long the context is."""
+CACHE_BYTES = 2
+"""Of a number in the cache: engines keep 16 bits."""
+_json = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Size(Struct, frozen=True):
+    """An estimate, in 1e9 bytes."""
+
+    weights: float
+    cache: float = 0.0
+    """Of one sequence of `tokens`; 0: the configuration does not tell."""
+    tokens: int = 0
+
+    @property
+    def total(self) -> float:
+        """Both together; what an engine needs besides (activations, CUDA graphs) is not in it."""
+        return self.weights + self.cache
+
+
+def folder_of(model: str) -> Path | None:
+    """Return the folder of a checkpoint on this machine: the one that is named, or the hub's cache; None: it is not here."""
+    if (folder := located(model)) is not None:
+        return folder
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"models--{model.replace('/', '--')}"
+    try:
+        revision = (cache / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    found = cache / "snapshots" / revision
+    return found if found.is_dir() else None
+
+
+def size(folder: Path, *, context: int | None = None) -> Size | None:
+    """Estimate what a checkpoint takes, with the cache of one sequence of `context` tokens; None: it cannot be told."""
+    weights = _weights(folder)
+    if not weights:
+        return None
+    config = _read(folder / "config.json")
+    text = config.get("text_config") or config.get("llm_config") or config
+    longest = text.get("max_position_embeddings") if isinstance(text, dict) else None
+    known = longest if isinstance(longest, int) and longest > 0 else CACHE_TOKENS
+    tokens = context or min(known, CACHE_TOKENS)
+    per_token = _per_token(text) if isinstance(text, dict) else 0
+    return Size(weights / 1e9, per_token * tokens / 1e9, tokens if per_token else 0)
+
+
+def _weights(folder: Path) -> int:
+    for name in INDEXES:
+        total = _read(folder / name).get("metadata", {})
+        if (
+            isinstance(total, dict)
+            and isinstance(bytes_ := total.get("total_size"), int | float)
+            and bytes_ > 0
+        ):
+            return int(bytes_)
+    try:
+        sizes = {
+            ending: sum(f.stat().st_size for f in folder.iterdir() if f.suffix == ending)
+            for ending in ENDINGS
+        }
+    except OSError:
+        return 0
+    return next((found for found in sizes.values() if found), 0)
+
+
+def _per_token(config: Mapping[str, Any]) -> int:
+    """Return the bytes of cache for a token: keys and values of every head in every layer."""
+    layers, heads = _count(config, "num_hidden_layers"), _count(config, "num_attention_heads")
+    if latent := _count(config, "kv_lora_rank"):  # DeepSeek's latent attention keeps one vector for all heads
+        return CACHE_BYTES * layers * (latent + _count(config, "qk_rope_head_dim"))
+    kept = _count(config, "num_key_value_heads") or heads
+    width = _count(config, "head_dim") or (_count(config, "hidden_size") // heads if heads else 0)
+    return 2 * CACHE_BYTES * layers * kept * width
+
+
+def _count(config: Mapping[str, Any], name: str) -> int:
+    value = config.get(name)
+    return value if type(value) is int and value > 0 else 0
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return _json(disk.read_small(path))
+    except (OSError, ValueError, RecursionError):
+        return {}
