@@ -318,7 +318,9 @@ def _scorer(task: Task, protocol: str) -> Scorer:
             "formula": Formula,
             "name": lambda: Name(structure=opsin_installed()),
             "molecule": Molecule,
-            "molecules": lambda: Molecule(several=True),
+            "molecules": lambda: Molecule(
+                several=True, side="reactants" if task.name == "retrosynthesis" else "products"
+            ),
             "number": number.AbsoluteError,
             "boolean": lambda: labels.Label(label),
             "caption": lambda: Caption(synonyms=synonyms()),

@@ -349,13 +349,13 @@ STEPS = (
 
 def ladder(entry: Entry) -> dict[str, int]:
     """Count what became of every expected sample-repeat; a wrong molecule by its rung, a wrong number by its fault."""
-    rungs = " ".join(f"WHEN {RUNGS.index(name)} THEN '{words}'" for name, words in RUNG_WORDS.items())
+    rungs = " ".join(f"WHEN {RUNGS[name]} THEN '{words}'" for name, words in RUNG_WORDS.items())
     found = query(
         entry.path,
         f"""
         WITH said AS (
             SELECT r.verdict, TRY_CAST(r.answer AS DOUBLE) AS answer, TRY_CAST(trim(s.target, '"') AS DOUBLE) AS target,
-                TRY_CAST(json_extract(r.scores, '$.*.parts.rung')[1] AS INT) AS rung,
+                TRY_CAST(json_extract(r.scores, '$.*.parts.rung')[1] AS DOUBLE) AS rung,
                 json_extract_string(r.scores, '$.*.why')[1] AS why
             FROM records r JOIN samples s ON s.id = r.sample)
         SELECT CASE

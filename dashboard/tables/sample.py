@@ -15,10 +15,10 @@ from msgspec import Struct, structs
 
 from evals.dashboard.tables.frames import Entry, query
 from evals.errors import StoreError
+from evals.extract.smiles import looks_like_smiles
 from evals.extract.units import convert, read
 from evals.prompts import plain_text
 from evals.records.files import SAMPLE
-from evals.scorers.molecule import looks_like_smiles
 from evals.types import Failure, Media, Prompt, Reply, Sample, Score
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from msgspec import Struct
 from evals.errors import ScorerError, UsageError
 from evals.scorers.choice import silence
 from evals.scorers.formula import LONGEST, written
-from evals.scorers.ladder import climb
+from evals.scorers.ladder import RUNGS, climb
 from evals.types import Prompt, Reply, Sample, Score
 
 READABLE = 500
@@ -184,4 +184,5 @@ def same_structure(answer: str, gold: str) -> tuple[bool, str]:
     if not mine:
         return False, "another name, which OPSIN cannot read"
     found = climb(mine, gold)
-    return found.rung >= 4, "another name of the same molecule" if found.rung >= 4 else found.why
+    same = found.rung >= RUNGS["compound"]
+    return same, "another name of the same molecule" if same else found.why
