@@ -154,8 +154,6 @@ def set_of(text: str, side: Side = "") -> str | None:
     text = _NUMBERED.sub("\n", _REMARK.sub("", text))
     text = _LABELLED.sub(lambda match: match[1], text)
     pieces = [piece for part in _CONNECTIVE.split(_CJK.sub("\n", text)) if (piece := _bare(part))]
-    pieces = [token for piece in pieces for token in ([piece] if _is_marked(piece) else piece.split())]
-    pieces = [piece for piece in map(_bare, pieces) if piece]
     return ".".join(pieces) if pieces and all(map(_is_marked, pieces)) else None
 
 
