@@ -15,13 +15,15 @@ Reading needs the standard library alone; only a conversion between two differen
 from __future__ import annotations
 
 from evals.extract.units.marks import plain
-from evals.extract.units.names import convert, normal_unit, same_dimension, warm
+from evals.extract.units.names import DIMENSIONLESS, convert, convertible, normal_unit, same_dimension, warm
 from evals.extract.units.text import Quantity, quantities, read
 
 __all__ = [
+    "DIMENSIONLESS",
     "Quantity",
     "close",
     "convert",
+    "convertible",
     "normal_unit",
     "plain",
     "quantities",

@@ -15,6 +15,11 @@ _CHARACTERS = str.maketrans(
      "•": "·", "✕": "×", "✖": "×", "∼": "~", "≃": "≈", "％": "%", "Å": "Å", "℃": "°C", "℉": "°F", "º": "°",
      "\u00a0": " ", "\u2007": " ", "\u2009": " ", "\u202f": " ", "\u200a": " ", "\u200b": "", "\x00": ""}
 )  # fmt: skip
+_CHINESE = {
+    "电子伏特": " eV", "电子伏": " eV", "兆帕": " MPa", "吉帕": " GPa", "千帕": " kPa", "千焦/摩尔": " kJ/mol", "千焦每摩尔": " kJ/mol",
+    "每原子": "/atom", "/原子": "/atom", "开尔文": " K", "摄氏度": " °C", "摩尔/升": " mol/L", "克/摩尔": " g/mol", "纳米": " nm",
+    "太赫兹": " THz", "波数": " 1/cm",
+}  # fmt: skip
 
 
 def _fraction(match: re.Match[str]) -> str:
@@ -35,7 +40,7 @@ _LATEX: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         (r"\\sim\b", "~"), (r"\\(?:leq?|leqslant)\b", "≤"), (r"\\(?:geq?|geqslant)\b", "≥"), (r"\\mu\b", "µ"),
         (r"\\Omega\b", "Ω"), (r"\\AA\b|\\r\s*\{A\}|\\mathring\s*\{A\}", "Å"), (r"\\per\b\s*\\?", "/"),
         (r"\{,\}", ","), (r"(?<=\d)\\[,;:! ](?=\d{3}(?!\d))", ","), (r"\\[,;:! ]|(?<=\d)~(?=[A-Za-z\\])", " "),
-        (r"\\%", "%"), (r"\\[()\[\]]|\$", " "), (r"\*\*(?=\s*[-+({]?\d)", "^"), (r"\*{2,}|__", " "), (r"\\(?=[a-z])", ""),
+        (r"\\%", "%"), (r"\\[()\[\]]|\$", " "), (r"(?<![\w)\]*^])\*\*(?=[^\s*])([^*\n]{1,300})\*\*(?!\d)", r" \1 "), (r"(?<=[\w)\]])\*\*(?=\s*[-+({]?\d)", "^"), (r"\*{2,}|__", " "), (r"\\(?=[a-z])", ""),
         (r"\^\s*\{\s*([-+]?\s?\d{1,4})\s*\}", r"^\1"), (r"\^\s*\(\s*([-+]?\d{1,4})\s*\)", r"^\1"), (r"[{}]", " "),
     )
 )  # fmt: skip
@@ -56,6 +61,9 @@ def plain(text: str) -> str:
         if sign in text:
             text = re.sub(rf"(?<=\d) ?{sign}", f"{value:.15f}"[1:], text).replace(sign, str(value))
     text = re.sub("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda m: "^" + m.group().translate(_SUPERSCRIPTS), text)
+    if not text.isascii():
+        for name, unit in _CHINESE.items():
+            text = text.replace(name, unit)
     if any(mark in text for mark in "\\$*{+"):
         for pattern, put in _LATEX:
             text = pattern.sub(put, text)

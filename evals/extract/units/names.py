@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from functools import lru_cache
-from math import isfinite
+from math import isfinite, log10
 from typing import Any
 
 from evals.errors import UsageError
@@ -49,7 +49,8 @@ _PLAIN = {
     "Debye": "debye", "ft": "foot", "foot": "foot", "feet": "foot", "inch": "inch", "inches": "inch",
     "lb": "pound", "lbs": "pound", "pound": "pound", "pounds": "pound", "oz": "ounce", "gal": "gallon",
     "gallon": "gallon", "gallons": "gallon", "t": "metric_ton", "tonne": "metric_ton", "tonnes": "metric_ton",
-    "atom": "count", "atoms": "count", "cell": "count", "Ohm": "ohm", "ohms": "ohm", "\N{OHM SIGN}": "ohm",
+    "atom": "atom", "atoms": "atom", "at": "atom", "cell": "unit_cell", "cells": "unit_cell", "kgf": "kilogram_force", "kp": "kilogram_force", "dyn": "dyne",
+    "dyne": "dyne", "erg": "erg", "ergs": "erg", "lbf": "pound_force", "Msi": "megapsi", "kayser": "cm**-1", "wavenumbers": "cm**-1", "Ohm": "ohm", "ohms": "ohm", "\N{OHM SIGN}": "ohm",
 }  # fmt: skip
 """Units that take no prefix here, with pint's name."""
 
@@ -86,10 +87,11 @@ def _unit_pattern() -> re.Pattern[str]:
     """Match one factor of a unit with its power, after its separator."""
     words = "|".join(sorted(map(re.escape, _vocabulary()), key=len, reverse=True))
     percent = r"(?:(?:wt|mol|at|vol)\.?\s?)?%|(?:weight|mass|mole|atomic|volume)?\s?per\s?cent\b"
-    cluster = r"formula units?|unit cells?|f\.u\."
+    cluster = r"formula[ -]units?|unit[ -]cells?|f\.?u\.?(?![a-z])"
+    moles = r"(?:mol|moles?|g|gram)[ -](?:of[ -])?(?:atoms?|formula[ -]units?|unit[ -]cells?|f\.?u\.?(?![a-z])|compound)"
     return re.compile(
         rf"(?P<open>(?:\s?/\s?|\s?\bper\s)\(?|\s?[·*×]\s?|[ -])?"
-        rf"(?P<unit>{percent}|{cluster}|(?:degrees?\s|deg\.?\s?|°\s?)[CFcf]\b|(?i:degrees? (?:celsius|fahrenheit))"
+        rf"(?P<unit>{percent}|{moles}|{cluster}|(?:degrees?\s|deg\.?\s?|°\s?)[CFcf]\b|(?i:degrees? (?:celsius|fahrenheit))"
         rf"|electron[ -]volts?|kilo-?electron volts?|(?:{words})(?![A-Za-zµ°]))(?P<power>{_POWER})?(?![\dA-Za-z])",
     )
 
@@ -103,15 +105,44 @@ def _unit_name(text: str) -> str:
     lower = word.lower()
     if lower.endswith("%") or lower.replace(" ", "").endswith("percent"):
         return "percent"
-    if lower.startswith(("formula", "unit cell", "f.u")):
-        return "count"
+    if lower.startswith(("mol", "g")):
+        return "mole_of_atoms" if "atom" in lower else "mole_of_units"
+    if lower.startswith(("formula", "f.u", "fu")):
+        return "formula_unit"
+    if lower.startswith("unit"):
+        return "unit_cell"
     if "volt" in lower:
         return "kiloelectronvolt" if lower.startswith("kilo") else "electronvolt"
     return "degF" if lower[-1] == "f" or lower.endswith("fahrenheit") else "degC"
 
 
+_LOG = re.compile(r"\s?\(?(?:in\s)?log(?:_?\{?10\}?)?(?:\s?units?\b|\s?\(?(?P<inner>[A-Za-zµ][A-Za-zµ/^·*\d -]{0,14}?)\)?(?=[\s,;.)]|$))")
+_UNKNOWN = re.compile(
+    r"\s?(?P<unit>(?P<first>[A-Za-zµΩÅ]{1,12})(?:(?:\s?/\s?|·|\*|\^-?\d)\(?[A-Za-zµΩÅ\d][A-Za-zµΩÅ\d^()·-]{0,20}){1,3}"
+    r"|(?:HV|HRC|HRB|HB|a\.u\.|arb\.(?: units)?)(?![A-Za-z]))"
+)
+_NO_UNITS = frozenset(("and", "or", "either", "yes", "true", "he", "she", "his", "s", "log", "ln", "exp"))
+
+
 def unit_at(text: str, start: int) -> tuple[str, int]:
-    """Read the unit that begins at a position; returns it with the position after it."""
+    """Read the unit that begins at a position; returns it with the position after it.
+
+    Units of logarithms come as "log10(GPa)". What is built like a unit and is none that is known comes as it stands.
+    """
+    if (log := _LOG.match(text, start)) is not None:
+        inner = (log["inner"] or "").strip()
+        return f"log10({normal_unit(inner) if len(inner) > 1 else ''})", log.end()  # "log S" names no unit
+    name, end = _known_unit_at(text, start)
+    unknown = _UNKNOWN.match(text, start)
+    if unknown is None or unknown.end() <= end or (unknown["first"] or "").lower() in _NO_UNITS:
+        return name, end
+    if name or not any(_unit_pattern().fullmatch(part) for part in re.split(r"[/·*^()\s]+", unknown["unit"])) and "/" in unknown["unit"]:
+        return name, end
+    return unknown["unit"], unknown.end()
+
+
+def _known_unit_at(text: str, start: int) -> tuple[str, int]:
+    """Read a unit of the vocabulary."""
     factors: list[str] = []
     below, position = False, start
     if text[start : start + 3].lower() in (" 1/", "*1/"):
@@ -153,7 +184,15 @@ def _registry() -> Any:
     except ModuleNotFoundError as error:
         raise UsageError("converting units needs `pip install 'science-evals[materials]'`") from error
     registry: Any = pint.UnitRegistry(cache_folder=None)
-    registry.define("rydberg_energy = 13.605693122994 * electron_volt")
+    for definition in (
+        "rydberg_energy = 13.605693122994 * electron_volt",
+        "atom = [atom_count]",
+        "unit_cell = [cell_count]",
+        "formula_unit = unit_cell",
+        "mole_of_atoms = 6.02214076e23 * atom",
+        "mole_of_units = 6.02214076e23 * formula_unit",
+    ):
+        registry.define(definition)
     return registry
 
 
@@ -161,6 +200,8 @@ def _registry() -> Any:
 def normal_unit(unit: str) -> str:
     """Write a unit as `Quantity.unit` does: "J/(mol K)" -> "J*mol**-1*K**-1"; unknown ones as they are."""
     text = plain(unit).strip()
+    if text == DIMENSIONLESS or (text.startswith("log10(") and text.endswith(")")):
+        return text if text == DIMENSIONLESS else f"log10({normal_unit(text[6:-1])})"
     known, end = unit_at(" " + text, 0)
     return known if end == len(text) + 1 else unit.strip()
 
@@ -177,19 +218,67 @@ def same_dimension(one: str, other: str) -> bool:
         return False
 
 
-def convert(value: float, unit: str, target: str) -> float | None:
-    """Express a value in the target's unit; None: a unit of another dimension, which is not converted.
+DIMENSIONLESS = "dimensionless"
+"""Unit of a target that is a plain number: a number with a unit does not answer it."""
 
-    A number without a unit is taken to be in the target's; a target without a unit takes the number as written.
+
+def convert(value: float, unit: str, target: str) -> float | None:
+    """Express a value in the target's unit; None: it cannot be.
+
+    A number without a unit is taken to be in the target's; a target without a unit (one that is not known) takes the
+    number as written. Beside units of one dimension these are converted:
+
+    - energies, frequencies and wave numbers (E = h nu = h c / lambda): 15.6 THz is 520 cm**-1;
+    - an energy per mole where the target counts atoms or cells, of which the mole then is: 96.5 kJ/mol is 1 eV/atom;
+      an energy alone is short for one per atom, never the other way round;
+    - a quantity where its logarithm is wanted: 50 GPa is 1.7 in log10(GPa).
     """
     unit, target = normal_unit(unit), normal_unit(target)
+    if target.startswith("log10("):
+        return _logarithm(value, unit, target[6:-1])
+    if target == DIMENSIONLESS and unit.startswith("log10("):
+        return value
     if not unit or not target or unit == target:
         return value
-    if not same_dimension(unit, target):
+    try:
+        converted = _converted(value, unit, target)
+    except (ArithmeticError, AttributeError, ValueError, TypeError):
         return None
+    return converted if converted is not None and isfinite(converted) else None
+
+
+@lru_cache(4096)
+def convertible(unit: str, target: str) -> bool:
+    """Whether a value in one unit can be expressed in the target's."""
+    return convert(1.0, unit, target) is not None
+
+
+def _logarithm(value: float, unit: str, inner: str) -> float | None:
+    """Take the logarithm of a quantity; a number alone, or one called a logarithm of that unit, is one already."""
+    if not unit or (unit.startswith("log10(") and (unit == "log10()" or same_dimension(unit[6:-1], inner))):
+        return value
+    plain_value = convert(value, unit, inner)
+    return log10(plain_value) if plain_value is not None and plain_value > 0 else None
+
+
+def _converted(value: float, unit: str, target: str) -> float | None:
+    """Convert by dimension, then by what else the two may mean; raises pint's errors for units that it does not know."""
     registry = _registry()
-    converted = float(registry.Quantity(value, unit).to(target).magnitude)
-    return converted if isfinite(converted) else None
+    wanted = registry.Unit(target)
+    given = registry.Unit(unit)
+    if given.is_compatible_with(wanted):
+        return float(registry.Quantity(value, unit).to(target).magnitude)
+    quantity = registry.Quantity(value, unit)
+    for counted in ("atom", "unit_cell"):
+        if f"[{counted.removeprefix('unit_')}_count]" in wanted.dimensionality:
+            for per in (registry.Quantity(1, "mol") / registry.Quantity(6.02214076e23, counted), 1 / registry.Unit(counted)):
+                if (quantity * per).is_compatible_with(wanted):
+                    return float((quantity * per).to(target).magnitude)
+            return None
+    kinds = [registry.get_dimensionality(kind) for kind in ("joule", "hertz", "1/cm")]
+    if {given.dimensionality, wanted.dimensionality} <= set(kinds) and "radian" not in unit and "rpm" not in unit:
+        return float(quantity.to(target, "spectroscopy").magnitude)
+    return None
 
 
 def warm() -> None:

@@ -1,0 +1,164 @@
+r"""The one number that a statement gives, among conditions, remarks and comparisons that hold numbers, too.
+
+>>> stated_number("2.1 at pH 7.4").value
+2.1
+>>> stated_number("1.1 eV (PBE gives 0.6 eV)", "eV").value
+1.1
+>>> stated_number("5 or 6") is None
+True
+
+Remarks in brackets and what follows "at", "for", "since" ... are left out. Of an equation the last side counts. Two
+different numbers that are left over are no answer. Roman numerals, words up to a hundred and charges like 2- are read
+where they are all there is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, TypeAlias
+
+from evals.extract.later import later
+from evals.extract.units.marks import plain
+from evals.extract.units.names import convert, convertible
+from evals.extract.units.text import Quantity, quantities
+
+Fit: TypeAlias = Literal["unit", "none", "other"]
+"""Whether a number's unit can be converted to the target's, it has none, or one of another dimension."""
+LONGEST = 2_000
+"""Characters of one statement."""
+SAME = 0.02
+"""Two numbers this close (relative) are one answer, given twice."""
+
+_REMARK = later(r"(?<=[\w%°)*$.\]])\s*[(（](?![^()（）]{0,8}[)）]\s*(?:×|x|\*|·)\s*10)(?!\s*\d{1,3}\s*[)）]\s*[×x])[^()（）\n]{0,400}[)）]|\s\[[^\[\]\n]{0,200}\]")
+_POWER_BRACKET = later(r"\^\s?\([-+]?\d{1,4}\)|/\s?\([^()]{1,30}\)|log(?:10)?\s?\([^()]{1,20}\)")
+_ASIDE = later(
+    r"(?:\s?[,;:，；]\s?|\s|^)(?:(?:and|but)\s)?(?:at|in|for|with|within|when|while|whereas|since|because|as|which|where|although|though|but|"
+    r"compared|versus|vs\.?|relative\sto|rather\sthan|instead\sof|not|so|that|assuming|given|based|from|under|after|upon|using|by|if|due|of|on|than|"
+    r"corresponding|i\.e\.|e\.g\.|cf\.?|see|lower|higher|more|less|above|below|mainly|typical(?:ly)?|again|close\sto|near)\b(?!\s?(?:of\s)?(?:atoms?|formula|cells?)\b)"
+    r"|\s[–—-]+\s(?=[A-Za-z])|(?<=\S)[.。](?=\s|$)|[；;](?!\s?[-+]?\d)|\n|而不是|因为|由于|在|当|其中|对应"
+)
+_IS = later(
+    r"(?:\b(?:is|are|was|were|be|equals?|gives?|yields?|obtain(?:ed)?|predict(?:ed)?|estimate[ds]?|get|choose|report|answer|value|state)\b|[:：]|为|是|等于|约|得到?)"
+    r"(?:\s?(?:approximately|about|around|roughly|ca\.?|close\sto|estimated\s(?:to\sbe|at|as)|of|at|to\sbe|as|likely|probably|therefore|thus|then|now|only|just|expected|taken|equal\sto|the\sorder\sof|on|be|约|大约|为|于|是))*"
+    r"[\s*_`$~≈:：]*(?P<number>(?:[-+<>≤≥]\s?)?[\d.½¼¾⅓⅔⅛⅕])",
+    re.IGNORECASE,
+)
+_BEGINS = later(
+    r"[\s*_`~≈<>≤≥=:$(]*(?:(?:about|approximately|approx\.?|around|roughly|ca\.?|circa|nearly|almost|estimated|likely|probably|perhaps|maybe|exactly|between|from|minus|negative|up\sto|at\s(?:least|most)|less\sthan|more\sthan|约|大约)[\s*]*){0,3}[-+]?\s?[\d.½¼¾⅓⅔⅛⅕]",
+    re.IGNORECASE,
+)
+_EQUALS = later(r"(?:=|≈|→|⇒|~)\s?(?=[-+]?\s?[\d.])")
+_NAMED = later(r"\s*\(?[-+]?\d[\d.]*\s*[<≤]\s*\w+\s*[<≤]")
+_CHARGE = later(r"\(?(\d{1,3})\s?([-+])\)?")
+_ROMAN = later(r"\(?([-+]?)\s?([IVX]{1,5})\)?")
+_ROMANS = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
+_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+).split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_HANZI = dict(zip("零一二三四五六七八九十", range(11), strict=True)) | {"两": 2}
+
+
+def stated_number(text: str, unit: str = "") -> Quantity | None:
+    """Read the number of one statement, as it stands; None: there is none, or there are several.
+
+    `unit` is the target's; of numbers with units those that can be converted to it come first.
+    """
+    shown = plain(text[:LONGEST]).strip()
+    if (spelled := _spelled(shown)) is not None:
+        return spelled
+    bare = _without_remarks(shown)
+    if not _BEGINS.match(bare):
+        if (is_ := _IS.search(bare)) is not None:
+            bare = bare[is_.start("number") :]
+        elif (equals := list(_EQUALS.finditer(bare))) and "," not in bare[equals[0].start() :]:
+            bare = bare[equals[-1].end() :]
+        elif _EQUALS.search(bare) is None:
+            return _only(quantities(bare), unit)
+        else:
+            bare = bare[equals[0].end() :]
+    return _only(_first_clause(bare, unit), unit) or _last_side(bare, unit)
+
+
+def _without_remarks(text: str) -> str:
+    """Leave remarks in brackets out where a number stands before them."""
+    kept = text
+    for _ in range(3):  # brackets within brackets
+        shielded = _POWER_BRACKET.sub(lambda match: match[0].replace("(", "\x01").replace(")", "\x02"), kept)
+        first = re.search(r"\d", shielded)
+        shorter = shielded[: first.start()] + _REMARK.sub(" ", shielded[first.start() :]) if first else shielded
+        shorter = shorter.replace("\x01", "(").replace("\x02", ")")
+        if shorter == kept:
+            break
+        kept = shorter
+    return kept
+
+
+def _first_clause(text: str, unit: str) -> list[Quantity]:
+    """List the numbers before the first aside; an equation's last side stands for the whole."""
+    start = re.search(r"\d", text)
+    if start is None:
+        return []
+    aside = _ASIDE.search(text, start.end())
+    between = re.match(r"[^\d]*\bbetween\b", text, re.IGNORECASE)
+    clause = text[: aside.start()] if aside and not between else text
+    return quantities(clause)
+
+
+def _last_side(text: str, unit: str) -> Quantity | None:
+    """Read what stands behind the last equals sign of a calculation."""
+    aside = _ASIDE.search(text, 1)
+    sides = _EQUALS.split(text[: aside.start()] if aside else text)
+    return _only(quantities(sides[-1]), unit) if len(sides) > 1 and "," not in text else None
+
+
+def fit(quantity: Quantity, unit: str) -> Fit:
+    """Say how a number's unit stands to the target's."""
+    if not quantity.unit:
+        return "none"
+    return "unit" if not unit or convertible(quantity.unit, unit) else "other"
+
+
+def _only(found: list[Quantity], unit: str) -> Quantity | None:
+    """Take the only number: of those whose unit fits, else of those without, else of the others."""
+    for kind in ("unit", "none", "other"):
+        some = [one for one in found if fit(one, unit) == kind]
+        if some:
+            return some[0] if all(_same(some[0], one, unit) for one in some[1:]) else None
+    return None
+
+
+def _same(one: Quantity, other: Quantity, unit: str) -> bool:
+    if one.unit != other.unit and not unit and one.unit and other.unit:
+        value = convert(other.value, other.unit, one.unit)
+    else:
+        value = convert(other.value, other.unit, unit) if other.unit else other.value
+    mine = convert(one.value, one.unit, unit) if unit and one.unit else one.value
+    if value is None or mine is None:
+        return False
+    return abs(value - mine) <= SAME * max(abs(mine), abs(value))
+
+
+def _spelled(text: str) -> Quantity | None:
+    """Read a number that is written without figures, or a charge with its sign behind it."""
+    bare = text.strip(" .*`_$()").strip()
+    value: float | None = None
+    if charge := _CHARGE.fullmatch(bare):
+        value = float(charge[1]) * (-1 if charge[2] == "-" else 1)
+    elif (roman := _ROMAN.fullmatch(bare)) and roman[2] in _ROMANS:
+        value = float(_ROMANS.index(roman[2]) + 1) * (-1 if roman[1] == "-" else 1)
+    elif bare in _HANZI:
+        value = float(_HANZI[bare])
+    else:
+        value = _in_words(bare.lower())
+    return None if value is None else Quantity(value, "", None, None, rough=False, text=bare)
+
+
+def _in_words(text: str) -> float | None:
+    sign = -1 if text.startswith(("minus ", "negative ")) else 1
+    words = re.split(r"[\s-]+", re.sub(r"^(?:minus|negative|plus)\s", "", text))
+    if len(words) == 1 and words[0] in _ONES:
+        return float(sign * _ONES.index(words[0]))
+    if words[0] in _TENS and (len(words) == 1 or (len(words) == 2 and words[1] in _ONES[1:10])):
+        return float(sign * (20 + 10 * _TENS.index(words[0]) + (_ONES.index(words[1]) if len(words) == 2 else 0)))
+    return None
