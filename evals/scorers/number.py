@@ -7,13 +7,24 @@ A number in a unit of another dimension than the target's is wrong and is not co
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import sqrt
+from math import inf, sqrt
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from evals import extract
-from evals.extract.units import Quantity, close, convert, plain, quantities, read, same_dimension, warm
+from evals.extract.later import later
+from evals.extract.units import (
+    DIMENSIONLESS,
+    Quantity,
+    close,
+    convert,
+    convertible,
+    plain,
+    quantities,
+    stated_number,
+    warm,
+)
 from evals.scorers.choice import silence
 from evals.scorers.folds import ByGroup, Columns, Pooled, Reduction, weighted_mean
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score
@@ -23,27 +34,53 @@ if TYPE_CHECKING:
 
 LONGEST = 100_000
 """Characters of a reply that are read, from its end."""
+_TAIL, _SPANS = 4_000, 20
+"""Without a marked answer: characters, and bold spans among them, that are looked at, from the end."""
 NumberReader = Callable[[str, str], Quantity | None]
 """(reply, unit of the target) -> the number stated, or None."""
 
 
 def stated(text: str, unit: str = "") -> Quantity | None:
-    """Read the number that a reply states: in its box, answer tag or "answer is".
+    """Read the number that a reply states: in its box, answer tag, answer line or "answer is".
 
-    Where nothing is marked so: the only number of the reply, the only one in a unit that fits, or a number
-    that makes up the last line. A number that merely stands last is no answer, and an answer that is stated
-    without one ("Answer: unknown") is none, whatever stands before it.
+    Without any of these: the only number in bold, the only number of the reply, the only one in a unit that fits, the
+    one that its last line is or gives ("... is 1.42 eV."). A number that merely stands last is no answer, and an answer
+    that is stated without one ("Answer: unknown", "5 or 6") is none, whatever stands before it.
     """
     text = text[-LONGEST:]
     region = extract.stated(text)
     if region is not None:
-        return read(region, unit)
+        return stated_number(region, unit)
+    return _in_bold(text, unit) or _only_one(text, unit) or _in_last_line(text, unit)
+
+
+_BOLD = later(r"\*\*([^*\n]{1,300})\*\*|`([^`\n]{1,300})`")
+
+
+def _in_bold(text: str, unit: str) -> Quantity | None:
+    """Read the one number that stands in bold; of several the one whose unit alone fits."""
+    spans = [next(filter(None, match.groups())) for match in _BOLD.finditer(text[-_TAIL:])]
+    found = [number for span in spans[-_SPANS:] if (number := stated_number(span, unit)) is not None]
+    fitting = [number for number in found if number.unit and unit and convertible(number.unit, unit)]
+    some = fitting or found
+    return some[-1] if some and len({number.value for number in some}) == 1 else None
+
+
+def _only_one(text: str, unit: str) -> Quantity | None:
     found = quantities(text)
-    fitting = [q for q in found if unit and q.unit and same_dimension(q.unit, unit)]
-    if len(fitting or found) == 1:
-        return (fitting or found)[0]
-    last = plain(text).strip().rpartition("\n")[2].strip("*`. ")
-    return found[-1] if found and last == found[-1].text.rstrip(".") else None
+    fitting = [one for one in found if unit and one.unit and convertible(one.unit, unit)]
+    return (fitting or found)[0] if len(fitting or found) == 1 else None
+
+
+def _in_last_line(text: str, unit: str) -> Quantity | None:
+    """Read the last line: nothing but a number, or a sentence that gives one in a unit that fits."""
+    line = text.rstrip().rpartition("\n")[2]
+    found = stated_number(line, unit)
+    if found is None:
+        return None
+    bare = plain(line).strip("*`. ")
+    whole = bare == found.text.rstrip(".")
+    return found if whole or (unit and found.unit and convertible(found.unit, unit)) else None
 
 
 def _silent(reply: Reply, value: float | None, parts: dict[str, float]) -> Score:
@@ -55,7 +92,7 @@ class AbsoluteError(Struct, frozen=True):
 
     Parts: `error` with its sign; `error_imputed`, the error that the training mean would make, and
     `error_worst`, the largest within the training range, where `sample.meta` gives `train_mean`,
-    `train_low` and `train_high`.
+    `train_low` and `train_high`. A number outside of `sample.meta["possible"]` is suspect.
     """
 
     read: NumberReader = stated
@@ -77,17 +114,27 @@ class AbsoluteError(Struct, frozen=True):
             return _silent(reply, None, parts)
         value = convert(found.value, found.unit, sample.unit)
         if value is None:
-            why = f"stated in {found.unit}, the target is in {sample.unit or 'no unit'}"
+            wanted = "a plain number" if sample.unit == DIMENSIONLESS else f"in {sample.unit}"
+            why = f"stated in {found.unit}, the target is {wanted}"
             return Score(value=None, verdict="wrong", answer=found.text, why=why, parts=parts)
         parts["error"] = value - target
+        low, high = sample.meta.get("possible", (-inf, inf))
+        possible = low <= value <= high
         return Score(
             value=abs(value - target),
             verdict="graded",
             answer=f"{value!r}",
-            why=f"stated {found.text}" if found.rough or found.unit else "",
-            suspect=found.rough,
+            why=_remark(found, None if possible else (low, high)),
+            suspect=found.rough or not possible,
             parts=parts,
         )
+
+
+def _remark(found: Quantity, possible: tuple[float, float] | None) -> str:
+    """Say how the number was stated where that matters, and whether it is beyond what is physically possible."""
+    said = f"stated {found.text}" if found.rough or found.unit else ""
+    beyond = f"outside of what is physically possible, {possible[0]:g} to {possible[1]:g}" if possible else ""
+    return "; ".join(filter(None, (said, beyond)))
 
 
 def _stand_ins(sample: Sample, target: float) -> dict[str, float]:
@@ -129,7 +176,7 @@ class Within(Struct, frozen=True):
             why = f"stated in {found.unit}, the target is in {sample.unit}"
             return Score(value=0.0, verdict="wrong", answer=found.text, why=why)
         relative = float(sample.meta.get("relative_tolerance") or self.relative)
-        right = close(value, target, relative=relative, absolute=self.absolute)
+        right = close(value, target, relative=relative, absolute=self.absolute) and _narrow(found, relative)
         return Score(
             value=float(right),
             verdict="right" if right else "wrong",
@@ -138,6 +185,13 @@ class Within(Struct, frozen=True):
             suspect=found.rough,
             parts={"error": value - target},
         )
+
+
+def _narrow(found: Quantity, relative: float) -> bool:
+    """Whether a stated range is as narrow as a tolerance asks for; the middle of a wide one is luck."""
+    if found.low is None or found.high is None:
+        return True
+    return found.high - found.low <= 4 * relative * max(abs(found.low), abs(found.high))
 
 
 def mae_of(columns: Columns, weights: Floats) -> float:

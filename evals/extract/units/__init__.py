@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from evals.extract.units.marks import plain
 from evals.extract.units.names import DIMENSIONLESS, convert, convertible, normal_unit, same_dimension, warm
+from evals.extract.units.statement import stated_number
 from evals.extract.units.text import Quantity, quantities, read
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "quantities",
     "read",
     "same_dimension",
+    "stated_number",
     "warm",
 ]
 
