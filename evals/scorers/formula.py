@@ -14,14 +14,12 @@ from collections import Counter
 
 from msgspec import Struct
 
-from evals.extract import boxed, tagged
+from evals.extract.chemical import stated_formula
 from evals.scorers.choice import silence
 from evals.types import Prompt, Reply, Sample, Score
 
 LONGEST = 2_000
 """Characters of a formula or name that are looked at."""
-TAIL = 5_000
-"""Without a tag, an answer is looked for in so many last characters of a reply."""
 CHARGE = "charge"
 """Key of the charge among the counts of elements."""
 
@@ -35,7 +33,8 @@ ELEMENTS = frozenset(_SYMBOLS.split())
 _UP = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 _PIECE = re.compile(r"([A-Z][a-z]?)(\d{1,6})?|([(\[{])|([)\]}])(\d{1,6})?")
 _CHARGE = re.compile(r"(?:\^\{?|(?<=\])|(?<=\))|\()(\d{0,3}[+-]|[+-]\d{1,3})\}?\)?$|([+-]\d{0,3}|[+-]{2,4})$")
-_ISOTOPE = re.compile(r"\[\^?\{?\d{1,3}\}?([A-Z][a-z]?)\]|\^\{?\d{1,3}\}?(?=[A-Z])")
+_ISOTOPE = re.compile(r"\[\^?\{?\d{1,3}\}?([A-Z][a-z]?)\]|\^\{?\d{1,3}\}?(?=[A-Z])|(?<=\[)\d{1,3}(?=[A-Z])")
+_IONS = re.compile(r"[^+^-]+(?:\^\{?\d{0,2}[+-]\}?|[+-]+)")
 _DRESS = re.compile(r"\\(?:mathrm|text|ce|rm|mathbf)|[\\$_\s]|<su[bp]>|</su[bp]>")
 
 
@@ -49,7 +48,11 @@ def counts(text: str) -> dict[str, int] | None:
     text = _plain(text)
     if not text or len(text) > LONGEST:
         return None
+    ions = _IONS.findall(text)
+    if len(ions) > 1 and "".join(ions) == text:
+        return _sum_of_ions(ions)
     text, charge = _take_charge(text)
+    text = text.rstrip("·•∙⋅.")  # the dot of a radical
     total: Counter[str] = Counter()
     for part in re.split(r"[·•∙⋅*.]", text):
         times, formula = _leading_number(part)
@@ -61,6 +64,21 @@ def counts(text: str) -> dict[str, int] | None:
     return {element: number for element, number in total.items() if number} | (
         {CHARGE: charge} if charge else {}
     )
+
+
+def is_formula(text: str) -> bool:
+    """Whether a text is a formula as a whole."""
+    return counts(text) is not None
+
+
+def _sum_of_ions(ions: list[str]) -> dict[str, int] | None:
+    """Add up a salt whose ions are written with their charges, C6H5NH3+Cl-."""
+    total: Counter[str] = Counter()
+    for ion in ions:
+        if (found := counts(ion)) is None:
+            return None
+        total.update(found)
+    return {element: number for element, number in total.items() if number}
 
 
 def _plain(text: str) -> str:
@@ -113,29 +131,12 @@ def _elements(formula: str) -> Counter[str] | None:
     return stack[0] if len(stack) == 1 and stack[0] else None
 
 
-def written(text: str, tag: str) -> str | None:
-    """Read the last `<TAG>...</TAG>`, else the last box, marked or labelled token, else a reply of one line."""
-    if (found := tagged(text, tag)) is not None:
-        return found
-    if (found := boxed(text[-TAIL:])) is not None:
-        return re.sub(r"^\\(?:text|mathrm|ce)\s?\{(.*)\}$", r"\1", found)
-    tail = text[-TAIL:]
-    if marked := re.findall(r"`([^`\n]{1,500})`|\*\*([^*\n]{1,500})\*\*", tail):
-        return str(marked[-1][0] or marked[-1][1]).strip()
-    if label := re.findall(
-        r"(?:[Ff]ormula|[Nn]ame|[Aa]nswer)\W{0,3}(?:\bis\b|:|=)[:=\s]{0,9}([^\n]{1,500})", tail
-    ):
-        return str(label[-1]).strip().rstrip(".")
-    lines = [line.strip() for line in tail.splitlines() if line.strip()]
-    return lines[0] if len(lines) == 1 and len(text) <= TAIL else None
-
-
 class Formula(Struct, frozen=True):
     """Scores 1 for the same elements in the same numbers and the same charge; `C5H8` is `H8C5`."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
-        answer = None if reply.stop == "filter" else written(reply.text, "MOLFORMULA")
+        answer = None if reply.stop == "filter" else stated_formula(reply.text, is_formula)
         if not answer:
             return Score(value=0.0, verdict=silence(reply), why="no formula stated")
         mine = counts(answer)

@@ -22,8 +22,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from evals.errors import ScorerError, UsageError
+from evals.extract.chemical import stated_name
 from evals.scorers.choice import silence
-from evals.scorers.formula import LONGEST, written
+from evals.scorers.formula import LONGEST
 from evals.scorers.ladder import RUNGS, climb
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -51,16 +52,42 @@ _SIGNS = str.maketrans(
 )
 
 
+_MARKUP = re.compile(
+    r"</?(?:i|b|em|strong|su[bp]|span)>|\\(?:text|textit|mathit|mathrm|textbf|emph|mathbf)\s?\{([^{}]{0,200})\}|\\(alpha|beta|gamma|delta|omega|lambda)\b\s?"
+)
+_PRIME = re.compile(r"(\d)('+)([a-h])(?=[rsez,)-])")
+"""3'a for 3a', as some write it."""
+_RACEMATE = re.compile(r"^(?:\(±\)|\(\+/-\)|±|rac|racemic)[-\s]")
+_LOCANTS = re.compile(r"(?<![\w'(])(\d+[a-h]?'*)([EZ])(?=[,-])")
+
+
+def stereo_first(text: str) -> str:
+    """Write stereo that stands beside its locants before the name: octa-1,3E,5E-triene is (3E,5E)-octa-1,3,5-triene."""
+    marks = ["".join(found) for found in _LOCANTS.findall(text)]
+    plain = _LOCANTS.sub(lambda found: found[1], text)
+    return f"({','.join(marks)})-{plain}" if marks else text
+
+
+def same_name(answer: str, gold: str) -> bool:
+    """Whether two names are one: after normalisation, in any order of the components, however stereo is placed."""
+    mine, theirs = name(answer), name(gold)
+    if mine == theirs or name(stereo_first(answer)) == theirs:
+        return True
+    return len(theirs) > 1 == len(mine) and sorted(mine[0].split()) == sorted(" ".join(theirs).split())
+
+
 def name(text: str) -> tuple[str, ...]:
     """Normalise a systematic name: signs, brackets, case, spacing, spelling; components (`;`) sorted."""
+    text = _MARKUP.sub(lambda found: found[1] or found[2] or "", text[:LONGEST])
     text = unicodedata.normalize(
-        "NFKC", text[:LONGEST].replace("″", "''").replace('"', "''").translate(_SIGNS)
+        "NFKC", text.replace("″", "''").replace('"', "''").translate(_SIGNS)
     )
     text = text.translate(_SIGNS).lower()
     for greek, latin in _GREEK.items():
         text = text.replace(greek, latin)
     for british, american in _SPELLING:
         text = text.replace(british, american)
+    text = _RACEMATE.sub("", _PRIME.sub(r"\1\3\2", text.strip()))
     text = re.sub(r"\s{0,99}([-,()\[\]'~])\s{0,99}", r"\1", text.replace("*", "").replace("$", ""))
     parts = (" ".join(part.split()).strip(" .") for part in text.split(";"))
     return tuple(sorted(filter(None, parts)))
@@ -146,13 +173,13 @@ class Name(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
-        answer = None if reply.stop == "filter" else written(reply.text, "IUPAC")
+        answer = None if reply.stop == "filter" else stated_name(reply.text)
         if not answer or not name(answer):
             return Score(value=0.0, verdict=silence(reply), why="no name stated")
         golds = [str(gold) for gold in (sample.target, *sample.meta.get("also", ()))]
         parts = {
             "string": float(answer in golds),
-            "name": float(name(answer) in [name(gold) for gold in golds]),
+            "name": float(any(same_name(answer, gold) for gold in golds)),
         }
         why = (
             ""
@@ -180,7 +207,7 @@ def same_structure(answer: str, gold: str) -> tuple[bool, str]:
     """Whether OPSIN reads a name as the gold SMILES, stereo included, and what it found."""
     if not gold:
         return False, "another name; OPSIN cannot read the gold name"
-    mine = opsin()(answer)
+    mine = opsin()(answer) or opsin()(stereo_first(answer))
     if not mine:
         return False, "another name, which OPSIN cannot read"
     found = climb(mine, gold)

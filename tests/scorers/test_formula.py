@@ -8,7 +8,8 @@ import pytest
 
 from evals.errors import ScorerError, UsageError
 from evals.sandbox import Pool
-from evals.scorers.formula import Formula, counts, written
+from evals.extract.chemical import stated_name
+from evals.scorers.formula import Formula, counts
 from evals.scorers.names import Name, Opsin, name, opsin, opsin_installed
 from evals.types import Prompt, Reply, Sample
 from tests.support.paths import TESTS
@@ -58,7 +59,7 @@ def test_what_is_no_formula(text):
     ],
 )
 def test_where_a_name_is_read(text, answer):
-    assert written(text, "IUPAC") == answer
+    assert stated_name(text) == answer
 
 
 @pytest.mark.parametrize(
