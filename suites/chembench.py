@@ -37,7 +37,7 @@ from evals.types import Metric, Point, Prompt, Prompter, Reply, Sample, Sampling
 
 VARIANTS = {"4k": 4_100, "lamalab": 2_788}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "1"
+VERSION = "2"
 NEEDS: frozenset[str] = frozenset()
 GATED = False
 

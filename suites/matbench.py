@@ -16,6 +16,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
+from math import inf
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -27,6 +28,7 @@ from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract import stated_yes_no
 from evals.extract.reading import Reading
+from evals.extract.units import DIMENSIONLESS
 from evals.prompts import ask, plain_text
 from evals.prompts.upstream import OURS, Words
 from evals.scorers.judge.judged import Judged
@@ -49,6 +51,10 @@ class Task(Struct, frozen=True):
     """As pint reads it."""
     shown: str = ""
     """Unit as shown to people; empty: as `unit`."""
+    reads: str = ""
+    """Unit that answers are converted to, where more is known of it than `unit` says."""
+    possible: tuple[float, float] = (-inf, inf)
+    """What the property can physically be, generously; a number outside of it is suspect."""
     structure: bool = False
     """Whether the input is a crystal structure; else a composition."""
 
@@ -60,27 +66,58 @@ class Task(Struct, frozen=True):
 
 METAL = "Is the material a metal (no band gap)?"
 TASKS = {
-    "steels": Task("yield strength", "yield strength at room temperature of the steel", "MPa"),
-    "expt_gap": Task("gap expt", "experimental band gap of the material (0 for a metal)", "eV"),
+    "steels": Task(
+        "yield strength", "yield strength at room temperature of the steel", "MPa", possible=(1, 10_000)
+    ),
+    "expt_gap": Task(
+        "gap expt", "experimental band gap of the material (0 for a metal)", "eV", possible=(0, 25)
+    ),
     "expt_is_metal": Task("is_metal", METAL),
     "glass": Task("gfa", "Can an alloy of this composition be quenched into a metallic glass?"),
-    "jdft2d": Task("exfoliation_en", "exfoliation energy", "meV/atom", structure=True),
-    "phonons": Task(
-        "last phdos peak", "highest peak of the phonon density of states", "cm**-1", "1/cm", structure=True
+    "jdft2d": Task(
+        "exfoliation_en", "exfoliation energy", "meV/atom", possible=(-50, 10_000), structure=True
     ),
-    "dielectric": Task("n", "refractive index", structure=True),
+    "phonons": Task(
+        "last phdos peak",
+        "highest peak of the phonon density of states",
+        "cm**-1",
+        "1/cm",
+        possible=(1, 5_000),
+        structure=True,
+    ),
+    "dielectric": Task("n", "refractive index", reads=DIMENSIONLESS, possible=(0.5, 200), structure=True),
     "log_gvrh": Task(
-        "log10(G_VRH)", "log10 of the shear modulus (VRH) in GPa", "", "log10(GPa)", structure=True
+        "log10(G_VRH)",
+        "log10 of the shear modulus (VRH) in GPa",
+        "",
+        "log10(GPa)",
+        "log10(GPa)",
+        (-3, 3.5),
+        structure=True,
     ),
     "log_kvrh": Task(
-        "log10(K_VRH)", "log10 of the bulk modulus (VRH) in GPa", "", "log10(GPa)", structure=True
+        "log10(K_VRH)",
+        "log10 of the bulk modulus (VRH) in GPa",
+        "",
+        "log10(GPa)",
+        "log10(GPa)",
+        (-3, 3.5),
+        structure=True,
     ),
     "perovskites": Task(
-        "e_form", "heat of formation of the perovskite", "eV", "eV/unit cell", structure=True
+        "e_form",
+        "heat of formation of the perovskite",
+        "eV",
+        "eV/unit cell",
+        "eV/cell",
+        (-40, 40),
+        structure=True,
     ),
-    "mp_gap": Task("gap pbe", "band gap computed with the PBE functional", "eV", structure=True),
+    "mp_gap": Task(
+        "gap pbe", "band gap computed with the PBE functional", "eV", possible=(0, 25), structure=True
+    ),
     "mp_is_metal": Task("is_metal", METAL, structure=True),
-    "mp_e_form": Task("e_form", "formation energy", "eV/atom", structure=True),
+    "mp_e_form": Task("e_form", "formation energy", "eV/atom", possible=(-10, 10), structure=True),
 }
 VARIANTS = {
     "steels": 312, "expt_gap": 4_604, "expt_is_metal": 4_921, "glass": 5_680, "jdft2d": 636, "phonons": 1_265,
@@ -89,7 +126,7 @@ VARIANTS = {
 }  # fmt: skip
 DEFAULT = ("steels", "expt_gap", "expt_is_metal", "glass")
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "1"
+VERSION = "2"
 NEEDS: frozenset[str] = frozenset()
 GATED = False
 FOLDS, SEED = 5, 18_012_019
@@ -307,7 +344,11 @@ def suite(variant: str = "steels", protocol: str = "strict") -> Suite:
     refuses = ""
     if judged and variant not in DEFAULT:
         refuses = f"matbench:{variant} has no protocol intern-s1: it asks {', '.join(DEFAULT)} alone"
-    scorers: dict[str, Scorer] = {"label": Label(label)} if task.binary else {"number": AbsoluteError()}
+    scorers: dict[str, Scorer] = (
+        {"label": Label(label)}
+        if task.binary
+        else {"number": AbsoluteError(unit=task.reads, possible=task.possible)}
+    )
     if judged and task.binary:
         scorers = {"judge": Judged(rule=Label(label), mode="whole")}
     elif judged:

@@ -29,7 +29,7 @@ from evals.types import Media, Message, Part, Prompt, Sample, Sampling, Text
 VARIANTS = {"all": 1_297, "test": 1_000, "val": 297, "textonly": 999}
 DEFAULT = ("all",)
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "1"
+VERSION = "2"
 NEEDS = frozenset({"image", "judge"})
 GATED = False
 FIELDS = ("atomic", "electro", "mechanics", "optics", "quantum", "statistics")

@@ -27,6 +27,7 @@ from evals.data.archive import Tree
 from evals.errors import DataError
 from evals.extract import stated_yes_no, tagged
 from evals.extract.reading import Reading
+from evals.extract.units import DIMENSIONLESS
 from evals.prompts import ask, plain_text
 from evals.prompts.upstream import OURS, Words
 from evals.report.metrics import mean_value
@@ -72,8 +73,13 @@ VARIANTS = {
     "PP-ClinTox": 144, "PP-HIV": 4_107, "PP-SIDER": 2_860, "MC": 2_538, "MG": 2_493, "FS": 4_062, "RS": 4_156,
 }  # fmt: skip
 """A literal, so that listing suites need not import this file; the rows of `TASKS`."""
+NUMBERS = {
+    "property_prediction-esol": number.AbsoluteError(unit="log10(mol/L)", possible=(-20, 5)),
+    "property_prediction-lipo": number.AbsoluteError(unit=DIMENSIONLESS, possible=(-15, 20)),
+}
+"""By task: the unit that answers are converted to, and what the property can physically be."""
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "1"
+VERSION = "2"
 NEEDS: frozenset[str] = frozenset()
 GATED = False
 HUB, REVISION = "osunlp/SMolInstruct", "b3e028007c6abc043f62ed0aef4824dc9e86bacc"
@@ -321,7 +327,7 @@ def _scorer(task: Task, protocol: str) -> Scorer:
             "molecules": lambda: Molecule(
                 several=True, side="reactants" if task.name == "retrosynthesis" else "products"
             ),
-            "number": number.AbsoluteError,
+            "number": lambda: NUMBERS[task.name],
             "boolean": lambda: labels.Label(label),
             "caption": lambda: Caption(synonyms=synonyms()),
         },
@@ -414,9 +420,13 @@ def _molecule_metrics(task: Task, protocol: str) -> tuple[Metric, ...]:
             else ()
         )
         return (_mean("exact_match", headline=True), valid, *similar, *sets)
-    rungs = tuple(_mean(f"same_{rung}", AtLeast(rung)) for rung in ("no_stereo", "parent", "tautomer"))
+    rungs = tuple(
+        _mean(f"same_{rung}", AtLeast(rung)) for rung in ("canonical", "no_stereo", "parent", "tautomer")
+    )
+    shares = (_mean("components_f1", Part("components", 0.0)),) if task.kind == "molecules" else ()
     return (
         _mean("accuracy", headline=True),
+        *shares,
         *rungs,
         _mean("same_skeleton", Part("skeleton", 0.0)),
         valid,

@@ -22,9 +22,13 @@ TAIL = 5_000
 """Without a tag, an answer is looked for in so many last characters of a reply."""
 LONGEST = 2_000
 _LABELS, _SPANS = 30, 30
-_WRAP = later(r"\\(?:text|mathrm|ce|textbf|mathbf|textit|mathit|rm|boxed|emph)\s?\{((?:[^{}]|\{[^{}]{0,200}\}){0,2000})\}")
+_WRAP = later(
+    r"\\(?:text|mathrm|ce|textbf|mathbf|textit|mathit|rm|boxed|emph)\s?\{((?:[^{}]|\{[^{}]{0,200}\}){0,2000})\}"
+)
 _FENCE = later(r"```[A-Za-z]{0,12}[ \t]*\n?")
-_REMARK = later(r"(?<=\S)\s+\([^()\n]{0,200}(?:\([^()\n]{0,100}\)[^()\n]{0,100}){0,5}\)|（[^（）\n]{0,300}）|\s\[[^\[\]\n]{0,200}\](?=\s*\.?\s*$)")
+_REMARK = later(
+    r"(?<=\S)\s+\([^()\n]{0,200}(?:\([^()\n]{0,100}\)[^()\n]{0,100}){0,5}\)|（[^（）\n]{0,300}）|\s\[[^\[\]\n]{0,200}\](?=\s*\.?\s*$)"
+)
 _OPEN = later(r"<\s*([A-Z]{4,12})\s*>\s*([^<\n]{1,2000})\Z")
 _CJK = later(r"[\u3000-\u303f\u3400-\u9fff\uff01-\uff60]+")
 _KIND = {
@@ -35,25 +39,74 @@ _LABEL = {
     kind: later(
         rf"(?:\b(?:(?:final|correct|the|its|my|resulting)\s+)*(?:{noun}|answer)\b|(?<=[A-Za-z])(?:名称|命名)|{noun}|答案)"
         r"(?P<of>(?:\s+(?:of|for|in|according)\b[^.\n:：=]{0,100}?)?)[*_\"'`)\]]{0,3}\s*(?:[(（][^()（）\n]{0,60}[)）])?[*_]{0,3}\s*"
-        r"(?P<mark>[:：=]|\b(?:is|was|would\s+be|should\s+be|must\s+be)\b(?:\s+(?:therefore|thus|then))?|应?(?:为|是)|\s(?=[*_`$\\]{0,3}[A-Z\[(][A-Za-z]?[\d(A-Z\[_₀-₉]))\s*[:：]?",
-        re.IGNORECASE if kind == "name" else re.IGNORECASE,
+        r"(?P<mark>[:：=]|\b(?:is|was|would\s+be|should\s+be|must\s+be)\b(?:\s+(?:therefore|thus|then))?|应?(?:为|是)"
+        + (r"|(?-i:\s(?=[*_`$\\]{0,3}[A-Z\[(][A-Za-z]?[\d(A-Z\[_₀-₉])))" if kind == "formula" else ")")
+        + r"\s*[:：]?",
+        re.IGNORECASE,
     )
     for kind, noun in _KIND.items()
 }
 _FIELD = {
-    "formula": later(r'"(?:[a-z_ ]{0,20}formula|answer|final_answer)"\s*:\s*"([^"\n]{1,500})"', re.IGNORECASE),
-    "name": later(r'"(?:[a-z_ ]{0,20}name|iupac|answer|final_answer)"\s*:\s*"([^"\n]{1,2000})"', re.IGNORECASE),
+    "formula": later(
+        r'"(?:[a-z_ ]{0,20}formula|answer|final_answer)"\s*:\s*"([^"\n]{1,500})"', re.IGNORECASE
+    ),
+    "name": later(
+        r'"(?:[a-z_ ]{0,20}name|iupac|answer|final_answer)"\s*:\s*"([^"\n]{1,2000})"', re.IGNORECASE
+    ),
 }
-_OTHER_NAME = later(r"\b(?:common|trivial|trade|brand|generic|traditional|retained|not|other|old)\s+(?:or\s+\w+\s+)?$|俗|通用|商品", re.IGNORECASE)
-_BOLD = later(r"\*\*([^*\n]{1,500})\*\*|(?<!`)`([^`\n]{1,500})`(?!`)|```[A-Za-z]{0,12}[ \t]*\n([^`]{1,500})```")
+_OTHER_NAME = later(
+    r"\b(?:common|trivial|trade|brand|generic|traditional|retained|not|other|old)\s+(?:or\s+\w+\s+)?$|俗|通用|商品",
+    re.IGNORECASE,
+)
+_BOLD = later(
+    r"\*\*([^*\n]{1,500})\*\*|(?<!`)`([^`\n]{1,500})`(?!`)|```[A-Za-z]{0,12}[ \t]*\n([^`]{1,500})```"
+)
 _TALK = later(
     r",\s+(?:which|or|also|commonly|not|i\.e\.|known|because|since|so|where|with|and\s+not|rather)\b|\s(?:which|because|since|also\s+(?:known|called)|rather\s+than|instead\s+of|not)\s"
     r"|\s[–—=≡]\s|\s-\s|\.(?=\s|$)|[。；\n]|;\s(?=[a-z]+\s[a-z]+\s)",
 )
-_START = later(r"(?:the|an?|as\s+follows|given|based|determined|derived|obtained|not|in|also|simply|expected|therefore)\b(?!-)\s*", re.IGNORECASE)
-_PREFIX = later(r"^[\s*_]*(?:(?:the\s+)?(?:molecular|chemical|empirical|iupac|systematic|final|correct)?\s*(?:formula|name|answer)|分子式|化学式|名称|答案)\s*(?:\([^()]{0,40}\))?\s*[*_]{0,2}\s*(?:[:：=]|\bis\b|为|是)[*_]{0,2}\s*", re.IGNORECASE)
+_START = later(
+    r"(?:the|an?|as\s+follows|given|based|determined|derived|obtained|not|in|also|simply|expected|therefore)\b(?!-)\s*",
+    re.IGNORECASE,
+)
+_PREFIX = later(
+    r"^[\s*_]*(?:(?:the\s+)?(?:molecular|chemical|empirical|iupac|systematic|final|correct)?\s*(?:formula|name|answer)|分子式|化学式|名称|答案)\s*(?:\([^()]{0,40}\))?\s*[*_]{0,2}\s*(?:[:：=]|\bis\b|为|是)[*_]{0,2}\s*",
+    re.IGNORECASE,
+)
 _TOKENS = later(r"[\s,;，；、|：:]+")
-_WORDS = frozenset("I In No On As At He His If Of Os Ho Hf OK NO Co CO Os Be Bi Po La Ni Am U V W Y K".split())  # noqa: SIM905
+_WORDS = frozenset(
+    [
+        "I",
+        "In",
+        "No",
+        "On",
+        "As",
+        "At",
+        "He",
+        "His",
+        "If",
+        "Of",
+        "Os",
+        "Ho",
+        "Hf",
+        "OK",
+        "NO",
+        "Co",
+        "CO",
+        "Os",
+        "Be",
+        "Bi",
+        "Po",
+        "La",
+        "Ni",
+        "Am",
+        "U",
+        "V",
+        "W",
+        "Y",
+        "K",
+    ]
+)
 
 
 def _peeled(text: str) -> str:
@@ -61,7 +114,7 @@ def _peeled(text: str) -> str:
     text = _FENCE.sub("", text[:LONGEST])
     for _ in range(6):
         before = text
-        text = text.strip().strip("*`\"“”「」$ ").rstrip(".。;；!")
+        text = text.strip().strip('*`"“”「」$ ').rstrip(".。;；!")
         for left, right in ((r"\(", r"\)"), (r"\[", r"\]"), ("'", "'"), ("<", ">")):
             if text.startswith(left) and text.endswith(right) and len(text) > len(left) + len(right):
                 text = text[len(left) : -len(right)]
@@ -93,7 +146,9 @@ def _places(text: str, kind: str, tag: str) -> Iterator[tuple[str, bool]]:
 
 
 def _bracketed(text: str) -> str | None:
-    found = re.findall(r"\[(?:ANSWER|ANS)\]([^\[\]\n]{1,500})\[/?(?:ANSWER|ANS)\]", text[-TAIL:], re.IGNORECASE)
+    found = re.findall(
+        r"\[(?:ANSWER|ANS)\]([^\[\]\n]{1,500})\[/?(?:ANSWER|ANS)\]", text[-TAIL:], re.IGNORECASE
+    )
     return found[-1] if found else None
 
 
@@ -173,5 +228,7 @@ def name_in(text: str) -> str | None:
 def _latin_part(text: str) -> str:
     """Return the longest part without Chinese characters whose brackets are balanced."""
     parts = [part.strip() for part in _CJK.split(text)]
-    sound = [part for part in parts if part.count("(") == part.count(")") and part.count("[") == part.count("]")]
+    sound = [
+        part for part in parts if part.count("(") == part.count(")") and part.count("[") == part.count("]")
+    ]
     return unicodedata.normalize("NFKC", max(sound, key=len, default=""))

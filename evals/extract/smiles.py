@@ -263,8 +263,7 @@ def _tagged(text: str, marks: re.Pattern[str], side: Side, *, several: bool) -> 
     ):  # tags that follow each other with nothing but a sign between are one set
         between = text[place.end : group[0].start]
         if (
-            (side == "products"
-            and "\n" in between)
+            (side == "products" and "\n" in between)
             or not _JOINS.fullmatch(between[:200])
             or len(between) > 200
         ):

@@ -79,9 +79,7 @@ def same_name(answer: str, gold: str) -> bool:
 def name(text: str) -> tuple[str, ...]:
     """Normalise a systematic name: signs, brackets, case, spacing, spelling; components (`;`) sorted."""
     text = _MARKUP.sub(lambda found: found[1] or found[2] or "", text[:LONGEST])
-    text = unicodedata.normalize(
-        "NFKC", text.replace("″", "''").replace('"', "''").translate(_SIGNS)
-    )
+    text = unicodedata.normalize("NFKC", text.replace("″", "''").replace('"', "''").translate(_SIGNS))
     text = text.translate(_SIGNS).lower()
     for greek, latin in _GREEK.items():
         text = text.replace(greek, latin)

@@ -92,10 +92,14 @@ class AbsoluteError(Struct, frozen=True):
 
     Parts: `error` with its sign; `error_imputed`, the error that the training mean would make, and
     `error_worst`, the largest within the training range, where `sample.meta` gives `train_mean`,
-    `train_low` and `train_high`. A number outside of `sample.meta["possible"]` is suspect.
+    `train_low` and `train_high`. A number outside of `possible` is suspect.
     """
 
     read: NumberReader = stated
+    unit: str = ""
+    """Unit that answers are converted to where `sample.unit` does not say it: `log10(GPa)`, `dimensionless`, `eV/cell`."""
+    possible: tuple[float, float] = (-inf, inf)
+    """What the quantity can physically be, in the target's unit."""
 
     def warm(self) -> None:
         """Get ready what reads and converts units, before the first reply waits for it."""
@@ -103,28 +107,29 @@ class AbsoluteError(Struct, frozen=True):
 
     def __repr__(self) -> str:
         """Name the rule, so that a change of it shows in a run's card."""
-        return f"AbsoluteError({self.read.__name__})"
+        shown = {"unit": self.unit, "possible": self.possible if self.possible != (-inf, inf) else ""}
+        given = "".join(f", {name}={value!r}" for name, value in shown.items() if value)
+        return f"AbsoluteError({self.read.__name__}{given})"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
         target = float(sample.target)  # type: ignore[arg-type]
-        parts = _stand_ins(sample, target)
-        found = None if reply.stop == "filter" else self.read(reply.text, sample.unit)
+        parts, unit = _stand_ins(sample, target), self.unit or sample.unit
+        found = None if reply.stop == "filter" else self.read(reply.text, unit)
         if found is None:
             return _silent(reply, None, parts)
-        value = convert(found.value, found.unit, sample.unit)
+        value = convert(found.value, found.unit, unit)
         if value is None:
-            wanted = "a plain number" if sample.unit == DIMENSIONLESS else f"in {sample.unit}"
+            wanted = "a plain number" if unit == DIMENSIONLESS else f"in {unit}"
             why = f"stated in {found.unit}, the target is {wanted}"
             return Score(value=None, verdict="wrong", answer=found.text, why=why, parts=parts)
         parts["error"] = value - target
-        low, high = sample.meta.get("possible", (-inf, inf))
-        possible = low <= value <= high
+        possible = self.possible[0] <= value <= self.possible[1]
         return Score(
             value=abs(value - target),
             verdict="graded",
             answer=f"{value!r}",
-            why=_remark(found, None if possible else (low, high)),
+            why=_remark(found, None if possible else self.possible),
             suspect=found.rough or not possible,
             parts=parts,
         )

@@ -49,7 +49,12 @@ def _in_statement(region: str, shown: Sequence[str]) -> tuple[str, ...] | None:
 
 def _letters(region: str) -> tuple[str, ...] | None:
     """Read "A", "(A)", "A, C", "A and C"; None: this is no list of letters."""
-    bare = re.sub(r"\\(?:text|mathrm|mathbf|textbf|boxed)\s?\{([^{}]*)\}", r"\1", region).strip().strip("*`$ \n").strip()
+    bare = (
+        re.sub(r"\\(?:text|mathrm|mathbf|textbf|boxed)\s?\{([^{}]*)\}", r"\1", region)
+        .strip()
+        .strip("*`$ \n")
+        .strip()
+    )
     bare = re.sub(r"^(?:options?|choices?|letters?|选项)\s*[:：]?\s*", "", bare, flags=re.IGNORECASE)
     if _LETTERS.fullmatch(bare):
         return tuple(dict.fromkeys(re.findall("[A-Z]", bare)))
@@ -63,7 +68,7 @@ def _items(region: str, shown: Sequence[str]) -> tuple[str, ...] | None:
         return None
     ends = [*(mark.start() for mark in marks[1:]), len(region)]
     others = [_bare(option) for option in shown]
-    found = []
+    found: list[str] = []
     for mark, end in zip(marks, ends, strict=True):
         said, own = _bare(region[mark.end() : end]).strip(",;"), others[ord(mark[1]) - ord("A")]
         if said in others and said != own:

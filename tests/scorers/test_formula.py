@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from evals.errors import ScorerError, UsageError
-from evals.sandbox import Pool
 from evals.extract.chemical import stated_name
+from evals.sandbox import Pool
 from evals.scorers.formula import Formula, counts
 from evals.scorers.names import Name, Opsin, name, opsin, opsin_installed
 from evals.types import Prompt, Reply, Sample

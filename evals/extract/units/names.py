@@ -116,7 +116,9 @@ def _unit_name(text: str) -> str:
     return "degF" if lower[-1] == "f" or lower.endswith("fahrenheit") else "degC"
 
 
-_LOG = re.compile(r"\s?\(?(?:in\s)?log(?:_?\{?10\}?)?(?:\s?units?\b|\s?\(?(?P<inner>[A-Za-zµ][A-Za-zµ/^·*\d -]{0,14}?)\)?(?=[\s,;.)]|$))")
+_LOG = re.compile(
+    r"\s?\(?(?:in\s)?log(?:_?\{?10\}?)?(?:\s?units?\b|\s?\(?(?P<inner>[A-Za-zµ][A-Za-zµ/^·*\d -]{0,14}?)\)?(?=[\s,;.)]|$))"
+)
 _UNKNOWN = re.compile(
     r"\s?(?P<unit>(?P<first>[A-Za-zµΩÅ]{1,12})(?:(?:\s?/\s?|·|\*|\^-?\d)\(?[A-Za-zµΩÅ\d][A-Za-zµΩÅ\d^()·-]{0,20}){1,3}"
     r"|(?:HV|HRC|HRB|HB|a\.u\.|arb\.(?: units)?)(?![A-Za-z]))"
@@ -136,7 +138,10 @@ def unit_at(text: str, start: int) -> tuple[str, int]:
     unknown = _UNKNOWN.match(text, start)
     if unknown is None or unknown.end() <= end or (unknown["first"] or "").lower() in _NO_UNITS:
         return name, end
-    if name or not any(_unit_pattern().fullmatch(part) for part in re.split(r"[/·*^()\s]+", unknown["unit"])) and "/" in unknown["unit"]:
+    if name or (
+        not any(_unit_pattern().fullmatch(part) for part in re.split(r"[/·*^()\s]+", unknown["unit"]))
+        and "/" in unknown["unit"]
+    ):
         return name, end
     return unknown["unit"], unknown.end()
 
@@ -271,12 +276,19 @@ def _converted(value: float, unit: str, target: str) -> float | None:
     quantity = registry.Quantity(value, unit)
     for counted in ("atom", "unit_cell"):
         if f"[{counted.removeprefix('unit_')}_count]" in wanted.dimensionality:
-            for per in (registry.Quantity(1, "mol") / registry.Quantity(6.02214076e23, counted), 1 / registry.Unit(counted)):
+            for per in (
+                registry.Quantity(1, "mol") / registry.Quantity(6.02214076e23, counted),
+                1 / registry.Unit(counted),
+            ):
                 if (quantity * per).is_compatible_with(wanted):
                     return float((quantity * per).to(target).magnitude)
             return None
     kinds = [registry.get_dimensionality(kind) for kind in ("joule", "hertz", "1/cm")]
-    if {given.dimensionality, wanted.dimensionality} <= set(kinds) and "radian" not in unit and "rpm" not in unit:
+    if (
+        {given.dimensionality, wanted.dimensionality} <= set(kinds)
+        and "radian" not in unit
+        and "rpm" not in unit
+    ):
         return float(quantity.to(target, "spectroscopy").magnitude)
     return None
 

@@ -29,7 +29,9 @@ LONGEST = 2_000
 SAME = 0.02
 """Two numbers this close (relative) are one answer, given twice."""
 
-_REMARK = later(r"(?<=[\w%°)*$.\]])\s*[(（](?![^()（）]{0,8}[)）]\s*(?:×|x|\*|·)\s*10)(?!\s*\d{1,3}\s*[)）]\s*[×x])[^()（）\n]{0,400}[)）]|\s\[[^\[\]\n]{0,200}\]")
+_REMARK = later(
+    r"(?<=[\w%°)*$.\]])\s*[(（](?![^()（）]{0,8}[)）]\s*(?:×|x|\*|·)\s*10)(?!\s*\d{1,3}\s*[)）]\s*[×x])[^()（）\n]{0,400}[)）]|\s\[[^\[\]\n]{0,200}\]"
+)
 _POWER_BRACKET = later(r"\^\s?\([-+]?\d{1,4}\)|/\s?\([^()]{1,30}\)|log(?:10)?\s?\([^()]{1,20}\)")
 _ASIDE = later(
     r"(?:\s?[,;:，；]\s?|\s|^)(?:(?:and|but)\s)?(?:at|in|for|with|within|when|while|whereas|since|because|as|which|where|although|though|but|"
@@ -52,10 +54,29 @@ _NAMED = later(r"\s*\(?[-+]?\d[\d.]*\s*[<≤]\s*\w+\s*[<≤]")
 _CHARGE = later(r"\(?(\d{1,3})\s?([-+])\)?")
 _ROMAN = later(r"\(?([-+]?)\s?([IVX]{1,5})\)?")
 _ROMANS = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
-_ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _HANZI = dict(zip("零一二三四五六七八九十", range(11), strict=True)) | {"两": 2}
 
 
@@ -86,7 +107,9 @@ def _without_remarks(text: str) -> str:
     for _ in range(3):  # brackets within brackets
         shielded = _POWER_BRACKET.sub(lambda match: match[0].replace("(", "\x01").replace(")", "\x02"), kept)
         first = re.search(r"\d", shielded)
-        shorter = shielded[: first.start()] + _REMARK.sub(" ", shielded[first.start() :]) if first else shielded
+        shorter = (
+            shielded[: first.start()] + _REMARK.sub(" ", shielded[first.start() :]) if first else shielded
+        )
         shorter = shorter.replace("\x01", "(").replace("\x02", ")")
         if shorter == kept:
             break
@@ -160,5 +183,7 @@ def _in_words(text: str) -> float | None:
     if len(words) == 1 and words[0] in _ONES:
         return float(sign * _ONES.index(words[0]))
     if words[0] in _TENS and (len(words) == 1 or (len(words) == 2 and words[1] in _ONES[1:10])):
-        return float(sign * (20 + 10 * _TENS.index(words[0]) + (_ONES.index(words[1]) if len(words) == 2 else 0)))
+        return float(
+            sign * (20 + 10 * _TENS.index(words[0]) + (_ONES.index(words[1]) if len(words) == 2 else 0))
+        )
     return None
