@@ -27,7 +27,7 @@ EXTRAS = {
 @common.json_option
 def doctor(results: Path, as_json: bool) -> None:
     """Say what this machine can run, and what it lacks for the rest."""
-    findings = [*_machine(results), *_extras(), *_models(), *_profiles(), *_keys()]
+    findings = [*_machine(results), *_extras(), _names(), *_models(), *_profiles(), *_keys()]
     if as_json:
         common.print_json({"findings": [{"what": w, "ok": ok, "detail": d} for w, ok, d in findings]})
         return
@@ -58,6 +58,20 @@ def _extras() -> list[tuple[str, bool, str]]:
         )
         for extra, (module, use) in EXTRAS.items()
     ]
+
+
+def _names() -> tuple[str, bool, str]:
+    """Say whether IUPAC names can be compared by structure: OPSIN is a package, and runs on Java."""
+    use = "IUPAC names by structure (smolinstruct:NC-S2I)"
+    if find_spec("py2opsin") is None:
+        return ("opsin", False, f"{use}: pip install 'science-evals[chemistry]'")
+    if shutil.which("java") is None:
+        return (
+            "opsin",
+            False,
+            f"{use}: OPSIN is installed and needs Java on the PATH; names are compared as names",
+        )
+    return ("opsin", True, use)
 
 
 def _models() -> list[tuple[str, bool, str]]:

