@@ -23,12 +23,12 @@ OptionsReader = Callable[[str, Sequence[str]], tuple[str, ...] | None]
 
 LONGEST = 100_000
 """Characters of a reply that are read, from its end."""
-_LETTERS = re.compile(
-    r"[(\[]?[A-Z][)\]]?(?:(?:\s*+(?:[,;/&+、和]|\band\b)\s*+|\s++)[(\[]?[A-Z][)\]]?)*[.:]?"
-)
+_LETTERS = re.compile(r"[(\[]?[A-Z][)\]]?(?:(?:\s*+(?:[,;/&+、和]|\band\b)\s*+|\s++)[(\[]?[A-Z][)\]]?)*[.:]?")
 _ITEM = re.compile(r"(?:^|(?<=[\s,;，；、]))[(\[*]{0,3}([A-Z])\s?[.:)\]：]+\*{0,2}\s*(?=\S)")
 """An option's letter with its mark, its text behind it."""
-_MARKUP = re.compile(r"\[(?:START|END)_\w+\]|\\(?:ce|pu|text|mathrm|mathbf|textbf|rm)\b|\\[,;! ()]|[${}^_*`'\"\s]")
+_MARKUP = re.compile(
+    r"\[(?:START|END)_\w+\]|\\(?:ce|pu|text|mathrm|mathbf|textbf|rm)\b|\\[,;! ()]|[${}^_*`'\"\s]"
+)
 _PARTS = re.compile(r"[;\n、和]|,(?=\s)|\band\b")
 
 
