@@ -31,6 +31,7 @@ from evals.types import Model
 
 if TYPE_CHECKING:
     from evals.verdicts.compare import Comparison, Contestant
+    from evals.verdicts.estimands import Estimand
     from evals.verdicts.gate import GateReport
     from evals.verdicts.policy import Policy
 
@@ -132,11 +133,13 @@ def compare(
     suites: Sequence[str] = (),
     force: bool = False,
     latest: bool = False,
+    estimand: Estimand = "items-like-these",
 ) -> Comparison:
     """Compare runs sample by sample; differences are the second minus the first.
 
     Raises UsageError with less than two sides. What differs in protocol, data or scorer is not compared unless
-    forced: see `.comparable` and `.why_not`.
+    forced: see `.comparable` and `.why_not`. `estimand` says what intervals and p-values are about: `items-like-these`,
+    `these-items` (replies drawn again) or `this-run`.
     """
     from msgspec import structs
 
@@ -147,8 +150,9 @@ def compare(
         raise UsageError("name two runs, A and B")
     folder = Path(results)
     paired = contestants.alike(*(_contestants(side, folder, suites, latest=latest) for side in sides))
-    found = weigh(paired, force=force)
-    return structs.replace(found, noise=noise.limits(folder, paired[0]))
+    limits = noise.limits(folder, paired[0])
+    found = weigh(paired, force=force, estimand=estimand, limits=limits)
+    return structs.replace(found, noise=limits)
 
 
 def gate(

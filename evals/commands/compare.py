@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from evals.verdicts.compare import Comparison, Row
+    from evals.verdicts.estimands import Estimand
 
 SHOWN = 20
 """Flipped samples that a terminal shows."""
@@ -25,6 +26,13 @@ SHOWN = 20
 @click.option("--suite", "suites", multiple=True, help="Only this suite; repeat for several.")
 @click.option("--force", is_flag=True, help="Compare what is not comparable, and say so.")
 @click.option("--by", type=click.Choice(["group"]), help="Show the headline's groups too.")
+@click.option(
+    "--estimand",
+    type=click.Choice(["items-like-these", "these-items", "this-run"]),
+    default="items-like-these",
+    show_default=True,
+    help="What intervals and p-values are about: other items, these items with replies drawn again, these replies.",
+)
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
 @common.latest_option
 @common.trust_option
@@ -35,6 +43,7 @@ def compare(
     suites: tuple[str, ...],
     force: bool,
     by: str | None,
+    estimand: Estimand,
     markdown: bool,
     latest: bool,
     results: Path,
@@ -44,7 +53,7 @@ def compare(
 
     Refuses (exit status 2) what differs in protocol, data or scorer. More than two runs are ranked.
     """
-    found = _compare(runs, suites, results, force=force, latest=latest)
+    found = _compare(runs, suites, results, force=force, latest=latest, estimand=estimand)
     if as_json:
         common.print_json(found)
     elif not found.comparable and not force:
@@ -58,11 +67,17 @@ def compare(
 
 
 def _compare(
-    runs: tuple[str, ...], suites: tuple[str, ...], results: Path, *, force: bool, latest: bool
+    runs: tuple[str, ...],
+    suites: tuple[str, ...],
+    results: Path,
+    *,
+    force: bool,
+    latest: bool,
+    estimand: Estimand,
 ) -> Comparison:
     from evals import api
 
-    return api.compare(*runs, results=results, suites=suites, force=force, latest=latest)
+    return api.compare(*runs, results=results, suites=suites, force=force, latest=latest, estimand=estimand)
 
 
 HEADINGS = (
@@ -124,13 +139,26 @@ def _print(found: Comparison, *, by_group: bool) -> None:
         click.echo()
         _print_ranks(found)
     click.echo()
-    for line in (*_remarks(found), *found.notes):
+    for line in (*_methods(found), *_remarks(found), *found.notes):
         common.say(line)
     for line in changed(found.flips):
         common.say(line)
     lines = [wording.flip_line(flip) for flip in discordant(found.flips)]
     for line in wording.cut(lines, SHOWN, "changed samples (--json has all)"):
         common.say(f"  {line}")
+
+
+def _methods(found: Comparison) -> Iterator[str]:
+    """Say what intervals are about and how they were taken; adjusted ones where several suites are compared."""
+    from evals.verdicts.estimands import WORDS
+
+    heads = [row for row in found.pairs if row.headline and not row.group]
+    for row in heads:
+        adjusted = ""
+        if len(heads) > 1 and row.low_adjusted is not None:
+            span = wording.interval(row.low_adjusted, row.high_adjusted, row.unit)
+            adjusted = f"; adjusted interval {span} (Holm over {len(heads)})"
+        yield f"{row.suite} {row.metric}: {row.test}, about {WORDS[row.estimand]} ({row.estimand}){adjusted}"
 
 
 def _remarks(found: Comparison) -> Iterator[str]:

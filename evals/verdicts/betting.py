@@ -40,15 +40,23 @@ class Bets:
 
     `width` is the greatest possible gain of a sample, `largest` the greatest weight of a cluster (1 for
     samples that stand alone; for clusters of unequal size the sum over a cluster is what is independent).
+    `population`, the weight of all clusters there are, makes it about their mean and not about that of others like
+    them: drawn without replacement, what was seen says what the rest must come to if the loss is at the margin
+    (Waudby-Smith and Ramdas, section 5).
     """
 
-    def __init__(self, *, margin: float, width: float = 1.0, largest: float = 1.0) -> None:
+    def __init__(
+        self, *, margin: float, width: float = 1.0, largest: float = 1.0, population: float | None = None
+    ) -> None:
         import numpy as np
 
         if not 0 < margin < width:
             raise ValueError(f"margin must lie between 0 and {width:g}, got {margin:g}")
         self.margin, self.width, self.largest = margin, width, largest
         self.clusters = 0
+        self.population = population
+        self._seen: list[tuple[float, float, float]] = []
+        """Worst, best and weight of every cluster, in order; kept only where the order matters."""
         self._pass, self._breach = np.zeros(STAKES), np.zeros(STAKES)
         self.best_pass = self.best_breach = 0.0
         """Largest log wealth so far, of the bet that the loss is less than the margin, and that it is more."""
@@ -70,8 +78,12 @@ class Bets:
         if not len(low):
             return
         self.clusters += len(low)
-        up = np.cumsum(self._logs(low, size, -self.margin), axis=0) + self._pass
-        down = np.cumsum(self._logs(-high, size, self.margin), axis=0) + self._breach
+        before = np.array(self._seen).reshape(-1, 3)
+        if self.population is not None:
+            self._seen += zip(low.tolist(), high.tolist(), size.tolist(), strict=True)
+        sums = before.sum(axis=0) if len(before) else np.zeros(3)
+        up = np.cumsum(self._logs(low, size, -self.margin, sums[0], sums[2]), axis=0) + self._pass
+        down = np.cumsum(self._logs(-high, size, self.margin, -sums[1], sums[2]), axis=0) + self._breach
         self._pass, self._breach = up[-1], down[-1]
         self.best_pass = max(self.best_pass, float(_mixed(up).max()))
         self.best_breach = max(self.best_breach, float(_mixed(down).max()))
@@ -79,13 +91,42 @@ class Bets:
         self._best.update(zip(high.tolist(), size.tolist(), strict=True))
 
     def _logs(
-        self, totals: NDArray[np.float64], weights: NDArray[np.float64], null: float
+        self,
+        totals: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        null: float,
+        seen: float = 0.0,
+        weight: float = 0.0,
     ) -> NDArray[np.float64]:
-        """Log growth by cluster and stake of the bet that the mean exceeds `null`."""
+        """Log growth by cluster and stake of the bet that the mean exceeds `null`; `seen` of `weight` went before."""
         import numpy as np
 
+        if self.population is not None:
+            return self._without_replacement(totals, weights, null, seen, weight)
         excess = (totals - null * weights) / (self.largest * (self.width + null))
         return np.log1p(excess[:, None] * stakes())
+
+    def _without_replacement(
+        self,
+        totals: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        null: float,
+        seen: float,
+        weight: float,
+    ) -> NDArray[np.float64]:
+        """Do the same where the null says what the clusters that are left come to."""
+        import numpy as np
+
+        gone = seen + np.concatenate([[0.0], np.cumsum(totals)[:-1]])
+        left = (self.population or 0.0) - weight - np.concatenate([[0.0], np.cumsum(weights)[:-1]])
+        rest = (self.population or 0.0) * null - gone
+        refuted = rest < -self.width * left - 1e-9  # what is left cannot be as bad as that
+        floor = self.width * (1e-9 - 1)
+        mean = np.clip(rest / np.maximum(left, np.maximum(weights, 1e-12)), floor, self.width)
+        excess = (totals - mean * weights) / (self.largest * (self.width + mean))
+        found: NDArray[np.float64] = np.log1p(np.maximum(excess, -1.0)[:, None] * stakes())
+        found[refuted] = 50.0
+        return found
 
     def passes(self, alpha: float) -> bool:
         """Whether "the loss is at least the margin" was ever refuted at `alpha`."""
@@ -105,6 +146,8 @@ class Bets:
 
         if not seen:
             return -self.width
+        if self.population is not None:
+            return self._ordered_limit(sign, alpha)
         keys = np.array(list(seen))
         counts = np.fromiter(seen.values(), np.float64, len(seen))
         low, high = -self.width, self.width
@@ -112,6 +155,18 @@ class Bets:
             middle = (low + high) / 2
             wealth = counts @ self._logs(sign * keys[:, 0], keys[:, 1], middle)
             low, high = (middle, high) if _mixed(wealth[None, :])[0] >= -log(alpha) else (low, middle)
+        return low
+
+    def _ordered_limit(self, sign: float, alpha: float) -> float:
+        """Do as `_limit` for draws without replacement, at the largest wealth so far."""
+        import numpy as np
+
+        rows = np.array(self._seen)
+        totals, low, high = sign * rows[:, 0 if sign > 0 else 1], -self.width, self.width
+        for _ in range(30):
+            middle = (low + high) / 2
+            wealth = _mixed(np.cumsum(self._logs(totals, rows[:, 2], middle), axis=0)).max()
+            low, high = (middle, high) if wealth >= -log(alpha) else (low, middle)
         return low
 
 

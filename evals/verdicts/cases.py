@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from math import sqrt
 from typing import NamedTuple, TypeAlias
 
 from evals.errors import UsageError
 from evals.types import Metric
 from evals.verdicts import difference
 from evals.verdicts.compare import Contestant, pair, why_not
-from evals.verdicts.difference import Evidence
+from evals.verdicts.difference import Evidence, Shift
+from evals.verdicts.estimands import MANY, Estimand, Seen, evidence_of, noise_error
 from evals.verdicts.pairs import Missing, Pairs
 from evals.verdicts.policy import Entry, Pool
 
@@ -23,12 +25,30 @@ class Case(NamedTuple):
     parts: tuple[Pairs, ...]
     """One for a suite, several for a pool."""
     protocol: str
+    estimand: Estimand = "items-like-these"
+    limits: tuple[float | None, ...] = ()
+    """Repeatability limit of each part, if it is known."""
 
     def evidence(self, missing: Missing) -> Evidence | None:
-        """Weigh the difference, with missing outcomes as said."""
+        """Weigh the difference, with missing outcomes as said; None if nothing can be said of this estimand."""
+        limits = self.limits or (None,) * len(self.parts)
         if len(self.parts) == 1:
-            return self.parts[0].evidence(missing=missing)
-        return _pooled(self.parts, missing)
+            return evidence_of(self.parts[0], self.estimand, missing=missing, limit=limits[0])
+        found = _pooled(self.parts, missing)
+        if found is None or self.estimand == "items-like-these":
+            return found
+        if self.estimand == "this-run":
+            return Seen(found.value)
+        errors = [noise_error(part, limit=limit) for part, limit in zip(self.parts, limits, strict=True)]
+        known = [error for error in errors if error is not None]
+        if len(known) < len(errors):
+            return None
+        return Shift(found.value, sqrt(sum(e * e for e in known)) / len(known), MANY, "within-item noise")
+
+    @property
+    def noise_is_known(self) -> bool:
+        """Whether the estimand can be judged at all."""
+        return self.estimand != "these-items" or self.evidence("leave") is not None
 
     @property
     def coverage(self) -> tuple[float, float]:
@@ -93,7 +113,13 @@ def metric_of(entry: Entry, contestant: Contestant) -> Metric:
     raise UsageError(f"policy: {entry.name}: no metric {entry.metric!r}; {hint}")
 
 
-def case_of(rule: Entry | Pool, couples: Sequence[Couple]) -> Case:
+def case_of(
+    rule: Entry | Pool,
+    couples: Sequence[Couple],
+    *,
+    estimand: Estimand = "items-like-these",
+    limits: tuple[float | None, ...] = (),
+) -> Case:
     """Pair the samples of a suite, or of all suites of a pool."""
     parts = tuple(pair(a, b, metric) for a, b, metric in couples)
     metric = parts[0].metric
@@ -104,7 +130,7 @@ def case_of(rule: Entry | Pool, couples: Sequence[Couple]) -> Case:
         raise UsageError(
             f"policy: pool {rule.name}: {metric.name} is no mean over samples and cannot be pooled"
         )
-    return Case(rule, metric, parts, couples[0][0].protocol)
+    return Case(rule, metric, parts, couples[0][0].protocol, estimand, limits)
 
 
 def _pooled(parts: Sequence[Pairs], missing: Missing) -> Evidence | None:

@@ -17,6 +17,7 @@ from evals.report import frames
 from evals.types import Metric
 from evals.verdicts import difference
 from evals.verdicts.difference import Evidence
+from evals.verdicts.estimands import Estimand, evidence_of
 from evals.verdicts.pairs import Flip, Pairs, Side, flips, ladder
 from evals.verdicts.ranks import Rank, ranks
 from evals.verdicts.wording import rule
@@ -103,6 +104,8 @@ class Row(Struct, frozen=True, kw_only=True):
     headline: bool
     coverage_a: float
     coverage_b: float
+    estimand: Estimand = "items-like-these"
+    """What interval and p are about; null in both if the runs do not show it."""
     worst: float | None
     """Difference with missing outcomes counted against B and for A."""
     best: float | None
@@ -221,9 +224,18 @@ def _short(text: str) -> str:
 
 
 def compare(
-    runs: Sequence[Sequence[Contestant]], *, force: bool = False, by_group: bool = True
+    runs: Sequence[Sequence[Contestant]],
+    *,
+    force: bool = False,
+    by_group: bool = True,
+    estimand: Estimand = "items-like-these",
+    limits: Mapping[str, float] | None = None,
 ) -> Comparison:
-    """Compare runs, each given by its suites; the first two are A and B, more are ranked too."""
+    """Compare runs, each given by its suites; the first two are A and B, more are ranked too.
+
+    `limits`: repeatability limits by suite, which `these-items` takes if the runs have no repeats.
+    """
+    limits = limits or {}
     common = [c.suite for c in runs[0] if all(any(o.suite == c.suite for o in run) for run in runs[1:])]
     reasons = [] if common else ["no suite is in all of the runs"]
     notes: list[str] = []
@@ -234,7 +246,9 @@ def compare(
         several = [next(c for c in run if c.suite == suite) for run in runs]
         reasons += dict.fromkeys(line for other in several[1:] for line in why_not(several[0], other))
         for a, b in combinations(several, 2):
-            weighed += rows_of(a, b, by_group=by_group, notes=notes)
+            weighed += rows_of(
+                a, b, by_group=by_group, notes=notes, estimand=estimand, limit=limits.get(suite)
+            )
         if len(several) == 2:
             changed = changes(several[0], several[1], several[0].headline)
             found += changed
@@ -275,7 +289,15 @@ def _cost(c: Contestant) -> Cost:
     )
 
 
-def rows_of(a: Contestant, b: Contestant, *, by_group: bool, notes: list[str]) -> list[Weighed]:
+def rows_of(
+    a: Contestant,
+    b: Contestant,
+    *,
+    by_group: bool,
+    notes: list[str],
+    estimand: Estimand = "items-like-these",
+    limit: float | None = None,
+) -> list[Weighed]:
     """Compare two runs of one suite: every metric that both have, the headline's groups below."""
     shared = [m for m in a.metrics if any(o.name == m.name for o in b.metrics)]
     dropped = sorted({m.name for m in (*a.metrics, *b.metrics)} - {m.name for m in shared})
@@ -291,10 +313,10 @@ def rows_of(a: Contestant, b: Contestant, *, by_group: bool, notes: list[str]) -
             notes.append(
                 f"{a.suite}: {pairs.unshared} samples are expected by one of the runs only, left out"
             )
-        rows.append(weigh(a, b, pairs, group=""))
+        rows.append(weigh(a, b, pairs, group="", estimand=estimand, limit=limit))
         groups = sorted({row.group for row in pairs.rows})
         if metric.headline and by_group and len(groups) > 1:
-            rows += [weigh(a, b, pairs, group=group) for group in groups]
+            rows += [weigh(a, b, pairs, group=group, estimand=estimand) for group in groups]
     return rows
 
 
@@ -303,13 +325,22 @@ def pair(a: Contestant, b: Contestant, metric: Metric) -> Pairs:
     return Pairs(a.side_of(metric), b.side_of(metric), metric)
 
 
-def weigh(a: Contestant, b: Contestant, pairs: Pairs, *, group: str = "") -> Weighed:
+def weigh(
+    a: Contestant,
+    b: Contestant,
+    pairs: Pairs,
+    *,
+    group: str = "",
+    estimand: Estimand = "items-like-these",
+    limit: float | None = None,
+) -> Weighed:
     """Make the row of one metric and group, with the evidence behind it."""
     chosen = group or None
-    found = pairs.evidence(group=chosen)
+    seen = pairs.evidence(group=chosen)
+    found = evidence_of(pairs, estimand, group=chosen, limit=limit)
     interval = found.interval(LEVEL) if found else None
     value_a, value_b = pairs.values(chosen)
-    worst, best = (found.value, found.value) if found and pairs.complete else pairs.bounds(chosen)
+    worst, best = (seen.value, seen.value) if seen and pairs.complete else pairs.bounds(chosen)
     wins, losses, ties = pairs.tally(chosen) or (None, None, None)
     row = Row(
         a=a.run,
@@ -322,11 +353,12 @@ def weigh(a: Contestant, b: Contestant, pairs: Pairs, *, group: str = "") -> Wei
         group=group,
         value_a=value_a,
         value_b=value_b,
-        difference=found.value if found else None,
+        difference=seen.value if seen else None,
         low=interval[0] if interval else None,
         high=interval[1] if interval else None,
         p=found.p_equal() if found and interval else None,
-        test=found.test if found else "nothing paired",
+        test=found.test if found else "noise within items is not known" if seen else "nothing paired",
+        estimand=estimand,
         n=len(pairs.rows_of(chosen)),
         wins=wins,
         losses=losses,

@@ -290,3 +290,21 @@ class Whole:
             self.error * (rng.chisquare(df, count) / df) ** 0.5
         )
         return Claims(stdtr(df, -t), stdtr(df, t))
+
+
+class OnTheseItems(Whole):
+    """A difference on exactly these items: only the models' own sampling moves it, and nothing if it is as seen."""
+
+    def __init__(self, error: float, noise: Noise, *, seen: bool) -> None:
+        super().__init__(error, 1_000_000_000, noise)
+        self.seen = seen
+
+    def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
+        """Draw normal differences; as seen, they are above the margin or not."""
+        from scipy.special import ndtr
+
+        drawn = rng.normal(-loss, self.error, count)
+        if self.seen:
+            return Claims((drawn <= -margin).astype(float), (drawn >= -margin).astype(float))
+        z = (drawn + margin) / max(self.error, 1e-12)
+        return Claims(ndtr(-z), ndtr(z))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from xml.etree import ElementTree as Xml
 
 from evals.verdicts import wording
+from evals.verdicts.estimands import WORDS as WORDS_OF
 from evals.verdicts.gate import GateReport, SuiteVerdict
 from evals.verdicts.summary import discordant
 
@@ -41,6 +42,8 @@ def remarks(report: GateReport) -> Iterator[str]:
     """Say why, suite by suite, and what a person should look at."""
     for one in report.suites:
         yield f"{one.suite}: {'; '.join(one.reasons)}"
+        if one.method:
+            yield f"{one.suite}: about {WORDS_OF[one.estimand]} ({one.estimand}), tested by {one.method}"
         if one.noise is not None:
             limit = wording.amount(one.noise, one.unit)
             yield f"{one.suite}: two runs of one model differ by up to {limit} (measured noise)"

@@ -19,6 +19,7 @@ from evals.verdicts import difference
 from evals.verdicts.cases import Case, case_of, couple, metric_of, plain, run_of
 from evals.verdicts.compare import Contestant, changes
 from evals.verdicts.difference import Evidence
+from evals.verdicts.estimands import Estimand
 from evals.verdicts.pairs import Flip
 from evals.verdicts.policy import Entry, Policy, Pool, Tier
 
@@ -57,6 +58,10 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
     """One-sided p-value against "the loss is at least the margin"."""
     p_regression: float | None
     """One-sided p-value against "the loss is at most the margin", adjusted by Holm."""
+    estimand: Estimand = "items-like-these"
+    """What the loss is about: items-like-these, these-items or this-run."""
+    method: str = ""
+    """Test behind verdict and interval."""
     alarm: str = ""
     """A gain that is hard to believe: extraction or data may be broken."""
     noise: float | None = None
@@ -147,7 +152,8 @@ def gate(
                 _not_run(rule, [e.name for e, c in zip(entries, couples, strict=True) if c is None])
             )
             continue
-        case = case_of(rule, present)
+        limits = tuple(limit_of(entry, noise or {}, baseline) for entry in entries)
+        case = case_of(rule, present, estimand=policy.estimand_of(rule), limits=limits)
         cases.append(case)
         notes += [
             f"{b.suite}: {parts.unshared} samples are expected by one of the runs only, left out"
@@ -283,6 +289,8 @@ def _verdict(
         coverage_baseline=baseline,
         p_pass=claims.p_pass,
         p_regression=p_regression,
+        estimand=case.estimand,
+        method=claims.seen.test if claims.seen else "",
         alarm=alarm,
         noise=noise,
     )
@@ -299,7 +307,11 @@ def _judge(
         for side, share in zip(("candidate", "baseline"), case.coverage, strict=True)
         if share < policy.coverage
     ]
-    if claims.seen is None:
+    if not case.noise_is_known:
+        reasons.append(
+            "these-items needs the noise within items: repeats in both runs, or a repeatability report (`evals noise`)"
+        )
+    elif claims.seen is None:
         reasons.append("no sample was scored in both runs")
     elif claims.p_pass is None:
         reasons.append(

@@ -22,12 +22,11 @@ from evals.errors import StoreError, UsageError
 from evals.records.store import write_file
 from evals.report.statistics import item_weights
 from evals.verdicts.compare import Contestant, pair
+from evals.verdicts.estimands import LIMIT
 from evals.verdicts.pairs import Pairs, together
 
 FORMAT = 1
 FOLDER = "noise"
-LIMIT = 2.8
-"""1.96 sqrt(2), rounded as ISO 5725 does."""
 
 
 class Conditions(Struct, frozen=True, kw_only=True):

@@ -17,7 +17,8 @@ from evals.errors import UsageError
 from evals.report import statistics as stats
 from evals.verdicts.cases import Case, case_of, couple, metric_of
 from evals.verdicts.compare import Contestant
-from evals.verdicts.designs import Claims, Design, Noise, Whole, noise_of
+from evals.verdicts.designs import Claims, Design, Noise, OnTheseItems, Whole, noise_of
+from evals.verdicts.estimands import Estimand
 from evals.verdicts.gate import check_noise
 from evals.verdicts.noise import Certificate
 from evals.verdicts.policy import Entry, Policy, Pool, Tier
@@ -164,6 +165,7 @@ def _suite(
         if found is None:
             raise UsageError(f"policy: {entry.name}: not in the baseline")
         couples.append((found[0], found[1], metric_of(entry, found[0])))
+    estimand = policy.estimand_of(rule)
     case = case_of(rule, couples)
     designs = []
     for number, (entry, second) in enumerate(zip(entries, seconds, strict=True)):
@@ -171,14 +173,16 @@ def _suite(
         noise = noise_of(
             case, number, stated=entry.discordance, again=second, certified=one.discordance if one else None
         )
-        designs.append(_design(case, number, noise, second=second))
+        designs.append(_design(case, number, noise, second=second, estimand=estimand))
     return _Suite(rule, case, tuple(designs), tuple(c[0] for c in couples))
 
 
-def _design(case: Case, number: int, noise: Noise, *, second: bool) -> Design | Whole:
+def _design(case: Case, number: int, noise: Noise, *, second: bool, estimand: Estimand) -> Design | Whole:
     part = case.parts[number]
     if not part.rows_of(None):
         raise UsageError(f"policy: {case.rule.name}: nothing was scored in the baseline")
+    if estimand != "items-like-these" and part.metric.pool != "whole":
+        return OnTheseItems(Design(part, noise).error, noise, seen=estimand == "this-run")
     if part.metric.pool == "whole":
         return Whole.of(part, second=second)
     return Design(part, noise)

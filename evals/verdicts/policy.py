@@ -24,6 +24,7 @@ from msgspec import Struct
 from evals import disk
 from evals.errors import UsageError
 from evals.validation import explained
+from evals.verdicts.estimands import Estimand
 
 Tier: TypeAlias = Literal["critical", "supporting", "advisory"]
 
@@ -47,6 +48,8 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Largest gain that can be believed; more than that is an alarm that stops a pass. Unset: an alarm only."""
     pool: str = ""
     """Judge this suite only as a part of the named pool."""
+    estimand: Estimand | Literal[""] = ""
+    """What the loss is about, see `estimands.py`; empty: the policy's."""
     discordance: float | None = None
     """For planning: assumed variance of a sample's difference; for shares, the share of samples that flip."""
 
@@ -71,6 +74,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """For planning: least chance that an unchanged model passes."""
     final: float = 0.0
     """In sequential mode: share of alpha kept for a fixed test when the items run out undecided."""
+    estimand: Estimand = "items-like-these"
+    """What losses are about: `items-like-these`, `these-items` or `this-run`."""
     suite: tuple[Entry, ...]
     pool: tuple[Pool, ...] = ()
 
@@ -78,6 +83,10 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def judged(self) -> tuple[Entry | Pool, ...]:
         """Give what gets a verdict: suites outside pools, then pools."""
         return (*(entry for entry in self.suite if not entry.pool), *self.pool)
+
+    def estimand_of(self, rule: Entry | Pool) -> Estimand:
+        """Return what a suite's (or pool's) loss is about."""
+        return (rule.estimand if isinstance(rule, Entry) else "") or self.estimand
 
     def members(self, pool: Pool) -> tuple[Entry, ...]:
         """Give the suites of a pool."""

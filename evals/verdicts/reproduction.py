@@ -129,7 +129,7 @@ def with_noise(
     found = next((c for c in contestants if c.suite == one.suite and c.protocol == one.protocol), None)
     if found is None:
         return one
-    if (error := within_error(found)) is not None:
+    if (error := within_error(found.side_of(found.headline), found.headline)) is not None:
         return structs.replace(one, noise=error, noise_from="own repeats")
     for report in certificates:
         same = (report.suite, report.protocol, report.data_sha256, report.model, report.metric)

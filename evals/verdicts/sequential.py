@@ -27,6 +27,7 @@ from evals.verdicts import baseline as baselines
 from evals.verdicts.betting import Bets
 from evals.verdicts.cases import metric_of, plain
 from evals.verdicts.compare import Contestant, why_not
+from evals.verdicts.estimands import Estimand
 from evals.verdicts.gate import GateReport, SuiteVerdict, Verdict, overall
 from evals.verdicts.pairs import Side, value_of, values
 from evals.verdicts.policy import Entry, Policy
@@ -46,7 +47,14 @@ class Stoppable(Protocol):
 class Lane:
     """One suite of the race."""
 
-    def __init__(self, job: Job, entry: Entry, old: Contestant, *, seed: int) -> None:
+    def __init__(
+        self, job: Job, entry: Entry, old: Contestant, *, seed: int, estimand: Estimand = "items-like-these"
+    ) -> None:
+        if estimand == "these-items":
+            raise UsageError(
+                f"policy: {entry.name}: --until-decided judges items-like-these or this-run; these-items needs all repeats"
+            )
+        self.estimand = estimand
         self.entry, self.job = entry, job
         new = _expected(job)
         self.metric, self.old_metric = metric_of(entry, new), metric_of(entry, old)
@@ -70,7 +78,8 @@ class Lane:
         sizes = self._weights()
         self.weights = sizes
         largest = max((sum(sizes[name] for name in some) for some in self.clusters), default=1.0)
-        self.bets = Bets(margin=entry.margin, width=self.width, largest=largest)
+        population = sum(sizes.values()) if estimand == "this-run" else None
+        self.bets = Bets(margin=entry.margin, width=self.width, largest=largest, population=population)
         self.outcomes: dict[str, dict[int, Point | None]] = {}
         self.next = 0
         """First cluster that is not complete yet."""
@@ -166,7 +175,13 @@ class Race:
                 number = names[0] if len(names) == 1 else None
             if number is None:
                 raise UsageError(f"the policy judges {entry.name}, which this command does not run")
-            self.lanes[number] = Lane(jobs[number], entry, _baseline_of(jobs[number], old), seed=seed)
+            self.lanes[number] = Lane(
+                jobs[number],
+                entry,
+                _baseline_of(jobs[number], old),
+                seed=seed,
+                estimand=policy.estimand_of(entry),
+            )
         if others := [job.suite.id for number, job in enumerate(jobs) if number not in self.lanes]:
             raise UsageError(f"the policy says nothing of {', '.join(others)}")
         self.runner: Stoppable | None = None
@@ -315,6 +330,8 @@ class Race:
             n=lane.n,
             coverage=lane.coverage,
             coverage_baseline=1.0,
+            estimand=lane.estimand,
+            method="betting without replacement" if lane.estimand == "this-run" else "betting",
             p_pass=min(1.0, exp(-lane.bets.best_pass)),
             p_regression=min(1.0, family * exp(-lane.bets.best_breach)),
         )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from evals.report.statistics import item_weights
 from evals.types import Metric
-from evals.verdicts.compare import Contestant
 from evals.verdicts.pairs import Side, values
 
 if TYPE_CHECKING:
@@ -39,10 +38,8 @@ def within_variances(side: Side, metric: Metric) -> Mapping[str, float] | None:
     } or None
 
 
-def within_error(contestant: Contestant) -> float | None:
-    """Return the standard deviation of a run's headline between runs of the model on these items; None: not known."""
-    metric = contestant.headline
-    side = contestant.side_of(metric)
+def within_error(side: Side, metric: Metric) -> float | None:
+    """Return the standard deviation of a run's metric between runs of the model on these items; None: not known."""
     found = within_variances(side, metric)
     if found is None:
         return None

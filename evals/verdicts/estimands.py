@@ -1,0 +1,95 @@
+"""What a difference is about: other items like these, these items drawn again, or these very replies.
+
+`items-like-these`: the expected difference on the population that the items are a sample of. `these-items`: the
+difference expected over the models' own sampling on exactly these items; needs the noise within items, from repeats
+of both runs or from a repeatability report. `this-run`: what was seen on the whole set, with no noise left once all of
+it was asked; for stopping early. A bound on wrong passes holds for its own estimand alone: a loss *expected* at the
+margin passes `this-run` in about half of all cases.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Literal, NamedTuple, TypeAlias, get_args
+
+from evals.report.statistics import item_weights
+from evals.verdicts.difference import Evidence, Shift
+from evals.verdicts.pairs import Missing, Pairs
+from evals.verdicts.within import floored, weighed, within_variances
+
+Estimand: TypeAlias = Literal["items-like-these", "these-items", "this-run"]
+ESTIMANDS: tuple[Estimand, ...] = get_args(Estimand)
+WORDS: dict[Estimand, str] = {
+    "items-like-these": "other items like these",
+    "these-items": "these items, replies drawn again",
+    "this-run": "these items and these replies",
+}
+LIMIT = 2.8
+"""Repeatability limit / standard deviation: 1.96 sqrt(2), rounded as ISO 5725 does."""
+MANY = 1e9
+"""Degrees of freedom of a normal distribution."""
+
+
+class Seen(NamedTuple):
+    """A difference that is known: nothing is estimated."""
+
+    value: float
+    test: str = "as seen"
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Return the difference itself."""
+        return self.value, self.value
+
+    def p_above(self, margin: float) -> float:
+        """Return 0 if the difference is above the margin, else 1."""
+        return float(not self.value > margin)
+
+    def p_below(self, margin: float) -> float:
+        """Return 0 if the difference is below the margin, else 1."""
+        return float(not self.value < margin)
+
+    def p_equal(self) -> float:
+        """Return 1 for no difference, else 0."""
+        return float(self.value == 0)
+
+
+def evidence_of(
+    pairs: Pairs,
+    estimand: Estimand,
+    *,
+    group: str | None = None,
+    missing: Missing = "leave",
+    limit: float | None = None,
+) -> Evidence | None:
+    """Weigh a difference under an estimand; `limit`: the suite's repeatability limit, if it is known.
+
+    None if nothing is paired, or if `these-items` is asked of runs that do not show their noise.
+    """
+    found = pairs.evidence(group=group, missing=missing)
+    if found is None or estimand == "items-like-these":
+        return found
+    if estimand == "this-run":
+        return Seen(found.value)
+    error = noise_error(pairs, group=group, limit=limit)
+    return None if error is None else Shift(found.value, error, MANY, "within-item noise", _width(pairs))
+
+
+def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None = None) -> float | None:
+    """Return the standard error of a difference over the models' own sampling on these items; None: not known."""
+    if pairs.metric.pool != "whole":
+        left, right = (within_variances(side, pairs.metric) for side in (pairs.a, pairs.b))
+        if left is not None and right is not None:
+            rows = pairs.rows_of(group)
+            macro = pairs.metric.pool == "macro" and group is None
+            weights = item_weights(len(rows), [row.group for row in rows] if macro else None)
+            names = [row.id for row in rows]
+            variance = weighed(names, left, weights) + weighed(names, right, weights)
+            return sqrt(floored(variance, weights, pairs.metric))
+    if limit is not None and group is None and pairs.metric.headline:
+        return sqrt(2) * limit / LIMIT
+    return None
+
+
+def _width(pairs: Pairs) -> float | None:
+    bounds = pairs.metric.bounds
+    return bounds[1] - bounds[0] if bounds else None

@@ -1,0 +1,135 @@
+"""Each estimand keeps its own promise: by cases at the edge, and by simulation at the margin."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evals.report.metrics import accuracy, repeated
+from evals.types import Metric
+from evals.verdicts.betting import Bets
+from evals.verdicts.compare import compare
+from evals.verdicts.estimands import evidence_of, noise_error
+from evals.verdicts.gate import gate
+from evals.verdicts.pairs import Pairs
+from evals.verdicts.plan import plan
+from evals.verdicts.policy import parse
+from tests.support.made import binary, contestant, listed
+
+AVG: Metric = repeated()[0]
+
+
+def policy(estimand: str, margin: float = 0.05):
+    return parse(f'estimand = "{estimand}"\n[[suite]]\nname = "toy"\nmargin = {margin}\n'.encode())
+
+
+def drawn(rng: np.random.Generator, chance: np.ndarray, repeats: int):
+    return listed([rng.binomial(1, p, repeats).astype(float).tolist() for p in chance], repeats=repeats)
+
+
+def test_a_policy_names_its_estimand_and_a_suite_its_own():
+    rules = parse(
+        b'estimand = "this-run"\n[[suite]]\nname = "a"\nmargin = 1\nestimand = "these-items"\n'
+        b'[[suite]]\nname = "b"\nmargin = 1\n'
+    )
+    assert [rules.estimand_of(entry) for entry in rules.suite] == ["these-items", "this-run"]
+    with pytest.raises(ValueError, match="estimand"):
+        policy("those-items")
+
+
+def test_thirty_items_with_sixteen_repeats_pass_on_these_items_alone():
+    rng = np.random.default_rng(1)
+    chance = rng.beta(1, 1, 30)
+    a, b = (contestant(n, drawn(rng, chance, 16), metrics=repeated()) for n in ("base", "cand"))
+    assert gate([b], [a], policy("these-items", 0.1)).verdict == "pass"
+    assert gate([b], [a], policy("items-like-these", 0.1)).verdict == "cannot tell"
+    assert gate([b], [a], policy("these-items", 0.1)).suites[0].estimand == "these-items"
+
+
+def test_without_repeats_these_items_are_inconclusive_unless_noise_was_measured():
+    a, b = (contestant(n, binary(300, 500)) for n in ("base", "cand"))
+    found = gate([b], [a], policy("these-items"))
+    assert found.verdict == "cannot tell"
+    assert "noise within items" in found.suites[0].reasons[0]
+    assert gate([b], [a], policy("these-items"), noise={"toy": 0.03}).verdict == "pass"
+
+
+def test_this_run_is_what_was_seen():
+    a, b = contestant("base", binary(300, 500)), contestant("cand", binary(276, 500))
+    assert gate([b], [a], policy("this-run")).verdict == "pass"  # 4.8 points, seen
+    worse = contestant("cand", binary(270, 500))
+    assert gate([worse], [a], policy("this-run")).verdict == "regression"
+    row = compare([[a], [b]], estimand="this-run").pairs[0]
+    assert (row.low, row.high) == (row.difference, row.difference)
+
+
+def test_comparison_of_single_replies_says_that_noise_is_not_known():
+    a, b = contestant("base", binary(300, 500)), contestant("cand", binary(276, 500))
+    row = compare([[a], [b]], estimand="these-items").pairs[0]
+    assert (row.p, row.low, round(row.difference, 3)) == (None, None, -0.048)
+    assert "not known" in row.test
+
+
+def test_repeats_that_all_agree_do_not_show_certainty():
+    one = listed([[1.0, 1.0]] * 10 + [[0.0, 0.0]] * 10, repeats=2)
+    assert noise_error(Pairs(one, one, AVG)) > 0
+
+
+@pytest.mark.parametrize(("items", "repeats"), [(30, 4), (30, 16), (198, 4)])
+def test_a_loss_at_the_margin_passes_as_seldom_as_promised_on_these_items(items, repeats):
+    rng = np.random.default_rng(items + repeats)
+    chance = rng.beta(1, 0.7, items)
+    lost = np.clip(chance - 0.06, 0, 1)
+    margin = float((chance - lost).mean())
+    wrong = 0
+    for _ in range(400):
+        a, b = drawn(rng, chance, repeats), drawn(rng, lost, repeats)
+        found = evidence_of(Pairs(a, b, AVG), "these-items")
+        wrong += found is not None and found.p_above(-margin) <= 0.05
+    assert wrong / 400 <= 0.085  # .05 and three standard errors
+
+
+def passes(rng: np.random.Generator, d: np.ndarray, margin: float) -> bool:
+    bets = Bets(margin=margin, population=float(len(d)))
+    for start in range(0, len(d), 11):
+        bets.add(rng.permutation(d)[start : start + 11] if start == 0 else d[start : start + 11])
+        if bets.passes(0.05):
+            return True
+    return False
+
+
+def test_an_unchanged_model_of_gpqas_size_passes_early_about_this_run():
+    rng = np.random.default_rng(3)
+    done = [passes(rng, rng.choice([1.0, 0.0, -1.0], 198, p=[0.075, 0.85, 0.075]), 0.08) for _ in range(200)]
+    assert np.mean(done) >= 0.9
+
+
+def test_a_run_that_lost_exactly_the_margin_passes_as_seldom_as_promised():
+    rng = np.random.default_rng(4)
+    wrong = 0
+    for _ in range(400):
+        d = rng.permutation(np.repeat([1.0, -1.0, 0.0], [15, 25, 158]))
+        bets = Bets(margin=10 / 198, population=198.0)
+        bets.add(d)
+        wrong += bets.passes(0.05)
+    assert wrong / 400 <= 0.07
+
+
+def test_the_plan_foresees_each_estimand():
+    rng = np.random.default_rng(5)
+    base = contestant("base", drawn(rng, rng.beta(1, 1, 30), 16), metrics=repeated())
+    forecast = {
+        name: plan([base], policy(name), simulations=400).suites[0].passes_unchanged
+        for name in ("items-like-these", "these-items", "this-run")
+    }
+    assert forecast["items-like-these"] < 0.1 < 0.3 < forecast["these-items"] < forecast["this-run"]
+
+
+def test_accuracy_has_the_same_value_under_every_estimand():
+    a, b = contestant("base", binary(30, 50)), contestant("cand", binary(28, 50))
+    found = {
+        compare([[a], [b]], estimand=name).pairs[0].difference
+        for name in ("items-like-these", "these-items", "this-run")
+    }
+    assert len(found) == 1
+    assert accuracy()[0].headline
