@@ -137,6 +137,9 @@ def schema() -> None:
 @click.option(
     "--again", metavar="RUN", help="A second run of the same model: what flips between the two is noise."
 )
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Items per suite, as of `evals run --limit`."
+)
 @click.option("--simulations", type=click.IntRange(min=100), default=2000, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @common.latest_option
@@ -161,6 +164,7 @@ def _plan(
     *,
     baseline: str,
     again: str | None,
+    limit: int | None,
     simulations: int,
     seed: int,
     results: Path,
@@ -175,27 +179,18 @@ def _plan(
     second = contestants.find(results, again, suites=names, latest=latest) if again else []
     known = noise.fitting(results, old)
     first, other = contestants.alike(old, second)
+    if limit is not None:
+        first, other = ([contestants.subset(c, limit, seed=seed) for c in side] for side in (first, other))
     return foresee(first, rules, again=other, certificates=known, simulations=simulations, seed=seed)
 
 
 def _print_plan(found: Plan) -> None:
-    columns = [
-        (name, "left" if i < 2 else "right")
-        for i, name in enumerate(
-            (
-                "suite",
-                "tier",
-                "n",
-                "margin",
-                "flips",
-                "from",
-                "finds drop of",
-                "passes unchanged",
-                "misses margin",
-                "cost",
-            )
-        )
-    ]
+    columns = (
+        Column("suite"), Column("tier", drop=6), Column("n", right=True), Column("margin", right=True),
+        Column("flips", right=True, drop=4), Column("from", right=True, drop=5), Column("finds drop of", right=True),
+        Column("passes unchanged", right=True, drop=1), Column("misses margin", right=True, drop=2),
+        Column("cost", drop=7),
+    )  # fmt: skip
     common.table(
         f"baseline {found.baseline}, {found.simulations} simulations", columns, map(_plan_cells, found.suites)
     )

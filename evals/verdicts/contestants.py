@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
+
+from msgspec import structs
 
 from evals.errors import StoreError, UsageError
 from evals.records import names, store
@@ -129,3 +132,17 @@ def alike(*sides: Sequence[Contestant]) -> list[list[Contestant]]:
     if any(c.hashed is not None for side in sides for c in side):
         return [anonymous(side) for side in sides]
     return [list(side) for side in sides]
+
+
+def subset(one: Contestant, limit: int, *, seed: int) -> Contestant:
+    """Return a run with a seeded random subset of its samples: as many as `evals run --limit` asks."""
+    names = sorted(one.side.golds, key=lambda name: sha256(f"{seed}\x1f{name}".encode()).digest())[:limit]
+    kept = set(names)
+    sides = {
+        scorer: side._replace(
+            golds={name: gold for name, gold in side.golds.items() if name in kept},
+            points=[point for point in side.points if point.id in kept],
+        )
+        for scorer, side in one.sides.items()
+    }
+    return structs.replace(one, sides=sides)

@@ -249,3 +249,14 @@ def test_power_of_repeats_is_as_promised():
     wanted = found.suites[0].passes_unchanged
     print("aime 30x16 passes unchanged: promised", wanted, "found", counts / 2000)
     assert abs(counts / 2000 - wanted) <= slack(wanted, 4000, 2000)
+
+
+def test_a_plan_for_a_subset_counts_only_so_many_and_finds_less(tmp_path):
+    from evals.verdicts.contestants import subset
+
+    one = contestant("a", listed([float(i < 700) for i in range(1000)]))
+    part = subset(one, 200, seed=0)
+    assert len(part.side.golds) == 200 == len(part.side.points)
+    assert subset(one, 200, seed=0).side.golds.keys() == part.side.golds.keys()
+    assert subset(one, 200, seed=1).side.golds.keys() != part.side.golds.keys()
+    assert subset(one, 5000, seed=0).side.golds.keys() == one.side.golds.keys()

@@ -1,0 +1,90 @@
+"""GitHub's expressions, as far as our action uses them: `${{ a.b == 'x' && !c || 'y' }}`.
+
+https://docs.github.com/actions/reference/evaluate-expressions-in-workflows-and-actions: `&&` and `||` give one of their
+operands; false, 0, the empty string and null count as false; texts are compared without regard to case; a context that
+is not there is null.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_TOKEN = re.compile(r"\s*(&&|\|\||==|!=|[!()]|'(?:[^']|'')*'|[A-Za-z_][\w.-]*(?:\(\))?|\d+)")
+_PART = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
+
+
+def evaluate(text: str, contexts: Mapping[str, Any]) -> Any:
+    """Return the value of a text that is one expression, or the text with its expressions filled in."""
+    whole = _PART.fullmatch(text.strip())
+    if whole and "}}" not in whole[1]:
+        return _Expression(whole[1], contexts).value()
+    return _PART.sub(lambda match: _text(_Expression(match[1], contexts).value()), text)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class _Expression:
+    def __init__(self, text: str, contexts: Mapping[str, Any]) -> None:
+        self.tokens = _TOKEN.findall(text)
+        assert "".join(self.tokens) == re.sub(r"\s+(?=(?:[^']*'[^']*')*[^']*$)", "", text), text
+        self.at = 0
+        self.contexts = contexts
+
+    def value(self) -> Any:
+        found = self._or()
+        assert self.at == len(self.tokens), self.tokens[self.at :]
+        return found
+
+    def _take(self, *wanted: str) -> str:
+        if self.at < len(self.tokens) and self.tokens[self.at] in wanted:
+            self.at += 1
+            return str(self.tokens[self.at - 1])
+        return ""
+
+    def _or(self) -> Any:
+        found = self._and()
+        while self._take("||"):
+            other = self._and()
+            found = found or other
+        return found
+
+    def _and(self) -> Any:
+        found = self._equal()
+        while self._take("&&"):
+            other = self._equal()
+            found = found and other
+        return found
+
+    def _equal(self) -> Any:
+        found = self._not()
+        while sign := self._take("==", "!="):
+            same = _text(found).lower() == _text(self._not()).lower()
+            found = same if sign == "==" else not same
+        return found
+
+    def _not(self) -> Any:
+        if self._take("!"):
+            return not self._not()
+        if self._take("("):
+            found = self._or()
+            assert self._take(")")
+            return found
+        token = self.tokens[self.at]
+        self.at += 1
+        if token.startswith("'"):
+            return token[1:-1].replace("''", "'")
+        if token.isdecimal():
+            return int(token)
+        if token in ("true", "always()"):
+            return True
+        return False if token == "false" else self._context(token)
+
+    def _context(self, name: str) -> Any:
+        found: Any = self.contexts
+        for part in name.split("."):
+            found = found.get(part) if isinstance(found, Mapping) else None
+        return found

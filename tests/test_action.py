@@ -1,0 +1,111 @@
+"""The GitHub Action and its example, with their expressions evaluated as GitHub would."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.expressions import evaluate
+from tests.support.paths import ROOT
+
+yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+
+ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
+EXAMPLE_TEXT = (ROOT / ".github" / "workflows" / "example.yml").read_text()
+EXAMPLE = yaml.safe_load(EXAMPLE_TEXT)
+STEPS: dict[str, Any] = {step.get("name", step.get("uses", "")): step for step in ACTION["runs"]["steps"]}
+OURS, FORK = ({"head": {"repo": {"full_name": name}}, "number": 7} for name in ("lab/repo", "guest/repo"))
+
+
+def github(event: str, *, ref: str = "refs/pull/7/merge", pull: Any = None) -> dict[str, Any]:
+    return {"event_name": event, "ref": ref, "repository": "lab/repo", "event": {"pull_request": pull}}
+
+
+@pytest.mark.parametrize(
+    ("ref", "full", "limit"),
+    [
+        ("refs/heads/main", False, ""),
+        ("refs/heads/main", True, ""),
+        ("refs/pull/7/merge", False, "1000"),
+        ("refs/pull/7/merge", True, ""),
+    ],
+)
+def test_the_example_asks_everything_on_main(ref: str, full: bool, limit: str) -> None:
+    (step,) = [one for one in EXAMPLE["jobs"]["gate"]["steps"] if one["uses"] == "./"]
+    contexts = {"github": github("push", ref=ref), "inputs": {"full": full}}
+    assert evaluate(step["with"]["limit"], contexts) == limit
+
+
+def test_the_evaluator_knows_that_an_empty_text_is_false() -> None:
+    assert evaluate("${{ true && '' || '200' }}", {}) == "200"  # what the example said once
+    assert evaluate("a-${{ x.y }}-${{ 'B' == 'b' }}", {"x": {"y": 3}}) == "a-3-true"
+
+
+@pytest.mark.parametrize(
+    ("event", "pull", "writes", "runs"),
+    [("pull_request", OURS, True, True), ("pull_request", FORK, False, False), ("push", None, False, True)],
+)
+def test_a_fork_gets_no_comment_and_no_secrets(event: str, pull: Any, writes: bool, runs: bool) -> None:
+    contexts = {
+        "github": github(event, pull=pull),
+        "inputs": {"comment": "true"},
+        "steps": {"gate": {"outputs": {"verdict": "pass"}}},
+    }
+    assert bool(evaluate(STEPS["Comment"]["if"], contexts)) == writes
+    assert STEPS["Comment"]["continue-on-error"] is True
+    assert bool(evaluate(EXAMPLE["jobs"]["gate"]["if"], contexts)) == runs
+
+
+def test_runs_are_kept_in_the_cache_only_if_asked() -> None:
+    kept = STEPS["Runs of earlier attempts"]["if"]
+    assert not evaluate(kept, {"inputs": {"keep": ACTION["inputs"]["keep"]["default"]}})
+    assert evaluate(kept, {"inputs": {"keep": "true"}})
+    assert "cache" not in next(one for name, one in STEPS.items() if "setup-python" in name)["with"]
+
+
+def test_actions_of_others_are_pinned() -> None:
+    used = [step["uses"] for step in ACTION["runs"]["steps"] if "uses" in step]
+    used += [step["uses"] for step in EXAMPLE["jobs"]["gate"]["steps"]]
+    for one in used:
+        assert one == "./" or re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", one), one
+
+
+def test_two_gates_do_not_share_artefact_comment_or_run() -> None:
+    texts = [
+        STEPS["Keep the report"]["with"]["name"],
+        STEPS["Gate"]["env"]["CANDIDATE"],
+        STEPS["Run"]["env"]["CANDIDATE"],
+    ]
+    names = [[evaluate(text, {"inputs": {"name": name}}) for text in texts] for name in ("quick", "full")]
+    assert not set(names[0]) & set(names[1])
+    assert names[0][1] == names[0][2]
+
+
+def test_the_comment_is_found_by_the_mark_that_the_gate_step_writes(tmp_path: Path) -> None:
+    from evals.verdicts.files import MARKER
+
+    (tmp_path / "gate.md").write_text(f"{MARKER}\n### pass\n")
+    (line,) = [one for one in STEPS["Gate"]["run"].splitlines() if one.strip().startswith("sed ")]
+    subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path, env={"NAME": "quick", "PATH": "/usr/bin:/bin"}, check=True
+    )
+    assert (tmp_path / "gate.md").read_text().startswith("<!-- evals-gate quick -->\n")
+    assert "<!-- evals-gate $NAME -->" in STEPS["Comment"]["run"]
+
+
+@pytest.mark.parametrize("name", ["Check the name", "Install", "Run", "Gate", "Comment"])
+def test_no_input_is_pasted_into_a_script(name: str) -> None:
+    script = STEPS[name]["run"]
+    assert "${{" not in script
+    subprocess.run(["bash", "-n", "-c", script], check=True)
+
+
+@pytest.mark.parametrize(("name", "status"), [("gate", 0), ("quick-2", 0), ("a b", 2), ("$(x)", 2), ("", 2)])
+def test_a_name_is_letters_digits_and_hyphens(name: str, status: int) -> None:
+    script = STEPS["Check the name"]["run"]
+    done = subprocess.run(["bash", "-c", script], env={"NAME": name}, capture_output=True, check=False)
+    assert done.returncode == status
