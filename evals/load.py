@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import pkgutil
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,6 +28,8 @@ from evals.prompts.upstream import OURS
 from evals.suite import Suite
 from evals.types import Model, Prompter
 
+_PORT = re.compile(r"[0-9]{1,5}(?![0-9a-zA-Z_])")
+"""What stands behind a host's name in an address."""
 ALONE = {"smollm2": "llamacpp"}
 """Models that are named without an adapter."""
 
@@ -312,6 +315,12 @@ def model(spec: str, **options: Any) -> Model:
         if name in _vendors():
             vendor: Model = module.model(name, rest)
             return vendor
+    elif colon and (adapter in ("http", "https") or _PORT.match(rest)):
+        address = spec if "://" in spec else f"http://{spec}"
+        base, hash_, model_name = without_secrets(f"server:{address}").partition("#")
+        raise UsageError(
+            f"a server's address alone is no model: write {base}{hash_ or '#'}{model_name or 'NAME'}"
+        )
     else:
         raise UnknownName("model", f"{adapter}{colon}", [*ALONE, *(f"{name}:" for name in adapter_names())])
     make: Callable[..., Model] = module.model

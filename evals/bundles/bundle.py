@@ -37,6 +37,8 @@ LABEL = 16
 """Longest answer of a gated suite that is written as it is; more could be a text."""
 LONGEST_LINE = 256 << 20
 """Bytes of one record at most, unpacked."""
+END = 1 << 20
+"""Bytes of a file's begin and end in which a bundle names its manifest."""
 EXPANSION = 1100
 """Deflate packs no better than 1 to 1032; a file that claims more is a bomb."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -256,11 +258,26 @@ class Bundle:
         return "" if digest.hexdigest() == stated.sha256 else f"{name}: its hash is not the manifest's"
 
 
+def _is_one(path: Path) -> None:
+    """Refuse what is no bundle at all; a broken one, which still names its manifest, has something to be verified."""
+    try:
+        with disk.open_regular(path) as stream:
+            begins = stream.read(END)
+            stream.seek(max(0, path.stat().st_size - END))
+            ends = stream.read(END)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    if b"bundle.json" not in begins + ends:
+        kind = "a zip without bundle.json" if begins.startswith(b"PK") else "no zip file"
+        raise UsageError(f"{path} is no bundle: {kind}; `evals bundle` makes one")
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Bundle]:
     """Open a bundle; raises UsageError where there is no file, DataError where it is no bundle that can be read."""
     if not path.is_file():
         raise UsageError(f"{path} does not exist")
+    _is_one(path)
     try:
         with zipfile.ZipFile(path) as archive:
             entry = archive.getinfo("bundle.json")

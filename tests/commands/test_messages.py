@@ -1,0 +1,132 @@
+"""What somebody reads who has made a mistake: one line that names it and what to do."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from evals import load
+from evals.errors import UsageError
+from tests.support.command import evals
+from tests.support.faults import Answer, FaultyServer
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("http://gpu7:8000/v1", "write server:http://gpu7:8000/v1#NAME"),
+        ("https://gpu7/v1#intern-s1", "write server:https://gpu7/v1#intern-s1"),
+        ("http://joe:hunter22@gpu7/v1", "write server:http://gpu7/v1#NAME"),
+        ("localhost:8000", "write server:http://localhost:8000#NAME"),
+        ("gpu7:8000/v1", "write server:http://gpu7:8000/v1#NAME"),
+    ],
+)
+def test_an_address_without_its_adapter(spec: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load.model(spec)
+    assert str(caught.value).endswith(said)
+    assert "hunter22" not in str(caught.value)
+
+
+class Refusing(FaultyServer):
+    """Refuses to say what it serves."""
+
+    def __init__(self, status: int, **headers: str) -> None:
+        super().__init__(Answer())
+        self.status, self.headers = status, headers
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (401, "the server wants a key: set EVALS_SERVER_KEY"),
+        (403, "the server wants a key: set EVALS_SERVER_KEY"),
+        (404, "it does not list its models: check the address, or add #NAME to it"),
+        (503, "it is still busy or loading its model: try again later"),
+    ],
+)
+async def test_a_server_that_does_not_say_what_it_serves(
+    monkeypatch: pytest.MonkeyPatch, status: int, said: str
+) -> None:
+    from evals.model_adapters import server
+    from evals.model_adapters.common.fetch import Refused
+
+    def refuse(*_: object, **__: object) -> bytes:
+        raise Refused(f"HTTP Error {status}", status, b'{"error": {"message": "no"}}')
+
+    monkeypatch.setattr(server, "fetch", refuse)
+    monkeypatch.setattr(server, "WARM_UP_S", 0.0)
+    with pytest.raises(UsageError) as caught:
+        load.model("server:http://gpu7:8000/v1")
+    assert str(caught.value) == f"http://gpu7:8000/v1/models answers {status}: no; {said}"
+    if status == 404:
+        with pytest.raises(UsageError, match=r"mostly end in /v1: server:http://gpu7:8000/v1#NAME"):
+            load.model("server:http://gpu7:8000")
+
+
+def test_a_server_that_loads_its_model_is_waited_for_when_it_is_asked_what_it_serves(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from evals.model_adapters import server
+    from evals.model_adapters.common.fetch import Refused
+
+    answers: list[object] = [
+        Refused("HTTP Error 503", 503, b'{"error": {"message": "Loading model"}}', {"retry-after": "0.01"}),
+        Refused("HTTP Error 503", 503, b"", {"retry-after": "0.01"}),
+        b'{"data": [{"id": "the-one"}]}',
+    ]
+
+    def fetch(*_: object, **__: object) -> bytes:
+        answer = answers.pop(0)
+        if isinstance(answer, bytes):
+            return answer
+        raise answer  # type: ignore[misc]
+
+    monkeypatch.setattr(server, "fetch", fetch)
+    assert load.model("server:http://gpu7:8000/v1").name == "the-one"
+    assert capsys.readouterr().err.count("waiting for it") == 1
+
+
+def test_results_a_level_off(here: Path) -> None:
+    assert evals("run", "mmlu-pro", "--sample", "-m", "scripted:right", "--results", "a b/runs").status == 0
+    for wrong in ("a b", "a b/runs/mmlu-pro@1"):
+        if not Path(wrong).is_dir():
+            (wrong,) = map(str, Path("a b/runs").glob("mmlu-pro@*"))
+        assert "a b/runs'" in evals("show", "--results", wrong).complaint
+    Path("empty").mkdir()
+    assert evals("show", "--results", "empty").out.startswith("No runs yet.")
+
+
+@pytest.mark.parametrize("content", [b"", b"suites = []", b"\x89PNG"])
+def test_what_is_no_bundle_is_not_verified(here: Path, content: bytes) -> None:
+    Path("x.zip").write_bytes(content)
+    assert evals("verify", "x.zip").complaint == "x.zip is no bundle: no zip file; `evals bundle` makes one"
+
+
+def test_another_zip_is_no_bundle(here: Path) -> None:
+    with zipfile.ZipFile("x.zip", "w") as archive:
+        archive.writestr("a", "b")
+    assert "x.zip is no bundle: a zip without bundle.json" in evals("verify", "x.zip").complaint
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        ('[[suite]]\nname = "gpqa"\nmargin = 0.1\ntier = "crucial"', "known: critical, supporting, advisory"),
+        ('[[suite]]\nname = "gpqa"\nmargin = 0.1\nmissing = "best"', "known: worst, tolerate"),
+        ('[[suite]]\nname = "gpqa"\nmargn = 0.1', "did you mean margin?"),
+    ],
+)
+def test_a_wrong_value_in_a_policy_is_answered_with_those_that_are_known(
+    here: Path, policy: str, said: str
+) -> None:
+    Path("p.toml").write_text(policy)
+    assert said in evals("gate", "plan", "p.toml", "--baseline", "r").complaint
+
+
+def test_keys_of_a_request_file_have_near_names(here: Path) -> None:
+    for key, near in (("max-token", "max_tokens"), ("suite", "suites"), ("model", "models")):
+        Path("o.toml").write_text(f'suites = ["mmlu-pro"]\n{key} = "x"\n')
+        assert f"did you mean {near}" in evals("run", "o.toml").complaint
