@@ -9,13 +9,8 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import replace
-from typing import ClassVar
-
-from msgspec import Struct
 
 from evals.errors import UsageError
-from evals.scorers.choice import silence
-from evals.types import Prompt, Reply, Sample, Score
 
 LONGEST = 20_000
 """Characters of a reply that are looked at, from its end; the answer stands there."""
@@ -34,31 +29,6 @@ _JOINT = re.compile(r"(?<=[\u4e00-\u9fff])(?=[-\d.$\\])|(?<=\d)(?=[\u4e00-\u9fff
 
 
 _LETTER = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
-
-
-class Mathematics(Struct, frozen=True):
-    """Scores 1 where the reply's last expression equals the target. For a worker with a deadline."""
-
-    heavy: ClassVar[bool] = True
-    precision: int = 6
-    """Decimal places to which numbers must agree."""
-
-    def warm(self) -> None:
-        """Import what takes long, once per worker."""
-        equivalent("1", "1")
-
-    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply; `sample.target` is the gold expression."""
-        same = (
-            None
-            if reply.stop == "filter"
-            else equivalent(str(sample.target), reply.text, precision=self.precision)
-        )
-        if same is None:
-            return Score(value=0.0, verdict=silence(reply), why="no expression stated")
-        return Score(
-            value=float(same), verdict="right" if same else "wrong", answer=reply.text.strip()[-200:]
-        )
 
 
 def equivalent(
@@ -97,6 +67,18 @@ def equivalent(
     if not answer:
         return None
     return bool(verify(target, answer, float_rounding=precision, timeout_seconds=limit))
+
+
+def ratio(gold: str, reply: str) -> float | None:
+    """Compute the quotient of two numbers to 20 digits, however small they are; None if either is no number."""
+    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
+
+    readers = [LatexExtractionConfig(), ExprExtractionConfig()]
+    found = [parse(text, readers, parsing_timeout=None) for text in (gold, reply)]
+    if not all(found):
+        return None
+    quotient = (found[0][0] / found[1][0]).evalf(20)
+    return float(quotient) if quotient.is_real else None
 
 
 def lowered(gold: str, reply: str) -> tuple[str, str]:

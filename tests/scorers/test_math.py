@@ -11,7 +11,8 @@ import pytest
 
 from evals.errors import UsageError
 from evals.extract import letter
-from evals.scorers.math import Mathematics, equivalent, hostile
+from evals.scorers.math import equivalent, hostile
+from evals.scorers.upstream.mathvision import Strict
 from evals.types import Prompt, Reply, Sample
 
 pytest.importorskip("math_verify", reason="the extra `math` is not installed")
@@ -105,7 +106,7 @@ def test_without_the_library_the_extra_is_named(monkeypatch):
 
 
 def test_scores():
-    scorer, sample = Mathematics(), Sample(id="1", target=r"\frac12")
+    scorer, sample = Strict(), Sample(id="1", target=r"\frac12")
     scorer.warm()
     verdicts = [
         scorer(sample, Prompt(), Reply(text=text, stop=stop)).verdict

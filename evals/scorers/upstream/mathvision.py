@@ -12,12 +12,14 @@ import math
 import re
 from typing import ClassVar
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from evals.extract import boxed
+from evals.extract.expression import stated_expression
 from evals.prompts import LETTERS
-from evals.scorers.choice import StatedChoice, silence
-from evals.scorers.math import Mathematics
+from evals.scorers import expressions
+from evals.scorers.choice import StatedChoice, silence, unread, where
+from evals.scorers.math import equivalent
 from evals.types import Prompt, Reply, Sample, Score
 
 FLAGS = ("the final answer is", "the answer is", "the correct answer is", "the answer should be")
@@ -187,7 +189,7 @@ class Strict(Struct, frozen=True):
 
     def warm(self) -> None:
         """Import what takes long, once per worker."""
-        Mathematics().warm()
+        equivalent("1", "1")
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
@@ -195,7 +197,12 @@ class Strict(Struct, frozen=True):
             return StatedChoice()(sample, prompt, reply)
         gold = str(sample.target).replace("$", "").strip()
         gold = (boxed(gold) or gold).strip()
-        stated = boxed(reply.text)
-        if stated is not None and reply.stop != "filter" and stated.replace(" ", "") == gold.replace(" ", ""):
-            return Score(value=1.0, verdict="right", answer=stated[:200])
-        return Mathematics()(structs.replace(sample, target=f"${gold}$"), prompt, reply)
+        cut = reply.stop == "length"
+        reading = None if reply.stop == "filter" else stated_expression(reply.text, truncated=cut)
+        if reading is None:
+            return unread(reply, "no expression stated")
+        right = any(expressions.same(gold, head) for head in reading.value)
+        score = Score(
+            value=float(right), verdict="right" if right else "wrong", answer=reading.value[0][:200]
+        )
+        return where(reading, score)

@@ -1,0 +1,119 @@
+"""Mathematical answers: the stated expression, and its spelling made plain before it is compared."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from evals.extract.later import later
+from evals.extract.peel import half_width, heads, peel
+from evals.extract.reading import PROSE, REFUSED, Reading, read
+from evals.extract.shapes import gives_up
+from evals.extract.statements import Form
+
+_SHORT = 120
+_MATHS = later(r"[\d\\$=√π∞]")
+_WORD = later(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
+_FEW = 4
+"""Words in an answer that is no formula."""
+
+
+def stated_expression(text: str, *, truncated: bool = False) -> Reading | None:
+    """Read the stated expression; the value is a tuple: as stated, then shorter, without the talk behind it."""
+    return read(half_width(text), _parse, truncated=truncated)
+
+
+def _parse(content: str, form: Form) -> Any:
+    found = tuple(head for head in heads(content) if any(map(str.isalnum, head)) or head in ("∞", "∅"))
+    if not found:
+        return None
+    shortest = found[-1]
+    words = len(_WORD.findall(shortest))
+    maths = _MATHS.search(shortest) is not None
+    if form in PROSE or form == "whole":
+        return found if maths and words <= 1 and len(content) <= _SHORT and not gives_up(content) else None
+    if form == "sentence" and words > _FEW:
+        return REFUSED if maths else None
+    return found
+
+
+_ROOT = later(r"\\sqrt\s*\(([^()]{1,60})\)")
+_THIN = later(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~|\s)(?=\d{3}(?!\d))")
+_COMMAS = later(r"(?<![\d,(\[])\d{1,3}(?:,\d{3})+(?![\d,])")
+_TEXT = later(
+    r"\\(?:text|textrm|textbf|mathrm|mbox|operatorname|rm)\s*\{\s*(?P<inner>[^{}]*)\}(?P<power>\s*\^\s*\{?\s*-?\d\s*\}?)?"
+)
+_KEPT = later(r"\s*(?:or|and|if|mod|in)\s*|\s*(?:sin|cos|tan|ln|log|exp|min|max|gcd|lcm)\s*", re.IGNORECASE)
+_UNIT = later(
+    r"(?<=[\d})])\s+(?:(?:square|cubic)\s+)?(?:units?|cm|mm|km|m|kg|g|mg|s|ms|min|minutes?|hours?|h|seconds?|degrees?|dollars?|cents?|inch(?:es)?|feet|ft|miles?|meters?|metres?|litres?|liters?|percent|years?|days?|people|ways|points?)(?:\s*\^?\s*\{?[23]\}?|[²³])?\s*$",
+    re.IGNORECASE,
+)
+_DEGREES = later(r"\^\s*\{?\s*\\circ\s*\}?|°|\\degree\b")
+_MATRIX = later(r"\\begin\{[pb]?matrix\}(?P<inner>[^&]*?)\\end\{[pb]?matrix\}", re.DOTALL)
+_MIXED = later(r"(?P<sign>[-+]?)\s*(?P<whole>\d{1,6})\s+(?P<a>\d{1,6})\s*/\s*(?P<b>\d{1,6})")
+_INEQUALITY = later(
+    r"\s*(?P<a>[^<>=≤≥]{1,40}?)\s*(?P<l><|≤|\\leq?(?![a-z])|\\lt)\s*\\?[A-Za-z]\w{0,8}\s*(?P<r><|≤|\\leq?(?![a-z])|\\lt)\s*(?P<b>[^<>=≤≥]{1,40}?)\s*"
+)
+_NAMED = later(r"\s*\\?[A-Za-z]{1,8}(?:_\{?\w{1,4}\}?)?(?:\s*\([^()=]{1,12}\))?\s*(?:=|\\in\b|∈|:=)\s*(?=\S)")
+_BASE = later(r"_\{?\s*(?:\\text\{)?\d{1,2}\}*\s*$")
+_SIGNS = str.maketrans(
+    {
+        "π": "\\pi ",
+        "∞": "\\infty ",
+        "√": "\\sqrt",
+        "×": "\\times ",
+        "·": "\\cdot ",
+        "≤": "\\leq ",
+        "≥": "\\geq ",
+        "≠": "\\neq ",
+        "∪": "\\cup ",
+        "∅": "\\emptyset ",
+        "⟨": "(",
+        "⟩": ")",
+        "–": "-",
+    }
+)
+
+
+def tidy(text: str) -> str:
+    """Return an expression in the spelling that is compared: one kind of number, no units, intervals for double inequalities."""
+    text = peel(text).replace("\\$", "").replace("\\%", "%").replace("\\left", "").replace("\\right", "")
+    text = (
+        text.replace("\\langle", "(")
+        .replace("\\rangle", ")")
+        .replace("\\dfrac", "\\frac")
+        .replace("\\tfrac", "\\frac")
+    )
+    text = _ROOT.sub(r"\\sqrt{\1}", text).replace("{bmatrix}", "{pmatrix}")
+    text = _THIN.sub("", _DEGREES.sub("", text))
+    text = _COMMAS.sub(lambda number: number[0].replace(",", ""), text)
+    text = _UNIT.sub("", _TEXT.sub(_unwrapped, text)).strip()
+    if found := _MATRIX.fullmatch(text):
+        text = "(" + ", ".join(part.strip() for part in found["inner"].split("\\\\") if part.strip()) + ")"
+    if found := _MIXED.fullmatch(text):
+        text = f"{found['sign']}({found['whole']}+{found['a']}/{found['b']})"
+    if found := _INEQUALITY.fullmatch(text):
+        left, right = (
+            ("(" if found["l"] in ("<", "\\lt") else "["),
+            (")" if found["r"] in ("<", "\\lt") else "]"),
+        )
+        text = f"{left}{found['a']}, {found['b']}{right}"
+    return text.translate(_SIGNS).strip(" .")
+
+
+def _unwrapped(found: re.Match[str]) -> str:
+    inner = found["inner"]
+    if _KEPT.fullmatch(inner) or found.start() == 0:
+        return f" {inner} "
+    return " "
+
+
+def unnamed(text: str) -> str:
+    """Take the name off an equation: "x = 3" is 3."""
+    found = _NAMED.match(text)
+    return text[found.end() :] if found and "=" not in text[found.end() :] else text
+
+
+def without_base(text: str) -> str:
+    """Take the base off a number: 2516_8 is 2516."""
+    return _BASE.sub("", text)

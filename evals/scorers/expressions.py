@@ -1,0 +1,103 @@
+"""Are two mathematical answers equal? By spelling, then by value, symbolically; never by what a parser leaves out."""
+
+from __future__ import annotations
+
+import re
+
+from evals.extract.expression import tidy, unnamed, without_base
+from evals.extract.option_text import normal
+from evals.scorers.math import equivalent, hostile, ratio
+
+_RELATION = re.compile(r"[<>]|\\(?:[lg]eq?|[lg]t|neq?|approx|sim|ge|le)(?![a-z])|\\not|\\pm")
+_LETTERS = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
+_FUNCTIONS = frozenset(
+    (
+        "\\frac",
+        "\\sqrt",
+        "\\cdot",
+        "\\times",
+        "\\pi",
+        "\\infty",
+        "\\cup",
+        "\\ln",
+        "\\log",
+        "\\sin",
+        "\\cos",
+        "\\tan",
+        "\\binom",
+        "\\emptyset",
+        "\\pm",
+        "\\div",
+        "\\circ",
+    )
+)
+_PROSE = re.compile(r"(?<![\\A-Za-z])(?!sqrt|sin|cos|tan|log|exp|frac|pi\b|or\b|and\b)[A-Za-z]{3,}")
+_RANGE = re.compile(r"\d\s+to\s+\d|\bbetween\b|\d\s*[-–]\s*\d+\s*$", re.IGNORECASE)
+_RATIO = re.compile(r"(?<![:\w])[\d.]+\s*:\s*[\d.]+")
+_DECIMAL = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)")
+_POWER = re.compile(r"\^\s*\{?\s*[-+]?\d{2,}|\d{16,}|\d!")
+
+
+def same(gold: str, said: str) -> bool:
+    r"""Tell whether two answers are equal; for a worker with a deadline.
+
+    >>> same(r"\frac{71}{6}", "11 5/6"), same("4", r"x \ge 4"), same("6", "6g")
+    (True, False, False)
+    """
+    if normal(gold) and normal(gold).casefold() == normal(said).casefold():
+        return True
+    one, other = tidy(gold), tidy(said)
+    if not one or not other:
+        return False
+    if one.replace(" ", "") == other.replace(" ", "") or _unbased(one, other):
+        return True
+    if not _comparable(one, other):
+        return False
+    if _DECIMAL.fullmatch(one) and _DECIMAL.fullmatch(other):
+        return _close(float(one), float(other))
+    if hostile(one) or hostile(other):
+        return False  # huge factorials and towers of powers: the same only if they are spelled the same
+    if _POWER.search(one) or _POWER.search(other):
+        return _exactly(one, other)
+    gold_tex, said_tex = f"${one}$", f"${other}$"
+    if equivalent(gold_tex, said_tex) is True:
+        return True
+    bare = unnamed(one), unnamed(other)
+    return bare != (one, other) and equivalent(f"${bare[0]}$", f"${bare[1]}$") is True
+
+
+def _unbased(gold: str, said: str) -> bool:
+    """A base that only the gold answer names."""
+    return without_base(gold) == said.replace(" ", "") or (
+        "_" not in gold
+        and without_base(said).replace(" ", "") == gold.replace(" ", "")
+        and said.rstrip("}").endswith("_{10")
+    )
+
+
+def _close(one: float, other: float) -> bool:
+    return abs(one - other) <= 1e-6 * max(abs(one), abs(other))
+
+
+def _comparable(gold: str, said: str) -> bool:
+    """Refuse what a parser would read by leaving something out: a relation, a unit's letter, a second number, prose."""
+    if _PROSE.search(unnamed(said)) or (_RANGE.search(said) and not _RANGE.search(gold)):
+        return False
+    relation = bool(_RELATION.search(said)), bool(_RELATION.search(gold))
+    if relation[0] and not relation[1] and not any(sign in gold for sign in "()[]{"):
+        return False
+    if bool(_RATIO.search(said)) != bool(_RATIO.search(gold)):
+        return False
+    return not (_symbols(unnamed(said)) and not _symbols(gold)) or "=" in unnamed(said)
+
+
+def _symbols(text: str) -> set[str]:
+    return {found[0] for found in _LETTERS.finditer(text)} - _FUNCTIONS - {"e", "i"}
+
+
+def _exactly(gold: str, said: str) -> bool:
+    """Compare large powers and factorials, which rounding would make equal, by their quotient."""
+    if equivalent(f"${gold}$", f"${said}$") is not True:
+        return False
+    quotient = ratio(f"${gold}$", f"${said}$")
+    return quotient is None or abs(quotient - 1) <= 1e-9
