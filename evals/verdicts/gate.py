@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from evals.errors import UsageError
 from evals.report import frames
-from evals.verdicts import difference
+from evals.verdicts import difference, wording
 from evals.verdicts.cases import Case, case_of, couple, metric_of, plain, run_of
 from evals.verdicts.compare import Contestant, changes
 from evals.verdicts.difference import Evidence
@@ -301,7 +301,7 @@ def _judge(
 ) -> tuple[Verdict, list[str]]:
     margin = f"{case.rule.margin:g}"
     if p_regression is not None and p_regression <= policy.alpha:
-        return "regression", [f"the loss is shown to exceed {margin} (p = {p_regression:.2g})"]
+        return "regression", [f"the loss is shown to exceed {margin} ({wording.p_equals(p_regression)})"]
     reasons = [
         f"coverage of the {side} is {share:.4f}, below the floor {policy.coverage:g}"
         for side, share in zip(("candidate", "baseline"), case.coverage, strict=True)
@@ -321,7 +321,7 @@ def _judge(
         reasons.append(_undecided(case, claims, policy.alpha))
     if reasons:
         return "cannot tell", reasons
-    return "pass", [f"the loss is shown to be less than {margin} (p = {claims.p_pass:.2g})"]
+    return "pass", [f"the loss is shown to be less than {margin} ({wording.p_equals(claims.p_pass)})"]
 
 
 def _undecided(case: Case, claims: _Claims, alpha: float) -> str:
@@ -329,8 +329,8 @@ def _undecided(case: Case, claims: _Claims, alpha: float) -> str:
     if claims.worst is not claims.seen and claims.seen is not None:
         p = claims.seen.p_above(-margin) if higher else claims.seen.p_below(margin)
         if p <= alpha:
-            return f"would pass without the missing outcomes, not with them at their worst (p = {claims.p_pass:.2g})"
-    return f"a loss of {margin:g} cannot be excluded (p = {claims.p_pass:.2g})"
+            return f"would pass without the missing outcomes, not with them at their worst ({wording.p_equals(claims.p_pass)})"
+    return f"a loss of {margin:g} cannot be excluded ({wording.p_equals(claims.p_pass)})"
 
 
 def _limits(case: Case, claims: _Claims, level: float) -> tuple[float | None, float | None]:
@@ -352,8 +352,9 @@ def _alarm(case: Case, claims: _Claims, alpha: float) -> tuple[str, bool]:
     p = claims.worst.p_above(bound) if case.metric.better == "higher" else claims.worst.p_below(-bound)
     if p > alpha:
         return "", False
-    return f"better by more than {bound:g} (p = {p:.2g}): look at the extraction before believing it", (
-        most is not None
+    return (
+        f"better by more than {bound:g} ({wording.p_equals(p)}): look at the extraction before believing it",
+        (most is not None),
     )
 
 

@@ -36,6 +36,11 @@ def p_value(p: float | None) -> str:
     return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
 
 
+def p_equals(p: float | None) -> str:
+    """Write a p-value with its name: `p = 0.012`, `p < 0.0001`, never `p = 0`."""
+    return f"p {p_value(p)}" if p is not None and p < 0.0001 else f"p = {p_value(p)}"
+
+
 def tally(wins: int | None, losses: int | None, ties: int | None) -> str:
     """Write wins, losses and ties of B."""
     return "-" if wins is None else f"{wins} / {losses} / {ties}"
