@@ -9,11 +9,13 @@ import weakref
 from array import array
 from collections.abc import Iterator
 from contextlib import suppress
+from hashlib import sha256
 from typing import IO
 
 import msgspec
+from msgspec import structs
 
-from evals.types import Sample
+from evals.types import Media, Sample, Text
 
 _decode = msgspec.msgpack.Decoder(Sample).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -22,6 +24,24 @@ _encode = msgspec.msgpack.Encoder().encode
 def _close(file: IO[bytes]) -> None:
     with suppress(OSError):  # what is still in its buffer may not fit on a full disk
         file.close()
+
+
+def _keys(sample: Sample) -> Iterator[str]:
+    """Name what other samples may share: each file, and the question as a whole with its options."""
+    for part in sample.question:
+        if isinstance(part, Media):
+            yield part.sha256
+    if sample.question and all(isinstance(part, Text) for part in sample.question):
+        texts = [part.text for part in sample.question if isinstance(part, Text)]
+        text = "\x1f".join([*texts, "\x1e", *sorted(sample.choices)])
+        yield f"text {sha256(text.encode(errors='surrogatepass')).hexdigest()[:16]}"
+
+
+def _root(parent: list[int], position: int) -> int:
+    while parent[position] != position:
+        parent[position] = parent[parent[position]]
+        position = parent[position]
+    return position
 
 
 class Spool:
@@ -37,8 +57,16 @@ class Spool:
         self.lacking = ""
         """Id of the first sample without a question; empty: all can be asked."""
 
+        self._shared: dict[str, int] = {}
+        """Hash of a file or a whole question -> first position that has it."""
+        self._links: list[tuple[int, int]] = []
+
     def add(self, sample: Sample) -> None:
         """Append one sample."""
+        for key in () if sample.cluster else _keys(sample):
+            first = self._shared.setdefault(key, len(self.ids))
+            if first != len(self.ids):
+                self._links.append((first, len(self.ids)))
         written = self._file.write(_encode(sample))
         self._ends.append(self._ends[-1] + written)
         self.ids.append(sample.id)
@@ -48,15 +76,28 @@ class Spool:
             self.lacking = sample.id
 
     def freeze(self) -> None:
-        """Make what was added readable."""
+        """Make what was added readable; samples that share a file, or question and options, form a cluster.
+
+        The one place that says so for all suites. Clusters that a suite names itself are kept.
+        """
         self._file.flush()
+        parent = list(range(len(self.ids))) if self._links else []
+        for a, b in self._links:
+            roots = sorted((_root(parent, a), _root(parent, b)))
+            parent[roots[1]] = roots[0]
+        for position in {place for link in self._links for place in link}:
+            self.clusters[position] = sys.intern(f"shared with {self.ids[_root(parent, position)]}")
+        self._shared.clear()
+        self._links.clear()
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, position: int) -> Sample:
         start, end = self._ends[position], self._ends[position + 1]
-        return _decode(os.pread(self._file.fileno(), end - start, start))
+        sample = _decode(os.pread(self._file.fileno(), end - start, start))
+        cluster = self.clusters[position]
+        return sample if sample.cluster == cluster else structs.replace(sample, cluster=cluster)
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[position] for position in range(len(self)))

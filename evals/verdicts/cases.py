@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import NamedTuple, TypeAlias
 
+from msgspec import structs
+
 from evals.errors import UsageError
 from evals.types import Metric
 from evals.verdicts import difference
@@ -121,7 +123,7 @@ def case_of(
     limits: tuple[float | None, ...] = (),
 ) -> Case:
     """Pair the samples of a suite, or of all suites of a pool."""
-    parts = tuple(pair(a, b, metric) for a, b, metric in couples)
+    parts = tuple(pair(heard(a, metric), heard(b, metric), metric) for a, b, metric in couples)
     metric = parts[0].metric
     for part in parts[1:]:
         if (part.metric.better, part.metric.unit) != (metric.better, metric.unit):
@@ -131,6 +133,27 @@ def case_of(
             f"policy: pool {rule.name}: {metric.name} is no mean over samples and cannot be pooled"
         )
     return Case(rule, metric, parts, couples[0][0].protocol, estimand, limits)
+
+
+def heard(contestant: Contestant, metric: Metric) -> Contestant:
+    """Return a run in which a reply without an answer has its largest error, if the metric would leave it out.
+
+    An RMSE of the answers there are rewards silence on the hard half. Scorers say how large an error could have been
+    (`error_worst`, the range of the training targets); a metric that imputes it itself sees no difference.
+    """
+    if metric.better == "higher" or metric.bounds is not None:
+        return contestant
+    side = contestant.side_of(metric)
+    if not any(one.value is None and "error_worst" in one.parts for one in side.points):
+        return contestant
+    points = [
+        structs.replace(one, value=one.parts["error_worst"])
+        if one.value is None and "error_worst" in one.parts
+        else one
+        for one in side.points
+    ]
+    scorer = metric.scorer or next(iter(contestant.sides))
+    return structs.replace(contestant, sides={**contestant.sides, scorer: side._replace(points=points)})
 
 
 def _pooled(parts: Sequence[Pairs], missing: Missing) -> Evidence | None:

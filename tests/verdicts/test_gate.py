@@ -334,3 +334,19 @@ def test_a_bare_name_is_held_against_the_noise_of_its_variant_and_another_metric
         gate([other], [one], policy(TOY), noise={"toy:small": 0.06})
     rules = policy(TOY + '\nmetric = "accuracy_macro"')
     assert gate([other], [one], rules, noise={"toy:small": 0.06}).verdict == "pass"
+
+
+def test_silence_on_the_hard_half_does_not_pass_an_error_gate():
+    from evals.scorers.number import rmse
+
+    metric = Metric(name="rmse", of=rmse, pool="whole", better="lower", bounds=None, unit="eV", headline=True)
+    errors = [0.1] * 100 + [1.0] * 100
+    a, b = listed(errors), listed([1.3 * error for error in errors])
+    silent = [
+        structs.replace(p, value=None, answer=None, verdict="unanswered", parts={"error_worst": 5.0})
+        if p.id >= "s00100"
+        else p
+        for p in b.points
+    ]
+    rules = 'name = "toy"\nmargin = 0.1'
+    assert judge(a, b._replace(points=silent), rules=rules, metrics=(metric,)).verdict == "regression"

@@ -1,0 +1,53 @@
+"""Samples that share a file or a question are one cluster, in every suite that names none itself."""
+
+from __future__ import annotations
+
+from evals.data.sample_store import Spool
+from evals.types import Media, Sample, Text
+
+
+def image(name: str) -> Media:
+    return Media("image", "image/png", name * 64)
+
+
+def clusters(*samples: Sample) -> list[str]:
+    spool = Spool()
+    for sample in samples:
+        spool.add(sample)
+    spool.freeze()
+    assert [sample.cluster for sample in spool] == spool.clusters
+    return spool.clusters
+
+
+def sample(name: str, *question: Text | Media, cluster: str = "", choices: tuple[str, ...] = ()) -> Sample:
+    return Sample(id=name, question=question, target="A", cluster=cluster, choices=choices)
+
+
+def test_samples_on_one_image_are_a_cluster_and_chains_are_one():
+    found = clusters(
+        sample("1", Text("a"), image("x")),
+        sample("2", Text("b"), image("y")),
+        sample("3", Text("c"), image("x"), image("y")),
+        sample("4", Text("d"), image("z")),
+    )
+    assert found[0] == found[1] == found[2] != ""
+    assert found[3] == ""
+
+
+def test_the_same_input_is_a_cluster_and_the_same_words_above_other_options_are_not():
+    assert clusters(sample("1", Text("CCO")), sample("2", Text("CCO")), sample("3", Text("CCN")))[0] != ""
+    which = Text("Which of these is right?")
+    assert clusters(sample("1", which, choices=("a", "b")), sample("2", which, choices=("c", "d"))) == [
+        "",
+        "",
+    ]
+
+
+def test_what_a_suite_names_itself_is_kept():
+    found = clusters(sample("1", image("x"), cluster="own"), sample("2", image("x")), sample("3", image("x")))
+    assert found[0] == "own"
+    assert found[1] == found[2]
+
+
+def test_a_sample_that_shows_one_image_twice_stands_alone():
+    assert clusters(sample("1", image("x"), image("x"))) == [""]
