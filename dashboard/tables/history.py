@@ -35,14 +35,20 @@ class Line(NamedTuple):
 
 
 def lines(entries: Sequence[Entry], model: str) -> list[Line]:
-    """Give the lines of a model, or of all whose name begins so; the one with most runs first."""
+    """Return the lines of a model, or of all whose name begins so; the one with most runs first.
+
+    A run that stopped early is no point of a line on which there is a complete one.
+    """
     exact = [entry for entry in entries if entry.card.model == model]
     chosen = exact or [entry for entry in entries if model and entry.card.model.startswith(model)]
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in sorted(chosen, key=lambda entry: entry.card.started):
         if entry.headline and entry.headline.value is not None and entry.card.data != "sample":
             groups.setdefault((entry.card.config.suite, entry.card.config.protocol), []).append(entry)
-    found = [Line(suite, protocol, tuple(several)) for (suite, protocol), several in groups.items()]
+    found = [
+        Line(suite, protocol, tuple([e for e in several if e.card.complete] or several))
+        for (suite, protocol), several in groups.items()
+    ]
     return sorted(found, key=lambda line: (-len(line.entries), line.label))
 
 

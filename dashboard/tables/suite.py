@@ -28,7 +28,10 @@ LABEL = 1
 
 
 def alike(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
-    """Give the newest run of every other model that was asked the same in the same way, at most forty; no baselines."""
+    """Return the newest complete run of every other model that was asked the same in the same way, at most forty.
+
+    Of a model without a complete run it is the newest; baselines are left out.
+    """
     config = entry.card.config
     found: dict[str, Entry] = {}
     for other in entries:
@@ -44,7 +47,9 @@ def alike(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
             and other.card.model != entry.card.model
             and other.path != entry.path
         ):
-            found[other.card.model] = other
+            known = found.get(other.card.model)
+            if known is None or other.card.complete or not known.card.complete:
+                found[other.card.model] = other
     return list(found.values())[-40:]
 
 

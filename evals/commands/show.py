@@ -167,8 +167,10 @@ def print_overview(
     common.print_lines(runs.layout(lines, width(), ids=_ids(results), sort=sort))
     if details:
         click.echo()
+        ids = [card.run for card in found.cards]
         for card in found.cards:
-            for line in runs.details(card):
+            named = f"{card.run}/{card.config.suite}" if ids.count(card.run) > 1 else card.run
+            for line in runs.details(card, named=named):
                 common.say(line)
     _print_aggregates(found)
     if by_group:

@@ -158,9 +158,9 @@ def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
         combine = getattr(module, "aggregate", None)
         if combine is None:
             continue
-        latest = {
+        latest = {  # of several runs of a variant the newest complete one stays
             c.config.suite.partition(":")[2]: c
-            for c in cards
+            for c in sorted(cards, key=lambda c: (c.data != "sample", c.complete))
             if (c.config.suite.partition(":")[0], c.config.protocol, c.model) == (name, protocol, model)
         }
         result = combine(protocol, latest)

@@ -298,8 +298,8 @@ def _legend(lines: Sequence[Line], room: int | None, names: Names, *, letters: b
     return ["", *(row for text in said for row in wrap(text, room, indent="   "))] if said else []
 
 
-def details(card: Card) -> list[str]:
-    """Say of what a run's score is made; if outcomes are missing, what it could have been."""
+def details(card: Card, *, named: str = "") -> list[str]:
+    """Say of what a run's score is made; if outcomes are missing, what it could have been. `named`: instead of its id."""
     facts = [counts_line(card.counts)] if card.counts else ["nothing recorded yet"]
     head = headline(card)
     if bounds := _bounds(Line(cards=(card,), head=head)):
@@ -310,7 +310,7 @@ def details(card: Card) -> list[str]:
     facts += [note for note in card.notes if note.startswith("judge:")]
     facts += ["local data"] if card.data == "local" and card.origin == "run" else []
     facts += [card.status] if card.status != "finished" else []
-    return [f"{card.run}: {'; '.join(facts)}"]
+    return [f"{named or card.run}: {'; '.join(facts)}"]
 
 
 def _bounds(line: Line) -> str:

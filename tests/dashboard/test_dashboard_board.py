@@ -497,3 +497,16 @@ def test_a_subset_stands_for_a_model_only_while_nothing_complete_is_there() -> N
         ("b", 200),
     }
     assert not found.cells[next(key for key in found.cells if key[0].model == "b")].complete
+
+
+def test_an_early_stop_is_no_point_of_the_history_and_no_company_of_a_suite() -> None:
+    from evals.dashboard.tables import suite as suites
+
+    full = entry("a", 0.349, run="full", started=1.0, counts={"right": 349, "wrong": 651})
+    early = entry("a", 0.30, run="early", started=2.0, coverage=0.01, counts={"right": 3, "absent": 986})
+    (line,) = past.lines([full, early], "a")
+    assert [one.card.run for one in line.entries] == ["full"]
+    (line,) = past.lines([early], "a")
+    assert [one.card.run for one in line.entries] == ["early"]
+    other = structs.replace(entry("b", 0.5), path=Path("elsewhere"))
+    assert [one.card.run for one in suites.alike(other, [full, early])] == ["full"]
