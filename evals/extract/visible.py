@@ -60,6 +60,8 @@ def split_reasoning(text: str) -> tuple[str, str | None, bool]:
     The answer is what follows the last closing mark, whether or not an opening one stands before it. An opening mark
     behind that one means that the reply was truncated while reasoning: no answer, unclosed.
     """
+    if _plain(text):
+        return text, None, False
     begin, first, unclosed = _bounds(text)
     if unclosed:
         return "", _MARK.sub("", text[first:]).strip(), True
@@ -70,13 +72,18 @@ def split_reasoning(text: str) -> tuple[str, str | None, bool]:
 
 def visible(text: str) -> Visible:
     """Return the visible text of a reply, position for position."""
-    if not any(sign in text for sign in _SIGNS) and _HINT.match(text) is None:
+    if _plain(text):
         return Visible(text)
     begin, _, unclosed = _bounds(text)
     if unclosed:
         return Visible("", truncated=True)
     kept = _TOKEN.sub(_blank, text[begin:], count=MOST_TOKENS)
     return Visible(" " * begin + kept)
+
+
+def _plain(text: str) -> bool:
+    """Whether a reply holds no mark at all, as most do."""
+    return not any(sign in text for sign in _SIGNS) and _HINT.match(text) is None
 
 
 def _blank(token: re.Match[str]) -> str:

@@ -48,6 +48,8 @@ ATTEMPTS_UNPROVEN = 3
 ATTEMPTS_RATE_LIMIT = 12
 HOPELESS = 8
 """A run ends early when so many samples failed in the end and none succeeded."""
+HOPELESS_SLOW = 3
+"""The same where calls have failed for a minute: each of them may take long to do so."""
 BACKLOG = 256
 """Replies that wait for a slow scorer; with more, asking waits too."""
 COLLECT = 50_000
@@ -179,8 +181,10 @@ class Runner:
         self._fault: EvalsError | None = None
         self._last_failure = ""
         self._say = say
-        self._refused_since: float | None = None
-        """When the server first asked for patience, while nothing has ever worked."""
+        self._failing_since: float | None = None
+        """When the first call failed in passing, while nothing has ever worked."""
+        self._waiting = False
+        """Whether the user was told that the server is waited for."""
         self._asked_s = 0.0
         """The longest that it asked for then."""
 
@@ -392,7 +396,10 @@ class Runner:
             return
         self._failures += 1
         self._last_failure = outcome.message
-        if not self._replies and self._failures >= HOPELESS:
+        enough = (
+            HOPELESS_SLOW if self._failing_since is not None and self._failing_s >= WARM_UP_S else HOPELESS
+        )
+        if not self._replies and self._failures >= enough:
             self._end(f"every call fails: {self._last_failure}")
 
     @property
@@ -440,16 +447,22 @@ class Runner:
         if self._replies:
             return attempt >= (ATTEMPTS_RATE_LIMIT if isinstance(error, RateLimit) else ATTEMPTS)
         if not isinstance(error, RateLimit):
-            return attempt >= ATTEMPTS_UNPROVEN
-        now = time.monotonic()
-        if self._refused_since is None:
-            self._refused_since = now
-            if self._say is not None:
-                self._say(f"waiting for the server: {error}")
-        elif now - self._refused_since >= max(WARM_UP_S, self._asked_s):
+            return attempt >= ATTEMPTS_UNPROVEN or self._failing_s >= WARM_UP_S
+        if self._failing_s >= max(WARM_UP_S, self._asked_s):
             return True
+        if not self._waiting and self._say is not None:
+            self._say(f"waiting for the server: {error}")
+        self._waiting = True
         self._asked_s = max(self._asked_s, error.retry_after_s or 0.0)
         return False
+
+    @property
+    def _failing_s(self) -> float:
+        """Return the seconds since calls began to fail; 0: now."""
+        now = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        return now - self._failing_since
 
     async def _up(self, waiting: Awaitable[None]) -> bool:
         """Wait until the model can be called, without a deadline; False where the run ends meanwhile."""

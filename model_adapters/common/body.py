@@ -78,7 +78,9 @@ def flat(value: Any, depth: int = 0) -> str | None:
 
 def reasoning(message: Mapping[str, Any]) -> str | None:
     """Return the reasoning that stands beside a message's content; None: there is no such field."""
-    found = [text for name in REASONING_FIELDS if (text := flat(message.get(name))) is not None]
+    found = [
+        text for name in REASONING_FIELDS if name in message and (text := flat(message[name])) is not None
+    ]
     return next((text for text in found if text), found[0] if found else None)
 
 

@@ -7,6 +7,7 @@ the reply and counted on the card of the run; it is never taken for a plain stop
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from evals.errors import ServerFault
@@ -53,6 +54,7 @@ class Ending(NamedTuple):
     """What the card must say of it, see `Reply.finish`."""
 
 
+@lru_cache(maxsize=1000)
 def meaning(reason: str) -> Meaning | None:
     """Return what a finish reason means; None: the table does not have it.
 

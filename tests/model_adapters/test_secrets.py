@@ -162,3 +162,33 @@ def test_an_option_that_is_none_is_refused(here: Path, words: tuple[str, ...], s
 def test_a_model_that_makes_no_requests_takes_no_headers(here: Path) -> None:
     done = evals("run", "mmlu-pro", "--sample", "-m", "scripted:right", "--extra-body", '{"top_k": 3}')
     assert "--extra-body: scripted:right is not called by HTTP requests of ours" in done.complaint
+
+
+@pytest.mark.parametrize("status", [407, 502])
+async def test_the_password_of_a_proxy_is_in_no_message(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    import asyncio
+
+    from evals import load
+    from evals.errors import ModelError
+    from evals.prompts import ask
+    from evals.types import Sampling
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode())
+        writer.close()
+
+    proxy = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = proxy.sockets[0].getsockname()[1]
+    monkeypatch.setenv("https_proxy", f"http://anna:pr%2Fxy-g3heim@127.0.0.1:{port}")
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("OPENAI_API_KEY", MARK)
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://api.openai.invalid/v1")
+    model = load.model("openai:o3")
+    with pytest.raises(ModelError) as caught:
+        await model.reply(ask("2 + 2?"), Sampling())
+    await model.close()
+    proxy.close()
+    said = "".join(traceback.format_exception(caught.value))
+    assert "g3heim" not in said.replace("pr%2Fxy-g3heim@127.0.0.1:{port}", "")
+    assert MARK not in said

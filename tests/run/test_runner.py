@@ -379,6 +379,18 @@ async def test_while_nothing_ever_worked_patience_is_short(made: Made) -> None:
     assert one.hopeless
 
 
+async def test_where_calls_take_long_to_fail_fewer_of_them_are_enough(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "WARM_UP_S", 0.1)
+    model = Told(lambda name, turn: asyncio.sleep(60))
+    one = made.runner(model, toy.suite(100), concurrency=1, timeout_s=0.06)
+    await one.run()
+    assert len(made.records()) == runners.HOPELESS_SLOW
+    assert len(model.asked) <= 2 + runners.HOPELESS_SLOW
+    assert one.ended.startswith("every call fails")
+
+
 async def test_many_failures_beside_one_reply_do_not_end_a_run(made: Made) -> None:
     model = Told(lambda name, turn: "A" if name == "q000" else Rejected("HTTP 400"))
     one = made.runner(model, toy.suite(40), concurrency=1)
