@@ -86,6 +86,7 @@ def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -
     from click.shell_completion import CompletionItem
 
     from evals.errors import EvalsError
+    from evals.extract import plain
     from evals.records import store
     from evals.records.names import short
 
@@ -95,7 +96,7 @@ def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -
     found = {"last": "the newest run"} if several else {}
     for run in reversed(several):
         try:
-            about = f"{run.card.config.suite} {run.card.model}"
+            about = " ".join(plain(f"{run.card.config.suite} {run.card.model}").split())
         except EvalsError:
             about = "broken"
         for name in (ends[run.path.name], run.path.name):

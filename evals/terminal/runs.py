@@ -308,9 +308,21 @@ def details(card: Card, *, named: str = "") -> list[str]:
         facts.append(f"with errata {card.errata}: {figure(corrected)} of {corrected.n}")
     facts += [f"{'looks broken' if one.fault else 'warning'}: {one.message}" for one in card.health]
     facts += [note for note in card.notes if note.startswith("judge:")]
+    facts += _used(card)
     facts += ["local data"] if card.data == "local" and card.origin == "run" else []
     facts += [card.status] if card.status != "finished" else []
     return [f"{named or card.run}: {'; '.join(facts)}"]
+
+
+def _used(card: Card) -> list[str]:
+    """Say how a run was sampled and what it used, as far as it is known."""
+    sampling = card.config.sampling
+    how = [f"temperature {sampling.temperature:g}"] if sampling.temperature is not None else []
+    how += [f"seed {card.config.seed}"] if how and sampling.temperature else []
+    tokens = {kind: card.tokens.get(kind, 0) for kind in ("input", "output")}
+    used = [f"{tokens['input']:,} + {tokens['output']:,} tokens"] if any(tokens.values()) else []
+    used += [f"{card.cost_usd:.2f} USD"] if card.cost_usd else []
+    return [", ".join(some) for some in (how, used) if some]
 
 
 def _bounds(line: Line) -> str:

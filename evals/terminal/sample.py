@@ -195,7 +195,7 @@ def layout(
     group = f" ({sample.group})" if sample.group and not card.gated else ""
     repeat = f", repeat {shown.repeat}" if card.config.repeats > 1 else ""
     head = f"{card.config.suite} · {card.config.protocol} · {card.model} · run {card.run}"
-    lines = _styled(BOLD, wrap(head, room, indent="  "))
+    lines = _styled(BOLD, wrap(plain(head), room, indent="  "))
     lines += wrap(plain(f"sample {sample.id}{group}{repeat}: {shown.verdict}"), room, indent="  ")
     if card.gated:
         return [*lines, *_gated(shown, room)]
