@@ -7,6 +7,8 @@ from pathlib import Path
 import streamlit as st
 
 from evals.dashboard import state
+from evals.dashboard.foreign import text
+from evals.errors import EvalsError
 
 st.set_page_config(
     page_title="science-evals", page_icon=str(Path(__file__).with_name("icon.png")), layout="wide"
@@ -23,5 +25,7 @@ page = st.navigation(
 state.arrive(page.url_path)
 try:
     page.run()
+except EvalsError as error:  # a run that cannot be read; the pages of all others are as ever
+    st.error(text.label(str(error), 600), icon=":material/error:")
 finally:
     state.leave(page.url_path)

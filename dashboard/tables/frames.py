@@ -77,13 +77,13 @@ def index(results: Path) -> Index:
 
 
 def _card(path: Path) -> Entry | Broken:
-    now = stamp(path, ("card.json",))
+    now = stamp(path, ("card.json", "records.parquet", "samples.parquet"))
     known = _CARDS.get(path)
     if known and known[0] == now:
         return known[1]
     one: Entry | Broken
     try:
-        card = store.read_card(path)
+        card = store.check(path)
         whole = tuple(estimate for estimate in card.estimates if not estimate.group)
         one = Entry(path=path, card=structs.replace(card, estimates=whole))
     except StoreError as error:
@@ -119,8 +119,29 @@ def query(paths: Path | Sequence[Path], sql: str, parameters: Sequence[Any] = ()
     group, cluster, target (JSON), options, json. Select few columns: texts are read only where they are named.
     """
     several = (paths,) if isinstance(paths, Path) else tuple(paths)
-    found: pd.DataFrame = _query(tuple((path, stamp(path)) for path in several), sql, tuple(parameters))
-    return found.copy(deep=False)
+    for path in several:
+        if isinstance(one := _card(path), Broken):
+            raise StoreError(one.why)
+    for _ in range(TRIES):
+        runs = tuple((path, stamp(path)) for path in several)
+        try:
+            found: pd.DataFrame = _query(runs, sql, tuple(parameters))
+        except StoreError:
+            if runs == tuple((path, stamp(path)) for path in several):
+                raise
+            continue
+        if _names(runs) == _names(tuple((path, stamp(path)) for path in several)):
+            return found.copy(
+                deep=False
+            )  # else it was sealed meanwhile, and a part may be missing or there twice
+    raise StoreError(f"{several[0]}: its files change faster than they can be read")
+
+
+TRIES = 20
+
+
+def _names(runs: tuple[tuple[Path, Stamp], ...]) -> list[list[str]]:
+    return [[name for name, *_ in files] for _, files in runs]
 
 
 @lru_cache(maxsize=128)
@@ -144,6 +165,11 @@ def _quoted(text: object) -> str:
     return "'" + str(text).replace("'", "''") + "'"
 
 
+def _file(path: Path) -> str:
+    """Quote a path for DuckDB, whose names of files are patterns."""
+    return _quoted("".join(f"[{c}]" if c in "*?[" else c for c in str(path)))
+
+
 _SEALED = (
     "sample, repeat, verdict, value, answer, stop, seconds, input_tokens, output_tokens, reasoning_tokens, "
 )
@@ -162,7 +188,7 @@ _GROWING = """
         (j->'outcome'->'usage'->>'cached')::BIGINT AS cached_tokens,
         (j->>'started')::DOUBLE AS started, (j->'scores')::VARCHAR AS scores,
         (j->'prompt')::VARCHAR AS prompt, (j->'outcome')::VARCHAR AS outcome
-    FROM (SELECT json AS j, json_extract(json, '$.scores.*')[1] AS s FROM read_ndjson_objects({file}, ignore_errors=true)
+    FROM (SELECT json AS j, json_extract(json, '$.scores.*')[1] AS s FROM read_ndjson_objects({file}, ignore_errors=true, hive_partitioning=false)
           WHERE json IS NOT NULL)
 """
 """JSON lines with the columns of the sealed file; a torn last line is left out."""
@@ -171,10 +197,12 @@ _GROWING = """
 def _records(path: Path, files: Sequence[str]) -> list[str]:
     parts = []
     if "records.parquet" in files:
-        parts.append(f"SELECT 0 AS age, {_SEALED} FROM read_parquet({_quoted(path / 'records.parquet')})")
+        parts.append(
+            f"SELECT 0 AS age, {_SEALED} FROM read_parquet({_file(path / 'records.parquet')}, hive_partitioning=false)"
+        )
     if "records.jsonl" in files:
         parts.append(
-            f"SELECT row_number() OVER () AS age, * FROM ({_GROWING.format(file=_quoted(path / 'records.jsonl'))})"
+            f"SELECT row_number() OVER () AS age, * FROM ({_GROWING.format(file=_file(path / 'records.jsonl'))})"
         )
     if not parts:
         return []
@@ -187,13 +215,13 @@ def _records(path: Path, files: Sequence[str]) -> list[str]:
 
 def _samples(path: Path, files: Sequence[str]) -> list[str]:
     if "samples.parquet" in files:
-        source = f'SELECT id, "group", cluster, target, options, json FROM read_parquet({_quoted(path / "samples.parquet")})'
+        source = f'SELECT id, "group", cluster, target, options, json FROM read_parquet({_file(path / "samples.parquet")}, hive_partitioning=false)'
     elif "samples.jsonl" in files:
         source = f"""
             SELECT j->>'id' AS id, coalesce(j->>'group', '') AS "group", coalesce(j->>'cluster', j->>'id') AS cluster,
                 (j->'target')::VARCHAR AS target, coalesce(json_array_length(j->'choices'), 0)::INT AS options,
                 j::VARCHAR AS json
-            FROM (SELECT json AS j FROM read_ndjson_objects({_quoted(path / "samples.jsonl")}, ignore_errors=true)
+            FROM (SELECT json AS j FROM read_ndjson_objects({_file(path / "samples.jsonl")}, ignore_errors=true, hive_partitioning=false)
                   WHERE json IS NOT NULL)"""
     else:
         return []

@@ -92,20 +92,29 @@ def _free(address: str, port: int | None) -> int:
 
 def _serve(results: Path, address: str, port: int) -> None:
     """Run Streamlit's server in this process; its own options come from here alone, and nothing is sent home."""
+    from evals import dashboard as package
+
+    folder = Path(package.__path__[0])
+    os.chdir(
+        folder
+    )  # a `.streamlit` folder where the user happens to be is a stranger's: it could switch protection off
     from streamlit.web.cli import main as streamlit
 
-    from evals import dashboard as package
+    from evals.dashboard.hosts import guard
     from evals.dashboard.state import RESULTS
     from evals.dashboard.warm import warm
 
     warm(results)
-    folder = Path(package.__path__[0])
+    guard(address)
     os.environ[RESULTS] = str(results)
     options = {
         "server.address": address,
         "server.port": port,
         "server.headless": "true",  # else it asks for an e-mail address first; `_open` opens the browser
         "server.fileWatcherType": "none",
+        "server.enableCORS": "true",
+        "server.enableXsrfProtection": "true",
+        "server.enableStaticServing": "false",
         "runner.magicEnabled": "false",
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",

@@ -125,6 +125,10 @@ class Run:
 
     def _present(self, files: Snapshot) -> None:
         """Refuse a run of which a file is missing (half copied) or not the one that its card was made of."""
+        if not (
+            self.path / "card.json"
+        ).exists():  # records alone state nothing that could be held against them
+            return
         if files.parquet is None and not files.size and (missing := missing_file(self.path, files.name)):
             raise StoreError(
                 f"{self.path / missing} is missing: the run is not whole, copy it again; nothing was written"
@@ -148,6 +152,19 @@ def read_card(path: Path) -> Card:
         raise StoreError(f"{path}/card.json: {error}") from error
     if fault := implausible(card):
         raise StoreError(f"{path}/card.json: {fault}")
+    return card
+
+
+def check(path: Path) -> Card:
+    """Return a run's card; raises StoreError if it, or a file of the run, is missing, broken or another one."""
+    card = read_card(path)
+    for name in ("records", "samples"):
+        if f"{name}.parquet" in card.files and (path / f"{name}.parquet").exists():
+            continue  # its hash is known
+        with snapshot(path, name) as files:
+            if files.parquet is None and not files.size and (lost := missing_file(path, name)):
+                raise StoreError(f"{path / lost} is missing: the run is not whole, copy it again")
+    check_files(path, card)
     return card
 
 

@@ -1,0 +1,87 @@
+"""Names under which the dashboard answers: a page of a foreign site that points its name here (DNS rebinding) gets nothing.
+
+Streamlit takes any request whose Origin equals its Host. Here both must be names of this machine.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable, MutableMapping
+from ipaddress import ip_address
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+WILDCARD = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared
+Scope: TypeAlias = MutableMapping[str, Any]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def is_ours(host: str, address: str) -> bool:
+    """Whether a Host header names this machine, which listens on `address`; nothing is looked up."""
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return False
+    if name in LOOPBACK or name == address.lower():
+        return True
+    if address not in WILDCARD:
+        return False
+    return name == socket.gethostname().lower() or _is_address(name)  # no name can be pointed elsewhere then
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+class OwnHosts:
+    """Refuse requests whose Host, or whose Origin, is no name of this machine."""
+
+    def __init__(self, app: App, address: str) -> None:
+        self._app, self._address = app, address
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer 403."""
+        if scope["type"] not in ("http", "websocket") or self._allowed(scope):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            headers = [(b"content-type", b"text/plain"), (b"content-length", b"9")]
+            await send({"type": "http.response.start", "status": 403, "headers": headers})
+            await send({"type": "http.response.body", "body": b"Forbidden"})
+
+    def _allowed(self, scope: Scope) -> bool:
+        headers = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1")
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        return is_ours(host, self._address) and (
+            not origin or is_ours(origin.partition("://")[2] or "null", self._address)
+        )
+
+
+def guard(address: str) -> None:
+    """Put `OwnHosts` before everything that Streamlit serves, and keep it from looking up this machine's address."""
+    from starlette.middleware import Middleware
+    from streamlit import net_util
+    from streamlit.web.server.starlette import starlette_app
+
+    made = starlette_app.create_streamlit_middleware
+
+    def guarded(*words: Any, **options: Any) -> list[Any]:
+        return [Middleware(OwnHosts, address=address), *made(*words, **options)]
+
+    starlette_app.create_streamlit_middleware = guarded
+    net_util.get_external_ip = _nobody
+    net_util.get_internal_ip = _nobody
+
+
+def _nobody() -> str | None:
+    return None
