@@ -125,9 +125,7 @@ class Run:
 
     def _present(self, files: Snapshot) -> None:
         """Refuse a run of which a file is missing (half copied) or not the one that its card was made of."""
-        if not (
-            self.path / "card.json"
-        ).exists():  # records alone state nothing that could be held against them
+        if not os.path.lexists(self.path / "card.json"):  # records alone state nothing to hold against them
             return
         if files.parquet is None and not files.size and (missing := missing_file(self.path, files.name)):
             raise StoreError(

@@ -60,6 +60,7 @@ def broken(made: Path, tmp_path: Path, how: str) -> Path:
     return results
 
 
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared
 HOW = (
     "year 5138",
     "1e300 seconds",
@@ -95,7 +96,7 @@ def test_a_path_is_no_pattern_and_no_column(made: Path, tmp_path: Path, name: st
     shutil.copytree(made, results)
     decoy = tmp_path / "aXb" / "results"
     shutil.copytree(made, decoy)
-    (good,) = results.glob("*/*/good") if "*" not in name else [p for p in Path(results).rglob("good")]
+    (good,) = results.glob("*/*/good") if "*" not in name else list(results.rglob("good"))
     records = frames.query(good, "SELECT count(*) AS n, count(DISTINCT verdict) AS kinds FROM records")
     whole = frames.query(
         decoy / good.relative_to(results),
@@ -120,13 +121,13 @@ def test_a_changed_file_is_refused(made: Path, tmp_path: Path) -> None:
         ("[::1]:8501", "::1", True),
         ("evil.example:8501", "127.0.0.1", False),
         ("localhost.evil.example", "127.0.0.1", False),
-        ("evil.example", "0.0.0.0", False),
-        ("192.0.2.7:8501", "0.0.0.0", True),
+        ("evil.example", EVERYWHERE, False),
+        ("192.0.2.7:8501", EVERYWHERE, True),
         ("192.0.2.7:8501", "127.0.0.1", False),
         ("192.0.2.7", "192.0.2.7", True),
         ("", "127.0.0.1", False),
         ("[x", "127.0.0.1", False),
-        (socket.gethostname(), "0.0.0.0", True),
+        (socket.gethostname(), EVERYWHERE, True),
     ],
 )
 def test_only_names_of_this_machine_are_answered(host: str, address: str, ours: bool) -> None:
