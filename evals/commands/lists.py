@@ -158,6 +158,8 @@ def _runs(results: Path, *, as_json: bool) -> None:
         common.print_json({"runs": entries})
         return
     if not entries:
+        if not broken:
+            store.refuse_level_off(results)
         common.say(f"No runs in {results}.")
         return
     from evals.records.names import short

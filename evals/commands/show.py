@@ -183,23 +183,9 @@ def _nothing(results: Path | None) -> str:
 
     if results is not None and store.runs(results):
         return "No run fits. `evals show` without options lists all."
-    if results is not None and (elsewhere := _level_off(results)) is not None:
-        from shlex import quote
-
-        raise UsageError(f"no runs in {results}, but in {elsewhere}: --results {quote(str(elsewhere))}")
+    if results is not None:
+        store.refuse_level_off(results)
     return "No runs yet. Try: evals run mmlu-pro gpqa aime --sample -m smollm2"
-
-
-def _level_off(results: Path) -> Path | None:
-    """Return a folder of runs one or two levels above or one below; None: there is none."""
-    from evals.records import store
-
-    try:
-        below = sorted(path for path in results.iterdir() if path.is_dir() and not path.name.startswith("."))
-    except OSError:
-        below = []
-    places = [*list(results.resolve().parents)[:2], *below[:50]]
-    return next((place for place in places if store.runs(place)), None)
 
 
 def _ids(results: Path | None) -> list[str]:

@@ -27,6 +27,7 @@ from evals.interop.values import BROKEN, decoded
 from evals.records import card as cards
 from evals.records import store
 from evals.records.card import Card, Config
+from evals.run.health import Health
 from evals.run.plan import read
 from evals.run.rescore import finish
 from evals.sandbox import Pool
@@ -168,7 +169,7 @@ def _line(raw: bytes) -> Line:
     if found.get("stop") not in (None, *STOPS):
         raise ValueError(f"stop is {str(found['stop'])[:60]!r}; known: {', '.join(STOPS)}")
     line = msgspec.convert(found, Line)
-    if line.text is None and not line.failure and line.stop is None and line.reasoning is None:
+    if "text" not in found and not line.failure:
         raise ValueError("neither `text` nor `failure`: a line holds a reply, or says why there is none")
     return line
 
@@ -206,13 +207,15 @@ def write_run(
     if (path / "card.json").exists():
         raise UsageError(f"run {card.run} exists already in {path.parent}; choose another --run")
     writer = store.Writer(path, card)
+    health = Health()
     try:
         writer.write_card()
         writer.write_samples(spool)
         with Pool() as pool:
             scoring = Scoring(suite.scorers, pool, suite.errata, ideal=suite.ideal)
-            writer.replace(_records(scoring, spool, lines))
+            writer.replace(_watched(_records(scoring, spool, lines), health))
         writer.seal()
+        card.health = health.findings
         finish(writer, suite)
         card.status, card.finished = ("finished" if card.coverage == 1.0 else "partial"), time.time()
         writer.write_card()
@@ -227,6 +230,12 @@ def _new_id(card: Card, folder: Path) -> str:
     first = store.new_id(card.config)
     others = (f"{first}-{number}" for number in range(2, 10_000))
     return next(id_ for id_ in (first, *others) if not (folder / id_).exists())
+
+
+def _watched(records: Iterator[Record], health: Health) -> Iterator[Record]:
+    for record in records:
+        health.add(record)
+        yield record
 
 
 BATCH = 512

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import msgspec
@@ -456,6 +457,8 @@ def find(results: Path, name: str) -> list[Run]:
     if not results.is_dir():
         raise StoreError(f"no results folder at {results}; `evals run` makes one")
     several = runs(results)
+    if not several and not folder.is_dir():
+        refuse_level_off(results)
     if exact := [run for run in several if run.path.name == name]:
         return exact
     known = [_named(run) for run in several]
@@ -466,6 +469,17 @@ def find(results: Path, name: str) -> list[Run]:
     if folder.is_dir() and (inside := runs(folder)):
         return inside
     raise StoreError(f"no run {name!r} in {results}; `evals list runs` shows what is there")
+
+
+def refuse_level_off(results: Path) -> None:
+    """Raise StoreError for a results folder without runs if there are some one or two levels above, or one below."""
+    try:
+        below = sorted(path for path in results.iterdir() if path.is_dir() and not disk.is_noise(path.name))
+    except OSError:
+        below = []
+    for place in [*list(results.resolve().parents)[:2], *below[:50]]:
+        if runs(place):
+            raise StoreError(f"no runs in {results}, but in {place}: --results {quote(str(place))}")
 
 
 def find_one(results: Path, name: str) -> Run:

@@ -94,7 +94,8 @@ def test_results_a_level_off(here: Path) -> None:
     for wrong in ("a b", "a b/runs/mmlu-pro@1"):
         if not Path(wrong).is_dir():
             (wrong,) = map(str, Path("a b/runs").glob("mmlu-pro@*"))
-        assert "a b/runs'" in evals("show", "--results", wrong).complaint
+        for words in (("show",), ("show", "last"), ("list", "runs"), ("score", "last")):
+            assert "a b/runs'" in evals(*words, "--results", wrong).complaint
     Path("empty").mkdir()
     assert evals("show", "--results", "empty").out.startswith("No runs yet.")
 
