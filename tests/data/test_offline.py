@@ -1,0 +1,32 @@
+"""Without a network the hub's client is not left to try for most of a minute."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.command import evals
+
+pytest.importorskip("datasets", reason="the extra `hub` is not installed")
+
+
+def test_an_unreachable_hub_is_said_at_once(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    def nowhere(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nowhere)
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    started = time.monotonic()
+    done = evals("run", "aime:2025", "-m", "scripted:x", "--quiet")
+    assert time.monotonic() - started < 15
+    assert "cannot load math-ai/aime25 from the hub; go online once" in done.complaint
+    assert not constants.HF_HUB_OFFLINE  # as it was: a notebook may be online later
