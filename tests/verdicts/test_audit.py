@@ -275,7 +275,7 @@ def test_a_peers_own_rules_agree_on_ideal_replies(peer: str, suite: str, here: P
 
 @pytest.mark.slow
 def test_lm_eval_judges_a_recording_as_it_is_known_to(shared: Path, mirror: Path, tmp_path: Path) -> None:
-    import test_parity
+    from tests.suites import test_parity
 
     there("lm-eval")
     rows = test_parity.recorded(shared, "Mistral")
