@@ -308,6 +308,15 @@ class Metric(Struct, frozen=True, kw_only=True):
     """Shown only for runs with at least so many repeats."""
 
 
+@runtime_checkable
+class OwnInterval(Protocol):
+    """What the `of` of a metric of whole runs may offer besides: an interval that is not left to the bootstrap."""
+
+    def interval(self, clusters: Sequence[Sequence[Point]]) -> Any:
+        """Return an `Interval` of the statistic over clusters of points; None: resample."""
+        ...
+
+
 class Estimate(Struct, frozen=True, kw_only=True):
     """A number with what it rests on. Fractions are fractions."""
 

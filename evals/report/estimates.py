@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from math import isclose
 from typing import TypeAlias
 
 from msgspec import Struct, structs
@@ -15,7 +16,7 @@ from msgspec import Struct, structs
 from evals.records.files import Brief, Gold
 from evals.report import statistics as stats
 from evals.report.metrics import at_repeats, mean_value, stand_ins
-from evals.types import Estimate, Metric, Point, Score
+from evals.types import Estimate, Metric, OwnInterval, Point, Score
 
 Golds: TypeAlias = Mapping[str, Gold]
 EMPTY: dict[str, float] = {}
@@ -219,13 +220,32 @@ def _whole(found: Sequence[Point], metric: Metric) -> tuple[stats.Interval | Non
         return metric.of([one for index in indices for one in clusters[index]])
 
     over = getattr(metric.of, "over", None)
+    n = sum(one.value is not None for one in found) or len(found)
     try:
+        if (own := _own_interval(found, clusters, metric)) is not None:
+            return own, n, len(clusters)
         statistic = over(clusters) if over else by_points
         resamples = getattr(metric.of, "resamples", None) or (2000 if len(found) <= 2000 else 400)
         interval = stats.bootstrap(len(clusters), statistic, seed=0, resamples=resamples)
     except ValueError:
         return None, 0, 0
-    return interval, sum(one.value is not None for one in found), len(clusters)
+    return interval, n, len(clusters)
+
+
+def _own_interval(
+    found: Sequence[Point], clusters: Sequence[Sequence[Point]], metric: Metric
+) -> stats.Interval | None:
+    """Ask the statistic for an interval of its own; None unless it is one of the same value."""
+    of: object = metric.of
+    if len(clusters) < 2 or not isinstance(of, OwnInterval):
+        return None
+    interval: stats.Interval | None = of.interval(clusters)
+    if interval is None:
+        return None
+    value = metric.of(found)
+    if interval.low is not None and not isclose(interval.value, value, rel_tol=1e-9, abs_tol=1e-12):
+        return None
+    return interval._replace(value=value)
 
 
 def _bounds(

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
+from evals.report.statistics import Interval
+from evals.scorers.whole_intervals import Columns, Rule
 from evals.types import Point
 
 if TYPE_CHECKING:
@@ -22,22 +24,18 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
 
 
-class Columns(NamedTuple):
-    """What reductions see of some points; NaN where a point has nothing to say."""
-
-    value: Floats
-    target: Floats
-    """NaN for labels."""
-    positive: Flags
-    """Whether the target is the label `yes`."""
-    answered: Flags
-    imputed: Floats
-    worst: Floats
-    score: Floats
-    """Stated probability of the label `yes`."""
-
-
 Reduction = Callable[[Columns, "Floats"], float]
+RULES: dict[Reduction, Rule] = {}
+"""Reductions whose interval is not left to the percentile bootstrap."""
+
+
+def _interval(of: Reduction, clusters: Sequence[Sequence[Point]], *, by_group: bool) -> Interval | None:
+    rule = RULES.get(of)
+    if rule is None:
+        return None
+    points = [point for some in clusters for point in some]
+    owners = [index for index, some in enumerate(clusters) for _ in some]
+    return rule(columns(points), [point.group if by_group else "" for point in points], owners)
 
 
 def columns(points: Sequence[Point]) -> Columns:
@@ -74,6 +72,10 @@ class Pooled(Struct, frozen=True):
 
         return self.of(columns(points), np.ones(len(points)))
 
+    def interval(self, clusters: Sequence[Sequence[Point]]) -> Interval | None:
+        """Return the interval by a rule of its own; None: resample."""
+        return _interval(self.of, clusters, by_group=False)
+
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
         """Give the statistic of a resample of clusters, taken by their indices."""
         import numpy as np
@@ -98,6 +100,10 @@ class ByGroup(Struct, frozen=True):
 
         groups = _groups([[point] for point in points])
         return _mean(self.of(group.columns, np.ones(len(group.clusters))) for group in groups)
+
+    def interval(self, clusters: Sequence[Sequence[Point]]) -> Interval | None:
+        """Return the interval by a rule of its own; None: resample."""
+        return _interval(self.of, clusters, by_group=True)
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
         """Give the statistic of a resample of clusters, taken by their indices."""

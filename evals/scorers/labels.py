@@ -17,7 +17,8 @@ from msgspec import Struct
 from evals.extract.probability import probability
 from evals.extract.reading import Reading
 from evals.scorers.choice import unread, where
-from evals.scorers.folds import ByGroup, Columns, Pooled, Reduction
+from evals.scorers.folds import RULES, ByGroup, Pooled, Reduction
+from evals.scorers.whole_intervals import Columns, of_classes, of_ranks
 from evals.types import Metric, Prompt, Reply, Sample, Score
 
 if TYPE_CHECKING:
@@ -128,6 +129,8 @@ def roc_auc_of(columns: Columns, weights: Floats) -> float:
     return float((above * (np.cumsum(below) - below / 2)).sum() / pairs)
 
 
+RULES[balanced_accuracy_of] = of_classes
+RULES.update(dict.fromkeys((f1_of, mcc_of, roc_auc_of), of_ranks))
 accuracy, balanced_accuracy = Pooled(accuracy_of), Pooled(balanced_accuracy_of)
 f1, mcc, roc_auc = Pooled(f1_of), Pooled(mcc_of), Pooled(roc_auc_of)
 

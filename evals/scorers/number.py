@@ -26,7 +26,8 @@ from evals.extract.units import (
     warm,
 )
 from evals.scorers.choice import silence
-from evals.scorers.folds import ByGroup, Columns, Pooled, Reduction, weighted_mean
+from evals.scorers.folds import RULES, ByGroup, Pooled, Reduction, weighted_mean
+from evals.scorers.whole_intervals import Columns, of_errors, of_root_mean_squares
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score
 
 if TYPE_CHECKING:
@@ -217,10 +218,17 @@ def mae_worst_of(columns: Columns, weights: Floats) -> float:
 def _filled(columns: Columns, stand_in: Floats, weights: Floats) -> float:
     import numpy as np
 
-    values = np.where(np.isnan(columns.value), stand_in, columns.value)
+    values = _imputed(columns, stand_in)
     if np.isnan(values[weights > 0]).any():
         raise ValueError("the range of the training targets is not known, and answers are missing")
     return weighted_mean(values, weights, "answer")
+
+
+def _imputed(columns: Columns, stand_in: Floats) -> Floats:
+    import numpy as np
+
+    found: Floats = np.where(np.isnan(columns.value), stand_in, columns.value)
+    return found
 
 
 def rmse_of(columns: Columns, weights: Floats) -> float:
@@ -251,6 +259,10 @@ def mape_of(columns: Columns, weights: Floats) -> float:
     return weighted_mean(shares, weights, "answer to a target that is not zero")
 
 
+RULES[mae_of] = of_errors(lambda found: found.value)
+RULES[mae_imputed_of] = of_errors(lambda found: _imputed(found, found.imputed))
+RULES[mae_worst_of] = of_errors(lambda found: _imputed(found, found.worst))
+RULES[rmse_of] = of_root_mean_squares
 mae, rmse, max_error, mape = Pooled(mae_of), Pooled(rmse_of), Pooled(max_error_of), Pooled(mape_of)
 mae_imputed, mae_worst = Pooled(mae_imputed_of), Pooled(mae_worst_of)
 
