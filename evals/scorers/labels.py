@@ -18,7 +18,7 @@ from evals.extract.probability import probability
 from evals.extract.reading import Reading
 from evals.scorers.choice import unread, where
 from evals.scorers.folds import RULES, ByGroup, Pooled, Reduction
-from evals.scorers.whole_intervals import Columns, of_classes, of_ranks
+from evals.scorers.whole_intervals import Columns, of_auc, of_classes, of_ranks
 from evals.types import Metric, Prompt, Reply, Sample, Score
 
 if TYPE_CHECKING:
@@ -130,7 +130,8 @@ def roc_auc_of(columns: Columns, weights: Floats) -> float:
 
 
 RULES[balanced_accuracy_of] = of_classes
-RULES.update(dict.fromkeys((f1_of, mcc_of, roc_auc_of), of_ranks))
+RULES[roc_auc_of] = of_auc
+RULES.update(dict.fromkeys((f1_of, mcc_of), of_ranks))
 accuracy, balanced_accuracy = Pooled(accuracy_of), Pooled(balanced_accuracy_of)
 f1, mcc, roc_auc = Pooled(f1_of), Pooled(mcc_of), Pooled(roc_auc_of)
 

@@ -41,7 +41,7 @@ Rule = Callable[[Columns, Sequence[str], Sequence[int]], Interval | None]
 """Columns, group and cluster of each point -> interval; None: no rule, resample."""
 FEWEST = 15
 """Items of the rarer class below which rank statistics, MCC and F1 have no interval."""
-WORTH = 60.0
+WORTH = 100.0
 """Equal squares that the squared errors must be worth (Kish) for an interval of their root mean."""
 RESAMPLES = 800
 
@@ -61,6 +61,33 @@ def of_ranks(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -
     if min(positive, len(columns.positive) - positive) >= FEWEST:
         return None
     return Interval(float("nan"), None, None, f"no interval: fewer than {FEWEST} of one class")
+
+
+def of_auc(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
+    """Area under the ROC curve: DeLong's variance (1988) on the logit scale; none with few of one class."""
+    import numpy as np
+
+    if (few := of_ranks(columns, groups, clusters)) is not None:
+        return few
+    if len(set(groups)) > 1 or len(set(clusters)) < len(clusters):
+        return None
+    positive = columns.positive
+    score = np.where(columns.answered, columns.score, (positive == (columns.value == 1.0)).astype(float))
+    above, below = np.sort(score[positive]), np.sort(score[~positive])
+
+    def share_below(ordered: Floats, at: Floats) -> Floats:
+        found: Floats = (np.searchsorted(ordered, at, "left") + np.searchsorted(ordered, at, "right")) / 2
+        return found / len(ordered)
+
+    of_positive, of_negative = share_below(below, above), 1 - share_below(above, below)
+    value = float(of_positive.mean())
+    variance = float(of_positive.var(ddof=1)) / len(above) + float(of_negative.var(ddof=1)) / len(below)
+    if not 0 < value < 1 or not variance > 0:
+        return None
+    middle, half = log(value / (1 - value)), t_quantile(0.975, min(len(above), len(below)) - 1)
+    half *= variance**0.5 / (value * (1 - value))
+    low, high = (1 / (1 + exp(-edge)) for edge in (middle - half, middle + half))
+    return Interval(value, low, high, "DeLong, logit")
 
 
 def of_errors(read: Callable[[Columns], Floats]) -> Rule:

@@ -41,7 +41,7 @@ class Cell(NamedTuple):
     def holds(self) -> bool:
         """Whether coverage is not significantly below what is wanted (three standard errors)."""
         slack = 3 * (self.wanted * (1 - self.wanted) / max(1, self.given)) ** 0.5
-        return self.coverage + slack >= self.wanted
+        return self.none > 0.95 or self.coverage + slack >= self.wanted
 
 
 def chances(rng: np.random.Generator, p: float, size: int) -> Any:
