@@ -94,10 +94,12 @@ def test_the_comment_is_found_by_the_mark_that_the_gate_step_writes(tmp_path: Pa
         ["bash", "-c", line], cwd=tmp_path, env={"NAME": "quick", "PATH": "/usr/bin:/bin"}, check=True
     )
     assert (tmp_path / "gate.md").read_text().startswith("<!-- evals-gate quick -->\n")
-    assert "<!-- evals-gate $NAME -->" in STEPS["Comment"]["run"]
+    assert '"<!-- evals-gate " + env.NAME + " -->"' in STEPS["Comment"]["run"]
 
 
-@pytest.mark.parametrize("name", ["Check the name", "Install", "Run", "Gate", "Comment"])
+@pytest.mark.parametrize(
+    "name", ["Check the name", "Install", "Rules of the base branch", "Run", "Gate", "Comment"]
+)
 def test_no_input_is_pasted_into_a_script(name: str) -> None:
     script = STEPS[name]["run"]
     assert "${{" not in script
