@@ -45,7 +45,7 @@ _TEXT = later(
 )
 _KEPT = later(r"\s*(?:or|and|if|mod|in)\s*|\s*(?:sin|cos|tan|ln|log|exp|min|max|gcd|lcm)\s*", re.IGNORECASE)
 _UNIT = later(
-    r"(?<=[\d})])\s+(?:(?:square|cubic)\s+)?(?:units?|cm|mm|km|m|kg|g|mg|s|ms|min|minutes?|hours?|h|seconds?|degrees?|dollars?|cents?|inch(?:es)?|feet|ft|miles?|meters?|metres?|litres?|liters?|percent|years?|days?|people|ways|points?)(?:\s*\^?\s*\{?[23]\}?|[²³])?\s*$",
+    r"(?<=[\w})])\s+(?:(?:square|cubic)\s+)?(?:units?|cm|mm|km|m|kg|g|mg|s|ms|min|minutes?|hours?|h|seconds?|degrees?|dollars?|cents?|inch(?:es)?|feet|ft|miles?|meters?|metres?|litres?|liters?|percent|years?|days?|people|ways|points?)(?:\s*\^?\s*\{?[23]\}?|[²³])?\s*$",
     re.IGNORECASE,
 )
 _DEGREES = later(r"\^\s*\{?\s*\\circ\s*\}?|°|\\degree\b")
@@ -84,6 +84,7 @@ def tidy(text: str) -> str:
         .replace("\\dfrac", "\\frac")
         .replace("\\tfrac", "\\frac")
     )
+    text = text.replace("\\(", "").replace("\\)", "").strip()
     text = _ROOT.sub(r"\\sqrt{\1}", text).replace("{bmatrix}", "{pmatrix}")
     text = _THIN.sub("", _DEGREES.sub("", text))
     text = _COMMAS.sub(lambda number: number[0].replace(",", ""), text)
