@@ -26,7 +26,7 @@ from evals.types import Prompt, Sample, Sampling, Scorer, Text
 VARIANTS = {"2024": 30, "2025": 30}
 DEFAULT = ("2024", "2025")
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "1"
+VERSION = "2"
 NEEDS: frozenset[str] = frozenset()
 GATED = False
 

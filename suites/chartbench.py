@@ -29,7 +29,7 @@ from evals.types import Message, Part, Prompt, Sample, Sampling, Scorer, Text
 VARIANTS = {"test": 18_900, "mini": 1_890}
 DEFAULT = ("test",)
 PROTOCOLS = ("strict", "official", "intern-s1")
-VERSION = "1"
+VERSION = "2"
 NEEDS = frozenset({"image"})
 GATED = False
 STEMS = {"test": ("test", "ChartBench", "items"), "mini": ("test_mini", "mini", "items")}

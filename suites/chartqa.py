@@ -21,7 +21,7 @@ from evals.types import Message, Part, Prompt, Sample, Sampling, Text
 
 VARIANTS = {"human": 1_250, "augmented": 1_250}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "1"
+VERSION = "2"
 NEEDS = frozenset({"image"})
 GATED = False
 ROWS = Split(hub="lmms-lab/ChartQA", split="test", stems=("test", "items"))

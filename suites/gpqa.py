@@ -27,7 +27,7 @@ from evals.types import Prompt, Prompter, Sample, Sampling, Scorer, Text
 VARIANTS = {"diamond": 198, "main": 448, "extended": 546}
 DEFAULT = ("diamond",)  # the three are nested: main holds diamond, extended holds main
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "1"
+VERSION = "2"
 NEEDS: frozenset[str] = frozenset()
 GATED = True
 REVISION = "633f5ee89ab8ad4522a9f850766b73f62147ffdd"

@@ -25,7 +25,7 @@ from evals.types import Message, Part, Prompt, Sample, Sampling, Scorer, Text
 VARIANTS = {"testmini": 304, "test": 3_040}
 DEFAULT = ("testmini",)
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "1"
+VERSION = "2"
 NEEDS = frozenset({"image"})
 GATED = False
 CHANCE = {"test": 0.1008}

@@ -24,7 +24,7 @@ from evals.types import Message, Part, Prompt, Sample, Sampling, Scorer, Text
 
 VARIANTS: dict[str, int] = {"": 1_000}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "1"
+VERSION = "2"
 NEEDS = frozenset({"image"})
 GATED = False
 ROWS = Split(hub="AI4Math/MathVista", split="testmini", stems=("testmini", "items"), rows=1_000)

@@ -24,7 +24,7 @@ from evals.types import Media, Message, Prompt, Sample, Sampling, Scorer, Text
 
 VARIANTS: dict[str, int] = {"": 1_042}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "1"
+VERSION = "2"
 NEEDS = frozenset({"image"})
 GATED = False
 ROWS = Split(hub="jmhb/microvqa", split="train", stems=("train", "test", "MicroVQA", "items"), rows=1_042)

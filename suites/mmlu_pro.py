@@ -27,7 +27,7 @@ from evals.types import Prompt, Prompter, Sample, Sampling, Scorer, Text
 
 VARIANTS: dict[str, int] = {"": 12_032}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "1"
+VERSION = "2"
 NEEDS: frozenset[str] = frozenset()
 GATED = False
 

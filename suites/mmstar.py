@@ -25,7 +25,7 @@ from evals.types import Message, Part, Prompt, Prompter, Sample, Sampling, Score
 
 VARIANTS: dict[str, int] = {"": 1_500}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~", "intern-s1-exact", "intern-s1-exact~")
-VERSION = "1"
+VERSION = "2"
 NEEDS = frozenset({"image"})
 GATED = False
 ROWS = Split(hub="Lin-Chen/MMStar", split="val", stems=("val", "mmstar", "items"), rows=1_500)

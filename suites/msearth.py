@@ -31,7 +31,7 @@ from evals.types import Message, Part, Prompt, Reply, Sample, Sampling, Score, S
 
 VARIANTS: dict[str, int] = {"": 2_784}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "1"
+VERSION = "2"
 NEEDS = frozenset({"image"})
 GATED = False
 ROWS = Split(hub="MSEarth/MSEarth_MCQ", split="train", stems=("train", "MSEarthMCQ", "items"))

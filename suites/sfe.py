@@ -34,7 +34,7 @@ from evals.types import Message, Part, Prompt, Reply, Sample, Sampling, Score, T
 VARIANTS = {"en": 830, "zh": 830}
 DEFAULT = ("en",)
 PROTOCOLS = ("official", "intern-s1", "intern-s1~", "strict")
-VERSION = "1"
+VERSION = "2"
 NEEDS = frozenset({"image", "judge"})
 GATED = False
 MOST = "ABCDEFGHIJKLMNO"

@@ -373,7 +373,7 @@ def test_timeout_is_the_deadline_of_one_call(here, monkeypatch):
 def test_results_folder_can_lie_elsewhere(here):
     entry = run("--results", "deep/er")
     assert not Path("results").exists()
-    assert [p.name for p in Path("deep/er").iterdir()] == ["mmlu-pro@1"]
+    assert [p.name for p in Path("deep/er").iterdir()] == ["mmlu-pro@2"]
     assert evals("show", entry["run"], "--results", "deep/er").status == 0
     assert (
         f"evals show {entry['run']} --samples --results deep/er"
@@ -383,7 +383,7 @@ def test_results_folder_can_lie_elsewhere(here):
 
 def test_folders_are_named_by_suite_version_model_and_run(here):
     run("--run", "first", suite="gpqa")
-    assert Path("results/gpqa-diamond@1/scripted/first/card.json").exists()
+    assert Path("results/gpqa-diamond@2/scripted/first/card.json").exists()
 
 
 def test_a_changed_configuration_makes_a_new_run_and_says_what_changed(here):
@@ -407,7 +407,7 @@ def test_one_run_id_may_hold_the_suites_of_one_command(here):
     assert len(evals("show", "week1", "--samples", "--json").json["samples"]) == 16 + 12 + 12
     assert "holds 3 suites" in evals("show", "week1", "--sample", "900001").complaint
     assert evals("show", "week1/mmlu-pro", "--sample", "900001").status == 0
-    assert evals("show", "results/mmlu-pro@1/scripted/week1", "--samples").status == 0
+    assert evals("show", "results/mmlu-pro@2/scripted/week1", "--samples").status == 0
 
 
 def test_several_models_run_one_after_the_other(here):
@@ -489,7 +489,7 @@ def test_show_without_a_name_shows_all_runs(two_runs):
     assert len(evals("show", "--json").json["runs"]) == 2
 
 
-@pytest.mark.parametrize("name", ["alpha", "al", "results/mmlu-pro@1/scripted/alpha"])
+@pytest.mark.parametrize("name", ["alpha", "al", "results/mmlu-pro@2/scripted/alpha"])
 def test_show_names_a_run_by_id_by_a_unique_beginning_and_by_folder(two_runs, name):
     [entry] = evals("show", name, "--json").json["runs"]
     assert entry["run"] == "alpha"
@@ -757,7 +757,7 @@ def test_import_scores_recorded_replies(here):
         1.0,
     )
     assert entry["counts"]["right"] == 1 + sum(row["answer"] == "D" for row in answers.rows("mmlu_pro")[1:])
-    assert "replies.jsonl" in Path("results/mmlu-pro@1/gpt-x/r/card.json").read_text()
+    assert "replies.jsonl" in Path("results/mmlu-pro@2/gpt-x/r/card.json").read_text()
 
 
 def test_import_takes_numbers_as_ids(here):

@@ -91,7 +91,7 @@ def test_a_server_that_loads_its_model_is_waited_for_when_it_is_asked_what_it_se
 
 def test_results_a_level_off(here: Path) -> None:
     assert evals("run", "mmlu-pro", "--sample", "-m", "scripted:right", "--results", "a b/runs").status == 0
-    for wrong in ("a b", "a b/runs/mmlu-pro@1"):
+    for wrong in ("a b", "a b/runs/mmlu-pro@2"):
         if not Path(wrong).is_dir():
             (wrong,) = map(str, Path("a b/runs").glob("mmlu-pro@*"))
         for words in (("show",), ("show", "last"), ("list", "runs"), ("score", "last")):

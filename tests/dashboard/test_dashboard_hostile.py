@@ -42,7 +42,7 @@ pytestmark = [
 def hostile_run(folder: Path, like: Card, name: str, *, turn: int) -> None:
     """A run in which every attack stands in every field that may be foreign."""
     texts = list(ATTACKS.values())
-    path = folder / "mmlu-pro@1" / name / name
+    path = folder / "mmlu-pro@2" / name / name
     path.mkdir(parents=True)
     samples, records = [], []
     for place, text in enumerate(texts):

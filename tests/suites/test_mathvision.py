@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from evals.data import Data
-from evals.scorers.upstream.mathvision import Official, answer, same, value
+from evals.extract.upstream.latex_numbers import value
+from evals.scorers.upstream.mathvision import Official, answer, same
 from evals.suite import check
 from evals.suites import mathvision
 from evals.types import Prompt, Reply, Sample
@@ -74,7 +75,7 @@ def test_the_samples_go_the_whole_way_with_their_pictures(tmp_path: Path) -> Non
     assert found.status == 0, found.err
     (run,) = found.json["runs"]
     assert run["estimates"][0]["value"] == 1.0
-    kept = list(tmp_path.glob("mathvision-testmini@1/media/*"))
+    kept = list(tmp_path.glob("mathvision-testmini@2/media/*"))
     assert len(kept) == len({path.name for path in kept}) > 5
     from evals.records.store import find_one
 

@@ -55,7 +55,7 @@ def large(results: Path, name: str, *, like: Entry, samples: int) -> None:
     """A sealed run of many samples with replies of a kilobyte, like another run in all else."""
     config = structs.replace(like.card.config, model=name)
     card = structs.replace(like.card, run=name, model=name, config=config, expected=samples, finished=None)
-    writer = Writer(results / "mmlu-pro@1" / name / name, card)
+    writer = Writer(results / "mmlu-pro@2" / name / name, card)
     writer.write_samples(
         Sample(id=str(i), target="A", choices=("x",) * 10, group=f"group {i % 14}") for i in range(samples)
     )

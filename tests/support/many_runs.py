@@ -54,7 +54,7 @@ def build(results: Path) -> list[Card]:
         path.mkdir(parents=True)
         store.write_card(path, card)
         _fill(path, card)
-    broken = results / "mmlu-pro@1" / "broken" / "20260101T000000-ffffff"
+    broken = results / "mmlu-pro@2" / "broken" / "20260101T000000-ffffff"
     broken.mkdir(parents=True)
     (broken / "card.json").write_text("{")
     return cards

@@ -6,6 +6,7 @@ import re
 
 from evals.extract.later import later
 from evals.extract.tags import boxes, stated
+from evals.extract.upstream.latex_numbers import value
 
 _DIGITS = 300
 """More digits than any answer has; longer runs are no integers to us."""
@@ -47,15 +48,28 @@ def integer(text: str) -> int | None:
     return _parse(said) if said else None
 
 
-def integer_matharena(text: str) -> int | None:
-    r"""Read an integer as matharena does: the last `\boxed` or `\fbox`, else the last integer in the text.
+_DROPPED = later(
+    r"\\(?:left|right|[bB]ig[lr]?|[lL]arge|displaystyle|hline|vline)(?![A-Za-z])|\\[,;:! ]|\\q?quad\b|\\text\{[^{}]*\}|\^\s*\{?\\circ\}?|\$"
+)
+_JOINED = later(r"(?<=\d),(?=\d)")
 
-    Lenient by design (`strict_parsing: false`). Source: eth-sri/matharena @ e9276603, parser.
+
+def integer_matharena(text: str) -> int | None:
+    r"""Read an integer as matharena does: the last `\boxed` or `\fbox`; without any box, the last integer in the text.
+
+    A last box that is no integer as it stands is computed (sympy upstream, here a closed grammar): `\boxed{65+48}` is 113. One
+    that cannot be computed is no answer, and the last integer of the text does not take its place. Lenient by design
+    (`strict_parsing: false`). Source: eth-sri/matharena, src/matharena/parser.py @ 2ccbd328.
+
+    >>> integer_matharena(r"\boxed{\frac{226}{2}}"), integer_matharena(r"2 cases: \boxed{x}"), integer_matharena("so 5")
+    (113, None, 5)
     """
-    for _, _, content in reversed(boxes(text)):
-        if len(content) <= 2000 and (value := _parse(content)) is not None:
-            return value
-        break
+    if found := boxes(text):
+        content = found[-1][2]
+        if len(content) > 2000:
+            return None
+        whole = _parse(content)
+        return whole if whole is not None else _computed(content)
     size = 256
     while True:
         start = max(0, len(text) - size)
@@ -65,3 +79,10 @@ def integer_matharena(text: str) -> int | None:
         if start == 0:
             return None
         size *= 4
+
+
+def _computed(content: str) -> int | None:
+    """Compute what stands behind the last equals sign; None if it is no integer."""
+    content = _DROPPED.sub(" ", content).rpartition("=")[2].partition("\\approx")[0]
+    found = value(_JOINED.sub("", content.replace("[", "(").replace("]", ")")).strip().rstrip("."))
+    return int(found) if found is not None and abs(found) < 2**53 and found == int(found) else None

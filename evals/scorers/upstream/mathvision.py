@@ -8,14 +8,13 @@ as it is.
 
 from __future__ import annotations
 
-import math
-import re
 from typing import ClassVar
 
 from msgspec import Struct
 
 from evals.extract import boxed
 from evals.extract.expression import stated_expression
+from evals.extract.upstream.latex_numbers import balanced, value
 from evals.prompts import LETTERS
 from evals.scorers import expressions
 from evals.scorers.choice import StatedChoice, silence, unread, where
@@ -28,7 +27,6 @@ DROPPED = (
     "\\!", "\\$", "$", "\\%",
 )  # fmt: skip
 LONGEST = 100_000
-_TOKEN = re.compile(r"\s*(\d+\.?\d*|\.\d+|\\d?frac|\\t?frac|\\sqrt|\\pi|pi|\\cdot|\\times|[-+*/:^(){}])")
 
 
 def is_number(text: str) -> bool:
@@ -90,79 +88,8 @@ def same(gold: str, found: str) -> bool:
         return False
     if gold == found:
         return True
-    one, other = value(gold), value(found)
+    one, other = value(balanced(gold)), value(balanced(found))
     return one is not None and other is not None and round(one, 2) == round(other, 2)
-
-
-def value(text: str) -> float | None:
-    r"""Compute a LaTeX number (`2\sqrt{3}`, `\frac{1}{2}`, `3\pi/4`); None for anything else."""
-    text = text.replace("$", "").replace("\\displaystyle", "")
-    if not text or len(text) > 200:
-        return None
-    tokens, position = [], 0
-    while position < len(text):
-        found = _TOKEN.match(text, position)
-        if found is None:
-            return None
-        tokens.append(found[1])
-        position = found.end()
-    try:
-        reader = _Reader(tokens)
-        result = reader.sum()
-        return float(result) if not reader.tokens and math.isfinite(result) else None
-    except (ValueError, IndexError, ZeroDivisionError, OverflowError, RecursionError, TypeError):
-        return None
-
-
-class _Reader:
-    """A calculator: sums of products of powers; what stands side by side is multiplied, whole numbers exactly."""
-
-    def __init__(self, tokens: list[str]) -> None:
-        self.tokens = tokens[::-1]
-
-    def _next(self, *wanted: str) -> str | None:
-        return self.tokens.pop() if self.tokens and self.tokens[-1] in wanted else None
-
-    def sum(self) -> float:
-        sign = self._next("+", "-")
-        total = self.product() * (-1 if sign == "-" else 1)
-        while sign := self._next("+", "-"):
-            total += self.product() * (-1 if sign == "-" else 1)
-        return total
-
-    def product(self) -> float:
-        total = self.power()
-        while self.tokens and self.tokens[-1] not in "+-)}":
-            if self._next("/", ":"):
-                total /= self.power()
-            else:
-                self._next("*", "\\cdot", "\\times")
-                total *= self.power()
-        return total
-
-    def power(self) -> float:
-        base = self.atom()
-        if self._next("^"):
-            exponent = self.atom()
-            if abs(exponent) > (5000 if isinstance(base, int) and abs(base) < 10_000 else 100):
-                raise ValueError(exponent)
-            base = base**exponent
-        return base
-
-    def atom(self) -> float:
-        word = self.tokens.pop()
-        if word in "({":
-            inner = self.sum()
-            if self.tokens.pop() != {"(": ")", "{": "}"}[word]:
-                raise ValueError(word)
-            return inner
-        if word.endswith("frac"):
-            return self.atom() / self.atom()
-        if word == "\\sqrt":
-            return math.sqrt(self.atom())
-        if word == "-":
-            return -self.atom()
-        return math.pi if word.endswith("pi") else int(word) if word.isdigit() else float(word)
 
 
 class Official(Struct, frozen=True):

@@ -16,10 +16,10 @@ import re
 
 from msgspec import Struct
 
+from evals.extract.upstream.latex_numbers import value
 from evals.extract.upstream.vlmevalkit import option_vlmevalkit
 from evals.scorers.choice import silence
 from evals.scorers.judge.judged import Judged
-from evals.scorers.upstream.mathvision import value
 from evals.types import Prompt, Reply, Sample, Score
 
 _BOX = re.compile(r"\\boxed\{([^}]*)\}")
