@@ -164,7 +164,7 @@ def print_overview(
     from evals.terminal.layout import width
 
     lines = runs.single(found.cards) if each else runs.pooled(found.cards)
-    common.print_lines(runs.layout(lines, width(), ids=_ids(results), sort=sort))
+    common.print_lines(runs.layout(lines, width(), ids=_ids(results), sort=sort, bounds=not details))
     if details:
         click.echo()
         ids = [card.run for card in found.cards]

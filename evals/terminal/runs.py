@@ -25,7 +25,7 @@ MARKS = {
     "B": "looks broken: every reply is empty, and the score says nothing of the model",
     "S": "sample items: not a benchmark score",
     "P": "a subset of the items",
-    "E": "stopped early",
+    "E": "stopped early, or a recording of some items alone",
     "R": "not finished",
     "C": "not every outcome is there; the rest is missing",
     "F": f"fewer than {FEW} independent clusters",
@@ -143,7 +143,8 @@ def marks(line: Line) -> dict[str, str]:
     if card.status in ("running", "interrupted"):
         found["R"] = card.status
     if card.stopped_early and card.status != "running":
-        found["E"] = f"stopped early, {percent(line.coverage)} % scored"
+        word = "stopped early" if card.origin == "run" else "incomplete"
+        found["E"] = f"{word}, {percent(line.coverage)} % scored"
     elif line.coverage < 1.0:
         found["C"] = f"{percent(line.coverage)} % scored"
     if head is not None and head.clusters < min(FEW, head.n) and head.n > head.clusters * card.config.repeats:
@@ -174,9 +175,17 @@ class Names(NamedTuple):
 
 
 def layout(
-    lines: Sequence[Line], room: int | None, *, ids: Iterable[str] = (), sort: Sort = "when"
+    lines: Sequence[Line],
+    room: int | None,
+    *,
+    ids: Iterable[str] = (),
+    sort: Sort = "when",
+    bounds: bool = True,
 ) -> list[str]:
-    """Lay out rows, grouped by suite and protocol; `ids`: all ids that a short one must be told from."""
+    """Lay out rows, grouped by suite and protocol.
+
+    `ids`: all ids that a short one must be told from; `bounds`: whether to say below what missing outcomes could change.
+    """
     names = Names(short([*ids, *(card.run for line in lines for card in line.cards)]))
     groups: dict[tuple[str, ...], list[Line]] = defaultdict(list)
     for line in lines:
@@ -186,9 +195,9 @@ def layout(
     wide: list[Section] = [(title, [_wide(x, names) for x in some]) for title, some in ordered.items()]
     found = table([c._replace(drop=0) if c.drop < 4 else c for c in WIDE], wide, room)
     if room is None or _one_line_each(found, lines, titles):
-        return [*found, *_legend(lines, room, names, letters=False)]
+        return [*found, *_legend(lines, room, names, letters=False, bounds=bounds)]
     narrow: list[Section] = [(title, [_narrow(x, names) for x in some]) for title, some in ordered.items()]
-    return [*table(NARROW, narrow, room), *_legend(lines, room, names, letters=True)]
+    return [*table(NARROW, narrow, room), *_legend(lines, room, names, letters=True, bounds=bounds)]
 
 
 def _one_line_each(found: Sequence[str], lines: Sequence[Line], titles: dict[Any, str]) -> bool:
@@ -282,7 +291,9 @@ def _narrow(line: Line, names: Names) -> list[str]:
     ]
 
 
-def _legend(lines: Sequence[Line], room: int | None, names: Names, *, letters: bool) -> list[str]:
+def _legend(
+    lines: Sequence[Line], room: int | None, names: Names, *, letters: bool, bounds: bool
+) -> list[str]:
     """Explain the marks that occur, and how pooled rows open."""
     used = {letter for line in lines for letter in marks(line)}
     said = [f"{letter}: {words}" for letter, words in MARKS.items() if letter in used] if letters else []
@@ -293,7 +304,7 @@ def _legend(lines: Sequence[Line], room: int | None, names: Names, *, letters: b
     said += [
         f"{_run(line, names)}: {_bounds(line)}"
         for line in lines
-        if {"E", "C", "R"} & marks(line).keys() and _bounds(line)
+        if bounds and {"E", "C", "R"} & marks(line).keys() and _bounds(line)
     ]
     return ["", *(row for text in said for row in wrap(text, room, indent="   "))] if said else []
 
