@@ -31,6 +31,7 @@ from evals.extract.reading import Reading
 from evals.extract.units import DIMENSIONLESS
 from evals.prompts import ask, plain_text
 from evals.prompts.upstream import OURS, Words
+from evals.report.statistics import Interval, mean_of_independent
 from evals.scorers.judge.judged import Judged
 from evals.scorers.labels import Label, classification
 from evals.scorers.material import describe, looks_like_formula, structure
@@ -389,16 +390,26 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
     missing = [name for name in DEFAULT if name not in cards]
     shares = [_share(name, _headline(cards[name])) for name in DEFAULT if name in cards]
     known = [share for share in shares if share is not None]
-    value = fmean(known) if len(known) == len(DEFAULT) else None
+    entry: dict[str, Any] = {"value": None, "low": None, "high": None}
+    if len(known) == len(DEFAULT):
+        entry["value"], entry["low"], entry["high"], _ = mean_of_independent(known)
     runs = [cards[name].run for name in DEFAULT if name in cards]
-    return {"value": value, "low": None, "high": None, "runs": runs, "missing": missing}
+    return {**entry, "runs": runs, "missing": missing}
 
 
-def _headline(card: Any) -> float | None:
+def _headline(card: Any) -> Any:
     estimates: Iterable[Any] = card.estimates
-    return next((one.value for one in estimates if one.headline), None)
+    return next((one for one in estimates if one.headline), None)
 
 
-def _share(name: str, value: float | None) -> float | None:
+def _share(name: str, one: Any) -> Interval | None:
+    """Turn a task's headline into a share, with its own limits; an error's fall as the error grows."""
     scale = {"expt_gap": 2.0, "steels": 2000.0}.get(name)
-    return value if value is None or scale is None else (scale - value) / scale
+    if one is None or one.value is None or scale is None:
+        return (
+            None if one is None or one.value is None else Interval(one.value, one.low, one.high, one.method)
+        )
+    value, low, high = (
+        None if end is None else (scale - end) / scale for end in (one.value, one.high, one.low)
+    )
+    return Interval(value or 0.0, low, high, one.method)

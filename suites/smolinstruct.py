@@ -31,6 +31,7 @@ from evals.extract.units import DIMENSIONLESS
 from evals.prompts import ask, plain_text
 from evals.prompts.upstream import OURS, Words
 from evals.report.metrics import mean_value
+from evals.report.statistics import Interval, mean_of_independent
 from evals.scorers import labels, number
 from evals.scorers.formula import Formula
 from evals.scorers.molecule import AtLeast, Molecule
@@ -500,34 +501,32 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
 
     Source: opencompass 0.5.4, configs/summarizers/groups/smolinstruct.py: the plain mean, with the two errors x
     turned into max((2 - x) / 2, 0) for ESOL and max((1.2 - x) / 1.2, 0) for Lipo. The interval takes the tasks
-    as independent.
+    as independent, each with its own two sides; there is none if a task has none.
     """
     if protocol.removesuffix(OURS) != "intern-s1":
         return None
     found = {name: _headline(cards[name]) for name in VARIANTS if name in cards}
     missing = [name for name in VARIANTS if name not in found]
-    shares = [_share(name, *values) for name, values in found.items()]
-    known = [(value, half) for value, half in shares if value is not None]
+    shares = [_share(name, one) for name, one in found.items()]
+    known = [share for share in shares if share is not None]
     entry: dict[str, Any] = {"value": None, "low": None, "high": None, "missing": missing}
     entry["runs"] = [cards[name].run for name in found]
     if len(known) == len(VARIANTS):
-        entry["value"] = value = sum(share for share, _ in known) / len(known)
-        if all(half is not None for _, half in known):
-            half = sqrt(sum(half * half for _, half in known if half is not None)) / len(known)
-            entry["low"], entry["high"] = value - half, value + half
+        entry["value"], entry["low"], entry["high"], _ = mean_of_independent(known)
     return entry
 
 
-def _headline(card: Any) -> tuple[float | None, float | None]:
-    """Value and half the width of its interval."""
-    one = next((one for one in card.estimates if one.headline and not one.group), None)
-    if one is None or one.value is None:
-        return None, None
-    return one.value, None if one.low is None or one.high is None else (one.high - one.low) / 2
+def _headline(card: Any) -> Any:
+    return next((one for one in card.estimates if one.headline and not one.group), None)
 
 
-def _share(name: str, value: float | None, half: float | None) -> tuple[float | None, float | None]:
+def _share(name: str, one: Any) -> Interval | None:
+    """Turn a task's headline into a share, with its own limits; an error's fall as the error grows."""
     scale = {"PP-ESOL": 2.0, "PP-Lipo": 1.2}.get(name)
-    if value is None or scale is None:
-        return value, half
-    return max((scale - value) / scale, 0.0), None if half is None else half / scale
+    if one is None or one.value is None or scale is None:
+        return (
+            None if one is None or one.value is None else Interval(one.value, one.low, one.high, one.method)
+        )
+    ends = (one.value, one.high, one.low)
+    value, low, high = (None if end is None else max((scale - end) / scale, 0.0) for end in ends)
+    return Interval(value or 0.0, low, high, one.method)

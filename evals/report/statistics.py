@@ -488,6 +488,22 @@ def _finite(value: float) -> float:
     return float(value)
 
 
+def mean_of_independent(parts: Sequence[Interval]) -> Interval:
+    """Return the mean of independent estimates with limits by MOVER, from the two sides of each (Zou and Donner 2008).
+
+    It stays within what the parts allow. There are no limits if one part has none.
+    """
+    if not parts:
+        raise ValueError("there is nothing to reduce")
+    value = sum(part.value for part in parts) / len(parts)
+    down = [part.value - part.low for part in parts if part.low is not None]
+    up = [part.high - part.value for part in parts if part.high is not None]
+    if min(len(down), len(up)) < len(parts):
+        return Interval(value, None, None, "a part has no interval")
+    low, high = (sqrt(sum(side * side for side in sides)) / len(parts) for sides in (down, up))
+    return Interval(value, value - low, value + high, "MOVER, independent parts")
+
+
 def bounds(total: float, n: int, missing: int, low: float, high: float) -> Range:
     """Sharp bounds (Manski) of a mean: `total` is the sum of `n` scored values, `missing` are unseen."""
     if n < 0 or missing < 0 or n + missing == 0 or not isfinite(total) or not low <= high:

@@ -142,9 +142,10 @@ def test_intern_s1_asks_fold_0_of_four_tasks(mirror: Path, tmp_path: Path) -> No
 class Fake:
     """Of a card, what an aggregate reads."""
 
-    def __init__(self, value: float | None) -> None:
+    def __init__(self, value: float | None, low: float | None = None, high: float | None = None) -> None:
         self.run = "r"
-        self.estimates = (type("E", (), {"headline": True, "value": value})(),)
+        facts = {"headline": True, "value": value, "low": low, "high": high, "method": "t"}
+        self.estimates = (type("E", (), facts)(),)
 
 
 def test_the_mean_of_four_as_opencompass_takes_it() -> None:
@@ -157,11 +158,26 @@ def test_the_mean_of_four_as_opencompass_takes_it() -> None:
     found = matbench.aggregate("intern-s1", cards)
     assert found is not None
     assert found["value"] == pytest.approx((0.9 + 0.75 + 0.8 + 0.7) / 4)
+    assert (found["low"], found["high"]) == (None, None)  # the tasks have none
     assert matbench.aggregate("official", cards) is None
     del cards["glass"]
     partial = matbench.aggregate("intern-s1", cards)
     assert partial is not None
     assert (partial["value"], partial["missing"]) == (None, ["glass"])
+
+
+def test_the_mean_of_four_has_the_limits_of_its_parts_and_stays_within_them() -> None:
+    cards = {
+        "steels": Fake(200.0, 100.0, 400.0),  # .9 of .8 to .95: the limits of an error turn round
+        "expt_gap": Fake(0.5, 0.5, 0.5),
+        "expt_is_metal": Fake(0.8, 0.7, 0.85),
+        "glass": Fake(1.0, 0.9, 1.0),
+    }
+    found = matbench.aggregate("intern-s1", cards)
+    assert found is not None
+    middle = (0.9 + 0.75 + 0.8 + 1.0) / 4
+    down, up = (0.1**2 + 0.1**2 + 0.1**2) ** 0.5 / 4, (0.05**2 + 0.05**2) ** 0.5 / 4
+    assert (found["low"], found["high"]) == pytest.approx((middle - down, middle + up))
 
 
 @pytest.mark.parametrize("name", matbench.TASKS)
