@@ -33,6 +33,8 @@ class Tally:
         self.done = self.cut = self.tokens = self.scored = self.rejudged = 0
         self.sum = self.squares = 0.0
         self.binary = True
+        self.items: dict[str, tuple[int, float]] | None = {} if job.repeats > 1 else None
+        """Count and sum of scores by sample, if samples are asked more than once: they are what is independent."""
         self.failed: Counter[str] = Counter()
         """By kind of failure."""
         self.first: dict[str, str] = {}
@@ -53,6 +55,9 @@ class Tally:
             self.scored += 1
             self.sum += score.value
             self.squares += score.value**2
+            if self.items is not None:
+                count, total = self.items.get(record.sample, (0, 0.0))
+                self.items[record.sample] = count + 1, total + score.value
             self.binary = self.binary and score.value in (0.0, 1.0)
 
     def causes(self) -> list[str]:
@@ -68,10 +73,18 @@ class Tally:
             return ""
         mean = self.sum / self.scored
         if self.binary:
-            found = stats.wilson(self.sum, self.scored)
+            found = self._interval()
+            if found.low is None:
+                return f"{100 * mean:.1f} %"
             return f"{100 * mean:.1f} % [{100 * (found.low or 0):.1f}, {100 * (found.high or 0):.1f}]"
         spread = max(self.squares / self.scored - mean**2, 0.0) / self.scored
         return f"{mean:.3g} ± {stats.z_quantile(0.975) * spread**0.5:.2g}"
+
+    def _interval(self) -> stats.Interval:
+        """Return the interval of a share, over samples and not over their repeats."""
+        if self.items is None:
+            return stats.share(self.sum, self.scored)
+        return stats.mean([total / count for count, total in self.items.values()], bounds=(0.0, 1.0))
 
 
 def health_so_far(job: Job) -> Health:

@@ -185,23 +185,29 @@ class Resampled(NamedTuple):
 
     def p_above(self, margin: float) -> float:
         """One-sided p-value of "the true difference is at most `margin`"."""
-        return self._p(sum(draw <= margin for draw in self.draws))
+        return self._p(sum(draw <= margin for draw in self.draws), margin)
 
     def p_below(self, margin: float) -> float:
         """One-sided p-value of "the true difference is at least `margin`"."""
-        return self._p(sum(draw >= margin for draw in self.draws))
+        return self._p(sum(draw >= margin for draw in self.draws), margin)
 
     def p_equal(self) -> float:
         """Two-sided p-value of "there is no difference"."""
         return min(1.0, 2 * min(self.p_above(0.0), self.p_below(0.0)))
 
-    def _p(self, beyond: int) -> float:
+    def _p(self, beyond: int, margin: float) -> float:
         """Invert the expansion of the percentiles, so that p-value and interval agree."""
         from scipy.special import stdtr
 
         share = (beyond + 1) / (len(self.draws) + 2)
         shrink = sqrt((self.clusters - 1) / self.clusters)
-        return float(stdtr(self.clusters - 1, NORMAL.inv_cdf(share) * shrink))
+        p = float(stdtr(self.clusters - 1, NORMAL.inv_cdf(share) * shrink))
+        if beyond == 0:  # no draw lies there: the tail of a t with the draws' spread says how far it is
+            import numpy as np
+
+            error = float(np.std(np.array(self.draws), ddof=1))
+            p = min(p, _t_tail(abs(self.value - margin), error, self.clusters - 1))
+        return p
 
 
 def of_mean(

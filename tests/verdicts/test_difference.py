@@ -191,3 +191,9 @@ def test_holm_levels_reject_what_holm_rejects(p):
     for value, adjusted, level in zip(p, holm(p), holm_levels(p), strict=True):
         if abs(adjusted - 0.05) > 1e-9:
             assert (value <= 1 - level + 1e-12) == (adjusted <= 0.05)
+
+
+def test_a_bootstrap_that_never_crosses_says_how_far_it_is():
+    draws = tuple(np.sort(np.random.default_rng(1).normal(1.0, 0.1, 2000)).tolist())
+    assert Resampled(1.0, draws, 500).p_equal() < 1e-9
+    assert Resampled(1.0, draws, 500).p_above(0.9) == pytest.approx(0.159, abs=0.03)
