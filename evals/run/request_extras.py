@@ -17,7 +17,7 @@ from evals.types import Message, Model, Part, Prompt, Prompter, Requests, Sample
 NEVER = ("model", "messages", "contents", "prompt", "input", "stream", "n")
 """Fields of a request that are the harness's own."""
 _SECRET = re.compile(r"(?i)api[_-]?key|authorization|password|secret|credential|(?<![a-z_])token$")
-_HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OWN_HEADERS = ("content-length", "content-type", "transfer-encoding", "host", "connection")
 

@@ -126,6 +126,8 @@ class Client:
                 raw = self._mask.raw(await _whole(response, most, where=self.shown(path)))
                 if not 200 <= response.status < 300:
                     raise self._refused(response, raw, self.shown(path))
+                if raw.lstrip()[:1] == b"<" and (hint := self._hint(404)):  # the page of a user interface
+                    raise BadReply(f"200 with HTML from {self.shown(path)}{hint}")
                 return raw
         except aiohttp.InvalidURL:
             raise Fatal(f"{self.shown(path)} is no URL") from None

@@ -616,6 +616,15 @@ async def test_a_base_url_without_its_version_is_named_aright(
         await made("server").reply(toy_prompt(), Sampling())
 
 
+async def test_a_page_of_html_at_a_base_url_without_its_version_is_named_too(
+    made: Callable[[str], Model], server: Server
+) -> None:
+    server.base = server.base.removesuffix("/v1")
+    server.answer = Answer(b"<!DOCTYPE html><html></html>")
+    with pytest.raises(Exception, match=rf"200 with HTML from .*: try {server.base}/v1$"):
+        await made("server").reply(toy_prompt(), Sampling())
+
+
 async def test_anthropics_base_url_may_hold_the_version(made: Callable[[str], Model], server: Server) -> None:
     server.answer = Answer(protocols.anthropic_says(Says("A")))
     for base in (server.base, server.base.removesuffix("/v1"), f"{server.base}/messages"):
