@@ -20,7 +20,7 @@ from evals.extract.option_cues import CUES
 from evals.extract.option_letters import COMMANDS, MARKS, listed
 from evals.extract.option_text import Options, labelled
 from evals.extract.peel import half_width, peel
-from evals.extract.reading import REFUSED, Reading, read, runs_on
+from evals.extract.reading import REFUSED, Reading, goes_on, read, runs_on
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 
@@ -93,7 +93,7 @@ def _closing(text: str) -> Reading | None:
     end = len(text.rstrip())
     last = max(text.rfind("\n", 0, end), text.rfind(". ", max(0, end - 60), end - 1), end - 80, -1)
     found = _CLOSING.fullmatch(text, max(last, 0))
-    if found is None or not (last <= 0 or text[last] in "\n."):
+    if found is None or goes_on(text) or not (last <= 0 or text[last] in "\n."):
         return None
     return Reading(found[1].upper(), "line", found.start(1), found.end(1))
 

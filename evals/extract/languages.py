@@ -32,7 +32,7 @@ NOUNS = {noun: language for language in LANGUAGES.values() for noun in language.
 """Noun -> its row."""
 
 FILLERS = (
-    r"(?:(?:la|le|el|il|die|der|das|a|o|l')\s*(?=(?:letra|lettre|lettera|option|opción|opzione|opção|alternativa|buchstabe|réponse|choix)\b)"
+    r"(?:(?:la|le|el|il|die|der|das|a|o|l')[^\S\n]*(?=(?:letra|lettre|lettera|option|opción|opzione|opção|alternativa|buchstabe|réponse|choix)\b)"
     r"|letra|lettre|lettera|buchstabe|opción|opzione|opção|alternativa|choix|вариант|буква|선택지|보기|選択肢)"
 )
 """Words that may stand before an option's letter."""

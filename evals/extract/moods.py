@@ -51,6 +51,7 @@ _OTHER = later(
 _WRONG_AFTER = later(
     r"[\s*_)\]}$\"'”’`.,，]{0,6}(?:(?:is|are|was|were|would\s+be|seems|looks)(?:\s+(?:also|only|therefore|clearly|definitely|just))?\s+(?:not|incorrect|wrong|false|partially|partly|a\s+distractor|tempting|too|impossible|ruled)\b"
     r"|(?:is|was|are)n['’]t\b|(?:does|do|can|would|could|did)(?:n['’]t|\s*not)\b|fails?\b|(?:can|must|should)\s+be\s+(?:ruled|excluded|eliminated|rejected)"
+    r"|[.\s]{1,4}(?:(?:no|wait|hmm|oops)[,.\s]+){0,3}(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+(?:right|correct))"
     r"|(?:是|为)?(?:错误?|不对|不正确|不成立|错的|不符))",
     re.IGNORECASE,
 )

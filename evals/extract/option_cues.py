@@ -185,6 +185,7 @@ def _in_letter(text: str, at: int, word: str) -> Found:
     return said, Statement("cue", first, last, moods.mood(text, at, at)), False
 
 
+_LONE = later(r"[*_(\"'`]{0,3}(?P<letter>[A-Z])(?=[*_)\"'`]{0,3}\s)")
 _ONLY = later(r"\s+(?:option\s+|choice\s+|statement\s+)?", re.IGNORECASE)
 
 
@@ -195,6 +196,8 @@ def _only(text: str, at: int, word: str) -> Found:
     if found is None:
         return None
     said, first, last = listed(text, found.end(), min(len(text), found.end() + 40), strong=True)
+    if not said and (lone := _LONE.match(text, found.end())):
+        said, first, last = lone["letter"], lone.start("letter"), lone.end("letter")
     if not said or not text[first].isupper():
         return None
     if not _SURVIVES.match(text, last) and not FULL_STOP.match(text, last):

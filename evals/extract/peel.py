@@ -41,7 +41,7 @@ _PAIRS = (
     ('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"), ("「", "」"), ("『", "』"), ("《", "》"), ("【", "】"), ("„", "“"),
 )  # fmt: skip
 _LEADING = later(r"(?:[\s:：*_`#>≈~]|\\[,;:! ]|\\q?quad\b|->|→|=(?!=)|\\approx\b|[-–—•]\s)+")
-_TRAILING = later(r"(?:[\s*_`。．;；!！]|\\[,;:! ]|\\\\|(?<!\.)\.|</s>)+\Z")
+_TRAILING = later(r"(?:\s\||[\s*_`。．;；!！]|\\[,;:! ]|\\\\|(?<!\.)\.|</s>)+\Z")
 _ENDING = later(r"(?:입니다|이다|예요|이에요|です|である|だ|となります)\s*[.。]?\s*\Z")
 _BREAK = later(
     r"\s+(?=\((?!or\b))|(?=（)"
@@ -50,6 +50,7 @@ _BREAK = later(
     r"|\s+[-–—]+\s+|[—；]|\s*(?:=>|⇒)\s*|\n|[.!](?=\s)|。|(?<=\w)!(?=\s|$)",
     re.IGNORECASE,
 )
+_BRACKETED = later(r"\([^(),;]{1,200}\)")
 _MOST_HEADS = 6
 _BREAKS_WITHIN = 400
 
@@ -112,6 +113,8 @@ def heads(text: str) -> Iterator[str]:
     whole = peel(text)
     yield whole
     seen = {whole}
+    if _BRACKETED.fullmatch(whole):
+        yield whole[1:-1].strip()
     cuts = [found.start() for found in _BREAK.finditer(whole, 0, _BREAKS_WITHIN) if found.start()]
     for cut in [*cuts[: _MOST_HEADS - 1], *cuts[-1:]][: len(cuts)][::-1]:
         head = peel(whole[:cut])

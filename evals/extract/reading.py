@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from evals.extract.later import later
-from evals.extract.peel import heads
+from evals.extract.peel import half_width, heads
 from evals.extract.shapes import shapes
 from evals.extract.statements import EXTENT, LONGEST, Cue, Form, backwards
 from evals.extract.visible import visible
@@ -66,6 +66,10 @@ _CORRECTS = later(
     r"[^.。\n]{0,40}$",
     re.IGNORECASE,
 )
+_RETRACTS = later(
+    r"\bwait\b|\bmade\s+an?\s+(?:error|mistake|slip)|\bmy\s+mistake|(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+right)|\blet\s+me\s+re-?\s?\w+|\bscratch\s+that|\bcorrection\b|不对|等等|更正|重新",
+    re.IGNORECASE,
+)
 _UNFINISHED = later(
     r"\b(?:so|and|the|is|are|of|to|we|then|that|because|which|a|an|let|in|with|by|for|or)$", re.IGNORECASE
 )
@@ -102,6 +106,7 @@ def read(
     text, cut = visible(text)
     if cut:
         return None
+    text = half_width(text)
     begin = max(0, len(text) - LONGEST)
     turn = _TURN.search(text, begin)
     if turn and not _TURN.match("\n" + text[begin : begin + 60].lstrip()):
@@ -157,7 +162,15 @@ def _last(text: str, begin: int, end: int, parse: Parser, cues: tuple[Cue, ...])
 
 def corrects(text: str, end: int, begin: int) -> bool:
     """Tell whether what stands between two statements takes the first one back."""
-    return begin > end and _CORRECTS.search(text[max(end, begin - 60) : begin]) is not None
+    if begin <= end:
+        return False
+    between = text[max(end, begin - 300) : begin]
+    return _CORRECTS.search(between[-60:]) is not None or _RETRACTS.search(between) is not None
+
+
+def goes_on(text: str) -> bool:
+    """Tell whether the model asks itself a further question."""
+    return _TURN.search(text) is not None
 
 
 def _by_shape(text: str, begin: int, parse: Parser) -> Reading | None:

@@ -62,7 +62,7 @@ _VERB = (
     r"\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|has\s+to\s+be|(?:seems|appears)\s+to\s+be|remains|becomes|equals|comes\s+out\s+(?:to|as)|turns\s+out\s+to\s+be)\b"
     r"(?:\s+not\s+[^\s,]{1,12}\s*,?\s+but\b)?(?:\s+(?:therefore|thus|then|hence|simply|just|now|clearly|indeed|still|actually|given\s+by|as\s+follows))?"
 )
-_MARK = rf"{_FORMAT}\s{{0,3}}(?P<mark>[:：=]|[-=]>|→|\s[—–-]\s){_FORMAT}"
+_MARK = rf"{_FORMAT}\s{{0,3}}(?P<mark>[:：=]|[-=]>|→|\s[—–-]\s|\|){_FORMAT}"
 _LINK = rf"(?:{_MARK}|(?P<verb>{_VERB})(?:{_FORMAT}\s{{0,3}}(?P<colon>[:：]))?|(?P<line>{_FORMAT}[^\S\n]*\n))"
 _ENGLISH = later(
     rf"s?(?:_[a-z]{{1,10}})?(?:\s+(?:choice|option|letter|value|key))?(?:\s*\([^()\n]{{0,40}}\))?"
@@ -224,10 +224,8 @@ def _stated(text: str, at: int, link: re.Match[str], limit: int) -> Statement | 
     verb = groups.get("verb") is not None and groups.get("colon") is None
     if not verb:
         begin, end = _line(text, begin, stop)
-        if "\n" in text[link.end() - 1 : begin] and (label := _ITEM.match(text, begin)):
-            following = _ITEM.match(text, end, stop)
-            if following and ord(following[1].upper()) == ord(label[1].upper()) + 1:
-                return None  # a list of all options, not a choice among them
+        if _lists_all(text, link.end() - 1, begin, stop):
+            return None
         form: Form = "line"
     else:
         form = "sentence"
@@ -236,10 +234,21 @@ def _stated(text: str, at: int, link: re.Match[str], limit: int) -> Statement | 
         begin, end = first, (cut.start() if cut else stop)
         if end == begin and cut and cut[0] == "\n":
             return None
+        if _lists_all(text, link.end() - 1, begin, min(limit, end + EXTENT)):
+            return None
     if end <= begin:
         return None
     asked = end if verb else begin
     return Statement(form, begin, end, moods.mood(text, at, asked, link=link[0]))
+
+
+def _lists_all(text: str, before: int, begin: int, stop: int) -> bool:
+    """Tell whether what begins on the next line is a list of all options, and not a choice among them."""
+    if "\n" not in text[before:begin] or (label := _ITEM.match(text, begin)) is None:
+        return False
+    line = text.find("\n", begin, stop)
+    following = _ITEM.match(text, line, stop) if line >= 0 else None
+    return following is not None and ord(following[1].upper()) == ord(label[1].upper()) + 1
 
 
 def _line(text: str, begin: int, stop: int) -> tuple[int, int]:
