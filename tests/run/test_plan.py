@@ -154,7 +154,7 @@ CHANGES = {
     "seed": {"seed": 1},
     "repeats": {"repeats": 2},
     "limit": {"limit": 3},
-    "sampling": {"sampling": Sampling(max_tokens=5)},
+    "sampling max_tokens": {"sampling": Sampling(max_tokens=5)},
 }
 
 
