@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Struct, structs
 
+from evals import disk
 from evals.errors import UnknownName, UsageError
 from evals.run.request_extras import extra_body, headers
 
@@ -323,11 +324,11 @@ def _within(one: Option, value: float) -> bool:
 def read(path: Path) -> RunRequest:
     """Read a request file; raises UsageError in one line."""
     try:
-        text = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode()
+        text = disk.read_small(path).removeprefix(disk.BOM).decode()
         given = msgspec.toml.decode(text, type=dict[str, Any])
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {error}") from None
     found = make(given, source=str(path))
     if not found.suites:

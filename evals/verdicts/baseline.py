@@ -30,6 +30,8 @@ from evals.verdicts.compare import Contestant
 from evals.verdicts.pairs import Side
 
 FORMAT = 1
+MOST = 1e100
+"""Greatest value that a baseline may hold; squares of more overflow."""
 LABEL = 16
 """Longest answer or target that is written as it is; more could be a reply."""
 encode = msgspec.json.Encoder().encode
@@ -170,7 +172,7 @@ def read(path: Path) -> list[Contestant]:
                 number += 1 + len(rows)
     except OSError as error:
         raise StoreError(f"cannot read the baseline {path}: {error.strerror}") from error
-    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise StoreError(f"{path}, after line {number}: not a baseline of this format ({error})") from error
     return list(blocks.values())
 
@@ -237,6 +239,10 @@ def _side(block: Block, rows: list[bytes]) -> Side:
             verdict, value, answer, *parts = outcome
             if not isinstance(verdict, str) or not isinstance(value, int | float | None):
                 raise ValueError(f"sample {name} of {block.suite}: no outcome: {outcome}")
+            if value is not None and not abs(value) <= MOST:
+                raise ValueError(
+                    f"sample {name} of {block.suite}: value {value:.3g} is beyond all that is measured"
+                )
             points.append(
                 Point(
                     name,

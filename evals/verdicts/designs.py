@@ -87,7 +87,7 @@ class Design:
     def _rates(self, loss: float) -> tuple[float, float]:
         """Chance of a gain and of a loss of one sample, in units of the width."""
         width = self.width or 1.0
-        flips, fall = self.noise.discordance / width**2, loss / width
+        flips, fall = min(1.0, self.noise.discordance / width**2), min(1.0, loss / width)
         return max(0.0, (flips - fall) / 2), max(fall, (flips + fall) / 2)
 
     def _counts(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:

@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -141,12 +140,16 @@ def _faults(policy: Policy) -> list[str]:
     return found
 
 
+MOST = 1e100
+"""Greatest number in a policy; more overflows."""
+
+
 def _entry_faults(one: Entry | Pool) -> list[str]:
     found = []
-    if not (isfinite(one.margin) and one.margin > 0):
+    if not 0 < one.margin <= MOST:
         found.append(f"{one.name!r}: margin must be positive, got {one.margin}")
-    if one.plausible is not None and not (isfinite(one.plausible) and one.plausible > 0):
+    if one.plausible is not None and not 0 < one.plausible <= MOST:
         found.append(f"{one.name!r}: plausible must be positive, got {one.plausible}")
-    if isinstance(one, Entry) and one.discordance is not None and not one.discordance > 0:
+    if isinstance(one, Entry) and one.discordance is not None and not 0 < one.discordance <= MOST:
         found.append(f"{one.name!r}: discordance must be positive, got {one.discordance}")
     return found
