@@ -58,7 +58,7 @@ def live(entry: Entry) -> None:
         if not table.empty:
             st.altair_chart(charts.curve(table, dark=state.dark()), alt="Running mean with its interval")
             st.caption(
-                "Running mean with a 95 % band that may be looked at after every record. The longest samples are asked "
+                "Running mean with a 95 % band that would hold after every record if samples came in random order. The longest are asked "
                 "first, so it is a preview: not to be quoted before the run ends."
             )
 

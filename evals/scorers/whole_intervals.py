@@ -41,8 +41,8 @@ Rule = Callable[[Columns, Sequence[str], Sequence[int]], Interval | None]
 """Columns, group and cluster of each point -> interval; None: no rule, resample."""
 FEWEST = 15
 """Items of the rarer class below which rank statistics, MCC and F1 have no interval."""
-WORTH = 100.0
-"""Equal squares that the squared errors must be worth (Kish) for an interval of their root mean."""
+WORTH, SHARE = 20.0, 0.25
+"""Equal squares that the squared errors must be worth (Kish) for an interval of their root mean, and the share of all."""
 RESAMPLES = 800
 
 
@@ -107,7 +107,7 @@ def of_root_mean_squares(columns: Columns, groups: Sequence[str], clusters: Sequ
     known = squares[~np.isnan(squares)]
     if not len(known) or not known.sum() > 0 or not np.isfinite(known).all():
         return None
-    if float(known.sum() ** 2 / (known @ known)) < WORTH:
+    if float(known.sum() ** 2 / (known @ known)) < max(WORTH, SHARE * len(known)):
         return Interval(float("nan"), None, None, "no interval: a few errors dominate the mean square")
     found = _log_bootstrap(squares, groups, clusters) if len(set(groups)) == 1 else None
     if found is None or found.low is None or found.high is None:
