@@ -175,6 +175,7 @@ def run_json(card: Card) -> dict[str, Any]:
         "gated": card.gated,
         "data_sha256": config.data_sha256,
         "counts": card.counts,
+        "forms": card.forms,
         "coverage": card.coverage,
         "expected": card.expected,
         "truncated": card.truncated,

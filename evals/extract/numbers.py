@@ -33,6 +33,7 @@ _EQUALS = later(r"=|\\approx\b|\\equiv\b|≡|≈")
 _DIGIT = later(r"\d")
 _WORD = later(r"\w")
 _BASE = later(r"_\{?\s*(?:\\text\{)?\s*(?:10|ten)\s*\}*\s*$")
+_SENTENCE = later(r"\b(?:is|are|equals|gives)\s", re.IGNORECASE)
 _TALKS = 60
 """Characters: a longer answer line without a digit is talk."""
 
@@ -53,6 +54,8 @@ def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
 
 
 def _parse(content: str, form: Form) -> Any:
+    if form == "whole" and _SENTENCE.search(content):
+        return None  # no bare answer: its last words are prose
     value = parse(content, bare=form in PROSE)
     if value is not None:
         return value

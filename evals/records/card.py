@@ -136,6 +136,8 @@ class Card(Struct, kw_only=True):
     finished: float | None = None
     counts: dict[str, int] = field(default_factory=dict)
     """Per verdict, and per failure as `failed:KIND`."""
+    forms: dict[str, int] = field(default_factory=dict)
+    """Answers by how they were stated (`Score.form`)."""
     coverage: float = 0.0
     """Scored sample-repeats / expected ones."""
     truncated: int = 0

@@ -35,6 +35,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     truncated: int
     tokens: dict[str, int]
     estimates: tuple[Estimate, ...]
+    forms: dict[str, int] = {}
+    """Answers of the first scorer by how they were stated (`Score.form`), where that is known."""
 
 
 def point(brief: Brief, gold: Gold, scorer: str) -> Point | None:
@@ -69,6 +71,7 @@ def summarize(
     """Reduce a run; `scorers` in the suite's order, the first one giving the counts."""
     counts: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
+    forms: Counter[str] = Counter()
     by_scorer: dict[str, list[Point]] = {name: [] for name in scorers}
     truncated = 0
     for brief in briefs:
@@ -76,6 +79,8 @@ def summarize(
             continue
         counts[_verdict(brief, scorers[0])] += 1
         truncated += brief.stop == "length"
+        if form := _form(brief, scorers[0]):
+            forms[form] += 1
         for kind in ("input", "output", "reasoning", "cached"):
             if (used := getattr(brief, kind)) is not None:
                 tokens[kind] += used
@@ -98,7 +103,13 @@ def summarize(
         truncated=truncated,
         tokens=dict(tokens),
         estimates=tuple(estimates),
+        forms=dict(forms.most_common()),
     )
+
+
+def _form(brief: Brief, scorer: str) -> str:
+    score = brief.scores.get(scorer)
+    return score.form if isinstance(score, Score) else ""
 
 
 def _verdict(brief: Brief, scorer: str) -> str:

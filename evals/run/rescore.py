@@ -122,6 +122,7 @@ def summed(card: Card, run: store.Run, suite: Suite) -> Summary:
     )
     card.expected, card.counts, card.coverage = summary.expected, summary.counts, summary.coverage
     card.truncated, card.tokens, card.estimates = summary.truncated, summary.tokens, summary.estimates
+    card.forms = summary.forms
     return summary
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct, structs
 
+from evals.extract.reading import PROSE
 from evals.records.card import UNTOLD, Card
 from evals.records.names import short
 from evals.terminal.figures import counts_line, figure, interval, moment, percent
@@ -312,6 +313,8 @@ def _legend(
 def details(card: Card, *, named: str = "") -> list[str]:
     """Say of what a run's score is made; if outcomes are missing, what it could have been. `named`: instead of its id."""
     facts = [counts_line(card.counts)] if card.counts else ["nothing recorded yet"]
+    if said := _unmarked(card):
+        facts.append(said)
     head = headline(card)
     if bounds := _bounds(Line(cards=(card,), head=head)):
         facts.append(bounds)
@@ -323,6 +326,13 @@ def details(card: Card, *, named: str = "") -> list[str]:
     facts += ["local data"] if card.data == "local" and card.origin == "run" else []
     facts += [card.status] if card.status != "finished" else []
     return [f"{named or card.run}: {'; '.join(facts)}"]
+
+
+def _unmarked(card: Card) -> str:
+    """Say how many answers were read without any marker of an answer; empty if none were."""
+    total = sum(card.forms.values())
+    loose = sum(count for form, count in card.forms.items() if form in PROSE)
+    return f"{percent(loose / total)} % of its answers were read without any marker" if loose else ""
 
 
 def _used(card: Card) -> list[str]:

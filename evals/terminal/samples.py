@@ -69,7 +69,14 @@ def _texts(record: Record) -> dict[str, Any]:
 def _judged(outcome: Reply | Failure, scores: Sequence[Score | Failure]) -> dict[str, Any]:
     first = outcome if isinstance(outcome, Failure) else scores[0] if scores else None
     if isinstance(first, Score):
-        return {"verdict": first.verdict, "value": first.value, "answer": first.answer, "why": first.why}
+        told = {"form": first.form} if first.form else {}
+        return {
+            "verdict": first.verdict,
+            "value": first.value,
+            "answer": first.answer,
+            "why": first.why,
+            **told,
+        }
     if first is None:
         return {"verdict": "unscored", "value": None, "answer": None, "why": ""}
     return {"verdict": f"failed:{first.kind}", "value": None, "answer": None, "why": first.message}

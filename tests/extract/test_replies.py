@@ -7,11 +7,13 @@ marked `debatable` are not counted.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evals import extract
+from tests.support.command import evals
 from tests.support.paths import TESTS
 
 CASES: list[dict[str, Any]] = [
@@ -44,3 +46,26 @@ OPTIONS = [case for case in CASES if case["suite"] in CHOICE and case.get("optio
 def test_an_option_is_read_as_a_human_reads_it(case: dict[str, Any]) -> None:
     verdict, answer = options_case(case)
     assert accepts(case, verdict, answer), (answer, case)
+
+
+def test_a_run_says_how_its_answers_were_stated(tmp_path: Path) -> None:
+    replies = tmp_path / "replies.jsonl"
+    replies.write_text(
+        "".join(
+            json.dumps({"id": f"2025-I-{n}", "text": text}) + "\n"
+            for n, text in enumerate(("\\boxed{5}", "Answer: 7", "The sum is 9."), 1)
+        )
+    )
+    data = tmp_path / "data.jsonl"
+    data.write_text(
+        "".join(json.dumps({"id": f"2025-I-{n}", "problem": "p", "answer": "7"}) + "\n" for n in (1, 2, 3))
+    )
+    common = ("--suite", "aime:2025", "--model", "m", "--protocol", "strict", "--data", data, "--run", "r")
+    done = evals("import", "replies", replies, *common, "--results", tmp_path / "results", "--json")
+    assert done.status in (0, 1), done.err
+    assert done.json["runs"][0]["forms"] == {"box": 1, "line": 1, "prose": 1}
+    rows = evals("show", "r", "--samples", "--json", "--results", tmp_path / "results").json["samples"]
+    assert [row["form"] for row in rows] == ["box", "line", "prose"]
+    assert "33.3 % of its answers were read without any marker" in evals(
+        "show", "r", "--results", tmp_path / "results"
+    ).out.replace("\n", " ")
