@@ -42,8 +42,8 @@ def import_(words: tuple[str, ...], as_json: bool, **options: Any) -> None:
     path = Path(words[-1])
     if len(words) == 2 and words[0] not in formats.READERS and words[0] not in OWN:
         raise UnknownName("format", words[0], [*OWN, *formats.READERS])
-    if not path.exists():
-        raise UsageError(f"{path} does not exist")
+    if not (path.is_file() or path.is_dir()):  # a pipe would block, a device has no end
+        raise UsageError(f"{path} does not exist, or is neither a file nor a folder")
     with formats.opened(path, words[0] if len(words) == 2 else None) as (found, form):
         cards, notes = _read(form, found, path, options)
     for line in notes:
