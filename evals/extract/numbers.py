@@ -54,7 +54,7 @@ def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
 
 
 def _parse(content: str, form: Form) -> Any:
-    if form == "whole" and _SENTENCE.search(content):
+    if form in ("whole", "last line") and _SENTENCE.search(content):
         return None  # no bare answer: its last words are prose
     value = parse(content, bare=form in PROSE)
     if value is not None:
