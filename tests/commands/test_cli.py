@@ -510,7 +510,7 @@ def test_show_samples_is_a_row_per_sample_and_repeat(here):
     rows = evals("show", "a", "--samples", "--json").json["samples"]
     assert len(rows) == 32
     first = rows[0]
-    assert list(first) == ["id", "repeat", "group", "verdict", "value", "answer", "target", "why"]
+    assert list(first) == ["id", "repeat", "group", "verdict", "value", "answer", "target", "why", "form"]
     assert (first["id"], first["repeat"], first["verdict"], first["target"]) == ("900001", 0, "right", "D")
     failed = [row for row in rows if row["verdict"] == "failed:rejected"]
     assert [(row["id"], row["repeat"]) for row in failed] == [("900004", 0), ("900004", 1)]

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from evals import load
 from evals.prompts import ask
+from evals.scorers.choice import Choice
 from evals.suite import Suite
 from evals.types import Score
 from tools import own_gate
@@ -49,8 +50,7 @@ def test_a_broken_prompt_fails_the_gate():
 
 
 def test_a_broken_extractor_fails_the_gate():
-    scorer = mmlu_pro().scorers["choice"]
-    broken = mmlu_pro(scorers={"choice": type(scorer)(lambda text, count: None)})
+    broken = mmlu_pro(scorers={"choice": Choice(lambda text, count: None)})
     faults = own_gate.check(iter([broken]))
     assert any("'right'" in fault and "'unanswered'" in fault for fault in faults)
 
