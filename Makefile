@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CHECKED := evals suites model_adapters dashboard tests tools
 
-.PHONY: demo test slow engine check bench clean
+.PHONY: demo test cover slow nightly engine check bench clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -26,12 +26,20 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 demo: $(VENV)/.demo  ## what the harness is for: the embedded model, two recorded ones, a comparison, a molecule, a gate
 	@EVALS=$(BIN)/evals $(BIN)/python -m tools.demo results/demo
 
+FAST := -m 'not slow and not nightly' -n auto --dist loadfile -q
+
 test: $(VENV)/.dev  ## all fast tests
-	@$(BIN)/python -m pytest -m 'not slow' -n auto -q --cov
+	@$(BIN)/python -m pytest $(FAST)
+
+cover: $(VENV)/.dev  ## the same, with the coverage that CI asks for
+	@$(BIN)/python -m pytest $(FAST) --cov
 
 slow: $(VENV)/.dev $(VENV)/.demo  ## real components: the embedded model, kill -9, faults, figures
-	@$(BIN)/python -m pytest -m 'slow and not alone' -n auto --maxprocesses 4 --dist loadfile -q
-	@$(BIN)/python -m pytest -m 'slow and alone' -q
+	@$(BIN)/python -m pytest -m 'slow and not alone and not nightly' -n auto --maxprocesses 4 --dist loadfile -q
+	@$(BIN)/python -m pytest -m 'slow and alone and not nightly' -q
+
+nightly: $(VENV)/.dev $(VENV)/.demo engine  ## everything, the longest checks too; writes docs/nightly.md
+	@$(BIN)/python -m tools.nightly
 
 engine: $(BIN)/python  ## real vLLM on a CPU, other engines' parsers: some minutes and 4 GB, once, in the user's cache folder
 	@$(BIN)/python -m tools.engine_parsers
