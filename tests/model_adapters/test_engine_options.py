@@ -41,7 +41,7 @@ def judged(name: str, lines: list[list[str]]) -> list[dict[str, Any]]:
     if not (sources / "ready").exists():
         pytest.skip("NOT TESTED ON THE ENGINES' PARSERS: `make engine` fetches them (150 MB)")
     done = subprocess.run(
-        [python, Path(engine_parsers.__file__), name],
+        [python, "-m", "tools.engine_parsers", name], cwd=ROOT,
         input=json.dumps(lines), env=engine.environment(python) | {"PYTHONPATH": str(sources)},
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
