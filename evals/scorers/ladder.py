@@ -357,11 +357,12 @@ def _to_a_bad_target(a: Form, t: Form) -> Climb:
 
 def same_compound(a: Form, t: Form) -> bool:
     """Whether two molecules whose canonical SMILES differ are one compound in two drawings."""
-    if a.composition != t.composition:
+    if a.mol.GetNumHeavyAtoms() != t.mol.GetNumHeavyAtoms() or a.composition != t.composition:
         return False
-    if a.flat == t.flat and not a.rewritten.isdisjoint(t.rewritten):
+    if a.skeleton_key == t.skeleton_key and a.fixed_inchi == t.fixed_inchi != "":
         return True
-    return a.skeleton_key == t.skeleton_key and a.fixed_inchi == t.fixed_inchi != ""
+    bridged = a._rd.Descriptors.CalcNumBridgeheadAtoms(a.mol) and a.flat == t.flat
+    return bool(bridged) and not a.rewritten.isdisjoint(t.rewritten)
 
 
 def _below_canonical(a: Form, t: Form) -> Climb:
@@ -398,6 +399,10 @@ class Components(NamedTuple):
 def compare_components(a: Form, t: Form) -> Components:
     """Match components one to one; of two that differ in canonical SMILES, drawings of one compound match, too."""
     right = list((a.components & t.components).elements())
+    if (
+        not right and a.components.total() == t.components.total() == 1
+    ):  # the climb has compared these already
+        return Components([], [t.canonical], [a.canonical])
     extra, missing = (
         list((x - y).elements()) for x, y in ((a.components, t.components), (t.components, a.components))
     )
