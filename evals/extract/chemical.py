@@ -33,13 +33,13 @@ _OPEN = later(r"<\s*([A-Z]{4,12})\s*>\s*([^<\n]{1,2000})\Z")
 _CJK = later(r"[\u3000-\u303f\u3400-\u9fff\uff01-\uff60]+")
 _KIND = {
     "formula": r"(?:(?:molecular|chemical|empirical|sum|condensed)\s+)*formula|分子式|化学式",
-    "name": r"(?:(?:systematic|preferred|standard)\s+)*(?:IUPAC(?:\s+name)?|name)|(?:IUPAC|系统)?(?:名称|命名|名)",
+    "name": r"(?:(?:systematic|preferred|standard)\s+)*(?:IUPAC(?:\s+name)?|named?|called)|(?:IUPAC|系统)?(?:名称|命名|名)",
 }
 _LABEL = {
     kind: later(
         rf"(?:\b(?:(?:final|correct|the|its|my|resulting)\s+)*(?:{noun}|answer)\b|(?<=[A-Za-z])(?:名称|命名)|{noun}|答案)"
         r"(?P<of>(?:\s+(?:of|for|in|according)\b[^.\n:：=]{0,100}?)?)[*_\"'`)\]]{0,3}\s*(?:[(（][^()（）\n]{0,60}[)）])?[*_]{0,3}\s*"
-        r"(?P<mark>[:：=]|\b(?:is|was|would\s+be|should\s+be|must\s+be)\b(?:\s+(?:therefore|thus|then))?|应?(?:为|是)"
+        r"(?P<mark>[:：=]|\b(?:is|was|would\s+be|should\s+be|must\s+be)\b(?:\s+(?:therefore|thus|then))?|应?(?:为|是)|(?<=named)\s|(?<=called)\s"
         + (r"|(?-i:\s(?=[*_`$\\]{0,3}[A-Z\[(][A-Za-z]?[\d(A-Z\[_₀-₉])))" if kind == "formula" else ")")
         + r"\s*[:：]?",
         re.IGNORECASE,
@@ -166,8 +166,14 @@ def stated_formula(text: str, is_formula: Callable[[str], bool], tag: str = "MOL
         return marked[-1]
     lines = [line for line in tail.splitlines() if line.strip()]
     if len(lines) == 1 and len(text) <= TAIL:
-        return formula_in(lines[0], is_formula) or (_peeled(lines[0]) if len(lines[0].split()) == 1 else None)
+        return formula_in(lines[0], is_formula) or _odd_formula(lines[0])
     return formula_in(lines[-1], is_formula) if lines else None
+
+
+def _odd_formula(line: str) -> str | None:
+    """Return a lone word with figures in it: stated as a formula, and none."""
+    bare = _peeled(line)
+    return bare if len(bare.split()) == 1 and re.search(r"\d", bare) else None
 
 
 def formula_in(text: str, is_formula: Callable[[str], bool]) -> str | None:
@@ -196,7 +202,7 @@ def stated_name(text: str, tag: str = "IUPAC") -> str | None:
     spans = [next(filter(None, match.groups())) for match in _BOLD.finditer(tail)][-_SPANS:]
     marked = [found for span in spans if not span.rstrip().endswith((":", "：")) and (found := name_in(span))]
     if marked:
-        return marked[-1]
+        return next((one for one in reversed(marked) if re.search(r"\d", one)), marked[-1])
     lines = [line for line in tail.splitlines() if line.strip()]
     return name_in(lines[0]) if len(lines) == 1 and len(text) <= TAIL else None
 

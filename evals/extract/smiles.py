@@ -73,7 +73,7 @@ def can_only_be_smiles(token: str) -> bool:
     letters = sum(c.isalpha() for c in token)
     if letters == len(token):
         return "CC" in token and token.isupper()  # not I, not NON, not COS
-    if letters < 2 or re.fullmatch(r"[A-Z]?[a-z]+[-./][A-Za-z]+", token):
+    if letters < 3 or re.fullmatch(r"[A-Z]?[a-z]+[-./][A-Za-z]+", token):
         return False
     return any(c.isupper() or c in "=#" for c in token) or bool(re.match(r"[cnops]1?[cnops(\d]*\d", token))
 
@@ -158,7 +158,7 @@ def set_of(text: str, side: Side = "") -> str | None:
 
 
 _LABELLED = later(
-    r"(^|[\n,;])\s*[*_]{0,3}(?:[A-Za-z][A-Za-z /()-]{1,38}[A-Za-z)]|[A-Z])[*_]{0,3}\s*[:：][*_]{0,3}(?=\s)",
+    r"(^|[\n,;])\s*[*_]{0,3}(?:[A-Za-z][A-Za-z /()-]{1,38}[A-Za-z)](?:\s\d)?|[A-Z])[*_]{0,3}\s*[:：][*_]{0,3}(?=\s)",
     re.MULTILINE,
 )
 """A label before a component, as in "Acid chloride: CC(=O)Cl"."""
@@ -192,6 +192,7 @@ _BYPRODUCT = later(r"by-?products?|minor|side[ -]?products?|副产物|次要", r
 _MAIN = later(r"\b(?:major|main|desired|target|principal)\b|主要?产物", re.IGNORECASE)
 _NOT = later(r"(?:\bnot\b|\bn't\b|isn't|instead of|rather than|不是)[^\n.]{0,30}$", re.IGNORECASE)
 _CODE = later(r"```[A-Za-z]*[ \t]*\n?([^`]{1,5000})```|(?<!`)`([^`\n]{1,5000})`(?!`)")
+_EITHER = later(r"\S\s+or\s+\S|或者?", re.IGNORECASE)
 _JOINS = later(
     r"\s*(?:[+.,;&，、]|and|plus|和|与|\d{1,2}[.)]|[-*•]|\([^()\n]{0,80}\)|[A-Z][\w ()-]{0,40}:|\s)*\s*",
     re.IGNORECASE,
@@ -257,32 +258,34 @@ def _tagged(text: str, marks: re.Pattern[str], side: Side, *, several: bool) -> 
     if not several:
         said = _reaction(places[-1].text, side)
         return (whole if marks is _SMILES_TAG else one_of)(said) or said.replace(";", ".")
-    group = [places[-1]]
-    for place in reversed(
-        places[:-1]
-    ):  # tags that follow each other with nothing but a sign between are one set
-        between = text[place.end : group[0].start]
-        if (
-            (side == "products" and "\n" in between)
-            or not _JOINS.fullmatch(between[:200])
-            or len(between) > 200
-        ):
-            break
-        group.insert(0, place)
+    group = _last_group(text, places, side)
     read = [set_of(place.text, side) or _bare(place.text) for place in group]
     return ".".join(dict.fromkeys(read) if len(group) > 1 else read)
+
+
+def _last_group(text: str, places: list[_Place], side: Side) -> list[_Place]:
+    """Take the last place, and those before it with nothing but signs, numbers and remarks between: one set."""
+    group = [places[-1]]
+    for place in reversed(places[:-1]):
+        between = text[place.end : group[0].start]
+        apart = len(between) > 200 or (side == "products" and "\n" in between)
+        if apart or not _JOINS.fullmatch(between):
+            break
+        group.insert(0, place)
+    return group
 
 
 def _main_ones(text: str, places: list[_Place]) -> list[_Place]:
     """Leave by-products out, and all but the main product where one is called so."""
     if len(places) < 2:
         return places
+    starts = [0, *(place.end for place in places)]
     lines = [
         (
-            text[max(0, p.start - 80) : p.start].rpartition("\n")[2],
-            text[p.end : p.end + 40].partition("\n")[0],
+            text[max(after, p.start - 80) : p.start].rpartition("\n")[2],
+            re.match(r"(?:\s*[-–—(（][^\n<)）]{0,40})?", text[p.end : p.end + 50])[0],  # type: ignore[index]
         )
-        for p in places
+        for p, after in zip(places, starts, strict=False)
     ]
     kept = [
         p for p, (before, after) in zip(places, lines, strict=True) if not _BYPRODUCT.search(before + after)
@@ -313,12 +316,13 @@ def _labels(text: str, *, several: bool) -> list[_Place]:
     places = []
     for label in [*_LABEL.finditer(text)][-_LABELS:]:
         before = text[max(0, label.start() - 40) : label.start()]
-        if _NOT.search(before) or _BYPRODUCT.search(before.rpartition("\n")[2]):
+        own = (before[-14:] + label[0]).rpartition("\n")[2]
+        if _NOT.search(before) or _BYPRODUCT.search(own) or re.match(r"\s*\d", label["of"]):
             continue
         rest = text[label.end() : label.end() + LONGEST]
         line = rest.partition("\n")[0]
         if line.strip(" *_`:："):
-            said = _head(line, label["mark"])
+            said = _head(line, label["mark"], several=several)
             if (
                 several
                 and (listed := rest[len(line) :]).startswith("\n")
@@ -332,8 +336,11 @@ def _labels(text: str, *, several: bool) -> list[_Place]:
     return _main_ones(text, places) if len(places) > 1 else places
 
 
-def _head(line: str, mark: str) -> str:
+def _head(line: str, mark: str, *, several: bool) -> str:
     """Take what a label states out of the rest of its line: the sentence, and of code within it the first span."""
+    spans = [span for span in re.findall(r"`([^`\n]+)`", line) if several and _is_marked(span)]
+    if len(spans) > 1 and not re.search(r"\bwhere\b|:\s", line.split(spans[0], 1)[1]):
+        return ".".join(spans)
     if code := re.search(r"`([^`\n]+)`", line):
         return code[1] if not line[: code.start()].strip(" *_") or mark not in ":：=" else line
     return re.split(
@@ -354,19 +361,35 @@ def _block(text: str) -> str:
 
 def _unmarked(text: str, side: Side, *, several: bool) -> str | None:
     """Read code spans, a reply that is nothing but the answer, or the tokens of prose that can only be SMILES."""
-    spans = [next(filter(None, match.groups())).strip() for match in _CODE.finditer(text)]
+    spans = [
+        _Place(next(filter(None, match.groups())).strip(), match.start(), match.end())
+        for match in _CODE.finditer(text)
+    ]
     read = partial(set_of, side=side) if several else partial(_one, side=side)
-    marked = [answer for span in spans if (answer := read(span)) is not None]
-    apart = [one for n, one in enumerate(marked) if not any(one in other != one for other in marked[:n])]
+    marked = [
+        place._replace(text=answer) for place in _main_ones(text, spans) if (answer := read(place.text))
+    ]
+    apart = [
+        place
+        for n, place in enumerate(marked)
+        if not any(place.text in other.text != place.text for other in marked[:n])
+    ]
     if apart:  # what is a piece of an earlier one explains it
-        return apart[-1]
+        group = _last_group(text, apart, side) if several else apart[-1:]
+        between = text[group[0].start : group[-1].end]
+        arrow = side and _ARROW.search(between)
+        return set_of(between, side) if arrow else ".".join(place.text for place in group)
     reply = _REMARK.sub("", text.strip()).strip()
     bare = _bare(_reaction(reply, side))
     if looks_like_smiles(bare) and bare.upper() not in _WORDS:
         return bare
     if several and (listed := set_of(reply, side)) and listed.upper() not in _WORDS:
         return listed
+    last = text.rstrip().rpartition("\n")[2]
+    if last.endswith(("?", "？")):
+        return None
     prose = _REMARK.sub("", _plain(text))
-    tokens = list(_tokens(prose)) or []
-    believed = [token for token in tokens if can_only_be_smiles(token)]
-    return believed[-1] if believed else None
+    believed = [token for token in _tokens(prose) if can_only_be_smiles(token)]
+    if not believed or (len(set(believed)) > 1 and _EITHER.search(prose[-LONGEST:])):
+        return None
+    return believed[-1]

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from evals import extract
 from evals.extract.later import later
+from evals.extract.shapes import gives_up
 from evals.extract.units import (
     DIMENSIONLESS,
     Quantity,
@@ -25,6 +26,7 @@ from evals.extract.units import (
     stated_number,
     warm,
 )
+from evals.extract.visible import visible
 from evals.scorers.choice import silence
 from evals.scorers.folds import RULES, ByGroup, Pooled, Reduction, weighted_mean
 from evals.scorers.whole_intervals import Columns, of_errors, of_root_mean_squares
@@ -48,10 +50,12 @@ def stated(text: str, unit: str = "") -> Quantity | None:
     one that its last line is or gives ("... is 1.42 eV."). A number that merely stands last is no answer, and an answer
     that is stated without one ("Answer: unknown", "5 or 6") is none, whatever stands before it.
     """
-    text = text[-LONGEST:]
+    text = visible(text[-LONGEST:]).text
     region = extract.stated(text)
     if region is not None:
         return stated_number(region, unit)
+    if gives_up(text):
+        return None
     return _in_bold(text, unit) or _only_one(text, unit) or _in_last_line(text, unit)
 
 
