@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,6 +12,7 @@ from evals import gpus, load, profiles
 from evals.model_adapters.common import launch
 from evals.profiles import Profile
 from tests.support import engine
+from tests.support.paths import ROOT
 from tools import engine_parsers
 
 pytestmark = pytest.mark.slow
