@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
+from evals.dashboard import state
 from evals.dashboard.downloads import day
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables.frames import Entry, Index
@@ -76,6 +77,7 @@ def text(param: str, label: str, *, placeholder: str = "", help: str | None = No
 
 def run(found: Index) -> tuple[Entry, list[Entry]]:
     """Draw the choice of a suite and of one of its runs; gives it, and all runs of that suite, the newest first."""
+    unreadable(found, st.query_params.get_all("run"))
     newest = list(reversed(found.entries))
     named = found.find(st.query_params.get("run", ""), st.query_params.get("suite", ""))
     suites = sorted({entry.card.config.suite for entry in newest})
@@ -88,6 +90,20 @@ def run(found: Index) -> tuple[Entry, list[Entry]]:
             "run", "Run", list(runs), say=names(list(runs.values())).__getitem__, help="The newest first."
         )
     return runs[chosen], list(runs.values())
+
+
+def unreadable(found: Index, names: Sequence[str]) -> None:
+    """Stop the page if the URL names a broken run: another run must not be shown in its place."""
+    known = {entry.card.run for entry in found.entries}
+    reasons = {one.path.name: one.why for one in found.broken}
+    for name in names:
+        if name in reasons and name not in known:
+            st.error(
+                f"Run {safe.label(name)} cannot be read: {safe.label(reasons[name], 600)}",
+                icon=":material/error:",
+            )
+            state.link("runs", "All runs")
+            st.stop()
 
 
 def names(entries: Sequence[Entry]) -> dict[str, str]:

@@ -29,7 +29,7 @@ def checkpoints(results: Path, model: str = "intern/step", *, count: int = 6, sa
         make_board.write_run(
             results, "mmlu-pro", "official", name, one, skill - (1.6 if i == count - 3 else 0), 5000 + i
         )
-        path = next(results.glob(f"mmlu-pro@2/{store.slug(name)}/*"))
+        path = next(results.glob(f"mmlu-pro@*/{store.slug(name)}/*"))
         changes: dict[str, object] = {"started": BEGUN + 5 * DAY * i, "finished": BEGUN + 5 * DAY * i + 900}
         if i == count - 1:
             changes["scorers"] = {"choice": "Choice(letter)@2"}
@@ -46,7 +46,7 @@ def growing(results: Path, *, share: float = 0.6) -> Path:
     """A run at work: its records are lines still."""
     one = make_board.data(np.random.default_rng(5), 300)
     make_board.write_run(results, "mmlu-pro", "official", "intern/at-work", one, 0.8, 6000)
-    path = next(results.glob("mmlu-pro@2/intern-at-work/*"))
+    path = next(results.glob("mmlu-pro@*/intern-at-work/*"))
     records = list(store.Run(path).records())
     with (path / "records.jsonl").open("wb") as stream:
         for place, record in enumerate(records[: int(share * len(records))]):
