@@ -45,6 +45,9 @@ WORTH, SHARE = 20.0, 0.25
 """Equal squares that the squared errors must be worth (Kish) for an interval of their root mean, and the share of all."""
 RESAMPLES = 800
 
+MOST_LOG = 50.0
+"""Of half an interval on the logarithm's scale; beyond it there is no interval to speak of."""
+
 
 def of_classes(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
     """Balanced accuracy: the mean over folds and classes of the share that is right."""
@@ -150,4 +153,6 @@ def _log_bootstrap(values: Floats, groups: Sequence[str], clusters: Sequence[int
     low, high = np.quantile(np.array(ratios), [0.025, 0.975])
     scale, t = error / value, t_quantile(0.975, count - 1)
     up, down = max(-float(low), t), max(float(high), t)
+    if max(up, down) * scale > MOST_LOG:  # wider than any number that could be shown
+        return None
     return Interval(value, value * exp(-down * scale), value * exp(up * scale), "bootstrap-t, log")

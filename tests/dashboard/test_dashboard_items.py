@@ -175,5 +175,6 @@ def test_a_broken_record_is_one_line(results: Path, tmp_path: Path) -> None:
     outcome = {"type": "reply", "text": 7}
     record = {"sample": name, "repeat": 0, "prompt": {}, "outcome": outcome, "scores": {}}
     (folder / "records.jsonl").write_text(json.dumps(record) + "\n")
+    store.write_card(folder, structs.replace(one.card, files={}))
     with pytest.raises(StoreError, match="is broken"):
         items.item(structs.replace(one, path=folder), name)

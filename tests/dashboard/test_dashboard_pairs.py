@@ -184,7 +184,8 @@ def test_a_wrong_number_is_told_by_its_fault(
     (tmp_path / "records.jsonl").write_text(
         f'{{"sample": "x", "repeat": 0, "prompt": {{}}, "outcome": {outcome}, "scores": {score}}}\n'
     )
-    card = structs.replace(entry(results, "low").card, expected=2)
+    card = structs.replace(entry(results, "low").card, expected=2, files={})
+    store.write_card(tmp_path, card)
     assert pairs.ladder(frames.Entry(path=tmp_path, card=card)) == {step: 1, "absent": 1}
 
 

@@ -331,7 +331,8 @@ def test_the_published_protocol_runs_with_a_judge(tmp_path: Path) -> None:
         assert run["judge"]["model"] == f"{HERE}:letter_b"
         assert any(note.startswith("judge:") for note in run["notes"])
         assert run["judge"]["tokens"]["output"] > 0
-    assert "verdicts of scripted" in " ".join(evals("show", "--results", tmp_path).out.split())
+    one = evals("show", found.json["runs"][0]["run"], "--results", tmp_path)
+    assert "verdicts of scripted" in " ".join(one.out.split())
 
 
 def test_a_cascade_without_a_judge_waits_and_is_finished_later(tmp_path: Path) -> None:
