@@ -18,8 +18,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support import protocols
-from tests.support.faults import Server
 from tests.support.protocols import Says
+from tests.support.servers import Server
 
 Body = dict[str, Any]
 Result = Says | tuple[int, Body] | str | None

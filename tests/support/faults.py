@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any, NamedTuple, TypeAlias
+
+from tests.support.servers import Server
 
 
 class Call(NamedTuple):
@@ -96,17 +97,6 @@ class FaultyServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-
-
-class Server(ThreadingHTTPServer):
-    """Threads that end with the tests; a client that has gone is no fault of the server, and not told."""
-
-    daemon_threads = True
-    request_queue_size = 256  # with the library's 5, a burst of connections waits a second
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
 
 
 def _handler(server: FaultyServer) -> type[BaseHTTPRequestHandler]:

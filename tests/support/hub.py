@@ -10,8 +10,10 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.support.servers import Server
 
 CONFIG = {
     "model_type": "strange-s1",
@@ -64,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def refusing() -> Iterator[str]:
     """Serve; gives its address for HF_ENDPOINT."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 
-from tests.support.faults import Server
+from tests.support.servers import Server
 
 Answer = Callable[[dict[str, Any]], str]
 

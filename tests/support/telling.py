@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
 from typing import Any
 
-from tests.support.faults import Server
+from tests.support.servers import Server
 
 WORDS = ("red", "blue", "green", "white", "I cannot tell")
 
