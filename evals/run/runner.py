@@ -1,4 +1,4 @@
-"""Suites x model -> records: the only module that waits, retries, limits and times out.
+"""Suites x model -> records: asks, waits, retries, limits and times out (a judge and a batch wait by themselves).
 
 One queue over all suites of a command, the longest expected first, feeds as many workers as the pace
 allows. A worker asks, scores, writes the record, and takes the next; what is slow to score is judged beside it.

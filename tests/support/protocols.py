@@ -1,7 +1,7 @@
 """How each protocol words the same answers and faults, in the shape that its vendor documents.
 
 What OpenAI-compatible servers really sent is in `cases/recorded.jsonl`; no vendor can be reached from here, so these
-are made by hand, and `test_second_opinion.py` has the vendors' own SDKs read them.
+are made by hand, and `test_vendor_clients.py` has the vendors' own SDKs read them.
 """
 
 from __future__ import annotations

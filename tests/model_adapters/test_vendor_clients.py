@@ -118,7 +118,7 @@ async def test_anthropic(server: Server, monkeypatch: pytest.MonkeyPatch, seeing
     async with ours("anthropic:claude-opus-5-5", server, monkeypatch) as model:
         reply = await model.reply(seeing, Sampling(max_tokens=100, stop=("END",), thinking=True))
     path, headers, sent = server.calls[0]
-    client = anthropic.AsyncAnthropic(api_key=KEY, base_url=server.base.removesuffix("/v1") + "/v1")
+    client = anthropic.AsyncAnthropic(api_key=KEY, base_url=server.base.removesuffix("/v1"))
     async with client:
         theirs = await client.messages.create(
             model="claude-opus-5-5",

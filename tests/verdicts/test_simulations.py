@@ -98,7 +98,9 @@ def test_intervals_of_unchanged_models_cover_zero(name):
     print(
         f"{name}: coverage {rate:.4f} of {pairs}, McNemar or t p <= .05: {np.mean([f.p_equal() <= 0.05 for f in found]):.4f}"
     )
-    assert 0.95 - 3 * sqrt(0.05 * 0.95 / pairs) <= rate <= 0.985
+    # with few independent units the interval is that of a bounded mean, which never covers less and may cover more
+    most = 1.0 if shape.n / shape.cluster < 50 else 0.985
+    assert 0.95 - 3 * sqrt(0.05 * 0.95 / pairs) <= rate <= most
     assert np.mean([one.p_equal() <= 0.05 for one in found]) <= 0.05 + 3 * sqrt(0.05 * 0.95 / pairs)
 
 
@@ -147,6 +149,8 @@ class Drawn(NamedTuple):
     protocol: str = "strict"
     coverage: tuple[float, float] = (1.0, 1.0)
     tolerant: bool = False
+    estimand: str = "items-like-these"
+    noise_is_known: bool = True
 
     def evidence(self, missing: Missing) -> Evidence:
         return self.found
