@@ -24,6 +24,7 @@ from evals.model_adapters.server import Server
 from evals.records import store
 from evals.types import Likelihood, Media, Reply, Text
 from tests.support import engine, hub
+from tests.support.paths import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -152,7 +153,7 @@ def test_transformers_in_process_says_the_same_as_vllm(bench):
     outside = bench.run(*words, "-m", bench.model)
     done = engine.evals(
         "run", *words, "-m", f"hf:{bench.weights}", "--json", "--quiet",
-        env=bench.env | {"PYTHONPATH": str(engine.ROOT)}, cwd=bench.place, python=bench.env["EVALS_ENGINE_PYTHON"],
+        env=bench.env | {"PYTHONPATH": str(ROOT)}, cwd=bench.place, python=bench.env["EVALS_ENGINE_PYTHON"],
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     pairs = [
@@ -177,7 +178,7 @@ def test_likelihoods_in_process_are_vllm_s(bench):
         "print(json.dumps([[one.logprob, one.tokens, one.greedy] for one in found]))"
     )
     words = [bench.env["EVALS_ENGINE_PYTHON"], "-c", code, str(bench.weights), texts[0], *texts[1]]
-    env = bench.env | {"PYTHONPATH": str(engine.ROOT)}
+    env = bench.env | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
     inside = json.loads(done.stdout.splitlines()[-1])
     outside = asyncio.run(_likelihoods(bench, *texts))
