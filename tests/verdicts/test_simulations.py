@@ -189,6 +189,7 @@ def test_unchanged_models_raise_no_alarm():
     assert rates["pass"] >= 0.8
 
 
+@pytest.mark.nightly
 def test_all_suites_at_their_margins_raise_alarms_at_the_stated_level():
     # the hardest case for the family of alarms: every loss equals its margin, no alarm is right
     rates = verdict_rates([rule.margin for rule, _ in SUITES], pairs=1000, seed=2)
@@ -197,6 +198,7 @@ def test_all_suites_at_their_margins_raise_alarms_at_the_stated_level():
     assert rates["pass"] <= slack(0.05, 1000)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("bad", [2, 3, 4])
 def test_one_critical_suite_at_its_margin_rarely_passes(bad):
     losses = [rule.margin if i == bad else 0.0 for i, (rule, _) in enumerate(SUITES)]
@@ -205,6 +207,7 @@ def test_one_critical_suite_at_its_margin_rarely_passes(bad):
     assert rates["pass"] <= slack(0.05, 1000)
 
 
+@pytest.mark.nightly
 def test_twice_the_margin_on_the_largest_suite_is_found():
     rates = verdict_rates([0, 0, 0, 0, 0.04], pairs=300, seed=9)
     print("mmlu-pro at twice its margin:", rates)
