@@ -172,6 +172,18 @@ def test_a_benchmark_of_rows_with_a_prompt_and_a_function_that_scores(here: Path
     assert evals.compare(runs, better).pairs[0].difference == 0.5
 
 
+def test_runs_of_a_suite_that_another_process_defined_are_compared_by_what_their_cards_state(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = evals.Suite.of(ROWS, scorer=lambda reply, target: target in reply)
+    evals.evaluate(suite, lambda prompt: "Paris", quiet=True, run="worse")
+    evals.evaluate(suite, lambda prompt: "Paris or 4", quiet=True, run="better")
+    monkeypatch.setattr(load, "_REGISTERED", {})
+    pairs = command("compare", "worse", "better", "--json").json["pairs"]
+    assert {pair["metric"]: pair["difference"] for pair in pairs}["accuracy"] == 0.5
+    assert "100.0" in command("show", "better").out
+
+
 def test_rows_with_choices_are_asked_and_read_as_multiple_choice(here: Path) -> None:
     rows = [
         {"question": "Largest?", "choices": ["Mars", "Jupiter"], "answer": "Jupiter"},

@@ -213,7 +213,7 @@ def test_a_number_that_the_records_do_not_give_is_not_taken_on_trust(mark: Path,
         type(HEADLINE)(**{f: getattr(HEADLINE, f) for f in HEADLINE.__struct_fields__} | {"value": 0.9}),
     )
     store.write_card(path, card)
-    assert "cannot be computed without its definition" in evals("compare", "theirs", "again").complaint
+    assert "cannot be computed from its records" in evals("compare", "theirs", "again").complaint
 
 
 def test_a_bundle_names_no_code(mark: Path, here: Path) -> None:

@@ -20,14 +20,19 @@ from evals.types import Estimate, Metric, Point, Prompt, Reply, Sample, Score
 
 
 def suite_of(card: Card) -> Suite:
-    """Return the suite of a run for reading its numbers; raises UnknownName where it is gone.
+    """Return the suite of a run for reading its numbers.
 
-    If the suite is defined by code that the user has not vouched for, what the card states stands in for it: its
-    metrics, and no scorer that could be called.
+    If the suite is defined by code that the user has not vouched for, or existed only in the process that ran it
+    (`Suite.of`), a suite made from the card's estimates replaces it: it has metrics, and no scorer that could be
+    called. Raises UnknownName if this version has no such suite and the card no estimates.
     """
     try:
         return load.recorded_suite(card.config.suite, card.config.protocol)[0]
     except Untrusted:
+        return stated_suite(card)
+    except UnknownName:
+        if not card.estimates:
+            raise
         return stated_suite(card)
 
 
@@ -87,8 +92,9 @@ def reproduced(card: Card, suite: Suite, points: Mapping[str, Sequence[Point]]) 
         kept += [fitting] if fitting else []
     if not any(metric.headline for metric in kept):
         raise Untrusted(
-            f"{card.run}: the headline of {card.config.suite} cannot be computed without its definition, which is code; "
-            "--trust-tasks lets it run, if you trust where the data come from"
+            f"{card.run}: the headline of {card.config.suite} cannot be computed from its records without the "
+            "suite's definition, which was not loaded: run this where the suite is defined, or, if it is a plugin or a task "
+            "that you trust, add --trust-tasks"
         )
     return tuple(kept)
 

@@ -27,8 +27,8 @@ SHOWN = 6
 def contestant(run: Run) -> Contestant:
     """Read a run of one suite.
 
-    Raises StoreError where it is broken, UnknownName where its suite is gone, and Untrusted where its headline cannot
-    be computed without a definition that is code.
+    Raises StoreError if it is broken, UnknownName if its suite is unknown and its card states no numbers, and Untrusted if
+    its headline cannot be computed without the suite's definition.
     """
     card = run.card
     suite = suite_of(card)

@@ -259,7 +259,7 @@ def _asked_in_ours(card: Card) -> bool:
         return False
     try:
         return any(suite.asks_in_ours for suite in load.recorded_suite(config.suite, config.protocol))
-    except Untrusted:
+    except (UnknownName, Untrusted):
         return False
 
 
