@@ -127,8 +127,8 @@ WORDS: tuple[Callable[[str, Path], tuple[object, ...]], ...] = (
     lambda run, out: ("compare", run, "again"),
     lambda run, out: ("gate", run, "--baseline", "again", "--policy", out / "policy.toml"),
     lambda run, out: ("gate", "plan", out / "policy.toml", "--baseline", run),
-    lambda run, out: ("baseline", "save", run, out / "baseline.jsonl"),
-    lambda run, out: ("noise", "--from", run, "--from", "again", "evil"),
+    lambda run, out: ("gate", "baseline", run, out / "baseline.jsonl"),
+    lambda run, out: ("gate", "noise", "--from", run, "--from", "again", "evil"),
     lambda run, out: ("audit", run),
     lambda run, out: ("audit", run, "--with", "lm-eval"),
     lambda run, out: ("claims", "check", run),
@@ -139,11 +139,11 @@ WORDS: tuple[Callable[[str, Path], tuple[object, ...]], ...] = (
     lambda run, out: ("export", "lm-eval", run, "--out", out / "lm"),
     lambda run, out: ("export", "every-eval-ever", run, "--out", out / "eee", "--model-id", "a/b"),
     lambda run, out: ("export", "hub", run, "--out", out / "hub"),
-    lambda run, out: ("verify", out / "b.zip"),
+    lambda run, out: ("bundle", "verify", out / "b.zip"),
     lambda run, out: ("dashboard", "--export", out / "static"),
     lambda run, out: ("run", "aime:2025", "--sample", "-m", f"replay:{run}"),
 )  # fmt: skip
-NO_RESULTS = ("verify",)
+NO_RESULTS = ("bundle", "verify")
 
 
 @pytest.mark.parametrize("which", range(11))
@@ -158,7 +158,7 @@ def test_no_command_runs_what_a_results_folder_names(mark: Path, here: Path, whi
     )
     for words in WORDS:
         said = words("theirs", here)
-        option = () if said[0] in NO_RESULTS or said[:2] == ("list", "suites") else ("--results", results)
+        option = () if said[:2] == NO_RESULTS or said[:2] == ("list", "suites") else ("--results", results)
         done = evals(*said, *option)
         assert not mark.exists(), said
         assert "Traceback" not in done.err, (said, done.err)
@@ -219,7 +219,7 @@ def test_a_number_that_the_records_do_not_give_is_not_taken_on_trust(mark: Path,
 def test_a_bundle_names_no_code(mark: Path, here: Path) -> None:
     path = foreign(here / "results", f"lm-eval:{here}/tasks/evil.yaml", "theirs")
     pack(store.Run(path), here / "b.zip")
-    assert "--trust-tasks" in evals("verify", here / "b.zip").complaint
+    assert "--trust-tasks" in evals("bundle", "verify", here / "b.zip").complaint
     assert not mark.exists()
 
 

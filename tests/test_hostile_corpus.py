@@ -49,7 +49,7 @@ READERS: dict[str, tuple[str, ...]] = {
     "run/card.json": ("show", "one", "--samples"),
     "run/records.parquet": ("show", "one", "--samples"),
     "run/samples.parquet": ("score", "one"),
-    "b.zip": ("verify", "b.zip"),
+    "b.zip": ("bundle", "verify", "b.zip"),
     "base.jsonl": ("compare", "base.jsonl", "two"),
     "policy.toml": ("gate", "two", "--baseline", "one", "--policy", "policy.toml"),
     "order.toml": ("run", "order.toml"),
@@ -72,7 +72,9 @@ def test_one_line_names_the_file(
     KINDS[kind](path)
     words = READERS[reader]
     with deadline():
-        done = evals(*words, *(() if words[0] == "verify" else ("--results", folder / "results")))
+        done = evals(
+            *words, *(() if words[:2] == ("bundle", "verify") else ("--results", folder / "results"))
+        )
     assert "Traceback" not in done.err
     assert done.status in (1, 2)
     said = done.complaint if done.status == 2 else done.out  # verify says that a bundle is none with status 1

@@ -92,6 +92,6 @@ def test_no_kill_loses_or_breaks_anything(
             assert max(replies(run).values(), default=1) == 1, name
         assert evals("show", "--json").status == 0
         if Path("b.zip").exists():
-            assert evals("verify", "b.zip").status == 0
+            assert evals("bundle", "verify", "b.zip").status == 0
         assert evals(*COMMANDS[name]).status in (0, 2), name  # 2: it was done, or stands there already
         assert evals("show", "one").status == 0

@@ -93,7 +93,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         words = ("--sample", "-m", f"scripted:{answer}", "--run", name, "--results", results)
         assert evals("run", "aime:2025", *words).status == 0
     assert evals("bundle", "one", folder / "b.zip", "--results", results).status == 0
-    assert evals("baseline", "save", "one", folder / "base.jsonl", "--results", results).status == 0
+    assert evals("gate", "baseline", "one", folder / "base.jsonl", "--results", results).status == 0
     (folder / "policy.toml").write_text(TOML)
     (folder / "order.toml").write_text(ORDER)
     (folder / "replies.jsonl").write_text(REPLIES)
@@ -110,14 +110,14 @@ TARGETS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("run/card.json", (("show",), ("show", "one", "--samples"), ("list", "runs"), ("compare", "one", "two"), ("score", "one"))),
     ("run/records.parquet", (("show", "one", "--samples"), ("compare", "one", "two"), ("bundle", "one", "out.zip"), ("score", "one"))),
     ("run/samples.parquet", (("show", "one", "--samples", "--json"), ("export", "csv", "one", "--out", "csv"), ("score", "one"))),
-    ("b.zip", (("verify", "b.zip"),)),
+    ("b.zip", (("bundle", "verify", "b.zip"),)),
     ("base.jsonl", (("compare", "base.jsonl", "two"), ("gate", "two", "--baseline", "base.jsonl", "--policy", "policy.toml"))),
     ("policy.toml", (("gate", "two", "--baseline", "one", "--policy", "policy.toml"), ("gate", "plan", "policy.toml", "--baseline", "one", "--simulations", "100"))),
     ("order.toml", (("run", "order.toml"),)),
     ("replies.jsonl", (("import", "replies", "replies.jsonl", "--suite", "aime:2025", "--model", "m", "--sample"),)),
 )  # fmt: skip
 WRITES = ("score", "run", "import")
-NO_RESULTS = ("verify",)
+NO_RESULTS = ("bundle", "verify")
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
@@ -126,7 +126,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 def run_one(folder: Path, words: tuple[str, ...]) -> Outcome:
     with deadline():
-        return evals(*words, *(() if words[0] in NO_RESULTS else (RESULTS, folder / "results")))
+        return evals(*words, *(() if words[:2] == NO_RESULTS else (RESULTS, folder / "results")))
 
 
 @pytest.mark.parametrize("target", range(len(TARGETS)))

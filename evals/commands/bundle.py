@@ -7,29 +7,40 @@ from pathlib import Path
 import click
 
 from evals.commands import common
+from evals.commands.groups import DefaultCommand, Entry, LazyGroup
+
+COMMANDS = {
+    "verify": Entry("verify:verify", "Check a bundle: score every reply again, compare every figure."),
+    "pack": Entry("bundle:pack"),
+}
 
 
-@click.command()
+@click.group(cls=LazyGroup, lazy=COMMANDS, default="pack")
+def bundle() -> None:
+    """Pack a run, or verify a bundle."""
+
+
+@click.command(cls=DefaultCommand, no_args_is_help=True)
 @click.argument("run", metavar="RUN", shell_complete=common.complete_runs)
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.zip")
 @common.results_option
-def bundle(run: str, out: Path, results: Path) -> None:
-    """Pack a run's records, card, environment and hashes into OUT.zip, for `evals verify`.
+def pack(run: str, out: Path, results: Path) -> None:
+    """Pack a run's records, card, environment and hashes into OUT.zip, for `evals bundle verify`.
 
     A name that stands for several suites (`--run NAME`) makes a file of each: OUT-SUITE.zip. A run of a gated suite is
     packed without texts: ids, hashes, answer letters and scores.
     """
-    from evals.bundles.bundle import pack
+    from evals.bundles.bundle import pack as write
     from evals.records import store
 
     several = store.find(results, run)
     for one in several:
         suite = store.slug(one.card.config.suite)
         path = out if len(several) == 1 else out.with_name(f"{out.stem}-{suite}{out.suffix}")
-        manifest = pack(one, path)
+        manifest = write(one, path)
         size = path.stat().st_size / 1e6
         texts = ", without its texts" if manifest.gated else ""
         common.say(
             f"{path}: {manifest.suite} ({manifest.protocol}), run {manifest.run}{texts}, {size:.1f} MB"
         )
-        common.say(f"Check it anywhere:  evals verify {path}{' --data DIR' if manifest.gated else ''}")
+        common.say(f"Check it anywhere:  evals bundle verify {path}{' --data DIR' if manifest.gated else ''}")

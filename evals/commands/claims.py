@@ -1,4 +1,4 @@
-"""`evals claims`: published numbers, and what a run says of them. `evals reproduce` measures one again."""
+"""`evals claims`: published numbers, how a run compares with them, and how to measure one again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evals.commands import common
+from evals.commands.groups import Entry, LazyGroup
 from evals.commands.options import Grouped, given, help_all, request_options
 from evals.errors import UnknownName, UsageError
 from evals.records.store import Run
@@ -22,12 +23,20 @@ STATUS = {"different": 1, "equivalent": 0, "inconclusive": 3, "not comparable": 
 """Verdict -> exit status; of several the first one here counts."""
 
 
-@click.group()
+COMMANDS = {
+    "list": Entry("claims:list_", "List published numbers with their sources."),
+    "show": Entry("claims:show", "Show all that is known of a published number, and what is not."),
+    "check": Entry("claims:check", "Compare a run with the published numbers of its suite and model."),
+    "reproduce": Entry("claims:reproduce", "Measure a published number again, and compare."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS)
 def claims() -> None:
-    """Look at published numbers and hold runs against them."""
+    """List published numbers, check runs against them, and measure them again."""
 
 
-@claims.command("list")
+@click.command("list")
 @click.option("--suite", help="Of this suite alone.")
 @click.option("--model", help="Of this model alone.")
 @common.trust_option
@@ -80,7 +89,7 @@ def _row(name: str, claim: Claim) -> list[str]:
     ]
 
 
-@claims.command()
+@click.command()
 @click.argument("claim")
 @common.trust_option
 @common.results_option
@@ -114,7 +123,7 @@ def show(claim: str, results: Path, as_json: bool) -> None:
             common.say(f"    {label:<16} {text}")
 
 
-@claims.command()
+@click.command()
 @click.argument("run", shell_complete=common.complete_runs)
 @click.option("--model", help="Whose claims; default: the run's own model.")
 @common.trust_option

@@ -12,7 +12,7 @@ from evals.terminal.layout import Column
 from evals.verdicts import wording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from evals.verdicts.compare import Comparison, Row
     from evals.verdicts.estimands import Estimand
@@ -33,6 +33,7 @@ SHOWN = 20
     show_default=True,
     help="What intervals and p-values are about: other items, these items with replies drawn again, these replies.",
 )
+@click.option("--metrics", is_flag=True, help="Show every metric, not the headline alone.")
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
 @common.latest_option
 @common.trust_option
@@ -44,6 +45,7 @@ def compare(
     force: bool,
     by: str | None,
     estimand: Estimand,
+    metrics: bool,
     markdown: bool,
     latest: bool,
     results: Path,
@@ -60,9 +62,9 @@ def compare(
         for line in found.why_not:
             common.note(f"not comparable: {line}")
     elif markdown:
-        click.echo("\n".join(as_markdown(found, by_group=by == "group")))
+        click.echo("\n".join(as_markdown(found, _rows(found, by_group=by == "group", metrics=metrics))))
     else:
-        _print(found, by_group=by == "group")
+        _print(found, _rows(found, by_group=by == "group", metrics=metrics))
     return 0 if found.comparable or force else 2
 
 
@@ -109,8 +111,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _rows(found: Comparison, *, by_group: bool) -> list[Row]:
-    return [row for row in found.pairs if not row.group or by_group]
+def _rows(found: Comparison, *, by_group: bool, metrics: bool) -> list[Row]:
+    return [row for row in found.pairs if (by_group if row.group else row.headline or metrics)]
 
 
 COLUMNS = (
@@ -122,7 +124,7 @@ COLUMNS = (
 """`HEADINGS` on a terminal: which go first where room is lacking."""
 
 
-def _print(found: Comparison, *, by_group: bool) -> None:
+def _print(found: Comparison, shown: Sequence[Row]) -> None:
     from evals.verdicts.summary import changed, discordant, sentences
 
     if not found.comparable:
@@ -131,7 +133,7 @@ def _print(found: Comparison, *, by_group: bool) -> None:
         common.say(line)
     names = list(dict.fromkeys((row.a, row.b) for row in found.pairs))
     for a, b in names:
-        rows = [row for row in _rows(found, by_group=by_group) if (row.a, row.b) == (a, b)]
+        rows = [row for row in shown if (row.a, row.b) == (a, b)]
         click.echo()
         common.say(f"A: {rows[0].model_a} ({a})   B: {rows[0].model_b} ({b})")
         common.table("", COLUMNS, map(_cells, rows))
@@ -217,7 +219,7 @@ def _places(low: int, high: int) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def as_markdown(found: Comparison, *, by_group: bool) -> list[str]:
+def as_markdown(found: Comparison, shown: Sequence[Row]) -> list[str]:
     """Write a comparison as Markdown, the sentence first."""
     from evals.verdicts.summary import changed, discordant, sentences
 
@@ -225,7 +227,7 @@ def as_markdown(found: Comparison, *, by_group: bool) -> list[str]:
     lines += [f"**{line}**" for line in sentences(found)]
     lines += [""] if found.pairs else []
     for a, b in dict.fromkeys((row.a, row.b) for row in found.pairs):
-        rows = [row for row in _rows(found, by_group=by_group) if (row.a, row.b) == (a, b)]
+        rows = [row for row in shown if (row.a, row.b) == (a, b)]
         lines += [f"A: {rows[0].model_a} (`{a}`), B: {rows[0].model_b} (`{b}`)", ""]
         lines += [*wording.markdown_table(HEADINGS, map(_cells, rows)), ""]
     lines += [f"- {line}" for line in (*_remarks(found), *found.notes, *changed(found.flips))]

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from evals.commands import common
+from evals.commands.groups import Entry, LazyGroup
 from evals.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,16 +18,22 @@ if TYPE_CHECKING:
 SHOWN = 60
 
 
-@click.group()
+COMMANDS = {
+    "list": Entry("errata:list_", "List known errors, of one suite or of all."),
+    "suggest": Entry("errata:suggest", "List items on which several models agree against the gold answer."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS)
 def errata() -> None:
-    """Know what is wrong in a data set; scores with and without it stand side by side."""
+    """Known errors in data sets; scores with and without the items in question stand side by side."""
 
 
-@errata.command("list")
+@click.command("list")
 @click.argument("suite", required=False, shell_complete=common.complete_suites)
 @common.json_option
 def list_(suite: str | None, as_json: bool) -> None:
-    """List what is known, of one suite or of all."""
+    """List known errors, of one suite or of all."""
     from evals import load
     from evals.data import errata as known
 
@@ -45,7 +52,7 @@ def list_(suite: str | None, as_json: bool) -> None:
             )
 
 
-@errata.command()
+@click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=common.complete_runs)
 @click.option(
     "--least", type=click.IntRange(2), help="Models that must agree; default: three quarters of them."

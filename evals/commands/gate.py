@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evals.commands import common
+from evals.commands.groups import DefaultCommand, Entry, LazyGroup
 from evals.terminal.layout import Column
 from evals.verdicts import wording
 
@@ -16,33 +17,27 @@ if TYPE_CHECKING:
     from evals.verdicts.plan import Plan
 
 
-class Gate(click.Group):
-    """`gate CANDIDATE ...` judges; `gate plan POLICY ...` plans."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take everything that is not the plan to be a candidate."""
-        return super().parse_args(ctx, args if args[:1] in (["plan"], ["schema"]) else ["candidate", *args])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Keep the implied word out of the usage line."""
-        name, command, rest = super().resolve_command(ctx, args)
-        return ("" if name == "candidate" else name), command, rest
+COMMANDS = {
+    "plan": Entry("gate:plan", "Show, before anything is run, what a policy can find and what it costs."),
+    "baseline": Entry("baseline:save", "Save what a gate needs of a run in a small file to commit."),
+    "noise": Entry("noise:noise", "Measure how much runs of one model differ, and keep a report of it."),
+    "schema": Entry("gate:schema", "Print the JSON schema of `gate --json`."),
+    "judge": Entry("gate:judge"),
+}
 
 
-@click.group(cls=Gate)
+@click.group(cls=LazyGroup, lazy=COMMANDS, default="judge")
 def gate() -> None:
     """Judge a candidate, or plan a gate."""
 
 
-@gate.command("candidate")
+@click.command(cls=DefaultCommand, no_args_is_help=True)
 @click.argument("candidate", metavar="CANDIDATE", shell_complete=common.complete_runs)
 @click.option(
     "--baseline",
     required=True,
     metavar="RUN|FILE",
-    help="A run, or a file of `evals baseline save`.",
+    help="A run, or a file of `evals gate baseline`.",
     shell_complete=common.complete_runs,
 )
 @click.option("--policy", "policy_file", required=True, type=click.Path(path_type=Path), help="TOML file.")
@@ -53,10 +48,9 @@ def gate() -> None:
 @common.results_option
 @common.json_option
 def judge(candidate: str, as_json: bool, junit: Path | None, markdown: Path | None, **options: Any) -> int:
-    """Judge a run: pass (exit status 0), regression (1) or cannot tell (3); 2 is a usage error.
+    """Judge a run against a baseline: pass (exit status 0), regression (1) or cannot tell (3); 2 is a usage error.
 
-    `evals gate plan POLICY.toml --baseline RUN` says beforehand what the gate will be able to find;
-    `evals gate schema` prints the schema of --json.
+    `evals gate plan POLICY.toml --baseline RUN` shows beforehand what the gate will be able to find.
     """
     report = _judge(candidate, **options)
     write_files(report, junit=junit, markdown=markdown)
@@ -115,7 +109,7 @@ COLUMNS = (
 """The headings of a gate's table on a terminal: which go first where room is lacking."""
 
 
-@gate.command()
+@click.command()
 def schema() -> None:
     """Print the JSON schema of `gate --json`."""
     import msgspec
@@ -125,13 +119,13 @@ def schema() -> None:
     common.print_json(msgspec.json.schema(GateReport))
 
 
-@gate.command()
+@click.command()
 @click.argument("policy_file", type=click.Path(path_type=Path), metavar="POLICY.toml")
 @click.option(
     "--baseline",
     required=True,
     metavar="RUN|FILE",
-    help="A run, or a file of `evals baseline save`.",
+    help="A run, or a file of `evals gate baseline`.",
     shell_complete=common.complete_runs,
 )
 @click.option(

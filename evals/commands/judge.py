@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from evals.commands import common
+from evals.commands.groups import Entry, LazyGroup
 from evals.errors import DataError, Unreadable, UsageError
 
 if TYPE_CHECKING:
@@ -47,12 +48,14 @@ class Found(Struct, kw_only=True):
     """`rogan_gladen` with labels from elsewhere, `ppi` with labels from the same run."""
 
 
-@click.group()
+@click.group(
+    cls=LazyGroup, lazy={"calibrate": Entry("judge:calibrate", "Measure a judge on labels by people.")}
+)
 def judge() -> None:
-    """Look at judge models."""
+    """Measure judge models."""
 
 
-@judge.command()
+@click.command()
 @click.argument("model", metavar="JUDGE")
 @click.option(
     "--labels", type=click.Path(path_type=Path), required=True, help="JSON lines with people's verdicts."

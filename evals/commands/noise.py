@@ -1,4 +1,4 @@
-"""`evals noise`: run one model several times under the same conditions and keep what the runs differ by."""
+"""`evals gate noise`: run one model several times under the same conditions and keep how much the runs differ."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 @click.option(
     "--from", "made", multiple=True, metavar="RUN", help="Use finished runs instead; repeat for each."
 )
-@click.option("--server", default="", help="Engine and version, for the certificate.")
-@click.option("--precision", default="", help="E.g. bf16, fp8, for the certificate.")
-@click.option("--batch", default="", help="Batch policy, for the certificate.")
+@click.option("--server", default="", help="Engine and version, for the report.")
+@click.option("--precision", default="", help="E.g. bf16, fp8, for the report.")
+@click.option("--batch", default="", help="Batch policy, for the report.")
 @request_options(
     "protocol", "data", "sample", "repeats", "concurrency", "temperature", "max_tokens", "thinking", "results"
 )
@@ -44,10 +44,10 @@ def noise(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Run MODEL on the suites several times and keep a certificate of what the runs differ by.
+    """Run MODEL on the suites several times and keep a repeatability report: how much the runs differ.
 
-    With --from RUN, twice or more, nothing is run. The repeatability limit is then quoted beside every
-    difference, and a policy whose margin is below it is refused.
+    With --from RUN, twice or more, nothing is run. The repeatability limit is then shown beside every
+    difference, and a policy with a margin below it is refused.
     """
     from evals.verdicts import noise as certificates
 
@@ -92,7 +92,7 @@ def _run(model: str | None, suites: tuple[str, ...], times: int, options: dict[s
     from evals.run.request import make
 
     if not model or not suites:
-        raise UsageError("name a model and at least one suite: evals noise MODEL SUITE...")
+        raise UsageError("name a model and at least one suite: evals gate noise MODEL SUITE...")
     if times < 2:
         raise UsageError(f"--times must be 2 or more, got {times}")
     name = f"noise-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"

@@ -1,4 +1,4 @@
-"""`evals verify`: score a bundle again, offline, and compare every figure."""
+"""`evals bundle verify`: score a bundle again, offline, and compare every figure."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def _of_archive(path: Path) -> str | None:
     except UNREADABLE as error:
         raise UsageError(f"{path}: {error}") from None
     if "bundle.json" in names:
-        raise UsageError(f"{path} is a bundle of ours: evals verify {path}")
+        raise UsageError(f"{path} is a bundle of ours: evals bundle verify {path}")
     parts = [name for name in names if name.endswith("_result.json")]
     return "mmlu-pro" if parts or (len(names) == 1 and names[0].endswith(".json")) else None
 

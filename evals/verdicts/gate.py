@@ -189,7 +189,7 @@ def check_noise(policy: Policy, noise: Mapping[str, float], baseline: Sequence[C
         ):
             raise UsageError(
                 f"policy: {entry.name}: margin {entry.margin:g} is below the repeatability limit {limit:.3g} that was "
-                f"measured with `evals noise`; widen it, or raise the repeats and measure again"
+                f"measured with `evals gate noise`; widen it, or raise the repeats and measure again"
             )
 
 
@@ -309,7 +309,7 @@ def _judge(
     ]
     if not case.noise_is_known:
         reasons.append(
-            "these-items needs the noise within items: repeats in both runs, or a repeatability report (`evals noise`)"
+            "these-items needs the noise within items: repeats in both runs, or a repeatability report (`evals gate noise`)"
         )
     elif claims.seen is None:
         reasons.append("no sample was scored in both runs")

@@ -310,7 +310,7 @@ def _notes(suites: Sequence[_Suite]) -> list[str]:
     if guessed:
         found.append(
             f"assumed, not measured, how much the model differs from itself: {', '.join(guessed)}; "
-            "run it again and give --again RUN, or use `evals noise`, or set `discordance` in the policy"
+            "run it again and give --again RUN, or use `evals gate noise`, or set `discordance` in the policy"
         )
     if any(isinstance(d, Design) and not d.alone for s in suites for d in s.designs):
         found.append("flips within a cluster are taken to be independent of each other")

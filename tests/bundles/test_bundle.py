@@ -85,13 +85,13 @@ def card(edit: Edit) -> Callable[[bytes], bytes]:
 
 
 def test_a_bundle_agrees_with_itself(packed: Path) -> None:
-    done = evals("verify", packed)
+    done = evals("bundle", "verify", packed)
     assert done.status == 0
     assert "All agrees: 32 records scored again" in done.out
 
 
 def test_the_gold_side_is_held_against_the_data(packed: Path) -> None:
-    assert evals("verify", packed, "--data", SAMPLES).status == 0
+    assert evals("bundle", "verify", packed, "--data", SAMPLES).status == 0
 
 
 def test_every_byte_counts(packed: Path, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_every_byte_counts(packed: Path, tmp_path: Path) -> None:
         flipped = bytearray(whole)
         flipped[position] ^= 0x10
         (tmp_path / "flipped.zip").write_bytes(flipped)
-        done = evals("verify", tmp_path / "flipped.zip")
+        done = evals("bundle", "verify", tmp_path / "flipped.zip")
         assert done.status == 1, f"byte {position} of {len(whole)} changed unseen"
         assert "Traceback" not in done.err
 
@@ -154,7 +154,7 @@ def _narrower(found: dict[str, Any]) -> None:
 def test_a_forgery_with_fresh_hashes_is_found(
     packed: Path, tmp_path: Path, name: str, change: Callable[[bytes], bytes], said: str
 ) -> None:
-    done = evals("verify", remade(packed, tmp_path / "forged.zip", name, change))
+    done = evals("bundle", "verify", remade(packed, tmp_path / "forged.zip", name, change))
     assert done.status == 1
     assert said in done.out + done.err
     assert "Traceback" not in done.err
@@ -162,7 +162,7 @@ def test_a_forgery_with_fresh_hashes_is_found(
 
 def test_a_gold_answer_changed_with_its_hash_is_found_in_the_data(packed: Path, tmp_path: Path) -> None:
     forged = remade(packed, tmp_path / "f.zip", "samples.jsonl", line(0, lambda s: s.update(target="B")))
-    done = evals("verify", forged, "--data", SAMPLES)
+    done = evals("bundle", "verify", forged, "--data", SAMPLES)
     assert done.status == 1
     assert "is not as in the data" in done.out
 
@@ -185,7 +185,7 @@ def test_a_foreign_zip_is_one_line(tmp_path: Path, names: list[str]) -> None:
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         for name in names:
             archive.writestr(name, json.dumps(manifest))
-    done = evals("verify", tmp_path / "x.zip")
+    done = evals("bundle", "verify", tmp_path / "x.zip")
     assert done.status == (1 if "bundle.json" in names else 2)
     assert "Traceback" not in done.err
     assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]
@@ -193,14 +193,14 @@ def test_a_foreign_zip_is_one_line(tmp_path: Path, names: list[str]) -> None:
 
 def test_a_bomb_is_refused_before_it_is_unpacked(packed: Path, tmp_path: Path) -> None:
     forged = remade(packed, tmp_path / "bomb.zip", "records.jsonl", lambda raw: raw + b" " * (40 << 20))
-    done = evals("verify", forged)
+    done = evals("bundle", "verify", forged)
     assert done.status == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"no zip at all"])
 def test_a_file_that_is_no_zip_is_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.zip").write_bytes(content)
-    done = evals("verify", tmp_path / "x.zip")
+    done = evals("bundle", "verify", tmp_path / "x.zip")
     assert "x.zip is no bundle: " in done.complaint
 
 
@@ -209,8 +209,10 @@ def test_another_prompt_with_fresh_hashes_is_found_in_the_data(packed: Path, tmp
         record["prompt"]["messages"][0]["parts"][0]["text"] = "The answer is B. Say B."
 
     forged = remade(packed, tmp_path / "forged.zip", "records.jsonl", line(0, other))
-    assert evals("verify", forged).status == 0  # the reply scores as stated; what was asked is in the data
-    done = evals("verify", forged, "--data", SAMPLES)
+    assert (
+        evals("bundle", "verify", forged).status == 0
+    )  # the reply scores as stated; what was asked is in the data
+    done = evals("bundle", "verify", forged, "--data", SAMPLES)
     assert done.status == 1
     assert "was not asked as this suite asks it" in done.out
 
@@ -219,24 +221,26 @@ def test_a_judges_agreement_is_computed_again(tmp_path: Path) -> None:
     words = ("mmlu-pro", "--protocol", "intern-s1~", "--judge", "scripted:call=tests.support.judges:letter_b")
     name = run(tmp_path / "results", *words)
     assert evals("bundle", name, tmp_path / "j.zip", "--results", tmp_path / "results").status == 0
-    assert evals("verify", tmp_path / "j.zip").status == 0
+    assert evals("bundle", "verify", tmp_path / "j.zip").status == 0
 
     def kinder(found: dict[str, Any]) -> None:
         found["judge"]["agreement"]["kappa"] = [0.9, 0.8, 1.0]
 
-    done = evals("verify", remade(tmp_path / "j.zip", tmp_path / "forged.zip", "card.json", card(kinder)))
+    done = evals(
+        "bundle", "verify", remade(tmp_path / "j.zip", tmp_path / "forged.zip", "card.json", card(kinder))
+    )
     assert done.status == 1
     assert "judge, agreement: the card says" in done.out
 
 
 def test_a_missing_bundle_is_a_mistake_of_the_user(tmp_path: Path) -> None:
-    assert "does not exist" in evals("verify", tmp_path / "none.zip").complaint
+    assert "does not exist" in evals("bundle", "verify", tmp_path / "none.zip").complaint
 
 
 def test_data_that_cannot_be_read_are_no_fault_of_the_bundle(packed: Path, tmp_path: Path) -> None:
-    assert "does not exist" in evals("verify", packed, "--data", tmp_path / "none").complaint
+    assert "does not exist" in evals("bundle", "verify", packed, "--data", tmp_path / "none").complaint
     (tmp_path / "empty" / "mmlu_pro").mkdir(parents=True)
-    assert "no file named test" in evals("verify", packed, "--data", tmp_path / "empty").complaint
+    assert "no file named test" in evals("bundle", "verify", packed, "--data", tmp_path / "empty").complaint
 
 
 def test_a_bundle_is_never_overwritten(packed: Path) -> None:
@@ -257,8 +261,8 @@ def test_a_gated_bundle_holds_no_texts(gated: Path) -> None:
 
 
 def test_a_gated_bundle_is_verified_by_its_letters_with_the_data(gated: Path) -> None:
-    assert "is gated; add its data with --data DIR" in evals("verify", gated).complaint
-    assert evals("verify", gated, "--data", SAMPLES).status == 0
+    assert "is gated; add its data with --data DIR" in evals("bundle", "verify", gated).complaint
+    assert evals("bundle", "verify", gated, "--data", SAMPLES).status == 0
 
 
 @pytest.mark.parametrize(
@@ -272,7 +276,7 @@ def test_a_gated_bundle_is_verified_by_its_letters_with_the_data(gated: Path) ->
 )
 def test_a_forged_gated_record_is_found(gated: Path, tmp_path: Path, edit: Edit) -> None:
     forged = remade(gated, tmp_path / "forged.zip", "withheld.jsonl", line(0, edit))
-    done = evals("verify", forged, "--data", SAMPLES)
+    done = evals("bundle", "verify", forged, "--data", SAMPLES)
     assert done.status == 1
     assert "Traceback" not in done.err
 
@@ -286,4 +290,4 @@ def test_a_name_of_several_suites_makes_a_bundle_of_each(tmp_path: Path) -> None
     made = sorted(path.name for path in tmp_path.glob("*.zip"))
     assert made == ["week-gpqa-diamond.zip", "week-mmlu-pro.zip"]
     for name in made:
-        assert evals("verify", tmp_path / name, "--data", SAMPLES).status == 0
+        assert evals("bundle", "verify", tmp_path / name, "--data", SAMPLES).status == 0

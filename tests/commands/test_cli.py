@@ -650,7 +650,7 @@ def test_doctor_says_what_runs_and_why_not(here):
     assert "ok  python" in evals("doctor").out
 
 
-@pytest.mark.parametrize("words", [(), ("claims",), ("errata",), ("baseline",), ("judge",)])
+@pytest.mark.parametrize("words", [(), ("claims",), ("errata",), ("gate",), ("bundle",), ("judge",)])
 def test_a_group_alone_prints_its_help_and_exits_2(here, words):
     done = evals(*words)
     assert done.status == 2
@@ -665,6 +665,23 @@ def test_help_and_version(here):
     for command in ("run", "show", "list", "check", "score", "import", "data", "doctor"):
         assert evals(command, "--help").out.startswith(f"Usage: evals {command}")
         assert evals(command, "--help").status == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (("baseline", "save"), ("gate", "baseline")),
+        (("noise",), ("gate", "noise")),
+        (("reproduce",), ("claims", "reproduce")),
+        (("verify",), ("bundle", "verify")),
+    ],
+)
+def test_older_names_of_commands_work_and_are_not_listed(old, new):
+    assert f"  {old[0]} " not in evals("--help").out
+    help_old, help_new = (evals(*words, "--help").out.split("\n", 1) for words in (old, new))
+    assert help_old[0].startswith(f"Usage: evals {' '.join(old)} ")
+    assert help_new[0].startswith(f"Usage: evals {' '.join(new)} ")
+    assert help_old[1] == help_new[1]
 
 
 # --- score --------------------------------------------------------------------------------------------------

@@ -44,6 +44,13 @@ def test_names_complete(place: Path) -> None:
     assert complete(place, "evals run gpqa -m dem") == ["demo:"]
     assert "--pivot" in complete(place, "evals show --p")
     assert complete(place, "evals nothing x") == []
+    assert complete(place, "evals gate pl") == ["plan"]
+    assert {"plan", "baseline", "last"} <= set(complete(place, "evals gate "))
+    assert "--policy" in complete(place, "evals gate --p")
+    assert "--policy" in complete(place, "evals gate last --p")
+    assert complete(place, "evals bundle ver") == ["verify"]
+    assert complete(place, "evals claims rep") == ["reproduce"]
+    assert complete(place, "evals ver") == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

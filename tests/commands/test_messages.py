@@ -103,13 +103,16 @@ def test_results_a_level_off(here: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"suites = []", b"\x89PNG"])
 def test_what_is_no_bundle_is_not_verified(here: Path, content: bytes) -> None:
     Path("x.zip").write_bytes(content)
-    assert evals("verify", "x.zip").complaint == "x.zip is no bundle: no zip file; `evals bundle` makes one"
+    assert (
+        evals("bundle", "verify", "x.zip").complaint
+        == "x.zip is no bundle: no zip file; `evals bundle` makes one"
+    )
 
 
 def test_another_zip_is_no_bundle(here: Path) -> None:
     with zipfile.ZipFile("x.zip", "w") as archive:
         archive.writestr("a", "b")
-    assert "x.zip is no bundle: a zip without bundle.json" in evals("verify", "x.zip").complaint
+    assert "x.zip is no bundle: a zip without bundle.json" in evals("bundle", "verify", "x.zip").complaint
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 import pytest
 
-from evals.cli import COMMANDS
+from evals.cli import cli
+from evals.commands.groups import LazyGroup
 from evals.terminal.layout import cells
 from tests.support import many_runs
 from tests.support.command import Outcome, evals
@@ -66,10 +68,11 @@ SHOWN = {
     "compare many": "compare {a} {b} {c}",
     "gate": "gate {b} --baseline {a} --policy {policy}",
     "gate plan": "gate plan {policy} --baseline {a} --simulations 100",
-    "baseline": "baseline save {a} {out}.jsonl",
-    "noise": "noise --from {a} --from {c}",
+    "gate baseline": "gate baseline {a} {out}.jsonl",
+    "gate noise": "gate noise --from {a} --from {c}",
     "score": "score {a}",
     "audit": "audit {a} --with lm-eval",
+    "compare --metrics": "compare {a} {b} --metrics",
     "bundle": "bundle {a} {out}.zip",
     "errata suggest": "errata suggest {a} {b} {c}",
     "claims list": "claims list",
@@ -84,6 +87,16 @@ ELSEWHERE = {
     "doctor": "doctor",
     "check": "check mmlu-pro --sample",
 }
+
+
+def commands(group: LazyGroup, *above: str) -> list[str]:
+    """Every command and subcommand, but lm-eval's own."""
+    names = []
+    for name, command in ((name, group.get_command(click.Context(group), name)) for name in group.lazy):
+        names.append(" ".join([*above, name]))
+        if isinstance(command, LazyGroup):
+            names += commands(command, *above, name)
+    return [name for name in names if name != "lm-eval"]
 
 
 def fits(done: Outcome, columns: int) -> None:
@@ -110,11 +123,9 @@ def test_it_fits(folder: Folder, tmp_path: Path, name: str, columns: int) -> Non
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
-@pytest.mark.parametrize(
-    "command", [name for name in COMMANDS if name != "lm-eval"]
-)  # that one is the harness's own
+@pytest.mark.parametrize("command", commands(cli))
 def test_help_fits(command: str, columns: int) -> None:
-    fits(evals(command, "--help", env={"COLUMNS": str(columns)}), columns)
+    fits(evals(*command.split(), "--help", env={"COLUMNS": str(columns)}), columns)
 
 
 @pytest.mark.parametrize("line", ["show --runs", "show --pivot", "list runs", "compare {a} {b}"])

@@ -379,7 +379,7 @@ def test_an_archive_of_a_version_that_nobody_knows_is_one_line(name: str, tmp_pa
     raw[raw.index(b"PK\x01\x02") + 6] = 0xFF
     (tmp_path / name).write_bytes(raw)
     if "bundle" in name:
-        assert "zip file version 25.5" in evals("verify", tmp_path / name).out
+        assert "zip file version 25.5" in evals("bundle", "verify", tmp_path / name).out
     else:
         done = evals("import", tmp_path / name, "--sample", "--results", tmp_path / "r")
         assert "zip file version 25.5" in done.complaint

@@ -507,7 +507,7 @@ def test_a_bundle_is_verified_without_the_wheel(laid: Path, tmp_path: Path) -> N
     saying(tmp_path, *ASKED, "--run", "r")
     assert evals("bundle", "r", tmp_path / "r.zip", "--results", tmp_path / "results").status == 0
     laid.unlink()
-    done = evals("verify", tmp_path / "r.zip")
+    done = evals("bundle", "verify", tmp_path / "r.zip")
     assert done.status == 0, done.out + done.err
 
 
@@ -521,7 +521,7 @@ def test_a_claim_is_not_compared_with_our_wording(tmp_path: Path) -> None:
     ((found,),) = [check(one, {"c": claim}, "scripted") for one in measured([card_of(tmp_path, name)], [])]
     assert found.verdict == "not comparable"
     assert "wording is ours here (intern-s1~), upstream's own there" in found.because
-    done = evals("reproduce", "intern-s1/mmlu-pro", "-m", "scripted:ANSWER: B", "--sample", "--judge", "scripted:A",
+    done = evals("claims", "reproduce", "intern-s1/mmlu-pro", "-m", "scripted:ANSWER: B", "--sample", "--judge", "scripted:A",
                  "--limit", 2, "--results", tmp_path / "results")  # fmt: skip
     assert done.status == 3
     assert "wording is ours here (intern-s1~)" in done.out

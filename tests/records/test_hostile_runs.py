@@ -63,7 +63,7 @@ def test_a_missing_file_is_named_by_every_reader_and_nothing_is_written(
         ("compare", "one", "two"),
         ("bundle", "one", here / "b.zip"),
         ("export", "csv", "one", "--out", here / "out"),
-        ("baseline", "save", "one", here / "b.jsonl"),
+        ("gate", "baseline", "one", here / "b.jsonl"),
         ("run", "aime:2025", "--sample", "-m", "scripted:ANSWER: 1", "--run", "one"),
     )
     for said in words:

@@ -206,7 +206,7 @@ SAMPLES = ROOT / "suites" / "samples"
 
 def test_a_claim_is_measured_again_under_its_conditions(own: Path) -> None:
     words = ("-m", "scripted:ANSWER: B", "--results", own, "--data", SAMPLES)
-    done = evals("reproduce", "scripted/mmlu-pro", *words)
+    done = evals("claims", "reproduce", "scripted/mmlu-pro", *words)
     assert done.status == 3, done.err
     assert "scripted/mmlu-pro: inconclusive: a shift under" in done.out
     assert "the source does not tell: top_p" in done.out
@@ -214,13 +214,15 @@ def test_a_claim_is_measured_again_under_its_conditions(own: Path) -> None:
     assert json.loads(path.read_text())["config"]["sampling"]["temperature"] == 0.25
     assert evals("claims", "check", path.parent, "--results", own).status == 3
     assert evals("claims", "check", path.parent, "--results", own, "--model", "rival").status == 1
-    again = evals("reproduce", "rival/mmlu-pro", *words)
+    again = evals("claims", "reproduce", "rival/mmlu-pro", *words)
     assert again.status == 1
     assert "difference" in again.out
 
 
 def test_sample_items_reproduce_nothing(own: Path) -> None:
-    done = evals("reproduce", "scripted/mmlu-pro", "-m", "scripted:ANSWER: B", "--results", own, "--sample")
+    done = evals(
+        "claims", "reproduce", "scripted/mmlu-pro", "-m", "scripted:ANSWER: B", "--results", own, "--sample"
+    )
     assert done.status == 3
     assert "not comparable: sample items here" in done.out
 
@@ -231,8 +233,11 @@ def test_sample_items_reproduce_nothing(own: Path) -> None:
         (("claims", "show", "intern-s2/mmlu"), "unknown claim"),
         (("claims", "show", "intern-s1"), "is the beginning of"),
         (("claims", "list", "--suite", "mmlu"), "did you mean"),
-        (("reproduce", "intern-s1-pro/mathvision", "-m", "scripted:x"), "its protocol is not known"),
-        (("reproduce", "intern-s1/ifeval", "-m", "scripted:x"), "there is no suite ifeval here"),
+        (
+            ("claims", "reproduce", "intern-s1-pro/mathvision", "-m", "scripted:x"),
+            "its protocol is not known",
+        ),
+        (("claims", "reproduce", "intern-s1/ifeval", "-m", "scripted:x"), "there is no suite ifeval here"),
         (("claims", "check", "nobody"), "no results folder"),
     ],
 )

@@ -177,7 +177,7 @@ def test_gate_writes_short_markdown_with_the_verdict_first(place, tmp_path):
 
 def test_gate_against_a_saved_baseline_gives_the_same_verdict(place, tmp_path):
     file = tmp_path / "baseline.jsonl"
-    saved = evals("baseline", "save", "steady", file, "--results", place / "results")
+    saved = evals("gate", "baseline", "steady", file, "--results", place / "results")
     assert saved.status == 0
     for candidate in ("unchanged", "worse", "often_down"):
         direct, filed = (gate(place, candidate, "--json", baseline=b).json for b in ("steady", file))
@@ -187,7 +187,7 @@ def test_gate_against_a_saved_baseline_gives_the_same_verdict(place, tmp_path):
 
 def test_a_baseline_is_small_and_holds_no_ids_questions_or_replies(place, tmp_path):
     file = tmp_path / "baseline.jsonl"
-    evals("baseline", "save", "steady", file, "--results", place / "results")
+    evals("gate", "baseline", "steady", file, "--results", place / "results")
     text = file.read_text()
     assert "which letter" not in text
     assert "ANSWER" not in text
@@ -197,7 +197,7 @@ def test_a_baseline_is_small_and_holds_no_ids_questions_or_replies(place, tmp_pa
 
 def test_saving_a_baseline_twice_gives_the_same_bytes(place, tmp_path):
     for name in ("one", "two"):
-        evals("baseline", "save", "steady", tmp_path / name, "--results", place / "results")
+        evals("gate", "baseline", "steady", tmp_path / name, "--results", place / "results")
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
@@ -217,7 +217,7 @@ def test_a_broken_baseline_is_one_line(place, tmp_path, content, complaint):
 
 def test_a_torn_baseline_is_one_line(place, tmp_path):
     file = tmp_path / "baseline.jsonl"
-    evals("baseline", "save", "steady", file, "--results", place / "results")
+    evals("gate", "baseline", "steady", file, "--results", place / "results")
     file.write_text("\n".join(file.read_text().splitlines()[:400]) + "\n")
     assert "not a baseline of this format" in gate(place, "worse", baseline=file).complaint
 
@@ -292,7 +292,7 @@ def test_noise_of_finished_runs_is_kept_and_used(place, tmp_path):
             *words,
         )
     where = ("--results", results)
-    found = evals("noise", "--from", "one", "--from", "two", "--precision", "bf16", *where, "--json")
+    found = evals("gate", "noise", "--from", "one", "--from", "two", "--precision", "bf16", *where, "--json")
     assert found.status == 0
     certificate = found.json["certificates"][0]
     assert certificate["limit"] == pytest.approx(2.8 * certificate["deviation"])
@@ -310,7 +310,7 @@ def test_noise_of_finished_runs_is_kept_and_used(place, tmp_path):
 
 def test_noise_runs_the_model_itself(place, tmp_path):
     words = ("--data", place / "mirror", "--results", tmp_path / "results", "--times", 3, "--json")
-    found = evals("noise", "scripted:call=tests.support.gamblers:steady", "mmlu-pro", *words)
+    found = evals("gate", "noise", "scripted:call=tests.support.gamblers:steady", "mmlu-pro", *words)
     assert found.status == 0
     assert found.json["certificates"][0]["deviation"] == 0
     assert len(found.json["certificates"][0]["runs"]) == 3
@@ -325,7 +325,7 @@ def test_noise_runs_the_model_itself(place, tmp_path):
     ],
 )
 def test_noise_of_nothing_is_one_line(place, words, complaint):
-    assert complaint in evals("noise", *words, "--results", place / "results").complaint
+    assert complaint in evals("gate", "noise", *words, "--results", place / "results").complaint
 
 
 # --until-decided
@@ -387,7 +387,7 @@ def test_missing_outcomes_keep_a_race_undecided(place):
 
 def test_a_race_against_a_baseline_file(place, tmp_path):
     file = tmp_path / "baseline.jsonl"
-    evals("baseline", "save", "steady", file, "--results", place / "results")
+    evals("gate", "baseline", "steady", file, "--results", place / "results")
     found = until(place, "unchanged", "--run", "filed", "--json", against=file)
     assert found.json["verdict"] == "pass"
 
@@ -423,7 +423,7 @@ def test_what_a_model_said_stays_text_in_markdown():
 
 def test_compare_takes_a_baseline_file(place, tmp_path):
     file = tmp_path / "baseline.jsonl"
-    evals("baseline", "save", "steady", file, "--results", place / "results")
+    evals("gate", "baseline", "steady", file, "--results", place / "results")
     direct, filed = (compare(place, a, "worse", "--json").json for a in ("steady", file))
     assert direct["pairs"] == filed["pairs"]
 
