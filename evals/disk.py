@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 SMALL = 64 << 20
 """Bytes of a file that is read whole: a card, a list of settings."""
 BOM = b"\xef\xbb\xbf"
 """That some editors write before UTF-8."""
+EXPANSION = 200
+"""A compressed file that unpacks to so many times its size, and to more than `SMALL`, is a bomb."""
+LONGEST_LINE = 256 << 20
+"""Bytes of one line at most."""
 NOISE = frozenset({"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini"})
 """What file managers and network drives leave behind; hidden names are noise as well."""
 
@@ -32,6 +38,57 @@ def read_small(path: Path, most: int = SMALL) -> bytes:
     if len(content) > most:
         raise OSError(errno.EFBIG, f"is larger than {most >> 20} MiB", str(path))
     return content
+
+
+class _Unpacked(io.RawIOBase):
+    """The content of a gzip file; reading raises ValueError once it is more than `EXPANSION` allows."""
+
+    def __init__(self, path: Path) -> None:
+        import gzip
+
+        self._file = open_regular(path)
+        self._left = max(SMALL, EXPANSION * os.fstat(self._file.fileno()).st_size)
+        self._content = gzip.GzipFile(fileobj=self._file)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._content.seek(offset, whence)
+
+    def readinto(self, buffer: Any, /) -> int:
+        count: int = self._content.readinto(buffer)
+        self._left -= count
+        if self._left < 0:
+            raise ValueError(f"it unpacks to more than {EXPANSION} times its size")
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            self._content.close()
+            self._file.close()
+        super().close()
+
+
+def open_unpacked(path: Path) -> IO[bytes]:
+    """Open a file for reading, out of gzip if its name ends in `.gz`.
+
+    Raises OSError if it is no regular file. Reading raises ValueError if the file is a gzip bomb, else what gzip raises.
+    """
+    if path.name.endswith(".gz"):
+        return io.BufferedReader(_Unpacked(path), 1 << 16)
+    return open_regular(path)
+
+
+def lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a stream; raises ValueError for one of more than `LONGEST_LINE` bytes."""
+    while line := stream.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise ValueError(f"a line of more than {LONGEST_LINE >> 20} MiB")
+        yield line
 
 
 def create(path: Path, *, append: bool = False, new: bool = False) -> int:

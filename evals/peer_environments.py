@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from evals.errors import UsageError
+
 RECIPES = {
     "lm-eval": ("lm-eval==0.4.13",),
     "opencompass": ("torch==2.13.0", "opencompass==0.5.4 datasets==3.6.0", "'pyarrow<24' rdkit math-verify"),
@@ -18,9 +20,17 @@ RECIPES = {
 """Peer with an environment of its own -> what is installed there, one step after the other: each as tried here."""
 
 
+def home() -> Path:
+    """Return the user's home folder; raises UsageError if there is none, as in containers with an unknown user."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise UsageError("this user has no home folder: set HOME") from None
+
+
 def cache() -> Path:
     """Give the folder of what this project keeps between commands; there or not. XDG_CACHE_HOME is honoured."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "science-evals"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "science-evals"
 
 
 def place(peer: str) -> Path:

@@ -163,7 +163,12 @@ def find(spec: str) -> Profile | None:
 
 def located(rest: str) -> Path | None:
     """Give the folder that a name behind an engine's colon means; None: it is a hub id."""
-    return Path(rest).expanduser() if rest.startswith(("/", ".", "~")) or Path(rest).is_dir() else None
+    if not rest.startswith(("/", ".", "~")) and not Path(rest).is_dir():
+        return None
+    try:
+        return Path(rest).expanduser()
+    except RuntimeError:  # nobody's home
+        return Path(rest)
 
 
 def full_name(rest: str, profile: Profile | None) -> str:

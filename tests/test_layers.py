@@ -23,10 +23,10 @@ FOLDERS = ("evals", "suites", "model_adapters", "dashboard")
 
 LAYERS: tuple[tuple[str, str], ...] = (
     ("types", "evals evals.disk evals.errors evals.types evals.validation"),
+    ("worker processes", "evals.sandbox"),
     (
         "tools that know only types",
-        "evals.calls evals.data evals.extract evals.peer_environments evals.plugins evals.profiles evals.records "
-        "evals.sandbox",
+        "evals.calls evals.data evals.extract evals.peer_environments evals.plugins evals.profiles evals.records",
     ),
     ("sizes of checkpoints", "evals.checkpoints"),
     ("prompts, metrics, hardware", "evals.gpus evals.prompts evals.report"),

@@ -131,9 +131,9 @@ def series(raw: bytes, media_type: str) -> pd.DataFrame:
 
 
 def _npy(raw: bytes) -> tuple[Any, dict[str, Any]]:
-    import numpy as np
+    from evals.data.series import npy
 
-    values = np.load(BytesIO(raw), allow_pickle=False).astype(float)
+    values = npy(raw).astype(float)
     return None, {str(n): column for n, column in enumerate(values.reshape(len(values), -1).T, 1)}
 
 

@@ -60,7 +60,8 @@ def pick_filter(frame: pd.DataFrame, entries: Sequence[Entry]) -> pd.DataFrame:
 def position(frame: pd.DataFrame, kept: pd.DataFrame) -> tuple[str, int]:
     """Draw the way through the list; gives sample and repeat."""
     sample = st.query_params.get("sample", "")
-    repeat = int(st.query_params.get("repeat", "0")) if st.query_params.get("repeat", "0").isdecimal() else 0
+    wanted = st.query_params.get("repeat", "0")
+    repeat = int(wanted) if wanted.isdecimal() and len(wanted) < 10 else 0
     if not ((frame["sample"] == sample) & (frame["repeat"] == repeat)).any():
         if sample:
             st.warning(f"There is no sample {safe.label(sample)} in this run.")

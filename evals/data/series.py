@@ -11,6 +11,7 @@ sample's failure in one line; what no text of a sensible length can hold ends th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,7 @@ def _array(raw: bytes, value: object) -> NDArray[Any]:
     import numpy as np
 
     if raw.startswith(b"\x93NUMPY"):
-        return np.load(BytesIO(raw), allow_pickle=False)  # type: ignore[no-any-return]
+        return npy(raw)
     if raw:
         lines = raw.decode("utf-8").strip().splitlines()
         return _even([[float(cell) for cell in line.split(",")] for line in lines], "row")
@@ -93,6 +94,22 @@ def _array(raw: bytes, value: object) -> NDArray[Any]:
     if isinstance(value[0], list | tuple):
         return _even(value, "channel").T
     return np.array(value)
+
+
+def npy(raw: bytes) -> NDArray[Any]:
+    """Return the array of an .npy file; raises ValueError, also if its header states more values than the file holds."""
+    import numpy as np
+    from numpy.lib import format as header
+
+    stream = BytesIO(raw)
+    version = header.read_magic(stream)
+    read = header.read_array_header_1_0 if version == (1, 0) else header.read_array_header_2_0
+    shape, _, kind = read(stream)
+    if kind.hasobject or math.prod(shape) * kind.itemsize != len(raw) - stream.tell():
+        raise ValueError(
+            f"its header states {kind} of shape {shape}, and {len(raw) - stream.tell()} bytes follow"
+        )
+    return np.load(BytesIO(raw), allow_pickle=False)  # type: ignore[no-any-return]
 
 
 def _even(rows: Sequence[Sequence[float]], what: str) -> NDArray[Any]:
@@ -191,9 +208,8 @@ def _part(part: Part) -> Part:
         raise Rejected(f"{part.kind.replace('_', ' ')} {part.sha256[:12]} {part.sent}")
     if not part.sent:
         return part
-    import numpy as np
 
     raw = find(part).read_bytes()
     if part.kind == "structure":
         return Text(f"\n```cif\n{_cif(raw)}\n```\n")
-    return Text(f"\n{written(part, np.load(BytesIO(raw), allow_pickle=False))}\n")
+    return Text(f"\n{written(part, npy(raw))}\n")

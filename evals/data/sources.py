@@ -22,6 +22,8 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from evals import disk
+from evals.data import parquet
 from evals.data.loose_json import strict
 from evals.errors import DataError
 
@@ -29,6 +31,8 @@ Row: TypeAlias = dict[str, Any]
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".tsv")
 
 
+LARGEST = 4 << 30
+"""Bytes of a JSON file, which is read whole."""
 WIDEST = {",": 131_072, "\t": 1 << 30}
 """Characters of a cell, by what delimits it: VLMEvalKit's tables, with tabs, hold images as base64."""
 
@@ -140,17 +144,17 @@ def _suite_folder(root: Path, suite: str) -> Path:
 
 def read_file(path: Path) -> Iterator[Row]:
     """Yield the rows of a Parquet, JSON lines, JSON, CSV or TSV file, one at a time."""
-    import gzip
     import zlib
 
     name = path.name.removesuffix(".gz")
     try:
         if name.endswith(".parquet"):
+            parquet.check(path)
             yield from _read_parquet(path)
             return
-        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as stream:
+        with disk.open_unpacked(path) as stream:
             yield from _reader(name)(stream)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, MemoryError, RecursionError, zlib.error) as error:
         raise DataError(f"cannot read {path}: {error}") from error
 
 
@@ -162,7 +166,7 @@ def _reader(name: str) -> Callable[[Any], Iterator[Row]]:
 
 def _read_lines(stream: Any) -> Iterator[Row]:
     decode = msgspec.json.Decoder(Row).decode
-    for number, line in enumerate(stream, 1):
+    for number, line in enumerate(disk.lines(stream), 1):
         if line.strip():
             try:
                 yield decode(line)
@@ -179,7 +183,9 @@ def _row(raw: bytes, where: str = "") -> Row:
 
 
 def _read_json(stream: Any) -> Iterator[Row]:
-    raw = stream.read()
+    raw = stream.read(LARGEST + 1)
+    if len(raw) > LARGEST:
+        raise ValueError(f"more than {LARGEST >> 30} GiB of JSON; write it as JSON lines")
     try:
         rows = msgspec.json.decode(raw, type=list[Row])
     except msgspec.DecodeError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +16,6 @@ from evals.interop.values import BROKEN, decoded
 
 LARGEST = 4 << 30
 """Bytes of a file that is read whole at most."""
-EXPANSION = 200
-"""An archive that unpacks to so many times its size is a bomb."""
-SMALL = 64 << 20
-"""Bytes that any archive may unpack to."""
 
 
 def below(folder: Path, pattern: str) -> Iterator[Path]:
@@ -53,12 +48,12 @@ def objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield each object of a file of JSON lines, or of one JSON array, with its place; raises DataError in one line."""
     place = 0
     try:
-        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as stream:
+        with disk.open_unpacked(path) as stream:
             if stream.read(1) == b"[":
                 yield from _array(path)
                 return
             stream.seek(0)
-            for place, line in enumerate(stream, 1):
+            for place, line in enumerate(disk.lines(stream), 1):
                 if line.strip():
                     yield _object(decoded(line)), f"{path.name}, line {place}"
     except (OSError, *BROKEN) as error:
@@ -97,9 +92,9 @@ def contents(path: Path) -> Iterator[tuple[str, bytes]]:
         raise DataError(f"{path}: {error}") from None
 
 
-def _streams(path: Path) -> Iterator[tuple[str, IO[bytes] | gzip.GzipFile]]:
+def _streams(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
     if path.name.endswith(".gz"):
-        with gzip.open(path) as stream:
+        with disk.open_unpacked(path) as stream:
             yield path.name.removesuffix(".gz"), stream
         return
     with zipfile.ZipFile(path) as archive:
@@ -114,7 +109,7 @@ def _streams(path: Path) -> Iterator[tuple[str, IO[bytes] | gzip.GzipFile]]:
 @contextmanager
 def unzipped(path: Path) -> Iterator[Path]:
     """Unpack a zip archive into a folder that goes again; raises DataError for one that is broken or made to harm."""
-    left = max(SMALL, EXPANSION * path.stat().st_size)
+    left = max(disk.SMALL, disk.EXPANSION * path.stat().st_size)
     with TemporaryDirectory(prefix="evals-import-") as folder:
         try:
             for name, stream in _streams(path):
@@ -128,7 +123,7 @@ def unzipped(path: Path) -> Iterator[Path]:
                         left -= len(piece)
                         if left < 0:
                             raise DataError(
-                                f"{path}: it would unpack to more than {EXPANSION} times its size"
+                                f"{path}: it would unpack to more than {disk.EXPANSION} times its size"
                             )
                         out.write(piece)
         except UNREADABLE as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from evals import disk
 from evals.data.archive import UNREADABLE
 from evals.errors import UsageError
 from evals.interop import inspect
@@ -99,7 +99,7 @@ def _of_file(path: Path) -> str | None:
     if name.startswith("samples_") and ending in (".json", ".jsonl"):
         return "lm-eval"
     try:
-        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as stream:
+        with disk.open_unpacked(path) as stream:
             head = stream.read(HEAD)
             if (ending == ".json" or head[:1] == b"[") and len(head) == HEAD:
                 head += stream.read(LARGEST)

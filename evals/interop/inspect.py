@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from zipfile import ZipFile
 
 from evals.data.archive import UNREADABLE
+from evals.disk import EXPANSION, SMALL
 from evals.errors import DataError, UsageError
-from evals.interop.files import EXPANSION, LARGEST, SMALL, below
+from evals.interop.files import LARGEST, below
 from evals.interop.foreign import Item, Source
 from evals.interop.values import count, number
 from evals.types import Sampling, Usage

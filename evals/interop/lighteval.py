@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from evals.data import parquet
 from evals.errors import DataError
 from evals.interop.files import LARGEST, below, document
 from evals.interop.foreign import Item, Source
@@ -125,11 +126,8 @@ def _items(path: Path) -> Iterator[Item]:
 
     place = 0
     try:
+        parquet.check(path, most=LARGEST)
         with pq.ParquetFile(path) as file:
-            groups = range(file.metadata.num_row_groups)
-            unpacked = sum(file.metadata.row_group(group).total_byte_size for group in groups)
-            if unpacked > LARGEST:
-                raise DataError(f"{path}: it would unpack to {unpacked:,} bytes")
             columns = _columns(file.schema_arrow.names, path)
             for batch in file.iter_batches(batch_size=BATCH, columns=columns):
                 for row in batch.to_pylist():

@@ -8,7 +8,6 @@ at 0.5. Tasks whose data is not at hand are named and left out, and so are tasks
 
 from __future__ import annotations
 
-import gzip
 import sys
 import time
 from collections.abc import Mapping
@@ -16,12 +15,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from evals import load
 from evals.data import Data
 from evals.data.sample_store import Spool
 from evals.errors import DataError, UsageError
+from evals.interop import files
 from evals.interop.replies import Line, write_run
 from evals.records import card as cards
 from evals.records.card import Card, Config
@@ -73,13 +71,8 @@ def read_results(
 def _tasks(path: Path) -> dict[str, dict[str, Any]]:
     """Read the predictions of each task: mbid -> prediction, over all folds."""
     try:
-        raw = path.read_bytes()
-        document = msgspec.json.decode(gzip.decompress(raw) if path.suffix == ".gz" else raw)
+        document = files.document(path)
         return {task: _predictions(task, entry["results"]) for task, entry in document["tasks"].items()}
-    except (msgspec.DecodeError, EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: {error}") from None
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from None
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path}: no results file of the matbench package ({error!r} is not as expected)"

@@ -20,8 +20,9 @@ from typing import Any
 from zipfile import ZipFile
 
 from evals.data.archive import UNREADABLE
+from evals.disk import EXPANSION, SMALL
 from evals.errors import DataError, UsageError
-from evals.interop.files import EXPANSION, SMALL, below, document, whole
+from evals.interop.files import below, document, whole
 from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, number
 
@@ -206,10 +207,12 @@ def _sheet(openpyxl: Any, stream: Any) -> Iterator[dict[str, Any]]:
     book = openpyxl.load_workbook(stream, read_only=True, data_only=False, keep_links=False)
     try:
         sheet = book.worksheets[0]
+        sheet.reset_dimensions()  # as stated, a cell in the last corner would make a million rows of 16,384 cells
         rows = sheet.iter_rows(values_only=True)
         heads = [str(head) for head in next(rows, ())]
         for row in rows:
             if any(value is not None for value in row):
-                yield dict(zip(heads, map(_unescaped, row), strict=False))
+                padded = (*row, *[None] * (len(heads) - len(row)))
+                yield dict(zip(heads, map(_unescaped, padded), strict=False))
     finally:
         book.close()

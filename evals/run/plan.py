@@ -189,7 +189,13 @@ def prepare(
         writer=writer,
         done=done,
         lengths=_lengths(options.results / suite.folder, prefer=folder, spool=spool),
-        notes=[*notes, *how, *_pixel_notes(config, options), *_system_notes(config)],
+        notes=[
+            *notes,
+            *how,
+            *_pixel_notes(config, options),
+            *_system_notes(config),
+            *_data_notes(suite, data, digest),
+        ],
         stale=stale,
         reused=_reused(writer.card, len(done)),
     )
@@ -202,6 +208,14 @@ def _reused(card: Card, done: int) -> str:
         f"{card.run}, begun {strftime('%Y-%m-%d %H:%M', localtime(card.started))}, has all {done} replies: it is "
         "reused, nothing is asked (--fresh asks again)"
     )
+
+
+def _data_notes(suite: Suite, data: Data, digest: str) -> list[str]:
+    if data.origin != "hub" or suite.sha256:
+        return []
+    return [
+        f"no hash of this data set is pinned: its rows came from the hub as they were, sha256 {digest[:16]}"
+    ]
 
 
 def _system_notes(config: Config) -> list[str]:

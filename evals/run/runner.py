@@ -18,7 +18,7 @@ from typing import Protocol
 from msgspec import structs
 
 from evals.calls.backoff import wait_s
-from evals.calls.call import ask
+from evals.calls.call import ask, writable
 from evals.calls.deadline import Deadline
 from evals.calls.pace import MOST, Pace, beat_of
 from evals.data.series import told
@@ -371,7 +371,9 @@ class Runner:
         writer = self.jobs[number].writer
         try:
             writer.add(record)
-        except (TypeError, UnicodeError) as error:  # a plug-in gave what no JSON can hold
+        except UnicodeError:  # a scorer's answer with half of a surrogate pair
+            writer.add(writable(record))
+        except TypeError as error:  # a plug-in gave what no JSON can hold
             record = structs.replace(record, prompt=Prompt(), outcome=failure("model", error), scores={})
             writer.add(record)
         if not self._unwritten:

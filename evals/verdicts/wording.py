@@ -52,6 +52,14 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> li
     return lines + [f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows]
 
 
+_MARKDOWN = re.compile(r"[\\\\`*_{}\[\]<>|#~!]")
+
+
+def markdown_text(text: str) -> str:
+    """Return a text that Markdown shows as it stands: models and runs are named by strangers, too."""
+    return _MARKDOWN.sub(lambda found: f"&#{ord(found[0])};", " ".join(plain(text).split()))
+
+
 def flip_line(flip: Flip, *, quote: str = "") -> str:
     """Write one flipped sample; for Markdown `quote` ids and answers, which are whatever a model said."""
     answers = ""

@@ -5,7 +5,6 @@ aiohttp is the client: the vendors' SDKs cost ten times the CPU per call, and on
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from evals.calls.secrets import Mask, api_key, in_url
+from evals.data.loose_json import strict
 from evals.errors import BadReply, Disconnected, Fatal, ModelError, UsageError, from_status
 from evals.model_adapters.common.faults import read_fault
 from evals.model_adapters.common.retry_after import asked_wait_s, stated_s
@@ -237,7 +237,7 @@ T = TypeVar("T")
 
 
 def decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
-    """Decode a body; half of an emoji, as servers send where a reply was cut, becomes a question mark."""
+    """Decode a body; half of an emoji, as servers send where a reply was cut, becomes U+FFFD."""
     try:
         return decoder.decode(raw)
     except RecursionError:
@@ -245,11 +245,7 @@ def decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
     except msgspec.DecodeError:
         if b"\\ud" not in raw.lower():
             raise
-        try:
-            text = json.dumps(json.loads(raw), ensure_ascii=False)
-        except (ValueError, RecursionError) as error:
-            raise msgspec.DecodeError(str(error)) from None
-        return decoder.decode(text.encode("utf-8", "replace"))
+        return decoder.decode(strict(raw))
 
 
 def credentials(vendor: str, rest: str, *, base: str, keys: Sequence[str] = ()) -> tuple[str, str]:

@@ -238,7 +238,7 @@ CASES: dict[str, Case] = {
         body(lambda found: found.update(error={"code": 0, "message": "ok"})), text="A"
     ),
     "half an emoji": Case(
-        lambda protocol: Answer(json.dumps(protocol.says(Says("A \ud83d"))).encode()), text="A ?"
+        lambda protocol: Answer(json.dumps(protocol.says(Says("A \ud83d"))).encode()), text="A \ufffd"
     ),
     # --- errors inside a 200
     "200 with 429": Case(inside({"code": 429, "message": "slow down"}), retried="ratelimit", text="A"),

@@ -1,0 +1,56 @@
+"""Parquet files of strangers: read through in a worker, under bounds, before any of it is read here.
+
+pyarrow decodes foreign files in C++; a file made to harm may take all memory, loop or crash. A worker with a bounded address
+space reads it to its end first, so that the worker and not the command pays for it. The hub's own downloads are exempt: the
+`datasets` package has read them by then.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from evals import disk
+from evals.errors import DataError, ScorerError
+
+DEADLINE_S = 30.0
+"""For a file to be read through; a second more for each `PER_S` bytes of it."""
+PER_S = 16 << 20
+LARGEST = 64 << 30
+"""Bytes that a file may state to unpack to."""
+MEMORY_MIB = 6144
+"""Address space of the worker: pyarrow alone maps a gigabyte."""
+
+
+def check(path: Path, *, most: int = LARGEST) -> None:
+    """Raise DataError if a Parquet file cannot be read through within the bounds of a worker, or states more than `most` bytes."""
+    try:
+        with disk.open_regular(path):
+            facts = path.stat()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+    _checked(path.resolve(), facts.st_size, facts.st_mtime_ns, most)
+
+
+@lru_cache(maxsize=1024)
+def _checked(path: Path, size: int, mtime_ns: int, most: int) -> None:
+    from evals.sandbox import Pool
+
+    with Pool(1, memory_mib=MEMORY_MIB) as pool:
+        try:
+            pool.call(read_through, str(path), most, timeout_s=DEADLINE_S + size / PER_S)
+        except ScorerError as error:
+            raise DataError(f"cannot read {path}: {error}") from None
+
+
+def read_through(path: str, most: int) -> None:
+    """Decode every page of a Parquet file, keeping nothing; raises ScorerError if it states more than `most` bytes."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path, memory_map=False) as file:
+        groups = range(file.metadata.num_row_groups)
+        stated = sum(file.metadata.row_group(group).total_byte_size for group in groups)
+        if stated > most:
+            raise ScorerError(f"it would unpack to {stated:,} bytes")
+        for _ in file.iter_batches(batch_size=512):
+            pass

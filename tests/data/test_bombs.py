@@ -1,0 +1,107 @@
+"""Files of strangers that are small on disk and huge when read: each is a line, within seconds and bounded memory."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from evals import disk
+from evals.data import parquet
+from evals.data.series import npy
+from evals.data.sources import read_file
+from evals.errors import DataError
+from evals.interop import files, matbench
+from tests.support.command import evals
+
+
+@pytest.fixture(scope="module")
+def bomb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bomb") / "samples_x.jsonl.gz"
+    with gzip.open(path, "wb", 9) as stream:
+        stream.write(b'{"a": "')
+        for _ in range(80):
+            stream.write(b"x" * (1 << 20))
+    return path
+
+
+def test_a_gzip_bomb_is_one_line_wherever_it_is_read(bomb: Path, tmp_path: Path) -> None:
+    assert bomb.stat().st_size < 1 << 18
+    whole = tmp_path / "results.json.gz"
+    whole.write_bytes(bomb.read_bytes())
+    readers = (
+        lambda: list(read_file(bomb)),
+        lambda: list(read_file(whole)),
+        lambda: list(files.objects(bomb)),
+        lambda: files.document(whole),
+        lambda: matbench._tasks(whole),
+    )
+    for read in readers:
+        with pytest.raises(DataError, match="unpacks to more than 200 times its size"):
+            read()
+
+
+def test_a_bomb_as_data_or_as_an_import_ends_the_command(bomb: Path, here: Path) -> None:
+    done = evals("run", "mmlu-pro", "--data", bomb, "-m", "scripted:A")
+    assert "unpacks to more than 200 times" in done.complaint
+    done = evals("import", "lm-eval", bomb, "--suite", "mmlu-pro", "--model", "m", "--sample")
+    assert "unpacks to more than 200 times" in done.complaint
+
+
+def test_a_file_that_compresses_well_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl.gz"
+    with gzip.open(path, "wb", 9) as stream:
+        for _ in range(20):
+            stream.write(b'{"question": "' + b"same " * 20_000 + b'"}\n')
+    assert len(list(read_file(path))) == 20
+
+
+def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "LONGEST_LINE", 1000)
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"a": "' + b"x" * 2000)
+    with pytest.raises(DataError, match="a line of more than"):
+        list(read_file(path))
+
+
+@pytest.mark.parametrize("shape", [(1 << 40,), (1 << 20, 1 << 20), (9,)])
+def test_an_array_is_no_larger_than_its_file(shape: tuple[int, ...]) -> None:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    stream.write(b"\x00" * 64)
+    with pytest.raises(ValueError, match="its header states"):
+        npy(stream.getvalue())
+    good = io.BytesIO()
+    np.save(good, np.arange(6.0).reshape(2, 3))
+    assert npy(good.getvalue()).shape == (2, 3)
+
+
+def test_a_cell_in_the_last_corner_of_a_sheet_is_no_million_rows(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    from evals.interop.vlmevalkit import _workbook
+
+    book = openpyxl.Workbook()
+    book.active.append(["index", "prediction"])
+    book.active.append([1, "A"])
+    book.active["XFD1048576"] = "x"
+    book.save(tmp_path / "m_MMStar.xlsx")
+    rows = list(_workbook(tmp_path / "m_MMStar.xlsx"))
+    assert rows[0] == {"index": 1, "prediction": "A"}
+    assert len(rows) == 2
+
+
+def test_parquet_is_read_through_in_a_worker_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"a": ["x" * 1000] * 1000}), path)
+    assert len(list(read_file(path))) == 1000
+    large = tmp_path / "large.parquet"
+    # 3 GB in one value's page: a dictionary of one long text, a thousand rows of it
+    pq.write_table(pa.table({"a": ["x" * (3 << 20)] * 1000}), large, compression="zstd")
+    monkeypatch.setattr(parquet, "MEMORY_MIB", 1200)
+    with pytest.raises(DataError, match=r"large.parquet: "):
+        list(read_file(large))
