@@ -23,7 +23,7 @@ from msgspec import Struct, structs
 
 from evals.data import Data, Row, Split
 from evals.errors import DataError
-from evals.extract import letter
+from evals.extract.upstream.last_letter import letter
 from evals.prompts import LETTERS, ask, options, plain_text
 from evals.prompts.upstream import Words
 from evals.report.metrics import mean_value

@@ -4,7 +4,7 @@
 the figure is the mean over the five folds of the MAE, or of the package's ROC-AUC. The package turns scores into
 labels before it computes that area, so what it calls rocauc is here `rocauc_thresholded`; `roc_auc`, the area
 under stated probabilities, stands beside it. A missing answer makes the error of the training mean.
-`strict` asks and reads the same, but its headline for classes is the balanced accuracy.
+`strict` asks the same, reads what models write today, and has the balanced accuracy as its headline for classes.
 
 `intern-s1` is the form behind the published Intern-S1 numbers: fold 0 of four composition tasks, read and graded
 by a judge model in OpenCompass' words. Its questions lie in a data file that is not public, so that nobody can be
@@ -38,6 +38,7 @@ from evals.scorers.labels import Label, classification
 from evals.scorers.material import describe, looks_like_formula, structure
 from evals.scorers.number import AbsoluteError, regression
 from evals.scorers.upstream.first_number import FirstNumber
+from evals.scorers.upstream.matbench import OfficialError, OfficialLabel
 from evals.suite import INTERN_S1, Suite
 from evals.types import Prompt, Prompter, Sample, Sampling, Scorer, Text
 
@@ -350,8 +351,10 @@ def suite(variant: str = "steels", protocol: str = "strict") -> Suite:
         if task.binary
         else {"number": AbsoluteError(unit=task.reads, possible=task.possible)}
     )
-    if judged and task.binary:
-        scorers = {"judge": Judged(rule=Label(label), mode="whole")}
+    if protocol == "official":
+        scorers = {"label": OfficialLabel()} if task.binary else {"number": OfficialError()}
+    elif judged and task.binary:
+        scorers = {"judge": Judged(rule=OfficialLabel(), mode="whole")}
     elif judged:
         scorers = {"judge": Judged(rule=FirstNumber(), mode="read", form="number")}
     class_headline = {"official": "rocauc_thresholded", "intern-s1": "accuracy"}.get(

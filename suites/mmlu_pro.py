@@ -16,7 +16,8 @@ from functools import partial
 
 from evals.data import Data, Row, Split
 from evals.errors import DataError
-from evals.extract import letter, letter_mmlu_pro
+from evals.extract import letter_mmlu_pro
+from evals.extract.upstream.last_letter import letter
 from evals.prompts import LETTERS, ask, options, plain_text
 from evals.prompts.upstream import Words
 from evals.report.metrics import accuracy, accuracy_guess

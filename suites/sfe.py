@@ -23,10 +23,11 @@ from evals.data import Data, Row, Split
 from evals.data.media import image
 from evals.errors import DataError
 from evals.extract import stated
+from evals.extract.upstream.last_letter import letter
 from evals.prompts import options, pictures_first
 from evals.prompts.upstream.sentences import Place, Swap, sentences
 from evals.report.metrics import accuracy
-from evals.scorers.choice import StatedChoice, silence
+from evals.scorers.choice import Choice, StatedChoice, silence
 from evals.scorers.judge.judged import Judged
 from evals.suite import INTERN_S1, Suite
 from evals.types import Message, Part, Prompt, Reply, Sample, Sampling, Score, Text
@@ -159,7 +160,7 @@ class Rule(Struct, frozen=True):
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
         if sample.choices:
-            return StatedChoice()(sample, prompt, reply)
+            return Choice(letter)(sample, prompt, reply)
         found = None if reply.stop == "filter" else stated(reply.text[-10_000:])
         if not found or sample.meta.get("question_type") != "exact_match":
             return Score(value=0.0, verdict=silence(reply), why="no rule reads it")

@@ -119,7 +119,7 @@ class AbsoluteError(Struct, frozen=True):
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
         target = float(sample.target)  # type: ignore[arg-type]
-        parts, unit = _stand_ins(sample, target), self.unit or sample.unit
+        parts, unit = stand_ins(sample, target), self.unit or sample.unit
         found = None if reply.stop == "filter" else self.read(reply.text, unit)
         if found is None:
             return _silent(reply, None, parts)
@@ -147,7 +147,8 @@ def _remark(found: Quantity, possible: tuple[float, float] | None) -> str:
     return "; ".join(filter(None, (said, beyond)))
 
 
-def _stand_ins(sample: Sample, target: float) -> dict[str, float]:
+def stand_ins(sample: Sample, target: float) -> dict[str, float]:
+    """Return the errors that count for a missing answer: the training mean's, and the largest within the training range."""
     meta = sample.meta
     parts = {"error_imputed": abs(float(meta["train_mean"]) - target)} if "train_mean" in meta else {}
     if "train_low" in meta and "train_high" in meta:

@@ -1,0 +1,113 @@
+"""How Matbench's `official` reads replies: numbers and labels by the first rule of this project; frozen.
+
+Matbench's own code (materialsproject/matbench @ 936176db) grades arrays and reads no replies, so the reading is ours. It is
+kept as it was when the first runs were recorded; `strict` reads otherwise since its version 2. Of a stated answer the last
+number counts that can be in the target's unit, bold numbers are overlooked, atoms, cells and formula units are one.
+"""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+from evals import extract
+from evals.extract.units import Quantity, convert, normal_unit, plain, quantities, same_dimension, warm
+from evals.extract.upstream.yes_no import last_probability, last_yes_no
+from evals.scorers.choice import silence
+from evals.scorers.number import stand_ins
+from evals.types import Prompt, Reply, Sample, Score
+
+LONGEST = 100_000
+_BOLD = re.compile(r"\*\*(?=\s*[-+({]?\d)")
+_COUNTED = re.compile(r"\*?(?<![a-z_])(?:atom|unit_cell|formula_unit)(?:\*\*-1)?$")
+
+
+def stated_number(text: str, unit: str = "") -> Quantity | None:
+    """Return the number of the stated answer; without one the only number, the only one in a fitting unit, or the last line."""
+    region = extract.stated(text[-LONGEST:])
+    text = _BOLD.sub("^", text[-LONGEST:] if region is None else region)
+    numbers = quantities(text)
+    fitting = [number for number in numbers if number.unit and _same_dimension(number.unit, unit)]
+    if region is not None:
+        bare = [number for number in numbers if not number.unit] if unit else []
+        return next(reversed(fitting or bare or numbers), None)
+    if len(fitting or numbers) == 1:
+        return (fitting or numbers)[0]
+    last = plain(text).strip().rpartition("\n")[2].strip("*`. ")
+    return numbers[-1] if numbers and last == numbers[-1].text.rstrip(".") else None
+
+
+def _uncounted(unit: str) -> str:
+    """Leave atoms, cells and formula units out of a unit."""
+    return _COUNTED.sub("", normal_unit(unit))
+
+
+def _same_dimension(unit: str, target: str) -> bool:
+    return bool(target) and same_dimension(_uncounted(unit), _uncounted(target))
+
+
+class OfficialError(Struct, frozen=True):
+    """|stated - target| in the target's unit; None if nothing comparable is stated. Parts as of `AbsoluteError`."""
+
+    def __repr__(self) -> str:
+        """Name the rule as it was called when it was everybody's, so that old runs' cards stay comparable."""
+        return "AbsoluteError(stated)"
+
+    def warm(self) -> None:
+        """Get ready what reads and converts units, before the first reply waits for it."""
+        warm()
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        target = float(sample.target)  # type: ignore[arg-type]
+        parts = stand_ins(sample, target)
+        number = None if reply.stop == "filter" else stated_number(reply.text, sample.unit)
+        if number is None:
+            return Score(value=None, verdict=silence(reply), why="no number stated", parts=parts)
+        value = _converted(number, sample.unit)
+        if value is None:
+            why = f"stated in {number.unit}, the target is in {sample.unit or 'no unit'}"
+            return Score(value=None, verdict="wrong", answer=number.text, why=why, parts=parts)
+        parts["error"] = value - target
+        why = f"stated {number.text}" if number.rough or number.unit else ""
+        return Score(
+            value=abs(value - target),
+            verdict="graded",
+            answer=f"{value!r}",
+            why=why,
+            suspect=number.rough,
+            parts=parts,
+        )
+
+
+def _converted(number: Quantity, target: str) -> float | None:
+    """Convert within one dimension alone; a number or a target without a unit is taken as written."""
+    unit, wanted = _uncounted(number.unit), _uncounted(target)
+    if not unit or not wanted or unit == wanted:
+        return number.value
+    return convert(number.value, unit, wanted) if same_dimension(unit, wanted) else None
+
+
+class OfficialLabel(Struct, frozen=True):
+    """Scores 1 for the right one of yes and no, else 0; the part `score` holds a stated probability."""
+
+    def __repr__(self) -> str:
+        """Name the rule as it was called when it was everybody's, so that old runs' cards stay comparable."""
+        return "Label(label)"
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        yes = None if reply.stop == "filter" else last_yes_no(reply.text)
+        if yes is None:
+            return Score(value=0.0, verdict=silence(reply), why="no label stated")
+        label = "yes" if yes else "no"
+        probability = last_probability(reply.text)
+        right = label == sample.target
+        return Score(
+            value=float(right),
+            verdict="right" if right else "wrong",
+            answer=label,
+            why="" if right else f"stated {label}",
+            parts={} if probability is None else {"score": probability},
+        )

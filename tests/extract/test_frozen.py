@@ -1,0 +1,70 @@
+"""Rules of `official` and `intern-s1` that are kept as they were when the first runs were recorded.
+
+`cases/frozen.json`: what these rules read in the hand-judged replies (`cases/replies.jsonl`) before `strict` became version 2;
+a reply that is not listed reads as nothing. The counts below are those of the shared recordings of MMLU-Pro.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.extract.upstream.last_letter import letter
+from evals.extract.upstream.yes_no import last_probability, last_yes_no
+from evals.scorers.upstream.matbench import stated_number
+from tests.support.paths import CASES
+
+FROZEN: dict[str, dict[str, Any]] = json.loads((CASES / "frozen.json").read_text("utf-8"))
+REPLIES = {
+    case["id"]: case["reply"]
+    for case in map(json.loads, (CASES / "replies.jsonl").read_text("utf-8").splitlines())
+}
+
+
+def read_by(read: Any) -> dict[str, Any]:
+    return {name: value for name, text in REPLIES.items() if (value := read(text)) is not None}
+
+
+def number(text: str) -> list[Any] | None:
+    quantity = stated_number(text, "eV/atom")
+    return None if quantity is None else [quantity.value, quantity.text]
+
+
+def test_the_letter_beside_a_judge_is_read_as_ever() -> None:
+    assert read_by(lambda text: letter(text, 10)) == FROZEN["letter"]
+
+
+def test_official_labels_of_matbench_are_read_as_ever() -> None:
+    assert read_by(last_yes_no) == FROZEN["yes or no"]
+    assert (last_probability("Probability: 0.83"), last_probability("probability 150%")) == (0.83, None)
+
+
+def test_official_numbers_of_matbench_are_read_as_ever() -> None:
+    pytest.importorskip("pint")
+    assert read_by(number) == FROZEN["number"]
+
+
+@pytest.mark.parametrize(
+    ("recording", "right"),
+    [
+        ("gemini-1.5-flash-002", 7693),
+        ("Mistral-7B-Instruct-v0.2", 3409),
+        ("Meta-Llama-3_1-8B-Instruct", 5210),
+    ],
+)
+def test_the_letter_on_recorded_replies(recording: str, right: int, shared: Path) -> None:
+    [path] = (shared / "data" / "mmlu_pro" / "outputs").glob(f"*{recording}*.zip")
+    with zipfile.ZipFile(path) as archive:
+        rows = json.loads(archive.read(archive.namelist()[0]))
+    assert (
+        sum(
+            letter(row.get("generated_text") or row.get("model_outputs") or "", len(row["options"]))
+            == row["answer"]
+            for row in rows
+        )
+        == right
+    )
