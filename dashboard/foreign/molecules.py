@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from evals.scorers.ladder import Form, rdkit, similarities
+from evals.scorers.molecule_forms import Form, rdkit, similarities
 
 MOST_ATOMS = 300
 """Of a molecule that is drawn; a larger one is unreadable."""

@@ -1,33 +1,36 @@
-"""Small numbers spelled out."""
+"""Numbers spelled out, in English up to ninety-nine and in Chinese up to ten.
+
+>>> spelled_number("Minus twenty-one"), spelled_number("两"), spelled_number("many")
+(-21.0, 2.0, None)
+"""
 
 from __future__ import annotations
 
-WORDS = {
-    name: float(value)
-    for value, name in enumerate(
-        [
-            "zero",
-            "one",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-            "thirteen",
-            "fourteen",
-            "fifteen",
-            "sixteen",
-            "seventeen",
-            "eighteen",
-            "nineteen",
-            "twenty",
-        ]
-    )
-} | {"none": 0.0, "thirty": 30.0, "forty": 40.0, "fifty": 50.0, "hundred": 100.0}
-"""In small letters."""
+import re
+
+_UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+).split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()  # noqa: SIM905
+WORDS = (
+    {word: float(value) for value, word in enumerate(_UNITS)}
+    | {ten: 20.0 + 10 * n for n, ten in enumerate(_TENS)}
+    | {
+        f"{ten}-{unit}": 20.0 + 10 * n + m
+        for n, ten in enumerate(_TENS)
+        for m, unit in enumerate(_UNITS[1:10], 1)
+    }
+    | {word: float(value) for value, word in enumerate("零一二三四五六七八九十")}
+    | {"none": 0.0, "hundred": 100.0, "两": 2.0}
+)
+"""In small letters, tens and units joined by a hyphen."""
+_SIGN = re.compile(r"(?:minus|negative|plus)\s+")
+
+
+def spelled_number(text: str) -> float | None:
+    """Return the number that a text spells out as a whole, with its sign; None if it is anything else."""
+    words = text.strip().casefold()
+    sign = _SIGN.match(words)
+    value = WORDS.get("-".join(words[sign.end() if sign else 0 :].split())) if words != "none" else None
+    return -value if value and sign and not words.startswith("plus") else value

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from evals.extract.later import later
-from evals.extract.number_words import WORDS
+from evals.extract.number_words import spelled_number
 from evals.extract.peel import peel
 from evals.extract.reading import PROSE, REFUSED, Reading, by_heads, read
 from evals.extract.statements import Form
@@ -74,7 +74,7 @@ def parse(text: str, *, bare: bool = False) -> int | None:
     plain = _SPACE.sub("", _WRAPPER.sub(" ", plain)).replace("−", "-")
     if _SEVERAL.search(plain):
         return None
-    if (word := WORDS.get(plain.strip(" .()[]\"'").casefold())) is not None:
+    if (word := spelled_number(plain.strip(" .()[]\"'"))) is not None:
         return int(word)
     sides = _EQUALS.split(plain)
     for side in (sides[-1], sides[0]):

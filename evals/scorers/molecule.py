@@ -13,16 +13,8 @@ from msgspec import Struct
 
 from evals.extract.smiles import Side, looks_like_smiles, molecule, molecules, odd_part
 from evals.scorers.choice import silence
-from evals.scorers.ladder import (
-    RUNGS,
-    Climb,
-    Form,
-    climb,
-    compare_components,
-    rdkit,
-    same_skeleton,
-    similarities,
-)
+from evals.scorers.ladder import RUNGS, Climb, climb, compare_components
+from evals.scorers.molecule_forms import Form, rdkit, same_skeleton, similarities
 from evals.types import Point, Prompt, Reply, Sample, Score, Verdict
 
 LONGEST = 5_000

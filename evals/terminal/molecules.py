@@ -8,7 +8,7 @@ from functools import cache
 
 from evals.errors import EvalsError
 from evals.sandbox import Pool
-from evals.scorers.ladder import Form
+from evals.scorers.molecule_forms import Form
 
 LONGEST = 1000
 """Characters of a SMILES that is read."""

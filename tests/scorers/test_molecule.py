@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from evals.errors import ScorerError, UsageError
 from evals.extract.smiles import looks_like_smiles, molecule, molecules
 from evals.sandbox import Pool
-from evals.scorers import ladder
-from evals.scorers.ladder import RUNGS, Form, climb, similarities
+from evals.scorers import molecule_forms
+from evals.scorers.ladder import RUNGS, climb
 from evals.scorers.molecule import AtLeast, Molecule
+from evals.scorers.molecule_forms import Form, similarities
 from evals.types import Point, Prompt, Reply, Sample
 from tests.support.paths import TESTS
 
@@ -126,12 +127,12 @@ def test_shares_of_rungs():
 
 
 def test_without_rdkit_one_line_names_the_extra(monkeypatch):
-    ladder.rdkit.cache_clear()
+    molecule_forms.rdkit.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, "rdkit", None)
     with pytest.raises(UsageError, match=r"science-evals\[chemistry\]"):
         judge("CCO")
     monkeypatch.undo()
-    ladder.rdkit.cache_clear()
+    molecule_forms.rdkit.cache_clear()
 
 
 def test_similarities_are_those_of_rdkit():

@@ -15,7 +15,7 @@ from evals.extract.smiles import looks_like_smiles
 from evals.extract.smiles import molecules as read_molecules
 from evals.scorers import lexicon
 from evals.scorers import text as text_module
-from evals.scorers.ladder import Form, rdkit, similarities
+from evals.scorers.molecule_forms import Form, rdkit, similarities
 from evals.scorers.text import (
     Caption,
     CorpusBleu,

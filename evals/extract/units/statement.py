@@ -18,6 +18,7 @@ import re
 from typing import Literal, TypeAlias
 
 from evals.extract.later import later
+from evals.extract.number_words import spelled_number
 from evals.extract.units.marks import plain
 from evals.extract.units.names import convert, convertible
 from evals.extract.units.text import Quantity, quantities
@@ -54,30 +55,6 @@ _NAMED = later(r"\s*\(?[-+]?\d[\d.]*\s*[<≤]\s*\w+\s*[<≤]")
 _CHARGE = later(r"\(?(\d{1,3})\s?([-+])\)?")
 _ROMAN = later(r"\(?([-+]?)\s?([IVX]{1,5})\)?")
 _ROMANS = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
-_ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-_HANZI = dict(zip("零一二三四五六七八九十", range(11), strict=True)) | {"两": 2}
 
 
 def stated_number(text: str, unit: str = "") -> Quantity | None:
@@ -170,20 +147,6 @@ def _spelled(text: str) -> Quantity | None:
         value = float(charge[1]) * (-1 if charge[2] == "-" else 1)
     elif (roman := _ROMAN.fullmatch(bare)) and roman[2] in _ROMANS:
         value = float(_ROMANS.index(roman[2]) + 1) * (-1 if roman[1] == "-" else 1)
-    elif bare in _HANZI:
-        value = float(_HANZI[bare])
     else:
-        value = _in_words(bare.lower())
+        value = spelled_number(bare)
     return None if value is None else Quantity(value, "", None, None, rough=False, text=bare)
-
-
-def _in_words(text: str) -> float | None:
-    sign = -1 if text.startswith(("minus ", "negative ")) else 1
-    words = re.split(r"[\s-]+", re.sub(r"^(?:minus|negative|plus)\s", "", text))
-    if len(words) == 1 and words[0] in _ONES:
-        return float(sign * _ONES.index(words[0]))
-    if words[0] in _TENS and (len(words) == 1 or (len(words) == 2 and words[1] in _ONES[1:10])):
-        return float(
-            sign * (20 + 10 * _TENS.index(words[0]) + (_ONES.index(words[1]) if len(words) == 2 else 0))
-        )
-    return None

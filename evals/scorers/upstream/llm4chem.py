@@ -20,8 +20,8 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from evals.scorers.choice import silence
-from evals.scorers.ladder import rdkit
 from evals.scorers.molecule import LONGEST, gold_molecules
+from evals.scorers.molecule_forms import rdkit
 from evals.types import Point, Prompt, Reply, Sample, Score, Verdict
 
 _FORMULA = re.compile(r"(?:[A-Za-z]\d*)+(?:[+-]\d*)*$")

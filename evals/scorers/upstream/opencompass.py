@@ -21,7 +21,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from evals.scorers.choice import silence
-from evals.scorers.ladder import rdkit
+from evals.scorers.molecule_forms import rdkit
 from evals.scorers.text import meteor, split
 from evals.scorers.upstream.llm4chem import elements
 from evals.types import Prompt, Reply, Sample, Score, Verdict

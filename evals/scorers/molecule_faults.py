@@ -1,0 +1,92 @@
+"""What is wrong with a molecule that agrees with the target on a lower rung of the ladder, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from evals.scorers.molecule_forms import Form
+
+_MOST_MATCHES = 64
+_UNKNOWN = ["stereo differs"] * 99
+_DOUBLE_BONDS = {"STEREOE": "E", "STEREOTRANS": "E", "STEREOZ": "Z", "STEREOCIS": "Z"}
+
+
+def tautomer_fault(a: Form, t: Form) -> str:
+    """Return the kind of tautomer: only with mobile hydrogens on heteroatoms do chemists call both one compound."""
+    own, wanted = (
+        sorted(atom.GetTotalNumHs() for atom in form.parent_mol.GetAtoms() if atom.GetAtomicNum() == 6)
+        for form in (a, t)
+    )
+    if own == wanted:
+        return "another tautomer of the right molecule"
+    return "an isomer: a hydrogen sits on another carbon (keto and enol, aldose and ketose are such pairs)"
+
+
+def parent_fault(a: Form, t: Form) -> str:
+    """Return what two molecules with the same parent differ in: isotopes, charge or further components."""
+    own, wanted = a.flat.split("."), t.flat.split(".")
+    more = [part for part in own if own.count(part) > wanted.count(part)]
+    less = [part for part in wanted if wanted.count(part) > own.count(part)]
+    isotopes = [
+        sorted(filter(None, (atom.GetIsotope() for atom in form.flat_mol.GetAtoms()))) for form in (a, t)
+    ]
+    charges = [sum(atom.GetFormalCharge() for atom in form.flat_mol.GetAtoms()) for form in (a, t)]
+    if isotopes[0] != isotopes[1]:
+        return "isotopes differ"
+    if charges[0] != charges[1]:
+        return f"charge {charges[0]}, should be {charges[1]}"
+    if len(own) == len(wanted) or (more and less):
+        return f"{'with ' if len(own) != len(wanted) else ''}{'.'.join(more)} instead of {'.'.join(less)}"
+    return f"{'.'.join(more)} is too much" if more else f"{'.'.join(less)} is missing"
+
+
+def stereo_fault(a: Form, t: Form) -> str:
+    """Return the stereo elements that differ; atoms are counted from 1 in the target's SMILES."""
+    own, wanted = _labels(a), _labels(t)
+    matches = t.flat_mol.GetSubstructMatches(a.flat_mol, uniquify=False, maxMatches=_MOST_MATCHES)
+    faults = min(
+        (list(_differences(t.mol, match, own, wanted)) for match in matches), key=len, default=_UNKNOWN
+    )
+    if faults is _UNKNOWN:
+        return faults[0]
+    if len(faults) > 3:
+        return f"{'; '.join(faults[:3])}; and {len(faults) - 3} more"
+    return "; ".join(faults) or "the relative arrangement differs"
+
+
+_Labels = tuple[dict[int, str], dict[frozenset[int], str]]
+"""CIP labels by atom, and E or Z by the atoms of a double bond."""
+
+
+def _labels(form: Form) -> _Labels:
+    chem = form._rd.Chem
+    mol = chem.Mol(form.mol)
+    chem.AssignStereochemistry(mol, cleanIt=True, force=True)
+    atoms = {atom.GetIdx(): atom.GetProp("_CIPCode") for atom in mol.GetAtoms() if atom.HasProp("_CIPCode")}
+    bonds = {
+        frozenset((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())): _DOUBLE_BONDS[str(bond.GetStereo())]
+        for bond in mol.GetBonds()
+        if str(bond.GetStereo()) in _DOUBLE_BONDS
+    }
+    return atoms, bonds
+
+
+def _differences(target: Any, match: tuple[int, ...], own: _Labels, wanted: _Labels) -> Iterator[str]:
+    """Yield the differing labels under one mapping of the answer's atoms to the target's."""
+    atoms = {match[i]: label for i, label in own[0].items()}
+    for i in sorted(atoms.keys() | wanted[0].keys()):
+        if atoms.get(i) != wanted[0].get(i):
+            symbol = target.GetAtomWithIdx(i).GetSymbol()
+            yield f"atom {i + 1} ({symbol}) {_should(atoms.get(i), wanted[0].get(i))}"
+    bonds = {frozenset(match[i] for i in pair): label for pair, label in own[1].items()}
+    for pair in sorted(bonds.keys() | wanted[1].keys(), key=sorted):
+        if bonds.get(pair) != wanted[1].get(pair):
+            ends = "=".join(str(i + 1) for i in sorted(pair))
+            yield f"double bond {ends} {_should(bonds.get(pair), wanted[1].get(pair))}"
+
+
+def _should(given: str | None, right: str | None) -> str:
+    if given is None:
+        return f"has no stereo, should be {right}"
+    return f"is {given}, should be {right}" if right else f"is {given}, should have none"

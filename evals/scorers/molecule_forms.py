@@ -1,0 +1,284 @@
+"""One molecule (or set of molecules) in the forms that are compared; RDKit is imported at the first use."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from functools import cached_property, lru_cache
+from types import SimpleNamespace
+from typing import Any
+
+from evals.errors import UsageError
+
+TAUTOMERS = 250
+"""Most tautomers, and most transforms, that one enumeration may try (about half a second)."""
+_METALS = frozenset((3, 11, 19, 37, 55, 87, 4, 12, 20, 38, 56, 88))
+"""Atomic numbers of the metals of groups 1 and 2."""
+_NONMETALS = frozenset((1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 33, 34, 35, 36, 52, 53, 54, 85, 86))
+_NO_INCHI = re.compile(r"@(?:SP|TB|OH|AL)")
+"""Stereo of more or fewer than four neighbours, which InChI cannot express."""
+_ISOTOPE = re.compile(r"\[\d")
+_CHARGE = re.compile(r"[-+]\d*(?::\d+)?\]|\+\+|--")
+_HYDROGENS = re.compile(r"H\d*(?![a-z\d])")
+_REWRITES = 3
+"""How often a canonical SMILES is parsed and written again: RDKit's phantom stereo may change each time."""
+_ERRORS = (ValueError, RuntimeError, OverflowError)
+"""What RDKit raises on input that it cannot handle."""
+
+
+@lru_cache(1)
+def rdkit() -> Any:
+    """Import RDKit with its log disabled; raises UsageError naming the extra if it is absent."""
+    try:
+        from rdkit import Chem, DataStructs, rdBase
+        from rdkit.Chem import rdFingerprintGenerator, rdinchi, rdMolDescriptors
+        from rdkit.Chem.MolStandardize import rdMolStandardize
+    except ImportError:
+        raise UsageError("judging molecules needs RDKit: pip install 'science-evals[chemistry]'") from None
+    rdBase.DisableLog("rdApp.*")
+    tautomers = rdMolStandardize.TautomerEnumerator()
+    tautomers.SetMaxTautomers(TAUTOMERS)
+    tautomers.SetMaxTransforms(TAUTOMERS)
+    return SimpleNamespace(
+        Chem=Chem,
+        DataStructs=DataStructs,
+        Descriptors=rdMolDescriptors,
+        inchi=rdinchi,
+        morgan=rdFingerprintGenerator.GetMorganGenerator(radius=2),
+        rdk=rdFingerprintGenerator.GetRDKitFPGenerator(),
+        morgan_2048=rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048),
+        largest=rdMolStandardize.LargestFragmentChooser(),
+        uncharger=rdMolStandardize.Uncharger(),
+        tautomers=tautomers,
+        standardize=rdMolStandardize,
+    )
+
+
+class Form:
+    """One molecule (or set of molecules); each form is computed when it is first needed."""
+
+    def __init__(self, smiles: str, *, several: bool = False) -> None:
+        self.smiles = smiles
+        self.several = several
+        self._rd = rdkit()
+
+    @cached_property
+    def mol(self) -> Any:
+        """RDKit molecule without atom-map numbers, or None."""
+        try:
+            mol = self._rd.Chem.MolFromSmiles(self.smiles) or self._with_dative_bonds()
+        except _ERRORS:
+            return None
+        if mol is None or not mol.GetNumAtoms():
+            return None
+        if ":" in self.smiles:
+            for atom in mol.GetAtoms():
+                atom.SetAtomMapNum(0)
+        return mol
+
+    @cached_property
+    def raw(self) -> Any:
+        """The molecule as written, valences unchecked, or None if the syntax is wrong."""
+        try:
+            return self._rd.Chem.MolFromSmiles(self.smiles, sanitize=False)
+        except _ERRORS:
+            return None
+
+    def _with_dative_bonds(self) -> Any:
+        """Read a complex whose anions are bound to the metal (`[Pt+2][Cl-]`) with dative bonds; or None."""
+        if "-]" not in self.smiles or self.raw is None:
+            return None
+        mol, kinds = self._rd.Chem.RWMol(self.raw), self._rd.Chem.BondType
+        changed = False
+        for bond in list(mol.GetBonds()):
+            ends = bond.GetBeginAtom(), bond.GetEndAtom()
+            for donor, metal in (ends, ends[::-1]):
+                anion = donor.GetFormalCharge() < 0 and donor.GetDegree() == 1
+                if anion and metal.GetAtomicNum() not in _NONMETALS:
+                    mol.RemoveBond(donor.GetIdx(), metal.GetIdx())
+                    mol.AddBond(donor.GetIdx(), metal.GetIdx(), kinds.DATIVE)
+                    changed = True
+        if not changed or self._rd.Chem.SanitizeMol(mol, catchErrors=True):
+            return None
+        return mol.GetMol()
+
+    def fault(self) -> str:
+        """Return the reason why this is not a molecule."""
+        if self.raw is None:
+            return "not SMILES: the syntax is broken"
+        try:
+            self.raw.UpdatePropertyCache(strict=False)
+            problems = self._rd.Chem.DetectChemistryProblems(self.raw)
+        except _ERRORS:
+            return "not a molecule: an atom in it is impossible"
+        return problems[0].Message() if problems else "not a molecule"
+
+    @cached_property
+    def canonical(self) -> str:
+        """Canonical isomeric SMILES."""
+        return str(self._rd.Chem.MolToSmiles(self.mol))
+
+    @cached_property
+    def composition(self) -> str:
+        """Formula of the whole, with isotopes and charge."""
+        return str(self._rd.Descriptors.CalcMolFormula(self.mol, separateIsotopes=True))
+
+    @cached_property
+    def heavy_atoms(self) -> str:
+        """Formula of the whole without hydrogen and charge."""
+        formula = str(self._rd.Descriptors.CalcMolFormula(self.mol))
+        return _HYDROGENS.sub("", formula.partition("+")[0].partition("-")[0])
+
+    @cached_property
+    def fixed_inchi(self) -> str:
+        """InChI with fixed hydrogens, metals of groups 1 and 2 disconnected; empty if there is none."""
+        if _NO_INCHI.search(self.smiles):
+            return ""
+        try:
+            inchi, *_ = self._rd.inchi.MolToInchi(self._disconnected(), "-FixedH -RecMet")
+        except (ValueError, RuntimeError):
+            return ""
+        return str(inchi)
+
+    def _disconnected(self) -> Any:
+        """Break the bonds of metals of groups 1 and 2; both electrons of a bond stay with the other atom."""
+        if not any(atom.GetAtomicNum() in _METALS and atom.GetDegree() for atom in self.mol.GetAtoms()):
+            return self.mol
+        mol, dative = self._rd.Chem.RWMol(self.mol), self._rd.Chem.BondType.DATIVE
+        for bond in list(mol.GetBonds()):
+            begin, end = bond.GetBeginAtom(), bond.GetEndAtom()
+            metal, partner = (begin, end) if begin.GetAtomicNum() in _METALS else (end, begin)
+            if metal.GetAtomicNum() not in _METALS or partner.GetAtomicNum() in _METALS:
+                continue
+            order = 0 if bond.GetBondType() == dative else int(bond.GetBondTypeAsDouble())
+            mol.RemoveBond(begin.GetIdx(), end.GetIdx())
+            metal.SetFormalCharge(metal.GetFormalCharge() + order)
+            partner.SetFormalCharge(partner.GetFormalCharge() - order)
+        return mol if self._rd.Chem.SanitizeMol(mol, catchErrors=True) == 0 else self.mol
+
+    @cached_property
+    def rewritten(self) -> frozenset[str]:
+        """What RDKit writes when it parses its own canonical SMILES repeatedly; one text unless stereo is a phantom."""
+        texts = [self.canonical]
+        for _ in range(_REWRITES):
+            mol = self._rd.Chem.MolFromSmiles(texts[-1])
+            if mol is None or (text := str(self._rd.Chem.MolToSmiles(mol))) in texts:
+                break
+            texts.append(text)
+        return frozenset(texts)
+
+    @cached_property
+    def components(self) -> Counter[str]:
+        """Canonical SMILES of the components with their counts."""
+        return Counter(self.canonical.split("."))
+
+    def mended(self) -> Form | None:
+        """Return the molecule that an impossible SMILES most likely means: an atom with a bond too many is charged.
+
+        The positions of its hydrogens are a guess. None if that does not help.
+        """
+        if self.raw is None:
+            return None
+        mol = self._rd.Chem.RWMol(self.raw)
+        try:
+            mol.UpdatePropertyCache(strict=False)
+            for problem in self._rd.Chem.DetectChemistryProblems(mol):
+                if problem.GetType() == "AtomValenceException":
+                    atom = mol.GetAtomWithIdx(problem.GetAtomIdx())
+                    atom.SetFormalCharge(atom.GetFormalCharge() + 1)
+            if self._rd.Chem.SanitizeMol(mol, catchErrors=True):
+                return None
+            neutral = self._rd.uncharger.uncharge(mol.GetMol())
+        except _ERRORS:
+            return None
+        return Form(str(self._rd.Chem.MolToSmiles(neutral)), several=self.several)
+
+    @cached_property
+    def flat_mol(self) -> Any:
+        """Without stereo."""
+        if not any(mark in self.smiles for mark in "@/\\"):
+            return self.mol
+        mol = self._rd.Chem.Mol(self.mol)
+        self._rd.Chem.RemoveStereochemistry(mol)
+        return mol
+
+    @cached_property
+    def flat(self) -> str:
+        """Canonical SMILES without stereo."""
+        return self.canonical if self.flat_mol is self.mol else str(self._rd.Chem.MolToSmiles(self.flat_mol))
+
+    @cached_property
+    def parent_mol(self) -> Any:
+        """The largest fragment (of a set: all), neutral, without isotopes."""
+        mol = self.flat_mol
+        if "." in self.smiles and not self.several:
+            mol = self._rd.largest.choose(mol)
+        if _ISOTOPE.search(self.smiles):
+            mol = self._rd.Chem.Mol(mol)
+            for atom in mol.GetAtoms():
+                atom.SetIsotope(0)
+            mol = self._rd.Chem.RemoveHs(mol)
+        return self._rd.uncharger.uncharge(mol) if _CHARGE.search(self.smiles) else mol
+
+    @cached_property
+    def parent(self) -> str:
+        """Canonical SMILES of the parent."""
+        return (
+            self.flat if self.parent_mol is self.flat_mol else str(self._rd.Chem.MolToSmiles(self.parent_mol))
+        )
+
+    @cached_property
+    def formula(self) -> str:
+        """Molecular formula of the parent."""
+        return str(self._rd.Descriptors.CalcMolFormula(self.parent_mol))
+
+    @cached_property
+    def skeleton(self) -> str:
+        """The parent's heavy atoms joined by single bonds, without hydrogens and charges."""
+        mol = self._rd.Chem.RWMol(self.parent_mol)
+        for atom in mol.GetAtoms():
+            atom.SetIsAromatic(False)  # noqa: FBT003 - RDKit takes it by position
+            atom.SetFormalCharge(0)
+            atom.SetNumExplicitHs(0)
+            atom.SetNoImplicit(True)  # noqa: FBT003
+        for bond in mol.GetBonds():
+            bond.SetBondType(self._rd.Chem.BondType.SINGLE)
+            bond.SetIsAromatic(False)  # noqa: FBT003
+        return str(self._rd.Chem.MolToSmiles(mol))
+
+    def tautomer(self) -> tuple[str, bool]:
+        """Return the canonical tautomer of the parent, and whether the enumeration was completed."""
+        names, complete = [], True
+        for part in self._rd.Chem.GetMolFrags(self.parent_mol, asMols=True):
+            result = self._rd.tautomers.Enumerate(part)
+            complete &= result.status == self._rd.standardize.TautomerEnumeratorStatus.Completed
+            names.append(str(self._rd.Chem.MolToSmiles(self._rd.tautomers.PickCanonical(result))))
+        return ".".join(sorted(names)), complete
+
+    @cached_property
+    def skeleton_key(self) -> str:
+        """First block of the InChIKey: the skeleton without stereo, isotopes and (mobile) hydrogens."""
+        return str(self._rd.Chem.MolToInchiKey(self.mol)).partition("-")[0]
+
+    @cached_property
+    def fingerprints(self) -> tuple[Any, Any, Any]:
+        """Morgan counts (radius 2), RDKit's path fingerprint and MACCS keys."""
+        return (
+            self._rd.morgan.GetSparseCountFingerprint(self.mol),
+            self._rd.rdk.GetFingerprint(self.mol),
+            self._rd.Descriptors.GetMACCSKeysFingerprint(self.mol),
+        )
+
+
+def same_skeleton(a: Form, b: Form) -> bool:
+    """Tell whether the first blocks of the InChIKeys agree; other heavy atoms need no InChI."""
+    return a.heavy_atoms == b.heavy_atoms and a.skeleton_key == b.skeleton_key
+
+
+def similarities(a: Form, b: Form) -> dict[str, float]:
+    """Return the Tanimoto similarity by three fingerprints; 1 without computing them if the molecules are the same."""
+    if a.heavy_atoms == b.heavy_atoms and a.canonical == b.canonical:
+        return {"morgan": 1.0, "rdk": 1.0, "maccs": 1.0}
+    tanimoto = rdkit().DataStructs.TanimotoSimilarity
+    pairs = zip(("morgan", "rdk", "maccs"), a.fingerprints, b.fingerprints, strict=True)
+    return {name: float(tanimoto(x, y)) for name, x, y in pairs}
