@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 
-_UNITS = (
+_BELOW_20 = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()  # noqa: SIM905
+)
+_FROM_20 = "twenty thirty forty fifty sixty seventy eighty ninety"
+_UNITS, _TENS = _BELOW_20.split(), _FROM_20.split()
 WORDS = (
     {word: float(value) for value, word in enumerate(_UNITS)}
     | {ten: 20.0 + 10 * n for n, ten in enumerate(_TENS)}
