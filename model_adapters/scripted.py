@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from evals import disk
 from evals.errors import UsageError
 from evals.types import Prompt, Reply, Sampling, Usage
 
@@ -57,7 +58,7 @@ def model(rest: str) -> Scripted:
 
 def _texts(path: Path) -> list[str]:
     try:
-        texts = msgspec.json.decode(path.read_bytes(), type=list[str])
+        texts = msgspec.json.decode(disk.read_small(path), type=list[str])
     except (OSError, ValueError) as error:
         raise UsageError(f"scripted:list={path}: a JSON list of strings is wanted ({error})") from None
     if not texts:

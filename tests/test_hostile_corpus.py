@@ -7,11 +7,13 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.support.command import evals
-from tests.test_mangled_files import deadline, made, one_run
+from tests.support.paths import TESTS
+from tests.test_mangled_files import deadline, made, make_whole, one_run
 
 __all__ = ["made"]
 
@@ -54,8 +56,41 @@ READERS: dict[str, tuple[str, ...]] = {
     "policy.toml": ("gate", "two", "--baseline", "one", "--policy", "policy.toml"),
     "order.toml": ("run", "order.toml"),
     "replies.jsonl": ("import", "replies", "replies.jsonl", "--suite", "aime:2025", "--model", "m", "--sample"),
+    "results/noise/x.json": ("compare", "one", "two"),
+    "list.json": ("run", "aime:2025", "--sample", "-m", "scripted:list=list.json"),
+    "rows.jsonl": ("run", "aime:2025", "--data", "rows.jsonl", "-m", "scripted:1"),
+    "rows.csv": ("run", "aime:2025", "--data", "rows.csv", "-m", "scripted:1"),
+    "rows.jsonl.gz": ("run", "aime:2025", "--data", "rows.jsonl.gz", "-m", "scripted:1"),
+    "rows.parquet": ("run", "aime:2025", "--data", "rows.parquet", "-m", "scripted:1"),
     "samples_x.jsonl": ("import", "lm-eval", "samples_x.jsonl", "--suite", "aime:2025", "--model", "m", "--sample"),
 }  # fmt: skip
+
+
+LINES = TESTS / "cases" / "hostile_files.tsv"
+"""Reader, kind, exit status, what the command says; `python -m tests.test_hostile_corpus` writes it for review."""
+NO_RESULTS = ("bundle", "list")
+
+
+def expected() -> dict[tuple[str, str], tuple[str, str]]:
+    rows = [line.split("\t") for line in LINES.read_text("utf-8").splitlines()]
+    return {(reader, kind): (status, line) for reader, kind, status, line in rows}
+
+
+def answer(folder: Path, reader: str, kind: str) -> tuple[str, str]:
+    """Put a file of a kind in the place of a reader's, and return exit status and what is said of it."""
+    path = one_run(folder) / reader.removeprefix("run/") if reader.startswith("run/") else folder / reader
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    KINDS[kind](path)
+    words = READERS[reader]
+    with deadline():
+        done = evals(*words, *(() if words[0] in NO_RESULTS else ("--results", folder / "results")))
+    assert "Traceback" not in done.err
+    said = done.complaint if done.status == 2 else (done.out + done.err).strip().splitlines()[-1]
+    named = said.replace(str(path), path.name).replace(str(folder), "FOLDER")
+    assert path.name in named or "one" in named, named
+    assert "\x00" not in named
+    return str(done.status), " ".join(named.split())
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -67,16 +102,32 @@ def test_one_line_names_the_file(
     shutil.copytree(made, folder)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    path = one_run(folder) / reader.removeprefix("run/") if reader.startswith("run/") else folder / reader
-    path.unlink(missing_ok=True)
-    KINDS[kind](path)
-    words = READERS[reader]
-    with deadline():
-        done = evals(
-            *words, *(() if words[:2] == ("bundle", "verify") else ("--results", folder / "results"))
-        )
-    assert "Traceback" not in done.err
-    assert done.status in (1, 2)
-    said = done.complaint if done.status == 2 else done.out  # verify says that a bundle is none with status 1
-    assert path.name in said or "one" in said, said
-    assert "\x00" not in said
+    assert answer(folder, reader, kind) == expected()[reader, kind]
+
+
+def test_the_corpus_is_as_large_as_promised() -> None:
+    assert set(expected()) == {(reader, kind) for reader in READERS for kind in KINDS}
+    assert len(expected()) >= 150
+
+
+def write_lines() -> None:
+    """Write what is said now, for a person to look at."""
+    with TemporaryDirectory() as scratch:
+        source = Path(scratch) / "whole"
+        source.mkdir()
+        make_whole(source)
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        rows = []
+        for reader in READERS:
+            for kind in KINDS:
+                folder = Path(scratch) / "folder"
+                shutil.copytree(source, folder)
+                os.chdir(folder)
+                rows.append("\t".join((reader, kind, *answer(folder, reader, kind))))
+                os.chdir(scratch)
+                shutil.rmtree(folder)
+    LINES.write_text("".join(f"{row}\n" for row in rows), "utf-8")
+
+
+if __name__ == "__main__":
+    write_lines()

@@ -6,6 +6,7 @@ long it took. Exit status 1 if anything failed.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -22,6 +23,8 @@ PARTS = {
     "nightly only": ("-m", "nightly"),
 }
 """Name -> arguments of pytest."""
+LONGER = {"EVALS_FUZZ_S": "600", "EVALS_KILLS": "50"}
+"""How long files are mangled, and how often commands are killed."""
 COUNT = re.compile(r"(\d+) (passed|failed|skipped|errors?)")
 
 
@@ -39,7 +42,9 @@ def run(name: str, arguments: tuple[str, ...]) -> Part:
     began = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-q", *arguments]
     last = ""
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | LONGER, stdout=subprocess.PIPE, text=True
+    ) as process:
         for line in process.stdout or ():
             sys.stdout.write(line)
             last = line.strip() or last

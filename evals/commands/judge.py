@@ -11,6 +11,7 @@ import click
 import msgspec
 from msgspec import Struct
 
+from evals import disk
 from evals.commands import common
 from evals.commands.groups import Entry, LazyGroup
 from evals.errors import DataError, Unreadable, UsageError
@@ -108,7 +109,7 @@ def _template(name: str) -> Template:
 def _read(path: Path) -> list[Label]:
     found = []
     try:
-        for number, raw in enumerate(path.read_bytes().splitlines(), 1):  # noqa: B007 - told in the error
+        for number, raw in enumerate(disk.read_small(path).splitlines(), 1):  # noqa: B007 - told in the error
             if raw.strip():
                 found.append(msgspec.json.decode(raw, type=Label))
                 if found[-1].id is None and (found[-1].candidate is None or found[-1].reference is None):

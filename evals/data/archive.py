@@ -20,6 +20,7 @@ from zipfile import BadZipFile, ZipFile
 
 import msgspec
 
+from evals import disk
 from evals.errors import DataError
 
 UNREADABLE = (BadZipFile, OSError, EOFError, RuntimeError, ValueError, struct.error, zlib.error, LZMAError)
@@ -52,7 +53,7 @@ class Tree:
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading; raises DataError where it is absent."""
         try:
-            return self._zip.open(self._prefix + name) if self._zip else (self.root / name).open("rb")
+            return self._zip.open(self._prefix + name) if self._zip else disk.open_regular(self.root / name)
         except (KeyError, *UNREADABLE) as error:
             raise DataError(f"{self.root} holds no {name}") from error
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from msgspec import structs
 
+from evals import disk
 from evals.data import Data
 from evals.errors import DataError, Rejected, UsageError
 from evals.types import Media
@@ -76,7 +77,7 @@ def inside(data: Data, name: str) -> bytes:
     try:
         if path.stat().st_size > MOST_BYTES:
             return b""
-        return path.read_bytes()
+        return disk.read_small(path, MOST_BYTES)
     except OSError as error:
         raise DataError(f"{data.suite}: file {name!r}: {error.strerror} in {root}") from None
 

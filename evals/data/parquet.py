@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from evals import disk
 from evals.errors import DataError, ScorerError
@@ -47,6 +48,13 @@ def read_through(path: str, most: int) -> None:
     """Decode every page of a Parquet file, keeping nothing; raises ScorerError if it states more than `most` bytes."""
     import pyarrow.parquet as pq
 
+    try:
+        _decode(pq, path, most)
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise ScorerError(str(error)) from None
+
+
+def _decode(pq: Any, path: str, most: int) -> None:
     with pq.ParquetFile(path, memory_map=False) as file:
         groups = range(file.metadata.num_row_groups)
         stated = sum(file.metadata.row_group(group).total_byte_size for group in groups)

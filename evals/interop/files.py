@@ -135,8 +135,6 @@ def unzipped(path: Path) -> Iterator[Path]:
 def whole(path: Path) -> bytes:
     """Read a file whole; raises DataError for one that is too large or cannot be read."""
     try:
-        if path.stat().st_size > LARGEST:
-            raise DataError(f"{path}: larger than {LARGEST >> 30} GiB")
-        return path.read_bytes()
+        return disk.read_small(path, LARGEST)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None

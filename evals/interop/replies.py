@@ -133,8 +133,8 @@ def _lines(path: Path, spool: Spool) -> list[Line]:
     lines: list[Line] = []
     seen: set[tuple[str, int]] = set()
     try:
-        with path.open("rb") as stream:
-            for number, raw in enumerate(stream, 1):
+        with disk.open_regular(path) as stream:
+            for number, raw in enumerate(disk.lines(stream), 1):
                 if (raw := raw.removeprefix(disk.BOM)).strip():
                     lines.append(_checked(_line(raw), seen, f"{path}, line {number}"))
     except BROKEN as error:

@@ -94,9 +94,14 @@ def read(suite: Suite, data: Data, *, accept: str | None = None) -> tuple[Spool,
     The hub's rows must hash to what is pinned, or to what begins with `accept`; raises DataError.
     """
     spool, digest = Spool(), Digest()
-    for sample in checked(suite, data):
-        spool.add(sample)
-        digest.add(sample)
+    try:
+        for sample in checked(suite, data):
+            spool.add(sample)
+            digest.add(sample)
+    except DataError as error:
+        if data.local is None or data.sample or str(data.local) in str(error):
+            raise
+        raise DataError(f"{error} (in {data.local})") from error
     spool.freeze()
     found = digest.hexdigest()
     wanted = accept or suite.sha256

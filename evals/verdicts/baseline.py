@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct, structs
 
-from evals import load
+from evals import disk, load
 from evals.data.errata import Corrected, corrected
 from evals.errors import StoreError
 from evals.records.files import Gold
@@ -160,7 +160,7 @@ def read(path: Path) -> list[Contestant]:
     """Read a baseline; raises StoreError in one line where it is broken or of an unknown format."""
     number = 0
     try:
-        with path.open("rb") as stream:
+        with disk.open_regular(path) as stream:
             head = _head(path, next(stream, b""))
             number, blocks = 1, dict[tuple[str, str], Contestant]()
             while line := next(stream, b""):
