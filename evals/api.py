@@ -134,12 +134,14 @@ def compare(
     force: bool = False,
     latest: bool = False,
     estimand: Estimand = "items-like-these",
+    detail: bool | None = None,
 ) -> Comparison:
     """Compare runs sample by sample; differences are the second minus the first.
 
     Raises UsageError with less than two sides. What differs in protocol, data or scorer is not compared unless
     forced: see `.comparable` and `.why_not`. `estimand` says what intervals and p-values are about: `items-like-these`,
-    `these-items` (replies drawn again) or `this-run`.
+    `these-items` (replies drawn again) or `this-run`. `detail`: every metric, and the headline's groups, beside the
+    headline; by default of two runs, not of more.
     """
     from msgspec import structs
 
@@ -151,7 +153,7 @@ def compare(
     folder = Path(results)
     paired = contestants.alike(*(_contestants(side, folder, suites, latest=latest) for side in sides))
     limits = noise.limits(folder, paired[0])
-    found = weigh(paired, force=force, estimand=estimand, limits=limits)
+    found = weigh(paired, force=force, detail=detail, estimand=estimand, limits=limits)
     return structs.replace(found, noise=limits)
 
 

@@ -55,7 +55,8 @@ def compare(
 
     Refuses (exit status 2) what differs in protocol, data or scorer. More than two runs are ranked.
     """
-    found = _compare(runs, suites, results, force=force, latest=latest, estimand=estimand)
+    detail = True if by or metrics else None
+    found = _compare(runs, suites, results, force=force, latest=latest, estimand=estimand, detail=detail)
     if as_json:
         common.print_json(found)
     elif not found.comparable and not force:
@@ -76,10 +77,13 @@ def _compare(
     force: bool,
     latest: bool,
     estimand: Estimand,
+    detail: bool | None,
 ) -> Comparison:
     from evals import api
 
-    return api.compare(*runs, results=results, suites=suites, force=force, latest=latest, estimand=estimand)
+    return api.compare(
+        *runs, results=results, suites=suites, force=force, latest=latest, estimand=estimand, detail=detail
+    )
 
 
 HEADINGS = (
@@ -103,11 +107,11 @@ def _cells(row: Row) -> tuple[str, ...]:
         wording.amount(row.value_a, row.unit),
         wording.amount(row.value_b, row.unit),
         wording.amount(row.difference, row.unit, signed=True),
-        wording.interval(row.low, row.high, row.unit),
+        wording.interval(*row.ends, row.unit),
         wording.p_value(row.p),
         wording.p_value(row.p_adjusted),
         wording.tally(row.wins, row.losses, row.ties),
-        str(row.n),
+        wording.items(row.n, row.repeats_a, row.repeats_b),
     )
 
 
@@ -151,16 +155,17 @@ def _print(found: Comparison, shown: Sequence[Row]) -> None:
 
 
 def _methods(found: Comparison) -> Iterator[str]:
-    """Say what intervals are about and how they were taken; adjusted ones where several suites are compared."""
+    """Yield what intervals are about and how they were computed."""
     from evals.verdicts.estimands import WORDS
 
-    heads = [row for row in found.pairs if row.headline and not row.group]
-    for row in heads:
-        adjusted = ""
-        if len(heads) > 1 and row.low_adjusted is not None:
-            span = wording.interval(row.low_adjusted, row.high_adjusted, row.unit)
-            adjusted = f"; adjusted interval {span} (Holm over {len(heads)})"
-        yield f"{row.suite} {row.metric}: {row.test}, about {WORDS[row.estimand]} ({row.estimand}){adjusted}"
+    heads = [row for row in found.pairs if row.headline]
+    family = sum(row.low_adjusted is not None for row in heads)
+    seen = dict.fromkeys(
+        f"{row.suite} {row.metric}: {row.test}, about {WORDS[row.estimand]} ({row.estimand})" for row in heads
+    )
+    yield from seen
+    if family > 1:
+        yield f"intervals beside p (Holm) are adjusted like it, for {family} comparisons; --json has both"
 
 
 def _remarks(found: Comparison) -> Iterator[str]:
@@ -232,7 +237,8 @@ def as_markdown(found: Comparison, shown: Sequence[Row]) -> list[str]:
         lines += ["A: {} ({}), B: {} ({})".format(*names), ""]
         lines += [*wording.markdown_table(HEADINGS, map(_cells, rows)), ""]
     lines += [
-        f"- {wording.markdown_text(line)}" for line in (*_remarks(found), *found.notes, *changed(found.flips))
+        f"- {wording.markdown_text(line)}"
+        for line in (*_methods(found), *_remarks(found), *found.notes, *changed(found.flips))
     ]
     if several := discordant(found.flips):
         lines += ["", f"{len(several)} samples score less or more:", ""]

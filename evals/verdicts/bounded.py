@@ -91,11 +91,13 @@ class Bounded(NamedTuple):
         return float(gaffke(sums[None, :], self.shares[None, :], margin, self.width)[0])
 
     def _limit(self, sums: Array, tail: float) -> float:
+        from scipy.optimize import brentq
+
         low, high = -self.width, float(sums.sum())
-        for _ in range(40):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self._p(sums, middle) <= tail else (low, middle)
-        return low
+        if high <= low or self._p(sums, high) <= tail:
+            return high
+        limit = brentq(lambda margin: self._p(sums, margin) - tail, low, high, xtol=1e-14 * self.width)
+        return round(float(limit), 12)  # the order of the samples must not show
 
 
 def gaffke(sums: Array, shares: Array, margin: float, width: float) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct, structs
 
@@ -18,14 +18,16 @@ from evals.types import Metric
 from evals.verdicts import difference
 from evals.verdicts.difference import Evidence
 from evals.verdicts.estimands import Estimand, evidence_of
-from evals.verdicts.pairs import Flip, Pairs, Side, flips, ladder
+from evals.verdicts.pairs import Flip, Pairs, Reduced, Side, flips, ladder, reduced
 from evals.verdicts.ranks import Rank, ranks
-from evals.verdicts.wording import rule
+from evals.verdicts.wording import p_value, rule
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEVEL = 0.95
+FEW = 10
+"""Clusters below which an interval is rough."""
 
 
 class Contestant(Struct, frozen=True, kw_only=True):
@@ -50,20 +52,22 @@ class Contestant(Struct, frozen=True, kw_only=True):
     judge: str | None = ""
     """Who judged, and in which words; empty: no judge has a say; None: not known (an old baseline file)."""
     hashed: Mapping[str, str] | None = None
-    """None: ids are plain. Else they are hashes, and this says of what where it is known."""
+    """None: ids are plain. Else they are hashes, mapped to the plain ids that are known."""
+    marks: tuple[str, ...] = ()
+    """What a reader must know of the run: a subset, an early stop, sample items."""
 
     @property
     def side(self) -> Side:
-        """Give the side of the suite's first scorer."""
+        """Return the side of the suite's first scorer."""
         return next(iter(self.sides.values()))
 
     def side_of(self, metric: Metric) -> Side:
-        """Give the side that a metric reads."""
+        """Return the side that a metric reads."""
         return self.sides[metric.scorer] if metric.scorer else self.side
 
     @property
     def headline(self) -> Metric:
-        """Give the metric that stands for the suite."""
+        """Return the metric that stands for the suite."""
         return next(metric for metric in self.metrics if metric.headline)
 
 
@@ -94,7 +98,11 @@ class Row(Struct, frozen=True, kw_only=True):
     high_adjusted: float | None = None
     test: str
     n: int
-    """Samples that both runs scored."""
+    """Samples that both runs scored; not sample-repeats."""
+    repeats_a: int = 1
+    repeats_b: int = 1
+    clusters: int = 0
+    """Of these samples; fewer than `n` where several share a passage or an image."""
     wins: int | None
     """Samples on which B is better."""
     losses: int | None
@@ -109,6 +117,11 @@ class Row(Struct, frozen=True, kw_only=True):
     worst: float | None
     """Difference with missing outcomes counted against B and for A."""
     best: float | None
+
+    @property
+    def ends(self) -> tuple[float | None, float | None]:
+        """The interval that belongs to the p-value shown: the adjusted one if there is one."""
+        return (self.low, self.high) if self.low_adjusted is None else (self.low_adjusted, self.high_adjusted)
 
 
 class Weighed(NamedTuple):
@@ -158,65 +171,42 @@ class Comparison(Struct, frozen=True, kw_only=True):
     def _repr_html_(self) -> str:
         """Return the whole suites' rows as a table, for notebooks."""
         columns = (
-            "suite",
-            "metric",
-            "A",
-            "B",
-            "value A",
-            "value B",
-            "B - A",
-            "low",
-            "high",
-            "p (adjusted)",
-            "n",
-        )
+            "suite", "metric", "A", "B", "value A", "value B", "B - A", "low", "high", "p (adjusted)", "n", "about", "by",
+        )  # fmt: skip
         rows = [
-            (
-                r.suite,
-                r.metric,
-                r.model_a,
-                r.model_b,
-                r.value_a,
-                r.value_b,
-                r.difference,
-                r.low,
-                r.high,
-                r.p_adjusted,
-                r.n,
-            )
+            (r.suite, r.metric, r.model_a, r.model_b, r.value_a, r.value_b, r.difference, *r.ends, r.p_adjusted, r.n,
+             r.estimand, r.test)
             for r in self.pairs
             if not r.group
-        ]
-        return frames.html(
-            columns, rows, caption="; ".join(f"not comparable: {line}" for line in self.why_not)
-        )
+        ]  # fmt: skip
+        caption = "; ".join(f"not comparable: {line}" for line in self.why_not)
+        return frames.html(columns, rows, caption=caption)
 
 
 def _signed(row: Row) -> str:
-    if row.difference is None or row.low is None or row.high is None:
+    low, high = row.ends
+    if row.difference is None or low is None or high is None:
         return "-"
-    p = "" if row.p_adjusted is None else f", p (adjusted) {row.p_adjusted:.3g}"
-    return f"{row.difference:+.4g} [{row.low:+.4g}, {row.high:+.4g}]{p}"
+    p = "" if row.p_adjusted is None else f", p (adjusted) {p_value(row.p_adjusted)}"
+    return f"{row.difference:+.4g} [{low:+.4g}, {high:+.4g}]{p}"
 
 
 def why_not(a: Contestant, b: Contestant) -> list[str]:
-    """Say what makes two runs of a suite incomparable; empty where nothing does."""
-    names = ("protocol", "data_sha256")
-    found = [
-        f"{a.suite}: {name} differs: {_short(getattr(a, name))} (A) and {_short(getattr(b, name))} (B)"
-        for name in names
-        if getattr(a, name) != getattr(b, name)
+    """Return what makes two runs of a suite incomparable; empty: nothing."""
+    judges = [{None: "not known", "": "none"}.get(c.judge, c.judge) for c in (a, b)]
+    conditions = [
+        ("protocol", a.protocol, b.protocol),
+        ("data_sha256", _short(a.data_sha256), _short(b.data_sha256)),
+        ("judge", *judges),
     ]
-    if a.judge != b.judge:
-        one, other = ("not known" if c.judge is None else c.judge or "none" for c in (a, b))
-        found.append(f"{a.suite}: judge differs: {one} (A) and {other} (B)")
+    reasons = [f"{a.suite}: {name} differs: {x} (A) and {y} (B)" for name, x, y in conditions if x != y]
     for name in {**a.scorers, **b.scorers}:
-        one, other = a.scorers.get(name, "none"), b.scorers.get(name, "none")
-        if one != other:
-            found.append(
-                f"{a.suite}: scorer {name} differs: {rule(one)} (A) and {rule(other)} (B); `evals score RUN` scores again"
+        x, y = a.scorers.get(name, "none"), b.scorers.get(name, "none")
+        if x != y:
+            reasons.append(
+                f"{a.suite}: scorer {name} differs: {rule(x)} (A) and {rule(y)} (B); `evals score RUN` scores again"
             )
-    return found
+    return reasons
 
 
 def _short(text: str) -> str:
@@ -227,31 +217,34 @@ def compare(
     runs: Sequence[Sequence[Contestant]],
     *,
     force: bool = False,
-    by_group: bool = True,
+    detail: bool | None = None,
     estimand: Estimand = "items-like-these",
     limits: Mapping[str, float] | None = None,
 ) -> Comparison:
     """Compare runs, each given by its suites; the first two are A and B, more are ranked too.
 
+    `detail`: every metric, and the headline's groups, instead of the headline alone; None: of two runs, not of more.
     `limits`: repeatability limits by suite, which `these-items` takes if the runs have no repeats.
     """
-    limits = limits or {}
+    limits, detail = limits or {}, len(runs) == 2 if detail is None else detail
     common = [c.suite for c in runs[0] if all(any(o.suite == c.suite for o in run) for run in runs[1:])]
     reasons = [] if common else ["no suite is in all of the runs"]
     notes: list[str] = []
     weighed: list[Weighed] = []
-    found: list[Flip] = []
+    discordant: list[Flip] = []
     ladders: dict[str, dict[str, int]] = {}
     for suite in dict.fromkeys(common):
         several = [next(c for c in run if c.suite == suite) for run in runs]
         reasons += dict.fromkeys(line for other in several[1:] for line in why_not(several[0], other))
+        notes += [f"{suite}, {c.model} ({c.run}): {', '.join(c.marks)}" for c in several if c.marks]
+        once: Once = {}
         for a, b in combinations(several, 2):
-            weighed += rows_of(
-                a, b, by_group=by_group, notes=notes, estimand=estimand, limit=limits.get(suite)
+            weighed += _rows_of(
+                a, b, detail=detail, notes=notes, estimand=estimand, limit=limits.get(suite), once=once
             )
         if len(several) == 2:
             changed = changes(several[0], several[1], several[0].headline)
-            found += changed
+            discordant += changed
             ladders[suite] = ladder(changed)
     if reasons and not force:
         return Comparison(pairs=(), comparable=False, why_not=tuple(reasons))
@@ -260,7 +253,7 @@ def compare(
         pairs=tuple(rows),
         comparable=not reasons,
         why_not=tuple(reasons),
-        flips=tuple(found),
+        flips=tuple(discordant),
         ladders=ladders,
         runs=tuple(_cost(c) for run in runs for c in run if c.suite in common),
         ranks=tuple(_ranks(rows)) if len(runs) > 2 else (),
@@ -289,35 +282,52 @@ def _cost(c: Contestant) -> Cost:
     )
 
 
-def rows_of(
+Once: TypeAlias = dict[tuple[str, str], Reduced]
+"""Run and metric -> its samples' values, which are computed once for all pairs that a run is in."""
+
+
+def _rows_of(
     a: Contestant,
     b: Contestant,
     *,
-    by_group: bool,
+    detail: bool,
     notes: list[str],
-    estimand: Estimand = "items-like-these",
-    limit: float | None = None,
+    estimand: Estimand,
+    limit: float | None,
+    once: Once,
 ) -> list[Weighed]:
-    """Compare two runs of one suite: every metric that both have, the headline's groups below."""
+    """Compare two runs of one suite; with `detail` every metric that both have and the headline's groups."""
     shared = [m for m in a.metrics if any(o.name == m.name for o in b.metrics)]
     dropped = sorted({m.name for m in (*a.metrics, *b.metrics)} - {m.name for m in shared})
-    if dropped:
+    if dropped and detail:
         notes.append(f"{a.suite}: left out, because only one of the runs has it: {', '.join(dropped)}")
     if a.headline.name != b.headline.name:
         shared = [a.headline, *(m for m in shared if m.name != a.headline.name)]
         notes.append(f"{a.suite}: {a.headline.name} of A is compared with {b.headline.name} of B")
     rows = []
-    for metric in sorted(shared, key=lambda m: not m.headline):
-        pairs = pair(a, b, metric)
+    for metric in sorted(shared if detail else [a.headline], key=lambda m: not m.headline):
+        pairs = Pairs(_reduced(a, metric, once), _reduced(b, metric, once), metric)
         if pairs.unshared:
             notes.append(
                 f"{a.suite}: {pairs.unshared} samples are expected by one of the runs only, left out"
             )
-        rows.append(weigh(a, b, pairs, group="", estimand=estimand, limit=limit))
+        row = weigh(a, b, pairs, estimand=estimand, limit=limit)
+        if metric.headline and row.row.clusters < min(FEW, row.row.n):
+            notes.append(
+                f"{a.suite}: {row.row.clusters} clusters of {row.row.n} samples: the interval is rough"
+            )
+        rows.append(row)
         groups = sorted({row.group for row in pairs.rows})
-        if metric.headline and by_group and len(groups) > 1:
+        if metric.headline and detail and len(groups) > 1:
             rows += [weigh(a, b, pairs, group=group, estimand=estimand) for group in groups]
     return rows
+
+
+def _reduced(run: Contestant, metric: Metric, once: Once) -> Reduced:
+    key = (run.run, metric.name)
+    if key not in once:
+        once[key] = reduced(run.side_of(metric), metric)
+    return once[key]
 
 
 def pair(a: Contestant, b: Contestant, metric: Metric) -> Pairs:
@@ -336,12 +346,15 @@ def weigh(
 ) -> Weighed:
     """Make the row of one metric and group, with the evidence behind it."""
     chosen = group or None
-    seen = pairs.evidence(group=chosen)
-    found = evidence_of(pairs, estimand, group=chosen, limit=limit)
-    interval = found.interval(LEVEL) if found else None
+    observed = pairs.evidence(group=chosen)
+    evidence = evidence_of(pairs, estimand, group=chosen, limit=limit)
+    low, high = (evidence.interval(LEVEL) if evidence else None) or (None, None)
+    known = evidence if low is not None else None
     value_a, value_b = pairs.values(chosen)
-    worst, best = (seen.value, seen.value) if seen and pairs.complete else pairs.bounds(chosen)
+    complete = observed is not None and pairs.complete
+    worst, best = (observed.value, observed.value) if observed and complete else pairs.bounds(chosen)
     wins, losses, ties = pairs.tally(chosen) or (None, None, None)
+    rows = pairs.rows_of(chosen)
     row = Row(
         a=a.run,
         b=b.run,
@@ -353,13 +366,20 @@ def weigh(
         group=group,
         value_a=value_a,
         value_b=value_b,
-        difference=seen.value if seen else None,
-        low=interval[0] if interval else None,
-        high=interval[1] if interval else None,
-        p=found.p_equal() if found and interval else None,
-        test=found.test if found else "noise within items is not known" if seen else "nothing paired",
+        difference=observed.value if observed else None,
+        low=low,
+        high=high,
+        p=known.p_equal() if known else None,
+        test=evidence.test
+        if evidence
+        else "noise within items is not known"
+        if observed
+        else "nothing paired",
         estimand=estimand,
-        n=len(pairs.rows_of(chosen)),
+        n=len(rows),
+        repeats_a=pairs.a.repeats,
+        repeats_b=pairs.b.repeats,
+        clusters=len({row.cluster for row in rows}),
         wins=wins,
         losses=losses,
         ties=ties,
@@ -371,14 +391,14 @@ def weigh(
         worst=worst,
         best=best,
     )
-    return Weighed(row, found if interval else None)
+    return Weighed(row, known)
 
 
 def adjusted(weighed: Sequence[Weighed]) -> list[Row]:
     """Adjust the p-values of headlines as one family and those of groups as another."""
-    rows = [one.row for one in weighed]
-    headlines = [i for i, one in enumerate(weighed) if one.evidence and one.row.headline]
-    groups = [i for i, one in enumerate(weighed) if one.evidence and one.row.group]
+    rows = [row for row, _ in weighed]
+    headlines = [i for i, (row, known) in enumerate(weighed) if known and row.headline]
+    groups = [i for i, (row, known) in enumerate(weighed) if known and row.group]
     tests = [rows[i].p or 0.0 for i in headlines]
     levels = difference.holm_levels(tests, LEVEL)
     for i, p, level in zip(headlines, difference.holm(tests), levels, strict=True):
@@ -390,9 +410,9 @@ def adjusted(weighed: Sequence[Weighed]) -> list[Row]:
     return rows
 
 
-def _adjust(one: Weighed, p: float, level: float, name: Literal["holm", "benjamini-hochberg"]) -> Row:
-    low, high = (one.evidence.interval(level) if one.evidence else None) or (None, None)
-    return structs.replace(one.row, p_adjusted=p, adjustment=name, low_adjusted=low, high_adjusted=high)
+def _adjust(weighed: Weighed, p: float, level: float, name: Literal["holm", "benjamini-hochberg"]) -> Row:
+    low, high = (weighed.evidence.interval(level) if weighed.evidence else None) or (None, None)
+    return structs.replace(weighed.row, p_adjusted=p, adjustment=name, low_adjusted=low, high_adjusted=high)
 
 
 def _ranks(rows: Iterable[Row]) -> list[Rank]:

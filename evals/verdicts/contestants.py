@@ -52,7 +52,18 @@ def contestant(run: Run) -> Contestant:
         cost_usd=card.cost_usd,
         seconds=card.finished - card.started if card.finished else None,
         gated=card.gated,
+        marks=_marks(card),
     )
+
+
+def _marks(card: Card) -> tuple[str, ...]:
+    """Return what a reader must know of a run before its difference from another: which part of the items it had."""
+    marks = ["sample items"] if card.data == "sample" else []
+    if card.config.limit is not None:
+        marks.append(f"a subset of {card.config.limit} items")
+    if card.stopped_early and card.status != "running":
+        marks.append("stopped early" if card.origin == "run" else "incomplete")
+    return tuple(marks)
 
 
 def judge_of(card: Card) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from math import isnan, nan
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from zlib import crc32
@@ -76,33 +77,31 @@ class Pair(Struct, frozen=True, gc=False):
 class Pairs:
     """All samples that both runs expect, under one metric."""
 
-    def __init__(self, a: Side, b: Side, metric: Metric) -> None:
-        self.coverage_a, self.coverage_b = a.coverage, b.coverage
-        """Of the runs as they are, whatever the metric is about."""
-        a, b = _about(together(a, metric), metric), _about(together(b, metric), metric)
-        if metric.together:
-            metric = structs.replace(metric, of=mean_value, together=False)
-        self.metric, self.a, self.b = metric, a, b
+    def __init__(self, a: Side | Reduced, b: Side | Reduced, metric: Metric) -> None:
+        left, right = (one if isinstance(one, Reduced) else reduced(one, metric) for one in (a, b))
+        self.coverage_a, self.coverage_b = left.coverage, right.coverage
+        self.metric, self.a, self.b = _of_merged(metric), left.side, right.side
         self.sign = 1.0 if metric.better == "higher" else -1.0
-        shared = [name for name in a.golds if name in b.golds]
-        self.unshared = len(a.golds) + len(b.golds) - 2 * len(shared)
+        golds, others = self.a.golds, self.b.golds
+        shared = [name for name in golds if name in others]
+        self.unshared = len(golds) + len(others) - 2 * len(shared)
         """Samples that only one of the two runs expects."""
-        left, right = values(a, metric, shared), values(b, metric, shared)
         self.rows = [
-            Pair(name, a.golds[name].group, a.golds[name].cluster, left[name], right[name])
+            Pair(name, golds[name].group, golds[name].cluster, left.values[name], right.values[name])
             for name in shared
-            if name in left and name in right
+            if name in left.values and name in right.values
         ]
+        self._scored = [row for row in self.rows if row.scored]
 
-    @property
+    @cached_property
     def complete(self) -> bool:
         """Whether no outcome is missing on either side."""
         return all(row.scored and row.a.low == row.a.high and row.b.low == row.b.high for row in self.rows)
 
     def rows_of(self, group: str | None, missing: Missing = "leave") -> list[Pair]:
-        """Give the pairs that take part in a difference."""
-        chosen = self.rows if group is None else [row for row in self.rows if row.group == group]
-        return [row for row in chosen if row.scored] if missing == "leave" else chosen
+        """Return the pairs that take part in a difference."""
+        chosen = self._scored if missing == "leave" else self.rows
+        return chosen if group is None else [row for row in chosen if row.group == group]
 
     def differences(self, rows: Sequence[Pair], missing: Missing = "leave") -> NDArray[np.float64]:
         """B minus A of each pair, with what is missing as `missing` says."""
@@ -257,23 +256,42 @@ def together(side: Side, metric: Metric) -> Side:
     return Side(points, golds, side.repeats, merged=True)
 
 
-def _about(side: Side, metric: Metric) -> Side:
-    """Return a side with the samples alone that the metric is about."""
-    golds = measured(metric, side.golds, repeats=side.repeats)
-    return side if len(golds) == len(side.golds) else side._replace(golds=golds)
+class Reduced(NamedTuple):
+    """A run under a metric, sample by sample."""
+
+    side: Side
+    """With the samples alone that the metric is about."""
+    values: Mapping[str, Value]
+    """Those that the metric leaves out are not in it."""
+    coverage: float
+    """Of the run as it is, whatever the metric is about."""
+
+
+def reduced(side: Side, metric: Metric) -> Reduced:
+    """Reduce each sample of a run to its value under a metric."""
+    about = together(side, metric)
+    golds = measured(metric, about.golds, repeats=side.repeats)
+    if len(golds) < len(about.golds):
+        about = about._replace(golds=golds)
+    return Reduced(about, values(about, _of_merged(metric), about.golds), side.coverage)
 
 
 def values(side: Side, metric: Metric, names: Iterable[str]) -> dict[str, Value]:
-    """Reduce the samples of these names one by one; those that the metric leaves out are not in it."""
+    """Reduce the samples of these names one by one; those that the metric leaves out are not in the result."""
     by_sample: dict[str, list[Point]] = {name: [] for name in names}
-    for one in side.points:
-        if one.id in by_sample:
-            by_sample[one.id].append(one)
-    found = {
-        name: value_of(name, some, metric, gold=side.golds[name], repeats=side.repeats)
-        for name, some in by_sample.items()
-    }
-    return {name: value for name, value in found.items() if value is not None}
+    for point in side.points:
+        if point.id in by_sample:
+            by_sample[point.id].append(point)
+    reductions = (
+        (name, value_of(name, points, metric, gold=side.golds[name], repeats=side.repeats))
+        for name, points in by_sample.items()
+    )
+    return {name: value for name, value in reductions if value is not None}
+
+
+def _of_merged(metric: Metric) -> Metric:
+    """Return the metric as it applies to samples that `together` has merged."""
+    return structs.replace(metric, of=mean_value, together=False) if metric.together else metric
 
 
 def value_of(name: str, some: list[Point], metric: Metric, *, gold: Gold, repeats: int) -> Value | None:

@@ -29,6 +29,13 @@ def interval(low: float | None, high: float | None, unit: str) -> str:
     return f"[{', '.join(ends)}]"
 
 
+def items(n: int, repeats_a: int, repeats_b: int) -> str:
+    """Write the number of items that were paired, with the repeats of each: `198`, `198 x 4`, `198 x 4/16`."""
+    if repeats_a == repeats_b == 1:
+        return str(n)
+    return f"{n} x {repeats_a}" if repeats_a == repeats_b else f"{n} x {repeats_a}/{repeats_b}"
+
+
 def p_value(p: float | None) -> str:
     """Write a p-value."""
     if p is None:

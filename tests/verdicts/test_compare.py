@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from msgspec import structs
 from statsmodels.stats.contingency_tables import mcnemar
 
 from evals.report.metrics import accuracy, at_repeats, mean_value, repeated
@@ -252,3 +253,27 @@ def test_twelve_thousand_samples_in_under_two_seconds():
     assert row.p == pytest.approx(
         mcnemar([[0, row.wins], [row.losses, 0]], exact=False, correction=False).pvalue
     )
+
+
+def test_more_than_two_runs_are_compared_on_headlines_unless_asked():
+    runs = [[contestant(name, side({"1": 1.0, "2": 0.0}, groups=["x", "y"]))] for name in "abc"]
+    assert {(row.metric, row.group) for row in compare(runs).pairs} == {("accuracy", "")}
+    assert {row.group for row in compare(runs, detail=True).pairs} == {"", "x", "y"}
+
+
+def test_few_clusters_repeats_and_marks_are_named():
+    scores = {str(n): [1.0, float(n % 3 == 0)] for n in range(12)}
+    a = contestant("a", side(scores, repeats=2, clusters=[str(n % 4) for n in range(12)]))
+    b = structs.replace(a, run="b", marks=("a subset of 12 items",))
+    found = compare([[a], [b]])
+    row = found.pairs[0]
+    assert (row.n, row.repeats_a, row.repeats_b, row.clusters) == (12, 2, 2, 4)
+    assert any("4 clusters of 12 samples" in note for note in found.notes)
+    assert any("a subset of 12 items" in note for note in found.notes)
+
+
+def test_the_interval_beside_an_adjusted_p_is_adjusted():
+    a = [contestant("a", side({str(n): 0.0 for n in range(40)}), suite=name) for name in ("s", "t")]
+    b = [contestant("b", side({str(n): float(n < 5) for n in range(40)}), suite=name) for name in ("s", "t")]
+    row = compare([a, b]).pairs[0]
+    assert row.ends == (row.low_adjusted, row.high_adjusted) != (row.low, row.high)
