@@ -75,7 +75,7 @@ def vllm() -> Callable[[list[str]], argparse.Namespace]:
     parser = make_arg_parser(FlexibleArgumentParser())
 
     def parse(words: list[str]) -> argparse.Namespace:
-        found = parser.parse_args(words)
+        found: argparse.Namespace = parser.parse_args(words)
         validate_parsed_serve_args(found)
         if found.reasoning_parser:
             ReasoningParserManager.get_reasoning_parser(found.reasoning_parser)
@@ -100,7 +100,7 @@ def lmdeploy() -> Callable[[list[str]], argparse.Namespace]:
     SubCliServe.add_parsers()
 
     def parse(words: list[str]) -> argparse.Namespace:
-        found = CLI.parser.parse_args(words)
+        found: argparse.Namespace = CLI.parser.parse_args(words)
         validate_parser_names(found.reasoning_parser, found.tool_call_parser)
         return found
 
@@ -124,7 +124,7 @@ def main() -> None:
         return
     out = os.dup(1)
     os.dup2(2, 1)  # what they print while they are imported
-    argparse.ArgumentParser.error = refuse  # type: ignore[method-assign]
+    setattr(argparse.ArgumentParser, "error", refuse)  # noqa: B010 - mypy forbids the assignment
     parse = {"vllm": vllm, "sglang": sglang, "lmdeploy": lmdeploy}[sys.argv[1]]()
     found = [verdict(parse, words) for words in json.load(sys.stdin)]
     os.write(out, json.dumps(found, default=str).encode())

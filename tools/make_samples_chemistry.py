@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rdkit import Chem
-from rdkit.Chem import AllChem, rdMolDescriptors
+from rdkit.Chem import rdChemReactions, rdMolDescriptors
 
 HERE = Path(__file__).resolve().parent.parent / "suites" / "samples" / "smolinstruct"
 
@@ -221,7 +221,7 @@ def formula(smiles: str) -> str:
 
 def product(template: str, *reactants: str) -> str:
     """Run a reaction; there must be one product."""
-    reaction = AllChem.ReactionFromSmarts(template)
+    reaction = rdChemReactions.ReactionFromSmarts(template)
     found = set()
     for (mol,) in reaction.RunReactants(tuple(map(Chem.MolFromSmiles, reactants))):
         Chem.SanitizeMol(mol)

@@ -17,12 +17,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from math import log10, sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from matminer.utils.data import MagpieData
-from pymatgen.core import Element, Species
 from pymatgen.core.composition import Composition
 from pymatgen.core.lattice import Lattice
+from pymatgen.core.periodic_table import DummySpecies, Element, Species
 from pymatgen.core.structure import Structure
 
 from tools.materials_facts import (
@@ -296,8 +296,10 @@ def table(name: str, column: str, rows: Sequence[tuple[Any, Any]]) -> tuple[str,
 
 def alloy(percent: dict[str, float], base: str) -> str:
     """Nominal weight percentages, the rest being `base` -> atomic fractions, the base first."""
-    weights = {**percent, base: 100.0 - sum(percent.values())}
-    fractions = Composition.from_weight_dict(weights).fractional_composition.get_el_amt_dict()
+    weights: dict[str | Element | Species | DummySpecies, float] = {}
+    weights.update(percent.items())
+    weights[base] = 100.0 - sum(percent.values())
+    fractions = Composition.from_weight_dict(dict(weights)).fractional_composition.get_el_amt_dict()
     ordered = [base, *(element for element in fractions if element != base)]
     return "".join(f"{element}{fractions[element]:.4g}" for element in ordered)
 
@@ -346,10 +348,10 @@ def perovskite(formula: str) -> Structure:
     (charges,) = Composition(formula).oxi_state_guesses(
         oxi_states_override={first: [{"Ba": 2}.get(first, 3)]}
     )
-    spin = {"Fe": "High Spin", "Co": "Low Spin"}.get(second, "")
-    metal = Species(second, int(charges[second])).get_shannon_radius("VI", spin, "ionic")
+    spins: dict[str, Literal["High Spin", "Low Spin"]] = {"Fe": "High Spin", "Co": "Low Spin"}
+    metal = Species(second, int(charges[second])).get_shannon_radius("VI", spins.get(second, ""), "ionic")
     a = 2 * (metal + Species("O", -2).get_shannon_radius("VI", "", "ionic"))
-    sites = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0]]
+    sites: list[list[float]] = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0]]
     return Structure.from_spacegroup("Pm-3m", Lattice.cubic(round(a, 3)), [first, second, oxygen], sites)
 
 

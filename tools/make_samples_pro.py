@@ -132,7 +132,7 @@ def rows() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         )
         vision.append({**facts, "image": f"pro/images/page-{question.name}.png"})
         page(question, options, ROOT / "pro" / "images")
-    names = sorted(MOLECULES, key=lambda name: Descriptors.MolWt(_mol(name)))
+    names = sorted(MOLECULES, key=lambda name: rdMolDescriptors.CalcExactMolWt(_mol(name)))
     standard.append(
         {
             "id": f"sample_Chemistry_{len(QUESTIONS) + 1}",

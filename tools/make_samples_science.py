@@ -19,6 +19,7 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.patches import Circle
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent / "suites" / "samples"
@@ -146,7 +147,7 @@ def physics() -> list[Row]:
 
 # --- charts -------------------------------------------------------------------------------------------------
 
-KINDS = {
+KINDS: dict[str, tuple[str, str, str, dict[str, list[float]]]] = {
     "vertical_multi": ("bar", "Output", "kt", {"Iron": [12, 19, 31], "Zinc": [25, 8, 16]}),
     "line_single": ("line", "Level", "m", {"Lake": [4.0, 7.5, 6.0]}),
     "pie": ("pie", "Share", "%", {"Parts": [50.0, 30.0, 20.0]}),
@@ -165,9 +166,12 @@ def chart(kind: str) -> Callable[[Axes], None]:
             return
         for number, (name, values) in enumerate(series.items()):
             places = [i + 0.35 * number for i in range(3)]
-            {"bar": axes.bar, "line": axes.plot, "scatter": axes.scatter}[family](
-                places, values, label=name, **({"width": 0.35} if family == "bar" else {})
-            )
+            if family == "bar":
+                axes.bar(places, values, width=0.35, label=name)
+            elif family == "line":
+                axes.plot(places, values, label=name)
+            else:
+                axes.scatter(places, values, label=name)
         axes.set_xticks(range(3), YEARS)
         axes.set_ylabel(f"{measured} / {unit}")
         axes.grid(visible=True, axis="y")
@@ -365,8 +369,8 @@ def cells(counts: dict[str, int]) -> Callable[[Axes], None]:
         colours = [colour for colour, many in counts.items() for _ in range(many)]
         for n, colour in enumerate(colours):
             x, y = n % 4, n // 4
-            axes.add_patch(plt.Circle((x, y), 0.42, color=colour, alpha=0.5))
-            axes.add_patch(plt.Circle((x, y), 0.13, color="navy"))
+            axes.add_patch(Circle((x, y), 0.42, color=colour, alpha=0.5))
+            axes.add_patch(Circle((x, y), 0.13, color="navy"))
         axes.set_xlim(-0.6, 3.6)
         axes.set_ylim(-0.6, 2.6)
 

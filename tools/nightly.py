@@ -1,7 +1,9 @@
-"""Run every check, the longest ones too, and write what came of them: `make nightly`.
+"""Run every check, including the longest ones, and write the outcome to docs/nightly.md: `make nightly`.
 
-The table goes to docs/nightly.md: date, commit, and per part how many tests passed, failed and were skipped, and how
-long it took. Exit status 1 if anything failed.
+    python -m tools.nightly [PART ...]
+
+Without arguments all parts run. With arguments only those run, and the other rows of the table stay as they were:
+each row has its own date and commit. Exit status 1 if a test failed.
 """
 
 from __future__ import annotations
@@ -12,68 +14,72 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "nightly.md"
 PARTS = {
     "fast": ("-m", "not slow and not nightly", "-n", "auto", "--dist", "loadfile"),
-    "real components": ("-m", "slow and not alone and not nightly", "-n", "2", "--dist", "loadfile"),
-    "measured alone": ("-m", "slow and alone and not nightly"),
-    "nightly only": ("-m", "nightly"),
+    "components": ("-m", "slow and not alone and not nightly", "-n", "2", "--dist", "loadfile"),
+    "alone": ("-m", "slow and alone and not nightly"),
+    "nightly": ("-m", "nightly"),
 }
 """Name -> arguments of pytest."""
 LONGER = {"EVALS_FUZZ_S": "600", "EVALS_KILLS": "50"}
-"""How long files are mangled, and how often commands are killed."""
-COUNT = re.compile(r"(\d+) (passed|failed|skipped|errors?)")
+"""Environment of every part: seconds of mangling files, number of kills."""
+TITLE = "# The last nightly run"
+INTRODUCTION = (
+    "Written by `make nightly` (`python -m tools.nightly PART` repeats one part); do not edit. `fast` is `make test`; "
+    "`components` and `alone` are `make slow`; `nightly` runs nowhere else."
+)
+HEAD = ("| part | passed | failed | skipped | minutes | date | commit |", "|---|--:|--:|--:|--:|---|---|")
+COUNT = re.compile(r"(\d+) (passed|failed|skipped|errors?)\b")
 
 
-class Part(NamedTuple):
-    """What came of one part."""
-
-    name: str
-    counts: dict[str, int]
-    minutes: float
-    status: int
-
-
-def run(name: str, arguments: tuple[str, ...]) -> Part:
-    """Run one part; its output goes to the terminal, its last line is read."""
+def run(name: str, commit: str) -> tuple[str, int]:
+    """Run one part, its output on the terminal. Return its row of the table and its exit status."""
     began = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-q", *arguments]
-    last = ""
-    with subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | LONGER, stdout=subprocess.PIPE, text=True
-    ) as process:
+    command = [sys.executable, "-m", "pytest", "-q", *PARTS[name]]
+    summary = ""
+    env = os.environ | LONGER
+    with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():
             sys.stdout.write(line)
-            last = line.strip() or last
-    counts = {
-        what.rstrip("s") if what.startswith("error") else what: int(n) for n, what in COUNT.findall(last)
-    }
-    return Part(name, counts, (time.monotonic() - began) / 60, process.returncode)
+            summary = line.strip() or summary
+    counts = {outcome.rstrip("s"): int(count) for count, outcome in COUNT.findall(summary)}
+    cells = (
+        name,
+        counts.get("passed", 0),
+        counts.get("failed", 0) + counts.get("error", 0),
+        counts.get("skipped", 0),
+        f"{(time.monotonic() - began) / 60:.1f}",
+        time.strftime("%Y-%m-%d", time.gmtime()),
+        commit,
+    )
+    return f"| {' | '.join(map(str, cells))} |", process.returncode
 
 
-def page(parts: list[Part], commit: str) -> str:
-    """The page that is committed."""
-    rows = [
-        f"| {p.name} | {p.counts.get('passed', 0)} | {p.counts.get('failed', 0) + p.counts.get('error', 0)} "
-        f"| {p.counts.get('skipped', 0)} | {p.minutes:.1f} |"
-        for p in parts
-    ]
-    head = f"Last run: {time.strftime('%Y-%m-%d', time.gmtime())}, commit {commit}. Written by `make nightly`; do not edit."
-    table = ["| part | passed | failed | skipped | minutes |", "|---|--:|--:|--:|--:|", *rows]
-    return "\n".join(["# The last whole run", "", head, "", *table, ""])
+def rows_of(page: str) -> dict[str, str]:
+    """Return the rows of an earlier page, by part."""
+    names = {line: line.removeprefix("| ").partition(" |")[0] for line in page.splitlines()}
+    return {name: line for line, name in names.items() if name in PARTS}
 
 
-def main() -> int:
-    """Run all parts and write the page."""
+def main(wanted: list[str]) -> int:
+    """Run the named parts, or all, and write the page after each."""
+    if unknown := set(wanted) - set(PARTS):
+        print(f"unknown: {', '.join(sorted(unknown))}; the parts are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
     git = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    parts = [run(name, arguments) for name, arguments in PARTS.items()]
-    PAGE.write_text(page(parts, commit), encoding="utf-8")
-    return int(any(part.status for part in parts))
+    rows = rows_of(PAGE.read_text(encoding="utf-8")) if PAGE.exists() else {}
+    failed = False
+    for name in wanted or PARTS:
+        rows[name], status = run(name, commit)
+        failed |= bool(status)
+        table = [*HEAD, *(rows[part] for part in PARTS if part in rows)]
+        PAGE.write_text("\n".join([TITLE, "", INTRODUCTION, "", *table, ""]), encoding="utf-8")
+    return int(failed)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

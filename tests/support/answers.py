@@ -33,7 +33,7 @@ def right(prompt: Prompt) -> str:
         if row["question"] in asked:
             return f"Hence.\nANSWER: {row['answer']}"
     for row in rows("aime"):
-        if row.get("problem", row.get("Problem")) in asked:
+        if str(row.get("problem", row.get("Problem"))) in asked:
             return f"So \\boxed{{{row.get('answer', row.get('Answer'))}}}."
     for row in rows("gpqa"):
         if row["Question"].strip() in asked:

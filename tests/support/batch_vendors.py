@@ -67,7 +67,9 @@ class Vendor:
         parts = {part.get_param("name", header="content-disposition"): part for part in message.iter_parts()}
         assert parts["purpose"].get_content().strip() == "batch"
         name = f"file-{len(self.files)}"
-        self.files[name] = parts["file"].get_payload(decode=True)
+        content = parts["file"].get_payload(decode=True)
+        assert isinstance(content, bytes)
+        self.files[name] = content
         return {
             "id": name,
             "object": "file",

@@ -49,7 +49,7 @@ async def replies(folder: str) -> dict[str, Any]:
     seeds = [structs.replace(DRAWN, seed=seed) for seed in range(len(WORDS))]
     for name, samplings in (("greedy", [GREEDY] * len(WORDS)), ("drawn", seeds)):
         found[name] = [await asked(model, samplings, together=together) for together in (False, True)]
-    others = [structs.replace(one, seed=one.seed + 100) for one in seeds]
+    others = [structs.replace(DRAWN, seed=seed + 100) for seed in range(len(WORDS))]
     found["other seeds"] = await asked(model, others, together=True)
     stop = structs.replace(GREEDY, stop=(found["greedy"][0][0][0][3:5],))
     found["stopped"] = seen(await model.reply(Prompt(messages=(Message.user(WORDS[0]),)), stop))

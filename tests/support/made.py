@@ -16,12 +16,18 @@ from evals.verdicts.pairs import Side
 
 def point(
     id_: str, value: float | None, *, repeat: int = 0, group: str = "", cluster: str = "", verdict: str = ""
-):
+) -> Point:
     verdict = verdict or ("right" if value == 1 else "wrong")
     return Point(id_, repeat, group, cluster or id_, verdict, value, "A" if value else "B", "A", 4, {})
 
 
-def side(values: Mapping[str, Any], *, groups=None, clusters=None, repeats: int = 1) -> Side:
+def side(
+    values: Mapping[str, Any],
+    *,
+    groups: Sequence[str] | None = None,
+    clusters: Sequence[str] | None = None,
+    repeats: int = 1,
+) -> Side:
     """`values` maps ids to a value, a list of values (repeats), or None (missing)."""
     golds, points = {}, []
     for i, (name, value) in enumerate(values.items()):
@@ -35,7 +41,7 @@ def side(values: Mapping[str, Any], *, groups=None, clusters=None, repeats: int 
 
 
 def contestant(
-    run: str, one: Side, *, metrics: Sequence[Metric] = (), suite: str = "toy", **changes
+    run: str, one: Side, *, metrics: Sequence[Metric] = (), suite: str = "toy", **changes: Any
 ) -> Contestant:
     made = Contestant(
         run=run,
@@ -50,9 +56,9 @@ def contestant(
     return structs.replace(made, **changes)
 
 
-def binary(right: int, n: int, **options) -> Side:
+def binary(right: int, n: int, **options: Any) -> Side:
     return side({f"s{i:05}": float(i < right) for i in range(n)}, **options)
 
 
-def listed(values: Sequence[Any], **options) -> Side:
+def listed(values: Sequence[Any], **options: Any) -> Side:
     return side({f"s{i:05}": value for i, value in enumerate(values)}, **options)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from msgspec import structs
 
-from evals.records import store
+from evals.records import files, store
 from tests.performance import make_board
 
 DAY = 86_400.0
@@ -51,7 +51,7 @@ def growing(results: Path, *, share: float = 0.6) -> Path:
     with (path / "records.jsonl").open("wb") as stream:
         for place, record in enumerate(records[: int(share * len(records))]):
             stream.write(
-                store.encode(structs.replace(record, started=time.time() - 60 + 0.1 * place)) + b"\n"
+                files.encode(structs.replace(record, started=time.time() - 60 + 0.1 * place)) + b"\n"
             )
     (path / "records.parquet").unlink()
     change(

@@ -12,6 +12,10 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 SPECIAL = (
     "<|endoftext|>",
@@ -51,7 +55,7 @@ TEMPLATE = """
 """.strip()
 
 
-def tokenizer(corpus: str):  # type: ignore[no-untyped-def] # transformers is not where types are checked
+def tokenizer(corpus: str) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE of some 500 tokens; every byte has one, so nothing is unknown."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
