@@ -153,7 +153,7 @@ def _widths(columns: Sequence[Column], rows: Rows, room: int | None) -> list[int
 def _row(row: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> Iterator[str]:
     row = list(row)
     if columns and columns[0].spill and cells(row[0]) > widths[0]:
-        yield row[0]
+        yield from wrap(row[0], sum(widths) + GAP * (len(widths) - 1), indent="  ")
         row[0] = ""
     parts = [
         wrap(cell, max(size, _longest_word(cell)) if cell else size)

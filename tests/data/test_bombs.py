@@ -100,8 +100,8 @@ def test_parquet_is_read_through_in_a_worker_first(tmp_path: Path, monkeypatch: 
     pq.write_table(pa.table({"a": ["x" * 1000] * 1000}), path)
     assert len(list(read_file(path))) == 1000
     large = tmp_path / "large.parquet"
-    # 3 GB in one value's page: a dictionary of one long text, a thousand rows of it
-    pq.write_table(pa.table({"a": ["x" * (3 << 20)] * 1000}), large, compression="zstd")
+    # 900 MB in one page: a dictionary of one long text, three hundred rows of it
+    pq.write_table(pa.table({"a": ["x" * (3 << 20)] * 300}), large, compression="zstd")
     monkeypatch.setattr(parquet, "MEMORY_MIB", 1200)
     with pytest.raises(DataError, match=r"large.parquet: "):
         list(read_file(large))
