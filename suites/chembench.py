@@ -30,7 +30,7 @@ from evals.report.metrics import mean_value
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.judge.judged import Judged
 from evals.scorers.number import Within
-from evals.scorers.options import OptionSet, options_stated
+from evals.scorers.options import OptionSet, StatedOptions
 from evals.scorers.upstream.lamalab import SignedTolerance, options_lamalab
 from evals.suite import INTERN_S1, Suite
 from evals.types import Metric, Point, Prompt, Prompter, Reply, Sample, Sampling, Score, Scorer, Text
@@ -301,7 +301,7 @@ def _suite_lamalab(protocol: str) -> Suite:
     scorer = (
         Lamalab(OptionSet(options_lamalab), SignedTolerance())
         if official
-        else Lamalab(OptionSet(options_stated), Within(relative=0.01))
+        else Lamalab(StatedOptions(), Within(relative=0.01))
     )
     return Suite(
         name="chembench",

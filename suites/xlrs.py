@@ -32,13 +32,13 @@ from evals.prompts.upstream import UNREAD
 from evals.report.metrics import accuracy
 from evals.scorers.choice import silence
 from evals.scorers.judge.judged import Judged
-from evals.scorers.options import OptionSet, options_stated
+from evals.scorers.options import StatedOptions
 from evals.suite import INTERN_S1, Suite
 from evals.types import Media, Message, Prompt, Reply, Sample, Sampling, Score, Scorer, Text
 
 VARIANTS = {"lite": 3_080}
 PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "1"
+VERSION = "2"
 NEEDS = frozenset({"image"})
 GATED = False
 ROWS = Split(
@@ -154,7 +154,7 @@ def _ideal(sample: Sample, *, stated: bool) -> str:
 def suite(variant: str = "lite", protocol: str = "strict") -> Suite:
     """Give the lite set under a protocol."""
     rules: dict[str, Scorer] = {
-        "strict": OptionSet(options_stated),
+        "strict": StatedOptions(),
         "official": Letters(),
         "intern-s1": Judged(rule=Letters(judged=True), mode="rest"),
     }

@@ -15,6 +15,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from evals.extract import moods
 from evals.extract.later import later
 from evals.extract.option_cues import CUES
 from evals.extract.option_letters import COMMANDS, MARKS, listed
@@ -29,6 +30,14 @@ _VOID = later(
     re.IGNORECASE,
 )
 """Says that no option fits."""
+_BESIDE = later(r"[(（]\s*(?:(?:option|choice|answer|letter)\s+)?([A-Z])\s*[)）]")
+"""A letter beside an option's text."""
+_NONE_OF_THEM = later(
+    r"(?:none|neither)\s+of\s+(?:the\s+)?(?:these|above|them|options|choices|others)(?:\s+options)?",
+    re.IGNORECASE,
+)
+_LABELS = later(r"(?<![A-Za-z0-9])([A-Z])[).:](?=\s)")
+_SENTENCES = later(r"[.!?。！？](?=\s)|\n|。")
 _TALK = 60
 """Characters: a longer answer line that names no option is talk."""
 # The form that our own prompts ask for, as the whole last line: no need to look further.
@@ -57,27 +66,30 @@ def letters(text: str, count: int) -> tuple[str, ...] | None:
     return None if found is None else tuple(sorted(set(found.value)))
 
 
-def choice(text: str, options: Sequence[str]) -> Reading | None:
-    """Read the one option that the reply states, by its letter or by its own text; the value is its letter as shown."""
-    return stated_letters(text, len(options), options, single=True)
+def choice(text: str, options: Sequence[str], *, truncated: bool = False) -> Reading | None:
+    """Read the one option that the reply states, by its letter or by its own text; the value is its letter as shown.
+
+    `truncated`: the reply was cut off at its end; what could go on there, or was about to be taken back, is no answer.
+    """
+    return stated_letters(text, len(options), options, single=True, truncated=truncated)
 
 
 def stated_letters(
-    text: str, count: int, options: Sequence[str] = (), *, single: bool = False
+    text: str, count: int, options: Sequence[str] = (), *, single: bool = False, truncated: bool = False
 ) -> Reading | None:
     """Read the options that the reply states; the value is a string of letters as shown, in the order stated.
 
-    `single`: two options in one statement are no answer.
+    `single`: two options in one statement are no answer. `truncated`: as of `choice`.
     """
-    if (closing := _closing(text)) is not None:
+    if not truncated and (closing := _closing(text)) is not None:
         if closing.value >= chr(ord("A") + count):
             return None
         if not visible(text).truncated:
             return closing
     parser = _Parser(count, options, single=single)
-    found = read(half_width(text), parser, cues=CUES, shaped=False)
+    found = read(half_width(text), parser, cues=CUES, shaped=False, truncated=truncated)
     if found is None:
-        found = None if parser.refused else _whole(half_width(text), parser)
+        found = None if parser.refused or truncated else _whole(half_width(text), parser)
     if (
         found is None
         or not found.value
@@ -96,6 +108,12 @@ def _closing(text: str) -> Reading | None:
     if found is None or goes_on(text) or not (last <= 0 or text[last] in "\n."):
         return None
     return Reading(found[1].upper(), "line", found.start(1), found.end(1))
+
+
+def option_letters(text: str, count: int) -> Reading | None:
+    """Read the letters, of the first `count`, of a reply that states nothing: all of it, its last line, or a label at its start."""
+    reading = _whole(half_width(text), _Parser(count, (), single=False))
+    return reading if reading and reading.value and max(reading.value) < chr(ord("A") + count) else None
 
 
 class _Parser:
@@ -129,10 +147,29 @@ class _Parser:
 
     def shaped(self, text: str) -> Reading | None:
         """Read an option's own text off a reply that states no answer."""
-        return read(text, self._text_alone) if self._given else None
+        if not self._given:
+            return None
+        return read(text, self._text_alone) or self._last_words(text)
 
     def _text_alone(self, content: str, form: Form) -> Any:
-        return self.options.named(content)
+        if (named := self.options.named(content)) is not None:
+            return named
+        return self.options.none_of_them() if _NONE_OF_THEM.fullmatch(peel(content)) else None
+
+    def _last_words(self, text: str) -> Reading | None:
+        """Read a last sentence that ends with the text of one option and names no other."""
+        end = len(text.rstrip().rstrip(".。*_ "))
+        begin = max(
+            (cut.end() for cut in _SENTENCES.finditer(text, max(0, end - 400), end)),
+            default=max(0, end - 400),
+        )
+        ending = self.options.ending(text[begin:end])
+        if ending is None or _LABEL.match(text, text.rfind("\n", 0, end) + 1):
+            return None
+        labels = {found[1] for found in _LABELS.finditer(text, text.rfind("\n", 0, end) + 1, end)}
+        if labels - {ending[0]} or moods.mood(text, begin + ending[1], end) != "asserted":
+            return None
+        return Reading(ending[0], "prose", begin + ending[1], end)
 
     def _agrees(self, content: str, said: str) -> Any:
         """Refuse a letter beside the text of another option."""
@@ -146,7 +183,8 @@ class _Parser:
     def by_text(self, content: str, form: Form) -> Any:
         """Read an option by its own text; REFUSED: an answer is stated that is no option."""
         if self._given and (named := self.options.named(content)):
-            return named
+            beside = _BESIDE.search(content)
+            return REFUSED if beside and beside[1] != named and beside[1] < chr(65 + self._count) else named
         if _VOID.match(content):
             return (self._given and self.options.none_of_them()) or REFUSED
         if (
@@ -162,11 +200,11 @@ class _Parser:
 
 _LINE_ALONE = later(
     r"(?:[\s*_#]*(?:the\s+|my\s+)?(?:final|response|solution|result|correct|conclusion|verdict|output|prediction|selected|selection)\b)?"
-    rf"(?:[{MARKS}]|{COMMANDS}|option\b|choice\b|选项?)*+(?P<letter>[A-Za-z])(?P<close>[\s*_`~$\"'”’»)\]}}）】」』.。:,!]|\\[)\]}}]|</s>)*",
+    rf"(?:[{MARKS}]|=>|->|[→⇒∴]|{COMMANDS}|option\b|choice\b|选项?)*+(?P<letter>[A-Za-z])(?P<close>[\s*_`~$\"'”’»>)\]}}）】」』.。:,!]|\\[)\]}}]|</s>)*",
     re.IGNORECASE,
 )
 _LABEL = later(
-    r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<a>[A-Z])[)\]）】]|(?P<b>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|[^\S\n]*(?=[\u4e00-\u9fff])))",
+    r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<a>[A-Z])[)\]）】]|(?P<b>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|(?:,\s+(?:as|given|which|for)|,?\s+(?:since|because|due\s+to))\b|[^\S\n]*(?=[\u4e00-\u9fff])))",
 )
 _LAST_WORDS = later(r"\b(?:is|be|are|with|to)\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$")
 _REJECTS = later(r"[^\n]{0,200}(?:\b(?:incorrect|wrong|false|not)\b|✗|✘|❌|错|不)", re.IGNORECASE)
@@ -191,7 +229,24 @@ def _whole(text: str, parser: _Parser) -> Reading | None:
             begin = offset + line.start() + alone.start("letter")
             form: Form = "whole" if len(lines) == 1 else "last line"
             return Reading(alone["letter"].upper(), form, begin, begin + 1)
-    return _labelled(lines, offset) or parser.shaped(text)
+    return _only_true(lines, offset) or _labelled(lines, offset) or parser.shaped(text)
+
+
+_JUDGED_LINE = later(
+    r"[\s*_>|#-]*(?:(?:option|choice|statement)\s+)?[(\[]?(?P<letter>[A-Z])[)\]]?[*_]*\s*[.:)|—–-]+[\s*_|]*(?:(?P<true>true|correct|yes|right)|(?P<false>false|incorrect|wrong|no|not\s+\w+))\b[\s*_|.]*",
+    re.IGNORECASE,
+)
+
+
+def _only_true(lines: list[re.Match[str]], offset: int) -> Reading | None:
+    """Read a reply that goes through the options and calls one of them true and all others false."""
+    judged = [(line, match) for line in lines if (match := _JUDGED_LINE.fullmatch(line[0][:80]))]
+    true = [(line, match) for line, match in judged if match["true"]]
+    if len(true) != 1 or len(judged) < 3 or len(judged) < len(lines):
+        return None
+    [(line, match)] = true
+    begin = offset + line.start() + match.start("letter")
+    return Reading(match["letter"].upper(), "mark", begin, begin + 1)
 
 
 def _labelled(lines: list[re.Match[str]], offset: int) -> Reading | None:

@@ -56,6 +56,7 @@ _INEQUALITY = later(
 )
 _NAMED = later(r"\s*\\?[A-Za-z]{1,8}(?:_\{?\w{1,4}\}?)?(?:\s*\([^()=]{1,12}\))?\s*(?:=|\\in\b|∈|:=)\s*(?=\S)")
 _BASE = later(r"_\{?\s*(?:\\text\{)?\d{1,2}\}*\s*$")
+_PI = later(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
 _SIGNS = str.maketrans(
     {
         "π": "\\pi ",
@@ -99,7 +100,7 @@ def tidy(text: str) -> str:
             (")" if found["r"] in ("<", "\\lt") else "]"),
         )
         text = f"{left}{found['a']}, {found['b']}{right}"
-    return text.translate(_SIGNS).strip(" .")
+    return _PI.sub(r"\\pi ", text.translate(_SIGNS)).strip(" .")
 
 
 def _unwrapped(found: re.Match[str]) -> str:

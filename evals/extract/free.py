@@ -19,6 +19,7 @@ from evals.extract.statements import Form
 
 SHORT = 80
 """Characters: a longer reply that states nothing is no short answer."""
+_SENTENCE_VERB = later(r"\s(?:is|are|was|were|equals|measures)\s", re.IGNORECASE)
 _FEW = 5
 """Words of an answer that is read off a last line."""
 _SENTENCE = 240
@@ -37,6 +38,8 @@ def _parse(content: str, form: Form) -> Any:
         if gives_up(content) or "?" in content[-2:]:
             return None
         words = len(found[-1].split())
+        if words > 2 and form in ("whole", "last line") and _SENTENCE_VERB.search(found[-1]):
+            return None  # read off its end
         if len(content) > SHORT or (words > _FEW and number(found[-1]) is None):
             return None
         if form == "last line" and content.rstrip().endswith((".", ":", "。")) and words > 2:

@@ -28,6 +28,20 @@ LANGUAGES = {
 }
 """By the language's English name."""
 
+FOREIGN_OPTIONS = (
+    "opción",
+    "opzione",
+    "opção",
+    "alternativa",
+    "вариант",
+    "letra",
+    "lettre",
+    "lettera",
+    "選択肢",
+    "선택지",
+)
+"""Nouns for an option, as they are looked for; French and German say "option" too."""
+
 NOUNS = {noun: language for language in LANGUAGES.values() for noun in language.nouns}
 """Noun -> its row."""
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from evals.extract import moods
+from evals.extract.languages import FOREIGN_OPTIONS
 from evals.extract.later import later
 from evals.extract.option_letters import FULL_STOP, listed
-from evals.extract.statements import Cue, Form, Statement
+from evals.extract.statements import Cue, Form, Statement, json_field
 
 _WINDOW = 320
 _MARGIN = 120
@@ -17,10 +18,20 @@ Found = tuple[Any, Statement, bool] | None
 
 
 def _cue(
-    text: str, at: int, begin: int, *, strong: bool, firm: bool, form: Form = "cue", run: bool = False
+    text: str,
+    at: int,
+    begin: int,
+    *,
+    strong: bool,
+    firm: bool,
+    form: Form = "cue",
+    run: bool = False,
+    chosen: bool = False,
 ) -> Found:
     """Read letters behind a cue; `firm`: they need not be marked as letters."""
-    said, first, last = listed(text, begin, min(len(text), begin + _WINDOW), strong=firm, run=run)
+    said, first, last = listed(
+        text, begin, min(len(text), begin + _WINDOW), strong=firm, run=run, chosen=chosen
+    )
     if not said:
         return None
     mood = moods.mood(text, at, last, link=text[at:first])
@@ -57,6 +68,8 @@ _POINTS = later(
 def _noun(text: str, at: int, word: str) -> Found:
     end = at + len(word)
     left = text[max(0, at - _MARGIN) : at]
+    if (field := json_field(text, at, end)) is not None:
+        return _cue(text, at, field[0], strong=True, firm=True, run=True, form="json")
     if not _free(text, at):
         return None
     if (found := _backwards(text, left, at, end)) is not None:
@@ -104,7 +117,7 @@ _FITS = later(
     re.IGNORECASE,
 )
 _OTHER_NOUN = later(
-    r"(?:option|choice|answer|letter|statement|so|therefore|thus|hence|only|that|and|both|then|since|is|because|but|means|making|makes|conclude)\s*$",
+    r"(?:(?:option|choice|answer|letter|statement)s?|so|therefore|thus|hence|only|that|and|both|then|since|is|because|but|means|making|makes|conclude)\s*$",
     re.IGNORECASE,
 )
 _LABEL = later(r"[\s*_`\"'“#>-]*(?:[(\[（【](?P<a>[A-Z])[)\]）】]|(?P<b>[A-Z])[.):])")
@@ -148,9 +161,18 @@ _GUARDED = later(
 )
 
 
+_HEADS_LIST = later(r"(?:^|\n)[\s*_#>-]*(?:(?:the|all)\s+)*$", re.IGNORECASE)
+_LISTED = later(r"(?:\s+(?:options?|choices?|statements?|letters?|ones?))?\s*[*_]*\s*:[*_]*", re.IGNORECASE)
+
+
 def _praise(text: str, at: int, word: str) -> Found:
+    """Read "(B) is correct", "Correct: A, C"."""
     if not _free(text, at):
         return None
+    if word in ("correct", "right") and _HEADS_LIST.search(text, max(0, at - 24), at):
+        heading = _LISTED.match(text, at + len(word), at + len(word) + 40)
+        if heading is not None:
+            return _cue(text, at, heading.end(), strong=True, firm=True, run=True)
     return _backwards(text, text[max(0, at - _MARGIN) : at], at, at + len(word))
 
 
@@ -165,7 +187,7 @@ def _verb(pattern: str, *, strong: bool) -> Callable[[str, int, str], Found]:
         if not _free(text, at):
             return None
         found = behind.match(text, at + len(word), at + len(word) + 60)
-        return _cue(text, at, found.end(), strong=strong, firm=False) if found else None
+        return _cue(text, at, found.end(), strong=strong, firm=False, chosen=strong) if found else None
 
     return reads
 
@@ -270,8 +292,46 @@ def _should(text: str, at: int, word: str) -> Found:
     return said, Statement("correction", first, last, moods.mood(text, at, last)), True
 
 
+_FITS_CHINESE = later(r"[^A-Za-z\n。;，,]{0,6}?(?:符合|正确|成立|满足|对|合适|可行|是)")
+
+
+def _only_chinese(text: str, at: int, word: str) -> Found:
+    """Read 只有C符合题意."""
+    said, first, last = listed(text, at + len(word), min(len(text), at + 40), strong=True)
+    if len(said) != 1 or not text[first].isupper() or not _FITS_CHINESE.match(text, last):
+        return None
+    return said, Statement("cue", first, last, moods.mood(text, at, at)), True
+
+
+# --- other languages ----------------------------------------------------------------------------------------
+
+_PRAISED_ELSEWHERE = later(
+    r"(?:richtig|korrekt|правильн|верн|correct|corrett|corret|esatt|giust|bonne|juste|exact|mejor|melhor|miglior|meilleur|best|正しい|正解の|올바른|맞는)\w{0,4}[\s*_]*$",
+    re.IGNORECASE,
+)
+_LINK_ELSEWHERE = later(
+    r"(?:\s+(?:correct|corrett|corret|esatt|giust|just|exact|richtig)\w{0,3})?\s*[*_]{0,2}\s*(?:[:：—–-]|(?:is|ist|est|es|è|é|lautet|будет|является|это)\b(?:\s+(?:la|le|el|il|a|die))?|は|が|은|는)",
+    re.IGNORECASE,
+)
+
+
+def _foreign_option(text: str, at: int, word: str) -> Found:
+    """Read "La opción correcta es la C", "Правильный вариант — C"."""
+    if not _free(text, at):
+        return None
+    link = _LINK_ELSEWHERE.match(text, at + len(word), at + len(word) + 60)
+    if link is None or not (
+        _PRAISED_ELSEWHERE.search(text, max(0, at - 30), at)
+        or _PRAISED_ELSEWHERE.search(text, at + len(word), link.end())
+        or re.search(r"correct|corrett|corret|esatt|giust|exact|richtig", link[0], re.IGNORECASE)
+    ):
+        return None
+    return _cue(text, at, link.end(), strong=True, firm=True)
+
+
 # --- the one tick in a list ---------------------------------------------------------------------------------
 
+TICKS = ("✓", "✔", "✅", "☑", "[x]")
 _TICK_LINE = later(r"[\s*_>|-]*[(\[]?(?P<letter>[A-Z])[)\]]?[*_\s]*[.:)|、—–-][^\n]*$")
 
 
@@ -281,7 +341,7 @@ def _tick(text: str, at: int, word: str) -> Found:
     line = _TICK_LINE.match(text, begin, at)
     if line is None:
         return _cue(text, at, at + len(word), strong=False, firm=True)
-    ticked = {text.rfind("\n", 0, i) for mark in ("✓", "✔", "✅", "☑") for i in _all(text, mark)}
+    ticked = {text.rfind("\n", 0, i) for mark in TICKS for i in _all(text, mark)}
     if len(ticked) > 1:
         return None
     first = line.start("letter")
@@ -330,7 +390,9 @@ _READERS: dict[str, Callable[[str, int, str], Found]] = {
     **dict.fromkeys(("选",), _chosen),
     "正确": _right,
     **dict.fromkeys(("应为", "应该", "不对"), _should),
-    **dict.fromkeys(("✓", "✔", "✅", "☑"), _tick),
+    **dict.fromkeys(TICKS, _tick),
+    **dict.fromkeys(FOREIGN_OPTIONS, _foreign_option),
+    **dict.fromkeys(("只有", "唯有", "仅有"), _only_chinese),
 }
 
 

@@ -35,16 +35,17 @@ _NEXT = later(
     rf"(?P<letter>[A-Za-z]){_STOP}{_CLOSE}",
     re.IGNORECASE,
 )
+_EITHER = later(r"\s*(?:or\b|或)", re.IGNORECASE)
 _RUN = later(rf"{PREFIX}(?P<run>[A-Z]{{2,10}})(?![A-Za-z0-9])")
 END = later(
-    r"[^\S\n]*(?:$|\n|\||[.。!！;；:：,，、)）(（]+(?=$|\s|[^\w])|[。，；（、]|</|<\||\[/|\\\\|[—–-]\s|—|\([a-z]{2,}|입니다|이다|예요|です|である|だ|选?项|正确|[（(](?=[\u4e00-\u9fff]))"
+    r"[^\S\n]*(?:$|\n|\||[.。!！;；:：,，、)）(（]+(?=$|\s|[^\w]|[\u4e00-\u9fff])|[。，；（、]|</|<\||\[/|\\\\|[—–-]\s|—|\([a-z]{2,}|입니다|이다|예요|です|である|だ|选?项|正确|[（(](?=[\u4e00-\u9fff]))"
 )
 FULL_STOP = later(
     r"[^\S\n]*(?:$|\n|[.。!！;；](?=$|[\s*_)\]\"'”’])|。|</|<\||\s[—–-]\s|,\s+(?:because|since|as|which|not|and\s+not)\b)",
     re.IGNORECASE,
 )
 CONNECTIVE = later(
-    r"\s+(?:because|since|as|and|or|which|for|due|based|given|so|but|while|where|according|by|both|are)\b|\s*[(（—–,:;.\-\n]",
+    r"\s+(?:because|since|as|and|or|which|for|due|based|given|so|but|while|where|according|by|both|are|here|though|over|instead|rather|after|from)\b|\s*[(（—–,:;.\-\n]",
     re.IGNORECASE,
 )
 _GOES_ON = later(r"\s+(?:because|since|as|are|both|which)\b")
@@ -57,10 +58,13 @@ _PLACEHOLDER = "X"
 """As in 'the format "The answer is (X)"'; no benchmark has so many options."""
 
 
-def listed(text: str, begin: int, limit: int, *, strong: bool, run: bool = False) -> tuple[str, int, int]:
+def listed(
+    text: str, begin: int, limit: int, *, strong: bool, run: bool = False, chosen: bool = False
+) -> tuple[str, int, int]:
     """Read "B", "(B)", "A, C and D" at `begin`: (letters, where they begin, where they end); no letters: ("", begin, begin).
 
-    `run` allows "AC" too; a weak context (`strong` false) wants a letter that is marked as one, or ends its sentence.
+    `run` allows "AC" too; a weak context (`strong` false) wants a letter that is marked as one, or ends its sentence;
+    `chosen`, behind "I choose", or before "because" and the like.
     """
     nothing = "", begin, begin
     found = _FIRST.match(text, begin, limit)
@@ -69,7 +73,7 @@ def listed(text: str, begin: int, limit: int, *, strong: bool, run: bool = False
         if many and _rising(many["run"]) and END.match(text, many.end()):
             return many["run"], many.start("run"), many.end("run")
         return nothing
-    if not _stands(text, found, strong=strong) or _ASKED.match(text, found.end()):
+    if not _stands(text, found, strong=strong, chosen=chosen) or _ASKED.match(text, found.end()):
         return nothing
     if found["letter"] == _PLACEHOLDER:
         return nothing
@@ -91,7 +95,7 @@ def _rising(run: str) -> bool:
     return all(a < b for a, b in itertools.pairwise(run))
 
 
-def _stands(text: str, found: re.Match[str], *, strong: bool) -> bool:
+def _stands(text: str, found: re.Match[str], *, strong: bool, chosen: bool) -> bool:
     """Tell whether a letter after an anchor is a label and not a word, an article or a symbol."""
     mark, end = found["letter"], found.end()
     ended = bool(END.match(text, end))
@@ -102,7 +106,8 @@ def _stands(text: str, found: re.Match[str], *, strong: bool) -> bool:
         return True
     if mark in "AI" and not CONNECTIVE.match(text, end):
         return False
-    return strong or (bool(_OPTION_WORD.search(found["prefix"])) and bool(CONNECTIVE.match(text, end)))
+    named = chosen or bool(_OPTION_WORD.search(found["prefix"]))
+    return strong or (named and bool(CONNECTIVE.match(text, end)))
 
 
 def _continues(text: str, more: re.Match[str]) -> bool:
@@ -110,5 +115,7 @@ def _continues(text: str, more: re.Match[str]) -> bool:
     if more["letter"].islower():
         return more["prefix"].endswith("(")
     if END.match(text, more.end()) or _NEXT.match(text, more.end()):
+        return True
+    if more["letter"] not in "AI" and _EITHER.match(text, more.start()):
         return True
     return bool(_GOES_ON.match(text, more.end()))

@@ -20,6 +20,9 @@ _ARTICLE = later(r"(?:the|a|an|option|choice|answer)\s+(?=\S)", 2)
 _LABEL = later(r"[(\[]?([A-Z])[)\]]?\s*[.:)、．]\s*(?=\S)")
 _NONE = later(r"(?:none|neither)\s+(?:of\s+)?(?:the|these|them|above)|以上(?:都|皆|均)(?:不|非)|none\b", 2)
 _FIGURES = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹₊₋⁺⁻", "01234567890123456789+-+-")
+_HENCE = later(r"\b(?:so|hence|therefore|thus|i\.e\.|namely)\b[\s,:]*(?:it\s+is\s+|the\s+|is\s+)?$", 2)
+_LONG = 4
+"""Letters of an option that is read off the end of a sentence."""
 LONGEST = 600
 
 
@@ -27,6 +30,7 @@ class Options:
     """The options as shown, ready to be compared with a statement's text."""
 
     def __init__(self, options: Sequence[str]) -> None:
+        self._given = options
         numbers, unit = _without_common_unit(options)
         exact = [normal(option) for option in numbers]
         self._unit = normal(unit).casefold()
@@ -49,6 +53,25 @@ class Options:
         wanted = wanted.removesuffix(self._unit)
         same = [i for i, text in enumerate(self._texts) if text == wanted] if wanted else []
         return chr(ord("A") + same[0]) if len(same) == 1 else None
+
+    def ending(self, sentence: str) -> tuple[str, int] | None:
+        """Return (letter, where its text begins) of the one option that a sentence ends with; None if it names another too."""
+        low = sentence.casefold()
+        texts = [option.strip().rstrip(".").casefold() for option in self._given]
+        ends = [
+            i
+            for i, text in enumerate(texts)
+            if len(text) >= _LONG and low.endswith(text) and not low[: -len(text)][-1:].isalnum()
+        ]
+        if not ends:
+            return None
+        place = max(ends, key=lambda i: len(texts[i]))
+        begin = len(sentence) - len(texts[place])
+        if any(len(text) >= _LONG and text in low[:begin] for text in texts) and not _HENCE.search(
+            low, 0, begin
+        ):
+            return None
+        return chr(ord("A") + place), begin
 
     def none_of_them(self) -> str | None:
         """Return the letter of the option that says that none fits."""

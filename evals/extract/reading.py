@@ -67,7 +67,7 @@ _CORRECTS = later(
     re.IGNORECASE,
 )
 _RETRACTS = later(
-    r"\bwait\b|\bmade\s+an?\s+(?:error|mistake|slip)|\bmy\s+mistake|(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+right)|\blet\s+me\s+re-?\s?\w+|\bscratch\s+that|\bcorrection\b|不对|等等|更正|重新",
+    r"\bwait\b|\bmade\s+an?\s+(?:error|mistake|slip)|\bmy\s+mistake|(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+right)|\blet\s+me\s+(?:re-?\s?\w+|double|check)|\breconsider|\bscratch\s+that|\bcorrection\b|不对|等等|更正|重新",
     re.IGNORECASE,
 )
 _UNFINISHED = later(
@@ -115,14 +115,16 @@ def read(
             return earlier
     found = _last(text, begin, len(text), parse, cues)
     if isinstance(found, Reading):
-        return (
-            None
-            if truncated and found.end >= len(text.rstrip()) and found.form in ("line", "sentence")
-            else found
-        )
+        return None if truncated and _may_go_on(text, found) else found
     if found is REFUSED or not shaped or truncated or runs_on(text):
         return None
     return _by_shape(text, begin, parse)
+
+
+def _may_go_on(text: str, last: Reading) -> bool:
+    """Tell whether a reply that was cut off could have said something else: its last statement ends it, or is being taken back."""
+    open_ended = last.form not in ("box", "tag", "json") and last.end >= len(text.rstrip())
+    return open_ended or _RETRACTS.search(text, last.end) is not None
 
 
 def runs_on(text: str) -> bool:

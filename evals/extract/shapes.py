@@ -76,6 +76,6 @@ def _tail(text: str, sentence: int) -> Statement | None:
 
 
 _TAIL_WORD = later(
-    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|be|gives?|giving|us|get|obtain|yields?|leaves?|makes?)(?=\s)\s+|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
+    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|makes?)(?=\s)\s+|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
     re.IGNORECASE,
 )

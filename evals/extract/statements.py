@@ -75,6 +75,7 @@ _CHINESE = later(
     + _MARK
     + rf"|(?P<line>{_FORMAT}[^\S\n]*\n)|(?<=】)(?P<tagged>))"
 )
+_COLON_ONLY = later(r"(?P<mark>)")
 _BARE = later(r"[^\S\n]+(?=\S{1,40}[^\S\n]*(?:\n|$))")
 """As in "Answer B" on a line of its own."""
 _BRACKETED = later(r"(?P<verb>\s+)(?=[*_$]{0,3}\([A-Za-z\d]{1,5}\))")
@@ -82,9 +83,9 @@ _BRACKETED = later(r"(?P<verb>\s+)(?=[*_$]{0,3}\([A-Za-z\d]{1,5}\))")
 _LINE_LEFT = later(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE)
 _SENTENCE_END = later(r"\n|[.!?](?=[\s*_)\]\"'”’]|$)|[。；！？]")
 _DISPLAY = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
-_ITEM = later(r"\s*[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
+_ITEM = later(r"\s*(?:[-*•]\s+)?[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
 _BOX_TOKEN = "<|begin_of_box|>"  # noqa: S105
-_WORDS = ("answer", "ans", "\\boxed", "\\fbox", _BOX_TOKEN, "答案", *NOUNS)
+_WORDS = ("answer", "ans", "\\boxed", "\\fbox", _BOX_TOKEN, "答案", "答:", *NOUNS)
 _ASCII_WORDS = tuple(word for word in _WORDS if word.isascii())
 _BASE = frozenset(_WORDS)
 
@@ -154,11 +155,18 @@ def _statement(text: str, at: int, word: str, limit: int) -> Statement | None:
             return None
         if left[-1:] in "<[_ -" and _TAG_LEFT.search(left) and (tag := _TAG_RIGHT.match(text, end, limit)):
             return _tag(text, at, tag.end(), limit)
-        if _JSON_LEFT.search(left) and (field := _JSON_RIGHT.match(text, end, limit)):
-            group = str(field.lastgroup)
-            return Statement("json", field.start(group), field.end(group), moods.mood(text, at, field.end()))
+        if (field := json_field(text, at, end, limit)) is not None:
+            return Statement("json", *field, moods.mood(text, at, field[1]))
     link = _link(text, word, at, end, limit)
     return None if link is None else _stated(text, at, link, limit)
+
+
+def json_field(text: str, at: int, end: int, limit: int | None = None) -> tuple[int, int] | None:
+    """Return the extent of the value of a JSON field that a word from `at` to `end` is the name of, or ends."""
+    if not _JSON_LEFT.search(text, max(0, at - 24), at):
+        return None
+    field = _JSON_RIGHT.match(text, end, len(text) if limit is None else limit)
+    return None if field is None else field.span(str(field.lastgroup))
 
 
 def _link(text: str, word: str, at: int, end: int, limit: int) -> re.Match[str] | None:
@@ -170,6 +178,8 @@ def _link(text: str, word: str, at: int, end: int, limit: int) -> re.Match[str] 
         return found or _BRACKETED.match(text, end, limit)
     if word == "ans":
         return _ABBREVIATED.match(text, end, min(limit, end + 320))
+    if word == "答:":
+        return _COLON_ONLY.match(text, end)
     if word == "答案":
         return _CHINESE.match(text, end, min(limit, end + 60))
     return _foreign(NOUNS[word].link).match(text, end, min(limit, end + 60))
@@ -181,7 +191,7 @@ _FOREIGN: dict[str, re.Pattern[str]] = {}
 def _foreign(link: str) -> re.Pattern[str]:
     if link not in _FOREIGN:
         _FOREIGN[link] = re.compile(
-            rf"(?:\s+(?:correcta|correcte|corretta|correta|final|finale))?(?:\s*\([^()\n]{{0,40}}\))?(?:(?P<verb>{link})(?:\s*(?P<colon>[:：]))?|{_MARK}|(?P<line>{_FORMAT}[^\S\n]*\n))",
+            rf"(?:\s+(?:correcta|correcte|corretta|correta|exacta|exacte|exata|esatta|giusta|juste|certa|final|finale|definitiva))?(?:\s*\([^()\n]{{0,40}}\))?(?:(?P<verb>{link})(?:\s*(?P<colon>[:：]))?|{_MARK}|(?P<line>{_FORMAT}[^\S\n]*\n)|[^\S\n]+(?=[*_(]{{0,3}}[A-Z\d]\w{{0,3}}[*_)]{{0,3}}[.。]?\s*(?:\n|$)))",
             re.IGNORECASE,
         )
     return _FOREIGN[link]
@@ -226,6 +236,8 @@ def _stated(text: str, at: int, link: re.Match[str], limit: int) -> Statement | 
         begin, end = _line(text, begin, stop)
         if _lists_all(text, link.end() - 1, begin, stop):
             return None
+        if "\n" in text[link.end() - 1 : begin]:
+            end = _items_end(text, begin, end, stop)
         form: Form = "line"
     else:
         form = "sentence"
@@ -251,11 +263,24 @@ def _lists_all(text: str, before: int, begin: int, stop: int) -> bool:
     return following is not None and ord(following[1].upper()) == ord(label[1].upper()) + 1
 
 
+def _items_end(text: str, begin: int, end: int, stop: int) -> int:
+    """Return where a list of labelled lines ends, of which the first one is an answer line's."""
+    while _ITEM.match(text, begin, end) and end < stop:
+        begin, following = end + 1, text.find("\n", end + 1, stop)
+        following = stop if following < 0 else following
+        if _ITEM.match(text, begin, following) is None:
+            break
+        end = following
+    return end
+
+
 def _line(text: str, begin: int, stop: int) -> tuple[int, int]:
     """Return the extent of the rest of the line, or of the next line with content; displayed formulas whole."""
     while begin < stop and (text[begin].isspace() or text[begin] in "*_"):
         begin += 1
     end = text.find("\n", begin, stop)
+    if end >= 0 and not text[begin:end].strip("=-~ "):  # the line under a heading
+        begin, end = end + 1, text.find("\n", end + 1, stop)
     end = stop if end < 0 else end
     opening = text[begin:end].strip()
     if opening.startswith("```") and opening[3:].isalpha():

@@ -29,7 +29,7 @@ _CLOSES = later(
     r"</|\[/|◁/|<\|END_|<\|end_of_thought|<\|/|<unused95|<channel\||.*<\|channel\|>\s*final",
     re.IGNORECASE | re.DOTALL,
 )
-_STRIPPED = later(r"\s*(?:analysis|commentary)(?=[A-Z\d\"'“(\s]|We\b)(?!\s*(?:of|is|shows)\b)")
+_STRIPPED = later(r"\s*(?:assistant)?(?:analysis|commentary)(?=[A-Z\d\"'“(\s]|We\b)(?!\s*(?:of|is|shows)\b)")
 """Harmony's channels as they are left when a tokenizer drops the special tokens."""
 _STRIPPED_FINAL = later(r"(?:assistant)?\s*final(?=[^a-z\s]|\s*\n)|assistantfinal")
 _PROSE = later(r"\s*Here(?:'s| is) my thought process:", re.IGNORECASE)
@@ -41,7 +41,7 @@ _TOKEN = later(
     re.IGNORECASE,
 )
 _SIGNS = ("<", "[/", "[T", "[t", "[INST", "◁", "▁", "\x08")
-_HINT = later(r"\s*(?:analysis|commentary|[Hh]ere)")
+_HINT = later(r"\s*(?:assistant)?(?:analysis|commentary|[Hh]ere)")
 MOST_TOKENS = 10_000
 
 

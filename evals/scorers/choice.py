@@ -42,7 +42,8 @@ class StatedChoice(Struct, frozen=True):
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
         options = prompt.as_shown(sample).choices
-        reading = None if reply.stop == "filter" else extract.choice(reply.text, options)
+        cut = reply.stop == "length"
+        reading = None if reply.stop == "filter" else extract.choice(reply.text, options, truncated=cut)
         if reading is None:
             return unread(reply, "no option stated")
         return where(reading, chosen(sample, prompt, reading.value))

@@ -6,7 +6,7 @@ import re
 
 from evals.extract.expression import tidy, unnamed, without_base
 from evals.extract.option_text import normal
-from evals.scorers.math import equivalent, hostile, ratio
+from evals.scorers.math import equal_if_positive, equivalent, hostile, ratio
 
 _RELATION = re.compile(r"[<>]|\\(?:[lg]eq?|[lg]t|neq?|approx|sim|ge|le)(?![a-z])|\\not|\\pm")
 _LETTERS = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
@@ -34,6 +34,7 @@ _FUNCTIONS = frozenset(
 _PROSE = re.compile(r"(?<![\\A-Za-z])(?!sqrt|sin|cos|tan|log|exp|frac|pi\b|or\b|and\b)[A-Za-z]{3,}")
 _RANGE = re.compile(r"\d\s+to\s+\d|\bbetween\b|\d\s*[-–]\s*\d+\s*$", re.IGNORECASE)
 _RATIO = re.compile(r"(?<![:\w])[\d.]+\s*:\s*[\d.]+")
+_TWO = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*:\s*(\d{1,9}(?:\.\d{1,9})?)")
 _DECIMAL = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)")
 _POWER = re.compile(r"\^\s*\{?\s*[-+]?\d{2,}|\d{16,}|\d!")
 
@@ -51,6 +52,8 @@ def same(gold: str, said: str) -> bool:
         return False
     if one.replace(" ", "") == other.replace(" ", "") or _unbased(one, other):
         return True
+    if (parts := _TWO.fullmatch(other)) and _DECIMAL.fullmatch(one):
+        return float(parts[2]) != 0 and _close(float(one), float(parts[1]) / float(parts[2]))
     if not _comparable(one, other):
         return False
     if _DECIMAL.fullmatch(one) and _DECIMAL.fullmatch(other):
@@ -63,7 +66,9 @@ def same(gold: str, said: str) -> bool:
     if equivalent(gold_tex, said_tex) is True:
         return True
     bare = unnamed(one), unnamed(other)
-    return bare != (one, other) and equivalent(f"${bare[0]}$", f"${bare[1]}$") is True
+    if bare != (one, other) and equivalent(f"${bare[0]}$", f"${bare[1]}$") is True:
+        return True
+    return all("sqrt" in side for side in bare) and equal_if_positive(f"${bare[0]}$", f"${bare[1]}$")
 
 
 def _unbased(gold: str, said: str) -> bool:

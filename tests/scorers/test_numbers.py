@@ -31,7 +31,7 @@ def read(case: dict[str, Any]) -> Any:
             return list(found) if found else None
         case "options_stated":
             found = options_stated(text, SHOWN)
-            return list(found) if found else None
+            return list(found.value) if found else None
         case "number_lamalab":
             quantity = number_lamalab(text)
             return quantity and quantity.value

@@ -88,7 +88,9 @@ class Strict(Struct, frozen=True):
         if reply.stop == "filter":
             return Score(value=0.0, verdict="refused")
         if sample.choices:
-            reading = extract.choice(reply.text, prompt.as_shown(sample).choices)
+            reading = extract.choice(
+                reply.text, prompt.as_shown(sample).choices, truncated=reply.stop == "length"
+            )
         else:
             reading = extract.stated_text(reply.text, truncated=reply.stop == "length")
         if reading is None:
@@ -109,7 +111,7 @@ def _same(gold: str, found: str, meta: dict[str, object]) -> bool:
     wanted, stated = _float(gold), extract.number(found)
     if wanted is None or stated is None:
         return False  # several numbers, or none: nothing is picked
-    digits = int(str(meta.get("precision") or 0)) if meta.get("answer_type") == "float" else 0
+    digits = int(float(str(meta.get("precision") or 0))) if meta.get("answer_type") == "float" else 0
     slack = 0.5 * 10.0**-digits * (1 + 1e-9) if digits else 0.0
     return abs(wanted - stated) <= slack
 

@@ -158,7 +158,9 @@ class Strict(Struct, frozen=True):
             return Score(value=0.0, verdict="refused")
         if not sample.choices:
             return free_answer(reply, _golds(sample), _same)
-        reading = extract.choice(reply.text, prompt.as_shown(sample).choices)
+        reading = extract.choice(
+            reply.text, prompt.as_shown(sample).choices, truncated=reply.stop == "length"
+        )
         if reading is None:
             return unread(reply, "no option stated")
         answer = prompt.source_letter(reading.value) or reading.value
