@@ -10,6 +10,7 @@ import pytest
 from tools import demo
 
 
+@pytest.mark.slow
 def test_the_demo_shows_its_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

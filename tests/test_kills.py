@@ -68,6 +68,7 @@ def killed(words: tuple[str, ...], folder: Path, after_s: float) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_no_kill_loses_or_breaks_anything(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
