@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import msgspec
 
 from evals import load
+from evals.benchmark import Benchmark
 from evals.errors import ModelError, StoreError, UsageError
 from evals.records import store
 from evals.records.store import Run
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SuiteLike: TypeAlias = "str | Suite | Benchmark"
 ModelLike: TypeAlias = str | Model | Callable[..., str | Awaitable[str]]
 """A name as on the command line, a `Model`, or a function from prompt (or messages) to reply."""
 RunsLike: TypeAlias = Runs | Run | str | Path
@@ -44,7 +46,7 @@ RunsLike: TypeAlias = Runs | Run | str | Path
 
 
 def evaluate(
-    suites: str | Suite | Sequence[str | Suite],
+    suites: SuiteLike | Sequence[SuiteLike],
     model: ModelLike | Sequence[ModelLike],
     *,
     quiet: bool = False,
@@ -52,7 +54,7 @@ def evaluate(
 ) -> Runs:
     """Ask models the items of suites, score the replies, keep everything, and return the runs.
 
-    `suites`: names (`gpqa:diamond`) or `Suite` objects, `Suite.of(rows, ...)` among them. `model`: a name, a `Model`,
+    `suites`: names (`gpqa:diamond`), a `Suite` (`Suite.of(rows, ...)` makes one) or a `Benchmark`. `model`: a name, a `Model`,
     or a function: of the prompt's text, or, where its parameter is called `messages`, of a list of
     `{"role": ..., "content": ...}`; it returns the reply's text and may be async. `options`: those of `evals run`
     (`evals.run.request.RunRequest`), e.g. `limit=200`, `sample=True`, `results="folder"`.
@@ -66,7 +68,7 @@ def evaluate(
 
 
 async def aevaluate(
-    suites: str | Suite | Sequence[str | Suite],
+    suites: SuiteLike | Sequence[SuiteLike],
     model: ModelLike | Sequence[ModelLike],
     *,
     quiet: bool = False,
@@ -186,17 +188,17 @@ def measure(request: RunRequest, *, say: Callable[[str], None], quiet: bool = Fa
 
 
 def _session(
-    suites: str | Suite | Sequence[str | Suite],
+    suites: SuiteLike | Sequence[SuiteLike],
     model: ModelLike | Sequence[ModelLike],
     *,
     quiet: bool,
     options: dict[str, Any],
 ) -> Session:
-    several = [suites] if isinstance(suites, str | Suite) else list(suites)
+    several = [suites] if isinstance(suites, str | Suite | Benchmark) else list(suites)
     models = list(model) if isinstance(model, list | tuple) else [model]
     names = [one for one in several if isinstance(one, str)]
-    objects = [one for one in several if isinstance(one, Suite)]
-    if strange := next((one for one in several if not isinstance(one, str | Suite)), None):
+    objects = [suite for one in several for suite in _objects(one, options.get("protocol"))]
+    if strange := next((one for one in several if not isinstance(one, str | Suite | Benchmark)), None):
         raise UsageError(
             f"a suite is a name or a Suite (Suite.of makes one of rows), not {type(strange).__name__}"
         )
@@ -207,6 +209,13 @@ def _session(
     for one in objects:
         load.register(one)
     return Session(request, suites=objects, models=named, say=_say(quiet=quiet), quiet=quiet)
+
+
+def _objects(suite: SuiteLike, protocol: str | None) -> list[Suite]:
+    """Return the suites that an object stands for: of a benchmark, its default variants under one protocol."""
+    if isinstance(suite, Benchmark):
+        return [suite.suite(variant, protocol or "") for variant in suite.resolve(None)]
+    return [suite] if isinstance(suite, Suite) else []
 
 
 def _named(model: Any) -> Named:

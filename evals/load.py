@@ -6,27 +6,28 @@ through `recorded_suite`: data never choose code to run.
 
 from __future__ import annotations
 
-import ast
 import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from importlib import import_module
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import structs
 
 from evals import model_adapters, plugins, suites
 from evals.data import Data, errata
 from evals.errors import UnknownName, Untrusted, UsageError
-from evals.prompts.upstream import OURS
 from evals.suite import Suite
-from evals.types import Model, Prompter
+from evals.types import Listing, Model, Prompter, ProtocolName
+
+if TYPE_CHECKING:
+    from evals.benchmark import Benchmark
 
 _PORT = re.compile(r"[0-9]{1,5}(?![0-9a-zA-Z_])")
 """What stands behind a host's name in an address."""
@@ -61,10 +62,10 @@ def recorded_suite(spec: str, protocol: str | None = None) -> list[Suite]:
     return suite(spec, protocol)
 
 
-def recorded_module(name: str) -> ModuleType:
-    """Import the file of a suite whose name stands in data; raises what `recorded_suite` raises."""
+def recorded_benchmark(name: str) -> Benchmark:
+    """Return the benchmark that data name; raises what `recorded_suite` raises."""
     _vouch(name)
-    return suite_module(name.partition(":")[0])
+    return benchmark(name.partition(":")[0])
 
 
 def _vouch(spec: str) -> None:
@@ -99,10 +100,16 @@ def _own_suites() -> set[str]:
     return {m.name.replace("_", "-") for m in pkgutil.iter_modules(suites.__path__) if m.name[0] != "_"}
 
 
-def suite_module(name: str) -> ModuleType:
-    """Import the file of a suite."""
+def benchmark(name: str) -> Benchmark:
+    """Return the benchmark of a name; raises UnknownName with near names."""
     wanted = module_name(name)
-    return _imported(_suite_file(wanted), suite_origin(wanted))
+    return _benchmark(_imported(_suite_file(wanted), suite_origin(wanted)), wanted)
+
+
+def _benchmark(module: ModuleType, name: str) -> Benchmark:
+    from evals.benchmark import benchmark_of
+
+    return benchmark_of(module, name)
 
 
 def _suite_file(wanted: str) -> str:
@@ -133,64 +140,35 @@ def module_name(name: str) -> str:
     return wanted
 
 
-FACTS = ("VARIANTS", "DEFAULT", "PROTOCOLS", "VERSION", "NEEDS", "GATED")
+def listing(name: str) -> Listing:
+    """Return what is shown of a benchmark in lists, without importing it.
 
-
-def suite_facts(name: str) -> dict[str, Any]:
-    """Give the constants of a suite's file and the first line of its description (`ABOUT`).
-
-    Literals are read off the source: to list suites, none of their scorers need be imported.
+    For our own it is read from `suites/index.json`, which a test compares with the benchmarks: importing all of them
+    with their scorers takes 300 ms of CPU, for which completion in a shell would wait. Raises UsageError for a plugin
+    that is no suite.
     """
-    found = _spec(_suite_file(name))
-    tree = ast.parse(Path(found.origin).read_text(encoding="utf-8") if found and found.origin else "")
-    facts: dict[str, Any] = {"ABOUT": (ast.get_docstring(tree) or "").partition("\n")[0]}
-    for node in tree.body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        if (
-            isinstance(node, ast.Assign | ast.AnnAssign)
-            and isinstance(target, ast.Name)
-            and target.id in FACTS
-        ):
-            facts[target.id] = _literal(node.value) if node.value else None
-    if any(value is None for value in facts.values()):
-        module = suite_module(name)
-        facts |= {fact: getattr(module, fact) for fact in FACTS if hasattr(module, fact)}
-    return facts
+    wanted = module_name(name)
+    origin = suite_origin(wanted)
+    if origin is not None:
+        return plugins.listing(origin.module)
+    if (known := _index().get(wanted)) is not None:
+        return known
+    from evals.benchmark import listing_of
+
+    return listing_of(benchmark(wanted))  # a file that is not in the index yet
 
 
-def _spec(module: str) -> ModuleSpec | None:
-    try:
-        return find_spec(module)
-    except ImportError:  # a plugin whose package is not whole
-        return None
+@cache
+def _index() -> dict[str, Listing]:
+    path = Path(suites.__path__[0]) / "index.json"
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, Listing])
 
 
-def _literal(node: ast.expr) -> Any:
-    """Evaluate a literal, `frozenset()` included; None where it is something else."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "frozenset":
-        inner = _literal(node.args[0]) if node.args else ()
-        return None if inner is None else frozenset(inner)
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        return None
-
-
-def variants(spec: str) -> list[tuple[ModuleType, str]]:
+def variants(spec: str) -> list[tuple[Benchmark, str]]:
     """Resolve `gpqa:main` to one variant, and a bare name to the variants that it stands for."""
     name, colon, variant = spec.partition(":")
-    module = suite_module(name)
-    if find := getattr(module, "find", None):  # its variants are not known beforehand
-        return [(module, found) for found in find(variant)]
-    known: Mapping[str, int] = module.VARIANTS
-    sets: Mapping[str, tuple[str, ...]] = getattr(module, "SETS", {})
-    if colon:
-        if variant in sets:
-            return [(module, v) for v in sets[variant]]
-        if variant not in known or not variant:
-            raise UnknownName(f"variant of {name}", variant, [*sets, *(v for v in known if v)])
-        return [(module, variant)]
-    return [(module, v) for v in getattr(module, "DEFAULT", tuple(known))]
+    chosen = benchmark(name)
+    return [(chosen, one) for one in chosen.resolve(variant if colon else None)]
 
 
 _REGISTERED: dict[str, Suite] = {}
@@ -229,25 +207,27 @@ def suite(spec: str, protocol: str | None = None) -> list[Suite]:
     """Resolve a name to suites, one per variant; raises UnknownName with near names."""
     if (known := _REGISTERED.get(spec)) is not None and protocol in (None, known.protocol):
         return [known]
-    found = []
-    for module, variant in variants(spec):
-        wanted = protocol or module.PROTOCOLS[0]
-        if wanted not in module.PROTOCOLS:
-            raise UnknownName(f"protocol of {spec}", wanted, module.PROTOCOLS)
-        made: Suite = module.suite(variant, wanted.removesuffix(OURS))
+    resolved = []
+    for chosen, variant in variants(spec):
+        names = chosen.protocol_names
+        wanted = protocol or names[0]
+        if wanted not in names:
+            raise UnknownName(f"protocol of {spec}", wanted, names)
+        named = ProtocolName.parse(wanted)
+        made = chosen.suite(variant, named.base)
         _remember(made)
         made = structs.replace(made, errata=errata.of_suite(made.name, variant))
-        found.append(_in_ours(made) if wanted.endswith(OURS) else _in_theirs(made))
-    return found
+        resolved.append(reworded(made) if named.reworded else _in_upstream_words(made))
+    return resolved
 
 
-def _in_ours(suite: Suite) -> Suite:
-    """Give a suite that asks in our words, under the name that says so."""
-    return structs.replace(suite, protocol=f"{suite.protocol}{OURS}", words=None)
+def reworded(suite: Suite) -> Suite:
+    """Return a suite that asks in our prompts in the place of upstream's, under the name that says so."""
+    return structs.replace(suite, protocol=str(ProtocolName(suite.protocol, reworded=True)), words=None)
 
 
-def _in_theirs(suite: Suite) -> Suite:
-    """Give a suite that asks, and has a judge asked, in upstream's words where its protocol means these."""
+def _in_upstream_words(suite: Suite) -> Suite:
+    """Return a suite that asks, and has a judge asked, in upstream's own prompts if its protocol means these."""
     if (words := suite.words) is None:
         return suite
     from evals.scorers.judge.judged import worded
@@ -259,10 +239,10 @@ def _in_theirs(suite: Suite) -> Suite:
 
 
 def askable(one: Suite) -> Suite:
-    """Give a suite as it can be asked here: in our words, where upstream's are meant and cannot be read."""
+    """Return a suite as it can be asked here: reworded if upstream's prompts are meant and cannot be read."""
     if one.words is None or not one.words.fault():
         return one
-    return suite(one.id, f"{one.protocol}{OURS}")[0]
+    return suite(one.id, str(ProtocolName(one.protocol, reworded=True)))[0]
 
 
 def adapter_names() -> list[str]:
@@ -324,7 +304,7 @@ def model(spec: str, **options: Any) -> Model:
     else:
         raise UnknownName("model", f"{adapter}{colon}", [*ALONE, *(f"{name}:" for name in adapter_names())])
     make: Callable[..., Model] = module.model
-    wanted = getattr(module, "OPTIONS", ())
+    wanted = vars(module).get("OPTIONS", ())
     return make(rest, **{key: value for key, value in options.items() if key in wanted})
 
 
@@ -346,15 +326,14 @@ def model_forms() -> list[str]:
 
 
 def adapter_about(form: str) -> str:
-    """Give the first line of an adapter's description, without importing it."""
-    found = _spec(_adapter_file(ALONE.get(form, form.rstrip(":"))))
-    if found is None or found.origin is None:
-        return ""
+    """Return the first line of an adapter's description; that of a plugin is read from its source."""
+    name = ALONE.get(form, form.rstrip(":"))
+    if (origin := adapter_origin(name)) is None:
+        return (import_module(_adapter_file(name)).__doc__ or "").partition("\n")[0]
     try:
-        text = ast.get_docstring(ast.parse(Path(found.origin).read_text(encoding="utf-8"))) or ""
-    except (SyntaxError, ValueError) as error:
-        return f"cannot be read: {type(error).__name__}: {error}"
-    return text.partition("\n")[0]
+        return plugins.about(origin.module)
+    except UsageError as error:
+        return f"cannot be read: {error}"
 
 
 def without_secrets(spec: str) -> str:

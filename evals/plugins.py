@@ -1,16 +1,23 @@
-"""Suites and adapters that other packages bring, by entry point; what they bring is imported when it is named.
+"""Suites and adapters that other packages bring, by entry point; a package's code runs when the user names what it brings.
 
     [project.entry-points."science_evals.suites"]
     capitals = "my_package.capitals"
 
-A name of the house is never taken over by a package.
+A package cannot replace a suite or an adapter of this project. Lists read a package's source and do not run it.
 """
 
 from __future__ import annotations
 
+import ast
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
+
+from evals.errors import UsageError
+from evals.types import Listing
 
 SUITES, ADAPTERS = "science_evals.suites", "science_evals.adapters"
 
@@ -28,7 +35,7 @@ class Origin(Struct, frozen=True):
 
 @cache
 def found(group: str) -> dict[str, Origin]:
-    """Name, with hyphens -> origin; the first package that claims a name has it."""
+    """Return name, with hyphens -> origin; the first package that claims a name has it."""
     from importlib.metadata import entry_points
 
     origins: dict[str, Origin] = {}
@@ -37,3 +44,92 @@ def found(group: str) -> dict[str, Origin]:
         origin = Origin(point.module, dist.name if dist else "unknown", dist.version if dist else "?")
         origins.setdefault(point.name.replace("_", "-").lower(), origin)
     return origins
+
+
+def about(module: str) -> str:
+    """Return the first line of a module's docstring; raises UsageError if it cannot be parsed."""
+    return (ast.get_docstring(_parsed(module)) or "").partition("\n")[0]
+
+
+def listing(module: str) -> Listing:
+    """Return what the source of a suite file states in literals; raises UsageError if it defines no suite."""
+    tree = _parsed(module)
+    values = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    }
+    table = values.get("BENCHMARK")
+    if isinstance(table, ast.Call):
+        fields = {word.arg: values.get(_name(word.value), word.value) for word in table.keywords if word.arg}
+    else:  # constants in capitals
+        fields = {name.lower(): value for name, value in values.items()}
+    if "protocols" not in fields:
+        raise UsageError(f"{module} defines no BENCHMARK")
+    variants = _rows(fields.get("variants"))
+    return Listing(
+        about=_literal(fields.get("title")) or about(module),
+        variants=variants,
+        default=tuple(_literal(fields.get("default")) or (name for name in variants if name)),
+        protocols=_keys(fields["protocols"]),
+        version=str(_literal(fields.get("version")) or "1"),
+        needs=tuple(sorted(_literal(fields.get("needs")) or ())),
+        gated=bool(_literal(fields.get("gated"))),
+    )
+
+
+def _parsed(module: str) -> ast.Module:
+    try:
+        spec = find_spec(module)
+    except ImportError:  # its package is broken
+        spec = None
+    if spec is None or spec.origin is None:
+        raise UsageError(f"there is no module {module}")
+    try:
+        return ast.parse(Path(spec.origin).read_bytes())
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UsageError(f"{module}: {type(error).__name__}: {error}") from error
+
+
+def _name(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _literal(node: ast.expr | None) -> Any:
+    """Evaluate a literal, `frozenset(...)` included; None for anything else."""
+    if isinstance(node, ast.Call) and _name(node.func) == "frozenset":
+        node = node.args[0] if node.args else None
+    try:
+        return None if node is None else ast.literal_eval(node)
+    except ValueError:
+        return None
+
+
+def _keys(node: ast.expr) -> tuple[str, ...]:
+    """Return the keys of a mapping, or the items of a sequence, that are texts."""
+    names = (
+        node.keys
+        if isinstance(node, ast.Dict)
+        else node.elts
+        if isinstance(node, ast.Tuple | ast.List)
+        else []
+    )
+    return tuple(str(name.value) for name in names if isinstance(name, ast.Constant))
+
+
+def _rows(node: ast.expr | None) -> dict[str, int]:
+    """Return name -> rows of a mapping to numbers or to `Variant(rows)`."""
+    if not isinstance(node, ast.Dict):
+        return {"": 0}
+    rows = {}
+    for key, value in zip(node.keys, node.values, strict=True):
+        if isinstance(value, ast.Call):
+            value = next(
+                iter([*value.args, *(word.value for word in value.keywords if word.arg == "rows")]), value
+            )
+        count = _literal(value)
+        if isinstance(key, ast.Constant):
+            rows[str(key.value)] = count if isinstance(count, int) else 0
+    return rows

@@ -25,6 +25,8 @@ INTERN_S1 = Sampling(temperature=0.7, top_p=0.95, max_tokens=65_536, thinking=Tr
 
 
 GREEDY = Sampling(temperature=0.0)
+GREEDY_32K = Sampling(temperature=0.0, max_tokens=32_768)
+"""Greedy, with room for reasoning."""
 
 
 class Suite(Struct, frozen=True, kw_only=True):
@@ -86,7 +88,7 @@ class Suite(Struct, frozen=True, kw_only=True):
         version: str = "1",
         sampling: Sampling = GREEDY,
     ) -> Suite:
-        """Return a benchmark of one's own.
+        """Return a benchmark of one's own; for several variants or protocols write a `Benchmark` (CONTRIBUTING.md).
 
         `rows`: mappings with a question and a target (and `id`, `choices`, `group`), or a file of them. `prompt`: a
         template with the row's columns in braces, or a function of the row; None: the question, its choices, and how

@@ -13,10 +13,34 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from math import isfinite
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct, field
 from msgspec.structs import force_setattr, replace
+
+REWORDED = "~"
+
+
+class ProtocolName(NamedTuple):
+    """The name of a protocol, and whether it is asked in reworded prompts since upstream's own cannot be had.
+
+    >>> ProtocolName.parse("intern-s1~")
+    ProtocolName(base='intern-s1', reworded=True)
+    >>> str(ProtocolName("intern-s1", reworded=True))
+    'intern-s1~'
+    """
+
+    base: str
+    reworded: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> ProtocolName:
+        """Read a name as it is written on the command line and on cards."""
+        return cls(text.removesuffix(REWORDED), text.endswith(REWORDED))
+
+    def __str__(self) -> str:
+        return f"{self.base}{REWORDED}" if self.reworded else self.base
+
 
 Verdict: TypeAlias = Literal["right", "wrong", "graded", "invalid", "unanswered", "refused", "truncated"]
 """What the model did. `graded` is a value that is no yes or no (an absolute error, a similarity)."""
@@ -452,3 +476,18 @@ class Scorer(Protocol):
 
 Prompter: TypeAlias = Callable[[Sample, int], Prompt]
 """(sample, repeat) -> prompt; draws only from `prompts.rng(suite, sample.id, repeat)`."""
+
+
+class Listing(Struct, frozen=True, kw_only=True):
+    """What `evals list suites` and shell completion show of a benchmark."""
+
+    about: str
+    variants: dict[str, int]
+    """Name -> rows; 0: unknown."""
+    default: tuple[str, ...]
+    """Variants that the bare name stands for."""
+    protocols: tuple[str, ...]
+    """The default first."""
+    version: str
+    needs: tuple[str, ...]
+    gated: bool

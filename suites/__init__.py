@@ -1,1 +1,1 @@
-"""One benchmark per file: `suite(variant, protocol) -> Suite`, with `VARIANTS`, `DEFAULT` and `PROTOCOLS` beside it."""
+"""One benchmark per file: `BENCHMARK`, a table of variants and protocols. What lists show of all is `index.json`."""

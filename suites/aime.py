@@ -1,9 +1,9 @@
-"""AIME 2024 and 2025: thirty competition problems a year, each answered by an integer from 0 to 999.
+"""AIME, 30 problems a year of the American Invitational Mathematics Examination.
 
 `official` follows MathArena (eth-sri/matharena @ e9276603): the answer in a box, four runs a problem, the last
 box, else the last integer. `strict` wants a stated answer and never takes just any last number.
 `intern-s1` is OpenCompass' cascade (@ a5acc4bb): the boxed answer, and a judge model for what that does not call
-right, both in its own words (`intern-s1~`: in ours). Its symbolic comparison is here one of integers, which is the
+right, both in its own prompts (`intern-s1~`: reworded). Its symbolic comparison is here one of integers, which is the
 same for these answers. The problems are the hub's: whether OpenCompass' copy spells them alike nobody compared.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract.upstream.integers import integer, integer_matharena
@@ -20,15 +21,8 @@ from evals.prompts.upstream import Words
 from evals.report.metrics import repeated
 from evals.scorers.integer import Integer, StatedInteger
 from evals.scorers.judge.judged import Judged
-from evals.suite import INTERN_S1, Suite
-from evals.types import Prompt, Sample, Sampling, Scorer, Text
-
-VARIANTS = {"2024": 30, "2025": 30}
-DEFAULT = ("2024", "2025")
-PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "2"
-NEEDS: frozenset[str] = frozenset()
-GATED = False
+from evals.suite import INTERN_S1
+from evals.types import Prompt, Sample, Sampling, Text
 
 SPLITS = {
     "2024": Split(
@@ -45,9 +39,9 @@ SPLITS = {
         rows=30,
     ),
 }
-SHA256 = {
-    "2024": "20294ca26ef72c99cd7ea261994e7bfae2f51e9811f745ee8bda9618d624a617",
-    "2025": "56f1ced2d7ae5270493751627d56aa6e7a7f74ee19d8539e349b59d4c9df7741",
+VARIANTS = {
+    "2024": Variant(30, sha256="20294ca26ef72c99cd7ea261994e7bfae2f51e9811f745ee8bda9618d624a617"),
+    "2025": Variant(30, sha256="56f1ced2d7ae5270493751627d56aa6e7a7f74ee19d8539e349b59d4c9df7741"),
 }
 ID = re.compile(r"(?:sample-)?(20\d\d)-(I{1,2})-\d+")
 
@@ -109,28 +103,35 @@ def _words(year: str) -> Words:
     )
 
 
-def suite(variant: str = "2025", protocol: str = "strict") -> Suite:
-    """Give one year under a protocol."""
-    official, judged = protocol == "official", protocol == "intern-s1"
-    rules: dict[str, Scorer] = {"official": Integer(integer_matharena), "intern-s1": Integer(integer)}
-    rule = rules.get(protocol, StatedInteger())
-    sampling = Sampling(temperature=None if official else 0.0, max_tokens=64_000 if official else 32_768)
-    return Suite(
-        name="aime",
-        variant=variant,
-        protocol=protocol,
-        version=VERSION,
-        samples=lambda data: _samples(data, variant),
-        prompter=lambda data: _ask_boxed if judged else _ask,
-        ideal=lambda sample, prompt: f"Hence \\boxed{{{sample.target}}}.",
-        scorers={"judge": Judged(rule=rule)} if judged else {"integer": rule},
+def _intern_s1(year: str) -> Protocol:
+    return Protocol(
+        prompt=_ask_boxed,
+        words=_words(year),
+        scorers={"judge": Judged(rule=Integer(integer))},
         metrics=repeated(),
-        sampling=INTERN_S1 if judged else sampling,
-        repeats=4 if official else 1,
-        needs=frozenset({"judge"}) if judged else NEEDS,
-        words=_words(variant) if judged else None,
-        sha256=SHA256[variant],
-        chance=0.001,
-        licence="problems (c) Mathematical Association of America",
-        cite="https://maa.org/maa-invitational-competitions/",
+        sampling=INTERN_S1,
     )
+
+
+BENCHMARK = Benchmark(
+    name="aime",
+    title="AIME 2024 and 2025: thirty competition problems a year, each answered by an integer from 0 to 999.",
+    version="2",
+    variants=VARIANTS,
+    samples=_samples,
+    protocols={
+        "strict": Protocol(prompt=_ask, scorers={"integer": StatedInteger()}, metrics=repeated()),
+        "official": Protocol(
+            prompt=_ask,
+            scorers={"integer": Integer(integer_matharena)},
+            metrics=repeated(),
+            sampling=Sampling(max_tokens=64_000),
+            repeats=4,
+        ),
+        "intern-s1": _intern_s1,
+    },
+    ideal=lambda sample, prompt: f"Hence \\boxed{{{sample.target}}}.",
+    chance=0.001,
+    licence="problems (c) Mathematical Association of America",
+    cite="https://maa.org/maa-invitational-competitions/",
+)

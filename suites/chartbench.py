@@ -1,4 +1,4 @@
-"""ChartBench: assertions in pairs and numbers about 2,100 charts of 42 kinds, most without labels (arXiv 2312.15915).
+"""ChartBench (Xu et al., arXiv 2312.15915): 2,100 charts of 42 kinds, most without labels of their values.
 
 A chart has a true and a false assertion for each of four tasks (CR its kind, VE a value, VC a comparison, GC an extreme)
 and a question for a number (NQA). Acc+ wants both assertions of a pair judged right; CoR counts pairs with the same
@@ -17,21 +17,16 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
-from evals.data.media import image
+from evals.data.media import with_image
 from evals.errors import DataError
-from evals.prompts import plain_text
+from evals.prompts import ask_with_images, plain_text
 from evals.scorers.chartbench import ASSERTED, Published, Strict, metrics
 from evals.scorers.judge.judged import Judged
-from evals.suite import INTERN_S1, Suite
-from evals.types import Message, Part, Prompt, Sample, Sampling, Scorer, Text
+from evals.suite import INTERN_S1
+from evals.types import Prompt, Sample, Sampling
 
-VARIANTS = {"test": 18_900, "mini": 1_890}
-DEFAULT = ("test",)
-PROTOCOLS = ("strict", "official", "intern-s1")
-VERSION = "2"
-NEEDS = frozenset({"image"})
-GATED = False
 STEMS = {"test": ("test", "ChartBench", "items"), "mini": ("test_mini", "mini", "items")}
 
 
@@ -74,11 +69,9 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
             raise DataError(
                 f"chartbench: {chart} has two items of task {task}, {seen[chart, task]} and {item}"
             )
-        parts: tuple[Part, ...] = (Text(str(row["question"])),) if row.get("question") else ()
-        picture = image(data, row["image"]) if parts and row.get("image") else None
         yield Sample(
             id=name,
-            question=parts if picture is None else (picture, *parts),
+            question=with_image(data, row.get("question"), row.get("image")),
             target=_target(row),
             group=task,
             cluster=chart,
@@ -102,64 +95,65 @@ def _target(row: Row) -> str | tuple[str, ...]:
     return found if len(found) > 1 else found[0] if row["task"] == "NQA" else found[0].lower()
 
 
-def _ask(sample: Sample, words: str) -> Prompt:
-    pictures = [part for part in sample.question if not isinstance(part, Text)]
-    return Prompt(messages=(Message("user", (*pictures, Text(words))),))
-
-
 def _direct(sample: Sample, repeat: int) -> Prompt:
     text = plain_text(sample.question)
     if sample.target in ASSERTED:
-        return _ask(sample, f"Statement: {text} Is it right? Reply with yes or no.")
-    return _ask(sample, f"{text}\nReply with a single word or number.")
+        return ask_with_images(sample, f"Statement: {text} Is it right? Reply with yes or no.")
+    return ask_with_images(sample, f"{text}\nReply with a single word or number.")
 
 
 def _plain(sample: Sample, repeat: int) -> Prompt:
-    return _ask(sample, plain_text(sample.question))
+    return ask_with_images(sample, plain_text(sample.question))
 
 
 def _reasoned(sample: Sample, repeat: int) -> Prompt:
     text = plain_text(sample.question)
     if sample.target in ASSERTED:
-        return _ask(
+        return ask_with_images(
             sample,
             f"Is this statement about the chart true?\n{text}\n\nFinish with `Answer: Yes` or `Answer: No`.",
         )
-    return _ask(sample, f"{text}\n\nFinish with a line of the form `Answer: X`, where X is a number.")
-
-
-def suite(variant: str = "test", protocol: str = "strict") -> Suite:
-    """Give the test set or its tenth under a protocol."""
-    rules: dict[str, Scorer] = {
-        "strict": Strict(),
-        "official": Published(),
-        "intern-s1": Judged(rule=Published(bare=True), mode="rest", form="answer"),
-    }
-    return Suite(
-        name="chartbench",
-        variant=variant,
-        protocol=protocol,
-        version=VERSION,
-        samples=lambda data: _samples(data, variant),
-        prompter=lambda data: {"strict": _reasoned, "official": _direct, "intern-s1": _plain}[protocol],
-        ideal=lambda sample, prompt: _ideal(sample, stated=protocol == "strict"),
-        scorers={"answer": rules[protocol]},
-        metrics=metrics(pool=protocol == "intern-s1"),
-        sampling=INTERN_S1
-        if protocol == "intern-s1"
-        else Sampling(temperature=0.0, max_tokens=_tokens(protocol)),
-        needs=NEEDS | {"judge"} if protocol == "intern-s1" else NEEDS,
-        verbatim=protocol == "intern-s1",
-        chance=0.25 if protocol != "intern-s1" else None,
-        licence="MIT",
-        cite="arXiv 2312.15915",
+    return ask_with_images(
+        sample, f"{text}\n\nFinish with a line of the form `Answer: X`, where X is a number."
     )
 
 
-def _tokens(protocol: str) -> int:
-    return 1_024 if protocol == "official" else 32_768
+def _bare(sample: Sample, prompt: Prompt) -> str:
+    return sample.target[0] if isinstance(sample.target, tuple) else str(sample.target)
 
 
-def _ideal(sample: Sample, *, stated: bool) -> str:
-    gold = sample.target[0] if isinstance(sample.target, tuple) else str(sample.target)
-    return f"Answer: {gold}" if stated else gold
+BENCHMARK = Benchmark(
+    name="chartbench",
+    title="ChartBench: assertions in pairs and numbers about 2,100 charts of 42 kinds, most without labels (arXiv 2312.15915).",
+    version="2",
+    variants={"test": Variant(18_900), "mini": Variant(1_890)},
+    default=("test",),
+    samples=_samples,
+    protocols={
+        "strict": Protocol(
+            prompt=_reasoned,
+            scorers={"answer": Strict()},
+            metrics=metrics(pool=False),
+            ideal=lambda sample, prompt: f"Answer: {_bare(sample, prompt)}",
+            chance=0.25,
+        ),
+        "official": Protocol(
+            prompt=_direct,
+            scorers={"answer": Published()},
+            metrics=metrics(pool=False),
+            sampling=Sampling(temperature=0.0, max_tokens=1_024),
+            chance=0.25,
+        ),
+        "intern-s1": Protocol(
+            prompt=_plain,
+            verbatim=True,
+            scorers={"answer": Judged(rule=Published(bare=True), mode="rest", form="answer")},
+            metrics=metrics(pool=True),
+            sampling=INTERN_S1,
+        ),
+    },
+    ideal=_bare,
+    needs=frozenset({"image"}),
+    licence="MIT",
+    cite="arXiv 2312.15915",
+)

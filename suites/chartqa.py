@@ -1,4 +1,4 @@
-"""ChartQA: questions about charts, 1,250 by people and 1,250 made from captions (Masry et al., arXiv 2203.10244).
+"""ChartQA (Masry et al., arXiv 2203.10244), its test split: 1,250 questions by people, 1,250 made from captions.
 
 `official` is relaxed accuracy over the whole reply (evals/scorers/chart.py, its defects named there), `intern-s1` the
 same of replies drawn as the published Intern-S1 numbers were: VLMEvalKit's way is the authors' here, with the sentence
@@ -10,20 +10,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Split
-from evals.data.media import image
-from evals.prompts import plain_text
+from evals.data.media import with_image
+from evals.prompts import ask_with_images, plain_text
 from evals.prompts.upstream.sentences import Place, Swap, sentences
-from evals.report.metrics import accuracy
 from evals.scorers.chart import Relaxed, Stated
-from evals.suite import INTERN_S1, Suite
-from evals.types import Message, Part, Prompt, Sample, Sampling, Text
+from evals.suite import INTERN_S1
+from evals.types import Prompt, Sample, Sampling
 
-VARIANTS = {"human": 1_250, "augmented": 1_250}
-PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "2"
-NEEDS = frozenset({"image"})
-GATED = False
 ROWS = Split(hub="lmms-lab/ChartQA", split="test", stems=("test", "items"))
 
 
@@ -34,19 +29,12 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         seen[part] += 1
         if part != variant:
             continue
-        parts: tuple[Part, ...] = (Text(str(row["question"])),) if row.get("question") else ()
-        picture = image(data, row["image"]) if parts and row.get("image") else None
         yield Sample(
             id=str(row.get("id") or f"{part}-{seen[part] - 1}"),
-            question=parts if picture is None else (picture, *parts),
+            question=with_image(data, row.get("question"), row.get("image")),
             target=str(row["answer"]).strip(),
             group=part,
         )
-
-
-def _ask(sample: Sample, words: str) -> Prompt:
-    pictures = [part for part in sample.question if not isinstance(part, Text)]
-    return Prompt(messages=(Message("user", (*pictures, Text(f"{plain_text(sample.question)}\n{words}"))),))
 
 
 SHORT = "Answer with a single word or phrase and nothing else."
@@ -56,32 +44,38 @@ WORDS = sentences(
 
 
 def _direct(sample: Sample, repeat: int) -> Prompt:
-    return _ask(sample, SHORT)
+    return ask_with_images(sample, f"{plain_text(sample.question)}\n{SHORT}")
 
 
 def _reasoned(sample: Sample, repeat: int) -> Prompt:
-    return _ask(
-        sample, "Finish with a line of the form `Answer: X`, where X is a single word, phrase or number."
-    )
+    form = "Finish with a line of the form `Answer: X`, where X is a single word, phrase or number."
+    return ask_with_images(sample, f"{plain_text(sample.question)}\n{form}")
 
 
-def suite(variant: str = "human", protocol: str = "strict") -> Suite:
-    """Give one part of the test split under a protocol."""
-    official = protocol != "strict"
-    drawn = INTERN_S1 if protocol == "intern-s1" else Sampling(temperature=0.0, max_tokens=1024)
-    return Suite(
-        name="chartqa",
-        variant=variant,
-        protocol=protocol,
-        version=VERSION,
-        samples=lambda data: _samples(data, variant),
-        prompter=lambda data: _direct if official else _reasoned,
-        ideal=lambda sample, prompt: str(sample.target) if official else f"Answer: {sample.target}",
-        scorers={"relaxed": Relaxed() if official else Stated()},
-        metrics=accuracy(),
-        sampling=drawn if official else Sampling(temperature=0.0, max_tokens=32_768),
-        needs=NEEDS,
-        words=WORDS if protocol == "intern-s1" else None,
-        licence="GPL-3.0",
-        cite="arXiv 2203.10244",
-    )
+def _bare(sample: Sample, prompt: Prompt) -> str:
+    return str(sample.target)
+
+
+BENCHMARK = Benchmark(
+    name="chartqa",
+    title="ChartQA: questions about charts, 1,250 by people and 1,250 made from captions (Masry et al., arXiv 2203.10244).",
+    version="2",
+    variants={"human": Variant(1_250), "augmented": Variant(1_250)},
+    samples=_samples,
+    protocols={
+        "strict": Protocol(prompt=_reasoned, scorers={"relaxed": Stated()}),
+        "official": Protocol(
+            prompt=_direct,
+            scorers={"relaxed": Relaxed()},
+            sampling=Sampling(temperature=0.0, max_tokens=1024),
+            ideal=_bare,
+        ),
+        "intern-s1": Protocol(
+            prompt=_direct, words=WORDS, scorers={"relaxed": Relaxed()}, sampling=INTERN_S1, ideal=_bare
+        ),
+    },
+    ideal=lambda sample, prompt: f"Answer: {sample.target}",
+    needs=frozenset({"image"}),
+    licence="GPL-3.0",
+    cite="arXiv 2203.10244",
+)

@@ -1,10 +1,10 @@
-r"""Two benchmarks, never in one column: `:4k` (ChemBench4K, the ChemBench of the Intern-S1 tables) and `:lamalab`.
+r"""ChemBench, the name of two benchmarks that have nothing in common.
 
 `4k` is ChemBench4K of ChemLLM (Zhang et al. 2024, arXiv 2402.06852): nine tasks of single-choice questions; it
 is the column "ChemBench" of the Intern-S1 tables, whose headline is the mean over eight of the nine
 (Solvent_Prediction is asked and left out). `official` is OpenCompass' rule-based form (@ a5acc4bb,
 ChemBench_gen): five worked examples, the first capital letter of the reply. `intern-s1` (ChemBench_llmjudge_gen):
-no examples, the whole reply graded by a judge model, both in its own words (`intern-s1~`: in ours).
+no examples, the whole reply graded by a judge model, both in its own prompts (`intern-s1~`: reworded).
 
 `lamalab` is ChemBench of Mirza et al. (Nature Chemistry 2025, arXiv 2404.01475): 2,788 tasks, 2,544 of them
 multiple choice with one or several right options, 244 with a number. `official` follows the authors
@@ -21,6 +21,7 @@ from functools import partial
 
 from msgspec import Struct, structs
 
+from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract.upstream.last_letter import letter
@@ -32,14 +33,8 @@ from evals.scorers.judge.judged import Judged
 from evals.scorers.number import Within
 from evals.scorers.options import OptionSet, StatedOptions
 from evals.scorers.upstream.lamalab import SignedTolerance, options_lamalab
-from evals.suite import INTERN_S1, Suite
+from evals.suite import INTERN_S1
 from evals.types import Metric, Point, Prompt, Prompter, Reply, Sample, Sampling, Score, Scorer, Text
-
-VARIANTS = {"4k": 4_100, "lamalab": 2_788}
-PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "2"
-NEEDS: frozenset[str] = frozenset()
-GATED = False
 
 TASKS = (
     "Name_Conversion", "Property_Prediction", "Mol2caption", "Caption2mol", "Product_Prediction",
@@ -228,8 +223,8 @@ def _plain_4k(sample: Sample, repeat: int) -> Prompt:
     return ask(_question_4k(plain_text(sample.question).strip(), sample.choices))
 
 
-def _five_shot_4k(data: Data) -> Prompter:
-    """Give the prompter of OpenCompass' form: the first five rows of `dev` as worked examples."""
+def _five_shot_4k(data: Data, variant: str) -> Prompter:
+    """Return the prompter of OpenCompass' form: the first five rows of `dev` as worked examples."""
     shots: dict[str, str] = {}
     for task in TASKS:
         rows = list(data.rows(_split_4k(task, "dev"), required=("question", "answer", *"ABCD")))[:5]
@@ -262,72 +257,80 @@ WORDS = Words(
 )
 
 
-def _suite_4k(protocol: str) -> Suite:
-    official, judged = protocol == "official", protocol == "intern-s1"
-    rules: dict[str, Scorer] = {"official": Choice(first_capital), "intern-s1": Choice(letter)}
-    rule = rules.get(protocol, StatedChoice())
-    sampling = Sampling(temperature=0.0, max_tokens=100 if official else 32_768)
-    return Suite(
-        name="chembench",
-        variant="4k",
-        protocol=protocol,
-        version=VERSION,
-        samples=_samples_4k,
-        prompter=_five_shot_4k if official else lambda data: _plain_4k if judged else _zero_shot_4k,
-        ideal=lambda sample, prompt: prompt.shown_letter(str(sample.target)),
-        scorers={"judge": Judged(rule=rule, mode="whole")} if judged else {"choice": rule},
-        metrics=(
-            Metric(name="accuracy_8", of=over_eight, pool="macro", headline=True),
-            Metric(name="accuracy_9", of=mean_value, pool="macro"),
-            Metric(name="accuracy", of=mean_value),
-        ),
-        sampling=INTERN_S1 if judged else sampling,
-        needs=frozenset({"judge"}) if judged else NEEDS,
-        words=WORDS if judged else None,
-        chance=0.25,
-        licence="MIT",
-        cite="arXiv 2402.06852",
-    )
-
-
 def _unwinnable(sample: Sample) -> str:
     if isinstance(sample.target, float) and sample.target <= 0:
         return f"its tolerance is 0.01 * {sample.target}"
     return ""
 
 
-def _suite_lamalab(protocol: str) -> Suite:
-    official = protocol == "official"
-    scorer = (
-        Lamalab(OptionSet(options_lamalab), SignedTolerance())
-        if official
-        else Lamalab(StatedOptions(), Within(relative=0.01))
-    )
-    return Suite(
-        name="chembench",
-        variant="lamalab",
-        protocol=protocol,
-        version=VERSION,
-        samples=_samples_lamalab,
-        prompter=lambda data: _ask_lamalab,
+def _samples(data: Data, variant: str) -> Iterator[Sample]:
+    return _samples_4k(data) if variant == "4k" else _samples_lamalab(data)
+
+
+def _letter(sample: Sample, prompt: Prompt) -> str:
+    return prompt.shown_letter(str(sample.target))
+
+
+MEANS_4K = (
+    Metric(name="accuracy_8", of=over_eight, pool="macro", headline=True),
+    Metric(name="accuracy_9", of=mean_value, pool="macro"),
+    Metric(name="accuracy", of=mean_value),
+)
+STRICT_LAMALAB = Protocol(
+    prompt=_ask_lamalab,
+    scorers={"answer": Lamalab(StatedOptions(), Within(relative=0.01))},
+    ideal=_ideal_lamalab,
+)
+STRICT: dict[str, Protocol] = {
+    "4k": Protocol(prompt=_zero_shot_4k, scorers={"choice": StatedChoice()}, metrics=MEANS_4K, ideal=_letter),
+    "lamalab": STRICT_LAMALAB,
+}
+OFFICIAL: dict[str, Protocol] = {
+    "4k": Protocol(
+        prompter=_five_shot_4k,
+        scorers={"choice": Choice(first_capital)},
+        metrics=MEANS_4K,
+        sampling=Sampling(temperature=0.0, max_tokens=100),
+        ideal=_letter,
+    ),
+    "lamalab": Protocol(
+        prompt=_ask_lamalab,
+        scorers={"answer": Lamalab(OptionSet(options_lamalab), SignedTolerance())},
+        sampling=Sampling(temperature=0.0, max_tokens=4096),
         ideal=_ideal_lamalab,
-        scorers={"answer": scorer},
-        metrics=(
-            Metric(name="accuracy", of=mean_value, headline=True),
-            Metric(name="accuracy_macro", of=mean_value, pool="macro"),
-        ),
-        sampling=Sampling(temperature=0.0, max_tokens=4096 if official else 32_768),
-        unwinnable=_unwinnable if official else None,
+        unwinnable=_unwinnable,
+    ),
+}
+INTERN: dict[str, Protocol] = {
+    "4k": Protocol(
+        prompt=_plain_4k,
+        words=WORDS,
+        scorers={"judge": Judged(rule=Choice(letter), mode="whole")},
+        metrics=MEANS_4K,
+        sampling=INTERN_S1,
+        ideal=_letter,
+    ),
+    "lamalab": structs.replace(
+        STRICT_LAMALAB,
         refuses="chembench:lamalab has no protocol intern-s1: the column ChemBench of the Intern-S1 tables is "
-        "chembench:4k; use --protocol strict or official"
-        if protocol == "intern-s1"
-        else "",
-        chance=0.2803,  # one letter drawn per question; the authors' random baseline got 0.2640
-        licence="MIT",
-        cite="arXiv 2404.01475",
-    )
-
-
-def suite(variant: str = "4k", protocol: str = "strict") -> Suite:
-    """Give one of the two benchmarks under a protocol."""
-    return _suite_4k(protocol) if variant == "4k" else _suite_lamalab(protocol)
+        "chembench:4k; use --protocol strict or official",
+    ),
+}
+BENCHMARK = Benchmark(
+    name="chembench",
+    title="Two benchmarks, never in one column: `:4k` (ChemBench4K, the ChemBench of the Intern-S1 tables) and `:lamalab`.",
+    version="2",
+    variants={
+        "4k": Variant(4_100, chance=0.25, cite="arXiv 2402.06852"),
+        "lamalab": Variant(
+            2_788, chance=0.2803, cite="arXiv 2404.01475"
+        ),  # the authors' random baseline got 0.2640
+    },
+    samples=_samples,
+    protocols={
+        "strict": STRICT.__getitem__,
+        "official": OFFICIAL.__getitem__,
+        "intern-s1": INTERN.__getitem__,
+    },
+    licence="MIT",
+)

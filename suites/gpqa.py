@@ -1,12 +1,11 @@
-"""GPQA: graduate-level questions in physics, chemistry and biology (Rein et al. 2023, arXiv 2311.12022).
+"""GPQA (Rein et al. 2023, arXiv 2311.12022). The authors ask that no item appear in plain text.
 
-The authors ask that no item appear in plain text: records are marked gated, nothing of ours prints them.
-Rules of `official`: openai/simple-evals @ ee3b0318, gpqa_eval.py: four repeats, the order of the options
-drawn from one generator seeded with 0 over all rows and repeats, `Answer: X`, first match.
+`official`: openai/simple-evals @ ee3b0318, gpqa_eval.py: four repeats, the options' order drawn from one generator seeded
+with 0 over all rows and repeats, first match of `Answer: X`.
 
-Rules of `intern-s1`: OpenCompass @ a5acc4bb, gpqa_cascade_eval: `ANSWER: X`, first match, and a judge model for what
-that does not call right, both in its own words (`intern-s1~`: in ours). Its options are rotated by the row's number, so
-that the gold letters run D, C, B, A; and a `{A}` in a question, as in the index of a formula, becomes option A there.
+`intern-s1`: OpenCompass @ a5acc4bb, gpqa_cascade_eval: first match of `ANSWER: X`, and a judge model for replies that
+this does not call right, both in upstream's own prompts (`intern-s1~`: reworded). Options are rotated by the row's
+number, so that the gold letters run D, C, B, A; a `{A}` in a question, as in the index of a formula, becomes option A.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from random import Random
 
+from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.extract import letter_opencompass, letter_simple_evals
 from evals.prompts import ask, options, plain_text, rng, shuffled
@@ -21,33 +21,20 @@ from evals.prompts.upstream import Words
 from evals.report.metrics import accuracy, accuracy_guess
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.judge.judged import Judged
-from evals.suite import INTERN_S1, Suite
-from evals.types import Prompt, Prompter, Sample, Sampling, Scorer, Text
+from evals.suite import INTERN_S1
+from evals.types import Prompt, Prompter, Sample, Sampling, Text
 
-VARIANTS = {"diamond": 198, "main": 448, "extended": 546}
-DEFAULT = ("diamond",)  # the three are nested: main holds diamond, extended holds main
-PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "2"
-NEEDS: frozenset[str] = frozenset()
-GATED = True
-REVISION = "633f5ee89ab8ad4522a9f850766b73f62147ffdd"
+VARIANTS = {"diamond": Variant(198), "main": Variant(448), "extended": Variant(546)}
+HUB, REVISION = "Idavidrein/gpqa", "633f5ee89ab8ad4522a9f850766b73f62147ffdd"
 ANSWERS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
 
 
-def _split(variant: str) -> Split:
-    return Split(
-        hub="Idavidrein/gpqa",
-        revision=REVISION,
-        config=f"gpqa_{variant}",
-        split="train",
-        stems=(variant, f"gpqa_{variant}"),
-        rows=VARIANTS[variant],
-        gated=True,
-    )
-
-
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
-    for position, row in enumerate(data.rows(_split(variant), required=("Record ID", *ANSWERS))):
+    rows, name = VARIANTS[variant].rows, f"gpqa_{variant}"
+    split = Split(
+        hub=HUB, revision=REVISION, config=name, split="train", stems=(variant, name), rows=rows, gated=True
+    )
+    for position, row in enumerate(data.rows(split, required=("Record ID", *ANSWERS))):
         yield Sample(
             id=str(row["Record ID"]),
             question=(Text(str(row["Question"])),) if row.get("Question") else (),
@@ -58,61 +45,48 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         )
 
 
-def _shown(sample: Sample, order: Sequence[int], mark: str) -> str:
-    """Lay out question and options without the blanks around them, which only OpenCompass keeps."""
+def _ask(instruction: str, sample: Sample, order: Sequence[int], mark: str = "{}) {}") -> Prompt:
+    """Ask without the blanks around question and options, which only OpenCompass keeps."""
     shown = options([sample.choices[i].strip() for i in order], mark=mark)
-    return f"{plain_text(sample.question).strip()}\n\n{shown}"
+    return ask(f"{instruction}\n\n{plain_text(sample.question).strip()}\n\n{shown}", order=tuple(order))
 
 
-def _strict(sample: Sample, repeat: int) -> Prompt:
-    order = shuffled(4, rng("gpqa", sample.id, repeat))
-    return ask(
-        "Answer this graduate-level science question. Think it through step by step, then finish with a line of "
-        f"the form `ANSWER: X`, where X is A, B, C or D.\n\n{_shown(sample, order, '{}. {}')}",
-        order=order,
-    )
+STRICT = (
+    "Answer this graduate-level science question. Think it through step by step, then finish with a line of the form "
+    "`ANSWER: X`, where X is A, B, C or D."
+)
+LAST_LINE = (
+    "Answer the multiple-choice question below{}. The last line of your reply must read '{}: $LETTER' (without the "
+    "quotes), where LETTER is one of ABCD."
+)
+OFFICIAL = LAST_LINE.format(", reasoning step by step first", "Answer")
+ROTATED = LAST_LINE.format("", "ANSWER")
 
 
-class Official:
-    """Orders as simple-evals draws them: row after row, repeat after repeat, from `Random(0)`."""
+def _shuffled(sample: Sample, repeat: int) -> Prompt:
+    return _ask(STRICT, sample, shuffled(4, rng("gpqa", sample.id, repeat)), "{}. {}")
 
-    def __init__(self, rows: int) -> None:
-        self.rows = rows
-        self._draw = Random(0)
-        self._orders: list[tuple[int, ...]] = []
 
-    def order(self, row: int, repeat: int) -> tuple[int, ...]:
-        """Give the permutation of a row in a repeat."""
-        position = repeat * self.rows + row
-        while len(self._orders) <= position:
-            self._orders.append(tuple(self._draw.sample(range(4), 4)))
-        return self._orders[position]
+def _official(data: Data, variant: str) -> Prompter:
+    """Draw orders as simple-evals does: row after row, repeat after repeat, from `Random(0)`."""
+    rows, draw, orders = sum(1 for _ in _samples(data, variant)), Random(0), list[list[int]]()
 
-    def __call__(self, sample: Sample, repeat: int) -> Prompt:
-        """Ask in the form of the reference implementation."""
-        order = self.order(sample.meta["row"], repeat)
-        return ask(
-            "Answer the multiple-choice question below, reasoning step by step first. The last line of your reply "
-            "must read 'Answer: $LETTER' (without the quotes), where LETTER is one of ABCD.\n\n"
-            f"{_shown(sample, order, '{}) {}')}",
-            order=order,
-        )
+    def prompt(sample: Sample, repeat: int) -> Prompt:
+        position = repeat * rows + sample.meta["row"]
+        while len(orders) <= position:
+            orders.append(draw.sample(range(4), 4))
+        return _ask(OFFICIAL, sample, orders[position])
+
+    return prompt
 
 
 def _rotated(sample: Sample, repeat: int) -> Prompt:
-    """Ask in OpenCompass' form: the options turned by the row's number."""
-    order = tuple((position + sample.meta["row"] + 1) % 4 for position in range(4))
-    return ask(
-        "Answer the multiple-choice question below. The last line of your reply must read 'ANSWER: $LETTER' (without "
-        f"the quotes), where LETTER is one of ABCD.\n\n{_shown(sample, order, '{}) {}')}",
-        order=order,
-    )
+    return _ask(ROTATED, sample, [(position + sample.meta["row"] + 1) % 4 for position in range(4)])
 
 
 def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
-    """Give the columns that OpenCompass' loader makes (datasets/gpqa.py)."""
-    order = prompt.order or tuple(range(4))
-    shown = {letter: sample.choices[i] for letter, i in zip("ABCD", order, strict=True)}
+    """Return the columns that OpenCompass' loader makes (datasets/gpqa.py)."""
+    shown = {letter: sample.choices[i] for letter, i in zip("ABCD", prompt.order or range(4), strict=True)}
     return {"question": question, **shown, "answer": prompt.shown_letter(str(sample.target))}
 
 
@@ -135,35 +109,32 @@ def first_letter(text: str, count: int) -> str | None:
     return letter_simple_evals(text)
 
 
-def suite(variant: str = "diamond", protocol: str = "strict") -> Suite:
-    """Give one of the three nested sets under a protocol."""
-    official, judged = protocol == "official", protocol == "intern-s1"
-
-    def prompter(data: Data) -> Prompter:
-        if official:
-            return Official(sum(1 for _ in _samples(data, variant)))
-        return _rotated if judged else _strict
-
-    rule: Scorer = Choice(opencompass_letter if judged else first_letter)
-    if not (judged or official):
-        rule = StatedChoice()
-    sampling = Sampling(temperature=0.5 if official else 0.0, max_tokens=2048 if official else 32_768)
-    return Suite(
-        name="gpqa",
-        variant=variant,
-        protocol=protocol,
-        version=VERSION,
-        samples=lambda data: _samples(data, variant),
-        prompter=prompter,
-        ideal=lambda sample, prompt: f"Answer: {prompt.shown_letter(str(sample.target))}",
-        scorers={"judge": Judged(rule=rule)} if judged else {"choice": rule},
-        metrics=(*accuracy(), *([accuracy_guess()] if official else [])),
-        sampling=INTERN_S1 if judged else sampling,
-        repeats=4 if official else 1,
-        needs=frozenset({"judge"}) if judged else NEEDS,
-        words=WORDS if judged else None,
-        chance=0.25,
-        gated=GATED,
-        licence="CC-BY-4.0, gated",
-        cite="arXiv 2311.12022",
-    )
+BENCHMARK = Benchmark(
+    name="gpqa",
+    title="GPQA: graduate-level questions in physics, chemistry and biology (Rein et al. 2023, arXiv 2311.12022).",
+    version="2",
+    variants=VARIANTS,
+    default=("diamond",),  # main contains diamond, and extended contains main
+    samples=_samples,
+    protocols={
+        "strict": Protocol(prompt=_shuffled, scorers={"choice": StatedChoice()}),
+        "official": Protocol(
+            prompter=_official,
+            scorers={"choice": Choice(first_letter)},
+            metrics=(*accuracy(), accuracy_guess()),
+            sampling=Sampling(temperature=0.5, max_tokens=2048),
+            repeats=4,
+        ),
+        "intern-s1": Protocol(
+            prompt=_rotated,
+            words=WORDS,
+            scorers={"judge": Judged(rule=Choice(opencompass_letter))},
+            sampling=INTERN_S1,
+        ),
+    },
+    ideal=lambda sample, prompt: f"Answer: {prompt.shown_letter(str(sample.target))}",
+    gated=True,
+    chance=0.25,
+    licence="CC-BY-4.0, gated",
+    cite="arXiv 2311.12022",
+)

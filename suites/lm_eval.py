@@ -1,4 +1,4 @@
-"""Any task of the installed lm-evaluation-harness: its prompts, filters and metrics; our records and statistics.
+"""Tasks of the installed lm-evaluation-harness.
 
 `lm-eval:TASK`, `lm-eval:GROUP`, `lm-eval:FILE.yaml`, with a number of examples behind another colon (`:5`). What
 is generated is asked in chat turns, as `lm_eval --apply_chat_template` asks; likelihoods are taken of plain text, as
@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from evals.benchmark import Benchmark, Protocol
 from evals.calls.call import as_text
 from evals.data import Data
 from evals.errors import DataError, UnknownName, UsageError
@@ -43,12 +44,8 @@ from evals.scorers.upstream.harness import (
 from evals.suite import Suite
 from evals.types import Likelihood, Message, Metric, Prompt, Sample, Sampling, Text
 
-VARIANTS: dict[str, int] = {}  # those of the installed lm_eval: see `find`
-PROTOCOLS = ("lm-eval",)
-VERSION = "1"
-NEEDS: frozenset[str] = frozenset()
-GATED = False
 GATED_SETS = frozenset({"Idavidrein/gpqa", "cais/hle"})
+PROTOCOL = "lm-eval"
 SEED = 1234  # of few-shot draws: lm_eval's default
 _files: dict[str, Path] = {}
 """Tasks that were given as files in this process."""
@@ -309,8 +306,7 @@ def _fingerprint(task: Any) -> str:
     return sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
-def suite(variant: str, protocol: str = "lm-eval") -> Suite:
-    """Give one task."""
+def _suite(variant: str) -> Suite:
     name, asked = _split(variant)
     place = _place(name)
     task = open_task(place)
@@ -321,7 +317,7 @@ def suite(variant: str, protocol: str = "lm-eval") -> Suite:
     return Suite(
         name="lm-eval",
         variant=_join(name, asked),
-        protocol=protocol,
+        protocol=PROTOCOL,
         version=f"{task.VERSION}-{_fingerprint(task)}",
         samples=lambda data: _samples(data, place, shots),
         prompter=lambda data: _ask,
@@ -330,8 +326,38 @@ def suite(variant: str, protocol: str = "lm-eval") -> Suite:
         scorers={one.name: Harness(place, one.name, versions, heavy=not paired) for one in task._filters},
         metrics=metrics,
         sampling=Sampling() if paired else sampling_of(task.config.generation_kwargs or {}),
-        needs=frozenset({"logprobs"}) if paired else NEEDS,
+        needs=frozenset({"logprobs"} if paired else ()),
         refuses=_refusal(task, name),
         gated=task.config.dataset_path in GATED_SETS,
         cite=f"lm-evaluation-harness {version()}",
     )
+
+
+class LmEval(Benchmark, frozen=True, kw_only=True):
+    """The tasks of lm_eval, which are known when they are named."""
+
+    def resolve(self, variant: str | None) -> tuple[str, ...]:
+        """Return the tasks that a name stands for; raises UnknownName, or UsageError if it names none."""
+        return tuple(find(variant or ""))
+
+    @property
+    def protocol_names(self) -> tuple[str, ...]:
+        """Return the one protocol: the task's own."""
+        return (PROTOCOL,)
+
+    def suite(self, variant: str = "", protocol: str = "") -> Suite:
+        """Return the suite of one task."""
+        return _suite(variant)
+
+
+def _defined_by_task(variant: str) -> Protocol:
+    raise TypeError("lm_eval's task defines this protocol")
+
+
+BENCHMARK = LmEval(
+    name="lm-eval",
+    title="Any task of the installed lm-evaluation-harness: its prompts, filters and metrics; our records and statistics.",
+    variants={},
+    samples=lambda data, variant: _suite(variant).samples(data),
+    protocols={PROTOCOL: _defined_by_task},
+)

@@ -1,4 +1,4 @@
-"""MathVista: 1,000 questions (testmini) about figures, charts and photos with numbers (Lu et al., arXiv 2310.02255).
+"""MathVista (Lu et al., arXiv 2310.02255), its testmini.
 
 540 have options, the others want a number (two of them a list). `official` compares as the authors do
 (evals/scorers/upstream/mathvista.py), with a rule where they have a language model cut the answer out; `intern-s1` is VLMEvalKit's
@@ -11,22 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
-from evals.data.media import image
+from evals.data.media import with_image
 from evals.errors import DataError
-from evals.prompts import LETTERS, hinted, options, pictures_first, plain_text
+from evals.prompts import LETTERS, ask_with_images, hinted, images_of, options, pictures_first, plain_text
 from evals.prompts.upstream import UNREAD
-from evals.report.metrics import accuracy
 from evals.scorers.upstream.mathvista import Official, Strict
 from evals.scorers.upstream.vlmevalkit import MATHVISTA
-from evals.suite import INTERN_S1, Suite
-from evals.types import Message, Part, Prompt, Sample, Sampling, Scorer, Text
+from evals.suite import INTERN_S1
+from evals.types import Prompt, Sample, Text
 
-VARIANTS: dict[str, int] = {"": 1_000}
-PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "2"
-NEEDS = frozenset({"image"})
-GATED = False
 ROWS = Split(hub="AI4Math/MathVista", split="testmini", stems=("testmini", "items"), rows=1_000)
 KINDS = {
     "integer": "a whole number",
@@ -36,15 +31,15 @@ KINDS = {
 }
 
 
-def _samples(data: Data) -> Iterator[Sample]:
+def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
     for row in data.rows(ROWS, required=("pid", "answer", "choices", "answer_type")):
         choices = tuple(map(str, row["choices"] or ()))
-        parts: tuple[Part, ...] = (Text(_words(row)),) if row.get("question") else ()
-        picture = image(data, row.get("decoded_image") or row.get("image")) if parts else None
+        text = row.get("question") and _words(row)
+        picture = row.get("decoded_image") or row.get("image")
         metadata = row.get("metadata") or {}
         yield Sample(
             id=str(row["pid"]),
-            question=parts if picture is None else (picture, *parts),
+            question=with_image(data, text, picture, required=True),
             target=_gold(row, choices),
             choices=choices,
             group=str(metadata.get("task", "")),
@@ -66,7 +61,6 @@ def _gold(row: Row, choices: tuple[str, ...]) -> str:
 
 
 def _prompt(sample: Sample, repeat: int) -> Prompt:
-    pictures = [part for part in sample.question if not isinstance(part, Text)]
     if sample.choices:
         shown = f"\n{options(sample.choices, mark='({}) {}')}"
         form = "where X is the letter of the right option"
@@ -78,41 +72,45 @@ def _prompt(sample: Sample, repeat: int) -> Prompt:
         f"{plain_text(sample.question)}{shown}\n\nReason as far as you need to, then finish with a line of the form "
         f"`Answer: X`, {form}."
     )
-    return Prompt(messages=(Message("user", (*pictures, Text(words))),))
+    return ask_with_images(sample, words)
 
 
 def _hinted(sample: Sample, repeat: int) -> Prompt:
     """Ask in VLMEvalKit's structure."""
-    pictures = [part for part in sample.question if not isinstance(part, Text)]
     form = "the letter of the right option"
     if not sample.choices:
         kind = KINDS.get(str(sample.meta["answer_type"]), KINDS["text"])
         form = kind.format(precision=sample.meta["precision"])
-    return pictures_first([*pictures, Text(hinted(plain_text(sample.question), form, sample.choices))])
+    return pictures_first(
+        [*images_of(sample), Text(hinted(plain_text(sample.question), form, sample.choices))]
+    )
 
 
 def _unwinnable(sample: Sample) -> str:
     return "its answer is a list" if sample.meta["answer_type"] == "list" else ""
 
 
-def suite(variant: str = "", protocol: str = "strict") -> Suite:
-    """Give MathVista's testmini under a protocol."""
-    judged = protocol == "intern-s1"
-    rule: Scorer = MATHVISTA if judged else Official() if protocol == "official" else Strict()
-    return Suite(
-        name="mathvista",
-        protocol=protocol,
-        version=VERSION,
-        samples=_samples,
-        prompter=lambda data: _hinted if judged else _prompt,
-        ideal=lambda sample, prompt: str(sample.target) if judged else f"Answer: {sample.target}",
-        unwinnable=_unwinnable if judged else None,
-        scorers={"answer": rule},
-        metrics=accuracy(),
-        sampling=INTERN_S1 if judged else Sampling(temperature=0.0, max_tokens=32_768),
-        needs=NEEDS | {"judge"} if judged else NEEDS,
-        words=UNREAD if judged else None,
-        chance=0.179,
-        licence="CC-BY-SA-4.0",
-        cite="arXiv 2310.02255",
-    )
+BENCHMARK = Benchmark(
+    name="mathvista",
+    title="MathVista: 1,000 questions (testmini) about figures, charts and photos with numbers (Lu et al., arXiv 2310.02255).",
+    version="2",
+    variants={"": Variant(1_000)},
+    samples=_samples,
+    protocols={
+        "strict": Protocol(prompt=_prompt, scorers={"answer": Strict()}),
+        "official": Protocol(prompt=_prompt, scorers={"answer": Official()}),
+        "intern-s1": Protocol(
+            prompt=_hinted,
+            words=UNREAD,
+            scorers={"answer": MATHVISTA},
+            sampling=INTERN_S1,
+            ideal=lambda sample, prompt: str(sample.target),
+            unwinnable=_unwinnable,
+        ),
+    },
+    ideal=lambda sample, prompt: f"Answer: {sample.target}",
+    needs=frozenset({"image"}),
+    chance=0.179,
+    licence="CC-BY-SA-4.0",
+    cite="arXiv 2310.02255",
+)

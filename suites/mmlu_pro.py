@@ -1,12 +1,12 @@
-"""MMLU-Pro: 12,032 questions of 14 subjects with up to ten options (Wang et al. 2024, arXiv 2406.01574).
+"""MMLU-Pro (Wang et al. 2024, arXiv 2406.01574).
 
 Rules of `official`: TIGER-AI-Lab/MMLU-Pro @ f418b116, evaluate_from_api.py. Five worked examples of the
 same subject, greedy, three patterns in turn; where upstream guesses at random, the sample is unanswered and
 `accuracy_guess` beside it is the expectation of that guess.
 
 Rules of `intern-s1`: OpenCompass @ a5acc4bb, mmlu_pro_0shot_nocot_genericllmeval: asked once without examples, the
-whole reply graded by a judge model, both in its own words, the mean of the 14 subjects; `intern-s1~` is the same in our
-words. Which judge the published numbers had is not known.
+whole reply graded by a judge model, both in its own prompts, the mean of the 14 subjects; `intern-s1~` is the same
+reworded. Which judge the published numbers had is not known.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract import letter_mmlu_pro
@@ -23,14 +24,8 @@ from evals.prompts.upstream import Words
 from evals.report.metrics import accuracy, accuracy_guess
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.judge.judged import Judged
-from evals.suite import INTERN_S1, Suite
-from evals.types import Prompt, Prompter, Sample, Sampling, Scorer, Text
-
-VARIANTS: dict[str, int] = {"": 12_032}
-PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "2"
-NEEDS: frozenset[str] = frozenset()
-GATED = False
+from evals.suite import INTERN_S1
+from evals.types import Prompt, Prompter, Sample, Sampling, Text
 
 HUB = "TIGER-Lab/MMLU-Pro"
 REVISION = "3373e0b32277875b8db2aa555a333b78a08477ea"
@@ -39,7 +34,7 @@ SHOTS = Split(hub=HUB, revision=REVISION, split="validation", stems=("validation
 COLUMNS = ("question_id", "options", "answer", "category")
 
 
-def samples(data: Data) -> Iterator[Sample]:
+def samples(data: Data, variant: str = "") -> Iterator[Sample]:
     """Drop the filler options `N/A`, as upstream does, and letter the rest by position."""
     for row in data.rows(TEST, required=COLUMNS):
         if not isinstance(row["options"], list):
@@ -68,22 +63,16 @@ def _question(sample: Sample) -> str:
     return f"{plain_text(sample.question)}\n\n{options(sample.choices)}"
 
 
-def strict(data: Data) -> Prompter:
-    """0-shot, options in the data set's order."""
-
-    def prompt(sample: Sample, repeat: int) -> Prompt:
-        last = LETTERS[len(sample.choices) - 1]
-        return ask(
-            f"The following is a multiple-choice question about {sample.group}. Work it out step by step, then "
-            f"finish with a line of the form `ANSWER: X`, where X is one letter from A to {last}.\n\n"
-            f"{_question(sample)}"
-        )
-
-    return prompt
+def _ask(sample: Sample, repeat: int) -> Prompt:
+    last = LETTERS[len(sample.choices) - 1]
+    return ask(
+        f"The following is a multiple-choice question about {sample.group}. Work it out step by step, then finish with a "
+        f"line of the form `ANSWER: X`, where X is one letter from A to {last}.\n\n{_question(sample)}"
+    )
 
 
-def official(data: Data) -> Prompter:
-    """Five worked examples of the same subject (fewer where a local split holds fewer)."""
+def _worked_examples(data: Data, variant: str) -> Prompter:
+    """Return a prompter with five worked examples of the same subject (fewer if a local split holds fewer)."""
     shots: dict[str, list[str]] = {}
     if not data.has(SHOTS):
         raise DataError(
@@ -131,26 +120,34 @@ WORDS = Words(
 )
 
 
-def suite(variant: str = "", protocol: str = "strict") -> Suite:
-    """Give MMLU-Pro under a protocol. `intern-s1` averages the 14 subjects, the others the questions."""
-    judged = protocol == "intern-s1"
-    rules: dict[str, Scorer] = {"official": Choice(official_letter), "intern-s1": Choice(letter)}
-    rule = rules.get(protocol, StatedChoice())
-    sampling = Sampling(temperature=0.0, max_tokens=4000 if protocol == "official" else 32_768)
-    return Suite(
-        name="mmlu-pro",
-        protocol=protocol,
-        version=VERSION,
-        samples=samples,
-        prompter=official if protocol == "official" else strict,
-        ideal=lambda sample, prompt: f"The answer is ({prompt.shown_letter(str(sample.target))}).",
-        scorers={"judge": Judged(rule=rule, mode="whole")} if judged else {"choice": rule},
-        metrics=(*accuracy(macro=judged), *([accuracy_guess()] if protocol == "official" else [])),
-        sampling=INTERN_S1 if judged else sampling,
-        needs=frozenset({"judge"}) if judged else NEEDS,
-        sha256="37b05570bf728a9405f8c39d503052d4d9096c919e71b6580245a2de6205e5e5",
-        words=WORDS if judged else None,
-        chance=0.1109,
-        licence="MIT",
-        cite="arXiv 2406.01574",
-    )
+def _ideal(sample: Sample, prompt: Prompt) -> str:
+    return f"The answer is ({prompt.shown_letter(str(sample.target))})."
+
+
+BENCHMARK = Benchmark(
+    name="mmlu-pro",
+    title="MMLU-Pro: 12,032 questions of 14 subjects with up to ten options (Wang et al. 2024, arXiv 2406.01574).",
+    version="2",
+    variants={"": Variant(12_032, sha256="37b05570bf728a9405f8c39d503052d4d9096c919e71b6580245a2de6205e5e5")},
+    samples=samples,
+    protocols={
+        "strict": Protocol(prompt=_ask, scorers={"choice": StatedChoice()}),
+        "official": Protocol(
+            prompter=_worked_examples,
+            scorers={"choice": Choice(official_letter)},
+            metrics=(*accuracy(), accuracy_guess()),
+            sampling=Sampling(temperature=0.0, max_tokens=4000),
+        ),
+        "intern-s1": Protocol(
+            prompt=_ask,
+            words=WORDS,
+            scorers={"judge": Judged(rule=Choice(letter), mode="whole")},
+            metrics=accuracy(macro=True),
+            sampling=INTERN_S1,
+        ),
+    },
+    ideal=_ideal,
+    chance=0.1109,
+    licence="MIT",
+    cite="arXiv 2406.01574",
+)

@@ -1,13 +1,13 @@
-"""MMMU: 900 validation questions of 30 college subjects with up to seven pictures each; `:pro` is MMMU-Pro.
+"""MMMU (arXiv 2311.16502) and MMMU-Pro.
 
-arXiv 2311.16502: 847 are multiple choice, 53 want a word or a number. `official` reads replies as the authors do, without
+Of MMMU's validation questions 847 are multiple choice, 53 want a word or a number. `official` reads replies as the authors do, without
 the draw at random (evals/scorers/upstream/mmmu.py); `intern-s1` is VLMEvalKit's way, behind the published Intern-S1 numbers
 (evals/scorers/upstream/inferred.py: a rule, and a judge for the rest; an open question gets two options while it is scored), and
 `intern-s1-exact` its exact matching, without a judge; `strict` wants a stated answer. Pictures stand where the question
 names them; one that only an option names follows the question. Under `intern-s1`, as by that model's adapter, they come
 first and numbered, the first one at twice its width and height.
 
-Its sentence that asks to choose, and its judge's task, are read from its wheel; in our words, this is `intern-s1~`.
+Its sentence that asks to choose, and its judge's task, are read from its wheel; reworded, this is `intern-s1~`.
 
 MMMU-Pro (arXiv 2409.02813): 1,730 questions with up to ten (one has twelve) options, as text with pictures
 (`pro-standard`) and as one picture that holds everything (`pro-vision`); the headline of both is their mean.
@@ -22,25 +22,19 @@ from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
+from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.data.media import enlarged, image
 from evals.errors import DataError
 from evals.prompts import LETTERS, SELECTING, options, pictures_first, plain_text, selecting
-from evals.prompts.upstream import Words
 from evals.prompts.upstream.sentences import NAMES_ONE, SELECT, Place, Swap, sentences
 from evals.report.metrics import accuracy, accuracy_guess
 from evals.scorers.upstream.inferred import Inferred, closest
 from evals.scorers.upstream.mmmu import Official, Strict
-from evals.suite import INTERN_S1, Suite
-from evals.types import Media, Message, Part, Prompt, Prompter, Sample, Sampling, Scorer, Text
+from evals.suite import INTERN_S1
+from evals.types import Media, Message, Part, Prompt, Prompter, Sample, Sampling, Text
 
-VARIANTS = {"": 900, "pro-standard": 1_730, "pro-vision": 1_730}
-DEFAULT = ("",)
 SETS = {"pro": ("pro-standard", "pro-vision")}
-PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~", "intern-s1-exact", "intern-s1-exact~")
-VERSION = "2"
-NEEDS = frozenset({"image"})
-GATED = False
 SUBJECTS = (
     "Accounting", "Agriculture", "Architecture_and_Engineering", "Art", "Art_Theory", "Basic_Medical_Science",
     "Biology", "Chemistry", "Clinical_Medicine", "Computer_Science", "Design",
@@ -51,7 +45,6 @@ SUBJECTS = (
 WHOLE = Split(hub="MMMU/MMMU", split="validation", stems=("validation", "items"))
 PRO = {"pro-standard": "standard (10 options)", "pro-vision": "vision"}
 """Variant -> configuration on the hub."""
-CHANCE = {"": 0.247, "pro-standard": 0.1284, "pro-vision": 0.1284}
 _PICTURE = re.compile(r"<image (\d)>")
 
 
@@ -173,10 +166,6 @@ SWAPS = {
 }
 
 
-def _words(variant: str, protocol: str) -> Words:
-    return sentences(SWAPS[variant], judge=NAMES_ONE if protocol == "intern-s1" else ())
-
-
 def _selecting(data: Data, variant: str) -> Prompter:
     """Ask in VLMEvalKit's structure."""
     form = LAST_LINE if variant else ""
@@ -230,11 +219,14 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
     return f"({prompt.shown_letter(str(gold))})" if sample.choices else f"Answer: {gold}"
 
 
-def _unwinnable(sample: Sample, protocol: str) -> str:
-    """Say why upstream gives nobody a sample: one of MMMU-Pro's, four of MMMU's open questions."""
-    if protocol == "official":
-        return "its options are a list within a list" if sample.meta.get("options") else ""
-    if protocol == "strict" or sample.choices:
+def _nested(sample: Sample) -> str:
+    """Return why the authors' rule gives nobody one sample of MMMU-Pro."""
+    return "its options are a list within a list" if sample.meta.get("options") else ""
+
+
+def _open_lost(sample: Sample) -> str:
+    """Return why VLMEvalKit gives nobody four of MMMU's open questions."""
+    if sample.choices:
         return ""
     if isinstance(sample.target, tuple):
         return "its several gold answers are one text to upstream"
@@ -242,67 +234,87 @@ def _unwinnable(sample: Sample, protocol: str) -> str:
     return "its gold answer is a letter beyond the two options that it gets" if letter else ""
 
 
-def _prompter(data: Data, variant: str, protocol: str) -> Prompter:
-    if protocol.startswith("intern-s1"):
-        return _selecting(data, variant)
-    if variant == "pro-vision":
-        return _page_prompt
-    if protocol == "strict":
-        return _prompt
-    return _chain if variant else _direct
+def _strict(variant: str) -> Protocol:
+    prompt = _page_prompt if variant == "pro-vision" else _prompt
+    return Protocol(prompt=prompt, scorers={"answer": Strict()})
 
 
-def _scorer(variant: str, protocol: str) -> Scorer:
-    rule = Inferred(exact=protocol == "intern-s1-exact", line=bool(variant))
-    if protocol.startswith("intern-s1"):
-        return rule if rule.exact else closest(rule)
-    return Strict() if protocol == "strict" else Official(pro=bool(variant))
+AUTHORS = {"": (_direct, 1024), "pro-standard": (_chain, 4096), "pro-vision": (_page_prompt, 4096)}
+"""Variant -> prompt and tokens."""
 
 
-def _sampling(variant: str, protocol: str) -> Sampling:
-    if protocol.startswith("intern-s1"):
-        return INTERN_S1
-    return Sampling(temperature=0.0, max_tokens=32_768 if protocol == "strict" else 4096 if variant else 1024)
+def _official(variant: str) -> Protocol:
+    prompt, tokens = AUTHORS[variant]
+    return Protocol(
+        prompt=prompt,
+        scorers={"answer": Official(pro=bool(variant))},
+        metrics=(*accuracy(), accuracy_guess()),
+        sampling=Sampling(temperature=0.0, max_tokens=tokens),
+        unwinnable=_nested,
+    )
 
 
-def suite(variant: str = "", protocol: str = "strict") -> Suite:
-    """Give MMMU's validation split, or one setting of MMMU-Pro, under a protocol."""
-    return Suite(
-        name="mmmu",
-        variant=variant,
-        protocol=protocol,
-        version=VERSION,
-        samples=lambda data: _samples(data, variant),
-        prompter=lambda data: _prompter(data, variant, protocol),
-        ideal=_ideal,
-        unwinnable=lambda sample: _unwinnable(sample, protocol),
-        scorers={"answer": _scorer(variant, protocol)},
-        metrics=(*accuracy(), *([accuracy_guess()] if protocol == "official" else [])),
-        sampling=_sampling(variant, protocol),
-        needs=NEEDS | {"judge"} if protocol == "intern-s1" else NEEDS,
-        words=_words(variant, protocol) if protocol.startswith("intern-s1") else None,
-        chance=CHANCE[variant],
-        licence="Apache-2.0",
-        cite="arXiv 2409.02813" if variant else "arXiv 2311.16502",
+def _intern_s1(variant: str) -> Protocol:
+    return Protocol(
+        prompter=_selecting,
+        words=sentences(SWAPS[variant], judge=NAMES_ONE),
+        scorers={"answer": closest(Inferred(line=bool(variant)))},
+        sampling=INTERN_S1,
+        unwinnable=_open_lost,
+    )
+
+
+def _intern_s1_exact(variant: str) -> Protocol:
+    return Protocol(
+        prompter=_selecting,
+        words=sentences(SWAPS[variant]),
+        scorers={"answer": Inferred(exact=True, line=bool(variant))},
+        sampling=INTERN_S1,
+        unwinnable=_open_lost,
     )
 
 
 def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Give MMMU-Pro's headline, the mean of its two settings; None where neither was run.
+    """Return MMMU-Pro's headline, the mean of its two settings; None if neither was run.
 
     Both ask the same questions, so their errors may add up: the interval's half is the mean of both halves.
     """
-    found = {name: cards[name] for name in SETS["pro"] if name in cards}
-    if not found:
+    runs = {name: cards[name] for name in SETS["pro"] if name in cards}
+    if not runs:
         return None
     entry: dict[str, Any] = {"name": "pro", "value": None, "low": None, "high": None}
-    entry |= {"missing": [n for n in SETS["pro"] if n not in found], "runs": [c.run for c in found.values()]}
+    entry |= {"missing": [n for n in SETS["pro"] if n not in runs], "runs": [c.run for c in runs.values()]}
     edges = [
         (one.value, one.low, one.high)
-        for card in found.values()
+        for card in runs.values()
         for one in card.estimates
         if one.headline and None not in (one.value, one.low, one.high)
     ]
     if len(edges) == len(SETS["pro"]):
         entry["value"], entry["low"], entry["high"] = (fmean(some) for some in zip(*edges, strict=True))
     return entry
+
+
+BENCHMARK = Benchmark(
+    name="mmmu",
+    title="MMMU: 900 validation questions of 30 college subjects with up to seven pictures each; `:pro` is MMMU-Pro.",
+    version="2",
+    variants={
+        "": Variant(900, chance=0.247, cite="arXiv 2311.16502"),
+        "pro-standard": Variant(1_730, chance=0.1284, cite="arXiv 2409.02813"),
+        "pro-vision": Variant(1_730, chance=0.1284, cite="arXiv 2409.02813"),
+    },
+    default=("",),
+    sets=SETS,
+    samples=_samples,
+    protocols={
+        "strict": _strict,
+        "official": _official,
+        "intern-s1": _intern_s1,
+        "intern-s1-exact": _intern_s1_exact,
+    },
+    ideal=_ideal,
+    needs=frozenset({"image"}),
+    licence="Apache-2.0",
+    aggregate=aggregate,
+)

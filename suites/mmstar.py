@@ -1,4 +1,4 @@
-"""MMStar: 1,500 questions that cannot be answered without their picture, 6 capabilities (Chen et al., arXiv 2403.20330).
+"""MMStar (Chen et al., arXiv 2403.20330).
 
 The four options stand in the question's text, or in columns A to D. `official` looks at the beginning of a reply alone, as the authors do
 (MMStar-Benchmark/MMStar @ 88f243ab, eval/vlmeval/evaluate/mmstar.py): whoever reasons first scores almost nothing.
@@ -12,22 +12,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
-from evals.data.media import image
+from evals.data.media import with_image
 from evals.errors import DataError
-from evals.prompts import pictures_first, plain_text, selecting
+from evals.prompts import ask_with_images, images_of, pictures_first, plain_text, selecting
 from evals.prompts.upstream.sentences import NAMES_ONE, SELECT, sentences
-from evals.report.metrics import accuracy
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.upstream.inferred import Inferred, closest
-from evals.suite import INTERN_S1, Suite
-from evals.types import Message, Part, Prompt, Prompter, Sample, Sampling, Scorer, Text
+from evals.suite import INTERN_S1
+from evals.types import Prompt, Sample, Sampling, Text
 
-VARIANTS: dict[str, int] = {"": 1_500}
-PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~", "intern-s1-exact", "intern-s1-exact~")
-VERSION = "2"
-NEEDS = frozenset({"image"})
-GATED = False
 ROWS = Split(hub="Lin-Chen/MMStar", split="val", stems=("val", "mmstar", "items"), rows=1_500)
 _OPTIONS = re.compile(
     r"\s*Options:\s*\(?A[:.)]\s*(.*?)[,;\n]\s*\(?B[:.)]\s*(.*?)[,;\n]\s*\(?C[:.)]\s*(.*?)[,;\n]\s*\(?D[:.)]\s*(.*?)\s*\Z",
@@ -36,16 +31,14 @@ _OPTIONS = re.compile(
 BEGINNINGS = ("", "(", "option ", "the answer is ")
 
 
-def _samples(data: Data) -> Iterator[Sample]:
+def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
     for row in data.rows(ROWS, required=("index", "answer", "category")):
         answer = str(row["answer"]).strip().upper()
         if answer not in ("A", "B", "C", "D"):
             raise DataError(f"mmstar: {row['index']}: the gold answer {row['answer']!r} is none of A to D")
-        parts: tuple[Part, ...] = (Text(str(row["question"])),) if row.get("question") else ()
-        picture = image(data, row["image"]) if parts and row.get("image") else None
         yield Sample(
             id=str(row["index"]),
-            question=parts if picture is None else (picture, *parts),
+            question=with_image(data, row.get("question"), row.get("image")),
             target=answer,
             choices=_choices(row),
             group=str(row["category"]),
@@ -71,60 +64,60 @@ def beginning(text: str, count: int) -> str | None:
     return None
 
 
-def _ask(sample: Sample, words: str) -> Prompt:
-    pictures = [part for part in sample.question if not isinstance(part, Text)]
-    return Prompt(messages=(Message("user", (*pictures, Text(f"{plain_text(sample.question)}\n{words}"))),))
-
-
 def _direct(sample: Sample, repeat: int) -> Prompt:
-    return _ask(sample, "Choose the right one of the options and begin your reply with its letter.")
+    form = "Choose the right one of the options and begin your reply with its letter."
+    return ask_with_images(sample, f"{plain_text(sample.question)}\n{form}")
 
 
 def _reasoned(sample: Sample, repeat: int) -> Prompt:
-    return _ask(sample, "Finish with a line of the form `ANSWER: X`, where X is A, B, C or D.")
+    form = "Finish with a line of the form `ANSWER: X`, where X is A, B, C or D."
+    return ask_with_images(sample, f"{plain_text(sample.question)}\n{form}")
 
 
 def _selecting(sample: Sample, repeat: int) -> Prompt:
     """Ask in VLMEvalKit's structure, whose table has the options in columns."""
-    pictures = [part for part in sample.question if not isinstance(part, Text)]
     question, known = plain_text(sample.question), sample.choices != ("A", "B", "C", "D")
     shown = selecting(sample.choices if known else ())
     return pictures_first(
-        [*pictures, Text(f"Question: {_OPTIONS.sub('', question) if known else question}{shown}")]
+        [*images_of(sample), Text(f"Question: {_OPTIONS.sub('', question) if known else question}{shown}")]
     )
 
 
-WORDS = {"intern-s1": sentences(SELECT, judge=NAMES_ONE), "intern-s1-exact": sentences(SELECT)}
+def _letter(sample: Sample, prompt: Prompt) -> str:
+    return str(sample.target)
 
 
-def _ways(protocol: str) -> tuple[Prompter, Scorer, Sampling]:
-    if protocol == "official":
-        return _direct, Choice(beginning), Sampling(temperature=0.0, max_tokens=32)
-    if protocol == "strict":
-        return _reasoned, StatedChoice(), Sampling(temperature=0.0, max_tokens=32_768)
-    exact = protocol == "intern-s1-exact"
-    return _selecting, Inferred(exact=True) if exact else closest(), INTERN_S1
-
-
-def suite(variant: str = "", protocol: str = "strict") -> Suite:
-    """Give MMStar under a protocol."""
-    prompt, rule, sampling = _ways(protocol)
-    judged = protocol == "intern-s1"
-    return Suite(
-        name="mmstar",
-        protocol=protocol,
-        version=VERSION,
-        samples=_samples,
-        prompter=lambda data: prompt,
-        ideal=lambda sample, prompt: (
-            f"ANSWER: {sample.target}" if protocol == "strict" else str(sample.target)
+BENCHMARK = Benchmark(
+    name="mmstar",
+    title="MMStar: 1,500 questions that cannot be answered without their picture, 6 capabilities (Chen et al., arXiv 2403.20330).",
+    version="2",
+    variants={"": Variant(1_500)},
+    samples=_samples,
+    protocols={
+        "strict": Protocol(prompt=_reasoned, scorers={"choice": StatedChoice()}),
+        "official": Protocol(
+            prompt=_direct,
+            scorers={"choice": Choice(beginning)},
+            sampling=Sampling(temperature=0.0, max_tokens=32),
+            ideal=_letter,
         ),
-        scorers={"choice": rule},
-        metrics=accuracy(),
-        sampling=sampling,
-        needs=NEEDS | {"judge"} if judged else NEEDS,
-        words=WORDS.get(protocol),
-        chance=0.25,
-        licence="CC-BY-NC-SA-4.0",
-        cite="arXiv 2403.20330",
-    )
+        "intern-s1": Protocol(
+            prompt=_selecting,
+            words=sentences(SELECT, judge=NAMES_ONE),
+            scorers={"choice": closest()},
+            sampling=INTERN_S1,
+            ideal=_letter,
+        ),
+        "intern-s1-exact": Protocol(
+            prompt=_selecting,
+            words=sentences(SELECT),
+            scorers={"choice": Inferred(exact=True)},
+            sampling=INTERN_S1,
+            ideal=_letter,
+        ),
+    },
+    needs=frozenset({"image"}),
+    chance=0.25,
+    licence="CC-BY-NC-SA-4.0",
+    cite="arXiv 2403.20330",
+)

@@ -1,4 +1,4 @@
-"""MSEarth (MCQ): questions about figures of Earth science papers, four options each (Zhao et al., arXiv 2505.20740).
+"""MSEarth, its multiple choice (Zhao et al., arXiv 2505.20740).
 
 `official` is the authors' way (xiangyu-mm/MSEarth @ 4e8dce37, evaluation_mcq.py): a reply in JSON, a letter compared as
 it is written, so that `b` is not B; without a letter its text must be the option's. `intern-s1` is VLMEvalKit's way
@@ -16,30 +16,25 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
-from evals.data.media import image
+from evals.data.media import with_image
 from evals.errors import DataError
 from evals.extract.upstream.letters import answer_msearth, option_msearth
-from evals.prompts import options, plain_text
+from evals.prompts import ask_with_images, images_of, options, plain_text
 from evals.prompts.upstream.sentences import NAMES_ONE, Place, Swap, sentences
-from evals.report.metrics import accuracy
 from evals.scorers.choice import StatedChoice, silence
 from evals.scorers.judge.judged import Judged
 from evals.scorers.upstream.inferred import Inferred
-from evals.suite import INTERN_S1, Suite
-from evals.types import Message, Part, Prompt, Reply, Sample, Sampling, Score, Scorer, Text
+from evals.suite import INTERN_S1
+from evals.types import Message, Prompt, Reply, Sample, Score, Text
 
-VARIANTS: dict[str, int] = {"": 2_784}
-PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "2"
-NEEDS = frozenset({"image"})
-GATED = False
 ROWS = Split(hub="MSEarth/MSEarth_MCQ", split="train", stems=("train", "MSEarthMCQ", "items"))
 _OPTIONS = re.compile(r"\s*Options:\s*", re.IGNORECASE)
 _OPTION = re.compile(r"\s*([A-D])\.\s*([^\n]+)")
 
 
-def _samples(data: Data) -> Iterator[Sample]:
+def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
     for number, row in enumerate(data.rows(ROWS)):
         question, choices, answer = _of_table(row) if "answer" in row else _of_query(row, number)
         name = str(row["question_id"] if row.get("question_id") is not None else row.get("index", number))
@@ -48,11 +43,9 @@ def _samples(data: Data) -> Iterator[Sample]:
                 f"msearth: {name}: the gold answer {answer!r} is none of its {len(choices)} options"
             )
         figure = row.get("image") or next(iter(row.get("images") or ()), None)
-        picture = image(data, figure) if question and figure else None
-        parts: tuple[Part, ...] = (Text(question),) if question else ()
         yield Sample(
             id=name,
-            question=parts if picture is None else (picture, *parts),
+            question=with_image(data, question, figure),
             target=answer,
             choices=choices,
             group=str(row.get("sphere") or row.get("category") or ""),
@@ -81,17 +74,12 @@ def _split(query: str) -> tuple[str, str, str]:
     return (query[: marks[-1].start()], marks[-1][0], query[marks[-1].end() :]) if marks else (query, "", "")
 
 
-def _ask(sample: Sample, text: str) -> Prompt:
-    pictures = [part for part in sample.question if not isinstance(part, Text)]
-    return Prompt(messages=(Message("user", (*pictures, Text(text))),))
-
-
 def _shown(sample: Sample) -> str:
     return f"{plain_text(sample.question)}\nOptions:\n{options(sample.choices)}"
 
 
 def _reasoned(sample: Sample, repeat: int) -> Prompt:
-    return _ask(
+    return ask_with_images(
         sample, f"{_shown(sample)}\n\nFinish with a line of the form `ANSWER: X`, where X is A, B, C or D."
     )
 
@@ -103,8 +91,7 @@ def _as_json(sample: Sample, repeat: int) -> Prompt:
         f"Answer this multiple-choice question about the image.\n\n{_shown(sample)}\n\nChoose the right option by its "
         f"letter or state its text, as the image shows it. Reply in JSON of this form:\n{form}"
     )
-    pictures = [part for part in sample.question if not isinstance(part, Text)]
-    return Prompt(messages=(Message("user", (Text(text), *pictures)),))
+    return Prompt(messages=(Message("user", (Text(text), *images_of(sample))),))
 
 
 FIRST = "Answer a multiple-choice question about the given image.\n\n"
@@ -118,7 +105,7 @@ WORDS = sentences(
 
 
 def _without_words(sample: Sample, repeat: int) -> Prompt:
-    return _ask(sample, f"{FIRST}Caption:\n {_shown(sample)}\n{LAST}")
+    return ask_with_images(sample, f"{FIRST}Caption:\n {_shown(sample)}\n{LAST}")
 
 
 class Published(Struct, frozen=True):
@@ -138,30 +125,29 @@ class Published(Struct, frozen=True):
         )
 
 
-def suite(variant: str = "", protocol: str = "strict") -> Suite:
-    """Give MSEarth's multiple choice under a protocol."""
-    rules: dict[str, Scorer] = {
-        "strict": StatedChoice(),
-        "official": Published(),
-        "intern-s1": Judged(rule=Inferred(), mode="rest", form="option"),
-    }
-    ways = {"strict": _reasoned, "official": _as_json, "intern-s1": _without_words}
-    judged = protocol == "intern-s1"
-    return Suite(
-        name="msearth",
-        protocol=protocol,
-        version=VERSION,
-        samples=_samples,
-        prompter=lambda data: ways[protocol],
-        ideal=lambda sample, prompt: (
-            f"ANSWER: {sample.target}" if protocol == "strict" else str(sample.target)
+def _letter(sample: Sample, prompt: Prompt) -> str:
+    return str(sample.target)
+
+
+BENCHMARK = Benchmark(
+    name="msearth",
+    title="MSEarth (MCQ): questions about figures of Earth science papers, four options each (Zhao et al., arXiv 2505.20740).",
+    version="2",
+    variants={"": Variant(2_784)},
+    samples=_samples,
+    protocols={
+        "strict": Protocol(prompt=_reasoned, scorers={"choice": StatedChoice()}),
+        "official": Protocol(prompt=_as_json, scorers={"choice": Published()}, ideal=_letter),
+        "intern-s1": Protocol(
+            prompt=_without_words,
+            words=WORDS,
+            scorers={"choice": Judged(rule=Inferred(), mode="rest", form="option")},
+            sampling=INTERN_S1,
+            ideal=_letter,
         ),
-        scorers={"choice": rules[protocol]},
-        metrics=accuracy(),
-        sampling=INTERN_S1 if judged else Sampling(temperature=0.0, max_tokens=32_768),
-        needs=NEEDS | {"judge"} if judged else NEEDS,
-        words=WORDS if judged else None,
-        chance=0.25,
-        licence="see its card on the hub",
-        cite="arXiv 2505.20740",
-    )
+    },
+    needs=frozenset({"image"}),
+    chance=0.25,
+    licence="see its card on the hub",
+    cite="arXiv 2505.20740",
+)

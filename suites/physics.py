@@ -1,4 +1,4 @@
-r"""PHYSICS: 1,297 problems of PhD qualifying exams in six fields, 298 with figures (Feng et al., arXiv 2503.21821).
+r"""PHYSICS (Feng et al., arXiv 2503.21821).
 
 865 problems have several answers. `official` (yale-nlp/Physics @ 15dc8d90) and `intern-s1` (VLMEvalKit @ e8e78f05, the
 column "Physics" of its tables) report the share of a reply's boxes that are right, which one right part of five fills;
@@ -15,23 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.data.media import image
 from evals.errors import DataError
-from evals.prompts import plain_text
+from evals.prompts import ask_with_images, images_of, plain_text
 from evals.prompts.upstream import UNREAD
 from evals.report.metrics import accuracy
 from evals.scorers.parts import PARTS_RIGHT, JudgedBoxes, Parts, Precision, parts_of
 from evals.scorers.physics import published, stated
-from evals.suite import INTERN_S1, Suite
-from evals.types import Media, Message, Part, Prompt, Sample, Sampling, Text
+from evals.suite import INTERN_S1
+from evals.types import Message, Part, Prompt, Sample, Sampling, Text
 
-VARIANTS = {"all": 1_297, "test": 1_000, "val": 297, "textonly": 999}
-DEFAULT = ("all",)
-PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "2"
-NEEDS = frozenset({"image", "judge"})
-GATED = False
 FIELDS = ("atomic", "electro", "mechanics", "optics", "quantum", "statistics")
 FOLDERS = {"all": "", "test": "test", "val": "eval", "textonly": "textonly"}
 
@@ -75,16 +70,12 @@ def _figures(data: Data, row: Row) -> Iterator[Part]:
             yield found
 
 
-def _figures_of(sample: Sample) -> list[Part]:
-    return [part for part in sample.question if isinstance(part, Media)]
-
-
 def _official(sample: Sample, repeat: int) -> Prompt:
     system = (
         "You are an expert in physics at the level of a PhD. Solve the problem step by step and give the solution; end "
         "with the final answer in LaTeX, in the form \\[\\boxed{final answer}\\]."
     )
-    parts = (Text(plain_text(sample.question)), *_figures_of(sample)[:1])
+    parts = (Text(plain_text(sample.question)), *images_of(sample)[:1])
     return Prompt(messages=(Message("system", (Text(system),)), Message("user", parts)))
 
 
@@ -96,7 +87,7 @@ def _one_box(sample: Sample, repeat: int) -> Prompt:
         "Answer: 12 eV - 10 eV = 2 eV\n\\[\n\\boxed{2\\ \\text{eV}}\n\\]\n\n"
         f"Question: {plain_text(sample.question)}\nAnswer:"
     )
-    return Prompt(messages=(Message("user", (*_figures_of(sample), Text(words))),))
+    return ask_with_images(sample, words)
 
 
 def _strict(sample: Sample, repeat: int) -> Prompt:
@@ -104,37 +95,42 @@ def _strict(sample: Sample, repeat: int) -> Prompt:
         f"{plain_text(sample.question)}\n\nReason step by step. At the end give every quantity, formula or statement "
         "that is asked for in a \\boxed{} of its own, in the order of the questions, numbers with their units."
     )
-    return Prompt(messages=(Message("user", (*_figures_of(sample), Text(words))),))
+    return ask_with_images(sample, words)
 
 
-ASKED = {"strict": _strict, "official": _official, "intern-s1": _one_box}
-RULES = {
-    "strict": Parts(stated),
-    "official": Precision(published),
-    "intern-s1": Precision(published, distinct=True),
-}
-SAMPLING = {
-    "strict": Sampling(temperature=0.0, max_tokens=32_768),
-    "official": Sampling(temperature=0.0, max_tokens=8_192),
-    "intern-s1": INTERN_S1,
-}
-
-
-def suite(variant: str = "all", protocol: str = "strict") -> Suite:
-    """Give one set of problems under a protocol."""
-    return Suite(
-        name="physics",
-        variant=variant,
-        protocol=protocol,
-        version=VERSION,
-        samples=lambda data: _samples(data, variant),
-        prompter=lambda data: ASKED[protocol],
-        ideal=lambda sample, prompt: "\n".join(f"\\boxed{{{part}}}" for part in parts_of(sample)),
-        scorers={"boxes": JudgedBoxes(rule=RULES[protocol])},
-        metrics=(*accuracy(), PARTS_RIGHT),
-        sampling=SAMPLING[protocol],
-        needs=NEEDS - {"image"} if variant == "textonly" else NEEDS,
-        words=UNREAD if protocol == "intern-s1" else None,
-        licence="MIT",
-        cite="arXiv 2503.21821",
-    )
+REPORTED = (*accuracy(), PARTS_RIGHT)
+BENCHMARK = Benchmark(
+    name="physics",
+    title="PHYSICS: 1,297 problems of PhD qualifying exams in six fields, 298 with figures (Feng et al., arXiv 2503.21821).",
+    version="2",
+    variants={
+        "all": Variant(1_297),
+        "test": Variant(1_000),
+        "val": Variant(297),
+        "textonly": Variant(999, needs=frozenset({"judge"})),
+    },
+    default=("all",),
+    samples=_samples,
+    protocols={
+        "strict": Protocol(
+            prompt=_strict, scorers={"boxes": JudgedBoxes(rule=Parts(stated))}, metrics=REPORTED
+        ),
+        "official": Protocol(
+            prompt=_official,
+            scorers={"boxes": JudgedBoxes(rule=Precision(published))},
+            metrics=REPORTED,
+            sampling=Sampling(temperature=0.0, max_tokens=8_192),
+        ),
+        "intern-s1": Protocol(
+            prompt=_one_box,
+            words=UNREAD,
+            scorers={"boxes": JudgedBoxes(rule=Precision(published, distinct=True))},
+            metrics=REPORTED,
+            sampling=INTERN_S1,
+        ),
+    },
+    ideal=lambda sample, prompt: "\n".join(f"\\boxed{{{part}}}" for part in parts_of(sample)),
+    needs=frozenset({"image", "judge"}),
+    licence="MIT",
+    cite="arXiv 2503.21821",
+)

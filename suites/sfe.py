@@ -1,4 +1,4 @@
-"""SFE, Scientists' First Exam: 830 questions about scientific pictures in English and in Chinese (arXiv 2506.10521).
+"""SFE, Scientists' First Exam (arXiv 2506.10521).
 
 `official` is VLMEvalKit's way (@ e8e78f05, dataset/sfebench.py), behind the published tables: a judge model awards 0 to 9
 points to every reply, the score is their mean as a share of 9. Upstream gives 0 points where the judge's reply cannot be
@@ -19,6 +19,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.data.media import image
 from evals.errors import DataError
@@ -26,18 +27,11 @@ from evals.extract import stated
 from evals.extract.upstream.last_letter import letter
 from evals.prompts import options, pictures_first
 from evals.prompts.upstream.sentences import Place, Swap, sentences
-from evals.report.metrics import accuracy
 from evals.scorers.choice import Choice, StatedChoice, silence
 from evals.scorers.judge.judged import Judged
-from evals.suite import INTERN_S1, Suite
-from evals.types import Message, Part, Prompt, Reply, Sample, Sampling, Score, Text
+from evals.suite import INTERN_S1
+from evals.types import Message, Part, Prompt, Reply, Sample, Score, Text
 
-VARIANTS = {"en": 830, "zh": 830}
-DEFAULT = ("en",)
-PROTOCOLS = ("official", "intern-s1", "intern-s1~", "strict")
-VERSION = "2"
-NEEDS = frozenset({"image", "judge"})
-GATED = False
 MOST = "ABCDEFGHIJKLMNO"
 FORMS = {
     "mcq": "Answer with the letter of the right option.",
@@ -168,30 +162,32 @@ class Rule(Struct, frozen=True):
         return Score(value=float(right), verdict="right" if right else "wrong", answer=found[:200])
 
 
-def suite(variant: str = "en", protocol: str = "official") -> Suite:
-    """Give one language under a protocol."""
-    strict = protocol == "strict"
-    ask = {"official": _prompt, "intern-s1": _bare, "strict": _stated}[protocol]
-    points = Judged(rule=Rule(), mode="points", form="points")
-    return Suite(
-        name="sfe",
-        variant=variant,
-        protocol=protocol,
-        version=VERSION,
-        samples=lambda data: _samples(data, variant),
-        prompter=lambda data: ask,
-        ideal=lambda sample, prompt: f"Answer: {sample.target}",
-        unwinnable=None if strict else _judge_alone,
-        scorers={"answer": Judged(rule=Compared(), mode="rest")} if strict else {"points": points},
-        metrics=accuracy(),
-        sampling=INTERN_S1 if protocol == "intern-s1" else Sampling(temperature=0.0, max_tokens=32_768),
-        needs=NEEDS,
-        words=WORDS if protocol == "intern-s1" else None,
-        licence="MIT",
-        cite="arXiv 2506.10521",
-    )
-
-
 def _judge_alone(sample: Sample) -> str:
-    known = sample.choices or sample.meta.get("question_type") == "exact_match"
-    return "" if known else "a judge alone"
+    has_rule = sample.choices or sample.meta.get("question_type") == "exact_match"
+    return "" if has_rule else "a judge alone"
+
+
+POINTS = Judged(rule=Rule(), mode="points", form="points")
+BENCHMARK = Benchmark(
+    name="sfe",
+    title="SFE, Scientists' First Exam: 830 questions about scientific pictures in English and in Chinese (arXiv 2506.10521).",
+    version="2",
+    variants={"en": Variant(830), "zh": Variant(830)},
+    default=("en",),
+    samples=_samples,
+    protocols={
+        "official": Protocol(prompt=_prompt, scorers={"points": POINTS}, unwinnable=_judge_alone),
+        "intern-s1": Protocol(
+            prompt=_bare,
+            words=WORDS,
+            scorers={"points": POINTS},
+            sampling=INTERN_S1,
+            unwinnable=_judge_alone,
+        ),
+        "strict": Protocol(prompt=_stated, scorers={"answer": Judged(rule=Compared(), mode="rest")}),
+    },
+    ideal=lambda sample, prompt: f"Answer: {sample.target}",
+    needs=frozenset({"image", "judge"}),
+    licence="MIT",
+    cite="arXiv 2506.10521",
+)

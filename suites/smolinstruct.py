@@ -1,12 +1,11 @@
-r"""SMolInstruct: 14 tasks on small molecules (Yu et al. 2024, arXiv 2402.09391), one run per task.
+"""SMolInstruct (Yu et al. 2024, arXiv 2402.09391).
 
 `official` asks as the authors do and scores by their rules (evals/scorers/upstream/llm4chem.py). `intern-s1` is what
 OpenCompass computes, behind the column of the Intern-S1 tables (evals/scorers/upstream/opencompass.py): asked zero-shot
-with a hint in its own words (`intern-s1~`: in ours), with a mean over the 14 tasks. `strict` is ours: molecules by
+with a hint in its own prompts (`intern-s1~`: reworded), with a mean over the 14 tasks. `strict` is ours: molecules by
 structure with stereo, names as names, balanced accuracy where one class is rare, RMSE over what was answered.
 
-The hub's repository needs a loading script that nobody should run; its one archive is read here directly.
-`--data` takes that archive (`data.zip`), the folder it unpacks to, or files of the columns that the script
+`--data` takes the hub's archive (`data.zip`), the folder it unpacks to, or files of the columns that the script
 gives, one per task (`name_conversion-i2s.jsonl`, .parquet, ...).
 """
 
@@ -15,23 +14,24 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from math import sqrt
-from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from evals.data import Data, Row, Split
-from evals.data.archive import Tree
+from evals.benchmark import Benchmark, Protocol, Variant
+from evals.data import Data, Row
+from evals.data.smolinstruct import archive, rows
 from evals.errors import DataError
 from evals.extract import stated_yes_no, tagged
 from evals.extract.reading import Reading
 from evals.extract.units import DIMENSIONLESS
 from evals.prompts import ask, plain_text
-from evals.prompts.upstream import OURS, Words
+from evals.prompts.upstream import Words
+from evals.report.aggregate import mean_of_variants
 from evals.report.metrics import mean_value
-from evals.report.statistics import Interval, mean_of_independent
 from evals.scorers import labels, number
 from evals.scorers.formula import Formula
 from evals.scorers.molecule import AtLeast, Molecule
@@ -39,8 +39,8 @@ from evals.scorers.names import Name, opsin_installed
 from evals.scorers.text import Caption, CorpusBleu, synonyms
 from evals.scorers.upstream import llm4chem, opencompass
 from evals.scorers.upstream.llm4chem import Part, Valid
-from evals.suite import INTERN_S1, Suite
-from evals.types import Metric, Point, Prompt, Sample, Sampling, Scorer, Text
+from evals.suite import INTERN_S1
+from evals.types import Metric, Point, Prompt, ProtocolName, Sample, Sampling, Scorer, Text
 
 
 class Task(NamedTuple):
@@ -69,111 +69,17 @@ TASKS = {
     "FS": Task("forward_synthesis", 4062, "molecules", "SMILES", "the SMILES of the product of the reaction"),
     "RS": Task("retrosynthesis", 4156, "molecules", "SMILES", "the SMILES of all reactants and reagents, joined by dots"),
 }  # fmt: skip
-VARIANTS = {
-    "NC-I2F": 2_993, "NC-I2S": 2_993, "NC-S2F": 2_993, "NC-S2I": 2_993, "PP-ESOL": 112, "PP-Lipo": 420, "PP-BBBP": 197,
-    "PP-ClinTox": 144, "PP-HIV": 4_107, "PP-SIDER": 2_860, "MC": 2_538, "MG": 2_493, "FS": 4_062, "RS": 4_156,
-}  # fmt: skip
-"""A literal, so that listing suites need not import this file; the rows of `TASKS`."""
 NUMBERS = {
     "property_prediction-esol": number.AbsoluteError(unit="log10(mol/L)", possible=(-20, 5)),
     "property_prediction-lipo": number.AbsoluteError(unit=DIMENSIONLESS, possible=(-15, 20)),
 }
 """By task: the unit that answers are converted to, and what the property can physically be."""
-PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "2"
-NEEDS: frozenset[str] = frozenset()
-GATED = False
-HUB, REVISION = "osunlp/SMolInstruct", "b3e028007c6abc043f62ed0aef4824dc9e86bacc"
-
-
-# --- data
-
-
-def rows(data: Data, task: Task) -> Iterator[Row]:
-    """Yield a task's test rows with the columns of the hub's loading script, from wherever they lie."""
-    tree = _tree(data, task)
-    found: Iterator[Row]
-    if tree is None:
-        split = Split(hub=HUB, revision=REVISION, stems=(task.name, "test"), rows=task.rows)
-        found = (
-            row
-            for row in data.rows(split, required=("sample_id", "raw_output"))
-            if row.get("task", task.name) == task.name
-        )
-    else:
-        found = _from_tree(tree, task)
-    count = 0
-    for row in found:
-        count += 1
-        yield row
-    if data.origin == "hub" and count != task.rows:
-        raise DataError(f"smolinstruct: {HUB} has {count} rows of {task.name}, expected {task.rows}")
-
-
-def _tree(data: Data, task: Task) -> Tree | None:
-    """Find the archive or the folder it unpacks to; None: the rows lie in files of their own."""
-    if data.origin == "hub":
-        return Tree(_download())
-    if data.sample:
-        return None
-    local = data.local
-    if local is not None and local.is_file():
-        return Tree(local) if local.suffix == ".zip" else None
-    folder = data.folder()
-    for root in (folder / "data.zip", folder / "data", folder):
-        if root.is_file() or (root / "raw").is_dir():
-            return Tree(root)
-    return None
-
-
-def _download() -> Path:
-    try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-    except ImportError:
-        raise DataError(
-            f"smolinstruct: reading {HUB} from the hub needs `pip install 'science-evals[hub]'`; "
-            "or give its data.zip with --data, or try --sample"
-        ) from None
-    try:
-        return Path(hf_hub_download(HUB, "data.zip", repo_type="dataset", revision=REVISION))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise DataError(
-            f"smolinstruct: cannot load {HUB} from the hub; go online once (`evals data smolinstruct`), "
-            f"or give its data.zip with --data ({reason})"
-        ) from error
-
-
-def _from_tree(tree: Tree, task: Task) -> Iterator[Row]:
-    """Join raw data, choice of samples and templates as the hub's loading script does (v1.3.1)."""
-    plan = tree.json(f"sample/instruction_tuning/test/{task.name}.json")
-    templates = tree.json(f"template/{plan['template_name']}/{task.name}.json")
-    tags = tree.json(f"core_tag/{task.name}.json")
-    raw = list(tree.lines(f"raw/test/{task.name}.jsonl"))
-    for chosen in plan["samples"]:
-        item, template = raw[chosen["idx"]], templates[chosen["template_id"]]
-        target = chosen.get("target") if isinstance(item["output"], dict) else None
-        output = item["output"] if target is None else item["output"][target]
-        yield {
-            "sample_id": f"{task.name}.test.{chosen['idx']}.{target}",
-            "input": template["input"].replace("<INPUT>", _wrapped(tags["input"], item["input"])),
-            "output": template["output"].replace("<OUTPUT>", _wrapped(tags["output"], output)),
-            "raw_input": item["input"],
-            "raw_output": output,
-            "target": target,
-            "task": task.name,
-        }
-
-
-def _wrapped(tags: Sequence[str | None], text: str) -> str:
-    return text if tags[0] is None else f"{tags[0]} {text} {tags[1]}"
 
 
 def samples(data: Data, variant: str) -> Iterator[Sample]:
     """Yield a task's samples; other gold answers to the same input go to `meta["also"]`."""
     task = TASKS[variant]
-    found = list(rows(data, task))
+    found = list(rows(data, task.name, task.rows))
     golds: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
     for row in found:
         golds[_key(row)][str(row["raw_output"])] = None
@@ -206,7 +112,7 @@ def samples(data: Data, variant: str) -> Iterator[Sample]:
 
 def _training(data: Data, task: Task) -> dict[str, float]:
     """Mean and range of the training answers, where the archive is at hand: what a missing answer may count as."""
-    tree = _tree(data, task)
+    tree = archive(data)
     name = f"raw/train/{task.name}.jsonl"
     if tree is None or not tree.has(name):
         return {}
@@ -231,24 +137,28 @@ def _target(task: Task, gold: str, row: Row) -> str | float:
 
 # --- asking
 
+KINDS = {
+    "number": "State it as \\boxed{number}.",
+    "boolean": "Your reply must be Yes or No and nothing else.",
+    "caption": "Reply with the description alone, in plain English.",
+}
+
 
 def _plain(sample: Sample, repeat: int) -> Prompt:
     return ask(plain_text(sample.question))
 
 
-def _asker(task: Task, protocol: str) -> Callable[[Sample, int], Prompt]:
-    """Give the function that asks: the bare input (`official`), or with a hint how to answer."""
-    if protocol == "official":
-        return _plain
-    how = {
-        "number": "State it as \\boxed{number}.",
-        "boolean": "Your reply must be Yes or No and nothing else.",
-        "caption": "Reply with the description alone, in plain English.",
-    }.get(task.kind, f"Write it between <{task.tag}> and </{task.tag}>, and write nothing else.")
-    lead = f"You are an expert chemist. Your task is to give {task.wants}. {how} It must make chemical sense."
-    if protocol == "intern-s1":
-        return lambda sample, repeat: ask(f"{lead}\nQuestion: {plain_text(sample.question)}\nAnswer: ")
-    return lambda sample, repeat: ask(f"{plain_text(sample.question)}\n\n{lead}")
+def _instruction(task: Task) -> str:
+    how = KINDS.get(task.kind, f"Write it between <{task.tag}> and </{task.tag}>, and write nothing else.")
+    return f"You are an expert chemist. Your task is to give {task.wants}. {how} It must make chemical sense."
+
+
+def _instruction_last(task: Task, sample: Sample, repeat: int) -> Prompt:
+    return ask(f"{plain_text(sample.question)}\n\n{_instruction(task)}")
+
+
+def _instruction_first(task: Task, sample: Sample, repeat: int) -> Prompt:
+    return ask(f"{_instruction(task)}\nQuestion: {plain_text(sample.question)}\nAnswer: ")
 
 
 def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
@@ -280,15 +190,23 @@ def _words(variant: str) -> Words:
     )
 
 
-def _ideal(task: Task, protocol: str, sample: Sample) -> str:
+def _ideal(task: Task, form: str, sample: Sample, prompt: Prompt) -> str:
+    """Return the gold answer; `form`: that of a number, with a place for it."""
     if task.kind == "caption":
-        return (
-            str(sample.meta.get("output") or sample.target) if protocol == "intern-s1" else str(sample.target)
-        )
+        return str(sample.target)
     if task.kind == "number":
-        exact = f"{Decimal(repr(sample.target)):f}"
-        return f"<NUMBER> {exact} </NUMBER>" if protocol == "official" else f"\\boxed{{{exact}}}"
+        return form.format(f"{Decimal(repr(sample.target)):f}")
     return f"<{task.tag}> {sample.target} </{task.tag}>"
+
+
+def _ideal_intern_s1(task: Task, sample: Sample, prompt: Prompt) -> str:
+    """Return what OpenCompass compares with: of a caption, the template's whole output."""
+    if task.kind == "caption":
+        return str(sample.meta.get("output") or sample.target)
+    return _ideal(task, BOXED, sample, prompt)
+
+
+BOXED, TAGGED = "\\boxed{{{}}}", "<NUMBER> {} </NUMBER>"
 
 
 # --- scoring
@@ -319,41 +237,6 @@ class RootMeanSquare(Struct, frozen=True):
         return sqrt(fmean(error * error for error in known))
 
 
-def _scorer(task: Task, protocol: str) -> Scorer:
-    table: dict[str, dict[str, Callable[[], Scorer]]] = {
-        "strict": {
-            "formula": Formula,
-            "name": lambda: Name(structure=opsin_installed()),
-            "molecule": Molecule,
-            "molecules": lambda: Molecule(
-                several=True, side="reactants" if task.name == "retrosynthesis" else "products"
-            ),
-            "number": lambda: NUMBERS[task.name],
-            "boolean": lambda: labels.Label(label),
-            "caption": lambda: Caption(synonyms=synonyms()),
-        },
-        "official": {
-            "formula": llm4chem.ElementMatch,
-            "name": llm4chem.SplitMatch,
-            "molecule": llm4chem.ExactMatch,
-            "molecules": llm4chem.ExactMatch,
-            "number": llm4chem.Number,
-            "boolean": llm4chem.Boolean,
-            "caption": lambda: Caption(headline="meteor", synonyms=synonyms()),
-        },
-        "intern-s1": {
-            "formula": opencompass.Elements,
-            "name": opencompass.Strings,
-            "molecule": opencompass.Strings if task.name.startswith("name") else opencompass.Similarity,
-            "molecules": opencompass.Similarity,
-            "number": opencompass.Errors,
-            "boolean": opencompass.YesNo,
-            "caption": lambda: opencompass.Meteor(synonyms=synonyms()),
-        },
-    }
-    return table[protocol][task.kind]()
-
-
 def _mean(
     name: str, of: Callable[[Sequence[Point]], float] = mean_value, *, headline: bool = False
 ) -> Metric:
@@ -370,31 +253,20 @@ def _error(name: str, of: Callable[[Sequence[Point]], float], *, headline: bool 
     )
 
 
-def _metrics(task: Task, protocol: str) -> tuple[Metric, ...]:
-    """Give what is reported; the first is the headline."""
-    if task.kind == "caption":
-        return _caption_metrics(protocol)
-    if task.kind == "number":
-        if protocol == "intern-s1":
-            return (_error("mae_unread_as_0", number.mae, headline=True),)
-        return (  # the headline rests on what was answered; `answered` says how much that is
-            _error("rmse", number.rmse, headline=True),
-            _error("rmse_imputed", RootMeanSquare("error_imputed")),
-            _error("rmse_worst", RootMeanSquare("error_worst")),
-            _error("mae", number.mae),
-            _mean("answered", number.answered),
-        )
-    if task.kind == "boolean":
-        return _boolean_metrics(protocol)
-    if (task.kind, protocol) == ("name", "strict"):
-        return _name_metrics()
-    if task.kind in ("formula", "name"):
-        return (_mean("accuracy", headline=True),)
-    return _molecule_metrics(task, protocol)
+ACCURACY = (_mean("accuracy", headline=True),)
+VALIDITY = _mean("validity", Part("valid", 0.0))
+SIMILARITIES = tuple(_mean(f"{name}_of_valid", Part(name)) for name in ("morgan", "rdk", "maccs"))
+ERRORS = (  # the headline rests on what was answered; `answered` says how much that is
+    _error("rmse", number.rmse, headline=True),
+    _error("rmse_imputed", RootMeanSquare("error_imputed")),
+    _error("rmse_worst", RootMeanSquare("error_worst")),
+    _error("mae", number.mae),
+    _mean("answered", number.answered),
+)
 
 
-def _name_metrics() -> tuple[Metric, ...]:
-    """Say in the headline's name whether OPSIN was there to read the names."""
+def _names(task: Task) -> tuple[Metric, ...]:
+    """Return the metrics of names; the headline's name says whether OPSIN was there to read them."""
     names = (_mean("same_string", Part("string", 0.0)),)
     if not opsin_installed():
         return (_mean("accuracy_by_name", headline=True), *names)
@@ -405,94 +277,158 @@ def _name_metrics() -> tuple[Metric, ...]:
     )
 
 
-def _molecule_metrics(task: Task, protocol: str) -> tuple[Metric, ...]:
-    valid = _mean("validity", Part("valid", 0.0))
-    if protocol == "intern-s1":
-        return (
-            (_mean("accuracy", headline=True),)
-            if task.name.startswith("name")
-            else (_mean("morgan_bits", headline=True), valid)
-        )
-    similar = tuple(_mean(f"{name}_of_valid", Part(name)) for name in ("morgan", "rdk", "maccs"))
-    if protocol == "official":
-        sets = (
-            tuple(_mean(name, Part(name, 0.0)) for name in ("subset", "intersection"))
-            if task.name == "retrosynthesis"
-            else ()
-        )
-        return (_mean("exact_match", headline=True), valid, *similar, *sets)
-    rungs = tuple(
-        _mean(f"same_{rung}", AtLeast(rung)) for rung in ("canonical", "no_stereo", "parent", "tautomer")
-    )
-    shares = (_mean("components_f1", Part("components", 0.0)),) if task.kind == "molecules" else ()
+def _molecules_by_structure(task: Task) -> tuple[Metric, ...]:
+    rungs = ("canonical", "no_stereo", "parent", "tautomer")
     return (
-        _mean("accuracy", headline=True),
-        *shares,
-        *rungs,
+        *ACCURACY,
+        *([_mean("components_f1", Part("components", 0.0))] if task.kind == "molecules" else []),
+        *(_mean(f"same_{rung}", AtLeast(rung)) for rung in rungs),
         _mean("same_skeleton", Part("skeleton", 0.0)),
-        valid,
+        VALIDITY,
         _mean("morgan", Part("morgan", 0.0)),
-        *similar,
+        *SIMILARITIES,
     )
 
 
-def _boolean_metrics(protocol: str) -> tuple[Metric, ...]:
-    plain = _mean("accuracy", headline=protocol != "strict")
-    if protocol == "intern-s1":
-        return (plain,)
-    on: Callable[[Callable[[Sequence[Point]], float]], Callable[[Sequence[Point]], float]] = (
-        Valid if protocol == "official" else lambda of: of
-    )
+def _molecules_by_string(task: Task) -> tuple[Metric, ...]:
+    sets = ("subset", "intersection") if task.name == "retrosynthesis" else ()
     return (
-        _whole("balanced_accuracy", on(labels.balanced_accuracy), headline=protocol == "strict"),
-        plain,
+        _mean("exact_match", headline=True),
+        VALIDITY,
+        *SIMILARITIES,
+        *(_mean(name, Part(name, 0.0)) for name in sets),
+    )
+
+
+def _classes(*, balanced: bool) -> tuple[Metric, ...]:
+    """Return the metrics of yes and no; not `balanced`: as the authors compute them, over valid replies."""
+    on: Callable[[Any], Any] = (lambda of: of) if balanced else Valid
+    return (
+        _whole("balanced_accuracy", on(labels.balanced_accuracy), headline=balanced),
+        _mean("accuracy", headline=not balanced),
         _whole("mcc", on(labels.mcc)),
         _whole("f1", on(labels.f1)),
     )
 
 
-def _caption_metrics(protocol: str) -> tuple[Metric, ...]:
-    name = "meteor" if synonyms() else "meteor_without_synonyms"
-    if protocol == "intern-s1":
-        return (_mean(name, Part(name, 0.0), headline=True),)
-    official = protocol == "official"
-    absent, on = (None, "_on_words") if official else (0.0, "")  # upstream's are on SciBERT's word pieces
+def _meteor() -> str:
+    return "meteor" if synonyms() else "meteor_without_synonyms"
+
+
+def _captions(headline: str, absent: float | None, on: str = "") -> tuple[Metric, ...]:
+    """Return the metrics of captions; `absent`: the value of a missing one, None leaves it out.
+
+    `on` is added to the names of metrics that upstream computes on SciBERT's word pieces, and we on words.
+    """
+    name, silence = _meteor(), absent is not None
     return (
-        _mean(f"{name}{on}", Part(name, absent), headline=official),
+        _mean(f"{name}{on}", Part(name, absent), headline=headline == "meteor"),
         *(
-            _mean(rouge, Part(rouge, absent), headline=(protocol, rouge) == ("strict", "rouge_l"))
+            _mean(rouge, Part(rouge, absent), headline=headline == rouge)
             for rouge in ("rouge_1", "rouge_2", "rouge_l")
         ),
-        _whole(f"bleu_2{on}", CorpusBleu(2, silence=not official)),
-        _whole(f"bleu_4{on}", CorpusBleu(4, silence=not official)),
+        _whole(f"bleu_2{on}", CorpusBleu(2, silence=silence)),
+        _whole(f"bleu_4{on}", CorpusBleu(4, silence=silence)),
     )
 
 
-def suite(variant: str = "NC-I2F", protocol: str = "strict") -> Suite:
-    """Give one task under a protocol."""
+def _similar(task: Task) -> tuple[Metric, ...]:
+    return (_mean("morgan_bits", headline=True), VALIDITY)
+
+
+def _to_smiles(task: Task) -> bool:
+    """Whether a name is to be converted, which OpenCompass scores by equal strings."""
+    return task.name.startswith("name")
+
+
+class Rule(NamedTuple):
+    """How one kind of answer is scored, and what is reported; the first metric is the headline."""
+
+    scorer: Callable[[Task], Scorer]
+    metrics: Callable[[Task], tuple[Metric, ...]] = lambda task: ACCURACY
+
+
+STRICT = {
+    "formula": Rule(lambda task: Formula()),
+    "name": Rule(lambda task: Name(structure=opsin_installed()), _names),
+    "molecule": Rule(lambda task: Molecule(), _molecules_by_structure),
+    "molecules": Rule(
+        lambda task: Molecule(
+            several=True, side="reactants" if task.name == "retrosynthesis" else "products"
+        ),
+        _molecules_by_structure,
+    ),
+    "number": Rule(lambda task: NUMBERS[task.name], lambda task: ERRORS),
+    "boolean": Rule(lambda task: labels.Label(label), lambda task: _classes(balanced=True)),
+    "caption": Rule(lambda task: Caption(synonyms=synonyms()), lambda task: _captions("rouge_l", 0.0)),
+}
+OFFICIAL = {
+    "formula": Rule(lambda task: llm4chem.ElementMatch()),
+    "name": Rule(lambda task: llm4chem.SplitMatch()),
+    "molecule": Rule(lambda task: llm4chem.ExactMatch(), _molecules_by_string),
+    "molecules": Rule(lambda task: llm4chem.ExactMatch(), _molecules_by_string),
+    "number": Rule(lambda task: llm4chem.Number(), lambda task: ERRORS),
+    "boolean": Rule(lambda task: llm4chem.Boolean(), lambda task: _classes(balanced=False)),
+    "caption": Rule(
+        lambda task: Caption(headline="meteor", synonyms=synonyms()),
+        lambda task: _captions("meteor", None, "_on_words"),
+    ),
+}
+INTERN = {
+    "formula": Rule(lambda task: opencompass.Elements()),
+    "name": Rule(lambda task: opencompass.Strings()),
+    "molecule": Rule(
+        lambda task: opencompass.Strings() if _to_smiles(task) else opencompass.Similarity(),
+        lambda task: ACCURACY if _to_smiles(task) else _similar(task),
+    ),
+    "molecules": Rule(lambda task: opencompass.Similarity(), _similar),
+    "number": Rule(
+        lambda task: opencompass.Errors(),
+        lambda task: (_error("mae_unread_as_0", number.mae, headline=True),),
+    ),
+    "boolean": Rule(lambda task: opencompass.YesNo()),
+    "caption": Rule(
+        lambda task: opencompass.Meteor(synonyms=synonyms()),
+        lambda task: (_mean(_meteor(), Part(_meteor(), 0.0), headline=True),),
+    ),
+}
+
+
+def _strict(variant: str) -> Protocol:
     task = TASKS[variant]
-    samplings = {
-        "strict": Sampling(temperature=0.0, max_tokens=32_768),
-        "official": Sampling(temperature=0.0, max_tokens=1024),
-        "intern-s1": INTERN_S1,
-    }
-    return Suite(
-        name="smolinstruct",
-        variant=variant,
-        protocol=protocol,
-        version=VERSION,
-        samples=lambda data: samples(data, variant),
-        prompter=lambda data: _asker(task, protocol),
-        ideal=lambda sample, prompt: _ideal(task, protocol, sample),
-        scorers={task.kind: _scorer(task, protocol)},
-        metrics=_metrics(task, protocol),
-        sampling=samplings[protocol],
-        needs=NEEDS,
-        words=_words(variant) if protocol == "intern-s1" else None,
-        verbatim=protocol == "official",
-        chance=0.5 if (task.kind, protocol) == ("boolean", "strict") else None,
-        licence="CC-BY-4.0",
-        cite="arXiv 2402.09391",
+    rule = STRICT[task.kind]
+    return Protocol(
+        prompt=partial(_instruction_last, task),
+        scorers={task.kind: rule.scorer(task)},
+        metrics=rule.metrics(task),
+        ideal=partial(_ideal, task, BOXED),
+        chance=0.5 if task.kind == "boolean" else None,
+    )
+
+
+def _official(variant: str) -> Protocol:
+    task = TASKS[variant]
+    rule = OFFICIAL[task.kind]
+    return Protocol(
+        prompt=_plain,
+        verbatim=True,
+        scorers={task.kind: rule.scorer(task)},
+        metrics=rule.metrics(task),
+        sampling=Sampling(temperature=0.0, max_tokens=1024),
+        ideal=partial(_ideal, task, TAGGED),
+    )
+
+
+def _intern_s1(variant: str) -> Protocol:
+    task = TASKS[variant]
+    rule = INTERN[task.kind]
+    return Protocol(
+        prompt=partial(_instruction_first, task),
+        words=_words(variant),
+        scorers={task.kind: rule.scorer(task)},
+        metrics=rule.metrics(task),
+        sampling=INTERN_S1,
+        ideal=partial(_ideal_intern_s1, task),
     )
 
 
@@ -500,33 +436,26 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
     """Combine the 14 tasks as OpenCompass does for `intern-s1`; None under the other protocols.
 
     Source: opencompass 0.5.4, configs/summarizers/groups/smolinstruct.py: the plain mean, with the two errors x
-    turned into max((2 - x) / 2, 0) for ESOL and max((1.2 - x) / 1.2, 0) for Lipo. The interval takes the tasks
-    as independent, each with its own two sides; there is none if a task has none.
+    turned into max((2 - x) / 2, 0) for ESOL and max((1.2 - x) / 1.2, 0) for Lipo.
     """
-    if protocol.removesuffix(OURS) != "intern-s1":
+    if ProtocolName.parse(protocol).base not in AGGREGATED:
         return None
-    found = {name: _headline(cards[name]) for name in VARIANTS if name in cards}
-    missing = [name for name in VARIANTS if name not in found]
-    shares = [_share(name, one) for name, one in found.items()]
-    known = [share for share in shares if share is not None]
-    entry: dict[str, Any] = {"value": None, "low": None, "high": None, "missing": missing}
-    entry["runs"] = [cards[name].run for name in found]
-    if len(known) == len(VARIANTS):
-        entry["value"], entry["low"], entry["high"], _ = mean_of_independent(known)
-    return entry
+    shares = {
+        "PP-ESOL": lambda error: max((2.0 - error) / 2.0, 0.0),
+        "PP-Lipo": lambda error: max((1.2 - error) / 1.2, 0.0),
+    }
+    return mean_of_variants(TASKS, cards, shares)
 
 
-def _headline(card: Any) -> Any:
-    return next((one for one in card.estimates if one.headline and not one.group), None)
-
-
-def _share(name: str, one: Any) -> Interval | None:
-    """Turn a task's headline into a share, with its own limits; an error's fall as the error grows."""
-    scale = {"PP-ESOL": 2.0, "PP-Lipo": 1.2}.get(name)
-    if one is None or one.value is None or scale is None:
-        return (
-            None if one is None or one.value is None else Interval(one.value, one.low, one.high, one.method)
-        )
-    ends = (one.value, one.high, one.low)
-    value, low, high = (None if end is None else max((scale - end) / scale, 0.0) for end in ends)
-    return Interval(value or 0.0, low, high, one.method)
+AGGREGATED = ("intern-s1",)
+BENCHMARK = Benchmark(
+    name="smolinstruct",
+    title="SMolInstruct: 14 tasks on small molecules (Yu et al. 2024, arXiv 2402.09391), one run per task.",
+    version="2",
+    variants={name: Variant(task.rows) for name, task in TASKS.items()},
+    samples=samples,
+    protocols={"strict": _strict, "official": _official, "intern-s1": _intern_s1},
+    licence="CC-BY-4.0",
+    cite="arXiv 2402.09391",
+    aggregate=aggregate,
+)

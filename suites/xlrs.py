@@ -1,4 +1,4 @@
-r"""XLRS-Bench-lite: questions about remote sensing images of up to 10,000 x 10,000 pixels, 13 tasks (arXiv 2503.23771).
+r"""XLRS-Bench-lite (arXiv 2503.23771).
 
 The headline is the mean over tasks. One task, overall land use, has several right options; all of them are wanted.
 `official` is the rule that the authors share with VLMEvalKit (@ e8e78f05, dataset/image_mcq.py). Its defect: it reads the
@@ -23,24 +23,20 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.data.media import image
 from evals.errors import DataError
 from evals.extract.upstream.letters import letters_all_distinct, letters_xlrs
-from evals.prompts import options, plain_text
+from evals.prompts import ask_with_images, options, plain_text
 from evals.prompts.upstream import UNREAD
 from evals.report.metrics import accuracy
 from evals.scorers.choice import silence
 from evals.scorers.judge.judged import Judged
 from evals.scorers.options import StatedOptions
-from evals.suite import INTERN_S1, Suite
-from evals.types import Media, Message, Prompt, Reply, Sample, Sampling, Score, Scorer, Text
+from evals.suite import INTERN_S1
+from evals.types import Prompt, Reply, Sample, Score, Text
 
-VARIANTS = {"lite": 3_080}
-PROTOCOLS = ("strict", "official", "intern-s1", "intern-s1~")
-VERSION = "2"
-NEEDS = frozenset({"image"})
-GATED = False
 ROWS = Split(
     hub="initiacms/XLRS-Bench-lite",
     revision="e540ee2aa745ce9a83784ae76541ddb7f79f03ac",
@@ -53,7 +49,7 @@ SEVERAL = "Land use classification/Overall Land use classification"
 _OPTION = re.compile(r"^\s*\(?([A-E])[).]\s*(.*?)\s*$", re.MULTILINE)
 
 
-def _samples(data: Data) -> Iterator[Sample]:
+def _samples(data: Data, variant: str = "lite") -> Iterator[Sample]:
     for row in data.rows(ROWS, required=("index", "question", "multi-choice options", "answer", "category")):
         task = "/".join(str(row[c]) for c in ("category", "l2-category") if row.get(c))
         name = str(row["index"]) if row.get("l2-category") else f"{task}/{row['index']}"
@@ -93,22 +89,19 @@ def _shown(row: Row) -> str:
     return given if isinstance(given, str) else ""
 
 
-def _ask(sample: Sample, text: str) -> Prompt:
-    pictures = [part for part in sample.question if isinstance(part, Media)]
-    return Prompt(messages=(Message("user", (*pictures, Text(text))),))
-
-
 def _direct(sample: Sample, repeat: int) -> Prompt:
     question, several = plain_text(sample.question), sample.group == SEVERAL
     if own := str(sample.meta["shown"]):
-        return _ask(sample, question + own)
+        return ask_with_images(sample, question + own)
     lines = options(sample.choices, mark="({}) {}")
     form = (
         "Choose every option that applies and reply with their letters alone, separated by spaces."
         if several
         else "Choose the best option and reply with its letter alone."
     )
-    return _ask(sample, f"{question}\nThe choices are listed below:\n{lines}\n\n{form}\nThe answer is:")
+    return ask_with_images(
+        sample, f"{question}\nThe choices are listed below:\n{lines}\n\n{form}\nThe answer is:"
+    )
 
 
 def _reasoned(sample: Sample, repeat: int) -> Prompt:
@@ -120,7 +113,7 @@ def _reasoned(sample: Sample, repeat: int) -> Prompt:
     text = (
         f"{plain_text(sample.question)}\n{options(sample.choices)}\n\nFinish with a line of the form {form}."
     )
-    return _ask(sample, text)
+    return ask_with_images(sample, text)
 
 
 class Letters(Struct, frozen=True):
@@ -146,32 +139,34 @@ def _gold(sample: Sample) -> tuple[str, ...]:
     return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
 
 
-def _ideal(sample: Sample, *, stated: bool) -> str:
-    letters = _gold(sample)
-    return f"ANSWER: {', '.join(letters)}" if stated else " ".join(letters)
+def _letters(sample: Sample, prompt: Prompt) -> str:
+    return " ".join(_gold(sample))
 
 
-def suite(variant: str = "lite", protocol: str = "strict") -> Suite:
-    """Give the lite set under a protocol."""
-    rules: dict[str, Scorer] = {
-        "strict": StatedOptions(),
-        "official": Letters(),
-        "intern-s1": Judged(rule=Letters(judged=True), mode="rest"),
-    }
-    judged = protocol == "intern-s1"
-    return Suite(
-        name="xlrs",
-        variant=variant,
-        protocol=protocol,
-        version=VERSION,
-        samples=_samples,
-        prompter=lambda data: _reasoned if protocol == "strict" else _direct,
-        ideal=lambda sample, prompt: _ideal(sample, stated=protocol == "strict"),
-        scorers={"options": rules[protocol]},
-        metrics=accuracy(macro=True),
-        sampling=INTERN_S1 if judged else Sampling(temperature=0.0, max_tokens=32_768),
-        needs=NEEDS | {"judge"} if judged else NEEDS,
-        words=UNREAD if judged else None,
-        licence="CC-BY-NC-SA-4.0, the images have terms of their own",
-        cite="arXiv 2503.23771",
-    )
+BENCHMARK = Benchmark(
+    name="xlrs",
+    title="XLRS-Bench-lite: questions about remote sensing images of up to 10,000 x 10,000 pixels, 13 tasks (arXiv 2503.23771).",
+    version="2",
+    variants={"lite": Variant(3_080)},
+    samples=_samples,
+    protocols={
+        "strict": Protocol(
+            prompt=_reasoned,
+            scorers={"options": StatedOptions()},
+            metrics=accuracy(macro=True),
+            ideal=lambda sample, prompt: f"ANSWER: {', '.join(_gold(sample))}",
+        ),
+        "official": Protocol(prompt=_direct, scorers={"options": Letters()}, metrics=accuracy(macro=True)),
+        "intern-s1": Protocol(
+            prompt=_direct,
+            words=UNREAD,
+            scorers={"options": Judged(rule=Letters(judged=True), mode="rest")},
+            metrics=accuracy(macro=True),
+            sampling=INTERN_S1,
+        ),
+    },
+    ideal=_letters,
+    needs=frozenset({"image"}),
+    licence="CC-BY-NC-SA-4.0, the images have terms of their own",
+    cite="arXiv 2503.23771",
+)

@@ -13,7 +13,9 @@ import pytest
 
 import evals
 from evals import load
+from evals.benchmark import Benchmark, Protocol, Variant
 from evals.errors import DataError, ModelError, StoreError, UnknownName, UsageError
+from evals.scorers.integer import StatedInteger
 from tests.support import toy
 from tests.support.command import evals as command
 from tests.support.paths import ROOT
@@ -182,6 +184,34 @@ def test_runs_of_a_suite_that_another_process_defined_are_compared_by_what_their
     pairs = command("compare", "worse", "better", "--json").json["pairs"]
     assert {pair["metric"]: pair["difference"] for pair in pairs}["accuracy"] == 0.5
     assert "100.0" in command("show", "better").out
+
+
+def test_a_benchmark_is_evaluated_by_its_table(here: Path) -> None:
+    def samples(data: evals.Data, variant: str) -> list[evals.Sample]:
+        return [evals.Sample(id=variant, question=(evals.Text("1 + 1?"),), target="2")]
+
+    def prompt(sample: evals.Sample, repeat: int) -> evals.Prompt:
+        return evals.Prompt(messages=(evals.Message.user("1 + 1?"),))
+
+    own = Benchmark(
+        name="sums",
+        variants={"a": Variant(1), "b": Variant(1), "c": Variant(1)},
+        default=("a", "b"),
+        samples=samples,
+        protocols={
+            "strict": Protocol(prompt=prompt, scorers={"own": StatedInteger()}),
+            "twice": Protocol(prompt=prompt, scorers={"own": StatedInteger()}, repeats=2),
+        },
+    )
+    runs = evals.evaluate(own, lambda prompt: "ANSWER: 2", quiet=True)
+    assert [(card.config.suite, card.config.protocol, card.config.repeats) for card in runs.cards] == [
+        ("sums:a", "strict", 1),
+        ("sums:b", "strict", 1),
+    ]
+    assert {one.value for card in runs.cards for one in card.estimates if one.headline} == {1.0}
+    assert evals.check(own.suite("c", "twice"), evals.Data(suite="sums")).faults == ()
+    with pytest.raises(UnknownName, match="'d'"):
+        own.resolve("d")
 
 
 def test_rows_with_choices_are_asked_and_read_as_multiple_choice(here: Path) -> None:

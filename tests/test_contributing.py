@@ -36,7 +36,7 @@ def example(name: str, folder: Path) -> ModuleType:
 
 
 def test_the_suite_checks_and_prompts(tmp_path: Path) -> None:
-    suite = example("suites/capitals.py", tmp_path).suite()
+    suite = example("suites/capitals.py", tmp_path).BENCHMARK.suite()
     rows = [
         {"id": 1, "country": "France", "cities": ["Paris", "Lyon"], "answer": "A"},
         {"id": 2, "country": "Japan", "cities": ["Osaka", "Tokyo"], "answer": "B"},

@@ -33,6 +33,7 @@ LAYERS: tuple[tuple[str, str], ...] = (
     ("a face of metrics for suites of other packages", "evals.metrics"),
     ("scorers", "evals.scorers"),
     ("suites as values", "evals.suite"),
+    ("suites as tables", "evals.benchmark"),
     ("suites and adapters", "evals.model_adapters evals.suites"),
     ("names to objects", "evals.load"),
     ("runs", "evals.run"),

@@ -239,12 +239,12 @@ def options(asked: Sampling = NOTHING, *, recommend_all: bool = False) -> Option
 
 
 def test_a_protocol_s_temperature_is_part_of_it():
-    sampling, notes = drawn(mmlu_pro.suite("", "strict"), options())
+    sampling, notes = drawn(mmlu_pro.BENCHMARK.suite("", "strict"), options())
     assert (sampling.temperature, sampling.top_k, notes) == (0.0, None, [])
 
 
 def test_an_open_draw_is_filled_in_as_a_whole_and_noted():
-    suite = aime.suite("2025", "official")
+    suite = aime.BENCHMARK.suite("2025", "official")
     sampling, notes = drawn(suite, options())
     assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p) == (0.7, 1.0, 50, 0.0)
     assert sampling.max_tokens == suite.sampling.max_tokens
@@ -252,12 +252,12 @@ def test_an_open_draw_is_filled_in_as_a_whole_and_noted():
 
 
 def test_the_user_s_temperature_keeps_the_makers_out():
-    sampling, notes = drawn(aime.suite("2025", "official"), options(Sampling(temperature=0.2)))
+    sampling, notes = drawn(aime.BENCHMARK.suite("2025", "official"), options(Sampling(temperature=0.2)))
     assert (sampling.temperature, sampling.top_k, notes) == (0.2, None, [])
 
 
 def test_recommended_replaces_what_the_protocol_fixes():
-    sampling, notes = drawn(mmlu_pro.suite("", "strict"), options(recommend_all=True))
+    sampling, notes = drawn(mmlu_pro.BENCHMARK.suite("", "strict"), options(recommend_all=True))
     assert (sampling.temperature, sampling.top_k) == (0.7, 50)
     assert notes
 

@@ -28,8 +28,8 @@ BUNDLED = [name for name in NAMES if Data(suite=name, sample=True).folder().is_d
 ALL = [
     (f"{name}:{variant}" if variant else name, protocol)
     for name in NAMES
-    for variant in load.suite_module(name).VARIANTS
-    for protocol in load.suite_module(name).PROTOCOLS
+    for variant in load.listing(name).variants
+    for protocol in load.listing(name).protocols
 ]
 ENGINES = {"smolinstruct": "rdkit", "matbench": "pymatgen", "physics": "math_verify"}
 """Suites whose scorers need an extra."""
@@ -59,9 +59,9 @@ def faults(suites: Iterable[Suite], data: Data) -> dict[tuple[str, str], tuple[s
             continue
         result = check(suite, data)
         assert result.samples > 0
-        module = load.suite_module(suite.name)
-        if data.local is not None and suite.protocol == module.PROTOCOLS[0]:
-            assert result.samples == module.VARIANTS[suite.variant]
+        listed = load.listing(suite.name)
+        if data.local is not None and suite.protocol == listed.protocols[0]:
+            assert result.samples == listed.variants[suite.variant]
         if result.faults:
             found[suite.id, suite.protocol] = result.faults
     return found
@@ -188,15 +188,20 @@ def test_aime_hashes_to_what_is_pinned(mirror: Path, year: str) -> None:
 # --- orders -------------------------------------------------------------------------------------------------
 
 
-def test_official_gpqa_draws_its_orders_as_simple_evals_does() -> None:
+def test_official_gpqa_draws_its_orders_as_simple_evals_does(monkeypatch: pytest.MonkeyPatch) -> None:
     # gpqa_eval.py: examples * n_repeats, then a permutation for each, one after the other, from Random(0)
     generator = Random(0)
     upstream = [tuple(generator.sample(range(4), 4)) for _ in range(4 * 198)]
-    ours = gpqa.Official(198)
-    assert [ours.order(row, repeat) for repeat in range(4) for row in range(198)] == upstream
-    late = gpqa.Official(198)  # a subset asks for some of them, in any order
-    assert late.order(197, 3) == upstream[-1]
-    assert late.order(5, 1) == upstream[198 + 5]
+    monkeypatch.setattr(gpqa, "_samples", lambda data, variant: iter(range(198)))
+
+    def orders(*places: tuple[int, int]) -> list[tuple[int, ...] | None]:
+        prompt = gpqa._official(ANY, "diamond")
+        rows = [Sample(id="x", target="A", choices=tuple("abcd"), meta={"row": row}) for _, row in places]
+        return [prompt(row, repeat).order for row, (repeat, _) in zip(rows, places, strict=True)]
+
+    assert orders(*((repeat, row) for repeat in range(4) for row in range(198))) == upstream
+    late = orders((3, 197), (1, 5))  # a subset asks for some of them, in any order
+    assert late == [upstream[-1], upstream[198 + 5]]
 
 
 def test_official_gpqa_keeps_its_orders_under_a_limit() -> None:

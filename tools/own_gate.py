@@ -59,10 +59,10 @@ STYLES: dict[str, Callable[[str, str], Reply]] = {
 def suites() -> Iterator[Suite]:
     """Every variant of every suite under the protocols whose rule can say something without a judge."""
     for name in load.suite_names():
-        module = load.suite_module(name)
-        for variant in module.VARIANTS:
+        listed = load.listing(name)
+        for variant in listed.variants:
             for protocol in PROTOCOLS:
-                if protocol in module.PROTOCOLS:
+                if protocol in listed.protocols:
                     with patch(
                         "evals.suites.smolinstruct.synonyms", return_value=False
                     ):  # WordNet is not everywhere

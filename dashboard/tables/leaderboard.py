@@ -193,7 +193,7 @@ def _aggregated(
 def _combines(suite: str) -> bool:
     """Whether a suite says how its variants make one number."""
     try:
-        return hasattr(load.recorded_module(suite), "aggregate")
+        return load.recorded_benchmark(suite).aggregate is not None
     except EvalsError:  # this version does not have it
         return False
 

@@ -28,7 +28,7 @@ def check(
 
     found: list[Check] = []
     for spec in suites:
-        protocols = [protocol] if protocol else load.suite_module(spec.partition(":")[0]).PROTOCOLS
+        protocols = [protocol] if protocol else load.benchmark(spec.partition(":")[0]).protocol_names
         for name in protocols:
             for suite in load.suite(spec, name):
                 found.append(examine(suite, Data(suite=suite.name, local=data, sample=sample)))

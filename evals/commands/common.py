@@ -113,8 +113,7 @@ def complete_suites(ctx: click.Context, param: click.Parameter, incomplete: str)
     name, colon, _ = incomplete.partition(":")
     names = load.suite_names()
     if colon and name in names:
-        facts = load.suite_facts(name)
-        several = [f"{name}:{variant}" for variant in facts["VARIANTS"] if variant]
+        several = [f"{name}:{variant}" for variant in load.listing(name).variants if variant]
     else:
         several = names
     return [CompletionItem(one) for one in several if one.startswith(incomplete)]

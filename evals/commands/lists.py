@@ -11,7 +11,7 @@ import click
 from evals import load
 from evals.commands import common
 from evals.errors import UsageError
-from evals.prompts.upstream import OURS
+from evals.types import ProtocolName
 
 if TYPE_CHECKING:
     from evals.profiles import Profile
@@ -68,18 +68,18 @@ def _of_each_suite(what: Callable[[str], Found]) -> list[Found]:
 
 
 def _suite(name: str) -> dict[str, Any]:
-    facts = load.suite_facts(name)
-    variants = [variant for variant in facts["VARIANTS"] if variant]
+    listed = load.listing(name)
+    variants = [variant for variant in listed.variants if variant]
     return {
         "name": name,
-        "about": facts["ABOUT"],
+        "about": listed.about,
         "variants": variants,
-        "default": list(facts.get("DEFAULT", variants)),
-        "protocols": list(facts["PROTOCOLS"]),
-        "version": facts["VERSION"],
-        "needs": sorted(facts["NEEDS"]),
-        "rows": dict(facts["VARIANTS"]) if variants else facts["VARIANTS"].get("", {}),
-        "gated": facts["GATED"],
+        "default": list(listed.default),
+        "protocols": list(listed.protocols),
+        "version": listed.version,
+        "needs": list(listed.needs),
+        "rows": listed.variants if variants else listed.variants.get("", {}),
+        "gated": listed.gated,
         "origin": str(load.suite_origin(name) or ""),
     }
 
@@ -213,12 +213,12 @@ def _protocol_row(entry: dict[str, Any]) -> list[str]:
 
 def _protocols_of(name: str) -> list[dict[str, Any]]:
     """Give the protocols of a suite, as its first variant has them; none where no variant is known beforehand."""
-    module = load.suite_module(name)
-    variant = next(iter(getattr(module, "DEFAULT", module.VARIANTS)), None)
-    if variant is None:
+    listed = load.listing(name)
+    if not listed.variants:
         return []
+    variant = next(iter(listed.default or listed.variants))
     asked = f"{name}:{variant}" if variant else name
-    suites = [suite for protocol in module.PROTOCOLS for suite in load.suite(asked, protocol)]
+    suites = [suite for protocol in listed.protocols for suite in load.suite(asked, protocol)]
     return [
         {
             "suite": name,
@@ -242,8 +242,9 @@ OFFICIAL = "official"
 
 def _words(suite: Suite) -> str:
     """Say whose words a protocol asks in, where that is a question."""
-    if suite.protocol.endswith(OURS):
-        return f"{suite.protocol.removesuffix(OURS)} in our words, never ranked with it"
+    protocol = ProtocolName.parse(suite.protocol)
+    if protocol.reworded:
+        return f"{protocol.base} reworded, never ranked with it"
     if suite.words is None:
         return "asked in our words" if suite.protocol == OFFICIAL and suite.asks_in_ours else ""
     return suite.words.fault() or f"in the words of {suite.words.name}"

@@ -9,7 +9,6 @@ import click
 from msgspec import structs
 
 from evals.commands import common
-from evals.prompts.upstream import OURS
 
 if TYPE_CHECKING:
     from evals.profiles import Price
@@ -49,13 +48,14 @@ def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | 
     from evals.run.judging import with_judge
     from evals.run.overview import Overview
     from evals.run.rescore import finish, rescore
+    from evals.types import ProtocolName
 
     card = run.card
     suite = load_suite(card.config.suite, card.config.protocol)
     if protocol is not None and protocol != card.config.protocol:
         suite = load_suite(card.config.suite, protocol)
         if suite.words is not None:  # whoever asked, it was not in these words
-            suite = load_suite(card.config.suite, f"{protocol}{OURS}")
+            suite = load_suite(card.config.suite, str(ProtocolName(protocol, reworded=True)))
             common.note(
                 f"{card.run}: asked in other words than {protocol} means, so scored as {suite.protocol}"
             )

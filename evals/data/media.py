@@ -22,7 +22,7 @@ from msgspec import structs
 from evals import disk
 from evals.data import Data
 from evals.errors import DataError, Rejected, UsageError
-from evals.types import Media
+from evals.types import Media, Part, Text
 
 MOST_PIXELS = 120_000_000
 """Of an image that is decoded at all; 360 MB as RGB."""
@@ -45,6 +45,17 @@ def image(data: Data, value: object) -> Media | None:
     if data.media is None:
         return None
     return keep(data.media, _bytes(data, value), max_pixels=data.max_pixels)
+
+
+def with_image(data: Data, text: object, value: object, *, required: bool = False) -> tuple[Part, ...]:
+    """Return the image of a row and its question; nothing without a question.
+
+    Raises DataError if an image is `required` and missing.
+    """
+    if not text:
+        return ()
+    found = image(data, value) if value or required else None
+    return (Text(str(text)),) if found is None else (found, Text(str(text)))
 
 
 def _bytes(data: Data, value: object) -> bytes:

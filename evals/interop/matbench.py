@@ -94,8 +94,8 @@ def _say(message: str) -> None:
 
 
 def _suite(name: str, protocol: str) -> Suite | None:
-    module = load.suite_module("matbench")
-    if name not in module.VARIANTS:
+    module = load.benchmark("matbench")
+    if name not in module.variants:
         _say(f"left out: {name} is no task of matbench v0.1")
         return None
     found = load.suite(f"matbench:{name}", protocol)[0]

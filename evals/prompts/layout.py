@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from random import Random
 
-from evals.types import Media, Message, Part, Prompt, Text
+from evals.types import Media, Message, Part, Prompt, Sample, Text
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -44,6 +44,16 @@ def plain_text(parts: Sequence[Part]) -> str:
 def ask(text: str, *, order: tuple[int, ...] | None = None) -> Prompt:
     """Make a prompt of one user's turn."""
     return Prompt(messages=(Message.user(text),), order=order)
+
+
+def images_of(sample: Sample) -> list[Part]:
+    """Return a question's images, in their order."""
+    return [part for part in sample.question if isinstance(part, Media)]
+
+
+def ask_with_images(sample: Sample, text: str) -> Prompt:
+    """Return a prompt of one user turn: the question's images, then a text."""
+    return Prompt(messages=(Message("user", (*images_of(sample), Text(text))),))
 
 
 def pictures_first(parts: Sequence[Part]) -> Prompt:

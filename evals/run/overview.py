@@ -158,10 +158,9 @@ def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
     keys = sorted({(c.config.suite.partition(":")[0], c.config.protocol, c.model) for c in cards})
     for name, protocol, model in keys:
         try:
-            module = load.recorded_module(name)
+            combine = load.recorded_benchmark(name).aggregate
         except (Untrusted, UnknownName):
             continue
-        combine = getattr(module, "aggregate", None)
         if combine is None:
             continue
         latest = {  # of several runs of a variant the newest complete one stays

@@ -18,10 +18,9 @@ from msgspec import Struct, structs
 
 from evals import load
 from evals.errors import UnknownName, Untrusted
-from evals.prompts.upstream import OURS
 from evals.records.card import Card
 from evals.report.statistics import z_quantile
-from evals.types import Estimate
+from evals.types import Estimate, ProtocolName
 from evals.verdicts.compare import Contestant
 from evals.verdicts.noise import Certificate
 from evals.verdicts.reported import Claim
@@ -233,7 +232,7 @@ def _unlike(one: Measured, claim: Claim) -> list[str]:
     found = []
     if not claim.protocol:
         found.append("the claim's protocol is not known")
-    elif one.protocol == f"{claim.protocol}{OURS}":
+    elif one.protocol == str(ProtocolName(claim.protocol, reworded=True)):
         found.append(f"wording is ours here ({one.protocol}), upstream's own there")
     elif claim.protocol != one.protocol:
         found.append(f"protocol {one.protocol} here, {claim.protocol} there")

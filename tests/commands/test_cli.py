@@ -595,18 +595,17 @@ def test_list_names_what_the_first_issue_promises(here):
     assert ("mmlu-pro", "intern-s1") not in {(e["suite"], e["protocol"]) for e in refusing}
 
 
-def test_list_suites_reads_the_same_as_importing_them(here):
+def test_list_suites_says_what_the_benchmarks_say(here):
     from evals import load
 
     for entry in evals("list", "suites", "--json").json["suites"]:
-        module = load.suite_module(entry["name"])
-        variants = {name: rows for name, rows in module.VARIANTS.items() if name}
-        assert entry["rows"] == (dict(module.VARIANTS) if variants else module.VARIANTS.get("", {}))
-        assert entry["protocols"] == list(module.PROTOCOLS)
-        assert entry["needs"] == sorted(module.NEEDS)
-        assert entry["gated"] == module.GATED
-        assert entry["default"] == list(getattr(module, "DEFAULT", variants))
-        assert entry["about"] == (module.__doc__ or "").partition("\n")[0]
+        benchmark = load.benchmark(entry["name"])
+        rows = {name: variant.rows for name, variant in benchmark.variants.items()}
+        assert entry["rows"] == (rows.get("", {}) if set(rows) <= {""} else rows)
+        assert entry["protocols"] == list(benchmark.protocol_names)
+        assert (entry["needs"], entry["gated"]) == (sorted(benchmark.needs), benchmark.gated)
+        assert entry["default"] == list(benchmark.default or [name for name in rows if name])
+        assert entry["about"] == benchmark.title
 
 
 def test_list_runs_of_an_empty_folder(here):
@@ -632,10 +631,9 @@ def test_check_ends_with_1_where_a_gold_answer_scores_nothing(here, monkeypatch)
         def __call__(self, sample: Any, prompt: Any, reply: Any) -> Score:
             return Score(value=0.0, verdict="wrong", why="never")
 
-    made = mmlu_pro.suite
-    monkeypatch.setattr(
-        mmlu_pro, "suite", lambda *a: msgspec.structs.replace(made(*a), scorers={"choice": Never()})
-    )
+    strict = msgspec.structs.replace(mmlu_pro.BENCHMARK.protocols["strict"], scorers={"choice": Never()})
+    table = msgspec.structs.replace(mmlu_pro.BENCHMARK, protocols={"strict": strict})
+    monkeypatch.setattr(mmlu_pro, "BENCHMARK", table)
     done = evals("check", "mmlu-pro", "--sample", "--protocol", "strict")
     assert done.status == 1
     assert "fault(s)" in done.out

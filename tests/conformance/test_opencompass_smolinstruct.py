@@ -10,8 +10,9 @@ import pytest
 
 from evals import peer_environments as peers
 from evals.data import Data
+from evals.data.smolinstruct import rows
 from evals.sandbox import Pool
-from evals.suites.smolinstruct import TASKS, rows, samples, suite
+from evals.suites.smolinstruct import BENCHMARK, TASKS, samples
 from evals.types import Prompt, Reply, Sample
 from evals.verdicts.second_opinion.opinion import Asked, ask
 from evals.verdicts.second_opinion.rules import find
@@ -118,7 +119,7 @@ def replies(name):
     """Give (gold sentence, sample, reply) for one task, the same on every machine."""
     task, draw = TASKS[name], Random(name)
     data = Data(suite="smolinstruct", sample=True)
-    outputs = {row["sample_id"]: row["output"] for row in rows(data, task)}
+    outputs = {row["sample_id"]: row["output"] for row in rows(data, task.name, task.rows)}
     found = [
         (outputs[sample.id], sample, text)
         for sample in samples(data, name)
@@ -142,7 +143,7 @@ def theirs(name, found):
 
 
 def ours(name, found):
-    (scorer,) = suite(name, "intern-s1").scorers.values()
+    (scorer,) = BENCHMARK.suite(name, "intern-s1").scorers.values()
     with Pool(1) as pool:
         return [
             pool.call(

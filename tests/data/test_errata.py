@@ -99,7 +99,7 @@ def test_every_shipped_file_names_a_suite_and_its_variants_and_says_why() -> Non
         version, entries = errata.entries(name)
         assert bool(version) == bool(entries)
         for entry in entries:
-            assert entry.variant in load.suite_facts(name)["VARIANTS"]
+            assert entry.variant in load.listing(name).variants
             assert entry.evidence
             assert entry.source
             assert entry.items

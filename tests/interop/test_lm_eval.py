@@ -348,7 +348,7 @@ def test_likelihoods_under_a_chat_template_are_refused(tasks) -> None:
 def test_nothing_of_lm_eval_is_imported_before_it_is_named(tmp_path) -> None:
     import subprocess
 
-    code = "import sys; from evals import load; load.suite_module('lm-eval'); print('lm_eval' in sys.modules)"
+    code = "import sys; from evals import load; load.benchmark('lm-eval'); print('lm_eval' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
     assert done.stdout.strip() == "False", done.stderr
 

@@ -26,7 +26,7 @@ from rdkit.Chem.rdMolDescriptors import CalcMolFormula
 
 from evals.sandbox import Pool
 from evals.scorers.scoring import Scoring
-from evals.suites.smolinstruct import TASKS, suite
+from evals.suites.smolinstruct import BENCHMARK, TASKS
 from evals.types import Failure, Prompt, Reply, Sample
 
 SHARED = Path(os.environ.get("EVALS_SHARED", Path(__file__).parents[3] / "shared"))
@@ -62,7 +62,7 @@ async def score(protocol, workers):
     work = []
     with Pool(workers) as pool:
         for name, task in TASKS.items():
-            scoring = Scoring(suite(name, protocol).scorers, pool)
+            scoring = Scoring(BENCHMARK.suite(name, protocol).scorers, pool)
             for i, (gold, text) in enumerate(islice(cycle(pairs(task, molecules, captions)), task.rows)):
                 work.append((scoring, Sample(id=f"{name}-{i}", target=gold), Reply(text=text), task.kind))
         counts = {}

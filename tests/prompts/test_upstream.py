@@ -233,15 +233,15 @@ DATA_ALONE = {"chartbench"}
 
 def first(name: str, protocol: str) -> Suite:
     """One variant of a suite, the first that is run by default."""
-    module = load.suite_module(name)
-    variant = next(iter(getattr(module, "DEFAULT", module.VARIANTS)))
+    listed = load.listing(name)
+    variant = next(iter(listed.default or listed.variants))
     (found,) = load.suite(f"{name}:{variant}" if variant else name, protocol)
     return found
 
 
 def test_every_suite_that_words_its_own_questions_says_so() -> None:
-    for name in (name for name in load.suite_names() if "intern-s1" in load.suite_module(name).PROTOCOLS):
-        protocols = load.suite_module(name).PROTOCOLS
+    for name in (name for name in load.suite_names() if "intern-s1" in load.listing(name).protocols):
+        protocols = load.listing(name).protocols
         for protocol in (p for p in protocols if p.startswith("intern-s1") and not p.endswith("~")):
             assert (f"{protocol}~" in protocols) == (name not in DATA_ALONE), (name, protocol)
             assert (first(name, protocol).words is not None) == (name not in DATA_ALONE), (name, protocol)
@@ -569,7 +569,7 @@ def test_the_list_explains_the_protocols(laid: Path) -> None:
         found["gpqa", "intern-s1"]
         == "in the words of opencompass==0.5.4 gpqa/gpqa_cascade_eval_gen_772ea0.py"
     )
-    assert found["gpqa", "intern-s1~"] == "intern-s1 in our words, never ranked with it"
+    assert found["gpqa", "intern-s1~"] == "intern-s1 reworded, never ranked with it"
     assert found["gpqa", "strict"] == ""
     assert found["mmmu", "intern-s1"].startswith("VLMEvalKit's words")
     laid.unlink()

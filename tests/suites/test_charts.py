@@ -78,7 +78,7 @@ def test_mmstars_authors_look_at_the_beginning_alone(text: str, found: str | Non
 
 def test_parts_of_chartqa_are_told_apart() -> None:
     data = Data(suite="chartqa", sample=True)
-    human, made = ([s.id for s in chartqa._samples(data, part)] for part in chartqa.VARIANTS)
+    human, made = ([s.id for s in chartqa._samples(data, part)] for part in chartqa.BENCHMARK.variants)
     assert human == [f"human-{n}" for n in range(len(human))]
     assert made == [f"augmented-{n}" for n in range(len(made))]
     assert min(len(human), len(made)) >= 8

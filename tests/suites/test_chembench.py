@@ -39,8 +39,10 @@ SAMPLE = Data(suite="chembench", sample=True)
 
 def judged(run: str, shared: Path, mirror: Path, protocol: str) -> dict[str, Score]:
     tasks = mirror / "chembench" / "lamalab" / "tasks.jsonl.gz"
-    samples = {s.id: s for s in chembench.suite("lamalab").samples(Data(suite="chembench", local=mirror))}
-    scorer = chembench.suite("lamalab", protocol).scorers["answer"]
+    samples = {
+        s.id: s for s in chembench.BENCHMARK.suite("lamalab").samples(Data(suite="chembench", local=mirror))
+    }
+    scorer = chembench.BENCHMARK.suite("lamalab", protocol).scorers["answer"]
     found: dict[str, Score] = {}
     report = shared / "data" / "chembench" / "reports" / f"{run}.jsonl.gz"
     for line in chembench_reports.replies(report, tasks):
@@ -127,7 +129,7 @@ def test_the_order_of_about_55_prompts_is_not_the_corpus(shared: Path, mirror: P
 
 
 def test_the_corpus_has_the_counts_of_the_paper(mirror: Path) -> None:
-    samples = list(chembench.suite("lamalab").samples(Data(suite="chembench", local=mirror)))
+    samples = list(chembench.BENCHMARK.suite("lamalab").samples(Data(suite="chembench", local=mirror)))
     assert len(samples) == len({s.id for s in samples}) == 2788
     assert sum(bool(s.choices) for s in samples) == 2544
     assert sorted(s.id for s in samples if s.id.endswith("-2") and len(s.id) == 38) == [
@@ -136,8 +138,8 @@ def test_the_corpus_has_the_counts_of_the_paper(mirror: Path) -> None:
     ]
     assert {s.group for s in samples} == set(chembench.TOPICS)
     single = sum(1 / len(s.choices) for s in samples if s.choices and isinstance(s.target, str))
-    assert chembench.suite("lamalab").chance == pytest.approx(single / 2788, abs=1e-4)
-    unwinnable = chembench.suite("lamalab", "official").unwinnable
+    assert chembench.BENCHMARK.suite("lamalab").chance == pytest.approx(single / 2788, abs=1e-4)
+    unwinnable = chembench.BENCHMARK.suite("lamalab", "official").unwinnable
     assert unwinnable is not None
     assert sum(bool(unwinnable(s)) for s in samples) == 12
 
@@ -177,7 +179,7 @@ def test_markup_is_taken_off_before_asking() -> None:
 
 
 def test_what_is_asked_names_the_tags() -> None:
-    suite = chembench.suite("lamalab", "official")
+    suite = chembench.BENCHMARK.suite("lamalab", "official")
     prompter = suite.prompter(SAMPLE)
     texts = [plain_text(prompter(s, 0).messages[0].parts) for s in suite.samples(SAMPLE)]
     assert all("[ANSWER]" in text and "\\ce" not in text for text in texts)
@@ -244,7 +246,7 @@ def test_nine_groups_and_a_headline_over_eight(tmp_path: Path) -> None:
 
 
 def test_official_shows_worked_examples_of_the_same_task() -> None:
-    suite = chembench.suite("4k", "official")
+    suite = chembench.BENCHMARK.suite("4k", "official")
     prompter = suite.prompter(SAMPLE)
     sample: Sample = next(iter(suite.samples(SAMPLE)))
     text = plain_text(prompter(sample, 0).messages[0].parts)

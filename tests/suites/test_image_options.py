@@ -89,13 +89,13 @@ BOTH = Sample(id="2", target=("A", "D"), choices=("Road", "Airport", "Lake", "To
 def test_published_and_mended(
     module: ModuleType, sample: Sample, text: str, official: float, strict: float
 ) -> None:
-    variant = next(iter(module.VARIANTS))
-    assert value(module.suite(variant, "official"), sample, text) == official
-    assert value(module.suite(variant, "strict"), sample, text) == strict
+    variant = next(iter(module.BENCHMARK.variants))
+    assert value(module.BENCHMARK.suite(variant, "official"), sample, text) == official
+    assert value(module.BENCHMARK.suite(variant, "strict"), sample, text) == strict
 
 
 def test_xlrs_with_a_judge_decides_what_upstream_takes_for_letters_and_leaves_the_rest() -> None:
-    suite = xlrs.suite("lite", "intern-s1")
+    suite = xlrs.BENCHMARK.suite("lite", "intern-s1")
     assert value(suite, ONE, "B") == 1.0
     assert value(suite, ONE, "Red") == 0.0  # D, E and R
     assert value(suite, ONE, "The answer is B") is None
@@ -218,7 +218,7 @@ def test_several_images_are_sent_in_order(tmp_path: Path) -> None:
     for module, name in ((xlrs, "xlrs"), (microvqa, "microvqa")):
         samples = read(module, Data(suite=name, sample=True, media=tmp_path))
         two = next(s for s in samples if sum(isinstance(p, Media) for p in s.question) == 2)
-        asked = module.suite(next(iter(module.VARIANTS)), "strict").prompter(Data(suite=name, sample=True))(
-            two, 0
-        )
+        asked = module.BENCHMARK.suite(next(iter(module.BENCHMARK.variants)), "strict").prompter(
+            Data(suite=name, sample=True)
+        )(two, 0)
         assert [type(part).__name__ for part in asked.messages[0].parts] == ["Media", "Media", "Text"]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from evals.data import Data
+from evals.data.matbench import made_folds
 from evals.errors import DataError
 from evals.prompts import plain_text
 from evals.records.files import Brief, Gold
@@ -38,7 +39,7 @@ def recorded(shared: Path, model: str) -> dict[str, Any]:
 def test_every_published_figure_of_every_fold_to_six_decimals(
     model: str, task: str, shared: Path, mirror: Path
 ) -> None:
-    suite = matbench.suite(task, "official")
+    suite = matbench.BENCHMARK.suite(task, "official")
     folds = recorded(shared, model)[f"matbench_{task}"]["results"]
     predictions = {
         mbid: (fold, value) for fold, part in folds.items() for mbid, value in part["data"].items()
@@ -69,7 +70,7 @@ def test_the_folds_can_be_made_again(mirror: Path) -> None:
     for name in matbench.DEFAULT:
         rows = matbench._table(data, name)
         golds = [matbench._gold(matbench.TASKS[name], row) for row in rows]
-        assert matbench.made_folds(golds) == [row["fold"] for row in rows]
+        assert made_folds(golds) == [row["fold"] for row in rows]
 
 
 def test_the_file_of_splits_serves_a_table_without_folds(mirror: Path, tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_a_torn_file_of_splits_is_one_line(tmp_path: Path) -> None:
 
 
 def test_the_training_side_of_a_fold_is_the_other_folds() -> None:
-    samples = list(matbench.suite("steels").samples(SAMPLE))
+    samples = list(matbench.BENCHMARK.suite("steels").samples(SAMPLE))
     for sample in samples:
         seen = [float(str(other.target)) for other in samples if other.group != sample.group]
         assert sample.meta["train_mean"] == pytest.approx(sum(seen) / len(seen))
@@ -119,12 +120,12 @@ def test_the_training_side_of_a_fold_is_the_other_folds() -> None:
 def test_intern_s1_asks_fold_0_of_four_tasks(mirror: Path, tmp_path: Path) -> None:
     sizes = {}
     for name in matbench.DEFAULT:
-        suite = matbench.suite(name, "intern-s1")
+        suite = matbench.BENCHMARK.suite(name, "intern-s1")
         assert suite.judged
         assert not suite.refuses
         sizes[name] = sum(1 for _ in suite.samples(Data(suite="matbench", local=mirror)))
     assert sizes == {"steels": 63, "expt_gap": 921, "expt_is_metal": 985, "glass": 1136}
-    assert "asks steels, expt_gap" in matbench.suite("phonons", "intern-s1").refuses
+    assert "asks steels, expt_gap" in matbench.BENCHMARK.suite("phonons", "intern-s1").refuses
     done = evals(
         "run",
         "matbench:steels",
@@ -182,7 +183,7 @@ def test_the_mean_of_four_has_the_limits_of_its_parts_and_stays_within_them() ->
 
 @pytest.mark.parametrize("name", matbench.TASKS)
 def test_questions_hold_the_material_and_say_the_form(name: str) -> None:
-    task, suite = matbench.TASKS[name], matbench.suite(name)
+    task, suite = matbench.TASKS[name], matbench.BENCHMARK.suite(name)
     if task.structure:
         pytest.importorskip("pymatgen")
     prompter = suite.prompter(SAMPLE)
@@ -194,7 +195,7 @@ def test_questions_hold_the_material_and_say_the_form(name: str) -> None:
 
 
 def test_a_composition_that_is_none_is_not_asked() -> None:
-    prompter = matbench.suite("steels").prompter(SAMPLE)
+    prompter = matbench.BENCHMARK.suite("steels").prompter(SAMPLE)
     sample = Sample(
         id="x", question=matbench._question(matbench.TASKS["steels"], {"composition": "I think"}), target=1.0
     )

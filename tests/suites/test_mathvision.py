@@ -62,9 +62,9 @@ def test_known_defects_of_upstream() -> None:
 
 
 def test_gold_answers_score_full_marks(mirror: Path) -> None:
-    for variant, rows in mathvision.VARIANTS.items():
-        found = check(mathvision.suite(variant, "official"), Data(suite="mathvision", local=mirror))
-        assert (found.samples, found.faults) == (rows, ())
+    for variant, row in mathvision.BENCHMARK.variants.items():
+        found = check(mathvision.BENCHMARK.suite(variant, "official"), Data(suite="mathvision", local=mirror))
+        assert (found.samples, found.faults) == (row.rows, ())
         assert len(found.unwinnable) == (6 if variant == "test" else 0)
 
 

@@ -92,12 +92,12 @@ def test_hostile_replies_are_judged_at_once(text: str) -> None:
 
 
 def test_gold_answers_score_full_marks(mirror: Path) -> None:
-    for protocol in mathvista.PROTOCOLS:
+    for protocol in mathvista.BENCHMARK.protocol_names:
         found = check(*load.suite("mathvista", protocol), Data(suite="mathvista", local=mirror))
         assert (found.samples, found.faults) == (1000, ())
 
 
-@pytest.mark.parametrize("protocol", mathvista.PROTOCOLS)
+@pytest.mark.parametrize("protocol", mathvista.BENCHMARK.protocol_names)
 def test_the_samples_go_the_whole_way_with_their_pictures(tmp_path: Path, protocol: str) -> None:
     pytest.importorskip("PIL")
     found = evals("run", "mathvista", "--sample", "-m", "scripted:call=tests.support.seeing:plainly", "--protocol", protocol,

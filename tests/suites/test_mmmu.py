@@ -101,7 +101,7 @@ def test_hostile_replies_are_judged_at_once(text: str) -> None:
 
 
 def test_gold_answers_score_full_marks(mirror: Path) -> None:
-    for protocol in mmmu.PROTOCOLS:
+    for protocol in mmmu.BENCHMARK.protocol_names:
         found = check(*load.suite("mmmu", protocol), Data(suite="mmmu", local=mirror))
         assert (found.samples, found.faults) == (900, ())
 
@@ -124,7 +124,7 @@ def test_pictures_stand_where_the_question_names_them(tmp_path: Path) -> None:
     assert all(isinstance(part, Text) for part in mmmu._parts(Data(suite="mmmu", local=tmp_path), row, ()))
 
 
-@pytest.mark.parametrize("protocol", mmmu.PROTOCOLS)
+@pytest.mark.parametrize("protocol", mmmu.BENCHMARK.protocol_names)
 def test_the_samples_go_the_whole_way_with_their_pictures(tmp_path: Path, protocol: str) -> None:
     pytest.importorskip("PIL")
     found = evals("run", "mmmu", "--sample", "-m", "scripted:call=tests.support.seeing:plainly", "--protocol", protocol,

@@ -93,7 +93,7 @@ def test_a_list_within_a_list_is_one_option_to_upstream_and_three_to_us(mirror: 
     assert (odd.id, len(odd.choices)) == ("validation_Accounting_29", 3)
     score = Official(pro=True)(odd, Prompt(), Reply(text=f"Answer: {odd.target}"))
     assert (score.verdict, score.parts) == ("unanswered", {"draw": 0.0})
-    strict = mmmu.suite("pro-vision", "strict").scorers["answer"]
+    strict = mmmu.BENCHMARK.suite("pro-vision", "strict").scorers["answer"]
     assert strict(odd, Prompt(), Reply(text=f"Answer: {odd.target}")).value == 1.0  # type: ignore[union-attr]
 
 

@@ -10,16 +10,19 @@ import pytest
 
 from evals import load
 from evals.data import Data
+from evals.data.smolinstruct import archive as read_archive
 from evals.errors import DataError
 from evals.suite import check, checked
 from evals.suites import smolinstruct
-from evals.suites.smolinstruct import TASKS, VARIANTS, aggregate, samples, suite
+from evals.suites.smolinstruct import TASKS, aggregate, samples
 from evals.types import Estimate, Point, Prompt, Reply, Sample
 from tests.support.paths import ROOT, TESTS
 
 pytest.importorskip("rdkit", reason="NOT TESTED: the extra `chemistry` is not installed")
 CASES = TESTS / "cases" / "smolinstruct_rules.jsonl"
 ROWS = [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitlines()]
+suite = smolinstruct.BENCHMARK.suite
+VARIANTS = tuple(TASKS)
 BUNDLED = Data(suite="smolinstruct", sample=True)
 
 
@@ -33,7 +36,7 @@ def test_rules(case):
     assert case.get("verdict") in (None, score.verdict)
 
 
-@pytest.mark.parametrize("protocol", smolinstruct.PROTOCOLS)
+@pytest.mark.parametrize("protocol", smolinstruct.BENCHMARK.protocol_names)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_sample_items_score_full_marks(variant, protocol):
     found = check(*load.suite(f"smolinstruct:{variant}", protocol), BUNDLED)
@@ -54,7 +57,7 @@ def test_one_headline_and_a_prompt_that_asks(variant, protocol):
 
 def test_the_tasks_are_those_of_the_test_split():
     assert len(VARIANTS) == 14
-    assert sum(VARIANTS.values()) == 33_061
+    assert sum(task.rows for task in TASKS.values()) == 33_061
 
 
 def test_the_bundled_items_are_what_the_script_computes():
@@ -82,7 +85,7 @@ def real_examples(shared):
         yield variant, {"sample_id": str(number), "input": row["query"], "output": output, "raw_output": raw}
 
 
-@pytest.mark.parametrize("protocol", smolinstruct.PROTOCOLS)
+@pytest.mark.parametrize("protocol", smolinstruct.BENCHMARK.protocol_names)
 def test_the_authors_own_examples_score_full_marks(shared, tmp_path, protocol):
     """14 real pairs of LLM4Chem's README, one per task; the recorded response is the reply."""
     found = dict(real_examples(shared))
@@ -188,8 +191,8 @@ def test_side_effects_are_told_apart_by_their_target(archive):
 
 
 def test_the_pinned_archive_of_the_hub_must_have_its_rows(archive, monkeypatch):
-    (root,) = [tree.root for tree in [smolinstruct._tree(archive, TASKS["RS"])]]
-    monkeypatch.setattr(smolinstruct, "_download", lambda: root)
+    (root,) = [tree.root for tree in [read_archive(archive)]]
+    monkeypatch.setattr("evals.data.smolinstruct._download", lambda: root)
     with pytest.raises(DataError, match="has 3 rows of retrosynthesis, expected 4156"):
         list(samples(Data(suite="smolinstruct"), "RS"))
 
@@ -266,7 +269,7 @@ def test_the_fourteen_posted_scores_average_50_19():
 
 
 def test_with_a_task_missing_there_is_no_mean():
-    found = aggregate("intern-s1", {name: card(name, 0.5) for name in list(VARIANTS)[:-1]})
+    found = aggregate("intern-s1", {name: card(name, 0.5) for name in VARIANTS[:-1]})
     assert found["value"] is None
     assert found["missing"] == ["RS"]
 

@@ -89,7 +89,7 @@ def test_the_draw_of_upstream_stands_in_the_notes(tmp_path: Path) -> None:
 
 def test_pictures_come_first(tmp_path: Path) -> None:
     for module, name in ((mathvista, "mathvista"), (mmstar, "mmstar"), (sfe, "sfe")):
-        suite = module.suite(next(iter(module.VARIANTS)), "intern-s1")
+        suite = module.BENCHMARK.suite(next(iter(module.BENCHMARK.variants)), "intern-s1")
         data = Data(suite=name, sample=True, media=tmp_path)
         ask = suite.prompter(data)
         for sample in suite.samples(data):

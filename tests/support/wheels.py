@@ -29,7 +29,7 @@ FOLDER = OPENCOMPASS.folder
 def words() -> list[tuple[str, Words]]:
     """What every such suite says of its words, by its id; of SMolInstruct's without its scorers: WordNet is slow."""
     found = [one for name in SUITES for one in load.suite(name, "intern-s1")]
-    tasks = [(f"smolinstruct:{variant}", smolinstruct._words(variant)) for variant in smolinstruct.VARIANTS]
+    tasks = [(f"smolinstruct:{variant}", smolinstruct._words(variant)) for variant in smolinstruct.TASKS]
     return [*((one.id, one.words) for one in found if one.words is not None), *tasks]
 
 

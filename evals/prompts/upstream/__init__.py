@@ -23,8 +23,6 @@ from evals.prompts.upstream import wheel
 from evals.prompts.upstream.wheel import OPENCOMPASS, VLMEVALKIT, Wheel
 from evals.types import Message, Prompt, Prompter, Sample, Text
 
-OURS = "~"
-"""Ends the name of a protocol that asks in our words where upstream's are not at hand."""
 Row: TypeAlias = dict[str, str]
 
 

@@ -1,0 +1,226 @@
+"""A benchmark as a table: its variants, and the protocols under which models are asked and replies are scored.
+
+A file of `suites/` defines `BENCHMARK`; so does a package that brings a suite of its own (`evals new suite`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
+from typing import Any, TypeAlias
+
+from msgspec import Struct, field
+
+from evals.data import Data
+from evals.errors import UnknownName
+from evals.prompts.upstream import Words
+from evals.report.metrics import accuracy
+from evals.scorers.judge.judged import Judged
+from evals.suite import GREEDY_32K, Suite
+from evals.types import Listing, Metric, Prompt, Prompter, ProtocolName, Sample, Sampling, Scorer
+
+
+class Variant(Struct, frozen=True):
+    """One data set of a benchmark."""
+
+    rows: int = 0
+    """Of the whole data set; 0: unknown."""
+    chance: float | None = None
+    """Expected headline of guessing, if it differs between variants."""
+    sha256: str = ""
+    """Of the rows at the pinned revision, see `Suite.sha256`."""
+    cite: str = ""
+    """If it was published apart from the benchmark's other variants."""
+    needs: frozenset[str] | None = None
+    """What the model must take, if less than the benchmark's `needs`."""
+
+
+class Protocol(Struct, frozen=True, kw_only=True):
+    """One way to ask for replies and to score them; fields mean what they mean in `Suite`."""
+
+    prompt: Prompter | None = None
+    prompter: Callable[[Data, str], Prompter] | None = None
+    """(data, variant) -> prompt, for prompts that need worked examples or the number of rows; instead of `prompt`."""
+    scorers: Mapping[str, Scorer]
+    metrics: tuple[Metric, ...] = field(default_factory=accuracy)
+    sampling: Sampling = GREEDY_32K
+    repeats: int = 1
+    ideal: Callable[[Sample, Prompt], str] | None = None
+    """None: the benchmark's."""
+    unwinnable: Callable[[Sample], str] | None = None
+    samples: Callable[[Data, str], Iterable[Sample]] | None = None
+    """If the protocol covers only a part of the benchmark's samples."""
+    words: Words | None = None
+    verbatim: bool = False
+    refuses: str = ""
+    chance: float | None = None
+    """If it differs between protocols."""
+
+
+Cell: TypeAlias = Protocol | Callable[[str], Protocol]
+"""A protocol, or variant -> protocol."""
+
+
+def answer_line(sample: Sample, prompt: Prompt) -> str:
+    """Return `ANSWER: ` with the gold letter as shown, or the gold answer."""
+    return f"ANSWER: {prompt.shown_letter(str(sample.target)) if sample.choices else sample.target}"
+
+
+class Benchmark(Struct, frozen=True, kw_only=True):
+    """A benchmark with everything that can be known of it without its data."""
+
+    name: str
+    """With hyphens, e.g. `mmlu-pro`."""
+    title: str = ""
+    """One line for `evals list suites`."""
+    version: str = "1"
+    """Raised whenever a prompt or the scoring of any protocol changes a number."""
+    variants: Mapping[str, Variant] = field(default_factory=lambda: {"": Variant()})
+    """By name; a benchmark of one data set has one with an empty name."""
+    default: tuple[str, ...] = ()
+    """Variants that the bare name stands for; empty: all."""
+    sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names for several variants."""
+    samples: Callable[[Data, str], Iterable[Sample]]
+    """(data, variant) -> samples."""
+    protocols: Mapping[str, Cell]
+    """By name, the default first. A protocol with `words` also exists reworded, with `~` behind its name."""
+    ideal: Callable[[Sample, Prompt], str] = answer_line
+    needs: frozenset[str] = frozenset()
+    """What the model must take under every protocol; `judge` is added for a protocol with a judge."""
+    gated: bool = False
+    chance: float | None = None
+    licence: str = ""
+    cite: str = ""
+    aggregate: Callable[[str, Mapping[str, Any]], dict[str, Any] | None] | None = None
+    """(protocol, variant -> card) -> a number over several variants; None: not defined for the protocol."""
+
+    def resolve(self, variant: str | None) -> tuple[str, ...]:
+        """Return the variants that a name stands for; None: the bare name. Raises UnknownName."""
+        if variant is None:
+            return self.default or tuple(self.variants)
+        if variant in self.sets:
+            return self.sets[variant]
+        if not variant or variant not in self.variants:
+            known = [*self.sets, *(name for name in self.variants if name)]
+            raise UnknownName(f"variant of {self.name}", variant, known)
+        return (variant,)
+
+    @property
+    def protocol_names(self) -> tuple[str, ...]:
+        """Return the names of all protocols, the default first."""
+        variant = self.resolve(None)[0]
+        names = list[str]()
+        for name in self.protocols:
+            names.append(name)
+            if self._protocol(name, variant).words is not None:
+                names.append(str(ProtocolName(name, reworded=True)))
+        return tuple(names)
+
+    def suite(self, variant: str = "", protocol: str = "") -> Suite:
+        """Return the suite of a variant under a protocol without a mark for rewording; empty: the default."""
+        variant = variant or self.resolve(None)[0]
+        name = protocol or next(iter(self.protocols))
+        chosen, row = self._protocol(name, variant), self.variants[variant]
+        samples = chosen.samples or self.samples
+        needs = self.needs if row.needs is None else row.needs
+        judged = any(isinstance(scorer, Judged) for scorer in chosen.scorers.values())
+        chances = (chosen.chance, row.chance, self.chance)
+        return Suite(
+            name=self.name,
+            variant=variant,
+            protocol=name,
+            version=self.version,
+            samples=lambda data: samples(data, variant),
+            prompter=lambda data: _prompter(chosen, data, variant),
+            ideal=chosen.ideal or self.ideal,
+            unwinnable=chosen.unwinnable,
+            scorers=dict(chosen.scorers),
+            metrics=chosen.metrics,
+            sampling=chosen.sampling,
+            repeats=chosen.repeats,
+            needs=needs | {"judge"} if judged else needs,
+            refuses=chosen.refuses,
+            sha256=row.sha256,
+            chance=next((chance for chance in chances if chance is not None), None),
+            gated=self.gated,
+            licence=self.licence,
+            cite=row.cite or self.cite,
+            words=chosen.words,
+            verbatim=chosen.verbatim,
+        )
+
+    def _protocol(self, name: str, variant: str) -> Protocol:
+        cell = self.protocols[name]
+        return cell if isinstance(cell, Protocol) else cell(variant)
+
+
+def _prompter(protocol: Protocol, data: Data, variant: str) -> Prompter:
+    if protocol.prompter is not None:
+        return protocol.prompter(data, variant)
+    if protocol.prompt is None:
+        raise TypeError("a protocol has a prompt or a prompter")
+    return protocol.prompt
+
+
+def listing_of(benchmark: Benchmark) -> Listing:
+    """Return what lists and completion show of a benchmark."""
+    return Listing(
+        about=benchmark.title,
+        variants={name: variant.rows for name, variant in benchmark.variants.items()},
+        default=benchmark.default or tuple(name for name in benchmark.variants if name),
+        protocols=benchmark.protocol_names,
+        version=benchmark.version,
+        needs=tuple(sorted(benchmark.needs)),
+        gated=benchmark.gated,
+    )
+
+
+class ModuleBenchmark(Benchmark, frozen=True, kw_only=True):
+    """A suite file without `BENCHMARK`: constants, and a function `suite(variant, protocol)`."""
+
+    module: ModuleType
+
+    @classmethod
+    def of(cls, module: ModuleType, name: str) -> ModuleBenchmark:
+        """Wrap a module; raises AttributeError if it is no suite."""
+        constants = vars(module)
+        return cls(
+            name=name,
+            title=(module.__doc__ or "").partition("\n")[0],
+            version=module.VERSION,
+            variants={variant: Variant(rows) for variant, rows in module.VARIANTS.items()},
+            default=tuple(constants.get("DEFAULT", ())),
+            sets=constants.get("SETS", {}),
+            samples=lambda data, variant: module.suite(variant).samples(data),
+            protocols=dict.fromkeys(module.PROTOCOLS, _defined_by_function),
+            needs=module.NEEDS,
+            gated=module.GATED,
+            aggregate=constants.get("aggregate"),
+            module=module,
+        )
+
+    def resolve(self, variant: str | None) -> tuple[str, ...]:
+        """Return the variants that a name stands for; `find` of the module knows those that are not listed."""
+        find = vars(self.module).get("find")
+        return tuple(find(variant or "")) if find else super().resolve(variant)
+
+    @property
+    def protocol_names(self) -> tuple[str, ...]:
+        """Return the names that the module lists."""
+        return tuple(self.protocols)
+
+    def suite(self, variant: str = "", protocol: str = "") -> Suite:
+        """Return what the module's function returns."""
+        made: Suite = self.module.suite(variant, protocol or self.protocol_names[0])
+        return made
+
+
+def _defined_by_function(variant: str) -> Protocol:
+    raise TypeError("the module's function `suite` defines this protocol")
+
+
+def benchmark_of(module: ModuleType, name: str) -> Benchmark:
+    """Return the benchmark that a module defines; raises AttributeError if it defines none."""
+    defined = vars(module).get("BENCHMARK")
+    return defined if isinstance(defined, Benchmark) else ModuleBenchmark.of(module, name)

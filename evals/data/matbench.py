@@ -1,0 +1,115 @@
+"""Matbench's tables, from matminer or from files, with the official folds."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evals import disk
+from evals.data.sources import Data, Row, Split
+from evals.errors import DataError
+
+FOLDS, SEED = 5, 18_012_019
+SPLITS = ("matbench_v0.1_validation_small_tasks", "matbench_v0.1_validation")
+"""Names of upstream's files of splits."""
+
+
+def table(
+    data: Data, name: str, *, column: str, expected: int, gold: Callable[[Row], str | float]
+) -> list[Row]:
+    """Return a task's rows with `mbid`, the input, the target in `column`, and the `fold` that tests the row.
+
+    `gold`: row -> target; a text is a class, over which the folds are stratified.
+    """
+    if data.origin == "hub":
+        return _from_matminer(name, expected, gold)
+    split = Split(hub=f"matbench_{name}", stems=(f"matbench_{name}", name), rows=expected)
+    rows = _as_downloaded(data, name) or list(data.rows(split, required=("mbid", column)))
+    if "fold" not in rows[0]:
+        folds = _official_folds(data, name) or made_folds([gold(row) for row in rows])
+        for position, row in enumerate(rows):
+            row["fold"] = folds[row["mbid"]] if isinstance(folds, dict) else folds[position]
+    return rows
+
+
+def _as_downloaded(data: Data, name: str) -> list[Row]:
+    """Read a table as matminer stores it, {"columns": [...], "data": [[...], ...]}, its rows in their order."""
+    if (path := data.folder() / f"matbench_{name}.json.gz").is_file():
+        document = _document(path)
+        if "columns" in document:
+            return _with_ids(
+                name, [dict(zip(document["columns"], row, strict=True)) for row in document["data"]]
+            )
+    return []
+
+
+def _with_ids(name: str, rows: Sequence[Row]) -> list[Row]:
+    """Add the ids that upstream makes of the rows' order."""
+    width, label = len(str(len(rows))), name.replace("_", "-")
+    return [{**row, "mbid": f"mb-{label}-{i + 1:0{width}d}"} for i, row in enumerate(rows)]
+
+
+def _from_matminer(name: str, expected: int, gold: Callable[[Row], str | float]) -> list[Row]:
+    """Download a task's table through matminer; ids and folds are made as upstream makes them."""
+    try:
+        from matminer.datasets import load_dataset
+    except ImportError:
+        raise DataError(
+            "matbench: downloading its tables needs `pip install 'science-evals[materials]'`; "
+            "or give a local mirror with --data DIR, or try --sample"
+        ) from None
+    try:
+        rows: list[Row] = load_dataset(f"matbench_{name}").to_dict("records")
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise DataError(
+            f"matbench: cannot download matbench_{name} through matminer; go online once, or give a local mirror "
+            f"with --data DIR ({reason})"
+        ) from error
+    if len(rows) != expected:
+        raise DataError(f"matbench: matbench_{name} has {len(rows)} rows, expected {expected}")
+    folds = made_folds([gold(row) for row in rows])
+    return [{**row, "fold": fold} for row, fold in zip(_with_ids(name, rows), folds, strict=True)]
+
+
+def _official_folds(data: Data, name: str) -> dict[str, int]:
+    """Read upstream's file of splits, if it lies beside the tables: mbid -> fold that tests it."""
+    for stem in SPLITS:
+        for path in (data.folder() / f"{stem}.json", data.folder() / f"{stem}.json.gz"):
+            if path.is_file():
+                parts: Mapping[str, Any] = _document(path)["splits"].get(f"matbench_{name}", {})
+                return {mbid: int(fold[-1]) for fold, part in parts.items() for mbid in part["test"]}
+    return {}
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        with disk.open_unpacked(path) as stream:
+            return msgspec.json.decode(stream.read(), type=dict[str, Any])
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
+        raise DataError(f"matbench: cannot read {path}: {error}") from error
+
+
+def made_folds(targets: Sequence[str | float]) -> list[int]:
+    """Make the official folds again, by their published recipe: row -> fold that tests it.
+
+    Source: matbench, scripts/mvb01_generate_validation.py: (Stratified)KFold, 5 splits, shuffled, seed 18012019.
+    """
+    try:
+        from sklearn.model_selection import KFold, StratifiedKFold
+    except ImportError:
+        raise DataError(
+            "matbench: the table has no column 'fold' and there is no file of splits; making the folds again needs "
+            "`pip install 'science-evals[materials]'`"
+        ) from None
+    stratified = isinstance(targets[0], str)
+    maker = (StratifiedKFold if stratified else KFold)(FOLDS, shuffle=True, random_state=SEED)
+    folds = [0] * len(targets)
+    for fold, (_, test) in enumerate(maker.split([[0]] * len(targets), targets)):
+        for row in test:
+            folds[row] = fold
+    return folds
