@@ -20,6 +20,7 @@ EvalsError                     a message for the user, one line, no traceback
 │       ├── Disconnected       cut connection, connection refused in mid-run
 │       ├── Timeout            deadline passed: also slows the runner down
 │       └── BadReply           200 with truncated JSON, an error body, HTML, no content
+├── Crash                      code that is not ours broke: see `boundary.py`
 └── ScorerError                a scorer broke or ran out of time: never a score of 0
     ├── Unreadable             a judge gave no verdict of its grammar, in several tries
     └── Waiting                the reply waits for a judge model
@@ -144,6 +145,10 @@ class Timeout(Transient):
 
 class BadReply(Transient):
     """A reply came, but it is no reply of the protocol."""
+
+
+class Crash(EvalsError):
+    """Code that is not ours (a plug-in, a scorer, a library) raised something that is no error of ours."""
 
 
 class ScorerError(EvalsError):

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import structs
 
 from evals import model_adapters, plugins, suites
+from evals.boundary import foreign_code
 from evals.data import Data, errata
 from evals.errors import UnknownName, Untrusted, UsageError
 from evals.suite import Suite
@@ -126,10 +127,8 @@ def _imported(module: str, origin: plugins.Origin | None) -> ModuleType:
     """Import a module; whatever a plugin does wrong at its import is its own, in one line."""
     if origin is None:
         return import_module(module)
-    try:
+    with foreign_code(lambda why: UsageError(f"{module}, a plugin of {origin}: {why}"), passing=()):
         return import_module(module)
-    except Exception as error:
-        raise UsageError(f"{module}, a plugin of {origin}: {type(error).__name__}: {error}") from error
 
 
 def module_name(name: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evals import profiles
+from evals.boundary import foreign_code
 from evals.errors import ModelError, UsageError
 from evals.model_adapters.common.weights import (
     Asked,
@@ -95,10 +96,11 @@ class Transformers:
             if not batch:
                 continue
             try:
-                async with self._computing:
-                    outcomes = await asyncio.to_thread(generate, loaded, batch, name=self.name)
-            except Exception as error:  # noqa: BLE001 - whatever torch raises is these calls' failure
-                outcomes = [ModelError(f"{type(error).__name__}: {error}")] * len(batch)
+                with foreign_code(ModelError):
+                    async with self._computing:
+                        outcomes = await asyncio.to_thread(generate, loaded, batch, name=self.name)
+            except ModelError as error:  # whatever torch raises is these calls' failure
+                outcomes = [error] * len(batch)
             for asked, outcome in zip(batch, outcomes, strict=True):
                 if asked.reply.done():
                     continue

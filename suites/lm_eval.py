@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from evals.benchmark import Benchmark, Protocol
+from evals.boundary import foreign_code
 from evals.calls.call import as_text
 from evals.data import Data
 from evals.errors import DataError, UnknownName, UsageError
@@ -79,11 +80,8 @@ def _file(path: Path) -> str:
     """Take a task from a file."""
     from lm_eval.tasks._index import Kind, TaskIndex
 
-    try:
+    with foreign_code(lambda why: UsageError(f"lm-eval:{path}: {why}")):
         entry = TaskIndex.entry_from_path(path)
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UsageError(f"lm-eval:{path}: {reason}") from error
     if entry is None:
         raise UsageError(f"lm-eval:{path}: no such file, or no task in it")
     if entry.kind is Kind.GROUP:

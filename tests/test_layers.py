@@ -22,7 +22,8 @@ FOLDERS = ("evals", "suites", "model_adapters", "dashboard")
 """Folders of the checkout; all but the first are packages of `evals` too, by a link."""
 
 LAYERS: tuple[tuple[str, str], ...] = (
-    ("types", "evals evals.disk evals.errors evals.types evals.validation"),
+    ("errors", "evals.errors"),
+    ("types", "evals evals.boundary evals.disk evals.types evals.validation"),
     ("worker processes", "evals.sandbox"),
     (
         "tools that know only types",

@@ -15,6 +15,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evals.boundary import foreign_code
 from evals.data.media import MOST_PIXELS, OPENED
 from evals.errors import DataError
 from evals.extract.regions import regions
@@ -68,31 +69,29 @@ def picture(raw: bytes, gold: Sequence[Box] = (), answer: Sequence[Box] = ()) ->
     from PIL import Image, ImageDraw, ImageOps
 
     Image.MAX_IMAGE_PIXELS = None
-    try:
-        with Image.open(BytesIO(raw), formats=OPENED) as opened:
-            if opened.width * opened.height > MOST_PIXELS:
-                raise DataError(f"{opened.width}x{opened.height} pixels are too many to show")
-            opened.draft("RGB", (SIDE, SIDE))
-            scale = min(1.0, SIDE / max(opened.size))
-            found = ImageOps.exif_transpose(opened)
-            if found.mode not in ("L", "RGB"):
-                layer = found.convert("RGBA")
-                found = Image.new("RGBA", layer.size, "white")
-                found.alpha_composite(layer)
-            found = found.convert("RGB")
-            found.thumbnail((SIDE, SIDE))
-            pen = ImageDraw.Draw(found)
-            for boxes, colour, width in ((gold, GOLD, 4), (answer, ANSWER, 2)):
-                for box in boxes:
-                    pen.rectangle(_scaled(box, scale, found.size), outline=colour, width=width)
-            stream = BytesIO()
-            photo = opened.format in ("JPEG", "WEBP")
-            found.save(stream, format="JPEG" if photo else "PNG", **({"quality": 88} if photo else {}))
-            return stream.getvalue()
-    except DataError:
-        raise
-    except Exception as error:
-        raise DataError(f"no readable image ({type(error).__name__})") from error
+    with (
+        foreign_code(lambda why: DataError(f"no readable image ({why.partition(':')[0]})")),
+        Image.open(BytesIO(raw), formats=OPENED) as opened,
+    ):
+        if opened.width * opened.height > MOST_PIXELS:
+            raise DataError(f"{opened.width}x{opened.height} pixels are too many to show")
+        opened.draft("RGB", (SIDE, SIDE))
+        scale = min(1.0, SIDE / max(opened.size))
+        found = ImageOps.exif_transpose(opened)
+        if found.mode not in ("L", "RGB"):
+            layer = found.convert("RGBA")
+            found = Image.new("RGBA", layer.size, "white")
+            found.alpha_composite(layer)
+        found = found.convert("RGB")
+        found.thumbnail((SIDE, SIDE))
+        pen = ImageDraw.Draw(found)
+        for boxes, colour, width in ((gold, GOLD, 4), (answer, ANSWER, 2)):
+            for box in boxes:
+                pen.rectangle(_scaled(box, scale, found.size), outline=colour, width=width)
+        stream = BytesIO()
+        photo = opened.format in ("JPEG", "WEBP")
+        found.save(stream, format="JPEG" if photo else "PNG", **({"quality": 88} if photo else {}))
+        return stream.getvalue()
 
 
 def _scaled(box: Box, scale: float, size: tuple[int, int]) -> tuple[float, float, float, float]:
@@ -121,12 +120,8 @@ def series(raw: bytes, media_type: str) -> pd.DataFrame:
     reader = readers.get(media_type.partition(";")[0].strip())
     if reader is None:
         raise DataError(f"a series of type {media_type} cannot be drawn")
-    try:
+    with foreign_code(lambda why: DataError(f"no readable series ({why.partition(':')[0]})")):
         x, channels = reader(raw)
-    except DataError:
-        raise
-    except Exception as error:
-        raise DataError(f"no readable series ({type(error).__name__})") from error
     return _thinned(x, channels)
 
 

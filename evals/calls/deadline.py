@@ -36,6 +36,12 @@ class Deadline:
         if task.uncancel() == 0 and kind is asyncio.CancelledError:  # ours, and nobody else's
             raise TimeoutError from error
 
+    def expire(self) -> None:
+        """End every task that is in it, as though its time had passed."""
+        late, self._due = list(self._due), {}
+        for task in late:
+            task.cancel()
+
     def _sweep(self) -> None:
         """Cancel what is late, and come again when the next one is due."""
         loop = asyncio.get_running_loop()

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from evals import disk
+from evals.boundary import foreign_code
 from evals.data.sources import Data, Row, Split
 from evals.errors import DataError
 
@@ -62,14 +63,10 @@ def _from_matminer(name: str, expected: int, gold: Callable[[Row], str | float])
             "matbench: downloading its tables needs `pip install 'science-evals[materials]'`; "
             "or give a local mirror with --data DIR, or try --sample"
         ) from None
-    try:
+    hint = "go online once, or give a local mirror with --data DIR"
+    fault = f"matbench: cannot download matbench_{name} through matminer; {hint}"
+    with foreign_code(lambda why: DataError(f"{fault} ({why[:200]})")):
         rows: list[Row] = load_dataset(f"matbench_{name}").to_dict("records")
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise DataError(
-            f"matbench: cannot download matbench_{name} through matminer; go online once, or give a local mirror "
-            f"with --data DIR ({reason})"
-        ) from error
     if len(rows) != expected:
         raise DataError(f"matbench: matbench_{name} has {len(rows)} rows, expected {expected}")
     folds = made_folds([gold(row) for row in rows])

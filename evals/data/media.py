@@ -20,6 +20,7 @@ from typing import Any
 from msgspec import structs
 
 from evals import disk
+from evals.boundary import foreign_code
 from evals.data import Data
 from evals.errors import DataError, Rejected, UsageError
 from evals.types import Media, Part, Text
@@ -117,7 +118,7 @@ def look(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, int, int, s
     """Read an image's head: MIME type, width, height as stored, and as what it is sent."""
     pil = _pillow()
     try:
-        with pil.open(BytesIO(raw), formats=OPENED) as found:
+        with foreign_code(Rejected), pil.open(BytesIO(raw), formats=OPENED) as found:
             width, height = found.size
             kind = PLAIN.get(found.format or "", f"image/{(found.format or 'unknown').lower()}")
             if width * height > MOST_PIXELS:
@@ -125,8 +126,13 @@ def look(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, int, int, s
             if found.format not in PLAIN or _odd(found) or _cut(found.format, raw):
                 found.load()  # a broken file says so here
             return kind, width, height, _plan(found, max_pixels)
-    except Exception as error:  # noqa: BLE001 - a decoder of hostile bytes may raise anything
-        return "application/octet-stream", 0, 0, f"refused: no readable image ({type(error).__name__})"
+    except Rejected as error:
+        return (
+            "application/octet-stream",
+            0,
+            0,
+            f"refused: no readable image ({str(error).partition(':')[0]})",
+        )
 
 
 def _odd(found: Any) -> bool:
@@ -223,12 +229,8 @@ async def payload(media: Media) -> tuple[str, bytes]:
     raw = await asyncio.to_thread(path.read_bytes)
     if not media.sent:
         return media.media_type, raw
-    try:
+    with foreign_code(lambda why: Rejected(f"image {media.sha256[:12]} cannot be drawn: {why}")):
         return "image/png", await asyncio.to_thread(redraw, raw, media.sent)
-    except Exception as error:
-        raise Rejected(
-            f"image {media.sha256[:12]} cannot be drawn: {type(error).__name__}: {error}"
-        ) from error
 
 
 def find(media: Media) -> Path:

@@ -30,18 +30,18 @@ def check(path: Path, *, most: int = LARGEST) -> None:
             facts = path.stat()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
-    _checked(path.resolve(), facts.st_size, facts.st_mtime_ns, most)
+    try:
+        _read_in_worker(path.resolve(), facts.st_size, facts.st_mtime_ns, most)
+    except ScorerError as error:
+        raise DataError(f"cannot read {path}: {error}") from None
 
 
 @lru_cache(maxsize=1024)
-def _checked(path: Path, size: int, mtime_ns: int, most: int) -> None:
+def _read_in_worker(path: Path, size: int, mtime_ns: int, most: int) -> None:
     from evals.sandbox import Pool
 
     with Pool(1, memory_mib=MEMORY_MIB) as pool:
-        try:
-            pool.call(read_through, str(path), most, timeout_s=DEADLINE_S + size / PER_S)
-        except ScorerError as error:
-            raise DataError(f"cannot read {path}: {error}") from None
+        pool.call(read_through, str(path), most, timeout_s=DEADLINE_S + size / PER_S)
 
 
 def read_through(path: str, most: int) -> None:

@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from evals import disk
+from evals.boundary import foreign_code
 from evals.data import parquet
 from evals.data.loose_json import strict
 from evals.errors import DataError
@@ -236,17 +237,14 @@ def _from_hub(suite: str, split: Split) -> Iterator[Row]:
             f"{suite}: reading {split.hub} from the hub needs `pip install 'science-evals[hub]'`; "
             "or give a local mirror with --data DIR, or try --sample"
         ) from None
-    try:
-        with _offline_if_unreachable():
-            rows = load_dataset(
-                split.hub,
-                split.config,
-                data_files=split.files or None,
-                split=split.split,
-                revision=split.revision or None,
-            )
-    except Exception as error:
-        raise DataError(_hub_hint(suite, split, error)) from error
+    with foreign_code(lambda why: DataError(_hub_hint(suite, split, why))), _offline_if_unreachable():
+        rows = load_dataset(
+            split.hub,
+            split.config,
+            data_files=split.files or None,
+            split=split.split,
+            revision=split.revision or None,
+        )
     for row in rows:
         yield dict(row)
 
@@ -284,8 +282,8 @@ def _resolves(url: str) -> bool:
     return True
 
 
-def _hub_hint(suite: str, split: Split, error: Exception) -> str:
-    reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+def _hub_hint(suite: str, split: Split, why: str) -> str:
+    reason = why[:200]
     if split.gated:
         return (
             f"{suite}: {split.hub} is gated: accept its terms on the hub and set HF_TOKEN, "

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
+from evals.boundary import foreign_code
 from evals.data.archive import UNREADABLE
 from evals.disk import EXPANSION, SMALL
 from evals.errors import DataError, UsageError
@@ -189,13 +190,9 @@ def _workbook(path: Path) -> Iterator[dict[str, Any]]:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > max(SMALL, EXPANSION * path.stat().st_size):
         raise ValueError(f"it would unpack to {unpacked:,} bytes")
-    with path.open("rb") as stream:
-        try:
-            yield from _sheet(openpyxl, stream)
-        except GeneratorExit:
-            raise
-        except Exception as error:  # noqa: BLE001 - a parser of hostile XML may raise anything
-            raise ValueError(f"no workbook that can be read ({type(error).__name__}: {error})") from None
+    broken = foreign_code(lambda why: ValueError(f"no workbook that can be read ({why})"))
+    with path.open("rb") as stream, broken:
+        yield from _sheet(openpyxl, stream)
 
 
 def _unescaped(value: Any) -> Any:

@@ -19,7 +19,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from shlex import quote
@@ -209,20 +209,14 @@ class Writer:
         if not self._locked():
             self._lock.close()
             raise StoreError(f"run {card.run} is being written by another process ({path})")
-        try:
-            self._check()
-            for stale in path.glob(
-                ".*"
-            ):  # half written when a process was killed; other hidden files are not ours
-                if _STALE.fullmatch(stale.name) and not stale.is_dir():
-                    stale.unlink()
-            self._fd = _open_lines(path)
-            self._cut_torn_line()
-        except BaseException as error:
-            self._release()
-            if isinstance(error, OSError):
-                raise StoreError(f"cannot write to {path}: {error.strerror or error}") from error
-            raise
+        with ExitStack() as undo:
+            undo.callback(self._release)
+            with _writing(path):
+                self._check()
+                self._remove_half_written()
+                self._fd = _open_lines(path)
+                self._cut_torn_line()
+            undo.pop_all()
         self._settled = self._is_settled()
         self._synced = time.monotonic()
         self._dirty = False
@@ -245,6 +239,12 @@ class Writer:
                         raise StoreError(
                             f"{self.path / lost} is missing: the run is not whole, copy it again; nothing was written"
                         )
+
+    def _remove_half_written(self) -> None:
+        """Remove what a killed process left of its own files; other hidden files are not ours."""
+        for path in self.path.glob(".*"):
+            if _STALE.fullmatch(path.name) and not path.is_dir():
+                path.unlink()
 
     def _is_settled(self) -> bool:
         """Whether the card on disk states numbers of the records as they are now."""

@@ -21,9 +21,10 @@ import msgspec
 from msgspec import Struct
 
 from evals import disk
+from evals.boundary import foreign_code
 from evals.calls.backoff import wait_s
 from evals.data.series import told
-from evals.errors import EvalsError, Expired, Fatal, ModelError, Rejected, StoreError, Transient
+from evals.errors import Crash, Expired, Fatal, ModelError, Rejected, StoreError, Transient
 from evals.records.store import BATCHES
 from evals.run.plan import Job, order, reseeded
 from evals.types import Batches, Model, Prompt, Reply, Sampling
@@ -184,10 +185,9 @@ def _open(job: Job) -> Iterator[tuple[tuple[int, int], _Asked | None]]:
         sample = job.spool[position]
         sampling = reseeded(job.sampling, repeat)
         try:
-            prompt = told(job.prompter(sample, repeat))
-        except EvalsError:
-            raise
-        except Exception:  # noqa: BLE001 - the boundary around plug-ins: the runner records it
+            with foreign_code(Crash):
+                prompt = told(job.prompter(sample, repeat))
+        except Crash:  # which the runner records
             yield (position, repeat), None
         else:
             yield (position, repeat), _Asked(sample.id, repeat, prompt, sampling, key_of(prompt, sampling))

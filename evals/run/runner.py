@@ -10,42 +10,24 @@ import asyncio
 import gc
 import signal
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Protocol
 
 from msgspec import structs
 
-from evals.calls.backoff import wait_s
-from evals.calls.call import ask, writable
-from evals.calls.deadline import Deadline
-from evals.calls.pace import MOST, Pace, beat_of
-from evals.data.series import told
-from evals.errors import (
-    Disconnected,
-    EvalsError,
-    Fatal,
-    Gone,
-    ModelError,
-    OutOfQuota,
-    RateLimit,
-    StoreError,
-    Timeout,
-    Transient,
-)
-from evals.profiles import Price
+from evals.boundary import foreign_code
+from evals.calls.call import writable
+from evals.calls.pace import MOST, Pace
+from evals.errors import Crash, EvalsError, StoreError
 from evals.records.store import Run, Writer
+from evals.run.budget import Budget
+from evals.run.caller import Caller
 from evals.run.plan import Job, order, reseeded
 from evals.sandbox import Pool
 from evals.scorers.scoring import Scoring, failure
-from evals.types import Failure, Model, Prompt, Record, Reply, Sample, Sampling, Score
+from evals.types import Failure, Model, Prompt, Record, Reply, Sample
 
-ATTEMPTS = 6
-"""Of one call, while the server is known to work."""
-ATTEMPTS_UNPROVEN = 3
-"""Before the first reply of a run: a wrong address should not take a minute to say so."""
-ATTEMPTS_RATE_LIMIT = 12
 HOPELESS = 8
 """A run ends early when so many samples failed in the end and none succeeded."""
 HOPELESS_SLOW = 3
@@ -54,8 +36,6 @@ BACKLOG = 256
 """Replies that wait for a slow scorer; with more, asking waits too."""
 COLLECT = 50_000
 """New objects between two looks for cycles, which a run makes few of; at the usual 700 a third of its time went there."""
-WARM_UP_S = 60.0
-"""As long a server is waited for that is busy or loads its model before the first reply, where it asks for no more."""
 
 
 class Watcher(Protocol):
@@ -68,61 +48,6 @@ class Watcher(Protocol):
     def rejudged(self, job: int) -> None:
         """A reply recorded earlier was scored again."""
         ...
-
-
-class Budget:
-    """What a command may spend; None: no limit."""
-
-    def __init__(
-        self,
-        *,
-        cost_usd: float | None = None,
-        tokens: int | None = None,
-        price: Price | None = None,
-        share: float = 1.0,
-        judge_price: Price | None = None,
-    ) -> None:
-        """`share`: of the price, that is to be paid; `judge_price`: of a judge model's tokens."""
-        self.share, self.judge_price = share, judge_price
-        self.cost_usd, self.tokens, self.price = cost_usd, tokens, price
-        self.spent_usd, self.spent_tokens = 0.0, 0
-
-    def book(self, reply: Reply) -> None:
-        """Take a reply's tokens into account."""
-        usage = reply.usage
-        into, out = usage.input or 0, usage.output or 0
-        self.spent_tokens += into + out
-        if self.price:
-            self.spent_usd += self.share * self.price.cost(
-                {"input": into, "output": out, "cached": usage.cached or 0}
-            )
-
-    def book_judge(
-        self, scores: Mapping[str, Score | Failure], earlier: Mapping[str, Score | Failure] | None = None
-    ) -> None:
-        """Take into account what a judge used for these scores, but for the verdicts that were paid for earlier."""
-        known = {j for score in (earlier or {}).values() if isinstance(score, Score) for j in score.judged}
-        for score in scores.values():
-            for judgement in score.judged if isinstance(score, Score) else ():
-                if judgement not in known:
-                    used = judgement.usage
-                    tokens = {
-                        "input": used.input or 0,
-                        "output": used.output or 0,
-                        "cached": used.cached or 0,
-                    }
-                    self.spent_tokens += tokens["input"] + tokens["output"]
-                    if self.judge_price:
-                        self.spent_usd += self.judge_price.cost(tokens)
-
-    @property
-    def exhausted(self) -> str:
-        """Say which limit is reached; empty: none."""
-        if self.tokens is not None and self.spent_tokens >= self.tokens:
-            return f"--max-total-tokens {self.tokens} reached"
-        if self.cost_usd is not None and self.spent_usd >= self.cost_usd:
-            return f"--max-cost {self.cost_usd:g} USD reached"
-        return ""
 
 
 class Runner:
@@ -149,18 +74,13 @@ class Runner:
         """
         slots = getattr(model, "slots", None)
         self.model, self.jobs = model, jobs
-        self._ready: Callable[[], Awaitable[None] | None] | None = getattr(model, "ready", None)
         self.pace = Pace(fixed=concurrency, most=slots) if slots else Pace(fixed=concurrency)
-        self._beat = beat_of(model)
         self.budget = budget or Budget()
         self.ended = ""
         """Why the run ended before its queue was empty."""
         self.interrupted = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watcher = watcher
-        self._timeout_s = timeout_s
-        self._deadlines: dict[float, Deadline] = {}
-        """By their seconds."""
         self._unwritten: set[Writer] = set()
         self._pool = Pool()
         self._scoring = [
@@ -171,22 +91,21 @@ class Runner:
         self._skips = skips
         self._workers: set[asyncio.Task[None]] = set()
         self._judging: set[asyncio.Task[None]] = set()
-        self._calling = self._resting = self._refused = 0
-        self._turns: deque[asyncio.Future[None]] = deque()
         self._stop = asyncio.Event()
         self._idle = asyncio.Event()
         """Set when nobody works any more; to wait for the tasks themselves costs a look at each whenever one ends."""
-        self._replies = 0
+        self._calls = Caller(
+            model,
+            self.pace,
+            timeout_s=timeout_s,
+            stop=self._stop,
+            end=self._end,
+            on_rest=self._fill,
+            say=say,
+        )
         self._failures = 0
         self._fault: EvalsError | None = None
         self._last_failure = ""
-        self._say = say
-        self._failing_since: float | None = None
-        """When the first call failed in passing, while nothing has ever worked."""
-        self._waiting = False
-        """Whether the user was told that the server is waited for."""
-        self._asked_s = 0.0
-        """The longest that it asked for then."""
 
     async def run(self) -> None:
         """Work the queue off; raises Fatal or StoreError where going on makes no sense."""
@@ -211,6 +130,7 @@ class Runner:
             for task in busy:
                 task.cancel()
             await asyncio.gather(syncing, *busy, return_exceptions=True)
+            await self._calls.close()
             self._flush()
             for scoring in self._scoring:
                 await scoring.close()
@@ -260,9 +180,10 @@ class Runner:
     @property
     def _wanted(self) -> int:
         """Those that wait because the server is full are let be replaced only up to the ceiling."""
-        if not self._replies:
+        calls = self._calls
+        if not calls.replies:
             return self.pace.limit  # nothing has worked yet: no more than this many find out
-        return self.pace.limit + min(self._resting, MOST) + min(self._refused, self.pace.ceiling)
+        return self.pace.limit + min(calls.resting, MOST) + min(calls.refused, self.pace.ceiling)
 
     def _ended(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
@@ -294,13 +215,12 @@ class Runner:
         started = time.time()
         outcome: Reply | Failure | None
         try:
-            prompt = job.prompter(sample, repeat)
-        except EvalsError:
-            raise
-        except Exception as error:  # noqa: BLE001 - the boundary around plug-ins: recorded, not hidden
+            with foreign_code(Crash):
+                prompt = job.prompter(sample, repeat)
+        except Crash as error:
             prompt, outcome = Prompt(), failure("prompt", error)
         else:
-            outcome = await self._ask(prompt, reseeded(job.sampling, repeat))
+            outcome = await self._calls.reply(prompt, reseeded(job.sampling, repeat))
         if outcome is None:
             return  # interrupted before there was an answer: the sample stays open
         self._book(outcome)
@@ -391,143 +311,21 @@ class Runner:
 
     def _book(self, outcome: Reply | Failure) -> None:
         if isinstance(outcome, Reply):
-            self._replies += 1
             self.budget.book(outcome)
             if why := self.budget.exhausted:
                 self._end(why)
             return
         self._failures += 1
         self._last_failure = outcome.message
-        enough = (
-            HOPELESS_SLOW if self._failing_since is not None and self._failing_s >= WARM_UP_S else HOPELESS
-        )
-        if not self._replies and self._failures >= enough:
+        enough = HOPELESS_SLOW if self._calls.has_failed_for_long else HOPELESS
+        if not self._calls.replies and self._failures >= enough:
             self._end(f"every call fails: {self._last_failure}")
 
     @property
     def hopeless(self) -> str:
         """Say why nothing at all succeeded; empty where something did, in an earlier session too."""
-        succeeded = self._replies or any(job.done for job in self.jobs)
+        succeeded = self._calls.replies or any(job.done for job in self.jobs)
         return self._last_failure if self._failures and not succeeded else ""
-
-    async def _ask(self, prompt: Prompt, sampling: Sampling) -> Reply | Failure | None:
-        """Call until there is a reply, a failure for good, or the run ends (None)."""
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                waiting = self._ready() if self._ready is not None else None
-                if waiting is not None and not await self._up(waiting):
-                    return None
-                reply = await self._call(prompt, sampling)
-            except Fatal as error:
-                if not self._replies:
-                    raise
-                if isinstance(error, Gone | OutOfQuota):
-                    self._end(f"{error}; the same command goes on from here")
-                    return None
-                return failure("model", error, attempts=attempt)
-            except Transient as error:
-                if error.slow_down:
-                    self.pace.slow_down()
-                if isinstance(error, Disconnected) and error.unreachable and not self._replies:
-                    raise Fatal(str(error)) from error
-                if self._gives_up(error, attempt):
-                    return failure("model", error, attempts=attempt)
-                if not await self._back_off(error, attempt):
-                    return None
-            except ModelError as error:
-                return failure("model", error, attempts=attempt)
-            else:
-                if reply is None:
-                    return None
-                self.pace.reply()
-                return reply if attempt == 1 else structs.replace(reply, attempts=attempt)
-
-    def _gives_up(self, error: Transient, attempt: int) -> bool:
-        """Whether a call has had its tries; before the first reply a server that warms up is waited for."""
-        if self._replies:
-            return attempt >= (ATTEMPTS_RATE_LIMIT if isinstance(error, RateLimit) else ATTEMPTS)
-        if not isinstance(error, RateLimit):
-            return attempt >= ATTEMPTS_UNPROVEN or self._failing_s >= WARM_UP_S
-        if self._failing_s >= max(WARM_UP_S, self._asked_s):
-            return True
-        if not self._waiting and self._say is not None:
-            self._say(f"waiting for the server: {error}")
-        self._waiting = True
-        self._asked_s = max(self._asked_s, error.retry_after_s or 0.0)
-        return False
-
-    @property
-    def _failing_s(self) -> float:
-        """Return the seconds since calls began to fail; 0: now."""
-        now = time.monotonic()
-        if self._failing_since is None:
-            self._failing_since = now
-        return now - self._failing_since
-
-    async def _up(self, waiting: Awaitable[None]) -> bool:
-        """Wait until the model can be called, without a deadline; False where the run ends meanwhile."""
-        up, stop = asyncio.ensure_future(waiting), asyncio.ensure_future(self._stop.wait())
-        try:
-            await asyncio.wait({up, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if not up.done():
-                return False
-            await up
-            return True
-        finally:
-            stop.cancel()
-            up.cancel()
-
-    async def _call(self, prompt: Prompt, sampling: Sampling) -> Reply | None:
-        """Call once, in turn; None where the run ends before."""
-        limit_s = self._timeout_s or 60.0 + 0.1 * (sampling.max_tokens or 4096)
-        deadline = self._deadlines.get(limit_s) or self._deadlines.setdefault(limit_s, Deadline(limit_s))
-        while self._calling >= self.pace.limit:
-            turn = asyncio.get_running_loop().create_future()
-            self._turns.append(turn)
-            await turn
-        self._calling += 1
-        try:
-            if self._beat is not None:
-                await self._beat.wait(self._stop)
-                if self._stop.is_set():
-                    return None
-            with deadline:
-                return await ask(self.model, told(prompt), sampling)
-        except TimeoutError:
-            raise Timeout(f"no reply within {limit_s:.0f} s") from None
-        except EvalsError:
-            raise
-        except Exception as error:
-            raise ModelError(f"{type(error).__name__}: {error}") from error
-        finally:
-            self._calling -= 1
-            for _ in range(min(len(self._turns), self.pace.limit - self._calling) if self._turns else 0):
-                if not (turn := self._turns.popleft()).done():
-                    turn.set_result(None)
-
-    async def _back_off(self, error: Transient, attempt: int) -> bool:
-        """Wait before another try, at least as long as the server asks; False where the run ends meanwhile.
-
-        Whoever waits takes no slot from the others.
-        """
-        self._rest(error, 1)
-        self._fill()
-        try:
-            async with asyncio.timeout(wait_s(attempt, error)):
-                await self._stop.wait()
-        except TimeoutError:
-            return True
-        finally:
-            self._rest(error, -1)
-        return False
-
-    def _rest(self, error: Transient, change: int) -> None:
-        if error.slow_down:
-            self._refused += change
-        else:
-            self._resting += change
 
 
 def on_interrupt(handler: Callable[[], None]) -> list[int]:

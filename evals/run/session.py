@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -20,12 +20,13 @@ from evals.data.series import AS_TEXT
 from evals.errors import Fatal, UsageError
 from evals.records.store import BATCHES
 from evals.run import batch, judging
+from evals.run.budget import Budget
 from evals.run.plan import Job, Options, drawn, prepare
 from evals.run.progress import Progress
 from evals.run.request import RunRequest, check
 from evals.run.request_extras import add_to, extra_body
 from evals.run.rescore import finish, rescore
-from evals.run.runner import Budget, Runner, Watcher, drive, execute
+from evals.run.runner import Runner, Watcher, drive, execute
 from evals.types import Model, Record, Sampling
 
 if TYPE_CHECKING:
@@ -222,16 +223,14 @@ class ModelRun:
         )
         remarks = [_remarks(self.model, drawn(suite, options)[0]) for suite in self.suites]
         jobs: list[Job] = []
-        try:
+        with ExitStack() as undo:
             for suite, said in zip(self.suites, remarks, strict=True):
                 jobs.append(self._job(suite, options))
                 jobs[-1].notes += said
                 jobs[-1].notes += [f"header sent: {one.partition('=')[0]}" for one in self.request.header]
+                undo.callback(jobs[-1].writer.close)
                 _no_batch_waits(self.request, jobs[-1])
-        except BaseException:
-            for job in jobs:
-                job.writer.close()
-            raise
+            undo.pop_all()
         for job in jobs:
             for line in (*job.notes, *job.writer.warnings, *_warnings(job)):
                 self.say(f"{job.suite.id}: {line}")

@@ -8,9 +8,10 @@ from typing import cast
 
 from msgspec import structs
 
+from evals.boundary import foreign_code
 from evals.data import errata as overlay
 from evals.data.errata import NONE, Errata, Erratum
-from evals.errors import EvalsError, ScorerError, UsageError
+from evals.errors import Crash, EvalsError, ScorerError, UsageError
 from evals.sandbox import Pool
 from evals.types import Failure, Prompt, Reply, Sample, Score, Scorer
 
@@ -94,10 +95,11 @@ class Scoring:
         self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply
     ) -> Score | Failure:
         try:
-            return await self._pool.score(scorer, sample, prompt, reply)
+            with foreign_code(Crash):
+                return await self._pool.score(scorer, sample, prompt, reply)
         except UsageError:
             raise
-        except Exception as error:  # noqa: BLE001 - the boundary around plug-ins: recorded, not hidden
+        except EvalsError as error:
             return failure("scorer", error)
 
     def _ideal_of(self, sample: Sample, prompt: Prompt) -> Reply | None:
@@ -127,19 +129,20 @@ class Scoring:
         self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply, earlier: Score | Failure | None
     ) -> Score | Failure:
         try:
-            if second := getattr(scorer, "second", None):
-                rule: Scorer = scorer.rule  # type: ignore[attr-defined]
-                if getattr(rule, "heavy", False):
-                    first = await self._in_worker(rule, sample, prompt, reply)
-                else:
-                    first = _judge(rule, sample, prompt, reply)
-                return _a_score(await second(sample, prompt, reply, first, earlier))
-            if getattr(scorer, "heavy", False):
-                return await self._pooled(scorer, sample, prompt, reply)
-            return _a_score(await cast("Awaitable[Score]", scorer(sample, prompt, reply)))
+            with foreign_code(Crash):
+                if second := getattr(scorer, "second", None):
+                    rule: Scorer = scorer.rule  # type: ignore[attr-defined]
+                    if getattr(rule, "heavy", False):
+                        first = await self._in_worker(rule, sample, prompt, reply)
+                    else:
+                        first = _judge(rule, sample, prompt, reply)
+                    return _a_score(await second(sample, prompt, reply, first, earlier))
+                if getattr(scorer, "heavy", False):
+                    return await self._pooled(scorer, sample, prompt, reply)
+                return _a_score(await cast("Awaitable[Score]", scorer(sample, prompt, reply)))
         except UsageError:
             raise
-        except Exception as error:  # noqa: BLE001 - the boundary around plug-ins: recorded, not hidden
+        except EvalsError as error:
             return failure("scorer", error)
 
 
@@ -183,10 +186,11 @@ def _needs_await(scorer: Scorer) -> bool:
 
 def _judge(scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
     try:
-        return _a_score(scorer(sample, prompt, reply))
+        with foreign_code(Crash):
+            return _a_score(scorer(sample, prompt, reply))
     except UsageError:
         raise
-    except Exception as error:  # noqa: BLE001 - the boundary around plug-ins: recorded, not hidden
+    except EvalsError as error:
         return failure("scorer", error)
 
 

@@ -26,7 +26,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
@@ -321,13 +321,12 @@ class Process:
 
     def _start(self) -> None:
         self._spawn()
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._end)
             self._until_healthy()
             self._live()
             self.context = models(self.url).get(self.order.name)
-        except BaseException:
-            self._end()
-            raise
+            undo.pop_all()
 
     def _spawn(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)

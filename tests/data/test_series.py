@@ -125,7 +125,7 @@ FAULTS: dict[str, tuple[Any, float, tuple[str, ...], str]] = {
     "no rate": ([1.0], 0.0, (), "sampling rate of 0"),
     "a rate that is none": ([1.0], math.nan, (), "sampling rate of nan"),
     "names": ([1.0], 1.0, ("Z", "N"), "1 channels, 2 names"),
-    "pickle": (npy(np.array([{}], dtype=object)), 1.0, (), "allow_pickle"),
+    "pickle": (npy(np.array([{}], dtype=object)), 1.0, (), "header states object"),
     "torn": (npy([1.0, 2.0])[:-3], 1.0, (), "."),
     "bytes of something": (b"<html>", 1.0, (), "could not convert"),
     "csv": (b"1,2\n3\n", 1.0, (), "ragged: row 2"),

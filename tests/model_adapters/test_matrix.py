@@ -18,6 +18,7 @@ import pytest
 from evals import load
 from evals.calls import backoff
 from evals.records.store import Run
+from evals.run import caller as callers
 from evals.run import runner as runners
 from evals.run.health import Health
 from evals.run.runner import Runner
@@ -379,7 +380,7 @@ async def test_what_becomes_of_an_answer(
         waited.append(error)
         return 0.0
 
-    monkeypatch.setattr(runners, "wait_s", at_once)
+    monkeypatch.setattr(callers, "wait_s", at_once)
     protocol = ADAPTERS[adapter].protocol
     wanted = CASES[case]
     good = Answer(protocol.says(Says("A")))
@@ -454,7 +455,7 @@ async def test_a_server_that_never_warms_up_is_given_up_after_a_while(
 ) -> None:
     monkeypatch.setattr(backoff, "FIRST_S", 0.001)
     monkeypatch.setattr(backoff, "MOST_S", 0.01)
-    monkeypatch.setattr(runners, "WARM_UP_S", 0.2)
+    monkeypatch.setattr(callers, "WARM_UP_S", 0.2)
     server.answer = Answer({"error": {"message": "Loading model"}}, 503)
     job = toy.job(tmp_path, toy.suite(100))
     one = Runner(made("server"), [job], concurrency=1)
@@ -469,7 +470,7 @@ async def test_a_server_that_never_warms_up_is_given_up_after_a_while(
 async def test_a_server_that_asks_for_more_than_a_minute_is_given_it(
     made: Callable[[str], Model], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runners, "WARM_UP_S", 0.05)
+    monkeypatch.setattr(callers, "WARM_UP_S", 0.05)
     server.answer = Answer(protocols.openai_says(Says("A")))
     server.first = [Answer({"error": {"message": "Loading"}}, 503, {"Retry-After": "0.3"})]
     job = toy.job(tmp_path, toy.suite(1))

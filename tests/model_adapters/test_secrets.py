@@ -65,7 +65,7 @@ def test_a_marked_key_is_nowhere(here: Path, monkeypatch: pytest.MonkeyPatch, ad
     answers = faults(row.protocol)
     assert len(answers) == 20
     monkeypatch.setattr("evals.calls.backoff.FIRST_S", 0.001)
-    monkeypatch.setattr("evals.run.runner.WARM_UP_S", 0.01)
+    monkeypatch.setattr("evals.run.caller.WARM_UP_S", 0.01)
     monkeypatch.setenv("INTERN_PER_MINUTE", "1000000")
     monkeypatch.setenv(row.key, f"  {MARK}\n")  # as a secret's file has it
     for number, answer in enumerate(answers):

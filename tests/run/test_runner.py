@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -35,10 +35,12 @@ from evals.errors import (
 )
 from evals.profiles import Price, date
 from evals.records.store import Run
+from evals.run import caller as callers
 from evals.run import runner as runners
+from evals.run.budget import Budget
 from evals.run.plan import Job
 from evals.run.rescore import finish
-from evals.run.runner import Budget, Runner
+from evals.run.runner import Runner
 from evals.suite import Suite
 from evals.types import Failure, Prompt, Record, Reply, Sample, Sampling, Score, Usage
 from tests.support import toy
@@ -195,7 +197,7 @@ async def test_a_lasting_fault_is_a_failure_and_in_no_mean(made: Made, error: Mo
     model = Told(lambda name, turn: error if name == "q003" else "A")
     await made.runner(model, concurrency=1).run()
     kind = type(error).__name__.lower()
-    tries = runners.ATTEMPTS_RATE_LIMIT if isinstance(error, RateLimit) else runners.ATTEMPTS
+    tries = callers.ATTEMPTS_RATE_LIMIT if isinstance(error, RateLimit) else callers.ATTEMPTS
     assert made.outcomes() == RIGHT | {"q003": kind}
     assert Counter(model.asked)["q003"] == tries
     record = made.records()["q003"]
@@ -323,7 +325,7 @@ async def test_a_call_ends_at_its_deadline(made: Made) -> None:
 
 
 async def test_a_call_that_never_ends_is_a_failure(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runners, "ATTEMPTS", 2)
+    monkeypatch.setattr(callers, "ATTEMPTS", 2)
     model = Told(lambda name, turn: asyncio.sleep(60) if name == "q003" else "A")
     await made.runner(model, concurrency=1, timeout_s=0.05).run()
     assert made.outcomes() == RIGHT | {"q003": "timeout"}
@@ -375,14 +377,14 @@ async def test_while_nothing_ever_worked_patience_is_short(made: Made) -> None:
     model = Told(lambda name, turn: ServerFault("HTTP 500"))
     one = made.runner(model, toy.suite(1))
     await one.run()
-    assert len(model.asked) == runners.ATTEMPTS_UNPROVEN
+    assert len(model.asked) == callers.ATTEMPTS_UNPROVEN
     assert one.hopeless
 
 
 async def test_where_calls_take_long_to_fail_fewer_of_them_are_enough(
     made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runners, "WARM_UP_S", 0.1)
+    monkeypatch.setattr(callers, "WARM_UP_S", 0.1)
     model = Told(lambda name, turn: asyncio.sleep(60))
     one = made.runner(model, toy.suite(100), concurrency=1, timeout_s=0.06)
     await one.run()
@@ -491,9 +493,10 @@ async def test_an_adapter_that_crashes_is_a_failure(made: Made) -> None:
     assert made.records()["q001"].outcome.message == "KeyError: 'x'"  # type: ignore[union-attr]
 
 
-async def test_text_that_no_json_can_hold_is_a_failure(made: Made) -> None:
+async def test_text_that_no_json_can_hold_is_mended(made: Made) -> None:
     await made.runner(Told(lambda name, turn: "\ud83d" if name == "q001" else "A")).run()
-    assert made.outcomes() == RIGHT | {"q001": "crash"}
+    assert made.outcomes() == RIGHT | {"q001": "wrong"}
+    assert made.records()["q001"].outcome.text == "\ufffd"
 
 
 async def test_a_missing_extra_ends_the_run_in_one_line(made: Made) -> None:
@@ -681,3 +684,47 @@ def test_a_model_that_never_waits_does_not_keep_ctrl_c_waiting(tmp_path: Path) -
         child.send_signal(signal.SIGINT)
         assert child.stdout.readline() == "interrupted\n"
     assert 100 <= count(tmp_path) < 20_000
+
+
+class Deaf(Told):
+    """A model behind HTTP whose server accepts every call and answers none."""
+
+    notes: ClassVar[list[str]] = []
+
+    def add_headers(self, headers: Any) -> None:
+        """Send nothing."""
+
+
+async def test_a_server_that_answers_nobody_is_given_up(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callers, "SILENT_S", 0.1)
+    monkeypatch.setattr(callers, "PROBE_S", 0.1)
+    model = Deaf(lambda name, turn: asyncio.sleep(60))
+    one = made.runner(model, toy.suite(100), concurrency=8)
+    await asyncio.wait_for(one.run(), 5)
+    assert one.hopeless.startswith("the server accepts calls and answers none")
+    assert set(made.outcomes().values()) == {"timeout"}
+    assert len(made.outcomes()) == 8
+
+
+async def test_a_server_that_answers_a_short_call_is_waited_for(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callers, "SILENT_S", 0.05)
+    monkeypatch.setattr(callers, "PROBE_S", 0.5)
+
+    class Slow(Deaf):
+        async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
+            await asyncio.sleep(0.01 if sampling.max_tokens == 1 else 0.8)
+            return Reply(text="A")
+
+    one = made.runner(Slow(lambda name, turn: "A"))
+    await one.run()
+    assert made.outcomes() == RIGHT
+
+
+async def test_a_deadline_of_the_users_is_not_cut_short(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callers, "SILENT_S", 0.01)
+    monkeypatch.setattr(callers, "PROBE_S", 0.01)
+    model = Deaf(lambda name, turn: asyncio.sleep(0.2, "A"))
+    await made.runner(model, timeout_s=5).run()
+    assert made.outcomes() == RIGHT

@@ -14,6 +14,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,10 @@ import msgspec
 from msgspec.structs import replace
 
 from evals import load
+from evals.boundary import foreign_code
 from evals.calls.call import ask
 from evals.data import media
-from evals.errors import EvalsError, Gone, UsageError
+from evals.errors import Crash, EvalsError, Gone, ModelError, UsageError
 from evals.run.cluster.multi_node import Followers
 from evals.run.cluster.placement import Shape, shape
 from evals.run.cluster.queue import POLL_S, Answer, Cluster, Facts, Fault, Lost, Question, Work
@@ -125,8 +127,9 @@ class Host:
         try:
             for raw in question.images.values():
                 media.keep(self._folder, raw)
-            outcome: Any = await ask(self._model, question.prompt, question.sampling)
-        except Exception as error:  # noqa: BLE001 - the boundary around plug-ins: the driver records it
+            with foreign_code(ModelError):
+                outcome: Any = await ask(self._model, question.prompt, question.sampling)
+        except EvalsError as error:  # which the driver records
             if isinstance(error, Gone) and self._followers is not None:
                 self._leave()
             outcome = Fault.of(error)
@@ -216,7 +219,7 @@ class Connected(Cluster):
         await asyncio.to_thread(ray.shutdown)
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     """Give the sentence of a Ray error that says what happened."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = [line for line in lines if "Error" in line or "died" in line or "node" in line.lower()]
@@ -233,7 +236,8 @@ def connect(
 ) -> Cluster:
     """Connect to Ray, or start one here, and have the replicas placed; raises UsageError in one line."""
     ray = _ray(address)
-    try:
+    with ExitStack() as undo:
+        undo.callback(ray.shutdown)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         wanted = shape(spec, nodes, replicas=replicas, gpus=gpus)
         links = [Over(actor) for actor in _actors(ray, spec, wanted, options)]
@@ -242,9 +246,7 @@ def connect(
             raise UsageError(
                 f"science-evals {facts.version} on {facts.where}, {version('science-evals')} here: install the same"
             )
-    except BaseException:
-        ray.shutdown()
-        raise
+        undo.pop_all()
     taken = f"{wanted.gpus} GPUs each" + (f" over {wanted.nodes} nodes" if wanted.nodes > 1 else "")
     several = f"{wanted.replicas} replica{'s' if wanted.replicas > 1 else ''}"
     noted = f"cluster: {address}, {several} on {len(nodes)} nodes, {taken}"
@@ -261,18 +263,17 @@ def _ray(address: str) -> Any:
         raise UsageError("--cluster needs Ray: pip install 'science-evals[ray]'") from None
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
-        if address != "ray":
-            _reach(address)
-            ray.init(address, **quiet)
-        elif os.environ.get("RAY_ADDRESS"):
-            ray.init(**quiet)
-        else:
-            _here(ray, quiet)
-    except UsageError:
-        raise
-    except Exception as error:  # noqa: BLE001 - Ray raises the bare class where its processes do not come up
+        with foreign_code(Crash):  # Ray raises the bare class if its processes do not come up
+            if address != "ray":
+                _reach(address)
+                ray.init(address, **quiet)
+            elif os.environ.get("RAY_ADDRESS"):
+                ray.init(**quiet)
+            else:
+                _here(ray, quiet)
+    except Crash as error:
         ray.shutdown()
-        raise UsageError(f"--cluster {address}: {_line(error)}") from None
+        raise UsageError(f"--cluster {address}: {_line(error.__cause__ or error)}") from None
     return ray
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from evals.boundary import foreign_code
 from evals.calls.call import likelihoods
 from evals.errors import DataError, ScorerError, UsageError
 from evals.types import Point, Prompt, Reply, Sample, Sampling, Score, Verdict
@@ -52,15 +53,12 @@ def open_task(place: Place) -> Any:
     quiet()
     from lm_eval.tasks import TaskManager
 
-    try:
-        with _seeded():
-            found = TaskManager(include_defaults=False).load(place.path)["tasks"]
+    with (
+        foreign_code(lambda why: DataError(f"lm-eval:{place.name}: cannot be loaded: {why[:300]}")),
+        _seeded(),
+    ):
+        found = TaskManager(include_defaults=False).load(place.path)["tasks"]
         return found.get(place.name) or next(iter(found.values()))
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise DataError(
-            f"lm-eval:{place.name}: cannot be loaded: {type(error).__name__}: {reason}"
-        ) from error
 
 
 @contextmanager

@@ -1,0 +1,69 @@
+"""Runs of which every call failed: they end soon, and are listed with their counts."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from evals.run import caller
+from tests.support.command import evals
+from tests.support.faults import CUT, HTML, FaultyServer, error
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A port that accepts connections and never sends a byte."""
+    held = []
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+
+        def accept() -> None:
+            while True:
+                try:
+                    held.append(listening.accept()[0])
+                except OSError:
+                    return
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield listening.getsockname()[1]
+    for connection in held:
+        connection.close()
+
+
+def test_a_server_that_accepts_and_never_answers(
+    here: Path, silent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert caller.SILENT_S + caller.PROBE_S < 120
+    monkeypatch.setattr(caller, "SILENT_S", 0.3)
+    monkeypatch.setattr(caller, "PROBE_S", 0.3)
+    began = time.monotonic()
+    done = evals("run", "mmlu-pro", "--sample", "-m", f"server:http://127.0.0.1:{silent}/v1#m")
+    assert time.monotonic() - began < 20
+    assert done.status == 2
+    assert "the server accepts calls and answers none" in done.err
+    (run,) = evals("show", "--json").json["runs"]
+    assert run["counts"]["failed:timeout"] >= 1
+    assert run["counts"].get("absent", 0) == run["expected"] - run["counts"]["failed:timeout"]
+    assert run["status"] == "partial"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [(error(400, "no such field"), "rejected"), (error(500), "serverfault"), (HTML, "badreply"), (CUT, "disconnected")],
+)  # fmt: skip
+def test_a_server_that_fails_every_call_leaves_a_run_with_its_counts(
+    here: Path, monkeypatch: pytest.MonkeyPatch, answer: object, kind: str
+) -> None:
+    monkeypatch.setattr("evals.calls.backoff.FIRST_S", 0.001)
+    with FaultyServer(lambda call: answer) as server:  # type: ignore[arg-type,return-value]
+        done = evals("run", "mmlu-pro", "--sample", "-m", server.model)
+    assert done.status == 2
+    assert "every call fails" in done.err
+    (run,) = evals("show", "--json").json["runs"]
+    assert run["counts"][f"failed:{kind}"] >= 8
+    assert run["coverage"] == 0
