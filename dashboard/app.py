@@ -8,11 +8,11 @@ import streamlit as st
 
 from evals.dashboard import state
 from evals.dashboard.foreign import text
+from evals.dashboard.views import pickers
 from evals.errors import EvalsError
 
-st.set_page_config(
-    page_title="science-evals", page_icon=str(Path(__file__).with_name("icon.png")), layout="wide"
-)
+icon = str(Path(__file__).with_name("icon.png"))
+st.set_page_config(page_icon=icon, layout="wide")  # before the pages' icons, which Streamlit would load from elsewhere
 if state.dark():
     st.html(Path(__file__).with_name("style.css"))
 page = st.navigation(
@@ -22,10 +22,12 @@ page = st.navigation(
     ],
     position="top",
 )
+st.set_page_config(page_title=f"{page.title} · science-evals")
 state.arrive(page.url_path)
 try:
     page.run()
 except EvalsError as error:  # a run that cannot be read; the pages of all others are as ever
     st.error(text.label(str(error), 600), icon=":material/error:")
 finally:
+    pickers.write_url()
     state.leave(page.url_path)

@@ -45,11 +45,6 @@ def link(page: str, label: str, *, help: str | None = None, **params: str | Sequ
     st.page_link(path, label=label, icon=icon, help=help, query_params=params)
 
 
-def go(page: str, **params: str) -> None:
-    """Go to another page with its state; ends this run of the script."""
-    st.switch_page(PAGES[page][0], query_params=params)
-
-
 def arrive(path: str) -> None:
     """Give the leaderboard its filters back when a reader returns to it, by the menu or the back button.
 

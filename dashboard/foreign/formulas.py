@@ -28,6 +28,9 @@ class Piece(NamedTuple):
     text: str
     how: str
     """`inline` or `display` for a formula that may be set; empty for text."""
+    start: int = 0
+    """Place in the source."""
+    end: int = 0
 
 
 _FORMULA = re.compile(
@@ -49,10 +52,10 @@ def pieces(text: str) -> Iterator[Piece]:
         if formula is None or count >= MOST:
             continue
         count += 1
-        yield Piece(text[place : found.start()], "")
-        yield Piece(formula, "display" if kind.startswith("d") else "inline")
+        yield Piece(text[place : found.start()], "", place, found.start())
+        yield Piece(formula, "display" if kind.startswith("d") else "inline", *found.span())
         place = found.end()
-    yield Piece(text[place:], "")
+    yield Piece(text[place:], "", place, len(text))
 
 
 def latex(formula: str) -> str | None:

@@ -28,6 +28,8 @@ _BREAKS = frozenset(":@-<>~")
 _MARKS = {
     ord(c): f"&#{ord(c)};{JOINER if c in _BREAKS else ''}" for c in "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 }
+READ = "blue"
+"""Ground of what was read as the answer."""
 _WWW = re.compile(r"(?<=www)(?=\.)", re.IGNORECASE)
 
 
@@ -62,20 +64,43 @@ def _hidden(c: str) -> bool:
 
 
 class Cut(NamedTuple):
-    """A text as long as a page can bear."""
+    """A text that is short enough for a page."""
 
     text: str
     left_out: int
     """Characters."""
+    mark: tuple[int, int] | None = None
+    """Where the marked characters stand now; None: there are none, or they are left out."""
 
 
-def cut(text: str, most: int = LONGEST) -> Cut:
+def cut(text: str, most: int = LONGEST, *, mark: tuple[int, int] | None = None) -> Cut:
     """Keep beginning and end of a long text, with a line that says how much is left out between them."""
     if len(text) <= most:
-        return Cut(text, 0)
+        return Cut(text, 0, mark)
     head, tail = most * 3 // 4, most - most * 3 // 4
     left = len(text) - most
-    return Cut(f"{text[:head]}\n[... {left:,} characters left out ...]\n{text[-tail:]}", left)
+    short = f"{text[:head]}\n[... {left:,} characters left out ...]\n{text[-tail:]}"
+    if mark and mark[0] >= len(text) - tail:
+        moved = len(text) - len(short)
+        mark = mark[0] - moved, mark[1] - moved
+    elif mark:
+        mark = (mark[0], min(mark[1], head)) if mark[0] < head else None
+    return Cut(short, left, mark)
+
+
+def around(text: str, mark: tuple[int, int], *, before: int = 240, after: int = 120) -> Cut:
+    """Keep what stands about a mark, from word to word."""
+    start, end = max(0, mark[0] - before), min(len(text), mark[1] + after)
+    if start:
+        start = min(
+            (place for place in (text.find(" ", start), text.find("\n", start)) if place >= 0), default=start
+        )
+        start = min(start, mark[0])
+    left_out = start + len(text) - end
+    lead = "… " if start else ""
+    kept = f"{lead}{text[start:end]}{' …' if end < len(text) else ''}"
+    moved = start - len(lead)
+    return Cut(kept, left_out, (mark[0] - moved, mark[1] - moved))
 
 
 # --- as Markdown --------------------------------------------------------------------------------------------
@@ -92,23 +117,40 @@ def label(text: object, most: int = 120) -> str:
     return literal(line if len(line) <= most else f"{line[: most - 1]}…")
 
 
-def markdown(text: str, *, formulas: bool = True) -> str:
-    """Write a text as Markdown that shows it as it stands, line by line, with its formulas set."""
+def markdown(text: str, *, formulas: bool = True, mark: tuple[int, int] | None = None) -> str:
+    """Return a text as Markdown that shows it line by line, with its formulas set and the characters of `mark` marked.
+
+    A formula that `mark` touches is marked as a whole.
+    """
     text = text.rstrip()  # Streamlit would take the spaces and leave the break before them
-    found = pieces(text.replace("\r\n", "\n")) if formulas else iter([Piece(text, "")])
-    whole = "".join(_DELIMITED[piece.how](piece.text) for piece in found)
+    start, end = (place - text[:place].count("\r\n") for place in mark or (0, 0))
+    text = text.replace("\r\n", "\n")
+    parts = pieces(text) if formulas else iter([Piece(text, "", 0, len(text))])
+    whole = "".join(_written(piece, start, end) for piece in parts)
     whole = "\n".join(map(_spaced, whole.split("\n")))
     whole = re.sub(r"\s*(\0\$\$\0.*?\0\$\$\0)\s*", r"\n\n\1\n\n", whole).strip("\n")
     whole = re.sub(r"\n{2,}", "\0\0", whole)
     return whole.replace("\n", "\\\n").replace("\0", "\n")
 
 
-_DELIMITED = {
-    "": lambda text: "\n".join(map(literal, text.expandtabs(4).split("\n"))),
-    "inline": "${}$".format,
-    "display": "\0$$\0{}\0$$\0".format,
-}
-"""How a piece is written; 0 stands for a line end that is Markdown's, and cannot stand in a text."""
+def _written(piece: Piece, start: int, end: int) -> str:
+    """Return a piece as Markdown; 0 stands for a line end that is Markdown's, and cannot stand in a text."""
+    touched = max(start, piece.start) < min(end, piece.end)
+    if piece.how == "inline":
+        return f":{READ}-background[${piece.text}$]" if touched else f"${piece.text}$"
+    if piece.how == "display":
+        return (
+            f":{READ}-background[$\\displaystyle {piece.text}$]" if touched else f"\0$$\0{piece.text}\0$$\0"
+        )
+    if not touched:
+        return _lines(piece.text)
+    first, last = max(start - piece.start, 0), min(end - piece.start, len(piece.text))
+    inside = "\n".join(_ground(line, READ) for line in piece.text[first:last].split("\n"))
+    return f"{_lines(piece.text[:first])}{inside}{_lines(piece.text[last:])}"
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(literal, text.expandtabs(4).split("\n")))
 
 
 def marked(lines: Sequence[Sequence[tuple[str, bool]]], colour: str) -> str:

@@ -19,7 +19,8 @@ from evals.extract.smiles import looks_like_smiles
 from evals.extract.units import convert, read
 from evals.prompts import plain_text
 from evals.records.files import SAMPLE
-from evals.types import Failure, Media, Prompt, Reply, Sample, Score
+from evals.terminal import sample as sample_text
+from evals.types import Failure, Prompt, Reply, Sample, Score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,14 +134,10 @@ class Item(Struct, frozen=True, kw_only=True):
 
     @property
     def asked(self) -> str:
-        """Give all words of the prompt."""
-        return "\n".join(plain_text(m.parts) for m in self.prompt.messages) if self.prompt else ""
-
-    @property
-    def media(self) -> list[Media]:
-        """Give what was sent besides text."""
-        messages = self.prompt.messages if self.prompt else ()
-        return [part for message in messages for part in message.parts if isinstance(part, Media)]
+        """Return all words of the prompt; if it is not known, those of the data set's question."""
+        if self.prompt and self.prompt.messages:
+            return "\n".join(plain_text(message.parts) for message in self.prompt.messages)
+        return plain_text(self.sample.question) if self.sample else ""
 
 
 _PROMPT = msgspec.json.Decoder(Prompt)
@@ -177,6 +174,14 @@ def item(entry: Entry, sample: str, repeat: int = 0) -> Item | None:
         )
     except (msgspec.DecodeError, ValueError) as error:
         raise StoreError(f"{entry.path}: sample {sample!r} is broken ({error})") from error
+
+
+def where_read(item: Item) -> tuple[int, int] | None:
+    """Return the characters of the reply that were read as the answer; None if there are none."""
+    if item.reply is None or item.score is None or item.prompt is None:
+        return None
+    span = sample_text.where_read(item.score, item.prompt, item.reply)
+    return (span.start, span.end) if span else None
 
 
 class Option(NamedTuple):

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from evals.dashboard import state
 from evals.dashboard.downloads import day
@@ -34,7 +35,7 @@ def one(
     elif st.session_state.get(key) not in options:
         st.session_state[key] = usual
     value: str = st.selectbox(label, options, key=key, format_func=say, help=help)
-    _remember(param, value if value != usual or wanted == value else None)
+    _remember(param, value if value != usual or wanted is not None else None)
     return value
 
 
@@ -75,13 +76,12 @@ def text(param: str, label: str, *, placeholder: str = "", help: str | None = No
     return value
 
 
-def run(found: Index) -> tuple[Entry, list[Entry]]:
-    """Draw the choice of a suite and of one of its runs; gives it, and all runs of that suite, the newest first."""
+def run(found: Index, cells: Sequence[DeltaGenerator]) -> tuple[Entry, list[Entry]]:
+    """Draw the choice of a suite and of one of its runs into two cells; returns it, and the suite's runs, newest first."""
     unreadable(found, st.query_params.get_all("run"))
     newest = list(reversed(found.entries))
     named = found.find(st.query_params.get("run", ""), st.query_params.get("suite", ""))
     suites = sorted({entry.card.config.suite for entry in newest})
-    cells = st.columns([2, 3])
     with cells[0]:
         suite = one("suite", "Suite", suites, default=(named or newest[0]).card.config.suite)
     runs = {entry.card.run: entry for entry in newest if entry.card.config.suite == suite}
@@ -121,10 +121,21 @@ def _from_outside(param: str, wanted: str | list[str] | None) -> bool:
 
 
 def _remember(param: str, value: str | list[str] | None) -> None:
-    """Put a value into the URL, and note that it came from here."""
+    """Note a value that came from here, for the URL."""
     st.session_state[f"url-{param}"] = value
-    if value is None:
-        if param in st.query_params:
-            del st.query_params[param]
-    elif st.query_params.get_all(param) != (value if isinstance(value, list) else [value]):
-        st.query_params[param] = value
+    st.session_state.setdefault("to-url", {})[param] = value
+
+
+def write_url() -> None:
+    """Put the values of this run of the script into the URL: all that changed at once is one history entry."""
+    values = st.session_state.pop("to-url", {})
+    changed = {
+        param: value
+        for param, value in values.items()
+        if value is not None
+        and st.query_params.get_all(param) != (value if isinstance(value, list) else [value])
+    }
+    if changed:
+        st.query_params.update(changed)
+    for param in [param for param, value in values.items() if value is None and param in st.query_params]:
+        del st.query_params[param]

@@ -1,4 +1,4 @@
-"""Sample: what was asked, what was replied, what was read out of it and why it counts as it does."""
+"""Sample: the question on the left; reply, what was read in it, gold answer and verdict on the right."""
 
 from __future__ import annotations
 
@@ -11,92 +11,77 @@ from evals.dashboard import state
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames
 from evals.dashboard.tables import leaderboard as board
-from evals.dashboard.tables import sample as items
+from evals.dashboard.tables import sample as samples
 from evals.dashboard.tables.frames import Entry, Index
 from evals.dashboard.tables.sample import Item
-from evals.dashboard.views import pickers, replies
+from evals.dashboard.views import drawings, pickers, replies
 from evals.errors import EvalsError
-
-SHORT = 2_000  # characters of a prompt that is not folded
 
 BESIDE = 3  # further runs that stand beside the first
 
 
-def pick_runs(found: Index) -> list[Entry]:
+def pick_runs(index: Index) -> list[Entry]:
     """Draw the choice of a run, and of others to stand beside it."""
-    first, runs = pickers.run(found)
+    cells = st.columns([2, 3, 2])
+    first, runs = pickers.run(index, cells)
     data = first.card.config.data_sha256
     others = {e.card.run: e for e in runs if e is not first and e.card.config.data_sha256 == data}
     if not others:
         return [first]
-    beside = pickers.many(
-        "beside", "Beside it", list(others), say=pickers.names(runs).__getitem__, most=BESIDE,
-        placeholder="other runs of the same samples", help="The same sample in other runs, side by side.",
-    )  # fmt: skip
+    with cells[2]:
+        beside = pickers.many(
+            "beside", "Beside it", list(others), say=pickers.names(runs).__getitem__, most=BESIDE,
+            placeholder="other runs", help="The same sample in other runs, side by side.",
+        )  # fmt: skip
     return [first, *(others[name] for name in beside)]
 
 
-def pick_filter(frame: pd.DataFrame, entries: Sequence[Entry]) -> pd.DataFrame:
-    """Draw the filters; gives what they leave of the list."""
-    groups = sorted(filter(None, frame["group"].unique()))
-    cells = st.columns(2 + bool(groups) + (len(entries) > 1))
+def pick_filter(listing: pd.DataFrame, entries: Sequence[Entry]) -> pd.DataFrame:
+    """Draw the filters; returns the rows that they keep."""
+    groups = sorted(filter(None, listing["group"].unique()))
+    cells = iter(st.columns(2 + bool(groups) + (len(entries) > 1)))
     outcomes = {}
-    names = ["verdict", "other"][: 1 + (len(entries) > 1)]
-    for run, (cell, param) in enumerate(zip(cells, names, strict=False)):
-        with cell:
+    for run, param in enumerate(["verdict", "other"][: len(entries)]):
+        with next(cells):
             whose = "Verdict" if run == 0 else f"Verdict of {safe.label(entries[1].card.model, 40)}"
-            outcomes[run] = pickers.one(
-                param, whose, ["", *items.verdicts(frame, run)], say=lambda v: v or "any"
-            )
+            kinds = ["", *samples.verdicts(listing, run)]
+            outcomes[run] = pickers.one(param, whose, kinds, say=lambda v: v or "any")
     group = ""
     if groups:
-        with cells[len(names)]:
+        with next(cells):
             group = pickers.one("group", "Group", ["", *groups], say=lambda g: safe.visible(g) or "any")
-    with cells[-1]:
+    with next(cells):
         text = pickers.text("find", "Id contains", placeholder="a part of a sample's id")
-    return items.chosen(frame, outcomes=outcomes, group=group, text=text)
+    return samples.chosen(listing, outcomes=outcomes, group=group, text=text)
 
 
-def position(frame: pd.DataFrame, kept: pd.DataFrame) -> tuple[str, int]:
-    """Draw the way through the list; gives sample and repeat."""
+def position(listing: pd.DataFrame, kept: pd.DataFrame) -> tuple[str, int]:
+    """Draw the way through the list; returns sample and repeat."""
     sample = st.query_params.get("sample", "")
-    wanted = st.query_params.get("repeat", "0")
-    repeat = int(wanted) if wanted.isdecimal() and len(wanted) < 10 else 0
-    if not ((frame["sample"] == sample) & (frame["repeat"] == repeat)).any():
+    repeat = int(st.query_params.get("repeat", "0")) if st.query_params.get("repeat", "0").isdecimal() else 0
+    if not ((listing["sample"] == sample) & (listing["repeat"] == repeat)).any():
         if sample:
             st.warning(f"There is no sample {safe.label(sample)} in this run.")
-        first = kept.iloc[0] if len(kept) else frame.iloc[0]
+        first = kept.iloc[0] if len(kept) else listing.iloc[0]
         sample, repeat = str(first["sample"]), int(first["repeat"])
-    here = items.walk(kept, sample, repeat)
+    here = samples.walk(kept, sample, repeat)
+    inside = here.place is not None
     with st.container(horizontal=True, vertical_alignment="center"):
-        _step("Previous", here.before if here.place is not None else None, "P", ":material/arrow_back:")
-        _step(
-            "Next" if here.place is not None else "First of the filter",
-            here.after,
-            "N",
-            ":material/arrow_forward:",
-        )
-        where = (
-            f"{here.place + 1:,} of {len(kept):,}" if here.place is not None else f"none of the {len(kept):,}"
-        )
-        st.markdown(f"{where} that fit the filter, of {len(frame):,}")
+        _step("Previous", here.before if inside else None, "P", ":material/arrow_back:")
+        _step("Next" if inside else "First of the filter", here.after, "N", ":material/arrow_forward:")
+        where = f"{(here.place or 0) + 1:,} of {len(kept):,}" if inside else f"none of the {len(kept):,}"
+        rest = "" if len(kept) == len(listing) else f" that fit the filter, of {len(listing):,}"
+        st.markdown(f"{where}{rest}")
     return sample, repeat
 
 
 def _step(label: str, to: tuple[str, int] | None, key: str, icon: str) -> None:
     def go(sample: str, repeat: int) -> None:
-        st.query_params["sample"] = sample
-        st.query_params["repeat"] = str(repeat)
+        st.query_params.update({"sample": sample, "repeat": str(repeat)})  # one message, one history entry
 
     st.button(
-        label,
-        on_click=go,
-        args=to or ("", 0),
-        disabled=to is None,
-        shortcut=key,
-        icon=icon,
-        key=f"step-{key}",
-    )
+        label, on_click=go, args=to or ("", 0), disabled=to is None, shortcut=key, icon=icon, key=f"step-{key}"
+    )  # fmt: skip
 
 
 def show(several: Sequence[Item]) -> None:
@@ -106,43 +91,37 @@ def show(several: Sequence[Item]) -> None:
     if first.entry.card.gated:
         gated(several)
         return
-    asked = len({one.asked for one in several}) > 1
-    if not asked:
-        with st.expander(
-            "Prompt as sent", expanded=len(first.asked) < SHORT, icon=":material/chat:", key="prompt"
-        ):
-            replies.prompt(first, "asked")
-    raw = st.toggle("Replies as received, no formulas set", key="raw", bind="query-params")
-    if len(several) == 2 and all(one.reply for one in several):
-        marked = st.toggle("Mark what differs", key="differ", bind="query-params")
+    with st.container(horizontal=True):
+        raw = st.toggle(
+            "Replies as received", key="raw", bind="query-params", help="No formulas set, nothing marked."
+        )
+        differ = len(several) == 2 and all(item.reply for item in several)
+        marked = differ and st.toggle("Mark what differs", key="differ", bind="query-params")
+    left, right = st.columns([2, 3] if len(several) == 1 else [1, max(2, len(several))], gap="medium")
+    with left:
+        replies.question(first, "asked")
+    with right:
         if marked:
             replies.beside(several[0], several[1])
-    titles = pickers.names([one.entry for one in several])
-    cells = st.columns(len(several)) if len(several) > 1 else [st.container()]
-    for number, (cell, one) in enumerate(zip(cells, several, strict=True)):
-        with cell, st.container(border=len(several) > 1):
-            in_run(
-                one,
-                f"{number}",
-                raw=raw,
-                title=titles[one.entry.card.run] if len(several) > 1 else "",
-                prompted=asked,
-            )
+        titles = pickers.names([item.entry for item in several])
+        cells = st.columns(len(several)) if len(several) > 1 else [st.container()]
+        for number, (cell, item) in enumerate(zip(cells, several, strict=True)):
+            with cell, st.container(border=len(several) > 1):
+                if len(several) > 1:
+                    st.markdown(f"**{safe.label(titles[item.entry.card.run])}**")
+                in_run(item, f"{number}", raw=raw, asked_alike=item.asked == first.asked)
 
 
-def in_run(item: Item, key: str, *, raw: bool, title: str, prompted: bool) -> None:
+def in_run(item: Item, key: str, *, raw: bool, asked_alike: bool) -> None:
     """Draw what one run made of the sample."""
-    if title:
-        st.markdown(f"**{safe.label(title)}**")
     replies.scored(item)
-    replies.pictures(item, key)
-    if prompted:
-        with st.expander("Prompt as sent", icon=":material/chat:", key=f"prompt-{key}"):
-            replies.prompt(item, f"asked{key}")
-    if item.outcome is not None:
-        st.markdown("**Reply**")
+    drawings.pictures(item, key)
     replies.reply(item, key, raw=raw)
+    replies.parts(item)
     replies.judged(item)
+    if not asked_alike:
+        with st.expander("It was asked in other words", icon=":material/chat:", key=f"prompt-{key}"):
+            replies.question(item, f"asked{key}")
 
 
 def gated(several: Sequence[Item]) -> None:
@@ -151,47 +130,46 @@ def gated(several: Sequence[Item]) -> None:
         "This suite is gated: its texts and answers are not shown, only ids and verdicts.",
         icon=":material/lock:",
     )
-    for one in several:
-        st.markdown(
-            f"{safe.label(one.entry.card.model)} ({safe.label(one.entry.card.run)}): {replies.badge(one.verdict)}"
-        )
+    for item in several:
+        card = item.entry.card
+        st.markdown(f"{safe.label(card.model)} ({safe.label(card.run)}): {replies.badge(item.verdict)}")
 
 
-def ways_on(entry: Entry, found: Index) -> None:
+def ways_on(entry: Entry, index: Index) -> None:
     """Draw the links to what the sample is a part of."""
     card = entry.card
-    column = board.label_of(entry, found.entries)
+    column = board.label_of(entry, index.entries)
     with st.container(horizontal=True):
-        state.link("leaderboard", "Back to its column", **({"rank": column} if column else {}))
-        state.link("suite", "Its groups and hard items", run=card.run, suite=card.config.suite)
-        state.link("runs", "How it was run", run=card.run, suite=card.config.suite)
+        state.link("leaderboard", "Back to leaderboard", **({"rank": column} if column else {}))
+        state.link("suite", "Groups and hard items", run=card.run, suite=card.config.suite)
+        state.link("runs", "Run details", run=card.run, suite=card.config.suite)
 
 
 def main() -> None:
     """Draw the page."""
     st.title("Sample", anchor=False)
-    found = frames.index(state.results())
-    if not found.entries:
-        state.broken(found.broken)
+    index = frames.index(state.results())
+    if not index.entries:
+        state.broken(index.broken)
         state.nothing("There is no run to look into yet.", "evals run mmlu-pro gpqa aime --sample -m smollm2")
-    entries = pick_runs(found)
+    entries = pick_runs(index)
     try:
-        frame = items.listing(entries)
-        if frame.empty:
+        listing = samples.listing(entries)
+        if listing.empty:
             state.nothing("This run expects no samples yet.", "evals show")
-        kept = pick_filter(frame, entries)
-        sample, repeat = position(frame, kept)
-        several = [one for entry in entries if (one := items.item(entry, sample, repeat)) is not None]
+        kept = pick_filter(listing, entries)
+        sample, repeat = position(listing, kept)
+        several = [item for entry in entries if (item := samples.item(entry, sample, repeat)) is not None]
     except EvalsError as error:
         st.error(f"This run cannot be read: {safe.label(error, 600)}")
         st.stop()
-    ways_on(entries[0], found)
     show(several)
     for entry in entries[1:]:
-        if all(one.entry is not entry for one in several):
+        if all(item.entry is not entry for item in several):
             st.caption(
                 f"{safe.label(entry.card.model)} ({safe.label(entry.card.run)}) does not expect this sample."
             )
+    ways_on(entries[0], index)
 
 
 main()

@@ -252,7 +252,7 @@ def main() -> None:
     if not found.entries:
         state.broken(found.broken)
         state.nothing("There is no run to look into yet.", "evals run mmlu-pro gpqa aime --sample -m smollm2")
-    entry, _ = pickers.run(found)
+    entry, _ = pickers.run(found, st.columns([2, 3]))
     one = entry.headline
     if one is None or one.value is None:
         state.nothing("This run has no number yet.", f"evals show {entry.card.run}")

@@ -120,7 +120,7 @@ def _beside(run: Run, *, protocol: str | None = None, judge: str | None = None) 
     writer = store.Writer(path, card)
     try:
         writer.write_card()
-        writer.write_samples(run.samples())
+        writer.write_samples(run.samples(), questions=not card.gated)
         writer.replace(run.records())
     finally:
         writer.close()

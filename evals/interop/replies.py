@@ -210,7 +210,7 @@ def write_run(
     health = Health()
     try:
         writer.write_card()
-        writer.write_samples(spool)
+        writer.write_samples(spool, questions=not suite.gated)
         with Pool() as pool:
             scoring = Scoring(suite.scorers, pool, suite.errata, ideal=suite.ideal)
             writer.replace(_watched(_records(scoring, spool, lines), health))

@@ -2,7 +2,7 @@
 
     results/<suite>@<version>/<model>/<run>/
         card.json         what was run, and what came of it
-        samples.jsonl     the gold side of every expected sample (no questions)
+        samples.jsonl     the gold side of every expected sample (imports: with the questions)
         records.jsonl     what happened, appended while running, whole lines at a time
         *.parquet         the same two, sealed when the run ends (zstd); later records stay in the JSON lines
 
@@ -278,14 +278,18 @@ class Writer:
                 stream.truncate(end)
                 self.warnings.append(f"{path}: dropped a torn last line")
 
-    def write_samples(self, samples: Iterable[Sample]) -> None:
-        """Write the gold side of the expected samples, once, before the first call."""
+    def write_samples(self, samples: Iterable[Sample], *, questions: bool = False) -> None:
+        """Write the gold side of the expected samples, once, before the first call.
+
+        `questions` keeps their questions too: for runs whose prompts are not known, and never of a gated suite.
+        """
         if (self.path / "samples.jsonl").exists() or (self.path / "samples.parquet").exists():
             return
         temporary = self.path / ".samples.jsonl"
         with _writing(self.path), os.fdopen(disk.create(temporary, new=True), "wb", 1 << 20) as stream:
             for sample in samples:
-                stream.write(encode(msgspec.structs.replace(sample, question=())) + b"\n")
+                kept = sample if questions else msgspec.structs.replace(sample, question=())
+                stream.write(encode(kept) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(self.path / "samples.jsonl")

@@ -239,6 +239,8 @@ def _gated(shown: Shown, room: int | None) -> list[str]:
 
 def _prompt(shown: Shown) -> str:
     if shown.record is None or not shown.record.prompt.messages:
+        if shown.sample.question:
+            return f"(question of the data set; the prompt as sent is not known)\n{plain_text(shown.sample.question)}"
         return "not stored: the replies were recorded by others" if shown.record else "never asked"
     messages = shown.record.prompt.messages
     if len(messages) == 1:

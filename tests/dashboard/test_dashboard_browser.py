@@ -129,6 +129,18 @@ def test_from_a_cell_to_a_molecule_and_back(window: Any, base: str) -> None:
     assert seen == pages.Seen([], [])
 
 
+def test_a_visit_of_a_sample_is_one_entry_of_the_history(window: Any, base: str) -> None:
+    window.goto(f"{base}/sample?run={MADE}&suite=mmlu-pro")
+    pages.settle(window)
+    before = window.evaluate("() => history.length")
+    for place in (1, 2):
+        window.keyboard.press("n")
+        window.wait_for_timeout(300)
+        pages.settle(window)
+        assert window.evaluate("() => history.length") == before + place
+    assert window.title() == "Sample · science-evals"
+
+
 def test_a_filter_is_in_the_address_and_comes_back_with_it(window: Any, base: str) -> None:
     window.goto(base)
     pages.settle(window)

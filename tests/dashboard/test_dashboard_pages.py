@@ -130,7 +130,7 @@ def test_runs_stand_side_by_side_with_what_differs_marked(shown: Opener) -> None
     app = shown("sample", run="as", suite="mmlu-pro", beside="some", differ="true")
     text = said(app)
     assert "-background[" in text
-    assert len([box for box in app.expander if box.label == "Prompt as sent"]) == 1
+    assert text.count("Prompt as sent") == 1
     assert app.multiselect[0].value == ["some"]
 
 

@@ -117,13 +117,49 @@ def test_what_cannot_be_seen_is_made_visible() -> None:
 def test_five_megabytes_are_cut_at_once_and_say_so() -> None:
     text = "0123456789" * 500_000
     began = time.perf_counter()
-    shown, left_out = safe.cut(text)
+    shown, left_out, _ = safe.cut(text)
     markdown = safe.markdown(shown)
     assert time.perf_counter() - began < 1
     assert left_out == 5_000_000 - safe.LONGEST
     assert f"{left_out:,} characters left out" in read_back(markdown)
     assert shown.startswith("0123456789")
     assert shown.endswith("0123456789")
+
+
+@pytest.mark.parametrize(
+    ("text", "read", "shown"),
+    [
+        ("It is B.", "B", "It is :blue-background[B]."),
+        ("a\r\nIt is\r\nB", "is\r\nB", "a\\\nIt :blue-background[is]\\\n:blue-background[B]"),
+        ("So $x = 2$.", "2", "So :blue-background[$x = 2$]."),
+        ("So $$x = 2$$", "2", "So :blue-background[$\\displaystyle x = 2$]"),
+        ("](x) :red[B]", ":red[B]", "](x) :blue-background[:red[B]]"),
+    ],
+)
+def test_what_was_read_is_marked(text: str, read: str, shown: str) -> None:
+    start = text.index(read)
+    assert read_back(safe.markdown(text, mark=(start, start + len(read)))) == shown
+
+
+@given(st.text(alphabet="ab $\\[]()`#-*\n\r<>!:0123456789|&\t"), st.integers(0, 40), st.integers(0, 40))
+def test_a_mark_lets_nothing_through(text: str, start: int, length: int) -> None:
+    found = (
+        safe.markdown(text, mark=(start, start + length)).replace(":blue-background[", "").replace("]", "")
+    )
+    without = re.sub(r"\$\$\n[^$]*\n\$\$|\$[^$]*\$", "", found)
+    assert kinds(without) <= PLAIN
+
+
+def test_a_mark_moves_with_a_text_that_is_cut() -> None:
+    text = "x" * 30_000 + " ANSWER: B"
+    short = safe.cut(text, mark=(len(text) - 1, len(text)))
+    assert short.mark is not None
+    assert short.text[slice(*short.mark)] == "B"
+    assert safe.cut(text, mark=(20_000, 20_001)).mark is None
+    near = safe.around(text, (len(text) - 1, len(text)))
+    assert near.mark is not None
+    assert near.text[slice(*near.mark)] == "B"
+    assert len(near.text) < 400
 
 
 def test_formulas_are_counted_and_a_text_full_of_dollars_is_quick() -> None:
