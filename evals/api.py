@@ -97,7 +97,7 @@ def import_replies(
     """
     from tempfile import TemporaryDirectory
 
-    from evals.interop.replies import read_replies
+    from evals.interop.replies import Wanted, read_replies
 
     with TemporaryDirectory() as folder:
         if isinstance(replies, Mapping):
@@ -106,9 +106,7 @@ def import_replies(
             path.write_bytes(b"".join(line + b"\n" for line in lines))
         else:
             path = Path(replies)
-        read = partial(
-            read_replies,
-            path,
+        wanted = Wanted(
             suite=suite,
             model=model,
             protocol=protocol,
@@ -117,6 +115,7 @@ def import_replies(
             results=Path(results),
             run=run,
         )
+        read = partial(read_replies, path, wanted)
         cards = _off_the_loop(read)
     return Runs([run for card in cards for run in store.find(Path(results), card.run)])
 

@@ -58,9 +58,11 @@ def import_(words: tuple[str, ...], as_json: bool, **options: Any) -> None:
 
 def _read(form: str, found: Path, path: Path, options: dict[str, Any]) -> tuple[list[Card], list[str]]:
     from evals.interop import formats
-    from evals.interop.foreign import Wanted, import_all
+    from evals.interop.foreign import import_all
+    from evals.interop.replies import Wanted
 
+    wanted = Wanted(**options)
     if form in OWN:
         module, _, function = OWN[form].partition(":")
-        return getattr(import_module(f"evals.interop.{module}"), function)(found, **options), []
-    return import_all(path, formats.read(form, found), Wanted(**options))
+        return getattr(import_module(f"evals.interop.{module}"), function)(found, wanted), []
+    return import_all(path, formats.read(form, found), wanted)

@@ -12,13 +12,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from evals.errors import DataError
-from evals.interop.files import below, document, objects
-from evals.interop.foreign import Item, Source
-from evals.interop.values import BROKEN, count, number, turns
+from evals.interop.files import below, chosen, document, objects, optional
+from evals.interop.foreign import Item, Source, items
+from evals.interop.values import count, number, turns
 
 FORMAT = "chembench"
-TASK = "chembench"
 SCORES = {
     "overall_score": "score over completed questions",
     "benchmark_score": "score over the whole benchmark",
@@ -36,53 +34,36 @@ def read(path: Path) -> list[Source]:
         model = name if ending.startswith("l") else path.absolute().parent.name
         return [_source(model, [path], beside)]
     files = sorted(below(path, "**/*_report.json")) or [
-        file for file in sorted(below(path, "**/*.json")) if "summary" not in file.name
+        file for file in chosen(path, "**/*.json", wanted="<topic>_report.json") if "summary" not in file.name
     ]
-    if not files:
-        raise DataError(f"{path}: no <topic>_report.json there")
-    found = [(folder.absolute(), list(some)) for folder, some in groupby(files, lambda file: file.parent)]
-    return [_source(_model(folder), some, folder / "summary.json") for folder, some in found]
+    folders = [(folder.absolute(), list(some)) for folder, some in groupby(files, lambda file: file.parent)]
+    return [_source(_model(folder), some, folder / "summary.json") for folder, some in folders]
 
 
 def _model(folder: Path) -> str:
-    """Name the model: the folder of 0.3.0 has the run's id after it, before there were `<model>/reports/<run>`."""
-    return (
-        folder.parent.parent.name if folder.parent.name == "reports" and _is_id(folder.name) else folder.name
-    )
-
-
-def _is_id(name: str) -> bool:
-    return len(name) == 36 and name.count("-") == 4
+    """Name the model: from 0.3.0 on a folder `<model>/reports/<id of the run>`, before it `<model>`."""
+    is_run = len(folder.name) == 36 and folder.name.count("-") == 4
+    return folder.parent.parent.name if folder.parent.name == "reports" and is_run else folder.name
 
 
 def _source(model: str, files: Iterable[Path], summary: Path) -> Source:
-    told = document(summary) if summary.is_file() else {}
-    if not isinstance(told, dict):
-        raise DataError(f"{summary}: no summary of ChemBench")
+    found = optional(summary, "summary of ChemBench")
     return Source(
         format=FORMAT,
-        tasks=(TASK,),
+        tasks=("chembench",),
         model=model,
-        items=lambda: (item for file in files for item in _items(file)),
+        items=lambda: (
+            item for file in files for item in items(file, _reports(file), _replies, "report of ChemBench")
+        ),
         stated={
-            said: value for name, said in SCORES.items() if (value := number(told.get(name))) is not None
+            label: score for name, label in SCORES.items() if (score := number(found.get(name))) is not None
         },
     )
 
 
-def _items(path: Path) -> Iterator[Item]:
-    for report, where in _reports(path):
-        try:
-            yield from _replies(report, where)
-        except BROKEN as error:
-            raise DataError(
-                f"{path}: {where}: no report of ChemBench ({type(error).__name__}: {error})"
-            ) from None
-
-
-def _reports(path: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
+def _reports(path: Path) -> Iterator[tuple[Any, str]]:
     if ".jsonl" in path.name:
-        yield from ((row["report"][0] if row.get("report") else row, where) for row, where in objects(path))
+        yield from objects(path)
         return
     found = document(path)
     if isinstance(found, dict) and "topic" in found:
@@ -91,25 +72,26 @@ def _reports(path: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
         yield report, f"{path.name}, {place}"
 
 
-def _replies(report: Mapping[str, Any], where: str) -> Iterator[Item]:
+def _replies(row: Mapping[str, Any], where: str) -> Iterator[Item]:
+    report = row["report"][0] if row.get("report") else row
     prompts = (report.get("prompts") or {}).get("batch") or []
-    for place, one in enumerate(report.get("results", [report])):
+    for place, result in enumerate(report.get("results", [report])):
         sent = prompts[place].get("messages") if place < len(prompts) else None
-        said = _said(one)
+        text = _text(result)
         yield Item(
             where=where,
             id=str(report.get("uuid") or report["name"]),
-            prompt=one["prompt"] if isinstance(one.get("prompt"), str) else turns(sent),
-            text=said,
-            repeat=count(one.get("example_index")) if "results" in report else None,
-            failure="" if said is not None else "no completion",
-            score=_score(one.get("metrics") or {}),
-            answer=str(one.get("parsed_output") or "")[:200],
+            prompt=result["prompt"] if isinstance(result.get("prompt"), str) else turns(sent),
+            text=text,
+            repeat=count(result.get("example_index")) if "results" in report else None,
+            failure="" if text is not None else "no completion",
+            score=_score(result.get("metrics") or {}),
+            answer=str(result.get("parsed_output") or "")[:200],
         )
 
 
-def _said(one: Mapping[str, Any]) -> str | None:
-    output = one.get("output", one.get("completion"))
+def _text(result: Mapping[str, Any]) -> str | None:
+    output = result.get("output", result.get("completion"))
     if isinstance(output, dict):
         output = output.get("text", output.get("content"))
     return output if isinstance(output, str) else None

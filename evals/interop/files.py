@@ -28,6 +28,16 @@ def below(folder: Path, pattern: str) -> Iterator[Path]:
             yield path
 
 
+def chosen(path: Path, *patterns: str, wanted: str) -> list[Path]:
+    """Return a file itself, or what the first pattern that fits finds in a folder; raises DataError for nothing."""
+    if path.is_file():
+        return [path]
+    matches = (sorted(below(path, pattern)) for pattern in patterns)
+    if not (files := next(filter(None, matches), [])):
+        raise DataError(f"{path}: no {wanted} there")
+    return files
+
+
 def unpacked(path: Path) -> bytes:
     """Read a file whole, out of gzip or of a zip archive with one file in it; raises DataError in one line."""
     files = list(contents(path))
@@ -42,6 +52,19 @@ def document(path: Path) -> Any:
         return decoded(unpacked(path))
     except BROKEN as error:
         raise DataError(f"{path}: {error}") from None
+
+
+def object_of(path: Path, what: str) -> dict[str, Any]:
+    """Read a JSON file that holds an object, as `what` does; raises DataError in one line."""
+    found = document(path)
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: no {what}, which holds an object")
+    return found
+
+
+def optional(path: Path, what: str) -> dict[str, Any]:
+    """Read a JSON file that holds an object, if it is there."""
+    return object_of(path, what) if path.is_file() else {}
 
 
 def objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:

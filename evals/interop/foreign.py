@@ -6,25 +6,23 @@ are missing outcomes. A score that the source states is kept beside the run in `
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct, structs
 
-from evals import load
 from evals.data import Data
 from evals.data.sample_store import Spool
 from evals.errors import DataError, UsageError
 from evals.interop.matching import Finder, shown_options
-from evals.interop.replies import Line, write_run
+from evals.interop.replies import Line, Wanted, check_name, new_card, one_suite, write_run
 from evals.interop.tasks import suite_of
-from evals.records import card as cards
+from evals.interop.values import BROKEN
 from evals.records import store
-from evals.records.card import UNTOLD, Card, Config
+from evals.records.card import UNTOLD, Card
 from evals.run.plan import read
 from evals.suite import Suite
 from evals.types import Sampling, Usage
@@ -94,16 +92,16 @@ class Stated(Struct, frozen=True, kw_only=True):
     """Theirs, where it is another one than that of our data."""
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
-    """What the user asked for."""
-
-    suite: str | None = None
-    model: str | None = None
-    protocol: str | None = None
-    data: Path | None = None
-    sample: bool = False
-    results: Path = Path("results")
-    run: str | None = None
+def items(
+    path: Path, rows: Iterable[tuple[Any, str]], make: Callable[[Any, str], Iterable[Item]], what: str
+) -> Iterator[Item]:
+    """Yield what `make` reads from each row (and its place); what it breaks at becomes a DataError in one line."""
+    for row, where in rows:
+        try:
+            yield from make(row, where)
+        except BROKEN as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(f"{path}: {where}: no {what} ({type(error).__name__}: {reason})") from None
 
 
 def import_all(path: Path, sources: Iterable[Source], wanted: Wanted) -> tuple[list[Card], list[str]]:
@@ -119,8 +117,8 @@ def import_all(path: Path, sources: Iterable[Source], wanted: Wanted) -> tuple[l
             notes.append(f"left out: {error}")
     if not ready:
         raise Unmatched("; ".join(notes))
-    notes += [note for one in ready for note in one.notes]
-    return [_written(one, wanted) for one in ready], notes
+    notes += [note for run in ready for note in run.matched.notes]
+    return [_written(run, wanted) for run in ready], notes
 
 
 class Unmatched(DataError):
@@ -133,8 +131,7 @@ def _resolved(
     """Find the suite of each source, one run for all the tasks of a suite and model; and say what has none."""
     if not sources:
         raise DataError(f"{path}: no samples in it")
-    if wanted.run is not None and (wanted.run != store.slug(wanted.run) or "@" in wanted.run):
-        raise UsageError(f"--run {wanted.run!r}: use letters, digits, dots, hyphens and underscores")
+    check_name(wanted.run)
     found: dict[tuple[str, str, int], list[Source]] = {}
     strange = []
     times: Counter[tuple[str, str, str]] = Counter()
@@ -157,7 +154,7 @@ def _resolved(
     left = [f"left out: {_some(strange)}: name the suite that was asked, --suite NAME"] if strange else []
     named = wanted.suite is not None
     return [
-        (merged(some), _suite(name, wanted.protocol, named=named)) for (name, *_), some in found.items()
+        (merged(some), one_suite(name, wanted.protocol, named=named)) for (name, *_), some in found.items()
     ], left
 
 
@@ -182,149 +179,127 @@ def merged(some: list[Source]) -> Source:
     )
 
 
-def _suite(name: str, protocol: str | None, *, named: bool) -> Suite:
-    """Resolve a suite that the user named, or that the source names."""
-    found = load.suite(name, protocol) if named else load.recorded_suite(name, protocol)
-    if len(found) != 1:
-        raise UsageError(f"{name} stands for {', '.join(s.id for s in found)}: name one with --suite")
-    if found[0].refuses:
-        raise UsageError(found[0].refuses)
-    return found[0]
-
-
 class Ready(NamedTuple):
     """A run that was read to its end, and of which nothing is written yet."""
 
     suite: Suite
     card: Card
     spool: Spool
-    lines: list[Line]
-    theirs: list[Stated]
-    lost: list[str]
-    """Theirs that match no sample of ours, by their place in the source."""
-    notes: list[str]
+    matched: Matched
 
 
 def _prepared(path: Path, source: Source, suite: Suite, wanted: Wanted) -> Ready:
     data = Data(suite=suite.name, local=wanted.data, sample=wanted.sample)
     spool, digest = read(suite, data)
-    lines, theirs, lost, notes = _matched(source, spool, extracted=suite.protocol == "official")
-    if not lines:
+    matched = Matched(source, spool, extracted=suite.protocol == "official")
+    if not matched.lines:
         spool.close()
         raise Unmatched(
             f"{path}: none of its replies is about a sample of {suite.id} "
-            f"({_some(list(source.tasks))}: {'; '.join(notes)})"
+            f"({_some(list(source.tasks))}: {'; '.join(matched.notes)})"
         )
     model = wanted.model or source.model
     if not model:
         raise UsageError(f"{path} does not name the model: add --model NAME")
-    card = Card(
-        run="",
-        config=Config(
-            suite=suite.id,
-            version=suite.version,
-            protocol=suite.protocol,
-            data_sha256=digest,
-            model=model,
-            sampling=source.sampling,
-            seed=0,
-            repeats=1 + max(line.repeat for line in lines),
-        ),
+    card = new_card(
+        suite,
+        data,
+        digest,
         model=model,
-        data=data.origin,
         source=path.name,
-        gated=suite.gated,
-        origin=f"import {source.format}",
-        started=source.started or time.time(),
-        chance=suite.chance,
-        scorers=suite.scorer_versions(),
-        errata=suite.errata.version,
-        commit=cards.commit(),
-        packages=cards.packages(),
-        notes=tuple(notes + _stated(source)),
+        origin=source.format,
+        repeats=1 + max(line.repeat for line in matched.lines),
+        sampling=source.sampling,
+        started=source.started,
+        notes=[*matched.notes, *_stated(source)],
     )
-    return Ready(suite, card, spool, lines, theirs, lost, notes)
+    return Ready(suite, card, spool, matched)
 
 
 def _written(ready: Ready, wanted: Wanted) -> Card:
-    made = write_run(
-        ready.suite, ready.card, ready.spool, ready.lines, results=wanted.results, run=wanted.run
+    matched = ready.matched
+    card = write_run(
+        ready.suite, ready.card, ready.spool, matched.lines, results=wanted.results, run=wanted.run
     )
-    folder = wanted.results / ready.suite.folder / store.slug(made.model) / made.run
-    store.write_file(folder / THEIRS, b"".join(msgspec.json.encode(one) + b"\n" for one in ready.theirs))
-    if ready.lost:
-        store.write_file(folder / UNMATCHED, "".join(f"{where}\n" for where in ready.lost).encode())
-    return made
+    folder = wanted.results / ready.suite.folder / store.slug(card.model) / card.run
+    store.write_file(folder / THEIRS, b"".join(msgspec.json.encode(one) + b"\n" for one in matched.theirs))
+    if matched.lost:
+        store.write_file(folder / UNMATCHED, "".join(f"{where}\n" for where in matched.lost).encode())
+    return card
 
 
 def _stated(source: Source) -> list[str]:
     return [f"{source.format} states {name} {value:.6g}" for name, value in source.stated.items()]
 
 
-def _matched(
-    source: Source, spool: Spool, *, extracted: bool
-) -> tuple[list[Line], list[Stated], list[str], list[str]]:
-    """Turn items into lines; gives what the source states of them, what matched nothing, and notes on both."""
-    finder = Finder(spool)
-    taken: Counter[str] = Counter()
-    seen: set[tuple[str, int]] = set()
-    lines: list[Line] = []
-    theirs: list[Stated] = []
-    lost: list[str] = []
-    doubled: list[str] = []
-    counted: dict[int, tuple[str, str]] = {}
-    """Position among the lines -> sample and place of a row whose repeat nobody states."""
-    cuts = 0
-    golds: list[str] = []
-    strange: list[str] = []
-    for item in source.items():
-        found = _match(finder, item, taken)
-        repeat = item.repeat if item.repeat is not None else taken[found]
+class Matched:
+    """A source's items as lines about our samples, with what is to be said of them."""
+
+    def __init__(self, source: Source, spool: Spool, *, extracted: bool) -> None:
+        self.lines: list[Line] = []
+        self.theirs: list[Stated] = []
+        self.lost: list[str] = []
+        """Items that match no sample of ours, by their place in the source."""
+        self._extracted = extracted
+        """Whether to score what the source's language model cut out of the replies."""
+        self._finder = Finder(spool)
+        self._taken: Counter[str] = Counter()
+        self._seen: set[tuple[str, int]] = set()
+        self._counted: dict[int, tuple[str, str]] = {}
+        """Position among the lines -> sample and place of a row whose repeat nobody states."""
+        self._doubled: list[str] = []
+        self._cuts = 0
+        self._other_golds: list[str] = []
+        self._other_options: list[str] = []
+        for item in source.items():
+            self._add(item)
+        for position in reversed(_beyond(self._counted)):
+            self._doubled.append(self._counted[position][1])
+            del self.lines[position], self.theirs[position]
+        self.notes = list(self._notes(absent=len(spool) - len(self._taken)))
+
+    def _add(self, item: Item) -> None:
+        sample = _match(self._finder, item, self._taken)
+        repeat = item.repeat if item.repeat is not None else self._taken[sample]
         if not isinstance(repeat, int) or not 0 <= repeat < MOST:
             raise DataError(f"{item.where}: {repeat!r} is no number of a repeat")
-        if not found:
-            lost.append(item.where)
-            continue
-        if (found, repeat) in seen:
-            doubled.append(item.where)
-            continue
+        if not sample:
+            self.lost.append(item.where)
+            return
+        if (sample, repeat) in self._seen:
+            self._doubled.append(item.where)
+            return
         if item.repeat is None:
-            counted[len(lines)] = (found, item.where)
-        taken[found] += 1
-        seen.add((found, repeat))
-        cut = item.extracted if extracted else None
-        cuts += cut is not None
-        order, known = _order(finder, item, found)
-        strange += [] if known else [found]
-        gold = item.gold if known and finder.another_gold(found, item.gold, order) else ""
-        golds += [found] if gold else []
-        lines.append(_line(item if cut is None else structs.replace(item, text=cut), found, repeat, order))
-        theirs.append(
-            Stated(sample=found, repeat=repeat, score=item.score, answer=item.answer[:200], gold=gold)
+            self._counted[len(self.lines)] = (sample, item.where)
+        self._taken[sample] += 1
+        self._seen.add((sample, repeat))
+        if self._extracted and item.extracted is not None:
+            self._cuts += 1
+            item = structs.replace(item, text=item.extracted)
+        order, known = _order(self._finder, item, sample)
+        self._other_options += [] if known else [sample]
+        gold = item.gold if known and self._finder.another_gold(sample, item.gold, order) else ""
+        self._other_golds += [sample] if gold else []
+        self.lines.append(_line(item, sample, repeat, order))
+        self.theirs.append(
+            Stated(sample=sample, repeat=repeat, score=item.score, answer=item.answer[:200], gold=gold)
         )
-    for position in reversed(_beyond(counted)):
-        doubled.append(counted[position][1])
-        del lines[position], theirs[position]
-    notes = []
-    if doubled:
-        notes.append(f"{len(doubled)} stand twice and are left out: {_some(sorted(doubled))}")
-    if cuts:
-        notes.append(f"{cuts} are scored by what the source's language model cut out of the reply")
-    if lost:
-        notes.append(f"{len(lost)} of theirs match no sample of ours: {_some(lost)}")
-    if not any(line.stop for line in lines if line.text is not None):
-        notes.append(UNTOLD)
-    if strange:
-        notes.append(
-            f"{len(strange)} show other options than those of our data, and are read in its order: {_some(strange)}"
-        )
-    if golds:
-        notes.append(
-            f"{len(golds)} were judged there by another gold answer than that of our data: {_some(golds)}"
-        )
-    if absent := len(spool) - len(taken):
-        notes.append(f"{absent} of our samples are not among theirs")
-    return lines, theirs, lost, notes
+
+    def _notes(self, *, absent: int) -> Iterator[str]:
+        if doubled := self._doubled:
+            yield f"{len(doubled)} stand twice and are left out: {_some(sorted(doubled))}"
+        if self._cuts:
+            yield f"{self._cuts} are scored by what the source's language model cut out of the reply"
+        if self.lost:
+            yield f"{len(self.lost)} of theirs match no sample of ours: {_some(self.lost)}"
+        if not any(line.stop for line in self.lines if line.text is not None):
+            yield UNTOLD
+        if other := self._other_options:
+            yield f"{len(other)} show other options than those of our data, and are read in its order: {_some(other)}"
+        if other := self._other_golds:
+            yield f"{len(other)} were judged there by another gold answer than that of our data: {_some(other)}"
+        if absent:
+            yield f"{absent} of our samples are not among theirs"
 
 
 def _beyond(counted: dict[int, tuple[str, str]]) -> list[int]:

@@ -18,20 +18,25 @@ from evals.interop.foreign import Source
 from evals.interop.values import BROKEN, decoded
 
 READERS = {
-    "lm-eval": "lm_eval",
-    "opencompass": "opencompass",
-    "vlmevalkit": "vlmevalkit",
-    "chembench": "chembench",
-    "inspect": "inspect",
-    "evalscope": "evalscope",
-    "lighteval": "lighteval",
-    "helm": "helm",
-    "mathvista": "mathvista",
-    "mathvision": "mathvision",
-    "mmlu-pro": "mmlu_pro",
-    "mmmu": "mmmu",
+    **{
+        name: f"{name.replace('-', '_')}:read"
+        for name in (
+            "lm-eval",
+            "opencompass",
+            "vlmevalkit",
+            "chembench",
+            "inspect",
+            "evalscope",
+            "lighteval",
+            "helm",
+        )
+    },
+    **{
+        name: f"benchmarks:{name.replace('-', '_')}"
+        for name in ("mathvista", "mathvision", "mmlu-pro", "mmmu")
+    },
 }
-"""Format -> module below evals.interop with a function `read(path) -> list[Source]`."""
+"""Format -> module below evals.interop, and its function from a path to a list of `Source`."""
 ZIPPED = ("mmlu-pro", "mmmu", "mathvista")
 """Formats that read one file out of an archive by themselves."""
 HEAD = 1 << 20
@@ -40,46 +45,40 @@ HEAD = 1 << 20
 
 def read(form: str, path: Path) -> list[Source]:
     """Read a path in a format; raises DataError in one line."""
-    reader: Callable[[Path], list[Source]] = import_module(f"evals.interop.{READERS[form]}").read
+    module, _, function = READERS[form].partition(":")
+    reader: Callable[[Path], list[Source]] = getattr(import_module(f"evals.interop.{module}"), function)
     return reader(path)
 
 
 def guess(path: Path) -> str:
-    """Say what a path holds; raises UsageError where it is nothing that we know."""
+    """Return the format of a path; raises UsageError where it is nothing that we know."""
     found = _of_folder(path) if path.is_dir() else _of_file(path)
     if found is None:
         raise UsageError(f"{path}: no format that is known by its looks; name it: evals import FORMAT {path}")
     return found
 
 
-def _of_folder(path: Path) -> str | None:
-    def has(*patterns: str) -> bool:
-        return any(
-            not found.name.startswith("tmp_")
-            for pattern in patterns
-            for found in below(path, f"**/{pattern}")
-        )
+FOLDERS = (
+    ("evalscope", "**/predictions/*/[!t]*.jsonl", "**/predictions/*/t[!m]*.jsonl"),
+    ("opencompass", "**/predictions/*/*.json", "**/predictions/*/tmp_*.jsonl"),
+    ("lighteval", "**/details_*.parquet"),
+    ("helm", "**/scenario_state.json"),
+    ("inspect", "**/*.eval"),
+    ("lm-eval", "**/samples_*.json*"),
+    ("chembench", "**/*_report.json"),
+    ("mmlu-pro", "*_result.json"),
+    ("mmmu", "*/output.json"),
+    ("vlmevalkit", "**/*.xlsx", "**/*.tsv"),
+)
+"""Format, and what its folders hold; the first that fits. OpenCompass leaves `tmp_*.jsonl` of a run that broke off."""
 
-    if has("predictions/*/*.jsonl"):
-        return "evalscope"
-    if has("predictions/*/*.json") or any(below(path, "**/predictions/*/tmp_*.jsonl")):
-        return "opencompass"
-    if has("details_*.parquet"):
-        return "lighteval"
-    if has("scenario_state.json"):
-        return "helm"
-    if has("*.eval") or any(inspect.is_log(file) for file in below(path, "*.json")):
-        return "inspect"
-    if has("samples_*.json*"):
-        return "lm-eval"
-    if has("*_report.json"):
-        return "chembench"
-    if any(below(path, "*_result.json")):
-        return "mmlu-pro"
-    if any(below(path, "*/output.json")):
-        return "mmmu"
-    if has("*.xlsx", "*.tsv"):
-        return "vlmevalkit"
+
+def _of_folder(path: Path) -> str | None:
+    for form, *patterns in FOLDERS:
+        if any(any(below(path, pattern)) for pattern in patterns):
+            return form
+        if form == "inspect" and any(inspect.is_log(file) for file in below(path, "*.json")):
+            return form
     first = next(iter(sorted(below(path, "**/*.json"))), None)
     return _of_file(first) if first else None
 
@@ -122,7 +121,7 @@ def _of_archive(path: Path) -> str | None:
 
 @contextmanager
 def opened(path: Path, form: str | None) -> Iterator[tuple[Path, str]]:
-    """Give what is to be read and its format: a zip archive of some format's folder is unpacked for as long."""
+    """Yield what is to be read and its format: a zip archive of some format's folder is unpacked for as long."""
     if path.suffix != ".zip" or form in ZIPPED or (form is None and _of_archive(path)):
         yield path, form or guess(path)
         return
@@ -136,7 +135,7 @@ def _of_lines(head: bytes) -> str | None:
         return None
     if "resps" in row and "doc" in row:
         return "lm-eval"
-    if ("model_output" in row and "index" in row) or {"choices", "raw_input"} <= row.keys():
+    if {"model_output", "index"} <= row.keys() or {"choices", "raw_input"} <= row.keys():
         return "evalscope"
     if {"idx", "prediction"} <= row.keys():
         return "opencompass"

@@ -1,6 +1,6 @@
 """HELM: run folders with `run_spec.json`, `scenario_state.json`, `stats.json` and `per_instance_stats.json` (0.5).
 
-A request state is one question with what was sent and what came back; `output_mapping` tells the options as shown. A call
+A request state is one question with what was sent and what came back; `output_mapping` has the options as shown. A call
 without success holds an empty text, which HELM scores as wrong: here it is a failure. Perturbed instances are other
 questions and left out. Tokens are HELM's own estimates, so usage stays unknown. The instances' ids are HELM's.
 """
@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
-
-import msgspec
+from typing import Any
 
 from evals.errors import DataError
-from evals.interop.files import below, document
-from evals.interop.foreign import Item, Source
-from evals.interop.values import BROKEN, count, number
-from evals.types import Sampling
+from evals.interop.files import chosen, document, object_of, optional
+from evals.interop.foreign import Item, Source, items
+from evals.interop.values import listing, mapping, number, settings, stop_of
 
 FORMAT = "helm"
 STATE = "scenario_state.json"
@@ -29,158 +26,110 @@ SCORES = (
     "exact_match",
 )
 """Metrics that say of one reply whether it is right, what HELM ranks by first."""
-STOPS: dict[Any, Literal["stop", "length", "filter"]] = {
-    "stop": "stop",
-    "endoftext": "stop",
-    "length": "length",
-    "content_filter": "filter",
-}
 
 
 def read(path: Path) -> list[Source]:
     """Read a run's folder, its `scenario_state.json`, or all runs below a folder; raises DataError in one line."""
-    found = [path] if path.is_file() else sorted(below(path, f"**/{STATE}"))
-    if not found:
-        raise DataError(f"{path}: no run of HELM there ({STATE})")
-    return [_source(file) for file in found]
+    return [_source(file) for file in chosen(path, f"**/{STATE}", wanted=f"run of HELM ({STATE})")]
 
 
 def _source(path: Path) -> Source:
-    spec = _object(path.with_name("run_spec.json")) if path.with_name("run_spec.json").is_file() else {}
-    state = _object(path)
+    state = object_of(path, "file of HELM")
     adapter, states = state.get("adapter_spec"), state.get("request_states")
     if not isinstance(adapter, dict) or not isinstance(states, list):
         raise DataError(f"{path}: no scenario state of HELM, which has adapter_spec and request_states")
-    task = _task(spec, path)
+    task = _task(optional(path.with_name("run_spec.json"), "file of HELM"), path)
+    started = mapping(mapping(states[0] if states else None).get("result")).get("request_datetime")
     return Source(
         format=FORMAT,
         tasks=(task,),
         model=str(adapter.get("model") or adapter.get("model_deployment") or ""),
         items=lambda: _items(path),
-        sampling=_sampling(adapter, path),
-        started=_started(states),
+        sampling=settings(adapter, stop="stop_sequences"),
+        started=float(started) if isinstance(started, int) and 0 < started < 1 << 33 else 0.0,
         stated=_stated(task, path.with_name("stats.json")),
     )
 
 
-def _object(path: Path) -> dict[str, Any]:
-    found = document(path)
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: no file of HELM, which holds an object")
-    return found
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """Give the rows of a list of statistics; none where the file is absent."""
-    found = document(path) if path.is_file() else []
-    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+def _statistics(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a list of statistics, those of perturbed instances left out; none if the file is absent."""
+    rows = document(path) if path.is_file() else []
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(f"{path}: no statistics of HELM, which are a list of objects")
-    return found
+    return [row for row in rows if "perturbation" not in row]
 
 
 def _task(spec: Mapping[str, Any], path: Path) -> str:
     """Name the scenario, with its subset or subject: `gpqa_diamond`, `mmlu_pro_law`."""
     name = str(spec.get("name") or path.parent.name).partition(":")[0]
-    scenario = spec.get("scenario_spec")
-    given = scenario.get("args") if isinstance(scenario, dict) else None
-    part = (given.get("subset") or given.get("subject") or "") if isinstance(given, dict) else ""
-    part = str(part).removeprefix(f"{name}_")
+    given = mapping(mapping(spec.get("scenario_spec")).get("args"))
+    part = str(given.get("subset") or given.get("subject") or "").removeprefix(f"{name}_")
     return f"{name}_{part}" if part else name
 
 
-def _sampling(adapter: Mapping[str, Any], path: Path) -> Sampling:
-    known = {
-        "temperature": number(adapter.get("temperature")),
-        "max_tokens": count(adapter.get("max_tokens")),
-    }
-    try:
-        return msgspec.convert(known | {"stop": adapter.get("stop_sequences") or ()}, Sampling)
-    except msgspec.ValidationError as error:
-        raise DataError(f"{path}: {error}") from None
-
-
-def _started(states: list[Any]) -> float:
-    results = [state.get("result") for state in states[:1] if isinstance(state, dict)]
-    stamp = results[0].get("request_datetime") if results and isinstance(results[0], dict) else None
-    return float(stamp) if isinstance(stamp, int) and 0 < stamp < 1 << 33 else 0.0
+def _metric(statistic: Any) -> tuple[dict[str, Any], float] | None:
+    """Return name and mean of one of `SCORES`; None: it is another statistic."""
+    name, value = mapping(mapping(statistic).get("name")), number(mapping(statistic).get("mean"))
+    known = value is not None and name.get("name") in SCORES and "perturbation" not in name
+    return (name, value) if known and value is not None else None
 
 
 def _stated(task: str, path: Path) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for row in _rows(path):
-        name, value = row.get("name"), number(row.get("mean"))
-        if (
-            value is not None
-            and isinstance(name, dict)
-            and name.get("name") in SCORES
-            and "perturbation" not in name
-        ):
-            found[f"{task} {name['name']} {name.get('split', '')}".strip()] = value
-    return found
+    metrics = filter(None, map(_metric, _statistics(path)))
+    return {f"{task} {name['name']} {name.get('split', '')}".strip(): value for name, value in metrics}
 
 
 def _scores(path: Path) -> dict[tuple[str, int], float]:
-    """Give the score of every (instance, trial): of the metric that stands first in `SCORES`."""
-    found: dict[tuple[str, int], dict[str, float]] = {}
-    for row in _rows(path):
-        if "perturbation" in row or not isinstance(row.get("stats"), list):
-            continue
-        key = (str(row.get("instance_id")), row.get("train_trial_index"))
-        for stat in row["stats"]:
-            name = stat.get("name") if isinstance(stat, dict) else None
-            value = number(stat.get("mean")) if isinstance(stat, dict) else None
-            if (
-                value is not None
-                and isinstance(name, dict)
-                and name.get("name") in SCORES
-                and isinstance(key[1], int)
-            ):
-                found.setdefault((key[0], key[1]), {})[name["name"]] = value
-    return {key: next(values[name] for name in SCORES if name in values) for key, values in found.items()}
+    """Return the score of every (instance, trial): of the metric that stands first in `SCORES`."""
+    found: dict[tuple[str, int], float] = {}
+    for row in _statistics(path):
+        metrics = filter(None, map(_metric, listing(row.get("stats"))))
+        values = {name["name"]: value for name, value in metrics}
+        trial = row.get("train_trial_index")
+        if values and isinstance(trial, int):
+            found[str(row.get("instance_id")), trial] = next(
+                values[name] for name in SCORES if name in values
+            )
+    return found
 
 
 def _items(path: Path) -> Iterator[Item]:
-    stated = _scores(path.with_name("per_instance_stats.json"))
-    for place, state in enumerate(_object(path)["request_states"], 1):
-        where = f"{path.parent.name}, request {place}"
-        try:
-            if "perturbation" not in state["instance"]:
-                yield from _replies(state, where, stated)
-        except BROKEN as error:
-            raise DataError(
-                f"{path}, request {place}: none of HELM ({type(error).__name__}: {error})"
-            ) from None
+    scores = _scores(path.with_name("per_instance_stats.json"))
+    states = object_of(path, "file of HELM")["request_states"]
+
+    def read_state(state: Mapping[str, Any], where: str) -> Iterator[Item]:
+        if "perturbation" not in state["instance"]:
+            yield from _replies(state, where, scores)
+
+    places = ((state, f"{path.parent.name}, request {place}") for place, state in enumerate(states, 1))
+    return items(path, places, read_state, "request of HELM")
 
 
-def _replies(state: Mapping[str, Any], where: str, stated: Mapping[tuple[str, int], float]) -> Iterator[Item]:
+def _replies(state: Mapping[str, Any], where: str, scores: Mapping[tuple[str, int], float]) -> Iterator[Item]:
     if state.get("reference_index") is not None:
         raise DataError(f"{where}: judged reference by reference; there is no reply to score")
     instance, result, trial = state["instance"], state.get("result") or {}, state["train_trial_index"]
     shown = state.get("output_mapping") or {}
     completions = result.get("completions") or [{}]
     failed = "" if result.get("success") else str(result.get("error") or "no result")
-    alone = len(completions) == 1
+    asked = instance["input"]
     for place, completion in enumerate(completions):
         text = completion.get("text")
-        reason = completion.get("finish_reason") or {}
         yield Item(
             where=where,
-            question=_text(instance["input"]),
+            question=str(asked.get("text") or "") if isinstance(asked, dict) else str(asked),
             prompt=_prompt(state["request"]),
             options=tuple(str(shown[letter]) for letter in sorted(shown)),
             text=text if isinstance(text, str) and not failed else None,
             reasoning=(completion.get("thinking") or {}).get("text"),
-            stop=STOPS.get(reason.get("reason")),
+            stop=stop_of((completion.get("finish_reason") or {}).get("reason")),
             seconds=number(result.get("request_time")) or 0.0,
             repeat=trial * len(completions) + place,
             failure=failed or ("" if isinstance(text, str) else "no completion"),
-            score=stated.get((str(instance.get("id")), trial)) if alone and not failed else None,
+            score=scores.get((str(instance.get("id")), trial))
+            if len(completions) == 1 and not failed
+            else None,
         )
-
-
-def _text(given: Any) -> str:
-    """Give an instance's text, which stood there without a frame in the first versions."""
-    return str(given.get("text") or "") if isinstance(given, dict) else str(given)
 
 
 def _prompt(request: Mapping[str, Any]) -> str:

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from zipfile import ZipFile
+
+from msgspec import structs
 
 from evals.data.archive import UNREADABLE
 from evals.disk import EXPANSION, SMALL
 from evals.errors import DataError, UsageError
 from evals.interop.files import LARGEST, below
 from evals.interop.foreign import Item, Source
-from evals.interop.values import count, number
+from evals.interop.values import count, number, seconds, settings, stop_of
 from evals.types import Sampling, Usage
 
 if TYPE_CHECKING:
@@ -32,12 +33,6 @@ HEAD = 1 << 12
 UNUSED = {"events", "store", "timelines"}
 """Fields of a sample that are not needed; of the events, the calls where options were shuffled."""
 GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
-STOPS: dict[str, Literal["stop", "length", "filter"]] = {
-    "stop": "stop",
-    "max_tokens": "length",
-    "model_length": "length",
-    "content_filter": "filter",
-}
 CUTS = ("context", "token")
 """Limits of a sample that cut the reply; the others end the sample from outside."""
 
@@ -51,7 +46,7 @@ def read(path: Path) -> list[Source]:
 
 
 def is_log(path: Path) -> bool:
-    """Say whether a file looks like a log."""
+    """Return whether a file looks like a log."""
     if path.suffix == ".eval":
         return path.is_file()
     if path.suffix != ".json" or not path.is_file():
@@ -61,7 +56,7 @@ def is_log(path: Path) -> bool:
 
 
 def looks(head: bytes) -> bool:
-    """Say whether a JSON file that begins like this is a log."""
+    """Return whether a JSON file that begins like this is a log."""
     return head.lstrip()[:1] == b"{" and all(
         f'"{key}"'.encode() in head for key in ("version", "status", "eval")
     )
@@ -88,7 +83,7 @@ def _source(path: Path) -> Source:
         model=log.eval.model,
         items=lambda: _items(path, shuffled=shuffled),
         sampling=_sampling(log),
-        started=_seconds(log.stats.started_at or log.eval.created),
+        started=seconds(log.stats.started_at or log.eval.created),
         stated=stated,
     )
 
@@ -153,7 +148,7 @@ def _items(path: Path, *, shuffled: bool) -> Iterator[Item]:
 
 
 def _numbered(log: EvalLog) -> bool:
-    """Say whether the samples' ids may be mere places in the file, which is what Inspect gives to those without."""
+    """Return whether the samples' ids may be mere places in the file, which is what Inspect gives to those without."""
     ids = [sample.id for sample in log.samples or ()]
     return all(isinstance(id_, int) and 0 < id_ <= (log.eval.dataset.samples or 0) for id_ in ids)
 
@@ -165,7 +160,7 @@ def _item(path: Path, sample: EvalSample, scorer: str, *, shuffled: bool, number
         output, asked = events[-1].output, list(events[-1].input)
     failure = _failure(sample, output)
     first = output.choices[0] if output.choices else None
-    stop = STOPS.get(first.stop_reason) if first else None
+    stop = stop_of(first.stop_reason) if first else None
     if output.error and stop is None:
         stop = "filter"
     if sample.limit is not None and sample.limit.type in CUTS:
@@ -190,7 +185,7 @@ def _item(path: Path, sample: EvalSample, scorer: str, *, shuffled: bool, number
 
 
 def _before_reply(messages: list[Any]) -> list[Any]:
-    """Give what was sent: all turns before the last of the model's."""
+    """Return what was sent: all turns before the last of the model's."""
     last = max(
         (n for n, message in enumerate(messages) if message.role == "assistant"), default=len(messages)
     )
@@ -204,7 +199,7 @@ def _question(sample: EvalSample) -> str:
 
 
 def _failure(sample: EvalSample, output: Any) -> str:
-    """Say why a sample has no reply that counts; empty: it has one."""
+    """Return why a sample has no reply that counts; empty: it has one."""
     if sample.error is not None:
         return sample.error.message.strip().partition("\n")[0] or "an error"
     if sample.invalidation is not None:
@@ -235,7 +230,7 @@ def _usage(usage: Any) -> Usage:
 
 
 def _score(value: Any) -> float | None:
-    """Give a grade as a number; None for what was not scored (NaN) and for what is no single number."""
+    """Return a grade as a number; None for what was not scored (NaN) and for what is no single number."""
     if isinstance(value, str):
         if value in GRADES:
             return GRADES[value]
@@ -247,22 +242,7 @@ def _score(value: Any) -> float | None:
 
 
 def _sampling(log: EvalLog) -> Sampling:
-    """Give what was set for the task over what was set for the model."""
-    found = log.eval.model_generate_config.merge(log.plan.config)
-    efforts = {name: getattr(found, name, None) for name in ("reasoning_effort", "reasoning_tokens")}
-    return Sampling(
-        temperature=number(found.temperature),
-        top_p=number(found.top_p),
-        top_k=count(found.top_k),
-        max_tokens=count(found.max_tokens),
-        stop=tuple(found.stop_seqs or ()),
-        seed=count(found.seed),
-        extra={name: value for name, value in efforts.items() if value is not None},
-    )
-
-
-def _seconds(stamp: str) -> float:
-    try:
-        return datetime.fromisoformat(stamp).timestamp()
-    except ValueError:
-        return 0.0
+    """Return what was set for the task over what was set for the model."""
+    given = log.eval.model_generate_config.merge(log.plan.config).model_dump(exclude_none=True)
+    efforts = {name: given[name] for name in ("reasoning_effort", "reasoning_tokens") if name in given}
+    return structs.replace(settings(given, stop="stop_seqs"), extra=efforts)

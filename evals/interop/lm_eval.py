@@ -8,17 +8,17 @@ folder holds `results.json` and `<model_args>_<task>.jsonl`, one JSON array each
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from evals.errors import DataError
-from evals.interop.files import below, document, objects
-from evals.interop.foreign import Item, Source
-from evals.interop.values import BROKEN, count, number
-from evals.types import Sampling, Usage
+from evals.interop.files import below, objects, optional
+from evals.interop.foreign import Item, Source, items
+from evals.interop.values import first_text, lettered, listing, mapping, number, scores, settings
+from evals.types import Usage
 
 FILTER = "none"
 FORMAT = "lm-eval"
@@ -33,15 +33,15 @@ OLDER = "results.json"
 
 def read(path: Path) -> list[Source]:
     """Read a folder of results, a results file or a file of samples; raises DataError in one line."""
-    results = cache(_results)  # the tasks of a run share one
-    found = [_source(file, name, told) for file in _files(path) for name, told in _named(file, results)]
-    if not found:
+    results = cache(lambda file: optional(file, "results of lm-eval"))  # the tasks of a run share one
+    sources = [_source(file, name, result) for file in _files(path) for name, result in _named(file, results)]
+    if not sources:
         raise DataError(f"{path}: no samples_*.jsonl there; lm-eval writes them with --log_samples")
-    return found
+    return sources
 
 
 def _files(path: Path) -> list[Path]:
-    """Give what may be files of samples: one by itself, those of a folder, or those beside a results file."""
+    """Return what may be files of samples: one by itself, those of a folder, or those beside a results file."""
     if path.is_file() and not path.name.startswith("results"):
         return [path]
     folder = path if path.is_dir() else path.parent
@@ -55,30 +55,29 @@ def _files(path: Path) -> list[Path]:
 
 
 def _named(path: Path, results: Callable[[Path], dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give the task of a file and the results that belong to it; nothing for what is no file of samples."""
+    """Yield the task of a file and the results that belong to it; nothing for what is no file of samples."""
     stem = path.name.partition(".json")[0]
     if path.name.startswith("samples_"):
         name, _, stamp = stem.removeprefix("samples_").rpartition("_")
         yield name or stamp, results(path.with_name(f"results_{stamp}.json"))
         return
-    told = results(path.with_name(OLDER))
-    configs = told.get("configs")
-    names = [name for name in configs if stem.endswith(f"_{name}")] if isinstance(configs, dict) else []
-    if names or not told:
-        yield max(names, key=len, default=stem), told
+    result = results(path.with_name(OLDER))
+    names = [name for name in mapping(result.get("configs")) if stem.endswith(f"_{name}")]
+    if names or not result:
+        yield max(names, key=len, default=stem), result
 
 
 def _source(path: Path, task: str, results: Mapping[str, Any]) -> Source:
-    configs = results.get("configs")
-    config = configs.get(task) if isinstance(configs, dict) else None
-    config = config if isinstance(config, dict) else {}
+    config = mapping(mapping(results.get("configs")).get(task))
+    given = mapping(config.get("generation_kwargs"))
     known = _known(results, config)
+    limit = "max_gen_toks" if "max_gen_toks" in given else "max_tokens"
     return Source(
         format=FORMAT,
         tasks=(task,),
         model=_model(results) or path.parent.name,
-        items=lambda: _items(path, known),
-        sampling=_sampling(config),
+        items=lambda: items(path, _rows(path), partial(_replies, known=known), "sample of lm-eval"),
+        sampling=settings(given, max_tokens=limit, stop="until"),
         started=number(results.get("date")) or 0.0,
         stated=dict(_stated(task, results)),
     )
@@ -86,22 +85,18 @@ def _source(path: Path, task: str, results: Mapping[str, Any]) -> Source:
 
 def _model(results: Mapping[str, Any]) -> str:
     """Name the model; versions before 0.4.3 have it among the arguments alone."""
-    asked = results.get("config")
-    given = str(asked.get("model_args") or "") if isinstance(asked, dict) else ""
+    given = str(mapping(results.get("config")).get("model_args") or "")
     args = dict(pair.partition("=")[::2] for pair in given.split(","))
     return str(results.get("model_name") or args.get("pretrained") or args.get("model") or "")
 
 
 def _stated(task: str, results: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Give the scores of a task, and of the groups that it is part of."""
-    parts = results.get("group_subtasks")
-    groups = [g for g, tasks in parts.items() if task in tasks] if isinstance(parts, dict) else []
+    """Yield the scores of a task, and of the groups that it is part of."""
+    groups = [g for g, tasks in mapping(results.get("group_subtasks")).items() if task in tasks]
     for name in (task, *groups):
-        for told in (results.get("results"), results.get("groups")):
-            scores = told.get(name) if isinstance(told, dict) else None
-            for metric, value in scores.items() if isinstance(scores, dict) else ():
-                score = number(value)
-                if "," in metric and "_stderr" not in metric and score is not None:
+        for table in (results.get("results"), results.get("groups")):
+            for metric, score in scores(mapping(table).get(name)).items():
+                if "," in metric and "_stderr" not in metric:
                     yield f"{name} {metric}", score
 
 
@@ -115,60 +110,27 @@ class Known(NamedTuple):
 
 
 def _known(results: Mapping[str, Any], config: Mapping[str, Any]) -> Known:
-    asked = results.get("config")
-    asked = asked if isinstance(asked, dict) else {}
+    asked = mapping(results.get("config"))
     served = "base_url" in str(asked.get("model_args")) or "completions" in str(asked.get("model"))
     filters = config.get("filter_list")
     if not isinstance(filters, list):
         return Known(served, frozenset({FILTER} if config else ()))
-    taking = [
-        one["name"]
-        for one in filters
-        if isinstance(one, dict)
-        and isinstance(one.get("filter"), list)
-        and isinstance(one.get("name"), str)
-        and {"function": "take_first"} in one["filter"]
-    ]
-    return Known(served, frozenset(taking))
+    first = {"function": "take_first"}
+    names = (one.get("name") for one in map(mapping, filters) if first in listing(one.get("filter")))
+    return Known(served, frozenset(name for name in names if isinstance(name, str)))
 
 
-def _sampling(config: Mapping[str, Any]) -> Sampling:
-    """Give the settings of a task; unknown where it has none, as tasks of likelihoods."""
-    given = config.get("generation_kwargs")
-    given = given if isinstance(given, dict) else {}
-    stop = given.get("until") or ()
-    return Sampling(
-        temperature=number(given.get("temperature")),
-        top_p=number(given.get("top_p")),
-        top_k=count(given.get("top_k")),
-        max_tokens=count(given.get("max_gen_toks", given.get("max_tokens"))),
-        stop=(stop,) if isinstance(stop, str) else tuple(map(str, stop)) if isinstance(stop, list) else (),
-        seed=count(given.get("seed")),
-    )
-
-
-def _results(path: Path) -> dict[str, Any]:
-    found = document(path) if path.is_file() else {}
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: no results of lm-eval")
-    return found
-
-
-def _items(path: Path, known: Known) -> Iterator[Item]:
+def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield the rows of the first filter: each has a line of its own for the same reply."""
     first: Any = None
     for place, (row, where) in enumerate(objects(path)):
         first = row.get("filter") if place == 0 else first
-        if row.get("filter") == first:  # every filter has a line of its own for the same reply
-            try:
-                yield from _replies(row, where, known)
-            except BROKEN as error:
-                raise DataError(
-                    f"{path}: {where}: not a sample of lm-eval ({type(error).__name__}: {error})"
-                ) from None
+        if row.get("filter") == first:
+            yield row, where
 
 
-def _replies(row: Mapping[str, Any], where: str, known: Known) -> Iterator[Item]:
-    doc = row["doc"] if isinstance(row["doc"], dict) else {}
+def _replies(row: Mapping[str, Any], where: str, *, known: Known) -> Iterator[Item]:
+    doc = mapping(row["doc"])
     arguments = list(row["arguments"].values()) if isinstance(row["arguments"], dict) else row["arguments"]
     prompt = _prompt(arguments[0]) if arguments else ""
     options = next((tuple(map(str, doc[n])) for n in OPTIONS if isinstance(doc.get(n), list)), ())
@@ -182,7 +144,7 @@ def _replies(row: Mapping[str, Any], where: str, known: Known) -> Iterator[Item]
         yield Item(
             where=where,
             id=next((str(doc[name]) for name in NAMES if isinstance(doc.get(name), str | int)), ""),
-            question=next((doc[name] for name in QUESTION if isinstance(doc.get(name), str)), ""),
+            question=first_text(doc, QUESTION),
             prompt=prompt,
             options=options if "order" not in kept else (),
             text=None if nothing else text,
@@ -199,7 +161,7 @@ def _replies(row: Mapping[str, Any], where: str, known: Known) -> Iterator[Item]
 
 
 def _prompt(argument: Any) -> str:
-    """Give the text that was sent: `arg_0`, or the first of a pair; chats are joined turn by turn."""
+    """Return the text that was sent: `arg_0`, or the first of a pair; chats are joined turn by turn."""
     first = argument["arg_0"] if isinstance(argument, dict) else argument[0]
     if isinstance(first, list) and len(first) == 1 and isinstance(first[0], str):  # a rendered chat
         first = first[0]
@@ -211,10 +173,10 @@ def _prompt(argument: Any) -> str:
 
 
 def _texts(resps: Any) -> list[str]:
-    """Give the replies; of likelihoods the letter of the likeliest option, which is what the model chose."""
+    """Return the replies; of likelihoods the letter of the likeliest option, which is what the model chose."""
     if resps and all(len(one) == 1 and isinstance(one[0], list | tuple) for one in resps):
         likelihoods = [float(one[0][0]) for one in resps]
-        return [f"ANSWER: {chr(ord('A') + likelihoods.index(max(likelihoods)))}"]
+        return [lettered(likelihoods.index(max(likelihoods)))]
     inner = resps[0] if resps and isinstance(resps[0], list) else resps
     return [str(text) for text in inner]
 

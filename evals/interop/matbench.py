@@ -9,7 +9,6 @@ at 0.5. Tasks whose data is not at hand are named and left out, and so are tasks
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
@@ -20,49 +19,38 @@ from evals.data import Data
 from evals.data.sample_store import Spool
 from evals.errors import DataError, UsageError
 from evals.interop import files
-from evals.interop.replies import Line, write_run
-from evals.records import card as cards
-from evals.records.card import Card, Config
+from evals.interop.replies import Line, Wanted, new_card, one_suite, write_run
+from evals.records.card import Card
 from evals.run.plan import read
 from evals.suite import Suite
-from evals.types import Sampling
 
 PREFIX = "matbench_"
 LISTED = 5
 
 
-def read_results(
-    path: Path,
-    *,
-    suite: str | None,
-    model: str | None,
-    protocol: str | None = None,
-    data: Path | None = None,
-    sample: bool = False,
-    results: Path = Path("results"),
-    run: str | None = None,
-) -> list[Card]:
+def read_results(path: Path, wanted: Wanted) -> list[Card]:
     """Make a run of every task in the file; raises UsageError or DataError in one line."""
-    if not model:
+    if not wanted.model:
         raise UsageError("import matbench needs --model")
-    if suite and suite.partition(":")[0] != "matbench":
-        raise UsageError(f"import matbench makes runs of matbench, not of {suite}")
-    only = (suite or "").partition(":")[2]
+    name, _, only = (wanted.suite or "matbench").partition(":")
+    if name != "matbench":
+        raise UsageError(f"import matbench makes runs of matbench, not of {wanted.suite}")
     tasks = _tasks(path)
-    source = Data(suite="matbench", local=data, sample=sample)
+    data = Data(suite="matbench", local=wanted.data, sample=wanted.sample)
     done: list[Card] = []
     for task, predictions in tasks.items():
         name = task.removeprefix(PREFIX)
         if only and name != only.replace("-", "_"):
             continue
-        found = _suite(name, protocol or "official")
-        if found is None or (prepared := _read(found, source)) is None:
+        suite = _suite(name, wanted.protocol or "official")
+        if suite is None or (samples := _read(suite, data)) is None:
             continue
-        spool, digest = prepared
-        card = _card(found, source, digest, model=model, file=path.name)
-        named = f"{run}-{name}" if run and len(tasks) > 1 and not only else run
-        lines = _lines(predictions, spool, task)
-        done.append(write_run(found, card, spool, lines, results=results, run=named))
+        spool, digest = samples
+        card = new_card(suite, data, digest, model=wanted.model, source=path.name, origin="matbench")
+        run = f"{wanted.run}-{name}" if wanted.run and len(tasks) > 1 and not only else wanted.run
+        done.append(
+            write_run(suite, card, spool, _lines(predictions, spool, task), results=wanted.results, run=run)
+        )
     if not done:
         raise DataError(f"{path}: no task in it whose data is at hand; give a local mirror with --data DIR")
     return done
@@ -98,10 +86,7 @@ def _suite(name: str, protocol: str) -> Suite | None:
     if name not in module.variants:
         _say(f"left out: {name} is no task of matbench v0.1")
         return None
-    found = load.suite(f"matbench:{name}", protocol)[0]
-    if found.refuses:
-        raise UsageError(found.refuses)
-    return found
+    return one_suite(f"matbench:{name}", protocol)
 
 
 def _read(suite: Suite, source: Data) -> tuple[Spool, str] | None:
@@ -111,33 +96,6 @@ def _read(suite: Suite, source: Data) -> tuple[Spool, str] | None:
     except DataError as error:
         _say(f"left out: {error}")
         return None
-
-
-def _card(suite: Suite, source: Data, digest: str, *, model: str, file: str) -> Card:
-    return Card(
-        run="",
-        config=Config(
-            suite=suite.id,
-            version=suite.version,
-            protocol=suite.protocol,
-            data_sha256=digest,
-            model=model,
-            sampling=Sampling(),
-            seed=0,
-            repeats=1,
-        ),
-        model=model,
-        data=source.origin,
-        source=file,
-        gated=suite.gated,
-        origin="import matbench",
-        started=time.time(),
-        chance=suite.chance,
-        scorers=suite.scorer_versions(),
-        errata=suite.errata.version,
-        commit=cards.commit(),
-        packages=cards.packages(),
-    )
 
 
 def _lines(predictions: Mapping[str, Any], spool: Spool, task: str) -> list[Line]:

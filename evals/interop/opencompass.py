@@ -17,13 +17,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evals.errors import DataError
-from evals.interop.files import below, document, objects, whole
+from evals.interop.files import below, chosen, object_of, objects, optional, whole
 from evals.interop.foreign import Item, Source
-from evals.interop.values import BROKEN, count, number, stamp
+from evals.interop.values import (
+    BROKEN,
+    count,
+    lettered,
+    listing,
+    mapping,
+    number,
+    scores,
+    settings,
+    stamp,
+)  # fmt: skip
 from evals.prompts.upstream.configs import value
-from evals.types import Sampling
 
 FORMAT = "opencompass"
+WHAT = "file of OpenCompass"
 NOTHING = "nothing: OpenCompass keeps a refused or filtered call and an empty reply alike"
 TEMPORARY = "tmp_"
 _PART = re.compile(r"_(\d+)$")
@@ -43,12 +53,9 @@ class Task(NamedTuple):
 
 def read(path: Path) -> list[Source]:
     """Read an output folder, a folder of predictions or one prediction file; raises DataError in one line."""
-    found = [path] if path.is_file() else sorted({*below(path, "**/predictions/**/*.json*")})
-    tasks = list(_tasks(found or sorted(below(path, "*.json"))))
-    if not tasks:
-        raise DataError(f"{path}: no predictions/<model>/<dataset>.json there")
+    files = chosen(path, "**/predictions/**/*.json*", "*.json", wanted="predictions/<model>/<dataset>.json")
     configs = cache(_configs)
-    return [_source(task, configs(task.root).get(task.model, {})) for task in tasks]
+    return [_source(task, configs(task.root).get(task.model, {})) for task in _tasks(files)]
 
 
 def _tasks(files: list[Path]) -> Iterator[Task]:
@@ -78,20 +85,21 @@ def _number(path: Path) -> int:
 
 
 def _source(task: Task, config: dict[str, Any]) -> Source:
-    path = task.root / "results" / task.model / f"{task.name}.json"
-    results = _object(path) if path.is_file() else {}
+    results = optional(task.root / "results" / task.model / f"{task.name}.json", WHAT)
     return Source(
         format=FORMAT,
         tasks=(task.name,),
         model=task.model,
         items=lambda: _items(task.files, _details(results)),
-        sampling=_sampling(config),
+        sampling=settings(
+            config | mapping(config.get("generation_kwargs")),
+            max_tokens="max_out_len",
+            seed="",
+            stop="",
+            min_p="",
+        ),
         started=stamp(task.root.name),
-        stated={
-            f"{task.name} {name}": score
-            for name, told in results.items()
-            if not isinstance(told, bool) and (score := number(told)) is not None
-        },
+        stated={f"{task.name} {name}": score for name, score in scores(results).items()},
     )
 
 
@@ -107,30 +115,12 @@ def _configs(root: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _sampling(config: dict[str, Any]) -> Sampling:
-    given = config.get("generation_kwargs")
-    given = config | given if isinstance(given, dict) else config
-    return Sampling(
-        temperature=number(given.get("temperature")),
-        top_p=number(given.get("top_p")),
-        top_k=count(given.get("top_k")),
-        max_tokens=count(given.get("max_out_len")),
-    )
-
-
-def _object(path: Path) -> dict[str, Any]:
-    found = document(path)
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: not a file of OpenCompass, which holds an object by number")
-    return found
-
-
 def _details(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Give what was made of each prediction; an object by number has other keys too, as its type."""
+    """Return what was made of each prediction; an object by number has other keys too, as its type."""
     details = results.get("details")
     if isinstance(details, dict):
         details = [details[key] for key in sorted(filter(str.isdecimal, details), key=int)]
-    return [row if isinstance(row, dict) else {} for row in details] if isinstance(details, list) else []
+    return [mapping(row) for row in listing(details)]
 
 
 def _items(files: list[Path], details: list[dict[str, Any]]) -> Iterator[Item]:
@@ -163,22 +153,22 @@ def _items(files: list[Path], details: list[dict[str, Any]]) -> Iterator[Item]:
 
 def _rows(path: Path) -> Iterator[tuple[Any, Any]]:
     if ".jsonl" not in path.name:
-        yield from _object(path).items()
+        yield from object_of(path, WHAT).items()
         return
     for row, where in objects(path):
         yield row.get("idx", where), row
 
 
 def _texts(row: Mapping[str, Any]) -> list[Any]:
-    """Give the replies; where labels were weighed, the one that was chosen, as a reply that states it."""
+    """Return the replies; where labels were weighed, the one that was chosen, as a reply that states it."""
     said = row["prediction"]
     labels = [key.removeprefix("label: ") for key in row if key.startswith("label: ")]
     if isinstance(said, dict):  # label -> perplexity
         labels, values = list(said), [number(value) for value in said.values()]
         said = min(zip(values, labels, strict=True))[1] if values and None not in values else None
-    chosen = count(row.get("pred_label"))
-    if chosen is not None and chosen < 26:
-        return [f"ANSWER: {chr(ord('A') + chosen)}"]
+    label = count(row.get("pred_label"))
+    if label is not None and label < 26:
+        return [lettered(label)]
     if labels and said is not None:
         return [f"ANSWER: {said}"]
     return said if isinstance(said, list) else [said]
@@ -199,7 +189,7 @@ def _turn(turn: Any) -> str:
 
 
 def _stated(details: list[dict[str, Any]], place: int) -> Mapping[str, Any]:
-    """Give the verdict on a prediction: copies of a data set come one after the other, their verdicts as lists."""
+    """Return the verdict on a prediction: copies of a data set come one after the other, their verdicts as lists."""
     if not details:
         return {}
     copy, sample = divmod(place, len(details))
@@ -215,7 +205,7 @@ def _answer(stated: Mapping[str, Any]) -> str:
 
 
 def _score(stated: Mapping[str, Any]) -> float | None:
-    """Give the verdict; of a judge alone there is only what it said."""
+    """Return the verdict; of a judge alone there is only what it said."""
     known = (number(stated.get(name)) for name in _RIGHT)
     found = next((value for value in known if value is not None), None)
     judged = stated.get("prediction")

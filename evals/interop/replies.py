@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -33,7 +33,7 @@ from evals.run.rescore import finish
 from evals.sandbox import Pool
 from evals.scorers.scoring import Scoring
 from evals.suite import Suite
-from evals.types import Failure, Message, Prompt, Record, Reply, Sampling, Usage
+from evals.types import Failure, Message, Prompt, Record, Reply, Sample, Sampling, Usage
 
 LISTED = 10
 MOST_REPEATS = 10_000
@@ -72,60 +72,93 @@ class Line(Struct, frozen=True, kw_only=True):
     """Why there is no reply; empty: there is one."""
 
 
-def read_replies(
-    path: Path,
-    *,
-    suite: str | None,
-    model: str | None,
-    protocol: str | None = None,
-    data: Path | None = None,
-    sample: bool = False,
-    results: Path = Path("results"),
-    run: str | None = None,
-) -> list[Card]:
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What the user asked for."""
+
+    suite: str | None = None
+    model: str | None = None
+    protocol: str | None = None
+    data: Path | None = None
+    sample: bool = False
+    results: Path = Path("results")
+    run: str | None = None
+
+
+def read_replies(path: Path, wanted: Wanted) -> list[Card]:
     """Make a run of a file of replies; raises UsageError or DataError in one line."""
-    if not suite or not model:
+    if not wanted.suite or not wanted.model:
         raise UsageError("import replies needs --suite and --model")
-    if run is not None and (run != store.slug(run) or "@" in run):
-        raise UsageError(f"--run {run!r}: use letters, digits, dots, hyphens and underscores")
-    found = load.suite(suite, protocol)
-    if len(found) != 1:
-        raise UsageError(f"{suite} stands for {', '.join(s.id for s in found)}: name one")
-    if found[0].refuses:
-        raise UsageError(found[0].refuses)
-    source = Data(suite=found[0].name, local=data, sample=sample)
-    spool, digest = read(found[0], source)
+    check_name(wanted.run)
+    suite = one_suite(wanted.suite, wanted.protocol)
+    source = Data(suite=suite.name, local=wanted.data, sample=wanted.sample)
+    spool, digest = read(suite, source)
     lines = _lines(path, spool)
     repeats = 1 + max(line.repeat for line in lines)
     if repeats > len(lines) or repeats * len(spool) > MOST_RECORDS:
         raise DataError(
             f"{path}: repeat {repeats - 1} in a file of {len(lines)} replies: repeats count from 0"
         )
-    card = Card(
+    card = new_card(
+        suite, source, digest, model=wanted.model, source=path.name, origin="replies", repeats=repeats
+    )
+    return [write_run(suite, card, spool, lines, results=wanted.results, run=wanted.run)]
+
+
+def check_name(run: str | None) -> None:
+    """Raise UsageError if a run cannot be called so."""
+    if run is not None and (run != store.slug(run) or "@" in run):
+        raise UsageError(f"--run {run!r}: use letters, digits, dots, hyphens and underscores")
+
+
+def one_suite(name: str, protocol: str | None, *, named: bool = True) -> Suite:
+    """Return the suite that the user named, or else the source; raises UsageError for several, or what it refuses."""
+    suites = load.suite(name, protocol) if named else load.recorded_suite(name, protocol)
+    if len(suites) != 1:
+        raise UsageError(f"{name} stands for {', '.join(s.id for s in suites)}: name one with --suite")
+    if suites[0].refuses:
+        raise UsageError(suites[0].refuses)
+    return suites[0]
+
+
+def new_card(
+    suite: Suite,
+    data: Data,
+    digest: str,
+    *,
+    model: str,
+    source: str,
+    origin: str,
+    repeats: int = 1,
+    sampling: Sampling | None = None,
+    started: float = 0.0,
+    notes: Sequence[str] = (),
+) -> Card:
+    """Return the card of a run that is imported; it has no id yet."""
+    return Card(
         run="",
         config=Config(
-            suite=found[0].id,
-            version=found[0].version,
-            protocol=found[0].protocol,
+            suite=suite.id,
+            version=suite.version,
+            protocol=suite.protocol,
             data_sha256=digest,
             model=model,
-            sampling=Sampling(),
+            sampling=sampling or Sampling(),
             seed=0,
             repeats=repeats,
         ),
         model=model,
-        data=source.origin,
-        source=path.name,
-        gated=found[0].gated,
-        origin="import replies",
-        started=time.time(),
-        chance=found[0].chance,
-        scorers=found[0].scorer_versions(),
-        errata=found[0].errata.version,
+        data=data.origin,
+        source=source,
+        gated=suite.gated,
+        origin=f"import {origin}",
+        started=started or time.time(),
+        chance=suite.chance,
+        scorers=suite.scorer_versions(),
+        errata=suite.errata.version,
         commit=cards.commit(),
         packages=cards.packages(),
+        notes=tuple(notes),
     )
-    return [write_run(found[0], card, spool, lines, results=results, run=run)]
 
 
 def _lines(path: Path, spool: Spool) -> list[Line]:
@@ -244,54 +277,48 @@ BATCH = 512
 def _records(scoring: Scoring, spool: Spool, lines: list[Line]) -> Iterator[Record]:
     places = {id_: position for position, id_ in enumerate(spool.ids)}
     for start in range(0, len(lines), BATCH):
-        batch = lines[start : start + BATCH]
+        batch = [(spool[places[str(line.id)]], line) for line in lines[start : start + BATCH]]
         if scoring.quick:
-            yield from (_record(scoring, spool, places, line) for line in batch)
+            yield from (_record(scoring, sample, line) for sample, line in batch)
         else:
-            yield from asyncio.run(_together(scoring, spool, places, batch))
+            yield from asyncio.run(_together(scoring, batch))
 
 
-def _parts(spool: Spool, places: dict[str, int], line: Line) -> tuple[int, Prompt, Reply]:
+def _asked(line: Line) -> Prompt:
+    return Prompt(messages=(Message.user(line.prompt),) if line.prompt else (), order=line.order)
+
+
+def _reply(line: Line) -> Reply:
     text, reasoning, unclosed = split_reasoning(line.text or "")
-    reply = Reply(
+    return Reply(
         text=text,
         reasoning=line.reasoning if line.reasoning is not None else reasoning,
         stop="length" if unclosed else line.stop or "stop",
         usage=line.usage,
         seconds=line.seconds,
     )
-    messages = (Message.user(line.prompt),) if line.prompt else ()
-    return places[str(line.id)], Prompt(messages=messages, order=line.order), reply
 
 
 def _failed(line: Line) -> Record:
     """Record what failed elsewhere: in no mean, counted."""
-    messages = (Message.user(line.prompt),) if line.prompt else ()
     outcome = Failure(stage="model", kind="imported", message=line.failure[:500])
-    return Record(
-        sample=str(line.id),
-        repeat=line.repeat,
-        prompt=Prompt(messages=messages, order=line.order),
-        outcome=outcome,
-    )
+    return Record(sample=str(line.id), repeat=line.repeat, prompt=_asked(line), outcome=outcome)
 
 
-def _record(scoring: Scoring, spool: Spool, places: dict[str, int], line: Line) -> Record:
+def _record(scoring: Scoring, sample: Sample, line: Line) -> Record:
     if line.failure:
         return _failed(line)
-    place, prompt, reply = _parts(spool, places, line)
-    scores = scoring.now(spool[place], prompt, reply)
+    prompt, reply = _asked(line), _reply(line)
+    scores = scoring.now(sample, prompt, reply)
     return Record(sample=str(line.id), repeat=line.repeat, prompt=prompt, outcome=reply, scores=scores)
 
 
-async def _together(
-    scoring: Scoring, spool: Spool, places: dict[str, int], batch: list[Line]
-) -> list[Record]:
-    async def one(line: Line) -> Record:
+async def _together(scoring: Scoring, batch: list[tuple[Sample, Line]]) -> list[Record]:
+    async def scored(sample: Sample, line: Line) -> Record:
         if line.failure:
             return _failed(line)
-        place, prompt, reply = _parts(spool, places, line)
-        scores = await scoring.all(spool[place], prompt, reply)
+        prompt, reply = _asked(line), _reply(line)
+        scores = await scoring.all(sample, prompt, reply)
         return Record(sample=str(line.id), repeat=line.repeat, prompt=prompt, outcome=reply, scores=scores)
 
-    return list(await asyncio.gather(*map(one, batch)))
+    return list(await asyncio.gather(*(scored(sample, line) for sample, line in batch)))

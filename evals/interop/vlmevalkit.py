@@ -102,7 +102,7 @@ def _items(path: Path) -> Iterator[Item]:
 
 
 def _beside(path: Path) -> list[Path]:
-    """Give the tables that VLMEvalKit made of this one."""
+    """Return the tables that VLMEvalKit made of this one."""
     files = sorted(below(path.parent, f"{glob.escape(path.stem)}_*"))
     return [file for file in files if file.suffix in (*TABLES, ".csv") and not _named(file)[1]]
 
@@ -119,7 +119,7 @@ def _verdicts(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _stated(path: Path) -> Iterator[tuple[str, float]]:
-    """Give the score of the whole: a column `Overall` with a row per split, or a row `Overall` with a column `acc`."""
+    """Return the score of the whole: a column `Overall` with a row per split, or a row `Overall` with a column `acc`."""
     for file in _beside(path):
         kind = file.stem.rpartition("_")[2]
         for row in _rows(file) if kind in ("acc", "score") else ():
@@ -196,7 +196,7 @@ def _workbook(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _unescaped(value: Any) -> Any:
-    """Give back the control characters that a workbook cannot hold, which are written as `_x000D_`."""
+    """Return the control characters that a workbook cannot hold, which are written as `_x000D_`."""
     return _CONTROL.sub(lambda found: chr(int(found[1], 16)), value) if isinstance(value, str) else value
 
 

@@ -120,7 +120,7 @@ def test_a_bundle_of_ours_is_no_foreign_file_and_a_broken_archive_is_one_line(ra
     assert evals("bundle", "one", ran / "b.zip", "--results", ran / "r").status == 0
     done = evals("import", ran / "b.zip", "--sample", "--results", ran / "s")
     assert (done.status, done.err.count("\n")) == (2, 1)
-    assert f"is a bundle of ours: evals verify {ran / 'b.zip'}" in done.err
+    assert f"is a bundle of ours: evals bundle verify {ran / 'b.zip'}" in done.err
     (ran / "broken.zip").write_bytes((ran / "b.zip").read_bytes()[:1000])
     done = evals("import", ran / "broken.zip", "--sample", "--results", ran / "s")
     assert (done.status, done.err.count("\n")) == (2, 1)

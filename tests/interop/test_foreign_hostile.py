@@ -152,20 +152,6 @@ def chembench_question(row: dict[str, Any]) -> Any:
     return {"name": str(row["question_id"]), "output": {"text": "ANSWER: A"}, "metrics": {"hamming": 0.0}}
 
 
-def older_evalscope(row: dict[str, Any]) -> Any:
-    said = {
-        "index": 0,
-        "finish_reason": "stop",
-        "message": {"content": "ANSWER: A", "reasoning_content": "x"},
-    }
-    return {
-        "choices": [said, said],
-        "raw_input": row,
-        "index": row["question_id"],
-        "usage": {"prompt_tokens": 1},
-    }
-
-
 def older_lm_eval(row: dict[str, Any]) -> Any:
     return {
         "doc": row,
@@ -233,7 +219,6 @@ SPECIMENS = (
     Specimen("chembench", "m.jsonl", written("m.jsonl", lines=True, of=chembench)),
     Specimen("chembench", "law_report.json", chembench_report),
     Specimen("chembench", "x.json", written("x.json", lines=False, of=chembench_question)),
-    Specimen("evalscope", "older.jsonl", written("older.jsonl", lines=True, of=older_evalscope)),
     Specimen("lm-eval", "m_mmlu_pro.jsonl", written("m_mmlu_pro.jsonl", lines=False, of=older_lm_eval)),
     Specimen("opencompass", "mmlu_pro.json", weighed),
     Specimen("mathvista", "output_m.json", written("output_m.json", lines=False, of=mathvista)),

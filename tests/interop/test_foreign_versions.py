@@ -1,5 +1,5 @@
-"""Shapes that other versions of the tools wrote, hand-made after their sources: lm-eval 0.4.0 to 0.4.2, lighteval 0.5 and
-0.9, evalscope 0.8 and 0.17, ChemBench 0.3.0 and before, HELM's first; OpenCompass' and VLMEvalKit's folders in full.
+"""Shapes that other versions of the tools wrote, hand-made after their sources: lm-eval 0.4.0 to 0.4.2, lighteval 0.9,
+ChemBench 0.3.0 and before, HELM's first; OpenCompass' and VLMEvalKit's folders in full.
 """
 
 from __future__ import annotations
@@ -136,10 +136,7 @@ def test_tasks_that_are_no_suite_of_ours_and_tasks_of_other_questions_are_said_t
 # --- lighteval -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("texts", [True, False], ids=["0.5", "0.9"])
-def test_lighteval_before_0_10_had_flat_columns_and_before_0_6_texts_in_them(
-    *, texts: bool, tmp_path: Path
-) -> None:
+def test_lighteval_before_0_10_had_flat_columns(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -152,8 +149,6 @@ def test_lighteval_before_0_10_had_flat_columns_and_before_0_6_texts_in_them(
         }
         for n, (item, text) in enumerate(zip(ITEMS, said_, strict=False))
     ]  # fmt: skip
-    if texts:
-        rows = [{name: str(value) for name, value in row.items()} for row in rows]
     folder = tmp_path / "details" / "lab" / "m" / "2025-01-01T00-00-00.0"
     folder.mkdir(parents=True)
     pq.write_table(
@@ -164,6 +159,18 @@ def test_lighteval_before_0_10_had_flat_columns_and_before_0_6_texts_in_them(
     assert theirs(run) == [1.0, 0.0, None]
 
 
+def test_texts_of_python_which_lighteval_wrote_before_0_6_are_refused_and_not_scored(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    row = {"example": "q", "full_prompt": "q", "predictions": "['ANSWER: A']", "metrics": "{'acc': 1.0}"}
+    path = tmp_path / "details_leaderboard|mmlu_pro|5_2024-01-01T00-00-00.0.parquet"
+    pq.write_table(pa.Table.from_pylist([row]), path)
+    done = evals("import", path, "--model", "m", "--sample", "--results", tmp_path / "r")
+    assert done.status == 2
+    assert "before 0.6" in done.complaint
+
+
 def test_likelihoods_of_an_older_lighteval_are_the_letter_that_was_chosen(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -171,66 +178,13 @@ def test_likelihoods_of_an_older_lighteval_are_the_letter_that_was_chosen(tmp_pa
     letters = [f" {chr(65 + i)}" for i in range(len(ITEMS[0]["options"]))]
     values = [-float(letter.strip() != ITEMS[0]["answer"]) for letter in letters]
     row = {
-        "example": prompt(ITEMS[0]), "full_prompt": prompt(ITEMS[0]), "predictions": str(values),
-        "choices": str(letters), "metrics": "{'acc': 1.0}",
+        "example": prompt(ITEMS[0]), "full_prompt": prompt(ITEMS[0]), "predictions": values, "choices": letters,
+        "metrics": {"acc": 1.0},
     }  # fmt: skip
-    path = tmp_path / "details_leaderboard|mmlu_pro|5_2024-01-01T00-00-00.0.parquet"
+    path = tmp_path / "details_leaderboard|mmlu_pro|5_2025-01-01T00-00-00.0.parquet"
     pq.write_table(pa.Table.from_pylist([row]), path)
     run = imported(path, "--model", "m", results=tmp_path / "r")
     assert (counts(run), theirs(run)) == ({"right": 1}, [1.0])
-
-
-# --- evalscope -----------------------------------------------------------------------------------------------------
-
-
-def older_evalscope(root: Path, task: str, rows: list[dict[str, Any]], texts: list[list[str]]) -> None:
-    answers = [
-        {
-            "choices": [
-                {"index": i, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
-                for i, text in enumerate(some)
-            ],
-            "usage": {"prompt_tokens": 7, "completion_tokens": 3}, "model": "m", "answer_id": f"answer-{n}",
-            "raw_input": row, "index": n,
-        }
-        for n, (row, some) in enumerate(zip(rows, texts, strict=False))
-    ]  # fmt: skip
-    put(root / "predictions" / "m" / f"{task}.jsonl", answers, lines=True)
-    for answer in answers:
-        for choice in answer["choices"]:
-            letter = choice["message"]["content"][-1]
-            choice["review"] = {"gold": answer["raw_input"]["answer"], "pred": letter}
-            choice["review"]["result"] = float(letter == answer["raw_input"]["answer"])
-    put(root / "reviews" / "m" / f"{task}.jsonl", answers[::-1], lines=True)
-
-
-def test_evalscope_before_1_0_kept_the_rows_and_several_choices(tmp_path: Path) -> None:
-    root = tmp_path / "20250301_120000"
-    texts = [
-        [f"ANSWER: {a}", f"ANSWER: {b}"] for a, b in zip([i["answer"] for i in ITEMS], OTHER, strict=True)
-    ]
-    older_evalscope(root, "mmlu_pro_default", ITEMS, texts)
-    put(
-        root / "reports" / "m" / "mmlu_pro.json",
-        {"name": "m@mmlu_pro", "metric": "AverageAccuracy", "score": 0.5},
-    )
-    run = imported(root, results=tmp_path / "r")
-    assert (run.card.model, counts(run), theirs(run)) == ("m", {"right": 4, "wrong": 4}, [1.0, 0.0] * 4)
-    assert "evalscope states mmlu_pro AverageAccuracy 0.5" in run.card.notes
-    assert run.card.started > 1_700_000_000
-
-
-def test_options_that_evalscope_shuffled_are_read_by_the_letter_of_the_right_one(tmp_path: Path) -> None:
-    rows = [
-        row | {"answer": letter} for row, letter in zip(sampled("gpqa/diamond.jsonl"), "ABCD", strict=False)
-    ]
-    older_evalscope(
-        tmp_path, "gpqa_gpqa_diamond", rows, [["ANSWER: A"], ["ANSWER: B"], ["ANSWER: D"], ["ANSWER: D"]]
-    )
-    run = imported(tmp_path, results=tmp_path / "r")
-    assert (counts(run), theirs(run)) == ({"right": 3, "wrong": 1}, [1.0, 1.0, 0.0, 1.0])
-    replies = [record.outcome for record in run.records() if isinstance(record.outcome, Reply)]
-    assert {(reply.usage.input, reply.usage.output) for reply in replies} == {(7, 3)}
 
 
 # --- OpenCompass ---------------------------------------------------------------------------------------------------
