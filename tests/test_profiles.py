@@ -13,9 +13,10 @@ from evals.errors import EvalsError
 from evals.gpus import Gpu
 from evals.profiles import Profile
 from evals.records import store
-from evals.run.plan import Options, drawn
+from evals.run.job import Options
+from evals.run.options import plan_options
 from evals.run.request import RunRequest
-from evals.run.session import plan_options
+from evals.run.sampling import resolved
 from evals.suites import aime, mmlu_pro
 from evals.types import Sampling
 from tests.support.command import evals
@@ -239,25 +240,25 @@ def options(asked: Sampling = NOTHING, *, recommend_all: bool = False) -> Option
 
 
 def test_a_protocol_s_temperature_is_part_of_it():
-    sampling, notes = drawn(mmlu_pro.BENCHMARK.suite("", "strict"), options())
+    sampling, notes = resolved(mmlu_pro.BENCHMARK.suite("", "strict"), options())
     assert (sampling.temperature, sampling.top_k, notes) == (0.0, None, [])
 
 
 def test_an_open_draw_is_filled_in_as_a_whole_and_noted():
     suite = aime.BENCHMARK.suite("2025", "official")
-    sampling, notes = drawn(suite, options())
+    sampling, notes = resolved(suite, options())
     assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p) == (0.7, 1.0, 50, 0.0)
     assert sampling.max_tokens == suite.sampling.max_tokens
     assert notes == ["sampling as the makers of One recommend: temperature 0.7, top_p 1, top_k 50, min_p 0"]
 
 
 def test_the_user_s_temperature_keeps_the_makers_out():
-    sampling, notes = drawn(aime.BENCHMARK.suite("2025", "official"), options(Sampling(temperature=0.2)))
+    sampling, notes = resolved(aime.BENCHMARK.suite("2025", "official"), options(Sampling(temperature=0.2)))
     assert (sampling.temperature, sampling.top_k, notes) == (0.2, None, [])
 
 
 def test_recommended_replaces_what_the_protocol_fixes():
-    sampling, notes = drawn(mmlu_pro.BENCHMARK.suite("", "strict"), options(recommend_all=True))
+    sampling, notes = resolved(mmlu_pro.BENCHMARK.suite("", "strict"), options(recommend_all=True))
     assert (sampling.temperature, sampling.top_k) == (0.7, 50)
     assert notes
 

@@ -79,7 +79,7 @@ class Beat:
     """Starts calls at even distances: `per_minute` of them, however the server counts its minutes."""
 
     def __init__(self, per_minute: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._distance_s = 60.0 / per_minute
+        self.distance_s = 60.0 / per_minute
         self._clock = clock
         self._next = 0.0
 
@@ -87,7 +87,7 @@ class Beat:
         """Take the next place in the row; gives how long it is until then."""
         now = self._clock()
         place = max(now, self._next)
-        self._next = place + self._distance_s
+        self._next = place + self.distance_s
         return place - now
 
     async def wait(self, stop: asyncio.Event | None = None) -> None:

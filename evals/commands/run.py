@@ -43,6 +43,8 @@ def run(suites: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> 
     from evals.verdicts.until import wanted
 
     request = _request(suites, given(options))
+    if request.dry_run:
+        return _dry_run(request, as_json=as_json)
     early_stop = wanted(request)
     outcomes = Session(request, say=note, quiet=quiet, early_stop=early_stop).run()
     broke_off = any(one.interrupted or one.hopeless for one in outcomes)
@@ -51,6 +53,23 @@ def run(suites: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> 
 
         return print_report(early_stop.report(), as_json=as_json)
     return report_outcomes(outcomes, as_json=as_json, results=request.results)
+
+
+def _dry_run(request: RunRequest, *, as_json: bool) -> int:
+    """Print what a request would do; exit status 2 if none of it could be started here."""
+    from evals.run.dry_run import forecast
+    from evals.run.session import Session
+    from evals.terminal import forecasts
+    from evals.terminal.layout import width
+    from evals.verdicts import reported
+
+    several = forecast(Session(request, say=note))
+    claims = reported.load(request.results if (request.results / "claims").is_dir() else None)
+    if as_json:
+        common.print_json({"dry_run": forecasts.as_rows(several, claims)})
+    else:
+        common.print_lines(forecasts.lines(several, claims, width()))
+    return 2 if all(one.fault for one in several) else 0
 
 
 def report_outcomes(outcomes: Sequence[Outcome], *, as_json: bool, results: Path) -> int:

@@ -18,7 +18,7 @@ from evals import load
 from evals.calls.call import likelihoods
 from evals.data.sample_store import Spool
 from evals.errors import ModelError, UsageError
-from evals.run.plan import Job
+from evals.run.job import Job
 from evals.run.runner import Runner
 from evals.scorers.upstream.harness import quiet, sampling_of
 from evals.suite import Suite

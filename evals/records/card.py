@@ -30,6 +30,8 @@ class Config(Struct, frozen=True, kw_only=True):
     seed: int
     repeats: int
     limit: int | None = None
+    sample_ids: tuple[str, ...] = ()
+    """The only samples that were asked (--sample-id); empty: all, or `limit` of them."""
     max_pixels: int | None = None
     """Images with more are sent smaller; None: as they are."""
     judge: str = ""
@@ -43,23 +45,38 @@ class Config(Struct, frozen=True, kw_only=True):
     """The user's own system prompt; empty: none."""
 
     def changes(self, other: Config) -> list[str]:
-        """Name the settings that differ, as `name: other -> self`; of the sampling each one."""
-        found = [
-            f"{name}: {getattr(other, name)} -> {getattr(self, name)}"
+        """Name the settings that differ, as `seed is 1 and was 0`; of the sampling each one."""
+        pairs = [
+            (WORDS.get(name, name.replace("_", " ")), getattr(self, name), getattr(other, name))
             for name in self.__struct_fields__
-            if name != "sampling" and getattr(self, name) != getattr(other, name)
+            if name != "sampling"
         ]
-        return found + [
-            f"sampling {name}: {_setting(getattr(other.sampling, name))} -> {_setting(getattr(self.sampling, name))}"
+        pairs += [
+            (name.replace("_", " "), getattr(self.sampling, name), getattr(other.sampling, name))
             for name in Sampling.__struct_fields__
-            if getattr(self.sampling, name) != getattr(other.sampling, name)
         ]
+        return [
+            f"{name} is {_setting(new)} and was {_setting(old)}" for name, new, old in pairs if new != old
+        ]
+
+
+WORDS = {
+    "limit": "--limit",
+    "data_sha256": "the data's SHA-256",
+    "words": "upstream's wording",
+    "version": "the suite's version",
+}
+"""Settings that a person knows by another name."""
 
 
 def _setting(value: Any) -> str:
-    """Write a setting of the sampling; what is not set is the server's."""
-    if value is None or value in ((), {}):
+    """Write a setting; one that is not set is the server's, or all items."""
+    if value is None or value in ((), {}, ""):
         return "not set"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, str) and len(value) == 64:
+        return value[:16]  # a hash
     if isinstance(value, dict):
         return ", ".join(f"{name} {_setting(one)}" for name, one in value.items())
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

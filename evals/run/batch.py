@@ -26,7 +26,9 @@ from evals.calls.backoff import wait_s
 from evals.data.series import told
 from evals.errors import Crash, Expired, Fatal, ModelError, Rejected, StoreError, Transient
 from evals.records.store import BATCHES
-from evals.run.plan import Job, order, reseeded
+from evals.run.job import Job
+from evals.run.order import order
+from evals.run.sampling import reseeded
 from evals.types import Batches, Model, Prompt, Reply, Sampling
 
 POLL_S, POLL_MOST_S = 10.0, 120.0

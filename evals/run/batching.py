@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evals.run.batch import Gathered
-    from evals.run.plan import Job
+    from evals.run.job import Job
 
 
 def gathered_from(

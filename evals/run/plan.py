@@ -12,70 +12,20 @@ from msgspec import Struct, structs
 
 from evals.data import Data
 from evals.data.sample_store import Spool
-from evals.errors import DataError, StoreError, UsageError
+from evals.errors import DataError, StoreError, UnknownName, UsageError
 from evals.records import card as cards
 from evals.records import store
 from evals.records.card import Card, Config
 from evals.records.files import Brief
+from evals.run.job import Job, Options
+from evals.run.order import lengths
 from evals.run.request_extras import with_system
+from evals.run.sampling import resolved
 from evals.suite import Digest, Suite, checked
-from evals.types import Failure, Prompter, Sampling
+from evals.types import Failure, Prompter
 
 MEDIA = frozenset({"image", "time_series", "structure"})
 """What is kept beside the run."""
-
-
-class Options(Struct, frozen=True, kw_only=True):
-    """What the user asked for, the same for all suites of a command."""
-
-    results: Path = Path("results")
-    data: Path | None = None
-    sample: bool = False
-    limit: int | None = None
-    repeats: int | None = None
-    seed: int = 0
-    sampling: Sampling = Sampling()
-    """Overrides of the suite's own."""
-    recommended: Sampling = Sampling()
-    """By the model's makers: for protocols that leave the draw open."""
-    recommend_all: bool = False
-    """Take what is recommended in the place of what a protocol fixes, too."""
-    recommender: str = ""
-    """Profile that recommends it, for the card."""
-    run: str | None = None
-    max_pixels: int | None = None
-    max_pixels_of: str = ""
-    """Profile that names the limit; empty: the user."""
-    judge: str = ""
-    """As named on the command line, without secrets."""
-    engine: str = ""
-    """See `Config`."""
-    system: str = ""
-    """The user's system prompt; empty: none."""
-    fresh: bool = False
-    """Make a new run even where the same one is there already."""
-    data_hash: str | None = None
-    """Beginning of a data hash that the user accepts in the place of the pinned one."""
-
-
-class Job(Struct, kw_only=True):
-    """One suite of a command, ready to be asked."""
-
-    suite: Suite
-    repeats: int
-    sampling: Sampling
-    spool: Spool
-    prompter: Prompter
-    writer: store.Writer
-    done: set[tuple[str, int]]
-    """Sample-repeats that have a reply already; scored again where that failed, never asked again."""
-    lengths: dict[str, tuple[float, float]]
-    """Sample id -> (output tokens, seconds) in an earlier run."""
-    notes: list[str]
-    stale: bool = False
-    """Whether stored replies are to be scored again: the rule has changed, or some have no score."""
-    reused: str = ""
-    """Says that the run was finished before and nothing is asked; empty: something is."""
 
 
 def data_for(suite: Suite, options: Options, *, takes: frozenset[str] = frozenset()) -> Data:
@@ -151,21 +101,61 @@ def _apportion(sizes: Mapping[str, int], total: int) -> dict[str, int]:
     return shares
 
 
-def prepare(
-    suite: Suite, options: Options, *, model: str, spec: str, takes: frozenset[str] = frozenset()
-) -> Job:
-    """Read the data, find or make the run on disk, and say what of it is done already."""
+class Plan(Struct, kw_only=True):
+    """One suite of a command as it would be asked; nothing has been written for it."""
+
+    suite: Suite
+    data: Data
+    spool: Spool
+    total: int
+    """Samples of the data set, of which the spool holds those to be asked."""
+    config: Config
+    folder: Path
+    """Of the model's runs of this suite."""
+    path: Path
+    """Of the run that would be resumed or made."""
+    notes: list[str]
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the run is there already."""
+        return (self.path / "card.json").exists()
+
+    @property
+    def prompter(self) -> Prompter:
+        """Make the prompts of this run, the user's system prompt included."""
+        own = self.suite.prompter(self.data)
+        return with_system(own, self.config.system) if self.config.system else own
+
+    def lengths(self, *, own: bool = False) -> dict[str, tuple[float, float]]:
+        """Return output tokens and seconds of each sample in an earlier run, empty if there is none; `own`: of this model."""
+        pattern = f"{self.folder.name if own else '*'}/*/records.parquet"
+        return lengths(self.folder.parent, pattern, prefer=self.folder, spool=self.spool)
+
+
+def resolve(
+    suite: Suite,
+    options: Options,
+    *,
+    model: str,
+    spec: str,
+    takes: frozenset[str] = frozenset(),
+    keep_media: bool = True,
+) -> Plan:
+    """Read the data and decide what is asked and where it is kept; writes nothing but media, and without `keep_media` nothing."""
     if suite.refuses:
         raise UsageError(suite.refuses)
     data = data_for(suite, options, takes=takes)
+    if not keep_media:
+        data = structs.replace(data, media=None)
     spool, digest = read(suite, data, accept=options.data_hash)
-    _wants_questions(suite, spool)
-    prompter = suite.prompter(data)
-    whole = any(metric.together for metric in suite.metrics)
-    chosen = subset(spool, options.limit, seed=options.seed, suite=suite.id, together=whole)
-    if narrowed := len(chosen) < len(spool):
+    if keep_media or not suite.needs & MEDIA:
+        _wants_questions(suite, spool)
+    total = len(spool)
+    chosen = _chosen(spool, suite, options)
+    if narrowed := len(chosen) < total:
         spool = _narrowed(spool, chosen)
-    sampling, how = drawn(suite, options)
+    sampling, how = resolved(suite, options)
     config = Config(
         suite=suite.id,
         version=suite.version,
@@ -175,7 +165,8 @@ def prepare(
         sampling=sampling,
         seed=options.seed,
         repeats=options.repeats or suite.repeats,
-        limit=options.limit if narrowed else None,
+        limit=(options.limit or len(chosen)) if narrowed else None,
+        sample_ids=options.sample_ids if narrowed else (),
         max_pixels=options.max_pixels if "image" in suite.needs else None,
         judge=options.judge if suite.judged else "",
         engine=options.engine,
@@ -184,23 +175,48 @@ def prepare(
     )
     folder = options.results / suite.folder / store.slug(model)
     path, notes = _place(folder, config, options.run, fresh=options.fresh)
-    writer, done, stale = _open(path, config, suite, data, model=model, spool=spool)
+    notes += [*how, *_pixel_notes(config, options), *_system_notes(config), *_data_notes(suite, data, digest)]
+    return Plan(
+        suite=suite,
+        data=data,
+        spool=spool,
+        total=total,
+        config=config,
+        folder=folder,
+        path=path,
+        notes=notes,
+    )
+
+
+def _chosen(spool: Spool, suite: Suite, options: Options) -> list[int]:
+    """Return the positions that are asked: the samples that the user names, else a subset, else all."""
+    if not options.sample_ids:
+        together = any(metric.together for metric in suite.metrics)
+        return subset(spool, options.limit, seed=options.seed, suite=suite.id, together=together)
+    places = {name: position for position, name in enumerate(spool.ids)}
+    for name in options.sample_ids:
+        if name not in places:
+            raise UnknownName(f"sample of {suite.id}", name, places)
+    return sorted({places[name] for name in options.sample_ids})
+
+
+def prepare(
+    suite: Suite, options: Options, *, model: str, spec: str, takes: frozenset[str] = frozenset()
+) -> Job:
+    """Read the data, find or make the run on disk, and say what of it is done already."""
+    plan = resolve(suite, options, model=model, spec=spec, takes=takes)
+    prompter, known = plan.prompter, plan.lengths()
+    writer, done, stale = _open(plan, model=model)
     return Job(
         suite=suite,
-        repeats=config.repeats,
-        sampling=config.sampling,
-        spool=spool,
-        prompter=with_system(prompter, options.system) if options.system else prompter,
+        repeats=plan.config.repeats,
+        sampling=plan.config.sampling,
+        spool=plan.spool,
+        prompter=prompter,
         writer=writer,
         done=done,
-        lengths=_lengths(options.results / suite.folder, prefer=folder, spool=spool),
-        notes=[
-            *notes,
-            *how,
-            *_pixel_notes(config, options),
-            *_system_notes(config),
-            *_data_notes(suite, data, digest),
-        ],
+        lengths=known,
+        notes=plan.notes,
         stale=stale,
         reused=_reused(writer.card, len(done)),
     )
@@ -233,35 +249,6 @@ def _pixel_notes(config: Config, options: Options) -> list[str]:
     return [
         f"images of more than {config.max_pixels:,} pixels are sent smaller, the limit of {options.max_pixels_of}"
     ]
-
-
-def drawn(suite: Suite, options: Options) -> tuple[Sampling, list[str]]:
-    """Decide how replies are drawn, and say so where it is neither the protocol nor the user alone.
-
-    A temperature is part of a protocol where the protocol names one. Where it does not, what the makers of
-    the model recommend is taken as a whole, unless the user gives a temperature.
-    """
-    own, asked, makers = suite.sampling, options.sampling, options.recommended
-    how = []
-    if (
-        makers != Sampling()
-        and asked.temperature is None
-        and (options.recommend_all or own.temperature is None)
-    ):
-        draw = {name: getattr(makers, name) for name in ("temperature", "top_p", "top_k", "min_p")}
-        own = structs.replace(own, **draw)
-        words = ", ".join(f"{name} {value:g}" for name, value in draw.items() if value is not None)
-        how = [f"sampling as the makers of {options.recommender} recommend: {words}"]
-    return override(own, asked, seed=options.seed), how
-
-
-def override(own: Sampling, asked: Sampling, *, seed: int) -> Sampling:
-    """Give the suite's sampling with what the user set; a drawn reply gets the run's seed."""
-    changed = {f: v for f in asked.__struct_fields__ if (v := getattr(asked, f)) not in (None, (), {})}
-    merged = structs.replace(own, **changed)
-    if merged.temperature == 0.0 or merged.seed is not None:
-        return merged
-    return structs.replace(merged, seed=seed)
 
 
 def _wants_questions(suite: Suite, spool: Spool) -> None:
@@ -324,17 +311,16 @@ def _known(folder: Path, run: str | None) -> dict[str, Card]:
 
 
 def _changes(config: Config, other: Config, name: str) -> str:
-    return f"{', '.join(config.changes(other)) or 'nothing'} changed against {name}"
+    return f"{'; '.join(config.changes(other)) or 'nothing differs'} in {name}"
 
 
 def _free(folder: Path, name: str) -> str:
     return name if not (folder / name).exists() else f"{name}-{time.time_ns() % 10_000}"
 
 
-def _open(
-    path: Path, config: Config, suite: Suite, data: Data, *, model: str, spool: Spool
-) -> tuple[store.Writer, set[tuple[str, int]], bool]:
-    resumed = (path / "card.json").exists()
+def _open(plan: Plan, *, model: str) -> tuple[store.Writer, set[tuple[str, int]], bool]:
+    """Open a plan's run for writing: returns it with what is done, and whether stored replies must be scored again."""
+    suite, config, path, resumed = plan.suite, plan.config, plan.path, plan.resumes
     card = (
         store.read_card(path)
         if resumed
@@ -352,74 +338,19 @@ def _open(
         done = {(b.sample, b.repeat) for b in replied}
     card.status, card.finished = "running", None
     card.data, card.gated, card.chance = (
-        ("local" if suite.in_memory else data.origin),
+        ("local" if suite.in_memory else plan.data.origin),
         suite.gated,
         suite.chance,
     )
-    card.expected = len(spool) * config.repeats
+    card.expected = len(plan.spool) * config.repeats
     card.wording = suite.words.card() if suite.words else {}
     card.commit, card.packages, card.host = cards.commit(), cards.packages(), cards.host()
     if not stale:  # else whatever scores again says so when it has
         card.scorers, card.errata = versions, suite.errata.version
     writer.write_card()
-    writer.write_samples(spool)
+    writer.write_samples(plan.spool)
     return writer, done, stale
 
 
 def _unscored(brief: Brief) -> bool:
     return not brief.scores or any(isinstance(score, Failure) for score in brief.scores.values())
-
-
-def _lengths(folder: Path, *, prefer: Path, spool: Spool) -> dict[str, tuple[float, float]]:
-    """Find out how long each sample took in the newest earlier run of this suite, this model's first."""
-    found = sorted(
-        (run for run in folder.glob("*/*/records.parquet")),
-        key=lambda path: (path.parent.parent == prefer, path.stat().st_mtime),
-        reverse=True,
-    )
-    wanted = set(spool.ids)
-    for path in found[:3]:
-        try:
-            briefs = list(store.Run(path.parent).briefs())
-        except StoreError:
-            continue  # an earlier run that cannot be read is no reason not to start this one
-        lengths = {
-            b.sample: (float(b.output or 0), b.seconds) for b in briefs if b.stop and b.sample in wanted
-        }
-        if 2 * len(lengths) >= len(wanted):
-            return lengths
-    return {}
-
-
-def reseeded(sampling: Sampling, repeat: int) -> Sampling:
-    """Give the sampling of one repeat: repeats of one sample must not draw the same reply."""
-    if repeat == 0 or sampling.seed is None:
-        return sampling
-    return structs.replace(sampling, seed=sampling.seed + repeat)
-
-
-def order(jobs: Sequence[Job]) -> list[tuple[int, int, int]]:
-    """Put all sample-repeats of a command into one queue, the longest expected first.
-
-    The expectation is the sample's output tokens in an earlier run (where those are alike, its seconds);
-    without one, the mean of its suite's earlier run; without that, the suite's max_tokens. Returns
-    (job, position, repeat) triples in the order of asking.
-    """
-    keyed: list[tuple[float, float, int, int, int]] = []
-    for number, job in enumerate(jobs):
-        lengths = job.lengths
-        usual = (
-            (
-                sum(t for t, _ in lengths.values()) / len(lengths),
-                sum(s for _, s in lengths.values()) / len(lengths),
-            )
-            if lengths
-            else (float(job.sampling.max_tokens or 4096), 0.0)
-        )
-        for position, name in enumerate(job.spool.ids):
-            tokens, seconds = lengths.get(name, usual)
-            for repeat in range(job.repeats):
-                if (name, repeat) not in job.done:
-                    keyed.append((-tokens, -seconds, repeat, number, position))
-    keyed.sort()
-    return [(number, position, repeat) for _, _, repeat, number, position in keyed]

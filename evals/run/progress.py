@@ -15,7 +15,7 @@ from evals.records.card import Finding
 from evals.records.store import Run
 from evals.report import statistics as stats
 from evals.run.health import Health, watched
-from evals.run.plan import Job
+from evals.run.job import Job
 from evals.types import Record, Reply, Score
 
 LINE_EVERY_S = 10.0

@@ -54,6 +54,14 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
         Count | None,
         option("A seeded random subset of this many items, stratified by group.", "What to run"),
     ] = None
+    sample_id: Annotated[
+        list[str],
+        option("Ask this item alone; repeat for several.", "What to run", metavar="ID", advanced=True),
+    ] = []
+    dry_run: Annotated[
+        bool,
+        option("Say what would be asked, with tokens, cost and time; ask nothing.", "What to run"),
+    ] = False
     repeats: Annotated[Count | None, option("Ask every item this many times.", "What to run")] = None
     data_hash: Annotated[
         str | None,
@@ -73,9 +81,9 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
         Annotated[float, Meta(ge=0, le=10)] | None,
         option("Of sampling; default: the protocol's.", "Sampling"),
     ] = None
-    top_p: Annotated[Annotated[float, Meta(gt=0, le=1)] | None, option("Nucleus sampling.", "Sampling")] = (
-        None
-    )
+    top_p: Annotated[
+        Annotated[float, Meta(gt=0, le=1)] | None, option("Nucleus sampling.", "Sampling", advanced=True)
+    ] = None
     max_tokens: Annotated[Count | None, option("Of one reply, reasoning included.", "Sampling")] = None
     thinking: Annotated[bool | None, option("Switch reasoning, on servers that can.", "Sampling")] = None
     seed: Annotated[Annotated[int, Meta(ge=0)], option("For the subset and for sampling.", "Sampling")] = 0
@@ -359,6 +367,10 @@ def _conflicts(request: RunRequest) -> Iterator[str]:
         yield "--replicas and --gpus are of a cluster: add --cluster ray"
     if request.cluster and (request.header or request.extra_body):
         yield "--header and --extra-body are for models that are called directly, not on a cluster"
+    if request.sample_id and request.limit:
+        yield "--sample-id and --limit exclude each other"
+    if request.dry_run and request.until_decided:
+        yield "--dry-run and --until-decided exclude each other: `evals gate plan` says when a verdict can be expected"
     if request.sample and request.data:
         yield "--sample and --data exclude each other"
     if request.fresh and request.batch:

@@ -23,7 +23,9 @@ from evals.errors import Crash, EvalsError, StoreError
 from evals.records.store import Run, Writer
 from evals.run.budget import Budget
 from evals.run.caller import Caller
-from evals.run.plan import Job, order, reseeded
+from evals.run.job import Job
+from evals.run.order import order
+from evals.run.sampling import reseeded
 from evals.sandbox import Pool
 from evals.scorers.scoring import Scoring, failure
 from evals.types import Failure, Model, Prompt, Record, Reply, Sample

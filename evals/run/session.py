@@ -21,16 +21,18 @@ from evals.errors import Fatal, UsageError
 from evals.records.store import BATCHES
 from evals.run import batch, judging
 from evals.run.budget import Budget
-from evals.run.plan import Job, Options, drawn, prepare
+from evals.run.job import Job, Options
+from evals.run.options import budget_of, plan_options
+from evals.run.plan import prepare
 from evals.run.progress import Progress
 from evals.run.request import RunRequest, check
-from evals.run.request_extras import add_to, extra_body
+from evals.run.request_extras import add_to
 from evals.run.rescore import finish, rescore
 from evals.run.runner import Runner, Watcher, drive, execute
+from evals.run.sampling import resolved
 from evals.types import Model, Record, Sampling
 
 if TYPE_CHECKING:
-    from evals.profiles import Profile
     from evals.records.card import Card, Finding
     from evals.run.batch import Gathered
     from evals.run.health import Health
@@ -120,9 +122,9 @@ class Session:
 
     def works(self) -> Iterator[ModelRun]:
         """Yield the work on each model; all models are made first, but for replicas on a cluster: their turn places them."""
-        made = [one.model or (None if self.request.cluster else self._model(one.spec)) for one in self.models]
+        made = [one.model or (None if self.request.cluster else self.model(one.spec)) for one in self.models]
         for one, model in zip(self.models, made, strict=True):
-            yield ModelRun(self, one.spec, model or self._model(one.spec))
+            yield ModelRun(self, one.spec, model or self.model(one.spec))
 
     def run(self) -> list[Outcome]:
         """Run all there is, on event loops of its own; stops after an interrupt."""
@@ -163,7 +165,7 @@ class Session:
         if self.runner is not None:
             self.runner.interrupt()
 
-    def _model(self, spec: str) -> Model:
+    def model(self, spec: str) -> Model:
         """Make the model here, or its replicas on a cluster."""
         request = self.request
         options = {
@@ -192,7 +194,7 @@ class ModelRun:
             extra=self.request.extra_body,
             name=load.without_secrets(spec),
         )
-        self.budget = _budget(self.request, spec)
+        self.budget = budget_of(self.request, spec)
         self.suites = _with_judge(self.request, session.suites)
         self.early_stop = session.early_stop
         self.jobs: list[Job] = []
@@ -221,7 +223,7 @@ class ModelRun:
         options = structs.replace(
             plan_options(self.request, profile), engine=getattr(self.model, "options", "")
         )
-        remarks = [_remarks(self.model, drawn(suite, options)[0]) for suite in self.suites]
+        remarks = [_remarks(self.model, resolved(suite, options)[0]) for suite in self.suites]
         jobs: list[Job] = []
         with ExitStack() as undo:
             for suite, said in zip(self.suites, remarks, strict=True):
@@ -390,54 +392,6 @@ def _with_judge(request: RunRequest, suites: Sequence[Suite]) -> Sequence[Suite]
         name=load.without_secrets(request.judge or ""),
         price=profiles.read_price(request.judge_price),
         wait=False,
-    )
-
-
-def _budget(request: RunRequest, spec: str) -> Budget:
-    price = profiles.read_price(request.price) or profiles.price(spec)
-    if request.max_cost is not None and price is None:
-        raise UsageError(
-            f"--max-cost: the price of {spec} is not known; add --price IN,OUT (USD per million tokens)"
-        )
-    share = profiles.BATCH if request.batch else 1.0
-    judge_price = profiles.read_price(request.judge_price) or profiles.price(request.judge or "")
-    return Budget(
-        cost_usd=request.max_cost,
-        tokens=request.max_total_tokens,
-        price=price,
-        share=share,
-        judge_price=judge_price,
-    )
-
-
-def plan_options(request: RunRequest, profile: Profile | None = None) -> Options:
-    """Return what the plan needs of a request, and of what is known of its model."""
-    if request.recommended and not (profile and profile.sampling):
-        raise UsageError("--recommended: no profile says what the makers of this model recommend")
-    return Options(
-        results=request.results,
-        data=request.data,
-        sample=request.sample,
-        limit=request.limit,
-        repeats=request.repeats,
-        seed=request.seed,
-        sampling=Sampling(
-            temperature=request.temperature,
-            top_p=request.top_p,
-            max_tokens=request.max_tokens,
-            thinking=request.thinking,
-            extra=extra_body(request.extra_body),
-        ),
-        recommended=profile.recommended(thinking=request.thinking) if profile else Sampling(),
-        recommend_all=request.recommended,
-        recommender=profile.name if profile else "",
-        run=request.run,
-        fresh=request.fresh,
-        system=request.system or "",
-        max_pixels=request.max_pixels or (profile.max_pixels if profile else None),
-        max_pixels_of=profile.name if profile and not request.max_pixels else "",
-        judge=load.without_secrets(request.judge or ""),
-        data_hash=request.data_hash,
     )
 
 

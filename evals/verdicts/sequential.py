@@ -21,7 +21,7 @@ from evals.records.files import Brief, Gold, brief
 from evals.records.store import Run
 from evals.report.estimates import point
 from evals.report.metrics import at_repeats, measured
-from evals.run.plan import Job
+from evals.run.job import Job
 from evals.types import Point, Record
 from evals.verdicts import baseline as baselines
 from evals.verdicts.betting import Bets

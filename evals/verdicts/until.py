@@ -14,7 +14,7 @@ from evals.verdicts.gate import gate as judge
 from evals.verdicts.sequential import Race, fixed_policy
 
 if TYPE_CHECKING:
-    from evals.run.plan import Job
+    from evals.run.job import Job
     from evals.run.request import RunRequest
 
 

@@ -397,7 +397,7 @@ def test_a_changed_configuration_makes_a_new_run_and_says_what_changed(here):
         "run", "mmlu-pro", "--sample", "-m", RIGHT, "--run", "x", "--limit", 14, "--json", "--quiet"
     )
     assert [named.json["runs"][0]["run"], other.json["runs"][0]["run"]] == ["x", "x-2"]
-    assert "run x exists, so this is x-2: limit: None -> 14 changed" in other.err
+    assert "run x exists, so this is x-2: --limit is 14 and was not set" in other.err
 
 
 def test_one_run_id_may_hold_the_suites_of_one_command(here):

@@ -21,7 +21,7 @@ from evals.model_adapters.openai import body, data_urls
 from evals.model_adapters.scripted import Scripted
 from evals.prompts import plain_text
 from evals.run import plan
-from evals.run.plan import Options
+from evals.run.job import Options
 from evals.run.runner import Runner, execute
 from evals.suite import Suite
 from evals.types import Failure, Media, Message, Prompt, Reply, Sample, Sampling, Text

@@ -12,7 +12,7 @@ from evals.errors import Rejected, StoreError, UsageError
 from evals.model_adapters.scripted import Scripted
 from evals.prompts import ask
 from evals.records.store import Run
-from evals.run.plan import Job
+from evals.run.job import Job
 from evals.run.rescore import finish
 from evals.run.runner import Runner
 from evals.suite import Suite

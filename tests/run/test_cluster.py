@@ -22,7 +22,7 @@ from evals.records.store import Run
 from evals.run.cluster import placement as shape
 from evals.run.cluster import ray_replicas as replicas
 from evals.run.cluster.queue import Answer, Cluster, Fault, Question, Work
-from evals.run.plan import Job
+from evals.run.job import Job
 from evals.run.runner import Runner
 from evals.types import Failure, Message, Prompt, Reply, Sampling
 from tests.support import toy

@@ -15,8 +15,11 @@ from evals.data.sample_store import Spool
 from evals.errors import DataError, StoreError, UsageError
 from evals.records import store
 from evals.run import plan
-from evals.run.plan import Job, Options, order, override, subset
+from evals.run.job import Job, Options
+from evals.run.order import order
+from evals.run.plan import subset
 from evals.run.rescore import rescore
+from evals.run.sampling import override
 from evals.types import Failure, Record, Reply, Sample, Sampling, Usage
 from tests.support import toy
 
@@ -153,8 +156,8 @@ def test_the_same_command_goes_on_where_it_was(tmp_path: Path, seal: bool) -> No
 CHANGES = {
     "seed": {"seed": 1},
     "repeats": {"repeats": 2},
-    "limit": {"limit": 3},
-    "sampling max_tokens": {"sampling": Sampling(max_tokens=5)},
+    "--limit": {"limit": 3},
+    "max tokens": {"sampling": Sampling(max_tokens=5)},
 }
 
 
@@ -166,15 +169,15 @@ def test_a_changed_configuration_makes_a_new_run_and_says_what_changed(tmp_path:
     assert name_of(job) != first
     (note,) = job.notes
     assert note.startswith("a new run, since")
-    assert f"{changed}: " in note
-    assert note.endswith(f"changed against {first}")
+    assert f"since {changed} is " in note
+    assert note.endswith(f" in {first}")
 
 
 def test_changed_data_make_a_new_run(tmp_path: Path) -> None:
     first = written(tmp_path, toy.record("q000"))
     job = toy.job(tmp_path, toy.suite([*toy.samples(3), toy.sample("q003", target="B")]))
     assert name_of(job) != first
-    assert "data_sha256: " in job.notes[0]
+    assert "the data's SHA-256 is " in job.notes[0]
 
 
 def test_another_model_starts_without_a_word(tmp_path: Path) -> None:
@@ -192,7 +195,7 @@ def test_a_named_run_is_made_resumed_and_given_a_number_when_it_differs(tmp_path
     other = toy.job(tmp_path, run="mine", seed=1)
     other.writer.append(toy.record("q000"))
     assert name_of(other) == "mine-2"
-    assert "run mine exists, so this is mine-2: seed: 0 -> 1" in other.notes[0]
+    assert "run mine exists, so this is mine-2: seed is 1 and was 0" in other.notes[0]
     third = toy.job(tmp_path, run="mine", seed=1)
     assert name_of(third) == "mine-2"
 

@@ -38,7 +38,7 @@ from evals.records.store import Run
 from evals.run import caller as callers
 from evals.run import runner as runners
 from evals.run.budget import Budget
-from evals.run.plan import Job
+from evals.run.job import Job
 from evals.run.rescore import finish
 from evals.run.runner import Runner
 from evals.suite import Suite

@@ -12,7 +12,7 @@ from evals.records.card import Card, Config
 from evals.records.files import Brief, Gold
 from evals.report.metrics import accuracy
 from evals.run import plan
-from evals.run.plan import Job, Options
+from evals.run.job import Job, Options
 from evals.suite import Suite
 from evals.types import (
     Failure,

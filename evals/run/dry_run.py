@@ -1,0 +1,179 @@
+"""What a request would do, without doing it: items, calls, tokens, cost, time, and what of it is there already.
+
+Tokens of replies and times come from the newest earlier run of the suite by this model; without one the suite's max_tokens bounds them. Tokens of prompts are counted at four characters each, and images not at all. Nothing is
+asked and nothing is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from math import ceil
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
+
+from evals import load, profiles
+from evals.calls.pace import START, beat_of
+from evals.data.series import AS_TEXT
+from evals.errors import EvalsError, StoreError, UsageError
+from evals.prompts import plain_text
+from evals.records.store import Run
+from evals.run.options import budget_of, plan_options
+from evals.run.plan import Plan, resolve
+from evals.types import Model
+
+if TYPE_CHECKING:
+    from evals.run.budget import Budget
+    from evals.run.request import RunRequest
+    from evals.run.session import Session
+    from evals.suite import Suite
+
+CHARACTERS = 4.0
+"""Of a token, about: English prose and formulas with the tokenizers of 2024 and later."""
+PROMPTS = 200
+"""Prompts that are made to estimate their length."""
+
+
+class Forecast(Struct, frozen=True, kw_only=True):
+    """What one suite of a request would do with one model."""
+
+    suite: str
+    protocol: str
+    model: str
+    items: int = 0
+    """To be asked."""
+    total: int = 0
+    """In the data set."""
+    repeats: int = 1
+    calls: int = 0
+    """Left to be made."""
+    done: int = 0
+    """Replies that are there already."""
+    run: str = ""
+    """The run that is resumed or reused; empty: a new one."""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    """None: nothing is known."""
+    bound: bool = False
+    """Whether the output tokens are an upper bound: every reply as long as max_tokens allows."""
+    basis: str = ""
+    """Where the output tokens come from."""
+    cost_usd: float | None = None
+    """None: the price or the tokens are not known."""
+    hours: float | None = None
+    at_once: int = START
+    """Calls in flight that the hours are for."""
+    notes: tuple[str, ...] = ()
+    fault: str = ""
+    """Why it cannot be started here; empty: nothing is known to be in the way."""
+
+
+def forecast(session: Session) -> list[Forecast]:
+    """Return what every suite of a request would do with every model; raises UsageError for data that cannot be read."""
+    return [one for named in session.models for one in _of_model(session, named.spec, named.model)]
+
+
+def _of_model(session: Session, spec: str, given: Model | None) -> list[Forecast]:
+    request, fault, model = session.request, "", given
+    if model is None and not request.cluster:
+        try:
+            model = session.model(spec)
+        except UsageError as error:  # no key, no server yet, no GPU: the plan can be made all the same
+            fault = str(error)
+    try:
+        return [_of_suite(request, suite, spec, model, fault) for suite in session.suites]
+    finally:
+        if model is not None and model is not given:
+            asyncio.run(model.close())
+
+
+def _of_suite(request: RunRequest, suite: Suite, spec: str, model: Model | None, fault: str) -> Forecast:
+    profile = profiles.find(spec)
+    shown = load.without_secrets(spec)
+    takes = model.accepts if model else suite.needs
+    if not fault and (lacking := suite.needs - takes - AS_TEXT - {"judge"}):
+        fault = f"{suite.id} needs a model that takes {', '.join(sorted(lacking))}"
+    if suite.refuses:
+        return Forecast(suite=suite.id, protocol=suite.protocol, model=shown, fault=suite.refuses)
+    name = model.name if model else shown.rpartition("#")[2].partition(":")[2] or shown.rpartition("#")[2]
+    options = structs.replace(plan_options(request, profile), engine=getattr(model, "options", ""))
+    plan = resolve(suite, options, model=name, spec=shown, takes=takes, keep_media=False)
+    try:
+        return _with_figures(plan, request, budget_of(request, spec), model, fault)
+    finally:
+        plan.spool.close()
+
+
+def _with_figures(
+    plan: Plan, request: RunRequest, budget: Budget, model: Model | None, fault: str
+) -> Forecast:
+    config, expected = plan.config, len(plan.spool) * plan.config.repeats
+    done = _done(plan)
+    calls = max(0, expected - done)
+    known = plan.lengths(own=True)
+    output, seconds, basis, bound = None, None, "", False
+    if known:
+        output = round(calls * fmean(tokens for tokens, _ in known.values()))
+        seconds = calls * fmean(seconds for _, seconds in known.values())
+        basis = "as long as in the newest earlier run"
+    elif config.sampling.max_tokens:
+        output, bound = calls * config.sampling.max_tokens, True
+        basis = f"max tokens {config.sampling.max_tokens:,} each"
+    into = round(calls * _prompt_tokens(plan))
+    cost = None
+    if budget.price and output is not None:
+        cost = budget.share * budget.price.cost({"input": into, "output": output})
+    at_once = request.concurrency or START
+    return Forecast(
+        suite=plan.suite.id,
+        protocol=plan.suite.protocol,
+        model=config.model,
+        items=len(plan.spool),
+        total=plan.total,
+        repeats=config.repeats,
+        calls=calls,
+        done=min(done, expected),
+        run=plan.path.name if plan.resumes else "",
+        input_tokens=into,
+        output_tokens=output,
+        bound=bound,
+        basis=basis,
+        cost_usd=cost,
+        hours=_hours(seconds, at_once, calls, model),
+        at_once=at_once,
+        notes=tuple(plan.notes),
+        fault=fault,
+    )
+
+
+def _done(plan: Plan) -> int:
+    if not plan.resumes:
+        return 0
+    try:
+        return sum(not brief.failure for brief in Run(plan.path).briefs())
+    except StoreError:
+        return 0
+
+
+def _hours(seconds: float | None, at_once: int, calls: int, model: Model | None) -> float | None:
+    """Return how long calls take, as many at once as given and no more a minute than the vendor allows."""
+    beat = beat_of(model)
+    if seconds is None and beat is None:
+        return None
+    return max((seconds or 0.0) / at_once, calls * beat.distance_s if beat else 0.0) / 3600
+
+
+def _prompt_tokens(plan: Plan) -> float:
+    """Return the mean tokens of a prompt, over some that are spread evenly; raises what a prompter raises."""
+    spool, prompter = plan.spool, plan.prompter
+    places: Sequence[int] = range(0, len(spool), max(1, ceil(len(spool) / PROMPTS)))
+    lengths = []
+    for place in places:
+        try:
+            prompt = prompter(spool[place], 0)
+        except (EvalsError, LookupError, ValueError, TypeError):  # its own failure when it is asked
+            continue
+        lengths.append(sum(len(plain_text(message.parts)) for message in prompt.messages))
+    return fmean(lengths) / CHARACTERS if lengths else 0.0

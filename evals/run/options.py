@@ -1,0 +1,66 @@
+"""What of a request, and of what is known of its model, goes into plans and limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evals import load, profiles
+from evals.errors import UsageError
+from evals.run.budget import Budget
+from evals.run.job import Options
+from evals.run.request import RunRequest
+from evals.run.request_extras import extra_body
+from evals.types import Sampling
+
+if TYPE_CHECKING:
+    from evals.profiles import Profile
+
+
+def budget_of(request: RunRequest, spec: str) -> Budget:
+    """Return the limits of a request on one model; raises UsageError for a limit on cost without a price."""
+    price = profiles.read_price(request.price) or profiles.price(spec)
+    if request.max_cost is not None and price is None:
+        raise UsageError(
+            f"--max-cost: the price of {spec} is not known; add --price IN,OUT (USD per million tokens)"
+        )
+    share = profiles.BATCH if request.batch else 1.0
+    judge_price = profiles.read_price(request.judge_price) or profiles.price(request.judge or "")
+    return Budget(
+        cost_usd=request.max_cost,
+        tokens=request.max_total_tokens,
+        price=price,
+        share=share,
+        judge_price=judge_price,
+    )
+
+
+def plan_options(request: RunRequest, profile: Profile | None = None) -> Options:
+    """Return what the plan needs of a request, and of what is known of its model."""
+    if request.recommended and not (profile and profile.sampling):
+        raise UsageError("--recommended: no profile says what the makers of this model recommend")
+    return Options(
+        results=request.results,
+        data=request.data,
+        sample=request.sample,
+        limit=request.limit,
+        repeats=request.repeats,
+        seed=request.seed,
+        sampling=Sampling(
+            temperature=request.temperature,
+            top_p=request.top_p,
+            max_tokens=request.max_tokens,
+            thinking=request.thinking,
+            extra=extra_body(request.extra_body),
+        ),
+        recommended=profile.recommended(thinking=request.thinking) if profile else Sampling(),
+        recommend_all=request.recommended,
+        recommender=profile.name if profile else "",
+        run=request.run,
+        fresh=request.fresh,
+        system=request.system or "",
+        max_pixels=request.max_pixels or (profile.max_pixels if profile else None),
+        max_pixels_of=profile.name if profile and not request.max_pixels else "",
+        judge=load.without_secrets(request.judge or ""),
+        sample_ids=tuple(request.sample_id),
+        data_hash=request.data_hash,
+    )

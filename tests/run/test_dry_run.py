@@ -1,0 +1,78 @@
+"""`evals run --dry-run`: figures that hold, and nothing asked or written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.records import store
+from tests.support.command import evals
+from tests.support.faults import FaultyServer, says
+
+AIME = ("run", "aime:2025", "--sample", "-m", "scripted:ANSWER: 1")
+
+
+def dry(*words: object) -> list[dict[str, Any]]:
+    done = evals(*words, "--dry-run", "--json")
+    assert done.status in (0, 2), done.err
+    rows: list[dict[str, Any]] = done.json["dry_run"]
+    return rows
+
+
+def test_nothing_is_asked_and_nothing_is_written(here: Path) -> None:
+    with FaultyServer(lambda call: says("ANSWER: A")) as server:
+        (one,) = dry("run", "mathvision", "--sample", "-m", server.model, "--price", "1,10")
+        assert server.calls == []
+    assert list(here.iterdir()) == []
+    assert (one["items"], one["calls"], one["done"], one["run"]) == (one["total"], one["items"], 0, "")
+    assert one["bound"]
+    assert one["output_tokens"] == one["calls"] * 32_768
+    assert one["cost_usd"] == pytest.approx((one["input_tokens"] + 10 * one["output_tokens"]) / 1e6)
+    assert one["hours"] is None
+
+
+def test_an_earlier_run_of_the_model_tells_tokens_and_what_is_reused(here: Path) -> None:
+    assert evals(*AIME).status == 0
+    (whole,) = dry(*AIME)
+    assert (whole["calls"], whole["done"]) == (0, whole["items"])
+    assert whole["run"]
+    (again,) = dry(*AIME, "--fresh", "--concurrency", "4")
+    assert (again["calls"], again["run"], again["at_once"]) == (again["items"], "", 4)
+    assert (again["output_tokens"], again["bound"]) == (2 * again["items"], False)
+    assert again["hours"] is not None
+    (other,) = dry("run", "aime:2025", "--sample", "-m", "scripted:list=x.json")
+    assert other["bound"]  # another model's replies tell nothing of this one's
+    assert "x.json" in other["fault"]
+
+
+def test_published_numbers_are_named_with_their_protocol(here: Path) -> None:
+    (one,) = dry("run", "aime:2025", "--sample", "-m", "intern:intern-s1")
+    assert "INTERN_API_KEY" in one["fault"]
+    assert {claim["protocol"] for claim in one["published"]} >= {"intern-s1"}
+    assert all(claim["same_protocol"] == (claim["protocol"] == one["protocol"]) for claim in one["published"])
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_the_table_fits(here: Path, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    done = evals("run", "gpqa", "aime", "--sample", "-m", "scripted:A", "-m", "openai:gpt-4.1", "--dry-run")
+    assert done.status == 0, done.err
+    assert all(len(line) <= columns for line in done.out.splitlines()), done.out
+    assert "Nothing was asked" in done.out
+    assert "(" in done.out
+    assert "Struct" not in done.out + done.err
+
+
+def test_single_items_are_a_run_of_their_own(here: Path) -> None:
+    ids = ("--sample-id", "sample-2025-I-3", "--sample-id", "sample-2025-I-6")
+    assert evals(*AIME).status == 0
+    done = evals(*AIME, *ids, "--json")
+    (run,) = done.json["runs"]
+    assert run["expected"] == 2
+    assert store.find(Path("results"), run["run"])[0].card.config.sample_ids == (ids[1], ids[3])
+    assert "sample ids is sample-2025-I-3, sample-2025-I-6 and was not set" in done.err
+    assert evals(*AIME, *ids, "--json").json["runs"][0]["run"] == run["run"]
+    assert "did you mean" in evals(*AIME, "--sample-id", "sample-2025-I-33").complaint
+    assert "exclude each other" in evals(*AIME, *ids, "--limit", "1").complaint
