@@ -13,11 +13,12 @@ from msgspec import Struct, field
 
 from evals.data import Data
 from evals.errors import UnknownName
+from evals.plugins import Listing
 from evals.prompts.upstream import Words
 from evals.report.metrics import accuracy
-from evals.scorers.judge.judged import Judged
+from evals.seams import TwoStage
 from evals.suite import GREEDY_32K, Suite
-from evals.types import Listing, Metric, Prompt, Prompter, ProtocolName, Sample, Sampling, Scorer
+from evals.types import Metric, Prompt, Prompter, ProtocolName, Sample, Sampling, Scorer
 
 
 class Variant(Struct, frozen=True):
@@ -124,7 +125,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
         chosen, row = self._protocol(name, variant), self.variants[variant]
         samples = chosen.samples or self.samples
         needs = self.needs if row.needs is None else row.needs
-        judged = any(isinstance(scorer, Judged) for scorer in chosen.scorers.values())
+        judged = any(isinstance(scorer, TwoStage) for scorer in chosen.scorers.values())
         chances = (chosen.chance, row.chance, self.chance)
         return Suite(
             name=self.name,

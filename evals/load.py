@@ -24,8 +24,9 @@ from evals import model_adapters, plugins, suites
 from evals.boundary import foreign_code
 from evals.data import Data, errata
 from evals.errors import UnknownName, Untrusted, UsageError
+from evals.plugins import Listing
 from evals.suite import Suite
-from evals.types import Listing, Model, Prompter, ProtocolName
+from evals.types import Model, Prompter, ProtocolName
 
 if TYPE_CHECKING:
     from evals.benchmark import Benchmark

@@ -17,9 +17,23 @@ from typing import Any
 from msgspec import Struct
 
 from evals.errors import UsageError
-from evals.types import Listing
 
 SUITES, ADAPTERS = "science_evals.suites", "science_evals.adapters"
+
+
+class Listing(Struct, frozen=True, kw_only=True):
+    """What `evals list suites` and shell completion show of a benchmark."""
+
+    about: str
+    variants: dict[str, int]
+    """Name -> rows; 0: unknown."""
+    default: tuple[str, ...]
+    """Variants that the bare name stands for."""
+    protocols: tuple[str, ...]
+    """The default first."""
+    version: str
+    needs: tuple[str, ...]
+    gated: bool
 
 
 class Origin(Struct, frozen=True):

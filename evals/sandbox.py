@@ -36,6 +36,7 @@ from msgspec.structs import replace
 
 from evals import errors
 from evals.errors import EvalsError, ScorerError, UsageError
+from evals.seams import Warm
 from evals.types import Prompt, Reply, Sample, Score
 
 BATCH = 64
@@ -357,9 +358,9 @@ def _compute(blob: bytes, warmed: set[str]) -> bytes:
     """Make one call under the kernel's timer; whatever it raises becomes the call's answer."""
     try:
         timeout_s, function, args = pickle.loads(blob)  # noqa: S301 - from our own parent
-        if (warm := getattr(function, "warm", None)) and (name := repr(function)) not in warmed:
+        if isinstance(function, Warm) and (name := repr(function)) not in warmed:
             warmed.add(name)
-            warm()
+            function.warm()
         signal.setitimer(signal.ITIMER_REAL, timeout_s)
         try:
             value = function(*args)

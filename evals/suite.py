@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from math import isfinite
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from evals.data import Data, errata
 from evals.data.errata import Errata
 from evals.errors import DataError
 from evals.prompts.upstream import Words
+from evals.seams import TwoStage
 from evals.types import Metric, Prompt, Prompter, Reply, Sample, Sampling, Score, Scorer
 
 INTERN_S1 = Sampling(temperature=0.7, top_p=0.95, max_tokens=65_536, thinking=True)
@@ -152,8 +154,11 @@ class Suite(Struct, frozen=True, kw_only=True):
 
 
 def _describe(scorer: Scorer) -> str:
-    text = repr(scorer)
-    return getattr(scorer, "__qualname__", text) if text.startswith("<") else text
+    return (
+        scorer.__qualname__
+        if isinstance(scorer, FunctionType | BuiltinFunctionType | MethodType)
+        else repr(scorer)
+    )
 
 
 def checked(suite: Suite, data: Data) -> Iterator[Sample]:
@@ -271,7 +276,7 @@ def _check_sample(suite: Suite, sample: Sample, prompt: Prompt) -> list[str]:
     reply = Reply(text=suite.ideal(sample, prompt))
     faults = []
     for name, scorer in suite.scorers.items():
-        rule: Scorer = getattr(scorer, "rule", scorer)  # a judge cannot be checked without a model
+        rule = scorer.rule if isinstance(scorer, TwoStage) else scorer  # a judge needs a model
         score = rule(sample, prompt, reply)
         if not isinstance(score, Score):
             continue

@@ -11,7 +11,7 @@ are made per second in the runner: a struct costs a fifth of a frozen dataclass.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from math import isfinite
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -332,15 +332,6 @@ class Metric(Struct, frozen=True, kw_only=True):
     """Shown only for runs with at least so many repeats."""
 
 
-@runtime_checkable
-class OwnInterval(Protocol):
-    """What the `of` of a metric of whole runs may offer besides: an interval that is not left to the bootstrap."""
-
-    def interval(self, clusters: Sequence[Sequence[Point]]) -> Any:
-        """Return an `Interval` of the statistic over clusters of points; None: resample."""
-        ...
-
-
 class Estimate(Struct, frozen=True, kw_only=True):
     """A number with what it rests on. Fractions are fractions."""
 
@@ -384,20 +375,6 @@ class Model(Protocol):
         ...
 
 
-@runtime_checkable
-class Requests(Protocol):
-    """A model whose calls are HTTP requests: the user may add headers, and fields to their bodies (`Sampling.extra`)."""
-
-    @property
-    def notes(self) -> list[str]:
-        """Say what the card must say of its calls: fields that the server refused."""
-        ...
-
-    def add_headers(self, headers: Mapping[str, str]) -> None:
-        """Send further headers with every call; their values are secrets."""
-        ...
-
-
 class Likelihood(Struct, frozen=True, kw_only=True):
     """How likely a model finds one text as the continuation of another."""
 
@@ -423,49 +400,6 @@ class LogProbs(Protocol):
         ...
 
 
-class BatchState(Struct, frozen=True):
-    """How far a batch is."""
-
-    ended: bool
-    done: int = 0
-    fault: str = ""
-    """Why the whole of it was refused; nothing of it was asked."""
-
-
-class Batches(Protocol):
-    """A vendor's batch endpoint, as an adapter's attribute `batches` gives it: the optional third protocol.
-
-    Raises the errors of `Model.reply`.
-    """
-
-    most: int
-    """Requests in one batch."""
-    most_bytes: int
-
-    async def line(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
-        """Word one request; `name` comes back with its result."""
-        ...
-
-    async def start(self, label: str, lines: Sequence[bytes]) -> str:
-        """Hand a batch in; gives its id. Every name in it begins with `label`."""
-        ...
-
-    async def find(self, label: str, *, since: float, many: int, never: Sequence[str]) -> str | None:
-        """Find the id of a batch that was handed in, but whose id is not known; None: there is none.
-
-        A vendor that shows no labels gives one that may be it: its results tell. `never`: those that are not.
-        """
-        ...
-
-    async def state(self, id_: str) -> BatchState:
-        """Ask how far it is."""
-        ...
-
-    async def results(self, id_: str, sampling: Sampling) -> dict[str, Reply | Exception]:
-        """Fetch what came of every request, by its name: a reply, or the error that the call would have raised."""
-        ...
-
-
 class Scorer(Protocol):
     """Anything that judges. Pure and quick, or marked `heavy` and then run in a worker process."""
 
@@ -476,18 +410,3 @@ class Scorer(Protocol):
 
 Prompter: TypeAlias = Callable[[Sample, int], Prompt]
 """(sample, repeat) -> prompt; draws only from `prompts.rng(suite, sample.id, repeat)`."""
-
-
-class Listing(Struct, frozen=True, kw_only=True):
-    """What `evals list suites` and shell completion show of a benchmark."""
-
-    about: str
-    variants: dict[str, int]
-    """Name -> rows; 0: unknown."""
-    default: tuple[str, ...]
-    """Variants that the bare name stands for."""
-    protocols: tuple[str, ...]
-    """The default first."""
-    version: str
-    needs: tuple[str, ...]
-    gated: bool

@@ -33,6 +33,7 @@ from evals.scorers.judge.judged import Judged
 from evals.scorers.number import Within
 from evals.scorers.options import OptionSet, StatedOptions
 from evals.scorers.upstream.lamalab import SignedTolerance, options_lamalab
+from evals.seams import Warm
 from evals.suite import INTERN_S1
 from evals.types import Metric, Point, Prompt, Prompter, Reply, Sample, Sampling, Score, Scorer, Text
 
@@ -182,8 +183,8 @@ class Lamalab(Struct, frozen=True):
 
     def warm(self) -> None:
         """Get ready what reads numbers, where it takes a while."""
-        if warm := getattr(self.number, "warm", None):
-            warm()
+        if isinstance(self.number, Warm):
+            self.number.warm()
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""

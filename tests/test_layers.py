@@ -24,6 +24,7 @@ FOLDERS = ("evals", "suites", "model_adapters", "dashboard")
 LAYERS: tuple[tuple[str, str], ...] = (
     ("errors", "evals.errors"),
     ("types", "evals evals.boundary evals.disk evals.types evals.validation"),
+    ("what models, scorers and statistics may offer", "evals.seams"),
     ("worker processes", "evals.sandbox"),
     (
         "tools that know only types",

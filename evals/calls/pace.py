@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from evals.seams import Metered
+
 START = 16
 MOST = 1024
 PAYS = 1.1
@@ -104,5 +106,4 @@ class Beat:
 
 def beat_of(model: object) -> Beat | None:
     """Give the beat of a model whose vendor counts calls per minute; None where it does not."""
-    per_minute = getattr(model, "per_minute", None)
-    return Beat(per_minute) if per_minute else None
+    return Beat(model.per_minute) if isinstance(model, Metered) and model.per_minute else None

@@ -16,7 +16,8 @@ from msgspec import Struct, structs
 from evals.records.files import Brief, Gold
 from evals.report import statistics as stats
 from evals.report.metrics import at_repeats, mean_value, stand_ins
-from evals.types import Estimate, Metric, OwnInterval, Point, Score
+from evals.seams import Costly, OwnInterval, Resampled
+from evals.types import Estimate, Metric, Point, Score
 
 Golds: TypeAlias = Mapping[str, Gold]
 EMPTY: dict[str, float] = {}
@@ -230,13 +231,13 @@ def _whole(found: Sequence[Point], metric: Metric) -> tuple[stats.Interval | Non
     def by_points(indices: Iterable[int]) -> float:
         return metric.of([one for index in indices for one in clusters[index]])
 
-    over = getattr(metric.of, "over", None)
+    of: object = metric.of
     n = sum(one.value is not None for one in found) or len(found)
     try:
         if (own := _own_interval(found, clusters, metric)) is not None:
             return own, n, len(clusters)
-        statistic = over(clusters) if over else by_points
-        resamples = getattr(metric.of, "resamples", None) or (2000 if len(found) <= 2000 else 400)
+        statistic = of.over(clusters) if isinstance(of, Resampled) else by_points
+        resamples = (isinstance(of, Costly) and of.resamples) or (2000 if len(found) <= 2000 else 400)
         interval = stats.bootstrap(len(clusters), statistic, seed=0, resamples=resamples)
     except ValueError:
         return None, 0, 0

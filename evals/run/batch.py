@@ -29,7 +29,8 @@ from evals.records.store import BATCHES
 from evals.run.job import Job
 from evals.run.order import order
 from evals.run.sampling import reseeded
-from evals.types import Batches, Model, Prompt, Reply, Sampling
+from evals.seams import Batches
+from evals.types import Model, Prompt, Reply, Sampling
 
 POLL_S, POLL_MOST_S = 10.0, 120.0
 DEADLINE_S = 1800.0

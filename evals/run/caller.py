@@ -31,7 +31,8 @@ from evals.errors import (
     Transient,
 )
 from evals.scorers.scoring import failure
-from evals.types import Failure, Message, Model, Prompt, Reply, Requests, Sampling
+from evals.seams import Requests, Starting
+from evals.types import Failure, Message, Model, Prompt, Reply, Sampling
 
 ATTEMPTS = 6
 """Of one call, while the server is known to work."""
@@ -72,7 +73,7 @@ class Caller:
         """Calls that wait for another try: after a fault, and because the server is full."""
         self._model, self._pace, self._timeout_s = model, pace, timeout_s
         self._stop, self._end, self._on_rest, self._say = stop, end, on_rest, say
-        self._ready: Callable[[], Awaitable[None] | None] | None = getattr(model, "ready", None)
+        self._ready = model.ready if isinstance(model, Starting) else None
         self._beat = beat_of(model)
         self._deadlines: dict[float, Deadline] = {}
         """By their seconds."""

@@ -22,6 +22,7 @@ from evals.prompts import plain_text
 from evals.records.store import Run
 from evals.run.options import budget_of, plan_options
 from evals.run.plan import Plan, resolve
+from evals.seams import Launched
 from evals.types import Model
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ def _of_suite(request: RunRequest, suite: Suite, spec: str, model: Model | None,
     if suite.refuses:
         return Forecast(suite=suite.id, protocol=suite.protocol, model=shown, fault=suite.refuses)
     name = model.name if model else shown.rpartition("#")[2].partition(":")[2] or shown.rpartition("#")[2]
-    options = structs.replace(plan_options(request, profile), engine=getattr(model, "options", ""))
+    engine = model.options if isinstance(model, Launched) else ""
+    options = structs.replace(plan_options(request, profile), engine=engine)
     plan = resolve(suite, options, model=name, spec=shown, takes=takes, keep_media=False)
     try:
         return _with_figures(plan, request, budget_of(request, spec), model, fault)

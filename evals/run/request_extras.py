@@ -12,7 +12,8 @@ from msgspec import structs
 
 from evals.calls.secrets import environment_secret
 from evals.errors import UsageError
-from evals.types import Message, Model, Part, Prompt, Prompter, Requests, Sample, Text
+from evals.seams import Requests
+from evals.types import Message, Model, Part, Prompt, Prompter, Sample, Text
 
 NEVER = ("model", "messages", "contents", "prompt", "input", "stream", "n")
 """Fields of a request that are the harness's own."""

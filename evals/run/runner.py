@@ -28,6 +28,7 @@ from evals.run.order import order
 from evals.run.sampling import reseeded
 from evals.sandbox import Pool
 from evals.scorers.scoring import Scoring, failure
+from evals.seams import slots_of
 from evals.types import Failure, Model, Prompt, Record, Reply, Sample
 
 HOPELESS = 8
@@ -74,7 +75,7 @@ class Runner:
         (job, position, repeat) in the order of asking; None: the longest first. `skips`: whether a job
         needs no more. `say`: tells the user what is waited for.
         """
-        slots = getattr(model, "slots", None)
+        slots = slots_of(model)
         self.model, self.jobs = model, jobs
         self.pace = Pace(fixed=concurrency, most=slots) if slots else Pace(fixed=concurrency)
         self.budget = budget or Budget()

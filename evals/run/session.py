@@ -30,6 +30,7 @@ from evals.run.request_extras import add_to
 from evals.run.rescore import finish, rescore
 from evals.run.runner import Runner, Watcher, drive, execute
 from evals.run.sampling import resolved
+from evals.seams import Batching, Launched, Remarking, notes_of
 from evals.types import Model, Record, Sampling
 
 if TYPE_CHECKING:
@@ -217,12 +218,11 @@ class ModelRun:
     def _prepare(self) -> list[Job]:
         """Get every suite ready; a model that cannot take what a suite needs is refused, never scored 0."""
         _one_file(self.request, self.suites)
-        if self.request.batch and not hasattr(self.model, "batches"):
+        if self.request.batch and not isinstance(self.model, Batching):
             raise UsageError(f"--batch: {self.spec} has no batch endpoint; openai: and anthropic: have one")
         profile = profiles.find(self.spec)
-        options = structs.replace(
-            plan_options(self.request, profile), engine=getattr(self.model, "options", "")
-        )
+        engine = self.model.options if isinstance(self.model, Launched) else ""
+        options = structs.replace(plan_options(self.request, profile), engine=engine)
         remarks = [_remarks(self.model, resolved(suite, options)[0]) for suite in self.suites]
         jobs: list[Job] = []
         with ExitStack() as undo:
@@ -251,8 +251,8 @@ class ModelRun:
         for job in self.jobs:
             if job.stale and not job.suite.judged:
                 rescore(job.writer, job.suite)
-        if beside := getattr(self.model, "beside", None):
-            beside(self.jobs[0].writer.path)
+        if isinstance(self.model, Launched):
+            self.model.beside(self.jobs[0].writer.path)
         if self.early_stop is not None:
             self._race = self.early_stop.begin(self.jobs, seed=self.request.seed)
         self.progress = Progress(
@@ -310,7 +310,7 @@ class ModelRun:
             runner.interrupted = runner.interrupted or self._gathered.waiting > 0
         answering = self._gathered or self.model
         for job, tally in zip(self.jobs, self.progress.tallies, strict=True):
-            job.notes += [*(self._race.notes if self._race else []), *getattr(answering, "notes", ())]
+            job.notes += [*(self._race.notes if self._race else []), *notes_of(answering)]
             _close(job, runner, self.budget, health=tally.health)
         self._say_what_failed(runner)
         return Outcome(
@@ -404,8 +404,7 @@ def _one_file(request: RunRequest, suites: Sequence[Suite]) -> None:
 
 def _remarks(model: Model, sampling: Sampling) -> list[str]:
     """Ask a hosted model what a card must say of it; it may refuse a wish of the user that it cannot meet."""
-    remarks = getattr(model, "remarks", None)
-    return list(remarks(sampling)) if remarks else []
+    return list(model.remarks(sampling)) if isinstance(model, Remarking) else []
 
 
 def _no_batch_waits(request: RunRequest, job: Job) -> None:

@@ -13,6 +13,7 @@ from evals.data import errata as overlay
 from evals.data.errata import NONE, Errata, Erratum
 from evals.errors import Crash, EvalsError, ScorerError, UsageError
 from evals.sandbox import Pool
+from evals.seams import TwoStage, Warm, is_heavy
 from evals.types import Failure, Prompt, Reply, Sample, Score, Scorer
 
 
@@ -30,13 +31,16 @@ class Scoring:
         """`ideal`: the reply that must score full marks; by it a scorer that is broken is told from a reply that breaks it."""
         self._light = {name: s for name, s in scorers.items() if not _needs_await(s)}
         self._slow = {name: s for name, s in scorers.items() if _needs_await(s)}
+        self._judged_after = {name: s for name, s in self._slow.items() if isinstance(s, TwoStage)}
+        self._heavy = {name for name, s in self._slow.items() if is_heavy(s)}
+        self._heavy_rules = {name for name, s in self._judged_after.items() if is_heavy(s.rule)}
         self._names = tuple(scorers)
         self._pool = pool
         self._errata = errata
         self._ideal = ideal
         for scorer in self._light.values():  # on the event loop a first import would hold up every call
-            if warm := getattr(scorer, "warm", None):
-                warm()
+            if isinstance(scorer, Warm):
+                scorer.warm()
 
     @property
     def quick(self) -> bool:
@@ -68,7 +72,7 @@ class Scoring:
         found = self.now(sample, prompt, reply)
         for name, scorer in self._slow.items():
             known = earlier.get(name) if earlier else None
-            found[name] = await self._await(scorer, sample, prompt, reply, known)
+            found[name] = await self._await(name, scorer, sample, prompt, reply, known)
         first = self._names[0]
         if first in self._slow and (erratum := self._errata.of(sample)):
             found[first] = await self._mark(found[first], erratum, sample, prompt, reply)
@@ -113,31 +117,36 @@ class Scoring:
         self, score: Score | Failure, erratum: Erratum, sample: Sample, prompt: Prompt, reply: Reply
     ) -> Score | Failure:
         """Mark a slow scorer's score; what a judge said of the wrong gold answer cannot be corrected."""
-        scorer = self._slow[self._names[0]]
+        name = self._names[0]
         again: Score | Failure | None = None
-        if erratum.kind == "gold" and not hasattr(scorer, "second"):
-            again = await self._await(scorer, _mended(sample, erratum), prompt, reply, None)
+        if erratum.kind == "gold" and name not in self._judged_after:
+            again = await self._await(name, self._slow[name], _mended(sample, erratum), prompt, reply, None)
         return _marked(score, erratum, again)
 
     async def close(self) -> None:
         """Give back what judges hold; they open it again when asked."""
-        for scorer in self._slow.values():
-            if judge := getattr(scorer, "judge", None):
-                await judge.close()
+        for scorer in self._judged_after.values():
+            if scorer.judge is not None:
+                await scorer.judge.close()
 
     async def _await(
-        self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply, earlier: Score | Failure | None
+        self,
+        name: str,
+        scorer: Scorer,
+        sample: Sample,
+        prompt: Prompt,
+        reply: Reply,
+        earlier: Score | Failure | None,
     ) -> Score | Failure:
         try:
             with foreign_code(Crash):
-                if second := getattr(scorer, "second", None):
-                    rule: Scorer = scorer.rule  # type: ignore[attr-defined]
-                    if getattr(rule, "heavy", False):
-                        first = await self._in_worker(rule, sample, prompt, reply)
+                if (staged := self._judged_after.get(name)) is not None:
+                    if name in self._heavy_rules:
+                        first = await self._in_worker(staged.rule, sample, prompt, reply)
                     else:
-                        first = _judge(rule, sample, prompt, reply)
-                    return _a_score(await second(sample, prompt, reply, first, earlier))
-                if getattr(scorer, "heavy", False):
+                        first = _judge(staged.rule, sample, prompt, reply)
+                    return _a_score(await staged.second(sample, prompt, reply, first, earlier))
+                if name in self._heavy:
                     return await self._pooled(scorer, sample, prompt, reply)
                 return _a_score(await cast("Awaitable[Score]", scorer(sample, prompt, reply)))
         except UsageError:
@@ -180,8 +189,8 @@ def _left(reply: Reply) -> Reply:
 
 
 def _needs_await(scorer: Scorer) -> bool:
-    method = getattr(scorer, "__call__", None)  # noqa: B004 - of an instance, to see whether it is async
-    return bool(getattr(scorer, "heavy", False)) or any(map(inspect.iscoroutinefunction, (scorer, method)))
+    called = type(scorer).__call__
+    return is_heavy(scorer) or inspect.iscoroutinefunction(scorer) or inspect.iscoroutinefunction(called)
 
 
 def _judge(scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:

@@ -19,6 +19,7 @@ from msgspec import Struct, structs
 
 from evals.records.files import Gold
 from evals.report.metrics import mean_value, measured, stand_ins
+from evals.seams import Resampled
 from evals.types import Metric, Point
 from evals.verdicts import difference
 from evals.verdicts.difference import Evidence
@@ -184,7 +185,7 @@ class Pairs:
             return right(indices) - left(indices)
 
         seed = crc32(f"{group}/{len(rows)}".encode())  # the same resamples for every metric
-        budget = 20_000_000 if hasattr(self.metric.of, "over") else 2_000_000
+        budget = 20_000_000 if isinstance(self.metric.of, Resampled) else 2_000_000
         resamples = min(2000, max(200, budget // max(1, len(rows))))
         try:
             return difference.of_statistic(len(order), statistic, seed=seed, resamples=resamples)
@@ -212,9 +213,9 @@ def _alone(side: Side, rows: Sequence[Pair], metric: Metric) -> list[float]:
 
 def resampled(metric: Metric, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
     """Give the metric as a function of cluster indices; one with a method `over` need not see points again."""
-    over: Callable[..., Callable[[NDArray[np.intp]], float]] | None = getattr(metric.of, "over", None)
-    if over is not None:
-        return over(clusters)
+    of: object = metric.of
+    if isinstance(of, Resampled):
+        return of.over(clusters)
     return lambda indices: metric.of([one for index in indices.tolist() for one in clusters[index]])
 
 

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from evals.errors import BadReply, Expired, Filtered, ModelError, Rejected, from_status
 from evals.model_adapters.common.faults import STATUSES, fault_message, read_fault
-from evals.types import BatchState, Prompt, Reply, Sampling
+from evals.seams import BatchState
+from evals.types import Prompt, Reply, Sampling
 
 if TYPE_CHECKING:
     from evals.model_adapters.common.http import Client

@@ -25,7 +25,7 @@ class Function:
         self.name = "function" if named == "<lambda>" else named
         self._function = function
         self._messages = "messages" in _parameters(function)
-        called = getattr(function, "__call__", None)  # noqa: B004 - of an object, to see whether it is async
+        called = type(function).__call__
         self._async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
         self.slots: int | None = None if self._async else AT_ONCE
 

@@ -9,7 +9,7 @@ import msgspec
 
 from evals import load
 from evals.benchmark import listing_of
-from evals.types import Listing
+from evals.plugins import Listing
 from tests.support.paths import ROOT
 
 PATH = ROOT / "suites" / "index.json"

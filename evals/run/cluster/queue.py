@@ -66,7 +66,8 @@ class Fault(Struct, frozen=True, tag="fault"):
         """Describe an error; what is none of the house's becomes the model's."""
         if not isinstance(error, ModelError | UsageError):
             return cls("ModelError", f"{type(error).__name__}: {error}")
-        after, unreachable = getattr(error, "retry_after_s", None), getattr(error, "unreachable", False)
+        after = error.retry_after_s if isinstance(error, RateLimit) else None
+        unreachable = isinstance(error, Disconnected) and error.unreachable
         return cls(type(error).__name__, str(error), after, unreachable)
 
     def error(self) -> Exception:

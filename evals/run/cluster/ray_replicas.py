@@ -31,6 +31,7 @@ from evals.errors import Crash, EvalsError, Gone, ModelError, UsageError
 from evals.run.cluster.multi_node import Followers
 from evals.run.cluster.placement import Shape, shape
 from evals.run.cluster.queue import POLL_S, Answer, Cluster, Facts, Fault, Lost, Question, Work
+from evals.seams import Starting, notes_of, slots_of
 
 LINGER_S = 0.005
 """Answers that come within so short a time go into one message."""
@@ -75,8 +76,8 @@ class Host:
         if self._fault:
             return _encode(here)
         model = self._model
-        slots, notes = getattr(model, "slots", None), tuple(getattr(model, "notes", ()))
-        return _encode(replace(here, name=model.name, accepts=model.accepts, slots=slots, notes=notes))
+        offers = {"slots": slots_of(model), "notes": notes_of(model)}
+        return _encode(replace(here, name=model.name, accepts=model.accepts, **offers))
 
     async def start(self) -> tuple[int, bytes]:
         """Forget what was asked, and wait until the model can be called; gives the number of this start."""
@@ -86,8 +87,7 @@ class Host:
         self._asked, self._answers = {}, []
         self._some.set()  # whoever still waits belongs to an earlier start
         try:
-            ready = getattr(self._model, "ready", None) if not self._fault else None
-            if ready is not None and (waiting := ready()) is not None:
+            if not self._fault and isinstance(self._model, Starting) and (waiting := self._model.ready()):
                 await self._with_followers(waiting)
         except EvalsError as error:
             self._fault = str(error)

@@ -22,6 +22,7 @@ from evals.errors import Fatal, ModelError, Rejected, ScorerError, Transient, Un
 from evals.extract import number_bare, number_stated, text_stated, verdict, verdict_bare
 from evals.profiles import Price
 from evals.prompts import LETTERS, ask, plain_text
+from evals.seams import slots_of
 from evals.types import Judgement, Model, Prompt, Reply, Sample, Sampling, Usage
 
 SAMPLING = Sampling(temperature=0.0, max_tokens=8192)
@@ -121,7 +122,7 @@ class Judge:
         self._proven = False
         self._formal = True
         self._beat = beat_of(model)
-        self._gate = asyncio.Semaphore(min(AT_ONCE, getattr(model, "slots", None) or AT_ONCE))
+        self._gate = asyncio.Semaphore(min(AT_ONCE, slots_of(model) or AT_ONCE))
 
     async def decide(
         self, form: Template, question: str, reference: str, candidate: str
@@ -186,7 +187,7 @@ class Judge:
     async def close(self) -> None:
         """Close the connections; another event loop may open them again."""
         await self.model.close()
-        self._gate = asyncio.Semaphore(min(AT_ONCE, getattr(self.model, "slots", None) or AT_ONCE))
+        self._gate = asyncio.Semaphore(min(AT_ONCE, slots_of(self.model) or AT_ONCE))
 
 
 def digest(text: str) -> str:
