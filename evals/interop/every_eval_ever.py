@@ -19,10 +19,11 @@ from uuid import UUID
 import msgspec
 
 from evals.errors import UsageError
-from evals.interop.outgoing import Row, Written, ended, place, rows, sampled
-from evals.records.card import Card
+from evals.interop import outgoing
+from evals.interop.outgoing import Row, Written, ended, headline, rows, sampled
+from evals.records.card import Card, JudgeCard
 from evals.records.store import Run, slug
-from evals.types import Estimate
+from evals.types import Estimate, Reply, Score
 
 SCHEMA, INSTANCES = "0.3.0", "0.3.0"
 UNKNOWN = "unknown"
@@ -50,7 +51,7 @@ def write(runs: Sequence[Run], out: Path, *, model_id: str | None = None) -> Wri
         key = _uuid(card)
         folder = Path("data") / slug(card.config.suite.replace(":", "-")) / slug(developer) / slug(name)
         aggregate, samples = folder / f"{key}.json", folder / f"{key}_samples.jsonl"
-        digest, count = _instances(run, card, place(out / samples))
+        digest, count = _instances(run, card, out / samples)
         document = _aggregate(card) | {
             "detailed_evaluation_results": {
                 "format": "jsonl",
@@ -60,7 +61,7 @@ def write(runs: Sequence[Run], out: Path, *, model_id: str | None = None) -> Wri
                 "total_rows": count,
             }
         }
-        _put(out / aggregate, [msgspec.json.format(encode(document), indent=2)])
+        outgoing.write(out / aggregate, [msgspec.json.format(encode(document), indent=2)])
         files += [out / aggregate, out / samples]
         if card.gated:
             lost.append(
@@ -72,16 +73,9 @@ def write(runs: Sequence[Run], out: Path, *, model_id: str | None = None) -> Wri
 
 
 def _uuid(card: Card) -> str:
-    """Give a run's name in the datastore: of version 4 by its shape, the same whenever it is written."""
+    """Return a run's name in the datastore: of version 4 by its shape, the same whenever it is written."""
     name = f"{card.config.suite}\x1f{card.config.protocol}\x1f{card.run}\x1f{card.model}"
     return str(UUID(bytes=sha256(name.encode()).digest()[:16], version=4))
-
-
-def _put(path: Path, chunks: list[bytes]) -> None:
-    try:
-        path.write_bytes(b"".join(chunks))
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _model_id(card: Card) -> str:
@@ -138,7 +132,7 @@ def _result(card: Card, e: Estimate) -> dict[str, Any]:
         "max_score": 1.0 if bounded else "Infinity",
     }
     if card.judge is not None and card.judge.model:
-        metric["llm_scoring"] = _judge(card)
+        metric["llm_scoring"] = _judge(card.judge)
     return {
         "evaluation_result_id": f"{e.metric}|{e.group}" if e.group else e.metric,
         "evaluation_name": f"{card.config.suite}/{e.group}" if e.group else card.config.suite,
@@ -187,14 +181,12 @@ def _uncertainty(e: Estimate) -> dict[str, Any]:
     return found
 
 
-def _judge(card: Card) -> dict[str, Any]:
-    judge = card.judge
-    assert judge is not None  # noqa: S101 - the caller has looked
-    name = judge.served or judge.model
+def _judge(judge: JudgeCard) -> dict[str, Any]:
     details = {"deployment_type": "unknown", "model_availability": "unknown"}
     templates = ", ".join(f"{form} (SHA-256 {digest})" for form, digest in judge.templates.items())
+    model = {"name": judge.model, "id": judge.served or judge.model, "additional_details": details}
     return {
-        "judges": [{"model_info": {"name": judge.model, "id": name, "additional_details": details}}],
+        "judges": [{"model_info": model}],
         "input_prompt": f"templates of science-evals: {templates or 'unknown'}",
     }
 
@@ -212,38 +204,32 @@ def _sampling(card: Card) -> dict[str, Any]:
 
 
 def _instances(run: Run, card: Card, path: Path) -> tuple[str, int]:
-    """Write the instances; gives the file's SHA-256 and its rows."""
+    """Write the instances; returns the file's SHA-256 and its rows."""
     digest, count = sha256(), 0
-    try:
-        with path.open("wb") as stream:
-            for instance in _each(run, card):
-                line = encode(instance) + b"\n"
-                stream.write(line)
+    head = headline(card)
+
+    def lines() -> Iterator[bytes]:
+        nonlocal count
+        for row in rows(run, gated=card.gated):
+            if row.scored is not None:
+                line = encode(_instance(row, *row.scored, card, head.metric if head else "")) + b"\n"
                 digest.update(line)
                 count += 1
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+                yield line
+
+    outgoing.write(path, lines())
     return digest.hexdigest(), count
 
 
-def _each(run: Run, card: Card) -> Iterator[dict[str, Any]]:
-    metric = next((e.metric for e in card.estimates if e.headline and not e.group), "")
-    for row in rows(run, gated=card.gated):
-        if row.reply is not None and row.score is not None and row.score.value is not None:
-            yield _instance(row, card, metric)
-
-
 def _sample_hash(row: Row, reference: list[str]) -> str | None:
-    """Hash question and gold answer as the package's own converters do; None where the question is not at hand."""
+    """Hash question and gold answer as the package's own converters do; None if the question is not at hand."""
     if not row.prompt:
         return None
     asked = {"raw": row.prompt, "reference": reference}
     return sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
-def _instance(row: Row, card: Card, metric: str) -> dict[str, Any]:
-    reply, score = row.reply, row.score
-    assert reply is not None and score is not None  # noqa: S101, PT018 - the caller has looked
+def _instance(row: Row, reply: Reply, score: Score, value: float, card: Card, metric: str) -> dict[str, Any]:
     gold = row.sample.target
     reference = list(gold) if isinstance(gold, tuple) else [str(gold)]
     found: dict[str, Any] = {
@@ -267,7 +253,7 @@ def _instance(row: Row, card: Card, metric: str) -> dict[str, Any]:
                 "is_terminal": True,
             }
         ],
-        "evaluation": {"score": score.value, "is_correct": score.value == 1.0},
+        "evaluation": {"score": value, "is_correct": value == 1.0},
         "performance": {"latency_ms": 1000 * reply.seconds} if reply.seconds else None,
         "metadata": {
             "repeat": str(row.repeat),

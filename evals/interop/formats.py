@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -104,7 +104,9 @@ def _of_file(path: Path) -> str | None:
                 head += stream.read(LARGEST)
     except UNREADABLE as error:
         raise UsageError(f"{path}: {error}") from None
-    return _of_lines(head) if ending == ".jsonl" and head[:1] != b"[" else _of_json(head)
+    if ending == ".jsonl" and head[:1] != b"[":
+        return _by_fields(_decoded(head.partition(b"\n")[0]), LINES)
+    return _of_json(head)
 
 
 def _of_archive(path: Path) -> str | None:
@@ -129,60 +131,64 @@ def opened(path: Path, form: str | None) -> Iterator[tuple[Path, str]]:
         yield folder, form or guess(folder)
 
 
-def _of_lines(head: bytes) -> str | None:
-    row = _decoded(head.partition(b"\n")[0])
-    if not isinstance(row, dict):
-        return None
-    if "resps" in row and "doc" in row:
-        return "lm-eval"
-    if {"model_output", "index"} <= row.keys() or {"choices", "raw_input"} <= row.keys():
-        return "evalscope"
-    if {"idx", "prediction"} <= row.keys():
-        return "opencompass"
-    if "report" in row and "path" in row:
-        return "chembench"
-    if {"id", "response", "pred_indexs"} <= row.keys():
-        return "mmmu"
-    if "id" in row and ("response" in row or "model_answer" in row):
-        return "mathvision"
-    return "replies" if "id" in row and "text" in row else None
+LINES = (
+    ("lm-eval", {"resps", "doc"}),
+    ("evalscope", {"model_output", "index"}),
+    ("evalscope", {"choices", "raw_input"}),
+    ("opencompass", {"idx", "prediction"}),
+    ("chembench", {"report", "path"}),
+    ("mmmu", {"id", "response", "pred_indexs"}),
+    ("mathvision", {"id", "response"}),
+    ("mathvision", {"id", "model_answer"}),
+    ("replies", {"id", "text"}),
+)
+"""Format, and the fields of its first JSON line; the first that fits."""
+OBJECTS = (
+    ("matbench", {"tasks"}),
+    ("lm-eval", {"results", "versions", "config"}),
+    ("inspect", {"version", "status", "eval"}),
+    ("helm", {"adapter_spec", "request_states"}),
+    ("chembench", {"topic", "results"}),
+    ("chembench", {"uuid", "results", "preferred_score"}),
+    ("vlmevalkit", {"index", "prediction"}),
+)
+"""Format, and the fields of its JSON object."""
+VALUES = (
+    ("opencompass", {"prediction", "origin_prompt"}),
+    ("mathvista", {"pid"}),
+    ("mathvista", {"extraction"}),
+    ("mathvista", {"query", "response"}),
+)
+"""Format, and the fields of the first object in its JSON object."""
+ARRAYS = (
+    ("vlmevalkit", {"prediction"}),
+    ("lm-eval", {"doc", "resps"}),
+    ("chembench", {"name", "metrics", "output"}),
+    ("mmlu-pro", {"question_id", "pred"}),
+    ("mmmu", {"id", "response", "index2ans"}),
+)
+"""Format, and the fields of the first object in its JSON array."""
+
+
+def _by_fields(row: Any, forms: Iterable[tuple[str, set[str]]]) -> str | None:
+    fields = row.keys() if isinstance(row, dict) else set()
+    return next((form for form, needed in forms if needed <= fields), None)
 
 
 def _of_json(head: bytes) -> str | None:
     found = _decoded(head)
-    if isinstance(found, dict):
-        for form, keys in (
-            ("matbench", {"tasks"}),
-            ("lm-eval", {"results", "versions", "config"}),
-            ("inspect", {"version", "status", "eval"}),
-            ("helm", {"adapter_spec", "request_states"}),
-            ("chembench", {"topic", "results"}),
-            ("chembench", {"uuid", "results", "preferred_score"}),
-            ("vlmevalkit", {"index", "prediction"}),
-        ):
-            if keys <= found.keys():
-                return form
-        first = next(iter(found.values()), None)
-        if isinstance(first, dict):
-            if "prediction" in first and any(
-                key == "origin_prompt" or key.startswith("label: ") for key in first
-            ):
-                return "opencompass"
-            if "pid" in first or "extraction" in first or ("query" in first and "response" in first):
-                return "mathvista"
-        if isinstance(first, str) and next(iter(found)).startswith(("validation_", "test_", "dev_")):
-            return "mmmu"
-    if isinstance(found, list) and found and isinstance(found[0], dict):
-        for form, keys in (
-            ("vlmevalkit", {"prediction"}),
-            ("lm-eval", {"doc", "resps"}),
-            ("chembench", {"name", "metrics", "output"}),
-            ("mmlu-pro", {"question_id", "pred"}),
-            ("mmmu", {"id", "response", "index2ans"}),
-        ):
-            if keys <= found[0].keys():
-                return form
-    return None
+    if isinstance(found, list):
+        return _by_fields(found[0] if found else None, ARRAYS)
+    if not isinstance(found, dict):
+        return None
+    if form := _by_fields(found, OBJECTS):
+        return form
+    name, first = next(iter(found.items()), ("", None))
+    if isinstance(first, dict) and "prediction" in first and any(key.startswith("label: ") for key in first):
+        return "opencompass"
+    if isinstance(first, str) and name.startswith(("validation_", "test_", "dev_")):
+        return "mmmu"
+    return _by_fields(first, VALUES)
 
 
 def _decoded(raw: bytes) -> Any:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from evals.errors import UsageError
-from evals.interop.outgoing import Written, ended, headline, place, sampled, utc
+from evals.interop import outgoing
+from evals.interop.outgoing import Written, ended, headline, sampled, utc
 from evals.records.card import Card
 from evals.records.store import Run, slug
 
@@ -35,16 +36,13 @@ def write(runs: Sequence[Run], out: Path) -> Written:
             lost.append(f"{card.config.suite} ({card.config.protocol}), {card.model}: {why}")
             continue
         name = f"{slug(card.config.suite.replace(':', '-'))}-{card.config.protocol}.yaml"
-        path = place(out / slug(card.model) / ".eval_results" / name)
+        path = out / slug(card.model) / ".eval_results" / name
         if path in files:
             raise UsageError(
                 f"two runs of {card.config.suite} ({card.config.protocol}) by {card.model}: name one"
             )
-        try:
-            path.write_text(yaml.safe_dump([_entry(card)], sort_keys=False, allow_unicode=False, width=100))
-        except OSError as error:
-            raise UsageError(f"cannot write {path}: {error.strerror}") from None
-        files.append(path)
+        text = yaml.safe_dump([_entry(card)], sort_keys=False, allow_unicode=False, width=100)
+        files.append(outgoing.write(path, [text.encode()]))
     if not files:
         raise UsageError(f"nothing for the hub: {'; '.join(lost)}")
     lost.append(
@@ -54,28 +52,32 @@ def write(runs: Sequence[Run], out: Path) -> Written:
 
 
 def _unfit(card: Card) -> str:
-    head = headline(card)
     if card.config.suite not in REGISTERED:
         return f"not registered on the hub ({', '.join(REGISTERED)} are)"
     if sampled(card):
         return sampled(card)
+    head = headline(card)
     return "" if head is not None and head.value is not None and head.unit == "fraction" else "no score"
 
 
 def _entry(card: Card) -> dict[str, Any]:
     head = headline(card)
-    assert head is not None and head.value is not None  # noqa: S101, PT018 - `_unfit` has looked
+    if head is None or head.value is None:
+        raise ValueError(f"{card.run} has no score")
     data, task = REGISTERED[card.config.suite]
     span = "no interval"
     if head.low is not None and head.high is not None:
         span = f"95 % interval {100 * head.low:.2f} to {100 * head.high:.2f} ({head.method})"
-    said = f"{head.metric} under protocol {card.config.protocol}; {span}; n {head.n}; coverage {100 * card.coverage:.1f} %"
-    if card.origin == "run" and not card.wording:
-        said = f"{said}; asked in our wording"
-    made = {} if card.origin.startswith("import") else {"date": utc(card.finished or card.started)}
+    notes = [
+        f"{head.metric} under protocol {card.config.protocol}", span, f"n {head.n}",
+        f"coverage {100 * card.coverage:.1f} %",
+        "" if card.origin != "run" or card.wording else "asked in our wording",
+        f"science-evals, suite version {card.config.version}, run {card.run}",
+    ]  # fmt: skip
+    date = {} if card.origin.startswith("import") else {"date": utc(card.finished or card.started)}
     return {
         "dataset": {"id": data, "task_id": task},
         "value": round(100 * head.value, 10),
-        **made,
-        "notes": f"{said}; science-evals, suite version {card.config.version}, run {card.run}",
+        **date,
+        "notes": "; ".join(filter(None, notes)),
     }

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from math import isclose, sqrt
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import msgspec
 
-from evals.errors import UsageError
-from evals.interop.outgoing import Row, Written, as_text, ended, headline, place, rows, utc
+from evals.interop import outgoing
+from evals.interop.outgoing import Row, Written, as_text, ended, headline, rows, utc
 from evals.records.card import Card
 from evals.records.store import Run, slug
 from evals.types import Sampling
@@ -34,61 +35,53 @@ def write(runs: Sequence[Run], out: Path) -> Written:
         by_model[card.model].append((run, card))
     files: list[Path] = []
     lost = ["failures and unscored samples are counted, not listed", "worst and best case, verdict counts"]
-    for model, found in by_model.items():
+    for model, pairs in by_model.items():
         folder = out / slug(model).replace("/", "__")
-        stamp = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime(max(card.started for _, card in found)))
-        document = _document(model, found)
-        for run, card in found:
-            path = place(folder / f"samples_{_task(card, found)}_{stamp}.jsonl")
-            hashes = _samples(run, card, path)
-            document["task_hashes"][_task(card, found)] = hashes
-            files.append(path)
+        stamp = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime(max(card.started for _, card in pairs)))
+        cards = [card for _, card in pairs]
+        tasks = {_task(card, cards): run for run, card in pairs}
+        document = _document(model, dict(zip(tasks, pairs, strict=True)))
+        for task, (run, card) in zip(tasks, pairs, strict=True):
+            lines, document["task_hashes"][task] = _samples(run, card)
+            files.append(outgoing.write(folder / f"samples_{task}_{stamp}.jsonl", lines))
             if card.gated:
                 lost.append(
                     f"{card.config.suite} is gated: no prompts, no replies, answers as labels or hashes"
                 )
-        path = folder / f"results_{stamp}.json"
-        _put(path, [msgspec.json.format(encode(document), indent=2)])
-        files.append(path)
+        results = msgspec.json.format(encode(document), indent=2)
+        files.append(outgoing.write(folder / f"results_{stamp}.json", [results]))
     return Written(files=files, lost=lost)
 
 
-def _put(path: Path, chunks: list[bytes]) -> None:
-    try:
-        with path.open("wb") as stream:
-            stream.writelines(chunks)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+def _task(card: Card, cards: Sequence[Card]) -> str:
+    """Name a run's task; with its protocol, and with its run if two would share the name."""
+    suite, protocol = card.config.suite, card.config.protocol
+    name = f"{suite.replace(':', '_').replace('-', '_')}_{protocol.replace('-', '_')}"
+    same = [c for c in cards if (c.config.suite, c.config.protocol) == (suite, protocol)]
+    return f"{name}_{card.run}" if len(same) > 1 else name
 
 
-def _task(card: Card, found: Sequence[tuple[Run, Card]]) -> str:
-    """Name a run's task; with its protocol, and with its run where two would share the name."""
-    name = f"{card.config.suite.replace(':', '_').replace('-', '_')}_{card.config.protocol.replace('-', '_')}"
-    alike = [
-        c
-        for _, c in found
-        if (c.config.suite, c.config.protocol) == (card.config.suite, card.config.protocol)
-    ]
-    return f"{name}_{card.run}" if len(alike) > 1 else name
-
-
-def _document(model: str, found: list[tuple[Run, Card]]) -> dict[str, Any]:
-    tasks = {_task(card, found): card for _, card in found}
-    last = max((card for _, card in found), key=lambda card: card.started)
+def _document(model: str, tasks: Mapping[str, tuple[Run, Card]]) -> dict[str, Any]:
+    cards = {task: card for task, (_, card) in tasks.items()}
+    last = max(cards.values(), key=lambda card: card.started)
+    heads = {task: headline(card) for task, card in cards.items()}
     return {
-        "results": {task: _scores(run, card, task) for (run, card), task in zip(found, tasks, strict=True)},
+        "results": {task: _scores(run, card, task) for task, (run, card) in tasks.items()},
         "groups": {},
-        "group_subtasks": {task: [] for task in tasks},
-        "configs": {task: _config(card, task) for task, card in tasks.items()},
-        "versions": {task: card.config.version for task, card in tasks.items()},
+        "group_subtasks": {task: [] for task in cards},
+        "configs": {task: _config(card, task) for task, card in cards.items()},
+        "versions": {task: card.config.version for task, card in cards.items()},
         "n-shot": {},
         "higher_is_better": {
             task: {e.metric: e.better == "higher" for e in card.estimates if not e.group}
-            for task, card in tasks.items()
+            for task, card in cards.items()
         },
         "n-samples": {
-            task: {"original": card.expected // card.config.repeats, "effective": _scored(card)}
-            for task, card in tasks.items()
+            task: {
+                "original": card.expected // card.config.repeats,
+                "effective": head.n if (head := heads[task]) else 0,
+            }
+            for task, card in cards.items()
         },
         "config": {"model": last.config.model, "model_args": "", "limit": last.config.limit},
         "git_hash": last.commit or None,
@@ -98,13 +91,10 @@ def _document(model: str, found: list[tuple[Run, Card]]) -> dict[str, Any]:
         "model_source": "science-evals",
         "model_name": model,
         "model_name_sanitized": slug(model),
-        "total_evaluation_time_seconds": f"{sum((c.finished or c.started) - c.started for _, c in found)}",
+        "total_evaluation_time_seconds": str(
+            sum((c.finished or c.started) - c.started for c in cards.values())
+        ),
     }
-
-
-def _scored(card: Card) -> int:
-    head = headline(card)
-    return head.n if head else 0
 
 
 def _config(card: Card, task: str) -> dict[str, Any]:
@@ -125,7 +115,7 @@ def _config(card: Card, task: str) -> dict[str, Any]:
 
 
 def _settings(sampling: Sampling) -> dict[str, Any]:
-    """Give what was set under lm-eval's names; what was left to the server is left out."""
+    """Return what was set under lm-eval's names; what was left to the server is left out."""
     given = {
         "until": list(sampling.stop) or None,
         "temperature": sampling.temperature,
@@ -142,9 +132,8 @@ def _scores(run: Run, card: Card, task: str) -> dict[str, Any]:
     head = headline(card)
     for e in card.estimates:
         if not e.group and e.value is not None:
+            error = _stderr(run, card, e.value) if head is not None and e.metric == head.metric else None
             found[f"{e.metric},{FILTER}"] = e.value
-            own = head is not None and e.metric == head.metric
-            error = _stderr(run, card, e.value) if own else None
             found[f"{e.metric}_stderr,{FILTER}"] = "N/A" if error is None else error
     if head is not None:
         found["science_evals"] = {
@@ -158,70 +147,63 @@ def _scores(run: Run, card: Card, task: str) -> dict[str, Any]:
 
 
 def _stderr(run: Run, card: Card, value: float) -> float | None:
-    """Give the standard error of the sample means, as lm-eval takes it.
+    """Return the standard error of the sample means, as lm-eval computes it.
 
-    None for fewer than two, and where `value` is not their mean: a mean of groups or an error metric has another.
+    None for fewer than two, and if `value` is not their mean: a mean of groups or an error metric has another.
     """
-    sums: dict[str, list[float]] = defaultdict(list)
+    by_sample: dict[str, list[float]] = defaultdict(list)
     for row in rows(run, gated=card.gated):
-        if row.score is not None and row.score.value is not None:
-            sums[row.sample.id].append(row.score.value)
-    means = [sum(values) / len(values) for values in sums.values()]
-    if len(means) < 2:
+        if row.scored:
+            by_sample[row.sample.id].append(row.scored[2])
+    means = [fmean(values) for values in by_sample.values()]
+    if len(means) < 2 or not isclose(fmean(means), value, rel_tol=1e-9, abs_tol=1e-12):
         return None
-    centre = sum(means) / len(means)
-    if not isclose(centre, value, rel_tol=1e-9, abs_tol=1e-12):
-        return None
-    return sqrt(sum((one - centre) ** 2 for one in means) / (len(means) - 1) / len(means))
+    return stdev(means) / sqrt(len(means))
 
 
-def _samples(run: Run, card: Card, path: Path) -> str:
-    """Write a run's samples, repeats together; gives the hash over their hashes."""
+def _samples(run: Run, card: Card) -> tuple[list[bytes], str]:
+    """Return a run's samples as lines, repeats together, and the hash over their hashes."""
     head = headline(card)
-    metric = head.metric if head else "score"
     by_sample: dict[str, list[Row]] = defaultdict(list)
     for row in rows(run, gated=card.gated):
-        if row.reply is not None and row.score is not None and row.score.value is not None:
+        if row.scored:
             by_sample[row.sample.id].append(row)
     total, lines = sha256(), []
-    for doc_id, some in enumerate(by_sample.values()):
-        line = _sample(doc_id, sorted(some, key=lambda row: row.repeat), metric)
+    for doc_id, repeats in enumerate(by_sample.values()):
+        line = _sample(doc_id, sorted(repeats, key=lambda row: row.repeat), head.metric if head else "score")
         total.update("".join(line[f"{name}_hash"] for name in ("doc", "prompt", "target")).encode())
         lines.append(encode(line) + b"\n")
-    _put(path, lines)
-    return total.hexdigest()
+    return lines, total.hexdigest()
 
 
-def _sample(number: int, some: Sequence[Row], metric: str) -> dict[str, Any]:
-    first = some[0]
-    scores = [row.score for row in some if row.score is not None]
-    values = [score.value or 0.0 for score in scores]
+def _sample(doc_id: int, repeats: Sequence[Row], metric: str) -> dict[str, Any]:
+    first = repeats[0]
+    scored = [(row, *row.scored) for row in repeats if row.scored]
     doc = {"id": first.sample.id, "group": first.sample.group, "choices": list(first.sample.choices)}
     target = as_text(first.sample.target)
     return {
-        "doc_id": number,
+        "doc_id": doc_id,
         "doc": doc,
         "target": target,
         "arguments": {"gen_args_0": {"arg_0": first.prompt, "arg_1": {}}},
-        "resps": [[row.reply.text for row in some if row.reply is not None]],
-        "filtered_resps": [score.answer if score.answer is not None else "" for score in scores],
+        "resps": [[reply.text for _, reply, _, _ in scored]],
+        "filtered_resps": [score.answer if score.answer is not None else "" for _, _, score, _ in scored],
         "filter": FILTER,
         "metrics": [metric],
         "doc_hash": sha256(encode(doc)).hexdigest(),
         "prompt_hash": first.prompt_sha256,
         "target_hash": sha256(target.encode()).hexdigest(),
-        metric: sum(values) / len(values),
+        metric: sum(value for *_, value in scored) / len(scored),
         "science_evals": [
             {
                 "repeat": row.repeat,
-                "verdict": row.score.verdict,
-                "stop": row.reply.stop,
-                "reasoning": row.reply.reasoning,
-                "usage": row.reply.usage,
-                "seconds": row.reply.seconds,
+                "verdict": score.verdict,
+                "stop": reply.stop,
+                "reasoning": reply.reasoning,
+                "usage": reply.usage,
+                "seconds": reply.seconds,
                 "order": row.order,
             }
-            for row in some
-            if row.score is not None and row.reply is not None
+            for row, reply, score, _ in scored
         ],
     }

@@ -1,13 +1,13 @@
-"""What exporters share: a run's card, its suite, and its records row by row without what a gated suite keeps in."""
+"""What exporters share: runs with their cards, records row by row without what a gated suite withholds, and writing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from evals.errors import UsageError
 from evals.prompts import plain_text
@@ -35,20 +35,26 @@ class Row(Struct, frozen=True, kw_only=True):
     prompt: str
     reply: Reply | None
     failure: str
-    """Kind of the failure; empty where there is a score."""
+    """Kind of the failure; empty if there is a score."""
     score: Score | None
     prompt_sha256: str
     order: tuple[int, ...] | None
-    started: float
+
+    @property
+    def scored(self) -> tuple[Reply, Score, float] | None:
+        """Reply, score and value; None if any is missing."""
+        if self.reply is None or self.score is None or self.score.value is None:
+            return None
+        return self.reply, self.score, self.score.value
 
 
 def ended(runs: Sequence[Run]) -> list[tuple[Run, Card]]:
-    """Give runs with their cards; raises UsageError where one has not ended."""
-    found = [(run, run.card) for run in runs]
-    for _, card in found:
+    """Return runs with their cards; raises UsageError if one has not ended."""
+    pairs = [(run, run.card) for run in runs]
+    for _, card in pairs:
         if card.status == "running":
             raise UsageError(f"run {card.run} has not ended; the same `evals run` command goes on with it")
-    return found
+    return pairs
 
 
 def rows(run: Run, *, gated: bool) -> Iterator[Row]:
@@ -64,54 +70,43 @@ def _row(record: Record, sample: Sample, *, gated: bool) -> Row:
     score = next(iter(record.scores.values()), None)
     reply = record.outcome if isinstance(record.outcome, Reply) else None
     failed = record.outcome if isinstance(record.outcome, Failure) else score
-    answer = score.answer if isinstance(score, Score) else None
+    known = score if isinstance(score, Score) else None
     if gated:
-        sample = Sample(
-            id=sample.id, target=_short(sample.target), group=sample.group, cluster=sample.cluster
+        target = sample.target
+        if isinstance(target, tuple):
+            target = tuple(map(hidden, target))
+        elif isinstance(target, str):
+            target = hidden(target)
+        sample = Sample(id=sample.id, target=target, group=sample.group, cluster=sample.cluster)
+        reply = reply and structs.replace(reply, text="", reasoning=None)
+        answer = known.answer if known else None
+        known = known and structs.replace(
+            known, answer=hidden(answer) if answer is not None else None, why=""
         )
-        reply = reply and Reply(
-            text="", stop=reply.stop, usage=reply.usage, seconds=reply.seconds, model=reply.model
-        )
-        answer = hidden(answer) if answer is not None else None
     return Row(
         sample=sample,
         repeat=record.repeat,
         prompt="" if gated else text,
         reply=reply,
         failure=failed.kind if isinstance(failed, Failure) else "" if score else "unscored",
-        score=Score(
-            value=score.value,
-            verdict=score.verdict,
-            answer=answer,
-            why="" if gated else score.why,
-            parts=score.parts,
-        )
-        if isinstance(score, Score)
-        else None,
+        score=known,
         prompt_sha256=sha256(text.encode()).hexdigest(),
         order=record.prompt.order,
-        started=record.started,
     )
 
 
 def words(prompt: Prompt) -> str:
-    """Give a prompt's text, turn after turn; a picture leaves its place empty."""
+    """Return a prompt's text, turn after turn; a picture leaves its place empty."""
     return "\n\n".join(plain_text(message.parts) for message in prompt.messages)
 
 
 def hidden(answer: str) -> str:
-    """Give an answer of a gated suite as it may be seen: a label, or its hash."""
+    """Return an answer of a gated suite as it may be seen: a label, or its hash."""
     return answer if len(answer) <= LABEL else f"sha256:{sha256(answer.encode()).hexdigest()}"
 
 
-def _short(target: str | float | tuple[str, ...]) -> str | float | tuple[str, ...]:
-    if isinstance(target, tuple):
-        return tuple(map(hidden, target))
-    return hidden(target) if isinstance(target, str) else target
-
-
 def headline(card: Card) -> Estimate | None:
-    """Give the estimate that stands for a run."""
+    """Return the estimate that stands for a run."""
     return next((e for e in card.estimates if e.headline and not e.group), None)
 
 
@@ -121,25 +116,25 @@ def as_text(target: str | float | tuple[str, ...]) -> str:
 
 
 def utc(seconds: float | None) -> str:
-    """Write a time as ISO 8601 in UTC; empty where it is not known."""
-    return (
-        datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        if seconds
-        else ""
-    )
+    """Write a time as ISO 8601 in UTC; empty if it is not known."""
+    if not seconds:
+        return ""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def sampled(card: Card) -> str:
-    """Say of a run on sample items or on a part of the data that it is no benchmark score; else empty."""
+    """Return why a run on sample items or on a part of the data is no benchmark score; else empty."""
     if card.data == "sample":
         return "sample items, not a benchmark score"
     return f"a subset of {card.expected} sample-repeats" if card.config.limit is not None else ""
 
 
-def place(path: Path) -> Path:
-    """Make the folder of a file; raises UsageError where that cannot be."""
+def write(path: Path, chunks: Iterable[bytes]) -> Path:
+    """Write a file in a folder that is made if need be; raises UsageError if that cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as stream:
+            stream.writelines(chunks)
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
     return path

@@ -7,12 +7,14 @@ spreadsheet would take for a formula begins with an apostrophe; Parquet holds it
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from evals.errors import UsageError
-from evals.interop.outgoing import Written, as_text, ended, headline, place, rows, sampled, utc
+from evals.interop import outgoing
+from evals.interop.outgoing import Written, as_text, ended, headline, rows, sampled, utc
 from evals.records.card import UNTOLD, Card
 from evals.records.store import Run
 from evals.types import Estimate
@@ -32,13 +34,12 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def write_csv(runs: Sequence[Run], out: Path) -> Written:
     """Write `scores.csv` and `samples.csv`."""
     files = []
-    for name, heads, found in _tables(runs):
-        path = place(out / f"{name}.csv")
-        with _writing(path) as stream:
-            writer = csv.writer(stream)
-            writer.writerow(heads)
-            writer.writerows([_cell(value) for value in row] for row in found)
-        files.append(path)
+    for name, heads, lines in _tables(runs):
+        stream = io.StringIO(newline="")
+        writer = csv.writer(stream)
+        writer.writerow(heads)
+        writer.writerows([_cell(value) for value in line] for line in lines)
+        files.append(outgoing.write(out / f"{name}.csv", [stream.getvalue().encode()]))
     return Written(files=files, lost=_lost(runs))
 
 
@@ -48,23 +49,13 @@ def write_parquet(runs: Sequence[Run], out: Path) -> Written:
     import pyarrow.parquet as pq
 
     files = []
-    for name, heads, found in _tables(runs):
-        path = place(out / f"{name}.parquet")
-        columns = list(zip(*found, strict=True)) or [()] * len(heads)
+    for name, heads, lines in _tables(runs):
+        columns = list(zip(*lines, strict=True)) or [()] * len(heads)
+        sink = pa.BufferOutputStream()
         table = pa.table({head: list(column) for head, column in zip(heads, columns, strict=True)})
-        try:
-            pq.write_table(table, path, compression="zstd")
-        except OSError as error:
-            raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
-        files.append(path)
+        pq.write_table(table, sink, compression="zstd")
+        files.append(outgoing.write(out / f"{name}.parquet", [sink.getvalue().to_pybytes()]))
     return Written(files=files, lost=_lost(runs))
-
-
-def _writing(path: Path) -> Any:
-    try:
-        return path.open("w", encoding="utf-8", newline="")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _tables(runs: Sequence[Run]) -> Iterator[tuple[str, tuple[str, ...], Iterable[tuple[Any, ...]]]]:
@@ -141,10 +132,12 @@ def _write_text(runs: Sequence[Run], path: Path, form: str, *, escape: Any) -> W
         colalign=("left", "left", "left", "left", "right", "right", "right", "right", "left"),
     )
     comment = "%" if form.startswith("latex") else ""
-    said = f"Measured with science-evals {version('science-evals')}. Numbers of different protocols do not compare."
-    with _writing(place(path)) as stream:
-        stream.write(f"{table}\n\n{comment}{' ' if comment else ''}{said}\n")
-    return Written(files=[path], lost=["groups, worst and best case, verdicts and all records"])
+    footer = f"Measured with science-evals {version('science-evals')}. Numbers of different protocols do not compare."
+    text = f"{table}\n\n{comment}{' ' if comment else ''}{footer}\n"
+    return Written(
+        files=[outgoing.write(path, [text.encode()])],
+        lost=["groups, worst and best case, verdicts and all records"],
+    )
 
 
 def _line(card: Card) -> list[str]:
