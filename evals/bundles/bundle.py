@@ -77,11 +77,11 @@ class Withheld(Struct, frozen=True, kw_only=True):
     prompt_sha256: str
     """Of the messages as JSON."""
     reply_sha256: str
-    """Of the answer's text; empty where the call failed."""
+    """Of the answer's text; empty if the call failed."""
 
 
 def pack(run: Run, out: Path) -> Manifest:
-    """Write a run as a bundle; raises UsageError where the file is there already or the run has not ended."""
+    """Write a run as a bundle; raises UsageError if the file is there already or the run has not ended."""
     card = run.card
     if card.status == "running":
         raise UsageError(
@@ -224,14 +224,14 @@ class Bundle:
             return stream.read(LONGEST_LINE)
 
     def card(self) -> Card:
-        """Give the run's card; raises DataError where it is none."""
+        """Return the run's card; raises DataError if it is none."""
         try:
             return msgspec.json.decode(self.read("card.json"), type=Card)
         except (msgspec.MsgspecError, ValueError) as error:
             raise DataError(f"card.json: {error}") from None
 
     def faults(self) -> list[str]:
-        """Say which files are not what the manifest says, and whether a byte of the archive has changed."""
+        """Return which files are not what the manifest says, and whether a byte of the archive has changed."""
         found = []
         with self.path.open("rb") as stream:
             if _hash_before_seal(stream, self.path.stat().st_size) != self._archive.comment:
@@ -274,7 +274,7 @@ def _is_one(path: Path) -> None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Bundle]:
-    """Open a bundle; raises UsageError where there is no file, DataError where it is no bundle that can be read."""
+    """Open a bundle; raises UsageError if there is no file, DataError if it is no bundle that can be read."""
     if not path.is_file():
         raise UsageError(f"{path} does not exist")
     _is_one(path)

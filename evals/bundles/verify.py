@@ -51,7 +51,7 @@ class Verification(Struct, frozen=True, kw_only=True):
 
 
 def verify(path: Path, data: Path | None = None) -> Verification:
-    """Check a bundle; `data` is a local mirror of the suite's data, needed where the suite is gated.
+    """Check a bundle; `data` is a local mirror of the suite's data, needed if the suite is gated.
 
     Raises UsageError where there is no such file, the data cannot be read, or a gated bundle comes without them;
     Untrusted (a UsageError) where its suite is defined by code.
@@ -275,7 +275,7 @@ class _Check:
         return len(SUMMED) + len(found) + self._judge(golds)
 
     def _judge(self, golds: Mapping[str, Gold]) -> int:
-        """Count a judge's verdicts and its agreement with the rule again; gives the number of figures."""
+        """Count a judge's verdicts and its agreement with the rule again; returns the number of figures."""
         stated = self.card.judge
         if stated is None:
             return 0

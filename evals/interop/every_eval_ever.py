@@ -91,7 +91,7 @@ def _evaluation_id(card: Card) -> str:
 
 
 def _when(card: Card) -> dict[str, str]:
-    """Say when the model was asked; of an imported run that is not known."""
+    """Return when the model was asked; of an imported run that is not known."""
     return {} if card.origin != "run" else {"evaluation_timestamp": f"{card.started:.0f}"}
 
 

@@ -47,7 +47,7 @@ class Item(Struct, frozen=True, kw_only=True):
     options: tuple[str, ...] = ()
     """As shown, from A on."""
     order: tuple[int, ...] | None = None
-    """For each option shown its place in the data's order, where the source knows that."""
+    """For each option shown its place in the data's order, if the source knows that."""
     text: str | None = None
     """None: there is no reply."""
     reasoning: str | None = None
@@ -56,13 +56,13 @@ class Item(Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     repeat: int | None = None
     failure: str = ""
-    """Why there is no reply, where the source says so."""
+    """Why there is no reply, if the source says so."""
     score: float | None = None
     """Theirs."""
     answer: str = ""
     """Theirs."""
     gold: str = ""
-    """The letter among the options shown that they took for right, where the source says it."""
+    """The letter among the options shown that they took for right, if the source says it."""
     extracted: str | None = None
     """What a language model of theirs cut out of the reply: what their own rule compares."""
 
@@ -89,7 +89,7 @@ class Stated(Struct, frozen=True, kw_only=True):
     score: float | None = None
     answer: str = ""
     gold: str = ""
-    """Theirs, where it is another one than that of our data."""
+    """Theirs, if it is another one than that of our data."""
 
 
 def items(
@@ -105,7 +105,7 @@ def items(
 
 
 def import_all(path: Path, sources: Iterable[Source], wanted: Wanted) -> tuple[list[Card], list[str]]:
-    """Make a run of every source; gives cards and notes. Raises UsageError or DataError in one line."""
+    """Make a run of every source; returns cards and notes. Raises UsageError or DataError in one line."""
     resolved, notes = _resolved(path, list(sources), wanted)
     ready = []
     for source, suite in resolved:
@@ -322,7 +322,7 @@ def _some(names: list[str]) -> str:
 
 
 def _match(finder: Finder, item: Item, taken: Counter[str]) -> str:
-    """Give the sample that an item is about, among equals the one that was taken least; empty: none."""
+    """Return the sample that an item is about, among equals the one that was taken least; empty: none."""
     if item.id and (found := finder.by_id(item.id)):
         if finder.asks(found, item.question):
             return found
@@ -335,7 +335,7 @@ def _match(finder: Finder, item: Item, taken: Counter[str]) -> str:
 
 
 def _order(finder: Finder, item: Item, name: str) -> tuple[tuple[int, ...] | None, bool]:
-    """Give the order of the options as shown, None for that of the data; and whether it is known."""
+    """Return the order of the options as shown, None for that of the data; and whether it is known."""
     options = item.options or tuple(shown_options(item.prompt))
     order = item.order or (finder.order(name, options) if options else None)
     known = order is not None or not options or finder.count(name) != len(options)

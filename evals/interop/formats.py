@@ -51,7 +51,7 @@ def read(form: str, path: Path) -> list[Source]:
 
 
 def guess(path: Path) -> str:
-    """Return the format of a path; raises UsageError where it is nothing that we know."""
+    """Return the format of a path; raises UsageError if it is nothing that we know."""
     found = _of_folder(path) if path.is_dir() else _of_file(path)
     if found is None:
         raise UsageError(f"{path}: no format that is known by its looks; name it: evals import FORMAT {path}")

@@ -58,7 +58,7 @@ class Batch:
         atexit.register(self.close)
 
     def ask(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Reply]:
-        """Ask all; raises ModelError where one of them fails for good."""
+        """Ask all; raises ModelError if one of them fails for good."""
         kept, spool = Kept(), Spool()
         for position in range(len(prompts)):
             spool.add(Sample(id=str(position), question=(Text("-"),), target="-"))
@@ -176,7 +176,7 @@ def told(batch: Batch, requests: Iterable[tuple[str, str]]) -> list[tuple[float,
 
 @cache
 def register() -> None:
-    """Make `--model evals` known to lm_eval in this process; raises UsageError where it is not installed."""
+    """Make `--model evals` known to lm_eval in this process; raises UsageError if it is not installed."""
     quiet()
     import lm_eval.models  # noqa: F401 - lm_eval names its own models only while no other one is known
     from lm_eval.api.model import LM

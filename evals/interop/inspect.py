@@ -38,7 +38,7 @@ CUTS = ("context", "token")
 
 
 def read(path: Path) -> list[Source]:
-    """Read one log, or those of a folder; raises DataError in one line, UsageError where the API is not installed."""
+    """Read one log, or those of a folder; raises DataError in one line, UsageError if the API is not installed."""
     files = [path] if path.is_file() else [file for file in sorted(below(path, "**/*")) if is_log(file)]
     if not files:
         raise DataError(f"{path}: no log of Inspect there (*.eval, *.json)")

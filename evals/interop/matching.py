@@ -99,19 +99,19 @@ class Finder:
         return list(map(bare, self._choices[name]))
 
     def by_id(self, name: str) -> str | None:
-        """Give the id where the suite has it."""
+        """Return the id if the suite has it."""
         return self._ids.get(name)
 
     def count(self, name: str) -> int:
-        """Say how many options a sample has."""
+        """Return how many options a sample has."""
         return len(self._choices[name])
 
     def asks(self, name: str, text: str) -> bool:
-        """Say whether a sample's question is this one, letter by letter: then nothing needs to be normalised."""
+        """Return whether a sample's question is this one, letter by letter: then nothing needs to be normalised."""
         return self._texts[name] == text
 
     def by_question(self, text: str, options: Sequence[str] = ()) -> list[str]:
-        """Give the samples with this question; with options, those that have the same ones, where some do."""
+        """Return the samples with this question; with options, those that have the same ones, where some do."""
         found = self._questions.by_hash.get(question_hash(text), [])
         if len(found) < 2:
             return found
@@ -120,7 +120,7 @@ class Finder:
         return alike or found
 
     def by_prompt(self, prompt: str) -> list[str]:
-        """Give the samples whose question stands last in a prompt."""
+        """Return the samples whose question stands last in a prompt."""
         lines, starts = _joined(prompt[-LONGEST:])
         asked = self._questions
         best: list[str] = []
@@ -137,14 +137,14 @@ class Finder:
         return alike or best
 
     def another_gold(self, name: str, letter: str, order: tuple[int, ...] | None) -> bool:
-        """Say whether a letter among the options shown, in their order, is not the one that our data have."""
+        """Return whether a letter among the options shown, in their order, is not the one that our data have."""
         ours, place = self._golds.get(name, ""), ord(letter) - ord("A") if len(letter) == 1 else -1
         if len(ours) != 1 or not 0 <= place < len(self._choices[name]):
             return False
         return ord(ours) - ord("A") != (place if order is None else order[place])
 
     def order(self, name: str, options: Sequence[str]) -> tuple[int, ...] | None:
-        """Give for each option shown its place in the data's order; None where they are not the same options."""
+        """Return for each option shown its place in the data's order; None if they are not the same options."""
         if self._choices[name] == tuple(options):
             return tuple(range(len(options)))
         choices = self._choices[name]

@@ -104,7 +104,7 @@ def _source(task: Task, config: dict[str, Any]) -> Source:
 
 
 def _configs(root: Path) -> dict[str, dict[str, Any]]:
-    """Read the models of the configuration, which is Python and is not run; none where it cannot be read."""
+    """Read the models of the configuration, which is Python and is not run; none if it cannot be read."""
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(below(root / "configs", "*.py")):
         try:

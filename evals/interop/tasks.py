@@ -58,7 +58,7 @@ PREFIXES = ("leaderboard_", "inspect_evals/", "lighteval|", "custom|", "extended
 
 
 def suite_of(task: str) -> str | None:
-    """Give the suite that a task's name stands for elsewhere; None where it is none that we know."""
+    """Return the suite that a task's name stands for elsewhere; None if it is none that we know."""
     plain = task.lower()
     for prefix in PREFIXES:
         plain = plain.removeprefix(prefix)

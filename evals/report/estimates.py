@@ -37,11 +37,11 @@ class Summary(Struct, frozen=True, kw_only=True):
     tokens: dict[str, int]
     estimates: tuple[Estimate, ...]
     forms: dict[str, int] = {}
-    """Answers of the first scorer by how they were stated (`Score.form`), where that is known."""
+    """Answers of the first scorer by how they were stated (`Score.form`), if that is known."""
 
 
 def point(brief: Brief, gold: Gold, scorer: str) -> Point | None:
-    """Give what a metric sees of a record; None where that scorer gave no score."""
+    """Return what a metric sees of a record; None if that scorer gave no score."""
     score = brief.scores.get(scorer)
     if not isinstance(score, Score):
         return None
@@ -61,7 +61,7 @@ def point(brief: Brief, gold: Gold, scorer: str) -> Point | None:
 
 
 def points(briefs: Iterable[Brief], golds: Golds, scorer: str) -> list[Point]:
-    """Give the points of one scorer; records of samples that the suite does not expect are left out."""
+    """Return the points of one scorer; records of samples that the suite does not expect are left out."""
     found = (point(brief, golds[brief.sample], scorer) for brief in briefs if brief.sample in golds)
     return [one for one in found if one is not None]
 
@@ -123,7 +123,7 @@ def _verdict(brief: Brief, scorer: str) -> str:
 
 
 def estimate_all(found: Sequence[Point], metric: Metric, golds: Golds, *, repeats: int) -> list[Estimate]:
-    """Estimate a metric over the whole suite and, where there are several, over each group."""
+    """Estimate a metric over the whole suite and, if there are several, over each group."""
     whole = estimate(found, metric, golds, repeats=repeats)
     groups = sorted({gold.group for gold in golds.values()})
     if len(groups) < 2 or metric.pool == "macro":
@@ -146,7 +146,7 @@ def estimate_all(found: Sequence[Point], metric: Metric, golds: Golds, *, repeat
 
 
 class _Unit(Struct, frozen=True, gc=False):
-    """One value of a mean: of a sample-repeat, of a sample where the metric is joint, or of samples together."""
+    """One value of a mean: of a sample-repeat, of a sample if the metric is joint, or of samples together."""
 
     value: float
     group: str

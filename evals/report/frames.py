@@ -1,4 +1,4 @@
-"""Numbers and samples as tables for notebooks: pandas where it is installed, Arrow always, HTML without either."""
+"""Numbers and samples as tables for notebooks: pandas if it is installed, Arrow always, HTML without either."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ NOT_ANSWERED = frozenset({"unanswered", "truncated", "refused"})
 
 
 def mean_value(points: Sequence[Point]) -> float:
-    """Mean of the values there are; raises ValueError where there are none."""
+    """Mean of the values there are; raises ValueError if there are none."""
     values = [point.value for point in points if point.value is not None]
     if not values:
         raise ValueError("nothing to average")
@@ -56,7 +56,7 @@ def stand_ins(name: str, gold: Gold, repeats: Iterable[int], value: float) -> li
 
 
 def guessed_value(points: Sequence[Point]) -> float:
-    """Mean value, with the expectation of a guess where the reply gave no answer: `draw` of its parts, else uniform."""
+    """Mean value, with the expectation of a guess if the reply gave no answer: `draw` of its parts, else uniform."""
     return sum(map(_guess, points)) / len(points)
 
 
@@ -86,7 +86,7 @@ class PassAt:
         self.k = k
 
     def at(self, repeats: int) -> PassAt:
-        """Fix k at the run's repeats, where it was left open."""
+        """Fix k at the run's repeats, if it was left open."""
         return PassAt(self.k or repeats)
 
     def __call__(self, points: Sequence[Point]) -> float:
@@ -101,11 +101,11 @@ class MajAt:
         self.k = k
 
     def at(self, repeats: int) -> MajAt:
-        """Fix k at the run's repeats, where it was left open."""
+        """Fix k at the run's repeats, if it was left open."""
         return MajAt(self.k or repeats)
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Give the chance that the vote is right; what gave no answer does not vote."""
+        """Return the chance that the vote is right; what gave no answer does not vote."""
         for point in points:
             if point.verdict == "missing":
                 return point.value or 0.0
@@ -129,7 +129,7 @@ def repeated() -> tuple[Metric, ...]:
 
 
 def at_repeats(metrics: Sequence[Metric], repeats: int) -> tuple[Metric, ...]:
-    """Give the metrics of a run with so many repeats: `@k` in a name becomes `@repeats`."""
+    """Return the metrics of a run with so many repeats: `@k` in a name becomes `@repeats`."""
     return tuple(
         structs.replace(
             metric,

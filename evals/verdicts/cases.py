@@ -64,7 +64,7 @@ class Case(NamedTuple):
 
 
 def plain(name: str) -> str:
-    """Give a suite's name as it is compared: hyphens, lower case."""
+    """Return a suite's name as it is compared: hyphens, lower case."""
     return name.replace("_", "-").lower()
 
 
@@ -73,7 +73,7 @@ Couple: TypeAlias = tuple[Contestant, Contestant, Metric]
 
 
 def couple(entry: Entry, candidate: Sequence[Contestant], baseline: Sequence[Contestant]) -> Couple | None:
-    """Find both runs of a suite; None where one of them lacks it. Raises UsageError for what cannot be paired."""
+    """Find both runs of a suite; None if one of them lacks it. Raises UsageError for what cannot be paired."""
     a, b = run_of(entry, baseline), run_of(entry, candidate)
     if a is None:
         have = ", ".join(c.suite for c in baseline)
@@ -102,7 +102,7 @@ def run_of(entry: Entry, contestants: Sequence[Contestant]) -> Contestant | None
 
 
 def metric_of(entry: Entry, contestant: Contestant) -> Metric:
-    """Give the metric that an entry names; raises UsageError with near names."""
+    """Return the metric that an entry names; raises UsageError with near names."""
     if not entry.metric:
         return contestant.headline
     wanted = entry.metric.replace("@k", f"@{contestant.side.repeats}")

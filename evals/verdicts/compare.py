@@ -154,7 +154,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     runs: tuple[Cost, ...] = ()
     ranks: tuple[Rank, ...] = ()
     noise: dict[str, float] = {}
-    """Suite -> repeatability limit of its headline, where a certificate of noise is at hand."""
+    """Suite -> repeatability limit of its headline, if a certificate of noise is at hand."""
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:

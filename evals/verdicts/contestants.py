@@ -106,7 +106,7 @@ def _of_suites(found: list[Contestant], suites: Sequence[str], name: str) -> lis
 
 
 def plain(suite: str) -> str:
-    """Give a suite's name as it is compared: hyphens, lower case."""
+    """Return a suite's name as it is compared: hyphens, lower case."""
     return suite.replace("_", "-").lower()
 
 

@@ -98,7 +98,7 @@ class Counts(NamedTuple):
         return excess / sqrt(n * max(discordant, 1e-12))
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Give Tango's interval by bisection to machine precision."""
+        """Return Tango's interval by bisection to machine precision."""
         z = stats.z_quantile((1 + level) / 2)
         return self.scale * self._solve(z), self.scale * self._solve(-z)
 
@@ -177,7 +177,7 @@ class Resampled(NamedTuple):
     test: str = "paired bootstrap"
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Give the expanded percentile interval."""
+        """Return the expanded percentile interval."""
         import numpy as np
 
         low, high = np.quantile(np.array(self.draws), stats.expanded_levels(self.clusters, level))

@@ -39,7 +39,7 @@ def cells(one: SuiteVerdict) -> tuple[str, ...]:
 
 
 def remarks(report: GateReport) -> Iterator[str]:
-    """Say why, suite by suite, and what a person should look at."""
+    """Yield the reasons, suite by suite, and what a person should look at."""
     for one in report.suites:
         yield f"{one.suite}: {'; '.join(one.reasons)}"
         if one.method:

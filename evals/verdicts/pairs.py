@@ -54,9 +54,9 @@ class Value(NamedTuple):
     """One sample in one run, in the metric's unit."""
 
     value: float
-    """NaN where nothing was scored."""
+    """NaN if nothing was scored."""
     low: float
-    """With its missing repeats at the metric's least value; NaN where there is none."""
+    """With its missing repeats at the metric's least value; NaN if there is none."""
     high: float
 
 
@@ -115,7 +115,7 @@ class Pairs:
         return np.array([row.b.high - row.a.low for row in rows])
 
     def evidence(self, *, group: str | None = None, missing: Missing = "leave") -> Evidence | None:
-        """Weigh the difference; None where nothing is paired, or its bounds are unknown."""
+        """Weigh the difference; None if nothing is paired, or its bounds are unknown."""
         if self.metric.pool == "whole":
             return self._whole(group) if missing == "leave" or self.complete else None
         rows = self.rows_of(group, missing)
@@ -131,7 +131,7 @@ class Pairs:
         )
 
     def values(self, group: str | None = None) -> tuple[float | None, float | None]:
-        """Give both runs' estimates over the samples that both scored."""
+        """Return both runs' estimates over the samples that both scored."""
         rows = self.rows_of(group)
         if self.metric.pool == "whole":
             return self._reduce(self.a, rows), self._reduce(self.b, rows)
@@ -158,7 +158,7 @@ class Pairs:
         return wins, losses, len(values) - wins - losses
 
     def bounds(self, group: str | None = None) -> tuple[float | None, float | None]:
-        """Difference with missing outcomes counted against and for B; None where there are no bounds."""
+        """Difference with missing outcomes counted against and for B; None if there are no bounds."""
         worst, best = (self.evidence(group=group, missing=case) for case in ("worst", "best"))
         return worst.value if worst else None, best.value if best else None
 
@@ -212,7 +212,7 @@ def _alone(side: Side, rows: Sequence[Pair], metric: Metric) -> list[float]:
 
 
 def resampled(metric: Metric, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
-    """Give the metric as a function of cluster indices; one with a method `over` need not see points again."""
+    """Return the metric as a function of cluster indices; one with a method `over` need not see points again."""
     of: object = metric.of
     if isinstance(of, Resampled):
         return of.over(clusters)
@@ -318,7 +318,7 @@ def value_of(name: str, some: list[Point], metric: Metric, *, gold: Gold, repeat
 
 
 def _of(some: list[Point], metric: Metric) -> tuple[float, int]:
-    """Give a sample's value and the number of repeats that it rests on; NaN and 0 for none."""
+    """Return a sample's value and the number of repeats that it rests on; NaN and 0 for none."""
     if metric.pool == "whole":
         return (0.0 if some else nan), len(some)
     if metric.joint or len(some) == 1:

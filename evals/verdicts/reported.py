@@ -58,12 +58,12 @@ class Claim(Struct, frozen=True, kw_only=True):
     """Fractions as fractions."""
     unit: str
     digits: int | None = None
-    """Behind the point as printed, of percent where the unit is a fraction; None: not known."""
+    """Behind the point as printed, of percent if the unit is a fraction; None: not known."""
     source: str
     date: datetime.date | None = None
     """Of the source in the state that was read."""
     first: datetime.date | None = None
-    """When it was first published, where that is known."""
+    """When it was first published, if that is known."""
     superseded: bool = False
     """Whether the source itself printed another number later."""
     note: str = ""
@@ -107,7 +107,7 @@ def load(results: Path | None = None) -> list[Claim]:
 
 
 def named(results: Path | None = None) -> dict[str, Claim]:
-    """Give all claims by id: `intern-s1/mmlu-pro`, with protocol, date and a number where that is needed."""
+    """Return all claims by id: `intern-s1/mmlu-pro`, with protocol, date and a number if that is needed."""
     found = load(results if results and (results / "claims").is_dir() else None)
     short = Counter(_id(claim) for claim in found)
     names: dict[str, Claim] = {}

@@ -82,7 +82,7 @@ class Measured(Struct, frozen=True, kw_only=True):
 
 
 def measured(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any]]) -> list[Measured]:
-    """Give what runs measured: their headlines, and the means that protocols define over variants."""
+    """Return what runs measured: their headlines, and the means that protocols define over variants."""
     found = []
     for card in cards:
         if (head := _headline(card)) is not None:
@@ -144,7 +144,7 @@ def same_model(one: str, other: str) -> bool:
 
 
 def plain(name: str) -> str:
-    """Give a model's name without its organisation, marks and capitals."""
+    """Return a model's name without its organisation, marks and capitals."""
     return "".join(c for c in name.rpartition("/")[2].lower() if c.isalnum())
 
 
@@ -210,7 +210,7 @@ def _noise(one: Measured) -> tuple[float, str]:
 
 
 def rounding(claim: Claim) -> float:
-    """Give half of the last printed digit, in the claim's unit: 83.5 % was between 83.45 and 83.55."""
+    """Return half of the last printed digit, in the claim's unit: 83.5 % was between 83.45 and 83.55."""
     scale = 100 if claim.unit == "fraction" else 1
     digits = claim.digits
     if digits is None:
@@ -228,7 +228,7 @@ def asked_of(claim: Claim) -> tuple[str, ...]:
 
 
 def _unlike(one: Measured, claim: Claim) -> list[str]:
-    """Say what of suite, protocol and data is not the same."""
+    """Return what of suite, protocol and data is not the same."""
     found = []
     if not claim.protocol:
         found.append("the claim's protocol is not known")
@@ -263,7 +263,7 @@ def _asked_in_ours(card: Card) -> bool:
 
 
 def _turned(one: Measured, claim: Claim, asked: Sequence[str]) -> list[str]:
-    """Say which known conditions differ; of an imported run they are unknown on our side."""
+    """Return which known conditions differ; of an imported run they are unknown on our side."""
     found = []
     for knob in asked:
         if knob not in claim.knobs:

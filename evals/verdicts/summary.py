@@ -24,7 +24,7 @@ def sentences(found: Comparison) -> list[str]:
 
 
 def _of_two(heads: Sequence[Row]) -> str:
-    """Say of two runs where B is better, where it is worse, and where nothing is shown."""
+    """Return a sentence on two runs: where B is better, where it is worse, and where no difference is shown."""
     name = f"B ({heads[0].model_b})" if heads[0].model_b != heads[0].model_a else "B"
     many = len(heads)
     shown = sorted((row for row in heads if significant(row)), key=_size, reverse=True)
@@ -125,7 +125,7 @@ def _ranked(found: Comparison, suite: str) -> str:
 
 
 def changed(flips: Iterable[Flip]) -> Iterator[str]:
-    """Say suite by suite how many samples score less or more in B, and what changed in its verdict alone."""
+    """Yield, suite by suite, how many samples score less or more in B, and what changed in its verdict alone."""
     by_suite: dict[str, list[Flip]] = {}
     for flip in flips:
         by_suite.setdefault(flip.suite, []).append(flip)

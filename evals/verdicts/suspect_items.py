@@ -99,7 +99,7 @@ def _found(
 
 
 def _answers(run: Run) -> dict[str, tuple[str, str]]:
-    """Sample id -> (verdict, answer) of most of its repeats; empty where they are split."""
+    """Sample id -> (verdict, answer) of most of its repeats; empty if they are split."""
     repeats: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
     for brief in run.briefs():
         score = next(iter(brief.scores.values()), None)

@@ -59,7 +59,7 @@ class Audit(Struct, frozen=True, kw_only=True):
     """Replies that both judged."""
     agreed: int
     kappa: tuple[float, float, float] | None
-    """Cohen's, with its 95 % interval by the bootstrap; None where a rule gives one verdict only, or no yes or no."""
+    """Cohen's, with its 95 % interval by the bootstrap; None if a rule gives one verdict only, or no yes or no."""
     only_ours: int
     """Full marks from us alone."""
     only_theirs: int
@@ -78,7 +78,7 @@ class Audit(Struct, frozen=True, kw_only=True):
 
 
 def audit(run: Run, peer: str | None = None, *, python: Path | None = None, rule: str | None = None) -> Audit:
-    """Hold our scores against those of the source, or of a peer's own code; raises UsageError where there are none.
+    """Hold our scores against those of the source, or of a peer's own code; raises UsageError if there are none.
 
     `peer`: lm-eval or opencompass, run on the recorded replies (`python`: the interpreter that has it; `rule`: one of
     its rules for this suite, by default the usual one). None: what the source of an imported run stated.
@@ -152,7 +152,7 @@ def _held(run: Run, theirs: Theirs, part: str, *, gated: bool) -> _Held:
 
 
 def _value(found: Score | Failure | None, part: str) -> float | None:
-    """Give what is compared; None where no rule of ours judged, or it found nothing to measure."""
+    """Return what is compared; None if no rule of ours judged, or it found nothing to measure."""
     if not isinstance(found, Score):
         return None
     return found.parts.get(part) if part else found.value
@@ -174,7 +174,7 @@ def _stated(run: Run) -> Theirs:
 
 
 def _opinions(run: Run, rule: Rule, python: Path) -> tuple[Theirs, str]:
-    """Have every reply of a run judged by a peer's rule; gives its verdicts and what it calls itself."""
+    """Have every reply of a run judged by a peer's rule; returns its verdicts and what it calls itself."""
     samples = {sample.id: sample for sample in run.samples()}
     places: list[tuple[str, int, Prompt]] = []
 

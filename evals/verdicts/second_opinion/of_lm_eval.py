@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 NOTHING = "[invalid]"
-"""What lm_eval's filters leave where they find no answer."""
+"""What lm_eval's filters leave if they find no answer."""
 
 
 class Docs(list[Any]):

@@ -1,6 +1,6 @@
 """A second opinion: another harness's own code judges the replies that a run recorded.
 
-Its pins clash with ours, so it runs in a Python of its own, as `PYTHON -I worker.py` (`evals/peers/`), in an empty
+Its pins clash with ours, so it runs in a Python of its own, as `PYTHON -I worker.py` (beside this module), in an empty
 working folder, with none of this process's environment but what finds programs and word lists, and offline. Each reply
 has a deadline and a bound on memory; what goes wrong with one is its verdict, not the end.
 """
@@ -85,38 +85,38 @@ def interpreter(peer: str, given: Path | None) -> Path:
         if not os.access(given, os.X_OK) or given.is_dir():
             raise UsageError(f"--python {given}: no program there that could be run")
         return given.absolute()  # not resolved: a link within an environment is what makes it one
-    if found := peers.python(peer):
-        return found
+    if python := peers.python(peer):
+        return python
     if find_spec(PEERS[peer]):
         return Path(sys.executable)
     raise UsageError(f"no {peer} on this machine; make it an environment of its own: {peers.recipe(peer)}")
 
 
 def ask(rule: Rule, asked: Iterable[Asked], python: Path) -> Opinion:
-    """Have replies judged by a peer's rule; raises UsageError in one line where it cannot run."""
-    with tempfile.TemporaryFile() as lines, tempfile.TemporaryFile() as told:
+    """Have replies judged by a peer's rule; raises UsageError in one line if it cannot run."""
+    with tempfile.TemporaryFile() as lines, tempfile.TemporaryFile() as errors:
         count = _write(lines, rule, asked)
-        with tempfile.TemporaryDirectory() as folder, _worker(rule, python, folder, lines, told) as process:
-            got = _lines(process, python, SECONDS[rule.peer])
-            first = _first(rule, next(got, b""), python, told)
-            verdicts = [_read(line, rule.scale, python) for line in got]
+        with tempfile.TemporaryDirectory() as folder, _worker(rule, python, folder, lines, errors) as process:
+            answers = _lines(process, python, SECONDS[rule.peer])
+            first = _first(rule, next(answers, b""), python, errors)
+            verdicts = [_read(line, rule.scale, python) for line in answers]
         if len(verdicts) != count:
             raise UsageError(
-                f"{python}: {rule.peer} ended after {len(verdicts)} of {count} replies{_last(told)}"
+                f"{python}: {rule.peer} ended after {len(verdicts)} of {count} replies{_last(errors)}"
             )
     return Opinion(f"{first.version}: {rule.name}", verdicts)
 
 
 def _write(lines: IO[bytes], rule: Rule, asked: Iterable[Asked]) -> int:
-    """Write what the worker reads; gives the number of replies."""
+    """Write what the worker reads; returns the number of replies."""
     count, encode = 0, msgspec.json.Encoder().encode
-    for one in asked:
+    for item in asked:
         if not count:
-            spec = {**rule.spec, "doc": one.doc}
+            spec = {**rule.spec, "doc": item.doc}
             lines.write(
                 encode({"rule": spec, "seconds": SECONDS[rule.peer], "memory_mib": MEMORY_MIB}) + b"\n"
             )
-        lines.write(encode(one) + b"\n")
+        lines.write(encode(item) + b"\n")
         count += 1
     lines.seek(0)
     return count
@@ -124,7 +124,7 @@ def _write(lines: IO[bytes], rule: Rule, asked: Iterable[Asked]) -> int:
 
 @contextmanager
 def _worker(
-    rule: Rule, python: Path, folder: str, lines: IO[bytes], told: IO[bytes]
+    rule: Rule, python: Path, folder: str, lines: IO[bytes], errors: IO[bytes]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start the worker; it is gone at the end, with whatever it started."""
     command = [str(python), "-I", str(HERE / "worker.py"), str(HERE / f"of_{PEERS[rule.peer]}.py")]
@@ -135,7 +135,7 @@ def _worker(
             command,
             stdin=lines,
             stdout=subprocess.PIPE,
-            stderr=told,
+            stderr=errors,
             cwd=folder,
             env=environment,
             start_new_session=True,
@@ -161,15 +161,17 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _lines(process: subprocess.Popen[bytes], python: Path, seconds: float) -> Iterator[bytes]:
-    """Yield the worker's lines; raises UsageError where it is silent for longer than it may be."""
-    stream: IO[bytes] = process.stdout  # type: ignore[assignment] # it is a pipe: `_worker` says so
+    """Yield the worker's lines; raises UsageError if it is silent for longer than it may be."""
+    stream = process.stdout
+    if stream is None:
+        raise UsageError(f"{python}: started without a pipe")
     rest, patience = b"", START_S
     with selectors.DefaultSelector() as ready:
         ready.register(stream, selectors.EVENT_READ)
         while ready.select(patience):
-            got = os.read(stream.fileno(), 1 << 16)
-            *whole, rest = (rest + got).split(b"\n")
-            if not got or len(rest) > LONGEST:
+            chunk = os.read(stream.fileno(), 1 << 16)
+            *whole, rest = (rest + chunk).split(b"\n")
+            if not chunk or len(rest) > LONGEST:
                 return
             for line in whole:
                 yield line
@@ -177,29 +179,31 @@ def _lines(process: subprocess.Popen[bytes], python: Path, seconds: float) -> It
     raise UsageError(f"{python}: nothing came back for {patience:.0f} s")
 
 
-def _first(rule: Rule, line: bytes, python: Path, told: IO[bytes]) -> _First:
+def _first(rule: Rule, line: bytes, python: Path, errors: IO[bytes]) -> _First:
     try:
-        found = msgspec.json.decode(line, type=_First)
+        first = msgspec.json.decode(line, type=_First)
     except msgspec.DecodeError:
-        raise UsageError(f"{python}: it ended before it judged anything{_last(told)}") from None
-    if found.fault:
-        missing = found.fault.startswith("ModuleNotFoundError")
+        raise UsageError(f"{python}: it ended before it judged anything{_last(errors)}") from None
+    if first.fault:
+        missing = first.fault.startswith("ModuleNotFoundError")
         hint = f"; an environment that has all it needs: {peers.recipe(rule.peer)}" if missing else ""
-        raise UsageError(f"{python}: {rule.peer} cannot judge by {rule.name}: {found.fault}{hint}")
-    return found
+        raise UsageError(f"{python}: {rule.peer} cannot judge by {rule.name}: {first.fault}{hint}")
+    return first
 
 
-def _last(told: IO[bytes]) -> str:
-    """Give the last line that it wrote on standard error."""
-    told.seek(max(0, told.seek(0, os.SEEK_END) - 4096))
-    said = told.read().decode(errors="replace").strip().splitlines()
-    return f": {said[-1][:300]}" if said else ""
+def _last(errors: IO[bytes]) -> str:
+    """Return the last line that it wrote on standard error."""
+    errors.seek(max(0, errors.seek(0, os.SEEK_END) - 4096))
+    lines = errors.read().decode(errors="replace").strip().splitlines()
+    return f": {lines[-1][:300]}" if lines else ""
 
 
 def _read(line: bytes, scale: float, python: Path) -> Judged:
     """Read a verdict; what a hostile reply got the peer's code to write instead is refused."""
     try:
-        found = _DECODE(line)
+        verdict = _DECODE(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise UsageError(f"{python}: a line that came back is no verdict: {line[:80]!r}") from None
-    return found if found.score is None else Judged(found.score * scale, found.answer, found.why)
+    if verdict.score is None:
+        return verdict
+    return Judged(verdict.score * scale, verdict.answer, verdict.why)

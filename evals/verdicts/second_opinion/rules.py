@@ -29,9 +29,9 @@ class Rule(Struct, frozen=True, kw_only=True):
     suite: str
     """Ours, with its variant."""
     spec: dict[str, Any]
-    """Where the peer finds it: see `evals/peers/of_*.py`."""
+    """Where the peer finds it: see `of_*.py` beside this module."""
     doc: Doc
-    """Gives a sample in the columns that the rule reads."""
+    """Returns a sample in the columns that the rule reads."""
     scale: float = 1.0
     """Their score of a reply in our unit."""
     part: str = ""
@@ -39,22 +39,22 @@ class Rule(Struct, frozen=True, kw_only=True):
 
 
 def rules(peer: str, suite: str) -> list[Rule]:
-    """Give a peer's rules for a suite, the usual one first."""
+    """Return a peer's rules for a suite, the usual one first."""
     return [rule for rule in _of(peer) if rule.suite == suite]
 
 
 def find(peer: str, suite: str, name: str | None) -> Rule:
-    """Give a rule by its name, or the usual one; raises UsageError where there is none."""
-    found = rules(peer, suite)
-    if not found:
+    """Return a rule by its name, or the usual one; raises UsageError if there is none."""
+    usable = rules(peer, suite)
+    if not usable:
         known = dict.fromkeys(rule.suite for rule in _of(peer))
         raise UsageError(
             f"{peer} has no rule of its own for replies to {suite}; it has for {', '.join(known)}"
         )
-    chosen = {rule.name: rule for rule in found}
-    if name is not None and name not in chosen:
-        raise UnknownName(f"rule of {peer} for {suite}", name, list(chosen))
-    return chosen[name] if name is not None else found[0]
+    named = {rule.name: rule for rule in usable}
+    if name is not None and name not in named:
+        raise UnknownName(f"rule of {peer} for {suite}", name, list(named))
+    return named[name] if name is not None else usable[0]
 
 
 def _of(peer: str) -> Iterator[Rule]:
@@ -89,7 +89,7 @@ def _lm_eval() -> Iterator[Rule]:
 
 
 def _shown(sample: Sample, prompt: Prompt) -> list[str]:
-    """Give the options in the order of the prompt."""
+    """Return the options in the order of the prompt."""
     order = prompt.order if prompt.order is not None else range(len(sample.choices))
     return [sample.choices[place] for place in order]
 
@@ -131,12 +131,20 @@ def _chartqa(sample: Sample, prompt: Prompt) -> dict[str, Any]:
 
 # --- OpenCompass: a configuration, the list in it, the abbreviation of a data set
 
-TAGS = {
-    "NC-I2F": "MOLFORMULA", "NC-S2F": "MOLFORMULA", "NC-I2S": "SMILES", "NC-S2I": "IUPAC", "PP-ESOL": "NUMBER",
-    "PP-Lipo": "NUMBER", "PP-BBBP": "BOOLEAN", "PP-ClinTox": "BOOLEAN", "PP-HIV": "BOOLEAN", "PP-SIDER": "BOOLEAN",
-    "MG": "SMILES", "FS": "SMILES", "RS": "SMILES",
-}  # fmt: skip
-"""Task of SMolInstruct -> the tag that wraps its gold answers."""
+SMOLINSTRUCT = (
+    ("nc_0shot_instruct", "nc_0shot_instruct_datasets", {
+        "NC-I2F": "MOLFORMULA", "NC-S2F": "MOLFORMULA", "NC-I2S": "SMILES", "NC-S2I": "IUPAC",
+    }),
+    ("rmse_0shot_instruct", "pp_rmse_0shot_instruct_datasets", {"PP-ESOL": "NUMBER", "PP-Lipo": "NUMBER"}),
+    ("pp_acc_0_shot_instruct", "pp_acc_datasets_0shot_instruct", {
+        "PP-BBBP": "BOOLEAN", "PP-ClinTox": "BOOLEAN", "PP-HIV": "BOOLEAN", "PP-SIDER": "BOOLEAN",
+    }),
+    ("fts_0shot_instruct", "fts_0shot_instruct_datasets", {"MG": "SMILES", "FS": "SMILES", "RS": "SMILES"}),
+    ("meteor_0shot_instruct", "meteor_0shot_instruct_datasets", {"MC": ""}),
+)  # fmt: skip
+"""Configuration, list, and its tasks with the tag that wraps their gold answers (captions have none)."""
+PERCENT = ("MG", "FS", "RS")
+"""Tasks that are scored from 0 to 100."""
 
 
 def _opencompass() -> Iterator[Rule]:
@@ -162,14 +170,8 @@ def _opencompass() -> Iterator[Rule]:
         yield rule("aime:2024", f"aime2024.{name}", "aime2024_datasets", "aime2024", _gold)
     name = "aime2025_cascade_eval_gen_5e9f4f"
     yield rule("aime:2025", f"aime2025.{name}", "aime2025_datasets", "aime2025", _gold)
-    name = "ChemBench_gen_a9f753"
-    yield rule(
-        "chembench:4k",
-        f"ChemBench.{name}",
-        "chembench_datasets",
-        "ChemBench_Name_Conversion",
-        _gold_letter,
-    )
+    config = "ChemBench.ChemBench_gen_a9f753"
+    yield rule("chembench:4k", config, "chembench_datasets", "ChemBench_Name_Conversion", _gold_letter)
     for task in ("steels", "expt_gap", "expt_is_metal", "glass"):
         config = "matbench.matbench_gen_f71840"
         yield rule(f"matbench:{task}", config, "matbench_datasets", f"matbench_{task}", _material)
@@ -177,20 +179,17 @@ def _opencompass() -> Iterator[Rule]:
 
 
 def _smolinstruct(rule: Callable[..., Rule]) -> Iterator[Rule]:
-    for task in ("I2F", "I2S", "S2F", "S2I"):
-        place = ("SmolInstruct.smolinstruct_nc_0shot_instruct", "nc_0shot_instruct_datasets")
-        yield rule(f"smolinstruct:NC-{task}", *place, f"NC-{task}-0shot-instruct", _tagged(f"NC-{task}"))
-    for task in ("ESOL", "Lipo"):
-        place = ("SmolInstruct.smolinstruct_rmse_0shot_instruct", "pp_rmse_0shot_instruct_datasets")
-        yield rule(f"smolinstruct:PP-{task}", *place, f"PP-{task}-0shot-instruct", _tagged(f"PP-{task}"))
-    for task in ("BBBP", "ClinTox", "HIV", "SIDER"):
-        place = ("SmolInstruct.smolinstruct_pp_acc_0_shot_instruct", "pp_acc_datasets_0shot_instruct")
-        yield rule(f"smolinstruct:PP-{task}", *place, f"PP-{task}-0shot-instruct", _tagged(f"PP-{task}"))
-    for task in ("MG", "FS", "RS"):
-        place = ("SmolInstruct.smolinstruct_fts_0shot_instruct", "fts_0shot_instruct_datasets")
-        yield rule(f"smolinstruct:{task}", *place, f"{task}-0shot-instruct", _tagged(task), scale=0.01)
-    place = ("SmolInstruct.smolinstruct_meteor_0shot_instruct", "meteor_0shot_instruct_datasets")
-    yield rule("smolinstruct:MC", *place, "MC-0shot-instruct", _caption, part="meteor")
+    for config, listed, tasks in SMOLINSTRUCT:
+        for task, tag in tasks.items():
+            yield rule(
+                f"smolinstruct:{task}",
+                f"SmolInstruct.smolinstruct_{config}",
+                listed,
+                f"{task}-0shot-instruct",
+                _tagged(tag) if tag else _caption,
+                scale=0.01 if task in PERCENT else 1.0,
+                part="" if tag else "meteor",
+            )
 
 
 def _gold(sample: Sample, prompt: Prompt) -> dict[str, Any]:
@@ -210,9 +209,8 @@ def _material(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     return {"gold": sample.target == "yes" if isinstance(sample.target, str) else sample.target}
 
 
-def _tagged(task: str) -> Doc:
+def _tagged(tag: str) -> Doc:
     """Wrap the gold answer as the data set's output sentence has it."""
-    tag = TAGS[task]
 
     def doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
         gold = str(sample.target)

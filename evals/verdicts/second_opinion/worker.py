@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def judged(rule: Any, chunk: list[Json], seconds: float, memory_mib: int) -> Iterator[Json]:
-    """Yield a verdict for every reply. All at once where the rule can; one by one after that went wrong."""
+    """Yield a verdict for every reply. All at once if the rule can; one by one after that went wrong."""
     together, at = hasattr(rule, "all"), 0
     while at < len(chunk):
         got = list(_in_child(rule, chunk[at:], seconds, memory_mib, together=together))
