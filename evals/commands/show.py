@@ -48,19 +48,34 @@ if TYPE_CHECKING:
     "--next", "then", metavar="VERDICT", help="The next sample with this verdict, `not-right` or `failed`."
 )
 @click.option("--reasoning", is_flag=True, help="With --sample: unfold the reasoning.")
+@click.option(
+    "--control",
+    "controls",
+    multiple=True,
+    metavar="RUN",
+    shell_complete=common.complete_runs,
+    help="Adjust a subset's score by another model's run on all items; repeat for several.",
+)
 @common.trust_option
 @common.results_option
 @common.json_option
 def show(
-    run: str | None, samples: bool, sample: str | None, then: str | None, pivot: bool, **options: Any
-) -> None:
+    run: str | None, samples: bool, sample: str | None, then: str | None, pivot: bool,
+    controls: tuple[str, ...], **options: Any,
+) -> None:  # fmt: skip
     """Show scores with their intervals and what they rest on; without a RUN, of all runs.
 
     A RUN is named by its id, a beginning or an end of it, `last` or `last:2`, its model or suite where that is unique,
     NAME/SUITE, or its folder. The first number of `evals show` is no more than a start: `--sample` shows replies.
     """
     _check(samples=samples, sample=sample, then=then, pivot=pivot, **options)
-    if sample is not None or then is not None:
+    if controls:
+        if samples or pivot or sample is not None or then is not None:
+            raise UsageError("--control shows scores: leave out --samples, --sample, --next and --pivot")
+        from evals.commands import control
+
+        control.show(_named(run, "--control"), controls, options["results"], as_json=options["as_json"])
+    elif sample is not None or then is not None:
         _show_sample(_named(run, "--sample"), sample, then, options)
     elif samples:
         _show_samples(_named(run, "--samples"), options)

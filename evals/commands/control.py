@@ -1,0 +1,59 @@
+"""`evals show RUN --control RUN`: a subset's score, adjusted by other models' results on all items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evals.commands import common
+from evals.terminal.layout import Column, table, width
+
+if TYPE_CHECKING:
+    from evals.report.statistics import Interval
+    from evals.verdicts.control import Adjusted
+
+COLUMNS = (
+    Column("score on all items"),
+    Column("value", right=True),
+    Column("95 %", right=True),
+    Column("items", right=True),
+)
+
+
+def show(run: str, controls: Sequence[str], results: Path, *, as_json: bool) -> None:
+    """Print the plain and the adjusted score of each suite of a run."""
+    from evals.verdicts import contestants, control
+
+    adjusted = [
+        control.adjust(one, [*(contestants.find(results, name, suites=[one.suite])[0] for name in controls)])
+        for one in contestants.find(results, run)
+    ]
+    if as_json:
+        common.print_json([{**one._asdict(), "worth": one.worth} for one in adjusted])
+        return
+    for one in adjusted:
+        _print(one)
+
+
+def _print(one: Adjusted) -> None:
+    title = f"{one.suite}: {one.model} on {one.n:,} of {one.population:,} items ({one.metric})"
+    rows = [
+        ["the subset alone", *_cells(one.plain, one.unit), f"{one.n:,}"],
+        [
+            f"adjusted by {', '.join(one.controls)}",
+            *_cells(one.adjusted, one.unit),
+            f"as good as {one.worth:,}",
+        ],
+    ]
+    common.print_lines(table(COLUMNS, [(title, rows)], width()))
+    common.say(
+        f"The variance is {one.variance_ratio:.2f} times the subset's own; intervals are about {one.estimand}."
+    )
+
+
+def _cells(interval: Interval, unit: str) -> list[str]:
+    if unit == "fraction":
+        value, limits = f"{100 * interval.value:.1f} %", [100 * (limit or 0.0) for limit in interval[1:3]]
+        return [value, f"{limits[0]:.1f} to {limits[1]:.1f}"]
+    return [f"{interval.value:.4g} {unit}", f"{interval.low:.4g} to {interval.high:.4g}"]

@@ -1,0 +1,208 @@
+"""A subset's score adjusted by other models' results on all items: control variates, also called prediction-powered.
+
+A run of `--limit 500` estimates the score on all items. Runs of other models on all of them say which items are easy,
+and so how far the subset is easier or harder than the whole. Least squares predict an item's value from its values in
+the control runs; the estimate is the mean prediction over all items plus the mean residual over the subset. Each
+item's prediction is made without its own fold (cross-fitting), so the estimate is unbiased however poor the
+prediction is (Zrnic and Candes 2024, doi 10.1073/pnas.2322083121; Cochran, Sampling Techniques, chapter 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from evals.errors import UsageError
+from evals.report.statistics import Interval, bounded_interval, kish, t_quantile
+from evals.types import Metric
+from evals.verdicts.compare import Contestant
+from evals.verdicts.estimands import Estimand
+from evals.verdicts.pairs import values
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats: TypeAlias = NDArray[np.float64]
+
+FOLDS = 10
+FEWEST = 30
+"""Items of a subset below which nothing is fitted; each control asks for ten more."""
+
+
+class Adjusted(NamedTuple):
+    """A score of a subset, by itself and adjusted, in the metric's unit."""
+
+    suite: str
+    metric: str
+    unit: str
+    model: str
+    controls: tuple[str, ...]
+    n: int
+    """Items of the subset."""
+    population: int
+    """Items of the whole set."""
+    plain: Interval
+    adjusted: Interval
+    variance_ratio: float
+    """Variance of the adjusted estimate / variance of the plain one, both about the whole set."""
+    estimand: Estimand
+
+    @property
+    def worth(self) -> int:
+        """Return how many items without controls would be as precise: n / ratio, where the whole set is large."""
+        return round(self.n / self.variance_ratio) if self.variance_ratio > 0 else self.population
+
+
+def adjust(
+    run: Contestant, controls: Sequence[Contestant], *, estimand: Estimand = "items-like-these"
+) -> Adjusted:
+    """Adjust the headline score of a run on a subset of the items by runs of other models on all items.
+
+    `this-run` is the score that the whole set would have shown; `items-like-these` adds the sampling of the set itself.
+    Raises UsageError if the controls do not fit: another suite, protocol or data, not the whole set, too few items.
+    """
+    import numpy as np
+
+    metric = run.headline
+    _check(run, controls, metric, estimand)
+    population = {name: i for i, name in enumerate(controls[0].side.golds)}
+    columns = [_imputed(control, metric, list(population)) for control in controls]
+    table = features(columns, [gold.group for gold in controls[0].side.golds.values()])
+    own = {name: value.value for name, value in values(run.side_of(metric), metric, run.side.golds).items()}
+    names = sorted(own.keys() & population.keys())
+    if len(names) < FEWEST + 10 * len(controls):
+        raise UsageError(
+            f"{run.run} has {len(names)} scored items; {len(controls)} control runs ask for {FEWEST + 10 * len(controls)}"
+        )
+    seen = np.array([population[name] for name in names])
+    clusters = [run.side.golds[name].cluster for name in names]
+    scores = np.array([own[name] for name in names])
+    return _estimate(
+        run, controls, metric, estimand, scores=scores, seen=seen, clusters=clusters, table=table
+    )
+
+
+def _estimate(
+    run: Contestant, controls: Sequence[Contestant], metric: Metric, estimand: Estimand, *,
+    scores: Floats, seen: NDArray[np.intp], clusters: Sequence[str], table: Floats,
+) -> Adjusted:  # fmt: skip
+    import numpy as np
+
+    codes = np.unique(clusters, return_inverse=True)[1]
+    mean_prediction, residuals = cross_fitted(scores, seen, codes, table)
+    share = len(scores) / len(table)
+    own_variance, left = _variance(scores, codes), _variance(residuals, codes)
+    sampling = own_variance * share if estimand == "items-like-these" else 0.0
+    plain, adjusted = (
+        _interval(value, (1 - share) * variance + sampling, codes, metric)
+        for value, variance in (
+            (float(scores.mean()), own_variance),
+            (mean_prediction + float(residuals.mean()), left),
+        )
+    )
+    return Adjusted(
+        suite=run.suite,
+        metric=metric.name,
+        unit=metric.unit,
+        model=run.model,
+        controls=tuple(control.model for control in controls),
+        n=len(scores),
+        population=len(table),
+        plain=plain,
+        adjusted=adjusted,
+        variance_ratio=left / own_variance if own_variance > 0 else 1.0,
+        estimand=estimand,
+    )
+
+
+def features(columns: Sequence[Floats], groups: Sequence[str]) -> Floats:
+    """Return what predicts an item, (items, features): its value in each control, and the controls' mean in its group."""
+    import numpy as np
+
+    names, codes = np.unique(groups, return_inverse=True)
+    if len(names) < 2:
+        return np.column_stack(columns)
+    means = np.bincount(codes, weights=np.mean(columns, axis=0)) / np.bincount(codes)
+    return np.column_stack([*columns, means[codes]])
+
+
+def cross_fitted(
+    scores: Floats, seen: NDArray[np.intp], codes: NDArray[np.intp], table: Floats
+) -> tuple[float, Floats]:
+    """Return the mean prediction over all items and the residuals of the subset, (n,).
+
+    `scores` (n,); `seen` (n,): their rows in `table` (items, features); `codes` (n,): their clusters, each of which
+    stays in one fold.
+    """
+    import numpy as np
+
+    design = np.column_stack([np.ones(len(table)), table])
+    order = np.random.default_rng(0).permutation(int(codes.max()) + 1)
+    folds = order[codes] % FOLDS
+    residuals, total = np.empty(len(scores)), 0.0
+    for fold in range(FOLDS):
+        inside = folds == fold
+        if not inside.any():
+            continue
+        outside = seen[~inside]
+        weights, *_ = np.linalg.lstsq(design[outside], scores[~inside], rcond=None)
+        residuals[inside] = scores[inside] - design[seen[inside]] @ weights
+        total += float((design @ weights).mean()) * int(inside.sum()) / len(scores)
+    return total, residuals
+
+
+def _check(run: Contestant, controls: Sequence[Contestant], metric: Metric, estimand: Estimand) -> None:
+    if estimand == "these-items":
+        raise UsageError(
+            "--control adjusts for the choice of items; --estimand is this-run or items-like-these"
+        )
+    if metric.pool != "micro":
+        raise UsageError(f"{run.suite}: {metric.name} is no mean over items, which --control needs")
+    for control in controls:
+        name = f"control {control.run}"
+        if (control.suite, control.protocol) != (run.suite, run.protocol):
+            raise UsageError(
+                f"{name} is of {control.suite} ({control.protocol}), not {run.suite} ({run.protocol})"
+            )
+        if control.data_sha256 != run.data_sha256 or control.scorers != run.scorers:
+            raise UsageError(f"{name} has other data or another scorer than {run.run}")
+        if not control.side.golds.keys() >= run.side.golds.keys():
+            raise UsageError(f"{name} lacks items of {run.run}: a control run has all items of the suite")
+        if control.side.golds.keys() != controls[0].side.golds.keys():
+            raise UsageError(
+                f"{name} has other items than control {controls[0].run}: each has all items of the suite"
+            )
+    if len(controls[0].side.golds) == len(run.side.golds):
+        raise UsageError(
+            f"control {controls[0].run} has no more items than {run.run}: there is nothing to adjust"
+        )
+
+
+def _imputed(control: Contestant, metric: Metric, names: Sequence[str]) -> Floats:
+    """Return a control's values, (items,); an item without one has the mean, the same whether it is in the subset or not."""
+    import numpy as np
+
+    known = values(control.side_of(metric), metric, names)
+    column = np.array([known[name].value if name in known else np.nan for name in names])
+    return np.where(np.isnan(column), np.nanmean(column) if known else 0.0, column)
+
+
+def _variance(array: Floats, codes: NDArray[np.intp]) -> float:
+    """Return the cluster-robust variance of a mean."""
+    import numpy as np
+
+    sums = np.bincount(codes, weights=array - array.mean())
+    count = len(sums)
+    return float(sums @ sums) * count / (count - 1) / len(array) ** 2
+
+
+def _interval(value: float, variance: float, codes: NDArray[np.intp], metric: Metric) -> Interval:
+    count = int(codes.max()) + 1
+    if metric.bounds is None:
+        half = t_quantile(0.975, count - 1) * variance**0.5
+        return Interval(value, value - half, value + half, "t")
+    effective = kish(codes, count)
+    return bounded_interval(
+        value, variance, effective, df=effective - 1, bounds=metric.bounds, method="Wilson, effective n"
+    )
