@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from evals.errors import Rejected
 from evals.types import Failure, Point, Prompt, Reply, Sample, Sampling, Score, Scorer
 
 # --- models
@@ -114,6 +115,15 @@ class Batches(Protocol):
     most: int
     """Requests in one batch."""
     most_bytes: int
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Fields that are not sent, or sent under another name, since the vendor refused them; may be added to."""
+        ...
+
+    async def learn(self, error: Rejected, prompt: Prompt, sampling: Sampling) -> bool:
+        """Leave out the field that a refusal of a request names; whether there is a new one."""
+        ...
 
     async def line(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
         """Word one request; `name` comes back with its result."""

@@ -29,7 +29,7 @@ from evals.records.store import BATCHES
 from evals.run.job import Job
 from evals.run.order import order
 from evals.run.sampling import reseeded
-from evals.seams import Batches
+from evals.seams import Batches, notes_of
 from evals.types import Model, Prompt, Reply, Sampling
 
 POLL_S, POLL_MOST_S = 10.0, 120.0
@@ -51,6 +51,8 @@ class Sent(Struct):
     id: str = ""
     never: list[str] = []
     """Ids that were taken for its own and are not."""
+    left_out: dict[str, str] = {}
+    """Fields that were not sent, or sent under another name, since the vendor refused them."""
     closed: str = ""
     """`collected`, or why there is nothing to collect."""
     tokens: dict[str, int] = {}
@@ -62,6 +64,7 @@ class _Change(Struct, omit_defaults=True):
     samples: list[tuple[str, int, str]] = []
     id: str = ""
     never: str = ""
+    left_out: dict[str, str] = {}
     closed: str = ""
     tokens: dict[str, int] = {}
 
@@ -77,7 +80,7 @@ def sent(run: Path) -> list[Sent]:
             continue
         one = found.setdefault(change.label, Sent(change.label, change.at, change.samples))
         one.id, one.closed = change.id or one.id, change.closed or one.closed
-        one.tokens = change.tokens or one.tokens
+        one.tokens, one.left_out = change.tokens or one.tokens, change.left_out or one.left_out
         if change.never:
             one.never, one.id = [*one.never, change.never], ""
     return list(found.values())
@@ -136,6 +139,11 @@ class Gathered:
         self.faults: list[str] = []
         self._results: dict[str, deque[Reply | Exception]] = defaultdict(deque)
         self._collected: list[tuple[Path, _Change]] = []
+
+    @property
+    def notes(self) -> list[str]:
+        """Say what a run's card must say of the requests."""
+        return list(notes_of(self.model))
 
     def take(self, run: Path, one: Sent, results: Mapping[str, Reply | Exception]) -> None:
         """Take over what a batch brought."""
@@ -212,6 +220,8 @@ class _Gatherer:
         """Take up what waits of a run and hand in the rest."""
         run = job.writer.path
         asked = {(a.sample, a.repeat): a for _, a in _open(job) if a is not None}
+        for one in sent(run):
+            self._batches.left_out.update(one.left_out)
         for one in waiting(run):
             if any(a.key != key for s, r, key in one.samples if (a := asked.get((s, r)))):
                 raise StoreError(
@@ -263,7 +273,7 @@ class _Gatherer:
         """Note, hand in, note the id; a fault in between is answered by looking before trying again."""
         run, at = job.writer.path, time.time()
         one = Sent(label, at, [(a.sample, a.repeat, a.key) for a in asked])
-        _note(run, _Change(label, at=at, samples=one.samples))
+        _note(run, _Change(label, at=at, samples=one.samples, left_out=dict(self._batches.left_out)))
         for attempt in range(1, TRIES + 1):
             try:
                 if attempt > 1:
@@ -316,8 +326,24 @@ class _Gatherer:
         if results and not any(name.startswith(f"{one.label}-") for name in results):
             await self._anothers(job, one)
             return True
+        if await self._learned(job, one, results):
+            return True
         self.gathered.take(run, one, results)
         self._say(f"{job.suite.id}: batch {one.id} collected, {len(results)} of {len(one.samples)}")
+        return True
+
+    async def _learned(self, job: Job, one: Sent, results: Mapping[str, Reply | Exception]) -> bool:
+        """Whether a batch was refused as a whole for a field that the refusal names: it is handed in again without it."""
+        if not results or not all(isinstance(found, Rejected) for found in results.values()):
+            return False
+        error = next(iter(results.values()))
+        wanted = {(sample, repeat) for sample, repeat, _ in one.samples}
+        asked = [a for _, a in _open(job) if a and (a.sample, a.repeat) in wanted]
+        if not asked or not await self._batches.learn(error, asked[0].prompt, asked[0].sampling):
+            return False
+        _note(job.writer.path, _Change(one.label, closed=f"refused: {error}"))
+        self._say(f"{job.suite.id}: batch {one.id} was refused ({error}): handed in again without the field")
+        await self._hand_in(job, asked)
         return True
 
     async def _anothers(self, job: Job, one: Sent) -> None:

@@ -16,6 +16,7 @@ from evals.types import Prompt, Reply, Sampling
 
 if TYPE_CHECKING:
     from evals.model_adapters.common.http import Client
+    from evals.model_adapters.common.refusals import Refusals
 
 SKEW_S = 3600.0
 """Clocks of vendors and users differ."""
@@ -30,14 +31,39 @@ class Asked(Protocol):
 
     name: str
     client: Client
+    refusals: Refusals
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
-        """Give a request's body."""
+        """Return a request's body."""
         ...
 
     def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
         """Make a reply of a 200 body."""
         ...
+
+
+class _Endpoint:
+    """What both endpoints do alike: word requests without the fields that were refused."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked, self._client = asked, asked.client
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Fields that are not sent, or sent under another name, since the vendor refused them."""
+        return self._asked.refusals.left_out
+
+    async def learn(self, error: Rejected, prompt: Prompt, sampling: Sampling) -> bool:
+        """Leave out the field that a refusal of a request names; whether there is a new one."""
+        body = await self._asked.body(prompt, sampling)
+        keep: dict[str, Any] = {**sampling.extra, **({"max_tokens": None} if self._wants_limit else {})}
+        return self._asked.refusals.learn(error, body, keep)
+
+    _wants_limit = False
+    """Whether max_tokens must be in every request."""
+
+    async def _body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
+        return self._asked.refusals.without(await self._asked.body(prompt, sampling))
 
 
 def _outcome(asked: Asked, status: int, raw: bytes, sampling: Sampling) -> Reply | Exception:
@@ -93,19 +119,16 @@ class _File(Struct):
     id: str
 
 
-class OpenAIBatches:
+class OpenAIBatches(_Endpoint):
     """Files of requests in, files of results out; a batch is known again by its metadata."""
 
     most = 50_000
     most_bytes = 100_000_000
     """200 MB are allowed."""
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked, self._client = asked, asked.client
-
     async def line(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
         """Word one request."""
-        body = await self._asked.body(prompt, sampling)
+        body = await self._body(prompt, sampling)
         return (
             _encode({"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body})
             + b"\n"
@@ -192,20 +215,18 @@ class _AnthropicLine(Struct):
     result: _Result
 
 
-class AnthropicBatches:
+class AnthropicBatches(_Endpoint):
     """All requests in one call. A batch shows nothing of its own, so it is known again by the names in its results."""
 
     most = 100_000
     most_bytes = 128_000_000
     """256 MB are allowed."""
     path = "/v1/messages/batches"
-
-    def __init__(self, asked: Asked) -> None:
-        self._asked, self._client = asked, asked.client
+    _wants_limit = True
 
     async def line(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
         """Word one request."""
-        return _encode({"custom_id": name, "params": await self._asked.body(prompt, sampling)})
+        return _encode({"custom_id": name, "params": await self._body(prompt, sampling)})
 
     async def start(self, label: str, lines: Sequence[bytes]) -> str:
         """Hand all requests in."""

@@ -49,13 +49,13 @@ class Refusals:
     """What one server refused so far."""
 
     def __init__(self) -> None:
-        self._left_out: dict[str, str] = {}
+        self.left_out: dict[str, str] = {}
         """Field -> the name that it goes under instead; empty: it is not sent."""
 
     @property
     def settings(self) -> frozenset[str]:
         """Return the settings that are not sent any more."""
-        return frozenset(FIELDS[field] for field, other in self._left_out.items() if not other)
+        return frozenset(FIELDS[field] for field, other in self.left_out.items() if not other)
 
     @property
     def notes(self) -> list[str]:
@@ -65,8 +65,24 @@ class Refusals:
             if other
             else f"{field} is not sent: the server refuses the field"
             + ("; replies are ended here" if FIELDS[field] == "stop" else "")
-            for field, other in self._left_out.items()
+            for field, other in self.left_out.items()
         ]
+
+    def without(self, body: Body) -> Body:
+        """Return a body without what was refused."""
+        return _without(body, self.left_out)
+
+    def learn(self, error: Rejected, body: Body, keep: Mapping[str, Any]) -> bool:
+        """Leave out what a refusal of a body names from now on; whether it names a field that was still sent.
+
+        For batches, whose refusals come too late for another try of the same call.
+        """
+        field = named(error, self.without(body), keep)
+        if field is None or field in self.left_out:
+            return False
+        other = OTHER_NAME.get(field, "")
+        self.left_out[field] = other if other and other in str(error) else ""
+        return True
 
     async def post(
         self, client: Client, path: str, body: Body, *, keep: Mapping[str, Any]
@@ -75,7 +91,7 @@ class Refusals:
 
         `keep`: what the user wants sent as it is. Raises what `Client.post` raises.
         """
-        tried = dict(self._left_out)
+        tried = dict(self.left_out)
         while True:
             sent = _without(body, tried)
             try:
@@ -87,7 +103,7 @@ class Refusals:
                 other = OTHER_NAME.get(field, "")
                 tried[field] = other if other and other not in tried and other in str(error) else ""
             else:
-                self._left_out |= tried
+                self.left_out |= tried
                 return found
 
 

@@ -23,6 +23,7 @@ from evals.run import runner as runners
 from evals.run.health import Health
 from evals.run.runner import Runner
 from evals.types import Failure, Model, Reply, Sampling
+from tests.model_adapters.test_recorded import CHAT, EXPECTED, server_of
 from tests.support import protocols, toy
 from tests.support.loopback import Answer, Server
 from tests.support.protocols import ADAPTERS, Protocol, Says
@@ -363,8 +364,30 @@ async def made(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         await model.close()
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
-@pytest.mark.parametrize("case", CASES)
+def recorded(line: dict[str, Any]) -> Case:
+    """The case of an answer that a real server gave, with what becomes of it in mid-run."""
+    expected = EXPECTED[server_of(line), line["case"]]
+
+    def answer(protocol: Protocol) -> Answer:
+        return Answer(line["body"].encode(), line["status"])
+
+    if not isinstance(expected, Reply):
+        return Case(answer, expected.__name__.lower())
+    if (
+        line["case"] == "thinking switched off" and "deepseek_r1" in line["server"]
+    ):  # nobody told this run's model not to reason
+        return Case(answer, expected.stop, text="", reasoning=expected.text)
+    return Case(answer, expected.stop, text=expected.text, reasoning=expected.reasoning)
+
+
+REAL = {f"{line['server']}: {line['case']}": recorded(line) for line in CHAT}
+ROWS = [(adapter, case) for case in CASES for adapter in ADAPTERS] + [
+    (adapter, case) for case in REAL for adapter in ("server", "openai", "together")
+]
+"""What real vLLM and llama.cpp sent goes through the adapters that speak their protocol."""
+
+
+@pytest.mark.parametrize(("adapter", "case"), ROWS, ids=lambda value: str(value))
 async def test_what_becomes_of_an_answer(
     made: Callable[[str], Model],
     server: Server,
@@ -382,7 +405,7 @@ async def test_what_becomes_of_an_answer(
 
     monkeypatch.setattr(callers, "wait_s", at_once)
     protocol = ADAPTERS[adapter].protocol
-    wanted = CASES[case]
+    wanted = {**CASES, **REAL}[case]
     good = Answer(protocol.says(Says("A")))
     server.answer = good
     server.first = [good, wanted.make(protocol)]

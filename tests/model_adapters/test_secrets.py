@@ -192,3 +192,63 @@ async def test_the_password_of_a_proxy_is_in_no_message(monkeypatch: pytest.Monk
     said = "".join(traceback.format_exception(caught.value))
     assert "g3heim" not in said.replace("pr%2Fxy-g3heim@127.0.0.1:{port}", "")
     assert MARK not in said
+
+
+VARIABLES = (
+    "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "EVALS_SERVER_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_API_KEY",
+    "GEMINI_API_KEY", "INTERN_API_KEY", "DEEPSEEK_API_KEY", "MOONSHOT_API_KEY", "OPENROUTER_API_KEY", "TOGETHER_API_KEY",
+    "XAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "AZURE_CLIENT_SECRET", "WANDB_API_KEY", "TEAM_PASSWORD",
+)  # fmt: skip
+
+
+class Echo(FaultyServer):
+    """Sends back all that it was sent, with a status: path, query and every header."""
+
+    def __init__(self, status: int, make: Any) -> None:
+        super().__init__(HTML)
+        self.status, self.make = status, make
+        self.sent: list[str] = []
+
+    def answer(self, path: str, body: bytes, headers: dict[str, str]) -> Answer:
+        self.sent.append(f"{path} {headers}")
+        return wire(self.make(self.sent[-1]), self.status, X_Echo="yes")
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_a_server_that_echoes_a_request_gives_no_secret_away(
+    here: Path, monkeypatch: pytest.MonkeyPatch, adapter: str
+) -> None:
+    row = ADAPTERS[adapter]
+    secrets = {name: f"sk-canary-{number:02}-of-{name.lower()}" for number, name in enumerate(VARIABLES)}
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("evals.calls.backoff.FIRST_S", 0.001)
+    monkeypatch.setattr("evals.run.caller.WARM_UP_S", 0.01)
+    monkeypatch.setenv("INTERN_PER_MINUTE", "1000000")
+    query = "sig=canary-of-the-query-0123"
+    marks = [*secrets.values(), "canary-of-the-query-0123"]
+    for number, (status, make) in enumerate(
+        [
+            (200, lambda sent: row.protocol.says(Says(f"You sent {sent}", reasoning=sent))),
+            (200, lambda sent: row.protocol.fault(200, "x", sent)),
+            (400, lambda sent: row.protocol.fault(400, "x", sent)),
+            (401, lambda sent: row.protocol.fault(401, "x", sent)),
+            (429, lambda sent: row.protocol.fault(429, "x", sent)),
+            (500, lambda sent: row.protocol.fault(500, "x", sent)),
+            (502, lambda sent: sent.encode()),
+        ]
+    ):
+        with Echo(status, make) as server:
+            base = f"http://127.0.0.1:{server.port}/v1?{query}"
+            monkeypatch.setenv(row.base or "UNUSED", base)
+            rest = row.name if row.base else f"{base}#{row.name}"
+            done = evals(
+                "run", "mmlu-pro", "--sample", "--limit", 2, "-m", f"{adapter}:{rest}", "--run", f"n{number}",
+                "--concurrency", 1, "--header", "X-Team=TEAM_PASSWORD",
+            )  # fmt: skip
+            assert any(
+                secrets[row.key] in sent and secrets["TEAM_PASSWORD"] in sent for sent in server.sent
+            ), done.err
+        assert "Traceback" not in done.err
+        assert [one for one in marks if one in done.out + done.err] == [], (status, done.err)
+    assert files_with(here, [one.encode() for one in marks]) == []

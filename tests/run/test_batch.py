@@ -288,6 +288,36 @@ def test_all_that_fails_alike_says_so_once(vendor: Vendor, model: str) -> None:
     assert done.err.count("every call fails: ") == 1
 
 
+REFUSED = {
+    "openai:o3": (
+        "max_completion_tokens",
+        "Unsupported parameter: 'max_completion_tokens'. Use 'max_tokens' instead.",
+        "max_completion_tokens is sent as max_tokens: the server refuses the field",
+    ),
+    "anthropic:claude-haiku-4-5": (
+        "temperature",
+        "temperature: Extra inputs are not permitted",
+        "temperature is not sent: the server refuses the field",
+    ),
+}
+
+
+def test_a_field_that_is_refused_by_name_is_left_out_of_the_next_batch(vendor: Vendor, model: str) -> None:
+    field, message, note = REFUSED[model]
+    fault = protocols.openai_fault if model.startswith("openai") else protocols.anthropic_fault
+    refusal = (400, fault(400, "invalid_request_error", message))
+    vendor.answers = lambda text: refusal if len(vendor.batches) == 1 else Says("ANSWER: 1")
+    done = evals(*RUN, "-m", model)
+    assert done.status == 0, done.err
+    assert len(vendor.batches) == 2
+    key = "body" if model.startswith("openai") else "params"
+    first, second = ([line[key] for line in one["lines"]] for one in vendor.batches.values())
+    assert all(field in body for body in first)
+    assert not any(field in body for body in second)
+    assert note in done.json["runs"][0]["notes"]
+    assert not batch.waiting(run_folder())
+
+
 def test_faults_on_the_way_are_tried_again_and_hand_nothing_in_twice(vendor: Vendor, model: str) -> None:
     def breaks() -> None:
         vendor.broken[:] = [503, 500]  # while looking for it

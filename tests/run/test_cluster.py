@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import structs
 
@@ -21,7 +22,7 @@ from evals.prompts import ask
 from evals.records.store import Run
 from evals.run.cluster import placement as shape
 from evals.run.cluster import ray_replicas as replicas
-from evals.run.cluster.queue import Answer, Cluster, Fault, Question, Work
+from evals.run.cluster.queue import Answer, Cluster, Fault, Question, Replica, Work
 from evals.run.job import Job
 from evals.run.runner import Runner
 from evals.types import Failure, Message, Prompt, Reply, Sampling
@@ -73,6 +74,16 @@ async def test_what_the_first_replica_says_of_its_server_is_noted_once(tmp_path:
     _, cluster = await run(tmp_path, links)
     assert len(cluster.notes) == 1
     assert cluster.notes[0].startswith("server: vllm on port")
+
+
+async def test_what_a_replicas_server_refuses_while_it_answers_is_noted(tmp_path: Path) -> None:
+    replica = Replica(1, Simulated(0.0))
+    cluster = Cluster([Simulated(0.0)], FACTS)
+    cluster._replicas = [replica]
+    refused = "seed is not sent: the server refuses the field"
+    answers = [Answer(7, Reply(text="A"), (refused,)), Answer(8, Reply(text="A"))]
+    replica.settle(msgspec.msgpack.encode(answers))
+    assert refused in cluster.notes
 
 
 async def test_a_slow_replica_gets_less(tmp_path: Path) -> None:

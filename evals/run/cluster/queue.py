@@ -86,6 +86,8 @@ class Answer(Struct, frozen=True, array_like=True):
 
     number: int
     outcome: Reply | Fault
+    notes: tuple[str, ...] = ()
+    """What the replica's model has to say on the card since its last answer, e.g. a field that its server refuses."""
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -138,6 +140,8 @@ class Replica:
         self.number, self.link = number, link
         self.up = False
         self.leased: dict[int, asyncio.Future[Reply]] = {}
+        self.notes: list[str] = []
+        """Said by its model while it answered."""
         self._questions: list[Question] = []
         self._dropped: list[int] = []
 
@@ -167,6 +171,7 @@ class Replica:
         """Hand answers to those who wait for them; raises Gone where the replica's server is."""
         gone = None
         for answer in _answers(raw):
+            self.notes += answer.notes
             future, outcome = self.leased.pop(answer.number, None), answer.outcome
             if future is None or future.done():
                 continue  # it came too late, and another replica was asked
@@ -197,7 +202,7 @@ class Cluster:
         """`facts`: of one replica, which stands for all; nothing is started before the first `ready`."""
         self.name, self.accepts = facts.name, facts.accepts
         self.slots: int | None = len(links) * (facts.slots or MOST)
-        self.notes: list[str] = list(facts.notes)
+        self._notes: list[str] = list(facts.notes)
         self._replicas = [Replica(number, link) for number, link in enumerate(links, 1)]
         self._lease_s = lease_s
         self._numbers = count()
@@ -209,6 +214,11 @@ class Cluster:
         self._why = ""
         """Why a replica is gone for good."""
         self._ever = False
+
+    @property
+    def notes(self) -> list[str]:
+        """Say what the card of a run must say: of the cluster, of its servers, of what they refused."""
+        return list(dict.fromkeys([*self._notes, *(note for r in self._replicas for note in r.notes)]))
 
     def ready(self) -> Awaitable[None] | None:
         """None: some replica can be asked. Else what to await; raises UsageError, or Gone in mid-run."""
@@ -291,7 +301,7 @@ class Cluster:
 
     def _arrived(self, replica: Replica, facts: Facts) -> None:
         if not self._ever:  # what the first says of its server stands for all
-            self.notes += [note for note in facts.notes if note not in self.notes]
+            self._notes += [note for note in facts.notes if note not in self._notes]
         replica.up, self._ever = True, True
         self._up += 1
         self._note(replica)
@@ -305,7 +315,7 @@ class Cluster:
         self._up -= 1
         given = replica.revoke(f"replica {replica.number} was lost: {why}")
         line = f"replica {replica.number} was lost ({why}); {given} samples go to others"
-        self.notes.append(f"cluster: {line}")
+        self._notes.append(f"cluster: {line}")
         self._say(line)
 
     def _say(self, line: str) -> None:

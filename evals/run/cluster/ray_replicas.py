@@ -63,6 +63,8 @@ class Host:
         self._some = asyncio.Event()
         self._fault = ""
         self._round = 0
+        self._said: set[str] = set()
+        """Notes that the driver knows."""
         self._closing = False
         self._followers = Followers(spec, options, nodes=nodes, gpus=gpus) if nodes > 1 else None
         try:
@@ -77,6 +79,7 @@ class Host:
             return _encode(here)
         model = self._model
         offers = {"slots": slots_of(model), "notes": notes_of(model)}
+        self._said.update(notes_of(model))
         return _encode(replace(here, name=model.name, accepts=model.accepts, **offers))
 
     async def start(self) -> tuple[int, bytes]:
@@ -137,8 +140,14 @@ class Host:
             for digest in question.images:
                 (self._folder / digest).unlink(missing_ok=True)
         if self._asked.pop(question.number, None) is not None:
-            self._answers.append(Answer(question.number, outcome))
+            self._answers.append(Answer(question.number, outcome, self._fresh_notes()))
             self._some.set()
+
+    def _fresh_notes(self) -> tuple[str, ...]:
+        """Return what the model has to say on the card and has not said yet."""
+        fresh = tuple(note for note in notes_of(self._model) if note not in self._said)
+        self._said.update(fresh)
+        return fresh
 
     async def take(self, start: int) -> bytes:
         """Give the answers that there are; waits `POLL_S` for one, and a moment for others."""
