@@ -334,9 +334,10 @@ class _Gatherer:
 
     async def _learned(self, job: Job, one: Sent, results: Mapping[str, Reply | Exception]) -> bool:
         """Whether a batch was refused as a whole for a field that the refusal names: it is handed in again without it."""
-        if not results or not all(isinstance(found, Rejected) for found in results.values()):
+        refusals = [found for found in results.values() if isinstance(found, Rejected)]
+        if not refusals or len(refusals) < len(results):
             return False
-        error = next(iter(results.values()))
+        error = refusals[0]
         wanted = {(sample, repeat) for sample, repeat, _ in one.samples}
         asked = [a for _, a in _open(job) if a and (a.sample, a.repeat) in wanted]
         if not asked or not await self._batches.learn(error, asked[0].prompt, asked[0].sampling):

@@ -390,7 +390,7 @@ def test_a_changed_configuration_makes_a_new_run_and_says_what_changed(here):
     first = run()
     done = evals("run", "mmlu-pro", "--sample", "-m", RIGHT, "--max-tokens", 5, "--json", "--quiet")
     assert done.json["runs"][0]["run"] != first["run"]
-    assert "sampling" in done.err
+    assert "max tokens is 5 and was" in done.err
     assert f"changed against {first['run']}" in done.err
     named = evals("run", "mmlu-pro", "--sample", "-m", RIGHT, "--run", "x", "--json", "--quiet")
     other = evals(
