@@ -12,7 +12,9 @@ from evals.dashboard.views import pickers
 from evals.errors import EvalsError
 
 icon = str(Path(__file__).with_name("icon.png"))
-st.set_page_config(page_icon=icon, layout="wide")  # before the pages' icons, which Streamlit would load from elsewhere
+st.set_page_config(
+    page_icon=icon, layout="wide"
+)  # before the pages' icons, which Streamlit would load from elsewhere
 if state.dark():
     st.html(Path(__file__).with_name("style.css"))
 page = st.navigation(

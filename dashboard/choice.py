@@ -34,13 +34,13 @@ class Choice(NamedTuple):
 
 
 def protocols_of(board: Board) -> list[str]:
-    """Give the protocols, the most used first."""
+    """Return the protocols, the most used first."""
     counts = Counter(board.columns[label].protocol for _, label in board.cells)
     return [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
 
 
 def columns_of(board: Board, choice: Choice) -> list[str]:
-    """Give the labels of the columns that the filters leave, the most measured of each kind of suite first."""
+    """Return the labels of the columns that the filters leave, the most measured of each kind of suite first."""
     rows = {row for row in rows_of(board, choice) if not row.baseline} or set(rows_of(board, choice))
     counts = Counter(label for row, label in board.cells if row in rows)
     fits = [label for label, column in board.columns.items() if counts[label] and _fits(column, choice)]
@@ -56,7 +56,7 @@ def _fits(column: Column, choice: Choice) -> bool:
 
 
 def rows_of(board: Board, choice: Choice) -> list[Row]:
-    """Give the rows that the filters leave, and that have a number in a column that they leave."""
+    """Return the rows that the filters leave, and that have a number in a column that they leave."""
     there = {row for row, label in board.cells if _fits(board.columns[label], choice)}
     return [
         row

@@ -15,7 +15,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def tidy(board: Board, rows: Sequence[Row], labels: Sequence[str]) -> pd.DataFrame:
-    """Give one row per measured number, with all that it rests on; fractions are fractions."""
+    """Return one row per measured number, with all that it rests on; fractions are fractions."""
     found = []
     for label in labels:
         column = board.columns[label]

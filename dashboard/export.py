@@ -47,7 +47,7 @@ caption, .pale { color: var(--pale); text-align: left }
 
 
 def export(results: Path, folder: Path) -> list[Path]:
-    """Write the leaderboard of a results folder; gives the files. Raises UsageError where a page is not ours."""
+    """Write the leaderboard of a results folder; returns the files. Raises UsageError where a page is not ours."""
     page = folder / "index.html"
     if page.exists() and not page.read_text(encoding="utf-8", errors="replace").startswith(MARK):
         raise UsageError(f"{page} was not written by this command; name another folder")
@@ -75,7 +75,7 @@ def _ties(board: Board, label: str) -> Ties:
     try:
         return ties.ties(board.columns[label], runs)
     except EvalsError as error:
-        return Ties((), 0, 0, str(error))
+        return Ties((), (0, 0), 0, str(error))
 
 
 def _json(
@@ -152,21 +152,17 @@ def _table(
     there.sort(key=lambda row: (row.baseline, order.get(row, len(order)), row.label))
     shown = heat.table(board, choice, there, places[labels[0]])
     yield '<div class="scroll" tabindex="0"><table><thead><tr><th scope="col">model</th><th scope="col">rank</th>'
-    yield from (f'<th scope="col">{escape(_heading(board, label))}</th>' for label in labels)
+    yield from (
+        f'<th scope="col">{escape(label)}<br>{escape(board.columns[label].measure)}</th>' for label in labels
+    )
     yield "</tr></thead><tbody>"
-    for place, words in shown.words.iterrows():
+    for place, (_, words) in enumerate(shown.words.iterrows()):
         row = there[place] if place < len(there) else None
         yield f'<tr><th scope="row">{escape(words[heat.MODEL])}</th><td>{escape(words[heat.RANK] or "")}</td>'
         for label in labels:
             yield _cell(board, row, label, str(words[label] or ""), shown.colours.loc[place, label])
         yield "</tr>"
     yield "</tbody></table></div>"
-
-
-def _heading(board: Board, label: str) -> str:
-    column = board.columns[label]
-    unit = "" if column.unit == "fraction" else f", {column.unit}"
-    return f"{label}{unit}{'' if column.better == 'higher' else ' ↓'}"
 
 
 def _cell(board: Board, row: Row | None, label: str, words: str, place: float) -> str:
@@ -176,7 +172,7 @@ def _cell(board: Board, row: Row | None, label: str, words: str, place: float) -
     one = cell.estimate
     said = (
         f"{one.metric}: 95 % interval {heat.span(one.low, one.high, one.unit)}, n {one.n:,}, "
-        f"coverage {100 * cell.coverage:.1f} %, worst to best case {heat.span(one.worst, one.best, one.unit)}"
+        f"coverage {100 * cell.coverage:.1f} %, bounds {heat.span(one.worst, one.best, one.unit)}"
     )
     colour = "" if place != place else f' class="heat" style="--place: {place:.3f}"'
     return f'<td{colour} title="{escape(said)}">{escape(words)}</td>'
@@ -186,8 +182,8 @@ def _claims(claims: Sequence[Claim], suites: Sequence[str]) -> Iterator[str]:
     frame = claimed.table(claims, suites)
     if frame.empty:
         return
-    yield "<h2>Published elsewhere</h2>"
-    yield '<p class="pale">Claims, not measured here, without intervals. Sources and dates stand in the JSON.</p>'
+    yield "<h2>Reported results</h2>"
+    yield '<p class="pale">Not measured here, without intervals. Sources and dates stand in the JSON.</p>'
     yield '<div class="scroll" tabindex="0"><table><thead><tr>'
     yield from (f'<th scope="col">{escape(name)}</th>' for name in frame.columns)
     yield "</tr></thead><tbody>"

@@ -26,7 +26,7 @@ PAGES = {
 """Name in the URL -> (file, title, icon)."""
 
 FILTERS = frozenset(
-    {"kind", "protocol", "rank", "sample", "weights", "size", "since", "columns", "pin", "mean"}
+    {"kind", "protocol", "rank", "sample", "weights", "size", "since", "columns", "pin", "mean", "reported"}
 )
 """Names of the leaderboard's filters in the URL."""
 
@@ -35,7 +35,7 @@ RESULTS = "EVALS_RESULTS"
 
 
 def results() -> Path:
-    """Give the results folder."""
+    """Return the results folder."""
     return Path(os.environ.get(RESULTS, "results"))
 
 
@@ -46,7 +46,7 @@ def link(page: str, label: str, *, help: str | None = None, **params: str | Sequ
 
 
 def arrive(path: str) -> None:
-    """Give the leaderboard its filters back when a reader returns to it, by the menu or the back button.
+    """Return the leaderboard its filters back when a reader returns to it, by the menu or the back button.
 
     Streamlit takes a page's state off the address when another is opened. An address that names a filter counts as
     it is; so does one that is opened in a session of its own.

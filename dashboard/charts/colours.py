@@ -17,23 +17,23 @@ VERDICT_ORDER = ("right", "graded", "wrong", "invalid", "unanswered", "refused",
 
 
 def palette(*, dark: bool) -> tuple[str, ...]:
-    """Give the colours of categories."""
+    """Return the colours of categories."""
     return DARK if dark else LIGHT
 
 
 def verdict_colours(*, dark: bool) -> dict[str, str]:
-    """Give each verdict its colour, the same on every page."""
+    """Return each verdict its colour, the same on every page."""
     blue, orange, green, pink, yellow, sky, grey, violet = palette(dark=dark)
     return dict(zip(VERDICT_ORDER, (green, sky, orange, pink, yellow, violet, blue, grey), strict=True))
 
 
 def ink(*, dark: bool) -> str:
-    """Give the colour of lines and letters."""
+    """Return the colour of lines and letters."""
     return "#e6eaf0" if dark else "#1c2330"
 
 
 def ladder_colours(steps: Sequence[str], *, dark: bool) -> dict[str, str]:
-    """Give the steps of an error ladder their colours: those of their verdicts, kinds of wrong in shades of one."""
+    """Return the steps of an error ladder their colours: those of their verdicts, kinds of wrong in shades of one."""
     known = verdict_colours(dark=dark)
     shades = iter(WRONG_DARK if dark else WRONG_LIGHT)
     own = {"infrastructure": known["failed"], "absent": "#4a5260" if dark else "#c9ced6"}

@@ -6,6 +6,7 @@ Colours come from `dashboard.colours`, and never alone: shape, position or text 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
@@ -21,20 +22,25 @@ def png(chart: alt.TopLevelMixin, *, scale: float = 2.0) -> bytes:
     return bytes(vl_convert.vegalite_to_png(chart.to_json(), scale=scale))
 
 
-def board(words: pd.DataFrame, places: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
-    """Draw the leaderboard's table as a picture: rows by columns, colour by place, the words of each cell."""
-    names = list(words["model"])
+def board(
+    words: pd.DataFrame, colours: pd.DataFrame, heads: Mapping[str, tuple[str, str]]
+) -> alt.LayerChart | alt.FacetChart:
+    """Draw the leaderboard's table as a picture: rows by columns, colour by standing, the words of each cell."""
     labels = [name for name in words if name != "model"]
+    titles = {name: " · ".join(filter(None, heads[name])) for name in labels}
     long = words.melt("model", labels, "column", "words")
-    long["place"] = places[labels].melt()["value"].to_numpy()
+    long["standing"] = colours[labels].melt()["value"].to_numpy()
+    long["column"] = long["column"].map(titles)
+    top = alt.Axis(orient="top", labelAngle=-35, labelLimit=400)
     base = alt.Chart(long).encode(
-        alt.X(
-            "column:N", sort=labels, title=None, axis=alt.Axis(orient="top", labelAngle=-35, labelLimit=400)
-        ),
-        alt.Y("model:N", sort=names, title=None, axis=alt.Axis(labelLimit=400)),
+        alt.X("column:N", sort=list(titles.values()), title=None, axis=top),
+        alt.Y("model:N", sort=list(words["model"]), title=None, axis=alt.Axis(labelLimit=400)),
     )
-    boxes = base.mark_rect().encode(
-        alt.Color("place:Q", scale=alt.Scale(range=["#ffffff", "#9cc3e5"], domain=[0, 1]), legend=None)
+    scale = alt.Scale(range=["#ffffff", "#9cc3e5"], domain=[0, 1])
+    boxes = (
+        base.transform_filter("isValid(datum.standing)")
+        .mark_rect()
+        .encode(alt.Color("standing:Q", scale=scale, legend=None))
     )
     return alt.layer(boxes, base.mark_text(fontSize=11).encode(text="words:N")).properties(
         width=alt.Step(130), height=alt.Step(24), background="white"

@@ -197,7 +197,7 @@ def _seen(point: Vector) -> Vector:
 
 
 def _repeated(site: Site) -> list[Vector]:
-    """Give the places of an atom in the closed cell: what lies at 0 lies at 1 too."""
+    """Return the places of an atom in the closed cell: what lies at 0 lies at 1 too."""
     axes = [[c, 1.0] if c < 0.01 else [c, c - 1.0] if c > 0.99 else [c] for c in site[1:]]
     return [(x, y, z) for x in axes[0] for y in axes[1] for z in axes[2]]
 

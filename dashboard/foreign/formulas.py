@@ -59,7 +59,7 @@ def pieces(text: str) -> Iterator[Piece]:
 
 
 def latex(formula: str) -> str | None:
-    r"""Give a formula that may be set, on one line; None: show it as text.
+    r"""Return a formula that may be set, on one line; None: show it as text.
 
     >>> latex(r"\frac{1}{2}\, x^2"), latex(r"\rule{9em}{9em}")
     ('\\frac{1}{2}\\, x^2', None)

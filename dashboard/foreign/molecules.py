@@ -124,7 +124,7 @@ def reaction(reactants: str, products: str, *, dark: bool) -> Picture:
 
 
 def _drawers() -> Any:
-    """Give RDKit's parts for drawing; raises UsageError naming the extra where it is absent."""
+    """Return RDKit's parts for drawing; raises UsageError naming the extra where it is absent."""
     chem = rdkit().Chem
     from rdkit.Chem import rdChemReactions, rdDepictor, rdFMCS
     from rdkit.Chem.Draw import rdMolDraw2D
@@ -163,7 +163,7 @@ def _common(chem: Any, one: Any, other: Any) -> tuple[list[tuple[int, int]], boo
 
 
 def _stereo(chem: Any, one: Any, other: Any, atoms: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
-    """Give the shared atoms with different stereo labels; of a double bond, both its ends."""
+    """Return the shared atoms with different stereo labels; of a double bond, both its ends."""
     left, right = _labels(chem, one), _labels(chem, other)
     return {(i, j) for i, j in atoms if left.get(i) != right.get(j)}
 

@@ -35,7 +35,7 @@ _NONE = float("nan")
 
 
 def contenders(index: Index) -> dict[str, tuple[Entry, ...]]:
-    """Give all that can be compared: every model with its newest runs, then every run by its id."""
+    """Return all that can be compared: every model with its newest runs, then every run by its id."""
     board = build(index.entries)
     found: dict[str, list[Entry]] = {row.label: [] for row in board.rows}
     for (row, _), cell in board.cells.items():
@@ -100,7 +100,7 @@ def _match(several: tuple[Entry, ...]) -> Match:
 
 
 def _bare(entry: Entry) -> Contestant:
-    """Give what decides whether a run may be compared, from its card alone."""
+    """Return what decides whether a run may be compared, from its card alone."""
     card = entry.card
     return Contestant(
         run=card.run, model=card.model, suite=card.config.suite, protocol=card.config.protocol,
@@ -288,7 +288,7 @@ def _quadrants(frame: pd.DataFrame, metric: Metric, *, yes_no: bool) -> Any:
 
 
 def _weights(frame: pd.DataFrame, metric: Metric) -> pd.Series:
-    """Give each sample's share of the headline: alike, or alike within groups that count alike."""
+    """Return each sample's share of the headline: alike, or alike within groups that count alike."""
     paired = frame["quadrant"] != NOT_PAIRED
     if metric.pool == "macro":
         sizes = frame["group"].map(frame.loc[paired, "group"].value_counts())
@@ -297,7 +297,7 @@ def _weights(frame: pd.DataFrame, metric: Metric) -> pd.Series:
 
 
 def _rights(others: Sequence[_Key]) -> pd.DataFrame:
-    """Give per sample the share of some runs that are right there, and how many these are."""
+    """Return per sample the share of some runs that are right there, and how many these are."""
     return query(
         [path for path, _ in others],
         "SELECT sample, avg(CASE WHEN verdict = 'right' THEN 1.0 ELSE 0.0 END) AS others, count(DISTINCT path) AS asked "

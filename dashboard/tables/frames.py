@@ -37,7 +37,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     @property
     def headline(self) -> Estimate | None:
-        """Give the number that stands for the run; None where nothing was scored yet."""
+        """Return the number that stands for the run; None where nothing was scored yet."""
         return next((one for one in self.card.estimates if one.headline), None)
 
 
@@ -55,7 +55,7 @@ class Index(NamedTuple):
     broken: tuple[Broken, ...]
 
     def find(self, run: str, suite: str = "") -> Entry | None:
-        """Give the newest run of an id (and a suite, where one command ran several)."""
+        """Return the newest run of an id (and a suite, where one command ran several)."""
         found = [e for e in self.entries if e.card.run == run and suite in ("", e.card.config.suite)]
         return found[-1] if found else None
 
@@ -93,14 +93,14 @@ def _card(path: Path) -> Entry | Broken:
 
 
 def groups(path: Path) -> tuple[Estimate, ...]:
-    """Give a run's estimates by group, headline metric first; raises StoreError where its card is broken."""
+    """Return a run's estimates by group, headline metric first; raises StoreError where its card is broken."""
     card = store.read_card(path)
     first = next((one.metric for one in card.estimates if one.headline), "")
     return tuple(sorted((e for e in card.estimates if e.group), key=lambda e: e.metric != first))
 
 
 def stamp(path: Path, files: Sequence[str] = FILES) -> Stamp:
-    """Give what changes when a run's files do."""
+    """Return what changes when a run's files do."""
     found = []
     for name in files:
         try:

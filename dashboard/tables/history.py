@@ -92,7 +92,7 @@ def _verdict(a: Path, _a: Stamp, b: Path, _b: Stamp, suite: str, margin: float) 
 
 
 def table(line: Line, *, margin: float, against: Against) -> pd.DataFrame:
-    """Give a row per run: score, interval, verdict of the gate, what changed since the run before."""
+    """Return a row per run: score, interval, verdict of the gate, what changed since the run before."""
     rows: list[dict[str, object]] = []
     stretch = 0
     for place, entry in enumerate(line.entries):
@@ -128,7 +128,7 @@ def table(line: Line, *, margin: float, against: Against) -> pd.DataFrame:
 
 
 def unit(line: Line) -> tuple[str, str]:
-    """Give the unit of a line's numbers and which are better."""
+    """Return the unit of a line's numbers and which are better."""
     one = line.entries[-1].headline
     assert one is not None  # noqa: S101 - lines hold runs with a number alone
     column = column_of(line.entries[-1].card, one)

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from math import sqrt
+from itertools import combinations
+from math import erfc, sqrt
 from operator import is_
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -23,7 +24,9 @@ from evals.dashboard.tables.models import Facts, facts
 from evals.errors import EvalsError
 from evals.records.card import Card
 from evals.run.overview import aggregates
+from evals.terminal.runs import Line, marks
 from evals.types import Estimate
+from evals.verdicts import difference
 
 GENERAL = frozenset(
     {"mmlu-pro", "gpqa", "aime", "mmmu", "mmmu-pro", "mmstar", "mathvista", "mathvision", "chartqa", "ifeval"}
@@ -31,6 +34,9 @@ GENERAL = frozenset(
 """Suites of general ability, as the Intern-S1 README divides them; all others are of science."""
 
 BASELINE = "baseline:"
+ALPHA = 0.05
+IN_HEADS = frozenset("SC")
+"""Marks that the head of the column, or the cell's coverage, says in words."""
 
 
 class Column(NamedTuple):
@@ -49,6 +55,12 @@ class Column(NamedTuple):
     better: Literal["higher", "lower"]
 
     @property
+    def measure(self) -> str:
+        """Return metric, unit and direction: `accuracy, % ↑`."""
+        unit = "%" if self.unit == "fraction" else self.unit
+        return f"{self.metric}, {unit} {'↑' if self.better == 'higher' else '↓'}"
+
+    @property
     def general(self) -> bool:
         """Whether it measures general ability rather than science."""
         return self.suite.partition(":")[0] in GENERAL
@@ -63,7 +75,7 @@ class Row(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Give the name that the reader sees."""
+        """Return the name that the reader sees."""
         return (
             self.model
             if self.thinking is None
@@ -77,7 +89,7 @@ class Row(NamedTuple):
 
     @property
     def facts(self) -> Facts:
-        """Give what is known of the model besides its scores."""
+        """Return what is known of the model besides its scores."""
         return facts(self.model)
 
 
@@ -93,6 +105,14 @@ class Cell(Struct, frozen=True, kw_only=True):
     complete: bool = True
     """Whether the run holds an outcome of every item of the benchmark."""
 
+    @property
+    def marks(self) -> dict[str, str]:
+        """Map the letters of what a reader must know of the run to words, as `evals show` does."""
+        if self.entry is None:
+            return {}
+        found = marks(Line(cards=(self.entry.card,), head=self.estimate))
+        return {letter: words for letter, words in found.items() if letter not in IN_HEADS}
+
 
 class Board(NamedTuple):
     """Rows, columns and what is measured of them."""
@@ -104,13 +124,13 @@ class Board(NamedTuple):
     """By row and the column's label."""
 
     def column(self, label: str) -> dict[Row, Cell]:
-        """Give the cells of one column, the best first, models alone."""
+        """Return the cells of one column, the best first, models alone."""
         sign = -1 if self.columns[label].better == "higher" else 1
         found = {row: cell for (row, name), cell in self.cells.items() if name == label and not row.baseline}
         return dict(sorted(found.items(), key=lambda item: sign * (item[1].estimate.value or 0.0)))
 
     def chance(self, label: str) -> float | None:
-        """Give the column's expected value of guessing."""
+        """Return the column's expected value of guessing."""
         found = (c.entry.card.chance for (_, name), c in self.cells.items() if name == label and c.entry)
         return next((chance for chance in found if chance is not None), None)
 
@@ -221,12 +241,12 @@ def _aggregate(several: list[Card]) -> Estimate | None:
 
 
 def row_of(card: Card) -> Row:
-    """Give the row of a run."""
+    """Return the row of a run."""
     return Row(card.model, card.config.sampling.thinking)
 
 
 def column_of(card: Card, headline: Estimate) -> Column:
-    """Give the column of a run."""
+    """Return the column of a run."""
     config = card.config
     return Column(
         suite=config.suite,
@@ -243,7 +263,7 @@ def column_of(card: Card, headline: Estimate) -> Column:
 
 
 def label_of(entry: Entry, entries: Iterable[Entry]) -> str:
-    """Give the label of a run's column among all runs; empty where it has no number yet."""
+    """Return the label of a run's column among all runs; empty where it has no number yet."""
     if entry.headline is None or entry.headline.value is None:
         return ""
     headlines = ((e.card, e.headline) for e in entries if e.headline and e.headline.value is not None)
@@ -339,21 +359,38 @@ def figure(value: float | None, low: float | None, high: float | None, unit: str
 
 
 def decimals(half: float) -> int:
-    """Give the decimals that show two figures of an interval's half width."""
+    """Return the decimals that show two figures of an interval's half width."""
     digits = 0
     while half and half < 10 and digits < 6:
         half, digits = half * 10, digits + 1
     return digits
 
 
-def heat(values: Mapping[Row, float], better: str) -> dict[Row, float]:
-    """Give each value its place between the column's worst (0) and best (1); all alike: 1."""
-    if not values:
+def standing(estimates: Mapping[Row, Estimate], *, better: str) -> dict[Row, float]:
+    """Return each row's standing from 0 (shown to be worse than all others) to 1; empty if no difference is shown.
+
+    Two rows differ if the 95 % interval of their difference excludes 0 after Holm over all pairs. The difference is
+    taken as of independent estimates, from each side's distance to its limit (Zou and Donner 2008): conservative for
+    models that answered the same items. Rows without an interval have no standing.
+    """
+    known = [(row, e.value, e.low, e.high) for row, e in estimates.items() if _has_interval(e)]
+    pairs = [(a, b) if a[1] >= b[1] else (b, a) for a, b in combinations(known, 2)]
+    adjusted = difference.holm([_p_equal(above, below) for above, below in pairs])
+    shown = [(a[0], b[0]) for (a, b), p in zip(pairs, adjusted, strict=True) if p <= ALPHA]
+    above, below = Counter(row for row, _ in shown), Counter(row for _, row in shown)
+    sign = 1 if better == "higher" else -1
+    if not shown:
         return {}
-    low, high = min(values.values()), max(values.values())
-    if high == low:
-        return dict.fromkeys(values, 1.0)
-    return {
-        row: (value - low) / (high - low) if better == "higher" else (high - value) / (high - low)
-        for row, value in values.items()
-    }
+    most = len(known) - 1
+    return {row: 0.5 + sign * (above[row] - below[row]) / (2 * most) for row, *_ in known}
+
+
+def _has_interval(one: Estimate) -> bool:
+    return one.value is not None and one.low is not None and one.high is not None
+
+
+def _p_equal(above: tuple[Any, ...], below: tuple[Any, ...]) -> float:
+    (_, high_value, high_low, _), (_, low_value, _, low_high) = above, below
+    half = sqrt((high_value - high_low) ** 2 + (low_high - low_value) ** 2)
+    apart = high_value - low_value
+    return erfc(1.959964 * apart / half / sqrt(2)) if half else float(apart == 0)

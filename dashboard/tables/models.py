@@ -25,7 +25,7 @@ class Facts(Struct, frozen=True, kw_only=True):
 
     @property
     def size(self) -> str:
-        """Give the class of size that filters offer."""
+        """Return the class of size that filters offer."""
         if self.size_b is None:
             return SIZES[3]
         return SIZES[0] if self.size_b <= 10 else SIZES[1] if self.size_b <= 100 else SIZES[2]
@@ -51,7 +51,7 @@ def _known() -> dict[str, _Known]:
 
 
 def plain(model: str) -> str:
-    """Give a model's name as it is compared: the last part of a path, small letters and digits alone.
+    """Return a model's name as it is compared: the last part of a path, small letters and digits alone.
 
     >>> plain("internlm/Intern-S1-mini")
     'interns1mini'

@@ -15,7 +15,7 @@ MIRROR = "MIRROR"
 
 
 def command(card: Card) -> str:
-    """Give the command line that makes this run again; of an import, the one that imports it again."""
+    """Return the command line that makes this run again; of an import, the one that imports it again."""
     config = card.config
     if card.origin.startswith("import"):
         words = [
@@ -61,7 +61,7 @@ def _options(card: Card) -> Iterator[str]:
 
 
 def facts(card: Card) -> list[tuple[str, str]]:
-    """Give what a reader needs to trust, repeat or reject a run: (what, value)."""
+    """Return what a reader needs to trust, repeat or reject a run: (what, value)."""
     config = card.config
     sampling = ", ".join(
         f"{name} {getattr(config.sampling, name)}"

@@ -1,7 +1,8 @@
-"""Published numbers as the dashboard shows them: beside the measured ones, never among them."""
+"""Reported results: numbers that others published, as the dashboard shows them."""
 
 from __future__ import annotations
 
+import datetime
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
@@ -10,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from evals.dashboard.tables.frames import Stamp
-from evals.dashboard.tables.leaderboard import Column
+from evals.dashboard.tables.leaderboard import Board, Column
 from evals.dashboard.tables.models import plain as name_of
-from evals.dashboard.tables.styling import plain, unit
+from evals.dashboard.tables.styling import Reported, plain, unit
 from evals.verdicts import reported as claims
 from evals.verdicts.reported import Claim
 
@@ -31,20 +32,24 @@ def _load(results: Path, own: Stamp) -> tuple[Claim, ...]:
 
 
 def of(found: Iterable[Claim], model: str, column: Column) -> list[Claim]:
-    """Give what is published of a model on a suite, under this protocol or one that is not stated."""
-    wanted = name_of(model)
+    """Return what is published of a model on a suite, under this protocol or one that is not stated."""
     return [
         claim
         for claim in found
-        if name_of(claim.model) == wanted
+        if same_model(claim.model, model)
         and claim.suite in names(column.suite)
         and claim.protocol in ("", column.protocol)
         and not column.sample
     ]
 
 
+def same_model(one: str, other: str) -> bool:
+    """Whether two names are one model's, whatever their case, punctuation and path."""
+    return name_of(one) == name_of(other)
+
+
 def names(suite: str) -> tuple[str, str]:
-    """Give the names under which a suite may be claimed: its own, and that of all its variants together."""
+    """Return the names under which a suite may be claimed: its own, and that of all its variants together."""
     return suite, suite.partition(":")[0]
 
 
@@ -59,6 +64,18 @@ def said(claim: Claim) -> str:
     if claim.note:
         parts.append(claim.note)
     return f"{', '.join(parts)}: {claim.source}"
+
+
+def beside(found: Iterable[Claim], board: Board, labels: Iterable[str]) -> list[Reported]:
+    """Return reported results of the columns' own suites, protocols and units, a row a model; the newest of several."""
+    values: dict[str, dict[str, float]] = defaultdict(dict)
+    columns = {label: board.columns[label] for label in labels}
+    for claim in sorted(found, key=lambda claim: claim.date or datetime.date.min):
+        for label, column in columns.items():
+            same = (claim.suite, claim.protocol, claim.unit) == (column.suite, column.protocol, column.unit)
+            if same and not (column.sample or column.limit or claim.superseded):
+                values[claim.model][label] = claim.value
+    return [Reported(model, cells) for model, cells in values.items()]
 
 
 def label(claim: Claim) -> str:

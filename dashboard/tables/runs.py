@@ -50,7 +50,7 @@ def progress(entry: Entry) -> Progress:
 
 
 def curve(path: Path) -> pd.DataFrame:
-    """Give the running mean of the scored values with an interval that holds at all times together.
+    """Return the running mean of the scored values with an interval that holds at all times together.
 
     Confidence sequence of `evals.verdicts.betting`, both ends at 2.5 %: unlike the interval of a finished run it may be
     looked at after every record. Empty where values do not lie between 0 and 1.
@@ -74,7 +74,7 @@ def curve(path: Path) -> pd.DataFrame:
 
 
 def efforts(board: Board, label: str) -> pd.DataFrame:
-    """Give score and effort per model of one column; what is not known is NaN."""
+    """Return score and effort per model of one column; what is not known is NaN."""
     found = []
     cells = {row: cell for row, cell in board.column(label).items() if cell.entry}
     seconds = latencies([cell.entry.path for cell in cells.values() if cell.entry])
@@ -105,7 +105,7 @@ def _per(total: float | None, count: int, scale: float) -> float:
 
 
 def latencies(paths: Sequence[Path]) -> dict[str, float]:
-    """Give the median seconds per reply by run."""
+    """Return the median seconds per reply by run."""
     found = query(
         paths, "SELECT path, median(seconds) AS seconds FROM records WHERE seconds > 0 GROUP BY path"
     )

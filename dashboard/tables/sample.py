@@ -61,7 +61,7 @@ def listing(entries: Sequence[Entry]) -> pd.DataFrame:
 
 
 def verdicts(frame: pd.DataFrame, run: int = 0) -> list[str]:
-    """Give the outcomes that occur in a run of a listing, to filter by."""
+    """Return the outcomes that occur in a run of a listing, to filter by."""
     kinds = frame[f"verdict{run}"].str.partition(":")[0].value_counts()
     found = [str(name) for name in kinds.index]
     return [*found, NOT_RIGHT] if "right" in found and len(found) > 1 else found
@@ -123,13 +123,13 @@ class Item(Struct, frozen=True, kw_only=True):
 
     @property
     def score(self) -> Score | None:
-        """Give the suite's first score; None where there is none."""
+        """Return the suite's first score; None where there is none."""
         first = next(iter(self.scores.values()), None)
         return first if isinstance(first, Score) else None
 
     @property
     def reply(self) -> Reply | None:
-        """Give the reply; None where asking failed."""
+        """Return the reply; None where asking failed."""
         return self.outcome if isinstance(self.outcome, Reply) else None
 
     @property
@@ -197,7 +197,7 @@ class Option(NamedTuple):
 
 
 def options(item: Item) -> list[Option]:
-    """Give the options in the order shown, with the gold ones and the answered ones marked."""
+    """Return the options in the order shown, with the gold ones and the answered ones marked."""
     if item.sample is None or not item.sample.choices:
         return []
     sample, count = item.sample, len(item.sample.choices)
@@ -274,7 +274,7 @@ class Molecules(NamedTuple):
 
 
 def molecules(item: Item) -> Molecules | None:
-    """Give the molecules of an item; None where there are none."""
+    """Return the molecules of an item; None where there are none."""
     if item.sample is None:
         return None
     tagged = dict.fromkeys(_TAGGED.findall(item.asked))

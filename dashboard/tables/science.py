@@ -45,7 +45,7 @@ class Part(NamedTuple):
 
 
 def sources(board: Board, claims: Iterable[Claim]) -> dict[Source, dict[str, Part]]:
-    """Give all fractions of which more is better, by source and suite."""
+    """Return all fractions of which more is better, by source and suite."""
     found: dict[Source, dict[str, Part]] = defaultdict(dict)
     for (row, label), cell in board.cells.items():
         column = board.columns[label]
@@ -70,7 +70,7 @@ def _part(one: Estimate) -> Part | None:
 
 
 def suites(found: dict[Source, dict[str, Part]], *, general: bool) -> list[str]:
-    """Give the suites of one kind, the paper's first."""
+    """Return the suites of one kind, the paper's first."""
     first = GENERAL if general else SCIENCE
     known = dict.fromkeys(suite for parts in found.values() for suite in parts)
     fits = [suite for suite in known if (suite.partition(":")[0] in KINDS) == general]
@@ -80,7 +80,7 @@ def suites(found: dict[Source, dict[str, Part]], *, general: bool) -> list[str]:
 def points(
     found: dict[Source, dict[str, Part]], general: Sequence[str], science: Sequence[str]
 ) -> pd.DataFrame:
-    """Give a row per source that has all of the suites: both means in percent with their joint intervals."""
+    """Return a row per source that has all of the suites: both means in percent with their joint intervals."""
     rows = []
     for source, parts in found.items():
         if not general or not science or not all(suite in parts for suite in (*general, *science)):
@@ -105,7 +105,7 @@ def _ends(axis: str, value: Mean) -> dict[str, float | None]:
 
 
 def bars(found: dict[Source, dict[str, Part]], chosen: Sequence[str], models: Sequence[str]) -> pd.DataFrame:
-    """Give a row per source and suite, in percent."""
+    """Return a row per source and suite, in percent."""
     rows = [
         {
             "model": source.label,

@@ -1,4 +1,4 @@
-"""Which models of a column cannot be told apart: all pairs compared sample by sample, as `evals compare` does.
+"""Which models of a column are not significantly different: all pairs compared sample by sample, as `evals compare` does.
 
 Holm bounds the chance that any of the differences is a false one at 5 %. Means are compared in arrays, forty models at
 once; what is no mean of samples (RMSE, ROC-AUC) by `evals.verdicts` run by run, for so few models that a reader waits.
@@ -34,14 +34,14 @@ class Ties(NamedTuple):
     """Places of the models of one column, the best first."""
 
     places: tuple[Rank, ...]
-    n: int
-    """Samples that all of them have in common."""
+    n: tuple[int, int]
+    """Samples in the pair with the fewest, and in the one with the most."""
     pairs: int
     why_not: str = ""
     """Why they could not be compared; empty where they were."""
 
     def groups(self) -> list[list[str]]:
-        """Give the groups, of two and more, of what cannot be told apart, the best first."""
+        """Return the groups, of two and more, of models that are not significantly different, the best first."""
         letters = dict.fromkeys(letter for place in self.places for letter in place.groups)
         found = [[place.model for place in self.places if letter in place.groups] for letter in letters]
         return [group for group in found if len(group) > 1]
@@ -52,12 +52,14 @@ def ties(column: Column, runs: Mapping[Row, Entry]) -> Ties:
     several = tuple((row.label, entry.path, stamp(entry.path)) for row, entry in runs.items())
     first = next(iter(runs.values()), None)
     if first is None or len(several) < 2:
-        return Ties((), 0, 0, "there is one model only")
+        return Ties((), (0, 0), 0, "there is one model only")
     metric = suite_of(first.card).headline
     if metric.of is mean_value and not metric.scorer:
         return _by_arrays(column, metric, several)
     if len(several) > FEW:
-        return Ties((), 0, 0, f"{column.metric} of more than {FEW} models is compared by `evals compare`")
+        return Ties(
+            (), (0, 0), 0, f"{column.metric} of more than {FEW} models is compared by `evals compare`"
+        )
     return _by_runs(column, metric, several)
 
 
@@ -75,7 +77,7 @@ def _by_arrays(column: Column, metric: Metric, several: tuple[tuple[str, Path, S
         differences = values[b] - values[a]
         scored = ~np.isnan(differences)
         if not scored.any():
-            return Ties((), 0, 0, "two of the runs have no sample in common")
+            return Ties((), (0, 0), 0, "two of the runs have no sample in common")
         chosen = np.flatnonzero(scored)
         found[a, b] = difference.of_mean(
             differences[chosen],
@@ -83,15 +85,15 @@ def _by_arrays(column: Column, metric: Metric, several: tuple[tuple[str, Path, S
             groups=[groups[i] for i in chosen] if macro else None,
             width=width,
         )
-    together = int((~np.isnan(values)).all(axis=0).sum())
+    sizes = [int((~np.isnan(values[b] - values[a])).sum()) for a, b in found]
     evidence = {pair_: (one.value, one.p_equal()) for pair_, one in found.items()}
     return _placed(
-        column, [label for label, *_ in several], _means(values, groups, macro=macro), evidence, together
+        column, [label for label, *_ in several], _means(values, groups, macro=macro), evidence, sizes
     )
 
 
 def _values(paths: Sequence[Path]) -> tuple[NDArray[np.float64], list[str], list[str]]:
-    """Give the value of each sample (averaged over repeats, NaN where none) in each run, cluster and group."""
+    """Return the value of each sample (averaged over repeats, NaN where none) in each run, cluster and group."""
     import numpy as np
     import pandas as pd
 
@@ -128,17 +130,17 @@ def _by_runs(column: Column, metric: Metric, several: tuple[tuple[str, Path, Sta
     from evals.records.store import Run
 
     found = [contestants.contestant(Run(path)) for _, path, _ in several]
-    evidence, together = {}, 0
+    evidence, sizes = {}, []
     values: list[float] = [0.0] * len(found)
     for a, b in combinations(range(len(found)), 2):
         pairs = pair(found[a], found[b], found[a].headline)
         one = pairs.evidence()
         if one is None:
-            return Ties((), 0, 0, "two of the runs have no sample in common")
+            return Ties((), (0, 0), 0, "two of the runs have no sample in common")
         evidence[a, b] = one.value, one.p_equal()
         values[a], values[b] = (value or 0.0 for value in pairs.values())
-        together = len(pairs.rows_of(None))
-    return _placed(column, [label for label, *_ in several], values, evidence, together)
+        sizes.append(len(pairs.rows_of(None)))
+    return _placed(column, [label for label, *_ in several], values, evidence, sizes)
 
 
 def _placed(
@@ -146,7 +148,7 @@ def _placed(
     labels: Sequence[str],
     values: Sequence[float],
     evidence: Mapping[tuple[int, int], tuple[float, float]],
-    together: int,
+    sizes: Sequence[int],
 ) -> Ties:
     """Rank by which differences are shown, Holm over all pairs."""
     adjusted = difference.holm([p for _, p in evidence.values()])
@@ -158,19 +160,19 @@ def _placed(
             beaten.setdefault(winner, set()).add(loser)
     names = {label: label for label in labels}
     places = ranks(column.suite, dict(zip(labels, values, strict=True)), names, beaten, better=column.better)
-    return Ties(tuple(places), together, len(evidence))
+    return Ties(tuple(places), (min(sizes), max(sizes)), len(evidence))
 
 
 def sentence(found: Ties) -> str:
-    """Say in words which models cannot be told apart."""
+    """Say in words which models are not significantly different."""
     if found.why_not:
         return f"Not compared: {found.why_not}."
     groups = found.groups()
     if not groups:
-        return f"All {len(found.places)} can be told apart."
-    said = [f"{_listed(group)} cannot be told apart" for group in groups[:2]]
+        return f"All {len(found.places)} models are significantly different."
+    listed = [f"{_listed(group)} are not significantly different" for group in groups[:2]]
     more = f"; letters mark {len(groups) - 2} more such groups" if len(groups) > 2 else ""
-    return "; ".join(said) + more + "."
+    return "; ".join(listed) + more + "."
 
 
 def _listed(names: Sequence[str]) -> str:

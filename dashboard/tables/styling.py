@@ -1,24 +1,37 @@
-"""The leaderboard's table as it is shown: words for numbers, colours for places. Plain pandas."""
+"""The leaderboard's table as it is shown: heads in two lines, words for numbers, colours for standing. Plain pandas."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import pandas as pd
 
 from evals.dashboard.choice import Choice
-from evals.dashboard.tables.leaderboard import Board, Cell, Row, decimals, figure, heat, mean
+from evals.dashboard.tables.leaderboard import Board, Cell, Row, decimals, figure, mean, standing
 
 if TYPE_CHECKING:
     from evals.dashboard.tables.significance import Ties
     from evals.verdicts.ranks import Rank
 
 GROUNDS = {False: ("#ffffff", "#9cc3e5"), True: ("#12161c", "#1d4a75")}
-"""Ground of a column's worst and best cell by theme; text stands out from all between by 7:1 and more."""
+"""Ground of the worst and the best standing by theme; text stands out from all between by 7:1 and more."""
 CHANCE = "chance"
 MODEL, RANK, MEAN = "model", "rank", "mean"
+UNIQUE = "\u200b"
+"""Of no width: tells heads with the same second line apart, since a selected cell is known by that line alone."""
+
+
+class Reported(NamedTuple):
+    """A model's reported results, laid beside the measured ones."""
+
+    model: str
+    values: Mapping[str, float]
+    """By label of the column."""
+
+
+Lines: TypeAlias = Sequence[Row | Reported]
 
 
 class Table(NamedTuple):
@@ -27,46 +40,65 @@ class Table(NamedTuple):
     numbers: pd.DataFrame
     words: pd.DataFrame
     colours: pd.DataFrame
-    """Places from 0 to 1; NaN: no colour."""
+    """Standings from 0 to 1; NaN: no colour."""
+    heads: dict[str, tuple[str, str]]
+    """Column -> the two lines of its head."""
 
 
-def table(board: Board, choice: Choice, rows: Sequence[Row], places: Ties) -> Table:
-    """Lay out the rows in their order, and under them what guessing gives."""
+def table(board: Board, choice: Choice, lines: Lines, places: Ties) -> Table:
+    """Lay out the rows in their order, and under them the expected score of guessing."""
     ranks = {place.model: place for place in places.places}
-    numbers = [_numbers(board, choice, row, ranks.get(row.label)) for row in rows]
-    words = [_words(board, choice, row, ranks.get(row.label)) for row in rows]
-    chances = {label: board.chance(label) for label in choice.columns}
-    if any(chance is not None for chance in chances.values()):
-        blank = {name: None for name in numbers[0] if name not in chances} if numbers else {}
-        numbers.append({**blank, **chances, MODEL: CHANCE})
-        said = {label: plain(chance, board.columns[label].unit) for label, chance in chances.items()}
-        words.append({**dict.fromkeys(blank, ""), **said, MODEL: CHANCE})
-    frame = pd.DataFrame(numbers)
-    for label in (RANK, MEAN, *choice.columns):
-        if label in frame:
-            frame[label] = pd.to_numeric(frame[label])
-    return Table(frame, pd.DataFrame(words), _colours(board, choice, rows, frame))
+    means = [MEAN] if choice.averaged else []
+    numbers = pd.DataFrame(
+        [_numbers(board, choice, line, ranks) for line in lines],
+        columns=[MODEL, RANK, *means, *choice.columns],
+    )
+    words = pd.DataFrame([_words(board, choice, line, ranks) for line in lines], columns=numbers.columns)
+    chances = {label: chance for label in choice.columns if (chance := board.chance(label)) is not None}
+    if chances:
+        numbers.loc[len(numbers)] = pd.Series({MODEL: CHANCE, **chances})
+        shown = {label: plain(chance, board.columns[label].unit) for label, chance in chances.items()}
+        words.loc[len(words)] = pd.Series({MODEL: CHANCE, **shown})
+    for label in numbers.columns[1:]:
+        numbers[label] = pd.to_numeric(numbers[label])
+    colours = _colours(board, choice, lines, numbers, ranks)
+    return Table(numbers, words.fillna(""), colours, heads(board, [*means, *choice.columns]))
 
 
-def _numbers(board: Board, choice: Choice, row: Row, place: Rank | None) -> dict[str, object]:
-    found: dict[str, object] = {MODEL: row.label, RANK: place.rank_low if place else None}
-    if choice.averaged:
-        average = mean(board, row, choice.averaged)
-        found[MEAN] = average.value if average else None
+def heads(board: Board, labels: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return both lines of every head: suite and protocol; metric, unit and direction."""
+    found = {MODEL: ("", MODEL), RANK: ("", RANK)}
+    for place, label in enumerate(labels):
+        if label == MEAN:
+            found[label] = ("chosen suites", "mean, % ↑")
+        else:
+            found[label] = (label, board.columns[label].measure + UNIQUE * place)
+    return found
+
+
+def _numbers(
+    board: Board, choice: Choice, line: Row | Reported, ranks: Mapping[str, Rank]
+) -> dict[str, object]:
+    if isinstance(line, Reported):
+        return {MODEL: line.model, **line.values}
+    place = ranks.get(line.label)
+    found: dict[str, object] = {MODEL: line.label, RANK: place.rank_low if place else None}
+    if average := mean(board, line, choice.averaged):
+        found[MEAN] = average.value
     for label in choice.columns:
-        cell = board.cells.get((row, label))
+        cell = board.cells.get((line, label))
         found[label] = cell.estimate.value if cell else None
     return found
 
 
-def _words(board: Board, choice: Choice, row: Row, place: Rank | None) -> dict[str, str]:
-    said = {MODEL: row.label, RANK: _rank(place)}
-    if choice.averaged:
-        average = mean(board, row, choice.averaged)
-        said[MEAN] = figure(*average, "fraction") if average else ""
-    for label in choice.columns:
-        said[label] = cell_words(board.cells.get((row, label)))
-    return said
+def _words(board: Board, choice: Choice, line: Row | Reported, ranks: Mapping[str, Rank]) -> dict[str, str]:
+    if isinstance(line, Reported):
+        values = {label: plain(value, board.columns[label].unit) for label, value in line.values.items()}
+        return {MODEL: f"{line.model} (reported)", **values}
+    found = {MODEL: line.label, RANK: _rank(ranks.get(line.label))}
+    if average := mean(board, line, choice.averaged):
+        found[MEAN] = figure(*average, "fraction")
+    return found | {label: cell_words(board.cells.get((line, label))) for label in choice.columns}
 
 
 def _rank(place: Rank | None) -> str:
@@ -77,40 +109,52 @@ def _rank(place: Rank | None) -> str:
 
 
 def cell_words(cell: Cell | None) -> str:
-    """Write a cell: the number, half its interval, its coverage where that is not whole."""
+    """Write a cell: the number, half its interval, its coverage below 100 %, its marks."""
     if cell is None:
         return ""
     one = cell.estimate
-    said = figure(one.value, one.low, one.high, one.unit)
-    return said if cell.coverage >= 1 else f"{said} ({100 * min(cell.coverage, 0.9999):.1f} %)"
+    covered = "" if cell.coverage >= 1 else f"({100 * min(cell.coverage, 0.9999):.1f} %)"
+    number = figure(one.value, one.low, one.high, one.unit)
+    return " ".join(filter(None, (number, covered, "".join(cell.marks))))
 
 
-def _colours(board: Board, choice: Choice, rows: Sequence[Row], frame: pd.DataFrame) -> pd.DataFrame:
-    found = pd.DataFrame(float("nan"), index=frame.index, columns=frame.columns)
+def _colours(
+    board: Board, choice: Choice, lines: Lines, numbers: pd.DataFrame, ranks: Mapping[str, Rank]
+) -> pd.DataFrame:
+    """Colour by standing: what the paired comparison shows in the ranked column, what the intervals show in others."""
+    found = pd.DataFrame(float("nan"), index=numbers.index, columns=numbers.columns)
+    rows = {line for line in lines if isinstance(line, Row) and not line.baseline}
     for label in choice.columns:
-        values = {
-            row: cell.estimate.value
-            for row in rows
-            if not row.baseline
-            and (cell := board.cells.get((row, label)))
-            and cell.estimate.value is not None
-        }
-        shares = heat(values, board.columns[label].better)
-        found[label] = [shares.get(row, float("nan")) for row in rows] + [float("nan")] * (
-            len(frame) - len(rows)
-        )
+        if label == choice.rank and ranks:
+            shares = _by_rank(ranks, rows)
+        else:
+            estimates = {row: board.cells[row, label].estimate for row in rows if (row, label) in board.cells}
+            shares = standing(estimates, better=board.columns[label].better)
+        for place, line in enumerate(lines):
+            if isinstance(line, Row) and line in shares:
+                found.loc[place, label] = shares[line]
     return found
 
 
+def _by_rank(ranks: Mapping[str, Rank], rows: set[Row]) -> dict[Row, float]:
+    most = len(ranks) - 1
+    if most < 1 or all(place.rank_low == 1 and place.rank_high == len(ranks) for place in ranks.values()):
+        return {}
+    middles = {row: (place.rank_low + place.rank_high) / 2 for row in rows if (place := ranks.get(row.label))}
+    return {row: 1 - (middle - 1) / most for row, middle in middles.items()}
+
+
 def styled(found: Table, *, dark: bool) -> pd.io.formats.style.Styler:
-    """Dress the numbers in their words and colours."""
-    style = found.numbers.style
+    """Dress the numbers in their words and colours, under heads of two lines."""
+    names = pd.MultiIndex.from_tuples([found.heads[name] for name in found.numbers.columns])
+    numbers = found.numbers.set_axis(names, axis=1)
+    style = numbers.style
     for name in found.words:
-        words = cycle(found.words[name].fillna(""))  # a column is written from its first row to its last
-        style = style.format(lambda _, said=words: next(said), subset=[name])
+        words = cycle(found.words[name])  # a column is written from its first row to its last
+        style = style.format(lambda _, words=words: next(words), subset=[found.heads[name]])
     grounds = found.colours.map(
         lambda share: "" if share != share else f"background-color: {mixed(share, dark=dark)}"
-    )
+    ).set_axis(names, axis=1)
     return style.apply(lambda _: grounds, axis=None)
 
 
@@ -121,7 +165,7 @@ def mixed(share: float, *, dark: bool) -> str:
 
 
 def unit(name: str) -> str:
-    """Give a unit as it is shown."""
+    """Return a unit as it is shown."""
     return "%" if name == "fraction" else name
 
 

@@ -57,7 +57,7 @@ def alike(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def breakdown(entry: Entry) -> pd.DataFrame:
-    """Give the groups of a run: `group`, `n`, `value`, `low`, `high`, `coverage`, `apart`, `p`, `flagged`.
+    """Return the groups of a run: `group`, `n`, `value`, `low`, `high`, `coverage`, `apart`, `p`, `flagged`.
 
     `apart` is the group's mean minus the mean of all others, tested by Fisher's exact test where every value is right
     or wrong and stands alone, else by Welch's t with clustered errors; `flagged` is what Benjamini-Hochberg selects at
@@ -213,7 +213,7 @@ def _mean(values: Sequence[float], clusters: Sequence[str]) -> stats.Interval:
 
 
 def _elsewhere(others: Sequence[Entry]) -> dict[str, float]:
-    """Give the mean value of each sample over other runs."""
+    """Return the mean value of each sample over other runs."""
     if not others:
         return {}
     found = query(
@@ -329,7 +329,7 @@ def farthest(entries: Sequence[Entry], *, most: int = 200) -> pd.DataFrame:
 
 
 def errata(frame: pd.DataFrame, entry: Entry) -> pd.DataFrame:
-    """Give the list as a file has it: what it is about stands in every row."""
+    """Return the list as a file has it: what it is about stands in every row."""
     card = entry.card
     about = {
         "suite": card.config.suite,

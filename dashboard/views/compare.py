@@ -35,7 +35,7 @@ MEANS = {
 
 
 def pick(found: Index) -> tuple[list[str], list[Match]]:
-    """Draw the choice of models or runs; gives their names and the suites that they have in common."""
+    """Draw the choice of models or runs; returns their names and the suites that they have in common."""
     pickers.unreadable(found, st.query_params.get_all("runs"))
     known = pairs.contenders(found)
     if len(known) < 2:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from evals.dashboard import downloads as files
@@ -16,12 +18,25 @@ from evals.dashboard.tables import frames
 from evals.dashboard.tables import reported as claimed
 from evals.dashboard.tables import significance as ties
 from evals.dashboard.tables import styling as heat
-from evals.dashboard.tables.leaderboard import Board, Cell, Row, build, mean, mean_refused
+from evals.dashboard.tables.frames import Index
+from evals.dashboard.tables.leaderboard import Board, Cell, Row, build, mean, mean_refused, row_of
 from evals.dashboard.tables.models import SIZES
+from evals.dashboard.tables.provenance import moment
+from evals.dashboard.tables.styling import Lines, Reported
 from evals.errors import EvalsError
+from evals.verdicts.reported import Claim
 
 HARMLESS = re.compile(r"[A-Za-z0-9.~-]+")
 MOST = 12  # columns that are shown unless the reader asks for more
+LEGEND = (
+    "Each number stands with half its 95 % interval, and with its coverage if that is below 100 %. Intervals and "
+    "comparisons are about items like these (estimand `items-like-these`). **Colour is standing**: the darker, the more "
+    "models are shown to be worse; the same shade, no difference is shown. The ranked column compares models sample by "
+    "sample, as `evals compare` does; in the others the intervals alone decide, Holm-adjusted within the column."
+)
+
+
+# --- filters ------------------------------------------------------------------------------------------------
 
 
 def choose(board: Board) -> Choice:
@@ -43,7 +58,7 @@ def choose(board: Board) -> Choice:
     names = choice.columns or columns_of(board, choice)[:MOST]
     rank = top[2].selectbox(
         "Rank by", names, key="rank", bind="query-params",
-        help="Models are ordered by this column, and paired sample by sample to say which cannot be told apart.",
+        help="Models are ordered by this column, and paired sample by sample to say which are not significantly different.",
     )  # fmt: skip
     first = [rank] if rank else []
     return choice._replace(columns=(*first, *(name for name in names if name != rank)), rank=rank or "")
@@ -78,76 +93,123 @@ def more(board: Board, choice: Choice) -> Choice:
     return choice._replace(columns=tuple(columns), pinned=tuple(pinned), averaged=tuple(averaged))
 
 
-def ordered(board: Board, choice: Choice) -> list[Row]:
-    """Order the rows: pinned ones, then by the ranked column, then what it does not have, baselines last."""
-    place = {row: i for i, row in enumerate(board.column(choice.rank))} if choice.rank else {}
-    return sorted(
-        rows_of(board, choice),
-        key=lambda row: (row.label not in choice.pinned, row.baseline, place.get(row, len(place)), row.label),
-    )
+def ordered(board: Board, choice: Choice, reported: Sequence[Reported]) -> Lines:
+    """Order the rows: pinned ones, then by the ranked column, then those without a number there; baselines last."""
+    sign = -1 if board.columns[choice.rank].better == "higher" else 1
+
+    def key(line: Row | Reported) -> tuple[bool, bool, bool, float, str]:
+        if isinstance(line, Reported):
+            value, name, baseline = line.values.get(choice.rank), line.model, False
+        else:
+            cell = board.cells.get((line, choice.rank))
+            value, name, baseline = cell.estimate.value if cell else None, line.label, line.baseline
+        return name not in choice.pinned, baseline, value is None, sign * (value or 0.0), name
+
+    return sorted([*rows_of(board, choice), *reported], key=key)
 
 
 def ranked(board: Board, choice: Choice) -> ties.Ties:
     """Compare the models of the ranked column, and say in a sentence what came of it."""
-    shown = {row: cell.entry for row, cell in board.column(choice.rank).items() if cell.entry}
     kept = set(rows_of(board, choice))
-    shown = {row: entry for row, entry in shown.items() if row in kept}
+    runs = {row: cell.entry for row, cell in board.column(choice.rank).items() if cell.entry and row in kept}
     try:
         with st.spinner("Comparing all pairs of models, sample by sample ..."):
-            found = ties.ties(board.columns[choice.rank], shown)
+            found = ties.ties(board.columns[choice.rank], runs)
     except EvalsError as error:
-        found = ties.Ties((), 0, 0, str(error))
-    if len(shown) > 1:
-        how = (
-            f" Paired on {found.n:,} samples, Holm over {found.pairs} {'pair' if found.pairs == 1 else 'pairs'} at 5 %."
-            if found.pairs
-            else ""
-        )
-        st.markdown(f"**Ranked by** {safe.label(choice.rank)}: {safe.literal(ties.sentence(found))}{how}")
+        found = ties.Ties((), (0, 0), 0, str(error))
+    if len(runs) < 2:
+        return found
+    fewest, most = found.n
+    samples = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
+    pairs = f"{found.pairs} {'pair' if found.pairs == 1 else 'pairs'}"
+    how = f" Paired on {samples} samples, Holm over {pairs} at 5 %." if found.pairs else ""
+    st.markdown(f"**Ranked by** {safe.label(choice.rank)}: {safe.literal(ties.sentence(found))}{how}")
+    asked = Counter(entry.card.config.sampling.temperature for entry in runs.values())
+    if len(asked) > 1:
+        words = [f"{'not set' if t is None else f'{t:g}'} ({n})" for t, n in asked.most_common()]
+        st.caption(f"Temperatures differ (models): {safe.literal(', '.join(words))}.")
     return found
 
 
-def table(board: Board, choice: Choice, rows: Sequence[Row], found: heat.Table) -> None:
-    """Draw the table; a chosen cell opens below."""
+# --- the table ----------------------------------------------------------------------------------------------
+
+
+def table(board: Board, choice: Choice, lines: Lines, found: heat.Table) -> tuple[Row | Reported, str] | None:
+    """Draw the table; returns row and column that were chosen, by a click or in the URL (`?model=NAME&column=LABEL`)."""
     event = st.dataframe(
         heat.styled(found, dark=state.dark()),
         hide_index=True, height="content" if len(found.words) <= 22 else 800, placeholder="",
-        column_config=headings(board, choice), key="table", on_select="rerun", selection_mode="single-cell",
+        column_config=hints(board, found), key="table", on_select="rerun", selection_mode="single-cell",
         alt="Leaderboard: models by suites",
     )  # fmt: skip
     cells = event["selection"]["cells"]
-    position, name = cells[0] if cells else (len(rows), "")
-    row = rows[position] if position < len(rows) else None
-    cell = board.cells.get((row, str(name))) if row else None
-    if row and cell:
-        detail(board, row, str(name), cell)
-    else:
-        st.caption("Choose a number to see what it rests on, and to go to its samples.")
+    if cells and cells[0][0] < len(lines):
+        labels = {second: label for label, (_, second) in found.heads.items()}
+        return lines[cells[0][0]], labels.get(str(cells[0][1]), "")
+    name = st.query_params.get("model")
+    row = next((line for line in lines if isinstance(line, Row) and line.label == name), None)
+    return (row, st.query_params.get("column", heat.MODEL)) if row else None
 
 
-def headings(board: Board, choice: Choice) -> dict[str, Any]:
-    """Name the columns, with a sentence on hover."""
+def hints(board: Board, found: heat.Table) -> dict[Any, Any]:
+    """Return widths, and a sentence on hover for each head, by the column's position."""
     column = st.column_config.Column
-    found: dict[str, Any] = {
-        heat.MODEL: column("model", pinned=True, width="medium"),
+    known = {
+        heat.MODEL: column(pinned=True, width=min(210, _width(found, heat.MODEL)), help="Choose a name for all that is known of the model."),
         heat.RANK: column(
-            "rank",
-            width=70,
-            help="Place in the first column; a range where differences are not shown. Models that share a letter cannot "
-            "be told apart.",
+            width=74, alignment="left",
+            help="Place in the first column; a range if differences are not shown. Models that share a letter are not "
+            "significantly different.",
         ),
-        heat.MEAN: column("mean, %", help="Over the suites chosen under More, with its joint interval."),
-    }
-    for label in choice.columns:
+        heat.MEAN: column(width=150, help="Over the suites chosen under More, with its joint interval."),
+    }  # fmt: skip
+    for label in found.heads.keys() - known.keys():
         one = board.columns[label]
-        arrow = "" if one.better == "higher" else " ↓"
-        heading = label if one.unit == "fraction" else f"{label}, {one.unit}"
-        said = f"{one.metric} in {heat.unit(one.unit)}, {one.better} is better; protocol {one.protocol}, version {one.version}"
-        found[label] = column(f"{heading}{arrow}", help=safe.label(said, 400))
-    return found
+        words = f"{one.metric} in {heat.unit(one.unit)}, {one.better} is better; protocol {one.protocol}, version {one.version}"
+        known[label] = column(width=_width(found, label), help=safe.label(words, 400))
+    return {
+        place + 1: known[label] for place, label in enumerate(found.numbers.columns)
+    }  # 0 is the hidden index
 
 
-def detail(board: Board, row: Row, name: str, cell: Cell) -> None:
+def _width(found: heat.Table, label: str) -> int:
+    """Return pixels that hold both lines of a head and every cell, at most as many as four columns of a screen have."""
+    longest = max(map(len, (*found.heads[label], *found.words[label])))
+    return min(320, 28 + round(6.8 * longest))
+
+
+def legend(board: Board, choice: Choice) -> None:
+    """Draw what the reader must know to read the table, with the marks that occur in it."""
+    marks: dict[str, str] = {}
+    for (_, label), cell in board.cells.items():
+        if label in choice.columns:
+            marks |= {
+                letter: re.sub(r"[, ]*\d.*", "", words) or "few clusters"
+                for letter, words in cell.marks.items()
+            }
+    listed = "; ".join(f"**{letter}** {safe.literal(words)}" for letter, words in sorted(marks.items()))
+    st.caption(f"{LEGEND}{f' Marks: {listed}.' if listed else ''} Choose a number or a model for more.")
+
+
+def averages(board: Board, choice: Choice) -> None:
+    """Say what the mean is of, or why there is none."""
+    if not choice.averaged:
+        return
+    if refused := mean_refused(board, choice.averaged):
+        st.warning(f"No mean: {refused}")
+        return
+    rows = [row for row in rows_of(board, choice) if not row.baseline]
+    without = [row.label for row in rows if mean(board, row, choice.averaged) is None]
+    more_ = " ..." if len(without) > 5 else ""
+    missing = f"Not measured on all of them: {', '.join(without[:5])}{more_}." if without else ""
+    names = safe.literal(", ".join(choice.averaged))
+    st.caption(f"Mean of {names}, with its joint 95 % interval. {safe.literal(missing)}")
+
+
+# --- one number, one model ----------------------------------------------------------------------------------
+
+
+def detail(board: Board, row: Row, name: str, cell: Cell, claims: Sequence[Claim]) -> None:
     """Draw what one number rests on, and the ways on from it."""
     one, column = cell.estimate, board.columns[name]
     with st.container(border=True):
@@ -155,56 +217,111 @@ def detail(board: Board, row: Row, name: str, cell: Cell) -> None:
         facts = st.columns(5)
         facts[0].metric(safe.label(f"{one.metric}, {heat.unit(one.unit)}"), heat.plain(one.value, one.unit))
         facts[1].metric("95 % interval", heat.span(one.low, one.high, one.unit), help=safe.label(one.method))
-        facts[2].metric(
-            "rests on", f"{one.n:,}", help=f"sample-repeats in {one.clusters:,} independent clusters"
-        )
+        clusters = f"sample-repeats in {one.clusters:,} independent clusters"
+        facts[2].metric("n", f"{one.n:,}", help=clusters)
         facts[3].metric("coverage", f"{100 * cell.coverage:.1f} %", help="scored of expected sample-repeats")
-        facts[4].metric(
-            "worst to best case", heat.span(one.worst, one.best, one.unit), help="with what is missing"
-        )
-        if cell.runs > 1:
-            st.caption(f"The newest of {cell.runs} runs.")
-        for claim in claimed.of(claimed.load(state.results()), row.model, column):
-            st.caption(f"Published, not measured here: {safe.label(claimed.said(claim), 600)}")
+        bounds = "with missing outcomes counted as wrong, and as right"
+        facts[4].metric("bounds", heat.span(one.worst, one.best, one.unit), help=bounds)
+        notes = [*cell.marks.values(), f"the newest complete of {cell.runs} runs" if cell.runs > 1 else ""]
+        if any(notes):
+            st.caption(safe.label("; ".join(filter(None, notes))))
+        for claim in claimed.of(claims, row.model, column):
+            st.caption(f"Reported, not measured here: {safe.label(claimed.said(claim), 600)}")
         if cell.entry:
-            card = cell.entry.card
-            links = st.columns(4)
-            where = {"run": card.run, "suite": column.suite}
-            with links[0]:
+            where = {"run": cell.entry.card.run, "suite": column.suite}
+            with st.container(horizontal=True):
                 state.link("suite", "Groups and hard items", **where)
-            with links[1]:
-                state.link("sample", "Samples that it got wrong", verdict="wrong", **where)
-            with links[2]:
-                state.link("runs", "How it was run", **where)
-            with links[3]:
-                state.link("history", "Its history", model=row.model)
+                state.link("sample", "Wrong samples", verdict="wrong", **where)
+                state.link("runs", "Run details", **where)
+                state.link("history", "History", model=row.model)
 
 
-def averages(board: Board, choice: Choice, rows: Sequence[Row]) -> None:
-    """Say what the mean is of, or why there is none."""
-    if not choice.averaged:
+def model_card(board: Board, index: Index, row: Row, claims: Sequence[Claim]) -> None:
+    """Draw all that is known of one model: its numbers under every protocol, its runs, what others report of it."""
+    facts = row.facts
+    known = [
+        "" if facts.open is None else "open weights" if facts.open else "closed weights",
+        f"{facts.size_b:g}B parameters" if facts.size_b else "",
+        f"{facts.active_b:g}B active" if facts.active_b else "",
+    ]
+    cells = {label: board.cells[row, label] for label in board.columns if (row, label) in board.cells}
+    with st.container(border=True):
+        st.markdown(f"**{safe.label(row.label)}** {safe.literal(', '.join(filter(None, known)))}")
+        numbers = [
+            {
+                "suite and protocol": safe.visible(label), "measure": board.columns[label].measure,
+                "score": heat.cell_words(cell), "n": cell.estimate.n, "runs": cell.runs,
+                "run": cell.entry.card.run if cell.entry else "", "marks": "; ".join(cell.marks.values()),
+            }
+            for label, cell in cells.items()
+        ]  # fmt: skip
+        st.dataframe(
+            pd.DataFrame(numbers), hide_index=True, alt="All numbers of the model",
+            column_config={"score": st.column_config.Column(alignment="right"), "n": st.column_config.NumberColumn(format="localized")},
+        )  # fmt: skip
+        theirs = [
+            claim for claim in claims if claimed.same_model(claim.model, row.model) and not claim.superseded
+        ]
+        if theirs:
+            with st.expander(f"{len(theirs)} reported results"):
+                st.markdown("\n".join(f"- {safe.label(claimed.said(claim), 600)}" for claim in theirs))
+        runs = [entry for entry in index.entries if row_of(entry.card) == row]
+        last = max((entry.card.started for entry in runs), default=None)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            state.link("history", "History", model=row.model)
+            state.link("runs", f"All {len(runs)} runs" if len(runs) != 1 else "Its run", model=row.model)
+            st.caption(f"last run {moment(last)}" if last else "")
+
+
+# --- reported results ---------------------------------------------------------------------------------------
+
+
+def reported(board: Board, choice: Choice, claims: Sequence[Claim]) -> None:
+    """Draw what others reported on the suites shown: folded, without colours and ranks."""
+    frame = claimed.table(claims, (board.columns[name].suite for name in choice.columns))
+    if frame.empty:
         return
-    if refused := mean_refused(board, choice.averaged):
-        st.warning(f"No mean: {refused}")
-        return
-    without = [row.label for row in rows if not row.baseline and mean(board, row, choice.averaged) is None]
-    missing = (
-        f"Not measured on all of them: {', '.join(without[:5])}{' ...' if len(without) > 5 else ''}."
-        if without
-        else ""
-    )
-    st.caption(
-        f"Mean of {safe.literal(', '.join(choice.averaged))}, with its joint 95 % interval. {safe.literal(missing)}"
-    )
+    with st.expander(
+        f"Reported results of {len(frame)} models, not measured here", icon=":material/campaign:"
+    ):
+        st.caption(
+            "No interval and no count is known; if the protocol is not stated, nobody can say what they may be compared "
+            "with. Sources and dates: results/claims."
+        )
+        right = st.column_config.Column(alignment="right")
+        st.dataframe(
+            frame, hide_index=True, placeholder="", alt="Reported results: models by suites",
+            column_config=dict.fromkeys(frame.columns[1:], right),
+        )  # fmt: skip
 
 
-def take_away(board: Board, choice: Choice, rows: Sequence[Row], found: heat.Table) -> None:
+def lay_beside(board: Board, choice: Choice, claims: Sequence[Claim]) -> list[Reported]:
+    """Draw the switch that lays reported results beside measured ones; returns their rows."""
+    theirs = claimed.beside(claims, board, choice.columns)
+    if not theirs:
+        return []
+    on = st.toggle(
+        f"Reported results of {len(theirs)} models beside measured ones", key="reported", bind="query-params",
+        help="Under the same suite, protocol and unit; without interval, colour and rank.",
+    )  # fmt: skip
+    return theirs if on else []
+
+
+def take_away(board: Board, choice: Choice, found: heat.Table) -> None:
     """Offer what is shown as files, made when they are asked for."""
-    frame = files.tidy(board, rows, choice.columns)
+    frame = files.tidy(board, rows_of(board, choice), choice.columns)
+
+    def picture() -> bytes:
+        from evals.dashboard.charts import (
+            figures,
+        )  # Altair takes a second to load, and the page needs it for this alone
+
+        return figures.png(figures.board(found.words, found.colours, found.heads))
+
     offers = {
         "CSV": ("csv", "text/csv", lambda: files.csv(frame)),
         "Parquet": ("parquet", "application/vnd.apache.parquet", lambda: files.parquet(frame)),
-        "PNG": ("png", "image/png", lambda: picture(found)),
+        "PNG": ("png", "image/png", picture),
     }
     with st.container(horizontal=True):
         for name, (ending, kind, make) in offers.items():
@@ -214,62 +331,48 @@ def take_away(board: Board, choice: Choice, rows: Sequence[Row], found: heat.Tab
             )  # fmt: skip
 
 
-def picture(found: heat.Table) -> bytes:
-    """Draw the table as a picture."""
-    from evals.dashboard.charts import (
-        figures as charts,  # Altair takes a second to load, and the page needs it for nothing else
-    )
-
-    return charts.png(charts.board(found.words, found.colours))
-
-
-def published(board: Board, choice: Choice) -> None:
-    """Draw what others published on the suites shown: apart, without colours and ranks."""
-    try:
-        frame = claimed.table(
-            claimed.load(state.results()), (board.columns[name].suite for name in choice.columns)
-        )
-    except EvalsError as error:
-        st.warning(safe.label(error, 2000))
-        return
-    st.subheader("Published elsewhere")
-    if frame.empty:
-        st.caption("No published number of these suites is known.")
-        return
-    st.caption(
-        "Claims, not measured here: no interval, no count, and where the protocol is not stated nobody can say what they "
-        "may be compared with. Sources and dates: results/claims."
-    )
-    st.dataframe(frame, hide_index=True, placeholder="", alt="Published numbers: models by suites")
-
-
 def main() -> None:
     """Draw the page."""
-    st.title("Leaderboard")
-    found = frames.index(state.results())
-    if not found.entries and not found.broken:
+    st.title("Leaderboard", anchor=False)
+    index = frames.index(state.results())
+    if not index.entries and not index.broken:
         state.nothing(
             "There is no run in this results folder yet.", "evals run mmlu-pro gpqa aime --sample -m smollm2"
         )
-    board = build(found.entries)
+    board = build(index.entries)
     if not board.columns:
-        state.broken(found.broken)
-        state.nothing("No run has a number yet; the page Runs shows those at work.", "evals show")
+        state.broken(index.broken)
+        state.nothing("No run has a number yet; the page Runs shows those that are active.", "evals show")
     choice = choose(board)
     if choice.since:
-        board = build(entry for entry in found.entries if recent(entry.card.started, choice))
+        board = build(entry for entry in index.entries if recent(entry.card.started, choice))
     if choice.rank not in board.columns:
         st.info("No run fits these filters.", icon=":material/filter_alt:")
         st.stop()
     choice = choice._replace(columns=tuple(name for name in choice.columns if name in board.columns))
-    rows = ordered(board, choice)
+    try:
+        claims = claimed.load(state.results())
+    except EvalsError as error:
+        claims = ()
+        st.warning(safe.label(error, 2000))
     places = ranked(board, choice)
-    shown = heat.table(board, choice, rows, places)
-    table(board, choice, rows, shown)
-    averages(board, choice, rows)
-    take_away(board, choice, rows, shown)
-    published(board, choice)
-    state.broken(found.broken)
+    lines = ordered(board, choice, lay_beside(board, choice, claims))
+    shown = heat.table(board, choice, lines, places)
+    chosen = table(board, choice, lines, shown)
+    if chosen and isinstance(chosen[0], Row):
+        row, label = chosen
+        if (row, label) in board.cells:
+            detail(board, row, label, board.cells[row, label], claims)
+        elif label == heat.MODEL:
+            model_card(board, index, row, claims)
+    elif chosen:
+        theirs = [claim for claim in claims if claim.model == chosen[0].model and not claim.superseded]
+        st.markdown("\n".join(f"- {safe.label(claimed.said(claim), 600)}" for claim in theirs))
+    legend(board, choice)
+    averages(board, choice)
+    take_away(board, choice, shown)
+    reported(board, choice, claims)
+    state.broken(index.broken)
 
 
 main()

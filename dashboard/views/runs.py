@@ -73,7 +73,7 @@ def health(card: Card) -> None:
 
 
 def listed(entries: list[Entry]) -> Entry | None:
-    """Draw all runs, the newest first; gives the chosen one."""
+    """Draw all runs, the newest first; returns the chosen one."""
     rows = [described(entry) for entry in entries]
     event = st.dataframe(
         pd.DataFrame(rows),
@@ -109,7 +109,7 @@ def listed(entries: list[Entry]) -> Entry | None:
 
 
 def described(entry: Entry) -> dict[str, object]:
-    """Give one run as a row."""
+    """Return one run as a row."""
     card, one = entry.card, entry.headline
     return {
         "started": pd.Timestamp(card.started, unit="s"),

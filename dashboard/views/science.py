@@ -40,7 +40,7 @@ def choose(found: dict[Source, dict[str, Part]]) -> tuple[list[str], list[str]]:
 
 
 def scatter(found: dict[Source, dict[str, Part]], general: list[str], science: list[str]) -> list[str]:
-    """Draw the two means against each other; gives the models in it."""
+    """Draw the two means against each other; returns the models in it."""
     points = abilities.points(found, general, science)
     measured = int((points["kind"] == MEASURED).sum())
     st.markdown(

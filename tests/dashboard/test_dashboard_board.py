@@ -76,6 +76,7 @@ def entry(
         "started": 1e9,
         "estimates": (one,),
         "data": "hub",
+        "status": "finished",
         **changes,
     }
     return frames.Entry(
@@ -158,7 +159,14 @@ def test_a_suites_own_mean_over_its_tasks_is_a_column() -> None:
 
 
 def test_a_cell_shows_coverage_where_it_is_not_whole() -> None:
-    made = board.build([entry("a", 0.5), entry("b", 0.6, coverage=0.998), entry("c", 0.7, coverage=0.99999)])
+    failed = {"right": 1, "failed:timeout": 1}
+    made = board.build(
+        [
+            entry("a", 0.5),
+            entry("b", 0.6, coverage=0.998, counts=failed),
+            entry("c", 0.7, coverage=0.99999, counts=failed),
+        ]
+    )
     assert [heat.cell_words(made.cells[row, "mmlu-pro · official"]) for row in made.rows] == [
         "50.0 ±2.0",
         "60.0 ±2.0 (99.8 %)",
@@ -204,12 +212,21 @@ def test_a_mean_over_units_or_over_two_protocols_of_a_suite_is_refused() -> None
     assert board.mean_refused(made, ["mmlu-pro · official"]) == ""
 
 
-def test_heat_runs_from_the_worst_to_the_best_in_the_columns_own_direction() -> None:
-    a, b, c = (board.Row(name, None) for name in "abc")
-    assert board.heat({a: 1.0, b: 3.0, c: 2.0}, "higher") == {a: 0.0, b: 1.0, c: 0.5}
-    assert board.heat({a: 1.0, b: 3.0, c: 2.0}, "lower") == {a: 1.0, b: 0.0, c: 0.5}
-    assert board.heat({a: 1.0, b: 1.0}, "higher") == {a: 1.0, b: 1.0}
-    assert board.heat({}, "higher") == {}
+def test_standing_is_what_the_intervals_support() -> None:
+    def standing(better: str, *values: tuple[float, float]) -> list[float]:
+        made = [entry(str(i), value, half=half) for i, (value, half) in enumerate(values)]
+        found = board.standing({board.row_of(e.card): e.headline for e in made if e.headline}, better=better)
+        return list(found.values())
+
+    assert standing("higher", (0.1, 0.01), (0.5, 0.01), (0.3, 0.01)) == [0.0, 1.0, 0.5]
+    assert standing("lower", (0.1, 0.01), (0.5, 0.01), (0.3, 0.01)) == [1.0, 0.0, 0.5]
+    assert standing("higher", (0.50, 0.05), (0.52, 0.05), (0.51, 0.05)) == []  # nothing is shown
+    assert standing("higher", (0.70, 0.02), (0.71, 0.02), (0.30, 0.02)) == [
+        0.75,
+        0.75,
+        0.0,
+    ]  # tied ones are alike
+    assert standing("higher", (0.5, 0.0)) == []
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -227,7 +244,7 @@ def test_text_stands_out_from_every_heat(dark: bool, share: float) -> None:
 def test_the_table_is_in_order_and_ends_with_chance() -> None:
     made = board.build([entry("a", 0.5), entry("baseline:mean", 0.9), entry("b", 0.6, chance=0.25)])
     made_choice = choice.Choice(columns=("mmlu-pro · official",), rank="mmlu-pro · official")
-    found = heat.table(made, made_choice, list(made.rows), ties.Ties((), 0, 0))
+    found = heat.table(made, made_choice, list(made.rows), ties.Ties((), (0, 0), 0))
     assert found.words["model"].tolist() == ["a", "b", "baseline:mean", "chance"]
     assert found.words["mmlu-pro · official"].tolist()[-1] == "25.0"
     assert found.colours["mmlu-pro · official"].isna().tolist() == [False, False, True, True]
@@ -297,8 +314,46 @@ def test_ties_are_those_of_evals_compare(made: Path) -> None:
     by_run = {one.card.run: row.label for row, one in runs.items()}
     want = {by_run[one.run]: (one.rank_low, one.rank_high, one.groups) for one in theirs.ranks}
     assert {one.model: (one.rank_low, one.rank_high, one.groups) for one in ours.places} == want
-    assert ours.n == 200
+    assert ours.n == (200, 200)
     assert ours.pairs == 10
+
+
+def test_the_ranked_column_is_coloured_as_the_paired_comparison_says(made: Path) -> None:
+    found = board.build(frames.index(made).entries)
+    label = "gpqa:diamond · official"
+    runs = {row: cell.entry for row, cell in found.column(label).items() if cell.entry}
+    places = ties.ties(found.columns[label], runs)
+    shown = heat.table(found, choice.Choice(columns=(label,), rank=label), list(runs), places)
+    by_letters: dict[str, set[float]] = {}
+    for place, share in zip(places.places, shown.colours[label], strict=False):
+        by_letters.setdefault(f"{place.rank_low} {place.rank_high}", set()).add(share)
+    assert all(len(shares) == 1 for shares in by_letters.values())
+    assert shown.heads[label][0] == label
+    assert shown.heads[label][1].startswith("accuracy, % ↑")
+
+
+def test_marks_stand_in_the_cell() -> None:
+    few = entry("a", 0.5)
+    estimate = structs.replace(few.card.estimates[0], n=1000, clusters=12)
+    early = structs.replace(few.card, estimates=(estimate,), counts={"right": 3, "absent": 9}, coverage=0.25)
+    (cell,) = board.build([structs.replace(few, card=early)]).cells.values()
+    assert heat.cell_words(cell) == "50.0 ±2.0 (25.0 %) EF"
+
+
+def test_reported_results_lie_beside_measured_ones_of_their_protocol() -> None:
+    made = board.build([entry("a", 0.5), entry("a", 0.5, config={"protocol": "strict"})])
+    label = "mmlu-pro · official"
+    several = [
+        claim("m", 0.9, protocol="official", date=datetime.date(2025, 1, 1)),
+        claim("m", 0.6, protocol="official", date=datetime.date(2024, 1, 1)),
+        claim("n", 0.6), claim("o", 60.0, protocol="official", unit="points"),
+        claim("p", 0.6, protocol="official", superseded=True),
+    ]  # fmt: skip
+    theirs = claimed.beside(several, made, list(made.columns))
+    assert theirs == [heat.Reported("m", {label: 0.9})]
+    chosen = choice.Choice(columns=(label,), rank=label)
+    shown = heat.table(made, chosen, [*made.rows, *theirs], ties.Ties((), (0, 0), 0))
+    assert shown.words.to_dict("records")[1] == {"model": "m (reported)", "rank": "", label: "90.0"}
 
 
 def test_one_model_is_compared_with_nobody(made: Path) -> None:

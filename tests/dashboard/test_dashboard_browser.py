@@ -102,10 +102,10 @@ def test_a_page_opens(browser: Any, base: str, name: str, width: str, theme: str
 
 
 def cell(page: Any, row: int, column: float = 330) -> None:
-    """Click a number of the leaderboard: rows are 35 pixels high, the first one is the heading."""
+    """Click a number of the leaderboard: rows are 35 pixels high, the first two are the heads."""
     box = page.locator('[data-testid="stDataFrame"] canvas').first.bounding_box()
-    page.mouse.click(box["x"] + column, box["y"] + 35 * (row + 1) + 17)
-    page.wait_for_selector("text=rests on")
+    page.mouse.click(box["x"] + column, box["y"] + 35 * (row + 2) + 17)
+    page.wait_for_selector("text=bounds")
     pages.settle(page)
 
 
@@ -116,7 +116,7 @@ def test_from_a_cell_to_a_molecule_and_back(window: Any, base: str) -> None:
     )
     pages.settle(window)
     cell(window, 0)  # one
-    window.get_by_text("Samples that it got wrong").click()  # two
+    window.get_by_text("Wrong samples").click()  # two
     window.wait_for_url("**/sample?**")
     pages.settle(window)
     assert re.search(r"verdict=wrong&run=\d{8}T\d{6}-\w+&suite=smolinstruct%3ANC-I2S", window.url)

@@ -36,10 +36,8 @@ def shown(results: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTe
     """Opens a page at a URL, in a session of its own."""
     monkeypatch.setenv(state.RESULTS, str(results))
 
-    def opened(page: str, *, selected: tuple[int, str] | None = None, **params: str) -> AppTest:
+    def opened(page: str, **params: str) -> AppTest:
         app = AppTest.from_file(str(APP), default_timeout=60)
-        if selected:
-            app.session_state["table"] = {"selection": {"rows": [], "columns": [], "cells": [list(selected)]}}
         if page != "leaderboard":
             app.run()
             app.switch_page(state.PAGES[page][0])
@@ -77,27 +75,43 @@ def test_the_leaderboard_ranks_says_what_is_alike_and_names_the_broken_run(shown
     assert "Ranked by" in text
     assert "mmlu-pro · official" in text
     assert "Holm over 3 pairs at 5 %" in text
-    assert [one.label for one in app.expander] == ["1 broken run"]
-    assert list(app.dataframe[0].value["model"])[-1] == "chance"
+    assert [one.label for one in app.expander][-1] == "1 broken run"
+    assert "estimand `items-like-these`" in text
+    assert list(app.dataframe[0].value["", "model"])[-1] == "chance"
     assert len(app.dataframe[0].value) == 5
 
 
 def test_filters_hold_in_the_url_and_an_empty_choice_says_so(shown: Opener) -> None:
     assert "No run fits these filters." in said(shown("leaderboard", kind="science"))
     app = shown("leaderboard", kind="general", pin="intern/step-01000")
-    assert app.dataframe[0].value["model"][0] == "intern/step-01000"
+    assert app.dataframe[0].value["", "model"][0] == "intern/step-01000"
     assert "No run fits these filters." in said(shown("leaderboard", since="2030-01-01"))
 
 
 def test_a_chosen_cell_shows_what_it_rests_on(shown: Opener) -> None:
-    app = shown("leaderboard", selected=(0, "mmlu-pro · official · v1"))
+    app = shown("leaderboard", model="intern/step-01000", column="mmlu-pro · official · v1")
     names = [metric.label for metric in app.metric]
-    assert names[1:] == ["95 % interval", "rests on", "coverage", "worst to best case"]
+    assert names[1:] == ["95 % interval", "n", "coverage", "bounds"]
+
+
+def test_a_chosen_model_shows_all_its_numbers(shown: Opener) -> None:
+    app = shown("leaderboard", model="intern/step-01000")
+    assert "**intern/step-01000**" in said(app)
+    assert set(app.dataframe[1].value) == {
+        "suite and protocol",
+        "measure",
+        "score",
+        "n",
+        "runs",
+        "run",
+        "marks",
+    }
+    assert len(app.dataframe[1].value) == 1
 
 
 def test_a_mean_over_one_suite_twice_is_refused(shown: Opener) -> None:
     app = shown("leaderboard")
-    columns = [name for name in app.dataframe[0].value if name.startswith("mmlu")]
+    columns = [name for name, _ in app.dataframe[0].value if name.startswith("mmlu")]
     assert len(columns) == 2  # two versions of the rules
     app.multiselect(key="mean").set_value(columns).run()
     assert "stands there twice" in said(app)
@@ -105,7 +119,7 @@ def test_a_mean_over_one_suite_twice_is_refused(shown: Opener) -> None:
 
 def test_claims_stand_under_a_heading_of_their_own(shown: Opener) -> None:
     app = shown("leaderboard")
-    assert "Published elsewhere" in said(app)
+    assert any(box.label.startswith("Reported results of ") for box in app.expander)
     claims = app.dataframe[1].value
     assert "Intern-S1" in list(claims["model"])
     assert "intern/step-01000" not in list(claims["model"])
