@@ -13,12 +13,13 @@ from msgspec import Struct, field
 
 from evals.data import Data
 from evals.errors import UnknownName
+from evals.labels import ProtocolName
 from evals.plugins import Listing
 from evals.prompts.upstream import Words
 from evals.report.metrics import accuracy
 from evals.seams import TwoStage
 from evals.suite import GREEDY_32K, Suite
-from evals.types import Metric, Prompt, Prompter, ProtocolName, Sample, Sampling, Scorer
+from evals.types import Metric, Prompt, Prompter, Sample, Sampling, Scorer
 
 
 class Variant(Struct, frozen=True):

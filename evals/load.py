@@ -24,9 +24,10 @@ from evals import model_adapters, plugins, suites
 from evals.boundary import foreign_code
 from evals.data import Data, errata
 from evals.errors import UnknownName, Untrusted, UsageError
+from evals.labels import ProtocolName
 from evals.plugins import Listing
 from evals.suite import Suite
-from evals.types import Model, Prompter, ProtocolName
+from evals.types import Model, Prompter
 
 if TYPE_CHECKING:
     from evals.benchmark import Benchmark

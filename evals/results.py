@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from evals.errors import UnknownName
+from evals.labels import Failed
 from evals.prompts import plain_text
 from evals.records.card import Card, Finding
 from evals.records.store import Run
@@ -217,7 +218,7 @@ def _facts(record: Record) -> dict[str, Any]:
             "suspect": first.suspect,
         }
     elif isinstance(first, Failure):
-        row |= {"verdict": f"failed:{first.kind}", "why": first.message}
+        row |= {"verdict": str(Failed(first.kind)), "why": first.message}
     else:
         row["verdict"] = "unscored"
     return row

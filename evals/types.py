@@ -13,34 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from math import isfinite
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct, field
 from msgspec.structs import force_setattr, replace
-
-REWORDED = "~"
-
-
-class ProtocolName(NamedTuple):
-    """The name of a protocol, and whether it is asked in reworded prompts since upstream's own cannot be had.
-
-    >>> ProtocolName.parse("intern-s1~")
-    ProtocolName(base='intern-s1', reworded=True)
-    >>> str(ProtocolName("intern-s1", reworded=True))
-    'intern-s1~'
-    """
-
-    base: str
-    reworded: bool = False
-
-    @classmethod
-    def parse(cls, text: str) -> ProtocolName:
-        """Read a name as it is written on the command line and on cards."""
-        return cls(text.removesuffix(REWORDED), text.endswith(REWORDED))
-
-    def __str__(self) -> str:
-        return f"{self.base}{REWORDED}" if self.reworded else self.base
-
 
 Verdict: TypeAlias = Literal["right", "wrong", "graded", "invalid", "unanswered", "refused", "truncated"]
 """What the model did. `graded` is a value that is no yes or no (an absolute error, a similarity)."""
@@ -67,7 +43,7 @@ class Media(Struct, frozen=True, tag="media", omit_defaults=True):
     """Pixels."""
     height: int = 0
     sent: str = ""
-    """As what it is sent: empty, as it is; `png 640x480`, drawn anew; `text 2814 characters`; `refused: WHY`, not at all."""
+    """How it is sent, see `labels.sending`: empty, as it is; `png 640x480`; `text 2814 characters`; `refused: WHY`."""
     rate_hz: float = 0.0
     """Samples per second of a time series."""
     length: int = 0

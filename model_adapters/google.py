@@ -141,10 +141,11 @@ async def _sendable(kind: str, data: str) -> tuple[str, str]:
     if kind != "image/gif":
         return kind, data
     from evals.data.media import look, redraw
+    from evals.labels import Redrawn
 
     raw = b64decode(data)
     _, width, height, _ = look(raw)
-    drawn = await asyncio.to_thread(redraw, raw, f"png {width}x{height}")
+    drawn = await asyncio.to_thread(redraw, raw, Redrawn(width, height))
     return "image/png", b64encode(drawn).decode()
 
 

@@ -29,6 +29,7 @@ from evals.errors import DataError
 from evals.extract import stated_yes_no
 from evals.extract.reading import Reading
 from evals.extract.units import DIMENSIONLESS
+from evals.labels import ProtocolName
 from evals.prompts import ask, plain_text
 from evals.prompts.upstream import Words
 from evals.report.aggregate import mean_of_variants
@@ -39,7 +40,7 @@ from evals.scorers.number import AbsoluteError, regression
 from evals.scorers.upstream.first_number import FirstNumber
 from evals.scorers.upstream.matbench import OfficialError, OfficialLabel
 from evals.suite import INTERN_S1
-from evals.types import Metric, Prompt, Prompter, ProtocolName, Sample, Scorer, Text
+from evals.types import Metric, Prompt, Prompter, Sample, Scorer, Text
 
 
 class Task(Struct, frozen=True):

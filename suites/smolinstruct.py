@@ -28,6 +28,7 @@ from evals.errors import DataError
 from evals.extract import stated_yes_no, tagged
 from evals.extract.reading import Reading
 from evals.extract.units import DIMENSIONLESS
+from evals.labels import ProtocolName
 from evals.prompts import ask, plain_text
 from evals.prompts.upstream import Words
 from evals.report.aggregate import mean_of_variants
@@ -40,7 +41,7 @@ from evals.scorers.text import Caption, CorpusBleu, synonyms
 from evals.scorers.upstream import llm4chem, opencompass
 from evals.scorers.upstream.llm4chem import Part, Valid
 from evals.suite import INTERN_S1
-from evals.types import Metric, Point, Prompt, ProtocolName, Sample, Sampling, Scorer, Text
+from evals.types import Metric, Point, Prompt, Sample, Sampling, Scorer, Text
 
 
 class Task(NamedTuple):

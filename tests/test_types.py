@@ -8,6 +8,16 @@ from math import inf, nan
 import msgspec
 import pytest
 
+from evals.labels import (
+    AsText,
+    Failed,
+    Note,
+    ProtocolName,
+    Redrawn,
+    Refused,
+    Sending,
+    sending,
+)
 from evals.types import (
     Failure,
     Media,
@@ -109,3 +119,33 @@ def test_nouns_are_frozen(frozen: msgspec.Struct) -> None:
 def test_defaults_that_are_containers_are_not_shared() -> None:
     Sample(id="1", target="A").meta["row"] = 1
     assert Sample(id="2", target="A").meta == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", None),
+        ("png 640x480", Redrawn(640, 480)),
+        ("text 2814 characters", AsText(2814)),
+        ("refused: no CIF: it is no text", Refused("no CIF: it is no text")),
+    ],
+)
+def test_how_a_file_is_sent_is_read_and_written_alike(text: str, value: Sending) -> None:
+    assert sending(text) == value
+    assert str(value or "") == text
+    with pytest.raises(ValueError, match="gif"):
+        sending("gif 1x1")
+
+
+@pytest.mark.parametrize("text", ["strict", "intern-s1~", "intern-s1-exact~", ""])
+def test_a_protocols_name_is_read_and_written_alike(text: str) -> None:
+    assert str(ProtocolName.parse(text)) == text
+
+
+def test_labels_of_failures_and_notes_are_told_from_others() -> None:
+    assert [Failed.parse(label) for label in ("failed:crash", "wrong", "absent", "unfailed:x")] == [
+        Failed("crash"), None, None, None,
+    ]  # fmt: skip
+    assert str(Note("judge", "agrees")) == "judge: agrees"
+    assert Note.parse("judge: agrees: always", "judge") == Note("judge", "agrees: always")
+    assert Note.parse("judges differ", "judge") is None

@@ -10,6 +10,7 @@ import pandas as pd
 
 from evals.dashboard.tables.frames import Entry, query
 from evals.dashboard.tables.leaderboard import Board
+from evals.labels import Failed
 from evals.verdicts.betting import Bets
 
 STEPS = 40
@@ -82,9 +83,7 @@ def efforts(board: Board, label: str) -> pd.DataFrame:
         if cell.entry is None:
             continue
         card = cell.entry.card
-        replies = sum(
-            n for name, n in card.counts.items() if not name.startswith("failed:") and name != "absent"
-        )
+        replies = sum(n for name, n in card.counts.items() if Failed.parse(name) is None and name != "absent")
         found.append(
             {
                 "model": row.label,

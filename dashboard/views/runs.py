@@ -16,6 +16,7 @@ from evals.dashboard.tables import styling as heat
 from evals.dashboard.tables.frames import Entry
 from evals.dashboard.tables.leaderboard import build, figure
 from evals.errors import EvalsError
+from evals.labels import Failed
 from evals.records.card import Card
 from evals.records.store import read_card
 
@@ -52,7 +53,7 @@ def live(entry: Entry) -> None:
             st.caption(
                 f"No record for {provenance.duration(silent)}: if it was interrupted, the same command goes on."
             )
-        failed = sum(n for name, n in found.verdicts.items() if name.startswith("failed:"))
+        failed = sum(n for name, n in found.verdicts.items() if Failed.parse(name))
         st.caption(f"{found.output_tokens:,} output tokens, {failed:,} failures so far.")
         table = effort.curve(entry.path)
         if not table.empty:

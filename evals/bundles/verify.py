@@ -15,6 +15,7 @@ from evals.bundles.bundle import NOT_ASKED, Bundle, Withheld, bare_sample, opene
 from evals.data import Data
 from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError
+from evals.labels import Failed
 from evals.profiles import Price
 from evals.records.files import Brief, Gold, brief
 from evals.report.estimates import Summary, summarize
@@ -340,7 +341,7 @@ def _figure(one: Estimate | None) -> str:
 
 def _say(scores: Mapping[str, Score | Failure]) -> str:
     words = [
-        f"{one.verdict} {one.value} {one.answer!r}" if isinstance(one, Score) else f"failed:{one.kind}"
+        f"{one.verdict} {one.value} {one.answer!r}" if isinstance(one, Score) else str(Failed(one.kind))
         for one in scores.values()
     ]
     return "; ".join(words) or "no score"

@@ -11,7 +11,7 @@ import click
 from evals import load
 from evals.commands import common
 from evals.errors import UsageError
-from evals.types import ProtocolName
+from evals.labels import ProtocolName
 
 if TYPE_CHECKING:
     from evals.profiles import Profile

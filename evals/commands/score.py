@@ -44,11 +44,11 @@ def score(
 
 def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | None, as_json: bool) -> None:
     from evals import load
+    from evals.labels import ProtocolName
     from evals.records import store
     from evals.run.judging import with_judge
     from evals.run.overview import Overview
     from evals.run.rescore import finish, rescore
-    from evals.types import ProtocolName
 
     card = run.card
     suite = load_suite(card.config.suite, card.config.protocol)

@@ -23,6 +23,7 @@ from evals import disk
 from evals.boundary import foreign_code
 from evals.data import Data
 from evals.errors import DataError, Rejected, UsageError
+from evals.labels import Redrawn, Refused, Sending, sending
 from evals.types import Media, Part, Text
 
 MOST_PIXELS = 120_000_000
@@ -95,7 +96,7 @@ def inside(data: Data, name: str) -> bytes:
 
 
 def keep(folder: Path, raw: bytes, *, max_pixels: int | None = None) -> Media:
-    """Store an image, once, and say how it will be sent."""
+    """Store an image, once, and decide how it will be sent."""
     digest = hold(folder, raw)
     kind, width, height, sent = look(raw, max_pixels=max_pixels)
     return Media("image", kind, digest, len(raw), width, height, sent)
@@ -115,24 +116,20 @@ def hold(folder: Path, raw: bytes) -> str:
 
 
 def look(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, int, int, str]:
-    """Read an image's head: MIME type, width, height as stored, and as what it is sent."""
+    """Return MIME type, width and height of a stored image by its head, and how it is sent (`Media.sent`)."""
     pil = _pillow()
     try:
         with foreign_code(Rejected), pil.open(BytesIO(raw), formats=OPENED) as found:
             width, height = found.size
             kind = PLAIN.get(found.format or "", f"image/{(found.format or 'unknown').lower()}")
             if width * height > MOST_PIXELS:
-                return kind, width, height, f"refused: {width}x{height} pixels"
+                return kind, width, height, str(Refused(f"{width}x{height} pixels"))
             if found.format not in PLAIN or _odd(found) or _cut(found.format, raw):
                 found.load()  # a broken file says so here
-            return kind, width, height, _plan(found, max_pixels)
+            return kind, width, height, str(_plan(found, max_pixels) or "")
     except Rejected as error:
-        return (
-            "application/octet-stream",
-            0,
-            0,
-            f"refused: no readable image ({str(error).partition(':')[0]})",
-        )
+        refused = Refused(f"no readable image ({str(error).partition(':')[0]})")
+        return "application/octet-stream", 0, 0, str(refused)
 
 
 def _odd(found: Any) -> bool:
@@ -156,7 +153,7 @@ def _cut(kind: str, raw: bytes) -> bool:
     return kind in ends and ends[kind] not in raw[-16:]
 
 
-def _plan(found: Any, max_pixels: int | None) -> str:
+def _plan(found: Any, max_pixels: int | None) -> Sending:
     width, height = found.size
     if _orientation(found) in (5, 6, 7, 8):
         width, height = height, width
@@ -165,22 +162,21 @@ def _plan(found: Any, max_pixels: int | None) -> str:
         scale = (max_pixels / many) ** 0.5
         width, height = max(1, int(width * scale)), max(1, int(height * scale))
     elif found.format in PLAIN and not _odd(found):
-        return ""
-    return f"png {width}x{height}"
+        return None
+    return Redrawn(width, height)
 
 
 def enlarged(media: Media, factor: int, *, max_pixels: int | None = None) -> Media:
-    """Say that an image is sent so many times as wide and high, within `max_pixels`; refused ones stay refused."""
-    if media.sent.startswith("refused"):
+    """Return an image that is sent so many times as wide and high, within `max_pixels`; refused ones stay refused."""
+    sent = sending(media.sent)
+    if isinstance(sent, Refused):
         return media
-    width, height = (
-        map(int, media.sent.removeprefix("png ").split("x")) if media.sent else (media.width, media.height)
-    )
+    width, height = sent if isinstance(sent, Redrawn) else (media.width, media.height)
     wide, high = factor * width, factor * height
     if wide * high > (most := min(max_pixels or MOST_PIXELS, MOST_PIXELS)):
         scale = (most / (wide * high)) ** 0.5
         wide, high = max(1, int(wide * scale)), max(1, int(high * scale))
-    return structs.replace(media, sent=f"png {wide}x{high}")
+    return structs.replace(media, sent=str(Redrawn(wide, high)))
 
 
 def _pillow() -> Any:
@@ -192,12 +188,12 @@ def _pillow() -> Any:
     return Image
 
 
-def redraw(raw: bytes, sent: str) -> bytes:
-    """Draw an image anew: first frame, upright, on white, 8 bits, RGB, PNG of the size in `sent`."""
+def redraw(raw: bytes, size: Redrawn) -> bytes:
+    """Return an image as PNG of a size: first frame, upright, on white, RGB of 8 bits."""
     from PIL import ImageOps
 
     pil = _pillow()
-    width, height = map(int, sent.removeprefix("png ").split("x"))
+    width, height = size
     with pil.open(BytesIO(raw), formats=OPENED) as opened:
         found = ImageOps.exif_transpose(opened)
         if found.mode.startswith("I"):
@@ -221,16 +217,17 @@ def redraw(raw: bytes, sent: str) -> bytes:
 
 async def payload(media: Media) -> tuple[str, bytes]:
     """Give MIME type and bytes as sent; raises Rejected for an image that cannot be."""
-    if media.sent.startswith("refused"):
-        raise Rejected(f"image {media.sha256[:12]} {media.sent}")
+    sent = sending(media.sent)
+    if isinstance(sent, Refused):
+        raise Rejected(f"image {media.sha256[:12]} {sent}")
     path = find(media)
-    if not media.sent and media.size <= INLINE_BYTES:
+    if sent is None and media.size <= INLINE_BYTES:
         return media.media_type, path.read_bytes()
     raw = await asyncio.to_thread(path.read_bytes)
-    if not media.sent:
+    if not isinstance(sent, Redrawn):
         return media.media_type, raw
     with foreign_code(lambda why: Rejected(f"image {media.sha256[:12]} cannot be drawn: {why}")):
-        return "image/png", await asyncio.to_thread(redraw, raw, media.sent)
+        return "image/png", await asyncio.to_thread(redraw, raw, sent)
 
 
 def find(media: Media) -> Path:

@@ -21,6 +21,7 @@ from msgspec import structs
 from evals.data import Data
 from evals.data.media import find, hold, inside
 from evals.errors import DataError, Rejected
+from evals.labels import AsText, Refused, sending
 from evals.types import Media, Message, Part, Prompt, Text
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def series(
             f"{data.suite}: {name or digest[:12]}: a time series of {length} x {count} values is {len(text)} characters "
             f"as text, more than {MOST_TEXT}: this suite needs a model that takes time series"
         )
-    return structs.replace(kept, sent=f"text {len(text)} characters")
+    return structs.replace(kept, sent=str(AsText(len(text))))
 
 
 def _array(raw: bytes, value: object) -> NDArray[Any]:
@@ -166,7 +167,7 @@ def structure(data: Data, value: object) -> Media | None:
         text = _cif(raw)
     except ValueError as error:
         return _refused(data, "structure", CIF, raw, str(error))
-    return Media("structure", CIF, hold(data.media, raw), len(raw), sent=f"text {len(text)} characters")
+    return Media("structure", CIF, hold(data.media, raw), len(raw), sent=str(AsText(len(text))))
 
 
 def _cif(raw: bytes) -> str:
@@ -190,7 +191,7 @@ def _refused(data: Data, kind: Any, media_type: str, raw: bytes, why: str) -> Me
     if data.media is None:
         raise ValueError("nothing is asked")
     line = " ".join(why.split())[:200]
-    return Media(kind, media_type, hold(data.media, raw), len(raw), sent=f"refused: {line}")
+    return Media(kind, media_type, hold(data.media, raw), len(raw), sent=str(Refused(line)))
 
 
 def told(prompt: Prompt) -> Prompt:
@@ -204,7 +205,7 @@ def told(prompt: Prompt) -> Prompt:
 def _part(part: Part) -> Part:
     if not isinstance(part, Media) or part.kind not in AS_TEXT:
         return part
-    if part.sent.startswith("refused"):
+    if isinstance(sending(part.sent), Refused):
         raise Rejected(f"{part.kind.replace('_', ' ')} {part.sha256[:12]} {part.sent}")
     if not part.sent:
         return part

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from evals import disk
 from evals.errors import StoreError
+from evals.labels import Failed
 from evals.records.card import FORMAT, Card, FileFacts
 from evals.types import Failure, Prompt, Record, Reply, Sample, Score
 
@@ -336,7 +337,7 @@ def _row(line: _Line) -> tuple[Any, ...]:
     outcome = _OUTCOME.decode(line.outcome)
     first = next(iter(_SCORES.decode(line.scores).values()), None)
     failed = outcome.kind or (first.kind if first else "unscored")
-    verdict = f"failed:{failed}" if failed else first.verdict if first else ""
+    verdict = str(Failed(failed)) if failed else first.verdict if first else ""
     usage = outcome.usage
     return (
         line.sample,
@@ -525,7 +526,7 @@ def parquet_briefs(files: Snapshot) -> Iterator[Brief]:
                 sample=row[0],
                 repeat=row[1],
                 scores=_FULL_SCORES.decode(row[2]),
-                failure=row[3].removeprefix("failed:") if not row[4] else "",
+                failure=failed.kind if not row[4] and (failed := Failed.parse(row[3])) else "",
                 stop=row[4],
                 seconds=row[5],
                 input=row[6],

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from msgspec import Struct, structs
 
+from evals.labels import Failed
 from evals.records.files import Brief, Gold
 from evals.report import statistics as stats
 from evals.report.metrics import at_repeats, mean_value, stand_ins
@@ -115,11 +116,11 @@ def _form(brief: Brief, scorer: str) -> str:
 
 def _verdict(brief: Brief, scorer: str) -> str:
     if brief.failure:
-        return f"failed:{brief.failure}"
+        return str(Failed(brief.failure))
     score = brief.scores.get(scorer)
     if score is None:
         return "unscored"
-    return score.verdict if isinstance(score, Score) else f"failed:{score.kind}"
+    return score.verdict if isinstance(score, Score) else str(Failed(score.kind))
 
 
 def estimate_all(found: Sequence[Point], metric: Metric, golds: Golds, *, repeats: int) -> list[Estimate]:

@@ -9,6 +9,7 @@ from itertools import islice
 from msgspec import Struct, structs
 
 from evals.errors import UsageError
+from evals.labels import JUDGE_NOTE, SCORER_NOTE, Note
 from evals.records import store
 from evals.records.card import Card
 from evals.report.estimates import Summary, summarize
@@ -17,7 +18,6 @@ from evals.scorers.scoring import BROKE, Scoring
 from evals.suite import Suite
 from evals.types import Failure, Record, Reply, Sample, Score
 
-SCORER_NOTE = "scorer:"
 """Beginning of a note on what the scorer could not judge."""
 MOST_FAILED = 0.01
 """Share of the expected outcomes above which failures of the scorer mark a run."""
@@ -131,15 +131,13 @@ def _note_broken(card: Card, run: store.Run, scorer: str) -> None:
     scores = [brief.scores.get(scorer) for brief in run.briefs()]
     invalid = sum(isinstance(one, Score) and one.why.startswith(BROKE) for one in scores)
     failed = sum(isinstance(one, Failure) and one.kind in ("scorererror", "crash") for one in scores)
-    notes = [note for note in card.notes if not note.startswith(SCORER_NOTE)]
+    notes = [note for note in card.notes if not Note.parse(note, SCORER_NOTE)]
     if invalid:
-        notes.append(
-            f"{SCORER_NOTE} {invalid} of {len(scores)} replies made it fail, and count as invalid answers"
-        )
+        text = f"{invalid} of {len(scores)} replies made it fail, and count as invalid answers"
+        notes.append(str(Note(SCORER_NOTE, text)))
     if failed > MOST_FAILED * card.expected:
-        notes.append(
-            f"{SCORER_NOTE} it failed on {failed} of {len(scores)} replies, which are in no mean: do not quote this"
-        )
+        text = f"it failed on {failed} of {len(scores)} replies, which are in no mean: do not quote this"
+        notes.append(str(Note(SCORER_NOTE, text)))
     card.notes = tuple(notes)
 
 
@@ -158,6 +156,6 @@ def finish(writer: store.Writer, suite: Suite) -> Summary:
         card.judge = account((brief.scores for brief in briefs), suite.scorers, options=options)
         if card.judge is not None:
             card.judge.templates = {n: h or before.get(n, "") for n, h in card.judge.templates.items()}
-            others = [note for note in card.notes if not note.startswith("judge:")]
-            card.notes = (*others, *(f"judge: {line}" for line in wording(card.judge)))
+            others = [note for note in card.notes if not Note.parse(note, JUDGE_NOTE)]
+            card.notes = (*others, *(str(Note(JUDGE_NOTE, line)) for line in wording(card.judge)))
     return summary

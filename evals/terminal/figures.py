@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from evals.labels import Failed
 from evals.types import VERDICTS, Estimate
 
 
@@ -44,4 +45,5 @@ def counts_line(counts: Mapping[str, int]) -> str:
     """Write counts in a fixed order: what the model did first, then failures, then what is absent."""
     known = [v for v in VERDICTS if v in counts]
     rest = sorted(name for name in counts if name not in VERDICTS)
-    return ", ".join(f"{counts[name]} {name.replace('failed:', 'failed ')}" for name in (*known, *rest))
+    failures = {name: f"failed {failed.kind}" for name in rest if (failed := Failed.parse(name))}
+    return ", ".join(f"{counts[name]} {failures.get(name, name)}" for name in (*known, *rest))

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from msgspec import Struct, structs
 
 from evals.extract.reading import PROSE
+from evals.labels import JUDGE_NOTE, Note
 from evals.records.card import UNTOLD, Card
 from evals.records.names import short
 from evals.terminal.figures import counts_line, figure, interval, moment, percent
@@ -321,7 +322,7 @@ def details(card: Card, *, named: str = "") -> list[str]:
     if head and (corrected := _corrected(card, head)) is not None:
         facts.append(f"with errata {card.errata}: {figure(corrected)} of {corrected.n}")
     facts += [f"{'looks broken' if one.fault else 'warning'}: {one.message}" for one in card.health]
-    facts += [note for note in card.notes if note.startswith("judge:")]
+    facts += [note for note in card.notes if Note.parse(note, JUDGE_NOTE)]
     facts += _used(card)
     facts += ["local data"] if card.data == "local" and card.origin == "run" else []
     facts += [card.status] if card.status != "finished" else []

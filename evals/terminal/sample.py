@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from evals.errors import StoreError
 from evals.extract import plain
+from evals.labels import Failed
 from evals.prompts import plain_text
 from evals.records.card import Card
 from evals.records.store import Run
@@ -68,7 +69,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     def verdict(self) -> str:
         """Return the verdict, `failed:KIND`, `unscored` or `absent`."""
         if self.failure is not None:
-            return f"failed:{self.failure.kind}"
+            return str(Failed(self.failure.kind))
         return self.score.verdict if self.score else "unscored" if self.record else "absent"
 
     def is_a(self, verdict: str) -> bool:
@@ -136,13 +137,13 @@ def _fits(brief: object, verdict: str) -> bool:
         return verdict in ("absent", NOT_RIGHT)
     first = next(iter(brief.scores.values()), None)
     now = (
-        f"failed:{brief.failure}"
+        str(Failed(brief.failure))
         if brief.failure
         else first.verdict
         if isinstance(first, Score)
         else "unscored"
         if first is None
-        else f"failed:{first.kind}"
+        else str(Failed(first.kind))
     )
     return now != "right" if verdict == NOT_RIGHT else verdict in (now, now.partition(":")[0])
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from evals.extract import plain
+from evals.labels import Failed
 from evals.prompts import plain_text
 from evals.records.store import Run
 from evals.types import Failure, Record, Reply, Sample, Score
@@ -79,7 +80,7 @@ def _judged(outcome: Reply | Failure, scores: Sequence[Score | Failure]) -> dict
         }
     if first is None:
         return {"verdict": "unscored", "value": None, "answer": None, "why": ""}
-    return {"verdict": f"failed:{first.kind}", "value": None, "answer": None, "why": first.message}
+    return {"verdict": str(Failed(first.kind)), "value": None, "answer": None, "why": first.message}
 
 
 def cell(value: Any) -> str:

@@ -18,9 +18,10 @@ from msgspec import Struct, structs
 
 from evals import load
 from evals.errors import UnknownName, Untrusted
+from evals.labels import ProtocolName
 from evals.records.card import Card
 from evals.report.statistics import z_quantile
-from evals.types import Estimate, ProtocolName
+from evals.types import Estimate
 from evals.verdicts.compare import Contestant
 from evals.verdicts.noise import Certificate
 from evals.verdicts.reported import Claim

@@ -24,6 +24,7 @@ from evals.calls.pace import MOST
 from evals.data.media import find
 from evals.errors import Disconnected, Gone, ModelError, RateLimit, UsageError
 from evals.extract import plain
+from evals.labels import Refused, sending
 from evals.types import Media, Prompt, Reply, Sampling
 
 POLL_S = 5.0
@@ -335,6 +336,6 @@ def _images(prompt: Prompt) -> dict[str, bytes]:
     found = {}
     for message in prompt.messages:
         for part in message.parts:
-            if isinstance(part, Media) and not part.sent.startswith("refused"):
+            if isinstance(part, Media) and not isinstance(sending(part.sent), Refused):
                 found[part.sha256] = find(part).read_bytes()
     return found
