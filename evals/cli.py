@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import sys
 from typing import Any
 
@@ -88,7 +90,7 @@ def main() -> None:
         click.echo(error.format_message(), err=True)
         status = 2
     except click.ClickException as error:
-        status = _complain(f"{error.format_message()}{_usage_of(error)}")
+        status = _complain(f"{_plainer(error.format_message())}{_usage_of(error)}")
     except EvalsError as error:
         status = _complain(str(error))
     except OSError as error:
@@ -106,6 +108,31 @@ def _is_text(word: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+_PLAINER = (
+    (r"is not a valid (?:float|float range)\b", "is not a number"),
+    (r"is not a valid (?:integer|integer range)\b", "is not a whole number"),
+    (r"(\S+) is not in the range x>=(\S+?)\.$", r"must be at least \2, got \1"),
+    (r"(\S+) is not in the range x>(\S+?)\.$", r"must be above \2, got \1"),
+    (r"(\S+) is not in the range (\S+?)<=x<=(\S+?)\.$", r"must be from \2 to \3, got \1"),
+    (r"Missing argument '\{.*\}'\. Choose from:\s*", "name one of "),
+    (r"Invalid value for '\{.*\}': ", ""),
+)
+"""What click says in terms of Python -> the same for people."""
+_CHOICE = re.compile(r"'(?P<value>[^']*)' is not one of (?P<known>'.*')\.$", re.DOTALL)
+
+
+def _plainer(message: str) -> str:
+    """Return a message of click without Python's words, and with near names for a wrong choice."""
+    for pattern, words in _PLAINER:
+        message = re.sub(pattern, words, message)
+    if match := _CHOICE.search(message):
+        known = re.findall(r"'([^']*)'", match["known"])
+        near = difflib.get_close_matches(match["value"], known, n=2, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+        message = f"{message[: match.start()]}unknown {match['value']!r}; {hint}"
+    return message.rstrip(".")
 
 
 def _usage_of(error: click.ClickException) -> str:

@@ -30,9 +30,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 MANY = 100
 """More names than anybody wants listed."""
+
+
+def install(extra: str) -> str:
+    """Return the command that installs an extra: of the checkout that this package is imported from, else by its name."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / "pyproject.toml").is_file():
+        return f"pip install 'science-evals[{extra}]'"
+    place = "." if root == Path.cwd() else root
+    return f"pip install -e '{place}[{extra}]'"
 
 
 class EvalsError(Exception):
@@ -46,10 +56,13 @@ class UsageError(EvalsError):
 class UnknownName(UsageError):
     """A name that is not known, with near ones."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, see: str = "") -> None:
+        """`see`: the command that lists the known names if there are many."""
         names = sorted(known)
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-        listed = f"known: {', '.join(names) or 'none'}" if len(names) < MANY else f"{len(names)} are known"
+        listed = f"known: {', '.join(names) or 'none'}"
+        if len(names) >= MANY:
+            listed = f"{len(names)} are known{f': `{see}` lists them' if see else ''}"
         hint = f"did you mean {' or '.join(near)}?" if near else listed
         super().__init__(f"unknown {kind} {name!r}; {hint}")
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from evals import profiles
 from evals.checkpoints import Size
-from evals.errors import UsageError
+from evals.errors import UsageError, install
 from evals.profiles import GPU_GB, Profile
 
 SLACK = 0.95
@@ -36,9 +36,7 @@ def found() -> list[Gpu]:
         import pynvml
     except ImportError:
         if any(Path("/dev").glob("nvidia[0-9]*")):
-            raise UsageError(
-                "the GPUs of this machine cannot be counted: pip install 'science-evals[gpu]'"
-            ) from None
+            raise UsageError(f"the GPUs of this machine cannot be counted: {install('gpu')}") from None
         return []
     try:
         pynvml.nvmlInit()

@@ -137,6 +137,8 @@ def module_name(name: str) -> str:
     """Give a suite's name as the table has it; raises UnknownName with near names."""
     wanted = name.replace("_", "-").lower()
     if wanted not in _own_suites() and wanted not in plugins.found(plugins.SUITES):
+        if {wanted, f"{wanted}:"} & set(model_forms()):
+            raise UsageError(f"{name!r} is a model, not a suite: write it after -m")
         raise UnknownName("suite", name, suite_names())
     return wanted
 
@@ -291,7 +293,7 @@ def model(spec: str, **options: Any) -> Model:
         module = import_module(f"evals.model_adapters.{ALONE[adapter]}")
     elif (name := adapter.replace("_", "-")) in _own_adapters() or adapter_origin(name):
         if not rest:
-            raise UsageError(f"model {spec!r} lacks its name; {adapter}:NAME")
+            raise UsageError(f"model {spec!r} has no name: write {adapter}:NAME")
         module = _imported(_adapter_file(name), adapter_origin(name))
         if name in _vendors():
             vendor: Model = module.model(name, rest)
@@ -300,7 +302,7 @@ def model(spec: str, **options: Any) -> Model:
         address = spec if "://" in spec else f"http://{spec}"
         base, hash_, model_name = without_secrets(f"server:{address}").partition("#")
         raise UsageError(
-            f"a server's address alone is no model: write {base}{hash_ or '#'}{model_name or 'NAME'}"
+            f"a server's address is not a model's name: write {base}{hash_ or '#'}{model_name or 'NAME'}"
         )
     else:
         raise UnknownName("model", f"{adapter}{colon}", [*ALONE, *(f"{name}:" for name in adapter_names())])

@@ -212,8 +212,8 @@ def read_price(text: str | None) -> Price | None:
             raise ValueError(text)
     except ValueError:
         raise UsageError(
-            f"--price {text!r}: write IN,OUT in USD per million tokens, for example 0.5,1.5, with the price of "
-            "cached input as a third where it has its own"
+            f"--price {text!r}: write IN,OUT in USD per million tokens, for example 0.5,1.5; a third number "
+            "is the price of cached input"
         ) from None
     today = datetime.now(tz=UTC).date()
     return Price(input=into, output=out, cached=cached[0] if cached else None, date=today)

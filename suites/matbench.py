@@ -25,7 +25,7 @@ from msgspec import Struct
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row
 from evals.data.matbench import table
-from evals.errors import DataError
+from evals.errors import DataError, install
 from evals.extract import stated_yes_no
 from evals.extract.reading import Reading
 from evals.extract.units import DIMENSIONLESS
@@ -214,7 +214,7 @@ def _prompter(data: Data, name: str) -> Prompter:
     task = TASKS[name]
     if not task.binary and find_spec("pint") is None:
         raise DataError(
-            f"matbench:{name}: answers in other units are converted by pint: pip install 'science-evals[materials]'"
+            f"matbench:{name}: answers in other units are converted by pint: {install('materials')}"
         )
     return Ask(task, {str(r["mbid"]): r["structure"] for r in _table(data, name)} if task.structure else {})
 

@@ -136,11 +136,11 @@ def test_an_unknown_suite_suggests_a_plugin(install: Install) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("suite", "aime"), "aime is the name of a suite already"),
-        (("adapter", "openai"), "openai is the name of an adapter already"),
-        (("suite", "1st"), "a letter first"),
-        (("suite", "../x"), "a letter first"),
-        (("suite", "Ä"), "a letter first"),
+        (("suite", "aime"), "there is a suite called aime already"),
+        (("adapter", "openai"), "there is an adapter called openai already"),
+        (("suite", "1st"), "beginning with a letter"),
+        (("suite", "../x"), "beginning with a letter"),
+        (("suite", "Ä"), "beginning with a letter"),
         (("suite", "class"), "another name"),
         (("suite", "json"), "another name"),
         (("adapter", "numpy"), "another name"),
@@ -153,4 +153,4 @@ def test_a_name_that_cannot_be_is_one_line(words: tuple[str, str], said: str, he
 
 def test_new_never_writes_over_a_folder(here: Path) -> None:
     (here / "mine").mkdir()
-    assert "is there already" in evals("new", "suite", "mine").complaint
+    assert "exists already" in evals("new", "suite", "mine").complaint

@@ -268,8 +268,8 @@ def _is_one(path: Path) -> None:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     if b"bundle.json" not in begins + ends:
-        kind = "a zip without bundle.json" if begins.startswith(b"PK") else "no zip file"
-        raise UsageError(f"{path} is no bundle: {kind}; `evals bundle` makes one")
+        kind = "a zip without bundle.json" if begins.startswith(b"PK") else "not a zip file"
+        raise UsageError(f"{path} is not a bundle: {kind}; `evals bundle` makes one")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from evals.errors import UnknownName, UsageError
 from evals.records.store import Run
 
 if TYPE_CHECKING:
+    from evals.records.card import Card
     from evals.verdicts.compare import Contestant
     from evals.verdicts.reported import Claim
     from evals.verdicts.reproduction import Finding, Measured
@@ -178,13 +180,7 @@ def _judge(
         )
     ]
     if not found:
-        suites = {c.config.suite for c in seen.cards}
-        what = ", ".join(sorted({f"{model or c.model} on {c.config.suite}" for c in seen.cards}))
-        whose = sorted({claim.model for claim in known.values() if claim.suite in suites})
-        raise UsageError(
-            f"nothing is published of {what or run_names(runs)}; "
-            + (f"--model NAME, one of {', '.join(whose)}" if whose else "`evals claims list` says of what")
-        )
+        raise UsageError(_nothing_published(seen.cards, known, model=model))
     if as_json:
         common.print_json({"findings": found})
     else:
@@ -192,6 +188,21 @@ def _judge(
             _say(finding)
     verdicts = {finding.verdict for finding in found}
     return next(status for verdict, status in STATUS.items() if verdict in verdicts)
+
+
+def _nothing_published(cards: Sequence[Card], known: dict[str, Claim], *, model: str | None) -> str:
+    """Say that nothing is published of a run's model and suites, and of which models something is."""
+    suites = sorted({card.config.suite for card in cards})
+    whose = sorted({claim.model for claim in known.values() if claim.suite in suites})
+    models = ", ".join(sorted({model or card.model for card in cards}))
+    near = get_close_matches(models, whose, n=3)
+    hint = f"did you mean --model {' or '.join(near)}?" if near else "name a published model with --model"
+    hint = (
+        f"{hint} (`evals claims list --suite {suites[0]}` lists them)"
+        if whose
+        else "`evals claims list` lists what is"
+    )
+    return f"no published number of {models or 'this run'} on {' or '.join(suites)}; {hint}"
 
 
 def _contestants(runs: Sequence[Run], one: Measured) -> list[Contestant]:
@@ -205,11 +216,6 @@ def _contestants(runs: Sequence[Run], one: Measured) -> list[Contestant]:
         for run in runs
         if run.path.name == one.cards[0].run and run.card.config.suite == one.suite
     ]
-
-
-def run_names(runs: Sequence[Run]) -> str:
-    """Name runs for a message."""
-    return ", ".join(run.path.name for run in runs)
 
 
 def _say(found: Finding) -> None:
@@ -257,7 +263,7 @@ def _one(wanted: str, known: dict[str, Claim]) -> tuple[str, Claim]:
         return begun[0], known[begun[0]]
     if begun:
         raise UsageError(f"{wanted!r} is the beginning of {len(begun)} claims: {', '.join(begun[:8])}")
-    raise UnknownName("claim", wanted, known)
+    raise UnknownName("claim", wanted, known, see="evals claims list")
 
 
 @click.command(cls=Grouped)

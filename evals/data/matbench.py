@@ -12,7 +12,7 @@ import msgspec
 from evals import disk
 from evals.boundary import foreign_code
 from evals.data.sources import Data, Row, Split
-from evals.errors import DataError
+from evals.errors import DataError, install
 
 FOLDS, SEED = 5, 18_012_019
 SPLITS = ("matbench_v0.1_validation_small_tasks", "matbench_v0.1_validation")
@@ -60,7 +60,7 @@ def _from_matminer(name: str, expected: int, gold: Callable[[Row], str | float])
         from matminer.datasets import load_dataset
     except ImportError:
         raise DataError(
-            "matbench: downloading its tables needs `pip install 'science-evals[materials]'`; "
+            f"matbench: downloading its tables needs `{install('materials')}`; "
             "or give a local mirror with --data DIR, or try --sample"
         ) from None
     hint = "go online once, or give a local mirror with --data DIR"
@@ -101,7 +101,7 @@ def made_folds(targets: Sequence[str | float]) -> list[int]:
     except ImportError:
         raise DataError(
             "matbench: the table has no column 'fold' and there is no file of splits; making the folds again needs "
-            "`pip install 'science-evals[materials]'`"
+            f"`{install('materials')}`"
         ) from None
     stratified = isinstance(targets[0], str)
     maker = (StratifiedKFold if stratified else KFold)(FOLDS, shuffle=True, random_state=SEED)

@@ -22,7 +22,7 @@ from msgspec import structs
 from evals import disk
 from evals.boundary import foreign_code
 from evals.data import Data
-from evals.errors import DataError, Rejected, UsageError
+from evals.errors import DataError, Rejected, UsageError, install
 from evals.labels import Redrawn, Refused, Sending, sending
 from evals.types import Media, Part, Text
 
@@ -183,7 +183,7 @@ def _pillow() -> Any:
     try:
         from PIL import Image
     except ImportError:
-        raise UsageError("images in prompts need `pip install 'science-evals[vision]'`") from None
+        raise UsageError(f"images in prompts need `{install('vision')}`") from None
     Image.MAX_IMAGE_PIXELS = None  # bounded here by MOST_PIXELS, before anything is decoded
     return Image
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from evals.data.archive import Tree
 from evals.data.sources import Data, Row, Split
-from evals.errors import DataError
+from evals.errors import DataError, install
 
 HUB, REVISION = "osunlp/SMolInstruct", "b3e028007c6abc043f62ed0aef4824dc9e86bacc"
 
@@ -58,7 +58,7 @@ def _download() -> Path:
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     except ImportError:
         raise DataError(
-            f"smolinstruct: reading {HUB} from the hub needs `pip install 'science-evals[hub]'`; "
+            f"smolinstruct: reading {HUB} from the hub needs `{install('hub')}`; "
             "or give its data.zip with --data, or try --sample"
         ) from None
     try:

@@ -26,7 +26,7 @@ from evals import disk
 from evals.boundary import foreign_code
 from evals.data import parquet
 from evals.data.loose_json import strict
-from evals.errors import DataError
+from evals.errors import DataError, install
 
 Row: TypeAlias = dict[str, Any]
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".tsv")
@@ -234,7 +234,7 @@ def _from_hub(suite: str, split: Split) -> Iterator[Row]:
         from datasets import load_dataset
     except ImportError:
         raise DataError(
-            f"{suite}: reading {split.hub} from the hub needs `pip install 'science-evals[hub]'`; "
+            f"{suite}: reading {split.hub} from the hub needs `{install('hub')}`; "
             "or give a local mirror with --data DIR, or try --sample"
         ) from None
     with foreign_code(lambda why: DataError(_hub_hint(suite, split, why))), _offline_if_unreachable():

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from evals.errors import DataError, UsageError
+from evals.errors import DataError, UsageError, install
 from evals.interop.files import below, chosen, object_of, objects, whole
 from evals.interop.foreign import Item, Source, items
 from evals.interop.values import BROKEN, count, listing, mapping, number, settings, stamp, stop_of, turns
@@ -73,7 +73,7 @@ def _sampling(folder: Path) -> Sampling:
     try:
         import yaml
     except ImportError:
-        raise UsageError(f"reading {path.name} needs `pip install 'science-evals[import]'`") from None
+        raise UsageError(f"reading {path.name} needs `{install('import')}`") from None
     try:
         given = mapping(mapping(yaml.safe_load(whole(path))).get("generation_config"))
     except (yaml.YAMLError, *BROKEN) as error:

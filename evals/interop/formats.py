@@ -54,7 +54,7 @@ def guess(path: Path) -> str:
     """Return the format of a path; raises UsageError if it is nothing that we know."""
     found = _of_folder(path) if path.is_dir() else _of_file(path)
     if found is None:
-        raise UsageError(f"{path}: no format that is known by its looks; name it: evals import FORMAT {path}")
+        raise UsageError(f"{path}: format not recognized; name it: evals import FORMAT {path}")
     return found
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evals.errors import UsageError
+from evals.errors import UsageError, install
 from evals.interop import outgoing
 from evals.interop.outgoing import Written, ended, headline, sampled, utc
 from evals.records.card import Card
@@ -29,7 +29,7 @@ def write(runs: Sequence[Run], out: Path) -> Written:
     try:
         import yaml
     except ImportError:
-        raise UsageError("export hub needs `pip install 'science-evals[export]'`") from None
+        raise UsageError(f"export hub needs `{install('export')}`") from None
     files, lost = [], []
     for _, card in ended(runs):
         if why := _unfit(card):

@@ -18,7 +18,7 @@ from msgspec import structs
 
 from evals.data.archive import UNREADABLE
 from evals.disk import EXPANSION, SMALL
-from evals.errors import DataError, UsageError
+from evals.errors import DataError, UsageError, install
 from evals.interop.files import LARGEST, below
 from evals.interop.foreign import Item, Source
 from evals.interop.values import count, number, seconds, settings, stop_of
@@ -96,7 +96,7 @@ def _log(path: Path, unused: set[str] | None) -> EvalLog:
     try:
         from inspect_ai.log import read_eval_log
     except ImportError:
-        raise UsageError("reading logs of Inspect needs `pip install 'science-evals[inspect]'`") from None
+        raise UsageError(f"reading logs of Inspect needs `{install('inspect')}`") from None
     form: Literal["eval", "json"] = "json" if path.suffix == ".json" else "eval"
     logging.getLogger("inspect_ai").setLevel(logging.CRITICAL)
     try:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evals.errors import UsageError
+from evals.errors import UsageError, install
 from evals.interop import outgoing
 from evals.interop.outgoing import Written, as_text, ended, headline, rows, sampled, utc
 from evals.records.card import UNTOLD, Card
@@ -120,7 +120,7 @@ def _write_text(runs: Sequence[Run], path: Path, form: str, *, escape: Any) -> W
     try:
         from tabulate import tabulate
     except ImportError:
-        raise UsageError("this format needs `pip install 'science-evals[export]'`") from None
+        raise UsageError(f"this format needs `{install('export')}`") from None
     from importlib.metadata import version
 
     found = ended(runs)

@@ -22,7 +22,7 @@ from zipfile import ZipFile
 from evals.boundary import foreign_code
 from evals.data.archive import UNREADABLE
 from evals.disk import EXPANSION, SMALL
-from evals.errors import DataError, UsageError
+from evals.errors import DataError, UsageError, install
 from evals.interop.files import below, document, whole
 from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, number
@@ -185,7 +185,7 @@ def _workbook(path: Path) -> Iterator[dict[str, Any]]:
     try:
         import openpyxl
     except ImportError:
-        raise UsageError("reading xlsx needs `pip install 'science-evals[import]'`") from None
+        raise UsageError(f"reading xlsx needs `{install('import')}`") from None
     with ZipFile(path) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > max(SMALL, EXPANSION * path.stat().st_size):

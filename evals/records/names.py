@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -74,7 +75,7 @@ def last(known: Sequence[Named], name: str) -> Named | None:
     place = int(match[1] or 1)
     ordered = sorted(known, key=lambda one: one.when)  # stable: the store lists the newest last
     if not 1 <= place <= len(ordered):
-        raise StoreError(f"there is no run {name}: there are {len(ordered)}")
+        raise StoreError(f"there is no run {name}; there are {len(ordered)}")
     return ordered[-place]
 
 
@@ -119,6 +120,12 @@ def _is_suite(one: Named, name: str) -> bool:
     wanted = name.replace("_", "-").lower()
     suite = one.suite.lower()
     return bool(suite) and wanted in (suite, suite.partition(":")[0])
+
+
+def near(known: Sequence[Named], name: str) -> list[str]:
+    """Return ids, models and suites that resemble a name, the nearest first."""
+    labels = {label.lower(): label for one in known for label in (one.id, one.model, one.suite) if label}
+    return [labels[close] for close in get_close_matches(name.lower(), labels, n=3, cutoff=0.6)]
 
 
 def listed(labels: Sequence[str]) -> str:

@@ -472,7 +472,9 @@ def find(results: Path, name: str) -> list[Run]:
         return [Run(one.path) for one in chosen]
     if folder.is_dir() and (inside := runs(folder)):
         return inside
-    raise StoreError(f"no run {name!r} in {results}; `evals list runs` shows what is there")
+    near = names.near(known, name)
+    hint = f"did you mean {' or '.join(near)}?" if near else "`evals list runs` lists what is there"
+    raise StoreError(f"no run {name!r} in {results}; {hint}")
 
 
 def refuse_level_off(results: Path) -> None:

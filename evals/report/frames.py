@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
-from evals.errors import UsageError
+from evals.errors import UsageError, install
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,10 +42,7 @@ def _pandas() -> Any:
     try:
         import pandas as pd
     except ImportError:
-        raise UsageError(
-            "pandas is not installed: pip install 'science-evals[notebook]' (in a checkout: pip install -e "
-            "'.[notebook]'), or use .to_arrow()"
-        ) from None
+        raise UsageError(f"pandas is not installed: {install('notebook')}, or use .to_arrow()") from None
     return pd
 
 

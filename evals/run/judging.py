@@ -42,12 +42,12 @@ def with_judge(
         for suite in suites:
             if not wait and suite.judged and empty_seat(suite.scorers):
                 raise UsageError(
-                    f"{suite.id}: protocol {suite.protocol} has every reply read or graded by a judge model: add "
-                    "--judge MODEL, or use another --protocol"
+                    f"{suite.id}: protocol {suite.protocol} needs a judge model: add --judge MODEL, "
+                    "or choose another --protocol"
                 )
         return list(suites)
     if not any(suite.judged for suite in suites):
-        raise UsageError(f"--judge {spec}: {suites[0].id} under {suites[0].protocol} asks no judge")
+        raise UsageError(f"--judge {spec}: {suites[0].id} under {suites[0].protocol} uses no judge")
     for suite in suites:
         if suite.judged and suite.words is not None and suite.words.judges and (why := suite.words.absent()):
             raise UsageError(f"{suite.id}: {suite.protocol} has the judge asked in upstream's words. {why}")

@@ -30,7 +30,7 @@ def extra_body(given: str | None) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(given)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise UsageError(f"--extra-body is no JSON ({error}); write it like '{{\"top_k\": 20}}'") from None
+        raise UsageError(f"--extra-body is not JSON ({error}); write it like '{{\"top_k\": 20}}'") from None
     if not isinstance(found, dict):
         raise UsageError(f"--extra-body must be an object of JSON, {{...}}, not {type(found).__name__}")
     if own := [name for name in NEVER if name in found]:

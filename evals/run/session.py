@@ -240,9 +240,8 @@ class ModelRun:
 
     def _job(self, suite: Suite, options: Options) -> Job:
         if lacking := suite.needs - self.model.accepts - AS_TEXT - {"judge"}:
-            raise UsageError(
-                f"{suite.id} needs a model that takes {', '.join(sorted(lacking))}; {self.spec} does not"
-            )
+            kinds = ", ".join(f"{kind}s" if kind == "image" else kind for kind in sorted(lacking))
+            raise UsageError(f"{suite.id} needs a model that takes {kinds}; {self.spec} does not")
         shown = load.without_secrets(self.spec)
         return prepare(suite, options, model=self.model.name, spec=shown, takes=self.model.accepts)
 

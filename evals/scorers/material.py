@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from evals.errors import UsageError
+from evals.errors import UsageError, install
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -61,7 +61,7 @@ def _pymatgen() -> Any:
     try:
         import pymatgen.core
     except ImportError:
-        raise UsageError("reading materials needs `pip install 'science-evals[materials]'`") from None
+        raise UsageError(f"reading materials needs `{install('materials')}`") from None
     return pymatgen.core
 
 

@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from evals.errors import UsageError
+from evals.errors import UsageError, install
 
 LONGEST = 20_000
 """Characters of a reply that are looked at, from its end; the answer stands there."""
@@ -47,7 +47,7 @@ def equivalent(
     try:
         from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
     except ImportError:
-        raise UsageError("math answers need math-verify: pip install 'science-evals[math]'") from None
+        raise UsageError(f"math answers need math-verify: {install('math')}") from None
     for name in ("math_verify.parser", "math_verify.grader", "math_verify.utils"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # it warns, call by call, that its timers are off
     gold, reply = gold[:LONGEST_GOLD], _JOINT.sub(" ", reply[-LONGEST:])

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from types import SimpleNamespace
 from typing import Any
 
-from evals.errors import UsageError
+from evals.errors import UsageError, install
 
 TAUTOMERS = 250
 """Most tautomers, and most transforms, that one enumeration may try (about half a second)."""
@@ -34,7 +34,7 @@ def rdkit() -> Any:
         from rdkit.Chem import rdFingerprintGenerator, rdinchi, rdMolDescriptors
         from rdkit.Chem.MolStandardize import rdMolStandardize
     except ImportError:
-        raise UsageError("judging molecules needs RDKit: pip install 'science-evals[chemistry]'") from None
+        raise UsageError(f"judging molecules needs RDKit: {install('chemistry')}") from None
     rdBase.DisableLog("rdApp.*")
     tautomers = rdMolStandardize.TautomerEnumerator()
     tautomers.SetMaxTautomers(TAUTOMERS)

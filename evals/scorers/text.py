@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
-from evals.errors import UsageError
+from evals.errors import UsageError, install
 from evals.scorers.choice import silence
 from evals.types import Point, Prompt, Reply, Sample, Score
 
@@ -130,7 +130,7 @@ def rouge(answer: str, gold: str) -> dict[str, float]:
 
 
 def _absent() -> UsageError:
-    return UsageError("judging texts needs nltk and rouge-score: pip install 'science-evals[chemistry]'")
+    return UsageError(f"judging texts needs nltk and rouge-score: {install('chemistry')}")
 
 
 class _Lemma(NamedTuple):

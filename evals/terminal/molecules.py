@@ -15,14 +15,18 @@ LONGEST = 1000
 
 
 def formula(smiles: str) -> str:
-    """Return the formula of a SMILES; empty if it is no molecule."""
-    form = Form(smiles)
-    return form.formula if form.mol is not None else ""
+    """Return the formula of a SMILES, component by component; empty if one is not a molecule.
+
+    >>> formula("CC(=O)O.OCC")
+    'C2H4O2 + C2H6O'
+    """
+    forms = [Form(part) for part in smiles.split(".")]
+    return " + ".join(form.formula for form in forms) if all(form.mol is not None for form in forms) else ""
 
 
 @contextmanager
 def formulas() -> Iterator[Callable[[str], str]]:
-    """Give a function from SMILES to formula; it returns an empty text where RDKit is absent or cannot say."""
+    """Yield a function from SMILES to formula; it returns an empty text if RDKit is absent or cannot parse it."""
     with Pool(1, timeout_s=5.0) as pool:
 
         @cache

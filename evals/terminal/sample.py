@@ -25,6 +25,8 @@ NOT_RIGHT = "not-right"
 MARKED = ("»", "«")
 """Around what was read as the answer; a terminal shows it in reverse, too."""
 REVERSE = "\x1b[7m"
+MOLECULES = 4
+"""Molecules of a prompt that are described."""
 LADDER = (
     (5.0, "the same SMILES, letter by letter"),
     (4.0, "the same molecule (canonical SMILES)"),
@@ -202,6 +204,7 @@ def layout(
         return [*lines, *_gated(shown, room)]
     lines += _block("Prompt", _prompt(shown), room)
     lines += _replied(shown, room, reasoning=reasoning)
+    lines += _block("Molecules", _molecules(shown, formula), room)
     lines += _block("Read", _answer(shown, formula), room)
     lines += _block("Gold", _gold(shown, formula), room)
     lines += _block("Why", _why(shown), room)
@@ -312,7 +315,31 @@ def _gold(shown: Shown, formula: Callable[[str], str] | None) -> str:
     if shown.sample.choices:
         return "\n".join(_option(shown, one) for one in several)
     text = ", ".join(several)
-    return f"{text} {unit}".rstrip() + _formula(shown, text, formula)
+    named = _formula(shown, text, formula)
+    name = _name(shown) if named else ""
+    return f"{text} {unit}".rstrip() + named + (f"\n{name}" if name else "")
+
+
+_TAGGED = re.compile(r"<(SMILES|IUPAC)>\s{0,9}([^<>\n]{1,1000}?)\s{0,9}</\1>")
+
+
+def _molecules(shown: Shown, formula: Callable[[str], str] | None) -> str:
+    """Return the molecules of the prompt with their formulas; of the last question only, without the examples."""
+    if formula is None or shown.record is None or not shown.record.prompt.messages:
+        return ""
+    text = plain_text(shown.record.prompt.messages[-1].parts)
+    smiles = dict.fromkeys(found[2] for found in _TAGGED.finditer(text) if found[1] == "SMILES")
+    named = [(one, formula(one)) for one in list(smiles)[-MOLECULES:]]
+    return "\n".join(f"{one}  ({words})" for one, words in named if words)
+
+
+def _name(shown: Shown) -> str:
+    """Return the IUPAC name of the gold molecule if the prompt asks for its structure; else an empty text."""
+    if shown.record is None or not shown.record.prompt.messages:
+        return ""
+    text = plain_text(shown.record.prompt.messages[-1].parts)
+    names = {found[2] for found in _TAGGED.finditer(text) if found[1] == "IUPAC"}
+    return names.pop() if len(names) == 1 else ""
 
 
 def _formula(shown: Shown, smiles: str, formula: Callable[[str], str] | None) -> str:

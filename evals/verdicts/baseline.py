@@ -181,7 +181,7 @@ def _head(path: Path, line: bytes) -> Head:
     try:
         head = msgspec.json.decode(line, type=Head)
     except msgspec.MsgspecError:
-        raise StoreError(f"{path} is no baseline; `evals gate baseline RUN FILE` writes one") from None
+        raise StoreError(f"{path} is not a baseline; `evals gate baseline RUN FILE` writes one") from None
     if head.baseline != FORMAT:
         raise StoreError(f"{path}: baseline of format {head.baseline}; this version reads format {FORMAT}")
     return head

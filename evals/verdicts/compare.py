@@ -228,7 +228,7 @@ def compare(
     """
     limits, detail = limits or {}, len(runs) == 2 if detail is None else detail
     common = [c.suite for c in runs[0] if all(any(o.suite == c.suite for o in run) for run in runs[1:])]
-    reasons = [] if common else ["no suite is in all of the runs"]
+    reasons = [] if common else ["the runs have no suite in common"]
     notes: list[str] = []
     weighed: list[Weighed] = []
     discordant: list[Flip] = []

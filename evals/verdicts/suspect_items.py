@@ -54,7 +54,7 @@ def suggest(runs: Sequence[Run], *, least: int | None = None) -> Suspects:
         )
     latest = {card.model: run for card, run in zip(cards, runs, strict=True)}
     if len(latest) < 2:
-        raise UsageError("runs of two models at least are wanted: one model's errors show nothing")
+        raise UsageError("needs runs of at least two models: the errors of one model alone show nothing")
     wanted = least or max(2, -(-3 * len(latest) // 4))
     if wanted > len(latest):
         raise UsageError(f"--least {wanted}: there are {len(latest)} models")

@@ -132,7 +132,8 @@ class Client:
         except aiohttp.InvalidURL:
             raise Fatal(f"{self.shown(path)} is no URL") from None
         except aiohttp.ClientConnectorError as error:
-            said = self.without_key(str(error.os_error))
+            code = error.os_error.errno or 0
+            said = os.strerror(code) if code > 0 else self.without_key(error.os_error.strerror or "no answer")
             raise Disconnected(f"cannot reach {self.shown(path)}: {said}", unreachable=True) from None
         except (
             aiohttp.ClientError,

@@ -201,7 +201,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(packed: Path, tmp_path: Path) -
 def test_a_file_that_is_no_zip_is_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.zip").write_bytes(content)
     done = evals("bundle", "verify", tmp_path / "x.zip")
-    assert "x.zip is no bundle: " in done.complaint
+    assert "x.zip is not a bundle: " in done.complaint
 
 
 def test_another_prompt_with_fresh_hashes_is_found_in_the_data(packed: Path, tmp_path: Path) -> None:

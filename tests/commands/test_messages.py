@@ -105,20 +105,20 @@ def test_what_is_no_bundle_is_not_verified(here: Path, content: bytes) -> None:
     Path("x.zip").write_bytes(content)
     assert (
         evals("bundle", "verify", "x.zip").complaint
-        == "x.zip is no bundle: no zip file; `evals bundle` makes one"
+        == "x.zip is not a bundle: not a zip file; `evals bundle` makes one"
     )
 
 
 def test_another_zip_is_no_bundle(here: Path) -> None:
     with zipfile.ZipFile("x.zip", "w") as archive:
         archive.writestr("a", "b")
-    assert "x.zip is no bundle: a zip without bundle.json" in evals("bundle", "verify", "x.zip").complaint
+    assert "x.zip is not a bundle: a zip without bundle.json" in evals("bundle", "verify", "x.zip").complaint
 
 
 @pytest.mark.parametrize(
     ("policy", "said"),
     [
-        ('[[suite]]\nname = "gpqa"\nmargin = 0.1\ntier = "crucial"', "known: critical, supporting, advisory"),
+        ('[[suite]]\nname = "gpqa"\nmargin = 0.1\ntier = "crucial"', "did you mean critical?"),
         ('[[suite]]\nname = "gpqa"\nmargin = 0.1\nmissing = "best"', "known: worst, tolerate"),
         ('[[suite]]\nname = "gpqa"\nmargn = 0.1', "did you mean margin?"),
     ],

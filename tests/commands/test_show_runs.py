@@ -101,7 +101,7 @@ def test_last_and_since_choose_by_time(cards: list[Card]) -> None:
     found = evals("show", "--since", "2026-10-01", "--json", "--results", FOLDER[0]).json["runs"]
     assert found
     assert all(run["started"] >= 1_790_812_800 for run in found)
-    assert "No run fits" in show("--model", "nobody").out
+    assert "No run matches" in show("--model", "nobody").out
     assert "write a date as" in evals("show", "--since", "soon", "--results", FOLDER[0]).complaint
 
 

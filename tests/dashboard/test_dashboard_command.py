@@ -41,7 +41,7 @@ def test_without_the_extra_it_says_what_to_install(here: Path, monkeypatch: pyte
     (here / "results").mkdir()
     monkeypatch.setattr(dashboard, "find_spec", lambda name: None)
     complaint = command.evals("dashboard").complaint
-    assert "pip install 'science-evals[dashboard]'" in complaint
+    assert "[dashboard]'" in complaint
 
 
 def test_without_a_results_folder_it_says_what_makes_one(here: Path) -> None:

@@ -544,7 +544,7 @@ def test_a_run_is_found_by_its_folder(results: Path) -> None:
     ("name", "said"),
     [
         ("2025", "run '2025' is the beginning of 2 ids: 20250101T000000-aaaaaa, 20250102T000000-bbbbbb"),
-        ("nothing", "no run 'nothing' in .*; `evals list runs` shows what is there"),
+        ("nothing", "no run 'nothing' in .*; `evals list runs` lists what is there"),
         ("", "no run ''"),
     ],
 )
@@ -620,7 +620,7 @@ def test_a_run_is_found_by_every_name(many: Path, name: str, suites: list[str]) 
         ("20260101", "run '20260101' is the beginning of 2 ids"),
         ("big", "run 'big' is the model of 2 runs: .*aaaaaa/gpqa:diamond"),
         ("gpqa", "run 'gpqa' is the suite of 2 runs: week1/gpqa:main, .*aaaaaa/gpqa:diamond"),
-        ("last:6", "there is no run last:6: there are 5"),
+        ("last:6", "there is no run last:6; there are 5"),
         ("last:0", "there is no run last:0"),
         ("week1/aime", "no run 'week1/aime'"),
         ("/", "no run '/'"),

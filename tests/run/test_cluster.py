@@ -408,4 +408,4 @@ def test_a_ray_that_does_not_come_up_is_one_line(here, monkeypatch, kind) -> Non
 def test_without_ray_the_extra_is_named(here, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     found = evals("run", "mmlu-pro", "--sample", "-m", "scripted:A", "--cluster", "ray")
-    assert found.complaint == "--cluster needs Ray: pip install 'science-evals[ray]'"
+    assert "[ray]'" in found.complaint

@@ -358,7 +358,7 @@ def test_a_cascade_without_a_judge_waits_and_is_finished_later(tmp_path: Path) -
     ("words", "complaint"),
     [
         (("mmlu-pro", "--protocol", "intern-s1"), "add --judge MODEL"),
-        (("mmlu-pro", "--judge", "scripted:A"), "asks no judge"),
+        (("mmlu-pro", "--judge", "scripted:A"), "uses no judge"),
         (("mmlu-pro", "--protocol", "intern-s1", "--judge", "scripted:A", "--judge-price", "x"), "IN,OUT"),
         (("mmlu-pro", "--protocol", "intern-s1", "--judge", "nonsense"), "unknown model"),
     ],

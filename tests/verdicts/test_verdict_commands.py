@@ -204,8 +204,8 @@ def test_saving_a_baseline_twice_gives_the_same_bytes(place, tmp_path):
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("", "is no baseline"),
-        ("nonsense\n", "is no baseline"),
+        ("", "is not a baseline"),
+        ("nonsense\n", "is not a baseline"),
         ('{"baseline": 9, "run": "r", "model": "m"}\n', "format 9"),
         ('{"baseline": 1, "run": "r", "model": "m"}\n{"suite": "x"}\n', "not a baseline"),
     ],

@@ -8,7 +8,7 @@ from functools import lru_cache
 from math import isfinite, log10
 from typing import Any
 
-from evals.errors import UsageError
+from evals.errors import UsageError, install
 from evals.extract.units.marks import plain
 
 _PREFIXES = tuple("YZEPTGMkhdcmµunpfa")
@@ -187,7 +187,7 @@ def _registry() -> Any:
     try:
         import pint
     except ModuleNotFoundError as error:
-        raise UsageError("converting units needs `pip install 'science-evals[materials]'`") from error
+        raise UsageError(f"converting units needs `{install('materials')}`") from error
     registry: Any = pint.UnitRegistry(cache_folder=None)
     for definition in (
         "rydberg_energy = 13.605693122994 * electron_volt",

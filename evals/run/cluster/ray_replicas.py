@@ -27,7 +27,7 @@ from evals import load
 from evals.boundary import foreign_code
 from evals.calls.call import ask
 from evals.data import media
-from evals.errors import Crash, EvalsError, Gone, ModelError, UsageError
+from evals.errors import Crash, EvalsError, Gone, ModelError, UsageError, install
 from evals.run.cluster.multi_node import Followers
 from evals.run.cluster.placement import Shape, shape
 from evals.run.cluster.queue import POLL_S, Answer, Cluster, Facts, Fault, Lost, Question, Work
@@ -269,7 +269,7 @@ def _ray(address: str) -> Any:
     try:
         import ray
     except ImportError:
-        raise UsageError("--cluster needs Ray: pip install 'science-evals[ray]'") from None
+        raise UsageError(f"--cluster needs Ray: {install('ray')}") from None
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         with foreign_code(Crash):  # Ray raises the bare class if its processes do not come up

@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from evals.boundary import foreign_code
 from evals.calls.call import likelihoods
-from evals.errors import DataError, ScorerError, UsageError
+from evals.errors import DataError, ScorerError, UsageError, install
 from evals.types import Point, Prompt, Reply, Sample, Sampling, Score, Verdict
 
 PAIRED = ("multiple_choice", "loglikelihood")
@@ -79,7 +79,7 @@ def _seeded() -> Iterator[None]:
 def quiet() -> None:
     """Import lm_eval without its progress bars and warnings; raises UsageError where it is not installed."""
     if find_spec("lm_eval") is None:
-        raise UsageError("lm-eval tasks need `pip install 'science-evals[lm-eval]'`")
+        raise UsageError(f"lm-eval tasks need `{install('lm-eval')}`")
     import datasets
 
     datasets.disable_progress_bars()
@@ -296,5 +296,5 @@ def root() -> Path:
     """Give the folder of lm_eval's own tasks."""
     spec = find_spec("lm_eval")
     if spec is None or spec.origin is None:
-        raise UsageError("lm-eval tasks need `pip install 'science-evals[lm-eval]'`")
+        raise UsageError(f"lm-eval tasks need `{install('lm-eval')}`")
     return Path(spec.origin).parent / "tasks"

@@ -167,8 +167,8 @@ def _stated(run: Run) -> Theirs:
     }
     if not stated:
         raise UsageError(
-            f"run {run.path.name} has no scores of its source beside it, as `evals import` keeps them; "
-            f"{' or '.join(f'--with {peer}' for peer in PEERS)} has its replies judged by their code"
+            f"run {run.path.name} was not imported together with scores of its source; "
+            f"{' or '.join(f'--with {peer}' for peer in PEERS)} scores its replies by that harness's code"
         )
     return stated
 
