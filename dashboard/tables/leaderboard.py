@@ -14,7 +14,7 @@ from functools import cache
 from itertools import combinations
 from math import erfc, sqrt
 from operator import is_
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -373,7 +373,10 @@ def standing(estimates: Mapping[Row, Estimate], *, better: str) -> dict[Row, flo
     taken as of independent estimates, from each side's distance to its limit (Zou and Donner 2008): conservative for
     models that answered the same items. Rows without an interval have no standing.
     """
-    known = [(row, e.value, e.low, e.high) for row, e in estimates.items() if _has_interval(e)]
+    known: list[tuple[Row, float, float, float]] = []
+    for row, e in estimates.items():
+        if e.value is not None and e.low is not None and e.high is not None:
+            known.append((row, e.value, e.low, e.high))
     pairs = [(a, b) if a[1] >= b[1] else (b, a) for a, b in combinations(known, 2)]
     adjusted = difference.holm([_p_equal(above, below) for above, below in pairs])
     shown = [(a[0], b[0]) for (a, b), p in zip(pairs, adjusted, strict=True) if p <= ALPHA]
@@ -385,11 +388,7 @@ def standing(estimates: Mapping[Row, Estimate], *, better: str) -> dict[Row, flo
     return {row: 0.5 + sign * (above[row] - below[row]) / (2 * most) for row, *_ in known}
 
 
-def _has_interval(one: Estimate) -> bool:
-    return one.value is not None and one.low is not None and one.high is not None
-
-
-def _p_equal(above: tuple[Any, ...], below: tuple[Any, ...]) -> float:
+def _p_equal(above: tuple[Row, float, float, float], below: tuple[Row, float, float, float]) -> float:
     (_, high_value, high_low, _), (_, low_value, _, low_high) = above, below
     half = sqrt((high_value - high_low) ** 2 + (low_high - low_value) ** 2)
     apart = high_value - low_value

@@ -358,16 +358,14 @@ def main() -> None:
     places = ranked(board, choice)
     lines = ordered(board, choice, lay_beside(board, choice, claims))
     shown = heat.table(board, choice, lines, places)
-    chosen = table(board, choice, lines, shown)
-    if chosen and isinstance(chosen[0], Row):
-        row, label = chosen
-        if (row, label) in board.cells:
-            detail(board, row, label, board.cells[row, label], claims)
-        elif label == heat.MODEL:
-            model_card(board, index, row, claims)
-    elif chosen:
-        theirs = [claim for claim in claims if claim.model == chosen[0].model and not claim.superseded]
+    line, label = table(board, choice, lines, shown) or (None, "")
+    if isinstance(line, Reported):
+        theirs = [claim for claim in claims if claim.model == line.model and not claim.superseded]
         st.markdown("\n".join(f"- {safe.label(claimed.said(claim), 600)}" for claim in theirs))
+    elif line and (line, label) in board.cells:
+        detail(board, line, label, board.cells[line, label], claims)
+    elif line and label == heat.MODEL:
+        model_card(board, index, line, claims)
     legend(board, choice)
     averages(board, choice)
     take_away(board, choice, shown)
