@@ -24,9 +24,9 @@ from evals.data.sample_store import Spool
 from evals.errors import DataError, UsageError
 from evals.extract import split_reasoning
 from evals.interop.values import BROKEN, decoded
-from evals.records import card as cards
 from evals.records import store
 from evals.records.card import Card, Config
+from evals.run import describe
 from evals.run.health import Health
 from evals.run.plan import read
 from evals.run.rescore import finish
@@ -134,31 +134,21 @@ def new_card(
     notes: Sequence[str] = (),
 ) -> Card:
     """Return the card of a run that is imported; it has no id yet."""
-    return Card(
-        run="",
-        config=Config(
-            suite=suite.id,
-            version=suite.version,
-            protocol=suite.protocol,
-            data_sha256=digest,
-            model=model,
-            sampling=sampling or Sampling(),
-            seed=0,
-            repeats=repeats,
-        ),
+    config = Config(
+        suite=suite.id,
+        version=suite.version,
+        protocol=suite.protocol,
+        data_sha256=digest,
         model=model,
-        data=data.origin,
-        source=source,
-        gated=suite.gated,
-        origin=f"import {origin}",
-        started=started or time.time(),
-        chance=suite.chance,
-        scorers=suite.scorer_versions(),
-        errata=suite.errata.version,
-        commit=cards.commit(),
-        packages=cards.packages(),
-        notes=tuple(notes),
+        sampling=sampling or Sampling(),
+        seed=0,
+        repeats=repeats,
     )
+    card = describe.new_card(
+        config, suite, run="", model=model, data=data.origin, started=started or time.time()
+    )
+    card.source, card.origin, card.notes = source, f"import {origin}", tuple(notes)
+    return card
 
 
 def _lines(path: Path, spool: Spool) -> list[Line]:

@@ -13,10 +13,10 @@ from msgspec import Struct, structs
 from evals.data import Data
 from evals.data.sample_store import Spool
 from evals.errors import DataError, StoreError, UnknownName, UsageError
-from evals.records import card as cards
 from evals.records import store
-from evals.records.card import Card, Config
+from evals.records.card import Card, Config, host
 from evals.records.files import Brief
+from evals.run.describe import new_card, put_rules, put_suite
 from evals.run.job import Job, Options
 from evals.run.order import lengths
 from evals.run.request_extras import with_system
@@ -321,10 +321,11 @@ def _free(folder: Path, name: str) -> str:
 def _open(plan: Plan, *, model: str) -> tuple[store.Writer, set[tuple[str, int]], bool]:
     """Open a plan's run for writing: returns it with what is done, and whether stored replies must be scored again."""
     suite, config, path, resumed = plan.suite, plan.config, plan.path, plan.resumes
+    data = "local" if suite.in_memory else plan.data.origin
     card = (
         store.read_card(path)
         if resumed
-        else Card(run=path.name, config=config, model=model, started=time.time())
+        else new_card(config, suite, run=path.name, model=model, data=data, started=time.time())
     )
     writer = store.Writer(path, card)
     versions = suite.scorer_versions()
@@ -337,16 +338,12 @@ def _open(plan: Plan, *, model: str) -> tuple[store.Writer, set[tuple[str, int]]
         stale = changed or any(map(_unscored, replied))
         done = {(b.sample, b.repeat) for b in replied}
     card.status, card.finished = "running", None
-    card.data, card.gated, card.chance = (
-        ("local" if suite.in_memory else plan.data.origin),
-        suite.gated,
-        suite.chance,
-    )
+    put_suite(card, suite, data=data)
     card.expected = len(plan.spool) * config.repeats
     card.wording = suite.words.card() if suite.words else {}
-    card.commit, card.packages, card.host = cards.commit(), cards.packages(), cards.host()
+    card.host = host()
     if not stale:  # else whatever scores again says so when it has
-        card.scorers, card.errata = versions, suite.errata.version
+        put_rules(card, suite)
     writer.write_card()
     writer.write_samples(plan.spool)
     return writer, done, stale

@@ -13,6 +13,7 @@ from evals.labels import JUDGE_NOTE, SCORER_NOTE, Note
 from evals.records import store
 from evals.records.card import Card
 from evals.report.estimates import Summary, summarize
+from evals.run.describe import put_rules
 from evals.sandbox import Pool
 from evals.scorers.scoring import BROKE, Scoring
 from evals.suite import Suite
@@ -59,7 +60,7 @@ def rescore(writer: store.Writer, suite: Suite) -> list[Change]:
                     writer.append(again)
         else:
             writer.replace(again for _, again in renewed())
-    writer.card.scorers, writer.card.errata = suite.scorer_versions(), suite.errata.version
+    put_rules(writer.card, suite)
     return changes
 
 

@@ -23,6 +23,7 @@ from evals.errors import Crash, EvalsError, StoreError
 from evals.records.store import Run, Writer
 from evals.run.budget import Budget
 from evals.run.caller import Caller
+from evals.run.describe import put_rules
 from evals.run.job import Job
 from evals.run.order import order
 from evals.run.sampling import reseeded
@@ -282,8 +283,7 @@ class Runner:
                         group.create_task(one(record, record.outcome))
             if self._stop.is_set():
                 return
-        job.writer.card.scorers = job.suite.scorer_versions()
-        job.writer.card.errata = job.suite.errata.version
+        put_rules(job.writer.card, job.suite)
 
     def _write(self, number: int, record: Record) -> None:
         self._append(number, record)
