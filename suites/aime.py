@@ -19,7 +19,7 @@ from evals.extract.upstream.integers import integer, integer_matharena
 from evals.prompts import ask, plain_text
 from evals.prompts.upstream import Words
 from evals.report.metrics import repeated
-from evals.scorers.integer import Integer, StatedInteger
+from evals.scorers.integer import Integer, StatedInteger, Timed
 from evals.scorers.judge.judged import Judged
 from evals.suite import INTERN_S1
 from evals.types import Prompt, Sample, Sampling, Text
@@ -123,7 +123,7 @@ BENCHMARK = Benchmark(
         "strict": Protocol(prompt=_ask, scorers={"integer": StatedInteger()}, metrics=repeated()),
         "official": Protocol(
             prompt=_ask,
-            scorers={"integer": Integer(integer_matharena)},
+            scorers={"integer": Timed(integer_matharena)},
             metrics=repeated(),
             sampling=Sampling(max_tokens=64_000),
             repeats=4,

@@ -21,7 +21,7 @@ from evals.extract.option_cues import CUES
 from evals.extract.option_letters import COMMANDS, MARKS, listed
 from evals.extract.option_text import Options, labelled
 from evals.extract.peel import half_width, peel
-from evals.extract.reading import REFUSED, Reading, goes_on, read, runs_on
+from evals.extract.reading import REFUSED, Reading, by_shape, goes_on, read, runs_on
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 
@@ -86,10 +86,11 @@ def stated_letters(
             return None
         if not visible(text).truncated:
             return closing
+    text = half_width(text)
     parser = _Parser(count, options, single=single)
-    found = read(half_width(text), parser, cues=CUES, shaped=False, truncated=truncated)
+    found = read(text, parser, cues=CUES, shaped=False, truncated=truncated)
     if found is None:
-        found = None if parser.refused or truncated else _whole(half_width(text), parser)
+        found = None if parser.refused or truncated else _whole(text, parser)
     if (
         found is None
         or not found.value
@@ -149,7 +150,7 @@ class _Parser:
         """Read an option's own text off a reply that states no answer."""
         if not self._given:
             return None
-        return read(text, self._text_alone) or self._last_words(text)
+        return by_shape(text, self._text_alone) or self._last_words(text)
 
     def _text_alone(self, content: str, form: Form) -> Any:
         if (named := self.options.named(content)) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from evals.extract import moods
 from evals.extract.later import later
 from evals.extract.peel import half_width, heads, peel
 from evals.extract.reading import PROSE, REFUSED, Reading, read
@@ -14,6 +15,8 @@ from evals.extract.statements import Form
 _SHORT = 120
 _MATHS = later(r"[\d\\$=√π∞]")
 _WORD = later(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
+_EQUALS = later(r"[=≈]\s*")
+_UNDECIDED = later(r"(?:either|between|somewhere|不是|介于)\b|不是|介于", re.IGNORECASE)
 _FEW = 4
 """Words in an answer that is no formula."""
 
@@ -27,14 +30,26 @@ def _parse(content: str, form: Form) -> Any:
     found = tuple(head for head in heads(content) if any(map(str.isalnum, head)) or head in ("∞", "∅"))
     if not found:
         return None
+    if _UNDECIDED.match(found[0]) or (form not in PROSE and form != "whole" and gives_up(found[0])):
+        return REFUSED
     shortest = found[-1]
     words = len(_WORD.findall(shortest))
     maths = _MATHS.search(shortest) is not None
     if form in PROSE or form == "whole":
+        if moods.mood(content, _assigned(content), len(content)) != "asserted":
+            return None
+        if content.rstrip("$* ").endswith("?"):
+            return None
         return found if maths and words <= 1 and len(content) <= _SHORT and not gives_up(content) else None
     if form == "sentence" and words > _FEW:
         return REFUSED if maths else None
     return found
+
+
+def _assigned(content: str) -> int:
+    """Return where the value of an equation begins: "let x = 3" assumes it."""
+    equals = _EQUALS.search(content)
+    return equals.end() if equals else 0
 
 
 _ROOT = later(r"\\sqrt\s*\(([^()]{1,60})\)")

@@ -20,6 +20,10 @@ from evals.extract.statements import Form
 SHORT = 80
 """Characters: a longer reply that states nothing is no short answer."""
 _SENTENCE_VERB = later(r"\s(?:is|are|was|were|equals|measures)\s", re.IGNORECASE)
+_UNKNOWN = later(
+    r"(?:I|we)\s+(?:do\s?n[o'’]t|don['’]t|can\s?not|can['’]t|am\s+(?:not|unable))\b|(?:sorry|unable)\b|抱歉|无法",
+    re.IGNORECASE,
+)
 _FEW = 5
 """Words of an answer that is read off a last line."""
 _SENTENCE = 240
@@ -34,6 +38,8 @@ def _parse(content: str, form: Form) -> Any:
     found = tuple(head for head in heads(content) if head)
     if not found:
         return None
+    if _UNKNOWN.match(found[0]):
+        return REFUSED
     if form in PROSE or form == "whole":
         if gives_up(content) or "?" in content[-2:]:
             return None

@@ -74,7 +74,8 @@ def _noun(text: str, at: int, word: str) -> Found:
         return None
     if (found := _backwards(text, left, at, end)) is not None:
         return found
-    meant = _PRAISED.search(left) or not (_UNPRAISED.search(left) or _COLON.match(text, end))
+    near = left[-30:]
+    meant = _PRAISED.search(near) or not (_UNPRAISED.search(near) or _COLON.match(text, end))
     if meant and (link := _NOUN_LINK.match(text, end, min(len(text), end + _WINDOW))):
         return _cue(text, at, link.end(), strong=True, firm=True, run=True)
     if word in ("option", "choice", "statement") and not _UNPRAISED.search(left):
@@ -110,7 +111,7 @@ _BEFORE = later(
     r"(?:[*_`$\"'”)\]}）])*(?:\s*(?:,\s*and\b|,|&|\band\b)\s*[*_(]*[A-Z][*_)]*(?![A-Za-z]))*)[:.]?"
     r"\s*(?:is|are|must\s+be|would\s+be|should\s+be|seems|appears)\b(?:\s+(?:indeed|therefore|thus|clearly|definitely|the|my|our|only|most|likely|to|be|both|single|correct|right|best|final|appropriate|accurate|suitable))*\s+[*_]*$",
 )
-_VERB = later(r" (?:is|are|be|seems|appears) ")
+_VERBS = (" is ", " are ", " be ", " seems ", " appears ")
 _FITS = later(
     r"[*_]*(?:(?:\s+(?:answer|option|choice|one|response|solution|match|fit)s?)?[*_]*"
     r"(?:[^\S\n]*(?:$|\n|[.。!,;:)])|\s+(?:because|since|as|and|so|based|given|according|due|which|here|among|from|to\s+th))|\s+(?:answer|option|choice)\b(?!\s*\?))",
@@ -130,7 +131,8 @@ _IF = later(
 
 def _backwards(text: str, left: str, at: int, end: int) -> Found:
     """Read the letters before "is correct"; `left` ends where that word begins."""
-    if not _VERB.search(left[-60:]):
+    tail = left[-60:]
+    if not any(verb in tail for verb in _VERBS):
         return None
     found = _BEFORE.search(left)
     if found is None or not _FITS.match(text, end, min(len(text), end + _WINDOW)):
@@ -357,7 +359,7 @@ def _all(text: str, mark: str) -> list[int]:
     return places
 
 
-_READERS: dict[str, Callable[[str, int, str], Found]] = {
+_STRONG: dict[str, Callable[[str, int, str], Found]] = {
     **dict.fromkeys(("choice", "option", "letter", "statement"), _noun),
     **dict.fromkeys(
         ("correct", "right", "best", "appropriate", "accurate", "suitable", "plausible", "answer"), _praise
@@ -365,9 +367,20 @@ _READERS: dict[str, Callable[[str, int, str], Found]] = {
     **dict.fromkeys(("choose", "select", "pick"), _verb(r"", strong=True)),
     "go": _verb(r"\s+(?:with|for)\b", strong=True),
     "opt": _verb(r"\s+for\b", strong=True),
+    **dict.fromkeys(("wait", "actually", "correction", "rather", "sorry"), _corrected),
+    "选": _chosen,
+    "正确": _right,
+    **dict.fromkeys(("应为", "应该", "不对"), _should),
+    **dict.fromkeys(FOREIGN_OPTIONS, _foreign_option),
+    **dict.fromkeys(("只有", "唯有", "仅有"), _only_chinese),
+}
+_WEAK: dict[str, Callable[[str, int, str], Found]] = {
     **dict.fromkeys(("it", "that"), _verb(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", strong=False)),
-    **dict.fromkeys(("it's", "it’s"), _verb(r"", strong=False)),
-    **dict.fromkeys(("so", "therefore", "thus", "hence"), _verb(r"", strong=False)),
+    **dict.fromkeys(
+        ("it's", "it’s", "so", "therefore", "thus", "hence", "matches", "definitely", "probably", "certainly")
+        + ("clearly", "likely", "surely", "obviously"),
+        _verb(r"", strong=False),
+    ),
     **dict.fromkeys(("conclusion", "summary", "short"), _verb(r"\s*[,:]", strong=False)),
     **dict.fromkeys(
         ("giving", "leaving", "leaves"), _verb(r"(?:\s+(?:us|only|just|behind|with))*", strong=False)
@@ -378,26 +391,19 @@ _READERS: dict[str, Callable[[str, int, str], Found]] = {
         _verb(r"(?:\s+(?:is|would\s+be|that\s+it\s+is|for|on|it['’]s))?", strong=False),
     ),
     **dict.fromkeys(("stick", "settle", "going"), _verb(r"\s+(?:with|on|for)\b", strong=False)),
-    **dict.fromkeys(
-        ("definitely", "probably", "certainly", "clearly", "likely", "surely", "obviously"),
-        _verb(r"", strong=False),
-    ),
-    "in": _in_letter,
     "corresponds": _verb(r"\s+to\b", strong=False),
-    "matches": _verb(r"", strong=False),
+    "in": _in_letter,
     "only": _only,
-    **dict.fromkeys(("wait", "actually", "correction", "rather", "sorry"), _corrected),
-    **dict.fromkeys(("选",), _chosen),
-    "正确": _right,
-    **dict.fromkeys(("应为", "应该", "不对"), _should),
     **dict.fromkeys(TICKS, _tick),
-    **dict.fromkeys(FOREIGN_OPTIONS, _foreign_option),
-    **dict.fromkeys(("只有", "唯有", "仅有"), _only_chinese),
 }
 
 
-def _made(word: str, reads: Callable[[str, int, str], Found]) -> Cue:
-    return Cue(word, lambda text, at: reads(text, at, word))
+def _cue_of(word: str, reads: Callable[[str, int, str], Found], *, weak: bool) -> Cue:
+    return Cue(word, lambda text, at: reads(text, at, word), weak=weak)
 
 
-CUES = tuple(_made(word, reads) for word, reads in _READERS.items())
+CUES = tuple(
+    _cue_of(word, reads, weak=readers is _WEAK)
+    for readers in (_STRONG, _WEAK)
+    for word, reads in readers.items()
+)

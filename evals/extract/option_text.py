@@ -31,27 +31,36 @@ class Options:
 
     def __init__(self, options: Sequence[str]) -> None:
         self._given = options
-        numbers, unit = _without_common_unit(options)
-        exact = [normal(option) for option in numbers]
-        self._unit = normal(unit).casefold()
-        folded = [text.casefold() for text in exact]
-        self._fold = len(set(folded)) == len(set(exact))
-        self._texts = folded if self._fold else exact
         self._longest = 2 * max(map(len, options), default=0) + 120
         self._none = [i for i, option in enumerate(options) if _NONE.match(option.strip())]
+        self._numbers, self._unit = _without_common_unit(options)
+        self._probes = [_probe(option) for option in self._numbers]
+        self._texts: list[str] | None = None
+        self._fold = True
 
-    def named(self, said: str) -> str | None:
+    def named(self, stated: str) -> str | None:
         """Return the letter of the one option that a statement spells out; None: none, or several."""
-        if len(said) > self._longest:
-            said = said[: self._longest]
-        return next((letter for head in heads(said) if (letter := self.exactly(head))), None)
+        stated = stated[: self._longest]
+        low = _figures(stated).casefold()
+        if not any(probe in low for probe in self._probes):
+            return None
+        return next((letter for head in heads(stated) if (letter := self.exactly(head))), None)
 
-    def exactly(self, said: str) -> str | None:
+    def _prepared(self) -> list[str]:
+        """Return the options' texts without layout, made when first needed."""
+        if self._texts is None:
+            exact = [normal(option) for option in self._numbers]
+            self._unit = normal(self._unit).casefold()
+            folded = [text.casefold() for text in exact]
+            self._fold = len(set(folded)) == len(set(exact))
+            self._texts = folded if self._fold else exact
+        return self._texts
+
+    def exactly(self, stated: str) -> str | None:
         """Return the letter of the option whose text this is."""
-        wanted = normal(said[:LONGEST])
-        wanted = wanted.casefold() if self._fold else wanted
-        wanted = wanted.removesuffix(self._unit)
-        same = [i for i, text in enumerate(self._texts) if text == wanted] if wanted else []
+        texts, wanted = self._prepared(), normal(stated[:LONGEST])
+        wanted = (wanted.casefold() if self._fold else wanted).removesuffix(self._unit)
+        same = [i for i, text in enumerate(texts) if text == wanted] if wanted else []
         return chr(ord("A") + same[0]) if len(same) == 1 else None
 
     def ending(self, sentence: str) -> tuple[str, int] | None:
@@ -90,9 +99,21 @@ def _without_common_unit(options: Sequence[str]) -> tuple[list[str], str]:
     return list(options), ""
 
 
+_RUN = later(r"(?<![\\A-Za-z])[a-z0-9]+", 2)
+
+
+def _probe(option: str) -> str:
+    """Return the longest word or number of an option, without which nothing can spell it out; empty: it has none."""
+    return max(_RUN.findall(_figures(option).casefold()), key=len, default="")
+
+
+def _figures(text: str) -> str:
+    return text if text.isascii() else text.translate(_FIGURES)
+
+
 def normal(text: str) -> str:
     """Return a text without layout: fractions with a slash, figures on the line, no blanks, no article."""
-    text = peel(text).translate(_FIGURES)
+    text = _figures(peel(text))
     if found := _ARTICLE.match(text):
         text = text[found.end() :]
     if "\\" in text:

@@ -22,6 +22,7 @@ _WIDE = {0xFF01 + i: chr(0x21 + i) for i in range(94)} | {
     0x202F: " ",
     0x2009: " ",
 }
+_WIDE_SEEN = later("[\uff01-\uff5e\u3000\u2212\u00a0\u202f\u2009]")
 _INVISIBLE = later("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _WRAP = (
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|emph|mathrm|mathbf|mathit|mathsf|mathtt|mathbb|mathcal|mbox|hbox|boldsymbol|bm|underline"
@@ -32,6 +33,7 @@ _SWITCH = later(
     r"\\(?:displaystyle|textstyle|bf|rm|it|sf|tt|large|Large|LARGE|huge|Huge|small|normalsize|left|right)\b\s*"
 )
 _COLOUR = later(r"\\(?:textcolor|colorbox|color)\s*\{[^{}]{0,40}\}\s*")
+_EMPTY_BOX = later(r"\\(?:boxed|fbox)\s*(?:\{\s*\}|(?![\s{\w]*\w))")
 _ALIGNED = later(r"\\(?:begin|end)\{(?:aligned|align|equation|gathered|split|center)\*?\}\s*|^\s*&|&(?==)")
 _HTML = later(
     r"</?(?:b|i|em|strong|u|span|p|div|mark|code|font|big|h\d|br|answer)\b[^<>]{0,80}>", re.IGNORECASE
@@ -40,8 +42,13 @@ _PAIRS = (
     ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("```", "```"), ("``", "``"), ("`", "`"), ("**", "**"), ("__", "__"), ("*", "*"),
     ('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"), ("「", "」"), ("『", "』"), ("《", "》"), ("【", "】"), ("„", "“"),
 )  # fmt: skip
+_BY_SIGN = {left[0]: [pair for pair in _PAIRS if pair[0][0] == left[0]] for left, _ in _PAIRS}
+_BARE = re.compile(r"[A-Za-z0-9(](?:[A-Za-z0-9 ,;:()/+.°%=-]*[A-Za-z0-9)%])?")
+"""Text that nothing decorates, as most options' texts are."""
 _LEADING = later(r"(?:[\s:：*_`#>≈~]|\\[,;:! ]|\\q?quad\b|->|→|=(?!=)|\\approx\b|[-–—•]\s)+")
 _TRAILING = later(r"(?:\s\||[\s*_`。．;；!！]|\\[,;:! ]|\\\\|(?<!\.)\.|</s>)+\Z")
+_TRAILS = frozenset("|*_`。．.;；!！,:\\> \n\t")
+"""What may end text that `_TRAILING` shortens."""
 _ENDING = later(r"(?:입니다|이다|예요|이에요|です|である|だ|となります)\s*[.。]?\s*\Z")
 _BREAK = later(
     r"\s+(?=\((?!or\b))|(?=（)"
@@ -57,16 +64,22 @@ _BREAKS_WITHIN = 400
 
 def half_width(text: str) -> str:
     """Return text with full-width forms and odd blanks made plain; one character stays one character."""
-    return text if text.isascii() else text.translate(_WIDE)
+    if text.isascii() or not _WIDE_SEEN.search(text):
+        return text
+    return text.translate(_WIDE)
 
 
 def peel(text: str) -> str:
     r"""Take off what decorates an answer: blanks, bold, code, quotes, dollars, `\text{}`, a trailing stop. Linear for short text."""
-    text = _INVISIBLE.sub("", half_width(text[:LONGEST]))
+    text = text[:LONGEST]
+    if _BARE.fullmatch(text):
+        return text
+    if not text.isascii():
+        text = _INVISIBLE.sub("", half_width(text))
     if "<" in text:
         text = _HTML.sub("", text)
     if "\\" in text:
-        text = _COLOUR.sub("", _ALIGNED.sub("", text))
+        text = _EMPTY_BOX.sub("", _COLOUR.sub("", _ALIGNED.sub("", text)))
     for _ in range(24):
         before = text
         text = _outside(text.strip())
@@ -78,8 +91,11 @@ def peel(text: str) -> str:
 def _outside(text: str) -> str:
     if found := _LEADING.match(text):
         text = text[found.end() :]
-    text = _ENDING.sub("", _TRAILING.sub("", text))
-    for left, right in _PAIRS:
+    if text[-1:] in _TRAILS:
+        text = _TRAILING.sub("", text)
+    if not text.isascii():
+        text = _ENDING.sub("", text)
+    for left, right in _BY_SIGN.get(text[:1], ()):
         if len(text) > len(left) + len(right) and text.startswith(left) and text.endswith(right):
             inner = text[len(left) : -len(right)]
             if left not in inner and right not in inner:

@@ -23,14 +23,13 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from evals.extract.later import later
 from evals.extract.peel import half_width, heads
 from evals.extract.shapes import shapes
-from evals.extract.statements import EXTENT, LONGEST, Cue, Form, backwards
+from evals.extract.statements import EARLY, EXTENT, LATE, LONGEST, TORN, Cue, Form, backwards
 from evals.extract.visible import visible
 
+BUDGET = 40_000
+"""Characters of all statements of a reply that are parsed, from the last on."""
 PROSE: Final = frozenset(("cue", "mark", "emphasis", "last line", "prose"))
 """Forms without a marker of an answer: what is read from these alone is suspect."""
-
-_LATE, _EARLY = 500, 200
-"""A weak cue ("so C.") counts in the last and the first characters of a reply, not in the middle of its reasoning."""
 
 
 class Reading(NamedTuple):
@@ -56,7 +55,7 @@ Parser: TypeAlias = Callable[[str, Form], Any]
 """(content, form) -> the answer; REFUSED: this states something that is no such answer; None: this states nothing."""
 
 _TURN = later(
-    r"\n[#>*_\s]{0,8}(?:(?:next|new|follow-?up|another|second)\s+)?(?:question|problem|exercise|human|user|q|问题|题目|下一题|例题)[*_\s]{0,3}(?:\d{1,3}[*_\s]{0,3})?[:：.]",
+    r"\n[#>*_ \t]{0,8}(?:(?:next|new|follow-?up|another|second)\s+)?(?:question|problem|exercise|human|user|q|问题|题目|下一题|例题)[*_\s]{0,3}(?:\d{1,3}[*_\s]{0,3})?[:：.]",
     re.IGNORECASE,
 )
 """Where a model goes on with a question of its own."""
@@ -130,7 +129,7 @@ def _may_go_on(text: str, last: Reading) -> bool:
 def runs_on(text: str) -> bool:
     """Tell whether a long reply breaks off in the middle of a sentence, whatever the server says of its end."""
     end = len(text.rstrip())
-    if end > _EARLY and _UNFINISHED.search(text, end - 12, end):
+    if end > EARLY and _UNFINISHED.search(text, end - 12, end):
         return True
     return (
         end > 1_200
@@ -142,18 +141,23 @@ def runs_on(text: str) -> bool:
 def _last(text: str, begin: int, end: int, parse: Parser, cues: tuple[Cue, ...]) -> Any:
     """Return the Reading that holds in a part of the text, REFUSED, or None where nothing is stated."""
     weak: Reading | None = None
+    left = BUDGET
     for statement, value, strong in backwards(text, begin, end, cues):
+        left -= statement.end - statement.begin
+        if left < 0:
+            break
         if statement.mood != "asserted":
             continue
         reading = None
         if value is None:
-            value = parse(text[statement.begin : statement.end], statement.form)
+            content = text[statement.begin : statement.end]
+            value = REFUSED if content in TORN else parse(content, statement.form)
         if value is None:
             continue
         if value is not REFUSED:
             reading = Reading(value, statement.form, statement.begin, statement.end)
         if not strong:
-            if weak is None and (statement.end > end - _LATE or statement.begin < begin + _EARLY):
+            if weak is None and (statement.end > end - LATE or statement.begin < begin + EARLY):
                 weak = reading
             continue
         if weak is not None and (reading is None or corrects(text, statement.end, weak.begin)):
@@ -173,6 +177,12 @@ def corrects(text: str, end: int, begin: int) -> bool:
 def goes_on(text: str) -> bool:
     """Tell whether the model asks itself a further question."""
     return _TURN.search(text) is not None
+
+
+def by_shape(text: str, parse: Parser) -> Reading | None:
+    """Read a reply that is known to state nothing by its shape."""
+    text, cut = visible(half_width(text))
+    return None if cut or runs_on(text) else _by_shape(text, max(0, len(text) - LONGEST), parse)
 
 
 def _by_shape(text: str, begin: int, parse: Parser) -> Reading | None:

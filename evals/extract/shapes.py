@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from evals.extract import moods
 from evals.extract.later import later
-from evals.extract.statements import Statement
+from evals.extract.statements import NOT, Statement
 
 _BOLD = later(
     r"\*\*(?P<a>[^*\n]{1,300})\*\*|(?<![\w_])__(?P<b>[^_\n]{1,300})__(?!\w)|(?<!`)`(?P<c>[^`\n]{1,300})`(?!`)"
@@ -70,7 +70,12 @@ def _tail(text: str, sentence: int) -> Statement | None:
     begin = -1
     for found in _TAIL_WORD.finditer(text, max(sentence, end - 300), end):
         begin = found.end()
-    if begin < 0 or not text[begin:end].strip():
+    if (
+        begin < 0
+        or not text[begin:end].strip()
+        or NOT.match(text, begin, end)
+        or moods.mood(text, begin, begin) != "asserted"
+    ):
         return None
     return Statement("prose", begin, end)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from evals.extract import moods
@@ -82,11 +83,16 @@ _BRACKETED = later(r"(?P<verb>\s+)(?=[*_$]{0,3}\([A-Za-z\d]{1,5}\))")
 """As in "giving the answer (C)"."""
 _LINE_LEFT = later(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE)
 _SENTENCE_END = later(r"\n|[.!?](?=[\s*_)\]\"'”’]|$)|[。；！？]")
+NOT = later(
+    r"[*_]*(?:(?:definitely|certainly|clearly|probably|therefore|thus)\s+)?(?:not|never|neither)\s+(?:option\b|choice\b|[*_$(\[]{0,3}(?:\\|[-−]?\d|(?-i:[A-Z])(?![A-Za-z])))(?!\S{0,12},?\s+but\b)",
+    re.IGNORECASE,
+)
 _DISPLAY = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
 _ITEM = later(r"\s*(?:[-*•]\s+)?[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
 _BOX_TOKEN = "<|begin_of_box|>"  # noqa: S105
 _WORDS = ("answer", "ans", "\\boxed", "\\fbox", _BOX_TOKEN, "答案", "答:", *NOUNS)
-_ASCII_WORDS = tuple(word for word in _WORDS if word.isascii())
+TORN = ("\\boxed", "\\fbox{")
+"""Content of a box in which the reply breaks off: stated, and unreadable."""
 _BASE = frozenset(_WORDS)
 
 
@@ -97,46 +103,75 @@ class Cue(NamedTuple):
     """In small letters."""
     at: Callable[[str, int], tuple[Any, Statement, bool] | None]
     """(text, where the word stands) -> (answer, statement, whether it weighs as much as an answer line)."""
+    weak: bool = False
+    """Whether it never weighs as much: it is then looked for near the start and the end of a reply alone."""
+
+
+LATE, EARLY = 500, 200
+"""A weak cue ("so C.") counts in the last and the first characters of a reply, not in the middle of its reasoning."""
+_MARGIN = 60
+"""Characters between a weak cue's word and the end of its statement."""
+
+
+class _Words(NamedTuple):
+    """Words to look for, by what a text may hold."""
+
+    cues: dict[str, Cue]
+    strong: tuple[str, ...]
+    strong_ascii: tuple[str, ...]
+    weak: tuple[str, ...]
+
+
+@cache
+def _words(cues: tuple[Cue, ...]) -> _Words:
+    strong = dict.fromkeys((*_WORDS, *(cue.word for cue in cues if not cue.weak)))
+    weak = tuple(cue.word for cue in cues if cue.weak)
+    by_word = {cue.word: cue for cue in cues}
+    return _Words(by_word, tuple(strong), tuple(word for word in strong if word.isascii()), weak)
 
 
 def backwards(
     text: str, begin: int, end: int, cues: tuple[Cue, ...]
 ) -> Iterator[tuple[Statement, Any, bool]]:
-    """Yield (statement, its answer where a cue has read it, whether it is strong), from the last to the first."""
-    size, done, looked = 512, end, 0
-    by_word: dict[str, Cue] = {cue.word: cue for cue in cues}
+    """Yield (statement, its answer if a cue has read it, whether it is strong), from the last to the first."""
+    size, done, looked = LATE + _MARGIN, end, 0
+    words = _words(cues)
+    early, late = begin + EARLY, end - LATE - _MARGIN
     while done > begin and looked < MOST:
         start = max(begin, end - size)
-        for at, word in reversed(_places(text, start, done, by_word)):
+        weak = words.weak if done > late or start < early else ()
+        for at, word in reversed(_places(text, start, done, words, weak)):
+            cue = words.cues.get(word)
+            if cue is not None and cue.weak and early <= at < late:
+                continue
             looked += 1
             if looked > MOST:
                 return
-            if (cue := by_word.get(word)) is not None and (found := cue.at(text, at)):
-                value, statement, strong = found
+            if cue is not None and (read := cue.at(text, at)):
+                value, statement, strong = read
                 yield statement, value, strong
-                continue
-            if word in _BASE and (stated := _statement(text, at, word, end)) is not None:
+            elif word in _BASE and (stated := _statement(text, at, word, end)) is not None:
                 yield stated, None, True
         done, size = start, size * 8
 
 
-def _places(text: str, start: int, end: int, cues: dict[str, Cue]) -> list[tuple[int, str]]:
+def _places(text: str, start: int, end: int, words: _Words, weak: tuple[str, ...]) -> list[tuple[int, str]]:
     """List (position, word) of all words in a part of the text that may begin a statement, in its order."""
     low = text[start : min(len(text), end + 16)].lower()
     if len(low) != min(len(text), end + 16) - start:
         low = text[start : min(len(text), end + 16)].replace("İ", "I").lower()
-    words = dict.fromkeys((*_ASCII_WORDS, *cues) if low.isascii() else (*_WORDS, *cues))
     places = []
-    stop = end - start
-    for word in words:
-        at = low.find(word)
+    stop, find = end - start, low.find
+    for word in (*(words.strong_ascii if low.isascii() else words.strong), *weak):
+        at = find(word)
+        if at < 0:
+            continue
+        size, closed = len(word), word.isascii() and word[-1].isalpha()
         while 0 <= at < stop:
-            after = low[at + len(word) : at + len(word) + 1]
-            if not ("a" <= after <= "z" and word.isascii() and word[-1].isalpha()) or (
-                word == "answer" and after == "s"
-            ):
+            after = low[at + size : at + size + 1]
+            if not (closed and "a" <= after <= "z") or (word == "answer" and after == "s"):
                 places.append((start + at, word))
-            at = low.find(word, at + len(word))
+            at = find(word, at + size)
     places.sort()
     return places
 
@@ -209,8 +244,8 @@ def _box(text: str, at: int, limit: int) -> Statement | None:
     if opening < 0:
         return None
     ends = [place for place in (window.find("$", opening), window.find("\n", opening)) if place >= 0]
-    if not ends:  # the reply broke off inside its box: stated, and unreadable
-        return Statement("box", at, min(len(text), at + 6))
+    if not ends:
+        return Statement("box", at, min(len(text), at + len(TORN[0])))
     return Statement("box", at + opening + 1, at + min(ends), moods.mood(text, at, at + min(ends)))
 
 
@@ -250,6 +285,8 @@ def _stated(text: str, at: int, link: re.Match[str], limit: int) -> Statement | 
             return None
     if end <= begin:
         return None
+    if verb and NOT.match(text, begin, end):
+        return Statement(form, begin, end, "negated")
     asked = end if verb else begin
     return Statement(form, begin, end, moods.mood(text, at, asked, link=link[0]))
 

@@ -12,6 +12,7 @@ stands before it: chat templates put the opening mark into the prompt.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from evals.extract.later import later
@@ -29,10 +30,12 @@ _CLOSES = later(
     r"</|\[/|◁/|<\|END_|<\|end_of_thought|<\|/|<unused95|<channel\||.*<\|channel\|>\s*final",
     re.IGNORECASE | re.DOTALL,
 )
-_STRIPPED = later(r"\s*(?:assistant)?(?:analysis|commentary)(?=[A-Z\d\"'“(\s]|We\b)(?!\s*(?:of|is|shows)\b)")
+_STRIPPED = later(
+    r"\s{0,200}(?:assistant)?(?:analysis|commentary)(?=[A-Z\d\"'“(\s]|We\b)(?!\s*(?:of|is|shows)\b)"
+)
 """Harmony's channels as they are left when a tokenizer drops the special tokens."""
 _STRIPPED_FINAL = later(r"(?:assistant)?\s*final(?=[^a-z\s]|\s*\n)|assistantfinal")
-_PROSE = later(r"\s*Here(?:'s| is) my thought process:", re.IGNORECASE)
+_PROSE = later(r"\s{0,200}Here(?:'s| is) my thought process:", re.IGNORECASE)
 _PROSE_END = later(r"\bHere(?:'s| is) my (?:response|answer):", re.IGNORECASE)
 """Granite's two sentences."""
 _TOKEN = later(
@@ -40,8 +43,7 @@ _TOKEN = later(
     r"|\[/?INST\]|▁|\x08(?=oxed\{)",
     re.IGNORECASE,
 )
-_SIGNS = ("<", "[/", "[T", "[t", "[INST", "◁", "▁", "\x08")
-_HINT = later(r"\s*(?:assistant)?(?:analysis|commentary|[Hh]ere)")
+_HINT = later(r"\s{0,200}(?:assistant)?(?:analysis|commentary|[Hh]ere)")
 MOST_TOKENS = 10_000
 
 
@@ -70,8 +72,9 @@ def split_reasoning(text: str) -> tuple[str, str | None, bool]:
     return text[begin:].strip(), _MARK.sub("", _STRIPPED_FINAL.sub("", text[first:begin])).strip(), False
 
 
+@lru_cache(maxsize=2)
 def visible(text: str) -> Visible:
-    """Return the visible text of a reply, position for position."""
+    """Return the visible text of a reply, position for position; several readers ask for that of one reply."""
     if _plain(text):
         return Visible(text)
     begin, _, unclosed = _bounds(text)
@@ -83,7 +86,9 @@ def visible(text: str) -> Visible:
 
 def _plain(text: str) -> bool:
     """Whether a reply holds no mark at all, as most do."""
-    return not any(sign in text for sign in _SIGNS) and _HINT.match(text) is None
+    if "<" in text or "[/" in text or "[T" in text or "[t" in text or "[INST" in text:
+        return False
+    return ("◁" not in text and "▁" not in text and "\x08" not in text) and _HINT.match(text) is None
 
 
 def _blank(token: re.Match[str]) -> str:

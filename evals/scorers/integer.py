@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -26,6 +27,16 @@ class Integer(Struct, frozen=True):
         if found is None:
             return Score(value=0.0, verdict=silence(reply), why="no integer stated")
         return _scored(sample, found)
+
+
+class Timed(Integer, frozen=True):
+    """The same in a worker with a deadline, for rules that compute what they read."""
+
+    heavy: ClassVar[bool] = True
+
+    def __repr__(self) -> str:
+        """Name the rule as without a worker, which changes no score."""
+        return f"Integer({self.read.__name__})"
 
 
 class StatedInteger(Struct, frozen=True):

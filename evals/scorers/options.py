@@ -17,7 +17,7 @@ from evals.extract.choices import option_letters
 from evals.extract.option_cues import CUES
 from evals.extract.option_letters import listed
 from evals.extract.peel import half_width, heads
-from evals.extract.reading import REFUSED, Reading, read
+from evals.extract.reading import REFUSED, Reading, by_shape, read
 from evals.extract.smiles import looks_like_smiles
 from evals.extract.statements import Form
 from evals.scorers.choice import silence, unread, where
@@ -40,6 +40,11 @@ _NOUN = re.compile(r"^(?:options?|choices?|letters?|选项)\s*[:：]?\s*", re.IG
 _QUOTED = re.compile(r"[\"']([A-Z])[\"']")
 _PARTS = re.compile(r"[;\n、和]|,(?=\s)|\band\b")
 _MORE = re.compile(r"\W{0,4}(?:and|also|plus|as\s+well\s+as)\b[^.\n]{0,12}\b[A-Z]\b")
+_OR = re.compile(
+    r"(?<![A-Za-z])[A-Z][)\]*}]*\s*(?:,\s*)?(?:\bor\b|或)\s*(?:option\s+)?[(\[*{]*[A-Z](?![A-Za-z])",
+    re.IGNORECASE,
+)
+"""Two options of which one is meant."""
 _TALK = 60
 """Characters: a longer answer line that names no option is talk."""
 
@@ -52,8 +57,8 @@ def options_stated(text: str, shown: Sequence[str], *, truncated: bool = False) 
     parser = _Parser(shown)
     reading = read(half_width(text), parser, cues=CUES, shaped=False, truncated=truncated)
     if reading is None and not parser.refused and not truncated:
-        reading = option_letters(text, len(shown)) or read(text, parser.by_text)
-    if reading is None or not reading.value:
+        reading = option_letters(text, len(shown)) or by_shape(text, parser.by_text)
+    if reading is None or not reading.value or _OR.search(half_width(text), reading.begin, reading.end):
         return None
     return reading._replace(value=tuple(dict.fromkeys(reading.value)))
 

@@ -109,7 +109,7 @@ _FURTHER = {
     "opt": later(r"\s+for\b"),
     "it": later(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", re.IGNORECASE),
 }
-_MOST = 2000
+_MOST = 500
 """Marks looked at from the end; a statement before so many that state nothing is not the last word."""
 _VOID = later(
     r"[\s*_(\"'\[$\\{]*(?:text\{)?(?:none\b|unable\b|not\s+(?:listed|among|given|provided|available|in\s+the)|cannot\s+be\b|unknown\b|undetermined\b|n/a\b)",
