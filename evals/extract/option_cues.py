@@ -377,8 +377,10 @@ _STRONG: dict[str, Callable[[str, int, str], Found]] = {
 _WEAK: dict[str, Callable[[str, int, str], Found]] = {
     **dict.fromkeys(("it", "that"), _verb(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", strong=False)),
     **dict.fromkeys(
-        ("it's", "it’s", "so", "therefore", "thus", "hence", "matches", "definitely", "probably", "certainly")
-        + ("clearly", "likely", "surely", "obviously"),
+        ("it's", "it’s", "so", "therefore", "thus", "hence", "matches"), _verb(r"", strong=False)
+    ),
+    **dict.fromkeys(
+        ("definitely", "probably", "certainly", "clearly", "likely", "surely", "obviously"),
         _verb(r"", strong=False),
     ),
     **dict.fromkeys(("conclusion", "summary", "short"), _verb(r"\s*[,:]", strong=False)),

@@ -101,7 +101,7 @@ FORMULAS = (r"\frac{1}{2}", r"3\sqrt{2}", r"24\pi", "2^{10}", "x^2+1")
 KINDS = {
     "several options": (several, (("A, C", "B, D"), ("B, D", "A"), ("A, B, D", "C")), STATED),
     "several options in words": (lambda text: (several(text) or "").replace(", ", " and ") or None, (("A and C", "B and D"),), STATED),
-    "expression": (expression, tuple(zip(FORMULAS, FORMULAS[1:], strict=False)), STATED),
+    "expression": (expression, tuple(itertools.pairwise(FORMULAS)), STATED),
     "letter": (letter, (("A", "C"), ("B", "D"), ("C", "A"), ("D", "B")), (*STATED, *LETTER_STATED)),
     "option text": (option_text, (("ribosome", "nucleus"), ("chloroplast", "mitochondrion")), STATED),
     "integer": (integer, (("113", "204"), ("7", "12"), ("0", "3")), STATED),
