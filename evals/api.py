@@ -167,17 +167,22 @@ def gate(
     latest: bool = False,
 ) -> GateReport:
     """Judge a candidate against a baseline under a policy (a TOML file): pass, regression, or cannot tell."""
-    from evals.verdicts import contestants, noise
+    from evals.verdicts import contestants, noise, spending
     from evals.verdicts import policy as policies
     from evals.verdicts.gate import gate as weigh
+    from evals.verdicts.gate import run_names
 
     rules = policies.read(Path(policy)) if isinstance(policy, str | Path) else policy
     names, folder = [entry.name for entry in rules.suite], Path(results)
     old = _contestants(baseline, folder, names, latest=latest)
     new = _contestants(candidate, folder, names, latest=latest)
     limits = noise.limits(folder, old)
+    account = spending.account(rules, folder)
+    if account:
+        spending.refuse_spent(account, candidate=run_names(new), baseline=run_names(old))
     b, a = contestants.alike(new, old)
-    return weigh(b, a, rules, noise=limits)
+    report = weigh(b, a, spending.share(rules), noise=limits)
+    return spending.record(account, report) if account else report
 
 
 def measure(request: RunRequest, *, say: Callable[[str], None], quiet: bool = False) -> tuple[Runs, bool]:

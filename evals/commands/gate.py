@@ -164,10 +164,10 @@ def _plan(
     results: Path,
     latest: bool,
 ) -> Plan:
-    from evals.verdicts import contestants, noise, policy
+    from evals.verdicts import contestants, noise, policy, spending
     from evals.verdicts.plan import plan as foresee
 
-    rules = policy.read(policy_file)
+    rules = spending.share(policy.read(policy_file))
     names = [entry.name for entry in rules.suite]
     old = contestants.find(results, baseline, suites=names, latest=latest)
     second = contestants.find(results, again, suites=names, latest=latest) if again else []

@@ -165,14 +165,19 @@ def gate(
     return GateReport(
         verdict=overall(judged),
         suites=tuple(judged),
-        candidate=", ".join(dict.fromkeys(c.run for c in candidate)),
-        baseline=", ".join(dict.fromkeys(c.run for c in baseline)),
+        candidate=run_names(candidate),
+        baseline=run_names(baseline),
         alpha=policy.alpha,
         level=1 - 2 * policy.alpha,
         alarms=tuple(f"{one.suite}: {one.alarm}" for one in judged if one.alarm),
         flips=tuple(found),
         notes=tuple(notes),
     )
+
+
+def run_names(side: Sequence[Contestant]) -> str:
+    """Return the names of the runs of one side, each once."""
+    return ", ".join(dict.fromkeys(one.run for one in side))
 
 
 def check_noise(policy: Policy, noise: Mapping[str, float], baseline: Sequence[Contestant]) -> None:

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -62,6 +63,15 @@ class Pool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     plausible: float | None = None
 
 
+class Series(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Gates that share one alpha, such as every night's: see `spending.py`."""
+
+    name: str
+    """Of the file in `results/series` that keeps what was spent."""
+    gates: int
+    """How many gates the alpha is for."""
+
+
 class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole policy."""
 
@@ -75,6 +85,8 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """In sequential mode: share of alpha kept for a fixed test when the items run out undecided."""
     estimand: Estimand = "items-like-these"
     """What losses are about: `items-like-these`, `these-items` or `this-run`."""
+    series: Series | None = None
+    """Gates that share `alpha`; without it each gate has its own."""
     suite: tuple[Entry, ...]
     pool: tuple[Pool, ...] = ()
 
@@ -123,6 +135,11 @@ def _faults(policy: Policy) -> list[str]:
         found.append(f"power must lie between 0 and 1, got {policy.power}")
     if not 0 <= policy.final < 1:
         found.append(f"final must be at least 0 and below 1, got {policy.final}")
+    if (series := policy.series) is not None:
+        if not SERIES_NAME.fullmatch(series.name):
+            found.append(f"series: a name has letters, digits, dots, hyphens, underscores, got {series.name!r}")
+        if not 1 <= series.gates <= MOST_GATES:
+            found.append(f"series: gates must lie between 1 and {MOST_GATES}, got {series.gates}")
     if not policy.suite:
         found.append("there is no [[suite]] in it")
     pools = [pool.name for pool in policy.pool]
@@ -140,6 +157,8 @@ def _faults(policy: Policy) -> list[str]:
     return found
 
 
+MOST_GATES = 10_000
+SERIES_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MOST = 1e100
 """Greatest number in a policy; more overflows."""
 

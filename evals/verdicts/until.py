@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from evals.errors import UsageError
 from evals.records.store import Run
-from evals.verdicts import contestants, noise, policy
-from evals.verdicts.gate import GateReport, check_noise
+from evals.verdicts import contestants, noise, policy, spending
+from evals.verdicts.gate import GateReport, check_noise, run_names
 from evals.verdicts.gate import gate as judge
 from evals.verdicts.sequential import Race, fixed_policy
 
@@ -22,13 +22,18 @@ class Until:
     """What turns a run into a sequential gate; raises UsageError where its parts do not fit."""
 
     def __init__(self, *, against: str, policy_file: Path, results: Path) -> None:
-        self.rules = policy.read(policy_file)
+        rules = policy.read(policy_file)
+        self.account = spending.account(rules, results)
+        self.rules = spending.share(rules)
         self.old = contestants.find(results, against, suites=[entry.name for entry in self.rules.suite])
         check_noise(self.rules, noise.limits(results, self.old), self.old)
         self.race: Race | None = None
 
     def begin(self, jobs: Sequence[Job], *, seed: int) -> Race:
         """Set the race up."""
+        if self.account:
+            names = ", ".join(dict.fromkeys(job.writer.path.name for job in jobs))
+            spending.refuse_spent(self.account, candidate=names, baseline=run_names(self.old))
         self.race = Race(jobs, self.old, self.rules, seed=seed)
         return self.race
 
@@ -43,8 +48,8 @@ class Until:
         if self.rules.final > 0 and left:
             b, a = contestants.alike(new, self.old)
             fixed = judge(b, a, fixed_policy(self.rules))
-        names = [", ".join(dict.fromkeys(c.run for c in side)) for side in (new, self.old)]
-        return race.report(candidate=names[0], baseline=names[1], fixed=fixed)
+        report = race.report(candidate=run_names(new), baseline=run_names(self.old), fixed=fixed)
+        return spending.record(self.account, report) if self.account else report
 
 
 def wanted(request: RunRequest) -> Until | None:

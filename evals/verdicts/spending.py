@@ -1,0 +1,119 @@
+"""Alpha spending over a series of gates: a nightly gate errs within alpha over all its nights, not in each of them.
+
+A policy with `[series]` names a series and how many gates it has. Each gate is judged at alpha / gates, so that the
+chance of one wrong pass (or of one wrong regression) in the whole series is at most alpha (Bonferroni). What was
+spent is kept in `results/series/NAME.jsonl`, a line per gate: commit it or keep it where CI keeps the results.
+Judging the same runs again spends nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct, structs
+
+from evals import disk
+from evals.errors import StoreError, UsageError
+from evals.verdicts.gate import GateReport
+from evals.verdicts.policy import Policy, Series
+
+FOLDER = "series"
+
+
+class Spent(Struct, frozen=True, kw_only=True):
+    """One gate of a series."""
+
+    candidate: str
+    baseline: str
+    alpha: float
+    verdict: str
+    when: float
+    """Seconds since 1970."""
+
+
+class Account(NamedTuple):
+    """A series and what was spent of it."""
+
+    series: Series
+    alpha: float
+    """Of the whole series."""
+    path: Path
+    gates: tuple[Spent, ...]
+
+    @property
+    def each(self) -> float:
+        """Return the alpha of one gate."""
+        return self.alpha / self.series.gates
+
+    @property
+    def left(self) -> float:
+        """Return the alpha that is not spent."""
+        return max(0.0, self.alpha - sum(gate.alpha for gate in self.gates))
+
+
+def share(policy: Policy) -> Policy:
+    """Return the policy of one gate of the series; without a series the policy itself."""
+    return structs.replace(policy, alpha=policy.alpha / policy.series.gates) if policy.series else policy
+
+
+def account(policy: Policy, results: Path) -> Account | None:
+    """Read what was spent of the policy's series; None without one. Raises StoreError for a broken file."""
+    if policy.series is None:
+        return None
+    path = results / FOLDER / f"{policy.series.name}.jsonl"
+    try:
+        lines = disk.read_small(path).splitlines() if path.exists() else []
+        gates = tuple(msgspec.json.decode(line, type=Spent) for line in lines)
+    except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise StoreError(f"{path}: no record of a series of gates ({error})") from None
+    return Account(policy.series, policy.alpha, path, gates)
+
+
+def refuse_spent(found: Account, *, candidate: str, baseline: str) -> None:
+    """Raise UsageError if no alpha is left for a gate that was not judged before."""
+    if _earlier(found, candidate, baseline) is None and len(found.gates) >= found.series.gates:
+        raise UsageError(
+            f"series {found.series.name}: all {found.series.gates} gates of its alpha {found.alpha:g} are spent; "
+            f"give the policy's [series] a new name"
+        )
+
+
+def record(found: Account, report: GateReport) -> GateReport:
+    """Write a gate to the series' file and return its report with a note of what is left."""
+    earlier = _earlier(found, report.candidate, report.baseline)
+    if earlier is None:
+        gate = Spent(
+            candidate=report.candidate,
+            baseline=report.baseline,
+            alpha=found.each,
+            verdict=report.verdict,
+            when=time.time(),
+        )
+        _append(found.path, msgspec.json.encode(gate) + b"\n")
+        found = found._replace(gates=(*found.gates, gate))
+    again = ", judged before" if earlier else ""
+    note = (
+        f"series {found.series.name}: gate {len(found.gates)} of {found.series.gates} at alpha {found.each:.3g}{again}; "
+        f"{found.left:.3g} of {found.alpha:g} is left"
+    )
+    return structs.replace(report, notes=(*report.notes, note))
+
+
+def _earlier(found: Account, candidate: str, baseline: str) -> Spent | None:
+    same = (gate for gate in found.gates if (gate.candidate, gate.baseline) == (candidate, baseline))
+    return next(same, None)
+
+
+def _append(path: Path, line: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(disk.create(path, append=True), "ab") as stream:
+            stream.write(line)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
