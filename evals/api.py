@@ -167,7 +167,9 @@ def gate(
     latest: bool = False,
 ) -> GateReport:
     """Judge a candidate against a baseline under a policy (a TOML file): pass, regression, or cannot tell."""
-    from evals.verdicts import contestants, noise, spending
+    from msgspec import structs
+
+    from evals.verdicts import contestants, noise, promises, spending
     from evals.verdicts import policy as policies
     from evals.verdicts.gate import gate as weigh
     from evals.verdicts.gate import run_names
@@ -182,6 +184,7 @@ def gate(
         spending.refuse_spent(account, candidate=run_names(new), baseline=run_names(old))
     b, a = contestants.alike(new, old)
     report = weigh(b, a, spending.share(rules), noise=limits)
+    report = structs.replace(report, notes=(*report.notes, *promises.remarks(new, rules)))
     return spending.record(account, report) if account else report
 
 

@@ -17,6 +17,7 @@ from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError
 from evals.labels import Failed
 from evals.profiles import Price
+from evals.records import promise
 from evals.records.files import Brief, Gold, brief
 from evals.report.estimates import Summary, summarize
 from evals.run.plan import read
@@ -96,6 +97,7 @@ class _Check:
         records = self._withheld() if self.card.gated else self._records()
         self._scores(records)
         figures = self._figures()
+        self._promise()
         card = self.card
         return Verification(
             bundle=self.bundle.path.name,
@@ -108,6 +110,10 @@ class _Check:
             differences=tuple(self.found),
             notes=tuple(self.notes),
         )
+
+    def _promise(self) -> None:
+        if (standing := promise.standing(self.card)) != promise.NONE:
+            self.notes.append(f"promise {standing}")
 
     def _names(self) -> None:
         card, manifest = self.card, self.bundle.manifest

@@ -159,7 +159,9 @@ def note(message: str) -> None:
 
 
 def run_json(card: Card) -> dict[str, Any]:
-    """Give a run as `show --json` prints it."""
+    """Return a run as `show --json` prints it."""
+    from evals.records import promise
+
     config = card.config
     return {
         "run": card.run,
@@ -188,6 +190,7 @@ def run_json(card: Card) -> dict[str, Any]:
         "judge": card.judge,
         "wording": card.wording,
         "health": list(card.health),
+        "promise": promise.standing(card),
     }
 
 

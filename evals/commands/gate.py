@@ -21,6 +21,9 @@ COMMANDS = {
     "plan": Entry("gate:plan", "Show, before anything is run, what a policy can find and what it costs."),
     "baseline": Entry("baseline:save", "Save what a gate needs of a run in a small file to commit."),
     "noise": Entry("noise:noise", "Measure how much runs of one model differ, and keep a report of it."),
+    "promise": Entry(
+        "promise:promise", "Write down, before anything is run, what will be measured and judged."
+    ),
     "schema": Entry("gate:schema", "Print the JSON schema of `gate --json`."),
     "judge": Entry("gate:judge"),
 }

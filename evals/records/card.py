@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from evals.records.promise import Promise
 from evals.types import Estimate, Sampling
 
 FORMAT = 1
@@ -186,6 +187,8 @@ class Card(Struct, kw_only=True):
     """Name -> facts of the sealed files that the numbers were made of; empty while they change, and in older runs."""
     health: tuple[Finding, ...] = ()
     """What looks broken; empty: nothing, or nobody looked."""
+    promise: Promise | None = None
+    """What was promised before the run (`evals gate promise`)."""
 
     @property
     def stopped_early(self) -> bool:

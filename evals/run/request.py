@@ -184,6 +184,16 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = False
 
+    promise: Annotated[
+        Path | None,
+        option(
+            "What was promised before (`evals gate promise`), for the card.",
+            "Early stopping",
+            metavar="FILE",
+            advanced=True,
+        ),
+    ] = None
+
     cluster: Annotated[
         str | None,
         option(

@@ -18,6 +18,7 @@ from msgspec import Struct, structs
 from evals import load, profiles
 from evals.data.series import AS_TEXT
 from evals.errors import Fatal, UsageError
+from evals.records import promise
 from evals.records.store import BATCHES
 from evals.run import batch, judging
 from evals.run.budget import Budget
@@ -198,6 +199,7 @@ class ModelRun:
         self.budget = budget_of(self.request, spec)
         self.suites = _with_judge(self.request, session.suites)
         self.early_stop = session.early_stop
+        self.promise = promise.read(self.request.promise) if self.request.promise else None
         self.jobs: list[Job] = []
         self._race: Race | None = None
         self._gathered: Gathered | None = None
@@ -243,7 +245,11 @@ class ModelRun:
             kinds = ", ".join(f"{kind}s" if kind == "image" else kind for kind in sorted(lacking))
             raise UsageError(f"{suite.id} needs a model that takes {kinds}; {self.spec} does not")
         shown = load.without_secrets(self.spec)
-        return prepare(suite, options, model=self.model.name, spec=shown, takes=self.model.accepts)
+        job = prepare(suite, options, model=self.model.name, spec=shown, takes=self.model.accepts)
+        if self.promise is not None:
+            job.writer.card.promise = self.promise
+            job.writer.write_card()
+        return job
 
     def _begin(self) -> None:
         """Score again what a changed rule makes stale, set up race and progress, and hand batches in."""

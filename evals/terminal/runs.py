@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 
 from evals.extract.reading import PROSE
 from evals.labels import JUDGE_NOTE, Note
+from evals.records import promise
 from evals.records.card import UNTOLD, Card
 from evals.records.names import short
 from evals.terminal.figures import counts_line, figure, interval, moment, percent
@@ -323,6 +324,7 @@ def details(card: Card, *, named: str = "") -> list[str]:
         facts.append(f"with errata {card.errata}: {figure(corrected)} of {corrected.n}")
     facts += [f"{'looks broken' if one.fault else 'warning'}: {one.message}" for one in card.health]
     facts += [note for note in card.notes if Note.parse(note, JUDGE_NOTE)]
+    facts += [f"promise {promise.standing(card)}"] if card.promise else []
     facts += _used(card)
     facts += ["local data"] if card.data == "local" and card.origin == "run" else []
     facts += [card.status] if card.status != "finished" else []

@@ -55,6 +55,10 @@ class Contestant(Struct, frozen=True, kw_only=True):
     """None: ids are plain. Else they are hashes, mapped to the plain ids that are known."""
     marks: tuple[str, ...] = ()
     """What a reader must know of the run: a subset, an early stop, sample items."""
+    promise: str = "none"
+    """Whether what was promised before the run was kept: `none`, `kept`, `broken: ` and what changed."""
+    promised_policy: str = ""
+    """SHA-256 of the policy that the run promised to be judged by."""
 
     @property
     def side(self) -> Side:

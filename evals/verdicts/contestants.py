@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import structs
 
 from evals.errors import StoreError, UsageError
-from evals.records import names, store
+from evals.records import names, promise, store
 from evals.records.card import Card
 from evals.records.store import Run
 from evals.report.estimates import points
@@ -53,6 +53,8 @@ def contestant(run: Run) -> Contestant:
         seconds=card.finished - card.started if card.finished else None,
         gated=card.gated,
         marks=_marks(card),
+        promise=promise.standing(card),
+        promised_policy=card.promise.policy_sha256 if card.promise else "",
     )
 
 

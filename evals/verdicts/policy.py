@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -91,6 +92,11 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pool: tuple[Pool, ...] = ()
 
     @property
+    def sha256(self) -> str:
+        """Return the hash of what the policy says, whatever its layout and comments."""
+        return sha256(msgspec.json.encode(self)).hexdigest()
+
+    @property
     def judged(self) -> tuple[Entry | Pool, ...]:
         """Give what gets a verdict: suites outside pools, then pools."""
         return (*(entry for entry in self.suite if not entry.pool), *self.pool)
@@ -137,7 +143,9 @@ def _faults(policy: Policy) -> list[str]:
         found.append(f"final must be at least 0 and below 1, got {policy.final}")
     if (series := policy.series) is not None:
         if not SERIES_NAME.fullmatch(series.name):
-            found.append(f"series: a name has letters, digits, dots, hyphens, underscores, got {series.name!r}")
+            found.append(
+                f"series: a name has letters, digits, dots, hyphens, underscores, got {series.name!r}"
+            )
         if not 1 <= series.gates <= MOST_GATES:
             found.append(f"series: gates must lie between 1 and {MOST_GATES}, got {series.gates}")
     if not policy.suite:

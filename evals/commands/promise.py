@@ -1,0 +1,49 @@
+"""`evals gate promise`: what will be measured, written down before it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evals.commands import common
+
+
+@click.command()
+@click.argument("policy_file", type=click.Path(path_type=Path), metavar="POLICY.toml")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.json")
+@click.option(
+    "--suites", multiple=True, metavar="SUITE", help="Only this suite of the policy; repeat for several."
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Items per suite, as of `evals run`.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the subset and of sampling.")
+@click.option("--repeats", type=click.IntRange(min=1), metavar="N", help="As of `evals run`.")
+@click.option("--judge", default="", metavar="MODEL", help="The judge model of judged protocols.")
+@common.data_options
+def promise(policy_file: Path, file: Path, suites: tuple[str, ...], **options: Any) -> None:
+    """Write a promise: policy, suites, data, judge, seed, subset, estimand, and when.
+
+    `evals run ... --promise FILE.json` carries it on the card; `evals gate`, `evals bundle verify`, `evals show RUN` and the
+    dashboard then say whether it was kept. Commit the file before the run: its date is only as good as the place it is kept in.
+    """
+    from msgspec import json
+
+    from evals import disk
+    from evals.errors import UsageError
+    from evals.load import without_secrets
+    from evals.run.job import Options
+    from evals.verdicts import promises
+
+    options["judge"] = without_secrets(options["judge"])
+    made = promises.make(policy_file, Options(**options), suites=suites)
+    if file.exists():
+        raise UsageError(f"{file} exists: a promise is not written over")
+    try:
+        disk.replace(file, json.format(json.encode(made), indent=1) + b"\n")
+    except OSError as error:
+        raise UsageError(f"cannot write {file}: {error.strerror or error}") from None
+    for one in made.suites:
+        items = "all items" if one.limit is None else f"{one.limit} items"
+        common.say(f"{one.suite} ({one.protocol}): {items}, seed {one.seed}, about {one.estimand}")
+    common.say(f"{file}: commit it before the run")

@@ -1,0 +1,91 @@
+"""A promise of what will be measured, written before it is (`evals gate promise`): kept, broken, or none.
+
+It is a small JSON file: the policy's hash, and for each suite its protocol, version, data, seed, subset, repeats,
+judge and estimand. A run carries it on its card (`evals run --promise FILE`), so that a reader can see that nothing
+was chosen after the numbers were known. Nobody signs it: who wants a date that can be shown to others commits the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from time import gmtime, strftime
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from evals import disk
+from evals.errors import UsageError
+
+if TYPE_CHECKING:
+    from evals.records.card import Card
+
+
+class PromisedSuite(Struct, frozen=True, kw_only=True):
+    """What will be run of one suite."""
+
+    suite: str
+    protocol: str
+    version: str
+    data_sha256: str
+    seed: int
+    repeats: int
+    limit: int | None = None
+    """Items of the seeded subset; None: all."""
+    judge: str = ""
+    """The judge model as named on the command line; empty: none."""
+    estimand: str = ""
+
+
+class Promise(Struct, frozen=True, kw_only=True):
+    """The content of a promise file."""
+
+    format: int = 1
+    made: float
+    """Seconds since 1970."""
+    policy_sha256: str
+    suites: tuple[PromisedSuite, ...]
+
+
+NONE, KEPT, BROKEN = "none", "kept", "broken"
+FORMAT = 1
+
+
+def read(path: Path) -> Promise:
+    """Read a promise file; raises UsageError in one line."""
+    try:
+        promise = msgspec.json.decode(disk.read_small(path), type=Promise)
+    except OSError as error:
+        raise UsageError(f"cannot read the promise {path}: {error.strerror or error}") from None
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is no promise of `evals gate promise`: {error}") from None
+    if promise.format != FORMAT:
+        raise UsageError(f"{path}: a promise of format {promise.format}; this version reads {FORMAT}")
+    return promise
+
+
+def changes(promise: Promise, card: Card) -> Iterator[str]:
+    """Yield what differs between a promise and the run that carries it; its policy is held against it by the gate."""
+    config = card.config
+    wanted = {(one.suite, one.protocol): one for one in promise.suites}.get((config.suite, config.protocol))
+    if wanted is None:
+        yield f"{config.suite} ({config.protocol}) is not in it"
+        return
+    for name in ("version", "data_sha256", "seed", "repeats", "limit", "judge"):
+        promised, actual = getattr(wanted, name), getattr(config, name)
+        if promised != actual:
+            shown = [str(value)[:16] if value not in (None, "") else "none" for value in (actual, promised)]
+            yield f"{name.removesuffix('_sha256')} is {shown[0]}, not {shown[1]}"
+    if config.sample_ids:
+        yield "samples were chosen by name"
+    if card.started < promise.made:
+        yield f"it was written after the run began ({strftime('%Y-%m-%d %H:%M', gmtime(card.started))} UTC)"
+
+
+def standing(card: Card) -> str:
+    """Return `none`, `kept`, or `broken: ` and what changed."""
+    if card.promise is None:
+        return NONE
+    broken = "; ".join(changes(card.promise, card))
+    return f"{BROKEN}: {broken}" if broken else KEPT

@@ -1,0 +1,89 @@
+"""A promise written before a run is kept, broken, or none; every reader of the run says which."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from evals.records import store
+from evals.records.promise import standing
+from tests.support.command import Outcome, evals
+
+POLICY = '[[suite]]\nname = "aime:2025"\nmargin = 0.9\n'
+
+
+@pytest.fixture
+def place(here: Path) -> Path:
+    (here / "policy.toml").write_text(POLICY)
+    assert evals("gate", "promise", "policy.toml", "promise.json", "--sample", "--seed", "3").status == 0
+    return here
+
+
+def run(*words: str) -> Outcome:
+    always = ("aime:2025", "--sample", "-m", "scripted:ANSWER: 1", "--quiet", "--promise", "promise.json")
+    return evals("run", *always, *words)
+
+
+def gate(*words: str) -> Outcome:
+    return evals("gate", "new", "--baseline", "new", "--policy", "policy.toml", *words)
+
+
+def test_a_kept_promise(place: Path) -> None:
+    assert run("--seed", "3", "--run", "new").status == 0
+    assert "promise kept" in evals("show", "new").out
+    assert evals("show", "new", "--json").json["runs"][0]["promise"] == "kept"
+    assert "aime:2025: promise kept" in gate("--json").json["notes"]
+    assert evals("bundle", "new", "b.zip").status == 0
+    assert "promise kept" in evals("bundle", "verify", "b.zip").out
+    (place / "policy.toml").write_text("# a comment changes nothing\n" + POLICY)
+    assert "aime:2025: promise kept" in gate("--json").json["notes"]
+    (place / "policy.toml").write_text(POLICY.replace("0.9", "0.95"))
+    assert "aime:2025: promise broken: the policy changed" in gate("--json").json["notes"]
+
+
+@pytest.mark.parametrize(
+    ("words", "change"),
+    [
+        (("--seed", "4"), "seed is 4, not 3"),
+        (("--seed", "3", "--limit", "2"), "limit is 2, not none"),
+        (("--seed", "3", "--repeats", "2", "--temperature", "1"), "repeats is 2, not"),
+        (("--seed", "3", "--protocol", "official"), "aime:2025 (official) is not in it"),
+    ],
+)
+def test_a_broken_promise_says_what_changed(place: Path, words: tuple[str, ...], change: str) -> None:
+    assert run(*words, "--run", "new").status == 0
+    assert evals("show", "new", "--json").json["runs"][0]["promise"].startswith(f"broken: {change}")
+
+
+def test_a_promise_made_after_the_run_is_broken(place: Path) -> None:
+    assert (
+        evals(
+            "run", "aime:2025", "--sample", "-m", "scripted:ANSWER: 1", "--run", "new", "--seed", "3"
+        ).status
+        == 0
+    )
+    (card,) = [one.card for one in store.runs(place / "results")]
+    assert standing(card) == "none"
+    (place / "promise.json").unlink()
+    assert evals("gate", "promise", "policy.toml", "promise.json", "--sample", "--seed", "3").status == 0
+    assert run("--seed", "3", "--run", "new").status == 0
+    (card,) = [one.card for one in store.runs(place / "results")]
+    assert "written after the run began" in standing(card)
+
+
+def test_bad_input_is_one_line(place: Path) -> None:
+    again = evals("gate", "promise", "policy.toml", "promise.json", "--sample")
+    assert (again.status, "not written over" in again.complaint) == (2, True)
+    unknown = evals("gate", "promise", "policy.toml", "other.json", "--sample", "--suites", "gpqa")
+    assert (unknown.status, "no suite gpqa" in unknown.complaint) == (2, True)
+    for content in (
+        "",
+        "[]",
+        '{"made": "x"}',
+        json.dumps({"format": 9, "made": 1, "policy_sha256": "", "suites": []}),
+    ):
+        (place / "promise.json").write_text(content)
+        refused = run("--run", "x")
+        assert (refused.status, "promise" in refused.complaint) == (2, True), content

@@ -1,0 +1,71 @@
+"""Gates of a series share one alpha: each is judged at its part, judged again it spends nothing, and then it is spent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evals.errors import UsageError
+from evals.verdicts import policy
+from tests.support.command import Outcome, evals
+
+POLICY = 'alpha = 0.2\n[series]\nname = "nightly"\ngates = 2\n[[suite]]\nname = "aime:2025"\nmargin = 0.9\n'
+
+
+@pytest.fixture
+def place(here: Path) -> Path:
+    (here / "policy.toml").write_text(POLICY)
+    for name in ("base", "a", "b", "c"):
+        done = evals(
+            "run", "aime:2025", "--sample", "-m", "scripted:ANSWER: 1", "--run", name, "--fresh", "--quiet"
+        )
+        assert done.status == 0
+    return here
+
+
+def gate(candidate: str, *words: str) -> Outcome:
+    return evals("gate", candidate, "--baseline", "base", "--policy", "policy.toml", *words)
+
+
+def test_alpha_is_shared_and_runs_out(place: Path) -> None:
+    first = gate("a", "--json").json
+    assert first["alpha"] == pytest.approx(0.1)
+    assert first["level"] == pytest.approx(0.8)
+    assert "gate 1 of 2 at alpha 0.1; 0.1 of 0.2 is left" in first["notes"][-1]
+    assert "judged before; 0.1 of 0.2 is left" in gate("a").out
+    assert "gate 2 of 2 at alpha 0.1; 0 of 0.2 is left" in gate("b").out
+    refused = gate("c")
+    assert (refused.status, "all 2 gates" in refused.complaint) == (2, True)
+    assert gate("b").status == 0
+    assert len((place / "results/series/nightly.jsonl").read_text().splitlines()) == 2
+    assert {run["run"] for run in evals("show", "--json").json["runs"]} == {"base", "a", "b", "c"}
+
+
+def test_a_broken_file_is_one_line_and_stays(place: Path) -> None:
+    path = place / "results/series/nightly.jsonl"
+    path.parent.mkdir()
+    path.write_text('{"candidate": 1}\n')
+    refused = gate("a")
+    assert (refused.status, "nightly.jsonl" in refused.complaint) == (2, True)
+    assert path.read_text() == '{"candidate": 1}\n'
+
+
+def test_a_link_is_not_written_through(place: Path) -> None:
+    (place / "results/series").mkdir()
+    (place / "elsewhere").write_text("")
+    (place / "results/series/nightly.jsonl").symlink_to(place / "elsewhere")
+    assert gate("a").status == 2
+    assert (place / "elsewhere").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [('name = "../x"\ngates = 2', "a name has"), ('name = "x"\ngates = 0', "gates must lie")],
+)
+def test_odd_series_are_refused(line: str, message: str) -> None:
+    text = f'[series]\n{line}\n[[suite]]\nname = "aime"\nmargin = 0.1\n'
+    with pytest.raises(ValueError, match=message):
+        policy.parse(text.encode())
+    with pytest.raises(UsageError, match="policy"):
+        policy.read(Path("nowhere.toml"))
