@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from evals.records.promise import Promise
 from evals.types import Estimate, Sampling
 
 FORMAT = 1
@@ -128,6 +127,32 @@ class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str
     fault: bool = False
     """Whether the run's numbers say nothing of the model; else it is a warning."""
+
+
+class PromisedSuite(Struct, frozen=True, kw_only=True):
+    """What will be run of one suite."""
+
+    suite: str
+    protocol: str
+    version: str
+    data_sha256: str
+    seed: int
+    repeats: int
+    limit: int | None = None
+    """Items of the seeded subset; None: all."""
+    judge: str = ""
+    """The judge model as named on the command line; empty: none."""
+    estimand: str = ""
+
+
+class Promise(Struct, frozen=True, kw_only=True):
+    """What was said, before a run, that it would be: see `evals/records/promise.py`."""
+
+    format: int = 1
+    made: float
+    """Seconds since 1970."""
+    policy_sha256: str
+    suites: tuple[PromisedSuite, ...]
 
 
 class Card(Struct, kw_only=True):

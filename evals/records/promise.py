@@ -10,43 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from time import gmtime, strftime
-from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec import Struct
 
 from evals import disk
 from evals.errors import UsageError
-
-if TYPE_CHECKING:
-    from evals.records.card import Card
-
-
-class PromisedSuite(Struct, frozen=True, kw_only=True):
-    """What will be run of one suite."""
-
-    suite: str
-    protocol: str
-    version: str
-    data_sha256: str
-    seed: int
-    repeats: int
-    limit: int | None = None
-    """Items of the seeded subset; None: all."""
-    judge: str = ""
-    """The judge model as named on the command line; empty: none."""
-    estimand: str = ""
-
-
-class Promise(Struct, frozen=True, kw_only=True):
-    """The content of a promise file."""
-
-    format: int = 1
-    made: float
-    """Seconds since 1970."""
-    policy_sha256: str
-    suites: tuple[PromisedSuite, ...]
-
+from evals.records.card import Card, Promise
 
 NONE, KEPT, BROKEN = "none", "kept", "broken"
 FORMAT = 1

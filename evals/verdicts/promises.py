@@ -8,7 +8,8 @@ from pathlib import Path
 
 from evals import load
 from evals.errors import UsageError
-from evals.records.promise import BROKEN, KEPT, NONE, Promise, PromisedSuite
+from evals.records.card import Promise, PromisedSuite
+from evals.records.promise import BROKEN, KEPT, NONE
 from evals.run.job import Options
 from evals.run.plan import resolve
 from evals.verdicts import policy as policies
