@@ -13,6 +13,7 @@ from evals.terminal.layout import Column
 from evals.verdicts import wording
 
 if TYPE_CHECKING:
+    from evals.verdicts.budget import Budget
     from evals.verdicts.gate import GateReport
     from evals.verdicts.plan import Plan
 
@@ -135,6 +136,19 @@ def schema() -> None:
     "--again", metavar="RUN", help="A second run of the same model: what flips between the two is noise."
 )
 @click.option(
+    "--from",
+    "others",
+    multiple=True,
+    metavar="RUN",
+    help="A further run of the suites (another model, wording, judge) to estimate variances from; repeat for several.",
+)
+@click.option(
+    "--drop",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="D",
+    help="Show what it takes to see a drop of D, in the metric's unit; default: each suite's margin.",
+)
+@click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Items per suite, as of `evals run --limit`."
 )
 @click.option("--simulations", type=click.IntRange(min=100), default=2000, show_default=True)
@@ -161,6 +175,8 @@ def _plan(
     *,
     baseline: str,
     again: str | None,
+    others: tuple[str, ...],
+    drop: float | None,
     limit: int | None,
     simulations: int,
     seed: int,
@@ -175,10 +191,20 @@ def _plan(
     old = contestants.find(results, baseline, suites=names, latest=latest)
     second = contestants.find(results, again, suites=names, latest=latest) if again else []
     known = noise.fitting(results, old)
-    first, other = contestants.alike(old, second)
+    more = [c for run in others for c in contestants.find(results, run, suites=names, latest=latest)]
+    first, other, further = contestants.alike(old, second, more)
     if limit is not None:
         first, other = ([contestants.subset(c, limit, seed=seed) for c in side] for side in (first, other))
-    return foresee(first, rules, again=other, certificates=known, simulations=simulations, seed=seed)
+    return foresee(
+        first,
+        rules,
+        again=other,
+        runs=further,
+        drop=drop,
+        certificates=known,
+        simulations=simulations,
+        seed=seed,
+    )
 
 
 def _print_plan(found: Plan) -> None:
@@ -194,6 +220,7 @@ def _print_plan(found: Plan) -> None:
     for scenario in found.scenarios:
         shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in scenario.verdicts.items())
         common.say(f"{scenario.name}: {shares}")
+    _print_budgets(found)
     for line in found.notes:
         common.say(line)
     if found.decides:
@@ -202,6 +229,38 @@ def _print_plan(found: Plan) -> None:
     common.say(f"refused: {found.why}")
     for line in found.nearest:
         common.say(f"  {line}")
+
+
+def _print_budgets(found: Plan) -> None:
+    columns = (
+        Column("suite"), Column("drop", right=True), Column("items", right=True), Column("replies", right=True),
+        Column("calls", right=True), Column("cost", right=True, drop=2), Column("time", right=True, drop=3),
+        Column("all items show", right=True, drop=1), Column("flips", right=True, drop=5), Column("from", drop=6),
+    )  # fmt: skip
+    for change in dict.fromkeys(row.change for row in found.budgets):
+        rows = [_budget_cells(row) for row in found.budgets if row.change == change]
+        common.table(
+            f"to see a drop with 80 % power, against {_AGAINST[change]}, cheapest first", columns, rows
+        )
+
+
+_AGAINST = {"same model": "the same model, changed", "another model": "another model"}
+
+
+def _budget_cells(row: Budget) -> tuple[str, ...]:
+    def size(value: float) -> str:
+        return wording.amount(value, row.unit, signed=True).lstrip("+")
+
+    known = (size(row.drop), str(row.items), str(row.repeats), f"{row.calls:,}") if row.calls else None
+    return (
+        row.suite,
+        *(known or (size(row.drop), "-", "-", f"none: at best {size(row.limit)}")),
+        "-" if row.cost_usd is None else f"{row.cost_usd:.2f} USD",
+        "-" if row.seconds is None else f"{row.seconds / 60:.0f} min",
+        size(row.least),
+        f"{row.discordance:.2g}",
+        row.source,
+    )
 
 
 def _plan_cells(one: Any) -> tuple[str, ...]:

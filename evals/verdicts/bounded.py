@@ -145,17 +145,19 @@ def _saddle(a: Array, low: Array, high: Array) -> Array:
     import numpy as np
 
     t = np.clip(-a.sum(axis=1), 0.9 * low, 0.9 * high)
-    low, high = low.copy(), high.copy()
+    low, high, enough = low.copy(), high.copy(), 1e-11 * (high - low)
+    open_ = np.arange(len(t))
     for _ in range(60):
-        ratio = a / (1 - t[:, None] * a)
+        at, part = t[open_], a[open_]
+        ratio = part / (1 - at[:, None] * part)
         slope = ratio.sum(axis=1)
-        low, high = np.where(slope < 0, t, low), np.where(slope < 0, high, t)
-        step = t - slope / (ratio**2).sum(axis=1)
-        inside = (step > low) & (step < high)
-        new = np.where(inside, step, (low + high) / 2)
-        if np.all(np.abs(new - t) <= 1e-10 * (high - low) + 1e-14):
+        low[open_], high[open_] = np.where(slope < 0, at, low[open_]), np.where(slope < 0, high[open_], at)
+        step = at - slope / np.einsum("ij,ij->i", ratio, ratio)
+        inside = (step > low[open_]) & (step < high[open_])
+        t[open_] = np.where(inside, step, (low[open_] + high[open_]) / 2)
+        open_ = open_[np.abs(t[open_] - at) > enough[open_]]
+        if not len(open_):
             break
-        t = new
     found: Array = t
     return found
 

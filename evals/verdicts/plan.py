@@ -15,13 +15,16 @@ from msgspec import Struct
 
 from evals.errors import UsageError
 from evals.report import statistics as stats
-from evals.verdicts.cases import Case, case_of, couple, metric_of
+from evals.verdicts.budget import CHANGES, Budget, Used, budget
+from evals.verdicts.cases import Case, case_of, couple, metric_of, run_of
 from evals.verdicts.compare import Contestant
+from evals.verdicts.components import Components, components
 from evals.verdicts.designs import Claims, Design, Noise, OnTheseItems, Whole, noise_of
 from evals.verdicts.estimands import Estimand
 from evals.verdicts.gate import check_noise
 from evals.verdicts.noise import Certificate
 from evals.verdicts.policy import Entry, Policy, Pool, Tier
+from evals.verdicts.wording import amount
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,6 +88,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     scenarios: tuple[Scenario, ...]
     simulations: int
     seed: int
+    components: tuple[Components, ...] = ()
+    """Sources of variance of each suite; none of statistics of whole runs."""
+    budgets: tuple[Budget, ...] = ()
+    """What it takes to see a drop, cheapest suite first; with another model's run after those of the same model."""
     notes: tuple[str, ...] = ()
 
 
@@ -117,11 +124,17 @@ def plan(
     policy: Policy,
     *,
     again: Sequence[Contestant] = (),
+    runs: Sequence[Contestant] = (),
+    drop: float | None = None,
     certificates: Mapping[str, Certificate] | None = None,
     simulations: int = 2000,
     seed: int = 0,
 ) -> Plan:
-    """Foresee a gate; `again` is a second run of the baseline's model."""
+    """Foresee a gate.
+
+    `again`: a second run of the baseline's model; `runs`: any further runs of the suites, which tell how large the
+    components of variance are; `drop`: the loss that budgets are made for, default: each suite's margin.
+    """
     import numpy as np
 
     known = certificates or {}
@@ -134,6 +147,7 @@ def plan(
     scenarios = _scenarios(suites, still, at, twice, policy)
     plans = tuple(_plan_of(s, policy, *p) for s, *p in zip(suites, still, at, twice, strict=True))
     passes = scenarios[0].verdicts["pass"]
+    parts = _components(policy, baseline, [*again, *runs], known)
     decides = passes >= policy.power
     return Plan(
         baseline=", ".join(dict.fromkeys(c.run for c in baseline)),
@@ -144,7 +158,9 @@ def plan(
         scenarios=tuple(scenarios),
         simulations=simulations,
         seed=seed,
-        notes=tuple(_notes(suites)),
+        components=tuple(found for _, found in parts),
+        budgets=tuple(_budgets(parts, policy, baseline, drop)),
+        notes=(*_notes(suites), *_wording_notes([found for _, found in parts])),
     )
 
 
@@ -186,6 +202,63 @@ def _design(case: Case, number: int, noise: Noise, *, second: bool, estimand: Es
     if part.metric.pool == "whole":
         return Whole.of(part, second=second)
     return Design(part, noise)
+
+
+def _components(
+    policy: Policy,
+    baseline: Sequence[Contestant],
+    runs: Sequence[Contestant],
+    known: Mapping[str, Certificate],
+) -> list[tuple[Entry, Components]]:
+    pairs = []
+    for entry in policy.suite:
+        base = run_of(entry, baseline)
+        if base is None:
+            continue
+        report = known.get(base.suite)
+        stated = (report.discordance or None) if report else entry.discordance
+        if (found := components(base, runs, discordance=stated)) is not None:
+            pairs.append((entry, found))
+    return pairs
+
+
+def _budgets(
+    parts: Sequence[tuple[Entry, Components]],
+    policy: Policy,
+    baseline: Sequence[Contestant],
+    drop: float | None,
+) -> list[Budget]:
+    used = {c.suite: Used(len(c.side.golds) * c.side.repeats, c.cost_usd, c.seconds) for c in baseline}
+    rows = [
+        budget(
+            found,
+            entry.margin if drop is None else drop,
+            change,
+            alpha=policy.alpha,
+            estimand=policy.estimand_of(entry),
+            used=used[found.suite],
+        )
+        for change in CHANGES
+        for entry, found in parts
+    ]
+    return sorted(rows, key=lambda row: (CHANGES.index(row.change), *_price(row)))
+
+
+def _price(row: Budget) -> tuple[bool, float]:
+    """Sort by cost, by calls if a cost is not known; last what no number of replies shows."""
+    if row.calls is None:
+        return True, row.limit
+    return False, float(row.calls) if row.cost_usd is None else row.cost_usd
+
+
+def _wording_notes(parts: Sequence[Components]) -> list[str]:
+    return [
+        f"{one.suite}: the score moves by {amount(sqrt(part.variance), one.unit, signed=True).lstrip('+')} (standard "
+        f"deviation) with the {name}, whatever the number of items: a smaller drop holds for this {name} alone"
+        for one in parts
+        for name, part in (("wording of the prompt", one.wording), ("judge", one.judge))
+        if part is not None and part.variance > 0
+    ]
 
 
 def _scenarios(

@@ -153,7 +153,7 @@ def test_advisory_suites_neither_pass_nor_alarm():
     assert [s.name for s in found.scenarios if "small worse" in s.name] == []
 
 
-def test_eight_suites_in_under_twenty_seconds():
+def test_eight_suites_in_two_seconds():
     sizes = (30, 198, 830, 900, 2786, 3300, 7000, 12_032)
     runs = []
     for i, n in enumerate(sizes):
@@ -168,7 +168,7 @@ def test_eight_suites_in_under_twenty_seconds():
         runs.append(baseline(n, name=f"s{i}", groups=groups, clusters=clusters, metrics=metrics))
     started = time.process_time()
     plan(runs, policy(*(Entry(name=f"s{i}", margin=0.05) for i in range(8))))
-    assert time.process_time() - started < 15
+    assert time.process_time() - started < 4  # 1.3 alone; tests share the machine
 
 
 # Promises kept

@@ -1,0 +1,131 @@
+"""How many items, how many replies to each, at what cost and in what time, to see a drop of a given size.
+
+Normal approximation at one-sided alpha. With n of N items and k replies to each, a difference has the variance
+
+    design (items + 2 within / k) / n                  items-like-these
+    design ((1 - n/N) items + 2 within / k) / n        these-items
+    design (1 - n/N) (items + 2 within / k) / n        this-run
+
+`items`: variance over items of the expected difference. Every reply costs the same, so more items always come before
+more replies to each: at k n = constant the variance grows with k. Repeats are for what all items cannot show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import sqrt
+from typing import Literal, NamedTuple, get_args
+
+from msgspec import Struct
+
+from evals.report import statistics as stats
+from evals.verdicts.components import Components
+from evals.verdicts.estimands import Estimand
+
+Change = Literal["same model", "another model"]
+CHANGES: tuple[Change, ...] = get_args(Change)
+POWER = 0.8
+MOST_REPEATS = 1024
+
+
+class Budget(Struct, frozen=True, kw_only=True):
+    """What it takes to see a drop on one suite."""
+
+    suite: str
+    change: Change
+    """Whether the candidate is the baseline's model again (another engine, precision, prompt) or another model."""
+    drop: float
+    unit: str
+    discordance: float
+    """Variance of an item's difference, one reply each."""
+    source: str
+    items: int | None
+    """Fewest that do; None: not even all items with any number of replies."""
+    repeats: int | None
+    calls: int | None
+    """Of the candidate; the baseline needs as many repeats."""
+    cost_usd: float | None
+    """At the baseline's cost of a reply; None: not known."""
+    seconds: float | None
+    """At the baseline's pace."""
+    least: float
+    """Smallest drop that all items show with the baseline's repeats."""
+    limit: float
+    """Smallest drop that all items show with any number of replies."""
+
+
+class Used(NamedTuple):
+    """What the baseline's run used."""
+
+    replies: int
+    cost_usd: float | None
+    seconds: float | None
+
+
+def budget(
+    parts: Components, drop: float, change: Change, *, alpha: float, estimand: Estimand, used: Used
+) -> Budget:
+    """Return the fewest items, then the fewest replies to each, that see `drop` with 80 % power."""
+    noise = _Noise(parts, change, drop=drop, estimand=estimand)
+    z = stats.z_quantile(1 - alpha) + stats.z_quantile(POWER)
+    chosen = noise.needed((drop / z) ** 2)
+    calls = chosen[0] * chosen[1] if chosen else None
+    each = {name: value / used.replies if value is not None and used.replies else None
+            for name, value in (("cost", used.cost_usd), ("seconds", used.seconds))}  # fmt: skip
+    same = change == "same model"
+    return Budget(
+        suite=parts.suite,
+        change=change,
+        drop=drop,
+        unit=parts.unit,
+        discordance=parts.discordance if same else parts.discordance_of_models,
+        source=parts.within.source if same else parts.models.source,
+        items=chosen[0] if chosen else None,
+        repeats=chosen[1] if chosen else None,
+        calls=calls,
+        cost_usd=_times(calls, each["cost"]),
+        seconds=_times(calls, each["seconds"]),
+        least=z * sqrt(noise.variance(parts.n, parts.repeats)),
+        limit=z * sqrt(noise.variance(parts.n, None)),
+    )
+
+
+def _times(calls: int | None, each: float | None) -> float | None:
+    return None if calls is None or each is None else calls * each
+
+
+class _Noise:
+    """Variance of a difference by items and replies."""
+
+    def __init__(self, parts: Components, change: Change, *, drop: float, estimand: Estimand) -> None:
+        self.parts, self.estimand = parts, estimand
+        self.items = parts.models.variance if change == "another model" else 0.0
+        # a drop is itself a difference: of right and wrong, at least as many items as it amounts to differ
+        least = max(0.0, drop * parts.range - drop**2) if parts.range else 0.0
+        self.within = max(2 * parts.within.variance, least - self.items)
+
+    def variance(self, items: int, repeats: int | None) -> float:
+        """Return the variance of the difference; `repeats` None: infinitely many."""
+        replies = self.within / repeats if repeats else 0.0
+        left = 1 - items / self.parts.n
+        of_items = {"items-like-these": 1.0, "these-items": left, "this-run": left}[self.estimand]
+        of_replies = left if self.estimand == "this-run" else 1.0
+        return self.parts.design * (of_items * self.items + of_replies * replies) / items
+
+    def needed(self, wanted: float) -> tuple[int, int] | None:
+        """Return the fewest items and replies with at most this variance; None if there are none."""
+        every = self.parts.n
+        if self.variance(every, 1) <= wanted:
+            return _least(lambda n: self.variance(n, 1) <= wanted, every), 1
+        if self.variance(every, MOST_REPEATS) > wanted:
+            return None
+        return every, _least(lambda k: self.variance(every, k) <= wanted, MOST_REPEATS)
+
+
+def _least(holds: Callable[[int], bool], most: int) -> int:
+    """Return the least number up to `most` that holds, by bisection."""
+    low, high = 1, most
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle + 1, high)
+    return low

@@ -1,0 +1,243 @@
+"""Where the variance of a score comes from: items, single replies, the prompt's wording, the judge, another model.
+
+Estimated by analysis of variance from runs at hand; each figure names the runs it rests on, or says that it is assumed.
+Variances are in the metric's squared unit. What differs between a run and the baseline decides what it tells:
+
+| model | protocol | judge | component |
+|---|---|---|---|
+| same | same | same | within an item |
+| same | other | any | prompt wording |
+| same | same | other | judge |
+| other | same | any | difference between models |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from math import isnan
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
+
+from evals.report import statistics as stats
+from evals.report.statistics import item_weights
+from evals.verdicts.compare import Contestant
+from evals.verdicts.pairs import together, values
+from evals.verdicts.within import within_variances
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+ASSUMED_WITHIN = 0.075
+"""Variance of one reply within an item, as a share of the squared range: 15 % of items flip between two runs."""
+ASSUMED_CORRELATION = 0.3
+"""Of items' values between two models. On MMLU-Pro, Llama-3.1-8B, Mistral-7B and gemini-1.5-flash: .29 to .37, by which
+32 to 44 % of their items are discordant."""
+
+
+class Component(Struct, frozen=True, kw_only=True):
+    """One source of variance."""
+
+    variance: float
+    source: str
+    """Runs that it was estimated from, or `assumed`."""
+
+
+class Components(Struct, frozen=True, kw_only=True):
+    """Sources of variance of one suite's metric."""
+
+    suite: str
+    metric: str
+    unit: str
+    n: int
+    """Items."""
+    repeats: int
+    value: float
+    """The baseline's mean over items."""
+    range: float | None
+    """Greatest minus least value of an item; None: unbounded."""
+    between: Component
+    """Of an item's expected value, over items."""
+    within: Component
+    """Of a single reply's value, within an item."""
+    models: Component
+    """Of an item's expected difference between the baseline's model and another one, over items."""
+    wording: Component | None
+    """Of the score over wordings of the prompt, beyond what items and replies explain; None: no such run."""
+    judge: Component | None
+    """Of the score over judges; None: no such run."""
+    design: float
+    """Variance of the mean / that of as many independent items of equal weight: clusters and unequal groups."""
+
+    @property
+    def discordance(self) -> float:
+        """Mean square of an item's difference between two runs of the baseline's model, one reply each."""
+        return 2 * self.within.variance
+
+    @property
+    def discordance_of_models(self) -> float:
+        """Variance of an item's difference between two models, one reply each."""
+        return self.models.variance + 2 * self.within.variance
+
+
+class _Run(NamedTuple):
+    contestant: Contestant
+    values: Mapping[str, float]
+    within: float | None
+    """Variance of one reply within an item, from this run's own repeats."""
+
+    @property
+    def repeats(self) -> int:
+        return self.contestant.side.repeats
+
+
+def components(
+    baseline: Contestant, runs: Sequence[Contestant] = (), *, discordance: float | None = None
+) -> Components | None:
+    """Estimate a suite's components; runs of other suites or data are ignored. None for a statistic of whole runs.
+
+    `discordance`: stated mean square of an item's difference between two runs of the model with the baseline's repeats,
+    used if no run shows it.
+    """
+    import numpy as np
+
+    metric = baseline.headline
+    if metric.pool == "whole":
+        return None
+    base = _read(baseline)
+    others = [_read(c) for c in runs if (c.suite, c.data_sha256) == (baseline.suite, baseline.data_sha256)]
+    array = np.array(list(base.values.values()))
+    if len(array) < 2:
+        return None
+    width = metric.bounds[1] - metric.bounds[0] if metric.bounds else None
+    spread = float(array.var(ddof=1))
+    within = _within(
+        base, others, discordance, fallback=spread if width is None else ASSUMED_WITHIN * width**2
+    )
+    between = max(0.0, spread - within.variance / base.repeats)
+    return Components(
+        suite=baseline.suite,
+        metric=metric.name,
+        unit=metric.unit,
+        n=len(array),
+        repeats=base.repeats,
+        value=float(array.mean()),
+        range=width,
+        between=Component(variance=between, source=baseline.run),
+        within=within,
+        models=_models(base, others, within, between),
+        wording=_of_scores(base, [o for o in others if _same_model(base, o) and not _same_protocol(base, o)]),
+        judge=_of_scores(base, [o for o in others if _same_model(base, o) and _other_judge(base, o)]),
+        design=_design(base),
+    )
+
+
+def _read(contestant: Contestant) -> _Run:
+    metric = contestant.headline
+    side = together(contestant.side_of(metric), metric)
+    known = values(side, metric, side.golds)
+    variances = within_variances(side, metric)
+    within = None
+    if variances:
+        within = sum(variances.values()) / len(variances) * side.repeats
+    return _Run(contestant, {name: v.value for name, v in known.items() if not isnan(v.value)}, within)
+
+
+def _same_model(a: _Run, b: _Run) -> bool:
+    return a.contestant.model == b.contestant.model
+
+
+def _same_protocol(a: _Run, b: _Run) -> bool:
+    return a.contestant.protocol == b.contestant.protocol
+
+
+def _other_judge(a: _Run, b: _Run) -> bool:
+    return _same_protocol(a, b) and a.contestant.judge != b.contestant.judge
+
+
+def _within(base: _Run, others: Sequence[_Run], stated: float | None, *, fallback: float) -> Component:
+    """From repeats and second runs, pooled by items; else as stated; else assumed."""
+    import numpy as np
+
+    same = [
+        o for o in others if _same_model(base, o) and _same_protocol(base, o) and not _other_judge(base, o)
+    ]
+    found = [
+        (run.within, len(run.values), run.contestant.run) for run in (base, *same) if run.within is not None
+    ]
+    for other in same:
+        d = _differences(base, other)
+        if len(d):
+            per_reply = 1 / base.repeats + 1 / other.repeats
+            found.append((float(np.mean(d**2)) / per_reply, len(d), other.contestant.run))
+    if found:
+        total = sum(n for _, n, _ in found)
+        variance = sum(value * n for value, n, _ in found) / total
+        return Component(variance=variance, source=_names(name for _, _, name in found))
+    if stated is not None:
+        return Component(variance=stated * base.repeats / 2, source="stated")
+    return Component(variance=fallback, source="assumed")
+
+
+def _models(base: _Run, others: Sequence[_Run], within: Component, between: float) -> Component:
+    found = []
+    for other in others:
+        if _same_model(base, other) or not _same_protocol(base, other):
+            continue
+        d = _differences(base, other)
+        if len(d) > 1:
+            noise = within.variance / base.repeats + (other.within or within.variance) / other.repeats
+            found.append((max(0.0, float(d.var(ddof=1)) - noise), other.contestant.run))
+    if found:
+        variance = sum(value for value, _ in found) / len(found)
+        return Component(variance=variance, source=_names(name for _, name in found))
+    single = between + within.variance
+    assumed = max(0.0, 2 * single * (1 - ASSUMED_CORRELATION) - 2 * within.variance)
+    return Component(variance=assumed, source="assumed")
+
+
+def _of_scores(base: _Run, others: Sequence[_Run]) -> Component | None:
+    """Variance of the score over conditions, less the noise of items and replies between each two of them."""
+    import numpy as np
+
+    several = [base, *others]
+    shared = set.intersection(*(set(run.values) for run in several))
+    if not others or len(shared) < 2:
+        return None
+    rows = np.array([[run.values[name] for name in shared] for run in several])
+    noise = np.mean([(a - b).var(ddof=1) / 2 for a, b in combinations(rows, 2)]) / len(shared)
+    variance = max(0.0, float(rows.mean(axis=1).var(ddof=1) - noise))
+    return Component(variance=variance, source=_names(run.contestant.run for run in several))
+
+
+def _differences(a: _Run, b: _Run) -> Floats:
+    import numpy as np
+
+    return np.array([b.values[name] - value for name, value in a.values.items() if name in b.values])
+
+
+def _design(base: _Run) -> float:
+    """Variance of the baseline's mean by its weights and clusters, against that of independent equal items."""
+    import numpy as np
+
+    metric = base.contestant.headline
+    golds = together(base.contestant.side_of(metric), metric).golds
+    names = list(base.values)
+    groups = [golds[name].group for name in names] if metric.pool == "macro" else None
+    weights = item_weights(len(names), groups)
+    unequal = float(weights @ weights) * len(names)
+    array = np.array([base.values[name] for name in names])
+    clusters = [golds[name].cluster for name in names]
+    simple = stats.standard_error(array, range(len(names)))
+    if len(set(clusters)) == len(names) or not simple > 0:
+        return unequal
+    clustered = stats.standard_error(array, clusters)
+    return unequal * max(1.0, (clustered / simple) ** 2)
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
