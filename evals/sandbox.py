@@ -10,6 +10,9 @@ crash or eat all memory. A worker arms the kernel's own timer (SIGALRM, default 
 call, so that a loop in C ends as surely as one in Python, even when the parent is gone; RLIMIT_AS bounds
 its memory. The parent keeps one thread per worker, which sends calls in batches and reads the answers one
 by one: when a worker dies, the first call without an answer failed, and the rest goes to its successor.
+
+Pebble 5.2 does most of this and was measured beside it: a quarter of the calls per second (3,300 against 12,600 on two busy
+cores), twice the parent's CPU per call, three times as long to the first answer, and a loop in C outlives a parent that dies.
 Workers are new interpreters (no fork of a threaded process), started at the first call that needs them.
 """
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from evals.errors import BadReply, Filtered, ModelError, UsageError
+from evals.errors import BadReply, ModelError, UsageError
 from evals.model_adapters.common.body import count, fields, merged, model_name, said
 from evals.model_adapters.common.faults import inside_200, is_error, not_a_reply
 from evals.model_adapters.common.finish import ending
-from evals.model_adapters.common.http import Client, base_of, credentials, decoded
+from evals.model_adapters.common.http import Client, base_of, credentials
+from evals.model_adapters.common.http_model import HttpModel, answer_of
 from evals.model_adapters.common.pictures import encoded
-from evals.model_adapters.common.refusals import Refusals
 from evals.model_adapters.common.rules import DRAWN, Rule, cut, remarks, rule_for, settled, telling, unsent
 from evals.types import TOOL_CALLS, Part, Prompt, Reply, Sampling, Text, Usage
 
@@ -71,47 +71,24 @@ class _Answer(Struct):
 _ANSWER = msgspec.json.Decoder(_Answer)
 
 
-class Claude:
+class Claude(HttpModel):
     """A model behind `POST /v1/messages`."""
 
-    accepts = frozenset({"image"})
-    slots: int | None = None
+    wants = frozenset({"max_tokens"})
 
     def __init__(self, name: str, *, base: str, key: str) -> None:
-        self.name = name
         self.rule = rule_for(RULES, name)
         version = "2026-10-21" if self.rule.refuses >= DRAWN else "2023-06-01"
-        self.client = Client(
-            base_of(base).url.removesuffix("/v1") + _query(base),
-            key=key,
-            headers={"x-api-key": key, "anthropic-version": version},
-            version="",
-        )
-        self.refusals = Refusals()
+        url = base_of(base)
+        query = f"?{url.query}" if url.query else ""
+        headers = {"x-api-key": key, "anthropic-version": version}
+        client = Client(url.url.removesuffix("/v1") + query, key=key, headers=headers, version="")
+        super().__init__(name, client, path=PATH)
 
     def remarks(self, sampling: Sampling) -> list[str]:
         """Say what a run's card must say of it; raises UsageError for a wish that the model cannot meet."""
         budget(self.rule, sampling)
         return remarks(self.rule, self.name, sampling)
-
-    @property
-    def notes(self) -> list[str]:
-        """Say what a run's card must say of its calls."""
-        return self.refusals.notes
-
-    def add_headers(self, headers: Mapping[str, str]) -> None:
-        """Send further headers with every call."""
-        self.client.add_headers(headers)
-
-    async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Ask once; raises what `errors.py` says of each way to fail."""
-        body = await self.body(prompt, sampling)
-        keep = {"max_tokens": None, **sampling.extra}  # which the API wants
-        try:
-            raw, seconds = await self.refusals.post(self.client, PATH, body, keep=keep)
-            return self.read(raw, sampling, seconds=seconds)
-        except Filtered as error:
-            return Reply(text=str(error), stop="filter", model=self.name)
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         """Give the request's body."""
@@ -136,7 +113,7 @@ class Claude:
 
     def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
         """Make a reply of what came with 200, ended at the stop sequences that the API does not take."""
-        found = parse(raw, seconds=seconds, where=self.client.shown(PATH))
+        found = parse(raw, seconds=seconds, where=self.where)
         if "stop" in {*unsent(self.rule, sampling), *self.refusals.settings}:
             return cut(found, sampling.stop)
         return cut(found, [stop for stop in sampling.stop if not stop.strip()])
@@ -147,10 +124,6 @@ class Claude:
         from evals.model_adapters.common.batches import AnthropicBatches
 
         return AnthropicBatches(self)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self.client.close()
 
 
 def budget(rule: Rule, sampling: Sampling) -> int:
@@ -180,10 +153,7 @@ def _part(part: Part, pictures: Mapping[str, tuple[str, str]]) -> dict[str, Any]
 
 def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
     """Read a 200 body; raises BadReply where it is no message, else the error that it holds."""
-    try:
-        found = decoded(_ANSWER, raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise not_a_reply(raw, error, where) from error
+    found = answer_of(_ANSWER, raw, where)
     if is_error(found.error) or found.content is None:
         raise inside_200(raw, where, "without content")
     stop, finish = ending(found.stop_reason, where)
@@ -215,11 +185,6 @@ def _usage(found: Any) -> Usage:
         reasoning=count(fields(usage.get("output_tokens_details")).get("thinking_tokens")),
         cached=cached,
     )
-
-
-def _query(base: str) -> str:
-    query = base_of(base).query
-    return f"?{query}" if query else ""
 
 
 def model(rest: str) -> Claude:

@@ -62,7 +62,6 @@ class Learned:
     """Answers matbench by what a learner makes of the training part of each fold."""
 
     accepts: frozenset[str] = frozenset()
-    slots: int | None = None
 
     def __init__(self, name: str, learner: Learner, source: Data) -> None:
         self.name = name
@@ -171,7 +170,6 @@ class Copy:
     """Answers with the last tagged text of the question, else with its last line."""
 
     accepts: frozenset[str] = frozenset({"image", "time_series", "structure"})
-    slots: int | None = None
     name = "copy"
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:

@@ -47,7 +47,6 @@ class Demo:
     """Answers from a set of recorded replies."""
 
     accepts: frozenset[str] = frozenset()
-    slots: int | None = None
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -11,13 +11,13 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from evals.errors import BadReply, Filtered, ModelError
+from evals.errors import BadReply, ModelError
 from evals.model_adapters.common.body import count, fields, merged, model_name, said
 from evals.model_adapters.common.faults import inside_200, is_error, not_a_reply
 from evals.model_adapters.common.finish import ending
-from evals.model_adapters.common.http import Client, credentials, decoded
+from evals.model_adapters.common.http import Client, credentials
+from evals.model_adapters.common.http_model import HttpModel, answer_of
 from evals.model_adapters.common.pictures import encoded
-from evals.model_adapters.common.refusals import NESTED, Refusals
 from evals.model_adapters.common.rules import Rule, cut, remarks, rule_for, settled, telling
 from evals.types import TOOL_CALLS, Part, Prompt, Reply, Sampling, Text, Usage
 
@@ -69,41 +69,21 @@ _FIELDS = {
 }
 
 
-class Gemini:
+class Gemini(HttpModel):
     """A model behind `POST /models/NAME:generateContent`."""
 
-    accepts = frozenset({"image"})
-    slots: int | None = None
-
     def __init__(self, name: str, *, base: str, key: str) -> None:
-        self.name = name
+        client = Client(base, key=key, headers={"x-goog-api-key": key}, version="/v1beta")
+        super().__init__(name, client, path=f"/models/{quote(name, safe='')}:generateContent")
         self.rule = rule_for(RULES, name)
-        self._path = f"/models/{quote(name, safe='')}:generateContent"
-        self.client = Client(base, key=key, headers={"x-goog-api-key": key}, version="/v1beta")
-        self.refusals = Refusals()
 
     def remarks(self, sampling: Sampling) -> list[str]:
-        """Say what a run's card must say of it; raises UsageError for a wish that the model cannot meet."""
+        """Return what a run's card must say of it; raises UsageError for a setting that the model cannot meet."""
         return remarks(self.rule, self.name, sampling)
 
-    @property
-    def notes(self) -> list[str]:
-        """Say what a run's card must say of its calls."""
-        return self.refusals.notes
-
-    def add_headers(self, headers: Mapping[str, str]) -> None:
-        """Send further headers with every call."""
-        self.client.add_headers(headers)
-
-    async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Ask once; raises what `errors.py` says of each way to fail."""
-        body = await self.body(prompt, sampling)
-        keep = {**sampling.extra, **fields(sampling.extra.get(NESTED))}
-        try:
-            raw, seconds = await self.refusals.post(self.client, self._path, body, keep=keep)
-            found = parse(raw, seconds=seconds, where=self.client.shown(self._path))
-        except Filtered as error:
-            return Reply(text=str(error), stop="filter", model=self.name)
+    def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
+        """Make a reply of what came with 200, ended at the stop sequences that the API does not take."""
+        found = parse(raw, seconds=seconds, where=self.where)
         return cut(found, sampling.stop[0 if "stop" in self.refusals.settings else MOST_STOPS :])
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
@@ -131,10 +111,6 @@ class Gemini:
             found["generationConfig"] = config
         return merged(found, sent.extra)
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self.client.close()
-
 
 async def _sendable(kind: str, data: str) -> tuple[str, str]:
     """Draw a GIF anew as PNG, pixel by pixel: the API takes none."""
@@ -160,10 +136,7 @@ def _part(part: Part, pictures: Mapping[str, tuple[str, str]]) -> dict[str, Any]
 
 def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
     """Read a 200 body; raises BadReply where it is no answer, else the error that it holds."""
-    try:
-        found = decoded(_ANSWER, raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise not_a_reply(raw, error, where) from error
+    found = answer_of(_ANSWER, raw, where)
     if is_error(found.error):
         raise inside_200(raw, where, "with an error")
     ends: dict[str, Any] = {"usage": _usage(found.usage_metadata), "seconds": seconds}

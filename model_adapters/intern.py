@@ -10,12 +10,11 @@ import os
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from evals import profiles
 from evals.calls.secrets import Mask, in_url
 from evals.errors import UsageError
-from evals.model_adapters.common.fetch import fetch
+from evals.model_adapters.common.fetch import listed
 from evals.model_adapters.common.http import base_of, credentials, without_secrets
 from evals.model_adapters.openai import Chat
 from evals.types import Prompt, Sampling
@@ -54,21 +53,11 @@ class Intern(Chat):
         return {"thinking_mode": sampling.thinking is not False, **found}
 
 
-class _Model(Struct):
-    id: str
-    ref_model: str | None = None
-
-
-class _Models(Struct):
-    data: list[_Model]
-
-
 def behind(alias: str, *, base: str, key: str) -> str:
     """Ask which model an alias stands for; raises UsageError where the API does not say."""
     url = base_of(base).join("/models")
     try:
-        raw = fetch(url, headers={"Authorization": f"Bearer {key}"})
-        models = msgspec.json.decode(raw, type=_Models).data
+        models = listed(url, headers={"Authorization": f"Bearer {key}"})
     except (OSError, ValueError) as error:
         why = Mask([key, *in_url(base)]).text(str(error))
         raise UsageError(

@@ -12,15 +12,15 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from evals.errors import BadReply, Context, Filtered, ModelError, ServerFault
+from evals.errors import BadReply, Context, ModelError, ServerFault
 from evals.extract import split_reasoning
 from evals.model_adapters.common.body import count, fields, flat, merged, model_name, said
 from evals.model_adapters.common.body import reasoning as reasoning_of
 from evals.model_adapters.common.faults import inside_200, is_error, not_a_reply
 from evals.model_adapters.common.finish import ending
-from evals.model_adapters.common.http import Client, credentials, decoded
+from evals.model_adapters.common.http import Client, credentials
+from evals.model_adapters.common.http_model import HttpModel, answer_of
 from evals.model_adapters.common.pictures import encoded
-from evals.model_adapters.common.refusals import Refusals
 from evals.model_adapters.common.rules import DRAWN, Rule, cut, remarks, rule_for, settled, telling, unsent
 from evals.types import TOOL_CALLS, Message, Part, Prompt, Reply, Sampling, Text, Usage
 
@@ -56,36 +56,14 @@ class _Completion(Struct):
 _COMPLETION = msgspec.json.Decoder(_Completion)
 
 
-class Chat:
+class Chat(HttpModel):
     """A model behind `POST {base}/chat/completions`."""
-
-    accepts: frozenset[str] = frozenset({"image"})
-    slots: int | None = None
 
     def __init__(self, name: str, *, base: str, key: str | None = None, switch: str = SWITCH) -> None:
         """`switch`: field that turns reasoning on and off; dots go into nested objects."""
-        self.name = name
+        headers = {"Authorization": f"Bearer {key}"} if key else None
+        super().__init__(name, Client(base, key=key, headers=headers), path=PATH)
         self.switch = switch
-        self.client = Client(base, key=key, headers={"Authorization": f"Bearer {key}"} if key else None)
-        self.refusals = Refusals()
-
-    @property
-    def notes(self) -> list[str]:
-        """Say what a run's card must say of its calls."""
-        return self.refusals.notes
-
-    def add_headers(self, headers: Mapping[str, str]) -> None:
-        """Send further headers with every call."""
-        self.client.add_headers(headers)
-
-    async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Ask once; raises what `errors.py` says of each way to fail."""
-        body = await self.body(prompt, sampling)
-        try:
-            raw, seconds = await self.refusals.post(self.client, PATH, body, keep=sampling.extra)
-            return self.read(raw, sampling, seconds=seconds)
-        except Filtered as error:
-            return Reply(text=str(error), stop="filter", model=self.name)
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         """Give the request's body."""
@@ -93,14 +71,10 @@ class Chat:
 
     def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
         """Make a reply of what came with 200; raises what the body says."""
-        found = parse(raw, seconds=seconds, where=self.client.shown(PATH))
+        found = parse(raw, seconds=seconds, where=self.where)
         if sampling.stop and "stop" in self.refusals.settings:
             found = cut(found, sampling.stop)
         return found if sampling.thinking is not False else unparsed(found)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self.client.close()
 
 
 class Hosted(Chat):
@@ -184,10 +158,7 @@ def _part(part: Part, pictures: Mapping[str, str]) -> dict[str, Any]:
 
 def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
     """Read a 200 body; raises BadReply where it is no completion, else the error that it holds."""
-    try:
-        found = decoded(_COMPLETION, raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise not_a_reply(raw, error, where) from error
+    found = answer_of(_COMPLETION, raw, where)
     if is_error(found.error):
         raise inside_200(raw, where, "with an error" if found.choices else "without choices")
     if not found.choices:

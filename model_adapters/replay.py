@@ -31,7 +31,6 @@ class Replay:
     """Answers from memory; recorded times are kept, no time is spent."""
 
     accepts = frozenset({"image", "time_series", "structure", "logprobs"})
-    slots: int | None = None
 
     def __init__(self, name: str, replies: dict[bytes, deque[Reply]]) -> None:
         self.name = name

@@ -25,7 +25,6 @@ class Scripted:
     """Replies at once, with as many output tokens as there are words."""
 
     accepts = frozenset({"image", "time_series", "structure"})
-    slots: int | None = None
 
     def __init__(self, says: Says, *, name: str = "scripted") -> None:
         self.name = name

@@ -18,23 +18,16 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from msgspec import Struct
 
+from evals.calls.backoff import wait_s
 from evals.calls.secrets import Mask, api_key, in_url
-from evals.errors import BadReply, Fatal, Rejected, UsageError
+from evals.errors import BadReply, Fatal, RateLimit, Rejected, UsageError
 from evals.extract import plain
 from evals.model_adapters.common.faults import fault_message, not_a_reply
-from evals.model_adapters.common.fetch import Refused, fetch
+from evals.model_adapters.common.fetch import Listed, Refused, listed
 from evals.model_adapters.common.http import base_of, without_secrets
 from evals.model_adapters.common.retry_after import asked_wait_s
 from evals.model_adapters.openai import Chat
 from evals.types import Likelihood
-
-
-class _Served(Struct):
-    id: str
-
-
-class _List(Struct):
-    data: list[_Served]
 
 
 class _LogProbs(Struct):
@@ -162,8 +155,7 @@ def _only_model(base: str, key: str | None) -> str:
     url = f"{shown}?{parts.query}" if parts.query else shown  # user and password go in a header
     mask = Mask([key or "", *in_url(base)])
     try:
-        raw = _patiently(url, shown, _authorization(base, key))
-        names = [served.id for served in msgspec.json.decode(raw, type=_List).data]
+        names = [served.id for served in _patiently(url, shown, _authorization(base, key))]
     except (OSError, ValueError) as error:
         raise UsageError(mask.text(_why_not(shown, without_secrets(parts.url), error))) from None
     if len(names) != 1:
@@ -173,22 +165,22 @@ def _only_model(base: str, key: str | None) -> str:
     return names[0]
 
 
-def _patiently(url: str, shown: str, headers: Mapping[str, str]) -> bytes:
+def _patiently(url: str, shown: str, headers: Mapping[str, str]) -> list[Listed]:
     """Fetch, and wait for a server that is busy or loads its model: as long as it asks, else up to a minute."""
-    until, said = time.monotonic() + WARM_UP_S, False
+    until, attempt = time.monotonic() + WARM_UP_S, 0
     while True:
+        attempt += 1
         try:
-            return fetch(url, headers=headers)
+            return listed(url, headers=headers)
         except Refused as error:
             asked_s = asked_wait_s(error.headers, fault_message(error.body))
-            wait_s = min(asked_s if asked_s is not None else 2.0, LONGEST_WAIT_S)
-            if error.status not in (429, 503) or time.monotonic() + (0.0 if asked_s else wait_s) > until:
+            pause_s = min(wait_s(attempt, RateLimit("", retry_after_s=asked_s)), LONGEST_WAIT_S)
+            if error.status not in (429, 503) or time.monotonic() + (0.0 if asked_s else pause_s) > until:
                 raise
-            if not said:
-                said = True
+            if attempt == 1:
                 line = f"{shown} answers {error.status}: {fault_message(error.body)}; waiting for it"
                 print(plain(line), file=sys.stderr, flush=True)  # noqa: T201 - what a person waits for
-            time.sleep(wait_s)
+            time.sleep(pause_s)
 
 
 def _authorization(base: str, key: str | None) -> dict[str, str]:

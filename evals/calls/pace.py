@@ -78,7 +78,11 @@ class Pace:
 
 
 class Beat:
-    """Starts calls at even distances: `per_minute` of them, however the server counts its minutes."""
+    """Starts calls at even distances: `per_minute` of them, however the server counts its minutes.
+
+    A leaky bucket (aiolimiter) lets a minute's calls through at once and then refills, up to twice the limit in the first
+    minute; with a capacity of one it does this, at twice the CPU, and cannot be told to stop waiting.
+    """
 
     def __init__(self, per_minute: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.distance_s = 60.0 / per_minute

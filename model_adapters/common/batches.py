@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -15,8 +15,7 @@ from evals.seams import BatchState
 from evals.types import Prompt, Reply, Sampling
 
 if TYPE_CHECKING:
-    from evals.model_adapters.common.http import Client
-    from evals.model_adapters.common.refusals import Refusals
+    from evals.model_adapters.common.http_model import HttpModel
 
 SKEW_S = 3600.0
 """Clocks of vendors and users differ."""
@@ -26,26 +25,10 @@ RESULTS = 4 << 30
 _encode = msgspec.json.Encoder().encode
 
 
-class Asked(Protocol):
-    """What these endpoints need of an adapter."""
-
-    name: str
-    client: Client
-    refusals: Refusals
-
-    async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
-        """Return a request's body."""
-        ...
-
-    def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
-        """Make a reply of a 200 body."""
-        ...
-
-
 class _Endpoint:
     """What both endpoints do alike: word requests without the fields that were refused."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: HttpModel) -> None:
         self._asked, self._client = asked, asked.client
 
     @property
@@ -56,17 +39,14 @@ class _Endpoint:
     async def learn(self, error: Rejected, prompt: Prompt, sampling: Sampling) -> bool:
         """Leave out the field that a refusal of a request names; whether there is a new one."""
         body = await self._asked.body(prompt, sampling)
-        keep: dict[str, Any] = {**sampling.extra, **({"max_tokens": None} if self._wants_limit else {})}
+        keep = {**sampling.extra, **dict.fromkeys(self._asked.wants)}
         return self._asked.refusals.learn(error, body, keep)
-
-    _wants_limit = False
-    """Whether max_tokens must be in every request."""
 
     async def _body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         return self._asked.refusals.without(await self._asked.body(prompt, sampling))
 
 
-def _outcome(asked: Asked, status: int, raw: bytes, sampling: Sampling) -> Reply | Exception:
+def _outcome(asked: HttpModel, status: int, raw: bytes, sampling: Sampling) -> Reply | Exception:
     """Make of one result what the same call would have made."""
     try:
         if 200 <= status < 300:
@@ -222,7 +202,6 @@ class AnthropicBatches(_Endpoint):
     most_bytes = 128_000_000
     """256 MB are allowed."""
     path = "/v1/messages/batches"
-    _wants_limit = True
 
     async def line(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
         """Word one request."""

@@ -17,6 +17,9 @@ from urllib.request import (
     getproxies,
 )
 
+import msgspec
+from msgspec import Struct
+
 from evals.model_adapters.common.http import without_secrets
 
 MOST = 16 << 20
@@ -67,6 +70,25 @@ def fetch(
     except ValueError as error:
         raise OSError(str(error)) from None
     return bytes(raw)
+
+
+class Listed(Struct):
+    """A model as a server lists it."""
+
+    id: str
+    max_model_len: int | None = None
+    """Tokens of prompt and reply (vLLM, SGLang)."""
+    ref_model: str | None = None
+    """What an alias stands for (Intern)."""
+
+
+class _List(Struct):
+    data: list[Listed]
+
+
+def listed(url: str, *, headers: Mapping[str, str] | None = None, timeout_s: float = 10.0) -> list[Listed]:
+    """Ask what a server serves; raises OSError in whatever way the call fails, ValueError if the answer is no list."""
+    return msgspec.json.decode(fetch(url, headers=headers, timeout_s=timeout_s), type=_List).data
 
 
 def _rest(error: HTTPError) -> bytes:

@@ -38,7 +38,7 @@ from evals import peer_environments as peers
 from evals.errors import UsageError
 from evals.model_adapters.common import watchdog
 from evals.model_adapters.common.faults import fault_message
-from evals.model_adapters.common.fetch import Refused, fetch
+from evals.model_adapters.common.fetch import Refused, fetch, listed
 from evals.model_adapters.common.logs import PORT_TAKEN, cause
 from evals.profiles import Profile
 
@@ -458,22 +458,13 @@ def _answers(url: str) -> bool:
     return True
 
 
-class _Model(Struct):
-    id: str
-    max_model_len: int | None = None
-
-
-class _Models(Struct):
-    data: list[_Model]
-
-
 def models(url: str, *, timeout_s: float = 5.0) -> dict[str, int | None]:
     """Ask a server what it serves: name -> context in tokens, where it says; empty where nobody answers."""
     try:
-        found = msgspec.json.decode(fetch(f"{url}/models", timeout_s=timeout_s), type=_Models)
+        found = listed(f"{url}/models", timeout_s=timeout_s)
     except (OSError, ValueError):  # which every fault of msgspec is
         return {}
-    return {one.id: one.max_model_len for one in found.data}
+    return {one.id: one.max_model_len for one in found}
 
 
 def serving(wanted: Order) -> Entry | None:

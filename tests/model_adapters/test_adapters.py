@@ -462,4 +462,4 @@ def test_half_an_emoji_at_the_end_of_a_cut_reply_is_no_fault() -> None:
 
     raw = b'{"choices":[{"message":{"content":"fine \\ud83d"},"finish_reason":"length"}]}'
     found = parse(raw, seconds=0.0, where="here")
-    assert (found.text, found.stop) == ("fine ?", "length")
+    assert (found.text, found.stop) == ("fine \ufffd", "length")

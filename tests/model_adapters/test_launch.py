@@ -124,7 +124,7 @@ def test_other_options_of_the_server_make_another_run_on_a_standin(engine, monke
     monkeypatch.setenv("EVALS_ENGINE_ARGS", "--quantization fp8")
     done = run()
     assert done.json["runs"][0]["run"] != first["run"]
-    assert "engine:  -> --quantization fp8 changed" in done.err
+    assert "engine is --quantization fp8 and was not set" in done.err
 
 
 @pytest.mark.parametrize("name", ENGINES)
