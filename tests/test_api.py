@@ -123,8 +123,9 @@ def test_a_failure_is_a_row_without_a_value(here: Path) -> None:
 
 def test_the_table_is_there_without_pandas(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = evals.evaluate("mmlu-pro", answers_a, sample=True, quiet=True)
+    runs.to_arrow()  # pyarrow looks for pandas once, and takes a blocked one for a broken one
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(UsageError, match=r"science-evals\[notebook\]"):
+    with pytest.raises(UsageError, match=r"\[notebook\]"):
         runs.scores()
     assert runs.to_arrow().num_rows > 0
     assert runs.to_arrow("samples").num_rows == 16
