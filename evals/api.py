@@ -31,7 +31,8 @@ from evals.suite import Suite
 from evals.types import Model
 
 if TYPE_CHECKING:
-    from evals.verdicts.compare import Comparison, Contestant
+    from evals.verdicts.compare import Comparison
+    from evals.verdicts.contestant import Contestant
     from evals.verdicts.estimands import Estimand
     from evals.verdicts.gate import GateReport
     from evals.verdicts.policy import Policy

@@ -19,7 +19,8 @@ from evals.report.metrics import mean_value
 from evals.scorers.ladder import RUNGS
 from evals.types import Metric, Point
 from evals.verdicts import compare, contestants
-from evals.verdicts.compare import Contestant, Row, Weighed
+from evals.verdicts.compare import Row, Weighed
+from evals.verdicts.contestant import Contestant, pair, why_not
 from evals.verdicts.pairs import Pairs, Side
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _like(entry: Entry, others: Iterable[Entry]) -> Entry | None:
 def _match(several: tuple[Entry, ...]) -> Match:
     config = several[0].card.config
     bare = [_bare(entry) for entry in several]
-    reasons = dict.fromkeys(line for other in bare[1:] for line in compare.why_not(bare[0], other))
+    reasons = dict.fromkeys(line for other in bare[1:] for line in why_not(bare[0], other))
     sample = " · sample items" if several[0].card.data == "sample" else ""
     return Match(f"{config.suite} · {config.protocol}{sample}", several, tuple(reasons))
 
@@ -128,7 +129,7 @@ def _contestant(key: _Key) -> Contestant:
 @lru_cache(maxsize=4)
 def _pairs(one: _Key, other: _Key) -> Pairs:
     a, b = _contestant(one), _contestant(other)
-    return compare.pair(a, b, a.headline)
+    return pair(a, b, a.headline)
 
 
 @lru_cache(maxsize=512)

@@ -18,7 +18,7 @@ from evals.report.metrics import mean_value
 from evals.run.overview import suite_of
 from evals.types import Metric
 from evals.verdicts import contestants, difference
-from evals.verdicts.compare import pair
+from evals.verdicts.contestant import pair
 from evals.verdicts.ranks import Rank, ranks
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from evals.records.store import Run
 
 if TYPE_CHECKING:
     from evals.records.card import Card
-    from evals.verdicts.compare import Contestant
+    from evals.verdicts.contestant import Contestant
     from evals.verdicts.reported import Claim
     from evals.verdicts.reproduction import Finding, Measured
 

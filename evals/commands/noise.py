@@ -13,7 +13,7 @@ from evals.commands.options import given, request_options
 from evals.errors import UsageError
 
 if TYPE_CHECKING:
-    from evals.verdicts.compare import Contestant
+    from evals.verdicts.contestant import Contestant
     from evals.verdicts.noise import Certificate
 
 
@@ -66,7 +66,7 @@ def noise(
 
 def _by_suite(names: list[str], results: Path) -> list[list[Contestant]]:
     from evals.verdicts import contestants
-    from evals.verdicts.compare import why_not
+    from evals.verdicts.contestant import why_not
 
     if len(names) < 2:
         raise UsageError("noise needs at least two runs")

@@ -26,7 +26,7 @@ from evals.records.store import write_file
 from evals.report.metrics import at_repeats
 from evals.suite import Suite
 from evals.types import Metric, Point
-from evals.verdicts.compare import Contestant
+from evals.verdicts.contestant import Contestant
 from evals.verdicts.pairs import Side
 
 FORMAT = 1

@@ -12,7 +12,7 @@ from msgspec import structs
 from evals.errors import UsageError
 from evals.types import Metric
 from evals.verdicts import difference
-from evals.verdicts.compare import Contestant, pair, why_not
+from evals.verdicts.contestant import Contestant, pair, why_not
 from evals.verdicts.difference import Evidence, Shift
 from evals.verdicts.estimands import MANY, Estimand, Seen, evidence_of, noise_error
 from evals.verdicts.pairs import Missing, Pairs
@@ -36,16 +36,16 @@ class Case(NamedTuple):
         limits = self.limits or (None,) * len(self.parts)
         if len(self.parts) == 1:
             return evidence_of(self.parts[0], self.estimand, missing=missing, limit=limits[0])
-        found = _pooled(self.parts, missing)
-        if found is None or self.estimand == "items-like-these":
-            return found
+        pooled = _pooled(self.parts, missing)
+        if pooled is None or self.estimand == "items-like-these":
+            return pooled
         if self.estimand == "this-run":
-            return Seen(found.value)
+            return Seen(pooled.value)
         errors = [noise_error(part, limit=limit) for part, limit in zip(self.parts, limits, strict=True)]
         known = [error for error in errors if error is not None]
         if len(known) < len(errors):
             return None
-        return Shift(found.value, sqrt(sum(e * e for e in known)) / len(known), MANY, "within-item noise")
+        return Shift(pooled.value, sqrt(sum(e * e for e in known)) / len(known), MANY, "within-item noise")
 
     @property
     def noise_is_known(self) -> bool:

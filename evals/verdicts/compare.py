@@ -16,11 +16,12 @@ from msgspec import Struct, structs
 from evals.report import frames
 from evals.types import Metric
 from evals.verdicts import difference
+from evals.verdicts.contestant import Contestant, why_not
 from evals.verdicts.difference import Evidence
 from evals.verdicts.estimands import Estimand, evidence_of
-from evals.verdicts.pairs import Flip, Pairs, Reduced, Side, flips, ladder, reduced
+from evals.verdicts.pairs import Flip, Pairs, Reduced, flips, ladder, reduced
 from evals.verdicts.ranks import Rank, ranks
-from evals.verdicts.wording import p_value, rule
+from evals.verdicts.wording import p_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,53 +31,8 @@ FEW = 10
 """Clusters below which an interval is rough."""
 
 
-class Contestant(Struct, frozen=True, kw_only=True):
-    """One run of one suite, ready to be compared."""
-
-    run: str
-    model: str
-    suite: str
-    protocol: str
-    data_sha256: str
-    scorers: Mapping[str, str]
-    """Scorer -> rule, options and version."""
-    metrics: tuple[Metric, ...]
-    """With their `@k` resolved; exactly one is the headline."""
-    sides: Mapping[str, Side]
-    """By scorer, the suite's first one first."""
-    tokens: Mapping[str, int] = {}
-    cost_usd: float | None = None
-    seconds: float | None = None
-    """From start to finish, as it was run."""
-    gated: bool = False
-    judge: str | None = ""
-    """Who judged, and in which words; empty: no judge has a say; None: not known (an old baseline file)."""
-    hashed: Mapping[str, str] | None = None
-    """None: ids are plain. Else they are hashes, mapped to the plain ids that are known."""
-    marks: tuple[str, ...] = ()
-    """What a reader must know of the run: a subset, an early stop, sample items."""
-    promise: str = "none"
-    """Whether what was promised before the run was kept: `none`, `kept`, `broken: ` and what changed."""
-    promised_policy: str = ""
-    """SHA-256 of the policy that the run promised to be judged by."""
-
-    @property
-    def side(self) -> Side:
-        """Return the side of the suite's first scorer."""
-        return next(iter(self.sides.values()))
-
-    def side_of(self, metric: Metric) -> Side:
-        """Return the side that a metric reads."""
-        return self.sides[metric.scorer] if metric.scorer else self.side
-
-    @property
-    def headline(self) -> Metric:
-        """Return the metric that stands for the suite."""
-        return next(metric for metric in self.metrics if metric.headline)
-
-
 class Row(Struct, frozen=True, kw_only=True):
-    """B minus A for one suite, metric and group, in the metric's own unit; null: cannot be said."""
+    """B minus A for one suite, metric and group, in the metric's own unit; null: not known."""
 
     a: str
     b: str
@@ -136,7 +92,7 @@ class Weighed(NamedTuple):
 
 
 class Cost(Struct, frozen=True, kw_only=True):
-    """What a run used."""
+    """Tokens and cost of a run."""
 
     run: str
     model: str
@@ -147,7 +103,7 @@ class Cost(Struct, frozen=True, kw_only=True):
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
-    """All that `evals compare` says."""
+    """What `evals compare` reports."""
 
     pairs: tuple[Row, ...]
     comparable: bool
@@ -158,7 +114,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     runs: tuple[Cost, ...] = ()
     ranks: tuple[Rank, ...] = ()
     noise: dict[str, float] = {}
-    """Suite -> repeatability limit of its headline, if a certificate of noise is at hand."""
+    """Suite -> repeatability limit of its headline, if a repeatability report is at hand."""
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -193,28 +149,6 @@ def _signed(row: Row) -> str:
         return "-"
     p = "" if row.p_adjusted is None else f", p (adjusted) {p_value(row.p_adjusted)}"
     return f"{row.difference:+.4g} [{low:+.4g}, {high:+.4g}]{p}"
-
-
-def why_not(a: Contestant, b: Contestant) -> list[str]:
-    """Return what makes two runs of a suite incomparable; empty: nothing."""
-    judges = [{None: "not known", "": "none"}.get(c.judge, c.judge) for c in (a, b)]
-    conditions = [
-        ("protocol", a.protocol, b.protocol),
-        ("data_sha256", _short(a.data_sha256), _short(b.data_sha256)),
-        ("judge", *judges),
-    ]
-    reasons = [f"{a.suite}: {name} differs: {x} (A) and {y} (B)" for name, x, y in conditions if x != y]
-    for name in {**a.scorers, **b.scorers}:
-        x, y = a.scorers.get(name, "none"), b.scorers.get(name, "none")
-        if x != y:
-            reasons.append(
-                f"{a.suite}: scorer {name} differs: {rule(x)} (A) and {rule(y)} (B); `evals score RUN` scores again"
-            )
-    return reasons
-
-
-def _short(text: str) -> str:
-    return text[:12] if len(text) == 64 else text
 
 
 def compare(
@@ -334,11 +268,6 @@ def _reduced(run: Contestant, metric: Metric, once: Once) -> Reduced:
     return once[key]
 
 
-def pair(a: Contestant, b: Contestant, metric: Metric) -> Pairs:
-    """Pair two runs under a metric, by the scorer that it reads."""
-    return Pairs(a.side_of(metric), b.side_of(metric), metric)
-
-
 def weigh(
     a: Contestant,
     b: Contestant,
@@ -420,23 +349,23 @@ def _adjust(weighed: Weighed, p: float, level: float, name: Literal["holm", "ben
 
 
 def _ranks(rows: Iterable[Row]) -> list[Rank]:
-    """Rank the runs of each suite by which differences are shown (Holm over all pairs)."""
+    """Rank the runs of each suite by their significant differences (Holm over all pairs)."""
     by_suite: dict[str, list[Row]] = {}
     for row in rows:
         if row.headline:
             by_suite.setdefault(row.suite, []).append(row)
-    return [rank for suite, some in by_suite.items() for rank in _ranks_of(suite, some)]
+    return [rank for suite, heads in by_suite.items() for rank in _ranks_of(suite, heads)]
 
 
 def _ranks_of(suite: str, rows: Sequence[Row]) -> list[Rank]:
     values: dict[str, float | None] = {}
     models: dict[str, str] = {}
-    beaten: dict[str, set[str]] = {}
+    worse_than: dict[str, set[str]] = {}
     for row in rows:
         values.update({row.a: row.value_a, row.b: row.value_b})
         models.update({row.a: row.model_a, row.b: row.model_b})
         if row.p_adjusted is not None and row.p_adjusted <= 1 - LEVEL and row.difference:
             b_better = (row.difference > 0) == (row.better == "higher")
             winner, loser = (row.b, row.a) if b_better else (row.a, row.b)
-            beaten.setdefault(winner, set()).add(loser)
-    return ranks(suite, values, models, beaten, better=rows[0].better)
+            worse_than.setdefault(winner, set()).add(loser)
+    return ranks(suite, values, models, worse_than, better=rows[0].better)

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from evals.report import statistics as stats
 from evals.report.statistics import item_weights
-from evals.verdicts.compare import Contestant
+from evals.verdicts.contestant import Contestant
 from evals.verdicts.pairs import together, values
 from evals.verdicts.within import within_variances
 

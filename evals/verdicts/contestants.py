@@ -17,7 +17,7 @@ from evals.report.estimates import points
 from evals.report.metrics import at_repeats
 from evals.run.overview import is_stated, reproduced, suite_of
 from evals.verdicts import baseline
-from evals.verdicts.compare import Contestant
+from evals.verdicts.contestant import Contestant
 from evals.verdicts.pairs import Side
 
 SHOWN = 6
@@ -80,15 +80,14 @@ def find(results: Path, name: str, *, suites: Sequence[str] = (), latest: bool =
     """
     path = Path(name)
     if path.is_file():
-        found = baseline.read(path)
-    else:
-        if path.suffix == ".jsonl" and not path.exists():
-            raise StoreError(f"there is no baseline file {path}")
-        runs = store.find(results, name)
-        wanted = {plain(one) for one in suites}
-        named = [run for run in runs if not wanted or _is_of(run.card.config.suite, wanted)]
-        found = [contestant(run) for run in _one_each(named or runs, name, latest=latest)]
-    return _of_suites(found, suites, name)
+        return _of_suites(baseline.read(path), suites, name)
+    if path.suffix == ".jsonl" and not path.exists():
+        raise StoreError(f"there is no baseline file {path}")
+    runs = store.find(results, name)
+    wanted = set(map(plain, suites))
+    named = [run for run in runs if not wanted or _is_of(run.card.config.suite, wanted)]
+    several = [contestant(run) for run in _one_each(named or runs, name, latest=latest)]
+    return _of_suites(several, suites, name)
 
 
 def of_runs(runs: Sequence[Run], *, suites: Sequence[str] = (), latest: bool = False) -> list[Contestant]:
@@ -97,12 +96,12 @@ def of_runs(runs: Sequence[Run], *, suites: Sequence[str] = (), latest: bool = F
     return _of_suites([contestant(run) for run in _one_each(runs, name, latest=latest)], suites, name)
 
 
-def _of_suites(found: list[Contestant], suites: Sequence[str], name: str) -> list[Contestant]:
-    wanted = {plain(one) for one in suites}
-    kept = [c for c in found if not wanted or _is_of(c.suite, wanted)]
+def _of_suites(several: list[Contestant], suites: Sequence[str], name: str) -> list[Contestant]:
+    wanted = set(map(plain, suites))
+    kept = [c for c in several if not wanted or _is_of(c.suite, wanted)]
     if not kept:
         raise UsageError(
-            f"{name} has no run of {', '.join(suites)}; it has {', '.join(c.suite for c in found) or 'none'}"
+            f"{name} has no run of {', '.join(suites)}; it has {', '.join(c.suite for c in several) or 'none'}"
         )
     return kept
 
@@ -123,16 +122,16 @@ def _one_each(runs: Sequence[Run], name: str, *, latest: bool) -> list[Run]:
         card = run.card
         when = names.when(card, run.path)
         several.setdefault((card.config.suite, card.config.protocol), []).append((when, card.model, run))
-    for (suite, protocol), found in several.items():
-        if len(found) > 1 and not latest:
+    for (suite, protocol), same in several.items():
+        if len(same) > 1 and not latest:
             listed = ", ".join(
                 f"{run.path.name} ({model}, {datetime.fromtimestamp(when, tz=UTC):%Y-%m-%d %H:%M} UTC)"
-                for when, model, run in sorted(found, key=lambda one: one[0])[-SHOWN:]
+                for when, model, run in sorted(same, key=lambda one: one[0])[-SHOWN:]
             )
             raise UsageError(
-                f"{name} holds {len(found)} runs of {suite} ({protocol}): {listed}; name one, or add --latest"
+                f"{name} holds {len(same)} runs of {suite} ({protocol}): {listed}; name one, or add --latest"
             )
-    return [max(found, key=lambda one: one[0])[2] for found in several.values()]
+    return [max(same, key=lambda one: one[0])[2] for same in several.values()]
 
 
 def anonymous(several: Sequence[Contestant]) -> list[Contestant]:
@@ -141,21 +140,21 @@ def anonymous(several: Sequence[Contestant]) -> list[Contestant]:
 
 
 def alike(*sides: Sequence[Contestant]) -> list[list[Contestant]]:
-    """Hide ids on all sides where any is a baseline."""
+    """Hide ids on all sides if any is a baseline."""
     if any(c.hashed is not None for side in sides for c in side):
         return [anonymous(side) for side in sides]
     return [list(side) for side in sides]
 
 
-def subset(one: Contestant, limit: int, *, seed: int) -> Contestant:
+def subset(run: Contestant, limit: int, *, seed: int) -> Contestant:
     """Return a run with a seeded random subset of its samples: as many as `evals run --limit` asks."""
-    names = sorted(one.side.golds, key=lambda name: sha256(f"{seed}\x1f{name}".encode()).digest())[:limit]
+    names = sorted(run.side.golds, key=lambda name: sha256(f"{seed}\x1f{name}".encode()).digest())[:limit]
     kept = set(names)
     sides = {
         scorer: side._replace(
             golds={name: gold for name, gold in side.golds.items() if name in kept},
             points=[point for point in side.points if point.id in kept],
         )
-        for scorer, side in one.sides.items()
+        for scorer, side in run.sides.items()
     }
-    return structs.replace(one, sides=sides)
+    return structs.replace(run, sides=sides)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from evals.errors import UsageError
 from evals.report.statistics import Interval, bounded_interval, kish, t_quantile
 from evals.types import Metric
-from evals.verdicts.compare import Contestant
+from evals.verdicts.contestant import Contestant
 from evals.verdicts.estimands import Estimand
 from evals.verdicts.pairs import values
 

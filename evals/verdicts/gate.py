@@ -17,7 +17,8 @@ from evals.errors import UsageError
 from evals.report import frames
 from evals.verdicts import difference, wording
 from evals.verdicts.cases import Case, case_of, couple, metric_of, plain, run_of
-from evals.verdicts.compare import Contestant, changes
+from evals.verdicts.compare import changes
+from evals.verdicts.contestant import Contestant
 from evals.verdicts.difference import Evidence
 from evals.verdicts.estimands import Estimand
 from evals.verdicts.pairs import Flip

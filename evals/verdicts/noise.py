@@ -21,7 +21,7 @@ from evals import disk
 from evals.errors import StoreError, UsageError
 from evals.records.store import write_file
 from evals.report.statistics import item_weights
-from evals.verdicts.compare import Contestant, pair
+from evals.verdicts.contestant import Contestant, pair
 from evals.verdicts.estimands import LIMIT
 from evals.verdicts.pairs import Pairs, together
 

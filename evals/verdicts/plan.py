@@ -17,8 +17,8 @@ from evals.errors import UsageError
 from evals.report import statistics as stats
 from evals.verdicts.budget import CHANGES, Budget, Used, budget
 from evals.verdicts.cases import Case, case_of, couple, metric_of, run_of
-from evals.verdicts.compare import Contestant
 from evals.verdicts.components import Components, components
+from evals.verdicts.contestant import Contestant
 from evals.verdicts.designs import Claims, Design, Noise, OnTheseItems, Whole, noise_of
 from evals.verdicts.estimands import Estimand
 from evals.verdicts.gate import check_noise

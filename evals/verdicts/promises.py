@@ -13,7 +13,7 @@ from evals.records.promise import BROKEN, KEPT, NONE
 from evals.run.job import Options
 from evals.run.plan import resolve
 from evals.verdicts import policy as policies
-from evals.verdicts.compare import Contestant
+from evals.verdicts.contestant import Contestant
 from evals.verdicts.contestants import plain
 from evals.verdicts.policy import Entry, Policy
 

@@ -28,22 +28,22 @@ def ranks(
     suite: str,
     values: Mapping[str, float | None],
     models: Mapping[str, str],
-    beaten: Mapping[str, AbstractSet[str]],
+    worse_than: Mapping[str, AbstractSet[str]],
     *,
     better: Literal["higher", "lower"],
 ) -> list[Rank]:
-    """Order runs by value; `beaten` maps a run to those that are shown to be worse than it."""
+    """Order runs by value; `worse_than` maps a run to those that are shown to be worse than it."""
     sign = -1 if better == "higher" else 1
     order = sorted(values, key=lambda run: (values[run] is None, sign * (values[run] or 0.0)))
-    shared = letters(order, beaten)
+    shared = letters(order, worse_than)
     return [
         Rank(
             suite=suite,
             run=run,
             model=models[run],
             value=values[run],
-            rank_low=1 + sum(run in losers for losers in beaten.values()),
-            rank_high=len(order) - len(beaten.get(run, ())),
+            rank_low=1 + sum(run in losers for losers in worse_than.values()),
+            rank_high=len(order) - len(worse_than.get(run, ())),
             groups=shared[run],
         )
         for run in order
@@ -58,64 +58,66 @@ LETTERS = "".join(
 MOST = len(LETTERS)
 
 
-def letters(order: Sequence[str], beaten: Mapping[str, AbstractSet[str]]) -> dict[str, str]:
+def letters(order: Sequence[str], worse_than: Mapping[str, AbstractSet[str]]) -> dict[str, str]:
     """Return a compact letter display: two runs share a letter exactly if they are not significantly different.
 
     A letter stands for a maximal set of runs of which no two differ (Piepho 2004, doi 10.1198/1061860043515), also
-    where the relation is no chain (A above B, A like C, B like C). Letters go by the best run of a set. With more
+    where the relation is no chain (A above B, A and C tied, B and C tied). Letters go by the best run of a set. With more
     sets than letters, as few are kept as still show every pair.
     """
-    alike = {
+    tied = {
         run: {
             other
             for other in order
-            if other != run and other not in beaten.get(run, ()) and run not in beaten.get(other, ())
+            if other != run and other not in worse_than.get(run, ()) and run not in worse_than.get(other, ())
         }
         for run in order
     }
     place = {run: i for i, run in enumerate(order)}
-    found = _cover(alike, place) if len(cliques := _cliques(alike, place)) > MOST else cliques
-    found.sort(key=lambda clique: sorted(place[run] for run in clique))
+    cliques = _cliques(tied, place)
+    if len(cliques) > MOST:
+        cliques = _cover(tied, place)
+    cliques.sort(key=lambda clique: sorted(place[run] for run in clique))
     shared = dict.fromkeys(order, "")
-    for letter, clique in zip(LETTERS, found, strict=False):
+    for letter, clique in zip(LETTERS, cliques, strict=False):
         for run in clique:
             shared[run] += letter
     return shared
 
 
-def _cliques(alike: Mapping[str, set[str]], place: Mapping[str, int]) -> list[set[str]]:
+def _cliques(tied: Mapping[str, set[str]], place: Mapping[str, int]) -> list[set[str]]:
     """Maximal cliques by Bron and Kerbosch (1973) with a pivot; stops soon after `MOST`."""
-    found: list[set[str]] = []
+    cliques: list[set[str]] = []
 
-    def grow(chosen: set[str], open_: set[str], done: set[str]) -> None:
-        if not open_ and not done:
-            found.append(chosen)
+    def grow(chosen: set[str], candidates: set[str], excluded: set[str]) -> None:
+        if not candidates and not excluded:
+            cliques.append(chosen)
             return
-        pivot = max(open_ | done, key=lambda run: (len(alike[run] & open_), -place[run]))
-        for run in sorted(open_ - alike[pivot], key=place.__getitem__):
-            if len(found) > MOST:
+        pivot = max(candidates | excluded, key=lambda run: (len(tied[run] & candidates), -place[run]))
+        for run in sorted(candidates - tied[pivot], key=place.__getitem__):
+            if len(cliques) > MOST:
                 return
-            grow(chosen | {run}, open_ & alike[run], done & alike[run])
-            open_ = open_ - {run}
-            done = done | {run}
+            grow(chosen | {run}, candidates & tied[run], excluded & tied[run])
+            candidates = candidates - {run}
+            excluded = excluded | {run}
 
-    grow(set(), set(alike), set())
-    return found
+    grow(set(), set(tied), set())
+    return cliques
 
 
-def _cover(alike: Mapping[str, set[str]], place: Mapping[str, int]) -> list[set[str]]:
+def _cover(tied: Mapping[str, set[str]], place: Mapping[str, int]) -> list[set[str]]:
     """Maximal cliques that together hold every pair, chosen greedily."""
-    left = {frozenset((a, b)) for a in alike for b in alike[a]}
-    found: list[set[str]] = [{run} for run in alike if not alike[run]]
+    left = {frozenset((a, b)) for a in tied for b in tied[a]}
+    cliques: list[set[str]] = [{run} for run in tied if not tied[run]]
 
     def shows(run: str) -> tuple[int, int]:
         return -sum(frozenset((run, other)) in left for other in clique), place[run]
 
     while left:
         clique = set(min(left, key=lambda pair: sorted(place[run] for run in pair)))
-        for run in sorted(alike, key=shows):
-            if run not in clique and clique <= alike[run]:
+        for run in sorted(tied, key=shows):
+            if run not in clique and clique <= tied[run]:
                 clique.add(run)
         left -= {frozenset((a, b)) for a in clique for b in clique}
-        found.append(clique)
-    return found
+        cliques.append(clique)
+    return cliques

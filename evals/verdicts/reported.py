@@ -11,7 +11,7 @@ A file `claims/*.toml` holds tables as a source prints them, one `[[claim]]` per
     date = 2026-05-19               # of the source in the state that was read; left out: not known
     percent = { "Intern-S1" = 83.5 }    # or `values` with `unit`; with as many digits as are printed
     note = "..."                    # what is known of the row; `notes` of single models
-    told = "https://..."            # where the conditions below are told
+    told = "https://..."            # where the source states the conditions below
     [claim.knobs]                   # how it was measured: temperature, repeats, judge ...; absent: not known
     [claim.model_knobs."Intern-S1"] # and this one model beyond that
 
@@ -70,7 +70,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     knobs: dict[str, Any] = {}
     """Conditions that are known: temperature, top_p, top_k, max_tokens, thinking, repeats, judge ("none": a rule)."""
     told: str = ""
-    """Where the conditions are told."""
+    """Where the source states the conditions."""
 
 
 class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,7 +91,7 @@ class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     knobs: dict[str, Any] = {}
     told: str = ""
     model_knobs: dict[str, dict[str, Any]] = {}
-    """What was told of one model's measurement beyond that."""
+    """Further conditions of single models."""
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,10 +108,10 @@ def load(results: Path | None = None) -> list[Claim]:
 
 def named(results: Path | None = None) -> dict[str, Claim]:
     """Return all claims by id: `intern-s1/mmlu-pro`, with protocol, date and a number if that is needed."""
-    found = load(results if results and (results / "claims").is_dir() else None)
-    short = Counter(_id(claim) for claim in found)
+    claims = load(results if results and (results / "claims").is_dir() else None)
+    short = Counter(map(_id, claims))
     names: dict[str, Claim] = {}
-    for claim in found:
+    for claim in claims:
         name = _id(claim)
         if short[name] > 1:
             name = f"{name}/{claim.protocol or 'unknown'}/{claim.date or 'undated'}"
@@ -129,10 +129,8 @@ def _id(claim: Claim) -> str:
 def read(path: Path) -> list[Claim]:
     """Read one file of claims; raises DataError that names it."""
     try:
-        found = tomllib.loads(
-            disk.read_small(path).decode("utf-8-sig"), parse_float=Decimal
-        )  # 88.00 is not 88.0
-        content = msgspec.convert(found, _File)
+        text = disk.read_small(path).decode("utf-8-sig")
+        content = msgspec.convert(tomllib.loads(text, parse_float=Decimal), _File)  # 88.00 is not 88.0
         return [claim for table in content.claim for claim in _claims(table)]
     except msgspec.ValidationError as error:
         raise DataError(f"{path}: {explained(error, _File)}") from error

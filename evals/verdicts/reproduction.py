@@ -4,8 +4,8 @@ Both saw the same items, so what counts is how far two runs of one model lie apa
 the rounding of the printed number; the sampling of items does not come in. *Equivalent*: the difference is shown to be
 within d (two one-sided tests, Schuirmann 1987, each at 5 %). *Different*: it is shown not to be 0 (5 %, two-sided).
 Else *inconclusive*, with the least shift that would have been seen with 80 % power. Protocol and every condition that
-the source tells (a *knob*: temperature, max tokens, repeats, judge ...) must be the same; what it does not tell is named,
-for it may be the reason of any difference.
+the source tells (a *knob*: temperature, max tokens, repeats, judge ...) must be the same; what it does not tell is named, as it may be
+the reason for any difference.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from evals.labels import ProtocolName
 from evals.records.card import Card
 from evals.report.statistics import z_quantile
 from evals.types import Estimate
-from evals.verdicts.compare import Contestant
+from evals.verdicts.contestant import Contestant
 from evals.verdicts.noise import Certificate
 from evals.verdicts.reported import Claim
 from evals.verdicts.within import within_error
@@ -84,64 +84,77 @@ class Measured(Struct, frozen=True, kw_only=True):
 
 def measured(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any]]) -> list[Measured]:
     """Return what runs measured: their headlines, and the means that protocols define over variants."""
-    found = []
-    for card in cards:
-        if (head := _headline(card)) is not None:
-            found.append(
-                Measured(
-                    suite=card.config.suite, protocol=card.config.protocol, metric=head.metric, unit=head.unit,
-                    value=head.value, low=head.low, high=head.high, cards=(card,),
-                )
-            )  # fmt: skip
-    for entry in aggregates:
-        some = tuple(
+    runs = [
+        Measured(
+            suite=card.config.suite,
+            protocol=card.config.protocol,
+            metric=head.metric,
+            unit=head.unit,
+            value=head.value,
+            low=head.low,
+            high=head.high,
+            cards=(card,),
+        )
+        for card in cards
+        if (head := _headline(card)) is not None
+    ]
+    for mean in aggregates:
+        key = (mean["suite"], mean["protocol"], mean["model"])
+        parts = [
             card
             for card in cards
-            if (card.config.suite.partition(":")[0], card.config.protocol, card.model)
-            == (entry["suite"], entry["protocol"], entry["model"])
-        )
-        found.append(
+            if (card.config.suite.partition(":")[0], card.config.protocol, card.model) == key
+        ]
+        runs.append(
             Measured(
-                suite=entry["suite"], protocol=entry["protocol"], metric="mean over variants", unit="fraction",
-                value=entry["value"], low=entry["low"], high=entry["high"], cards=some,
+                suite=mean["suite"],
+                protocol=mean["protocol"],
+                metric="mean over variants",
+                unit="fraction",
+                value=mean["value"],
+                low=mean["low"],
+                high=mean["high"],
+                cards=tuple(parts),
             )
-        )  # fmt: skip
-    return found
+        )
+    return runs
 
 
 def check(
-    one: Measured, claims: Mapping[str, Claim], model: str, *, within: float | None = None
+    run: Measured, claims: Mapping[str, Claim], model: str, *, within: float | None = None
 ) -> list[Finding]:
     """Hold a measured number against every claim of that suite and model; superseded claims are left alone."""
     return [
-        _finding(one, name, claim, within)
+        _finding(run, name, claim, within)
         for name, claim in claims.items()
-        if claim.suite == one.suite and same_model(claim.model, model) and not claim.superseded
+        if claim.suite == run.suite and same_model(claim.model, model) and not claim.superseded
     ]
 
 
 def with_noise(
-    one: Measured, contestants: Sequence[Contestant], certificates: Iterable[Certificate]
+    run: Measured, contestants: Sequence[Contestant], certificates: Iterable[Certificate]
 ) -> Measured:
     """Add the run-to-run noise of a measured value: from its own repeats, or from a repeatability report that fits."""
-    if len(one.cards) != 1:
-        return one
-    found = next((c for c in contestants if c.suite == one.suite and c.protocol == one.protocol), None)
-    if found is None:
-        return one
-    if (error := within_error(found.side_of(found.headline), found.headline)) is not None:
-        return structs.replace(one, noise=error, noise_from="own repeats")
+    if len(run.cards) != 1:
+        return run
+    contestant = next((c for c in contestants if c.suite == run.suite and c.protocol == run.protocol), None)
+    if contestant is None:
+        return run
+    if (error := within_error(contestant.side_of(contestant.headline), contestant.headline)) is not None:
+        return structs.replace(run, noise=error, noise_from="own repeats")
     for report in certificates:
         same = (report.suite, report.protocol, report.data_sha256, report.model, report.metric)
-        if same == (found.suite, found.protocol, found.data_sha256, found.model, found.headline.name):
-            scale = sqrt(report.repeats / found.side.repeats)
-            return structs.replace(one, noise=report.deviation * scale, noise_from="repeatability report")
-    return one
+        if same == (
+            contestant.suite, contestant.protocol, contestant.data_sha256, contestant.model, contestant.headline.name,
+        ):  # fmt: skip
+            scale = sqrt(report.repeats / contestant.side.repeats)
+            return structs.replace(run, noise=report.deviation * scale, noise_from="repeatability report")
+    return run
 
 
-def same_model(one: str, other: str) -> bool:
+def same_model(name: str, other: str) -> bool:
     """Whether two names are one model's, spelled differently."""
-    return plain(one) == plain(other)
+    return plain(name) == plain(other)
 
 
 def plain(name: str) -> str:
@@ -153,25 +166,25 @@ def _headline(card: Card) -> Estimate | None:
     return next((e for e in card.estimates if e.headline and not e.group), None)
 
 
-def _finding(one: Measured, name: str, claim: Claim, within: float | None) -> Finding:
+def _finding(run: Measured, name: str, claim: Claim, within: float | None) -> Finding:
     asked = asked_of(claim)
     unknown = tuple(knob for knob in asked if knob not in claim.knobs)
-    because = (*_unlike(one, claim), *_turned(one, claim, asked))
-    if because or one.value is None:
+    because = (*_unlike(run, claim), *_turned(run, claim, asked))
+    if because or run.value is None:
         because = because or ("nothing was scored",)
         return Finding(
-            claim=name, verdict="not comparable", claimed=claim.value, measured=one.value, low=one.low, high=one.high,
+            claim=name, verdict="not comparable", claimed=claim.value, measured=run.value, low=run.low, high=run.high,
             unit=claim.unit, because=because, unknown=unknown,
         )  # fmt: skip
-    return _judged(one, name, claim, unknown, within)
+    return _judged(run, name, claim, unknown, within)
 
 
 def _judged(
-    one: Measured, name: str, claim: Claim, unknown: tuple[str, ...], within: float | None
+    run: Measured, name: str, claim: Claim, unknown: tuple[str, ...], within: float | None
 ) -> Finding:
     """Test difference and equivalence against the noise of both runs."""
-    value = one.value or 0.0
-    noise, source = _noise(one)
+    value = run.value or 0.0
+    noise, source = _noise(run)
     error, half, difference = sqrt(2) * noise, rounding(claim), value - claim.value
     d = within if within is not None else WITHIN if claim.unit == "fraction" else WITHIN * abs(claim.value)
     two_sided, one_sided, power = z_quantile(0.975), z_quantile(0.95), z_quantile(0.8)
@@ -185,8 +198,8 @@ def _judged(
         verdict=verdict,
         claimed=claim.value,
         measured=value,
-        low=one.low,
-        high=one.high,
+        low=run.low,
+        high=run.high,
         difference=difference,
         difference_low=difference - half - two_sided * error,
         difference_high=difference + half + two_sided * error,
@@ -199,13 +212,13 @@ def _judged(
     )
 
 
-def _noise(one: Measured) -> tuple[float, str]:
+def _noise(run: Measured) -> tuple[float, str]:
     """Return the standard deviation between runs; not measured, it is at most the sampling error of the items."""
-    if one.noise is not None:
-        return one.noise, one.noise_from
-    if one.low is None or one.high is None:
+    if run.noise is not None:
+        return run.noise, run.noise_from
+    if run.low is None or run.high is None:
         return inf, "not measured"
-    return (one.high - one.low) / 2 / z_quantile(
+    return (run.high - run.low) / 2 / z_quantile(
         0.975
     ), "not measured: taken as the sampling error, its upper bound"
 
@@ -228,31 +241,31 @@ def asked_of(claim: Claim) -> tuple[str, ...]:
     return KNOBS if judged else KNOBS[:-1]
 
 
-def _unlike(one: Measured, claim: Claim) -> list[str]:
+def _unlike(run: Measured, claim: Claim) -> list[str]:
     """Return what of suite, protocol and data is not the same."""
-    found = []
+    reasons = []
     if not claim.protocol:
-        found.append("the claim's protocol is not known")
-    elif one.protocol == str(ProtocolName(claim.protocol, reworded=True)):
-        found.append(f"wording is ours here ({one.protocol}), upstream's own there")
-    elif claim.protocol != one.protocol:
-        found.append(f"protocol {one.protocol} here, {claim.protocol} there")
-    elif any(map(_asked_in_ours, one.cards)):
-        found.append(
-            f"wording is ours here ({one.protocol} has the authors' rule and settings), theirs there"
+        reasons.append("the claim's protocol is not known")
+    elif run.protocol == str(ProtocolName(claim.protocol, reworded=True)):
+        reasons.append(f"prompts are reworded here ({run.protocol}), upstream's own there")
+    elif claim.protocol != run.protocol:
+        reasons.append(f"protocol {run.protocol} here, {claim.protocol} there")
+    elif any(map(_reworded, run.cards)):
+        reasons.append(
+            f"prompts are reworded here ({run.protocol} has the authors' rule and settings), theirs there"
         )
-    if claim.unit != one.unit:
-        found.append(f"{one.metric} in {one.unit} here, {claim.unit} there")
-    if any(card.data == "sample" for card in one.cards):
-        found.append("sample items here, the benchmark there")
-    if any(card.config.limit is not None for card in one.cards):
-        found.append("a subset here, the whole benchmark there")
-    if lacking := [card for card in one.cards if card.coverage < 1]:
-        found.append(f"coverage {100 * min(card.coverage for card in lacking):.1f} % here")
-    return found
+    if claim.unit != run.unit:
+        reasons.append(f"{run.metric} in {run.unit} here, {claim.unit} there")
+    if any(card.data == "sample" for card in run.cards):
+        reasons.append("sample items here, the benchmark there")
+    if any(card.config.limit is not None for card in run.cards):
+        reasons.append("a subset here, the whole benchmark there")
+    if lacking := [card for card in run.cards if card.coverage < 1]:
+        reasons.append(f"coverage {100 * min(card.coverage for card in lacking):.1f} % here")
+    return reasons
 
 
-def _asked_in_ours(card: Card) -> bool:
+def _reworded(card: Card) -> bool:
     """Whether a run asked in our sentences what its protocol's authors ask in theirs; baselines read none."""
     config = card.config
     if card.origin != "run" or config.protocol != "official" or config.model.startswith("baseline:"):
@@ -263,25 +276,22 @@ def _asked_in_ours(card: Card) -> bool:
         return False
 
 
-def _turned(one: Measured, claim: Claim, asked: Sequence[str]) -> list[str]:
+def _turned(run: Measured, claim: Claim, asked: Sequence[str]) -> list[str]:
     """Return which known conditions differ; of an imported run they are unknown on our side."""
-    found = []
-    for knob in asked:
-        if knob not in claim.knobs:
-            continue
-        for card in one.cards:
-            here, there = _knob(card, knob), claim.knobs[knob]
-            if here != there:
-                said = (
-                    "unknown"
-                    if here is None and card.origin != "run"
-                    else "the server's default"
-                    if here is None
-                    else setting(here)
-                )
-                found.append(f"{knob} {said} here, {setting(there)} there")
-                break
-    return found
+    reasons = []
+    for knob in (knob for knob in asked if knob in claim.knobs):
+        there = claim.knobs[knob]
+        different = next((card for card in run.cards if _knob(card, knob) != there), None)
+        if different is not None:
+            reasons.append(f"{knob} {_setting(different, knob)} here, {setting(there)} there")
+    return reasons
+
+
+def _setting(card: Card, knob: str) -> str:
+    here = _knob(card, knob)
+    if here is not None:
+        return setting(here)
+    return "unknown" if card.origin != "run" else "the server's default"
 
 
 def _knob(card: Card, knob: str) -> Any:
@@ -289,4 +299,4 @@ def _knob(card: Card, knob: str) -> Any:
         return card.config.repeats
     if knob == "judge":
         return card.config.judge or ("none" if card.origin == "run" else None)
-    return getattr(card.config.sampling, knob)
+    return structs.asdict(card.config.sampling)[knob]

@@ -26,7 +26,7 @@ from evals.types import Point, Record
 from evals.verdicts import baseline as baselines
 from evals.verdicts.betting import Bets
 from evals.verdicts.cases import metric_of, plain
-from evals.verdicts.compare import Contestant, why_not
+from evals.verdicts.contestant import Contestant, why_not
 from evals.verdicts.estimands import Estimand
 from evals.verdicts.gate import GateReport, SuiteVerdict, Verdict, overall
 from evals.verdicts.pairs import Side, value_of, values

@@ -13,13 +13,15 @@ NAMED = 6
 """Suites without a difference that are named one by one."""
 
 
-def sentences(found: Comparison) -> list[str]:
+def sentences(comparison: Comparison) -> list[str]:
     """Return a sentence for two runs, or one per suite for more."""
-    if not found.pairs:
+    if not comparison.pairs:
         return []
-    if found.ranks:
-        return [_ranked(found, suite) for suite in dict.fromkeys(rank.suite for rank in found.ranks)]
-    heads = [row for row in found.pairs if row.headline and not row.group]
+    if comparison.ranks:
+        return [
+            _ranked(comparison, suite) for suite in dict.fromkeys(rank.suite for rank in comparison.ranks)
+        ]
+    heads = [row for row in comparison.pairs if row.headline and not row.group]
     return [_of_two(heads)] if heads else []
 
 
@@ -32,12 +34,12 @@ def _of_two(heads: Sequence[Row]) -> str:
     rest = [row for row in heads if not significant(row)]
     empty = [row.suite for row in rest if row.difference is None]
     same = [row for row in rest if row.difference is not None]
-    said = f"{name} {'; '.join(clauses)}" if clauses else ""
+    text = f"{name} {'; '.join(clauses)}" if clauses else ""
     if same:
-        said += f"{'; ' if said else ''}no significant difference on {_suites(same, adjusted=many)}"
+        text += f"{'; ' if text else ''}no significant difference on {_suites(same, adjusted=many)}"
     if empty:
-        said += f"{'; ' if said else ''}nothing to compare on {', '.join(empty)}"
-    return f"{said[:1].upper()}{said[1:]}."
+        text += f"{'; ' if text else ''}nothing to compare on {', '.join(empty)}"
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def significant(row: Row) -> bool:
@@ -102,9 +104,9 @@ def _open(row: Row) -> str:
     return f"95 % interval {scale * low:{form}} to {scale * high:{form}} {unit}".rstrip()
 
 
-def _ranked(found: Comparison, suite: str) -> str:
-    ranks = [rank for rank in found.ranks if rank.suite == suite]
-    unit = next(row.unit for row in found.pairs if row.suite == suite and row.headline)
+def _ranked(comparison: Comparison, suite: str) -> str:
+    ranks = [rank for rank in comparison.ranks if rank.suite == suite]
+    unit = next(row.unit for row in comparison.pairs if row.suite == suite and row.headline)
     names = [rank.model for rank in ranks]
     called = {
         rank.run: rank.model if names.count(rank.model) == 1 else f"{rank.model} ({rank.run})"
@@ -113,12 +115,12 @@ def _ranked(found: Comparison, suite: str) -> str:
     best, others = ranks[0], ranks[1:]
     tied = [called[rank.run] for rank in others if set(rank.groups) & set(best.groups)]
     worse = [called[rank.run] for rank in others if not set(rank.groups) & set(best.groups)]
-    said = f"{suite}: {called[best.run]} has the best score ({amount(best.value, unit)})"
+    text = f"{suite}: {called[best.run]} has the best score ({amount(best.value, unit)})"
     if tied:
-        said += f"; not significantly different from it: {', '.join(tied)}"
+        text += f"; not significantly different from it: {', '.join(tied)}"
     if worse:
-        said += f"; worse than it: {', '.join(worse)}"
-    return f"{said}."
+        text += f"; worse than it: {', '.join(worse)}"
+    return f"{text}."
 
 
 # --- changed predictions -------------------------------------------------------------------------------------
@@ -135,8 +137,8 @@ def changed(flips: Iterable[Flip]) -> Iterator[str]:
             ("score more", [flip for flip in several if flip.improved]),
             ("score the same by another verdict", [f for f in several if not f.worse and not f.improved]),
         )
-        said = [f"{len(some)} {words}{_kinds(some)}" for words, some in parts if some or words != parts[2][0]]
-        yield f"{suite}: {'; '.join(said)}"
+        text = [f"{len(some)} {words}{_kinds(some)}" for words, some in parts if some or words != parts[2][0]]
+        yield f"{suite}: {'; '.join(text)}"
 
 
 def _kinds(flips: Sequence[Flip]) -> str:

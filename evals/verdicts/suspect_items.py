@@ -21,17 +21,17 @@ class Suspect(Struct, frozen=True, kw_only=True):
     group: str
     gold: str
     answer: str
-    """What they say instead; letters are in the data set's order."""
+    """What the models answer instead; letters are in the data set's order."""
     models: tuple[str, ...]
-    """Who says so."""
+    """Those with this answer."""
     answered: int
     """Models with an answer."""
     known: str = ""
-    """What the errata say of it already."""
+    """Kind of the erratum that there is already."""
 
 
 class Suspects(Struct, frozen=True, kw_only=True):
-    """What was found, and in what."""
+    """Suspect items of a suite, and the runs that they are from."""
 
     suite: str
     variant: str
@@ -58,59 +58,61 @@ def suggest(runs: Sequence[Run], *, least: int | None = None) -> Suspects:
     wanted = least or max(2, -(-3 * len(latest) // 4))
     if wanted > len(latest):
         raise UsageError(f"--least {wanted}: there are {len(latest)} models")
-    said = {model: _answers(run) for model, run in latest.items()}
+    answers = {model: _answers(run) for model, run in latest.items()}
     name, _, variant = cards[0].config.suite.partition(":")
-    found = _found(runs[0], said, wanted, _known(name, variant))
-    return Suspects(suite=name, variant=variant, models=tuple(latest), least=wanted, items=tuple(found))
+    items = _agreed(runs[0], answers, wanted, _known(name, variant))
+    return Suspects(suite=name, variant=variant, models=tuple(latest), least=wanted, items=tuple(items))
 
 
 def _known(name: str, variant: str) -> Mapping[str, str]:
     from evals.data import errata
 
-    return {item: one.kind for item, one in errata.of_suite(name, variant).items.items()}
+    return {item: erratum.kind for item, erratum in errata.of_suite(name, variant).items.items()}
 
 
-def _found(
-    run: Run, said: Mapping[str, Mapping[str, tuple[str, str]]], least: int, known: Mapping[str, str]
+def _agreed(
+    run: Run,
+    answers: Mapping[str, Mapping[str, tuple[str, str]]],
+    least: int,
+    known: Mapping[str, str],
 ) -> list[Suspect]:
-    found = []
+    """Return the items that enough models answer alike against the gold, the most agreed on first."""
+    items = []
     for name, gold in run.gold().items():
-        answers: dict[str, list[str]] = defaultdict(list)
-        answered = 0
-        for model, theirs in said.items():
-            verdict, answer = theirs.get(name, ("", ""))
-            answered += bool(answer)
+        given = {model: theirs[name] for model, theirs in answers.items() if name in theirs}
+        models: dict[str, list[str]] = defaultdict(list)
+        for model, (verdict, answer) in given.items():
             if verdict == "wrong" and answer:
-                answers[answer].append(model)
-        best = max(answers, key=lambda answer: len(answers[answer]), default="")
-        if best and len(answers[best]) >= least:
-            found.append(
+                models[answer].append(model)
+        best = max(models, key=lambda answer: len(models[answer]), default="")
+        if best and len(models[best]) >= least:
+            items.append(
                 Suspect(
                     id=name,
                     group=gold.group,
                     gold=_text(gold.target),
                     answer=best[:LONGEST],
-                    models=tuple(answers[best]),
-                    answered=answered,
+                    models=tuple(models[best]),
+                    answered=sum(bool(answer) for _, answer in given.values()),
                     known=known.get(name, ""),
                 )
             )
-    return sorted(found, key=lambda one: -len(one.models))
+    return sorted(items, key=lambda item: -len(item.models))
 
 
 def _answers(run: Run) -> dict[str, tuple[str, str]]:
-    """Sample id -> (verdict, answer) of most of its repeats; empty if they are split."""
+    """Sample id -> (verdict, answer) of most of its repeats; samples whose repeats are split are left out."""
     repeats: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
     for brief in run.briefs():
         score = next(iter(brief.scores.values()), None)
         if isinstance(score, Score):
             repeats[brief.sample][score.verdict, score.answer or ""] += 1
-    found = {}
+    answers = {}
     for name, counts in repeats.items():
         (top, times), *rest = counts.most_common(2)
         if not rest or rest[0][1] < times:
-            found[name] = top
-    return found
+            answers[name] = top
+    return answers
 
 
 def _text(target: str | float | tuple[str, ...]) -> str:

@@ -146,8 +146,8 @@ def _rule(pieces: Sequence[str], at: int) -> tuple[str, int]:
         if pieces[at] == "," or not pieces[at].strip():
             at += 1
             continue
-        one, at = _rule(pieces, at)
-        arguments += [one] if one else []
+        argument, at = _rule(pieces, at)
+        arguments += [argument] if argument else []
     at += 1
     if name == "judged" and arguments:
         more = f" ({', '.join(arguments[1:])})" if len(arguments) > 1 else ""
@@ -158,8 +158,8 @@ def _rule(pieces: Sequence[str], at: int) -> tuple[str, int]:
 def _name(piece: str) -> str:
     """Write a name or `key=value` in words; a setting that is off or not given is left out."""
     piece = piece.strip().strip("'\"")
-    found = _SETTING.match(piece)
-    key, equals, value = (found[1], "=", piece[found.end() :].strip("'\"")) if found else (piece, "", "")
+    match = _SETTING.match(piece)
+    key, equals, value = (match[1], "=", piece[match.end() :].strip("'\"")) if match else (piece, "", "")
     if equals and value in ("None", "False"):
         return ""
     if equals and value == "True":

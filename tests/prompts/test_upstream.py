@@ -520,11 +520,11 @@ def test_a_claim_is_not_compared_with_our_wording(tmp_path: Path) -> None:
                   unit="fraction", source="https://example.org", knobs={})  # fmt: skip
     ((found,),) = [check(one, {"c": claim}, "scripted") for one in measured([card_of(tmp_path, name)], [])]
     assert found.verdict == "not comparable"
-    assert "wording is ours here (intern-s1~), upstream's own there" in found.because
+    assert "prompts are reworded here (intern-s1~), upstream's own there" in found.because
     done = evals("claims", "reproduce", "intern-s1/mmlu-pro", "-m", "scripted:ANSWER: B", "--sample", "--judge", "scripted:A",
                  "--limit", 2, "--results", tmp_path / "results")  # fmt: skip
     assert done.status == 3
-    assert "wording is ours here (intern-s1~)" in done.out
+    assert "prompts are reworded here (intern-s1~)" in done.out
 
 
 def test_both_stand_in_columns_of_their_own_and_do_not_compare(laid: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from msgspec import structs
 from evals.records.files import Gold
 from evals.report.metrics import accuracy, at_repeats
 from evals.types import Metric, Point
-from evals.verdicts.compare import Contestant
+from evals.verdicts.contestant import Contestant
 from evals.verdicts.pairs import Side
 
 

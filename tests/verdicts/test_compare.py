@@ -11,7 +11,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from evals.report.metrics import accuracy, at_repeats, mean_value, repeated
 from evals.types import Metric
-from evals.verdicts.compare import compare, why_not
+from evals.verdicts.compare import compare
+from evals.verdicts.contestant import why_not
 from evals.verdicts.pairs import Pairs, flips, ladder
 from tests.support.made import binary, contestant, point, side
 

@@ -10,7 +10,7 @@ import pytest
 
 import evals as science_evals
 from evals.errors import UsageError
-from evals.verdicts.compare import Contestant
+from evals.verdicts.contestant import Contestant
 from evals.verdicts.control import adjust
 from tests.performance.control import measure, recorded
 from tests.support.command import evals

@@ -1,0 +1,83 @@
+"""One run of one suite as comparisons and gates see it, and what makes two of them incomparable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from evals.types import Metric
+from evals.verdicts.pairs import Pairs, Side
+from evals.verdicts.wording import rule
+
+
+class Contestant(Struct, frozen=True, kw_only=True):
+    """One run of one suite, ready to be compared."""
+
+    run: str
+    model: str
+    suite: str
+    protocol: str
+    data_sha256: str
+    scorers: Mapping[str, str]
+    """Scorer -> rule, options and version."""
+    metrics: tuple[Metric, ...]
+    """With their `@k` resolved; exactly one is the headline."""
+    sides: Mapping[str, Side]
+    """By scorer, the suite's first one first."""
+    tokens: Mapping[str, int] = {}
+    cost_usd: float | None = None
+    seconds: float | None = None
+    """From start to finish, as it was run."""
+    gated: bool = False
+    judge: str | None = ""
+    """Who judged, and in which words; empty: no judge has a say; None: not known (an old baseline file)."""
+    hashed: Mapping[str, str] | None = None
+    """None: ids are plain. Else they are hashes, mapped to the plain ids that are known."""
+    promise: str = "none"
+    """Whether what was promised before the run was kept: `none`, `kept`, `broken: ` and what changed."""
+    promised_policy: str = ""
+    """SHA-256 of the policy that the run promised to be judged by."""
+    marks: tuple[str, ...] = ()
+    """What a reader must know of the run: a subset, an early stop, sample items."""
+
+    @property
+    def side(self) -> Side:
+        """Return the side of the suite's first scorer."""
+        return next(iter(self.sides.values()))
+
+    def side_of(self, metric: Metric) -> Side:
+        """Return the side that a metric reads."""
+        return self.sides[metric.scorer] if metric.scorer else self.side
+
+    @property
+    def headline(self) -> Metric:
+        """Return the metric that stands for the suite."""
+        return next(metric for metric in self.metrics if metric.headline)
+
+
+def why_not(a: Contestant, b: Contestant) -> list[str]:
+    """Return what makes two runs of a suite incomparable; empty: nothing."""
+    judges = [{None: "not known", "": "none"}.get(c.judge, c.judge) for c in (a, b)]
+    conditions = [
+        ("protocol", a.protocol, b.protocol),
+        ("data_sha256", _short(a.data_sha256), _short(b.data_sha256)),
+        ("judge", *judges),
+    ]
+    reasons = [f"{a.suite}: {name} differs: {x} (A) and {y} (B)" for name, x, y in conditions if x != y]
+    for name in {**a.scorers, **b.scorers}:
+        x, y = a.scorers.get(name, "none"), b.scorers.get(name, "none")
+        if x != y:
+            reasons.append(
+                f"{a.suite}: scorer {name} differs: {rule(x)} (A) and {rule(y)} (B); `evals score RUN` scores again"
+            )
+    return reasons
+
+
+def _short(text: str) -> str:
+    return text[:12] if len(text) == 64 else text
+
+
+def pair(a: Contestant, b: Contestant, metric: Metric) -> Pairs:
+    """Pair two runs under a metric, by the scorer that it reads."""
+    return Pairs(a.side_of(metric), b.side_of(metric), metric)
