@@ -26,33 +26,49 @@ if TYPE_CHECKING:
 STAKES = 24
 LEAST, MOST = 0.004, 0.9
 """Shares of the largest safe stake; log-spaced between."""
+NOISIEST = 0.5
+"""Mean square of a difference, in squared widths, for which the smallest stake of a mixture is still the best one thrice
+over; smaller stakes would only dilute the mixture."""
 
 
-def stakes() -> NDArray[np.float64]:
-    """Give the mixture's shares."""
+def stakes(margin: float, evenness: float = 1.0) -> NDArray[np.float64]:
+    """Return the mixture's shares of the largest safe stake, (STAKES,); `margin` in widths, `evenness` as in `Bets`.
+
+    The best share grows as evenness x margin / mean squared difference.
+    """
     import numpy as np
 
-    return np.geomspace(LEAST, MOST, STAKES)
+    least = min(MOST / 2, max(LEAST, evenness * margin / NOISIEST / 3))
+    return np.geomspace(least, MOST, STAKES)
 
 
 class Bets:
     """Paired differences of one suite, as gains (positive is better), one cluster after another in random order.
 
     `width` is the greatest possible gain of a sample, `largest` the greatest weight of a cluster (1 for
-    samples that stand alone; for clusters of unequal size the sum over a cluster is what is independent).
+    samples that stand alone; for clusters of unequal size the sum over a cluster is what is independent). `evenness`,
+    largest x mean weight / mean squared weight, says how far stakes are held down by a few heavy clusters (small
+    groups of a macro mean): 1 if all weigh alike.
     `population`, the weight of all clusters there are, makes it about their mean and not about that of others like
     them: drawn without replacement, what was seen says what the rest must come to if the loss is at the margin
     (Waudby-Smith and Ramdas, section 5).
     """
 
     def __init__(
-        self, *, margin: float, width: float = 1.0, largest: float = 1.0, population: float | None = None
+        self,
+        *,
+        margin: float,
+        width: float = 1.0,
+        largest: float = 1.0,
+        evenness: float = 1.0,
+        population: float | None = None,
     ) -> None:
         import numpy as np
 
         if not 0 < margin < width:
             raise ValueError(f"margin must lie between 0 and {width:g}, got {margin:g}")
         self.margin, self.width, self.largest = margin, width, largest
+        self._stakes = stakes(margin / width, evenness)
         self.clusters = 0
         self.population = population
         self._seen: list[tuple[float, float, float]] = []
@@ -104,7 +120,7 @@ class Bets:
         if self.population is not None:
             return self._without_replacement(totals, weights, null, seen, weight)
         excess = (totals - null * weights) / (self.largest * (self.width + null))
-        return np.log1p(excess[:, None] * stakes())
+        return np.log1p(excess[:, None] * self._stakes)
 
     def _without_replacement(
         self,
@@ -124,7 +140,7 @@ class Bets:
         floor = self.width * (1e-9 - 1)
         mean = np.clip(rest / np.maximum(left, np.maximum(weights, 1e-12)), floor, self.width)
         excess = (totals - mean * weights) / (self.largest * (self.width + mean))
-        found: NDArray[np.float64] = np.log1p(np.maximum(excess, -1.0)[:, None] * stakes())
+        found: NDArray[np.float64] = np.log1p(np.maximum(excess, -1.0)[:, None] * self._stakes)
         found[refuted] = 50.0
         return found
 

@@ -77,9 +77,14 @@ class Lane:
         self.clusters = self._order(seed)
         sizes = self._weights()
         self.weights = sizes
-        largest = max((sum(sizes[name] for name in some) for some in self.clusters), default=1.0)
-        population = sum(sizes.values()) if estimand == "this-run" else None
-        self.bets = Bets(margin=entry.margin, width=self.width, largest=largest, population=population)
+        heavy = [sum(sizes[name] for name in some) for some in self.clusters]
+        self.bets = Bets(
+            margin=entry.margin,
+            width=self.width,
+            largest=max(heavy),
+            evenness=max(heavy) * sum(heavy) / sum(weight * weight for weight in heavy),
+            population=sum(heavy) if estimand == "this-run" else None,
+        )
         self.outcomes: dict[str, dict[int, Point | None]] = {}
         self.next = 0
         """First cluster that is not complete yet."""

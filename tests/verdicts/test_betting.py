@@ -40,7 +40,7 @@ def test_one_by_one_is_the_same_as_at_once():
 def test_wealth_is_the_product_by_hand():
     bets = Bets(margin=0.1)
     bets.add([1.0, -1.0])
-    shares = stakes() / 0.9  # stakes against "mean <= -0.1": the least value is -1, so 1/(1 - 0.1) is safe
+    shares = stakes(0.1) / 0.9  # stakes against "mean <= -0.1": the least value is -1, so 1/(1 - 0.1) is safe
     wealth = np.array([1 + shares * 1.1, (1 + shares * 1.1) * (1 - shares * 0.9)]).mean(axis=1)
     assert np.exp(bets.best_pass) == pytest.approx(max(1.0, *wealth))
 
@@ -78,6 +78,25 @@ def test_clusters_of_unequal_size_keep_the_promise():
         bets.add(gains, weights=sizes)
         wrong += bets.passes(0.05) or bets.breaches(0.05)
     assert wrong / 300 <= 0.10 + 3 * np.sqrt(0.1 * 0.9 / 300)
+
+
+def test_groups_of_unequal_size_leave_power_and_keep_the_promise():
+    # a macro mean over groups of 10 to 400: the ten weigh forty times as much as the four hundred
+    sizes = np.array([10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 250, 300, 350, 400])
+    weights = np.repeat(sizes.sum() / len(sizes) / sizes, sizes)
+    evenness = weights.max() * weights.mean() / (weights**2).mean()
+    rng = np.random.default_rng(4)
+    passes = {0.0: 0, 0.05: 0}
+    for loss in passes:
+        for _ in range(200):
+            order = rng.permutation(len(weights))
+            bets = Bets(margin=0.05, largest=weights.max(), evenness=evenness)
+            bets.add(
+                draws(rng, len(weights), discordance=0.15, loss=loss) * weights[order], weights=weights[order]
+            )
+            passes[loss] += bets.passes(0.05)
+    assert passes[0.0] / 200 >= 0.5
+    assert passes[0.05] / 200 <= 0.05
 
 
 def test_a_margin_beyond_the_bounds_is_refused():
