@@ -129,6 +129,7 @@ COLUMNS = (
 
 
 def _print(found: Comparison, shown: Sequence[Row]) -> None:
+    from evals.terminal.molecules import flip_lines
     from evals.verdicts.summary import changed, discordant, sentences
 
     if not found.comparable:
@@ -149,8 +150,7 @@ def _print(found: Comparison, shown: Sequence[Row]) -> None:
         common.say(line)
     for line in changed(found.flips):
         common.say(line)
-    lines = [wording.flip_line(flip) for flip in discordant(found.flips)]
-    for line in wording.cut(lines, SHOWN, "changed samples (--json has all)"):
+    for line in flip_lines(discordant(found.flips), SHOWN, "changed samples (--json has all)"):
         common.say(f"  {line}")
 
 
@@ -226,6 +226,7 @@ def _places(low: int, high: int) -> str:
 
 def as_markdown(found: Comparison, shown: Sequence[Row]) -> list[str]:
     """Write a comparison as Markdown, the sentence first."""
+    from evals.terminal.molecules import flip_lines
     from evals.verdicts.summary import changed, discordant, sentences
 
     lines = [f"**Not comparable:** {'; '.join(found.why_not)}", ""] if not found.comparable else []
@@ -242,6 +243,5 @@ def as_markdown(found: Comparison, shown: Sequence[Row]) -> list[str]:
     ]
     if several := discordant(found.flips):
         lines += ["", f"{len(several)} samples score less or more:", ""]
-        flips = [wording.flip_line(flip, quote="`") for flip in several]
-        lines += [f"- {line}" for line in wording.cut(flips, SHOWN, "changed samples")]
+        lines += [f"- {line}" for line in flip_lines(several, SHOWN, "changed samples", quote="`")]
     return lines

@@ -84,6 +84,7 @@ def write_files(report: GateReport, *, junit: Path | None, markdown: Path | None
 
 def print_report(report: GateReport, *, as_json: bool) -> int:
     """Print a verdict; returns the exit status."""
+    from evals.terminal.molecules import flip_lines
     from evals.verdicts.files import WORDS, cells, remarks
     from evals.verdicts.gate import EXIT
     from evals.verdicts.summary import discordant
@@ -99,8 +100,7 @@ def print_report(report: GateReport, *, as_json: bool) -> int:
     common.table("", COLUMNS, map(cells, report.suites))
     for line in remarks(report):
         common.say(line)
-    lines = [wording.flip_line(flip) for flip in discordant(report.flips)]
-    for line in wording.cut(lines, 20, "changed samples (--json has all)"):
+    for line in flip_lines(discordant(report.flips), 20, "changed samples (--json has all)"):
         common.say(f"  {line}")
     return EXIT[report.verdict]
 

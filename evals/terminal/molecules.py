@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
 from evals.errors import EvalsError
 from evals.sandbox import Pool
 from evals.scorers.molecule_forms import Form
+from evals.verdicts.pairs import Flip
+from evals.verdicts.wording import cut, flip_line
 
 LONGEST = 1000
 """Characters of a SMILES that is read."""
@@ -39,3 +41,12 @@ def formulas() -> Iterator[Callable[[str], str]]:
                 return ""
 
         yield named
+
+
+def flip_lines(flips: Sequence[Flip], most: int, what: str, *, quote: str = "") -> list[str]:
+    """Write changed samples, at most so many lines; molecules with their formulas, so that isomers show as such."""
+    if not any(flip.molecule for flip in flips[:most]):
+        return cut([flip_line(flip, quote=quote) for flip in flips], most, what)
+    with formulas() as formula:
+        first = [flip_line(flip, quote=quote, formula=formula) for flip in flips[:most]]
+        return cut([*first, *(flip.id for flip in flips[most:])], most, what)

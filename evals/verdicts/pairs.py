@@ -346,6 +346,8 @@ class Flip(Struct, frozen=True, kw_only=True):
     """Whether B scores less (or has no score at all)."""
     improved: bool = False
     """Whether B scores more (or A has no score at all)."""
+    molecule: bool = False
+    """Whether the answers are molecules, judged rung by rung."""
 
 
 def flips(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
@@ -390,6 +392,7 @@ def _flip(key: tuple[str, int], one: Point | None, other: Point | None, *, group
         answer_b=other.answer if other else None,
         worse=worse,
         improved=improved and not worse,
+        molecule=any(point is not None and "rung" in point.parts for point in (one, other)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from evals.extract import plain
 from evals.verdicts.pairs import Flip
@@ -67,11 +67,19 @@ def markdown_text(text: str) -> str:
     return _MARKDOWN.sub(lambda found: f"&#{ord(found[0])};", " ".join(plain(text).split()))
 
 
-def flip_line(flip: Flip, *, quote: str = "") -> str:
-    """Write one flipped sample; for Markdown `quote` ids and answers, which are whatever a model said."""
+def flip_line(flip: Flip, *, quote: str = "", formula: Callable[[str], str] | None = None) -> str:
+    """Write one changed sample; for Markdown `quote` ids and answers, which are whatever a model wrote.
+
+    `formula` names molecules by their formula beside the SMILES; empty for what it cannot read.
+    """
+
+    def shown(answer: str | None) -> str:
+        named = formula(answer) if formula and flip.molecule and answer else ""
+        return f"{_short(answer, quote)}{f' = {named}' if named else ''}"
+
     answers = ""
     if flip.answer_a is not None or flip.answer_b is not None:
-        answers = f" ({_short(flip.answer_a, quote)} → {_short(flip.answer_b, quote)})"
+        answers = f" ({shown(flip.answer_a)} → {shown(flip.answer_b)})"
     repeat = f" #{flip.repeat}" if flip.repeat else ""
     return f"{flip.suite} {_short(flip.id, quote)}{repeat}: {flip.a} → {flip.b}{answers}"
 

@@ -13,7 +13,7 @@ from evals.report.metrics import accuracy, at_repeats, mean_value, repeated
 from evals.types import Metric
 from evals.verdicts.compare import compare
 from evals.verdicts.contestant import why_not
-from evals.verdicts.pairs import Pairs, flips, ladder
+from evals.verdicts.pairs import Pairs, Side, flips, ladder
 from tests.support.made import binary, contestant, point, side
 
 MICRO = accuracy()[0]
@@ -278,3 +278,14 @@ def test_the_interval_beside_an_adjusted_p_is_adjusted():
     b = [contestant("b", side({str(n): float(n < 5) for n in range(40)}), suite=name) for name in ("s", "t")]
     row = compare([a, b]).pairs[0]
     assert row.ends == (row.low_adjusted, row.high_adjusted) != (row.low, row.high)
+
+
+def test_molecules_among_changed_samples_have_their_formulas():
+    pytest.importorskip("rdkit")
+    from evals.terminal.molecules import flip_lines
+
+    right = structs.replace(point("m", 1.0), answer="CCO", parts={"rung": 4.0})
+    wrong = structs.replace(point("m", 0.0), answer="CC", parts={"rung": 1.0})
+    golds = side({"m": 1.0}).golds
+    found = flips(Side([right], golds, 1), Side([wrong], golds, 1))
+    assert flip_lines(found, 5, "samples") == [" m: right → wrong (CCO = C2H6O → CC = C2H6)"]
