@@ -1,20 +1,20 @@
-"""Every error of the house, and which of them are worth another try.
+"""Every error of this project, and which are worth a retry.
 
 EvalsError                     a message for the user, one line, no traceback
 ├── UsageError                 wrong name, wrong option, missing key or data: exit 2
 │   ├── UnknownName            with near names
-│   ├── Untrusted              data name a suite that is defined by somebody's code
+│   ├── Untrusted              data name a suite that is defined by code that the user has not trusted
 │   ├── DataError              a data set is absent, torn, or not what it should be
 │   └── StoreError             the results folder cannot be used as it is
 ├── ModelError                 a call failed: becomes the sample's Failure
-│   ├── Fatal                  every call would fail alike (key, URL, model name): ends the run before its first reply
+│   ├── Fatal                  every call would fail the same way (key, URL, model name): ends the run before its first reply
 │   │   ├── Gone               its server is gone for good: ends the run at any time
-│   │   └── OutOfQuota         the account pays for no more: ends the run at any time
+│   │   └── OutOfQuota         the account has no credit left: ends the run at any time
 │   ├── Rejected               this request is refused (400, 413, 422): not retried
 │   │   ├── Context            prompt and max_tokens exceed the model's context
 │   │   └── Filtered           the vendor's content filter refuses the prompt: adapters make a reply of it
 │   ├── Expired                a batch ended before this was asked; asked again by the next command
-│   └── Transient              worth another try
+│   └── Transient              worth a retry
 │       ├── RateLimit          429, 503: also slows the runner down; may carry Retry-After
 │       ├── ServerFault        5xx
 │       ├── Disconnected       cut connection, connection refused in mid-run
@@ -22,7 +22,7 @@ EvalsError                     a message for the user, one line, no traceback
 │       └── BadReply           200 with truncated JSON, an error body, HTML, no content
 ├── Crash                      code that is not ours broke: see `boundary.py`
 └── ScorerError                a scorer broke or ran out of time: never a score of 0
-    ├── Unreadable             a judge gave no verdict of its grammar, in several tries
+    ├── Unreadable             a judge gave no parsable verdict, in several attempts
     └── Waiting                the reply waits for a judge model
 """
 
@@ -33,7 +33,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 MANY = 100
-"""More names than anybody wants listed."""
+"""From this many names on, a message gives their number instead."""
 
 
 def install(extra: str) -> str:
@@ -50,7 +50,7 @@ class EvalsError(Exception):
 
 
 class UsageError(EvalsError):
-    """The user can mend it; ends the command with exit status 2."""
+    """The user can fix it; ends the command with exit status 2."""
 
 
 class UnknownName(UsageError):
@@ -68,7 +68,7 @@ class UnknownName(UsageError):
 
 
 class Untrusted(UsageError):
-    """What data name is defined by code that the user has not vouched for."""
+    """Data name a suite that is defined by code which the user has not trusted."""
 
 
 class DataError(UsageError):
@@ -89,7 +89,7 @@ class ModelError(EvalsError):
 
 
 class Fatal(ModelError):
-    """Wrong key, URL or model name: every call would fail alike."""
+    """Wrong key, URL or model name: every call would fail the same way."""
 
 
 class Gone(Fatal):
@@ -186,17 +186,17 @@ def from_status(
     looked for where a message begins: some servers repeat the prompt behind that. `param`: see `Rejected`.
     """
     text = f"HTTP {status}: {message}"
-    said, codes = message.lower()[:_BEGINS], set(code.lower().split())
+    beginning, codes = message.lower()[:_BEGINS], set(code.lower().split())
     daily = any("perday" in one for one in codes)  # Google: in the quota's name
-    if status == 402 or daily or codes & _QUOTA or any(words in said for words in _QUOTA_WORDS):
+    if status == 402 or daily or codes & _QUOTA or any(words in beginning for words in _QUOTA_WORDS):
         return OutOfQuota(text)
     if status in (429, 503, 529) and (retry_after_s or 0.0) > _LONGEST_WAIT_S:
         return OutOfQuota(f"{text}; no more calls for {(retry_after_s or 0.0) / 3600:.1f} hours")
-    if 400 <= status < 500 and (codes & _FILTER or any(words in said for words in _FILTER_WORDS)):
+    if 400 <= status < 500 and (codes & _FILTER or any(words in beginning for words in _FILTER_WORDS)):
         return Filtered(text)
     if status in (401, 403, 404, 405):
         return Fatal(text)
-    if status == 400 and (codes & _FATAL or any(words in said for words in _FATAL_WORDS)):
+    if status == 400 and (codes & _FATAL or any(words in beginning for words in _FATAL_WORDS)):
         return Fatal(text)
     if status in (429, 503, 529):
         return RateLimit(text, retry_after_s=retry_after_s)
@@ -204,7 +204,9 @@ def from_status(
         return Timeout(text)
     if status in (409, 425) or status >= 500:
         return ServerFault(text)
-    if status in (400, 413, 422) and (codes & _CONTEXT or any(words in said for words in _CONTEXT_WORDS)):
+    if status in (400, 413, 422) and (
+        codes & _CONTEXT or any(words in beginning for words in _CONTEXT_WORDS)
+    ):
         return Context(text)
     return Rejected(text, param=param)
 

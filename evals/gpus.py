@@ -1,4 +1,4 @@
-"""The GPUs of this machine, and what of a profile's needs they do not meet."""
+"""The GPUs of this machine, and whether they meet the needs of a model's profile."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Gpu(Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """Give its type as the profiles spell it; empty: another."""
+        """Return its type as the profiles spell it; empty for any other type."""
         return next((kind for kind in GPU_GB if kind in self.name.upper()), "")
 
 
 def found() -> list[Gpu]:
-    """List the GPUs that a server started here would see; raises UsageError where they cannot be counted."""
+    """Return the GPUs visible to a server started here; raises UsageError if they cannot be counted."""
     try:
         import pynvml
     except ImportError:
@@ -53,13 +53,13 @@ def found() -> list[Gpu]:
             for n in shown
         ]
     except pynvml.NVMLError as error:
-        raise UsageError(f"the driver does not name its GPUs: {error}") from None
+        raise UsageError(f"the GPU driver reports an error: {error}") from None
     finally:
         pynvml.nvmlShutdown()
 
 
 def _visible(uuids: Sequence[str]) -> list[int]:
-    """Apply CUDA_VISIBLE_DEVICES, as CUDA reads it: up to the first entry that names no GPU."""
+    """Apply CUDA_VISIBLE_DEVICES as CUDA does: entries up to the first that matches no GPU."""
     wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
     if wanted is None:
         return list(range(len(uuids)))
@@ -76,20 +76,22 @@ def _visible(uuids: Sequence[str]) -> list[int]:
 
 
 def needs(profile: Profile) -> str:
-    """Say what a profile needs: `8 x 80 GB or 4 x 141 GB`; empty where no source says."""
+    """Return what a profile needs, as `8 x 80 GB or 4 x 141 GB`; empty if no source states it."""
     if not profile.gpus:
         count = profile.tensor_parallel
         return f"{count} GPU{'s' * (count > 1)}" if count else ""
     sizes: dict[int, int] = {}
     for kind, count in sorted(profile.gpus.items(), key=lambda item: GPU_GB[item[0]]):
-        if count < min(sizes.values(), default=count + 1):  # larger ones matter where fewer do
+        if count < min(
+            sizes.values(), default=count + 1
+        ):  # larger GPUs are listed only if fewer of them suffice
             sizes[GPU_GB[kind]] = count
     over = f" over {profile.nodes} nodes" if profile.nodes > 1 else ""
     return " or ".join(f"{count} x {gb} GB" for gb, count in sizes.items()) + over
 
 
 def lacks(profile: Profile, here: Sequence[Gpu]) -> str:
-    """Say in one line why these GPUs cannot serve a profile, and what can be had instead; empty: they can."""
+    """Return in one line why these GPUs cannot serve a profile, with alternatives; empty if they can."""
     if not needs(profile) or _enough(profile, here):
         return ""
     title = " ".join(
@@ -101,25 +103,25 @@ def lacks(profile: Profile, here: Sequence[Gpu]) -> str:
     return f"{title} needs {needs(profile)}; found {_counted(here)}" + (f": try {instead}" if instead else "")
 
 
-SKIP = "--no-gpu-check starts it all the same"
+SKIP = "--no-gpu-check starts it anyway"
 
 
 def verdict(profile: Profile, here: Sequence[Gpu], size: Size | None) -> tuple[str, str]:
-    """Say why GPUs cannot serve a model, and what to know where they may: (refusal, warning), empty each: nothing.
+    """Return a refusal and a warning about serving a model on these GPUs; each is empty if there is none.
 
-    Where the weights fit by their size, fewer or smaller GPUs than its makers use are a warning, and the engine decides.
-    `size`: of the checkpoint, where it is on this machine.
+    If the weights fit, fewer or smaller GPUs than the makers use are only a warning, and the engine decides.
+    `size`: of the checkpoint; None if it is not on this machine.
     """
     if not (why := lacks(profile, here)):
         return "", ""
     if size is None:
-        return f"{why}; its weights are not on this machine, so that their size is not known: {SKIP}", ""
+        return f"{why}; the size of its weights is not known, as they are not on this machine; {SKIP}", ""
     room = sum(gpu.gb for gpu in here)
     takes = f"its weights take {size.weights:.1f} GB"
     if size.weights > room:
-        return f"{why}; {takes}, and {room:.0f} GB are here in all: {SKIP}", ""
+        return f"{why}; {takes}, and the GPUs here have {room:.0f} GB in all; {SKIP}", ""
     cache = f", a cache for {size.tokens:,} tokens {size.cache:.1f} GB" if size.tokens else ""
-    tight = "" if size.total <= room else ", more than there is: a shorter context may help"
+    tight = "" if size.total <= room else ", more than there is; a shorter context may help"
     return "", (
         f"{profile.name} is made for {needs(profile)}; {takes}{cache}, {size.total:.1f} GB in all{tight}; "
         f"found {_counted(here)}: the engine decides"
@@ -132,7 +134,7 @@ def _enough(profile: Profile, here: Sequence[Gpu]) -> bool:
     kinds = {gpu.kind for gpu in here}
     if len(kinds) == 1 and (kind := kinds.pop()):
         return kind in profile.gpus and len(here) >= profile.gpus[kind]
-    return any(  # a type that no source speaks of: as many, each as large
+    return any(  # a type without a source: as many GPUs, each as large
         sum(gpu.gb >= SLACK * GPU_GB[kind] and gpu.kind in ("", *profile.gpus) for gpu in here) >= count
         for kind, count in profile.gpus.items()
     )

@@ -1,9 +1,9 @@
-"""Where the code of other harnesses lies on this machine: a folder each in the user's cache.
+"""Where the code of other harnesses is installed on this machine: one folder each in the user's cache.
 
     ~/.cache/science-evals/peers/lm-eval/bin/python     an environment of its own, since its pins clash with ours
     ~/.cache/science-evals/peers/opencompass-0.5.4/     a wheel as it is, for its own words (`evals data opencompass`)
 
-Whoever fetches one decides what is in its folder; nothing here makes, imports or runs anything.
+This module only names folders; it creates, imports and runs nothing.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ def home() -> Path:
 
 
 def cache() -> Path:
-    """Give the folder of what this project keeps between commands; there or not. XDG_CACHE_HOME is honoured."""
+    """Return the folder for what this project keeps between commands, below XDG_CACHE_HOME; it may not exist."""
     return Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "science-evals"
 
 
 def place(peer: str) -> Path:
-    """Give the folder of a peer's environment or files; there or not."""
+    """Return the folder of a peer's environment or files; it may not exist."""
     return cache() / "peers" / peer
 
 
 def python(peer: str) -> Path | None:
-    """Give the interpreter of a peer's environment; None where there is none."""
+    """Return the interpreter of a peer's environment; None if it has none."""
     found = place(peer) / "bin" / "python"
     return found if found.exists() else None
 
 
 def recipe(peer: str) -> str:
-    """Word the commands that make a peer's environment, for people."""
+    """Return the shell commands that create a peer's environment."""
     folder = place(peer)
     steps = [f"{folder}/bin/pip install {packages}" for packages in RECIPES[peer]]
     return " && ".join([f"python3 -m venv {folder}", *steps])

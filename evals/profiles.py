@@ -1,6 +1,6 @@
-"""What the makers of known models recommend, and what these need: `model_adapters/profiles.toml`, read and checked.
+"""What the makers of known models recommend and require: `model_adapters/profiles.toml`, parsed and validated.
 
-Nothing in it is guessed: a fact without a source is a fault of the file, and what no source says is not there.
+Nothing in it is guessed: every fact has its source, and facts without one are left out.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     input: float
     output: float
     cached: float | None = None
-    """Of input tokens that the server had kept; None: as `input`."""
+    """Price of cached input tokens; None: as `input`."""
     date: date
-    """On which the source said so, or was read."""
+    """When the source was published or read."""
 
     def cost(self, tokens: Mapping[str, int], batch: Mapping[str, int] | None = None) -> float:
-        """Give the USD of tokens by kind (input, output, cached): reasoning is output, cached ones are input.
+        """Return the cost in USD of tokens by kind (input, output, cached); reasoning is output, cached tokens are input.
 
-        `batch`: those of them that came by a batch.
+        `batch`: the share of them that a batch produced.
         """
         if batch:
             return self.cost(tokens) - (1 - BATCH) * self.cost(batch)
@@ -51,54 +51,54 @@ class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def figures(self) -> dict[str, float]:
-        """Give the numbers by kind of token, as a card keeps them."""
+        """Return the prices by kind of token, as cards store them."""
         found = {"input": self.input, "output": self.output, "cached": self.cached}
         return {kind: value for kind, value in found.items() if value is not None}
 
 
 class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model. An empty field: no source says."""
+    """One model. A field is empty if no source states it."""
 
     about: str = ""
     names: tuple[str, ...]
-    """As named behind the adapter's colon, or with the adapter where the same name means something else."""
+    """Names after the adapter's colon; with the adapter if the bare name is ambiguous."""
     takes: tuple[str, ...]
-    """What it can take besides text."""
+    """Accepted inputs besides text."""
     precision: str = ""
     """Of the weights."""
     context: int | None = None
     """Tokens of prompt and reply together that the model is made for."""
     serve_context: int | None = None
-    """To which its makers limit it when they serve it."""
+    """Context at which its makers serve it."""
     sampling: dict[str, Any] = {}
     """Recommended: fields of `Sampling`."""
     answering: dict[str, Any] = {}
-    """Recommended where it is told not to reason; empty: the same."""
+    """Recommended with reasoning switched off; empty: the same."""
     thinking: dict[str, str] = {}
     """Server -> the field of the request (with dots: nested) that switches reasoning on and off."""
     parser: dict[str, str] = {}
-    """Server -> the reasoning parser that it is started with."""
+    """Server -> its reasoning parser for this model."""
     flags: dict[str, tuple[str, ...]] = {}
     """Server -> further options of its command line."""
     gpus: dict[str, int] = {}
-    """Type of GPU -> the least number of it, over all nodes."""
+    """GPU type -> smallest number of GPUs, over all nodes."""
     smaller: tuple[str, ...] = ()
-    """What to try where that is too much, the most alike first."""
+    """Smaller alternatives, the most similar first."""
     nodes: int = 1
     tensor_parallel: int | None = None
-    """GPUs that its makers share it over, where they do not say of which type."""
+    """Number of GPUs if its makers do not state their type."""
     expert_parallel: bool = False
     max_pixels: int | None = None
-    """Images with more are sent smaller."""
+    """Larger images are shrunk."""
     price: Price | None = None
-    """Behind its makers' API."""
+    """Of its makers' API."""
     source: dict[str, str]
-    """Field -> where that is said."""
+    """Field -> its source."""
     name: str = ""
-    """As the file calls it."""
+    """Its key in the file."""
 
     def recommended(self, *, thinking: bool | None = None) -> Sampling:
-        """Give the recommended sampling. `thinking`: whether it is told to reason; None: nobody says."""
+        """Return the recommended sampling. `thinking`: whether reasoning is switched on; None: left at its default."""
         return Sampling(**(self.answering if thinking is False and self.answering else self.sampling))
 
 
@@ -144,7 +144,7 @@ def _checked(name: str, profile: Profile, sources: dict[str, str]) -> Profile:
 
 @cache
 def known() -> tuple[Profile, ...]:
-    """Give all profiles of the house."""
+    """Return all profiles of the file."""
     return read()
 
 
@@ -162,7 +162,7 @@ def find(spec: str) -> Profile | None:
 
 
 def located(rest: str) -> Path | None:
-    """Give the folder that a name behind an engine's colon means; None: it is a hub id."""
+    """Return the folder that a name after an engine's colon means; None if it is a hub id."""
     if not rest.startswith(("/", ".", "~")) and not Path(rest).is_dir():
         return None
     try:
@@ -172,12 +172,12 @@ def located(rest: str) -> Path | None:
 
 
 def full_name(rest: str, profile: Profile | None) -> str:
-    """Give the hub id of what may be named by its profile's short name."""
+    """Return the hub id of a model that may be named by its profile's short name."""
     return profile.names[0] if profile and rest.lower() == profile.name.lower() else rest
 
 
 def takes(profile: Profile | None, folder: Path | None) -> frozenset[str]:
-    """Say what weights can take besides text: by their profile, else by the configuration in their folder.
+    """Return the inputs besides text that a model accepts: by its profile, else by the configuration in its folder.
 
     Of a hub id that no profile knows, nobody can say before it is loaded: images are let through.
     """
@@ -193,7 +193,7 @@ def takes(profile: Profile | None, folder: Path | None) -> frozenset[str]:
 
 
 def price(spec: str) -> Price | None:
-    """Give the price of a hosted model; one that runs on the user's own machines has none."""
+    """Return the price of a hosted model; None for one that runs on the user's own machines."""
     profile = find(spec)
     return profile.price if profile and spec.partition(":")[0] not in ENGINES else None
 

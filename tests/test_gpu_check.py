@@ -98,8 +98,8 @@ def test_a_smaller_gpu_that_the_weights_fit_on_is_a_warning_with_the_figures() -
 @pytest.mark.parametrize(
     ("size", "here", "said"),
     [
-        (Size(482.0), [SMALL], "its weights take 482.0 GB, and 26 GB are here in all"),
-        (Size(17.0), [], "its weights take 17.0 GB, and 0 GB are here in all"),
+        (Size(482.0), [SMALL], "its weights take 482.0 GB, and the GPUs here have 26 GB in all"),
+        (Size(17.0), [], "its weights take 17.0 GB, and the GPUs here have 0 GB in all"),
         (None, [SMALL], "its weights are not on this machine, so that their size is not known"),
     ],
 )
@@ -108,7 +108,7 @@ def test_what_cannot_fit_is_refused_and_the_way_around_named(
 ) -> None:
     refusal, warning = gpus.verdict(mini(), here, size)
     assert said in refusal
-    assert refusal.endswith("--no-gpu-check starts it all the same")
+    assert refusal.endswith("--no-gpu-check starts it anyway")
     assert warning == ""
 
 
@@ -123,6 +123,6 @@ def test_the_launcher_warns_refuses_and_looks_away(tmp_path: Path, monkeypatch: 
     order = launch.order(ENGINE, str(folder), mini())
     assert "the engine decides" in launch.check(order)
     monkeypatch.setattr(gpus, "found", list)
-    with pytest.raises(UsageError, match="--no-gpu-check starts it all the same"):
+    with pytest.raises(UsageError, match="--no-gpu-check starts it anyway"):
         launch.check(order)
     assert launch.check(order, gpu_check=False) == ""
