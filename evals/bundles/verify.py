@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from math import isclose
 from pathlib import Path
@@ -35,7 +35,7 @@ JUDGED = ("verdicts", "unreadable", "waiting", "tokens", "drawn", "agreement", "
 
 
 class Verification(Struct, frozen=True, kw_only=True):
-    """What came of checking a bundle."""
+    """Outcome of checking a bundle."""
 
     bundle: str
     run: str = ""
@@ -71,12 +71,12 @@ def verify(path: Path, data: Path | None = None) -> Verification:
 
 
 class _Check:
-    """The differences of one bundle, gathered."""
+    """Checks of one bundle, which gather differences."""
 
     def __init__(self, bundle: Bundle, data: Path | None) -> None:
         self.bundle = bundle
         self.card = bundle.card()
-        self.found: list[str] = []
+        self.differences: list[str] = []
         self._names()
         (self.suite,) = load.recorded_suite(self.card.config.suite, self.card.config.protocol)
         if self.suite.refuses:
@@ -107,7 +107,7 @@ class _Check:
             model=card.model,
             records=len(self.briefs),
             figures=figures,
-            differences=tuple(self.found),
+            differences=tuple(self.differences),
             notes=tuple(self.notes),
         )
 
@@ -124,26 +124,26 @@ class _Check:
     def _rules(self) -> None:
         card = self.card
         if self.suite.gated and not card.gated:
-            self.found.append(f"{self.suite.id} is gated, and the bundle holds texts")
+            self.differences.append(f"{self.suite.id} is gated, and the bundle holds texts")
         if self.suite.version != card.config.version:
-            self.found.append(
+            self.differences.append(
                 f"scored by version {card.config.version} of {self.suite.id}; here is version {self.suite.version}"
             )
         if self.suite.errata.version != card.errata:
-            self.found.append(
+            self.differences.append(
                 f"errata: the card says {card.errata!r}, here it is {self.suite.errata.version!r}"
             )
         if not _same(self.suite.chance, card.chance):
-            self.found.append(f"chance: the card says {card.chance}, here it is {self.suite.chance}")
+            self.differences.append(f"chance: the card says {card.chance}, here it is {self.suite.chance}")
         rules = self.suite.scorer_versions()
-        self.found += [
+        self.differences += [
             f"rule {name}: the card says {card.scorers.get(name)}, here it is {rules.get(name)}"
             for name in sorted({*rules, *card.scorers})
             if rules.get(name) != card.scorers.get(name)
         ]
 
     def _data(self, data: Path | None) -> None:
-        """Hold the gold side against the data set, or at least against its hash."""
+        """Check the gold side against the data set, or at least against its hash."""
         config = self.card.config
         if data is None:
             if self.card.gated:
@@ -151,7 +151,7 @@ class _Check:
                     f"{self.bundle.path}: {self.suite.id} is gated; add its data with --data DIR"
                 )
             if config.limit is None and data_sha256(self.samples.values()) != config.data_sha256:
-                self.found.append("samples.jsonl does not hash to the card's data_sha256")
+                self.differences.append("samples.jsonl does not hash to the card's data_sha256")
             self.notes.append(
                 "the gold answers are the bundle's own; --data DIR holds them against the data set"
             )
@@ -159,10 +159,12 @@ class _Check:
         source = Data(suite=self.suite.name, local=data)
         try:
             spool, digest = read(self.suite, source)
-        except DataError as error:  # the user's folder, and no fault of the bundle
+        except DataError as error:  # the fault is in the user's folder, not in the bundle
             raise UsageError(f"--data {data}: {error}") from error
         if digest != config.data_sha256:
-            self.found.append(f"the data hash to {digest[:16]}, the card says {config.data_sha256[:16]}")
+            self.differences.append(
+                f"the data hash to {digest[:16]}, the card says {config.data_sha256[:16]}"
+            )
         golds = {one.id: one for one in spool if one.id in self.samples}
         for name, stated in self.samples.items():
             gold = golds.get(name)
@@ -170,9 +172,9 @@ class _Check:
                 raise DataError(f"{name}: is not in the data")
             asked = gold.question if stated.question else ()  # imported runs alone keep it
             if stated != (bare_sample(gold) if self.card.gated else structs.replace(gold, question=asked)):
-                self.found.append(f"{name}: is not as in the data")
+                self.differences.append(f"{name}: is not as in the data")
         self.samples = golds
-        if self.card.origin == "run":  # others' replies were asked in others' words
+        if self.card.origin == "run":  # imported replies answer others' prompts
             try:
                 self.prompter = self.suite.prompter(source)
             except DataError as error:
@@ -196,21 +198,23 @@ class _Check:
                     left += 1
                     yield record, record
                     continue
-                ((_, again),) = judged_again(scoring, self.samples, iter([self._spoken(record)]))
+                ((_, again),) = judged_again(scoring, self.samples, iter([self._restated(record)]))
                 scores = {name: _letter_only(score) for name, score in again.scores.items()}
                 kept = {name: _letter_only(score) for name, score in record.scores.items()}
                 yield structs.replace(record, scores=kept), structs.replace(record, scores=scores)
         if left:
-            self.found.append(f"{left} record(s) rest on words that a bundle of a gated suite withholds")
+            self.differences.append(
+                f"{left} record(s) rest on words that a bundle of a gated suite withholds"
+            )
         self.notes.append("texts are withheld: the verdicts were checked by the stated answer letters")
 
     def _asked(self, one: Withheld) -> Record:
-        """Hold a withheld prompt against the one that the data make."""
+        """Check a withheld prompt against the one made from the data."""
         self._prompt(one.record, one.prompt_sha256)
         return one.record
 
     def _as_asked(self, record: Record) -> Record:
-        """Hold a prompt against the one that the data make; pictures may have been made smaller on the way."""
+        """Check a prompt against the one made from the data; images may have been made smaller on the way."""
         if all(isinstance(part, Text) for message in record.prompt.messages for part in message.parts):
             self._prompt(record, prompt_hash(record.prompt))
         return record
@@ -221,10 +225,10 @@ class _Check:
             return
         prompt = self.prompter(sample, record.repeat)
         if (prompt_hash(prompt), prompt.order) != (sha256, record.prompt.order):
-            self.found.append(f"{record.sample} [{record.repeat}]: was not asked as this suite asks it")
+            self.differences.append(f"{record.sample} [{record.repeat}]: was not asked as this suite asks it")
 
-    def _spoken(self, record: Record) -> Record:
-        """Put the reply that states the record's answer in the place of the withheld one."""
+    def _restated(self, record: Record) -> Record:
+        """Replace the withheld reply by one that states the record's answer."""
         if not isinstance(record.outcome, Reply):
             return record
         first = next(iter(record.scores.values()), None)
@@ -255,7 +259,9 @@ class _Check:
             failed = isinstance(stored.outcome, Failure)
             if (failed and stored.scores) or not _same(stored.scores, again.scores):
                 where = f"{stored.sample} [{stored.repeat}]"
-                self.found.append(f"{where}: stored {_say(stored.scores)}, scored again {_say(again.scores)}")
+                self.differences.append(
+                    f"{where}: stored {_say(stored.scores)}, scored again {_say(again.scores)}"
+                )
 
     def _figures(self) -> int:
         golds = {
@@ -268,18 +274,22 @@ class _Check:
             scorers=tuple(self.suite.scorers),
             repeats=self.card.config.repeats,
         )
-        for name in SUMMED:
-            stated, found = getattr(self.card, name), getattr(summary, name)
-            if not _same(stated, found):
-                self.found.append(f"{name}: the card says {stated}, computed again {found}")
-        stated, found = (_by_name(one.estimates) for one in (self.card, summary))
-        for key in sorted({*stated, *found}):
-            if not _same(one := stated.get(key), other := found.get(key)):
-                self.found.append(
-                    f"{' of '.join(filter(None, key))}: {_figure(one)}; computed again {_figure(other)}"
+        self._compare(structs.asdict(self.card), structs.asdict(summary), SUMMED)
+        stated, computed = _by_name(self.card.estimates), _by_name(summary.estimates)
+        for key in sorted({*stated, *computed}):
+            if not _same(was := stated.get(key), now := computed.get(key)):
+                self.differences.append(
+                    f"{' of '.join(filter(None, key))}: {_figure(was)}; computed again {_figure(now)}"
                 )
         self._cost()
-        return len(SUMMED) + len(found) + self._judge(golds)
+        return len(SUMMED) + len(computed) + self._judge(golds)
+
+    def _compare(
+        self, stated: Mapping[str, Any], computed: Mapping[str, Any], names: Sequence[str], prefix: str = ""
+    ) -> None:
+        for name in names:
+            if not _same(was := stated[name], now := computed.get(name)):
+                self.differences.append(f"{prefix}{name}: the card says {was}, computed again {now}")
 
     def _judge(self, golds: Mapping[str, Gold]) -> int:
         """Count a judge's verdicts and its agreement with the rule again; returns the number of figures."""
@@ -288,12 +298,10 @@ class _Check:
             return 0
         from evals.scorers.judge.account import account
 
-        options = (golds[one.sample].options for one in self.briefs)
-        found = account((one.scores for one in self.briefs), self.suite.scorers, options=options)
-        for name in JUDGED:
-            was, now = getattr(stated, name), getattr(found, name, None)
-            if not _same(was, now):
-                self.found.append(f"judge, {name}: the card says {was}, computed again {now}")
+        options = (golds[brief.sample].options for brief in self.briefs)
+        computed = account((brief.scores for brief in self.briefs), self.suite.scorers, options=options)
+        known = structs.asdict(computed) if computed is not None else {}
+        self._compare(structs.asdict(stated), known, JUDGED, prefix="judge, ")
         return len(JUDGED)
 
     def _cost(self) -> None:
@@ -306,8 +314,9 @@ class _Check:
             return
         into, out, cached = (card.price.get(kind) for kind in ("input", "output", "cached"))
         price = Price(input=into or 0.0, output=out or 0.0, cached=cached, date=date.min)
-        if not _same(card.cost_usd, found := price.cost(card.tokens, card.batch_tokens)):
-            self.found.append(f"cost_usd: the card says {card.cost_usd}, computed again {found}")
+        cost = price.cost(card.tokens, card.batch_tokens)
+        if not _same(card.cost_usd, cost):
+            self.differences.append(f"cost_usd: the card says {card.cost_usd}, computed again {cost}")
 
 
 def _letter_only(score: Score | Failure) -> Score | Failure:
@@ -320,21 +329,23 @@ def _hidden(score: Score) -> bool:
     return score.answer is not None and score.answer.startswith("sha256:")
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Whether two values are equal, numbers to nine digits."""
-    if isinstance(one, float) and isinstance(other, int | float):
-        return isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
-    if isinstance(one, Struct):
-        return type(one) is type(other) and _same(structs.asdict(one), structs.asdict(other))
-    if isinstance(one, Mapping):
+def _same(stated: Any, other: Any) -> bool:
+    """Return whether two values are equal, numbers to nine digits."""
+    if isinstance(stated, float) and isinstance(other, int | float):
+        return isclose(stated, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    if isinstance(stated, Struct):
+        return type(stated) is type(other) and _same(structs.asdict(stated), structs.asdict(other))
+    if isinstance(stated, Mapping):
         return (
             isinstance(other, Mapping)
-            and one.keys() == other.keys()
-            and all(_same(one[k], other[k]) for k in one)
+            and stated.keys() == other.keys()
+            and all(_same(stated[k], other[k]) for k in stated)
         )
-    if isinstance(one, list | tuple):
-        return isinstance(other, list | tuple) and len(one) == len(other) and all(map(_same, one, other))
-    return bool(one == other)
+    if isinstance(stated, list | tuple):
+        return (
+            isinstance(other, list | tuple) and len(stated) == len(other) and all(map(_same, stated, other))
+        )
+    return bool(stated == other)
 
 
 def _by_name(estimates: Iterable[Estimate]) -> dict[tuple[str, str], Estimate]:

@@ -1,7 +1,7 @@
 r"""Which of our samples a foreign record is about: by the data set's own id, or by the question's words.
 
-Words are compared after Unicode normalisation (NFKC), without case and with every run of white space as one blank. Of
-questions that stand several times the options decide; what is alike even then is handed out in the order of the file.
+Words are compared after Unicode normalisation (NFKC), without case and with every run of white space as one blank. If a
+question stands several times the options decide; what is equal even then is handed out in the order of the file.
 
 >>> words("  What\u00a0IS\n2 + 2 ? ")
 'what is 2 + 2 ?'
@@ -112,12 +112,12 @@ class Finder:
 
     def by_question(self, text: str, options: Sequence[str] = ()) -> list[str]:
         """Return the samples with this question; with options, those that have the same ones, where some do."""
-        found = self._questions.by_hash.get(question_hash(text), [])
-        if len(found) < 2:
-            return found
+        samples = self._questions.by_hash.get(question_hash(text), [])
+        if len(samples) < 2:
+            return samples
         shown = sorted(map(bare, options))
-        alike = [name for name in found if shown and sorted(self._bare(name)) == shown]
-        return alike or found
+        same = [name for name in samples if shown and sorted(self._bare(name)) == shown]
+        return same or samples
 
     def by_prompt(self, prompt: str) -> list[str]:
         """Return the samples whose question stands last in a prompt."""
@@ -125,16 +125,16 @@ class Finder:
         asked = self._questions
         best: list[str] = []
         for start in reversed(starts):
-            found = [name for name in asked.begun(lines, start) if lines.startswith(asked.words[name], start)]
-            if found:
-                longest = max(len(asked.words[name]) for name in found)
-                best = [name for name in found if len(asked.words[name]) == longest]
+            here = [name for name in asked.begun(lines, start) if lines.startswith(asked.words[name], start)]
+            if here:
+                longest = max(len(asked.words[name]) for name in here)
+                best = [name for name in here if len(asked.words[name]) == longest]
                 break
         if len(best) < 2:
             return best
         shown = {bare(text) for _, text in _OPTION.findall(prompt)}
-        alike = [name for name in best if shown and shown.issuperset(self._bare(name))]
-        return alike or best
+        same = [name for name in best if shown and shown.issuperset(self._bare(name))]
+        return same or best
 
     def another_gold(self, name: str, letter: str, order: tuple[int, ...] | None) -> bool:
         """Return whether a letter among the options shown, in their order, is not the one that our data have."""
@@ -148,18 +148,21 @@ class Finder:
         if self._choices[name] == tuple(options):
             return tuple(range(len(options)))
         choices = self._choices[name]
-        found: dict[int, int] = {}
+        places: dict[int, int] = {}
+        """Option as shown -> option in the data."""
         for plain in (bare, _uncited):
             for shown, text in enumerate(map(plain, options)):
-                alike = (n for n, ours in enumerate(map(plain, choices)) if ours == text)
-                place = next((n for n in alike if n not in found.values()), None)
-                if shown not in found and place is not None:
-                    found[shown] = place
-        if 1 < len(found) == len(options) - 1 == len(choices) - 1:  # the one worded otherwise is the one left
-            places = range(len(options))
-            (shown,), (place,) = set(places) - found.keys(), set(places) - {*found.values()}
-            found[shown] = place
-        known = tuple(found[shown] for shown in sorted(found))
+                same = (n for n, ours in enumerate(map(plain, choices)) if ours == text)
+                place = next((n for n in same if n not in places.values()), None)
+                if shown not in places and place is not None:
+                    places[shown] = place
+        if (
+            1 < len(places) == len(options) - 1 == len(choices) - 1
+        ):  # the one worded otherwise is the one left
+            every = set(range(len(options)))
+            (shown,), (place,) = every - places.keys(), every - {*places.values()}
+            places[shown] = place
+        known = tuple(places[shown] for shown in sorted(places))
         return known if len(known) == len(options) == len(choices) else None
 
 
@@ -176,10 +179,10 @@ def _joined(prompt: str) -> tuple[str, list[int]]:
 
 def shown_options(prompt: str) -> list[str]:
     """Read the last list of lettered options in a prompt, from A on."""
-    found: list[str] = []
+    options: list[str] = []
     for letter, text in _OPTION.findall(prompt):
         if letter == "A":
-            found = []
-        if letter == chr(ord("A") + len(found)):
-            found.append(text)
-    return found
+            options = []
+        if letter == chr(ord("A") + len(options)):
+            options.append(text)
+    return options

@@ -123,16 +123,16 @@ def _verdict(brief: Brief, scorer: str) -> str:
     return score.verdict if isinstance(score, Score) else str(Failed(score.kind))
 
 
-def estimate_all(found: Sequence[Point], metric: Metric, golds: Golds, *, repeats: int) -> list[Estimate]:
+def estimate_all(points: Sequence[Point], metric: Metric, golds: Golds, *, repeats: int) -> list[Estimate]:
     """Estimate a metric over the whole suite and, if there are several, over each group."""
-    whole = estimate(found, metric, golds, repeats=repeats)
+    whole = estimate(points, metric, golds, repeats=repeats)
     groups = sorted({gold.group for gold in golds.values()})
     if len(groups) < 2 or metric.pool == "macro":
         return [whole]
     points_of: dict[str, list[Point]] = defaultdict(list)
     golds_of: dict[str, dict[str, Gold]] = defaultdict(dict)
-    for one in found:
-        points_of[one.group].append(one)
+    for point in points:
+        points_of[point.group].append(point)
     for name, gold in golds.items():
         golds_of[gold.group][name] = gold
     parts = [estimate(points_of[g], metric, golds_of[g], repeats=repeats) for g in groups]
@@ -142,12 +142,12 @@ def estimate_all(found: Sequence[Point], metric: Metric, golds: Golds, *, repeat
             structs.replace(part, group=group, headline=False)
             for group, part in zip(groups, parts, strict=True)
             if part.value is not None or part.worst is not None or metric.bounds is None
-        ),  # of a group without one thing that the metric measures there is nothing to say
+        ),  # a group in which the metric measures nothing has no estimate
     ]
 
 
 class _Unit(Struct, frozen=True, gc=False):
-    """One value of a mean: of a sample-repeat, of a sample if the metric is joint, or of samples together."""
+    """A value of a mean: of a sample-repeat, of a sample if the metric is joint, or of samples together."""
 
     value: float
     group: str
@@ -155,17 +155,17 @@ class _Unit(Struct, frozen=True, gc=False):
     points: int
 
 
-def estimate(found: Sequence[Point], metric: Metric, golds: Golds, *, repeats: int) -> Estimate:
-    """Estimate one metric over the given samples."""
+def estimate(points: Sequence[Point], metric: Metric, golds: Golds, *, repeats: int) -> Estimate:
+    """Estimate a metric over the given samples."""
     if metric.pool == "whole":
-        interval, n, clusters = _whole(found, metric)
+        interval, n, clusters = _whole(points, metric)
     else:
-        units = _units(found, metric)
+        units = _units(points, metric)
         interval, n = _mean(units, metric), sum(unit.points for unit in units)
         clusters = len({unit.cluster for unit in units})
     value = interval.value if interval else None
-    complete = len(found) == len(golds) * repeats
-    worst, best = (value, value) if complete else _bounds(found, metric, golds, repeats)
+    complete = len(points) == len(golds) * repeats
+    worst, best = (value, value) if complete else _bounds(points, metric, golds, repeats)
     if metric.bounds is None:
         worst = best = None
     return Estimate(
@@ -185,21 +185,23 @@ def estimate(found: Sequence[Point], metric: Metric, golds: Golds, *, repeats: i
     )
 
 
-def _units(found: Iterable[Point], metric: Metric) -> list[_Unit]:
+def _units(points: Iterable[Point], metric: Metric) -> list[_Unit]:
     if metric.of is mean_value:
-        return [_Unit(one.value, one.group, one.cluster, 1) for one in found if one.value is not None]
+        return [
+            _Unit(point.value, point.group, point.cluster, 1) for point in points if point.value is not None
+        ]
     if not metric.joint and not metric.together:
-        return [unit for one in found if (unit := _unit([one], metric)) is not None]
-    at_once: dict[tuple[str | int, ...], list[Point]] = defaultdict(list)
-    for one in found:
-        key = (one.cluster, one.group, one.repeat) if metric.together else (one.id,)
-        at_once[key].append(one)
-    return [unit for some in at_once.values() if (unit := _unit(some, metric)) is not None]
+        return [unit for point in points if (unit := _unit([point], metric)) is not None]
+    by_unit: dict[tuple[str | int, ...], list[Point]] = defaultdict(list)
+    for point in points:
+        key = (point.cluster, point.group, point.repeat) if metric.together else (point.id,)
+        by_unit[key].append(point)
+    return [unit for several in by_unit.values() if (unit := _unit(several, metric)) is not None]
 
 
-def _unit(some: list[Point], metric: Metric) -> _Unit | None:
+def _unit(several: list[Point], metric: Metric) -> _Unit | None:
     try:
-        return _Unit(metric.of(some), some[0].group, some[0].cluster, len(some))
+        return _Unit(metric.of(several), several[0].group, several[0].cluster, len(several))
     except ValueError:
         return None  # nothing to measure in it: the metric leaves it out
 
@@ -218,27 +220,26 @@ def _mean(units: Sequence[_Unit], metric: Metric) -> stats.Interval | None:
     return stats.clustered(values, clusters, bounds=metric.bounds)
 
 
-def _whole(found: Sequence[Point], metric: Metric) -> tuple[stats.Interval | None, int, int]:
+def _whole(points: Sequence[Point], metric: Metric) -> tuple[stats.Interval | None, int, int]:
     """Reduce all points at once; the interval comes from resampling clusters.
 
-    A statistic that can take a resample by its indices says so by a method `over`, and is not shown the points
-    again for each.
+    A statistic with a method `over` takes a resample by its indices, so that points are not copied for each.
     """
     by_cluster: dict[str, list[Point]] = defaultdict(list)
-    for one in found:
-        by_cluster[one.cluster].append(one)
+    for point in points:
+        by_cluster[point.cluster].append(point)
     clusters = list(by_cluster.values())
 
     def by_points(indices: Iterable[int]) -> float:
-        return metric.of([one for index in indices for one in clusters[index]])
+        return metric.of([point for index in indices for point in clusters[index]])
 
     of: object = metric.of
-    n = sum(one.value is not None for one in found) or len(found)
+    n = sum(point.value is not None for point in points) or len(points)
     try:
-        if (own := _own_interval(found, clusters, metric)) is not None:
+        if (own := _own_interval(points, clusters, metric)) is not None:
             return own, n, len(clusters)
         statistic = of.over(clusters) if isinstance(of, Resampled) else by_points
-        resamples = (isinstance(of, Costly) and of.resamples) or (2000 if len(found) <= 2000 else 400)
+        resamples = (isinstance(of, Costly) and of.resamples) or (2000 if len(points) <= 2000 else 400)
         interval = stats.bootstrap(len(clusters), statistic, seed=0, resamples=resamples)
     except ValueError:
         return None, 0, 0
@@ -246,41 +247,41 @@ def _whole(found: Sequence[Point], metric: Metric) -> tuple[stats.Interval | Non
 
 
 def _own_interval(
-    found: Sequence[Point], clusters: Sequence[Sequence[Point]], metric: Metric
+    points: Sequence[Point], clusters: Sequence[Sequence[Point]], metric: Metric
 ) -> stats.Interval | None:
-    """Ask the statistic for an interval of its own; None unless it is one of the same value."""
+    """Ask the statistic for an interval of its own; None unless it belongs to the same value."""
     of: object = metric.of
     if len(clusters) < 2 or not isinstance(of, OwnInterval):
         return None
     interval: stats.Interval | None = of.interval(clusters)
     if interval is None:
         return None
-    value = metric.of(found)
+    value = metric.of(points)
     if interval.low is not None and not isclose(interval.value, value, rel_tol=1e-9, abs_tol=1e-12):
         return None
     return interval._replace(value=value)
 
 
 def _bounds(
-    found: Sequence[Point], metric: Metric, golds: Golds, repeats: int
+    points: Sequence[Point], metric: Metric, golds: Golds, repeats: int
 ) -> tuple[float | None, float | None]:
     """Worst and best value that the missing outcomes allow, in the metric's direction."""
     if metric.bounds is None:
         return None, None
-    low, high = (_with_missing(found, metric, golds, repeats, at) for at in metric.bounds)
+    low, high = (_with_missing(points, metric, golds, repeats, at) for at in metric.bounds)
     return (low, high) if metric.better == "higher" else (high, low)
 
 
 def _with_missing(
-    found: Sequence[Point], metric: Metric, golds: Golds, repeats: int, at: float
+    points: Sequence[Point], metric: Metric, golds: Golds, repeats: int, at: float
 ) -> float | None:
-    seen = {(one.id, one.repeat) for one in found}
+    seen = {(point.id, point.repeat) for point in points}
     absent = [
-        one
+        point
         for name, gold in golds.items()
-        for one in stand_ins(name, gold, [r for r in range(repeats) if (name, r) not in seen], at)
+        for point in stand_ins(name, gold, [r for r in range(repeats) if (name, r) not in seen], at)
     ]
-    everything = [*found, *absent]
+    everything = [*points, *absent]
     if metric.pool == "whole":
         try:
             return metric.of(everything)

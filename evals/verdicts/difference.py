@@ -1,7 +1,7 @@
-"""What paired differences say: an interval at any level, and one-sided p-values against any margin.
+"""Evidence from paired differences: an interval at any level, and one-sided p-values against any margin.
 
->>> found = Counts(gains=28, losses=25, n=618)
->>> [round(x, 4) for x in found.interval(0.9)]
+>>> counts = Counts(gains=28, losses=25, n=618)
+>>> [round(x, 4) for x in counts.interval(0.9)]
 [-0.0148, 0.0247]
 
 Four kinds of evidence answer the same four questions (`value`, `interval`, `p_above`, `p_equal`): counts of
@@ -40,7 +40,7 @@ class Evidence(Protocol):
         ...
 
     def interval(self, level: float) -> tuple[float, float] | None:
-        """Two-sided interval; None where too little was seen."""
+        """Two-sided interval; None if too little was seen."""
         ...
 
     def p_above(self, margin: float) -> float:
@@ -88,7 +88,7 @@ class Counts(NamedTuple):
         if share >= 0:
             c = -losses * share * (1 - share)
             discordant = (sqrt(max(0.0, b * b - 8 * n * c)) - b) / (2 * n) + share * (1 - share)
-        else:  # the same seen from the other side, for the sake of cancellation
+        else:  # by symmetry, to avoid cancellation
             b = -(2 * n + gains - losses) * share - gains - losses
             c = gains * share * (1 + share)
             discordant = (sqrt(max(0.0, b * b - 8 * n * c)) - b) / (2 * n) - share * (1 + share)
@@ -128,7 +128,7 @@ class Shift(NamedTuple):
 
     value: float
     error: float
-    """Standard error; NaN where too little was seen."""
+    """Standard error; NaN if too little was seen."""
     df: float
     test: str = "paired t"
     width: float | None = None
@@ -220,7 +220,7 @@ def of_mean(
 ) -> Evidence:
     """Mean of per-sample differences; with `groups` the mean of their means, weighted equally unless said.
 
-    `width` is greatest minus least value of one sample. Differences of 0 and +-width, each its own cluster, are
+    `width` is the greatest minus the least value of a sample. Differences of 0 and +-width, each its own cluster, are
     counts (Tango); other bounded ones, with fewer than `bounded.LARGEST` clusters, are tested by Gaffke's rule; what is
     unbounded, or plenty, by t. Where none of plenty differs at all the evidence is that of as many concordant pairs.
     """
@@ -238,15 +238,13 @@ def of_mean(
     if groups is None:
         error = stats.standard_error(differences, clusters)
         name = "paired t" if distinct == size else "paired t, clustered"
-        found, effective = (
-            Shift(float(differences.mean()), error, max(1, distinct - 1), name, width),
-            float(distinct),
-        )
+        shift = Shift(float(differences.mean()), error, max(1, distinct - 1), name, width)
+        effective = float(distinct)
     else:
         mean = stats.stratified_error(differences, groups, clusters=clusters, weights=weights)
-        found = Shift(mean.value, mean.error, mean.df, "paired t, stratified", width)
+        shift = Shift(mean.value, mean.error, mean.df, "paired t, stratified", width)
         effective = mean.effective
-    return Counts(0, 0, effective, width) if width and not differences.any() else found
+    return Counts(0, 0, effective, width) if width and not differences.any() else shift
 
 
 def of_statistic(
@@ -259,7 +257,7 @@ def of_statistic(
     """Difference of a statistic of whole runs: `statistic` takes indices of clusters of both runs jointly.
 
     With fewer than 1,000 resamples (large runs) the tails are read from the bootstrap's standard error.
-    Raises ValueError where the statistic has no value on the data; resamples without one are left out.
+    Raises ValueError if the statistic has no value on the data; resamples without one are left out.
     """
     import numpy as np
 

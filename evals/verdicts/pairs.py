@@ -220,11 +220,11 @@ def resampled(metric: Metric, clusters: Sequence[Sequence[Point]]) -> Callable[[
 
 
 def _by_cluster(side: Side, cluster_of: Mapping[str, int], count: int) -> list[list[Point]]:
-    found: list[list[Point]] = [[] for _ in range(count)]
-    for one in side.points:
-        if one.id in cluster_of:
-            found[cluster_of[one.id]].append(one)
-    return found
+    clusters: list[list[Point]] = [[] for _ in range(count)]
+    for point in side.points:
+        if point.id in cluster_of:
+            clusters[cluster_of[point.id]].append(point)
+    return clusters
 
 
 def together(side: Side, metric: Metric) -> Side:
@@ -351,19 +351,19 @@ class Flip(Struct, frozen=True, kw_only=True):
 
 
 def flips(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
-    """List the sample-repeats whose verdict changed: what scores less first, then what scores more."""
-    left = {(one.id, one.repeat): one for one in a.points}
-    right = {(one.id, one.repeat): one for one in b.points}
+    """Return the sample-repeats whose verdict changed: what scores less first, then what scores more."""
+    left = {(point.id, point.repeat): point for point in a.points}
+    right = {(point.id, point.repeat): point for point in b.points}
     repeats = min(a.repeats, b.repeats)
-    found = []
+    changed = []
     for key in sorted(left.keys() | right.keys()):
-        one, other = left.get(key), right.get(key)
         if key[1] >= repeats or key[0] not in a.golds or key[0] not in b.golds:
             continue
-        before, after = (x.verdict if x else "missing" for x in (one, other))
+        old, new = left.get(key), right.get(key)
+        before, after = (point.verdict if point else "missing" for point in (old, new))
         if before != after:
-            found.append(_flip(key, one, other, group=a.golds[key[0]].group, better=better))
-    return sorted(found, key=_order)
+            changed.append(_flip(key, old, new, group=a.golds[key[0]].group, better=better))
+    return sorted(changed, key=_order)
 
 
 def _order(flip: Flip) -> tuple[int, list[tuple[int, str]], int]:
@@ -375,27 +375,27 @@ def _order(flip: Flip) -> tuple[int, list[tuple[int, str]], int]:
 _DIGITS = re.compile(r"(\d+)", re.ASCII)
 
 
-def _flip(key: tuple[str, int], one: Point | None, other: Point | None, *, group: str, better: str) -> Flip:
+def _flip(key: tuple[str, int], old: Point | None, new: Point | None, *, group: str, better: str) -> Flip:
     sign = 1 if better == "higher" else -1
-    before, after = (x.value if x else None for x in (one, other))
-    if before is None or after is None:  # nothing to measure: worse than any value
-        worse, improved = before is not None or other is None, after is not None or one is None
+    before, after = (x.value if x else None for x in (old, new))
+    if before is None or after is None:  # no value is worse than any value
+        worse, improved = before is not None or new is None, after is not None or old is None
     else:
         worse, improved = sign * after < sign * before, sign * after > sign * before
     return Flip(
         id=key[0],
         repeat=key[1],
         group=group,
-        a=one.verdict if one else "missing",
-        b=other.verdict if other else "missing",
-        answer_a=one.answer if one else None,
-        answer_b=other.answer if other else None,
+        a=old.verdict if old else "missing",
+        b=new.verdict if new else "missing",
+        answer_a=old.answer if old else None,
+        answer_b=new.answer if new else None,
         worse=worse,
         improved=improved and not worse,
-        molecule=any(point is not None and "rung" in point.parts for point in (one, other)),
+        molecule=any(point is not None and "rung" in point.parts for point in (old, new)),
     )
 
 
-def ladder(found: Iterable[Flip]) -> dict[str, int]:
+def ladder(changed: Iterable[Flip]) -> dict[str, int]:
     """Count flips by kind, e.g. `right -> unanswered`."""
-    return dict(Counter(f"{flip.a} -> {flip.b}" for flip in found).most_common())
+    return dict(Counter(f"{flip.a} -> {flip.b}" for flip in changed).most_common())

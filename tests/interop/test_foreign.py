@@ -303,7 +303,7 @@ def test_a_broken_or_foreign_file_is_one_line(form: str, content: bytes, tmp_pat
     ("words", "said"),
     [
         (("lmeval", "{}"), "did you mean lm-eval"),
-        (("{}",), "no format that is known by its looks"),
+        (("{}",), "format not recognized"),
         (("{}/none",), "does not exist"),
     ],
 )
@@ -375,7 +375,7 @@ def test_an_audit_lists_every_difference_with_both_answers(tmp_path: Path) -> No
 
 
 def test_a_run_of_our_own_has_nothing_to_audit(ran: Path) -> None:
-    assert "no scores of its source" in evals("audit", "one", "--results", ran / "r").complaint
+    assert "not imported together with scores" in evals("audit", "one", "--results", ran / "r").complaint
 
 
 def test_our_verdicts_on_recordings_are_theirs(shared: Path, mirror: Path, tmp_path: Path) -> None:
