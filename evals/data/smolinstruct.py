@@ -5,14 +5,46 @@ The hub's repository needs a loading script, which is not run; its archive is re
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
 
 from evals.data.archive import Tree
 from evals.data.sources import Data, Row, Split
 from evals.errors import DataError, install
+from evals.types import Sample, Text
 
 HUB, REVISION = "osunlp/SMolInstruct", "b3e028007c6abc043f62ed0aef4824dc9e86bacc"
+
+
+class Task(NamedTuple):
+    """One task: its name on the hub, rows in the test split, kind of answer, tag, and what is asked for."""
+
+    name: str
+    rows: int
+    kind: str
+    tag: str
+    wants: str
+
+
+TASKS = {
+    "NC-I2F": Task("name_conversion-i2f", 2993, "formula", "MOLFORMULA", "the molecular formula of the named compound"),
+    "NC-I2S": Task("name_conversion-i2s", 2993, "molecule", "SMILES", "the SMILES of the named compound"),
+    "NC-S2F": Task("name_conversion-s2f", 2993, "formula", "MOLFORMULA", "the molecular formula of the compound"),
+    "NC-S2I": Task("name_conversion-s2i", 2993, "name", "IUPAC", "the IUPAC name of the compound"),
+    "PP-ESOL": Task("property_prediction-esol", 112, "number", "NUMBER", "the log solubility (mol/L) of the compound"),
+    "PP-Lipo": Task("property_prediction-lipo", 420, "number", "NUMBER", "the octanol/water distribution (logD) at pH 7.4"),
+    "PP-BBBP": Task("property_prediction-bbbp", 197, "boolean", "BOOLEAN", "whether it crosses the blood-brain barrier"),
+    "PP-ClinTox": Task("property_prediction-clintox", 144, "boolean", "BOOLEAN", "whether the compound is toxic"),
+    "PP-HIV": Task("property_prediction-hiv", 4107, "boolean", "BOOLEAN", "whether it inhibits the replication of HIV"),
+    "PP-SIDER": Task("property_prediction-sider", 2860, "boolean", "BOOLEAN", "whether it has such side effects"),
+    "MC": Task("molecule_captioning", 2538, "caption", "", "a description of the molecule"),
+    "MG": Task("molecule_generation", 2493, "molecule", "SMILES", "the SMILES of a molecule that fits the description"),
+    "FS": Task("forward_synthesis", 4062, "molecules", "SMILES", "the SMILES of the product of the reaction"),
+    "RS": Task("retrosynthesis", 4156, "molecules", "SMILES", "the SMILES of all reactants and reagents, joined by dots"),
+}  # fmt: skip
 
 
 def rows(data: Data, task: str, expected: int) -> Iterator[Row]:
@@ -94,3 +126,62 @@ def _from_tree(tree: Tree, task: str) -> Iterator[Row]:
 
 def _wrapped(tags: Sequence[str | None], text: str) -> str:
     return text if tags[0] is None else f"{tags[0]} {text} {tags[1]}"
+
+
+def samples(data: Data, variant: str) -> Iterator[Sample]:
+    """Yield a task's samples; other gold answers to the same input go to `meta["also"]`."""
+    task = TASKS[variant]
+    found = list(rows(data, task.name, task.rows))
+    golds: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+    for row in found:
+        golds[_key(row)][str(row["raw_output"])] = None
+    inputs: dict[str, int] = defaultdict(int)
+    for row in found:
+        inputs[str(row.get("raw_input") or "")] += 1
+    training = _training(data, task) if task.kind == "number" else {}
+    for row in found:
+        own, asked = str(row["raw_output"]).strip(), str(row.get("raw_input") or "")
+        also = (
+            [gold for gold in golds[_key(row)] if gold.strip() != own]
+            if asked and task.kind not in ("boolean", "number")
+            else []
+        )
+        meta: dict[str, Any] = {"also": also} if also else dict(training)
+        if task.kind == "caption" and row.get("output"):
+            meta["output"] = row["output"]
+        if task.kind == "name" and asked:
+            meta["smiles"] = asked.replace(";", ".")
+        yield Sample(
+            id=str(row["sample_id"]),
+            question=(Text(str(row["input"])),) if row.get("input") else (),
+            target=_target(task, own, row),
+            unit="",
+            group=str(row.get("target") or ""),
+            cluster=asked if inputs[asked] > 1 and asked else "",
+            meta=meta,
+        )
+
+
+def _training(data: Data, task: Task) -> dict[str, float]:
+    """Mean and range of the training answers, where the archive is at hand: what a missing answer may count as."""
+    tree = archive(data)
+    name = f"raw/train/{task.name}.jsonl"
+    if tree is None or not tree.has(name):
+        return {}
+    values = [float(row["output"]) for row in tree.lines(name)]
+    return {"train_mean": fmean(values), "train_low": min(values), "train_high": max(values)}
+
+
+def _key(row: Row) -> tuple[str, str]:
+    return str(row.get("raw_input") or ""), str(row.get("target") or "")
+
+
+def _target(task: Task, gold: str, row: Row) -> str | float:
+    if task.kind == "number":
+        try:
+            return float(gold)
+        except ValueError:
+            raise DataError(
+                f"smolinstruct: {row['sample_id']}: the gold answer {gold!r} is no number"
+            ) from None
+    return gold.lower() if task.kind == "boolean" else gold

@@ -10,9 +10,9 @@ import pytest
 
 from evals import peer_environments as peers
 from evals.data import Data
-from evals.data.smolinstruct import rows
+from evals.data.smolinstruct import TASKS, rows, samples
 from evals.sandbox import Pool
-from evals.suites.smolinstruct import BENCHMARK, TASKS, samples
+from evals.suites.smolinstruct import BENCHMARK
 from evals.types import Prompt, Reply, Sample
 from evals.verdicts.second_opinion.opinion import Asked, ask
 from evals.verdicts.second_opinion.rules import find

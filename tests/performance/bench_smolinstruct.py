@@ -24,9 +24,10 @@ import uvloop
 from rdkit import Chem
 from rdkit.Chem.rdMolDescriptors import CalcMolFormula
 
+from evals.data.smolinstruct import TASKS
 from evals.sandbox import Pool
 from evals.scorers.scoring import Scoring
-from evals.suites.smolinstruct import BENCHMARK, TASKS
+from evals.suites.smolinstruct import BENCHMARK
 from evals.types import Failure, Prompt, Reply, Sample
 
 SHARED = Path(os.environ.get("EVALS_SHARED", Path(__file__).parents[3] / "shared"))

@@ -10,11 +10,12 @@ import pytest
 
 from evals import load
 from evals.data import Data
+from evals.data.smolinstruct import TASKS, samples
 from evals.data.smolinstruct import archive as read_archive
 from evals.errors import DataError
 from evals.suite import check, checked
 from evals.suites import smolinstruct
-from evals.suites.smolinstruct import TASKS, aggregate, samples
+from evals.suites.smolinstruct import aggregate
 from evals.types import Estimate, Point, Prompt, Reply, Sample
 from tests.support.paths import ROOT, TESTS
 
@@ -210,7 +211,7 @@ def test_a_torn_archive_is_one_line(tmp_path):
 
 def test_without_the_hubs_client_the_line_names_the_ways(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(DataError, match=r"science-evals\[hub\].*--data.*--sample"):
+    with pytest.raises(DataError, match=r"\[hub\].*--data.*--sample"):
         list(samples(Data(suite="smolinstruct"), "FS"))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from evals import load
+from evals.data.smolinstruct import TASKS
 from evals.prompts import upstream as wording
 from evals.prompts.upstream import Words, wheel
 from evals.prompts.upstream.wheel import OPENCOMPASS
@@ -29,7 +30,7 @@ FOLDER = OPENCOMPASS.folder
 def words() -> list[tuple[str, Words]]:
     """What every such suite says of its words, by its id; of SMolInstruct's without its scorers: WordNet is slow."""
     found = [one for name in SUITES for one in load.suite(name, "intern-s1")]
-    tasks = [(f"smolinstruct:{variant}", smolinstruct._words(variant)) for variant in smolinstruct.TASKS]
+    tasks = [(f"smolinstruct:{variant}", smolinstruct._words(variant)) for variant in TASKS]
     return [*((one.id, one.words) for one in found if one.words is not None), *tasks]
 
 
