@@ -33,20 +33,20 @@ if TYPE_CHECKING:
     from evals.benchmark import Benchmark
 
 _PORT = re.compile(r"[0-9]{1,5}(?![0-9a-zA-Z_])")
-"""What stands behind a host's name in an address."""
+"""A port after the colon of an address."""
 ALONE = {"smollm2": "llamacpp"}
-"""Models that are named without an adapter."""
+"""Name -> adapter, for models named without one."""
 
 DEFINED_BY_CODE = frozenset({"lm-eval"})
-"""Suites whose variants are definitions that may hold code; a plugin is code as a whole."""
+"""Suites whose variants may contain code; plugins are code anyway."""
 _trusting: ContextVar[bool] = ContextVar("trusting", default=False)
 _named: set[str] = set()
-"""Suites that are defined by code and that the user named in this process."""
+"""Suites defined by code that the user has named in this process."""
 
 
 @contextmanager
 def trusting_tasks() -> Iterator[None]:
-    """Let data name tasks and plugins for as long as the context lasts (`--trust-tasks`)."""
+    """Allow data to name tasks and plugins within the context (`--trust-tasks`)."""
     token = _trusting.set(True)
     try:
         yield
@@ -55,7 +55,7 @@ def trusting_tasks() -> Iterator[None]:
 
 
 def recorded_suite(spec: str, protocol: str | None = None) -> list[Suite]:
-    """Resolve the name of a suite that stands in data.
+    """Resolve a suite named by data, e.g. by a card.
 
     Raises Untrusted if its definition is code (a task of lm-eval, a plugin) and the user has neither named it in
     this process nor passed `--trust-tasks`; UnknownName as `suite` does.
@@ -87,7 +87,7 @@ def _vouch(spec: str) -> None:
 
 
 def _remember(made: Suite) -> None:
-    """Note that the user named a suite that is defined by code."""
+    """Remember that the user named a suite defined by code."""
     if made.name in DEFINED_BY_CODE:
         _named.add(made.id)
     elif suite_origin(made.name):
@@ -95,7 +95,7 @@ def _remember(made: Suite) -> None:
 
 
 def suite_names() -> list[str]:
-    """Names of all suites, with hyphens; those of other packages too."""
+    """Return the names of all suites, with hyphens; plugins included."""
     return sorted({*_own_suites(), *plugins.found(plugins.SUITES)})
 
 
@@ -121,12 +121,12 @@ def _suite_file(wanted: str) -> str:
 
 
 def suite_origin(name: str) -> plugins.Origin | None:
-    """Give the package that a suite comes from; None: the house."""
+    """Return the package that a suite comes from; None: this one."""
     return None if name in _own_suites() else plugins.found(plugins.SUITES).get(name)
 
 
 def _imported(module: str, origin: plugins.Origin | None) -> ModuleType:
-    """Import a module; whatever a plugin does wrong at its import is its own, in one line."""
+    """Import a module; raises UsageError, in one line, if a plugin fails."""
     if origin is None:
         return import_module(module)
     with foreign_code(lambda why: UsageError(f"{module}, a plugin of {origin}: {why}"), passing=()):
@@ -134,7 +134,7 @@ def _imported(module: str, origin: plugins.Origin | None) -> ModuleType:
 
 
 def module_name(name: str) -> str:
-    """Give a suite's name as the table has it; raises UnknownName with near names."""
+    """Return the normalised name of a suite; raises UnknownName with near names."""
     wanted = name.replace("_", "-").lower()
     if wanted not in _own_suites() and wanted not in plugins.found(plugins.SUITES):
         if {wanted, f"{wanted}:"} & set(model_forms()):
@@ -168,20 +168,20 @@ def _index() -> dict[str, Listing]:
 
 
 def variants(spec: str) -> list[tuple[Benchmark, str]]:
-    """Resolve `gpqa:main` to one variant, and a bare name to the variants that it stands for."""
+    """Resolve `gpqa:main` to one variant, and a bare name to its default variants."""
     name, colon, variant = spec.partition(":")
     chosen = benchmark(name)
     return [(chosen, one) for one in chosen.resolve(variant if colon else None)]
 
 
 _REGISTERED: dict[str, Suite] = {}
-"""Suites that exist as objects alone, by their ids."""
+"""Suites of this process that are not files, by id."""
 
 
 def register(one: Suite) -> None:
-    """Let this process find a suite that exists as an object alone by its id, e.g. to compare its runs.
+    """Make a suite that is not a file known to this process by its id, e.g. to compare its runs.
 
-    Raises UsageError where a benchmark has that name, unless it is that benchmark by its scorers and metrics.
+    Raises UsageError if a benchmark has that name, unless it is that benchmark by its scorers and metrics.
     """
     if one.name in suite_names():
         if not _is_benchmark(one):
@@ -249,7 +249,7 @@ def askable(one: Suite) -> Suite:
 
 
 def adapter_names() -> list[str]:
-    """Names of all adapters; those of other packages too."""
+    """Return the names of all adapters; plugins included."""
     return sorted({*_own_adapters(), *plugins.found(plugins.ADAPTERS)})
 
 
@@ -262,18 +262,18 @@ def _own_adapters() -> set[str]:
 
 
 def vendor_names() -> list[str]:
-    """Names of the adapters that want a vendor's key, NAME_API_KEY."""
+    """Return the adapters that need a vendor's key, NAME_API_KEY."""
     return ["anthropic", "google", "intern", "openai", *_vendors()]
 
 
 def _vendors() -> Mapping[str, Any]:
-    """Give the rows of the table of vendors: adapters without a file of their own."""
+    """Return the vendors whose adapters are rows of one table."""
     found: Mapping[str, Any] = import_module("evals.model_adapters.common.vendors").VENDORS
     return found
 
 
 def adapter_origin(form: str) -> plugins.Origin | None:
-    """Give the package that an adapter comes from; None: the house."""
+    """Return the package that an adapter comes from; None: this one."""
     name = form.rstrip(":")
     ours = name in _own_adapters() or name in ALONE
     return None if ours else plugins.found(plugins.ADAPTERS).get(name)
@@ -287,7 +287,7 @@ def _adapter_file(name: str) -> str:
 
 
 def model(spec: str, **options: Any) -> Model:
-    """Resolve `adapter:rest`; `options` (e.g. results) go to adapters that want them."""
+    """Resolve `adapter:rest`; `options` (e.g. results) are passed to adapters that list them in OPTIONS."""
     adapter, colon, rest = spec.partition(":")
     if adapter in ALONE and not colon:
         module = import_module(f"evals.model_adapters.{ALONE[adapter]}")
@@ -312,19 +312,19 @@ def model(spec: str, **options: Any) -> Model:
 
 
 def model_of_function(function: Callable[..., Any]) -> Model:
-    """Return a model that answers what a function returns."""
+    """Return a model whose replies a function returns."""
     from evals.model_adapters.common.function import Function
 
     return Function(function)
 
 
 def engine(name: str) -> Any:
-    """Give an adapter's row of the launcher's table."""
+    """Return an adapter's row of the launcher's table."""
     return import_module(f"evals.model_adapters.{name}").ENGINE
 
 
 def model_forms() -> list[str]:
-    """How models are named on the command line."""
+    """Return the forms of models' names on the command line."""
     return [*ALONE, *(f"{name}:" for name in adapter_names())]
 
 

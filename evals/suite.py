@@ -1,6 +1,6 @@
-"""The `Suite` value, and what can be checked of a suite without a model.
+"""The `Suite` value, and checks of a suite that need no model.
 
-A suite is one short file in `suites/` that returns this value; see CONTRIBUTING.md.
+A `Benchmark` (`benchmark.py`) makes one for each variant and protocol; see CONTRIBUTING.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from evals.seams import TwoStage
 from evals.types import Metric, Prompt, Prompter, Reply, Sample, Sampling, Score, Scorer
 
 INTERN_S1 = Sampling(temperature=0.7, top_p=0.95, max_tokens=65_536, thinking=True)
-"""How the published Intern-S1 numbers were drawn: OpenCompass @ a5acc4bb, configs/models/interns1."""
+"""Sampling of the published Intern-S1 numbers: OpenCompass @ a5acc4bb, configs/models/interns1."""
 
 
 GREEDY = Sampling(temperature=0.0)
@@ -40,15 +40,15 @@ class Suite(Struct, frozen=True, kw_only=True):
     """E.g. `diamond`; empty for suites without variants."""
     protocol: str
     version: str = "1"
-    """Raised whenever prompt or scoring of any protocol changes a number."""
+    """Raised whenever a change of prompt or scoring changes a number of any protocol."""
     samples: Callable[[Data], Iterable[Sample]]
-    """What scoring needs; questions where the data has them."""
+    """Samples, with questions if the data have them."""
     prompter: Callable[[Data], Prompter]
-    """What asking needs (few-shot split, images) -> the function that asks. Never called for scoring."""
+    """Data -> prompter; may read a few-shot split or images. Not called for scoring."""
     ideal: Callable[[Sample, Prompt], str]
     """A reply that must score full marks."""
     unwinnable: Callable[[Sample], str] | None = None
-    """Why upstream's own rule gives nobody full marks for a sample; empty for all others."""
+    """Why no reply can get full marks for a sample by upstream's rule; empty: one can."""
     scorers: dict[str, Scorer]
     metrics: tuple[Metric, ...]
     """Exactly one is the headline."""
@@ -57,27 +57,27 @@ class Suite(Struct, frozen=True, kw_only=True):
     needs: frozenset[str] = frozenset()
     """What the model must take: image, time_series, logprobs, judge."""
     refuses: str = ""
-    """Why this protocol cannot be run yet, in one line; empty where it can."""
+    """Why this protocol cannot be run, in one line; empty: it can."""
     sha256: str = ""
-    """Of the pinned hub revision's rows, as `data_sha256` gives it; empty where it is not known."""
+    """`data_sha256` of the rows at the pinned revision; empty: unknown."""
     chance: float | None = None
-    """Expected headline of guessing, in the headline's unit."""
+    """Expected headline of random guessing, in the headline's unit."""
     gated: bool = False
     """Texts of this data set must not leave the machine."""
     licence: str = ""
     """Of the data."""
     cite: str = ""
-    """Where the benchmark was published: an arXiv number or an address."""
+    """Publication: an arXiv number or an address."""
     words: Words | None = None
     """Upstream's own words, under a protocol that means them: set, `prompter` is our wording, which stands in for
     them under the protocol's name with `~`. A suite that is looked up by its name asks in them, or not at all."""
     verbatim: bool = False
-    """Whether `prompter` asks in upstream's own words all the same: those that stand in the data."""
+    """Whether `prompter` uses upstream's own prompts without `words`, since they are part of the data."""
     errata: Errata = errata.NONE
-    """What is known to be wrong in the data; set when a suite is looked up by its name."""
+    """Known errors in the data; set when a suite is looked up by name."""
 
     in_memory: bool = False
-    """Whether its samples are given by the program that runs it, and lie nowhere else."""
+    """Whether its samples exist only in the calling program."""
 
     @classmethod
     def of(
@@ -121,35 +121,35 @@ class Suite(Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
-        """Give the name on the command line, e.g. `gpqa:diamond`."""
+        """Return the name on the command line, e.g. `gpqa:diamond`."""
         return f"{self.name}:{self.variant}" if self.variant else self.name
 
     @property
     def folder(self) -> str:
-        """Give the folder's name in the results, e.g. `gpqa-diamond@1`."""
+        """Return the folder's name in the results, e.g. `gpqa-diamond@1`."""
         return f"{self.id.replace(':', '-')}@{self.version}"
 
     @property
     def headline(self) -> Metric:
-        """Give the metric that stands for the suite."""
+        """Return the headline metric."""
         return next(metric for metric in self.metrics if metric.headline)
 
     @property
     def asks_in_ours(self) -> bool:
-        """Whether a model is asked in our wording, where a published number was asked in somebody else's."""
+        """Whether prompts are ours, not those behind the published numbers."""
         return self.words is None and not self.verbatim
 
     @property
     def judged(self) -> bool:
-        """Whether a judge model has a say in its scores."""
+        """Whether a judge model contributes to its scores."""
         return "judge" in self.needs
 
     def metrics_for(self, ids: Iterable[str]) -> tuple[Metric, ...]:
-        """Give the metrics of a run with these samples: with corrected twins where errata touch it."""
+        """Return the metrics of a run with these samples, with corrected versions if errata concern them."""
         return errata.corrected(self.metrics, self.errata, ids)
 
     def scorer_versions(self) -> dict[str, str]:
-        """Describe each scorer so that a change of its rule or options shows."""
+        """Return a description of each scorer that changes with its rule and options."""
         return {name: f"{_describe(scorer)}@{self.version}" for name, scorer in self.scorers.items()}
 
 
@@ -162,7 +162,7 @@ def _describe(scorer: Scorer) -> str:
 
 
 def checked(suite: Suite, data: Data) -> Iterator[Sample]:
-    """Yield the suite's samples; raises DataError at a double id or an impossible gold answer."""
+    """Yield the suite's samples; raises DataError for a duplicate id or an impossible gold answer."""
     seen: set[str] = set()
     for sample in _read(suite, data):
         if sample.id in seen:
@@ -174,7 +174,7 @@ def checked(suite: Suite, data: Data) -> Iterator[Sample]:
 
 
 def _read(suite: Suite, data: Data) -> Iterator[Sample]:
-    """Yield the samples; a row of other types than the suite reads is the data's fault, in one line."""
+    """Yield the samples; raises DataError, in one line, for a row that the suite cannot read."""
     count = 0
     try:
         for count, sample in enumerate(suite.samples(data), 1):  # noqa: B007 - used after the loop
@@ -207,17 +207,17 @@ class Digest:
         self._encode = msgspec.json.Encoder().encode
 
     def add(self, sample: Sample) -> None:
-        """Take in one sample."""
+        """Add one sample."""
         row = (sample.id, sample.choices, sample.target, sample.unit, sample.group)
         self._rows.append(sha256(self._encode(row)).digest())
 
     def hexdigest(self) -> str:
-        """Give the hash over all rows so far, whatever their order."""
+        """Return the hash of all rows so far; their order does not matter."""
         return sha256(b"".join(sorted(self._rows))).hexdigest()
 
 
 def data_sha256(samples: Iterable[Sample]) -> str:
-    """Hash what scoring rests on, so that a mirror and the hub agree."""
+    """Return the hash of everything that scoring uses, equal for a mirror and the hub."""
     digest = Digest()
     for sample in samples:
         digest.add(sample)
@@ -225,15 +225,15 @@ def data_sha256(samples: Iterable[Sample]) -> str:
 
 
 class Check(Struct, frozen=True, kw_only=True):
-    """What `check` found out about a suite."""
+    """The result of `check`."""
 
     suite: str
     protocol: str
     samples: int
     faults: tuple[str, ...]
-    """One line each; empty: the suite is sound."""
+    """One line each; empty: no faults."""
     unwinnable: tuple[str, ...] = ()
-    """Ids of samples that this protocol's rule gives to nobody, a known fault of upstream."""
+    """Ids of samples for which upstream's rule accepts no reply."""
 
 
 def check(suite: Suite, data: Data, *, most: int = 20) -> Check:
@@ -265,7 +265,7 @@ def check(suite: Suite, data: Data, *, most: int = 20) -> Check:
 
 
 def _prompter(suite: Suite, data: Data) -> Prompter | None:
-    """Give the asking side, or None where its data (a few-shot split) is not at hand."""
+    """Return the prompter; None if its data, e.g. a few-shot split, are missing."""
     try:
         return None if suite.refuses else suite.prompter(data)
     except DataError:

@@ -1,4 +1,4 @@
-"""The nouns of the house: what passes from a suite through a model and a scorer into a record.
+"""The core types: what passes from a suite through a model and a scorer into a record.
 
 >>> sample = Sample(id="1", question=(Text("2 + 2 = ?"),), target="B", choices=("3", "4"))
 >>> Reply(text="ANSWER: B", stop="stop").text
@@ -19,7 +19,7 @@ from msgspec import Struct, field
 from msgspec.structs import force_setattr, replace
 
 Verdict: TypeAlias = Literal["right", "wrong", "graded", "invalid", "unanswered", "refused", "truncated"]
-"""What the model did. `graded` is a value that is no yes or no (an absolute error, a similarity)."""
+"""What the model did. `graded`: a value other than right or wrong (an absolute error, a similarity)."""
 
 VERDICTS: tuple[Verdict, ...] = ("right", "graded", "wrong", "invalid", "unanswered", "refused", "truncated")
 
@@ -31,7 +31,7 @@ class Text(Struct, frozen=True, tag="text"):
 
 
 class Media(Struct, frozen=True, tag="media", omit_defaults=True):
-    """A picture, a signal or a structure; its bytes lie in the store under their hash."""
+    """An image, a time series or a structure; its bytes are stored under their hash."""
 
     kind: Literal["image", "time_series", "structure"]
     media_type: str
@@ -49,7 +49,7 @@ class Media(Struct, frozen=True, tag="media", omit_defaults=True):
     length: int = 0
     """Values per channel."""
     channels: tuple[str, ...] = ()
-    """Their names."""
+    """Names of the channels."""
 
 
 Part: TypeAlias = Text | Media
@@ -63,17 +63,17 @@ class Message(Struct, frozen=True):
 
     @classmethod
     def user(cls, text: str) -> Message:
-        """Make a user's turn that holds only text."""
+        """Return a user turn with text only."""
         return cls("user", (Text(text),))
 
 
 class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One item of a benchmark. Scoring needs all but `question`; asking needs the question too."""
+    """One item of a benchmark. Scoring needs everything but `question`."""
 
     id: str
     """The data set's own identifier, stable across versions."""
     question: tuple[Part, ...] = ()
-    """Empty where only scoring is possible."""
+    """Empty: it can be scored, but not asked."""
     target: str | float | tuple[str, ...]
     """The gold answer. With `choices`: the letter (or letters) in the *data set's* order, from A on."""
     choices: tuple[str, ...] = ()
@@ -83,20 +83,20 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
     group: str = ""
     """Stratum for breakdowns: subject, task, year."""
     cluster: str = ""
-    """What is shared with other samples (passage, image); empty: the sample stands alone."""
+    """Key of what it shares with other samples (passage, image); empty: independent of all others."""
     meta: dict[str, Any] = field(default_factory=dict)
-    """Further facts that this suite's prompt or scorer needs; JSON values only."""
+    """Other values that the suite's prompt or scorer needs; JSON only."""
 
 
 class Prompt(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is asked: the messages as sent, and how shown labels map back to the data set's options."""
+    """The messages as sent, and how the letters shown map to the data set's options."""
 
     messages: tuple[Message, ...] = ()
-    """Empty where the reply was recorded by somebody else and the prompt is unknown."""
+    """Empty for an imported reply whose prompt is unknown."""
     order: tuple[int, ...] | None = None
     """For each option shown, from A on, its index in `Sample.choices`; None: the data set's order."""
     continuations: tuple[tuple[str, ...], ...] = ()
-    """For each message, texts whose likelihood behind it is asked for, in the place of a reply (`asking.py`)."""
+    """For each message, continuations whose likelihoods are wanted instead of a reply (`calls/call.py`)."""
 
     def source_letter(self, shown: str) -> str | None:
         """Translate a letter as shown to the model into the data set's letter.
@@ -116,7 +116,7 @@ class Prompt(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return chr(ord("A") + self.order.index(ord(source) - ord("A")))
 
     def as_shown(self, sample: Sample) -> Sample:
-        """Give a sample with its options, and the letters of its gold answer, as the model was shown them."""
+        """Return a sample with options and gold letters in the order in which the model saw them."""
         if self.order is None or not sample.choices:
             return sample
         gold = sample.target
@@ -130,28 +130,28 @@ class Prompt(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Sampling(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a reply is drawn. None leaves a setting to the server."""
+    """How replies are sampled. None leaves a setting to the server."""
 
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
     min_p: float | None = None
     max_tokens: int | None = None
-    """Tokens of reasoning and answer together."""
+    """Reasoning included."""
     stop: tuple[str, ...] = ()
     seed: int | None = None
     thinking: bool | None = None
-    """Reason before answering, on servers that can switch it; None: the server's default."""
+    """Whether to reason before answering, on servers that can switch it; None: the server's default."""
     extra: dict[str, Any] = field(default_factory=dict)
-    """Sent as further fields of the request body."""
+    """Further fields of the request body."""
 
 
 MOST_TOKENS = 2**31 - 1
-"""Of one call; what claims more counts something else."""
+"""Of one call; a larger count is not believed."""
 
 
 class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens as counted by the server; None where it does not say."""
+    """Token counts of the server; None: not stated."""
 
     input: int | None = None
     output: int | None = None
@@ -163,7 +163,7 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
         for name in ("input", "output", "reasoning", "cached"):
             count = getattr(self, name)
             if count is not None and not (type(count) is int and 0 <= count <= MOST_TOKENS):
-                force_setattr(self, name, None)  # no server counts so
+                force_setattr(self, name, None)  # not a count
 
 
 TOOL_CALLS = "tool calls"
@@ -171,43 +171,43 @@ UNKNOWN_FINISH = "unknown: "
 
 
 class Reply(Struct, frozen=True, kw_only=True, tag="reply"):
-    """What the model said."""
+    """A model's reply."""
 
     text: str
     """The answer, without the reasoning."""
     reasoning: str | None = None
-    """Kept apart, never graded."""
+    """Never scored."""
     stop: Literal["stop", "length", "filter"] = "stop"
     """`length`: truncated at max tokens. `filter`: refused by the server's content filter."""
     finish: str = ""
-    """Why it ended, where that is none of the three: `tool calls`, or `unknown: ` and the reason as the server words it."""
+    """Any other reason for which it ended: `tool calls`, or `unknown: ` with the server's own word."""
     usage: Usage = Usage()
     seconds: float = 0.0
-    """Of the successful attempt alone."""
+    """Duration of the successful attempt."""
     model: str = ""
     """As the server names it."""
     attempts: int = 1
 
 
 class Failure(Struct, frozen=True, kw_only=True, tag="failure"):
-    """No verdict, for a reason that is not the model's: in no mean, counted, bounded."""
+    """A failure of the infrastructure: left out of every mean, counted, and covered by the bounds."""
 
     stage: Literal["prompt", "model", "scorer"]
     kind: str
-    """Name of the error's class in `errors.py`, in lower case, e.g. `ratelimit`."""
+    """Lower-case name of the error's class in `errors.py`, e.g. `ratelimit`."""
     message: str
     attempts: int = 1
 
 
 class Judgement(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a judge model was asked about one reply, and what it said, word for word."""
+    """One call to a judge model about one reply."""
 
     judge: str
     """As named on the command line, without secrets."""
     asked: str
     """SHA-256 of the prompt as sent."""
     text: str
-    """Its raw reply; the verdict is read off it."""
+    """Its raw reply."""
     model: str = ""
     """As the server names it."""
     usage: Usage = Usage()
@@ -216,31 +216,31 @@ class Judgement(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Score(Struct, frozen=True, kw_only=True, tag="score", omit_defaults=True):
-    """One scorer's judgement of one reply."""
+    """One scorer's result for one reply."""
 
     value: float | None
-    """Finite. None where the reply gives nothing to measure; the metric says how that counts."""
+    """Finite. None: nothing to measure; the metric decides how that counts."""
     verdict: Verdict
     answer: str | None = None
-    """What was extracted; None: nothing. Letters are in the data set's order."""
+    """The extracted answer, with letters in the data set's order; None: none was found."""
     why: str = ""
-    """One line for a person."""
+    """Explanation in one line."""
     suspect: bool = False
-    """A person should look."""
+    """Whether a person should check it."""
     parts: dict[str, float] = field(default_factory=dict)
     """Further named values of the same reply, e.g. a Tanimoto similarity."""
     judged: tuple[Judgement, ...] = ()
-    """What a judge model said, where one was asked."""
+    """Calls to a judge model, if there were any."""
     form: str = ""
-    """How the answer was stated: a form of `extract.statements`; empty: not told, or read by a rule of somebody else's."""
+    """How the answer was stated, a form of `extract.statements`; empty: unknown, or read by an upstream rule."""
     span: tuple[int, int] | None = None
-    """Where in `Reply.text` it stands: first character, and one past the last."""
+    """Position of the answer in `Reply.text`: start and end."""
 
     def __post_init__(self) -> None:
         if self.value is not None:
             if not isfinite(self.value):
                 raise ValueError(f"score value must be finite, got {self.value}")
-            if type(self.value) is not float:  # numpy's numbers cannot be written
+            if type(self.value) is not float:  # numpy's numbers cannot be serialised
                 force_setattr(self, "value", float(self.value))
         for name, value in self.parts.items():
             if not isfinite(value):
@@ -250,7 +250,7 @@ class Score(Struct, frozen=True, kw_only=True, tag="score", omit_defaults=True):
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """All that happened to one sample in one repeat. The sample's gold side lies beside the records."""
+    """Prompt, outcome and scores of one sample in one repeat. Gold answers are stored apart."""
 
     sample: str
     """`Sample.id`."""
@@ -259,20 +259,20 @@ class Record(Struct, frozen=True, kw_only=True):
     prompt: Prompt
     outcome: Reply | Failure
     scores: dict[str, Score | Failure] = field(default_factory=dict)
-    """By scorer name; empty where the outcome is a failure."""
+    """By scorer name; empty if the outcome is a failure."""
     started: float = 0.0
     """Seconds since the epoch, UTC."""
 
 
 class Point(Struct, frozen=True, gc=False):
-    """What a metric sees of one sample in one repeat."""
+    """One sample in one repeat, as a metric sees it."""
 
     id: str
     repeat: int
     group: str
     cluster: str
     verdict: str
-    """A `Verdict`, or `missing` for a stand-in that bounds an outcome that is not there."""
+    """A `Verdict`, or `missing` for a placeholder at a bound of the metric."""
     value: float | None
     answer: str | None
     target: str | float | tuple[str, ...]
@@ -282,72 +282,72 @@ class Point(Struct, frozen=True, gc=False):
 
 
 class Metric(Struct, frozen=True, kw_only=True):
-    """How points become one number.
+    """How points are reduced to one number.
 
-    `pool` says over what `of` runs and how the interval is taken: `micro`, `of` sees one point at a time (with
+    `pool`: what `of` is applied to, and how the interval is computed: `micro`, `of` sees one point at a time (with
     `joint`, all repeats of a sample), then the mean; `macro`, the unweighted mean of the groups' micro means;
     `whole`, `of` sees all points at once (RMSE, ROC-AUC), interval by bootstrap over clusters.
     """
 
     name: str
     of: Callable[[Sequence[Point]], float]
-    """Raises ValueError where there is nothing to reduce; never returns a number for nothing."""
+    """Raises ValueError if there is nothing to reduce."""
     pool: Literal["micro", "macro", "whole"] = "micro"
     joint: bool = False
     """Whether `of` needs all repeats of a sample at once (pass@k)."""
     together: bool = False
-    """Whether `of` sees at once, repeat by repeat, what shares cluster and group: both assertions of a pair."""
+    """Whether `of` gets all points of one cluster, group and repeat at once (both assertions of a pair)."""
     unit: str = "fraction"
     better: Literal["higher", "lower"] = "higher"
     headline: bool = False
     bounds: tuple[float, float] | None = (0.0, 1.0)
-    """Least and greatest value of one sample; None: unbounded, so no worst and best case."""
+    """Smallest and largest value of one sample; None: unbounded, so that missing outcomes have no bounds."""
     scorer: str = ""
-    """Which scorer's points it reads; empty: the suite's first."""
+    """Scorer whose points it reads; empty: the suite's first."""
     minimum_repeats: int = 1
-    """Shown only for runs with at least so many repeats."""
+    """Reported only for runs with at least this many repeats."""
 
 
 class Estimate(Struct, frozen=True, kw_only=True):
-    """A number with what it rests on. Fractions are fractions."""
+    """A number with its interval and sample sizes; fractions from 0 to 1."""
 
     metric: str
     group: str
     """Empty for the whole suite."""
     value: float | None
-    """None where nothing was scored."""
+    """None if nothing was scored."""
     low: float | None
     """95 % interval."""
     high: float | None
     worst: float | None
-    """With missing outcomes counted against the model; None for metrics without bounds."""
+    """With missing outcomes counted as wrong; None for metrics without bounds."""
     best: float | None
     n: int
-    """Sample-repeats in it."""
+    """Number of sample-repeats."""
     clusters: int
-    """Distinct clusters in it."""
+    """Number of distinct clusters."""
     unit: str
     better: Literal["higher", "lower"]
     method: str
-    """How the interval was taken."""
+    """Of the interval."""
     headline: bool = False
 
 
 @runtime_checkable
 class Model(Protocol):
-    """Anything that answers. Adapters raise the errors of `errors.py`; the runner alone retries."""
+    """A model. Adapters raise the errors of `errors.py` and never retry: the runner does."""
 
     name: str
-    """Short, as shown in tables."""
+    """Short name for tables."""
     accepts: frozenset[str]
-    """What it can take besides text: image, time_series, structure, logprobs."""
+    """Inputs besides text: image, time_series, structure; and logprobs."""
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Answer one prompt."""
         ...
 
     async def close(self) -> None:
-        """Give back sockets, processes and memory."""
+        """Release sockets, processes and memory."""
         ...
 
 
@@ -359,17 +359,17 @@ class Likelihood(Struct, frozen=True, kw_only=True):
     tokens: int
     """Tokens of the continuation; at least 1."""
     greedy: bool
-    """Whether no other token was likelier, at any of them."""
+    """Whether every token was the most likely one."""
 
 
 @runtime_checkable
 class LogProbs(Protocol):
-    """What a model that `accepts` logprobs can do besides: the optional second protocol."""
+    """A model that `accepts` logprobs."""
 
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
-        """Give the likelihood of each continuation of a text, which is read as it stands: no chat template.
+        """Return the likelihood of each continuation of a plain text, without a chat template.
 
-        Spaces at the prompt's end are counted to the continuations, and these begin after as many tokens as the
+        Spaces at the end of the prompt belong to the continuations, and these begin after as many tokens as the
         prompt alone has: the rule of lm-evaluation-harness (`TemplateLM._encode_pair` in `lm_eval/api/model.py` at
         4e7e0d47). Raises the errors of `reply`; Rejected for an empty prompt or a continuation without a token.
         """
@@ -377,12 +377,12 @@ class LogProbs(Protocol):
 
 
 class Scorer(Protocol):
-    """Anything that judges. Pure and quick, or marked `heavy` and then run in a worker process."""
+    """A scorer: pure and quick, or `heavy` and then run in a worker process (`seams.Weighty`)."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Awaitable[Score]:
-        """Judge one reply; `sample.question` may be empty."""
+        """Score one reply; `sample.question` may be empty."""
         ...
 
 
 Prompter: TypeAlias = Callable[[Sample, int], Prompt]
-"""(sample, repeat) -> prompt; draws only from `prompts.rng(suite, sample.id, repeat)`."""
+"""(sample, repeat) -> prompt; uses no randomness but `prompts.rng(suite, sample.id, repeat)`."""

@@ -63,7 +63,7 @@ def _samples(data: Data, year: str) -> Iterator[Sample]:
 
 
 def _name(row: Row, year: str, position: int) -> str:
-    """Give ids like 2025-I-1; where the data set only counts, its first fifteen are paper I."""
+    """Return ids like 2025-I-1; where the data set only counts, its first fifteen are paper I."""
     given = str(row.get("id", ""))
     if ID.fullmatch(given):
         return given
@@ -89,7 +89,7 @@ def _ask_boxed(sample: Sample, repeat: int) -> Prompt:
 
 
 def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
-    """Give the columns that OpenCompass' loaders make (datasets/aime2024.py, custom.py)."""
+    """Return the columns that OpenCompass' loaders make (datasets/aime2024.py, custom.py)."""
     return {"question": question, "answer": str(sample.target)}
 
 

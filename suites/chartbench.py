@@ -80,7 +80,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _target(row: Row) -> str | tuple[str, ...]:
-    """Give yes, no, a number, or several of which each will do (upstream writes them as a list)."""
+    """Return yes, no, a number, or several of which each will do (upstream writes them as a list)."""
     answer = row["answer"]
     if isinstance(answer, str) and answer.startswith("["):
         try:

@@ -133,7 +133,7 @@ def _number(example: Row, name: str) -> float:
 
 
 def _topic(keywords: Sequence[str]) -> str:
-    """Give one of the nine topics of the paper by the task's keywords, the narrower topics first."""
+    """Return one of the nine topics of the paper by the task's keywords, the narrower topics first."""
     found = set(keywords)
     if "chemical-preference" in found:
         return "chemical-preference"
@@ -244,7 +244,7 @@ def over_eight(points: Sequence[Point]) -> float:
 
 
 def _row_4k(sample: Sample, prompt: Prompt, question: str) -> Row:
-    """Give the columns that OpenCompass' loader makes (datasets/chembench.py)."""
+    """Return the columns that OpenCompass' loader makes (datasets/chembench.py)."""
     shown = dict(zip("ABCD", sample.choices, strict=True))
     return {"input": question, **shown, "target": prompt.shown_letter(str(sample.target))}
 

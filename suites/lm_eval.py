@@ -53,7 +53,7 @@ _files: dict[str, Path] = {}
 
 
 def find(rest: str) -> list[str]:
-    """Resolve what follows the colon to tasks; raises UnknownName, or UsageError where it names none."""
+    """Resolve what follows the colon to tasks; raises UnknownName, or UsageError if it names none."""
     name, shots = _split(rest)
     if not name:
         raise UsageError(
@@ -134,7 +134,7 @@ def _entry(name: str) -> Any:
 
 
 def _members(name: str) -> Iterator[str]:
-    """Give the tasks of a group or a tag, or the task itself."""
+    """Return the tasks of a group or a tag, or the task itself."""
     from lm_eval.tasks._factory import GROUP_FIELD_NAMES
     from lm_eval.tasks._index import Kind
 
@@ -223,7 +223,7 @@ def _grouped(asked: Sequence[tuple[Any, ...]]) -> tuple[list[str], list[list[str
 
 
 def _gold(task: Any, doc: Mapping[str, Any]) -> tuple[tuple[str, ...], str | tuple[str, ...]]:
-    """Give the options and the gold letters, or only what lm_eval holds the answer against."""
+    """Return the options and the gold letters, or only what lm_eval holds the answer against."""
     gold = task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc)
     if task.OUTPUT_TYPE == "multiple_choice":
         choices = tuple(map(str, task.doc_to_choice(doc)))
@@ -260,7 +260,7 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
 
 
 def _refusal(task: Any, name: str) -> str:
-    """Say why a task cannot be run; empty where it can."""
+    """Return why a task cannot be run; empty if it can."""
     reason = ""
     if getattr(task, "UNSAFE_CODE", False):
         reason = "executes what the model writes"
@@ -276,7 +276,7 @@ def _refusal(task: Any, name: str) -> str:
 
 
 def _metrics(task: Any, place: Place) -> tuple[Metric, ...]:
-    """Give the task's metrics by filter; the first filter's leading one is the headline."""
+    """Return the task's metrics by filter; the first filter's leading one is the headline."""
     filters = [ensemble.name for ensemble in task._filters]
     first = leading(task)
     names = sorted(task.aggregation(), key=lambda name: name != first)

@@ -187,7 +187,7 @@ class Ask(Struct, frozen=True):
     inputs: dict[str, Any]
 
     def __call__(self, sample: Sample, repeat: int) -> Prompt:
-        """Make the prompt; raises DataError where a composition is none."""
+        """Make the prompt; raises DataError if a composition is none."""
         if self.task.structure:
             return ask(self._words(describe(structure(self.inputs[sample.id]))))
         formula = plain_text(sample.question)
@@ -210,7 +210,7 @@ class Ask(Struct, frozen=True):
 
 
 def _prompter(data: Data, name: str) -> Prompter:
-    """Give the function that asks; raises DataError where scoring what comes back would lack pint."""
+    """Return the function that asks; raises DataError if scoring what comes back would lack pint."""
     task = TASKS[name]
     if not task.binary and find_spec("pint") is None:
         raise DataError(
@@ -220,7 +220,7 @@ def _prompter(data: Data, name: str) -> Prompter:
 
 
 def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
-    """Give the columns of OpenCompass' loader (datasets/matbench/matbench.py); a class is true or false there."""
+    """Return the columns of OpenCompass' loader (datasets/matbench/matbench.py); a class is true or false there."""
     named = {"yes": "True", "no": "False"}
     return {"problem": question, "answer": named.get(str(sample.target), str(sample.target))}
 

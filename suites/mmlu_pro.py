@@ -106,7 +106,7 @@ def official_letter(text: str, count: int) -> str | None:
 
 
 def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
-    """Give the columns that OpenCompass' loader makes (datasets/mmlu_pro.py)."""
+    """Return the columns that OpenCompass' loader makes (datasets/mmlu_pro.py)."""
     gold, shown = prompt.shown_letter(str(sample.target)), options(sample.choices).strip()
     return {"question": question, "answer": gold, "category": sample.group, "options_str": shown}
 

@@ -193,7 +193,7 @@ def _selecting(data: Data, variant: str) -> Prompter:
 
 
 def _marked(sample: Sample) -> tuple[str, dict[str, Media]]:
-    """Give the question's text with its marks, and the pictures by their numbers."""
+    """Return the question's text with its marks, and the pictures by their numbers."""
     parts = list(sample.question)
     pictures = {
         mark[-1]: part

@@ -47,7 +47,7 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
 
 
 def _choices(row: Row) -> tuple[str, ...]:
-    """Give the options' texts, of columns or cut out of the question; their letters where it has another form."""
+    """Return the options' texts, of columns or cut out of the question; their letters where it has another form."""
     if all(row.get(x) not in (None, "") for x in "ABCD"):
         return tuple(str(row[x]) for x in "ABCD")
     found = _OPTIONS.search(str(row.get("question") or "")[-4000:])

@@ -75,7 +75,7 @@ def _instruction_first(task: Task, sample: Sample, repeat: int) -> Prompt:
 
 
 def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
-    """Give the columns that OpenCompass' loader makes (datasets/smolinstruct.py)."""
+    """Return the columns that OpenCompass' loader makes (datasets/smolinstruct.py)."""
     return {"input": question, "output": ""}
 
 
@@ -90,7 +90,7 @@ PARTS = {
 
 
 def _words(variant: str) -> Words:
-    """Give one task's words, the turn of its file's loop by which OpenCompass calls it."""
+    """Return one task's words, the turn of its file's loop by which OpenCompass calls it."""
     kind, _, name = variant.partition("-")
     part, variable = PARTS.get(variant) or PARTS.get(kind) or ("fts", "fts_0shot_infer_cfg")
     shot = "0_shot" if part == "pp_acc" else "0shot"
@@ -142,7 +142,7 @@ class RootMeanSquare(Struct, frozen=True):
     part: str
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError where nothing was asked or a stand-in is not known."""
+        """Reduce; raises ValueError if nothing was asked or a stand-in is not known."""
         errors = [point.parts.get(self.part) if point.value is None else point.value for point in points]
         known = [error for error in errors if error is not None]
         if not known or len(known) < len(errors):

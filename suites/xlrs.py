@@ -72,7 +72,7 @@ def _samples(data: Data, variant: str = "lite") -> Iterator[Sample]:
 
 
 def _choices(row: Row) -> tuple[str, ...]:
-    """Read the options' texts; raises DataError where they are not lettered one after the other."""
+    """Read the options' texts; raises DataError if they are not lettered one after the other."""
     given = row["multi-choice options"]
     found = _OPTION.findall("\n".join(map(str, given)) if isinstance(given, list | tuple) else str(given))
     letters, texts = [x for x, _ in found], tuple(text for _, text in found)
@@ -84,7 +84,7 @@ def _choices(row: Row) -> tuple[str, ...]:
 
 
 def _shown(row: Row) -> str:
-    """Give the options with the data set's own instruction; empty where it has none."""
+    """Return the options with the data set's own instruction; empty if it has none."""
     given = row["multi-choice options"]
     return given if isinstance(given, str) else ""
 

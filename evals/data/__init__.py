@@ -1,4 +1,4 @@
-"""Where samples come from: pinned sources, archives, media, series, the sample store, known errata."""
+"""Data of benchmarks: pinned sources, archives, media, time series, the sample store, errata."""
 
 from evals.data.sources import Data, Row, Split, read_file
 

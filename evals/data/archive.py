@@ -1,4 +1,4 @@
-r"""A tree of files that lies in a folder or, unextracted, in a zip archive: read alike.
+r"""A tree of files in a folder or, without extracting it, in a zip archive.
 
 >>> import tempfile, pathlib
 >>> root = pathlib.Path(tempfile.mkdtemp())
@@ -30,7 +30,7 @@ compression that they don't know, is a RuntimeError; a name that is no UTF-8, or
 
 
 class Tree:
-    """Files by their path within; a zip may hold them all under one further folder. Nothing is extracted."""
+    """Files by path; a zip may hold all of them in one top folder. Nothing is extracted."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -47,11 +47,11 @@ class Tree:
             self._prefix = f"{next(iter(tops))}/" if len(tops) == 1 else ""
 
     def has(self, name: str) -> bool:
-        """Whether the tree holds a file of this path."""
+        """Whether the tree has a file of this path."""
         return self._prefix + name in self._names if self._zip else (self.root / name).is_file()
 
     def open(self, name: str) -> IO[bytes]:
-        """Open a file for reading; raises DataError where it is absent."""
+        """Open a file for reading; raises DataError if it is absent."""
         try:
             return self._zip.open(self._prefix + name) if self._zip else disk.open_regular(self.root / name)
         except (KeyError, *UNREADABLE) as error:

@@ -1,4 +1,4 @@
-"""Errata of data sets: what is known to be wrong in an item, and what the score is without it.
+"""Errata of data sets: known errors in items, and scores without them.
 
 `suites/errata/<suite>.toml` holds a version and entries:
 
@@ -11,9 +11,9 @@
     source = "counted over the pinned revision"
     items = { "894" = "893" }   # id -> what it repeats; its right answer; what is wrong with the question
 
-An item stays asked and scored as the data set has it. At scoring time its score is marked: `excluded` for a
-question that has no answer and for a duplicate, `corrected` with the value that the right gold answer gives. Two
-metrics stand side by side from then on, the raw one and `..._corrected`.
+Items are still asked, and scored by the data set's own gold answer. Their scores get a mark: `excluded` for a duplicate or a
+question without an answer, `corrected` with the value by the right gold answer. The headline is then reported twice, raw and
+as `..._corrected`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SUFFIX = "_corrected"
 
 
 class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Items with the same fault."""
+    """Items with the same error."""
 
     kind: Kind
     evidence: str
@@ -56,26 +56,26 @@ class Erratum(Struct, frozen=True):
 
     kind: Kind
     value: str | float | tuple[str, ...]
-    """The right gold answer; what the question lacks; the id that it repeats."""
+    """The right gold answer, what is wrong with the question, or the id of the item it repeats."""
 
 
 class Errata(Struct, frozen=True):
-    """What is known of one suite."""
+    """The errata of one suite."""
 
     version: str
     items: dict[str, Erratum]
 
     def of(self, sample: Sample) -> Erratum | None:
-        """Give what is wrong with a sample; None: nothing is known."""
+        """Return the erratum of a sample; None: there is none."""
         return self.items.get(sample.id)
 
     @property
     def excluded(self) -> frozenset[str]:
-        """Samples that no corrected number counts."""
+        """Return the ids left out of corrected metrics."""
         return frozenset(name for name, one in self.items.items() if parts(one, 0.0).get(EXCLUDED))
 
     def touches(self, ids: Iterable[str]) -> bool:
-        """Whether some of the samples are in it."""
+        """Whether any of the samples has an erratum."""
         return any(name in self.items for name in ids)
 
 
@@ -84,7 +84,7 @@ NONE = Errata("", {})
 
 @cache
 def entries(suite: str) -> tuple[str, tuple[Entry, ...]]:
-    """Read a suite's file: its version and entries; an empty version where there is none."""
+    """Return version and entries of a suite's file; an empty version without one."""
     name = f"{suite.replace('-', '_')}.toml"
     path = files("evals.suites") / "errata" / name
     if not path.is_file():
@@ -93,7 +93,7 @@ def entries(suite: str) -> tuple[str, tuple[Entry, ...]]:
 
 
 def read(text: str, name: str) -> tuple[str, tuple[Entry, ...]]:
-    """Read the text of an errata file; raises DataError in one line."""
+    """Parse an errata file; raises DataError in one line."""
     try:
         found = msgspec.convert(tomllib.loads(text), _File)
     except msgspec.ValidationError as error:
@@ -110,7 +110,7 @@ def read(text: str, name: str) -> tuple[str, tuple[Entry, ...]]:
 
 
 def of_suite(suite: str, variant: str = "") -> Errata:
-    """Give what is known of a suite's variant."""
+    """Return the errata of a suite's variant."""
     version, found = entries(suite)
     if not found:
         return NONE
@@ -126,23 +126,23 @@ def of_suite(suite: str, variant: str = "") -> Errata:
 
 
 def corrected(metrics: Sequence[Metric], errata: Errata, ids: Iterable[str]) -> tuple[Metric, ...]:
-    """Give a suite's metrics, and beside a headline that is a mean its corrected twin where errata touch the run."""
+    """Return a suite's metrics, with a corrected version of a mean headline if errata concern the run."""
     found = list(metrics)
     if errata.items and errata.touches(ids):
         for metric in metrics:
             if metric.headline and metric.pool != "whole" and not metric.scorer:
-                twin = structs.replace(
+                version = structs.replace(
                     metric,
                     name=metric.name + SUFFIX,
                     of=Corrected(metric.of, errata.excluded),
                     headline=False,
                 )
-                found.append(twin)
+                found.append(version)
     return tuple(found)
 
 
 class Corrected:
-    """A metric over points as the errata have them: excluded ones left out, corrected values in place."""
+    """A metric over corrected points: without excluded ones, with corrected values."""
 
     def __init__(self, of: Any, excluded: frozenset[str] = frozenset()) -> None:
         self.of, self.excluded = of, excluded
@@ -167,5 +167,5 @@ def _as_corrected(point: Point) -> Point:
 
 
 def parts(erratum: Erratum, value: float | None) -> Mapping[str, float]:
-    """Give the mark of a score; `value`: what the right gold answer gives, None where that cannot be told."""
+    """Return the mark of a score; `value`: the value by the right gold answer, None: unknown."""
     return {EXCLUDED: 1.0} if erratum.kind != "gold" or value is None else {CORRECTED: value}

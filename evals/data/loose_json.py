@@ -1,4 +1,4 @@
-"""JSON as it is written in the wild: with a byte order mark, NaN, and halves of surrogate pairs."""
+"""JSON as other programs write it: with a byte order mark, NaN, and unpaired surrogates."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>u[dD]
 
 
 def strict(raw: bytes) -> bytes:
-    r"""Return JSON without a byte order mark, and with U+FFFD for halves of surrogate pairs."""
+    r"""Return JSON without a byte order mark, and with U+FFFD for unpaired surrogates."""
     return _ESCAPE.sub(lambda found: rb"\ufffd" if found["half"] else found[0], raw.removeprefix(BOM))
 
 
 def decoded(raw: bytes) -> Any:
-    r"""Decode JSON, and what Python writes as though it were: NaN, Infinity, halves of surrogate pairs; a BOM is skipped.
+    r"""Decode JSON with Python's extensions: NaN, Infinity, unpaired surrogates; a byte order mark is skipped.
 
     >>> decoded(rb'{"stderr": NaN, "reply": "NaN \ud83d"}')
     {'stderr': nan, 'reply': 'NaN �'}

@@ -1,8 +1,8 @@
-"""Images: kept once by their hash, looked at before they are sent, drawn anew only where they must be.
+"""Images: stored once by hash, and converted only if necessary.
 
-What is sent is decided from an image's head when the data is read, so that the record can say it; the work itself
-is done when the image is asked for, off the event loop, and nothing is held in memory. A file that is no image, or
-that is built to fill the memory, becomes that sample's failure in one line.
+How an image is sent is decided from its header when the data are read, so that the record can state it; the conversion
+happens when it is sent, off the event loop, and nothing is kept in memory. A file that is not an image, or would fill
+the memory, is a failure of its sample.
 """
 
 from __future__ import annotations
@@ -27,22 +27,21 @@ from evals.labels import Redrawn, Refused, Sending, sending
 from evals.types import Media, Part, Text
 
 MOST_PIXELS = 120_000_000
-"""Of an image that is decoded at all; 360 MB as RGB."""
+"""Largest image that is decoded; 360 MB as RGB."""
 MOST_BYTES = 200_000_000
 INLINE_BYTES = 256 * 1024
-"""What is smaller is read on the spot: a thread would cost more."""
+"""Smaller files are read at once: a thread would take longer."""
 PLAIN = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
 OPENED = (*PLAIN, "TIFF", "BMP")
 ORIENTATION = 0x0112
 _PLACES: dict[str, None] = {}
-"""Folders of kept bytes, in the order in which they were named."""
+"""Folders with stored bytes, in order of use."""
 
 
 def image(data: Data, value: object) -> Media | None:
-    """Keep the image of a row: a path below the data's folder, bytes, base64, or the hub's {bytes, path}.
+    """Store the image of a row: a path below the data's folder, bytes, base64, or the hub's {bytes, path}.
 
-    None where nothing is asked (`data.media` is not set), so that scoring reads no images. Raises DataError for a
-    file that is not there.
+    Return None if no model is called (`data.media` is not set). Raises DataError for a missing file.
     """
     if data.media is None:
         return None
@@ -81,7 +80,7 @@ def _bytes(data: Data, value: object) -> bytes:
 
 
 def inside(data: Data, name: str) -> bytes:
-    """Read a file below the data's folder; empty where it is too large. Raises DataError where it is not there."""
+    """Return the bytes of a file below the data's folder; empty if it is too large. Raises DataError if it is missing."""
     root = data.folder().resolve()
     path = (root / name).resolve()
     below = path.is_relative_to(root) or (root / Path(name).parts[0]).is_symlink()
@@ -103,7 +102,7 @@ def keep(folder: Path, raw: bytes, *, max_pixels: int | None = None) -> Media:
 
 
 def hold(folder: Path, raw: bytes) -> str:
-    """Store bytes under their SHA-256, once, and give it."""
+    """Store bytes under their SHA-256 and return it."""
     digest = sha256(raw).hexdigest()
     path = folder / digest
     if not path.exists():
@@ -116,7 +115,7 @@ def hold(folder: Path, raw: bytes) -> str:
 
 
 def look(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, int, int, str]:
-    """Return MIME type, width and height of a stored image by its head, and how it is sent (`Media.sent`)."""
+    """Return MIME type, width and height from an image's header, and how it is sent (`Media.sent`)."""
     pil = _pillow()
     try:
         with foreign_code(Rejected), pil.open(BytesIO(raw), formats=OPENED) as found:
@@ -124,7 +123,7 @@ def look(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, int, int, s
             kind = PLAIN.get(found.format or "", f"image/{(found.format or 'unknown').lower()}")
             if width * height > MOST_PIXELS:
                 return kind, width, height, str(Refused(f"{width}x{height} pixels"))
-            if found.format not in PLAIN or _odd(found) or _cut(found.format, raw):
+            if found.format not in PLAIN or _ambiguous(found) or _truncated(found.format, raw):
                 found.load()  # a broken file says so here
             return kind, width, height, str(_plan(found, max_pixels) or "")
     except Rejected as error:
@@ -132,8 +131,8 @@ def look(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, int, int, s
         return "application/octet-stream", 0, 0, str(refused)
 
 
-def _odd(found: Any) -> bool:
-    """Whether servers differ in what they make of it: alpha, CMYK, 16 bits, several frames, a turned photo."""
+def _ambiguous(found: Any) -> bool:
+    """Whether servers may decode it differently: alpha, CMYK, 16 bits, several frames, rotated by EXIF."""
     alpha = found.mode in ("RGBA", "LA", "PA") or "transparency" in found.info
     frames = getattr(found, "n_frames", 1) > 1 if found.format in ("GIF", "PNG", "WEBP") else False
     turned = found.format == "JPEG" and _orientation(found) != 1
@@ -141,14 +140,14 @@ def _odd(found: Any) -> bool:
 
 
 def _orientation(found: Any) -> int:
-    """Read how a photo is turned; a PNG without the chunk would be decoded whole to look for it."""
+    """Return the EXIF orientation; a PNG without the chunk is not decoded to look for it."""
     if found.format == "PNG" and "exif" not in found.info:
         return 1
     return int(found.getexif().get(ORIENTATION, 1))
 
 
-def _cut(kind: str, raw: bytes) -> bool:
-    """Whether a file lacks its end."""
+def _truncated(kind: str, raw: bytes) -> bool:
+    """Whether a file is truncated."""
     ends = {"PNG": b"IEND", "JPEG": b"\xff\xd9", "GIF": b";"}
     return kind in ends and ends[kind] not in raw[-16:]
 
@@ -161,13 +160,13 @@ def _plan(found: Any, max_pixels: int | None) -> Sending:
     if max_pixels and many > max_pixels:
         scale = (max_pixels / many) ** 0.5
         width, height = max(1, int(width * scale)), max(1, int(height * scale))
-    elif found.format in PLAIN and not _odd(found):
+    elif found.format in PLAIN and not _ambiguous(found):
         return None
     return Redrawn(width, height)
 
 
 def enlarged(media: Media, factor: int, *, max_pixels: int | None = None) -> Media:
-    """Return an image that is sent so many times as wide and high, within `max_pixels`; refused ones stay refused."""
+    """Return an image to be sent at a multiple of its size, within `max_pixels`; a refused one is returned as it is."""
     sent = sending(media.sent)
     if isinstance(sent, Refused):
         return media
@@ -189,7 +188,7 @@ def _pillow() -> Any:
 
 
 def redraw(raw: bytes, size: Redrawn) -> bytes:
-    """Return an image as PNG of a size: first frame, upright, on white, RGB of 8 bits."""
+    """Return an image as PNG of a size: first frame, upright, on white, 8-bit RGB."""
     from PIL import ImageOps
 
     pil = _pillow()
@@ -216,7 +215,7 @@ def redraw(raw: bytes, size: Redrawn) -> bytes:
 
 
 async def payload(media: Media) -> tuple[str, bytes]:
-    """Give MIME type and bytes as sent; raises Rejected for an image that cannot be."""
+    """Return MIME type and bytes as sent; raises Rejected for an image that cannot be sent."""
     sent = sending(media.sent)
     if isinstance(sent, Refused):
         raise Rejected(f"image {media.sha256[:12]} {sent}")
@@ -231,7 +230,7 @@ async def payload(media: Media) -> tuple[str, bytes]:
 
 
 def find(media: Media) -> Path:
-    """Find what was kept; raises Rejected where it is gone."""
+    """Return the path of stored bytes; raises Rejected if they are gone."""
     for folder in _PLACES:
         path = Path(folder) / media.sha256
         if path.exists():

@@ -1,4 +1,4 @@
-"""Samples of plain rows, for a benchmark of one's own."""
+"""Samples of plain rows, for `Suite.of`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evals.types import Sample, Text
 QUESTION = ("question", "input", "prompt", "problem")
 TARGET = ("target", "answer", "label", "gold")
 CHOICES = ("choices", "options")
-"""Names under which a row may hold its parts; the first that is there counts."""
+"""Accepted column names; the first that exists is used."""
 
 
 def samples(rows: Iterable[Mapping[str, Any]] | str | Path) -> list[Sample]:

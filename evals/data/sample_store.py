@@ -1,4 +1,4 @@
-"""Samples on disk, by position: a suite of any size costs a few bytes of memory per item."""
+"""Samples on disk, by position, with a few bytes of memory per item."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def _close(file: IO[bytes]) -> None:
-    with suppress(OSError):  # what is still in its buffer may not fit on a full disk
+    with suppress(OSError):  # flushing its buffer fails on a full disk
         file.close()
 
 
 def _keys(sample: Sample) -> Iterator[str]:
-    """Name what other samples may share: each file, and the question as a whole with its options."""
+    """Yield keys that dependent samples share: of each file, and of the question with its options."""
     for part in sample.question:
         if isinstance(part, Media):
             yield part.sha256
@@ -45,7 +45,7 @@ def _root(parent: list[int], position: int) -> int:
 
 
 class Spool:
-    """A growing list of samples in an anonymous temporary file."""
+    """An append-only list of samples in a temporary file."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="evals-")  # noqa: SIM115 - lives as long as the spool
@@ -55,10 +55,10 @@ class Spool:
         self.groups: list[str] = []
         self.clusters: list[str] = []
         self.lacking = ""
-        """Id of the first sample without a question; empty: all can be asked."""
+        """Id of the first sample without a question; empty: all have one."""
 
         self._shared: dict[str, int] = {}
-        """Hash of a file or a whole question -> first position that has it."""
+        """Key -> first position that has it."""
         self._links: list[tuple[int, int]] = []
 
     def add(self, sample: Sample) -> None:
@@ -76,9 +76,9 @@ class Spool:
             self.lacking = sample.id
 
     def freeze(self) -> None:
-        """Make what was added readable; samples that share a file, or question and options, form a cluster.
+        """Make samples readable; those that share a file, or question and options, form a cluster.
 
-        The one place that says so for all suites. Clusters that a suite names itself are kept.
+        Clusters that a suite defines itself are kept.
         """
         self._file.flush()
         parent = list(range(len(self.ids))) if self._links else []
@@ -103,5 +103,5 @@ class Spool:
         return (self[position] for position in range(len(self)))
 
     def close(self) -> None:
-        """Give the disk space back."""
+        """Free the disk space."""
         self._file.close()

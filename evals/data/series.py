@@ -1,8 +1,8 @@
-"""Time series and structures in prompts: kept once by their hash, checked when the data is read, sent as said in the record.
+"""Time series and structures in prompts: stored once by hash, checked when the data are read.
 
-A time series goes to a model that takes them as it is (an array, time first, with its sampling rate); to any other it
-goes as text, where it is short enough for that. A structure (CIF) always goes as text. What is broken becomes its
-sample's failure in one line; what no text of a sensible length can hold ends the command before the first call.
+A model that takes time series gets the array (time first) with its sampling rate; any other model gets it as text, if it
+is short enough. A structure (CIF) is always sent as text. A broken file is a failure of its sample; a time series too long
+for text ends the command before the first call.
 
     Media(kind="time_series", sent="")                 as it is
     Media(kind="time_series", sent="text 2814 characters")
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AS_TEXT = frozenset({"time_series", "structure"})
-"""Kinds that a model which does not take them is sent as text."""
+"""Kinds that are sent as text to models that do not take them."""
 MOST_VALUES = 20_000_000
-"""Of all channels together."""
+"""Over all channels."""
 MOST_CHANNELS = 4_096
 MOST_TEXT = 60_000
-"""Characters of a time series or a structure that goes as text."""
+"""Characters of a time series or a structure as text."""
 NPY = "application/x-npy"
 CIF = "chemical/x-cif"
 
@@ -42,11 +42,11 @@ CIF = "chemical/x-cif"
 def series(
     data: Data, value: object, *, rate_hz: float, channels: Sequence[str] = (), name: str = ""
 ) -> Media | None:
-    """Keep a time series of a row: a path (.npy, .csv), .npy bytes, a list of values or a list of channels' lists.
+    """Store the time series of a row: a path (.npy, .csv), .npy bytes, a list of values or a list of channels' lists.
 
     Arrays and files have time on their first axis and channels on their second. `rate_hz`: samples per second;
-    `channels`: their names, `name` the sample's for messages. None where nothing is asked. Raises DataError where
-    it must go as text and is too long for that.
+    `channels`: their names; `name`: the sample, for messages. Return None if no model is called. Raises DataError if it
+    must be sent as text and is too long.
     """
     import numpy as np
 
@@ -82,7 +82,7 @@ def series(
 
 
 def _array(raw: bytes, value: object) -> NDArray[Any]:
-    """Make an array of any of the forms, time first."""
+    """Return the array of any of the forms, time first."""
     import numpy as np
 
     if raw.startswith(b"\x93NUMPY"):
@@ -114,7 +114,7 @@ def npy(raw: bytes) -> NDArray[Any]:
 
 
 def _even(rows: Sequence[Sequence[float]], what: str) -> NDArray[Any]:
-    """Refuse lists of different lengths, which numpy words in its own way."""
+    """Return an array; raises ValueError for lists of different lengths."""
     for number, row in enumerate(rows, 1):
         if len(row) != len(rows[0]):
             raise ValueError(f"ragged: {what} {number} has {len(row)} values, {what} 1 has {len(rows[0])}")
@@ -124,7 +124,7 @@ def _even(rows: Sequence[Sequence[float]], what: str) -> NDArray[Any]:
 
 
 def _checked(array: NDArray[Any], rate_hz: float, channels: Sequence[str]) -> NDArray[np.float64]:
-    """Give the values as float64 (samples, channels); raises ValueError in one line."""
+    """Return the values as float64 (samples, channels); raises ValueError in one line."""
     import numpy as np
 
     if array.dtype.kind not in "iuf":
@@ -145,7 +145,7 @@ def _checked(array: NDArray[Any], rate_hz: float, channels: Sequence[str]) -> ND
 
 
 def written(media: Media, array: NDArray[np.float64]) -> str:
-    """Write a time series as text: what it is, then a line per channel, six digits a value."""
+    """Return a time series as text: a heading, then a line per channel with six digits per value."""
     head = f"Time series, {media.length} values per channel, {media.rate_hz:g} samples per second."
     lines = (
         f"{name}: {', '.join(f'{v:.6g}' for v in column)}"
@@ -155,7 +155,7 @@ def written(media: Media, array: NDArray[np.float64]) -> str:
 
 
 def structure(data: Data, value: object) -> Media | None:
-    """Keep a crystal structure of a row: the text of a CIF file, or a path. None where nothing is asked."""
+    """Store the crystal structure of a row: the text of a CIF file, or a path. Return None if no model is called."""
     if data.media is None:
         return None
     if isinstance(value, bytes):
@@ -171,7 +171,7 @@ def structure(data: Data, value: object) -> Media | None:
 
 
 def _cif(raw: bytes) -> str:
-    """Read a CIF file as far as to say that it is one; raises ValueError."""
+    """Return the text of a CIF file; raises ValueError if it is not one."""
     try:
         text = raw.decode("utf-8").replace("\r\n", "\n").strip()
     except UnicodeDecodeError:
@@ -195,7 +195,7 @@ def _refused(data: Data, kind: Any, media_type: str, raw: bytes, why: str) -> Me
 
 
 def told(prompt: Prompt) -> Prompt:
-    """Give a prompt as an adapter gets it: what goes as text is text. Raises Rejected for what cannot be sent."""
+    """Return a prompt with series and structures as text where they are sent so; raises Rejected if one cannot be sent."""
     if not any(isinstance(p, Media) and p.kind in AS_TEXT for m in prompt.messages for p in m.parts):
         return prompt
     messages = tuple(Message(m.role, tuple(_part(part) for part in m.parts)) for m in prompt.messages)

@@ -1,7 +1,6 @@
 """Pinned sources -> rows: the hub at a revision, a local mirror, or the bundled sample items.
 
-A suite names its splits; `Data` finds their rows wherever the user said. Rows are plain dicts with
-the columns of the hub's repository.
+A suite names its splits, and `Data` finds their rows. Rows are dicts with the columns of the hub's repository.
 
 >>> data = Data(suite="mmlu-pro", sample=True)
 >>> next(iter(data.rows(Split(hub="TIGER-Lab/MMLU-Pro", stems=("test",)))))["category"]
@@ -33,13 +32,13 @@ SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".cs
 
 
 LARGEST = 4 << 30
-"""Bytes of a JSON file, which is read whole."""
+"""Maximum bytes of a JSON file, which is read as a whole."""
 WIDEST = {",": 131_072, "\t": 1 << 30}
-"""Characters of a cell, by what delimits it: VLMEvalKit's tables, with tabs, hold images as base64."""
+"""Delimiter -> maximum characters of a cell; VLMEvalKit's tab-separated tables hold images as base64."""
 
 
 class Split(Struct, frozen=True, kw_only=True):
-    """Where a split lies: on the hub, and under which file names in a mirror or a hub checkout."""
+    """Where a split is found: on the hub, and its file names in a mirror or a checkout."""
 
     hub: str
     """Repository id of the data set."""
@@ -48,18 +47,18 @@ class Split(Struct, frozen=True, kw_only=True):
     config: str | None = None
     split: str = "test"
     stems: tuple[str, ...]
-    """File names without their ending; `stem-*` (the hub's shards) and `data/` are tried too."""
+    """File names without extension; `stem-*` (shards of the hub) and `data/` are tried too."""
     main: bool = True
     """Whether a single file given by the user means this split."""
     rows: int | None = None
-    """Row count at the pinned revision, enforced there."""
+    """Number of rows at the pinned revision; checked when read from the hub."""
     gated: bool = False
     files: str = ""
-    """Path within the repository of the one file that holds the split, where the hub names no such split."""
+    """Path of the split's file in the repository, if the hub does not name the split."""
 
 
 class Data(Struct, frozen=True, kw_only=True):
-    """Where one suite's rows come from in this command."""
+    """The source of one suite's rows in this command."""
 
     suite: str
     """With hyphens."""
@@ -68,19 +67,19 @@ class Data(Struct, frozen=True, kw_only=True):
     sample: bool = False
     """The items bundled with the package."""
     media: Path | None = None
-    """Folder that keeps the bytes of images and signals; None where nothing is asked, so that none are read."""
+    """Folder for the bytes of images and time series; None: no model is called, and none are read."""
     max_pixels: int | None = None
-    """Images with more are made smaller before they are sent."""
+    """Larger images are scaled down before they are sent."""
     takes: frozenset[str] = frozenset()
-    """What the model that is asked takes besides text."""
+    """The model's inputs besides text."""
 
     @property
     def origin(self) -> Literal["hub", "local", "sample"]:
-        """One of `sample`, `local`, `hub`."""
+        """Return the kind of source."""
         return "sample" if self.sample else "local" if self.local else "hub"
 
     def rows(self, split: Split, *, required: Sequence[str] = ()) -> Iterator[Row]:
-        """Yield the rows of a split; raises DataError in one line where it cannot."""
+        """Yield the rows of a split; raises DataError in one line."""
         count = 0
         for count, row in enumerate(self._read(split), 1):
             missing = [column for column in required if column not in row]
@@ -95,11 +94,11 @@ class Data(Struct, frozen=True, kw_only=True):
             raise DataError(f"{self.suite}: the data set is empty")
 
     def has(self, split: Split) -> bool:
-        """Whether the split can be found without the network (always true for the hub)."""
+        """Whether the split exists; always true for the hub."""
         return self.origin == "hub" or bool(self._files(split))
 
     def folder(self) -> Path:
-        """Give the folder that media paths in rows are relative to."""
+        """Return the folder that media paths in rows are relative to."""
         if self.sample:
             from importlib.resources import files
 
@@ -176,7 +175,7 @@ def _read_lines(stream: Any) -> Iterator[Row]:
 
 
 def _row(raw: bytes, where: str = "") -> Row:
-    """Read a row that strict JSON is not: with a byte order mark or half an emoji."""
+    """Decode a row that is not strict JSON: with a byte order mark or unpaired surrogates."""
     try:
         return msgspec.json.decode(strict(raw), type=Row)
     except msgspec.DecodeError as error:
@@ -220,7 +219,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
 
 
 def _values(column: Any) -> list[Any]:
-    """Give a column as Python values; lists by slicing their flat values, much faster than pyarrow's own way."""
+    """Return a column as Python values; lists by slicing their flat values, which is much faster than `to_pylist`."""
     import pyarrow as pa
 
     if not pa.types.is_list(column.type) or column.null_count:
@@ -251,7 +250,7 @@ def _from_hub(suite: str, split: Split) -> Iterator[Row]:
 
 @contextmanager
 def _offline_if_unreachable() -> Iterator[None]:
-    """Read the hub's cache alone where its name cannot be resolved: the hub's client would try for most of a minute."""
+    """Read only the hub's cache if its host name cannot be resolved: its client would retry for up to a minute."""
     switches = [sys.modules.get(name) for name in ("huggingface_hub.constants", "datasets.config")]
     both: list[Any] = [one for one in switches if one is not None]
     if len(both) < 2 or both[0].HF_HUB_OFFLINE or _resolves(both[0].ENDPOINT):
@@ -268,7 +267,7 @@ def _offline_if_unreachable() -> Iterator[None]:
 
 
 def _resolves(url: str) -> bool:
-    """Whether the host of a URL has an address; taken for granted behind a proxy, which resolves it itself."""
+    """Whether the host of a URL has an address; assumed behind a proxy, which resolves it."""
     from urllib.parse import urlsplit
     from urllib.request import getproxies
 

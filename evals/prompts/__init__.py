@@ -1,4 +1,4 @@
-"""Sample -> prompt: layouts that suites share; verbatim prompts of other harnesses are in `upstream/`."""
+"""Sample -> prompt: layouts shared by suites; `upstream/` reads verbatim prompts of other harnesses."""
 
 from evals.prompts.layout import (
     LETTERS,

@@ -1,4 +1,4 @@
-r"""Sample -> prompt: the few shapes that suites share, and the only source of randomness in asking.
+r"""Layouts that suites share, and the only source of randomness in prompts.
 
 >>> options(("3", "4"))
 'A. 3\nB. 4'
@@ -19,30 +19,30 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def rng(*identity: str | int) -> Random:
-    """Give a private generator seeded by identity, e.g. `rng(suite, sample.id, repeat)`."""
+    """Return a random generator seeded by its arguments, e.g. `rng(suite, sample.id, repeat)`."""
     digest = sha256("\x1f".join(map(str, identity)).encode()).digest()
     return Random(int.from_bytes(digest[:8], "big"))
 
 
 def shuffled(count: int, generator: Random) -> tuple[int, ...]:
-    """Draw a permutation of `range(count)`."""
+    """Return a random permutation of `range(count)`."""
     indices = list(range(count))
     generator.shuffle(indices)
     return tuple(indices)
 
 
 def options(choices: Sequence[str], *, mark: str = "{}. {}") -> str:
-    """Lay out lettered options, one a line."""
+    """Return lettered options, one per line."""
     return "\n".join(mark.format(LETTERS[i], choice) for i, choice in enumerate(choices))
 
 
 def plain_text(parts: Sequence[Part]) -> str:
-    """Join the text parts of a question."""
+    """Return the text parts of a question, joined."""
     return "".join(part.text for part in parts if isinstance(part, Text))
 
 
 def ask(text: str, *, order: tuple[int, ...] | None = None) -> Prompt:
-    """Make a prompt of one user's turn."""
+    """Return a prompt of one user turn."""
     return Prompt(messages=(Message.user(text),), order=order)
 
 
@@ -57,10 +57,10 @@ def ask_with_images(sample: Sample, text: str) -> Prompt:
 
 
 def pictures_first(parts: Sequence[Part]) -> Prompt:
-    """Ask with all pictures before all text, as Intern-S1's adapter in VLMEvalKit sends them.
+    """Return a prompt with all images before all text, as Intern-S1's adapter in VLMEvalKit sends it.
 
-    Several are numbered, and their places in the text keep the number; of a single one, its place becomes the end of
-    a line. Source: @ e8e78f05, api/adapters/interns1_1.py and vlm/internvl/utils.py (`reorganize_prompt`).
+    Several images are numbered, and a mark with the number stays at each image's place; the place of a single image
+    becomes a line break. Source: @ e8e78f05, api/adapters/interns1_1.py and vlm/internvl/utils.py (`reorganize_prompt`).
     """
     pictures = [part for part in parts if isinstance(part, Media)]
     if len(pictures) < 2:
@@ -79,11 +79,11 @@ SELECTING = "Choose the right one among these options.\n"
 
 
 def selecting(choices: Sequence[str]) -> str:
-    """Lay out options and ask for one, in the structure of VLMEvalKit's multiple choice; empty without options."""
+    """Return options and the instruction to choose one, laid out as in VLMEvalKit; a line break without options."""
     return f"\nOptions:\n{options(choices)}\n{SELECTING}" if choices else "\n"
 
 
 def hinted(question: str, form: str, choices: Sequence[str]) -> str:
-    """Ask for an answer of some form at the end, in the structure of VLMEvalKit's tables of mathematics."""
+    """Return question and options after a hint on the answer's form, laid out as in VLMEvalKit's math benchmarks."""
     shown = f"\nChoices:\n{options(choices, mark='({}) {}')}" if choices else ""
     return f"Hint: Work the question out and give {form} at the end.\nQuestion: {question}{shown}"

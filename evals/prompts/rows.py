@@ -1,4 +1,4 @@
-"""Prompts for a benchmark of one's own: a template with a row's columns, a function of the row, or the usual form."""
+"""Prompts of `Suite.of`: a template with the row's columns, a function of the row, or the default layout."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ END = "End with a line `ANSWER: ` and your answer."
 
 
 def prompter(prompt: str | Callable[[Mapping[str, Any]], str] | None) -> Prompter:
-    """Return the function that asks a sample of `data.rows`; a template's `{options}` are its lettered choices."""
+    """Return the prompter for samples of `data.rows`; `{options}` in a template are the lettered choices."""
 
-    def usual(sample: Sample, repeat: int) -> Prompt:
+    def default(sample: Sample, repeat: int) -> Prompt:
         parts = [plain_text(sample.question), options(sample.choices), END_CHOICES if sample.choices else END]
         return ask("\n".join(part for part in parts if part))
 
@@ -39,4 +39,4 @@ def prompter(prompt: str | Callable[[Mapping[str, Any]], str] | None) -> Prompte
             raise UsageError(f"the prompt's function returned {type(text).__name__}, not text")
         return ask(text)
 
-    return usual if prompt is None else filled if isinstance(prompt, str) else called
+    return default if prompt is None else filled if isinstance(prompt, str) else called

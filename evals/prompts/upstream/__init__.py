@@ -1,10 +1,10 @@
-"""Upstream's own words, for protocols that mean them: read from its wheel, never copied into this house.
+"""Verbatim prompts of other harnesses, read from their wheels and never copied into this project.
 
-A suite says which file of the wheel holds them, under which variables, and what its rows are to the templates there.
-Where the wheel is not at hand, or nobody could read the words, the suite's own wording stands in, under the name
-of the protocol with `~` behind it, which is a protocol of its own.
+A suite names the file in the wheel, the variables that hold the templates, and the columns that fill them. If the wheel
+is missing, or its prompts cannot be read, the suite's own prompts replace them under the protocol's name with `~`
+behind it, which is a protocol of its own.
 
-Templates are filled as OpenCompass 0.5.4 fills them (opencompass/openicl/icl_prompt_template.py, utils/prompt.py,
+Templates are filled as by OpenCompass 0.5.4 (opencompass/openicl/icl_prompt_template.py, utils/prompt.py,
 models/base_api.py): column after column, so that a `{A}` in a question becomes option A; a system turn, for which
 the published models' templates have no place, stands before the user's in one turn; an open last turn is left out.
 """
@@ -27,41 +27,41 @@ Row: TypeAlias = dict[str, str]
 
 
 class Words(Struct, frozen=True, kw_only=True):
-    """Where upstream's words for a suite stand."""
+    """Where upstream's prompts of a suite are found."""
 
     wheel: Wheel = OPENCOMPASS
     lacks: str = ""
-    """Why nobody can be asked in them, in one line; empty where one can."""
+    """Why no model can be asked with them, in one line; empty: one can."""
     file: str = ""
-    """In the wheel, below its folder."""
+    """Path in the wheel, below its folder."""
     asks: str = ""
-    """Variable and keys of the template that asks."""
+    """Variable and keys of the prompt template."""
     judges: str = ""
-    """Of the template for a judge; empty: a judge is asked in ours."""
+    """Of the judge's template; empty: ours is used."""
     given: tuple[tuple[str, str], ...] = ()
-    """Turns of the file's loops: variable and value."""
+    """Loop variables of the file, with the value of the wanted iteration."""
     row: Callable[[Sample, Prompt, str], Row] | None = None
-    """(sample, prompt, question) -> columns as upstream's loader makes them, in its order."""
+    """(sample, prompt, question) -> the columns of upstream's loader, in its order."""
     gold: str = ""
-    """The column with the gold answer; empty while a model is asked."""
+    """The column with the gold answer; left empty in prompts for the model."""
     kind: Literal["verdict", "number", "option", "points"] = "verdict"
-    """What the judge replies with: A or B, a number, an option's letter or Z, or 0 to 9."""
+    """What the judge replies: A or B, a number, an option's letter or Z, or 0 to 9."""
 
     @property
     def name(self) -> str:
-        """Name package and file."""
+        """Return package and file."""
         return f"{self.wheel.package} {self.file}"
 
     def absent(self) -> str:
-        """Say why the file cannot be read here, and what to do; empty: it can, or there is none."""
+        """Return why the file cannot be read, and what to do; empty: it can, or none is needed."""
         return wheel.fault(self.wheel) if self.file else ""
 
     def fault(self) -> str:
-        """Say why a model cannot be asked in these words here; empty: it can."""
+        """Return why a model cannot be asked with these prompts; empty: it can."""
         return self.lacks or self.absent()
 
     def card(self) -> dict[str, str]:
-        """Say for a run's card whose words were used."""
+        """Return what a run's card says of the prompts' origin."""
         file = f"{self.wheel.folder}{self.file}"
         found = {"package": self.wheel.package, "wheel_sha256": self.wheel.sha256, "file": file}
         found["file_sha256"] = hashed(wheel.read(self.wheel, file))
@@ -71,15 +71,15 @@ class Words(Struct, frozen=True, kw_only=True):
         return found | dict(self.given)
 
     def sha256(self, path: str) -> str:
-        """Hash a template's turns."""
+        """Return the hash of a template's turns."""
         return hashed(repr(self.turns(path)).encode())
 
     def turns(self, path: str) -> tuple[tuple[str, str], ...]:
-        """Read a template: (role, text) of every turn; raises DataError."""
+        """Return (role, text) of every turn of a template; raises DataError."""
         return _turns(self.wheel, f"{self.wheel.folder}{self.file}", path, self.given)
 
     def asker(self, ours: Prompter) -> Prompter:
-        """Give the function that asks in these words, options in the order of ours; raises DataError."""
+        """Return the prompter with these prompts, and options in the order of `ours`; raises DataError."""
         if why := self.fault():
             raise DataError(why)
         turns = self.turns(self.asks)
@@ -93,9 +93,9 @@ class Words(Struct, frozen=True, kw_only=True):
         return ask
 
     def judging(self, sample: Sample, prompt: Prompt, asked: str, candidate: str, shown: str = "") -> str:
-        """Word a judge's task; `asked`: the words that stand in for a question that cannot be told.
+        """Return the prompt for a judge; `asked`: what replaces a question that cannot be recovered.
 
-        `shown`: the options, one in a line, where the judge is to name one.
+        `shown`: the options, one per line, if the judge names one.
         """
         row = self._columns(sample, prompt, self._question(sample, prompt) or asked)
         messages = filled(self.turns(self.judges), row | {"prediction": candidate})
@@ -107,7 +107,7 @@ class Words(Struct, frozen=True, kw_only=True):
         return self.row(sample, prompt, question) if self.row else {}
 
     def _question(self, sample: Sample, prompt: Prompt) -> str:
-        """Cut the question out of a prompt in these words; empty where it is in others. Records keep no questions."""
+        """Return the question within a prompt, since records hold no questions; empty if another template made it."""
         mark = "\0"
         row = self._columns(sample, prompt, mark) | ({self.gold: ""} if self.gold else {})
         here, there = (_text(m) for m in (filled(self.turns(self.asks), row), prompt.messages))
@@ -117,11 +117,11 @@ class Words(Struct, frozen=True, kw_only=True):
 
 
 UNREAD = Words(wheel=VLMEVALKIT, lacks="VLMEvalKit's words for it are in no package that is read here")
-"""Suites whose published numbers VLMEvalKit made, where a part of the question or the judge's task cannot be had."""
+"""For numbers made with VLMEvalKit whose prompts or judge's task are in no package."""
 
 
 def hashed(raw: bytes) -> str:
-    """Give the SHA-256 of words."""
+    """Return the SHA-256 of bytes."""
     return sha256(raw).hexdigest()
 
 
@@ -130,7 +130,7 @@ def _text(messages: tuple[Message, ...]) -> str:
 
 
 def filled(turns: tuple[tuple[str, str], ...], row: Mapping[str, str]) -> tuple[Message, ...]:
-    """Fill a template's turns: neighbours of one role become one turn, an open last turn of the model is left out."""
+    """Fill a template; adjacent turns of one role are merged, and a last turn of the model is left out."""
     said: list[tuple[Literal["user", "assistant"], str]] = []
     for role, text in turns:
         for column, content in row.items():
@@ -160,19 +160,19 @@ def _turns(
 
 
 def _checked(template: Any, name: str) -> tuple[tuple[str, str], ...]:
-    """Give the turns of a template; raises DataError where it has another shape."""
+    """Return a template's turns; raises DataError for an unknown structure."""
     known = {"begin", "round"}
     if not isinstance(template, dict) or not {"round"} <= set(template) <= known:
         raise DataError(f"{name} is no template of the form {{begin, round}}")
     turns = (
         [*(template.get("begin") or []), *template["round"]] if isinstance(template["round"], list) else []
     )
-    if not turns or not all(_sound(turn) for turn in turns):
+    if not turns or not all(_is_turn(turn) for turn in turns):
         raise DataError(f"{name}: its turns are not of the form {{role, prompt}} with HUMAN, BOT and SYSTEM")
     return tuple((turn["role"], turn["prompt"]) for turn in turns)
 
 
-def _sound(turn: Any) -> bool:
+def _is_turn(turn: Any) -> bool:
     if not isinstance(turn, dict) or not isinstance(turn.get("prompt"), str):
         return False
     return turn.get("role") in ("HUMAN", "BOT") or (turn.get("role"), turn.get("fallback_role")) == (

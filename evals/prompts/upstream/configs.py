@@ -1,8 +1,8 @@
-"""Texts out of a Python file that is read and never run: literals, names assigned in the same file, loops at one turn.
+"""Values in a Python file that is parsed and never run: literals, names assigned in the file, one iteration of a loop.
 
-What can be read is what configurations are written in: literals, `dict(...)`, names, subscripts, `+`, `.strip()` and
-f-strings of names. Anything else on the way to the wanted value is one DataError that names file and line; beside the
-way it may stand, and a name that it may have changed is then not known.
+Supported are literals, `dict(...)`, names, subscripts, `+`, `.strip()` and f-strings of names. Anything else that the
+wanted value depends on is a DataError with file and line; other statements are skipped, and the names that they may
+have changed are unknown from then on.
 """
 
 from __future__ import annotations
@@ -14,73 +14,73 @@ from typing import Any, NamedTuple
 from evals.errors import DataError
 
 
-class Later(NamedTuple):
-    """An expression with the names as they stood where it was written."""
+class Deferred(NamedTuple):
+    """An unevaluated expression, with the names that were defined before it."""
 
     node: ast.expr
-    names: Mapping[str, Later]
+    names: Mapping[str, Deferred]
 
 
 def value(source: str, path: str, *, file: str, given: Mapping[str, str]) -> Any:
-    """Give the value at `path`, a variable and keys in it with points between, as it stands at the file's end.
+    """Return the final value at `path`: a variable and keys in it, joined by dots.
 
-    `given`: for each loop variable that matters, the turn that is wanted. Raises DataError.
+    `given`: loop variable -> value of the wanted iteration. Raises DataError.
     """
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise DataError(f"{file} is no Python that can be read: {type(error).__name__}") from None
     reader = _Reader(file, given)
-    names: dict[str, Later] = {}
+    names: dict[str, Deferred] = {}
     reader.walk(tree.body, names)
     variable, *keys = path.split(".")
-    found = names.get(variable)
+    deferred = names.get(variable)
     for key in keys:
-        found = found and reader.inside(found, key)
-    if found is None:
+        deferred = deferred and reader.inside(deferred, key)
+    if deferred is None:
         raise DataError(f"{file}: there is no {path} that can be read")
-    return reader.value(found)
+    return reader.value(deferred)
 
 
 class _Reader:
     def __init__(self, file: str, given: Mapping[str, str]) -> None:
         self.file, self.given = file, given
 
-    def walk(self, body: Sequence[ast.stmt], names: dict[str, Later]) -> None:
-        """Take in statements one after the other."""
+    def walk(self, body: Sequence[ast.stmt], names: dict[str, Deferred]) -> None:
+        """Process statements in order."""
         for statement in body:
             match statement:
                 case ast.Assign(targets=[ast.Name(id=name)], value=node):
-                    names[name] = Later(node, dict(names))
+                    names[name] = Deferred(node, dict(names))
                 case ast.For(target=ast.Name(id=name), orelse=[]):
                     names.pop(name, None)
                     if name in self.given:
-                        names[name] = self._turn(statement, name, names)
+                        names[name] = self._iteration(statement, name, names)
                     self.walk(statement.body, names)
-                case ast.If(test=test) if (taken := self._holds(Later(test, names))) is not None:
+                case ast.If(test=test) if (taken := self._branch(Deferred(test, names))) is not None:
                     self.walk(statement.body if taken else statement.orelse, names)
                 case _:
-                    for name in _touched(statement):
+                    for name in _changed(statement):
                         names.pop(name, None)
 
-    def _turn(self, loop: ast.For, name: str, names: dict[str, Later]) -> Later:
+    def _iteration(self, loop: ast.For, name: str, names: dict[str, Deferred]) -> Deferred:
         wanted = self.given[name]
-        if wanted not in self.value(Later(loop.iter, dict(names))):
+        if wanted not in self.value(Deferred(loop.iter, dict(names))):
             raise self._fault(loop, f"{name} is never {wanted!r}")
-        return Later(ast.copy_location(ast.Constant(wanted), loop), {})
+        return Deferred(ast.copy_location(ast.Constant(wanted), loop), {})
 
-    def _holds(self, test: Later) -> bool | None:
-        """Say which branch is taken; None: that cannot be read."""
+    def _branch(self, test: Deferred) -> bool | None:
+        """Return whether a condition holds; None: it cannot be evaluated."""
         try:
             return bool(self.value(test))
         except DataError:
             return None
 
-    def inside(self, found: Later, key: str) -> Later | None:
-        """Give what lies under a key, whatever stands beside it."""
-        match found.node:
-            case ast.Name(id=name) if name in found.names:
-                return self.inside(found.names[name], key)
+    def inside(self, deferred: Deferred, key: str) -> Deferred | None:
+        """Return the value of a key, without evaluating the others."""
+        match deferred.node:
+            case ast.Name(id=name) if name in deferred.names:
+                return self.inside(deferred.names[name], key)
             case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords):
                 pairs: list[tuple[Any, ast.expr]] = [(k.arg, k.value) for k in keywords]
             case ast.Dict(keys=keys, values=values):
@@ -89,58 +89,58 @@ class _Reader:
                     for k, v in zip(keys, values, strict=True)
                 ]
             case _:
-                raise self._fault(found.node, f"is no dictionary that could hold {key}")
+                raise self._fault(deferred.node, f"is no dictionary that could hold {key}")
         node = next((node for name, node in reversed(pairs) if name == key), None)
-        return None if node is None else Later(node, found.names)
+        return None if node is None else Deferred(node, deferred.names)
 
-    def value(self, found: Later) -> Any:
+    def value(self, deferred: Deferred) -> Any:
         """Evaluate an expression."""
-        node, names = found
+        node, names = deferred
         match node:
             case ast.Constant(value=constant):
                 return constant
             case ast.Name(id=name) if name in names:
                 return self.value(names[name])
             case ast.List(elts=elements) | ast.Tuple(elts=elements):
-                return [self.value(Later(element, names)) for element in elements]
+                return [self.value(Deferred(element, names)) for element in elements]
             case ast.Dict(keys=keys, values=values) if None not in keys:
                 return {
-                    self.value(Later(k, names)): self.value(Later(v, names))  # type: ignore[arg-type]
+                    self.value(Deferred(k, names)): self.value(Deferred(v, names))  # type: ignore[arg-type]
                     for k, v in zip(keys, values, strict=True)
                 }
             case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if all(
                 k.arg for k in keywords
             ):
-                return {k.arg: self.value(Later(k.value, names)) for k in keywords}
+                return {k.arg: self.value(Deferred(k.value, names)) for k in keywords}
             case ast.JoinedStr(values=parts):
-                return "".join(map(str, (self._part(Later(part, names)) for part in parts)))
+                return "".join(map(str, (self._part(Deferred(part, names)) for part in parts)))
             case _:
-                return self._made(found)
+                return self._operation(deferred)
 
-    def _made(self, found: Later) -> Any:
-        """Evaluate what is made of other values; raises DataError for what is not read."""
-        node, names = found
+    def _operation(self, deferred: Deferred) -> Any:
+        """Evaluate an operation; raises DataError for an unsupported one."""
+        node, names = deferred
         try:
             match node:
                 case ast.Call(func=ast.Attribute(value=inner, attr="strip"), args=[], keywords=[]):
-                    return str.strip(self.value(Later(inner, names)))
+                    return str.strip(self.value(Deferred(inner, names)))
                 case ast.BinOp(left=left, op=ast.Add(), right=right):
-                    return self.value(Later(left, names)) + self.value(Later(right, names))
+                    return self.value(Deferred(left, names)) + self.value(Deferred(right, names))
                 case ast.Subscript(value=inner, slice=key):
-                    return self.value(Later(inner, names))[self.value(Later(key, names))]
+                    return self.value(Deferred(inner, names))[self.value(Deferred(key, names))]
                 case ast.Compare(left=left, ops=[ast.In()], comparators=[right]):
-                    return self.value(Later(left, names)) in self.value(Later(right, names))
+                    return self.value(Deferred(left, names)) in self.value(Deferred(right, names))
         except (TypeError, LookupError) as error:
             raise self._fault(node, f"{type(error).__name__}: {error}") from None
         raise self._fault(
             node, f"{ast.unparse(node)[:60]!r} is no literal, nor made of literals of this file"
         )
 
-    def _part(self, part: Later) -> Any:
-        """Give one piece of an f-string; a format or a conversion is not read."""
+    def _part(self, part: Deferred) -> Any:
+        """Return one piece of an f-string; formats and conversions are not supported."""
         match part.node:
             case ast.FormattedValue(value=inner, conversion=-1, format_spec=None):
-                return self.value(Later(inner, part.names))
+                return self.value(Deferred(inner, part.names))
             case ast.Constant(value=text):
                 return text
         raise self._fault(part.node, "an f-string with a format is not read")
@@ -149,8 +149,8 @@ class _Reader:
         return DataError(f"{self.file}, line {node.lineno}: {what}")
 
 
-def _touched(statement: ast.stmt) -> Iterator[str]:
-    """Yield the names that a statement may have bound, deleted or changed."""
+def _changed(statement: ast.stmt) -> Iterator[str]:
+    """Yield the names that a statement may bind, delete or change."""
     for node in ast.walk(statement):
         match node:
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):

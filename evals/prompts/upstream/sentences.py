@@ -1,8 +1,8 @@
-"""VLMEvalKit's own words, which stand as texts within its functions: read off its wheel, never run.
+"""VLMEvalKit's own prompts, which are string constants within its functions: read from its wheel, never run.
 
-Its prompts are the data set's question and options in a fixed frame, and a sentence or two that ask. The suite lays out
-the frame, with a sentence of ours; under a protocol that means upstream's words each of ours is exchanged for the one that
-stands in the wheel. So is the task of the judge that names the closest option, or awards points.
+Its prompts are question and options in a fixed layout, with a sentence or two of instruction. The suite makes the layout
+with sentences of ours; a protocol with upstream's prompts replaces each by the one in the wheel. The same is done with the
+task of the judge that names the closest option or awards points.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from evals.types import Message, Part, Prompt, Prompter, Sample, Text
 
 
 class Place(NamedTuple):
-    """Where a text stands in the wheel."""
+    """A string constant in the wheel."""
 
     file: str
     """Below `vlmeval/`."""
     within: str
-    """A function, with the class that it is in; or a variable of the file."""
+    """A function, with its class, or a variable of the file."""
     number: int = 0
-    """Which of the texts there, in the order of the source, its docstring not counted."""
+    """Its index among the constants there, in source order, docstrings not counted."""
 
     def text(self) -> str:
-        """Read the text; raises DataError."""
+        """Return the text; raises DataError."""
         return _text(f"{VLMEVALKIT.folder}{self.file}", self.within, self.number)
 
     def __str__(self) -> str:
@@ -39,17 +39,17 @@ class Place(NamedTuple):
 
 
 class Swap(Struct, frozen=True, kw_only=True):
-    """A text of ours, and those of upstream's that stand in its place, one after the other."""
+    """A text of ours, and those of upstream that replace it."""
 
     ours: str
     theirs: tuple[Place, ...]
     group: str = ""
-    """The field for the sample's group in both, braces included."""
+    """Placeholder of the sample's group in both, with braces."""
     bare: bool = False
-    """Upstream strips white space off both ends of what it puts together of this."""
+    """Whether upstream strips the joined text."""
 
     def made(self, text: str, sample: Sample) -> str:
-        """Exchange the last of ours in a text for theirs."""
+        """Replace the last occurrence of ours in a text."""
         ours, theirs = self.ours, "".join(place.text() for place in self.theirs)
         theirs = theirs.strip() if self.bare else theirs
         if self.group:
@@ -59,19 +59,19 @@ class Swap(Struct, frozen=True, kw_only=True):
 
 
 class Sentences(Words, frozen=True, kw_only=True):
-    """What is exchanged in a suite's prompts."""
+    """The replacements in a suite's prompts."""
 
     swaps: tuple[Swap, ...]
     judge: tuple[Place, ...] = ()
-    """The judge's task, and behind it the line above the options that it is shown."""
+    """The judge's task, followed by the line above its options."""
 
     @property
     def name(self) -> str:
-        """Name package and file of the judge's task, else of what asks."""
+        """Return package and file of the judge's task, else of the prompt."""
         return f"{self.wheel.package} {self.judge[0].file if self.judge else self.file}"
 
     def card(self) -> dict[str, str]:
-        """Say for a run's card whose words were used."""
+        """Return what a run's card says of the prompts' origin."""
         places = [place for swap in self.swaps for place in swap.theirs]
         found = {"package": VLMEVALKIT.package, "wheel_sha256": VLMEVALKIT.sha256}
         for name, some in (("asks", places), ("judges", list(self.judge))):
@@ -85,11 +85,11 @@ class Sentences(Words, frozen=True, kw_only=True):
         return found
 
     def sha256(self, path: str) -> str:
-        """Hash the judge's task."""
+        """Return the hash of the judge's task."""
         return hashed("".join(place.text() for place in self.judge).encode())
 
     def asker(self, ours: Prompter) -> Prompter:
-        """Give the function that asks in these words; raises DataError."""
+        """Return the prompter with these prompts; raises DataError."""
         if why := self.fault():
             raise DataError(why)
         for swap in self.swaps:
@@ -115,7 +115,7 @@ class Sentences(Words, frozen=True, kw_only=True):
         return Text(text)
 
     def judging(self, sample: Sample, prompt: Prompt, asked: str, candidate: str, shown: str = "") -> str:
-        """Word a judge's task; `shown`: the options, one in a line, where it is to name one."""
+        """Return the prompt for a judge; `shown`: the options, one per line, if it names one."""
         task = self.judge[0].text()
         question = self._asked(prompt) or asked
         if self.kind == "option":
@@ -124,7 +124,7 @@ class Sentences(Words, frozen=True, kw_only=True):
         return task.format(question=question, answer=str(sample.target), prediction=candidate)
 
     def _asked(self, prompt: Prompt) -> str:
-        """Cut the question out of a prompt in these words; empty where it is in others. Records keep no questions."""
+        """Return the question within a prompt, since records hold no questions; empty if another template made it."""
         text = "\n".join(plain_text(message.parts) for message in prompt.messages)
         if self.kind != "option":
             return text
@@ -161,7 +161,7 @@ def _called(node: ast.AST) -> str:
 
 
 def _texts(node: ast.AST) -> list[str]:
-    """List the texts below a node, docstrings and other bare expressions left out."""
+    """Return the string constants below a node, without docstrings and other bare expressions."""
     match node:
         case ast.Constant(value=str(text)):
             return [text]
@@ -184,7 +184,7 @@ def sentences(
     judge: tuple[Place, ...] = (),
     kind: Literal["option", "points"] = "option",
 ) -> Sentences:
-    """Say what a suite exchanges, and how its judge is asked; no `judge`: none is, or in our words."""
+    """Return the replacements of a suite, and its judge's task; without `judge`, ours is used or none."""
     judges = "; ".join(map(str, judge))
     return Sentences(
         wheel=VLMEVALKIT, file=swaps[0].theirs[0].file, swaps=swaps, judge=judge, judges=judges, kind=kind

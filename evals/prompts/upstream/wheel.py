@@ -1,6 +1,6 @@
-"""Wheels with upstream's words on this machine: fetched by pip, known by their SHA-256, read as archives, never installed.
+"""Wheels with upstream's prompts: fetched by pip, checked by SHA-256, read as archives, never installed or imported.
 
-Each lies packed in a folder of its own in the user's cache. Nothing of it is imported or run.
+Each is kept in a folder of the user's cache.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from evals.errors import DataError, UsageError
 
 
 class Wheel(Struct, frozen=True, kw_only=True):
-    """A pinned package, of which nothing but texts is wanted."""
+    """A pinned package of which only prompts are read."""
 
     name: str
-    """On the command line: `evals data NAME`."""
+    """Name for `evals data NAME`."""
     whose: str
-    """Words, as people say it."""
+    """Name of the harness in the genitive, for messages."""
     package: str
     file: str
     sha256: str
     folder: str
-    """In the wheel, above all that is read."""
+    """Folder in the wheel that contains everything read."""
 
 
 OPENCOMPASS = Wheel(
@@ -48,19 +48,19 @@ VLMEVALKIT = Wheel(
     sha256="0f7bef18e9c1918c8619ba6e5ff0638cf9148e53c00bd32dfbb9dfbd34cda261",
     folder="vlmeval/",
 )
-"""VLMEvalKit as ModelScope packs it, with the adapters of Intern-S1; the package `vlmeval` of that name is older."""
+"""VLMEvalKit as packaged by ModelScope, with the adapters of Intern-S1; the package `vlmeval` is older."""
 WHEELS = {wheel.name: wheel for wheel in (OPENCOMPASS, VLMEVALKIT)}
 LONGEST = 1_000_000
-"""Bytes of a file; the longest that is read has 130,000."""
+"""Maximum bytes of a file; the longest one read has 130,000."""
 
 
 def place(wheel: Wheel) -> Path:
-    """Give a wheel's place; there or not."""
+    """Return the path of a wheel, whether or not it exists."""
     return peers.place(wheel.package.replace("==", "-")) / wheel.file
 
 
 def fault(wheel: Wheel) -> str:
-    """Say why a wheel cannot be read, and what to do; empty: it is here and is the one we know."""
+    """Return why a wheel cannot be read, and what to do; empty: it exists and has the expected SHA-256."""
     path = place(wheel)
     if not path.is_file():
         return f"{wheel.whose} words are not on this machine: `evals data {wheel.name}` fetches them"
@@ -83,7 +83,7 @@ def _hash(path: Path, changed: int, size: int) -> str:
 
 
 def read(wheel: Wheel, file: str) -> bytes:
-    """Give the bytes of a file in a wheel; raises DataError."""
+    """Return the bytes of a file in a wheel; raises DataError."""
     from zipfile import ZipFile
 
     from evals.data.archive import UNREADABLE
@@ -102,9 +102,9 @@ def read(wheel: Wheel, file: str) -> bytes:
 
 
 def fetch(wheel: Wheel, source: Path | None = None) -> Path:
-    """Put a wheel in its place, from a file or a folder, else through pip; raises UsageError.
+    """Fetch a wheel into the cache, from a file or folder if given, else with pip; raises UsageError.
 
-    Does nothing where it is there already.
+    Does nothing if it is there.
     """
     import shutil
     from tempfile import TemporaryDirectory
