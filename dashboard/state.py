@@ -13,6 +13,7 @@ import streamlit as st
 
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables.frames import Broken
+from evals.records.card import Card
 
 PAGES = {
     "leaderboard": ("views/leaderboard.py", "Leaderboard", ":material/leaderboard:"),
@@ -79,6 +80,15 @@ def broken(several: Iterable[Broken]) -> None:
             f"{len(lines)} broken {'run' if len(lines) == 1 else 'runs'}", icon=":material/warning:"
         ):
             st.markdown("\n".join(lines))
+
+
+def health(card: Card) -> None:
+    """Say what looks broken about a run."""
+    for found in card.health:
+        if found.fault:
+            st.error(f"This run looks broken: {safe.label(found.message, 600)}", icon=":material/error:")
+        else:
+            st.warning(safe.label(found.message, 600), icon=":material/warning:")
 
 
 def dark() -> bool:

@@ -47,14 +47,32 @@ def board(
     )
 
 
-KINDS = ("measured", "claimed")
+PRINT_WIDTH, PRINT_HEIGHT = 620, 380
+"""Of a figure for print, in points: the text width of a page of two columns, with room for letters of 12 points."""
+
+
+def printed(chart: alt.LayerChart | alt.FacetChart, form: str) -> bytes:
+    """Draw a figure for print as `svg` or `pdf`, as vectors on white; needs vl-convert, no browser and no network."""
+    import vl_convert
+
+    sized = chart.properties(width=PRINT_WIDTH, height=PRINT_HEIGHT, background="white", padding=8)
+    look = sized.configure_view(stroke="#888888").configure_axis(
+        labelFontSize=11, titleFontSize=12, gridColor="#e3e6ea", labelColor="#1c2330", titleColor="#1c2330"
+    )
+    spec = look.configure_legend(labelFontSize=11, labelLimit=260, columns=4).to_json()
+    if form == "svg":
+        return str(vl_convert.vegalite_to_svg(spec)).encode()
+    return bytes(vl_convert.vegalite_to_pdf(spec))
+
+
+KINDS = ("measured", "reported")
 NAMED = 14
 """Points up to which each has its name beside it; of more, only the front has."""
-KEY = alt.Legend(title=None, orient="bottom", columns=3)
+KEY = alt.Legend(title=None, orient="bottom", columns=2, labelLimit=170)
 
 
 def scatter(points: pd.DataFrame, *, dark: bool) -> alt.LayerChart | alt.FacetChart:
-    """Draw general ability against science: measured models filled with error crosses, claims hollow."""
+    """Draw general ability against science: measured models filled with error crosses, reported ones hollow."""
     base = alt.Chart(apart(points, "general", "science")).encode(
         _axis(alt.X, "general"),
         _axis(alt.Y, "science"),
@@ -67,13 +85,10 @@ def scatter(points: pd.DataFrame, *, dark: bool) -> alt.LayerChart | alt.FacetCh
             alt.Tooltip("science:Q", format=".1f"),
         ],
     )
-    names = base.mark_text(dx=8, dy=-8, align="left", fontSize=12).encode(
-        _axis(alt.Y, "science", "_name"), text="name:N", color=alt.value(ink(dark=dark))
-    )
-    layers = [names]
+    layers = _names(base, _axis(alt.Y, "science", "_name"), dark=dark)
     kinds = set(points["kind"])
-    if "claimed" in kinds:
-        claims = base.transform_filter("datum.kind == 'claimed'").mark_point(
+    if "reported" in kinds:
+        claims = base.transform_filter("datum.kind == 'reported'").mark_point(
             size=90, strokeWidth=2, opacity=1
         )
         layers.append(claims.encode(shape=_kind_shape()))
@@ -95,32 +110,80 @@ def _axis(kind: type[alt.X] | type[alt.Y], name: str, part: str = "") -> Any:
         f"{name}{part}:Q",
         title=f"{name}: mean, %",
         scale=alt.Scale(zero=False, padding=24),
-        axis=alt.Axis(tickCount=8),
+        axis=alt.Axis(tickCount=6),
     )
 
 
-def apart(points: pd.DataFrame, x: str, y: str, name: str = "model") -> pd.DataFrame:
-    """Add `<y>_name`, a height for each name at which it covers no other; a name without room is left to the tooltip."""
+def _scale(values: pd.Series[float]) -> alt.Scale:
+    """Return a scale that holds all values; around one value alone it has a width, so that its ticks differ."""
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return alt.Scale(domain=[0.5 * low, 1.5 * high or 1.0])
+    return alt.Scale(zero=False, padding=24)
+
+
+LETTER = 0.021
+"""Width of a letter, as a share of a figure on a phone."""
+LIMIT = 28
+"""Letters of a name that are drawn."""
+
+
+def apart(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -> pd.DataFrame:
+    """Place the names of points so that none covers another name or a point.
+
+    Adds `name`, `<y>_name` (its height) and `left` (whether it stands left of its point); a name without room is empty,
+    and left to the tooltip.
+    """
     found = points.sort_values(y, ascending=False).reset_index(drop=True)
-    wide = (found[x].max() - found[x].min()) * 0.15 or 1.0
-    high = (found[y].max() - found[y].min()) * 0.06 or 1.0
-    placed: list[tuple[float, float]] = []
-    heights, names = [], []
-    for left, top, said in zip(found[x], found[y], found[name], strict=True):
-        place = top
-        for other, taken in placed:
-            if abs(other - left) < wide and abs(taken - place) < high:
-                place = taken - high
-        room = bool(said) and top - place <= 1.5 * high
-        if room:
-            placed.append((left, place))
-        heights.append(place if room else top)
-        names.append(said if room else "")
-    return found.assign(**{f"{y}_name": heights, "name": names})
+    spans = [
+        found[[c for c in (axis, f"{axis}_low", f"{axis}_high", *ends) if c in found]]
+        for axis, ends in ((x, ()), (y, ("low", "high")))
+    ]
+    letter, high = (
+        share * (float(part.max().max() - part.min().min()) or 1.0)
+        for share, part in zip((LETTER, 0.05), spans, strict=True)
+    )
+    middle = (found[x].max() + found[x].min()) / 2
+    taken = [(float(left), float(top), 0.0) for left, top in zip(found[x], found[y], strict=True)]
+    names, heights, sides = [], [], []
+    for left, top, text in zip(found[x], found[y], found[name], strict=True):
+        side, wide = bool(left > middle), letter * min(len(text), LIMIT)
+        start = left - wide if side else left
+        free = [
+            place
+            for place in (top, top - high, top + high, top - 2 * high)
+            if not any(
+                start - width < other < start + wide
+                and abs(height - place) < high
+                and (width or other != left)
+                for other, height, width in taken
+            )
+        ]
+        shown = bool(text) and bool(free)
+        if shown:
+            taken.append((start, free[0], wide))
+        names.append(text if shown else "")
+        heights.append(free[0] if shown else top)
+        sides.append(side)
+    return found.assign(**{f"{y}_name": heights, "name": names, "left": sides})
 
 
-def grouped_bars(table: pd.DataFrame, suites: list[str], *, dark: bool) -> alt.LayerChart | alt.FacetChart:
-    """Draw a group of bars per suite; measured ones are full and have intervals, claims are outlines."""
+def _names(base: alt.Chart, y: Any, *, dark: bool) -> list[alt.Chart]:
+    """Return the names of points as two layers, to the right and to the left of them."""
+    return [
+        base.transform_filter(f"{'' if left else '!'}datum.left")
+        .mark_text(
+            dx=-8 if left else 8, dy=-8, align="right" if left else "left", fontSize=12, limit=7 * LIMIT
+        )
+        .encode(y, text="name:N", color=alt.value(ink(dark=dark)))
+        for left in (False, True)
+    ]
+
+
+def grouped_bars(
+    table: pd.DataFrame, suites: list[str], *, dark: bool, columns: int = 1
+) -> alt.LayerChart | alt.FacetChart:
+    """Draw a group of bars per suite; measured ones are full and have intervals, reported ones are outlines."""
     models = list(dict.fromkeys(table["model"]))
     there = [suite for suite in suites if suite in set(table["suite"])]
     colours = [palette(dark=dark)[i % 8] for i in range(len(models))]
@@ -133,6 +196,8 @@ def grouped_bars(table: pd.DataFrame, suites: list[str], *, dark: bool) -> alt.L
         grid=False,
         ticks=False,
         labelLimit=160,
+        labelAngle=-30,
+        labelOverlap=False,
     )
     wide = alt.Scale(domain=[-0.5, len(there) - 0.5], nice=False)
     base = alt.Chart(shown).encode(
@@ -146,13 +211,13 @@ def grouped_bars(table: pd.DataFrame, suites: list[str], *, dark: bool) -> alt.L
     bars = base.mark_bar(strokeWidth=1.5).encode(
         alt.X("left:Q", title=None, scale=wide, axis=names),
         alt.X2("right:Q"),
-        alt.Y("value:Q", title="%", scale=alt.Scale(domain=[0, 100])),
+        alt.Y("value:Q", title="%", scale=alt.Scale(domain=[0, 100]), axis=alt.Axis(tickCount=5)),
         alt.Y2(datum=0),
         alt.Color(
             "model:N",
             sort=models,
             scale=alt.Scale(domain=models, range=colours),
-            legend=alt.Legend(title=None, orient="bottom", columns=3, labelLimit=260),
+            legend=alt.Legend(title=None, orient="bottom", columns=columns, labelLimit=300),
         ),
         alt.Stroke("model:N", sort=models, scale=alt.Scale(domain=models, range=colours), legend=None),
         fillOpacity=alt.condition("datum.kind == 'measured'", alt.value(0.9), alt.value(0.12)),
@@ -187,21 +252,22 @@ def curve(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart | alt.FacetChart
     return alt.layer(band, base.mark_line(color=blue).encode(alt.Y("mean:Q"))).properties(height=220)
 
 
+OPTIMAL, DOMINATED = "Pareto-optimal", "dominated"
+
+
 def pareto(
     table: pd.DataFrame, effort: str, titles: tuple[str, str], *, dark: bool
 ) -> alt.LayerChart | alt.FacetChart:
-    """Draw score against effort: the front is a line through filled points, what it beats is hollow."""
+    """Draw score against cost: the Pareto-optimal are filled points on a line, the dominated are hollow."""
     blue, orange, *_ = palette(dark=dark)
     title, unit = titles
-    scale = 100.0 if unit == "%" else 1.0
+    scale = 100.0 if unit.endswith("%") else 1.0
     shown = table.assign(**{name: scale * table[name] for name in ("value", "low", "high")})
-    shown["place"] = shown["front"].map({True: "on the front", False: "beaten in both"})
-    kinds = alt.Scale(domain=["on the front", "beaten in both"], range=[blue, orange])
+    shown["place"] = shown["front"].map({True: OPTIMAL, False: DOMINATED})
+    kinds = alt.Scale(domain=[OPTIMAL, DOMINATED], range=[blue, orange])
     shown["name"] = shown["model"] if len(shown) <= NAMED else shown["model"].where(shown["front"], "")
-    base = alt.Chart(apart(shown, effort, "value", "name")).encode(
-        alt.X(
-            f"{effort}:Q", title=title, scale=alt.Scale(zero=False, padding=24), axis=alt.Axis(tickCount=6)
-        ),
+    base = alt.Chart(apart(shown, effort, "value", name="name")).encode(
+        alt.X(f"{effort}:Q", title=title, scale=_scale(table[effort]), axis=alt.Axis(tickCount=6)),
         alt.Color("place:N", scale=kinds, legend=KEY),
         tooltip=[
             "model:N",
@@ -210,7 +276,7 @@ def pareto(
             "n:Q",
         ],
     )
-    high = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False, padding=24))
+    high = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False, padding=24), axis=alt.Axis(tickCount=6))
     line = base.transform_filter("datum.front").mark_line(interpolate="step-after", color=blue, opacity=0.6)
     ends = base.mark_rule(strokeWidth=1.5).encode(alt.Y("low:Q", title=unit), alt.Y2("high:Q"))
     dots = base.mark_point(size=80, opacity=1, strokeWidth=2).encode(
@@ -222,13 +288,11 @@ def pareto(
             "place:N", scale=alt.Scale(domain=kinds["domain"], range=[blue, "transparent"]), legend=None
         ),
     )
-    names = base.mark_text(dx=8, dy=-8, align="left", fontSize=12).encode(
-        alt.Y("value_name:Q", title=unit), text="name:N", color=alt.value(ink(dark=dark))
-    )
-    return alt.layer(line.encode(high), ends, dots, names).properties(height=380)
+    names = _names(base, alt.Y("value_name:Q", title=unit), dark=dark)
+    return alt.layer(line.encode(high), ends, dots, *names).properties(height=380)
 
 
-GATE_VERDICTS = ("pass", "regression", "cannot tell", "not comparable", "")
+GATE_VERDICTS = ("pass", "regression", "inconclusive", "not comparable", "")
 
 
 def history(table: pd.DataFrame, unit: str, *, dark: bool) -> alt.LayerChart | alt.FacetChart:
@@ -240,7 +304,7 @@ def history(table: pd.DataFrame, unit: str, *, dark: bool) -> alt.LayerChart | a
     colours = alt.Scale(domain=domain, range=[green, orange, yellow, grey, blue])
     shapes = alt.Scale(domain=domain, range=["circle", "triangle-down", "square", "cross", "diamond"])
     base = alt.Chart(shown).encode(
-        alt.X("started:T", title=None, axis=alt.Axis(tickCount=8, format="%Y-%m-%d", labelOverlap=True)),
+        alt.X("started:T", title=None, axis=alt.Axis(tickCount=5, format="%Y-%m-%d", labelOverlap=True)),
         tooltip=[
             alt.Tooltip("started:T", format="%Y-%m-%d %H:%M"),
             "model:N",
@@ -253,7 +317,7 @@ def history(table: pd.DataFrame, unit: str, *, dark: bool) -> alt.LayerChart | a
             "changed:N",
         ],
     )
-    high = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False, padding=16))
+    high = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False, padding=16), axis=alt.Axis(tickCount=6))
     marks = base.transform_filter("datum.changed != ''").mark_rule(
         strokeDash=[5, 4], color=ink(dark=dark), opacity=0.6
     )

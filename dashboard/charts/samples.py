@@ -7,6 +7,9 @@ import pandas as pd
 
 from evals.dashboard.charts.colours import palette
 
+TICKS = alt.Axis(tickCount=6)
+"""At most eight ticks are drawn for it, and no label lies over another."""
+
 
 def series(frame: pd.DataFrame, *, dark: bool) -> alt.FacetChart:
     """Plot a time series of `x`, `channel`, `y`, a panel per channel over one axis."""
@@ -36,7 +39,7 @@ def forest(
     said = {
         "B better": f"{names[1]} better",
         "A better": f"{names[0]} better",
-        "not shown": "no difference shown",
+        "n.s.": "not significantly different",
     }
     data = frame.assign(says=frame["says"].map(said))
     scale = alt.Scale(domain=list(said.values()), range=colours)
@@ -45,13 +48,13 @@ def forest(
             "label:N",
             sort=order,
             title=None,
-            axis=alt.Axis(labelLimit=260, labelFlush=False, labelBound=False),
+            axis=alt.Axis(labelLimit=150, labelFlush=False, labelBound=False, ticks=False),
         )
     )
-    axis = alt.X("low:Q", title=f"B − A, {unit}", scale=alt.Scale(zero=True))
+    axis = alt.X("low:Q", title=f"B − A, {unit}", scale=alt.Scale(zero=True), axis=TICKS)
     told = [alt.Tooltip(f"{name}:{kind}", format=form) for name, kind, form in (
         ("label", "N", ""), ("difference", "Q", "+.3f"), ("low", "Q", "+.3f"), ("high", "Q", "+.3f"), ("n", "Q", ","))]  # fmt: skip
-    legend = alt.Legend(orient="top", title=None, labelLimit=400)
+    legend = alt.Legend(orient="top", title=None, labelLimit=320, columns=1)
     lines = base.mark_rule(strokeWidth=2).encode(
         axis, alt.X2("high:Q"), alt.Color("says:N", scale=scale, legend=legend)
     )
@@ -75,36 +78,41 @@ def ladder(frame: pd.DataFrame, steps: dict[str, str]) -> alt.LayerChart | alt.F
     data = frame.assign(place=frame["step"].map(places), words=frame["n"].map("{:,}".format))
     base = alt.Chart(data).encode(
         alt.Y("run:N", sort=order, title=None, axis=alt.Axis(labelLimit=220, labelFlush=False)),
-        alt.X("share:Q", title="share of expected sample-repeats", axis=alt.Axis(format="%"), stack="zero"),
+        alt.X(
+            "share:Q",
+            title="share of expected sample-repeats",
+            axis=alt.Axis(format="%", tickCount=5),
+            stack="zero",
+        ),
         order=alt.Order("place:Q"),
         tooltip=["run:N", "step:N", alt.Tooltip("n:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
     )
     bars = base.mark_bar(height=20).encode(
         alt.Color(
             "step:N", scale=alt.Scale(domain=list(steps), range=list(steps.values())),
-            legend=alt.Legend(orient="top", title=None, columns=4, labelLimit=300),
+            legend=alt.Legend(orient="top", title=None, columns=2, labelLimit=170),
         )
     )  # fmt: skip
     return alt.layer(bars).properties(height=alt.Step(30), width="container")
 
 
-APART = ("better than the rest", "worse than the rest", "no difference shown")
+APART = ("better than the rest", "worse than the rest", "not significantly different")
 
 
 def groups(frame: pd.DataFrame, *, whole: float, unit: str, dark: bool) -> alt.LayerChart | alt.FacetChart:
     """Plot a run's groups with their intervals against the whole: `label`, `value`, `low`, `high`, `says`, `n`."""
     said = list(APART)
     scale = alt.Scale(domain=said, range=[palette(dark=dark)[0], palette(dark=dark)[1], "#8a93a0"])
-    legend = alt.Legend(orient="top", title=None, labelLimit=400)
+    legend = alt.Legend(orient="top", title=None, labelLimit=320, columns=1)
     base = alt.Chart(frame).encode(
         alt.Y(
             "label:N",
             sort=list(frame["label"]),
             title=None,
-            axis=alt.Axis(labelLimit=260, labelFlush=False, labelBound=False),
+            axis=alt.Axis(labelLimit=150, labelFlush=False, labelBound=False, ticks=False),
         )
     )
-    axis = alt.X("low:Q", title=unit, scale=alt.Scale(zero=False))
+    axis = alt.X("low:Q", title=unit, scale=alt.Scale(zero=False), axis=TICKS)
     lines = base.mark_rule(strokeWidth=2).encode(
         axis, alt.X2("high:Q"), alt.Color("says:N", scale=scale, legend=legend)
     )
@@ -130,12 +138,12 @@ def lengths(frame: pd.DataFrame, *, unit: str, score: str, dark: bool) -> alt.La
         alt.X("length:N", sort=order, title=f"length of the reply, {unit}", axis=alt.Axis(labelAngle=-35))
     )
     tip = [alt.Tooltip("length:N", title=unit), alt.Tooltip("value:Q", format=".4g"), alt.Tooltip("n:Q", format=","),
-           alt.Tooltip("others:Q", format=".4g"), alt.Tooltip("cut:Q", title="cut at max tokens", format=".1%")]  # fmt: skip
+           alt.Tooltip("others:Q", format=".4g"), alt.Tooltip("cut:Q", title="truncated", format=".1%")]  # fmt: skip
     scale = alt.Scale(domain=["this run", "other runs, same samples"], range=[blue, orange])
-    legend = alt.Legend(orient="top", title=None, labelLimit=300)
+    legend = alt.Legend(orient="top", title=None, labelLimit=320, columns=1)
     shapes = alt.Scale(domain=["this run", "other runs, same samples"], range=["circle", "diamond"])
     lines = base.mark_rule(color=blue, strokeWidth=2).encode(
-        alt.Y("value_low:Q", title=score, scale=alt.Scale(zero=True)), alt.Y2("value_high:Q")
+        alt.Y("value_low:Q", title=score, scale=alt.Scale(zero=True), axis=TICKS), alt.Y2("value_high:Q")
     )
     own = base.transform_calculate(who="'this run'").mark_point(filled=True, size=70, opacity=1).encode(
         alt.Y("value:Q"), alt.Color("who:N", scale=scale, legend=legend), alt.Shape("who:N", scale=shapes, legend=legend), tooltip=tip

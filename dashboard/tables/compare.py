@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 YES_NO = ("both right", "only A", "only B", "neither")
-GRADED = ("A better", "B better", "alike")
+GRADED = ("A better", "B better", "equal")
 NOT_PAIRED = "not in both"
 _NONE = float("nan")
 
@@ -148,18 +148,42 @@ def headlines(several: Sequence[Match], *, told: Callable[[str], object] = str) 
 
 
 def says(row: Row) -> str:
-    """Say what a row shows at 5 %, adjusted: `A better`, `B better` or `not shown`."""
+    """Say what a row shows at 5 %, adjusted: `A better`, `B better` or `n.s.`"""
     if row.p_adjusted is None or row.p_adjusted > 1 - compare.LEVEL or not row.difference:
-        return "not shown"
+        return "n.s."
     return "B better" if (row.difference > 0) == (row.better == "higher") else "A better"
 
 
 def usual(known: Mapping[str, Sequence[Entry]]) -> list[str]:
-    """Choose two models to begin with: those with most suites in common."""
+    """Choose two models to begin with: those with most suites in common, of these the farthest apart."""
     names = [name for name in known if not name.startswith(BASELINE)][:12]
     couples = list(combinations(names, 2))
-    common = [sum(not match.why_not for match in matches([known[a], known[b]])) for a, b in couples]
-    return list(couples[common.index(max(common))]) if couples else names
+    if not couples:
+        return names
+
+    def rating(couple: tuple[str, str]) -> tuple[int, float]:
+        common = [match for match in matches([known[name] for name in couple]) if not match.why_not]
+        return len(common), _farthest(common)
+
+    return list(max(couples, key=rating))
+
+
+def _farthest(several: Sequence[Match]) -> float:
+    """Return the largest distance of two headlines, in half widths of their intervals."""
+    apart = [0.0]
+    for match in several:
+        one, other = (entry.headline for entry in match.entries[:2])
+        if one and other and one.value is not None and other.value is not None and one.low is not None:
+            apart.append(abs(one.value - other.value) / max(one.value - one.low, 1e-9))
+    return max(apart)
+
+
+def by_size(rows: Sequence[Row]) -> list[int]:
+    """Order rows by what they show: significant differences first, shares before other units, the largest first."""
+    return sorted(
+        range(len(rows)),
+        key=lambda i: (says(rows[i]) == "n.s.", rows[i].unit != "fraction", -abs(rows[i].difference or 0.0)),
+    )
 
 
 @lru_cache(maxsize=32)
@@ -188,7 +212,7 @@ class Samples(NamedTuple):
     errors), `others` (share of the other runs that are right there) and `asked` (how many these are).
     """
     yes_no: bool
-    """Whether every value is right or wrong; else the quadrants are better, worse and alike."""
+    """Whether every value is right or wrong; else the quadrants are better, worse and equal."""
 
 
 def samples(a: Entry, b: Entry, others: Sequence[Entry] = ()) -> Samples:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +19,9 @@ from evals.verdicts import contestants
 from evals.verdicts.gate import gate
 from evals.verdicts.policy import Entry as Rule
 from evals.verdicts.policy import Policy
+
+WORDS = {"cannot tell": "inconclusive"}
+"""Verdicts of the gate as pages call them; files keep their own."""
 
 Against: TypeAlias = Literal["the first", "the one before"]
 
@@ -50,6 +55,15 @@ def lines(entries: Sequence[Entry], model: str) -> list[Line]:
         for (suite, protocol), several in groups.items()
     ]
     return sorted(found, key=lambda line: (-len(line.entries), line.label))
+
+
+def names(entries: Sequence[Entry]) -> list[str]:
+    """Return models, and the beginnings of checkpoints' names, that have a line; the one with the longest line first."""
+    models = {entry.card.model for entry in entries if entry.headline}
+    families = Counter(match[1] for model in models if (match := re.fullmatch(r"(.*?\D)\d+", model)))
+    offered = [*models, *(family for family, count in families.items() if count > 1)]
+    longest = {name: len(found[0].entries) for name in offered if (found := lines(entries, name))}
+    return sorted(longest, key=lambda name: (-longest[name], name))
 
 
 def changes(before: Entry, after: Entry) -> list[str]:
@@ -100,7 +114,7 @@ def table(line: Line, *, margin: float, against: Against) -> pd.DataFrame:
         changed = changes(before, entry) if before else []
         stretch += bool(changed)
         other = before if against == "the one before" else line.entries[0] if place else None
-        said, why = (
+        outcome, why = (
             verdict(entry, other, margin) if other else ("", "the first run has nothing to be judged against")
         )
         one = entry.headline
@@ -118,7 +132,7 @@ def table(line: Line, *, margin: float, against: Against) -> pd.DataFrame:
                 "high": high,
                 "n": one.n if one else 0,
                 "coverage": 100 * entry.card.coverage,
-                "verdict": said,
+                "verdict": WORDS.get(outcome, outcome),
                 "why": why,
                 "changed": "; ".join(changed),
                 "stretch": stretch,

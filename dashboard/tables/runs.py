@@ -99,6 +99,14 @@ def efforts(board: Board, label: str) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def known_models(board: Board, label: str, effort: str) -> int:
+    """Count the models of a column whose effort is known, by their cards; latencies are taken to be known if tokens are."""
+    cards = [cell.entry.card for cell in board.column(label).values() if cell.entry]
+    return sum(
+        card.cost_usd is not None if effort == "cost" else bool(card.tokens.get("output")) for card in cards
+    )
+
+
 def _per(total: float | None, count: int, scale: float) -> float:
     return scale * total / count if total is not None and count else float("nan")
 

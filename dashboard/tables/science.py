@@ -1,11 +1,11 @@
-"""General ability against science: two means per model, measured ones with intervals, claimed ones without.
+"""General ability against science: two means per model, measured ones with intervals, reported ones without.
 
 Source of the figure and of the suites that are chosen first: the Intern-S1 paper (arXiv 2508.15763), figures 1 and 2.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -19,11 +19,11 @@ from evals.verdicts.reported import Claim
 GENERAL = ("mmlu-pro", "gpqa:diamond", "aime:2025")
 SCIENCE = ("smolinstruct", "chembench:4k", "matbench")
 
-MEASURED, CLAIMED = "measured", "claimed"
+MEASURED, REPORTED = "measured", "reported"
 
 
 class Source(NamedTuple):
-    """A model under one set of protocols, measured or claimed."""
+    """A model under one set of protocols, measured or reported."""
 
     model: str
     kind: str
@@ -33,7 +33,7 @@ class Source(NamedTuple):
     @property
     def label(self) -> str:
         """Name it for a figure."""
-        return self.model if self.kind == CLAIMED or not self.protocol else f"{self.model} ({self.protocol})"
+        return self.model if self.kind == REPORTED or not self.protocol else f"{self.model} ({self.protocol})"
 
 
 class Part(NamedTuple):
@@ -56,7 +56,7 @@ def sources(board: Board, claims: Iterable[Claim]) -> dict[Source, dict[str, Par
             found[_source(row, column.protocol)].setdefault(column.suite, part)
     for claim in claims:
         if claim.unit == "fraction" and not claim.superseded:
-            source = Source(claim.model, CLAIMED, claim.protocol)
+            source = Source(claim.model, REPORTED, claim.protocol)
             found[source].setdefault(claim.suite, Part(claim.value, None, None))
     return dict(found)
 
@@ -75,6 +75,27 @@ def suites(found: dict[Source, dict[str, Part]], *, general: bool) -> list[str]:
     known = dict.fromkeys(suite for parts in found.values() for suite in parts)
     fits = [suite for suite in known if (suite.partition(":")[0] in KINDS) == general]
     return sorted(fits, key=lambda suite: (first.index(suite) if suite in first else len(first), suite))
+
+
+def usual(found: dict[Source, dict[str, Part]], *, general: bool) -> list[str]:
+    """Choose suites to begin with: those of measured models that have both kinds, of the protocol with most of them.
+
+    Without such models they are the paper's.
+    """
+    both = [
+        source
+        for source, parts in found.items()
+        if source.kind == MEASURED and len({suite.partition(":")[0] in KINDS for suite in parts}) == 2
+    ]
+    counts = Counter(source.protocol for source in both)
+    offered = suites(found, general=general)
+    if not counts:
+        return [suite for suite in (GENERAL if general else SCIENCE) if suite in offered]
+    protocol = max(counts, key=lambda name: (counts[name], name))
+    chosen = [found[source] for source in both if source.protocol == protocol]
+    having = Counter(suite for parts in chosen for suite in parts)
+    most = max(having[suite] for suite in offered)
+    return [suite for suite in offered if having[suite] == most][:6]
 
 
 def points(

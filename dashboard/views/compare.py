@@ -21,10 +21,11 @@ from evals.dashboard.tables.compare import Match, Samples
 from evals.dashboard.tables.frames import Entry, Index
 from evals.dashboard.views import pickers, replies
 from evals.errors import EvalsError
-from evals.verdicts import wording
-from evals.verdicts.compare import Row
+from evals.verdicts import summary, wording
+from evals.verdicts.compare import Comparison, Row
 
 LETTERS = "ABCD"
+CARD = 200  # pixels of a card, so that two stand side by side on a phone
 MOST = 2_000  # flipped samples that the table shows; the file has all
 
 UNITS = {"fraction": "percentage points"}
@@ -49,7 +50,7 @@ def pick(found: Index) -> tuple[list[str], list[Match]]:
     chosen = pickers.many(
         "runs", "Models or runs", list(known), say=say, most=4, default=pairs.usual(known),
         placeholder="two to four; the first is A",
-        help="A model stands for its newest run of each suite; a run can be named by its id too.",
+        help="A model stands for its newest complete run of each suite; a run can be named by its id too.",
     )  # fmt: skip
     if len(chosen) < 2:
         st.info(
@@ -72,31 +73,36 @@ def refused(several: Sequence[Match]) -> None:
 
 
 def overview(names: Sequence[str], several: Sequence[Match]) -> list[Row]:
-    """Draw the differences of all suites, adjusted together."""
+    """Draw the differences of all suites, adjusted together: in a sentence, then in a table, the largest first."""
     with st.spinner("Comparing sample by sample ..."):
         rows = pairs.headlines(several)
-    st.subheader("How far apart", anchor=False)
-    letters = " · ".join(f"**{LETTERS[i]}** {safe.label(name, 60)}" for i, name in enumerate(names))
-    st.markdown(letters)
+    st.subheader("Differences", anchor=False)
+    st.markdown(" · ".join(f"**{LETTERS[i]}** {safe.label(name, 60)}" for i, name in enumerate(names)))
+    if len(names) == 2:
+        for sentence in summary.sentences(Comparison(pairs=tuple(rows), comparable=True, why_not=())):
+            st.markdown(safe.label(sentence, 1000))
     labels = [
         (match.label, f"{LETTERS[i]} → {LETTERS[j]}")
         for match in several
         if not match.why_not
         for i, j in combinations(range(len(names)), 2)
     ]
-    frame = pd.DataFrame([_row(label, pair, row) for (label, pair), row in zip(labels, rows, strict=True)])
+    frame = pd.DataFrame([_row(*labels[place], rows[place]) for place in pairs.by_size(rows)])
     if len(names) == 2:
         frame = frame.drop(columns="pair").rename(
             columns={"first": "A", "second": "B", "difference": "B − A"}
         )
+    column = st.column_config.Column
     st.dataframe(
         frame, hide_index=True, placeholder="", alt="Differences per suite", height="content" if len(frame) < 16 else 560,
         column_config={
-            "difference": st.column_config.Column(help="Second minus first of the pair, over the samples that both scored."),
-            "95 % interval": st.column_config.Column(help="Adjusted by Holm, like p: excludes 0 where the test rejects."),
-            "p (Holm)": st.column_config.Column(help=f"Adjusted over all {len(rows)} comparisons of this table."),
+            **dict.fromkeys(("A", "B", "first", "second", "B − A"), column(alignment="right")),
+            "difference": column(help="Second minus first of the pair, over the samples that both scored.", alignment="right"),
+            "95 % interval": column(help="Adjusted by Holm, like p: excludes 0 if the test rejects.", alignment="right"),
+            "p (Holm)": column(help=f"Adjusted over all {len(rows)} comparisons of this table.", alignment="right"),
+            "better": column(help="n.s.: not significantly different at 5 %, adjusted."),
             "n": st.column_config.NumberColumn(help="Samples that both scored.", format="localized"),
-            "coverage": st.column_config.Column(help="Scored of expected sample-repeats, of either."),
+            "coverage": column(help="Scored of expected sample-repeats, of either.", alignment="right"),
         },
     )  # fmt: skip
     return rows
@@ -104,7 +110,7 @@ def overview(names: Sequence[str], several: Sequence[Match]) -> list[Row]:
 
 def _row(label: str, pair: str, row: Row) -> dict[str, object]:
     first, second = pair.split(" → ")
-    said = {"A better": f"{first} better", "B better": f"{second} better"}
+    better = {"A better": first, "B better": second}
     return {
         "suite": safe.visible(label),
         "pair": pair,
@@ -112,9 +118,9 @@ def _row(label: str, pair: str, row: Row) -> dict[str, object]:
         "first": wording.amount(row.value_a, row.unit),
         "second": wording.amount(row.value_b, row.unit),
         "difference": wording.amount(row.difference, row.unit, signed=True),
-        "95 % interval": wording.interval(row.low_adjusted, row.high_adjusted, row.unit),
+        "95 % interval": wording.interval(*row.ends, row.unit),
         "p (Holm)": wording.p_value(row.p_adjusted),
-        "says": said.get(pairs.says(row), pairs.says(row)),
+        "better": better.get(pairs.says(row), pairs.says(row)),
         "n": row.n,
         "coverage": f"{100 * row.coverage_a:.1f} % / {100 * row.coverage_b:.1f} %",
     }
@@ -125,12 +131,15 @@ def one_suite(names: Sequence[str], several: Sequence[Match], rows: Sequence[Row
     open_ = {match.label: match for match in several if not match.why_not}
     couples = [f"{LETTERS[i]} → {LETTERS[j]}" for i, j in combinations(range(len(names)), 2)]
     cells = st.columns([3, 1] if len(couples) > 1 else [1])
+    largest = list(open_)[pairs.by_size(rows)[0] // len(couples)]
     with cells[0]:
-        match = open_[pickers.one("suite", "Suite", list(open_), say=safe.visible)]
+        match = open_[pickers.one("suite", "Suite", list(open_), say=safe.visible, default=largest)]
     pair = couples[0]
     if len(couples) > 1:
         with cells[1]:
-            pair = pickers.one("pair", "Pair", couples)
+            first = list(open_).index(match.label) * len(couples)
+            best = pairs.by_size(rows[first : first + len(couples)])[0]
+            pair = pickers.one("pair", "Pair", couples, default=couples[best])
     i, j = LETTERS.index(pair[0]), LETTERS.index(pair[-1])
     a, b = match.entries[i], match.entries[j]
     titles = names[i], names[j]
@@ -149,7 +158,7 @@ def one_suite(names: Sequence[str], several: Sequence[Match], rows: Sequence[Row
 
 def quadrants(sampled: Samples, row: Row, names: tuple[str, str]) -> None:
     """Draw how many samples each of the two has to itself, and whether that may be chance."""
-    st.subheader("Who is right where", anchor=False)
+    st.subheader("Agreement", anchor=False)
     counts = pairs.quadrants(sampled)
     total = sum(counts.values())
     said = {
@@ -158,23 +167,23 @@ def quadrants(sampled: Samples, row: Row, names: tuple[str, str]) -> None:
         "A better": f"{names[0]} better",
         "B better": f"{names[1]} better",
     }
-    cells = st.columns(len(counts))
-    for cell, (name, count) in zip(cells, counts.items(), strict=True):
-        share = f"{100 * count / total:.1f} % of {total:,}"
-        cell.metric(
-            safe.label(said.get(name, name), 40), f"{count:,}", share, delta_color="off", delta_arrow="off", border=True,
-            help=MEANS.get(name),
-        )  # fmt: skip
-    worst = ""
+    with st.container(horizontal=True):
+        for name, count in counts.items():
+            share = f"{100 * count / total:.1f} % of {total:,}"
+            st.metric(
+                safe.label(said.get(name, name), 40), f"{count:,}", share, delta_color="off", delta_arrow="off", border=True,
+                help=MEANS.get(name), width=CARD,
+            )  # fmt: skip
+    bounds = ""
     if row.coverage_a < 1 or row.coverage_b < 1:
         ends = sorted(end for end in (row.worst, row.best) if end is not None)
         if ends:
-            worst = f" With what is missing the difference lies in {wording.interval(ends[0], ends[-1], row.unit)}."
+            bounds = f" Bounds with what is missing: {wording.interval(ends[0], ends[-1], row.unit)}."
     st.markdown(
         f"Difference {safe.literal(wording.amount(row.difference, row.unit, signed=True))}, 95 % interval "
-        f"{safe.literal(wording.interval(row.low, row.high, row.unit))}, p {safe.literal(wording.p_value(row.p))} "
-        f"({safe.literal(row.test)}; {safe.literal(wording.p_value(row.p_adjusted))} adjusted by Holm), n {row.n:,} "
-        f"samples that both scored.{safe.literal(worst)}"
+        f"{safe.literal(wording.interval(*row.ends, row.unit))}, p {safe.literal(wording.p_value(row.p_adjusted))}, "
+        f"both adjusted by Holm over the table above ({safe.literal(row.test)}), n {row.n:,} samples that both scored."
+        f"{safe.literal(bounds)}"
     )
 
 
@@ -218,7 +227,7 @@ def by_group(a: Entry, b: Entry, row: Row, names: tuple[str, str]) -> None:
 
 def ladder(several: Sequence[tuple[str, Entry]]) -> None:
     """Draw what became of the samples of each run."""
-    st.subheader("What became of the samples", anchor=False)
+    st.subheader("Outcomes", anchor=False)
     rows = []
     for name, entry in several:
         counts = pairs.ladder(entry)
@@ -230,7 +239,7 @@ def ladder(several: Sequence[tuple[str, Entry]]) -> None:
         for step, colour in ladder_colours(pairs.STEPS, dark=state.dark()).items()
         if step in set(frame["step"])
     }
-    st.altair_chart(item_charts.ladder(frame, colours), alt="Error ladder: shares of outcomes per run")
+    st.altair_chart(item_charts.ladder(frame, colours), alt="Shares of outcomes per run")
     with st.expander("As a table"):
         wide = frame.pivot_table(index="step", columns="run", values="n", fill_value=0, sort=False).astype(
             int
@@ -243,7 +252,7 @@ def ladder(several: Sequence[tuple[str, Entry]]) -> None:
 
 def flips(a: Entry, b: Entry, sampled: Samples, names: tuple[str, str], row: Row) -> None:
     """Draw the samples on which two runs differ; a chosen one opens below, side by side."""
-    st.subheader("Where they differ", anchor=False)
+    st.subheader("Discordant samples", anchor=False)
     found = pairs.flips(sampled)
     if found.empty:
         st.caption("On no sample.")

@@ -22,17 +22,20 @@ def draw(line: Line, margin: float, against: Against) -> None:
     """Draw one suite under one protocol."""
     name, better = past.unit(line)
     st.subheader(safe.label(line.label))
-    with st.spinner("Judging each run, sample by sample ..."):
+    with st.spinner("Comparing each run, sample by sample ..."):
         table = past.table(
             line, margin=margin if name == "fraction" else margin_of(line, margin), against=against
         )
-    st.altair_chart(
-        charts.history(table, heat.unit(name), dark=state.dark()), alt=f"Scores of {line.label} over time"
-    )
+    if len(table) == 1:
+        st.caption("One run so far: a line needs two.")
+    else:
+        st.altair_chart(
+            charts.history(table, heat.unit(name), dark=state.dark()), alt=f"Scores of {line.label} over time"
+        )
     said = Counter(verdict for verdict in table["verdict"] if verdict)
     counted = ", ".join(f"{count} {verdict}" for verdict, count in said.items())
     st.caption(
-        f"{len(table)} runs in {heat.unit(name)}, {better} is better; {counted or 'nothing to judge yet'}."
+        f"{len(table)} {'run' if len(table) == 1 else 'runs'} in {heat.unit(name)}, {better} is better; {counted or 'nothing to judge yet'}."
     )
     for row in table[table["changed"] != ""].to_dict("records"):
         st.caption(
@@ -44,7 +47,7 @@ def draw(line: Line, margin: float, against: Against) -> None:
             "started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
             **{part: st.column_config.NumberColumn(format="%.4g") for part in ("value", "low", "high")},
             "coverage": st.column_config.NumberColumn(format="%.1f %%"),
-            "verdict": st.column_config.Column(help="pass, regression or cannot tell, as `evals gate` says it."),
+            "verdict": st.column_config.Column(help="pass, regression or inconclusive, as `evals gate` decides."),
         },
     )  # fmt: skip
 
@@ -57,13 +60,12 @@ def margin_of(line: Line, points: float) -> float:
 
 def main() -> None:
     """Draw the page."""
-    st.title("History")
+    st.title("History", anchor=False)
     found = frames.index(state.results())
-    models = Counter(entry.card.model for entry in found.entries if entry.headline)
-    if not models:
+    names = past.names(found.entries)
+    if not names:
         state.broken(found.broken)
         state.nothing("No run has a number yet.", "evals run mmlu-pro --sample -m smollm2")
-    names = [name for name, _ in models.most_common()]
     typed = st.query_params.get("model", names[0])
     left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
     model = left.selectbox(
@@ -75,7 +77,7 @@ def main() -> None:
         help="Largest acceptable loss; of suites that are no shares, in percent of the first run's score.",
     )  # fmt: skip
     against = right.segmented_control(
-        "Judge against", AGAINST, default=AGAINST[1], key="against", bind="query-params",
+        "Compare with", AGAINST, default=AGAINST[1], key="against", bind="query-params",
         help="The gate pairs the two runs sample by sample at alpha 0.05; missing outcomes count against the later one.",
     )  # fmt: skip
     lines = past.lines(found.entries, model or "")

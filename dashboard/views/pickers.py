@@ -83,13 +83,25 @@ def run(found: Index, cells: Sequence[DeltaGenerator]) -> tuple[Entry, list[Entr
     named = found.find(st.query_params.get("run", ""), st.query_params.get("suite", ""))
     suites = sorted({entry.card.config.suite for entry in newest})
     with cells[0]:
-        suite = one("suite", "Suite", suites, default=(named or newest[0]).card.config.suite)
+        suite = one("suite", "Suite", suites, default=(named or _scored(newest)).card.config.suite)
     runs = {entry.card.run: entry for entry in newest if entry.card.config.suite == suite}
     with cells[1]:
         chosen = one(
-            "run", "Run", list(runs), say=names(list(runs.values())).__getitem__, help="The newest first."
+            "run",
+            "Run",
+            list(runs),
+            say=names(list(runs.values())).__getitem__,
+            help="The newest first.",
+            default=_scored(list(runs.values())).card.run,
         )
     return runs[chosen], list(runs.values())
+
+
+def _scored(entries: Sequence[Entry]) -> Entry:
+    """Return the first run with a number; if there is none, the first."""
+    return next(
+        (entry for entry in entries if entry.headline and entry.headline.value is not None), entries[0]
+    )
 
 
 def unreadable(found: Index, names: Sequence[str]) -> None:

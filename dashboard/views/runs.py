@@ -1,8 +1,9 @@
-"""Runs: what is at work, where a number comes from, what it cost."""
+"""Runs: which are active, where a number comes from, what it cost."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pandas as pd
 import streamlit as st
@@ -14,17 +15,17 @@ from evals.dashboard.tables import frames, provenance
 from evals.dashboard.tables import runs as effort
 from evals.dashboard.tables import styling as heat
 from evals.dashboard.tables.frames import Entry
-from evals.dashboard.tables.leaderboard import build, figure
+from evals.dashboard.tables.leaderboard import Board, build, figure
+from evals.dashboard.views import pickers
 from evals.errors import EvalsError
-from evals.labels import Failed
-from evals.records.card import Card
 from evals.records.store import read_card
 
 STALE_S = 600  # seconds without a record after which a running run is said to be silent
+TALL = 26  # rows from which on the table scrolls
 
 
 @st.fragment(run_every="3s")
-def at_work() -> None:
+def active() -> None:
     """Draw the runs that are growing; drawn again every three seconds."""
     running = [entry for entry in frames.index(state.results()).entries if entry.card.status == "running"]
     for entry in running:
@@ -33,7 +34,7 @@ def at_work() -> None:
         except EvalsError as error:
             st.warning(safe.label(error, 600))
     if not running:
-        st.caption("No run is at work.")
+        st.caption("No active runs.")
 
 
 def live(entry: Entry) -> None:
@@ -47,78 +48,72 @@ def live(entry: Entry) -> None:
             f"**{safe.label(card.config.suite)}** ({safe.label(card.config.protocol)}) by {safe.label(card.model)}: "
             f"{found.done:,} of {found.expected:,} records, {100 * share:.1f} %",
         )
-        health(card)
+        state.health(card)
         silent = time.time() - (found.last or card.started)
         if silent > STALE_S:
             st.caption(
                 f"No record for {provenance.duration(silent)}: if it was interrupted, the same command goes on."
             )
-        failed = sum(n for name, n in found.verdicts.items() if Failed.parse(name))
+        failed = sum(n for name, n in found.verdicts.items() if name.startswith("failed:"))
         st.caption(f"{found.output_tokens:,} output tokens, {failed:,} failures so far.")
         table = effort.curve(entry.path)
         if not table.empty:
             st.altair_chart(charts.curve(table, dark=state.dark()), alt="Running mean with its interval")
             st.caption(
-                "Running mean with a 95 % band that would hold after every record if samples came in random order. The longest are asked "
-                "first, so it is a preview: not to be quoted before the run ends."
+                "Running mean with a 95 % band that would hold after every record if samples came in random order. The "
+                "longest are asked first, so it is a preview: not to be quoted before the run ends."
             )
 
 
-def health(card: Card) -> None:
-    """Say what looks broken about a run."""
-    for found in card.health:
-        if found.fault:
-            st.error(f"This run looks broken: {safe.label(found.message, 600)}", icon=":material/error:")
-        else:
-            st.warning(safe.label(found.message, 600), icon=":material/warning:")
+def filtered(entries: list[Entry]) -> list[Entry]:
+    """Draw the filters of the list; returns the runs that they keep."""
+    choices: dict[str, tuple[str, Callable[[Entry], str]]] = {
+        "model": ("Model", lambda entry: entry.card.model),
+        "on": ("Suite", lambda entry: entry.card.config.suite),
+        "protocol": ("Protocol", lambda entry: entry.card.config.protocol),
+        "status": ("Status", lambda entry: entry.card.status),
+    }
+    for cell, (param, (label, read)) in zip(st.columns(4), choices.items(), strict=True):
+        names = sorted({read(entry) for entry in entries})
+        with cell:
+            chosen = pickers.one(param, label, ["", *names], say=lambda name: safe.visible(name) or "any")
+        entries = [entry for entry in entries if chosen in ("", read(entry))]
+    return entries
 
 
 def listed(entries: list[Entry]) -> Entry | None:
     """Draw all runs, the newest first; returns the chosen one."""
-    rows = [described(entry) for entry in entries]
+    column, number = st.column_config.Column, st.column_config.NumberColumn
     event = st.dataframe(
-        pd.DataFrame(rows),
-        hide_index=True,
-        placeholder="",
-        key="runs",
-        on_select="rerun",
-        selection_mode="single-row",
+        pd.DataFrame([described(entry) for entry in entries]),
+        hide_index=True, placeholder="", key="runs", on_select="rerun", selection_mode="single-row",
+        height="content" if len(entries) < TALL else 35 * TALL, alt="Runs, the newest first",
         column_config={
             "started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", help="UTC"),
-            "coverage": st.column_config.NumberColumn(
-                format="%.1f %%", help="Scored of expected sample-repeats."
-            ),
-            "cost": st.column_config.NumberColumn(
-                format="%.2f USD", help="Empty where the price is not known."
-            ),
-            "output tokens": st.column_config.NumberColumn(format="localized"),
+            "score": column(alignment="right"),
+            "coverage": number(format="%.1f %%", help="Scored of expected sample-repeats."),
+            "cost": number(format="%.2f USD", help="Empty if the price is not known."),
+            "output tokens": number(format="localized"),
         },
-        alt="Runs, the newest first",
-    )
+    )  # fmt: skip
     chosen = event["selection"]["rows"]
     if chosen:
         return entries[chosen[0]]
-    named = st.query_params.get("run", "")
-    return next(
-        (
-            e
-            for e in entries
-            if e.card.run == named and st.query_params.get("suite", "") in ("", e.card.config.suite)
-        ),
-        None,
-    )
+    run, suite = st.query_params.get("run", ""), st.query_params.get("suite", "")
+    return next((e for e in entries if e.card.run == run and suite in ("", e.card.config.suite)), None)
 
 
 def described(entry: Entry) -> dict[str, object]:
     """Return one run as a row."""
     card, one = entry.card, entry.headline
+    number = figure(one.value, one.low, one.high, one.unit) if one else ""
     return {
         "started": pd.Timestamp(card.started, unit="s"),
         "suite": card.config.suite,
         "protocol": card.config.protocol,
         "model": card.model,
         "status": card.status,
-        "score": f"{figure(one.value, one.low, one.high, one.unit)} {heat.unit(one.unit)}" if one else "",
+        "score": f"{number} {heat.unit(one.unit)}" if one and number else "",
         "coverage": 100 * card.coverage,
         "output tokens": card.tokens.get("output"),
         "cost": card.cost_usd,
@@ -126,25 +121,29 @@ def described(entry: Entry) -> dict[str, object]:
     }
 
 
-def card_of(entry: Entry) -> None:
-    """Draw the provenance of a run."""
+def details(entry: Entry) -> None:
+    """Draw where the numbers of a run come from."""
     card = entry.card
-    st.subheader("Provenance")
+    st.subheader("Run details", anchor=False)
     st.markdown(f"**{safe.label(card.run)}**: {safe.label(card.config.suite)} by {safe.label(card.model)}")
-    health(card)
+    state.health(card)
     st.code(provenance.command(card), language="sh", wrap_lines=True)
-    st.caption("This command makes the run again." + (
+    mirror = (
         " MIRROR is the folder of local data, which a card does not name." if card.data == "local" else ""
-    ))  # fmt: skip
-    numbers = st.columns(4)
-    numbers[0].metric("input tokens", f"{card.tokens.get('input', 0):,}" if card.tokens else "not known")
-    numbers[1].metric("output tokens", f"{card.tokens.get('output', 0):,}" if card.tokens else "not known")
-    cost = "not known" if card.cost_usd is None else f"{card.cost_usd:.2f} USD"
-    numbers[2].metric(
-        "cost", cost, help=f"At prices of {card.price_date}." if card.price_date else "No price is known."
     )
+    again = " `--fresh` asks again; without it a finished run is reused." if card.origin == "run" else ""
+    st.caption(f"This command makes the run again.{again}{mirror}")
     length = card.finished - card.started if card.finished else None
-    numbers[3].metric("took", provenance.duration(length), help="From start to end, pauses included.")
+    priced = f"At prices of {card.price_date}." if card.price_date else "No price is known."
+    facts = (
+        ("input tokens", f"{card.tokens.get('input', 0):,}" if card.tokens else "not known", None),
+        ("output tokens", f"{card.tokens.get('output', 0):,}" if card.tokens else "not known", None),
+        ("cost", "not known" if card.cost_usd is None else f"{card.cost_usd:.2f} USD", priced),
+        ("duration", provenance.duration(length), "From start to end, pauses included."),
+    )
+    with st.container(horizontal=True):
+        for label, value, hint in facts:
+            st.metric(label, value, help=hint, width=190)
     counts = pd.DataFrame(
         sorted(card.counts.items(), key=lambda item: -item[1]), columns=["outcome", "sample-repeats"]
     )
@@ -153,67 +152,65 @@ def card_of(entry: Entry) -> None:
         pd.DataFrame(provenance.facts(read_card(entry.path)), columns=["what", "value"]), hide_index=True
     )
     right.dataframe(counts, hide_index=True)
-    links = st.columns(3)
     where = {"run": card.run, "suite": card.config.suite}
-    for place, (page, said) in zip(
-        links,
-        (("suite", "Groups and hard items"), ("sample", "Its samples"), ("history", "History of the model")),
-        strict=True,
-    ):
-        with place:
-            state.link(page, said, **({"model": card.model} if page == "history" else where))
+    with st.container(horizontal=True):
+        state.link("suite", "Groups and hard items", **where)
+        state.link("sample", "Samples", **where)
+        state.link("history", "History of the model", model=card.model)
 
 
-def trade(entries: list[Entry]) -> None:
-    """Draw accuracy against effort."""
-    st.subheader("Score against effort")
-    board = build(entries)
+def trade(board: Board) -> None:
+    """Draw score against cost, opened on a suite of which the cost is known."""
+    st.subheader("Score vs. cost", anchor=False)
     names = [name for name in board.columns if len(board.column(name)) > 1]
     if not names:
-        st.caption("No suite has two models to set against each other.")
+        st.caption("No suite has two models to compare.")
         return
     left, right = st.columns([3, 2])
-    name = left.selectbox("Suite and protocol", names, key="column", bind="query-params")
     kind = right.segmented_control(
-        "Effort", list(effort.EFFORTS), default="tokens", key="effort", bind="query-params"
+        "Cost", list(effort.EFFORTS), default="tokens", key="effort", bind="query-params"
     )
     title, column = effort.EFFORTS[kind or "tokens"]
+    known_of = [effort.known_models(board, name, kind or "tokens") for name in names]
+    best = known_of.index(max(known_of))
+    name = left.selectbox("Suite and protocol", names, index=best, key="column", bind="query-params")
     one = board.columns[name]
     table = effort.efforts(board, name)
     known = effort.front(table, column, better=one.better)
     if known.empty:
-        st.info(
-            f"None of these runs says its {title}: what was imported often does not.", icon=":material/info:"
-        )
+        st.info(f"None of these runs says its {title}: imported ones often do not.", icon=":material/info:")
         return
-    st.altair_chart(
-        charts.pareto(known, column, (title, heat.unit(one.unit)), dark=state.dark()),
-        alt=f"Score on {name} against {title}",
-    )
+    chart = charts.pareto(known, column, (title, f"{one.metric}, {heat.unit(one.unit)}"), dark=state.dark())
+    st.altair_chart(chart, alt=f"Score on {name} against {title}")
     missing = sorted(set(table["model"]) - set(known["model"]))
-    said = f" Not known of {', '.join(missing)}." if missing else ""
-    st.caption(f"Filled: no other model is both better and cheaper.{safe.literal(said)}")
+    rest = f" Not known of {', '.join(missing)}." if missing else ""
+    st.caption(f"Pareto-optimal: no other model is both better and cheaper.{safe.literal(rest)}")
 
 
 def main() -> None:
     """Draw the page."""
-    st.title("Runs")
-    found = frames.index(state.results())
-    if not found.entries and not found.broken:
+    st.title("Runs", anchor=False)
+    index = frames.index(state.results())
+    if not index.entries and not index.broken:
         state.nothing("There is no run in this results folder yet.", "evals run mmlu-pro --sample -m smollm2")
-    at_work()
-    state.broken(found.broken)
-    entries = sorted(found.entries, key=lambda entry: -entry.card.started)
-    st.subheader(f"{len(entries):,} runs")
-    used = effort.totals(entries)
-    st.caption(
-        f"Together {used['input']:,} input and {used['output']:,} output tokens; {used['cost']:,.2f} USD for the "
-        f"{used['priced']:,} runs whose price is known. Choose a run to see where it comes from."
-    )
-    chosen = listed(entries)
+    active()
+    state.broken(index.broken)
+    entries = sorted(index.entries, key=lambda entry: -entry.card.started)
+    kept = filtered(entries)
+    of = "" if len(kept) == len(entries) else f" of {len(entries):,}"
+    st.subheader(f"{len(kept):,}{of} {'run' if len(entries) == 1 else 'runs'}", anchor=False)
+    used = effort.totals(kept)
+    words = [f"{used['input']:,} input and {used['output']:,} output tokens"] if used["output"] else []
+    if used["priced"]:
+        words.append(f"{used['cost']:,.2f} USD for the {used['priced']:,} runs whose price is known")
+    total = f"Together {'; '.join(words)}. " if words else ""
+    st.caption(f"{total}Choose a run to see where its numbers come from.")
+    chosen = listed(kept) if kept else None
+    if not kept:
+        st.info("No run fits these filters.", icon=":material/filter_alt:")
     if chosen:
-        card_of(chosen)
-    trade(list(found.entries))
+        details(chosen)
+    trade(build(index.entries))
 
 
 main()

@@ -18,24 +18,30 @@ from evals.dashboard.tables import styling as heat
 from evals.dashboard.tables import suite as groups
 from evals.dashboard.tables.frames import Entry
 from evals.dashboard.views import pickers
-from evals.dashboard.views.runs import health
 from evals.errors import EvalsError
 from evals.types import Estimate
+
+AGREE = 0.5
+"""Share of the replies that gave the same other answer, from which on an item is listed as suspect."""
 
 
 def headline(entry: Entry, one: Estimate) -> None:
     """Draw the number that stands for the run, and what it rests on."""
-    cells = st.columns(5)
-    cells[0].metric(safe.label(f"{one.metric}, {heat.unit(one.unit)}"), heat.plain(one.value, one.unit))
-    cells[1].metric("95 % interval", heat.span(one.low, one.high, one.unit), help=safe.label(one.method))
-    cells[2].metric("rests on", f"{one.n:,}", help=f"sample-repeats in {one.clusters:,} independent clusters")
-    cells[3].metric(
-        "coverage", f"{100 * entry.card.coverage:.1f} %", help="scored of expected sample-repeats"
+    facts = (
+        (safe.label(f"{one.metric}, {heat.unit(one.unit)}"), heat.plain(one.value, one.unit), None),
+        ("95 % interval", heat.span(one.low, one.high, one.unit), safe.label(one.method)),
+        ("n", f"{one.n:,}", f"sample-repeats in {one.clusters:,} independent clusters"),
+        ("coverage", f"{100 * entry.card.coverage:.1f} %", "scored of expected sample-repeats"),
+        (
+            "bounds",
+            heat.span(one.worst, one.best, one.unit),
+            "with missing outcomes counted as wrong, and as right",
+        ),
     )
-    cells[4].metric(
-        "worst to best case", heat.span(one.worst, one.best, one.unit), help="with what is missing"
-    )
-    health(entry.card)
+    with st.container(horizontal=True):
+        for label, value, hint in facts:
+            st.metric(label, value, help=hint, width=190)
+    state.health(entry.card)
     if entry.card.data == "sample":
         st.caption("Bundled sample items: not a benchmark score.")
 
@@ -45,9 +51,9 @@ def ways_on(entry: Entry, entries: Sequence[Entry]) -> None:
     where = {"run": entry.card.run, "suite": entry.card.config.suite}
     column = board.label_of(entry, entries)
     with st.container(horizontal=True):
-        state.link("leaderboard", "Back to its column", **({"rank": column} if column else {}))
-        state.link("sample", "Samples that it got wrong", verdict="not right", **where)
-        state.link("runs", "How it was run", **where)
+        state.link("leaderboard", "Back to leaderboard", **({"rank": column} if column else {}))
+        state.link("sample", "Wrong samples", verdict="not right", **where)
+        state.link("runs", "Run details", **where)
 
 
 def breakdown(entry: Entry, one: Estimate) -> None:
@@ -73,8 +79,9 @@ def breakdown(entry: Entry, one: Estimate) -> None:
         }
     ).sort_values("value", ascending=frame["better"][0] != "higher")  # fmt: skip
     whole = scale * (one.value or 0.0)
+    drawn = shown[shown["n"] > 1] if (shown["n"] > 1).any() else shown
     st.altair_chart(
-        item_charts.groups(shown, whole=whole, unit=f"{frame['metric'][0]}, {unit}", dark=state.dark()),
+        item_charts.groups(drawn, whole=whole, unit=f"{frame['metric'][0]}, {unit}", dark=state.dark()),
         alt="Groups of the suite with their intervals",
     )
     tested = frame["p"].notna().any()
@@ -83,20 +90,23 @@ def breakdown(entry: Entry, one: Estimate) -> None:
         if tested
         else "Groups are not tested: the headline is no mean of samples."
     )
-    st.caption(f"{len(frame)} groups; 95 % intervals. {how}")
+    alone = len(shown) - len(drawn)
+    left = f" {alone} groups of a single sample are in the table alone." if alone else ""
+    st.caption(f"{len(frame)} groups; 95 % intervals. {how}{left}")
     group_table(entry, shown, unit)
 
 
 def group_table(entry: Entry, shown: pd.DataFrame, unit: str) -> None:
     """Draw the groups as a table; a chosen one leads to its samples."""
     number = st.column_config.NumberColumn
+    form = "%.1f" if unit == "%" else "%.4g"
     event = st.dataframe(
         shown.drop(columns=["group"] if shown["p"].notna().any() else ["group", "p", "says"]), hide_index=True, key="groups", on_select="rerun", selection_mode="single-row",
         placeholder="", alt="Groups of the suite", height="content" if len(shown) < 16 else 400,
         column_config={
-            "label": "group", "value": number(f"value, {unit}", format="%.4g"), "low": number("low", format="%.4g"),
-            "high": number("high", format="%.4g"), "n": number("n", format="localized", help="Sample-repeats."),
-            "says": "against the rest", "coverage": number("coverage, %", format="%.1f"),
+            "label": "group", "value": number(f"value, {unit}", format=form), "low": number("low", format=form),
+            "high": number("high", format=form), "n": number("n", format="localized", help="Sample-repeats."),
+            "says": "compared with the rest", "coverage": number("coverage, %", format="%.1f"),
             "p": number("p (BH)", format="%.2g", help="Adjusted over all groups."),
         },
     )  # fmt: skip
@@ -104,9 +114,7 @@ def group_table(entry: Entry, shown: pd.DataFrame, unit: str) -> None:
     if places and places[0] < len(shown):
         name = str(shown.iloc[places[0]]["group"])
         where = {"run": entry.card.run, "suite": entry.card.config.suite, "group": name}
-        state.link(
-            "sample", f"Samples of {safe.label(name, 60)} that it got wrong", verdict="not right", **where
-        )
+        state.link("sample", f"Wrong samples of {safe.label(name, 60)}", verdict="not right", **where)
     else:
         st.caption("Choose a group to go to its samples.")
 
@@ -212,35 +220,35 @@ def hard(entry: Entry, one: Estimate, others: Sequence[Entry]) -> None:
         shown["agree"] = 100 * shown["agree"]
         st.caption(
             f"{len(frame):,} items that none of {len(several)} models gets right. Where most of them agree on another answer, "
-            "the gold answer is suspect; these come first."
+            "the gold answer is suspect; these come first, and those on which half of the replies agree are in the file."
         )
         config = {
             "agree": number("agree, %", format="%.0f", help="Share of the replies that gave it."),
-            "said": "most said",
+            "said": "most frequent answer",
         }
     event = st.dataframe(
         shown, hide_index=True, key="hard", on_select="rerun", selection_mode="single-row", placeholder="", height=380,
         column_config=config | {"runs": number("of runs", format="%d")}, alt="Items that every model gets wrong",
     )  # fmt: skip
-    list_ = groups.errata(frame, entry)
+    list_ = groups.errata(frame if errors else frame[frame["agree"] >= AGREE], entry)
     with st.container(horizontal=True):
         st.download_button(
-            "Errata list, CSV",
+            f"Suspect items ({len(list_)}), CSV",
             lambda: files.csv(list_),
-            "errata.csv",
+            "suspect-items.csv",
             "text/csv",
             icon=":material/download:",
             on_click="ignore",
         )
         st.download_button(
-            "JSON", lambda: str(list_.to_json(orient="records")).encode(), "errata.json", "application/json",
+            "JSON", lambda: str(list_.to_json(orient="records")).encode(), "suspect-items.json", "application/json",
             icon=":material/download:", on_click="ignore",
         )  # fmt: skip
     places = event["selection"]["rows"]
     if places and places[0] < len(frame):
         name = str(frame.iloc[places[0]]["sample"])
         state.link(
-            "sample", f"What they said to {safe.label(name, 60)}", run=entry.card.run, suite=entry.card.config.suite,
+            "sample", f"Replies to {safe.label(name, 60)}", run=entry.card.run, suite=entry.card.config.suite,
             sample=name, beside=[other.card.run for other in others[:3]],
         )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -418,12 +419,41 @@ def test_a_point_needs_all_suites_under_one_protocol() -> None:
     found = abilities.sources(made_board, claims)
     points = abilities.points(found, ["mmlu-pro"], ["chembench:4k"])
     assert points["model"].tolist() == ["a (official)", "c"]
-    assert points["kind"].tolist() == ["measured", "claimed"]
+    assert points["kind"].tolist() == ["measured", "reported"]
     assert points["general_low"].tolist()[0] == pytest.approx(48.0)
     assert pd.isna(points["general_low"].tolist()[1])
     assert abilities.lacking(found, ["mmlu-pro", "chembench:4k"]) == [
         "b (official) lacks chembench:4k",
         "b (strict) lacks mmlu-pro",
+    ]
+
+
+def test_the_figures_are_printed_as_vectors_and_no_name_covers_another() -> None:
+    from evals.dashboard.charts import figures
+
+    claims = [
+        claim(f"model-{i}", value, suite=suite, protocol="intern-s1")
+        for i, value in enumerate((0.5, 0.501, 0.502, 0.9))
+        for suite in ("mmlu-pro", "chembench:4k")
+    ]
+    points = abilities.points(abilities.sources(board.build([]), claims), ["mmlu-pro"], ["chembench:4k"])
+    chart = figures.scatter(points, dark=False)
+    assert figures.printed(chart, "svg").startswith(b"<svg")
+    assert figures.printed(chart, "pdf").startswith(b"%PDF")
+    placed = figures.apart(points, "general", "science")
+    shown = placed[placed["name"] != ""]
+    heights = sorted(shown.loc[shown["general"] < 60, "science_name"])
+    assert all(b - a > 1 for a, b in pairwise(heights))
+    assert "model-3" in set(shown["name"])
+
+
+def test_the_figure_opens_on_suites_that_measured_models_have() -> None:
+    made = board.build([entry("a", 0.5), entry("a", 0.7, suite="chembench:4k"), entry("b", 0.5)])
+    found = abilities.sources(made, [claim("c", 0.9, suite="gpqa:diamond")])
+    assert abilities.usual(found, general=True) == ["mmlu-pro"]
+    assert abilities.usual(found, general=False) == ["chembench:4k"]
+    assert abilities.usual(abilities.sources(board.build([]), [claim("c", 0.9)]), general=True) == [
+        "mmlu-pro"
     ]
 
 
@@ -552,6 +582,12 @@ def test_a_subset_stands_for_a_model_only_while_nothing_complete_is_there() -> N
         ("b", 200),
     }
     assert not found.cells[next(key for key in found.cells if key[0].model == "b")].complete
+
+
+def test_history_opens_on_the_longest_line() -> None:
+    steps = [entry(f"step-{i}", 0.5, run=f"r{i}", started=float(i)) for i in (10, 20, 30)]
+    twice = [entry("a", 0.5, run=f"a{i}", started=float(i)) for i in range(2)]
+    assert past.names([*twice, *steps])[:2] == ["step-", "a"]
 
 
 def test_an_early_stop_is_no_point_of_the_history_and_no_company_of_a_suite() -> None:

@@ -216,7 +216,7 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(shown: Opener) -> No
 
 def test_three_runs_are_compared_pair_by_pair(shown: Opener) -> None:
     app = shown("compare", runs=["as", "some", "evil"], pair="B → C")
-    assert list(app.dataframe[0].value["pair"]) == ["A → B", "A → C", "B → C"]
+    assert set(app.dataframe[0].value["pair"]) == {"A → B", "A → C", "B → C"}
     assert any("run evil" in html.unescape(metric.label) for metric in app.metric)
 
 
@@ -241,6 +241,35 @@ def test_a_suite_shows_groups_lengths_and_hard_items(shown: Opener, results: Pat
     groups = app.dataframe[0].value
     assert groups["n"].sum() == entry(results, "some", "mmlu-pro").card.expected
     assert "This needs runs of two models at least" in said(app)
+
+
+def test_no_page_draws_another_page_first(shown: Opener) -> None:
+    """A page is drawn when its file is run: a page that imports another page's file would draw it."""
+    import ast
+
+    for path in (ROOT / "dashboard" / "views").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "evals.dashboard.views":
+                assert {name.name for name in node.names} <= {"pickers", "replies", "drawings"}, path
+            assert not (
+                isinstance(node, ast.ImportFrom) and (node.module or "").startswith("evals.dashboard.views.")
+            )
+
+
+def test_compare_opens_on_the_largest_difference(shown: Opener, results: Path) -> None:
+    index = frames.index(results)
+    known = pairs.contenders(index)
+    several = pairs.matches([known["as"], known["some"]])
+    rows = pairs.headlines(several)
+    order = pairs.by_size(rows)
+    sizes = [abs(rows[i].difference or 0.0) for i in order if pairs.says(rows[i]) != "n.s."]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_runs_are_filtered(shown: Opener) -> None:
+    app = shown("runs", on="aime:2025")
+    assert set(app.dataframe[0].value["suite"]) == {"aime:2025"}
+    assert "1 of 8 runs" in said(app)
 
 
 def test_a_suite_of_errors_names_its_unit(shown: Opener, results: Path) -> None:

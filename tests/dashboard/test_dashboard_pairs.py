@@ -104,7 +104,7 @@ def test_errors_have_no_quadrants_but_better_and_worse(results: Path) -> None:
     found = pairs.samples(entry(results, "low"), entry(results, "high"))
     counts = pairs.quadrants(found)
     assert not found.yes_no
-    assert list(counts) == ["A better", "B better", "alike"]
+    assert list(counts) == ["A better", "B better", "equal"]
     golds = {sample.id: float(sample.target) for sample in store.Run(entry(results, "low").path).samples()}  # type: ignore[arg-type]
     assert counts["B better"] == sum(abs(1900 - gold) < abs(1500 - gold) for gold in golds.values())
     flips = pairs.flips(found)

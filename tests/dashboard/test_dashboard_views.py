@@ -128,7 +128,7 @@ def test_claims_stand_under_a_heading_of_their_own(shown: Opener) -> None:
 def test_science_tells_claims_from_measured_ones(shown: Opener) -> None:
     text = said(shown("science"))
     assert "**0 measured**" in text
-    assert "**13 claimed**" in text
+    assert "**13 reported**" in text
 
 
 def test_runs_shows_the_growing_one_and_where_a_number_comes_from(shown: Opener) -> None:
