@@ -157,7 +157,7 @@ def says(row: Row) -> str:
 def usual(known: Mapping[str, Sequence[Entry]]) -> list[str]:
     """Choose two models to begin with: those with most suites in common, of these the farthest apart."""
     names = [name for name in known if not name.startswith(BASELINE)][:12]
-    couples = list(combinations(names, 2))
+    couples: list[tuple[str, str]] = list(combinations(names, 2))
     if not couples:
         return names
 
@@ -165,7 +165,8 @@ def usual(known: Mapping[str, Sequence[Entry]]) -> list[str]:
         common = [match for match in matches([known[name] for name in couple]) if not match.why_not]
         return len(common), _farthest(common)
 
-    return list(max(couples, key=rating))
+    best: tuple[str, str] = max(couples, key=rating)
+    return list(best)
 
 
 def _farthest(several: Sequence[Match]) -> float:
