@@ -18,6 +18,7 @@ from evals.bundles.bundle import pack
 from evals.errors import Untrusted
 from evals.records import store
 from evals.records.card import Card
+from evals.records.writer import Writer
 from evals.types import Estimate
 from tests.support import toy
 from tests.support.command import evals
@@ -88,7 +89,7 @@ def foreign(results: Path, suite: str, name: str, *, status: str = "finished") -
         scorers={"exact": "Exact(1)@1"},
         estimates=(HEADLINE,) if status == "finished" else (),
     )
-    writer = store.Writer(path, card)
+    writer = Writer(path, card)
     writer.write_card()
     writer.write_samples(toy.samples(4))
     for n in range(4):

@@ -9,6 +9,7 @@ import click
 from msgspec import structs
 
 from evals.commands import common
+from evals.records.writer import Writer
 
 if TYPE_CHECKING:
     from evals.profiles import Price
@@ -45,7 +46,6 @@ def score(
 def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | None, as_json: bool) -> None:
     from evals import load
     from evals.labels import ProtocolName
-    from evals.records import store
     from evals.run.judging import with_judge
     from evals.run.overview import Overview
     from evals.run.rescore import finish, rescore
@@ -68,7 +68,7 @@ def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | 
     if judge is not None and _new_judge(card, judge):
         run = _beside(run, judge=load.without_secrets(judge))
         card = run.card
-    writer = store.Writer(run.path, card)
+    writer = Writer(run.path, card)
     try:
         changes = rescore(writer, suite)
         writer.seal()
@@ -117,7 +117,7 @@ def _beside(run: Run, *, protocol: str | None = None, judge: str | None = None) 
     name = f"{card.run}-{protocol or store.slug(judge or '')}"
     card.run, card.files = name, {}
     path = run.path.with_name(name)
-    writer = store.Writer(path, card)
+    writer = Writer(path, card)
     try:
         writer.write_card()
         writer.write_samples(run.samples(), questions=not card.gated)

@@ -25,7 +25,7 @@ from evals.suite import Suite
 from evals.types import Failure, Message, Model, Prompt, Record, Reply, Sample, Sampling, Score, Text
 
 if TYPE_CHECKING:
-    from evals.records.store import Writer
+    from evals.records.writer import Writer
 
 
 class Kept:

@@ -26,6 +26,7 @@ from evals.extract import split_reasoning
 from evals.interop.values import BROKEN, decoded
 from evals.records import store
 from evals.records.card import Card, Config
+from evals.records.writer import Writer
 from evals.run import describe
 from evals.run.health import Health
 from evals.run.plan import read
@@ -229,7 +230,7 @@ def write_run(
     path = results / suite.folder / store.slug(card.model) / card.run
     if (path / "card.json").exists():
         raise UsageError(f"run {card.run} exists already in {path.parent}; choose another --run")
-    writer = store.Writer(path, card)
+    writer = Writer(path, card)
     health = Health()
     try:
         writer.write_card()

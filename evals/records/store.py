@@ -13,20 +13,15 @@ line is dropped with a warning. Later records of the same sample and repeat repl
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 import msgspec
-from msgspec import structs
 
 from evals import disk
 from evals.errors import StoreError
@@ -37,19 +32,14 @@ from evals.records.files import (
     Brief,
     Gold,
     Snapshot,
-    batches,
     brief,
     check_files,
     encode,
-    file_facts,
-    parquet_briefs,
-    parquet_golds,
-    parquet_records,
     read_lines,
     reading,
-    seal,
     snapshot,
 )
+from evals.records.sealing import batches, parquet_briefs, parquet_golds, parquet_records
 from evals.types import Record, Sample
 
 _RECORD = msgspec.json.Decoder(Record)
@@ -57,12 +47,6 @@ _RECORD = msgspec.json.Decoder(Record)
 
 BATCHES = "batches.jsonl"
 """Notes of what was handed in to a vendor's batch endpoint; `evals/run/batch.py` writes them."""
-
-
-_STALE = re.compile(r"\.(card\.json|samples\.jsonl|records\.jsonl|records\.parquet|samples\.parquet)(\.\d+)?")
-"""Names of our own half-written files."""
-MOST_UNWRITTEN = 1 << 20
-"""Bytes of records that wait for one turn's write."""
 
 
 class Run:
@@ -192,226 +176,6 @@ def write_file(path: Path, content: bytes) -> None:
 def write_card(path: Path, card: Card) -> None:
     """Write a run's card."""
     write_file(path / "card.json", msgspec.json.format(encode(card), indent=1))
-
-
-class Writer:
-    """A run on disk, opened for appending by one process alone."""
-
-    def __init__(self, path: Path, card: Card) -> None:
-        self.path = path
-        self.card = card
-        self.warnings: list[str] = []
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.fdopen(disk.create(path / "lock"), "w")
-        except OSError as error:
-            raise StoreError(f"cannot write to {path}: {error.strerror}") from error
-        if not self._locked():
-            self._lock.close()
-            raise StoreError(f"run {card.run} is being written by another process ({path})")
-        with ExitStack() as undo:
-            undo.callback(self._release)
-            with _writing(path):
-                self._check()
-                self._remove_half_written()
-                self._fd = _open_lines(path)
-                self._cut_torn_line()
-            undo.pop_all()
-        self._settled = self._is_settled()
-        self._synced = time.monotonic()
-        self._dirty = False
-        self._lines = bytearray()
-
-    def _locked(self) -> bool:
-        """Take the lock, which counts only while its file is in place: whoever had it before removes it."""
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return os.path.samestat(os.fstat(self._lock.fileno()), (self.path / "lock").stat())
-        except (BlockingIOError, FileNotFoundError):
-            return False
-
-    def _check(self) -> None:
-        """Refuse to write beside what is missing: a run that was copied by half must not become a whole empty one."""
-        if (self.path / "card.json").exists():
-            for name in ("samples", "records"):
-                with snapshot(self.path, name) as files:
-                    if files.parquet is None and not files.size and (lost := missing_file(self.path, name)):
-                        raise StoreError(
-                            f"{self.path / lost} is missing: the run is not whole, copy it again; nothing was written"
-                        )
-
-    def _remove_half_written(self) -> None:
-        """Remove what a killed process left of its own files; other hidden files are not ours."""
-        for path in self.path.glob(".*"):
-            if _STALE.fullmatch(path.name) and not path.is_dir():
-                path.unlink()
-
-    def _is_settled(self) -> bool:
-        """Whether the card on disk states numbers of the records as they are now."""
-        return (self.path / "card.json").exists() and read_card(self.path).status != "running"
-
-    def _unsettle(self) -> None:
-        """Before records change, say on the card that its numbers are none yet: a kill in between leaves no wrong card.
-
-        Readers compute the numbers of a run that has not ended from its records.
-        """
-        if self._settled:
-            self._settled = False
-            write_card(self.path, structs.replace(self.card, status="running", files={}))
-
-    def _close_lines(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
-
-    def _release(self) -> None:
-        (self.path / "lock").unlink(missing_ok=True)
-        self._lock.close()
-
-    def _cut_torn_line(self) -> None:
-        path = self.path / "records.jsonl"
-        if not path.stat().st_size:
-            return
-        with path.open("rb+") as stream:
-            end = _last_newline(stream)
-            if end < path.stat().st_size:
-                stream.truncate(end)
-                self.warnings.append(f"{path}: dropped a torn last line")
-
-    def write_samples(self, samples: Iterable[Sample], *, questions: bool = False) -> None:
-        """Write the gold side of the expected samples, once, before the first call.
-
-        `questions` keeps their questions too: for runs whose prompts are not known, and never of a gated suite.
-        """
-        if (self.path / "samples.jsonl").exists() or (self.path / "samples.parquet").exists():
-            return
-        temporary = self.path / ".samples.jsonl"
-        with _writing(self.path), os.fdopen(disk.create(temporary, new=True), "wb", 1 << 20) as stream:
-            for sample in samples:
-                kept = sample if questions else msgspec.structs.replace(sample, question=())
-                stream.write(encode(kept) + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(self.path / "samples.jsonl")
-
-    def append(self, record: Record) -> None:
-        """Write one record; raises StoreError where the disk takes no more."""
-        self.add(record)
-        self.flush()
-
-    def add(self, record: Record) -> None:
-        """Take a record that the next `flush` writes; raises what `append` raises."""
-        self._lines += encode(record)
-        self._lines += b"\n"
-        if len(self._lines) > MOST_UNWRITTEN:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what was added, in one call; raises StoreError where the disk takes no more."""
-        lines, self._lines = self._lines, bytearray()
-        with _writing(self.path):
-            self._unsettle()
-            if self._fd < 0:  # after sealing
-                self._fd = _open_lines(self.path)
-            written = os.write(self._fd, lines)
-            if written != len(lines):  # take the torn line back, or a later record would follow it
-                whole = lines.rfind(b"\n", 0, written) + 1
-                os.ftruncate(self._fd, os.fstat(self._fd).st_size - (written - whole))
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._dirty = True
-
-    def replace(self, records: Iterable[Record]) -> None:
-        """Put other records in the place of all there are, in one step."""
-        temporary = self.path / ".records.jsonl"
-        with _writing(self.path), os.fdopen(disk.create(temporary, new=True), "wb", 1 << 20) as stream:
-            for record in records:
-                stream.write(encode(record) + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        with _writing(self.path):
-            self._unsettle()
-        self._close_lines()
-        temporary.replace(self.path / "records.jsonl")
-        (self.path / "records.parquet").unlink(missing_ok=True)
-        disk.sync_folder(self.path)
-        self._fd = _open_lines(self.path)
-
-    @property
-    def needs_sync(self) -> bool:
-        """Whether a second has passed since the last fsync of something new."""
-        return self._dirty and time.monotonic() - self._synced >= 1.0
-
-    def sync(self) -> None:
-        """Force what was appended to the disk; blocks, so call it off the event loop."""
-        self._dirty = False
-        if self._fd < 0:
-            return
-        with _writing(self.path):
-            os.fsync(self._fd)
-        self._synced = time.monotonic()
-
-    def write_card(self) -> None:
-        """Write the card as it is now."""
-        with _writing(self.path):
-            write_card(self.path, self.card)
-        self._settled = self.card.status != "running"
-
-    def seal(self) -> None:
-        """Turn samples and records into Parquet and drop the JSON lines; safe to interrupt at any point."""
-        self.sync()
-        with _writing(self.path):
-            lines = self.path / "records.jsonl"
-            if lines.exists() and lines.stat().st_size:
-                self._unsettle()
-            seal(self.path)
-        self._close_lines()
-        self.card.files = file_facts(self.path)
-
-    def close(self) -> None:
-        """Give up the lock; an empty run leaves no folder behind, unless a batch answers it."""
-        self._close_lines()
-        (self.path / "lock").unlink(missing_ok=True)  # while it is ours, else it could be another's
-        records = self.path / "records.jsonl"
-        if records.exists() and not records.stat().st_size:
-            records.unlink()
-            if not any((self.path / name).exists() for name in ("records.parquet", BATCHES)):
-                self._remove()
-        self._lock.close()
-
-    def _remove(self) -> None:
-        for name in ("samples.jsonl", "card.json"):
-            (self.path / name).unlink(missing_ok=True)
-        for folder in (self.path, self.path.parent, self.path.parent.parent):
-            try:
-                folder.rmdir()
-            except OSError:
-                return
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Say in one line that a disk is full or a folder is not ours; what was written before stays."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(f"cannot write to {path}: {error.strerror or error}") from error
-
-
-def _open_lines(path: Path) -> int:
-    return disk.create(path / "records.jsonl", append=True)
-
-
-def _last_newline(stream: Any) -> int:
-    """Offset just behind the last newline."""
-    position = stream.seek(0, os.SEEK_END)
-    while position > 0:
-        start = max(0, position - (1 << 16))
-        stream.seek(start)
-        found = stream.read(position - start).rfind(b"\n")
-        if found >= 0:
-            return int(start + found + 1)
-        position = start
-    return 0
 
 
 def slug(name: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from evals.data.sample_store import Spool
-from evals.records.store import Writer
+from evals.records.writer import Writer
 from evals.suite import Suite
 from evals.types import Prompter, Sampling
 

@@ -16,6 +16,7 @@ from evals.errors import DataError, StoreError, UnknownName, UsageError
 from evals.records import store
 from evals.records.card import Card, Config, host
 from evals.records.files import Brief
+from evals.records.writer import Writer
 from evals.run.describe import new_card, put_rules, put_suite
 from evals.run.job import Job, Options
 from evals.run.order import lengths
@@ -318,7 +319,7 @@ def _free(folder: Path, name: str) -> str:
     return name if not (folder / name).exists() else f"{name}-{time.time_ns() % 10_000}"
 
 
-def _open(plan: Plan, *, model: str) -> tuple[store.Writer, set[tuple[str, int]], bool]:
+def _open(plan: Plan, *, model: str) -> tuple[Writer, set[tuple[str, int]], bool]:
     """Open a plan's run for writing: returns it with what is done, and whether stored replies must be scored again."""
     suite, config, path, resumed = plan.suite, plan.config, plan.path, plan.resumes
     data = "local" if suite.in_memory else plan.data.origin
@@ -327,7 +328,7 @@ def _open(plan: Plan, *, model: str) -> tuple[store.Writer, set[tuple[str, int]]
         if resumed
         else new_card(config, suite, run=path.name, model=model, data=data, started=time.time())
     )
-    writer = store.Writer(path, card)
+    writer = Writer(path, card)
     versions = suite.scorer_versions()
     done: set[tuple[str, int]] = set()
     stale = False

@@ -12,6 +12,7 @@ from evals.errors import UsageError
 from evals.labels import JUDGE_NOTE, SCORER_NOTE, Note
 from evals.records import store
 from evals.records.card import Card
+from evals.records.writer import Writer
 from evals.report.estimates import Summary, summarize
 from evals.run.describe import put_rules
 from evals.sandbox import Pool
@@ -36,7 +37,7 @@ class Change(Struct, frozen=True, kw_only=True):
     after: str
 
 
-def rescore(writer: store.Writer, suite: Suite) -> list[Change]:
+def rescore(writer: Writer, suite: Suite) -> list[Change]:
     """Judge every stored reply again, replace the scores, and list what changed.
 
     Raises UsageError if the suite refuses to be run.
@@ -142,7 +143,7 @@ def _note_broken(card: Card, run: store.Run, scorer: str) -> None:
     card.notes = tuple(notes)
 
 
-def finish(writer: store.Writer, suite: Suite) -> Summary:
+def finish(writer: Writer, suite: Suite) -> Summary:
     """Reduce the run from what is on disk and put it on the card."""
     run, card = store.Run(writer.path), writer.card
     summary = summed(card, run, suite)

@@ -20,7 +20,8 @@ from evals.boundary import foreign_code
 from evals.calls.call import writable
 from evals.calls.pace import MOST, Pace
 from evals.errors import Crash, EvalsError, StoreError
-from evals.records.store import Run, Writer
+from evals.records.store import Run
+from evals.records.writer import Writer
 from evals.run.budget import Budget
 from evals.run.caller import Caller
 from evals.run.describe import put_rules

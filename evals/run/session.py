@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct, structs
 
@@ -22,6 +22,7 @@ from evals.records import promise
 from evals.records.store import BATCHES
 from evals.run import batch, judging
 from evals.run.budget import Budget
+from evals.run.early_stop import Both, EarlyStop, Race
 from evals.run.job import Job, Options
 from evals.run.options import budget_of, plan_options
 from evals.run.plan import prepare
@@ -29,10 +30,10 @@ from evals.run.progress import Progress
 from evals.run.request import RunRequest, check
 from evals.run.request_extras import add_to
 from evals.run.rescore import finish, rescore
-from evals.run.runner import Runner, Watcher, drive, execute
+from evals.run.runner import Runner, drive, execute
 from evals.run.sampling import resolved
 from evals.seams import Batching, Launched, Remarking, notes_of
-from evals.types import Model, Record, Sampling
+from evals.types import Model, Sampling
 
 if TYPE_CHECKING:
     from evals.records.card import Card, Finding
@@ -42,43 +43,6 @@ if TYPE_CHECKING:
 
 Say: TypeAlias = Callable[[str], None]
 """Tell a person one line."""
-
-
-class Race(Protocol):
-    """A run that stops when a verdict is decided (`verdicts.sequential.Race`)."""
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """What the cards say of it."""
-        ...
-
-    def queue(self) -> list[tuple[int, int, int]]:
-        """Return (job, position, repeat) in the order of asking."""
-        ...
-
-    def skips(self, job: int) -> bool:
-        """Whether a job needs no more replies."""
-        ...
-
-    def facts(self, job: int) -> str:
-        """Say where a job stands, for the progress."""
-        ...
-
-    def record(self, job: int, record: Record) -> None:
-        """Take in a record."""
-        ...
-
-    def attach(self, runner: Runner) -> None:
-        """End this runner once decided."""
-        ...
-
-
-class EarlyStop(Protocol):
-    """What makes a race of prepared jobs (`verdicts.until.Until`)."""
-
-    def begin(self, jobs: Sequence[Job], *, seed: int) -> Race:
-        """Set the race up."""
-        ...
 
 
 class Named(Struct, frozen=True):
@@ -294,7 +258,7 @@ class ModelRun:
             self.jobs,
             concurrency=self.request.concurrency,
             budget=self.budget,
-            watcher=_Both(race, self.progress) if race else self.progress,
+            watcher=Both(race, self.progress) if race else self.progress,
             timeout_s=self.request.timeout,
             queue=queue,
             skips=race.skips if race else None,
@@ -341,22 +305,6 @@ class ModelRun:
                 self.say(line)
         if runner.ended and not runner.interrupted:
             self.say(f"ended early: {runner.ended}")
-
-
-class _Both(Watcher):
-    """Tells race and progress of every record; the race first, so that the progress shows its state."""
-
-    def __init__(self, race: Race, progress: Progress) -> None:
-        self._race, self._progress = race, progress
-
-    def record(self, job: int, record: Record) -> None:
-        """Pass a record on."""
-        self._race.record(job, record)
-        self._progress.record(job, record)
-
-    def rejudged(self, job: int) -> None:
-        """Pass on that a reply was scored again."""
-        self._progress.rejudged(job)
 
 
 def _mute(line: str) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from evals.commands import common
 from evals.records import store
+from evals.records.writer import Writer
 from tests.support import answers
 from tests.support.command import evals, finished, process
 from tests.support.faults import GOOD, Call, FaultyServer, says
@@ -698,7 +699,7 @@ def test_score_again_changes_nothing_where_no_rule_changed(here):
 def test_score_prints_which_samples_changed(here):
     run("--run", "a")
     stored = store.find_one(Path("results"), "a")
-    writer = store.Writer(stored.path, stored.card)
+    writer = Writer(stored.path, stored.card)
     spoilt = []
     for record in stored.records():
         scores = record.scores

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from evals.records import store
+from evals.records.writer import Writer
 from tests.support import answers
 from tests.support.command import evals, files_with, finished, process
 from tests.support.faults import (
@@ -406,7 +407,7 @@ def stored(here: Path) -> store.Run:
 
 def unsealed(stored: store.Run) -> Path:
     """Turn a sealed run back into lines; gives the file of records."""
-    writer = store.Writer(stored.path, stored.card)
+    writer = Writer(stored.path, stored.card)
     writer.replace(list(stored.records()))
     card = stored.card
     card.status = "running"
@@ -496,7 +497,7 @@ def test_a_full_disk_in_mid_run_keeps_what_was_recorded(here, monkeypatch):
         return real(fd, b"".join(whole) + torn)
 
     with monkeypatch.context() as patch:
-        patch.setattr("evals.records.store.os.write", write)
+        patch.setattr("evals.records.writer.os.write", write)
         done = evals("run", "mmlu-pro", "--sample", "-m", RIGHT, "--quiet", "--run", "a")
     assert "No space left on device" in done.complaint
     [entry] = evals("show", "a", "--json").json["runs"]

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evals import load
-from evals.records import files as sealed
+from evals.records import sealing as sealed
 from evals.records import store
 from evals.records.card import Card, Config
 from evals.report import statistics as stats

@@ -14,6 +14,7 @@ import pytest
 
 from evals.errors import StoreError
 from evals.records import store
+from evals.records.writer import Writer
 from tests.support import toy
 from tests.support.command import evals
 
@@ -77,7 +78,7 @@ def test_hidden_files_are_left_alone(run: Path) -> None:
     (run / ".ipynb_checkpoints").mkdir()
     (run / ".card.json.12345").write_text("half")
     (run / ".records.jsonl").write_text("half")
-    store.Writer(run, store.read_card(run)).close()
+    Writer(run, store.read_card(run)).close()
     assert (run / ".notes").read_text() == "mine"
     assert (run / ".ipynb_checkpoints").is_dir()
     assert not (run / ".card.json.12345").exists()
@@ -103,7 +104,7 @@ def test_no_link_is_written_through(run: Path, tmp_path: Path, name: str, hard: 
     target.write_text("not yours")
     (os.link if hard else os.symlink)(target, run / name)
     with pytest.raises(StoreError, match="link"):
-        store.Writer(run, store.read_card(run))
+        Writer(run, store.read_card(run))
     assert target.read_text() == "not yours"
 
 
@@ -116,7 +117,7 @@ def test_a_link_in_the_place_of_a_half_written_file_goes(run: Path, tmp_path: Pa
     target.write_text("not yours")
     name = name.replace("PID", str(os.getpid()))
     (run / name).symlink_to(target)
-    writer = store.Writer(run, store.read_card(run))
+    writer = Writer(run, store.read_card(run))
     (run / name).symlink_to(target)  # put there again while it runs
     writer.replace(list(store.Run(run).records()))
     writer.seal()
@@ -260,13 +261,14 @@ KILLED = """
 import os, signal, sys, threading, time
 from pathlib import Path
 from evals.records import store
+from evals.records.writer import Writer
 from evals.types import Score
 from msgspec import structs
 path, wait = Path(sys.argv[1]), float(sys.argv[2])
 threading.Thread(target=lambda: (time.sleep(wait), os.kill(os.getpid(), signal.SIGKILL)), daemon=True).start()
 while True:
     card = store.read_card(path)
-    writer = store.Writer(path, card)
+    writer = Writer(path, card)
     card.notes = (str(time.time()),)
     new = {"exact": Score(value=float(card.counts.get("right", 0) != 20), verdict="right")}
     writer.replace(structs.replace(one, scores=new) for one in list(store.Run(path).records()))

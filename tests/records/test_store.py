@@ -20,6 +20,7 @@ from evals.records import store
 from evals.records.files import brief
 from evals.records.names import short
 from evals.records.store import Run
+from evals.records.writer import MOST_UNWRITTEN, Writer
 from evals.types import Failure, Record, Reply, Sample, Score, Usage
 from tests.support import toy
 from tests.support.paths import ROOT
@@ -31,11 +32,11 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def opened(path: Path) -> Iterator[Callable[[], store.Writer]]:
+def opened(path: Path) -> Iterator[Callable[[], Writer]]:
     """Opens the run, and closes what is left open in the end."""
-    writers: list[store.Writer] = []
+    writers: list[Writer] = []
 
-    def open_() -> store.Writer:
+    def open_() -> Writer:
         writers.append(toy.writer(path))
         return writers[-1]
 
@@ -49,7 +50,7 @@ def names(path: Path) -> list[str]:
     return [record.sample for record in Run(path).records()]
 
 
-def filled(path: Path, count: int = 5) -> store.Writer:
+def filled(path: Path, count: int = 5) -> Writer:
     writer = toy.writer(path)
     writer.write_samples(toy.samples(count))
     for i in range(count):
@@ -147,7 +148,7 @@ def test_a_resumed_run_is_sealed_again_with_all_of_it(path: Path) -> None:
 
 
 def test_sealing_in_several_batches_loses_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evals.records.files.BATCH_BYTES", 2000)
+    monkeypatch.setattr("evals.records.sealing.BATCH_BYTES", 2000)
     writer = toy.writer(path)
     records = [toy.record(f"q{i:03}", size=i * 7) for i in range(100)]
     for record in records:
@@ -314,7 +315,7 @@ KILLS = {
     "before the Parquet file has its name": "Path.replace = die; writer.seal()",
     "before the lines are removed": "Path.unlink = die; writer.seal()",
     "between records and samples": """
-        import evals.records.files; evals.records.files._seal_samples = die; writer.seal()
+        import evals.records.sealing; evals.records.sealing._seal_samples = die; writer.seal()
     """,
     "before the samples' lines are removed": """
         unlink = Path.unlink
@@ -397,7 +398,7 @@ def test_a_full_disk_keeps_the_whole_lines_that_it_took(path: Path, monkeypatch:
 
 def test_records_that_wait_to_be_written_are_bounded(path: Path) -> None:
     writer = toy.writer(path)
-    writer.add(toy.record("long", size=store.MOST_UNWRITTEN))
+    writer.add(toy.record("long", size=MOST_UNWRITTEN))
     assert names(path) == ["long"]
     writer.close()
 
@@ -417,7 +418,7 @@ def full(*_: object, **__: object) -> None:
     ids=["append", "seal", "card", "replace"],
 )
 def test_a_full_disk_is_one_line_wherever_it_shows(
-    path: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[store.Writer], None]
+    path: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Writer], None]
 ) -> None:
     writer = filled(path)
     with monkeypatch.context() as patch:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from evals.records import store
 from evals.records.store import Run
+from evals.records.writer import Writer
 from evals.run.rescore import Change, finish, rescore
 from evals.suite import Suite
 from evals.types import Failure, Prompt, Reply, Sample, Score
@@ -31,7 +31,7 @@ def suite(scorer: object, **changes: object) -> Suite:
 
 
 @pytest.fixture(params=[True, False], ids=["sealed", "open"])
-def writer(tmp_path: Path, request: pytest.FixtureRequest) -> store.Writer:
+def writer(tmp_path: Path, request: pytest.FixtureRequest) -> Writer:
     """A run of four samples: three replies, of which one is wrong, and a failure."""
     found = toy.writer(tmp_path / "run")
     found.write_samples(toy.samples(4))
@@ -47,18 +47,18 @@ def writer(tmp_path: Path, request: pytest.FixtureRequest) -> store.Writer:
     return found
 
 
-def scores(writer: store.Writer) -> dict[str, object]:
+def scores(writer: Writer) -> dict[str, object]:
     return {r.sample: r.scores.get("exact") for r in Run(writer.path).records()}
 
 
-def test_the_same_rule_changes_nothing(writer: store.Writer) -> None:
+def test_the_same_rule_changes_nothing(writer: Writer) -> None:
     before = list(Run(writer.path).records())
     assert rescore(writer, suite(toy.Exact())) == []
     assert list(Run(writer.path).records()) == before
     writer.close()
 
 
-def test_another_rule_changes_the_scores_and_lists_the_samples(writer: store.Writer) -> None:
+def test_another_rule_changes_the_scores_and_lists_the_samples(writer: Writer) -> None:
     changes = rescore(writer, suite(other_rule))
     assert changes == [
         Change(id="q000", repeat=0, before="right (A)", after="wrong (A)"),
@@ -72,7 +72,7 @@ def test_another_rule_changes_the_scores_and_lists_the_samples(writer: store.Wri
     writer.close()
 
 
-def test_replies_and_failures_stay_as_they_were(writer: store.Writer) -> None:
+def test_replies_and_failures_stay_as_they_were(writer: Writer) -> None:
     before = [(r.sample, r.prompt, r.outcome, r.started) for r in Run(writer.path).records()]
     rescore(writer, suite(other_rule))
     writer.seal()
@@ -80,7 +80,7 @@ def test_replies_and_failures_stay_as_they_were(writer: store.Writer) -> None:
     writer.close()
 
 
-def test_a_rule_that_breaks_leaves_a_failure_and_the_reply(writer: store.Writer) -> None:
+def test_a_rule_that_breaks_leaves_a_failure_and_the_reply(writer: Writer) -> None:
     def broken(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         raise KeyError(sample.id)
 
@@ -91,7 +91,7 @@ def test_a_rule_that_breaks_leaves_a_failure_and_the_reply(writer: store.Writer)
     writer.close()
 
 
-def test_another_reason_for_the_same_score_is_no_change(writer: store.Writer) -> None:
+def test_another_reason_for_the_same_score_is_no_change(writer: Writer) -> None:
     def wordy(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         return structs.replace(toy.Exact()(sample, prompt, reply), why="because")
 
@@ -100,7 +100,7 @@ def test_another_reason_for_the_same_score_is_no_change(writer: store.Writer) ->
     writer.close()
 
 
-def test_a_judge_is_awaited(writer: store.Writer) -> None:
+def test_a_judge_is_awaited(writer: Writer) -> None:
     async def judge(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         await asyncio.sleep(0)
         return other_rule(sample, prompt, reply)
@@ -109,7 +109,7 @@ def test_a_judge_is_awaited(writer: store.Writer) -> None:
     writer.close()
 
 
-def test_a_question_that_is_not_kept_is_not_needed(writer: store.Writer) -> None:
+def test_a_question_that_is_not_kept_is_not_needed(writer: Writer) -> None:
     def curious(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         assert sample.question == ()
         assert sample.choices == ("yes", "no")
@@ -119,7 +119,7 @@ def test_a_question_that_is_not_kept_is_not_needed(writer: store.Writer) -> None
     writer.close()
 
 
-def test_finish_puts_the_numbers_on_the_card(writer: store.Writer) -> None:
+def test_finish_puts_the_numbers_on_the_card(writer: Writer) -> None:
     finish(writer, suite(toy.Exact()))
     writer.write_card()
     card = Run(writer.path).card

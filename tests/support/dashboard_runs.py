@@ -9,7 +9,8 @@ from msgspec import structs
 
 from evals.dashboard.tables import frames
 from evals.dashboard.tables.frames import Entry
-from evals.records.store import Run, Writer
+from evals.records.store import Run
+from evals.records.writer import Writer
 from evals.report.estimates import summarize
 from evals.run.overview import suite_of
 from evals.types import Message, Prompt, Record, Reply, Sample, Score, Usage

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from evals.prompts import ask, plain_text
-from evals.records import store
 from evals.records.card import Card, Config
 from evals.records.files import Brief, Gold
+from evals.records.writer import Writer
 from evals.report.metrics import accuracy
 from evals.run import plan
 from evals.run.job import Job, Options
@@ -115,9 +115,9 @@ def config(**changes: Any) -> Config:
     return Config(**(fields | changes))
 
 
-def writer(path: Path, **changes: Any) -> store.Writer:
+def writer(path: Path, **changes: Any) -> Writer:
     """Open a run for writing with a card of its own."""
-    found = store.Writer(path, Card(run=path.name, config=config(**changes), model="toy"))
+    found = Writer(path, Card(run=path.name, config=config(**changes), model="toy"))
     found.write_card()
     return found
 

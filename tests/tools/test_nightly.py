@@ -19,7 +19,10 @@ def test_each_part_has_a_row_and_a_repeated_part_replaces_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nightly, "PAGE", tmp_path / "nightly.md")
-    for name, body in (("good", "def test_a(): pass\ndef test_b(): pass\n"), ("bad", "def test_a(): assert 0\n")):
+    for name, body in (
+        ("good", "def test_a(): pass\ndef test_b(): pass\n"),
+        ("bad", "def test_a(): assert 0\n"),
+    ):
         (tmp_path / name).mkdir()
         monkeypatch.setitem(nightly.PARTS, name, part(tmp_path / name, body))
     assert nightly.main(["good", "bad"]) == 1

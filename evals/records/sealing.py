@@ -1,0 +1,309 @@
+"""A run's records and samples as Parquet (zstd): written when a run is sealed, read in batches."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from evals import disk
+from evals.labels import Failed
+from evals.records.card import FORMAT
+from evals.records.files import SAMPLE, Brief, Gold, Snapshot, encode, read_lines, reading, snapshot
+from evals.types import Failure, Prompt, Record, Reply, Score
+
+BATCH_BYTES = 1 << 20
+"""Text held at once while sealing."""
+
+
+class _Key(Struct):
+    sample: str
+    repeat: int
+
+
+class _Line(Struct):
+    sample: str
+    repeat: int
+    prompt: msgspec.Raw
+    outcome: msgspec.Raw
+    scores: msgspec.Raw
+    started: float = 0.0
+
+
+def _record_schema() -> Any:
+    import pyarrow as pa
+
+    text = pa.string()
+    return pa.schema(
+        [
+            ("sample", text),
+            ("repeat", pa.int32()),
+            ("verdict", text),
+            ("value", pa.float64()),
+            ("answer", text),
+            ("stop", text),
+            ("seconds", pa.float64()),
+            ("input_tokens", pa.int64()),
+            ("output_tokens", pa.int64()),
+            ("reasoning_tokens", pa.int64()),
+            ("cached_tokens", pa.int64()),
+            ("started", pa.float64()),
+            ("scores", text),
+            ("prompt", text),
+            ("outcome", text),
+        ],
+        metadata={"science-evals": str(FORMAT)},
+    )
+
+
+def _sample_schema() -> Any:
+    import pyarrow as pa
+
+    text = pa.string()
+    fields = [
+        ("id", text),
+        ("group", text),
+        ("cluster", text),
+        ("target", text),
+        ("options", pa.int32()),
+        ("json", text),
+    ]
+    return pa.schema(fields)
+
+
+class _Usage(Struct, frozen=True):
+    input: int | None = None
+    output: int | None = None
+    reasoning: int | None = None
+    cached: int | None = None
+
+
+class _Outcome(Struct):
+    type: str
+    kind: str = ""
+    stop: str = ""
+    seconds: float = 0.0
+    usage: _Usage = _Usage()
+
+
+class _FirstScore(Struct):
+    type: str
+    kind: str = ""
+    value: float | None = None
+    verdict: str = ""
+    answer: str | None = None
+
+
+_KEY = msgspec.json.Decoder(_Key)
+_LINE = msgspec.json.Decoder(_Line)
+_OUTCOME = msgspec.json.Decoder(_Outcome)
+_SCORES = msgspec.json.Decoder(dict[str, _FirstScore])
+_FULL_SCORES = msgspec.json.Decoder(dict[str, Score | Failure])
+
+
+def _row(line: _Line) -> tuple[Any, ...]:
+    outcome = _OUTCOME.decode(line.outcome)
+    first = next(iter(_SCORES.decode(line.scores).values()), None)
+    failed = outcome.kind or (first.kind if first else "unscored")
+    verdict = str(Failed(failed)) if failed else first.verdict if first else ""
+    usage = outcome.usage
+    return (
+        line.sample,
+        line.repeat,
+        verdict,
+        first.value if first else None,
+        first.answer if first else None,
+        outcome.stop,
+        outcome.seconds,
+        usage.input,
+        usage.output,
+        usage.reasoning,
+        usage.cached,
+        line.started,
+        bytes(line.scores),
+        bytes(line.prompt),
+        bytes(line.outcome),
+    )
+
+
+def seal(folder: Path) -> None:
+    """Write Parquet files from all there is, then remove the JSON lines."""
+    with snapshot(folder, "records") as files:
+        if files.lines is not None:
+            _seal_records(files)
+    with snapshot(folder, "samples") as files:
+        if files.lines is not None:
+            _seal_samples(files)
+
+
+def _seal_records(files: Snapshot) -> None:
+    old = files.parquet_path
+    if files.parquet is None or files.size:
+        kept = _raw_lines(files)
+        if files.parquet is not None or _repeats_itself(files):
+            last = {(line.sample, line.repeat): place for place, line in enumerate(_raw_lines(files))}
+            kept = (line for place, line in enumerate(kept) if last[line.sample, line.repeat] == place)
+        _write_parquet(old, _record_schema(), map(_row, kept), sized=(12, 13, 14))
+    files.lines_path.unlink()
+    disk.sync_folder(files.folder)
+
+
+def _repeats_itself(files: Snapshot) -> bool:
+    """Whether a sample and repeat may stand there twice; by hashes, a third of the memory of the keys."""
+    seen: set[int] = set()
+    count = 0
+    for count, line in enumerate(read_lines(files, _KEY.decode), 1):  # noqa: B007 - used after the loop
+        seen.add(hash((line.sample, line.repeat)))
+    return len(seen) < count
+
+
+def _raw_lines(files: Snapshot) -> Iterator[_Line]:
+    if files.parquet is not None:
+        columns = ["sample", "repeat", "prompt", "outcome", "scores", "started"]
+        for batch in batches(files, columns):
+            for sample, repeat, prompt, outcome, scores, started in zip(
+                *(column.to_pylist() for column in batch.columns), strict=True
+            ):
+                raw = [msgspec.Raw(text.encode()) for text in (prompt, outcome, scores)]
+                yield _Line(sample, repeat, raw[0], raw[1], raw[2], started)
+    yield from read_lines(files, _LINE.decode)
+
+
+def _seal_samples(files: Snapshot) -> None:
+    rows = (
+        (s.id, s.group, s.cluster or s.id, encode(s.target), len(s.choices), encode(s))
+        for s in read_lines(files, SAMPLE.decode)
+    )
+    _write_parquet(files.parquet_path, _sample_schema(), rows, sized=(5,))
+    files.lines_path.unlink()
+    disk.sync_folder(files.folder)
+
+
+def _write_parquet(
+    path: Path, schema: Any, rows: Iterable[tuple[Any, ...]], *, sized: tuple[int, ...]
+) -> None:
+    """Write rows in batches of bounded size; `sized` are the columns with long texts."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    temporary = path.with_name(f".{path.name}")
+    short = [name for position, name in enumerate(schema.names) if position not in sized]
+    with (
+        os.fdopen(disk.create(temporary, new=True), "wb") as stream,
+        pq.ParquetWriter(
+            stream,
+            schema,
+            compression="zstd",
+            use_dictionary=short,
+            write_statistics=["sample", "id"],
+            write_page_checksum=True,
+        ) as writer,
+    ):
+        held: list[tuple[Any, ...]] = []
+        size = 0
+        for row in rows:
+            held.append(row)
+            size += sum(len(row[column]) for column in sized)
+            if size >= BATCH_BYTES:
+                writer.write_batch(_batch(pa, schema, held))
+                held, size = [], 0
+        if held:
+            writer.write_batch(_batch(pa, schema, held))
+    with temporary.open("rb") as written:
+        os.fsync(written.fileno())
+    temporary.replace(path)
+    pa.default_memory_pool().release_unused()
+
+
+def _batch(pa: Any, schema: Any, rows: list[tuple[Any, ...]]) -> Any:
+    columns = zip(*rows, strict=True)
+    arrays = [_column(pa, kind.type, column) for column, kind in zip(columns, schema, strict=True)]
+    return pa.record_batch(arrays, schema=schema)
+
+
+def _column(pa: Any, kind: Any, values: Sequence[Any]) -> Any:
+    """Make a column from buffers: `pyarrow.array` would import pandas, where it is installed, for 45 MB."""
+    import numpy as np
+
+    there = [value is not None for value in values]
+    mask = None if all(there) else pa.py_buffer(np.packbits(there, bitorder="little"))
+    if kind == pa.string():
+        raw = [v if isinstance(v, bytes) else (v or "").encode() for v in values]
+        ends = np.cumsum([0, *map(len, raw)], dtype=np.int32)
+        buffers = [mask, pa.py_buffer(ends), pa.py_buffer(b"".join(raw))]
+    else:
+        buffers = [
+            mask,
+            pa.py_buffer(np.array([v or 0 for v in values], dtype=str(kind).replace("double", "float64"))),
+        ]
+    return pa.Array.from_buffers(kind, len(values), buffers)
+
+
+def batches(files: Snapshot, columns: list[str]) -> Iterator[Any]:
+    """Yield the record batches of a Parquet file, some hundred rows each; raises StoreError, also for a wrong checksum."""
+    with reading(files.parquet_path):
+        schema = files.parquet.schema_arrow
+        kinds = {one.name: one.type for one in (*_record_schema(), *_sample_schema())}
+        if lacking := [name for name in columns if name not in schema.names]:
+            raise ValueError(f"it has no column {', '.join(lacking)}")
+        if other := [name for name in columns if schema.field(name).type != kinds[name]]:
+            raise ValueError(f"column {', '.join(other)} is of another type")
+        yield from files.parquet.iter_batches(batch_size=256, columns=columns)
+
+
+def parquet_golds(files: Snapshot) -> dict[str, Gold]:
+    """Map sample ids to what reports need, in the order of asking."""
+    target = msgspec.json.Decoder(str | float | tuple[str, ...]).decode
+    found = {}
+    for batch in batches(files, ["id", "group", "cluster", "target", "options"]):
+        for id_, group, cluster, goal, options in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+            aim = target(goal)
+            # a hundred thousand samples share a few dozen strings
+            found[id_] = Gold(
+                sys.intern(group),
+                id_ if cluster == id_ else sys.intern(cluster),
+                sys.intern(aim) if isinstance(aim, str) else aim,
+                options,
+            )
+    return found
+
+
+def parquet_records(files: Snapshot) -> Iterator[Record]:
+    """Yield the records of a sealed run."""
+    prompt, outcome = msgspec.json.Decoder(Prompt).decode, msgspec.json.Decoder(Reply | Failure).decode
+    columns = ["sample", "repeat", "prompt", "outcome", "scores", "started"]
+    for batch in batches(files, columns):
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            yield Record(
+                sample=row[0],
+                repeat=row[1],
+                prompt=prompt(row[2]),
+                outcome=outcome(row[3]),
+                scores=_FULL_SCORES.decode(row[4]),
+                started=row[5],
+            )
+
+
+def parquet_briefs(files: Snapshot) -> Iterator[Brief]:
+    """Yield what reports need of a sealed run."""
+    columns = ["sample", "repeat", "scores", "verdict", "stop", "seconds", "input_tokens", "output_tokens"]
+    columns += ["reasoning_tokens", "cached_tokens"]
+    for batch in batches(files, columns):
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            yield Brief(
+                sample=row[0],
+                repeat=row[1],
+                scores=_FULL_SCORES.decode(row[2]),
+                failure=failed.kind if not row[4] and (failed := Failed.parse(row[3])) else "",
+                stop=row[4],
+                seconds=row[5],
+                input=row[6],
+                output=row[7],
+                reasoning=row[8],
+                cached=row[9],
+            )
