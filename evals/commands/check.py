@@ -26,19 +26,23 @@ def check(
     from evals.data import Data
     from evals.suite import check as examine
 
-    found: list[Check] = []
+    checks: list[Check] = []
     for spec in suites:
         protocols = [protocol] if protocol else load.benchmark(spec.partition(":")[0]).protocol_names
         for name in protocols:
             for suite in load.suite(spec, name):
-                found.append(examine(suite, Data(suite=suite.name, local=data, sample=sample)))
+                checks.append(examine(suite, Data(suite=suite.name, local=data, sample=sample)))
     if as_json:
-        common.print_json({"checks": found})
+        common.print_json({"checks": checks})
     else:
-        for one in found:
-            state = "sound" if not one.faults else f"{len(one.faults)} fault(s)"
-            lost = f", {len(one.unwinnable)} that upstream's rule gives to nobody" if one.unwinnable else ""
+        for one in checks:
+            state = "OK" if not one.faults else f"{len(one.faults)} fault(s)"
+            lost = (
+                f", {len(one.unwinnable)} that no reply can win under upstream's rule"
+                if one.unwinnable
+                else ""
+            )
             common.say(f"{one.suite} ({one.protocol}): {one.samples} samples, {state}{lost}")
             for fault in one.faults:
                 common.say(f"    {fault}")
-    return 1 if any(one.faults for one in found) else 0
+    return 1 if any(one.faults for one in checks) else 0

@@ -1,4 +1,4 @@
-"""`evals doctor`: what this machine can run, and why not."""
+"""`evals doctor`: what this machine can run, and what is missing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXTRAS = {
 @common.results_option
 @common.json_option
 def doctor(results: Path, as_json: bool) -> None:
-    """Say what this machine can run, and what it lacks for the rest."""
+    """Show what this machine can run, and what is missing for the rest."""
     findings = [*_machine(results), *_extras(), _names(), *_models(), *_profiles(), *_keys()]
     if as_json:
         common.print_json({"findings": [{"what": w, "ok": ok, "detail": d} for w, ok, d in findings]})
@@ -62,7 +62,7 @@ def _extras() -> list[tuple[str, bool, str]]:
 
 
 def _names() -> tuple[str, bool, str]:
-    """Say whether IUPAC names can be compared by structure: OPSIN is a package, and runs on Java."""
+    """Return whether IUPAC names can be compared by structure: OPSIN needs its package and Java."""
     use = "IUPAC names by structure (smolinstruct:NC-S2I)"
     if find_spec("py2opsin") is None:
         return ("opsin", False, f"{use}: {install('chemistry')}")
@@ -70,7 +70,7 @@ def _names() -> tuple[str, bool, str]:
         return (
             "opsin",
             False,
-            f"{use}: OPSIN is installed and needs Java on the PATH; names are compared as names",
+            f"{use}: OPSIN is installed but needs Java on the PATH; names are compared as text",
         )
     return ("opsin", True, use)
 
@@ -83,11 +83,11 @@ def _models() -> list[tuple[str, bool, str]]:
         load.model("smollm2")
     except EvalsError as error:
         return [("smollm2", False, str(error))]
-    return [("smollm2", True, "engine and weights are here")]
+    return [("smollm2", True, "engine and weights are installed")]
 
 
 def _profiles() -> list[tuple[str, bool, str]]:
-    """Say of each model of the Intern-S1 family whether this machine's GPUs can serve it."""
+    """Return for each model of the Intern-S1 family whether this machine's GPUs can serve it."""
     from evals import gpus, profiles
     from evals.errors import UsageError
 
@@ -99,24 +99,28 @@ def _profiles() -> list[tuple[str, bool, str]]:
     lacking = {one.name: gpus.lacks(one, here) for one in family}
     engines = "" if all(lacking.values()) else _engines()
     return [
-        (name, not (why or not engines), why or f"its GPUs are here, and {engines or 'none of the engines'}")
+        (
+            name,
+            not (why or not engines),
+            why or f"its GPUs are here, and {engines or 'no engine is installed'}",
+        )
         for name, why in lacking.items()
     ]
 
 
 def _engines() -> str:
-    """Name the inference servers that can be started here, with their versions."""
+    """Return the inference servers that can be started here, with their versions."""
     from evals import load
     from evals.errors import UsageError
     from evals.model_adapters.common import launch
 
-    found = []
+    versions = []
     for name in sorted(launch.ENGINES, reverse=True):
         try:
-            found.append(launch.version(load.engine(name), os.environ.get("EVALS_ENGINE_PYTHON", "")))
+            versions.append(launch.version(load.engine(name), os.environ.get("EVALS_ENGINE_PYTHON", "")))
         except UsageError:
             continue
-    return ", ".join(found)
+    return ", ".join(versions)
 
 
 def _keys() -> list[tuple[str, bool, str]]:

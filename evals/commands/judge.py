@@ -1,4 +1,4 @@
-"""`evals judge calibrate`: how far a judge model can be believed, measured on verdicts of people."""
+"""`evals judge calibrate`: how reliable a judge model is, measured on verdicts of people."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Label(Struct, frozen=True, kw_only=True):
-    """A person's verdict: on texts that are given with it, or on a reply of a run."""
+    """A person's verdict, on the texts beside it or on a reply of a run."""
 
     label: bool
     question: str = ""
@@ -32,8 +32,8 @@ class Label(Struct, frozen=True, kw_only=True):
     repeat: int = 0
 
 
-class Found(Struct, kw_only=True):
-    """What a calibration found."""
+class Calibration(Struct, kw_only=True):
+    """How a judge agrees with people, and what that makes of a run's score."""
 
     judge: str
     template: str
@@ -41,8 +41,9 @@ class Found(Struct, kw_only=True):
     unreadable: int = 0
     agreement: dict[str, Any]
     tpr: tuple[float, float, float] | None = None
-    """Of what people call right, the judge does too: value, low, high."""
+    """Share of right replies that the judge calls right: value, low, high."""
     tnr: tuple[float, float, float] | None = None
+    """Share of wrong replies that the judge calls wrong."""
     raw: float | None = None
     """Share of right answers in the run, as scored."""
     corrected: dict[str, Any] = {}
@@ -59,37 +60,39 @@ def judge() -> None:
 @click.command()
 @click.argument("model", metavar="JUDGE")
 @click.option(
-    "--labels", type=click.Path(path_type=Path), required=True, help="JSON lines with people's verdicts."
+    "--labels", type=click.Path(path_type=Path), required=True, help="JSON lines with verdicts of people."
 )
-@click.option("--run", metavar="RUN", help="Correct this run's score by what the labels say.")
-@click.option("--template", "form", default="correctness", show_default=True, help="Words to ask with.")
+@click.option("--run", metavar="RUN", help="Correct this run's score by the labels.")
+@click.option(
+    "--template", "form", default="correctness", show_default=True, help="Prompt template of the judge."
+)
 @common.results_option
 @common.json_option
 def calibrate(model: str, labels: Path, run: str | None, form: str, results: Path, as_json: bool) -> None:
-    """Measure a judge on labels: how much of right and wrong it sees, and what that makes of a score.
+    """Measure a judge on labels by people: true-positive and true-negative rates, kappa, and a corrected score.
 
-    A line is {"label": true, "question": ..., "reference": ..., "candidate": ...}: the judge is asked; or
-    {"label": true, "id": ..., "repeat": 0} with --run: the run's verdicts are taken.
+    A line is {"label": true, "question": ..., "reference": ..., "candidate": ...}, and the judge is called; or
+    {"label": true, "id": ..., "repeat": 0} with --run, and the run's verdicts are used.
     """
     from evals import load
     from evals.run.judging import make
 
     lines = _read(labels)
-    ours = [line for line in lines if line.id is not None]
-    if ours and (run is None or len(ours) < len(lines)):
-        raise UsageError(f"{labels}: labels by id need --run, and all lines of one kind")
+    by_id = [line for line in lines if line.id is not None]
+    if by_id and (run is None or len(by_id) < len(lines)):
+        raise UsageError(f"{labels}: labels by id need --run, and all lines must be of one kind")
     bench = make(model, name=load.without_secrets(model), price=None)
-    if ours:
-        found = _by_run(results, str(run), lines, bench)
+    if by_id:
+        calibration = _by_run(results, str(run), lines, bench)
     else:
         pairs, unreadable = asyncio.run(_ask(bench, _template(form), lines))
-        found = _found(bench.spec, form, pairs, len(lines), unreadable)
+        calibration = _calibration(bench.spec, form, pairs, len(lines), unreadable)
         if run is not None:
-            _correct(found, pairs, results, run)
+            _correct(calibration, pairs, results, run)
     if as_json:
-        common.print_json(found)
+        common.print_json(calibration)
         return
-    for line in _wording(found):
+    for line in _lines(calibration):
         common.say(line)
 
 
@@ -107,20 +110,20 @@ def _template(name: str) -> Template:
 
 
 def _read(path: Path) -> list[Label]:
-    found = []
+    labels = []
     try:
         for number, raw in enumerate(disk.read_small(path).splitlines(), 1):  # noqa: B007 - told in the error
             if raw.strip():
-                found.append(msgspec.json.decode(raw, type=Label))
-                if found[-1].id is None and (found[-1].candidate is None or found[-1].reference is None):
-                    raise ValueError("neither an id nor reference and candidate")
+                labels.append(msgspec.json.decode(raw, type=Label))
+                if labels[-1].id is None and (labels[-1].candidate is None or labels[-1].reference is None):
+                    raise ValueError("no id, and no reference with a candidate")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
     except ValueError as error:
         raise DataError(f"{path}, line {number}: {error}") from None
-    if not found:
-        raise DataError(f"{path}: no labels in it")
-    return found
+    if not labels:
+        raise DataError(f"{path}: no labels")
+    return labels
 
 
 async def _ask(bench: Judge, form: Template, lines: Sequence[Label]) -> tuple[list[Pair], int]:
@@ -128,98 +131,100 @@ async def _ask(bench: Judge, form: Template, lines: Sequence[Label]) -> tuple[li
 
     async def one(line: Label) -> Pair | None:
         try:
-            said, _ = await bench.decide(form, line.question, line.reference or "", line.candidate or "")
+            letter, _ = await bench.decide(form, line.question, line.reference or "", line.candidate or "")
         except Unreadable:
             return None
-        return Pair(line.label, said == "A")
+        return Pair(line.label, letter == "A")
 
     try:
-        found = await asyncio.gather(*map(one, lines))
+        verdicts = await asyncio.gather(*map(one, lines))
     finally:
         await bench.close()
-    pairs = [pair for pair in found if pair is not None]
-    return pairs, len(found) - len(pairs)
+    pairs = [pair for pair in verdicts if pair is not None]
+    return pairs, len(verdicts) - len(pairs)
 
 
-def _found(name: str, form: str, pairs: Sequence[Pair], labels: int, unreadable: int = 0) -> Found:
+def _calibration(
+    name: str, form: str, pairs: Sequence[Pair], labels: int, unreadable: int = 0
+) -> Calibration:
     from evals.scorers.judge.agreement import agreement
 
     agreed = agreement(pairs)
-    flip = [
-        None if r is None else (1 - r[0], 1 - r[2], 1 - r[1])
-        for r in (agreed.wrongly_wrong, agreed.wrongly_right)
-    ]
-    return Found(
+    tpr, tnr = (
+        None if rate is None else (1 - rate[0], 1 - rate[2], 1 - rate[1])
+        for rate in (agreed.wrongly_wrong, agreed.wrongly_right)
+    )
+    return Calibration(
         judge=name,
         template=form,
         labels=labels,
         unreadable=unreadable,
         agreement=msgspec.structs.asdict(agreed),
-        tpr=flip[0],
-        tnr=flip[1],
+        tpr=tpr,
+        tnr=tnr,
     )
 
 
 def _verdicts(results: Path, run: str) -> tuple[dict[tuple[str, int], bool], bool]:
-    """Give a run's verdicts by sample and repeat, and whether a judge gave every one of them."""
+    """Return a run's verdicts by sample and repeat, and whether a judge gave all of them."""
     from evals.records import store
     from evals.types import Score
 
-    found, judged = {}, True
+    verdicts, judged = {}, True
     for brief in store.find_one(results, run).briefs():
         first = next(iter(brief.scores.values()), None)
         if isinstance(first, Score) and first.verdict not in ("graded", "truncated", "refused", "unanswered"):
-            found[brief.sample, brief.repeat] = first.value == 1.0
+            verdicts[brief.sample, brief.repeat] = first.value == 1.0
             judged = judged and "judge" in first.parts
-    return found, judged
+    return verdicts, judged
 
 
-def _by_run(results: Path, run: str, lines: Sequence[Label], bench: Judge) -> Found:
+def _by_run(results: Path, run: str, lines: Sequence[Label], bench: Judge) -> Calibration:
     from evals.scorers.judge.agreement import Pair, ppi
 
     verdicts, _ = _verdicts(results, run)
     labelled = {(str(line.id), line.repeat): line.label for line in lines}
-    if strangers := [key for key in labelled if key not in verdicts]:
+    if unknown := [key for key in labelled if key not in verdicts]:
         raise DataError(
-            f"run {run} has no verdict on {len(strangers)} labelled replies, for example {strangers[0][0]}"
+            f"run {run} has no verdict on {len(unknown)} labelled replies, for example {unknown[0][0]}"
         )
     pairs = [Pair(label, verdicts[key]) for key, label in labelled.items()]
-    found = _found(bench.spec, "as in the run", pairs, len(lines))
-    found.raw = sum(verdicts.values()) / len(verdicts)
+    calibration = _calibration(bench.spec, "as in the run", pairs, len(lines))
+    calibration.raw = sum(verdicts.values()) / len(verdicts)
     rest = [right for key, right in verdicts.items() if key not in labelled]
-    found.corrected = {"ppi": _plain(ppi(rest, pairs))}
-    return found
+    calibration.corrected = {"ppi": _plain(ppi(rest, pairs))}
+    return calibration
 
 
-def _correct(found: Found, pairs: Sequence[Pair], results: Path, run: str) -> None:
+def _correct(calibration: Calibration, pairs: Sequence[Pair], results: Path, run: str) -> None:
     from evals.scorers.judge.agreement import rogan_gladen
 
     verdicts, judged = _verdicts(results, run)
     if not judged or not verdicts:
         raise UsageError(
-            f"run {run}: not every verdict in it is a judge's; label replies of this run by id instead"
+            f"run {run}: not all of its verdicts are a judge's; label replies of this run by id instead"
         )
-    found.raw = sum(verdicts.values()) / len(verdicts)
-    found.corrected = {"rogan_gladen": _plain(rogan_gladen(list(verdicts.values()), pairs))}
+    calibration.raw = sum(verdicts.values()) / len(verdicts)
+    calibration.corrected = {"rogan_gladen": _plain(rogan_gladen(list(verdicts.values()), pairs))}
 
 
 def _plain(corrected: Corrected) -> dict[str, Any]:
     return msgspec.structs.asdict(corrected)
 
 
-def _wording(found: Found) -> list[str]:
+def _lines(calibration: Calibration) -> list[str]:
     from evals.scorers.judge.account import span
 
-    kappa = found.agreement["kappa"]
+    kappa = calibration.agreement["kappa"]
     lines = [
-        f"judge {found.judge}, template {found.template}, {found.labels} labels, {found.unreadable} without a verdict",
-        f"  sees right as right (TPR): {span(found.tpr, 100.0, ' %')}",
-        f"  sees wrong as wrong (TNR): {span(found.tnr, 100.0, ' %')}",
+        f"judge {calibration.judge}, template {calibration.template}, {calibration.labels} labels, {calibration.unreadable} without a verdict",
+        f"  true-positive rate: {span(calibration.tpr, 100.0, ' %')}",
+        f"  true-negative rate: {span(calibration.tnr, 100.0, ' %')}",
         f"  kappa: {'not defined' if kappa is None else span(kappa, 1.0, '')}",
     ]
-    if found.raw is not None:
-        lines.append(f"  score as judged: {100 * found.raw:.1f} %")
-    for fix in found.corrected.values():
+    if calibration.raw is not None:
+        lines.append(f"  score as judged: {100 * calibration.raw:.1f} %")
+    for fix in calibration.corrected.values():
         edges = (fix["value"], fix["low"], fix["high"])
         lines.append(f"  score corrected: {span(edges, 100.0, ' %')} ({fix['method']})")
     return lines

@@ -1,4 +1,4 @@
-"""`evals list`: what there is."""
+"""`evals list`: suites, models, runs and protocols."""
 
 from __future__ import annotations
 
@@ -36,8 +36,7 @@ def _suites(results: Path, *, as_json: bool) -> None:
         return
     for entry in entries:
         variants = " ".join(f":{variant}" for variant in entry["variants"])
-        rows = entry["rows"] if isinstance(entry["rows"], int) else "/".join(map(str, entry["rows"].values()))
-        facts = [f"{rows} items"] if rows else []
+        facts = [_items(entry["rows"])] if entry["rows"] else []
         facts += ["protocols " + ", ".join(entry["protocols"])]
         facts += [f"needs {', '.join(entry['needs'])}"] if entry["needs"] else []
         facts += ["gated"] if entry["gated"] else []
@@ -47,24 +46,32 @@ def _suites(results: Path, *, as_json: bool) -> None:
         common.say(f"    {'; '.join(facts)}")
 
 
-FAULTS = (UsageError, AttributeError, KeyError, SyntaxError, TypeError, ValueError)
-"""What a plugin that is not sound may do to who looks at it."""
-Found = TypeVar("Found")
+BROKEN_PLUGIN = (UsageError, AttributeError, KeyError, SyntaxError, TypeError, ValueError)
+"""Errors of a broken plugin."""
+Entry = TypeVar("Entry")
 
 
-def _of_each_suite(what: Callable[[str], Found]) -> list[Found]:
-    """Give what is known of every suite; a plugin that is not sound is named and does not hide the others."""
-    found = []
+def _of_each_suite(describe: Callable[[str], Entry]) -> list[Entry]:
+    """Return an entry for every suite; a broken plugin is named and left out."""
+    entries = []
     for name in load.suite_names():
         try:
-            found.append(what(name))
-        except FAULTS as error:
+            entries.append(describe(name))
+        except BROKEN_PLUGIN as error:
             origin = load.suite_origin(name)
             if origin is None:
                 raise
-            lacks = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-            common.note(f"left out: {name} of {origin}: {lacks}")
-    return found
+            reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+            common.note(f"left out: {name} of {origin}: {reason}")
+    return entries
+
+
+def _items(rows: int | dict[str, int]) -> str:
+    """Return the number of items, with those of each variant if there are few."""
+    if isinstance(rows, int):
+        return f"{rows:,} items"
+    each = f" ({' + '.join(f'{count:,}' for count in rows.values())})" if 1 < len(rows) < 4 else ""
+    return f"{sum(rows.values()):,} items{each}"
 
 
 def _suite(name: str) -> dict[str, Any]:
@@ -116,8 +123,8 @@ def _profile(one: Profile) -> dict[str, Any]:
     import msgspec
 
     empty: tuple[Any, ...] = ({}, (), [], None, "", False)
-    found = {name: value for name, value in msgspec.to_builtins(one).items() if value not in empty}
-    return {"name": one.name, **found, "takes": list(one.takes)}
+    stated = {name: value for name, value in msgspec.to_builtins(one).items() if value not in empty}
+    return {"name": one.name, **stated, "takes": list(one.takes)}
 
 
 def _profile_row(one: Profile) -> tuple[str, ...]:
@@ -207,18 +214,19 @@ def _protocol_row(entry: dict[str, Any]) -> list[str]:
     from evals.verdicts.wording import rule
 
     rules = ", ".join(map(rule, entry["scorers"].values()))
-    said = "; ".join(filter(None, [entry["refuses"] or rules, entry["words"]]))
-    return [entry["protocol"], entry["headline"], "" if entry["refuses"] else str(entry["repeats"]), said]
+    scored_by = "; ".join(filter(None, [entry["refuses"] or rules, entry["words"]]))
+    repeats = "" if entry["refuses"] else str(entry["repeats"])
+    return [entry["protocol"], entry["headline"], repeats, scored_by]
 
 
 def _protocols_of(name: str) -> list[dict[str, Any]]:
-    """Give the protocols of a suite, as its first variant has them; none where no variant is known beforehand."""
+    """Return the protocols of a suite's first variant; none if its variants are not known beforehand."""
     listed = load.listing(name)
     if not listed.variants:
         return []
     variant = next(iter(listed.default or listed.variants))
-    asked = f"{name}:{variant}" if variant else name
-    suites = [suite for protocol in listed.protocols for suite in load.suite(asked, protocol)]
+    full_name = f"{name}:{variant}" if variant else name
+    suites = [suite for protocol in listed.protocols for suite in load.suite(full_name, protocol)]
     return [
         {
             "suite": name,
@@ -237,14 +245,14 @@ def _protocols_of(name: str) -> list[dict[str, Any]]:
 
 
 OFFICIAL = "official"
-"""Shots, options, sampling and rule are the authors'; the sentences are ours unless the data hold them."""
+"""Shots, options, sampling and rule are the authors'; the prompt is reworded unless the data set contains it."""
 
 
 def _words(suite: Suite) -> str:
-    """Say whose words a protocol asks in, where that is a question."""
+    """Return whose prompts a protocol uses, if they are not the benchmark's own."""
     protocol = ProtocolName.parse(suite.protocol)
     if protocol.reworded:
         return f"{protocol.base} reworded, never ranked with it"
     if suite.words is None:
-        return "asked in our words" if suite.protocol == OFFICIAL and suite.asks_in_ours else ""
-    return suite.words.fault() or f"in the words of {suite.words.name}"
+        return "reworded prompt" if suite.protocol == OFFICIAL and suite.asks_in_ours else ""
+    return suite.words.fault() or f"prompts of {suite.words.name}"

@@ -617,7 +617,7 @@ def test_list_runs_of_an_empty_folder(here):
 def test_check_finds_the_sample_items_sound(here):
     done = evals("check", "mmlu-pro", "gpqa", "aime", "--sample")
     assert done.status == 0
-    assert "mmlu-pro (strict): 16 samples, sound" in done.out
+    assert "mmlu-pro (strict): 16 samples, OK" in done.out
     checks = evals("check", "mmlu-pro", "--sample", "--protocol", "official", "--json").json["checks"]
     assert [(c["suite"], c["protocol"], c["samples"], c["faults"]) for c in checks] == [
         ("mmlu-pro", "official", 16, [])

@@ -395,7 +395,7 @@ def test_a_judge_is_calibrated_on_texts_and_corrects_a_run(tmp_path: Path) -> No
     assert found.json["agreement"]["kappa"][0] == pytest.approx(1 / 3)
     assert found.json["corrected"]["rogan_gladen"]["low"] <= found.json["raw"]
     said = evals("judge", "calibrate", f"{HERE}:letter_b", "--labels", labels)
-    assert "TPR): 66.7 %" in said.out
+    assert "true-positive rate: 66.7 %" in said.out
 
 
 def test_labels_of_the_same_run_correct_it_without_asking(tmp_path: Path) -> None:
@@ -426,7 +426,7 @@ def test_labels_of_the_same_run_correct_it_without_asking(tmp_path: Path) -> Non
     ("line", "words"),
     [
         ("{", "line 1"),
-        ('{"label": true}', "neither an id"),
+        ('{"label": true}', "no id"),
         ('{"label": true, "id": "1"}', "--run"),
         ("", "no labels"),
     ],
