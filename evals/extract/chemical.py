@@ -1,27 +1,35 @@
 r"""Where a reply states a molecular formula or a systematic name.
 
->>> stated_formula("**C9H8O4** (molar mass: **180.16 g/mol**)", str.isalnum)
+>>> stated_formula("**C9H8O4** (molar mass: **180.16 g/mol**)", str.isalnum).value
 'C9H8O4'
->>> stated_name("The IUPAC name of this molecule is 2-acetyloxybenzoic acid (aspirin).")
+>>> stated_name("The IUPAC name of this molecule is 2-acetyloxybenzoic acid (aspirin).").value
 '2-acetyloxybenzoic acid'
 
-Places, the strongest first: the kind's own tag, an answer tag, a box, a JSON field, a label or "is", bold or code, a reply
-of one line. Of the strongest kind the last one stated counts. What a tag or box holds is returned even if it is neither.
+Strong statements are the kind's own tag, boxes, fields of JSON, answer lines and sentences; labels ("Formula:", "is called")
+count if there are none, or if they correct one. What a tag or box holds is returned even if it is neither.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+from evals.extract import moods
+from evals.extract.cues import field_at, label_at, narrowed, opens_tag
 from evals.extract.later import later
-from evals.extract.tags import boxed, tagged
+from evals.extract.peel import half_width
+from evals.extract.reading import Parser, Reading, read
+from evals.extract.shapes import gives_up
+from evals.extract.statements import Cue, Form, Statement
+from evals.extract.visible import visible
 
 TAIL = 5_000
 """Without a tag, an answer is looked for in so many last characters of a reply."""
 LONGEST = 2_000
-_LABELS, _SPANS = 30, 30
+_SPANS = 30
+"""Emphasised spans that are looked at, from the end of a reply."""
 _WRAP = later(
     r"\\(?:text|mathrm|ce|textbf|mathbf|textit|mathit|rm|boxed|emph)\s?\{((?:[^{}]|\{[^{}]{0,200}\}){0,2000})\}"
 )
@@ -29,7 +37,7 @@ _FENCE = later(r"```[A-Za-z]{0,12}[ \t]*\n?")
 _REMARK = later(
     r"(?<=\S)\s+\([^()\n]{0,200}(?:\([^()\n]{0,100}\)[^()\n]{0,100}){0,5}\)(?=\s*(?:$|[,.;:!。]|\n))|（[^（）\n]{0,300}）|\s\[[^\[\]\n]{0,200}\](?=\s*\.?\s*$)"
 )
-_OPEN = later(r"<\s*([A-Z]{4,12})\s*>\s*([^<\n]{1,2000})\Z")
+_LINE = later(r"[^\n]*\S[^\n]*")
 _CJK = later(r"[\u3000-\u303f\u3400-\u9fff\uff01-\uff60]+")
 _KIND = {
     "formula": r"(?:(?:molecular|chemical|empirical|sum|condensed)\s+)*formula|分子式|化学式",
@@ -45,14 +53,6 @@ _LABEL = {
         re.IGNORECASE,
     )
     for kind, noun in _KIND.items()
-}
-_FIELD = {
-    "formula": later(
-        r'"(?:[a-z_ ]{0,20}formula|answer|final_answer)"\s*:\s*"([^"\n]{1,500})"', re.IGNORECASE
-    ),
-    "name": later(
-        r'"(?:[a-z_ ]{0,20}name|iupac|answer|final_answer)"\s*:\s*"([^"\n]{1,2000})"', re.IGNORECASE
-    ),
 }
 _OTHER_NAME = later(
     r"\b(?:common|trivial|trade|brand|generic|traditional|retained|not|other|old)\s+(?:or\s+\w+\s+)?$|俗|通用|商品",
@@ -74,39 +74,9 @@ _PREFIX = later(
     re.IGNORECASE,
 )
 _TOKENS = later(r"[\s,;，；、|：:]+")
-_WORDS = frozenset(
-    [
-        "I",
-        "In",
-        "No",
-        "On",
-        "As",
-        "At",
-        "He",
-        "His",
-        "If",
-        "Of",
-        "Os",
-        "Ho",
-        "Hf",
-        "OK",
-        "NO",
-        "Co",
-        "CO",
-        "Os",
-        "Be",
-        "Bi",
-        "Po",
-        "La",
-        "Ni",
-        "Am",
-        "U",
-        "V",
-        "W",
-        "Y",
-        "K",
-    ]
-)
+_ENGLISH = "I In No On As At He His If Of Os Ho Hf OK NO Co CO Be Bi Po La Ni Am U V W Y K"
+_WORDS = frozenset(_ENGLISH.split())
+"""Words and symbols that are believed only if nothing else stands in a statement."""
 
 
 def _peeled(text: str) -> str:
@@ -125,49 +95,142 @@ def _peeled(text: str) -> str:
     return text
 
 
-def _places(text: str, kind: str, tag: str) -> Iterator[tuple[str, bool]]:
-    """Yield (what is stated, whether it must be the answer), the strongest place first."""
-    for name in (tag, "answer"):
-        if (said := tagged(text, name)) is not None:
-            yield said, True
-    if (said := _bracketed(text)) is not None:
-        yield said, True
-    if (opened := _OPEN.search(text.rstrip()[-TAIL:])) and opened[1] == tag:
-        yield opened[2], True
-    tail = text[-TAIL:]
-    if (said := boxed(tail)) is not None:
-        yield said, True
-    for field in reversed(_FIELD[kind].findall(tail)):
-        yield field, False
-    for label in reversed([*_LABEL[kind].finditer(tail)][-_LABELS:]):
-        if not _OTHER_NAME.search(tail[max(0, label.start() - 30) : label.start()]):
-            rest = tail[label.end() : label.end() + LONGEST]
-            yield rest.lstrip(" \t\r\n*_`#").partition("\n")[0], False
+class _Kind(NamedTuple):
+    """What formulas and names differ in."""
+
+    tag: str
+    nouns: tuple[str, ...]
+    label: re.Pattern[str]
+    parse: Callable[[str], str | None]
+    marked: Callable[[str], str | None]
+    """What a tag or a box holds, whatever it is."""
 
 
-def _bracketed(text: str) -> str | None:
-    found = re.findall(
-        r"\[(?:ANSWER|ANS)\]([^\[\]\n]{1,500})\[/?(?:ANSWER|ANS)\]", text[-TAIL:], re.IGNORECASE
+def _stated(text: str, kind: _Kind, *, truncated: bool) -> tuple[str, Reading | None]:
+    """Return the visible text of a reply, and what it states in any form but its shape."""
+    shown, cut = visible(text)
+    if cut:
+        return "", None
+    shown = half_width(shown)
+    for strong in (
+        False,
+        True,
+    ):  # labels count if nothing is stated in a stronger form, or if they correct it
+        cues = tuple(Cue(noun, _cue(kind, noun, strong=strong)) for noun in (kind.tag, *kind.nouns))
+        reading = read(shown, _parser(kind), cues=cues, shaped=False, truncated=truncated)
+        if reading is not None:
+            return shown, narrowed(shown, reading, reading.value)
+    return shown, None
+
+
+def _parser(kind: _Kind) -> Parser:
+    def parse(content: str, form: Form) -> str | None:
+        if form in ("tag", "box"):
+            return kind.parse(content) or kind.marked(content)
+        return kind.parse(content[:LONGEST].partition("\n")[0] if form == "line" else content[:LONGEST])
+
+    return parse
+
+
+def _cue(kind: _Kind, noun: str, *, strong: bool) -> Callable[[str, int], tuple[Any, Statement, bool] | None]:
+    """Return what a noun of the kind states where it stands: a tag, a field of JSON or what follows a label."""
+
+    def at(text: str, position: int) -> tuple[Any, Statement, bool] | None:
+        end = position + len(noun)
+        if inside := opens_tag(text, position, end):
+            return _in_tag(text, position, inside, kind)
+        if text[max(0, position - 1) : position] == "/":
+            return None
+        if (field := field_at(text, position, end)) is not None:
+            return None, field, True
+        begin = max(0, position - 60)
+        label = next(
+            (
+                found
+                for found in kind.label.finditer(text, begin, min(len(text), position + 260))
+                if found.start() <= position < found.end()
+            ),
+            None,
+        )
+        if label is None or _OTHER_NAME.search(text, max(0, label.start() - 30), label.start()):
+            return None
+        statement = label_at(text, label.start(), label)
+        return None if statement is None else (None, statement, strong)
+
+    return at
+
+
+def _in_tag(text: str, at: int, inside: int, kind: _Kind) -> tuple[Any, Statement, bool] | None:
+    close = re.compile(rf"<\s*/?\s*{kind.tag}\s*>", re.IGNORECASE).search(text, inside, inside + LONGEST)
+    end = close.start() if close else min(len(text), inside + LONGEST)
+    content = text[inside:end]
+    if not content.strip() or (close is None and "\n" in content.strip()):
+        return None
+    value = kind.parse(content) or kind.marked(content)
+    return value, Statement("tag", inside, end, moods.mood(text, at - 1, end)), True
+
+
+def stated_formula(
+    text: str, is_formula: Callable[[str], bool], *, truncated: bool = False
+) -> Reading | None:
+    """Return the formula that a reply states last; `is_formula` tells whether a token is one. None: nothing is stated."""
+    kind = _Kind(
+        "molformula",
+        ("formula", "分子式", "化学式"),
+        _LABEL["formula"],
+        lambda content: formula_in(content, is_formula),
+        lambda content: _peeled(content) or None,
     )
-    return found[-1] if found else None
+    shown, reading = _stated(text, kind, truncated=truncated)
+    if reading is not None or truncated or not shown.strip():
+        return reading
+
+    def alone(line: str) -> str | None:
+        return formula_in(line, is_formula) or _odd_formula(line)
+
+    return _by_shape(shown, lambda span: formula_in(span, is_formula), alone, last_line=True)
 
 
-def stated_formula(text: str, is_formula: Callable[[str], bool], tag: str = "MOLFORMULA") -> str | None:
-    """Read the formula that a reply states last; `is_formula` tells whether a token is one. None: nothing is stated."""
-    for said, sure in _places(text, "formula", tag):
-        if (found := formula_in(said, is_formula)) is not None:
-            return found
-        if sure:
-            return _peeled(said) or None
-    tail = text[-TAIL:]
-    spans = [next(filter(None, match.groups())) for match in _BOLD.finditer(tail)][-_SPANS:]
-    marked = [found for span in spans if (found := formula_in(span, is_formula)) is not None]
-    if marked:
-        return marked[-1]
-    lines = [line for line in tail.splitlines() if line.strip()]
-    if len(lines) == 1 and len(text) <= TAIL:
-        return formula_in(lines[0], is_formula) or _odd_formula(lines[0])
-    return formula_in(lines[-1], is_formula) if lines else None
+def stated_name(text: str, *, truncated: bool = False) -> Reading | None:
+    """Return the systematic name that a reply states last; None: nothing is stated."""
+    nouns = ("name", "named", "called", "名称", "命名", "名")
+    kind = _Kind("iupac", nouns, _LABEL["name"], name_in, lambda content: _without_label(content) or None)
+    shown, reading = _stated(text, kind, truncated=truncated)
+    if reading is not None or truncated or not shown.strip():
+        return reading
+    return _by_shape(shown, _name_in_span, name_in, last_line=False)
+
+
+def _name_in_span(span: str) -> str | None:
+    return None if span.rstrip().endswith(":") else name_in(span)
+
+
+def _by_shape(
+    text: str, in_span: Callable[[str], str | None], alone: Callable[[str], str | None], *, last_line: bool
+) -> Reading | None:
+    """Read the one answer in bold or code, a reply of one line, or its last line."""
+    begin = max(0, len(text) - TAIL)
+    lines = list(_LINE.finditer(text, begin))
+    if not lines or gives_up(text, lines[-1].start()) or text.rstrip().endswith("?"):
+        return None
+    readings = []
+    for span in [*_BOLD.finditer(text, begin)][-_SPANS:]:
+        group = span.lastindex or 1
+        value = in_span(span[group])
+        if value is not None and moods.mood(text, span.start(), span.end()) == "asserted":
+            readings.append(
+                narrowed(text, Reading(value, "emphasis", span.start(group), span.end(group)), value)
+            )
+    if not last_line:
+        readings = [one for one in readings if re.search(r"\d", one.value)] or readings
+    if readings:
+        return readings[-1] if len({one.value for one in readings}) == 1 else None
+    last = lines[-1]
+    if len(lines) == 1 and begin == 0 and (value := alone(last[0])):
+        return narrowed(text, Reading(value, "whole", last.start(), last.end()), value)
+    if last_line and moods.mood(text, last.end(), last.end()) == "asserted" and (value := in_span(last[0])):
+        return narrowed(text, Reading(value, "last line", last.start(), last.end()), value)
+    return None
 
 
 def _odd_formula(line: str) -> str | None:
@@ -189,22 +252,6 @@ def formula_in(text: str, is_formula: Callable[[str], bool]) -> str | None:
     tokens = [token for token in map(_peeled, _TOKENS.split(plain)) if token and token not in _WORDS]
     found = [token for token in tokens if (re.search(r"\d|[A-Z].*[A-Z]|[₀-₉]", token)) and is_formula(token)]
     return found[0] if len(set(found)) == 1 else None
-
-
-def stated_name(text: str, tag: str = "IUPAC") -> str | None:
-    """Read the systematic name that a reply states last; None: nothing is stated."""
-    for said, sure in _places(text, "name", tag):
-        if sure:
-            return _without_label(said) or None
-        if found := name_in(said):
-            return found
-    tail = text[-TAIL:]
-    spans = [next(filter(None, match.groups())) for match in _BOLD.finditer(tail)][-_SPANS:]
-    marked = [found for span in spans if not span.rstrip().endswith((":", "：")) and (found := name_in(span))]
-    if marked:
-        return next((one for one in reversed(marked) if re.search(r"\d", one)), marked[-1])
-    lines = [line for line in tail.splitlines() if line.strip()]
-    return name_in(lines[0]) if len(lines) == 1 and len(text) <= TAIL else None
 
 
 def _without_label(text: str) -> str:
@@ -234,7 +281,12 @@ def name_in(text: str) -> str | None:
 def _latin_part(text: str) -> str:
     """Return the longest part without Chinese characters whose brackets are balanced."""
     parts = [part.strip() for part in _CJK.split(text)]
-    sound = [
+    balanced = [
         part for part in parts if part.count("(") == part.count(")") and part.count("[") == part.count("]")
     ]
-    return unicodedata.normalize("NFKC", max(sound, key=len, default=""))
+    longest = unicodedata.normalize("NFKC", max(balanced, key=len, default=""))
+    return longest[1:-1] if _ENCLOSED.fullmatch(longest) else longest
+
+
+_ENCLOSED = later(r"\((?:[^()]|\([^()]*\))*\)")
+"""A name within brackets, which may hold brackets of its own."""

@@ -15,7 +15,7 @@ from collections import Counter
 from msgspec import Struct
 
 from evals.extract.chemical import stated_formula
-from evals.scorers.choice import silence
+from evals.scorers.choice import unread, where
 from evals.types import Prompt, Reply, Sample, Score
 
 LONGEST = 2_000
@@ -136,21 +136,24 @@ class Formula(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
-        answer = None if reply.stop == "filter" else stated_formula(reply.text, is_formula)
-        if not answer:
-            return Score(value=0.0, verdict=silence(reply), why="no formula stated")
-        mine = counts(answer)
-        if mine is None:
+        cut = reply.stop == "length"
+        reading = None if reply.stop == "filter" else stated_formula(reply.text, is_formula, truncated=cut)
+        if reading is None:
+            return unread(reply, "no formula stated")
+        return where(reading, self._judged(sample, reading.value))
+
+    def _judged(self, sample: Sample, answer: str) -> Score:
+        own = counts(answer)
+        if own is None:
             return Score(value=0.0, verdict="invalid", answer=answer[:200], why="not a molecular formula")
         golds = [str(gold) for gold in (sample.target, *sample.meta.get("also", ()))]
-        readings: list[dict[str, int] | None] = [mine]
+        readings: list[dict[str, int] | None] = [own]
         if re.search(r"\d[+-]\W*$", answer):
             readings.append(counts(re.sub(r"(\d[+-])$", r"^\1", _plain(answer))))  # Ca2+ is Ca+2, too
         if any(counts(gold) in readings for gold in golds):
             return Score(value=1.0, verdict="right", answer=answer)
-        return Score(
-            value=0.0, verdict="wrong", answer=answer[:200], why=_difference(mine, counts(golds[0]) or {})
-        )
+        why = _difference(own, counts(golds[0]) or {})
+        return Score(value=0.0, verdict="wrong", answer=answer[:200], why=why)
 
 
 def _difference(mine: dict[str, int], gold: dict[str, int]) -> str:

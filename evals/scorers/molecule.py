@@ -10,9 +10,12 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from evals.extract.smiles import Side, looks_like_smiles, molecule, molecules, odd_part
-from evals.scorers.choice import silence
+from evals.extract.molecules import stated_molecule
+from evals.extract.reading import Reading
+from evals.extract.smiles import Side, looks_like_smiles, odd_part
+from evals.scorers.choice import unread, where
 from evals.scorers.ladder import RUNGS, Climb, climb, compare_components
 from evals.scorers.molecule_forms import Form, rdkit, same_skeleton, similarities
 from evals.types import Point, Prompt, Reply, Sample, Score, Verdict
@@ -41,21 +44,26 @@ class Molecule(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
-        answer = None if reply.stop == "filter" else self.read(reply.text)
-        if not answer:
-            return nothing(silence(reply), "no molecule stated")
+        reading = None if reply.stop == "filter" else self.read(reply)
+        if reading is None:
+            return replace(unread(reply, "no molecule stated"), parts=NOTHING)
+        return where(reading, self._judged(sample, reading.value))
+
+    def read(self, reply: Reply) -> Reading | None:
+        """Return the molecule, or the set of molecules, that a reply states."""
+        return stated_molecule(
+            reply.text, several=self.several, side=self.side, truncated=reply.stop == "length"
+        )
+
+    def _judged(self, sample: Sample, answer: str) -> Score:
         golds = gold_molecules(sample)
         if len(answer) > max(LONGEST, 4 * max(map(len, golds))):
-            return nothing("invalid", f"{len(answer)} characters, too long for an answer", answer[:200])
+            return _invalid(f"{len(answer)} characters, too long for an answer", answer)
         if answer not in golds and not looks_like_smiles(answer):
-            return nothing("invalid", f"not SMILES: {odd_part(answer)}", answer[:200])
+            return _invalid(f"not SMILES: {odd_part(answer)}", answer)
         form = Form(answer, several=self.several)
         best, gold = best_climb(form, [Form(gold, several=self.several) for gold in golds])
         return self._score(form, gold, best)
-
-    def read(self, text: str) -> str | None:
-        """Read the molecule, or the set of molecules, that a reply states."""
-        return molecules(text, self.side) if self.several else molecule(text)
 
     def _score(self, form: Form, gold: Form, best: Climb) -> Score:
         parts = {"parsed": float(form.raw is not None), "valid": float(form.mol is not None)}
@@ -80,7 +88,7 @@ class Molecule(Struct, frozen=True):
 
 
 def gold_molecules(sample: Sample) -> list[str]:
-    """Give the gold answer and its alternatives; a semicolon parts components like a dot."""
+    """Return the gold answer and its alternatives; a semicolon parts components like a dot."""
     return [str(gold).strip().replace(";", ".") for gold in (sample.target, *sample.meta.get("also", ()))]
 
 
@@ -96,11 +104,12 @@ def _morgan(form: Form, gold: Form) -> float:
     return 0.0 if form.mol is None or gold.mol is None else similarities(form, gold)["morgan"]
 
 
-def nothing(verdict: Verdict, why: str, answer: str | None = None) -> Score:
-    """Score a reply that holds no molecule."""
-    return Score(
-        value=0.0, verdict=verdict, answer=answer, why=why, parts={"parsed": 0.0, "valid": 0.0, "rung": 0.0}
-    )
+NOTHING = {"parsed": 0.0, "valid": 0.0, "rung": 0.0}
+"""Parts of a score without a molecule."""
+
+
+def _invalid(why: str, answer: str) -> Score:
+    return Score(value=0.0, verdict="invalid", answer=answer[:200], why=why, parts=NOTHING)
 
 
 class AtLeast(Struct, frozen=True):
@@ -109,9 +118,9 @@ class AtLeast(Struct, frozen=True):
     rung: str
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError where there is nothing to reduce."""
+        """Reduce; raises ValueError where there are no points."""
         if not points:
-            raise ValueError("there is nothing to reduce")
+            raise ValueError("there are no points")
         return sum(map(self._reached, points)) / len(points)
 
     def _reached(self, point: Point) -> float:

@@ -23,10 +23,10 @@ from msgspec import Struct
 
 from evals.errors import ScorerError, UsageError, install
 from evals.extract.chemical import stated_name
-from evals.scorers.choice import silence
+from evals.scorers.choice import unread, where
 from evals.scorers.formula import LONGEST
 from evals.scorers.ladder import RUNGS, climb
-from evals.types import Prompt, Reply, Sample, Score
+from evals.types import Prompt, Reply, Sample, Score, Verdict
 
 READABLE = 500
 """Characters of a name that OPSIN is asked to read."""
@@ -171,34 +171,25 @@ class Name(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
-        answer = None if reply.stop == "filter" else stated_name(reply.text)
-        if not answer or not name(answer):
-            return Score(value=0.0, verdict=silence(reply), why="no name stated")
+        cut = reply.stop == "length"
+        reading = None if reply.stop == "filter" else stated_name(reply.text, truncated=cut)
+        if reading is None or not name(reading.value):
+            return unread(reply, "no name stated")
+        return where(reading, self._judged(sample, reading.value))
+
+    def _judged(self, sample: Sample, answer: str) -> Score:
         golds = [str(gold) for gold in (sample.target, *sample.meta.get("also", ()))]
-        parts = {
-            "string": float(answer in golds),
-            "name": float(any(same_name(answer, gold) for gold in golds)),
-        }
-        why = (
-            ""
-            if parts["string"]
-            else "the same name, written differently"
-            if parts["name"]
-            else "another name"
-        )
+        string, same = answer in golds, any(same_name(answer, gold) for gold in golds)
+        parts = {"string": float(string), "name": float(same)}
+        why = "" if string else "the same name, written differently" if same else "another name"
         if self.structure:
             parts["structure"] = parts["name"]
-            if not parts["name"]:
-                same, why = same_structure(answer, str(sample.meta.get("smiles") or opsin()(golds[0])))
-                parts["structure"] = float(same)
-        right = max(parts.values()) == 1.0
-        return Score(
-            value=float(right),
-            verdict="right" if right else "wrong",
-            answer=answer[:LONGEST],
-            why=why,
-            parts=parts,
-        )
+            if not same:
+                right, why = same_structure(answer, str(sample.meta.get("smiles") or opsin()(golds[0])))
+                parts["structure"] = float(right)
+        value = max(parts.values())
+        verdict: Verdict = "right" if value else "wrong"
+        return Score(value=value, verdict=verdict, answer=answer[:LONGEST], why=why, parts=parts)
 
 
 def same_structure(answer: str, gold: str) -> tuple[bool, str]:

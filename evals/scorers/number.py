@@ -6,15 +6,21 @@ A number in a unit of another dimension than the target's is wrong and is not co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from math import inf, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from evals import extract
+from evals.extract.cues import narrowed, opens_tag
 from evals.extract.later import later
+from evals.extract.moods import mood
+from evals.extract.peel import half_width
+from evals.extract.reading import REFUSED, Reading, read, runs_on
 from evals.extract.shapes import gives_up
+from evals.extract.statements import Cue, Form, Statement
 from evals.extract.units import (
     DIMENSIONLESS,
     Quantity,
@@ -27,7 +33,7 @@ from evals.extract.units import (
     warm,
 )
 from evals.extract.visible import visible
-from evals.scorers.choice import silence
+from evals.scorers.choice import unread, where
 from evals.scorers.folds import RULES, ByGroup, Pooled, Reduction, weighted_mean
 from evals.scorers.whole_intervals import Columns, of_errors, of_root_mean_squares
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score
@@ -39,57 +45,123 @@ LONGEST = 100_000
 """Characters of a reply that are read, from its end."""
 _TAIL, _SPANS = 4_000, 20
 """Without a marked answer: characters, and bold spans among them, that are looked at, from the end."""
-NumberReader = Callable[[str, str], Quantity | None]
+_SHORT = 60
+"""Characters: a longer statement without a digit is talk."""
+NumberReader = Callable[[str, str], Reading | Quantity | None]
 """(reply, unit of the target) -> the number stated, or None."""
 
 
-def stated(text: str, unit: str = "") -> Quantity | None:
-    """Read the number that a reply states: in its box, answer tag, answer line or "answer is".
+def stated(text: str, unit: str = "") -> Reading | None:
+    """Return the number that a reply states: in its box, tag, answer line or "answer is", as a Quantity with its place.
 
     Without any of these: the only number in bold, the only number of the reply, the only one in a unit that fits, the
     one that its last line is or gives ("... is 1.42 eV."). A number that merely stands last is no answer, and an answer
     that is stated without one ("Answer: unknown", "5 or 6") is none, whatever stands before it.
     """
-    text = visible(text[-LONGEST:]).text
-    region = extract.stated(text)
-    if region is not None:
-        return stated_number(region, unit)
-    if gives_up(text):
+    shown, cut = visible(text[-LONGEST:])
+    if cut:
         return None
-    return _in_bold(text, unit) or _only_one(text, unit) or _in_last_line(text, unit)
+    offset, refused = max(0, len(text) - LONGEST), False
+
+    def parse(content: str, form: Form) -> Any:
+        nonlocal refused
+        quantity = stated_number(content, unit)
+        if quantity is None and (re.search(r"\d", content) or len(content) <= _SHORT):
+            refused = True
+            return REFUSED
+        return quantity
+
+    reading = read(shown, parse, cues=(Cue("number", _number_tag),), shaped=False)
+    if reading is None and not refused and not gives_up(shown) and not runs_on(shown):
+        shown = half_width(shown)
+        reading = _in_bold(shown, unit) or _only_one(shown, unit) or _in_last_line(shown, unit)
+    if reading is None:
+        return None
+    reading = narrowed(shown, reading, reading.value.text)
+    return reading._replace(begin=reading.begin + offset, end=reading.end + offset)
+
+
+def _number_tag(text: str, at: int) -> tuple[Any, Statement, bool] | None:
+    """Return what stands between <NUMBER> and </NUMBER>."""
+    inside = opens_tag(text, at, at + len("number"))
+    close = text.find("<", inside, inside + 200) if inside else -1
+    return (None, Statement("tag", inside, close), True) if close > inside else None
 
 
 _BOLD = later(r"\*\*([^*\n]{1,300})\*\*|`([^`\n]{1,300})`")
 
 
-def _in_bold(text: str, unit: str) -> Quantity | None:
+def _in_bold(text: str, unit: str) -> Reading | None:
     """Read the one number that stands in bold; of several the one whose unit alone fits."""
-    spans = [next(filter(None, match.groups())) for match in _BOLD.finditer(text[-_TAIL:])]
-    found = [number for span in spans[-_SPANS:] if (number := stated_number(span, unit)) is not None]
-    fitting = [number for number in found if number.unit and unit and convertible(number.unit, unit)]
-    some = fitting or found
-    return some[-1] if some and len({number.value for number in some}) == 1 else None
+    spans = [*_BOLD.finditer(text, max(0, len(text) - _TAIL))][-_SPANS:]
+    readings = [
+        Reading(quantity, "emphasis", span.start(), span.end())
+        for span in spans
+        if (quantity := stated_number(span[span.lastindex or 1], unit)) is not None
+        and mood(text, span.start(), span.end()) == "asserted"
+    ]
+    fitting = [one for one in readings if _fits(one.value, unit)]
+    some = fitting or readings
+    return some[-1] if some and len({one.value.value for one in some}) == 1 else None
 
 
-def _only_one(text: str, unit: str) -> Quantity | None:
-    found = quantities(text)
-    fitting = [one for one in found if unit and one.unit and convertible(one.unit, unit)]
-    return (fitting or found)[0] if len(fitting or found) == 1 else None
+def _fits(quantity: Quantity, unit: str) -> bool:
+    return bool(unit and quantity.unit) and convertible(quantity.unit, unit)
 
 
-def _in_last_line(text: str, unit: str) -> Quantity | None:
-    """Read the last line: nothing but a number, or a sentence that gives one in a unit that fits."""
-    line = text.rstrip().rpartition("\n")[2]
-    found = stated_number(line, unit)
-    if found is None:
+def _only_one(text: str, unit: str) -> Reading | None:
+    numbers = quantities(text)
+    some = [one for one in numbers if _fits(one, unit)] or numbers
+    if len(some) != 1:
         return None
-    bare = plain(line).strip("*`. ")
-    whole = bare == found.text.rstrip(".")
-    return found if whole or (unit and found.unit and convertible(found.unit, unit)) else None
+    end = len(text.rstrip())
+    if text.endswith("?", 0, end):
+        return None
+    at = text.find(some[0].text)
+    if at >= 0:
+        stop = at + len(some[0].text)
+        if mood(text, at, stop) != "asserted" or not _ENDS.match(text, stop):
+            return None
+    return Reading(some[0], "prose", 0, end)
 
 
-def _silent(reply: Reply, value: float | None, parts: dict[str, float]) -> Score:
-    return Score(value=value, verdict=silence(reply), why="no number stated", parts=parts)
+_ENDS = later(
+    r"[*_`$\s)\]}%]*(?:\Z|[|.,;:!。，；、(\n—–±~\\]|[\u4e00-\u9fff]|\s(?:at|for|with|and|in|which|because|as|on|by|from|under|but|or|based|given|when)\b)"
+)
+"""What may follow the only number of a reply: "3 cases to consider" states none."""
+
+
+def _in_last_line(text: str, unit: str) -> Reading | None:
+    """Read the last line: nothing but a number, or a sentence that gives one in a unit that fits."""
+    end = len(text.rstrip())
+    begin = text.rfind("\n", 0, end) + 1
+    line = text[begin:end]
+    quantity = stated_number(line, unit)
+    if quantity is None or line.endswith("?") or mood(text, end, end) != "asserted":
+        return None
+    whole = plain(line).strip("*`. ") == quantity.text.rstrip(".")
+    return Reading(quantity, "last line", begin, end) if whole or _fits(quantity, unit) else None
+
+
+def _read(reader: NumberReader, reply: Reply, unit: str) -> tuple[Quantity | None, Reading | None]:
+    """Return the number that a reader finds, and its place if the reader tells it.
+
+    At the end of a reply that was cut off a number could go on: there is none then.
+    """
+    answer = None if reply.stop == "filter" else reader(reply.text, unit)
+    if not isinstance(answer, Reading):
+        return answer, None
+    if (
+        reply.stop == "length"
+        and answer.end >= len(reply.text.rstrip())
+        and answer.form not in ("box", "tag", "json")
+    ):
+        return None, None
+    return answer.value, answer
+
+
+def _unread(reply: Reply, value: float | None, parts: dict[str, float]) -> Score:
+    return replace(unread(reply, "no number stated"), value=value, parts=parts)
 
 
 class AbsoluteError(Struct, frozen=True):
@@ -120,9 +192,13 @@ class AbsoluteError(Struct, frozen=True):
         """Judge one reply."""
         target = float(sample.target)  # type: ignore[arg-type]
         parts, unit = stand_ins(sample, target), self.unit or sample.unit
-        found = None if reply.stop == "filter" else self.read(reply.text, unit)
+        found, place = _read(self.read, reply, unit)
         if found is None:
-            return _silent(reply, None, parts)
+            return _unread(reply, None, parts)
+        score = self._judged(found, target, unit, parts)
+        return where(place, score) if place else score
+
+    def _judged(self, found: Quantity, target: float, unit: str, parts: dict[str, float]) -> Score:
         value = convert(found.value, found.unit, unit)
         if value is None:
             wanted = "a plain number" if unit == DIMENSIONLESS else f"in {unit}"
@@ -179,9 +255,13 @@ class Within(Struct, frozen=True):
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply; the target may be a number or its text."""
         target = float(sample.target)  # type: ignore[arg-type]
-        found = None if reply.stop == "filter" else self.read(reply.text, sample.unit)
+        found, place = _read(self.read, reply, sample.unit)
         if found is None:
-            return _silent(reply, 0.0, {})
+            return _unread(reply, 0.0, {})
+        score = self._judged(sample, found, target)
+        return where(place, score) if place else score
+
+    def _judged(self, sample: Sample, found: Quantity, target: float) -> Score:
         value = convert(found.value, found.unit, sample.unit) if sample.unit else found.value
         if value is None:
             why = f"stated in {found.unit}, the target is in {sample.unit}"

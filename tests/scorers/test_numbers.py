@@ -39,8 +39,9 @@ def read(case: dict[str, Any]) -> Any:
             return first_number(text)
         case "stated":
             pytest.importorskip("pint")
-            if (quantity := stated(text, unit)) is None:
+            if (reading := stated(text, unit)) is None:
                 return None
+            quantity = reading.value
             value = convert(quantity.value, quantity.unit, unit)
             return "dimension" if value is None else value
     raise ValueError(case["rule"])

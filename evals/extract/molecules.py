@@ -1,0 +1,401 @@
+r"""Where a reply states a molecule, or a set of molecules, in SMILES.
+
+>>> stated_molecule("The product is <SMILES> OCC </SMILES>.").value
+'OCC'
+>>> stated_molecule("Reactants:\n1. CC(=O)Cl (acetyl chloride)\n2. NCc1ccccc1 (benzylamine)", several=True).value
+'CC(=O)Cl.NCc1ccccc1'
+
+Strong statements are tags, boxes, fields of JSON, answer lines and sentences; labels ("SMILES:", "the product is") count if
+there are none, or if they correct one. A tag that holds something else is returned as it is: the answer is then invalid.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from evals.extract import moods
+from evals.extract.cues import field_at, label_at, narrowed, opens_tag
+from evals.extract.later import later
+from evals.extract.peel import half_width
+from evals.extract.reading import REFUSED, Reading, read, runs_on
+from evals.extract.shapes import gives_up
+from evals.extract.smiles import (
+    LONGEST,
+    WORDS,
+    Side,
+    bare,
+    believed,
+    can_only_be_smiles,
+    component_of,
+    is_marked,
+    looks_like_smiles,
+    one_of,
+    reaction_side,
+    set_of,
+    whole,
+)
+from evals.extract.statements import LONGEST as REPLY
+from evals.extract.statements import Cue, Form, Statement
+from evals.extract.visible import visible
+
+NOUNS = (
+    "smiles", "product", "products", "reactant", "reactants", "reagent", "reagents", "precursor", "precursors",
+    "materials", "structure", "molecule", "产物", "反应物", "结构", "结构式", "原料",
+)  # fmt: skip
+_BLOCK, _LINES = 4_000, 40
+"""Characters and lines of a list that are looked at on either side of a label."""
+_LABELS, _SPANS = 40, 60
+"""Labels and emphasised spans that are looked at, from the end of a reply."""
+_PROSE = 20_000
+"""Without a statement, a molecule is looked for in so many last characters."""
+_TAG = later(r"<(/?)\s*SMILES\s*>", re.IGNORECASE)
+_LABEL = later(
+    r"(?P<noun>\w+)(?:[ \t]+(?:string|notation|representation|code))?(?:[ \t]+(?:and|or|/|&)[ \t]+(?:reactants?|reagents?|products?|precursors?))?"
+    r"(?:[ \t]+(?:\d{1,2}|[A-H])(?=[ \t*_]*[:：(]))?(?P<of>[^\n:=.。|]{0,80}?)[*_\"'`)\]]{0,3}\s*"
+    r"(?P<mark>[:=|]|\b(?:is|are|was|has|should[ \t]+be|would[ \t]+be|must[ \t]+be)\b|为|是|(?<=[Ss])[ \t](?=[*_`]{0,3}\S{2,}))[*_]{0,3}:?",
+    re.IGNORECASE,
+)
+_BYPRODUCT = later(r"by-?products?|minor|side[ -]?products?|副产物|次要", re.IGNORECASE)
+_MAIN = later(r"\b(?:major|main|desired|target|principal)\b|主要?产物", re.IGNORECASE)
+_ITEM = later(r"\s*(?:[-*•+–]\s|\(?\d{1,2}[.):、]|[①-⑳]|\||[*_]{0,3}[^:\n`|]{1,80}:)")
+_EITHER = later(r"\S[*_`]*\s+or\s+[*_`]*\S|\bor\b|或者?|还是", re.IGNORECASE)
+_JOINS = later(
+    r"\s*(?:[+.,;&，、]|and|plus|和|与|\d{1,2}[.)]|[-*•]|\([^()\n]{0,80}\)|[A-Z][\w ()-]{0,40}:|[\u4e00-\u9fff]{1,8}\d?:|\s)*\s*",
+    re.IGNORECASE,
+)
+_HEAD_END = later(
+    r"[。；]|(?<=\S)\.\s|\.\*{0,2}$|,\s(?:which|where|i\.e\.|so|because|not)\b|\s[–—]\s|,?\s(?:not|rather than|instead of)\s|\s(?:reacts?|and the|which)\s"
+)
+_MARKED = later(
+    r"```[A-Za-z]*[ \t]*\n?([^`]{1,5000})```|(?<!`)`([^`\n]{1,5000})`(?!`)|\*\*([^*\n]{1,5000})\*\*"
+)
+_LEADS = later(
+    r"(?:\b(?:is|are|gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|obtain(?:ed)?|be|as|has)\b|[=:→]|->|=>|为|是|得到|生成|[Ss][Mm][Ii][Ll][Ee][Ss])[\s*_`]*(?:SMILES\s*)?$"
+)
+
+
+class _Span(NamedTuple):
+    text: str
+    begin: int
+    end: int
+
+
+def stated_molecule(
+    text: str, *, several: bool = False, side: Side = "", truncated: bool = False
+) -> Reading | None:
+    """Return the molecule that a reply states, or the set of them joined by dots, with its place.
+
+    `side`: of a reaction that is stated, the side that is wanted. `truncated`: the reply was cut off at its end.
+    """
+    shown, cut = visible(text)
+    if cut:
+        return None
+    reader = _Reader(half_width(shown), side, several=several)
+    reading = reader.read(truncated=truncated)
+    return None if reading is None else narrowed(reader.text, reading, reading.value)
+
+
+class _Reader:
+    """Reads one reply, whose visible text in half-width forms is `text`."""
+
+    def __init__(self, text: str, side: Side, *, several: bool) -> None:
+        self.text = text
+        self.side = side
+        self.several = several
+        self.refused = False
+        self.labels_are_strong = False
+        self._tags: list[_Span] | None = None
+        self._labels = 0
+        self._seen = (0, 0)
+        """The list that was read last; labels within it need no second look."""
+
+    def read(self, *, truncated: bool) -> Reading | None:
+        cues = tuple(Cue(noun, self._at) for noun in NOUNS)
+        for strong in (False, True):
+            self.labels_are_strong, self._seen, self._labels = strong, (0, 0), 0
+            reading = read(self.text, self._parse, cues=cues, shaped=False, truncated=truncated)
+            if reading is not None or self.refused:
+                return reading
+        tail = self.text[-REPLY:]
+        return None if truncated or runs_on(tail) else self._by_shape()
+
+    # --- statements
+
+    def _at(self, text: str, at: int) -> tuple[Any, Statement, bool] | None:
+        end = at + 6
+        if text[at:end].lower() == "smiles" and text[max(0, at - 4) : at].rstrip()[-1:] in ("<", "/"):
+            inside = opens_tag(text, at, end)
+            return self._in_tag(inside) if inside else None
+        match = _LABEL.match(text, at, min(len(text), at + 200))
+        word = re.match(r"\w+", text[at : at + 12])
+        if field := field_at(text, at, at + len(word[0] if word else "")):
+            return None, field, True
+        if match is None or self._seen[0] <= at < self._seen[1] or self._labels >= _LABELS:
+            return None
+        self._labels += 1
+        return self._in_label(text, at, match)
+
+    def _in_tag(self, inside: int) -> tuple[Any, Statement, bool] | None:
+        """Read a tag, or the set that it ends."""
+        if self._tags is None:
+            self._tags = _main_ones(self.text, _tags(self.text))
+        own = next((n for n, tag in enumerate(self._tags) if tag.begin == inside), None)
+        if own is None:
+            return None
+        tag = self._tags[own]
+        mood = moods.mood(self.text, self.text.rfind("<", 0, inside), tag.end)
+        if not self.several:
+            content = reaction_side(tag.text, self.side)
+            return (
+                whole(content) or content.replace(";", "."),
+                Statement("tag", tag.begin, tag.end, mood),
+                True,
+            )
+        group = _last_group(self.text, self._tags[: own + 1], self.side)
+        read_ones = [set_of(one.text, self.side) or bare(one.text) for one in group]
+        value = ".".join(dict.fromkeys(read_ones) if len(group) > 1 else read_ones)
+        return value, Statement("tag", group[0].begin, tag.end, mood), True
+
+    def _in_label(self, text: str, at: int, match: re.Match[str]) -> tuple[Any, Statement, bool] | None:
+        line_begin = text.rfind("\n", 0, at) + 1
+        head = text[max(line_begin, at - 14) : match.end()]
+        other = self.side and re.search(
+            "产物|^products?" if self.side == "reactants" else "反应物|原料|react|reag|precurs|materials",
+            match["noun"],
+            re.IGNORECASE,
+        )
+        if _BYPRODUCT.search(head) or other or re.match(r"\s*\d{2}", match["of"]):
+            return None
+        if self.several and (block := self._block(text, line_begin)) is not None:
+            return block
+        statement = label_at(text, at, match)
+        if statement is None:
+            return None
+        if (
+            self.several
+            and "\n" in text[match.end() : statement.begin]
+            and (listed := self._list_below(text, statement))
+        ):
+            return listed
+        return None, statement, self.labels_are_strong
+
+    def _list_below(self, text: str, statement: Statement) -> tuple[Any, Statement, bool] | None:
+        """Read the lines of a list or of a block of code under a heading; they end at an empty line."""
+        end = min(
+            (at for at in (text.find("\n\n", statement.begin), text.find("```", statement.begin)) if at >= 0),
+            default=len(text),
+        )
+        end = min(end, statement.begin + LONGEST)
+        value = set_of(text[statement.begin : end], self.side)
+        if value is None:
+            return None
+        return value, Statement("line", statement.begin, end, statement.mood), self.labels_are_strong
+
+    def _block(self, text: str, line_begin: int) -> tuple[Any, Statement, bool] | None:
+        """Read the labelled, numbered or bulleted lines around a label as one set, if there are several of them."""
+        if not _ITEM.match(text, line_begin):
+            return None
+        begin, stop = line_begin, len(text)
+        after = text[line_begin : line_begin + _BLOCK].split("\n")[:_LINES]
+        before = (
+            text[max(0, line_begin - _BLOCK) : max(0, line_begin - 1)].split("\n")[-_LINES:]
+            if line_begin
+            else []
+        )
+        components = []
+        stop = line_begin
+        for line in after:
+            component = (
+                component_of(line, self.side) if _ITEM.match(line) else "" if not line.strip() else None
+            )
+            if component is None:
+                break
+            components.append(component)
+            stop += len(line) + 1
+        for line in reversed(before):
+            component = component_of(line, self.side) if _ITEM.match(line) else None
+            if component is None:
+                break
+            components.insert(0, component)
+            begin -= len(line) + 1
+        kept = [component for component in components if component]
+        if len(kept) < 2:
+            return None
+        if self.side == "products" and (main := self._main_line(text[begin:stop])):
+            kept = [main]
+        self._seen = (begin, stop)
+        mood = moods.mood(text, begin, begin)
+        return ".".join(kept), Statement("line", begin, min(stop, len(text)), mood), self.labels_are_strong
+
+    def _main_line(self, block: str) -> str | None:
+        lines = [line for line in block.split("\n") if _MAIN.search(line.partition(":")[0])]
+        return component_of(lines[0], self.side) if len(lines) == 1 else None
+
+    # --- typed parse
+
+    def _parse(self, content: str, form: Form) -> Any:
+        value = self._parsed(content, form)
+        if value is REFUSED:
+            self.refused = True
+        return value
+
+    def _parsed(self, content: str, form: Form) -> Any:
+        if form == "json":
+            content = content.replace("\\\\", "\\").replace('"', "").replace("\\/", "/")
+        head = content if form in ("tag", "box", "json") else _head(content, several=self.several)
+        value = set_of(head, self.side) if self.several else one_of(reaction_side(head, self.side))
+        if value is not None and (form in ("tag", "box", "json", "line") or value.upper() not in WORDS):
+            return value
+        if form == "tag" and content.strip():
+            return bare(content) if self.several else content.strip().replace(";", ".")
+        candidates = believed(content)
+        if len(candidates) > 1 and _EITHER.search(content):
+            return REFUSED
+        if self.several and form in ("line", "sentence") and len(candidates) > 1 and form == "line":
+            return REFUSED
+        return REFUSED if gives_up(content) and form in ("line", "box") and not candidates else None
+
+    # --- replies without a statement
+
+    def _by_shape(self) -> Reading | None:
+        text = self.text
+        begin = max(0, len(text) - _PROSE)
+        if gives_up(text, text.rstrip().rfind("\n") + 1):
+            return None
+        spans = [
+            _Span(match[group].strip(), match.start(group), match.end(group))
+            for match in _MARKED.finditer(text, begin)
+            if (group := match.lastindex) and (group < 3 or can_only_be_smiles(bare(match[group])))
+        ]
+        if (reading := self._marked(_main_ones(text, spans[-_SPANS:]))) is not None:
+            return reading
+        content = text.strip()
+        start = text.find(content[:1]) if content else 0
+        if len(content) <= 2 * LONGEST and ("\n" not in content or self.several):
+            reply = bare(reaction_side(content, self.side))
+            value = (
+                reply
+                if looks_like_smiles(reply)
+                else set_of(content, self.side)
+                if self.several
+                else whole(content)
+            )
+            if value and value.upper() not in WORDS and any(char.isalpha() for char in value):
+                return Reading(value, "whole", start, start + len(content))
+        return self._in_prose(start)
+
+    def _marked(self, spans: list[_Span]) -> Reading | None:
+        """Read code spans and bold words; what is a piece of an earlier one explains that one."""
+        marked = [
+            span._replace(text=value)
+            for span in spans
+            if (
+                value := set_of(span.text, self.side)
+                if self.several
+                else one_of(reaction_side(span.text, self.side))
+            )
+        ]
+        apart = [
+            span
+            for n, span in enumerate(marked)
+            if not any(span.text in other.text != span.text for other in marked[:n])
+        ]
+        if not apart:
+            return None
+        group = _last_group(self.text, apart, self.side) if self.several else apart[-1:]
+        between = self.text[group[0].begin : group[-1].end]
+        value = (
+            set_of(between, self.side)
+            if self.side and re.search(r"→|->|=>|⟶", between)
+            else ".".join(span.text for span in group)
+        )
+        if len({span.text for span in apart} - {span.text for span in group}) and not self._follows(
+            group[0].begin
+        ):
+            return None
+        if value is None or moods.mood(self.text, group[0].begin - 1, group[-1].end + 1) != "asserted":
+            return None
+        return Reading(value, "emphasis", group[0].begin, group[-1].end)
+
+    def _follows(self, at: int) -> bool:
+        return _LEADS.search(self.text, max(0, at - 40), max(0, at)) is not None
+
+    def _in_prose(self, start: int) -> Reading | None:
+        """Read the one token of a reply that can only be SMILES, or the one that its last line gives."""
+        text = self.text.rstrip()
+        if text.endswith("?"):
+            return None
+        line = max(start, text.rfind("\n") + 1)
+        everywhere, last = believed(_without_remarks(text[-_PROSE:])), believed(_without_remarks(text[line:]))
+        if not everywhere or (len(everywhere) > 1 and _EITHER.search(text[-LONGEST:])):
+            return None
+        value = everywhere[-1]
+        at = text.rfind(value)
+        if at < 0 or moods.mood(text, at, at + len(value)) != "asserted":
+            return None
+        if len(everywhere) > 1 and (value not in last or not self._follows(at)):
+            return None
+        return Reading(value, "prose", at, at + len(value))
+
+
+def _without_remarks(text: str) -> str:
+    return re.sub(r"(?<=\S)\s+\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)", "", text)
+
+
+def _head(line: str, *, several: bool) -> str:
+    """Return the part of a line that states the answer: up to the end of the sentence, or its first code span."""
+    spans = [span for span in re.findall(r"`([^`\n]+)`", line) if is_marked(bare(span))]
+    if several and len(spans) > 1 and not re.search(r"\bwhere\b|:\s|\bor\b", line.split(spans[0], 1)[1]):
+        return ".".join(spans)
+    if spans and len(set(spans)) == 1:
+        return str(spans[0])
+    end = None if "\n" in line else _HEAD_END.search(line)
+    return line[: end.start()] if end else line
+
+
+def _tags(text: str) -> list[_Span]:
+    """List what stands between an opening tag and the next closing one; a second opening tag starts anew.
+
+    A tag that is never closed counts to the end of its line if nothing but that line follows it.
+    """
+    spans: list[_Span] = []
+    inside = -1
+    for mark in _TAG.finditer(text, max(0, len(text) - REPLY)):
+        if not mark[1]:
+            inside = mark.end()
+        elif inside >= 0:
+            spans.append(_Span(text[inside : mark.start()].strip(), inside, mark.start()))
+            inside = -1
+    if inside >= 0 and (rest := text[inside:].strip()) and "\n" not in rest:
+        spans.append(_Span(rest, inside, len(text.rstrip())))
+    return [span for span in spans if span.text]
+
+
+def _last_group(text: str, spans: list[_Span], side: Side) -> list[_Span]:
+    """Return the last span, with those before it that are joined to it by signs, numbers and remarks alone."""
+    group = [spans[-1]]
+    for span in reversed(spans[:-1]):
+        between = _BRACKET.sub("", text[span.end : group[0].begin])
+        if len(between) > 200 or (side == "products" and "\n" in between) or not _JOINS.fullmatch(between):
+            break
+        group.insert(0, span)
+    return group
+
+
+_BRACKET = later(r"</?\s*SMILES\s*>|`|\*\*", re.IGNORECASE)
+_AFTER = later(r"(?:</\s*SMILES\s*>|[`*])*(?:\s*[-–—(（][^\n<)）]{0,40})?", re.IGNORECASE)
+
+
+def _main_ones(text: str, spans: list[_Span]) -> list[_Span]:
+    """Leave by-products out, and all but the main product if one is called so."""
+    if len(spans) < 2:
+        return spans
+    around = []
+    for previous, span in zip([0, *(span.end for span in spans)], spans, strict=False):
+        after = _AFTER.match(text, span.end, span.end + 60)
+        before = text[max(previous, span.begin - 90) : span.begin].rpartition("\n")[2]
+        around.append(before + (after[0] if after else ""))
+    kept = [span for span, words in zip(spans, around, strict=True) if not _BYPRODUCT.search(words)]
+    main = [span for span, words in zip(spans, around, strict=True) if _MAIN.search(words) and span in kept]
+    return main or kept or spans
