@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from evals.extract import moods
-from evals.extract.cues import field_at, label_at, narrowed, opens_tag
+from evals.extract.cues import after_correction, asserted, field_at, label_at, narrowed, opens_tag, undenied
 from evals.extract.later import later
 from evals.extract.peel import half_width
-from evals.extract.reading import Parser, Reading, read
+from evals.extract.reading import REFUSED, Parser, Reading, own_part, read, runs_on
 from evals.extract.shapes import gives_up
 from evals.extract.statements import Cue, Form, Statement
 from evals.extract.visible import visible
@@ -28,17 +29,21 @@ from evals.extract.visible import visible
 TAIL = 5_000
 """Without a tag, an answer is looked for in so many last characters of a reply."""
 LONGEST = 2_000
-_SPANS = 30
-"""Emphasised spans that are looked at, from the end of a reply."""
+_LABELS, _SPANS = 20, 30
+"""Labels, and emphasised spans, that are looked at, from the end of a reply."""
+_STATEMENTS = 100
+"""Statements that are read, from the end."""
+_LINE_LENGTH = 300
+"""Characters behind a label."""
 _WRAP = later(
     r"\\(?:text|mathrm|ce|textbf|mathbf|textit|mathit|rm|boxed|emph)\s?\{((?:[^{}]|\{[^{}]{0,200}\}){0,2000})\}"
 )
 _FENCE = later(r"```[A-Za-z]{0,12}[ \t]*\n?")
 _REMARK = later(
-    r"(?<=\S)\s+\([^()\n]{0,200}(?:\([^()\n]{0,100}\)[^()\n]{0,100}){0,5}\)(?=\s*(?:$|[,.;:!。]|\n))|（[^（）\n]{0,300}）|\s\[[^\[\]\n]{0,200}\](?=\s*\.?\s*$)"
+    r"(?<=\S)\s+\([^()\n]{0,200}(?:\([^()\n]{0,100}\)[^()\n]{0,100}){0,5}\)(?=\s*(?:$|[,.;:!。]|\n))|（[^（）\n]{0,300}）|\([^()\n]{0,200}[\u4e00-\u9fff][^()\n]{0,200}\)|\s\[[^\[\]\n]{0,200}\](?=\s*\.?\s*$)"
 )
 _LINE = later(r"[^\n]*\S[^\n]*")
-_CJK = later(r"[\u3000-\u303f\u3400-\u9fff\uff01-\uff60]+")
+_CJK = later(r"[\u3000-\u30ff\u3400-\u9fff\uff01-\uff60]+")
 _KIND = {
     "formula": r"(?:(?:molecular|chemical|empirical|sum|condensed)\s+)*formula|分子式|化学式",
     "name": r"(?:(?:systematic|preferred|standard)\s+)*(?:IUPAC(?:\s+name)?|named?|called)|(?:IUPAC|系统)?(?:名称|命名|名)",
@@ -47,7 +52,7 @@ _LABEL = {
     kind: later(
         rf"(?:\b(?:(?:final|correct|the|its|my|resulting)\s+)*(?:{noun}|answer)\b|(?<=[A-Za-z])(?:名称|命名)|{noun}|答案)"
         r"(?P<of>(?:\s+(?:of|for|in|according)\b[^.\n:：=]{0,100}?)?)[*_\"'`)\]]{0,3}\s*(?:[(（][^()（）\n]{0,60}[)）])?[*_]{0,3}\s*"
-        r"(?P<mark>[:：=]|\b(?:is|was|would\s+be|should\s+be|must\s+be)\b(?:\s+(?:therefore|thus|then))?|应?(?:为|是)|(?<=named)\s|(?<=called)\s"
+        r"(?P<mark>[:：=|]|\b(?:is|was|would\s+be|should\s+be|must\s+be)\b(?:\s+(?:therefore|thus|then))?|应?(?:为|是)|(?<=named)\s|(?<=called)\s"
         + (r"|(?-i:\s(?=[*_`$\\]{0,3}[A-Z\[(][A-Za-z]?[\d(A-Z\[_₀-₉])))" if kind == "formula" else ")")
         + r"\s*[:：]?",
         re.IGNORECASE,
@@ -62,11 +67,16 @@ _BOLD = later(
     r"\*\*([^*\n]{1,500})\*\*|(?<!`)`([^`\n]{1,500})`(?!`)|```[A-Za-z]{0,12}[ \t]*\n([^`]{1,500})```"
 )
 _TALK = later(
-    r",\s+(?:which|or|also|commonly|not|i\.e\.|known|because|since|so|where|with|and\s+not|rather)\b|\s(?:which|because|since|also\s+(?:known|called)|rather\s+than|instead\s+of|not)\s"
+    r"\s\||,\s+(?:which|or|also|commonly|not|i\.e\.|known|because|since|so|where|with|and\s+not|rather)\b|\s(?:which|because|since|also\s+(?:known|called)|rather\s+than|instead\s+of|not)\s"
     r"|\s[–—=≡]\s|\s-\s|\.(?=\s|$)|[。；\n]|;\s(?=[a-z]+\s[a-z]+\s)",
 )
+_EITHER = later(r"\b(?:or|either)\b|或者?|还是")
+_SENTENCE = later(
+    r"[<>]|\b(?:is|are|was|or|if|then|both|neither|nor|either|some|people|others|none|this|that|not|it|we|you|i|cannot|can|could|seems?|says?|would|the|lets?|let)\b",
+    re.IGNORECASE,
+)
 _START = later(
-    r"(?:the|an?|as\s+follows|given|based|determined|derived|obtained|not|in|also|simply|expected|therefore)\b(?!-)\s*",
+    r"(?:it|this|these|i|we|there|the|an?|as\s+follows|given|based|determined|derived|obtained|not|in|also|simply|expected|therefore)\b(?!-)\s*",
     re.IGNORECASE,
 )
 _PREFIX = later(
@@ -84,12 +94,15 @@ def _peeled(text: str) -> str:
     text = _FENCE.sub("", text[:LONGEST])
     for _ in range(6):
         before = text
-        text = text.strip().strip('*`"“”「」$ ').rstrip(".。;；!")
+        text = text.strip().strip('*`"“”「」$| ').rstrip(".。;；!")
         for left, right in ((r"\(", r"\)"), (r"\[", r"\]"), ("'", "'"), ("<", ">")):
             if text.startswith(left) and text.endswith(right) and len(text) > len(left) + len(right):
                 text = text[len(left) : -len(right)]
         if whole := _WRAP.fullmatch(text):
             text = whole[1]
+        if text.startswith("(") and _ENCLOSED.fullmatch(text):
+            text = text[1:-1]
+        text = _COPULA.sub("", text)
         if text == before:
             break
     return text
@@ -104,35 +117,62 @@ class _Kind(NamedTuple):
     parse: Callable[[str], str | None]
     marked: Callable[[str], str | None]
     """What a tag or a box holds, whatever it is."""
+    in_span: Callable[[str], str | None]
+    """Reads bold or code."""
+    alone: Callable[[str], str | None]
+    """Reads a reply of one line."""
+    last_line: Callable[[str], str | None] | None = None
 
 
-def _stated(text: str, kind: _Kind, *, truncated: bool) -> tuple[str, Reading | None]:
-    """Return the visible text of a reply, and what it states in any form but its shape."""
+def _stated(text: str, kind: _Kind, *, truncated: bool) -> Reading | None:
     shown, cut = visible(text)
-    if cut:
-        return "", None
-    shown = half_width(shown)
+    if cut or not shown.strip():
+        return None
+    shown, parse = own_part(half_width(shown)), _parser(kind)
     for strong in (
         False,
         True,
     ):  # labels count if nothing is stated in a stronger form, or if they correct it
-        cues = tuple(Cue(noun, _cue(kind, noun, strong=strong)) for noun in (kind.tag, *kind.nouns))
-        reading = read(shown, _parser(kind), cues=cues, shaped=False, truncated=truncated)
+        budget = iter(range(_LABELS))
+        cues = tuple(Cue(noun, _cue(kind, noun, budget, strong=strong)) for noun in (kind.tag, *kind.nouns))
+        reading = read(shown, parse, cues=cues, shaped=False, truncated=truncated)
         if reading is not None:
-            return shown, narrowed(shown, reading, reading.value)
-    return shown, None
+            return after_correction(
+                shown, narrowed(shown, reading), parse, lambda rest: _by_shape(rest, kind)
+            )
+    return None if truncated else _by_shape(shown, kind)
 
 
 def _parser(kind: _Kind) -> Parser:
-    def parse(content: str, form: Form) -> str | None:
+    @lru_cache(_LABELS)  # statements on one line share their text
+    def parse(content: str, form: Form) -> Any:
+        if form == "sentence":
+            if (asserted_content := undenied(content)) is None:
+                return REFUSED
+            content = asserted_content
+        if form == "box" and content.startswith("\\boxed"):
+            return REFUSED  # the reply breaks off inside its box
+        if _EITHER.search(content) and kind.tag == "iupac":
+            return REFUSED
         if form in ("tag", "box"):
             return kind.parse(content) or kind.marked(content)
-        return kind.parse(content[:LONGEST].partition("\n")[0] if form == "line" else content[:LONGEST])
+        return kind.parse(content.partition("\n")[0] if form == "line" else content)
 
-    return parse
+    budget = iter(range(_STATEMENTS))
+
+    def bounded(content: str, form: Form) -> Any:
+        return (
+            parse(content[: LONGEST if form in ("tag", "box") else _LINE_LENGTH], form)
+            if next(budget, -1) >= 0
+            else None
+        )
+
+    return bounded
 
 
-def _cue(kind: _Kind, noun: str, *, strong: bool) -> Callable[[str, int], tuple[Any, Statement, bool] | None]:
+def _cue(
+    kind: _Kind, noun: str, budget: Iterator[int], *, strong: bool
+) -> Callable[[str, int], tuple[Any, Statement, bool] | None]:
     """Return what a noun of the kind states where it stands: a tag, a field of JSON or what follows a label."""
 
     def at(text: str, position: int) -> tuple[Any, Statement, bool] | None:
@@ -143,6 +183,8 @@ def _cue(kind: _Kind, noun: str, *, strong: bool) -> Callable[[str, int], tuple[
             return None
         if (field := field_at(text, position, end)) is not None:
             return None, field, True
+        if next(budget, None) is None:
+            return None
         begin = max(0, position - 60)
         label = next(
             (
@@ -174,62 +216,53 @@ def stated_formula(
     text: str, is_formula: Callable[[str], bool], *, truncated: bool = False
 ) -> Reading | None:
     """Return the formula that a reply states last; `is_formula` tells whether a token is one. None: nothing is stated."""
+
+    def parse(content: str) -> str | None:
+        return formula_in(content, is_formula)
+
     kind = _Kind(
         "molformula",
         ("formula", "分子式", "化学式"),
         _LABEL["formula"],
-        lambda content: formula_in(content, is_formula),
-        lambda content: _peeled(content) or None,
+        parse,
+        marked=lambda content: _peeled(content) or None,
+        in_span=parse,
+        alone=lambda line: parse(line) or _odd_formula(line),
+        last_line=parse,
     )
-    shown, reading = _stated(text, kind, truncated=truncated)
-    if reading is not None or truncated or not shown.strip():
-        return reading
-
-    def alone(line: str) -> str | None:
-        return formula_in(line, is_formula) or _odd_formula(line)
-
-    return _by_shape(shown, lambda span: formula_in(span, is_formula), alone, last_line=True)
+    return _stated(text, kind, truncated=truncated)
 
 
 def stated_name(text: str, *, truncated: bool = False) -> Reading | None:
     """Return the systematic name that a reply states last; None: nothing is stated."""
-    nouns = ("name", "named", "called", "名称", "命名", "名")
-    kind = _Kind("iupac", nouns, _LABEL["name"], name_in, lambda content: _without_label(content) or None)
-    shown, reading = _stated(text, kind, truncated=truncated)
-    if reading is not None or truncated or not shown.strip():
-        return reading
-    return _by_shape(shown, _name_in_span, name_in, last_line=False)
+    return _stated(text, _NAME, truncated=truncated)
 
 
-def _name_in_span(span: str) -> str | None:
-    return None if span.rstrip().endswith(":") else name_in(span)
-
-
-def _by_shape(
-    text: str, in_span: Callable[[str], str | None], alone: Callable[[str], str | None], *, last_line: bool
-) -> Reading | None:
+def _by_shape(text: str, kind: _Kind) -> Reading | None:
     """Read the one answer in bold or code, a reply of one line, or its last line."""
     begin = max(0, len(text) - TAIL)
     lines = list(_LINE.finditer(text, begin))
-    if not lines or gives_up(text, lines[-1].start()) or text.rstrip().endswith("?"):
+    if (
+        not lines
+        or gives_up(text, lines[-1].start())
+        or text.rstrip().endswith("?")
+        or runs_on(text[-LONGEST:])
+    ):
         return None
     readings = []
     for span in [*_BOLD.finditer(text, begin)][-_SPANS:]:
         group = span.lastindex or 1
-        value = in_span(span[group])
+        value = kind.in_span(span[group])
         if value is not None and moods.mood(text, span.start(), span.end()) == "asserted":
-            readings.append(
-                narrowed(text, Reading(value, "emphasis", span.start(group), span.end(group)), value)
-            )
-    if not last_line:
-        readings = [one for one in readings if re.search(r"\d", one.value)] or readings
+            readings.append(narrowed(text, Reading(value, "emphasis", span.start(group), span.end(group))))
+    readings = [one for one in readings if re.search(r"\d", one.value)] or readings
     if readings:
         return readings[-1] if len({one.value for one in readings}) == 1 else None
     last = lines[-1]
-    if len(lines) == 1 and begin == 0 and (value := alone(last[0])):
-        return narrowed(text, Reading(value, "whole", last.start(), last.end()), value)
-    if last_line and moods.mood(text, last.end(), last.end()) == "asserted" and (value := in_span(last[0])):
-        return narrowed(text, Reading(value, "last line", last.start(), last.end()), value)
+    if len(lines) == 1 and not text[: last.start()].strip() and (value := kind.alone(last[0])):
+        return asserted(text, Reading(value, "whole", last.start(), last.end()))
+    if kind.last_line and (value := kind.last_line(last[0])):
+        return asserted(text, Reading(value, "last line", last.start(), last.end()))
     return None
 
 
@@ -241,7 +274,7 @@ def _odd_formula(line: str) -> str | None:
 
 def formula_in(text: str, is_formula: Callable[[str], bool]) -> str | None:
     """Read the one formula of a statement: the whole of it, or its only token that is one."""
-    text = _peeled(text)
+    text = _peeled(text[:_LINE_LENGTH])
     if is_formula(text):
         return text
     text = _PREFIX.sub("", _REMARK.sub("", text)).strip()
@@ -269,11 +302,16 @@ def name_in(text: str) -> str | None:
         text = bold[1]
     text = _PREFIX.sub("", text)
     if _CJK.search(text):
-        text = _latin_part(text)
+        text = _latin_part(_REMARK.sub("", text))
     cut = _TALK.search(text)
     text = _peeled(_REMARK.sub("", text[: cut.start()] if cut else text))
     text = re.sub(r"^(?:therefore|thus|then|probably|likely|most\s+likely)\s+", "", text)
-    if _START.match(text) or not re.search(r"[A-Za-zα-ω]{3}", text) or len(text.split()) > 12:
+    if (
+        _START.match(text)
+        or _SENTENCE.search(text)
+        or not re.search(r"[A-Za-zα-ω]{3}", text)
+        or len(text.split()) > 12
+    ):
         return None
     return None if re.fullmatch(r"[-+\d.,\s]+\s?[A-Za-z/%°·]+", text) else text
 
@@ -288,5 +326,21 @@ def _latin_part(text: str) -> str:
     return longest[1:-1] if _ENCLOSED.fullmatch(longest) else longest
 
 
+_COPULA = later(r"(?:입니다|です|である|だ)$")
 _ENCLOSED = later(r"\((?:[^()]|\([^()]*\))*\)")
 """A name within brackets, which may hold brackets of its own."""
+
+
+def _name_in_span(span: str) -> str | None:
+    return None if span.rstrip().endswith(":") else name_in(span)
+
+
+_NAME = _Kind(
+    "iupac",
+    ("name", "named", "called", "名称", "命名", "名"),
+    _LABEL["name"],
+    name_in,
+    marked=lambda content: _without_label(content) or None,
+    in_span=_name_in_span,
+    alone=name_in,
+)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from evals.extract import moods
 from evals.extract.later import later
-from evals.extract.reading import Reading
+from evals.extract.moods import mood
+from evals.extract.reading import REFUSED, Parser, Reading
 from evals.extract.statements import EXTENT, Form, Statement
 
 _FIELD_LEFT = later(r"[\"'][A-Za-z_ ]{0,30}$")
@@ -14,6 +15,9 @@ _FIELD_RIGHT = later(
     r"[A-Za-z_ ]{0,20}[\"']\s*:\s*(?:\"(?P<string>(?:[^\"\\\n]|\\.){1,5000})\"|\[(?P<list>[^\n]{0,5000}?)\](?=\s*[,}\n])|(?P<bare>-?\d[^\s,{}\[\]\"]{0,40}))",
 )
 _SENTENCE_END = later(r"\n|[。；;！？]|(?<=\S\S)[.!?](?=[\s*_\"'”’]|$)")
+_LINE_END = later(r"\n")
+_TABLE_RULE = later(r"\n\s*\|?\s*:?-{2,}")
+"""Behind the head of a table, whose cells are no answers."""
 _TAG_OPEN = later(r"<\s*$")
 _TAG_CLOSE = later(r"\s*>")
 
@@ -33,9 +37,7 @@ def field_at(text: str, at: int, end: int) -> Statement | None:
     if left is None or field is None:
         return None
     group = str(field.lastgroup)
-    return Statement(
-        "json", field.start(group), field.end(group), moods.mood(text, left.start(), field.end())
-    )
+    return Statement("json", field.start(group), field.end(group), mood(text, left.start(), field.end()))
 
 
 def label_at(text: str, at: int, label: re.Match[str]) -> Statement | None:
@@ -51,16 +53,70 @@ def label_at(text: str, at: int, label: re.Match[str]) -> Statement | None:
         begin = text.find("\n", begin, stop) + 1 or stop
     cut = (_SENTENCE_END if verb else _LINE_END).search(text, begin, stop)
     end = cut.start() if cut else stop
-    if end <= begin:
+    if end <= begin or (label["mark"][:1] == "|" and _TABLE_RULE.match(text, text.find("\n", begin, stop))):
         return None
     form: Form = "sentence" if verb else "line"
-    return Statement(form, begin, end, moods.mood(text, at, end if verb else begin, link=label[0]))
+    return Statement(form, begin, end, mood(text, at, end if verb else begin, link=label[0]))
 
 
-_LINE_END = later(r"\n")
+_RETRACTED = later(
+    r"\bwait\b|\bcorrection\b|\bscratch\s+that|\boops\b|\b(?:made|is)\s+an?\s+(?:error|mistake|slip)|\blet\s+me\s+re-?\s?\w+"
+    r"|\b(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+right)|不对|等等|更正|重新",
+    re.IGNORECASE,
+)
+_CORRECTED = later(
+    r"[^\n]{0,120}?(?::|：|\bno,|\bshould\s+be\b|\bis\s+actually\b|应为|应该是)\s*", re.IGNORECASE
+)
+_CONFIRMED = later(
+    r"\b(?:correct|right|confirm\w*|consistent|same|holds?|fine|verified)\b|正确|没错|一致", re.IGNORECASE
+)
 
 
-def narrowed(text: str, reading: Reading, shown: str) -> Reading:
+def after_correction(
+    text: str, reading: Reading, parse: Parser, reread: Callable[[str], Reading | None]
+) -> Reading | None:
+    """Return a reading, or what the words behind it correct it to; None if it is taken back and nothing takes its place.
+
+    `reread` reads what follows by its shape; it is handed the text with blanks in place of what was taken back.
+    """
+    retraction = _RETRACTED.search(text, reading.end, min(len(text), reading.end + 400))
+    if retraction is None or _CONFIRMED.search(text, retraction.end(), retraction.end() + 300):
+        return reading
+    if lead := _CORRECTED.match(text, retraction.end()):
+        cut = _SENTENCE_END.search(text, lead.end(), lead.end() + EXTENT)
+        end = cut.start() if cut else min(len(text), lead.end() + EXTENT)
+        value = parse(text[lead.end() : end], "sentence")
+        if value is not None and value is not REFUSED and mood(text, lead.end(), end) == "asserted":
+            return narrowed(text, Reading(value, "correction", lead.end(), end))
+    line = text.find("\n", retraction.end())
+    begin = line if line >= 0 else len(text)
+    return reread(" " * begin + text[begin:])
+
+
+def asserted(text: str, reading: Reading | None) -> Reading | None:
+    """Return a reading by shape with its extent narrowed, if nothing around it denies it."""
+    if reading is None:
+        return None
+    place = narrowed(text, reading)
+    link = text[max(0, place.begin - 60) : place.begin]
+    return place if mood(text, place.begin, place.end, link=link) == "asserted" else None
+
+
+_DENIAL = later(r"[\s*_`\"'(]*(?:not|never|n['’]t|不是?)(?![A-Za-z])\s*", re.IGNORECASE)
+_BUT = later(r"\bbut\s+(?:rather\s+)?|而是")
+
+
+def undenied(content: str) -> str | None:
+    """Return what a statement puts in the place of an answer that it denies ("not A but B"); None: nothing; else as it is."""
+    denial = _DENIAL.match(content)
+    if denial is None:
+        return content
+    but = _BUT.search(content, denial.end())
+    return content[but.end() :] if but else None
+
+
+def narrowed(text: str, reading: Reading) -> Reading:
     """Return a reading whose extent is the answer alone, if that stands in its statement as it was read."""
+    shown = reading.value if isinstance(reading.value, str) else reading.value.text
     at = text.find(shown, reading.begin, reading.end) if shown else -1
     return reading if at < 0 else reading._replace(begin=at, end=at + len(shown))

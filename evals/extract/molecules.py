@@ -15,10 +15,10 @@ import re
 from typing import Any, NamedTuple
 
 from evals.extract import moods
-from evals.extract.cues import field_at, label_at, narrowed, opens_tag
+from evals.extract.cues import after_correction, asserted, field_at, label_at, narrowed, opens_tag, undenied
 from evals.extract.later import later
 from evals.extract.peel import half_width
-from evals.extract.reading import REFUSED, Reading, read, runs_on
+from evals.extract.reading import PROSE, REFUSED, Reading, own_part, read, runs_on
 from evals.extract.shapes import gives_up
 from evals.extract.smiles import (
     LONGEST,
@@ -45,8 +45,8 @@ NOUNS = (
 )  # fmt: skip
 _BLOCK, _LINES = 4_000, 40
 """Characters and lines of a list that are looked at on either side of a label."""
-_LABELS, _SPANS = 40, 60
-"""Labels and emphasised spans that are looked at, from the end of a reply."""
+_LABELS, _SPANS, _STATEMENTS, _LINE = 40, 60, 80, 1_000
+"""Labels, emphasised spans and statements that are looked at, from the end of a reply, and characters of a line."""
 _PROSE = 20_000
 """Without a statement, a molecule is looked for in so many last characters."""
 _TAG = later(r"<(/?)\s*SMILES\s*>", re.IGNORECASE)
@@ -91,9 +91,11 @@ def stated_molecule(
     shown, cut = visible(text)
     if cut:
         return None
-    reader = _Reader(half_width(shown), side, several=several)
+    reader = _Reader(own_part(half_width(shown)), side, several=several)
     reading = reader.read(truncated=truncated)
-    return None if reading is None else narrowed(reader.text, reading, reading.value)
+    if reading is None or reading.form in PROSE:
+        return reading
+    return after_correction(reader.text, narrowed(reader.text, reading), reader.parse, reader.by_shape)
 
 
 class _Reader:
@@ -106,7 +108,7 @@ class _Reader:
         self.refused = False
         self.labels_are_strong = False
         self._tags: list[_Span] | None = None
-        self._labels = 0
+        self._labels = self._statements = 0
         self._seen = (0, 0)
         """The list that was read last; labels within it need no second look."""
 
@@ -114,11 +116,11 @@ class _Reader:
         cues = tuple(Cue(noun, self._at) for noun in NOUNS)
         for strong in (False, True):
             self.labels_are_strong, self._seen, self._labels = strong, (0, 0), 0
-            reading = read(self.text, self._parse, cues=cues, shaped=False, truncated=truncated)
+            reading = read(self.text, self.parse, cues=cues, shaped=False, truncated=truncated)
             if reading is not None or self.refused:
                 return reading
         tail = self.text[-REPLY:]
-        return None if truncated or runs_on(tail) else self._by_shape()
+        return None if truncated or runs_on(tail) else self.by_shape(self.text)
 
     # --- statements
 
@@ -214,7 +216,9 @@ class _Reader:
             components.append(component)
             stop += len(line) + 1
         for line in reversed(before):
-            component = component_of(line, self.side) if _ITEM.match(line) else None
+            component = (
+                component_of(line, self.side) if _ITEM.match(line) else "" if not line.strip() else None
+            )
             if component is None:
                 break
             components.insert(0, component)
@@ -234,8 +238,15 @@ class _Reader:
 
     # --- typed parse
 
-    def _parse(self, content: str, form: Form) -> Any:
-        value = self._parsed(content, form)
+    def parse(self, content: str, form: Form) -> Any:
+        """Read one statement; what follows its first thousand characters is left out, and statements beyond a number."""
+        self._statements += 1
+        if self._statements > _STATEMENTS:
+            return None
+        if form in ("line", "sentence"):
+            content = content[:_LINE]
+        asserted_content = undenied(content) if form == "sentence" else content
+        value = REFUSED if asserted_content is None else self._parsed(asserted_content, form)
         if value is REFUSED:
             self.refused = True
         return value
@@ -244,7 +255,7 @@ class _Reader:
         if form == "json":
             content = content.replace("\\\\", "\\").replace('"', "").replace("\\/", "/")
         head = content if form in ("tag", "box", "json") else _head(content, several=self.several)
-        value = set_of(head, self.side) if self.several else one_of(reaction_side(head, self.side))
+        value = self._value(head)
         if value is not None and (form in ("tag", "box", "json", "line") or value.upper() not in WORDS):
             return value
         if form == "tag" and content.strip():
@@ -258,44 +269,42 @@ class _Reader:
 
     # --- replies without a statement
 
-    def _by_shape(self) -> Reading | None:
-        text = self.text
+    def by_shape(self, text: str) -> Reading | None:
+        """Read code spans, bold words, a reply that is nothing but the answer, or the one molecule of its prose."""
         begin = max(0, len(text) - _PROSE)
-        if gives_up(text, text.rstrip().rfind("\n") + 1):
+        if gives_up(text, text.rstrip().rfind("\n") + 1) or runs_on(text[-REPLY:]):
             return None
         spans = [
             _Span(match[group].strip(), match.start(group), match.end(group))
             for match in _MARKED.finditer(text, begin)
             if (group := match.lastindex) and (group < 3 or can_only_be_smiles(bare(match[group])))
         ]
-        if (reading := self._marked(_main_ones(text, spans[-_SPANS:]))) is not None:
+        if spans and (reading := self._marked(text, _main_ones(text, spans[-_SPANS:]))) is not None:
             return reading
         content = text.strip()
         start = text.find(content[:1]) if content else 0
         if len(content) <= 2 * LONGEST and ("\n" not in content or self.several):
             reply = bare(reaction_side(content, self.side))
-            value = (
-                reply
-                if looks_like_smiles(reply)
-                else set_of(content, self.side)
-                if self.several
-                else whole(content)
-            )
+            value = self._whole(reply, content)
             if value and value.upper() not in WORDS and any(char.isalpha() for char in value):
-                return Reading(value, "whole", start, start + len(content))
-        return self._in_prose(start)
+                return asserted(text, Reading(value, "whole", start, start + len(content)))
+        return self._last_paragraph(text) or self._in_prose(text, start)
 
-    def _marked(self, spans: list[_Span]) -> Reading | None:
+    def _last_paragraph(self, text: str) -> Reading | None:
+        """Read the last paragraph if it is a set of molecules, listed or joined, or a reaction."""
+        end = len(text.rstrip())
+        begin = max(text.rfind("\n\n", 0, end) + 2, end - LONGEST) if "\n\n" in text[:end] else 0
+        value = set_of(text[begin:end], self.side) if self.several and end - begin <= LONGEST else None
+        return asserted(text, Reading(value, "last line", begin, end)) if value else None
+
+    def _whole(self, reply: str, content: str) -> str | None:
+        if looks_like_smiles(reply):
+            return reply
+        return set_of(content, self.side) if self.several else whole(content)
+
+    def _marked(self, text: str, spans: list[_Span]) -> Reading | None:
         """Read code spans and bold words; what is a piece of an earlier one explains that one."""
-        marked = [
-            span._replace(text=value)
-            for span in spans
-            if (
-                value := set_of(span.text, self.side)
-                if self.several
-                else one_of(reaction_side(span.text, self.side))
-            )
-        ]
+        marked = [span._replace(text=value) for span in spans if (value := self._value(span.text))]
         apart = [
             span
             for n, span in enumerate(marked)
@@ -303,40 +312,49 @@ class _Reader:
         ]
         if not apart:
             return None
-        group = _last_group(self.text, apart, self.side) if self.several else apart[-1:]
-        between = self.text[group[0].begin : group[-1].end]
-        value = (
-            set_of(between, self.side)
-            if self.side and re.search(r"→|->|=>|⟶", between)
-            else ".".join(span.text for span in group)
+        group = _last_group(text, apart, self.side) if self.several else apart[-1:]
+        begin, end = group[0].begin, group[-1].end
+        others = {span.text for span in apart} - {span.text for span in group}
+        arrow = self.side and re.search(r"→|->|=>|⟶", text[begin:end])
+        value = set_of(text[begin:end], self.side) if arrow else ".".join(span.text for span in group)
+        if value is None or (others and not _leads_to(text, begin)):
+            return None
+        return (
+            Reading(value, "emphasis", begin, end)
+            if moods.mood(text, begin - 1, end + 1) == "asserted"
+            else None
         )
-        if len({span.text for span in apart} - {span.text for span in group}) and not self._follows(
-            group[0].begin
-        ):
-            return None
-        if value is None or moods.mood(self.text, group[0].begin - 1, group[-1].end + 1) != "asserted":
-            return None
-        return Reading(value, "emphasis", group[0].begin, group[-1].end)
 
-    def _follows(self, at: int) -> bool:
-        return _LEADS.search(self.text, max(0, at - 40), max(0, at)) is not None
+    def _value(self, content: str) -> str | None:
+        return set_of(content, self.side) if self.several else one_of(reaction_side(content, self.side))
 
-    def _in_prose(self, start: int) -> Reading | None:
+    def _in_prose(self, text: str, start: int) -> Reading | None:
         """Read the one token of a reply that can only be SMILES, or the one that its last line gives."""
-        text = self.text.rstrip()
+        text = text.rstrip()
         if text.endswith("?"):
             return None
+        if self.side and (reaction := [*_REACTION.finditer(text, max(0, len(text) - _PROSE))]):
+            place = reaction[-1]
+            value = set_of(place[0], self.side)
+            return (value and asserted(text, Reading(value, "prose", place.start(), place.end()))) or None
         line = max(start, text.rfind("\n") + 1)
         everywhere, last = believed(_without_remarks(text[-_PROSE:])), believed(_without_remarks(text[line:]))
         if not everywhere or (len(everywhere) > 1 and _EITHER.search(text[-LONGEST:])):
             return None
         value = everywhere[-1]
         at = text.rfind(value)
-        if at < 0 or moods.mood(text, at, at + len(value)) != "asserted":
+        several = len(everywhere) > 1
+        if at < 0 or (several and (self.side == "reactants" or value not in last or not _leads_to(text, at))):
             return None
-        if len(everywhere) > 1 and (value not in last or not self._follows(at)):
-            return None
-        return Reading(value, "prose", at, at + len(value))
+        return asserted(text, Reading(value, "prose", at, at + len(value)))
+
+
+_REACTION = later(r"[^\s>`]{1,2000}>[^\s>`]{0,500}>[^\s>`]{1,2000}")
+
+
+def _leads_to(text: str, at: int) -> bool:
+    """Tell whether the words before a molecule say that it is the result."""
+    return _LEADS.search(text, max(0, at - 40), max(0, at)) is not None
 
 
 def _without_remarks(text: str) -> str:

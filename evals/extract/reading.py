@@ -174,6 +174,12 @@ def corrects(text: str, end: int, begin: int) -> bool:
     return _CORRECTS.search(between[-60:]) is not None or _RETRACTS.search(between) is not None
 
 
+def own_part(text: str) -> str:
+    """Return a reply up to where the model goes on with a question of its own."""
+    turn = _TURN.search(text, max(0, len(text) - LONGEST))
+    return text[: turn.start()] if turn and text[: turn.start()].strip() else text
+
+
 def goes_on(text: str) -> bool:
     """Tell whether the model asks itself a further question."""
     return _TURN.search(text) is not None

@@ -1,8 +1,8 @@
 r"""Rectangles in an image, in the notations that models state them in.
 
 >>> regions("<ref>the cat</ref><box>[[10, 20, 110, 220]]</box>")
-[Region(numbers=(10.0, 20.0, 110.0, 220.0), label='the cat')]
->>> [one.numbers for one in regions("It is at (0.1, 0.2), (0.5, 0.75).")]
+[Region(numbers=(10.0, 20.0, 110.0, 220.0), label='the cat', form='tag', begin=0, end=53)]
+>>> [region.numbers for region in regions("It is at (0.1, 0.2), (0.5, 0.75).")]
 [(0.1, 0.2, 0.5, 0.75)]
 
 Read are, the first of these that a reply has: box tags (`<box>`, `<|box_start|>`, with `<ref>` before), JSON objects with
@@ -18,7 +18,9 @@ from math import isfinite
 from typing import NamedTuple
 
 from evals.extract.later import later
+from evals.extract.statements import Form
 from evals.extract.tags import stated
+from evals.extract.visible import visible
 
 LONGEST = 50_000
 """Characters of a reply that are read, from its end."""
@@ -43,14 +45,19 @@ class Region(NamedTuple):
 
     numbers: tuple[float, float, float, float]
     label: str = ""
+    form: Form = "whole"
+    begin: int = 0
+    end: int = 0
+    """Extent in the reply."""
 
 
 def regions(text: str) -> list[Region]:
-    """Read the rectangles of a reply, in its order; at most the last thousand."""
-    text = text[-LONGEST:]
+    """Return the rectangles that a reply states behind its reasoning, in its order; at most the last thousand."""
+    shown = visible(text).text
+    begin = max(0, len(shown) - LONGEST)
     for reader in (_tagged, _objects, _plain):
-        if found := list(reader(text)):
-            return found[-MOST:]
+        if rectangles := list(reader(shown[begin:])):
+            return [one._replace(begin=one.begin + begin, end=one.end + begin) for one in rectangles[-MOST:]]
     return []
 
 
@@ -58,24 +65,32 @@ def _tagged(text: str) -> Iterator[Region]:
     for tag in _TAGGED.finditer(text):
         label = (tag["ref"] or tag["ref2"] or "").strip()
         for four in _INSIDE.finditer(tag["box"] or tag["box2"] or ""):
-            yield from _region(four, label)
+            yield from _region(four, Region(_NOWHERE, label, "tag", *tag.span()))
 
 
 def _objects(text: str) -> Iterator[Region]:
     for thing in _OBJECT.finditer(text):
         label = _LABEL.search(thing[0])
         for four in _KEY.finditer(thing[0]):
-            yield from _region(four, label["label"].strip() if label else "")
+            yield from _region(
+                four, Region(_NOWHERE, label["label"].strip() if label else "", "json", *thing.span())
+            )
 
 
 def _plain(text: str) -> Iterator[Region]:
-    found = [region for four in _BRACKETED.finditer(text) for region in _region(four, "")]
-    if not found and (bare := _BARE.match(stated(text) or text.strip())):
-        found = list(_region(bare, ""))
-    yield from found
+    brackets = [
+        _region(four, Region(_NOWHERE, "", "line", *four.span())) for four in _BRACKETED.finditer(text)
+    ]
+    rectangles = [region for regions in brackets for region in regions]
+    if not rectangles and (four := _BARE.match(stated(text) or text.strip())):
+        rectangles = list(_region(four, Region(_NOWHERE, "", "line", 0, len(text))))
+    yield from rectangles
 
 
-def _region(four: re.Match[str], label: str) -> Iterator[Region]:
-    values = [float(number) for number in four.groups() if number is not None]
-    if len(values) == 4 and all(map(isfinite, values)):
-        yield Region((values[0], values[1], values[2], values[3]), label)
+_NOWHERE = (0.0, 0.0, 0.0, 0.0)
+
+
+def _region(four: re.Match[str], place: Region) -> Iterator[Region]:
+    a, b, c, d = (float(number) for number in four.groups() if number is not None)
+    if all(map(isfinite, (a, b, c, d))):
+        yield place._replace(numbers=(a, b, c, d))

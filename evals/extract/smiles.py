@@ -73,18 +73,18 @@ def can_only_be_smiles(token: str) -> bool:
 # --- pieces of text
 
 
-_EDGES = "`*\"'“”‘’<>{}$「」 \t\r\n"
+_EDGES = "`*\"'“”‘’<>{}$「」| \t\r\n"
 _WRAPPED = later(r"\\(?:text|mathrm|texttt|ce|mathtt|verb|textbf|mathbf)\s*[{|]([^{}|]{0,5000})[}|]")
 _FENCE = later(r"```[A-Za-z]*\s*\n?|```")
 _REMARK = later(
     r"(?<=\S)\s+\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)|（[^（）\n]{0,500}）|\([^()\n]{0,200}[\u4e00-\u9fff][^()\n]{0,200}(?:\([^()\n]{0,80}\)[^()\n]{0,80})?\)"
 )
 """A remark in brackets behind a molecule: there is a blank before it, or it is written in full-width brackets."""
-_NUMBERED = later(r"(?:^|(?<=\s))(?:\(?\d{1,2}[.):]|[-•–*])\s+", re.MULTILINE)
+_NUMBERED = later(r"(?:^|(?<=\s))(?:(?:\(?\d{1,2}[.):]|[-•–*])\s+|[①-⑳]\s*)", re.MULTILINE)
 _CONNECTIVE = later(
     r"\s*(?:[;,，；、\n]|\s[+&.]\s|\s(?:and|plus|with|和|与|及)\s|(?<=\S)\s?\+\s|(?<=[^\s\[\]>])\+(?=[A-Z\[]))\s*(?:and\s+)?"
 )
-_CJK = later(r"[\u3000-\u303f\u3400-\u9fff\uff01-\uff20\uff3b-\uff40\uff5b-\uff65]+")
+_CJK = later(r"[\u3000-\u30ff\u3400-\u9fff\uff01-\uff20\uff3b-\uff40\uff5b-\uff65]+")
 _ARROW = later(r"\s*(?:\s(?:->|-->|=>|→|⟶|⇒|\\(?:long)?rightarrow|\\to)\s|→|⟶)\s*")
 
 
@@ -93,7 +93,10 @@ def bare(token: str) -> str:
     token = token.strip(_EDGES).rstrip(".,;:!?。，；").strip(_EDGES)
     if r"\]" in token:  # brackets that were escaped for Markdown
         token = token.replace(r"\[", "[").replace(r"\]", "]")
-    return token[1:-1] if token.startswith("(") and token.endswith(")") and token.count("(") == 1 else token
+    return token[1:-1] if token.startswith("(") and _ENCLOSED.fullmatch(token) else token
+
+
+_ENCLOSED = later(r"\((?:[^()]|\((?:[^()]|\([^()]*+\))*+\))*+\)")
 
 
 def tokens_of(text: str) -> Iterator[str]:
@@ -155,18 +158,35 @@ def set_of(text: str, side: Side = "") -> str | None:
 
     Components are joined by signs or words on one line, or listed: numbered, bulleted, labelled, as rows of a table.
     """
-    text = reaction_side(_plain(text).strip(_EDGES), side)
+    text = reaction_side(bare(_plain(text)), side)
+    if _DOUBT.search(text):
+        return None
     joined = _LABELLED.sub(r"\1", _NUMBERED.sub("\n", _REMARK.sub("", text)))
     pieces = [piece for part in _CONNECTIVE.split(_CJK.sub("\n", joined)) if (piece := bare(part))]
     if pieces and all(map(is_marked, pieces)):
         return ".".join(pieces)
     lines = [line for line in text.splitlines() if line.strip() and not _RULE.fullmatch(line)]
     if len(lines) < 2:
-        return None
+        return _in_brackets(text)
     listed = [component_of(line, side) for line in lines]
     if listed[0] is None and (_HEADING.fullmatch(lines[0]) or "|" in lines[0]):
         del listed[0]
     return ".".join(filter(None, listed)) or None if None not in listed else None
+
+
+def _in_brackets(text: str) -> str | None:
+    """Read "acetyl chloride (CC(=O)Cl) and benzylamine (NCc1ccccc1)": what stands in the outermost brackets."""
+    inside, depth, begin = [], 0, 0
+    for position, char in enumerate(text[:_LINE]):
+        if char == "(":
+            if depth == 0:
+                begin = position
+            depth += 1
+        elif char == ")" and depth:
+            depth -= 1
+            if depth == 0 and text[max(0, begin - 1)].isspace():
+                inside.append(bare(text[begin + 1 : position]))
+    return ".".join(inside) if len(inside) > 1 and all(map(is_marked, inside)) else None
 
 
 def component_of(line: str, side: Side = "") -> str | None:
@@ -178,6 +198,7 @@ def component_of(line: str, side: Side = "") -> str | None:
         return ""
     if label and side == "products" and _REACTANT.search(label[0]):
         return ""
+    item = label is not None or _NUMBERED.match(line.strip()) is not None
     line = _NUMBERED.sub("", line.strip(), count=1)
     if "|" in line:
         cells = [cell for part in line.strip("| ").split("|") if is_marked(cell := bare(part.strip()))]
@@ -193,7 +214,7 @@ def component_of(line: str, side: Side = "") -> str | None:
     first = _FIRST.match(rest)
     if first and is_marked(token := bare(first[1])):
         return token
-    for part in (rest, line.replace("(", " ( ").replace(")", " ) ") if rest == outside else rest, line):
+    for part in (rest, line) if item else ():
         if len(tokens := believed(part)) == 1:
             return tokens[0]
     inside = [value for remark in _REMARK.findall(line) if (value := whole(remark.strip()[1:-1]))]
@@ -211,7 +232,8 @@ _LINE_LABEL = later(
 _HEADING = later(r"[^\n]{1,120}[:：][*_]{0,3}\s*")
 _RULE = later(r"[\s|:+=-]+")
 _SPAN = later(r"`([^`\n]{1,5000})`|\*\*([^*\n]{1,5000})\*\*")
-_FIRST = later(r"\s*[*_`]{0,3}([^\s`]+)[*_`]{0,3}\s*(?:[-–—=:,;]\s|[（(]|\Z)")
+_DOUBT = later(r"若|如果|假设|不是|可能|错|或")
+_FIRST = later(r"\s*[*_`]{0,3}([^\s`]++)[*_`]{0,3}(?:\s*\Z|\s+[-–—=:(（|]|(?<=[,;:])\s)")
 _NEVER = later(r"(?!)")
 _BYPRODUCT = later(r"by-?products?|minor|side[ -]?products?|副产物|次要", re.IGNORECASE)
 _PRODUCT = later(r"products?\b|产物", re.IGNORECASE)

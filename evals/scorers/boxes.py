@@ -15,9 +15,10 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from evals.extract.regions import Region, regions
-from evals.scorers.choice import silence
+from evals.scorers.choice import unread
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score
 
 
@@ -31,12 +32,12 @@ class Box(NamedTuple):
 
     @property
     def area(self) -> float:
-        """Give its area; 0 for a line or a point."""
+        """Return its area; 0 for a line or a point."""
         return (self.x2 - self.x1) * (self.y2 - self.y1)
 
 
 def iou(one: Box, other: Box) -> float:
-    """Intersection over union; 0 where both are empty."""
+    """Intersection over union; 0 if both are empty."""
     wide = min(one.x2, other.x2) - max(one.x1, other.x1)
     high = min(one.y2, other.y2) - max(one.y1, other.y1)
     shared = max(0.0, wide) * max(0.0, high)
@@ -55,7 +56,7 @@ class Boxes(Struct, frozen=True):
         """Judge one reply."""
         stated = [] if reply.stop == "filter" else regions(reply.text)
         if not stated:
-            return Score(value=0.0, verdict=silence(reply), why="no rectangle stated", parts={"iou": 0.0})
+            return replace(unread(reply, "no rectangle stated"), parts={"iou": 0.0})
         golds = [_gold(text) for text in _texts(sample)]
         size = float(sample.meta["width"]), float(sample.meta["height"])
         read = [self.box(one, size) for one in (stated[-1:] if len(golds) == 1 else stated)]
@@ -69,11 +70,13 @@ class Boxes(Struct, frozen=True):
             answer=", ".join(f"[{', '.join(f'{v:g}' for v in box)}]" for box in boxes)[:200],
             why=f"{hits} of {len(golds)} found, {len(boxes)} stated, best overlap {max(pairs, default=0.0):.2f}",
             suspect=shares,
+            form=stated[-1].form,
+            span=(stated[0 if len(golds) > 1 else -1].begin, stated[-1].end),
             parts={"iou": sum(pairs) / len(golds)},
         )
 
     def box(self, region: Region, size: tuple[float, float]) -> tuple[Box, bool]:
-        """Give a stated rectangle in pixels, and whether it was read as shares though others were asked for."""
+        """Return a stated rectangle in pixels, and whether it was read as shares though others were asked for."""
         numbers = region.numbers
         a, b, c, d = (numbers[1], numbers[0], numbers[3], numbers[2]) if self.form == "yxyx" else numbers
         if self.form == "xywh":
@@ -90,7 +93,7 @@ def _texts(sample: Sample) -> tuple[str, ...]:
 
 
 def _gold(text: str) -> Box:
-    """Read a gold rectangle; raises ValueError where it is none."""
+    """Read a gold rectangle; raises ValueError if it is not one."""
     x1, y1, x2, y2 = (float(part) for part in text.strip("[ ]").split(","))
     if not (x1 < x2 and y1 < y2):
         raise ValueError(f"{text!r} is no rectangle")
@@ -98,7 +101,7 @@ def _gold(text: str) -> Box:
 
 
 def matched(golds: Sequence[Box], boxes: Sequence[Box], threshold: float = 0.5) -> list[float]:
-    """Give the overlaps of the one-to-one matching with the most of them above a threshold, then the greatest sum."""
+    """Return the overlaps of the one-to-one matching with the most of them above a threshold, then the greatest sum."""
     if len(golds) == 1 or len(boxes) == 1:
         return [max(iou(gold, box) for gold in golds for box in boxes)] if golds and boxes else []
     import numpy as np

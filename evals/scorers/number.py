@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from evals.extract.cues import narrowed, opens_tag
+from evals.extract.cues import after_correction, asserted, narrowed, opens_tag, undenied
 from evals.extract.later import later
 from evals.extract.moods import mood
 from evals.extract.peel import half_width
-from evals.extract.reading import REFUSED, Reading, read, runs_on
+from evals.extract.reading import REFUSED, Reading, own_part, read, runs_on
 from evals.extract.shapes import gives_up
 from evals.extract.statements import Cue, Form, Statement
 from evals.extract.units import (
@@ -65,20 +65,26 @@ def stated(text: str, unit: str = "") -> Reading | None:
 
     def parse(content: str, form: Form) -> Any:
         nonlocal refused
-        quantity = stated_number(content, unit)
+        held = undenied(content)
+        quantity = None if held is None else stated_number(held, unit)
         if quantity is None and (re.search(r"\d", content) or len(content) <= _SHORT):
             refused = True
             return REFUSED
         return quantity
 
+    shown = own_part(half_width(shown))
     reading = read(shown, parse, cues=(Cue("number", _number_tag),), shaped=False)
-    if reading is None and not refused and not gives_up(shown) and not runs_on(shown):
-        shown = half_width(shown)
-        reading = _in_bold(shown, unit) or _only_one(shown, unit) or _in_last_line(shown, unit)
-    if reading is None:
+    if reading is not None:
+        reading = after_correction(shown, narrowed(shown, reading), parse, lambda rest: _by_shape(rest, unit))
+    elif not refused:
+        reading = _by_shape(shown, unit)
+    return reading and reading._replace(begin=reading.begin + offset, end=reading.end + offset)
+
+
+def _by_shape(text: str, unit: str) -> Reading | None:
+    if gives_up(text) or runs_on(text) or text.rstrip().endswith("?"):
         return None
-    reading = narrowed(shown, reading, reading.value.text)
-    return reading._replace(begin=reading.begin + offset, end=reading.end + offset)
+    return _in_bold(text, unit) or _only_one(text, unit) or _in_last_line(text, unit)
 
 
 def _number_tag(text: str, at: int) -> tuple[Any, Statement, bool] | None:
@@ -114,15 +120,10 @@ def _only_one(text: str, unit: str) -> Reading | None:
     some = [one for one in numbers if _fits(one, unit)] or numbers
     if len(some) != 1:
         return None
-    end = len(text.rstrip())
-    if text.endswith("?", 0, end):
-        return None
     at = text.find(some[0].text)
-    if at >= 0:
-        stop = at + len(some[0].text)
-        if mood(text, at, stop) != "asserted" or not _ENDS.match(text, stop):
-            return None
-    return Reading(some[0], "prose", 0, end)
+    if at >= 0 and not _ENDS.match(text, at + len(some[0].text)):
+        return None
+    return asserted(text, Reading(some[0], "prose", 0, len(text.rstrip())))
 
 
 _ENDS = later(
@@ -137,10 +138,12 @@ def _in_last_line(text: str, unit: str) -> Reading | None:
     begin = text.rfind("\n", 0, end) + 1
     line = text[begin:end]
     quantity = stated_number(line, unit)
-    if quantity is None or line.endswith("?") or mood(text, end, end) != "asserted":
+    if quantity is None:
         return None
     whole = plain(line).strip("*`. ") == quantity.text.rstrip(".")
-    return Reading(quantity, "last line", begin, end) if whole or _fits(quantity, unit) else None
+    return (
+        asserted(text, Reading(quantity, "last line", begin, end)) if whole or _fits(quantity, unit) else None
+    )
 
 
 def _read(reader: NumberReader, reply: Reply, unit: str) -> tuple[Quantity | None, Reading | None]:

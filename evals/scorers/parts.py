@@ -19,6 +19,7 @@ from msgspec import Struct, structs
 
 from evals.errors import ScorerError
 from evals.extract.parts import label, leaves, outer, sides, spaceless, split
+from evals.extract.visible import visible
 from evals.scorers.choice import silence
 from evals.scorers.judge.judge import question_of, template
 from evals.scorers.judge.judged import Judged
@@ -115,7 +116,7 @@ class Parts(Precision, frozen=True):
 
     def boxes(self, text: str, golds: Sequence[str]) -> list[str]:
         """Read as many boxes as there are parts: the last ones, or what the last one holds together."""
-        found, count = leaves(text[-LONGEST:]), len(golds)
+        found, count = leaves(visible(text[-LONGEST:]).text), len(golds)
         if found and count > 1 and len(together := split(found[-1], count)) == count:
             return together
         found = found[-MOST - count :]

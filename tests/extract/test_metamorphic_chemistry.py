@@ -1,0 +1,246 @@
+"""Molecules, sets, reactions, formulas, names, numbers with units and rectangles in any dress: read as the base answer or not at all."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from evals.extract.chemical import stated_formula, stated_name
+from evals.extract.molecules import stated_molecule
+from evals.extract.regions import regions
+from evals.extract.units import convert
+from evals.scorers.formula import counts, is_formula
+from evals.scorers.number import stated
+from tests.extract.test_metamorphic import STATED, _timed
+
+FORMS = (
+    *(form for form in STATED if "ＡＮＳＷＥＲ" not in form),
+    "**{}**",
+    "`{}`",
+    "{}",
+    "I believe it is {}.",
+    "```\n{}\n```",
+    "| Answer |\n|---|\n| {} |",
+)
+AFTER = (
+    "", "\n", "\n\nThis follows from the definition.", "\n\nA common mistake is to answer {other}.", "\n\nSome students would say the answer is {other}.",
+    "\n\nLet me know if you have any questions!", "\n\nConfidence: high", "\n\nIf it were charged, the answer would be {other}.", "\n\nQuestion: What is next?\nAnswer: {other}",
+    "\n\n若带电荷则答案是{other}。", "<|im_end|>", "\n\nIt is not {other}.",
+)  # fmt: skip
+BEFORE = (
+    "", "<think>The answer is {other}.</think>\n", "[THINK]ANSWER: {other}[/THINK]", "◁think▷The answer is {other}◁/think▷", "Let me see. It cannot be {other}.\n\n",
+    "<|channel|>analysis<|message|>maybe {other}<|end|><|start|>assistant<|channel|>final<|message|>", "analysisANSWER: {other}assistantfinal",
+    "First I thought the answer is {other}.\n\n", "ANSWER: {other}\n\nWait, I made an error.\n\n", "\\boxed{{{other}}} Let me recheck.\n\n",
+)  # fmt: skip
+MUST = frozenset((*FORMS[:12], *FORMS[14:20]))
+SMILES = (
+    "<SMILES> {} </SMILES>", "<SMILES>{}</SMILES>", "SMILES: {}", "**SMILES:** `{}`", "The SMILES is {}.", "Canonical SMILES: {}", '{{"smiles": "{}"}}', "该分子的SMILES为：{}。", "SMILES：{}",
+    "```smiles\n{}\n```", "| Property | Value |\n|---|---|\n| SMILES | {} |",
+)  # fmt: skip
+SETS = (
+    "<SMILES> {} </SMILES>", "Reactants: {}", "The reactants are {}.", "反应物：{}", '{{"reactants": "{}"}}', "**Reactants and Reagents:**\n```\n{}\n```", "Starting materials: {}",
+)  # fmt: skip
+LISTS = (
+    "Reactant 1: {0}\nReactant 2: {1}", "**Reactant 1:** `{0}`\n**Reactant 2:** `{1}`", "Reactants:\n1. {0}\n2. {1}", "Reactants:\n- {0} (the acid)\n- {1} (the amine)", "反应物1：{0}\n反应物2：{1}",
+    "Reactant A: {0}\n\nReactant B: {1}", "<SMILES>{0}</SMILES> + <SMILES>{1}</SMILES>", '{{"reactants": ["{0}", "{1}"]}}', "| Reactant | SMILES |\n|---|---|\n| first | {0} |\n| second | {1} |",
+    "Acid: {0}\nAmine: {1}", "The reactants are:\n\n1. **Acid** – `{0}`\n2. **Amine** – `{1}`", "反应物为：\n1. {0}（酸）\n2. {1}（胺）", "Reactants: {0} and {1}", "Reactants: {0} + {1}",
+)  # fmt: skip
+REACTIONS = (
+    "{0}.{1}>>CCOC(C)=O",
+    "<SMILES> {0}.{1}>>CCOC(C)=O </SMILES>",
+    "{0} + {1} → CCOC(C)=O",
+    "Answer: {0}.{1}>>CCOC(C)=O",
+)
+FORMULAS = (
+    "<MOLFORMULA> {} </MOLFORMULA>",
+    "Molecular formula: {}",
+    "The molecular formula is **{}**.",
+    "分子式为{}。",
+    '{{"formula": "{}"}}',
+    "The formula of the compound is {}.",
+    "| Formula | {} |",
+)
+NAMES = (
+    "<IUPAC> {} </IUPAC>",
+    "IUPAC name: {}",
+    "The IUPAC name is **{}**.",
+    "系统命名为{}。",
+    '{{"iupac_name": "{}"}}',
+    "The compound is called {}.",
+    "| IUPAC name | {} |",
+)
+NUMBERS = (
+    "{} (predicted)",
+    "Answer: {} at 300 K",
+    "The answer is approximately {}.",
+    "Answer: about **{}**",
+    "<NUMBER> {} </NUMBER>",
+    "答案：约{}",
+    "Final answer: ~{}",
+)
+
+
+def molecule(text: str) -> object:
+    reading = stated_molecule(text)
+    return None if reading is None else reading.value
+
+
+def components(text: str) -> object:
+    reading = stated_molecule(text, several=True, side="reactants")
+    return None if reading is None else tuple(sorted(reading.value.split(".")))
+
+
+def formula(text: str) -> object:
+    reading = stated_formula(text, is_formula)
+    return None if reading is None else tuple(sorted((counts(reading.value) or {reading.value: 0}).items()))
+
+
+def name(text: str) -> object:
+    reading = stated_name(text)
+    return None if reading is None else reading.value
+
+
+def number(text: str) -> object:
+    reading = stated(text, "eV")
+    if reading is None:
+        return None
+    value = convert(reading.value.value, reading.value.unit, "eV")
+    return None if value is None else round(value, 9)
+
+
+def box(text: str) -> object:
+    found = regions(text)
+    return found[-1].numbers if found else None
+
+
+KINDS = {
+    "molecule": (molecule, (("CC(=O)Oc1ccccc1C(=O)O", "CC(=O)NCc1ccccc1"), ("CCO", "CCN"), ("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O")), (*FORMS, *SMILES)),
+    "set": (components, (("CC(=O)Cl.NCc1ccccc1", "CC(=O)O.CCO"), ("[Na+].[OH-].CCBr", "CCN")), (*FORMS, *SETS)),
+    "formula": (formula, (("C9H8O4", "C6H12O6"), ("C₉H₈O₄", "C7H6O3"), ("CuSO4·5H2O", "CuSO4")), (*FORMS, *FORMULAS)),
+    "name": (name, (("2-acetyloxybenzoic acid", "2-hydroxybenzoic acid"), ("(2S)-2-aminopropanoic acid", "(2R)-2-aminopropanoic acid")), (*FORMS, *NAMES)),
+    "number": (number, (("1.42 eV", "0.6 eV"), ("1420 meV", "3.2 eV"), ("1.42e0 eV", "2 eV"), (r"1.42 \times 10^{0}~\text{eV}", "5 eV")), (*FORMS, *NUMBERS)),
+}  # fmt: skip
+
+
+def expected(read: object, base: str) -> object:
+    if read is number:
+        return 1.42
+    return read(base)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_dressed_answer_is_the_answer_or_nothing(kind: str) -> None:
+    read, bases, forms = KINDS[kind]
+    failures, unread = [], []
+    for base, other in bases:
+        want = expected(read, base)
+        assert want is not None
+        for form, after, before in itertools.product(forms, AFTER, BEFORE):
+            text = before.format(other=other) + form.format(base) + after.format(other=other)
+            got = read(text)
+            if got not in (want, None):
+                failures.append((got, text))
+            elif got is None and not after and not before and (form in MUST or form not in FORMS):
+                unread.append(text)
+    assert failures == []
+    assert unread == []
+
+
+@pytest.mark.parametrize("forms", [LISTS, REACTIONS], ids=["lists", "reactions"])
+def test_components_are_the_set_or_nothing(forms: tuple[str, ...]) -> None:
+    want = tuple(sorted(("CC(=O)O", "NCc1ccccc1")))
+    failures, unread = [], []
+    for form, after, before in itertools.product(forms, AFTER, BEFORE):
+        text = (
+            before.format(other="CCBr.CCI")
+            + form.format("CC(=O)O", "NCc1ccccc1")
+            + after.format(other="CCBr.CCI")
+        )
+        got = components(text)
+        if got not in (want, None):
+            failures.append((got, text))
+        elif got is None and not after and not before:
+            unread.append(text)
+    assert failures == []
+    assert unread == []
+
+
+BOXED = (
+    "[10, 20, 110, 220]",
+    "<box>[[10, 20, 110, 220]]</box>",
+    '{{"bbox_2d": [10, 20, 110, 220], "label": "cat"}}',
+    "Answer: [10, 20, 110, 220]",
+    "The box is (10, 20), (110, 220).",
+    "答案：[10, 20, 110, 220]",
+)
+
+
+def test_rectangles_in_reasoning_are_not_read() -> None:
+    thoughts = [before for before in BEFORE if "hink" in before or "analysis" in before]
+    for form, before in itertools.product(BOXED, ("", *thoughts)):
+        text = before.format(other="[1, 2, 3, 4]") + form.format()
+        assert box(text) == (10.0, 20.0, 110.0, 220.0), text
+    assert box("<think>It is at [1, 2, 3, 4]") is None
+    assert box("<think>It is at [1, 2, 3, 4]</think>I cannot see it.") is None
+
+
+NOTHING = (
+    "I could not decide between {a} and {b}.", "It is either {a} or {b}.", "We have to compare {a}, {b} and {c}.", "I'm sorry, but I can't help with that.", "I cannot answer this question.",
+    "Is it {a}? Or {b}?", "The answer is not {a}.", "If the answer is {a}, then {b} fails.", "<think>The answer is {a}. Let me double-check", "[THINK]So the answer is {a}. Let me",
+    "<|channel|>analysis<|message|>The answer is {a}", "analysisSo the answer is {a}. Need to", "Both {a} and {b} seem plausible.", "A student claims the answer is {a}. I could not verify this.",
+    "Without more data one cannot choose between {a} and {b}.", "抱歉，我无法回答这个问题。", "答案不是{a}。", "如果答案是{a}，则矛盾。", "ANSWER:", "The answer is", "\\boxed{{}}", "<answer></answer>",
+    "The answer could be {a}, {b} or {c}.", "Answer: {a} or {b}", "I am torn between {a} and {b}", "Some people say {a}, others say {b}.", "None of this settles the matter.", "There are {n} cases to consider.",
+    "Neither {a} nor {b} is right.", "ANSWER: {a}\n\nWait, that is wrong. Let me redo this from the", "The SMILES could be {a} or {b}.", "<SMILES></SMILES>",
+)  # fmt: skip
+FILLER = (
+    "",
+    "We look at the structure. ",
+    "Consider the energy balance first.\n",
+    "Step 1: list what is known.\n",
+    "首先分析题目。\n",
+)
+CANDIDATES = {
+    molecule: ("CC(=O)Oc1ccccc1C(=O)O", "CCN", "CCCl", "c1ccncc1O"),
+    components: ("CCO.CC(=O)O", "CC(=O)Cl.CCN", "CCBr", "c1ccccc1.ClCl"),
+    formula: ("C9H8O4", "C6H12O6", "C2H6O", "C7H6O3"),
+    name: ("2-acetyloxybenzoic acid", "propan-2-ol", "3-methylpentane", "N-phenylacetamide"),
+    number: ("1.42 eV", "0.6 eV", "3.2 eV", "2.5 eV"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("read", CANDIDATES, ids=lambda read: read.__name__)
+def test_replies_without_an_answer_are_read_as_nothing(read: object) -> None:
+    rng = random.Random(1)
+    answers = []
+    for _ in range(2_000):
+        a, b, c = rng.sample(CANDIDATES[read], 3)  # type: ignore[index]
+        text = rng.choice(NOTHING).format(a=a, b=b, c=c, n=rng.randint(2, 9))
+        text = text if text.startswith("analysis") else rng.choice(FILLER) + text
+        if rng.random() < 0.3:
+            text += "\n" + rng.choice(NOTHING[:6]).format(a=a, b=b, c=c, n=3)
+        if (got := read(text)) is not None:  # type: ignore[operator]
+            answers.append((got, text))
+    assert len(answers) <= 1, sorted(set(answers))[:20]
+
+
+TRAPS = (
+    "smiles ", "SMILES: ", "<SMILES>", "<SMILES>C</SMILES> ", "Reactant 1: CCO\n", "- CCO\n", "1. C (", "`C` ", "(", "C(", "C or ", "产物：", '"smiles": "', "CCO ", " ( ", "[",
+    "formula is ", "formula: ", "name: ", "called ", "<IUPAC>", "分子式", "1.5 eV ", "5 or ", "±", "10^", "\\frac{", "answer: 5 ", "<NUMBER>", "(甲", "| ", "** ", "wait, ", "[1,2,3,4]",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_no_reader_holds_up_the_event_loop(trap: str) -> None:
+    for text in (
+        trap * (65_536 // len(trap)),
+        "word " * 6_000 + trap * (32_768 // len(trap)),
+        "ANSWER: " + trap * (65_536 // len(trap)),
+    ):
+        for read in (molecule, components, formula, name, number, box):
+            took = min(_timed(read, text) for _ in range(2))
+            bound = (
+                0.5 if read in (molecule, components) else 0.2
+            )  # in worker processes; 50 ms on an idle machine
+            assert took < bound, (read.__name__, trap, took)
