@@ -20,7 +20,7 @@ from typing import NamedTuple
 from evals.extract.later import later
 from evals.extract.statements import Form
 from evals.extract.tags import stated
-from evals.extract.visible import visible
+from evals.extract.visible import split_reasoning
 
 LONGEST = 50_000
 """Characters of a reply that are read, from its end."""
@@ -53,10 +53,11 @@ class Region(NamedTuple):
 
 def regions(text: str) -> list[Region]:
     """Return the rectangles that a reply states behind its reasoning, in its order; at most the last thousand."""
-    shown = visible(text).text
-    begin = max(0, len(shown) - LONGEST)
+    answer, _, _ = split_reasoning(text)
+    answer = answer[-LONGEST:]
+    begin = text.rfind(answer)
     for reader in (_tagged, _objects, _plain):
-        if rectangles := list(reader(shown[begin:])):
+        if rectangles := list(reader(answer)):
             return [one._replace(begin=one.begin + begin, end=one.end + begin) for one in rectangles[-MOST:]]
     return []
 

@@ -198,8 +198,10 @@ def component_of(line: str, side: Side = "") -> str | None:
         return ""
     if label and side == "products" and _REACTANT.search(label[0]):
         return ""
-    item = label is not None or _NUMBERED.match(line.strip()) is not None
-    line = _NUMBERED.sub("", line.strip(), count=1)
+    line = line.strip()
+    number = _NUMBERED.match(line)
+    item = label is not None or number is not None
+    line = line[number.end() :] if number else line
     if "|" in line:
         cells = [cell for part in line.strip("| ").split("|") if is_marked(cell := bare(part.strip()))]
         return cells[0] if len(cells) == 1 else None
@@ -208,7 +210,8 @@ def component_of(line: str, side: Side = "") -> str | None:
         spans = [span for span in map(bare, (a or b for a, b in _SPAN.findall(part))) if is_marked(span)]
         if spans:
             return ".".join(dict.fromkeys(spans))
-    rest = outside[label.end() :] if label and (label := _LINE_LABEL.match(outside)) else outside
+    label = _LINE_LABEL.match(outside)
+    rest = outside[label.end() :] if label else outside
     if (several := _CONNECTIVE.split(rest.strip())) and all(is_marked(bare(piece)) for piece in several):
         return ".".join(map(bare, several))
     first = _FIRST.match(rest)

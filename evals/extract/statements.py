@@ -116,18 +116,16 @@ _MARGIN = 60
 class _Words(NamedTuple):
     """Words to look for, by what a text may hold."""
 
-    cues: dict[str, Cue]
     strong: tuple[str, ...]
     strong_ascii: tuple[str, ...]
     weak: tuple[str, ...]
 
 
 @cache
-def _words(cues: tuple[Cue, ...]) -> _Words:
-    strong = dict.fromkeys((*_WORDS, *(cue.word for cue in cues if not cue.weak)))
-    weak = tuple(cue.word for cue in cues if cue.weak)
-    by_word = {cue.word: cue for cue in cues}
-    return _Words(by_word, tuple(strong), tuple(word for word in strong if word.isascii()), weak)
+def _words(cues: tuple[tuple[str, bool], ...]) -> _Words:
+    strong = dict.fromkeys((*_WORDS, *(word for word, is_weak in cues if not is_weak)))
+    weak = tuple(word for word, is_weak in cues if is_weak)
+    return _Words(tuple(strong), tuple(word for word in strong if word.isascii()), weak)
 
 
 def backwards(
@@ -135,13 +133,14 @@ def backwards(
 ) -> Iterator[tuple[Statement, Any, bool]]:
     """Yield (statement, its answer if a cue has read it, whether it is strong), from the last to the first."""
     size, done, looked = LATE + _MARGIN, end, 0
-    words = _words(cues)
+    by_word = {cue.word: cue for cue in cues}
+    words = _words(tuple((cue.word, cue.weak) for cue in cues))  # the cues themselves may hold a reply
     early, late = begin + EARLY, end - LATE - _MARGIN
     while done > begin and looked < MOST:
         start = max(begin, end - size)
         weak = words.weak if done > late or start < early else ()
         for at, word in reversed(_places(text, start, done, words, weak)):
-            cue = words.cues.get(word)
+            cue = by_word.get(word)
             if cue is not None and cue.weak and early <= at < late:
                 continue
             looked += 1

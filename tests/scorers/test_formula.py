@@ -157,5 +157,5 @@ def group(leader):
 
 def test_without_opsin_one_line_names_the_extra(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
-    with pytest.raises(UsageError, match=r"science-evals\[chemistry\]"):
+    with pytest.raises(UsageError, match=r"\[chemistry\]"):
         Opsin()

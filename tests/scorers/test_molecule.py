@@ -130,7 +130,7 @@ def test_shares_of_rungs():
 def test_without_rdkit_one_line_names_the_extra(monkeypatch):
     molecule_forms.rdkit.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, "rdkit", None)
-    with pytest.raises(UsageError, match=r"science-evals\[chemistry\]"):
+    with pytest.raises(UsageError, match=r"\[chemistry\]"):
         judge("CCO")
     monkeypatch.undo()
     molecule_forms.rdkit.cache_clear()
@@ -186,11 +186,11 @@ def test_hostile_replies_are_judged_at_once(text):
 
 async def test_a_molecule_that_takes_for_ever_costs_its_deadline_and_no_more():
     """A gold answer as long as the reply lets the length through; canonical ranking of it takes minutes."""
-    endless = Sample(id="1", target="C" * 60_000)
+    endless = Sample(id="1", target="C" * 10_000)
     easy = Sample(id="2", target="CCO")
     with Pool(1, timeout_s=2) as pool:
         slow = asyncio.create_task(
-            pool.score(Molecule(), endless, Prompt(), Reply(text=f"<SMILES>{'C' * 59_999}O</SMILES>"))
+            pool.score(Molecule(), endless, Prompt(), Reply(text=f"<SMILES>CC(C){'C' * 9_997}</SMILES>"))
         )
         quick = pool.score(Molecule(), easy, Prompt(), Reply(text="<SMILES> OCC </SMILES>"))
         assert (await quick).value == 1.0
