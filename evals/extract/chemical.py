@@ -18,7 +18,16 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from evals.extract import moods
-from evals.extract.cues import after_correction, asserted, field_at, label_at, narrowed, opens_tag, undenied
+from evals.extract.cues import (
+    after_correction,
+    asserted,
+    field_at,
+    label_at,
+    narrowed,
+    opens_tag,
+    undecided,
+    undenied,
+)
 from evals.extract.later import later
 from evals.extract.peel import half_width
 from evals.extract.reading import REFUSED, Parser, Reading, own_part, read, runs_on
@@ -248,6 +257,8 @@ def _by_shape(text: str, kind: _Kind) -> Reading | None:
         or text.rstrip().endswith("?")
         or runs_on(text[-LONGEST:])
     ):
+        return None
+    if undecided(text, lines[-1].start()):
         return None
     readings = []
     for span in [*_BOLD.finditer(text, begin)][-_SPANS:]:

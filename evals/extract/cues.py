@@ -102,6 +102,18 @@ def asserted(text: str, reading: Reading | None) -> Reading | None:
     return place if mood(text, place.begin, place.end, link=link) == "asserted" else None
 
 
+_UNDECIDED = later(
+    r"\b(?:either|torn|neither|plausible|(?:decide|choose|choosing|undecided|distinguish)\s+between|compare|whether|could\s+(?:not|be)|couldn['’]t|might\s+be|some\s+(?:people\s+)?say)\b"
+    r"|\bboth\b[^.\n]{0,200}\b(?:seem|are|could|look|work)\b|都有可能|之间",
+    re.IGNORECASE,
+)
+
+
+def undecided(text: str, begin: int = 0) -> bool:
+    """Tell whether words say that the model weighs several answers and settles on none."""
+    return _UNDECIDED.search(text, begin) is not None
+
+
 _DENIAL = later(r"[\s*_`\"'(]*(?:not|never|n['’]t|不是?)(?![A-Za-z])\s*", re.IGNORECASE)
 _BUT = later(r"\bbut\s+(?:rather\s+)?|而是")
 

@@ -15,7 +15,16 @@ import re
 from typing import Any, NamedTuple
 
 from evals.extract import moods
-from evals.extract.cues import after_correction, asserted, field_at, label_at, narrowed, opens_tag, undenied
+from evals.extract.cues import (
+    after_correction,
+    asserted,
+    field_at,
+    label_at,
+    narrowed,
+    opens_tag,
+    undecided,
+    undenied,
+)
 from evals.extract.later import later
 from evals.extract.peel import half_width
 from evals.extract.reading import PROSE, REFUSED, Reading, own_part, read, runs_on
@@ -288,6 +297,8 @@ class _Reader:
             value = self._whole(reply, content)
             if value and value.upper() not in WORDS and any(char.isalpha() for char in value):
                 return asserted(text, Reading(value, "whole", start, start + len(content)))
+        if undecided(text, text.rfind("\n", 0, len(text.rstrip())) + 1):
+            return None
         return self._last_paragraph(text) or self._in_prose(text, start)
 
     def _last_paragraph(self, text: str) -> Reading | None:

@@ -30,6 +30,7 @@ _TOKEN = later(
         |%\d\d|%\(\d{1,5}\)|\d)+""",
     re.VERBOSE,
 )
+_ORGANIC = later(r"(?:Cl|Br|[BCNOPSFI])+")
 WORDS = frozenset(
     "NO NOS ON IN SO CO OK IF OF BOSS SON SOON COIN COINS ICON ICONS BIN BINS SPIN NOON POP".split()  # noqa: SIM905
 )
@@ -64,7 +65,7 @@ def can_only_be_smiles(token: str) -> bool:
         return False
     letters = sum(c.isalpha() for c in token)
     if letters == len(token):
-        return "CC" in token and token.isupper()  # not I, not NON, not COS
+        return "CC" in token and _ORGANIC.fullmatch(token) is not None  # not I, not NON, not COS
     if letters < 3 or re.fullmatch(r"[A-Z]?[a-z]+[-./][A-Za-z]+", token):
         return False
     return any(c.isupper() or c in "=#" for c in token) or bool(re.match(r"[cnops]1?[cnops(\d]*\d", token))

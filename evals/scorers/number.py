@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from evals.extract.cues import after_correction, asserted, narrowed, opens_tag, undenied
+from evals.extract.cues import after_correction, asserted, narrowed, opens_tag, undecided, undenied
 from evals.extract.later import later
 from evals.extract.moods import mood
 from evals.extract.peel import half_width
@@ -65,7 +65,7 @@ def stated(text: str, unit: str = "") -> Reading | None:
 
     def parse(content: str, form: Form) -> Any:
         nonlocal refused
-        held = undenied(content)
+        held = None if undecided(content[:_SHORT]) else undenied(content)
         quantity = None if held is None else stated_number(held, unit)
         if quantity is None and (re.search(r"\d", content) or len(content) <= _SHORT):
             refused = True
@@ -82,7 +82,8 @@ def stated(text: str, unit: str = "") -> Reading | None:
 
 
 def _by_shape(text: str, unit: str) -> Reading | None:
-    if gives_up(text) or runs_on(text) or text.rstrip().endswith("?"):
+    last_line = text.rfind("\n", 0, len(text.rstrip())) + 1
+    if gives_up(text) or runs_on(text) or text.rstrip().endswith("?") or undecided(text, last_line):
         return None
     return _in_bold(text, unit) or _only_one(text, unit) or _in_last_line(text, unit)
 
@@ -121,11 +122,18 @@ def _only_one(text: str, unit: str) -> Reading | None:
     if len(some) != 1:
         return None
     at = text.find(some[0].text)
-    if at >= 0 and not _ENDS.match(text, at + len(some[0].text)):
+    if at >= 0 and (
+        not _ENDS.match(text, at + len(some[0].text)) or _COUNTS.search(text, max(0, at - 20), at)
+    ):
         return None
     return asserted(text, Reading(some[0], "prose", 0, len(text.rstrip())))
 
 
+_COUNTS = later(
+    r"\b(?:steps?|cases?|parts?|questions?|problems?|options?|equations?|eq\.?|figures?|tables?|sections?|methods?|approach)\s*$|(?:步骤|第)\s*$|(?:^|\n)\s*$",
+    re.IGNORECASE,
+)
+"""What stands before a number that only counts, as "Step 1", or at the beginning of a line."""
 _ENDS = later(
     r"[*_`$\s)\]}%]*(?:\Z|[|.,;:!。，；、(\n—–±~\\]|[\u4e00-\u9fff]|\s(?:at|for|with|and|in|which|because|as|on|by|from|under|but|or|based|given|when)\b)"
 )
