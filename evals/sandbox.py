@@ -314,7 +314,7 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Give a worker our module path, one thread for each numeric library, and no secrets."""
+    """Return the environment of a worker: our module path, one thread for each numeric library, and no secrets."""
     secret = ("KEY", "TOKEN", "SECRET", "PASSWORD")
     kept = {k: v for k, v in os.environ.items() if not any(word in k.upper() for word in secret)}
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)  # noqa: PTH100 - '' means here

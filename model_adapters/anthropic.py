@@ -91,7 +91,7 @@ class Claude(HttpModel):
         return remarks(self.rule, self.name, sampling)
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
-        """Give the request's body."""
+        """Return the request's body."""
         told = telling(self.rule, self.name, sampling.thinking)
         sent = settled(self.rule, sampling)
         pictures = await encoded(prompt, "image")
@@ -127,7 +127,7 @@ class Claude(HttpModel):
 
 
 def budget(rule: Rule, sampling: Sampling) -> int:
-    """Give the tokens of thinking to ask for; 0: the model decides. Raises UsageError where there is no room."""
+    """Return the tokens of thinking to ask for; 0: the model decides. Raises UsageError where there is no room."""
     if not sampling.thinking or rule.on is not _BUDGET:
         return 0
     most = sampling.max_tokens or MAX_TOKENS

@@ -156,7 +156,7 @@ def _featurizer() -> Any:
 
 @lru_cache(16_384)
 def features(composition: str) -> tuple[float, ...]:
-    """Give the 132 Magpie features of a composition."""
+    """Return the 132 Magpie features of a composition."""
     import warnings
 
     from pymatgen.core.composition import Composition
@@ -184,7 +184,7 @@ class Copy:
         return Reply(text=said, usage=Usage(input=0, output=0), model=self.name)
 
     async def close(self) -> None:
-        """Nothing to give back."""
+        """Nothing to release."""
 
 
 LEARNERS: dict[str, Learner] = {"mean": mean, "majority": majority, "magpie-rf": magpie_rf}

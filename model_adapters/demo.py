@@ -68,7 +68,7 @@ class Demo:
         return Reply(text=said, reasoning=found.reasoning, stop=found.stop, usage=usage, model=self.name)
 
     async def close(self) -> None:
-        """Nothing to give back."""
+        """Nothing to release."""
 
 
 def _letter(option: str, text: str) -> str:

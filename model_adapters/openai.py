@@ -66,7 +66,7 @@ class Chat(HttpModel):
         self.switch = switch
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
-        """Give the request's body."""
+        """Return the request's body."""
         return body(self.name, prompt, sampling, await data_urls(prompt), switch=self.switch)
 
     def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
@@ -92,7 +92,7 @@ class Hosted(Chat):
         return [*remarks(self.rule, self.name, sampling), *([self._note] if self._note else [])]
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
-        """Give the request's body in the vendor's dialect."""
+        """Return the request's body in the vendor's dialect."""
         told = telling(self.rule, self.name, sampling.thinking)
         found = await super().body(prompt, replace(settled(self.rule, sampling), thinking=None))
         if "max_tokens" in found:
@@ -119,7 +119,7 @@ def body(
     *,
     switch: str = SWITCH,
 ) -> dict[str, Any]:
-    """Give the request's body; what is not set is left to the server. `pictures`: see `data_urls`."""
+    """Return the request's body; what is not set is left to the server. `pictures`: see `data_urls`."""
     messages = [_message(message, pictures or {}) for message in prompt.messages]
     found: dict[str, Any] = {"model": name, "messages": messages}
     for field in ("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed"):

@@ -37,7 +37,7 @@ class Replay:
         self._replies = replies
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Give the next recorded reply to this very prompt."""
+        """Return the next recorded reply to this very prompt."""
         await asyncio.sleep(0)  # a model that never waits would keep Ctrl-C waiting
         waiting = self._replies.get(prompt_hash(prompt))
         if not waiting:
@@ -45,7 +45,7 @@ class Replay:
         return waiting.popleft()
 
     async def close(self) -> None:
-        """Nothing to give back."""
+        """Nothing to release."""
 
 
 def model(rest: str, *, results: Path = Path("results")) -> Replay:

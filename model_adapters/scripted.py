@@ -32,7 +32,7 @@ class Scripted:
         self.calls = 0
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Give the next reply."""
+        """Return the next reply."""
         says, turn = self.says, self.calls
         self.calls += 1
         await asyncio.sleep(0)  # a model that never waits would keep Ctrl-C waiting
@@ -42,7 +42,7 @@ class Scripted:
         return Reply(text=found, usage=Usage(input=0, output=len(found.split())), model=self.name)
 
     async def close(self) -> None:
-        """Nothing to give back."""
+        """Nothing to release."""
 
 
 def model(rest: str) -> Scripted:

@@ -91,7 +91,7 @@ class Server(Chat):
 
 
 def _echoed(choice: _Echo, text: str, where: str) -> _LogProbs:
-    """Give the likelihoods of a text's own tokens; the first has none, which an answer's first token would."""
+    """Return the likelihoods of a text's own tokens; the first has none, which an answer's first token would."""
     found = choice.logprobs
     if (
         choice.text != text

@@ -55,6 +55,8 @@ ALLOWED = {
         "evals.commands.serve",
         "evals.model_adapters.common.launch",
     ): "`evals serve` launches, and nothing else",
+    ("evals.commands.serve", "evals.model_adapters.common.server_process"): "the server that it keeps",
+    ("evals.commands.serve", "evals.model_adapters.common.registry"): "where other commands find it",
     ("evals.commands.doctor", "evals.model_adapters.common.launch"): "which engines could be started here",
     (
         "evals.commands.data",

@@ -77,7 +77,7 @@ class Pace:
         self._begin()
 
 
-class Beat:
+class Spacing:
     """Starts calls at even distances: `per_minute` of them, however the server counts its minutes.
 
     A leaky bucket (aiolimiter) lets a minute's calls through at once and then refills, up to twice the limit in the first
@@ -90,7 +90,7 @@ class Beat:
         self._next = 0.0
 
     def delay_s(self) -> float:
-        """Take the next place in the row; gives how long it is until then."""
+        """Take the next place in the row; returns how long it is until then."""
         now = self._clock()
         place = max(now, self._next)
         self._next = place + self.distance_s
@@ -108,6 +108,6 @@ class Beat:
                 await stop.wait()
 
 
-def beat_of(model: object) -> Beat | None:
-    """Give the beat of a model whose vendor counts calls per minute; None where it does not."""
-    return Beat(model.per_minute) if isinstance(model, Metered) and model.per_minute else None
+def spacing_of(model: object) -> Spacing | None:
+    """Return the spacing of a model whose vendor counts calls per minute; None where it does not."""
+    return Spacing(model.per_minute) if isinstance(model, Metered) and model.per_minute else None

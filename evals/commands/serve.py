@@ -13,7 +13,7 @@ from evals.commands.common import note
 from evals.errors import UsageError
 
 if TYPE_CHECKING:
-    from evals.model_adapters.common.launch import Process
+    from evals.model_adapters.common.server_process import Process
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -42,17 +42,17 @@ def serve(
     from msgspec import structs
 
     from evals import load
-    from evals.model_adapters.common import launch
+    from evals.model_adapters.common import launch, server_process
 
     others = {form.rstrip(":") for form in load.model_forms()} - launch.ENGINES
     if model.partition(":")[0] in others:
         raise UsageError(f"{model} has no server to start; vllm:, lmdeploy: and sglang: models do")
     order = load.model(model, trust_remote_code=trust_remote_code, gpu_check=not no_gpu_check).order  # type: ignore[attr-defined]
-    if port and not launch.is_free(port):
+    if port and not server_process.is_free(port):
         raise UsageError(f"--port {port} is taken")
     launch.without_secrets(arguments)
     order = structs.replace(order, arguments=(*order.arguments, *arguments))
-    process = launch.Process(order, log or Path(f"{order.engine.name}.log"), port=port)
+    process = server_process.Process(order, log or Path(f"{order.engine.name}.log"), port=port)
     note(f"{order.engine.name}: starting {order.name} (log: {process.log}); Ctrl-C stops it")
     _keep(process)
     return 130
@@ -60,7 +60,7 @@ def serve(
 
 def _keep(process: Process) -> None:
     """Hold a server until it dies or the user has had enough."""
-    from evals.model_adapters.common import launch
+    from evals.model_adapters.common import registry
 
     leaving = threading.Event()
 
@@ -72,7 +72,7 @@ def _keep(process: Process) -> None:
         signal.signal(signum, leave)
     try:
         process.start()
-        entry = launch.announce(process.order, process.url)
+        entry = registry.announce(process.order, process.url)
         try:
             click.echo(f"{process.url}#{process.order.name}")
             while process.alive and not leaving.wait(0.5):

@@ -283,7 +283,7 @@ def host() -> dict[str, Any]:
 
 @cache
 def commit() -> str:
-    """Give the commit of the checkout that this package runs from; empty outside one."""
+    """Return the commit of the checkout that this package runs from; empty outside one."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return ""

@@ -202,7 +202,7 @@ class Writer:
         self.card.files = file_facts(self.path)
 
     def close(self) -> None:
-        """Give up the lock; an empty run leaves no folder behind, unless a batch answers it."""
+        """Release the lock; an empty run leaves no folder behind, unless a batch answers it."""
         self._close_lines()
         (self.path / "lock").unlink(missing_ok=True)  # while it is ours, else it could be another's
         records = self.path / "records.jsonl"

@@ -87,7 +87,7 @@ def sent(run: Path) -> list[Sent]:
 
 
 def waiting(run: Path) -> list[Sent]:
-    """Give the batches of a run that nobody has collected yet."""
+    """Return the batches of a run that nobody has collected yet."""
     return [one for one in sent(run) if not one.closed]
 
 
@@ -162,7 +162,7 @@ class Gathered:
         self._results[key].append(error)
 
     def queue(self, jobs: Sequence[Job]) -> list[tuple[int, int, int]]:
-        """Give what can be worked off, replies before failures: a run of failures ends a run."""
+        """Return what can be worked off, replies before failures: a run of failures ends a run."""
         left = {key: deque(found) for key, found in self._results.items()}
         found: list[tuple[bool, tuple[int, int, int]]] = []
         for number, job in enumerate(jobs):
@@ -173,7 +173,7 @@ class Gathered:
         return [place for _, place in sorted(found)]
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Give the reply that came; raises what came in its place, once and for all."""
+        """Return the reply that came; raises what came in its place, once and for all."""
         await asyncio.sleep(0)  # a model that never waits would keep Ctrl-C waiting
         found = self._results[key_of(prompt, sampling)].popleft()
         if isinstance(found, Reply):

@@ -17,7 +17,7 @@ from evals.boundary import foreign_code
 from evals.calls.backoff import wait_s
 from evals.calls.call import ask
 from evals.calls.deadline import Deadline
-from evals.calls.pace import Pace, beat_of
+from evals.calls.pace import Pace, spacing_of
 from evals.data.series import told
 from evals.errors import (
     Disconnected,
@@ -74,7 +74,7 @@ class Caller:
         self._model, self._pace, self._timeout_s = model, pace, timeout_s
         self._stop, self._end, self._on_rest, self._say = stop, end, on_rest, say
         self._ready = model.ready if isinstance(model, Starting) else None
-        self._beat = beat_of(model)
+        self._spacing = spacing_of(model)
         self._deadlines: dict[float, Deadline] = {}
         """By their seconds."""
         self._calling = 0
@@ -178,8 +178,8 @@ class Caller:
             await turn
         self._calling += 1
         try:
-            if self._beat is not None:
-                await self._beat.wait(self._stop)
+            if self._spacing is not None:
+                await self._spacing.wait(self._stop)
                 if self._stop.is_set():
                     return None
             if self._silence is None and self._timeout_s is None:

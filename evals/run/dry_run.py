@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from evals import load, profiles
-from evals.calls.pace import START, beat_of
+from evals.calls.pace import START, spacing_of
 from evals.data.series import AS_TEXT
 from evals.errors import EvalsError, StoreError, UsageError
 from evals.prompts import plain_text
@@ -161,10 +161,10 @@ def _done(plan: Plan) -> int:
 
 def _hours(seconds: float | None, at_once: int, calls: int, model: Model | None) -> float | None:
     """Return how long calls take, as many at once as given and no more a minute than the vendor allows."""
-    beat = beat_of(model)
-    if seconds is None and beat is None:
+    spacing = spacing_of(model)
+    if seconds is None and spacing is None:
         return None
-    return max((seconds or 0.0) / at_once, calls * beat.distance_s if beat else 0.0) / 3600
+    return max((seconds or 0.0) / at_once, calls * spacing.distance_s if spacing else 0.0) / 3600
 
 
 def _prompt_tokens(plan: Plan) -> float:

@@ -125,7 +125,7 @@ def _no_score(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
 
 
 def current(run: Run) -> Card:
-    """Give a run's card; of one that has not ended, with the numbers of its records so far."""
+    """Return a run's card; of one that has not ended, with the numbers of its records so far."""
     card = run.card
     if card.status in ("finished", "partial") and card.estimates:
         return card

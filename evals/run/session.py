@@ -290,7 +290,7 @@ class ModelRun:
         )
 
     def close_what_there_is(self) -> None:
-        """Give the runs of a request that ends with an error their cards, where they have records."""
+        """Write cards for the runs of a request that ends with an error, if they have records."""
         runner = self.session.runner
         for job, tally in zip(self.jobs, self.progress.tallies, strict=True):
             if runner is not None and tally.done:

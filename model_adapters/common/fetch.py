@@ -99,6 +99,6 @@ def _rest(error: HTTPError) -> bytes:
 
 
 def _opener() -> OpenerDirector:
-    """Go through HTTPS_PROXY, as `http.Client` does; what is not encrypted is in the house and reached straight."""
+    """Go through HTTPS_PROXY, as `http.Client` does; what is not encrypted is on this network and reached directly."""
     found = getproxies().get("https")
     return build_opener(_Stay, ProxyHandler({"https": found} if found else {}))

@@ -41,7 +41,7 @@ class Function:
         return Reply(text=text, stop="stop", seconds=perf_counter() - began, model=self.name)
 
     async def close(self) -> None:
-        """Nothing to give back."""
+        """Nothing to release."""
 
 
 def _parameters(function: Callable[..., object]) -> tuple[str, ...]:

@@ -201,7 +201,7 @@ async def _whole(response: ClientResponse, most: int, *, where: str) -> bytes:
 
 
 def proxy_of(url: str) -> str | None:
-    """Give the HTTPS_PROXY that the environment wants used for a URL; what is not encrypted is reached straight.
+    """Return the HTTPS_PROXY that the environment wants used for a URL; what is not encrypted is reached straight.
 
     So a server on this machine or on the next node needs no NO_PROXY, and a vendor is found from behind a firewall.
     """
@@ -225,7 +225,7 @@ def _socket(address: tuple[Any, ...]) -> socket.socket:
 
 
 def without_secrets(url: str) -> str:
-    """Give a URL without user, password and query; text that is no URL loses what stands before its last @."""
+    """Return a URL without user, password and query; text that is no URL loses what stands before its last @."""
     try:
         parts = urlsplit(url)
     except ValueError:

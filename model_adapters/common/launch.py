@@ -20,42 +20,24 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
-import msgspec
 from msgspec import Struct
 
-from evals import checkpoints, disk, gpus, profiles
-from evals import peer_environments as peers
+from evals import checkpoints, gpus, profiles
 from evals.errors import UsageError
-from evals.model_adapters.common import watchdog
-from evals.model_adapters.common.faults import fault_message
-from evals.model_adapters.common.fetch import Refused, fetch, listed
-from evals.model_adapters.common.logs import PORT_TAKEN, cause
 from evals.profiles import Profile
 
 START_S = 3600.0
-GRACE_S = 5.0
-"""For a server to end by itself."""
-LOG_MOST = 8 << 20
-"""Bytes of a log, from its end, that are read for the cause of a death."""
-LIFE_S = 600.0
-"""For its first call, which may compile what it computes with."""
 HOST = "127.0.0.1"
 SECRET = frozenset(
     {"key", "keys", "token", "secret", "password", "passwd", "credential", "credentials", "pat"}
 )
 """Words at the end of an option's name, or in a variable's, whose value is a secret."""
-WEIGHTS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_TOKEN"})
-"""Secrets that an engine needs to fetch weights."""
 TRUST = "--trust-remote-code"
 """Has an engine run the code that comes with weights."""
 
@@ -86,7 +68,7 @@ class Engine(Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class LaunchSpec(Struct, frozen=True, kw_only=True):
     """One server to start."""
 
     engine: Engine
@@ -106,7 +88,7 @@ class Order(Struct, frozen=True, kw_only=True):
 
     @property
     def folder(self) -> Path | None:
-        """Give the folder of weights, where the model is one."""
+        """Return the folder of weights, where the model is one."""
         return profiles.located(self.model)
 
     @property
@@ -122,11 +104,11 @@ class Order(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Give the name that it serves under."""
+        """Return the name that it serves under."""
         return self.folder.resolve().name if self.folder else self.model
 
 
-def order(engine: Engine, model: str, profile: Profile | None, *, trust_remote_code: bool = False) -> Order:
+def spec_of(engine: Engine, model: str, profile: Profile | None, *, trust_remote_code: bool = False) -> LaunchSpec:
     """Read the user's environment; raises UsageError."""
     said = os.environ.get("EVALS_ENGINE_ARGS", "")
     try:
@@ -134,7 +116,7 @@ def order(engine: Engine, model: str, profile: Profile | None, *, trust_remote_c
     except ValueError as error:
         raise UsageError(f"EVALS_ENGINE_ARGS cannot be split into words: {error}") from None
     without_secrets(arguments)
-    return Order(
+    return LaunchSpec(
         engine=engine,
         model=model,
         profile=profile,
@@ -175,7 +157,7 @@ def _whole(variable: str, usual: int) -> int:
     return int(word)
 
 
-def check(wanted: Order, *, gpu_check: bool = True) -> str:
+def check(wanted: LaunchSpec, *, gpu_check: bool = True) -> str:
     """Refuse what cannot be started here, the GPUs first; raises UsageError, one line.
 
     Return what to warn of: GPUs that its makers would not use, and that its weights fit on. `gpu_check`: whether to look.
@@ -202,7 +184,7 @@ def check(wanted: Order, *, gpu_check: bool = True) -> str:
     return warning
 
 
-def _gpu_verdict(wanted: Order) -> tuple[str, str]:
+def _gpu_verdict(wanted: LaunchSpec) -> tuple[str, str]:
     if wanted.profile is None:
         return "", ""
     place = checkpoints.folder_of(wanted.model)
@@ -211,7 +193,7 @@ def _gpu_verdict(wanted: Order) -> tuple[str, str]:
 
 
 def version(engine: Engine, python: str = "") -> str:
-    """Give the version of the engine's package; raises UsageError where its Python cannot import it."""
+    """Return the version of the engine's package; raises UsageError where its Python cannot import it."""
     code = (
         "import importlib.util as u, importlib.metadata as m, sys; p = sys.argv[1]\n"
         "if u.find_spec(p) is None: sys.exit(3)\n"
@@ -232,7 +214,7 @@ def version(engine: Engine, python: str = "") -> str:
     return done.stdout.strip() or engine.package
 
 
-def command(wanted: Order, *, port: int) -> list[str]:
+def command(wanted: LaunchSpec, *, port: int) -> list[str]:
     """Write the server's command line: from the profile first, then the user's own, which win."""
     engine, profile = wanted.engine, wanted.profile
     facts = {
@@ -262,7 +244,7 @@ def command(wanted: Order, *, port: int) -> list[str]:
     return [*words, *flags, *_span(wanted), *wanted.arguments]
 
 
-def _span(wanted: Order) -> list[str]:
+def _span(wanted: LaunchSpec) -> list[str]:
     if not wanted.master:
         return []
     address, _, meeting = wanted.master.rpartition(":")
@@ -279,243 +261,3 @@ def _shared_over(profile: Profile, nodes: int) -> int:
     kind = here[0].kind if here else ""
     wanted = profile.gpus.get(kind) or profile.tensor_parallel or max(profile.gpus.values(), default=1)
     return min(wanted, nodes * len(here)) if here else wanted
-
-
-class Process:
-    """A server that was started here; it ends when `stop` is called, and when this process ends in any way."""
-
-    def __init__(self, wanted: Order, log: Path, *, port: int | None = None) -> None:
-        self.order, self.log = wanted, log
-        self._given = port
-        self._take(port or free_port())
-        self.context: int | None = None
-        """Tokens of prompt and reply, as the server says."""
-        self._dog: subprocess.Popen[bytes] | None = None
-        self._stopping = threading.Event()
-        self._begins = 0
-
-    @property
-    def url(self) -> str:
-        """Give the base URL of its chat protocol."""
-        return f"http://{HOST}:{self.port}/v1"
-
-    @property
-    def alive(self) -> bool:
-        """Whether its process runs."""
-        return self._dog is not None and self._dog.poll() is None
-
-    def _take(self, port: int) -> None:
-        self.port = port
-        self.command = command(self.order, port=port)
-
-    def start(self) -> None:
-        """Start it and wait until it answers; raises UsageError with the cause, and leaves nothing running."""
-        try:
-            self._start()
-        except UsageError as error:
-            if self._given or PORT_TAKEN not in str(error) or self._stopping.is_set():
-                self._stopping.set()
-                raise
-            self._take(free_port())  # somebody was quicker
-            self._start()
-
-    def _start(self) -> None:
-        self._spawn()
-        with ExitStack() as undo:
-            undo.callback(self._end)
-            self._until_healthy()
-            self._live()
-            self.context = models(self.url).get(self.order.name)
-            undo.pop_all()
-
-    def _spawn(self) -> None:
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(disk.create(self.log, append=True), "ab") as stream:
-            stream.write(f"# {time.strftime('%Y-%m-%d %H:%M:%S')} {shlex.join(self.command)}\n".encode())
-            stream.flush()
-            self._begins = stream.tell()
-            self._dog = subprocess.Popen(
-                [sys.executable, "-I", watchdog.__file__, str(GRACE_S), *self.command],
-                stdin=subprocess.PIPE, stdout=stream, stderr=stream, start_new_session=True,
-                env=_environment(self.order.engine),
-            )  # fmt: skip
-
-    def _until_healthy(self) -> None:
-        until = time.monotonic() + self.order.start_s
-        pause_s = 0.05
-        while not self._stopping.wait(pause_s):
-            pause_s = min(1.0, 1.2 * pause_s)
-            if not self.alive:
-                raise UsageError(self.epitaph("ended before it served anything"))
-            if _answers(f"http://{HOST}:{self.port}{self.order.engine.health}"):
-                return
-            if time.monotonic() > until:
-                raise UsageError(self.epitaph(f"is not ready after {self.order.start_s:.0f} s"))
-        raise UsageError("stopped while it started")
-
-    def _live(self) -> None:
-        """Have it say a word, as proof of life; raises UsageError."""
-        body = {
-            "model": self.order.name,
-            "messages": [{"role": "user", "content": "Say yes."}],
-            "max_tokens": 1,
-        }
-        headers = {"Content-Type": "application/json"}
-        try:
-            fetch(
-                f"{self.url}/chat/completions",
-                data=msgspec.json.encode(body),
-                headers=headers,
-                timeout_s=LIFE_S,
-            )
-        except OSError as error:
-            said = str(error)
-            if isinstance(error, Refused):
-                said = f"HTTP {error.status}: {fault_message(error.body)}"
-            if self._dog is not None:  # a call that kills it is answered before it is dead
-                with suppress(subprocess.TimeoutExpired):
-                    self._dog.wait(GRACE_S)
-            if not self.alive:
-                raise UsageError(self.epitaph("ended at its first call")) from None
-            named = f"{self.order.engine.name}:{self.order.model}"
-            raise UsageError(f"{named} is up and cannot answer: {said} (log: {self.log})") from None
-
-    def follow(self) -> str:
-        """Run this node's share of a server that answers elsewhere, until it ends; says how that was."""
-        self._spawn()
-        if self._dog is not None:
-            self._dog.wait()
-        return self.epitaph("ended")
-
-    def epitaph(self, what: str) -> str:
-        """Say in one line what became of it, and where its log is."""
-        with self.log.open("rb") as stream:
-            stream.seek(max(self._begins, self.log.stat().st_size - LOG_MOST))
-            why = cause(stream.read().decode(errors="replace"))
-        return f"{self.order.engine.name}:{self.order.model} {what}: {why} (log: {self.log})"
-
-    def leave(self) -> None:
-        """Break off a `start` that waits, from a signal's handler."""
-        self._stopping.set()
-
-    def stop(self) -> None:
-        """End it and all that it started; idempotent."""
-        self._stopping.set()
-        self._end()
-
-    def _end(self) -> None:
-        dog = self._dog
-        if dog is None:
-            return
-        _close(dog.stdin)
-        with suppress(subprocess.TimeoutExpired):
-            dog.wait(GRACE_S + 5.0)
-        for _ in range(2):  # the group outlives its watchdog where somebody killed that
-            try:
-                os.killpg(dog.pid, 9)
-            except OSError:
-                break
-        dog.wait()
-
-
-def _close(pipe: IO[bytes] | None) -> None:
-    if pipe is not None:
-        try:
-            pipe.close()
-        except OSError:
-            return
-
-
-def _environment(engine: Engine) -> dict[str, str]:
-    """Return what the server needs of our environment: no keys of other services, and nothing that phones home."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in WEIGHTS or not (SECRET & set(name.lower().split("_")) or name.startswith("EVALS_"))
-    }
-    return kept | {"DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"} | engine.environment
-
-
-def free_port() -> int:
-    """Find a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
-def is_free(port: int) -> bool:
-    """Whether nobody listens on a port of the loopback interface."""
-    with socket.socket() as probe:
-        probe.settimeout(2.0)
-        return probe.connect_ex((HOST, port)) != 0
-
-
-def _answers(url: str) -> bool:
-    try:
-        fetch(url, timeout_s=5.0)
-    except OSError:
-        return False
-    return True
-
-
-def models(url: str, *, timeout_s: float = 5.0) -> dict[str, int | None]:
-    """Ask a server what it serves: name -> context in tokens, where it says; empty where nobody answers."""
-    try:
-        found = listed(f"{url}/models", timeout_s=timeout_s)
-    except (OSError, ValueError):  # which every fault of msgspec is
-        return {}
-    return {one.id: one.max_model_len for one in found}
-
-
-def serving(wanted: Order) -> Entry | None:
-    """Return the server that `evals serve` of this user keeps for these very weights, if there is one.
-
-    Whoever else listens on this machine may serve other weights under the same name, or be a stranger: such a server is
-    named by its address, `server:URL#NAME`.
-    """
-    for entry in registered(wanted.engine.name):
-        same = entry.identity == wanted.identity and wanted.arguments in ((), entry.arguments)
-        if same and wanted.name in models(entry.url, timeout_s=2.0):
-            return entry
-    return None
-
-
-class Entry(Struct):
-    """A server that `evals serve` keeps."""
-
-    engine: str
-    url: str
-    pid: int
-    identity: str = ""
-    """`Order.identity` of what it serves."""
-    arguments: tuple[str, ...] = ()
-    """The user's own options of the engine."""
-
-
-def _register() -> Path:
-    return peers.cache() / "servers"
-
-
-def announce(order: Order, url: str) -> Path:
-    """Let other commands of this user find a server; give the file to remove in the end."""
-    folder = _register()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / f"{os.getpid()}.json"
-    entry = Entry(order.engine.name, url, os.getpid(), order.identity, order.arguments)
-    path.write_bytes(msgspec.json.encode(entry))
-    return path
-
-
-def registered(engine: str) -> list[Entry]:
-    """Return the servers that `evals serve` has announced; what its owner left behind is removed."""
-    found = []
-    for path in sorted(_register().glob("*.json")):
-        try:
-            entry = msgspec.json.decode(disk.read_small(path), type=Entry)
-            os.kill(entry.pid, 0)
-        except (OSError, msgspec.MsgspecError):
-            path.unlink(missing_ok=True)
-            continue
-        if entry.engine == engine and entry.url.startswith(f"http://{HOST}:"):
-            found.append(entry)
-    return found

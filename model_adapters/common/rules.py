@@ -44,7 +44,7 @@ def rule_for(rules: Sequence[Rule], name: str) -> Rule:
 
 
 def telling(rule: Rule, name: str, thinking: bool | None) -> Mapping[str, Any]:  # noqa: FBT001 - as in Sampling
-    """Give the fields that tell a model whether to reason; raises UsageError where it has no such choice."""
+    """Return the fields that tell a model whether to reason; raises UsageError where it has no such choice."""
     if thinking is None:
         return {}
     found = rule.on if thinking else rule.off
@@ -63,7 +63,7 @@ def unsent(rule: Rule, sampling: Sampling) -> list[str]:
 
 
 def settled(rule: Rule, sampling: Sampling) -> Sampling:
-    """Give the sampling without what the model does not take."""
+    """Return the sampling without what the model does not take."""
     names = unsent(rule, sampling)
     if not names:
         return sampling

@@ -18,7 +18,7 @@ from msgspec import structs
 from evals import profiles
 from evals.errors import Context, Disconnected, EvalsError, Gone, UsageError
 from evals.extract import plain
-from evals.model_adapters.common import launch
+from evals.model_adapters.common import launch, registry, server_process
 from evals.model_adapters.common.launch import Engine
 from evals.model_adapters.server import TAKES_SERIES, Server
 from evals.profiles import Profile
@@ -28,11 +28,11 @@ RESTARTS = 1
 
 
 class Served:
-    """The chat model of one `launch.Order`."""
+    """The chat model of one `launch.LaunchSpec`."""
 
     slots: int | None = None
 
-    def __init__(self, order: launch.Order, *, log: Path) -> None:
+    def __init__(self, order: launch.LaunchSpec, *, log: Path) -> None:
         self.name = order.name
         self.accepts = takes(order)
         self._notes: list[str] = []
@@ -41,7 +41,7 @@ class Served:
         """They may change what is said (a type of numbers, a quantization), so they make another run."""
         self.order = order
         self._log = log
-        self._process: launch.Process | None = None
+        self._process: server_process.Process | None = None
         self._chat: Server | None = None
         self._chats: list[Server] = []
         self._headers: dict[str, str] = {}
@@ -86,9 +86,9 @@ class Served:
         if (
             not self._starts
             and self.order.nodes == 1
-            and (kept := await asyncio.to_thread(launch.serving, self.order))
+            and (kept := await asyncio.to_thread(registry.serving, self.order))
         ):
-            self._connect(kept.url, launch.models(kept.url))
+            self._connect(kept.url, server_process.models(kept.url))
             options = f", with {shlex.join(kept.arguments)}" if kept.arguments else ""
             self._notes.append(
                 f"server: {kept.url}, which ran already and was not started for this run; weights: {kept.identity}{options}"
@@ -100,7 +100,7 @@ class Served:
             self._chat = None  # until the next one answers
             await asyncio.to_thread(again.stop)
         self._starts += 1
-        self._process = launch.Process(self.order, self._log)
+        self._process = server_process.Process(self.order, self._log)
         self._say(f"{self.order.engine.name}: starting {self.name} (log: {self._log})")
         began = time.monotonic()
         try:
@@ -119,7 +119,7 @@ class Served:
 
     async def follow(self) -> str:
         """Run one more node's share of a server that answers on the first, until it ends; says how that was."""
-        self._process = launch.Process(self.order, self._log)
+        self._process = server_process.Process(self.order, self._log)
         return await asyncio.to_thread(self._process.follow)
 
     def _connect(self, url: str, models: dict[str, int | None]) -> None:
@@ -201,7 +201,7 @@ class Served:
             await chat.close()
 
 
-def takes(order: launch.Order) -> frozenset[str]:
+def takes(order: launch.LaunchSpec) -> frozenset[str]:
     """Say what a model can take besides text; a time series goes through LMDeploy alone."""
     series = order.profile and order.engine.name == "lmdeploy" and TAKES_SERIES.search(order.model)
     return profiles.takes(order.profile, order.folder) | {"logprobs"} | ({"time_series"} if series else set())
@@ -213,7 +213,7 @@ def make(
     """Make the model of `ENGINE:REST`, checked and not started; raises UsageError."""
     profile: Profile | None = profiles.find(f"{engine.name}:{rest}")
     name = profiles.full_name(rest, profile)
-    order = launch.order(engine, name, profile, trust_remote_code=trust_remote_code)
+    order = launch.spec_of(engine, name, profile, trust_remote_code=trust_remote_code)
     warning = launch.check(order, gpu_check=gpu_check)
     made = Served(order, log=results / f"{engine.name}.log")
     if warning:

@@ -2,7 +2,7 @@
 
 It stands in the server's process group, holds the other end of a pipe (standard input), and starts the server. When
 the pipe closes (whoever held it stopped, crashed, or was killed with -9) or the server ends, it asks the whole group
-to end, waits, and kills what is left of it, itself included. Standard library only; nothing of the house is imported.
+to end, waits, and kills what is left of it, itself included. Standard library only; nothing of this project is imported.
 """
 
 from __future__ import annotations

@@ -189,7 +189,7 @@ def _generated(loaded: Loaded, batch: Sequence[Asked]) -> tuple[list[list[int]],
 
 
 def _drawing(samplings: Sequence[Sampling], device: Any) -> Any:
-    """Give what turns the likeliest token into a drawn one: the makers' warpers, then Gumbel noise of each row's seed.
+    """Return what turns the likeliest token into a drawn one: the makers' warpers, then Gumbel noise of each row's seed.
 
     So a row is drawn alike whatever shares its batch (Gumbel-max: argmax(logits + noise) is a draw from softmax).
     """

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from evals.calls.pace import START, Beat, Pace, beat_of
+from evals.calls.pace import START, Pace, Spacing, spacing_of
 
 
 class Clock:
@@ -105,28 +105,28 @@ def test_replies_without_any_time_between_them_are_no_division_by_nought() -> No
 
 def test_a_beat_starts_no_more_calls_in_any_minute_than_it_may() -> None:
     clock = Clock()
-    beat = Beat(30, clock=clock)
-    starts = [clock() + beat.delay_s() for _ in range(100)]  # all want to start at once
+    spacing = Spacing(30, clock=clock)
+    starts = [clock() + spacing.delay_s() for _ in range(100)]  # all want to start at once
     assert starts[:3] == [starts[0], starts[0] + 2.0, starts[0] + 4.0]
     assert max(sum(start <= other < start + 60 for other in starts) for start in starts) == 30
 
 
 def test_a_beat_saves_nothing_up_while_nobody_asks() -> None:
     clock = Clock()
-    beat = Beat(60, clock=clock)
-    assert beat.delay_s() == 0.0
+    spacing = Spacing(60, clock=clock)
+    assert spacing.delay_s() == 0.0
     clock.now += 100.0
-    assert [beat.delay_s() for _ in range(3)] == [0.0, 1.0, 2.0]
+    assert [spacing.delay_s() for _ in range(3)] == [0.0, 1.0, 2.0]
 
 
 async def test_who_waits_for_a_beat_leaves_when_the_run_ends() -> None:
-    beat, stop = Beat(0.01), asyncio.Event()
-    await beat.wait(stop)
-    waiting = asyncio.create_task(beat.wait(stop))
+    spacing, stop = Spacing(0.01), asyncio.Event()
+    await spacing.wait(stop)
+    waiting = asyncio.create_task(spacing.wait(stop))
     await asyncio.sleep(0)
     stop.set()
     await asyncio.wait_for(waiting, 5)
 
 
 def test_only_a_model_whose_vendor_counts_has_a_beat() -> None:
-    assert beat_of(object()) is None
+    assert spacing_of(object()) is None

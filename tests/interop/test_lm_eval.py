@@ -388,7 +388,7 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Real vLLM with the tiny checkpoint, where its environment has been made; gives the base URL, without /v1."""
     import subprocess
 
-    from evals.model_adapters.common import launch
+    from evals.model_adapters.common import launch, server_process
     from evals.model_adapters.vllm import ENGINE
     from tools import vllm_environment
 
@@ -403,8 +403,8 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
         patch.setenv("HF_HUB_OFFLINE", "1")
-        order = launch.Order(engine=ENGINE, model=str(weights), python=str(python), arguments=words)
-        process = launch.Process(order, folder / "vllm.log")
+        order = launch.LaunchSpec(engine=ENGINE, model=str(weights), python=str(python), arguments=words)
+        process = server_process.Process(order, folder / "vllm.log")
         process.start()
     try:
         yield process.url.removesuffix("/v1")

@@ -421,8 +421,8 @@ def test_an_address_that_is_none_is_refused(rest: str) -> None:
     [
         ("opnai:x", "did you mean openai"),
         ("smollm", "did you mean smollm2"),
-        ("openai:", "model 'openai:' lacks its name; openai:NAME"),
-        ("server", "model 'server' lacks its name"),
+        ("openai:", "model 'openai:' has no name: write openai:NAME"),
+        ("server", "model 'server' has no name"),
     ],
 )
 def test_a_model_that_is_not_known_suggests_one(spec: str, said: str) -> None:

@@ -52,7 +52,7 @@ def judged(name: str, lines: list[list[str]]) -> list[dict[str, Any]]:
 def line(name: str, profile: Profile | None, *, model: str = "", trusted: bool = False) -> list[str]:
     """The engine's arguments, behind its module."""
     server = load.engine(name)
-    order = launch.Order(
+    order = launch.LaunchSpec(
         engine=server,
         model=model or (profile.names[0] if profile else ""),
         profile=profile,

@@ -23,7 +23,7 @@ from evals import gpus, load, profiles
 from evals.calls import backoff
 from evals.errors import UsageError
 from evals.gpus import Gpu
-from evals.model_adapters.common import launch, logs
+from evals.model_adapters.common import launch, logs, registry, server_process
 from evals.records import store
 from tests.support import standin
 from tests.support.command import evals
@@ -274,7 +274,7 @@ def test_what_speaks_no_http_on_the_usual_port_is_no_server_of_the_model(engine)
     with socket.create_server((launch.HOST, 0)) as other:
         greeting = threading.Thread(target=greet, args=(other,))
         greeting.start()
-        assert launch.models(f"http://{launch.HOST}:{other.getsockname()[1]}/v1") == {}
+        assert server_process.models(f"http://{launch.HOST}:{other.getsockname()[1]}/v1") == {}
         greeting.join()
 
 
@@ -309,7 +309,7 @@ def test_a_port_that_somebody_took_is_another_one_on_a_standin(engine, monkeypat
         ("vllm:./weights/none", "there is no such folder"),
         ("vllm:./weights", "no weights lie there"),
         ("sglang:nothing", "write ORGANISATION/NAME as on the hub, or a folder"),
-        ("vllm:", "lacks its name"),
+        ("vllm:", "has no name"),
     ],
 )
 def test_a_wrong_model_path_is_one_line(engine, model, line):
@@ -401,12 +401,12 @@ def test_serve_says_what_it_cannot(engine, monkeypatch):
 
 
 def test_what_a_dead_owner_left_in_the_register_is_removed(engine):
-    order = launch.order(load.engine("vllm"), "org/name", None)
-    path = launch.announce(order, "http://127.0.0.1:1/v1")
+    order = launch.spec_of(load.engine("vllm"), "org/name", None)
+    path = registry.announce(order, "http://127.0.0.1:1/v1")
     dead = subprocess.Popen(["true"])
     dead.wait()
     path.write_bytes(path.read_bytes().replace(str(os.getpid()).encode(), str(dead.pid).encode()))
-    assert launch.registered("vllm") == []
+    assert registry.registered("vllm") == []
     assert not path.exists()
 
 
@@ -451,9 +451,9 @@ def test_code_of_weights_is_trusted_by_the_full_name_of_the_makers_alone(
         Path(name).mkdir(parents=True)
     profile = profiles.find(f"vllm:{name}")
     assert profile is not None
-    order = launch.order(load.engine("vllm"), profiles.full_name(name, profile), profile)
+    order = launch.spec_of(load.engine("vllm"), profiles.full_name(name, profile), profile)
     assert ("--trust-remote-code" in launch.command(order, port=1)) is trusted
-    told = launch.order(
+    told = launch.spec_of(
         load.engine("vllm"), profiles.full_name(name, profile), profile, trust_remote_code=True
     )
     assert launch.command(told, port=1).count("--trust-remote-code") == 1
@@ -466,22 +466,22 @@ def test_code_of_weights_is_trusted_by_the_full_name_of_the_makers_alone(
 def test_a_secret_among_the_engines_options_is_refused_unseen(words, monkeypatch):
     monkeypatch.setenv("EVALS_ENGINE_ARGS", words)
     with pytest.raises(UsageError, match="environment") as caught:
-        launch.order(load.engine("vllm"), "a/b", None)
+        launch.spec_of(load.engine("vllm"), "a/b", None)
     assert "hf_x" not in str(caught.value)
     monkeypatch.setenv("EVALS_ENGINE_ARGS", "--hf-token 'hf_x")
     with pytest.raises(UsageError) as caught:
-        launch.order(load.engine("vllm"), "a/b", None)
+        launch.spec_of(load.engine("vllm"), "a/b", None)
     assert "hf_x" not in str(caught.value)
     usual = "--max-num-batched-tokens 8 --tokenizer x --image-token-id 3 --max-model-len 9"
     monkeypatch.setenv("EVALS_ENGINE_ARGS", usual)
-    assert len(launch.order(load.engine("vllm"), "a/b", None).arguments) == 8
+    assert len(launch.spec_of(load.engine("vllm"), "a/b", None).arguments) == 8
 
 
 def test_an_engine_sees_no_secret_but_those_for_weights(monkeypatch):
     for name in ("AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "OPENAI_API_KEY", "DB_PASSWORD", "HF_TOKEN"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
-    seen = launch._environment(load.engine("vllm"))
+    seen = server_process._environment(load.engine("vllm"))
     assert {n for n in seen if seen[n] == "x"} == {"HF_TOKEN"}
     assert seen["TOKENIZERS_PARALLELISM"] == "false"
 
@@ -583,14 +583,14 @@ def test_lmdeploy_over_two_nodes_is_refused_in_one_line(monkeypatch):
 
 def test_gpus_that_a_replica_was_given_are_shared_over_without_a_profile(monkeypatch):
     monkeypatch.setenv("EVALS_ENGINE_GPUS", "4")
-    wanted = launch.order(load.engine("vllm"), "a/b", None)
+    wanted = launch.spec_of(load.engine("vllm"), "a/b", None)
     assert standin.flag(launch.command(wanted, port=1), "--tensor-parallel-size") == "4"
 
 
 def _words(engine_name: str, model: str) -> list[str]:
     profile = profiles.find(f"{engine_name}:{model}")
     assert profile is not None
-    wanted = launch.order(load.engine(engine_name), f"internlm/{model}", profile)
+    wanted = launch.spec_of(load.engine(engine_name), f"internlm/{model}", profile)
     return launch.command(wanted, port=1234)
 
 
@@ -602,7 +602,7 @@ def _port_option(engine_name: str) -> str:
 def test_settings_that_cannot_be_read_are_one_line(monkeypatch, name):
     monkeypatch.setenv(name, "'")
     with pytest.raises(UsageError, match=name):
-        launch.order(load.engine("vllm"), "a/b", None)
+        launch.spec_of(load.engine("vllm"), "a/b", None)
 
 
 # --- logs ---------------------------------------------------------------------------------------------------
@@ -612,9 +612,11 @@ def test_of_a_log_without_end_the_end_is_read(tmp_path):
     weights = tmp_path / "tiny"
     weights.mkdir()
     (weights / "config.json").write_text("{}")
-    process = launch.Process(launch.Order(engine=load.engine("vllm"), model=str(weights)), tmp_path / "log")
+    process = server_process.Process(
+        launch.LaunchSpec(engine=load.engine("vllm"), model=str(weights)), tmp_path / "log"
+    )
     with process.log.open("wb") as stream:
-        stream.seek(50 * launch.LOG_MOST)
+        stream.seek(50 * server_process.LOG_MOST)
         stream.write(b"\nRuntimeError: the end\n")
     assert process.epitaph("died").endswith(f"died: RuntimeError: the end (log: {process.log})")
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from evals.model_adapters.common import launch
+from evals.model_adapters.common import server_process
 from evals.model_adapters.server import Server
 from evals.records import store
 from evals.types import Likelihood, Media, Reply, Text
@@ -333,7 +333,7 @@ def test_wrong_weights_are_one_line_of_vllm_s_own(bench):
     assert (done.returncode, len(lines)) == (2, 1), done.stderr
     assert "ended before it served anything" in lines[0]
     assert "NobodyForCausalLM" in lines[0], lines[0]
-    assert launch.models(bench.url.partition("#")[0])  # the other server has not noticed
+    assert server_process.models(bench.url.partition("#")[0])  # the other server has not noticed
 
 
 @pytest.mark.parametrize("weights", hub.REFUSALS)

@@ -64,7 +64,7 @@ class Fault(Struct, frozen=True, tag="fault"):
 
     @classmethod
     def of(cls, error: Exception) -> Fault:
-        """Describe an error; what is none of the house's becomes the model's."""
+        """Describe an error; foreign exceptions become ModelError."""
         if not isinstance(error, ModelError | UsageError):
             return cls("ModelError", f"{type(error).__name__}: {error}")
         after = error.retry_after_s if isinstance(error, RateLimit) else None
@@ -122,7 +122,7 @@ class Link(Protocol):
         ...
 
     async def take(self) -> bytes:
-        """Wait for answers, for `POLL_S` at most; gives an encoded list of `Answer`, and raises Lost."""
+        """Wait for answers, for `POLL_S` at most; returns an encoded list of `Answer`, and raises Lost."""
         ...
 
     async def close(self) -> None:
@@ -187,7 +187,7 @@ class Replica:
             raise gone
 
     def revoke(self, why: str) -> int:
-        """Give back what has no answer, so that others are asked; gives how many."""
+        """Give back what has no answer, so that others are asked; returns how many."""
         self.up = False
         leased, self.leased = self.leased, {}
         for future in leased.values():
@@ -248,7 +248,7 @@ class Cluster:
             raise
 
     def _choose(self) -> Replica:
-        """Give the replica with the fewest questions, and note that it has one more."""
+        """Return the replica with the fewest questions, and note that it has one more."""
         while self._least:
             questions, index = self._least[0]
             replica = self._replicas[index]

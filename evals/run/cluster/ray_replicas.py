@@ -83,7 +83,7 @@ class Host:
         return _encode(replace(here, name=model.name, accepts=model.accepts, **offers))
 
     async def start(self) -> tuple[int, bytes]:
-        """Forget what was asked, and wait until the model can be called; gives the number of this start."""
+        """Forget what was asked, and wait until the model can be called; returns the number of this start."""
         self._round += 1
         for task in self._asked.values():
             task.cancel()
@@ -150,7 +150,7 @@ class Host:
         return fresh
 
     async def take(self, start: int) -> bytes:
-        """Give the answers that there are; waits `POLL_S` for one, and a moment for others."""
+        """Return the answers that there are; waits `POLL_S` for one, and a moment for others."""
         if not self._answers:
             self._some.clear()
             try:
@@ -229,7 +229,7 @@ class Connected(Cluster):
 
 
 def _line(error: BaseException) -> str:
-    """Give the sentence of a Ray error that says what happened."""
+    """Return the sentence of a Ray error that says what happened."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = [line for line in lines if "Error" in line or "died" in line or "node" in line.lower()]
     return (said or lines or [type(error).__name__])[-1][:300]
@@ -329,7 +329,7 @@ def _actors(ray: Any, spec: str, wanted: Shape, options: Mapping[str, Any]) -> l
 
 
 def _group(wanted: Shape) -> Any:
-    """Have Ray reserve one replica's GPUs, all or none, until this command leaves; gives the place of its first node."""
+    """Have Ray reserve one replica's GPUs, all or none, until this command leaves; returns the place of its first node."""
     from ray.util import placement_group
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from msgspec import Struct, structs
 
 from evals.calls.backoff import wait_s
-from evals.calls.pace import beat_of
+from evals.calls.pace import spacing_of
 from evals.errors import Fatal, ModelError, Rejected, ScorerError, Transient, Unreadable, UsageError
 from evals.extract import number_bare, number_stated, text_stated, verdict, verdict_bare
 from evals.profiles import Price
@@ -121,7 +121,7 @@ class Judge:
         self.calls = 0
         self._proven = False
         self._formal = True
-        self._beat = beat_of(model)
+        self._spacing = spacing_of(model)
         self._gate = asyncio.Semaphore(min(AT_ONCE, slots_of(model) or AT_ONCE))
 
     async def decide(
@@ -159,8 +159,8 @@ class Judge:
             sampling = structs.replace(
                 self.sampling, temperature=temperature or self.sampling.temperature, extra=extra
             )
-            if self._beat is not None:
-                await self._beat.wait()
+            if self._spacing is not None:
+                await self._spacing.wait()
             try:
                 async with asyncio.timeout(DEADLINE_S):
                     reply = await self.model.reply(ask(text), sampling)
