@@ -223,10 +223,11 @@ def grouped_bars(
         fillOpacity=alt.condition("datum.kind == 'measured'", alt.value(0.9), alt.value(0.12)),
         strokeDash=alt.condition("datum.kind == 'measured'", alt.value([1, 0]), alt.value([4, 3])),
     )
-    ends = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2, color=ink(dark=dark))
-    return alt.layer(
-        bars, ends.encode(alt.X("middle:Q", title=None), alt.Y("low:Q", title="%"), alt.Y2("high:Q"))
-    ).properties(height=400)
+    layers = [bars]
+    if shown["low"].notna().any():
+        ends = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2, color=ink(dark=dark))
+        layers.append(ends.encode(alt.X("middle:Q", title=None), alt.Y("low:Q", title="%"), alt.Y2("high:Q")))
+    return alt.layer(*layers).properties(height=400)
 
 
 def _kind_colour(*, dark: bool) -> alt.Color:

@@ -25,7 +25,7 @@ from evals.verdicts import summary, wording
 from evals.verdicts.compare import Comparison, Row
 
 LETTERS = "ABCD"
-CARD = 200  # pixels of a card, so that two stand side by side on a phone
+CARD = 172  # pixels of a card, so that two stand side by side on a phone
 MOST = 2_000  # flipped samples that the table shows; the file has all
 
 UNITS = {"fraction": "percentage points"}

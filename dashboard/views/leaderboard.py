@@ -30,9 +30,9 @@ HARMLESS = re.compile(r"[A-Za-z0-9.~-]+")
 MOST = 12  # columns that are shown unless the reader asks for more
 LEGEND = (
     "Each number stands with half its 95 % interval, and with its coverage if that is below 100 %. Intervals and "
-    "comparisons are about items like these (estimand `items-like-these`). **Colour is standing**: the darker, the more "
+    "comparisons are about items like these (estimand items-like-these). **Colour is standing**: the darker, the more "
     "models are shown to be worse; the same shade, no difference is shown. The ranked column compares models sample by "
-    "sample, as `evals compare` does; in the others the intervals alone decide, Holm-adjusted within the column."
+    "sample, as evals compare does; in the others the intervals alone decide, Holm-adjusted within the column."
 )
 
 

@@ -143,7 +143,7 @@ def details(entry: Entry) -> None:
     )
     with st.container(horizontal=True):
         for label, value, hint in facts:
-            st.metric(label, value, help=hint, width=190)
+            st.metric(label, value, help=hint, width=172)
     counts = pd.DataFrame(
         sorted(card.counts.items(), key=lambda item: -item[1]), columns=["outcome", "sample-repeats"]
     )

@@ -40,7 +40,7 @@ def headline(entry: Entry, one: Estimate) -> None:
     )
     with st.container(horizontal=True):
         for label, value, hint in facts:
-            st.metric(label, value, help=hint, width=190)
+            st.metric(label, value, help=hint, width=172)
     state.health(entry.card)
     if entry.card.data == "sample":
         st.caption("Bundled sample items: not a benchmark score.")

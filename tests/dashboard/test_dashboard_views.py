@@ -76,7 +76,7 @@ def test_the_leaderboard_ranks_says_what_is_alike_and_names_the_broken_run(shown
     assert "mmlu-pro · official" in text
     assert "Holm over 3 pairs at 5 %" in text
     assert [one.label for one in app.expander][-1] == "1 broken run"
-    assert "estimand `items-like-these`" in text
+    assert "estimand items-like-these" in text
     assert list(app.dataframe[0].value["", "model"])[-1] == "chance"
     assert len(app.dataframe[0].value) == 5
 
