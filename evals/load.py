@@ -254,10 +254,10 @@ def adapter_names() -> list[str]:
 
 
 def _own_adapters() -> set[str]:
-    found = {m.name for m in pkgutil.iter_modules(model_adapters.__path__) if not m.ispkg} - set(
+    modules = {m.name for m in pkgutil.iter_modules(model_adapters.__path__) if not m.ispkg} - set(
         ALONE.values()
     )
-    own = {name.replace("_", "-") for name in found if name[0] != "_"}
+    own = {name.replace("_", "-") for name in modules if name[0] != "_"}
     return own | set(_vendors())
 
 
@@ -268,8 +268,8 @@ def vendor_names() -> list[str]:
 
 def _vendors() -> Mapping[str, Any]:
     """Return the vendors whose adapters are rows of one table."""
-    found: Mapping[str, Any] = import_module("evals.model_adapters.common.vendors").VENDORS
-    return found
+    table: Mapping[str, Any] = import_module("evals.model_adapters.common.vendors").VENDORS
+    return table
 
 
 def adapter_origin(form: str) -> plugins.Origin | None:

@@ -177,7 +177,8 @@ def _read(suite: Suite, data: Data) -> Iterator[Sample]:
     """Yield the samples; raises DataError, in one line, for a row that the suite cannot read."""
     count = 0
     try:
-        for count, sample in enumerate(suite.samples(data), 1):  # noqa: B007 - used after the loop
+        for sample in suite.samples(data):
+            count += 1
             if not isinstance(sample.group, str) or not all(isinstance(c, str) for c in sample.choices):
                 raise DataError(f"{suite.id}: sample {sample.id!r}: its group and options must be texts")
             yield sample
@@ -246,13 +247,16 @@ def check(suite: Suite, data: Data, *, most: int = 20) -> Check:
     lost: list[str] = []
     count = 0
     prompter = _prompter(suite, data)
-    for count, sample in enumerate(checked(suite, data), 1):  # noqa: B007 - used after the loop
+    for sample in checked(suite, data):
+        count += 1
         prompt = prompter(sample, 0) if prompter and sample.question else Prompt()
-        found = _check_sample(suite, sample, prompt)
+        of_sample = _check_sample(suite, sample, prompt)
         if suite.unwinnable and (why := suite.unwinnable(sample)):
             lost.append(sample.id)
-            found = [] if found else [f"{sample.id}: scores full marks, and is said to be unwinnable ({why})"]
-        faults += found
+            of_sample = (
+                [] if of_sample else [f"{sample.id}: scores full marks, and is said to be unwinnable ({why})"]
+            )
+        faults += of_sample
         if len(faults) >= most:
             break
     return Check(

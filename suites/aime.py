@@ -63,7 +63,7 @@ def _samples(data: Data, year: str) -> Iterator[Sample]:
 
 
 def _name(row: Row, year: str, position: int) -> str:
-    """Return ids like 2025-I-1; where the data set only counts, its first fifteen are paper I."""
+    """Return an id like 2025-I-1; without one in the data, the first fifteen problems are paper I."""
     given = str(row.get("id", ""))
     if ID.fullmatch(given):
         return given

@@ -31,7 +31,7 @@ STEMS = {"test": ("test", "ChartBench", "items"), "mini": ("test_mini", "mini", 
 
 
 def _rows(data: Data, variant: str) -> Iterator[Row]:
-    """Yield one row per question, in VLMEvalKit's columns; `chart` says which of them share a picture."""
+    """Yield one row per question, in VLMEvalKit's columns; rows with the same `chart` share an image."""
     if data.origin == "hub":
         raise DataError(
             "chartbench: its pictures lie in an archive: unpack SincereX/ChartBench and give its folder with --data DIR "
@@ -80,7 +80,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _target(row: Row) -> str | tuple[str, ...]:
-    """Return yes, no, a number, or several of which each will do (upstream writes them as a list)."""
+    """Return yes, no, a number, or several acceptable answers (a list in upstream's data)."""
     answer = row["answer"]
     if isinstance(answer, str) and answer.startswith("["):
         try:
@@ -89,10 +89,10 @@ def _target(row: Row) -> str | tuple[str, ...]:
             raise DataError(
                 f"chartbench: {row['index']}: the gold answer {answer[:80]!r} is no list"
             ) from None
-    found = tuple(str(a).strip() for a in answer) if isinstance(answer, list) else (str(answer).strip(),)
-    if row["task"] != "NQA" and found[0].lower() not in ASSERTED:
-        raise DataError(f"chartbench: {row['index']}: the gold answer {found[0]!r} is neither yes nor no")
-    return found if len(found) > 1 else found[0] if row["task"] == "NQA" else found[0].lower()
+    golds = tuple(str(a).strip() for a in answer) if isinstance(answer, list) else (str(answer).strip(),)
+    if row["task"] != "NQA" and golds[0].lower() not in ASSERTED:
+        raise DataError(f"chartbench: {row['index']}: the gold answer {golds[0]!r} is neither yes nor no")
+    return golds if len(golds) > 1 else golds[0] if row["task"] == "NQA" else golds[0].lower()
 
 
 def _direct(sample: Sample, repeat: int) -> Prompt:

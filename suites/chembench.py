@@ -35,7 +35,7 @@ from evals.scorers.options import OptionSet, StatedOptions
 from evals.scorers.upstream.lamalab import SignedTolerance, options_lamalab
 from evals.seams import Warm
 from evals.suite import INTERN_S1
-from evals.types import Metric, Point, Prompt, Prompter, Reply, Sample, Sampling, Score, Scorer, Text
+from evals.types import Metric, Point, Prompt, Prompter, Reply, Sample, Sampling, Score, Text
 
 TASKS = (
     "Name_Conversion", "Property_Prediction", "Mol2caption", "Caption2mol", "Product_Prediction",
@@ -90,12 +90,12 @@ def _samples_lamalab(data: Data) -> Iterator[Sample]:
             task: Row = row.get("task", row)
             uuid = str(task["uuid"])
             seen[uuid] += 1
-            found = _lamalab_sample(task, uuid if seen[uuid] == 1 else f"{uuid}-{seen[uuid]}")
-            yield _named(found, str(row.get("path") or ""), str(task.get("name") or ""))
+            sample = _lamalab_sample(task, uuid if seen[uuid] == 1 else f"{uuid}-{seen[uuid]}")
+            yield _named(sample, str(row.get("path") or ""), str(task.get("name") or ""))
 
 
 def _named(sample: Sample, path: str, task: str) -> Sample:
-    """Keep the name that recorded reports call a task by: `<parent folder>-<file stem>-<task name>`."""
+    """Add the task's name in recorded reports: `<parent folder>-<file stem>-<task name>`."""
     if not path:
         return sample
     folder, _, file = path.rpartition("/")
@@ -133,15 +133,15 @@ def _number(example: Row, name: str) -> float:
 
 
 def _topic(keywords: Sequence[str]) -> str:
-    """Return one of the nine topics of the paper by the task's keywords, the narrower topics first."""
-    found = set(keywords)
-    if "chemical-preference" in found:
+    """Return one of the paper's nine topics by the task's keywords, narrower topics first."""
+    given = set(keywords)
+    if "chemical-preference" in given:
         return "chemical-preference"
-    if found & SAFETY:
+    if given & SAFETY:
         return "toxicity-and-safety"
-    if found & MATERIALS:
+    if given & MATERIALS:
         return "materials-science"
-    return next((topic for topic in TOPICS if topic in found), "general-chemistry")
+    return next((topic for topic in TOPICS if topic in given), "general-chemistry")
 
 
 _MARKUP = (
@@ -152,7 +152,7 @@ _MARKUP = (
 
 
 def rendered(text: str) -> str:
-    r"""Take the corpus' markup out of a text, as upstream does before it asks: `\ce{H2O}` -> `H2O`."""
+    r"""Remove the corpus' markup from a text, as upstream does for prompts: `\ce{H2O}` -> `H2O`."""
     for pattern, put in _MARKUP:
         text = pattern.sub(put, text)
     return text
@@ -176,19 +176,19 @@ def _ask_lamalab(sample: Sample, repeat: int) -> Prompt:
 
 
 class Lamalab(Struct, frozen=True):
-    """Judges a multiple-choice task by its set of options, the others by their number."""
+    """Scores multiple-choice tasks by the set of options, others by the number."""
 
-    choices: Scorer
-    number: Scorer
+    choices: OptionSet | StatedOptions
+    number: Within | SignedTolerance
 
     def warm(self) -> None:
-        """Get ready what reads numbers, where it takes a while."""
+        """Load what reading numbers needs."""
         if isinstance(self.number, Warm):
             self.number.warm()
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
-        return (self.choices if sample.choices else self.number)(sample, prompt, reply)  # type: ignore[return-value]
+        return (self.choices if sample.choices else self.number)(sample, prompt, reply)
 
 
 def _letters(sample: Sample) -> tuple[str, ...]:
@@ -202,7 +202,7 @@ def _ideal_lamalab(sample: Sample, prompt: Prompt) -> str:
 
 
 def first_capital(text: str, count: int) -> str | None:
-    """Take the first upper-case character, whatever it begins: "The answer is B" gives T (a known defect)."""
+    """Return the first upper-case character: T for "The answer is B" (a known defect)."""
     return next((character for character in text if character.isupper()), None)
 
 

@@ -1,4 +1,4 @@
-"""Tasks of the installed lm-evaluation-harness.
+"""The tasks of the installed lm-evaluation-harness.
 
 `lm-eval:TASK`, `lm-eval:GROUP`, `lm-eval:FILE.yaml`, with a number of examples behind another colon (`:5`). What
 is generated is asked in chat turns, as `lm_eval --apply_chat_template` asks; likelihoods are taken of plain text, as
@@ -49,11 +49,11 @@ GATED_SETS = frozenset({"Idavidrein/gpqa", "cais/hle"})
 PROTOCOL = "lm-eval"
 SEED = 1234  # of few-shot draws: lm_eval's default
 _files: dict[str, Path] = {}
-"""Tasks that were given as files in this process."""
+"""Name -> file, for tasks given as files in this process."""
 
 
 def find(rest: str) -> list[str]:
-    """Resolve what follows the colon to tasks; raises UnknownName, or UsageError if it names none."""
+    """Resolve the text after the colon to tasks; raises UnknownName, or UsageError if it is empty."""
     name, shots = _split(rest)
     if not name:
         raise UsageError(
@@ -77,7 +77,7 @@ def _join(name: str, shots: int | None) -> str:
 
 
 def _file(path: Path) -> str:
-    """Take a task from a file."""
+    """Register the task of a file and return its name."""
     from lm_eval.tasks._index import Kind, TaskIndex
 
     with foreign_code(lambda why: UsageError(f"lm-eval:{path}: {why}")):
@@ -91,7 +91,7 @@ def _file(path: Path) -> str:
 
 
 def _near(name: str) -> bool:
-    """Look for a task of lm_eval in the file that bears its name."""
+    """Whether lm_eval has a file with the name of the task."""
     from lm_eval.tasks._index import Kind, TaskIndex
 
     if os.environ.get("EVALS_LM_EVAL_INCLUDE") or not name.replace("-", "").replace("_", "").isalnum():
@@ -118,19 +118,19 @@ def _read(include: str, *, defaults: bool) -> Mapping[str, Any]:
         if not Path(folder).is_dir():
             raise UsageError(f"EVALS_LM_EVAL_INCLUDE: {folder} is no folder")
     manager = TaskManager(include_path=folders or None, include_defaults=defaults)
-    found: Mapping[str, Any] = manager.task_index
-    return found
+    index: Mapping[str, Any] = manager.task_index
+    return index
 
 
 def _entry(name: str) -> Any:
-    """Look among the user's own first: to read all 14,000 of lm_eval takes ten seconds."""
+    """Return a task's entry; the user's own first, since reading all 14,000 of lm_eval takes ten seconds."""
     include = os.environ.get("EVALS_LM_EVAL_INCLUDE", "")
-    found = _read(include, defaults=False).get(name) if include else None
-    if found is None:
-        found = _index().get(name)
-    if found is None:
+    entry = _read(include, defaults=False).get(name) if include else None
+    if entry is None:
+        entry = _index().get(name)
+    if entry is None:
         raise UnknownName("task of lm-eval", name, _index())
-    return found
+    return entry
 
 
 def _members(name: str) -> Iterator[str]:
@@ -193,7 +193,7 @@ def _samples(data: Data, place: Place, shots: int) -> Iterator[Sample]:
 
 
 def _as_turns(turns: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
-    """Stand in for a chat template: the turns themselves."""
+    """Return the turns themselves in place of a rendered chat template."""
     return json.dumps(turns, ensure_ascii=False)
 
 
@@ -211,7 +211,7 @@ def _sample(task: Any, name: str, doc: Mapping[str, Any], asked: Sequence[tuple[
 
 
 def _grouped(asked: Sequence[tuple[Any, ...]]) -> tuple[list[str], list[list[str]]]:
-    """Put continuations of one context together; their order stays."""
+    """Group continuations by context, in order."""
     contexts: list[str] = []
     wanted: list[list[str]] = []
     for context, continuation in asked:
@@ -223,7 +223,7 @@ def _grouped(asked: Sequence[tuple[Any, ...]]) -> tuple[list[str], list[list[str
 
 
 def _gold(task: Any, doc: Mapping[str, Any]) -> tuple[tuple[str, ...], str | tuple[str, ...]]:
-    """Return the options and the gold letters, or only what lm_eval holds the answer against."""
+    """Return options and gold letters, or no options and lm_eval's target."""
     gold = task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc)
     if task.OUTPUT_TYPE == "multiple_choice":
         choices = tuple(map(str, task.doc_to_choice(doc)))
@@ -237,7 +237,7 @@ def _gold(task: Any, doc: Mapping[str, Any]) -> tuple[tuple[str, ...], str | tup
 
 
 def _ask(sample: Sample, repeat: int) -> Prompt:
-    """Ask as the task does; what it draws, it has drawn when the data was read."""
+    """Return the task's prompt; its random choices were made when the data were read."""
     continuations = tuple(map(tuple, sample.meta.get("continuations", ())))
     roles = sample.meta.get("roles") or ["user"] * len(sample.question)
     messages = tuple(Message(role, (part,)) for role, part in zip(roles, sample.question, strict=True))
@@ -245,7 +245,7 @@ def _ask(sample: Sample, repeat: int) -> Prompt:
 
 
 def _ideal(sample: Sample, prompt: Prompt) -> str:
-    """Say the gold answer, or find it likeliest by far, however long it is."""
+    """Return the gold answer, or likelihoods by which it is the most likely, whatever its length."""
     if "continuations" not in sample.meta:
         return sample.target[0] if isinstance(sample.target, tuple) else str(sample.target)
     texts = [text for some in sample.meta["continuations"] for text in some]
@@ -264,8 +264,8 @@ def _refusal(task: Any, name: str) -> str:
     reason = ""
     if getattr(task, "UNSAFE_CODE", False):
         reason = "executes what the model writes"
-    elif found := executes(judging(task)):
-        reason = f"may execute what the model writes ({found})"
+    elif call := executes(judging(task)):
+        reason = f"may execute what the model writes ({call})"
     elif getattr(task, "MULTIMODAL", False):
         reason = "asks with images or sound; see our own suites for these"
     elif task.OUTPUT_TYPE == "loglikelihood_rolling" or "acc_mutual_info" in task.aggregation():
@@ -276,7 +276,7 @@ def _refusal(task: Any, name: str) -> str:
 
 
 def _metrics(task: Any, place: Place) -> tuple[Metric, ...]:
-    """Return the task's metrics by filter; the first filter's leading one is the headline."""
+    """Return the task's metrics for each filter; the main one of the first filter is the headline."""
     filters = [ensemble.name for ensemble in task._filters]
     first = leading(task)
     names = sorted(task.aggregation(), key=lambda name: name != first)
@@ -297,7 +297,7 @@ def _metrics(task: Any, place: Place) -> tuple[Metric, ...]:
 
 
 def _fingerprint(task: Any) -> str:
-    """Tell versions of a task apart that call themselves alike; where its data lie is no part of it."""
+    """Return a hash of the task's configuration, without the location of its data."""
     config = {
         k: v for k, v in task.dump_config().items() if k not in ("dataset_kwargs", "metadata", "num_fewshot")
     }
@@ -332,7 +332,7 @@ def _suite(variant: str) -> Suite:
 
 
 class LmEval(Benchmark, frozen=True, kw_only=True):
-    """The tasks of lm_eval, which are known when they are named."""
+    """The tasks of lm_eval, resolved by name."""
 
     def resolve(self, variant: str | None) -> tuple[str, ...]:
         """Return the tasks that a name stands for; raises UnknownName, or UsageError if it names none."""

@@ -47,17 +47,17 @@ class Task(Struct, frozen=True):
     """One of the thirteen tasks."""
 
     column: str
-    """Of the target in the table."""
+    """Column of the target."""
     asks: str
-    """The property, as a noun phrase; of a class, as a question."""
+    """The property as a noun phrase, or a yes-no question."""
     unit: str = ""
-    """As pint reads it."""
+    """In pint's notation."""
     shown: str = ""
-    """Unit as shown to people; empty: as `unit`."""
+    """Unit in prompts and tables; empty: `unit`."""
     reads: str = ""
-    """Unit that answers are converted to, where more is known of it than `unit` says."""
+    """Unit that answers are converted to, if it is more specific than `unit`."""
     possible: tuple[float, float] = (-inf, inf)
-    """What the property can physically be, generously; a number outside of it is suspect."""
+    """Physically possible range, generously; a number outside it is suspect."""
     structure: bool = False
     """Whether the input is a crystal structure; else a composition."""
 
@@ -171,23 +171,23 @@ def _question(task: Task, row: Row) -> tuple[Text, ...]:
 
 
 def _training(rows: Sequence[Row], golds: Sequence[Any]) -> dict[int, dict[str, float]]:
-    """Mean and range of the targets that a model tested on a fold may have seen."""
-    found = {}
+    """Return, for each fold, mean and range of the training targets."""
+    by_fold = {}
     for fold in {int(row["fold"]) for row in rows}:
         seen = [gold for row, gold in zip(rows, golds, strict=True) if int(row["fold"]) != fold]
         if seen:
-            found[fold] = {"train_mean": fmean(seen), "train_low": min(seen), "train_high": max(seen)}
-    return found
+            by_fold[fold] = {"train_mean": fmean(seen), "train_low": min(seen), "train_high": max(seen)}
+    return by_fold
 
 
 class Ask(Struct, frozen=True):
-    """Asks for the property of one material; `inputs` holds the text of the structures by id."""
+    """Asks for the property of one material; `inputs`: id -> structure."""
 
     task: Task
     inputs: dict[str, Any]
 
     def __call__(self, sample: Sample, repeat: int) -> Prompt:
-        """Make the prompt; raises DataError if a composition is none."""
+        """Return the prompt; raises DataError for an invalid composition."""
         if self.task.structure:
             return ask(self._words(describe(structure(self.inputs[sample.id]))))
         formula = plain_text(sample.question)
@@ -210,7 +210,7 @@ class Ask(Struct, frozen=True):
 
 
 def _prompter(data: Data, name: str) -> Prompter:
-    """Return the function that asks; raises DataError if scoring what comes back would lack pint."""
+    """Return the prompter; raises DataError if pint, which scoring needs, is missing."""
     task = TASKS[name]
     if not task.binary and find_spec("pint") is None:
         raise DataError(
@@ -220,7 +220,7 @@ def _prompter(data: Data, name: str) -> Prompter:
 
 
 def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
-    """Return the columns of OpenCompass' loader (datasets/matbench/matbench.py); a class is true or false there."""
+    """Return the columns of OpenCompass' loader (datasets/matbench/matbench.py), with classes as True or False."""
     named = {"yes": "True", "no": "False"}
     return {"problem": question, "answer": named.get(str(sample.target), str(sample.target))}
 
@@ -239,9 +239,9 @@ def _words(variant: str) -> Words:
 
 
 def label(text: str) -> Reading | None:
-    """Read a stated yes or no."""
-    found = stated_yes_no(text)
-    return found and found._replace(value="yes" if found.value else "no")
+    """Return the stated yes or no."""
+    answer = stated_yes_no(text)
+    return answer and answer._replace(value="yes" if answer.value else "no")
 
 
 def _ideal(sample: Sample, prompt: Prompt) -> str:

@@ -62,7 +62,7 @@ def _prompt(sample: Sample, repeat: int) -> Prompt:
 
 
 def _hinted(sample: Sample, repeat: int) -> Prompt:
-    """Ask in VLMEvalKit's structure."""
+    """Ask in VLMEvalKit's layout."""
     form = "the letter of the right option" if sample.choices else "the final answer"
     return pictures_first(
         [*images_of(sample), Text(hinted(plain_text(sample.question), form, sample.choices))]
@@ -75,7 +75,7 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
 
 
 def _unwinnable(*marks: str) -> Callable[[Sample], str]:
-    """Return what is lost since upstream removes marks from replies, and not from six gold answers."""
+    """Return a check for marks that upstream removes from replies, but not from gold answers (six have one)."""
 
     def reason(sample: Sample) -> str:
         mark = next((mark for mark in marks if mark in str(sample.target)), "")

@@ -76,7 +76,7 @@ def _prompt(sample: Sample, repeat: int) -> Prompt:
 
 
 def _hinted(sample: Sample, repeat: int) -> Prompt:
-    """Ask in VLMEvalKit's structure."""
+    """Ask in VLMEvalKit's layout."""
     form = "the letter of the right option"
     if not sample.choices:
         kind = KINDS.get(str(sample.meta["answer_type"]), KINDS["text"])

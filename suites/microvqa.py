@@ -43,9 +43,9 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
 
 
 def numbered(text: str, count: int) -> str | None:
-    """Apply the authors' rule; an option that is not there is none."""
-    found = option_microvqa(text)
-    return LETTERS[found - 1] if found and found <= count else None
+    """Apply the authors' rule; a number beyond the options is no answer."""
+    number = option_microvqa(text)
+    return LETTERS[number - 1] if number and number <= count else None
 
 
 def _numbered(sample: Sample, repeat: int) -> Prompt:

@@ -35,7 +35,7 @@ COLUMNS = ("question_id", "options", "answer", "category")
 
 
 def samples(data: Data, variant: str = "") -> Iterator[Sample]:
-    """Drop the filler options `N/A`, as upstream does, and letter the rest by position."""
+    """Yield samples without the filler options `N/A`, which upstream drops, the rest lettered by position."""
     for row in data.rows(TEST, required=COLUMNS):
         if not isinstance(row["options"], list):
             raise DataError(f"mmlu-pro: question {row['question_id']}: its options are no list")
@@ -50,7 +50,7 @@ def samples(data: Data, variant: str = "") -> Iterator[Sample]:
 
 
 def _gold(row: Row, kept: list[int]) -> str:
-    """Translate the gold letter, which counts where `answer_index` says otherwise (question 3983)."""
+    """Return the gold letter among the remaining options; it prevails over `answer_index` (question 3983)."""
     position = ord(row["answer"]) - ord("A") if len(row["answer"]) == 1 else -1
     if position not in kept:
         raise DataError(
@@ -101,7 +101,7 @@ def _five_shot(shots: dict[str, list[str]], sample: Sample, repeat: int) -> Prom
 
 
 def official_letter(text: str, count: int) -> str | None:
-    """Apply the authors' three patterns; they read any of A to J, whatever the number of options."""
+    """Apply the authors' three patterns, which read A to J whatever the number of options."""
     return letter_mmlu_pro(text)
 
 

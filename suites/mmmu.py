@@ -26,7 +26,7 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.data.media import enlarged, image
 from evals.errors import DataError
-from evals.prompts import LETTERS, SELECTING, options, pictures_first, plain_text, selecting
+from evals.prompts import LETTERS, SELECTING, images_of, options, pictures_first, plain_text, selecting
 from evals.prompts.upstream.sentences import NAMES_ONE, SELECT, Place, Swap, sentences
 from evals.report.metrics import accuracy, accuracy_guess
 from evals.scorers.upstream.inferred import Inferred, closest
@@ -49,7 +49,7 @@ _PICTURE = re.compile(r"<image (\d)>")
 
 
 def _rows(data: Data, variant: str) -> Iterator[Row]:
-    """Yield one file's rows, or those of the hub's 30 subjects in turn."""
+    """Yield the rows of one file, or of the hub's 30 subjects in turn."""
     required = ("id", "options", "answer")
     if variant:
         config = PRO[variant]
@@ -86,42 +86,42 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
 
 
 def _listed(row: Row, column: str) -> list[object]:
-    """Read a list that the hub keeps as text in Python's notation."""
+    """Parse a list that the hub stores as a Python literal."""
     value = row[column]
     try:
-        found = ast.literal_eval(value) if isinstance(value, str) else value
+        listed = ast.literal_eval(value) if isinstance(value, str) else value
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise DataError(f"mmmu: {row['id']}: column {column!r} holds no list") from None
-    if not isinstance(found, list | tuple):
+    if not isinstance(listed, list | tuple):
         raise DataError(f"mmmu: {row['id']}: column {column!r} holds no list")
-    return list(found)
+    return list(listed)
 
 
 def _page(data: Data, row: Row) -> Iterator[Part]:
-    """Yield the one picture that holds question and options."""
+    """Yield the image that contains question and options."""
     if not row.get("image") and data.media is not None:
         raise DataError(f"mmmu: {row['id']}: its picture is not in the data")
-    if (found := image(data, row.get("image"))) is not None:
-        yield found
+    if (page := image(data, row.get("image"))) is not None:
+        yield page
 
 
 def _parts(data: Data, row: Row, choices: tuple[str, ...]) -> Iterator[Part]:
-    """Yield the question with its pictures in their places, then the pictures of options."""
+    """Yield the question with its images in place, then images that only options name."""
     if not row.get("question"):
         return
     question = str(row["question"])
     end = 0
     for mark in _PICTURE.finditer(question):
-        if (found := _picture(data, row, mark[1])) is not None:
+        if (picture := _picture(data, row, mark[1])) is not None:
             yield Text(question[end : mark.end()])
-            yield found
+            yield picture
             end = mark.end()
     yield Text(question[end:])
     asked = set(_PICTURE.findall(question))
     for number in sorted({n for choice in choices for n in _PICTURE.findall(choice)} - asked):
-        if (found := _picture(data, row, number)) is not None:
+        if (picture := _picture(data, row, number)) is not None:
             yield Text(f"\n<image {number}>")
-            yield found
+            yield picture
 
 
 def _picture(data: Data, row: Row, number: str) -> Part | None:
@@ -167,7 +167,7 @@ SWAPS = {
 
 
 def _selecting(data: Data, variant: str) -> Prompter:
-    """Ask in VLMEvalKit's structure."""
+    """Ask in VLMEvalKit's layout."""
     form = LAST_LINE if variant else ""
 
     def ask(sample: Sample, repeat: int) -> Prompt:
@@ -179,21 +179,20 @@ def _selecting(data: Data, variant: str) -> Prompter:
             elif piece in pictures:
                 parts.append(pictures[piece])
         first = next((part for part in parts if isinstance(part, Media)), None)
-        if first is not None:  # wherever it stands: a picture is sent in one form
+        if first is not None:  # everywhere: the same image is sent at one size
             large = enlarged(first, 2, max_pixels=data.max_pixels)
             parts = [large if part == first else part for part in parts]
         return pictures_first(parts)
 
     def ask_page(sample: Sample, repeat: int) -> Prompt:
-        (page,) = sample.question
-        words = f"{ON_THE_PAGE}{form}"
-        return pictures_first([enlarged(page, 2, max_pixels=data.max_pixels), Text(words)])  # type: ignore[arg-type]
+        (page,) = images_of(sample)
+        return pictures_first([enlarged(page, 2, max_pixels=data.max_pixels), Text(f"{ON_THE_PAGE}{form}")])
 
     return ask_page if variant == "pro-vision" else ask
 
 
 def _marked(sample: Sample) -> tuple[str, dict[str, Media]]:
-    """Return the question's text with its marks, and the pictures by their numbers."""
+    """Return the question's text with its marks, and number -> image."""
     parts = list(sample.question)
     pictures = {
         mark[-1]: part
@@ -201,7 +200,7 @@ def _marked(sample: Sample) -> tuple[str, dict[str, Media]]:
         if isinstance(part, Media) and isinstance(before, Text) and (mark := _PICTURE.findall(before.text))
     }
     while len(parts) > 1 and isinstance(parts[-1], Media):
-        del parts[-2:]  # of options alone
+        del parts[-2:]  # images that only options name
     return plain_text(parts), pictures
 
 

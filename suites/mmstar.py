@@ -47,20 +47,20 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
 
 
 def _choices(row: Row) -> tuple[str, ...]:
-    """Return the options' texts, of columns or cut out of the question; their letters where it has another form."""
+    """Return the options' texts from columns or from the question; their letters if neither has them."""
     if all(row.get(x) not in (None, "") for x in "ABCD"):
         return tuple(str(row[x]) for x in "ABCD")
-    found = _OPTIONS.search(str(row.get("question") or "")[-4000:])
-    return found.groups() if found else ("A", "B", "C", "D")
+    match = _OPTIONS.search(str(row.get("question") or "")[-4000:])
+    return match.groups() if match else ("A", "B", "C", "D")
 
 
 def beginning(text: str, count: int) -> str | None:
-    """Read the letter that a reply begins with, by upstream's four forms; "A cat" is an A to it."""
+    """Return the letter at the start of a reply, by upstream's four forms; "A cat" reads as A."""
     low = text[:200].lower().strip().replace("\n", " ")
     for start in BEGINNINGS:
-        found = low[len(start) : len(start) + 1]
-        if low.startswith(start) and found in ("a", "b", "c", "d"):
-            return found.upper()
+        letter = low[len(start) : len(start) + 1]
+        if low.startswith(start) and letter in ("a", "b", "c", "d"):
+            return letter.upper()
     return None
 
 
@@ -75,7 +75,7 @@ def _reasoned(sample: Sample, repeat: int) -> Prompt:
 
 
 def _selecting(sample: Sample, repeat: int) -> Prompt:
-    """Ask in VLMEvalKit's structure, whose table has the options in columns."""
+    """Ask in VLMEvalKit's layout, with the options after the question."""
     question, known = plain_text(sample.question), sample.choices != ("A", "B", "C", "D")
     shown = selecting(sample.choices if known else ())
     return pictures_first(

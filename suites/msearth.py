@@ -6,7 +6,7 @@ it is written, so that `b` is not B; without a letter its text must be the optio
 option. VLMEvalKit's sentences around the question are read from its wheel; in our words, this is `intern-s1~`. The refined caption is part of every question, so that much can be answered without the figure.
 
 Rows are the hub's (query, response, image, question_id) or VLMEvalKit's (index, question, A to D, answer, image). The
-number of questions is the one that published shares are consistent with (1,618 and 1,829 of 2,784); nobody counted.
+number of questions is the one that published shares are consistent with (1,618 and 1,829 of 2,784); not counted.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ def _of_table(row: Row) -> tuple[str, tuple[str, ...], str]:
 
 
 def _of_query(row: Row, number: int) -> tuple[str, tuple[str, ...], str]:
-    """Cut the hub's one text into question (with its caption) and options."""
+    """Split the hub's single text into question (with caption) and options."""
     if "query" not in row or "response" not in row:
         raise DataError(
             f"msearth: row {number + 1} lacks query and response; it has {', '.join(sorted(row))}"
         )
     text, _, listed = _split(str(row["query"]).replace("<image>", "").strip())
-    found = dict(_OPTION.findall(listed))
-    choices = tuple(found[x].strip() for x in "ABCD" if x in found)
+    texts = dict(_OPTION.findall(listed))
+    choices = tuple(texts[x].strip() for x in "ABCD" if x in texts)
     return text.strip(), choices, str(row["response"]).strip()[:1].upper()
 
 
@@ -85,7 +85,7 @@ def _reasoned(sample: Sample, repeat: int) -> Prompt:
 
 
 def _as_json(sample: Sample, repeat: int) -> Prompt:
-    """Text before the figure, as the authors send it."""
+    """Ask with the text before the figure, as the authors do."""
     form = '```json\n{"answer": "the right option or its text", "Explanation": "how it follows"}\n```'
     text = (
         f"Answer this multiple-choice question about the image.\n\n{_shown(sample)}\n\nChoose the right option by its "
@@ -109,7 +109,7 @@ def _without_words(sample: Sample, repeat: int) -> Prompt:
 
 
 class Published(Struct, frozen=True):
-    """Scores 1 where the authors' script says correct."""
+    """Scores 1 if the authors' script accepts the reply."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""

@@ -66,8 +66,8 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 
 def _figures(data: Data, row: Row) -> Iterator[Part]:
     for graph in row.get("graphs") or ():
-        if (found := image(data, graph["image_url"]["url"])) is not None:
-            yield found
+        if (figure := image(data, graph["image_url"]["url"])) is not None:
+            yield figure
 
 
 def _official(sample: Sample, repeat: int) -> Prompt:
@@ -75,7 +75,7 @@ def _official(sample: Sample, repeat: int) -> Prompt:
         "You are an expert in physics at the level of a PhD. Solve the problem step by step and give the solution; end "
         "with the final answer in LaTeX, in the form \\[\\boxed{final answer}\\]."
     )
-    parts = (Text(plain_text(sample.question)), *images_of(sample)[:1])
+    parts: tuple[Part, ...] = (Text(plain_text(sample.question)), *images_of(sample)[:1])
     return Prompt(messages=(Message("system", (Text(system),)), Message("user", parts)))
 
 

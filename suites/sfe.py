@@ -62,7 +62,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _parts(data: Data, row: Row) -> Iterator[Part]:
-    """Yield the question with its pictures at their marks."""
+    """Yield the question with its images at their marks."""
     values = row.get("image") or []
     pictures = [image(data, value) for value in (values if isinstance(values, list) else [values])]
     texts = str(row["question"]).split("<image>")
@@ -71,8 +71,8 @@ def _parts(data: Data, row: Row) -> Iterator[Part]:
     for number, text in enumerate(texts):
         if text.strip():
             yield Text(text)
-        if number < len(texts) - 1 and number < len(pictures) and (found := pictures[number]) is not None:
-            yield found
+        if number < len(texts) - 1 and number < len(pictures) and (picture := pictures[number]) is not None:
+            yield picture
 
 
 def _prompt(sample: Sample, repeat: int) -> Prompt:
@@ -94,7 +94,7 @@ WORDS = sentences(
 
 
 def _bare(sample: Sample, repeat: int) -> Prompt:
-    """Ask as the thinking adapter does: its texts between the pictures are stripped."""
+    """Ask as the thinking adapter does: texts between images are stripped."""
     shown = f"{CHOICES}{options(sample.choices)}" if sample.choices else ""
     field = FIELD.format(discipline=sample.group)
     parts: list[Part] = []
@@ -119,22 +119,22 @@ def _stated(sample: Sample, repeat: int) -> Prompt:
 
 
 class Compared(Struct, frozen=True):
-    """The stated answer, as far as a rule can tell; no value: a judge must grade it."""
+    """Compares the stated answer by rule; no value: a judge must grade it."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
         if sample.choices:
             return StatedChoice()(sample, prompt, reply)
-        found = None if reply.stop == "filter" else stated(reply.text[-10_000:])
-        if not found:
+        answer = None if reply.stop == "filter" else stated(reply.text[-10_000:])
+        if not answer:
             return Score(value=0.0, verdict=silence(reply), why="no answer stated")
         gold = str(sample.target)
-        one, other = _number(gold), _number(found)
-        if _words(gold) == _words(found) or (one is not None and one == other):
-            return Score(value=1.0, verdict="right", answer=found[:200])
-        if None not in (one, other):
-            return Score(value=0.0, verdict="wrong", answer=found[:200])
-        return Score(value=None, verdict="unanswered", answer=found[:200], why="no rule tells")
+        numbers = (_number(gold), _number(answer))
+        if _words(gold) == _words(answer) or (numbers[0] is not None and numbers[0] == numbers[1]):
+            return Score(value=1.0, verdict="right", answer=answer[:200])
+        if None not in numbers:
+            return Score(value=0.0, verdict="wrong", answer=answer[:200])
+        return Score(value=None, verdict="unanswered", answer=answer[:200], why="no rule tells")
 
 
 def _words(text: str) -> str:
@@ -149,17 +149,17 @@ def _number(text: str) -> float | None:
 
 
 class Rule(Struct, frozen=True):
-    """What a rule can say: the stated option, or the same words; of an open question, nothing."""
+    """Compares a stated option or equal words; of an open question it decides nothing."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
         if sample.choices:
             return Choice(letter)(sample, prompt, reply)
-        found = None if reply.stop == "filter" else stated(reply.text[-10_000:])
-        if not found or sample.meta.get("question_type") != "exact_match":
+        answer = None if reply.stop == "filter" else stated(reply.text[-10_000:])
+        if not answer or sample.meta.get("question_type") != "exact_match":
             return Score(value=0.0, verdict=silence(reply), why="no rule reads it")
-        right = found.casefold().strip(" .") == str(sample.target).casefold().strip(" .")
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=found[:200])
+        right = answer.casefold().strip(" .") == str(sample.target).casefold().strip(" .")
+        return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
 
 
 def _judge_alone(sample: Sample) -> str:

@@ -45,7 +45,7 @@ NUMBERS = {
     "property_prediction-esol": number.AbsoluteError(unit="log10(mol/L)", possible=(-20, 5)),
     "property_prediction-lipo": number.AbsoluteError(unit=DIMENSIONLESS, possible=(-15, 20)),
 }
-"""By task: the unit that answers are converted to, and what the property can physically be."""
+"""Task -> scorer, with the unit that answers are converted to and the physically possible range."""
 
 
 # --- asking
@@ -86,11 +86,11 @@ PARTS = {
     "PP": ("pp_acc", "pp_acc_infer_cfg"),
     "MC": ("meteor", "meteor_0shot_infer_cfg"),
 }
-"""Task, or beginning of its name -> part of OpenCompass' file name, variable in it; all others are `fts`."""
+"""Task, or start of its name -> part of OpenCompass' file name, variable in the file; all others use `fts`."""
 
 
 def _words(variant: str) -> Words:
-    """Return one task's words, the turn of its file's loop by which OpenCompass calls it."""
+    """Return the prompts of one task: an iteration of the loop in its file."""
     kind, _, name = variant.partition("-")
     part, variable = PARTS.get(variant) or PARTS.get(kind) or ("fts", "fts_0shot_infer_cfg")
     shot = "0_shot" if part == "pp_acc" else "0shot"
@@ -104,7 +104,7 @@ def _words(variant: str) -> Words:
 
 
 def _ideal(task: Task, form: str, sample: Sample, prompt: Prompt) -> str:
-    """Return the gold answer; `form`: that of a number, with a place for it."""
+    """Return the gold answer; `form`: the format string of a number."""
     if task.kind == "caption":
         return str(sample.target)
     if task.kind == "number":
@@ -113,7 +113,7 @@ def _ideal(task: Task, form: str, sample: Sample, prompt: Prompt) -> str:
 
 
 def _ideal_intern_s1(task: Task, sample: Sample, prompt: Prompt) -> str:
-    """Return what OpenCompass compares with: of a caption, the template's whole output."""
+    """Return OpenCompass' reference: for a caption, the whole output of the template."""
     if task.kind == "caption":
         return str(sample.meta.get("output") or sample.target)
     return _ideal(task, BOXED, sample, prompt)
@@ -126,23 +126,23 @@ BOXED, TAGGED = "\\boxed{{{}}}", "<NUMBER> {} </NUMBER>"
 
 
 def label(text: str) -> Reading | None:
-    """Read yes or no: in the last <BOOLEAN> tag, else as stated."""
+    """Return yes or no, from the last <BOOLEAN> tag or as stated."""
     tag = tagged(text, "BOOLEAN")
-    found = stated_yes_no(tag or text)
-    if found is None:
+    answer = stated_yes_no(tag or text)
+    if answer is None:
         return None
     place = text.rfind(tag) if tag else 0
-    form, begin, end = ("tag" if tag else found.form), found.begin + place, found.end + place
-    return Reading("yes" if found.value else "no", form, begin, end)
+    form, begin, end = ("tag" if tag else answer.form), answer.begin + place, answer.end + place
+    return Reading("yes" if answer.value else "no", form, begin, end)
 
 
 class RootMeanSquare(Struct, frozen=True):
-    """Root mean square error in which a missing answer makes the error of a stand-in, a part of the score."""
+    """Root mean square error; the error of a missing answer is a part of its score."""
 
     part: str
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError if nothing was asked or a stand-in is not known."""
+        """Reduce; raises ValueError without points, or if the error of a missing answer is unknown."""
         errors = [point.parts.get(self.part) if point.value is None else point.value for point in points]
         known = [error for error in errors if error is not None]
         if not known or len(known) < len(errors):
@@ -169,7 +169,7 @@ def _error(name: str, of: Callable[[Sequence[Point]], float], *, headline: bool 
 ACCURACY = (_mean("accuracy", headline=True),)
 VALIDITY = _mean("validity", Part("valid", 0.0))
 SIMILARITIES = tuple(_mean(f"{name}_of_valid", Part(name)) for name in ("morgan", "rdk", "maccs"))
-ERRORS = (  # the headline rests on what was answered; `answered` says how much that is
+ERRORS = (  # the headline covers answered samples; `answered` is their share
     _error("rmse", number.rmse, headline=True),
     _error("rmse_imputed", RootMeanSquare("error_imputed")),
     _error("rmse_worst", RootMeanSquare("error_worst")),
@@ -179,7 +179,7 @@ ERRORS = (  # the headline rests on what was answered; `answered` says how much 
 
 
 def _names(task: Task) -> tuple[Metric, ...]:
-    """Return the metrics of names; the headline's name says whether OPSIN was there to read them."""
+    """Return the metrics of names; the headline's name states whether OPSIN parsed them."""
     names = (_mean("same_string", Part("string", 0.0)),)
     if not opsin_installed():
         return (_mean("accuracy_by_name", headline=True), *names)
@@ -229,7 +229,7 @@ def _meteor() -> str:
 
 
 def _captions(headline: str, absent: float | None, on: str = "") -> tuple[Metric, ...]:
-    """Return the metrics of captions; `absent`: the value of a missing one, None leaves it out.
+    """Return the metrics of captions; `absent`: value of a missing caption, None: left out.
 
     `on` is added to the names of metrics that upstream computes on SciBERT's word pieces, and we on words.
     """
@@ -250,12 +250,12 @@ def _similar(task: Task) -> tuple[Metric, ...]:
 
 
 def _to_smiles(task: Task) -> bool:
-    """Whether a name is to be converted, which OpenCompass scores by equal strings."""
+    """Whether names are to be converted, which OpenCompass scores by string equality."""
     return task.name.startswith("name")
 
 
 class Rule(NamedTuple):
-    """How one kind of answer is scored, and what is reported; the first metric is the headline."""
+    """Scorer and metrics of one kind of answer."""
 
     scorer: Callable[[Task], Scorer]
     metrics: Callable[[Task], tuple[Metric, ...]] = lambda task: ACCURACY

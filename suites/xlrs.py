@@ -9,7 +9,7 @@ with it and one made with a judge cannot be compared (VLMEvalKit's issue 1331: 1
 others a judge says what they choose (upstream's lists options, ours grades). Of rows with the instruction in them the
 question is the data's own, but not of the hub's, and the judge's task is ours in both: what is asked here is of
 `intern-s1~`. `strict` reads stated options alone.
-How far images are made smaller decides a great part of the score: say `--max-pixels`.
+The score depends strongly on how far images are scaled down: set `--max-pixels`.
 
 Rows are the hub's (index, category, question, `multi-choice options` as a list, answer, image as a list) or those of its
 copy for VLMEvalKit (options as one text with the instruction, category and l2-category). The hub's index counts
@@ -45,7 +45,7 @@ ROWS = Split(
     rows=3_080,
 )
 SEVERAL = "Land use classification/Overall Land use classification"
-"""The task in which more than one option may be right."""
+"""The task with several right options."""
 _OPTION = re.compile(r"^\s*\(?([A-E])[).]\s*(.*?)\s*$", re.MULTILINE)
 
 
@@ -72,11 +72,11 @@ def _samples(data: Data, variant: str = "lite") -> Iterator[Sample]:
 
 
 def _choices(row: Row) -> tuple[str, ...]:
-    """Read the options' texts; raises DataError if they are not lettered one after the other."""
+    """Return the options' texts; raises DataError if they are not lettered consecutively."""
     given = row["multi-choice options"]
-    found = _OPTION.findall("\n".join(map(str, given)) if isinstance(given, list | tuple) else str(given))
-    letters, texts = [x for x, _ in found], tuple(text for _, text in found)
-    if not found or letters != list("ABCDE"[: len(found)]):
+    lettered = _OPTION.findall("\n".join(map(str, given)) if isinstance(given, list | tuple) else str(given))
+    letters, texts = [x for x, _ in lettered], tuple(text for _, text in lettered)
+    if not lettered or letters != list("ABCDE"[: len(lettered)]):
         raise DataError(
             f"xlrs: {row['index']}: its options are lettered {', '.join(letters) or 'not at all'}"
         )
@@ -84,7 +84,7 @@ def _choices(row: Row) -> tuple[str, ...]:
 
 
 def _shown(row: Row) -> str:
-    """Return the options with the data set's own instruction; empty if it has none."""
+    """Return options and instruction as one text, if the data set has it; else an empty one."""
     given = row["multi-choice options"]
     return given if isinstance(given, str) else ""
 
@@ -117,20 +117,19 @@ def _reasoned(sample: Sample, repeat: int) -> Prompt:
 
 
 class Letters(Struct, frozen=True):
-    """Scores 1 where upstream reads exactly the right letters; `judged`: None for what its judge would read."""
+    """Scores 1 if upstream reads exactly the right letters; `judged`: None for replies that its judge would read."""
 
     judged: bool = False
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
         text = "" if reply.stop == "filter" else reply.text[-100_000:]
-        found = letters_all_distinct(text) if self.judged else letters_xlrs(text)
-        if found:
-            found = (
-                "".join(sorted(prompt.source_letter(one) or one for one in found)) if prompt.order else found
-            )
-            right = set(found) == set(_gold(sample))
-            return Score(value=float(right), verdict="right" if right else "wrong", answer=found)
+        letters = letters_all_distinct(text) if self.judged else letters_xlrs(text)
+        if letters:
+            if prompt.order:
+                letters = "".join(sorted(prompt.source_letter(letter) or letter for letter in letters))
+            right = set(letters) == set(_gold(sample))
+            return Score(value=float(right), verdict="right" if right else "wrong", answer=letters)
         value = None if self.judged and text.strip() else 0.0
         return Score(value=value, verdict=silence(reply), why="no letters that upstream reads")
 

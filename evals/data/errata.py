@@ -95,30 +95,30 @@ def entries(suite: str) -> tuple[str, tuple[Entry, ...]]:
 def read(text: str, name: str) -> tuple[str, tuple[Entry, ...]]:
     """Parse an errata file; raises DataError in one line."""
     try:
-        found = msgspec.convert(tomllib.loads(text), _File)
+        file = msgspec.convert(tomllib.loads(text), _File)
     except msgspec.ValidationError as error:
         raise DataError(f"errata {name}: {explained(error, _File)}") from None
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"errata {name}: {error}") from None
     seen: set[tuple[str, str]] = set()
-    for entry in found.entry:
+    for entry in file.entry:
         for item in entry.items:
             if (key := (entry.variant, item)) in seen:
                 raise DataError(f"errata {name}: {item} stands in two entries")
             seen.add(key)
-    return found.version, tuple(found.entry)
+    return file.version, tuple(file.entry)
 
 
 def of_suite(suite: str, variant: str = "") -> Errata:
     """Return the errata of a suite's variant."""
-    version, found = entries(suite)
-    if not found:
+    version, known = entries(suite)
+    if not known:
         return NONE
     return Errata(
         version,
         {
             item: Erratum(entry.kind, value)
-            for entry in found
+            for entry in known
             if entry.variant in ("", variant)
             for item, value in entry.items.items()
         },
@@ -127,7 +127,7 @@ def of_suite(suite: str, variant: str = "") -> Errata:
 
 def corrected(metrics: Sequence[Metric], errata: Errata, ids: Iterable[str]) -> tuple[Metric, ...]:
     """Return a suite's metrics, with a corrected version of a mean headline if errata concern the run."""
-    found = list(metrics)
+    reported = list(metrics)
     if errata.items and errata.touches(ids):
         for metric in metrics:
             if metric.headline and metric.pool != "whole" and not metric.scorer:
@@ -137,8 +137,8 @@ def corrected(metrics: Sequence[Metric], errata: Errata, ids: Iterable[str]) -> 
                     of=Corrected(metric.of, errata.excluded),
                     headline=False,
                 )
-                found.append(version)
-    return tuple(found)
+                reported.append(version)
+    return tuple(reported)
 
 
 class Corrected:

@@ -15,7 +15,7 @@ _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>u[dD]
 
 def strict(raw: bytes) -> bytes:
     r"""Return JSON without a byte order mark, and with U+FFFD for unpaired surrogates."""
-    return _ESCAPE.sub(lambda found: rb"\ufffd" if found["half"] else found[0], raw.removeprefix(BOM))
+    return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["half"] else escape[0], raw.removeprefix(BOM))
 
 
 def decoded(raw: bytes) -> Any:

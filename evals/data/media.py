@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from msgspec import structs
 
@@ -38,6 +38,15 @@ _PLACES: dict[str, None] = {}
 """Folders with stored bytes, in order of use."""
 
 
+@runtime_checkable
+class Saved(Protocol):
+    """An image that the hub's library has decoded."""
+
+    def save(self, stream: BytesIO, kind: str, /) -> None:
+        """Write the file."""
+        ...
+
+
 def image(data: Data, value: object) -> Media | None:
     """Store the image of a row: a path below the data's folder, bytes, base64, or the hub's {bytes, path}.
 
@@ -55,8 +64,8 @@ def with_image(data: Data, text: object, value: object, *, required: bool = Fals
     """
     if not text:
         return ()
-    found = image(data, value) if value or required else None
-    return (Text(str(text)),) if found is None else (found, Text(str(text)))
+    picture = image(data, value) if value or required else None
+    return (Text(str(text)),) if picture is None else (picture, Text(str(text)))
 
 
 def _bytes(data: Data, value: object) -> bytes:
@@ -71,11 +80,10 @@ def _bytes(data: Data, value: object) -> bytes:
             return b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True)
         except Base64Error:
             raise DataError(f"{data.suite}: an image is neither a file's name nor base64") from None
-    try:
-        stream = BytesIO()
-        value.save(stream, format="PNG")  # type: ignore[attr-defined] # a decoded image of the hub's library
-    except AttributeError:
-        raise DataError(f"{data.suite}: {type(value).__name__} is no image") from None
+    if not isinstance(value, Saved):
+        raise DataError(f"{data.suite}: {type(value).__name__} is no image")
+    stream = BytesIO()
+    value.save(stream, "PNG")
     return stream.getvalue()
 
 
@@ -118,32 +126,32 @@ def look(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, int, int, s
     """Return MIME type, width and height from an image's header, and how it is sent (`Media.sent`)."""
     pil = _pillow()
     try:
-        with foreign_code(Rejected), pil.open(BytesIO(raw), formats=OPENED) as found:
-            width, height = found.size
-            kind = PLAIN.get(found.format or "", f"image/{(found.format or 'unknown').lower()}")
+        with foreign_code(Rejected), pil.open(BytesIO(raw), formats=OPENED) as opened:
+            width, height = opened.size
+            kind = PLAIN.get(opened.format or "", f"image/{(opened.format or 'unknown').lower()}")
             if width * height > MOST_PIXELS:
                 return kind, width, height, str(Refused(f"{width}x{height} pixels"))
-            if found.format not in PLAIN or _ambiguous(found) or _truncated(found.format, raw):
-                found.load()  # a broken file says so here
-            return kind, width, height, str(_plan(found, max_pixels) or "")
+            if opened.format not in PLAIN or _ambiguous(opened) or _truncated(opened.format, raw):
+                opened.load()  # a broken file says so here
+            return kind, width, height, str(_plan(opened, max_pixels) or "")
     except Rejected as error:
         refused = Refused(f"no readable image ({str(error).partition(':')[0]})")
         return "application/octet-stream", 0, 0, str(refused)
 
 
-def _ambiguous(found: Any) -> bool:
+def _ambiguous(picture: Any) -> bool:
     """Whether servers may decode it differently: alpha, CMYK, 16 bits, several frames, rotated by EXIF."""
-    alpha = found.mode in ("RGBA", "LA", "PA") or "transparency" in found.info
-    frames = getattr(found, "n_frames", 1) > 1 if found.format in ("GIF", "PNG", "WEBP") else False
-    turned = found.format == "JPEG" and _orientation(found) != 1
-    return alpha or frames or turned or found.mode not in ("RGB", "L", "P", "1")
+    alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
+    frames = getattr(picture, "n_frames", 1) > 1 if picture.format in ("GIF", "PNG", "WEBP") else False
+    turned = picture.format == "JPEG" and _orientation(picture) != 1
+    return alpha or frames or turned or picture.mode not in ("RGB", "L", "P", "1")
 
 
-def _orientation(found: Any) -> int:
+def _orientation(picture: Any) -> int:
     """Return the EXIF orientation; a PNG without the chunk is not decoded to look for it."""
-    if found.format == "PNG" and "exif" not in found.info:
+    if picture.format == "PNG" and "exif" not in picture.info:
         return 1
-    return int(found.getexif().get(ORIENTATION, 1))
+    return int(picture.getexif().get(ORIENTATION, 1))
 
 
 def _truncated(kind: str, raw: bytes) -> bool:
@@ -152,15 +160,15 @@ def _truncated(kind: str, raw: bytes) -> bool:
     return kind in ends and ends[kind] not in raw[-16:]
 
 
-def _plan(found: Any, max_pixels: int | None) -> Sending:
-    width, height = found.size
-    if _orientation(found) in (5, 6, 7, 8):
+def _plan(picture: Any, max_pixels: int | None) -> Sending:
+    width, height = picture.size
+    if _orientation(picture) in (5, 6, 7, 8):
         width, height = height, width
     many = width * height
     if max_pixels and many > max_pixels:
         scale = (max_pixels / many) ** 0.5
         width, height = max(1, int(width * scale)), max(1, int(height * scale))
-    elif found.format in PLAIN and not _ambiguous(found):
+    elif picture.format in PLAIN and not _ambiguous(picture):
         return None
     return Redrawn(width, height)
 
@@ -194,23 +202,23 @@ def redraw(raw: bytes, size: Redrawn) -> bytes:
     pil = _pillow()
     width, height = size
     with pil.open(BytesIO(raw), formats=OPENED) as opened:
-        found = ImageOps.exif_transpose(opened)
-        if found.mode.startswith("I"):
-            deep: Any = found
+        picture = ImageOps.exif_transpose(opened)
+        if picture.mode.startswith("I"):
+            deep: Any = picture
             scale = 255 / 65535 if deep.getextrema()[1] > 255 else 1.0
-            found = deep.convert("I").point(lambda value: value * scale).convert("L")
-        if found.mode in ("RGBA", "LA", "PA") or "transparency" in found.info:
-            layer = found.convert("RGBA")
-            found = pil.new("RGBA", layer.size, "white")
-            found.alpha_composite(layer)
-        found = found.convert("RGB")
-        if found.size != (width, height):
-            larger = width * height > found.width * found.height
-            found = found.resize(
+            picture = deep.convert("I").point(lambda value: value * scale).convert("L")
+        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+            layer = picture.convert("RGBA")
+            picture = pil.new("RGBA", layer.size, "white")
+            picture.alpha_composite(layer)
+        picture = picture.convert("RGB")
+        if picture.size != (width, height):
+            larger = width * height > picture.width * picture.height
+            picture = picture.resize(
                 (width, height), pil.Resampling.BILINEAR if larger else pil.Resampling.LANCZOS
             )
         stream = BytesIO()
-        found.save(stream, format="PNG", compress_level=3)
+        picture.save(stream, format="PNG", compress_level=3)
     return stream.getvalue()
 
 

@@ -110,7 +110,8 @@ def npy(raw: bytes) -> NDArray[Any]:
         raise ValueError(
             f"its header states {kind} of shape {shape}, and {len(raw) - stream.tell()} bytes follow"
         )
-    return np.load(BytesIO(raw), allow_pickle=False)  # type: ignore[no-any-return]
+    array: NDArray[Any] = np.load(BytesIO(raw), allow_pickle=False)
+    return array
 
 
 def _even(rows: Sequence[Sequence[float]], what: str) -> NDArray[Any]:
@@ -133,15 +134,15 @@ def _checked(array: NDArray[Any], rate_hz: float, channels: Sequence[str]) -> ND
         raise ValueError(f"an array of shape {array.shape} is no time series")
     if array.size > MOST_VALUES:
         raise ValueError(f"{array.size} values, more than {MOST_VALUES}")
-    found = np.ascontiguousarray(array.reshape(len(array), -1), dtype="<f8")
-    if not np.isfinite(found).all():
-        where = np.argwhere(~np.isfinite(found))[0]
-        raise ValueError(f"value {where[0] + 1} of channel {where[1] + 1} is {found[tuple(where)]}")
+    values = np.ascontiguousarray(array.reshape(len(array), -1), dtype="<f8")
+    if not np.isfinite(values).all():
+        where = np.argwhere(~np.isfinite(values))[0]
+        raise ValueError(f"value {where[0] + 1} of channel {where[1] + 1} is {values[tuple(where)]}")
     if not 0 < rate_hz < float("inf"):
         raise ValueError(f"a sampling rate of {rate_hz} Hz")
-    if found.shape[1] > MOST_CHANNELS or (channels and len(channels) != found.shape[1]):
-        raise ValueError(f"{found.shape[1]} channels, {len(channels)} names")
-    return found
+    if values.shape[1] > MOST_CHANNELS or (channels and len(channels) != values.shape[1]):
+        raise ValueError(f"{values.shape[1]} channels, {len(channels)} names")
+    return values
 
 
 def written(media: Media, array: NDArray[np.float64]) -> str:

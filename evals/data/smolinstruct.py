@@ -50,18 +50,18 @@ TASKS = {
 def rows(data: Data, task: str, expected: int) -> Iterator[Row]:
     """Yield a task's test rows with the columns of the hub's loading script, from wherever they lie."""
     tree = archive(data)
-    found: Iterator[Row]
+    chosen: Iterator[Row]
     if tree is None:
         split = Split(hub=HUB, revision=REVISION, stems=(task, "test"), rows=expected)
-        found = (
+        chosen = (
             row
             for row in data.rows(split, required=("sample_id", "raw_output"))
             if row.get("task", task) == task
         )
     else:
-        found = _from_tree(tree, task)
+        chosen = _from_tree(tree, task)
     count = 0
-    for row in found:
+    for row in chosen:
         count += 1
         yield row
     if data.origin == "hub" and count != expected:
@@ -131,15 +131,15 @@ def _wrapped(tags: Sequence[str | None], text: str) -> str:
 def samples(data: Data, variant: str) -> Iterator[Sample]:
     """Yield a task's samples; other gold answers to the same input go to `meta["also"]`."""
     task = TASKS[variant]
-    found = list(rows(data, task.name, task.rows))
+    test_rows = list(rows(data, task.name, task.rows))
     golds: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
-    for row in found:
+    for row in test_rows:
         golds[_key(row)][str(row["raw_output"])] = None
     inputs: dict[str, int] = defaultdict(int)
-    for row in found:
+    for row in test_rows:
         inputs[str(row.get("raw_input") or "")] += 1
     training = _training(data, task) if task.kind == "number" else {}
-    for row in found:
+    for row in test_rows:
         own, asked = str(row["raw_output"]).strip(), str(row.get("raw_input") or "")
         also = (
             [gold for gold in golds[_key(row)] if gold.strip() != own]

@@ -223,7 +223,8 @@ def _values(column: Any) -> list[Any]:
     import pyarrow as pa
 
     if not pa.types.is_list(column.type) or column.null_count:
-        return column.to_pylist()  # type: ignore[no-any-return]
+        values: list[Any] = column.to_pylist()
+        return values
     flat, ends = column.flatten().to_pylist(), column.offsets.to_pylist()
     return [flat[start - ends[0] : end - ends[0]] for start, end in itertools.pairwise(ends)]
 

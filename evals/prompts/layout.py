@@ -46,7 +46,7 @@ def ask(text: str, *, order: tuple[int, ...] | None = None) -> Prompt:
     return Prompt(messages=(Message.user(text),), order=order)
 
 
-def images_of(sample: Sample) -> list[Part]:
+def images_of(sample: Sample) -> list[Media]:
     """Return a question's images, in their order."""
     return [part for part in sample.question if isinstance(part, Media)]
 

@@ -63,12 +63,12 @@ class Words(Struct, frozen=True, kw_only=True):
     def card(self) -> dict[str, str]:
         """Return what a run's card says of the prompts' origin."""
         file = f"{self.wheel.folder}{self.file}"
-        found = {"package": self.wheel.package, "wheel_sha256": self.wheel.sha256, "file": file}
-        found["file_sha256"] = hashed(wheel.read(self.wheel, file))
-        for name, said in (("asks", self.asks), ("judges", self.judges)):
-            if said:
-                found |= {name: said, f"{name}_sha256": self.sha256(said)}
-        return found | dict(self.given)
+        facts = {"package": self.wheel.package, "wheel_sha256": self.wheel.sha256, "file": file}
+        facts["file_sha256"] = hashed(wheel.read(self.wheel, file))
+        for name, path in (("asks", self.asks), ("judges", self.judges)):
+            if path:
+                facts |= {name: path, f"{name}_sha256": self.sha256(path)}
+        return facts | dict(self.given)
 
     def sha256(self, path: str) -> str:
         """Return the hash of a template's turns."""

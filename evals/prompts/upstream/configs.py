@@ -105,8 +105,9 @@ class _Reader:
                 return [self.value(Deferred(element, names)) for element in elements]
             case ast.Dict(keys=keys, values=values) if None not in keys:
                 return {
-                    self.value(Deferred(k, names)): self.value(Deferred(v, names))  # type: ignore[arg-type]
+                    self.value(Deferred(k, names)): self.value(Deferred(v, names))
                     for k, v in zip(keys, values, strict=True)
+                    if k is not None
                 }
             case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if all(
                 k.arg for k in keywords

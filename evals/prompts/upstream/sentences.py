@@ -54,8 +54,8 @@ class Swap(Struct, frozen=True, kw_only=True):
         theirs = theirs.strip() if self.bare else theirs
         if self.group:
             ours, theirs = (one.replace(self.group, sample.group) for one in (ours, theirs))
-        before, found, after = text.rpartition(ours)
-        return f"{before}{theirs}{after}" if found else text
+        before, match, after = text.rpartition(ours)
+        return f"{before}{theirs}{after}" if match else text
 
 
 class Sentences(Words, frozen=True, kw_only=True):
@@ -73,16 +73,16 @@ class Sentences(Words, frozen=True, kw_only=True):
     def card(self) -> dict[str, str]:
         """Return what a run's card says of the prompts' origin."""
         places = [place for swap in self.swaps for place in swap.theirs]
-        found = {"package": VLMEVALKIT.package, "wheel_sha256": VLMEVALKIT.sha256}
+        facts = {"package": VLMEVALKIT.package, "wheel_sha256": VLMEVALKIT.sha256}
         for name, some in (("asks", places), ("judges", list(self.judge))):
             if some:
                 file = f"{VLMEVALKIT.folder}{some[0].file}"
-                found |= {"file" if name == "asks" else "judges_file": file, name: "; ".join(map(str, some))}
-                found[f"{name}_sha256"] = hashed("".join(place.text() for place in some).encode())
-                found["file_sha256" if name == "asks" else "judges_file_sha256"] = hashed(
+                facts |= {"file" if name == "asks" else "judges_file": file, name: "; ".join(map(str, some))}
+                facts[f"{name}_sha256"] = hashed("".join(place.text() for place in some).encode())
+                facts["file_sha256" if name == "asks" else "judges_file_sha256"] = hashed(
                     wheel.read(VLMEVALKIT, file)
                 )
-        return found
+        return facts
 
     def sha256(self, path: str) -> str:
         """Return the hash of the judge's task."""
@@ -139,13 +139,13 @@ def _text(file: str, within: str, number: int) -> str:
         tree = ast.parse(wheel.read(VLMEVALKIT, file))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise DataError(f"{name} is no Python that can be read: {type(error).__name__}") from None
-    found: ast.AST = tree
+    parent: ast.AST = tree
     for part in within.split("."):
-        inside = [node for node in ast.iter_child_nodes(found) if _called(node) == part]
+        inside = [node for node in ast.iter_child_nodes(parent) if _called(node) == part]
         if not inside:
             raise DataError(f"{name}: there is no {within}")
-        found = inside[-1]
-    texts = _texts(found)
+        parent = inside[-1]
+    texts = _texts(parent)
     if number >= len(texts):
         raise DataError(f"{name}: {within} has {len(texts)} texts, not {number + 1}")
     return texts[number]

