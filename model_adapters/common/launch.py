@@ -108,7 +108,9 @@ class LaunchSpec(Struct, frozen=True, kw_only=True):
         return self.folder.resolve().name if self.folder else self.model
 
 
-def spec_of(engine: Engine, model: str, profile: Profile | None, *, trust_remote_code: bool = False) -> LaunchSpec:
+def spec_of(
+    engine: Engine, model: str, profile: Profile | None, *, trust_remote_code: bool = False
+) -> LaunchSpec:
     """Read the user's environment; raises UsageError."""
     said = os.environ.get("EVALS_ENGINE_ARGS", "")
     try:
