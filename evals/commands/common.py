@@ -1,4 +1,4 @@
-"""What commands share: options, JSON output, and the words for a run in numbers."""
+"""What commands share: options, completion, and output as JSON, lines and tables."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def latest_option(function: F) -> F:
     return click.option(
         "--latest",
         is_flag=True,
-        help="Where a name stands for several runs of a suite, take the newest by its card.",
+        help="If a name stands for several runs of a suite, take the newest.",
     )(function)
 
 
@@ -51,7 +51,7 @@ def trust_option(function: F) -> F:
         is_flag=True,
         expose_value=False,
         callback=_trust,
-        help="Let the data name tasks of lm-eval and plugins, whose definitions are code.",
+        help="Load tasks of lm-eval and plugins that stored data name; they are code.",
     )(function)
 
 
@@ -82,7 +82,7 @@ def data_options(function: F) -> F:
 
 
 def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the name of a run: its short id, with suite and model beside it; and `last`."""
+    """Complete the name of a run: its short id, described by suite and model, and `last`."""
     from click.shell_completion import CompletionItem
 
     from evals.errors import EvalsError
@@ -93,15 +93,15 @@ def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -
     results = Path(ctx.params.get("results") or "results")
     several = store.runs(results) if results.is_dir() else []
     ends = short(run.path.name for run in several)
-    found = {"last": "the newest run"} if several else {}
+    names = {"last": "the newest run"} if several else {}
     for run in reversed(several):
         try:
             about = " ".join(plain(f"{run.card.config.suite} {run.card.model}").split())
         except EvalsError:
             about = "broken"
         for name in (ends[run.path.name], run.path.name):
-            found.setdefault(name, about)
-    return [CompletionItem(name, help=about) for name, about in found.items() if name.startswith(incomplete)]
+            names.setdefault(name, about)
+    return [CompletionItem(name, help=about) for name, about in names.items() if name.startswith(incomplete)]
 
 
 def complete_suites(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -113,10 +113,8 @@ def complete_suites(ctx: click.Context, param: click.Parameter, incomplete: str)
     name, colon, _ = incomplete.partition(":")
     names = load.suite_names()
     if colon and name in names:
-        several = [f"{name}:{variant}" for variant in load.listing(name).variants if variant]
-    else:
-        several = names
-    return [CompletionItem(one) for one in several if one.startswith(incomplete)]
+        names = [f"{name}:{variant}" for variant in load.listing(name).variants if variant]
+    return [CompletionItem(one) for one in names if one.startswith(incomplete)]
 
 
 def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -130,19 +128,19 @@ def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 _CONTROL = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""What JSON may hold as it is and a terminal may obey."""
+"""Control characters that JSON allows and a terminal would obey."""
 
 
 def print_json(document: Any) -> None:
     """Print one JSON document; numbers are not rounded."""
     text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
-    click.echo(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    click.echo(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def say(message: str, *, whole: bool = False) -> None:
-    """Print a line for a person, broken between words unless it is to stay `whole`.
+    """Print a line, wrapped between words to the terminal's width unless `whole`.
 
-    Control characters of a model's or a data set's text do not reach the terminal.
+    Control characters in the text of a model or a data set are removed.
     """
     from evals.extract import plain
     from evals.terminal.layout import width, wrap
@@ -152,7 +150,7 @@ def say(message: str, *, whole: bool = False) -> None:
 
 
 def note(message: str) -> None:
-    """Tell a person something on standard error."""
+    """Print a line on standard error."""
     from evals.extract import plain
 
     click.echo(plain(message), err=True)
@@ -162,40 +160,24 @@ def run_json(card: Card) -> dict[str, Any]:
     """Return a run as `show --json` prints it."""
     from evals.records import promise
 
-    config = card.config
+    config = {name: getattr(card.config, name) for name in ("suite", "version", "protocol", "data_sha256")}
     return {
         "run": card.run,
-        "suite": config.suite,
-        "version": config.version,
-        "protocol": config.protocol,
-        "model": card.model,
-        "served": card.served,
-        "status": card.status,
-        "origin": card.origin,
-        "data": card.data,
-        "gated": card.gated,
-        "data_sha256": config.data_sha256,
-        "counts": card.counts,
-        "forms": card.forms,
-        "coverage": card.coverage,
-        "expected": card.expected,
-        "truncated": card.truncated,
-        "tokens": card.tokens,
-        "cost_usd": card.cost_usd,
-        "chance": card.chance,
-        "started": card.started,
-        "finished": card.finished,
-        "estimates": list(card.estimates),
-        "notes": list(card.notes),
-        "judge": card.judge,
-        "wording": card.wording,
-        "health": list(card.health),
+        **config,
+        **{name: getattr(card, name) for name in RUN_FIELDS},
         "promise": promise.standing(card),
     }
 
 
+RUN_FIELDS = (
+    "model", "served", "status", "origin", "data", "gated", "counts", "forms", "coverage", "expected", "truncated",
+    "tokens", "cost_usd", "chance", "started", "finished", "estimates", "notes", "judge", "wording", "health",
+)  # fmt: skip
+"""Fields of a card that JSON shows as they are."""
+
+
 def table(title: str, columns: Iterable[tuple[str, str] | Column], rows: Iterable[Iterable[str]]) -> None:
-    """Print a table in the width that there is; `columns` are (heading, justification), or say which may be dropped."""
+    """Print a table in the terminal's width; a column is (heading, justification) or a `Column`."""
     from evals.terminal.layout import Column, table, width
 
     several = [one if isinstance(one, Column) else Column(one[0], right=one[1] == "right") for one in columns]
@@ -203,6 +185,6 @@ def table(title: str, columns: Iterable[tuple[str, str] | Column], rows: Iterabl
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines that are laid out; styles are left out where they are not read by a terminal."""
+    """Print laid-out lines; styles are stripped if the output is not a terminal."""
     for line in lines:
         click.echo(line, color=False if "NO_COLOR" in os.environ else None)

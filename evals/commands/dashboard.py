@@ -62,7 +62,7 @@ def dashboard(results: Path, port: int | None, address: str, no_browser: bool, f
 
 
 def _open(url: str, address: str, port: int) -> None:
-    """Open the reader's browser once the server answers; where there is no screen, nothing."""
+    """Open a browser once the server answers; do nothing without a display."""
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return
     for _ in range(300):
@@ -73,7 +73,7 @@ def _open(url: str, address: str, port: int) -> None:
 
 
 def _free(address: str, port: int | None) -> int:
-    """Find a port to listen on; raises UsageError where the named one is taken."""
+    """Return a free port; raises UsageError if the named one is taken."""
     for candidate in range(PORT, PORT + 50) if port is None else (port,):
         try:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -91,13 +91,11 @@ def _free(address: str, port: int | None) -> int:
 
 
 def _serve(results: Path, address: str, port: int) -> None:
-    """Run Streamlit's server in this process; its own options come from here alone, and nothing is sent home."""
+    """Run Streamlit's server in this process, with these options alone and without its telemetry."""
     from evals import dashboard as package
 
     folder = Path(package.__path__[0])
-    os.chdir(
-        folder
-    )  # a `.streamlit` folder where the user happens to be is a stranger's: it could switch protection off
+    os.chdir(folder)  # a `.streamlit` folder in the current directory could switch protection off
     from streamlit.web.cli import main as streamlit
 
     from evals.dashboard.hosts import guard

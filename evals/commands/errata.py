@@ -1,4 +1,4 @@
-"""`evals errata`: what is known to be wrong in data sets, and where to look for more."""
+"""`evals errata`: known errors in data sets, and items that look wrong."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def list_(suite: str | None, as_json: bool) -> None:
 @common.results_option
 @common.json_option
 def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results: Path, as_json: bool) -> None:
-    """List items that several models answer alike against the gold answer: suspects, for a person to judge.
+    """List items on which several models agree against the gold answer, for a person to review.
 
     The draft names ids and answers only. It is refused as an errata file until each item's kind is decided.
     """
@@ -75,8 +75,8 @@ def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results:
         common.print_json(found)
         return
     common.say(
-        f"{len(found.items)} item(s) of {found.suite} that at least {found.least} of {len(found.models)} models answer "
-        "alike against the gold answer"
+        f"{len(found.items)} item(s) of {found.suite} that at least {found.least} of {len(found.models)} models "
+        "answer in the same way, against the gold answer"
     )
     columns = [("id", "left"), ("group", "left"), ("gold", "left"), ("they say", "left"), ("models", "right")]
     rows = (

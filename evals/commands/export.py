@@ -1,4 +1,4 @@
-"""`evals export`: runs in the formats of others. A format is a function in `evals/interop/`."""
+"""`evals export`: runs in other formats. A format is a function in `evals/interop/`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def export(
 ) -> None:
     """Write runs in another format: every-eval-ever, hub, lm-eval, csv, parquet, markdown or latex.
 
-    What the format cannot hold is said. Of a gated suite no texts are written.
+    Fields without a place in the format are named. Of a gated suite no texts are written.
     """
     from importlib import import_module
 
@@ -46,10 +46,10 @@ def export(
     if model_id is not None and (format_ != "every-eval-ever" or model_id.count("/") != 1):
         raise UsageError("--model-id ORG/NAME goes with every-eval-ever")
     options = {"model_id": model_id} if model_id else {}
-    found = {run.path: run for name in runs for run in store.find(results, name)}
+    chosen = {run.path: run for name in runs for run in store.find(results, name)}
     module, _, function = FORMATS[format_].partition(":")
     written = getattr(import_module(f"evals.interop.{module}"), function)(
-        list(found.values()), out, **options
+        list(chosen.values()), out, **options
     )
     if as_json:
         common.print_json({"files": [str(path) for path in written.files], "lost": written.lost})

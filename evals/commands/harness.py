@@ -1,4 +1,4 @@
-"""`evals lm-eval`: lm-evaluation-harness's own command, to which our models are known."""
+"""`evals lm-eval`: lm-evaluation-harness's own command, with our models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def harness(words: tuple[str, ...]) -> None:
     evals lm-eval run --tasks gsm8k --apply_chat_template --model evals \\
         --model_args model=server:http://gpu7:8000/v1#intern-s1,concurrency=64
 
-    Its tasks, its numbers; our adapters, pace and retries. The other way round is `evals run lm-eval:gsm8k`.
+    Its tasks and metrics with our adapters, rate limits and retries. The reverse is `evals run lm-eval:gsm8k`.
     """
     from evals.interop.harness import register
 

@@ -1,4 +1,4 @@
-"""`evals import`: runs made of what somebody else recorded. A format is a function in `evals/interop/`."""
+"""`evals import`: runs made of replies that another tool recorded. A format is a function in `evals/interop/`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from evals.records.card import Card
 
 OWN = {"replies": "replies:read_replies", "matbench": "matbench:read_results"}
-"""Formats that make their runs themselves -> module:function below evals.interop."""
+"""Formats that create their runs themselves -> module:function below evals.interop."""
 
 
 @click.command("import")
 @click.argument("words", nargs=-1, required=True, metavar="[FORMAT] PATH")
-@click.option("--suite", help="The suite that was asked, with its variant; default: as the source says.")
+@click.option("--suite", help="Suite with its variant; default: as the source says.")
 @click.option("--model", help="Name of the model that replied; default: as the source says.")
 @click.option("--protocol", help="Rules to score by; default: the suite's first.")
 @common.data_options
@@ -29,7 +29,7 @@ OWN = {"replies": "replies:read_replies", "matbench": "matbench:read_results"}
 @common.results_option
 @common.json_option
 def import_(words: tuple[str, ...], as_json: bool, **options: Any) -> None:
-    """Make a run of recorded replies and score it; what the recording lacks is a missing outcome.
+    """Make a run of recorded replies and score it; items without a reply are missing outcomes.
 
     FORMAT is guessed when it is left out: replies (JSON lines {"id", "repeat", "text", "reasoning", "stop",
     "order"}), matbench, lm-eval, opencompass, vlmevalkit, inspect, evalscope, lighteval, helm, chembench,

@@ -1,4 +1,4 @@
-"""`evals new`: a package with a working suite or adapter and its test, to be made one's own."""
+"""`evals new`: a package with a working suite or adapter and its test, as a starting point."""
 
 from __future__ import annotations
 

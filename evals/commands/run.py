@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 @json_option
 @help_all
 def run(suites: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> int:
-    """Ask models the items of benchmarks, score the replies and keep everything.
+    """Run benchmarks on models: send every item, score the replies, store everything.
 
-    The same command again resumes what was interrupted. A FILE.toml holds the same options as keys
-    (docs/run.md). Exit status: 0 all scored, 1 finished with failures left, 2 nothing could be started,
+    The same command resumes an interrupted run. A FILE.toml holds the same options as keys
+    (docs/run.md). Exit status: 0 all scored, 1 finished with failures, 2 nothing could be started,
     130 interrupted.
     """
     from evals.run.session import Session
@@ -85,7 +85,7 @@ def report_outcomes(outcomes: Sequence[Outcome], *, as_json: bool, results: Path
 
 
 def _request(suites: Sequence[str], options: dict[str, Any]) -> RunRequest:
-    """Merge a file, where one is given, with the command line; the command line wins."""
+    """Merge a request file with the command line, which wins."""
     from evals.errors import UsageError
     from evals.run.request import changed, make, read
 
@@ -94,7 +94,7 @@ def _request(suites: Sequence[str], options: dict[str, Any]) -> RunRequest:
         return make({**options, "suites": suites})
     base = changed(read(Path(files[0])))
     if len(files) > 1:
-        raise UsageError(f"one request file at a time, not {' and '.join(files)}")
+        raise UsageError(f"name one request file, not {' and '.join(files)}")
     more = [name for name in suites if name not in files]
     return make({**base, **options, **({"suites": more} if more else {})})
 

@@ -1,4 +1,4 @@
-"""`evals score`: the same replies, judged again."""
+"""`evals score`: the same replies, scored again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHOWN = 40
 @click.command()
 @click.argument("run", shell_complete=common.complete_runs)
 @click.option("--protocol", help="Score by another protocol's rules, as a new run beside this one.")
-@click.option("--judge", metavar="ADAPTER:NAME", help="Model that grades what waits for a judge.")
+@click.option("--judge", metavar="ADAPTER:NAME", help="Judge model for replies without a verdict.")
 @click.option("--judge-price", metavar="IN,OUT[,CACHED]", help="USD per million of the judge's tokens.")
 @common.trust_option
 @common.results_option
@@ -32,9 +32,9 @@ SHOWN = 40
 def score(
     run: str, protocol: str | None, judge: str | None, judge_price: str | None, results: Path, as_json: bool
 ) -> None:
-    """Score a run again from what is stored, and say which samples changed; the model is not asked.
+    """Score a run's stored replies again and list the samples that changed; the model is not called.
 
-    With --judge, a judge model is asked about the replies that have no verdict of its own yet.
+    With --judge, a judge model grades the replies that it has not graded yet.
     """
     from evals import profiles
     from evals.records import store

@@ -1,4 +1,4 @@
-"""`evals serve`: just the launching, for other tools and for several commands in a row."""
+"""`evals serve`: only start the server, for other tools or for several commands in a row."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "--log", type=click.Path(path_type=Path, dir_okay=False), help="The server's log; default: ./ENGINE.log."
 )
-@click.option(
-    "--no-gpu-check", is_flag=True, help="Start it whatever GPUs are here; it says itself what it lacks."
-)
+@click.option("--no-gpu-check", is_flag=True, help="Start it without checking this machine's GPUs first.")
 @click.option("--trust-remote-code", is_flag=True, help="Run code that comes with a model's weights.")
 def serve(
     model: str,
@@ -59,7 +57,7 @@ def serve(
 
 
 def _keep(process: Process) -> None:
-    """Hold a server until it dies or the user has had enough."""
+    """Keep a server running until it dies or the user interrupts."""
     from evals.model_adapters.common import registry
 
     leaving = threading.Event()

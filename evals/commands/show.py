@@ -64,10 +64,10 @@ def show(
     run: str | None, samples: bool, sample: str | None, then: str | None, pivot: bool,
     controls: tuple[str, ...], **options: Any,
 ) -> None:  # fmt: skip
-    """Show scores with their intervals and what they rest on; without a RUN, of all runs.
+    """Show scores with intervals, sizes and marks, of a RUN or of all; or single samples.
 
-    A RUN is named by its id, a beginning or an end of it, `last` or `last:2`, its model or suite where that is unique,
-    NAME/SUITE, or its folder. The first number of `evals show` is no more than a start: `--sample` shows replies.
+    A RUN is an id or the beginning or end of one, `last` or `last:2`, a model or suite that has one run, NAME/SUITE,
+    or a folder. `--sample` and `--next` show a prompt with its reply and how it was scored.
     """
     _check(samples=samples, sample=sample, then=then, pivot=pivot, **options)
     if controls:
@@ -228,7 +228,7 @@ def _nothing(results: Path | None) -> str:
 
 
 def _ids(results: Path | None) -> list[str]:
-    """Return the ids of a results folder, from which a short one must be told."""
+    """Return the ids of a results folder, among which a short id must be unique."""
     from evals.records import store
 
     return [run.path.name for run in store.runs(results)] if results is not None and results.is_dir() else []

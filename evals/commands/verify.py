@@ -1,4 +1,4 @@
-"""`evals bundle verify`: score a bundle again, offline, and compare every figure."""
+"""`evals bundle verify`: score a bundle's replies again, offline, and compare every figure."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SHOWN = 40
 @common.trust_option
 @common.json_option
 def verify(bundle: Path, data: Path | None, as_json: bool) -> int:
-    """Check a bundle's bytes, score every reply again and compute every figure again; no model is asked.
+    """Check a bundle's bytes, score every reply again and compute every figure again; no model is called.
 
-    Exit status: 0 all agrees, 1 something does not, 2 nothing could be checked.
+    Exit status: 0 everything agrees, 1 something differs, 2 nothing could be checked.
     """
     from evals.bundles.verify import verify as check
 
@@ -36,7 +36,7 @@ def verify(bundle: Path, data: Path | None, as_json: bool) -> int:
     for line in found.notes:
         common.say(f"Note: {line}.")
     if found.differences:
-        common.say(f"{len(found.differences)} difference(s): this bundle does not hold what it states.")
+        common.say(f"{len(found.differences)} difference(s): this bundle does not reproduce what it states.")
         return 1
     common.say(f"All agrees: {found.records} records scored again, {found.figures} figures computed again.")
     return 0
