@@ -1,10 +1,10 @@
-"""The library: what the command line does, to be called from a script or a notebook.
+"""The library: what the command line does, for scripts and notebooks.
 
 >>> import evals
 >>> runs = evals.evaluate("gpqa", lambda prompt: "ANSWER: A", sample=True, quiet=True)  # doctest: +SKIP
 >>> runs.scores()                                                                       # doctest: +SKIP
 
-Errors are those of `evals.errors`, with the line that the command line prints.
+Errors are those of `evals.errors`; their text is the line that the command line prints.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ T = TypeVar("T")
 
 SuiteLike: TypeAlias = "str | Suite | Benchmark"
 ModelLike: TypeAlias = str | Model | Callable[..., str | Awaitable[str]]
-"""A name as on the command line, a `Model`, or a function from prompt (or messages) to reply."""
+"""A name as on the command line, a `Model`, or a function of a prompt (or of messages) that returns a reply."""
 RunsLike: TypeAlias = Runs | Run | str | Path
-"""`Runs`, one run, or what names runs: an id, a folder, a baseline file."""
+"""`Runs`, one run, or a name: an id, a folder, a baseline file."""
 
 
 def evaluate(
@@ -53,16 +53,16 @@ def evaluate(
     quiet: bool = False,
     **options: Any,
 ) -> Runs:
-    """Ask models the items of suites, score the replies, keep everything, and return the runs.
+    """Run suites on models, score the replies, store everything, and return the runs.
 
     `suites`: names (`gpqa:diamond`), a `Suite` (`Suite.of(rows, ...)` makes one) or a `Benchmark`. `model`: a name, a `Model`,
     or a function: of the prompt's text, or, where its parameter is called `messages`, of a list of
     `{"role": ..., "content": ...}`; it returns the reply's text and may be async. `options`: those of `evals run`
     (`evals.run.request.RunRequest`), e.g. `limit=200`, `sample=True`, `results="folder"`.
 
-    Works where an event loop runs already, as in a notebook. The same call resumes what was interrupted; functions
-    are always asked anew. Raises UsageError where nothing can be started, ModelError where every call fails, and
-    KeyboardInterrupt after Ctrl-C, when what was in flight is kept.
+    Works inside a running event loop, as in a notebook. The same call resumes an interrupted run; functions
+    are always called again. Raises UsageError if nothing can be started, ModelError if every call fails, and
+    KeyboardInterrupt after Ctrl-C; replies in flight are stored first.
     """
     session = _session(suites, model, quiet=quiet, options=options)
     return _runs(_off_the_loop(session.run, interrupt=session.interrupt))
@@ -75,7 +75,7 @@ async def aevaluate(
     quiet: bool = False,
     **options: Any,
 ) -> Runs:
-    """Do what `evaluate` does, on the event loop that runs already."""
+    """Do what `evaluate` does, on the running event loop."""
     session = await asyncio.to_thread(_session, suites, model, quiet=quiet, options=options)
     return _runs(await session.arun())
 
@@ -91,10 +91,10 @@ def import_replies(
     results: str | Path = "results",
     run: str | None = None,
 ) -> Runs:
-    """Score replies that are recorded already, and return their run.
+    """Score recorded replies and return their run.
 
-    `replies`: a file of JSON lines (`{"id": ..., "text": ...}`, see `evals import --help`), or sample id -> text. What
-    is missing counts as missing, not as wrong. Raises UsageError or DataError in one line.
+    `replies`: a file of JSON lines (`{"id": ..., "text": ...}`, see `evals import --help`), or sample id -> text. Items
+    without a reply are missing outcomes, not wrong ones. Raises UsageError or DataError in one line.
     """
     from tempfile import TemporaryDirectory
 
@@ -122,7 +122,7 @@ def import_replies(
 
 
 def runs(results: str | Path = "results") -> Runs:
-    """Return the runs of a results folder, or of one run's folder; raises StoreError where there is none."""
+    """Return the runs of a results folder, or of one run's folder; raises StoreError if there is none."""
     folder = Path(results)
     if not folder.is_dir():
         raise StoreError(f"no results folder at {folder}; `evals run` makes one")
@@ -140,8 +140,8 @@ def compare(
 ) -> Comparison:
     """Compare runs sample by sample; differences are the second minus the first.
 
-    Raises UsageError with less than two sides. What differs in protocol, data or scorer is not compared unless
-    forced: see `.comparable` and `.why_not`. `estimand` says what intervals and p-values are about: `items-like-these`,
+    Raises UsageError for fewer than two sides. Runs that differ in protocol, data or scorer are compared only if
+    forced: see `.comparable` and `.why_not`. `estimand` is what intervals and p-values are about: `items-like-these`,
     `these-items` (replies drawn again) or `this-run`. `detail`: every metric, and the headline's groups, beside the
     headline; by default of two runs, not of more.
     """
@@ -190,7 +190,7 @@ def gate(
 
 
 def measure(request: RunRequest, *, say: Callable[[str], None], quiet: bool = False) -> tuple[Runs, bool]:
-    """Run a request on behalf of a command; returns its runs, and whether it broke off."""
+    """Run a request for a command; return its runs, and whether it was interrupted or hopeless."""
     outcomes = Session(request, say=say, quiet=quiet).run()
     return _made(outcomes), any(one.interrupted or bool(one.hopeless) for one in outcomes)
 
@@ -212,7 +212,7 @@ def _session(
         )
     named = [_named(one) for one in models]
     if any(callable(one) and not isinstance(one, Model) for one in models):
-        options = {"fresh": True, **options}  # what a function answers is not told by its name
+        options = {"fresh": True, **options}  # a name does not identify a function's replies
     request = make({**options, "suites": names, "models": [one.spec for one in named]})
     for one in objects:
         load.register(one)
@@ -248,9 +248,9 @@ def _say(*, quiet: bool) -> Callable[[str], None]:
 
 
 def _off_the_loop(work: Callable[[], T], *, interrupt: Callable[[], None] | None = None) -> T:
-    """Call what makes event loops of its own: here, or in a thread where one runs already, as in a notebook.
+    """Call a function that starts its own event loop: here, or in a thread if a loop is running, as in a notebook.
 
-    Ctrl-C then reaches the thread by `interrupt`, the first time to stop in good order.
+    Ctrl-C then reaches the thread through `interrupt`, the first time for an orderly stop.
     """
     try:
         asyncio.get_running_loop()

@@ -16,9 +16,9 @@ from evals.profiles import located
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 ENDINGS = (".safetensors", ".bin", ".gguf", ".pt")
 CACHE_TOKENS = 32_768
-"""Tokens that a cache is estimated for, where nobody says how long the context is."""
+"""Tokens for which the cache is estimated if the context length is unknown."""
 CACHE_BYTES = 2
-"""Of a number in the cache: engines keep 16 bits."""
+"""Bytes of a number in the cache: engines use 16 bits."""
 _json = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -27,17 +27,17 @@ class Size(Struct, frozen=True):
 
     weights: float
     cache: float = 0.0
-    """Of one sequence of `tokens`; 0: the configuration does not tell."""
+    """Cache of one sequence of `tokens`; 0: not known from the configuration."""
     tokens: int = 0
 
     @property
     def total(self) -> float:
-        """Both together; what an engine needs besides (activations, CUDA graphs) is not in it."""
+        """Both together, without what an engine needs besides (activations, CUDA graphs)."""
         return self.weights + self.cache
 
 
 def folder_of(model: str) -> Path | None:
-    """Return the folder of a checkpoint on this machine: the one that is named, or the hub's cache; None: it is not here."""
+    """Return the folder of a checkpoint on this machine: the one named, or the hub's cache; None if it is not here."""
     if (folder := located(model)) is not None:
         return folder
     home = Path(os.environ.get("HF_HOME") or peer_environments.home() / ".cache" / "huggingface")
@@ -51,7 +51,7 @@ def folder_of(model: str) -> Path | None:
 
 
 def size(folder: Path, *, context: int | None = None) -> Size | None:
-    """Estimate what a checkpoint takes, with the cache of one sequence of `context` tokens; None: it cannot be told."""
+    """Estimate what a checkpoint takes, with the cache of one sequence of `context` tokens; None if it is unknown."""
     weights = _weights(folder)
     if not weights:
         return None

@@ -1,4 +1,4 @@
-"""Files that a stranger may have put there: only regular ones of bounded size are read, no link is followed on write."""
+"""Access to untrusted files: only regular files of bounded size are read, and links are not followed on write."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 SMALL = 64 << 20
-"""Bytes of a file that is read whole: a card, a list of settings."""
+"""Size limit in bytes of a file that is read whole, such as a card."""
 BOM = b"\xef\xbb\xbf"
-"""That some editors write before UTF-8."""
+"""Byte order mark that some editors write before UTF-8."""
 EXPANSION = 200
 """A compressed file that unpacks to so many times its size, and to more than `SMALL`, is a bomb."""
 LONGEST_LINE = 256 << 20
 """Bytes of one line at most."""
 NOISE = frozenset({"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini"})
-"""What file managers and network drives leave behind; hidden names are noise as well."""
+"""Files that file managers and network drives leave behind; hidden names are noise, too."""
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading; raises OSError if it is no regular file (a pipe would block, a device has no end)."""
+    """Open a file for reading; raises OSError if it is not a regular file (a pipe would block, a device has no end)."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise OSError(errno.EINVAL, "is no regular file", str(path))
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
     return os.fdopen(fd, "rb")
 
 
@@ -76,7 +76,7 @@ class _Unpacked(io.RawIOBase):
 def open_unpacked(path: Path) -> IO[bytes]:
     """Open a file for reading, out of gzip if its name ends in `.gz`.
 
-    Raises OSError if it is no regular file. Reading raises ValueError if the file is a gzip bomb, else what gzip raises.
+    Raises OSError if it is not a regular file. Reading raises ValueError if the file is a gzip bomb, else what gzip raises.
     """
     if path.name.endswith(".gz"):
         return io.BufferedReader(_Unpacked(path), 1 << 16)
@@ -92,9 +92,9 @@ def lines(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def create(path: Path, *, append: bool = False, new: bool = False) -> int:
-    """Open a file for writing and return its descriptor; what it holds stays. Raises OSError for links and devices.
+    """Open a file for writing and return its descriptor; its content stays. Raises OSError for links and devices.
 
-    `new`: what stands in its place is removed first.
+    `new`: an existing file is removed first.
     """
     if new:
         path.unlink(missing_ok=True)
@@ -111,9 +111,7 @@ def create(path: Path, *, append: bool = False, new: bool = False) -> int:
     facts = os.fstat(fd)
     if not stat.S_ISREG(facts.st_mode) or facts.st_nlink > 1:
         os.close(fd)
-        raise OSError(
-            errno.EINVAL, f"{path.name} is no file of its own (a device, a pipe or a hard link)", str(path)
-        )
+        raise OSError(errno.EINVAL, f"{path.name} is a device, a pipe or a hard link", str(path))
     return fd
 
 
@@ -129,7 +127,7 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Force a folder's entries to the disk, so that a rename outlives a power cut; quiet where that is not known."""
+    """Force a folder's entries to the disk, so that a rename outlives a power cut; a file system without this is ignored."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -1,4 +1,4 @@
-"""Runs as a notebook or a script uses them: chosen by name, as tables of scores and of samples."""
+"""Runs for notebooks and scripts: selected by name, as tables of scores and of samples."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SAMPLES = {
 """Columns of `Runs.samples`: a row per sample and repeat that has a record."""
 
 TEXTS = ("target", "why", "prompt", "reply", "reasoning")
-"""Columns that hold texts of a data set; null for gated ones unless asked for."""
+"""Columns with texts of a data set; null for gated ones unless requested."""
 
 
 class Runs(Sequence[Run]):
@@ -96,7 +96,7 @@ class Runs(Sequence[Run]):
 
     @property
     def health(self) -> dict[str, tuple[Finding, ...]]:
-        """What looks broken about each run, by its folder; empty: nothing. See `evals/run/health.py`."""
+        """Symptoms of a broken run, by its folder; see `evals/run/health.py`."""
         return {str(run.path): run.card.health for run in self._runs}
 
     def scores(self) -> pd.DataFrame:

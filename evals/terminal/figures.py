@@ -1,4 +1,4 @@
-"""Numbers in words: shares, scores with their units, intervals, counts, times."""
+"""Numbers as text: shares, scores with units, intervals, counts, times."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from evals.types import VERDICTS, Estimate
 
 
 def percent(value: float | None) -> str:
-    """Write a fraction for people: 0.7025 -> `70.2`; what is not all is never rounded to 100, what is something never to 0."""
+    """Write a fraction in percent: 0.7025 -> `70.2`; only 1 is written as 100, and only 0 as 0."""
     if value is None:
         return "-"
     if 0.9995 <= value < 1.0:
@@ -42,7 +42,7 @@ def moment(seconds: float, form: str = "%Y-%m-%d %H:%M") -> str:
 
 
 def counts_line(counts: Mapping[str, int]) -> str:
-    """Write counts in a fixed order: what the model did first, then failures, then what is absent."""
+    """Write counts in a fixed order: verdicts first, then failures, then absent samples."""
     known = [v for v in VERDICTS if v in counts]
     rest = sorted(name for name in counts if name not in VERDICTS)
     failures = {name: f"failed {failed.kind}" for name in rest if (failed := Failed.parse(name))}

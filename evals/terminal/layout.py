@@ -1,7 +1,7 @@
 """Text laid out for a terminal: tables that fit its width and lines that break between words.
 
-A table that is too wide loses columns in the order that its author gave, then wraps cells between words, then becomes a
-block of lines per row. A word is never broken: one that is longer than the line (a path, a command) stands alone.
+A table that is too wide drops columns in the order of `Column.drop`, then wraps cells between words, then becomes a
+block of lines per row. A word is never broken: one that is longer than the line (a path, a command) gets its own line.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class Column(NamedTuple):
 
     head: str
     right: bool = False
-    """Whether figures are set flush right."""
+    """Whether cells are right-aligned."""
     drop: int = 0
-    """Where room is lacking, the column with the highest goes first; 0: it stays."""
+    """The column with the highest value is dropped first if the table is too wide; 0: never."""
     spill: int = 0
-    """Of the first column: longer cells stand on a line of their own above the row; 0: they do not."""
+    """Of the first column: width from which a cell gets its own line above the row; 0: never."""
     whole: bool = False
     """Whether its cells are never wrapped."""
 
@@ -38,10 +38,10 @@ Section: TypeAlias = tuple[str, Rows]
 
 
 def width() -> int | None:
-    """Return the columns that output may use: COLUMNS, else the terminal's; None off a terminal, where a row is one line."""
-    told = os.environ.get("COLUMNS", "")
-    if told.isdecimal() and int(told):
-        return int(told)
+    """Return the width for output: COLUMNS, else the terminal's; None if output is not a terminal (a row is then one line)."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns or None
     except (OSError, ValueError, AttributeError):
@@ -49,7 +49,7 @@ def width() -> int | None:
 
 
 def cells(text: str) -> int:
-    """Return the columns that a text takes on a terminal."""
+    """Return the width of a text on a terminal."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -63,10 +63,10 @@ def wrap(text: str, room: int | None, *, indent: str = "") -> list[str]:
     >>> wrap("one two three", 8)
     ['one two', 'three']
     """
-    found: list[str] = []
+    lines: list[str] = []
     for line in text.split("\n"):
-        found += [line] if room is None or cells(line) <= room else _wrapped(line, room, indent)
-    return found
+        lines += [line] if room is None or cells(line) <= room else _wrapped(line, room, indent)
+    return lines
 
 
 def _wrapped(line: str, room: int, indent: str) -> Iterator[str]:
@@ -112,7 +112,7 @@ def _longest_word(text: str) -> int:
 
 
 def _needs(column: Column, texts: Sequence[str]) -> tuple[int, int]:
-    """Return the least and the natural width of a column: a figure is never wrapped, words may be."""
+    """Return the minimal and the natural width of a column: figures are never wrapped, words may be."""
     natural = max(map(cells, texts), default=0)
     if column.right or column.whole:
         return max(_longest_word(column.head), natural), max(cells(column.head), natural)
@@ -136,15 +136,15 @@ def _kept(columns: Sequence[Column], rows: Rows, room: int | None) -> list[int] 
 
 
 def _widths(columns: Sequence[Column], rows: Rows, room: int | None) -> list[int]:
-    """Give each column its least width, and what is left to those that want more, the narrowest wish first."""
+    """Return the columns' widths: the minimal ones, with spare room given to the smallest needs first."""
     needs = [_needs(column, [row[i] for row in rows]) for i, column in enumerate(columns)]
     if room is None:
         return [natural for _, natural in needs]
     widths = [least for least, _ in needs]
     left = room - sum(widths) - GAP * (len(widths) - 1)
-    wishes = sorted((natural - least, i) for i, (least, natural) in enumerate(needs) if natural > least)
-    for place, (wish, i) in enumerate(wishes):
-        more = min(wish, left // (len(wishes) - place))
+    extra = sorted((natural - least, i) for i, (least, natural) in enumerate(needs) if natural > least)
+    for place, (wanted, i) in enumerate(extra):
+        more = min(wanted, left // (len(extra) - place))
         widths[i] += more
         left -= more
     return widths
@@ -174,7 +174,7 @@ def _padded(text: str, size: int, right: bool) -> str:  # noqa: FBT001 - a colum
 
 
 def _blocks(columns: Sequence[Column], sections: Sequence[Section], room: int | None) -> list[str]:
-    """Write a line per cell where no table fits: the first cell, then what the others are called and say."""
+    """Write a line per cell: the first cell, then the others with their headings."""
     lines: list[str] = []
     for title, rows in sections:
         lines += wrap(title, room, indent="  ") if title else []

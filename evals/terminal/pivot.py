@@ -13,7 +13,7 @@ from evals.types import Estimate
 
 
 class Head(NamedTuple):
-    """A column: what may be ranked together."""
+    """A column: scores that may be ranked together."""
 
     suite: str
     protocol: str
@@ -55,8 +55,8 @@ def _head(card: Card, head: Estimate) -> Head:
 
 
 def _labels(heads: Sequence[Head]) -> list[str]:
-    """Name columns by suite and protocol, and by the first of the rest that tells two apart."""
-    found = []
+    """Name columns by suite and protocol, and by whatever else distinguishes them."""
+    labels = []
     for head in heads:
         alike = [other for other in heads if other.label == head.label and other != head]
         words = {
@@ -67,12 +67,12 @@ def _labels(heads: Sequence[Head]) -> list[str]:
         }
         own = head._asdict()
         more = [text for name, text in words.items() if any(o._asdict()[name] != own[name] for o in alike)]
-        found.append(" ".join([head.label, *more]))
-    return found
+        labels.append(" ".join([head.label, *more]))
+    return labels
 
 
 def layout(found: Pivot, room: int | None) -> list[str]:
-    """Lay out a pivot; columns that do not fit beside the others follow below, under the models again."""
+    """Lay out a pivot; columns that do not fit follow in a second block below."""
     grid = {
         (model, head): _cell(found.lines.get((model, head))) for model in found.models for head in found.heads
     }

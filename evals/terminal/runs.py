@@ -1,6 +1,6 @@
-"""Runs as one table: grouped by suite and protocol, seeds pooled, and marked where a number is not the benchmark's.
+"""Runs as one table: grouped by suite and protocol, seeds pooled, with marks on numbers that are not benchmark scores.
 
-In a wide terminal the marks are words and every column is there; in a narrow one the marks are letters with a legend.
+A wide terminal shows the marks as words, a narrow one as letters with a legend.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from evals.types import VERDICTS, Estimate
 
 Sort: TypeAlias = Literal["when", "score", "model", "n"]
 FEW = 30
-"""Clusters below which an interval rests on too few independent things (passages, images) to be trusted."""
+"""Number of clusters (passages, images) below which an interval is marked as unreliable."""
 MARKS = {
     "B": "looks broken: every reply is empty, and the score says nothing of the model",
     "S": "sample items: not a benchmark score",
     "P": "a subset of the items",
     "E": "stopped early, or a recording of some items alone",
     "R": "not finished",
-    "C": "not every outcome is there; the rest is missing",
+    "C": "some outcomes are missing",
     "F": f"fewer than {FEW} independent clusters",
 }
 
@@ -75,7 +75,7 @@ def headline(card: Card) -> Estimate | None:
 
 
 def pooled(cards: Iterable[Card]) -> list[Line]:
-    """Make a row of the complete runs that differ in their seed alone (the newest of each seed), and one of every other run.
+    """Pool complete runs that differ only in their seed (the newest of each seed) into one row; others get their own.
 
     The pooled value is the mean of the runs' values and its interval the mean of theirs: the items are the same, so the
     standard error of the mean is at most the mean of the standard errors, whatever the runs have in common.
@@ -134,25 +134,25 @@ def single(cards: Iterable[Card]) -> list[Line]:
 
 
 def marks(line: Line) -> dict[str, str]:
-    """Map the letters of what a reader must know of a row to the words for it."""
+    """Return the marks of a row: letter -> words."""
     card, head = line.card, line.head
-    found: dict[str, str] = {}
+    letters: dict[str, str] = {}
     if any(finding.fault for finding in card.health):
-        found["B"] = "looks broken"
+        letters["B"] = "looks broken"
     if card.data == "sample":
-        found["S"] = "sample items"
+        letters["S"] = "sample items"
     if card.config.limit is not None:
-        found["P"] = f"subset of {card.config.limit}"
+        letters["P"] = f"subset of {card.config.limit}"
     if card.status in ("running", "interrupted"):
-        found["R"] = card.status
+        letters["R"] = card.status
     if card.stopped_early and card.status != "running":
         word = "stopped early" if card.origin == "run" else "incomplete"
-        found["E"] = f"{word}, {percent(line.coverage)} % scored"
+        letters["E"] = f"{word}, {percent(line.coverage)} % scored"
     elif line.coverage < 1.0:
-        found["C"] = f"{percent(line.coverage)} % scored"
+        letters["C"] = f"{percent(line.coverage)} % scored"
     if head is not None and head.clusters < min(FEW, head.n) and head.n > head.clusters * card.config.repeats:
-        found["F"] = f"{head.clusters} clusters"
-    return found
+        letters["F"] = f"{head.clusters} clusters"
+    return letters
 
 
 # --- the table -----------------------------------------------------------------------------------------------
@@ -171,10 +171,10 @@ NARROW = (
 
 
 class Names(NamedTuple):
-    """What rows are called."""
+    """Short names of runs."""
 
     ids: dict[str, str]
-    """Run id -> what is enough of it."""
+    """Run id -> the shortest unique end of it."""
 
 
 def layout(
@@ -187,7 +187,7 @@ def layout(
 ) -> list[str]:
     """Lay out rows, grouped by suite and protocol.
 
-    `ids`: all ids that a short one must be told from; `bounds`: whether to say below what missing outcomes could change.
+    `ids`: all ids among which a short one must be unique; `bounds`: whether bounds of scores with missing outcomes follow below.
     """
     names = Names(short([*ids, *(card.run for line in lines for card in line.cards)]))
     groups: dict[tuple[str, ...], list[Line]] = defaultdict(list)
@@ -213,8 +213,8 @@ def _group(card: Card) -> tuple[str, ...]:
 
 
 def _titles(groups: dict[tuple[str, ...], list[Line]]) -> dict[tuple[str, ...], str]:
-    """Name the groups by suite, protocol and metric, and by what else tells two apart."""
-    found = {}
+    """Name the groups by suite, protocol and metric, and by whatever else distinguishes them."""
+    titles = {}
     for key, lines in groups.items():
         suite, protocol, version, data, judge = key
         alike = [other for other in groups if other[:2] == key[:2] and other != key]
@@ -232,12 +232,12 @@ def _titles(groups: dict[tuple[str, ...], list[Line]]) -> dict[tuple[str, ...], 
             words.append(f"{head.metric}{', lower is better' if head.better == 'lower' else ''}")
         chance = next((line.card.chance for line in lines if line.card.chance is not None), None)
         words += [f"chance {percent(chance)} %"] if chance is not None else []
-        found[key] = " · ".join(words)
-    return found
+        titles[key] = " · ".join(words)
+    return titles
 
 
 def sort_lines(lines: Sequence[Line], sort: Sort) -> list[Line]:
-    """Order rows: the newest last, or the best, the alphabet's first or the largest first."""
+    """Sort rows: newest last, or best first, by model, or largest first."""
     keys: dict[str, Callable[[Line], Any]] = {
         "when": lambda line: line.when,
         "model": lambda line: (line.card.model.lower(), line.when),
@@ -262,7 +262,7 @@ def _run(line: Line, names: Names) -> str:
 def _wide(line: Line, names: Names) -> list[str]:
     card, head = line.card, line.head
     sampling = card.config.sampling
-    told = "-" if line.truncated is None else f"{percent(line.truncated)} %"
+    truncated = "-" if line.truncated is None else f"{percent(line.truncated)} %"
     seeds = ", ".join(str(one.config.seed) for one in line.cards)
     return [
         card.model,
@@ -270,7 +270,7 @@ def _wide(line: Line, names: Names) -> list[str]:
         interval(head),
         f"{head.n:,}" if head else "0",
         f"{percent(line.coverage)} %",
-        told,
+        truncated,
         "" if sampling.temperature is None else f"{sampling.temperature:g}",
         seeds if card.origin == "run" else "",
         _run(line, names),
@@ -297,26 +297,26 @@ def _narrow(line: Line, names: Names) -> list[str]:
 def _legend(
     lines: Sequence[Line], room: int | None, names: Names, *, letters: bool, bounds: bool
 ) -> list[str]:
-    """Explain the marks that occur, and how pooled rows open."""
+    """Explain the marks in use, and how to expand pooled rows."""
     used = {letter for line in lines for letter in marks(line)}
-    said = [f"{letter}: {words}" for letter, words in MARKS.items() if letter in used] if letters else []
+    legend = [f"{letter}: {words}" for letter, words in MARKS.items() if letter in used] if letters else []
     if not letters and "S" in used:
-        said.append(MARKS["S"])
+        legend.append(MARKS["S"])
     if any(len(line.cards) > 1 for line in lines):
-        said.append("seeds: mean of runs that differ in their seed alone; --runs shows each")
-    said += [
+        legend.append("seeds: mean of runs that differ only in their seed; --runs shows each")
+    legend += [
         f"{_run(line, names)}: {_bounds(line)}"
         for line in lines
         if bounds and {"E", "C", "R"} & marks(line).keys() and _bounds(line)
     ]
-    return ["", *(row for text in said for row in wrap(text, room, indent="   "))] if said else []
+    return ["", *(row for text in legend for row in wrap(text, room, indent="   "))] if legend else []
 
 
 def details(card: Card, *, named: str = "") -> list[str]:
-    """Say of what a run's score is made; if outcomes are missing, what it could have been. `named`: instead of its id."""
+    """Return a line on the outcomes behind a score, with its bounds if some are missing. `named`: in place of the id."""
     facts = [counts_line(card.counts)] if card.counts else ["nothing recorded yet"]
-    if said := _unmarked(card):
-        facts.append(said)
+    if unmarked := _unmarked(card):
+        facts.append(unmarked)
     head = headline(card)
     if bounds := _bounds(Line(cards=(card,), head=head)):
         facts.append(bounds)
@@ -332,14 +332,14 @@ def details(card: Card, *, named: str = "") -> list[str]:
 
 
 def _unmarked(card: Card) -> str:
-    """Say how many answers were read without any marker of an answer; empty if none were."""
+    """Return the share of answers extracted without any answer marker; empty if there are none."""
     total = sum(card.forms.values())
     loose = sum(count for form, count in card.forms.items() if form in PROSE)
-    return f"{percent(loose / total)} % of its answers were read without any marker" if loose else ""
+    return f"{percent(loose / total)} % of its answers were extracted without a marker" if loose else ""
 
 
 def _used(card: Card) -> list[str]:
-    """Say how a run was sampled and what it used, as far as it is known."""
+    """Return sampling, tokens and cost of a run, as far as known."""
     sampling = card.config.sampling
     how = [f"temperature {sampling.temperature:g}"] if sampling.temperature is not None else []
     how += [f"seed {card.config.seed}"] if how and sampling.temperature else []
@@ -350,7 +350,7 @@ def _used(card: Card) -> list[str]:
 
 
 def _bounds(line: Line) -> str:
-    """Say what the score could have been; empty if nothing is missing, or the metric has no bounds."""
+    """Return the bounds of a score; empty if nothing is missing or the metric is unbounded."""
     head = line.head
     if head is None or line.coverage == 1.0 or head.worst is None or head.best is None:
         return ""

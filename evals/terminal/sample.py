@@ -1,4 +1,4 @@
-"""One sample of a run in full: what was asked, what was said and where the answer was read, gold, verdict and why.
+"""One sample of a run in full: prompt, reply with the extracted answer marked, gold answer, verdict and reason.
 
 Of a gated suite only ids, letters and verdicts leave this module.
 """
@@ -21,16 +21,16 @@ from evals.terminal.layout import BOLD, DIM, END, wrap
 from evals.types import Failure, Prompt, Record, Reply, Sample, Score
 
 NOT_RIGHT = "not-right"
-"""Every outcome but `right`, failures and what is absent included."""
+"""Every outcome but `right`, including failures and absent samples."""
 MARKED = ("»", "«")
-"""Around what was read as the answer; a terminal shows it in reverse, too."""
+"""Marks around the extracted answer, which a terminal also shows in reverse video."""
 REVERSE = "\x1b[7m"
 MOLECULES = 4
 """Molecules of a prompt that are described."""
 LADDER = (
     (5.0, "the same SMILES, letter by letter"),
     (4.0, "the same molecule (canonical SMILES)"),
-    (3.5, "the same compound, drawn otherwise"),
+    (3.5, "the same compound, drawn differently"),
     (3.0, "the same but for stereo"),
     (2.0, "the same parent: neutral, largest fragment, without isotopes"),
     (1.0, "a tautomer of it"),
@@ -161,9 +161,9 @@ class Span(NamedTuple):
 
 
 def where_read(score: Score, prompt: Prompt, reply: Reply) -> Span | None:
-    """Return the place of a reply at which the answer was read; None if there is none.
+    """Return where in a reply the answer was extracted; None if unknown.
 
-    A score that does not tell it is of an older run or of somebody else's rule: then it is the last place that states it.
+    Scores of older runs and of other harnesses' rules do not store it: then it is the last occurrence of the answer.
     """
     if score.span is not None:
         start, end = score.span
@@ -229,7 +229,7 @@ def _block(title: str, text: str, room: int | None, *, first: str = "  ") -> lis
 
 
 def _gated(shown: Shown, room: int | None) -> list[str]:
-    """Say of a gated sample its letters and its verdict, no texts."""
+    """Return letters and verdict of a gated sample, without texts."""
     target = shown.sample.target
     letters = [target] if isinstance(target, str) else list(target) if isinstance(target, tuple) else []
     answer = shown.score.answer if shown.score else None
@@ -245,7 +245,7 @@ def _prompt(shown: Shown) -> str:
     if shown.record is None or not shown.record.prompt.messages:
         if shown.sample.question:
             return f"(question of the data set; the prompt as sent is not known)\n{plain_text(shown.sample.question)}"
-        return "not stored: the replies were recorded by others" if shown.record else "never asked"
+        return "not stored: the replies were imported" if shown.record else "never sent"
     messages = shown.record.prompt.messages
     if len(messages) == 1:
         return plain_text(messages[0].parts)
@@ -269,7 +269,7 @@ def _replied(shown: Shown, room: int | None, *, reasoning: bool) -> list[str]:
 
 
 def _reply(shown: Shown, reply: Reply, room: int | None, *, title: str) -> list[str]:
-    """Lay out a reply with what was read from it between marks."""
+    """Lay out a reply with the extracted answer between marks."""
     text = reply.text
     span = where_read(shown.score, shown.record.prompt, reply) if shown.score and shown.record else None
     if span is not None:
@@ -358,14 +358,14 @@ def _why(shown: Shown) -> str:
         )
     lines = [score.why] if score.why else []
     lines += [f"judge {one.judge}: {one.text}" for one in score.judged]
-    lines += ["suspect: a person should look"] if score.suspect else []
+    lines += ["suspect: a person should review it"] if score.suspect else []
     if score.verdict == "graded" and score.value is not None:
         lines.append(f"value {score.value:g}")
     return "\n".join(lines)
 
 
 def _ladder(shown: Shown) -> str:
-    """Show how far a molecule climbed: the rungs that it reaches are ticked."""
+    """Return the rungs of the ladder, those that the molecule reaches ticked."""
     score = shown.score
     if score is None or "rung" not in score.parts:
         return ""

@@ -1,4 +1,4 @@
-"""A run's samples as rows: what is expected, what came of it, and the texts where they are asked for."""
+"""A run's samples as rows: gold answer, outcome, and optionally the texts."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from evals.types import Failure, Record, Reply, Sample, Score
 
 FIELDS = ("id", "repeat", "group", "verdict", "value", "answer", "target", "why")
 GATED = tuple(name for name in FIELDS if name not in ("target", "why"))
-"""What of a gated suite may be shown."""
+"""Fields that may be shown of a gated suite."""
 LONGEST = 80
 """Characters of a cell on a terminal."""
 _ABSENT = {"verdict": "absent", "value": None, "answer": None, "why": ""}
 
 
 def rows(run: Run, *, texts: bool = False) -> Iterator[dict[str, Any]]:
-    """Yield a row per sample and repeat, in the order of the data set; of a gated suite ids, verdicts and letters alone.
+    """Yield a row per sample and repeat, in the order of the data set; of a gated suite only ids, verdicts and letters.
 
-    With `texts`, `prompt`, `reply` and `reasoning` are added, but for gated suites.
+    `texts` adds `prompt`, `reply` and `reasoning`, except for gated suites.
     """
     card, golds = run.card, run.gold()
     texts = texts and not card.gated
@@ -53,7 +53,7 @@ def row(
 
 
 def _fields(whole: dict[str, Any], *, gated: bool) -> dict[str, Any]:
-    """Put the fields in their order; those of a gated suite that may be shown, or all with texts."""
+    """Return the fields in order; of a gated suite only those that may be shown."""
     shown = GATED if gated else (*FIELDS, *(name for name in whole if name not in FIELDS))
     return {name: whole[name] for name in shown}
 
@@ -93,7 +93,7 @@ def cell(value: Any) -> str:
 
 
 def safe_cell(value: Any) -> Any:
-    """Keep a terminal from obeying a model's text, and a spreadsheet from reading it as a formula."""
+    """Return a value without control characters for a terminal or formulas for a spreadsheet."""
     if not isinstance(value, str):
         return value
     text = plain(value)

@@ -1,4 +1,4 @@
-"""Which runs a table shows: by suite, model, protocol, time and number."""
+"""Filters of the table of runs: by suite, model, protocol, time and number."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ _SECONDS = {"min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 class Filter(Struct, frozen=True, kw_only=True):
-    """What must hold of a run; what is empty lets everything through."""
+    """Conditions on a run; an empty one matches every run."""
 
     suite: str = ""
-    """With its variant, or without: all of them."""
+    """With or without a variant; without, all variants match."""
     model: str = ""
-    """A part of the name, in any case."""
+    """Part of the name, case-insensitive."""
     protocol: str = ""
     since: float = 0.0
     """Seconds since the epoch."""
     last: int | None = None
-    """So many, the newest ones of those that the rest lets through."""
+    """Number of runs: the newest of those that match."""
 
     def choose(self, cards: Iterable[Card]) -> list[Card]:
-        """Return the runs that it lets through, in the order given."""
-        found = [card for card in cards if self._fits(card)]
+        """Return the runs that match, in the order given."""
+        matching = [card for card in cards if self._fits(card)]
         if self.last is None:
-            return found
-        newest = sorted(found, key=lambda card: card.started)[-self.last :] if self.last else []
+            return matching
+        newest = sorted(matching, key=lambda card: card.started)[-self.last :] if self.last else []
         kept = {id(card) for card in newest}
-        return [card for card in found if id(card) in kept]
+        return [card for card in matching if id(card) in kept]
 
     def _fits(self, card: Card) -> bool:
         suite, wanted = card.config.suite.lower(), self.suite.replace("_", "-").lower()

@@ -86,7 +86,7 @@ def test_a_run_says_how_its_answers_were_stated(tmp_path: Path) -> None:
     assert done.json["runs"][0]["forms"] == {"box": 1, "line": 1, "prose": 1}
     rows = evals("show", "r", "--samples", "--json", "--results", tmp_path / "results").json["samples"]
     assert [row["form"] for row in rows] == ["box", "line", "prose"]
-    assert "33.3 % of its answers were read without any marker" in evals(
+    assert "33.3 % of its answers were extracted without a marker" in evals(
         "show", "r", "--results", tmp_path / "results"
     ).out.replace("\n", " ")
 
