@@ -390,7 +390,7 @@ def test_another_file_is_another_hash_and_another_run(
     done = saying(tmp_path, *ASKED, "--run", "one")
     after = run_of(done)
     assert (before["run"], after["run"]) == ("one", "one-2")
-    assert "words: " in done.err
+    assert "upstream's wording is" in done.err
     assert before["wording"]["asks_sha256"] != after["wording"]["asks_sha256"]
     assert before["wording"]["judges_sha256"] == after["wording"]["judges_sha256"]
 
@@ -404,7 +404,7 @@ def test_a_run_begun_in_ours_is_not_continued_in_theirs(
     wheels.lay(monkeypatch, tmp_path)
     other = saying(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1", "--run", "r")
     assert (run_of(other)["run"], run_of(other)["protocol"]) == ("r-2", "intern-s1")
-    assert "protocol: intern-s1~ -> intern-s1" in other.err
+    assert "protocol is intern-s1 and was intern-s1~" in other.err
     kept = run_of(saying(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1~", "--run", "r"))
     assert kept["run"] == "r"  # by its name it goes on
 
