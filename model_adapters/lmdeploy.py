@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
 from evals.model_adapters.common.launch import Engine
-from evals.model_adapters.common.served import Served, make
+from evals.model_adapters.common.served import make
 
 OPTIONS = ("results", "trust_remote_code", "gpu_check")
 ENGINE = Engine(
@@ -24,14 +24,5 @@ ENGINE = Engine(
     port=23333,
     thinking="enable_thinking",
 )
-
-
-def model(
-    rest: str,
-    *,
-    results: Path = Path("results"),
-    trust_remote_code: bool = False,
-    gpu_check: bool = True,
-) -> Served:
-    """Make `lmdeploy:NAME`; raises UsageError where it cannot run here."""
-    return make(ENGINE, rest, results=results, trust_remote_code=trust_remote_code, gpu_check=gpu_check)
+model = partial(make, ENGINE)
+"""Make `lmdeploy:NAME`; raises UsageError if it cannot run here."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
 from evals.model_adapters.common.launch import Engine
-from evals.model_adapters.common.served import Served, make
+from evals.model_adapters.common.served import make
 
 OPTIONS = ("results", "trust_remote_code", "gpu_check")
 ENGINE = Engine(
@@ -25,14 +25,5 @@ ENGINE = Engine(
     port=30000,
     span=("--nnodes", "{nodes}", "--node-rank", "{rank}", "--dist-init-addr", "{address}:{meeting}"),
 )
-
-
-def model(
-    rest: str,
-    *,
-    results: Path = Path("results"),
-    trust_remote_code: bool = False,
-    gpu_check: bool = True,
-) -> Served:
-    """Make `sglang:NAME`; raises UsageError where it cannot run here."""
-    return make(ENGINE, rest, results=results, trust_remote_code=trust_remote_code, gpu_check=gpu_check)
+model = partial(make, ENGINE)
+"""Make `sglang:NAME`; raises UsageError if it cannot run here."""

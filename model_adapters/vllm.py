@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
 from evals.model_adapters.common.launch import Engine
-from evals.model_adapters.common.served import Served, make
+from evals.model_adapters.common.served import make
 
 OPTIONS = ("results", "trust_remote_code", "gpu_check")
 ENGINE = Engine(
@@ -34,14 +34,5 @@ ENGINE = Engine(
     environment={"VLLM_NO_USAGE_STATS": "1", "VLLM_ENGINE_READY_TIMEOUT_S": "10000"},
 )
 """`python -m` and not `vllm serve`: the CPU build's package has another name, which that command looks up."""
-
-
-def model(
-    rest: str,
-    *,
-    results: Path = Path("results"),
-    trust_remote_code: bool = False,
-    gpu_check: bool = True,
-) -> Served:
-    """Make `vllm:NAME`; raises UsageError where it cannot run here."""
-    return make(ENGINE, rest, results=results, trust_remote_code=trust_remote_code, gpu_check=gpu_check)
+model = partial(make, ENGINE)
+"""Make `vllm:NAME`; raises UsageError if it cannot run here."""

@@ -23,7 +23,7 @@ from evals.run.order import lengths
 from evals.run.request_extras import with_system
 from evals.run.sampling import resolved
 from evals.suite import Digest, Suite, checked
-from evals.types import Failure, Prompter
+from evals.types import Failure, Prompter, Sampling
 
 MEDIA = frozenset({"image", "time_series", "structure"})
 """What is kept beside the run."""
@@ -154,25 +154,12 @@ def resolve(
         _wants_questions(suite, spool)
     total = len(spool)
     chosen = _chosen(spool, suite, options)
-    if narrowed := len(chosen) < total:
+    if len(chosen) < total:
         spool = _narrowed(spool, chosen)
     sampling, how = resolved(suite, options)
-    config = Config(
-        suite=suite.id,
-        version=suite.version,
-        protocol=suite.protocol,
-        data_sha256=digest,
-        model=spec,
-        sampling=sampling,
-        seed=options.seed,
-        repeats=options.repeats or suite.repeats,
-        limit=(options.limit or len(chosen)) if narrowed else None,
-        sample_ids=options.sample_ids if narrowed else (),
-        max_pixels=options.max_pixels if "image" in suite.needs else None,
-        judge=options.judge if suite.judged else "",
-        engine=options.engine,
-        words=suite.words.card()["asks_sha256"][:16] if suite.words else "",
-        system=options.system,
+    narrowed = len(spool) < total
+    config = _config(
+        suite, options, digest=digest, spec=spec, sampling=sampling, asked=len(spool), narrowed=narrowed
     )
     folder = options.results / suite.folder / store.slug(model)
     path, notes = _place(folder, config, options.run, fresh=options.fresh)
@@ -186,6 +173,29 @@ def resolve(
         folder=folder,
         path=path,
         notes=notes,
+    )
+
+
+def _config(
+    suite: Suite, options: Options, *, digest: str, spec: str, sampling: Sampling, asked: int, narrowed: bool
+) -> Config:
+    """Return what makes the run the same run; `asked`: samples, which are not all if `narrowed`."""
+    return Config(
+        suite=suite.id,
+        version=suite.version,
+        protocol=suite.protocol,
+        data_sha256=digest,
+        model=spec,
+        sampling=sampling,
+        seed=options.seed,
+        repeats=options.repeats or suite.repeats,
+        limit=(options.limit or asked) if narrowed else None,
+        sample_ids=options.sample_ids if narrowed else (),
+        max_pixels=options.max_pixels if "image" in suite.needs else None,
+        judge=options.judge if suite.judged else "",
+        engine=options.engine,
+        words=suite.words.card()["asks_sha256"][:16] if suite.words else "",
+        system=options.system,
     )
 
 
