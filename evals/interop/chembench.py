@@ -47,7 +47,7 @@ def _model(folder: Path) -> str:
 
 
 def _source(model: str, files: Iterable[Path], summary: Path) -> Source:
-    found = optional(summary, "summary of ChemBench")
+    scores = optional(summary, "summary of ChemBench")
     return Source(
         format=FORMAT,
         tasks=("chembench",),
@@ -56,7 +56,7 @@ def _source(model: str, files: Iterable[Path], summary: Path) -> Source:
             item for file in files for item in items(file, _reports(file), _replies, "report of ChemBench")
         ),
         stated={
-            label: score for name, label in SCORES.items() if (score := number(found.get(name))) is not None
+            label: score for name, label in SCORES.items() if (score := number(scores.get(name))) is not None
         },
     )
 
@@ -65,10 +65,10 @@ def _reports(path: Path) -> Iterator[tuple[Any, str]]:
     if ".jsonl" in path.name:
         yield from objects(path)
         return
-    found = document(path)
-    if isinstance(found, dict) and "topic" in found:
-        found = found.get("results") or []
-    for place, report in enumerate(found if isinstance(found, list) else [found], 1):
+    content = document(path)
+    if isinstance(content, dict) and "topic" in content:
+        content = content.get("results") or []
+    for place, report in enumerate(content if isinstance(content, list) else [content], 1):
         yield report, f"{path.name}, {place}"
 
 

@@ -37,10 +37,10 @@ def write(runs: Sequence[Run], out: Path, *, model_id: str | None = None) -> Wri
         [],
         ["a failed or unscored sample has no place among the instances: its count is in the details"],
     )
-    found = ended(runs)
-    if model_id and len(models := sorted({card.model for _, card in found})) > 1:
+    pairs = ended(runs)
+    if model_id and len(models := sorted({card.model for _, card in pairs})) > 1:
         raise UsageError(f"--model-id {model_id} is one model's name, and these are {', '.join(models)}")
-    for run, card in found:
+    for run, card in pairs:
         if model_id:
             card.served = model_id
         developer, _, name = _model_id(card).partition("/")
@@ -170,15 +170,15 @@ def _details(card: Card, e: Estimate) -> dict[str, str]:
 
 
 def _uncertainty(e: Estimate) -> dict[str, Any]:
-    found: dict[str, Any] = {"num_samples": e.n}
+    uncertainty: dict[str, Any] = {"num_samples": e.n}
     if e.low is not None and e.high is not None:
-        found["confidence_interval"] = {
+        uncertainty["confidence_interval"] = {
             "lower": e.low,
             "upper": e.high,
             "confidence_level": 0.95,
             "method": e.method,
         }
-    return found
+    return uncertainty
 
 
 def _judge(judge: JudgeCard) -> dict[str, Any]:
@@ -193,14 +193,14 @@ def _judge(judge: JudgeCard) -> dict[str, Any]:
 
 def _sampling(card: Card) -> dict[str, Any]:
     sampling = card.config.sampling
-    found = {
+    settings = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "top_k": sampling.top_k,
         "max_tokens": sampling.max_tokens,
         "reasoning": sampling.thinking,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _instances(run: Run, card: Card, path: Path) -> tuple[str, int]:
@@ -232,7 +232,7 @@ def _sample_hash(row: Row, reference: list[str]) -> str | None:
 def _instance(row: Row, reply: Reply, score: Score, value: float, card: Card, metric: str) -> dict[str, Any]:
     gold = row.sample.target
     reference = list(gold) if isinstance(gold, tuple) else [str(gold)]
-    found: dict[str, Any] = {
+    instance: dict[str, Any] = {
         "schema_version": INSTANCES,
         "evaluation_id": _evaluation_id(card),
         "model_id": _model_id(card),
@@ -268,11 +268,11 @@ def _instance(row: Row, reply: Reply, score: Score, value: float, card: Card, me
     }
     usage = reply.usage
     if usage.input is not None and usage.output is not None:
-        found["token_usage"] = {
+        instance["token_usage"] = {
             "input_tokens": usage.input,
             "output_tokens": usage.output,
             "total_tokens": usage.input + usage.output,
             "input_tokens_cache_read": usage.cached,
             "reasoning_tokens": usage.reasoning,
         }
-    return found
+    return instance

@@ -56,10 +56,10 @@ def document(path: Path) -> Any:
 
 def object_of(path: Path, what: str) -> dict[str, Any]:
     """Read a JSON file that holds an object, as `what` does; raises DataError in one line."""
-    found = document(path)
-    if not isinstance(found, dict):
+    content = document(path)
+    if not isinstance(content, dict):
         raise DataError(f"{path}: no {what}, which holds an object")
-    return found
+    return content
 
 
 def optional(path: Path, what: str) -> dict[str, Any]:
@@ -84,15 +84,15 @@ def objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
 
 
 def _array(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    found = document(path)
-    for place, one in enumerate(found, 1):
-        yield _object(one), f"{path.name}, {place}"
+    rows = document(path)
+    for place, row in enumerate(rows, 1):
+        yield _object(row), f"{path.name}, {place}"
 
 
-def _object(found: Any) -> dict[str, Any]:
-    if not isinstance(found, dict):
-        raise ValueError(f"expected an object, got {type(found).__name__}")
-    return found
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"expected an object, got {type(value).__name__}")
+    return value
 
 
 def contents(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -106,11 +106,11 @@ def contents(path: Path) -> Iterator[tuple[str, bytes]]:
     left = LARGEST
     try:
         for name, stream in _streams(path):
-            found = stream.read(left + 1)
-            left -= len(found)
+            content = stream.read(left + 1)
+            left -= len(content)
             if left < 0:
                 raise DataError(f"{path}: unpacked larger than {LARGEST >> 30} GiB")
-            yield name, found
+            yield name, content
     except UNREADABLE as error:
         raise DataError(f"{path}: {error}") from None
 

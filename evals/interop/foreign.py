@@ -47,7 +47,7 @@ class Item(Struct, frozen=True, kw_only=True):
     options: tuple[str, ...] = ()
     """As shown, from A on."""
     order: tuple[int, ...] | None = None
-    """For each option shown its place in the data's order, if the source knows that."""
+    """For each option shown its place in the data's order, if the source states it."""
     text: str | None = None
     """None: there is no reply."""
     reasoning: str | None = None
@@ -62,9 +62,9 @@ class Item(Struct, frozen=True, kw_only=True):
     answer: str = ""
     """Theirs."""
     gold: str = ""
-    """The letter among the options shown that they took for right, if the source says it."""
+    """The gold letter among the options shown, if the source states it."""
     extracted: str | None = None
-    """What a language model of theirs cut out of the reply: what their own rule compares."""
+    """What the source's language model extracted from the reply: what their own rule compares."""
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -82,14 +82,14 @@ class Source(Struct, frozen=True, kw_only=True):
 
 
 class Stated(Struct, frozen=True, kw_only=True):
-    """A line of `theirs.jsonl`: what the source made of a reply."""
+    """A line of `theirs.jsonl`: the source's verdict on a reply."""
 
     sample: str
     repeat: int
     score: float | None = None
     answer: str = ""
     gold: str = ""
-    """Theirs, if it is another one than that of our data."""
+    """Theirs, if it differs from that of our data."""
 
 
 def items(
@@ -132,50 +132,51 @@ def _resolved(
     if not sources:
         raise DataError(f"{path}: no samples in it")
     check_name(wanted.run)
-    found: dict[tuple[str, str, int], list[Source]] = {}
-    strange = []
+    by_run: dict[tuple[str, str, int], list[Source]] = {}
+    unknown = []
     times: Counter[tuple[str, str, str]] = Counter()
     for source in sources:
         name = wanted.suite or suite_of(source.tasks[0])
         if name is None:
-            strange.append(source.tasks[0])
+            unknown.append(source.tasks[0])
             continue
         model = wanted.model or source.model
         again = times[name, model, source.tasks[0]]  # a task that stands twice was run twice
         times[name, model, source.tasks[0]] += 1
-        found.setdefault((name, model, again), []).append(source)
-    if strange and not found:
+        by_run.setdefault((name, model, again), []).append(source)
+    if unknown and not by_run:
         raise UsageError(
-            f"{path}: {', '.join(strange[:LISTED])} of {sources[0].format}: name the suite that was asked, --suite NAME "
+            f"{path}: {', '.join(unknown[:LISTED])} of {sources[0].format}: name the suite that was asked, --suite NAME "
             "(`evals list suites`)"
         )
-    if len(found) > 1 and wanted.run is not None:
-        raise UsageError(f"--run names one run, and {path} holds {len(found)}")
-    left = [f"left out: {_some(strange)}: name the suite that was asked, --suite NAME"] if strange else []
+    if len(by_run) > 1 and wanted.run is not None:
+        raise UsageError(f"--run names one run, and {path} holds {len(by_run)}")
+    left = [f"left out: {_some(unknown)}: name the suite that was asked, --suite NAME"] if unknown else []
     named = wanted.suite is not None
     return [
-        (merged(some), one_suite(name, wanted.protocol, named=named)) for (name, *_), some in found.items()
+        (merged(together), one_suite(name, wanted.protocol, named=named))
+        for (name, *_), together in by_run.items()
     ], left
 
 
-def merged(some: list[Source]) -> Source:
-    """Put the tasks of one suite together."""
-    if len(some) == 1:
-        return some[0]
+def merged(sources: list[Source]) -> Source:
+    """Merge the tasks of one suite."""
+    if len(sources) == 1:
+        return sources[0]
 
     def items() -> Iterator[Item]:
-        for source in some:
+        for source in sources:
             yield from source.items()
 
-    first = some[0]
+    first = sources[0]
     return Source(
         format=first.format,
-        tasks=tuple(task for source in some for task in source.tasks),
+        tasks=tuple(task for source in sources for task in source.tasks),
         model=first.model,
         items=items,
         sampling=first.sampling,
-        started=min(source.started for source in some),
-        stated={name: value for source in some for name, value in source.stated.items()},
+        started=min(source.started for source in sources),
+        stated={name: value for source in sources for name, value in source.stated.items()},
     )
 
 
@@ -304,14 +305,14 @@ class Matched:
 
 def _beyond(counted: dict[int, tuple[str, str]]) -> list[int]:
     """Return the rows beyond the repeats that most samples have: a doubled row is none."""
-    rows = Counter(found for found, _ in counted.values())
+    rows = Counter(sample for sample, _ in counted.values())
     many = Counter(rows.values())
     usual = max(many, key=lambda count: (many[count], count), default=1)
     before: Counter[str] = Counter()
     beyond = []
-    for position, (found, _) in counted.items():
-        before[found] += 1
-        if before[found] > usual:
+    for position, (sample, _) in counted.items():
+        before[sample] += 1
+        if before[sample] > usual:
             beyond.append(position)
     return beyond
 
@@ -323,12 +324,12 @@ def _some(names: list[str]) -> str:
 
 def _match(finder: Finder, item: Item, taken: Counter[str]) -> str:
     """Return the sample that an item is about, among equals the one that was taken least; empty: none."""
-    if item.id and (found := finder.by_id(item.id)):
-        if finder.asks(found, item.question):
-            return found
-        alike = finder.by_question(item.question) if item.question else []
-        if not alike or found in alike:  # else the id is a number of the source's own
-            return found
+    if item.id and (sample := finder.by_id(item.id)):
+        if finder.asks(sample, item.question):
+            return sample
+        same = finder.by_question(item.question) if item.question else []
+        if not same or sample in same:  # else the id is a number of the source's own
+            return sample
     candidates = finder.by_question(item.question, item.options) if item.question else []
     candidates = candidates or (finder.by_prompt(item.prompt) if item.prompt else [])
     return min(candidates, key=lambda name: taken[name], default="")

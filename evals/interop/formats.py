@@ -52,10 +52,10 @@ def read(form: str, path: Path) -> list[Source]:
 
 def guess(path: Path) -> str:
     """Return the format of a path; raises UsageError if it is nothing that we know."""
-    found = _of_folder(path) if path.is_dir() else _of_file(path)
-    if found is None:
+    form = _of_folder(path) if path.is_dir() else _of_file(path)
+    if form is None:
         raise UsageError(f"{path}: format not recognized; name it: evals import FORMAT {path}")
-    return found
+    return form
 
 
 FOLDERS = (
@@ -176,14 +176,14 @@ def _by_fields(row: Any, forms: Iterable[tuple[str, set[str]]]) -> str | None:
 
 
 def _of_json(head: bytes) -> str | None:
-    found = _decoded(head)
-    if isinstance(found, list):
-        return _by_fields(found[0] if found else None, ARRAYS)
-    if not isinstance(found, dict):
+    content = _decoded(head)
+    if isinstance(content, list):
+        return _by_fields(content[0] if content else None, ARRAYS)
+    if not isinstance(content, dict):
         return None
-    if form := _by_fields(found, OBJECTS):
+    if form := _by_fields(content, OBJECTS):
         return form
-    name, first = next(iter(found.items()), ("", None))
+    name, first = next(iter(content.items()), ("", None))
     if isinstance(first, dict) and "prediction" in first and any(key.startswith("label: ") for key in first):
         return "opencompass"
     if isinstance(first, str) and name.startswith(("validation_", "test_", "dev_")):

@@ -112,7 +112,7 @@ def _unjudged(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
 
 
 def _replies(records: Mapping[str, Record], count: int) -> list[Reply]:
-    outcomes = [found.outcome if (found := records.get(str(n))) else None for n in range(count)]
+    outcomes = [record.outcome if (record := records.get(str(n))) else None for n in range(count)]
     failed = [one for one in outcomes if not isinstance(one, Reply)]
     if failed:
         first = next((one.message for one in failed if isinstance(one, Failure)), "the run ended before them")
@@ -166,12 +166,12 @@ def told(batch: Batch, requests: Iterable[tuple[str, str]]) -> list[tuple[float,
         )
         for context, positions in by_context.items()
     ]
-    found = [(0.0, False)] * len(wanted)
+    answers = [(0.0, False)] * len(wanted)
     replies = batch.ask(prompts, Sampling())
     for positions, reply in zip(by_context.values(), replies, strict=True):
         for position, one in zip(positions, likelihoods(reply.text), strict=True):
-            found[position] = (one.logprob, one.greedy)
-    return found
+            answers[position] = (one.logprob, one.greedy)
+    return answers
 
 
 @cache

@@ -81,16 +81,16 @@ def _stated(task: str, path: Path) -> dict[str, float]:
 
 def _scores(path: Path) -> dict[tuple[str, int], float]:
     """Return the score of every (instance, trial): of the metric that stands first in `SCORES`."""
-    found: dict[tuple[str, int], float] = {}
+    by_trial: dict[tuple[str, int], float] = {}
     for row in _statistics(path):
         metrics = filter(None, map(_metric, listing(row.get("stats"))))
         values = {name["name"]: value for name, value in metrics}
         trial = row.get("train_trial_index")
         if values and isinstance(trial, int):
-            found[str(row.get("instance_id")), trial] = next(
+            by_trial[str(row.get("instance_id")), trial] = next(
                 values[name] for name in SCORES if name in values
             )
-    return found
+    return by_trial
 
 
 def _items(path: Path) -> Iterator[Item]:

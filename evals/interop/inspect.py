@@ -102,7 +102,7 @@ def _log(path: Path, unused: set[str] | None) -> EvalLog:
     try:
         if unused is None:
             _measure(path, archive=form == "eval")
-        found = read_eval_log(
+        log = read_eval_log(
             path.absolute(),
             header_only=unused is None,
             resolve_attachments=True,
@@ -114,7 +114,7 @@ def _log(path: Path, unused: set[str] | None) -> EvalLog:
     except (Exception, RecursionError) as error:  # noqa: BLE001 - the API on hostile bytes may raise anything
         said = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: no log that Inspect reads ({type(error).__name__}: {said})") from None
-    return found
+    return log
 
 
 def _measure(path: Path, *, archive: bool) -> None:
@@ -127,12 +127,12 @@ def _measure(path: Path, *, archive: bool) -> None:
     import zipfile_zstd  # noqa: F401 - teaches the standard library Inspect's compression; comes with it
 
     try:
-        with ZipFile(path) as found:
-            stated = sum(entry.file_size for entry in found.infolist())
+        with ZipFile(path) as opened:
+            stated = sum(entry.file_size for entry in opened.infolist())
             if stated > max(SMALL, EXPANSION * size) or stated > LARGEST:
                 raise DataError(f"{path}: it would unpack to {stated:,} bytes")
-            for entry in found.infolist():
-                with found.open(entry) as stream:
+            for entry in opened.infolist():
+                with opened.open(entry) as stream:
                     while stream.read(CHUNK):
                         pass
     except UNREADABLE as error:

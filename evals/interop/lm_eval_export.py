@@ -128,22 +128,22 @@ def _settings(sampling: Sampling) -> dict[str, Any]:
 
 
 def _scores(run: Run, card: Card, task: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"alias": task, "sample_len": card.expected // card.config.repeats}
+    scores: dict[str, Any] = {"alias": task, "sample_len": card.expected // card.config.repeats}
     head = headline(card)
     for e in card.estimates:
         if not e.group and e.value is not None:
             error = _stderr(run, card, e.value) if head is not None and e.metric == head.metric else None
-            found[f"{e.metric},{FILTER}"] = e.value
-            found[f"{e.metric}_stderr,{FILTER}"] = "N/A" if error is None else error
+            scores[f"{e.metric},{FILTER}"] = e.value
+            scores[f"{e.metric}_stderr,{FILTER}"] = "N/A" if error is None else error
     if head is not None:
-        found["science_evals"] = {
+        scores["science_evals"] = {
             "metric": head.metric,
             "low": head.low,
             "high": head.high,
             "method": head.method,
             "coverage": card.coverage,
         }
-    return found
+    return scores
 
 
 def _stderr(run: Run, card: Card, value: float) -> float | None:

@@ -68,13 +68,13 @@ def _tasks(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _predictions(task: str, folds: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    predictions: dict[str, Any] = {}
     for fold in folds.values():
         for mbid, prediction in fold["data"].items():
-            if mbid in found:
+            if mbid in predictions:
                 raise DataError(f"{task}: {mbid} is predicted in two folds")
-            found[mbid] = prediction
-    return found
+            predictions[mbid] = prediction
+    return predictions
 
 
 def _say(message: str) -> None:

@@ -80,8 +80,8 @@ def _name(path: Path) -> str:
 
 
 def _number(path: Path) -> int:
-    found = _PART.search(_name(path))
-    return int(found[1]) if found else 0
+    match = _PART.search(_name(path))
+    return int(match[1]) if match else 0
 
 
 def _source(task: Task, config: dict[str, Any]) -> Source:
@@ -105,14 +105,14 @@ def _source(task: Task, config: dict[str, Any]) -> Source:
 
 def _configs(root: Path) -> dict[str, dict[str, Any]]:
     """Read the models of the configuration, which is Python and is not run; none if it cannot be read."""
-    found: dict[str, dict[str, Any]] = {}
+    by_name: dict[str, dict[str, Any]] = {}
     for path in sorted(below(root / "configs", "*.py")):
         try:
             models = value(whole(path).decode(), "models", file=path.name, given={})
-            found |= {model["abbr"]: model for model in models}
+            by_name |= {model["abbr"]: model for model in models}
         except (DataError, *BROKEN):
             continue
-    return found
+    return by_name
 
 
 def _details(results: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -200,15 +200,15 @@ def _stated(details: list[dict[str, Any]], place: int) -> Mapping[str, Any]:
 
 
 def _answer(stated: Mapping[str, Any]) -> str:
-    found = stated.get("pred", stated.get("predictions"))
-    return str(found)[:200] if isinstance(found, str | int) else ""
+    answer = stated.get("pred", stated.get("predictions"))
+    return str(answer)[:200] if isinstance(answer, str | int) else ""
 
 
 def _score(stated: Mapping[str, Any]) -> float | None:
     """Return the verdict; of a judge alone there is only what it said."""
     known = (number(stated.get(name)) for name in _RIGHT)
-    found = next((value for value in known if value is not None), None)
+    verdict = next((value for value in known if value is not None), None)
     judged = stated.get("prediction")
-    if found is None and "gold" in stated and isinstance(judged, str) and (grade := _GRADE.search(judged)):
+    if verdict is None and "gold" in stated and isinstance(judged, str) and (grade := _GRADE.search(judged)):
         return float(grade[0] == "A")
-    return found
+    return verdict

@@ -184,16 +184,16 @@ def _lines(path: Path, spool: Spool) -> list[Line]:
 
 def _line(raw: bytes) -> Line:
     """Read one line; half an emoji becomes U+FFFD. Raises ValueError, which names a field that is not known."""
-    found = decoded(raw)
-    if not isinstance(found, dict):
-        raise ValueError(f"expected an object with id and text, got {type(found).__name__}")
-    for name in found:
+    fields = decoded(raw)
+    if not isinstance(fields, dict):
+        raise ValueError(f"expected an object with id and text, got {type(fields).__name__}")
+    for name in fields:
         if name not in Line.__struct_fields__:
             raise ValueError(_unknown(name))
-    if found.get("stop") not in (None, *STOPS):
-        raise ValueError(f"stop is {str(found['stop'])[:60]!r}; known: {', '.join(STOPS)}")
-    line = msgspec.convert(found, Line)
-    if "text" not in found and not line.failure:
+    if fields.get("stop") not in (None, *STOPS):
+        raise ValueError(f"stop is {str(fields['stop'])[:60]!r}; known: {', '.join(STOPS)}")
+    line = msgspec.convert(fields, Line)
+    if "text" not in fields and not line.failure:
         raise ValueError("neither `text` nor `failure`: a line holds a reply, or says why there is none")
     return line
 

@@ -59,9 +59,9 @@ def write_parquet(runs: Sequence[Run], out: Path) -> Written:
 
 
 def _tables(runs: Sequence[Run]) -> Iterator[tuple[str, tuple[str, ...], Iterable[tuple[Any, ...]]]]:
-    found = ended(runs)
-    yield "scores", SCORES, [_score(card, e) for _, card in found for e in card.estimates]
-    yield "samples", SAMPLES, (row for run, card in found for row in _samples(run, card))
+    pairs = ended(runs)
+    yield "scores", SCORES, [_score(card, e) for _, card in pairs for e in card.estimates]
+    yield "samples", SAMPLES, (row for run, card in pairs for row in _samples(run, card))
 
 
 def _score(card: Card, e: Estimate) -> tuple[Any, ...]:
@@ -123,9 +123,9 @@ def _write_text(runs: Sequence[Run], path: Path, form: str, *, escape: Any) -> W
         raise UsageError(f"this format needs `{install('export')}`") from None
     from importlib.metadata import version
 
-    found = ended(runs)
+    pairs = ended(runs)
     table = tabulate(
-        [[escape(cell) for cell in _line(card)] for _, card in found],
+        [[escape(cell) for cell in _line(card)] for _, card in pairs],
         headers=[escape(head) for head in HEADS],
         tablefmt=form,
         disable_numparse=True,

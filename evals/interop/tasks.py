@@ -66,5 +66,5 @@ def suite_of(task: str) -> str | None:
         return f"matbench:{plain.removeprefix('matbench_')}"
     if "-0shot-instruct" in plain:  # OpenCompass' name of a task of SMolInstruct
         return f"smolinstruct:{task.partition('-0shot-instruct')[0]}"
-    found = next((suite for start, suite in KNOWN if plain.startswith(start)), "-")
-    return found if found.partition(":")[0] in load.suite_names() else None
+    suite = next((suite for start, suite in KNOWN if plain.startswith(start)), "-")
+    return suite if suite.partition(":")[0] in load.suite_names() else None

@@ -109,13 +109,13 @@ def _beside(path: Path) -> list[Path]:
 
 def _verdicts(path: Path) -> dict[str, dict[str, Any]]:
     """Read their verdicts by index."""
-    found: dict[str, dict[str, Any]] = {}
+    verdicts: dict[str, dict[str, Any]] = {}
     for file in _beside(path):
         if not file.stem.endswith(("_acc", "_score")):
             for row in _rows(file):
                 if "index" in row and ("hit" in row or "res" in row):
-                    found[_plain(row["index"])] = {"hit": row.get("hit"), "res": row.get("res")}
-    return found
+                    verdicts[_plain(row["index"])] = {"hit": row.get("hit"), "res": row.get("res")}
+    return verdicts
 
 
 def _stated(path: Path) -> Iterator[tuple[str, float]]:
@@ -167,16 +167,16 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _json(path: Path) -> Iterator[dict[str, Any]]:
-    found = document(path)
-    if isinstance(found, dict) and not any(isinstance(value, dict | list) for value in found.values()):
-        yield found  # a score of the whole
-    elif isinstance(found, dict) and all(isinstance(column, dict | list) for column in found.values()):
-        columns = {name: list(c.values()) if isinstance(c, dict) else c for name, c in found.items()}
+    table = document(path)
+    if isinstance(table, dict) and not any(isinstance(value, dict | list) for value in table.values()):
+        yield table  # a score of the whole
+    elif isinstance(table, dict) and all(isinstance(column, dict | list) for column in table.values()):
+        columns = {name: list(c.values()) if isinstance(c, dict) else c for name, c in table.items()}
         if len({len(column) for column in columns.values()}) != 1:
             raise ValueError("its columns are not of one length")
         yield from (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
-    elif isinstance(found, list) and all(isinstance(row, dict) for row in found):
-        yield from found
+    elif isinstance(table, list) and all(isinstance(row, dict) for row in table):
+        yield from table
     else:
         raise ValueError("neither a list of rows nor an object of columns")
 

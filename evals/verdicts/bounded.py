@@ -122,9 +122,9 @@ def below_zero(terms: Array) -> Array:
     a = terms / np.where(scale > 0, scale, 1.0)
     least, most = a.min(axis=1), a.max(axis=1)
     open_ = (least < 0) & (most > 0)
-    found = np.where(most <= 0, 1.0, 0.0)
+    p_values = np.where(most <= 0, 1.0, 0.0)
     if not open_.any():
-        return found
+        return p_values
     a = a[open_]
     t = _saddle(a, 1 / least[open_], 1 / most[open_])
     rest = 1 - t[:, None] * a
@@ -136,8 +136,8 @@ def below_zero(terms: Array) -> Array:
     near = np.abs(w) < 1e-4
     with np.errstate(divide="ignore", invalid="ignore"):
         p = ndtr(w) + np.exp(-w * w / 2) / sqrt(2 * pi) * (1 / w - 1 / u)
-    found[open_] = np.clip(np.where(near, 0.5 + third / second**1.5 / (6 * sqrt(2 * pi)), p), 0.0, 1.0)
-    return found
+    p_values[open_] = np.clip(np.where(near, 0.5 + third / second**1.5 / (6 * sqrt(2 * pi)), p), 0.0, 1.0)
+    return p_values
 
 
 def _saddle(a: Array, low: Array, high: Array) -> Array:
@@ -158,8 +158,8 @@ def _saddle(a: Array, low: Array, high: Array) -> Array:
         open_ = open_[np.abs(t[open_] - at) > enough[open_]]
         if not len(open_):
             break
-    found: Array = t
-    return found
+    root: Array = t
+    return root
 
 
 def least_p(clusters: int, margin: float, width: float) -> float:

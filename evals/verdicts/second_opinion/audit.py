@@ -131,9 +131,9 @@ def _held(run: Run, theirs: Theirs, part: str, *, gated: bool) -> _Held:
     """Hold the scores of every reply against each other."""
     held = _Held()
     for brief in run.briefs():
-        found = next(iter(brief.scores.values()), None)
+        score = next(iter(brief.scores.values()), None)
         other = theirs.pop((brief.sample, brief.repeat), None)
-        value = _value(found, part)
+        value = _value(score, part)
         if other is None and value is None:  # a failed call: there is nothing to judge
             continue
         if other is None or (value is None and other.score is not None):
@@ -146,16 +146,16 @@ def _held(run: Run, theirs: Theirs, part: str, *, gated: bool) -> _Held:
             held.pairs.append((value, other.score))
             if abs(value - other.score) <= SAME:
                 continue
-        held.items.append(_item(brief, found, other, hide=gated))
+        held.items.append(_item(brief, score, other, hide=gated))
     held.alone += len(theirs)
     return held
 
 
-def _value(found: Score | Failure | None, part: str) -> float | None:
+def _value(score: Score | Failure | None, part: str) -> float | None:
     """Return what is compared; None if no rule of ours judged, or it found nothing to measure."""
-    if not isinstance(found, Score):
+    if not isinstance(score, Score):
         return None
-    return found.parts.get(part) if part else found.value
+    return score.parts.get(part) if part else score.value
 
 
 def _stated(run: Run) -> Theirs:
@@ -185,11 +185,11 @@ def _opinions(run: Run, rule: Rule, python: Path) -> tuple[Theirs, str]:
                 places.append((record.sample, record.repeat, Prompt(order=record.prompt.order)))
                 yield Asked(outcome.text, rule.doc(sample, record.prompt))
 
-    found = ask(rule, asked(), python)
+    opinion = ask(rule, asked(), python)
     return {
         (name, repeat): Judged(verdict.score, _in_data_order(verdict.answer, prompt), verdict.why)
-        for (name, repeat, prompt), verdict in zip(places, found.verdicts, strict=True)
-    }, found.source
+        for (name, repeat, prompt), verdict in zip(places, opinion.verdicts, strict=True)
+    }, opinion.source
 
 
 def _in_data_order(answer: str, prompt: Prompt) -> str:
@@ -199,9 +199,9 @@ def _in_data_order(answer: str, prompt: Prompt) -> str:
     return prompt.source_letter(letter[1].upper()) or answer
 
 
-def _item(brief: Brief, found: Score | Failure | None, theirs: Judged, *, hide: bool) -> Item:
+def _item(brief: Brief, score: Score | Failure | None, theirs: Judged, *, hide: bool) -> Item:
     """Put both sides together; of a gated suite nothing but letters."""
-    ours = found if isinstance(found, Score) else None
+    ours = score if isinstance(score, Score) else None
 
     def shown(text: str) -> str:
         return text[:ANSWER] if not hide or LETTER.fullmatch(text.strip()) else ""

@@ -61,8 +61,8 @@ class Rule:
         from lm_eval.tasks import TaskManager
 
         ConfigurableTask.download = lambda task, *_, **__: setattr(task, "dataset", Splits(doc))
-        found = TaskManager(include_defaults=False).load(str(self._root / self._spec["path"]))["tasks"]
-        (task,) = found.values()
+        tasks = TaskManager(include_defaults=False).load(str(self._root / self._spec["path"]))["tasks"]
+        (task,) = tasks.values()
         return task
 
     def one(self, item: dict[str, Any]) -> dict[str, Any]:
@@ -74,10 +74,10 @@ class Rule:
         asked = Instance(request_type=self._task.OUTPUT_TYPE, doc=doc, arguments=(), idx=0, resps=[reply])
         self._filter.apply([asked])
         filtered = asked.filtered_resps[self._filter.name]
-        found = self._task.process_results(doc, [filtered])
+        scores = self._task.process_results(doc, [filtered])
         answer = filtered if isinstance(filtered, str) and filtered not in (reply, NOTHING) else ""
         return {
-            "score": float(found[self._spec["metric"]]),
+            "score": float(scores[self._spec["metric"]]),
             "answer": answer,
             "why": "nothing found" if filtered == NOTHING else "",
         }

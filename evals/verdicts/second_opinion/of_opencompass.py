@@ -54,8 +54,8 @@ class Rule:
         return self.all([item])[0]
 
     def _said(self, reply: str) -> str:
-        found: str = self._read(reply, **self._options) if self._read else reply
-        return found
+        answer: str = self._read(reply, **self._options) if self._read else reply
+        return answer
 
 
 def _as_many(details: list[Any], items: list[Any]) -> list[Any]:
