@@ -205,9 +205,13 @@ _LINE_ALONE = later(
     re.IGNORECASE,
 )
 _LABEL = later(
-    r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<a>[A-Z])[)\]）】]|(?P<b>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|(?:,\s+(?:as|given|which|for)|,?\s+(?:since|because|due\s+to))\b|[^\S\n]*(?=[\u4e00-\u9fff])))",
+    r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<a>[A-Z])[)\]）】]|(?P<b>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|\s+it\s+is\b|(?:,\s+(?:as|given|which|for)|,?\s+(?:since|because|due\s+to))\b|[^\S\n]*(?=(?![和或与及跟])[\u4e00-\u9fff])))",
 )
 _LAST_WORDS = later(r"\b(?:is|be|are|with|to)\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$")
+_BUT_NOT = later(
+    r"[\s*_(\[\"'$]*([A-Z])[)\]*_\"'$]*,?\s*(?:and\s+|but\s+)?\(?(?:not|rather\s+than|instead\s+of)\s+[*_(\[]*[A-Z]\b.{0,40}$"
+)
+_ALNUM = later(r"[^\W_]")
 _REJECTS = later(r"[^\n]{0,200}(?:\b(?:incorrect|wrong|false|not)\b|✗|✘|❌|错|不)", re.IGNORECASE)
 
 
@@ -220,10 +224,14 @@ def _whole(text: str, parser: _Parser) -> Reading | None:
         return None
     if end := _LAST_WORDS.search(text, max(0, len(text.rstrip()) - 24)):
         return Reading(end[1], "prose", end.start(1), end.end(1))
-    lines = list(re.finditer(r"[^\n]*\S[^\n]*", text[-20_000:]))
+    lines = [line for line in re.finditer(r"[^\n]+", text[-20_000:]) if _ALNUM.search(line[0])]
     offset = max(0, len(text) - 20_000)
     if not lines:
         return None
+    if len(lines) == 1 and (but := _BUT_NOT.match(lines[0][0])):
+        return Reading(
+            but[1], "whole", offset + lines[0].start() + but.start(1), offset + lines[0].start() + but.end(1)
+        )
     for line in (lines[-1], lines[0]):
         alone = _LINE_ALONE.fullmatch(line[0]) if len(line[0]) < 60 else None
         if alone and (alone["letter"].isupper() or len(lines) == 1):
@@ -257,6 +265,8 @@ def _labelled(lines: list[re.Match[str]], offset: int) -> Reading | None:
     if len(named) != 1 or not (0 in labels or len(lines) - 1 in labels):
         return None
     at = 0 if 0 in labels else len(lines) - 1
+    if len(lines) == 1 and {found[1] for found in _LABELS.finditer(lines[0][0][:2_000])} - named:
+        return None
     if len(lines) > 1 and _REJECTS.match(lines[at][0]) and at:
         return None
     begin = offset + lines[at].start() + labels[at].start("a" if labels[at]["a"] else "b")

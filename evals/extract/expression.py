@@ -16,6 +16,7 @@ _SHORT = 120
 _MATHS = later(r"[\d\\$=√π∞]")
 _WORD = later(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _EQUALS = later(r"[=≈]\s*")
+_CLAUSE = later(r"\b(?:I|we)\s+(?:get|obtain|have|find)\b|\s(?:is|are|equals)\s", re.IGNORECASE)
 _UNDECIDED = later(r"(?:either|between|somewhere|不是|介于)\b|不是|介于", re.IGNORECASE)
 _FEW = 4
 """Words in an answer that is no formula."""
@@ -38,7 +39,7 @@ def _parse(content: str, form: Form) -> Any:
     if form in PROSE or form == "whole":
         if moods.mood(content, _assigned(content), len(content)) != "asserted":
             return None
-        if content.rstrip("$* ").endswith("?"):
+        if content.rstrip("$* ").endswith("?") or (form != "prose" and _CLAUSE.search(content)):
             return None
         return found if maths and words <= 1 and len(content) <= _SHORT and not gives_up(content) else None
     if form == "sentence" and words > _FEW:
@@ -52,7 +53,7 @@ def _assigned(content: str) -> int:
     return equals.end() if equals else 0
 
 
-_ROOT = later(r"\\sqrt\s*\(([^()]{1,60})\)")
+_ROOT = later(r"(?:\\|(?<![A-Za-z\\]))sqrt\s*\(([^()]{1,60})\)")
 _THIN = later(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~|\s)(?=\d{3}(?!\d))")
 _COMMAS = later(r"(?<![\d,(\[])\d{1,3}(?:,\d{3})+(?![\d,])")
 _TEXT = later(
@@ -69,7 +70,9 @@ _MIXED = later(r"(?P<sign>[-+]?)\s*(?P<whole>\d{1,6})\s+(?P<a>\d{1,6})\s*/\s*(?P
 _INEQUALITY = later(
     r"\s*(?P<a>[^<>=≤≥]{1,40}?)\s*(?P<l><|≤|\\leq?(?![a-z])|\\lt)\s*\\?[A-Za-z]\w{0,8}\s*(?P<r><|≤|\\leq?(?![a-z])|\\lt)\s*(?P<b>[^<>=≤≥]{1,40}?)\s*"
 )
-_NAMED = later(r"\s*\\?[A-Za-z]{1,8}(?:_\{?\w{1,4}\}?)?(?:\s*\([^()=]{1,12}\))?\s*(?:=|\\in\b|∈|:=)\s*(?=\S)")
+_NAMED = later(
+    r"\s*\\?[A-Za-z]{1,20}(?:_\{?\w{1,4}\}?)?(?:\s*\([^()=]{1,12}\))?\s*(?:=|\\in\b|∈|:=)\s*(?=\S)"
+)
 _BASE = later(r"_\{?\s*(?:\\text\{)?\d{1,2}\}*\s*$")
 _PI = later(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
 _SIGNS = str.maketrans(
@@ -93,7 +96,14 @@ _SIGNS = str.maketrans(
 
 def tidy(text: str) -> str:
     """Return an expression in the spelling that is compared: one kind of number, no units, intervals for double inequalities."""
-    text = peel(text).replace("\\$", "").replace("\\%", "%").replace("\\left", "").replace("\\right", "")
+    text = (
+        peel(text)
+        .replace("\\$", "")
+        .replace("$", "")
+        .replace("\\%", "%")
+        .replace("\\left", "")
+        .replace("\\right", "")
+    )
     text = (
         text.replace("\\langle", "(")
         .replace("\\rangle", ")")

@@ -50,6 +50,10 @@ _NOUN_LINK = later(
     r"|\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|has\s+to\s+be|(?:seems|appears)\s+to\s+be|remains|becomes)\b(?:\s+not\s+\S{1,4}\s*,?\s+but\b)?)",
     re.IGNORECASE,
 )
+_LONG_LINK = later(
+    r"s?\s+(?:that|which|consistent|compatible|matching|satisfying|supported|left|remaining|with|in)\b[^.\n:?!]{0,80}?\s(?:is|are)\b",
+    re.IGNORECASE,
+)
 _PRAISED = later(
     r"\b(?:correct|right|best|final|my|our|closest|likely|appropriate|accurate|suitable|answer|only|chosen|valid|nearest|remaining|true|matching|selected|suited)[\s*_]*$",
     re.IGNORECASE,
@@ -76,10 +80,16 @@ def _noun(text: str, at: int, word: str) -> Found:
         return found
     near = left[-30:]
     meant = _PRAISED.search(near) or not (_UNPRAISED.search(near) or _COLON.match(text, end))
-    if meant and (link := _NOUN_LINK.match(text, end, min(len(text), end + _WINDOW))):
-        return _cue(text, at, link.end(), strong=True, firm=True, run=True)
+    if text[end : end + 1] == "s" and not _PRAISED.search(near):
+        return None  # "the options are ..."
+    link = _NOUN_LINK.match(text, end, min(len(text), end + _WINDOW))
+    if link is None and _PRAISED.search(near):
+        link = _LONG_LINK.match(text, end, min(len(text), end + _WINDOW))
+    if meant and link is not None:
+        stated = _cue(text, at, link.end(), strong=True, firm=True, run=True)
+        return None if stated and text[end : end + 1] == "s" and len(stated[0]) < 2 else stated
     if word in ("option", "choice", "statement") and not _UNPRAISED.search(left):
-        return _named(text, at, end, left)
+        return _named(text, at, end, left) or _foreign_option(text, at, word)
     return None
 
 
@@ -213,9 +223,41 @@ _LONE = later(r"[*_(\"'`]{0,3}(?P<letter>[A-Z])(?=[*_)\"'`]{0,3}\s)")
 _ONLY = later(r"\s+(?:option\s+|choice\s+|statement\s+)?", re.IGNORECASE)
 
 
+_ONE_BEFORE = later(
+    r"(?:^|[.;:,\n]\s*|\b(?:so|thus|hence|therefore|only|option|choice|answer|statement)\s+)[*_(\[]*(?P<letter>[A-Z])[)\]*_]*\s+$",
+    re.IGNORECASE,
+)
+_IS_THE = later(
+    r"(?:^|[^A-Za-z0-9])(?P<letter>[A-Z])[)\]*_]*\s+is\s+(?:therefore\s+|thus\s+|clearly\s+)?the\s+$"
+)
+_BEST = later(
+    r"\s+(?:(?:the\s+)?best|perfectly|all\b[^.\n]{0,60}|the\s+[^.\n]{3,60})?\s*[*_]*(?:[.!]|\n|$)",
+    re.IGNORECASE,
+)
+_ONE = later(r"\s+(?:one|option|choice|answer|statement|candidate|possibility)\b", re.IGNORECASE)
+
+
+def _fits(text: str, at: int, word: str) -> Found:
+    """Read "Option C fits best."."""
+    before = _ONE_BEFORE.search(text, max(0, at - 24), at)
+    if before is None or not _BEST.match(text, at + len(word), at + 100):
+        return None
+    first = before.start("letter")
+    if not text[first].isupper() or (
+        text[first] in "AI" and not re.search("option|choice|[(*]", before[0], re.IGNORECASE)
+    ):
+        return None
+    return text[first], Statement("cue", first, first + 1, moods.mood(text, first, first)), False
+
+
 def _only(text: str, at: int, word: str) -> Found:
+    """Read "only C works", "C is the only one that ..."."""
     if not _free(text, at):
         return None
+    before = _IS_THE.search(text, max(0, at - 40), at)
+    if before is not None and _ONE.match(text, at + len(word)):
+        first = before.start("letter")
+        return before["letter"], Statement("cue", first, first + 1, moods.mood(text, first, first)), False
     found = _ONLY.match(text, at + 4)
     if found is None:
         return None
@@ -305,6 +347,23 @@ def _only_chinese(text: str, at: int, word: str) -> Found:
     return said, Statement("cue", first, last, moods.mood(text, at, at)), True
 
 
+_TAG_NAME = later(
+    r"\s*(?:final|choice|option|final[_-]?(?:choice|option|answer)|selection|selected|letter|result|output|solution|response|prediction)\s*>",
+    re.IGNORECASE,
+)
+_TAGGED_LETTER = later(r">\s*[*_(\[]*(?P<letter>[A-Z])[)\]*_.]*\s*$")
+
+
+def _closing_tag(text: str, at: int, word: str) -> Found:
+    """Read `<final>C</final>`."""
+    if not _TAG_NAME.match(text, at + 2, at + 30):
+        return None
+    tagged = _TAGGED_LETTER.search(text, max(0, at - 20), at)
+    if tagged is None:
+        return None
+    return tagged["letter"], Statement("tag", *tagged.span("letter")), True
+
+
 # --- other languages ----------------------------------------------------------------------------------------
 
 _PRAISED_ELSEWHERE = later(
@@ -372,6 +431,7 @@ _STRONG: dict[str, Callable[[str, int, str], Found]] = {
     "正确": _right,
     **dict.fromkeys(("应为", "应该", "不对"), _should),
     **dict.fromkeys(FOREIGN_OPTIONS, _foreign_option),
+    "</": _closing_tag,
     **dict.fromkeys(("只有", "唯有", "仅有"), _only_chinese),
 }
 _WEAK: dict[str, Callable[[str, int, str], Found]] = {
@@ -395,6 +455,7 @@ _WEAK: dict[str, Callable[[str, int, str], Found]] = {
     **dict.fromkeys(("stick", "settle", "going"), _verb(r"\s+(?:with|on|for)\b", strong=False)),
     "corresponds": _verb(r"\s+to\b", strong=False),
     "in": _in_letter,
+    **dict.fromkeys(("fits", "works", "remains", "survives", "qualifies", "holds"), _fits),
     "only": _only,
     **dict.fromkeys(TICKS, _tick),
 }

@@ -41,7 +41,7 @@ class Options:
     def named(self, stated: str) -> str | None:
         """Return the letter of the one option that a statement spells out; None: none, or several."""
         stated = stated[: self._longest]
-        low = _figures(stated).casefold()
+        low = _squeezed(stated)
         if not any(probe in low for probe in self._probes):
             return None
         return next((letter for head in heads(stated) if (letter := self.exactly(head))), None)
@@ -99,12 +99,19 @@ def _without_common_unit(options: Sequence[str]) -> tuple[list[str], str]:
     return list(options), ""
 
 
-_RUN = later(r"(?<![\\A-Za-z])[a-z0-9]+", 2)
+_COMMAND = later(r"\\[a-z]+|\}\s*\{")
+_LAYOUT = later(r"[\^_{}$]")
+_RUN = later(r"[a-z0-9]+")
 
 
 def _probe(option: str) -> str:
     """Return the longest word or number of an option, without which nothing can spell it out; empty: it has none."""
-    return max(_RUN.findall(_figures(option).casefold()), key=len, default="")
+    return max(_RUN.findall(_squeezed(option)), key=len, default="")
+
+
+def _squeezed(text: str) -> str:
+    """Return small letters without LaTeX's commands and marks, so that a power stands behind its base."""
+    return _LAYOUT.sub("", _COMMAND.sub(" ", _figures(text).casefold()))
 
 
 def _figures(text: str) -> str:

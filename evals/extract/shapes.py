@@ -67,11 +67,15 @@ def _tail(text: str, sentence: int) -> Statement | None:
     end = len(text.rstrip())
     if moods.mood(text, end, end) != "asserted":
         return None
+    if (count := _COUNT.match(text, sentence, end)) is not None:
+        return Statement("prose", *count.span("number"))
     begin = -1
     for found in _TAIL_WORD.finditer(text, max(sentence, end - 300), end):
         begin = found.end()
+    pairs = [pair.end() for pair in _EQUATIONS.finditer(text, max(sentence, end - 300), end)]
     if (
         begin < 0
+        or (pairs and begin <= pairs[-1] + 2)
         or not text[begin:end].strip()
         or NOT.match(text, begin, end)
         or moods.mood(text, begin, begin) != "asserted"
@@ -80,7 +84,13 @@ def _tail(text: str, sentence: int) -> Statement | None:
     return Statement("prose", begin, end)
 
 
+_EQUATIONS = later(r"[A-Za-z]\s*=\s*[^=,;\n]{1,40}[,;]\s*(?:and\s+)?[$\\(]{0,3}[A-Za-z]\s*=")
+"""Several names with a value each."""
+_COUNT = later(
+    r"\s*(?:so|thus|therefore|hence|in\s+total|altogether|consequently)\b,?\s+(?:there\s+(?:are|is)|we\s+(?:have|get|count))\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?[*_$]*(?P<number>\d[\d,]*)[*_$]*\s+[a-z ]{2,40}\s*[.!]?\s*$",
+    re.IGNORECASE,
+)
 _TAIL_WORD = later(
-    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|makes?)(?=\s)\s+|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
+    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|makes?)(?=\s)\s+|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
     re.IGNORECASE,
 )

@@ -90,9 +90,10 @@ NOT = later(
 _DISPLAY = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
 _ITEM = later(r"\s*(?:[-*•]\s+)?[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
 _BOX_TOKEN = "<|begin_of_box|>"  # noqa: S105
-_WORDS = ("answer", "ans", "\\boxed", "\\fbox", _BOX_TOKEN, "答案", "答:", *NOUNS)
+_WORDS = ("answer", "ans", "\\boxed", "\\fbox", _BOX_TOKEN, "答案", "答:", "correction:", "更正:", *NOUNS)
 TORN = ("\\boxed", "\\fbox{")
 """Content of a box in which the reply breaks off: stated, and unreadable."""
+_PLURALS = frozenset(("answer", "option", "choice", "letter", "statement"))
 _BASE = frozenset(_WORDS)
 
 
@@ -168,7 +169,7 @@ def _places(text: str, start: int, end: int, words: _Words, weak: tuple[str, ...
         size, closed = len(word), word.isascii() and word[-1].isalpha()
         while 0 <= at < stop:
             after = low[at + size : at + size + 1]
-            if not (closed and "a" <= after <= "z") or (word == "answer" and after == "s"):
+            if not (closed and "a" <= after <= "z") or (after == "s" and word in _PLURALS):
                 places.append((start + at, word))
             at = find(word, at + size)
     places.sort()
@@ -190,7 +191,8 @@ def _statement(text: str, at: int, word: str, limit: int) -> Statement | None:
         if left[-1:] in "<[_ -" and _TAG_LEFT.search(left) and (tag := _TAG_RIGHT.match(text, end, limit)):
             return _tag(text, at, tag.end(), limit)
         if (field := json_field(text, at, end, limit)) is not None:
-            return Statement("json", *field, moods.mood(text, at, field[1]))
+            brace = text.rfind("{", max(0, at - EXTENT), at)
+            return Statement("json", *field, moods.mood(text, brace if brace >= 0 else at, field[1]))
     link = _link(text, word, at, end, limit)
     return None if link is None else _stated(text, at, link, limit)
 
@@ -212,7 +214,7 @@ def _link(text: str, word: str, at: int, end: int, limit: int) -> re.Match[str] 
         return found or _BRACKETED.match(text, end, limit)
     if word == "ans":
         return _ABBREVIATED.match(text, end, min(limit, end + 320))
-    if word == "答:":
+    if word[-1] == ":":
         return _COLON_ONLY.match(text, end)
     if word == "答案":
         return _CHINESE.match(text, end, min(limit, end + 60))

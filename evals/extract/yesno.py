@@ -97,13 +97,31 @@ def _spoken(text: str) -> Reading | None:
         yes = found["word"].lower() == "yes"
         start = found.start("word")
         leads = _LEAD.search(text, max(begin, start - 40), start) if start > first else True
+        leads = leads or (
+            text[max(begin, start - 2) : start] == ", " and not text[found.end("word") :].strip(" .!*_\n")
+        )
         if leads and (found["after"] is not None or (yes and start == first)):
             answer = Reading(yes, "whole" if start == first else "prose", start, found.end("word"))
-    return answer or _verdict(text)
+    return answer or _verdict(text) or _opening_verdict(text, first)
+
+
+_OPENING_VERDICT = later(
+    r"[*_]*(?:(?:the|this)\s+)?(?:given\s+)?(?:statement|claim|assertion|sentence|proposition|it)\s+is\s+[*_]*(?P<not>not\s+)?(?P<verdict>true|correct|right|false|incorrect|wrong)\b[*_]*\s*(?:[,;:.—–]|because|since|as\b|\n|$)",
+    re.IGNORECASE,
+)
+
+
+def _opening_verdict(text: str, first: int) -> Reading | None:
+    """Read "The statement is false, because ..." at the beginning of a reply."""
+    opening = _OPENING_VERDICT.match(text, first)
+    if opening is None:
+        return None
+    value = (opening["verdict"].lower() not in _FALSE) == (opening["not"] is None)
+    return Reading(value, "prose", *opening.span("verdict"))
 
 
 _OPENING = later(
-    r"\W{0,6}(?:(?P<no>false|incorrect|wrong|no)|(?P<yes>true|correct|yes))(?=\W*(?:$|\n|[.,;:!—–]))",
+    r"\W{0,6}(?:(?P<no>false|incorrect|wrong|nope|no)|(?P<yes>true|correct|yes|yep|yeah))(?=\W*(?:$|\n|[.,;:!—–]))",
     re.IGNORECASE,
 )
 

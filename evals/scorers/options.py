@@ -57,7 +57,7 @@ def options_stated(text: str, shown: Sequence[str], *, truncated: bool = False) 
     parser = _Parser(shown)
     reading = read(half_width(text), parser, cues=CUES, shaped=False, truncated=truncated)
     if reading is None and not parser.refused and not truncated:
-        reading = option_letters(text, len(shown)) or by_shape(text, parser.by_text)
+        reading = by_shape(text, parser.bare) or option_letters(text, len(shown))
     if reading is None or not reading.value or _OR.search(half_width(text), reading.begin, reading.end):
         return None
     return reading._replace(value=tuple(dict.fromkeys(reading.value)))
@@ -77,9 +77,11 @@ class _Parser:
         self.refused = self.refused or outcome is REFUSED
         return outcome
 
-    def by_text(self, content: str, form: Form) -> Any:
-        """Return the letters of options that a reply without a statement spells out."""
-        return _by_text(content, self._texts)
+    def bare(self, content: str, form: Form) -> Any:
+        """Return the letters of a reply that is, or ends with, nothing but letters or options' texts."""
+        return _by_text(content, self._texts) or (
+            _letters(content) if form in ("whole", "last line") else None
+        )
 
     def _parse(self, content: str, form: Form) -> Any:
         letters = _letters(content) or _by_text(content, self._texts)
