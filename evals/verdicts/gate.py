@@ -231,8 +231,9 @@ class _Claims(NamedTuple):
 
 def _claims(case: Case) -> _Claims:
     seen = case.evidence("leave")
-    worst = seen if case.tolerant else case.evidence("worst")
-    best = seen if case.tolerant else case.evidence("best")
+    alike = case.tolerant or all(part.complete for part in case.parts)
+    worst = seen if alike else case.evidence("worst")
+    best = seen if alike else case.evidence("best")
     higher, margin = case.metric.better == "higher", case.rule.margin
     p_pass = p_regression = None
     if worst is not None:
@@ -345,7 +346,7 @@ def _limits(case: Case, claims: _Claims, level: float) -> tuple[float | None, fl
         (claims.worst, claims.best) if case.metric.better == "higher" else (claims.best, claims.worst)
     )
     first = lower.interval(level) if lower else None
-    second = upper.interval(level) if upper else None
+    second = first if upper is lower else upper.interval(level) if upper else None
     return (first[0] if first else None), (second[1] if second else None)
 
 

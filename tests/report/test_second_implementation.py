@@ -1,0 +1,68 @@
+"""MOVER and DeLong against statsmodels, scipy and the published formulas written a second time."""
+
+from __future__ import annotations
+
+from math import exp, log
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+from statsmodels.stats.proportion import confint_proportions_2indep
+
+from evals.report import statistics as stats
+from evals.scorers.labels import roc_auc
+from evals.types import Point
+
+
+@pytest.mark.parametrize(
+    ("x", "n", "y", "m"), [(8, 10, 3, 20), (190, 198, 25, 30), (0, 30, 30, 30), (50, 99, 1, 40)]
+)
+def test_mover_of_two_shares_is_newcombes_hybrid_score_interval(x, n, y, m):
+    # p + q = p - (1 - q) + 1: Newcombe's method 10 (1998) is MOVER of two Wilson intervals (Zou and Donner 2008)
+    low, high = confint_proportions_2indep(x, n, m - y, m, method="newcomb", compare="diff")
+    found = stats.mean_of_independent([stats.wilson(x, n), stats.wilson(y, m)])
+    assert found.value == pytest.approx((x / n + y / m) / 2)
+    assert found.low == pytest.approx((low + 1) / 2, abs=1e-12)
+    assert found.high == pytest.approx((high + 1) / 2, abs=1e-12)
+
+
+def point(i: int, score: float, *, positive: bool) -> Point:
+    said = score > 0
+    label = ("no", "yes")
+    verdict = "right" if said == positive else "wrong"
+    return Point(
+        str(i),
+        0,
+        "",
+        str(i),
+        verdict,
+        float(said == positive),
+        label[said],
+        label[positive],
+        2,
+        {"score": score},
+    )
+
+
+@pytest.mark.parametrize(
+    ("seed", "positives", "negatives", "ties"), [(0, 20, 30, False), (1, 60, 140, False), (2, 25, 40, True)]
+)
+def test_delong_is_the_published_formula(seed, positives, negatives, ties):
+    rng = np.random.default_rng(seed)
+    above, below = rng.normal(1, 1, positives), rng.normal(0, 1, negatives)
+    if ties:
+        above, below = above.round(), below.round()
+    points = [point(i, float(s), positive=True) for i, s in enumerate(above)]
+    points += [point(positives + i, float(s), positive=False) for i, s in enumerate(below)]
+    found = roc_auc.interval([[one] for one in points])
+    # DeLong, DeLong and Clarke-Pearson (1988): psi over all pairs, variances of its row and column means
+    psi = (above[:, None] > below[None, :]) + 0.5 * (above[:, None] == below[None, :])
+    area = psi.mean()
+    variance = psi.mean(axis=1).var(ddof=1) / positives + psi.mean(axis=0).var(ddof=1) / negatives
+    middle = log(area / (1 - area))
+    t = scipy_stats.t.ppf(0.975, min(positives, negatives) - 1)
+    half = t * variance**0.5 / (area * (1 - area))
+    u = scipy_stats.mannwhitneyu(above, below).statistic
+    assert found.value == pytest.approx(u / positives / negatives)
+    assert found.low == pytest.approx(1 / (1 + exp(half - middle)))
+    assert found.high == pytest.approx(1 / (1 + exp(-half - middle)))
