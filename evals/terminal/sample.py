@@ -17,6 +17,7 @@ from evals.labels import Failed
 from evals.prompts import plain_text
 from evals.records.card import Card
 from evals.records.store import Run
+from evals.terminal.figures import counts_line
 from evals.terminal.layout import BOLD, DIM, END, wrap
 from evals.types import Failure, Prompt, Record, Reply, Sample, Score
 
@@ -101,8 +102,9 @@ def find(run: Run, sample: str | None, *, repeat: int = 0, then: str | None = No
         return Shown(card=card, sample=wanted, repeat=repeat, record=_record(run, (sample, repeat)))
     place = (sample, repeat) if sample is not None else None
     if (found := _next(run, card, samples, place, then)) is None:
-        behind = f" behind {sample}" if sample is not None else ""
-        raise StoreError(f"{card.run} has no sample that is {then}{behind}")
+        behind = f" after {sample}" if sample is not None else ""
+        counts = counts_line(card.counts) or "nothing recorded yet"
+        raise StoreError(f"{card.run} has no sample that is {then}{behind}; it has {counts}")
     return found
 
 
