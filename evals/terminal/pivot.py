@@ -99,13 +99,12 @@ def _cell(line: Line | None) -> str:
 
 
 def _with_error(head: Estimate) -> str:
-    """Write a score with half its interval: `83.5 ±0.7`."""
+    """Write a score with its interval: `83.5 ±0.7`, or `98.9 +0.7 −3.1` if its sides differ."""
     if head.value is None or head.low is None or head.high is None:
         return figure(head).removesuffix(" %")
-    half = (head.high - head.low) / 2
-    if head.unit == "fraction":
-        return f"{100 * head.value:.1f} ±{100 * half:.1f}"
-    return f"{head.value:.4g} ±{half:.2g}"
+    scale, form, short = (100, ".1f", ".1f") if head.unit == "fraction" else (1, ".4g", ".2g")
+    up, down = (f"{scale * side:{short}}" for side in (head.high - head.value, head.value - head.low))
+    return f"{scale * head.value:{form}} {f'±{up}' if up == down else f'+{up} −{down}'}"
 
 
 def _blocks(found: Pivot, grid: dict[tuple[str, Head], str], room: int | None) -> list[list[int]]:
