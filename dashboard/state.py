@@ -13,7 +13,9 @@ import streamlit as st
 
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables.frames import Broken
+from evals.dashboard.tables.styling import plain, span, unit
 from evals.records.card import Card
+from evals.types import Estimate
 
 PAGES = {
     "leaderboard": ("views/leaderboard.py", "Leaderboard", ":material/leaderboard:"),
@@ -89,6 +91,24 @@ def health(card: Card) -> None:
             st.error(f"This run looks broken: {safe.label(found.message, 600)}", icon=":material/error:")
         else:
             st.warning(safe.label(found.message, 600), icon=":material/warning:")
+
+
+def estimate(one: Estimate, coverage: float) -> None:
+    """Draw a number with its interval and what it rests on."""
+    facts = (
+        (safe.label(f"{one.metric}, {unit(one.unit)}"), plain(one.value, one.unit), None),
+        ("95 % interval", span(one.low, one.high, one.unit), safe.label(one.method)),
+        ("n", f"{one.n:,}", f"sample-repeats in {one.clusters:,} independent clusters"),
+        ("coverage", f"{100 * coverage:.1f} %", "scored of expected sample-repeats"),
+        (
+            "bounds",
+            span(one.worst, one.best, one.unit),
+            "with missing outcomes counted as wrong, and as right",
+        ),
+    )
+    with st.container(horizontal=True):
+        for label, value, hint in facts:
+            st.metric(label, value, help=hint, width=172)
 
 
 def dark() -> bool:

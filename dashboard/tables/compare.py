@@ -7,7 +7,7 @@ Benjamini-Hochberg over the groups of one suite. Nothing here reads a prompt or 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
@@ -80,16 +80,12 @@ def matches(sides: Sequence[Sequence[Entry]]) -> list[Match]:
 
 def _like(entry: Entry, others: Iterable[Entry]) -> Entry | None:
     """Find the run that was asked the same in the same way."""
+    return next((other for other in others if _asked(other) == _asked(entry)), None)
+
+
+def _asked(entry: Entry) -> tuple[str, str, str]:
     config = entry.card.config
-    wanted = (config.suite, config.protocol, config.data_sha256)
-    return next(
-        (
-            o
-            for o in others
-            if (o.card.config.suite, o.card.config.protocol, o.card.config.data_sha256) == wanted
-        ),
-        None,
-    )
+    return config.suite, config.protocol, config.data_sha256
 
 
 def _match(several: tuple[Entry, ...]) -> Match:
@@ -137,13 +133,14 @@ def _whole(one: _Key, other: _Key) -> Weighed:
     return compare.weigh(_contestant(one), _contestant(other), _pairs(one, other))
 
 
-def headlines(several: Sequence[Match], *, told: Callable[[str], object] = str) -> list[Row]:
-    """Compare all pairs on the headline of every suite, adjusted by Holm over all of it; `told` hears each suite."""
-    weighed = []
-    for match in several:
-        if not match.why_not:
-            told(match.label)
-            weighed += [_whole(_key(a), _key(b)) for a, b in combinations(match.entries, 2)]
+def headlines(several: Sequence[Match]) -> list[Row]:
+    """Compare all pairs on the headline of every suite, adjusted by Holm over all of it."""
+    weighed = [
+        _whole(_key(a), _key(b))
+        for match in several
+        if not match.why_not
+        for a, b in combinations(match.entries, 2)
+    ]
     return compare.adjusted(weighed)
 
 
@@ -314,7 +311,7 @@ def _quadrants(frame: pd.DataFrame, metric: Metric, *, yes_no: bool) -> Any:
 
 
 def _weights(frame: pd.DataFrame, metric: Metric) -> pd.Series:
-    """Return each sample's share of the headline: alike, or alike within groups that count alike."""
+    """Return each sample's share of the headline: equal, or equal within groups of equal weight."""
     paired = frame["quadrant"] != NOT_PAIRED
     if metric.pool == "macro":
         sizes = frame["group"].map(frame.loc[paired, "group"].value_counts())
@@ -334,7 +331,7 @@ def _rights(others: Sequence[_Key]) -> pd.DataFrame:
 def flips(found: Samples) -> pd.DataFrame:
     """List the samples on which two runs differ, those first that matter most.
 
-    First by how far a sample moves the headline. Of those that move it alike, a loss matters the more, the more of the
+    First by how far a sample moves the headline. Of those that move it equally, a loss matters the more, the more of the
     other runs are right there, and a gain the more, the fewer are.
     """
     frame = found.frame

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 NOT_RIGHT = "not right"
 """Every outcome but `right`, what is missing included."""
-FAILED = "failed"
 ABSENT = "absent"
 
 

@@ -32,25 +32,23 @@ def alike(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
 
     Of a model without a complete run it is the newest; baselines are left out.
     """
-    config = entry.card.config
-    found: dict[str, Entry] = {}
+    newest: dict[str, Entry] = {}
     for other in entries:
-        theirs = other.card.config
-        same = (theirs.suite, theirs.protocol, theirs.data_sha256) == (
-            config.suite,
-            config.protocol,
-            config.data_sha256,
-        )
+        card, config = other.card, other.card.config
+        same = (config.suite, config.protocol, config.data_sha256) == (
+            entry.card.config.suite, entry.card.config.protocol, entry.card.config.data_sha256,
+        )  # fmt: skip
         if (
-            same
-            and not other.card.model.startswith(BASELINE)
-            and other.card.model != entry.card.model
-            and other.path != entry.path
+            not same
+            or card.model == entry.card.model
+            or card.model.startswith(BASELINE)
+            or other.path == entry.path
         ):
-            known = found.get(other.card.model)
-            if known is None or other.card.complete or not known.card.complete:
-                found[other.card.model] = other
-    return list(found.values())[-40:]
+            continue
+        known = newest.get(card.model)
+        if known is None or card.complete or not known.card.complete:
+            newest[card.model] = other
+    return list(newest.values())[-40:]
 
 
 # --- groups -------------------------------------------------------------------------------------------------

@@ -214,14 +214,7 @@ def detail(board: Board, row: Row, name: str, cell: Cell, claims: Sequence[Claim
     one, column = cell.estimate, board.columns[name]
     with st.container(border=True):
         st.markdown(f"**{safe.label(row.label)}** on {safe.label(name)}")
-        facts = st.columns(5)
-        facts[0].metric(safe.label(f"{one.metric}, {heat.unit(one.unit)}"), heat.plain(one.value, one.unit))
-        facts[1].metric("95 % interval", heat.span(one.low, one.high, one.unit), help=safe.label(one.method))
-        clusters = f"sample-repeats in {one.clusters:,} independent clusters"
-        facts[2].metric("n", f"{one.n:,}", help=clusters)
-        facts[3].metric("coverage", f"{100 * cell.coverage:.1f} %", help="scored of expected sample-repeats")
-        bounds = "with missing outcomes counted as wrong, and as right"
-        facts[4].metric("bounds", heat.span(one.worst, one.best, one.unit), help=bounds)
+        state.estimate(one, cell.coverage)
         notes = [*cell.marks.values(), f"the newest complete of {cell.runs} runs" if cell.runs > 1 else ""]
         if any(notes):
             st.caption(safe.label("; ".join(filter(None, notes))))

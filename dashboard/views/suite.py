@@ -27,20 +27,7 @@ AGREE = 0.5
 
 def headline(entry: Entry, one: Estimate) -> None:
     """Draw the number that stands for the run, and what it rests on."""
-    facts = (
-        (safe.label(f"{one.metric}, {heat.unit(one.unit)}"), heat.plain(one.value, one.unit), None),
-        ("95 % interval", heat.span(one.low, one.high, one.unit), safe.label(one.method)),
-        ("n", f"{one.n:,}", f"sample-repeats in {one.clusters:,} independent clusters"),
-        ("coverage", f"{100 * entry.card.coverage:.1f} %", "scored of expected sample-repeats"),
-        (
-            "bounds",
-            heat.span(one.worst, one.best, one.unit),
-            "with missing outcomes counted as wrong, and as right",
-        ),
-    )
-    with st.container(horizontal=True):
-        for label, value, hint in facts:
-            st.metric(label, value, help=hint, width=172)
+    state.estimate(one, entry.card.coverage)
     state.health(entry.card)
     if entry.card.data == "sample":
         st.caption("Bundled sample items: not a benchmark score.")
