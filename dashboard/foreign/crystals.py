@@ -4,8 +4,9 @@
 >>> rock.formula, rock.space_group, len(rock.sites)
 ('NaCl', 'Fm-3m (225)', 8)
 
-pymatgen reads and finds the symmetry (in a worker process: the text is foreign). The drawing is plain SVG, so that
-it needs no other library and goes through an image element.
+pymatgen reads and finds the symmetry (in a worker process: the text is foreign). The drawing is plain SVG of our own:
+it goes through an image element, in either theme. pymatviz draws with plotly (eight more packages, and a script on the
+page for each cell); crystal-toolkit is an application of Dash.
 """
 
 from __future__ import annotations
