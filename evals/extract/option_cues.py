@@ -4,44 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 from evals.extract import moods
+from evals.extract import option_cues_foreign as foreign
 from evals.extract.languages import FOREIGN_OPTIONS
 from evals.extract.later import later
+from evals.extract.option_cue import MARGIN, WINDOW, Found, begins_word, cue
 from evals.extract.option_letters import FULL_STOP, listed
-from evals.extract.statements import Cue, Form, Statement, json_field
-
-_WINDOW = 320
-_MARGIN = 120
-Found = tuple[Any, Statement, bool] | None
-
-
-def _cue(
-    text: str,
-    at: int,
-    begin: int,
-    *,
-    strong: bool,
-    firm: bool,
-    form: Form = "cue",
-    run: bool = False,
-    chosen: bool = False,
-) -> Found:
-    """Read letters behind a cue; `firm`: they need not be marked as letters."""
-    said, first, last = listed(
-        text, begin, min(len(text), begin + _WINDOW), strong=firm, run=run, chosen=chosen
-    )
-    if not said:
-        return None
-    mood = moods.mood(text, at, last, link=text[at:first])
-    return said, Statement(form, first, last, mood), strong
-
-
-def _free(text: str, at: int) -> bool:
-    """Tell whether a word begins here."""
-    return not (at and text[at - 1].isascii() and (text[at - 1].isalnum() or text[at - 1] in "/_"))
-
+from evals.extract.statements import Cue, Statement, json_field
 
 # --- "the correct option is C", "Final choice: C" -----------------------------------------------------------
 
@@ -71,10 +41,10 @@ _POINTS = later(
 
 def _noun(text: str, at: int, word: str) -> Found:
     end = at + len(word)
-    left = text[max(0, at - _MARGIN) : at]
+    left = text[max(0, at - MARGIN) : at]
     if (field := json_field(text, at, end)) is not None:
-        return _cue(text, at, field[0], strong=True, firm=True, run=True, form="json")
-    if not _free(text, at):
+        return cue(text, at, field[0], strong=True, firm=True, run=True, form="json")
+    if not begins_word(text, at):
         return None
     if (found := _backwards(text, left, at, end)) is not None:
         return found
@@ -82,14 +52,14 @@ def _noun(text: str, at: int, word: str) -> Found:
     meant = _PRAISED.search(near) or not (_UNPRAISED.search(near) or _COLON.match(text, end))
     if text[end : end + 1] == "s" and not _PRAISED.search(near):
         return None  # "the options are ..."
-    link = _NOUN_LINK.match(text, end, min(len(text), end + _WINDOW))
+    link = _NOUN_LINK.match(text, end, min(len(text), end + WINDOW))
     if link is None and _PRAISED.search(near):
-        link = _LONG_LINK.match(text, end, min(len(text), end + _WINDOW))
+        link = _LONG_LINK.match(text, end, min(len(text), end + WINDOW))
     if meant and link is not None:
-        stated = _cue(text, at, link.end(), strong=True, firm=True, run=True)
+        stated = cue(text, at, link.end(), strong=True, firm=True, run=True)
         return None if stated and text[end : end + 1] == "s" and len(stated[0]) < 2 else stated
     if word in ("option", "choice", "statement") and not _UNPRAISED.search(left):
-        return _named(text, at, end, left) or _foreign_option(text, at, word)
+        return _named(text, at, end, left) or foreign.foreign_option(text, at, word)
     return None
 
 
@@ -145,11 +115,11 @@ def _backwards(text: str, left: str, at: int, end: int) -> Found:
     if not any(verb in tail for verb in _VERBS):
         return None
     found = _BEFORE.search(left)
-    if found is None or not _FITS.match(text, end, min(len(text), end + _WINDOW)):
+    if found is None or not _FITS.match(text, end, min(len(text), end + WINDOW)):
         return None
     said = re.findall(r"(?<![A-Za-z])[A-Z](?![A-Za-z])", found["list"])
     label = _LABEL.match(left, left.rfind("\n") + 1)
-    if label and len(left) < _MARGIN and (label["a"] or label["b"]) not in said:
+    if label and len(left) < MARGIN and (label["a"] or label["b"]) not in said:
         return None  # "F. A and B are correct": the text of option F
     noun = found["word"]
     if noun and noun.strip().isalpha() and not _OTHER_NOUN.search(noun):
@@ -179,13 +149,13 @@ _LISTED = later(r"(?:\s+(?:options?|choices?|statements?|letters?|ones?))?\s*[*_
 
 def _praise(text: str, at: int, word: str) -> Found:
     """Read "(B) is correct", "Correct: A, C"."""
-    if not _free(text, at):
+    if not begins_word(text, at):
         return None
     if word in ("correct", "right") and _HEADS_LIST.search(text, max(0, at - 24), at):
         heading = _LISTED.match(text, at + len(word), at + len(word) + 40)
         if heading is not None:
-            return _cue(text, at, heading.end(), strong=True, firm=True, run=True)
-    return _backwards(text, text[max(0, at - _MARGIN) : at], at, at + len(word))
+            return cue(text, at, heading.end(), strong=True, firm=True, run=True)
+    return _backwards(text, text[max(0, at - MARGIN) : at], at, at + len(word))
 
 
 # --- "I choose C", "go with C", "so C.", "only C works" -----------------------------------------------------
@@ -196,10 +166,10 @@ def _verb(pattern: str, *, strong: bool) -> Callable[[str, int, str], Found]:
     behind = later(pattern, re.IGNORECASE)
 
     def reads(text: str, at: int, word: str) -> Found:
-        if not _free(text, at):
+        if not begins_word(text, at):
             return None
         found = behind.match(text, at + len(word), at + len(word) + 60)
-        return _cue(text, at, found.end(), strong=strong, firm=False, chosen=strong) if found else None
+        return cue(text, at, found.end(), strong=strong, firm=False, chosen=strong) if found else None
 
     return reads
 
@@ -211,7 +181,7 @@ _TRUE_ONE = later(
 
 def _in_letter(text: str, at: int, word: str) -> Found:
     """Read "the statement in C is the true one"."""
-    if not _free(text, at):
+    if not begins_word(text, at):
         return None
     said, first, last = listed(text, at + 2, min(len(text), at + 40), strong=True)
     if len(said) != 1 or not text[first].isupper() or not _TRUE_ONE.match(text, last):
@@ -252,7 +222,7 @@ def _fits(text: str, at: int, word: str) -> Found:
 
 def _only(text: str, at: int, word: str) -> Found:
     """Read "only C works", "C is the only one that ..."."""
-    if not _free(text, at):
+    if not begins_word(text, at):
         return None
     before = _IS_THE.search(text, max(0, at - 40), at)
     if before is not None and _ONE.match(text, at + len(word)):
@@ -279,7 +249,7 @@ _CORRECTION = later(
 
 def _corrected(text: str, at: int, word: str) -> Found:
     """Read "Wait, no, C.", "Actually C."."""
-    if not _free(text, at) or not at:
+    if not begins_word(text, at) or not at:
         return None
     found = _CORRECTION.match(text, at + len(word), at + len(word) + 40)
     if found is None:
@@ -290,62 +260,7 @@ def _corrected(text: str, at: int, word: str) -> Found:
     return said, Statement("correction", first, last, moods.mood(text, first, last)), True
 
 
-# --- Chinese ------------------------------------------------------------------------------------------------
-
-_CHINESE_BEFORE = later(
-    r"(?:选项|选|项|答案)?\s*[(（]?(?<![A-Za-z0-9])(?P<letter>[A-Z])[)）]?\s*(?:选?项)?(?:的)?(?:才)?(?:说法|描述|表述)?(?:是|为)?(?:唯一|最)?$"
-)
-_CHOSEN = later(r"(?:项|择|出|选)?\s*(?:答案|选项|项)?(?:应该|应|就)?(?:是|为|:)?")
-
-
-def _chosen(text: str, at: int, word: str) -> Found:
-    """Read 故选C, 选项C, 选择C选项."""
-    if text.startswith(("择题", "项是", "项有"), at + 1) and not text.startswith("项是", at + 1):
-        return None
-    item = text.startswith("项", at + 1)
-    if item and not re.search(
-        r"(?:正确|合适|佳|恰当|对|符合|确|应|优|终|符|案|是|为|题)的?$", text[max(0, at - 6) : at]
-    ):
-        return None
-    found = _CHOSEN.match(text, at + 1)
-    return _cue(text, at, found.end() if found else at + 1, strong=True, firm=True, run=True)
-
-
-_RIGHT_ONE = later(r"(?:的)?(?:选项|答案|说法|项|一项|选择)?(?:应该|应|就)?\s*(?:是|为|:)\s*")
-
-
-def _right(text: str, at: int, word: str) -> Found:
-    """Read C选项正确, 正确的是C."""
-    left = text[max(0, at - 24) : at]
-    if left.endswith("不"):
-        return None
-    if (before := _CHINESE_BEFORE.search(left)) is not None:
-        first = at - len(left) + before.start("letter")
-        return before["letter"], Statement("cue", first, first + 1, moods.mood(text, first, first)), True
-    found = _RIGHT_ONE.match(text, at + len(word))
-    return _cue(text, at, found.end(), strong=True, firm=True, run=True) if found else None
-
-
-def _should(text: str, at: int, word: str) -> Found:
-    """Read 应为C, 应该是C, 不对, C."""
-    found = re.compile(r"(?:[是为选]|[,，。:：\s]{1,3})?").match(text, at + len(word))
-    end = found.end() if found else at
-    said, first, last = listed(text, end, min(len(text), end + 40), strong=True)
-    if not said or not text[first].isupper():
-        return None
-    return said, Statement("correction", first, last, moods.mood(text, at, last)), True
-
-
-_FITS_CHINESE = later(r"[^A-Za-z\n。;，,]{0,6}?(?:符合|正确|成立|满足|对|合适|可行|是)")
-
-
-def _only_chinese(text: str, at: int, word: str) -> Found:
-    """Read 只有C符合题意."""
-    said, first, last = listed(text, at + len(word), min(len(text), at + 40), strong=True)
-    if len(said) != 1 or not text[first].isupper() or not _FITS_CHINESE.match(text, last):
-        return None
-    return said, Statement("cue", first, last, moods.mood(text, at, at)), True
-
+# --- tags of other names ---------------------------------------------------------------------------------
 
 _TAG_NAME = later(
     r"\s*(?:final|choice|option|final[_-]?(?:choice|option|answer)|selection|selected|letter|result|output|solution|response|prediction)\s*>",
@@ -364,32 +279,6 @@ def _closing_tag(text: str, at: int, word: str) -> Found:
     return tagged["letter"], Statement("tag", *tagged.span("letter")), True
 
 
-# --- other languages ----------------------------------------------------------------------------------------
-
-_PRAISED_ELSEWHERE = later(
-    r"(?:richtig|korrekt|правильн|верн|correct|corrett|corret|esatt|giust|bonne|juste|exact|mejor|melhor|miglior|meilleur|best|正しい|正解の|올바른|맞는)\w{0,4}[\s*_]*$",
-    re.IGNORECASE,
-)
-_LINK_ELSEWHERE = later(
-    r"(?:\s+(?:correct|corrett|corret|esatt|giust|just|exact|richtig)\w{0,3})?\s*[*_]{0,2}\s*(?:[:：—–-]|(?:is|ist|est|es|è|é|lautet|будет|является|это)\b(?:\s+(?:la|le|el|il|a|die))?|は|が|은|는)",
-    re.IGNORECASE,
-)
-
-
-def _foreign_option(text: str, at: int, word: str) -> Found:
-    """Read "La opción correcta es la C", "Правильный вариант — C"."""
-    if not _free(text, at):
-        return None
-    link = _LINK_ELSEWHERE.match(text, at + len(word), at + len(word) + 60)
-    if link is None or not (
-        _PRAISED_ELSEWHERE.search(text, max(0, at - 30), at)
-        or _PRAISED_ELSEWHERE.search(text, at + len(word), link.end())
-        or re.search(r"correct|corrett|corret|esatt|giust|exact|richtig", link[0], re.IGNORECASE)
-    ):
-        return None
-    return _cue(text, at, link.end(), strong=True, firm=True)
-
-
 # --- the one tick in a list ---------------------------------------------------------------------------------
 
 TICKS = ("✓", "✔", "✅", "☑", "[x]")
@@ -401,7 +290,7 @@ def _tick(text: str, at: int, word: str) -> Found:
     begin = text.rfind("\n", 0, at) + 1
     line = _TICK_LINE.match(text, begin, at)
     if line is None:
-        return _cue(text, at, at + len(word), strong=False, firm=True)
+        return cue(text, at, at + len(word), strong=False, firm=True)
     ticked = {text.rfind("\n", 0, i) for mark in TICKS for i in _all(text, mark)}
     if len(ticked) > 1:
         return None
@@ -427,12 +316,12 @@ _STRONG: dict[str, Callable[[str, int, str], Found]] = {
     "go": _verb(r"\s+(?:with|for)\b", strong=True),
     "opt": _verb(r"\s+for\b", strong=True),
     **dict.fromkeys(("wait", "actually", "correction", "rather", "sorry"), _corrected),
-    "选": _chosen,
-    "正确": _right,
-    **dict.fromkeys(("应为", "应该", "不对"), _should),
-    **dict.fromkeys(FOREIGN_OPTIONS, _foreign_option),
+    "选": foreign.chosen,
+    "正确": foreign.right,
+    **dict.fromkeys(("应为", "应该", "不对"), foreign.should),
+    **dict.fromkeys(FOREIGN_OPTIONS, foreign.foreign_option),
     "</": _closing_tag,
-    **dict.fromkeys(("只有", "唯有", "仅有"), _only_chinese),
+    **dict.fromkeys(("只有", "唯有", "仅有"), foreign.only),
 }
 _WEAK: dict[str, Callable[[str, int, str], Found]] = {
     **dict.fromkeys(("it", "that"), _verb(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", strong=False)),

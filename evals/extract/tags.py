@@ -46,12 +46,12 @@ def boxes(text: str, start: int = 0) -> list[tuple[int, int, str]]:
 
 
 def boxed_all(text: str) -> list[str]:
-    r"""Give the contents of all complete boxes, in the order in which they begin."""
+    r"""Return the contents of all complete boxes, in the order in which they begin."""
     return [content.strip() for _, _, content in boxes(text)]
 
 
 def boxed(text: str) -> str | None:
-    r"""Give the content of the last complete `\boxed{}`, `\fbox{}` or `\boxed X`; of nested ones the inner.
+    r"""Return the content of the last complete `\boxed{}`, `\fbox{}` or `\boxed X`; of nested ones the inner.
 
     >>> boxed(r"\boxed{1} then \boxed{\frac{1}{2}} and a torn \boxed{3")
     '\\frac{1}{2}'
@@ -79,19 +79,19 @@ def _spans(text: str, tag: str) -> list[str]:
 
 
 def tagged(text: str, tag: str) -> str | None:
-    """Give what stands in the last complete `<tag>...</tag>`, any case, stripped."""
+    """Return what stands in the last complete `<tag>...</tag>`, any case, stripped."""
     found = _spans(text, tag)
     return found[-1] if found else None
 
 
 def tagged_first(text: str, tag: str) -> str | None:
-    """Give what stands in the first complete `<tag>...</tag>`, any case, stripped."""
+    """Return what stands in the first complete `<tag>...</tag>`, any case, stripped."""
     found = _spans(text, tag)
     return found[0] if found else None
 
 
 def json_object(text: str) -> dict[str, Any] | None:
-    """Give the last balanced JSON object that parses; of nested ones the outermost.
+    """Return the last balanced JSON object that parses; of nested ones the outermost.
 
     NaN, infinities and more than 200 levels are refused.
     """
@@ -144,7 +144,7 @@ _LIMIT = 2000
 
 
 def stated(text: str) -> str | None:
-    r"""Give the text of the last stated free answer: box, answer tag, or what follows "answer is" / "Answer:".
+    r"""Return the text of the last stated free answer: box, answer tag, or what follows "answer is" / "Answer:".
 
     A tag's content and a box's content are given whole; after a colon the rest of the line (of the next
     one with content, if that line is empty); after "is" the rest of the sentence. Surrounding dollars,

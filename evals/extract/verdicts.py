@@ -23,7 +23,7 @@ _FIRST = re.compile(r"A|B")
 
 
 def _answer(text: str, case: str, field: str) -> Any:
-    """Give one field of the one JSON object that a verdict must be; None where it is anything else.
+    """Return one field of the one JSON object that a verdict must be; None where it is anything else.
 
     The object must name the case: that number is not in the candidate's text, so a judge that parrots the
     candidate, or is told by it what to say, gives no verdict.

@@ -33,7 +33,7 @@ _NUMBER = re.compile(r"(?<![\w.])[-+\u2212]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][
 
 
 def golds(sample: Sample) -> tuple[str, ...]:
-    """Give the gold answers, any of which will do."""
+    """Return the gold answers, any of which will do."""
     return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
 
 
@@ -74,7 +74,7 @@ class Published(Struct, frozen=True):
     bare: bool = False
 
     def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
-        """Give no options: these are free answers."""
+        """Return no options: these are free answers."""
         return ()
 
     def take(self, sample: Sample, prompt: Prompt, reply: Reply, found: str) -> Score:
@@ -138,7 +138,7 @@ class Strict(Struct, frozen=True):
 
 
 def _pair(points: Sequence[Point]) -> Sequence[Point]:
-    """Give both assertions of a pair; raises ValueError where there are not exactly these."""
+    """Return both assertions of a pair; raises ValueError where there are not exactly these."""
     if sorted(str(point.target) for point in points) != ["no", "yes"]:
         raise ValueError("no pair of assertions")
     return points

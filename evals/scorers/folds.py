@@ -77,7 +77,7 @@ class Pooled(Struct, frozen=True):
         return _interval(self.of, clusters, by_group=False)
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
-        """Give the statistic of a resample of clusters, taken by their indices."""
+        """Return the statistic of a resample of clusters, taken by their indices."""
         import numpy as np
 
         table = columns([point for points in clusters for point in points])
@@ -106,7 +106,7 @@ class ByGroup(Struct, frozen=True):
         return _interval(self.of, clusters, by_group=True)
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
-        """Give the statistic of a resample of clusters, taken by their indices."""
+        """Return the statistic of a resample of clusters, taken by their indices."""
         import numpy as np
 
         groups, count = _groups(clusters), len(clusters)

@@ -114,7 +114,7 @@ def _comparable(gold: str, stated: str) -> bool:
 
 
 def name(side: str) -> str:
-    """Give the quantity that the left side of an equation names, without subscripts and fonts."""
+    """Return the quantity that the left side of an equation names, without subscripts and fonts."""
     return re.sub(r"[\s{}]", "", _FONT.sub("", _SUBSCRIPT.sub("", spaceless(side.replace("$", "")))))
 
 

@@ -184,7 +184,7 @@ def _marked(score: Score | Failure, erratum: Erratum, again: Score | Failure | N
 
 
 def _left(reply: Reply) -> Reply:
-    """Give what a content filter left: nothing to judge, whatever words came before it."""
+    """Return what a content filter left: nothing to judge, whatever words came before it."""
     return structs.replace(reply, text="") if reply.stop == "filter" and reply.text else reply
 
 

@@ -54,7 +54,7 @@ def option_stated(text: str, count: int) -> str | None:
 
 
 def option_named(text: str, options: Sequence[str]) -> str | None:
-    """Give the letter of the only option whose text stands in the reply, unless the reply is too long for that."""
+    """Return the letter of the only option whose text stands in the reply, unless the reply is too long for that."""
     low = text.lower()
     if len(low) > 2 * sum(map(len, options)):
         return None

@@ -51,13 +51,13 @@ class Template(Struct, frozen=True, kw_only=True):
     """Upstream's own words: filled by `evals.prompts.upstream`, answered by a bare letter or number."""
 
     def among(self, count: int) -> Template:
-        """Give an `option` template for a question with so many options; `Z` is none of them."""
+        """Return an `option` template for a question with so many options; `Z` is none of them."""
         if self.kind != "option":
             return self
         return structs.replace(self, allowed=(*LETTERS[: min(count, 25)], "Z"))
 
     def fill(self, question: str, reference: str, candidate: str) -> tuple[str, str]:
-        """Give the text to send and the case's number; no field is looked into for further fields."""
+        """Return the text to send and the case's number; no field is looked into for further fields."""
         candidate = candidate[-LONGEST:]
         case = sha256("\x1f".join((question, reference, candidate)).encode(errors="replace")).hexdigest()[:12]
         fields = {"case": case, "question": question, "reference": reference, "candidate": candidate}
@@ -73,7 +73,7 @@ class Template(Struct, frozen=True, kw_only=True):
         return text_stated(text, case) if self.kind == "text" else number_stated(text, case)
 
     def schema(self, case: str) -> dict[str, Any]:
-        """Give the verdict's form for servers that can hold a model to one; of upstream's words, none."""
+        """Return the verdict's form for servers that can hold a model to one; of upstream's words, none."""
         if self.plain:
             return {}
         field: dict[str, Any] = {"verdict": {"enum": list(self.allowed)}}
@@ -100,7 +100,7 @@ def template(name: str) -> Template:
 
 
 def upstream(name: str, kind: Literal["verdict", "number", "option", "points"]) -> Template:
-    """Give the form of what is asked for in upstream's own words, which `evals.prompts.upstream` fills."""
+    """Return the form of what is asked for in upstream's own words, which `evals.prompts.upstream` fills."""
     allowed = {"verdict": ("A", "B"), "points": tuple("0123456789")}.get(kind, ())
     return Template(name=name, allowed=allowed, words="", sha256="", kind=kind, plain=True)
 
@@ -205,6 +205,6 @@ def _sum(one: Usage, other: Usage) -> Usage:
 
 
 def question_of(sample: Sample, prompt: Prompt) -> str:
-    """Give the question as the model saw it; of a reply that was recorded elsewhere, what is known of it."""
+    """Return the question as the model saw it; of a reply that was recorded elsewhere, what is known of it."""
     text = "\n\n".join(plain_text(message.parts) for message in prompt.messages)
     return text or plain_text(sample.question) or "(not recorded)"

@@ -38,7 +38,7 @@ class Taker(Protocol):
     """A rule that can score what a judge found in a reply."""
 
     def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
-        """Give the options as shown; none for a free answer."""
+        """Return the options as shown; none for a free answer."""
         ...
 
     def take(self, sample: Sample, prompt: Prompt, reply: Reply, found: str) -> Score:
@@ -69,7 +69,7 @@ class Judged(Struct, frozen=True, kw_only=True):
 
     @property
     def asks(self) -> Template:
-        """Give the form of what a judge is asked for."""
+        """Return the form of what a judge is asked for."""
         return template(self.form) if self.words is None else upstream(self.name, self.words.kind)
 
     @property
@@ -85,7 +85,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         return self.mode not in ("cascade", "rest")
 
     def seated(self, judge: Judge) -> Judged:
-        """Give the scorer with a judge."""
+        """Return the scorer with a judge."""
         return structs.replace(self, judge=judge)
 
     async def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
@@ -125,7 +125,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         return self._of_both(reply, first, said, judgement)
 
     def _decided(self, first: Score | Failure) -> Score | None:
-        """Give the rule's score where a judge cannot change it."""
+        """Return the rule's score where a judge cannot change it."""
         if not isinstance(first, Score):
             return None
         if self.mode == "rest":
@@ -153,7 +153,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     async def _in_words(
         self, words: Words, sample: Sample, prompt: Prompt, reply: Reply, earlier: Score | Failure | None
     ) -> tuple[str | float, Judgement]:
-        """Give the verdict in upstream's words; where these are not at hand, the one that was given in them."""
+        """Return the verdict in upstream's words; where these are not at hand, the one that was given in them."""
         if why := words.absent():
             if found := _again(self.asks, self.judge, earlier, None):
                 return found
@@ -170,7 +170,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     async def ask(
         self, form: Template, question: str, gold: str, candidate: str, earlier: Score | Failure | None
     ) -> tuple[str | float, Judgement]:
-        """Give the verdict on one candidate, where there is one the earlier on the same words; else raises Waiting."""
+        """Return the verdict on one candidate, where there is one the earlier on the same words; else raises Waiting."""
         if found := _again(form, self.judge, earlier, form.fill(question, gold, candidate)):
             return found
         if self.judge is None:
@@ -254,7 +254,7 @@ def reference(sample: Sample, prompt: Prompt) -> str:
 
 
 def worded(scorers: Mapping[str, Scorer], words: Words) -> dict[str, Scorer]:
-    """Give a suite's scorers with upstream's words for their judge, where it has any."""
+    """Return a suite's scorers with upstream's words for their judge, where it has any."""
     if not words.judges:
         return dict(scorers)
     return {
@@ -263,7 +263,7 @@ def worded(scorers: Mapping[str, Scorer], words: Words) -> dict[str, Scorer]:
 
 
 def seat(scorers: Mapping[str, Scorer], judge: Judge) -> dict[str, Scorer]:
-    """Give a suite's scorers with a judge."""
+    """Return a suite's scorers with a judge."""
     return {name: s.seated(judge) if isinstance(s, Judged) else s for name, s in scorers.items()}
 
 

@@ -116,7 +116,7 @@ class Harness(Struct, frozen=True):
 
 
 def _said(task: Any, reply: Reply) -> list[Any]:
-    """Give a reply as lm_eval's models give theirs."""
+    """Return a reply as lm_eval's models give theirs."""
     if task.OUTPUT_TYPE not in PAIRED:
         return [reply.text]
     try:
@@ -261,7 +261,7 @@ class Aggregate(Struct, frozen=True):
         )
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[Iterable[int]], float]:
-        """Give the statistic of a resample by its indices; items are read only once."""
+        """Return the statistic of a resample by its indices; items are read only once."""
         ordered = sorted(clusters, key=lambda points: _place_in_data(points[0]))
         items = [[item for point in points for item in self._items(point)] for points in ordered]
         return lambda indices: self._reduce([item for index in indices for item in items[index]])
@@ -286,14 +286,14 @@ def _place_in_data(point: Point) -> int:
 
 
 def version() -> str:
-    """Give the version of the installed lm_eval."""
+    """Return the version of the installed lm_eval."""
     from importlib.metadata import version
 
     return version("lm_eval")
 
 
 def root() -> Path:
-    """Give the folder of lm_eval's own tasks."""
+    """Return the folder of lm_eval's own tasks."""
     spec = find_spec("lm_eval")
     if spec is None or spec.origin is None:
         raise UsageError(f"lm-eval tasks need `{install('lm-eval')}`")

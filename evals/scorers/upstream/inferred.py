@@ -32,7 +32,7 @@ class Inferred(Struct, frozen=True):
     """MMMU-Pro: where exactly one line begins with "Answer:", only what follows it is read, or its only capital."""
 
     def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
-        """Give the options as shown; of an open question, the gold answer and everything else."""
+        """Return the options as shown; of an open question, the gold answer and everything else."""
         if not sample.choices:
             return (_text(sample.target), OTHER)
         return prompt.as_shown(sample).choices
@@ -60,7 +60,7 @@ class Inferred(Struct, frozen=True):
 
 
 def closest(rule: Inferred | None = None) -> Judged:
-    """Give the rule with a judge who names the option that is closest to what the rule cannot read."""
+    """Return the rule with a judge who names the option that is closest to what the rule cannot read."""
     return Judged(rule=rule or Inferred(), mode="rest", form="option")
 
 

@@ -30,13 +30,13 @@ _SIGN = re.compile(r"[+-]\d*")
 
 
 def between_tags(text: str, tag: str) -> str:
-    """Give what stands from the first opening to the first closing tag, wherever they are; else ''."""
+    """Return what stands from the first opening to the first closing tag, wherever they are; else ''."""
     start, end = text.find(f"<{tag}>"), text.find(f"</{tag}>")
     return "" if start < 0 or end < 0 else text[start + len(tag) + 2 : end].strip()
 
 
 def golds(sample: Sample) -> list[str]:
-    """Give the gold answer and those of the other rows that ask the same."""
+    """Return the gold answer and those of the other rows that ask the same."""
     return [str(gold).strip() for gold in (sample.target, *sample.meta.get("also", ()))]
 
 

@@ -39,7 +39,7 @@ def is_number(text: str) -> bool:
 
 
 def answer(text: str) -> str:
-    """Give upstream's reading of a reply, in lower case."""
+    """Return upstream's reading of a reply, in lower case."""
     text = text[-LONGEST:].strip()
     for x in "ABCDE":
         if text.endswith((f" {x}.", f" ({x}).")) or text.startswith((f"{x}\n", f"({x})\n", f"({x}) {x}\n")):
@@ -59,14 +59,14 @@ def answer(text: str) -> str:
 
 
 def _after(text: str, flag: str) -> str:
-    """Give the first sentence behind a phrase; without it, the text."""
+    """Return the first sentence behind a phrase; without it, the text."""
     if flag not in text:
         return text.strip()
     return text.rpartition(flag)[2].strip().partition("\n")[0].partition(". ")[0]
 
 
 def _inside(text: str) -> str:
-    """Give what the box holds, without units and marks of layout."""
+    """Return what the box holds, without units and marks of layout."""
     text = text.replace("{}", "")
     start, end = text.find("oxed{"), text.rfind("}")
     if start >= 0 and start + 5 <= end:

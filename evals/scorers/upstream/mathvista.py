@@ -35,7 +35,7 @@ def distance(one: str, other: str) -> int:
 
 
 def chosen(answer: str, choices: tuple[str, ...]) -> int:
-    """Give the option that upstream reads."""
+    """Return the option that upstream reads."""
     answer = answer.strip()
     if found := _LETTER.search(answer):
         answer = found[1].upper()

@@ -83,7 +83,7 @@ def _is_number(text: str) -> float | None:
 
 
 def normal(text: str) -> list[str | float]:
-    """Give a number to two decimals, or text in lower case; one letter alone must have a blank beside it."""
+    """Return a number to two decimals, or text in lower case; one letter alone must have a blank beside it."""
     text = text.strip()
     if (number := _is_number(text)) is not None:
         return [round(number, 2)]
@@ -92,7 +92,7 @@ def normal(text: str) -> list[str | float]:
 
 
 def candidates(text: str) -> set[str | float]:
-    """Give all that upstream takes for the answer of an open question."""
+    """Return all that upstream takes for the answer of an open question."""
     text = text[-LONGEST:].strip().strip(".").lower()
     lines = text.split("\n")
     found = []

@@ -51,7 +51,7 @@ _YES_NO = tuple(
 
 
 def chemical(text: str) -> str:
-    """Give the last tagged piece of chemistry; without tags a code block after five phrases, else all."""
+    """Return the last tagged piece of chemistry; without tags a code block after five phrases, else all."""
     found = None
     position = 0
     ends: dict[str, int] = {}
@@ -73,13 +73,13 @@ def chemical(text: str) -> str:
 
 
 def number(text: str) -> float | None:
-    """Give the first number that stands alone in a tag or box."""
+    """Return the first number that stands alone in a tag or box."""
     found = _NUMBER.search(text)
     return float(found[1]) if found else None
 
 
 def yes_no(text: str) -> str | None:
-    """Give the first hit of the patterns, in their order; else what the reply begins with, then ends with."""
+    """Return the first hit of the patterns, in their order; else what the reply begins with, then ends with."""
     text = text.rpartition("</think>")[2].strip()
     for pattern in _YES_NO:
         if found := pattern.search(text):

@@ -38,7 +38,7 @@ class Read(Struct, frozen=True):
         return f"Read({'mathvista' if self.lists else 'mathvision'})"
 
     def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
-        """Give the options as shown."""
+        """Return the options as shown."""
         return prompt.as_shown(sample).choices
 
     def take(self, sample: Sample, prompt: Prompt, reply: Reply, found: str) -> Score:

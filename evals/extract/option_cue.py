@@ -1,0 +1,39 @@
+"""What one word beside an option's letter states: the means by which the tables of such words are read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evals.extract import moods
+from evals.extract.option_letters import listed
+from evals.extract.statements import Form, Statement
+
+WINDOW = 320
+MARGIN = 120
+Found = tuple[Any, Statement, bool] | None
+
+
+def cue(
+    text: str,
+    at: int,
+    begin: int,
+    *,
+    strong: bool,
+    firm: bool,
+    form: Form = "cue",
+    run: bool = False,
+    chosen: bool = False,
+) -> Found:
+    """Read letters behind a cue; `firm`: they need not be marked as letters."""
+    said, first, last = listed(
+        text, begin, min(len(text), begin + WINDOW), strong=firm, run=run, chosen=chosen
+    )
+    if not said:
+        return None
+    mood = moods.mood(text, at, last, link=text[at:first])
+    return said, Statement(form, first, last, mood), strong
+
+
+def begins_word(text: str, at: int) -> bool:
+    """Tell whether a word begins here."""
+    return not (at and text[at - 1].isascii() and (text[at - 1].isalnum() or text[at - 1] in "/_"))
