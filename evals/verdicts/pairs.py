@@ -138,7 +138,8 @@ class Pairs:
         if not rows:
             return None, None
         macro = self.metric.pool == "macro" and group is None
-        return _mean(rows, "a", macro=macro), _mean(rows, "b", macro=macro)
+        groups = [row.group for row in rows] if macro else None
+        return _mean([row.a.value for row in rows], groups), _mean([row.b.value for row in rows], groups)
 
     def tally(self, group: str | None = None) -> tuple[int, int, int] | None:
         """Count samples on which B is better, worse, and as good; None where single samples say nothing."""
@@ -193,13 +194,11 @@ class Pairs:
             return None
 
 
-def _mean(rows: Sequence[Pair], side: Literal["a", "b"], *, macro: bool) -> float:
-    if not macro:
-        return float(sum(getattr(row, side).value for row in rows) / len(rows))
+def _mean(values: Sequence[float], groups: Sequence[str] | None) -> float:
     by_group: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        by_group[row.group].append(getattr(row, side).value)
-    return float(sum(sum(values) / len(values) for values in by_group.values()) / len(by_group))
+    for value, group in zip(values, groups or [""] * len(values), strict=True):
+        by_group[group].append(value)
+    return float(sum(sum(some) / len(some) for some in by_group.values()) / len(by_group))
 
 
 def _alone(side: Side, rows: Sequence[Pair], metric: Metric) -> list[float]:
