@@ -84,6 +84,42 @@ def test_a_suite_of_another_package_runs_and_is_listed_with_its_origin(
     assert "1 right, 1 wrong" in done.out
 
 
+OLDER = """
+'''Sums: a suite file without BENCHMARK.'''
+from evals.prompts import ask, plain_text
+from evals.scorers.integer import StatedInteger
+from evals.report.metrics import accuracy
+from evals.suite import Suite
+from evals.types import Sample, Text
+
+VARIANTS = {"easy": 1, "hard": 1}
+DEFAULT = ("easy",)
+PROTOCOLS = ("strict", "loose")
+VERSION = "3"
+NEEDS = frozenset()
+GATED = False
+
+def suite(variant="easy", protocol="strict"):
+    return Suite(
+        name="sums", variant=variant, protocol=protocol, version=VERSION,
+        samples=lambda data: [Sample(id=variant, question=(Text("1 + 1"),), target="2")],
+        prompter=lambda data: lambda sample, repeat: ask(plain_text(sample.question)),
+        ideal=lambda sample, prompt: "ANSWER: 2", scorers={"sum": StatedInteger()}, metrics=accuracy(),
+    )
+"""
+
+
+def test_a_suite_file_of_the_older_form_is_listed_and_runs(install: Install, tmp_path: Path) -> None:
+    install("evals_old", plugins.SUITES, {"sums": "older_sums"}, older_sums=OLDER)
+    [entry] = [one for one in evals("list", "suites", "--json").json["suites"] if one["name"] == "sums"]
+    assert (entry["rows"], entry["default"], entry["version"]) == ({"easy": 1, "hard": 1}, ["easy"], "3")
+    assert (entry["protocols"], entry["needs"], entry["gated"]) == (["strict", "loose"], [], False)
+    assert [suite.id for suite in load.suite("sums")] == ["sums:easy"]
+    done = evals("run", "sums:hard", "--protocol", "loose", "-m", "scripted:ANSWER: 2", "--results", tmp_path)
+    assert done.status == 0, done.err
+    assert "1 right" in done.out
+
+
 def test_an_adapter_of_another_package_answers(
     install: Install, made: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
