@@ -208,7 +208,12 @@ def takes(order: launch.LaunchSpec) -> frozenset[str]:
 
 
 def make(
-    engine: Engine, rest: str, *, results: Path, trust_remote_code: bool = False, gpu_check: bool = True
+    engine: Engine,
+    rest: str,
+    *,
+    results: Path = Path("results"),
+    trust_remote_code: bool = False,
+    gpu_check: bool = True,
 ) -> Served:
     """Make the model of `ENGINE:REST`, checked and not started; raises UsageError."""
     profile: Profile | None = profiles.find(f"{engine.name}:{rest}")

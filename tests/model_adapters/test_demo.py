@@ -55,7 +55,7 @@ def test_a_notebook_can_use_them(here) -> None:
 def test_an_item_without_a_reply_is_a_failure_and_no_score(here) -> None:
     done = evals("run", "aime:2024", "--sample", "-m", "demo:careful", "--quiet", "--json")
     assert done.status in (1, 2)
-    assert "holds no reply to this item" in done.err
+    assert "has replies only to the --sample items" in done.err
 
 
 def test_another_name_is_refused_with_those_there_are() -> None:

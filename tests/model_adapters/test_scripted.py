@@ -74,10 +74,10 @@ async def test_a_list_comes_from_a_file(tmp_path: Path) -> None:
     [
         (None, "No such file"),
         ("[]", "the list is empty"),
-        ('{"a": 1}', "a JSON list of strings is wanted"),
-        ('["a", 1]', "a JSON list of strings is wanted"),
-        ("[", "a JSON list of strings is wanted"),
-        ('["\udcff"]', "a JSON list of strings is wanted"),
+        ('{"a": 1}', "not a JSON list of strings"),
+        ('["a", 1]', "not a JSON list of strings"),
+        ("[", "not a JSON list of strings"),
+        ('["\udcff"]', "not a JSON list of strings"),
     ],
 )
 def test_a_file_that_is_no_list_is_refused(tmp_path: Path, content: str | None, said: str) -> None:

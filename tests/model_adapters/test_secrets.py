@@ -147,7 +147,7 @@ def test_a_header_of_the_users_is_sent_and_nowhere_kept(here: Path) -> None:
         (("--header", "X-Team"), "--header X-Team=...: write NAME=ENV_VARIABLE"),
         (("--header", "X-Team=NOT_SET"), "--header X-Team: the environment variable NOT_SET is not set"),
         (("--header", "Content-Length=HOME"), "Content-Length is set by the harness"),
-        (("--extra-body", "{"), "--extra-body is no JSON"),
+        (("--extra-body", "{"), "--extra-body is not JSON"),
         (("--extra-body", "[1]"), "--extra-body must be an object of JSON"),
         (("--extra-body", '{"messages": []}'), "messages is set by the harness"),
         (("--extra-body", '{"api_key": "x"}'), "api_key looks like a secret"),
