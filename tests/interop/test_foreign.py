@@ -371,7 +371,7 @@ def test_an_audit_lists_every_difference_with_both_answers(tmp_path: Path) -> No
     )
     assert found["kappa"][0] == pytest.approx(0.5714, abs=1e-3)
     assert found["kappa"][1] <= found["kappa"][0] <= found["kappa"][2]
-    assert "5 of 6 alike" in evals("audit", run["run"], "--results", tmp_path / "r").out
+    assert "5 of 6 agree" in evals("audit", run["run"], "--results", tmp_path / "r").out
 
 
 def test_a_run_of_our_own_has_nothing_to_audit(ran: Path) -> None:
