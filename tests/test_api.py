@@ -268,9 +268,10 @@ def test_a_function_that_never_works_is_a_model_error(here: Path) -> None:
 
 def test_ctrl_c_in_a_notebook_keeps_what_was_in_flight(here: Path) -> None:
     code = (
-        "import asyncio, os, signal, threading, time, evals\n"
-        "def slow(prompt):\n    time.sleep(0.3)\n    return 'ANSWER: A'\n"
-        "threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "import asyncio, os, signal, time, evals\n"
+        "calls = []\n"
+        "def slow(prompt):\n    calls.append(1)\n    len(calls) == 3 and os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(0.3)\n    return 'ANSWER: A'\n"
         "async def main():\n    evals.evaluate('mmlu-pro', slow, sample=True, quiet=True, concurrency=1)\n"
         "try:\n    loop = asyncio.new_event_loop(); loop.run_until_complete(main())\n"
         "except KeyboardInterrupt:\n    print(evals.runs().cards[0].status, evals.runs().cards[0].coverage > 0)\n"

@@ -51,12 +51,13 @@ async def test_a_server_that_does_not_say_what_it_serves(
     monkeypatch: pytest.MonkeyPatch, status: int, said: str
 ) -> None:
     from evals.model_adapters import server
+    from evals.model_adapters.common import fetch as fetching
     from evals.model_adapters.common.fetch import Refused
 
     def refuse(*_: object, **__: object) -> bytes:
         raise Refused(f"HTTP Error {status}", status, b'{"error": {"message": "no"}}')
 
-    monkeypatch.setattr(server, "fetch", refuse)
+    monkeypatch.setattr(fetching, "fetch", refuse)
     monkeypatch.setattr(server, "WARM_UP_S", 0.0)
     with pytest.raises(UsageError) as caught:
         load.model("server:http://gpu7:8000/v1")
@@ -69,7 +70,7 @@ async def test_a_server_that_does_not_say_what_it_serves(
 def test_a_server_that_loads_its_model_is_waited_for_when_it_is_asked_what_it_serves(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from evals.model_adapters import server
+    from evals.model_adapters.common import fetch as fetching
     from evals.model_adapters.common.fetch import Refused
 
     answers: list[object] = [
@@ -84,7 +85,7 @@ def test_a_server_that_loads_its_model_is_waited_for_when_it_is_asked_what_it_se
             return answer
         raise answer  # type: ignore[misc]
 
-    monkeypatch.setattr(server, "fetch", fetch)
+    monkeypatch.setattr(fetching, "fetch", fetch)
     assert load.model("server:http://gpu7:8000/v1").name == "the-one"
     assert capsys.readouterr().err.count("waiting for it") == 1
 
