@@ -17,6 +17,7 @@ from evals.labels import Failed
 from evals.records.files import Brief, Gold
 from evals.report import statistics as stats
 from evals.report.metrics import at_repeats, mean_value, stand_ins
+from evals.report.strata import stratified
 from evals.seams import Costly, OwnInterval, Resampled
 from evals.types import Estimate, Metric, Point, Score
 
@@ -213,7 +214,7 @@ def _mean(units: Sequence[_Unit], metric: Metric) -> stats.Interval | None:
     clusters = [unit.cluster for unit in units]
     if metric.pool == "macro":
         groups = [unit.group for unit in units]
-        return stats.stratified(values, groups, clusters=clusters, bounds=metric.bounds)
+        return stratified(values, groups, clusters=clusters, bounds=metric.bounds)
     alone = len(set(clusters)) == len(units)
     if alone and metric.bounds == (0.0, 1.0) and all(value in (0.0, 1.0) for value in values):
         return stats.share(sum(values), len(values))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import structs
 
 from evals.records.files import Gold
-from evals.report.statistics import maj_at_k, pass_at_k
+from evals.report.repeats import maj_at_k, pass_at_k
 from evals.types import Metric, Point
 
 NOT_ANSWERED = frozenset({"unanswered", "truncated", "refused"})

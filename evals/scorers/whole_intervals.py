@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from math import exp, log
 from typing import TYPE_CHECKING, NamedTuple
 
-from evals.report.statistics import Interval, stratified, t_quantile
+from evals.report.statistics import Interval, t_quantile
+from evals.report.strata import stratified
 
 if TYPE_CHECKING:
     import numpy as np

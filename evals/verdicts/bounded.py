@@ -50,7 +50,7 @@ class Bounded(NamedTuple):
         """Weigh differences; with `groups` their mean is that of the groups' means, weighted equally unless said."""
         import numpy as np
 
-        from evals.report.statistics import item_weights
+        from evals.report.strata import item_weights
 
         array = np.asarray(differences, dtype=np.float64)
         each = item_weights(len(array), groups, weights)

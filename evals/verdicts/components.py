@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import Struct
 
 from evals.report import statistics as stats
-from evals.report.statistics import item_weights
+from evals.report.strata import item_weights
 from evals.verdicts.contestant import Contestant
 from evals.verdicts.pairs import together, values
 from evals.verdicts.within import within_variances

@@ -171,7 +171,7 @@ class Design:
         return Claims(_gaffke(sums, shares, -margin, width), _gaffke(-sums, shares, margin, width))
 
     def _claims(self, means: Array, squares: Array, clusters: Array, margin: float) -> Claims:
-        """Turn group means and squared deviations into p-values, as `stats.stratified_error` does."""
+        """Turn group means and squared deviations into p-values, as `strata.stratified_error` does."""
         import numpy as np
         from scipy.special import ndtr, stdtr
 

@@ -17,6 +17,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from evals.report import statistics as stats
+from evals.report.strata import stratified_error
 from evals.verdicts.bounded import LARGEST, Bounded
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ def of_mean(
         shift = Shift(float(differences.mean()), error, max(1, distinct - 1), name, width)
         effective = float(distinct)
     else:
-        mean = stats.stratified_error(differences, groups, clusters=clusters, weights=weights)
+        mean = stratified_error(differences, groups, clusters=clusters, weights=weights)
         shift = Shift(mean.value, mean.error, mean.df, "paired t, stratified", width)
         effective = mean.effective
     return Counts(0, 0, effective, width) if width and not differences.any() else shift

@@ -12,7 +12,7 @@ from __future__ import annotations
 from math import sqrt
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
-from evals.report.statistics import item_weights
+from evals.report.strata import item_weights
 from evals.verdicts.difference import Evidence, Shift
 from evals.verdicts.pairs import Missing, Pairs
 from evals.verdicts.within import floored, weighed, within_variances

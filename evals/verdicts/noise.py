@@ -1,4 +1,4 @@
-"""What two runs of one model differ by: certificates of repeatability.
+"""How far two runs of one model differ: repeatability reports.
 
 K runs of one model under the same conditions give the repeatability standard deviation s_r of a suite's headline
 and the limit r = 2.8 s_r (ISO 5725). s_r comes from the discordance of single samples and not from the two or three
@@ -20,7 +20,7 @@ from msgspec import Struct
 from evals import disk
 from evals.errors import StoreError, UsageError
 from evals.records.store import write_file
-from evals.report.statistics import item_weights
+from evals.report.strata import item_weights
 from evals.verdicts.contestant import Contestant, pair
 from evals.verdicts.estimands import LIMIT
 from evals.verdicts.pairs import Pairs, together
@@ -110,7 +110,7 @@ def _unequal(couple: Pairs, common: set[str]) -> float:
 
 
 def _value(run: Contestant, *, metric_over: set[str]) -> float:
-    """Give a run's headline over some of its samples."""
+    """Return a run's headline over some of its samples."""
     side = together(run.side_of(run.headline), run.headline)
     kept = side._replace(golds={name: gold for name, gold in side.golds.items() if name in metric_over})
     scorer = run.headline.scorer or next(iter(run.sides))
@@ -146,10 +146,10 @@ def read_all(results: Path) -> list[Certificate]:
         try:
             one = msgspec.json.decode(disk.read_small(path), type=Certificate)
         except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise StoreError(f"{path}: no certificate of noise ({error})") from error
+            raise StoreError(f"{path}: not a repeatability report ({error})") from error
         if one.format != FORMAT:
             raise StoreError(
-                f"{path}: certificate of format {one.format}; this version reads format {FORMAT}"
+                f"{path}: repeatability report of format {one.format}; this version reads format {FORMAT}"
             )
         found.append(one)
     return found
@@ -168,5 +168,5 @@ def fitting(results: Path, contestants: Sequence[Contestant]) -> dict[str, Certi
 
 
 def limits(results: Path, contestants: Sequence[Contestant]) -> dict[str, float]:
-    """Give the repeatability limit of each suite that has a certificate."""
+    """Return the repeatability limit of each suite that has a repeatability report."""
     return {suite: one.limit for suite, one in fitting(results, contestants).items()}

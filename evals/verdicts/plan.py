@@ -1,4 +1,4 @@
-"""Before a cent is spent: what a policy can find on a baseline, how often it errs, and what a run will cost.
+"""Power of a policy on a baseline, before anything is run: what it finds, how often it errs, what a run costs.
 
 The whole policy is simulated on the baseline's own samples: an unchanged model, each suite worse by its margin and
 by twice its margin, all of them at once. How much a model differs from itself comes from a second run, from a

@@ -98,7 +98,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def judged(self) -> tuple[Entry | Pool, ...]:
-        """Give what gets a verdict: suites outside pools, then pools."""
+        """Return what gets a verdict: suites outside pools, then pools."""
         return (*(entry for entry in self.suite if not entry.pool), *self.pool)
 
     def estimand_of(self, rule: Entry | Pool) -> Estimand:
@@ -106,7 +106,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return (rule.estimand if isinstance(rule, Entry) else "") or self.estimand
 
     def members(self, pool: Pool) -> tuple[Entry, ...]:
-        """Give the suites of a pool."""
+        """Return the suites of a pool."""
         return tuple(entry for entry in self.suite if entry.pool == pool.name)
 
 

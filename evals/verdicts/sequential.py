@@ -37,7 +37,7 @@ QUOTE = "stopped as soon as the gate could decide: the point estimate is biased 
 
 
 class Stoppable(Protocol):
-    """The runner, as far as a race has to do with it."""
+    """What a sequential gate needs of the runner."""
 
     def end(self, why: str) -> None:
         """Ask no more."""
@@ -343,7 +343,7 @@ class Race:
 
 
 def _expected(job: Job) -> Contestant:
-    """Give the candidate as it will be: its samples, and no outcome yet."""
+    """Return the candidate as it will be: its samples, and no outcome yet."""
     golds = {s.id: Gold(s.group, s.cluster or s.id, s.target, len(s.choices)) for s in job.spool}
     return Contestant(
         run=job.writer.card.run,
@@ -370,5 +370,5 @@ def _baseline_of(job: Job, old: Sequence[Contestant]) -> Contestant:
 
 
 def fixed_policy(policy: Policy) -> Policy:
-    """Give the policy of the second test: what was kept of alpha."""
+    """Return the policy of the second test, at the alpha that was kept for it."""
     return structs.replace(policy, alpha=policy.alpha * policy.final)

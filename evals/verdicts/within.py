@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import isnan, sqrt
 from typing import TYPE_CHECKING
 
-from evals.report.statistics import item_weights
+from evals.report.strata import item_weights
 from evals.types import Metric
 from evals.verdicts.pairs import Side, values
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evals.report import statistics as stats
+from evals.report.strata import stratified
 from evals.scorers.labels import balanced_accuracy, mcc, roc_auc
 from evals.scorers.number import mae, rmse
 from evals.types import Point
@@ -105,9 +106,7 @@ def macro(count: int) -> Iterator[Cell]:
                     for _ in range(max(100, count // (4 if n < 1000 else 8))):
                         chance = np.repeat(chances(rng, p, len(flat)), flat)
                         values = rng.binomial(repeats, chance) / repeats
-                        found.append(
-                            (stats.stratified(values, groups, clusters=clusters, bounds=(0.0, 1.0)), p)
-                        )
+                        found.append((stratified(values, groups, clusters=clusters, bounds=(0.0, 1.0)), p))
                     yield tally(f"macro, {kind}, {repeats} repeats, n {n}, p {p}", found, 0.93)
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evals.report.metrics import accuracy, repeated
-from evals.report.statistics import item_weights
+from evals.report.strata import item_weights
 from evals.verdicts.difference import Evidence, Shift, of_mean
 from evals.verdicts.estimands import MANY, Estimand
 from evals.verdicts.plan import plan

@@ -15,6 +15,7 @@ from scipy import special
 from scipy import stats as scipy_stats
 from statsmodels.stats.proportion import proportion_confint
 
+from evals.report import repeats, strata
 from evals.report import statistics as stats
 from tests.support.paths import ROOT
 
@@ -128,7 +129,7 @@ def test_a_mean_near_a_bound_has_the_interval_of_as_many_yes_and_no():
 
 
 def test_nine_groups_of_one_have_the_interval_that_nine_items_allow():
-    found = stats.stratified([1.0] + [0.0] * 8, list("abcdefghi"), bounds=(0, 1))
+    found = strata.stratified([1.0] + [0.0] * 8, list("abcdefghi"), bounds=(0, 1))
     assert 0 < found.low < 0.02
     assert 0.4 < found.high < 0.6
 
@@ -157,42 +158,42 @@ def test_stratified_is_the_textbook_sum():
     se2 = sum(part.var(ddof=1) / len(part) / 4 for part in parts)
     terms = [(part.var(ddof=1) / len(part) / 4) ** 2 / (len(part) - 1) for part in parts]
     half = special.stdtrit(se2**2 / sum(terms), 0.975) * np.sqrt(se2)
-    found = stats.stratified(values, groups)
+    found = strata.stratified(values, groups)
     middle = (7 / 3 + 14) / 2
     assert found[:3] == pytest.approx((middle, middle - half, middle + half), abs=1e-9)
 
 
 def test_stratified_of_one_group_is_the_clustered_mean():
     values, clusters = [1, 0, 1, 1, 0, 0.5], list("aabbcc")
-    found = stats.stratified(values, ["g"] * 6, clusters=clusters)
+    found = strata.stratified(values, ["g"] * 6, clusters=clusters)
     assert found[:3] == pytest.approx(stats.clustered(values, clusters)[:3])
 
 
 def test_stratified_weights_by_share_are_the_plain_mean():
     values, groups = [1, 0, 1, 1, 0, 0], list("aabbbb")
-    assert stats.stratified(values, groups, weights={"a": 2, "b": 4}).value == pytest.approx(0.5)
+    assert strata.stratified(values, groups, weights={"a": 2, "b": 4}).value == pytest.approx(0.5)
 
 
 def test_group_of_one_borrows_the_pooled_variance():
     values, groups = [1.0, 2.0, 3.0, 9.0], list("aaab")
-    found = stats.stratified(values, groups)
+    found = strata.stratified(values, groups)
     assert found.value == 5.5
     half = special.stdtrit((1 / 12 + 1 / 4) ** 2 / ((1 / 12) ** 2 / 2 + (1 / 4) ** 2 / 2), 0.975)
     assert found.high - found.value == pytest.approx(half * np.sqrt(1 / 12 + 1 / 4))
 
 
 def test_groups_of_one_throughout_have_no_interval():
-    assert stats.stratified([1.0, 2.0], ["a", "b"])[:3] == (1.5, None, None)
+    assert strata.stratified([1.0, 2.0], ["a", "b"])[:3] == (1.5, None, None)
 
 
 def test_clusters_across_groups_are_summed_with_their_signs():
     # the same two samples in both groups, opposed: the mean of groups does not vary at all
-    found = stats.stratified([0.0, 1.0, 1.0, 0.0], list("aabb"), clusters=list("xyxy"))
+    found = strata.stratified([0.0, 1.0, 1.0, 0.0], list("aabb"), clusters=list("xyxy"))
     assert found[:3] == (0.5, 0.5, 0.5)
 
 
 def test_stratified_all_right_is_not_certain():
-    found = stats.stratified([1.0] * 6, list("aabbbb"), bounds=(0, 1))
+    found = strata.stratified([1.0] * 6, list("aabbbb"), bounds=(0, 1))
     assert found.method == "Clopper-Pearson on clusters"
     assert found.low < 0.7
 
@@ -246,16 +247,16 @@ def test_bounds_count_missing_for_and_against():
         lambda: stats.mean([1.0, float("inf")]),
         lambda: stats.clustered([], []),
         lambda: stats.clustered([1.0], ["a", "b"]),
-        lambda: stats.stratified([], []),
-        lambda: stats.stratified([1.0], ["a"], weights={"a": 0.0}),
+        lambda: strata.stratified([], []),
+        lambda: strata.stratified([1.0], ["a"], weights={"a": 0.0}),
         lambda: stats.bootstrap(0, lambda i: 0.0, seed=0),
         lambda: stats.bootstrap(3, lambda i: NAN, seed=0),
         lambda: stats.bounds(0, 0, 0, 0, 1),
         lambda: stats.bounds(NAN, 1, 0, 0, 1),
-        lambda: stats.pass_at_k(0, 0, 1),
-        lambda: stats.pass_at_k(4, 2, 5),
-        lambda: stats.maj_at_k([], []),
-        lambda: stats.maj_at_k(["a"], [True], 2),
+        lambda: repeats.pass_at_k(0, 0, 1),
+        lambda: repeats.pass_at_k(4, 2, 5),
+        lambda: repeats.maj_at_k([], []),
+        lambda: repeats.maj_at_k(["a"], [True], 2),
     ],
 )
 def test_nothing_and_nan_are_refused(reduce):
@@ -270,7 +271,7 @@ def test_pass_at_k_is_the_share_of_subsets():
     flags = [1, 1, 0, 0, 0, 0]
     for k in range(1, 7):
         subsets = list(itertools.combinations(flags, k))
-        assert stats.pass_at_k(6, 2, k) == pytest.approx(sum(any(s) for s in subsets) / len(subsets))
+        assert repeats.pass_at_k(6, 2, k) == pytest.approx(sum(any(s) for s in subsets) / len(subsets))
 
 
 def vote(answers, right):
@@ -285,21 +286,21 @@ def test_maj_at_k_is_the_mean_over_all_subsets(answers, k):
     k = min(k, len(answers))
     subsets = list(itertools.combinations(answers, k))
     want = sum(vote(list(s), {"a", "c"}) for s in subsets) / len(subsets)
-    assert stats.maj_at_k(answers, [a in ("a", "c") for a in answers], k) == pytest.approx(want)
+    assert repeats.maj_at_k(answers, [a in ("a", "c") for a in answers], k) == pytest.approx(want)
 
 
 def test_unanswered_repeats_do_not_vote():
-    assert stats.maj_at_k(["a", None, None], [True, False, False]) == 1
-    assert stats.maj_at_k([None, None], [False, False]) == 0
+    assert repeats.maj_at_k(["a", None, None], [True, False, False]) == 1
+    assert repeats.maj_at_k([None, None], [False, False]) == 0
 
 
 def test_answer_judged_both_ways_counts_by_share():
-    assert stats.maj_at_k(["a", "a", "b"], [True, False, False]) == 0.5
+    assert repeats.maj_at_k(["a", "a", "b"], [True, False, False]) == 0.5
 
 
 def test_maj_at_k_of_64_repeats_is_quick():
     answers = [f"{i % 20}" for i in range(64)]
-    assert 0 < stats.maj_at_k(answers, [a == "0" for a in answers], 32) < 1
+    assert 0 < repeats.maj_at_k(answers, [a == "0" for a in answers], 32) < 1
 
 
 def published(name: str):
@@ -337,13 +338,13 @@ def test_avg_at_k_table_of_lighteval(table, deviates):
 )
 def test_pass_at_k_table_of_lighteval(table, deviates):
     for name, texts, golds, k, want in published(table):
-        found = stats.pass_at_k(len(texts), sum(text in golds for text in texts), k)
+        found = repeats.pass_at_k(len(texts), sum(text in golds for text in texts), k)
         assert found == pytest.approx(deviates.get(name, (want,))[0], abs=0.01), name
 
 
 def test_maj_at_k_table_of_lighteval():
     for name, texts, golds, k, want in published("maj_at_k"):
-        found = stats.maj_at_k(texts[:k], [text in golds for text in texts[:k]])
+        found = repeats.maj_at_k(texts[:k], [text in golds for text in texts[:k]])
         assert found == pytest.approx(MAJ_DEVIATES.get(name, (want,))[0], abs=0.01), name
 
 
@@ -372,7 +373,7 @@ def test_coverage_of_stratified_means():
     groups = np.repeat(np.arange(14), np.arange(4, 18)).tolist()
     truth = np.linspace(0.2, 0.8, 14)
     runs = random.random((2000, len(groups))) < truth[groups]
-    found = [stats.stratified(run.astype(float), groups, bounds=(0, 1)) for run in runs]
+    found = [strata.stratified(run.astype(float), groups, bounds=(0, 1)) for run in runs]
     assert least(2000) <= covered(found, 0.5) <= 0.985
 
 

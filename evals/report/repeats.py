@@ -1,0 +1,68 @@
+"""Several replies to one item reduced to one number: pass@k and maj@k, exact over all subsets of the repeats.
+
+>>> pass_at_k(16, 4, 1)
+0.25
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from math import comb
+
+
+def pass_at_k(n: int, correct: int, k: int) -> float:
+    """Chance that at least one of k attempts is right, unbiased from n attempts (Chen et al. 2021)."""
+    if not (0 <= correct <= n and 1 <= k <= n):
+        raise ValueError(f"pass@k needs 0 <= correct <= n and 1 <= k <= n, got {n=}, {correct=}, {k=}")
+    return 1 - comb(n - correct, k) / comb(n, k)
+
+
+def maj_at_k(answers: Sequence[Hashable | None], right: Sequence[bool], k: int | None = None) -> float:
+    """Chance that the most frequent of k answers is right, exact over all k-subsets of the repeats.
+
+    `right` says it per repeat; `k` left out: all of them vote. None does not vote; ties are broken
+    uniformly; k answers of None are wrong. An answer judged both ways counts by its share of right ones.
+    """
+    n = len(answers)
+    k = n if k is None else k
+    if n == 0 or len(right) != n or not 1 <= k <= n:
+        raise ValueError(f"maj@k needs 1 <= k <= n and a flag per answer, got {n=}, {k=}, {len(right)=}")
+    votes = Counter(answer for answer in answers if answer is not None)
+    good = Counter(a for a, ok in zip(answers, right, strict=True) if a is not None and ok)
+    if k == n:
+        top = max(votes.values(), default=0)
+        winners = [answer for answer, count in votes.items() if count == top]
+        return sum(good[a] / top for a in winners) / len(winners) if winners else 0.0
+    silent = n - sum(votes.values())
+    expected = 0.0
+    for answer, hits in good.items():
+        others = [count for other, count in votes.items() if other != answer]
+        expected += hits / votes[answer] * _chance_to_win(votes[answer], others, silent, k)
+    return expected
+
+
+def _chance_to_win(own: int, others: Sequence[int], silent: int, k: int) -> float:
+    """Chance that a class of `own` votes wins among k drawn without replacement, ties shared."""
+    total = 0.0
+    for mine in range(1, min(own, k) + 1):
+        ways = {(0, 0): 1}  # (votes drawn, classes that tie) -> number of ways
+        for count in others:
+            ways = _with_class(ways, count, mine, k - mine)
+        for (drawn, ties), number in ways.items():
+            rest = k - mine - drawn
+            if rest <= silent:
+                total += comb(own, mine) * number * comb(silent, rest) / (ties + 1)
+    return total / comb(own + sum(others) + silent, k)
+
+
+def _with_class(
+    ways: Mapping[tuple[int, int], int], count: int, most: int, room: int
+) -> dict[tuple[int, int], int]:
+    """Add a rival class of `count` votes that may draw at most `most` (then it ties)."""
+    found: dict[tuple[int, int], int] = {}
+    for (drawn, ties), number in ways.items():
+        for votes in range(min(count, most, room - drawn) + 1):
+            key = (drawn + votes, ties + (votes == most))
+            found[key] = found.get(key, 0) + number * comb(count, votes)
+    return found

@@ -1,0 +1,236 @@
+"""Means over groups: each group's mean counts by its weight, however many items it has (macro means, pools)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from math import isfinite, isnan, nan, sqrt
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from evals.report.statistics import (
+    SMALL,
+    Bounds,
+    Interval,
+    bounded_interval,
+    cluster_variance,
+    coded,
+    t_interval,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats: TypeAlias = Sequence[float] | NDArray[np.float64]
+
+
+def stratified(
+    values: Floats,
+    groups: Sequence[Hashable],
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    weights: Mapping[Any, float] | None = None,
+    level: float = 0.95,
+    bounds: Bounds | None = None,
+) -> Interval:
+    """Weighted mean of group means (weights equal unless given), SE^2 = sum of W_h^2 SE_h^2.
+
+    A group with one cluster borrows the pooled within-group variance; of bounded values, small groups are collapsed.
+    Degrees of freedom are Satterthwaite's. Clusters may reach over several groups: influences are then summed by
+    cluster.
+    """
+    found = stratified_error(values, groups, clusters=clusters, weights=weights, bounded=bounds is not None)
+    if isnan(found.error):
+        return Interval(found.value, None, None, "too few clusters")
+    if bounds is None:
+        return t_interval(found.value, found.error**2, found.df, level=level, method="t, stratified")
+    return bounded_interval(
+        found.value,
+        found.error**2,
+        found.effective,
+        df=found.df,
+        bounds=bounds,
+        level=level,
+        method="Wilson, effective n, stratified",
+        few=SMALL,
+    )
+
+
+def item_weights(
+    count: int, groups: Sequence[Hashable] | None, weights: Mapping[Any, float] | None = None
+) -> NDArray[np.float64]:
+    """Weight of each value in the mean of group means (or, without groups, in the plain mean); they add up to 1."""
+    import numpy as np
+
+    if groups is None:
+        return np.full(count, 1 / count)
+    _, labels, strata = coded(np.zeros(count), groups)
+    scale = np.array(_shares(groups, labels, strata, weights)) / np.bincount(labels, minlength=strata)
+    found: NDArray[np.float64] = scale[labels]
+    return found
+
+
+class StratifiedMean(NamedTuple):
+    """A weighted mean of group means with what its interval needs."""
+
+    value: float
+    error: float
+    """Standard error; NaN where no group has two clusters."""
+    df: float
+    effective: float
+    """Clusters that the mean is worth (Kish)."""
+
+
+def stratified_error(
+    values: Floats,
+    groups: Sequence[Hashable],
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    weights: Mapping[Any, float] | None = None,
+    bounded: bool = False,
+) -> StratifiedMean:
+    """Mean and standard error behind `stratified`; `bounded` values have small strata collapsed."""
+    import numpy as np
+
+    array, labels, strata = coded(values, groups)
+    _, codes, count = coded(values, range(len(array)) if clusters is None else clusters)
+    shares = _shares(groups, labels, strata, weights)
+    parts = _strata(array, labels, strata, codes)
+    value = float(sum(share * part.mean for share, part in zip(shares, parts, strict=True)))
+    scale = np.array([share / part.n for share, part in zip(shares, parts, strict=True)])
+    by_cluster = np.bincount(codes, weights=scale[labels], minlength=count)
+    effective = 1 / float(by_cluster @ by_cluster)
+    if count == 1:
+        return StratifiedMean(value, nan, 1, effective)
+    if sum(part.clusters for part in parts) > count:
+        variance, df = _crossed(array, labels, codes, count, shares, parts), float(count - 1)
+    else:
+        variance, df = (_nested_bounded if bounded else _nested)(shares, parts)
+    return StratifiedMean(value, sqrt(variance), df, effective)
+
+
+class _Stratum(NamedTuple):
+    mean: float
+    n: int
+    clusters: int
+    squares: float
+    """Sum over clusters of the squared sum of deviations from the mean."""
+    cross: float
+    """Sum over clusters of the sum of deviations times the size."""
+    sizes: float
+    """Sum of squared sizes of the clusters."""
+
+    @property
+    def total(self) -> float:
+        """Sum of all values."""
+        return self.mean * self.n
+
+    def squares_around(self, middle: float) -> float:
+        """Sum over clusters of the squared sum of deviations from another value."""
+        shift = self.mean - middle
+        return max(0.0, self.squares + 2 * shift * self.cross + shift**2 * self.sizes)
+
+
+def _strata(
+    array: NDArray[np.float64], labels: NDArray[np.intp], strata: int, codes: NDArray[np.intp]
+) -> list[_Stratum]:
+    import numpy as np
+
+    found = []
+    for stratum in range(strata):
+        chosen = labels == stratum
+        part = array[chosen]
+        sizes = np.bincount(codes[chosen]).astype(float)
+        sums = np.bincount(codes[chosen], weights=part - part.mean())
+        found.append(
+            _Stratum(
+                float(part.mean()),
+                len(part),
+                int(np.count_nonzero(sizes)),
+                float(sums @ sums),
+                float(sums @ sizes),
+                float(sizes @ sizes),
+            )
+        )
+    return found
+
+
+def _nested(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple[float, float]:
+    """Variance and Satterthwaite's degrees of freedom, each cluster within one stratum."""
+    free = sum(part.clusters - 1 for part in parts)
+    if free == 0:
+        return nan, 1.0
+    pooled = sum(part.squares for part in parts) / free
+    total, spread = 0.0, 0.0
+    for share, part in zip(shares, parts, strict=True):
+        alone = part.clusters == 1
+        per_cluster = pooled if alone else part.squares / (part.clusters - 1)
+        term = share**2 * part.clusters * per_cluster / part.n**2
+        total += term
+        spread += term**2 / (free if alone else part.clusters - 1)
+    return total, (total**2 / spread if spread else float(free))
+
+
+def _nested_bounded(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple[float, float]:
+    """Do as `_nested` for bounded values, in which a small stratum without a single failure seems to be certain.
+
+    Strata of fewer than `SMALL` clusters are collapsed into one (Cochran 1977, 5A.12): what they differ by counts as
+    noise, which errs on the safe side.
+    """
+    small = _collapsed(parts)
+    terms, frees = [], []
+    if small:
+        clusters = sum(parts[i].clusters for i in small)
+        middle = sum(parts[i].total for i in small) / sum(parts[i].n for i in small)
+        squares = sum(parts[i].squares_around(middle) for i in small)
+        if clusters == 1:
+            return nan, 1.0
+        scale = sum(shares[i] ** 2 * parts[i].clusters / parts[i].n ** 2 for i in small)
+        terms, frees = [scale * squares / (clusters - 1)], [clusters - 1]
+    for i, (share, part) in enumerate(zip(shares, parts, strict=True)):
+        if i not in small:
+            terms.append(share**2 * part.clusters * part.squares / (part.clusters - 1) / part.n**2)
+            frees.append(part.clusters - 1)
+    total, spread = sum(terms), sum(term**2 / free for term, free in zip(terms, frees, strict=True))
+    return total, (total**2 / spread if spread else float(sum(frees)))
+
+
+def _collapsed(parts: Sequence[_Stratum]) -> frozenset[int]:
+    """Strata too small for a variance of their own, and as many of the next smallest as make them enough."""
+    order = sorted(range(len(parts)), key=lambda i: parts[i].clusters)
+    chosen: list[int] = []
+    together = 0
+    for i in order:
+        if parts[i].clusters >= SMALL and (not chosen or together >= SMALL):
+            break
+        chosen.append(i)
+        together += parts[i].clusters
+    return frozenset(chosen)
+
+
+def _crossed(
+    array: NDArray[np.float64],
+    labels: NDArray[np.intp],
+    codes: NDArray[np.intp],
+    count: int,
+    shares: Sequence[float],
+    parts: Sequence[_Stratum],
+) -> float:
+    """Variance where clusters reach over strata: linearised, summed by cluster."""
+    import numpy as np
+
+    means = np.array([part.mean for part in parts])
+    scale = np.array([share / part.n for share, part in zip(shares, parts, strict=True)])
+    return cluster_variance((array - means[labels]) * scale[labels], codes, count)
+
+
+def _shares(
+    groups: Sequence[Hashable], labels: NDArray[np.intp], strata: int, weights: Mapping[Any, float] | None
+) -> list[float]:
+    """Weight of each stratum in order of its code, summing to 1."""
+    names: dict[int, Hashable] = {}
+    for label, group in zip(labels.tolist(), groups, strict=True):
+        names.setdefault(label, group)
+    raw = [1.0 if weights is None else weights[names[label]] for label in range(strata)]
+    if not all(isfinite(weight) and weight >= 0 for weight in raw) or sum(raw) <= 0:
+        raise ValueError(f"weights must be finite, not negative and not all 0, got {raw}")
+    return [weight / sum(raw) for weight in raw]
