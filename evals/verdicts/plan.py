@@ -2,7 +2,7 @@
 
 The whole policy is simulated on the baseline's own samples: an unchanged model, each suite worse by its margin and
 by twice its margin, all of them at once. How much a model differs from itself comes from a second run, from a
-certificate of noise, from the policy (`discordance`), from the baseline's own repeats, or else it is assumed.
+repeatability report, from the policy (`discordance`), from the baseline's own repeats, or else it is assumed.
 """
 
 from __future__ import annotations
