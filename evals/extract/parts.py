@@ -29,7 +29,7 @@ _COMMAS = later(r"(?P<mark>\\\\|\n|(?<!\\);|\\q?quad\b|(?<!\\),(?!\d{3}(?!\d)))|
 
 
 def outer(text: str) -> list[str]:
-    r"""Give what each outermost `\boxed{}` holds, to any depth; of a box in a box what the first inner one holds."""
+    r"""Return what each outermost `\boxed{}` holds, to any depth; of a box in a box what the first inner one holds."""
     found: list[str] = []
     end = -1
     for begin, stop, content in boxes(text):
@@ -43,7 +43,7 @@ def outer(text: str) -> list[str]:
 
 
 def leaves(text: str) -> list[str]:
-    """Give what each box holds that holds no other, in the order of the text; empty ones are none."""
+    """Return what each box holds that holds no other, in the order of the text; empty ones are none."""
     found = boxes(text)
     kept = [
         content.strip()

@@ -38,7 +38,7 @@ WORDS = frozenset(
 
 
 def looks_like_smiles(token: str) -> bool:
-    """Whether the whole token has the characters of SMILES, its brackets closed."""
+    """Tell whether the whole token has the characters of SMILES, its brackets closed."""
     return bool(_TOKEN.fullmatch(token)) and token.count("(") == token.count(")")
 
 

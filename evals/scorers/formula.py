@@ -67,7 +67,7 @@ def counts(text: str) -> dict[str, int] | None:
 
 
 def is_formula(text: str) -> bool:
-    """Whether a text is a formula as a whole."""
+    """Tell whether a text is a formula as a whole."""
     return counts(text) is not None
 
 

@@ -65,7 +65,7 @@ class Confusion(NamedTuple):
 
 
 def confusion(columns: Columns, weights: Floats) -> Confusion:
-    """Count; raises ValueError where there is nothing to count."""
+    """Count; raises ValueError if there is nothing to count."""
     if not weights.sum():
         raise ValueError("there is nothing to reduce")
     right, positive = columns.value == 1.0, columns.positive

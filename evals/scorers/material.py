@@ -41,7 +41,7 @@ def plain_formula(text: str) -> str:
 
 
 def looks_like_formula(text: str) -> bool:
-    """Whether a text is elements with amounts and balanced brackets; needs no library."""
+    """Tell whether a text is elements with amounts and balanced brackets; needs no library."""
     bare = plain_formula(text)
     if not bare or len(bare) > LONGEST:
         return False

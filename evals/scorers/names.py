@@ -69,7 +69,7 @@ def stereo_first(text: str) -> str:
 
 
 def same_name(answer: str, gold: str) -> bool:
-    """Whether two names are one: after normalisation, in any order of the components, however stereo is placed."""
+    """Tell whether two names are one: after normalisation, in any order of the components, however stereo is placed."""
     mine, theirs = name(answer), name(gold)
     if mine == theirs or name(stereo_first(answer)) == theirs:
         return True
@@ -93,7 +93,7 @@ def name(text: str) -> tuple[str, ...]:
 
 @lru_cache(1)
 def opsin_installed() -> bool:
-    """Whether names can be read by structure here; starts nothing."""
+    """Tell whether names can be read by structure here; starts nothing."""
     return find_spec("py2opsin") is not None and shutil.which("java") is not None
 
 
@@ -145,7 +145,7 @@ class Opsin:
 
 @lru_cache(1)
 def opsin() -> Opsin:
-    """Give this process's OPSIN, started at the first name."""
+    """Return this process's OPSIN, started at the first name."""
     return Opsin()
 
 
@@ -161,7 +161,7 @@ class Name(Struct, frozen=True):
 
     @property
     def heavy(self) -> bool:
-        """Whether it starts Java."""
+        """Tell whether it starts Java."""
         return self.structure
 
     def warm(self) -> None:
@@ -193,7 +193,7 @@ class Name(Struct, frozen=True):
 
 
 def same_structure(answer: str, gold: str) -> tuple[bool, str]:
-    """Whether OPSIN reads a name as the gold SMILES, stereo included, and what it found."""
+    """Tell whether OPSIN reads a name as the gold SMILES, stereo included, and what it found."""
     if not gold:
         return False, "another name; OPSIN cannot read the gold name"
     mine = opsin()(answer) or opsin()(stereo_first(answer))

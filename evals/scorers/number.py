@@ -290,7 +290,7 @@ class Within(Struct, frozen=True):
 
 
 def _narrow(found: Quantity, relative: float) -> bool:
-    """Whether a stated range is as narrow as a tolerance asks for; the middle of a wide one is luck."""
+    """Tell whether a stated range is as narrow as a tolerance asks for; the middle of a wide one is luck."""
     if found.low is None or found.high is None:
         return True
     return found.high - found.low <= 4 * relative * max(abs(found.low), abs(found.high))

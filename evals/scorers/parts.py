@@ -33,7 +33,7 @@ MOST = 32
 
 
 def parts_of(sample: Sample) -> tuple[str, ...]:
-    """Give the gold parts."""
+    """Return the gold parts."""
     return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
 
 
@@ -52,7 +52,7 @@ class Precision(Struct, frozen=True):
     heavy: ClassVar[bool] = True
     same: Comparer
     distinct: bool = False
-    """Whether a box counts once however often it is repeated."""
+    """Tell whether a box counts once however often it is repeated."""
 
     def __repr__(self) -> str:
         """Name the rule, so that a change of it shows in a run's card."""
@@ -83,7 +83,7 @@ class Precision(Struct, frozen=True):
         return [(b, g) for b in left for g in range(len(golds))]
 
     def taken(self, matches: dict[int, int], box: int, gold: int) -> bool:
-        """Whether a pair needs no comparison any more."""
+        """Tell whether a pair needs no comparison any more."""
         return box in matches
 
     def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], found: Compared) -> Score:
@@ -141,7 +141,7 @@ class Parts(Precision, frozen=True):
         return sorted(pairs, key=lambda pair: (abs(pair[0] - pair[1]), pair))
 
     def taken(self, matches: dict[int, int], box: int, gold: int) -> bool:
-        """Whether a pair needs no comparison any more."""
+        """Tell whether a pair needs no comparison any more."""
         return box in matches or gold in matches.values()
 
     def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], found: Compared) -> Score:

@@ -65,14 +65,14 @@ class CorpusBleu(Struct, frozen=True):
 
     order: int = 4
     silence: bool = True
-    """Whether a reply without a text counts, as one of no length; else it is left out."""
+    """Tell whether a reply without a text counts, as one of no length; else it is left out."""
 
     def __call__(self, points: Sequence[Point]) -> float:
         """Reduce; raises ValueError where no reply has text."""
         return self._of(self._sums(points))
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
-        """Give the statistic of a resample of clusters, taken by their indices."""
+        """Return the statistic of a resample of clusters, taken by their indices."""
         import numpy as np
 
         sums = np.array([self._sums(points) for points in clusters])
@@ -139,7 +139,7 @@ class _Lemma(NamedTuple):
     text: str
 
     def name(self) -> str:
-        """Give the word."""
+        """Return the word."""
         return self.text
 
 
@@ -149,7 +149,7 @@ class _Synset(NamedTuple):
     words: tuple[_Lemma, ...]
 
     def lemmas(self) -> tuple[_Lemma, ...]:
-        """Give the words."""
+        """Return the words."""
         return self.words
 
 
@@ -175,7 +175,7 @@ class _NoSynonyms:
 
 @lru_cache(1)
 def wordnet() -> Any:
-    """Give WordNet as METEOR asks for it, loaded, or None where its data is not installed."""
+    """Return WordNet as METEOR asks for it, loaded, or None where its data is not installed."""
     try:
         from nltk.corpus import wordnet as reader
     except ImportError:
@@ -189,7 +189,7 @@ def wordnet() -> Any:
 
 @lru_cache(1)
 def synonyms() -> bool:
-    """Whether METEOR's synonym stage can be had here: looks for WordNet's files, does not read them."""
+    """Tell whether METEOR's synonym stage can be had here: looks for WordNet's files, does not read them."""
     try:
         from nltk.data import find
     except ImportError:

@@ -30,7 +30,7 @@ class Columns(NamedTuple):
     target: Floats
     """NaN for labels."""
     positive: Flags
-    """Whether the target is the label `yes`."""
+    """Tell whether the target is the label `yes`."""
     answered: Flags
     imputed: Floats
     worst: Floats

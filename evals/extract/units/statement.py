@@ -24,7 +24,7 @@ from evals.extract.units.names import convert, convertible
 from evals.extract.units.text import Quantity, quantities
 
 Fit: TypeAlias = Literal["unit", "none", "other"]
-"""Whether a number's unit can be converted to the target's, it has none, or one of another dimension."""
+"""Tell whether a number's unit can be converted to the target's, it has none, or one of another dimension."""
 LONGEST = 2_000
 """Characters of one statement."""
 SAME = 0.02
