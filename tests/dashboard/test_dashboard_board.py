@@ -1,4 +1,4 @@
-"""The leaderboard's rules: what shares a column, what a cell says, what cannot be told apart, what a mean needs."""
+"""The leaderboard's rules: what shares a column, what a cell says, what is significantly different, what a mean needs."""
 
 from __future__ import annotations
 
