@@ -21,7 +21,7 @@ from evals.extract.option_cues import CUES
 from evals.extract.option_letters import COMMANDS, MARKS, listed
 from evals.extract.option_text import Options, labelled
 from evals.extract.peel import half_width, peel
-from evals.extract.reading import REFUSED, Reading, by_shape, goes_on, read, runs_on
+from evals.extract.reading import REFUSED, Reading, by_shape, goes_on, read, retracts, runs_on
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 
@@ -41,6 +41,8 @@ _SENTENCES = later(r"[.!?。！？](?=\s)|\n|。")
 _TALK = 60
 """Characters: a longer answer line that names no option is talk."""
 # The form that our own prompts ask for, as the whole last line: no need to look further.
+_LONE_LETTER = later(r"[ (\[*_`$]{0,4}([A-Z])[)\]*_`$]{0,4}[ \t]*(?:$|\n|[.;](?=\s|$))")
+_FIRST_LINE = later(r"\s{0,8}[(\[*_`$]{0,4}[A-Z][)\]*_`$.]{0,4}[ \t]*\n")
 _CLOSING = re.compile(
     r"[\n.]?[*_\s]*(?:(?:final\s+)?answer[*_\s]*:|(?:(?:so|thus|hence|therefore),?\s+)?the\s+(?:final\s+|correct\s+|best\s+)?answer\s+is:?)[*_\s(]*([A-Z])[*_)\s.]*",
     re.IGNORECASE,
@@ -89,8 +91,10 @@ def stated_letters(
     text = half_width(text)
     parser = _Parser(count, options, single=single)
     found = read(text, parser, cues=CUES, shaped=False, truncated=truncated)
-    if found is None:
-        found = None if parser.refused or truncated else _whole(text, parser)
+    if found is None and truncated:
+        found = _complete(read(text, parser, cues=CUES, shaped=False), text)
+    if found is None and not parser.refused and (not truncated or _FIRST_LINE.match(text)):
+        found = _whole(text, parser)
     if (
         found is None
         or not found.value
@@ -99,6 +103,15 @@ def stated_letters(
     ):
         return None
     return found
+
+
+def _complete(reading: Reading | None, text: str) -> Reading | None:
+    """Return the reading of a truncated reply if it is one letter on an answer line, which nothing can go on in."""
+    if reading is None or reading.form != "line":
+        return None
+    letter = _LONE_LETTER.match(text, reading.begin)
+    stands = letter is not None and letter[1] == reading.value and not retracts(text, letter.end())
+    return reading if stands else None
 
 
 def _closing(text: str) -> Reading | None:

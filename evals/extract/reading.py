@@ -123,7 +123,12 @@ def read(
 def _may_go_on(text: str, last: Reading) -> bool:
     """Tell whether a reply that was cut off could have said something else: its last statement ends it, or is being taken back."""
     open_ended = last.form not in ("box", "tag", "json") and last.end >= len(text.rstrip())
-    return open_ended or _RETRACTS.search(text, last.end) is not None
+    return open_ended or retracts(text, last.end)
+
+
+def retracts(text: str, begin: int) -> bool:
+    """Tell whether a reply takes something back, or begins to check it, from a place on."""
+    return _RETRACTS.search(text, begin) is not None
 
 
 def runs_on(text: str) -> bool:

@@ -23,6 +23,8 @@ _TOWER = re.compile(
     r"|(?:\^\s*+(?:\{\s*+)?\d++\s*+(?:\}\s*+)?){3,}|\*\*\s*+\d{5,}|(?<!\d)\d{2000,}"
 )
 """Powers and factorials that would be computed in full."""
+_EXPONENTS = re.compile(r"(?:(?:\^|\*\*)\s*+(?:[{(]\s*+){0,2}\d{1,4}\s*+[})]*+\s*+){2,}+")
+_LARGEST_EXPONENT = 99_999
 
 
 _JOINT = re.compile(r"(?<=[\u4e00-\u9fff])(?=[-\d.$\\])|(?<=\d)(?=[\u4e00-\u9fff])")
@@ -144,9 +146,19 @@ def lowered(gold: str, reply: str) -> tuple[str, str]:
     return _LETTER.sub(renamed, gold), _LETTER.sub(renamed, reply)
 
 
+def _tall(exponents: str) -> bool:
+    """Tell whether a tower of exponents, as `^{9^{9}}`, comes to more than the largest one that is computed."""
+    value = 1
+    for exponent in reversed([int(digits) for digits in re.findall(r"\d+", exponents)]):
+        if exponent > 1 and value > _LARGEST_EXPONENT.bit_length():
+            return True
+        value = exponent**value
+    return value > _LARGEST_EXPONENT
+
+
 def hostile(text: str) -> bool:
     """Tell whether text would make a symbolic parser recurse or compute without end; linear."""
-    if "\0" in text or _TOWER.search(text):
+    if "\0" in text or _TOWER.search(text) or any(map(_tall, _EXPONENTS.findall(text))):
         return True
     depth = 0
     for mark in re.finditer(r"[{}()]", text):

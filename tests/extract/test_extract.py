@@ -249,3 +249,24 @@ def test_mmmu_pro_direct_replies(shared):
             for row in map(json.loads, lines):
                 nothing += extract.letter(row["response"], 10) is None
         assert nothing <= silent, name
+
+
+@pytest.mark.parametrize(
+    ("reply", "letter"),
+    [
+        ("ANSWER: B", "B"),
+        ("**ANSWER: B**", "B"),
+        ("ANSWER: B\n\nTo che", "B"),
+        ("ANSWER: B. Because", "B"),
+        ("D\n\nTo che", "D"),
+        ("ANSWER: B or", None),
+        ("ANSWER: B, and", None),
+        ("ANSWER: B. Wait, let me re", None),
+        ("The answer is A", None),
+        ("The answer is (B", None),
+        ("So B", None),
+    ],
+)
+def test_a_letter_of_a_truncated_reply_counts_if_it_stands_complete(reply: str, letter: str | None) -> None:
+    reading = extract.choice(reply, ["1", "2", "3", "4"], truncated=True)
+    assert (reading.value if reading else None) == letter

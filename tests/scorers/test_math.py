@@ -63,6 +63,8 @@ def test_equivalent(gold, reply, expected):
     "text",
     [
         r"\boxed{9^{9^{9^{9}}}}",
+        r"\boxed{9^{9^{9}}}",
+        "10**10**10",
         r"\boxed{" + "{" * 200 + "}" * 200 + "}",
         "(" * 10_000,
         r"\boxed{99999!}",
@@ -75,6 +77,11 @@ def test_hostile_text_is_not_parsed(text):
     assert hostile(text)
     assert equivalent("1", text) is None
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("text", ["2^{3^{2}}", "x^{2^{10}}", "2^{10} + 3^{9}", "(2^{3})^{2}", "2^{2^{4}}"])
+def test_powers_that_can_be_computed_are_not_hostile(text):
+    assert not hostile(text)
 
 
 def test_hostility_is_told_in_linear_time():
@@ -101,7 +108,7 @@ def test_without_the_library_the_extra_is_named(monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", absent)
-    with pytest.raises(UsageError, match=r"science-evals\[math\]"):
+    with pytest.raises(UsageError, match=r"\[math\]"):
         equivalent("1", "1")
 
 
