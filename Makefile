@@ -26,13 +26,14 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 demo: $(VENV)/.demo  ## what the harness is for: the embedded model, two recorded ones, a comparison, a molecule, a gate
 	@EVALS=$(BIN)/evals $(BIN)/python -m tools.demo results/demo
 
+# One thread of linear algebra a worker: more only wait for each other.
 FAST := -m 'not slow and not nightly' -n auto --dist loadfile -q
 
 test: $(VENV)/.dev  ## all fast tests
-	@$(BIN)/python -m pytest $(FAST)
+	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FAST)
 
 cover: $(VENV)/.dev  ## the same, with the coverage that CI asks for
-	@$(BIN)/python -m pytest $(FAST) --cov
+	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FAST) --cov
 
 slow: $(VENV)/.dev $(VENV)/.demo  ## real components: the embedded model, kill -9, faults, figures
 	@$(BIN)/python -m pytest -m 'slow and not alone and not nightly' -n auto --maxprocesses 4 --dist loadfile -q

@@ -76,7 +76,7 @@ BOTH = Sample(id="2", target=("A", "D"), choices=("Road", "Airport", "Lake", "To
         (xlrs, ONE, "Answer: B", 0.0, 1.0),  # states A, B and E
         (xlrs, ONE, "\\boxed{B}", 0.0, 1.0),
         (xlrs, ONE, "(B)", 1.0, 1.0),
-        (xlrs, BOTH, "A D", 1.0, 0.0),
+        (xlrs, BOTH, "A D", 1.0, 1.0),
         (xlrs, BOTH, "A", 0.0, 0.0),
         (xlrs, BOTH, "ANSWER: A, D", 0.0, 1.0),
         (xlrs, BOTH, "ANSWER: A, B, D", 0.0, 0.0),
