@@ -251,9 +251,14 @@ KINDS = {
     "429": "ratelimit",
     "400": "rejected",
 }
+WAITED = ("429", "503")
+"""A server that says so is waited for: 15 seconds each."""
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in WAITED else ()) for name in BROKEN],
+)
 def test_a_fault_of_one_sample_is_its_own_failure(here, name):
     def behave(call: Call) -> Answer:
         return BROKEN[name] if "parent of the node" in call.text else says("ANSWER: D")
