@@ -168,7 +168,7 @@ def test_eight_suites_in_two_seconds():
         runs.append(baseline(n, name=f"s{i}", groups=groups, clusters=clusters, metrics=metrics))
     started = time.process_time()
     plan(runs, policy(*(Entry(name=f"s{i}", margin=0.05) for i in range(8))))
-    assert time.process_time() - started < 4  # 1.3 alone; tests share the machine
+    assert time.process_time() - started < 4  # 1.5 alone; tests share the machine
 
 
 # Promises kept
