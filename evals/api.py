@@ -155,8 +155,8 @@ def compare(
     folder = Path(results)
     paired = contestants.alike(*(_contestants(side, folder, suites, latest=latest) for side in sides))
     limits = noise.limits(folder, paired[0])
-    found = weigh(paired, force=force, detail=detail, estimand=estimand, limits=limits)
-    return structs.replace(found, noise=limits)
+    comparison = weigh(paired, force=force, detail=detail, estimand=estimand, limits=limits)
+    return structs.replace(comparison, noise=limits)
 
 
 def gate(

@@ -46,8 +46,8 @@ def folder_of(model: str) -> Path | None:
         revision = (cache / "refs" / "main").read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return None
-    found = cache / "snapshots" / revision
-    return found if found.is_dir() else None
+    snapshot = cache / "snapshots" / revision
+    return snapshot if snapshot.is_dir() else None
 
 
 def size(folder: Path, *, context: int | None = None) -> Size | None:
@@ -57,9 +57,9 @@ def size(folder: Path, *, context: int | None = None) -> Size | None:
         return None
     config = _read(folder / "config.json")
     text = config.get("text_config") or config.get("llm_config") or config
-    longest = text.get("max_position_embeddings") if isinstance(text, dict) else None
-    known = longest if isinstance(longest, int) and longest > 0 else CACHE_TOKENS
-    tokens = context or min(known, CACHE_TOKENS)
+    declared = text.get("max_position_embeddings") if isinstance(text, dict) else None
+    max_context = declared if isinstance(declared, int) and declared > 0 else CACHE_TOKENS
+    tokens = context or min(max_context, CACHE_TOKENS)
     per_token = _per_token(text) if isinstance(text, dict) else 0
     return Size(weights / 1e9, per_token * tokens / 1e9, tokens if per_token else 0)
 
@@ -80,7 +80,7 @@ def _weights(folder: Path) -> int:
         }
     except OSError:
         return 0
-    return next((found for found in sizes.values() if found), 0)
+    return next((total_bytes for total_bytes in sizes.values() if total_bytes), 0)
 
 
 def _per_token(config: Mapping[str, Any]) -> int:

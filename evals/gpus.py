@@ -60,11 +60,11 @@ def found() -> list[Gpu]:
 
 def _visible(uuids: Sequence[str]) -> list[int]:
     """Apply CUDA_VISIBLE_DEVICES as CUDA does: entries up to the first that matches no GPU."""
-    wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if wanted is None:
+    devices = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if devices is None:
         return list(range(len(uuids)))
     shown = []
-    for entry in wanted.split(","):
+    for entry in devices.split(","):
         entry = entry.strip()
         matches = [n for n, uuid in enumerate(uuids) if entry and uuid.startswith(entry)]
         if entry.isdecimal():
@@ -146,6 +146,6 @@ def _counted(here: Sequence[Gpu]) -> str:
 
 
 def _offer(name: str) -> str:
-    profile = next((one for one in profiles.known() if one.name == name), None)
+    profile = next((known for known in profiles.known() if known.name == name), None)
     count = profile.gpus.get("H100") if profile else None
     return f"{name} ({count} x H100)" if count else name

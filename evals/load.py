@@ -135,12 +135,12 @@ def _imported(module: str, origin: plugins.Origin | None) -> ModuleType:
 
 def module_name(name: str) -> str:
     """Return the normalised name of a suite; raises UnknownName with near names."""
-    wanted = name.replace("_", "-").lower()
-    if wanted not in _own_suites() and wanted not in plugins.found(plugins.SUITES):
-        if {wanted, f"{wanted}:"} & set(model_forms()):
+    normalised = name.replace("_", "-").lower()
+    if normalised not in _own_suites() and normalised not in plugins.found(plugins.SUITES):
+        if {normalised, f"{normalised}:"} & set(model_forms()):
             raise UsageError(f"{name!r} is a model, not a suite: write it after -m")
         raise UnknownName("suite", name, suite_names())
-    return wanted
+    return normalised
 
 
 def listing(name: str) -> Listing:

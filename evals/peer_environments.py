@@ -40,8 +40,8 @@ def place(peer: str) -> Path:
 
 def python(peer: str) -> Path | None:
     """Return the interpreter of a peer's environment; None if it has none."""
-    found = place(peer) / "bin" / "python"
-    return found if found.exists() else None
+    interpreter = place(peer) / "bin" / "python"
+    return interpreter if interpreter.exists() else None
 
 
 def recipe(peer: str) -> str:

@@ -52,8 +52,8 @@ class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def figures(self) -> dict[str, float]:
         """Return the prices by kind of token, as cards store them."""
-        found = {"input": self.input, "output": self.output, "cached": self.cached}
-        return {kind: value for kind, value in found.items() if value is not None}
+        prices = {"input": self.input, "output": self.output, "cached": self.cached}
+        return {kind: value for kind, value in prices.items() if value is not None}
 
 
 class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -113,11 +113,11 @@ _UNSOURCED = {"about", "name", "smaller", "source"}
 def read(path: Path = FILE) -> tuple[Profile, ...]:
     """Read and check a file of profiles; raises EvalsError with the fault."""
     try:
-        found = msgspec.toml.decode(path.read_bytes(), type=_File)
-        profiles = tuple(_checked(name, one, found.source) for name, one in found.model.items())
+        file = msgspec.toml.decode(path.read_bytes(), type=_File)
+        profiles = tuple(_checked(name, profile, file.source) for name, profile in file.model.items())
     except (msgspec.MsgspecError, ValueError) as error:
         raise EvalsError(f"{path.name}: {error}") from None
-    spellings = [name for one in profiles for name in {n.lower() for n in (one.name, *one.names)}]
+    spellings = [name for profile in profiles for name in {n.lower() for n in (profile.name, *profile.names)}]
     if twice := {name for name in spellings if spellings.count(name) > 1}:
         raise EvalsError(f"{path.name}: two profiles are called {', '.join(sorted(twice))}")
     return profiles
@@ -152,12 +152,14 @@ def find(spec: str) -> Profile | None:
     """Find the profile of `adapter:name`, whatever serves it; a folder's name counts, its path does not."""
     adapter, _, rest = spec.partition(":")
     rest = rest.rstrip("/")
-    for one in known():
-        names = {name.lower() for name in one.names}
-        if spec.lower() in names or (adapter in ENGINES and rest.lower() in names | {one.name.lower()}):
-            return one
+    for profile in known():
+        names = {name.lower() for name in profile.names}
+        if spec.lower() in names or (adapter in ENGINES and rest.lower() in names | {profile.name.lower()}):
+            return profile
     if adapter in ENGINES and "/" in rest:
-        return next((one for one in known() if rest.rpartition("/")[2].lower() == one.name.lower()), None)
+        return next(
+            (profile for profile in known() if rest.rpartition("/")[2].lower() == profile.name.lower()), None
+        )
     return None
 
 

@@ -75,14 +75,14 @@ class Learned:
         """Answer one question; the first of each fold trains."""
         text = plain_text([part for message in prompt.messages for part in message.parts])
         table = next((table for table in TABLES if table.mark in text), None)
-        found = _COMPOSITION.search(text)
-        if table is None or found is None:
+        composition = _COMPOSITION.search(text)
+        if table is None or composition is None:
             raise Fatal(f"baseline:{self.name} answers matbench's {', '.join(t.name for t in TABLES)} alone")
         async with self._lock:
-            if (table.name, found[1]) not in self._answers:
-                await asyncio.to_thread(self._learn, table, found[1])
+            if (table.name, composition[1]) not in self._answers:
+                await asyncio.to_thread(self._learn, table, composition[1])
         return Reply(
-            text=self._answers[table.name, found[1]], usage=Usage(input=0, output=0), model=self.name
+            text=self._answers[table.name, composition[1]], usage=Usage(input=0, output=0), model=self.name
         )
 
     def _learn(self, table: Table, composition: str) -> None:
@@ -134,17 +134,21 @@ def magpie_rf(training: Sequence[Row], tested: Sequence[Row]) -> list[float]:
     import numpy as np
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-    seen = np.array([features(row.composition) for row in training])
-    asked = np.array([features(row.composition) for row in tested])
-    usable = np.isnan(seen).mean(axis=0) <= 0.01
-    middle = np.nanmean(seen[:, usable], axis=0)
-    seen, asked = (np.where(np.isnan(x[:, usable]), middle, x[:, usable]) for x in (seen, asked))
+    train_features = np.array([features(row.composition) for row in training])
+    test_features = np.array([features(row.composition) for row in tested])
+    usable = np.isnan(train_features).mean(axis=0) <= 0.01
+    column_means = np.nanmean(train_features[:, usable], axis=0)
+    train_features, test_features = (
+        np.where(np.isnan(x[:, usable]), column_means, x[:, usable]) for x in (train_features, test_features)
+    )
     targets = np.array([row.target for row in training])
     if set(targets) <= {0.0, 1.0}:
-        forest = RandomForestClassifier(TREES, random_state=0, n_jobs=-1).fit(seen, targets.astype(int))
-        return [float(p) for p in forest.predict_proba(asked)[:, list(forest.classes_).index(1)]]
-    regressor = RandomForestRegressor(TREES, random_state=0, n_jobs=-1).fit(seen, targets)
-    return [float(value) for value in regressor.predict(asked)]
+        forest = RandomForestClassifier(TREES, random_state=0, n_jobs=-1).fit(
+            train_features, targets.astype(int)
+        )
+        return [float(p) for p in forest.predict_proba(test_features)[:, list(forest.classes_).index(1)]]
+    regressor = RandomForestRegressor(TREES, random_state=0, n_jobs=-1).fit(train_features, targets)
+    return [float(value) for value in regressor.predict(test_features)]
 
 
 @lru_cache(1)
@@ -176,12 +180,12 @@ class Copy:
         """Say the question's own words."""
         text = plain_text([part for message in prompt.messages for part in message.parts])
         tagged = _TAGGED.findall(text)
-        said = (
+        answer = (
             f"<{tagged[-1][0]}>{tagged[-1][1]}</{tagged[-1][0]}>"
             if tagged
             else text.strip().rpartition("\n")[2]
         )
-        return Reply(text=said, usage=Usage(input=0, output=0), model=self.name)
+        return Reply(text=answer, usage=Usage(input=0, output=0), model=self.name)
 
     async def close(self) -> None:
         """Nothing to release."""

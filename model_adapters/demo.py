@@ -1,8 +1,8 @@
 """Recorded replies to bundled sample items, for trying things out: `demo:careful` and `demo:careless`.
 
-Written for this project, to MMLU-Pro, GPQA, AIME 2025, SMolInstruct NC-I2S and Matbench expt_gap as `--sample` has them: a
-model that works things out and one that does not, so that scores, molecules and verdicts differ. An item is told by its own
-words, whatever the protocol asks around them; `{{TEXT}}` in a reply stands for the letter under which that option is shown.
+Written for this project, for the `--sample` items of MMLU-Pro, GPQA, AIME 2025, SMolInstruct NC-I2S and Matbench expt_gap:
+one model that reasons carefully and one that does not, so that scores, molecules and verdicts differ. An item is recognised
+by its own text, whatever the protocol adds; `{{TEXT}}` in a reply stands for the letter under which that option is shown.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Recorded(Struct, frozen=True):
     """A reply to one item."""
 
     asks: tuple[str, ...]
-    """Texts that the prompt of this item holds, and no other's."""
+    """Texts that occur in the prompt of this item only."""
     text: str
     reasoning: str | None = None
     stop: Literal["stop", "length", "filter"] = "stop"
@@ -54,18 +54,26 @@ class Demo:
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Return the recorded reply to this item; raises Rejected if none was recorded."""
-        await asyncio.sleep(0)  # a model that never waits would keep Ctrl-C waiting
+        await asyncio.sleep(0)  # yield to the event loop, so that Ctrl-C is handled
         text = "\n".join(plain_text(message.parts) for message in prompt.messages) + "\n"
-        found = next((one for one in self._replies if all(part in text for part in one.asks)), None)
-        if found is None:
+        recording = next(
+            (candidate for candidate in self._replies if all(part in text for part in candidate.asks)), None
+        )
+        if recording is None:
             raise Rejected(
                 f"demo:{self.name} has replies only to the --sample items of mmlu-pro, gpqa, aime:2025, "
                 "smolinstruct:NC-I2S and matbench:expt_gap"
             )
-        said = _OPTION.sub(lambda match: _letter(match[1], text), found.text)
-        thought = len((found.reasoning or "").split())
-        usage = Usage(input=len(text.split()), output=len(said.split()) + thought, reasoning=thought or None)
-        return Reply(text=said, reasoning=found.reasoning, stop=found.stop, usage=usage, model=self.name)
+        answer = _OPTION.sub(lambda match: _letter(match[1], text), recording.text)
+        reasoning_words = len((recording.reasoning or "").split())
+        usage = Usage(
+            input=len(text.split()),
+            output=len(answer.split()) + reasoning_words,
+            reasoning=reasoning_words or None,
+        )
+        return Reply(
+            text=answer, reasoning=recording.reasoning, stop=recording.stop, usage=usage, model=self.name
+        )
 
     async def close(self) -> None:
         """Nothing to release."""
@@ -80,7 +88,7 @@ def _letter(option: str, text: str) -> str:
 
 
 def model(rest: str) -> Demo:
-    """Make `demo:NAME`; raises UnknownName for another."""
+    """Return the model `demo:NAME`; raises UnknownName for an unknown name."""
     if rest not in NAMES:
         raise UnknownName("recording", rest, NAMES)
     return Demo(rest)

@@ -1,4 +1,4 @@
-"""Google's Gemini API: `google:gemini-2.5-pro`, key GOOGLE_API_KEY or GEMINI_API_KEY, another address GOOGLE_BASE_URL."""
+"""Google's Gemini API, `google:gemini-2.5-pro`: key from GOOGLE_API_KEY or GEMINI_API_KEY, base URL from GOOGLE_BASE_URL."""
 
 from __future__ import annotations
 
@@ -12,13 +12,20 @@ import msgspec
 from msgspec import Struct
 
 from evals.errors import BadReply, ModelError
-from evals.model_adapters.common.body import count, fields, merged, model_name, said
-from evals.model_adapters.common.faults import inside_200, is_error, not_a_reply
+from evals.model_adapters.common.body import count, fields, merged, model_name, parse_content
+from evals.model_adapters.common.faults import error_in_200, is_error, not_a_reply
 from evals.model_adapters.common.finish import ending
 from evals.model_adapters.common.http import Client, credentials
 from evals.model_adapters.common.http_model import HttpModel, answer_of
 from evals.model_adapters.common.pictures import encoded
-from evals.model_adapters.common.rules import Rule, cut, remarks, rule_for, settled, telling
+from evals.model_adapters.common.rules import (
+    Rule,
+    cut,
+    remarks,
+    rule_for,
+    supported_sampling,
+    thinking_fields,
+)
 from evals.types import TOOL_CALLS, Part, Prompt, Reply, Sampling, Text, Usage
 
 BASE = "https://generativelanguage.googleapis.com/v1beta"
@@ -42,7 +49,7 @@ RULES = (
     ),
     Rule(refuses=_NEVER, reasons=True, on=_thinking(thinkingLevel="high")),
 )
-"""ai.google.dev/gemini-api/docs/thinking: from Gemini 3 on there are levels, of which none is off."""
+"""ai.google.dev/gemini-api/docs/thinking: from Gemini 3 on there are thinking levels, and thinking cannot be switched off."""
 
 
 class _Candidate(Struct, rename="camel"):
@@ -78,24 +85,26 @@ class Gemini(HttpModel):
         self.rule = rule_for(RULES, name)
 
     def remarks(self, sampling: Sampling) -> list[str]:
-        """Return what a run's card must say of it; raises UsageError for a setting that the model cannot meet."""
+        """Return the remarks for the run's card; raises UsageError for a setting that the model does not support."""
         return remarks(self.rule, self.name, sampling)
 
     def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
-        """Make a reply of what came with 200, ended at the stop sequences that the API does not take."""
-        found = parse(raw, seconds=seconds, where=self.where)
-        return cut(found, sampling.stop[0 if "stop" in self.refusals.settings else MOST_STOPS :])
+        """Parse the body of a 200 response; apply stop sequences that the API does not support."""
+        reply = parse(raw, seconds=seconds, where=self.where)
+        return cut(reply, sampling.stop[0 if "stop" in self.refusals.settings else MOST_STOPS :])
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         """Return the request's body."""
-        pictures = {sha: await _sendable(*one) for sha, one in (await encoded(prompt, "image")).items()}
-        sent = settled(self.rule, sampling)
+        pictures = {
+            sha: await _sendable(*picture) for sha, picture in (await encoded(prompt, "image")).items()
+        }
+        sent = supported_sampling(self.rule, sampling)
         config = {
-            to: value for name, to in _FIELDS.items() if (value := getattr(sent, name)) is not None
-        } | dict(telling(self.rule, self.name, sampling.thinking))
+            field: value for name, field in _FIELDS.items() if (value := getattr(sent, name)) is not None
+        } | dict(thinking_fields(self.rule, self.name, sampling.thinking))
         if sent.stop:
             config["stopSequences"] = sent.stop[:MOST_STOPS]
-        found: dict[str, Any] = {
+        request: dict[str, Any] = {
             "contents": [
                 {
                     "role": "model" if message.role == "assistant" else "user",
@@ -106,14 +115,14 @@ class Gemini(HttpModel):
             ]
         }
         if system := [part for m in prompt.messages if m.role == "system" for part in m.parts]:
-            found["systemInstruction"] = {"parts": [_part(part, pictures) for part in system]}
+            request["systemInstruction"] = {"parts": [_part(part, pictures) for part in system]}
         if config:
-            found["generationConfig"] = config
-        return merged(found, sent.extra)
+            request["generationConfig"] = config
+        return merged(request, sent.extra)
 
 
 async def _sendable(kind: str, data: str) -> tuple[str, str]:
-    """Draw a GIF anew as PNG, pixel by pixel: the API takes none."""
+    """Convert a GIF to PNG, since the API does not accept GIF; other formats are returned unchanged."""
     if kind != "image/gif":
         return kind, data
     from evals.data.media import look, redraw
@@ -121,8 +130,8 @@ async def _sendable(kind: str, data: str) -> tuple[str, str]:
 
     raw = b64decode(data)
     _, width, height, _ = look(raw)
-    drawn = await asyncio.to_thread(redraw, raw, Redrawn(width, height))
-    return "image/png", b64encode(drawn).decode()
+    png = await asyncio.to_thread(redraw, raw, Redrawn(width, height))
+    return "image/png", b64encode(png).decode()
 
 
 def _part(part: Part, pictures: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
@@ -135,30 +144,30 @@ def _part(part: Part, pictures: Mapping[str, tuple[str, str]]) -> dict[str, Any]
 
 
 def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
-    """Read a 200 body; raises BadReply where it is no answer, else the error that it holds."""
-    found = answer_of(_ANSWER, raw, where)
-    if is_error(found.error):
-        raise inside_200(raw, where, "with an error")
-    ends: dict[str, Any] = {"usage": _usage(found.usage_metadata), "seconds": seconds}
-    ends["model"] = model_name(found.model_version)
-    if not found.candidates:
-        if why := fields(found.prompt_feedback).get("blockReason"):
-            return Reply(text=f"prompt blocked: {why}", stop="filter", **ends)
-        raise inside_200(raw, where, "without candidates")
-    candidate = found.candidates[0]
+    """Parse the body of a 200 response; raises BadReply if it is not a reply, or the error that it reports."""
+    answer = answer_of(_ANSWER, raw, where)
+    if is_error(answer.error):
+        raise error_in_200(raw, where, "with an error")
+    common: dict[str, Any] = {"usage": _usage(answer.usage_metadata), "seconds": seconds}
+    common["model"] = model_name(answer.model_version)
+    if not answer.candidates:
+        if reason := fields(answer.prompt_feedback).get("blockReason"):
+            return Reply(text=f"prompt blocked: {reason}", stop="filter", **common)
+        raise error_in_200(raw, where, "without candidates")
+    candidate = answer.candidates[0]
     stop, finish = ending(candidate.finish_reason, where, detail=str(candidate.finish_message or "")[:200])
     parts = fields(candidate.content).get("parts") or []
     if stop == "stop" and not parts and finish != TOOL_CALLS:
         raise BadReply(f"200 without parts from {where}")
     try:
-        content = said(parts)
+        content = parse_content(parts)
     except TypeError as error:
         raise not_a_reply(raw, error, where) from None
-    return Reply(text=content.text or "", reasoning=content.reasoning, stop=stop, finish=finish, **ends)
+    return Reply(text=content.text or "", reasoning=content.reasoning, stop=stop, finish=finish, **common)
 
 
-def _usage(found: Any) -> Usage:
-    usage = fields(found)
+def _usage(raw_usage: Any) -> Usage:
+    usage = fields(raw_usage)
     answer, thoughts = count(usage.get("candidatesTokenCount")), count(usage.get("thoughtsTokenCount"))
     return Usage(
         input=count(usage.get("promptTokenCount")),
@@ -169,6 +178,6 @@ def _usage(found: Any) -> Usage:
 
 
 def model(rest: str) -> Gemini:
-    """Make `google:NAME`; raises UsageError without a key."""
+    """Return the model `google:NAME`; raises UsageError without a key."""
     key, base = credentials("google", rest, base=BASE, keys=("GOOGLE_API_KEY", "GEMINI_API_KEY"))
     return Gemini(rest.removeprefix("models/"), base=base, key=key)

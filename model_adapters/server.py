@@ -1,7 +1,7 @@
-"""Any server that speaks the OpenAI protocol: `server:http://127.0.0.1:8000/v1#name`.
+"""Any server with an OpenAI-compatible API: `server:http://127.0.0.1:8000/v1#name`.
 
-Without `#name` the server is asked what it serves. A key, where the server wants one, comes from
-EVALS_SERVER_KEY; OPENAI_API_KEY is never sent to such an address.
+Without `#name` the model is read from the server's list. If the server requires a key, it is read from
+EVALS_SERVER_KEY; OPENAI_API_KEY is never sent to such a server.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ _COMPLETIONS = msgspec.json.Decoder(_Completions)
 
 
 ECHO = {"max_tokens": 0, "echo": True, "logprobs": 1, "temperature": 0.0, "return_tokens_as_token_ids": True}
-"""As ids, likeliest tokens that look alike (parts of one character) do not hide each other; vLLM alone knows it."""
+"""Token ids keep top tokens with the same text (parts of one character) apart; only vLLM supports them."""
 
 
 TAKES_SERIES = re.compile(r"intern-?s(?:1-?pro|2)", re.IGNORECASE)
-"""Models with an encoder for time series, served by LMDeploy; no other server takes them (lmdeploy @ 38b20fcc)."""
+"""Models with a time series encoder, served by LMDeploy; no other server accepts time series (lmdeploy @ 38b20fcc)."""
 
 
 class Server(Chat):
-    """A chat model whose server may also tell likelihoods, through `/completions` with `echo` (vLLM, SGLang)."""
+    """A chat model whose server may also return log-likelihoods, through `/completions` with `echo` (vLLM, SGLang)."""
 
     accepts = frozenset({"image", "logprobs"})
 
@@ -67,7 +67,7 @@ class Server(Chat):
             self.accepts = self.accepts | {"time_series"}
 
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
-        """See `LogProbs`; raises Fatal where the server does not echo. One call, in which the prompt is one more."""
+        """See `LogProbs`; raises Fatal if the server does not support `echo`. The prompt alone is part of the same call."""
         before = prompt.rstrip()
         if not before:
             raise Rejected("likelihoods need a prompt: the first token of a text has none")
@@ -91,22 +91,22 @@ class Server(Chat):
 
 
 def _echoed(choice: _Echo, text: str, where: str) -> _LogProbs:
-    """Return the likelihoods of a text's own tokens; the first has none, which an answer's first token would."""
-    found = choice.logprobs
+    """Return the log-probabilities of the echoed text; raises Fatal if the server sent those of a generated text."""
+    logprobs = choice.logprobs
     if (
         choice.text != text
-        or found is None
-        or not found.token_logprobs
-        or found.token_logprobs[0] is not None
+        or logprobs is None
+        or not logprobs.token_logprobs
+        or logprobs.token_logprobs[0] is not None
     ):
         raise Fatal(
             f"{where} does not tell likelihoods: it ignores `echo` with `logprobs`; vLLM and SGLang do not"
         )
-    return found
+    return logprobs
 
 
 def _likelihood(echo: _LogProbs, start: int, text: str) -> Likelihood:
-    """Sum over the tokens from `start`; in their order, so that the last digit is lm-evaluation-harness's."""
+    """Sum over the tokens from `start` in order, so that rounding is as in lm-evaluation-harness."""
     own = [value if value is not None else math.nan for value in echo.token_logprobs[start:]]
     if not own:
         raise Rejected(f"{text!r} has no token of its own behind this prompt")
@@ -123,7 +123,7 @@ def _likelihood(echo: _LogProbs, start: int, text: str) -> Likelihood:
 
 
 def model(rest: str) -> Server:
-    """Make a client for a URL with the model's name behind `#`."""
+    """Return the client for `URL#NAME`; raises UsageError."""
     base, _, name = rest.partition("#")
     if not _is_url(base):
         raise UsageError(f"server:{without_secrets(base)}: write server:http://HOST:PORT/v1#NAME")
@@ -145,19 +145,19 @@ def _is_url(base: str) -> bool:
 
 LONGEST_WAIT_S = 1800.0
 WARM_UP_S = 60.0
-"""As long a server that loads its model is waited for, where it does not ask for more."""
+"""Default time to wait for a server that is loading its model."""
 
 
 def _only_model(base: str, key: str | None) -> str:
-    """Ask a server what it serves; raises UsageError, which says what each way to fail means."""
+    """Return the only model that a server lists; raises UsageError with the cause and what to do."""
     parts = base_of(base)
     shown = without_secrets(parts.join("/models"))
     url = f"{shown}?{parts.query}" if parts.query else shown  # user and password go in a header
     mask = Mask([key or "", *in_url(base)])
     try:
-        names = [served.id for served in _patiently(url, shown, _authorization(base, key))]
+        names = [served.id for served in _list_with_retries(url, shown, _authorization(base, key))]
     except (OSError, ValueError) as error:
-        raise UsageError(mask.text(_why_not(shown, without_secrets(parts.url), error))) from None
+        raise UsageError(mask.text(_listing_failure(shown, without_secrets(parts.url), error))) from None
     if len(names) != 1:
         raise UsageError(
             f"{without_secrets(base)} serves {', '.join(names) or 'nothing'}: add #NAME to the URL"
@@ -165,8 +165,8 @@ def _only_model(base: str, key: str | None) -> str:
     return names[0]
 
 
-def _patiently(url: str, shown: str, headers: Mapping[str, str]) -> list[Listed]:
-    """Fetch, and wait for a server that is busy or loads its model: as long as it asks, else up to a minute."""
+def _list_with_retries(url: str, shown: str, headers: Mapping[str, str]) -> list[Listed]:
+    """List a server's models; if it is busy or loading, retry for as long as it asks, or up to a minute."""
     until, attempt = time.monotonic() + WARM_UP_S, 0
     while True:
         attempt += 1
@@ -179,7 +179,7 @@ def _patiently(url: str, shown: str, headers: Mapping[str, str]) -> list[Listed]
                 raise
             if attempt == 1:
                 line = f"{shown} answers {error.status}: {fault_message(error.body)}; waiting for it"
-                print(plain(line), file=sys.stderr, flush=True)  # noqa: T201 - what a person waits for
+                print(plain(line), file=sys.stderr, flush=True)  # noqa: T201 - tell the user what is waited for
             time.sleep(pause_s)
 
 
@@ -191,18 +191,18 @@ def _authorization(base: str, key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def _why_not(shown: str, base: str, error: Exception) -> str:
-    """Say in one line why a server did not tell what it serves, and what to do."""
+def _listing_failure(shown: str, base: str, error: Exception) -> str:
+    """Return in one line why a server's models could not be listed, and what to do."""
     if not isinstance(error, Refused):
         reason = getattr(getattr(error, "reason", None), "strerror", None) or error
         return f"cannot ask {shown} what it serves ({reason}); add #NAME to the URL"
-    said = f"{shown} answers {error.status}: {fault_message(error.body)}"
+    refusal = f"{shown} answers {error.status}: {fault_message(error.body)}"
     if error.status in (401, 403):
-        return f"{said}; the server wants a key: set EVALS_SERVER_KEY"
+        return f"{refusal}; the server wants a key: set EVALS_SERVER_KEY"
     if error.status in (404, 405) and not urlsplit(base).path.strip("/"):
-        return f"{said}; base URLs mostly end in /v1: server:{base}/v1#NAME"
+        return f"{refusal}; base URLs mostly end in /v1: server:{base}/v1#NAME"
     if error.status in (404, 405):
-        return f"{said}; it does not list its models: check the address, or add #NAME to it"
+        return f"{refusal}; it does not list its models: check the address, or add #NAME to it"
     if error.status in (429, 503):
-        return f"{said}; it is still busy or loading its model: try again later"
+        return f"{refusal}; it is still busy or loading its model: try again later"
     return f"cannot ask {shown} what it serves ({error}); add #NAME to the URL"

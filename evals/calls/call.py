@@ -48,17 +48,17 @@ def _mended(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        return {_mended(key): _mended(one) for key, one in value.items()}
-    return [_mended(one) for one in value] if isinstance(value, list | tuple) else value
+        return {_mended(key): _mended(item) for key, item in value.items()}
+    return [_mended(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 async def _likelihoods(model: LogProbs, prompt: Prompt) -> Reply:
     started = time.perf_counter()
-    found: list[Likelihood] = []
-    for message, wanted in zip(prompt.messages, prompt.continuations, strict=True):
+    values: list[Likelihood] = []
+    for message, continuations in zip(prompt.messages, prompt.continuations, strict=True):
         text = "".join(part.text for part in message.parts if isinstance(part, Text))
-        found += await model.logprobs(text, wanted)
-    return Reply(text=as_text(found), seconds=time.perf_counter() - started)
+        values += await model.logprobs(text, continuations)
+    return Reply(text=as_text(values), seconds=time.perf_counter() - started)
 
 
 def as_text(likelihoods: Sequence[Likelihood]) -> str:

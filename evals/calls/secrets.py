@@ -22,10 +22,10 @@ def environment_secret(variable: str, *, spaces: bool = False) -> str:
 
     Raise UsageError, which names the variable alone, for one that cannot be sent. `spaces`: whether it may hold some.
     """
-    found = os.environ.get(variable, "").strip()
-    if not found.isascii() or not found.isprintable() or (" " in found and not spaces):
+    secret = os.environ.get(variable, "").strip()
+    if not secret.isascii() or not secret.isprintable() or (" " in secret and not spaces):
         raise UsageError(f"{variable} holds characters that no key has (its value is not shown)")
-    return found
+    return secret
 
 
 def api_key(*variables: str) -> str:
@@ -40,11 +40,11 @@ def in_url(url: str) -> list[str]:
         user, password = parts.username, parts.password
     except ValueError:
         return []
-    found = [value for _, value in parse_qsl(parts.query) if len(value) >= SHORTEST_IN_REPLIES]
+    secrets = [value for _, value in parse_qsl(parts.query) if len(value) >= SHORTEST_IN_REPLIES]
     if password:
         pair = f"{unquote(user or '')}:{unquote(password)}"
-        found += [password, unquote(password), b64encode(pair.encode()).decode(), f"{user}:{password}"]
-    return found
+        secrets += [password, unquote(password), b64encode(pair.encode()).decode(), f"{user}:{password}"]
+    return secrets
 
 
 class Mask:
@@ -58,9 +58,9 @@ class Mask:
     def add(self, secrets: Iterable[str]) -> None:
         """Mask further secrets, in every way in which they are written in JSON and URLs."""
         for secret in secrets:
-            kept = _spellings(secret) if len(secret) >= SHORTEST else []
-            self._secrets += kept
-            self._raw += [one.encode() for one in kept if len(secret) >= SHORTEST_IN_REPLIES]
+            spellings = _spellings(secret) if len(secret) >= SHORTEST else []
+            self._secrets += spellings
+            self._raw += [spelling.encode() for spelling in spellings if len(secret) >= SHORTEST_IN_REPLIES]
         self._secrets.sort(key=len, reverse=True)
         self._raw.sort(key=len, reverse=True)
 

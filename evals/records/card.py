@@ -255,7 +255,7 @@ def packages() -> dict[str, str]:
     """Versions of what may change a number."""
     from importlib.metadata import PackageNotFoundError, version
 
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in (
         "science-evals",
         "aiohttp",
@@ -269,10 +269,10 @@ def packages() -> dict[str, str]:
         "xllamacpp",
     ):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 @cache

@@ -128,15 +128,17 @@ def snapshot(folder: Path, name: str) -> Iterator[Snapshot]:
 
 
 def _identity(files: Snapshot) -> tuple[Any, ...]:
-    found: list[Any] = []
+    identities: list[Any] = []
     for path in (files.parquet_path, files.lines_path):
         try:
             facts = path.stat()
         except OSError:
-            found.append(None)
+            identities.append(None)
         else:
-            found.append((facts.st_dev, facts.st_ino, facts.st_mtime_ns if path == files.parquet_path else 0))
-    return tuple(found)
+            identities.append(
+                (facts.st_dev, facts.st_ino, facts.st_mtime_ns if path == files.parquet_path else 0)
+            )
+    return tuple(identities)
 
 
 def _open(files: Snapshot) -> None:
@@ -201,13 +203,13 @@ def lines_beside(path: Path, decode: Callable[[bytes], Any]) -> Iterator[Any]:
 
 def file_facts(folder: Path) -> dict[str, FileFacts]:
     """Return size, time and hash of a run's sealed files, for its card."""
-    found = {}
+    by_name = {}
     for name in ("records.parquet", "samples.parquet"):
         path = folder / name
         if path.exists():
             facts = path.stat()
-            found[name] = FileFacts(size=facts.st_size, mtime_ns=facts.st_mtime_ns, sha256=_sha256(path))
-    return found
+            by_name[name] = FileFacts(size=facts.st_size, mtime_ns=facts.st_mtime_ns, sha256=_sha256(path))
+    return by_name
 
 
 def check_files(folder: Path, card: Card) -> None:

@@ -49,13 +49,13 @@ def short(ids: Iterable[str]) -> dict[str, str]:
     {'20261129T101500-ab12cd': 'ab12cd', 'week1': 'week1'}
     """
     ends = {id_: _ends(id_) for id_ in ids}
-    found = {}
-    for place in range(3):
-        counts = Counter(several[place] for several in ends.values())
-        for id_, several in ends.items():
-            if id_ not in found and counts[several[place]] == 1:
-                found[id_] = several[place]
-    return {id_: found.get(id_, id_) for id_ in ends}
+    shortest = {}
+    for index in range(3):
+        counts = Counter(endings[index] for endings in ends.values())
+        for id_, endings in ends.items():
+            if id_ not in shortest and counts[endings[index]] == 1:
+                shortest[id_] = endings[index]
+    return {id_: shortest.get(id_, id_) for id_ in ends}
 
 
 def _ends(id_: str) -> tuple[str, str, str]:
@@ -72,11 +72,11 @@ def last(known: Sequence[Named], name: str) -> Named | None:
     """Return the run that `last` or `last:N` names; None if the name is another. Raises StoreError past the first run."""
     if (match := _LAST.fullmatch(name)) is None:
         return None
-    place = int(match[1] or 1)
-    ordered = sorted(known, key=lambda one: one.when)  # stable: the store lists the newest last
-    if not 1 <= place <= len(ordered):
+    index = int(match[1] or 1)
+    ordered = sorted(known, key=lambda run: run.when)  # stable: the store lists the newest last
+    if not 1 <= index <= len(ordered):
         raise StoreError(f"there is no run {name}; there are {len(ordered)}")
-    return ordered[-place]
+    return ordered[-index]
 
 
 def choose(known: Sequence[Named], name: str) -> list[Named]:
@@ -86,45 +86,45 @@ def choose(known: Sequence[Named], name: str) -> list[Named]:
     """
     if not name:
         return []
-    if found := _by_rules(known, name):
-        return found
+    if matches := _by_rules(known, name):
+        return matches
     for at in (i for i, letter in enumerate(name) if letter == "/"):
         left, right = name[:at], name[at + 1 :]
-        inner = [one for one in known if right and _is_suite(one, right)]
-        if inner and left and (found := _by_rules(inner, left)):
-            return found
+        inner = [run for run in known if right and _is_suite(run, right)]
+        if inner and left and (matches := _by_rules(inner, left)):
+            return matches
     return []
 
 
 def _by_rules(known: Sequence[Named], name: str) -> list[Named]:
     rules: tuple[tuple[str, Rule], ...] = (
-        ("name of {} ids", lambda one: one.id == name),
-        ("beginning of {} ids", lambda one: one.id.startswith(name)),
-        ("end of {} ids", lambda one: one.id.endswith(name)),
-        ("model of {} runs", lambda one: one.model.lower() == name.lower()),
-        ("suite of {} runs", lambda one: _is_suite(one, name)),
+        ("name of {} ids", lambda run: run.id == name),
+        ("beginning of {} ids", lambda run: run.id.startswith(name)),
+        ("end of {} ids", lambda run: run.id.endswith(name)),
+        ("model of {} runs", lambda run: run.model.lower() == name.lower()),
+        ("suite of {} runs", lambda run: _is_suite(run, name)),
     )
-    for words, rule in rules:
-        found = [one for one in known if rule(one)]
-        ids = sorted({one.id for one in found})
+    for description, rule in rules:
+        matches = [run for run in known if rule(run)]
+        ids = sorted({run.id for run in matches})
         if len(ids) > 1:
-            newest = sorted(found, key=lambda one: -one.when)
-            labels = ids if "id" in words else list(dict.fromkeys(one.label for one in newest))
-            raise StoreError(f"run {name!r} is the {words.format(len(ids))}: {listed(labels)}")
-        if found:
-            return found
+            newest = sorted(matches, key=lambda run: -run.when)
+            labels = ids if "id" in description else list(dict.fromkeys(run.label for run in newest))
+            raise StoreError(f"run {name!r} is the {description.format(len(ids))}: {listed(labels)}")
+        if matches:
+            return matches
     return []
 
 
-def _is_suite(one: Named, name: str) -> bool:
-    wanted = name.replace("_", "-").lower()
-    suite = one.suite.lower()
-    return bool(suite) and wanted in (suite, suite.partition(":")[0])
+def _is_suite(run: Named, name: str) -> bool:
+    normalised = name.replace("_", "-").lower()
+    suite = run.suite.lower()
+    return bool(suite) and normalised in (suite, suite.partition(":")[0])
 
 
 def near(known: Sequence[Named], name: str) -> list[str]:
     """Return ids, models and suites that resemble a name, the nearest first."""
-    labels = {label.lower(): label for one in known for label in (one.id, one.model, one.suite) if label}
+    labels = {label.lower(): label for run in known for label in (run.id, run.model, run.suite) if label}
     return [labels[close] for close in get_close_matches(name.lower(), labels, n=3, cutoff=0.6)]
 
 

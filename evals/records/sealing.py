@@ -259,18 +259,20 @@ def batches(files: Snapshot, columns: list[str]) -> Iterator[Any]:
 def parquet_golds(files: Snapshot) -> dict[str, Gold]:
     """Map sample ids to what reports need, in the order of asking."""
     target = msgspec.json.Decoder(str | float | tuple[str, ...]).decode
-    found = {}
+    golds = {}
     for batch in batches(files, ["id", "group", "cluster", "target", "options"]):
-        for id_, group, cluster, goal, options in zip(*(c.to_pylist() for c in batch.columns), strict=True):
-            aim = target(goal)
+        for id_, group, cluster, encoded, options in zip(
+            *(c.to_pylist() for c in batch.columns), strict=True
+        ):
+            decoded = target(encoded)
             # a hundred thousand samples share a few dozen strings
-            found[id_] = Gold(
+            golds[id_] = Gold(
                 sys.intern(group),
                 id_ if cluster == id_ else sys.intern(cluster),
-                sys.intern(aim) if isinstance(aim, str) else aim,
+                sys.intern(decoded) if isinstance(decoded, str) else decoded,
                 options,
             )
-    return found
+    return golds
 
 
 def parquet_records(files: Snapshot) -> Iterator[Record]:

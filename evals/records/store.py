@@ -123,9 +123,9 @@ def read_card(path: Path) -> Card:
     """Read a run's card."""
     try:
         raw = disk.read_small(path / "card.json")
-        found = msgspec.json.decode(raw, type=_Version)
-        if found.format != FORMAT:
-            raise StoreError(f"{path}: written in format {found.format}; this version reads format {FORMAT}")
+        header = msgspec.json.decode(raw, type=_Version)
+        if header.format != FORMAT:
+            raise StoreError(f"{path}: written in format {header.format}; this version reads format {FORMAT}")
         card = msgspec.json.decode(raw, type=Card)
     except FileNotFoundError:
         raise StoreError(f"{path}: no run there (card.json is missing)") from None
@@ -198,12 +198,12 @@ def runs(results: Path) -> list[Run]:
     """Find all runs of a results folder, the newest last; a folder with a card is a run."""
     if (results / "card.json").exists():
         return [Run(results)]
-    found = [
+    cards = [
         path
         for path in results.glob("*@*/*/*/card.json")
         if not any(map(disk.is_noise, path.relative_to(results).parts))
     ]
-    return [Run(path.parent) for path in sorted(found, key=lambda path: (_modified(path), str(path)))]
+    return [Run(path.parent) for path in sorted(cards, key=lambda path: (_modified(path), str(path)))]
 
 
 def _modified(path: Path) -> float:
@@ -224,16 +224,16 @@ def find(results: Path, name: str) -> list[Run]:
         return [Run(folder)]
     if not results.is_dir():
         raise StoreError(f"no results folder at {results}; `evals run` makes one")
-    several = runs(results)
-    if not several and not folder.is_dir():
+    all_runs = runs(results)
+    if not all_runs and not folder.is_dir():
         refuse_level_off(results)
-    if exact := [run for run in several if run.path.name == name]:
+    if exact := [run for run in all_runs if run.path.name == name]:
         return exact
-    known = [_named(run) for run in several]
+    known = [_named(run) for run in all_runs]
     if (newest := names.last(known, name)) is not None:
         return [Run(newest.path)]
     if chosen := names.choose(known, name):
-        return [Run(one.path) for one in chosen]
+        return [Run(match.path) for match in chosen]
     if folder.is_dir() and (inside := runs(folder)):
         return inside
     near = names.near(known, name)
@@ -247,18 +247,18 @@ def refuse_level_off(results: Path) -> None:
         below = sorted(path for path in results.iterdir() if path.is_dir() and not disk.is_noise(path.name))
     except OSError:
         below = []
-    for place in [*list(results.resolve().parents)[:2], *below[:50]]:
-        if runs(place):
-            raise StoreError(f"no runs in {results}, but in {place}: --results {quote(str(place))}")
+    for folder in [*list(results.resolve().parents)[:2], *below[:50]]:
+        if runs(folder):
+            raise StoreError(f"no runs in {results}, but in {folder}: --results {quote(str(folder))}")
 
 
 def find_one(results: Path, name: str) -> Run:
     """Return the one run of a name; raises StoreError if there are several."""
-    found = find(results, name)
-    if len(found) > 1:
-        labels = names.listed([_named(run).label for run in found])
-        raise StoreError(f"run {name!r} holds {len(found)} suites; name one by its folder, or as {labels}")
-    return found[0]
+    matches = find(results, name)
+    if len(matches) > 1:
+        labels = names.listed([_named(run).label for run in matches])
+        raise StoreError(f"run {name!r} holds {len(matches)} suites; name one by its folder, or as {labels}")
+    return matches[0]
 
 
 def _named(run: Run) -> names.Named:

@@ -241,8 +241,8 @@ def _last_newline(stream: Any) -> int:
     while position > 0:
         start = max(0, position - (1 << 16))
         stream.seek(start)
-        found = stream.read(position - start).rfind(b"\n")
-        if found >= 0:
-            return int(start + found + 1)
+        newline = stream.read(position - start).rfind(b"\n")
+        if newline >= 0:
+            return int(start + newline + 1)
         position = start
     return 0

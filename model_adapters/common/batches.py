@@ -136,33 +136,35 @@ class OpenAIBatches(_Endpoint):
         after = ""
         while True:
             page = _read(await self._client.send("GET", f"/batches?limit=100{after}"), _Page)
-            for one in page.data:
-                if (one.metadata or {}).get(LABEL) == label:
-                    return one.id
+            for batch in page.data:
+                if (batch.metadata or {}).get(LABEL) == label:
+                    return batch.id
             if not page.has_more or not page.data or page.data[-1].created_at < since - SKEW_S:
                 return None
             after = f"&after={page.data[-1].id}"
 
     async def state(self, id_: str) -> BatchState:
         """Ask how far it is."""
-        one = _read(await self._client.send("GET", f"/batches/{id_}"), _Batch)
-        done = one.request_counts.completed + one.request_counts.failed if one.request_counts else 0
-        if one.status == "failed":
-            errors = (one.errors.data if one.errors else None) or [{}]
-            said = f"{errors[0].get('message') or 'no reason given'}"
-            return BatchState(ended=True, done=done, fault=self._client.without_key(" ".join(said.split())))
-        return BatchState(ended=one.status in ("completed", "expired", "cancelled"), done=done)
+        batch = _read(await self._client.send("GET", f"/batches/{id_}"), _Batch)
+        done = batch.request_counts.completed + batch.request_counts.failed if batch.request_counts else 0
+        if batch.status == "failed":
+            errors = (batch.errors.data if batch.errors else None) or [{}]
+            message = f"{errors[0].get('message') or 'no reason given'}"
+            return BatchState(
+                ended=True, done=done, fault=self._client.without_key(" ".join(message.split()))
+            )
+        return BatchState(ended=batch.status in ("completed", "expired", "cancelled"), done=done)
 
     async def results(self, id_: str, sampling: Sampling) -> dict[str, Reply | Exception]:
         """Fetch both files: what was answered, and what failed or expired."""
-        one = _read(await self._client.send("GET", f"/batches/{id_}"), _Batch)
-        found: dict[str, Reply | Exception] = {}
-        for file in (one.output_file_id, one.error_file_id):
+        batch = _read(await self._client.send("GET", f"/batches/{id_}"), _Batch)
+        outcomes: dict[str, Reply | Exception] = {}
+        for file in (batch.output_file_id, batch.error_file_id):
             raw = await self._client.send("GET", f"/files/{file}/content", most=RESULTS) if file else b""
             for line in raw.splitlines():
                 result = _read(line, _Line)
-                found[result.custom_id] = self._one(result, sampling)
-        return found
+                outcomes[result.custom_id] = self._one(result, sampling)
+        return outcomes
 
     def _one(self, line: _Line, sampling: Sampling) -> Reply | Exception:
         if line.response is not None:
@@ -217,33 +219,33 @@ class AnthropicBatches(_Endpoint):
 
     async def find(self, label: str, *, since: float, many: int, never: Sequence[str]) -> str | None:
         """Find a batch of that time and size; of one that has ended, the names must be ours."""
-        async for one in self._newest(since):
-            if sum(one.request_counts.values()) != many or one.id in never:
+        async for batch in self._newest(since):
+            if sum(batch.request_counts.values()) != many or batch.id in never:
                 continue
-            if one.processing_status != "ended":
-                return one.id
-            lines = (await self._results(one.id)).splitlines()
+            if batch.processing_status != "ended":
+                return batch.id
+            lines = (await self._results(batch.id)).splitlines()
             if lines and _read(lines[0], _AnthropicLine).custom_id.startswith(f"{label}-"):
-                return one.id
+                return batch.id
         return None
 
     async def _newest(self, since: float) -> AsyncIterator[_AnthropicBatch]:
         after = ""
         while True:
             page = _read(await self._client.send("GET", f"{self.path}?limit=100{after}"), _AnthropicPage)
-            for one in page.data:
-                if _seconds(one.created_at) < since - SKEW_S:
+            for batch in page.data:
+                if _seconds(batch.created_at) < since - SKEW_S:
                     return
-                yield one
+                yield batch
             if not page.has_more or not page.data:
                 return
             after = f"&after_id={page.data[-1].id}"
 
     async def state(self, id_: str) -> BatchState:
         """Ask how far it is."""
-        one = _read(await self._client.send("GET", f"{self.path}/{id_}"), _AnthropicBatch)
-        done = sum(many for kind, many in one.request_counts.items() if kind != "processing")
-        return BatchState(ended=one.processing_status == "ended", done=done)
+        batch = _read(await self._client.send("GET", f"{self.path}/{id_}"), _AnthropicBatch)
+        done = sum(many for kind, many in batch.request_counts.items() if kind != "processing")
+        return BatchState(ended=batch.processing_status == "ended", done=done)
 
     async def results(self, id_: str, sampling: Sampling) -> dict[str, Reply | Exception]:
         """Fetch the results; from our own address, wherever `results_url` points: the key goes with it."""

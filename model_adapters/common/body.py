@@ -24,7 +24,7 @@ _TEXTS = ("text", "thinking", "reasoning", "summary", "refusal", "value", "conte
 DEEPEST = 8
 
 
-class Said(NamedTuple):
+class Content(NamedTuple):
     """What a content holds; None: nothing of the kind."""
 
     text: str | None = None
@@ -32,14 +32,14 @@ class Said(NamedTuple):
     refusal: str | None = None
 
 
-def said(content: Any) -> Said:
+def parse_content(content: Any) -> Content:
     """Read a message's content: a text, a part, or a list of both; raises TypeError for anything else.
 
-    >>> said([{"type": "thinking", "thinking": [{"type": "text", "text": "2 and 2"}]}, {"type": "text", "text": "4"}])
-    Said(text='4', reasoning='2 and 2', refusal=None)
+    >>> parse_content([{"type": "thinking", "thinking": [{"type": "text", "text": "2 and 2"}]}, {"type": "text", "text": "4"}])
+    Content(text='4', reasoning='2 and 2', refusal=None)
     """
     if content is None or isinstance(content, str):
-        return Said(content)
+        return Content(content)
     if isinstance(content, dict):
         content = [content]
     if not isinstance(content, list):
@@ -49,12 +49,12 @@ def said(content: Any) -> Said:
     refusals: list[str] = []
     for part in content:
         kind = part.get("type") if isinstance(part, dict) else "text"
-        found = flat(part)
-        if found is None:
+        text = flat(part)
+        if text is None:
             continue
         reasons = kind in REASONING_PARTS or (isinstance(part, dict) and part.get("thought") is True)
-        (thoughts if reasons else refusals if kind == "refusal" else texts).append(found)
-    return Said(
+        (thoughts if reasons else refusals if kind == "refusal" else texts).append(text)
+    return Content(
         "".join(texts) if texts or not thoughts + refusals else None,
         "\n".join(thoughts) if thoughts else None,
         "".join(refusals) or None,
@@ -68,29 +68,31 @@ def flat(value: Any, depth: int = 0) -> str | None:
     if depth > DEEPEST:
         return None
     if isinstance(value, dict):
-        found = (flat(value[name], depth + 1) for name in _TEXTS if value.get(name) is not None)
-        return next((text for text in found if text is not None), None)
+        candidates = (flat(value[name], depth + 1) for name in _TEXTS if value.get(name) is not None)
+        return next((text for text in candidates if text is not None), None)
     if isinstance(value, list):
-        texts = [text for one in value if (text := flat(one, depth + 1)) is not None]
+        texts = [text for item in value if (text := flat(item, depth + 1)) is not None]
         return "".join(texts) if texts else None
     return None
 
 
 def reasoning(message: Mapping[str, Any]) -> str | None:
     """Return the reasoning that stands beside a message's content; None: there is no such field."""
-    found = [
+    candidates = [
         text for name in REASONING_FIELDS if name in message and (text := flat(message[name])) is not None
     ]
-    return next((text for text in found if text), found[0] if found else None)
+    return next((text for text in candidates if text), candidates[0] if candidates else None)
 
 
 def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """Return a request's body with the user's own fields, which win; objects are merged field by field."""
-    found = dict(body)
+    result = dict(body)
     for field, value in extra.items():
-        own = found.get(field)
-        found[field] = merged(own, value) if isinstance(own, dict) and isinstance(value, dict) else value
-    return found
+        current = result.get(field)
+        result[field] = (
+            merged(current, value) if isinstance(current, dict) and isinstance(value, dict) else value
+        )
+    return result
 
 
 def fields(value: Any) -> Mapping[str, Any]:

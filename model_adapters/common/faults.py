@@ -91,18 +91,18 @@ class Fault(NamedTuple):
 def read_fault(raw: bytes) -> Fault:
     """Read an error body; what is none is its own message."""
     try:
-        found = _FAULT.decode(raw)
+        body = _FAULT.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Fault(" ".join(raw[:200].decode(errors="replace").split()) or "no body")
-    error = next((one for one in (found.error, found.detail, found.base_resp) if one is not None), None)
+    error = next((entry for entry in (body.error, body.detail, body.base_resp) if entry is not None), None)
     if isinstance(error, list):
         error = {"message": _joined(error), "param": _place(error)}
-    own = {"code": found.code, "type": found.type, "status": found.status, "param": found.param}
+    own = {"code": body.code, "type": body.type, "status": body.status, "param": body.param}
     fields: Mapping[str, Any] = error if isinstance(error, dict) else own
     names = ("message", "status_msg", "msg", "detail", "error")
     message = next((fields[name] for name in names if fields.get(name)), None)
     message = message if message is not None or isinstance(error, dict) else error
-    message = str(message or found.message or found.msg or raw[:200].decode(errors="replace"))
+    message = str(message or body.message or body.msg or raw[:200].decode(errors="replace"))
     codes = [fields.get(name) for name in ("code", "type", "status")]
     retry_after_s = None
     for detail in _details(fields):
@@ -110,8 +110,8 @@ def read_fault(raw: bytes) -> Fault:
         delay = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)s?", str(detail.get("retryDelay") or ""))
         retry_after_s = float(delay[1]) if delay else retry_after_s
         violations = detail.get("violations")
-        for one in violations if isinstance(violations, list) else []:
-            codes.append(one.get("quotaId") if isinstance(one, dict) else None)
+        for entry in violations if isinstance(violations, list) else []:
+            codes.append(entry.get("quotaId") if isinstance(entry, dict) else None)
     if retry_after_s is None:
         retry_after_s = _wait(fields)
     return Fault(
@@ -141,12 +141,12 @@ def _wait(fields: Mapping[str, Any]) -> float | None:
 def _joined(errors: list[Any]) -> str:
     """Word the list of faults that FastAPI sends: `body.seed: Extra inputs are not permitted`."""
     lines = []
-    for one in errors[:5]:
-        if isinstance(one, dict) and one.get("msg"):
-            place = ".".join(map(str, one["loc"])) if isinstance(one.get("loc"), list) else ""
-            lines.append(f"{place}: {one['msg']}" if place else str(one["msg"]))
+    for fault in errors[:5]:
+        if isinstance(fault, dict) and fault.get("msg"):
+            location = ".".join(map(str, fault["loc"])) if isinstance(fault.get("loc"), list) else ""
+            lines.append(f"{location}: {fault['msg']}" if location else str(fault["msg"]))
         else:
-            lines.append(str(one))
+            lines.append(str(fault))
     return "; ".join(lines)
 
 
@@ -181,15 +181,15 @@ def not_a_reply(raw: bytes, error: Exception, where: str) -> BadReply:
     return BadReply(f"200 with {kind} from {where}: {error}; it begins {start!r}")
 
 
-def is_error(found: Any) -> bool:
+def is_error(value: Any) -> bool:
     """Whether a field `error` says that there is one: not null, not empty, not a code that means success."""
-    if not isinstance(found, dict):
-        return bool(found)
-    codes = [str(found[name]).lower() for name in _NUMBERS if found.get(name) is not None]
-    return bool(found) and not (codes and all(code in _FINE for code in codes))
+    if not isinstance(value, dict):
+        return bool(value)
+    codes = [str(value[name]).lower() for name in _NUMBERS if value.get(name) is not None]
+    return bool(value) and not (codes and all(code in _FINE for code in codes))
 
 
-def inside_200(raw: bytes, where: str, what: str) -> ModelError:
+def error_in_200(raw: bytes, where: str, what: str) -> ModelError:
     """Return the error that the body of a 200 means; `what`: how to call it where no code of its own says.
 
     A code is read like the status it stands for, so that a full server slows the run down and an empty account ends

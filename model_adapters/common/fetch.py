@@ -100,5 +100,5 @@ def _rest(error: HTTPError) -> bytes:
 
 def _opener() -> OpenerDirector:
     """Go through HTTPS_PROXY, as `http.Client` does; what is not encrypted is on this network and reached directly."""
-    found = getproxies().get("https")
-    return build_opener(_Stay, ProxyHandler({"https": found} if found else {}))
+    proxy = getproxies().get("https")
+    return build_opener(_Stay, ProxyHandler({"https": proxy} if proxy else {}))

@@ -75,14 +75,14 @@ def ending(reason: Any, where: str, *, detail: str = "") -> Ending:
     if reason is None or reason == "":
         return Ending("stop", f"{UNKNOWN_FINISH}none given")
     word = str(reason)[:LONGEST]
-    found = meaning(word)
-    if found == "abort":
+    kind = meaning(word)
+    if kind == "abort":
         raise ServerFault(f"the server aborted the reply: {_joined(word, detail)} ({where})")
-    if found == "error":
+    if kind == "error":
         raise ServerFault(f"the reply broke off: {_joined(word, detail)} ({where})")
-    if found == "tools":
+    if kind == "tools":
         return Ending("stop", TOOL_CALLS)
-    return Ending("stop", f"{UNKNOWN_FINISH}{word}") if found is None else Ending(found)
+    return Ending("stop", f"{UNKNOWN_FINISH}{word}") if kind is None else Ending(kind)
 
 
 def _joined(word: str, detail: str) -> str:

@@ -32,13 +32,15 @@ class Function:
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Call the function once."""
         turns = [{"role": m.role, "content": plain_text(m.parts)} for m in prompt.messages]
-        given = turns if self._messages else "\n\n".join(turn["content"] for turn in turns)
-        began = perf_counter()
-        found = self._function(given) if self._async else await asyncio.to_thread(self._function, given)
-        text = await found if inspect.isawaitable(found) else found
+        argument = turns if self._messages else "\n\n".join(turn["content"] for turn in turns)
+        started = perf_counter()
+        result = (
+            self._function(argument) if self._async else await asyncio.to_thread(self._function, argument)
+        )
+        text = await result if inspect.isawaitable(result) else result
         if not isinstance(text, str):
             raise ModelError(f"{self.name} returned {type(text).__name__}, not the text of a reply")
-        return Reply(text=text, stop="stop", seconds=perf_counter() - began, model=self.name)
+        return Reply(text=text, stop="stop", seconds=perf_counter() - started, model=self.name)
 
     async def close(self) -> None:
         """Nothing to release."""

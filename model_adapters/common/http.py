@@ -91,8 +91,8 @@ class Client:
     def add_headers(self, headers: Mapping[str, str]) -> None:
         """Send further headers with every call; their values are secrets."""
         for name, value in headers.items():
-            for known in [one for one in self._headers if one.lower() == name.lower()]:
-                del self._headers[known]
+            for existing in [header for header in self._headers if header.lower() == name.lower()]:
+                del self._headers[existing]
             self._headers[name] = value
         self._mask.add([*headers.values(), *(value.rpartition(" ")[2] for value in headers.values())])
 
@@ -133,8 +133,10 @@ class Client:
             raise Fatal(f"{self.shown(path)} is no URL") from None
         except aiohttp.ClientConnectorError as error:
             code = error.os_error.errno or 0
-            said = os.strerror(code) if code > 0 else self.without_key(error.os_error.strerror or "no answer")
-            raise Disconnected(f"cannot reach {self.shown(path)}: {said}", unreachable=True) from None
+            reason = (
+                os.strerror(code) if code > 0 else self.without_key(error.os_error.strerror or "no answer")
+            )
+            raise Disconnected(f"cannot reach {self.shown(path)}: {reason}", unreachable=True) from None
         except (
             aiohttp.ClientError,
             OSError,
@@ -209,19 +211,19 @@ def proxy_of(url: str) -> str | None:
         return None
     from urllib.request import getproxies, proxy_bypass
 
-    found = getproxies().get("https")
-    return None if found is None or proxy_bypass(urlsplit(url).hostname or "") else found
+    proxy = getproxies().get("https")
+    return None if proxy is None or proxy_bypass(urlsplit(url).hostname or "") else proxy
 
 
 def _socket(address: tuple[Any, ...]) -> socket.socket:
     """Make a socket that says it is alive while a model thinks for minutes; firewalls cut what is silent."""
     family, kind, protocol = address[:3]
-    found = socket.socket(family, kind, protocol)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock = socket.socket(family, kind, protocol)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 60), ("TCP_KEEPCNT", 5)):
         if hasattr(socket, name):
-            found.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    return found
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return sock
 
 
 def without_secrets(url: str) -> str:

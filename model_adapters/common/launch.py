@@ -112,9 +112,9 @@ def spec_of(
     engine: Engine, model: str, profile: Profile | None, *, trust_remote_code: bool = False
 ) -> LaunchSpec:
     """Read the user's environment; raises UsageError."""
-    said = os.environ.get("EVALS_ENGINE_ARGS", "")
+    options = os.environ.get("EVALS_ENGINE_ARGS", "")
     try:
-        arguments = tuple(shlex.split(said))
+        arguments = tuple(shlex.split(options))
     except ValueError as error:
         raise UsageError(f"EVALS_ENGINE_ARGS cannot be split into words: {error}") from None
     without_secrets(arguments)
@@ -145,11 +145,11 @@ def without_secrets(arguments: Sequence[str]) -> None:
 
 
 def _start_s() -> float:
-    said = os.environ.get("EVALS_ENGINE_START_S") or str(START_S)
+    text = os.environ.get("EVALS_ENGINE_START_S") or str(START_S)
     with suppress(ValueError):
-        if (seconds := float(said)) > 0:  # which NaN is not
+        if (seconds := float(text)) > 0:  # which NaN is not
             return seconds
-    raise UsageError(f"EVALS_ENGINE_START_S={said}: not a number of seconds")
+    raise UsageError(f"EVALS_ENGINE_START_S={text}: not a number of seconds")
 
 
 def _whole(variable: str, usual: int) -> int:
@@ -159,39 +159,39 @@ def _whole(variable: str, usual: int) -> int:
     return int(word)
 
 
-def check(wanted: LaunchSpec, *, gpu_check: bool = True) -> str:
+def check(spec: LaunchSpec, *, gpu_check: bool = True) -> str:
     """Refuse what cannot be started here, the GPUs first; raises UsageError, one line.
 
     Return what to warn of: GPUs that its makers would not use, and that its weights fit on. `gpu_check`: whether to look.
     """
-    engine, folder = wanted.engine, wanted.folder
-    refusal, warning = _gpu_verdict(wanted) if gpu_check else ("", "")
+    engine, folder = spec.engine, spec.folder
+    refusal, warning = _gpu_verdict(spec) if gpu_check else ("", "")
     if refusal:
         raise UsageError(refusal)
-    if wanted.master and not engine.span:
-        raise UsageError(f"{engine.name}:{wanted.model}: over several nodes go vllm: and sglang: only")
-    if wanted.master and not wanted.rank < wanted.nodes:
+    if spec.master and not engine.span:
+        raise UsageError(f"{engine.name}:{spec.model}: over several nodes go vllm: and sglang: only")
+    if spec.master and not spec.rank < spec.nodes:
         raise UsageError(
-            f"EVALS_ENGINE_RANK {wanted.rank} of EVALS_ENGINE_NODES {wanted.nodes}: ranks begin with 0"
+            f"EVALS_ENGINE_RANK {spec.rank} of EVALS_ENGINE_NODES {spec.nodes}: ranks begin with 0"
         )
     if folder is not None and not folder.is_dir():
-        raise UsageError(f"{engine.name}:{wanted.model}: there is no such folder")
+        raise UsageError(f"{engine.name}:{spec.model}: there is no such folder")
     if folder is not None and not (folder / "config.json").is_file():
-        raise UsageError(f"{engine.name}:{wanted.model}: no weights lie there (it has no config.json)")
-    if folder is None and wanted.model.count("/") != 1:
+        raise UsageError(f"{engine.name}:{spec.model}: no weights lie there (it has no config.json)")
+    if folder is None and spec.model.count("/") != 1:
         raise UsageError(
-            f"{engine.name}:{wanted.model}: write ORGANISATION/NAME as on the hub, or a folder (./NAME)"
+            f"{engine.name}:{spec.model}: write ORGANISATION/NAME as on the hub, or a folder (./NAME)"
         )
-    version(engine, wanted.python)
+    version(engine, spec.python)
     return warning
 
 
-def _gpu_verdict(wanted: LaunchSpec) -> tuple[str, str]:
-    if wanted.profile is None:
+def _gpu_verdict(spec: LaunchSpec) -> tuple[str, str]:
+    if spec.profile is None:
         return "", ""
-    place = checkpoints.folder_of(wanted.model)
-    size = checkpoints.size(place, context=wanted.profile.serve_context) if place else None
-    return gpus.verdict(wanted.profile, gpus.found() * wanted.nodes, size)
+    folder = checkpoints.folder_of(spec.model)
+    size = checkpoints.size(folder, context=spec.profile.serve_context) if folder else None
+    return gpus.verdict(spec.profile, gpus.found() * spec.nodes, size)
 
 
 def version(engine: Engine, python: str = "") -> str:
@@ -216,42 +216,42 @@ def version(engine: Engine, python: str = "") -> str:
     return done.stdout.strip() or engine.package
 
 
-def command(wanted: LaunchSpec, *, port: int) -> list[str]:
+def command(spec: LaunchSpec, *, port: int) -> list[str]:
     """Write the server's command line: from the profile first, then the user's own, which win."""
-    engine, profile = wanted.engine, wanted.profile
+    engine, profile = spec.engine, spec.profile
     facts = {
-        "model": str(wanted.folder or wanted.model),
-        "name": wanted.name,
+        "model": str(spec.folder or spec.model),
+        "name": spec.name,
         "host": HOST,
         "port": str(port),
     }
-    begins = engine.follower if wanted.rank and engine.follower else engine.command
-    words = [wanted.python or sys.executable, "-m", *(part.format(**facts) for part in begins)]
+    begins = engine.follower if spec.rank and engine.follower else engine.command
+    words = [spec.python or sys.executable, "-m", *(part.format(**facts) for part in begins)]
     values: dict[str, str] = {}
     flags: tuple[str, ...] = ()
-    share = wanted.gpus
+    share = spec.gpus
     if profile:
         flags = profile.flags.get(engine.name, ())
-        if not (wanted.trust_remote_code or wanted.of_makers):
+        if not (spec.trust_remote_code or spec.of_makers):
             flags = tuple(flag for flag in flags if flag != TRUST)
-        share = wanted.gpus or _shared_over(profile, wanted.nodes)
+        share = spec.gpus or _shared_over(profile, spec.nodes)
         values["expert_parallel"] = str(share) if profile.expert_parallel else ""
         values["context"] = str(profile.serve_context or "")
         values["parser"] = profile.parser.get(engine.name, "")
     values["tensor_parallel"] = str(share) if share > 1 else ""
-    if wanted.trust_remote_code and TRUST not in flags:
+    if spec.trust_remote_code and TRUST not in flags:
         values["trust_remote_code"] = "yes"
     for fact, value in values.items():
         words += [part.format(value=value) for part in engine.options.get(fact, ()) if value]
-    return [*words, *flags, *_span(wanted), *wanted.arguments]
+    return [*words, *flags, *_span(spec), *spec.arguments]
 
 
-def _span(wanted: LaunchSpec) -> list[str]:
-    if not wanted.master:
+def _span(spec: LaunchSpec) -> list[str]:
+    if not spec.master:
         return []
-    address, _, meeting = wanted.master.rpartition(":")
-    facts = {"nodes": wanted.nodes, "rank": wanted.rank, "address": address, "meeting": meeting}
-    return [part.format(**facts) for part in wanted.engine.span]
+    address, _, meeting = spec.master.rpartition(":")
+    facts = {"nodes": spec.nodes, "rank": spec.rank, "address": address, "meeting": meeting}
+    return [part.format(**facts) for part in spec.engine.span]
 
 
 def _shared_over(profile: Profile, nodes: int) -> int:

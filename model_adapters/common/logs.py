@@ -60,7 +60,7 @@ def cause(log: str) -> str:
         end = errors[0] + 1
         if end < len(lines) and lines[end].startswith("  "):  # pydantic says there what is wrong
             end += 1
-        said = " ".join(lines[errors[0] : end])
+        message = " ".join(lines[errors[0] : end])
     else:
-        said = lines[-1] if lines else "it said nothing"
-    return " ".join(said.split())[:MOST]
+        message = lines[-1] if lines else "it said nothing"
+    return " ".join(message.split())[:MOST]

@@ -16,11 +16,11 @@ async def encoded(prompt: Prompt, *kinds: str) -> dict[str, tuple[str, str]]:
         return {}
     from evals.data.media import find, payload
 
-    found = {}
-    for one in media:
-        if one.kind == "image":
-            kind, raw = await payload(one)
+    by_sha = {}
+    for item in media:
+        if item.kind == "image":
+            kind, raw = await payload(item)
         else:
-            kind, raw = "time_series/npy", await asyncio.to_thread(find(one).read_bytes)
-        found[one.sha256] = (kind, b64encode(raw).decode())
-    return found
+            kind, raw = "time_series/npy", await asyncio.to_thread(find(item).read_bytes)
+        by_sha[item.sha256] = (kind, b64encode(raw).decode())
+    return by_sha

@@ -95,7 +95,7 @@ class Refusals:
         while True:
             sent = _without(body, tried)
             try:
-                found = await client.post(path, sent)
+                response = await client.post(path, sent)
             except Rejected as error:
                 field = named(error, sent, keep)
                 if field is None or field in tried:
@@ -104,7 +104,7 @@ class Refusals:
                 tried[field] = other if other and other not in tried and other in str(error) else ""
             else:
                 self.left_out |= tried
-                return found
+                return response
 
 
 def named(error: Rejected, body: Body, keep: Mapping[str, Any]) -> str | None:
@@ -117,21 +117,21 @@ def named(error: Rejected, body: Body, keep: Mapping[str, Any]) -> str | None:
         return None
     if (last := re.split(r"[.\[/]", error.param)[-1]) in sent:
         return last
-    places = {
-        field: found.start()
+    positions = {
+        field: match.start()
         for field in sent
-        if (found := re.search(rf"(?<![A-Za-z0-9_]){re.escape(field)}(?![A-Za-z0-9_])", message))
+        if (match := re.search(rf"(?<![A-Za-z0-9_]){re.escape(field)}(?![A-Za-z0-9_])", message))
     }
-    return min(places, key=lambda field: places[field], default=None)
+    return min(positions, key=lambda field: positions[field], default=None)
 
 
 def _without(body: Body, left_out: Mapping[str, str]) -> Body:
-    found = {}
+    kept = {}
     for field, value in body.items():
         if field == NESTED and isinstance(value, dict):
             value = _without(value, left_out)
         if field not in left_out:
-            found[field] = value
+            kept[field] = value
         elif left_out[field]:
-            found[left_out[field]] = value
-    return found
+            kept[left_out[field]] = value
+    return kept

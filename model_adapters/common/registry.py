@@ -14,15 +14,15 @@ from evals.model_adapters.common.launch import HOST, LaunchSpec
 from evals.model_adapters.common.server_process import models
 
 
-def serving(wanted: LaunchSpec) -> Entry | None:
+def serving(spec: LaunchSpec) -> Entry | None:
     """Return the server that `evals serve` of this user keeps for these very weights, if there is one.
 
     Whoever else listens on this machine may serve other weights under the same name, or be a stranger: such a server is
     named by its address, `server:URL#NAME`.
     """
-    for entry in registered(wanted.engine.name):
-        same = entry.identity == wanted.identity and wanted.arguments in ((), entry.arguments)
-        if same and wanted.name in models(entry.url, timeout_s=2.0):
+    for entry in registered(spec.engine.name):
+        same = entry.identity == spec.identity and spec.arguments in ((), entry.arguments)
+        if same and spec.name in models(entry.url, timeout_s=2.0):
             return entry
     return None
 
@@ -55,7 +55,7 @@ def announce(order: LaunchSpec, url: str) -> Path:
 
 def registered(engine: str) -> list[Entry]:
     """Return the servers that `evals serve` has announced; what its owner left behind is removed."""
-    found = []
+    entries = []
     for path in sorted(_register().glob("*.json")):
         try:
             entry = msgspec.json.decode(disk.read_small(path), type=Entry)
@@ -64,5 +64,5 @@ def registered(engine: str) -> list[Entry]:
             path.unlink(missing_ok=True)
             continue
         if entry.engine == engine and entry.url.startswith(f"http://{HOST}:"):
-            found.append(entry)
-    return found
+            entries.append(entry)
+    return entries

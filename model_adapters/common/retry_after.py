@@ -40,10 +40,10 @@ def asked_wait_s(headers: Mapping[str, str], message: str = "", *, now: float | 
     for name in _MILLISECONDS:
         if _NUMBER.fullmatch(value := headers.get(name, "").strip()):
             return float(value) / 1000
-    found = _moment(headers.get("retry-after", ""), now)
-    if found is None:
-        found = _reset_s(headers, now)
-    return stated_s(message) if found is None else found
+    wait = _moment(headers.get("retry-after", ""), now)
+    if wait is None:
+        wait = _reset_s(headers, now)
+    return stated_s(message) if wait is None else wait
 
 
 def stated_s(message: str) -> float | None:
@@ -52,12 +52,12 @@ def stated_s(message: str) -> float | None:
     >>> stated_s("Rate limit reached. Please try again in 1m3.5s."), stated_s("Please retry after 20 seconds")
     (63.5, 20.0)
     """
-    found = _SAID.search(message[:500].lower())
-    if found is None:
+    match = _SAID.search(message[:500].lower())
+    if match is None:
         return None
-    unit = found["unit"]
+    unit = match["unit"]
     short = "ms" if unit.startswith(("ms", "milli")) else unit[0]
-    return float(found["many"]) * _UNITS[short] + _duration(found["rest"])
+    return float(match["many"]) * _UNITS[short] + _duration(match["rest"])
 
 
 def _moment(text: str, now: float) -> float | None:
@@ -83,8 +83,8 @@ def _date(text: str) -> float | None:
         return None
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         try:
-            found = read(text)
-            return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+            moment = read(text)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, TypeError, OverflowError, IndexError):
             continue
     return None

@@ -17,7 +17,7 @@ from evals.errors import UsageError
 from evals.types import Reply, Sampling
 
 SETTINGS = ("temperature", "top_p", "top_k", "min_p", "seed", "stop")
-DRAWN = frozenset({"temperature", "top_p", "top_k", "min_p"})
+SAMPLERS = frozenset({"temperature", "top_p", "top_k", "min_p"})
 """How the next token is drawn."""
 
 
@@ -43,46 +43,46 @@ def rule_for(rules: Sequence[Rule], name: str) -> Rule:
     return next((rule for rule in rules if re.match(rule.models, name.lower())), rules[-1])
 
 
-def telling(rule: Rule, name: str, thinking: bool | None) -> Mapping[str, Any]:  # noqa: FBT001 - as in Sampling
+def thinking_fields(rule: Rule, name: str, thinking: bool | None) -> Mapping[str, Any]:  # noqa: FBT001 - as in Sampling
     """Return the fields that tell a model whether to reason; raises UsageError where it has no such choice."""
     if thinking is None:
         return {}
-    found = rule.on if thinking else rule.off
-    if found is None:
+    chosen = rule.on if thinking else rule.off
+    if chosen is None:
         raise UsageError(
             f"--thinking: {name} does not reason" if thinking else f"--no-thinking: {name} always reasons"
         )
-    return found
+    return chosen
 
 
-def unsent(rule: Rule, sampling: Sampling) -> list[str]:
+def unsupported_settings(rule: Rule, sampling: Sampling) -> list[str]:
     """Name the settings of `sampling` that are set and that the model does not take."""
     reasons = rule.reasons if sampling.thinking is None else sampling.thinking
     refused = rule.refuses | rule.reasoning if reasons else rule.refuses
     return [name for name in SETTINGS if name in refused and getattr(sampling, name) not in (None, ())]
 
 
-def settled(rule: Rule, sampling: Sampling) -> Sampling:
+def supported_sampling(rule: Rule, sampling: Sampling) -> Sampling:
     """Return the sampling without what the model does not take."""
-    names = unsent(rule, sampling)
+    names = unsupported_settings(rule, sampling)
     if not names:
         return sampling
     return structs.replace(sampling, **{name: () if name == "stop" else None for name in names})
 
 
 def remarks(rule: Rule, name: str, sampling: Sampling) -> list[str]:
-    """Say what a card must say of it; raises what `telling` does."""
-    telling(rule, name, sampling.thinking)
-    names = unsent(rule, sampling)
-    found = []
+    """Say what a card must say of it; raises what `thinking_fields` does."""
+    thinking_fields(rule, name, sampling.thinking)
+    names = unsupported_settings(rule, sampling)
+    notes = []
     if sent := [n for n in names if n != "stop"]:
-        found.append(f"{', '.join(sent)} not sent: {name} does not take {'them' if len(sent) > 1 else 'it'}")
+        notes.append(f"{', '.join(sent)} not sent: {name} does not take {'them' if len(sent) > 1 else 'it'}")
     if "stop" in names:
-        found.append(f"stop sequences are applied here and not by the server: {name} does not take them")
-    return found
+        notes.append(f"stop sequences are applied here and not by the server: {name} does not take them")
+    return notes
 
 
 def cut(reply: Reply, stops: Sequence[str]) -> Reply:
     """End a reply before its first stop sequence."""
-    places = [place for stop in stops if stop and (place := reply.text.find(stop)) >= 0]
-    return structs.replace(reply, text=reply.text[: min(places)], stop="stop") if places else reply
+    positions = [position for stop in stops if stop and (position := reply.text.find(stop)) >= 0]
+    return structs.replace(reply, text=reply.text[: min(positions)], stop="stop") if positions else reply

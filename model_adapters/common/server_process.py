@@ -121,16 +121,16 @@ class Process:
                 timeout_s=LIFE_S,
             )
         except OSError as error:
-            said = str(error)
+            reason = str(error)
             if isinstance(error, Refused):
-                said = f"HTTP {error.status}: {fault_message(error.body)}"
+                reason = f"HTTP {error.status}: {fault_message(error.body)}"
             if self._dog is not None:  # a call that kills it is answered before it is dead
                 with suppress(subprocess.TimeoutExpired):
                     self._dog.wait(GRACE_S)
             if not self.alive:
                 raise UsageError(self.epitaph("ended at its first call")) from None
             named = f"{self.order.engine.name}:{self.order.model}"
-            raise UsageError(f"{named} is up and cannot answer: {said} (log: {self.log})") from None
+            raise UsageError(f"{named} is up and cannot answer: {reason} (log: {self.log})") from None
 
     def follow(self) -> str:
         """Run this node's share of a server that answers elsewhere, until it ends; says how that was."""
@@ -213,7 +213,7 @@ def _answers(url: str) -> bool:
 def models(url: str, *, timeout_s: float = 5.0) -> dict[str, int | None]:
     """Ask a server what it serves: name -> context in tokens, where it says; empty where nobody answers."""
     try:
-        found = listed(f"{url}/models", timeout_s=timeout_s)
+        entries = listed(f"{url}/models", timeout_s=timeout_s)
     except (OSError, ValueError):  # which every fault of msgspec is
         return {}
-    return {one.id: one.max_model_len for one in found}
+    return {entry.id: entry.max_model_len for entry in entries}

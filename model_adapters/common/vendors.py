@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from evals.model_adapters.common.http import credentials
-from evals.model_adapters.common.rules import DRAWN, Rule
+from evals.model_adapters.common.rules import SAMPLERS, Rule
 from evals.model_adapters.openai import Hosted
 
 UNKNOWN = frozenset({"top_k", "min_p"})
@@ -35,10 +35,10 @@ VENDORS = {
         base="https://api.deepseek.com",
         rules=(
             Rule(models="deepseek-chat", refuses=UNKNOWN | {"seed"}, on=_typed("enabled"), off={}),
-            Rule(models="deepseek-reasoner", refuses=DRAWN | {"seed"}, reasons=True, on={}),
+            Rule(models="deepseek-reasoner", refuses=SAMPLERS | {"seed"}, reasons=True, on={}),
             Rule(
                 refuses=UNKNOWN | {"seed"},
-                reasoning=DRAWN,
+                reasoning=SAMPLERS,
                 reasons=True,
                 on=_typed("enabled"),
                 off=_typed("disabled"),
@@ -52,12 +52,12 @@ VENDORS = {
             Rule(models=r"moonshot-v1|kimi-k2-(0711|0905|turbo)", refuses=UNKNOWN | {"seed"}, off={}),
             Rule(
                 models=r"kimi-k2\.[56]",
-                refuses=DRAWN | {"seed"},
+                refuses=SAMPLERS | {"seed"},
                 reasons=True,
                 on=_typed("enabled"),
                 off=_typed("disabled"),
             ),
-            Rule(refuses=DRAWN | {"seed"}, reasons=True, on={}),
+            Rule(refuses=SAMPLERS | {"seed"}, reasons=True, on={}),
         ),
     ),
     # openrouter.ai/docs, Reasoning Tokens and Provider Routing

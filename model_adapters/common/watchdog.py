@@ -53,10 +53,10 @@ def _prctl(option: int, value: int) -> None:
 def _children() -> list[int]:
     """Name the living children, those that lost their parents included; empty where the system does not say."""
     try:
-        found = [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+        pids = [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
     except OSError:
         return []
-    return [pid for pid in found if not _reaped(pid)]
+    return [pid for pid in pids if not _reaped(pid)]
 
 
 def _reaped(pid: int) -> bool:

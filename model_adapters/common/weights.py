@@ -178,14 +178,14 @@ def _generated(loaded: Loaded, batch: Sequence[Asked]) -> tuple[list[list[int]],
     width = inputs["input_ids"].shape[1]
     stops = {"stop_strings": list(sampling.stop), "tokenizer": loaded.tokenizer} if sampling.stop else {}
     with torch.inference_mode():
-        found = loaded.model.generate(
+        output = loaded.model.generate(
             **inputs, **stops, do_sample=False, num_beams=1,
             temperature=None, top_p=None, top_k=None,
             max_new_tokens=min(sampling.max_tokens or room, room),
             pad_token_id=loaded.tokenizer.pad_token_id,
             logits_processor=_drawing([asked.sampling for asked in batch], loaded.model.device),
         )  # fmt: skip
-    return [row[width:].tolist() for row in found], lengths
+    return [row[width:].tolist() for row in output], lengths
 
 
 def _drawing(samplings: Sequence[Sampling], device: Any) -> Any:
@@ -208,21 +208,21 @@ def _drawing(samplings: Sequence[Sampling], device: Any) -> Any:
 
     class Gumbel(LogitsProcessor):  # type: ignore[misc] # transformers is not where types are checked
         def __init__(self) -> None:
-            self.dice = [torch.Generator("cpu").manual_seed(one.seed or 0) for one in samplings]
+            self.dice = [torch.Generator("cpu").manual_seed(sampling_.seed or 0) for sampling_ in samplings]
 
         def __call__(self, input_ids: Any, scores: Any) -> Any:
             noise = torch.stack([torch.rand(scores.shape[1], generator=die) for die in self.dice])
             return scores.float() - torch.log(-torch.log(noise.clamp(1e-20, 1 - 1e-7))).to(device)
 
-    found = LogitsProcessorList([TemperatureLogitsWarper(float(sampling.temperature))])
+    processors = LogitsProcessorList([TemperatureLogitsWarper(float(sampling.temperature))])
     if sampling.top_k:
-        found.append(TopKLogitsWarper(sampling.top_k))
+        processors.append(TopKLogitsWarper(sampling.top_k))
     if sampling.top_p is not None and sampling.top_p < 1.0:
-        found.append(TopPLogitsWarper(sampling.top_p))
+        processors.append(TopPLogitsWarper(sampling.top_p))
     if sampling.min_p:
-        found.append(MinPLogitsWarper(sampling.min_p))
-    found.append(Gumbel())
-    return found
+        processors.append(MinPLogitsWarper(sampling.min_p))
+    processors.append(Gumbel())
+    return processors
 
 
 def _reply(
@@ -258,7 +258,7 @@ def likelihoods(loaded: Loaded, prompt: str, continuations: Sequence[str]) -> tu
     if not before:
         raise Rejected("likelihoods need a prompt: the first token of a text has none")
     start = len(loaded.tokenizer(before)["input_ids"])
-    found = []
+    results = []
     for text in continuations:
         ids = loaded.tokenizer(prompt + text, return_tensors="pt")["input_ids"].to(loaded.model.device)
         if ids.shape[1] > loaded.context:
@@ -273,5 +273,5 @@ def likelihoods(loaded: Loaded, prompt: str, continuations: Sequence[str]) -> tu
         logs = torch.log_softmax(logits.float(), dim=-1)
         values = logs.gather(1, own[:, None])[:, 0]
         greedy = bool((values >= logs.max(dim=-1).values).all())
-        found.append(Likelihood(logprob=float(values.sum()), tokens=len(own), greedy=greedy))
-    return tuple(found)
+        results.append(Likelihood(logprob=float(values.sum()), tokens=len(own), greedy=greedy))
+    return tuple(results)
