@@ -26,17 +26,17 @@ def plain(text: str) -> str:
     return " ".join((_ARTICLE.sub("", text, count=1) if _ARTICLE.match(text) else text).split())
 
 
-def same_words(gold: str, found: str) -> bool:
+def same_words(gold: str, stated: str) -> bool:
     """Tell whether two answers are the same words, but for an article and a generic noun behind."""
-    one, other = plain(gold), plain(found)
-    return bool(one) and (one == other or one == _GENERIC.sub("", other))
+    gold_words, stated_words = plain(gold), plain(stated)
+    return bool(gold_words) and (gold_words == stated_words or gold_words == _GENERIC.sub("", stated_words))
 
 
-def same_names(gold: str, found: str) -> bool:
+def same_names(gold: str, stated: str) -> bool:
     """Tell whether two lists hold the same names; of which one stands in brackets or has a comma."""
     if "," not in gold and "[" not in gold:
         return False
-    names = [set(filter(None, map(plain, _SPLIT.split(text.strip(" []"))))) for text in (gold, found)]
+    names = [set(filter(None, map(plain, _SPLIT.split(text.strip(" []"))))) for text in (gold, stated)]
     return len(names[0]) > 1 and names[0] == names[1]
 
 

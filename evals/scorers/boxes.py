@@ -110,7 +110,7 @@ def matched(golds: Sequence[Box], boxes: Sequence[Box], threshold: float = 0.5) 
     overlaps = np.array([[iou(gold, box) for box in boxes] for gold in golds]).reshape(len(golds), -1)
     hits = (overlaps >= threshold) * float(min(overlaps.shape) + 1)
     rows, columns = linear_sum_assignment(overlaps + hits, maximize=True)
-    return [float(found) for found in overlaps[rows, columns]]
+    return [float(overlap) for overlap in overlaps[rows, columns]]
 
 
 class _OverlapAt(Struct, frozen=True):
@@ -122,20 +122,20 @@ class _OverlapAt(Struct, frozen=True):
 
 def _overlap(points: Sequence[Point]) -> float:
     point = points[0]
-    found = point.value if point.verdict == "missing" else point.parts.get("iou")
-    if found is None:
+    overlap = point.value if point.verdict == "missing" else point.parts.get("iou")
+    if overlap is None:
         raise ValueError("no overlap")
-    return found
+    return overlap
 
 
 def grounding(*, scorer: str = "") -> tuple[Metric, ...]:
     """Acc@0.5, the headline; Acc@0.75 and the mean overlap. For one rectangle a sample."""
 
-    def made(name: str, of: Callable[[Sequence[Point]], float], *, headline: bool = False) -> Metric:
+    def metric(name: str, of: Callable[[Sequence[Point]], float], *, headline: bool = False) -> Metric:
         return Metric(name=name, of=of, headline=headline, scorer=scorer)
 
     return (
-        made("acc@0.5", _OverlapAt(0.5), headline=True),
-        made("acc@0.75", _OverlapAt(0.75)),
-        made("mean_iou", _overlap),
+        metric("acc@0.5", _OverlapAt(0.5), headline=True),
+        metric("acc@0.75", _OverlapAt(0.75)),
+        metric("mean_iou", _overlap),
     )

@@ -43,9 +43,9 @@ class Relaxed(Struct, frozen=True):
         if reply.stop == "filter" or not text:
             return Score(value=0.0, verdict=silence(reply), why="no text")
         gold = str(sample.target)
-        wanted, stated = as_published(gold), as_published(text)
-        if stated is not None and wanted:
-            right = abs(stated - wanted) / abs(wanted) <= self.tolerance
+        target, stated = as_published(gold), as_published(text)
+        if stated is not None and target:
+            right = abs(stated - target) / abs(target) <= self.tolerance
         else:
             right = text.lower() == gold.lower()
         return Score(value=float(right), verdict="right" if right else "wrong", answer=text[:200])
@@ -64,19 +64,21 @@ class Stated(Struct, frozen=True):
         """Judge one reply."""
         return free_answer(reply, (str(sample.target),), self.same)
 
-    def same(self, gold: str, found: str) -> bool:
+    def same(self, gold: str, answer: str) -> bool:
         """Compare two answers."""
-        if answers.same_words(gold, found) or answers.same_names(gold, found):
+        if answers.same_words(gold, answer) or answers.same_names(gold, answer):
             return True
-        wanted = answers.plain_number(gold)
-        stated = None if wanted is None else extract.number(found)
-        bare = None if wanted is None else extract.number(found, scaled=False)
-        if wanted is None or stated is None or bare is None:
+        target = answers.plain_number(gold)
+        scaled = None if target is None else extract.number(answer)
+        unscaled = None if target is None else extract.number(answer, scaled=False)
+        if target is None or scaled is None or unscaled is None:
             return False
         if _YEAR.fullmatch(gold.strip()):
-            return wanted == stated
-        share = stated * 100 if "%" in gold and "%" not in found else stated
-        return any(abs(wanted - x) <= self.tolerance * (abs(wanted) or 1.0) for x in (stated, bare, share))
+            return target == scaled
+        share = scaled * 100 if "%" in gold and "%" not in answer else scaled
+        return any(
+            abs(target - x) <= self.tolerance * (abs(target) or 1.0) for x in (scaled, unscaled, share)
+        )
 
 
 def free_answer(reply: Reply, golds: Sequence[str], same: Callable[[str, str], bool]) -> Score:

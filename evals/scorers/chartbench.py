@@ -48,11 +48,11 @@ def as_float(text: str) -> float | None:
 
 def relaxed(said: str, gold: str) -> bool:
     """Compare two numbers as upstream does, other texts letter by letter."""
-    one, wanted = as_float(said), as_float(gold)
-    if one is None or wanted is None:
+    value, gold_value = as_float(said), as_float(gold)
+    if value is None or gold_value is None:
         return said.lower() == gold.lower()
-    tried = (one, one / 100) if said.endswith("%") else (one,)
-    return any((wanted if not x else abs(wanted - x) / abs(x)) <= TOLERANCE for x in tried)
+    readings = (value, value / 100) if said.endswith("%") else (value,)
+    return any((gold_value if not x else abs(gold_value - x) / abs(x)) <= TOLERANCE for x in readings)
 
 
 def number_text(text: str) -> tuple[str, bool]:
@@ -61,10 +61,10 @@ def number_text(text: str) -> tuple[str, bool]:
     if as_float(text) is not None:
         return text, False
     for region in (extract.stated(text), text):
-        found = _NUMBER.findall(region or "")
-        if found:
-            number = found[-1].replace(",", "").replace("\u2212", "-").replace("\\", "").replace(" ", "")
-            return number, len(set(found)) > 1
+        numbers = _NUMBER.findall(region or "")
+        if numbers:
+            number = numbers[-1].replace(",", "").replace("\u2212", "-").replace("\\", "").replace(" ", "")
+            return number, len(set(numbers)) > 1
     return text, False
 
 
@@ -77,10 +77,12 @@ class Published(Struct, frozen=True):
         """Return no options: these are free answers."""
         return ()
 
-    def take(self, sample: Sample, prompt: Prompt, reply: Reply, found: str) -> Score:
+    def take(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
         """Score a number that was copied out of the reply."""
-        right = any(relaxed(found.strip(), gold) for gold in golds(sample))
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=found.strip()[:200])
+        right = any(relaxed(extracted.strip(), gold) for gold in golds(sample))
+        return Score(
+            value=float(right), verdict="right" if right else "wrong", answer=extracted.strip()[:200]
+        )
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
@@ -100,12 +102,12 @@ class Published(Struct, frozen=True):
         return Score(value=score.value, verdict=score.verdict, answer=score.answer, suspect=several)
 
     def _assertion(self, gold: str, reply: Reply, text: str) -> Score:
-        said = "yes" if "yes" in text else "no"
-        right = said == gold
+        answer = "yes" if "yes" in text else "no"
+        right = answer == gold
         verdict: Verdict = ("right" if right else "wrong") if text else silence(reply)
-        stated = said == "yes" or re.search(r"\bno\b", text)
+        stated = answer == "yes" or re.search(r"\bno\b", text)
         why = "" if stated else "no yes in it: a no to upstream"
-        return Score(value=float(right), verdict=verdict, answer=said, why=why, suspect=not stated)
+        return Score(value=float(right), verdict=verdict, answer=answer, why=why, suspect=not stated)
 
 
 class Strict(Struct, frozen=True):
@@ -117,21 +119,21 @@ class Strict(Struct, frozen=True):
         """Judge one reply."""
         text = "" if reply.stop == "filter" else reply.text
         if sample.target in ASSERTED:
-            said = extract.stated_yes_no(text)
-            if said is None:
+            reading = extract.stated_yes_no(text)
+            if reading is None:
                 return unread(reply, "neither yes nor no stated")
-            answer = "yes" if said.value else "no"
+            answer = "yes" if reading.value else "no"
             right = answer == sample.target
             score = Score(value=float(right), verdict="right" if right else "wrong", answer=answer)
-            return where(said, score)
+            return where(reading, score)
         return free_answer(reply, golds(sample), self._same)
 
-    def _same(self, gold: str, found: str) -> bool:
+    def _same(self, gold: str, stated: str) -> bool:
         """Compare as for ChartQA; a gold `8 %` may also be stated as 0.08."""
-        if self.number.same(gold, found):
+        if self.number.same(gold, stated):
             return True
-        share = as_float(gold) if gold.endswith("%") and "%" not in found else None
-        return share is not None and self.number.same(f"{share / 100:.12g}", found)
+        share = as_float(gold) if gold.endswith("%") and "%" not in stated else None
+        return share is not None and self.number.same(f"{share / 100:.12g}", stated)
 
 
 # --- metrics ------------------------------------------------------------------------------------------------

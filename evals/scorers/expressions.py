@@ -97,7 +97,7 @@ def _comparable(gold: str, said: str) -> bool:
 
 
 def _symbols(text: str) -> set[str]:
-    return {found[0] for found in _LETTERS.finditer(text)} - _FUNCTIONS - {"e", "i"}
+    return {match[0] for match in _LETTERS.finditer(text)} - _FUNCTIONS - {"e", "i"}
 
 
 def _exactly(gold: str, said: str) -> bool:

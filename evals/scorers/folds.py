@@ -33,8 +33,8 @@ def _interval(of: Reduction, clusters: Sequence[Sequence[Point]], *, by_group: b
     rule = RULES.get(of)
     if rule is None:
         return None
-    points = [point for some in clusters for point in some]
-    owners = [index for index, some in enumerate(clusters) for _ in some]
+    points = [point for cluster in clusters for point in cluster]
+    owners = [index for index, cluster in enumerate(clusters) for _ in cluster]
     return rule(columns(points), [point.group if by_group else "" for point in points], owners)
 
 
@@ -121,20 +121,20 @@ class ByGroup(Struct, frozen=True):
 def _groups(clusters: Sequence[Sequence[Point]]) -> list[_Group]:
     import numpy as np
 
-    found: dict[str, tuple[list[Point], list[int]]] = {}
+    by_group: dict[str, tuple[list[Point], list[int]]] = {}
     for index, points in enumerate(clusters):
         for point in points:
-            members, owners = found.setdefault(point.group, ([], []))
+            members, owners = by_group.setdefault(point.group, ([], []))
             members.append(point)
             owners.append(index)
-    if not found:
+    if not by_group:
         raise ValueError("there is nothing to reduce")
-    return [_Group(columns(members), np.array(owners)) for members, owners in found.values()]
+    return [_Group(columns(members), np.array(owners)) for members, owners in by_group.values()]
 
 
-def _mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return sum(found) / len(found)
+def _mean(numbers: Iterable[float]) -> float:
+    values = list(numbers)
+    return sum(values) / len(values)
 
 
 def weighted_mean(values: Floats, weights: Floats, what: str) -> float:

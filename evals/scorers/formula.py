@@ -56,10 +56,10 @@ def counts(text: str) -> dict[str, int] | None:
     total: Counter[str] = Counter()
     for part in re.split(r"[·•∙⋅*.]", text):
         times, formula = _leading_number(part)
-        found = _elements(formula)
-        if found is None:
+        elements = _elements(formula)
+        if elements is None:
             return None
-        for element, number in found.items():
+        for element, number in elements.items():
             total["H" if element in "DT" else element] += number * times
     return {element: number for element, number in total.items() if number} | (
         {CHARGE: charge} if charge else {}
@@ -75,9 +75,9 @@ def _sum_of_ions(ions: list[str]) -> dict[str, int] | None:
     """Add up a salt whose ions are written with their charges, C6H5NH3+Cl-."""
     total: Counter[str] = Counter()
     for ion in ions:
-        if (found := counts(ion)) is None:
+        if (elements := counts(ion)) is None:
             return None
-        total.update(found)
+        total.update(elements)
     return {element: number for element, number in total.items() if number}
 
 
@@ -94,18 +94,18 @@ def _plain(text: str) -> str:
 
 def _take_charge(text: str) -> tuple[str, int]:
     """Split off a charge at the end."""
-    found = _CHARGE.search(text)
-    if found is None:
+    match = _CHARGE.search(text)
+    if match is None:
         return text, 0
-    mark = found[1] or found[2]
+    mark = match[1] or match[2]
     sign = 1 if "+" in mark else -1
     digits = mark.strip("+-")
-    return text[: found.start()], sign * (int(digits) if digits else len(mark))
+    return text[: match.start()], sign * (int(digits) if digits else len(mark))
 
 
 def _leading_number(part: str) -> tuple[int, str]:
-    found = re.match(r"\d{1,3}", part)
-    return (int(found[0]), part[found.end() :]) if found else (1, part)
+    digits = re.match(r"\d{1,3}", part)
+    return (int(digits[0]), part[digits.end() :]) if digits else (1, part)
 
 
 def _elements(formula: str) -> Counter[str] | None:

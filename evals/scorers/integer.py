@@ -23,10 +23,10 @@ class Integer(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply; `sample.target` is the integer in decimal digits."""
-        found = None if reply.stop == "filter" else self.read(reply.text)
-        if found is None:
+        number = None if reply.stop == "filter" else self.read(reply.text)
+        if number is None:
             return Score(value=0.0, verdict=silence(reply), why="no integer stated")
-        return _scored(sample, found)
+        return _scored(sample, number)
 
 
 class Timed(Integer, frozen=True):
@@ -53,7 +53,7 @@ class StatedInteger(Struct, frozen=True):
         )
 
 
-def _scored(sample: Sample, found: int) -> Score:
-    if str(found) == sample.target:
-        return Score(value=1.0, verdict="right", answer=str(found))
-    return Score(value=0.0, verdict="wrong", answer=str(found), why=f"stated {found}")
+def _scored(sample: Sample, number: int) -> Score:
+    if str(number) == sample.target:
+        return Score(value=1.0, verdict="right", answer=str(number))
+    return Score(value=0.0, verdict="wrong", answer=str(number), why=f"stated {number}")

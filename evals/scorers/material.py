@@ -77,8 +77,8 @@ def structure(document: dict[str, Any] | str) -> Structure:
     """Read a structure from pymatgen's own dictionary or from CIF or POSCAR text; raises ValueError."""
     core = _pymatgen()
     if isinstance(document, dict):
-        found: Structure = core.Structure.from_dict(document)
-        return found
+        structure: Structure = core.Structure.from_dict(document)
+        return structure
     form = "cif" if "_cell_length_a" in document else "poscar"
     with _quiet():
         parsed: Structure = core.Structure.from_str(document, fmt=form)

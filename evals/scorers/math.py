@@ -77,10 +77,10 @@ def ratio(gold: str, reply: str) -> float | None:
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 
     readers = [LatexExtractionConfig(), ExprExtractionConfig()]
-    found = [parse(text, readers, parsing_timeout=None) for text in (gold, reply)]
-    if not all(found):
+    parsed = [parse(text, readers, parsing_timeout=None) for text in (gold, reply)]
+    if not all(parsed):
         return None
-    quotient = (found[0][0] / found[1][0]).evalf(20)
+    quotient = (parsed[0][0] / parsed[1][0]).evalf(20)
     return float(quotient) if quotient.is_real else None
 
 
@@ -132,16 +132,16 @@ def lowered(gold: str, reply: str) -> tuple[str, str]:
     >>> lowered(r"\frac{Mg}{m}", r"g M/m")
     ('\\frac{ag}{m}', 'g a/m')
     """
-    tokens = [found[0] for text in (gold, reply) for found in _LETTER.finditer(text)]
+    tokens = [match[0] for text in (gold, reply) for match in _LETTER.finditer(text)]
     free = (letter for letter in "abcfghjklmnopqrstuvwxyz" if letter not in tokens)
     capitals = dict.fromkeys(token for token in tokens if token.lstrip("\\")[0].isupper())
     names = dict(zip(capitals, free, strict=False))
     if len(names) < len(capitals):
         return gold, ""  # more symbols than letters: nothing is claimed
 
-    def renamed(found: re.Match[str]) -> str:
-        name = names.get(found[0], found[0])
-        return f"{name} " if found[0] != name and found[0].startswith("\\") else name
+    def renamed(match: re.Match[str]) -> str:
+        name = names.get(match[0], match[0])
+        return f"{name} " if match[0] != name and match[0].startswith("\\") else name
 
     return _LETTER.sub(renamed, gold), _LETTER.sub(renamed, reply)
 

@@ -63,9 +63,9 @@ _LOCANTS = re.compile(r"(?<![\w'(])(\d+[a-h]?'*)([EZ])(?=[,-])")
 
 def stereo_first(text: str) -> str:
     """Write stereo that stands beside its locants before the name: octa-1,3E,5E-triene is (3E,5E)-octa-1,3,5-triene."""
-    marks = ["".join(found) for found in _LOCANTS.findall(text)]
-    plain = _LOCANTS.sub(lambda found: found[1], text)
-    return f"({','.join(marks)})-{plain}" if marks else text
+    marks = ["".join(match) for match in _LOCANTS.findall(text)]
+    bare = _LOCANTS.sub(lambda match: match[1], text)
+    return f"({','.join(marks)})-{bare}" if marks else text
 
 
 def same_name(answer: str, gold: str) -> bool:
@@ -78,7 +78,7 @@ def same_name(answer: str, gold: str) -> bool:
 
 def name(text: str) -> tuple[str, ...]:
     """Normalise a systematic name: signs, brackets, case, spacing, spelling; components (`;`) sorted."""
-    text = _MARKUP.sub(lambda found: found[1] or found[2] or "", text[:LONGEST])
+    text = _MARKUP.sub(lambda match: match[1] or match[2] or "", text[:LONGEST])
     text = unicodedata.normalize("NFKC", text.replace("″", "''").replace('"', "''").translate(_SIGNS))
     text = text.translate(_SIGNS).lower()
     for greek, latin in _GREEK.items():
@@ -101,8 +101,8 @@ class Opsin:
     """A running OPSIN: a name a line in, a SMILES a line out, empty where it cannot read the name."""
 
     def __init__(self) -> None:
-        found = find_spec("py2opsin")
-        places = [Path(place) for place in (found.submodule_search_locations or ())] if found else []
+        package = find_spec("py2opsin")
+        places = [Path(place) for place in (package.submodule_search_locations or ())] if package else []
         jars = sorted(jar for place in places for jar in place.glob("opsin-*.jar"))
         java = shutil.which("java")
         if not jars or java is None:
@@ -196,9 +196,9 @@ def same_structure(answer: str, gold: str) -> tuple[bool, str]:
     """Tell whether OPSIN reads a name as the gold SMILES, stereo included, and what it found."""
     if not gold:
         return False, "another name; OPSIN cannot read the gold name"
-    mine = opsin()(answer) or opsin()(stereo_first(answer))
-    if not mine:
+    smiles = opsin()(answer) or opsin()(stereo_first(answer))
+    if not smiles:
         return False, "another name, which OPSIN cannot read"
-    found = climb(mine, gold)
-    same = found.rung >= RUNGS["compound"]
-    return same, "another name of the same molecule" if same else found.why
+    comparison = climb(smiles, gold)
+    same = comparison.rung >= RUNGS["compound"]
+    return same, "another name of the same molecule" if same else comparison.why

@@ -64,8 +64,8 @@ class Precision(Struct, frozen=True):
 
     def boxes(self, text: str, golds: Sequence[str]) -> list[str]:
         """Read the boxes that are compared."""
-        found = outer(text[-LONGEST:])
-        return list(dict.fromkeys(found)) if self.distinct else found
+        contents = outer(text[-LONGEST:])
+        return list(dict.fromkeys(contents)) if self.distinct else contents
 
     def compare(self, boxes: Sequence[str], golds: Sequence[str]) -> Compared:
         """Find for each box the first gold part that it equals; spelling goes first, it costs nothing."""
@@ -86,18 +86,18 @@ class Precision(Struct, frozen=True):
         """Tell whether a pair needs no comparison any more."""
         return box in matches
 
-    def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], found: Compared) -> Score:
+    def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], compared: Compared) -> Score:
         """Make the score of what was matched."""
         if not boxes:
             return Score(value=0.0, verdict=silence(reply), why="nothing in a box", parts={"share": 0.0})
-        value = len(found.matches) / len(boxes)
+        value = len(compared.matches) / len(boxes)
         return Score(
             value=value,
             verdict="right" if value == 1 else "graded" if value else "wrong",
             answer="; ".join(boxes)[:500],
-            why=f"{len(found.matches)} of {len(boxes)} boxes",
+            why=f"{len(compared.matches)} of {len(boxes)} boxes",
             suspect=len(boxes) > MOST,
-            parts=_recorded(found, golds),
+            parts=_recorded(compared, golds),
         )
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
@@ -116,20 +116,30 @@ class Parts(Precision, frozen=True):
 
     def boxes(self, text: str, golds: Sequence[str]) -> list[str]:
         """Read as many boxes as there are parts: the last ones, or what the last one holds together."""
-        found, count = leaves(visible(text[-LONGEST:]).text), len(golds)
-        if found and count > 1 and len(together := split(found[-1], count)) == count:
-            return together
-        found = found[-MOST - count :]
-        while len(found) > count:  # what is said again later goes first, then what was said first
-            again = (n for n, box in enumerate(found) if any(alike(box, later) for later in found[n + 1 :]))
-            del found[next(again, 0)]
-        return found
+        contents, count = leaves(visible(text[-LONGEST:]).text), len(golds)
+        if contents and count > 1 and len(values := split(contents[-1], count)) == count:
+            return values
+        contents = contents[-MOST - count :]
+        while len(contents) > count:  # what is said repeated following goes first, then what was said first
+            repeated = (
+                n
+                for n, box in enumerate(contents)
+                if any(alike(box, following) for following in contents[n + 1 :])
+            )
+            del contents[next(repeated, 0)]
+        return contents
 
     def compare(self, boxes: Sequence[str], golds: Sequence[str]) -> Compared:
         """Match boxes and parts one to one, as many as can be."""
-        said = {(b, g): self.same(label(golds[g])[1], label(boxes[b])[1]) for b, g in allowed(boxes, golds)}
-        matches = one_to_one(len(boxes), {pair for pair, one in said.items() if one == "same"})
-        return Compared(matches, frozenset(pair for pair, one in said.items() if one == "different"))
+        comparisons = {
+            (b, g): self.same(label(golds[g])[1], label(boxes[b])[1]) for b, g in allowed(boxes, golds)
+        }
+        matches = one_to_one(
+            len(boxes), {pair for pair, comparison in comparisons.items() if comparison == "same"}
+        )
+        return Compared(
+            matches, frozenset(pair for pair, comparison in comparisons.items() if comparison == "different")
+        )
 
     def open(self, boxes: Sequence[str], golds: Sequence[str], by_rule: Compared) -> list[tuple[int, int]]:
         """List the pairs that no rule can tell apart, the parts in their own places first."""
@@ -144,25 +154,25 @@ class Parts(Precision, frozen=True):
         """Tell whether a pair needs no comparison any more."""
         return box in matches or gold in matches.values()
 
-    def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], found: Compared) -> Score:
+    def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], compared: Compared) -> Score:
         """Make the score of what was matched."""
         if not boxes:
             return Score(value=0.0, verdict=silence(reply), why="nothing in a box", parts={"share": 0.0})
-        right = len(found.matches) == len(golds)
+        right = len(compared.matches) == len(golds)
         return Score(
             value=float(right),
             verdict="right" if right else "wrong",
             answer="; ".join(boxes)[:500],
-            why=f"{len(found.matches)} of {len(golds)} parts",
-            parts=_recorded(found, golds),
+            why=f"{len(compared.matches)} of {len(golds)} parts",
+            parts=_recorded(compared, golds),
         )
 
 
-def _recorded(found: Compared, golds: Sequence[str]) -> dict[str, float]:
+def _recorded(compared: Compared, golds: Sequence[str]) -> dict[str, float]:
     """Write down what was found: `share` of the gold parts, "box 1": its part, "box 1 not 2": 1."""
-    named = {f"box {box + 1}": gold + 1.0 for box, gold in sorted(found.matches.items())}
-    apart = {f"box {box + 1} not {gold + 1}": 1.0 for box, gold in sorted(found.apart)}
-    return {"share": len(set(found.matches.values())) / len(golds), **named, **apart}
+    matches = {f"box {box + 1}": gold + 1.0 for box, gold in sorted(compared.matches.items())}
+    different = {f"box {box + 1} not {gold + 1}": 1.0 for box, gold in sorted(compared.apart)}
+    return {"share": len(set(compared.matches.values())) / len(golds), **matches, **different}
 
 
 def _read_back(score: Score) -> Compared:
@@ -180,23 +190,23 @@ def allowed(boxes: Sequence[str], golds: Sequence[str]) -> list[tuple[int, int]]
     stated = [label(box)[0] for box in boxes]
     if not all(letters):
         letters = [chr(ord("a") + g) for g in range(len(golds))]
-        if sorted(stated) != letters:  # not the gold parts' own labels, and not as many
+        if sorted(stated) != letters:  # not the gold parts' name labels, and not as many
             stated = [""] * len(boxes)
-    found = []
+    pairs = []
     for b, box in enumerate(boxes):
-        own = _named(label(box)[1])
-        bound = own if named.count(own) == 1 else ""
-        found += [
+        name = _named(label(box)[1])
+        required = name if named.count(name) == 1 else ""
+        pairs += [
             (b, g)
             for g in range(len(golds))
-            if (not stated[b] or stated[b] == letters[g]) and (not bound or named[g] == bound)
+            if (not stated[b] or stated[b] == letters[g]) and (not required or named[g] == required)
         ]
-    return found
+    return pairs
 
 
 def _named(text: str) -> str:
-    found = sides(label(text)[1])
-    return spaceless(found[0]).replace(" ", "") if len(found) > 1 else ""
+    equation = sides(label(text)[1])
+    return spaceless(equation[0]).replace(" ", "") if len(equation) > 1 else ""
 
 
 def one_to_one(count: int, pairs: set[tuple[int, int]]) -> dict[int, int]:
@@ -236,15 +246,15 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
         """
         rule, golds = cast("Precision", self.rule), parts_of(sample)
         boxes = [] if reply.stop == "filter" else rule.boxes(reply.text, golds)
-        late = structs.replace(rule, same=spelled)
-        by_rule = _read_back(first) if isinstance(first, Score) else late.compare(boxes, golds)
+        fallback = structs.replace(rule, same=spelled)
+        by_rule = _read_back(first) if isinstance(first, Score) else fallback.compare(boxes, golds)
         question, form = question_of(sample, prompt), template(self.form)
         matches, judged = dict(by_rule.matches), list[Judgement]()
         for box, gold in rule.open(boxes, golds, by_rule):
             if not rule.taken(matches, box, gold):
-                said, judgement = await self.ask(form, question, golds[gold], boxes[box], earlier)
+                verdict, judgement = await self.ask(form, question, golds[gold], boxes[box], earlier)
                 judged.append(judgement)
-                if said == "A":
+                if verdict == "A":
                     matches[box] = gold
         score = rule.score(reply, boxes, golds, by_rule._replace(matches=matches))
         if not judged and score.verdict == "right" and self.audited(sample):
@@ -260,23 +270,23 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
         earlier: Score | Failure | None,
     ) -> Score:
         """Show the judge what the rule calls right; it changes no score, and without a judge nothing waits for it."""
-        said, form = [], template(self.form)
+        verdicts, form = [], template(self.form)
         try:
             for box, gold in _read_back(score).matches.items():
-                said.append(await self.ask(form, question, golds[gold], boxes[box], earlier))
+                verdicts.append(await self.ask(form, question, golds[gold], boxes[box], earlier))
         except ScorerError:
             return score  # only the audit is without a verdict
-        agreed = all(verdict == "A" for verdict, _ in said)
+        agreed = all(verdict == "A" for verdict, _ in verdicts)
         parts = {**score.parts, "rule": 1.0, "judge": float(agreed)}
-        return structs.replace(score, parts=parts, suspect=not agreed, judged=tuple(j for _, j in said))
+        return structs.replace(score, parts=parts, suspect=not agreed, judged=tuple(j for _, j in verdicts))
 
 
 def _share(points: Sequence[Point]) -> float:
     shares = [p.value if p.verdict == "missing" else p.parts.get("share") for p in points]
-    found = [share for share in shares if share is not None]
-    if not found:
+    known = [share for share in shares if share is not None]
+    if not known:
         raise ValueError("no parts")
-    return sum(found) / len(found)
+    return sum(known) / len(known)
 
 
 PARTS_RIGHT = Metric(name="parts_right", of=_share)

@@ -82,22 +82,22 @@ def stated(gold: str, stated: str) -> Comparison:
     if not _comparable(gold, stated):
         return "open"
     last = _last(stated)
-    found = {_numbers(one, last) for one in _meant(gold)}
-    if found == {"different"} or "same" in found:
-        return "same" if "same" in found else "different"
-    formulas = [one for one in _meant(gold) if _formula(one)] if _formula(last) else []
-    return "same" if any(_equal(one, last) for one in formulas) else "open"
+    comparisons = {_numbers(value, last) for value in _meant(gold)}
+    if comparisons == {"different"} or "same" in comparisons:
+        return "same" if "same" in comparisons else "different"
+    formulas = [value for value in _meant(gold) if _formula(value)] if _formula(last) else []
+    return "same" if any(_equal(value, last) for value in formulas) else "open"
 
 
 def _formula(text: str) -> bool:
     """Whether a text is one expression of symbols: math-verify drops words and degrees, and of a relation its left."""
-    return bool(text) and not _BEYOND.search(text) and not ((found := quantity(text)) and found.unit)
+    return bool(text) and not _BEYOND.search(text) and not ((number := quantity(text)) and number.unit)
 
 
 def _meant(gold: str) -> list[str]:
     """The values that a gold answer gives: all that its equation's sides say but the name on the left."""
-    found = sides(gold.replace("$", ""))
-    return found[1:] if len(found) > 1 else found
+    equation = sides(gold.replace("$", ""))
+    return equation[1:] if len(equation) > 1 else equation
 
 
 def _last(stated: str) -> str:
@@ -106,11 +106,13 @@ def _last(stated: str) -> str:
 
 def _comparable(gold: str, stated: str) -> bool:
     """Whether right-hand sides alone decide: both name the same quantity, or one a plain symbol and one nothing."""
-    one, other = (found[0] if len(found := sides(t)) > 1 else "" for t in (gold, stated))
-    if one and other:
-        marks = [_SUBSCRIPT.findall(side) for side in (one, other)]
-        return name(one) == name(other) and (not all(marks) or marks[0] == marks[1])
-    return all(_SYMBOL.fullmatch(name(side)) and "\\frac" not in side for side in (one, other) if side)
+    gold_side, stated_side = (equation[0] if len(equation := sides(t)) > 1 else "" for t in (gold, stated))
+    if gold_side and stated_side:
+        marks = [_SUBSCRIPT.findall(side) for side in (gold_side, stated_side)]
+        return name(gold_side) == name(stated_side) and (not all(marks) or marks[0] == marks[1])
+    return all(
+        _SYMBOL.fullmatch(name(side)) and "\\frac" not in side for side in (gold_side, stated_side) if side
+    )
 
 
 def name(side: str) -> str:
@@ -120,15 +122,19 @@ def name(side: str) -> str:
 
 def _numbers(gold: str, stated: str) -> Comparison:
     """Compare two numbers with their units; open where either is none, or only one has a unit."""
-    one, other = quantity(gold), quantity(stated)
-    if one is None or other is None or bool(one.unit) != bool(other.unit):
+    gold_number, stated_number = quantity(gold), quantity(stated)
+    if gold_number is None or stated_number is None or bool(gold_number.unit) != bool(stated_number.unit):
         return "open"
-    if one.unit and not same_dimension(one.unit, other.unit):
+    if gold_number.unit and not same_dimension(gold_number.unit, stated_number.unit):
         return "different"
-    value = convert(other.value, other.unit, one.unit) if one.unit else other.value
+    value = (
+        convert(stated_number.value, stated_number.unit, gold_number.unit)
+        if gold_number.unit
+        else stated_number.value
+    )
     if value is None:
         return "different"
-    right = close(value, one.value, relative=TOLERANCE, absolute=half_a_digit(one.text))
+    right = close(value, gold_number.value, relative=TOLERANCE, absolute=half_a_digit(gold_number.text))
     return "same" if right else "different"
 
 
@@ -136,14 +142,14 @@ def quantity(text: str) -> Quantity | None:
     """Read an answer that is nothing but one number, perhaps with its unit."""
     shown = plain(re.sub(r"[{}]", "", re.sub(r"\\mu\s+", "µ", _FONT.sub(" ", text)))).strip(" .")
     shown = re.sub(r"\s+(?=[\^/])", "", shown)
-    found = quantities(shown)
-    whole = len(found) == 1 and found[0].text.replace(" ", "") == shown.replace(" ", "")
-    return found[0] if whole and not found[0].rough else None
+    numbers = quantities(shown)
+    whole = len(numbers) == 1 and numbers[0].text.replace(" ", "") == shown.replace(" ", "")
+    return numbers[0] if whole and not numbers[0].rough else None
 
 
 def half_a_digit(text: str) -> float:
     """Half a unit of the last digit that a number is given with; 0 for whole numbers and fractions."""
-    found = _DIGITS.match(text.lstrip("+- "))
-    if found is None or not found["after"] or "/" in text[: found.end()]:
+    digits = _DIGITS.match(text.lstrip("+- "))
+    if digits is None or not digits["after"] or "/" in text[: digits.end()]:
         return 0.0
-    return float(0.5 * 10.0 ** (int(found["ten"] or found["e"] or 0) - len(found["after"])))
+    return float(0.5 * 10.0 ** (int(digits["ten"] or digits["e"] or 0) - len(digits["after"])))

@@ -49,13 +49,13 @@ class Scoring:
 
     def now(self, sample: Sample, prompt: Prompt, reply: Reply) -> dict[str, Score | Failure]:
         """Judge with the light scorers, on the spot."""
-        reply = _left(reply)
-        found = {name: self._judged(scorer, sample, prompt, reply) for name, scorer in self._light.items()}
+        reply = _without_filtered_text(reply)
+        scores = {name: self._judged(scorer, sample, prompt, reply) for name, scorer in self._light.items()}
         first = self._names[0]
         if first in self._light and (erratum := self._errata.of(sample)):
-            again = self._judged(self._light[first], _mended(sample, erratum), prompt, reply)
-            found[first] = _marked(found[first], erratum, again)
-        return found
+            corrected = self._judged(self._light[first], _with_corrected_gold(sample, erratum), prompt, reply)
+            scores[first] = _with_erratum(scores[first], erratum, corrected)
+        return scores
 
     async def all(
         self,
@@ -68,15 +68,15 @@ class Scoring:
 
         `earlier`: scores of the same reply, from which a judge's verdicts are taken again.
         """
-        reply = _left(reply)
-        found = self.now(sample, prompt, reply)
+        reply = _without_filtered_text(reply)
+        scores = self.now(sample, prompt, reply)
         for name, scorer in self._slow.items():
-            known = earlier.get(name) if earlier else None
-            found[name] = await self._await(name, scorer, sample, prompt, reply, known)
+            previous = earlier.get(name) if earlier else None
+            scores[name] = await self._await(name, scorer, sample, prompt, reply, previous)
         first = self._names[0]
         if first in self._slow and (erratum := self._errata.of(sample)):
-            found[first] = await self._mark(found[first], erratum, sample, prompt, reply)
-        return {name: found[name] for name in self._names}
+            scores[first] = await self._mark(scores[first], erratum, sample, prompt, reply)
+        return {name: scores[name] for name in self._names}
 
     def _judged(self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
         """Judge on the spot; what the reply itself causes is its verdict."""
@@ -84,7 +84,7 @@ class Scoring:
         if not isinstance(score, Failure) or (ideal := self._ideal_of(sample, prompt)) is None:
             return score
         right = _judge(scorer, sample, prompt, ideal)
-        return _caused(score, right, _judge(scorer, sample, prompt, Reply(text="")))
+        return _blamed_on_reply(score, right, _judge(scorer, sample, prompt, Reply(text="")))
 
     async def _pooled(self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
         """Judge in a worker; what the reply itself causes, a crash or a deadline that passes, is its verdict."""
@@ -93,7 +93,7 @@ class Scoring:
             return score
         right = await self._in_worker(scorer, sample, prompt, ideal)
         silent = await self._in_worker(scorer, sample, prompt, Reply(text=""))
-        return _caused(score, right, silent)
+        return _blamed_on_reply(score, right, silent)
 
     async def _in_worker(
         self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply
@@ -118,10 +118,12 @@ class Scoring:
     ) -> Score | Failure:
         """Mark a slow scorer's score; what a judge said of the wrong gold answer cannot be corrected."""
         name = self._names[0]
-        again: Score | Failure | None = None
+        corrected: Score | Failure | None = None
         if erratum.kind == "gold" and name not in self._judged_after:
-            again = await self._await(name, self._slow[name], _mended(sample, erratum), prompt, reply, None)
-        return _marked(score, erratum, again)
+            corrected = await self._await(
+                name, self._slow[name], _with_corrected_gold(sample, erratum), prompt, reply, None
+            )
+        return _with_erratum(score, erratum, corrected)
 
     async def close(self) -> None:
         """Give back what judges hold; they open it again when asked."""
@@ -145,10 +147,10 @@ class Scoring:
                         first = await self._in_worker(staged.rule, sample, prompt, reply)
                     else:
                         first = _judge(staged.rule, sample, prompt, reply)
-                    return _a_score(await staged.second(sample, prompt, reply, first, earlier))
+                    return _checked_score(await staged.second(sample, prompt, reply, first, earlier))
                 if name in self._heavy:
                     return await self._pooled(scorer, sample, prompt, reply)
-                return _a_score(await cast("Awaitable[Score]", scorer(sample, prompt, reply)))
+                return _checked_score(await cast("Awaitable[Score]", scorer(sample, prompt, reply)))
         except UsageError:
             raise
         except EvalsError as error:
@@ -159,31 +161,33 @@ BROKE = "the scorer failed on this reply"
 """Beginning of what a score says whose reply made its scorer fail."""
 
 
-def _caused(failed: Failure, right: Score | Failure, silent: Score | Failure) -> Score | Failure:
+def _blamed_on_reply(failed: Failure, right: Score | Failure, silent: Score | Failure) -> Score | Failure:
     """Return an invalid answer for a reply that makes a sound scorer fail, worth what no answer is worth.
 
     A scorer that fails on the ideal reply too is broken itself: that failure stays one, and is in no mean.
     """
     if not isinstance(right, Score):
         return failed
-    worth = silent if isinstance(silent, Score) else Score(value=0.0, verdict="invalid")
+    unanswered = silent if isinstance(silent, Score) else Score(value=0.0, verdict="invalid")
     why = f"{BROKE}: {failed.message[:200]}"
-    return structs.replace(worth, verdict="invalid", answer=None, why=why, suspect=True)
+    return structs.replace(unanswered, verdict="invalid", answer=None, why=why, suspect=True)
 
 
-def _mended(sample: Sample, erratum: Erratum) -> Sample:
+def _with_corrected_gold(sample: Sample, erratum: Erratum) -> Sample:
     return structs.replace(sample, target=erratum.value) if erratum.kind == "gold" else sample
 
 
-def _marked(score: Score | Failure, erratum: Erratum, again: Score | Failure | None) -> Score | Failure:
+def _with_erratum(
+    score: Score | Failure, erratum: Erratum, corrected: Score | Failure | None
+) -> Score | Failure:
     """Note beside a score what it is without the fault in the data."""
     if isinstance(score, Failure):
         return score
-    value = again.value if isinstance(again, Score) else None
+    value = corrected.value if isinstance(corrected, Score) else None
     return structs.replace(score, parts={**score.parts, **overlay.parts(erratum, value)})
 
 
-def _left(reply: Reply) -> Reply:
+def _without_filtered_text(reply: Reply) -> Reply:
     """Return what a content filter left: nothing to judge, whatever words came before it."""
     return structs.replace(reply, text="") if reply.stop == "filter" and reply.text else reply
 
@@ -196,18 +200,18 @@ def _needs_await(scorer: Scorer) -> bool:
 def _judge(scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
     try:
         with foreign_code(Crash):
-            return _a_score(scorer(sample, prompt, reply))
+            return _checked_score(scorer(sample, prompt, reply))
     except UsageError:
         raise
     except EvalsError as error:
         return failure("scorer", error)
 
 
-def _a_score(found: object) -> Score:
+def _checked_score(result: object) -> Score:
     """Refuse what is no score: written down, it would make the whole run unreadable."""
-    if not isinstance(found, Score):
-        raise ScorerError(f"the scorer gave {type(found).__name__}, not a Score")
-    return found
+    if not isinstance(result, Score):
+        raise ScorerError(f"the scorer gave {type(result).__name__}, not a Score")
+    return result
 
 
 def failure(stage: str, error: BaseException, *, attempts: int = 1) -> Failure:

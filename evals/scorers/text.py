@@ -123,9 +123,9 @@ def _rouge() -> Any:
 
 def rouge(answer: str, gold: str) -> dict[str, float]:
     """F-measures of ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004)."""
-    found = _rouge().score(gold, answer[: LONGEST * 20])
+    scores = _rouge().score(gold, answer[: LONGEST * 20])
     return {
-        f"rouge_{name[5:].lower()}": float(found[name].fmeasure) for name in ("rouge1", "rouge2", "rougeL")
+        f"rouge_{name[5:].lower()}": float(scores[name].fmeasure) for name in ("rouge1", "rouge2", "rougeL")
     }
 
 

@@ -55,8 +55,8 @@ def of_classes(columns: Columns, groups: Sequence[str], clusters: Sequence[int])
     strata = list(zip(groups, columns.positive.tolist(), strict=True))
     if len(set(strata)) < 2 * len(set(groups)):
         return None
-    found = stratified((columns.value == 1.0).astype(float), strata, clusters=clusters, bounds=(0.0, 1.0))
-    return found._replace(method=f"{found.method} (by class)")
+    interval = stratified((columns.value == 1.0).astype(float), strata, clusters=clusters, bounds=(0.0, 1.0))
+    return interval._replace(method=f"{interval.method} (by class)")
 
 
 def of_ranks(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
@@ -80,8 +80,8 @@ def of_auc(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> 
     above, below = np.sort(score[positive]), np.sort(score[~positive])
 
     def share_below(ordered: Floats, at: Floats) -> Floats:
-        found: Floats = (np.searchsorted(ordered, at, "left") + np.searchsorted(ordered, at, "right")) / 2
-        return found / len(ordered)
+        ranks: Floats = (np.searchsorted(ordered, at, "left") + np.searchsorted(ordered, at, "right")) / 2
+        return ranks / len(ordered)
 
     of_positive, of_negative = share_below(below, above), 1 - share_below(above, below)
     value = float(of_positive.mean())
@@ -113,10 +113,10 @@ def of_root_mean_squares(columns: Columns, groups: Sequence[str], clusters: Sequ
         return None
     if float(known.sum() ** 2 / (known @ known)) < max(WORTH, SHARE * len(known)):
         return Interval(float("nan"), None, None, "no interval: a few errors dominate the mean square")
-    found = _log_bootstrap(squares, groups, clusters) if len(set(groups)) == 1 else None
-    if found is None or found.low is None or found.high is None:
+    interval = _log_bootstrap(squares, groups, clusters) if len(set(groups)) == 1 else None
+    if interval is None or interval.low is None or interval.high is None:
         return None
-    return Interval(found.value**0.5, found.low**0.5, found.high**0.5, found.method)
+    return Interval(interval.value**0.5, interval.low**0.5, interval.high**0.5, interval.method)
 
 
 def _log_bootstrap(values: Floats, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:

@@ -25,10 +25,10 @@ def account(
     options: Iterable[int] | None = None,
 ) -> JudgeCard | None:
     """Book a judge's work; None for a suite without one. `options`: for each of the scores, its sample's."""
-    found = next(((name, s) for name, s in scorers.items() if isinstance(s, Judged)), None)
-    if found is None:
+    judged = next(((name, s) for name, s in scorers.items() if isinstance(s, Judged)), None)
+    if judged is None:
         return None
-    name, scorer = found
+    name, scorer = judged
     judge = scorer.judge
     card = JudgeCard(
         model=judge.spec if judge else "",
@@ -36,14 +36,14 @@ def account(
         sampling=judge.sampling if judge else SAMPLING,
     )
     kept: list[Score] = []
-    drawn: list[float] = []
+    draws: list[float] = []
     tokens = Counter[str]()
-    for one, many in zip(scores, repeat(0) if options is None else options, strict=False):
-        score = one.get(name)
+    for by_scorer, options_shown in zip(scores, repeat(0) if options is None else options, strict=False):
+        score = by_scorer.get(name)
         if isinstance(score, Failure):
             if score.kind == "unreadable":
                 card.unreadable += 1
-                drawn.append(1 / ((many or 2) + 1))
+                draws.append(1 / ((options_shown or 2) + 1))
             card.waiting += score.kind == "waiting"
         elif score is not None:
             kept.append(_light(score))
@@ -54,16 +54,16 @@ def account(
                     {k: n for k in ("input", "output", "cached") if (n := getattr(judgement.usage, k))}
                 )
     card.tokens = dict(tokens)
-    if drawn and scorer.asks.kind == "option":
-        rights = sum(score.value or 0.0 for score in kept) + sum(drawn)
-        card.drawn = {"n": len(drawn), "value": rights / (len(kept) + len(drawn))}
+    if draws and scorer.asks.kind == "option":
+        rights = sum(score.value or 0.0 for score in kept) + sum(draws)
+        card.drawn = {"n": len(draws), "value": rights / (len(kept) + len(draws))}
     if judge and judge.price:
         card.cost_usd = judge.price.cost(tokens)
     if pairs := pairs_of(kept, audit=scorer.audit if scorer.mode == "cascade" else 1.0):
-        found_agreement = agreement(pairs)
-        card.agreement = structs.asdict(found_agreement)
+        agreed = agreement(pairs)
+        card.agreement = structs.asdict(agreed)
         if scorer.mode == "cascade":
-            card.both_sides = both_sides(kept, found_agreement)
+            card.both_sides = both_sides(kept, agreed)
     return card
 
 
@@ -72,15 +72,15 @@ def _light(score: Score) -> Score:
     return structs.replace(score, judged=tuple(structs.replace(j, text="") for j in score.judged))
 
 
-def both_sides(scores: Iterable[Score], found: Agreement) -> dict[str, Any] | None:
+def both_sides(scores: Iterable[Score], measured: Agreement) -> dict[str, Any] | None:
     """Estimate the score of a judge who may doubt as well as rescue; None where no right was shown to it."""
     kept = list(scores)
-    if found.wrongly_wrong is None or not kept:
+    if measured.wrongly_wrong is None or not kept:
         return None
     ruled = [s.verdict == "right" and (s.parts.get("rule") == 1.0 or not s.judged) for s in kept]
     share = sum(ruled) / len(kept)
     rescued = sum(s.value or 0.0 for s, right in zip(kept, ruled, strict=True) if not right) / len(kept)
-    doubt = found.wrongly_wrong
+    doubt = measured.wrongly_wrong
     value = share * (1 - doubt[0]) + rescued
     half = (doubt[2] - doubt[1]) / 2
     error = sqrt((share * half) ** 2 + (stats.z_quantile(0.975) ** 2) * value * (1 - value) / len(kept))
@@ -103,12 +103,14 @@ def wording(card: JudgeCard) -> list[str]:
             f"upstream draws an option or none for those {draws['n']} at random: "
             f"{100 * draws['value']:.2f} % in expectation"
         )
-    if (found := card.agreement) is not None:
-        kappa = found["kappa"]
-        said = "kappa not defined" if kappa is None else f"kappa {span(kappa, 1.0, '')}"
-        rescues, doubts = found["wrongly_right"], found["wrongly_wrong"]
+    if (agreed := card.agreement) is not None:
+        kappa_interval = agreed["kappa"]
+        kappa_text = (
+            "kappa not defined" if kappa_interval is None else f"kappa {span(kappa_interval, 1.0, '')}"
+        )
+        rescues, doubts = agreed["wrongly_right"], agreed["wrongly_wrong"]
         lines.append(
-            f"judge {name} and the rule, {found['n']} replies: {said}; says right where the rule says wrong: "
+            f"judge {name} and the rule, {agreed['n']} replies: {kappa_text}; says right where the rule says wrong: "
             f"{span(rescues, 100.0, ' %')}; wrong where the rule says right: {span(doubts, 100.0, ' %')}"
         )
     if (both := card.both_sides) is not None:
@@ -119,10 +121,10 @@ def wording(card: JudgeCard) -> list[str]:
     return lines
 
 
-def span(found: Any, scale: float, unit: str) -> str:
+def span(interval: Any, scale: float, unit: str) -> str:
     """Write (value, low, high) for people."""
-    if found is None:
+    if interval is None:
         return "not seen"
     digits = 2 if scale == 1.0 else 1
-    value, low, high = (None if x is None else f"{x * scale:.{digits}f}" for x in found)
+    value, low, high = (None if x is None else f"{x * scale:.{digits}f}" for x in interval)
     return f"{value}{unit}" if low is None else f"{value}{unit} ({low} to {high})"

@@ -44,8 +44,10 @@ def kappa(pairs: Sequence[Pair]) -> float:
     if not total:
         raise ValueError("no pairs")
     same = sum(p.weight for p in pairs if p.first == p.judge) / total
-    one, other = (sum(p.weight for p in pairs if getattr(p, f)) / total for f in ("first", "judge"))
-    chance = one * other + (1 - one) * (1 - other)
+    first_rate, judge_rate = (
+        sum(p.weight for p in pairs if getattr(p, f)) / total for f in ("first", "judge")
+    )
+    chance = first_rate * judge_rate + (1 - first_rate) * (1 - judge_rate)
     if chance >= 1:
         raise ValueError("one verdict only")
     return (same - chance) / (1 - chance)
@@ -54,20 +56,22 @@ def kappa(pairs: Sequence[Pair]) -> float:
 def agreement(pairs: Sequence[Pair]) -> Agreement:
     """Compare a judge with somebody else."""
     try:
-        found = stats.bootstrap(len(pairs), lambda i: kappa([pairs[k] for k in i]), seed=0, resamples=400)
-        agreed = (found.value, found.low, found.high)
+        interval = stats.bootstrap(len(pairs), lambda i: kappa([pairs[k] for k in i]), seed=0, resamples=400)
+        kappa_interval = (interval.value, interval.low, interval.high)
     except ValueError:
-        agreed = None
+        kappa_interval = None
     wrong = [p.judge for p in pairs if not p.first]
     right = [not p.judge for p in pairs if p.first]
-    return Agreement(n=len(pairs), kappa=agreed, wrongly_right=_rate(wrong), wrongly_wrong=_rate(right))
+    return Agreement(
+        n=len(pairs), kappa=kappa_interval, wrongly_right=_rate(wrong), wrongly_wrong=_rate(right)
+    )
 
 
 def _rate(hits: Sequence[bool]) -> tuple[float, float, float] | None:
     if not hits:
         return None
-    found = stats.wilson(sum(hits), len(hits))
-    return found.value, found.low or 0.0, found.high if found.high is not None else 1.0
+    interval = stats.wilson(sum(hits), len(hits))
+    return interval.value, interval.low or 0.0, interval.high if interval.high is not None else 1.0
 
 
 def pairs_of(scores: Iterable[Score], *, audit: float) -> list[Pair]:

@@ -132,23 +132,23 @@ class Judge:
 
     async def settle(self, form: Template, text: str, case: str) -> tuple[str | float, Judgement]:
         """Ask until there is a verdict; raises Unreadable, or ScorerError where the judge cannot be asked."""
-        used, said = Usage(), ""
+        used, answer = Usage(), ""
         async with self._gate:
             for attempt, temperature in enumerate(WARMER, 1):
                 reply = await self._call(text, form.schema(case), temperature)
-                used, said = _sum(used, reply.usage), reply.text
-                if (found := form.read(said, case)) is not None:
-                    return found, Judgement(
+                used, answer = _sum(used, reply.usage), reply.text
+                if (verdict := form.read(answer, case)) is not None:
+                    return verdict, Judgement(
                         judge=self.spec,
                         asked=digest(text),
-                        text=said[:LONGEST],
+                        text=answer[:LONGEST],
                         model=reply.model,
                         usage=used,
                         attempts=attempt,
                     )
         spent = f"{used.input or 0} + {used.output or 0} tokens"
         raise Unreadable(
-            f"no verdict of {self.spec} in {len(WARMER)} tries ({spent}); the last: {said[:1000]!r}"
+            f"no verdict of {self.spec} in {len(WARMER)} tries ({spent}); the last: {answer[:1000]!r}"
         )
 
     async def _call(self, text: str, schema: dict[str, Any], temperature: float) -> Reply:

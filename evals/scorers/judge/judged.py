@@ -41,7 +41,7 @@ class Taker(Protocol):
         """Return the options as shown; none for a free answer."""
         ...
 
-    def take(self, sample: Sample, prompt: Prompt, reply: Reply, found: str) -> Score:
+    def take(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
         """Score what was found: an option's letter as shown or `Z`, or the words of an answer."""
         ...
 
@@ -155,14 +155,14 @@ class Judged(Struct, frozen=True, kw_only=True):
     ) -> tuple[str | float, Judgement]:
         """Return the verdict in upstream's words; where these are not at hand, the one that was given in them."""
         if why := words.absent():
-            if found := _again(self.asks, self.judge, earlier, None):
-                return found
+            if verdict := _again(self.asks, self.judge, earlier, None):
+                return verdict
             raise Waiting(f"waits for a judge: {why}")
         shown = cast("Taker", self.rule).options(sample, prompt) if words.kind == "option" else ()
         form, candidate = self.asks.among(len(shown)), reply.text[-LONGEST:]
         text = words.judging(sample, prompt, question_of(sample, prompt), candidate, options(shown))
-        if found := _again(form, self.judge, earlier, (text, "")):
-            return found
+        if verdict := _again(form, self.judge, earlier, (text, "")):
+            return verdict
         if self.judge is None:
             raise Waiting("waits for a judge: evals score RUN --judge MODEL")
         return await self.judge.settle(form, text, "")
@@ -171,8 +171,8 @@ class Judged(Struct, frozen=True, kw_only=True):
         self, form: Template, question: str, gold: str, candidate: str, earlier: Score | Failure | None
     ) -> tuple[str | float, Judgement]:
         """Return the verdict on one candidate, where there is one the earlier on the same words; else raises Waiting."""
-        if found := _again(form, self.judge, earlier, form.fill(question, gold, candidate)):
-            return found
+        if verdict := _again(form, self.judge, earlier, form.fill(question, gold, candidate)):
+            return verdict
         if self.judge is None:
             raise Waiting("waits for a judge: evals score RUN --judge MODEL")
         return await self.judge.decide(form, question, gold, candidate)

@@ -18,8 +18,8 @@ _NUMBER = re.compile(r"[-+]?\d*\.\d+|\d+\.\d*|\d+")
 
 def first_number(text: str) -> float | None:
     """Read the first match: a whole number loses its sign (-5 is 5), an exponent its power (1e-3 is 1)."""
-    found = _NUMBER.search(text[:100_000])
-    value = float(found[0]) if found else None
+    match = _NUMBER.search(text[:100_000])
+    value = float(match[0]) if match else None
     return value if value is not None and isfinite(value) else None
 
 
@@ -29,11 +29,11 @@ class FirstNumber(Struct, frozen=True):
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
         target = float(sample.target)  # type: ignore[arg-type]
-        found = first_number(reply.text)
+        number = first_number(reply.text)
         return Score(
-            value=abs((found or 0.0) - target),
+            value=abs((number or 0.0) - target),
             verdict="graded",
-            answer=None if found is None else f"{found!r}",
-            why="no number: counts as 0" if found is None else "",
-            suspect=found is None,
+            answer=None if number is None else f"{number!r}",
+            why="no number: counts as 0" if number is None else "",
+            suspect=number is None,
         )

@@ -57,8 +57,8 @@ def open_task(place: Place) -> Any:
         foreign_code(lambda why: DataError(f"lm-eval:{place.name}: cannot be loaded: {why[:300]}")),
         _seeded(),
     ):
-        found = TaskManager(include_defaults=False).load(place.path)["tasks"]
-        return found.get(place.name) or next(iter(found.values()))
+        tasks = TaskManager(include_defaults=False).load(place.path)["tasks"]
+        return tasks.get(place.name) or next(iter(tasks.values()))
 
 
 @contextmanager
@@ -109,10 +109,10 @@ class Harness(Struct, frozen=True):
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply; raises ScorerError where lm_eval cannot."""
         task = open_task(self.place)
-        said = _said(task, reply)
-        filtered = apply(task, self.filter, sample.meta["doc"], said)
-        found = task.process_results(sample.meta["doc"], filtered)
-        return _score(task, found, reply, filtered)
+        responses = _said(task, reply)
+        filtered = apply(task, self.filter, sample.meta["doc"], responses)
+        results = task.process_results(sample.meta["doc"], filtered)
+        return _score(task, results, reply, filtered)
 
 
 def _said(task: Any, reply: Reply) -> list[Any]:
@@ -189,8 +189,8 @@ def leading(task: Any) -> str:
     return next((name for name in names if name in BINARY and averaged(task, name)), names[0])
 
 
-def _score(task: Any, found: Mapping[str, Any], reply: Reply, filtered: Sequence[Any]) -> Score:
-    items = {name: _plain(value) for name, value in found.items() if name in task.aggregation()}
+def _score(task: Any, results: Mapping[str, Any], reply: Reply, filtered: Sequence[Any]) -> Score:
+    items = {name: _plain(value) for name, value in results.items() if name in task.aggregation()}
     parts = {name: float(value) for name, value in items.items() if averaged(task, name) and _number(value)}
     rest = {name: value for name, value in items.items() if not averaged(task, name)}
     first = leading(task)
@@ -222,9 +222,9 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list | set | frozenset):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     return value
 
 
@@ -235,8 +235,8 @@ class Part(Struct, frozen=True):
 
     def __call__(self, points: Sequence[Point]) -> float:
         """Raises ValueError where no point has it."""
-        found = [p.value if p.verdict == "missing" else p.parts.get(self.metric) for p in points]
-        values = [value for value in found if value is not None]
+        recorded = [p.value if p.verdict == "missing" else p.parts.get(self.metric) for p in points]
+        values = [value for value in recorded if value is not None]
         if not values:
             raise ValueError(f"nothing has {self.metric}")
         return sum(values) / len(values)
@@ -269,8 +269,8 @@ class Aggregate(Struct, frozen=True):
     def _items(self, point: Point) -> list[Any]:
         if averaged(open_task(self.place), self.metric):
             return [point.parts[self.metric]] if self.metric in point.parts else []
-        found = msgspec.json.decode(point.answer) if point.answer else {}
-        return [found[self.metric]] if self.metric in found else []
+        recorded = msgspec.json.decode(point.answer) if point.answer else {}
+        return [recorded[self.metric]] if self.metric in recorded else []
 
     def _reduce(self, items: list[Any]) -> float:
         if not items:

@@ -37,24 +37,24 @@ class Inferred(Struct, frozen=True):
             return (_text(sample.target), OTHER)
         return prompt.as_shown(sample).choices
 
-    def take(self, sample: Sample, prompt: Prompt, reply: Reply, found: str) -> Score:
+    def take(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
         """Score an option by its letter as shown; `Z`, none of them, counts as wrong."""
-        if found == NONE_FITS:
+        if extracted == NONE_FITS:
             return Score(value=0.0, verdict=silence(reply), answer=NONE_FITS, why="none of the options")
         if not sample.choices:
             gold = _text(sample.target)
-            right = found == (gold if gold in LETTERS and len(gold) == 1 else "A")
-            return Score(value=float(right), verdict="right" if right else "wrong", answer=found)
-        letter = prompt.source_letter(found) or found
-        right = letter in (sample.target if isinstance(sample.target, tuple) else (sample.target,))
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=letter)
+            right = extracted == (gold if gold in LETTERS and len(gold) == 1 else "A")
+            return Score(value=float(right), verdict="right" if right else "wrong", answer=extracted)
+        source = prompt.source_letter(extracted) or extracted
+        right = source in (sample.target if isinstance(sample.target, tuple) else (sample.target,))
+        return Score(value=float(right), verdict="right" if right else "wrong", answer=source)
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
         text = _line(reply.text) if self.line else reply.text
-        found = None if reply.stop == "filter" else option_vlmevalkit(text, self.options(sample, prompt))
-        if found is not None:
-            return self.take(sample, prompt, reply, found)
+        letter = None if reply.stop == "filter" else option_vlmevalkit(text, self.options(sample, prompt))
+        if letter is not None:
+            return self.take(sample, prompt, reply, letter)
         why = "upstream's rule reads no option"
         return Score(value=0.0 if self.exact else None, verdict=silence(reply), why=why)
 

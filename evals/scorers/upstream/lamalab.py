@@ -28,8 +28,8 @@ _SPACE = re.compile(r"\s*+")
 
 
 def _behind_blanks(text: str, place: int) -> int:
-    found = _SPACE.match(text, place)
-    return found.end() if found else place
+    blanks = _SPACE.match(text, place)
+    return blanks.end() if blanks else place
 
 
 def options_lamalab(text: str, shown: Sequence[str]) -> tuple[str, ...] | None:
@@ -38,10 +38,10 @@ def options_lamalab(text: str, shown: Sequence[str]) -> tuple[str, ...] | None:
     A tag that holds the option's text, as in `[ANSWER]C2v[/ANSWER]`, is not read; upstream then asks a
     language model.
     """
-    found = sorted(
+    letters = sorted(
         {letter for part in _tagged_letters(text[-LONGEST:]) for letter in re.findall("[A-Z]", part)}
     )
-    return tuple(found) or None
+    return tuple(letters) or None
 
 
 def _tagged_letters(text: str) -> Iterator[str]:
@@ -50,22 +50,22 @@ def _tagged_letters(text: str) -> Iterator[str]:
     Equal to `TAG\\s*([A-Z](?:,\\s*[A-Z])*)\\s*(?:[.,].{0,2000}?)?END`: behind the letters stands the end, or a stop or a
     comma and at most 2000 characters to the next end; else the last letter may belong to what follows the comma.
     """
-    ends = [(found.start(), found.end()) for found in _CLOSES.finditer(text)]
+    ends = [(match.start(), match.end()) for match in _CLOSES.finditer(text)]
     place = 0
     while (opens := _OPENS.search(text, place)) is not None:
         place = opens.end()
         letters = _LIST.match(text, place)
-        behind = bisect_left(ends, (place, 0))
-        if letters is None or behind == len(ends):
+        next_end = bisect_left(ends, (place, 0))
+        if letters is None or next_end == len(ends):
             continue
-        (start, end), part = ends[behind], letters[0]
+        (start, end), listed = ends[next_end], letters[0]
         stop = _behind_blanks(text, letters.end())
         near = text[stop : stop + 1] in (".", ",") and start - stop - 1 <= WINDOW
         if start != stop and not near:
-            part, comma, _ = part.rpartition(",")
-            if not comma or start - (place + len(part)) - 1 > WINDOW:
+            listed, comma, _ = listed.rpartition(",")
+            if not comma or start - (place + len(listed)) - 1 > WINDOW:
                 continue
-        yield part
+        yield listed
         place = end
 
 
@@ -116,9 +116,9 @@ def number_lamalab(text: str, unit: str = "") -> Quantity | None:
     if (tagged := _tagged_number(text[-LONGEST:])) is None:
         words = _WORDS.search(text[-LONGEST:])
         return _quantity(_from_words(words[0]), words[0][:200]) if words else None
-    found = next((match for match in _TOKEN.finditer(tagged) if match[0]), None)
-    value = _token_value(found[0].strip()) if found else None
-    return None if value is None or found is None else _quantity(value, found[0].strip())
+    token = next((candidate for candidate in _TOKEN.finditer(tagged) if candidate[0]), None)
+    value = _token_value(token[0].strip()) if token else None
+    return None if value is None or token is None else _quantity(value, token[0].strip())
 
 
 def _from_words(words: str) -> float:
@@ -138,15 +138,15 @@ def _token_value(token: str) -> float | None:
     """
     if token.startswith("e"):
         token = f"1{token}"
-    if not (found := _PRODUCT.fullmatch(token)):
+    if not (product := _PRODUCT.fullmatch(token)):
         return None
     try:
-        value = float(found["value"]) ** float(found["power"] or 1.0)
-        if found["base"]:
-            value *= float(found["base"]) ** int(found["ten"])
+        value = float(product["value"]) ** float(product["power"] or 1.0)
+        if product["base"]:
+            value *= float(product["base"]) ** int(product["ten"])
     except (OverflowError, ZeroDivisionError, ValueError):  # ValueError: an exponent of thousands of digits
         return None
-    value = -value if found["sign"] == "-" else value
+    value = -value if product["sign"] == "-" else value
     return value if isfinite(value) else None
 
 
@@ -164,18 +164,18 @@ class SignedTolerance(Struct, frozen=True):
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
         target = float(sample.target)  # type: ignore[arg-type]
-        found = None if reply.stop == "filter" else number_lamalab(reply.text)
-        if found is None:
+        number = None if reply.stop == "filter" else number_lamalab(reply.text)
+        if number is None:
             return Score(value=0.0, verdict=silence(reply), why="no number that the patterns read")
         tolerance = float(sample.meta.get("relative_tolerance") or 0.01 * target)
-        right = abs(found.value - target) < tolerance
-        why = "" if right else f"stated {found.text}"
+        right = abs(number.value - target) < tolerance
+        why = "" if right else f"stated {number.text}"
         if target <= 0 and not right:
             why += f"; upstream's tolerance is {tolerance:.3g}, which nothing can meet"
         return Score(
             value=float(right),
             verdict="right" if right else "wrong",
-            answer=f"{found.value!r}",
+            answer=f"{number.value!r}",
             why=why,
-            parts={"error": found.value - target},
+            parts={"error": number.value - target},
         )

@@ -119,7 +119,7 @@ class ExactMatch(Struct, frozen=True):
             return Score(
                 value=0.0, verdict="invalid", answer=answer[:200], why="not a molecule", parts={"valid": 0.0}
             )
-        theirs = [found for gold in right if (found := _fragments(gold)) is not None]
+        theirs = [fragments for gold in right if (fragments := _fragments(gold)) is not None]
         return _right(
             any(mine[1] == their[1] for their in theirs), answer, {"valid": 1.0, **_beside(mine, theirs)}
         )

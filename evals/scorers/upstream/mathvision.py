@@ -52,10 +52,10 @@ def answer(text: str) -> str:
             text = _after(_after(text, flag), flag.replace("the", "The"))
     elif text.count("oxed{") > 1:
         text = "\\boxed{" + text.rpartition("oxed{")[2]
-    found = _inside(text.lower())
+    content = _inside(text.lower())
     for x in "abcde":
-        found = found.replace(f"({x})", x).replace(f"{{{x}}}", x)
-    return found.rstrip(".").lstrip(":").strip()
+        content = content.replace(f"({x})", x).replace(f"{{{x}}}", x)
+    return content.rstrip(".").lstrip(":").strip()
 
 
 def _after(text: str, flag: str) -> str:
@@ -81,15 +81,17 @@ def _inside(text: str) -> str:
     return f"0{text}" if text.startswith(".") else text
 
 
-def same(gold: str, found: str) -> bool:
+def same(gold: str, stated: str) -> bool:
     """Tell whether upstream calls two answers equal."""
-    gold, found = gold.lower().strip(), found.lower().strip()
-    if not gold or not found:
+    gold, stated = gold.lower().strip(), stated.lower().strip()
+    if not gold or not stated:
         return False
-    if gold == found:
+    if gold == stated:
         return True
-    one, other = value(balanced(gold)), value(balanced(found))
-    return one is not None and other is not None and round(one, 2) == round(other, 2)
+    gold_value, stated_value = value(balanced(gold)), value(balanced(stated))
+    return (
+        gold_value is not None and stated_value is not None and round(gold_value, 2) == round(stated_value, 2)
+    )
 
 
 class Official(Struct, frozen=True):
@@ -97,16 +99,16 @@ class Official(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
-        found = "" if reply.stop == "filter" else answer(reply.text)
-        if not found:
+        stated = "" if reply.stop == "filter" else answer(reply.text)
+        if not stated:
             return Score(value=0.0, verdict=silence(reply), why="no answer stated")
         sample = prompt.as_shown(sample)
         gold = str(sample.target)
         text = sample.choices[ord(gold) - ord("A")] if sample.choices else ""
-        right = same(gold, found) or same(text, found)
-        if len(found) == 1 and found.upper() in LETTERS[: len(sample.choices)]:
-            found = str(prompt.source_letter(found.upper())).lower()
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=found[:200])
+        right = same(gold, stated) or same(text, stated)
+        if len(stated) == 1 and stated.upper() in LETTERS[: len(sample.choices)]:
+            stated = str(prompt.source_letter(stated.upper())).lower()
+        return Score(value=float(right), verdict="right" if right else "wrong", answer=stated[:200])
 
 
 class Strict(Struct, frozen=True):

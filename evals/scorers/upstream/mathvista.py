@@ -37,8 +37,8 @@ def distance(one: str, other: str) -> int:
 def chosen(answer: str, choices: tuple[str, ...]) -> int:
     """Return the option that upstream reads."""
     answer = answer.strip()
-    if found := _LETTER.search(answer):
-        answer = found[1].upper()
+    if match := _LETTER.search(answer):
+        answer = match[1].upper()
     if len(answer) == 1 and answer in LETTERS[: len(choices)]:
         return LETTERS.index(answer)
     gaps = [distance(answer[:LONGEST], choice) for choice in choices]
@@ -66,9 +66,9 @@ class Official(Struct, frozen=True):
             return Score(value=0.0, verdict=silence(reply), why="no text")
         if sample.choices:
             shown = prompt.as_shown(sample).choices
-            found = chosen(answer, shown)
-            right = shown[found] == sample.choices[LETTERS.index(str(sample.target))]
-            letter = prompt.source_letter(LETTERS[found])
+            index = chosen(answer, shown)
+            right = shown[index] == sample.choices[LETTERS.index(str(sample.target))]
+            letter = prompt.source_letter(LETTERS[index])
             return Score(value=float(right), verdict="right" if right else "wrong", answer=letter)
         kind = sample.meta.get("answer_type")
         stated = (
@@ -96,30 +96,30 @@ class Strict(Struct, frozen=True):
         if reading is None:
             return unread(reply, "no answer stated")
         if sample.choices:
-            found = prompt.source_letter(reading.value) or reading.value
-            right = found == sample.target
+            answer = prompt.source_letter(reading.value) or reading.value
+            right = answer == sample.target
         else:
-            found = reading.value[0]
+            answer = reading.value[0]
             right = any(_same(str(sample.target), head, sample.meta) for head in reading.value)
-        score = Score(value=float(right), verdict="right" if right else "wrong", answer=found[:200])
+        score = Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
         return where(reading, score)
 
 
-def _same(gold: str, found: str, meta: dict[str, object]) -> bool:
+def _same(gold: str, answer: str, meta: dict[str, object]) -> bool:
     if meta.get("answer_type") == "list":
-        return _numbers(gold) == _numbers(found)
-    wanted, stated = _float(gold), extract.number(found)
-    if wanted is None or stated is None:
+        return _numbers(gold) == _numbers(answer)
+    target, stated = _float(gold), extract.number(answer)
+    if target is None or stated is None:
         return False  # several numbers, or none: nothing is picked
     digits = int(float(str(meta.get("precision") or 0))) if meta.get("answer_type") == "float" else 0
     slack = 0.5 * 10.0**-digits * (1 + 1e-9) if digits else 0.0
-    return abs(wanted - stated) <= slack
+    return abs(target - stated) <= slack
 
 
 def _numbers(text: str) -> list[float]:
     plain = text[-2000:].replace("$", "").replace("\\,", "")
-    found = [_float(one) for one in _NUMBER.findall(plain.replace(", ", "; "))]
-    return [one for one in found if one is not None]
+    values = [_float(entry) for entry in _NUMBER.findall(plain.replace(", ", "; "))]
+    return [entry for entry in values if entry is not None]
 
 
 def _float(text: str) -> float | None:

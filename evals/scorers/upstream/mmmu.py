@@ -60,19 +60,21 @@ def option_pro(text: str, choices: tuple[str, ...]) -> str | None:
     text = text[-LONGEST:]
     letters = LETTERS[: len(choices)]
     _, mark, tail = text.rpartition("Answer:")
-    if mark and len(found := [x for x in letters if x in tail]) == 1:
-        return found[0]
+    if mark and len(named_letters := [x for x in letters if x in tail]) == 1:
+        return named_letters[0]
     for mark in (",", ".", "!", "?", ";", ":", "'"):
         text = text.strip(mark)
     text = f" {text} "
     for form, place in (("({})", "({})"), ("{} ", " {} "), ("{}.", " {} ")):
-        if found := [x for x in letters if form.format(x) in text]:
-            return max(found, key=lambda x: text.rfind(place.format(x)))
+        if named_letters := [x for x in letters if form.format(x) in text]:
+            return max(named_letters, key=lambda x: text.rfind(place.format(x)))
     if len(text.split()) <= 5:
         return None
     low = text.lower()
-    named = {x: low.rfind(c.lower()) for x, c in zip(letters, choices, strict=True) if c.lower() in low}
-    return max(named, key=named.__getitem__) if named else None
+    named_options = {
+        x: low.rfind(c.lower()) for x, c in zip(letters, choices, strict=True) if c.lower() in low
+    }
+    return max(named_options, key=named_options.__getitem__) if named_options else None
 
 
 def _is_number(text: str) -> float | None:
@@ -95,25 +97,25 @@ def candidates(text: str) -> set[str | float]:
     """Return all that upstream takes for the answer of an open question."""
     text = text[-LONGEST:].strip().strip(".").lower()
     lines = text.split("\n")
-    found = []
+    tails_of_lines = []
     for place, line in enumerate(lines):
         keys = (*KEYS, "=") if place == len(lines) - 1 else KEYS
         tails = [tail for key in keys if key in line and (tail := line.rpartition(key)[2].strip())]
         if tails and (shortest := min(tails, key=len)) not in TRIVIAL:
-            found.append(shortest)
-    found = found or [text]
-    short = [_ENDLESS.sub(" ", tail) for tail in found]
+            tails_of_lines.append(shortest)
+    tails_of_lines = tails_of_lines or [text]
+    short = [_ENDLESS.sub(" ", tail) for tail in tails_of_lines]
     numbers = [number for tail in short for pattern in _NUMBERS for number in pattern.findall(tail)]
-    return {one for piece in (*found, *numbers) for one in normal(piece)}
+    return {form for piece in (*tails_of_lines, *numbers) for form in normal(piece)}
 
 
 def _open_right(golds: tuple[str, ...], text: str) -> bool:
-    wanted = [one for gold in golds for one in normal(gold)]
+    targets = [form for gold in golds for form in normal(gold)]
     return any(
-        any(isinstance(gold, str) and gold in one for gold in wanted)
-        if isinstance(one, str)
-        else one in wanted
-        for one in candidates(text)
+        any(isinstance(gold, str) and gold in candidate for gold in targets)
+        if isinstance(candidate, str)
+        else candidate in targets
+        for candidate in candidates(text)
     )
 
 
@@ -139,12 +141,12 @@ class Official(Struct, frozen=True, omit_defaults=True):
         seen = sample.meta.get(
             "options", len(shown)
         )  # one question of MMMU-Pro: a list within a list, one option
-        found = (option_pro if self.pro else option)(reply.text, shown[:seen])
-        if found is None:
+        letter = (option_pro if self.pro else option)(reply.text, shown[:seen])
+        if letter is None:
             draw = 1 / seen if seen > 1 else 0.0
             why = "upstream would draw an option at random"
             return Score(value=0.0, verdict=silence(reply), why=why, parts={"draw": draw})
-        answer = prompt.source_letter(found) or found
+        answer = prompt.source_letter(letter) or letter
         right = answer in _golds(sample)
         return Score(value=float(right), verdict="right" if right else "wrong", answer=answer)
 
@@ -168,14 +170,14 @@ class Strict(Struct, frozen=True):
         return where(reading, Score(value=float(right), verdict="right" if right else "wrong", answer=answer))
 
 
-def _same(gold: str, found: str) -> bool:
+def _same(gold: str, answer: str) -> bool:
     """Equal words, or numbers equal to the digits that the gold one is given with; `12%` is 12 and not 0.12."""
-    if answers.same_words(gold, found):
+    if answers.same_words(gold, answer):
         return True
-    wanted = extract.number(gold)
-    if wanted is None:
+    target = extract.number(gold)
+    if target is None:
         return False
-    read = (extract.number(found), extract.number(found, scaled=False))
+    readings = (extract.number(answer), extract.number(answer, scaled=False))
     digits = len(gold.strip(" %.$").partition(".")[2].rstrip(" %"))
     slack = 0.5 * 10.0**-digits * (1 + 1e-9) if digits else 0.0
-    return any(abs(wanted - stated) <= slack for stated in read if stated is not None)
+    return any(abs(target - stated) <= slack for stated in readings if stated is not None)

@@ -52,7 +52,7 @@ _YES_NO = tuple(
 
 def chemical(text: str) -> str:
     """Return the last tagged piece of chemistry; without tags a code block after five phrases, else all."""
-    found = None
+    content = None
     position = 0
     ends: dict[str, int] = {}
     while opened := _OPEN.search(text, position):
@@ -61,11 +61,11 @@ def chemical(text: str) -> str:
             end = text.find(close, opened.end())
             ends[close] = end if end >= 0 else len(text) + 1
         if ends[close] <= len(text):
-            found, position = text[opened.end() : ends[close]].strip(), ends[close] + len(close)
+            content, position = text[opened.end() : ends[close]].strip(), ends[close] + len(close)
         else:
             position = opened.end()
-    if found is not None:
-        return found
+    if content is not None:
+        return content
     for phrase in _REAGENTS:
         if phrase in text:
             return text.split(phrase)[-1].split("\n")[0]
@@ -74,16 +74,16 @@ def chemical(text: str) -> str:
 
 def number(text: str) -> float | None:
     """Return the first number that stands alone in a tag or box."""
-    found = _NUMBER.search(text)
-    return float(found[1]) if found else None
+    match = _NUMBER.search(text)
+    return float(match[1]) if match else None
 
 
 def yes_no(text: str) -> str | None:
     """Return the first hit of the patterns, in their order; else what the reply begins with, then ends with."""
     text = text.rpartition("</think>")[2].strip()
     for pattern in _YES_NO:
-        if found := pattern.search(text):
-            return found[1].lower()
+        if match := pattern.search(text):
+            return match[1].lower()
     text = text.lower()
     for word in ("yes", "no"):
         if text.startswith(word) or text.endswith(word):

@@ -41,22 +41,22 @@ class Read(Struct, frozen=True):
         """Return the options as shown."""
         return prompt.as_shown(sample).choices
 
-    def take(self, sample: Sample, prompt: Prompt, reply: Reply, found: str) -> Score:
+    def take(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
         """Score what a judge copied."""
-        if not found:
+        if not extracted:
             return Score(value=0.0, verdict=silence(reply), why="the judge found no final answer")
-        first = self._read(sample, prompt, found)
-        if first is None:
-            return Score(value=0.0, verdict="wrong", answer=found[:200])
-        right, answer = first
+        result = self._read(sample, prompt, extracted)
+        if result is None:
+            return Score(value=0.0, verdict="wrong", answer=extracted[:200])
+        right, answer = result
         return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply; no value: a judge must read it."""
-        first = None if reply.stop == "filter" else self._read(sample, prompt, reply.text[-LONGEST:])
-        if first is None or not (first[0] or sample.choices):
+        result = None if reply.stop == "filter" else self._read(sample, prompt, reply.text[-LONGEST:])
+        if result is None or not (result[0] or sample.choices):
             return Score(value=None, verdict=silence(reply), why="upstream's rule reads no answer")
-        right, answer = first
+        right, answer = result
         return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
 
     def _read(self, sample: Sample, prompt: Prompt, text: str) -> tuple[bool, str] | None:
@@ -64,8 +64,8 @@ class Read(Struct, frozen=True):
         if not self.lists and (box := _BOX.search(text)):
             text = box[1]
         if sample.choices:
-            found = option_vlmevalkit(text, self.options(sample, prompt))
-            letter = found and (prompt.source_letter(found) or found)
+            shown_letter = option_vlmevalkit(text, self.options(sample, prompt))
+            letter = shown_letter and (prompt.source_letter(shown_letter) or shown_letter)
             return None if letter is None else (letter == sample.target, letter)
         gold = str(sample.target)
         if not self.lists:
@@ -80,13 +80,13 @@ class Read(Struct, frozen=True):
             return None
 
 
-def _equal(gold: str, found: str) -> bool:
+def _equal(gold: str, stated: str) -> bool:
     """Equal text, or equal numbers, LaTeX included; upstream evaluates what a model wrote as Python, we do not."""
-    gold, found = gold.lower().strip(), found.lower().strip()
-    if gold == found:
+    gold, stated = gold.lower().strip(), stated.lower().strip()
+    if gold == stated:
         return True
-    one, other = value(gold), value(found)
-    return one is not None and other is not None and abs(one - other) < NEAR
+    gold_value, stated_value = value(gold), value(stated)
+    return gold_value is not None and stated_value is not None and abs(gold_value - stated_value) < NEAR
 
 
 MATHVISTA = Judged(rule=Read(lists=True), mode="rest", form="answer")
