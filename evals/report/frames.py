@@ -27,7 +27,7 @@ def arrow(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> pa.T
 
 
 def pandas(table: pa.Table) -> pd.DataFrame:
-    """Return a table as a pandas frame; raises UsageError where pandas is not installed."""
+    """Return a table as a pandas frame; raises UsageError if pandas is not installed."""
     _pandas()
     return table.to_pandas()
 

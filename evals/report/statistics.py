@@ -31,7 +31,7 @@ class Interval(NamedTuple):
 
     value: float
     low: float | None
-    """None where too little was seen to say."""
+    """None if too little was seen to say."""
     high: float | None
     method: str
 

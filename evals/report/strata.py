@@ -74,7 +74,7 @@ class StratifiedMean(NamedTuple):
 
     value: float
     error: float
-    """Standard error; NaN where no group has two clusters."""
+    """Standard error; NaN if no group has two clusters."""
     df: float
     effective: float
     """Clusters that the mean is worth (Kish)."""

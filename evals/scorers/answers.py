@@ -1,4 +1,4 @@
-"""Are two short answers the same, as words, names or numbers?"""
+"""Compare short answers as words, lists of names or numbers."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _GOLD = later(r"(?:US)?[$€£¥]?\s?[-+\u2212]?\s?[$€£¥]?(?:\d[\d,]*(?:\.\d
 
 
 def plain(text: str) -> str:
-    """Return an answer's words: small letters, one kind of dash, no article, no decoration."""
+    """Normalise an answer: lower case, one kind of dash, no article, no markup."""
     text = _AROUND.sub(r"\1", peel(text[:LONGEST]).translate(_DASH).replace("\\%", "%"))
     text = text.replace("\\$", "$").casefold().strip(" .*`\"'[]()$")
     return " ".join((_ARTICLE.sub("", text, count=1) if _ARTICLE.match(text) else text).split())
 
 
 def same_words(gold: str, stated: str) -> bool:
-    """Tell whether two answers are the same words, but for an article and a generic noun behind."""
+    """Return whether two answers are the same words up to a leading article and a trailing generic noun."""
     gold_words, stated_words = plain(gold), plain(stated)
     return bool(gold_words) and (gold_words == stated_words or gold_words == _GENERIC.sub("", stated_words))
 
 
 def same_names(gold: str, stated: str) -> bool:
-    """Tell whether two lists hold the same names; of which one stands in brackets or has a comma."""
+    """Return whether two lists hold the same names; the gold one must contain a comma or bracket."""
     if "," not in gold and "[" not in gold:
         return False
     names = [set(filter(None, map(plain, _SPLIT.split(text.strip(" []"))))) for text in (gold, stated)]

@@ -46,7 +46,7 @@ def iou(one: Box, other: Box) -> float:
 
 
 class Boxes(Struct, frozen=True):
-    """Scores 1 where the stated rectangle overlaps enough, for several F1; the parts `iou` and `found` beside it."""
+    """Scores 1 if the stated rectangle overlaps enough, for several their F1; `iou` is recorded as a part."""
 
     scale: Literal["pixel", "thousand", "unit"] = "pixel"
     form: Literal["xyxy", "xywh", "yxyx"] = "xyxy"

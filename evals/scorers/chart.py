@@ -1,4 +1,4 @@
-"""Answers about charts: relaxed accuracy, as published and mended.
+"""Answers about charts: relaxed accuracy, as published and corrected.
 
 `Relaxed` is VLMEvalKit's form (@ e8e78f05, dataset/utils/vqa_eval.py) of the rule of ChartQA's authors. Its defects: a
 target of 0 is compared as text; `12%` is 0.12 and never 12; a year within 5 % is right; thousands separators and units
@@ -82,7 +82,7 @@ class Stated(Struct, frozen=True):
 
 
 def free_answer(reply: Reply, golds: Sequence[str], same: Callable[[str, str], bool]) -> Score:
-    """Score the stated free answer against any of several golds, as stated or without the talk behind it."""
+    """Score the stated free answer against any of several golds, with or without the text that follows it."""
     cut = reply.stop == "length"
     reading = None if reply.stop == "filter" else extract.stated_text(reply.text, truncated=cut)
     if reading is None:

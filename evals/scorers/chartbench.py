@@ -9,7 +9,7 @@ number, with its sign, is at most 0.05: for every negative one.
 Upstream has a language model copy the number out of a reply. Here a rule does (`number_text`), or with `bare` only what is
 nothing but a number is read and the rest has no value yet: it waits for a judge who copies it out.
 
-`Strict` mends it: a no needs a no, and a number is compared as for ChartQA.
+`Strict` corrects this: a no needs a no, and a number is compared as for ChartQA.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def relaxed(said: str, gold: str) -> bool:
 
 
 def number_text(text: str) -> tuple[str, bool]:
-    """Copy the final number out of a reply: (as text, whether it is one of several and only the last)."""
+    """Return the final number of a reply as text, and whether the reply has several different numbers."""
     text = text.strip()
     if as_float(text) is not None:
         return text, False
@@ -69,7 +69,7 @@ def number_text(text: str) -> tuple[str, bool]:
 
 
 class Published(Struct, frozen=True):
-    """Scores 1 where upstream does; a part of a pair by itself."""
+    """Scores 1 if upstream does; each assertion of a pair on its own."""
 
     bare: bool = False
 
@@ -140,7 +140,7 @@ class Strict(Struct, frozen=True):
 
 
 def _pair(points: Sequence[Point]) -> Sequence[Point]:
-    """Return both assertions of a pair; raises ValueError where there are not exactly these."""
+    """Return both assertions of a pair; raises ValueError if there are others or fewer."""
     if sorted(str(point.target) for point in points) != ["no", "yes"]:
         raise ValueError("no pair of assertions")
     return points
@@ -151,12 +151,12 @@ def _missing(points: Sequence[Point]) -> float | None:
 
 
 def acc_plus(points: Sequence[Point]) -> float:
-    """1 where both assertions of a pair are judged right, else 0."""
+    """1 if both assertions of a pair are judged right, else 0."""
     return float(all(point.value == 1.0 for point in _pair(points)))
 
 
 def confusion(points: Sequence[Point]) -> float:
-    """1 where both assertions of a pair get the same answer; CoR, to which the chart has told nothing."""
+    """1 if both assertions of a pair get the same answer; CoR, the confusion rate: the chart made no difference."""
     if (bound := _missing(_pair(points))) is not None:
         return bound
     answers = {point.answer for point in points}
@@ -164,7 +164,7 @@ def confusion(points: Sequence[Point]) -> float:
 
 
 def both_wrong(points: Sequence[Point]) -> float:
-    """1 where a pair is neither right nor confused: upstream's rate of errors."""
+    """1 if a pair is neither right nor confused: upstream's rate of errors."""
     if (bound := _missing(_pair(points))) is not None:
         return bound
     return float(not acc_plus(points) and not confusion(points))
@@ -190,7 +190,7 @@ def pooled(points: Sequence[Point]) -> float:
 
 
 def metrics(*, pool: bool) -> tuple[Metric, ...]:
-    """Acc+, CoR, errors, the mean over single assertions and over numbers; `pool` puts their mixture on top."""
+    """Return Acc+, CoR, errors, the means over single assertions and numbers; `pool` adds their mixture as headline."""
     mixture = Metric(name="pooled", of=pooled, together=True, headline=True)
     return (
         *((mixture,) if pool else ()),

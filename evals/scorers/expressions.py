@@ -40,7 +40,7 @@ _POWER = re.compile(r"\^\s*\{?\s*[-+]?\d{2,}|\d{16,}|\d!")
 
 
 def same(gold: str, said: str) -> bool:
-    r"""Tell whether two answers are equal; for a worker with a deadline.
+    r"""Return whether two answers are equal; for a worker with a deadline.
 
     >>> same(r"\frac{71}{6}", "11 5/6"), same("4", r"x \ge 4"), same("6", "6g")
     (True, False, False)

@@ -1,7 +1,7 @@
 """Statistics as the mean over groups (the folds of a cross-validation), fast enough to resample.
 
 A reduction is a function of columns and weights: the weights are 1, or how often a bootstrap drew each point.
-It raises ValueError where there is nothing to reduce; it never returns a number for nothing.
+It raises ValueError if there is nothing to reduce.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Reduction = Callable[[Columns, "Floats"], float]
 RULES: dict[Reduction, Rule] = {}
-"""Reductions whose interval is not left to the percentile bootstrap."""
+"""Reductions with an interval other than the percentile bootstrap."""
 
 
 def _interval(of: Reduction, clusters: Sequence[Sequence[Point]], *, by_group: bool) -> Interval | None:
@@ -39,7 +39,7 @@ def _interval(of: Reduction, clusters: Sequence[Sequence[Point]], *, by_group: b
 
 
 def columns(points: Sequence[Point]) -> Columns:
-    """Lay points out as columns."""
+    """Convert points to columns."""
     import numpy as np
 
     def part(name: str) -> Floats:
@@ -67,13 +67,13 @@ class Pooled(Struct, frozen=True):
     of: Reduction
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError where there is nothing to reduce."""
+        """Reduce; raises ValueError if there is nothing to reduce."""
         import numpy as np
 
         return self.of(columns(points), np.ones(len(points)))
 
     def interval(self, clusters: Sequence[Sequence[Point]]) -> Interval | None:
-        """Return the interval by a rule of its own; None: resample."""
+        """Return the interval by the rule of the reduction; None: use the bootstrap."""
         return _interval(self.of, clusters, by_group=False)
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
@@ -95,14 +95,14 @@ class ByGroup(Struct, frozen=True):
     of: Reduction
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError where one group has nothing to reduce."""
+        """Reduce; raises ValueError if one group has nothing to reduce."""
         import numpy as np
 
         groups = _groups([[point] for point in points])
         return _mean(self.of(group.columns, np.ones(len(group.clusters))) for group in groups)
 
     def interval(self, clusters: Sequence[Sequence[Point]]) -> Interval | None:
-        """Return the interval by a rule of its own; None: resample."""
+        """Return the interval by the rule of the reduction; None: use the bootstrap."""
         return _interval(self.of, clusters, by_group=True)
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
@@ -138,7 +138,7 @@ def _mean(numbers: Iterable[float]) -> float:
 
 
 def weighted_mean(values: Floats, weights: Floats, what: str) -> float:
-    """Mean over what is not NaN; raises ValueError naming `what` is absent."""
+    """Return the weighted mean of the values that are not NaN; raises ValueError naming `what` if there are none."""
     import numpy as np
 
     known = ~np.isnan(values)

@@ -39,7 +39,7 @@ _DRESS = re.compile(r"\\(?:mathrm|text|ce|rm|mathbf)|[\\$_\s]|<su[bp]>|</su[bp]>
 
 
 def counts(text: str) -> dict[str, int] | None:
-    """Count the elements of a formula, the charge under `CHARGE`; None where it is no formula.
+    """Count the elements of a formula, the charge under `CHARGE`; None if it is not a formula.
 
     Reads subscripts and superscripts of unicode, LaTeX and HTML, brackets, hydrates (`·5H2O`) and isotope
     marks (which count as the element; D and T as H). A bare trailing sign is read as RDKit and PubChem write
@@ -67,12 +67,12 @@ def counts(text: str) -> dict[str, int] | None:
 
 
 def is_formula(text: str) -> bool:
-    """Tell whether a text is a formula as a whole."""
+    """Return whether the whole text is a formula."""
     return counts(text) is not None
 
 
 def _sum_of_ions(ions: list[str]) -> dict[str, int] | None:
-    """Add up a salt whose ions are written with their charges, C6H5NH3+Cl-."""
+    """Sum the ions of a salt written with their charges, as in C6H5NH3+Cl-."""
     total: Counter[str] = Counter()
     for ion in ions:
         if (elements := counts(ion)) is None:
@@ -109,7 +109,7 @@ def _leading_number(part: str) -> tuple[int, str]:
 
 
 def _elements(formula: str) -> Counter[str] | None:
-    """Count elements with brackets multiplied out; None where anything is left over."""
+    """Count elements with brackets multiplied out; None if the formula does not parse to its end."""
     stack: list[Counter[str]] = [Counter()]
     position = 0
     while position < len(formula):

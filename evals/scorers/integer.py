@@ -13,7 +13,7 @@ from evals.types import Prompt, Reply, Sample, Score
 
 
 class Integer(Struct, frozen=True):
-    """Scores 1 where the stated integer is the target, else 0."""
+    """Scores 1 if the stated integer is the target, else 0."""
 
     read: Callable[[str], int | None]
 
@@ -30,7 +30,7 @@ class Integer(Struct, frozen=True):
 
 
 class Timed(Integer, frozen=True):
-    """The same in a worker with a deadline, for rules that compute what they read."""
+    """`Integer` in a worker with a deadline, for rules that evaluate expressions."""
 
     heavy: ClassVar[bool] = True
 
@@ -40,7 +40,7 @@ class Timed(Integer, frozen=True):
 
 
 class StatedInteger(Struct, frozen=True):
-    """Scores 1 where the integer that the reply states is the target: the rule of `strict`."""
+    """Scores 1 if the integer that the reply states is the target: the rule of `strict`."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply; `sample.target` is the integer in decimal digits."""

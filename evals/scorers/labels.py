@@ -84,7 +84,7 @@ def accuracy_of(columns: Columns, weights: Floats) -> float:
 
 
 def balanced_accuracy_of(columns: Columns, weights: Floats) -> float:
-    """Mean of the two recalls; raises ValueError where a class is absent from the targets."""
+    """Mean of the two recalls; raises ValueError if a class is absent from the targets."""
     tp, fp, tn, fn = confusion(columns, weights)
     if not tp + fn or not tn + fp:
         raise ValueError("the targets hold one class only")
@@ -92,7 +92,7 @@ def balanced_accuracy_of(columns: Columns, weights: Floats) -> float:
 
 
 def f1_of(columns: Columns, weights: Floats) -> float:
-    """F1 of the positive label; raises ValueError where it is neither a target nor a prediction."""
+    """F1 of the positive label; raises ValueError if it is neither a target nor a prediction."""
     tp, fp, _, fn = confusion(columns, weights)
     if not tp + fp + fn:
         raise ValueError("no positive target and no positive prediction")
@@ -100,7 +100,7 @@ def f1_of(columns: Columns, weights: Floats) -> float:
 
 
 def mcc_of(columns: Columns, weights: Floats) -> float:
-    """Matthews' correlation (1975); 0 where one margin is empty, which is its limit."""
+    """Matthews' correlation (1975); 0 if one margin is empty, which is its limit."""
     tp, fp, tn, fn = confusion(columns, weights)
     product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
     return (tp * tn - fp * fn) / sqrt(product) if product else 0.0

@@ -32,7 +32,7 @@ PARTS = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
 
 
 def lay(source: Path = INSTALLED, target: Path | None = None) -> Path:
-    """Copy WordNet to where nltk looks for it (`target`: an nltk data folder); raises UsageError where it is absent."""
+    """Copy WordNet to where nltk looks for it (`target`: an nltk data folder); raises UsageError if it is absent."""
     lacking = [name for name in WANTED if not (source / name).is_file()]
     if lacking:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Materials: what is a formula, and crystal structures written as text.
+"""Materials: recognising formulas, and writing crystal structures as text.
 
 >>> looks_like_formula("Fe2O3"), looks_like_formula("I think")
 (True, False)
@@ -41,7 +41,7 @@ def plain_formula(text: str) -> str:
 
 
 def looks_like_formula(text: str) -> bool:
-    """Tell whether a text is elements with amounts and balanced brackets; needs no library."""
+    """Return whether a text is elements with amounts and balanced brackets; needs no library."""
     bare = plain_formula(text)
     if not bare or len(bare) > LONGEST:
         return False
@@ -86,7 +86,7 @@ def structure(document: dict[str, Any] | str) -> Structure:
 
 
 def space_group(crystal: Structure) -> str:
-    """Symbol and number; empty where spglib finds none."""
+    """Symbol and number; empty if spglib finds none."""
     with _quiet():
         try:
             symbol, number = crystal.get_space_group_info(symprec=0.01)

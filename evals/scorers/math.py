@@ -37,14 +37,14 @@ _LETTER = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
 def equivalent(
     gold: str, reply: str, *, timeout_s: float | None = None, precision: int = 6, symbols: bool = False
 ) -> bool | None:
-    r"""Tell whether the last stated expression of `reply` equals `gold`; None where either cannot be read.
+    r"""Return whether the last stated expression of `reply` equals `gold`; None if either cannot be parsed.
 
     `gold` may be bare (`\frac12`), in dollars, or a solution that holds it. `timeout_s` bounds each step of
     math-verify by a signal and is for main threads; leave it None in a worker that has a deadline of its own.
     `symbols`: every letter is a symbol as written. Without it math-verify drops letters that may be a unit (`5m` is 5)
     and puts the rest into lower case (M is m, E is Euler's e).
 
-    Raises UsageError where math-verify is not installed.
+    Raises UsageError if math-verify is not installed.
     """
     try:
         from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
@@ -73,7 +73,7 @@ def equivalent(
 
 
 def ratio(gold: str, reply: str) -> float | None:
-    """Compute the quotient of two numbers to 20 digits, however small they are; None if either is no number."""
+    """Compute the quotient of two numbers to 20 digits, however small they are; None if either is not a number."""
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 
     readers = [LatexExtractionConfig(), ExprExtractionConfig()]
@@ -88,7 +88,7 @@ _POINTS = (1.37, 2.113, 0.731)
 
 
 def equal_if_positive(gold: str, reply: str) -> bool:
-    """Tell whether two expressions with roots of the same symbols agree where all symbols are positive, to 15 digits.
+    """Return whether two expressions with roots of the same symbols agree where all symbols are positive, to 15 digits.
 
     An expression without a root is left to `equivalent`: the root of x squared is x for some x only.
     """
@@ -115,7 +115,7 @@ def equal_if_positive(gold: str, reply: str) -> bool:
 
 
 def _rooted(side: Any) -> bool:
-    """Whether an expression is short and holds a root of a symbol."""
+    """Return whether an expression is short and contains a root of a symbol."""
     from sympy import Abs, Pow, count_ops
 
     roots = [
@@ -147,7 +147,7 @@ def lowered(gold: str, reply: str) -> tuple[str, str]:
 
 
 def _tall(exponents: str) -> bool:
-    """Tell whether a tower of exponents, as `^{9^{9}}`, comes to more than the largest one that is computed."""
+    """Return whether a tower of exponents, as `^{9^{9}}`, comes to more than the largest one that is computed."""
     value = 1
     for exponent in reversed([int(digits) for digits in re.findall(r"\d+", exponents)]):
         if exponent > 1 and value > _LARGEST_EXPONENT.bit_length():
@@ -157,7 +157,7 @@ def _tall(exponents: str) -> bool:
 
 
 def hostile(text: str) -> bool:
-    """Tell whether text would make a symbolic parser recurse or compute without end; linear."""
+    """Return whether text would make a symbolic parser recurse or compute without end; linear."""
     if "\0" in text or _TOWER.search(text) or any(map(_tall, _EXPONENTS.findall(text))):
         return True
     depth = 0

@@ -1,4 +1,4 @@
-"""Systematic names compared as names and, where OPSIN is installed, by the structure that they mean.
+"""Compare systematic names as names and, if OPSIN is installed, as structures.
 
 >>> name("(2R)‐2‐Aminopropanoic  Acid.") == name("(2R)-2-aminopropanoic acid")
 True
@@ -69,7 +69,7 @@ def stereo_first(text: str) -> str:
 
 
 def same_name(answer: str, gold: str) -> bool:
-    """Tell whether two names are one: after normalisation, in any order of the components, however stereo is placed."""
+    """Return whether two names are equal after normalisation, in any order of components and any placement of stereo."""
     mine, theirs = name(answer), name(gold)
     if mine == theirs or name(stereo_first(answer)) == theirs:
         return True
@@ -93,12 +93,12 @@ def name(text: str) -> tuple[str, ...]:
 
 @lru_cache(1)
 def opsin_installed() -> bool:
-    """Tell whether names can be read by structure here; starts nothing."""
+    """Return whether OPSIN and Java are installed; starts no process."""
     return find_spec("py2opsin") is not None and shutil.which("java") is not None
 
 
 class Opsin:
-    """A running OPSIN: a name a line in, a SMILES a line out, empty where it cannot read the name."""
+    """A running OPSIN: one name per input line, one SMILES per output line, empty if it cannot read the name."""
 
     def __init__(self) -> None:
         package = find_spec("py2opsin")
@@ -116,7 +116,7 @@ class Opsin:
         )
 
     def __call__(self, text: str) -> str:
-        """Translate one name, components parted by semicolons; raises ScorerError where OPSIN is gone."""
+        """Translate one name, components separated by semicolons; raises ScorerError if OPSIN has ended."""
         line = " ".join(text[:READABLE].replace(";", " ").split())
         source, sink = self._process.stdin, self._process.stdout
         if source is None or sink is None:
@@ -133,7 +133,7 @@ class Opsin:
         return answer.strip()
 
     def close(self) -> None:
-        """End the process; the next name starts another."""
+        """Stop the process; the next name starts a new one."""
         opsin.cache_clear()
         self._process.kill()
         self._process.wait()
@@ -152,7 +152,7 @@ def opsin() -> Opsin:
 class Name(Struct, frozen=True):
     """Scores 1 for the same systematic name after normalisation.
 
-    With `structure` a name that differs is also right where OPSIN reads it as the gold structure, stereo
+    With `structure` a different name is also right if OPSIN reads it as the gold structure, stereo
     included. Parts: `string` (equal as written), `name` (equal as names), `structure`. The gold structure is
     `sample.meta["smiles"]`, else what OPSIN reads from the gold name.
     """
@@ -161,7 +161,7 @@ class Name(Struct, frozen=True):
 
     @property
     def heavy(self) -> bool:
-        """Tell whether it starts Java."""
+        """Whether scoring starts Java."""
         return self.structure
 
     def warm(self) -> None:
@@ -193,7 +193,7 @@ class Name(Struct, frozen=True):
 
 
 def same_structure(answer: str, gold: str) -> tuple[bool, str]:
-    """Tell whether OPSIN reads a name as the gold SMILES, stereo included, and what it found."""
+    """Return whether OPSIN reads a name as the gold SMILES, stereo included, and a reason."""
     if not gold:
         return False, "another name; OPSIN cannot read the gold name"
     smiles = opsin()(answer) or opsin()(stereo_first(answer))

@@ -5,7 +5,7 @@ the share that equals any gold part. Its defects: one right part of five is full
 VLMEvalKit on 2026-03-19) a right box that is repeated counts again. Boxes are read to any depth; upstream's
 pattern cuts what is nested deeper than three levels.
 
-`Parts` mends it: boxes and gold parts are matched one to one, in any order, unless they are labelled ("(b) ...", or the
+`Parts` corrects this: boxes and gold parts are matched one to one, in any order, unless they are labelled ("(b) ...", or the
 name of one gold part on the left), and every part must be there. Of more boxes than there are parts the last
 ones count, so that nothing is gained by many.
 """
@@ -38,12 +38,12 @@ def parts_of(sample: Sample) -> tuple[str, ...]:
 
 
 class Compared(NamedTuple):
-    """What a rule found out about the boxes of a reply; boxes and gold parts count from 0."""
+    """Result of comparing the boxes of a reply with the gold parts by a rule; both are numbered from 0."""
 
     matches: dict[int, int]
     """Box -> the gold part that it equals."""
     apart: frozenset[tuple[int, int]] = frozenset()
-    """Pairs of box and gold part that are certainly not the same."""
+    """Pairs of box and gold part that certainly differ."""
 
 
 class Precision(Struct, frozen=True):
@@ -52,23 +52,23 @@ class Precision(Struct, frozen=True):
     heavy: ClassVar[bool] = True
     same: Comparer
     distinct: bool = False
-    """Tell whether a box counts once however often it is repeated."""
+    """Whether a repeated box counts only once."""
 
     def __repr__(self) -> str:
         """Name the rule, so that a change of it shows in a run's card."""
         return f"Precision({self.same.__name__}, distinct={self.distinct})"
 
     def warm(self) -> None:
-        """Import what takes long, once per worker."""
+        """Import slow dependencies, once per worker."""
         self.same("1 + x", "x + 1")
 
     def boxes(self, text: str, golds: Sequence[str]) -> list[str]:
-        """Read the boxes that are compared."""
+        """Return the boxes to compare."""
         contents = outer(text[-LONGEST:])
         return list(dict.fromkeys(contents)) if self.distinct else contents
 
     def compare(self, boxes: Sequence[str], golds: Sequence[str]) -> Compared:
-        """Find for each box the first gold part that it equals; spelling goes first, it costs nothing."""
+        """Find for each box the first gold part that it equals; the cheap comparison of spelling goes first."""
         matches: dict[int, int] = {}
         for same in (spelled, self.same):
             for b, box in enumerate(boxes[:MOST]):
@@ -78,16 +78,16 @@ class Precision(Struct, frozen=True):
         return Compared(matches)
 
     def open(self, boxes: Sequence[str], golds: Sequence[str], by_rule: Compared) -> list[tuple[int, int]]:
-        """List what a judge must still compare: each box that equals nothing yet, with every gold part in turn."""
+        """List the pairs that a judge must still compare: every unmatched box with every gold part."""
         left = (b for b in range(min(len(boxes), MOST)) if b not in by_rule.matches)
         return [(b, g) for b in left for g in range(len(golds))]
 
     def taken(self, matches: dict[int, int], box: int, gold: int) -> bool:
-        """Tell whether a pair needs no comparison any more."""
+        """Return whether a pair needs no further comparison."""
         return box in matches
 
     def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], compared: Compared) -> Score:
-        """Make the score of what was matched."""
+        """Return the score for the matched boxes."""
         if not boxes:
             return Score(value=0.0, verdict=silence(reply), why="nothing in a box", parts={"share": 0.0})
         value = len(compared.matches) / len(boxes)
@@ -108,19 +108,19 @@ class Precision(Struct, frozen=True):
 
 
 class Parts(Precision, frozen=True):
-    """Scores 1 where every gold part has a box of its own, else 0; the share of parts stands beside it."""
+    """Scores 1 if every gold part has a box of its own, else 0; `share` is the share of parts that have one."""
 
     def __repr__(self) -> str:
         """Name the rule, so that a change of it shows in a run's card."""
         return f"Parts({self.same.__name__})"
 
     def boxes(self, text: str, golds: Sequence[str]) -> list[str]:
-        """Read as many boxes as there are parts: the last ones, or what the last one holds together."""
+        """Return as many boxes as there are parts: the last ones, or the items listed in the last one."""
         contents, count = leaves(visible(text[-LONGEST:]).text), len(golds)
         if contents and count > 1 and len(values := split(contents[-1], count)) == count:
             return values
         contents = contents[-MOST - count :]
-        while len(contents) > count:  # what is said repeated following goes first, then what was said first
+        while len(contents) > count:  # drop a box that is repeated later first, then the earliest
             repeated = (
                 n
                 for n, box in enumerate(contents)
@@ -130,7 +130,7 @@ class Parts(Precision, frozen=True):
         return contents
 
     def compare(self, boxes: Sequence[str], golds: Sequence[str]) -> Compared:
-        """Match boxes and parts one to one, as many as can be."""
+        """Compute a maximum one-to-one matching of boxes and parts."""
         comparisons = {
             (b, g): self.same(label(golds[g])[1], label(boxes[b])[1]) for b, g in allowed(boxes, golds)
         }
@@ -142,7 +142,7 @@ class Parts(Precision, frozen=True):
         )
 
     def open(self, boxes: Sequence[str], golds: Sequence[str], by_rule: Compared) -> list[tuple[int, int]]:
-        """List the pairs that no rule can tell apart, the parts in their own places first."""
+        """List the pairs that the rule leaves open, parts at their own position first."""
         pairs = [
             (b, g)
             for b, g in allowed(boxes, golds)
@@ -151,11 +151,11 @@ class Parts(Precision, frozen=True):
         return sorted(pairs, key=lambda pair: (abs(pair[0] - pair[1]), pair))
 
     def taken(self, matches: dict[int, int], box: int, gold: int) -> bool:
-        """Tell whether a pair needs no comparison any more."""
+        """Return whether a pair needs no further comparison."""
         return box in matches or gold in matches.values()
 
     def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], compared: Compared) -> Score:
-        """Make the score of what was matched."""
+        """Return the score for the matched boxes."""
         if not boxes:
             return Score(value=0.0, verdict=silence(reply), why="nothing in a box", parts={"share": 0.0})
         right = len(compared.matches) == len(golds)
@@ -169,14 +169,14 @@ class Parts(Precision, frozen=True):
 
 
 def _recorded(compared: Compared, golds: Sequence[str]) -> dict[str, float]:
-    """Write down what was found: `share` of the gold parts, "box 1": its part, "box 1 not 2": 1."""
+    """Encode a comparison as score parts: `share` of the gold parts, "box 1": its part, "box 1 not 2": 1."""
     matches = {f"box {box + 1}": gold + 1.0 for box, gold in sorted(compared.matches.items())}
     different = {f"box {box + 1} not {gold + 1}": 1.0 for box, gold in sorted(compared.apart)}
     return {"share": len(set(compared.matches.values())) / len(golds), **matches, **different}
 
 
 def _read_back(score: Score) -> Compared:
-    """Read what `_recorded` wrote in a worker."""
+    """Decode the score parts that `_recorded` wrote in a worker."""
     pairs = [(key.split(" "), value) for key, value in score.parts.items() if key.startswith("box ")]
     matches = {int(words[1]) - 1: int(value) - 1 for words, value in pairs if len(words) == 2}
     apart = frozenset((int(words[1]) - 1, int(words[3]) - 1) for words, _ in pairs if len(words) == 4)
@@ -184,7 +184,7 @@ def _read_back(score: Score) -> Compared:
 
 
 def allowed(boxes: Sequence[str], golds: Sequence[str]) -> list[tuple[int, int]]:
-    """List the pairs that labels leave: "(b)" is the second part, "v =" the one part that is named so."""
+    """List the pairs that labels allow: "(b)" is the second part, "v =" the only part with that left-hand side."""
     named = [_named(gold) for gold in golds]
     letters = [label(gold)[0] for gold in golds]
     stated = [label(box)[0] for box in boxes]
@@ -210,7 +210,7 @@ def _named(text: str) -> str:
 
 
 def one_to_one(count: int, pairs: set[tuple[int, int]]) -> dict[int, int]:
-    """Match as many boxes with gold parts as can be (augmenting paths)."""
+    """Return a maximum matching of boxes to gold parts (augmenting paths)."""
     owner: dict[int, int] = {}
 
     def place(box: int, tried: set[int]) -> bool:
@@ -240,9 +240,9 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
         first: Score | Failure,
         earlier: Score | Failure | None,
     ) -> Score:
-        """Judge after the rule; where the rule ran out of time, spelling decides in its place.
+        """Judge after the rule; if the rule ran out of time, spelling decides instead.
 
-        Raises Waiting without a judge where pairs are open, Unreadable where it gives no verdict.
+        Raises Waiting if pairs are open and there is no judge, Unreadable if the judge gives no verdict.
         """
         rule, golds = cast("Precision", self.rule), parts_of(sample)
         boxes = [] if reply.stop == "filter" else rule.boxes(reply.text, golds)
@@ -269,7 +269,7 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
         golds: Sequence[str],
         earlier: Score | Failure | None,
     ) -> Score:
-        """Show the judge what the rule calls right; it changes no score, and without a judge nothing waits for it."""
+        """Ask the judge about matches of the rule; this changes no score and is skipped without a judge."""
         verdicts, form = [], template(self.form)
         try:
             for box, gold in _read_back(score).matches.items():
@@ -290,4 +290,4 @@ def _share(points: Sequence[Point]) -> float:
 
 
 PARTS_RIGHT = Metric(name="parts_right", of=_share)
-"""Mean share of the gold parts that a reply gives."""
+"""Mean share of the gold parts that a reply contains."""

@@ -1,11 +1,11 @@
-r"""Final answers in physics: are two of them the same? By rule, as far as a rule can tell; the rest is a judge's.
+r"""Compare final answers in physics by rule, as far as a rule can decide; the rest is left to a judge.
 
 `published` is the rule stage of PHYSICS's authors (yale-nlp/Physics @ 15dc8d90) and of VLMEvalKit (@ e8e78f05), with
-math-verify in the place of sympy's own reader. Its defects, kept: subscripts are dropped, so that E_1 equals E_2;
+math-verify instead of sympy's own parser. Its defects, kept: subscripts are dropped, so that E_1 equals E_2;
 only what follows the last equals sign counts, so that `\omega^2 = x` equals `\omega = x`. With `\text` on either
-side upstream asks a model at once; here only a text that is the same word for word needs none.
+side upstream asks a model at once; here only texts that are identical are decided without one.
 
-`stated` mends this: a number counts with its unit, formulas are compared whole, and what names another quantity
+`stated` corrects this: numbers are compared with their units, formulas as a whole, and an answer that names another quantity
 ("E_1 =" against "E_2 =") is left to the judge.
 """
 
@@ -20,12 +20,12 @@ from evals.extract.units import Quantity, close, convert, plain, quantities, sam
 from evals.scorers.math import equivalent
 
 Comparison: TypeAlias = Literal["same", "different", "open"]
-"""`open`: no rule can tell."""
+"""`open`: the rule cannot decide."""
 Comparer = Callable[[str, str], Comparison]
-"""(gold, stated) -> what a rule says of the two."""
+"""(gold, stated) -> the comparison by a rule."""
 
 TOLERANCE = 0.01
-"""Of a number, relative, where the gold one is not given more roughly."""
+"""Relative tolerance of a number, unless the gold number is given with lower precision."""
 _SUBSCRIPT = re.compile(r"_\{[^{}]*\}|_\\?\w")
 _FONT = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathit|mathsf|mbox|rm|bm|boldsymbol)\b\s*")
 _BEYOND = re.compile(
@@ -40,7 +40,7 @@ _DIGITS = re.compile(
 
 
 def alike(gold: str, stated: str) -> bool:
-    """Tell whether two answers are the same but for layout."""
+    """Return whether two answers are equal up to layout."""
     return _compact(gold) == _compact(stated)
 
 
@@ -55,7 +55,7 @@ def _compact(text: str) -> str:
 
 
 def published(gold: str, stated: str) -> Comparison:
-    """Compare as upstream does before it asks a model; what is not the same stays open."""
+    """Compare as upstream does before it asks a model; unequal answers stay open."""
     gold, stated = gold[:LONGEST], stated[:LONGEST]
     if alike(gold, stated):
         return "same"
@@ -90,12 +90,12 @@ def stated(gold: str, stated: str) -> Comparison:
 
 
 def _formula(text: str) -> bool:
-    """Whether a text is one expression of symbols: math-verify drops words and degrees, and of a relation its left."""
+    """Return whether a text is a single symbolic expression: math-verify drops words, degrees and the left side of relations."""
     return bool(text) and not _BEYOND.search(text) and not ((number := quantity(text)) and number.unit)
 
 
 def _meant(gold: str) -> list[str]:
-    """The values that a gold answer gives: all that its equation's sides say but the name on the left."""
+    """Return the values of a gold answer: the sides of its equation without the name on the left."""
     equation = sides(gold.replace("$", ""))
     return equation[1:] if len(equation) > 1 else equation
 
@@ -105,7 +105,7 @@ def _last(stated: str) -> str:
 
 
 def _comparable(gold: str, stated: str) -> bool:
-    """Whether right-hand sides alone decide: both name the same quantity, or one a plain symbol and one nothing."""
+    """Return whether the right-hand sides alone decide: both name one quantity, or one names a symbol and one nothing."""
     gold_side, stated_side = (equation[0] if len(equation := sides(t)) > 1 else "" for t in (gold, stated))
     if gold_side and stated_side:
         marks = [_SUBSCRIPT.findall(side) for side in (gold_side, stated_side)]
@@ -121,7 +121,7 @@ def name(side: str) -> str:
 
 
 def _numbers(gold: str, stated: str) -> Comparison:
-    """Compare two numbers with their units; open where either is none, or only one has a unit."""
+    """Compare two numbers with their units; open if either is not a number or only one has a unit."""
     gold_number, stated_number = quantity(gold), quantity(stated)
     if gold_number is None or stated_number is None or bool(gold_number.unit) != bool(stated_number.unit):
         return "open"
@@ -139,7 +139,7 @@ def _numbers(gold: str, stated: str) -> Comparison:
 
 
 def quantity(text: str) -> Quantity | None:
-    """Read an answer that is nothing but one number, perhaps with its unit."""
+    """Read an answer that consists of one number, with or without a unit; None otherwise."""
     shown = plain(re.sub(r"[{}]", "", re.sub(r"\\mu\s+", "µ", _FONT.sub(" ", text)))).strip(" .")
     shown = re.sub(r"\s+(?=[\^/])", "", shown)
     numbers = quantities(shown)
@@ -148,7 +148,7 @@ def quantity(text: str) -> Quantity | None:
 
 
 def half_a_digit(text: str) -> float:
-    """Half a unit of the last digit that a number is given with; 0 for whole numbers and fractions."""
+    """Return half a unit of the last stated digit of a number; 0 for whole numbers and fractions."""
     digits = _DIGITS.match(text.lstrip("+- "))
     if digits is None or not digits["after"] or "/" in text[: digits.end()]:
         return 0.0

@@ -18,7 +18,7 @@ NAMES = ("choice", "exact", "integer")
 
 
 class Exact(Struct, frozen=True):
-    """Scores 1 where the stated answer, or else the whole reply, is the target but for case and spaces."""
+    """Scores 1 if the stated answer, or else the whole reply, is the target but for case and spaces."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply; a target of several texts is met by any of them."""

@@ -1,4 +1,4 @@
-"""Apply a suite's scorers to a reply: the boundary where whatever a scorer throws becomes a Failure."""
+"""Apply a suite's scorers to a reply; any exception of a scorer becomes a Failure here."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Scoring:
         *,
         ideal: Callable[[Sample, Prompt], str] | None = None,
     ) -> None:
-        """`ideal`: the reply that must score full marks; by it a scorer that is broken is told from a reply that breaks it."""
+        """`ideal` returns the reply that must get full marks; it tells a broken scorer from a reply that breaks the scorer."""
         self._light = {name: s for name, s in scorers.items() if not _needs_await(s)}
         self._slow = {name: s for name, s in scorers.items() if _needs_await(s)}
         self._judged_after = {name: s for name, s in self._slow.items() if isinstance(s, TwoStage)}
@@ -44,11 +44,11 @@ class Scoring:
 
     @property
     def quick(self) -> bool:
-        """Whether `now` scores all there is to score."""
+        """Whether `now` applies every scorer."""
         return not self._slow
 
     def now(self, sample: Sample, prompt: Prompt, reply: Reply) -> dict[str, Score | Failure]:
-        """Judge with the light scorers, on the spot."""
+        """Apply the light scorers synchronously."""
         reply = _without_filtered_text(reply)
         scores = {name: self._judged(scorer, sample, prompt, reply) for name, scorer in self._light.items()}
         first = self._names[0]
@@ -64,9 +64,9 @@ class Scoring:
         reply: Reply,
         earlier: Mapping[str, Score | Failure] | None = None,
     ) -> dict[str, Score | Failure]:
-        """Judge with every scorer; heavy ones run in worker processes, judges are awaited.
+        """Apply every scorer; heavy ones run in worker processes, judges are awaited.
 
-        `earlier`: scores of the same reply, from which a judge's verdicts are taken again.
+        `earlier`: previous scores of the same reply, whose judge verdicts are reused.
         """
         reply = _without_filtered_text(reply)
         scores = self.now(sample, prompt, reply)
@@ -79,7 +79,7 @@ class Scoring:
         return {name: scores[name] for name in self._names}
 
     def _judged(self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
-        """Judge on the spot; what the reply itself causes is its verdict."""
+        """Score synchronously; a failure that the reply causes becomes an invalid answer."""
         score = _judge(scorer, sample, prompt, reply)
         if not isinstance(score, Failure) or (ideal := self._ideal_of(sample, prompt)) is None:
             return score
@@ -87,7 +87,7 @@ class Scoring:
         return _blamed_on_reply(score, right, _judge(scorer, sample, prompt, Reply(text="")))
 
     async def _pooled(self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
-        """Judge in a worker; what the reply itself causes, a crash or a deadline that passes, is its verdict."""
+        """Score in a worker; a crash or timeout that the reply causes becomes an invalid answer."""
         score = await self._in_worker(scorer, sample, prompt, reply)
         if not isinstance(score, Failure) or (ideal := self._ideal_of(sample, prompt)) is None:
             return score
@@ -116,7 +116,7 @@ class Scoring:
     async def _mark(
         self, score: Score | Failure, erratum: Erratum, sample: Sample, prompt: Prompt, reply: Reply
     ) -> Score | Failure:
-        """Mark a slow scorer's score; what a judge said of the wrong gold answer cannot be corrected."""
+        """Add the corrected value to a slow scorer's score; a judge's verdict on the wrong gold answer cannot be corrected."""
         name = self._names[0]
         corrected: Score | Failure | None = None
         if erratum.kind == "gold" and name not in self._judged_after:
@@ -126,7 +126,7 @@ class Scoring:
         return _with_erratum(score, erratum, corrected)
 
     async def close(self) -> None:
-        """Give back what judges hold; they open it again when asked."""
+        """Release the judges' connections; they reopen on demand."""
         for scorer in self._judged_after.values():
             if scorer.judge is not None:
                 await scorer.judge.close()
@@ -158,13 +158,13 @@ class Scoring:
 
 
 BROKE = "the scorer failed on this reply"
-"""Beginning of what a score says whose reply made its scorer fail."""
+"""Beginning of `why` in the score of a reply that made its scorer fail."""
 
 
 def _blamed_on_reply(failed: Failure, right: Score | Failure, silent: Score | Failure) -> Score | Failure:
-    """Return an invalid answer for a reply that makes a sound scorer fail, worth what no answer is worth.
+    """Return an invalid score, with the value of an empty reply, for a reply that makes a working scorer fail.
 
-    A scorer that fails on the ideal reply too is broken itself: that failure stays one, and is in no mean.
+    A scorer that fails on the ideal reply too is broken: its failure is returned, and enters no mean.
     """
     if not isinstance(right, Score):
         return failed
@@ -180,7 +180,7 @@ def _with_corrected_gold(sample: Sample, erratum: Erratum) -> Sample:
 def _with_erratum(
     score: Score | Failure, erratum: Erratum, corrected: Score | Failure | None
 ) -> Score | Failure:
-    """Note beside a score what it is without the fault in the data."""
+    """Return a score with the value under the corrected data in its parts."""
     if isinstance(score, Failure):
         return score
     value = corrected.value if isinstance(corrected, Score) else None
@@ -188,7 +188,7 @@ def _with_erratum(
 
 
 def _without_filtered_text(reply: Reply) -> Reply:
-    """Return what a content filter left: nothing to judge, whatever words came before it."""
+    """Return the reply without text if a content filter stopped it."""
     return structs.replace(reply, text="") if reply.stop == "filter" and reply.text else reply
 
 
@@ -208,7 +208,7 @@ def _judge(scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Scor
 
 
 def _checked_score(result: object) -> Score:
-    """Refuse what is no score: written down, it would make the whole run unreadable."""
+    """Raise ScorerError for a result that is not a Score: its record would make the run unreadable."""
     if not isinstance(result, Score):
         raise ScorerError(f"the scorer gave {type(result).__name__}, not a Score")
     return result

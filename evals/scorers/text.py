@@ -65,10 +65,10 @@ class CorpusBleu(Struct, frozen=True):
 
     order: int = 4
     silence: bool = True
-    """Tell whether a reply without a text counts, as one of no length; else it is left out."""
+    """Whether a reply without text counts, as one of length 0; else it is left out."""
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError where no reply has text."""
+        """Reduce; raises ValueError if no reply has text."""
         return self._of(self._sums(points))
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
@@ -154,7 +154,7 @@ class _Synset(NamedTuple):
 
 
 class _Remembered:
-    """WordNet for METEOR: a word is looked up once, where nltk would do so at every turn."""
+    """WordNet for METEOR with cached look-ups; nltk looks a word up every time."""
 
     def __init__(self, reader: Any) -> None:
         self._reader = reader
@@ -166,7 +166,7 @@ class _Remembered:
 
 
 class _NoSynonyms:
-    """Stands where WordNet would: knows no word."""
+    """A replacement for WordNet that knows no words."""
 
     def synsets(self, word: str) -> list[Any]:
         """Find nothing."""
@@ -175,7 +175,7 @@ class _NoSynonyms:
 
 @lru_cache(1)
 def wordnet() -> Any:
-    """Return WordNet as METEOR asks for it, loaded, or None where its data is not installed."""
+    """Return WordNet as METEOR asks for it, loaded, or None if its data is not installed."""
     try:
         from nltk.corpus import wordnet as reader
     except ImportError:
@@ -189,7 +189,7 @@ def wordnet() -> Any:
 
 @lru_cache(1)
 def synonyms() -> bool:
-    """Tell whether METEOR's synonym stage can be had here: looks for WordNet's files, does not read them."""
+    """Return whether METEOR's synonym stage is available: WordNet's files exist (they are not read)."""
     try:
         from nltk.data import find
     except ImportError:
@@ -207,7 +207,7 @@ def meteor(answer: Sequence[str], gold: Sequence[str], *, synonyms: bool) -> flo
     """METEOR with nltk's parameters (alpha 0.9, beta 3, gamma 0.5) on tokens.
 
     In nltk the synonym stage sees what the stemmer left, so "automobile" (stem "automobil") has no synonyms.
-    Raises UsageError where `synonyms` are asked for and WordNet is absent.
+    Raises UsageError if `synonyms` are asked for and WordNet is absent.
     """
     try:
         from nltk.translate.meteor_score import meteor_score

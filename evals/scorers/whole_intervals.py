@@ -1,7 +1,7 @@
-"""Intervals of statistics of whole runs, where the percentile bootstrap promises more than it keeps.
+"""Intervals of statistics of whole runs, for which the percentile bootstrap undercovers.
 
-At 5 % positives and 198 items it covered balanced accuracy in 60 % of cases and not in 95 %. What is given in its place
-was chosen by simulation (docs/statistics.md): balanced accuracy is a mean over strata (class by fold); means of errors
+At 5 % positives and 198 items it covered balanced accuracy in 60 % of cases instead of 95 %. The replacements
+were chosen by simulation (docs/statistics.md): balanced accuracy is a mean over strata (class by fold); means of errors
 have a studentised bootstrap on the log scale; a root mean square of few dominating errors, and rank statistics with
 few of one class, have no interval, and say so.
 """
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 class Columns(NamedTuple):
-    """What reductions see of some points; NaN where a point has nothing to say."""
+    """The columns that reductions read; NaN if a point has no value."""
 
     value: Floats
     target: Floats
     """NaN for labels."""
     positive: Flags
-    """Tell whether the target is the label `yes`."""
+    """Whether the target is the label `yes`."""
     answered: Flags
     imputed: Floats
     worst: Floats
@@ -47,7 +47,7 @@ WORTH, SHARE = 20.0, 0.25
 RESAMPLES = 800
 
 MOST_LOG = 50.0
-"""Of half an interval on the logarithm's scale; beyond it there is no interval to speak of."""
+"""Largest half-width of an interval on the log scale; wider ones are not reported."""
 
 
 def of_classes(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
@@ -60,7 +60,7 @@ def of_classes(columns: Columns, groups: Sequence[str], clusters: Sequence[int])
 
 
 def of_ranks(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
-    """Say that there are too few of one class; else leave it to the bootstrap."""
+    """Return an empty interval if one class is too small; None: use the bootstrap."""
     positive = int(columns.positive.sum())
     if min(positive, len(columns.positive) - positive) >= FEWEST:
         return None

@@ -157,7 +157,7 @@ def _hidden(text: Target, *, gated: bool) -> Target:
 
 
 def read(path: Path) -> list[Contestant]:
-    """Read a baseline; raises StoreError in one line where it is broken or of an unknown format."""
+    """Read a baseline; raises StoreError in one line if it is broken or of an unknown format."""
     number = 0
     try:
         with disk.open_regular(path) as stream:

@@ -141,7 +141,7 @@ def gate(
     *,
     noise: Mapping[str, float] | None = None,
 ) -> GateReport:
-    """Judge a candidate; raises UsageError where runs or policy do not fit each other."""
+    """Judge a candidate; raises UsageError if runs or policy do not fit each other."""
     check_noise(policy, noise or {}, baseline)
     cases, absent, notes, found = [], [], [], list[Flip]()
     for rule in policy.judged:

@@ -142,7 +142,7 @@ class Pairs:
         return _mean([row.a.value for row in rows], groups), _mean([row.b.value for row in rows], groups)
 
     def tally(self, group: str | None = None) -> tuple[int, int, int] | None:
-        """Count samples on which B is better, worse, and as good; None where single samples say nothing."""
+        """Count samples on which B is better, worse, and as good; None if single samples say nothing."""
         import numpy as np
 
         rows = self.rows_of(group)

@@ -163,7 +163,7 @@ class Race:
     def __init__(
         self, jobs: Sequence[Job], old: Sequence[Contestant], policy: Policy, *, seed: int, live: bool = True
     ) -> None:
-        """Raises UsageError where jobs, baseline and policy do not fit; `live`: take in what is on disk first."""
+        """Raises UsageError if jobs, baseline and policy do not fit; `live`: take in what is on disk first."""
         if policy.pool:
             raise UsageError(
                 "--until-decided: pools are judged by the fixed gate only; take them out of the policy"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Until:
-    """What turns a run into a sequential gate; raises UsageError where its parts do not fit."""
+    """What turns a run into a sequential gate; raises UsageError if its parts do not fit."""
 
     def __init__(self, *, against: str, policy_file: Path, results: Path) -> None:
         rules = policy.read(policy_file)
@@ -53,7 +53,7 @@ class Until:
 
 
 def wanted(request: RunRequest) -> Until | None:
-    """Return what stops a run early, where the request asks for it; raises UsageError where an option is missing."""
+    """Return what stops a run early, where the request asks for it; raises UsageError if an option is missing."""
     given = [request.against is not None, request.policy is not None, request.until_decided]
     if not any(given):
         return None

@@ -1,4 +1,4 @@
-"""What a judge had to do with a run, from its scores alone: verdicts, tokens, agreement with the rule."""
+"""Summarise a judge's part in a run from the scores: verdicts, tokens, agreement with the rule."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def account(
     *,
     options: Iterable[int] | None = None,
 ) -> JudgeCard | None:
-    """Book a judge's work; None for a suite without one. `options`: for each of the scores, its sample's."""
+    """Return the card of a suite's judge; None without a judge. `options`: number of options of each score's sample."""
     judged = next(((name, s) for name, s in scorers.items() if isinstance(s, Judged)), None)
     if judged is None:
         return None
@@ -68,12 +68,12 @@ def account(
 
 
 def _light(score: Score) -> Score:
-    """Keep what the count needs; a verdict's words may be long."""
+    """Return a score without the judge's texts, which may be long."""
     return structs.replace(score, judged=tuple(structs.replace(j, text="") for j in score.judged))
 
 
 def both_sides(scores: Iterable[Score], measured: Agreement) -> dict[str, Any] | None:
-    """Estimate the score of a judge who may doubt as well as rescue; None where no right was shown to it."""
+    """Estimate the score if the judge could overrule in both directions; None if it saw no answer that the rule calls right."""
     kept = list(scores)
     if measured.wrongly_wrong is None or not kept:
         return None
@@ -89,7 +89,7 @@ def both_sides(scores: Iterable[Score], measured: Agreement) -> dict[str, Any] |
 
 
 def wording(card: JudgeCard) -> list[str]:
-    """Say in lines for people what a judge had to do with a run."""
+    """Return a readable summary of a judge's part in a run, one line each."""
     name = card.model or "a judge"
     lines = []
     if card.verdicts:
@@ -122,7 +122,7 @@ def wording(card: JudgeCard) -> list[str]:
 
 
 def span(interval: Any, scale: float, unit: str) -> str:
-    """Write (value, low, high) for people."""
+    """Format (value, low, high)."""
     if interval is None:
         return "not seen"
     digits = 2 if scale == 1.0 else 1

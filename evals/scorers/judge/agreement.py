@@ -31,7 +31,7 @@ class Agreement(Struct, frozen=True, kw_only=True):
 
     n: int
     kappa: tuple[float, float | None, float | None] | None
-    """Cohen's; None where one of both always says the same."""
+    """Cohen's kappa; None if either gives one verdict only."""
     wrongly_right: tuple[float, float, float] | None
     """Judge says right, of what the other calls wrong."""
     wrongly_wrong: tuple[float, float, float] | None
@@ -39,7 +39,7 @@ class Agreement(Struct, frozen=True, kw_only=True):
 
 
 def kappa(pairs: Sequence[Pair]) -> float:
-    """Cohen's kappa of weighted pairs; raises ValueError where it is not defined."""
+    """Cohen's kappa of weighted pairs; raises ValueError if it is not defined."""
     total = sum(p.weight for p in pairs)
     if not total:
         raise ValueError("no pairs")
@@ -54,7 +54,7 @@ def kappa(pairs: Sequence[Pair]) -> float:
 
 
 def agreement(pairs: Sequence[Pair]) -> Agreement:
-    """Compare a judge with somebody else."""
+    """Measure the agreement of a judge with another rater."""
     try:
         interval = stats.bootstrap(len(pairs), lambda i: kappa([pairs[k] for k in i]), seed=0, resamples=400)
         kappa_interval = (interval.value, interval.low, interval.high)
@@ -75,7 +75,7 @@ def _rate(hits: Sequence[bool]) -> tuple[float, float, float] | None:
 
 
 def pairs_of(scores: Iterable[Score], *, audit: float) -> list[Pair]:
-    """Pairs of rule and judge where both spoke; an audited right stands for all rights that were not."""
+    """Return the replies that both rule and judge rated; an audited one is weighted for the share that was not audited."""
     return [
         Pair(s.parts["rule"] == 1.0, s.parts["judge"] == 1.0, 1 / audit if s.parts["rule"] == 1.0 else 1.0)
         for s in scores
@@ -95,7 +95,7 @@ class Corrected(Struct, frozen=True, kw_only=True):
 def rogan_gladen(judged: Sequence[bool], labels: Sequence[Pair]) -> Corrected:
     """Correct a judge's share of `right` by its error rates on labelled verdicts from elsewhere.
 
-    (p + TNR - 1) / (TPR + TNR - 1), delta method over the three shares. Raises UsageError where the judge does no
+    (p + TNR - 1) / (TPR + TNR - 1), delta method over the three shares. Raises UsageError if the judge does no
     better than chance, or labels of one kind are missing.
     """
     right, wrong = ([p.judge for p in labels if p.first == kind] for kind in (True, False))

@@ -131,7 +131,7 @@ class Judge:
         return await self.settle(form, *form.fill(question, reference, candidate))
 
     async def settle(self, form: Template, text: str, case: str) -> tuple[str | float, Judgement]:
-        """Ask until there is a verdict; raises Unreadable, or ScorerError where the judge cannot be asked."""
+        """Ask until there is a verdict; raises Unreadable, or ScorerError if the judge cannot be asked."""
         used, answer = Usage(), ""
         async with self._gate:
             for attempt, temperature in enumerate(WARMER, 1):

@@ -1,4 +1,4 @@
-"""A rule and a judge model together: whose word counts, and what is known of the other's.
+"""Combine a rule with a judge model: which verdict counts, and how the two agree.
 
 * `whole`: the judge grades every reply; the rule's verdict is kept beside it.
 * `cascade`: the rule first, the judge where the rule does not say right. Published numbers were made so, and are
@@ -35,14 +35,14 @@ AUDIT = 0.1
 
 
 class Taker(Protocol):
-    """A rule that can score what a judge found in a reply."""
+    """A rule that can score what a judge extracted from a reply."""
 
     def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
         """Return the options as shown; none for a free answer."""
         ...
 
     def take(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
-        """Score what was found: an option's letter as shown or `Z`, or the words of an answer."""
+        """Score what the judge extracted: an option's letter as shown or `Z`, or the text of an answer."""
         ...
 
 
@@ -55,7 +55,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     audit: float = AUDIT
     judge: Judge | None = None
     words: Words | None = None
-    """Upstream's, in the place of `form`."""
+    """Upstream's judge prompt, used instead of `form`."""
 
     def __repr__(self) -> str:
         """Name rule, mode and the template's hash, so that a change of any shows in a run's card."""
@@ -64,17 +64,17 @@ class Judged(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Name the words that a judge is asked in."""
+        """Return the name of the judge prompt."""
         return self.form if self.words is None else self.words.name
 
     @property
     def asks(self) -> Template:
-        """Return the form of what a judge is asked for."""
+        """Return the template of the judge prompt."""
         return template(self.form) if self.words is None else upstream(self.name, self.words.kind)
 
     @property
     def sha256(self) -> str:
-        """Hash the words that a judge is asked in; empty where they are not at hand."""
+        """Return the hash of the judge prompt; empty if the prompt is not available."""
         if self.words is None:
             return template(self.form).sha256
         return "" if self.words.absent() else self.words.sha256(self.words.judges)
@@ -100,9 +100,9 @@ class Judged(Struct, frozen=True, kw_only=True):
         first: Score | Failure,
         earlier: Score | Failure | None,
     ) -> Score:
-        """Judge after the rule; `earlier` is this scorer's score of the same reply, whose verdicts are used again.
+        """Judge after the rule; `earlier` is this scorer's previous score of the same reply, whose verdicts are reused.
 
-        Raises Waiting without a judge, Unreadable where it gives no verdict.
+        Raises Waiting without a judge, Unreadable if it gives no verdict.
         """
         if reply.stop == "filter" or not reply.text.strip():
             if self.mode == "read":
@@ -125,7 +125,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         return self._of_both(reply, first, said, judgement)
 
     def _decided(self, first: Score | Failure) -> Score | None:
-        """Return the rule's score where a judge cannot change it."""
+        """Return the rule's score if a judge cannot change it, else None."""
         if not isinstance(first, Score):
             return None
         if self.mode == "rest":
@@ -153,7 +153,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     async def _in_words(
         self, words: Words, sample: Sample, prompt: Prompt, reply: Reply, earlier: Score | Failure | None
     ) -> tuple[str | float, Judgement]:
-        """Return the verdict in upstream's words; where these are not at hand, the one that was given in them."""
+        """Return the verdict on upstream's prompt; if the prompt is not available, the recorded one."""
         if why := words.absent():
             if verdict := _again(self.asks, self.judge, earlier, None):
                 return verdict
@@ -170,7 +170,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     async def ask(
         self, form: Template, question: str, gold: str, candidate: str, earlier: Score | Failure | None
     ) -> tuple[str | float, Judgement]:
-        """Return the verdict on one candidate, where there is one the earlier on the same words; else raises Waiting."""
+        """Return the verdict on one candidate, reusing an earlier one on the same prompt; raises Waiting without a judge."""
         if verdict := _again(form, self.judge, earlier, form.fill(question, gold, candidate)):
             return verdict
         if self.judge is None:
@@ -185,7 +185,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         return structs.replace(score, judged=(judgement,))
 
     def _of_found(self, decided: Score | None, taken: Score, judgement: Judgement) -> Score:
-        """Score what the judge found in a reply that the rule could not read, or set it beside the rule's score."""
+        """Return the score of what the judge extracted, or the rule's score with the judge's verdict added."""
         agreed = taken.verdict == "right"
         if decided is not None:
             return _beside(decided, judgement, agreed=agreed, said=taken.verdict)
@@ -213,7 +213,7 @@ class Judged(Struct, frozen=True, kw_only=True):
 def _beside(
     score: Score, judgement: Judgement, *, agreed: bool, said: str, rule: Score | Failure | None = None
 ) -> Score:
-    """Put a judge's verdict beside the rule's (that of the score itself, where none is given)."""
+    """Add a judge's verdict to a score, beside the rule's (by default the score's own)."""
     first = score if rule is None else rule
     named = first.verdict if isinstance(first, Score) else f"failed ({first.kind})"
     spoke = isinstance(first, Score) and first.verdict in ("right", "wrong")
@@ -254,7 +254,7 @@ def reference(sample: Sample, prompt: Prompt) -> str:
 
 
 def worded(scorers: Mapping[str, Scorer], words: Words) -> dict[str, Scorer]:
-    """Return a suite's scorers with upstream's words for their judge, where it has any."""
+    """Return a suite's scorers with upstream's judge prompt, if there is one."""
     if not words.judges:
         return dict(scorers)
     return {
@@ -268,5 +268,5 @@ def seat(scorers: Mapping[str, Scorer], judge: Judge) -> dict[str, Scorer]:
 
 
 def empty_seat(scorers: Mapping[str, Scorer]) -> bool:
-    """Whether some scorer can do nothing before a judge is given."""
+    """Return whether some scorer needs a judge to score anything."""
     return any(isinstance(s, Judged) and s.judge is None and s.needs_judge for s in scorers.values())

@@ -36,7 +36,7 @@ QUICK = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "b
 STOPS = 4
 """Most stop sequences that lm_eval sends to a chat server."""
 NOTHING = ("[invalid]", "")
-"""What a filter leaves where it finds no answer."""
+"""What a filter returns if it finds no answer."""
 
 
 class Place(Struct, frozen=True):
@@ -49,7 +49,7 @@ class Place(Struct, frozen=True):
 
 @cache
 def open_task(place: Place) -> Any:
-    """Load a task with its data; raises DataError in one line where that fails."""
+    """Load a task with its data; raises DataError in one line if that fails."""
     quiet()
     from lm_eval.tasks import TaskManager
 
@@ -63,7 +63,7 @@ def open_task(place: Place) -> Any:
 
 @contextmanager
 def _seeded() -> Iterator[None]:
-    """Seed what lm_eval seeds, since some tasks shuffle while they read; afterwards all is as it was."""
+    """Seed the generators that lm_eval seeds, since some tasks shuffle on loading; restore their states afterwards."""
     import numpy as np
 
     before, before_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - lm_eval draws from it
@@ -77,7 +77,7 @@ def _seeded() -> Iterator[None]:
 
 
 def quiet() -> None:
-    """Import lm_eval without its progress bars and warnings; raises UsageError where it is not installed."""
+    """Import lm_eval without its progress bars and warnings; raises UsageError if it is not installed."""
     if find_spec("lm_eval") is None:
         raise UsageError(f"lm-eval tasks need `{install('lm-eval')}`")
     import datasets
@@ -88,11 +88,11 @@ def quiet() -> None:
 
 
 class Harness(Struct, frozen=True):
-    """What lm_eval makes of a reply with one of the task's filters."""
+    """Scores a reply with lm_eval and one of the task's filters."""
 
     place: Place
     filter: str
-    """Name of the filter; `none` where the task has none of its own."""
+    """Name of the filter; `none` if the task has none of its own."""
     versions: str
     """Of lm_eval and of the task."""
     heavy: bool
@@ -107,7 +107,7 @@ class Harness(Struct, frozen=True):
         open_task(self.place)
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply; raises ScorerError where lm_eval cannot."""
+        """Judge one reply; raises ScorerError if lm_eval cannot."""
         task = open_task(self.place)
         responses = _said(task, reply)
         filtered = apply(task, self.filter, sample.meta["doc"], responses)
@@ -116,7 +116,7 @@ class Harness(Struct, frozen=True):
 
 
 def _said(task: Any, reply: Reply) -> list[Any]:
-    """Return a reply as lm_eval's models give theirs."""
+    """Return a reply in the form that lm_eval's models return."""
     if task.OUTPUT_TYPE not in PAIRED:
         return [reply.text]
     try:
@@ -184,7 +184,7 @@ def averaged(task: Any, metric: str) -> bool:
 
 
 def leading(task: Any) -> str:
-    """Name the metric that stands for a task: its first that is right or wrong, else its first."""
+    """Return the headline metric of a task: its first binary one, else its first."""
     names: list[str] = list(task.aggregation())
     return next((name for name in names if name in BINARY and averaged(task, name)), names[0])
 
@@ -218,7 +218,7 @@ def _number(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Turn what a metric gives into JSON values: numpy's numbers and arrays, tuples, sets."""
+    """Convert a metric's result to JSON values: numpy numbers and arrays, tuples, sets."""
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, Mapping):
@@ -234,7 +234,7 @@ class Part(Struct, frozen=True):
     metric: str
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Raises ValueError where no point has it."""
+        """Raises ValueError if no point has it."""
         recorded = [p.value if p.verdict == "missing" else p.parts.get(self.metric) for p in points]
         values = [value for value in recorded if value is not None]
         if not values:
@@ -255,7 +255,7 @@ class Aggregate(Struct, frozen=True):
         return None if quick else 200
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Raises ValueError where there is nothing to reduce, or what comes out is no number."""
+        """Raises ValueError if there is nothing to reduce, or the result is not a number."""
         return self._reduce(
             [item for point in sorted(points, key=_place_in_data) for item in self._items(point)]
         )

@@ -155,7 +155,7 @@ def _quantity(value: float, text: str) -> Quantity:
 
 
 class SignedTolerance(Struct, frozen=True):
-    """Scores 1 where |stated - target| < tolerance, the tolerance being 0.01 * target *with its sign*.
+    """Scores 1 if |stated - target| < tolerance, the tolerance being 0.01 * target *with its sign*.
 
     So a target of zero or below can never be met: a fault of upstream, kept here. A task's own
     `relative_tolerance` is compared as an absolute one, as upstream does.

@@ -41,7 +41,7 @@ def golds(sample: Sample) -> list[str]:
 
 
 def elements(formula: str) -> dict[str, int] | None:
-    """Count elements as upstream does; None where upstream calls the formula invalid.
+    """Count elements as upstream does; None if upstream calls the formula invalid.
 
     Upstream checks letters, digits and signs as a whole, then reads elements until the first that is none:
     "C6H6xyz" counts as C6H6. Brackets, dots and subscripts are invalid. The first sign is the charge.
@@ -80,7 +80,7 @@ def _right(right: bool, answer: str, parts: dict[str, float] | None = None) -> S
 
 
 class SplitMatch(Struct, frozen=True):
-    """Scores 1 where the parts between semicolons are the same strings, in any order (task S2I)."""
+    """Scores 1 if the parts between semicolons are the same strings, in any order (task S2I)."""
 
     tag: str = "IUPAC"
 
@@ -176,7 +176,7 @@ def _beside(mine: _Fragments, theirs: Sequence[_Fragments]) -> dict[str, float]:
 
 
 class Number(Struct, frozen=True):
-    """Scores the absolute error; None where Python's `float` cannot read the tag's content (ESOL, Lipo)."""
+    """Scores the absolute error; None if Python's `float` cannot read the tag's content (ESOL, Lipo)."""
 
     tag: str = "NUMBER"
 
@@ -215,7 +215,7 @@ class Valid(Struct, frozen=True):
     of: Callable[[Sequence[Point]], float]
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError where no answer is valid."""
+        """Reduce; raises ValueError if no answer is valid."""
         return self.of(
             [point for point in points if point.verdict in ("right", "wrong", "graded", "missing")]
         )
@@ -228,7 +228,7 @@ class Part(Struct, frozen=True):
     absent: float | None = None
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError where there is nothing to reduce."""
+        """Reduce; raises ValueError if there is nothing to reduce."""
         values = list(self._values(points))
         if not values:
             raise ValueError(f"no reply has {self.name}")

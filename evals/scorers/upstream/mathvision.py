@@ -30,7 +30,7 @@ LONGEST = 100_000
 
 
 def is_number(text: str) -> bool:
-    """Whether Python reads it as a float."""
+    """Return whether Python reads a text as a float."""
     try:
         float(text)
     except ValueError:
@@ -82,7 +82,7 @@ def _inside(text: str) -> str:
 
 
 def same(gold: str, stated: str) -> bool:
-    """Tell whether upstream calls two answers equal."""
+    """Return whether upstream considers two answers equal."""
     gold, stated = gold.lower().strip(), stated.lower().strip()
     if not gold or not stated:
         return False
@@ -95,7 +95,7 @@ def same(gold: str, stated: str) -> bool:
 
 
 class Official(Struct, frozen=True):
-    """Scores 1 where upstream says correct."""
+    """Scores 1 if upstream says correct."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""

@@ -46,7 +46,7 @@ def chosen(answer: str, choices: tuple[str, ...]) -> int:
 
 
 def number(text: str, kind: str, precision: int) -> str | None:
-    """Write a number as upstream compares it; None where it is none."""
+    """Write a number as upstream compares it; None if it is not a number."""
     try:
         value = float(text)
         return str(int(value)) if kind == "integer" else str(round(value, precision))
@@ -55,7 +55,7 @@ def number(text: str, kind: str, precision: int) -> str | None:
 
 
 class Official(Struct, frozen=True):
-    """Scores 1 where upstream would, given the answer."""
+    """Scores 1 if upstream would, given the answer."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""

@@ -1,4 +1,4 @@
-"""What MMMU's authors do with a reply (MMMU-Benchmark/MMMU @ bb0b95a9), but for the guess.
+"""The rules of MMMU's authors (MMMU-Benchmark/MMMU @ bb0b95a9), without the random guess.
 
 MMMU: mmmu/utils/eval_utils.py. MMMU-Pro: mmmu-pro/evaluate.py, which looks behind the last "Answer:" first.
 
@@ -34,11 +34,11 @@ _NUMBERS = (
 
 
 _ENDLESS = re.compile(r"\d{60,}")
-"""What is no number that anybody means; the patterns above would take a square of its length."""
+"""Digit runs too long to be numbers; the patterns above would need quadratic time for them."""
 
 
 def option(text: str, choices: tuple[str, ...]) -> str | None:
-    """Read an option's letter as upstream does; None where it would draw one."""
+    """Read an option's letter as upstream does; None if it would draw one."""
     text = text[-LONGEST:]
     for mark in (",", ".", "!", "?", ";", ":", "'"):
         text = text.strip(mark)
@@ -56,7 +56,7 @@ def option(text: str, choices: tuple[str, ...]) -> str | None:
 
 
 def option_pro(text: str, choices: tuple[str, ...]) -> str | None:
-    """Read an option's letter as MMMU-Pro's authors do; None where they would draw one."""
+    """Read an option's letter as MMMU-Pro's authors do; None if they would draw one."""
     text = text[-LONGEST:]
     letters = LETTERS[: len(choices)]
     _, mark, tail = text.rpartition("Answer:")
@@ -94,7 +94,7 @@ def normal(text: str) -> list[str | float]:
 
 
 def candidates(text: str) -> set[str | float]:
-    """Return all that upstream takes for the answer of an open question."""
+    """Return the candidate answers that upstream reads from a reply to an open question."""
     text = text[-LONGEST:].strip().strip(".").lower()
     lines = text.split("\n")
     tails_of_lines = []
@@ -124,7 +124,7 @@ def _golds(sample: Sample) -> tuple[str, ...]:
 
 
 class Official(Struct, frozen=True, omit_defaults=True):
-    """Scores 1 where upstream says correct."""
+    """Scores 1 if upstream says correct."""
 
     pro: bool = False
 

@@ -42,7 +42,7 @@ class Read(Struct, frozen=True):
         return prompt.as_shown(sample).choices
 
     def take(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
-        """Score what a judge copied."""
+        """Score the answer that a judge copied from the reply."""
         if not extracted:
             return Score(value=0.0, verdict=silence(reply), why="the judge found no final answer")
         result = self._read(sample, prompt, extracted)
@@ -60,7 +60,7 @@ class Read(Struct, frozen=True):
         return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
 
     def _read(self, sample: Sample, prompt: Prompt, text: str) -> tuple[bool, str] | None:
-        """Tell whether a text is right, and what it says; None where it says nothing that upstream reads."""
+        """Return whether a text is right, and the answer read; None if upstream reads no answer."""
         if not self.lists and (box := _BOX.search(text)):
             text = box[1]
         if sample.choices:
