@@ -56,47 +56,47 @@ def audit(
 
     if peer == "import" and (python is not None or rule is not None):
         raise UsageError("--python and --rule go with --with lm-eval or --with opencompass")
-    found = compare(
+    report = compare(
         store.find_one(results, run), None if peer == "import" else peer, python=python, rule=rule
     )
     if as_json:
-        common.print_json(found)
+        common.print_json(report)
         return
-    _print(found)
+    _print(report)
 
 
-def _print(found: Audit) -> None:
+def _print(report: Audit) -> None:
     common.say(
-        f"{found.suite} ({found.protocol}) against {found.source.removeprefix('import ')}, run {found.run}"
+        f"{report.suite} ({report.protocol}) against {report.source.removeprefix('import ')}, run {report.run}"
     )
-    failed = f"; their rule failed at {found.failed}" if found.failed else ""
+    failed = f"; their rule failed at {report.failed}" if report.failed else ""
     common.say(
-        f"    {found.agreed} of {found.n} agree ({100 * found.agreed / found.n:.2f} %); {found.alone} scored by one "
+        f"    {report.agreed} of {report.n} agree ({100 * report.agreed / report.n:.2f} %); {report.alone} scored by one "
         f"side only{failed}"
     )
-    if found.kappa is not None:
-        value, low, high = found.kappa
+    if report.kappa is not None:
+        value, low, high = report.kappa
         common.say(f"    Cohen's kappa {value:.3f} [{low:.3f}, {high:.3f}]")
-    common.say(f"    mean: ours {found.ours:.4f}, theirs {found.theirs:.4f}")
-    common.say(f"    full marks only from us {found.only_ours}, only from them {found.only_theirs}")
-    if found.unread:
-        hint = "; perhaps it expects another prompt" if 2 * found.unread > found.n else ""
-        common.say(f"    their rule found no answer in {found.unread} replies{hint}")
-    if others := [name for name in found.rules if not found.source.endswith(f": {name}")]:
+    common.say(f"    mean: ours {report.ours:.4f}, theirs {report.theirs:.4f}")
+    common.say(f"    full marks only from us {report.only_ours}, only from them {report.only_theirs}")
+    if report.unread:
+        hint = "; perhaps it expects another prompt" if 2 * report.unread > report.n else ""
+        common.say(f"    their rule found no answer in {report.unread} replies{hint}")
+    if others := [name for name in report.rules if not report.source.endswith(f": {name}")]:
         common.say(f"    their other rules, --rule: {' '.join(others)}")
-    if found.items:
-        common.table("", COLUMNS, map(_row, found.items[:SHOWN]))
-    if (more := len(found.items) - SHOWN) > 0:
+    if report.items:
+        common.table("", COLUMNS, map(_row, report.items[:SHOWN]))
+    if (more := len(report.items) - SHOWN) > 0:
         common.say(f"... and {more} more (--json lists all)")
 
 
-def _row(one: Item) -> list[str]:
+def _row(item: Item) -> list[str]:
     return [
-        one.id if not one.repeat else f"{one.id} #{one.repeat}",
-        f"{one.verdict} {'' if one.ours is None else f'{one.ours:g}'}",
-        one.answer,
-        one.why,
-        "-" if one.theirs is None else f"{one.theirs:g}",
-        one.their_answer,
-        one.their_why,
+        item.id if not item.repeat else f"{item.id} #{item.repeat}",
+        f"{item.verdict} {'' if item.ours is None else f'{item.ours:g}'}",
+        item.answer,
+        item.why,
+        "-" if item.theirs is None else f"{item.theirs:g}",
+        item.their_answer,
+        item.their_why,
     ]

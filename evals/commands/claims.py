@@ -1,4 +1,4 @@
-"""`evals claims`: published numbers, how a run compares with them, and how to measure one again."""
+"""`evals claims`: published numbers, how a run compares with them, and how to reproduce one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from evals.verdicts.reproduction import Finding, Measured
 
 STATUS = {"different": 1, "equivalent": 0, "inconclusive": 3, "not comparable": 3}
-"""Verdict -> exit status; of several the first one here counts."""
+"""Verdict -> exit status; of several verdicts, the one listed first decides."""
 
 
 COMMANDS = {
@@ -49,10 +49,10 @@ def list_(suite: str | None, model: str | None, results: Path, as_json: bool) ->
     from evals.verdicts.reported import named
     from evals.verdicts.reproduction import same_model
 
-    known = named(results)
-    found = {
+    published = named(results)
+    claims_by_id = {
         name: claim
-        for name, claim in known.items()
+        for name, claim in published.items()
         if (
             suite is None
             or claim.suite in (suite, suite.replace("_", "-"))
@@ -61,12 +61,14 @@ def list_(suite: str | None, model: str | None, results: Path, as_json: bool) ->
         and (model is None or same_model(claim.model, model))
     }
     if as_json:
-        common.print_json({"claims": [{"id": name, "claim": claim} for name, claim in found.items()]})
+        common.print_json({"claims": [{"id": name, "claim": claim} for name, claim in claims_by_id.items()]})
         return
-    if not found:
+    if not claims_by_id:
         what = model if suite is None else suite
         raise UnknownName(
-            "claim of", str(what), {c.model for c in known.values()} | {c.suite for c in known.values()}
+            "claim of",
+            str(what),
+            {c.model for c in published.values()} | {c.suite for c in published.values()},
         )
     from evals.terminal.layout import Column
 
@@ -77,7 +79,7 @@ def list_(suite: str | None, model: str | None, results: Path, as_json: bool) ->
         Column("date", drop=2, whole=True),
         Column("known", drop=3),
     ]
-    common.table("", columns, (_row(name, claim) for name, claim in found.items()))
+    common.table("", columns, (_row(name, claim) for name, claim in claims_by_id.items()))
 
 
 def _row(name: str, claim: Claim) -> list[str]:
@@ -97,28 +99,32 @@ def _row(name: str, claim: Claim) -> list[str]:
 @common.results_option
 @common.json_option
 def show(claim: str, results: Path, as_json: bool) -> None:
-    """Show all that is known of a published number, and what is not."""
+    """Show what is known of a published number, and what is not."""
     from evals.verdicts.reported import named
     from evals.verdicts.reproduction import asked_of
     from evals.verdicts.wording import setting
 
-    name, found = _one(claim, named(results))
-    unknown = [knob for knob in asked_of(found) if knob not in found.knobs]
+    name, published = _find_claim(claim, named(results))
+    unknown = [knob for knob in asked_of(published) if knob not in published.knobs]
     if as_json:
-        common.print_json({"id": name, "claim": found, "unknown": unknown})
+        common.print_json({"id": name, "claim": published, "unknown": unknown})
         return
-    common.say(f"{found.model} on {found.benchmark}: {_figure(found.value, found.unit)}")
+    common.say(f"{published.model} on {published.benchmark}: {_figure(published.value, published.unit)}")
     for label, text in (
-        ("suite", f"{found.suite}, protocol {found.protocol or 'not known'}"),
-        ("metric", found.metric or "not said"),
-        ("source", f"{found.source} ({found.date or 'no date'})"),
-        ("first published", str(found.first or "")),
+        ("suite", f"{published.suite}, protocol {published.protocol or 'not known'}"),
+        ("metric", published.metric or "not said"),
+        ("source", f"{published.source} ({published.date or 'no date'})"),
+        ("first published", str(published.first or "")),
         (
             "note",
-            found.note + ("; superseded by a later number of the same source" if found.superseded else ""),
+            published.note
+            + ("; superseded by a later number of the same source" if published.superseded else ""),
         ),
-        ("known", ", ".join(f"{knob} {setting(value)}" for knob, value in found.knobs.items()) or "nothing"),
-        ("told in", found.told),
+        (
+            "known",
+            ", ".join(f"{knob} {setting(value)}" for knob, value in published.knobs.items()) or "nothing",
+        ),
+        ("told in", published.told),
         ("not known", ", ".join(unknown) or "nothing"),
     ):
         if text:
@@ -137,17 +143,17 @@ def show(claim: str, results: Path, as_json: bool) -> None:
 @common.results_option
 @common.json_option
 def check(run: str, model: str | None, within: float | None, results: Path, as_json: bool) -> int:
-    """Hold a run against the published numbers of its suite and model.
+    """Compare a run with the published numbers of its suite and model.
 
     Equivalent: shown to differ by less than --within from run to run; different: shown to differ; else inconclusive.
     Exit status: 1 different from one, 0 equivalent to one that compares, 3 inconclusive, or nothing compares.
     """
     from evals.records import store
 
-    return _judge(store.find(results, run), model, results, as_json=as_json, within=within)
+    return _compare_with_published(store.find(results, run), model, results, as_json=as_json, within=within)
 
 
-def _judge(
+def _compare_with_published(
     runs: Sequence[Run],
     model: str | None,
     results: Path,
@@ -159,44 +165,44 @@ def _judge(
     from evals.run.overview import overview
     from evals.verdicts import noise
     from evals.verdicts.reported import named
-    from evals.verdicts.reproduction import check as hold
+    from evals.verdicts.reproduction import check as compare_with_claims
     from evals.verdicts.reproduction import measured, with_noise
 
-    seen = overview(runs)
-    for line in seen.broken:
+    shown = overview(runs)
+    for line in shown.broken:
         common.note(f"broken run: {line}")
-    known = named(results)
+    published = named(results)
     if only is not None:
-        known = {only: known[only]}
+        published = {only: published[only]}
     reports = noise.read_all(results)
-    found = [
+    findings = [
         finding
-        for one in measured(seen.cards, seen.aggregates)
-        for finding in hold(
-            with_noise(one, _contestants(runs, one), reports),
-            known,
-            model or (one.cards[0].model if one.cards else ""),
+        for measurement in measured(shown.cards, shown.aggregates)
+        for finding in compare_with_claims(
+            with_noise(measurement, _contestants(runs, measurement), reports),
+            published,
+            model or (measurement.cards[0].model if measurement.cards else ""),
             within=within,
         )
     ]
-    if not found:
-        raise UsageError(_nothing_published(seen.cards, known, model=model))
+    if not findings:
+        raise UsageError(_nothing_published(shown.cards, published, model=model))
     if as_json:
-        common.print_json({"findings": found})
+        common.print_json({"findings": findings})
     else:
-        for finding in found:
-            _say(finding)
-    verdicts = {finding.verdict for finding in found}
+        for finding in findings:
+            _print_finding(finding)
+    verdicts = {finding.verdict for finding in findings}
     return next(status for verdict, status in STATUS.items() if verdict in verdicts)
 
 
-def _nothing_published(cards: Sequence[Card], known: dict[str, Claim], *, model: str | None) -> str:
-    """Say that nothing is published of a run's model and suites, and of which models something is."""
+def _nothing_published(cards: Sequence[Card], published: dict[str, Claim], *, model: str | None) -> str:
+    """Return the error message for a run whose model has no published number on its suites, with suggestions."""
     suites = sorted({card.config.suite for card in cards})
-    whose = sorted({claim.model for claim in known.values() if claim.suite in suites})
+    whose = sorted({claim.model for claim in published.values() if claim.suite in suites})
     models = ", ".join(sorted({model or card.model for card in cards}))
-    near = get_close_matches(models, whose, n=3)
-    hint = f"did you mean --model {' or '.join(near)}?" if near else "name a published model with --model"
+    close = get_close_matches(models, whose, n=3)
+    hint = f"did you mean --model {' or '.join(close)}?" if close else "name a published model with --model"
     hint = (
         f"{hint} (`evals claims list --suite {suites[0]}` lists them)"
         if whose
@@ -205,47 +211,53 @@ def _nothing_published(cards: Sequence[Card], known: dict[str, Claim], *, model:
     return f"no published number of {models or 'this run'} on {' or '.join(suites)}; {hint}"
 
 
-def _contestants(runs: Sequence[Run], one: Measured) -> list[Contestant]:
-    """Read the run that was measured, for what its repeats differ by; none if it had none."""
+def _contestants(runs: Sequence[Run], measured: Measured) -> list[Contestant]:
+    """Return the measured run with its samples, from which run-to-run noise is estimated; empty unless it is a single run."""
     from evals.verdicts.contestants import contestant
 
-    if len(one.cards) != 1:
+    if len(measured.cards) != 1:
         return []
     return [
         contestant(run)
         for run in runs
-        if run.path.name == one.cards[0].run and run.card.config.suite == one.suite
+        if run.path.name == measured.cards[0].run and run.card.config.suite == measured.suite
     ]
 
 
-def _say(found: Finding) -> None:
-    unit = found.unit
-    common.say(f"{found.claim}: {_said(found)}")
-    span = f" [{_figure(found.low, unit)}, {_figure(found.high, unit)}]" if found.low is not None else ""
-    common.say(f"    claimed {_figure(found.claimed, unit)}, measured {_figure(found.measured, unit)}{span}")
-    if found.difference is not None:
+def _print_finding(finding: Finding) -> None:
+    unit = finding.unit
+    common.say(f"{finding.claim}: {_verdict_text(finding)}")
+    span = (
+        f" [{_figure(finding.low, unit)}, {_figure(finding.high, unit)}]" if finding.low is not None else ""
+    )
+    common.say(
+        f"    claimed {_figure(finding.claimed, unit)}, measured {_figure(finding.measured, unit)}{span}"
+    )
+    if finding.difference is not None:
         points = "points" if unit == "fraction" else unit
         scale = 100 if unit == "fraction" else 1
-        low, high = (scale * (x or 0.0) for x in (found.difference_low, found.difference_high))
-        common.say(f"    difference {scale * found.difference:+.2f} {points} [{low:+.2f}, {high:+.2f}]")
-        common.say(f"    run-to-run noise {scale * (found.noise or 0.0):.2f} {points} ({found.noise_from})")
-    for line in found.because:
+        low, high = (scale * (x or 0.0) for x in (finding.difference_low, finding.difference_high))
+        common.say(f"    difference {scale * finding.difference:+.2f} {points} [{low:+.2f}, {high:+.2f}]")
+        common.say(
+            f"    run-to-run noise {scale * (finding.noise or 0.0):.2f} {points} ({finding.noise_from})"
+        )
+    for line in finding.because:
         common.say(f"    not comparable: {line}")
-    if found.unknown:
-        common.say(f"    the source does not tell: {', '.join(found.unknown)}")
+    if finding.unknown:
+        common.say(f"    the source does not tell: {', '.join(finding.unknown)}")
 
 
-def _said(found: Finding) -> str:
-    """Write the verdict with the figure that makes it one."""
-    scale, points = (100, "points") if found.unit == "fraction" else (1, found.unit)
-    if found.verdict == "equivalent":
-        return f"equivalent within {scale * (found.within or 0.0):g} {points}"
-    if found.verdict == "different":
-        return f"different by {scale * (found.difference or 0.0):+.2f} {points}"
-    if found.verdict == "inconclusive":
-        least = scale * (found.detectable or 0.0)
+def _verdict_text(finding: Finding) -> str:
+    """Return the verdict with the figure it rests on."""
+    scale, points = (100, "points") if finding.unit == "fraction" else (1, finding.unit)
+    if finding.verdict == "equivalent":
+        return f"equivalent within {scale * (finding.within or 0.0):g} {points}"
+    if finding.verdict == "different":
+        return f"different by {scale * (finding.difference or 0.0):+.2f} {points}"
+    if finding.verdict == "inconclusive":
+        least = scale * (finding.detectable or 0.0)
         return f"inconclusive: a shift under {least:.2g} {points} would not have been seen"
-    return found.verdict
+    return finding.verdict
 
 
 def _figure(value: float | None, unit: str) -> str:
@@ -254,16 +266,16 @@ def _figure(value: float | None, unit: str) -> str:
     return f"{100 * value:.2f} %" if unit == "fraction" else f"{value:.4g} {unit}"
 
 
-def _one(wanted: str, known: dict[str, Claim]) -> tuple[str, Claim]:
-    """Find a claim by its id or a beginning of it; raises UnknownName or UsageError with the candidates."""
-    if wanted in known:
-        return wanted, known[wanted]
-    begun = [name for name in known if name.startswith(wanted.lower())]
-    if len(begun) == 1:
-        return begun[0], known[begun[0]]
-    if begun:
-        raise UsageError(f"{wanted!r} is the beginning of {len(begun)} claims: {', '.join(begun[:8])}")
-    raise UnknownName("claim", wanted, known, see="evals claims list")
+def _find_claim(prefix: str, published: dict[str, Claim]) -> tuple[str, Claim]:
+    """Return the claim with this id or unique id prefix; raises UnknownName or UsageError with the candidates."""
+    if prefix in published:
+        return prefix, published[prefix]
+    matches = [name for name in published if name.startswith(prefix.lower())]
+    if len(matches) == 1:
+        return matches[0], published[matches[0]]
+    if matches:
+        raise UsageError(f"{prefix!r} is the beginning of {len(matches)} claims: {', '.join(matches[:8])}")
+    raise UnknownName("claim", prefix, published, see="evals claims list")
 
 
 @click.command(cls=Grouped)
@@ -275,7 +287,7 @@ def _one(wanted: str, known: dict[str, Claim]) -> tuple[str, Claim]:
 def reproduce(claim: str, model: str, **options: Any) -> int:
     """Measure a published number again: its suite, protocol and known conditions; ends with the verdict.
 
-    Options are those of `evals run`. Exit status as of `evals claims check`; 2 where nothing could be
+    Options are those of `evals run`. Exit status as of `evals claims check`; 2 if nothing could be
     started, 130 interrupted.
     """
     from evals import load
@@ -285,21 +297,21 @@ def reproduce(claim: str, model: str, **options: Any) -> int:
     from evals.verdicts.reported import named
 
     results: Path = options["results"]
-    name, found = _one(claim, named(results))
-    if not found.protocol:
+    name, published = _find_claim(claim, named(results))
+    if not published.protocol:
         raise UsageError(f"{name}: its protocol is not known, so it cannot be measured again")
     try:
-        load.recorded_suite(found.suite, found.protocol)
+        load.recorded_suite(published.suite, published.protocol)
     except UnknownName:
-        raise UsageError(f"{name}: there is no suite {found.suite} here to measure it with") from None
-    known = {knob: value for knob, value in found.knobs.items() if knob in SET_BY_RUN}
-    fixed = {"suites": [found.suite], "models": [model], "protocol": found.protocol}
-    outcomes = Session(make({**known, **given(options), **fixed}), say=common.note).run()
+        raise UsageError(f"{name}: there is no suite {published.suite} here to measure it with") from None
+    conditions = {knob: value for knob, value in published.knobs.items() if knob in SET_BY_RUN}
+    fixed = {"suites": [published.suite], "models": [model], "protocol": published.protocol}
+    outcomes = Session(make({**conditions, **given(options), **fixed}), say=common.note).run()
     status = report_outcomes(outcomes, as_json=False, results=results)
     if status in (2, 130):
         return status
-    runs = [Run(path) for one in outcomes for path in one.paths]
-    return _judge(runs, found.model, results, as_json=False, only=name)
+    runs = [Run(path) for outcome in outcomes for path in outcome.paths]
+    return _compare_with_published(runs, published.model, results, as_json=False, only=name)
 
 
 SET_BY_RUN = ("temperature", "top_p", "max_tokens", "repeats", "thinking")

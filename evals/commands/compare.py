@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from evals.verdicts.estimands import Estimand
 
 SHOWN = 20
-"""Flipped samples that a terminal shows."""
+"""Number of discordant samples shown on a terminal."""
 
 
 @click.command()
@@ -56,17 +56,19 @@ def compare(
     Refuses (exit status 2) what differs in protocol, data or scorer. More than two runs are ranked.
     """
     detail = True if by or metrics else None
-    found = _compare(runs, suites, results, force=force, latest=latest, estimand=estimand, detail=detail)
+    comparison = _compare(runs, suites, results, force=force, latest=latest, estimand=estimand, detail=detail)
     if as_json:
-        common.print_json(found)
-    elif not found.comparable and not force:
-        for line in found.why_not:
+        common.print_json(comparison)
+    elif not comparison.comparable and not force:
+        for line in comparison.why_not:
             common.note(f"not comparable: {line}")
     elif markdown:
-        click.echo("\n".join(as_markdown(found, _rows(found, by_group=by == "group", metrics=metrics))))
+        click.echo(
+            "\n".join(as_markdown(comparison, _rows(comparison, by_group=by == "group", metrics=metrics)))
+        )
     else:
-        _print(found, _rows(found, by_group=by == "group", metrics=metrics))
-    return 0 if found.comparable or force else 2
+        _print(comparison, _rows(comparison, by_group=by == "group", metrics=metrics))
+    return 0 if comparison.comparable or force else 2
 
 
 def _compare(
@@ -115,8 +117,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _rows(found: Comparison, *, by_group: bool, metrics: bool) -> list[Row]:
-    return [row for row in found.pairs if (by_group if row.group else row.headline or metrics)]
+def _rows(comparison: Comparison, *, by_group: bool, metrics: bool) -> list[Row]:
+    return [row for row in comparison.pairs if (by_group if row.group else row.headline or metrics)]
 
 
 COLUMNS = (
@@ -125,52 +127,52 @@ COLUMNS = (
     Column("p (Holm)", right=True, drop=2), Column("better / worse / same", right=True, drop=6),
     Column("n", right=True, drop=1),
 )  # fmt: skip
-"""`HEADINGS` on a terminal: which go first where room is lacking."""
+"""`HEADINGS` on a terminal: `drop` is the order in which they are left out if the terminal is too narrow."""
 
 
-def _print(found: Comparison, shown: Sequence[Row]) -> None:
+def _print(comparison: Comparison, shown: Sequence[Row]) -> None:
     from evals.terminal.molecules import flip_lines
     from evals.verdicts.summary import changed, discordant, sentences
 
-    if not found.comparable:
-        common.say("not comparable: " + "; ".join(found.why_not))
-    for line in sentences(found):
+    if not comparison.comparable:
+        common.say("not comparable: " + "; ".join(comparison.why_not))
+    for line in sentences(comparison):
         common.say(line)
-    names = list(dict.fromkeys((row.a, row.b) for row in found.pairs))
+    names = list(dict.fromkeys((row.a, row.b) for row in comparison.pairs))
     for a, b in names:
         rows = [row for row in shown if (row.a, row.b) == (a, b)]
         click.echo()
         common.say(f"A: {rows[0].model_a} ({a})   B: {rows[0].model_b} ({b})")
         common.table("", COLUMNS, map(_cells, rows))
-    if found.ranks:
+    if comparison.ranks:
         click.echo()
-        _print_ranks(found)
+        _print_ranks(comparison)
     click.echo()
-    for line in (*_methods(found), *_remarks(found), *found.notes):
+    for line in (*_methods(comparison), *_remarks(comparison), *comparison.notes):
         common.say(line)
-    for line in changed(found.flips):
+    for line in changed(comparison.flips):
         common.say(line)
-    for line in flip_lines(discordant(found.flips), SHOWN, "changed samples (--json has all)"):
+    for line in flip_lines(discordant(comparison.flips), SHOWN, "changed samples (--json has all)"):
         common.say(f"  {line}")
 
 
-def _methods(found: Comparison) -> Iterator[str]:
-    """Yield what intervals are about and how they were computed."""
+def _methods(comparison: Comparison) -> Iterator[str]:
+    """Yield the estimand and the method of each headline interval."""
     from evals.verdicts.estimands import WORDS
 
-    heads = [row for row in found.pairs if row.headline]
+    heads = [row for row in comparison.pairs if row.headline]
     family = sum(row.low_adjusted is not None for row in heads)
-    seen = dict.fromkeys(
+    descriptions = dict.fromkeys(
         f"{row.suite} {row.metric}: {row.test}, about {WORDS[row.estimand]} ({row.estimand})" for row in heads
     )
-    yield from seen
+    yield from descriptions
     if family > 1:
         yield f"intervals beside p (Holm) are adjusted like it, for {family} comparisons; --json has both"
 
 
-def _remarks(found: Comparison) -> Iterator[str]:
-    """Coverage, what missing outcomes could change, noise and cost."""
-    for row in found.pairs:
+def _remarks(comparison: Comparison) -> Iterator[str]:
+    """Yield remarks on coverage, bounds for missing outcomes, measured noise and cost."""
+    for row in comparison.pairs:
         if row.group or not row.headline:
             continue
         if row.coverage_a < 1 or row.coverage_b < 1:
@@ -179,25 +181,25 @@ def _remarks(found: Comparison) -> Iterator[str]:
                 f"{row.suite}: coverage A {row.coverage_a:.4f}, B {row.coverage_b:.4f}; with what is missing the "
                 f"difference lies in {span}"
             )
-        if (limit := found.noise.get(row.suite)) is not None:
+        if (limit := comparison.noise.get(row.suite)) is not None:
             yield f"{row.suite}: two runs of one model differ by up to {wording.amount(limit, row.unit)} (measured noise)"
-    for suite in dict.fromkeys(cost.suite for cost in found.runs):
-        used = [c for c in found.runs if c.suite == suite]
+    for suite in dict.fromkeys(cost.suite for cost in comparison.runs):
+        used = [c for c in comparison.runs if c.suite == suite]
         yield f"{suite} used: " + "; ".join(f"{c.model} {wording.costs(c.tokens, c.cost_usd)}" for c in used)
         if len(used) == 2:
             yield f"{suite} B - A: {wording.more(used[0].tokens, used[1].tokens, used[0].cost_usd, used[1].cost_usd)}"
 
 
 def sorted_ends(row: Row) -> tuple[float | None, float | None]:
-    """Give worst and best case as an interval; both open where there are no bounds."""
+    """Return the worst-case and best-case difference as an interval; (None, None) if the metric is unbounded."""
     if row.worst is None or row.best is None:
         return None, None
     return min(row.worst, row.best), max(row.worst, row.best)
 
 
-def _print_ranks(found: Comparison) -> None:
-    for suite in dict.fromkeys(rank.suite for rank in found.ranks):
-        unit = next(row.unit for row in found.pairs if row.suite == suite and row.headline)
+def _print_ranks(comparison: Comparison) -> None:
+    for suite in dict.fromkeys(rank.suite for rank in comparison.ranks):
+        unit = next(row.unit for row in comparison.pairs if row.suite == suite and row.headline)
         rows = [
             (
                 rank.model,
@@ -206,7 +208,7 @@ def _print_ranks(found: Comparison) -> None:
                 _places(rank.rank_low, rank.rank_high),
                 rank.groups,
             )
-            for rank in found.ranks
+            for rank in comparison.ranks
             if rank.suite == suite
         ]
         columns = [
@@ -224,24 +226,29 @@ def _places(low: int, high: int) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def as_markdown(found: Comparison, shown: Sequence[Row]) -> list[str]:
-    """Write a comparison as Markdown, the sentence first."""
+def as_markdown(comparison: Comparison, shown: Sequence[Row]) -> list[str]:
+    """Return a comparison as Markdown, summary sentences first."""
     from evals.terminal.molecules import flip_lines
     from evals.verdicts.summary import changed, discordant, sentences
 
-    lines = [f"**Not comparable:** {'; '.join(found.why_not)}", ""] if not found.comparable else []
-    lines += [f"**{wording.markdown_text(line)}**" for line in sentences(found)]
-    lines += [""] if found.pairs else []
-    for a, b in dict.fromkeys((row.a, row.b) for row in found.pairs):
+    lines = [f"**Not comparable:** {'; '.join(comparison.why_not)}", ""] if not comparison.comparable else []
+    lines += [f"**{wording.markdown_text(line)}**" for line in sentences(comparison)]
+    lines += [""] if comparison.pairs else []
+    for a, b in dict.fromkeys((row.a, row.b) for row in comparison.pairs):
         rows = [row for row in shown if (row.a, row.b) == (a, b)]
         names = (wording.markdown_text(name) for name in (rows[0].model_a, a, rows[0].model_b, b))
         lines += ["A: {} ({}), B: {} ({})".format(*names), ""]
         lines += [*wording.markdown_table(HEADINGS, map(_cells, rows)), ""]
     lines += [
         f"- {wording.markdown_text(line)}"
-        for line in (*_methods(found), *_remarks(found), *found.notes, *changed(found.flips))
+        for line in (
+            *_methods(comparison),
+            *_remarks(comparison),
+            *comparison.notes,
+            *changed(comparison.flips),
+        )
     ]
-    if several := discordant(found.flips):
-        lines += ["", f"{len(several)} samples score less or more:", ""]
-        lines += [f"- {line}" for line in flip_lines(several, SHOWN, "changed samples", quote="`")]
+    if discordant_items := discordant(comparison.flips):
+        lines += ["", f"{len(discordant_items)} samples score less or more:", ""]
+        lines += [f"- {line}" for line in flip_lines(discordant_items, SHOWN, "changed samples", quote="`")]
     return lines

@@ -26,29 +26,31 @@ def show(run: str, controls: Sequence[str], results: Path, *, as_json: bool) -> 
     from evals.verdicts import contestants, control
 
     adjusted = [
-        control.adjust(one, [*(contestants.find(results, name, suites=[one.suite])[0] for name in controls)])
-        for one in contestants.find(results, run)
+        control.adjust(
+            entry, [*(contestants.find(results, name, suites=[entry.suite])[0] for name in controls)]
+        )
+        for entry in contestants.find(results, run)
     ]
     if as_json:
-        common.print_json([{**one._asdict(), "worth": one.worth} for one in adjusted])
+        common.print_json([{**entry._asdict(), "worth": entry.worth} for entry in adjusted])
         return
-    for one in adjusted:
-        _print(one)
+    for entry in adjusted:
+        _print(entry)
 
 
-def _print(one: Adjusted) -> None:
-    title = f"{one.suite}: {one.model} on {one.n:,} of {one.population:,} items ({one.metric})"
+def _print(result: Adjusted) -> None:
+    title = f"{result.suite}: {result.model} on {result.n:,} of {result.population:,} items ({result.metric})"
     rows = [
-        ["the subset alone", *_cells(one.plain, one.unit), f"{one.n:,}"],
+        ["the subset alone", *_cells(result.plain, result.unit), f"{result.n:,}"],
         [
-            f"adjusted by {', '.join(one.controls)}",
-            *_cells(one.adjusted, one.unit),
-            f"as good as {one.worth:,}",
+            f"adjusted by {', '.join(result.controls)}",
+            *_cells(result.adjusted, result.unit),
+            f"as good as {result.worth:,}",
         ],
     ]
     common.print_lines(table(COLUMNS, [(title, rows)], width()))
     common.say(
-        f"The variance is {one.variance_ratio:.2f} times the subset's own; intervals are about {one.estimand}."
+        f"The variance is {result.variance_ratio:.2f} times the subset's own; intervals are about {result.estimand}."
     )
 
 

@@ -91,12 +91,14 @@ def _profiles() -> list[tuple[str, bool, str]]:
     from evals import gpus, profiles
     from evals.errors import UsageError
 
-    family = [one for one in profiles.known() if one.name.startswith("Intern-S") and gpus.needs(one)]
+    family = [
+        profile for profile in profiles.known() if profile.name.startswith("Intern-S") and gpus.needs(profile)
+    ]
     try:
         here = gpus.found()
     except UsageError as error:
-        return [(one.name, False, str(error)) for one in family]
-    lacking = {one.name: gpus.lacks(one, here) for one in family}
+        return [(profile.name, False, str(error)) for profile in family]
+    lacking = {profile.name: gpus.lacks(profile, here) for profile in family}
     engines = "" if all(lacking.values()) else _engines()
     return [
         (

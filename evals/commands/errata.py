@@ -35,16 +35,18 @@ def errata() -> None:
 def list_(suite: str | None, as_json: bool) -> None:
     """List known errors, of one suite or of all."""
     from evals import load
-    from evals.data import errata as known
+    from evals.data import errata as data_errata
 
     names = [load.module_name(suite)] if suite else load.suite_names()
-    found = {name: known.entries(name) for name in names}
+    errata_by_suite = {name: data_errata.entries(name) for name in names}
     if as_json:
-        common.print_json({name: {"version": v, "entries": e} for name, (v, e) in found.items() if e})
+        common.print_json(
+            {name: {"version": v, "entries": e} for name, (v, e) in errata_by_suite.items() if e}
+        )
         return
-    if not any(entries for _, entries in found.values()):
+    if not any(entries for _, entries in errata_by_suite.values()):
         common.say(f"No errata are known{f' of {suite}' if suite else ''}.")
-    for name, (version, entries) in found.items():
+    for name, (version, entries) in errata_by_suite.items():
         for entry in entries:
             where = f"{name}:{entry.variant}" if entry.variant else name
             common.say(
@@ -66,56 +68,56 @@ def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results:
     The draft names ids and answers only. It is refused as an errata file until each item's kind is decided.
     """
     from evals.records import store
-    from evals.verdicts.suspect_items import suggest as find
+    from evals.verdicts.suspect_items import suggest as find_suspects
 
-    found = find([store.find_one(results, name) for name in runs], least=least)
+    suspects = find_suspects([store.find_one(results, name) for name in runs], least=least)
     if out is not None:
-        _write(out, found)
+        _write(out, suspects)
     if as_json:
-        common.print_json(found)
+        common.print_json(suspects)
         return
     common.say(
-        f"{len(found.items)} item(s) of {found.suite} that at least {found.least} of {len(found.models)} models "
+        f"{len(suspects.items)} item(s) of {suspects.suite} that at least {suspects.least} of {len(suspects.models)} models "
         "answer in the same way, against the gold answer"
     )
     columns = [("id", "left"), ("group", "left"), ("gold", "left"), ("they say", "left"), ("models", "right")]
     rows = (
         [
-            one.id,
-            one.group,
-            one.gold,
-            one.answer,
-            f"{len(one.models)} of {one.answered}{' (known)' if one.known else ''}",
+            item.id,
+            item.group,
+            item.gold,
+            item.answer,
+            f"{len(item.models)} of {item.answered}{' (known)' if item.known else ''}",
         ]
-        for one in found.items[:SHOWN]
+        for item in suspects.items[:SHOWN]
     )
-    if found.items:
+    if suspects.items:
         common.table("", columns, rows)
-    if (more := len(found.items) - SHOWN) > 0:
+    if (more := len(suspects.items) - SHOWN) > 0:
         common.say(f"... and {more} more (--json or --out lists all)")
     if out is not None:
         common.say(f"Draft: {out}. Decide each item, then put it into suites/errata/.")
 
 
-def _write(out: Path, found: Suspects) -> None:
-    """Write a draft that a person turns into errata."""
+def _write(out: Path, suspects: Suspects) -> None:
+    """Write a draft errata file for a person to complete."""
     lines = ['version = "draft"', ""]
     lines += [
         "# Decide of each item: kind gold (value: the right answer), question (value: what is wrong) or leave it out."
     ]
-    for one in found.items:
-        if one.known:
+    for item in suspects.items:
+        if item.known:
             continue
-        agreed = f"{len(one.models)} of {one.answered} models answer {one.answer!r}, the gold answer is {one.gold!r}"
-        variant = [f"variant = {_quoted(found.variant)}"] if found.variant else []
+        agreed = f"{len(item.models)} of {item.answered} models answer {item.answer!r}, the gold answer is {item.gold!r}"
+        variant = [f"variant = {_quoted(suspects.variant)}"] if suspects.variant else []
         lines += [
             "",
             "[[entry]]",
             'kind = "undecided"',
             *variant,
             f"evidence = {_quoted(agreed)}",
-            f"source = {_quoted('evals errata suggest: ' + ', '.join(one.models))}",
-            f"items = {{ {_quoted(one.id)} = {_quoted(one.answer)} }}",
+            f"source = {_quoted('evals errata suggest: ' + ', '.join(item.models))}",
+            f"items = {{ {_quoted(item.id)} = {_quoted(item.answer)} }}",
         ]
     try:
         out.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -68,7 +68,7 @@ def _judge(candidate: str, *, baseline: str, policy_file: Path, results: Path, l
 
 
 def write_files(report: GateReport, *, junit: Path | None, markdown: Path | None) -> None:
-    """Write the report for machines and for people; several Markdown summaries may share a file."""
+    """Write the report as JUnit XML and as Markdown; Markdown is appended, so that several summaries can share a file."""
     from evals.errors import UsageError
     from evals.verdicts import files as verdict_files
 
@@ -110,7 +110,7 @@ COLUMNS = (
     Column("candidate", right=True, drop=5), Column("difference", right=True), Column("interval", right=True),
     Column("margin", right=True, drop=1), Column("n", right=True, drop=3), Column("coverage", right=True, drop=4),
 )  # fmt: skip
-"""The headings of a gate's table on a terminal: which go first where room is lacking."""
+"""The headings of a gate's table on a terminal: `drop` is the order in which they are left out if the terminal is too narrow."""
 
 
 @click.command()
@@ -160,14 +160,14 @@ def schema() -> None:
 def plan(policy_file: Path, as_json: bool, **options: Any) -> int:
     """Say, before a cent is spent, what a policy can find, how often it errs, and what it costs.
 
-    Exit status 2 where the policy cannot decide; the nearest one that can is printed.
+    Exit status 2 if the policy cannot decide; the nearest one that can is printed.
     """
-    found = _plan(policy_file, **options)
+    forecast = _plan(policy_file, **options)
     if as_json:
-        common.print_json(found)
+        common.print_json(forecast)
     else:
-        _print_plan(found)
-    return 0 if found.decides else 2
+        _print_plan(forecast)
+    return 0 if forecast.decides else 2
 
 
 def _plan(
@@ -184,30 +184,30 @@ def _plan(
     latest: bool,
 ) -> Plan:
     from evals.verdicts import contestants, noise, policy, spending
-    from evals.verdicts.plan import plan as foresee
+    from evals.verdicts.plan import plan as make_plan
 
     rules = spending.share(policy.read(policy_file))
     names = [entry.name for entry in rules.suite]
     old = contestants.find(results, baseline, suites=names, latest=latest)
     second = contestants.find(results, again, suites=names, latest=latest) if again else []
-    known = noise.fitting(results, old)
+    certificates = noise.fitting(results, old)
     more = [c for run in others for c in contestants.find(results, run, suites=names, latest=latest)]
     first, other, further = contestants.alike(old, second, more)
     if limit is not None:
         first, other = ([contestants.subset(c, limit, seed=seed) for c in side] for side in (first, other))
-    return foresee(
+    return make_plan(
         first,
         rules,
         again=other,
         runs=further,
         drop=drop,
-        certificates=known,
+        certificates=certificates,
         simulations=simulations,
         seed=seed,
     )
 
 
-def _print_plan(found: Plan) -> None:
+def _print_plan(forecast: Plan) -> None:
     columns = (
         Column("suite"), Column("tier", drop=6), Column("n", right=True), Column("margin", right=True),
         Column("flips", right=True, drop=4), Column("from", right=True, drop=5), Column("finds drop of", right=True),
@@ -215,30 +215,32 @@ def _print_plan(found: Plan) -> None:
         Column("cost", drop=7),
     )  # fmt: skip
     common.table(
-        f"baseline {found.baseline}, {found.simulations} simulations", columns, map(_plan_cells, found.suites)
+        f"baseline {forecast.baseline}, {forecast.simulations} simulations",
+        columns,
+        map(_plan_cells, forecast.suites),
     )
-    for scenario in found.scenarios:
+    for scenario in forecast.scenarios:
         shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in scenario.verdicts.items())
         common.say(f"{scenario.name}: {shares}")
-    _print_budgets(found)
-    for line in found.notes:
+    _print_budgets(forecast)
+    for line in forecast.notes:
         common.say(line)
-    if found.decides:
+    if forecast.decides:
         common.say("this policy can decide")
         return
-    common.say(f"refused: {found.why}")
-    for line in found.nearest:
+    common.say(f"refused: {forecast.why}")
+    for line in forecast.nearest:
         common.say(f"  {line}")
 
 
-def _print_budgets(found: Plan) -> None:
+def _print_budgets(forecast: Plan) -> None:
     columns = (
         Column("suite"), Column("drop", right=True), Column("items", right=True), Column("replies", right=True),
         Column("calls", right=True), Column("cost", right=True, drop=2), Column("time", right=True, drop=3),
         Column("all items show", right=True, drop=1), Column("flips", right=True, drop=5), Column("from", drop=6),
     )  # fmt: skip
-    for change in dict.fromkeys(row.change for row in found.budgets):
-        rows = [_budget_cells(row) for row in found.budgets if row.change == change]
+    for change in dict.fromkeys(row.change for row in forecast.budgets):
+        rows = [_budget_cells(row) for row in forecast.budgets if row.change == change]
         common.table(
             f"to see a drop with 80 % power, against {_AGAINST[change]}, cheapest first", columns, rows
         )
@@ -251,10 +253,10 @@ def _budget_cells(row: Budget) -> tuple[str, ...]:
     def size(value: float) -> str:
         return wording.amount(value, row.unit, signed=True).lstrip("+")
 
-    known = (size(row.drop), str(row.items), str(row.repeats), f"{row.calls:,}") if row.calls else None
+    sizes = (size(row.drop), str(row.items), str(row.repeats), f"{row.calls:,}") if row.calls else None
     return (
         row.suite,
-        *(known or (size(row.drop), "-", "-", f"none: at best {size(row.limit)}")),
+        *(sizes or (size(row.drop), "-", "-", f"none: at best {size(row.limit)}")),
         "-" if row.cost_usd is None else f"{row.cost_usd:.2f} USD",
         "-" if row.seconds is None else f"{row.seconds / 60:.0f} min",
         size(row.least),
@@ -263,16 +265,16 @@ def _budget_cells(row: Budget) -> tuple[str, ...]:
     )
 
 
-def _plan_cells(one: Any) -> tuple[str, ...]:
+def _plan_cells(row: Any) -> tuple[str, ...]:
     return (
-        one.suite,
-        one.tier,
-        str(one.n),
-        wording.amount(one.margin, one.unit, signed=True).lstrip("+"),
-        f"{one.discordance:.3g}",
-        one.source,
-        wording.amount(one.finds, one.unit, signed=True).lstrip("+") if one.finds is not None else "-",
-        f"{100 * one.passes_unchanged:.1f} %",
-        f"{100 * one.passes_at_margin:.1f} %",
-        wording.costs(one.tokens, one.cost_usd) + (f", {one.seconds:.0f} s" if one.seconds else ""),
+        row.suite,
+        row.tier,
+        str(row.n),
+        wording.amount(row.margin, row.unit, signed=True).lstrip("+"),
+        f"{row.discordance:.3g}",
+        row.source,
+        wording.amount(row.finds, row.unit, signed=True).lstrip("+") if row.finds is not None else "-",
+        f"{100 * row.passes_unchanged:.1f} %",
+        f"{100 * row.passes_at_margin:.1f} %",
+        wording.costs(row.tokens, row.cost_usd) + (f", {row.seconds:.0f} s" if row.seconds else ""),
     )

@@ -44,8 +44,8 @@ def import_(words: tuple[str, ...], as_json: bool, **options: Any) -> None:
         raise UnknownName("format", words[0], [*OWN, *formats.READERS])
     if not (path.is_file() or path.is_dir()):  # a pipe would block, a device has no end
         raise UsageError(f"{path} does not exist, or is neither a file nor a folder")
-    with formats.opened(path, words[0] if len(words) == 2 else None) as (found, form):
-        cards, notes = _read(form, found, path, options)
+    with formats.opened(path, words[0] if len(words) == 2 else None) as (source, format_name):
+        cards, notes = _read(format_name, source, path, options)
     for line in notes:
         common.note(line)
     from evals.commands.show import print_overview
@@ -56,13 +56,15 @@ def import_(words: tuple[str, ...], as_json: bool, **options: Any) -> None:
     )
 
 
-def _read(form: str, found: Path, path: Path, options: dict[str, Any]) -> tuple[list[Card], list[str]]:
+def _read(
+    format_name: str, source: Path, path: Path, options: dict[str, Any]
+) -> tuple[list[Card], list[str]]:
     from evals.interop import formats
     from evals.interop.foreign import import_all
     from evals.interop.replies import Wanted
 
     wanted = Wanted(**options)
-    if form in OWN:
-        module, _, function = OWN[form].partition(":")
-        return getattr(import_module(f"evals.interop.{module}"), function)(found, wanted), []
-    return import_all(path, formats.read(form, found), wanted)
+    if format_name in OWN:
+        module, _, function = OWN[format_name].partition(":")
+        return getattr(import_module(f"evals.interop.{module}"), function)(source, wanted), []
+    return import_all(path, formats.read(format_name, source), wanted)

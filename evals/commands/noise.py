@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("suites", nargs=-1, metavar="SUITE...", shell_complete=common.complete_suites)
 @click.option("--times", type=int, default=2, show_default=True, help="Runs of each suite.")
 @click.option(
-    "--from", "made", multiple=True, metavar="RUN", help="Use finished runs instead; repeat for each."
+    "--from", "finished", multiple=True, metavar="RUN", help="Use finished runs instead; repeat for each."
 )
 @click.option("--server", default="", help="Engine and version, for the report.")
 @click.option("--precision", default="", help="E.g. bf16, fp8, for the report.")
@@ -36,7 +36,7 @@ def noise(
     model: str | None,
     suites: tuple[str, ...],
     times: int,
-    made: tuple[str, ...],
+    finished: tuple[str, ...],
     server: str,
     precision: str,
     batch: str,
@@ -49,16 +49,16 @@ def noise(
     With --from RUN, twice or more, nothing is run. The repeatability limit is then shown beside every
     difference, and a policy with a margin below it is refused.
     """
-    from evals.verdicts import noise as certificates
+    from evals.verdicts import noise as repeatability
 
-    conditions = certificates.Conditions(server=server, precision=precision, batch=batch)
-    names = list(made) or _run(model, suites, times, {**given(options), "results": results})
-    found = [certificates.certify(runs, conditions=conditions) for runs in _by_suite(names, results)]
-    paths = [certificates.write(results, one) for one in found]
+    conditions = repeatability.Conditions(server=server, precision=precision, batch=batch)
+    names = list(finished) or _run(model, suites, times, {**given(options), "results": results})
+    reports = [repeatability.certify(runs, conditions=conditions) for runs in _by_suite(names, results)]
+    paths = [repeatability.write(results, report) for report in reports]
     if as_json:
-        common.print_json({"certificates": found})
+        common.print_json({"certificates": reports})
         return 0
-    _print(found)
+    _print(reports)
     for path in paths:
         common.say(f"kept in {path}")
     return 0
@@ -70,11 +70,16 @@ def _by_suite(names: list[str], results: Path) -> list[list[Contestant]]:
 
     if len(names) < 2:
         raise UsageError("noise needs at least two runs")
-    several = [contestants.find(results, name) for name in names]
+    contestants_by_run = [contestants.find(results, name) for name in names]
     grouped = []
-    for first in several[0]:
-        runs = [c for run in several for c in run if (c.suite, c.protocol) == (first.suite, first.protocol)]
-        faults = [line for other in runs[1:] for line in why_not(first, other)]
+    for first in contestants_by_run[0]:
+        runs = [
+            c
+            for run in contestants_by_run
+            for c in run
+            if (c.suite, c.protocol) == (first.suite, first.protocol)
+        ]
+        faults = [line for run in runs[1:] for line in why_not(first, run)]
         faults += [
             f"{first.suite}: models differ: {first.model} and {c.model}"
             for c in runs
@@ -87,7 +92,7 @@ def _by_suite(names: list[str], results: Path) -> list[list[Contestant]]:
 
 
 def _run(model: str | None, suites: tuple[str, ...], times: int, options: dict[str, Any]) -> list[str]:
-    """Make the runs, one after the other; each draws with its own seed."""
+    """Run the suites `times` times in sequence, each with its own sampling seed; returns the run names."""
     from evals import api
     from evals.run.request import make
 
@@ -105,23 +110,23 @@ def _run(model: str | None, suites: tuple[str, ...], times: int, options: dict[s
     return names
 
 
-def _print(found: list[Certificate]) -> None:
+def _print(reports: list[Certificate]) -> None:
     from evals.verdicts import wording
 
     rows = [
         (
-            one.suite,
-            one.protocol,
-            one.model,
-            one.metric,
-            ", ".join(wording.amount(value, one.unit) for value in one.values),
-            wording.amount(one.deviation, one.unit, signed=True).lstrip("+"),
-            wording.amount(one.limit, one.unit, signed=True).lstrip("+"),
-            f"{one.discordance:.3g}",
+            report.suite,
+            report.protocol,
+            report.model,
+            report.metric,
+            ", ".join(wording.amount(value, report.unit) for value in report.values),
+            wording.amount(report.deviation, report.unit, signed=True).lstrip("+"),
+            wording.amount(report.limit, report.unit, signed=True).lstrip("+"),
+            f"{report.discordance:.3g}",
         )
-        for one in found
+        for report in reports
     ]
     headings = ("suite", "protocol", "model", "metric", "runs", "s_r", "limit r", "flips")
     common.table("", [(name, "left" if i < 4 else "right") for i, name in enumerate(headings)], rows)
-    if any(len(one.values) < 5 for one in found):
+    if any(len(report.values) < 5 for report in reports):
         common.say("from fewer than five runs the limit itself is rough: it may be half as large or twice")

@@ -36,14 +36,14 @@ def promise(policy_file: Path, file: Path, suites: tuple[str, ...], **options: A
     from evals.verdicts import promises
 
     options["judge"] = without_secrets(options["judge"])
-    made = promises.make(policy_file, Options(**options), suites=suites)
+    promised = promises.make(policy_file, Options(**options), suites=suites)
     if file.exists():
         raise UsageError(f"{file} exists: a promise is not written over")
     try:
-        disk.replace(file, json.format(json.encode(made), indent=1) + b"\n")
+        disk.replace(file, json.format(json.encode(promised), indent=1) + b"\n")
     except OSError as error:
         raise UsageError(f"cannot write {file}: {error.strerror or error}") from None
-    for one in made.suites:
-        items = "all items" if one.limit is None else f"{one.limit} items"
-        common.say(f"{one.suite} ({one.protocol}): {items}, seed {one.seed}, about {one.estimand}")
+    for entry in promised.suites:
+        items = "all items" if entry.limit is None else f"{entry.limit} items"
+        common.say(f"{entry.suite} ({entry.protocol}): {items}, seed {entry.seed}, about {entry.estimand}")
     common.say(f"{file}: commit it before the run")

@@ -40,14 +40,14 @@ def run(suites: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> 
     130 interrupted.
     """
     from evals.run.session import Session
-    from evals.verdicts.until import wanted
+    from evals.verdicts import until
 
     request = _request(suites, given(options))
     if request.dry_run:
         return _dry_run(request, as_json=as_json)
-    early_stop = wanted(request)
+    early_stop = until.wanted(request)
     outcomes = Session(request, say=note, quiet=quiet, early_stop=early_stop).run()
-    broke_off = any(one.interrupted or one.hopeless for one in outcomes)
+    broke_off = any(outcome.interrupted or outcome.hopeless for outcome in outcomes)
     if early_stop is not None and not broke_off:
         from evals.commands.gate import print_report
 
@@ -63,25 +63,27 @@ def _dry_run(request: RunRequest, *, as_json: bool) -> int:
     from evals.terminal.layout import width
     from evals.verdicts import reported
 
-    several = forecast(Session(request, say=note))
+    planned = forecast(Session(request, say=note))
     claims = reported.load(request.results if (request.results / "claims").is_dir() else None)
     if as_json:
-        common.print_json({"dry_run": forecasts.as_rows(several, claims)})
+        common.print_json({"dry_run": forecasts.as_rows(planned, claims)})
     else:
-        common.print_lines(forecasts.lines(several, claims, width()))
-    return 2 if all(one.fault for one in several) else 0
+        common.print_lines(forecasts.lines(planned, claims, width()))
+    return 2 if all(entry.fault for entry in planned) else 0
 
 
 def report_outcomes(outcomes: Sequence[Outcome], *, as_json: bool, results: Path) -> int:
     """Print the runs' scores; returns the exit status."""
-    cards = [card for one in outcomes for card in one.cards]
+    cards = [card for outcome in outcomes for card in outcome.cards]
     _print(cards, as_json=as_json, results=results)
-    if any(one.interrupted for one in outcomes):
+    if any(outcome.interrupted for outcome in outcomes):
         return 130
-    if any(one.hopeless for one in outcomes):
+    if any(outcome.hopeless for outcome in outcomes):
         return 2
-    whole = all(card.coverage == 1.0 and not any(found.fault for found in card.health) for card in cards)
-    return 0 if whole else 1
+    complete = all(
+        card.coverage == 1.0 and not any(finding.fault for finding in card.health) for card in cards
+    )
+    return 0 if complete else 1
 
 
 def _request(suites: Sequence[str], options: dict[str, Any]) -> RunRequest:
@@ -105,8 +107,8 @@ def _print(cards: Sequence[Card], *, as_json: bool, results: Path) -> None:
     from evals.commands.show import print_overview
     from evals.run.overview import Overview, aggregates
 
-    found = Overview(cards=list(cards), broken=[], aggregates=aggregates(cards))
-    print_overview(found, by_group=False, as_json=as_json)
+    shown = Overview(cards=list(cards), broken=[], aggregates=aggregates(cards))
+    print_overview(shown, by_group=False, as_json=as_json)
     if not as_json and cards:
         where = "" if results == Path("results") else f" --results {quote(str(results))}"
         common.say(

@@ -88,22 +88,22 @@ def _check(
     *, samples: bool, sample: str | None, then: str | None, pivot: bool, by: str | None, verdict: str | None,
     as_csv: bool, texts: bool, as_json: bool, reasoning: bool, **_: Any,
 ) -> None:  # fmt: skip
-    """Refuse options that do not go together."""
-    alone = sample is not None or then is not None
+    """Raise UsageError for options that exclude each other."""
+    single = sample is not None or then is not None
     if (verdict and not samples) or (as_csv and not (samples or pivot)):
         raise UsageError("--verdict and --csv go with --samples (--csv with --pivot too)")
     if samples and by:
         raise UsageError("--by and --samples exclude each other")
-    if sum((samples, alone, pivot)) > 1:
+    if sum((samples, single, pivot)) > 1:
         raise UsageError("--samples, --sample (or --next) and --pivot exclude each other")
     if texts and not (samples and as_json):
         raise UsageError("--texts goes with --samples --json")
-    if reasoning and not alone:
+    if reasoning and not single:
         raise UsageError("--reasoning goes with --sample")
     for name in (verdict, then):
-        known = (*VERDICTS, "failed", *(("absent", "not-right") if name is then else ()))
-        if name is not None and name not in known:
-            raise UnknownName("verdict", name, known)
+        accepted = (*VERDICTS, "failed", *(("absent", "not-right") if name is then else ()))
+        if name is not None and name not in accepted:
+            raise UnknownName("verdict", name, accepted)
 
 
 def _named(run: str | None, option: str) -> str:
@@ -124,21 +124,21 @@ def _show_runs(
 
     if run is None and not results.is_dir():
         raise UsageError(f"no results folder at {results}; `evals run` makes one")
-    found = overview(store.find(results, run) if run is not None else store.runs(results))
+    shown = overview(store.find(results, run) if run is not None else store.runs(results))
     if any(filters[name] for name in ("suite", "model", "protocol", "last", "since")):
-        every = found.cards
-        found.cards = _filtered(every, filters)
-        if every and not found.cards and not (as_json or as_csv):
+        every = shown.cards
+        shown.cards = _filtered(every, filters)
+        if every and not shown.cards and not (as_json or as_csv):
             common.say(_no_match(every, filters))
             return
-        found.aggregates = aggregates(found.cards)
+        shown.aggregates = aggregates(shown.cards)
     if pivot:
-        for line in found.broken:
+        for line in shown.broken:
             common.note(f"broken run: {line}")
-        _print_pivot(found.cards, as_json=as_json, as_csv=as_csv)
+        _print_pivot(shown.cards, as_json=as_json, as_csv=as_csv)
         return
     print_overview(
-        found, by_group=by == "group", as_json=as_json, sort=sort, each=each or run is not None,
+        shown, by_group=by == "group", as_json=as_json, sort=sort, each=each or run is not None,
         details=run is not None or by == "group", results=results,
     )  # fmt: skip
 
@@ -157,7 +157,7 @@ def _filtered(cards: Sequence[Card], filters: Mapping[str, Any]) -> list[Card]:
 
 
 def _no_match(cards: Sequence[Card], filters: Mapping[str, Any]) -> str:
-    """Name the filter that no run matches, with near values; or say that no run matches all of them."""
+    """Return the message for filters that no run matches: names the filter at fault with similar values, if a single one is."""
     from evals.terminal.select import Filter
 
     values = {
@@ -167,16 +167,18 @@ def _no_match(cards: Sequence[Card], filters: Mapping[str, Any]) -> str:
         "model": {card.model for card in cards},
         "protocol": {card.config.protocol for card in cards},
     }
-    for name, known in values.items():
-        if (wanted := filters[name]) and not Filter(**{name: wanted}).choose(cards):
-            near = get_close_matches(wanted, known, n=3, cutoff=0.4)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(known))}"
-            return f"No run matches --{name} {wanted}; {hint}"
+    for name, choices in values.items():
+        if (value := filters[name]) and not Filter(**{name: value}).choose(cards):
+            close = get_close_matches(value, choices, n=3, cutoff=0.4)
+            hint = (
+                f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(choices))}"
+            )
+            return f"No run matches --{name} {value}; {hint}"
     return "No run matches; `evals show` without options lists all."
 
 
 def print_overview(
-    found: Overview,
+    shown: Overview,
     *,
     by_group: bool,
     as_json: bool,
@@ -187,37 +189,37 @@ def print_overview(
 ) -> None:
     """Print runs as one table or as one JSON document.
 
-    `each`: a row for every run, where else seeds are pooled; `details`: a line below for what each score is made of.
+    `each`: a row for every run instead of pooling seeds; `details`: a line per run on the outcomes behind its score.
     """
-    for line in found.broken:
+    for line in shown.broken:
         common.note(f"broken run: {line}")
     if as_json:
         common.print_json(
-            {"runs": [common.run_json(card) for card in found.cards], "aggregates": found.aggregates}
+            {"runs": [common.run_json(card) for card in shown.cards], "aggregates": shown.aggregates}
         )
         return
-    if not found.cards:
-        common.say(_nothing(results))
+    if not shown.cards:
+        common.say(_no_runs_message(results))
         return
     from evals.terminal import runs
     from evals.terminal.layout import width
 
-    lines = runs.single(found.cards) if each else runs.pooled(found.cards)
+    lines = runs.single(shown.cards) if each else runs.pooled(shown.cards)
     common.print_lines(runs.layout(lines, width(), ids=_ids(results), sort=sort, bounds=not details))
     if details:
         click.echo()
-        ids = [card.run for card in found.cards]
-        for card in found.cards:
+        ids = [card.run for card in shown.cards]
+        for card in shown.cards:
             named = f"{card.run}/{card.config.suite}" if ids.count(card.run) > 1 else card.run
             for line in runs.details(card, named=named):
                 common.say(line)
-    _print_aggregates(found)
+    _print_aggregates(shown)
     if by_group:
-        for card in found.cards:
+        for card in shown.cards:
             _print_groups(card)
 
 
-def _nothing(results: Path | None) -> str:
+def _no_runs_message(results: Path | None) -> str:
     from evals.records import store
 
     if results is not None and store.runs(results):
@@ -228,14 +230,14 @@ def _nothing(results: Path | None) -> str:
 
 
 def _ids(results: Path | None) -> list[str]:
-    """Return the ids of a results folder, among which a short id must be unique."""
+    """Return the run ids of a results folder; shortened ids must be unique among them."""
     from evals.records import store
 
     return [run.path.name for run in store.runs(results)] if results is not None and results.is_dir() else []
 
 
-def _print_aggregates(found: Overview) -> None:
-    for entry in found.aggregates:
+def _print_aggregates(shown: Overview) -> None:
+    for entry in shown.aggregates:
         value = (
             f"{common.percent(entry['value'])} %"
             if entry["value"] is not None
@@ -258,15 +260,15 @@ def _print_pivot(cards: Sequence[Card], *, as_json: bool, as_csv: bool) -> None:
     from evals.terminal import pivot
     from evals.terminal.layout import width
 
-    found = pivot.pivot(cards)
+    grid = pivot.pivot(cards)
     if as_json:
-        common.print_json({"columns": list(found.labels), "cells": pivot.as_json(found)})
+        common.print_json({"columns": list(grid.labels), "cells": pivot.as_json(grid)})
     elif as_csv:
-        _write_csv(("model", *found.labels), pivot.as_rows(found))
-    elif not found.heads:
+        _write_csv(("model", *grid.labels), pivot.as_rows(grid))
+    elif not grid.heads:
         common.say("No run has a score yet.")
     else:
-        common.print_lines(pivot.layout(found, width()))
+        common.print_lines(pivot.layout(grid, width()))
 
 
 # --- samples -------------------------------------------------------------------------------------------------
@@ -274,21 +276,25 @@ def _print_pivot(cards: Sequence[Card], *, as_json: bool, as_csv: bool) -> None:
 
 def _show_sample(run: str, sample: str | None, then: str | None, options: Mapping[str, Any]) -> None:
     from evals.records import store
-    from evals.terminal import sample as one
+    from evals.terminal import sample as single_sample
     from evals.terminal.layout import width
 
-    found = one.find(store.find_one(options["results"], run), sample, repeat=options["repeat"], then=then)
+    shown = single_sample.find(
+        store.find_one(options["results"], run), sample, repeat=options["repeat"], then=then
+    )
     if options["as_json"]:
-        common.print_json(_sample_json(found))
+        common.print_json(_sample_json(shown))
         return
     with _formulas() as formula:
-        common.print_lines(one.layout(found, width(), reasoning=options["reasoning"], formula=formula))
+        common.print_lines(
+            single_sample.layout(shown, width(), reasoning=options["reasoning"], formula=formula)
+        )
     click.echo()
-    common.say(f"Next: {_next(run, found.sample.id, then or 'not-right', options['results'])}")
+    common.say(f"Next: {_next(run, shown.sample.id, then or 'not-right', options['results'])}")
 
 
 def _next(run: str, sample: str, then: str, results: Path) -> str:
-    """Write the command that shows the next sample."""
+    """Return the command that shows the next sample."""
     from shlex import quote
 
     where = "" if results == Path("results") else f" --results {quote(str(results))}"
@@ -301,30 +307,32 @@ def _formulas() -> Any:
     return formulas()
 
 
-def _sample_json(found: Any) -> dict[str, Any]:
-    """Return one sample as JSON; of a gated suite without texts."""
+def _sample_json(shown: Any) -> dict[str, Any]:
+    """Return one sample as JSON, without its texts if the suite is gated."""
     from evals.terminal.samples import row
 
-    return row(found.sample, found.repeat, found.record, gated=found.card.gated, texts=True)
+    return row(shown.sample, shown.repeat, shown.record, gated=shown.card.gated, texts=True)
 
 
 def _show_samples(run: str, options: Mapping[str, Any]) -> None:
     from evals.records import store
 
-    several = store.find(options["results"], run)
+    runs = store.find(options["results"], run)
     verdict, texts = options["verdict"], options["texts"]
     if options["as_json"]:
-        rows = [row for one in several for row in _rows(one, verdict, texts=texts, named=len(several) > 1)]
+        rows = [
+            row for shown_run in runs for row in _rows(shown_run, verdict, texts=texts, named=len(runs) > 1)
+        ]
         common.print_json({"samples": rows})
         return
     by_fields: dict[tuple[str, ...], dict[str, list[dict[str, Any]]]] = {}
-    for one in several:
-        fields = _fields(one)
-        shown = [{name: row[name] for name in fields} for row in _rows(one, verdict)]
-        by_fields.setdefault(fields, {})[_title(one.card) if len(several) > 1 else ""] = shown
+    for shown_run in runs:
+        fields = _fields(shown_run)
+        shown = [{name: row[name] for name in fields} for row in _rows(shown_run, verdict)]
+        by_fields.setdefault(fields, {})[_title(shown_run.card) if len(runs) > 1 else ""] = shown
     for place, (fields, sections) in enumerate(by_fields.items()):
         if options["as_csv"]:
-            rows = [row for some in sections.values() for row in some]
+            rows = [row for section in sections.values() for row in section]
             _write_csv(fields, rows)
         else:
             if place:
@@ -359,8 +367,8 @@ def _print_samples(fields: Sequence[str], sections: Mapping[str, Sequence[Mappin
 
     drops = {"why": 1, "group": 4, "target": 2, "value": 3, "repeat": 5}
     columns = [Column(name, right=name in ("repeat", "value"), drop=drops.get(name, 0)) for name in fields]
-    laid = [(title, [[cell(v) for v in row.values()] for row in rows]) for title, rows in sections.items()]
-    common.print_lines(table(columns, laid, width()))
+    cells = [(title, [[cell(v) for v in row.values()] for row in rows]) for title, rows in sections.items()]
+    common.print_lines(table(columns, cells, width()))
 
 
 def _write_csv(fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

@@ -21,22 +21,22 @@ def verify(bundle: Path, data: Path | None, as_json: bool) -> int:
 
     Exit status: 0 everything agrees, 1 something differs, 2 nothing could be checked.
     """
-    from evals.bundles.verify import verify as check
+    from evals.bundles.verify import verify as verify_bundle
 
-    found = check(bundle, data)
+    report = verify_bundle(bundle, data)
     if as_json:
-        common.print_json(found)
-        return int(bool(found.differences))
-    if found.suite:
-        common.say(f"{found.suite} ({found.protocol}), model {found.model}, run {found.run}")
-    for line in found.differences[:SHOWN]:
+        common.print_json(report)
+        return int(bool(report.differences))
+    if report.suite:
+        common.say(f"{report.suite} ({report.protocol}), model {report.model}, run {report.run}")
+    for line in report.differences[:SHOWN]:
         common.say(f"    {line}", whole=True)  # it quotes a file: one line each, to search in
-    if (more := len(found.differences) - SHOWN) > 0:
+    if (more := len(report.differences) - SHOWN) > 0:
         common.say(f"    ... and {more} more (--json lists all)")
-    for line in found.notes:
+    for line in report.notes:
         common.say(f"Note: {line}.")
-    if found.differences:
-        common.say(f"{len(found.differences)} difference(s): this bundle does not reproduce what it states.")
+    if report.differences:
+        common.say(f"{len(report.differences)} difference(s): this bundle does not reproduce what it states.")
         return 1
-    common.say(f"All agrees: {found.records} records scored again, {found.figures} figures computed again.")
+    common.say(f"All agrees: {report.records} records scored again, {report.figures} figures computed again.")
     return 0
