@@ -91,10 +91,10 @@ def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -
     from evals.records.names import short
 
     results = Path(ctx.params.get("results") or "results")
-    several = store.runs(results) if results.is_dir() else []
-    ends = short(run.path.name for run in several)
-    names = {"last": "the newest run"} if several else {}
-    for run in reversed(several):
+    runs = store.runs(results) if results.is_dir() else []
+    ends = short(run.path.name for run in runs)
+    names = {"last": "the newest run"} if runs else {}
+    for run in reversed(runs):
         try:
             about = " ".join(plain(f"{run.card.config.suite} {run.card.model}").split())
         except EvalsError:
@@ -114,7 +114,7 @@ def complete_suites(ctx: click.Context, param: click.Parameter, incomplete: str)
     names = load.suite_names()
     if colon and name in names:
         names = [f"{name}:{variant}" for variant in load.listing(name).variants if variant]
-    return [CompletionItem(one) for one in names if one.startswith(incomplete)]
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -180,8 +180,11 @@ def table(title: str, columns: Iterable[tuple[str, str] | Column], rows: Iterabl
     """Print a table in the terminal's width; a column is (heading, justification) or a `Column`."""
     from evals.terminal.layout import Column, table, width
 
-    several = [one if isinstance(one, Column) else Column(one[0], right=one[1] == "right") for one in columns]
-    print_lines(table(several, [(title, [list(row) for row in rows])], width()))
+    parsed = [
+        column if isinstance(column, Column) else Column(column[0], right=column[1] == "right")
+        for column in columns
+    ]
+    print_lines(table(parsed, [(title, [list(row) for row in rows])], width()))
 
 
 def print_lines(lines: Iterable[str]) -> None:

@@ -72,7 +72,7 @@ class LazyGroup(click.Group):
         ]
         if self.default and (command := self.get_command(ctx, self.default)) is not None:
             with command.make_context("", [], parent=ctx, resilient_parsing=True) as inner:
-                arguments = [one for one in command.params if isinstance(one, click.Argument)]
+                arguments = [param for param in command.params if isinstance(param, click.Argument)]
                 taker = command if incomplete[:1] == "-" or not arguments else arguments[0]
                 items += taker.shell_complete(inner, incomplete)
         return items

@@ -102,8 +102,8 @@ def _template(name: str) -> Template:
     from evals.errors import UnknownName
     from evals.scorers.judge.judge import template
 
-    known = sorted(f.name.removesuffix(".md") for f in (files("evals.scorers.judge") / "templates").iterdir())
-    usable = [n for n in known if "A" in template(n).allowed]
+    names = sorted(f.name.removesuffix(".md") for f in (files("evals.scorers.judge") / "templates").iterdir())
+    usable = [n for n in names if "A" in template(n).allowed]
     if name not in usable:
         raise UnknownName("template", name, usable)
     return template(name)

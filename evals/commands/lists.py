@@ -98,9 +98,9 @@ def _models(results: Path, *, as_json: bool) -> None:
         {"name": name, "about": load.adapter_about(name), "origin": str(load.adapter_origin(name) or "")}
         for name in load.model_forms()
     ]
-    known = profiles.known()
+    known_profiles = profiles.known()
     if as_json:
-        common.print_json({"models": entries, "profiles": [_profile(one) for one in known]})
+        common.print_json({"models": entries, "profiles": [_profile(profile) for profile in known_profiles]})
         return
     for entry in entries:
         origin = f" (from {entry['origin']})" if entry["origin"] else ""
@@ -116,23 +116,25 @@ def _models(results: Path, *, as_json: bool) -> None:
         Column("USD per million in, out", drop=2, whole=True),
     ]
     click.echo()
-    common.table("", columns, map(_profile_row, known))
+    common.table("", columns, map(_profile_row, known_profiles))
 
 
-def _profile(one: Profile) -> dict[str, Any]:
+def _profile(profile: Profile) -> dict[str, Any]:
     import msgspec
 
     empty: tuple[Any, ...] = ({}, (), [], None, "", False)
-    stated = {name: value for name, value in msgspec.to_builtins(one).items() if value not in empty}
-    return {"name": one.name, **stated, "takes": list(one.takes)}
+    stated = {name: value for name, value in msgspec.to_builtins(profile).items() if value not in empty}
+    return {"name": profile.name, **stated, "takes": list(profile.takes)}
 
 
-def _profile_row(one: Profile) -> tuple[str, ...]:
+def _profile_row(profile: Profile) -> tuple[str, ...]:
     from evals.gpus import needs
 
-    price = f"{one.price.input:g}, {one.price.output:g} ({one.price.date})" if one.price else ""
-    context = f"{one.context:,}" if one.context else ""
-    return one.name, one.names[0], context, ", ".join(("text", *one.takes)), needs(one), price
+    price = (
+        f"{profile.price.input:g}, {profile.price.output:g} ({profile.price.date})" if profile.price else ""
+    )
+    context = f"{profile.context:,}" if profile.context else ""
+    return profile.name, profile.names[0], context, ", ".join(("text", *profile.takes)), needs(profile), price
 
 
 def _runs(results: Path, *, as_json: bool) -> None:
@@ -191,7 +193,7 @@ def _run_row(entry: dict[str, Any], ids: dict[str, str]) -> list[str]:
 
 
 def _protocols(results: Path, *, as_json: bool) -> None:
-    entries = [entry for some in _of_each_suite(_protocols_of) for entry in some]
+    entries = [entry for suite_protocols in _of_each_suite(_protocols_of) for entry in suite_protocols]
     if as_json:
         common.print_json({"protocols": entries})
         return

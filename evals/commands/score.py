@@ -39,8 +39,8 @@ def score(
     from evals import profiles
     from evals.records import store
 
-    for one in store.find(results, run):
-        _score(one, protocol, judge=judge, price=profiles.read_price(judge_price), as_json=as_json)
+    for stored in store.find(results, run):
+        _score(stored, protocol, judge=judge, price=profiles.read_price(judge_price), as_json=as_json)
 
 
 def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | None, as_json: bool) -> None:

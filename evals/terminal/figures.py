@@ -43,7 +43,7 @@ def moment(seconds: float, form: str = "%Y-%m-%d %H:%M") -> str:
 
 def counts_line(counts: Mapping[str, int]) -> str:
     """Write counts in a fixed order: verdicts first, then failures, then absent samples."""
-    known = [v for v in VERDICTS if v in counts]
+    verdicts = [v for v in VERDICTS if v in counts]
     rest = sorted(name for name in counts if name not in VERDICTS)
     failures = {name: f"failed {failed.kind}" for name in rest if (failed := Failed.parse(name))}
-    return ", ".join(f"{counts[name]} {failures.get(name, name)}" for name in (*known, *rest))
+    return ", ".join(f"{counts[name]} {failures.get(name, name)}" for name in (*verdicts, *rest))

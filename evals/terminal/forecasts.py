@@ -1,4 +1,4 @@
-"""`evals run --dry-run` for a terminal and as JSON: what would be asked, and which published numbers it compares with."""
+"""`evals run --dry-run` for a terminal and as JSON: planned calls, and the published numbers that they compare with."""
 
 from __future__ import annotations
 
@@ -25,77 +25,89 @@ COLUMNS = (
     Column("time", right=True),
 )
 SOURCES = 3
-"""Published numbers that a line names."""
+"""Maximum number of published numbers named on a line."""
 
 
 def lines(forecasts: Sequence[Forecast], claims: Sequence[Claim], room: int | None) -> list[str]:
-    """Return a table with a row for each suite and model, and below it what must be known of each."""
+    """Return a table with a row for each suite and model, followed by remarks on each."""
     sections = [
-        (model, [_row(one) for one in forecasts if one.model == model])
-        for model in dict.fromkeys(one.model for one in forecasts)
+        (model, [_row(forecast) for forecast in forecasts if forecast.model == model])
+        for model in dict.fromkeys(forecast.model for forecast in forecasts)
     ]
-    found = table(COLUMNS, sections, room)
-    remarks = [line for one in forecasts for line in _remarks(one, several=len(sections) > 1)]
+    output = table(COLUMNS, sections, room)
+    remarks = [line for forecast in forecasts for line in _remarks(forecast, several=len(sections) > 1)]
     remarks += [
-        f"{one.suite}: {line}" for one in _first_of_suites(forecasts) for line in _published(one, claims)
+        f"{forecast.suite}: {line}"
+        for forecast in _first_of_suites(forecasts)
+        for line in _published(forecast, claims)
     ]
-    found += [""] + [line for text in remarks for line in wrap(text, room, indent="  ")] if remarks else []
-    costs = [one.cost_usd for one in forecasts if one.cost_usd is not None]
+    output += [""] + [line for text in remarks for line in wrap(text, room, indent="  ")] if remarks else []
+    costs = [forecast.cost_usd for forecast in forecasts if forecast.cost_usd is not None]
     if len(costs) > 1:
-        found += [
+        output += [
             "",
             f"In all {sum(costs):,.2f} USD"
             + ("" if len(costs) == len(forecasts) else " where a price is known"),
         ]
-    return [*found, "", "Nothing was asked (--dry-run)."]
+    return [*output, "", "Nothing was asked (--dry-run)."]
 
 
-def _row(one: Forecast) -> list[str]:
-    items = f"{one.items:,}" if one.items == one.total else f"{one.items:,} of {one.total:,}"
-    items += f" x {one.repeats}" if one.repeats > 1 else ""
-    most = "<= " if one.bound else ""
-    hours = "-" if one.hours is None else duration(3600 * one.hours)
-    cost = "-" if one.cost_usd is None else f"{most}{one.cost_usd:,.2f}"
-    out = "-" if one.output_tokens is None else f"{most}{one.output_tokens:,}"
-    into = "-" if one.input_tokens is None else f"{one.input_tokens:,}"
-    return [one.suite, one.protocol, items, f"{one.calls:,}", into, out, cost, hours]
+def _row(forecast: Forecast) -> list[str]:
+    items = (
+        f"{forecast.items:,}"
+        if forecast.items == forecast.total
+        else f"{forecast.items:,} of {forecast.total:,}"
+    )
+    items += f" x {forecast.repeats}" if forecast.repeats > 1 else ""
+    at_most = "<= " if forecast.bound else ""
+    hours = "-" if forecast.hours is None else duration(3600 * forecast.hours)
+    cost = "-" if forecast.cost_usd is None else f"{at_most}{forecast.cost_usd:,.2f}"
+    out = "-" if forecast.output_tokens is None else f"{at_most}{forecast.output_tokens:,}"
+    into = "-" if forecast.input_tokens is None else f"{forecast.input_tokens:,}"
+    return [forecast.suite, forecast.protocol, items, f"{forecast.calls:,}", into, out, cost, hours]
 
 
 def _first_of_suites(forecasts: Sequence[Forecast]) -> list[Forecast]:
-    return list({(one.suite, one.protocol): one for one in reversed(forecasts)}.values())[::-1]
+    return list({(forecast.suite, forecast.protocol): forecast for forecast in reversed(forecasts)}.values())[
+        ::-1
+    ]
 
 
-def _remarks(one: Forecast, *, several: bool) -> list[str]:
-    name = f"{one.suite}, {one.model}" if several else one.suite
-    found = [f"{name}: cannot be started here: {one.fault}"] if one.fault else []
-    if one.run:
-        found.append(
-            f"{name}: resumes {one.run}, which has {one.done:,} replies" if one.calls else
-            f"{name}: {one.run} has all {one.done:,} replies and is reused (--fresh asks again)"
+def _remarks(forecast: Forecast, *, several: bool) -> list[str]:
+    name = f"{forecast.suite}, {forecast.model}" if several else forecast.suite
+    remarks = [f"{name}: cannot be started here: {forecast.fault}"] if forecast.fault else []
+    if forecast.run:
+        remarks.append(
+            f"{name}: resumes {forecast.run}, which has {forecast.done:,} replies" if forecast.calls else
+            f"{name}: {forecast.run} has all {forecast.done:,} replies and is reused (--fresh asks again)"
         )  # fmt: skip
-    if one.basis and one.calls:
-        speed = f"; time for {one.at_once} calls at once" if one.hours is not None else ""
-        found.append(f"{name}: tokens out: {one.basis}{speed}")
-    return found + [f"{name}: {note}" for note in one.notes]
+    if forecast.basis and forecast.calls:
+        speed = f"; time for {forecast.at_once} calls at once" if forecast.hours is not None else ""
+        remarks.append(f"{name}: tokens out: {forecast.basis}{speed}")
+    return remarks + [f"{name}: {note}" for note in forecast.notes]
 
 
-def _published(one: Forecast, claims: Sequence[Claim]) -> list[str]:
-    """Say which published numbers the protocol compares with, the model's own first, and under which others there are."""
-    there = [claim for claim in claims if claim.suite == one.suite and not claim.superseded]
-    same = sorted((c for c in there if c.protocol == one.protocol), key=lambda c: not _is_model(c, one))
-    others = sorted({claim.protocol for claim in there if claim.protocol not in ("", one.protocol)})
-    also = f"; others are published under {', '.join(others)} (--protocol)" if others else ""
-    if not same:
-        return [f"no published number is under {one.protocol}{also}"] if there else []
-    named = "; ".join(f"{c.model} {_value(c)}" for c in same[:SOURCES])
-    more = f" and {len(same) - SOURCES} more" if len(same) > SOURCES else ""
-    return [f"compares with {len(same)} published numbers under {one.protocol}: {named}{more}{also}"]
+def _published(forecast: Forecast, claims: Sequence[Claim]) -> list[str]:
+    """Return a line on the published numbers under the same protocol (this model's first), and on other protocols with published numbers."""
+    published = [claim for claim in claims if claim.suite == forecast.suite and not claim.superseded]
+    comparable = sorted(
+        (c for c in published if c.protocol == forecast.protocol), key=lambda c: not _is_model(c, forecast)
+    )
+    others = sorted({claim.protocol for claim in published if claim.protocol not in ("", forecast.protocol)})
+    elsewhere = f"; others are published under {', '.join(others)} (--protocol)" if others else ""
+    if not comparable:
+        return [f"no published number is under {forecast.protocol}{elsewhere}"] if published else []
+    named = "; ".join(f"{c.model} {_value(c)}" for c in comparable[:SOURCES])
+    more = f" and {len(comparable) - SOURCES} more" if len(comparable) > SOURCES else ""
+    return [
+        f"compares with {len(comparable)} published numbers under {forecast.protocol}: {named}{more}{elsewhere}"
+    ]
 
 
-def _is_model(claim: Claim, one: Forecast) -> bool:
-    profile = profiles.find(one.model)
+def _is_model(claim: Claim, forecast: Forecast) -> bool:
+    profile = profiles.find(forecast.model)
     own = {name.rpartition("/")[2].lower() for name in profile.names} if profile else set()
-    return claim.model.lower() in own | {one.model.rpartition("#")[2].rpartition(":")[2].lower()}
+    return claim.model.lower() in own | {forecast.model.rpartition("#")[2].rpartition(":")[2].lower()}
 
 
 def _value(claim: Claim) -> str:
@@ -106,7 +118,7 @@ def as_rows(forecasts: Sequence[Forecast], claims: Sequence[Claim]) -> list[dict
     """Return a JSON object for each suite and model, with the published numbers of the suite."""
     return [
         {
-            **structs.asdict(one),
+            **structs.asdict(forecast),
             "published": [
                 {
                     "model": claim.model,
@@ -114,11 +126,11 @@ def as_rows(forecasts: Sequence[Forecast], claims: Sequence[Claim]) -> list[dict
                     "unit": claim.unit,
                     "protocol": claim.protocol,
                     "source": claim.source,
-                    "same_protocol": claim.protocol == one.protocol,
+                    "same_protocol": claim.protocol == forecast.protocol,
                 }
                 for claim in claims
-                if claim.suite == one.suite and not claim.superseded
+                if claim.suite == forecast.suite and not claim.superseded
             ],
         }
-        for one in forecasts
+        for forecast in forecasts
     ]

@@ -71,15 +71,15 @@ def wrap(text: str, room: int | None, *, indent: str = "") -> list[str]:
 
 def _wrapped(line: str, room: int, indent: str) -> Iterator[str]:
     body = line.lstrip(" ")
-    now = line[: len(line) - len(body)]
-    begun = False
+    current = line[: len(line) - len(body)]
+    has_words = False
     for word in body.split(" "):
-        if begun and cells(now) + 1 + cells(word) > room:
-            yield now.rstrip(" ")
-            now, begun = indent, False
-        now = f"{now} {word}" if begun else now + word
-        begun = True
-    yield now.rstrip(" ")
+        if has_words and cells(current) + 1 + cells(word) > room:
+            yield current.rstrip(" ")
+            current, has_words = indent, False
+        current = f"{current} {word}" if has_words else current + word
+        has_words = True
+    yield current.rstrip(" ")
 
 
 def table(columns: Sequence[Column], sections: Sequence[Section], room: int | None) -> list[str]:
@@ -141,12 +141,12 @@ def _widths(columns: Sequence[Column], rows: Rows, room: int | None) -> list[int
     if room is None:
         return [natural for _, natural in needs]
     widths = [least for least, _ in needs]
-    left = room - sum(widths) - GAP * (len(widths) - 1)
+    spare = room - sum(widths) - GAP * (len(widths) - 1)
     extra = sorted((natural - least, i) for i, (least, natural) in enumerate(needs) if natural > least)
-    for place, (wanted, i) in enumerate(extra):
-        more = min(wanted, left // (len(extra) - place))
+    for place, (missing, i) in enumerate(extra):
+        more = min(missing, spare // (len(extra) - place))
         widths[i] += more
-        left -= more
+        spare -= more
     return widths
 
 

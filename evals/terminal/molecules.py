@@ -13,7 +13,7 @@ from evals.verdicts.pairs import Flip
 from evals.verdicts.wording import cut, flip_line
 
 LONGEST = 1000
-"""Characters of a SMILES that is read."""
+"""Maximum number of characters of a SMILES that is parsed."""
 
 
 def formula(smiles: str) -> str:
@@ -44,7 +44,7 @@ def formulas() -> Iterator[Callable[[str], str]]:
 
 
 def flip_lines(flips: Sequence[Flip], most: int, what: str, *, quote: str = "") -> list[str]:
-    """Write changed samples, at most so many lines; molecules with their formulas, so that isomers show as such."""
+    """Return at most `most` lines on changed samples; molecules get their formulas, which shows isomers as such."""
     if not any(flip.molecule for flip in flips[:most]):
         return cut([flip_line(flip, quote=quote) for flip in flips], most, what)
     with formulas() as formula:

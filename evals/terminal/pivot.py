@@ -24,7 +24,7 @@ class Head(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Return its name."""
+        """Return the column heading."""
         return f"{self.suite} {self.protocol}"
 
 
@@ -38,9 +38,9 @@ class Pivot(NamedTuple):
 
 
 def pivot(cards: Iterable[Card]) -> Pivot:
-    """Choose a row of runs for every model and column."""
+    """Return the newest complete run, or its pooled seeds, for every model and column."""
     lines: dict[tuple[str, Head], Line] = {}
-    for line in sorted(pooled(cards), key=lambda one: (one.card.complete, one.when)):
+    for line in sorted(pooled(cards), key=lambda row: (row.card.complete, row.when)):
         if line.head is not None and line.head.value is not None:
             lines[line.card.model, _head(line.card, line.head)] = line
     heads = tuple(sorted({head for _, head in lines}))
@@ -58,7 +58,9 @@ def _labels(heads: Sequence[Head]) -> list[str]:
     """Name columns by suite and protocol, and by whatever else distinguishes them."""
     labels = []
     for head in heads:
-        alike = [other for other in heads if other.label == head.label and other != head]
+        same_label = [
+            other_head for other_head in heads if other_head.label == head.label and other_head != head
+        ]
         words = {
             "version": f"v{head.version}",
             "judge": f"judge {head.judge or 'none'}",
@@ -66,28 +68,30 @@ def _labels(heads: Sequence[Head]) -> list[str]:
             "data_sha256": f"data {head.data_sha256[:6]}",
         }
         own = head._asdict()
-        more = [text for name, text in words.items() if any(o._asdict()[name] != own[name] for o in alike)]
+        more = [
+            text for name, text in words.items() if any(o._asdict()[name] != own[name] for o in same_label)
+        ]
         labels.append(" ".join([head.label, *more]))
     return labels
 
 
-def layout(found: Pivot, room: int | None) -> list[str]:
+def layout(grid: Pivot, room: int | None) -> list[str]:
     """Lay out a pivot; columns that do not fit follow in a second block below."""
-    grid = {
-        (model, head): _cell(found.lines.get((model, head))) for model in found.models for head in found.heads
+    texts = {
+        (model, head): _cell(grid.lines.get((model, head))) for model in grid.models for head in grid.heads
     }
-    first = max(map(cells, ("model", *found.models)), default=0)
+    first = max(map(cells, ("model", *grid.models)), default=0)
     first = first if room is None else min(first, max(12, room // 3))
     lines: list[str] = []
-    for some in _blocks(found, grid, None if room is None else room - first - GAP):
-        columns = [Column("model", spill=first), *(Column(found.labels[i], right=True) for i in some)]
+    for positions in _blocks(grid, texts, None if room is None else room - first - GAP):
+        columns = [Column("model", spill=first), *(Column(grid.labels[i], right=True) for i in positions)]
         rows = [
-            [model, *(grid[model, found.heads[i]] for i in some)]
-            for model in found.models
-            if any(grid[model, found.heads[i]] for i in some)
+            [model, *(texts[model, grid.heads[i]] for i in positions)]
+            for model in grid.models
+            if any(texts[model, grid.heads[i]] for i in positions)
         ]
         lines += ["", *table(columns, [("", rows)], room)]
-    used = {letter for line in found.lines.values() for letter in marks(line)}
+    used = {letter for line in grid.lines.values() for letter in marks(line)}
     legend = [row for letter in MARKS if letter in used for row in wrap(f"{letter}: {MARKS[letter]}", room)]
     return [*lines[1:], *([""] if legend else []), *legend]
 
@@ -107,35 +111,35 @@ def _with_error(head: Estimate) -> str:
     return f"{scale * head.value:{form}} {f'±{up}' if up == down else f'+{up} −{down}'}"
 
 
-def _blocks(found: Pivot, grid: dict[tuple[str, Head], str], room: int | None) -> list[list[int]]:
+def _blocks(grid: Pivot, texts: dict[tuple[str, Head], str], room: int | None) -> list[list[int]]:
     blocks: list[list[int]] = [[]]
     used = 0
-    for i, head in enumerate(found.heads):
-        words = max(map(cells, found.labels[i].split(" ")))
-        size = max(words, *(cells(grid[model, head]) for model in found.models)) + GAP
+    for i, head in enumerate(grid.heads):
+        words = max(map(cells, grid.labels[i].split(" ")))
+        size = max(words, *(cells(texts[model, head]) for model in grid.models)) + GAP
         if room is not None and blocks[-1] and used + size > room + GAP:
             blocks.append([])
             used = 0
         blocks[-1].append(i)
         used += size
-    return blocks if found.heads else []
+    return blocks if grid.heads else []
 
 
-def as_rows(found: Pivot) -> list[dict[str, Any]]:
+def as_rows(grid: Pivot) -> list[dict[str, Any]]:
     """Return a row per model with a value per column, for a spreadsheet: fractions are fractions, gaps are empty."""
     return [
         {
             "model": model,
             **{
-                label: (line.head.value if (line := found.lines.get((model, head))) and line.head else None)
-                for label, head in zip(found.labels, found.heads, strict=True)
+                label: (line.head.value if (line := grid.lines.get((model, head))) and line.head else None)
+                for label, head in zip(grid.labels, grid.heads, strict=True)
             },
         }
-        for model in found.models
+        for model in grid.models
     ]
 
 
-def as_json(found: Pivot) -> list[dict[str, Any]]:
+def as_json(grid: Pivot) -> list[dict[str, Any]]:
     """Return a cell per model and column, with its interval and runs."""
     return [
         {
@@ -151,7 +155,7 @@ def as_json(found: Pivot) -> list[dict[str, Any]]:
             "runs": [card.run for card in line.cards],
             "marks": list(marks(line).values()),
         }
-        for model in found.models
-        for label, head in zip(found.labels, found.heads, strict=True)
-        if (line := found.lines.get((model, head))) and line.head
+        for model in grid.models
+        for label, head in zip(grid.labels, grid.heads, strict=True)
+        if (line := grid.lines.get((model, head))) and line.head
     ]

@@ -57,8 +57,8 @@ class Line(Struct, frozen=True, kw_only=True):
     def truncated(self) -> float | None:
         """Return the share of replies that ended at max tokens; None if it is not known."""
         replies = sum(n for card in self.cards for name, n in card.counts.items() if name in VERDICTS)
-        told = all(UNTOLD not in card.notes for card in self.cards)
-        return sum(card.truncated for card in self.cards) / replies if replies and told else None
+        reported = all(UNTOLD not in card.notes for card in self.cards)
+        return sum(card.truncated for card in self.cards) / replies if replies and reported else None
 
     @property
     def coverage(self) -> float:
@@ -90,7 +90,7 @@ def pooled(cards: Iterable[Card]) -> list[Line]:
         seeds = by_key[_configuration(card)]
         seed = (card.config.seed, card.config.sampling.seed)
         if (older := seeds.get(seed)) is not None:
-            older, card = sorted((older, card), key=lambda one: one.started)
+            older, card = sorted((older, card), key=lambda card: card.started)
             alone.append(older)
         seeds[seed] = card
     lines = [Line(cards=(card,), head=headline(card)) for card in alone]
@@ -109,12 +109,12 @@ def _pool(cards: Sequence[Card]) -> Line:
         return Line(cards=tuple(cards), head=first)
     head = structs.replace(
         first,
-        value=_mean([one.value for one in heads]),
-        low=_mean([one.low for one in heads]),
-        high=_mean([one.high for one in heads]),
-        worst=_mean([one.worst for one in heads]),
-        best=_mean([one.best for one in heads]),
-        n=sum(one.n for one in heads),
+        value=_mean([head.value for head in heads]),
+        low=_mean([head.low for head in heads]),
+        high=_mean([head.high for head in heads]),
+        worst=_mean([head.worst for head in heads]),
+        best=_mean([head.best for head in heads]),
+        n=sum(head.n for head in heads),
         method="mean over seeds; the interval is the mean of theirs",
     )
     return Line(cards=tuple(cards), head=head)
@@ -187,7 +187,7 @@ def layout(
 ) -> list[str]:
     """Lay out rows, grouped by suite and protocol.
 
-    `ids`: all ids among which a short one must be unique; `bounds`: whether bounds of scores with missing outcomes follow below.
+    `ids`: all ids among which a short one must be unique; `bounds`: whether to list the bounds of scores with missing outcomes below the table.
     """
     names = Names(short([*ids, *(card.run for line in lines for card in line.cards)]))
     groups: dict[tuple[str, ...], list[Line]] = defaultdict(list)
@@ -195,16 +195,20 @@ def layout(
         groups[_group(line.card)].append(line)
     titles = _titles(groups)
     ordered = {titles[key]: sort_lines(groups[key], sort) for key in sorted(groups)}
-    wide: list[Section] = [(title, [_wide(x, names) for x in some]) for title, some in ordered.items()]
-    found = table([c._replace(drop=0) if c.drop < 4 else c for c in WIDE], wide, room)
-    if room is None or _one_line_each(found, lines, titles):
-        return [*found, *_legend(lines, room, names, letters=False, bounds=bounds)]
-    narrow: list[Section] = [(title, [_narrow(x, names) for x in some]) for title, some in ordered.items()]
-    return [*table(NARROW, narrow, room), *_legend(lines, room, names, letters=True, bounds=bounds)]
+    wide_sections: list[Section] = [
+        (title, [_wide(x, names) for x in rows]) for title, rows in ordered.items()
+    ]
+    wide_table = table([c._replace(drop=0) if c.drop < 4 else c for c in WIDE], wide_sections, room)
+    if room is None or _one_line_each(wide_table, lines, titles):
+        return [*wide_table, *_legend(lines, room, names, letters=False, bounds=bounds)]
+    narrow_sections: list[Section] = [
+        (title, [_narrow(x, names) for x in rows]) for title, rows in ordered.items()
+    ]
+    return [*table(NARROW, narrow_sections, room), *_legend(lines, room, names, letters=True, bounds=bounds)]
 
 
-def _one_line_each(found: Sequence[str], lines: Sequence[Line], titles: dict[Any, str]) -> bool:
-    return len(found) <= 2 + len(lines) + 2 * len(titles)
+def _one_line_each(table_lines: Sequence[str], lines: Sequence[Line], titles: dict[Any, str]) -> bool:
+    return len(table_lines) <= 2 + len(lines) + 2 * len(titles)
 
 
 def _group(card: Card) -> tuple[str, ...]:
@@ -217,16 +221,16 @@ def _titles(groups: dict[tuple[str, ...], list[Line]]) -> dict[tuple[str, ...], 
     titles = {}
     for key, lines in groups.items():
         suite, protocol, version, data, judge = key
-        alike = [other for other in groups if other[:2] == key[:2] and other != key]
+        same_title = [other_key for other_key in groups if other_key[:2] == key[:2] and other_key != key]
         words = [suite, protocol]
-        if any(other[2] != version for other in alike):
+        if any(other_key[2] != version for other_key in same_title):
             words.append(f"version {version}")
-        if any(other[3] != data for other in alike):
+        if any(other_key[3] != data for other_key in same_title):
             kinds = {"sample": "sample items", "local": "local data", "hub": "hub data"}
             kind = kinds[lines[0].card.data]
-            same = [other for other in alike if kinds[groups[other][0].card.data] == kind]
+            same = [other_key for other_key in same_title if kinds[groups[other_key][0].card.data] == kind]
             words.append(f"{kind} {data[:6]}" if same else kind)
-        if any(other[4] != judge for other in alike):
+        if any(other_key[4] != judge for other_key in same_title):
             words.append(f"judged by {judge}" if judge else "no judge")
         if (head := next((line.head for line in lines if line.head), None)) is not None:
             words.append(f"{head.metric}{', lower is better' if head.better == 'lower' else ''}")
@@ -263,7 +267,7 @@ def _wide(line: Line, names: Names) -> list[str]:
     card, head = line.card, line.head
     sampling = card.config.sampling
     truncated = "-" if line.truncated is None else f"{percent(line.truncated)} %"
-    seeds = ", ".join(str(one.config.seed) for one in line.cards)
+    seeds = ", ".join(str(card.config.seed) for card in line.cards)
     return [
         card.model,
         figure(head),
@@ -322,7 +326,9 @@ def details(card: Card, *, named: str = "") -> list[str]:
         facts.append(bounds)
     if head and (corrected := _corrected(card, head)) is not None:
         facts.append(f"with errata {card.errata}: {figure(corrected)} of {corrected.n}")
-    facts += [f"{'looks broken' if one.fault else 'warning'}: {one.message}" for one in card.health]
+    facts += [
+        f"{'looks broken' if finding.fault else 'warning'}: {finding.message}" for finding in card.health
+    ]
     facts += [note for note in card.notes if Note.parse(note, JUDGE_NOTE)]
     facts += [f"promise {promise.standing(card)}"] if card.promise else []
     facts += _used(card)
@@ -346,7 +352,7 @@ def _used(card: Card) -> list[str]:
     tokens = {kind: card.tokens.get(kind, 0) for kind in ("input", "output")}
     used = [f"{tokens['input']:,} + {tokens['output']:,} tokens"] if any(tokens.values()) else []
     used += [f"{card.cost_usd:.2f} USD"] if card.cost_usd else []
-    return [", ".join(some) for some in (how, used) if some]
+    return [", ".join(facts) for facts in (how, used) if facts]
 
 
 def _bounds(line: Line) -> str:
@@ -365,8 +371,8 @@ def _corrected(card: Card, head: Estimate) -> Estimate | None:
 def groups(card: Card) -> list[Section]:
     """Return a section of the headline by group; none if the suite has no groups."""
     name = next((e.metric for e in card.estimates if e.headline), "")
-    found = [e for e in card.estimates if e.group]
-    chosen = [e for e in found if e.metric == name] or found
+    grouped = [e for e in card.estimates if e.group]
+    chosen = [e for e in grouped if e.metric == name] or grouped
     title = f"{card.config.suite} · {card.config.protocol} · {card.model}"
     rows = [[e.group, e.metric, figure(e), interval(e), str(e.n)] for e in chosen]
     return [(title, rows)] if rows else []

@@ -24,10 +24,10 @@ from evals.types import Failure, Prompt, Record, Reply, Sample, Score
 NOT_RIGHT = "not-right"
 """Every outcome but `right`, including failures and absent samples."""
 MARKED = ("»", "«")
-"""Marks around the extracted answer, which a terminal also shows in reverse video."""
+"""Marks around the extracted answer, shown in reverse video on a terminal."""
 REVERSE = "\x1b[7m"
 MOLECULES = 4
-"""Molecules of a prompt that are described."""
+"""Maximum number of prompt molecules shown with a formula."""
 LADDER = (
     (5.0, "the same SMILES, letter by letter"),
     (4.0, "the same molecule (canonical SMILES)"),
@@ -36,7 +36,7 @@ LADDER = (
     (2.0, "the same parent: neutral, largest fragment, without isotopes"),
     (1.0, "a tautomer of it"),
 )
-"""Rungs of `scorers/ladder.py` by the number that stands in a score's parts, in words."""
+"""Descriptions of the rungs of `scorers/ladder.py`, by their value in `Score.parts`."""
 
 
 class Shown(Struct, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     sample: Sample
     repeat: int
     record: Record | None
-    """None: there is no record of it."""
+    """None if the run has no record of the sample."""
 
     @property
     def score(self) -> Score | None:
@@ -76,36 +76,36 @@ class Shown(Struct, frozen=True, kw_only=True):
         return self.score.verdict if self.score else "unscored" if self.record else "absent"
 
     def is_a(self, verdict: str) -> bool:
-        """Whether a filter lets it through: a verdict, `failed`, `not-right`."""
+        """Return whether the sample matches a filter: a verdict, `failed` or `not-right`."""
         if verdict == NOT_RIGHT:
             return self.verdict != "right"
         return verdict in (self.verdict, self.verdict.partition(":")[0])
 
 
-# --- finding it ----------------------------------------------------------------------------------------------
+# --- selection -----------------------------------------------------------------------------------------------
 
 
 def find(run: Run, sample: str | None, *, repeat: int = 0, then: str | None = None) -> Shown:
-    """Return a sample of a run; with `then`, the first one behind it (or at all) with this verdict.
+    """Return a sample of a run; with `then`, the first later one with this verdict (without `sample`, the first of the run).
 
     Raises StoreError if the run does not expect the sample, or if no further one has the verdict.
     """
     card = run.card
     samples = list(run.samples())
-    if sample is not None and not any(one.id == sample for one in samples):
-        raise StoreError(_no_sample(run, sample, [one.id for one in samples]))
+    if sample is not None and not any(candidate.id == sample for candidate in samples):
+        raise StoreError(_no_sample(run, sample, [candidate.id for candidate in samples]))
     if sample is not None and not 0 <= repeat < card.config.repeats:
         raise StoreError(f"{card.run} has repeats 0 to {card.config.repeats - 1}, not {repeat}")
     if then is None:
         assert sample is not None  # noqa: S101 - the caller names one of the two
-        wanted = next(one for one in samples if one.id == sample)
-        return Shown(card=card, sample=wanted, repeat=repeat, record=_record(run, (sample, repeat)))
+        chosen = next(candidate for candidate in samples if candidate.id == sample)
+        return Shown(card=card, sample=chosen, repeat=repeat, record=_record(run, (sample, repeat)))
     place = (sample, repeat) if sample is not None else None
-    if (found := _next(run, card, samples, place, then)) is None:
+    if (following := _next(run, card, samples, place, then)) is None:
         behind = f" after {sample}" if sample is not None else ""
         counts = counts_line(card.counts) or "nothing recorded yet"
         raise StoreError(f"{card.run} has no sample that is {then}{behind}; it has {counts}")
-    return found
+    return following
 
 
 def _no_sample(run: Run, sample: str, ids: Sequence[str]) -> str:
@@ -116,14 +116,14 @@ def _no_sample(run: Run, sample: str, ids: Sequence[str]) -> str:
 
 
 def _record(run: Run, key: tuple[str, int]) -> Record | None:
-    return next((one for one in run.records() if (one.sample, one.repeat) == key), None)
+    return next((record for record in run.records() if (record.sample, record.repeat) == key), None)
 
 
 def _next(
     run: Run, card: Card, samples: Sequence[Sample], place: tuple[str, int] | None, verdict: str
 ) -> Shown | None:
-    """Look through what is behind a sample, in the order of the data; texts are read of the one that is found."""
-    briefs = {(one.sample, one.repeat): one for one in run.briefs()}
+    """Return the next sample with a verdict, in data order; texts are read only for the match."""
+    briefs = {(brief.sample, brief.repeat): brief for brief in run.briefs()}
     begun = place is None
     for sample in samples:
         for repeat in range(card.config.repeats):
@@ -140,7 +140,7 @@ def _fits(brief: object, verdict: str) -> bool:
     if not isinstance(brief, Brief):
         return verdict in ("absent", NOT_RIGHT)
     first = next(iter(brief.scores.values()), None)
-    now = (
+    outcome = (
         str(Failed(brief.failure))
         if brief.failure
         else first.verdict
@@ -149,10 +149,10 @@ def _fits(brief: object, verdict: str) -> bool:
         if first is None
         else str(Failed(first.kind))
     )
-    return now != "right" if verdict == NOT_RIGHT else verdict in (now, now.partition(":")[0])
+    return outcome != "right" if verdict == NOT_RIGHT else verdict in (outcome, outcome.partition(":")[0])
 
 
-# --- what was read -------------------------------------------------------------------------------------------
+# --- answer span ---------------------------------------------------------------------------------------------
 
 
 class Span(NamedTuple):
@@ -163,9 +163,9 @@ class Span(NamedTuple):
 
 
 def where_read(score: Score, prompt: Prompt, reply: Reply) -> Span | None:
-    """Return where in a reply the answer was extracted; None if unknown.
+    """Return the span of a reply from which the answer was extracted; None if unknown.
 
-    Scores of older runs and of other harnesses' rules do not store it: then it is the last occurrence of the answer.
+    Scores of older runs and of other harnesses' rules do not store the span; the last occurrence of the answer is used instead.
     """
     if score.span is not None:
         start, end = score.span
@@ -178,14 +178,14 @@ def where_read(score: Score, prompt: Prompt, reply: Reply) -> Span | None:
             return None
         shown = prompt.shown_letter(answer)
     whole = rf"(?<![A-Za-z0-9]){re.escape(shown)}(?![A-Za-z0-9])"
-    found = list(re.finditer(whole, reply.text))
-    if found:
-        return Span(*found[-1].span())
+    matches = list(re.finditer(whole, reply.text))
+    if matches:
+        return Span(*matches[-1].span())
     start = reply.text.rfind(shown)
     return Span(start, start + len(shown)) if start >= 0 else None
 
 
-# --- laying it out -------------------------------------------------------------------------------------------
+# --- layout --------------------------------------------------------------------------------------------------
 
 
 def layout(
@@ -236,7 +236,7 @@ def _gated(shown: Shown, room: int | None) -> list[str]:
     letters = [target] if isinstance(target, str) else list(target) if isinstance(target, tuple) else []
     answer = shown.score.answer if shown.score else None
     facts = []
-    if letters and all(re.fullmatch("[A-Z]", one) for one in letters):
+    if letters and all(re.fullmatch("[A-Z]", letter) for letter in letters):
         facts.append(f"gold {', '.join(letters)}")
         facts.append(f"read {answer if answer and re.fullmatch('[A-Z]', answer) else '-'}")
     facts.append("the suite is gated: its texts stay in the results folder")
@@ -251,7 +251,7 @@ def _prompt(shown: Shown) -> str:
     messages = shown.record.prompt.messages
     if len(messages) == 1:
         return plain_text(messages[0].parts)
-    return "\n\n".join(f"[{one.role}]\n{plain_text(one.parts)}" for one in messages)
+    return "\n\n".join(f"[{message.role}]\n{plain_text(message.parts)}" for message in messages)
 
 
 def _replied(shown: Shown, room: int | None, *, reasoning: bool) -> list[str]:
@@ -280,21 +280,25 @@ def _reply(shown: Shown, reply: Reply, room: int | None, *, title: str) -> list[
     if span is None:
         return lines
     return [
-        re.sub("(»[^»«]*«)", lambda found: f"{REVERSE}{found[1]}{END}", line) if MARKED[1] in line else line
+        re.sub("(»[^»«]*«)", lambda match: f"{REVERSE}{match[1]}{END}", line) if MARKED[1] in line else line
         for line in lines
     ]
 
 
 def _option(shown: Shown, letter: str) -> str:
-    place = ord(letter) - ord("A") if re.fullmatch("[A-Z]", letter) else -1
+    index = ord(letter) - ord("A") if re.fullmatch("[A-Z]", letter) else -1
     choices = shown.sample.choices
-    if not 0 <= place < len(choices):
+    if not 0 <= index < len(choices):
         return letter
     order = shown.record.prompt.order if shown.record else None
-    told = ""
-    if order is not None and place in order and (seen := chr(ord("A") + order.index(place))) != letter:
-        told = f" (shown as {seen})"
-    return f"{letter}{told}  {choices[place]}"
+    shown_as = ""
+    if (
+        order is not None
+        and index in order
+        and (shown_letter := chr(ord("A") + order.index(index))) != letter
+    ):
+        shown_as = f" (shown as {shown_letter})"
+    return f"{letter}{shown_as}  {choices[index]}"
 
 
 def _answer(shown: Shown, formula: Callable[[str], str] | None) -> str:
@@ -304,8 +308,8 @@ def _answer(shown: Shown, formula: Callable[[str], str] | None) -> str:
         return "no answer"
     if shown.sample.choices:
         letters = answer.split(", ")
-        if all(re.fullmatch("[A-Z]", one) for one in letters):
-            return "\n".join(_option(shown, one) for one in letters)
+        if all(re.fullmatch("[A-Z]", letter) for letter in letters):
+            return "\n".join(_option(shown, letter) for letter in letters)
     return f"{answer}{_formula(shown, answer, formula)}"
 
 
@@ -313,10 +317,10 @@ def _gold(shown: Shown, formula: Callable[[str], str] | None) -> str:
     target, unit = shown.sample.target, shown.sample.unit
     if isinstance(target, float):
         return f"{target:g} {unit}".rstrip()
-    several = (target,) if isinstance(target, str) else target
+    targets = (target,) if isinstance(target, str) else target
     if shown.sample.choices:
-        return "\n".join(_option(shown, one) for one in several)
-    text = ", ".join(several)
+        return "\n".join(_option(shown, letter) for letter in targets)
+    text = ", ".join(targets)
     named = _formula(shown, text, formula)
     name = _name(shown) if named else ""
     return f"{text} {unit}".rstrip() + named + (f"\n{name}" if name else "")
@@ -330,9 +334,9 @@ def _molecules(shown: Shown, formula: Callable[[str], str] | None) -> str:
     if formula is None or shown.record is None or not shown.record.prompt.messages:
         return ""
     text = plain_text(shown.record.prompt.messages[-1].parts)
-    smiles = dict.fromkeys(found[2] for found in _TAGGED.finditer(text) if found[1] == "SMILES")
-    named = [(one, formula(one)) for one in list(smiles)[-MOLECULES:]]
-    return "\n".join(f"{one}  ({words})" for one, words in named if words)
+    smiles = dict.fromkeys(tag[2] for tag in _TAGGED.finditer(text) if tag[1] == "SMILES")
+    named = [(molecule, formula(molecule)) for molecule in list(smiles)[-MOLECULES:]]
+    return "\n".join(f"{molecule}  ({words})" for molecule, words in named if words)
 
 
 def _name(shown: Shown) -> str:
@@ -340,7 +344,7 @@ def _name(shown: Shown) -> str:
     if shown.record is None or not shown.record.prompt.messages:
         return ""
     text = plain_text(shown.record.prompt.messages[-1].parts)
-    names = {found[2] for found in _TAGGED.finditer(text) if found[1] == "IUPAC"}
+    names = {tag[2] for tag in _TAGGED.finditer(text) if tag[1] == "IUPAC"}
     return names.pop() if len(names) == 1 else ""
 
 
@@ -359,7 +363,7 @@ def _why(shown: Shown) -> str:
             "" if failed is None or shown.record is None or failed is shown.record.outcome else failed.message
         )
     lines = [score.why] if score.why else []
-    lines += [f"judge {one.judge}: {one.text}" for one in score.judged]
+    lines += [f"judge {judgement.judge}: {judgement.text}" for judgement in score.judged]
     lines += ["suspect: a person should review it"] if score.suspect else []
     if score.verdict == "graded" and score.value is not None:
         lines.append(f"value {score.value:g}")
@@ -367,7 +371,7 @@ def _why(shown: Shown) -> str:
 
 
 def _ladder(shown: Shown) -> str:
-    """Return the rungs of the ladder, those that the molecule reaches ticked."""
+    """Return the rungs of the ladder with a tick at those that the molecule reaches."""
     score = shown.score
     if score is None or "rung" not in score.parts:
         return ""

@@ -15,7 +15,7 @@ FIELDS = ("id", "repeat", "group", "verdict", "value", "answer", "target", "why"
 GATED = tuple(name for name in FIELDS if name not in ("target", "why"))
 """Fields that may be shown of a gated suite."""
 LONGEST = 80
-"""Characters of a cell on a terminal."""
+"""Maximum number of characters of a cell on a terminal."""
 _ABSENT = {"verdict": "absent", "value": None, "answer": None, "why": ""}
 
 
@@ -26,18 +26,18 @@ def rows(run: Run, *, texts: bool = False) -> Iterator[dict[str, Any]]:
     """
     card, golds = run.card, run.gold()
     texts = texts and not card.gated
-    found: dict[tuple[str, int], dict[str, Any]] = {}
+    row_by_key: dict[tuple[str, int], dict[str, Any]] = {}
     for record in run.records():
         if record.sample in golds:
-            found[record.sample, record.repeat] = {
+            row_by_key[record.sample, record.repeat] = {
                 **_judged(record.outcome, list(record.scores.values())),
                 **(_texts(record) if texts else {}),
             }
     for id_, gold in golds.items():
         for repeat in range(card.config.repeats):
-            row = found.get((id_, repeat), _ABSENT)
-            whole = {"id": id_, "repeat": repeat, "group": gold.group, **row, "target": gold.target}
-            yield _fields(whole, gated=card.gated)
+            row = row_by_key.get((id_, repeat), _ABSENT)
+            values = {"id": id_, "repeat": repeat, "group": gold.group, **row, "target": gold.target}
+            yield _fields(values, gated=card.gated)
 
 
 def row(
@@ -45,23 +45,25 @@ def row(
 ) -> dict[str, Any]:
     """Return one sample and repeat as a row."""
     judged = _judged(record.outcome, list(record.scores.values())) if record else _ABSENT
-    whole = {
+    values = {
         "id": sample.id, "repeat": repeat, "group": sample.group, **judged, "target": sample.target,
         **(_texts(record) if record and texts else {}),
     }  # fmt: skip
-    return _fields(whole, gated=gated)
+    return _fields(values, gated=gated)
 
 
-def _fields(whole: dict[str, Any], *, gated: bool) -> dict[str, Any]:
+def _fields(values: dict[str, Any], *, gated: bool) -> dict[str, Any]:
     """Return the fields in order; of a gated suite only those that may be shown."""
-    shown = GATED if gated else (*FIELDS, *(name for name in whole if name not in FIELDS))
-    return {name: whole[name] for name in shown}
+    shown = GATED if gated else (*FIELDS, *(name for name in values if name not in FIELDS))
+    return {name: values[name] for name in shown}
 
 
 def _texts(record: Record) -> dict[str, Any]:
     reply = record.outcome if isinstance(record.outcome, Reply) else None
     return {
-        "prompt": [{"role": one.role, "text": plain_text(one.parts)} for one in record.prompt.messages],
+        "prompt": [
+            {"role": message.role, "text": plain_text(message.parts)} for message in record.prompt.messages
+        ],
         "reply": reply.text if reply else None,
         "reasoning": reply.reasoning if reply else None,
     }
@@ -70,13 +72,13 @@ def _texts(record: Record) -> dict[str, Any]:
 def _judged(outcome: Reply | Failure, scores: Sequence[Score | Failure]) -> dict[str, Any]:
     first = outcome if isinstance(outcome, Failure) else scores[0] if scores else None
     if isinstance(first, Score):
-        told = {"form": first.form} if first.form else {}
+        form = {"form": first.form} if first.form else {}
         return {
             "verdict": first.verdict,
             "value": first.value,
             "answer": first.answer,
             "why": first.why,
-            **told,
+            **form,
         }
     if first is None:
         return {"verdict": "unscored", "value": None, "answer": None, "why": ""}

@@ -39,9 +39,9 @@ class Filter(Struct, frozen=True, kw_only=True):
         return [card for card in matching if id(card) in kept]
 
     def _fits(self, card: Card) -> bool:
-        suite, wanted = card.config.suite.lower(), self.suite.replace("_", "-").lower()
+        suite, name = card.config.suite.lower(), self.suite.replace("_", "-").lower()
         return (
-            (not wanted or wanted in (suite, suite.partition(":")[0]))
+            (not name or name in (suite, suite.partition(":")[0]))
             and self.model.lower() in card.model.lower()
             and self.protocol in ("", card.config.protocol)
             and card.started >= self.since
