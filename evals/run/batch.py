@@ -1,8 +1,8 @@
-"""Replies at half the price: the open samples of a run go to a vendor's batch endpoint and come back within a day.
+"""Batch endpoints: the open samples of a run are submitted at half the price and answered within a day.
 
-A note of what was sent lies beside the run (`batches.jsonl`), written before anything is sent and again with the
-vendor's id: whoever is stopped, killed or switched off meanwhile collects it with the same command, and nothing is
-asked twice. What came back is then worked off by the runner, like replies of a model that answers at once.
+Every submission is logged beside the run (`batches.jsonl`), before it is sent and again with the vendor's id. A
+command that is stopped or killed in between is resumed by repeating it, and no sample is submitted twice. The runner
+then processes the results like replies of a model that answers at once.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ from evals.types import Model, Prompt, Reply, Sampling
 
 POLL_S, POLL_MOST_S = 10.0, 120.0
 DEADLINE_S = 1800.0
-"""To ask how far a batch is, and to fetch it."""
+"""Deadline for polling a batch and fetching its results."""
 TRIES = 6
-"""To hand a batch in; every time it is looked for first."""
+"""Attempts to submit a batch; before each retry the vendor is asked whether the batch exists."""
 _encode = msgspec.json.Encoder().encode
 
 
 class Sent(Struct):
-    """A batch as noted."""
+    """A submitted batch as logged in `batches.jsonl`."""
 
     label: str
     at: float
-    """Seconds since the epoch, before it was handed in."""
+    """Seconds since the epoch, just before submission."""
     samples: list[tuple[str, int, str]]
-    """(sample, repeat, key of what was asked)."""
+    """(sample, repeat, request key) of each request."""
     id: str = ""
     never: list[str] = []
-    """Ids that were taken for its own and are not."""
+    """Ids of batches that were mistaken for this one."""
     left_out: dict[str, str] = {}
-    """Fields that were not sent, or sent under another name, since the vendor refused them."""
+    """Fields that were omitted or renamed because the vendor rejected them."""
     closed: str = ""
     """`collected`, or why there is nothing to collect."""
     tokens: dict[str, int] = {}
@@ -70,32 +70,32 @@ class _Change(Struct, omit_defaults=True):
 
 
 def sent(run: Path) -> list[Sent]:
-    """Read the notes of a run; a line that a kill left half written was never acted upon."""
-    found: dict[str, Sent] = {}
+    """Read the batch log of a run; a half-written last line is ignored, as nothing was sent after it."""
+    batches: dict[str, Sent] = {}
     path = run / BATCHES
     for line in path.read_bytes().splitlines() if path.exists() else ():
         try:
             change = msgspec.json.decode(line, type=_Change)
         except msgspec.MsgspecError:
             continue
-        one = found.setdefault(change.label, Sent(change.label, change.at, change.samples))
-        one.id, one.closed = change.id or one.id, change.closed or one.closed
-        one.tokens, one.left_out = change.tokens or one.tokens, change.left_out or one.left_out
+        batch = batches.setdefault(change.label, Sent(change.label, change.at, change.samples))
+        batch.id, batch.closed = change.id or batch.id, change.closed or batch.closed
+        batch.tokens, batch.left_out = change.tokens or batch.tokens, change.left_out or batch.left_out
         if change.never:
-            one.never, one.id = [*one.never, change.never], ""
-    return list(found.values())
+            batch.never, batch.id = [*batch.never, change.never], ""
+    return list(batches.values())
 
 
 def waiting(run: Path) -> list[Sent]:
-    """Return the batches of a run that nobody has collected yet."""
-    return [one for one in sent(run) if not one.closed]
+    """Return the batches of a run that have not been collected yet."""
+    return [batch for batch in sent(run) if not batch.closed]
 
 
 def tokens(run: Path) -> dict[str, int]:
-    """Sum the tokens of a run that were billed at batch price."""
+    """Return the tokens of a run that were billed at batch price, by kind."""
     total = Counter[str]()
-    for one in sent(run):
-        total.update(one.tokens)
+    for batch in sent(run):
+        total.update(batch.tokens)
     return dict(total)
 
 
@@ -111,8 +111,8 @@ def _note(run: Path, change: _Change) -> None:
         raise StoreError(f"cannot note a batch in {path}: {error.strerror}") from None
 
 
-class _Asked(NamedTuple):
-    """One open sample-repeat."""
+class _Request(NamedTuple):
+    """The request for one open sample and repeat."""
 
     sample: str
     repeat: int
@@ -122,12 +122,12 @@ class _Asked(NamedTuple):
 
 
 def key_of(prompt: Prompt, sampling: Sampling) -> str:
-    """Name what is asked, and how."""
+    """Return a hash that identifies a prompt with its sampling parameters."""
     return sha256(_encode((prompt.messages, sampling))).hexdigest()[:16]
 
 
 class Gathered:
-    """A model that answers from what batches brought."""
+    """A model that replies from collected batch results."""
 
     accepts: frozenset[str]
     slots: int | None = None
@@ -135,77 +135,77 @@ class Gathered:
     def __init__(self, model: Model) -> None:
         self.model, self.name, self.accepts = model, model.name, model.accepts
         self.waiting = 0
-        """Batches that still run."""
+        """Number of batches still in progress."""
         self.faults: list[str] = []
         self._results: dict[str, deque[Reply | Exception]] = defaultdict(deque)
         self._collected: list[tuple[Path, _Change]] = []
 
     @property
     def notes(self) -> list[str]:
-        """Say what a run's card must say of the requests."""
+        """Return notes on the requests for the run's card."""
         return list(notes_of(self.model))
 
-    def take(self, run: Path, one: Sent, results: Mapping[str, Reply | Exception]) -> None:
-        """Take over what a batch brought."""
+    def take(self, run: Path, batch: Sent, results: Mapping[str, Reply | Exception]) -> None:
+        """Store the results of a batch."""
         used = Counter[str]()
-        for number, (_, _, key) in enumerate(one.samples):
-            found = results.get(f"{one.label}-{number}") or Expired(
+        for number, (_, _, key) in enumerate(batch.samples):
+            result = results.get(f"{batch.label}-{number}") or Expired(
                 "the batch ended without a result for this"
             )
-            self._results[key].append(found)
-            if isinstance(found, Reply):
-                used.update({k: n for k in ("input", "output", "cached") if (n := getattr(found.usage, k))})
-        self._collected.append((run, _Change(one.label, closed="collected", tokens=dict(used))))
+            self._results[key].append(result)
+            if isinstance(result, Reply):
+                used.update({k: n for k in ("input", "output", "cached") if (n := getattr(result.usage, k))})
+        self._collected.append((run, _Change(batch.label, closed="collected", tokens=dict(used))))
 
     def fail(self, key: str, error: ModelError) -> None:
-        """Take over why something could not even be worded."""
+        """Store the error of a request that could not be built."""
         self._results[key].append(error)
 
     def queue(self, jobs: Sequence[Job]) -> list[tuple[int, int, int]]:
-        """Return what can be worked off, replies before failures: a run of failures ends a run."""
-        left = {key: deque(found) for key, found in self._results.items()}
-        found: list[tuple[bool, tuple[int, int, int]]] = []
+        """Return (job, position, repeat) of samples with a result, replies first: consecutive failures would end the run."""
+        unused = {key: deque(results) for key, results in self._results.items()}
+        ranked: list[tuple[bool, tuple[int, int, int]]] = []
         for number, job in enumerate(jobs):
-            for (position, repeat), asked in _open(job):
-                if asked is None or left.get(asked.key):
-                    failed = asked is None or not isinstance(left[asked.key].popleft(), Reply)
-                    found.append((failed, (number, position, repeat)))
-        return [place for _, place in sorted(found)]
+            for (position, repeat), request in _open(job):
+                if request is None or unused.get(request.key):
+                    failed = request is None or not isinstance(unused[request.key].popleft(), Reply)
+                    ranked.append((failed, (number, position, repeat)))
+        return [place for _, place in sorted(ranked)]
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Return the reply that came; raises what came in its place, once and for all."""
-        await asyncio.sleep(0)  # a model that never waits would keep Ctrl-C waiting
-        found = self._results[key_of(prompt, sampling)].popleft()
-        if isinstance(found, Reply):
-            return found
-        raise found if isinstance(found, Rejected | Expired) else ModelError(str(found))
+        """Return the stored reply; raises the stored error, which is not retried."""
+        await asyncio.sleep(0)  # yield to the event loop, so that Ctrl-C is handled
+        result = self._results[key_of(prompt, sampling)].popleft()
+        if isinstance(result, Reply):
+            return result
+        raise result if isinstance(result, Rejected | Expired) else ModelError(str(result))
 
     async def close(self) -> None:
         """Close the model's connections."""
         await self.model.close()
 
     def settle(self) -> None:
-        """Note that what was collected is on disk."""
+        """Log the collected batches as stored on disk."""
         for run, change in self._collected:
             _note(run, change)
 
 
-def _open(job: Job) -> Iterator[tuple[tuple[int, int], _Asked | None]]:
-    """Walk what a job has open; None where its prompt cannot be made, which the runner finds out again."""
+def _open(job: Job) -> Iterator[tuple[tuple[int, int], _Request | None]]:
+    """Yield the open samples of a job with their requests; None if the prompt raises, which the runner records."""
     for _, position, repeat in order([job]):
         sample = job.spool[position]
         sampling = reseeded(job.sampling, repeat)
         try:
             with foreign_code(Crash):
                 prompt = told(job.prompter(sample, repeat))
-        except Crash:  # which the runner records
+        except Crash:
             yield (position, repeat), None
         else:
-            yield (position, repeat), _Asked(sample.id, repeat, prompt, sampling, key_of(prompt, sampling))
+            yield (position, repeat), _Request(sample.id, repeat, prompt, sampling, key_of(prompt, sampling))
 
 
 class _Gatherer:
-    """Hands in, waits, collects."""
+    """Submits batches, waits for them and collects their results."""
 
     def __init__(
         self, model: Model, batches: Batches, say: Callable[[str], None], stop: asyncio.Event
@@ -217,87 +217,91 @@ class _Gatherer:
         self._done: dict[str, int] = {}
 
     async def job(self, job: Job) -> None:
-        """Take up what waits of a run and hand in the rest."""
+        """Resume the pending batches of a run and submit its other open samples."""
         run = job.writer.path
-        asked = {(a.sample, a.repeat): a for _, a in _open(job) if a is not None}
-        for one in sent(run):
-            self._batches.left_out.update(one.left_out)
-        for one in waiting(run):
-            if any(a.key != key for s, r, key in one.samples if (a := asked.get((s, r)))):
+        requests = {(a.sample, a.repeat): a for _, a in _open(job) if a is not None}
+        for batch in sent(run):
+            self._batches.left_out.update(batch.left_out)
+        for batch in waiting(run):
+            if any(a.key != key for s, r, key in batch.samples if (a := requests.get((s, r)))):
                 raise StoreError(
-                    f"{run.name}: batch {one.id or one.label} asked with other words than this version would: "
+                    f"{run.name}: batch {batch.id or batch.label} asked with other words than this version would: "
                     f"collect it with the version that sent it, or give it up by deleting {run / BATCHES}"
                 )
-            if await self._found(run, one):
-                self._active.append((job, one))
-                for sample, repeat, _ in one.samples:
-                    asked.pop((sample, repeat), None)
-        await self._hand_in(job, list(asked.values()))
+            if await self._exists(run, batch):
+                self._active.append((job, batch))
+                for sample, repeat, _ in batch.samples:
+                    requests.pop((sample, repeat), None)
+        await self._submit(job, list(requests.values()))
 
-    async def _found(self, run: Path, one: Sent) -> bool:
-        """Whether a noted batch exists; finds the id that a kill kept from being noted."""
-        if one.id:
+    async def _exists(self, run: Path, batch: Sent) -> bool:
+        """Return whether a logged batch exists at the vendor; looks up an id that was not logged before a kill."""
+        if batch.id:
             return True
-        found = await self._batches.find(one.label, since=one.at, many=len(one.samples), never=one.never)
-        if found is None:
-            _note(run, _Change(one.label, closed="never handed in"))
+        batch_id = await self._batches.find(
+            batch.label, since=batch.at, many=len(batch.samples), never=batch.never
+        )
+        if batch_id is None:
+            _note(run, _Change(batch.label, closed="never handed in"))
             return False
-        one.id = found
-        _note(run, _Change(one.label, id=found))
+        batch.id = batch_id
+        _note(run, _Change(batch.label, id=batch_id))
         return True
 
-    async def _hand_in(self, job: Job, asked: Sequence[_Asked]) -> None:
+    async def _submit(self, job: Job, requests: Sequence[_Request]) -> None:
         label = secrets.token_hex(8)
         lines: list[bytes] = []
-        inside: list[_Asked] = []
+        requests_in_batch: list[_Request] = []
         size = 0
-        for one in asked:
+        for request in requests:
             if self._stop.is_set():
                 break
             try:
-                line = await self._batches.line(f"{label}-{len(lines)}", one.prompt, one.sampling)
+                line = await self._batches.line(f"{label}-{len(lines)}", request.prompt, request.sampling)
             except ModelError as error:
-                self.gathered.fail(one.key, error)
+                self.gathered.fail(request.key, error)
                 continue
             if lines and (len(lines) >= self._batches.most or size + len(line) > self._batches.most_bytes):
-                await self._start(job, label, lines, inside)
-                label, lines, inside, size = secrets.token_hex(8), [], [], 0
-                line = await self._batches.line(f"{label}-0", one.prompt, one.sampling)
+                await self._start(job, label, lines, requests_in_batch)
+                label, lines, requests_in_batch, size = secrets.token_hex(8), [], [], 0
+                line = await self._batches.line(f"{label}-0", request.prompt, request.sampling)
             lines.append(line)
-            inside.append(one)
+            requests_in_batch.append(request)
             size += len(line)
         if lines and not self._stop.is_set():
-            await self._start(job, label, lines, inside)
+            await self._start(job, label, lines, requests_in_batch)
 
-    async def _start(self, job: Job, label: str, lines: Sequence[bytes], asked: Sequence[_Asked]) -> None:
-        """Note, hand in, note the id; a fault in between is answered by looking before trying again."""
+    async def _start(
+        self, job: Job, label: str, lines: Sequence[bytes], requests: Sequence[_Request]
+    ) -> None:
+        """Log the batch, submit it, and log its id; after a transient error, look it up before submitting again."""
         run, at = job.writer.path, time.time()
-        one = Sent(label, at, [(a.sample, a.repeat, a.key) for a in asked])
-        _note(run, _Change(label, at=at, samples=one.samples, left_out=dict(self._batches.left_out)))
+        batch = Sent(label, at, [(a.sample, a.repeat, a.key) for a in requests])
+        _note(run, _Change(label, at=at, samples=batch.samples, left_out=dict(self._batches.left_out)))
         for attempt in range(1, TRIES + 1):
             try:
                 if attempt > 1:
-                    one.id = await self._batches.find(label, since=at, many=len(lines), never=()) or ""
-                one.id = one.id or await self._batches.start(label, lines)
+                    batch.id = await self._batches.find(label, since=at, many=len(lines), never=()) or ""
+                batch.id = batch.id or await self._batches.start(label, lines)
                 break
             except Transient as error:
                 if attempt == TRIES or self._stop.is_set():
                     raise
                 await asyncio.sleep(wait_s(attempt, error))
-        _note(run, _Change(label, id=one.id))
-        self._active.append((job, one))
+        _note(run, _Change(label, id=batch.id))
+        self._active.append((job, batch))
         self._say(
-            f"{job.suite.id}: batch {one.id} of {len(lines)} handed in; it may be stopped and collected later"
+            f"{job.suite.id}: batch {batch.id} of {len(lines)} handed in; it may be stopped and collected later"
         )
 
     async def wait(self) -> None:
-        """Collect what ends, until all has or the user stops."""
+        """Collect batches as they end, until all have or the user stops."""
         pause_s = POLL_S
         while self._active:
             for place in list(self._active):
                 try:
                     async with asyncio.timeout(DEADLINE_S):
-                        if await self._collected(*place):
+                        if await self._collect(*place):
                             self._active.remove(place)
                 except (Transient, TimeoutError) as error:
                     self._say(f"batch {place[1].id}: {error or 'no answer'}; asked again later")
@@ -310,52 +314,56 @@ class _Gatherer:
                 pause_s = min(1.5 * pause_s, POLL_MOST_S)
         self.gathered.waiting = len(self._active)
 
-    async def _collected(self, job: Job, one: Sent) -> bool:
-        state = await self._batches.state(one.id)
+    async def _collect(self, job: Job, batch: Sent) -> bool:
+        state = await self._batches.state(batch.id)
         run = job.writer.path
         if state.fault:
-            _note(run, _Change(one.label, closed=f"refused: {state.fault}"))
-            self.gathered.faults.append(f"batch {one.id} was refused: {state.fault}")
+            _note(run, _Change(batch.label, closed=f"refused: {state.fault}"))
+            self.gathered.faults.append(f"batch {batch.id} was refused: {state.fault}")
             return True
         if not state.ended:
-            if state.done > self._done.get(one.id, 0):
-                self._say(f"{job.suite.id}: batch {one.id}: {state.done} of {len(one.samples)}")
-                self._done[one.id] = state.done
+            if state.done > self._done.get(batch.id, 0):
+                self._say(f"{job.suite.id}: batch {batch.id}: {state.done} of {len(batch.samples)}")
+                self._done[batch.id] = state.done
             return False
-        results = await self._batches.results(one.id, job.sampling)
-        if results and not any(name.startswith(f"{one.label}-") for name in results):
-            await self._anothers(job, one)
+        results = await self._batches.results(batch.id, job.sampling)
+        if results and not any(name.startswith(f"{batch.label}-") for name in results):
+            await self._forget_foreign_batch(job, batch)
             return True
-        if await self._learned(job, one, results):
+        if await self._resubmitted_without_field(job, batch, results):
             return True
-        self.gathered.take(run, one, results)
-        self._say(f"{job.suite.id}: batch {one.id} collected, {len(results)} of {len(one.samples)}")
+        self.gathered.take(run, batch, results)
+        self._say(f"{job.suite.id}: batch {batch.id} collected, {len(results)} of {len(batch.samples)}")
         return True
 
-    async def _learned(self, job: Job, one: Sent, results: Mapping[str, Reply | Exception]) -> bool:
-        """Whether a batch was refused as a whole for a field that the refusal names: it is handed in again without it."""
-        refusals = [found for found in results.values() if isinstance(found, Rejected)]
+    async def _resubmitted_without_field(
+        self, job: Job, batch: Sent, results: Mapping[str, Reply | Exception]
+    ) -> bool:
+        """Resubmit a batch in which every request was rejected for a field that the error names; return whether it was."""
+        refusals = [result for result in results.values() if isinstance(result, Rejected)]
         if not refusals or len(refusals) < len(results):
             return False
         error = refusals[0]
-        wanted = {(sample, repeat) for sample, repeat, _ in one.samples}
-        asked = [a for _, a in _open(job) if a and (a.sample, a.repeat) in wanted]
-        if not asked or not await self._batches.learn(error, asked[0].prompt, asked[0].sampling):
+        keys = {(sample, repeat) for sample, repeat, _ in batch.samples}
+        requests = [a for _, a in _open(job) if a and (a.sample, a.repeat) in keys]
+        if not requests or not await self._batches.learn(error, requests[0].prompt, requests[0].sampling):
             return False
-        _note(job.writer.path, _Change(one.label, closed=f"refused: {error}"))
-        self._say(f"{job.suite.id}: batch {one.id} was refused ({error}): handed in again without the field")
-        await self._hand_in(job, asked)
+        _note(job.writer.path, _Change(batch.label, closed=f"refused: {error}"))
+        self._say(
+            f"{job.suite.id}: batch {batch.id} was refused ({error}): handed in again without the field"
+        )
+        await self._submit(job, requests)
         return True
 
-    async def _anothers(self, job: Job, one: Sent) -> None:
-        """What was taken for our batch is not: look on, else hand its samples in again."""
-        _note(job.writer.path, _Change(one.label, never=one.id))
-        one.never, one.id = [*one.never, one.id], ""
-        if await self._found(job.writer.path, one):
-            self._active.append((job, one))
+    async def _forget_foreign_batch(self, job: Job, batch: Sent) -> None:
+        """Drop an id that belongs to another batch; look up the right one, or submit the samples again."""
+        _note(job.writer.path, _Change(batch.label, never=batch.id))
+        batch.never, batch.id = [*batch.never, batch.id], ""
+        if await self._exists(job.writer.path, batch):
+            self._active.append((job, batch))
             return
-        lost = {(sample, repeat) for sample, repeat, _ in one.samples}
-        await self._hand_in(job, [a for _, a in _open(job) if a and (a.sample, a.repeat) in lost])
+        lost = {(sample, repeat) for sample, repeat, _ in batch.samples}
+        await self._submit(job, [a for _, a in _open(job) if a and (a.sample, a.repeat) in lost])
 
 
 async def gather(
@@ -366,7 +374,7 @@ async def gather(
     say: Callable[[str], None],
     stop: asyncio.Event,
 ) -> Gathered:
-    """Hand in what is open, and wait until all of it is back or `stop`; raises Fatal where all was refused."""
+    """Submit all open samples and wait for the results or `stop`; raises Fatal if every batch was rejected."""
     gatherer = _Gatherer(model, batches, say, stop)
     for job in jobs:
         await gatherer.job(job)

@@ -1,4 +1,4 @@
-"""What `--batch` does before the runner works off what came back."""
+"""`--batch`: submit, wait and collect, before the runner processes the results."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 def gathered_from(
     model: Any, jobs: Sequence[Job], *, say: Callable[[str], None], warn: Callable[[str], None]
 ) -> Gathered:
-    """Hand in what is open and wait for it; Ctrl-C stops the waiting and loses nothing.
+    """Submit open samples and wait for their results; Ctrl-C ends the wait without losing anything.
 
-    `say` is told how far it is, `warn` what went wrong or is left.
+    `say` receives progress, `warn` errors and what is still pending.
     """
     from evals.run.batch import gather
     from evals.run.runner import on_interrupt
@@ -26,7 +26,7 @@ def gathered_from(
 
         def interrupt() -> None:
             if stop.is_set() and task is not None:
-                task.cancel()  # the second time: leave now
+                task.cancel()  # second Ctrl-C: leave at once
             stop.set()
 
         on_interrupt(interrupt)
@@ -36,12 +36,12 @@ def gathered_from(
             await model.close()
 
     try:
-        found = asyncio.run(main())
+        gathered = asyncio.run(main())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
-    for fault in found.faults:
+    for fault in gathered.faults:
         warn(f"evals: {fault}")
-    if found.waiting:
-        many = f"{found.waiting} batch" + ("es" if found.waiting > 1 else "")
+    if gathered.waiting:
+        many = f"{gathered.waiting} batch" + ("es" if gathered.waiting > 1 else "")
         warn(f"{many} not done yet: the same command collects what is there, today or tomorrow")
-    return found
+    return gathered

@@ -1,8 +1,8 @@
-"""Whether a run looks broken while it runs: replies that a server's parser swallows, that are all truncated or all alike.
+"""Checks for a broken run while it runs: replies emptied by the server's parser, all truncated, or all identical.
 
-    empty      every reply is empty, or all of its text is in the reasoning: a fault, the run's numbers say nothing
+    empty      every reply is empty, or has all of its text in the reasoning: a fault, the score is meaningless
     truncated  every reply is truncated
-    same       every reply is one and the same text
+    same       every reply is the same text
     unread     no answer was read in 95 % of the first replies
 
 All but `empty` are warnings. Kept on the card (`Card.health`), shown by `evals show` and the dashboard.
@@ -21,41 +21,42 @@ from evals.records.card import Finding
 from evals.types import TOOL_CALLS, UNKNOWN_FINISH, Record, Reply, Score
 
 FROM = 5
-"""Replies from which on `empty` and `truncated` are said."""
+"""Minimum number of replies for `empty` and `truncated`."""
 FROM_SAME = 10
+"""Minimum number of replies for `same`."""
 FIRST = 50
-"""Replies that `unread` looks at."""
+"""Number of replies that `unread` is computed from."""
 UNREAD = 0.95
 EXEMPT = frozenset({"scripted", "baseline", "replay", "function"})
-"""Adapters whose models may answer alike, or nothing, on purpose."""
+"""Adapters whose models may give identical or empty replies on purpose."""
 Kind = Literal["empty", "truncated", "same", "unread"]
 
 
 class Endings(Struct):
-    """How often replies ended for a reason that is neither stop nor length nor filter."""
+    """Counts of finish reasons other than stop, length and filter."""
 
     counts: Counter[str]
 
     def notes(self) -> list[str]:
-        """Word them for the card, the most frequent first."""
-        found = []
+        """Return notes for the card, the most frequent reason first."""
+        notes = []
         for finish, count in self.counts.most_common():
             reason = finish.removeprefix(UNKNOWN_FINISH)
             many = f"{count} {'reply' if count == 1 else 'replies'}"
             if finish == TOOL_CALLS:
-                found.append(f"{many} ended in a call of a tool that nobody offered")
+                notes.append(f"{many} ended in a call of a tool that nobody offered")
             elif reason == "none given":
-                found.append(f"{many} came without a finish reason: whether they were truncated is not known")
+                notes.append(f"{many} came without a finish reason: whether they were truncated is not known")
             else:
-                found.append(f"{many} ended for an unknown reason, {reason!r}: read as complete")
-        return found
+                notes.append(f"{many} ended for an unknown reason, {reason!r}: read as complete")
+        return notes
 
 
 class Health:
-    """Looks at the replies of one run, record by record."""
+    """Checks the replies of one run, record by record."""
 
     def __init__(self, *, watched: bool = True) -> None:
-        """`watched`: whether anything is said at all, see `watched`."""
+        """`watched`: whether findings are reported, see `watched`."""
         self._watched = watched
         self._replies = self._own = self._empty = self._reasoned = self._truncated = 0
         self._first: bytes | None = None
@@ -63,10 +64,10 @@ class Health:
         self._unread = self._judged = 0
         self.endings = Endings(Counter())
         self.findings: tuple[Finding, ...] = ()
-        """What holds now."""
+        """Current findings."""
 
     def add(self, record: Record) -> list[Finding]:
-        """Take in a record; return what holds now and did not before."""
+        """Add a record and return the findings that are new."""
         reply = record.outcome
         if not isinstance(reply, Reply):
             return []
@@ -88,10 +89,10 @@ class Health:
             self._judged += 1
             self._unread += score.verdict == "unanswered"
         before = {finding.kind for finding in self.findings}
-        self.findings = tuple(self._found()) if self._watched else ()
+        self.findings = tuple(self._current_findings()) if self._watched else ()
         return [finding for finding in self.findings if finding.kind not in before]
 
-    def _found(self) -> Iterable[Finding]:
+    def _current_findings(self) -> Iterable[Finding]:
         if self._replies < FROM:
             return
         if self._truncated == self._replies:
@@ -121,5 +122,5 @@ class Health:
 
 
 def watched(spec: str) -> bool:
-    """Return whether a model of this name is looked at: not those that answer alike, or nothing, on purpose."""
+    """Return whether runs of this model are checked; adapters in `EXEMPT` are not."""
     return spec.partition(":")[0] not in EXEMPT

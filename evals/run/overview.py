@@ -1,4 +1,4 @@
-"""The state of runs for showing: cards as they are, refreshed from the records where a run has not ended."""
+"""Cards of runs for display; the figures of a run that has not ended are recomputed from its records."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def suite_of(card: Card) -> Suite:
 
 
 def stated_suite(card: Card) -> Suite:
-    """Return a suite made of what a card states alone: nothing of it can ask or score."""
+    """Return a suite made only of what a card states; it can neither prompt nor score."""
     name, _, variant = card.config.suite.partition(":")
     names = tuple(card.scorers) or ("score",)
-    metrics = tuple(_stated_metric(one, names) for one in card.estimates if not one.group)
+    metrics = tuple(_stated_metric(estimate, names) for estimate in card.estimates if not estimate.group)
     return Suite(
         name=name,
         variant=variant,
@@ -57,38 +57,45 @@ def stated_suite(card: Card) -> Suite:
 
 
 def is_stated(suite: Suite) -> bool:
-    """Whether a suite is made of what a card states alone."""
+    """Return whether a suite was made by `stated_suite`."""
     return suite.prompter is _no_prompter
 
 
-def _stated_metric(one: Estimate, scorers: Sequence[str]) -> Metric:
-    """Return a metric that reads what records hold; whether it gives the card's number, its user checks."""
-    name, _, scorer = one.metric.rpartition(",")
-    known = bool(name) and scorer in scorers
-    part = name if known else one.metric
-    fraction = one.unit == "fraction"
+def _stated_metric(estimate: Estimate, scorers: Sequence[str]) -> Metric:
+    """Return a metric over recorded scores; the caller checks that it reproduces the card's number (`reproduced`)."""
+    name, _, scorer = estimate.metric.rpartition(",")
+    names_scorer = bool(name) and scorer in scorers
+    part = name if names_scorer else estimate.metric
+    fraction = estimate.unit == "fraction"
     return Metric(
-        name=one.metric,
-        of=Part(part) if known or len(scorers) > 1 or part != "accuracy" else mean_value,
-        unit=one.unit,
-        better=one.better,
-        headline=one.headline,
+        name=estimate.metric,
+        of=Part(part) if names_scorer or len(scorers) > 1 or part != "accuracy" else mean_value,
+        unit=estimate.unit,
+        better=estimate.better,
+        headline=estimate.headline,
         bounds=(0.0, 1.0) if fraction else None,
-        scorer=scorer if known else "",
+        scorer=scorer if names_scorer else "",
     )
 
 
 def reproduced(card: Card, suite: Suite, points: Mapping[str, Sequence[Point]]) -> tuple[Metric, ...]:
-    """Return those of a stated suite's metrics that give, from the records, the numbers that the card states.
+    """Return the metrics of a stated suite that reproduce the card's numbers from the records.
 
     `points`: by scorer. Raises Untrusted if the headline is not among them.
     """
-    stated = {one.metric: one for one in card.estimates if not one.group}
+    stated = {estimate.metric: estimate for estimate in card.estimates if not estimate.group}
     kept = []
     for metric in suite.metrics:
-        found = points[metric.scorer or next(iter(suite.scorers))]
-        tried = (structs.replace(metric, of=of) for of in (metric.of, mean_value))
-        fitting = next((one for one in tried if _gives(one, found, stated[metric.name])), None)
+        metric_points = points[metric.scorer or next(iter(suite.scorers))]
+        candidates = (structs.replace(metric, of=of) for of in (metric.of, mean_value))
+        fitting = next(
+            (
+                candidate
+                for candidate in candidates
+                if _reproduces(candidate, metric_points, stated[metric.name])
+            ),
+            None,
+        )
         kept += [fitting] if fitting else []
     if not any(metric.headline for metric in kept):
         raise Untrusted(
@@ -99,9 +106,9 @@ def reproduced(card: Card, suite: Suite, points: Mapping[str, Sequence[Point]]) 
     return tuple(kept)
 
 
-def _gives(metric: Metric, points: Sequence[Point], stated: Estimate) -> bool:
+def _reproduces(metric: Metric, points: Sequence[Point], stated: Estimate) -> bool:
     try:
-        values = [metric.of([one]) for one in points if one.value is not None]
+        values = [metric.of([point]) for point in points if point.value is not None]
         value = sum(values) / len(values)
     except (ValueError, ZeroDivisionError):
         return False
@@ -134,7 +141,7 @@ def current(run: Run) -> Card:
 
 
 class Overview(Struct, kw_only=True):
-    """Some runs, those that could not be read, and the means that protocols define over variants."""
+    """Cards of runs, errors of runs that could not be read, and aggregates that suites define over their variants."""
 
     cards: list[Card]
     broken: list[str]
@@ -142,7 +149,7 @@ class Overview(Struct, kw_only=True):
 
 
 def overview(runs: Sequence[Run]) -> Overview:
-    """Read runs; a broken one is named and does not hide the others."""
+    """Read runs; errors of broken runs are collected in `broken`."""
     cards, broken = [], []
     for run in runs:
         try:
@@ -153,8 +160,8 @@ def overview(runs: Sequence[Run]) -> Overview:
 
 
 def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
-    """Compute what suites define over their variants; with a variant missing the value is null."""
-    found = []
+    """Return the aggregates that suites define over their variants; the value is null if a variant is missing."""
+    results = []
     keys = sorted({(c.config.suite.partition(":")[0], c.config.protocol, c.model) for c in cards})
     for name, protocol, model in keys:
         try:
@@ -170,5 +177,5 @@ def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
         }
         result = combine(protocol, latest)
         if result is not None:
-            found.append({"suite": name, "protocol": protocol, "model": model, **result})
-    return found
+            results.append({"suite": name, "protocol": protocol, "model": model, **result})
+    return results

@@ -1,4 +1,4 @@
-"""What a command is about to do: its samples, its run on disk (new or resumed), and the order of asking."""
+"""Plan of a run: its samples, its folder on disk (new or resumed), and the expected lengths of replies."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from evals.suite import Digest, Suite, checked
 from evals.types import Failure, Prompter, Sampling
 
 MEDIA = frozenset({"image", "time_series", "structure"})
-"""What is kept beside the run."""
+"""Kinds of media stored beside the runs."""
 
 
 def data_for(suite: Suite, options: Options, *, takes: frozenset[str] = frozenset()) -> Data:
-    """Say where a suite's rows come from; `takes`: what the model takes besides text."""
+    """Return the data source of a suite; `takes`: modalities the model accepts besides text."""
     data = Data(suite=suite.name, local=options.data, sample=options.sample, takes=takes)
     if not suite.needs & MEDIA:
         return data
@@ -40,9 +40,9 @@ def data_for(suite: Suite, options: Options, *, takes: frozenset[str] = frozense
 
 
 def read(suite: Suite, data: Data, *, accept: str | None = None) -> tuple[Spool, str]:
-    """Read all samples of a suite once; returns them with the hash of the whole data set.
+    """Read all samples of a suite; returns them with the hash of the whole data set.
 
-    The hub's rows must hash to what is pinned, or to what begins with `accept`; raises DataError.
+    Raises DataError if hub rows hash neither to the pinned value nor to one that begins with `accept`.
     """
     spool, digest = Spool(), Digest()
     try:
@@ -54,20 +54,21 @@ def read(suite: Suite, data: Data, *, accept: str | None = None) -> tuple[Spool,
             raise
         raise DataError(f"{error} (in {data.local})") from error
     spool.freeze()
-    found = digest.hexdigest()
-    wanted = accept or suite.sha256
-    if (data.origin == "hub" or accept) and wanted and not found.startswith(wanted):
+    computed = digest.hexdigest()
+    pinned = accept or suite.sha256
+    if (data.origin == "hub" or accept) and pinned and not computed.startswith(pinned):
         raise DataError(
-            f"{suite.id}: the rows hash to {found[:16]}, pinned is {wanted[:16]}: other data than the published "
-            f"numbers rest on; to use it knowingly, add --data-hash {found[:16]}"
+            f"{suite.id}: the rows hash to {computed[:16]}, pinned is {pinned[:16]}: other data than the published "
+            f"numbers rest on; to use it knowingly, add --data-hash {computed[:16]}"
         )
-    return spool, found
+    return spool, computed
 
 
 def subset(spool: Spool, limit: int | None, *, seed: int, suite: str, together: bool = False) -> list[int]:
-    """Choose a seeded random subset, stratified by group: positions in the order of the data.
+    """Return the positions, in data order, of a seeded random subset stratified by group.
 
-    `together`: what shares cluster and group (both assertions of a pair) is chosen whole, at the cost of a few more.
+    `together`: samples that share cluster and group (both assertions of a pair) are never split; the subset may be
+    slightly larger than `limit`.
     """
     if limit is None or limit >= len(spool):
         return list(range(len(spool)))
@@ -92,7 +93,7 @@ def subset(spool: Spool, limit: int | None, *, seed: int, suite: str, together: 
 
 
 def _apportion(sizes: Mapping[str, int], total: int) -> dict[str, int]:
-    """Share `total` out in proportion to the sizes, by largest remainders."""
+    """Apportion `total` in proportion to the sizes, by largest remainders."""
     everything = sum(sizes.values())
     exact = {group: total * size / everything for group, size in sizes.items()}
     shares = {group: int(share) for group, share in exact.items()}
@@ -103,33 +104,33 @@ def _apportion(sizes: Mapping[str, int], total: int) -> dict[str, int]:
 
 
 class Plan(Struct, kw_only=True):
-    """One suite of a command as it would be asked; nothing has been written for it."""
+    """One suite of a command, ready to run; nothing has been written yet."""
 
     suite: Suite
     data: Data
     spool: Spool
     total: int
-    """Samples of the data set, of which the spool holds those to be asked."""
+    """Samples in the data set; the spool holds those selected."""
     config: Config
     folder: Path
-    """Of the model's runs of this suite."""
+    """Folder of this model's runs of the suite."""
     path: Path
-    """Of the run that would be resumed or made."""
+    """Folder of the run to resume or create."""
     notes: list[str]
 
     @property
     def resumes(self) -> bool:
-        """Whether the run is there already."""
+        """Return whether the run exists already."""
         return (self.path / "card.json").exists()
 
     @property
     def prompter(self) -> Prompter:
-        """Make the prompts of this run, the user's system prompt included."""
+        """Return the prompter of this run, with the user's system prompt if there is one."""
         own = self.suite.prompter(self.data)
         return with_system(own, self.config.system) if self.config.system else own
 
     def lengths(self, *, own: bool = False) -> dict[str, tuple[float, float]]:
-        """Return output tokens and seconds of each sample in an earlier run, empty if there is none; `own`: of this model."""
+        """Return output tokens and seconds per sample of an earlier run; empty if there is none. `own`: only of this model."""
         pattern = f"{self.folder.name if own else '*'}/*/records.parquet"
         return lengths(self.folder.parent, pattern, prefer=self.folder, spool=self.spool)
 
@@ -143,7 +144,7 @@ def resolve(
     takes: frozenset[str] = frozenset(),
     keep_media: bool = True,
 ) -> Plan:
-    """Read the data and decide what is asked and where it is kept; writes nothing but media, and without `keep_media` nothing."""
+    """Read the data, select the samples and choose the run folder; writes only media, and not even them without `keep_media`."""
     if suite.refuses:
         raise UsageError(suite.refuses)
     data = data_for(suite, options, takes=takes)
@@ -151,11 +152,11 @@ def resolve(
         data = structs.replace(data, media=None)
     spool, digest = read(suite, data, accept=options.data_hash)
     if keep_media or not suite.needs & MEDIA:
-        _wants_questions(suite, spool)
+        _require_questions(suite, spool)
     total = len(spool)
     chosen = _chosen(spool, suite, options)
     if len(chosen) < total:
-        spool = _narrowed(spool, chosen)
+        spool = _subset_of(spool, chosen)
     sampling, how = resolved(suite, options)
     narrowed = len(spool) < total
     config = _config(
@@ -179,7 +180,7 @@ def resolve(
 def _config(
     suite: Suite, options: Options, *, digest: str, spec: str, sampling: Sampling, asked: int, narrowed: bool
 ) -> Config:
-    """Return what makes the run the same run; `asked`: samples, which are not all if `narrowed`."""
+    """Return the configuration that identifies a run; `asked`: number of samples, a subset if `narrowed`."""
     return Config(
         suite=suite.id,
         version=suite.version,
@@ -200,7 +201,7 @@ def _config(
 
 
 def _chosen(spool: Spool, suite: Suite, options: Options) -> list[int]:
-    """Return the positions that are asked: the samples that the user names, else a subset, else all."""
+    """Return the positions of the samples to run: those that the user names, else a subset, else all."""
     if not options.sample_ids:
         together = any(metric.together for metric in suite.metrics)
         return subset(spool, options.limit, seed=options.seed, suite=suite.id, together=together)
@@ -214,9 +215,9 @@ def _chosen(spool: Spool, suite: Suite, options: Options) -> list[int]:
 def prepare(
     suite: Suite, options: Options, *, model: str, spec: str, takes: frozenset[str] = frozenset()
 ) -> Job:
-    """Read the data, find or make the run on disk, and say what of it is done already."""
+    """Read the data, open or create the run on disk, and return the job with the outcomes it has already."""
     plan = resolve(suite, options, model=model, spec=spec, takes=takes)
-    prompter, known = plan.prompter, plan.lengths()
+    prompter, earlier_lengths = plan.prompter, plan.lengths()
     writer, done, stale = _open(plan, model=model)
     return Job(
         suite=suite,
@@ -226,7 +227,7 @@ def prepare(
         prompter=prompter,
         writer=writer,
         done=done,
-        lengths=known,
+        lengths=earlier_lengths,
         notes=plan.notes,
         stale=stale,
         reused=_reused(writer.card, len(done)),
@@ -262,7 +263,7 @@ def _pixel_notes(config: Config, options: Options) -> list[str]:
     ]
 
 
-def _wants_questions(suite: Suite, spool: Spool) -> None:
+def _require_questions(suite: Suite, spool: Spool) -> None:
     if spool.lacking:
         raise DataError(
             f"{suite.id}: sample {spool.lacking!r} has no question, so it can be scored but not asked; "
@@ -270,7 +271,7 @@ def _wants_questions(suite: Suite, spool: Spool) -> None:
         )
 
 
-def _narrowed(spool: Spool, chosen: Sequence[int]) -> Spool:
+def _subset_of(spool: Spool, chosen: Sequence[int]) -> Spool:
     kept = Spool()
     for position in chosen:
         kept.add(spool[position])
@@ -280,49 +281,49 @@ def _narrowed(spool: Spool, chosen: Sequence[int]) -> Spool:
 
 
 def _place(folder: Path, config: Config, run: str | None, *, fresh: bool) -> tuple[Path, list[str]]:
-    """Find the run that this configuration continues, or a free place for a new one."""
+    """Return the folder of the run that this configuration resumes, or an unused one, with notes for the user."""
     if run is not None and (run != store.slug(run) or "@" in run):
         raise UsageError(f"--run {run!r}: use letters, digits, dots, hyphens and underscores")
-    known = _known(folder, run)
+    cards = _cards_in(folder, run)
     if run is None:
         same = [
             name
-            for name, card in known.items()
+            for name, card in cards.items()
             if card.config == config and card.origin == "run" and not fresh
         ]
         if same:
             return folder / max(same), []
-        nearest = None if fresh else max(known, default=None)
-        notes = [f"a new run, since {_changes(config, known[nearest].config, nearest)}"] if nearest else []
+        nearest = None if fresh else max(cards, default=None)
+        notes = [f"a new run, since {_changes(config, cards[nearest].config, nearest)}"] if nearest else []
         return folder / _free(folder, store.new_id(config)), notes
     for name in (run, *(f"{run}-{n}" for n in range(2, 1000))):
-        if name not in known:
+        if name not in cards:
             notes = (
                 []
                 if name == run
-                else [f"run {run} exists, so this is {name}: {_changes(config, known[run].config, run)}"]
+                else [f"run {run} exists, so this is {name}: {_changes(config, cards[run].config, run)}"]
             )
             return folder / name, notes
-        if known[name].config == config and not fresh:
+        if cards[name].config == config and not fresh:
             return folder / name, []
     raise StoreError(f"run {run!r} has a thousand namesakes in {folder}")
 
 
-def _known(folder: Path, run: str | None) -> dict[str, Card]:
-    """Read the cards of a model's runs; one that cannot be read matters only where it is asked for."""
-    found = {}
+def _cards_in(folder: Path, run: str | None) -> dict[str, Card]:
+    """Return the cards of a model's runs by name; an unreadable card raises only if it belongs to the named run."""
+    cards = {}
     for path in folder.glob("*/card.json"):
         name = path.parent.name
         try:
-            found[name] = store.read_card(path.parent)
+            cards[name] = store.read_card(path.parent)
         except StoreError:
             if run is not None and (name == run or name.startswith(f"{run}-")):
                 raise
-    return found
+    return cards
 
 
-def _changes(config: Config, other: Config, name: str) -> str:
-    return f"{'; '.join(config.changes(other)) or 'nothing differs'} in {name}"
+def _changes(config: Config, earlier: Config, name: str) -> str:
+    return f"{'; '.join(config.changes(earlier)) or 'nothing differs'} in {name}"
 
 
 def _free(folder: Path, name: str) -> str:
@@ -330,7 +331,7 @@ def _free(folder: Path, name: str) -> str:
 
 
 def _open(plan: Plan, *, model: str) -> tuple[Writer, set[tuple[str, int]], bool]:
-    """Open a plan's run for writing: returns it with what is done, and whether stored replies must be scored again."""
+    """Open a plan's run for writing; returns the writer, the (sample, repeat) pairs done, and whether replies need rescoring."""
     suite, config, path, resumed = plan.suite, plan.config, plan.path, plan.resumes
     data = "local" if suite.in_memory else plan.data.origin
     card = (
@@ -344,8 +345,8 @@ def _open(plan: Plan, *, model: str) -> tuple[Writer, set[tuple[str, int]], bool
     stale = False
     if resumed:
         replied = [b for b in store.Run(path).briefs() if not b.failure]
-        known = (card.scorers, card.errata)
-        changed = bool(card.scorers) and known != (versions, suite.errata.version)
+        scored_by = (card.scorers, card.errata)
+        changed = bool(card.scorers) and scored_by != (versions, suite.errata.version)
         stale = changed or any(map(_unscored, replied))
         done = {(b.sample, b.repeat) for b in replied}
     card.status, card.finished = "running", None
@@ -353,7 +354,7 @@ def _open(plan: Plan, *, model: str) -> tuple[Writer, set[tuple[str, int]], bool
     card.expected = len(plan.spool) * config.repeats
     card.wording = suite.words.card() if suite.words else {}
     card.host = host()
-    if not stale:  # else whatever scores again says so when it has
+    if not stale:  # otherwise rescoring updates the rules when it is done
         put_rules(card, suite)
     writer.write_card()
     writer.write_samples(plan.spool)

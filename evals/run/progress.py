@@ -1,4 +1,4 @@
-"""Live progress: bars on a terminal, a plain line now and then on a pipe, nothing when asked for quiet."""
+"""Live progress: bars on a terminal, a line every `LINE_EVERY_S` seconds on a pipe, nothing with --quiet."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from evals.types import Record, Reply, Score
 
 LINE_EVERY_S = 10.0
 MOST = 300
-"""Characters of a failure's message."""
+"""Maximum number of characters shown of a failure's message."""
 
 
 class Tally:
-    """Running numbers of one suite."""
+    """Running totals of one suite."""
 
     def __init__(self, job: Job) -> None:
         self.name = job.suite.id
@@ -34,15 +34,15 @@ class Tally:
         self.sum = self.squares = 0.0
         self.binary = True
         self.items: dict[str, tuple[int, float]] | None = {} if job.repeats > 1 else None
-        """Count and sum of scores by sample, if samples are asked more than once: they are what is independent."""
+        """Count and sum of scores by sample, if there are repeats: samples, not repeats, are independent."""
         self.failed: Counter[str] = Counter()
-        """By kind of failure."""
+        """Number of failures by kind."""
         self.first: dict[str, str] = {}
-        """What the first failure of a kind said."""
+        """Message of the first failure of each kind."""
         self.health = health_so_far(job)
 
     def add(self, record: Record) -> None:
-        """Take in one record."""
+        """Add one record."""
         self.done += 1
         if not isinstance(record.outcome, Reply):
             self.failed[record.outcome.kind] += 1
@@ -61,43 +61,43 @@ class Tally:
             self.binary = self.binary and score.value in (0.0, 1.0)
 
     def causes(self) -> list[str]:
-        """Say of every kind of failure how often it came, and what the first of it said."""
+        """Return a line for each kind of failure: its count and the message of the first."""
         return [
             f"{self.name}: {count} failed {kind}: {self.first[kind][:MOST]}"
             for kind, count in self.failed.most_common()
         ]
 
     def score(self) -> str:
-        """Write the running score of this session with its interval."""
+        """Return the running score of this session with its interval, as text."""
         if not self.scored:
             return ""
         mean = self.sum / self.scored
         if self.binary:
-            found = self._interval()
-            if found.low is None:
+            interval = self._interval()
+            if interval.low is None:
                 return f"{100 * mean:.1f} %"
-            return f"{100 * mean:.1f} % [{100 * (found.low or 0):.1f}, {100 * (found.high or 0):.1f}]"
+            return f"{100 * mean:.1f} % [{100 * (interval.low or 0):.1f}, {100 * (interval.high or 0):.1f}]"
         spread = max(self.squares / self.scored - mean**2, 0.0) / self.scored
         return f"{mean:.3g} ± {stats.z_quantile(0.975) * spread**0.5:.2g}"
 
     def _interval(self) -> stats.Interval:
-        """Return the interval of a share, over samples and not over their repeats."""
+        """Return the interval of a fraction, computed over samples rather than repeats."""
         if self.items is None:
             return stats.share(self.sum, self.scored)
         return stats.mean([total / count for count, total in self.items.values()], bounds=(0.0, 1.0))
 
 
 def health_so_far(job: Job) -> Health:
-    """Return how the replies look that earlier sessions of a run brought."""
-    found = Health(watched=watched(job.writer.card.config.model))
+    """Return the health of a run after the replies of earlier sessions."""
+    health = Health(watched=watched(job.writer.card.config.model))
     if job.done:
         for record in Run(job.writer.path).records():
-            found.add(record)
-    return found
+            health.add(record)
+    return health
 
 
 class Progress(AbstractContextManager["Progress"]):
-    """Shows a command's tallies; the runner tells it of every record."""
+    """Shows the tallies of a command; the runner reports every record to it."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Progress(AbstractContextManager["Progress"]):
         more: Callable[[int], str] | None = None,
         alarm: Callable[[int, Finding], None] | None = None,
     ) -> None:
-        """`more`: what else to say of a job, by its number. `alarm`: told when a job's run begins to look broken."""
+        """`more`: returns further text on a job, by its number. `alarm`: called with each new health finding of a job."""
         self.tallies = [Tally(job) for job in jobs]
         self._spent = spent
         self._more = more
@@ -118,7 +118,7 @@ class Progress(AbstractContextManager["Progress"]):
         self._bars: Any = None
         self._ids: list[Any] = []
         self._cell: Any = None
-        """Where a notebook shows it."""
+        """Display handle in a notebook."""
 
     def __enter__(self) -> Progress:
         if not self._quiet and in_notebook():
@@ -142,7 +142,7 @@ class Progress(AbstractContextManager["Progress"]):
             self._line()
 
     def record(self, job: int, record: Record) -> None:
-        """Take in one record; drawing happens a few times a second at most."""
+        """Add one record; the display is updated a few times a second at most."""
         self.tallies[job].add(record)
         self._watch(job, record)
         self._changed()
@@ -153,7 +153,7 @@ class Progress(AbstractContextManager["Progress"]):
         self._changed()
 
     def _watch(self, job: int, record: Record) -> None:
-        """Say in one line that a run begins to look broken, even where no progress is wanted."""
+        """Report new health findings, even with --quiet."""
         tally = self.tallies[job]
         for finding in tally.health.add(record):
             self.say(f"{tally.name}: {finding.message}{'' if finding.fault else ' (a warning)'}")
@@ -161,7 +161,7 @@ class Progress(AbstractContextManager["Progress"]):
                 self._alarm(job, finding)
 
     def say(self, line: str) -> None:
-        """Tell a line, above the bars where there are any."""
+        """Print a line, above the bars if there are any."""
         if self._bars is not None:
             self._bars.console.print(plain(line), markup=False, highlight=False)
         else:
@@ -222,7 +222,7 @@ class Progress(AbstractContextManager["Progress"]):
         ]
 
     def _left(self, tally: Tally) -> str:
-        """Say how long a suite takes yet at the pace so far; a bar says it in another way."""
+        """Return the remaining time of a suite at the pace so far; bars show it themselves."""
         waiting = tally.total - tally.before - tally.done
         if not tally.done or not waiting:
             return ""
@@ -235,7 +235,7 @@ class Progress(AbstractContextManager["Progress"]):
 
 
 def pace(count: int, seconds: float) -> str:
-    """Write how many there were per second, minute or hour, so that it is never rounded to nothing.
+    """Return a rate per second, minute or hour, in the unit in which it does not round to zero.
 
     >>> pace(30, 10.0), pace(3, 60.0), pace(1, 600.0)
     ('3.0/s', '3.0/min', '6/h')
@@ -247,7 +247,7 @@ def pace(count: int, seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a time in its two largest units.
+    """Return a duration in its two largest units.
 
     >>> duration(42), duration(750), duration(7500)
     ('42 s', '12 min', '2 h 05 min')
@@ -259,7 +259,7 @@ def duration(seconds: float) -> str:
 
 
 class _Shown:
-    """Lines as a notebook shows them: plain text."""
+    """Plain text for display in a notebook."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         self._text = "\n".join(lines)

@@ -1,7 +1,7 @@
-"""From a request to finished runs: resolve names, prepare, ask, seal. The command line and the library both come here.
+"""From a request to finished runs: resolve names, prepare, call, store. Used by the command line and the library.
 
-One model after the other: what a later one lacks is said before the first is asked. For each, `ModelRun` prepares all
-suites, hands them to a `Runner` as one queue, and finishes the cards.
+Models run one after the other, but all are created first, so that a faulty one is reported before any call is made.
+For each, `ModelRun` prepares all suites, passes them to a `Runner` as one queue, and completes the cards.
 """
 
 from __future__ import annotations
@@ -42,30 +42,30 @@ if TYPE_CHECKING:
     from evals.suite import Suite
 
 Say: TypeAlias = Callable[[str], None]
-"""Tell a person one line."""
+"""Show one line to the user."""
 
 
 class Named(Struct, frozen=True):
     """A model with the name that goes on the card."""
 
     spec: str
-    """As named on the command line, secrets included; of an object, a name for it."""
+    """As given on the command line, secrets included; for a model object, a name chosen by the caller."""
     model: Model | None = None
-    """None: made from its name."""
+    """None: loaded from `spec`."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What became of one model's runs."""
+    """Results of one model's runs."""
 
     cards: list[Card]
     paths: list[Path]
     interrupted: bool
     hopeless: str
-    """Why nothing at all succeeded; empty where something did."""
+    """The error if every call failed, else empty."""
 
 
 class Session:
-    """One request at work. `suites` and `models` may be objects; by default they are made of the request's names."""
+    """Execution of one request. `suites` and `models` may be objects; by default they are loaded by the request's names."""
 
     def __init__(
         self,
@@ -78,38 +78,40 @@ class Session:
         early_stop: EarlyStop | None = None,
     ) -> None:
         if models and not request.models:
-            request = structs.replace(request, models=[one.spec for one in models])
+            request = structs.replace(request, models=[model.spec for model in models])
         check(request)
         self.request, self.say, self.quiet, self.early_stop = request, say, quiet, early_stop
         self.suites = _askable(_unique([*suites, *_named_suites(request)]), say)
         self.models = list(models) or [Named(spec) for spec in request.models]
         self.runner: Runner | None = None
-        """At work now."""
+        """Runner of the model in progress."""
 
     def works(self) -> Iterator[ModelRun]:
-        """Yield the work on each model; all models are made first, but for replicas on a cluster: their turn places them."""
-        made = [one.model or (None if self.request.cluster else self.model(one.spec)) for one in self.models]
-        for one, model in zip(self.models, made, strict=True):
-            yield ModelRun(self, one.spec, model or self.model(one.spec))
+        """Yield a `ModelRun` per model; all models are created first, except on a cluster, where each is placed in its turn."""
+        models = [
+            named.model or (None if self.request.cluster else self.model(named.spec)) for named in self.models
+        ]
+        for named, model in zip(self.models, models, strict=True):
+            yield ModelRun(self, named.spec, model or self.model(named.spec))
 
     def run(self) -> list[Outcome]:
-        """Run all there is, on event loops of its own; stops after an interrupt."""
-        found = []
+        """Run all models on new event loops; stops after an interrupt."""
+        outcomes = []
         for work in self.works():
             with work.open():
                 try:
                     runner = execute(work.runner)
                 except Fatal:
-                    work.close_what_there_is()
+                    work.close_partial()
                     raise
-                found.append(work.finish(runner))
-            if found[-1].interrupted:
+                outcomes.append(work.finish(runner))
+            if outcomes[-1].interrupted:
                 break
-        return found
+        return outcomes
 
     async def arun(self) -> list[Outcome]:
-        """Run all there is on the event loop that runs already; what blocks runs in threads."""
-        found = []
+        """Run all models on the current event loop; blocking work runs in threads."""
+        outcomes = []
         for work in self.works():
             opened = work.open()
             await asyncio.to_thread(opened.__enter__)
@@ -117,22 +119,22 @@ class Session:
                 try:
                     runner = await drive(work.runner)
                 except Fatal:
-                    await asyncio.to_thread(work.close_what_there_is)
+                    await asyncio.to_thread(work.close_partial)
                     raise
-                found.append(await asyncio.to_thread(work.finish, runner))
+                outcomes.append(await asyncio.to_thread(work.finish, runner))
             finally:
                 opened.__exit__(None, None, None)
-            if found[-1].interrupted:
+            if outcomes[-1].interrupted:
                 break
-        return found
+        return outcomes
 
     def interrupt(self) -> None:
-        """Do what Ctrl-C does, from another thread: the first time, what is in flight is kept."""
+        """Do what Ctrl-C does, from another thread: the first time, calls in flight are completed."""
         if self.runner is not None:
             self.runner.interrupt()
 
     def model(self, spec: str) -> Model:
-        """Make the model here, or its replicas on a cluster."""
+        """Create the model in this process, or its replicas on a cluster."""
         request = self.request
         options = {
             "data": request.data,
@@ -148,7 +150,7 @@ class Session:
 
 
 class ModelRun:
-    """The work on one model: all suites of the request in one queue."""
+    """Execution of one model: all suites of the request in one queue."""
 
     def __init__(self, session: Session, spec: str, model: Model) -> None:
         self.session = session
@@ -170,7 +172,7 @@ class ModelRun:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Prepare every suite, show progress while the block runs, and close what was opened."""
+        """Prepare every suite, show progress while the block runs, and close all files."""
         self.jobs = self._prepare()
         try:
             self._begin()
@@ -182,7 +184,7 @@ class ModelRun:
                 job.writer.close()
 
     def _prepare(self) -> list[Job]:
-        """Get every suite ready; a model that cannot take what a suite needs is refused, never scored 0."""
+        """Prepare every suite; raises UsageError for a model that lacks a modality a suite needs."""
         _one_file(self.request, self.suites)
         if self.request.batch and not isinstance(self.model, Batching):
             raise UsageError(f"--batch: {self.spec} has no batch endpoint; openai: and anthropic: have one")
@@ -192,10 +194,12 @@ class ModelRun:
         remarks = [_remarks(self.model, resolved(suite, options)[0]) for suite in self.suites]
         jobs: list[Job] = []
         with ExitStack() as undo:
-            for suite, said in zip(self.suites, remarks, strict=True):
+            for suite, notes in zip(self.suites, remarks, strict=True):
                 jobs.append(self._job(suite, options))
-                jobs[-1].notes += said
-                jobs[-1].notes += [f"header sent: {one.partition('=')[0]}" for one in self.request.header]
+                jobs[-1].notes += notes
+                jobs[-1].notes += [
+                    f"header sent: {header.partition('=')[0]}" for header in self.request.header
+                ]
                 undo.callback(jobs[-1].writer.close)
                 _no_batch_waits(self.request, jobs[-1])
             undo.pop_all()
@@ -216,7 +220,7 @@ class ModelRun:
         return job
 
     def _begin(self) -> None:
-        """Score again what a changed rule makes stale, set up race and progress, and hand batches in."""
+        """Rescore stale replies, set up early stopping and progress, and submit batches."""
         for job in self.jobs:
             if job.stale and not job.suite.judged:
                 rescore(job.writer, job.suite)
@@ -239,7 +243,7 @@ class ModelRun:
             )
 
     def _alarm(self, number: int, finding: Finding) -> None:
-        """Put on the card that a run begins to look broken, and end it where the user wants that."""
+        """Put the health findings on the card, and end the run with --strict-health."""
         writer = self.jobs[number].writer
         writer.card.health = self.progress.tallies[number].health.findings
         writer.write_card()
@@ -250,7 +254,7 @@ class ModelRun:
         return f"{self.budget.spent_usd:.4f} USD" if self.budget.price else ""
 
     def runner(self) -> Runner:
-        """Make the runner; called on its event loop."""
+        """Return a new runner; called on its event loop."""
         race, gathered = self._race, self._gathered
         queue = gathered.queue(self.jobs) if gathered else race.queue() if race else None
         runner = Runner(
@@ -270,7 +274,7 @@ class ModelRun:
         return runner
 
     def finish(self, runner: Runner) -> Outcome:
-        """Seal the runs, reduce them and write their cards; say what failed."""
+        """Seal the runs, compute their figures, write their cards, and report failures."""
         if self._gathered is not None:
             if not runner.interrupted:
                 for job in self.jobs:
@@ -281,7 +285,7 @@ class ModelRun:
         for job, tally in zip(self.jobs, self.progress.tallies, strict=True):
             job.notes += [*(self._race.notes if self._race else []), *notes_of(answering)]
             _close(job, runner, self.budget, health=tally.health)
-        self._say_what_failed(runner)
+        self._report_failures(runner)
         return Outcome(
             cards=[job.writer.card for job in self.jobs],
             paths=[job.writer.path for job in self.jobs],
@@ -289,14 +293,14 @@ class ModelRun:
             hopeless=runner.hopeless,
         )
 
-    def close_what_there_is(self) -> None:
-        """Write cards for the runs of a request that ends with an error, if they have records."""
+    def close_partial(self) -> None:
+        """Write the cards of runs that have records, after a fatal error."""
         runner = self.session.runner
         for job, tally in zip(self.jobs, self.progress.tallies, strict=True):
             if runner is not None and tally.done:
                 _close(job, runner, self.budget, health=tally.health)
 
-    def _say_what_failed(self, runner: Runner) -> None:
+    def _report_failures(self, runner: Runner) -> None:
         if runner.hopeless and not runner.interrupted:
             self.say(f"evals: every call fails: {runner.hopeless}")
             return
@@ -308,7 +312,7 @@ class ModelRun:
 
 
 def _mute(line: str) -> None:
-    """Say nothing."""
+    """Discard a line."""
 
 
 def _named_suites(request: RunRequest) -> list[Suite]:
@@ -320,20 +324,20 @@ def _unique(suites: Sequence[Suite]) -> list[Suite]:
 
 
 def _askable(suites: Sequence[Suite], say: Say) -> list[Suite]:
-    """Replace upstream prompts that cannot be read here by ours, under the protocol that says so."""
-    found = [load.askable(suite) for suite in suites]
+    """Replace upstream prompts that are unavailable by reworded ones, under the protocol marked as reworded."""
+    usable = [load.askable(suite) for suite in suites]
     why: dict[str, list[str]] = {}
-    for suite, reworded in zip(suites, found, strict=True):
+    for suite, reworded in zip(suites, usable, strict=True):
         if suite.words is not None and reworded is not suite:
             line = f"{suite.words.fault()}; asked in ours, as {reworded.protocol}, never ranked with {suite.protocol}"
             why.setdefault(line, []).append(suite.id)
     for line, names in why.items():
         say(f"{', '.join(names)}: {line}")
-    return found
+    return usable
 
 
 def _with_judge(request: RunRequest, suites: Sequence[Suite]) -> Sequence[Suite]:
-    """Refuse what cannot be run, and return the suites with the judge that they want."""
+    """Return the suites with their judge attached; raises UsageError for suites that cannot be run."""
     refusing = next((suite.refuses for suite in suites if suite.refuses), "")
     if refusing:
         raise UsageError(refusing)
@@ -356,36 +360,36 @@ def _one_file(request: RunRequest, suites: Sequence[Suite]) -> None:
 
 
 def _remarks(model: Model, sampling: Sampling) -> list[str]:
-    """Ask a hosted model what a card must say of it; it may refuse a wish of the user that it cannot meet."""
+    """Return a hosted model's remarks for the card; it may raise UsageError for sampling parameters it does not support."""
     return list(model.remarks(sampling)) if isinstance(model, Remarking) else []
 
 
 def _no_batch_waits(request: RunRequest, job: Job) -> None:
-    """Refuse to ask one by one what a batch is answering already."""
-    if not request.batch and (found := batch.waiting(job.writer.path)):
+    """Raise UsageError if a batch of the run is pending and --batch is not given."""
+    if not request.batch and (pending := batch.waiting(job.writer.path)):
         job.writer.card.status = "interrupted"
         job.writer.write_card()
         raise UsageError(
-            f"{job.writer.card.run} waits for batch {found[0].id or found[0].label}: add --batch to collect it, or "
+            f"{job.writer.card.run} waits for batch {pending[0].id or pending[0].label}: add --batch to collect it, or "
             f"give it up by deleting {job.writer.path / BATCHES}"
         )
 
 
 def _warnings(job: Job) -> list[str]:
-    found = []
+    warnings = []
     if job.repeats > 1 and job.sampling.temperature == 0.0:
-        found.append(f"warning: {job.repeats} repeats at temperature 0 will be alike; set --temperature")
+        warnings.append(f"warning: {job.repeats} repeats at temperature 0 will be alike; set --temperature")
     if job.reused:
-        found.append(job.reused)
+        warnings.append(job.reused)
     elif job.done:
-        found.append(
+        warnings.append(
             f"resuming {job.writer.card.run}: {len(job.done)} of {len(job.spool) * job.repeats} are done"
         )
-    return found
+    return warnings
 
 
 def _close(job: Job, runner: Runner, budget: Budget, *, health: Health) -> None:
-    """Seal the run, reduce it, and write its card."""
+    """Seal the run, compute its figures, and write its card."""
     card = job.writer.card
     job.writer.seal()
     card.notes = (*job.notes, *health.endings.notes())
