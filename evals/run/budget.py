@@ -1,4 +1,4 @@
-"""What a command may spend, and what it has spent so far."""
+"""Spending limits of a command, and what it has spent."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class Budget:
         share: float = 1.0,
         judge_price: Price | None = None,
     ) -> None:
-        """`share`: of the price, that is to be paid; `judge_price`: of a judge model's tokens."""
+        """`share`: fraction of the price that is charged (batches); `judge_price`: price of the judge model's tokens."""
         self.share, self.judge_price = share, judge_price
         self.cost_usd, self.tokens, self.price = cost_usd, tokens, price
         self.spent_usd, self.spent_tokens = 0.0, 0
 
     def book(self, reply: Reply) -> None:
-        """Take a reply's tokens into account."""
+        """Add the tokens of a reply."""
         self._book(reply.usage, self.price, self.share)
 
     def book_judge(
         self, scores: Mapping[str, Score | Failure], earlier: Mapping[str, Score | Failure] | None = None
     ) -> None:
-        """Take into account what a judge used for these scores, except for verdicts that were paid for earlier."""
+        """Add the judge's tokens for these scores, except for verdicts already paid for in `earlier`."""
         paid = {j for score in (earlier or {}).values() if isinstance(score, Score) for j in score.judged}
         for score in scores.values():
             for judgement in score.judged if isinstance(score, Score) else ():
@@ -47,7 +47,7 @@ class Budget:
 
     @property
     def exhausted(self) -> str:
-        """Say which limit is reached; empty: none."""
+        """Return which limit is reached; empty if none."""
         if self.tokens is not None and self.spent_tokens >= self.tokens:
             return f"--max-total-tokens {self.tokens} reached"
         if self.cost_usd is not None and self.spent_usd >= self.cost_usd:

@@ -1,7 +1,7 @@
-"""Calls to the model of a run: paced, under a deadline, tried again, given up.
+"""Calls to the model of a run: pace, deadlines, retries, and when to give up.
 
-Before the first reply patience is short: a wrong address is said within seconds, a server that warms up is waited for as
-long as it asks or for a minute, and one that accepts calls and answers none is given up within two minutes.
+Limits are tighter before the first reply: a wrong address fails within seconds, a server that is warming up is given
+the time it asks for or a minute, and one that accepts calls but answers none is given up within two minutes.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from evals.seams import Requests, Starting
 from evals.types import Failure, Message, Model, Prompt, Reply, Sampling
 
 ATTEMPTS = 6
-"""Of one call, while the server is known to work."""
+"""Attempts per call once the server has replied."""
 ATTEMPTS_UNPROVEN = 3
-"""Before the first reply of a run: a wrong address should not take a minute to say so."""
+"""Attempts per call before the first reply of a run, so that a wrong address fails quickly."""
 ATTEMPTS_RATE_LIMIT = 12
 WARM_UP_S = 60.0
-"""How long a server that is busy or loads its model before the first reply is waited for, unless it asks for more."""
+"""Maximum wait for a busy or loading server before the first reply, unless it asks for more."""
 SILENT_S = 60.0
-"""A server that has answered nothing for so long since the first call is tried with a call for one token."""
+"""Time without any answer after which the server is probed with a call for one token."""
 PROBE_S = 45.0
-"""Deadline of that call; a server that does not meet it answers nobody."""
+"""Deadline of the probe; a server that misses it is given up."""
 PROBE = Prompt(messages=(Message.user("Say yes."),))
 
 
@@ -64,35 +64,35 @@ class Caller:
     ) -> None:
         """`timeout_s`: deadline of one call; None: a minute and a tenth of a second per token allowed.
 
-        `stop`: set when the run ends; `end`: ends it; `on_rest`: called when a call begins to wait for another try,
-        since others may take its place; `say`: tells the user what is waited for.
+        `stop`: set when the run ends; `end`: ends it; `on_rest`: called when a call starts to wait for a retry, as
+        other calls may take its slot; `say`: shows the user what is being waited for.
         """
         self.replies = 0
-        """Calls that brought a reply."""
+        """Number of calls with a reply."""
         self.resting = self.refused = 0
-        """Calls that wait for another try: after a fault, and because the server is full."""
+        """Calls waiting for a retry: after a fault, and because of a rate limit."""
         self._model, self._pace, self._timeout_s = model, pace, timeout_s
         self._stop, self._end, self._on_rest, self._say = stop, end, on_rest, say
         self._ready = model.ready if isinstance(model, Starting) else None
         self._spacing = spacing_of(model)
         self._deadlines: dict[float, Deadline] = {}
-        """By their seconds."""
+        """Deadlines by their length in seconds."""
         self._calling = 0
         self._turns: deque[asyncio.Future[None]] = deque()
         self._failing_since: float | None = None
-        """When the first call failed, while nothing has ever worked."""
+        """Time of the first failure; only used before the first reply."""
         self._waiting = False
-        """Whether the user was told that the server is waited for."""
+        """Whether the user has been told about the wait for the server."""
         self._asked_s = 0.0
-        """The longest that it asked for then."""
+        """Longest `retry_after_s` the server has asked for during warm-up."""
         self._heard = False
         """Whether the server has answered anything, a fault included."""
         self._silence: asyncio.Task[None] | None = None
         self._silent = ""
-        """Why the server is taken to answer nobody; empty: it is not."""
+        """Why the server is considered silent; empty if it is not."""
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply | Failure | None:
-        """Call until there is a reply, a failure for good, or the run ends (None)."""
+        """Call until there is a reply or a final failure; None if the run ends before."""
         attempt = 0
         while True:
             attempt += 1
@@ -129,7 +129,7 @@ class Caller:
                 return reply if attempt == 1 else structs.replace(reply, attempts=attempt)
 
     def _gives_up(self, error: Transient, attempt: int) -> bool:
-        """Whether a call has had its tries; before the first reply a server that warms up is waited for."""
+        """Return whether to stop retrying a call; before the first reply, a server that is warming up gets more time."""
         if self.replies:
             return attempt >= (ATTEMPTS_RATE_LIMIT if isinstance(error, RateLimit) else ATTEMPTS)
         if not isinstance(error, RateLimit):
@@ -144,15 +144,15 @@ class Caller:
 
     @property
     def failing_s(self) -> float:
-        """Return the seconds since calls began to fail; 0: now."""
-        now = time.monotonic()
+        """Return the seconds since calls began to fail; starts the clock on first use."""
+        now_s = time.monotonic()
         if self._failing_since is None:
-            self._failing_since = now
-        return now - self._failing_since
+            self._failing_since = now_s
+        return now_s - self._failing_since
 
     @property
     def has_failed_for_long(self) -> bool:
-        """Whether calls have failed for as long as a server is waited for."""
+        """Return whether calls have failed for at least `WARM_UP_S`."""
         return self._failing_since is not None and self.failing_s >= WARM_UP_S
 
     async def _up(self, waiting: Awaitable[None]) -> bool:
@@ -169,7 +169,7 @@ class Caller:
             up.cancel()
 
     async def _call(self, prompt: Prompt, sampling: Sampling) -> Reply | None:
-        """Call once, in turn; None if the run ends before."""
+        """Call once, when the pace allows it; None if the run ends before."""
         limit_s = self._timeout_s or 60.0 + 0.1 * (sampling.max_tokens or 4096)
         deadline = self._deadlines.get(limit_s) or self._deadlines.setdefault(limit_s, Deadline(limit_s))
         while self._calling >= self._pace.limit:
@@ -203,9 +203,9 @@ class Caller:
                     turn.set_result(None)
 
     async def _listen(self) -> None:
-        """Give up a server that accepts calls and answers none: not in a minute, and then not one token in 45 s.
+        """Probe a server that has answered nothing for `SILENT_S`, and give it up if one token takes over `PROBE_S`.
 
-        Only models behind HTTP are tried so, and only if the user has set no deadline of one call.
+        Applies to HTTP models only, and only if the user has set no deadline per call.
         """
         if not isinstance(self._model, Requests):
             return
@@ -228,9 +228,9 @@ class Caller:
             return  # it answers
 
     async def _back_off(self, error: Transient, attempt: int) -> bool:
-        """Wait before another try, at least as long as the server asks; False if the run ends meanwhile.
+        """Wait before a retry, at least as long as the server asks; returns False if the run ends meanwhile.
 
-        A call that waits takes no slot from the others.
+        A waiting call does not occupy a slot.
         """
         self._rest(error, 1)
         self._on_rest()
@@ -250,7 +250,7 @@ class Caller:
             self.resting += change
 
     async def close(self) -> None:
-        """Stop listening."""
+        """Cancel the probe of a silent server."""
         if self._silence is not None:
             self._silence.cancel()
             await asyncio.gather(self._silence, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""What a card says of its suite, of the rules that made its scores, and of this installation: one place for all runs."""
+"""Fill in a card's facts on its suite, its scoring rules and this installation."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def new_card(config: Config, suite: Suite, *, run: str, model: str, data: Origin
 
 
 def put_suite(card: Card, suite: Suite, *, data: Origin) -> None:
-    """Write what is known of the suite, and what it is run with, on a card."""
+    """Put the suite's properties and the package versions on a card."""
     card.data, card.gated, card.chance = data, suite.gated, suite.chance
     card.commit, card.packages = cards.commit(), cards.packages()
 
 
 def put_rules(card: Card, suite: Suite) -> None:
-    """Write on a card which rules made all of its scores."""
+    """Put the versions of the scorers and errata on a card."""
     card.scorers, card.errata = suite.scorer_versions(), suite.errata.version

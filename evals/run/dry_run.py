@@ -1,7 +1,8 @@
-"""What a request would do, without doing it: items, calls, tokens, cost, time, and what of it is there already.
+"""Forecast of a request: items, calls, tokens, cost, time, and replies that exist already.
 
-Tokens of replies and times come from the newest earlier run of the suite by this model; without one the suite's max_tokens bounds them. Tokens of prompts are counted at four characters each, and images not at all. Nothing is
-asked and nothing is written.
+Output tokens and times come from the newest earlier run of the suite by this model; without one, max_tokens is the
+upper bound. Prompt tokens are estimated at four characters each, without images. No call is made and nothing is
+written.
 """
 
 from __future__ import annotations
@@ -32,61 +33,65 @@ if TYPE_CHECKING:
     from evals.suite import Suite
 
 CHARACTERS = 4.0
-"""Of a token, about: English prose and formulas with the tokenizers of 2024 and later."""
+"""Approximate characters per token, for English prose and formulas with tokenizers of 2024 and later."""
 PROMPTS = 200
-"""Prompts that are made to estimate their length."""
+"""Number of prompts built to estimate their length."""
 
 
 class Forecast(Struct, frozen=True, kw_only=True):
-    """What one suite of a request would do with one model."""
+    """Forecast for one suite and one model."""
 
     suite: str
     protocol: str
     model: str
     items: int = 0
-    """To be asked."""
+    """Selected items."""
     total: int = 0
-    """In the data set."""
+    """Items in the data set."""
     repeats: int = 1
     calls: int = 0
-    """Left to be made."""
+    """Calls left to make."""
     done: int = 0
-    """Replies that are there already."""
+    """Replies that exist already."""
     run: str = ""
     """The run that is resumed or reused; empty: a new one."""
     input_tokens: int | None = None
     output_tokens: int | None = None
-    """None: nothing is known."""
+    """None if unknown."""
     bound: bool = False
     """Whether the output tokens are an upper bound: every reply as long as max_tokens allows."""
     basis: str = ""
-    """Where the output tokens come from."""
+    """Source of the output tokens."""
     cost_usd: float | None = None
-    """None: the price or the tokens are not known."""
+    """None if the price or the tokens are unknown."""
     hours: float | None = None
     at_once: int = START
-    """Calls in flight that the hours are for."""
+    """Concurrency assumed for `hours`."""
     notes: tuple[str, ...] = ()
     fault: str = ""
-    """Why it cannot be started here; empty: nothing is known to be in the way."""
+    """Why it cannot be started here; empty if no obstacle is known."""
 
 
 def forecast(session: Session) -> list[Forecast]:
-    """Return what every suite of a request would do with every model; raises UsageError for data that cannot be read."""
-    return [one for named in session.models for one in _of_model(session, named.spec, named.model)]
+    """Return a forecast for every suite and model of a request; raises UsageError for unreadable data."""
+    return [
+        suite_forecast
+        for named in session.models
+        for suite_forecast in _of_model(session, named.spec, named.model)
+    ]
 
 
-def _of_model(session: Session, spec: str, given: Model | None) -> list[Forecast]:
-    request, fault, model = session.request, "", given
+def _of_model(session: Session, spec: str, model_object: Model | None) -> list[Forecast]:
+    request, fault, model = session.request, "", model_object
     if model is None and not request.cluster:
         try:
             model = session.model(spec)
-        except UsageError as error:  # no key, no server yet, no GPU: the plan can be made all the same
+        except UsageError as error:  # no key, server or GPU: the forecast is possible anyway
             fault = str(error)
     try:
         return [_of_suite(request, suite, spec, model, fault) for suite in session.suites]
     finally:
-        if model is not None and model is not given:
+        if model is not None and model is not model_object:
             asyncio.run(model.close())
 
 
@@ -114,11 +119,11 @@ def _with_figures(
     config, expected = plan.config, len(plan.spool) * plan.config.repeats
     done = _done(plan)
     calls = max(0, expected - done)
-    known = plan.lengths(own=True)
+    lengths = plan.lengths(own=True)
     output, seconds, basis, bound = None, None, "", False
-    if known:
-        output = round(calls * fmean(tokens for tokens, _ in known.values()))
-        seconds = calls * fmean(seconds for _, seconds in known.values())
+    if lengths:
+        output = round(calls * fmean(tokens for tokens, _ in lengths.values()))
+        seconds = calls * fmean(seconds for _, seconds in lengths.values())
         basis = "as long as in the newest earlier run"
     elif config.sampling.max_tokens:
         output, bound = calls * config.sampling.max_tokens, True
@@ -160,7 +165,7 @@ def _done(plan: Plan) -> int:
 
 
 def _hours(seconds: float | None, at_once: int, calls: int, model: Model | None) -> float | None:
-    """Return how long calls take, as many at once as given and no more a minute than the vendor allows."""
+    """Return the hours that calls take at this concurrency and under the vendor's rate limit; None if unknown."""
     spacing = spacing_of(model)
     if seconds is None and spacing is None:
         return None
@@ -168,14 +173,19 @@ def _hours(seconds: float | None, at_once: int, calls: int, model: Model | None)
 
 
 def _prompt_tokens(plan: Plan) -> float:
-    """Return the mean tokens of a prompt, over some that are spread evenly; raises what a prompter raises."""
+    """Return the mean prompt tokens, estimated over evenly spaced samples; prompts that fail are skipped."""
     spool, prompter = plan.spool, plan.prompter
     places: Sequence[int] = range(0, len(spool), max(1, ceil(len(spool) / PROMPTS)))
     lengths = []
     for place in places:
         try:
             prompt = prompter(spool[place], 0)
-        except (EvalsError, LookupError, ValueError, TypeError):  # its own failure when it is asked
+        except (
+            EvalsError,
+            LookupError,
+            ValueError,
+            TypeError,
+        ):  # recorded as a failure when the run gets there
             continue
         lengths.append(sum(len(plain_text(message.parts)) for message in prompt.messages))
     return fmean(lengths) / CHARACTERS if lengths else 0.0

@@ -1,4 +1,4 @@
-"""Runs that stop when a verdict is decided: what the session asks of whoever decides."""
+"""Protocols for runs that stop once a verdict is decided."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ class Race(Protocol):
 
     @property
     def notes(self) -> Sequence[str]:
-        """What the cards say of it."""
+        """Return notes for the cards."""
         ...
 
     def queue(self) -> list[tuple[int, int, int]]:
-        """Return (job, position, repeat) in the order of asking."""
+        """Return (job, position, repeat) in calling order."""
         ...
 
     def skips(self, job: int) -> bool:
-        """Whether a job needs no more replies."""
+        """Return whether a job needs no more replies."""
         ...
 
     def facts(self, job: int) -> str:
-        """Say where a job stands, for the progress."""
+        """Return the state of a job, for the progress display."""
         ...
 
     def record(self, job: int, record: Record) -> None:
-        """Take in a record."""
+        """Add a record."""
         ...
 
     def attach(self, runner: Runner) -> None:
@@ -41,24 +41,24 @@ class Race(Protocol):
 
 
 class EarlyStop(Protocol):
-    """What makes a race of prepared jobs (`verdicts.until.Until`)."""
+    """Creates the sequential test over prepared jobs (`verdicts.until.Until`)."""
 
     def begin(self, jobs: Sequence[Job], *, seed: int) -> Race:
-        """Set the race up."""
+        """Start the sequential test."""
         ...
 
 
 class Both(Watcher):
-    """Tells race and progress of every record; the race first, so that the progress shows its state."""
+    """Forwards records to the sequential test and then to the progress, which shows the test's state."""
 
     def __init__(self, race: Race, progress: Progress) -> None:
         self._race, self._progress = race, progress
 
     def record(self, job: int, record: Record) -> None:
-        """Pass a record on."""
+        """Forward a record."""
         self._race.record(job, record)
         self._progress.record(job, record)
 
     def rejudged(self, job: int) -> None:
-        """Pass on that a reply was scored again."""
+        """Forward that a reply was scored again."""
         self._progress.rejudged(job)

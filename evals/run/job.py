@@ -1,4 +1,4 @@
-"""What the user asked for, and one suite of it ready to be asked."""
+"""Options of a command, and one of its suites ready to run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evals.types import Prompter, Sampling
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """What the user asked for, the same for all suites of a command."""
+    """Options that hold for all suites of a command."""
 
     results: Path = Path("results")
     data: Path | None = None
@@ -22,17 +22,17 @@ class Options(Struct, frozen=True, kw_only=True):
     repeats: int | None = None
     seed: int = 0
     sampling: Sampling = Sampling()
-    """Overrides of the suite's own."""
+    """Overrides of the suite's sampling."""
     recommended: Sampling = Sampling()
-    """By the model's makers: for protocols that leave the draw open."""
+    """Recommended by the model's developers; used by protocols that state no temperature."""
     recommend_all: bool = False
-    """Take what is recommended in the place of what a protocol fixes, too."""
+    """Use the recommendation even if the protocol states a temperature."""
     recommender: str = ""
-    """Profile that recommends it, for the card."""
+    """Profile that states the recommendation, for the card."""
     run: str | None = None
     max_pixels: int | None = None
     max_pixels_of: str = ""
-    """Profile that names the limit; empty: the user."""
+    """Profile that sets the limit; empty if the user does."""
     judge: str = ""
     """As named on the command line, without secrets."""
     engine: str = ""
@@ -40,15 +40,15 @@ class Options(Struct, frozen=True, kw_only=True):
     system: str = ""
     """The user's system prompt; empty: none."""
     fresh: bool = False
-    """Make a new run even where the same one is there already."""
+    """Start a new run even if one with this configuration exists."""
     sample_ids: tuple[str, ...] = ()
-    """The only samples to ask; empty: all, or `limit` of them."""
+    """Ids of the samples to run; empty: all, or `limit` of them."""
     data_hash: str | None = None
-    """Beginning of a data hash that the user accepts in the place of the pinned one."""
+    """Prefix of a data hash accepted instead of the pinned one."""
 
 
 class Job(Struct, kw_only=True):
-    """One suite of a command, ready to be asked."""
+    """One suite of a command, ready to run."""
 
     suite: Suite
     repeats: int
@@ -57,11 +57,11 @@ class Job(Struct, kw_only=True):
     prompter: Prompter
     writer: Writer
     done: set[tuple[str, int]]
-    """Sample-repeats that have a reply already; scored again where that failed, never asked again."""
+    """(sample, repeat) pairs that have a reply; if scoring failed they are rescored, not sent again."""
     lengths: dict[str, tuple[float, float]]
     """Sample id -> (output tokens, seconds) in an earlier run."""
     notes: list[str]
     stale: bool = False
-    """Whether stored replies are to be scored again: the rule has changed, or some have no score."""
+    """Whether stored replies must be rescored: the scorer has changed, or some have no score."""
     reused: str = ""
-    """Says that the run was finished before and nothing is asked; empty: something is."""
+    """Message that a finished run is reused; empty if samples are left to run."""

@@ -1,4 +1,4 @@
-"""A judge model for the suites that want one."""
+"""Attach a judge model to the suites that use one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def make(spec: str, *, name: str, price: Price | None) -> Judge:
-    """Return a judge made of a model; `name` is its spec without secrets, `price` by default what its profile says."""
+    """Return a judge; `name`: its spec without secrets, `price`: by default that of its profile."""
     from evals import load, profiles
     from evals.scorers.judge.judge import Judge
 
@@ -31,10 +31,10 @@ def with_judge(
     price: Price | None = None,
     wait: bool,
 ) -> list[Suite]:
-    """Return the suites, those that want a judge with the one of that name.
+    """Return the suites, with the judge attached to those that use one.
 
-    Without a name, rules score what they can and the rest waits. Raises UsageError where a suite can do nothing
-    without a judge and `wait` is not set, and where none wants one.
+    Without `spec`, rules score what they can and the other replies stay unscored. Raises UsageError if a suite cannot
+    score anything without a judge and `wait` is not set, or if a judge is given and no suite uses one.
     """
     from evals.scorers.judge.judged import empty_seat, seat
 

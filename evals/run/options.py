@@ -1,4 +1,4 @@
-"""What of a request, and of what is known of its model, goes into plans and limits."""
+"""Plan options and budget of a request, combined with its model's profile."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def budget_of(request: RunRequest, spec: str) -> Budget:
 
 
 def plan_options(request: RunRequest, profile: Profile | None = None) -> Options:
-    """Return what the plan needs of a request, and of what is known of its model."""
+    """Return the plan options of a request, with defaults of the model's profile."""
     if request.recommended and not (profile and profile.sampling):
         raise UsageError("--recommended: no profile says what the makers of this model recommend")
     return Options(

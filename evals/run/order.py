@@ -1,4 +1,4 @@
-"""The order of asking: the longest expected first, so that no long reply is left for the end."""
+"""Order of calls: longest expected reply first, so that no long reply is left for the end."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from evals.run.job import Job
 
 
 def order(jobs: Sequence[Job]) -> list[tuple[int, int, int]]:
-    """Put all sample-repeats of a command into one queue, the longest expected first.
+    """Return one queue of all open samples and repeats of a command, longest expected reply first.
 
-    The expectation is the sample's output tokens in an earlier run (where those are alike, its seconds);
+    The expectation is the sample's output tokens in an earlier run (its seconds if tokens are equal);
     without one, the mean of its suite's earlier run; without that, the suite's max_tokens. Returns
-    (job, position, repeat) triples in the order of asking.
+    (job, position, repeat) triples in calling order.
     """
     keyed: list[tuple[float, float, int, int, int]] = []
     for number, job in enumerate(jobs):
@@ -48,13 +48,15 @@ def lengths(folder: Path, pattern: str, *, prefer: Path, spool: Spool) -> dict[s
         key=lambda path: (path.parent.parent == prefer, path.stat().st_mtime),
         reverse=True,
     )
-    wanted = set(spool.ids)
+    sample_ids = set(spool.ids)
     for path in runs[:3]:
         try:
             briefs = list(store.Run(path.parent).briefs())
         except StoreError:
             continue  # an earlier run that cannot be read is no reason not to start this one
-        known = {b.sample: (float(b.output or 0), b.seconds) for b in briefs if b.stop and b.sample in wanted}
-        if 2 * len(known) >= len(wanted):
-            return known
+        length_by_sample = {
+            b.sample: (float(b.output or 0), b.seconds) for b in briefs if b.stop and b.sample in sample_ids
+        }
+        if 2 * len(length_by_sample) >= len(sample_ids):
+            return length_by_sample
     return {}

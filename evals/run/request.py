@@ -1,4 +1,4 @@
-"""What to run: one object that holds every option once, with its bounds, its help and its place in the help.
+"""The request for a run: one class that declares every option once, with its bounds, help and help section.
 
 The options of `evals run`, the keys of a request file (`nightly.toml`, hyphens or underscores alike), the keyword
 arguments of `evals.evaluate` and their documentation are all made from `RunRequest`.
@@ -29,7 +29,7 @@ Price = str
 
 
 def option(text: str, group: Group, *, metavar: str = "", advanced: bool = False) -> Meta:
-    """Describe an option; `advanced` ones are listed by `--help-all` alone."""
+    """Return the metadata of an option; `advanced` options are listed only by `--help-all`."""
     return Meta(description=text, extra={"group": group, "metavar": metavar, "advanced": advanced})
 
 
@@ -232,12 +232,12 @@ class Option(Struct, frozen=True, kw_only=True):
 
     @property
     def flag(self) -> str:
-        """The name on the command line."""
+        """Return the name on the command line."""
         return f"--{self.name.replace('_', '-')}"
 
     @property
     def bounds(self) -> str:
-        """Say in words which values are allowed; empty: all."""
+        """Return the allowed range in words; empty if unrestricted."""
         if self.ge is not None and self.le is not None:
             return f"from {self.ge:g} to {self.le:g}"
         low = f"{self.ge:g} or more" if self.ge is not None else ""
@@ -275,72 +275,77 @@ def _option(name: str, hint: Any, field: structs.FieldInfo) -> Option:
 
 
 def _unwrapped(hint: Any) -> tuple[type, list[Meta]]:
-    """Return the bare type of a field, and all that is said of it, from the inside out."""
+    """Return the bare type of a field and its metadata, innermost first."""
     if get_origin(hint) is Annotated:
         inner, *metas = get_args(hint)
-        kind, found = _unwrapped(inner)
-        return kind, [*found, *(m for m in metas if isinstance(m, Meta))]
+        kind, inner_metas = _unwrapped(inner)
+        return kind, [*inner_metas, *(m for m in metas if isinstance(m, Meta))]
     if get_origin(hint) is UnionType or type(hint).__name__ == "_UnionGenericAlias":
-        (inner,) = (one for one in get_args(hint) if one is not NoneType)
+        (inner,) = (member for member in get_args(hint) if member is not NoneType)
         return _unwrapped(inner)
     return get_origin(hint) or hint, []
 
 
 def make(given: Mapping[str, Any], *, source: str = "") -> RunRequest:
-    """Make a request of names and values; raises UsageError in one line at what cannot be.
+    """Return a request made of option names and values; raises UsageError with a one-line message.
 
     `source`: the file that they come from; empty: a command line or a call.
     """
-    known = options()
+    declared = options()
     values: dict[str, Any] = {}
     for raw, value in given.items():
         name = raw.replace("-", "_")
-        if name not in known:
-            raise UnknownName(f"key in {source}" if source else "option", raw, known)
+        if name not in declared:
+            raise UnknownName(f"key in {source}" if source else "option", raw, declared)
         if name in values:
             raise UsageError(f"{source}: {raw} is given twice, once with hyphens and once with underscores")
-        values[name] = _value(known[name], value, source)
+        values[name] = _value(declared[name], value, source)
     return RunRequest(**values)
 
 
-def _value(one: Option, value: Any, source: str) -> Any:
-    name = f"{source}: {one.name}" if source else one.flag
-    if value is None and one.optional:
+def _value(option: Option, value: Any, source: str) -> Any:
+    name = f"{source}: {option.name}" if source else option.flag
+    if value is None and option.optional:
         return None
-    if one.type is list and isinstance(value, str):
+    if option.type is list and isinstance(value, str):
         value = [value]
-    if one.type is Path and isinstance(value, str | Path):
+    if option.type is Path and isinstance(value, str | Path):
         return Path(value)
-    if one.name == "extra_body" and isinstance(value, dict):
+    if option.name == "extra_body" and isinstance(value, dict):
         value = msgspec.json.encode(value).decode()
-    if one.type is float and type(value) is int:
+    if option.type is float and type(value) is int:
         value = float(value)
-    if one.type is list and isinstance(value, Sequence):
+    if option.type is list and isinstance(value, Sequence):
         value = list(value)
-    if not _of_type(one, value):
-        wanted = {bool: "true or false", int: "a whole number", float: "a number", list: "a list of names"}
-        raise UsageError(f"{name} must be {wanted.get(one.type, 'text')}, got {value!r}")
-    if isinstance(value, int | float) and not (isfinite(value) and _within(one, value)):
-        raise UsageError(f"{name} must be {one.bounds or 'finite'}, got {value}")
+    if not _of_type(option, value):
+        descriptions = {
+            bool: "true or false",
+            int: "a whole number",
+            float: "a number",
+            list: "a list of names",
+        }
+        raise UsageError(f"{name} must be {descriptions.get(option.type, 'text')}, got {value!r}")
+    if isinstance(value, int | float) and not (isfinite(value) and _within(option, value)):
+        raise UsageError(f"{name} must be {option.bounds or 'finite'}, got {value}")
     return value
 
 
-def _of_type(one: Option, value: Any) -> bool:
-    if one.type is list:
+def _of_type(option: Option, value: Any) -> bool:
+    if option.type is list:
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    return type(value) is one.type
+    return type(value) is option.type
 
 
-def _within(one: Option, value: float) -> bool:
+def _within(option: Option, value: float) -> bool:
     return (
-        (one.ge is None or value >= one.ge)
-        and (one.gt is None or value > one.gt)
-        and (one.le is None or value <= one.le)
+        (option.ge is None or value >= option.ge)
+        and (option.gt is None or value > option.gt)
+        and (option.le is None or value <= option.le)
     )
 
 
 def read(path: Path) -> RunRequest:
-    """Read a request file; raises UsageError in one line."""
+    """Read a request file; raises UsageError with a one-line message."""
     try:
         text = disk.read_small(path).removeprefix(disk.BOM).decode()
         given = msgspec.toml.decode(text, type=dict[str, Any])
@@ -348,16 +353,18 @@ def read(path: Path) -> RunRequest:
         raise UsageError(f"{path}: {error.strerror}") from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {error}") from None
-    found = make(given, source=str(path))
-    if not found.suites:
+    request = make(given, source=str(path))
+    if not request.suites:
         raise UsageError(f"{path}: names no suites")
-    return found
+    return request
 
 
 def changed(request: RunRequest) -> dict[str, Any]:
-    """Return the options that are not at their defaults."""
+    """Return the options that differ from their defaults."""
     return {
-        name: value for name, one in options().items() if (value := getattr(request, name)) != one.default
+        name: value
+        for name, option in options().items()
+        if (value := getattr(request, name)) != option.default
     }
 
 
@@ -365,7 +372,7 @@ BATCH_EXCLUDES = ("max_cost", "max_total_tokens", "until_decided", "against", "t
 
 
 def check(request: RunRequest) -> None:
-    """Refuse options that do not go together; raises UsageError."""
+    """Raise UsageError for options that exclude each other or are malformed."""
     for line in _conflicts(request):
         raise UsageError(line)
     extra_body(request.extra_body)

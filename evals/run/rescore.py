@@ -1,4 +1,4 @@
-"""Score again from what is stored: no model is asked, no prompt is built, no data set is read."""
+"""Rescore stored replies, without model calls, prompts or the data set."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ from evals.scorers.scoring import BROKE, Scoring
 from evals.suite import Suite
 from evals.types import Failure, Record, Reply, Sample, Score
 
-"""Beginning of a note on what the scorer could not judge."""
 MOST_FAILED = 0.01
-"""Share of the expected outcomes above which failures of the scorer mark a run."""
+"""Fraction of expected outcomes above which scorer failures are noted on the card."""
 BATCH = 256
-"""Records that slow scorers work on at once."""
+"""Number of records scored concurrently by slow scorers."""
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """A sample whose first score came out differently."""
+    """A sample whose first score changed."""
 
     id: str
     repeat: int
@@ -38,9 +37,9 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 def rescore(writer: Writer, suite: Suite) -> list[Change]:
-    """Judge every stored reply again, replace the scores, and list what changed.
+    """Rescore every stored reply and return the changes.
 
-    Raises UsageError if the suite refuses to be run.
+    Raises UsageError if the suite cannot be run.
     """
     if suite.refuses:  # e.g. a task that executes what the model wrote
         raise UsageError(suite.refuses)
@@ -55,7 +54,7 @@ def rescore(writer: Writer, suite: Suite) -> list[Change]:
                 changes.extend(_change(before, again))
                 yield before, again
 
-        if suite.judged:  # paid for, verdict by verdict: what was given is kept even if this breaks off
+        if suite.judged:  # verdicts cost money: each is appended at once, in case this is interrupted
             for before, again in renewed():
                 if before.scores != again.scores:
                     writer.append(again)
@@ -68,7 +67,7 @@ def rescore(writer: Writer, suite: Suite) -> list[Change]:
 def judged_again(
     scoring: Scoring, samples: Mapping[str, Sample], records: Iterator[Record]
 ) -> Iterator[tuple[Record, Record]]:
-    """Yield records with the same ones scored afresh; slow scorers work on many at once."""
+    """Yield (record, rescored record) pairs; slow scorers run concurrently."""
     if scoring.quick:
         for record in records:
             scores = record.scores
@@ -99,21 +98,21 @@ def _change(before: Record, after: Record) -> list[Change]:
     old, new = (next(iter(record.scores.values()), None) for record in (before, after))
     if old == new or _value(old) == _value(new):
         return []
-    return [Change(id=after.sample, repeat=after.repeat, before=_say(old), after=_say(new))]
+    return [Change(id=after.sample, repeat=after.repeat, before=_text(old), after=_text(new))]
 
 
 def _value(score: object) -> object:
     return (score.verdict, score.value, score.answer) if isinstance(score, Score) else None
 
 
-def _say(score: object) -> str:
+def _text(score: object) -> str:
     if not isinstance(score, Score):
         return "no score"
     return score.verdict if score.answer is None else f"{score.verdict} ({score.answer})"
 
 
 def summed(card: Card, run: store.Run, suite: Suite) -> Summary:
-    """Put on a card what the records of its run come to."""
+    """Compute the figures of a run from its records and put them on the card."""
     golds = run.gold()
     summary = summarize(
         run.briefs(),
@@ -129,10 +128,10 @@ def summed(card: Card, run: store.Run, suite: Suite) -> Summary:
 
 
 def _note_broken(card: Card, run: store.Run, scorer: str) -> None:
-    """Note on the card how many replies made their scorer fail: as answers, and as failures that are in no mean."""
+    """Add notes on replies that made the scorer fail: counted as invalid, or excluded from means."""
     scores = [brief.scores.get(scorer) for brief in run.briefs()]
-    invalid = sum(isinstance(one, Score) and one.why.startswith(BROKE) for one in scores)
-    failed = sum(isinstance(one, Failure) and one.kind in ("scorererror", "crash") for one in scores)
+    invalid = sum(isinstance(score, Score) and score.why.startswith(BROKE) for score in scores)
+    failed = sum(isinstance(score, Failure) and score.kind in ("scorererror", "crash") for score in scores)
     notes = [note for note in card.notes if not Note.parse(note, SCORER_NOTE)]
     if invalid:
         text = f"{invalid} of {len(scores)} replies made it fail, and count as invalid answers"
@@ -144,7 +143,7 @@ def _note_broken(card: Card, run: store.Run, scorer: str) -> None:
 
 
 def finish(writer: Writer, suite: Suite) -> Summary:
-    """Reduce the run from what is on disk and put it on the card."""
+    """Compute the figures of a finished run, the judge's included, and put them on the card."""
     run, card = store.Run(writer.path), writer.card
     summary = summed(card, run, suite)
     _note_broken(card, run, next(iter(suite.scorers)))

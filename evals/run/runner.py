@@ -1,7 +1,7 @@
-"""Suites x model -> records: asks, waits, retries, limits and times out (a judge and a batch wait by themselves).
+"""Run suites on a model and write the records (judge models and batches do their own waiting and retrying).
 
-One queue over all suites of a command, the longest expected first, feeds as many workers as the pace
-allows. A worker asks, scores, writes the record, and takes the next; what is slow to score is judged beside it.
+One queue over all suites of a command, longest expected reply first, feeds as many workers as the pace allows. A worker
+calls the model, scores the reply and writes the record; slow scorers run in tasks of their own.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from evals.seams import slots_of
 from evals.types import Failure, Model, Prompt, Record, Reply, Sample
 
 HOPELESS = 8
-"""A run ends early when so many samples failed in the end and none succeeded."""
+"""Number of failed samples after which a run without any success ends early."""
 HOPELESS_SLOW = 3
-"""The same where calls have failed for a minute: each of them may take long to do so."""
+"""The same once calls have failed for a minute, as each failure may take long."""
 BACKLOG = 256
-"""Replies that wait for a slow scorer; with more, asking waits too."""
+"""Maximum number of replies waiting for a slow scorer; calls pause above it."""
 COLLECT = 50_000
-"""New objects between two looks for cycles, which a run makes few of; at the usual 700 a third of its time went there."""
+"""Garbage-collection threshold (generation 0); at the default of 700, collection took a third of the run time."""
 
 
 class Watcher(Protocol):
-    """Whoever shows progress; told of every record."""
+    """Observer of a run, called for every record."""
 
     def record(self, job: int, record: Record) -> None:
         """A record was written."""
@@ -56,7 +56,7 @@ class Watcher(Protocol):
 
 
 class Runner:
-    """One command's work on one model."""
+    """Runs one command's suites on one model."""
 
     def __init__(
         self,
@@ -71,11 +71,11 @@ class Runner:
         skips: Callable[[int], bool] | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
-        """Get ready; nothing is asked before `run`.
+        """Prepare; no call is made before `run`.
 
-        `timeout_s`: deadline of one call; None: a minute and a tenth of a second per token allowed. `queue`:
-        (job, position, repeat) in the order of asking; None: the longest first. `skips`: whether a job
-        needs no more. `say`: tells the user what is waited for.
+        `timeout_s`: deadline of one call; None: 60 s plus 0.1 s per token allowed. `queue`:
+        (job, position, repeat) in calling order; None: longest first. `skips`: returns whether a job
+        needs no more samples. `say`: shows the user what is being waited for.
         """
         slots = slots_of(model)
         self.model, self.jobs = model, jobs
@@ -98,7 +98,7 @@ class Runner:
         self._judging: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._idle = asyncio.Event()
-        """Set when nobody works any more; to wait for the tasks themselves costs a look at each whenever one ends."""
+        """Set when no task is left; cheaper than `asyncio.wait`, which checks every task whenever one ends."""
         self._calls = Caller(
             model,
             self.pace,
@@ -113,7 +113,7 @@ class Runner:
         self._last_failure = ""
 
     async def run(self) -> None:
-        """Work the queue off; raises Fatal or StoreError where going on makes no sense."""
+        """Process the queue; raises Fatal or StoreError if the run cannot continue."""
         loop = self._loop = asyncio.get_running_loop()
         syncing = loop.create_task(self._sync())
         installed = on_interrupt(self._interrupt)
@@ -149,7 +149,7 @@ class Runner:
             self._loop.call_soon_threadsafe(self._interrupt)
 
     def _interrupt(self) -> None:
-        """First time: no new calls, what is in flight is kept. Second time: leave now."""
+        """First time: start no new calls, complete those in flight. Second time: cancel them."""
         if self.interrupted:
             for task in self._workers | self._judging:
                 task.cancel()
@@ -157,7 +157,7 @@ class Runner:
         self._end("interrupted")
 
     def end(self, why: str) -> None:
-        """Ask no more; what is in flight is kept."""
+        """Start no new calls; those in flight are completed."""
         self._end(why)
 
     def _end(self, why: str) -> None:
@@ -176,18 +176,18 @@ class Runner:
                         self._end(str(error))
 
     def _fill(self) -> None:
-        """Start workers up to the pace, and as many again for those that wait for another try."""
-        while len(self._workers) < min(self._wanted, len(self._workers) + len(self._queue)):
+        """Start workers up to the pace, plus one for each that waits for a retry."""
+        while len(self._workers) < min(self._target_workers, len(self._workers) + len(self._queue)):
             worker = asyncio.get_running_loop().create_task(self._work())
             self._workers.add(worker)
             worker.add_done_callback(self._ended)
 
     @property
-    def _wanted(self) -> int:
-        """Those that wait because the server is full are let be replaced only up to the ceiling."""
+    def _target_workers(self) -> int:
+        """Return the target number of workers; rate-limited ones are replaced only up to the ceiling of the pace."""
         calls = self._calls
         if not calls.replies:
-            return self.pace.limit  # nothing has worked yet: no more than this many find out
+            return self.pace.limit  # no call has succeeded yet, so none is replaced
         return self.pace.limit + min(calls.resting, MOST) + min(calls.refused, self.pace.ceiling)
 
     def _ended(self, worker: asyncio.Task[None]) -> None:
@@ -198,23 +198,25 @@ class Runner:
             self._fault = self._fault or (error if isinstance(error, EvalsError) else EvalsError(repr(error)))
             self._end(str(error))
         elif self._queue and not self._stop.is_set():
-            self._fill()  # several may have left at once, on the news that fewer are wanted
+            self._fill()  # several may have ended at once after the target fell
         if not self._workers and not self._judging:
             self._idle.set()
         if error is not None and not isinstance(error, EvalsError):
             raise error
 
     async def _work(self) -> None:
-        while self._queue and not self._stop.is_set() and len(self._workers) <= (wanted := self._wanted):
-            if len(self._workers) < wanted:
+        while (
+            self._queue and not self._stop.is_set() and len(self._workers) <= (target := self._target_workers)
+        ):
+            if len(self._workers) < target:
                 self._fill()
             number, position, repeat = self._queue.pop()
             if self._skips is not None and self._skips(number):
                 continue
-            await self._one(number, position, repeat)
+            await self._run_sample(number, position, repeat)
 
-    async def _one(self, number: int, position: int, repeat: int) -> None:
-        """Make one record: prompt, call, scores, disk. What is slow to judge does not hold up the next call."""
+    async def _run_sample(self, number: int, position: int, repeat: int) -> None:
+        """Produce one record: prompt, call, score, write. Slow scoring does not delay the next call."""
         job = self.jobs[number]
         sample = job.spool[position]
         started = time.time()
@@ -227,7 +229,7 @@ class Runner:
         else:
             outcome = await self._calls.reply(prompt, reseeded(job.sampling, repeat))
         if outcome is None:
-            return  # interrupted before there was an answer: the sample stays open
+            return  # interrupted before a reply: the sample stays open
         self._book(outcome)
         scoring = self._scoring[number]
         scores = scoring.now(sample, prompt, outcome) if isinstance(outcome, Reply) and scoring.quick else {}
@@ -251,7 +253,7 @@ class Runner:
             self._end(why)
 
     def _rejudge(self) -> None:
-        """Start to score again the replies of earlier sessions that a judge has yet to see."""
+        """Start rescoring stale replies of earlier sessions in judged suites."""
         for number, job in enumerate(self.jobs):
             if job.stale and job.suite.judged:
                 task = asyncio.get_running_loop().create_task(self._rejudge_job(number))
@@ -295,9 +297,9 @@ class Runner:
         writer = self.jobs[number].writer
         try:
             writer.add(record)
-        except UnicodeError:  # a scorer's answer with half of a surrogate pair
+        except UnicodeError:  # a scorer's answer with a lone surrogate
             writer.add(writable(record))
-        except TypeError as error:  # a plug-in gave what no JSON can hold
+        except TypeError as error:  # a plug-in returned a value that JSON cannot represent
             record = structs.replace(record, prompt=Prompt(), outcome=failure("model", error), scores={})
             writer.add(record)
         if not self._unwritten:
@@ -305,7 +307,7 @@ class Runner:
         self._unwritten.add(writer)
 
     def _flush(self) -> None:
-        """Write what this turn of the event loop has brought."""
+        """Flush the writers that got records in this turn of the event loop."""
         while self._unwritten:
             try:
                 self._unwritten.pop().flush()
@@ -327,13 +329,13 @@ class Runner:
 
     @property
     def hopeless(self) -> str:
-        """Say why nothing at all succeeded; empty where something did, in an earlier session too."""
+        """Return the last failure if no call has ever succeeded, in earlier sessions either; else empty."""
         succeeded = self._calls.replies or any(job.done for job in self.jobs)
         return self._last_failure if self._failures and not succeeded else ""
 
 
 def on_interrupt(handler: Callable[[], None]) -> list[int]:
-    """Let Ctrl-C and SIGTERM end the run in good order, where there is a main thread to do so."""
+    """Install a handler for SIGINT and SIGTERM if the event loop supports it; returns the signals installed."""
     installed = []
     for signum in (signal.SIGINT, signal.SIGTERM):
         try:
@@ -345,7 +347,7 @@ def on_interrupt(handler: Callable[[], None]) -> list[int]:
 
 
 def execute(runner_of: Callable[[], Runner]) -> Runner:
-    """Run to the end on the fastest event loop there is."""
+    """Run to the end on a new event loop, uvloop if installed."""
     try:
         import uvloop
     except ImportError:
@@ -354,7 +356,7 @@ def execute(runner_of: Callable[[], Runner]) -> Runner:
 
 
 async def drive(runner_of: Callable[[], Runner]) -> Runner:
-    """Run to the end on the event loop that runs already, and close the model."""
+    """Run to the end on the current event loop, and close the model."""
     runner = runner_of()
     try:
         await runner.run()

@@ -1,4 +1,4 @@
-"""How replies are drawn: what the protocol fixes, what the model's makers recommend, what the user sets."""
+"""Sampling parameters: fixed by the protocol, recommended by the model's developers, or set by the user."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from evals.types import Sampling
 
 
 def resolved(suite: Suite, options: Options) -> tuple[Sampling, list[str]]:
-    """Return how replies are drawn, and notes on it if that is neither the protocol's nor the user's decision alone.
+    """Return the sampling parameters of a run, and a note if they follow the developers' recommendation.
 
-    A temperature is part of a protocol where the protocol names one. Where it does not, what the makers of
-    the model recommend is taken as a whole, unless the user gives a temperature.
+    A temperature that the protocol states is part of the protocol. If it states none, the recommendation of the
+    model's developers is adopted as a whole, unless the user sets a temperature.
     """
     own, asked, makers = suite.sampling, options.sampling, options.recommended
     how = []
@@ -30,7 +30,7 @@ def resolved(suite: Suite, options: Options) -> tuple[Sampling, list[str]]:
 
 
 def override(own: Sampling, asked: Sampling, *, seed: int) -> Sampling:
-    """Return the suite's sampling with what the user set; a reply that is drawn gets the run's seed."""
+    """Return the suite's sampling with the user's overrides; the run's seed is set unless the temperature is 0."""
     changed = {f: v for f in asked.__struct_fields__ if (v := getattr(asked, f)) not in (None, (), {})}
     merged = structs.replace(own, **changed)
     if merged.temperature == 0.0 or merged.seed is not None:
@@ -39,7 +39,7 @@ def override(own: Sampling, asked: Sampling, *, seed: int) -> Sampling:
 
 
 def reseeded(sampling: Sampling, repeat: int) -> Sampling:
-    """Return the sampling of one repeat: repeats of one sample must not draw the same reply."""
+    """Return the sampling of one repeat, with a seed of its own so that repeats differ."""
     if repeat == 0 or sampling.seed is None:
         return sampling
     return structs.replace(sampling, seed=sampling.seed + repeat)

@@ -1,8 +1,7 @@
-"""A replica that is larger than a node: one part of its server on each of several, the first of which answers.
+"""Replicas that span several nodes: the server has one part per node, and the first part answers.
 
-Ray reserves the GPUs, all or none (a placement group with one bundle a node), and the engine's own way of several
-nodes does the rest. The parts live and die together: when one is gone the replica ends its process, Ray ends what it
-made, and starts it again where there is room.
+Ray reserves all GPUs or none (a placement group with one bundle per node), and the engine's own multi-node mode does
+the rest. If one part ends, the replica ends its process; Ray then stops the other parts and restarts the replica.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from evals.errors import EvalsError
 
 
 class Follower:
-    """One more node's part of a replica's server."""
+    """The part of a replica's server on a further node."""
 
-    def __init__(self, spec: str, options: Mapping[str, Any], words: Mapping[str, str]) -> None:
-        """`words`: environment of the engine there."""
-        os.environ.update(words)
+    def __init__(self, spec: str, options: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+        """`environment`: variables for the engine on this node."""
+        os.environ.update(environment)
         self._fault = ""
         try:
             folder = Path(tempfile.mkdtemp(prefix="evals-follower-"))
@@ -33,30 +32,30 @@ class Follower:
             self._fault = str(error)
 
     async def follow(self) -> str:
-        """Run it until it ends; says how that was."""
+        """Run the server part until it ends; returns the reason."""
         ended = self._fault or await self._model.follow()
         return f"{ended} (on {socket.gethostname()})"
 
     async def close(self) -> None:
-        """Stop it."""
+        """Stop the server part."""
         if not self._fault:
             await self._model.close()
 
 
 class Followers:
-    """All parts but the first, which is where this is made; in the bundles 1 and on of its placement group."""
+    """The parts of a replica after the first, in bundles 1, 2, ... of its placement group; created by the first part."""
 
     def __init__(self, spec: str, options: Mapping[str, Any], *, nodes: int, gpus: int) -> None:
-        """`gpus`: of all nodes together. What the engine here must know goes into its environment."""
+        """`gpus`: over all nodes. Sets the environment variables of the engine on this node."""
         import ray
         from ray.util import get_current_placement_group
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-        words = {
+        environment = {
             "EVALS_ENGINE_NODES": str(nodes),
-            "EVALS_ENGINE_MASTER": _meeting(ray.util.get_node_ip_address()),
+            "EVALS_ENGINE_MASTER": _free_address(ray.util.get_node_ip_address()),
         }
-        os.environ.update(words, EVALS_ENGINE_RANK="0")
+        os.environ.update(environment, EVALS_ENGINE_RANK="0")
         group = get_current_placement_group()
         self._actors = [
             ray.remote(Follower)
@@ -68,19 +67,19 @@ class Followers:
                     group, placement_group_bundle_index=rank
                 ),
             )
-            .remote(spec, dict(options), words | {"EVALS_ENGINE_RANK": str(rank)})
+            .remote(spec, dict(options), environment | {"EVALS_ENGINE_RANK": str(rank)})
             for rank in range(1, nodes)
         ]
         self._ends: set[asyncio.Task[str]] = set()
 
     async def ended(self) -> str:
-        """Have them run, and wait until the first of them ends; says how that was."""
+        """Run the parts and wait until one of them ends; returns the reason."""
         self._ends = self._ends or {asyncio.create_task(_follow(actor)) for actor in self._actors}
         done, _ = await asyncio.wait(self._ends, return_when=asyncio.FIRST_COMPLETED)
         return done.pop().result()
 
     async def close(self) -> None:
-        """Stop them all."""
+        """Stop all parts."""
         import ray
 
         for task in self._ends:
@@ -100,7 +99,7 @@ async def _follow(actor: Any) -> str:
     return ended
 
 
-def _meeting(address: str) -> str:
+def _free_address(address: str) -> str:
     with socket.socket() as probe:
         probe.bind(("", 0))
         return f"{address}:{probe.getsockname()[1]}"

@@ -1,9 +1,9 @@
-"""Replicas of one model behind one `reply`: the runner keeps its queue, pace, retries and records as they are.
+"""Replicas of one model behind a single `reply`; the runner's queue, pace, retries and records are unchanged.
 
-A question goes to the replica that has the fewest, with what else goes there at that moment: a lease. A replica that
-is lost, or silent for longer than its lease, gives back what it has not answered, and the runner asks others. What
-comes late is thrown away: a record is written once, by the driver, for the answer that it waited for. How a replica
-is reached is a `Link`: over Ray (`replicas.py`), or within this process (tests, measurements).
+A question goes to the replica with the fewest open questions; questions sent at the same moment share one message
+(a lease). If a replica is lost, or silent for longer than its lease, its open questions fail with Disconnected and the
+runner retries them on other replicas. Late answers are discarded, so each record is written once, by the driver.
+A `Link` connects to a replica: over Ray (`ray_replicas.py`), or within this process (tests, measurements).
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from evals.labels import Refused, sending
 from evals.types import Media, Prompt, Reply, Sampling
 
 POLL_S = 5.0
-"""A replica says at least so often that it is there; when it has answers, at once."""
+"""Maximum interval between a replica's messages; answers are sent at once."""
 LEASE_S = 30.0
-"""A replica that is silent for longer loses what it has."""
+"""Silence after which a replica's questions are given to others."""
 PATIENCE_S = 10.0
-"""For replicas to end in good order."""
+"""Time for replicas to shut down cleanly."""
 
 
 class Question(Struct, frozen=True, array_like=True):
-    """What a replica is asked."""
+    """A question to a replica."""
 
     number: int
     prompt: Prompt
     sampling: Sampling
     images: dict[str, bytes] = {}
-    """SHA-256 -> bytes as kept: a node need not share a disk with the driver."""
+    """SHA-256 -> stored bytes; a node need not share a disk with the driver."""
 
 
 class Work(Struct, frozen=True, array_like=True):
@@ -50,21 +50,21 @@ class Work(Struct, frozen=True, array_like=True):
 
     questions: list[Question]
     dropped: list[int]
-    """Numbers of questions that nobody waits for any more."""
+    """Numbers of cancelled questions."""
 
 
 class Fault(Struct, frozen=True, tag="fault"):
-    """An adapter's error on its way to the driver."""
+    """An adapter's error, serialized for the driver."""
 
     kind: str
-    """Name of its class in `errors.py`."""
+    """Class name in `errors.py`."""
     message: str
     retry_after_s: float | None = None
     unreachable: bool = False
 
     @classmethod
     def of(cls, error: Exception) -> Fault:
-        """Describe an error; foreign exceptions become ModelError."""
+        """Serialize an error; foreign exceptions become ModelError."""
         if not isinstance(error, ModelError | UsageError):
             return cls("ModelError", f"{type(error).__name__}: {error}")
         after = error.retry_after_s if isinstance(error, RateLimit) else None
@@ -72,27 +72,27 @@ class Fault(Struct, frozen=True, tag="fault"):
         return cls(type(error).__name__, str(error), after, unreachable)
 
     def error(self) -> Exception:
-        """Make the error again."""
+        """Return the deserialized error."""
         if self.kind == "RateLimit":
             return RateLimit(self.message, retry_after_s=self.retry_after_s)
         if self.kind == "Disconnected":
             return Disconnected(self.message, unreachable=self.unreachable)
-        known = getattr(errors, self.kind, ModelError)
-        error: Exception = known(self.message)
+        error_class = getattr(errors, self.kind, ModelError)
+        error: Exception = error_class(self.message)
         return error
 
 
 class Answer(Struct, frozen=True, array_like=True):
-    """What became of a question."""
+    """The reply or error for a question."""
 
     number: int
     outcome: Reply | Fault
     notes: tuple[str, ...] = ()
-    """What the replica's model has to say on the card since its last answer, e.g. a field that its server refuses."""
+    """New notes of the replica's model for the card, e.g. on a field that its server rejects."""
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """What a replica says of itself."""
+    """Description of a replica."""
 
     name: str = ""
     accepts: frozenset[str] = frozenset()
@@ -100,29 +100,29 @@ class Facts(Struct, frozen=True, kw_only=True):
     where: str = ""
     """Name of its node."""
     version: str = ""
-    """Of this package there."""
+    """Version of this package on the node."""
     notes: tuple[str, ...] = ()
     fault: str = ""
-    """Why it cannot run, in one line; empty where it can."""
+    """Why it cannot run, in one line; empty if it can."""
 
 
 class Lost(Exception):
-    """A replica cannot be reached; its link may find it again."""
+    """A replica cannot be reached; its link may reconnect."""
 
 
 class Link(Protocol):
-    """The way to one replica."""
+    """Connection to one replica."""
 
     async def start(self) -> Facts:
-        """Wait until it can be asked, at first and after it was lost; raises UsageError where it never will."""
+        """Wait until the replica is ready, initially and after a loss; raises UsageError if it never will be."""
         ...
 
     def give(self, work: bytes) -> None:
-        """Send an encoded `Work`; never waits."""
+        """Send an encoded `Work` without waiting."""
         ...
 
     async def take(self) -> bytes:
-        """Wait for answers, for `POLL_S` at most; returns an encoded list of `Answer`, and raises Lost."""
+        """Wait for answers, at most `POLL_S`; returns an encoded list of `Answer`. Raises Lost."""
         ...
 
     async def close(self) -> None:
@@ -135,19 +135,19 @@ _answers = msgspec.msgpack.Decoder(list[Answer]).decode
 
 
 class Replica:
-    """The driver's side of one replica: what it was asked and has not answered."""
+    """The driver's side of one replica: its open questions."""
 
     def __init__(self, number: int, link: Link) -> None:
         self.number, self.link = number, link
         self.up = False
         self.leased: dict[int, asyncio.Future[Reply]] = {}
         self.notes: list[str] = []
-        """Said by its model while it answered."""
+        """Notes of its model, received with answers."""
         self._questions: list[Question] = []
         self._dropped: list[int] = []
 
     def ask(self, question: Question) -> asyncio.Future[Reply]:
-        """Put a question into the next lease, which is sent when the event loop has no more for it."""
+        """Add a question to the next message, which is sent at the end of this turn of the event loop."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
         self.leased[question.number] = future
@@ -157,7 +157,7 @@ class Replica:
         return future
 
     def drop(self, number: int) -> None:
-        """Take a question back that nobody waits for any more."""
+        """Withdraw a cancelled question."""
         if self.leased.pop(number, None) is not None and self.up:
             if not self._questions and not self._dropped:
                 asyncio.get_running_loop().call_soon(self._send)
@@ -169,13 +169,13 @@ class Replica:
         self._questions, self._dropped = [], []
 
     def settle(self, raw: bytes) -> None:
-        """Hand answers to those who wait for them; raises Gone where the replica's server is."""
+        """Resolve the futures of answered questions; raises Gone if the replica's server is gone."""
         gone = None
         for answer in _answers(raw):
             self.notes += answer.notes
             future, outcome = self.leased.pop(answer.number, None), answer.outcome
             if future is None or future.done():
-                continue  # it came too late, and another replica was asked
+                continue  # late: the question was given to another replica
             if isinstance(outcome, Reply):
                 future.set_result(outcome)
             elif isinstance(error := outcome.error(), Gone):
@@ -187,7 +187,7 @@ class Replica:
             raise gone
 
     def revoke(self, why: str) -> int:
-        """Give back what has no answer, so that others are asked; returns how many."""
+        """Fail all open questions with Disconnected, so that they are retried elsewhere; returns their number."""
         self.up = False
         leased, self.leased = self.leased, {}
         for future in leased.values():
@@ -197,10 +197,10 @@ class Replica:
 
 
 class Cluster:
-    """A model whose replies come from whichever replica has the least to do."""
+    """A model that sends each question to the least loaded replica."""
 
     def __init__(self, links: Sequence[Link], facts: Facts, *, lease_s: float = LEASE_S) -> None:
-        """`facts`: of one replica, which stands for all; nothing is started before the first `ready`."""
+        """`facts`: of one replica, taken to hold for all; replicas are started by the first `ready`."""
         self.name, self.accepts = facts.name, facts.accepts
         self.slots: int | None = len(links) * (facts.slots or MOST)
         self._notes: list[str] = list(facts.notes)
@@ -208,21 +208,21 @@ class Cluster:
         self._lease_s = lease_s
         self._numbers = count()
         self._least: list[tuple[int, int]] = []
-        """Heap of (questions, replica); entries that are out of date are thrown away when they come up."""
+        """Heap of (open questions, replica index); stale entries are discarded when popped."""
         self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
         self._up = 0
         self._why = ""
-        """Why a replica is gone for good."""
+        """Why a replica was lost permanently."""
         self._ever = False
 
     @property
     def notes(self) -> list[str]:
-        """Say what the card of a run must say: of the cluster, of its servers, of what they refused."""
+        """Return notes for the card: on the cluster, its servers, and the fields they rejected."""
         return list(dict.fromkeys([*self._notes, *(note for r in self._replicas for note in r.notes)]))
 
     def ready(self) -> Awaitable[None] | None:
-        """None: some replica can be asked. Else what to await; raises UsageError, or Gone in mid-run."""
+        """Return None if a replica is ready, else an awaitable until one is; it raises UsageError, or Gone in mid-run."""
         if not self._tasks:
             self._tasks = [asyncio.create_task(self._serve(replica)) for replica in self._replicas]
         return None if self._up else self._until_up()
@@ -235,7 +235,7 @@ class Cluster:
             await self._changed.wait()
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Ask the replica with the fewest questions; raises what its adapter raises, Disconnected if it is lost."""
+        """Ask the least loaded replica; raises the adapter's errors, and Disconnected if the replica is lost."""
         images = _images(prompt)
         replica = self._choose()
         number = next(self._numbers)
@@ -248,7 +248,7 @@ class Cluster:
             raise
 
     def _choose(self) -> Replica:
-        """Return the replica with the fewest questions, and note that it has one more."""
+        """Return the replica with the fewest open questions, and count one more for it."""
         while self._least:
             questions, index = self._least[0]
             replica = self._replicas[index]
@@ -267,27 +267,27 @@ class Cluster:
             heapify(self._least)
 
     async def _serve(self, replica: Replica) -> None:
-        """Keep one replica at work until it is gone for good."""
+        """Serve one replica, reconnecting after losses, until it is lost permanently."""
         try:
             while True:
                 facts = await replica.link.start()
-                self._arrived(replica, facts)
+                self._on_ready(replica, facts)
                 try:
                     await self._listen(replica)
                 except Lost as error:
-                    self._left(replica, str(error))
+                    self._on_lost(replica, str(error))
         except (UsageError, Gone) as error:
             if replica.up:
-                self._left(replica, str(error))
+                self._on_lost(replica, str(error))
             self._why = str(error)
             if self._ever:
                 self._say(f"replica {replica.number} will not come back: {error}")
         finally:
-            # whoever waits looks at the tasks when this one is done
+            # waiters check the tasks once this one is done
             asyncio.get_running_loop().call_soon(self._changed.set)
 
     async def _listen(self, replica: Replica) -> None:
-        """Hand on what a replica answers; one deadline, put off each time it is heard, spares a timer a message."""
+        """Deliver a replica's answers; one deadline is rescheduled on each message, which avoids a timer per message."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._lease_s) as lease:
@@ -300,27 +300,27 @@ class Cluster:
         except TimeoutError:
             raise Lost(f"silent for {self._lease_s / 2:g} s or more") from None
 
-    def _arrived(self, replica: Replica, facts: Facts) -> None:
-        if not self._ever:  # what the first says of its server stands for all
+    def _on_ready(self, replica: Replica, facts: Facts) -> None:
+        if not self._ever:  # notes of the first replica's server stand for all
             self._notes += [note for note in facts.notes if note not in self._notes]
         replica.up, self._ever = True, True
         self._up += 1
         self._note(replica)
         self._changed.set()
-        if len(self._replicas) <= 16:  # a line each is no use of a thousand
+        if len(self._replicas) <= 16:  # no line each for large clusters
             self._say(
                 f"replica {replica.number} on {facts.where} is ready ({self._up} of {len(self._replicas)})"
             )
 
-    def _left(self, replica: Replica, why: str) -> None:
+    def _on_lost(self, replica: Replica, why: str) -> None:
         self._up -= 1
-        given = replica.revoke(f"replica {replica.number} was lost: {why}")
-        line = f"replica {replica.number} was lost ({why}); {given} samples go to others"
+        returned = replica.revoke(f"replica {replica.number} was lost: {why}")
+        line = f"replica {replica.number} was lost ({why}); {returned} samples go to others"
         self._notes.append(f"cluster: {line}")
         self._say(line)
 
     def _say(self, line: str) -> None:
-        print(plain(f"cluster: {line}"), file=sys.stderr, flush=True)  # noqa: T201 - what a person waits for
+        print(plain(f"cluster: {line}"), file=sys.stderr, flush=True)  # noqa: T201 - progress for the user
 
     async def close(self) -> None:
         """Stop all replicas."""
@@ -333,9 +333,9 @@ class Cluster:
 
 
 def _images(prompt: Prompt) -> dict[str, bytes]:
-    found = {}
+    images = {}
     for message in prompt.messages:
         for part in message.parts:
             if isinstance(part, Media) and not isinstance(sending(part.sent), Refused):
-                found[part.sha256] = find(part).read_bytes()
-    return found
+                images[part.sha256] = find(part).read_bytes()
+    return images

@@ -1,9 +1,9 @@
 """Replicas as Ray actors: `--cluster ray`, or `ray://HOST:PORT`.
 
-Ray starts them, places them where there are GPUs, starts them again where they or their node died, and connects to
-the cluster again; here is what a replica does, and how many there are. A replica makes its model on its node, as
-`evals run` would there, so an adapter that launches a server launches it on the GPUs that Ray gave to the replica.
-One that is larger than any node gets a placement group, GPUs of several nodes or none of them (`spanning.py`).
+Ray starts the replicas, places them on free GPUs, and restarts them after their process or node died. This module
+defines what a replica does and how many there are. A replica loads its model on its node as `evals run` would, so an
+adapter that launches a server launches it on the GPUs that Ray assigned. A replica that does not fit on a node gets a
+placement group: GPUs on several nodes, all or none (`multi_node.py`).
 """
 
 from __future__ import annotations
@@ -34,61 +34,61 @@ from evals.run.cluster.queue import POLL_S, Answer, Cluster, Facts, Fault, Lost,
 from evals.seams import Starting, notes_of, slots_of
 
 LINGER_S = 0.005
-"""Answers that come within so short a time go into one message."""
+"""Answers that arrive within this time share one message."""
 RESTARTS = 3
-"""How often Ray starts a replica again."""
+"""Maximum number of restarts of a replica by Ray."""
 REACH_S = 5.0
 PLACE_S = 60.0
-"""For Ray to place the first replica and to start its process."""
+"""Deadline for Ray to place the first replica and start its process."""
 FATES = {
     "ActorDiedError": "its process or its node died",
     "ActorUnavailableError": "it cannot be reached",
 }
-"""What Ray's errors mean for a replica."""
+"""Ray error class -> explanation."""
 ENVIRONMENT = "EVALS_ENGINE_"
-"""Variables with this beginning are the user's to set on the driver; secrets belong on the nodes."""
+"""Prefix of environment variables that are passed from the driver to replicas; secrets are set on the nodes."""
 _encode = msgspec.msgpack.Encoder().encode
 _work = msgspec.msgpack.Decoder(Work).decode
 _facts = msgspec.msgpack.Decoder(Facts).decode
 
 
 class Host:
-    """What runs on a node: one model, asked what comes, several at once. All that passes is bytes."""
+    """The replica process on a node: one model that answers concurrent questions. Messages are bytes."""
 
     def __init__(self, spec: str, options: Mapping[str, Any], *, nodes: int = 1, gpus: int = 0) -> None:
-        """`nodes`: over which it goes; `gpus`: on all of them together."""
+        """`nodes`: that the replica spans; `gpus`: over all of them."""
         self._folder = Path(tempfile.mkdtemp(prefix="evals-replica-"))
         self._asked: dict[int, asyncio.Task[None]] = {}
         self._answers: list[Answer] = []
-        self._some = asyncio.Event()
+        self._has_answers = asyncio.Event()
         self._fault = ""
         self._round = 0
-        self._said: set[str] = set()
-        """Notes that the driver knows."""
+        self._sent_notes: set[str] = set()
+        """Notes already sent to the driver."""
         self._closing = False
         self._followers = Followers(spec, options, nodes=nodes, gpus=gpus) if nodes > 1 else None
         try:
             self._model = load.model(spec, results=self._folder, **options)
-        except EvalsError as error:  # told by `facts`: Ray would wrap it in its own tale
+        except EvalsError as error:  # reported by `facts`: Ray would wrap it in a traceback of its own
             self._fault = str(error)
 
     async def facts(self) -> bytes:
-        """Say what it is, and why it cannot run where it cannot."""
+        """Return an encoded `Facts`, with the fault if the model cannot run."""
         here = Facts(where=socket.gethostname(), version=version("science-evals"), fault=self._fault)
         if self._fault:
             return _encode(here)
         model = self._model
         offers = {"slots": slots_of(model), "notes": notes_of(model)}
-        self._said.update(notes_of(model))
+        self._sent_notes.update(notes_of(model))
         return _encode(replace(here, name=model.name, accepts=model.accepts, **offers))
 
     async def start(self) -> tuple[int, bytes]:
-        """Forget what was asked, and wait until the model can be called; returns the number of this start."""
+        """Drop open questions and wait until the model is ready; returns the number of this start and the facts."""
         self._round += 1
         for task in self._asked.values():
             task.cancel()
         self._asked, self._answers = {}, []
-        self._some.set()  # whoever still waits belongs to an earlier start
+        self._has_answers.set()  # wakes `take` calls of an earlier start
         try:
             if not self._fault and isinstance(self._model, Starting) and (waiting := self._model.ready()):
                 await self._with_followers(waiting)
@@ -97,7 +97,7 @@ class Host:
         return self._round, await self.facts()
 
     async def _with_followers(self, waiting: Awaitable[None]) -> None:
-        """Wait for the server, or for one of its parts to end: the first would wait for that one for long."""
+        """Wait for the server, or fail at once if a part on another node ends."""
         if self._followers is None:
             await waiting
             return
@@ -113,12 +113,12 @@ class Host:
         ended.add_done_callback(lambda _: self._leave())
 
     def _leave(self) -> None:
-        """A replica that has lost one of its nodes ends its process, and Ray makes all of it again."""
+        """End the process after the loss of a node, so that Ray restarts the whole replica."""
         if not self._closing:
             os._exit(1)
 
     async def give(self, raw: bytes) -> None:
-        """Begin to ask."""
+        """Cancel dropped questions and start new ones."""
         work = _work(raw)
         for number in work.dropped:
             if task := self._asked.pop(number, None):
@@ -132,7 +132,7 @@ class Host:
                 media.keep(self._folder, raw)
             with foreign_code(ModelError):
                 outcome: Any = await ask(self._model, question.prompt, question.sampling)
-        except EvalsError as error:  # which the driver records
+        except EvalsError as error:
             if isinstance(error, Gone) and self._followers is not None:
                 self._leave()
             outcome = Fault.of(error)
@@ -141,26 +141,26 @@ class Host:
                 (self._folder / digest).unlink(missing_ok=True)
         if self._asked.pop(question.number, None) is not None:
             self._answers.append(Answer(question.number, outcome, self._fresh_notes()))
-            self._some.set()
+            self._has_answers.set()
 
     def _fresh_notes(self) -> tuple[str, ...]:
-        """Return what the model has to say on the card and has not said yet."""
-        fresh = tuple(note for note in notes_of(self._model) if note not in self._said)
-        self._said.update(fresh)
+        """Return the model's notes that were not sent yet."""
+        fresh = tuple(note for note in notes_of(self._model) if note not in self._sent_notes)
+        self._sent_notes.update(fresh)
         return fresh
 
     async def take(self, start: int) -> bytes:
-        """Return the answers that there are; waits `POLL_S` for one, and a moment for others."""
+        """Return the answers so far; waits up to `POLL_S` for the first and `LINGER_S` for others."""
         if not self._answers:
-            self._some.clear()
+            self._has_answers.clear()
             try:
                 async with asyncio.timeout(POLL_S):
-                    await self._some.wait()
+                    await self._has_answers.wait()
                 await asyncio.sleep(LINGER_S)
             except TimeoutError:
                 pass
         if start != self._round:
-            return _encode([])  # the answers are for whoever started it since
+            return _encode([])  # the answers belong to a later start
         answers, self._answers = self._answers, []
         return _encode(answers)
 
@@ -174,14 +174,14 @@ class Host:
 
 
 class Over:
-    """The way to a replica over Ray."""
+    """A `Link` over Ray."""
 
     def __init__(self, actor: Any) -> None:
         self.actor = actor
         self._start = 0
 
     async def start(self) -> Facts:
-        """See `Link`; Ray has the actor wait for a node, and calls again where it died meanwhile."""
+        """See `Link`; Ray queues the actor until a node is free, and repeats the call if the actor died meanwhile."""
         from ray.exceptions import RayError
 
         try:
@@ -194,7 +194,7 @@ class Over:
         return facts
 
     def give(self, work: bytes) -> None:
-        """See `Link`; a message that is lost is noticed by `take`."""
+        """See `Link`; a lost message shows in `take`."""
         self.actor.give.remote(work)
 
     async def take(self) -> bytes:
@@ -218,10 +218,10 @@ class Over:
 
 
 class Connected(Cluster):
-    """A cluster that disconnects from Ray in the end."""
+    """A cluster that disconnects from Ray when closed."""
 
     async def close(self) -> None:
-        """Stop the replicas and leave; a Ray that was started here ends."""
+        """Stop the replicas and disconnect; a Ray instance started by this process ends."""
         import ray
 
         await super().close()
@@ -229,10 +229,10 @@ class Connected(Cluster):
 
 
 def _line(error: BaseException) -> str:
-    """Return the sentence of a Ray error that says what happened."""
+    """Return the informative line of a Ray error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = [line for line in lines if "Error" in line or "died" in line or "node" in line.lower()]
-    return (said or lines or [type(error).__name__])[-1][:300]
+    informative = [line for line in lines if "Error" in line or "died" in line or "node" in line.lower()]
+    return (informative or lines or [type(error).__name__])[-1][:300]
 
 
 def connect(
@@ -243,23 +243,25 @@ def connect(
     gpus: int | None = None,
     options: Mapping[str, Any],
 ) -> Cluster:
-    """Connect to Ray, or start one here, and have the replicas placed; raises UsageError in one line."""
+    """Connect to Ray, or start it, and place the replicas; raises UsageError with a one-line message."""
     ray = _ray(address)
     with ExitStack() as undo:
         undo.callback(ray.shutdown)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        wanted = shape(spec, nodes, replicas=replicas, gpus=gpus)
-        links = [Over(actor) for actor in _actors(ray, spec, wanted, options)]
-        facts = _first(ray, links)
+        placement = shape(spec, nodes, replicas=replicas, gpus=gpus)
+        links = [Over(actor) for actor in _actors(ray, spec, placement, options)]
+        facts = _first_facts(ray, links)
         if facts.version != version("science-evals"):
             raise UsageError(
                 f"science-evals {facts.version} on {facts.where}, {version('science-evals')} here: install the same"
             )
         undo.pop_all()
-    taken = f"{wanted.gpus} GPUs each" + (f" over {wanted.nodes} nodes" if wanted.nodes > 1 else "")
-    several = f"{wanted.replicas} replica{'s' if wanted.replicas > 1 else ''}"
-    noted = f"cluster: {address}, {several} on {len(nodes)} nodes, {taken}"
-    return Connected(links, replace(facts, notes=(noted, *facts.notes)))
+    gpu_text = f"{placement.gpus} GPUs each" + (
+        f" over {placement.nodes} nodes" if placement.nodes > 1 else ""
+    )
+    replica_text = f"{placement.replicas} replica{'s' if placement.replicas > 1 else ''}"
+    note = f"cluster: {address}, {replica_text} on {len(nodes)} nodes, {gpu_text}"
+    return Connected(links, replace(facts, notes=(note, *facts.notes)))
 
 
 def _ray(address: str) -> Any:
@@ -279,15 +281,15 @@ def _ray(address: str) -> Any:
             elif os.environ.get("RAY_ADDRESS"):
                 ray.init(**quiet)
             else:
-                _here(ray, quiet)
+                _join_or_start(ray, quiet)
     except Crash as error:
         ray.shutdown()
         raise UsageError(f"--cluster {address}: {_line(error.__cause__ or error)}") from None
     return ray
 
 
-def _here(ray: Any, quiet: Mapping[str, Any]) -> None:
-    """Join the Ray that runs on this machine, else start one."""
+def _join_or_start(ray: Any, quiet: Mapping[str, Any]) -> None:
+    """Connect to the Ray instance on this machine, or start one."""
     try:
         ray.init("auto", **quiet)
     except ConnectionError:
@@ -295,7 +297,7 @@ def _here(ray: Any, quiet: Mapping[str, Any]) -> None:
 
 
 def _reach(address: str) -> None:
-    """Ray itself tries for half a minute and says it in fifty lines."""
+    """Check that the address accepts connections: Ray itself would try for 30 s and fail with a long traceback."""
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port or 10001
@@ -309,39 +311,42 @@ def _reach(address: str) -> None:
         raise UsageError(f"--cluster {address}: nobody answers at {host}:{port} ({error})") from None
 
 
-def _actors(ray: Any, spec: str, wanted: Shape, options: Mapping[str, Any]) -> list[Any]:
-    words = {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)}
-    if wanted.gpus:
-        words["EVALS_ENGINE_GPUS"] = str(wanted.gpus)
-    asked = {
+def _actors(ray: Any, spec: str, placement: Shape, options: Mapping[str, Any]) -> list[Any]:
+    environment = {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)}
+    if placement.gpus:
+        environment["EVALS_ENGINE_GPUS"] = str(placement.gpus)
+    actor_options = {
         "num_cpus": 1,
-        "num_gpus": wanted.gpus // wanted.nodes,
+        "num_gpus": placement.gpus // placement.nodes,
         "max_restarts": RESTARTS,
         "max_concurrency": 100_000,
-        "runtime_env": {"env_vars": words},
+        "runtime_env": {"env_vars": environment},
     }
     return [
         ray.remote(Host)
-        .options(**asked, scheduling_strategy=_group(wanted) if wanted.nodes > 1 else "SPREAD")
-        .remote(spec, dict(options), nodes=wanted.nodes, gpus=wanted.gpus)
-        for _ in range(wanted.replicas)
+        .options(
+            **actor_options,
+            scheduling_strategy=_reserved_group(placement) if placement.nodes > 1 else "SPREAD",
+        )
+        .remote(spec, dict(options), nodes=placement.nodes, gpus=placement.gpus)
+        for _ in range(placement.replicas)
     ]
 
 
-def _group(wanted: Shape) -> Any:
-    """Have Ray reserve one replica's GPUs, all or none, until this command leaves; returns the place of its first node."""
+def _reserved_group(placement: Shape) -> Any:
+    """Reserve the GPUs of one replica, all or none, while this process runs; returns the strategy for its first node."""
     from ray.util import placement_group
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-    bundle = {"CPU": 1.0, "GPU": float(wanted.gpus // wanted.nodes)}
-    if wanted.kind:
-        bundle[f"accelerator_type:{wanted.kind}"] = 0.001
-    group = placement_group([bundle] * wanted.nodes, strategy="STRICT_SPREAD")
+    bundle = {"CPU": 1.0, "GPU": float(placement.gpus // placement.nodes)}
+    if placement.kind:
+        bundle[f"accelerator_type:{placement.kind}"] = 0.001
+    group = placement_group([bundle] * placement.nodes, strategy="STRICT_SPREAD")
     return PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
 
 
-def _first(ray: Any, links: Sequence[Over]) -> Facts:
-    """Wait for the first replica that can say what it is; where all have failed, raise the reason of one."""
+def _first_facts(ray: Any, links: Sequence[Over]) -> Facts:
+    """Return the facts of the first replica that is up; raises UsageError with the last fault if all fail."""
     waiting = [link.actor.facts.remote() for link in links]
     why = f"Ray has placed no replica within {PLACE_S:.0f} s: are its nodes busy? (`ray status`)"
     while waiting:
