@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from evals.model_adapters.common.http_model import HttpModel
 
 SKEW_S = 3600.0
-"""Clocks of vendors and users differ."""
+"""Allowed difference between the vendor's clock and ours."""
 LABEL = "science_evals"
 RESULTS = 4 << 30
-"""Bytes of a batch's results: a hundred thousand replies that reason."""
+"""Size limit of a batch's results in bytes: enough for a hundred thousand replies with reasoning."""
 _encode = msgspec.json.Encoder().encode
 
 
 class _Endpoint:
-    """What both endpoints do alike: word requests without the fields that were refused."""
+    """Shared by both endpoints: build requests without the fields that were rejected."""
 
     def __init__(self, asked: HttpModel) -> None:
         self._asked, self._client = asked, asked.client
 
     @property
     def left_out(self) -> dict[str, str]:
-        """Fields that are not sent, or sent under another name, since the vendor refused them."""
+        """Fields that are omitted or renamed because the vendor rejected them."""
         return self._asked.refusals.left_out
 
     async def learn(self, error: Rejected, prompt: Prompt, sampling: Sampling) -> bool:
@@ -47,7 +47,7 @@ class _Endpoint:
 
 
 def _outcome(asked: HttpModel, status: int, raw: bytes, sampling: Sampling) -> Reply | Exception:
-    """Make of one result what the same call would have made."""
+    """Return the reply or the error that the same direct call would have produced."""
     try:
         if 200 <= status < 300:
             return asked.read(raw, sampling, seconds=0.0)
@@ -100,14 +100,14 @@ class _File(Struct):
 
 
 class OpenAIBatches(_Endpoint):
-    """Files of requests in, files of results out; a batch is known again by its metadata."""
+    """Batches with files of requests and results; a batch is identified by its metadata."""
 
     most = 50_000
     most_bytes = 100_000_000
     """200 MB are allowed."""
 
     async def line(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
-        """Word one request."""
+        """Return one request of the batch."""
         body = await self._body(prompt, sampling)
         return (
             _encode({"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body})
@@ -115,7 +115,7 @@ class OpenAIBatches(_Endpoint):
         )
 
     async def start(self, label: str, lines: Sequence[bytes]) -> str:
-        """Upload the requests, then make a batch of them."""
+        """Upload the requests and create a batch; return its id."""
         import aiohttp
 
         form = aiohttp.FormData()
@@ -132,7 +132,7 @@ class OpenAIBatches(_Endpoint):
         return _read(raw, _Batch).id
 
     async def find(self, label: str, *, since: float, many: int, never: Sequence[str]) -> str | None:
-        """Find a batch by its label; newest come first."""
+        """Return the id of the batch with this label, the newest first; None if there is none."""
         after = ""
         while True:
             page = _read(await self._client.send("GET", f"/batches?limit=100{after}"), _Page)
@@ -144,7 +144,7 @@ class OpenAIBatches(_Endpoint):
             after = f"&after={page.data[-1].id}"
 
     async def state(self, id_: str) -> BatchState:
-        """Ask how far it is."""
+        """Return the progress of a batch."""
         batch = _read(await self._client.send("GET", f"/batches/{id_}"), _Batch)
         done = batch.request_counts.completed + batch.request_counts.failed if batch.request_counts else 0
         if batch.status == "failed":
@@ -156,7 +156,7 @@ class OpenAIBatches(_Endpoint):
         return BatchState(ended=batch.status in ("completed", "expired", "cancelled"), done=done)
 
     async def results(self, id_: str, sampling: Sampling) -> dict[str, Reply | Exception]:
-        """Fetch both files: what was answered, and what failed or expired."""
+        """Return the results of both files: replies, and failed or expired requests."""
         batch = _read(await self._client.send("GET", f"/batches/{id_}"), _Batch)
         outcomes: dict[str, Reply | Exception] = {}
         for file in (batch.output_file_id, batch.error_file_id):
@@ -198,7 +198,7 @@ class _AnthropicLine(Struct):
 
 
 class AnthropicBatches(_Endpoint):
-    """All requests in one call. A batch shows nothing of its own, so it is known again by the names in its results."""
+    """Batches created in one call. They have no metadata, so one is identified by the request names in its results."""
 
     most = 100_000
     most_bytes = 128_000_000
@@ -206,11 +206,11 @@ class AnthropicBatches(_Endpoint):
     path = "/v1/messages/batches"
 
     async def line(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
-        """Word one request."""
+        """Return one request of the batch."""
         return _encode({"custom_id": name, "params": await self._body(prompt, sampling)})
 
     async def start(self, label: str, lines: Sequence[bytes]) -> str:
-        """Hand all requests in."""
+        """Submit all requests; return the id of the batch."""
         raw = b'{"requests":[' + b",".join(lines) + b"]}"
         headers = {"Content-Type": "application/json"}
         return _read(
@@ -218,7 +218,7 @@ class AnthropicBatches(_Endpoint):
         ).id
 
     async def find(self, label: str, *, since: float, many: int, never: Sequence[str]) -> str | None:
-        """Find a batch of that time and size; of one that has ended, the names must be ours."""
+        """Return the id of a batch of this time and size; if it has ended, its request names must match the label."""
         async for batch in self._newest(since):
             if sum(batch.request_counts.values()) != many or batch.id in never:
                 continue
@@ -242,13 +242,13 @@ class AnthropicBatches(_Endpoint):
             after = f"&after_id={page.data[-1].id}"
 
     async def state(self, id_: str) -> BatchState:
-        """Ask how far it is."""
+        """Return the progress of a batch."""
         batch = _read(await self._client.send("GET", f"{self.path}/{id_}"), _AnthropicBatch)
         done = sum(many for kind, many in batch.request_counts.items() if kind != "processing")
         return BatchState(ended=batch.processing_status == "ended", done=done)
 
     async def results(self, id_: str, sampling: Sampling) -> dict[str, Reply | Exception]:
-        """Fetch the results; from our own address, wherever `results_url` points: the key goes with it."""
+        """Return the results, fetched from the known base URL and not from `results_url`, since the key is sent."""
         lines = (_read(line, _AnthropicLine) for line in (await self._results(id_)).splitlines())
         return {line.custom_id: self._one(line.result, sampling) for line in lines}
 

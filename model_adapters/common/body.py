@@ -1,4 +1,4 @@
-"""What the body of a 200 says, whatever its shape: text and reasoning, in one piece or in parts, and counts of tokens."""
+"""Parse text, reasoning and token counts from response bodies, whatever format a server uses for them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ REASONING_FIELDS = (
     "reasoning_details",  # OpenRouter: a list
     "thinking_blocks",  # LiteLLM: a list
 )
-"""Where a message keeps its reasoning, in the order in which they are read: the first that holds a text."""
+"""Fields of a message that may hold its reasoning; the first with a text is used."""
 REASONING_PARTS = frozenset(
     {"thinking", "reasoning", "reasoning_content", "thought", "reasoning.text", "reasoning.summary"}
 )
-"""Types of parts that are reasoning: Mistral, Anthropic, Cohere, OpenRouter."""
+"""Types of content parts that are reasoning: Mistral, Anthropic, Cohere, OpenRouter."""
 _TEXTS = ("text", "thinking", "reasoning", "summary", "refusal", "value", "content")
 """Fields of a part that may hold its text."""
 DEEPEST = 8
 
 
 class Content(NamedTuple):
-    """What a content holds; None: nothing of the kind."""
+    """The parsed content of a message; None if a field is absent."""
 
     text: str | None = None
     reasoning: str | None = None
@@ -33,7 +33,7 @@ class Content(NamedTuple):
 
 
 def parse_content(content: Any) -> Content:
-    """Read a message's content: a text, a part, or a list of both; raises TypeError for anything else.
+    """Parse a message's content: a text, a part, or a list of both; raises TypeError for anything else.
 
     >>> parse_content([{"type": "thinking", "thinking": [{"type": "text", "text": "2 and 2"}]}, {"type": "text", "text": "4"}])
     Content(text='4', reasoning='2 and 2', refusal=None)
@@ -62,7 +62,7 @@ def parse_content(content: Any) -> Content:
 
 
 def flat(value: Any, depth: int = 0) -> str | None:
-    """Return the text of a part, however deep it lies; None: it has none (a picture, a call of a tool)."""
+    """Return the text of a part, however deeply nested; None if it has none (an image, a tool call)."""
     if isinstance(value, str):
         return value
     if depth > DEEPEST:
@@ -77,7 +77,7 @@ def flat(value: Any, depth: int = 0) -> str | None:
 
 
 def reasoning(message: Mapping[str, Any]) -> str | None:
-    """Return the reasoning that stands beside a message's content; None: there is no such field."""
+    """Return the reasoning in a separate field of a message; None if there is no such field."""
     candidates = [
         text for name in REASONING_FIELDS if name in message and (text := flat(message[name])) is not None
     ]
@@ -85,7 +85,7 @@ def reasoning(message: Mapping[str, Any]) -> str | None:
 
 
 def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a request's body with the user's own fields, which win; objects are merged field by field."""
+    """Return a request's body with the user's extra fields, which take precedence; objects are merged recursively."""
     result = dict(body)
     for field, value in extra.items():
         current = result.get(field)
@@ -96,12 +96,12 @@ def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fields(value: Any) -> Mapping[str, Any]:
-    """Return an object as it is, and no fields for what is none."""
+    """Return a JSON object unchanged, and an empty mapping for any other value."""
     return value if isinstance(value, dict) else {}
 
 
 def count(value: Any) -> int | None:
-    """Return a count of tokens; None for what no server counts so: text, a fraction, a list, a truth.
+    """Return a token count; None if the value is not a non-negative integer.
 
     >>> count(12), count(12.0), count("12"), count(2.25), count(True), count(-1)
     (12, 12, None, None, None, None)
@@ -112,5 +112,5 @@ def count(value: Any) -> int | None:
 
 
 def model_name(value: Any) -> str:
-    """Return the name that a server gives its model; empty where it gives none."""
+    """Return the model name reported by a server; empty if there is none."""
     return value if isinstance(value, str) else ""

@@ -1,4 +1,4 @@
-"""What error bodies say, whatever their shape, and errors that come in the body of a 200."""
+"""Parse error bodies in the formats of all servers, and errors reported in the body of a 200 response."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ STATUSES = {
     "overloaded_error": 529,
     "overloaded": 529,
 }
-"""Kind of an error -> the HTTP status that it stands for. The kinds with `_error` are Anthropic's, from
+"""Error code -> the equivalent HTTP status. The kinds with `_error` are Anthropic's, from
 platform.claude.com/docs/en/api/errors; those in capitals with Google are google.rpc.Code."""
 _FINE = frozenset({"", "0", "200", "ok", "success", "none", "null"})
 _NUMBERS = ("code", "status", "status_code", "statusCode", "http_status", "error_code")
@@ -75,21 +75,21 @@ _FAULT = msgspec.json.Decoder(_Fault)
 
 
 class Fault(NamedTuple):
-    """What an error body says, whatever its shape."""
+    """A parsed error body."""
 
     message: str
     code: str = ""
-    """As `from_status` wants it."""
+    """As expected by `from_status`."""
     retry_after_s: float | None = None
-    """Where the body says it and not the header (Google)."""
+    """Wait stated in the body instead of a header (Google)."""
     param: str = ""
-    """The field of the request that is at fault, where the body names it."""
+    """The request field at fault, if the body names it."""
     status: int | None = None
-    """The HTTP status that its code stands for."""
+    """The HTTP status equivalent to its code."""
 
 
 def read_fault(raw: bytes) -> Fault:
-    """Read an error body; what is none is its own message."""
+    """Parse an error body; text in another format becomes the message itself."""
     try:
         body = _FAULT.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -139,7 +139,7 @@ def _wait(fields: Mapping[str, Any]) -> float | None:
 
 
 def _joined(errors: list[Any]) -> str:
-    """Word the list of faults that FastAPI sends: `body.seed: Extra inputs are not permitted`."""
+    """Format the list of validation errors that FastAPI sends: `body.seed: Extra inputs are not permitted`."""
     lines = []
     for fault in errors[:5]:
         if isinstance(fault, dict) and fault.get("msg"):
@@ -157,7 +157,7 @@ def _place(errors: list[Any]) -> str:
 
 
 def _status(*places: Mapping[str, Any]) -> int | None:
-    """Return the HTTP status that the first code stands for which is a status, in figures or by its name."""
+    """Return the HTTP status of the first code that is one, numeric or by name; None if there is none."""
     for fields in places:
         for name in (*_NUMBERS, "type"):
             value = fields.get(name)
@@ -170,19 +170,19 @@ def _status(*places: Mapping[str, Any]) -> int | None:
 
 
 def fault_message(raw: bytes) -> str:
-    """Find the sentence in an error body."""
+    """Return the message of an error body."""
     return read_fault(raw).message
 
 
 def not_a_reply(raw: bytes, error: Exception, where: str) -> BadReply:
-    """Say of a body that came with 200 why it is none of the protocol's."""
+    """Return the error for the body of a 200 response that does not follow the protocol."""
     start = " ".join(raw[:60].decode(errors="replace").split())
     kind = "HTML" if raw.lstrip()[:1] == b"<" else "no completion"
     return BadReply(f"200 with {kind} from {where}: {error}; it begins {start!r}")
 
 
 def is_error(value: Any) -> bool:
-    """Whether a field `error` says that there is one: not null, not empty, not a code that means success."""
+    """Whether the value of a field `error` is an error: not empty, and not a code that means success."""
     if not isinstance(value, dict):
         return bool(value)
     codes = [str(value[name]).lower() for name in _NUMBERS if value.get(name) is not None]
@@ -190,10 +190,10 @@ def is_error(value: Any) -> bool:
 
 
 def error_in_200(raw: bytes, where: str, what: str) -> ModelError:
-    """Return the error that the body of a 200 means; `what`: how to call it where no code of its own says.
+    """Return the error reported in the body of a 200 response; `what` describes it if the body has no error code.
 
-    A code is read like the status it stands for, so that a full server slows the run down and an empty account ends
-    it; without one it is a BadReply, which is tried again.
+    A code is treated like the equivalent HTTP status, so that an overloaded server slows the run down and an exhausted
+    account ends it; an error without a code is a BadReply, which is retried.
     """
     fault = read_fault(raw)
     status = fault.status

@@ -1,4 +1,4 @@
-"""A call that waits, outside any event loop: what a server serves, whether it is up. Bounded, and never led elsewhere."""
+"""Blocking HTTP requests outside an event loop, e.g. to list models: bounded in size and time, no redirects."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from msgspec import Struct
 from evals.model_adapters.common.http import without_secrets
 
 MOST = 16 << 20
-"""Bytes of a body."""
+"""Size limit of a response body in bytes."""
 FAULT = 1 << 20
-"""Bytes that are read of the body of a refusal."""
+"""Bytes read of the body of an error response."""
 
 
 class Refused(OSError):
@@ -42,7 +42,7 @@ class Refused(OSError):
 
 
 class _Stay(HTTPRedirectHandler):
-    """Follows no redirect: the key would go along."""
+    """Follows no redirects, which would receive the key."""
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
@@ -53,7 +53,7 @@ class _Stay(HTTPRedirectHandler):
 def fetch(
     url: str, *, data: bytes | None = None, headers: Mapping[str, str] | None = None, timeout_s: float = 10.0
 ) -> bytes:
-    """Call once; raises OSError in whatever way it fails, Refused where the server answered so."""
+    """Return the body of one request; raises OSError for any failure, Refused for an error status."""
     until = time.monotonic() + timeout_s
     raw = bytearray()
     try:
@@ -87,18 +87,18 @@ class _List(Struct):
 
 
 def listed(url: str, *, headers: Mapping[str, str] | None = None, timeout_s: float = 10.0) -> list[Listed]:
-    """Ask what a server serves; raises OSError in whatever way the call fails, ValueError if the answer is no list."""
+    """Return the models that a server lists; raises OSError if the call fails, ValueError for an invalid response."""
     return msgspec.json.decode(fetch(url, headers=headers, timeout_s=timeout_s), type=_List).data
 
 
 def _rest(error: HTTPError) -> bytes:
-    """Read what a refusal says, and close its connection."""
+    """Read the body of an error response and close its connection."""
     with error, suppress(OSError, HTTPException):
         return error.read(FAULT)
     return b""
 
 
 def _opener() -> OpenerDirector:
-    """Go through HTTPS_PROXY, as `http.Client` does; what is not encrypted is on this network and reached directly."""
+    """Return an opener that uses HTTPS_PROXY, as `http.Client` does; plain HTTP is local and not proxied."""
     proxy = getproxies().get("https")
     return build_opener(_Stay, ProxyHandler({"https": proxy} if proxy else {}))

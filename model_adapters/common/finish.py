@@ -1,7 +1,7 @@
-"""Why a reply ended: one table of finish reasons over all adapters.
+"""Finish reasons: one table for all adapters.
 
-Servers and vendors word the same seven meanings in some eighty ways. A reason that is not in the table is kept with
-the reply and counted on the card of the run; it is never taken for a plain stop in silence.
+Servers and vendors use some eighty words for the same few meanings. An unknown reason is kept with the reply and
+counted on the run's card; it is never silently treated as a normal stop.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ OpenAI, Azure, vLLM, SGLang, LMDeploy, llama.cpp, TGI, Mistral (`model_length`),
 Anthropic, Google, DeepSeek (`insufficient_system_resource`), Zhipu (`sensitive`, `network_error`), Bedrock.
 """
 LONGEST = 40
-"""Characters of a reason that is kept."""
+"""Length limit of a stored reason, in characters."""
 
 
 class Ending(NamedTuple):
@@ -51,12 +51,12 @@ class Ending(NamedTuple):
 
     stop: Literal["stop", "length", "filter"]
     finish: str = ""
-    """What the card must say of it, see `Reply.finish`."""
+    """See `Reply.finish`."""
 
 
 @lru_cache(maxsize=1000)
 def meaning(reason: str) -> Meaning | None:
-    """Return what a finish reason means; None: the table does not have it.
+    """Return the meaning of a finish reason; None if it is unknown.
 
     >>> meaning("MAX_TOKENS"), meaning("FinishReason.STOP"), meaning("end-turn"), meaning("odd")
     ('length', 'stop', 'stop', None)
@@ -66,9 +66,9 @@ def meaning(reason: str) -> Meaning | None:
 
 
 def ending(reason: Any, where: str, *, detail: str = "") -> Ending:
-    """Return how a reply ended; raises ServerFault where it was aborted or broke off.
+    """Return how a reply ended; raises ServerFault if the server aborted it or reports an error.
 
-    `reason`: as the server sends it; some wrap it in an object with a `type`. `detail`: what else it says of it.
+    `reason`: as sent by the server; some wrap it in an object with a `type`. `detail`: the server's explanation.
     """
     if isinstance(reason, dict):
         reason = reason.get("type")

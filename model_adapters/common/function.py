@@ -1,4 +1,4 @@
-"""A model made of a function: of the prompt's text, or of its messages; sync or async."""
+"""A model that calls a function with the prompt's text or messages; sync or async."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from evals.prompts import plain_text
 from evals.types import Prompt, Reply, Sampling
 
 AT_ONCE = 16
-"""Calls of a sync function at once, each in a thread."""
+"""Limit of concurrent calls of a sync function, each in a thread."""
 
 
 class Function:
-    """Answers what a function returns; whatever it raises becomes a failure of that call."""
+    """Replies with what a function returns; an exception becomes the failure of that call."""
 
     accepts: frozenset[str] = frozenset()
 
@@ -49,5 +49,5 @@ class Function:
 def _parameters(function: Callable[..., object]) -> tuple[str, ...]:
     try:
         return tuple(inspect.signature(function).parameters)
-    except (TypeError, ValueError):  # a builtin without one
+    except (TypeError, ValueError):  # a builtin without a signature
         return ()

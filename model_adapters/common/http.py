@@ -1,6 +1,6 @@
-"""How adapters speak HTTP: one client, whose every fault is an error of `errors.py`, and no message holds a secret.
+"""The HTTP client of all adapters: failures are raised as errors of `errors.py`, and messages contain no secrets.
 
-aiohttp is the client: the vendors' SDKs cost ten times the CPU per call, and one core must keep a cluster busy.
+Built on aiohttp: the vendors' SDKs take ten times the CPU per call, and one core must keep a cluster busy.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _JSON = {"Content-Type": "application/json"}
 
 
 MOST = 64 << 20
-"""Bytes of an answer: likelihoods of a long prompt, at every token, take a third of it."""
+"""Size limit of a response in bytes; log-likelihoods of every token of a long prompt take a third of it."""
 PIECEMEAL = 1 << 20
-"""Bytes of a body from which on it is not written at once."""
+"""Request bodies of at least this many bytes are written in pieces."""
 
 
 ENDPOINTS = ("/chat/completions", "/completions", "/responses", "/models", "/messages", "/embeddings")
-"""What users copy along with a base URL."""
+"""Paths that users often copy along with a base URL."""
 
 
 class Base(NamedTuple):
-    """A base URL in its parts: Azure's and other gateways' have a query, which belongs behind the path."""
+    """A base URL and its query, which Azure and other gateways use and which goes after the path."""
 
     url: str
     query: str = ""
@@ -53,7 +53,7 @@ class Base(NamedTuple):
 
 
 def base_of(url: str) -> Base:
-    """Split a base URL: without a slash at its end, without an endpoint that was copied along, its query apart.
+    """Split a base URL from its query; trailing slashes and a copied endpoint path are removed.
 
     >>> base_of("https://x.azure.com/openai/v1/chat/completions/?api-version=2026-01-01").join("/models")
     'https://x.azure.com/openai/v1/models?api-version=2026-01-01'
@@ -77,9 +77,9 @@ class Client:
         headers: Mapping[str, str] | None = None,
         version: str = "/v1",
     ) -> None:
-        """`key`: what no message may repeat. `headers`: sent with every call.
+        """`key`: masked in all messages. `headers`: sent with every call.
 
-        `version`: with what base URLs end, to say so of one that does not and finds nothing.
+        `version`: usual end of a base URL, suggested if a request to another one returns 404 or 405.
         """
         self._base = base_of(base)
         self._version = version
@@ -97,23 +97,23 @@ class Client:
         self._mask.add([*headers.values(), *(value.rpartition(" ")[2] for value in headers.values())])
 
     def shown(self, path: str) -> str:
-        """Return a URL as messages may show it."""
+        """Return the URL of an endpoint without secrets, for messages."""
         return self._mask.text(without_secrets(self._base.join(path)))
 
     async def post(self, path: str, body: Mapping[str, Any]) -> tuple[bytes, float]:
-        """Send a JSON body; return what came with 200, and the seconds until then."""
+        """Send a JSON body; return the body of the response and the seconds taken."""
         started = time.perf_counter()
         data = _encode(body)
         whole = (
             data if len(data) < PIECEMEAL else BytesIO(data)
-        )  # written in pieces, the loop turning between
+        )  # written in pieces, so that the event loop is not blocked
         raw = await self.send("POST", path, data=whole, headers=_JSON)
         return raw, time.perf_counter() - started
 
     async def send(self, method: str, path: str, *, most: int = MOST, **options: Any) -> bytes:
-        """Call once; `options` are aiohttp's. Raises what `errors.py` says of each way to fail.
+        """Return the body of one response; `options` are aiohttp's. Raises a ModelError as listed in `errors.py`.
 
-        `most`: bytes of an answer. A reply may come with any status of success: 201 and 206 are known in the wild.
+        `most`: size limit in bytes. Any 2xx status counts as success: some servers reply with 201 or 206.
         """
         import aiohttp
 
@@ -126,7 +126,7 @@ class Client:
                 raw = self._mask.raw(await _whole(response, most, where=self.shown(path)))
                 if not 200 <= response.status < 300:
                     raise self._refused(response, raw, self.shown(path))
-                if raw.lstrip()[:1] == b"<" and (hint := self._hint(404)):  # the page of a user interface
+                if raw.lstrip()[:1] == b"<" and (hint := self._hint(404)):  # a web page
                     raise BadReply(f"200 with HTML from {self.shown(path)}{hint}")
                 return raw
         except aiohttp.InvalidURL:
@@ -140,7 +140,7 @@ class Client:
         except (
             aiohttp.ClientError,
             OSError,
-        ) as error:  # `from None`: what it holds may name the proxy's password
+        ) as error:  # `from None`: the cause may contain the proxy's password
             raise Disconnected(self.without_key(f"{type(error).__name__}: {error}")) from None
         except ValueError as error:  # a header that cannot be sent, a URL that aiohttp cannot read
             raise Fatal(f"cannot call {self.shown(path)}: {self.without_key(str(error))}") from None
@@ -156,7 +156,7 @@ class Client:
         )
 
     def _refused(self, response: ClientResponse, raw: bytes, where: str) -> ModelError:
-        if 300 <= response.status < 400:  # not followed: the key would go along
+        if 300 <= response.status < 400:  # not followed: the target would receive the key
             place = without_secrets(response.headers.get("Location", "nowhere"))
             return Fatal(f"HTTP {response.status}: {where} has moved to {self.without_key(place)}")
         fault = read_fault(raw)
@@ -173,7 +173,7 @@ class Client:
         )
 
     def _hint(self, status: int) -> str:
-        """Say what base URLs end with, where nothing was found behind one that does not."""
+        """Return a hint at the usual end of base URLs after a 404 or 405; empty if it does not apply."""
         if status not in (404, 405) or not self._version or urlsplit(self._base.url).path.strip("/"):
             return ""
         return (
@@ -181,7 +181,7 @@ class Client:
         )
 
     def without_key(self, message: str) -> str:
-        """Take the key and other secrets out of a message, where a server repeats them."""
+        """Return a message with the key and other secrets masked."""
         return self._mask.text(message)
 
     async def close(self) -> None:
@@ -192,7 +192,7 @@ class Client:
 
 
 async def _whole(response: ClientResponse, most: int, *, where: str) -> bytes:
-    """Read a body, which may have no end, up to a size."""
+    """Read a body; raises BadReply if it is larger than `most` bytes."""
     pieces, size = [], 0
     async for piece in response.content.iter_any():
         pieces.append(piece)
@@ -203,9 +203,9 @@ async def _whole(response: ClientResponse, most: int, *, where: str) -> bytes:
 
 
 def proxy_of(url: str) -> str | None:
-    """Return the HTTPS_PROXY that the environment wants used for a URL; what is not encrypted is reached straight.
+    """Return the proxy of an https URL by HTTPS_PROXY and NO_PROXY; None for plain HTTP, which is never proxied.
 
-    So a server on this machine or on the next node needs no NO_PROXY, and a vendor is found from behind a firewall.
+    So local servers need no NO_PROXY, and vendors can be reached from behind a firewall.
     """
     if not url.startswith("https:"):
         return None
@@ -216,7 +216,7 @@ def proxy_of(url: str) -> str | None:
 
 
 def _socket(address: tuple[Any, ...]) -> socket.socket:
-    """Make a socket that says it is alive while a model thinks for minutes; firewalls cut what is silent."""
+    """Return a socket with TCP keep-alive, since firewalls drop idle connections and a model may reason for minutes."""
     family, kind, protocol = address[:3]
     sock = socket.socket(family, kind, protocol)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -227,7 +227,7 @@ def _socket(address: tuple[Any, ...]) -> socket.socket:
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL without user, password and query; text that is no URL loses what stands before its last @."""
+    """Return a URL without user, password and query; for an invalid URL, drop everything before its last @."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -240,7 +240,7 @@ T = TypeVar("T")
 
 
 def decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
-    """Decode a body; half of an emoji, as servers send where a reply was cut, becomes U+FFFD."""
+    """Decode a body; lone surrogates, which servers send in truncated replies, become U+FFFD."""
     try:
         return decoder.decode(raw)
     except RecursionError:

@@ -1,4 +1,4 @@
-"""What every model behind an HTTP endpoint does alike: one call, its refused fields, its headers, its end."""
+"""Base class of models behind an HTTP endpoint: calls, rejected fields, headers, closing."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 
 class HttpModel:
-    """A model behind one endpoint; a vendor's class words the request (`body`) and reads the answer (`read`)."""
+    """A model behind one endpoint; subclasses build the request (`body`) and parse the response (`read`)."""
 
     accepts: frozenset[str] = frozenset({"image"})
     wants: frozenset[str] = frozenset()
-    """Fields that the API wants, so that they are never left out."""
+    """Fields that the API requires, so that they are never left out."""
 
     def __init__(self, name: str, client: Client, *, path: str) -> None:
         self.name, self.client, self.path = name, client, path
@@ -30,12 +30,12 @@ class HttpModel:
 
     @property
     def notes(self) -> list[str]:
-        """Return what a run's card must say of its calls."""
+        """Return the remarks on its calls for the run's card."""
         return self.refusals.notes
 
     @property
     def where(self) -> str:
-        """Return the address as messages may show it."""
+        """Return the URL without secrets, for messages."""
         return self.client.shown(self.path)
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
@@ -43,7 +43,7 @@ class HttpModel:
         self.client.add_headers(headers)
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Ask once; raises what `errors.py` says of each way to fail."""
+        """Return the reply of one call; raises a ModelError as listed in `errors.py`."""
         body = await self.body(prompt, sampling)
         keep = {**sampling.extra, **fields(sampling.extra.get(NESTED)), **dict.fromkeys(self.wants)}
         try:
@@ -53,11 +53,11 @@ class HttpModel:
             return Reply(text=str(error), stop="filter", model=self.name)
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
-        """Return the request's body; what is not set is left to the server."""
+        """Return the request's body; unset fields are left to the server's defaults."""
         raise NotImplementedError
 
     def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
-        """Make a reply of what came with 200; raises the error that the body holds."""
+        """Parse the body of a 200 response; raises the error that it reports."""
         raise NotImplementedError
 
     async def close(self) -> None:
@@ -66,7 +66,7 @@ class HttpModel:
 
 
 def answer_of(decoder: msgspec.json.Decoder[T], raw: bytes, where: str) -> T:
-    """Decode a 200 body; raises BadReply if it is no answer of the protocol."""
+    """Decode the body of a 200 response; raises BadReply if it does not follow the protocol."""
     try:
         return decoded(decoder, raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""The media of a prompt, as adapters send them: base64."""
+"""The media of a prompt in base64, as adapters send them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from evals.types import Media, Prompt
 
 
 async def encoded(prompt: Prompt, *kinds: str) -> dict[str, tuple[str, str]]:
-    """Read a prompt's media of these kinds: SHA-256 -> (MIME type, base64); raises Rejected for what cannot be sent."""
+    """Read a prompt's media of these kinds: SHA-256 -> (MIME type, base64); raises Rejected for media that cannot be sent."""
     parts = [part for message in prompt.messages for part in message.parts]
     media = [part for part in parts if isinstance(part, Media) and part.kind in kinds]
     if not media:

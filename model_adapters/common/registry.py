@@ -1,4 +1,4 @@
-"""Servers that `evals serve` of this user keeps, for other commands to find."""
+"""Register of the servers that this user's `evals serve` keeps running, for other commands to find."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from evals.model_adapters.common.server_process import models
 
 
 def serving(spec: LaunchSpec) -> Entry | None:
-    """Return the server that `evals serve` of this user keeps for these very weights, if there is one.
+    """Return the server that this user's `evals serve` runs with exactly these weights; None if there is none.
 
-    Whoever else listens on this machine may serve other weights under the same name, or be a stranger: such a server is
-    named by its address, `server:URL#NAME`.
+    Any other server on this machine may serve different weights under the same name or belong to another user: it must
+    be given by its address, `server:URL#NAME`.
     """
     for entry in registered(spec.engine.name):
         same = entry.identity == spec.identity and spec.arguments in ((), entry.arguments)
@@ -28,7 +28,7 @@ def serving(spec: LaunchSpec) -> Entry | None:
 
 
 class Entry(Struct):
-    """A server that `evals serve` keeps."""
+    """A server that `evals serve` keeps running."""
 
     engine: str
     url: str
@@ -44,7 +44,7 @@ def _register() -> Path:
 
 
 def announce(order: LaunchSpec, url: str) -> Path:
-    """Let other commands of this user find a server; give the file to remove in the end."""
+    """Register a server for other commands of this user; return the file to remove when it ends."""
     folder = _register()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{os.getpid()}.json"
@@ -54,7 +54,7 @@ def announce(order: LaunchSpec, url: str) -> Path:
 
 
 def registered(engine: str) -> list[Entry]:
-    """Return the servers that `evals serve` has announced; what its owner left behind is removed."""
+    """Return the registered servers; entries of processes that have ended are removed."""
     entries = []
     for path in sorted(_register().glob("*.json")):
         try:

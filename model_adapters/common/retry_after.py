@@ -1,4 +1,4 @@
-"""How long a server asks to wait before the next call, in every way in which servers say it.
+"""How long a server asks to wait before the next call, in all formats that servers use.
 
 Headers first: `retry-after-ms` and its kin, `Retry-After` in seconds or as an HTTP date, then what tells when a limit
 is reset (`x-ratelimit-reset-*`, `anthropic-ratelimit-*-reset`, `ratelimit-reset`); last the words of the message.
@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 RESET_MOST_S = 300.0
-"""A limit that is reset is one that fills up again meanwhile: nobody waits for all of it."""
+"""Cap on waits until a rate limit resets: most limits refill gradually before that."""
 EPOCH_S = 1e8
-"""Numbers above it are points in time and not waits."""
+"""Larger numbers are timestamps, not durations."""
 _MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms")
 _RESET = re.compile(r"(?:x-|anthropic-)?ratelimit(?P<of>-.*)?-reset(?P<behind>-.*)?|ratelimit-reset")
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?")
@@ -31,7 +31,7 @@ _SAID = re.compile(
 
 
 def asked_wait_s(headers: Mapping[str, str], message: str = "", *, now: float | None = None) -> float | None:
-    """Return the seconds that a server asks to wait; None: it does not say.
+    """Return the seconds that a server asks to wait; None if it does not say.
 
     `headers`: names in lower case. `now`: seconds since the epoch; None: the server's own clock, its `Date`, else ours.
     """
@@ -47,7 +47,7 @@ def asked_wait_s(headers: Mapping[str, str], message: str = "", *, now: float | 
 
 
 def stated_s(message: str) -> float | None:
-    """Return the wait that a message asks for in words, near its beginning.
+    """Return the wait in seconds stated near the beginning of a message; None if there is none.
 
     >>> stated_s("Rate limit reached. Please try again in 1m3.5s."), stated_s("Please retry after 20 seconds")
     (63.5, 20.0)
@@ -61,7 +61,7 @@ def stated_s(message: str) -> float | None:
 
 
 def _moment(text: str, now: float) -> float | None:
-    """Read a wait: seconds, a duration with units, a point in time as a number, an HTTP date or ISO 8601."""
+    """Parse a wait: seconds, a duration with units, a point in time as a number, an HTTP date or ISO 8601."""
     at = _date(text.strip())
     text = text.strip().lower()
     if _NUMBER.fullmatch(text):
@@ -91,7 +91,7 @@ def _date(text: str) -> float | None:
 
 
 def _reset_s(headers: Mapping[str, str], now: float) -> float | None:
-    """Return when the limit that is used up is reset; where none says so of itself, the first that is."""
+    """Return the seconds until exhausted limits reset; if none is known to be exhausted, until the first one does."""
     waits: list[tuple[bool, float]] = []
     for name, value in headers.items():
         if _RESET.fullmatch(name) and (wait := _moment(value, now)) is not None:

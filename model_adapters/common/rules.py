@@ -1,8 +1,8 @@
-"""Which settings a hosted model takes, and how it is told to reason: rows of facts, the first that fits a name counts.
+"""Which settings a hosted model supports and how its reasoning is switched: a table, the first matching row applies.
 
-Vendors refuse a setting that one of their models does not know, and their newest models know the fewest; so a row
-names the models of the past, which do not change any more, and the last row is for whatever comes next. What a
-model does not take is not sent, and the run's card says so. A stop sequence that is not sent is applied here.
+Vendors reject settings that a model does not support, and their newest models support the fewest; so rows list older
+models, which no longer change, and the last row is for all newer ones. Unsupported settings are not sent, which is
+noted on the run's card. Stop sequences that are not sent are applied to the reply here.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ from evals.types import Reply, Sampling
 
 SETTINGS = ("temperature", "top_p", "top_k", "min_p", "seed", "stop")
 SAMPLERS = frozenset({"temperature", "top_p", "top_k", "min_p"})
-"""How the next token is drawn."""
+"""Settings of how the next token is sampled."""
 
 
 class Rule(Struct, frozen=True, kw_only=True):
     """One row."""
 
     models: str = ""
-    """Regular expression that a name begins with."""
+    """Regular expression that matches the beginning of a name."""
     refuses: frozenset[str] = frozenset()
     """Settings that are never sent."""
     reasoning: frozenset[str] = frozenset()
-    """Settings that are not sent while it reasons."""
+    """Settings that are not sent if reasoning is on."""
     reasons: bool = False
-    """Whether it does, where nobody says."""
+    """Whether the model reasons by default."""
     on: Mapping[str, Any] | None = None
-    """Fields of the request that make it reason; None: it cannot."""
+    """Request fields that switch reasoning on; None: not possible."""
     off: Mapping[str, Any] | None = None
-    """Fields that make it answer at once; None: it cannot."""
+    """Request fields that switch reasoning off; None: not possible."""
 
 
 def rule_for(rules: Sequence[Rule], name: str) -> Rule:
-    """Find a model's row; the last one fits all."""
+    """Return a model's row; the last one matches every name."""
     return next((rule for rule in rules if re.match(rule.models, name.lower())), rules[-1])
 
 
 def thinking_fields(rule: Rule, name: str, thinking: bool | None) -> Mapping[str, Any]:  # noqa: FBT001 - as in Sampling
-    """Return the fields that tell a model whether to reason; raises UsageError where it has no such choice."""
+    """Return the request fields that switch reasoning; raises UsageError if the model has no such switch."""
     if thinking is None:
         return {}
     chosen = rule.on if thinking else rule.off
@@ -56,14 +56,14 @@ def thinking_fields(rule: Rule, name: str, thinking: bool | None) -> Mapping[str
 
 
 def unsupported_settings(rule: Rule, sampling: Sampling) -> list[str]:
-    """Name the settings of `sampling` that are set and that the model does not take."""
+    """Return the names of the settings that are set but not supported by the model."""
     reasons = rule.reasons if sampling.thinking is None else sampling.thinking
     refused = rule.refuses | rule.reasoning if reasons else rule.refuses
     return [name for name in SETTINGS if name in refused and getattr(sampling, name) not in (None, ())]
 
 
 def supported_sampling(rule: Rule, sampling: Sampling) -> Sampling:
-    """Return the sampling without what the model does not take."""
+    """Return the sampling without settings that the model does not support."""
     names = unsupported_settings(rule, sampling)
     if not names:
         return sampling
@@ -71,7 +71,7 @@ def supported_sampling(rule: Rule, sampling: Sampling) -> Sampling:
 
 
 def remarks(rule: Rule, name: str, sampling: Sampling) -> list[str]:
-    """Say what a card must say of it; raises what `thinking_fields` does."""
+    """Return the remarks for a run's card; raises UsageError like `thinking_fields`."""
     thinking_fields(rule, name, sampling.thinking)
     names = unsupported_settings(rule, sampling)
     notes = []
@@ -83,6 +83,6 @@ def remarks(rule: Rule, name: str, sampling: Sampling) -> list[str]:
 
 
 def cut(reply: Reply, stops: Sequence[str]) -> Reply:
-    """End a reply before its first stop sequence."""
+    """Truncate a reply before its first stop sequence."""
     positions = [position for stop in stops if stop and (position := reply.text.find(stop)) >= 0]
     return structs.replace(reply, text=reply.text[: min(positions)], stop="stop") if positions else reply

@@ -1,8 +1,8 @@
-"""Keeps a server no longer than the process that wants it: `python -I watchdog.py GRACE_S COMMAND...`.
+"""Ends a server when the process that started it ends: `python -I watchdog.py GRACE_S COMMAND...`.
 
-It stands in the server's process group, holds the other end of a pipe (standard input), and starts the server. When
-the pipe closes (whoever held it stopped, crashed, or was killed with -9) or the server ends, it asks the whole group
-to end, waits, and kills what is left of it, itself included. Standard library only; nothing of this project is imported.
+It starts the server in its own process group and reads from a pipe (standard input) held by the starting process. When
+the pipe closes (that process stopped, crashed or was killed with -9) or the server ends, it sends SIGTERM to the whole
+group, waits, and kills the rest, itself included. Standard library only; nothing of this project is imported.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ POLL_S = 0.2
 
 
 def main(grace_s: float, command: list[str]) -> None:
-    """Watch until one side is gone."""
+    """Run the server until it or the parent ends, then end the process group."""
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(signum, lambda *_: None)  # meant for the group; the pipe says when it is our turn
+        signal.signal(signum, lambda *_: None)  # ignored: only the pipe decides when to stop
     parent = os.getppid()
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)  # who leaves the group on its own becomes our child in the end
+    _prctl(
+        PR_SET_CHILD_SUBREAPER, 1
+    )  # orphaned descendants that left the group are reparented to this process
     server = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, preexec_fn=lambda: _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     )
@@ -38,7 +40,7 @@ def main(grace_s: float, command: list[str]) -> None:
     until = time.monotonic() + (grace_s if server.poll() is None else 1.0)
     while time.monotonic() < until and (server.poll() is None or _children()):
         time.sleep(POLL_S / 4)
-    while left := _children():  # whose own children become ours in turn
+    while left := _children():  # their children are reparented to this process in turn
         for pid in left:
             os.kill(pid, signal.SIGKILL)
         time.sleep(POLL_S / 10)
@@ -51,7 +53,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _children() -> list[int]:
-    """Name the living children, those that lost their parents included; empty where the system does not say."""
+    """Return the ids of living children, reparented orphans included; empty if the system does not list them."""
     try:
         pids = [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
     except OSError:
