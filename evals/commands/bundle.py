@@ -30,14 +30,14 @@ def pack(run: str, out: Path, results: Path) -> None:
     A name that stands for several suites (`--run NAME`) makes a file of each: OUT-SUITE.zip. A run of a gated suite is
     packed without texts: ids, hashes, answer letters and scores.
     """
-    from evals.bundles.bundle import pack as write
+    from evals.bundles.bundle import pack as write_bundle
     from evals.records import store
 
-    several = store.find(results, run)
-    for one in several:
-        suite = store.slug(one.card.config.suite)
-        path = out if len(several) == 1 else out.with_name(f"{out.stem}-{suite}{out.suffix}")
-        manifest = write(one, path)
+    runs = store.find(results, run)
+    for stored in runs:
+        suite = store.slug(stored.card.config.suite)
+        path = out if len(runs) == 1 else out.with_name(f"{out.stem}-{suite}{out.suffix}")
+        manifest = write_bundle(stored, path)
         size = path.stat().st_size / 1e6
         texts = ", without its texts" if manifest.gated else ""
         common.say(

@@ -35,14 +35,14 @@ def check(
     if as_json:
         common.print_json({"checks": checks})
     else:
-        for one in checks:
-            state = "OK" if not one.faults else f"{len(one.faults)} fault(s)"
+        for result in checks:
+            state = "OK" if not result.faults else f"{len(result.faults)} fault(s)"
             lost = (
-                f", {len(one.unwinnable)} that no reply can win under upstream's rule"
-                if one.unwinnable
+                f", {len(result.unwinnable)} that no reply can win under upstream's rule"
+                if result.unwinnable
                 else ""
             )
-            common.say(f"{one.suite} ({one.protocol}): {one.samples} samples, {state}{lost}")
-            for fault in one.faults:
+            common.say(f"{result.suite} ({result.protocol}): {result.samples} samples, {state}{lost}")
+            for fault in result.faults:
                 common.say(f"    {fault}")
-    return 1 if any(one.faults for one in checks) else 0
+    return 1 if any(result.faults for result in checks) else 0

@@ -1,4 +1,4 @@
-"""What commands share: options, completion, and output as JSON, lines and tables."""
+"""Shared by commands: options, completion, and output as JSON, lines and tables."""
 
 from __future__ import annotations
 

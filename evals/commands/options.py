@@ -1,4 +1,4 @@
-"""Options of a command made from `RunRequest`: name, type, help, group; nothing is written down twice."""
+"""Command-line options generated from `RunRequest`: name, type, help and group are declared once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OTHER = "Other"
 
 
 class RequestOption(click.Option):
-    """An option with a group in the help; `advanced` ones are shown by --help-all alone."""
+    """An option with a help section; `advanced` options are shown only by --help-all."""
 
     def __init__(self, *words: Any, group: str = OTHER, advanced: bool = False, **more: Any) -> None:
         super().__init__(*words, **more)
@@ -25,20 +25,20 @@ class RequestOption(click.Option):
 
 
 class Grouped(click.Command):
-    """A command whose help shows its options by group, the common ones only unless asked for all."""
+    """A command whose help groups its options and hides advanced ones unless --help-all is given."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section per group."""
         groups: dict[str, list[tuple[str, str]]] = {}
         hidden = 0
-        for one in self.get_params(ctx):
-            record = one.get_help_record(ctx)
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
             if record is None:
                 continue
-            if isinstance(one, RequestOption) and one.advanced and not ctx.meta.get("help_all"):
+            if isinstance(param, RequestOption) and param.advanced and not ctx.meta.get("help_all"):
                 hidden += 1
                 continue
-            groups.setdefault(one.group if isinstance(one, RequestOption) else OTHER, []).append(record)
+            groups.setdefault(param.group if isinstance(param, RequestOption) else OTHER, []).append(record)
         for name in sorted(groups, key=lambda name: name == OTHER):
             with formatter.section(name):
                 formatter.write_dl(groups[name])
@@ -72,47 +72,49 @@ def request_options(*names: str, without: Sequence[str] = ()) -> Callable[[F], F
     """Add the options of these names, in the order of `RunRequest`; no names: all but `without`."""
 
     def add(function: F) -> F:
-        for one in reversed(list(options().values())):
-            if one.name in names or (not names and one.name not in without):
-                function = _option(one)(function)
+        for option in reversed(list(options().values())):
+            if option.name in names or (not names and option.name not in without):
+                function = _option(option)(function)
         return function
 
     return add
 
 
-def _option(one: Option) -> Callable[[F], F]:
+def _option(option: Option) -> Callable[[F], F]:
     facts: dict[str, Any] = {
         "cls": RequestOption,
-        "group": one.group,
-        "advanced": one.advanced,
-        "help": one.help,
+        "group": option.group,
+        "advanced": option.advanced,
+        "help": option.help,
     }
-    if one.name == "models":
+    if option.name == "models":
         return click.option(
-            "-m", "--model", "models", multiple=True, metavar=one.metavar,
+            "-m", "--model", "models", multiple=True, metavar=option.metavar,
             shell_complete=common.complete_models, **facts,
         )  # fmt: skip
-    if one.type is list:
-        return click.option(one.flag, one.name, multiple=True, metavar=one.metavar, **facts)
-    if one.type is bool and one.optional:
-        return click.option(f"{one.flag}/--no-{one.flag[2:]}", one.name, default=None, **facts)
-    if one.type is bool:
-        return click.option(one.flag, one.name, is_flag=True, **facts)
-    kind = click.Path(path_type=Path, file_okay=one.name != "results") if one.type is Path else one.type
-    shown = not one.optional
+    if option.type is list:
+        return click.option(option.flag, option.name, multiple=True, metavar=option.metavar, **facts)
+    if option.type is bool and option.optional:
+        return click.option(f"{option.flag}/--no-{option.flag[2:]}", option.name, default=None, **facts)
+    if option.type is bool:
+        return click.option(option.flag, option.name, is_flag=True, **facts)
+    kind = (
+        click.Path(path_type=Path, file_okay=option.name != "results") if option.type is Path else option.type
+    )
+    shown = not option.optional
     return click.option(
-        one.flag,
-        one.name,
+        option.flag,
+        option.name,
         type=kind,
-        metavar=one.metavar or None,
-        default=one.default,
+        metavar=option.metavar or None,
+        default=option.default,
         show_default=shown,
         **facts,
     )
 
 
 def given(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that the user wrote down, of those that belong to a request."""
+    """Return the options of a request that were given on the command line."""
     ctx = click.get_current_context()
     return {
         name: value

@@ -1,4 +1,4 @@
-"""`evals score`: the same replies, scored again."""
+"""`evals score`: rescore stored replies."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | 
     suite = load_suite(card.config.suite, card.config.protocol)
     if protocol is not None and protocol != card.config.protocol:
         suite = load_suite(card.config.suite, protocol)
-        if suite.words is not None:  # whoever asked, it was not in these words
+        if suite.words is not None:  # the replies are not to these prompts
             suite = load_suite(card.config.suite, str(ProtocolName(protocol, reworded=True)))
             common.note(
                 f"{card.run}: asked in other words than {protocol} means, so scored as {suite.protocol}"
@@ -95,7 +95,7 @@ def load_suite(name: str, protocol: str) -> Suite:
 
 
 def _new_judge(card: Card, judge: str) -> bool:
-    """Put a judge on the card of a run that had none; whether another one had its say before."""
+    """Set the judge on the card of a run without one; return whether the run has another judge."""
     from evals import load
 
     name = load.without_secrets(judge)
@@ -105,7 +105,7 @@ def _new_judge(card: Card, judge: str) -> bool:
 
 
 def _beside(run: Run, *, protocol: str | None = None, judge: str | None = None) -> Run:
-    """Copy a run to be judged by another protocol or judge; it was asked under its own, and its card says so."""
+    """Copy a run, to be scored under another protocol or judge; the card notes the protocol of its prompts."""
     from evals.records import store
 
     card = run.card

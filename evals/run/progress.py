@@ -170,13 +170,13 @@ class Progress(AbstractContextManager["Progress"]):
     def _changed(self) -> None:
         if self._quiet:
             return
-        now = time.monotonic()
+        current = time.monotonic()
         if self._bars is not None or self._cell is not None:
-            if now - self._printed > 0.2:
-                self._printed = now
+            if current - self._printed > 0.2:
+                self._printed = current
                 self._draw()
-        elif now - self._printed > LINE_EVERY_S:
-            self._printed = now
+        elif current - self._printed > LINE_EVERY_S:
+            self._printed = current
             self._line()
 
     def _open_bars(self) -> None:

@@ -1,1 +1,1 @@
-"""What commands show to a person: tables that fit the terminal, runs, a single sample. Nothing here prints."""
+"""Text output of commands: tables that fit the terminal, runs, single samples. Functions return lines and print nothing."""

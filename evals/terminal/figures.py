@@ -10,7 +10,7 @@ from evals.types import VERDICTS, Estimate
 
 
 def percent(value: float | None) -> str:
-    """Write a fraction in percent: 0.7025 -> `70.2`; only 1 is written as 100, and only 0 as 0."""
+    """Return a fraction in percent: 0.7025 -> `70.2`; only 1 is written as 100, and only 0 as 0."""
     if value is None:
         return "-"
     if 0.9995 <= value < 1.0:
@@ -19,7 +19,7 @@ def percent(value: float | None) -> str:
 
 
 def figure(estimate: Estimate | None) -> str:
-    """Write an estimate's value in its unit; fractions as percent."""
+    """Return an estimate's value with its unit, fractions in percent."""
     if estimate is None or estimate.value is None:
         return "-"
     if estimate.unit == "fraction":
@@ -28,7 +28,7 @@ def figure(estimate: Estimate | None) -> str:
 
 
 def interval(estimate: Estimate | None, *, between: str = " to ") -> str:
-    """Write the interval of an estimate, without its unit."""
+    """Return the interval of an estimate, without its unit."""
     if estimate is None or estimate.low is None or estimate.high is None:
         return "-"
     if estimate.unit == "fraction":
@@ -37,12 +37,12 @@ def interval(estimate: Estimate | None, *, between: str = " to ") -> str:
 
 
 def moment(seconds: float, form: str = "%Y-%m-%d %H:%M") -> str:
-    """Write a time in UTC; empty if it is not known."""
+    """Return a time in UTC; empty if unknown."""
     return time.strftime(form, time.gmtime(seconds)) if seconds else ""
 
 
 def counts_line(counts: Mapping[str, int]) -> str:
-    """Write counts in a fixed order: verdicts first, then failures, then absent samples."""
+    """Return counts in a fixed order: verdicts first, then failures, then absent samples."""
     verdicts = [v for v in VERDICTS if v in counts]
     rest = sorted(name for name in counts if name not in VERDICTS)
     failures = {name: f"failed {failed.kind}" for name in rest if (failed := Failed.parse(name))}

@@ -174,7 +174,7 @@ def _padded(text: str, size: int, right: bool) -> str:  # noqa: FBT001 - a colum
 
 
 def _blocks(columns: Sequence[Column], sections: Sequence[Section], room: int | None) -> list[str]:
-    """Write a line per cell: the first cell, then the others with their headings."""
+    """Return one line per cell: the first cell, then the others with their headings."""
     lines: list[str] = []
     for title, rows in sections:
         lines += wrap(title, room, indent="  ") if title else []
@@ -186,6 +186,6 @@ def _blocks(columns: Sequence[Column], sections: Sequence[Section], room: int | 
 
 
 def columns_of(heads: Iterable[str], *, right: Iterable[str] = ()) -> list[Column]:
-    """Make plain columns of headings; those in `right` hold figures."""
+    """Return columns with these headings; those in `right` are right-aligned."""
     figures = set(right)
     return [Column(head, right=head in figures) for head in heads]

@@ -103,7 +103,7 @@ def _cell(line: Line | None) -> str:
 
 
 def _with_error(head: Estimate) -> str:
-    """Write a score with its interval: `83.5 ±0.7`, or `98.9 +0.7 −3.1` if its sides differ."""
+    """Return a score with its interval: `83.5 ±0.7`, or `98.9 +0.7 −3.1` if its sides differ."""
     if head.value is None or head.low is None or head.high is None:
         return figure(head).removesuffix(" %")
     scale, form, short = (100, ".1f", ".1f") if head.unit == "fraction" else (1, ".4g", ".2g")

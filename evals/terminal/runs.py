@@ -126,7 +126,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def single(cards: Iterable[Card]) -> list[Line]:
-    """Make a row of every run."""
+    """Return a row for every run."""
     return [Line(cards=(card,), head=headline(card)) for card in cards]
 
 

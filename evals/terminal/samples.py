@@ -86,7 +86,7 @@ def _judged(outcome: Reply | Failure, scores: Sequence[Score | Failure]) -> dict
 
 
 def cell(value: Any) -> str:
-    """Write a value for a terminal: short, on one line, without control characters."""
+    """Return a value for a terminal: short, on one line, without control characters."""
     if value is None:
         return "-"
     text = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
