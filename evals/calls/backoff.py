@@ -1,4 +1,4 @@
-"""How long to wait before another try: the one back-off of runner, judge and batches."""
+"""How long to wait before another try: the back-off shared by runner, judge and batches."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ MOST_S = 30.0
 
 
 def wait_s(attempt: int, error: Exception | None = None) -> float:
-    """Return the seconds to wait after the given attempt, from 1: as long as the server asks, else twice as long each time.
+    """Return the seconds to wait after the given attempt, from 1: as long as the server asks, else exponential.
 
-    Half of it is drawn at random, so that calls that failed together do not come again together.
+    Jitter keeps calls that failed together from being retried together.
     """
-    if isinstance(error, RateLimit) and error.retry_after_s:  # 0 is no wait to speak of
+    if isinstance(error, RateLimit) and error.retry_after_s:  # 0 means no stated wait
         return error.retry_after_s + random.uniform(0.0, 0.1 * min(error.retry_after_s, 10.0) + 0.01)
     return min(MOST_S, FIRST_S * 2.0 ** min(attempt - 1, 30)) * random.uniform(0.5, 1.0)

@@ -1,7 +1,7 @@
-"""One question to a model: for a reply, or for the likelihoods of given continuations.
+"""One call to a model: for a reply, or for the log-likelihoods of given continuations.
 
-Likelihoods come as a reply as well: its text is the JSON list of them, so that they are recorded, replayed and
-scored again like anything else that a model says.
+Log-likelihoods are returned as a reply, too: its text is the JSON list of them, so that they are recorded, replayed
+and rescored like any other reply.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _decode = msgspec.json.Decoder(list[Likelihood]).decode
 
 
 async def ask(model: Model, prompt: Prompt, sampling: Sampling) -> Reply:
-    """Ask once; raises what the adapter raises."""
+    """Return the reply of one call; raises the errors of the adapter."""
     if prompt.continuations and isinstance(model, LogProbs):
         return await _likelihoods(model, prompt)
     reply = await model.reply(prompt, sampling)
@@ -36,20 +36,20 @@ T = TypeVar("T", bound=Struct)
 
 
 def writable(value: T) -> T:
-    """Return a struct that JSON can hold: U+FFFD for halves of surrogate pairs in any of its texts."""
+    """Return a struct that can be encoded as JSON: lone surrogates in its texts become U+FFFD."""
     try:
         _encode(value)
     except UnicodeEncodeError:
-        return msgspec.convert(_mended(msgspec.to_builtins(value)), type(value))
+        return msgspec.convert(_without_surrogates(msgspec.to_builtins(value)), type(value))
     return value
 
 
-def _mended(value: Any) -> Any:
+def _without_surrogates(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        return {_mended(key): _mended(item) for key, item in value.items()}
-    return [_mended(item) for item in value] if isinstance(value, list | tuple) else value
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    return [_without_surrogates(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 async def _likelihoods(model: LogProbs, prompt: Prompt) -> Reply:
@@ -62,10 +62,10 @@ async def _likelihoods(model: LogProbs, prompt: Prompt) -> Reply:
 
 
 def as_text(likelihoods: Sequence[Likelihood]) -> str:
-    """Write likelihoods as a reply's text; not a digit is lost."""
+    """Encode log-likelihoods as a reply's text, without loss of precision."""
     return msgspec.json.encode(likelihoods).decode()
 
 
 def likelihoods(text: str) -> list[Likelihood]:
-    """Read them back; raises ValueError for any other text."""
+    """Decode the text of `as_text`; raises ValueError for any other text."""
     return _decode(text)

@@ -1,4 +1,4 @@
-"""`asyncio.timeout` for thousands of calls of one length: one timer for them all, set for the oldest."""
+"""`asyncio.timeout` for thousands of calls with the same deadline, with a single timer, set for the oldest."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 
 class Deadline:
-    """A context for any number of tasks at once, each of which may be in it once; raises TimeoutError in a late one.
+    """A context for any number of tasks, each of which may enter it once; raises TimeoutError in a task that is late.
 
-    Not for a task that is being cancelled already: whose word ended it could not be told apart.
+    Do not enter it in a task that is already being cancelled: the two cancellations could not be distinguished.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -33,17 +33,17 @@ class Deadline:
         task = asyncio.current_task()
         if task is None or self._due.pop(task, None) is not None:
             return
-        if task.uncancel() == 0 and kind is asyncio.CancelledError:  # ours, and nobody else's
+        if task.uncancel() == 0 and kind is asyncio.CancelledError:  # cancelled by the deadline only
             raise TimeoutError from error
 
     def expire(self) -> None:
-        """End every task that is in it, as though its time had passed."""
+        """Time out every task in it now."""
         late, self._due = list(self._due), {}
         for task in late:
             task.cancel()
 
     def _sweep(self) -> None:
-        """Cancel what is late, and come again when the next one is due."""
+        """Cancel tasks that are late and set the timer for the next one."""
         loop = asyncio.get_running_loop()
         self._timer = None
         for task, due in list(self._due.items()):

@@ -1,4 +1,4 @@
-"""How many calls at once: grow while the server keeps up, halve when it says stop."""
+"""Concurrency control: increase while throughput grows, halve when the server asks to slow down."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST = 1024
 PAYS = 1.1
 """A doubling must bring at least a tenth more replies per second."""
 SETTLES_S = 1.0
-"""A halving takes so long to show where no window ends."""
+"""Time until a halving takes effect if no window ends."""
 
 
 class Pace:
@@ -70,7 +70,7 @@ class Pace:
     def slow_down(self) -> None:
         """Note that the server asked for fewer calls."""
         if self._halved and self._clock() - self._since < SETTLES_S:
-            return  # an answer to what was asked before the halving
+            return  # a response to a call made before the halving
         self._halved, self._searching = True, False
         self._refused_at = self.limit
         self.limit = max(1, self.limit // 2)
@@ -90,14 +90,14 @@ class Spacing:
         self._next = 0.0
 
     def delay_s(self) -> float:
-        """Take the next place in the row; returns how long it is until then."""
+        """Reserve the next start time; return the seconds until then."""
         now = self._clock()
         place = max(now, self._next)
         self._next = place + self.distance_s
         return place - now
 
     async def wait(self, stop: asyncio.Event | None = None) -> None:
-        """Wait for the next place, or until `stop`; who leaves early leaves his place empty."""
+        """Wait for the next start time, or until `stop`; a time reserved by a stopped call stays unused."""
         if (delay_s := self.delay_s()) <= 0:
             return
         if stop is None:
@@ -109,5 +109,5 @@ class Spacing:
 
 
 def spacing_of(model: object) -> Spacing | None:
-    """Return the spacing of a model whose vendor counts calls per minute; None where it does not."""
+    """Return the spacing of a model whose vendor counts calls per minute; None if it does not."""
     return Spacing(model.per_minute) if isinstance(model, Metered) and model.per_minute else None

@@ -1,4 +1,4 @@
-"""Records at rest: JSON lines while a run grows, Parquet (zstd) once it is sealed, both read in batches."""
+"""Stored records: JSON lines while a run is in progress, Parquet (zstd) once it is sealed, both read in batches."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Brief(Struct, frozen=True, kw_only=True, gc=False):
     repeat: int
     scores: dict[str, Score | Failure]
     failure: str = ""
-    """Kind of the failure; empty where there is a reply."""
+    """Kind of the failure; empty if there is a reply."""
     stop: str = ""
     seconds: float = 0.0
     input: int | None = None
@@ -48,7 +48,7 @@ class Brief(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def brief(record: Record) -> Brief:
-    """Drop the texts of a record."""
+    """Return a record without its texts."""
     outcome = record.outcome
     if isinstance(outcome, Failure):
         return Brief(sample=record.sample, repeat=record.repeat, scores={}, failure=outcome.kind)
@@ -76,15 +76,15 @@ UNREADABLE = (
     MemoryError,
     RecursionError,
 )
-"""What pyarrow and msgspec raise on files that are cut, changed or made to harm."""
+"""What pyarrow and msgspec raise on truncated, modified or malicious files."""
 LONGEST_LINE = 256 << 20
 """Bytes of one line at most."""
 TRIES = 100
-"""Times that a run's files may change while they are opened."""
+"""Attempts to open a run's files while they change."""
 
 
 class Snapshot(Struct):
-    """The files of a run's records or samples, opened together: what a writer does afterwards does not show."""
+    """The files of a run's records or samples, opened together; later writes are not visible."""
 
     name: str
     """`records` or `samples`."""
@@ -108,10 +108,10 @@ class Snapshot(Struct):
 
 @contextmanager
 def snapshot(folder: Path, name: str) -> Iterator[Snapshot]:
-    """Open the files of a run's `records` or `samples`; raises StoreError for what is no file or no Parquet.
+    """Open the files of a run's `records` or `samples`; raises StoreError if one is not a regular file or not Parquet.
 
-    Sealing puts the Parquet file in place before it removes the lines, so any state in between is whole, if both are of
-    one moment: they are opened again until nothing has changed meanwhile.
+    Sealing puts the Parquet file in place before it removes the lines, so any intermediate state is complete if both
+    files are opened at the same moment: they are reopened until nothing has changed in between.
     """
     files = Snapshot(name, folder)
     for _ in range(TRIES):
@@ -166,7 +166,7 @@ def _close(files: Snapshot) -> None:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Name the file that cannot be read, in one line, whatever is wrong with it."""
+    """Raise any error of reading a file as StoreError with the file's name, in one line."""
     try:
         yield
     except (StoreError, FileNotFoundError):
@@ -177,7 +177,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def read_lines(files: Snapshot, decode: Callable[[bytes], Any]) -> Iterator[Any]:
-    """Yield the decoded lines of a file, none where it is absent; a torn last line ends it quietly."""
+    """Yield the decoded lines of a file, none if it is absent; a truncated last line is ignored."""
     if files.lines is None:
         return
     files.lines.seek(0)
@@ -189,7 +189,7 @@ def read_lines(files: Snapshot, decode: Callable[[bytes], Any]) -> Iterator[Any]
             yield decode(line)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             if left == 0 and not line.endswith(b"\n"):
-                return  # torn by a power cut; `Writer` says so and cuts it off
+                return  # truncated by a power failure; `Writer` removes it with a warning
             raise StoreError(
                 f"{files.lines_path}, line {number}: not a record of this format ({error})"
             ) from error

@@ -1,8 +1,8 @@
-"""A promise of what will be measured, written before it is (`evals gate promise`): kept, broken, or none.
+"""A promise, written before a measurement, of what will be measured (`evals gate promise`): kept, broken, or none.
 
 It is a small JSON file: the policy's hash, and for each suite its protocol, version, data, seed, subset, repeats,
 judge and estimand. A run carries it on its card (`evals run --promise FILE`), so that a reader can see that nothing
-was chosen after the numbers were known. Nobody signs it: who wants a date that can be shown to others commits the file.
+was chosen after the numbers were known. It is not signed: to prove its date to others, commit the file.
 """
 
 from __future__ import annotations
@@ -35,14 +35,16 @@ def read(path: Path) -> Promise:
 
 
 def changes(promise: Promise, card: Card) -> Iterator[str]:
-    """Yield what differs between a promise and the run that carries it; its policy is held against it by the gate."""
+    """Yield the differences between a promise and the run that carries it; the policy's hash is checked by the gate."""
     config = card.config
-    wanted = {(one.suite, one.protocol): one for one in promise.suites}.get((config.suite, config.protocol))
-    if wanted is None:
+    expected = {(plan.suite, plan.protocol): plan for plan in promise.suites}.get(
+        (config.suite, config.protocol)
+    )
+    if expected is None:
         yield f"{config.suite} ({config.protocol}) is not in it"
         return
     for name in ("version", "data_sha256", "seed", "repeats", "limit", "judge"):
-        promised, actual = getattr(wanted, name), getattr(config, name)
+        promised, actual = getattr(expected, name), getattr(config, name)
         if promised != actual:
             shown = [str(value)[:16] if value not in (None, "") else "none" for value in (actual, promised)]
             yield f"{name.removesuffix('_sha256')} is {shown[0]}, not {shown[1]}"

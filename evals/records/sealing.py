@@ -18,7 +18,7 @@ from evals.records.files import SAMPLE, Brief, Gold, Snapshot, encode, read_line
 from evals.types import Failure, Prompt, Record, Reply, Score
 
 BATCH_BYTES = 1 << 20
-"""Text held at once while sealing."""
+"""Size of the text held in memory while sealing."""
 
 
 class _Key(Struct):
@@ -132,7 +132,7 @@ def _row(line: _Line) -> tuple[Any, ...]:
 
 
 def seal(folder: Path) -> None:
-    """Write Parquet files from all there is, then remove the JSON lines."""
+    """Write all records and samples to Parquet, then remove the JSON lines."""
     with snapshot(folder, "records") as files:
         if files.lines is not None:
             _seal_records(files)
@@ -145,7 +145,7 @@ def _seal_records(files: Snapshot) -> None:
     old = files.parquet_path
     if files.parquet is None or files.size:
         kept = _raw_lines(files)
-        if files.parquet is not None or _repeats_itself(files):
+        if files.parquet is not None or _may_have_duplicates(files):
             last = {(line.sample, line.repeat): place for place, line in enumerate(_raw_lines(files))}
             kept = (line for place, line in enumerate(kept) if last[line.sample, line.repeat] == place)
         _write_parquet(old, _record_schema(), map(_row, kept), sized=(12, 13, 14))
@@ -153,8 +153,8 @@ def _seal_records(files: Snapshot) -> None:
     disk.sync_folder(files.folder)
 
 
-def _repeats_itself(files: Snapshot) -> bool:
-    """Whether a sample and repeat may stand there twice; by hashes, a third of the memory of the keys."""
+def _may_have_duplicates(files: Snapshot) -> bool:
+    """Whether a sample and repeat may occur twice; compares hashes, which take a third of the memory of the keys."""
     seen: set[int] = set()
     count = 0
     for count, line in enumerate(read_lines(files, _KEY.decode), 1):  # noqa: B007 - used after the loop
@@ -227,11 +227,11 @@ def _batch(pa: Any, schema: Any, rows: list[tuple[Any, ...]]) -> Any:
 
 
 def _column(pa: Any, kind: Any, values: Sequence[Any]) -> Any:
-    """Make a column from buffers: `pyarrow.array` would import pandas, where it is installed, for 45 MB."""
+    """Return a column built from buffers: `pyarrow.array` would import pandas if installed, which takes 45 MB."""
     import numpy as np
 
-    there = [value is not None for value in values]
-    mask = None if all(there) else pa.py_buffer(np.packbits(there, bitorder="little"))
+    valid = [value is not None for value in values]
+    mask = None if all(valid) else pa.py_buffer(np.packbits(valid, bitorder="little"))
     if kind == pa.string():
         raw = [v if isinstance(v, bytes) else (v or "").encode() for v in values]
         ends = np.cumsum([0, *map(len, raw)], dtype=np.int32)
@@ -248,11 +248,11 @@ def batches(files: Snapshot, columns: list[str]) -> Iterator[Any]:
     """Yield the record batches of a Parquet file, some hundred rows each; raises StoreError, also for a wrong checksum."""
     with reading(files.parquet_path):
         schema = files.parquet.schema_arrow
-        kinds = {one.name: one.type for one in (*_record_schema(), *_sample_schema())}
-        if lacking := [name for name in columns if name not in schema.names]:
-            raise ValueError(f"it has no column {', '.join(lacking)}")
-        if other := [name for name in columns if schema.field(name).type != kinds[name]]:
-            raise ValueError(f"column {', '.join(other)} is of another type")
+        kinds = {field.name: field.type for field in (*_record_schema(), *_sample_schema())}
+        if missing := [name for name in columns if name not in schema.names]:
+            raise ValueError(f"it has no column {', '.join(missing)}")
+        if mistyped := [name for name in columns if schema.field(name).type != kinds[name]]:
+            raise ValueError(f"column {', '.join(mistyped)} is of another type")
         yield from files.parquet.iter_batches(batch_size=256, columns=columns)
 
 

@@ -23,9 +23,9 @@ from evals.records.store import BATCHES, missing_file, read_card, write_card
 from evals.types import Record, Sample
 
 _STALE = re.compile(r"\.(card\.json|samples\.jsonl|records\.jsonl|records\.parquet|samples\.parquet)(\.\d+)?")
-"""Names of our own half-written files."""
+"""Names of temporary files that an interrupted write leaves behind."""
 MOST_UNWRITTEN = 1 << 20
-"""Bytes of records that wait for one turn's write."""
+"""Maximum number of buffered bytes before a flush."""
 
 
 class Writer:
@@ -57,7 +57,7 @@ class Writer:
         self._lines = bytearray()
 
     def _locked(self) -> bool:
-        """Take the lock, which counts only while its file is in place: whoever had it before removes it."""
+        """Acquire the lock; it is valid only while its file exists, since the previous holder removes the file."""
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return os.path.samestat(os.fstat(self._lock.fileno()), (self.path / "lock").stat())
@@ -65,7 +65,7 @@ class Writer:
             return False
 
     def _check(self) -> None:
-        """Refuse to write beside what is missing: a run that was copied by half must not become a whole empty one."""
+        """Raise StoreError if files are missing: an incomplete copy of a run must not look like an empty run."""
         if (self.path / "card.json").exists():
             for name in ("samples", "records"):
                 with snapshot(self.path, name) as files:
@@ -75,19 +75,19 @@ class Writer:
                         )
 
     def _remove_half_written(self) -> None:
-        """Remove what a killed process left of its own files; other hidden files are not ours."""
+        """Remove temporary files that a killed process left behind; other hidden files are kept."""
         for path in self.path.glob(".*"):
             if _STALE.fullmatch(path.name) and not path.is_dir():
                 path.unlink()
 
     def _is_settled(self) -> bool:
-        """Whether the card on disk states numbers of the records as they are now."""
+        """Whether the numbers on the card on disk belong to the current records."""
         return (self.path / "card.json").exists() and read_card(self.path).status != "running"
 
     def _unsettle(self) -> None:
-        """Before records change, say on the card that its numbers are none yet: a kill in between leaves no wrong card.
+        """Mark the card as running before records change, so that a crash leaves no card with outdated numbers.
 
-        Readers compute the numbers of a run that has not ended from its records.
+        Readers compute the numbers of a running run from its records.
         """
         if self._settled:
             self._settled = False
@@ -129,33 +129,33 @@ class Writer:
         temporary.replace(self.path / "samples.jsonl")
 
     def append(self, record: Record) -> None:
-        """Write one record; raises StoreError where the disk takes no more."""
+        """Write one record; raises StoreError if writing fails, e.g. on a full disk."""
         self.add(record)
         self.flush()
 
     def add(self, record: Record) -> None:
-        """Take a record that the next `flush` writes; raises what `append` raises."""
+        """Buffer a record for the next `flush`; raises StoreError like `append`."""
         self._lines += encode(record)
         self._lines += b"\n"
         if len(self._lines) > MOST_UNWRITTEN:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was added, in one call; raises StoreError where the disk takes no more."""
+        """Write the buffered records in one call; raises StoreError if writing fails, e.g. on a full disk."""
         lines, self._lines = self._lines, bytearray()
         with _writing(self.path):
             self._unsettle()
             if self._fd < 0:  # after sealing
                 self._fd = _open_lines(self.path)
             written = os.write(self._fd, lines)
-            if written != len(lines):  # take the torn line back, or a later record would follow it
+            if written != len(lines):  # remove the partial line, or a later record would be appended to it
                 whole = lines.rfind(b"\n", 0, written) + 1
                 os.ftruncate(self._fd, os.fstat(self._fd).st_size - (written - whole))
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._dirty = True
 
     def replace(self, records: Iterable[Record]) -> None:
-        """Put other records in the place of all there are, in one step."""
+        """Replace all records atomically."""
         temporary = self.path / ".records.jsonl"
         with _writing(self.path), os.fdopen(disk.create(temporary, new=True), "wb", 1 << 20) as stream:
             for record in records:
@@ -176,7 +176,7 @@ class Writer:
         return self._dirty and time.monotonic() - self._synced >= 1.0
 
     def sync(self) -> None:
-        """Force what was appended to the disk; blocks, so call it off the event loop."""
+        """Force appended records to the disk; blocks, so do not call it in the event loop."""
         self._dirty = False
         if self._fd < 0:
             return
@@ -191,7 +191,7 @@ class Writer:
         self._settled = self.card.status != "running"
 
     def seal(self) -> None:
-        """Turn samples and records into Parquet and drop the JSON lines; safe to interrupt at any point."""
+        """Convert samples and records to Parquet and remove the JSON lines; safe to interrupt at any point."""
         self.sync()
         with _writing(self.path):
             lines = self.path / "records.jsonl"
@@ -202,9 +202,11 @@ class Writer:
         self.card.files = file_facts(self.path)
 
     def close(self) -> None:
-        """Release the lock; an empty run leaves no folder behind, unless a batch answers it."""
+        """Release the lock; remove the folder of an empty run, unless a batch is pending."""
         self._close_lines()
-        (self.path / "lock").unlink(missing_ok=True)  # while it is ours, else it could be another's
+        (self.path / "lock").unlink(
+            missing_ok=True
+        )  # before the lock is released: later it could belong to another process
         records = self.path / "records.jsonl"
         if records.exists() and not records.stat().st_size:
             records.unlink()
@@ -224,7 +226,7 @@ class Writer:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Say in one line that a disk is full or a folder is not ours; what was written before stays."""
+    """Raise OSError of a write (full disk, no permission) as StoreError with a one-line message."""
     try:
         yield
     except OSError as error:
@@ -236,7 +238,7 @@ def _open_lines(path: Path) -> int:
 
 
 def _last_newline(stream: Any) -> int:
-    """Offset just behind the last newline."""
+    """Return the offset just after the last newline."""
     position = stream.seek(0, os.SEEK_END)
     while position > 0:
         start = max(0, position - (1 << 16))
