@@ -64,8 +64,8 @@ def point(brief: Brief, gold: Gold, scorer: str) -> Point | None:
 
 def points(briefs: Iterable[Brief], golds: Golds, scorer: str) -> list[Point]:
     """Return the points of one scorer; records of samples that the suite does not expect are left out."""
-    found = (point(brief, golds[brief.sample], scorer) for brief in briefs if brief.sample in golds)
-    return [one for one in found if one is not None]
+    candidates = (point(brief, golds[brief.sample], scorer) for brief in briefs if brief.sample in golds)
+    return [candidate for candidate in candidates if candidate is not None]
 
 
 def summarize(

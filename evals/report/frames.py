@@ -34,8 +34,8 @@ def pandas(table: pa.Table) -> pd.DataFrame:
 
 def frame(rows: Iterable[Struct]) -> pd.DataFrame:
     """Return structs of one type as a pandas frame, a column per field, types as pandas infers them."""
-    found: pd.DataFrame = _pandas().DataFrame([structs.asdict(row) for row in rows])
-    return found
+    table: pd.DataFrame = _pandas().DataFrame([structs.asdict(row) for row in rows])
+    return table
 
 
 def _pandas() -> Any:

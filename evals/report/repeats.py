@@ -60,9 +60,9 @@ def _with_class(
     ways: Mapping[tuple[int, int], int], count: int, most: int, room: int
 ) -> dict[tuple[int, int], int]:
     """Add a rival class of `count` votes that may draw at most `most` (then it ties)."""
-    found: dict[tuple[int, int], int] = {}
+    extended: dict[tuple[int, int], int] = {}
     for (drawn, ties), number in ways.items():
         for votes in range(min(count, most, room - drawn) + 1):
             key = (drawn + votes, ties + (votes == most))
-            found[key] = found.get(key, 0) + number * comb(count, votes)
-    return found
+            extended[key] = extended.get(key, 0) + number * comb(count, votes)
+    return extended

@@ -246,18 +246,18 @@ def bootstrap(
     value = _finite(statistic(np.arange(count)))
     if count == 1:
         return Interval(value, None, None, "one cluster")
-    random, found = np.random.default_rng(seed), []
+    random, statistics = np.random.default_rng(seed), []
     for _ in range(resamples):
         indices = random.integers(0, count, count)
         try:
-            found.append(_finite(statistic(indices)))
+            statistics.append(_finite(statistic(indices)))
         except ValueError:
             continue
-    failed = resamples - len(found)
+    failed = resamples - len(statistics)
     method = "bootstrap" if failed == 0 else f"bootstrap, {failed} of {resamples} resamples undefined"
     if failed > resamples / 5:
         return Interval(value, None, None, method)
-    low, high = np.quantile(np.array(found), expanded_levels(count, level))
+    low, high = np.quantile(np.array(statistics), expanded_levels(count, level))
     return Interval(value, float(low), float(high), method)
 
 

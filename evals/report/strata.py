@@ -38,16 +38,18 @@ def stratified(
     Degrees of freedom are Satterthwaite's. Clusters may reach over several groups: influences are then summed by
     cluster.
     """
-    found = stratified_error(values, groups, clusters=clusters, weights=weights, bounded=bounds is not None)
-    if isnan(found.error):
-        return Interval(found.value, None, None, "too few clusters")
+    estimate = stratified_error(
+        values, groups, clusters=clusters, weights=weights, bounded=bounds is not None
+    )
+    if isnan(estimate.error):
+        return Interval(estimate.value, None, None, "too few clusters")
     if bounds is None:
-        return t_interval(found.value, found.error**2, found.df, level=level, method="t, stratified")
+        return t_interval(estimate.value, estimate.error**2, estimate.df, level=level, method="t, stratified")
     return bounded_interval(
-        found.value,
-        found.error**2,
-        found.effective,
-        df=found.df,
+        estimate.value,
+        estimate.error**2,
+        estimate.effective,
+        df=estimate.df,
         bounds=bounds,
         level=level,
         method="Wilson, effective n, stratified",
@@ -65,8 +67,8 @@ def item_weights(
         return np.full(count, 1 / count)
     _, labels, strata = coded(np.zeros(count), groups)
     scale = np.array(_shares(groups, labels, strata, weights)) / np.bincount(labels, minlength=strata)
-    found: NDArray[np.float64] = scale[labels]
-    return found
+    item_scale: NDArray[np.float64] = scale[labels]
+    return item_scale
 
 
 class StratifiedMean(NamedTuple):
@@ -135,13 +137,13 @@ def _strata(
 ) -> list[_Stratum]:
     import numpy as np
 
-    found = []
+    statistics = []
     for stratum in range(strata):
         chosen = labels == stratum
         part = array[chosen]
         sizes = np.bincount(codes[chosen]).astype(float)
         sums = np.bincount(codes[chosen], weights=part - part.mean())
-        found.append(
+        statistics.append(
             _Stratum(
                 float(part.mean()),
                 len(part),
@@ -151,7 +153,7 @@ def _strata(
                 float(sizes @ sizes),
             )
         )
-    return found
+    return statistics
 
 
 def _nested(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple[float, float]:

@@ -140,9 +140,9 @@ class Bets:
         floor = self.width * (1e-9 - 1)
         mean = np.clip(rest / np.maximum(left, np.maximum(weights, 1e-12)), floor, self.width)
         excess = (totals - mean * weights) / (self.largest * (self.width + mean))
-        found: NDArray[np.float64] = np.log1p(np.maximum(excess, -1.0)[:, None] * self._stakes)
-        found[refuted] = 50.0
-        return found
+        growth: NDArray[np.float64] = np.log1p(np.maximum(excess, -1.0)[:, None] * self._stakes)
+        growth[refuted] = 50.0
+        return growth
 
     def passes(self, alpha: float) -> bool:
         """Whether "the loss is at least the margin" was ever refuted at `alpha`."""

@@ -166,35 +166,35 @@ def _within(base: _Run, others: Sequence[_Run], stated: float | None, *, fallbac
     same = [
         o for o in others if _same_model(base, o) and _same_protocol(base, o) and not _other_judge(base, o)
     ]
-    found = [
+    estimates = [
         (run.within, len(run.values), run.contestant.run) for run in (base, *same) if run.within is not None
     ]
     for other in same:
         d = _differences(base, other)
         if len(d):
             per_reply = 1 / base.repeats + 1 / other.repeats
-            found.append((float(np.mean(d**2)) / per_reply, len(d), other.contestant.run))
-    if found:
-        total = sum(n for _, n, _ in found)
-        variance = sum(value * n for value, n, _ in found) / total
-        return Component(variance=variance, source=_names(name for _, _, name in found))
+            estimates.append((float(np.mean(d**2)) / per_reply, len(d), other.contestant.run))
+    if estimates:
+        total = sum(n for _, n, _ in estimates)
+        variance = sum(value * n for value, n, _ in estimates) / total
+        return Component(variance=variance, source=_names(name for _, _, name in estimates))
     if stated is not None:
         return Component(variance=stated * base.repeats / 2, source="stated")
     return Component(variance=fallback, source="assumed")
 
 
 def _models(base: _Run, others: Sequence[_Run], within: Component, between: float) -> Component:
-    found = []
+    estimates = []
     for other in others:
         if _same_model(base, other) or not _same_protocol(base, other):
             continue
         d = _differences(base, other)
         if len(d) > 1:
             noise = within.variance / base.repeats + (other.within or within.variance) / other.repeats
-            found.append((max(0.0, float(d.var(ddof=1)) - noise), other.contestant.run))
-    if found:
-        variance = sum(value for value, _ in found) / len(found)
-        return Component(variance=variance, source=_names(name for _, name in found))
+            estimates.append((max(0.0, float(d.var(ddof=1)) - noise), other.contestant.run))
+    if estimates:
+        variance = sum(value for value, _ in estimates) / len(estimates)
+        return Component(variance=variance, source=_names(name for _, name in estimates))
     single = between + within.variance
     assumed = max(0.0, 2 * single * (1 - ASSUMED_CORRELATION) - 2 * within.variance)
     return Component(variance=assumed, source="assumed")

@@ -127,8 +127,8 @@ class Design:
             luck = rng.random(size)
             width = self.width or 1.0
             return width * ((luck < up).astype(float) - (luck > 1 - down))
-        found: Array = rng.normal(-loss, sqrt(self.noise.discordance), size)
-        return found if self.width is None else np.clip(found, -self.width, self.width)
+        drawn: Array = rng.normal(-loss, sqrt(self.noise.discordance), size)
+        return drawn if self.width is None else np.clip(drawn, -self.width, self.width)
 
     def _repeated(self, loss: float, size: tuple[int, int], rng: np.random.Generator) -> Array:
         """Draw samples like the baseline's, and their repeats from each sample's chance."""
@@ -146,8 +146,8 @@ class Design:
         )
         before = rng.binomial(repeats, chance)
         after = rng.binomial(repeats, np.clip(fallen, 0, 1))
-        found: Array = sign * width * (after - before) / repeats
-        return found
+        differences: Array = sign * width * (after - before) / repeats
+        return differences
 
     def _tested(self, sums: Array, margin: float) -> Claims:
         """Apply the gate's own test to cluster sums: Gaffke's for bounded values, else a cluster-robust t."""
@@ -200,24 +200,26 @@ MANY_CLUSTERS = 300
 
 
 def _gaffke(sums: Array, shares: Array, margin: float, width: float) -> Array:
-    """P-values of the gate's own test, row by row; by t where that leaves no doubt on either side of any level."""
+    """P-values of the gate's own test, row by row; by a t test if that is clear at every level."""
     import numpy as np
     from scipy.special import ndtr
 
-    found = np.empty(len(sums))
-    open_ = np.ones(len(sums), dtype=bool)
+    p_values = np.empty(len(sums))
+    unclear = np.ones(len(sums), dtype=bool)
     if len(shares) >= MANY_CLUSTERS:
         excess = sums - margin * shares
         error = excess.std(axis=1) * len(shares) ** 0.5
         with np.errstate(divide="ignore", invalid="ignore"):
-            found = ndtr(-excess.sum(axis=1) / error)
-        open_ = ~((found < CLEAR[0]) | (found > CLEAR[1])) | (error == 0)
+            p_values = ndtr(-excess.sum(axis=1) / error)
+        unclear = ~((p_values < CLEAR[0]) | (p_values > CLEAR[1])) | (error == 0)
     step = max(1, 400_000 // len(shares))
-    rows = np.flatnonzero(open_)
+    rows = np.flatnonzero(unclear)
     for start in range(0, len(rows), step):
-        some = rows[start : start + step]
-        found[some] = gaffke(sums[some], np.broadcast_to(shares, (len(some), len(shares))), margin, width)
-    return found
+        batch = rows[start : start + step]
+        p_values[batch] = gaffke(
+            sums[batch], np.broadcast_to(shares, (len(batch), len(shares))), margin, width
+        )
+    return p_values
 
 
 def beta_of(shares: Array, repeats: int) -> tuple[float, float]:
@@ -287,8 +289,8 @@ class Whole:
         clusters = len({row.cluster for row in rows})
         if (
             second
-            and (found := pairs.evidence()) is not None
-            and (limits := found.interval(0.68)) is not None
+            and (evidence := pairs.evidence()) is not None
+            and (limits := evidence.interval(0.68)) is not None
         ):
             error = max((limits[1] - limits[0]) / 2, 1e-12)
             return cls(error, clusters, Noise(error**2 * clusters, "second run"))

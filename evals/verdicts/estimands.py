@@ -65,13 +65,13 @@ def evidence_of(
 
     None if nothing is paired, or if `these-items` is asked of runs that do not show their noise.
     """
-    found = pairs.evidence(group=group, missing=missing)
-    if found is None or estimand == "items-like-these":
-        return found
+    evidence = pairs.evidence(group=group, missing=missing)
+    if evidence is None or estimand == "items-like-these":
+        return evidence
     if estimand == "this-run":
-        return Seen(found.value)
+        return Seen(evidence.value)
     error = noise_error(pairs, group=group, limit=limit)
-    return None if error is None else Shift(found.value, error, MANY, "within-item noise", _width(pairs))
+    return None if error is None else Shift(evidence.value, error, MANY, "within-item noise", _width(pairs))
 
 
 def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None = None) -> float | None:

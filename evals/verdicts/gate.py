@@ -143,7 +143,7 @@ def gate(
 ) -> GateReport:
     """Judge a candidate; raises UsageError if runs or policy do not fit each other."""
     check_noise(policy, noise or {}, baseline)
-    cases, absent, notes, found = [], [], [], list[Flip]()
+    cases, absent, notes, flips = [], [], [], list[Flip]()
     for rule in policy.judged:
         entries = policy.members(rule) if isinstance(rule, Pool) else (rule,)
         couples = [couple(entry, candidate, baseline) for entry in entries]
@@ -161,7 +161,7 @@ def gate(
             for (_, b, _), parts in zip(present, case.parts, strict=True)
             if parts.unshared
         ]
-        found += [flip for a, b, metric in present for flip in changes(a, b, metric)]
+        flips += [flip for a, b, metric in present for flip in changes(a, b, metric)]
     judged = [*verdicts(cases, policy, noise or {}, baseline), *absent]
     return GateReport(
         verdict=overall(judged),
@@ -170,15 +170,15 @@ def gate(
         baseline=run_names(baseline),
         alpha=policy.alpha,
         level=1 - 2 * policy.alpha,
-        alarms=tuple(f"{one.suite}: {one.alarm}" for one in judged if one.alarm),
-        flips=tuple(found),
+        alarms=tuple(f"{suite.suite}: {suite.alarm}" for suite in judged if suite.alarm),
+        flips=tuple(flips),
         notes=tuple(notes),
     )
 
 
 def run_names(side: Sequence[Contestant]) -> str:
     """Return the names of the runs of one side, each once."""
-    return ", ".join(dict.fromkeys(one.run for one in side))
+    return ", ".join(dict.fromkeys(contestant.run for contestant in side))
 
 
 def check_noise(policy: Policy, noise: Mapping[str, float], baseline: Sequence[Contestant]) -> None:
@@ -201,13 +201,13 @@ def check_noise(policy: Policy, noise: Mapping[str, float], baseline: Sequence[C
 
 def limit_of(entry: Entry, noise: Mapping[str, float], baseline: Sequence[Contestant]) -> float | None:
     """Return the repeatability limit that an entry's margin is held against; None if there is none."""
-    known = {plain(name): limit for name, limit in noise.items()}
-    found = run_of(entry, baseline)
-    if found is None:
+    limits = {plain(name): limit for name, limit in noise.items()}
+    run = run_of(entry, baseline)
+    if run is None:
         return None
-    if metric_of(entry, found).name != found.headline.name:
+    if metric_of(entry, run).name != run.headline.name:
         return None
-    return known.get(plain(found.suite), known.get(plain(entry.name)))
+    return limits.get(plain(run.suite), limits.get(plain(entry.name)))
 
 
 def overall(judged: Sequence[SuiteVerdict]) -> Verdict:

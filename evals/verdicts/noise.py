@@ -141,18 +141,18 @@ def write(results: Path, certificate: Certificate) -> Path:
 
 def read_all(results: Path) -> list[Certificate]:
     """Read every certificate of a results folder."""
-    found = []
+    certificates = []
     for path in sorted((results / FOLDER).glob("*.json")):
         try:
-            one = msgspec.json.decode(disk.read_small(path), type=Certificate)
+            certificate = msgspec.json.decode(disk.read_small(path), type=Certificate)
         except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise StoreError(f"{path}: not a repeatability report ({error})") from error
-        if one.format != FORMAT:
+        if certificate.format != FORMAT:
             raise StoreError(
-                f"{path}: repeatability report of format {one.format}; this version reads format {FORMAT}"
+                f"{path}: repeatability report of format {certificate.format}; this version reads format {FORMAT}"
             )
-        found.append(one)
-    return found
+        certificates.append(certificate)
+    return certificates
 
 
 def fitting(results: Path, contestants: Sequence[Contestant]) -> dict[str, Certificate]:

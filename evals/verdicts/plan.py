@@ -158,9 +158,9 @@ def plan(
         scenarios=tuple(scenarios),
         simulations=simulations,
         seed=seed,
-        components=tuple(found for _, found in parts),
+        components=tuple(component for _, component in parts),
         budgets=tuple(_budgets(parts, policy, baseline, drop)),
-        notes=(*_notes(suites), *_wording_notes([found for _, found in parts])),
+        notes=(*_notes(suites), *_wording_notes([component for _, component in parts])),
     )
 
 
@@ -174,20 +174,24 @@ def _suite(
     entries = policy.members(rule) if isinstance(rule, Pool) else (rule,)
     couples, seconds = [], []
     for entry in entries:
-        found = couple(entry, again, baseline) if again else None
-        seconds.append(found is not None)
-        if found is None:
-            found = couple(entry, baseline, baseline)
-        if found is None:
+        pair = couple(entry, again, baseline) if again else None
+        seconds.append(pair is not None)
+        if pair is None:
+            pair = couple(entry, baseline, baseline)
+        if pair is None:
             raise UsageError(f"policy: {entry.name}: not in the baseline")
-        couples.append((found[0], found[1], metric_of(entry, found[0])))
+        couples.append((pair[0], pair[1], metric_of(entry, pair[0])))
     estimand = policy.estimand_of(rule)
     case = case_of(rule, couples)
     designs = []
     for number, (entry, second) in enumerate(zip(entries, seconds, strict=True)):
-        one = known.get(couples[number][0].suite)
+        certificate = known.get(couples[number][0].suite)
         noise = noise_of(
-            case, number, stated=entry.discordance, again=second, certified=one.discordance if one else None
+            case,
+            number,
+            stated=entry.discordance,
+            again=second,
+            certified=certificate.discordance if certificate else None,
         )
         designs.append(_design(case, number, noise, second=second, estimand=estimand))
     return _Suite(rule, case, tuple(designs), tuple(c[0] for c in couples))
@@ -217,8 +221,8 @@ def _components(
             continue
         report = known.get(base.suite)
         stated = (report.discordance or None) if report else entry.discordance
-        if (found := components(base, runs, discordance=stated)) is not None:
-            pairs.append((entry, found))
+        if (parts := components(base, runs, discordance=stated)) is not None:
+            pairs.append((entry, parts))
     return pairs
 
 
@@ -231,15 +235,15 @@ def _budgets(
     used = {c.suite: Used(len(c.side.golds) * c.side.repeats, c.cost_usd, c.seconds) for c in baseline}
     rows = [
         budget(
-            found,
+            component,
             entry.margin if drop is None else drop,
             change,
             alpha=policy.alpha,
             estimand=policy.estimand_of(entry),
-            used=used[found.suite],
+            used=used[component.suite],
         )
         for change in CHANGES
-        for entry, found in parts
+        for entry, component in parts
     ]
     return sorted(rows, key=lambda row: (CHANGES.index(row.change), *_price(row)))
 
@@ -253,11 +257,11 @@ def _price(row: Budget) -> tuple[bool, float]:
 
 def _wording_notes(parts: Sequence[Components]) -> list[str]:
     return [
-        f"{one.suite}: the score moves by {amount(sqrt(part.variance), one.unit, signed=True).lstrip('+')} (standard "
+        f"{components_.suite}: the score moves by {amount(sqrt(component.variance), components_.unit, signed=True).lstrip('+')} (standard "
         f"deviation) with the {name}, whatever the number of items: a smaller drop holds for this {name} alone"
-        for one in parts
-        for name, part in (("wording of the prompt", one.wording), ("judge", one.judge))
-        if part is not None and part.variance > 0
+        for components_ in parts
+        for name, component in (("wording of the prompt", components_.wording), ("judge", components_.judge))
+        if component is not None and component.variance > 0
     ]
 
 
@@ -268,18 +272,18 @@ def _scenarios(
     twice: Sequence[Claims],
     policy: Policy,
 ) -> list[Scenario]:
-    found = [_scenario("unchanged", suites, {}, still, policy)]
+    scenarios = [_scenario("unchanged", suites, {}, still, policy)]
     for i, suite in enumerate(suites):
         if suite.rule.tier == "advisory":
             continue
         for words, claims, times in (("its margin", at, 1), ("twice its margin", twice, 2)):
             mixed = [claims[j] if j == i else still[j] for j in range(len(suites))]
             losses = {suite.name: times * suite.rule.margin}
-            found.append(_scenario(f"{suite.name} worse by {words}", suites, losses, mixed, policy))
+            scenarios.append(_scenario(f"{suite.name} worse by {words}", suites, losses, mixed, policy))
     if len(suites) > 1:
         losses = {s.name: s.rule.margin for s in suites}
-        found.append(_scenario("all worse by their margins", suites, losses, at, policy))
-    return found
+        scenarios.append(_scenario("all worse by their margins", suites, losses, at, policy))
+    return scenarios
 
 
 def _scenario(
@@ -378,13 +382,13 @@ def _round_up(value: float) -> float:
 
 
 def _notes(suites: Sequence[_Suite]) -> list[str]:
-    found = []
+    notes = []
     guessed = [s.name for s in suites if any(d.noise.source == "assumed" for d in s.designs)]
     if guessed:
-        found.append(
+        notes.append(
             f"assumed, not measured, how much the model differs from itself: {', '.join(guessed)}; "
             "run it again and give --again RUN, or use `evals gate noise`, or set `discordance` in the policy"
         )
     if any(isinstance(d, Design) and not d.alone for s in suites for d in s.designs):
-        found.append("flips within a cluster are taken to be independent of each other")
-    return found
+        notes.append("flips within a cluster are taken to be independent of each other")
+    return notes

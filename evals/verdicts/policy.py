@@ -132,37 +132,37 @@ def parse(text: bytes) -> Policy:
 
 
 def _faults(policy: Policy) -> list[str]:
-    found = []
+    faults = []
     if not 0 < policy.alpha < 0.5:
-        found.append(f"alpha must lie between 0 and 0.5, got {policy.alpha}")
+        faults.append(f"alpha must lie between 0 and 0.5, got {policy.alpha}")
     if not 0 <= policy.coverage <= 1:
-        found.append(f"coverage must lie between 0 and 1, got {policy.coverage}")
+        faults.append(f"coverage must lie between 0 and 1, got {policy.coverage}")
     if not 0 < policy.power < 1:
-        found.append(f"power must lie between 0 and 1, got {policy.power}")
+        faults.append(f"power must lie between 0 and 1, got {policy.power}")
     if not 0 <= policy.final < 1:
-        found.append(f"final must be at least 0 and below 1, got {policy.final}")
+        faults.append(f"final must be at least 0 and below 1, got {policy.final}")
     if (series := policy.series) is not None:
         if not SERIES_NAME.fullmatch(series.name):
-            found.append(
+            faults.append(
                 f"series: a name has letters, digits, dots, hyphens, underscores, got {series.name!r}"
             )
         if not 1 <= series.gates <= MOST_GATES:
-            found.append(f"series: gates must lie between 1 and {MOST_GATES}, got {series.gates}")
+            faults.append(f"series: gates must lie between 1 and {MOST_GATES}, got {series.gates}")
     if not policy.suite:
-        found.append("there is no [[suite]] in it")
+        faults.append("there is no [[suite]] in it")
     pools = [pool.name for pool in policy.pool]
     keys = [(e.name.replace("_", "-"), e.protocol, e.metric) for e in policy.suite]
-    found += [f"suite {key[0]!r} stands in it twice" for key in dict.fromkeys(keys) if keys.count(key) > 1]
-    found += [f"pool {name!r} stands in it twice" for name in dict.fromkeys(pools) if pools.count(name) > 1]
-    found += [fault for entry in policy.suite for fault in _entry_faults(entry)]
-    found += [fault for pool in policy.pool for fault in _entry_faults(pool)]
+    faults += [f"suite {key[0]!r} stands in it twice" for key in dict.fromkeys(keys) if keys.count(key) > 1]
+    faults += [f"pool {name!r} stands in it twice" for name in dict.fromkeys(pools) if pools.count(name) > 1]
+    faults += [fault for entry in policy.suite for fault in _entry_faults(entry)]
+    faults += [fault for pool in policy.pool for fault in _entry_faults(pool)]
     for entry in policy.suite:
         if entry.pool and entry.pool not in pools:
-            found.append(f"suite {entry.name!r} names pool {entry.pool!r}, which is not defined")
-    found += [f"pool {pool.name!r} has no suites" for pool in policy.pool if not policy.members(pool)]
-    if policy.suite and all(one.tier == "advisory" for one in policy.judged):
-        found.append("every suite in it is advisory: such a gate cannot fail")
-    return found
+            faults.append(f"suite {entry.name!r} names pool {entry.pool!r}, which is not defined")
+    faults += [f"pool {pool.name!r} has no suites" for pool in policy.pool if not policy.members(pool)]
+    if policy.suite and all(rule.tier == "advisory" for rule in policy.judged):
+        faults.append("every suite in it is advisory: such a gate cannot fail")
+    return faults
 
 
 MOST_GATES = 10_000
@@ -171,12 +171,12 @@ MOST = 1e100
 """Greatest number in a policy; more overflows."""
 
 
-def _entry_faults(one: Entry | Pool) -> list[str]:
-    found = []
-    if not 0 < one.margin <= MOST:
-        found.append(f"{one.name!r}: margin must be positive, got {one.margin}")
-    if one.plausible is not None and not 0 < one.plausible <= MOST:
-        found.append(f"{one.name!r}: plausible must be positive, got {one.plausible}")
-    if isinstance(one, Entry) and one.discordance is not None and not 0 < one.discordance <= MOST:
-        found.append(f"{one.name!r}: discordance must be positive, got {one.discordance}")
-    return found
+def _entry_faults(entry: Entry | Pool) -> list[str]:
+    faults = []
+    if not 0 < entry.margin <= MOST:
+        faults.append(f"{entry.name!r}: margin must be positive, got {entry.margin}")
+    if entry.plausible is not None and not 0 < entry.plausible <= MOST:
+        faults.append(f"{entry.name!r}: plausible must be positive, got {entry.plausible}")
+    if isinstance(entry, Entry) and entry.discordance is not None and not 0 < entry.discordance <= MOST:
+        faults.append(f"{entry.name!r}: discordance must be positive, got {entry.discordance}")
+    return faults

@@ -106,19 +106,19 @@ class Lane:
         return [clusters[name] for name in sorted(clusters, key=draw)]
 
     def _weights(self) -> dict[str, float]:
-        """Weigh samples so that their mean is the metric's: alike, or every group alike."""
-        names = [name for some in self.clusters for name in some]
+        """Return the weight of each sample in the metric's mean: equal, or equal per group."""
+        names = [name for cluster in self.clusters for name in cluster]
         if self.metric.pool != "macro":
             return dict.fromkeys(names, 1.0)
         sizes = Counter(self.golds[name].group for name in names)
         return {name: len(names) / len(sizes) / sizes[self.golds[name].group] for name in names}
 
-    def take(self, one: Brief) -> None:
-        """Note a record; the bets move as far as the order of asking is complete."""
-        if one.sample not in self.weights:
+    def take(self, record: Brief) -> None:
+        """Add a record; bets are placed up to the first incomplete cluster of the order."""
+        if record.sample not in self.weights:
             return
-        seen = point(one, self.golds[one.sample], self.scorer)
-        self.outcomes.setdefault(one.sample, {})[one.repeat] = seen
+        outcome = point(record, self.golds[record.sample], self.scorer)
+        self.outcomes.setdefault(record.sample, {})[record.repeat] = outcome
         while self.next < len(self.clusters) and self._complete(self.clusters[self.next]):
             self._bet(self.clusters[self.next])
             self.next += 1
@@ -130,11 +130,11 @@ class Lane:
         worst = best = size = 0.0
         higher = self.metric.better == "higher"
         for name in names:
-            weight, found = self.weights[name], self.outcomes.pop(name)
-            some = [one for one in found.values() if one is not None]
-            new = value_of(name, some, self.metric, gold=self.golds[name], repeats=self.job.repeats)
+            weight, by_repeat = self.weights[name], self.outcomes.pop(name)
+            scored = [outcome for outcome in by_repeat.values() if outcome is not None]
+            new = value_of(name, scored, self.metric, gold=self.golds[name], repeats=self.job.repeats)
             self.n += 1
-            self.scored += len(some)
+            self.scored += len(scored)
             if new is None:
                 continue  # the metric leaves this outcome out
             old = self.before[self.hidden[name]]
@@ -247,10 +247,10 @@ class Race:
     @property
     def verdict(self) -> Verdict:
         """Combine the suites as the fixed gate does."""
-        found = [(lane.entry.tier, self.verdict_of(lane)) for lane in self.lanes.values()]
-        if any(tier != "advisory" and verdict == "regression" for tier, verdict in found):
+        verdicts = [(lane.entry.tier, self.verdict_of(lane)) for lane in self.lanes.values()]
+        if any(tier != "advisory" and verdict == "regression" for tier, verdict in verdicts):
             return "regression"
-        missing = any(tier == "critical" and verdict != "pass" for tier, verdict in found)
+        missing = any(tier == "critical" and verdict != "pass" for tier, verdict in verdicts)
         return "cannot tell" if missing else "pass"
 
     @property
@@ -360,13 +360,13 @@ def _expected(job: Job) -> Contestant:
 
 
 def _baseline_of(job: Job, old: Sequence[Contestant]) -> Contestant:
-    found = [c for c in old if plain(c.suite) == plain(job.suite.id) and c.protocol == job.suite.protocol]
-    if not found:
-        have = ", ".join(f"{c.suite} ({c.protocol})" for c in old)
+    matching = [c for c in old if plain(c.suite) == plain(job.suite.id) and c.protocol == job.suite.protocol]
+    if not matching:
+        available = ", ".join(f"{c.suite} ({c.protocol})" for c in old)
         raise UsageError(
-            f"the baseline has no run of {job.suite.id} under {job.suite.protocol}; it has {have}"
+            f"the baseline has no run of {job.suite.id} under {job.suite.protocol}; it has {available}"
         )
-    return found[0]
+    return matching[0]
 
 
 def fixed_policy(policy: Policy) -> Policy:

@@ -73,38 +73,38 @@ def account(policy: Policy, results: Path) -> Account | None:
     return Account(policy.series, policy.alpha, path, gates)
 
 
-def refuse_spent(found: Account, *, candidate: str, baseline: str) -> None:
+def refuse_spent(account: Account, *, candidate: str, baseline: str) -> None:
     """Raise UsageError if no alpha is left for a gate that was not judged before."""
-    if _earlier(found, candidate, baseline) is None and len(found.gates) >= found.series.gates:
+    if _earlier(account, candidate, baseline) is None and len(account.gates) >= account.series.gates:
         raise UsageError(
-            f"series {found.series.name}: all {found.series.gates} gates of its alpha {found.alpha:g} are spent; "
+            f"series {account.series.name}: all {account.series.gates} gates of its alpha {account.alpha:g} are spent; "
             f"give the policy's [series] a new name"
         )
 
 
-def record(found: Account, report: GateReport) -> GateReport:
+def record(account: Account, report: GateReport) -> GateReport:
     """Write a gate to the series' file and return its report with a note of what is left."""
-    earlier = _earlier(found, report.candidate, report.baseline)
+    earlier = _earlier(account, report.candidate, report.baseline)
     if earlier is None:
         gate = Spent(
             candidate=report.candidate,
             baseline=report.baseline,
-            alpha=found.each,
+            alpha=account.each,
             verdict=report.verdict,
             when=time.time(),
         )
-        _append(found.path, msgspec.json.encode(gate) + b"\n")
-        found = found._replace(gates=(*found.gates, gate))
+        _append(account.path, msgspec.json.encode(gate) + b"\n")
+        account = account._replace(gates=(*account.gates, gate))
     again = ", judged before" if earlier else ""
     note = (
-        f"series {found.series.name}: gate {len(found.gates)} of {found.series.gates} at alpha {found.each:.3g}{again}; "
-        f"{found.left:.3g} of {found.alpha:g} is left"
+        f"series {account.series.name}: gate {len(account.gates)} of {account.series.gates} at alpha {account.each:.3g}{again}; "
+        f"{account.left:.3g} of {account.alpha:g} is left"
     )
     return structs.replace(report, notes=(*report.notes, note))
 
 
-def _earlier(found: Account, candidate: str, baseline: str) -> Spent | None:
-    same = (gate for gate in found.gates if (gate.candidate, gate.baseline) == (candidate, baseline))
+def _earlier(account: Account, candidate: str, baseline: str) -> Spent | None:
+    same = (gate for gate in account.gates if (gate.candidate, gate.baseline) == (candidate, baseline))
     return next(same, None)
 
 

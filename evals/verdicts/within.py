@@ -40,14 +40,14 @@ def within_variances(side: Side, metric: Metric) -> Mapping[str, float] | None:
 
 def within_error(side: Side, metric: Metric) -> float | None:
     """Return the standard deviation of a run's metric between runs of the model on these items; None: not known."""
-    found = within_variances(side, metric)
-    if found is None:
+    variances = within_variances(side, metric)
+    if variances is None:
         return None
     known = [name for name, value in values(side, metric, side.golds).items() if not isnan(value.value)]
     weights = item_weights(
         len(known), [side.golds[name].group for name in known] if metric.pool == "macro" else None
     )
-    return sqrt(floored(weighed(known, found, weights), weights, metric))
+    return sqrt(floored(weighed(known, variances, weights), weights, metric))
 
 
 def weighed(names: list[str], variances: Mapping[str, float], weights: NDArray[np.float64]) -> float:

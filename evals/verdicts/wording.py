@@ -64,7 +64,7 @@ _MARKDOWN = re.compile(r"[\\\\`*_{}\[\]<>|#~!]")
 
 def markdown_text(text: str) -> str:
     """Return a text that Markdown shows as it stands: models and runs are named by strangers, too."""
-    return _MARKDOWN.sub(lambda found: f"&#{ord(found[0])};", " ".join(plain(text).split()))
+    return _MARKDOWN.sub(lambda match: f"&#{ord(match[0])};", " ".join(plain(text).split()))
 
 
 def flip_line(flip: Flip, *, quote: str = "", formula: Callable[[str], str] | None = None) -> str:
