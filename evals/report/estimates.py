@@ -24,7 +24,7 @@ from evals.types import Estimate, Metric, Point, Score
 Golds: TypeAlias = Mapping[str, Gold]
 EMPTY: dict[str, float] = {}
 SHORT = 16
-"""Characters of an answer that many samples share: a letter, a number."""
+"""Longest answer to intern: letters and numbers recur across samples."""
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -250,7 +250,7 @@ def _whole(points: Sequence[Point], metric: Metric) -> tuple[stats.Interval | No
 def _own_interval(
     points: Sequence[Point], clusters: Sequence[Sequence[Point]], metric: Metric
 ) -> stats.Interval | None:
-    """Ask the statistic for an interval of its own; None unless it belongs to the same value."""
+    """Return the statistic's own interval; None unless it is of the same value."""
     of: object = metric.of
     if len(clusters) < 2 or not isinstance(of, OwnInterval):
         return None
@@ -266,7 +266,7 @@ def _own_interval(
 def _bounds(
     points: Sequence[Point], metric: Metric, golds: Golds, repeats: int
 ) -> tuple[float | None, float | None]:
-    """Worst and best value that the missing outcomes allow, in the metric's direction."""
+    """Return the lowest and highest value that missing outcomes allow, in the metric's direction."""
     if metric.bounds is None:
         return None, None
     low, high = (_with_missing(points, metric, golds, repeats, at) for at in metric.bounds)

@@ -14,7 +14,7 @@ NOT_ANSWERED = frozenset({"unanswered", "truncated", "refused"})
 
 
 def mean_value(points: Sequence[Point]) -> float:
-    """Mean of the values there are; raises ValueError if there are none."""
+    """Return the mean of the existing values; raises ValueError if there are none."""
     values = [point.value for point in points if point.value is not None]
     if not values:
         raise ValueError("nothing to average")
@@ -22,7 +22,7 @@ def mean_value(points: Sequence[Point]) -> float:
 
 
 def measured(metric: Metric, golds: Mapping[str, Gold], *, repeats: int = 1) -> Mapping[str, Gold]:
-    """Return the samples that a metric is about: the one place that says so.
+    """Return the samples that a metric applies to.
 
     A sample is left out if not even a scored outcome of it would have a value (a task that the metric excludes, an item
     that errata exclude). What a metric leaves out of some *outcomes* only (`*_of_valid`) is not known beforehand.
@@ -75,7 +75,7 @@ def accuracy(*, headline: bool = True, macro: bool = False) -> tuple[Metric, Met
 
 
 def accuracy_guess(*, macro: bool = False) -> Metric:
-    """Accuracy as upstream would report it in expectation, where upstream guesses what it cannot read."""
+    """Accuracy as upstream would report it in expectation, if upstream guesses for unreadable replies."""
     return Metric(name="accuracy_guess", of=guessed_value, pool="macro" if macro else "micro")
 
 

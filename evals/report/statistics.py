@@ -1,4 +1,4 @@
-"""Numbers in, intervals out: no records, no files, no chance that is not seeded.
+"""Intervals of plain numbers: no records, no files, seeded randomness only.
 
 >>> wilson(8, 10).value
 0.8
@@ -31,7 +31,7 @@ class Interval(NamedTuple):
 
     value: float
     low: float | None
-    """None if too little was seen to say."""
+    """None if there are too few data."""
     high: float | None
     method: str
 
@@ -155,11 +155,11 @@ def cluster_variance(deviations: NDArray[np.float64], codes: NDArray[np.intp], c
 
 
 FEW = 5
-"""Clusters' worth of successes or failures below which an estimated variance of a bounded mean is not believed."""
+"""Effective successes or failures below which the estimated variance of a bounded mean is not used."""
 
 
 SMALL = 20
-"""Clusters below which a stratum's own variance is not believed."""
+"""Clusters below which a stratum's own variance is not used."""
 
 
 def bounded_interval(
@@ -173,7 +173,7 @@ def bounded_interval(
     method: str,
     few: float = FEW,
 ) -> Interval:
-    """Interval of a mean of bounded values from its estimated variance: the one place for it.
+    """Interval of a mean of bounded values from its estimated variance.
 
     Wilson's score interval at the effective sample size p (1 - p) / variance with a quantile of Student's t at
     `df` degrees of freedom (Franco et al. 2019, doi 10.1093/jssam/smy019). Where fewer than `few` of the

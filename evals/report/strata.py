@@ -173,7 +173,7 @@ def _nested(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple[float, 
 
 
 def _nested_bounded(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple[float, float]:
-    """Do as `_nested` for bounded values, in which a small stratum without a single failure seems to be certain.
+    """As `_nested` for bounded values, for which a small stratum without a single failure seems to be certain.
 
     Strata of fewer than `SMALL` clusters are collapsed into one (Cochran 1977, 5A.12): what they differ by counts as
     noise, which errs on the safe side.
@@ -217,7 +217,7 @@ def _crossed(
     shares: Sequence[float],
     parts: Sequence[_Stratum],
 ) -> float:
-    """Variance where clusters reach over strata: linearised, summed by cluster."""
+    """Variance if clusters span strata: linearised, summed by cluster."""
     import numpy as np
 
     means = np.array([part.mean for part in parts])

@@ -48,7 +48,7 @@ class Head(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Block(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What stands before the samples of a suite; one for each of its scorers."""
+    """Header before the samples of a suite; one per scorer."""
 
     suite: str
     protocol: str
@@ -68,12 +68,12 @@ class Block(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 
 
 def id_hash(suite: str, name: str) -> str:
-    """Hide an id: 16 hex digits."""
+    """Return the hash of an id: 16 hex digits."""
     return sha256(f"{suite}\x1f{name}".encode()).hexdigest()[:16]
 
 
 def anonymous(c: Contestant) -> Contestant:
-    """Replace ids and clusters by their hashes; what is hashed already stays."""
+    """Replace ids and clusters by their hashes, unless they are hashed already."""
     if c.hashed is not None:
         return c
     names = {name: id_hash(c.suite, name) for name in c.side.golds}
@@ -96,7 +96,7 @@ def anonymous(c: Contestant) -> Contestant:
 
 
 def write(path: Path, contestants: list[Contestant]) -> None:
-    """Write runs of one name as a baseline."""
+    """Write a run of several suites as a baseline file."""
     head = Head(baseline=FORMAT, run=contestants[0].run, model=contestants[0].model)
     lines = [encode(head)]
     for c in sorted(contestants, key=lambda c: (c.suite, c.protocol)):
@@ -148,7 +148,7 @@ def _outcome(point: Point | None, *, gated: bool) -> Any:
 
 
 def _hidden(text: Target, *, gated: bool) -> Target:
-    """Leave numbers and labels of open suites as they are, hash the rest."""
+    """Return numbers and labels of open suites unchanged, and the hash of anything else."""
     if isinstance(text, tuple):
         return tuple(str(_hidden(one, gated=gated)) for one in text)
     if not gated and (isinstance(text, float) or len(text) <= LABEL):

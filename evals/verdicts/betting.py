@@ -1,6 +1,6 @@
 """Bets against a hypothesis: evidence that may be looked at after every sample.
 
-A process bets that the mean of bounded values exceeds some value; where it does not, the stake is a
+A process bets that the mean of bounded values exceeds some value; if it does not, the wealth is a
 supermartingale, so the chance that it ever reaches 1/alpha is at most alpha, whenever one stops (Ville).
 Waudby-Smith and Ramdas, *Estimating means of bounded random variables by betting* (JRSS B, 2024): a fixed
 mixture of stakes, here c in (0, 1) of the largest safe one. confseq 0.0.11 (2023), the one library with this,
@@ -72,7 +72,7 @@ class Bets:
         self.clusters = 0
         self.population = population
         self._seen: list[tuple[float, float, float]] = []
-        """Worst, best and weight of every cluster, in order; kept only where the order matters."""
+        """Worst, best and weight of every cluster, in order; kept only if the order matters."""
         self._pass, self._breach = np.zeros(STAKES), np.zeros(STAKES)
         self.best_pass = self.best_breach = 0.0
         """Largest log wealth so far, of the bet that the loss is less than the margin, and that it is more."""
@@ -85,7 +85,7 @@ class Bets:
         best: Sequence[float] | None = None,
         weights: Sequence[float] | None = None,
     ) -> None:
-        """Take in clusters: the sum of their gains, with missing outcomes at their worst and at their best."""
+        """Add clusters: the sums of their gains, with missing outcomes at their worst and at their best."""
         import numpy as np
 
         low = np.asarray(worst, dtype=np.float64)
@@ -130,7 +130,7 @@ class Bets:
         seen: float,
         weight: float,
     ) -> NDArray[np.float64]:
-        """Do the same where the null says what the clusters that are left come to."""
+        """As `_logs` for draws without replacement: the null fixes the mean of the remaining clusters."""
         import numpy as np
 
         gone = seen + np.concatenate([[0.0], np.cumsum(totals)[:-1]])
@@ -153,7 +153,7 @@ class Bets:
         return self.best_breach >= -log(alpha)
 
     def limits(self, alpha: float) -> tuple[float, float]:
-        """Confidence sequence of the mean gain: both ends hold at all times, each at `alpha`."""
+        """Confidence sequence of the mean gain: both limits hold at all times, each at `alpha`."""
         return self._limit(self._worst, 1.0, alpha), -self._limit(self._best, -1.0, alpha)
 
     def _limit(self, seen: Counter[tuple[float, float]], sign: float, alpha: float) -> float:
@@ -174,7 +174,7 @@ class Bets:
         return low
 
     def _ordered_limit(self, sign: float, alpha: float) -> float:
-        """Do as `_limit` for draws without replacement, at the largest wealth so far."""
+        """As `_limit` for draws without replacement, at the largest wealth so far."""
         import numpy as np
 
         rows = np.array(self._seen)

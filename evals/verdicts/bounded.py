@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 LARGEST = 2000
-"""Clusters from which on the t test is as good: what thirty items can miss, two thousand cannot."""
+"""Number of clusters from which the t test is used instead: rare losses that 30 items miss show in 2,000."""
 
 
 class Bounded(NamedTuple):
@@ -47,7 +47,7 @@ class Bounded(NamedTuple):
         groups: Sequence[Hashable] | None = None,
         weights: Mapping[Any, float] | None = None,
     ) -> Bounded:
-        """Weigh differences; with `groups` their mean is that of the groups' means, weighted equally unless said."""
+        """Weigh differences; with `groups` their mean is that of the groups' means, weighted equally by default."""
         import numpy as np
 
         from evals.report.strata import item_weights

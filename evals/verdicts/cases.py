@@ -20,7 +20,7 @@ from evals.verdicts.policy import Entry, Pool
 
 
 class Case(NamedTuple):
-    """A suite (or pool) with all that its verdict rests on."""
+    """A suite (or pool) with the paired data for its verdict."""
 
     rule: Entry | Pool
     metric: Metric
@@ -32,7 +32,7 @@ class Case(NamedTuple):
     """Repeatability limit of each part, if it is known."""
 
     def evidence(self, missing: Missing) -> Evidence | None:
-        """Weigh the difference, with missing outcomes as said; None if nothing can be said of this estimand."""
+        """Return the evidence on the difference; None if this estimand cannot be judged."""
         limits = self.limits or (None,) * len(self.parts)
         if len(self.parts) == 1:
             return evidence_of(self.parts[0], self.estimand, missing=missing, limit=limits[0])
@@ -59,7 +59,7 @@ class Case(NamedTuple):
 
     @property
     def tolerant(self) -> bool:
-        """Whether missing outcomes are left out by the policy's leave."""
+        """Whether the policy allows missing outcomes to be left out."""
         return isinstance(self.rule, Entry) and self.rule.missing == "tolerate"
 
 
@@ -73,7 +73,7 @@ Couple: TypeAlias = tuple[Contestant, Contestant, Metric]
 
 
 def couple(entry: Entry, candidate: Sequence[Contestant], baseline: Sequence[Contestant]) -> Couple | None:
-    """Find both runs of a suite; None if one of them lacks it. Raises UsageError for what cannot be paired."""
+    """Return both runs of a suite; None if either side lacks it. Raises UsageError if they cannot be paired."""
     a, b = run_of(entry, baseline), run_of(entry, candidate)
     if a is None:
         have = ", ".join(c.suite for c in baseline)

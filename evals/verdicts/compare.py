@@ -58,11 +58,11 @@ class Row(Struct, frozen=True, kw_only=True):
     high_adjusted: float | None = None
     test: str
     n: int
-    """Samples that both runs scored; not sample-repeats."""
+    """Samples (not sample-repeats) that both runs scored."""
     repeats_a: int = 1
     repeats_b: int = 1
     clusters: int = 0
-    """Of these samples; fewer than `n` where several share a passage or an image."""
+    """Of these samples; fewer than `n` if several share a passage or an image."""
     wins: int | None
     """Samples on which B is better."""
     losses: int | None
@@ -114,7 +114,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     runs: tuple[Cost, ...] = ()
     ranks: tuple[Rank, ...] = ()
     noise: dict[str, float] = {}
-    """Suite -> repeatability limit of its headline, if a repeatability report is at hand."""
+    """Suite -> repeatability limit of its headline, if there is a repeatability report."""
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -200,7 +200,7 @@ def compare(
 
 
 def changes(a: Contestant, b: Contestant, metric: Metric) -> list[Flip]:
-    """List what flipped, by plain ids where either side knows them; no answers of a gated suite."""
+    """List the changed samples, by plain ids if either side has them; without answers of a gated suite."""
     known = {**(a.hashed or {}), **(b.hashed or {})}
     hidden = {"answer_a": None, "answer_b": None} if a.gated or b.gated else {}
     return [
@@ -277,7 +277,7 @@ def weigh(
     estimand: Estimand = "items-like-these",
     limit: float | None = None,
 ) -> Weighed:
-    """Make the row of one metric and group, with the evidence behind it."""
+    """Return the row of one metric and group, with its evidence."""
     chosen = group or None
     observed = pairs.evidence(group=chosen)
     evidence = evidence_of(pairs, estimand, group=chosen, limit=limit)

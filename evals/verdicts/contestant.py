@@ -31,7 +31,7 @@ class Contestant(Struct, frozen=True, kw_only=True):
     """From start to finish, as it was run."""
     gated: bool = False
     judge: str | None = ""
-    """Who judged, and in which words; empty: no judge has a say; None: not known (an old baseline file)."""
+    """Judge model and prompt; empty: not judged by a model; None: unknown (an old baseline file)."""
     hashed: Mapping[str, str] | None = None
     """None: ids are plain. Else they are hashes, mapped to the plain ids that are known."""
     promise: str = "none"
@@ -52,7 +52,7 @@ class Contestant(Struct, frozen=True, kw_only=True):
 
     @property
     def headline(self) -> Metric:
-        """Return the metric that stands for the suite."""
+        """Return the headline metric."""
         return next(metric for metric in self.metrics if metric.headline)
 
 

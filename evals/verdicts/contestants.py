@@ -69,7 +69,7 @@ def _marks(card: Card) -> tuple[str, ...]:
 
 
 def judge_of(card: Card) -> str:
-    """Name the judge of a judged run; what it is asked in is part of the scorer."""
+    """Return the judge of a judged run; its prompt is part of the scorer."""
     return (card.judge.model if card.judge else "") or card.config.judge or "none"
 
 

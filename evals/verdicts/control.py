@@ -31,7 +31,7 @@ FEWEST = 30
 
 
 class Adjusted(NamedTuple):
-    """A score of a subset, by itself and adjusted, in the metric's unit."""
+    """A score of a subset, raw and adjusted, in the metric's unit."""
 
     suite: str
     metric: str
@@ -50,7 +50,7 @@ class Adjusted(NamedTuple):
 
     @property
     def worth(self) -> int:
-        """Return how many items without controls would be as precise: n / ratio, where the whole set is large."""
+        """Return how many items without controls would be as precise: n / ratio, if the whole set is large."""
         return round(self.n / self.variance_ratio) if self.variance_ratio > 0 else self.population
 
 

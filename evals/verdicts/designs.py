@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 ASSUMED_FLIPS = 0.15
-"""Share of samples that flip between two runs of one model, where nothing better is known."""
+"""Default share of samples that change between two runs of one model."""
 
 
 class Claims(NamedTuple):
@@ -35,7 +35,7 @@ class Claims(NamedTuple):
 
 
 class Noise(NamedTuple):
-    """How much a model differs from itself, and where that is known from."""
+    """How much two runs of one model differ, and the source of the figure."""
 
     discordance: float
     """Mean square of a sample's difference; for shares, the share of samples that flip."""
@@ -91,7 +91,7 @@ class Design:
         return max(0.0, (flips - fall) / 2), max(fall, (flips + fall) / 2)
 
     def _counts(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
-        """Samples of yes and no that stand alone: discordant counts say everything."""
+        """Test simulated binary, unclustered samples, for which the discordant counts are sufficient."""
         up, down = self._rates(loss)
         drawn = rng.multinomial(
             self.members, [up, down, max(0.0, 1 - up - down)], size=(count, len(self.members))
@@ -316,14 +316,14 @@ class Whole:
 
 
 class OnTheseItems(Whole):
-    """A difference on exactly these items: only the models' own sampling moves it, and nothing if it is as seen."""
+    """A difference on exactly these items: only the models' sampling varies, or nothing if taken as observed."""
 
     def __init__(self, error: float, noise: Noise, *, seen: bool) -> None:
         super().__init__(error, 1_000_000_000, noise)
         self.seen = seen
 
     def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
-        """Draw normal differences; as seen, they are above the margin or not."""
+        """Draw normal differences; taken as observed, they are compared with the margin directly."""
         from scipy.special import ndtr
 
         drawn = rng.normal(-loss, self.error, count)

@@ -41,7 +41,7 @@ class Evidence(Protocol):
         ...
 
     def interval(self, level: float) -> tuple[float, float] | None:
-        """Two-sided interval; None if too little was seen."""
+        """Two-sided interval; None if there are too few data."""
         ...
 
     def p_above(self, margin: float) -> float:
@@ -129,7 +129,7 @@ class Shift(NamedTuple):
 
     value: float
     error: float
-    """Standard error; NaN if too little was seen."""
+    """Standard error; NaN if there are too few data."""
     df: float
     test: str = "paired t"
     width: float | None = None

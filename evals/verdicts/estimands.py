@@ -61,7 +61,7 @@ def evidence_of(
     missing: Missing = "leave",
     limit: float | None = None,
 ) -> Evidence | None:
-    """Weigh a difference under an estimand; `limit`: the suite's repeatability limit, if it is known.
+    """Return the evidence on a difference under an estimand; `limit`: the suite's repeatability limit, if known.
 
     None if nothing is paired, or if `these-items` is asked of runs that do not show their noise.
     """

@@ -11,7 +11,7 @@ from evals.verdicts.gate import GateReport, SuiteVerdict
 from evals.verdicts.summary import discordant
 
 MARKER = "<!-- evals-gate -->"
-"""First line of the Markdown, so that a comment can be found and updated in place."""
+"""First line of the Markdown, so that CI can update its comment in place."""
 LINES = 60
 """Of Markdown at most."""
 WORDS = {
@@ -23,7 +23,7 @@ HEADINGS = ("", "suite", "tier", "baseline", "candidate", "difference", "interva
 
 
 def cells(one: SuiteVerdict) -> tuple[str, ...]:
-    """Write a suite's verdict as the cells of a table."""
+    """Return a suite's verdict as the cells of a table row."""
     return (
         f"{wording.MARK[one.verdict]} {one.verdict}",
         f"{one.suite} {one.metric}".strip(),

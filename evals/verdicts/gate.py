@@ -130,7 +130,7 @@ class GateReport(Struct, frozen=True, kw_only=True):
 
 
 def shown(verdict: Verdict) -> str:
-    """Return a verdict as people read it; in JSON the third one stays `cannot tell`."""
+    """Return the displayed form of a verdict; in JSON the third one stays `cannot tell`."""
     return "inconclusive" if verdict == "cannot tell" else verdict
 
 
@@ -351,7 +351,7 @@ def _limits(case: Case, claims: _Claims, level: float) -> tuple[float | None, fl
 
 
 def _alarm(case: Case, claims: _Claims, alpha: float) -> tuple[str, bool]:
-    """Say when a gain is larger than can be believed, and whether that stops a pass."""
+    """Return a warning if a gain is implausibly large, and whether it prevents a pass."""
     most = case.rule.plausible
     bound = 3 * case.rule.margin if most is None else most
     if claims.worst is None:

@@ -41,7 +41,7 @@ class Side(NamedTuple):
     """Every expected sample by id."""
     repeats: int
     merged: bool = False
-    """Whether each of its samples stands for several, see `together`."""
+    """Whether each sample combines several, see `together`."""
 
     @property
     def coverage(self) -> float:
@@ -227,7 +227,7 @@ def _by_cluster(side: Side, cluster_of: Mapping[str, int], count: int) -> list[l
 
 
 def together(side: Side, metric: Metric) -> Side:
-    """Make one sample of those that a metric sees at once: of what shares cluster and group.
+    """Combine the samples that a metric reads jointly: those with the same cluster and group.
 
     What is incomplete in a repeat is missing there; what the metric has no value for is left out.
     """
@@ -317,7 +317,7 @@ def value_of(name: str, some: list[Point], metric: Metric, *, gold: Gold, repeat
 
 
 def _of(some: list[Point], metric: Metric) -> tuple[float, int]:
-    """Return a sample's value and the number of repeats that it rests on; NaN and 0 for none."""
+    """Return a sample's value and the number of scored repeats behind it; NaN and 0 for none."""
     if metric.pool == "whole":
         return (0.0 if some else nan), len(some)
     if metric.joint or len(some) == 1:
@@ -366,7 +366,7 @@ def flips(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
 
 
 def _order(flip: Flip) -> tuple[int, list[tuple[int, str]], int]:
-    """Sort by whether it is worse or better, then as a person counts: `item-9` stands before `item-10`."""
+    """Sort key: worse before better, then natural order, `item-9` before `item-10`."""
     parts = [(int(part), "") if part.isdecimal() else (0, part) for part in _DIGITS.split(flip.id[:200])]
     return 0 if flip.worse else 1 if flip.improved else 2, parts, flip.repeat
 

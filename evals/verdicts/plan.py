@@ -83,7 +83,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     why: str
     """Why it cannot decide."""
     nearest: tuple[str, ...]
-    """What would make it decide, each line by itself."""
+    """Changes each of which alone would make the gate decide."""
     suites: tuple[SuitePlan, ...]
     scenarios: tuple[Scenario, ...]
     simulations: int
@@ -130,7 +130,7 @@ def plan(
     simulations: int = 2000,
     seed: int = 0,
 ) -> Plan:
-    """Foresee a gate.
+    """Simulate a gate before its runs exist.
 
     `again`: a second run of the baseline's model; `runs`: any further runs of the suites, which tell how large the
     components of variance are; `drop`: the loss that budgets are made for, default: each suite's margin.
@@ -348,7 +348,7 @@ def _why(passes: float, policy: Policy, plans: Sequence[SuitePlan]) -> str:
 
 
 def _nearest(suites: Sequence[_Suite], plans: Sequence[SuitePlan], policy: Policy) -> list[str]:
-    """Say by how much each weak critical suite would have to change."""
+    """Return by how much each underpowered critical suite would have to change."""
     critical = [(s, p) for s, p in zip(suites, plans, strict=True) if p.tier == "critical"]
     wanted = policy.power ** (1 / max(1, len(critical)))
     need = stats.z_quantile(1 - policy.alpha) + stats.z_quantile(wanted)

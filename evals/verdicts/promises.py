@@ -33,7 +33,7 @@ def make(policy_file: Path, options: Options, *, suites: Sequence[str] = ()) -> 
 
 
 def remarks(candidate: Sequence[Contestant], policy: Policy) -> list[str]:
-    """Say of each promised run whether it keeps its promise under the policy that judges it."""
+    """Report for each run with a promise whether the judging policy keeps it."""
     return [_remark(one, policy) for one in candidate if one.promise != NONE]
 
 

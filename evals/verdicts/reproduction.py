@@ -213,7 +213,7 @@ def _judged(
 
 
 def _noise(run: Measured) -> tuple[float, str]:
-    """Return the standard deviation between runs; not measured, it is at most the sampling error of the items."""
+    """Return the standard deviation between runs; if not measured, the sampling error of the items as an upper bound."""
     if run.noise is not None:
         return run.noise, run.noise_from
     if run.low is None or run.high is None:
@@ -266,7 +266,7 @@ def _unlike(run: Measured, claim: Claim) -> list[str]:
 
 
 def _reworded(card: Card) -> bool:
-    """Whether a run asked in our sentences what its protocol's authors ask in theirs; baselines read none."""
+    """Return whether a run used reworded prompts instead of its protocol's own; baselines do not record it."""
     config = card.config
     if card.origin != "run" or config.protocol != "official" or config.model.startswith("baseline:"):
         return False

@@ -45,7 +45,7 @@ class Stoppable(Protocol):
 
 
 class Lane:
-    """One suite of the race."""
+    """One suite of the sequential gate."""
 
     def __init__(
         self, job: Job, entry: Entry, old: Contestant, *, seed: int, estimand: Estimand = "items-like-these"
@@ -158,7 +158,7 @@ class Lane:
 
 
 class Race:
-    """All suites of a command, against a baseline, until the policy's verdict is sure."""
+    """A sequential gate: all suites of a command against a baseline, until the policy's verdict is certain."""
 
     def __init__(
         self, jobs: Sequence[Job], old: Sequence[Contestant], policy: Policy, *, seed: int, live: bool = True
@@ -221,13 +221,13 @@ class Race:
         return [(number, position, repeat) for _, number, position, repeat in keyed]
 
     def record(self, job: int, record: Record) -> None:
-        """Take in a record and stop the run where the verdict is sure."""
+        """Add a record and stop the run once the verdict is certain."""
         self.lanes[job].take(brief(record))
         if self.runner is not None and self.decided and not self.exhausted:
             self.runner.end(f"decided: {self.verdict}")
 
     def attach(self, runner: Stoppable) -> None:
-        """End this runner once the verdict is decided: at once where an earlier session decided it."""
+        """Stop this runner once the verdict is decided: at once if an earlier session decided it."""
         self.runner = runner
         if self.decided:
             runner.end(f"decided: {self.verdict}")
@@ -237,7 +237,7 @@ class Race:
         return self.verdict_of(self.lanes[job]) != "cannot tell"
 
     def verdict_of(self, lane: Lane) -> Verdict:
-        """Say what the bets have shown of a suite."""
+        """Return the verdict on a suite so far."""
         family = self.family if lane.entry.tier != "advisory" else 1
         if lane.bets.breaches(self.alpha / family):
             return "regression"
@@ -269,7 +269,7 @@ class Race:
         return all(lane.exhausted for lane in self.lanes.values())
 
     def facts(self, job: int) -> str:
-        """Write the confidence sequence for the progress bar."""
+        """Format the confidence sequence for the progress bar."""
         lane = self.lanes[job]
         low, high = self._limits(lane)
         return f"{self.verdict_of(lane)} so far, difference in {interval(low, high, lane.metric.unit)}"
@@ -279,7 +279,7 @@ class Race:
         return (low, high) if lane.metric.better == "higher" else (-high, -low)
 
     def report(self, *, candidate: str, baseline: str, fixed: GateReport | None = None) -> GateReport:
-        """Say what the race has shown; `fixed`, a second test at the alpha that was kept, where items ran out."""
+        """Return the report; `fixed` is the second test, at the reserved alpha, if the items ran out."""
         suites = [self._suite(lane) for lane in self.lanes.values()]
         if fixed is not None:
             second = {one.suite: one for one in fixed.suites}

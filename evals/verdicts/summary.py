@@ -26,7 +26,7 @@ def sentences(comparison: Comparison) -> list[str]:
 
 
 def _of_two(heads: Sequence[Row]) -> str:
-    """Return a sentence on two runs: where B is better, where it is worse, and where no difference is shown."""
+    """Return a sentence on two runs: the suites on which B is better, worse, or not significantly different."""
     name = f"B ({heads[0].model_b})" if heads[0].model_b != heads[0].model_a else "B"
     many = len(heads)
     shown = sorted((row for row in heads if significant(row)), key=_size, reverse=True)
@@ -69,7 +69,7 @@ def _points(value: float, unit: str) -> str:
 
 
 def _interval(row: Row, adjusted: int) -> str:
-    """Write the interval of what B is better (or worse) by, as the sentence counts: from the smaller end to the larger."""
+    """Format the interval of B's gain (or loss) in the sentence's direction, smaller limit first."""
     low, high = _ends(row)
     if low is None or high is None:
         return "interval not known"
@@ -142,7 +142,7 @@ def changed(flips: Iterable[Flip]) -> Iterator[str]:
 
 
 def _kinds(flips: Sequence[Flip]) -> str:
-    """Count what became of what: ` (3 right -> wrong)`."""
+    """Format counts of changed verdicts: ` (3 right -> wrong)`."""
     kinds = ladder(flips)
     return f" ({', '.join(f'{count} {kind}' for kind, count in kinds.items())})" if kinds else ""
 

@@ -21,13 +21,13 @@ class Suspect(Struct, frozen=True, kw_only=True):
     group: str
     gold: str
     answer: str
-    """What the models answer instead; letters are in the data set's order."""
+    """The models' common answer; letters are in the data set's order."""
     models: tuple[str, ...]
-    """Those with this answer."""
+    """Models with this answer."""
     answered: int
     """Models with an answer."""
     known: str = ""
-    """Kind of the erratum that there is already."""
+    """Kind of an existing erratum for the item."""
 
 
 class Suspects(Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Until:
-    """What turns a run into a sequential gate; raises UsageError if its parts do not fit."""
+    """The sequential gate of a run; raises UsageError if baseline and policy do not fit together."""
 
     def __init__(self, *, against: str, policy_file: Path, results: Path) -> None:
         rules = policy.read(policy_file)
@@ -30,7 +30,7 @@ class Until:
         self.race: Race | None = None
 
     def begin(self, jobs: Sequence[Job], *, seed: int) -> Race:
-        """Set the race up."""
+        """Return the sequential gate for these jobs."""
         if self.account:
             names = ", ".join(dict.fromkeys(job.writer.path.name for job in jobs))
             spending.refuse_spent(self.account, candidate=names, baseline=run_names(self.old))
@@ -38,7 +38,7 @@ class Until:
         return self.race
 
     def report(self) -> GateReport:
-        """Judge what the race has shown; where items ran out, a second test at the alpha that was kept."""
+        """Return the gate's report; if the items ran out, with a second test at the reserved alpha."""
         race = self.race
         if race is None:
             raise UsageError("nothing was run")
@@ -53,7 +53,7 @@ class Until:
 
 
 def wanted(request: RunRequest) -> Until | None:
-    """Return what stops a run early, where the request asks for it; raises UsageError if an option is missing."""
+    """Return the early-stopping rule if the request has one; raises UsageError if an option is missing."""
     given = [request.against is not None, request.policy is not None, request.until_decided]
     if not any(given):
         return None

@@ -60,6 +60,6 @@ def weighed(names: list[str], variances: Mapping[str, float], weights: NDArray[n
 
 
 def floored(variance: float, weights: NDArray[np.float64], metric: Metric) -> float:
-    """Never less than if one sample had flipped: repeats that all agree do not show that none ever differs."""
+    """Return a variance of at least one changed sample: repeats that all agree do not prove zero noise."""
     width = metric.bounds[1] - metric.bounds[0] if metric.bounds else 0.0
     return max(variance, (width * float(weights.max())) ** 2 / 4)

@@ -12,7 +12,7 @@ MARK = {"pass": "✓", "regression": "✗", "cannot tell": "?"}
 
 
 def amount(value: float | None, unit: str, *, signed: bool = False) -> str:
-    """Write a value in its unit; fractions in percent, differences of fractions in points (pp)."""
+    """Format a value in its unit; fractions in percent, differences of fractions in points (pp)."""
     if value is None:
         return "-"
     if unit == "fraction":
@@ -21,7 +21,7 @@ def amount(value: float | None, unit: str, *, signed: bool = False) -> str:
 
 
 def interval(low: float | None, high: float | None, unit: str) -> str:
-    """Write an interval of a difference, without its unit."""
+    """Format an interval of a difference, without its unit."""
     if low is None and high is None:
         return "-"
     scale, digits = (100.0, ".2f") if unit == "fraction" else (1.0, ".3g")
@@ -30,31 +30,31 @@ def interval(low: float | None, high: float | None, unit: str) -> str:
 
 
 def items(n: int, repeats_a: int, repeats_b: int) -> str:
-    """Write the number of items that were paired, with the repeats of each: `198`, `198 x 4`, `198 x 4/16`."""
+    """Format the number of paired items, with the repeats of each: `198`, `198 x 4`, `198 x 4/16`."""
     if repeats_a == repeats_b == 1:
         return str(n)
     return f"{n} x {repeats_a}" if repeats_a == repeats_b else f"{n} x {repeats_a}/{repeats_b}"
 
 
 def p_value(p: float | None) -> str:
-    """Write a p-value."""
+    """Format a p-value."""
     if p is None:
         return "-"
     return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
 
 
 def p_equals(p: float | None) -> str:
-    """Write a p-value with its name: `p = 0.012`, `p < 0.0001`, never `p = 0`."""
+    """Format a p-value with its name: `p = 0.012`, `p < 0.0001`, never `p = 0`."""
     return f"p {p_value(p)}" if p is not None and p < 0.0001 else f"p = {p_value(p)}"
 
 
 def tally(wins: int | None, losses: int | None, ties: int | None) -> str:
-    """Write wins, losses and ties of B."""
+    """Format wins, losses and ties of B."""
     return "-" if wins is None else f"{wins} / {losses} / {ties}"
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lay out a Markdown table."""
+    """Format a Markdown table."""
     lines = [f"| {' | '.join(headings)} |", f"|{'|'.join('---' for _ in headings)}|"]
     return lines + [f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows]
 
@@ -63,12 +63,12 @@ _MARKDOWN = re.compile(r"[\\\\`*_{}\[\]<>|#~!]")
 
 
 def markdown_text(text: str) -> str:
-    """Return a text that Markdown shows as it stands: models and runs are named by strangers, too."""
+    """Escape a text for Markdown: names of models and runs are untrusted."""
     return _MARKDOWN.sub(lambda match: f"&#{ord(match[0])};", " ".join(plain(text).split()))
 
 
 def flip_line(flip: Flip, *, quote: str = "", formula: Callable[[str], str] | None = None) -> str:
-    """Write one changed sample; for Markdown `quote` ids and answers, which are whatever a model wrote.
+    """Format one changed sample; for Markdown, `quote` goes around ids and answers, which are untrusted.
 
     `formula` names molecules by their formula beside the SMILES; empty for what it cannot read.
     """
@@ -92,26 +92,26 @@ def _short(text: str | None, quote: str) -> str:
 
 
 def costs(tokens: Mapping[str, int], cost_usd: float | None) -> str:
-    """Write what a run used."""
+    """Format a run's tokens and cost."""
     used = f"{tokens.get('input', 0):,} + {tokens.get('output', 0):,} tokens"
     return used if cost_usd is None else f"{used}, {cost_usd:.2f} USD"
 
 
 def more(a: Mapping[str, int], b: Mapping[str, int], cost_a: float | None, cost_b: float | None) -> str:
-    """Write what B used more than A."""
+    """Format the difference in usage, B minus A."""
     used = ", ".join(f"{b.get(kind, 0) - a.get(kind, 0):+,} {kind} tokens" for kind in ("input", "output"))
     return used if cost_a is None or cost_b is None else f"{used}, {cost_b - cost_a:+.2f} USD"
 
 
 def cut(lines: Sequence[str], most: int, what: str = "lines") -> list[str]:
-    """Keep so many lines, the last one saying how many were left out."""
+    """Return at most this many lines, the last one with the number left out."""
     if len(lines) <= most:
         return list(lines)
     return [*lines[: most - 1], f"... and {len(lines) - most + 1} more {what}"]
 
 
 def setting(value: object) -> str:
-    """Write a setting for people: what is switched is on or off."""
+    """Format a setting; booleans as on or off."""
     return ("on" if value else "off") if isinstance(value, bool) else str(value)
 
 
@@ -122,7 +122,7 @@ _PIECE = re.compile(r"[(),]|(?:[^(),'\"]|'[^']*'|\"[^\"]*\"|['\"])+")
 
 
 def rule(text: str) -> str:
-    """Write a scorer's rule, options and version, as cards hold them, in words.
+    """Format a scorer's rule, options and version, as recorded in cards.
 
     >>> rule("Judged(Choice(opencompass_letter), cascade, correctness@572ea366, audit=0.1)@1")
     'choice (opencompass letter), then a judge (cascade, correctness 572ea366, audit 0.1), version 1'
@@ -139,11 +139,11 @@ def rule(text: str) -> str:
 
 
 LONGEST_RULE = 400
-"""Pieces of a rule that are read."""
+"""Maximum number of tokens of a rule to parse."""
 
 
 def _rule(pieces: Sequence[str], at: int) -> tuple[str, int]:
-    """Read one `Name(argument, key=value)` from a place on; returns its words and the place behind it."""
+    """Parse one `Name(argument, key=value)` from an offset; returns its text and the offset after it."""
     name = _name(pieces[at])
     at += 1
     if at >= len(pieces) or pieces[at] != "(":
@@ -164,7 +164,7 @@ def _rule(pieces: Sequence[str], at: int) -> tuple[str, int]:
 
 
 def _name(piece: str) -> str:
-    """Write a name or `key=value` in words; a setting that is off or not given is left out."""
+    """Format a name or `key=value`; a setting that is off or not given is left out."""
     piece = piece.strip().strip("'\"")
     match = _SETTING.match(piece)
     key, equals, value = (match[1], "=", piece[match.end() :].strip("'\"")) if match else (piece, "", "")

@@ -28,7 +28,7 @@ RESAMPLES = 4000
 ANSWER = 200
 """Characters of an answer that are listed."""
 NOTHING = "nothing found"
-"""What a peer's side (`evals/peers/`) says where its rule reads no answer."""
+"""What a peer's adapter (`evals/peers/`) reports if its rule reads no answer."""
 LETTER = re.compile(r"\(?([A-Za-z])\)?")
 
 
@@ -115,7 +115,7 @@ def audit(run: Run, peer: str | None = None, *, python: Path | None = None, rule
 
 
 Theirs = dict[tuple[str, int], Judged]
-"""Sample and repeat -> what they made of the reply."""
+"""Sample and repeat -> their score of the reply."""
 
 
 class _Held:
@@ -152,7 +152,7 @@ def _held(run: Run, theirs: Theirs, part: str, *, gated: bool) -> _Held:
 
 
 def _value(score: Score | Failure | None, part: str) -> float | None:
-    """Return what is compared; None if no rule of ours judged, or it found nothing to measure."""
+    """Return the comparison; None if no rule of ours scored the run, or there is nothing to measure."""
     if not isinstance(score, Score):
         return None
     return score.parts.get(part) if part else score.value

@@ -35,7 +35,7 @@ class Rule:
         self.version = f"opencompass {version('opencompass')}"
 
     def all(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Judge many replies as OpenCompass does; raises where its details do not tell them apart."""
+        """Judge many replies as OpenCompass does; raises if its details do not distinguish them."""
         said = [self._said(item["reply"]) for item in items]
         golds = [item["doc"]["gold"] for item in items]
         if (

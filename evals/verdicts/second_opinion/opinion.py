@@ -31,7 +31,7 @@ START_S = 300.0
 SECONDS = {"lm-eval": 10.0, "opencompass": 30.0}
 """For one reply; OpenCompass bounds its own symbolic comparison at 10 s."""
 MEMORY_MIB = 4096
-"""On top of what the harness takes by itself."""
+"""In addition to the memory of the harness itself."""
 HERE = Path(__file__).parent
 """Where the worker and the rules lie that it runs."""
 KEPT = ("PATH", "LANG", "LC_ALL", "NLTK_DATA", "LD_LIBRARY_PATH")
@@ -55,7 +55,7 @@ class Asked(Struct, frozen=True):
 
 
 class Judged(Struct, frozen=True):
-    """What the rule made of a reply."""
+    """The rule's score of a reply."""
 
     score: float | None
     """In our unit; None: it gave none, `why` says so."""
@@ -93,7 +93,7 @@ def interpreter(peer: str, given: Path | None) -> Path:
 
 
 def ask(rule: Rule, asked: Iterable[Asked], python: Path) -> Opinion:
-    """Have replies judged by a peer's rule; raises UsageError in one line if it cannot run."""
+    """Score replies with a peer's rule; raises a one-line UsageError if it cannot run."""
     with tempfile.TemporaryFile() as lines, tempfile.TemporaryFile() as errors:
         count = _write(lines, rule, asked)
         with tempfile.TemporaryDirectory() as folder, _worker(rule, python, folder, lines, errors) as process:
@@ -108,7 +108,7 @@ def ask(rule: Rule, asked: Iterable[Asked], python: Path) -> Opinion:
 
 
 def _write(lines: IO[bytes], rule: Rule, asked: Iterable[Asked]) -> int:
-    """Write what the worker reads; returns the number of replies."""
+    """Write the worker's input; returns the number of replies."""
     count, encode = 0, msgspec.json.Encoder().encode
     for item in asked:
         if not count:
@@ -192,7 +192,7 @@ def _first(rule: Rule, line: bytes, python: Path, errors: IO[bytes]) -> _First:
 
 
 def _last(errors: IO[bytes]) -> str:
-    """Return the last line that it wrote on standard error."""
+    """Return the last line of standard error."""
     errors.seek(max(0, errors.seek(0, os.SEEK_END) - 4096))
     lines = errors.read().decode(errors="replace").strip().splitlines()
     return f": {lines[-1][:300]}" if lines else ""

@@ -38,7 +38,7 @@ Json = dict[str, Any]
 
 
 def main() -> None:
-    """Judge what stands on standard input; what the harness prints goes to standard error."""
+    """Score the replies on standard input; the harness's output goes to standard error."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     signal.signal(signal.SIGTERM, _end)
@@ -103,14 +103,14 @@ def _kill(*_: object) -> None:
 
 
 def _end(*_: object) -> None:
-    """Take the child along when told to go."""
+    """Terminate the child on a termination signal."""
     if _child:
         _kill()
     os._exit(1)
 
 
 def _limit(memory_mib: int) -> None:
-    """Bound what may come on top of the address space that the harness takes already."""
+    """Limit the address space to what the harness already uses plus `memory_mib`."""
     now = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     most = now + (memory_mib << 20)
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
@@ -119,7 +119,7 @@ def _limit(memory_mib: int) -> None:
 
 
 def _judge(rule: Any, chunk: list[Json], seconds: float, stream: IO[str], *, together: bool) -> None:
-    """Write the verdicts; the timer's default action is death, which no code in C can put off."""
+    """Write the verdicts; the timer's default action kills the process, even inside C code."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if together:
