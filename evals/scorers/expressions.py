@@ -47,26 +47,26 @@ def same(gold: str, said: str) -> bool:
     """
     if normal(gold) and normal(gold).casefold() == normal(said).casefold():
         return True
-    one, other = tidy(gold), tidy(said)
-    if not one or not other:
+    gold_text, stated_text = tidy(gold), tidy(said)
+    if not gold_text or not stated_text:
         return False
-    if one.replace(" ", "") == other.replace(" ", "") or _unbased(one, other):
+    if gold_text.replace(" ", "") == stated_text.replace(" ", "") or _unbased(gold_text, stated_text):
         return True
-    if (parts := _TWO.fullmatch(other)) and _DECIMAL.fullmatch(one):
-        return float(parts[2]) != 0 and _close(float(one), float(parts[1]) / float(parts[2]))
-    if not _comparable(one, other):
+    if (parts := _TWO.fullmatch(stated_text)) and _DECIMAL.fullmatch(gold_text):
+        return float(parts[2]) != 0 and _close(float(gold_text), float(parts[1]) / float(parts[2]))
+    if not _comparable(gold_text, stated_text):
         return False
-    if _DECIMAL.fullmatch(one) and _DECIMAL.fullmatch(other):
-        return _close(float(one), float(other))
-    if hostile(one) or hostile(other):
+    if _DECIMAL.fullmatch(gold_text) and _DECIMAL.fullmatch(stated_text):
+        return _close(float(gold_text), float(stated_text))
+    if hostile(gold_text) or hostile(stated_text):
         return False  # huge factorials and towers of powers: the same only if they are spelled the same
-    if _POWER.search(one) or _POWER.search(other):
-        return _exactly(one, other)
-    gold_tex, said_tex = f"${one}$", f"${other}$"
-    if equivalent(gold_tex, said_tex) is True:
+    if _POWER.search(gold_text) or _POWER.search(stated_text):
+        return _exactly(gold_text, stated_text)
+    gold_tex, stated_tex = f"${gold_text}$", f"${stated_text}$"
+    if equivalent(gold_tex, stated_tex) is True:
         return True
-    bare = unnamed(one), unnamed(other)
-    if bare != (one, other) and equivalent(f"${bare[0]}$", f"${bare[1]}$") is True:
+    bare = unnamed(gold_text), unnamed(stated_text)
+    if bare != (gold_text, stated_text) and equivalent(f"${bare[0]}$", f"${bare[1]}$") is True:
         return True
     return all("sqrt" in side for side in bare) and equal_if_positive(f"${bare[0]}$", f"${bare[1]}$")
 

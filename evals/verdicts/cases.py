@@ -144,13 +144,13 @@ def heard(contestant: Contestant, metric: Metric) -> Contestant:
     if metric.better == "higher" or metric.bounds is not None:
         return contestant
     side = contestant.side_of(metric)
-    if not any(one.value is None and "error_worst" in one.parts for one in side.points):
+    if not any(point.value is None and "error_worst" in point.parts for point in side.points):
         return contestant
     points = [
-        structs.replace(one, value=one.parts["error_worst"])
-        if one.value is None and "error_worst" in one.parts
-        else one
-        for one in side.points
+        structs.replace(point, value=point.parts["error_worst"])
+        if point.value is None and "error_worst" in point.parts
+        else point
+        for point in side.points
     ]
     scorer = metric.scorer or next(iter(contestant.sides))
     return structs.replace(contestant, sides={**contestant.sides, scorer: side._replace(points=points)})

@@ -22,31 +22,31 @@ WORDS = {
 HEADINGS = ("", "suite", "tier", "baseline", "candidate", "difference", "interval", "margin", "n", "coverage")
 
 
-def cells(one: SuiteVerdict) -> tuple[str, ...]:
+def cells(verdict: SuiteVerdict) -> tuple[str, ...]:
     """Return a suite's verdict as the cells of a table row."""
     return (
-        f"{wording.MARK[one.verdict]} {one.verdict}",
-        f"{one.suite} {one.metric}".strip(),
-        one.tier,
-        wording.amount(one.value_baseline, one.unit),
-        wording.amount(one.value_candidate, one.unit),
-        wording.amount(one.difference, one.unit, signed=True),
-        wording.interval(one.low, one.high, one.unit),
-        wording.amount(one.margin, one.unit, signed=True).lstrip("+"),
-        str(one.n),
-        f"{one.coverage:.4f}",
+        f"{wording.MARK[verdict.verdict]} {verdict.verdict}",
+        f"{verdict.suite} {verdict.metric}".strip(),
+        verdict.tier,
+        wording.amount(verdict.value_baseline, verdict.unit),
+        wording.amount(verdict.value_candidate, verdict.unit),
+        wording.amount(verdict.difference, verdict.unit, signed=True),
+        wording.interval(verdict.low, verdict.high, verdict.unit),
+        wording.amount(verdict.margin, verdict.unit, signed=True).lstrip("+"),
+        str(verdict.n),
+        f"{verdict.coverage:.4f}",
     )
 
 
 def remarks(report: GateReport) -> Iterator[str]:
     """Yield the reasons, suite by suite, and what a person should look at."""
-    for one in report.suites:
-        yield f"{one.suite}: {'; '.join(one.reasons)}"
-        if one.method:
-            yield f"{one.suite}: about {WORDS_OF[one.estimand]} ({one.estimand}), tested by {one.method}"
-        if one.noise is not None:
-            limit = wording.amount(one.noise, one.unit)
-            yield f"{one.suite}: two runs of one model differ by up to {limit} (measured noise)"
+    for verdict in report.suites:
+        yield f"{verdict.suite}: {'; '.join(verdict.reasons)}"
+        if verdict.method:
+            yield f"{verdict.suite}: about {WORDS_OF[verdict.estimand]} ({verdict.estimand}), tested by {verdict.method}"
+        if verdict.noise is not None:
+            limit = wording.amount(verdict.noise, verdict.unit)
+            yield f"{verdict.suite}: two runs of one model differ by up to {limit} (measured noise)"
     for alarm in report.alarms:
         yield f"alarm: {alarm}"
     if report.sequential:
@@ -77,16 +77,21 @@ def junit(report: GateReport) -> bytes:
     root = Xml.Element("testsuites", name="evals gate")
     suite = Xml.SubElement(root, "testsuite", name="evals gate")
     counts = {"failure": 0, "error": 0, "skipped": 0}
-    for one in report.suites:
+    for suite_verdict in report.suites:
         case = Xml.SubElement(
-            suite, "testcase", classname="evals.verdicts.gate", name=f"{one.suite} {one.metric}".strip()
+            suite,
+            "testcase",
+            classname="evals.verdicts.gate",
+            name=f"{suite_verdict.suite} {suite_verdict.metric}".strip(),
         )
-        reason = "; ".join(one.reasons)
-        kind = _kind(one)
+        reason = "; ".join(suite_verdict.reasons)
+        kind = _kind(suite_verdict)
         if kind:
             counts[kind] += 1
-            Xml.SubElement(case, kind, message=reason).text = _figures(one)
-        Xml.SubElement(case, "system-out").text = "\n".join(filter(None, (_figures(one), reason, one.alarm)))
+            Xml.SubElement(case, kind, message=reason).text = _figures(suite_verdict)
+        Xml.SubElement(case, "system-out").text = "\n".join(
+            filter(None, (_figures(suite_verdict), reason, suite_verdict.alarm))
+        )
     for element in (root, suite):
         element.set("tests", str(len(report.suites)))
         element.set("failures", str(counts["failure"]))
@@ -97,15 +102,15 @@ def junit(report: GateReport) -> bytes:
     return content
 
 
-def _kind(one: SuiteVerdict) -> str:
-    if one.verdict == "pass":
+def _kind(verdict: SuiteVerdict) -> str:
+    if verdict.verdict == "pass":
         return ""
-    if one.tier == "advisory":
+    if verdict.tier == "advisory":
         return "skipped"
-    if one.verdict == "regression":
+    if verdict.verdict == "regression":
         return "failure"
-    return "error" if one.tier == "critical" else ""
+    return "error" if verdict.tier == "critical" else ""
 
 
-def _figures(one: SuiteVerdict) -> str:
-    return ", ".join(f"{name} {cell}" for name, cell in zip(HEADINGS[3:], cells(one)[3:], strict=True))
+def _figures(verdict: SuiteVerdict) -> str:
+    return ", ".join(f"{name} {cell}" for name, cell in zip(HEADINGS[3:], cells(verdict)[3:], strict=True))

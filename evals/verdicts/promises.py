@@ -34,14 +34,14 @@ def make(policy_file: Path, options: Options, *, suites: Sequence[str] = ()) -> 
 
 def remarks(candidate: Sequence[Contestant], policy: Policy) -> list[str]:
     """Report for each run with a promise whether the judging policy keeps it."""
-    return [_remark(one, policy) for one in candidate if one.promise != NONE]
+    return [_remark(contestant, policy) for contestant in candidate if contestant.promise != NONE]
 
 
-def _remark(one: Contestant, policy: Policy) -> str:
-    standing = one.promise
-    if one.promised_policy != policy.sha256:
+def _remark(contestant: Contestant, policy: Policy) -> str:
+    standing = contestant.promise
+    if contestant.promised_policy != policy.sha256:
         standing = f"{BROKEN}: the policy changed" if standing == KEPT else f"{standing}; the policy changed"
-    return f"{one.suite}: promise {standing}"
+    return f"{contestant.suite}: promise {standing}"
 
 
 def _promised(entry: Entry, policy: Policy, options: Options) -> list[PromisedSuite]:
