@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evals.extract import moods
+from evals.extract.judged import verdicts
 from evals.extract.later import later
 from evals.extract.option_cues import CUES
 from evals.extract.option_letters import COMMANDS, MARKS, listed
@@ -134,7 +135,7 @@ class _Parser:
     """Reads one statement: letters, else an option's own text."""
 
     def __init__(self, count: int, options: Sequence[str], *, single: bool) -> None:
-        self._count = count
+        self.count = count
         self._single = single
         self._given = options
         self._options: Options | None = None
@@ -185,6 +186,13 @@ class _Parser:
             return None
         return Reading(ending[0], "prose", begin + ending[1], end)
 
+    def glosses(self, line: str, label: re.Match[str]) -> bool:
+        """Tell whether a letter in brackets stands behind its own option's text: "the nucleus (D)"."""
+        place, before = ord(label[1]) - ord("A"), line[: label.start()]
+        if place >= len(self._given) or not before.endswith(" (") or len(self._given[place].strip()) < 3:
+            return False
+        return before[:-2].casefold().endswith(self._given[place].strip().casefold())
+
     def _agrees(self, content: str, said: str) -> Any:
         """Refuse a letter beside the text of another option."""
         if len(said) == 1 and self._given and (both := labelled(content)) is not None:
@@ -198,7 +206,7 @@ class _Parser:
         """Read an option by its own text; REFUSED: an answer is stated that is no option."""
         if self._given and (named := self.options.named(content)):
             beside = _BESIDE.search(content)
-            return REFUSED if beside and beside[1] != named and beside[1] < chr(65 + self._count) else named
+            return REFUSED if beside and beside[1] != named and beside[1] < chr(65 + self.count) else named
         if _VOID.match(content):
             return (self._given and self.options.none_of_them()) or REFUSED
         if (
@@ -251,34 +259,29 @@ def _whole(text: str, parser: _Parser) -> Reading | None:
             begin = offset + line.start() + alone.start("letter")
             form: Form = "whole" if len(lines) == 1 else "last line"
             return Reading(alone["letter"].upper(), form, begin, begin + 1)
-    return _only_true(lines, offset) or _labelled(lines, offset) or parser.shaped(text)
+    return _only_true(text, parser.count) or _labelled(lines, offset, parser) or parser.shaped(text)
 
 
-_JUDGED_LINE = later(
-    r"[\s*_>|#-]*(?:(?:option|choice|statement)\s+)?[(\[]?(?P<letter>[A-Z])[)\]]?[*_]*\s*[.:)|—–-]+[\s*_|]*(?:(?P<true>true|correct|yes|right)|(?P<false>false|incorrect|wrong|no|not\s+\w+))\b[\s*_|.]*",
-    re.IGNORECASE,
-)
-
-
-def _only_true(lines: list[re.Match[str]], offset: int) -> Reading | None:
+def _only_true(text: str, count: int) -> Reading | None:
     """Read a reply that goes through the options and calls one of them true and all others false."""
-    judged = [(line, match) for line in lines if (match := _JUDGED_LINE.fullmatch(line[0][:80]))]
-    true = [(line, match) for line, match in judged if match["true"]]
-    if len(true) != 1 or len(judged) < 3 or len(judged) < len(lines):
+    judged = verdicts(text, count)
+    true = [one for one in judged if one.true]
+    if len(true) != 1 or len(judged) < min(3, count):
         return None
-    [(line, match)] = true
-    begin = offset + line.start() + match.start("letter")
-    return Reading(match["letter"].upper(), "mark", begin, begin + 1)
+    return Reading(true[0].letter, "mark", true[0].at, true[0].at + 1)
 
 
-def _labelled(lines: list[re.Match[str]], offset: int) -> Reading | None:
+def _labelled(lines: list[re.Match[str]], offset: int, parser: _Parser) -> Reading | None:
     """Read the one label that begins the first or the last line."""
     labels = {i: m for i, line in enumerate(lines) if (m := _LABEL.match(line[0]))}
     named = {m["a"] or m["b"] for m in labels.values()}
     if len(named) != 1 or not (0 in labels or len(lines) - 1 in labels):
         return None
     at = 0 if 0 in labels else len(lines) - 1
-    if len(lines) == 1 and {found[1] for found in _LABELS.finditer(lines[0][0][:2_000])} - named:
+    line = lines[0][0][:2_000]
+    if len(lines) == 1 and any(
+        found[1] not in named and not parser.glosses(line, found) for found in _LABELS.finditer(line)
+    ):
         return None
     if len(lines) > 1 and _REJECTS.match(lines[at][0]) and at:
         return None

@@ -53,6 +53,7 @@ def _assigned(content: str) -> int:
     return equals.end() if equals else 0
 
 
+_BLANK = later(r"(?<!\\)\\[,;:! ]|~")
 _ROOT = later(r"(?:\\|(?<![A-Za-z\\]))sqrt\s*\(([^()]{1,60})\)")
 _THIN = later(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~|\s)(?=\d{3}(?!\d))")
 _COMMAS = later(r"(?<![\d,(\[])\d{1,3}(?:,\d{3})+(?![\d,])")
@@ -71,7 +72,7 @@ _INEQUALITY = later(
     r"\s*(?P<a>[^<>=≤≥]{1,40}?)\s*(?P<l><|≤|\\leq?(?![a-z])|\\lt)\s*\\?[A-Za-z]\w{0,8}\s*(?P<r><|≤|\\leq?(?![a-z])|\\lt)\s*(?P<b>[^<>=≤≥]{1,40}?)\s*"
 )
 _NAMED = later(
-    r"\s*\\?[A-Za-z]{1,20}(?:_\{?\w{1,4}\}?)?(?:\s*\([^()=]{1,12}\))?\s*(?:=|\\in\b|∈|:=)\s*(?=\S)"
+    r"\s*(?:m?\s*\\(?:angle|measuredangle|triangle|overline|widehat|operatorname)\s*)?\{?\\?[A-Za-z]{1,20}\}?(?:_\{?\w{1,4}\}?)?(?:\s*\([^()=]{1,12}\))?\s*(?:=|\\in\b|∈|:=)\s*(?=\S)"
 )
 _BASE = later(r"_\{?\s*(?:\\text\{)?\d{1,2}\}*\s*$")
 _PI = later(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
@@ -114,7 +115,7 @@ def tidy(text: str) -> str:
     text = _ROOT.sub(r"\\sqrt{\1}", text).replace("{bmatrix}", "{pmatrix}")
     text = _THIN.sub("", _DEGREES.sub("", text))
     text = _COMMAS.sub(lambda number: number[0].replace(",", ""), text)
-    text = _UNIT.sub("", _TEXT.sub(_unwrapped, text)).strip()
+    text = _BLANK.sub(" ", _UNIT.sub("", _TEXT.sub(_unwrapped, text))).strip()
     if found := _MATRIX.fullmatch(text):
         text = "(" + ", ".join(part.strip() for part in found["inner"].split("\\\\") if part.strip()) + ")"
     if found := _MIXED.fullmatch(text):

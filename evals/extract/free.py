@@ -19,7 +19,10 @@ from evals.extract.statements import Form
 
 SHORT = 80
 """Characters: a longer reply that states nothing is no short answer."""
-_SENTENCE_VERB = later(r"\s(?:is|are|was|were|equals|measures)\s", re.IGNORECASE)
+_SENTENCE_VERB = later(
+    r"\s(?:is|are|was|were|has|had|have|shows|equals|measures|(?:occur(?:s|red)|happen(?:s|ed)|peak(?:s|ed)|beg[ai]ns?|start(?:s|ed)|end(?:s|ed))\s+in)\s",
+    re.IGNORECASE,
+)
 _UNKNOWN = later(
     r"(?:I|we)\s+(?:do\s?n[o'’]t|don['’]t|can\s?not|can['’]t|am\s+(?:not|unable))\b|(?:sorry|unable)\b|抱歉|无法",
     re.IGNORECASE,

@@ -62,7 +62,7 @@ _TAG = later(r"<(/?)\s*SMILES\s*>", re.IGNORECASE)
 _LABEL = later(
     r"(?P<noun>\w+)(?:[ \t]+(?:string|notation|representation|code))?(?:[ \t]+(?:and|or|/|&)[ \t]+(?:reactants?|reagents?|products?|precursors?))?"
     r"(?:[ \t]+(?:\d{1,2}|[A-H])(?=[ \t*_]*[:：(]))?(?P<of>[^\n:=.。|]{0,80}?)[*_\"'`)\]]{0,3}\s*"
-    r"(?P<mark>[:=|]|\b(?:is|are|was|has|should[ \t]+be|would[ \t]+be|must[ \t]+be)\b|为|是|(?<=[Ss])[ \t](?=[*_`]{0,3}\S{2,}))[*_]{0,3}:?",
+    r"(?P<mark>[:=|]|\b(?:is|are|was|has|should[ \t]+be|would[ \t]+be|must[ \t]+be)\b|(?:表示|写|记)?[为是作]|(?<=[Ss])[ \t](?=[*_`]{0,3}\S{2,}))[*_]{0,3}:?",
     re.IGNORECASE,
 )
 _BYPRODUCT = later(r"by-?products?|minor|side[ -]?products?|副产物|次要", re.IGNORECASE)

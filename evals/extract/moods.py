@@ -44,6 +44,7 @@ _OTHER = later(
     r"|(?:initially|originally|previously|earlier|at\s+first|at\s+first\s+glance|naively)\b"
     r"|i\s+(?:first|initially|originally|previously)|was\s+tempted|(?:format|template|form|write|reply|respond|finish|end|close)\s+(?:\w+\s+){0,4}(?:with|as|is|like)?|instruct\w*|placeholder"
     r"|(?:for|of|to|in)\s+(?:the\s+)?(?:(?:part|step|item|subquestion|subpart)\s*\(?(?:[b-h]|[2-9]|i{1,3}|iv|v)\b|(?:next|other|previous|second|following|original|similar|last)\s+(?:part|question|problem|exercise|case|item)))"
+    r"|\b(?:answer|choice)\s+(?:really\s+|strongly\s+)?depends\b|^\W*(?:it|that)\s+(?:really\s+)?depends\s+on\b[^.:]{0,60}:"
     r"|错选|误选|易错|常见错误|常见误区|有人|有的同学|有些|很多人|许多|同学|学生|容易选|最初|起初|原来|一开始|之前|第一反应|误认为|误以为|干扰项|上一题|下一题|另一题)"
     r"[^.。;；\n]{0,90}$",
     re.IGNORECASE,

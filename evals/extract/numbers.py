@@ -33,7 +33,7 @@ _EQUALS = later(r"=|\\approx\b|\\equiv\b|≡|≈")
 _DIGIT = later(r"\d")
 _WORD = later(r"\w")
 _BASE = later(r"_\{?\s*(?:\\text\{)?\s*(?:10|ten)\s*\}*\s*$")
-_SENTENCE = later(r"\b(?:is|are|equals|gives)\s", re.IGNORECASE)
+_SENTENCE = later(r"\b(?:is|are|was|were|get|but|it['’]s|equals|gives)\s", re.IGNORECASE)
 _TALKS = 60
 """Characters: a longer answer line without a digit is talk."""
 

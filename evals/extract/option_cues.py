@@ -17,7 +17,7 @@ from evals.extract.statements import Cue, Statement, json_field
 
 _NOUN_LINK = later(
     r"s?(?:\s+(?:letter|here|from|among|for|to)\b[^.\n:?!]{0,60}?)??(?:[*_\"'’”`)\]\s]{0,6}(?:[:：=]|->|→|—|–|\s-\s)"
-    r"|\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|has\s+to\s+be|(?:seems|appears)\s+to\s+be|remains|becomes)\b(?:\s+not\s+\S{1,4}\s*,?\s+but\b)?)",
+    r"|\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|(?:has|would\s+have|ought)\s+to\s+be|(?:can|could)\s+only\s+be|(?:seems|appears)\s+to\s+be|remains|becomes)\b(?:\s+not\s+\S{1,4}\s*,?\s+but\b)?)",
     re.IGNORECASE,
 )
 _LONG_LINK = later(
@@ -34,7 +34,7 @@ _UNPRAISED = later(
 )
 _COLON = later(r"s?\s*[*_]*:")
 _POINTS = later(
-    r"(?:\b(?:is|are|to|with|by|as|of|only|that\s+is|i\.e\.,?|namely|hence|therefore|thus|so|conclude|giving|matches|selects?|leaves|leaving|corresponds?\s+to|points?\s+to|favou?rs|supports?|in|pick|choose|select)\s*|[(（]\s*|^\s*|[.:,;]\s+)[*_]*$",
+    r"(?:\b(?:is|are|to|with|by|as|of|only|that\s+is|i\.e\.,?|namely|hence|therefore|thus|so|conclude|giving|matches|selects?|leaves|leaving|corresponds?\s+to|points?\s+to|favou?rs|supports?|in|pick|choose|select)\s*(?:the\s+)?(?:answer\s+)?|[(（]\s*|^\s*|[.:,;]\s+)[*_]*$",
     re.IGNORECASE,
 )
 
@@ -89,7 +89,7 @@ def _named(text: str, at: int, end: int, left: str) -> Found:
 _BEFORE = later(
     r"(?P<word>[A-Za-z]+\s+|[,.:;]\s*|^\s*)?(?P<list>(?<![A-Za-z0-9_'’.+=^/-])(?P<open>[\s*_`$\"'“(\[{（]|\\(?:text|mathbf|mathrm|textbf|boxed)\b)*[A-Z]"
     r"(?:[*_`$\"'”)\]}）])*(?:\s*(?:,\s*and\b|,|&|\band\b)\s*[*_(]*[A-Z][*_)]*(?![A-Za-z]))*)[:.]?"
-    r"\s*(?:is|are|must\s+be|would\s+be|should\s+be|seems|appears)\b(?:\s+(?:indeed|therefore|thus|clearly|definitely|the|my|our|only|most|likely|to|be|both|single|correct|right|best|final|appropriate|accurate|suitable))*\s+[*_]*$",
+    r"\s*(?:is|are|must\s+be|would\s+be|should\s+be|seems|appears)\b(?:\s+(?:indeed|therefore|thus|clearly|definitely|the|my|our|only|most|more|likely|to|be|both|single|correct|right|best|better|stronger|preferred|intended|final|appropriate|accurate|suitable))*\s+[*_]*$",
 )
 _VERBS = (" is ", " are ", " be ", " seems ", " appears ")
 _FITS = later(
@@ -109,11 +109,24 @@ _IF = later(
 )
 
 
+_MADE = later(
+    r"\b(?:makes|making|leaves|leaving|renders|rendering)\s+(?:option\s+|choice\s+|answer\s+|only\s+)?[*_(]*(?P<letter>[A-Z])[*_)]*\s+(?:as\s+)?the\s+(?:(?:only|single|most|best|clear|obvious|correct|right|likely)\s+)*[*_]*$"
+)
+"""As in "which makes C the right answer"."""
+_UNSURE = later(
+    r"\b(?:if|nothing|not|never|neither|would|could|might|may|unless|hardly|\w+n['’]t)\b[^.\n]*$",
+    re.IGNORECASE,
+)
+
+
 def _backwards(text: str, left: str, at: int, end: int) -> Found:
     """Read the letters before "is correct"; `left` ends where that word begins."""
     tail = left[-60:]
-    if not any(verb in tail for verb in _VERBS):
+    if not any(verb in tail for verb in (*_VERBS, " the ")):
         return None
+    if (made := _MADE.search(left)) is not None and not _UNSURE.search(left, 0, made.start()):
+        first = at - len(left) + made.start("letter")
+        return made["letter"], Statement("cue", first, first + 1, moods.mood(text, first, first)), True
     found = _BEFORE.search(left)
     if found is None or not _FITS.match(text, end, min(len(text), end + WINDOW)):
         return None
@@ -207,10 +220,10 @@ _BEST = later(
 _ONE = later(r"\s+(?:one|option|choice|answer|statement|candidate|possibility)\b", re.IGNORECASE)
 
 
-def _fits(text: str, at: int, word: str) -> Found:
+def _fits(text: str, at: int, word: str, *, asked: bool = False) -> Found:
     """Read "Option C fits best."."""
     before = _ONE_BEFORE.search(text, max(0, at - 24), at)
-    if before is None or not _BEST.match(text, at + len(word), at + 100):
+    if before is None or not (asked or _BEST.match(text, at + len(word), at + 100)):
         return None
     first = before.start("letter")
     if not text[first].isupper() or (
@@ -218,6 +231,22 @@ def _fits(text: str, at: int, word: str) -> Found:
     ):
         return None
     return text[first], Statement("cue", first, first + 1, moods.mood(text, first, first)), False
+
+
+_WHAT_IS_ASKED = later(
+    r"\s+(?:all\s+(?:of\s+)?)?(?:the|this|these|our|both|every|each|given|stated)\s+(?:\w+\s+){0,3}?(?:descriptions?|criteri(?:a|on)|conditions?|requirements?|question|evidence|data|observations?|facts?|results?|calculation|derivation|constraints?|findings?|value|stem|properties)\b[^.,;\n]{0,30}[*_]*(?:[.!]|\n|$)",
+    re.IGNORECASE,
+)
+
+
+def _meets(text: str, at: int, word: str) -> Found:
+    """Read "which matches C." and "Option C matches the description exactly."."""
+    if _WHAT_IS_ASKED.match(text, at + len(word), at + 160) and (found := _fits(text, at, word, asked=True)):
+        return found
+    return _MATCHES(text, at, word) if word == "matches" else None
+
+
+_MATCHES = _verb(r"", strong=False)
 
 
 def _only(text: str, at: int, word: str) -> Found:
@@ -285,14 +314,25 @@ TICKS = ("✓", "✔", "✅", "☑", "[x]")
 _TICK_LINE = later(r"[\s*_>|-]*[(\[]?(?P<letter>[A-Z])[)\]]?[*_\s]*[.:)|、—–-][^\n]*$")
 
 
+_TICKED = later(r"(?<![A-Za-z0-9])[(\[*_]*(?P<letter>[A-Z])[)\]*_.:]*\s*$")
+"""As in "A ✗, B ✗ → C ✓"."""
+
+
 def _tick(text: str, at: int, word: str) -> Found:
     """Read the option on whose line the only tick of the reply stands."""
     begin = text.rfind("\n", 0, at) + 1
     line = _TICK_LINE.match(text, begin, at)
-    if line is None:
-        return cue(text, at, at + len(word), strong=False, firm=True)
-    ticked = {text.rfind("\n", 0, i) for mark in TICKS for i in _all(text, mark)}
-    if len(ticked) > 1:
+    ticks = [i for mark in TICKS for i in _all(text, mark)]
+    if (
+        line is None
+        and len(ticks) == 1
+        and text.count(text[at]) == 1
+        and any(cross in text[begin:at] for cross in "✗✘❌")
+    ):
+        line = _TICKED.search(text, max(begin, at - 12), at)
+    elif line is None:
+        return cue(text, at, at + len(word), strong=False, firm=True) if len(ticks) == 1 else None
+    if line is None or len({text.rfind("\n", 0, i) for i in ticks}) > 1:
         return None
     first = line.start("letter")
     return line["letter"], Statement("mark", first, first + 1), False
@@ -312,7 +352,9 @@ _STRONG: dict[str, Callable[[str, int, str], Found]] = {
     **dict.fromkeys(
         ("correct", "right", "best", "appropriate", "accurate", "suitable", "plausible", "answer"), _praise
     ),
-    **dict.fromkeys(("choose", "select", "pick"), _verb(r"", strong=True)),
+    **dict.fromkeys(
+        ("choose", "select", "pick"), _verb(r"(?:\s+(?:would|will|must|has\s+to)(?=\s+be\b))?", strong=True)
+    ),
     "go": _verb(r"\s+(?:with|for)\b", strong=True),
     "opt": _verb(r"\s+for\b", strong=True),
     **dict.fromkeys(("wait", "actually", "correction", "rather", "sorry"), _corrected),
@@ -325,9 +367,7 @@ _STRONG: dict[str, Callable[[str, int, str], Found]] = {
 }
 _WEAK: dict[str, Callable[[str, int, str], Found]] = {
     **dict.fromkeys(("it", "that"), _verb(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", strong=False)),
-    **dict.fromkeys(
-        ("it's", "it’s", "so", "therefore", "thus", "hence", "matches"), _verb(r"", strong=False)
-    ),
+    **dict.fromkeys(("it's", "it’s", "so", "therefore", "thus", "hence"), _verb(r"", strong=False)),
     **dict.fromkeys(
         ("definitely", "probably", "certainly", "clearly", "likely", "surely", "obviously"),
         _verb(r"", strong=False),
@@ -344,6 +384,7 @@ _WEAK: dict[str, Callable[[str, int, str], Found]] = {
     **dict.fromkeys(("stick", "settle", "going"), _verb(r"\s+(?:with|on|for)\b", strong=False)),
     "corresponds": _verb(r"\s+to\b", strong=False),
     "in": _in_letter,
+    **dict.fromkeys(("matches", "satisfies", "meets"), _meets),
     **dict.fromkeys(("fits", "works", "remains", "survives", "qualifies", "holds"), _fits),
     "only": _only,
     **dict.fromkeys(TICKS, _tick),

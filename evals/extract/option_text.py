@@ -21,6 +21,11 @@ _LABEL = later(r"[(\[]?([A-Z])[)\]]?\s*[.:)、．]\s*(?=\S)")
 _NONE = later(r"(?:none|neither)\s+(?:of\s+)?(?:the|these|them|above)|以上(?:都|皆|均)(?:不|非)|none\b", 2)
 _FIGURES = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹₊₋⁺⁻", "01234567890123456789+-+-")
 _HENCE = later(r"\b(?:so|hence|therefore|thus|i\.e\.|namely)\b[\s,:]*(?:it\s+is\s+|the\s+|is\s+)?$", 2)
+_WORKED_OUT = later(
+    r"(?:=|\bi\.e\.|\bthat\s+is|\bnamely)[\s,:]*(?P<result>[^=≈]{1,80}?)(?:\s*(?:≈|\\approx\b)[^=≈]{1,30})?\.?\s*$",
+    2,
+)
+"""As in "(3/4)^3 = 27/64 ≈ 0.42"."""
 _LONG = 4
 """Letters of an option that is read off the end of a sentence."""
 LONGEST = 600
@@ -44,7 +49,10 @@ class Options:
         low = _squeezed(stated)
         if not any(probe in low for probe in self._probes):
             return None
-        return next((letter for head in heads(stated) if (letter := self.exactly(head))), None)
+        sides = list(heads(stated))
+        if worked := _WORKED_OUT.search(stated):
+            sides.append(worked["result"])
+        return next((letter for side in sides if (letter := self.exactly(side))), None)
 
     def _prepared(self) -> list[str]:
         """Return the options' texts without layout, made when first needed."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from evals.extract import moods
 from evals.extract.later import later
+from evals.extract.peel import peel
 from evals.extract.statements import NOT, Statement
 
 _BOLD = later(
@@ -35,7 +36,9 @@ def shapes(text: str, begin: int) -> Iterator[Statement]:
     last = lines[-1]
     if len(lines) == 1 and whole:
         yield Statement("whole", begin + last.start(), begin + last.end())
-    elif whole and len(lines) <= 3 and len(text.strip()) <= 80:  # displayed over some lines
+    elif (
+        whole and len(lines) <= 3 and len(text.strip()) <= 80 and not _repeats(last[0], lines[0][0])
+    ):  # displayed over some lines
         yield Statement("whole", begin + lines[0].start(), begin + last.end())
     if gives_up(text, begin + last.start()) or text.rstrip().endswith(("?", "？")):
         return
@@ -54,6 +57,17 @@ def shapes(text: str, begin: int) -> Iterator[Statement]:
         sentence = cut.end()
     if found := _tail(text, sentence):
         yield found
+        if (rounded := text.rfind("≈", sentence, found.begin)) >= 0 and (
+            found := _tail(text, sentence, rounded)
+        ):
+            yield found  # what is rounded
+    if subject := _SUBJECT.match(text, sentence):
+        yield Statement("prose", *subject.span("subject"))
+
+
+def _repeats(last: str, first: str) -> bool:
+    """Tell whether the last line says again what the first one ends with."""
+    return len(peel(last)) > 1 and peel(first).endswith(peel(last))
 
 
 def _emphasised(text: str, found: re.Match[str]) -> bool:
@@ -62,9 +76,9 @@ def _emphasised(text: str, found: re.Match[str]) -> bool:
     return not said.endswith((":", "：")) and text[found.end() : found.end() + 1] not in (":", "：")
 
 
-def _tail(text: str, sentence: int) -> Statement | None:
+def _tail(text: str, sentence: int, end: int | None = None) -> Statement | None:
     """Return what the last sentence ends with, behind its last "is" or equals sign."""
-    end = len(text.rstrip())
+    end = len(text.rstrip() if end is None else text[:end].rstrip())
     if moods.mood(text, end, end) != "asserted":
         return None
     if (count := _COUNT.match(text, sentence, end)) is not None:
@@ -87,10 +101,15 @@ def _tail(text: str, sentence: int) -> Statement | None:
 _EQUATIONS = later(r"[A-Za-z]\s*=\s*[^=,;\n]{1,40}[,;]\s*(?:and\s+)?[$\\(]{0,3}[A-Za-z]\s*=")
 """Several names with a value each."""
 _COUNT = later(
-    r"\s*(?:so|thus|therefore|hence|in\s+total|altogether|consequently)\b,?\s+(?:there\s+(?:are|is)|we\s+(?:have|get|count))\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?[*_$]*(?P<number>\d[\d,]*)[*_$]*\s+[a-z ]{2,40}\s*[.!]?\s*$",
+    r"\s*(?:so|thus|therefore|hence|in\s+total|altogether|consequently)\b,?\s+(?:there\s+(?:are|is)|we\s+(?:have|get|count)|the\s+[a-z][a-z ]{1,60}\s(?:is|equals))\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?[*_$]*(?P<number>\d[\d,]*)[*_$]*\s+(?!or\b|and\b|to\b|over\b|times\b|plus\b|minus\b|mod)[a-z ]{2,40}\s*[.!]?\s*$",
     re.IGNORECASE,
 )
+_SUBJECT = later(
+    r"[\s*_]*(?P<subject>(?:the\s+)?[^\s,.;:]{1,30}(?:\s+[^\s,.;:]{1,30}){0,3}?)\s+(?:has|had|have|is|was|shows?|showed|records?|recorded|ranks?|sees|saw)\s+(?:by\s+far\s+)?the\s+(?:\w+\s+)?(?:lowest|highest|most|least|largest|smallest|greatest|fewest|biggest|longest|shortest|maximum|minimum|top)\b[^.\n]{0,60}[.\s*_]*$",
+    re.IGNORECASE,
+)
+"""As in "Japan has the lowest rate."."""
 _TAIL_WORD = later(
-    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|makes?)(?=\s)\s+|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
+    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|makes?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|was|is)\s+in)(?=\s)\s+(?:(?:therefore|thus|then|hence|simply|just|exactly|now)\s+)?|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
     re.IGNORECASE,
 )

@@ -60,7 +60,7 @@ _JSON_RIGHT = later(
 )
 _FORMAT = r"[*_\"'’”`)\]】}~]{0,6}"
 _VERB = (
-    r"\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|has\s+to\s+be|(?:seems|appears)\s+to\s+be|remains|becomes|equals|comes\s+out\s+(?:to|as)|turns\s+out\s+to\s+be)\b"
+    r"\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|(?:has|would\s+have|ought)\s+to\s+be|(?:can|could)\s+only\s+be|(?:seems|appears)\s+to\s+be|remains|becomes|equals|comes\s+out\s+(?:to|as)|turns\s+out\s+to\s+be)\b"
     r"(?:\s+not\s+[^\s,]{1,12}\s*,?\s+but\b)?(?:\s+(?:therefore|thus|then|hence|simply|just|now|clearly|indeed|still|actually|given\s+by|as\s+follows))?"
 )
 _MARK = rf"{_FORMAT}\s{{0,3}}(?P<mark>[:：=]|[-=]>|→|\s[—–-]\s|\|){_FORMAT}"
@@ -89,8 +89,21 @@ NOT = later(
 )
 _DISPLAY = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
 _ITEM = later(r"\s*(?:[-*•]\s+)?[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
+RESULTS = ("final result", "final value")
 _BOX_TOKEN = "<|begin_of_box|>"  # noqa: S105
-_WORDS = ("answer", "ans", "\\boxed", "\\fbox", _BOX_TOKEN, "答案", "答:", "correction:", "更正:", *NOUNS)
+_WORDS = (
+    "answer",
+    *RESULTS,
+    "ans",
+    "\\boxed",
+    "\\fbox",
+    _BOX_TOKEN,
+    "答案",
+    "答:",
+    "correction:",
+    "更正:",
+    *NOUNS,
+)
 TORN = ("\\boxed", "\\fbox{")
 """Content of a box in which the reply breaks off: stated, and unreadable."""
 _PLURALS = frozenset(("answer", "option", "choice", "letter", "statement"))
@@ -207,7 +220,7 @@ def json_field(text: str, at: int, end: int, limit: int | None = None) -> tuple[
 
 def _link(text: str, word: str, at: int, end: int, limit: int) -> re.Match[str] | None:
     """Match what stands between the noun and the answer."""
-    if word == "answer":
+    if word == "answer" or word in RESULTS:
         found = _ENGLISH.match(text, end, min(limit, end + 320))
         if found is None and _LINE_LEFT.search(text, max(0, at - 24), at):
             found = _BARE.match(text, end, limit)

@@ -106,7 +106,7 @@ def _spoken(text: str) -> Reading | None:
 
 
 _OPENING_VERDICT = later(
-    r"[*_]*(?:(?:the|this)\s+)?(?:given\s+)?(?:statement|claim|assertion|sentence|proposition|it)\s+is\s+[*_]*(?P<not>not\s+)?(?P<verdict>true|correct|right|false|incorrect|wrong)\b[*_]*\s*(?:[,;:.—–]|because|since|as\b|\n|$)",
+    r"[*_]*(?:(?:(?:the|this)\s+)?(?:given\s+)?(?:statement|claim|assertion|sentence|proposition|it|that)\s+is|(?:that|it)['’]s)\s+[*_]*(?P<not>not\s+)?(?P<verdict>true|correct|right|false|incorrect|wrong)\b[*_]*\s*(?:[,;:.—–]|because|since|as\b|\n|$)",
     re.IGNORECASE,
 )
 

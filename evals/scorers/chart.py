@@ -19,6 +19,7 @@ from evals.scorers.choice import silence, unread, where
 from evals.types import Prompt, Reply, Sample, Score
 
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
+_SAID = {"yes": ("是", "是的", "对", "正确"), "no": ("否", "不是", "不对", "不正确", "没有")}
 LONGEST = 2_000
 
 
@@ -66,6 +67,8 @@ class Stated(Struct, frozen=True):
 
     def same(self, gold: str, answer: str) -> bool:
         """Compare two answers."""
+        if answer.strip(" .。*") in _SAID.get(gold.strip().casefold(), ()):
+            return True
         if answers.same_words(gold, answer) or answers.same_names(gold, answer):
             return True
         target = answers.plain_number(gold)

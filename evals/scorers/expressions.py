@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from evals.extract.expression import tidy, unnamed, without_base
+from evals.extract.number_words import spelled_number
 from evals.extract.option_text import normal
 from evals.scorers.math import equal_if_positive, equivalent, hostile, ratio
 
@@ -47,9 +48,11 @@ def same(gold: str, said: str) -> bool:
     """
     if normal(gold) and normal(gold).casefold() == normal(said).casefold():
         return True
-    gold_text, stated_text = tidy(gold), tidy(said)
+    gold_text, stated_text = tidy(gold), _exact(tidy(said))
     if not gold_text or not stated_text:
         return False
+    if _DECIMAL.fullmatch(gold_text) and (spelled := spelled_number(stated_text)) is not None:
+        return _close(float(gold_text), spelled)
     if gold_text.replace(" ", "") == stated_text.replace(" ", "") or _unbased(gold_text, stated_text):
         return True
     if (parts := _TWO.fullmatch(stated_text)) and _DECIMAL.fullmatch(gold_text):
@@ -69,6 +72,16 @@ def same(gold: str, said: str) -> bool:
     if bare != (gold_text, stated_text) and equivalent(f"${bare[0]}$", f"${bare[1]}$") is True:
         return True
     return all("sqrt" in side for side in bare) and equal_if_positive(f"${bare[0]}$", f"${bare[1]}$")
+
+
+_ROUNDED = re.compile(r"\s*(?:\\approx(?![a-z])|\\simeq(?![a-z])|≈)\s*[-+]?\d[\d.,]*\s*")
+
+
+def _exact(text: str) -> str:
+    """Take a rounded number off behind the exact one: "2\\sqrt{5} \\approx 4.47"."""
+    found = _ROUNDED.search(text)
+    exact = text[: found.start()] if found and found.end() == len(text) else text
+    return text if _DECIMAL.fullmatch(exact) or _symbols(unnamed(exact)) else exact
 
 
 def _unbased(gold: str, said: str) -> bool:

@@ -14,12 +14,14 @@ from typing import Any
 from msgspec import Struct
 
 from evals.extract.choices import option_letters
+from evals.extract.judged import verdicts
 from evals.extract.option_cues import CUES
 from evals.extract.option_letters import listed
 from evals.extract.peel import half_width, heads
 from evals.extract.reading import REFUSED, Reading, by_shape, read
 from evals.extract.smiles import looks_like_smiles
 from evals.extract.statements import Form
+from evals.extract.visible import visible
 from evals.scorers.choice import silence, unread, where
 from evals.scorers.formula import counts
 from evals.types import Prompt, Reply, Sample, Score
@@ -57,10 +59,20 @@ def options_stated(text: str, shown: Sequence[str], *, truncated: bool = False) 
     parser = _Parser(shown)
     reading = read(half_width(text), parser, cues=CUES, shaped=False, truncated=truncated)
     if reading is None and not parser.refused and not truncated:
-        reading = by_shape(text, parser.bare) or option_letters(text, len(shown))
+        reading = _judged(text, len(shown)) or by_shape(text, parser.bare) or option_letters(text, len(shown))
     if reading is None or not reading.value or _OR.search(half_width(text), reading.begin, reading.end):
         return None
     return reading._replace(value=tuple(dict.fromkeys(reading.value)))
+
+
+def _judged(text: str, count: int) -> Reading | None:
+    """Read a reply that judges every option: those that it calls right."""
+    shown, cut = visible(half_width(text))
+    judged = [] if cut else verdicts(shown, count)
+    if len(judged) < count or not any(one.true for one in judged):
+        return None
+    letters = tuple(one.letter for one in judged if one.true)
+    return Reading(letters, "mark", judged[0].at, judged[-1].at + 1)
 
 
 class _Parser:

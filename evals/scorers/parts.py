@@ -7,7 +7,7 @@ pattern cuts what is nested deeper than three levels.
 
 `Parts` corrects this: boxes and gold parts are matched one to one, in any order, unless they are labelled ("(b) ...", or the
 name of one gold part on the left), and every part must be there. Of more boxes than there are parts the last
-ones count, so that nothing is gained by many.
+ones count, so that nothing is gained by many. A single answer counts without a box if a line or a sentence states it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import ClassVar, NamedTuple, cast
 from msgspec import Struct, structs
 
 from evals.errors import ScorerError
+from evals.extract.free import stated_text
 from evals.extract.parts import label, leaves, outer, sides, spaceless, split
 from evals.extract.visible import visible
 from evals.scorers.choice import silence
@@ -30,6 +31,8 @@ LONGEST = 100_000
 """Characters of a reply that are read, from its end."""
 MOST = 32
 """Boxes that are compared; a judge is not asked about more."""
+_LINES = ("line", "sentence", "tag", "json")
+"""Forms of a statement that is read in the place of a box."""
 
 
 def parts_of(sample: Sample) -> tuple[str, ...]:
@@ -115,8 +118,10 @@ class Parts(Precision, frozen=True):
         return f"Parts({self.same.__name__})"
 
     def boxes(self, text: str, golds: Sequence[str]) -> list[str]:
-        """Return as many boxes as there are parts: the last ones, or the items listed in the last one."""
+        """Return as many boxes as there are parts: the last ones, the items listed in the last one, or the one answer of a line."""
         contents, count = leaves(visible(text[-LONGEST:]).text), len(golds)
+        if not contents and count == 1 and (stated := stated_text(text)) and stated.form in _LINES:
+            return [stated.value[0]]
         if contents and count > 1 and len(values := split(contents[-1], count)) == count:
             return values
         contents = contents[-MOST - count :]

@@ -1,0 +1,83 @@
+"""Replies that go through the options and judge each of them: "A: incorrect", "✅ C. 2-butanol", a table of verdicts."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from evals.extract.later import later
+
+_PIECE = later(r"[^\n]+")
+_SENTENCE = later(
+    r"(?<=[.;,。；])\s+(?=[*_(\[]{0,3}(?:[Oo]ption\s+)?[*_(\[]{0,3}[A-Z][*_)\]]{0,3}\s*(?:[.:)=]|is\b|[✓✔✅☑✗✘❌]))"
+)
+_RIGHT, _WRONG = r"[✓✔✅☑🟢]|\[x\]", r"[✗✘❌✖🔴]|\[ \]"
+_ITEM = later(
+    rf"[\s*_>|#•-]*(?:\d[.)]\s+)?(?:(?P<tick>{_RIGHT})|(?P<cross>{_WRONG}))?[\s*_:|]*(?:(?:option|choice|statement)\s+)?[(\[]?(?P<letter>[A-Z])[)\]]?(?![A-Za-z0-9])[*_]*\s*(?P<rest>.*)",
+    re.IGNORECASE,
+)
+_MARK = later(rf"(?P<tick>{_RIGHT})|(?P<cross>{_WRONG})")
+_WORD = later(
+    r"(?:[.:)|—–=-]|\bis\b)*[\s*_|:]*(?:is\s+)?(?:(?P<tick>true|correct|yes|right|valid)|(?P<cross>false|incorrect|wrong|no|not\s+\w+|invalid))\b(?P<after>[^\n]*)",
+    re.IGNORECASE,
+)
+_CONDITION = later(r"\s*,?\s*(?:only|if|when|unless|but|except|provided|under)\b", re.IGNORECASE)
+_FIRST = 300
+"""Characters of a line that are looked at."""
+_MOST = 200
+_RULE = later(r"[\s|:=-]*")
+
+
+class Verdict(NamedTuple):
+    """What a reply says of one option."""
+
+    letter: str
+    at: int
+    true: bool
+
+
+def verdicts(text: str, count: int) -> list[Verdict]:
+    """List the verdict on each of the first `count` options; empty if one is judged twice, or anything else is said.
+
+    >>> [(one.letter, one.true) for one in verdicts("A: correct. B: incorrect (tertiary). C: correct.", 3)]
+    [('A', True), ('B', False), ('C', True)]
+    """
+    found: list[Verdict] = []
+    for line in list(_PIECE.finditer(text))[-_MOST:]:
+        begin = line.start()
+        for piece in _SENTENCE.split(line[0][: 4 * _FIRST]):
+            at = text.find(piece, begin)
+            begin = at + len(piece)
+            verdict = _verdict(piece[:_FIRST], at, count)
+            if verdict is not None:
+                found.append(verdict)
+            elif not _passes(piece):
+                return []
+    letters = [one.letter for one in found]
+    return found if len(set(letters)) == len(letters) else []
+
+
+def _verdict(piece: str, at: int, count: int) -> Verdict | None:
+    item = _ITEM.match(piece)
+    if item is None or not item["letter"].isupper() or ord(item["letter"]) - ord("A") >= count:
+        return None
+    marks = {str(found.lastgroup) for found in _MARK.finditer(piece)}
+    word = _WORD.match(item["rest"])
+    if word is not None and _CONDITION.match(word["after"]):
+        return None
+    if word is not None and not marks:
+        marks = {"tick" if word["tick"] else "cross"}
+    if len(marks) != 1:
+        return None
+    return Verdict(item["letter"], at + item.start("letter"), marks == {"tick"})
+
+
+def _passes(piece: str) -> bool:
+    """Tell whether a piece is no statement: a table's head or rule, a heading that ends with a colon."""
+    stripped = piece.strip().strip("*_ ")
+    return (
+        not stripped
+        or stripped.startswith(("|", "#"))
+        or stripped.endswith(":")
+        or bool(_RULE.fullmatch(stripped))
+    )
