@@ -48,7 +48,7 @@ def counts(text: str) -> dict[str, int] | None:
     text = _plain(text)
     if not text or len(text) > LONGEST:
         return None
-    ions = _IONS.findall(text)
+    ions = _IONS.findall(text) if text.rstrip("}").endswith(("+", "-")) else []
     if len(ions) > 1 and "".join(ions) == text:
         return _sum_of_ions(ions)
     text, charge = _take_charge(text)

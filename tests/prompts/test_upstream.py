@@ -565,10 +565,7 @@ def test_the_list_explains_the_protocols(laid: Path) -> None:
         }
 
     found = entries()
-    assert (
-        found["gpqa", "intern-s1"]
-        == "prompts of opencompass==0.5.4 gpqa/gpqa_cascade_eval_gen_772ea0.py"
-    )
+    assert found["gpqa", "intern-s1"] == "prompts of opencompass==0.5.4 gpqa/gpqa_cascade_eval_gen_772ea0.py"
     assert found["gpqa", "intern-s1~"] == "intern-s1 reworded, never ranked with it"
     assert found["gpqa", "strict"] == ""
     assert found["mmmu", "intern-s1"].startswith("VLMEvalKit's words")
