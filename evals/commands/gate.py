@@ -210,8 +210,8 @@ def _plan(
 def _print_plan(forecast: Plan) -> None:
     columns = (
         Column("suite"), Column("tier", drop=6), Column("n", right=True), Column("margin", right=True),
-        Column("flips", right=True, drop=4), Column("from", right=True, drop=5), Column("finds drop of", right=True),
-        Column("passes unchanged", right=True, drop=1), Column("misses margin", right=True, drop=2),
+        Column("discordant", right=True, drop=4), Column("from", right=True, drop=5), Column("detectable drop", right=True),
+        Column("true pass", right=True, drop=1), Column("false pass", right=True, drop=2),
         Column("cost", drop=7),
     )  # fmt: skip
     common.table(
@@ -237,7 +237,7 @@ def _print_budgets(forecast: Plan) -> None:
     columns = (
         Column("suite"), Column("drop", right=True), Column("items", right=True), Column("replies", right=True),
         Column("calls", right=True), Column("cost", right=True, drop=2), Column("time", right=True, drop=3),
-        Column("all items show", right=True, drop=1), Column("flips", right=True, drop=5), Column("from", drop=6),
+        Column("with all items", right=True, drop=1), Column("discordant", right=True, drop=5), Column("from", drop=6),
     )  # fmt: skip
     for change in dict.fromkeys(row.change for row in forecast.budgets):
         rows = [_budget_cells(row) for row in forecast.budgets if row.change == change]
