@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+CONSTRAINTS ?= constraints.txt
 CHECKED := evals suites model_adapters dashboard tests tools
 
 .PHONY: demo test cover slow nightly engine check bench clean
@@ -18,9 +19,9 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	@$(BIN)/evals data smollm2
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV) ..."
-	@$(BIN)/pip install --quiet -e '.[dev]'
+	@$(BIN)/pip install --quiet -c $(CONSTRAINTS) -e '.[dev]'
 	@touch $@
 
 demo: $(VENV)/.demo  ## what the harness is for: the embedded model, two recorded ones, a comparison, a molecule, a gate

@@ -146,7 +146,7 @@ def broken(path: Path, content: bytes) -> Path:
         ("test.jsonl", b'{"id": "1"}\n{"id": \n', "line 2"),
         ("test.jsonl", b'{"id": "1"}\n[1]\n', "line 2"),
         ("test.jsonl", b'{"id": NaN}\n', "line 1"),
-        ("test.jsonl", b'{"id": "\xff"}\n', "utf-8"),
+        ("test.jsonl", b'{"id": "\xff"}\n', "[Uu][Tt][Ff]-8"),
         ("test.json", b'[{"id": "1"}', "truncated"),
         ("test.json", b'{"id": "1"}', "array"),
         ("test.jsonl.gz", b"plain text", "gzip"),

@@ -205,7 +205,7 @@ ERRORS: dict[str, tuple[Answer, type[ModelError], str]] = {
     ),
     "content is a number": (Answer(completion(4)), BadReply, "200 with no completion"),  # type: ignore[arg-type]
     "a list": (Answer(b"[]"), BadReply, "200 with no completion"),
-    "no UTF-8": (Answer(b'{"choices": [{"message": {"content": "\xff"}}]}'), BadReply, "utf-8"),
+    "no UTF-8": (Answer(b'{"choices": [{"message": {"content": "\xff"}}]}'), BadReply, "[Uu][Tt][Ff]-8"),
     "NaN": (Answer(b'{"choices": NaN}'), BadReply, "200 with no completion"),
     "401": (Answer(fault("bad key"), 401), Fatal, "HTTP 401: bad key"),
     "403": (Answer(fault("not you"), 403), Fatal, "HTTP 403: not you"),
