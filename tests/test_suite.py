@@ -117,7 +117,7 @@ def test_a_reply_of_another_kind_never_breaks_a_scorer(name: str) -> None:
         for sample, text, scorer in product(samples, HOSTILE, suite.scorers.values()):
             for stop in ("stop", "length", "filter"):
                 rule = getattr(scorer, "rule", scorer)  # of a judge: what stands before it
-                score = rule(sample, Prompt(), Reply(text=text, stop=stop))  # type: ignore[arg-type]
+                score = rule(sample, Prompt(), Reply(text=text, stop=stop))
                 assert isinstance(score, Score)
                 if not text or (stop == "filter" and (name, suite.protocol) not in READ_AS_THEY_ARE):
                     assert score.verdict not in ("right", "wrong"), (suite.id, text, score)

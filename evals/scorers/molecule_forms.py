@@ -237,13 +237,13 @@ class Form:
         """The parent's heavy atoms joined by single bonds, without hydrogens and charges."""
         mol = self._rd.Chem.RWMol(self.parent_mol)
         for atom in mol.GetAtoms():
-            atom.SetIsAromatic(False)  # noqa: FBT003 - RDKit takes it by position
+            atom.SetIsAromatic(False)
             atom.SetFormalCharge(0)
             atom.SetNumExplicitHs(0)
-            atom.SetNoImplicit(True)  # noqa: FBT003
+            atom.SetNoImplicit(True)
         for bond in mol.GetBonds():
             bond.SetBondType(self._rd.Chem.BondType.SINGLE)
-            bond.SetIsAromatic(False)  # noqa: FBT003
+            bond.SetIsAromatic(False)
         return str(self._rd.Chem.MolToSmiles(mol))
 
     def tautomer(self) -> tuple[str, bool]:

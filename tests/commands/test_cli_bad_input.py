@@ -380,7 +380,7 @@ def test_data_that_is_absent_offline_names_both_ways_to_get_it(here, monkeypatch
         raise ConnectionError("Couldn't reach the hub (offline)\nwith a second line")
 
     stand_in = types.ModuleType("datasets")
-    stand_in.load_dataset = load_dataset  # type: ignore[attr-defined]
+    stand_in.load_dataset = load_dataset
     monkeypatch.setitem(sys.modules, "datasets", stand_in)
     complaint = refused("run", "mmlu-pro", "-m", RIGHT)
     assert "go online once (`evals data mmlu-pro`)" in complaint

@@ -83,7 +83,7 @@ def test_a_server_that_loads_its_model_is_waited_for_when_it_is_asked_what_it_se
         answer = answers.pop(0)
         if isinstance(answer, bytes):
             return answer
-        raise answer  # type: ignore[misc]
+        raise answer
 
     monkeypatch.setattr(fetching, "fetch", fetch)
     assert load.model("server:http://gpu7:8000/v1").name == "the-one"

@@ -70,7 +70,7 @@ def entry(
     one = Estimate(
         metric="accuracy", group="", value=value, low=low, high=high, worst=low, best=high, n=100, clusters=100,
         unit=unit, better=better, method="Wilson", headline=True,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     facts_ = {
         "run": f"{model}-{suite}",
         "coverage": 1.0,

@@ -22,7 +22,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def colours(svg: str) -> set[str]:
-    ElementTree.fromstring(svg)  # noqa: S314 - our own drawing
+    ElementTree.fromstring(svg)
     return {name for name in (*SHARED.values(), *DIFFERS.values()) if name in svg.upper()}
 
 
@@ -91,7 +91,7 @@ def test_the_search_for_what_is_shared_ends_in_time() -> None:
 
 def test_a_reaction_has_both_sides_and_a_broken_one_says_so() -> None:
     found = drawings.reaction("CC(=O)Cl.NCc1ccccc1", "CC(=O)NCc1ccccc1", dark=False)
-    assert ElementTree.fromstring(found.svg).tag == f"{SVG}svg"  # noqa: S314 - our own drawing
+    assert ElementTree.fromstring(found.svg).tag == f"{SVG}svg"
     assert "no molecule" in drawings.reaction("CC(=O)Cl", "C1CC", dark=False).note
     assert "no molecule" in drawings.reaction("", "CC", dark=True).note
 
@@ -125,7 +125,7 @@ def test_a_crystal_is_read_from_the_words_that_a_model_was_shown(row: str) -> No
 
 
 def test_a_crystal_is_drawn_with_its_corners_repeated() -> None:
-    found = ElementTree.fromstring(crystals.read(crystals.TEXT).svg)  # noqa: S314 - our own drawing
+    found = ElementTree.fromstring(crystals.read(crystals.TEXT).svg)
     assert len(found.findall(f"{SVG}line")) == 12
     assert (
         len(found.findall(f"{SVG}circle")) == 14 + 13 + 2

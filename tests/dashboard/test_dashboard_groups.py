@@ -204,7 +204,7 @@ def test_of_a_gated_suite_only_letters_are_listed(results: Path, tmp_path: Path)
 def test_of_errors_those_come_first_that_everybody_makes(results: Path) -> None:
     one, other = entry(results, "low"), entry(results, "high")
     frame = groups.farthest([one, other])
-    golds = {sample.id: float(sample.target) for sample in Run(one.path).samples()}  # type: ignore[arg-type]
+    golds = {sample.id: float(sample.target) for sample in Run(one.path).samples()}
     least = {name: min(abs(1500 - gold), abs(1900 - gold)) for name, gold in golds.items()}
     assert frame["error"].tolist() == pytest.approx(sorted(least.values(), reverse=True))
     assert groups.unsolved([one, other]).empty

@@ -85,7 +85,7 @@ def test_one_sample_has_both_its_sides(results: Path) -> None:
     gold = [option for option in items.options(found) if option.gold]
     assert [option.letter for option in gold] == [found.sample.target]
     assert items.item(one, "no such sample") is None
-    assert items.item(one, frame["sample"][0], 7).verdict == "absent"  # type: ignore[union-attr]
+    assert items.item(one, frame["sample"][0], 7).verdict == "absent"
 
 
 def test_of_a_gated_suite_nothing_but_ids_and_verdicts_is_read(results: Path) -> None:
@@ -151,7 +151,7 @@ def test_what_is_no_number_in_that_unit_is_not_compared(
 def test_molecules_of_answer_gold_and_question_are_found(results: Path) -> None:
     one = entry(results, "chem", "smolinstruct:FS")
     name = items.listing([one])["sample"][0]
-    found = items.molecules(items.item(one, name))  # type: ignore[arg-type]
+    found = items.molecules(items.item(one, name))
     assert found is not None
     assert found.answer == "CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)O"
     assert (found.gold, found.given, found.reaction) == (
@@ -160,7 +160,7 @@ def test_molecules_of_answer_gold_and_question_are_found(results: Path) -> None:
         "forward",
     )
     named = entry(results, "named", "smolinstruct:NC-S2I")
-    asked = items.molecules(items.item(named, items.listing([named])["sample"][0]))  # type: ignore[arg-type]
+    asked = items.molecules(items.item(named, items.listing([named])["sample"][0]))
     assert asked is not None
     assert asked.given
     assert (asked.answer, asked.gold, asked.reaction) == ("", "", "")

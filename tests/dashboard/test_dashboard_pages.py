@@ -151,7 +151,7 @@ def test_of_a_gated_suite_only_ids_and_verdicts_are_shown(shown: Opener, results
     text = said(app)
     assert "gated" in text
     assert "badge[" in text
-    for line in str(record.prompt.messages[0].parts[0].text).splitlines():  # type: ignore[union-attr]
+    for line in str(record.prompt.messages[0].parts[0].text).splitlines():
         assert len(line) < 8 or line not in text
     assert not app.expander
     assert not app.code

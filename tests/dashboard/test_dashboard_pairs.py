@@ -84,7 +84,7 @@ def test_three_runs_are_compared_pair_by_pair_under_one_holm(results: Path) -> N
     several = pairs.matches([of(results, name) for name in ("as", "some", "all")])
     rows = pairs.headlines(several)
     assert len(rows) == 3
-    assert all(row.p_adjusted >= row.p for row in rows)  # type: ignore[operator]
+    assert all(row.p_adjusted >= row.p for row in rows)
     assert pairs.says(rows[1]) == "B better"
 
 
@@ -105,7 +105,7 @@ def test_errors_have_no_quadrants_but_better_and_worse(results: Path) -> None:
     counts = pairs.quadrants(found)
     assert not found.yes_no
     assert list(counts) == ["A better", "B better", "equal"]
-    golds = {sample.id: float(sample.target) for sample in store.Run(entry(results, "low").path).samples()}  # type: ignore[arg-type]
+    golds = {sample.id: float(sample.target) for sample in store.Run(entry(results, "low").path).samples()}
     assert counts["B better"] == sum(abs(1900 - gold) < abs(1500 - gold) for gold in golds.values())
     flips = pairs.flips(found)
     assert flips["moves"].abs().is_monotonic_decreasing
@@ -124,7 +124,7 @@ def made(monkeypatch: pytest.MonkeyPatch, a: Side, b: Side, **changes) -> pairs.
     """Pair two runs that exist in memory alone."""
     runs = {"a": contestant("a", a, **changes), "b": contestant("b", b, **changes)}
     monkeypatch.setattr(pairs, "_contestant", lambda key: runs[key[0]])
-    return pairs._samples.__wrapped__(("a", ()), ("b", ()), ())  # type: ignore[arg-type]
+    return pairs._samples.__wrapped__(("a", ()), ("b", ()), ())
 
 
 def test_in_a_macro_mean_a_sample_of_a_small_group_matters_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -221,7 +221,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[list[Row] | Excep
     def make(found: list[Row] | Exception) -> Hub:
         stand_in = Hub(found)
         module = ModuleType("datasets")
-        module.load_dataset = stand_in.load_dataset  # type: ignore[attr-defined]
+        module.load_dataset = stand_in.load_dataset
         monkeypatch.setitem(sys.modules, "datasets", module)
         return stand_in
 

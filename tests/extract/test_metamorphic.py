@@ -234,5 +234,5 @@ def hold_up(trap: str, bound_s: float) -> None:
 def _timed(read: object, text: str) -> float:
     extract.visible.cache_clear()
     began = time.process_time()
-    read(text)  # type: ignore[operator]
+    read(text)
     return time.process_time() - began

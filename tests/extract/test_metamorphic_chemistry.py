@@ -127,7 +127,7 @@ KINDS = {
 def expected(read: object, base: str) -> object:
     if read is number:
         return 1.42
-    return read(base)  # type: ignore[operator]
+    return read(base)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -215,12 +215,12 @@ def test_replies_without_an_answer_are_read_as_nothing(read: object) -> None:
     rng = random.Random(1)
     answers = []
     for _ in range(2_000):
-        a, b, c = rng.sample(CANDIDATES[read], 3)  # type: ignore[index]
+        a, b, c = rng.sample(CANDIDATES[read], 3)
         text = rng.choice(NOTHING).format(a=a, b=b, c=c, n=rng.randint(2, 9))
         text = text if text.startswith("analysis") else rng.choice(FILLER) + text
         if rng.random() < 0.3:
             text += "\n" + rng.choice(NOTHING[:6]).format(a=a, b=b, c=c, n=3)
-        if (got := read(text)) is not None:  # type: ignore[operator]
+        if (got := read(text)) is not None:
             answers.append((got, text))
     assert len(answers) <= 1, sorted(set(answers))[:20]
 

@@ -164,7 +164,7 @@ def test_a_round_trip_through_lm_eval_loses_nothing_that_it_can_hold(ran: Path) 
             r.outcome.usage,
             r.outcome.seconds,
             r.prompt.order,
-        )  # type: ignore[union-attr]
+        )
         for r in before.records()
     }
     assert held == {
@@ -174,7 +174,7 @@ def test_a_round_trip_through_lm_eval_loses_nothing_that_it_can_hold(ran: Path) 
             r.outcome.usage,
             r.outcome.seconds,
             r.prompt.order,
-        )  # type: ignore[union-attr]
+        )
         for r in after.records()
     }
 
@@ -216,7 +216,7 @@ def test_likelihoods_are_the_letter_that_they_chose(tmp_path: Path) -> None:
     path.write_text(json.dumps(lm_eval_line(ITEMS[1], 0, resps)) + "\n")
     imported(path, "--sample", "--model", "m", results=tmp_path / "r")
     (record,) = store.runs(tmp_path / "r")[0].records()
-    assert record.outcome.text == "ANSWER: B"  # type: ignore[union-attr]
+    assert record.outcome.text == "ANSWER: B"
 
 
 # --- hand-made in the documented shape -----------------------------------------------------------------------------

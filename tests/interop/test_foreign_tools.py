@@ -212,7 +212,7 @@ def test_a_failed_call_stays_a_failure(case: Case, imported: Any) -> None:
     for suite, run in imported[case.path].items():
         failed = [record for record in run.records() if isinstance(record.outcome, Failure)]
         assert len(failed) == case.runs[suite][0].get("failed:imported", 0)
-        assert all(record.scores == {} and record.outcome.message for record in failed)  # type: ignore[union-attr]
+        assert all(record.scores == {} and record.outcome.message for record in failed)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_options_in_another_order_are_translated(path: str, suite: str, imported
     for record in run.records():
         if record.prompt.order and isinstance(record.outcome, Reply):
             shown = [choices[record.sample][place] for place in record.prompt.order]
-            asked = record.prompt.messages[0].parts[0].text  # type: ignore[union-attr]
+            asked = record.prompt.messages[0].parts[0].text
             assert f"A) {shown[0]}\n" in asked or f"(A) {shown[0]}\n" in asked
 
 

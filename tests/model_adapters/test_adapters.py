@@ -203,7 +203,7 @@ ERRORS: dict[str, tuple[Answer, type[ModelError], str]] = {
         Context,
         r"the prompt \(9000 tokens\) fills the context",
     ),
-    "content is a number": (Answer(completion(4)), BadReply, "200 with no completion"),  # type: ignore[arg-type]
+    "content is a number": (Answer(completion(4)), BadReply, "200 with no completion"),
     "a list": (Answer(b"[]"), BadReply, "200 with no completion"),
     "no UTF-8": (Answer(b'{"choices": [{"message": {"content": "\xff"}}]}'), BadReply, "[Uu][Tt][Ff]-8"),
     "NaN": (Answer(b'{"choices": NaN}'), BadReply, "200 with no completion"),

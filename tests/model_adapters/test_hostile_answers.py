@@ -54,7 +54,11 @@ ANSWERS: dict[str, tuple[Pieces, type[ModelError], str]] = {
     ),
     "nested 100,000 deep": (body(NESTED), BadReply, "nested too deeply"),
     "an error nested 100,000 deep": (body(NESTED, b"HTTP/1.1 400 No\r\n"), Rejected, "HTTP 400"),
-    "invalid UTF-8": (body(b'{"choices": [{"message": {"content": "\xff\xfe"}}]}'), BadReply, "[Uu][Tt][Ff]-8"),
+    "invalid UTF-8": (
+        body(b'{"choices": [{"message": {"content": "\xff\xfe"}}]}'),
+        BadReply,
+        "[Uu][Tt][Ff]-8",
+    ),
     "tokens that are no number": (
         body(b'{"choices": [{"message": {"content": "4"}}], "usage": {"prompt_tokens": NaN}}'),
         BadReply,

@@ -96,7 +96,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 async def test_a_function_comes_from_a_module(module: ModuleType) -> None:
-    module.says = toy.name_in  # type: ignore[attr-defined]
+    module.says = toy.name_in
     assert await say(load.model("scripted:call=their_model:says"), "what is q7") == ["q7"]
 
 
@@ -107,6 +107,6 @@ def test_a_function_that_is_not_there_is_refused(module: ModuleType, spec: str) 
 
 
 def test_what_cannot_be_called_is_refused(module: ModuleType) -> None:
-    module.says = 7  # type: ignore[attr-defined]
+    module.says = 7
     with pytest.raises(UsageError, match="not a function"):
         load.model("scripted:call=their_model:says")

@@ -48,7 +48,7 @@ class Bench(NamedTuple):
         records = store.find_one(self.place / "results", run["run"]).records()
         found = {record.sample: record.outcome for record in records}
         assert all(isinstance(reply, Reply) for reply in found.values())
-        return found  # type: ignore[return-value]
+        return found
 
     @property
     def model(self) -> str:

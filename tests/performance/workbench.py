@@ -78,7 +78,7 @@ class Mock:
             f"http://127.0.0.1:{self.port}/{path}",
             data=None if settings is None else json.dumps(settings).encode(),
         )
-        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 - loopback
+        with urllib.request.urlopen(request, timeout=60) as response:
             return json.loads(response.read())
 
 

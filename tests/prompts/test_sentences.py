@@ -177,7 +177,7 @@ def judged(name: str, said: str, sample: Sample, prompt: Prompt, reply: str) -> 
     (suite,) = load.suite(name, "intern-s1")
     (scorer,) = suite.scorers.values()
     model = Says(said)
-    seated = scorer.seated(Judge(model, spec="says"))  # type: ignore[attr-defined]
+    seated = scorer.seated(Judge(model, spec="says"))
     return asyncio.run(seated(sample, prompt, Reply(text=reply))), model.asked[-1]
 
 
@@ -234,7 +234,7 @@ def upstreams(file: str, within: str, **given: Any) -> Any:
         "listinstr": lambda some, x: False,
         **given,
     }
-    exec(compile(ast.Module([found], []), file, "exec"), names)  # noqa: S102 - of the verified wheel, one function
+    exec(compile(ast.Module([found], []), file, "exec"), names)
     return names[found.name]
 
 
@@ -251,7 +251,7 @@ class Asked:
     def __init__(self, name: str = "") -> None:
         self.dataset_name = name
 
-    def split_MMMU(self, messages: Any) -> Any:  # noqa: N802 - upstream's name
+    def split_MMMU(self, messages: Any) -> Any:
         return messages
 
     def dump_image(self, line: Any, dataset: str = "") -> list[str]:

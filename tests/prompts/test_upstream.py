@@ -374,9 +374,9 @@ def test_the_judge_is_asked_in_the_wheels_words(laid: Path, tmp_path: Path) -> N
         wanted = (
             f"{wheels.JUDGING}\nAsked: {plain_text(sample.question)}\nGold: {sample.target}\nSaid: ANSWER: B"
         )
-        (judgement,) = record.scores["judge"].judged  # type: ignore[union-attr]
+        (judgement,) = record.scores["judge"].judged
         assert judgement.asked == sha256(wanted.encode()).hexdigest()
-        assert record.scores["judge"].verdict == "right"  # type: ignore[union-attr]
+        assert record.scores["judge"].verdict == "right"
 
 
 def test_another_file_is_another_hash_and_another_run(

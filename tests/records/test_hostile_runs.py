@@ -288,7 +288,7 @@ def test_kills_while_scores_are_replaced_leave_no_old_card_over_new_records(run:
         assert everything(run) == (20, 20)
         card = store.read_card(run)
         if card.status == "finished" and card.notes:
-            right = sum(one.scores["exact"].value == 1.0 for one in store.Run(run).records())  # type: ignore[union-attr]
+            right = sum(one.scores["exact"].value == 1.0 for one in store.Run(run).records())
             assert card.counts["right"] == right
 
 

@@ -142,7 +142,7 @@ def test_a_resumed_run_is_sealed_again_with_all_of_it(path: Path) -> None:
     second.seal()
     assert list(Run(path).records()) == mixed
     assert [r.sample for r in mixed] == [f"q{i:03}" for i in range(5)]
-    assert mixed[-1].outcome.text == "again"  # type: ignore[union-attr]
+    assert mixed[-1].outcome.text == "again"
     second.close()
     assert not list(path.glob("*.jsonl"))
 

@@ -44,7 +44,7 @@ def test_failures_and_absent_samples_are_in_no_mean_but_bound_it() -> None:
 
 @pytest.mark.parametrize("verdict", ["wrong", "invalid", "unanswered", "refused", "truncated"])
 def test_what_the_model_did_is_in_the_mean(verdict: str) -> None:
-    found = summary([brief("a", 1.0), brief("b", 0.0, verdict=verdict)], golds("ab"))  # type: ignore[arg-type]
+    found = summary([brief("a", 1.0), brief("b", 0.0, verdict=verdict)], golds("ab"))
     assert named(found, "accuracy").value == 0.5
     assert found.coverage == 1.0
     assert found.counts[verdict] == 1

@@ -70,8 +70,8 @@ def test_the_replies_are_those_of_single_calls(vendor: Vendor, model: str) -> No
     assert "failed" not in str(counts(done))
     run = store.Run(run_folder())
     for record in run.records():
-        assert record.outcome.text.startswith("ANSWER: ")  # type: ignore[union-attr]
-        assert record.outcome.model == "served"  # type: ignore[union-attr]
+        assert record.outcome.text.startswith("ANSWER: ")
+        assert record.outcome.model == "served"
     assert not batch.waiting(run_folder())
     assert "sk-secret" not in "".join(path.read_text() for path in run_folder().glob("*.json*"))
     again = evals(*RUN, "-m", model)

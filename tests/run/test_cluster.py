@@ -209,7 +209,7 @@ async def test_a_question_that_nobody_waits_for_is_taken_back() -> None:
         raise AssertionError
 
     host = replicas.Host("scripted:A", {})
-    host._model = Other(never)  # type: ignore[assignment]
+    host._model = Other(never)
     await host.give(replicas._encode(Work([Question(1, ask("x"), ANYTHING)], [])))
     await asyncio.sleep(0.01)
     (task,) = host._asked.values()
@@ -235,7 +235,7 @@ async def test_a_host_answers_what_it_is_asked_and_tells_faults(monkeypatch) -> 
 
 
 def odd(prompt: Prompt) -> str:
-    if int(prompt.messages[0].parts[0].text) % 2:  # type: ignore[union-attr]
+    if int(prompt.messages[0].parts[0].text) % 2:
         raise ValueError("odd")
     return "even"
 
@@ -268,7 +268,7 @@ async def test_images_travel_with_the_question(tmp_path: Path, monkeypatch) -> N
         return Reply(text="red")
 
     host = replicas.Host("scripted:A", {})
-    host._model = Other(sees)  # type: ignore[assignment]
+    host._model = Other(sees)
     await host.give(replicas._encode(Work([question], [])))
     await host.take(0)
     assert seen == [("image/png", stream.getvalue())]

@@ -60,7 +60,7 @@ def test_a_server_that_fails_every_call_leaves_a_run_with_its_counts(
     here: Path, monkeypatch: pytest.MonkeyPatch, answer: object, kind: str
 ) -> None:
     monkeypatch.setattr("evals.calls.backoff.FIRST_S", 0.001)
-    with FaultyServer(lambda call: answer) as server:  # type: ignore[arg-type,return-value]
+    with FaultyServer(lambda call: answer) as server:
         done = evals("run", "mmlu-pro", "--sample", "-m", server.model)
     assert done.status == 2
     assert "every call fails" in done.err

@@ -16,8 +16,8 @@ GOOD = Reply(text="A")
 
 
 def record(outcome: Reply | Failure, number: int, verdict: str = "right") -> Record:
-    scores = {"s": Score(value=1.0, verdict=verdict)} if isinstance(outcome, Reply) else {}  # type: ignore[arg-type]
-    return Record(sample=f"q{number}", repeat=0, prompt=Prompt(), outcome=outcome, scores=scores)  # type: ignore[arg-type]
+    scores = {"s": Score(value=1.0, verdict=verdict)} if isinstance(outcome, Reply) else {}
+    return Record(sample=f"q{number}", repeat=0, prompt=Prompt(), outcome=outcome, scores=scores)
 
 
 def kinds(*outcomes: Reply | Failure, verdict: str = "right", watched: bool = True) -> list[str]:
@@ -28,7 +28,7 @@ def kinds(*outcomes: Reply | Failure, verdict: str = "right", watched: bool = Tr
 
 
 def texts(count: int, **fields: object) -> list[Reply]:
-    return [Reply(text=f"reply {n}", **fields) for n in range(count)]  # type: ignore[arg-type]
+    return [Reply(text=f"reply {n}", **fields) for n in range(count)]
 
 
 def test_what_is_found_and_from_when_on() -> None:

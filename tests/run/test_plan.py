@@ -136,7 +136,7 @@ def name_of(job: Job) -> str:
 
 def written(results: Path, *records: Record, seal: bool = False, **options: object) -> str:
     """A run of the toy suite with some records; gives its name."""
-    job = toy.job(results, **options)  # type: ignore[arg-type]
+    job = toy.job(results, **options)
     for record in records:
         job.writer.append(record)
     if seal:
@@ -164,7 +164,7 @@ CHANGES = {
 @pytest.mark.parametrize("changed", CHANGES)
 def test_a_changed_configuration_makes_a_new_run_and_says_what_changed(tmp_path: Path, changed: str) -> None:
     first = written(tmp_path, toy.record("q000"))
-    job = toy.job(tmp_path, **CHANGES[changed])  # type: ignore[arg-type]
+    job = toy.job(tmp_path, **CHANGES[changed])
     assert job.done == set()
     assert name_of(job) != first
     (note,) = job.notes
@@ -244,7 +244,7 @@ def test_a_reply_whose_scorer_broke_is_scored_again_and_not_asked_again(tmp_path
     assert job.stale  # the run scores it, not the plan
     rescore(job.writer, job.suite)
     (record,) = store.Run(job.writer.path).records()
-    assert record.scores["exact"] == toy.Exact()(toy.sample("q000"), record.prompt, record.outcome)  # type: ignore[arg-type]
+    assert record.scores["exact"] == toy.Exact()(toy.sample("q000"), record.prompt, record.outcome)
     toy.close(job)
 
 
@@ -255,7 +255,7 @@ def test_a_changed_rule_scores_stored_replies_again(tmp_path: Path) -> None:
     assert job.writer.card.scorers == {"exact": "Exact(1)@1"}  # until it is so
     rescore(job.writer, job.suite)
     (record,) = store.Run(job.writer.path).records()
-    assert record.scores["exact"].value == 0.0  # type: ignore[union-attr]
+    assert record.scores["exact"].value == 0.0
     assert job.writer.card.scorers == {"exact": "Exact(2)@1"}
     toy.close(job)
 

@@ -96,7 +96,7 @@ def test_another_reason_for_the_same_score_is_no_change(writer: Writer) -> None:
         return structs.replace(toy.Exact()(sample, prompt, reply), why="because")
 
     assert rescore(writer, suite(wordy)) == []
-    assert scores(writer)["q000"].why == "because"  # type: ignore[attr-defined]
+    assert scores(writer)["q000"].why == "because"
     writer.close()
 
 

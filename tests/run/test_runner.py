@@ -159,7 +159,7 @@ async def test_without_one_it_starts_at_sixteen_and_grows(made: Made) -> None:
 
 async def test_a_model_with_slots_is_asked_no_more_at_once(made: Made) -> None:
     model = Told(lambda name, turn: asyncio.sleep(0.001, "A"))
-    model.slots = 3  # type: ignore[attr-defined]
+    model.slots = 3
     await made.runner(model, toy.suite(30)).run()
     assert model.most_at_once == 3
 
@@ -240,7 +240,7 @@ async def test_calls_per_minute_are_the_runners(made: Made) -> None:
         return ServerFault("HTTP 500") if name == "q001" and turn == 0 else "A"
 
     model = Told(does)
-    model.per_minute = 1200.0  # type: ignore[attr-defined]
+    model.per_minute = 1200.0
     await made.runner(model, toy.suite(6), concurrency=4).run()
     assert len(times) == 7  # a second try is a call too
     times.sort()
@@ -254,7 +254,7 @@ async def test_an_interrupted_run_waits_for_no_beat(made: Made) -> None:
         return "A"
 
     model = Told(does)
-    model.per_minute = 1.0  # type: ignore[attr-defined]
+    model.per_minute = 1.0
     one = made.runner(model, toy.suite(6), concurrency=4)
     await asyncio.wait_for(one.run(), 5)
     assert len(made.records()) == 1
@@ -329,7 +329,7 @@ async def test_a_call_that_never_ends_is_a_failure(made: Made, monkeypatch: pyte
     model = Told(lambda name, turn: asyncio.sleep(60) if name == "q003" else "A")
     await made.runner(model, concurrency=1, timeout_s=0.05).run()
     assert made.outcomes() == RIGHT | {"q003": "timeout"}
-    assert "no reply within 0 s" in made.records()["q003"].outcome.message  # type: ignore[union-attr]
+    assert "no reply within 0 s" in made.records()["q003"].outcome.message
 
 
 # --- a run that makes no sense ------------------------------------------------------------------------------
@@ -461,8 +461,8 @@ async def test_a_judge_is_awaited_and_its_crash_recorded(made: Made) -> None:
     await made.runner(Told(lambda name, turn: "A"), suite).run()
     found = {name: list(record.scores.items()) for name, record in made.records().items()}
     assert [key for key, _ in found["q000"]] == ["exact", "judge"]
-    assert found["q001"][1][1].kind == "crash"  # type: ignore[union-attr]
-    assert found["q001"][0][1].value == 1.0  # type: ignore[union-attr]
+    assert found["q001"][1][1].kind == "crash"
+    assert found["q001"][0][1].value == 1.0
 
 
 @pytest.mark.parametrize("nonsense", [None, 1.0, "right", float("nan")])
@@ -477,7 +477,7 @@ async def test_a_scorer_with_numpys_numbers_is_as_good_as_another(made: Made) ->
 
     def numeric(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         half: Any = np.float64(0.5)
-        return Score(value=half, verdict="graded", parts={"x": np.float32(0.25)})  # type: ignore[dict-item]
+        return Score(value=half, verdict="graded", parts={"x": np.float32(0.25)})
 
     await made.runner(Told(lambda name, turn: "A"), toy.suite(scorers={"exact": numeric})).run()
     assert made.records()["q000"].scores["exact"] == Score(value=0.5, verdict="graded", parts={"x": 0.25})
@@ -490,7 +490,7 @@ async def test_an_adapter_that_gives_no_reply_is_a_failure(made: Made) -> None:
 
 async def test_an_adapter_that_crashes_is_a_failure(made: Made) -> None:
     await made.runner(Told(lambda name, turn: KeyError("x") if name == "q001" else "A")).run()
-    assert made.records()["q001"].outcome.message == "KeyError: 'x'"  # type: ignore[union-attr]
+    assert made.records()["q001"].outcome.message == "KeyError: 'x'"
 
 
 async def test_text_that_no_json_can_hold_is_mended(made: Made) -> None:
@@ -561,7 +561,7 @@ async def test_greedy_repeats_get_no_seed(made: Made) -> None:
 
 async def test_a_watcher_is_told_of_every_record(made: Made) -> None:
     class Watcher:
-        seen: list[tuple[int, str]] = []  # noqa: RUF012
+        seen: list[tuple[int, str]] = []
 
         def record(self, job: int, record: Record) -> None:
             self.seen.append((job, record.sample))

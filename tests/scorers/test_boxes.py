@@ -73,7 +73,7 @@ def test_overlaps_counted_cell_by_cell(a: tuple[int, ...], b: tuple[int, ...]) -
 def scored(
     text: str, target: str | tuple[str, ...], rule: Boxes, stop: str = "stop"
 ) -> tuple[float | None, str, float]:
-    score = rule(Sample(id="q", target=target, meta=dict(PICTURE)), Prompt(), Reply(text=text, stop=stop))  # type: ignore[arg-type]
+    score = rule(Sample(id="q", target=target, meta=dict(PICTURE)), Prompt(), Reply(text=text, stop=stop))
     return score.value, score.verdict, round(score.parts["iou"], 6)
 
 
@@ -141,7 +141,7 @@ def test_silence_and_gold_faults() -> None:
     assert scored("[0,0,1,1]", TWO, Boxes(), stop="filter")[1] == "refused"
     assert scored("", TWO, Boxes(), stop="length")[1] == "truncated"
     for target in ("1,2,3", "5,5,1,1", "a,b,c,d"):
-        with pytest.raises(ValueError):  # noqa: PT011 - of the data, which the boundary words
+        with pytest.raises(ValueError):
             scored("[0,0,1,1]", target, Boxes())
 
 

@@ -26,7 +26,7 @@ WAITS = closest()
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["text"][:40])
 def test_options_are_read_as_in_the_table(case: dict[str, object]) -> None:
-    assert option_vlmevalkit(case["text"], case["options"]) == case["expected"], case["why"]  # type: ignore[arg-type]
+    assert option_vlmevalkit(case["text"], case["options"]) == case["expected"], case["why"]
 
 
 def says(field: str, said: str) -> Judge:

@@ -64,9 +64,9 @@ def bench(model: Callable[[Prompt], str | Reply] | str | list[str]) -> Judge:
 
 
 def score(scorer: Judged, text: str, *, stop: str = "stop", earlier: Score | None = None) -> Score:
-    reply = Reply(text=text, stop=stop)  # type: ignore[arg-type]
+    reply = Reply(text=text, stop=stop)
     first = scorer.rule(ITEM, Prompt(), reply)
-    return asyncio.run(scorer.second(ITEM, Prompt(), reply, first, earlier))  # type: ignore[arg-type]
+    return asyncio.run(scorer.second(ITEM, Prompt(), reply, first, earlier))
 
 
 @pytest.mark.parametrize("case", VERDICTS, ids=lambda case: repr(case["text"]))
@@ -122,14 +122,14 @@ def test_no_verdict_is_asked_for_again_and_then_a_failure(tmp_path: Path) -> Non
     assert judge.calls == 6
     found = [r.scores["judge"] for r in runner_records(job)]
     assert [f.kind for f in found if isinstance(f, Failure)] == ["unreadable", "unreadable"]
-    assert "I would rather not say" in found[0].message  # type: ignore[union-attr]
+    assert "I would rather not say" in found[0].message
     toy.close(job)
 
 
 def runner_records(job: object) -> list[object]:
     from evals.records.store import Run
 
-    return list(Run(job.writer.path).records())  # type: ignore[attr-defined]
+    return list(Run(job.writer.path).records())
 
 
 def test_a_verdict_at_the_second_try_counts_with_all_its_tokens() -> None:
@@ -151,10 +151,10 @@ def test_a_server_without_schemas_is_asked_without() -> None:
 
     class Old(Scripted):
         async def reply(self, prompt: Prompt, sampling: object) -> Reply:
-            sent.append(dict(sampling.extra))  # type: ignore[attr-defined]
-            if sampling.extra:  # type: ignore[attr-defined]
+            sent.append(dict(sampling.extra))
+            if sampling.extra:
                 raise Rejected("HTTP 400: unknown field response_format")
-            return await super().reply(prompt, sampling)  # type: ignore[arg-type]
+            return await super().reply(prompt, sampling)
 
     judge = Judge(Old(fair), spec="scripted:old")
     scorer = Judged(rule=Choice(letter), mode="whole", judge=judge)

@@ -55,7 +55,7 @@ def point(
 
 def pair(item: int, first: str | None, second: str | None, **facts: object) -> list[Point]:
     """Both assertions of an item: the true one's answer, the false one's."""
-    return [point(item, "yes", first, **facts), point(item, "no", second, **facts)]  # type: ignore[arg-type]
+    return [point(item, "yes", first, **facts), point(item, "no", second, **facts)]
 
 
 def metric(name: str, *, pool: bool = False) -> Metric:

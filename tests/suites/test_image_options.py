@@ -58,7 +58,7 @@ def test_hostile_replies_are_read_in_no_time(text: str) -> None:
 
 def value(suite: Any, sample: Sample, text: str) -> float | None:
     (scorer,) = suite.scorers.values()
-    return getattr(scorer, "rule", scorer)(sample, Prompt(), Reply(text=text)).value  # type: ignore[no-any-return]
+    return getattr(scorer, "rule", scorer)(sample, Prompt(), Reply(text=text)).value
 
 
 ONE = Sample(id="1", target="B", choices=("Aquifer 1", "Aquifer 2", "Aquifer 3", "None"), group="t")

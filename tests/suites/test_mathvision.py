@@ -81,7 +81,7 @@ def test_the_samples_go_the_whole_way_with_their_pictures(tmp_path: Path) -> Non
 
     for record in find_one(tmp_path, "r").records():
         media = record.prompt.messages[0].parts[0]
-        assert (media.width, media.height, media.sent) == (240, 180, "png 163x122")  # type: ignore[union-attr]
+        assert (media.width, media.height, media.sent) == (240, 180, "png 163x122")
         assert "base64" not in json.dumps([str(record)])
 
 

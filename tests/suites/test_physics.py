@@ -92,7 +92,7 @@ def boxed(*answers: str) -> str:
 
 
 def scored(rule: Precision, text: str, golds: tuple[str, ...] = GOLDS, stop: str = "stop") -> Score:
-    return rule(Sample(id="q", target=golds), Prompt(), Reply(text=text, stop=stop))  # type: ignore[arg-type]
+    return rule(Sample(id="q", target=golds), Prompt(), Reply(text=text, stop=stop))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_formula_without_end_costs_its_deadline_and_spelling_decides_then() ->
                 first: Score | Failure = await pool.score(
                     Parts(stated), sample, Prompt(), reply, timeout_s=2.0
                 )
-            except Exception as error:  # noqa: BLE001 - what scoring makes of it
+            except Exception as error:
                 first = Failure(stage="scorer", kind="scorererror", message=str(error))
             return await JudgedBoxes(rule=Parts(stated), judge=bench(lambda gold, said: False)).second(
                 sample, Prompt(), reply, first, None
@@ -187,7 +187,7 @@ def bench(says: Callable[[str, str], bool], asked: list[tuple[str, str]] | None 
 def second(scorer: JudgedBoxes, text: str, golds: tuple[str, ...], earlier: Score | None = None) -> Score:
     sample, reply = Sample(id="q", target=golds), Reply(text=text)
     first = scorer.rule(sample, Prompt(), reply)
-    return asyncio.run(scorer.second(sample, Prompt(), reply, first, earlier))  # type: ignore[arg-type]
+    return asyncio.run(scorer.second(sample, Prompt(), reply, first, earlier))
 
 
 WORDS = ("\\text{the sky is blue}", "5")

@@ -25,7 +25,7 @@ def asked(tmp_path: Path, judge: str, *words: str) -> dict[str, object]:
 
 def test_the_score_is_the_mean_of_points_as_a_share_of_nine(tmp_path: Path) -> None:
     run = asked(tmp_path, "scripted:call=tests.support.judges:six")
-    (headline,) = [e for e in run["estimates"] if e["headline"]]  # type: ignore[attr-defined]
+    (headline,) = [e for e in run["estimates"] if e["headline"]]
     assert headline["value"] == pytest.approx(6 / 9)
     assert run["counts"] == {"graded": 11}
     assert run["coverage"] == 1.0
@@ -35,7 +35,7 @@ def test_points_that_cannot_be_read_are_failures_and_no_zeros(tmp_path: Path) ->
     run = asked(tmp_path, "scripted:ten of nine", "--limit", "3")
     assert run["counts"] == {"failed:unreadable": 3}
     assert run["coverage"] == 0.0
-    assert all(e["value"] is None for e in run["estimates"])  # type: ignore[attr-defined]
+    assert all(e["value"] is None for e in run["estimates"])
 
 
 def test_without_a_judge_it_says_so_first(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_what_a_judge_copied_is_scored_by_the_same_rule(
 def test_without_a_judge_the_rest_waits(scorer: object) -> None:
     sample = Sample(id="x", target="7", meta=WHOLE)
     with pytest.raises(Waiting):
-        asyncio.run(scorer(sample, Prompt(), Reply(text="I count seven of them.")))  # type: ignore[operator]
+        asyncio.run(scorer(sample, Prompt(), Reply(text="I count seven of them.")))
 
 
 @pytest.mark.parametrize("suite", ["mmmu", "mmstar", "mathvista", "mathvision", "chartqa"])

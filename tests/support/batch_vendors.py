@@ -254,7 +254,7 @@ def _handler(vendor: Vendor) -> type[BaseHTTPRequestHandler]:
             self.rfile.readline()
             return found
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+        def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""
 
     return Handler

@@ -15,7 +15,7 @@ class Answer(NamedTuple):
 
     body: Any
     status: int = 200
-    headers: dict[str, str] = {}  # noqa: RUF012
+    headers: dict[str, str] = {}
     cut: int | None = None
     """Bytes after which it closes the connection, having promised more."""
 

@@ -158,12 +158,12 @@ def test_gate_json_follows_its_schema(place):
 
 def test_gate_writes_junit_that_counts_failures(place, tmp_path):
     gate(place, "worse", "--junit", tmp_path / "gate.xml", margin=0.06)
-    root = ElementTree.parse(tmp_path / "gate.xml").getroot()  # noqa: S314 - our own
+    root = ElementTree.parse(tmp_path / "gate.xml").getroot()
     assert (root.tag, root.get("tests"), root.get("failures")) == ("testsuites", "1", "1")
     failure = root.find("testsuite/testcase/failure")
     assert "the loss is shown to exceed" in failure.get("message")
     gate(place, "unchanged", "--junit", tmp_path / "gate.xml", margin=0.002)
-    assert ElementTree.parse(tmp_path / "gate.xml").getroot().get("errors") == "1"  # noqa: S314 - our own
+    assert ElementTree.parse(tmp_path / "gate.xml").getroot().get("errors") == "1"
 
 
 def test_gate_writes_short_markdown_with_the_verdict_first(place, tmp_path):

@@ -66,14 +66,14 @@ def _seeded() -> Iterator[None]:
     """Seed the generators that lm_eval seeds, since some tasks shuffle on loading; restore their states afterwards."""
     import numpy as np
 
-    before, before_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - lm_eval draws from it
+    before, before_numpy = random.getstate(), np.random.get_state()
     random.seed(0)
-    np.random.seed(1234)  # noqa: NPY002 - likewise
+    np.random.seed(1234)
     try:
         yield
     finally:
         random.setstate(before)
-        np.random.set_state(before_numpy)  # noqa: NPY002 - likewise
+        np.random.set_state(before_numpy)
 
 
 def quiet() -> None:

@@ -8,8 +8,8 @@ class Encoding:
         return text.split()
 
 
-class model:  # noqa: N801 - a module there
-    MODEL_TO_ENCODING = {"gpt-4": "words"}  # noqa: RUF012
+class model:
+    MODEL_TO_ENCODING = {"gpt-4": "words"}
 
 
 def encoding_for_model(name: str) -> Encoding:
