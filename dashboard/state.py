@@ -42,7 +42,7 @@ def results() -> Path:
     return Path(os.environ.get(RESULTS, "results"))
 
 
-def link(page: str, label: str, *, help: str | None = None, **params: str | Sequence[str]) -> None:
+def link(page: str, label: str, *, help: str | None = None, **params: str | Sequence[str]) -> None:  # noqa: A002 - Streamlit's name
     """Draw a link to another page with its state, e.g. `link("suite", "MMLU-Pro", run="2026...-abc")`."""
     path, _, icon = PAGES[page]
     st.page_link(path, label=label, icon=icon, help=help, query_params=params)

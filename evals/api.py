@@ -242,7 +242,7 @@ def _say(*, quiet: bool) -> Callable[[str], None]:
 
     def say(line: str) -> None:
         if not quiet:
-            print(plain(line), file=sys.stderr)
+            print(plain(line), file=sys.stderr)  # noqa: T201 - for a person, as the command line says it
 
     return say
 

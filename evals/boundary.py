@@ -18,7 +18,7 @@ from types import TracebackType
 from evals.errors import EvalsError
 
 
-class foreign_code:
+class foreign_code:  # noqa: N801 - used like a function, as contextlib's are
     """A context in which foreign code runs; `error` makes an error of ours of what it raises, put into a line of text."""
 
     __slots__ = ("_error", "_passing")

@@ -179,7 +179,7 @@ def _list_with_retries(url: str, shown: str, headers: Mapping[str, str]) -> list
                 raise
             if attempt == 1:
                 line = f"{shown} answers {error.status}: {fault_message(error.body)}; waiting for it"
-                print(plain(line), file=sys.stderr, flush=True)
+                print(plain(line), file=sys.stderr, flush=True)  # noqa: T201 - tell the user what is waited for
             time.sleep(pause_s)
 
 

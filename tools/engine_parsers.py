@@ -124,7 +124,7 @@ def main() -> None:
         return
     out = os.dup(1)
     os.dup2(2, 1)  # what they print while they are imported
-    setattr(argparse.ArgumentParser, "error", refuse)
+    setattr(argparse.ArgumentParser, "error", refuse)  # noqa: B010 - mypy forbids the assignment
     parse = {"vllm": vllm, "sglang": sglang, "lmdeploy": lmdeploy}[sys.argv[1]]()
     found = [verdict(parse, words) for words in json.load(sys.stdin)]
     os.write(out, json.dumps(found, default=str).encode())

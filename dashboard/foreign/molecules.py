@@ -213,7 +213,7 @@ def _draw(chem: Any, mol: Any, shared: set[int] | None, *, dark: bool, grounds: 
         "highlightBondColors": bonds,
     }
     if mol.NeedsUpdatePropertyCache():
-        mol.UpdatePropertyCache(False)
+        mol.UpdatePropertyCache(False)  # noqa: FBT003 - RDKit takes it by position
     sound = chem.Chem.DetectChemistryProblems(mol) == ()
     ready = chem.Draw.PrepareMolForDrawing(mol, kekulize=sound, addChiralHs=sound)
     drawer.drawOptions().prepareMolsBeforeDrawing = False

@@ -25,7 +25,7 @@ def one(
     *,
     say: Callable[[str], str] = str,
     default: str = "",
-    help: str | None = None,
+    help: str | None = None,  # noqa: A002 - Streamlit's name
 ) -> str:
     """Draw a choice of one; without any in the URL it is `default`, or the first. The default is not in the URL."""
     usual = default if default in options else options[0]
@@ -48,7 +48,7 @@ def many(
     say: Callable[[str], str] = str,
     default: Sequence[str] = (),
     placeholder: str = "",
-    help: str | None = None,
+    help: str | None = None,  # noqa: A002 - Streamlit's name
 ) -> list[str]:
     """Draw a choice of several; what the URL names and is no option is left out."""
     key = f"pick-{param}"
@@ -66,7 +66,7 @@ def many(
     return values
 
 
-def text(param: str, label: str, *, placeholder: str = "", help: str | None = None) -> str:
+def text(param: str, label: str, *, placeholder: str = "", help: str | None = None) -> str:  # noqa: A002
     """Draw a field for a short text."""
     key, wanted = f"pick-{param}", st.query_params.get(param, "")
     if wanted and _from_outside(param, wanted):

@@ -52,7 +52,7 @@ def dashboard(results: Path, port: int | None, address: str, no_browser: bool, f
             common.note(f"wrote {path}")
         return 0
     chosen = _free(address, port)
-    shown = "localhost" if address in ("127.0.0.1", "::1", "0.0.0.0", "::") else address
+    shown = "localhost" if address in ("127.0.0.1", "::1", "0.0.0.0", "::") else address  # noqa: S104 - compared
     url = f"http://{shown}:{chosen}"
     common.note(f"dashboard of {results}: {url} (Ctrl-C ends it)")
     if not no_browser:

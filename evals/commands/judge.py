@@ -112,7 +112,7 @@ def _template(name: str) -> Template:
 def _read(path: Path) -> list[Label]:
     labels = []
     try:
-        for number, raw in enumerate(disk.read_small(path).splitlines(), 1):
+        for number, raw in enumerate(disk.read_small(path).splitlines(), 1):  # noqa: B007 - told in the error
             if raw.strip():
                 labels.append(msgspec.json.decode(raw, type=Label))
                 if labels[-1].id is None and (labels[-1].candidate is None or labels[-1].reference is None):

@@ -48,7 +48,7 @@ class Spool:
     """An append-only list of samples in a temporary file."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="evals-")
+        self._file = tempfile.TemporaryFile(prefix="evals-")  # noqa: SIM115 - lives as long as the spool
         weakref.finalize(self, _close, self._file)
         self._ends = array("Q", [0])
         self.ids: list[str] = []

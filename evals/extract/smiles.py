@@ -32,7 +32,7 @@ _TOKEN = later(
 )
 _ORGANIC = later(r"(?:Cl|Br|[BCNOPSFI])+")
 WORDS = frozenset(
-    "NO NOS ON IN SO CO OK IF OF BOSS SON SOON COIN COINS ICON ICONS BIN BINS SPIN NOON POP".split()
+    "NO NOS ON IN SO CO OK IF OF BOSS SON SOON COIN COINS ICON ICONS BIN BINS SPIN NOON POP".split()  # noqa: SIM905
 )
 """English that is also SMILES; believed only where it is marked as an answer."""
 

@@ -90,7 +90,7 @@ NOT = later(
 _DISPLAY = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
 _ITEM = later(r"\s*(?:[-*•]\s+)?[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
 RESULTS = ("final result", "final value")
-_BOX_TOKEN = "<|begin_of_box|>"
+_BOX_TOKEN = "<|begin_of_box|>"  # noqa: S105
 _WORDS = (
     "answer",
     *RESULTS,

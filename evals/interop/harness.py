@@ -178,7 +178,7 @@ def told(batch: Batch, requests: Iterable[tuple[str, str]]) -> list[tuple[float,
 def register() -> None:
     """Make `--model evals` known to lm_eval in this process; raises UsageError if it is not installed."""
     quiet()
-    import lm_eval.models
+    import lm_eval.models  # noqa: F401 - lm_eval names its own models only while no other one is known
     from lm_eval.api.model import LM
     from lm_eval.api.registry import register_model
 
@@ -204,7 +204,7 @@ def register() -> None:
         def loglikelihood_rolling(self, requests: Any, **others: Any) -> list[float]:
             raise UsageError("no server tells the likelihood of a text with nothing before it")
 
-        def apply_chat_template(self, history: Any, add_generation_prompt: bool = True) -> str:
+        def apply_chat_template(self, history: Any, add_generation_prompt: bool = True) -> str:  # noqa: FBT001, FBT002 - lm_eval's signature
             return Turns(json.dumps(history, ensure_ascii=False))
 
     register_model("evals")(Evals)

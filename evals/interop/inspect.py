@@ -111,7 +111,7 @@ def _log(path: Path, unused: set[str] | None) -> EvalLog:
         )
     except DataError:
         raise
-    except (Exception, RecursionError) as error:
+    except (Exception, RecursionError) as error:  # noqa: BLE001 - the API on hostile bytes may raise anything
         said = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: no log that Inspect reads ({type(error).__name__}: {said})") from None
     return log
@@ -124,7 +124,7 @@ def _measure(path: Path, *, archive: bool) -> None:
         raise DataError(f"{path}: larger than {LARGEST >> 30} GiB")
     if not archive:
         return
-    import zipfile_zstd
+    import zipfile_zstd  # noqa: F401 - teaches the standard library Inspect's compression; comes with it
 
     try:
         with ZipFile(path) as opened:

@@ -157,7 +157,7 @@ def _may_have_duplicates(files: Snapshot) -> bool:
     """Whether a sample and repeat may occur twice; compares hashes, which take a third of the memory of the keys."""
     seen: set[int] = set()
     count = 0
-    for count, line in enumerate(read_lines(files, _KEY.decode), 1):
+    for count, line in enumerate(read_lines(files, _KEY.decode), 1):  # noqa: B007 - used after the loop
         seen.add(hash((line.sample, line.repeat)))
     return len(seen) < count
 

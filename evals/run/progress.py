@@ -165,7 +165,7 @@ class Progress(AbstractContextManager["Progress"]):
         if self._bars is not None:
             self._bars.console.print(plain(line), markup=False, highlight=False)
         else:
-            print(plain(line), file=sys.stderr, flush=True)
+            print(plain(line), file=sys.stderr, flush=True)  # noqa: T201 - for people
 
     def _changed(self) -> None:
         if self._quiet:
@@ -231,7 +231,7 @@ class Progress(AbstractContextManager["Progress"]):
     def _line(self) -> None:
         for tally, line in zip(self.tallies, self._lines(), strict=True):
             if tally.done or tally.rejudged:
-                print(line, file=sys.stderr, flush=True)
+                print(line, file=sys.stderr, flush=True)  # noqa: T201 - progress is for people
 
 
 def pace(count: int, seconds: float) -> str:

@@ -237,13 +237,13 @@ class Form:
         """The parent's heavy atoms joined by single bonds, without hydrogens and charges."""
         mol = self._rd.Chem.RWMol(self.parent_mol)
         for atom in mol.GetAtoms():
-            atom.SetIsAromatic(False)
+            atom.SetIsAromatic(False)  # noqa: FBT003 - RDKit takes it by position
             atom.SetFormalCharge(0)
             atom.SetNumExplicitHs(0)
-            atom.SetNoImplicit(True)
+            atom.SetNoImplicit(True)  # noqa: FBT003
         for bond in mol.GetBonds():
             bond.SetBondType(self._rd.Chem.BondType.SINGLE)
-            bond.SetIsAromatic(False)
+            bond.SetIsAromatic(False)  # noqa: FBT003
         return str(self._rd.Chem.MolToSmiles(mol))
 
     def tautomer(self) -> tuple[str, bool]:

@@ -168,7 +168,7 @@ def _row(row: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -
         yield line.rstrip()
 
 
-def _padded(text: str, size: int, right: bool) -> str:
+def _padded(text: str, size: int, right: bool) -> str:  # noqa: FBT001 - a column's own flag
     blank = " " * max(0, size - cells(text))
     return blank + text if right else text + blank
 

@@ -97,7 +97,7 @@ def find(run: Run, sample: str | None, *, repeat: int = 0, then: str | None = No
     if sample is not None and not 0 <= repeat < card.config.repeats:
         raise StoreError(f"{card.run} has repeats 0 to {card.config.repeats - 1}, not {repeat}")
     if then is None:
-        assert sample is not None
+        assert sample is not None  # noqa: S101 - the caller names one of the two
         chosen = next(candidate for candidate in samples if candidate.id == sample)
         return Shown(card=card, sample=chosen, repeat=repeat, record=_record(run, (sample, repeat)))
     place = (sample, repeat) if sample is not None else None

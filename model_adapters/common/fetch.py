@@ -57,7 +57,7 @@ def fetch(
     until = time.monotonic() + timeout_s
     raw = bytearray()
     try:
-        with _opener().open(Request(url, data, dict(headers or {})), timeout=timeout_s) as response:
+        with _opener().open(Request(url, data, dict(headers or {})), timeout=timeout_s) as response:  # noqa: S310 - our callers check the scheme
             while piece := response.read1(1 << 16):
                 raw += piece
                 if len(raw) > MOST or time.monotonic() > until:

@@ -43,7 +43,7 @@ def rule_for(rules: Sequence[Rule], name: str) -> Rule:
     return next((rule for rule in rules if re.match(rule.models, name.lower())), rules[-1])
 
 
-def thinking_fields(rule: Rule, name: str, thinking: bool | None) -> Mapping[str, Any]:
+def thinking_fields(rule: Rule, name: str, thinking: bool | None) -> Mapping[str, Any]:  # noqa: FBT001 - as in Sampling
     """Return the request fields that switch reasoning; raises UsageError if the model has no such switch."""
     if thinking is None:
         return {}

@@ -137,7 +137,7 @@ class Served:
         return (profile.thinking.get(engine.name) if profile else None) or engine.thinking
 
     def _say(self, line: str) -> None:
-        print(plain(line), file=sys.stderr, flush=True)
+        print(plain(line), file=sys.stderr, flush=True)  # noqa: T201 - what a person waits for, minutes with large weights
 
     async def _up(self) -> Server:
         if (waiting := self.ready()) is not None:

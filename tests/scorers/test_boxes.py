@@ -141,7 +141,7 @@ def test_silence_and_gold_faults() -> None:
     assert scored("[0,0,1,1]", TWO, Boxes(), stop="filter")[1] == "refused"
     assert scored("", TWO, Boxes(), stop="length")[1] == "truncated"
     for target in ("1,2,3", "5,5,1,1", "a,b,c,d"):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError):  # noqa: PT011 - of the data, which the boundary words
             scored("[0,0,1,1]", target, Boxes())
 
 

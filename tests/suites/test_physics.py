@@ -162,7 +162,7 @@ def test_a_formula_without_end_costs_its_deadline_and_spelling_decides_then() ->
                 first: Score | Failure = await pool.score(
                     Parts(stated), sample, Prompt(), reply, timeout_s=2.0
                 )
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - what scoring makes of it
                 first = Failure(stage="scorer", kind="scorererror", message=str(error))
             return await JudgedBoxes(rule=Parts(stated), judge=bench(lambda gold, said: False)).second(
                 sample, Prompt(), reply, first, None

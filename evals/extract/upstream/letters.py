@@ -43,7 +43,7 @@ def _last_isolated(text: str) -> str | None:
     while True:
         start = max(0, len(text) - size)
         last = None
-        for last in _ISOLATED.finditer(text, start):
+        for last in _ISOLATED.finditer(text, start):  # noqa: B007 - the last one is wanted
             pass
         if last is not None:
             return last[0]

@@ -320,7 +320,7 @@ class Cluster:
         self._say(line)
 
     def _say(self, line: str) -> None:
-        print(plain(f"cluster: {line}"), file=sys.stderr, flush=True)
+        print(plain(f"cluster: {line}"), file=sys.stderr, flush=True)  # noqa: T201 - progress for the user
 
     async def close(self) -> None:
         """Stop all replicas."""

@@ -66,14 +66,14 @@ def _seeded() -> Iterator[None]:
     """Seed the generators that lm_eval seeds, since some tasks shuffle on loading; restore their states afterwards."""
     import numpy as np
 
-    before, before_numpy = random.getstate(), np.random.get_state()
+    before, before_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - lm_eval draws from it
     random.seed(0)
-    np.random.seed(1234)
+    np.random.seed(1234)  # noqa: NPY002 - likewise
     try:
         yield
     finally:
         random.setstate(before)
-        np.random.set_state(before_numpy)
+        np.random.set_state(before_numpy)  # noqa: NPY002 - likewise
 
 
 def quiet() -> None:

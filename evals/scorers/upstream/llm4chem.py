@@ -74,7 +74,7 @@ class ElementMatch(Struct, frozen=True):
         return _right(mine in [elements(gold) for gold in golds(sample)], answer)
 
 
-def _right(right: bool, answer: str, parts: dict[str, float] | None = None) -> Score:
+def _right(right: bool, answer: str, parts: dict[str, float] | None = None) -> Score:  # noqa: FBT001
     verdict: Verdict = "right" if right else "wrong"
     return Score(value=float(right), verdict=verdict, answer=answer[:LONGEST], parts=parts or {})
 
@@ -141,7 +141,7 @@ def _fragments(smiles: str) -> _Fragments | None:
             atom.SetIsotope(0)
             atom.SetNumRadicalElectrons(0)
             if not atom.GetIsAromatic():
-                atom.SetNoImplicit(False)
+                atom.SetNoImplicit(False)  # noqa: FBT003 - RDKit takes it by position
                 atom.SetNumExplicitHs(0)
             single = all(bond.GetBondType() == rd.Chem.BondType.SINGLE for bond in atom.GetBonds())
             if atom.GetDegree() < 3 or (atom.GetDegree() == 3 and not single):
