@@ -15,7 +15,7 @@ from evals.data import Data
 from evals.errors import UnknownName
 from evals.labels import ProtocolName
 from evals.plugins import Listing
-from evals.prompts.upstream import Words
+from evals.prompts.upstream import UpstreamPrompts
 from evals.report.metrics import accuracy
 from evals.seams import TwoStage
 from evals.suite import GREEDY_32K, Suite
@@ -52,7 +52,7 @@ class Protocol(Struct, frozen=True, kw_only=True):
     unwinnable: Callable[[Sample], str] | None = None
     samples: Callable[[Data, str], Iterable[Sample]] | None = None
     """If the protocol covers only a part of the benchmark's samples."""
-    words: Words | None = None
+    upstream: UpstreamPrompts | None = None
     verbatim: bool = False
     refuses: str = ""
     chance: float | None = None
@@ -86,7 +86,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
     samples: Callable[[Data, str], Iterable[Sample]]
     """(data, variant) -> samples."""
     protocols: Mapping[str, Cell]
-    """By name, the default first. A protocol with `words` also exists reworded, with `~` behind its name."""
+    """By name, the default first. A protocol with `upstream` prompts also exists reworded, with `~` behind its name."""
     ideal: Callable[[Sample, Prompt], str] = answer_line
     needs: frozenset[str] = frozenset()
     """What the model must take under every protocol; `judge` is added for a protocol with a judge."""
@@ -115,7 +115,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
         names = list[str]()
         for name in self.protocols:
             names.append(name)
-            if self._protocol(name, variant).words is not None:
+            if self._protocol(name, variant).upstream is not None:
                 names.append(str(ProtocolName(name, reworded=True)))
         return tuple(names)
 
@@ -148,7 +148,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
             gated=self.gated,
             licence=self.licence,
             cite=row.cite or self.cite,
-            words=chosen.words,
+            upstream=chosen.upstream,
             verbatim=chosen.verbatim,
         )
 

@@ -220,30 +220,30 @@ def suite(spec: str, protocol: str | None = None) -> list[Suite]:
         made = chosen.suite(variant, named.base)
         _remember(made)
         made = structs.replace(made, errata=errata.of_suite(made.name, variant))
-        resolved.append(reworded(made) if named.reworded else _in_upstream_words(made))
+        resolved.append(reworded(made) if named.reworded else _with_upstream_prompts(made))
     return resolved
 
 
 def reworded(suite: Suite) -> Suite:
     """Return a suite that asks in our prompts in the place of upstream's, under the name that says so."""
-    return structs.replace(suite, protocol=str(ProtocolName(suite.protocol, reworded=True)), words=None)
+    return structs.replace(suite, protocol=str(ProtocolName(suite.protocol, reworded=True)), upstream=None)
 
 
-def _in_upstream_words(suite: Suite) -> Suite:
+def _with_upstream_prompts(suite: Suite) -> Suite:
     """Return a suite that asks, and has a judge asked, in upstream's own prompts if its protocol means these."""
-    if (words := suite.words) is None:
+    if (upstream := suite.upstream) is None:
         return suite
-    from evals.scorers.judge.judged import worded
+    from evals.scorers.judge.judged import with_upstream_judge
 
     def prompter(data: Data) -> Prompter:
-        return words.asker(suite.prompter(data))
+        return upstream.asker(suite.prompter(data))
 
-    return structs.replace(suite, prompter=prompter, scorers=worded(suite.scorers, words))
+    return structs.replace(suite, prompter=prompter, scorers=with_upstream_judge(suite.scorers, upstream))
 
 
 def askable(one: Suite) -> Suite:
     """Return a suite as it can be asked here: reworded if upstream's prompts are meant and cannot be read."""
-    if one.words is None or not one.words.fault():
+    if one.upstream is None or not one.upstream.fault():
         return one
     return suite(one.id, str(ProtocolName(one.protocol, reworded=True)))[0]
 

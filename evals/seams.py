@@ -200,7 +200,7 @@ class TwoStage(Protocol):
         """Return the judge, which can be closed; None before one is given."""
         ...
 
-    async def second(
+    async def judge_after(
         self,
         sample: Sample,
         prompt: Prompt,

@@ -18,7 +18,7 @@ from msgspec import Struct
 from evals.data import Data, errata
 from evals.data.errata import Errata
 from evals.errors import DataError
-from evals.prompts.upstream import Words
+from evals.prompts.upstream import UpstreamPrompts
 from evals.seams import TwoStage
 from evals.types import Metric, Prompt, Prompter, Reply, Sample, Sampling, Score, Scorer
 
@@ -68,11 +68,11 @@ class Suite(Struct, frozen=True, kw_only=True):
     """Of the data."""
     cite: str = ""
     """Publication: an arXiv number or an address."""
-    words: Words | None = None
-    """Upstream's own words, under a protocol that means them: set, `prompter` is our wording, which stands in for
-    them under the protocol's name with `~`. A suite that is looked up by its name asks in them, or not at all."""
+    upstream: UpstreamPrompts | None = None
+    """Upstream's own prompts, if the protocol uses them; `prompter` is then the rewording that replaces them under the
+    protocol's name with `~`. A suite looked up by its name uses them, or cannot be run."""
     verbatim: bool = False
-    """Whether `prompter` uses upstream's own prompts without `words`, since they are part of the data."""
+    """Whether `prompter` uses upstream's own prompts without `upstream`, since they are part of the data."""
     errata: Errata = errata.NONE
     """Known errors in the data; set when a suite is looked up by name."""
 
@@ -135,9 +135,9 @@ class Suite(Struct, frozen=True, kw_only=True):
         return next(metric for metric in self.metrics if metric.headline)
 
     @property
-    def asks_in_ours(self) -> bool:
+    def uses_own_prompts(self) -> bool:
         """Whether prompts are ours, not those behind the published numbers."""
-        return self.words is None and not self.verbatim
+        return self.upstream is None and not self.verbatim
 
     @property
     def judged(self) -> bool:

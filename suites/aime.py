@@ -17,7 +17,7 @@ from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract.upstream.integers import integer, integer_matharena
 from evals.prompts import ask, plain_text
-from evals.prompts.upstream import Words
+from evals.prompts.upstream import UpstreamPrompts
 from evals.report.metrics import repeated
 from evals.scorers.integer import Integer, StatedInteger, Timed
 from evals.scorers.judge.judged import Judged
@@ -93,8 +93,8 @@ def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
     return {"question": question, "answer": str(sample.target)}
 
 
-def _words(year: str) -> Words:
-    return Words(
+def _words(year: str) -> UpstreamPrompts:
+    return UpstreamPrompts(
         file=f"aime{year}/aime{year}_cascade_eval_gen_5e9f4f.py",
         asks=f"aime{year}_infer_cfg.prompt_template.template",
         judges="cascade_evaluator.llm_evaluator.prompt_template.template",
@@ -106,7 +106,7 @@ def _words(year: str) -> Words:
 def _intern_s1(year: str) -> Protocol:
     return Protocol(
         prompt=_ask_boxed,
-        words=_words(year),
+        upstream=_words(year),
         scorers={"judge": Judged(rule=Integer(integer))},
         metrics=repeated(),
         sampling=INTERN_S1,

@@ -71,7 +71,7 @@ BENCHMARK = Benchmark(
             ideal=_bare,
         ),
         "intern-s1": Protocol(
-            prompt=_direct, words=WORDS, scorers={"relaxed": Relaxed()}, sampling=INTERN_S1, ideal=_bare
+            prompt=_direct, upstream=WORDS, scorers={"relaxed": Relaxed()}, sampling=INTERN_S1, ideal=_bare
         ),
     },
     ideal=lambda sample, prompt: f"Answer: {sample.target}",

@@ -26,7 +26,7 @@ from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract.upstream.last_letter import letter
 from evals.prompts import LETTERS, ask, options, plain_text
-from evals.prompts.upstream import Words
+from evals.prompts.upstream import UpstreamPrompts
 from evals.report.metrics import mean_value
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.judge.judged import Judged
@@ -249,7 +249,7 @@ def _row_4k(sample: Sample, prompt: Prompt, question: str) -> Row:
     return {"input": question, **shown, "target": prompt.shown_letter(str(sample.target))}
 
 
-WORDS = Words(
+WORDS = UpstreamPrompts(
     file="ChemBench/ChemBench_llmjudge_gen_c584cf.py",
     asks="chembench_infer_cfg.prompt_template.template",
     judges="chembench_eval_cfg.evaluator.prompt_template.template",
@@ -305,7 +305,7 @@ OFFICIAL: dict[str, Protocol] = {
 INTERN: dict[str, Protocol] = {
     "4k": Protocol(
         prompt=_plain_4k,
-        words=WORDS,
+        upstream=WORDS,
         scorers={"judge": Judged(rule=Choice(letter), mode="whole")},
         metrics=MEANS_4K,
         sampling=INTERN_S1,

@@ -17,7 +17,7 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.extract import letter_opencompass, letter_simple_evals
 from evals.prompts import ask, options, plain_text, rng, shuffled
-from evals.prompts.upstream import Words
+from evals.prompts.upstream import UpstreamPrompts
 from evals.report.metrics import accuracy, accuracy_guess
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.judge.judged import Judged
@@ -90,7 +90,7 @@ def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
     return {"question": question, **shown, "answer": prompt.shown_letter(str(sample.target))}
 
 
-WORDS = Words(
+WORDS = UpstreamPrompts(
     file="gpqa/gpqa_cascade_eval_gen_772ea0.py",
     asks="gpqa_infer_cfg.prompt_template.template",
     judges="gpqa_eval_cfg.evaluator.llm_evaluator.prompt_template.template",
@@ -127,7 +127,7 @@ BENCHMARK = Benchmark(
         ),
         "intern-s1": Protocol(
             prompt=_rotated,
-            words=WORDS,
+            upstream=WORDS,
             scorers={"judge": Judged(rule=Choice(opencompass_letter))},
             sampling=INTERN_S1,
         ),

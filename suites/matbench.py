@@ -31,7 +31,7 @@ from evals.extract.reading import Reading
 from evals.extract.units import DIMENSIONLESS
 from evals.labels import ProtocolName
 from evals.prompts import ask, plain_text
-from evals.prompts.upstream import Words
+from evals.prompts.upstream import UpstreamPrompts
 from evals.report.aggregate import mean_of_variants
 from evals.scorers.judge.judged import Judged
 from evals.scorers.labels import Label, classification
@@ -225,8 +225,8 @@ def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
     return {"problem": question, "answer": named.get(str(sample.target), str(sample.target))}
 
 
-def _words(variant: str) -> Words:
-    return Words(
+def _words(variant: str) -> UpstreamPrompts:
+    return UpstreamPrompts(
         lacks="OpenCompass' questions about Matbench are in a data file that is not public",
         file="matbench/matbench_llm_judge_gen_0e9276.py",
         asks="matbench_infer_cfg.prompt_template.template",
@@ -274,7 +274,7 @@ def _intern_s1(variant: str) -> Protocol:
     by_label = Judged(rule=OfficialLabel(), mode="whole")
     return Protocol(
         prompter=_prompter,
-        words=None if refuses else _words(variant),
+        upstream=None if refuses else _words(variant),
         scorers={
             "judge": by_label if task.binary else Judged(rule=FirstNumber(), mode="read", form="number")
         },

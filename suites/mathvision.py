@@ -100,7 +100,7 @@ BENCHMARK = Benchmark(
         ),
         "intern-s1": Protocol(
             prompt=_hinted,
-            words=UNREAD,
+            upstream=UNREAD,
             scorers={"answer": MATHVISION},
             sampling=INTERN_S1,
             ideal=lambda sample, prompt: str(sample.target),

@@ -101,7 +101,7 @@ BENCHMARK = Benchmark(
         "official": Protocol(prompt=_prompt, scorers={"answer": Official()}),
         "intern-s1": Protocol(
             prompt=_hinted,
-            words=UNREAD,
+            upstream=UNREAD,
             scorers={"answer": MATHVISTA},
             sampling=INTERN_S1,
             ideal=lambda sample, prompt: str(sample.target),

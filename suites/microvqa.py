@@ -84,7 +84,7 @@ BENCHMARK = Benchmark(
         ),
         "intern-s1": Protocol(
             prompt=_select,
-            words=sentences(SELECT, judge=NAMES_ONE),
+            upstream=sentences(SELECT, judge=NAMES_ONE),
             scorers={"choice": Judged(rule=Inferred(), mode="rest", form="option")},
             sampling=INTERN_S1,
             ideal=lambda sample, prompt: str(sample.target),

@@ -20,7 +20,7 @@ from evals.errors import DataError
 from evals.extract import letter_mmlu_pro
 from evals.extract.upstream.last_letter import letter
 from evals.prompts import LETTERS, ask, options, plain_text
-from evals.prompts.upstream import Words
+from evals.prompts.upstream import UpstreamPrompts
 from evals.report.metrics import accuracy, accuracy_guess
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.judge.judged import Judged
@@ -111,7 +111,7 @@ def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
     return {"question": question, "answer": gold, "category": sample.group, "options_str": shown}
 
 
-WORDS = Words(
+WORDS = UpstreamPrompts(
     file="mmlu_pro/mmlu_pro_0shot_nocot_genericllmeval_gen_08c1de.py",
     asks="mmlu_pro_infer_cfg.prompt_template.template",
     judges="mmlu_pro_eval_cfg.evaluator.prompt_template.template",
@@ -140,7 +140,7 @@ BENCHMARK = Benchmark(
         ),
         "intern-s1": Protocol(
             prompt=_ask,
-            words=WORDS,
+            upstream=WORDS,
             scorers={"judge": Judged(rule=Choice(letter), mode="whole")},
             metrics=accuracy(macro=True),
             sampling=INTERN_S1,

@@ -256,7 +256,7 @@ def _official(variant: str) -> Protocol:
 def _intern_s1(variant: str) -> Protocol:
     return Protocol(
         prompter=_selecting,
-        words=sentences(SWAPS[variant], judge=NAMES_ONE),
+        upstream=sentences(SWAPS[variant], judge=NAMES_ONE),
         scorers={"answer": closest(Inferred(line=bool(variant)))},
         sampling=INTERN_S1,
         unwinnable=_open_lost,
@@ -266,7 +266,7 @@ def _intern_s1(variant: str) -> Protocol:
 def _intern_s1_exact(variant: str) -> Protocol:
     return Protocol(
         prompter=_selecting,
-        words=sentences(SWAPS[variant]),
+        upstream=sentences(SWAPS[variant]),
         scorers={"answer": Inferred(exact=True, line=bool(variant))},
         sampling=INTERN_S1,
         unwinnable=_open_lost,

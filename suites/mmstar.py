@@ -103,14 +103,14 @@ BENCHMARK = Benchmark(
         ),
         "intern-s1": Protocol(
             prompt=_selecting,
-            words=sentences(SELECT, judge=NAMES_ONE),
+            upstream=sentences(SELECT, judge=NAMES_ONE),
             scorers={"choice": closest()},
             sampling=INTERN_S1,
             ideal=_letter,
         ),
         "intern-s1-exact": Protocol(
             prompt=_selecting,
-            words=sentences(SELECT),
+            upstream=sentences(SELECT),
             scorers={"choice": Inferred(exact=True)},
             sampling=INTERN_S1,
             ideal=_letter,

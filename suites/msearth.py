@@ -140,7 +140,7 @@ BENCHMARK = Benchmark(
         "official": Protocol(prompt=_as_json, scorers={"choice": Published()}, ideal=_letter),
         "intern-s1": Protocol(
             prompt=_without_words,
-            words=WORDS,
+            upstream=WORDS,
             scorers={"choice": Judged(rule=Inferred(), mode="rest", form="option")},
             sampling=INTERN_S1,
             ideal=_letter,

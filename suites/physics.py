@@ -123,7 +123,7 @@ BENCHMARK = Benchmark(
         ),
         "intern-s1": Protocol(
             prompt=_one_box,
-            words=UNREAD,
+            upstream=UNREAD,
             scorers={"boxes": JudgedBoxes(rule=Precision(published, distinct=True))},
             metrics=REPORTED,
             sampling=INTERN_S1,

@@ -179,7 +179,7 @@ BENCHMARK = Benchmark(
         "official": Protocol(prompt=_prompt, scorers={"points": POINTS}, unwinnable=_judge_alone),
         "intern-s1": Protocol(
             prompt=_bare,
-            words=WORDS,
+            upstream=WORDS,
             scorers={"points": POINTS},
             sampling=INTERN_S1,
             unwinnable=_judge_alone,

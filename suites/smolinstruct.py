@@ -28,7 +28,7 @@ from evals.extract.reading import Reading
 from evals.extract.units import DIMENSIONLESS
 from evals.labels import ProtocolName
 from evals.prompts import ask, plain_text
-from evals.prompts.upstream import Words
+from evals.prompts.upstream import UpstreamPrompts
 from evals.report.aggregate import mean_of_variants
 from evals.report.metrics import mean_value
 from evals.scorers import labels, number
@@ -89,12 +89,12 @@ PARTS = {
 """Task, or start of its name -> part of OpenCompass' file name, variable in the file; all others use `fts`."""
 
 
-def _words(variant: str) -> Words:
+def _words(variant: str) -> UpstreamPrompts:
     """Return the prompts of one task: an iteration of the loop in its file."""
     kind, _, name = variant.partition("-")
     part, variable = PARTS.get(variant) or PARTS.get(kind) or ("fts", "fts_0shot_infer_cfg")
     shot = "0_shot" if part == "pp_acc" else "0shot"
-    return Words(
+    return UpstreamPrompts(
         file=f"SmolInstruct/smolinstruct_{part}_{shot}_instruct.py",
         asks=f"{variable}.prompt_template.template",
         given=(("_name", name or kind),),
@@ -337,7 +337,7 @@ def _intern_s1(variant: str) -> Protocol:
     rule = INTERN[task.kind]
     return Protocol(
         prompt=partial(_instruction_first, task),
-        words=_words(variant),
+        upstream=_words(variant),
         scorers={task.kind: rule.scorer(task)},
         metrics=rule.metrics(task),
         sampling=INTERN_S1,

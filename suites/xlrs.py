@@ -158,7 +158,7 @@ BENCHMARK = Benchmark(
         "official": Protocol(prompt=_direct, scorers={"options": Letters()}, metrics=accuracy(macro=True)),
         "intern-s1": Protocol(
             prompt=_direct,
-            words=UNREAD,
+            upstream=UNREAD,
             scorers={"options": Judged(rule=Letters(judged=True), mode="rest")},
             metrics=accuracy(macro=True),
             sampling=INTERN_S1,

@@ -174,8 +174,8 @@ def test_the_published_protocol_wants_a_judge(name: str) -> None:
 
 def test_mmlu_pro_hashes_to_what_is_pinned(mirror: Path) -> None:
     suite = one("mmlu-pro", "strict")
-    spool, digest = read(suite, Data(suite="mmlu-pro", local=mirror))
-    spool.close()
+    samples, digest = read(suite, Data(suite="mmlu-pro", local=mirror))
+    samples.close()
     assert digest == suite.sha256
 
 

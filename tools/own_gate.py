@@ -26,7 +26,7 @@ from evals import load
 from evals.data import Data
 from evals.errors import DataError
 from evals.sandbox import Pool
-from evals.scorers.judge.judged import empty_seat
+from evals.scorers.judge.judged import lacks_judge
 from evals.scorers.scoring import Scoring
 from evals.suite import Suite
 from evals.types import Prompt, Reply, Sample, Score
@@ -67,7 +67,7 @@ def suites() -> Iterator[Suite]:
                         "evals.suites.smolinstruct.synonyms", return_value=False
                     ):  # WordNet is not everywhere
                         suite = load.suite(f"{name}:{variant}" if variant else name, protocol)[0]
-                    if not suite.refuses and not empty_seat(suite.scorers):
+                    if not suite.refuses and not lacks_judge(suite.scorers):
                         yield suite
 
 

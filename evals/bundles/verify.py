@@ -158,14 +158,14 @@ class _Check:
             return
         source = Data(suite=self.suite.name, local=data)
         try:
-            spool, digest = read(self.suite, source)
+            samples, digest = read(self.suite, source)
         except DataError as error:  # the fault is in the user's folder, not in the bundle
             raise UsageError(f"--data {data}: {error}") from error
         if digest != config.data_sha256:
             self.differences.append(
                 f"the data hash to {digest[:16]}, the card says {config.data_sha256[:16]}"
             )
-        golds = {one.id: one for one in spool if one.id in self.samples}
+        golds = {one.id: one for one in samples if one.id in self.samples}
         for name, stated in self.samples.items():
             gold = golds.get(name)
             if gold is None:
@@ -179,7 +179,7 @@ class _Check:
                 self.prompter = self.suite.prompter(source)
             except DataError as error:
                 self.notes.append(f"the prompts were not held against the data: {error}")
-        spool.close()
+        samples.close()
 
     def _records(self) -> Iterator[tuple[Record, Record]]:
         with Pool() as pool:

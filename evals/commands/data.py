@@ -54,7 +54,7 @@ def data(names: tuple[str, ...], local: Path | None, source: Path | None) -> int
             continue
         for suite in load.suite(name):
             try:
-                spool, digest = read(suite, Data(suite=suite.name, local=local))
+                samples, digest = read(suite, Data(suite=suite.name, local=local))
             except EvalsError as error:
                 common.note(f"evals: {error}")
                 failed += 1
@@ -66,8 +66,8 @@ def data(names: tuple[str, ...], local: Path | None, source: Path | None) -> int
                 if not suite.sha256
                 else "not as pinned"
             )
-            common.say(f"{suite.id}: {len(spool)} rows, sha256 {digest[:16]} ({hash_state})")
-            spool.close()
+            common.say(f"{suite.id}: {len(samples)} rows, sha256 {digest[:16]} ({hash_state})")
+            samples.close()
     return 2 if failed else 0
 
 

@@ -255,6 +255,6 @@ def _words(suite: Suite) -> str:
     protocol = ProtocolName.parse(suite.protocol)
     if protocol.reworded:
         return f"{protocol.base} reworded, never ranked with it"
-    if suite.words is None:
-        return "reworded prompt" if suite.protocol == OFFICIAL and suite.asks_in_ours else ""
-    return suite.words.fault() or f"prompts of {suite.words.name}"
+    if suite.upstream is None:
+        return "reworded prompt" if suite.protocol == OFFICIAL and suite.uses_own_prompts else ""
+    return suite.upstream.fault() or f"prompts of {suite.upstream.name}"

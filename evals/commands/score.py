@@ -54,7 +54,7 @@ def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | 
     suite = load_suite(card.config.suite, card.config.protocol)
     if protocol is not None and protocol != card.config.protocol:
         suite = load_suite(card.config.suite, protocol)
-        if suite.words is not None:  # the replies are not to these prompts
+        if suite.upstream is not None:  # the replies are not to these prompts
             suite = load_suite(card.config.suite, str(ProtocolName(protocol, reworded=True)))
             common.note(
                 f"{card.run}: asked in other words than {protocol} means, so scored as {suite.protocol}"

@@ -44,11 +44,11 @@ def _root(parent: list[int], position: int) -> int:
     return position
 
 
-class Spool:
+class SampleStore:
     """An append-only list of samples in a temporary file."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="evals-")  # noqa: SIM115 - lives as long as the spool
+        self._file = tempfile.TemporaryFile(prefix="evals-")  # noqa: SIM115 - lives as long as the store
         weakref.finalize(self, _close, self._file)
         self._ends = array("Q", [0])
         self.ids: list[str] = []

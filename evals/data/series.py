@@ -195,7 +195,7 @@ def _refused(data: Data, kind: Any, media_type: str, raw: bytes, why: str) -> Me
     return Media(kind, media_type, hold(data.media, raw), len(raw), sent=str(Refused(line)))
 
 
-def told(prompt: Prompt) -> Prompt:
+def inline_text_media(prompt: Prompt) -> Prompt:
     """Return a prompt with series and structures as text where they are sent so; raises Rejected if one cannot be sent."""
     if not any(isinstance(p, Media) and p.kind in AS_TEXT for m in prompt.messages for p in m.parts):
         return prompt

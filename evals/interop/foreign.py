@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from evals.data import Data
-from evals.data.sample_store import Spool
+from evals.data.sample_store import SampleStore
 from evals.errors import DataError, UsageError
 from evals.interop.matching import Finder, shown_options
 from evals.interop.replies import Line, Wanted, check_name, new_card, one_suite, write_run
@@ -185,16 +185,16 @@ class Ready(NamedTuple):
 
     suite: Suite
     card: Card
-    spool: Spool
+    samples: SampleStore
     matched: Matched
 
 
 def _prepared(path: Path, source: Source, suite: Suite, wanted: Wanted) -> Ready:
     data = Data(suite=suite.name, local=wanted.data, sample=wanted.sample)
-    spool, digest = read(suite, data)
-    matched = Matched(source, spool, extracted=suite.protocol == "official")
+    samples, digest = read(suite, data)
+    matched = Matched(source, samples, extracted=suite.protocol == "official")
     if not matched.lines:
-        spool.close()
+        samples.close()
         raise Unmatched(
             f"{path}: none of its replies is about a sample of {suite.id} "
             f"({_some(list(source.tasks))}: {'; '.join(matched.notes)})"
@@ -214,13 +214,13 @@ def _prepared(path: Path, source: Source, suite: Suite, wanted: Wanted) -> Ready
         started=source.started,
         notes=[*matched.notes, *_stated(source)],
     )
-    return Ready(suite, card, spool, matched)
+    return Ready(suite, card, samples, matched)
 
 
 def _written(ready: Ready, wanted: Wanted) -> Card:
     matched = ready.matched
     card = write_run(
-        ready.suite, ready.card, ready.spool, matched.lines, results=wanted.results, run=wanted.run
+        ready.suite, ready.card, ready.samples, matched.lines, results=wanted.results, run=wanted.run
     )
     folder = wanted.results / ready.suite.folder / store.slug(card.model) / card.run
     store.write_file(folder / THEIRS, b"".join(msgspec.json.encode(one) + b"\n" for one in matched.theirs))
@@ -236,14 +236,14 @@ def _stated(source: Source) -> list[str]:
 class Matched:
     """A source's items as lines about our samples, with what is to be said of them."""
 
-    def __init__(self, source: Source, spool: Spool, *, extracted: bool) -> None:
+    def __init__(self, source: Source, samples: SampleStore, *, extracted: bool) -> None:
         self.lines: list[Line] = []
         self.theirs: list[Stated] = []
         self.lost: list[str] = []
         """Items that match no sample of ours, by their place in the source."""
         self._extracted = extracted
         """Whether to score what the source's language model cut out of the replies."""
-        self._finder = Finder(spool)
+        self._finder = Finder(samples)
         self._taken: Counter[str] = Counter()
         self._seen: set[tuple[str, int]] = set()
         self._counted: dict[int, tuple[str, str]] = {}
@@ -257,7 +257,7 @@ class Matched:
         for position in reversed(_beyond(self._counted)):
             self._doubled.append(self._counted[position][1])
             del self.lines[position], self.theirs[position]
-        self.notes = list(self._notes(absent=len(spool) - len(self._taken)))
+        self.notes = list(self._notes(absent=len(samples) - len(self._taken)))
 
     def _add(self, item: Item) -> None:
         sample = _match(self._finder, item, self._taken)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from evals import load
 from evals.calls.call import likelihoods
-from evals.data.sample_store import Spool
+from evals.data.sample_store import SampleStore
 from evals.errors import ModelError, UsageError
 from evals.run.job import Job
 from evals.run.runner import Runner
@@ -59,15 +59,15 @@ class Batch:
 
     def ask(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Reply]:
         """Ask all; raises ModelError if one of them fails for good."""
-        kept, spool = Kept(), Spool()
+        kept, samples = Kept(), SampleStore()
         for position in range(len(prompts)):
-            spool.add(Sample(id=str(position), question=(Text("-"),), target="-"))
-        spool.freeze()
+            samples.add(Sample(id=str(position), question=(Text("-"),), target="-"))
+        samples.freeze()
         job = Job(
             suite=_suite(sampling),
             repeats=1,
             sampling=sampling,
-            spool=spool,
+            samples=samples,
             prompter=lambda sample, repeat: prompts[int(sample.id)],
             writer=cast("Writer", kept),
             done=set(),
@@ -77,7 +77,7 @@ class Batch:
         try:
             runner = self._loop.run(self._run(job))
         finally:
-            spool.close()
+            samples.close()
         if runner.interrupted:
             raise KeyboardInterrupt
         return _replies(kept.records, len(prompts))

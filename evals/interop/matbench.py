@@ -16,7 +16,7 @@ from typing import Any
 
 from evals import load
 from evals.data import Data
-from evals.data.sample_store import Spool
+from evals.data.sample_store import SampleStore
 from evals.errors import DataError, UsageError
 from evals.interop import files
 from evals.interop.replies import Line, Wanted, new_card, one_suite, write_run
@@ -43,13 +43,15 @@ def read_results(path: Path, wanted: Wanted) -> list[Card]:
         if only and name != only.replace("-", "_"):
             continue
         suite = _suite(name, wanted.protocol or "official")
-        if suite is None or (samples := _read(suite, data)) is None:
+        if suite is None or (read := _read(suite, data)) is None:
             continue
-        spool, digest = samples
+        samples, digest = read
         card = new_card(suite, data, digest, model=wanted.model, source=path.name, origin="matbench")
         run = f"{wanted.run}-{name}" if wanted.run and len(tasks) > 1 and not only else wanted.run
         done.append(
-            write_run(suite, card, spool, _lines(predictions, spool, task), results=wanted.results, run=run)
+            write_run(
+                suite, card, samples, _lines(predictions, samples, task), results=wanted.results, run=run
+            )
         )
     if not done:
         raise DataError(f"{path}: no task in it whose data is at hand; give a local mirror with --data DIR")
@@ -89,7 +91,7 @@ def _suite(name: str, protocol: str) -> Suite | None:
     return one_suite(f"matbench:{name}", protocol)
 
 
-def _read(suite: Suite, source: Data) -> tuple[Spool, str] | None:
+def _read(suite: Suite, source: Data) -> tuple[SampleStore, str] | None:
     """Read a task's samples; None where its data is not at hand, which is said."""
     try:
         return read(suite, source)
@@ -98,15 +100,15 @@ def _read(suite: Suite, source: Data) -> tuple[Spool, str] | None:
         return None
 
 
-def _lines(predictions: Mapping[str, Any], spool: Spool, task: str) -> list[Line]:
-    known = set(spool.ids)
+def _lines(predictions: Mapping[str, Any], samples: SampleStore, task: str) -> list[Line]:
+    known = set(samples.ids)
     strangers = [mbid for mbid in predictions if mbid not in known]
     if strangers:
         more = f" and {len(strangers) - LISTED} more" if len(strangers) > LISTED else ""
         raise DataError(
             f"{task}: {len(strangers)} mbid(s) that the data lacks: {', '.join(strangers[:LISTED])}{more}"
         )
-    binary = isinstance(spool[0].target, str)
+    binary = isinstance(samples[0].target, str)
     return [
         Line(id=mbid, text=_reply(value, f"{task}: {mbid}", binary=binary))
         for mbid, value in predictions.items()

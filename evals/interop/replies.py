@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from evals import disk, load
 from evals.data import Data
-from evals.data.sample_store import Spool
+from evals.data.sample_store import SampleStore
 from evals.errors import DataError, UsageError
 from evals.extract import split_reasoning
 from evals.interop.values import BROKEN, decoded
@@ -92,17 +92,17 @@ def read_replies(path: Path, wanted: Wanted) -> list[Card]:
     check_name(wanted.run)
     suite = one_suite(wanted.suite, wanted.protocol)
     source = Data(suite=suite.name, local=wanted.data, sample=wanted.sample)
-    spool, digest = read(suite, source)
-    lines = _lines(path, spool)
+    samples, digest = read(suite, source)
+    lines = _lines(path, samples)
     repeats = 1 + max(line.repeat for line in lines)
-    if repeats > len(lines) or repeats * len(spool) > MOST_RECORDS:
+    if repeats > len(lines) or repeats * len(samples) > MOST_RECORDS:
         raise DataError(
             f"{path}: repeat {repeats - 1} in a file of {len(lines)} replies: repeats count from 0"
         )
     card = new_card(
         suite, source, digest, model=wanted.model, source=path.name, origin="replies", repeats=repeats
     )
-    return [write_run(suite, card, spool, lines, results=wanted.results, run=wanted.run)]
+    return [write_run(suite, card, samples, lines, results=wanted.results, run=wanted.run)]
 
 
 def check_name(run: str | None) -> None:
@@ -152,7 +152,7 @@ def new_card(
     return card
 
 
-def _lines(path: Path, spool: Spool) -> list[Line]:
+def _lines(path: Path, samples: SampleStore) -> list[Line]:
     """Read and check all lines before anything is written."""
     lines: list[Line] = []
     seen: set[tuple[str, int]] = set()
@@ -167,7 +167,7 @@ def _lines(path: Path, spool: Spool) -> list[Line]:
         raise DataError(f"{path}: {error.strerror}") from None
     if not lines:
         raise DataError(f"{path}: no replies in it")
-    known = {id_: place for place, id_ in enumerate(spool.ids)}
+    known = {id_: place for place, id_ in enumerate(samples.ids)}
     strangers = list(dict.fromkeys(str(line.id) for line in lines if str(line.id) not in known))
     if strangers:
         more = f" and {len(strangers) - LISTED} more" if len(strangers) > LISTED else ""
@@ -175,7 +175,7 @@ def _lines(path: Path, spool: Spool) -> list[Line]:
             f"{path}: {len(strangers)} id(s) that the suite lacks: {', '.join(name[:60] for name in strangers[:LISTED])}{more}"
         )
     for line in lines:
-        if line.order and len(line.order) != (count := len(spool[known[str(line.id)]].choices)):
+        if line.order and len(line.order) != (count := len(samples[known[str(line.id)]].choices)):
             raise DataError(
                 f"{path}: id {line.id}: order names {len(line.order)} options, the sample has {count}"
             )
@@ -223,7 +223,7 @@ def _checked(line: Line, seen: set[tuple[str, int]], where: str) -> Line:
 
 
 def write_run(
-    suite: Suite, card: Card, spool: Spool, lines: list[Line], *, results: Path, run: str | None
+    suite: Suite, card: Card, samples: SampleStore, lines: list[Line], *, results: Path, run: str | None
 ) -> Card:
     """Score recorded replies into a sealed run."""
     card.run = run or _new_id(card, results / suite.folder / store.slug(card.model))
@@ -234,10 +234,10 @@ def write_run(
     health = Health()
     try:
         writer.write_card()
-        writer.write_samples(spool, questions=not suite.gated)
+        writer.write_samples(samples, questions=not suite.gated)
         with Pool() as pool:
             scoring = Scoring(suite.scorers, pool, suite.errata, ideal=suite.ideal)
-            writer.replace(_watched(_records(scoring, spool, lines), health))
+            writer.replace(_watched(_records(scoring, samples, lines), health))
         writer.seal()
         card.health = health.findings
         finish(writer, suite)
@@ -245,7 +245,7 @@ def write_run(
         writer.write_card()
     finally:
         writer.close()
-        spool.close()
+        samples.close()
     return card
 
 
@@ -265,10 +265,10 @@ def _watched(records: Iterator[Record], health: Health) -> Iterator[Record]:
 BATCH = 512
 
 
-def _records(scoring: Scoring, spool: Spool, lines: list[Line]) -> Iterator[Record]:
-    places = {id_: position for position, id_ in enumerate(spool.ids)}
+def _records(scoring: Scoring, samples: SampleStore, lines: list[Line]) -> Iterator[Record]:
+    places = {id_: position for position, id_ in enumerate(samples.ids)}
     for start in range(0, len(lines), BATCH):
-        batch = [(spool[places[str(line.id)]], line) for line in lines[start : start + BATCH]]
+        batch = [(samples[places[str(line.id)]], line) for line in lines[start : start + BATCH]]
         if scoring.quick:
             yield from (_record(scoring, sample, line) for sample, line in batch)
         else:

@@ -23,7 +23,7 @@ from msgspec import Struct
 from evals import disk
 from evals.boundary import foreign_code
 from evals.calls.backoff import wait_s
-from evals.data.series import told
+from evals.data.series import inline_text_media
 from evals.errors import Crash, Expired, Fatal, ModelError, Rejected, StoreError, Transient
 from evals.records.store import BATCHES
 from evals.run.job import Job
@@ -193,11 +193,11 @@ class Gathered:
 def _open(job: Job) -> Iterator[tuple[tuple[int, int], _Request | None]]:
     """Yield the open samples of a job with their requests; None if the prompt raises, which the runner records."""
     for _, position, repeat in order([job]):
-        sample = job.spool[position]
+        sample = job.samples[position]
         sampling = reseeded(job.sampling, repeat)
         try:
             with foreign_code(Crash):
-                prompt = told(job.prompter(sample, repeat))
+                prompt = inline_text_media(job.prompter(sample, repeat))
         except Crash:
             yield (position, repeat), None
         else:

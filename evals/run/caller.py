@@ -18,7 +18,7 @@ from evals.calls.backoff import wait_s
 from evals.calls.call import ask
 from evals.calls.deadline import Deadline
 from evals.calls.pace import Pace, spacing_of
-from evals.data.series import told
+from evals.data.series import inline_text_media
 from evals.errors import (
     Disconnected,
     EvalsError,
@@ -185,7 +185,7 @@ class Caller:
             if self._silence is None and self._timeout_s is None:
                 self._silence = asyncio.get_running_loop().create_task(self._listen())
             with deadline, foreign_code(ModelError, passing=(EvalsError, TimeoutError)):
-                reply = await ask(self._model, told(prompt), sampling)
+                reply = await ask(self._model, inline_text_media(prompt), sampling)
         except TimeoutError:
             raise Timeout(f"no reply within {limit_s:.0f} s") from None
         except Disconnected:

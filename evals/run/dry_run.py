@@ -110,13 +110,13 @@ def _of_suite(request: RunRequest, suite: Suite, spec: str, model: Model | None,
     try:
         return _with_figures(plan, request, budget_of(request, spec), model, fault)
     finally:
-        plan.spool.close()
+        plan.samples.close()
 
 
 def _with_figures(
     plan: Plan, request: RunRequest, budget: Budget, model: Model | None, fault: str
 ) -> Forecast:
-    config, expected = plan.config, len(plan.spool) * plan.config.repeats
+    config, expected = plan.config, len(plan.samples) * plan.config.repeats
     done = _done(plan)
     calls = max(0, expected - done)
     lengths = plan.lengths(own=True)
@@ -137,7 +137,7 @@ def _with_figures(
         suite=plan.suite.id,
         protocol=plan.suite.protocol,
         model=config.model,
-        items=len(plan.spool),
+        items=len(plan.samples),
         total=plan.total,
         repeats=config.repeats,
         calls=calls,
@@ -174,12 +174,12 @@ def _hours(seconds: float | None, at_once: int, calls: int, model: Model | None)
 
 def _prompt_tokens(plan: Plan) -> float:
     """Return the mean prompt tokens, estimated over evenly spaced samples; prompts that fail are skipped."""
-    spool, prompter = plan.spool, plan.prompter
-    places: Sequence[int] = range(0, len(spool), max(1, ceil(len(spool) / PROMPTS)))
+    samples, prompter = plan.samples, plan.prompter
+    places: Sequence[int] = range(0, len(samples), max(1, ceil(len(samples) / PROMPTS)))
     lengths = []
     for place in places:
         try:
-            prompt = prompter(spool[place], 0)
+            prompt = prompter(samples[place], 0)
         except (
             EvalsError,
             LookupError,

@@ -11,8 +11,8 @@ from evals.run.runner import Runner, Watcher
 from evals.types import Record
 
 
-class Race(Protocol):
-    """A run that stops when a verdict is decided (`verdicts.sequential.Race`)."""
+class StoppingRule(Protocol):
+    """A run that stops when a verdict is decided (`verdicts.sequential.SequentialGate`)."""
 
     @property
     def notes(self) -> Sequence[str]:
@@ -43,20 +43,20 @@ class Race(Protocol):
 class EarlyStop(Protocol):
     """Creates the sequential test over prepared jobs (`verdicts.until.Until`)."""
 
-    def begin(self, jobs: Sequence[Job], *, seed: int) -> Race:
+    def begin(self, jobs: Sequence[Job], *, seed: int) -> StoppingRule:
         """Start the sequential test."""
         ...
 
 
-class Both(Watcher):
+class StoppingWatcher(Watcher):
     """Forwards records to the sequential test and then to the progress, which shows the test's state."""
 
-    def __init__(self, race: Race, progress: Progress) -> None:
-        self._race, self._progress = race, progress
+    def __init__(self, rule: StoppingRule, progress: Progress) -> None:
+        self._rule, self._progress = rule, progress
 
     def record(self, job: int, record: Record) -> None:
         """Forward a record."""
-        self._race.record(job, record)
+        self._rule.record(job, record)
         self._progress.record(job, record)
 
     def rejudged(self, job: int) -> None:

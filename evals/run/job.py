@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from evals.data.sample_store import Spool
+from evals.data.sample_store import SampleStore
 from evals.records.writer import Writer
 from evals.suite import Suite
 from evals.types import Prompter, Sampling
@@ -53,7 +53,7 @@ class Job(Struct, kw_only=True):
     suite: Suite
     repeats: int
     sampling: Sampling
-    spool: Spool
+    samples: SampleStore
     prompter: Prompter
     writer: Writer
     done: set[tuple[str, int]]

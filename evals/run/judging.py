@@ -36,11 +36,11 @@ def with_judge(
     Without `spec`, rules score what they can and the other replies stay unscored. Raises UsageError if a suite cannot
     score anything without a judge and `wait` is not set, or if a judge is given and no suite uses one.
     """
-    from evals.scorers.judge.judged import empty_seat, seat
+    from evals.scorers.judge.judged import lacks_judge, with_judge
 
     if spec is None:
         for suite in suites:
-            if not wait and suite.judged and empty_seat(suite.scorers):
+            if not wait and suite.judged and lacks_judge(suite.scorers):
                 raise UsageError(
                     f"{suite.id}: protocol {suite.protocol} needs a judge model: add --judge MODEL, "
                     "or choose another --protocol"
@@ -49,10 +49,15 @@ def with_judge(
     if not any(suite.judged for suite in suites):
         raise UsageError(f"--judge {spec}: {suites[0].id} under {suites[0].protocol} uses no judge")
     for suite in suites:
-        if suite.judged and suite.words is not None and suite.words.judges and (why := suite.words.absent()):
+        if (
+            suite.judged
+            and suite.upstream is not None
+            and suite.upstream.judges
+            and (why := suite.upstream.absent())
+        ):
             raise UsageError(f"{suite.id}: {suite.protocol} has the judge asked in upstream's words. {why}")
     judge = make(spec, name=name, price=price)
     return [
-        structs.replace(suite, scorers=seat(suite.scorers, judge)) if suite.judged else suite
+        structs.replace(suite, scorers=with_judge(suite.scorers, judge)) if suite.judged else suite
         for suite in suites
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from evals.data.sample_store import Spool
+from evals.data.sample_store import SampleStore
 from evals.errors import StoreError
 from evals.records import store
 from evals.run.job import Job
@@ -29,7 +29,7 @@ def order(jobs: Sequence[Job]) -> list[tuple[int, int, int]]:
             if lengths
             else (float(job.sampling.max_tokens or 4096), 0.0)
         )
-        for position, name in enumerate(job.spool.ids):
+        for position, name in enumerate(job.samples.ids):
             tokens, seconds = lengths.get(name, usual)
             for repeat in range(job.repeats):
                 if (name, repeat) not in job.done:
@@ -38,7 +38,9 @@ def order(jobs: Sequence[Job]) -> list[tuple[int, int, int]]:
     return [(number, position, repeat) for _, _, repeat, number, position in keyed]
 
 
-def lengths(folder: Path, pattern: str, *, prefer: Path, spool: Spool) -> dict[str, tuple[float, float]]:
+def lengths(
+    folder: Path, pattern: str, *, prefer: Path, samples: SampleStore
+) -> dict[str, tuple[float, float]]:
     """Return output tokens and seconds of each sample in the newest earlier run of this suite, of this model if there is one.
 
     Empty if no run holds half of the samples.
@@ -48,7 +50,7 @@ def lengths(folder: Path, pattern: str, *, prefer: Path, spool: Spool) -> dict[s
         key=lambda path: (path.parent.parent == prefer, path.stat().st_mtime),
         reverse=True,
     )
-    sample_ids = set(spool.ids)
+    sample_ids = set(samples.ids)
     for path in runs[:3]:
         try:
             briefs = list(store.Run(path.parent).briefs())

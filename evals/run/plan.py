@@ -11,7 +11,7 @@ from time import localtime, strftime
 from msgspec import Struct, structs
 
 from evals.data import Data
-from evals.data.sample_store import Spool
+from evals.data.sample_store import SampleStore
 from evals.errors import DataError, StoreError, UnknownName, UsageError
 from evals.records import store
 from evals.records.card import Card, Config, host
@@ -39,21 +39,21 @@ def data_for(suite: Suite, options: Options, *, takes: frozenset[str] = frozense
     )
 
 
-def read(suite: Suite, data: Data, *, accept: str | None = None) -> tuple[Spool, str]:
+def read(suite: Suite, data: Data, *, accept: str | None = None) -> tuple[SampleStore, str]:
     """Read all samples of a suite; returns them with the hash of the whole data set.
 
     Raises DataError if hub rows hash neither to the pinned value nor to one that begins with `accept`.
     """
-    spool, digest = Spool(), Digest()
+    samples, digest = SampleStore(), Digest()
     try:
         for sample in checked(suite, data):
-            spool.add(sample)
+            samples.add(sample)
             digest.add(sample)
     except DataError as error:
         if data.local is None or data.sample or str(data.local) in str(error):
             raise
         raise DataError(f"{error} (in {data.local})") from error
-    spool.freeze()
+    samples.freeze()
     computed = digest.hexdigest()
     pinned = accept or suite.sha256
     if (data.origin == "hub" or accept) and pinned and not computed.startswith(pinned):
@@ -61,24 +61,26 @@ def read(suite: Suite, data: Data, *, accept: str | None = None) -> tuple[Spool,
             f"{suite.id}: the rows hash to {computed[:16]}, pinned is {pinned[:16]}: other data than the published "
             f"numbers rest on; to use it knowingly, add --data-hash {computed[:16]}"
         )
-    return spool, computed
+    return samples, computed
 
 
-def subset(spool: Spool, limit: int | None, *, seed: int, suite: str, together: bool = False) -> list[int]:
+def subset(
+    samples: SampleStore, limit: int | None, *, seed: int, suite: str, together: bool = False
+) -> list[int]:
     """Return the positions, in data order, of a seeded random subset stratified by group.
 
     `together`: samples that share cluster and group (both assertions of a pair) are never split; the subset may be
     slightly larger than `limit`.
     """
-    if limit is None or limit >= len(spool):
-        return list(range(len(spool)))
+    if limit is None or limit >= len(samples):
+        return list(range(len(samples)))
     strata: dict[str, list[int]] = {}
-    for position, group in enumerate(spool.groups):
+    for position, group in enumerate(samples.groups):
         strata.setdefault(group, []).append(position)
     shares = _apportion({group: len(members) for group, members in strata.items()}, limit)
 
     def unit(position: int) -> str:
-        return (together and spool.clusters[position]) or spool.ids[position]
+        return (together and samples.clusters[position]) or samples.ids[position]
 
     def draw(position: int) -> bytes:
         return sha256(f"{suite}\x1f{seed}\x1f{unit(position)}".encode()).digest()
@@ -108,9 +110,9 @@ class Plan(Struct, kw_only=True):
 
     suite: Suite
     data: Data
-    spool: Spool
+    samples: SampleStore
     total: int
-    """Samples in the data set; the spool holds those selected."""
+    """Samples in the data set; the store holds those selected."""
     config: Config
     folder: Path
     """Folder of this model's runs of the suite."""
@@ -132,7 +134,7 @@ class Plan(Struct, kw_only=True):
     def lengths(self, *, own: bool = False) -> dict[str, tuple[float, float]]:
         """Return output tokens and seconds per sample of an earlier run; empty if there is none. `own`: only of this model."""
         pattern = f"{self.folder.name if own else '*'}/*/records.parquet"
-        return lengths(self.folder.parent, pattern, prefer=self.folder, spool=self.spool)
+        return lengths(self.folder.parent, pattern, prefer=self.folder, samples=self.samples)
 
 
 def resolve(
@@ -150,17 +152,17 @@ def resolve(
     data = data_for(suite, options, takes=takes)
     if not keep_media:
         data = structs.replace(data, media=None)
-    spool, digest = read(suite, data, accept=options.data_hash)
+    samples, digest = read(suite, data, accept=options.data_hash)
     if keep_media or not suite.needs & MEDIA:
-        _require_questions(suite, spool)
-    total = len(spool)
-    chosen = _chosen(spool, suite, options)
+        _require_questions(suite, samples)
+    total = len(samples)
+    chosen = _chosen(samples, suite, options)
     if len(chosen) < total:
-        spool = _subset_of(spool, chosen)
+        samples = _subset_of(samples, chosen)
     sampling, how = resolved(suite, options)
-    narrowed = len(spool) < total
+    narrowed = len(samples) < total
     config = _config(
-        suite, options, digest=digest, spec=spec, sampling=sampling, asked=len(spool), narrowed=narrowed
+        suite, options, digest=digest, spec=spec, sampling=sampling, asked=len(samples), narrowed=narrowed
     )
     folder = options.results / suite.folder / store.slug(model)
     path, notes = _place(folder, config, options.run, fresh=options.fresh)
@@ -168,7 +170,7 @@ def resolve(
     return Plan(
         suite=suite,
         data=data,
-        spool=spool,
+        samples=samples,
         total=total,
         config=config,
         folder=folder,
@@ -195,17 +197,17 @@ def _config(
         max_pixels=options.max_pixels if "image" in suite.needs else None,
         judge=options.judge if suite.judged else "",
         engine=options.engine,
-        words=suite.words.card()["asks_sha256"][:16] if suite.words else "",
+        words=suite.upstream.card()["asks_sha256"][:16] if suite.upstream else "",
         system=options.system,
     )
 
 
-def _chosen(spool: Spool, suite: Suite, options: Options) -> list[int]:
+def _chosen(samples: SampleStore, suite: Suite, options: Options) -> list[int]:
     """Return the positions of the samples to run: those that the user names, else a subset, else all."""
     if not options.sample_ids:
         together = any(metric.together for metric in suite.metrics)
-        return subset(spool, options.limit, seed=options.seed, suite=suite.id, together=together)
-    places = {name: position for position, name in enumerate(spool.ids)}
+        return subset(samples, options.limit, seed=options.seed, suite=suite.id, together=together)
+    places = {name: position for position, name in enumerate(samples.ids)}
     for name in options.sample_ids:
         if name not in places:
             raise UnknownName(f"sample of {suite.id}", name, places)
@@ -223,7 +225,7 @@ def prepare(
         suite=suite,
         repeats=plan.config.repeats,
         sampling=plan.config.sampling,
-        spool=plan.spool,
+        samples=plan.samples,
         prompter=prompter,
         writer=writer,
         done=done,
@@ -263,20 +265,20 @@ def _pixel_notes(config: Config, options: Options) -> list[str]:
     ]
 
 
-def _require_questions(suite: Suite, spool: Spool) -> None:
-    if spool.lacking:
+def _require_questions(suite: Suite, samples: SampleStore) -> None:
+    if samples.lacking:
         raise DataError(
-            f"{suite.id}: sample {spool.lacking!r} has no question, so it can be scored but not asked; "
+            f"{suite.id}: sample {samples.lacking!r} has no question, so it can be scored but not asked; "
             "the data needs its column with the question"
         )
 
 
-def _subset_of(spool: Spool, chosen: Sequence[int]) -> Spool:
-    kept = Spool()
+def _subset_of(samples: SampleStore, chosen: Sequence[int]) -> SampleStore:
+    kept = SampleStore()
     for position in chosen:
-        kept.add(spool[position])
+        kept.add(samples[position])
     kept.freeze()
-    spool.close()
+    samples.close()
     return kept
 
 
@@ -351,13 +353,13 @@ def _open(plan: Plan, *, model: str) -> tuple[Writer, set[tuple[str, int]], bool
         done = {(b.sample, b.repeat) for b in replied}
     card.status, card.finished = "running", None
     put_suite(card, suite, data=data)
-    card.expected = len(plan.spool) * config.repeats
-    card.wording = suite.words.card() if suite.words else {}
+    card.expected = len(plan.samples) * config.repeats
+    card.wording = suite.upstream.card() if suite.upstream else {}
     card.host = host()
     if not stale:  # otherwise rescoring updates the rules when it is done
         put_rules(card, suite)
     writer.write_card()
-    writer.write_samples(plan.spool)
+    writer.write_samples(plan.samples)
     return writer, done, stale
 
 

@@ -28,7 +28,7 @@ class Tally:
 
     def __init__(self, job: Job) -> None:
         self.name = job.suite.id
-        self.total = len(job.spool) * job.repeats
+        self.total = len(job.samples) * job.repeats
         self.before = len(job.done)
         self.done = self.cut = self.tokens = self.scored = self.rejudged = 0
         self.sum = self.squares = 0.0

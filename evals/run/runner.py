@@ -218,7 +218,7 @@ class Runner:
     async def _run_sample(self, number: int, position: int, repeat: int) -> None:
         """Produce one record: prompt, call, score, write. Slow scoring does not delay the next call."""
         job = self.jobs[number]
-        sample = job.spool[position]
+        sample = job.samples[position]
         started = time.time()
         outcome: Reply | Failure | None
         try:

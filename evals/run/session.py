@@ -22,7 +22,7 @@ from evals.records import promise
 from evals.records.store import BATCHES
 from evals.run import batch, judging
 from evals.run.budget import Budget
-from evals.run.early_stop import Both, EarlyStop, Race
+from evals.run.early_stop import EarlyStop, StoppingRule, StoppingWatcher
 from evals.run.job import Job, Options
 from evals.run.options import budget_of, plan_options
 from evals.run.plan import prepare
@@ -167,7 +167,7 @@ class ModelRun:
         self.early_stop = session.early_stop
         self.promise = promise.read(self.request.promise) if self.request.promise else None
         self.jobs: list[Job] = []
-        self._race: Race | None = None
+        self._stopping: StoppingRule | None = None
         self._gathered: Gathered | None = None
 
     @contextmanager
@@ -180,7 +180,7 @@ class ModelRun:
                 yield
         finally:
             for job in self.jobs:
-                job.spool.close()
+                job.samples.close()
                 job.writer.close()
 
     def _prepare(self) -> list[Job]:
@@ -227,12 +227,12 @@ class ModelRun:
         if isinstance(self.model, Launched):
             self.model.beside(self.jobs[0].writer.path)
         if self.early_stop is not None:
-            self._race = self.early_stop.begin(self.jobs, seed=self.request.seed)
+            self._stopping = self.early_stop.begin(self.jobs, seed=self.request.seed)
         self.progress = Progress(
             self.jobs,
             spent=self._spent,
             quiet=self.quiet,
-            more=self._race.facts if self._race else None,
+            more=self._stopping.facts if self._stopping else None,
             alarm=self._alarm,
         )
         if self.request.batch:
@@ -255,21 +255,21 @@ class ModelRun:
 
     def runner(self) -> Runner:
         """Return a new runner; called on its event loop."""
-        race, gathered = self._race, self._gathered
-        queue = gathered.queue(self.jobs) if gathered else race.queue() if race else None
+        stopping, gathered = self._stopping, self._gathered
+        queue = gathered.queue(self.jobs) if gathered else stopping.queue() if stopping else None
         runner = Runner(
             gathered or self.model,
             self.jobs,
             concurrency=self.request.concurrency,
             budget=self.budget,
-            watcher=Both(race, self.progress) if race else self.progress,
+            watcher=StoppingWatcher(stopping, self.progress) if stopping else self.progress,
             timeout_s=self.request.timeout,
             queue=queue,
-            skips=race.skips if race else None,
+            skips=stopping.skips if stopping else None,
             say=self.progress.say,
         )
-        if race is not None:
-            race.attach(runner)
+        if stopping is not None:
+            stopping.attach(runner)
         self.session.runner = runner
         return runner
 
@@ -283,7 +283,7 @@ class ModelRun:
             runner.interrupted = runner.interrupted or self._gathered.waiting > 0
         answering = self._gathered or self.model
         for job, tally in zip(self.jobs, self.progress.tallies, strict=True):
-            job.notes += [*(self._race.notes if self._race else []), *notes_of(answering)]
+            job.notes += [*(self._stopping.notes if self._stopping else []), *notes_of(answering)]
             _close(job, runner, self.budget, health=tally.health)
         self._report_failures(runner)
         return Outcome(
@@ -328,8 +328,8 @@ def _askable(suites: Sequence[Suite], say: Say) -> list[Suite]:
     usable = [load.askable(suite) for suite in suites]
     why: dict[str, list[str]] = {}
     for suite, reworded in zip(suites, usable, strict=True):
-        if suite.words is not None and reworded is not suite:
-            line = f"{suite.words.fault()}; asked in ours, as {reworded.protocol}, never ranked with {suite.protocol}"
+        if suite.upstream is not None and reworded is not suite:
+            line = f"{suite.upstream.fault()}; asked in ours, as {reworded.protocol}, never ranked with {suite.protocol}"
             why.setdefault(line, []).append(suite.id)
     for line, names in why.items():
         say(f"{', '.join(names)}: {line}")
@@ -383,7 +383,7 @@ def _warnings(job: Job) -> list[str]:
         warnings.append(job.reused)
     elif job.done:
         warnings.append(
-            f"resuming {job.writer.card.run}: {len(job.done)} of {len(job.spool) * job.repeats} are done"
+            f"resuming {job.writer.card.run}: {len(job.done)} of {len(job.samples) * job.repeats} are done"
         )
     return warnings
 

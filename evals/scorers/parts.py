@@ -237,7 +237,7 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
 
     form: str = "equivalence"
 
-    async def second(
+    async def judge_after(
         self,
         sample: Sample,
         prompt: Prompt,

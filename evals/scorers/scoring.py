@@ -147,7 +147,7 @@ class Scoring:
                         first = await self._in_worker(staged.rule, sample, prompt, reply)
                     else:
                         first = _judge(staged.rule, sample, prompt, reply)
-                    return _checked_score(await staged.second(sample, prompt, reply, first, earlier))
+                    return _checked_score(await staged.judge_after(sample, prompt, reply, first, earlier))
                 if name in self._heavy:
                     return await self._pooled(scorer, sample, prompt, reply)
                 return _checked_score(await cast("Awaitable[Score]", scorer(sample, prompt, reply)))

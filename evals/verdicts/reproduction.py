@@ -271,7 +271,7 @@ def _reworded(card: Card) -> bool:
     if card.origin != "run" or config.protocol != "official" or config.model.startswith("baseline:"):
         return False
     try:
-        return any(suite.asks_in_ours for suite in load.recorded_suite(config.suite, config.protocol))
+        return any(suite.uses_own_prompts for suite in load.recorded_suite(config.suite, config.protocol))
     except (UnknownName, Untrusted):
         return False
 

@@ -1,6 +1,6 @@
 """A gate while the run goes on: samples in seeded random order, stopped at the first moment that decides.
 
-Each suite is a race of two bets (`betting.py`): that it lost less than its margin, and that it lost more. Records
+Each suite is tested by two bets (`betting.py`): that it lost less than its margin, and that it lost more. Records
 come back in any order, but are taken in the order of asking, for what comes back first is not a random sample.
 A missing outcome enters each bet at its worst. Alpha is shared as in the fixed gate: every pass at alpha,
 regressions at alpha over the number of critical and supporting suites.
@@ -44,8 +44,8 @@ class Stoppable(Protocol):
         ...
 
 
-class Lane:
-    """One suite of the sequential gate."""
+class SuiteTest:
+    """The sequential test of one suite."""
 
     def __init__(
         self, job: Job, entry: Entry, old: Contestant, *, seed: int, estimand: Estimand = "items-like-these"
@@ -157,7 +157,7 @@ class Lane:
         return self.next >= len(self.clusters)
 
 
-class Race:
+class SequentialGate:
     """A sequential gate: all suites of a command against a baseline, until the policy's verdict is certain."""
 
     def __init__(
@@ -172,7 +172,7 @@ class Race:
         self.alpha = policy.alpha * (1 - policy.final)
         self.family = max(1, sum(entry.tier != "advisory" for entry in policy.suite))
         by_name = {plain(job.suite.id): number for number, job in enumerate(jobs)}
-        self.lanes: dict[int, Lane] = {}
+        self.tests: dict[int, SuiteTest] = {}
         for entry in policy.suite:
             number = by_name.get(plain(entry.name))
             if number is None:
@@ -180,14 +180,14 @@ class Race:
                 number = names[0] if len(names) == 1 else None
             if number is None:
                 raise UsageError(f"the policy judges {entry.name}, which this command does not run")
-            self.lanes[number] = Lane(
+            self.tests[number] = SuiteTest(
                 jobs[number],
                 entry,
                 _baseline_of(jobs[number], old),
                 seed=seed,
                 estimand=policy.estimand_of(entry),
             )
-        if others := [job.suite.id for number, job in enumerate(jobs) if number not in self.lanes]:
+        if others := [job.suite.id for number, job in enumerate(jobs) if number not in self.tests]:
             raise UsageError(f"the policy says nothing of {', '.join(others)}")
         self.runner: Stoppable | None = None
         self.notes = [QUOTE]
@@ -197,32 +197,32 @@ class Race:
 
     def _resume(self) -> None:
         """Take in what an earlier, interrupted run of the same command has recorded."""
-        for lane in self.lanes.values():
-            done = lane.job.done
+        for test in self.tests.values():
+            done = test.job.done
             if not done:
                 continue
-            for one in Run(lane.job.writer.path).briefs():
+            for one in Run(test.job.writer.path).briefs():
                 if (one.sample, one.repeat) in done:
-                    lane.take(one)
+                    test.take(one)
 
     def queue(self) -> list[tuple[int, int, int]]:
         """Order all calls at random within each suite, the suites side by side."""
         keyed = []
-        for number, lane in self.lanes.items():
-            positions = {name: position for position, name in enumerate(lane.job.spool.ids)}
-            for place, names in enumerate(lane.clusters):
+        for number, test in self.tests.items():
+            positions = {name: position for position, name in enumerate(test.job.samples.ids)}
+            for place, names in enumerate(test.clusters):
                 keyed += [
-                    (place / len(lane.clusters), number, positions[name], repeat)
+                    (place / len(test.clusters), number, positions[name], repeat)
                     for name in names
-                    for repeat in range(lane.job.repeats)
-                    if (name, repeat) not in lane.job.done
+                    for repeat in range(test.job.repeats)
+                    if (name, repeat) not in test.job.done
                 ]
         keyed.sort(key=lambda item: item[:2])
         return [(number, position, repeat) for _, number, position, repeat in keyed]
 
     def record(self, job: int, record: Record) -> None:
         """Add a record and stop the run once the verdict is certain."""
-        self.lanes[job].take(brief(record))
+        self.tests[job].take(brief(record))
         if self.runner is not None and self.decided and not self.exhausted:
             self.runner.end(f"decided: {self.verdict}")
 
@@ -234,20 +234,20 @@ class Race:
 
     def skips(self, job: int) -> bool:
         """Whether a suite needs no more samples."""
-        return self.verdict_of(self.lanes[job]) != "cannot tell"
+        return self.verdict_of(self.tests[job]) != "cannot tell"
 
-    def verdict_of(self, lane: Lane) -> Verdict:
+    def verdict_of(self, test: SuiteTest) -> Verdict:
         """Return the verdict on a suite so far."""
-        family = self.family if lane.entry.tier != "advisory" else 1
-        if lane.bets.breaches(self.alpha / family):
+        family = self.family if test.entry.tier != "advisory" else 1
+        if test.bets.breaches(self.alpha / family):
             return "regression"
-        covered = lane.coverage >= self.policy.coverage
-        return "pass" if covered and lane.bets.passes(self.alpha) else "cannot tell"
+        covered = test.coverage >= self.policy.coverage
+        return "pass" if covered and test.bets.passes(self.alpha) else "cannot tell"
 
     @property
     def verdict(self) -> Verdict:
         """Combine the suites as the fixed gate does."""
-        verdicts = [(lane.entry.tier, self.verdict_of(lane)) for lane in self.lanes.values()]
+        verdicts = [(test.entry.tier, self.verdict_of(test)) for test in self.tests.values()]
         if any(tier != "advisory" and verdict == "regression" for tier, verdict in verdicts):
             return "regression"
         missing = any(tier == "critical" and verdict != "pass" for tier, verdict in verdicts)
@@ -259,33 +259,33 @@ class Race:
         if self.verdict == "regression":
             return True
         return all(
-            lane.entry.tier == "advisory" or lane.exhausted or self.verdict_of(lane) != "cannot tell"
-            for lane in self.lanes.values()
+            test.entry.tier == "advisory" or test.exhausted or self.verdict_of(test) != "cannot tell"
+            for test in self.tests.values()
         )
 
     @property
     def exhausted(self) -> bool:
         """Whether every sample of every suite was asked."""
-        return all(lane.exhausted for lane in self.lanes.values())
+        return all(test.exhausted for test in self.tests.values())
 
     def facts(self, job: int) -> str:
         """Format the confidence sequence for the progress bar."""
-        lane = self.lanes[job]
-        low, high = self._limits(lane)
-        return f"{self.verdict_of(lane)} so far, difference in {interval(low, high, lane.metric.unit)}"
+        test = self.tests[job]
+        low, high = self._limits(test)
+        return f"{self.verdict_of(test)} so far, difference in {interval(low, high, test.metric.unit)}"
 
-    def _limits(self, lane: Lane) -> tuple[float, float]:
-        low, high = lane.bets.limits(self.alpha)
-        return (low, high) if lane.metric.better == "higher" else (-high, -low)
+    def _limits(self, test: SuiteTest) -> tuple[float, float]:
+        low, high = test.bets.limits(self.alpha)
+        return (low, high) if test.metric.better == "higher" else (-high, -low)
 
     def report(self, *, candidate: str, baseline: str, fixed: GateReport | None = None) -> GateReport:
         """Return the report; `fixed` is the second test, at the reserved alpha, if the items ran out."""
-        suites = [self._suite(lane) for lane in self.lanes.values()]
+        suites = [self._suite(test) for test in self.tests.values()]
         if fixed is not None:
             second = {one.suite: one for one in fixed.suites}
             suites = [
-                second.get(one.suite, one) if one.verdict == "cannot tell" and lane.exhausted else one
-                for one, lane in zip(suites, self.lanes.values(), strict=True)
+                second.get(one.suite, one) if one.verdict == "cannot tell" and test.exhausted else one
+                for one, test in zip(suites, self.tests.values(), strict=True)
             ]
         return GateReport(
             verdict=overall(suites),
@@ -300,51 +300,51 @@ class Race:
 
     def _notes(self) -> list[str]:
         return [
-            f"{lane.entry.name}: {lane.n} of {len(lane.weights)} samples were needed"
-            if self.verdict_of(lane) != "cannot tell"
-            else f"{lane.entry.name}: undecided after {lane.n} of {len(lane.weights)} samples"
-            for lane in self.lanes.values()
+            f"{test.entry.name}: {test.n} of {len(test.weights)} samples were needed"
+            if self.verdict_of(test) != "cannot tell"
+            else f"{test.entry.name}: undecided after {test.n} of {len(test.weights)} samples"
+            for test in self.tests.values()
         ]
 
-    def _suite(self, lane: Lane) -> SuiteVerdict:
-        verdict = self.verdict_of(lane)
-        low, high = self._limits(lane)
-        unit, margin = lane.metric.unit, amount(lane.entry.margin, lane.metric.unit, signed=True).lstrip("+")
+    def _suite(self, test: SuiteTest) -> SuiteVerdict:
+        verdict = self.verdict_of(test)
+        low, high = self._limits(test)
+        unit, margin = test.metric.unit, amount(test.entry.margin, test.metric.unit, signed=True).lstrip("+")
         reasons = {
-            "pass": f"the loss is shown to be less than {margin}, after {lane.n} samples",
-            "regression": f"the loss is shown to exceed {margin}, after {lane.n} samples",
-            "cannot tell": f"undecided after {lane.n} samples"
-            + ("" if lane.coverage >= self.policy.coverage else f"; coverage is {lane.coverage:.4f}"),
+            "pass": f"the loss is shown to be less than {margin}, after {test.n} samples",
+            "regression": f"the loss is shown to exceed {margin}, after {test.n} samples",
+            "cannot tell": f"undecided after {test.n} samples"
+            + ("" if test.coverage >= self.policy.coverage else f"; coverage is {test.coverage:.4f}"),
         }
-        family = self.family if lane.entry.tier != "advisory" else 1
+        family = self.family if test.entry.tier != "advisory" else 1
         return SuiteVerdict(
-            suite=lane.entry.name,
-            protocol=lane.job.suite.protocol,
-            tier=lane.entry.tier,
-            metric=lane.metric.name,
+            suite=test.entry.name,
+            protocol=test.job.suite.protocol,
+            tier=test.entry.tier,
+            metric=test.metric.name,
             verdict=verdict,
             reasons=(reasons[verdict],),
             value_baseline=None,
             value_candidate=None,
-            difference=lane.total / lane.weight if lane.weight else None,
+            difference=test.total / test.weight if test.weight else None,
             low=low,
             high=high,
-            margin=lane.entry.margin,
-            better=lane.metric.better,
+            margin=test.entry.margin,
+            better=test.metric.better,
             unit=unit,
-            n=lane.n,
-            coverage=lane.coverage,
+            n=test.n,
+            coverage=test.coverage,
             coverage_baseline=1.0,
-            estimand=lane.estimand,
-            method="betting without replacement" if lane.estimand == "this-run" else "betting",
-            p_pass=min(1.0, exp(-lane.bets.best_pass)),
-            p_regression=min(1.0, family * exp(-lane.bets.best_breach)),
+            estimand=test.estimand,
+            method="betting without replacement" if test.estimand == "this-run" else "betting",
+            p_pass=min(1.0, exp(-test.bets.best_pass)),
+            p_regression=min(1.0, family * exp(-test.bets.best_breach)),
         )
 
 
 def _expected(job: Job) -> Contestant:
     """Return the candidate as it will be: its samples, and no outcome yet."""
-    golds = {s.id: Gold(s.group, s.cluster or s.id, s.target, len(s.choices)) for s in job.spool}
+    golds = {s.id: Gold(s.group, s.cluster or s.id, s.target, len(s.choices)) for s in job.samples}
     return Contestant(
         run=job.writer.card.run,
         model=job.writer.card.model,

@@ -11,7 +11,7 @@ from evals.records.store import Run
 from evals.verdicts import contestants, noise, policy, spending
 from evals.verdicts.gate import GateReport, check_noise, run_names
 from evals.verdicts.gate import gate as judge
-from evals.verdicts.sequential import Race, fixed_policy
+from evals.verdicts.sequential import SequentialGate, fixed_policy
 
 if TYPE_CHECKING:
     from evals.run.job import Job
@@ -27,28 +27,28 @@ class Until:
         self.rules = spending.share(rules)
         self.old = contestants.find(results, against, suites=[entry.name for entry in self.rules.suite])
         check_noise(self.rules, noise.limits(results, self.old), self.old)
-        self.race: Race | None = None
+        self.gate: SequentialGate | None = None
 
-    def begin(self, jobs: Sequence[Job], *, seed: int) -> Race:
+    def begin(self, jobs: Sequence[Job], *, seed: int) -> SequentialGate:
         """Return the sequential gate for these jobs."""
         if self.account:
             names = ", ".join(dict.fromkeys(job.writer.path.name for job in jobs))
             spending.refuse_spent(self.account, candidate=names, baseline=run_names(self.old))
-        self.race = Race(jobs, self.old, self.rules, seed=seed)
-        return self.race
+        self.gate = SequentialGate(jobs, self.old, self.rules, seed=seed)
+        return self.gate
 
     def report(self) -> GateReport:
         """Return the gate's report; if the items ran out, with a second test at the reserved alpha."""
-        race = self.race
-        if race is None:
+        gate = self.gate
+        if gate is None:
             raise UsageError("nothing was run")
-        new = [contestants.contestant(Run(job.writer.path)) for job in race.jobs]
-        left = any(lane.exhausted and race.verdict_of(lane) == "cannot tell" for lane in race.lanes.values())
+        new = [contestants.contestant(Run(job.writer.path)) for job in gate.jobs]
+        left = any(test.exhausted and gate.verdict_of(test) == "cannot tell" for test in gate.tests.values())
         fixed = None
         if self.rules.final > 0 and left:
             b, a = contestants.alike(new, self.old)
             fixed = judge(b, a, fixed_policy(self.rules))
-        report = race.report(candidate=run_names(new), baseline=run_names(self.old), fixed=fixed)
+        report = gate.report(candidate=run_names(new), baseline=run_names(self.old), fixed=fixed)
         return spending.record(self.account, report) if self.account else report
 
 

@@ -23,7 +23,7 @@ from evals import peer_environments as peers
 from evals.data import Data
 from evals.prompts import plain_text
 from evals.prompts import upstream as wording
-from evals.prompts.upstream import Words, wheel
+from evals.prompts.upstream import UpstreamPrompts, wheel
 from evals.prompts.upstream.wheel import OPENCOMPASS
 from evals.types import Message, Prompt, Sample, Text
 from tests.support import wheels
@@ -93,7 +93,7 @@ def raw(name: str, sample: Sample) -> dict[str, Any]:
 CASES = [name for name, words in wheels.words() if not words.lacks and name != "smolinstruct:MC"]
 
 
-def job(name: str, words: Words) -> dict[str, Any]:
+def job(name: str, words: UpstreamPrompts) -> dict[str, Any]:
     given = dict(words.given).get("_name")
     abbr = f"{name.partition(':')[2]}-0shot-instruct" if given else ""
     abbr = abbr if not given or f"NC-{given}" not in abbr else f"NC-{given}-0shot-instruct"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evals.data.sample_store import Spool
+from evals.data.sample_store import SampleStore
 from evals.types import Media, Sample, Text
 
 
@@ -11,12 +11,12 @@ def image(name: str) -> Media:
 
 
 def clusters(*samples: Sample) -> list[str]:
-    spool = Spool()
+    store = SampleStore()
     for sample in samples:
-        spool.add(sample)
-    spool.freeze()
-    assert [sample.cluster for sample in spool] == spool.clusters
-    return spool.clusters
+        store.add(sample)
+    store.freeze()
+    assert [sample.cluster for sample in store] == store.clusters
+    return store.clusters
 
 
 def sample(name: str, *question: Text | Media, cluster: str = "", choices: tuple[str, ...] = ()) -> Sample:

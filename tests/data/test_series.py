@@ -14,7 +14,7 @@ import pytest
 from msgspec import structs
 
 from evals.data import Data
-from evals.data.series import MOST_TEXT, series, structure, told
+from evals.data.series import MOST_TEXT, inline_text_media, series, structure
 from evals.errors import DataError, ModelError, Rejected, UsageError
 from evals.model_adapters import server
 from evals.model_adapters.openai import body, data_urls
@@ -82,7 +82,7 @@ def test_every_form_of_a_series_is_the_same_bytes_kept_once(tmp_path: Path) -> N
 
 def test_a_model_that_takes_none_is_sent_text_and_the_record_says_so(tmp_path: Path) -> None:
     media = kept(series(place(tmp_path), [WAVE, WAVE], rate_hz=50.0, channels=("Z", "N")))
-    (message,) = told(asked(media)).messages
+    (message,) = inline_text_media(asked(media)).messages
     text = plain_text(message.parts)
     assert "40 values per channel, 50 samples per second" in text
     assert f"\nZ: 0, {WAVE[1]:.6g}, " in text
@@ -96,7 +96,7 @@ def test_a_model_that_takes_them_gets_the_array(tmp_path: Path) -> None:
     media = kept(series(place(tmp_path, takes=True), WAVE, rate_hz=50.0))
     assert media.sent == ""
     prompt = asked(media)
-    assert told(prompt) == prompt
+    assert inline_text_media(prompt) == prompt
     urls = asyncio.run(data_urls(prompt))
     content = body("m", prompt, Sampling(), urls)["messages"][0]["content"]
     assert [part["type"] for part in content] == ["text", "time_series_url", "text"]
@@ -139,7 +139,7 @@ def test_what_is_no_series_is_refused_in_one_line(
     media = kept(series(place(tmp_path), value, rate_hz=rate, channels=names))
     assert media.sent.startswith("refused: ")
     with pytest.raises(Rejected, match=says) as caught:
-        told(asked(media))
+        inline_text_media(asked(media))
     assert "\n" not in str(caught.value)
 
 
@@ -160,7 +160,7 @@ def test_a_structure_goes_as_text_whatever_the_model(tmp_path: Path) -> None:
         f"text {len(CIF.strip())} characters",
         len(CIF),
     )
-    assert f"```cif\n{CIF.strip()}\n```" in plain_text(told(asked(media)).messages[0].parts)
+    assert f"```cif\n{CIF.strip()}\n```" in plain_text(inline_text_media(asked(media)).messages[0].parts)
     with pytest.raises(ModelError, match="structure"):
         body("m", asked(media), Sampling(), {})
 
@@ -172,7 +172,7 @@ def test_a_structure_goes_as_text_whatever_the_model(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_is_no_structure_is_refused_in_one_line(tmp_path: Path, text: str | bytes, says: str) -> None:
     with pytest.raises(Rejected, match=says):
-        told(asked(kept(structure(place(tmp_path), text))))
+        inline_text_media(asked(kept(structure(place(tmp_path), text))))
 
 
 def test_files_outside_the_data_are_not_read(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ SUITE = load.suite("mmlu-pro")[0]
 
 
 def ids() -> list[str]:
-    spool, _ = read(SUITE, Data(suite="mmlu-pro", sample=True))
-    return list(spool.ids)
+    samples, _ = read(SUITE, Data(suite="mmlu-pro", sample=True))
+    return list(samples.ids)
 
 
 def replies(path: Path, *lines: Any) -> Outcome:

@@ -42,8 +42,8 @@ def files() -> dict[str, str]:
     wanted: dict[str, dict[str, int]] = {}
     for name in SUITES:
         (suite,) = load.suite(name, "intern-s1")
-        assert isinstance(suite.words, Sentences)
-        for place in (*(p for swap in suite.words.swaps for p in swap.theirs), *suite.words.judge):
+        assert isinstance(suite.upstream, Sentences)
+        for place in (*(p for swap in suite.upstream.swaps for p in swap.theirs), *suite.upstream.judge):
             some = wanted.setdefault(place.file, {})
             some[place.within] = max(place.number, some.get(place.within, 0))
     contents = {}
@@ -124,11 +124,11 @@ def test_the_last_of_ours_is_exchanged_and_fields_are_filled(laid: Path) -> None
 @pytest.mark.parametrize("name", [name for name in SUITES if name != "mmmu:pro-vision"])
 def test_no_sentence_of_ours_is_left_and_nothing_else_differs(laid: Path, name: str) -> None:
     (theirs,), (ours,) = (load.suite(name, protocol) for protocol in ("intern-s1", "intern-s1~"))
-    assert isinstance(theirs.words, Sentences)
+    assert isinstance(theirs.upstream, Sentences)
     sample = Sample(id="1", target="A", choices=("red", "green"), group="Optics", question=(Text("What?"),))
     ask, own = (suite.prompter(Data(suite=suite.name, sample=True)) for suite in (theirs, ours))
     there, here = (plain_text(prompter(sample, 0).messages[0].parts) for prompter in (ask, own))
-    for swap in theirs.words.swaps:
+    for swap in theirs.upstream.swaps:
         text = swap.ours.replace(swap.group, sample.group) if swap.group else swap.ours
         assert text in here
         assert text not in there
@@ -177,8 +177,8 @@ def judged(name: str, said: str, sample: Sample, prompt: Prompt, reply: str) -> 
     (suite,) = load.suite(name, "intern-s1")
     (scorer,) = suite.scorers.values()
     model = Says(said)
-    seated = scorer.seated(Judge(model, spec="says"))
-    return asyncio.run(seated(sample, prompt, Reply(text=reply))), model.asked[-1]
+    judged = scorer.with_judge(Judge(model, spec="says"))
+    return asyncio.run(judged(sample, prompt, Reply(text=reply))), model.asked[-1]
 
 
 def test_the_judge_names_an_option_in_upstreams_words(laid: Path) -> None:
@@ -306,9 +306,9 @@ def test_the_judge_s_task_equals_that_of_upstreams_own_code(real: Path) -> None:
 @pytest.mark.slow
 def test_the_points_are_asked_for_in_upstreams_words(real: Path) -> None:
     (suite,) = load.suite("sfe:en", "intern-s1")
-    assert isinstance(suite.words, Sentences)
-    task = suite.words.judge[0].text()
+    assert isinstance(suite.upstream, Sentences)
+    task = suite.upstream.judge[0].text()
     assert all(field in task for field in ("{question}", "{answer}", "{prediction}"))
     (chart,) = load.suite("chartqa:human", "intern-s1")
-    assert chart.words is not None
-    assert chart.words.card()["file_sha256"]
+    assert chart.upstream is not None
+    assert chart.upstream.card()["file_sha256"]

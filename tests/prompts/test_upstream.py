@@ -16,7 +16,7 @@ from evals.errors import DataError
 from evals.extract import number_bare, verdict_bare
 from evals.prompts import plain_text
 from evals.prompts import upstream as wording
-from evals.prompts.upstream import Words, configs, filled, wheel
+from evals.prompts.upstream import UpstreamPrompts, configs, filled, wheel
 from evals.prompts.upstream.sentences import Sentences
 from evals.prompts.upstream.wheel import OPENCOMPASS
 from evals.records import store
@@ -169,10 +169,10 @@ def test_what_a_wheel_lacks_or_overdoes_is_one_line(monkeypatch: pytest.MonkeyPa
         monkeypatch, tmp_path, {f"{FOLDER}long.py": "#" * (wheel.LONGEST + 1), f"{FOLDER}bad.py": "x = 'one'"}
     )
     for words, complaint in (
-        (Words(file="none.py", asks="x"), "there is no opencompass/configs/datasets/none.py in it"),
-        (Words(file="long.py", asks="x"), "long.py is too long to be read"),
-        (Words(file="bad.py", asks="x"), "bad.py: x is no template"),
-        (Words(file="bad.py", asks="y"), "bad.py: there is no y that can be read"),
+        (UpstreamPrompts(file="none.py", asks="x"), "there is no opencompass/configs/datasets/none.py in it"),
+        (UpstreamPrompts(file="long.py", asks="x"), "long.py is too long to be read"),
+        (UpstreamPrompts(file="bad.py", asks="x"), "bad.py: x is no template"),
+        (UpstreamPrompts(file="bad.py", asks="y"), "bad.py: there is no y that can be read"),
     ):
         with pytest.raises(DataError, match=complaint):
             words.turns(words.asks)
@@ -189,7 +189,7 @@ def test_templates_of_another_shape_are_refused(
 ) -> None:
     wheels.lay(monkeypatch, tmp_path, {f"{FOLDER}c.py": f"x = {template}"})
     with pytest.raises(DataError, match=r"c\.py: x"):
-        Words(file="c.py", asks="x").turns("x")
+        UpstreamPrompts(file="c.py", asks="x").turns("x")
 
 
 # --- filling a template -------------------------------------------------------------------------------------
@@ -266,12 +266,12 @@ def bundled(suite: Suite) -> list[tuple[Sample, Prompt]]:
 )
 def test_questions_are_asked_in_the_wheels_words(laid: Path, name: str) -> None:
     (suite,), (ours,) = (load.suite(name, protocol) for protocol in ("intern-s1", "intern-s1~"))
-    assert suite.words is not None
-    assert suite.words.row is not None
+    assert suite.upstream is not None
+    assert suite.upstream.row is not None
     for (sample, prompt), (_, own) in zip(bundled(suite), bundled(ours), strict=True):
         assert prompt.order == own.order
-        row = suite.words.row(sample, prompt, plain_text(sample.question))
-        wanted = wheels.asked(suite.words)
+        row = suite.upstream.row(sample, prompt, plain_text(sample.question))
+        wanted = wheels.asked(suite.upstream)
         for column, content in row.items():
             wanted = wanted.replace(f"{{{column}}}", content)
         assert prompt.messages == (Message.user(wanted),)
@@ -348,24 +348,26 @@ def test_with_the_wheel_the_card_names_the_words(laid: Path, tmp_path: Path) -> 
     assert run_of(done)["protocol"] == "intern-s1"
     card = card_of(tmp_path, run_of(done)["run"])
     (suite,) = load.suite("mmlu-pro", "intern-s1")
-    assert suite.words is not None
-    file = f"{FOLDER}{suite.words.file}"
+    assert suite.upstream is not None
+    file = f"{FOLDER}{suite.upstream.file}"
     assert card.wording["package"] == "opencompass==0.5.4"
     assert card.wording["wheel_sha256"] == OPENCOMPASS.sha256
     assert (card.wording["file"], card.wording["asks"], card.wording["judges"]) == (
         file,
-        suite.words.asks,
-        suite.words.judges,
+        suite.upstream.asks,
+        suite.upstream.judges,
     )
     assert card.wording["file_sha256"] == sha256(wheels.files()[file].encode()).hexdigest()
     assert run_of(done)["wording"] == card.wording
-    assert card.judge.templates == {f"opencompass==0.5.4 {suite.words.file}": card.wording["judges_sha256"]}
+    assert card.judge.templates == {
+        f"opencompass==0.5.4 {suite.upstream.file}": card.wording["judges_sha256"]
+    }
 
 
 def test_the_judge_is_asked_in_the_wheels_words(laid: Path, tmp_path: Path) -> None:
     name = run_of(saying(tmp_path, *ASKED))["run"]
     (suite,) = load.suite("mmlu-pro", "intern-s1")
-    assert suite.words is not None
+    assert suite.upstream is not None
     samples = {sample.id: sample for sample, _ in bundled(suite)}
     records = list(store.find(tmp_path / "results", name)[0].records())
     assert len(records) == 16

@@ -62,7 +62,7 @@ def once(link: Simulated, asked: int, act: Callable[[], object]) -> None:
 async def test_replicas_share_the_work(tmp_path: Path) -> None:
     links = [Simulated(0.005) for _ in range(3)]
     job, _ = await run(tmp_path, links, concurrency=12)
-    assert answered(job) == dict.fromkeys(job.spool.ids, 1)
+    assert answered(job) == dict.fromkeys(job.samples.ids, 1)
     assert [len(link.asked) for link in links] == pytest.approx([20] * 3, abs=4)
     assert all(link.closed for link in links)
 
@@ -98,7 +98,7 @@ async def test_what_a_dead_replica_had_goes_to_others_once(tmp_path: Path) -> No
     links = [Simulated(0.02) for _ in range(3)]
     once(links[1], 8, links[1].die)
     job, cluster = await run(tmp_path, links, concurrency=12)
-    assert answered(job) == dict.fromkeys(job.spool.ids, 1)
+    assert answered(job) == dict.fromkeys(job.samples.ids, 1)
     records = list(Run(job.writer.path).records())
     assert len(records) == 60  # none failed, none was written twice
     assert max(r.outcome.attempts for r in records) == 2
@@ -114,7 +114,7 @@ async def test_a_silent_replica_loses_its_lease_and_its_late_answers_are_thrown_
 
     once(links[0], 8, freeze)
     job, cluster = await run(tmp_path, links, concurrency=8, lease_s=0.4)
-    assert answered(job) == dict.fromkeys(job.spool.ids, 1)
+    assert answered(job) == dict.fromkeys(job.samples.ids, 1)
     assert any("silent for" in note for note in cluster.notes)
 
 
@@ -161,7 +161,7 @@ async def test_when_the_last_replica_is_gone_what_is_open_stays_open(tmp_path: P
     assert 0 < len(done) < 60
     assert not [r for r in Run(job.writer.path).records() if isinstance(r.outcome, Failure)]
     resumed, _ = await run(tmp_path, [Simulated()])
-    assert answered(resumed) == dict.fromkeys(job.spool.ids, 1)
+    assert answered(resumed) == dict.fromkeys(job.samples.ids, 1)
 
 
 async def test_a_replica_whose_server_is_gone_takes_no_other_with_it(tmp_path: Path) -> None:

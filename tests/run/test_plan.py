@@ -11,7 +11,7 @@ from random import Random
 import pytest
 from msgspec import structs
 
-from evals.data.sample_store import Spool
+from evals.data.sample_store import SampleStore
 from evals.errors import DataError, StoreError, UsageError
 from evals.records import store
 from evals.run import plan
@@ -25,29 +25,29 @@ from tests.support import toy
 
 
 @pytest.fixture
-def spooled() -> Iterator[Spool]:
-    spool = filled(toy.samples(60, groups=("x", "x", "x", "y", "y", "z")))  # 30 x, 20 y, 10 z
-    yield spool
-    spool.close()
+def spooled() -> Iterator[SampleStore]:
+    samples = filled(toy.samples(60, groups=("x", "x", "x", "y", "y", "z")))  # 30 x, 20 y, 10 z
+    yield samples
+    samples.close()
 
 
-def filled(items: Sequence[Sample]) -> Spool:
-    spool = Spool()
+def filled(items: Sequence[Sample]) -> SampleStore:
+    samples = SampleStore()
     for item in items:
-        spool.add(item)
-    spool.freeze()
-    return spool
+        samples.add(item)
+    samples.freeze()
+    return samples
 
 
-def ids(spool: Spool, chosen: Sequence[int]) -> set[str]:
-    return {spool.ids[position] for position in chosen}
+def ids(samples: SampleStore, chosen: Sequence[int]) -> set[str]:
+    return {samples.ids[position] for position in chosen}
 
 
 # --- which samples ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("limit", [None, 60, 61, 10_000])
-def test_without_a_limit_below_its_size_all_are_asked(spooled: Spool, limit: int | None) -> None:
+def test_without_a_limit_below_its_size_all_are_asked(spooled: SampleStore, limit: int | None) -> None:
     assert subset(spooled, limit, seed=0, suite="toy") == list(range(60))
 
 
@@ -56,7 +56,7 @@ def test_without_a_limit_below_its_size_all_are_asked(spooled: Spool, limit: int
     [(6, {"x": 3, "y": 2, "z": 1}), (12, {"x": 6, "y": 4, "z": 2}), (1, {"x": 1}), (59, None)],
 )
 def test_a_subset_keeps_the_shares_of_the_groups(
-    spooled: Spool, limit: int, shares: dict[str, int] | None
+    spooled: SampleStore, limit: int, shares: dict[str, int] | None
 ) -> None:
     chosen = subset(spooled, limit, seed=0, suite="toy")
     assert len(set(chosen)) == limit
@@ -65,11 +65,11 @@ def test_a_subset_keeps_the_shares_of_the_groups(
         assert Counter(spooled.groups[p] for p in chosen) == shares
 
 
-def test_a_subset_is_drawn_and_not_the_first_ones(spooled: Spool) -> None:
+def test_a_subset_is_drawn_and_not_the_first_ones(spooled: SampleStore) -> None:
     assert subset(spooled, 12, seed=0, suite="toy") != list(range(12))
 
 
-def test_the_seed_and_the_suite_decide_the_subset(spooled: Spool) -> None:
+def test_the_seed_and_the_suite_decide_the_subset(spooled: SampleStore) -> None:
     def draw(seed: int, suite: str) -> set[str]:
         return ids(spooled, subset(spooled, 12, seed=seed, suite=suite))
 
@@ -78,7 +78,7 @@ def test_the_seed_and_the_suite_decide_the_subset(spooled: Spool) -> None:
     assert draw(0, "toy") != draw(0, "other")
 
 
-def test_the_subset_does_not_depend_on_the_order_of_rows(spooled: Spool) -> None:
+def test_the_subset_does_not_depend_on_the_order_of_rows(spooled: SampleStore) -> None:
     items = list(spooled)
     Random(3).shuffle(items)
     other = filled(items)
@@ -94,12 +94,12 @@ def test_the_subset_does_not_depend_on_the_order_of_rows(spooled: Spool) -> None
 
 
 def test_a_larger_subset_holds_the_smaller_one_of_a_group() -> None:
-    spool = filled(toy.samples(40))
+    samples = filled(toy.samples(40))
     try:
-        small, large = (set(subset(spool, n, seed=0, suite="toy")) for n in (5, 20))
+        small, large = (set(subset(samples, n, seed=0, suite="toy")) for n in (5, 20))
         assert small < large  # what was asked for a trial is not asked in vain
     finally:
-        spool.close()
+        samples.close()
 
 
 # --- how they are asked -------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def test_the_same_command_goes_on_where_it_was(tmp_path: Path, seal: bool) -> No
     first = written(tmp_path, toy.record("q000"), toy.record("q001"), toy.failed("q002"), seal=seal)
     job = toy.job(tmp_path)
     assert job.done == {("q000", 0), ("q001", 0)}  # what failed is asked again, what is absent too
-    assert [job.spool.ids[p] for _, p, _ in order([job])] == ["q002", "q003"]
+    assert [job.samples.ids[p] for _, p, _ in order([job])] == ["q002", "q003"]
     assert (name_of(job), job.notes) == (first, [])
 
 
@@ -278,14 +278,14 @@ def test_samples_without_questions_cannot_be_asked(tmp_path: Path) -> None:
 def test_other_rows_than_the_pinned_ones_are_accepted_only_knowingly(tmp_path: Path) -> None:
     suite = toy.suite(2)
     data = plan.data_for(suite, Options(sample=True))
-    spool, digest = plan.read(suite, data)
-    spool.close()
+    samples, digest = plan.read(suite, data)
+    samples.close()
     with pytest.raises(DataError, match=f"the rows hash to {digest[:16]}.* add --data-hash {digest[:16]}"):
         plan.read(structs.replace(suite, sha256="0" * 64), plan.data_for(suite, Options()))
     with pytest.raises(DataError, match="other data"):
         plan.read(suite, data, accept="beef")
-    spool, again = plan.read(structs.replace(suite, sha256="0" * 64), data, accept=digest[:16])
-    spool.close()
+    samples, again = plan.read(structs.replace(suite, sha256="0" * 64), data, accept=digest[:16])
+    samples.close()
     assert again == digest
 
 
@@ -305,7 +305,7 @@ def history(results: Path, tokens: dict[str, int], *, model: str = "toy-model", 
 
 def asked(*jobs: Job) -> list[str]:
     found = [
-        f"{jobs[n].spool.ids[p]}.{r}" if jobs[n].repeats > 1 else jobs[n].spool.ids[p]
+        f"{jobs[n].samples.ids[p]}.{r}" if jobs[n].repeats > 1 else jobs[n].samples.ids[p]
         for n, p, r in order(jobs)
     ]
     for job in jobs:

@@ -66,7 +66,7 @@ def bench(model: Callable[[Prompt], str | Reply] | str | list[str]) -> Judge:
 def score(scorer: Judged, text: str, *, stop: str = "stop", earlier: Score | None = None) -> Score:
     reply = Reply(text=text, stop=stop)
     first = scorer.rule(ITEM, Prompt(), reply)
-    return asyncio.run(scorer.second(ITEM, Prompt(), reply, first, earlier))
+    return asyncio.run(scorer.judge_after(ITEM, Prompt(), reply, first, earlier))
 
 
 @pytest.mark.parametrize("case", VERDICTS, ids=lambda case: repr(case["text"]))

@@ -164,7 +164,7 @@ def test_a_formula_without_end_costs_its_deadline_and_spelling_decides_then() ->
                 )
             except Exception as error:  # noqa: BLE001 - what scoring makes of it
                 first = Failure(stage="scorer", kind="scorererror", message=str(error))
-            return await JudgedBoxes(rule=Parts(stated), judge=bench(lambda gold, said: False)).second(
+            return await JudgedBoxes(rule=Parts(stated), judge=bench(lambda gold, said: False)).judge_after(
                 sample, Prompt(), reply, first, None
             )
 
@@ -187,7 +187,7 @@ def bench(says: Callable[[str, str], bool], asked: list[tuple[str, str]] | None 
 def second(scorer: JudgedBoxes, text: str, golds: tuple[str, ...], earlier: Score | None = None) -> Score:
     sample, reply = Sample(id="q", target=golds), Reply(text=text)
     first = scorer.rule(sample, Prompt(), reply)
-    return asyncio.run(scorer.second(sample, Prompt(), reply, first, earlier))
+    return asyncio.run(scorer.judge_after(sample, Prompt(), reply, first, earlier))
 
 
 WORDS = ("\\text{the sky is blue}", "5")

@@ -97,7 +97,7 @@ def job(results: Path, made: Suite | None = None, *, model: str = "toy-model", *
 
 def close(found: Job) -> None:
     """Give up a job's files, as the command does in the end."""
-    found.spool.close()
+    found.samples.close()
     found.writer.close()
 
 

@@ -13,7 +13,7 @@ import pytest
 from evals import load
 from evals.data.smolinstruct import TASKS
 from evals.prompts import upstream as wording
-from evals.prompts.upstream import Words, wheel
+from evals.prompts.upstream import UpstreamPrompts, wheel
 from evals.prompts.upstream.wheel import OPENCOMPASS
 from evals.suites import smolinstruct
 from evals.types import Prompt, Sample
@@ -27,26 +27,26 @@ JUDGING = "You grade in this test."
 FOLDER = OPENCOMPASS.folder
 
 
-def words() -> list[tuple[str, Words]]:
+def words() -> list[tuple[str, UpstreamPrompts]]:
     """What every such suite says of its words, by its id; of SMolInstruct's without its scorers: WordNet is slow."""
     found = [one for name in SUITES for one in load.suite(name, "intern-s1")]
     tasks = [(f"smolinstruct:{variant}", smolinstruct._words(variant)) for variant in TASKS]
-    return [*((one.id, one.words) for one in found if one.words is not None), *tasks]
+    return [*((one.id, one.upstream) for one in found if one.upstream is not None), *tasks]
 
 
-def columns(one: Words) -> list[str]:
+def columns(one: UpstreamPrompts) -> list[str]:
     """The columns that a template may name, the question first."""
     assert one.row is not None
     return [name for name in one.row(ANY, Prompt(), "?") if name != one.gold]
 
 
-def asked(one: Words) -> str:
+def asked(one: UpstreamPrompts) -> str:
     """Our text in the place of upstream's question."""
     turn = f" {one.given[0][1]}" if one.given else ""
     return f"Asked in this test{turn}:\n" + "\n".join(f"{{{name}}}" for name in columns(one))
 
 
-def judged(one: Words) -> str:
+def judged(one: UpstreamPrompts) -> str:
     """Our text in the place of upstream's task for a judge."""
     return f"Asked: {{{columns(one)[0]}}}\nGold: {{{one.gold}}}\nSaid: {{prediction}}"
 
@@ -59,7 +59,7 @@ def _nested(path: str, inner: str) -> str:
     return f"{variable} = {inner}"
 
 
-def config(several: list[Words]) -> str:
+def config(several: list[UpstreamPrompts]) -> str:
     """Write a configuration as upstream writes them."""
     one = several[0]
     lines = [

@@ -1,4 +1,4 @@
-"""The race: order fixed by the seed, records taken in that order, refusals, macro weights, several suites."""
+"""The sequential gate: order fixed by the seed, records taken in that order, refusals, macro weights, several suites."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evals.report.metrics import accuracy, mean_value
 from evals.types import Metric, Point, Score
 from evals.verdicts.pairs import Side
 from evals.verdicts.policy import Entry, Policy, Pool
-from evals.verdicts.sequential import Race
+from evals.verdicts.sequential import SequentialGate
 from tests.support import toy
 from tests.support.made import contestant
 
@@ -29,7 +29,7 @@ def job(folder: Path, count: int, **changes):
 def before(found, value=1.0, **changes):
     """A baseline in which every sample has one value (or what a function of its number says)."""
     golds, points = {}, []
-    for i, sample in enumerate(found.spool):
+    for i, sample in enumerate(found.samples):
         golds[sample.id] = Gold(sample.group, sample.cluster or sample.id, sample.target, len(sample.choices))
         one = value(i) if callable(value) else value
         if one is not None:
@@ -61,44 +61,44 @@ def brief(sample: str, value: float | None = 1.0) -> Brief:
     return Brief(sample=sample, repeat=0, scores={"exact": score})
 
 
-def race(
+def gate(
     folder: Path, count: int = 400, *, margin: float = 0.1, seed: int = 0, value=1.0, rules=None, **changes
 ):
     found = job(folder, count, **changes)
     policy = rules or Policy(suite=(Entry(name="toy", margin=margin),))
-    return Race([found], [before(found, value)], policy, seed=seed)
+    return SequentialGate([found], [before(found, value)], policy, seed=seed)
 
 
-def order(one: Race) -> list[str]:
-    return [one.jobs[n].spool.ids[position] for n, position, _ in one.queue()]
+def order(one: SequentialGate) -> list[str]:
+    return [one.jobs[n].samples.ids[position] for n, position, _ in one.queue()]
 
 
 def test_the_order_is_random_fixed_by_the_seed_and_complete(tmp_path):
-    first, again, other = (race(tmp_path / n, 50, seed=s) for n, s in (("a", 1), ("b", 1), ("c", 2)))
+    first, again, other = (gate(tmp_path / n, 50, seed=s) for n, s in (("a", 1), ("b", 1), ("c", 2)))
     assert order(first) == order(again) != order(other)
-    assert sorted(order(first)) == sorted(first.jobs[0].spool.ids)
+    assert sorted(order(first)) == sorted(first.jobs[0].samples.ids)
     assert order(first) != sorted(order(first))
 
 
 def test_records_are_taken_in_the_order_of_asking_whatever_comes_first(tmp_path):
-    one = race(tmp_path, 60)
+    one = gate(tmp_path, 60)
     names = order(one)
-    lane = one.lanes[0]
+    test = one.tests[0]
     for name in reversed(names[1:]):
-        lane.take(brief(name, 0.0))
-    assert lane.n == 0  # the first is not back yet: nothing may be concluded from the others
-    lane.take(brief(names[0], 0.0))
-    assert lane.n == 60
+        test.take(brief(name, 0.0))
+    assert test.n == 0  # the first is not back yet: nothing may be concluded from the others
+    test.take(brief(names[0], 0.0))
+    assert test.n == 60
 
 
 def test_an_equal_model_passes_and_a_broken_one_fails(tmp_path):
-    good, bad = race(tmp_path / "a"), race(tmp_path / "b")
+    good, bad = gate(tmp_path / "a"), gate(tmp_path / "b")
     for one, value in ((good, 1.0), (bad, 0.0)):
         for name in order(one):
             if not one.decided:
-                one.lanes[0].take(brief(name, value))
+                one.tests[0].take(brief(name, value))
     assert (good.verdict, bad.verdict) == ("pass", "regression")
-    assert bad.lanes[0].n < good.lanes[0].n < 100
+    assert bad.tests[0].n < good.tests[0].n < 100
     report = good.report(candidate="c", baseline="b")
     assert report.sequential
     assert report.suites[0].low > -0.1
@@ -106,19 +106,19 @@ def test_an_equal_model_passes_and_a_broken_one_fails(tmp_path):
 
 
 def test_failures_enter_at_their_worst(tmp_path):
-    one = race(tmp_path, 300)
+    one = gate(tmp_path, 300)
     for i, name in enumerate(order(one)):
-        one.lanes[0].take(brief(name, None if i % 4 == 0 else 1.0))
+        one.tests[0].take(brief(name, None if i % 4 == 0 else 1.0))
     assert one.verdict == "cannot tell"
-    assert one.lanes[0].coverage == 0.75
-    assert one.lanes[0].bets.passes(0.05) is False
+    assert one.tests[0].coverage == 0.75
+    assert one.tests[0].bets.passes(0.05) is False
 
 
 def test_missing_outcomes_of_the_baseline_enter_at_their_worst_too(tmp_path):
-    one = race(tmp_path, 300, value=lambda i: None if i % 4 == 0 else 1.0)
+    one = gate(tmp_path, 300, value=lambda i: None if i % 4 == 0 else 1.0)
     for name in order(one):
-        one.lanes[0].take(brief(name))
-    _, high = one.lanes[0].bets.limits(0.05)
+        one.tests[0].take(brief(name))
+    _, high = one.tests[0].bets.limits(0.05)
     assert one.verdict == "pass"  # the candidate is right there, so the worst case is no loss
     assert high > 0.2
 
@@ -126,34 +126,34 @@ def test_missing_outcomes_of_the_baseline_enter_at_their_worst_too(tmp_path):
 def test_macro_weighs_groups_alike(tmp_path):
     found = job(tmp_path, 200, metrics=accuracy(macro=True), groups=("x", "x", "x", "y"))
     policy = Policy(suite=(Entry(name="toy", margin=0.2),))
-    one = Race([found], [before(found)], policy, seed=0)
-    weights = one.lanes[0].weights
-    groups = dict(zip(found.spool.ids, found.spool.groups, strict=True))
+    one = SequentialGate([found], [before(found)], policy, seed=0)
+    weights = one.tests[0].weights
+    groups = dict(zip(found.samples.ids, found.samples.groups, strict=True))
     for group in "xy":
         assert sum(w for name, w in weights.items() if groups[name] == group) == pytest.approx(100)
     for name in order(one):
-        one.lanes[0].take(brief(name, float(groups[name] == "x")))
-    assert one.lanes[0].total / one.lanes[0].weight == pytest.approx(-0.5)
+        one.tests[0].take(brief(name, float(groups[name] == "x")))
+    assert one.tests[0].total / one.tests[0].weight == pytest.approx(-0.5)
 
 
 def test_several_suites_share_alpha_for_alarms(tmp_path):
     jobs = [job(tmp_path / n, 100, name=n) for n in ("one", "two")]
     rules = Policy(suite=tuple(Entry(name=n, margin=0.1) for n in ("one", "two")))
-    both = Race(jobs, [before(found) for found in jobs], rules, seed=0)
+    both = SequentialGate(jobs, [before(found) for found in jobs], rules, seed=0)
     assert both.family == 2
     for number, found in enumerate(jobs):
-        for name in [found.spool.ids[p] for n, p, _ in both.queue() if n == number]:
-            both.lanes[number].take(brief(name, 1.0))
+        for name in [found.samples.ids[p] for n, p, _ in both.queue() if n == number]:
+            both.tests[number].take(brief(name, 1.0))
     assert both.verdict == "pass"
     assert both.skips(0)
 
 
-def test_advisory_suites_do_not_hold_the_race_up(tmp_path):
+def test_advisory_suites_do_not_hold_the_gate_up(tmp_path):
     jobs = [job(tmp_path / n, 100, name=n) for n in ("one", "two")]
     rules = Policy(suite=(Entry(name="one", margin=0.1), Entry(name="two", margin=0.1, tier="advisory")))
-    both = Race(jobs, [before(found) for found in jobs], rules, seed=0)
-    for name in jobs[0].spool.ids:
-        both.lanes[0].take(brief(name, 1.0))
+    both = SequentialGate(jobs, [before(found) for found in jobs], rules, seed=0)
+    for name in jobs[0].samples.ids:
+        both.tests[0].take(brief(name, 1.0))
     assert both.decided
     assert both.verdict == "pass"
 
@@ -165,7 +165,7 @@ UNBOUNDED = Metric(name="mae", of=mean_value, bounds=None, better="lower", headl
 @pytest.mark.parametrize("metric", [WHOLE, UNBOUNDED], ids=["whole", "unbounded"])
 def test_metrics_that_cannot_be_bet_on_are_refused(tmp_path, metric):
     with pytest.raises(UsageError, match="needs a mean of bounded values"):
-        race(tmp_path, 20, metrics=(metric,))
+        gate(tmp_path, 20, metrics=(metric,))
 
 
 def test_what_does_not_fit_is_refused(tmp_path):
@@ -185,11 +185,11 @@ def test_what_does_not_fit_is_refused(tmp_path):
         (good, before(job(tmp_path / "one", 1)), "cannot be compared|fewer than two"),
     ):
         with pytest.raises(UsageError, match=words):
-            Race([found], [baseline], rules, seed=0)
+            SequentialGate([found], [baseline], rules, seed=0)
 
 
 @pytest.mark.slow
-def test_wrong_verdicts_at_the_margin_are_rare_in_a_whole_race(tmp_path):
+def test_wrong_verdicts_at_the_margin_are_rare_in_a_whole_run(tmp_path):
     # product code end to end: 800 samples, true loss = margin, discordance .2
     rng = np.random.default_rng(20261130)
     found = job(tmp_path, 800)
@@ -197,16 +197,16 @@ def test_wrong_verdicts_at_the_margin_are_rare_in_a_whole_race(tmp_path):
     wrong = 0
     for one in luck:
         old = before(found, lambda i, one=one: float(one[i, 0] < 0.5))
-        trial = Race(
+        trial = SequentialGate(
             [found], [old], Policy(suite=(Entry(name="toy", margin=0.1),)), seed=int(one[0, 0] * 1e6)
         )
-        numbers = {name: i for i, name in enumerate(found.spool.ids)}
+        numbers = {name: i for i, name in enumerate(found.samples.ids)}
         for name in order(trial):
             i = numbers[name]
             flips = one[i, 1] < (0.3 if one[i, 0] < 0.5 else 0.1)
-            trial.lanes[0].take(brief(name, float((one[i, 0] < 0.5) != flips)))
+            trial.tests[0].take(brief(name, float((one[i, 0] < 0.5) != flips)))
             if trial.verdict != "cannot tell":
                 wrong += 1
                 break
-    print(f"race at the margin: wrong verdicts {wrong / 100:.3f} of 100 (pass and regression together)")
+    print(f"at the margin: wrong verdicts {wrong / 100:.3f} of 100 (pass and regression together)")
     assert wrong / 100 <= 0.10 + 3 * np.sqrt(0.1 * 0.9 / 100)

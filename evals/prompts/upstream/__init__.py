@@ -26,7 +26,7 @@ from evals.types import Message, Prompt, Prompter, Sample, Text
 Row: TypeAlias = dict[str, str]
 
 
-class Words(Struct, frozen=True, kw_only=True):
+class UpstreamPrompts(Struct, frozen=True, kw_only=True):
     """Where upstream's prompts of a suite are found."""
 
     wheel: Wheel = OPENCOMPASS
@@ -116,7 +116,9 @@ class Words(Struct, frozen=True, kw_only=True):
         return there[len(before) : len(there) - len(after)] if fits else ""
 
 
-UNREAD = Words(wheel=VLMEVALKIT, lacks="VLMEvalKit's words for it are in no package that is read here")
+UNREAD = UpstreamPrompts(
+    wheel=VLMEVALKIT, lacks="VLMEvalKit's words for it are in no package that is read here"
+)
 """For numbers made with VLMEvalKit whose prompts or judge's task are in no package."""
 
 

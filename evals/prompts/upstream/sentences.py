@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from evals.errors import DataError
 from evals.prompts import SELECTING, plain_text
-from evals.prompts.upstream import Words, hashed, wheel
+from evals.prompts.upstream import UpstreamPrompts, hashed, wheel
 from evals.prompts.upstream.wheel import VLMEVALKIT
 from evals.types import Message, Part, Prompt, Prompter, Sample, Text
 
@@ -58,7 +58,7 @@ class Swap(Struct, frozen=True, kw_only=True):
         return f"{before}{theirs}{after}" if match else text
 
 
-class Sentences(Words, frozen=True, kw_only=True):
+class Sentences(UpstreamPrompts, frozen=True, kw_only=True):
     """The replacements in a suite's prompts."""
 
     swaps: tuple[Swap, ...]

@@ -11,7 +11,7 @@
 * `read`: the judge only finds the number; the rule scores what it found.
 * `points`: the judge awards 0 to 9 points to every reply, the score is a ninth of them; the rule stands beside it.
 
-A judge is asked in one of our templates (`form`), or in upstream's own words, where a protocol means these (`words`): of
+A judge is asked in one of our templates (`form`), or in upstream's own words, where a protocol means these (`upstream`): of
 such a verdict a bare A or B is read, or their names; OpenCompass takes the first A or B that stands anywhere, and counts
 CORRECT, which its words ask for too, as wrong. Those words do not keep a reply from instructing the judge; ours do.
 """
@@ -25,7 +25,7 @@ from msgspec import Struct, structs
 
 from evals.errors import ScorerError, Waiting
 from evals.prompts import options, rng
-from evals.prompts.upstream import Words
+from evals.prompts.upstream import UpstreamPrompts
 from evals.scorers.choice import silence
 from evals.scorers.judge.judge import LONGEST, Judge, Template, digest, question_of, template, upstream
 from evals.types import Failure, Judgement, Prompt, Reply, Sample, Score, Scorer, Verdict
@@ -54,45 +54,47 @@ class Judged(Struct, frozen=True, kw_only=True):
     form: str = "correctness"
     audit: float = AUDIT
     judge: Judge | None = None
-    words: Words | None = None
+    upstream: UpstreamPrompts | None = None
     """Upstream's judge prompt, used instead of `form`."""
 
     def __repr__(self) -> str:
         """Name rule, mode and the template's hash, so that a change of any shows in a run's card."""
-        words = f"{self.name}@{template(self.form).sha256[:8]}" if self.words is None else self.name
+        words = f"{self.name}@{template(self.form).sha256[:8]}" if self.upstream is None else self.name
         return f"{type(self).__name__}({self.rule!r}, {self.mode}, {words}, audit={self.audit})"
 
     @property
     def name(self) -> str:
         """Return the name of the judge prompt."""
-        return self.form if self.words is None else self.words.name
+        return self.form if self.upstream is None else self.upstream.name
 
     @property
     def asks(self) -> Template:
         """Return the template of the judge prompt."""
-        return template(self.form) if self.words is None else upstream(self.name, self.words.kind)
+        return template(self.form) if self.upstream is None else upstream(self.name, self.upstream.kind)
 
     @property
     def sha256(self) -> str:
         """Return the hash of the judge prompt; empty if the prompt is not available."""
-        if self.words is None:
+        if self.upstream is None:
             return template(self.form).sha256
-        return "" if self.words.absent() else self.words.sha256(self.words.judges)
+        return "" if self.upstream.absent() else self.upstream.sha256(self.upstream.judges)
 
     @property
     def needs_judge(self) -> bool:
         """Whether nothing at all can be scored without a judge."""
         return self.mode not in ("cascade", "rest")
 
-    def seated(self, judge: Judge) -> Judged:
+    def with_judge(self, judge: Judge) -> Judged:
         """Return the scorer with a judge."""
         return structs.replace(self, judge=judge)
 
     async def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
-        return await self.second(sample, prompt, reply, cast("Score", self.rule(sample, prompt, reply)), None)
+        return await self.judge_after(
+            sample, prompt, reply, cast("Score", self.rule(sample, prompt, reply)), None
+        )
 
-    async def second(
+    async def judge_after(
         self,
         sample: Sample,
         prompt: Prompt,
@@ -140,8 +142,8 @@ class Judged(Struct, frozen=True, kw_only=True):
         self, sample: Sample, prompt: Prompt, reply: Reply, earlier: Score | Failure | None
     ) -> tuple[str | float, Judgement]:
         question = question_of(sample, prompt)
-        if self.words is not None:
-            return await self._in_words(self.words, sample, prompt, reply, earlier)
+        if self.upstream is not None:
+            return await self._with_prompts(self.upstream, sample, prompt, reply, earlier)
         form = template(self.form)
         if form.kind == "option":
             shown = cast("Taker", self.rule).options(sample, prompt)
@@ -150,17 +152,22 @@ class Judged(Struct, frozen=True, kw_only=True):
             gold = reference(sample, prompt)
         return await self.ask(form, question, gold, reply.text, earlier)
 
-    async def _in_words(
-        self, words: Words, sample: Sample, prompt: Prompt, reply: Reply, earlier: Score | Failure | None
+    async def _with_prompts(
+        self,
+        prompts: UpstreamPrompts,
+        sample: Sample,
+        prompt: Prompt,
+        reply: Reply,
+        earlier: Score | Failure | None,
     ) -> tuple[str | float, Judgement]:
         """Return the verdict on upstream's prompt; if the prompt is not available, the recorded one."""
-        if why := words.absent():
+        if why := prompts.absent():
             if verdict := _again(self.asks, self.judge, earlier, None):
                 return verdict
             raise Waiting(f"waits for a judge: {why}")
-        shown = cast("Taker", self.rule).options(sample, prompt) if words.kind == "option" else ()
+        shown = cast("Taker", self.rule).options(sample, prompt) if prompts.kind == "option" else ()
         form, candidate = self.asks.among(len(shown)), reply.text[-LONGEST:]
-        text = words.judging(sample, prompt, question_of(sample, prompt), candidate, options(shown))
+        text = prompts.judging(sample, prompt, question_of(sample, prompt), candidate, options(shown))
         if verdict := _again(form, self.judge, earlier, (text, "")):
             return verdict
         if self.judge is None:
@@ -253,20 +260,21 @@ def reference(sample: Sample, prompt: Prompt) -> str:
     return f"{target!r} {sample.unit}".strip() if isinstance(target, float) else target
 
 
-def worded(scorers: Mapping[str, Scorer], words: Words) -> dict[str, Scorer]:
+def with_upstream_judge(scorers: Mapping[str, Scorer], upstream: UpstreamPrompts) -> dict[str, Scorer]:
     """Return a suite's scorers with upstream's judge prompt, if there is one."""
-    if not words.judges:
+    if not upstream.judges:
         return dict(scorers)
     return {
-        name: structs.replace(s, words=words) if isinstance(s, Judged) else s for name, s in scorers.items()
+        name: structs.replace(s, upstream=upstream) if isinstance(s, Judged) else s
+        for name, s in scorers.items()
     }
 
 
-def seat(scorers: Mapping[str, Scorer], judge: Judge) -> dict[str, Scorer]:
+def with_judge(scorers: Mapping[str, Scorer], judge: Judge) -> dict[str, Scorer]:
     """Return a suite's scorers with a judge."""
-    return {name: s.seated(judge) if isinstance(s, Judged) else s for name, s in scorers.items()}
+    return {name: s.with_judge(judge) if isinstance(s, Judged) else s for name, s in scorers.items()}
 
 
-def empty_seat(scorers: Mapping[str, Scorer]) -> bool:
+def lacks_judge(scorers: Mapping[str, Scorer]) -> bool:
     """Return whether some scorer needs a judge to score anything."""
     return any(isinstance(s, Judged) and s.judge is None and s.needs_judge for s in scorers.values())
