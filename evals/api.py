@@ -238,7 +238,7 @@ def _named(model: Any) -> Named:
 
 
 def _say(*, quiet: bool) -> Callable[[str], None]:
-    from evals.extract import plain
+    from evals.plain import plain
 
     def say(line: str) -> None:
         if not quiet:

@@ -141,7 +141,7 @@ def _usage_of(error: click.ClickException) -> str:
 
 
 def _complain(message: str) -> int:
-    from evals.extract import plain
+    from evals.plain import plain
 
     line = " ".join(plain(message).split())
     if len(line) > LONGEST:  # a library may quote half of a broken file

@@ -22,15 +22,15 @@ from msgspec import structs
 
 from evals import model_adapters, plugins, suites
 from evals.boundary import foreign_code
-from evals.data import Data, errata
 from evals.errors import UnknownName, Untrusted, UsageError
 from evals.labels import ProtocolName
 from evals.plugins import Listing
-from evals.suite import Suite
 from evals.types import Model, Prompter
 
 if TYPE_CHECKING:
     from evals.benchmark import Benchmark
+    from evals.data import Data
+    from evals.suite import Suite
 
 _PORT = re.compile(r"[0-9]{1,5}(?![0-9a-zA-Z_])")
 """A port after the colon of an address."""
@@ -208,6 +208,8 @@ def _same_rules(one: Suite, other: Suite) -> bool:
 
 def suite(spec: str, protocol: str | None = None) -> list[Suite]:
     """Resolve a name to suites, one per variant; raises UnknownName with near names."""
+    from evals.data import errata
+
     if (known := _REGISTERED.get(spec)) is not None and protocol in (None, known.protocol):
         return [known]
     resolved = []

@@ -21,12 +21,12 @@ from msgspec import Struct
 from evals.calls.backoff import wait_s
 from evals.calls.secrets import Mask, api_key, in_url
 from evals.errors import BadReply, Fatal, RateLimit, Rejected, UsageError
-from evals.extract import plain
 from evals.model_adapters.common.faults import fault_message, not_a_reply
 from evals.model_adapters.common.fetch import Listed, Refused, listed
 from evals.model_adapters.common.http import base_of, without_secrets
 from evals.model_adapters.common.retry_after import asked_wait_s
 from evals.model_adapters.openai import Chat
+from evals.plain import plain
 from evals.types import Likelihood
 
 

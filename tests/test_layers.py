@@ -23,7 +23,7 @@ FOLDERS = ("evals", "suites", "model_adapters", "dashboard")
 
 LAYERS: tuple[tuple[str, str], ...] = (
     ("errors", "evals.errors"),
-    ("types", "evals evals.boundary evals.disk evals.labels evals.types evals.validation"),
+    ("types", "evals evals.boundary evals.disk evals.labels evals.plain evals.types evals.validation"),
     ("what models, scorers and statistics may offer", "evals.seams"),
     ("worker processes", "evals.sandbox"),
     (

@@ -61,3 +61,13 @@ def test_scoring_and_reporting_need_neither_numpy_nor_pyarrow() -> None:
         "import evals.report.estimates, evals.records.store, evals.suite, suites.mmlu_pro; from evals.report.statistics import wilson; wilson(8, 10)"
     )
     assert not {module.partition(".")[0] for module in loaded} & {"numpy", "scipy", "pyarrow", "aiohttp"}
+
+
+def test_listing_suites_imports_no_suite_and_no_reader() -> None:
+    # a shell's completion waits for it: 0.10 s of CPU, of which Python and click take half
+    loaded = imported_by(
+        "import io; from evals.cli import cli; out, sys.stdout = sys.stdout, io.StringIO(); "
+        "cli.main(['list', 'suites'], standalone_mode=False); sys.stdout = out"
+    )
+    heavy = ("evals.extract", "evals.prompts", "evals.suite", "evals.suites.", "hashlib", "numpy")
+    assert not {module for module in loaded if module.startswith(heavy) and module != "evals.suites"}

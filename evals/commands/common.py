@@ -86,7 +86,7 @@ def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -
     from click.shell_completion import CompletionItem
 
     from evals.errors import EvalsError
-    from evals.extract import plain
+    from evals.plain import plain
     from evals.records import store
     from evals.records.names import short
 
@@ -142,7 +142,7 @@ def say(message: str, *, whole: bool = False) -> None:
 
     Control characters in the text of a model or a data set are removed.
     """
-    from evals.extract import plain
+    from evals.plain import plain
     from evals.terminal.layout import width, wrap
 
     for line in wrap(plain(message), None if whole else width(), indent="    "):
@@ -151,7 +151,7 @@ def say(message: str, *, whole: bool = False) -> None:
 
 def note(message: str) -> None:
     """Print a line on standard error."""
-    from evals.extract import plain
+    from evals.plain import plain
 
     click.echo(plain(message), err=True)
 

@@ -29,7 +29,6 @@ from evals.extract.verdicts import (
     verdict_opencompass,
 )
 from evals.extract.visible import split_reasoning, visible
-from evals.extract.words import plain
 from evals.extract.yesno import stated_yes_no, yes_no
 
 __all__ = [
@@ -49,7 +48,6 @@ __all__ = [
     "number_stated",
     "option_vlmevalkit",
     "peel",
-    "plain",
     "split_reasoning",
     "stated",
     "stated_integer",

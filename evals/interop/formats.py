@@ -15,6 +15,7 @@ from evals.errors import UsageError
 from evals.interop import inspect
 from evals.interop.files import LARGEST, below, unzipped
 from evals.interop.foreign import Source
+from evals.interop.replies import IDS, TEXTS
 from evals.interop.values import BROKEN, decoded
 
 READERS = {
@@ -138,11 +139,10 @@ LINES = (
     ("opencompass", {"idx", "prediction"}),
     ("chembench", {"report", "path"}),
     ("mmmu", {"id", "response", "pred_indexs"}),
-    ("mathvision", {"id", "response"}),
     ("mathvision", {"id", "model_answer"}),
-    ("replies", {"id", "text"}),
+    *(("replies", {key, text}) for key in IDS for text in TEXTS),
 )
-"""Format, and the fields of its first JSON line; the first that fits."""
+"""Format, and the fields of its first JSON line; the first that fits. `replies` names the fields that it calls otherwise."""
 OBJECTS = (
     ("matbench", {"tasks"}),
     ("lm-eval", {"results", "versions", "config"}),

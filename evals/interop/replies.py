@@ -54,6 +54,8 @@ SPELLINGS = {
     **dict.fromkeys(("epoch", "attempt", "trial", "run"), "repeat"),
 }
 """What other tools call a field -> what this format does."""
+IDS = ("id", *(name for name, field in SPELLINGS.items() if field == "id"))
+TEXTS = ("text", *(name for name, field in SPELLINGS.items() if field == "text"))
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -88,7 +90,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
 def read_replies(path: Path, wanted: Wanted) -> list[Card]:
     """Make a run of a file of replies; raises UsageError or DataError in one line."""
     if not wanted.suite or not wanted.model:
-        raise UsageError("import replies needs --suite and --model")
+        lacking = ("--suite NAME" if not wanted.suite else "", "--model NAME" if not wanted.model else "")
+        raise UsageError(f"{path} holds recorded replies: add {' '.join(filter(None, lacking))}")
     check_name(wanted.run)
     suite = one_suite(wanted.suite, wanted.protocol)
     source = Data(suite=suite.name, local=wanted.data, sample=wanted.sample)

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
-from evals.extract import plain
+from evals.plain import plain
 from evals.records.card import Finding
 from evals.records.store import Run
 from evals.report import statistics as stats

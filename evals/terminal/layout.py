@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
-from evals.extract import plain
+from evals.plain import plain
 
 GAP = 2
 """Blanks between columns."""

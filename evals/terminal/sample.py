@@ -12,8 +12,8 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from evals.errors import StoreError
-from evals.extract import plain
 from evals.labels import Failed
+from evals.plain import plain
 from evals.prompts import plain_text
 from evals.records.card import Card
 from evals.records.store import Run

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from evals.extract import plain
 from evals.labels import Failed
+from evals.plain import plain
 from evals.prompts import plain_text
 from evals.records.store import Run
 from evals.types import Failure, Record, Reply, Sample, Score

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from evals.extract import plain
+from evals.plain import plain
 from evals.verdicts.pairs import Flip
 
 MARK = {"pass": "✓", "regression": "✗", "cannot tell": "?"}

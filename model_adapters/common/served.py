@@ -17,10 +17,10 @@ from msgspec import structs
 
 from evals import profiles
 from evals.errors import Context, Disconnected, EvalsError, Gone, UsageError
-from evals.extract import plain
 from evals.model_adapters.common import launch, registry, server_process
 from evals.model_adapters.common.launch import Engine
 from evals.model_adapters.server import TAKES_SERIES, Server
+from evals.plain import plain
 from evals.profiles import Profile
 from evals.types import Likelihood, Prompt, Reply, Sampling
 

@@ -571,8 +571,8 @@ def test_many_strange_ids_are_listed_in_part(here):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("--model", "m"), "needs --suite and --model"),
-        (("--suite", "mmlu-pro"), "needs --suite and --model"),
+        (("--model", "m"), "holds recorded replies: add --suite NAME"),
+        (("--suite", "mmlu-pro"), "holds recorded replies: add --model NAME"),
         (("--suite", "aime", "--model", "m"), "aime stands for aime:2024, aime:2025: name one"),
         (
             ("--suite", "chembench:lamalab", "--model", "m", "--protocol", "intern-s1"),

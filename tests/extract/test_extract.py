@@ -33,6 +33,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evals import extract
+from evals.plain import plain
 from tests.support.paths import TESTS
 
 CASES = TESTS / "cases"
@@ -82,7 +83,7 @@ READERS = {
     "json_object": extract.json_object,
     "yes_no": extract.yes_no,
     "split_reasoning": extract.split_reasoning,
-    "plain": extract.plain,
+    "plain": plain,
 }
 HOSTILE = (
     "A ", r"\boxed{", "answer is ", "{", "}", "\0", "\n", " ", "answer:\n", "<think>", "\x1b]", '{"\\"', '{"a":',

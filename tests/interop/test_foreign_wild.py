@@ -56,6 +56,26 @@ def test_a_mistyped_line_is_refused_and_nothing_is_written(here: Path, line: Any
     assert not Path("results").exists()
 
 
+@pytest.mark.parametrize(
+    "line", [GOOD, {"id": FIRST, "response": "A"}, {"question_id": FIRST, "output": "A"}]
+)
+def test_lines_of_an_id_and_a_text_are_replies_however_their_fields_are_called(
+    here: Path, line: dict[str, str]
+) -> None:
+    Path("r.jsonl").write_text(json.dumps(line) + "\n")
+    assert (
+        "r.jsonl holds recorded replies: add --suite NAME --model NAME"
+        in evals("import", "r.jsonl").complaint
+    )
+    done = evals("import", "r.jsonl", "--suite", "mmlu-pro", "--model", "m", "--sample")
+    assert done.status == (0 if line is GOOD else 2)
+    if line is not GOOD:
+        assert (
+            f"unknown field {next(name for name in line if name not in GOOD)!r}; did you mean"
+            in done.complaint
+        )
+
+
 def test_a_bom_and_half_an_emoji_are_read(here: Path) -> None:
     lines = [
         b"\xef\xbb\xbf" + json.dumps(GOOD).encode() + b"\n",

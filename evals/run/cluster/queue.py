@@ -23,8 +23,8 @@ from evals import errors
 from evals.calls.pace import MOST
 from evals.data.media import find
 from evals.errors import Disconnected, Gone, ModelError, RateLimit, UsageError
-from evals.extract import plain
 from evals.labels import Refused, sending
+from evals.plain import plain
 from evals.types import Media, Prompt, Reply, Sampling
 
 POLL_S = 5.0

@@ -1,0 +1,18 @@
+"""Text made safe for a terminal; a module of its own so that commands which read no reply need no readers of replies."""
+
+from __future__ import annotations
+
+import re
+
+_ESCAPES = (
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS and similar
+    r"|\x1b[ -/]*[0-~]?"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+_SURROGATE = r"[\ud800-\udfff]"
+
+
+def plain(text: str) -> str:
+    """Remove terminal escapes, control characters and direction overrides; newlines and tabs stay."""
+    return re.sub(_SURROGATE, "\ufffd", re.sub(_ESCAPES, "", text))
