@@ -40,9 +40,24 @@ class Tally:
         self.first: dict[str, str] = {}
         """Message of the first failure of each kind."""
         self.health = health_so_far(job)
+        self._began = self._ended = 0.0
+        """Start of the first call and end of the last, on the monotonic clock; a suite may wait for others."""
+
+    @property
+    def left(self) -> int:
+        """Number of calls that remain."""
+        return self.total - self.before - self.done
+
+    @property
+    def seconds(self) -> float:
+        """Time since the suite's first call began; of a finished suite, up to its last reply."""
+        return max((time.monotonic() if self.left else self._ended) - self._began, 1e-3)
 
     def add(self, record: Record) -> None:
         """Add one record."""
+        self._ended = time.monotonic()
+        if not self.done:
+            self._began = self._ended - (record.outcome.seconds if isinstance(record.outcome, Reply) else 0.0)
         self.done += 1
         if not isinstance(record.outcome, Reply):
             self.failed[record.outcome.kind] += 1
@@ -114,7 +129,9 @@ class Progress(AbstractContextManager["Progress"]):
         self._more = more
         self._alarm = alarm
         self._quiet = quiet
-        self._started = self._printed = time.monotonic()
+        self._printed = time.monotonic()
+        self._last: dict[int, tuple[int, int]] = {}
+        """Replies and rescored replies on the last line of each job, by its number; off a terminal."""
         self._bars: Any = None
         self._ids: list[Any] = []
         self._cell: Any = None
@@ -207,8 +224,9 @@ class Progress(AbstractContextManager["Progress"]):
             self._bars.update(id_, completed=tally.before + tally.done, facts=self._facts(tally))
 
     def _facts(self, tally: Tally) -> str:
-        seconds = max(time.monotonic() - self._started, 1e-3)
-        facts = [pace(tally.done, seconds), f"{tally.tokens / seconds:.0f} tok/s", tally.score()]
+        seconds = tally.seconds
+        facts = [pace(tally.done, seconds), f"{tally.tokens / seconds:.0f} tok/s"] if tally.done else []
+        facts += [tally.score()]
         facts += [f"{tally.failed.total()} failed"] if tally.failed else []
         facts += [f"{tally.cut} truncated"] if tally.cut else []
         facts += [f"{tally.rejudged} scored again"] if tally.rejudged else []
@@ -223,14 +241,16 @@ class Progress(AbstractContextManager["Progress"]):
 
     def _left(self, tally: Tally) -> str:
         """Return the remaining time of a suite at the pace so far; bars show it themselves."""
-        waiting = tally.total - tally.before - tally.done
-        if not tally.done or not waiting:
+        if not tally.done or not tally.left:
             return ""
-        return f"  {duration(waiting * (time.monotonic() - self._started) / tally.done)} left"
+        return f"  {duration(tally.left * tally.seconds / tally.done)} left"
 
     def _line(self) -> None:
-        for tally, line in zip(self.tallies, self._lines(), strict=True):
-            if tally.done or tally.rejudged:
+        """Print a line for each suite that has begun and changed since its last line."""
+        for number, (tally, line) in enumerate(zip(self.tallies, self._lines(), strict=True)):
+            state = (tally.done, tally.rejudged)
+            if any(state) and self._last.get(number) != state:
+                self._last[number] = state
                 print(line, file=sys.stderr, flush=True)  # noqa: T201 - progress is for people
 
 

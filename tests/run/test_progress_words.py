@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from pathlib import Path
+
 import pytest
 
+from evals.run import progress
 from evals.run.progress import duration, pace
 from evals.verdicts.wording import p_equals
+from tests.support.command import evals
 
 
 @pytest.mark.parametrize(
@@ -31,3 +37,14 @@ def test_a_p_value_is_never_zero() -> None:
         "p = 0.012",
         "p = 1",
     ]
+
+
+def test_off_a_terminal_a_finished_suite_is_not_printed_again(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)  # a line after every reply
+    done = evals("run", "mmlu-pro", "gpqa", "--sample", "-m", "scripted:ANSWER: A", "--concurrency", "1")
+    lines = [line for line in done.err.splitlines() if re.match(r"\S+: \d+/\d+ ", line)]
+    assert len(lines) == 16 + 12
+    assert set(Counter(line.partition("  ")[0] for line in lines).values()) == {1}
+    assert not any(" left" in line for line in lines if "16/16" in line or "12/12" in line)
