@@ -100,37 +100,43 @@ class Bounded(NamedTuple):
         return round(float(limit), 12)  # the order of the samples must not show
 
 
-def gaffke(sums: Array, shares: Array, margin: float, width: float) -> Array:
+def gaffke(sums: Array, shares: Array, margin: float, width: float, *, tallies: Array | None = None) -> Array:
     """P-values of "the mean is at most `margin`", a row per data set: sums and weights of its clusters.
 
     P(sum of E_c a_c <= 0) for standard exponential E_c and a_c = sums - margin shares, with one a of the largest
-    weight at -width; by the saddlepoint approximation of Lugannani and Rice (1980), exact to about 1 %.
+    weight at -width; by the saddlepoint approximation of Lugannani and Rice (1980), exact to about 1 %. With `tallies`
+    (data sets, kinds) `sums` and `shares` are those of each kind of cluster (kinds,), and a row says how many there are.
     """
     import numpy as np
 
+    if tallies is not None:
+        present = tallies > 0
+        sums, shares = np.where(present, sums, 0.0), np.where(present, shares, 0.0)
+        tallies = np.concatenate([tallies, np.ones((len(tallies), 1))], axis=1)
     worst = shares.max(axis=1, keepdims=True) * (-width - margin)
-    terms = np.concatenate([sums - margin * shares, np.broadcast_to(worst, (len(sums), 1))], axis=1)
-    return below_zero(terms)
+    return below_zero(np.concatenate([sums - margin * shares, worst], axis=1), tallies)
 
 
-def below_zero(terms: Array) -> Array:
-    """P(sum of a_c E_c <= 0) for standard exponential E_c, a row of a_c each."""
+def below_zero(terms: Array, tallies: Array | None = None) -> Array:
+    """P(sum of a_c E_c <= 0) for standard exponential E_c, a row of a_c each, each term once or as often as tallied."""
     import numpy as np
     from scipy.special import ndtr
 
-    scale = np.sqrt((terms**2).sum(axis=1, keepdims=True))
+    times = np.ones_like(terms) if tallies is None else tallies
+    scale = np.sqrt(_over(times, terms**2))[:, None]
     a = terms / np.where(scale > 0, scale, 1.0)
     least, most = a.min(axis=1), a.max(axis=1)
     open_ = (least < 0) & (most > 0)
     p_values = np.where(most <= 0, 1.0, 0.0)
     if not open_.any():
         return p_values
-    a = a[open_]
-    t = _saddle(a, 1 / least[open_], 1 / most[open_])
+    a, times = a[open_], times[open_]
+    t = _saddle(a, times, 1 / least[open_], 1 / most[open_])
     rest = 1 - t[:, None] * a
-    cumulant = -np.log(rest).sum(axis=1)
-    second = ((a / rest) ** 2).sum(axis=1)
-    third = 2 * ((a / rest) ** 3).sum(axis=1)
+    ratio = a / rest
+    cumulant, second, third = (
+        -_over(times, np.log(rest)), _over(times, ratio**2), 2 * _over(times, ratio**3)
+    )  # fmt: skip
     w = np.sign(t) * np.sqrt(np.maximum(0.0, -2 * cumulant))
     u = t * np.sqrt(second)
     near = np.abs(w) < 1e-4
@@ -140,19 +146,27 @@ def below_zero(terms: Array) -> Array:
     return p_values
 
 
-def _saddle(a: Array, low: Array, high: Array) -> Array:
+def _over(times: Array, terms: Array) -> Array:
+    """Sum of each row's terms, each as often as it occurs."""
+    import numpy as np
+
+    sums: Array = np.einsum("ij,ij->i", times, terms)
+    return sums
+
+
+def _saddle(a: Array, times: Array, low: Array, high: Array) -> Array:
     """Root of the cumulant's derivative between its poles, by Newton's steps kept within a bracket."""
     import numpy as np
 
-    t = np.clip(-a.sum(axis=1), 0.9 * low, 0.9 * high)
+    t = np.clip(-_over(times, a), 0.9 * low, 0.9 * high)
     low, high, enough = low.copy(), high.copy(), 1e-11 * (high - low)
     open_ = np.arange(len(t))
     for _ in range(60):
-        at, part = t[open_], a[open_]
+        at, part, weight = t[open_], a[open_], times[open_]
         ratio = part / (1 - at[:, None] * part)
-        slope = ratio.sum(axis=1)
+        slope = _over(weight, ratio)
         low[open_], high[open_] = np.where(slope < 0, at, low[open_]), np.where(slope < 0, high[open_], at)
-        step = at - slope / np.einsum("ij,ij->i", ratio, ratio)
+        step = at - slope / np.einsum("ij,ij,ij->i", weight, ratio, ratio)
         inside = (step > low[open_]) & (step < high[open_])
         t[open_] = np.where(inside, step, (low[open_] + high[open_]) / 2)
         open_ = open_[np.abs(t[open_] - at) > enough[open_]]

@@ -6,6 +6,7 @@ paired differences at a true loss and returns the p-values of the gate's two cla
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,6 +41,16 @@ class Noise(NamedTuple):
     discordance: float
     """Mean square of a sample's difference; for shares, the share of samples that flip."""
     source: str
+    error: float = 0.0
+    """Standard error of the figure / the figure; 0: not estimated."""
+
+
+class Law(NamedTuple):
+    """Distribution of one sample's difference (candidate minus baseline), in the metric's unit or as a share of its width."""
+
+    values: Array
+    """In rising order."""
+    chances: Array
 
 
 class Design:
@@ -77,77 +88,84 @@ class Design:
 
     def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
         """Draw `count` comparisons at a true loss and test both claims."""
-        single = self.pairs.a.repeats == self.pairs.b.repeats == 1
-        plain = self.pairs.metric.pool != "macro" or len(self.rows) >= LARGEST
-        if self.shares and self.alone and single and plain:
-            return self._counts(loss, margin, count=count, rng=rng)
-        sums = self._sums(loss, count=count, rng=rng)
-        return self._tested(sums, margin)
+        import numpy as np
 
-    def _rates(self, loss: float) -> tuple[float, float]:
-        """Chance of a gain and of a loss of one sample, in units of the width."""
-        width = self.width or 1.0
-        flips, fall = min(1.0, self.noise.discordance / width**2), min(1.0, loss / width)
-        return max(0.0, (flips - fall) / 2), max(fall, (flips + fall) / 2)
+        law = self._law(loss)
+        if law is not None and self.alone:
+            return self._tallied(law, margin, count=count, rng=rng)
+        if law is None and self.alone and len(self.rows) >= LARGEST and self.members.min() > 1:
+            variance = self.noise.discordance
+            means = rng.normal(-loss, np.sqrt(variance / self.members), (count, len(self.members)))
+            squares = variance * rng.chisquare(self.members - 1, means.shape)
+            return self._claims(means, squares, self.members.astype(float), margin)
+        return self._tested(self._sums(loss, law, count=count, rng=rng), margin)
 
-    def _counts(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
-        """Test simulated binary, unclustered samples, for which the discordant counts are sufficient."""
-        up, down = self._rates(loss)
-        drawn = rng.multinomial(
-            self.members, [up, down, max(0.0, 1 - up - down)], size=(count, len(self.members))
-        )
-        gains, losses = drawn[..., 0].astype(float), drawn[..., 1].astype(float)
-        width = self.width or 1.0
-        if len(self.members) == 1 and self.pairs.metric.pool != "macro":
-            return tango(gains[:, 0], losses[:, 0], float(self.members[0]), margin / width)
-        means = (gains - losses) / self.members
-        squares = gains + losses - self.members * means**2
-        return self._claims(width * means, width**2 * squares, self.members.astype(float), margin)
+    def _law(self, loss: float) -> Law | None:
+        """Distribution of one sample's difference; None if it is taken to be normal."""
+        import numpy as np
 
-    def _sums(self, loss: float, *, count: int, rng: np.random.Generator) -> Array:
+        repeats = self.pairs.a.repeats
+        if self.width is None:
+            return None
+        if repeats > 1 and self.noise.source == "own repeats":
+            return self._repeated(loss)
+        if not (self.shares and repeats == 1):
+            return None
+        flips, fall = min(1.0, self.noise.discordance / self.width**2), min(1.0, loss / self.width)
+        up, down = max(0.0, (flips - fall) / 2), max(fall, (flips + fall) / 2)
+        return Law(self.width * np.array([-1.0, 0.0, 1.0]), np.array([down, max(0.0, 1 - up - down), up]))
+
+    def _repeated(self, loss: float) -> Law:
+        """Distribution for a sample like the baseline's, its repeats drawn from its chance before and after the loss."""
+        repeats, low, width = self.pairs.a.repeats, self.pairs.metric.bounds[0], self.width or 1.0  # type: ignore[index]
+        shares = [(row.a.value - low) / width for row in self.rows]
+        higher = self.pairs.metric.better == "higher"
+        if not higher:  # an error that grows is a share of successes that falls
+            shares = [1 - share for share in shares]
+        law = of_repeats(*beta_of(shares, repeats), repeats=repeats, loss=loss / width)
+        return Law(width * law.values, law.chances)
+
+    def _tallied(self, law: Law, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
+        """Test simulated samples that are no clusters: how often each difference occurs is all that matters."""
+        import numpy as np
+
+        tallies = rng.multinomial(self.members, law.chances, size=(count, len(self.members))).astype(float)
+        macro, width = self.pairs.metric.pool == "macro", self.width or 1.0
+        if not macro and self.pairs.a.repeats == 1:
+            return tango(tallies[:, 0, 2], tallies[:, 0, 0], float(self.members[0]), margin / width)
+        if len(self.rows) < LARGEST:
+            if margin >= width:
+                return Claims(np.zeros(count), np.ones(count))
+            shares = np.repeat(1 / (self.members * len(self.members)), len(law.values))
+            sums, flat = np.tile(law.values, len(self.members)) * shares, tallies.reshape(count, -1)
+            return Claims(
+                gaffke(sums, shares, -margin, width, tallies=flat),
+                gaffke(-sums, shares, margin, width, tallies=flat),
+            )
+        means = tallies @ law.values / self.members
+        squares = np.maximum(0.0, tallies @ law.values**2 - self.members * means**2)
+        return self._claims(means, squares, self.members.astype(float), margin)
+
+    def _sums(self, loss: float, law: Law | None, *, count: int, rng: np.random.Generator) -> Array:
         """Cluster sums of differences, a row per comparison."""
         import numpy as np
 
         chunks, step = [], max(1, 4_000_000 // max(1, len(self.rows)))
         for start in range(0, count, step):
-            drawn = self._draw(loss, count=min(step, count - start), rng=rng)
-            chunks.append(np.add.reduceat(drawn, self.starts, axis=1))
+            drawn = self._draw(loss, law, (min(step, count - start), len(self.rows)), rng)
+            chunks.append(drawn if self.alone else np.add.reduceat(drawn, self.starts, axis=1))
         return np.concatenate(chunks)
 
-    def _draw(self, loss: float, *, count: int, rng: np.random.Generator) -> Array:
+    def _draw(self, loss: float, law: Law | None, size: tuple[int, int], rng: np.random.Generator) -> Array:
         """Differences of every sample, a row per comparison."""
         import numpy as np
 
-        size = (count, len(self.rows))
-        repeats = self.pairs.a.repeats
-        if self.width is not None and repeats > 1 and self.noise.source == "own repeats":
-            return self._repeated(loss, size, rng)
-        if self.shares and repeats == 1:
-            up, down = self._rates(loss)
-            luck = rng.random(size)
-            width = self.width or 1.0
-            return width * ((luck < up).astype(float) - (luck > 1 - down))
+        if law is not None:
+            chosen = np.searchsorted(np.cumsum(law.chances)[:-1], rng.random(size), side="right")
+            differences: Array = law.values[chosen]
+            return differences
         drawn: Array = rng.normal(-loss, sqrt(self.noise.discordance), size)
         return drawn if self.width is None else np.clip(drawn, -self.width, self.width)
-
-    def _repeated(self, loss: float, size: tuple[int, int], rng: np.random.Generator) -> Array:
-        """Draw samples like the baseline's, and their repeats from each sample's chance."""
-        import numpy as np
-
-        repeats, low, width = self.pairs.a.repeats, self.pairs.metric.bounds[0], self.width or 1.0  # type: ignore[index]
-        shares = np.array([(row.a.value - low) / width for row in self.rows])
-        chance = rng.beta(*beta_of(shares, repeats), size)
-        sign = 1.0 if self.pairs.metric.better == "higher" else -1.0
-        mean = float(chance.mean())
-        fallen = (
-            chance * (1 - loss / width / mean)
-            if sign > 0
-            else chance + (1 - chance) * loss / width / (1 - mean)
-        )
-        before = rng.binomial(repeats, chance)
-        after = rng.binomial(repeats, np.clip(fallen, 0, 1))
-        differences: Array = sign * width * (after - before) / repeats
-        return differences
 
     def _tested(self, sums: Array, margin: float) -> Claims:
         """Apply the gate's own test to cluster sums: Gaffke's for bounded values, else a cluster-robust t."""
@@ -222,17 +240,41 @@ def _gaffke(sums: Array, shares: Array, margin: float, width: float) -> Array:
     return p_values
 
 
-def beta_of(shares: Array, repeats: int) -> tuple[float, float]:
-    """Return the beta distribution of the samples' chances, by moments of their shares over some repeats (beta-binomial).
+def beta_of(shares: Sequence[float], repeats: int) -> tuple[float, float]:
+    """Return the beta distribution of the samples' chances, by an analysis of variance of their shares of successes.
 
     To plug the shares themselves in would count the luck of the repeats twice; half a success added to each would make
     hopeless and safe samples flip.
     """
-    mean = min(1 - 1e-3, max(1e-3, float(shares.mean())))
-    spread = float(shares.var(ddof=1)) if len(shares) > 1 else 0.0
-    within = (repeats * spread / (mean * (1 - mean)) - 1) / max(1, repeats - 1)
-    size = 1 / min(0.999, max(1e-3, within)) - 1
+    import numpy as np
+
+    array = np.asarray(shares)
+    mean = min(1 - 1e-3, max(1e-3, float(array.mean())))
+    within = float((array * (1 - array)).mean()) * repeats / (repeats - 1)
+    between = (float(array.var(ddof=1)) if len(array) > 1 else 0.0) - within / repeats
+    size = min(1e3, max(1e-3, within / between)) if between > 0 else 1e3
     return mean * size, (1 - mean) * size
+
+
+def of_repeats(alpha: float, beta: float, *, repeats: int, loss: float) -> Law:
+    """Return the law of (after - before) / repeats of a sample whose chance p is Beta(alpha, beta), exactly.
+
+    Before and after are binomial, with chances p and p (1 - loss / mean). Their joint probabilities are polynomials in
+    p of degree 2 `repeats`, which Gauss and Jacobi's rule with `repeats` + 1 nodes integrates without error.
+    """
+    import numpy as np
+    from scipy.special import roots_jacobi
+    from scipy.stats import binom
+
+    nodes, weights = roots_jacobi(repeats + 1, beta - 1, alpha - 1)
+    chance, kept = (nodes + 1) / 2, max(0.0, 1 - loss * (alpha + beta) / alpha)
+    wins = np.arange(repeats + 1)
+    before = binom.pmf(wins, repeats, chance[:, None])
+    after = binom.pmf(wins, repeats, kept * chance[:, None])
+    joint = np.einsum("i,ia,ib->ab", weights / weights.sum(), before, after)
+    differences = (wins[None, :] - wins[:, None]).ravel() + repeats
+    chances = np.bincount(differences, joint.ravel(), 2 * repeats + 1)
+    return Law(np.arange(-repeats, repeats + 1) / repeats, chances / chances.sum())
 
 
 def tango(gains: Array, losses: Array, n: float, margin: float) -> Claims:
@@ -257,8 +299,10 @@ def noise_of(case: Case, number: int, *, stated: float | None, again: bool, cert
     part = case.parts[number]
     rows = part.rows_of(None)
     if again:
-        differences = part.differences(rows)
-        return Noise(max(float(np.mean(differences**2)), 1 / max(1, len(rows)) ** 2), "second run")
+        squares = part.differences(rows) ** 2
+        return Noise(
+            max(float(squares.mean()), 1 / max(1, len(rows)) ** 2), "second run", _relative_error(squares)
+        )
     if certified is not None and certified > 0:
         return Noise(certified, "certificate")
     if stated is not None:
@@ -268,11 +312,18 @@ def noise_of(case: Case, number: int, *, stated: float | None, again: bool, cert
         width = limits[1] - limits[0]
         shares = np.array([(row.a.value - limits[0]) / width for row in rows])
         within = shares * (1 - shares) * repeats / (repeats - 1)
-        return Noise(max(2 * width**2 * float(within.mean()) / repeats, 1e-9), "own repeats")
+        discordance = max(2 * width**2 * float(within.mean()) / repeats, 1e-9)
+        return Noise(discordance, "own repeats", _relative_error(within))
     if limits is not None:
         return Noise(ASSUMED_FLIPS * (limits[1] - limits[0]) ** 2, "assumed")
     values = np.array([row.a.value for row in rows])
     return Noise(max(float(values.var()), 1e-12), "assumed")
+
+
+def _relative_error(values: Array) -> float:
+    """Standard error of a mean / the mean."""
+    mean = float(values.mean())
+    return float(values.std()) / mean / len(values) ** 0.5 if mean > 0 else 1.0
 
 
 class Whole:

@@ -76,18 +76,22 @@ def evidence_of(
 
 def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None = None) -> float | None:
     """Return the standard error of a difference over the models' own sampling on these items; None: not known."""
-    if pairs.metric.pool != "whole":
-        left, right = (within_variances(side, pairs.metric) for side in (pairs.a, pairs.b))
-        if left is not None and right is not None:
-            rows = pairs.rows_of(group)
-            macro = pairs.metric.pool == "macro" and group is None
-            weights = item_weights(len(rows), [row.group for row in rows] if macro else None)
-            names = [row.id for row in rows]
-            variance = weighed(names, left, weights) + weighed(names, right, weights)
-            return sqrt(floored(variance, weights, pairs.metric))
-    if limit is not None and group is None and pairs.metric.headline:
-        return sqrt(2) * limit / LIMIT
-    return None
+    if pairs.metric.pool == "whole":
+        return (
+            sqrt(2) * limit / LIMIT if limit is not None and group is None and pairs.metric.headline else None
+        )
+    rows = pairs.rows_of(group)
+    macro = pairs.metric.pool == "macro" and group is None
+    weights = item_weights(len(rows), [row.group for row in rows] if macro else None)
+    left, right = (within_variances(side, pairs.metric) for side in (pairs.a, pairs.b))
+    if left is not None and right is not None:
+        names = [row.id for row in rows]
+        variance = weighed(names, left, weights) + weighed(names, right, weights)
+    elif limit is not None and group is None and pairs.metric.headline:
+        variance = 2 * (limit / LIMIT) ** 2
+    else:
+        return None
+    return sqrt(floored(variance, weights, pairs.metric))
 
 
 def _width(pairs: Pairs) -> float | None:

@@ -29,6 +29,9 @@ from evals.verdicts.wording import amount
 if TYPE_CHECKING:
     import numpy as np
 
+ROUGH = 0.1
+"""Relative standard error of the noise above which a plan says so: of avg@4 on 30 questions it is .15, and the
+chance to pass that is forecast from one such run varies by 6 points."""
 VERDICTS = ("pass", "regression", "cannot tell")
 
 
@@ -389,6 +392,12 @@ def _notes(suites: Sequence[_Suite]) -> list[str]:
             f"assumed, not measured, how much the model differs from itself: {', '.join(guessed)}; "
             "run it again and give --again RUN, or use `evals gate noise`, or set `discordance` in the policy"
         )
+    rough = {s.name: max(d.noise.error for d in s.designs) for s in suites}
+    notes += [
+        f"{name}: how much the model differs from itself is known to +-{100 * error:.0f} % only, so its chances are rough"
+        for name, error in rough.items()
+        if error > ROUGH
+    ]
     if any(isinstance(d, Design) and not d.alone for s in suites for d in s.designs):
         notes.append("flips within a cluster are taken to be independent of each other")
     return notes

@@ -65,3 +65,16 @@ def test_mean_of_group_means_weighs_groups_alike():
     d = np.array([0.5, 0.0, 0.0, 0.0])
     assert Bounded.of(d, width=1.0, groups=list("abbb")).value == pytest.approx(0.25)
     assert gaffke(d[None, :] / 4, np.full((1, 4), 0.25), -1.5, 1.0)[0] <= 1
+
+
+def test_tallied_differences_have_the_p_values_of_the_single_ones():
+    rng = np.random.default_rng(3)
+    kinds = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+    drawn = rng.choice(kinds, (6, 40), p=[0.1, 0.2, 0.4, 0.2, 0.1])
+    drawn[0] = 0.0
+    drawn[1] = 1.0
+    tallies = (drawn[:, :, None] == kinds).sum(axis=1).astype(float)
+    single = gaffke(drawn / 40, np.full((6, 40), 1 / 40), -0.1, 1.0)
+    assert gaffke(kinds / 40, np.full(5, 1 / 40), -0.1, 1.0, tallies=tallies) == pytest.approx(
+        single, abs=1e-9
+    )

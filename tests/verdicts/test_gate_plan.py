@@ -12,7 +12,7 @@ from evals.errors import UsageError
 from evals.report.metrics import accuracy, repeated
 from evals.types import Metric
 from evals.verdicts import difference
-from evals.verdicts.designs import Design, Noise, Whole, tango
+from evals.verdicts.designs import Design, Noise, Whole, beta_of, of_repeats, tango
 from evals.verdicts.difference import Counts
 from evals.verdicts.gate import gate, overall, verdicts
 from evals.verdicts.pairs import Pairs
@@ -78,6 +78,35 @@ def test_stratified_counts_are_the_gates_t():
     for i in range(4):
         evidence = difference.of_mean(drawn[i], range(2400), groups=groups, width=1.0)
         assert found.p_pass[i] == pytest.approx(evidence.p_above(-0.05), abs=1e-9)
+
+
+@pytest.mark.parametrize(("repeats", "loss"), [(4, 0.0), (4, 0.2), (16, 0.05)])
+def test_the_law_of_repeats_is_that_of_simulated_ones(repeats, loss):
+    rng = np.random.default_rng(11)
+    chance = rng.beta(0.6, 0.4, 400_000)
+    drawn = rng.binomial(repeats, chance * (1 - loss / 0.6)) - rng.binomial(repeats, chance)
+    law = of_repeats(0.6, 0.4, repeats=repeats, loss=loss)
+    assert law.values @ law.chances == pytest.approx(-loss, abs=1e-12)
+    shares = np.bincount(drawn + repeats, minlength=2 * repeats + 1) / len(drawn)
+    assert law.chances == pytest.approx(shares, abs=0.004)
+
+
+def test_the_fitted_distribution_of_chances_is_found_again():
+    rng = np.random.default_rng(12)
+    fits = [beta_of(rng.binomial(4, rng.beta(0.6, 0.4, 198)) / 4, 4) for _ in range(200)]
+    assert np.mean(fits, axis=0) == pytest.approx((0.6, 0.4), abs=0.03)
+    assert beta_of(np.full(30, 0.5), 4)[0] > 100  # no spread beyond that of the repeats: one chance for all
+
+
+def test_a_forecast_from_few_samples_is_called_rough():
+    rng = np.random.default_rng(13)
+    rules = policy(Entry(name="toy", margin=0.14))
+    for n, rough in ((30, True), (900, False)):
+        replies = (rng.random((n, 4)) < rng.beta(0.6, 0.4, n)[:, None]).astype(float).tolist()
+        base = contestant(
+            "base", side({f"{i}": row for i, row in enumerate(replies)}, repeats=4), metrics=repeated()
+        )
+        assert any("rough" in note for note in plan([base], rules).notes) == rough
 
 
 # Where noise is known from
