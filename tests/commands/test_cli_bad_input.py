@@ -510,7 +510,9 @@ def test_a_full_disk_in_mid_run_keeps_what_was_recorded(here, monkeypatch):
     assert run("--run", "a").json["runs"][0]["counts"] == {"right": 16}
 
 
-@pytest.mark.parametrize("limit", [200, 4_000, 9_000])
+@pytest.mark.parametrize(
+    "limit", [200, *(pytest.param(bytes_, marks=pytest.mark.slow) for bytes_ in (4_000, 9_000))]
+)
 def test_a_file_that_may_not_grow_is_a_full_disk_too(here, limit):
     done = finished(
         process(
@@ -688,6 +690,7 @@ def on_terminal(*words: object) -> bytes:
     return found
 
 
+@pytest.mark.slow
 def test_escapes_in_replies_and_data_never_reach_the_terminal(here):
     evil = answers.ESCAPES
     data_file(

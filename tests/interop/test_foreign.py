@@ -41,18 +41,41 @@ def imported(*words: object, results: Path) -> Any:
     ("path", "right", "origin"),
     [
         ("chembench/reports/llama3.1-8b-instruct.jsonl.gz", 1311, "import chembench"),
-        ("chembench/reports/gemma-2-9b-it.jsonl.gz", 1336, "import chembench"),
-        ("chembench/reports/random_baseline.jsonl.gz", 736, "import chembench"),
+        pytest.param(
+            "chembench/reports/gemma-2-9b-it.jsonl.gz", 1336, "import chembench", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "chembench/reports/random_baseline.jsonl.gz", 736, "import chembench", marks=pytest.mark.slow
+        ),
         ("mathvista/outputs/output_bard.json.gz", 348, "import mathvista"),
-        ("mathvista/outputs/output_llava_llama_2_13b.json.gz", 261, "import mathvista"),
-        ("mathvista/outputs/output_random_guess.json.gz", 179, "import mathvista"),
+        pytest.param(
+            "mathvista/outputs/output_llava_llama_2_13b.json.gz",
+            261,
+            "import mathvista",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "mathvista/outputs/output_random_guess.json.gz", 179, "import mathvista", marks=pytest.mark.slow
+        ),
         ("mathvision/outputs/Gemini-Pro.jsonl.gz", 538, "import mathvision"),
-        ("mathvision/outputs/Qwen-VL-Max.jsonl.gz", 474, "import mathvision"),
-        ("mmlu_pro/outputs/model_outputs_gemini-1.5-flash-002_5shots.zip", 7679, "import mmlu-pro"),
-        ("mmlu_pro/outputs/model_outputs_Mistral-7B-Instruct-v0.2_5shots.zip", 3632, "import mmlu-pro"),
+        pytest.param(
+            "mathvision/outputs/Qwen-VL-Max.jsonl.gz", 474, "import mathvision", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "mmlu_pro/outputs/model_outputs_gemini-1.5-flash-002_5shots.zip",
+            7679,
+            "import mmlu-pro",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "mmlu_pro/outputs/model_outputs_Mistral-7B-Instruct-v0.2_5shots.zip",
+            3632,
+            "import mmlu-pro",
+            marks=pytest.mark.slow,
+        ),
         ("mmmu/example_outputs/llava1.5_13b", 329, "import mmmu"),
         ("mmmu_pro/gpt-4o_standard_10_options__direct.jsonl.gz", 694, "import mmmu"),
-        ("mmmu_pro/gpt-4o_vision_direct.jsonl.gz", 725, "import mmmu"),
+        pytest.param("mmmu_pro/gpt-4o_vision_direct.jsonl.gz", 725, "import mmmu", marks=pytest.mark.slow),
     ],
 )
 def test_recordings_import_by_their_looks_with_the_published_counts(

@@ -59,7 +59,11 @@ def faults(protocol: Protocol) -> list[Answer]:
     ]
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+FIRST_FAST = [name if name == "openai" else pytest.param(name, marks=pytest.mark.slow) for name in ADAPTERS]
+"""One adapter in the fast tests, every other one in the slow ones."""
+
+
+@pytest.mark.parametrize("adapter", FIRST_FAST)
 def test_a_marked_key_is_nowhere(here: Path, monkeypatch: pytest.MonkeyPatch, adapter: str) -> None:
     row = ADAPTERS[adapter]
     answers = faults(row.protocol)
@@ -214,7 +218,7 @@ class Echo(FaultyServer):
         return wire(self.make(self.sent[-1]), self.status, X_Echo="yes")
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", FIRST_FAST)
 def test_a_server_that_echoes_a_request_gives_no_secret_away(
     here: Path, monkeypatch: pytest.MonkeyPatch, adapter: str
 ) -> None:

@@ -15,6 +15,7 @@ def part(folder: Path, body: str) -> tuple[str, ...]:
     return ("-p", "no:cacheprovider", "-c", "/dev/null", str(file))
 
 
+@pytest.mark.slow
 def test_each_part_has_a_row_and_a_repeated_part_replaces_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

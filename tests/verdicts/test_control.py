@@ -70,6 +70,7 @@ def test_what_does_not_fit_is_refused() -> None:
         adjust(subset, [whole], estimand="these-items")
 
 
+@pytest.mark.slow
 def test_on_the_recordings_of_mmlu_pro(shared: Path) -> None:
     for row in measure(recorded(shared), n=500, simulations=10):
         assert row.stated < 0.88
