@@ -122,12 +122,13 @@ def _rows(comparison: Comparison, *, by_group: bool, metrics: bool) -> list[Row]
 
 
 COLUMNS = (
-    Column("suite"), Column("metric"), Column("A", right=True, drop=4), Column("B", right=True, drop=3),
+    Column("suite"), Column("metric", drop=5), Column("A", right=True, drop=4), Column("B", right=True, drop=3),
     Column("B - A", right=True), Column("95 % interval", right=True), Column("p", right=True, drop=7),
     Column("p (Holm)", right=True, drop=2), Column("better / worse / same", right=True, drop=6),
     Column("n", right=True, drop=1),
 )  # fmt: skip
 """`HEADINGS` on a terminal: `drop` is the order in which they are left out if the terminal is too narrow."""
+_WITH_METRIC = tuple(column._replace(drop=0) if column.head == "metric" else column for column in COLUMNS)
 
 
 def _print(comparison: Comparison, shown: Sequence[Row]) -> None:
@@ -143,7 +144,8 @@ def _print(comparison: Comparison, shown: Sequence[Row]) -> None:
         rows = [row for row in shown if (row.a, row.b) == (a, b)]
         click.echo()
         common.say(f"A: {rows[0].model_a} ({a})   B: {rows[0].model_b} ({b})")
-        common.table("", COLUMNS, map(_cells, rows))
+        one_metric = len({row.metric for row in rows}) == 1  # the lines below name it
+        common.table("", COLUMNS if one_metric else _WITH_METRIC, map(_cells, rows))
     if comparison.ranks:
         click.echo()
         _print_ranks(comparison)
@@ -162,10 +164,11 @@ def _methods(comparison: Comparison) -> Iterator[str]:
 
     heads = [row for row in comparison.pairs if row.headline]
     family = sum(row.low_adjusted is not None for row in heads)
-    descriptions = dict.fromkeys(
-        f"{row.suite} {row.metric}: {row.test}, about {WORDS[row.estimand]} ({row.estimand})" for row in heads
-    )
-    yield from descriptions
+    named: dict[str, dict[str, None]] = {}
+    for row in heads:
+        description = f"{row.test}, about {WORDS[row.estimand]} ({row.estimand})"
+        named.setdefault(description, {})[f"{row.suite} {row.metric}"] = None
+    yield from (f"{', '.join(metrics)}: {description}" for description, metrics in named.items())
     if family > 1:
         yield f"intervals beside p (Holm) are adjusted like it, for {family} comparisons; --json has both"
 
@@ -185,9 +188,11 @@ def _remarks(comparison: Comparison) -> Iterator[str]:
             yield f"{row.suite}: two runs of one model differ by up to {wording.amount(limit, row.unit)} (measured noise)"
     for suite in dict.fromkeys(cost.suite for cost in comparison.runs):
         used = [c for c in comparison.runs if c.suite == suite]
-        yield f"{suite} used: " + "; ".join(f"{c.model} {wording.costs(c.tokens, c.cost_usd)}" for c in used)
+        line = "; ".join(f"{c.model} {wording.costs(c.tokens, c.cost_usd)}" for c in used)
         if len(used) == 2:
-            yield f"{suite} B - A: {wording.more(used[0].tokens, used[1].tokens, used[0].cost_usd, used[1].cost_usd)}"
+            a, b = used
+            line += f"; B - A: {wording.more(a.tokens, b.tokens, a.cost_usd, b.cost_usd)}"
+        yield f"{suite} used {line}"
 
 
 def sorted_ends(row: Row) -> tuple[float | None, float | None]:

@@ -168,13 +168,15 @@ def compare(
     common = [c.suite for c in runs[0] if all(any(o.suite == c.suite for o in run) for run in runs[1:])]
     reasons = [] if common else ["the runs have no suite in common"]
     notes: list[str] = []
+    marked: dict[str, list[str]] = {}
     weighed: list[Weighed] = []
     discordant: list[Flip] = []
     ladders: dict[str, dict[str, int]] = {}
     for suite in dict.fromkeys(common):
         several = [next(c for c in run if c.suite == suite) for run in runs]
         reasons += dict.fromkeys(line for other in several[1:] for line in why_not(several[0], other))
-        notes += [f"{suite}, {c.model} ({c.run}): {', '.join(c.marks)}" for c in several if c.marks]
+        for mark, runs_of_it in _marked(several).items():
+            marked.setdefault(mark, []).append(f"{suite}{runs_of_it}")
         once: Once = {}
         for a, b in combinations(several, 2):
             weighed += _rows_of(
@@ -195,8 +197,15 @@ def compare(
         ladders=ladders,
         runs=tuple(_cost(c) for run in runs for c in run if c.suite in common),
         ranks=tuple(_ranks(rows)) if len(runs) > 2 else (),
-        notes=tuple(dict.fromkeys(notes)),
+        notes=(*(f"{mark}: {', '.join(where)}" for mark, where in marked.items()), *dict.fromkeys(notes)),
     )
+
+
+def _marked(several: Sequence[Contestant]) -> dict[str, str]:
+    """Return each mark of a suite's runs, with the runs that have it unless all have."""
+    marks = dict.fromkeys(mark for c in several for mark in c.marks)
+    having = {mark: [f"{c.model}, {c.run}" for c in several if mark in c.marks] for mark in marks}
+    return {m: "" if len(names) == len(several) else f" ({'; '.join(names)})" for m, names in having.items()}
 
 
 def changes(a: Contestant, b: Contestant, metric: Metric) -> list[Flip]:

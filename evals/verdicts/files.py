@@ -40,13 +40,18 @@ def cells(verdict: SuiteVerdict) -> tuple[str, ...]:
 
 def remarks(report: GateReport) -> Iterator[str]:
     """Yield the reasons, suite by suite, and what a person should look at."""
+    methods: dict[str, list[str]] = {}
     for verdict in report.suites:
         yield f"{verdict.suite}: {'; '.join(verdict.reasons)}"
         if verdict.method:
-            yield f"{verdict.suite}: about {WORDS_OF[verdict.estimand]} ({verdict.estimand}), tested by {verdict.method}"
+            description = (
+                f"about {WORDS_OF[verdict.estimand]} ({verdict.estimand}), tested by {verdict.method}"
+            )
+            methods.setdefault(description, []).append(verdict.suite)
         if verdict.noise is not None:
             limit = wording.amount(verdict.noise, verdict.unit)
             yield f"{verdict.suite}: two runs of one model differ by up to {limit} (measured noise)"
+    yield from (f"{', '.join(suites)}: {description}" for description, suites in methods.items())
     for alarm in report.alarms:
         yield f"alarm: {alarm}"
     if report.sequential:

@@ -30,11 +30,13 @@ def _of_two(heads: Sequence[Row]) -> str:
     name = f"B ({heads[0].model_b})" if heads[0].model_b != heads[0].model_a else "B"
     many = len(heads)
     shown = sorted((row for row in heads if significant(row)), key=_size, reverse=True)
-    clauses = [_difference(row, adjusted=many) for row in shown]
+    clauses = [
+        _difference(row, adjusted=many, verb="" if place else "is ") for place, row in enumerate(shown)
+    ]
     rest = [row for row in heads if not significant(row)]
     empty = [row.suite for row in rest if row.difference is None]
     same = [row for row in rest if row.difference is not None]
-    text = f"{name} {'; '.join(clauses)}" if clauses else ""
+    text = f"{name} {', '.join(clauses)}" if clauses else ""
     if same:
         text += f"{'; ' if text else ''}no significant difference on {_suites(same, adjusted=many)}"
     if empty:
@@ -56,9 +58,12 @@ def _size(row: Row) -> float:
     return abs(row.difference or 0.0) if row.unit == "fraction" else 0.0
 
 
-def _difference(row: Row, *, adjusted: int) -> str:
+def _difference(row: Row, *, adjusted: int, verb: str) -> str:
+    """Return a clause; the first one has the verb, and says what the intervals are."""
     word = "better" if _better(row) else "worse"
-    return f"is {_points(abs(row.difference or 0.0), row.unit)} {word} on {row.suite} ({_interval(row, adjusted)})"
+    interval = _interval(row, adjusted if verb else 0)
+    interval = interval if verb else interval.removeprefix("95 % interval ")
+    return f"{verb}{_points(abs(row.difference or 0.0), row.unit)} {word} on {row.suite} ({interval})"
 
 
 def _points(value: float, unit: str) -> str:

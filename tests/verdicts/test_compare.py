@@ -270,7 +270,9 @@ def test_few_clusters_repeats_and_marks_are_named():
     row = found.pairs[0]
     assert (row.n, row.repeats_a, row.repeats_b, row.clusters) == (12, 2, 2, 4)
     assert any("4 clusters of 12 samples" in note for note in found.notes)
-    assert any("a subset of 12 items" in note for note in found.notes)
+    assert [note for note in found.notes if "subset" in note] == [f"a subset of 12 items: toy ({b.model}, b)"]
+    both = compare([[structs.replace(a, marks=b.marks)], [b]])
+    assert [note for note in both.notes if "subset" in note] == ["a subset of 12 items: toy"]
 
 
 def test_the_interval_beside_an_adjusted_p_is_adjusted():
