@@ -7,6 +7,7 @@ lines while it grows.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -60,36 +61,51 @@ class Index(NamedTuple):
         return found[-1] if found else None
 
 
-_CARDS: dict[Path, tuple[Stamp, Entry | Broken]] = {}
-"""What was read of each card; entries of deleted runs are dropped with the next index."""
+_CARDS: dict[str, tuple[Stamp, Entry | Broken]] = {}
+"""What was read of each card, by the run's path; entries of deleted runs are dropped with the next index."""
 
 
 def index(results: Path) -> Index:
     """Read the cards of a results folder; those that have not changed since the last time are not read again."""
-    found = {run.path: _card(run.path) for run in store.runs(results)} if results.is_dir() else {}
-    for gone in [path for path in _CARDS if path.is_relative_to(results) and path not in found]:
-        _CARDS.pop(gone, None)
-    several = found.values()
+    paths = {str(run.path): run.path for run in store.runs(results)} if results.is_dir() else {}
+    runs = [_card(path, name) for name, path in paths.items()]
+    if len(_CARDS) > len(paths):
+        inside = f"{results}{os.sep}"
+        for name in [name for name in _CARDS if name.startswith(inside) and name not in paths]:
+            del _CARDS[name]
     return Index(
-        tuple(one for one in several if isinstance(one, Entry)),
-        tuple(one for one in several if isinstance(one, Broken)),
+        tuple(run for run in runs if isinstance(run, Entry)),
+        tuple(run for run in runs if isinstance(run, Broken)),
     )
 
 
-def _card(path: Path) -> Entry | Broken:
-    now = stamp(path, ("card.json", "records.parquet", "samples.parquet"))
-    known = _CARDS.get(path)
+def _card(path: Path, name: str) -> Entry | Broken:
+    """Read a run's card and check its files, unless neither the card nor the folder's list of files has changed."""
+    now = _stats(path, f"{name}/card.json")
+    known = _CARDS.get(name)
     if known and known[0] == now:
         return known[1]
-    one: Entry | Broken
+    run: Entry | Broken
     try:
         card = store.check(path)
         whole = tuple(estimate for estimate in card.estimates if not estimate.group)
-        one = Entry(path=path, card=structs.replace(card, estimates=whole))
+        run = Entry(path=path, card=structs.replace(card, estimates=whole))
     except StoreError as error:
-        one = Broken(path, str(error))
-    _CARDS[path] = (now, one)
-    return one
+        run = Broken(path, str(error))
+    _CARDS[name] = (now, run)
+    return run
+
+
+def _stats(*paths: Path | str) -> Stamp:
+    """Return modification time and size of those paths that exist."""
+    stats = []
+    for path in map(Path, paths):
+        try:
+            facts = path.stat()
+        except OSError:
+            continue
+        stats.append((path.name, facts.st_mtime_ns, facts.st_size))
+    return tuple(stats)
 
 
 def groups(path: Path) -> tuple[Estimate, ...]:
@@ -101,14 +117,7 @@ def groups(path: Path) -> tuple[Estimate, ...]:
 
 def stamp(path: Path, files: Sequence[str] = FILES) -> Stamp:
     """Return what changes when a run's files do."""
-    found = []
-    for name in files:
-        try:
-            facts = (path / name).stat()
-        except OSError:
-            continue
-        found.append((name, facts.st_mtime_ns, facts.st_size))
-    return tuple(found)
+    return _stats(*(path / name for name in files))
 
 
 def query(paths: Path | Sequence[Path], sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
@@ -120,8 +129,8 @@ def query(paths: Path | Sequence[Path], sql: str, parameters: Sequence[Any] = ()
     """
     several = (paths,) if isinstance(paths, Path) else tuple(paths)
     for path in several:
-        if isinstance(one := _card(path), Broken):
-            raise StoreError(one.why)
+        if isinstance(run := _card(path, str(path)), Broken):
+            raise StoreError(run.why)
     for _ in range(TRIES):
         runs = tuple((path, stamp(path)) for path in several)
         try:

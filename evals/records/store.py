@@ -199,18 +199,31 @@ def runs(results: Path) -> list[Run]:
     if (results / "card.json").exists():
         return [Run(results)]
     cards = [
-        path
-        for path in results.glob("*@*/*/*/card.json")
-        if not any(map(disk.is_noise, path.relative_to(results).parts))
+        Path(f"{run.path}/card.json")
+        for suite in _folders(str(results))
+        if "@" in suite.name
+        for model in _folders(suite.path)
+        for run in _folders(model.path)
     ]
-    return [Run(path.parent) for path in sorted(cards, key=lambda path: (_modified(path), str(path)))]
+    dated = [(changed, str(card), card) for card in cards if (changed := _changed(card)) is not None]
+    return [Run(card.parent) for *_, card in sorted(dated)]
 
 
-def _modified(path: Path) -> float:
+def _folders(path: str) -> list[os.DirEntry[str]]:
+    """Return the folders in a folder; with thousands of runs, `Path.glob` takes several times as long."""
     try:
-        return path.stat().st_mtime
-    except OSError:  # a link that leads nowhere: a broken run
-        return 0.0
+        with os.scandir(path) as entries:
+            return [entry for entry in entries if entry.is_dir() and not disk.is_noise(entry.name)]
+    except OSError:
+        return []
+
+
+def _changed(card: Path) -> float | None:
+    """Return when a run's card was last changed; 0 if it is a link that leads nowhere; None if there is no card."""
+    try:
+        return card.stat().st_mtime
+    except OSError:
+        return 0.0 if card.is_symlink() else None
 
 
 def find(results: Path, name: str) -> list[Run]:
