@@ -42,25 +42,19 @@ def visible(text: str) -> str:
     >>> visible("a\x1b[2Jb\u202ec")
     'a⟨U+001B⟩[2Jb⟨U+202E⟩c'
     """
-    return text if text.isascii() and text.isprintable() else "".join(map(_seen, text))
+    return text if text.isprintable() and not _HIDDEN.search(text) else "".join(map(_seen, text))
+
+
+_HIDDEN = re.compile("[\u034f\u115f\u1160\u3164\uffa0\ufe00-\ufe0e\U000e0100-\U000e01ef]")
+"""Characters that Python would print and that take no room: variation selectors, fillers, tags."""
 
 
 def _seen(c: str) -> str:
-    if c in "\n\t" or (c.isprintable() and not _hidden(c)):
+    if c in "\n\t" or (c.isprintable() and not _HIDDEN.match(c)):
         return c
     if unicodedata.category(c) == "Zs":
         return " "
     return f"⟨U+{ord(c):04X}⟩"
-
-
-def _hidden(c: str) -> bool:
-    """Whether a character that Python would print takes no room: variation selectors, fillers, tags."""
-    code = ord(c)
-    return (
-        0xFE00 <= code <= 0xFE0E
-        or 0xE0100 <= code <= 0xE01EF
-        or code in (0x034F, 0x115F, 0x1160, 0x3164, 0xFFA0)
-    )
 
 
 class Cut(NamedTuple):

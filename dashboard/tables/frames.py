@@ -61,51 +61,38 @@ class Index(NamedTuple):
         return found[-1] if found else None
 
 
-_CARDS: dict[str, tuple[Stamp, Entry | Broken]] = {}
-"""What was read of each card, by the run's path; entries of deleted runs are dropped with the next index."""
+_CARDS: dict[str, tuple[store.Stamp | None, Entry | Broken]] = {}
+"""What was read of each run's card and its state then, by path; entries of deleted runs are dropped with the next index."""
 
 
 def index(results: Path) -> Index:
     """Read the cards of a results folder; those that have not changed since the last time are not read again."""
-    paths = {str(run.path): run.path for run in store.runs(results)} if results.is_dir() else {}
-    runs = [_card(path, name) for name, path in paths.items()]
-    if len(_CARDS) > len(paths):
+    stamps = store.stamps(results)
+    runs = [_card(path, now) for path, now in stamps.items()]
+    if len(_CARDS) > len(stamps):
         inside = f"{results}{os.sep}"
-        for name in [name for name in _CARDS if name.startswith(inside) and name not in paths]:
-            del _CARDS[name]
+        for path in [path for path in _CARDS if path.startswith(inside) and path not in stamps]:
+            del _CARDS[path]
     return Index(
         tuple(run for run in runs if isinstance(run, Entry)),
         tuple(run for run in runs if isinstance(run, Broken)),
     )
 
 
-def _card(path: Path, name: str) -> Entry | Broken:
-    """Read a run's card and check its files, unless neither the card nor the folder's list of files has changed."""
-    now = _stats(path, f"{name}/card.json")
-    known = _CARDS.get(name)
+def _card(path: str, now: store.Stamp | None) -> Entry | Broken:
+    """Read a run's card and check its files, unless its state is the same as the last time."""
+    known = _CARDS.get(path)
     if known and known[0] == now:
         return known[1]
     run: Entry | Broken
     try:
-        card = store.check(path)
+        card = store.check(Path(path))
         whole = tuple(estimate for estimate in card.estimates if not estimate.group)
-        run = Entry(path=path, card=structs.replace(card, estimates=whole))
+        run = Entry(path=Path(path), card=structs.replace(card, estimates=whole))
     except StoreError as error:
-        run = Broken(path, str(error))
-    _CARDS[name] = (now, run)
+        run = Broken(Path(path), str(error))
+    _CARDS[path] = (now, run)
     return run
-
-
-def _stats(*paths: Path | str) -> Stamp:
-    """Return modification time and size of those paths that exist."""
-    stats = []
-    for path in map(Path, paths):
-        try:
-            facts = path.stat()
-        except OSError:
-            continue
-        stats.append((path.name, facts.st_mtime_ns, facts.st_size))
-    return tuple(stats)
 
 
 def groups(path: Path) -> tuple[Estimate, ...]:
@@ -117,7 +104,14 @@ def groups(path: Path) -> tuple[Estimate, ...]:
 
 def stamp(path: Path, files: Sequence[str] = FILES) -> Stamp:
     """Return what changes when a run's files do."""
-    return _stats(*(path / name for name in files))
+    stats = []
+    for name in files:
+        try:
+            facts = (path / name).stat()
+        except OSError:
+            continue
+        stats.append((name, facts.st_mtime_ns, facts.st_size))
+    return tuple(stats)
 
 
 def query(paths: Path | Sequence[Path], sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
@@ -129,7 +123,7 @@ def query(paths: Path | Sequence[Path], sql: str, parameters: Sequence[Any] = ()
     """
     several = (paths,) if isinstance(paths, Path) else tuple(paths)
     for path in several:
-        if isinstance(run := _card(path, str(path)), Broken):
+        if isinstance(run := _card(str(path), store.stamp(str(path))), Broken):
             raise StoreError(run.why)
     for _ in range(TRIES):
         runs = tuple((path, stamp(path)) for path in several)
@@ -140,9 +134,8 @@ def query(paths: Path | Sequence[Path], sql: str, parameters: Sequence[Any] = ()
                 raise
             continue
         if _names(runs) == _names(tuple((path, stamp(path)) for path in several)):
-            return found.copy(
-                deep=False
-            )  # else it was sealed meanwhile, and a part may be missing or there twice
+            return found.copy(deep=False)
+        # else it was sealed meanwhile, and a part may be missing or there twice
     raise StoreError(f"{several[0]}: its files change faster than they can be read")
 
 

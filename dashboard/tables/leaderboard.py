@@ -263,13 +263,11 @@ def column_of(card: Card, headline: Estimate) -> Column:
 
 
 def label_of(entry: Entry, entries: Iterable[Entry]) -> str:
-    """Return the label of a run's column among all runs; empty where it has no number yet."""
+    """Return the label of a run's column on the leaderboard of all runs; empty if it is in none."""
     if entry.headline is None or entry.headline.value is None:
         return ""
-    headlines = ((e.card, e.headline) for e in entries if e.headline and e.headline.value is not None)
-    return name_columns({column_of(card, head) for card, head in headlines})[
-        column_of(entry.card, entry.headline)
-    ]
+    wanted = column_of(entry.card, entry.headline)
+    return next((label for label, column in build(entries).columns.items() if column == wanted), "")
 
 
 def order(column: Column) -> tuple[bool, bool, str, str, str]:

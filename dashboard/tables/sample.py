@@ -6,6 +6,7 @@ Of a gated suite only ids and verdicts leave this module. Texts are read for one
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
@@ -61,9 +62,11 @@ def listing(entries: Sequence[Entry]) -> pd.DataFrame:
 
 def verdicts(frame: pd.DataFrame, run: int = 0) -> list[str]:
     """Return the outcomes that occur in a run of a listing, to filter by."""
-    kinds = frame[f"verdict{run}"].str.partition(":")[0].value_counts()
-    found = [str(name) for name in kinds.index]
-    return [*found, NOT_RIGHT] if "right" in found and len(found) > 1 else found
+    counts: Counter[str] = Counter()
+    for verdict, count in frame[f"verdict{run}"].value_counts().items():
+        counts[str(verdict).partition(":")[0]] += int(count)
+    kinds = [kind for kind, _ in counts.most_common()]
+    return [*kinds, NOT_RIGHT] if "right" in kinds and len(kinds) > 1 else kinds
 
 
 def chosen(

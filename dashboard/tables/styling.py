@@ -122,7 +122,7 @@ def _colours(
     board: Board, choice: Choice, lines: Lines, numbers: pd.DataFrame, ranks: Mapping[str, Rank]
 ) -> pd.DataFrame:
     """Colour by standing: what the paired comparison shows in the ranked column, what the intervals show in others."""
-    found = pd.DataFrame(float("nan"), index=numbers.index, columns=numbers.columns)
+    standings = {}
     rows = {line for line in lines if isinstance(line, Row) and not line.baseline}
     for label in choice.columns:
         if label == choice.rank and ranks:
@@ -130,10 +130,8 @@ def _colours(
         else:
             estimates = {row: board.cells[row, label].estimate for row in rows if (row, label) in board.cells}
             shares = standing(estimates, better=board.columns[label].better)
-        for place, line in enumerate(lines):
-            if isinstance(line, Row) and line in shares:
-                found.loc[place, label] = shares[line]
-    return found
+        standings[label] = [shares.get(line) if isinstance(line, Row) else None for line in lines]
+    return pd.DataFrame(standings, columns=numbers.columns, dtype=float).reindex(numbers.index)
 
 
 def _by_rank(ranks: Mapping[str, Rank], rows: set[Row]) -> dict[Row, float]:

@@ -48,7 +48,7 @@ def pick(found: Index) -> tuple[list[str], list[Match]]:
         return safe.visible(f"run {name} ({runs[name]})" if name in runs else name)
 
     chosen = pickers.many(
-        "runs", "Models or runs", list(known), say=say, most=4, default=pairs.usual(known),
+        "runs", "Models or runs", list(known), say=say, most=4, default=lambda: pairs.usual(known),
         placeholder="two to four; the first is A",
         help="A model stands for its newest complete run of each suite; a run can be named by its id too.",
     )  # fmt: skip
@@ -211,7 +211,7 @@ def by_group(a: Entry, b: Entry, row: Row, names: tuple[str, str]) -> None:
         return
     frame = frame.sort_values("difference", ascending=False)
     unit = UNITS.get(row.unit, row.unit)
-    st.altair_chart(
+    state.chart(
         item_charts.forest(frame, unit=unit, dark=state.dark(), names=(names[0][:40], names[1][:40])),
         alt="Differences per group with their intervals",
     )
@@ -239,7 +239,7 @@ def ladder(several: Sequence[tuple[str, Entry]]) -> None:
         for step, colour in ladder_colours(pairs.STEPS, dark=state.dark()).items()
         if step in set(frame["step"])
     }
-    st.altair_chart(item_charts.ladder(frame, colours), alt="Shares of outcomes per run")
+    state.chart(item_charts.ladder(frame, colours), alt="Shares of outcomes per run")
     with st.expander("As a table"):
         wide = frame.pivot_table(index="step", columns="run", values="n", fill_value=0, sort=False).astype(
             int

@@ -168,4 +168,4 @@ def _series(frame: pd.DataFrame | str) -> None:
     from evals.dashboard.charts import samples as charts
 
     chart = charts.series(frame, dark=state.dark())
-    st.altair_chart(chart, alt="time series that was sent with the prompt")
+    state.chart(chart, alt="time series that was sent with the prompt")

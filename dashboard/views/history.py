@@ -29,7 +29,7 @@ def draw(line: Line, margin: float, against: Against) -> None:
     if len(table) == 1:
         st.caption("One run so far: a line needs two.")
     else:
-        st.altair_chart(
+        state.chart(
             charts.history(table, heat.unit(name), dark=state.dark()), alt=f"Scores of {line.label} over time"
         )
     said = Counter(verdict for verdict in table["verdict"] if verdict)

@@ -302,7 +302,9 @@ def lay_beside(board: Board, choice: Choice, claims: Sequence[Claim]) -> list[Re
 
 def take_away(board: Board, choice: Choice, found: heat.Table) -> None:
     """Offer what is shown as files, made when they are asked for."""
-    frame = files.tidy(board, rows_of(board, choice), choice.columns)
+
+    def frame() -> pd.DataFrame:
+        return files.tidy(board, rows_of(board, choice), choice.columns)
 
     def picture() -> bytes:
         from evals.dashboard.charts import (
@@ -312,8 +314,8 @@ def take_away(board: Board, choice: Choice, found: heat.Table) -> None:
         return figures.png(figures.board(found.words, found.colours, found.heads))
 
     offers = {
-        "CSV": ("csv", "text/csv", lambda: files.csv(frame)),
-        "Parquet": ("parquet", "application/vnd.apache.parquet", lambda: files.parquet(frame)),
+        "CSV": ("csv", "text/csv", lambda: files.csv(frame())),
+        "Parquet": ("parquet", "application/vnd.apache.parquet", lambda: files.parquet(frame())),
         "PNG": ("png", "image/png", picture),
     }
     with st.container(horizontal=True):

@@ -46,17 +46,17 @@ def many(
     *,
     most: int,
     say: Callable[[str], str] = str,
-    default: Sequence[str] = (),
+    default: Callable[[], Sequence[str]] = tuple,
     placeholder: str = "",
     help: str | None = None,  # noqa: A002 - Streamlit's name
 ) -> list[str]:
-    """Draw a choice of several; what the URL names and is no option is left out."""
+    """Draw a choice of several; names in the URL that are no options are ignored, `default` is called only without any."""
     key = f"pick-{param}"
     wanted = [name for name in st.query_params.get_all(param) if name in options][:most]
     if wanted and _from_outside(param, wanted):
         st.session_state[key] = wanted
     elif key not in st.session_state:
-        st.session_state[key] = [name for name in default if name in options][:most]
+        st.session_state[key] = [name for name in default() if name in options][:most]
     else:
         st.session_state[key] = [name for name in st.session_state[key] if name in options]
     values: list[str] = st.multiselect(

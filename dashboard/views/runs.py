@@ -58,7 +58,7 @@ def live(entry: Entry) -> None:
         st.caption(f"{found.output_tokens:,} output tokens, {failed:,} failures so far.")
         table = effort.curve(entry.path)
         if not table.empty:
-            st.altair_chart(charts.curve(table, dark=state.dark()), alt="Running mean with its interval")
+            state.chart(charts.curve(table, dark=state.dark()), alt="Running mean with its interval")
             st.caption(
                 "Running mean with a 95 % band that would hold after every record if samples came in random order. The "
                 "longest are asked first, so it is a preview: not to be quoted before the run ends."
@@ -181,7 +181,7 @@ def trade(board: Board) -> None:
         st.info(f"None of these runs says its {title}: imported ones often do not.", icon=":material/info:")
         return
     chart = charts.pareto(known, column, (title, f"{one.metric}, {heat.unit(one.unit)}"), dark=state.dark())
-    st.altair_chart(chart, alt=f"Score on {name} against {title}")
+    state.chart(chart, alt=f"Score on {name} against {title}")
     missing = sorted(set(table["model"]) - set(known["model"]))
     rest = f" Not known of {', '.join(missing)}." if missing else ""
     st.caption(f"Pareto-optimal: no other model is both better and cheaper.{safe.literal(rest)}")

@@ -39,7 +39,7 @@ def figure(
     light: alt.LayerChart | alt.FacetChart, shown: alt.LayerChart | alt.FacetChart, name: str, alt_text: str
 ) -> None:
     """Draw a figure, and offer it for print in the light theme."""
-    st.altair_chart(shown, alt=alt_text)
+    state.chart(shown, alt=alt_text)
     with st.container(horizontal=True):
         for label, form, kind in (("SVG", "svg", "image/svg+xml"), ("PDF", "pdf", "application/pdf")):
             st.download_button(

@@ -67,7 +67,7 @@ def breakdown(entry: Entry, one: Estimate) -> None:
     ).sort_values("value", ascending=frame["better"][0] != "higher")  # fmt: skip
     whole = scale * (one.value or 0.0)
     drawn = shown[shown["n"] > 1] if (shown["n"] > 1).any() else shown
-    st.altair_chart(
+    state.chart(
         item_charts.groups(drawn, whole=whole, unit=f"{frame['metric'][0]}, {unit}", dark=state.dark()),
         alt="Groups of the suite with their intervals",
     )
@@ -132,7 +132,7 @@ def length(entry: Entry, one: Estimate, others: Sequence[Entry]) -> None:
         if one.better == "lower"
         else f"mean, {one.unit}"
     )
-    st.altair_chart(
+    state.chart(
         item_charts.lengths(frame, unit=found.unit, score=score, dark=state.dark()),
         alt="Scores by the length of the reply",
     )

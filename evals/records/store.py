@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -196,34 +196,44 @@ def new_id(config: Config) -> str:
 
 def runs(results: Path) -> list[Run]:
     """Find all runs of a results folder, the newest last; a folder with a card is a run."""
-    if (results / "card.json").exists():
-        return [Run(results)]
-    cards = [
-        Path(f"{run.path}/card.json")
+    return [Run(Path(folder)) for folder in stamps(results)]
+
+
+Stamp: TypeAlias = tuple[int, int, int]
+"""Modification times of a run's card and of its folder in ns (a file was added, replaced or deleted); size of the card."""
+
+
+def stamps(results: Path) -> dict[str, Stamp]:
+    """Return the folders of all runs, the newest last. With thousands of runs, `Path.glob` takes several times as long."""
+    if (own := stamp(str(results))) is not None:
+        return {str(results): own}
+    folders = [
+        run.path
         for suite in _folders(str(results))
         if "@" in suite.name
         for model in _folders(suite.path)
         for run in _folders(model.path)
     ]
-    dated = [(changed, str(card), card) for card in cards if (changed := _changed(card)) is not None]
-    return [Run(card.parent) for *_, card in sorted(dated)]
+    known = {folder: now for folder in folders if (now := stamp(folder)) is not None}
+    return dict(sorted(known.items(), key=lambda item: (item[1][0], item[0])))
+
+
+def stamp(folder: str) -> Stamp | None:
+    """Return what changes when a run does; None if the folder is no run."""
+    card = Path(f"{folder}/card.json")
+    try:
+        facts = card.stat()
+        return facts.st_mtime_ns, Path(folder).stat().st_mtime_ns, facts.st_size
+    except OSError:
+        return (0, 0, 0) if card.is_symlink() else None  # a link that leads nowhere: a broken run
 
 
 def _folders(path: str) -> list[os.DirEntry[str]]:
-    """Return the folders in a folder; with thousands of runs, `Path.glob` takes several times as long."""
     try:
         with os.scandir(path) as entries:
             return [entry for entry in entries if entry.is_dir() and not disk.is_noise(entry.name)]
     except OSError:
         return []
-
-
-def _changed(card: Path) -> float | None:
-    """Return when a run's card was last changed; 0 if it is a link that leads nowhere; None if there is no card."""
-    try:
-        return card.stat().st_mtime
-    except OSError:
-        return 0.0 if card.is_symlink() else None
 
 
 def find(results: Path, name: str) -> list[Run]:
