@@ -95,6 +95,20 @@ def _card(path: str, now: store.Stamp | None) -> Entry | Broken:
     return run
 
 
+def fault(path: Path) -> str:
+    """Say why a run cannot be read; empty if it can. Unlike `index`, this notices files that were changed in place."""
+    return _fault(path, stamp(path, ("card.json", *FILES)))
+
+
+@lru_cache(maxsize=512)
+def _fault(path: Path, _now: Stamp) -> str:
+    try:
+        store.check(path)
+    except StoreError as error:
+        return str(error)
+    return ""
+
+
 def groups(path: Path) -> tuple[Estimate, ...]:
     """Return a run's estimates by group, headline metric first; raises StoreError where its card is broken."""
     card = store.read_card(path)
@@ -123,8 +137,8 @@ def query(paths: Path | Sequence[Path], sql: str, parameters: Sequence[Any] = ()
     """
     several = (paths,) if isinstance(paths, Path) else tuple(paths)
     for path in several:
-        if isinstance(run := _card(str(path), store.stamp(str(path))), Broken):
-            raise StoreError(run.why)
+        if why := fault(path):
+            raise StoreError(why)
     for _ in range(TRIES):
         runs = tuple((path, stamp(path)) for path in several)
         try:

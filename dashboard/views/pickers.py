@@ -15,6 +15,7 @@ from streamlit.delta_generator import DeltaGenerator
 from evals.dashboard import state
 from evals.dashboard.downloads import day
 from evals.dashboard.foreign import text as safe
+from evals.dashboard.tables import frames
 from evals.dashboard.tables.frames import Entry, Index
 
 
@@ -106,10 +107,13 @@ def _scored(entries: Sequence[Entry]) -> Entry:
 
 def unreadable(found: Index, names: Sequence[str]) -> None:
     """Stop the page if the URL names a broken run: another run must not be shown in its place."""
-    known = {entry.card.run for entry in found.entries}
-    reasons = {one.path.name: one.why for one in found.broken}
+    reasons = {run.path.name: run.why for run in found.broken}
     for name in names:
-        if name in reasons and name not in known:
+        runs = [entry for entry in found.entries if entry.card.run == name]
+        if runs and all(frames.fault(run.path) for run in runs):
+            reasons[name] = frames.fault(runs[0].path)
+            runs = []
+        if name in reasons and not runs:
             st.error(
                 f"Run {safe.label(name)} cannot be read: {safe.label(reasons[name], 600)}",
                 icon=":material/error:",
