@@ -33,7 +33,7 @@ class Grouped(click.Command):
         hidden = 0
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is None:
+            if record is None or isinstance(param, click.Argument):  # the usage line names it
                 continue
             if isinstance(param, RequestOption) and param.advanced and not ctx.meta.get("help_all"):
                 hidden += 1

@@ -110,6 +110,11 @@ def _print(cards: Sequence[Card], *, as_json: bool, results: Path) -> None:
     shown = Overview(cards=list(cards), broken=[], aggregates=aggregates(cards))
     print_overview(shown, by_group=False, as_json=as_json)
     if not as_json and cards:
+        from evals.terminal.forecasts import not_published
+        from evals.verdicts import reported
+
+        for line in not_published(cards, reported.load()):
+            common.say(line)
         where = "" if results == Path("results") else f" --results {quote(str(results))}"
         common.say(
             f"Look further:  evals show {cards[0].run} --samples{where}    all runs:  evals show{where}"

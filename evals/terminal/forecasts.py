@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import structs
 
 from evals import profiles
+from evals.records.card import Card
 from evals.run.dry_run import Forecast
 from evals.run.progress import duration
 from evals.terminal.figures import percent
@@ -93,8 +94,7 @@ def _published(forecast: Forecast, claims: Sequence[Claim]) -> list[str]:
     comparable = sorted(
         (c for c in published if c.protocol == forecast.protocol), key=lambda c: not _is_model(c, forecast)
     )
-    others = sorted({claim.protocol for claim in published if claim.protocol not in ("", forecast.protocol)})
-    elsewhere = f"; others are published under {', '.join(others)} (--protocol)" if others else ""
+    elsewhere = _elsewhere(forecast.suite, forecast.protocol, claims)
     if not comparable:
         return [f"no published number is under {forecast.protocol}{elsewhere}"] if published else []
     named = "; ".join(f"{c.model} {_value(c)}" for c in comparable[:SOURCES])
@@ -102,6 +102,25 @@ def _published(forecast: Forecast, claims: Sequence[Claim]) -> list[str]:
     return [
         f"compares with {len(comparable)} published numbers under {forecast.protocol}: {named}{more}{elsewhere}"
     ]
+
+
+def _elsewhere(suite: str, protocol: str, claims: Sequence[Claim]) -> str:
+    """Return which other protocols have published numbers of a suite; empty if none has."""
+    published = {claim.protocol for claim in claims if claim.suite == suite and not claim.superseded}
+    others = sorted(published - {"", protocol})
+    return f"; others are published under {', '.join(others)} (--protocol)" if others else ""
+
+
+def not_published(cards: Sequence[Card], claims: Sequence[Claim]) -> list[str]:
+    """Return a line for each protocol under which nothing is published of suites that are published under others."""
+    under = {(claim.suite, claim.protocol) for claim in claims}
+    suites: dict[str, dict[str, None]] = {}
+    for card in cards:
+        suite, protocol = card.config.suite, card.config.protocol
+        elsewhere = _elsewhere(suite, protocol, claims)
+        if card.data != "sample" and elsewhere and (suite, protocol) not in under:
+            suites.setdefault(f"no published number is under {protocol}{elsewhere}", {})[suite] = None
+    return [f"{', '.join(names)}: {line}" for line, names in suites.items()]
 
 
 def _is_model(claim: Claim, forecast: Forecast) -> bool:

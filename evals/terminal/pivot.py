@@ -92,7 +92,12 @@ def layout(grid: Pivot, room: int | None) -> list[str]:
         ]
         lines += ["", *table(columns, [("", rows)], room)]
     used = {letter for line in grid.lines.values() for letter in marks(line)}
-    legend = [row for letter in MARKS if letter in used for row in wrap(f"{letter}: {MARKS[letter]}", room)]
+    legend = [
+        row
+        for letter in MARKS
+        if letter in used
+        for row in wrap(f"{letter}: {MARKS[letter]}", room, indent="   ")
+    ]
     return [*lines[1:], *([""] if legend else []), *legend]
 
 

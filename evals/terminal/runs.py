@@ -5,7 +5,7 @@ A wide terminal shows the marks as words, a narrow one as letters with a legend.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -31,6 +31,7 @@ MARKS = {
     "E": "stopped early, or a recording of some items alone",
     "R": "not finished",
     "C": "some outcomes are missing",
+    "A": "of the answered items alone: the metric leaves out replies without an answer",
     "F": f"fewer than {FEW} independent clusters",
 }
 
@@ -150,16 +151,30 @@ def marks(line: Line) -> dict[str, str]:
         letters["E"] = f"{word}, {percent(line.coverage)} % scored"
     elif line.coverage < 1.0:
         letters["C"] = f"{percent(line.coverage)} % scored"
+    if head is not None and (left_out := _left_out(line, head)):
+        letters["A"] = f"answered items alone, {head.n:,} of {head.n + left_out:,}"
     if head is not None and head.clusters < min(FEW, head.n) and head.n > head.clusters * card.config.repeats:
         letters["F"] = f"{head.clusters} clusters"
     return letters
+
+
+def _left_out(line: Line, head: Estimate) -> int:
+    """Return the number of replies without an answer that a headline ignores, as an RMSE does.
+
+    A mean counts them, and a metric with an `_answered` twin puts something in their place.
+    """
+    if any(e.metric == f"{head.metric}_answered" for e in line.card.estimates):
+        return 0
+    counts = Counter({v: sum(card.counts.get(v, 0) for card in line.cards) for v in VERDICTS})
+    answered = sum(counts[verdict] for verdict in ("right", "wrong", "graded"))
+    return counts.total() - answered if head.n == answered else 0
 
 
 # --- the table -----------------------------------------------------------------------------------------------
 
 WIDE = (
     Column("model"), Column("score", right=True), Column("95 % interval", right=True), Column("n", right=True),
-    Column("coverage", right=True, drop=4), Column("truncated", right=True), Column("T", right=True, drop=6),
+    Column("coverage", right=True, drop=4), Column("truncated", right=True), Column("temp.", right=True, drop=6),
     Column("seed", right=True, drop=5), Column("run", whole=True), Column("when (UTC)", whole=True),
     Column("marks", whole=True),
 )  # fmt: skip
@@ -289,7 +304,7 @@ def _narrow(line: Line, names: Names) -> list[str]:
         card.model,
         figure(head),
         interval(head, between="–"),
-        str(head.n) if head else "0",
+        f"{head.n:,}" if head else "0",
         f"{percent(line.coverage)} %",
         "-" if line.truncated is None else f"{percent(line.truncated)} %",
         _run(line, names),
@@ -374,7 +389,7 @@ def groups(card: Card) -> list[Section]:
     grouped = [e for e in card.estimates if e.group]
     chosen = [e for e in grouped if e.metric == name] or grouped
     title = f"{card.config.suite} · {card.config.protocol} · {card.model}"
-    rows = [[e.group, e.metric, figure(e), interval(e), str(e.n)] for e in chosen]
+    rows = [[e.group, e.metric, figure(e), interval(e), f"{e.n:,}"] for e in chosen]
     return [(title, rows)] if rows else []
 
 

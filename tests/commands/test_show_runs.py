@@ -83,6 +83,21 @@ def test_marks_stand_in_the_row_they_are_of(cards: list[Card]) -> None:
         assert f"\n{letter}: {words}" in narrow
 
 
+@pytest.mark.parametrize(
+    ("suite", "reply", "mark"),
+    [
+        ("smolinstruct:PP-ESOL", "no idea", "answered items alone, 0 of 14"),
+        ("smolinstruct:PP-ESOL", "<NUMBER> -2.0 </NUMBER>", ""),
+        ("matbench:expt_gap", "no idea", ""),  # a missing answer counts as the training mean
+        ("mmlu-pro", "no idea", ""),  # an unanswered item counts as 0
+    ],
+)
+def test_a_score_of_the_answered_items_alone_is_marked(here: Path, suite: str, reply: str, mark: str) -> None:
+    done = evals("run", suite, "--sample", "-m", f"scripted:{reply}", "--quiet")
+    assert ("answered items alone" in done.out) == bool(mark)
+    assert mark in done.out
+
+
 def test_seeds_are_one_row_that_opens(cards: list[Card]) -> None:
     seeded = [c for c in cards if c.model == many_runs.SEEDED and c.config.suite == "mmlu-pro" and c.complete]
     closed = show("--suite", "mmlu-pro", "--model", "qwen3").out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,16 @@ def test_published_numbers_are_named_with_their_protocol(here: Path) -> None:
     assert "INTERN_API_KEY" in one["fault"]
     assert {claim["protocol"] for claim in one["published"]} >= {"intern-s1"}
     assert all(claim["same_protocol"] == (claim["protocol"] == one["protocol"]) for claim in one["published"])
+
+
+def test_a_run_says_that_its_protocol_has_no_published_numbers(here: Path) -> None:
+    rows = [{"id": i, "problem": "1 + 1?", "answer": "2"} for i in range(1, 31)]
+    Path("aime.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ("run", "aime:2025", "--data", "aime.jsonl", "-m", "scripted:2", "--quiet", "--max-tokens", "9")
+    line = "aime:2025: no published number is under strict; others are published under intern-s1 (--protocol)"
+    assert line in evals(*words).out
+    assert "no published number" not in evals(*words, "--protocol", "intern-s1~", "--json").out
+    assert "no published number" not in evals(*AIME).out  # sample items compare with nothing anyway
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120, 200])
