@@ -78,7 +78,7 @@ class Launched(Protocol):
     options: str
     """Of the server's command line."""
 
-    def beside(self, run: Path) -> None:
+    def log_to(self, run: Path) -> None:
         """Write the server's log into a run's folder."""
         ...
 

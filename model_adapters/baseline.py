@@ -1,9 +1,9 @@
-"""Reference rows that are no language models: `baseline:mean`, `baseline:majority`, `baseline:magpie-rf`, `baseline:copy`.
+"""Baselines without a language model: `baseline:mean`, `baseline:majority`, `baseline:magpie-rf`, `baseline:copy`.
 
-The first three answer `matbench`: they learn from the training part of the very fold that tests a material, in the
-tables that `--data` or `--sample` names. `magpie-rf` is a random forest of 500 trees on the Magpie features of the
-composition (Ward et al. 2016), as in the recorded `rf` of the leaderboard. `copy` answers any suite with the
-question's own last tag or line: what a model gets for saying its input again.
+The first three answer `matbench`: they are fitted to the training part of the fold in which a material is tested, from
+the tables given by `--data` or `--sample`. `magpie-rf` is a random forest of 500 trees on the Magpie features of the
+composition (Ward et al. 2016), like `rf` on Matbench's leaderboard. `copy` answers any suite with the last tagged text or
+the last line of the question: the score of repeating the input.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ TREES = 500
 
 
 class Table(NamedTuple):
-    """A task as this adapter knows it."""
+    """A Matbench task."""
 
     name: str
     column: str
-    mark: str
-    """Words that its questions hold and no other task's."""
+    phrase: str
+    """Text that only the questions of this task contain."""
 
 
 TABLES = (
@@ -51,15 +51,15 @@ class Row(NamedTuple):
     composition: str
     fold: int
     target: float
-    """Of a label: 1 for yes, 0 for no."""
+    """For classes: 1 for yes, 0 for no."""
 
 
 Learner = Callable[[Sequence[Row], Sequence[Row]], list[float]]
-"""(training rows, rows to predict) -> predictions; of a label: how likely yes is."""
+"""(training rows, rows to predict) -> predictions; for classes: the probability of yes."""
 
 
 class Learned:
-    """Answers matbench by what a learner makes of the training part of each fold."""
+    """Answers matbench with a learner's predictions, fitted fold by fold."""
 
     accepts: frozenset[str] = frozenset()
 
@@ -72,12 +72,12 @@ class Learned:
         self._lock = asyncio.Lock()
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Answer one question; the first of each fold trains."""
+        """Answer one question; the first of each fold fits the learner."""
         text = plain_text([part for message in prompt.messages for part in message.parts])
-        table = next((table for table in TABLES if table.mark in text), None)
+        table = next((table for table in TABLES if table.phrase in text), None)
         composition = _COMPOSITION.search(text)
         if table is None or composition is None:
-            raise Fatal(f"baseline:{self.name} answers matbench's {', '.join(t.name for t in TABLES)} alone")
+            raise Fatal(f"baseline:{self.name} answers only matbench's {', '.join(t.name for t in TABLES)}")
         async with self._lock:
             if (table.name, composition[1]) not in self._answers:
                 await asyncio.to_thread(self._learn, table, composition[1])
@@ -95,13 +95,13 @@ class Learned:
         tested = [row for row in rows if row.fold == fold]
         training = [row for row in rows if row.fold != fold]
         if not training:
-            raise Fatal(f"baseline:{self.name}: the table of {table.name} has no other fold to learn from")
+            raise Fatal(f"baseline:{self.name}: the table of {table.name} has no other fold to train on")
         binary = {row.target for row in rows} <= {0.0, 1.0} and table.name in ("expt_is_metal", "glass")
         for row, value in zip(tested, self._learner(training, tested), strict=True):
             self._answers[table.name, row.composition] = _answer(value, binary=binary)
 
     async def close(self) -> None:
-        """Forget what was learned."""
+        """Release the predictions."""
         self._answers.clear()
 
 
@@ -118,19 +118,19 @@ def _rows(source: Data, table: Table) -> list[Row]:
 
 
 def mean(training: Sequence[Row], tested: Sequence[Row]) -> list[float]:
-    """Predict the mean of the training targets; of labels, their share of yes."""
+    """Predict the mean of the training targets; for classes, the share of yes."""
     return [fmean(row.target for row in training)] * len(tested)
 
 
 def majority(training: Sequence[Row], tested: Sequence[Row]) -> list[float]:
-    """Predict the most frequent training target, the least of several."""
+    """Predict the most frequent training target, the smallest of several."""
     counts = Counter(row.target for row in training)
     most = max(counts.values())
     return [min(target for target, count in counts.items() if count == most)] * len(tested)
 
 
 def magpie_rf(training: Sequence[Row], tested: Sequence[Row]) -> list[float]:
-    """Predict by a random forest on Magpie features; columns that are not known are filled with their mean."""
+    """Predict with a random forest on Magpie features; unknown features are replaced by the column's mean."""
     import numpy as np
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
@@ -166,7 +166,7 @@ def features(composition: str) -> tuple[float, ...]:
     from pymatgen.core.composition import Composition
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pymatgen warns of every noble gas without an electronegativity
+        warnings.simplefilter("ignore")  # pymatgen warns about noble gases, which have no electronegativity
         return tuple(float(value) for value in _featurizer().featurize(Composition(composition)))
 
 
@@ -177,7 +177,7 @@ class Copy:
     name = "copy"
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Say the question's own words."""
+        """Return text of the question."""
         text = plain_text([part for message in prompt.messages for part in message.parts])
         tagged = _TAGGED.findall(text)
         answer = (
@@ -195,20 +195,20 @@ LEARNERS: dict[str, Learner] = {"mean": mean, "majority": majority, "magpie-rf":
 
 
 def model(rest: str, *, data: Path | None = None, sample: bool = False) -> Learned | Copy:
-    """Make `baseline:NAME`; raises UsageError where the name, an extra or the data is lacking."""
+    """Return the model `baseline:NAME`; raises UsageError if the name is unknown, or an extra or the data are missing."""
     if rest == "copy":
         return Copy()
     if rest not in LEARNERS:
         raise UnknownName("baseline", rest, [*LEARNERS, "copy"])
     if data is None and not sample:
-        raise UsageError(f"baseline:{rest} learns from matbench's tables: add --data DIR or --sample")
+        raise UsageError(f"baseline:{rest} is fitted to matbench's tables: add --data DIR or --sample")
     if rest == "magpie-rf":
-        _need("matminer", "sklearn", "pymatgen")
+        _require("matminer", "sklearn", "pymatgen")
     return Learned(rest, LEARNERS[rest], Data(suite="matbench", local=data, sample=sample))
 
 
-def _need(*packages: str) -> None:
+def _require(*packages: str) -> None:
     from importlib.util import find_spec
 
-    if lacking := [name for name in packages if find_spec(name) is None]:
-        raise UsageError(f"baseline:magpie-rf needs {', '.join(lacking)}: {install('materials')}")
+    if missing := [name for name in packages if find_spec(name) is None]:
+        raise UsageError(f"baseline:magpie-rf needs {', '.join(missing)}: {install('materials')}")

@@ -1,8 +1,8 @@
 """transformers in process: `hf:internlm/Intern-S1-mini`, `hf:/folder/of/weights`; on CUDA, MPS or the CPU (extra `hf`).
 
-What waits is batched by length. A batch changes no reply: every row is drawn by its own seed, or greedily. A prompt
-that the context cannot hold is refused before anything is computed. Code that comes with weights runs only with
-`--trust-remote-code`.
+Waiting calls are batched by length. A reply does not depend on its batch: each row is sampled with its own seed, or
+greedily. A prompt that exceeds the context is rejected before anything is computed. Code from the weights' repository
+runs only with `--trust-remote-code`.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from evals import profiles
 from evals.boundary import foreign_code
 from evals.errors import ModelError, UsageError, install
 from evals.model_adapters.common.weights import (
-    Asked,
     Loaded,
-    counted,
-    fits,
+    Pending,
     generate,
     likelihoods,
     load,
-    rendered,
+    render,
+    require_fit,
+    token_count,
 )
 from evals.types import Likelihood, Media, Prompt, Reply, Sampling
 
 OPTIONS = ("trust_remote_code",)
 BATCH = 16
-"""Prompts computed at once; as many again wait, so that there is a choice of like lengths."""
+"""Prompts in a batch; as many again may wait, so that prompts of similar length can be chosen."""
 SWITCH = "enable_thinking"
-"""The variable of chat templates that switches reasoning, where no profile says otherwise."""
+"""Variable of chat templates that switches reasoning; a profile may name another."""
 
 
 class Transformers:
@@ -48,12 +48,12 @@ class Transformers:
         self._source, self._switch, self._trusted = str(folder or name), switch, trust_remote_code
         self._loaded: Loaded | None = None
         self._loading: asyncio.Task[None] | None = None
-        self._waiting: list[Asked] = []
+        self._waiting: list[Pending] = []
         self._batching: asyncio.Task[None] | None = None
         self._computing = asyncio.Lock()
 
     def ready(self) -> Awaitable[None] | None:
-        """None: it can be called. Else what to await before a call: the weights are read."""
+        """Return None if the weights are loaded, else an awaitable that loads them."""
         if self._loaded is not None:
             return None
         if self._loading is None or self._loading.done():
@@ -71,43 +71,43 @@ class Transformers:
         return self._loaded
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Answer one prompt, in a batch with what else waits."""
+        """Answer one prompt, in a batch with other waiting calls."""
         loaded = await self._up()
         images = await _images(prompt)
-        if images and not loaded.sees:
-            raise ModelError("this checkpoint takes no images")
-        text = rendered(
+        if images and not loaded.takes_images:
+            raise ModelError("this checkpoint does not accept images")
+        text = render(
             loaded, prompt, images, {} if sampling.thinking is None else {self._switch: sampling.thinking}
         )
-        length = counted(loaded, text)
-        fits(length, loaded.context)
+        length = token_count(loaded, text)
+        require_fit(length, loaded.context)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting.append(Asked(text, images, sampling, length, future))
+        self._waiting.append(Pending(text, images, sampling, length, future))
         if self._batching is None or self._batching.done():
             self._batching = asyncio.get_running_loop().create_task(self._batches(loaded))
         return await future
 
     async def _batches(self, loaded: Loaded) -> None:
-        await asyncio.sleep(0.01)  # those that come together go together
+        await asyncio.sleep(0.01)  # calls made at the same moment share a batch
         while self._waiting:
             batch = chosen(self._waiting)
-            self._waiting = [asked for asked in self._waiting if asked not in batch]
-            batch = [asked for asked in batch if not asked.reply.done()]
+            self._waiting = [pending for pending in self._waiting if pending not in batch]
+            batch = [pending for pending in batch if not pending.reply.done()]
             if not batch:
                 continue
             try:
                 with foreign_code(ModelError):
                     async with self._computing:
                         outcomes = await asyncio.to_thread(generate, loaded, batch, name=self.name)
-            except ModelError as error:  # whatever torch raises is these calls' failure
+            except ModelError as error:  # an error of torch fails all calls of the batch
                 outcomes = [error] * len(batch)
-            for asked, outcome in zip(batch, outcomes, strict=True):
-                if asked.reply.done():
+            for pending, outcome in zip(batch, outcomes, strict=True):
+                if pending.reply.done():
                     continue
                 if isinstance(outcome, Reply):
-                    asked.reply.set_result(outcome)
+                    pending.reply.set_result(outcome)
                 else:
-                    asked.reply.set_exception(outcome)
+                    pending.reply.set_exception(outcome)
 
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
         """See `LogProbs`."""
@@ -124,17 +124,18 @@ class Transformers:
         self._loaded = None
 
 
-def chosen(waiting: Sequence[Asked]) -> list[Asked]:
-    """Choose a batch around whoever waits longest: of those who may share it, the nearest in length."""
+def chosen(waiting: Sequence[Pending]) -> list[Pending]:
+    """Return the next batch: the call that waits longest, and the nearest in length of those that may share its batch."""
     first = waiting[0]
-    alike = sorted(
-        (asked for asked in waiting if asked.alike == first.alike), key=lambda a: abs(a.length - first.length)
+    candidates = sorted(
+        (pending for pending in waiting if pending.batch_key == first.batch_key),
+        key=lambda a: abs(a.length - first.length),
     )
-    return alike[:BATCH]
+    return candidates[:BATCH]
 
 
 async def _images(prompt: Prompt) -> list[Any]:
-    """Open a prompt's images, in their order."""
+    """Return a prompt's images, opened, in order."""
     media = [part for message in prompt.messages for part in message.parts if isinstance(part, Media)]
     if not media:
         return []
@@ -154,14 +155,14 @@ async def _images(prompt: Prompt) -> list[Any]:
 
 
 def model(rest: str, *, trust_remote_code: bool = False) -> Transformers:
-    """Make `hf:NAME`; raises UsageError without torch or transformers, or where a folder holds no checkpoint."""
+    """Return the model `hf:NAME`; raises UsageError without torch or transformers, or for a folder without a checkpoint."""
     for package in ("torch", "transformers"):
         if find_spec(package) is None:
             raise UsageError(f"hf:{rest} needs {package}: {install('hf')}")
     profile = profiles.find(f"hf:{rest}")
     folder = profiles.located(rest)
     if folder is not None and not (folder / "config.json").is_file():
-        raise UsageError(f"hf:{rest}: no checkpoint lies there (it has no config.json)")
+        raise UsageError(f"hf:{rest}: no checkpoint there (config.json is missing)")
     return Transformers(
         profiles.full_name(rest, profile),
         folder=folder,

@@ -1,4 +1,4 @@
-"""LMDeploy, started, watched and stopped by us: `lmdeploy:internlm/Intern-S1`, `lmdeploy:/folder/of/weights`."""
+"""LMDeploy, started and stopped by this process: `lmdeploy:internlm/Intern-S1`, `lmdeploy:/folder/of/weights`."""
 
 from __future__ import annotations
 
@@ -25,4 +25,4 @@ ENGINE = Engine(
     thinking="enable_thinking",
 )
 model = partial(make, ENGINE)
-"""Make `lmdeploy:NAME`; raises UsageError if it cannot run here."""
+"""Return the model `lmdeploy:NAME`; raises UsageError if it cannot run here."""

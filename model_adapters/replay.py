@@ -1,7 +1,7 @@
-"""Replies that an earlier run recorded: `replay:RUN` answers a prompt as that run's model did.
+"""Replies recorded by an earlier run: `replay:RUN` answers a prompt as that run's model did.
 
-Prompts are recognised by their hash, so the suite, its version and its protocol must ask alike; repeats of
-one prompt are given out in their order. What was never recorded fails with `rejected`, for that sample alone.
+Prompts are identified by their hash, so suite, version and protocol must produce the same prompts; replies to repeats of
+a prompt are returned in order. A prompt without a recorded reply fails with `rejected`, for that sample only.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 def prompt_hash(prompt: Prompt) -> bytes:
-    """Hash what was asked, as sent."""
-    asked = (prompt.messages, prompt.continuations) if prompt.continuations else prompt.messages
-    return sha256(_encode(asked)).digest()
+    """Return the hash of a prompt as sent."""
+    content = (prompt.messages, prompt.continuations) if prompt.continuations else prompt.messages
+    return sha256(_encode(content)).digest()
 
 
 class Replay:
-    """Replies from memory, immediately; replies keep their recorded times."""
+    """Replies immediately from memory; replies keep their recorded durations."""
 
     accepts = frozenset({"image", "time_series", "structure", "logprobs"})
 
@@ -41,7 +41,7 @@ class Replay:
         await asyncio.sleep(0)  # yield to the event loop, so that Ctrl-C is handled
         waiting = self._replies.get(prompt_hash(prompt))
         if not waiting:
-            raise Rejected("this prompt is not in the recording (any more)")
+            raise Rejected("the recording has no (further) reply to this prompt")
         return waiting.popleft()
 
     async def close(self) -> None:

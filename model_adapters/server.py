@@ -100,7 +100,7 @@ def _echoed(choice: _Echo, text: str, where: str) -> _LogProbs:
         or logprobs.token_logprobs[0] is not None
     ):
         raise Fatal(
-            f"{where} does not tell likelihoods: it ignores `echo` with `logprobs`; vLLM and SGLang do not"
+            f"{where} does not return likelihoods: it ignores `echo` with `logprobs`; vLLM and SGLang do not"
         )
     return logprobs
 
@@ -109,7 +109,7 @@ def _likelihood(echo: _LogProbs, start: int, text: str) -> Likelihood:
     """Sum over the tokens from `start` in order, so that rounding is as in lm-evaluation-harness."""
     own = [value if value is not None else math.nan for value in echo.token_logprobs[start:]]
     if not own:
-        raise Rejected(f"{text!r} has no token of its own behind this prompt")
+        raise Rejected(f"{text!r} has no token of its own after this prompt")
     total = sum(own)
     if math.isnan(total):
         raise BadReply("a likelihood is null or NaN")

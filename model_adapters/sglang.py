@@ -1,4 +1,4 @@
-"""SGLang, started, watched and stopped by us: `sglang:internlm/Intern-S1`, `sglang:/folder/of/weights`."""
+"""SGLang, started and stopped by this process: `sglang:internlm/Intern-S1`, `sglang:/folder/of/weights`."""
 
 from __future__ import annotations
 
@@ -26,4 +26,4 @@ ENGINE = Engine(
     span=("--nnodes", "{nodes}", "--node-rank", "{rank}", "--dist-init-addr", "{address}:{meeting}"),
 )
 model = partial(make, ENGINE)
-"""Make `sglang:NAME`; raises UsageError if it cannot run here."""
+"""Return the model `sglang:NAME`; raises UsageError if it cannot run here."""

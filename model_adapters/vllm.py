@@ -1,4 +1,4 @@
-"""vLLM, started, watched and stopped by us: `vllm:internlm/Intern-S1-FP8`, `vllm:/folder/of/weights`."""
+"""vLLM, started and stopped by this process: `vllm:internlm/Intern-S1-FP8`, `vllm:/folder/of/weights`."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ ENGINE = Engine(
     ),
     environment={"VLLM_NO_USAGE_STATS": "1", "VLLM_ENGINE_READY_TIMEOUT_S": "10000"},
 )
-"""`python -m` and not `vllm serve`: the CPU build's package has another name, which that command looks up."""
+"""`python -m` instead of `vllm serve`: that command looks up the package's name, which differs in the CPU build."""
 model = partial(make, ENGINE)
-"""Make `vllm:NAME`; raises UsageError if it cannot run here."""
+"""Return the model `vllm:NAME`; raises UsageError if it cannot run here."""

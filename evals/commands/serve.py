@@ -45,13 +45,13 @@ def serve(
     others = {form.rstrip(":") for form in load.model_forms()} - launch.ENGINES
     if model.partition(":")[0] in others:
         raise UsageError(f"{model} has no server to start; vllm:, lmdeploy: and sglang: models do")
-    order = load.model(model, trust_remote_code=trust_remote_code, gpu_check=not no_gpu_check).order  # type: ignore[attr-defined]
+    spec = load.model(model, trust_remote_code=trust_remote_code, gpu_check=not no_gpu_check).spec  # type: ignore[attr-defined]
     if port and not server_process.is_free(port):
         raise UsageError(f"--port {port} is taken")
-    launch.without_secrets(arguments)
-    order = structs.replace(order, arguments=(*order.arguments, *arguments))
-    process = server_process.Process(order, log or Path(f"{order.engine.name}.log"), port=port)
-    note(f"{order.engine.name}: starting {order.name} (log: {process.log}); Ctrl-C stops it")
+    launch.refuse_secrets(arguments)
+    spec = structs.replace(spec, arguments=(*spec.arguments, *arguments))
+    process = server_process.Process(spec, log or Path(f"{spec.engine.name}.log"), port=port)
+    note(f"{spec.engine.name}: starting {spec.name} (log: {process.log}); Ctrl-C stops it")
     _keep(process)
     return 130
 
@@ -64,21 +64,21 @@ def _keep(process: Process) -> None:
 
     def leave(*_: object) -> None:
         leaving.set()
-        process.leave()
+        process.abort_start()
 
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, leave)
     try:
         process.start()
-        entry = registry.announce(process.order, process.url)
+        entry = registry.announce(process.spec, process.url)
         try:
-            click.echo(f"{process.url}#{process.order.name}")
+            click.echo(f"{process.url}#{process.spec.name}")
             while process.alive and not leaving.wait(0.5):
                 pass
         finally:
             entry.unlink(missing_ok=True)
         if not leaving.is_set():
-            raise UsageError(process.epitaph("died"))
+            raise UsageError(process.describe_end("died"))
     except UsageError:
         if not leaving.is_set():
             raise

@@ -225,7 +225,7 @@ class ModelRun:
             if job.stale and not job.suite.judged:
                 rescore(job.writer, job.suite)
         if isinstance(self.model, Launched):
-            self.model.beside(self.jobs[0].writer.path)
+            self.model.log_to(self.jobs[0].writer.path)
         if self.early_stop is not None:
             self._stopping = self.early_stop.begin(self.jobs, seed=self.request.seed)
         self.progress = Progress(

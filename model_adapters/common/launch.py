@@ -1,18 +1,18 @@
-"""Starts an inference server on this machine's GPUs, watches it, and stops it on every way out.
+"""Command line and checks of an inference server that is started here: vLLM, LMDeploy or SGLang.
 
-What differs between vLLM, LMDeploy and SGLang is a table (`Engine`), one per adapter's file; the rest is here. Blocking
-calls and no event loop, so that anything may use it: `evals run`, `evals serve`, a replica on a cluster's node.
+The differences between the engines are rows of a table (`Engine`), one in each adapter's file. All calls block and none
+needs an event loop: `evals run`, `evals serve` and the replicas of a cluster use them. Environment variables:
 
-    EVALS_ENGINE_PYTHON   the Python that runs the engine, where that is not this one
-    EVALS_ENGINE_ARGS     further options of its command line
-    EVALS_ENGINE_START_S  seconds in which it must serve
+    EVALS_ENGINE_PYTHON   Python interpreter of the engine; default: this one
+    EVALS_ENGINE_ARGS     further options of the engine's command line
+    EVALS_ENGINE_START_S  seconds until it must be ready
 
-and, for a replica on a cluster, set by what starts it there (`evals/run/cluster/ray_replicas.py`, `evals/run/cluster/multi_node.py`):
+Set by `evals/run/cluster/` for replicas on a cluster:
 
-    EVALS_ENGINE_GPUS     GPUs that it shares the model over, in the place of what the profile says
-    EVALS_ENGINE_NODES    nodes like this one that they are on; a part of the server runs on each
-    EVALS_ENGINE_RANK     which of them this one is; 0, which answers, where nobody says
-    EVALS_ENGINE_MASTER   HOST:PORT at which part 0 meets the others
+    EVALS_ENGINE_GPUS     number of GPUs, instead of the profile's
+    EVALS_ENGINE_NODES    number of nodes they are on; a part of the server runs on each
+    EVALS_ENGINE_RANK     rank of this node; 0 (the default) answers requests
+    EVALS_ENGINE_MASTER   HOST:PORT where the parts meet
 """
 
 from __future__ import annotations
@@ -37,87 +37,86 @@ HOST = "127.0.0.1"
 SECRET = frozenset(
     {"key", "keys", "token", "secret", "password", "passwd", "credential", "credentials", "pat"}
 )
-"""Words at the end of an option's name, or in a variable's, whose value is a secret."""
+"""Last words of an option's name, and words of a variable's name, that mark the value as a secret."""
 TRUST = "--trust-remote-code"
-"""Has an engine run the code that comes with weights."""
-
+"""Engine option that runs code from the weights' repository."""
 
 ENGINES = frozenset({"vllm", "lmdeploy", "sglang"})
 """Adapters that start a server."""
 
 
 class Engine(Struct, frozen=True, kw_only=True):
-    """What is peculiar to one inference server; `options` are templates of its command line."""
+    """One inference server."""
 
     name: str
     package: str
-    """What its Python must be able to import."""
+    """Package that must be importable in the engine's Python."""
     command: tuple[str, ...]
-    """After `python -m`, with {model}, {name}, {host} and {port}."""
+    """Arguments of `python -m`, with {model}, {name}, {host} and {port}."""
     options: dict[str, tuple[str, ...]]
-    """tensor_parallel, expert_parallel, context, parser, trust_remote_code -> options, with {value}."""
+    """tensor_parallel, expert_parallel, context, parser, trust_remote_code -> arguments, with {value}."""
     port: int
-    """On which it serves where nobody says otherwise."""
+    """Default port."""
     span: tuple[str, ...] = ()
-    """Options of each of several nodes, with {nodes}, {rank}, {address} and {meeting}; empty: it has none."""
+    """Arguments for several nodes, with {nodes}, {rank}, {address} and {meeting}; empty: not supported."""
     follower: tuple[str, ...] = ()
-    """The command on all nodes but the first, where it is another one."""
+    """Command on all nodes but the first; empty: the same."""
     health: str = "/health"
     thinking: str = "chat_template_kwargs.enable_thinking"
-    """The field of a request that switches reasoning, where no profile says otherwise."""
+    """Request field that switches reasoning; a profile may name another."""
     environment: dict[str, str] = {}
 
 
 class LaunchSpec(Struct, frozen=True, kw_only=True):
-    """One server to start."""
+    """Specification of one server to start."""
 
     engine: Engine
     model: str
-    """A hub id, or a folder."""
+    """Hub id or folder."""
     profile: Profile | None = None
     python: str = ""
-    """Empty: this one."""
+    """Interpreter; empty: this one."""
     arguments: tuple[str, ...] = ()
     trust_remote_code: bool = False
     start_s: float = START_S
     gpus: int = 0
-    """On all nodes together; 0: as the profile says."""
+    """Over all nodes; 0: the profile's number."""
     nodes: int = 1
     rank: int = 0
     master: str = ""
 
     @property
     def folder(self) -> Path | None:
-        """Return the folder of weights, where the model is one."""
+        """Return the folder with the weights; None for a hub id."""
         return profiles.located(self.model)
 
     @property
-    def of_makers(self) -> bool:
-        """Whether the weights come from the repository of the profile's makers; a folder's name proves nothing."""
+    def is_official(self) -> bool:
+        """Whether the weights come from the hub repository that the profile names; a folder's name proves nothing."""
         names = {name.lower() for name in self.profile.names} if self.profile else set()
         return self.folder is None and self.model.lower() in names
 
     @property
     def identity(self) -> str:
-        """Return what tells these weights from others: the resolved folder, or the hub id."""
+        """Return what identifies the weights: the resolved folder, or the hub id."""
         return str(self.folder.resolve()) if self.folder else self.model
 
     @property
     def name(self) -> str:
-        """Return the name that it serves under."""
+        """Return the name under which the model is served."""
         return self.folder.resolve().name if self.folder else self.model
 
 
 def spec_of(
     engine: Engine, model: str, profile: Profile | None, *, trust_remote_code: bool = False
 ) -> LaunchSpec:
-    """Read the user's environment; raises UsageError."""
+    """Return the specification of a server, completed from the environment; raises UsageError."""
     options = os.environ.get("EVALS_ENGINE_ARGS", "")
     try:
         arguments = tuple(shlex.split(options))
     except ValueError as error:
         raise UsageError(f"EVALS_ENGINE_ARGS cannot be split into words: {error}") from None
-    without_secrets(arguments)
+    refuse_secrets(arguments)
     return LaunchSpec(
         engine=engine,
         model=model,
@@ -126,58 +125,58 @@ def spec_of(
         arguments=arguments,
         trust_remote_code=trust_remote_code,
         start_s=_start_s(),
-        gpus=_whole("EVALS_ENGINE_GPUS", 0),
-        nodes=_whole("EVALS_ENGINE_NODES", 1),
-        rank=_whole("EVALS_ENGINE_RANK", 0),
+        gpus=_integer("EVALS_ENGINE_GPUS", 0),
+        nodes=_integer("EVALS_ENGINE_NODES", 1),
+        rank=_integer("EVALS_ENGINE_RANK", 0),
         master=os.environ.get("EVALS_ENGINE_MASTER", ""),
     )
 
 
-def without_secrets(arguments: Sequence[str]) -> None:
-    """Refuse options that hold a secret: they would stand in the process list, the log, the card and bundles."""
+def refuse_secrets(arguments: Sequence[str]) -> None:
+    """Raise UsageError for options that hold a secret: process list, log, card and bundles would show it."""
     for word in arguments:
         name = word.partition("=")[0]
         if name.startswith("-") and re.split(r"[-_]", name.lower())[-1] in SECRET:
             raise UsageError(
-                f"{name}: others could read its value in the process list, and it would be kept in the card and the log; "
-                "pass secrets in the environment (HF_TOKEN for weights); a server on 127.0.0.1 needs no key"
+                f"{name}: its value would be visible in the process list, the card and the log; pass secrets in the "
+                "environment (HF_TOKEN for weights); a server on 127.0.0.1 needs no key"
             )
 
 
 def _start_s() -> float:
     text = os.environ.get("EVALS_ENGINE_START_S") or str(START_S)
     with suppress(ValueError):
-        if (seconds := float(text)) > 0:  # which NaN is not
+        if (seconds := float(text)) > 0:  # false for NaN
             return seconds
     raise UsageError(f"EVALS_ENGINE_START_S={text}: not a number of seconds")
 
 
-def _whole(variable: str, usual: int) -> int:
-    word = os.environ.get(variable) or str(usual)
-    if not word.isdecimal():
-        raise UsageError(f"{variable}: {word!r} is no number")
-    return int(word)
+def _integer(variable: str, default: int) -> int:
+    text = os.environ.get(variable) or str(default)
+    if not text.isdecimal():
+        raise UsageError(f"{variable}={text}: not a whole number")
+    return int(text)
 
 
 def check(spec: LaunchSpec, *, gpu_check: bool = True) -> str:
-    """Refuse what cannot be started here, the GPUs first; raises UsageError, one line.
+    """Raise UsageError if a server cannot be started here; return a warning, empty if there is none.
 
-    Return what to warn of: GPUs that its makers would not use, and that its weights fit on. `gpu_check`: whether to look.
+    GPUs that differ from those its makers recommend, but hold the weights, are a warning. `gpu_check`: whether GPUs are checked.
     """
     engine, folder = spec.engine, spec.folder
     refusal, warning = _gpu_verdict(spec) if gpu_check else ("", "")
     if refusal:
         raise UsageError(refusal)
     if spec.master and not engine.span:
-        raise UsageError(f"{engine.name}:{spec.model}: over several nodes go vllm: and sglang: only")
+        raise UsageError(f"{engine.name}:{spec.model}: only vllm: and sglang: can span several nodes")
     if spec.master and not spec.rank < spec.nodes:
         raise UsageError(
-            f"EVALS_ENGINE_RANK {spec.rank} of EVALS_ENGINE_NODES {spec.nodes}: ranks begin with 0"
+            f"EVALS_ENGINE_RANK {spec.rank} of EVALS_ENGINE_NODES {spec.nodes}: ranks start at 0"
         )
     if folder is not None and not folder.is_dir():
-        raise UsageError(f"{engine.name}:{spec.model}: there is no such folder")
+        raise UsageError(f"{engine.name}:{spec.model}: no such folder")
     if folder is not None and not (folder / "config.json").is_file():
-        raise UsageError(f"{engine.name}:{spec.model}: no weights lie there (it has no config.json)")
+        raise UsageError(f"{engine.name}:{spec.model}: no weights there (config.json is missing)")
     if folder is None and spec.model.count("/") != 1:
         raise UsageError(
             f"{engine.name}:{spec.model}: write ORGANISATION/NAME as on the hub, or a folder (./NAME)"
@@ -195,7 +194,7 @@ def _gpu_verdict(spec: LaunchSpec) -> tuple[str, str]:
 
 
 def version(engine: Engine, python: str = "") -> str:
-    """Return the version of the engine's package; raises UsageError where its Python cannot import it."""
+    """Return name and version of the engine's package; raises UsageError if its Python cannot import it."""
     code = (
         "import importlib.util as u, importlib.metadata as m, sys; p = sys.argv[1]\n"
         "if u.find_spec(p) is None: sys.exit(3)\n"
@@ -217,7 +216,7 @@ def version(engine: Engine, python: str = "") -> str:
 
 
 def command(spec: LaunchSpec, *, port: int) -> list[str]:
-    """Write the server's command line: from the profile first, then the user's own, which win."""
+    """Return the server's command line: the profile's options, then the user's, which take precedence."""
     engine, profile = spec.engine, spec.profile
     facts = {
         "model": str(spec.folder or spec.model),
@@ -225,28 +224,28 @@ def command(spec: LaunchSpec, *, port: int) -> list[str]:
         "host": HOST,
         "port": str(port),
     }
-    begins = engine.follower if spec.rank and engine.follower else engine.command
-    words = [spec.python or sys.executable, "-m", *(part.format(**facts) for part in begins)]
+    template = engine.follower if spec.rank and engine.follower else engine.command
+    words = [spec.python or sys.executable, "-m", *(part.format(**facts) for part in template)]
     values: dict[str, str] = {}
     flags: tuple[str, ...] = ()
-    share = spec.gpus
+    gpu_count = spec.gpus
     if profile:
         flags = profile.flags.get(engine.name, ())
-        if not (spec.trust_remote_code or spec.of_makers):
+        if not (spec.trust_remote_code or spec.is_official):
             flags = tuple(flag for flag in flags if flag != TRUST)
-        share = spec.gpus or _shared_over(profile, spec.nodes)
-        values["expert_parallel"] = str(share) if profile.expert_parallel else ""
+        gpu_count = spec.gpus or _gpu_count(profile, spec.nodes)
+        values["expert_parallel"] = str(gpu_count) if profile.expert_parallel else ""
         values["context"] = str(profile.serve_context or "")
         values["parser"] = profile.parser.get(engine.name, "")
-    values["tensor_parallel"] = str(share) if share > 1 else ""
+    values["tensor_parallel"] = str(gpu_count) if gpu_count > 1 else ""
     if spec.trust_remote_code and TRUST not in flags:
         values["trust_remote_code"] = "yes"
     for fact, value in values.items():
         words += [part.format(value=value) for part in engine.options.get(fact, ()) if value]
-    return [*words, *flags, *_span(spec), *spec.arguments]
+    return [*words, *flags, *_multi_node(spec), *spec.arguments]
 
 
-def _span(spec: LaunchSpec) -> list[str]:
+def _multi_node(spec: LaunchSpec) -> list[str]:
     if not spec.master:
         return []
     address, _, meeting = spec.master.rpartition(":")
@@ -254,11 +253,11 @@ def _span(spec: LaunchSpec) -> list[str]:
     return [part.format(**facts) for part in spec.engine.span]
 
 
-def _shared_over(profile: Profile, nodes: int) -> int:
-    """Return how many GPUs share a model: as its makers say, and no more than there are."""
+def _gpu_count(profile: Profile, nodes: int) -> int:
+    """Return the number of GPUs for a model: the profile's, but not more than there are."""
     try:
         here = gpus.found()
-    except UsageError:  # they cannot be counted, and nobody wanted them checked
+    except UsageError:  # reported by the GPU check, unless it was switched off
         here = []
     kind = here[0].kind if here else ""
     wanted = profile.gpus.get(kind) or profile.tensor_parallel or max(profile.gpus.values(), default=1)

@@ -1,11 +1,11 @@
-"""Why a server ended, read off its log: one line for a person."""
+"""Why a server ended, in one line, by its log."""
 
 from __future__ import annotations
 
 import re
 
 KILLED = "killed by signal"
-"""How the watchdog's last word begins."""
+"""Start of the line that the watchdog logs last."""
 PORT_TAKEN = "its port is taken"
 KNOWN = (
     (
@@ -20,12 +20,12 @@ KNOWN = (
     (
         r"contains custom code|set the option `trust_remote_code=True`|pass the argument `trust_remote_code=True`"
         r"|requires you to execute the \w+ file",
-        "it wants to run code that came with the weights: add --trust-remote-code if you trust its authors",
+        "it needs to run code from the weights' repository: add --trust-remote-code if you trust its authors",
     ),
     (r"address already in use|Errno 98", PORT_TAKEN),
     (
         r"is not a local folder and is not a valid model identifier|RepositoryNotFoundError|Repository Not Found",
-        "there is no such model on the hub (or it is private: set HF_TOKEN)",
+        "no such model on the hub (if it is private, set HF_TOKEN)",
     ),
     (
         r"LocalEntryNotFoundError|couldn't connect to 'https|Network is unreachable|Name or service not known",
@@ -33,20 +33,24 @@ KNOWN = (
     ),
     (
         r"No CUDA GPUs are available|Found no NVIDIA driver|CUDA driver version is insufficient",
-        "it finds no usable GPU",
+        "no usable GPU",
     ),
 )
-"""Pattern -> what it means; the first that is found anywhere wins."""
+"""(pattern, cause); the first pattern that occurs anywhere in the log applies."""
 
 _PREFIX = re.compile(r"^(?:\([^)]{1,60}\) )?(?:(?:INFO|WARNING|ERROR|CRITICAL)\b[^\]]{0,60}\] ?)?")
 _ERROR = re.compile(r"^[\w.]{0,80}(?:Error|Exception|Interrupt)\b: .")
-_WORDLESS = ("Engine core initialization failed", "WorkerProc initialization failed", "See root cause above")
+_UNINFORMATIVE = (
+    "Engine core initialization failed",
+    "WorkerProc initialization failed",
+    "See root cause above",
+)
 MOST = 300
-"""Characters."""
+"""Maximum length of a cause, in characters."""
 
 
 def cause(log: str) -> str:
-    """Say why the process ended: a known cause, else the first error that says something, else the last line."""
+    """Return why the process ended: a known cause, else the first informative error, else the last line."""
     if (last := log.rstrip().rpartition("\n")[2]).startswith(KILLED):
         return last
     for pattern, meaning in KNOWN:
@@ -54,13 +58,13 @@ def cause(log: str) -> str:
             return meaning
     lines = [line for raw in log.splitlines() if (line := _PREFIX.sub("", raw).rstrip())]
     errors = [
-        n for n, line in enumerate(lines) if _ERROR.match(line) and not any(w in line for w in _WORDLESS)
+        n for n, line in enumerate(lines) if _ERROR.match(line) and not any(w in line for w in _UNINFORMATIVE)
     ]
     if errors:
         end = errors[0] + 1
-        if end < len(lines) and lines[end].startswith("  "):  # pydantic says there what is wrong
+        if end < len(lines) and lines[end].startswith("  "):  # pydantic explains the error there
             end += 1
         message = " ".join(lines[errors[0] : end])
     else:
-        message = lines[-1] if lines else "it said nothing"
+        message = lines[-1] if lines else "its log is empty"
     return " ".join(message.split())[:MOST]

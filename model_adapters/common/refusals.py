@@ -1,7 +1,7 @@
-"""Fields of a request that a server refuses by name: left out from then on, and noted on the card of the run.
+"""Request fields that a server rejects by name: omitted from then on, and noted on the run's card.
 
-A field counts as refused only once the same call has succeeded without it, so that a message that merely mentions a
-field (its range, the prompt that it repeats) changes nothing.
+A field counts as rejected only after the same call has succeeded without it: a message that merely mentions a field
+(its range, or a quoted prompt) changes nothing.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ FIELDS = {
     "max_completion_tokens": "max_tokens",
     "maxOutputTokens": "max_tokens",
 }
-"""Field of a request that may be left out -> the setting that it words. How to reason is not among them: without it
-another question would be asked."""
+"""Request field that may be omitted -> its setting. Reasoning switches are not among them: omitting one would change
+what is measured."""
 NESTED = "generationConfig"
-"""Google's object of settings."""
+"""Google's object with the settings."""
 OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _UNKNOWN = re.compile(
     r"unsupported|not (?:be )?support|(?:does|do|is|are) not (?:accept|allow|permit|valid|recogni)|not (?:permitted|allowed|"
@@ -41,41 +41,41 @@ _UNKNOWN = re.compile(
     r"invalid (?:field|argument)|deprecated|instead|remove",
     re.IGNORECASE,
 )
-SAYS = 600
-"""Characters of a message that are looked at: servers repeat the prompt behind that."""
+INSPECTED = 600
+"""Characters of a message that are searched: after that, some servers repeat the prompt."""
 
 
 class Refusals:
-    """What one server refused so far."""
+    """Fields that one server has rejected so far."""
 
     def __init__(self) -> None:
         self.left_out: dict[str, str] = {}
-        """Field -> the name that it goes under instead; empty: it is not sent."""
+        """Field -> the name under which it is sent instead; empty: it is omitted."""
 
     @property
     def settings(self) -> frozenset[str]:
-        """Return the settings that are not sent any more."""
+        """Return the settings that are omitted."""
         return frozenset(FIELDS[field] for field, other in self.left_out.items() if not other)
 
     @property
     def notes(self) -> list[str]:
-        """Say what the card of a run must say."""
+        """Return the notes for the run's card."""
         return [
-            f"{field} is sent as {other}: the server refuses the field"
+            f"{field} is sent as {other}: the server rejects the field"
             if other
-            else f"{field} is not sent: the server refuses the field"
-            + ("; replies are ended here" if FIELDS[field] == "stop" else "")
+            else f"{field} is not sent: the server rejects the field"
+            + ("; stop sequences are applied here" if FIELDS[field] == "stop" else "")
             for field, other in self.left_out.items()
         ]
 
     def without(self, body: Body) -> Body:
-        """Return a body without what was refused."""
+        """Return a body without the rejected fields."""
         return _without(body, self.left_out)
 
     def learn(self, error: Rejected, body: Body, keep: Mapping[str, Any]) -> bool:
-        """Leave out what a refusal of a body names from now on; whether it names a field that was still sent.
+        """Omit the field that an error names from now on; return whether that field was still sent.
 
-        For batches, whose refusals come too late for another try of the same call.
+        For batches, whose errors arrive too late to repeat the same call.
         """
         field = named(error, self.without(body), keep)
         if field is None or field in self.left_out:
@@ -87,9 +87,9 @@ class Refusals:
     async def post(
         self, client: Client, path: str, body: Body, *, keep: Mapping[str, Any]
     ) -> tuple[bytes, float]:
-        """Post a body without what was refused; what is refused by name now is left out and the call made again.
+        """Post a body without the rejected fields; repeat the call without any further field that the server names.
 
-        `keep`: what the user wants sent as it is. Raises what `Client.post` raises.
+        `keep`: fields that are never omitted. Raises what `Client.post` raises.
         """
         tried = dict(self.left_out)
         while True:
@@ -108,10 +108,10 @@ class Refusals:
 
 
 def named(error: Rejected, body: Body, keep: Mapping[str, Any]) -> str | None:
-    """Return the field of a body that a refusal names as one that is not known or not taken; None: it names none."""
-    if type(error) is not Rejected:  # the context, the filter
+    """Return the field that an error names as unknown or unsupported; None if there is none."""
+    if type(error) is not Rejected:  # subclasses: context length, content filter
         return None
-    message = str(error)[:SAYS]
+    message = str(error)[:INSPECTED]
     sent = [field for field in (*body, *body.get(NESTED, ())) if field in FIELDS and field not in keep]
     if not _UNKNOWN.search(message):
         return None

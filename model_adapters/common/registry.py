@@ -1,4 +1,4 @@
-"""Register of the servers that this user's `evals serve` keeps running, for other commands to find."""
+"""Servers that `evals serve` runs for this user, registered so that other commands find them."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ def serving(spec: LaunchSpec) -> Entry | None:
 
 
 class Entry(Struct):
-    """A server that `evals serve` keeps running."""
+    """A server run by `evals serve`."""
 
     engine: str
     url: str
     pid: int
     identity: str = ""
-    """`LaunchSpec.identity` of what it serves."""
+    """`LaunchSpec.identity` of its weights."""
     arguments: tuple[str, ...] = ()
-    """The user's own options of the engine."""
+    """User's options of the engine."""
 
 
 def _register() -> Path:
     return peers.cache() / "servers"
 
 
-def announce(order: LaunchSpec, url: str) -> Path:
+def announce(spec: LaunchSpec, url: str) -> Path:
     """Register a server for other commands of this user; return the file to remove when it ends."""
     folder = _register()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{os.getpid()}.json"
-    entry = Entry(order.engine.name, url, os.getpid(), order.identity, order.arguments)
+    entry = Entry(spec.engine.name, url, os.getpid(), spec.identity, spec.arguments)
     path.write_bytes(msgspec.json.encode(entry))
     return path
 

@@ -1,7 +1,7 @@
-"""A model behind a server that is started for it: the first call starts it, `close` stops it.
+"""A model whose server is started here: the first call starts it, `close` stops it.
 
-If the server dies in mid-run it is started again, once; the calls of that time wait. A server of this machine that
-serves the model already is used as it is, and left running.
+A server that dies during a run is restarted once, while its calls wait. A server that `evals serve` runs with the same
+weights is used instead, and left running.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ RESTARTS = 1
 
 
 class Served:
-    """The chat model of one `launch.LaunchSpec`."""
+    """The chat model of a `LaunchSpec`."""
 
     slots: int | None = None
 
-    def __init__(self, order: launch.LaunchSpec, *, log: Path) -> None:
-        self.name = order.name
-        self.accepts = takes(order)
+    def __init__(self, spec: launch.LaunchSpec, *, log: Path) -> None:
+        self.name = spec.name
+        self.accepts = takes(spec)
         self._notes: list[str] = []
-        """What a reader of the card must know of the server."""
-        self.options = shlex.join(order.arguments)
-        """They may change what is said (a type of numbers, a quantization), so they make another run."""
-        self.order = order
+        """Notes on the server for the run's card."""
+        self.options = shlex.join(spec.arguments)
+        """User's options of the engine; they may change replies (data type, quantization), so they identify the run."""
+        self.spec = spec
         self._log = log
         self._process: server_process.Process | None = None
         self._chat: Server | None = None
@@ -52,7 +52,7 @@ class Served:
 
     @property
     def notes(self) -> list[str]:
-        """Say what the card must say: of the server, and of the calls to it."""
+        """Return the notes for the run's card: on the server, and on the calls to it."""
         return [*self._notes, *dict.fromkeys(note for chat in self._chats for note in chat.notes)]
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
@@ -60,16 +60,16 @@ class Served:
         self._headers.update(headers)
 
     def warn(self, line: str) -> None:
-        """Tell a person, and the card."""
+        """Show a warning to the user and note it on the card."""
         self._say(f"warning: {line}")
         self._notes.append(line)
 
-    def beside(self, run: Path) -> None:
+    def log_to(self, run: Path) -> None:
         """Write the server's log into a run's folder."""
-        self._log = run / f"{self.order.engine.name}.log"
+        self._log = run / f"{self.spec.engine.name}.log"
 
     def ready(self) -> Awaitable[None] | None:
-        """None: it can be called. Else what to await before a call; raises UsageError, or Gone in mid-run."""
+        """Return None if the model can be called, else an awaitable; it raises UsageError, or Gone during a run."""
         if self._chat is not None and (self._process is None or self._process.alive):
             return None
         if self._starting is None or self._starting.done():
@@ -79,52 +79,52 @@ class Served:
     async def _start(self) -> None:
         if self._fault is not None:
             raise self._fault
-        if self._process is not None and self.order.nodes > 1:
-            raise Gone(self._process.epitaph("died"))  # its other nodes must start again with it
+        if self._process is not None and self.spec.nodes > 1:
+            raise Gone(self._process.describe_end("died"))  # its parts on other nodes must restart with it
         if self._process is not None and self._starts > RESTARTS:
-            raise Gone(self._process.epitaph("died again"))
+            raise Gone(self._process.describe_end("died again"))
         if (
             not self._starts
-            and self.order.nodes == 1
-            and (kept := await asyncio.to_thread(registry.serving, self.order))
+            and self.spec.nodes == 1
+            and (running := await asyncio.to_thread(registry.serving, self.spec))
         ):
-            self._connect(kept.url, server_process.models(kept.url))
-            options = f", with {shlex.join(kept.arguments)}" if kept.arguments else ""
+            self._connect(running.url, server_process.models(running.url))
+            options = f", with {shlex.join(running.arguments)}" if running.arguments else ""
             self._notes.append(
-                f"server: {kept.url}, which ran already and was not started for this run; weights: {kept.identity}{options}"
+                f"server: {running.url}, already running and not started for this run; weights: {running.identity}{options}"
             )
             return
-        again = self._process
-        if again is not None:
-            self._say(f"{again.epitaph('died')}; starting it again, once")
-            self._chat = None  # until the next one answers
-            await asyncio.to_thread(again.stop)
+        previous = self._process
+        if previous is not None:
+            self._say(f"{previous.describe_end('died')}; restarting it, once")
+            self._chat = None  # until the new one answers
+            await asyncio.to_thread(previous.stop)
         self._starts += 1
-        self._process = server_process.Process(self.order, self._log)
-        self._say(f"{self.order.engine.name}: starting {self.name} (log: {self._log})")
-        began = time.monotonic()
+        self._process = server_process.Process(self.spec, self._log)
+        self._say(f"{self.spec.engine.name}: starting {self.name} (log: {self._log})")
+        started = time.monotonic()
         try:
             await asyncio.to_thread(self._process.start)
         except UsageError as error:
-            self._fault = Gone(str(error)) if again else error
+            self._fault = Gone(str(error)) if previous else error
             raise self._fault from None
         self._connect(self._process.url, {self.name: self._process.context})
-        self._say(f"{self.order.engine.name}: {self.name} is ready after {time.monotonic() - began:.0f} s")
-        if again is None:
-            version = await asyncio.to_thread(launch.version, self.order.engine, self.order.python)
+        self._say(f"{self.spec.engine.name}: {self.name} is ready after {time.monotonic() - started:.0f} s")
+        if previous is None:
+            version = await asyncio.to_thread(launch.version, self.spec.engine, self.spec.python)
             arguments = " ".join(self._process.command[2:])
             self._notes.append(f"server: {version}: {arguments}; log: {self._log.name}")
         else:
-            self._notes.append("server: it died in mid-run and was started again")
+            self._notes.append("server: it died during the run and was restarted")
 
     async def follow(self) -> str:
-        """Run one more node's share of a server that answers on the first, until it ends; says how that was."""
-        self._process = server_process.Process(self.order, self._log)
+        """Run the part of a multi-node server on this node until it ends; return why it ended."""
+        self._process = server_process.Process(self.spec, self._log)
         return await asyncio.to_thread(self._process.follow)
 
     def _connect(self, url: str, models: dict[str, int | None]) -> None:
-        wanted = (self.name, self.order.model, str(self.order.folder))
-        name = next((name for name in wanted if name in models), self.name)
+        names = (self.name, self.spec.model, str(self.spec.folder))
+        name = next((name for name in names if name in models), self.name)
         self._chat = Server(name, base=url, switch=self._switch)
         self._chat.add_headers(self._headers)
         self._chats.append(self._chat)
@@ -132,8 +132,8 @@ class Served:
 
     @property
     def _switch(self) -> str:
-        profile = self.order.profile
-        engine = self.order.engine
+        profile = self.spec.profile
+        engine = self.spec.engine
         return (profile.thinking.get(engine.name) if profile else None) or engine.thinking
 
     def _say(self, line: str) -> None:
@@ -147,7 +147,7 @@ class Served:
         return self._chat
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Ask once; a death of the server in between is worth another try."""
+        """Call once; raises Disconnected, which is retried, if the server dies meanwhile."""
         chat = await self._up()
         if sampling.max_tokens and self._context and sampling.max_tokens >= self._context:
             sampling = self._unbounded(sampling)
@@ -162,21 +162,21 @@ class Served:
             raise await self._cut(error) from None
 
     def _unbounded(self, sampling: Sampling) -> Sampling:
-        """Leave a reply what the prompt leaves of the context, where max_tokens asks for more than that.
+        """Return the sampling without a max_tokens that exceeds the context, so that replies may fill the context.
 
-        So do vLLM, SGLang (0.4.10 to 0.5.23) and LMDeploy (0.9.2 to 0.18) where a chat sends no max_tokens.
+        That is what vLLM, SGLang (0.4.10 to 0.5.23) and LMDeploy (0.9.2 to 0.18) do if a chat request has no max_tokens.
         """
-        note = f"max_tokens {sampling.max_tokens} is more than the context of {self._context or 'the server'} leaves: "
-        note += "replies end where it does"
+        note = f"max_tokens {sampling.max_tokens} exceeds the context of {self._context or 'the server'}: "
+        note += "replies are limited by the context"
         if note not in self._notes:
             self._notes.append(note)
         return structs.replace(sampling, max_tokens=None)
 
     async def _cut(self, error: Disconnected) -> Disconnected:
-        """A server of ours that is dead, or about to be, is started again; the runner need not give up."""
+        """Return the error to raise: if our own server is dead or dying, one that is retried, as it will be restarted."""
         if self._process is None:
             return error
-        for _ in range(30 if error.unreachable else 0):  # its watchdog tidies up for a moment
+        for _ in range(30 if error.unreachable else 0):  # its watchdog needs a moment to end
             if not self._process.alive:
                 break
             await asyncio.sleep(0.1)
@@ -191,7 +191,7 @@ class Served:
             raise await self._cut(error) from None
 
     async def close(self) -> None:
-        """Stop the server, where it was started here, and all that it started."""
+        """Stop the server if it was started here, and its child processes."""
         if self._process is not None:
             await asyncio.to_thread(self._process.stop)
         if self._starting is not None:
@@ -201,10 +201,10 @@ class Served:
             await chat.close()
 
 
-def takes(order: launch.LaunchSpec) -> frozenset[str]:
-    """Say what a model can take besides text; a time series goes through LMDeploy alone."""
-    series = order.profile and order.engine.name == "lmdeploy" and TAKES_SERIES.search(order.model)
-    return profiles.takes(order.profile, order.folder) | {"logprobs"} | ({"time_series"} if series else set())
+def takes(spec: launch.LaunchSpec) -> frozenset[str]:
+    """Return the inputs that a model accepts besides text; only LMDeploy accepts time series."""
+    series = spec.profile and spec.engine.name == "lmdeploy" and TAKES_SERIES.search(spec.model)
+    return profiles.takes(spec.profile, spec.folder) | {"logprobs"} | ({"time_series"} if series else set())
 
 
 def make(
@@ -215,12 +215,12 @@ def make(
     trust_remote_code: bool = False,
     gpu_check: bool = True,
 ) -> Served:
-    """Make the model of `ENGINE:REST`, checked and not started; raises UsageError."""
+    """Return the model `ENGINE:REST`, checked but not started; raises UsageError."""
     profile: Profile | None = profiles.find(f"{engine.name}:{rest}")
     name = profiles.full_name(rest, profile)
-    order = launch.spec_of(engine, name, profile, trust_remote_code=trust_remote_code)
-    warning = launch.check(order, gpu_check=gpu_check)
-    made = Served(order, log=results / f"{engine.name}.log")
+    spec = launch.spec_of(engine, name, profile, trust_remote_code=trust_remote_code)
+    warning = launch.check(spec, gpu_check=gpu_check)
+    served = Served(spec, log=results / f"{engine.name}.log")
     if warning:
-        made.warn(warning)
-    return made
+        served.warn(warning)
+    return served

@@ -1,4 +1,4 @@
-"""A server that this process starts, watches and stops; whatever ends this process ends it too."""
+"""An inference server as a child process; it ends with this process, however this process ends."""
 
 from __future__ import annotations
 
@@ -24,51 +24,51 @@ from evals.model_adapters.common.launch import HOST, SECRET, Engine, LaunchSpec,
 from evals.model_adapters.common.logs import PORT_TAKEN, cause
 
 GRACE_S = 5.0
-"""For a server to end by itself."""
+"""Time for a server to shut down by itself."""
 LOG_MOST = 8 << 20
-"""Bytes of a log, from its end, that are read for the cause of a death."""
-LIFE_S = 600.0
-"""For its first call, which may compile what it computes with."""
+"""Bytes at the end of a log that are searched for why the server ended."""
+FIRST_CALL_S = 600.0
+"""Deadline of the first call, during which kernels may be compiled."""
 WEIGHTS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_TOKEN"})
-"""Secrets that an engine needs to fetch weights."""
+"""Secrets that an engine needs to download weights."""
 
 
 class Process:
-    """A server that was started here; it ends when `stop` is called, and when this process ends in any way."""
+    """A server process; it ends with `stop`, or when this process ends in any way."""
 
-    def __init__(self, wanted: LaunchSpec, log: Path, *, port: int | None = None) -> None:
-        self.order, self.log = wanted, log
-        self._given = port
+    def __init__(self, spec: LaunchSpec, log: Path, *, port: int | None = None) -> None:
+        self.spec, self.log = spec, log
+        self._fixed_port = port
         self._take(port or free_port())
         self.context: int | None = None
-        """Tokens of prompt and reply, as the server says."""
-        self._dog: subprocess.Popen[bytes] | None = None
+        """Context length in tokens, as reported by the server."""
+        self._watchdog: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
-        self._begins = 0
+        self._log_start = 0
 
     @property
     def url(self) -> str:
-        """Return the base URL of its chat protocol."""
+        """Return the base URL of its OpenAI-compatible API."""
         return f"http://{HOST}:{self.port}/v1"
 
     @property
     def alive(self) -> bool:
-        """Whether its process runs."""
-        return self._dog is not None and self._dog.poll() is None
+        """Whether the server runs."""
+        return self._watchdog is not None and self._watchdog.poll() is None
 
     def _take(self, port: int) -> None:
         self.port = port
-        self.command = command(self.order, port=port)
+        self.command = command(self.spec, port=port)
 
     def start(self) -> None:
-        """Start it and wait until it answers; raises UsageError with the cause, and leaves nothing running."""
+        """Start the server and wait until it answers; raises UsageError with the cause, and then leaves nothing running."""
         try:
             self._start()
         except UsageError as error:
-            if self._given or PORT_TAKEN not in str(error) or self._stopping.is_set():
+            if self._fixed_port or PORT_TAKEN not in str(error) or self._stopping.is_set():
                 self._stopping.set()
                 raise
-            self._take(free_port())  # somebody was quicker
+            self._take(free_port())  # another process has taken the port
             self._start()
 
     def _start(self) -> None:
@@ -76,8 +76,8 @@ class Process:
         with ExitStack() as undo:
             undo.callback(self._end)
             self._until_healthy()
-            self._live()
-            self.context = models(self.url).get(self.order.name)
+            self._test_call()
+            self.context = models(self.url).get(self.spec.name)
             undo.pop_all()
 
     def _spawn(self) -> None:
@@ -85,30 +85,30 @@ class Process:
         with os.fdopen(disk.create(self.log, append=True), "ab") as stream:
             stream.write(f"# {time.strftime('%Y-%m-%d %H:%M:%S')} {shlex.join(self.command)}\n".encode())
             stream.flush()
-            self._begins = stream.tell()
-            self._dog = subprocess.Popen(
+            self._log_start = stream.tell()
+            self._watchdog = subprocess.Popen(
                 [sys.executable, "-I", watchdog.__file__, str(GRACE_S), *self.command],
                 stdin=subprocess.PIPE, stdout=stream, stderr=stream, start_new_session=True,
-                env=_environment(self.order.engine),
+                env=_environment(self.spec.engine),
             )  # fmt: skip
 
     def _until_healthy(self) -> None:
-        until = time.monotonic() + self.order.start_s
+        until = time.monotonic() + self.spec.start_s
         pause_s = 0.05
         while not self._stopping.wait(pause_s):
             pause_s = min(1.0, 1.2 * pause_s)
             if not self.alive:
-                raise UsageError(self.epitaph("ended before it served anything"))
-            if _answers(f"http://{HOST}:{self.port}{self.order.engine.health}"):
+                raise UsageError(self.describe_end("ended before it served anything"))
+            if _answers(f"http://{HOST}:{self.port}{self.spec.engine.health}"):
                 return
             if time.monotonic() > until:
-                raise UsageError(self.epitaph(f"is not ready after {self.order.start_s:.0f} s"))
-        raise UsageError("stopped while it started")
+                raise UsageError(self.describe_end(f"is not ready after {self.spec.start_s:.0f} s"))
+        raise UsageError("stopped during start-up")
 
-    def _live(self) -> None:
-        """Have it say a word, as proof of life; raises UsageError."""
+    def _test_call(self) -> None:
+        """Request one token, to prove that the server can answer; raises UsageError."""
         body = {
-            "model": self.order.name,
+            "model": self.spec.name,
             "messages": [{"role": "user", "content": "Say yes."}],
             "max_tokens": 1,
         }
@@ -118,56 +118,58 @@ class Process:
                 f"{self.url}/chat/completions",
                 data=msgspec.json.encode(body),
                 headers=headers,
-                timeout_s=LIFE_S,
+                timeout_s=FIRST_CALL_S,
             )
         except OSError as error:
             reason = str(error)
             if isinstance(error, Refused):
                 reason = f"HTTP {error.status}: {fault_message(error.body)}"
-            if self._dog is not None:  # a call that kills it is answered before it is dead
+            if (
+                self._watchdog is not None
+            ):  # a call that crashes the server may fail before its process has ended
                 with suppress(subprocess.TimeoutExpired):
-                    self._dog.wait(GRACE_S)
+                    self._watchdog.wait(GRACE_S)
             if not self.alive:
-                raise UsageError(self.epitaph("ended at its first call")) from None
-            named = f"{self.order.engine.name}:{self.order.model}"
-            raise UsageError(f"{named} is up and cannot answer: {reason} (log: {self.log})") from None
+                raise UsageError(self.describe_end("ended at its first call")) from None
+            name = f"{self.spec.engine.name}:{self.spec.model}"
+            raise UsageError(f"{name} is up, but cannot answer: {reason} (log: {self.log})") from None
 
     def follow(self) -> str:
-        """Run this node's share of a server that answers elsewhere, until it ends; says how that was."""
+        """Run the part of a multi-node server on this node until it ends; return why it ended."""
         self._spawn()
-        if self._dog is not None:
-            self._dog.wait()
-        return self.epitaph("ended")
+        if self._watchdog is not None:
+            self._watchdog.wait()
+        return self.describe_end("ended")
 
-    def epitaph(self, what: str) -> str:
-        """Say in one line what became of it, and where its log is."""
+    def describe_end(self, what: str) -> str:
+        """Return in one line what happened to the server, why, and where its log is."""
         with self.log.open("rb") as stream:
-            stream.seek(max(self._begins, self.log.stat().st_size - LOG_MOST))
+            stream.seek(max(self._log_start, self.log.stat().st_size - LOG_MOST))
             why = cause(stream.read().decode(errors="replace"))
-        return f"{self.order.engine.name}:{self.order.model} {what}: {why} (log: {self.log})"
+        return f"{self.spec.engine.name}:{self.spec.model} {what}: {why} (log: {self.log})"
 
-    def leave(self) -> None:
-        """Break off a `start` that waits, from a signal's handler."""
+    def abort_start(self) -> None:
+        """End a `start` that is waiting; safe to call in a signal handler."""
         self._stopping.set()
 
     def stop(self) -> None:
-        """End it and all that it started; idempotent."""
+        """End the server and all of its child processes; may be called repeatedly."""
         self._stopping.set()
         self._end()
 
     def _end(self) -> None:
-        dog = self._dog
-        if dog is None:
+        process = self._watchdog
+        if process is None:
             return
-        _close(dog.stdin)
+        _close(process.stdin)
         with suppress(subprocess.TimeoutExpired):
-            dog.wait(GRACE_S + 5.0)
-        for _ in range(2):  # the group outlives its watchdog where somebody killed that
+            process.wait(GRACE_S + 5.0)
+        for _ in range(2):  # the group outlives a watchdog that was killed
             try:
-                os.killpg(dog.pid, 9)
+                os.killpg(process.pid, 9)
             except OSError:
                 break
-        dog.wait()
+        process.wait()
 
 
 def _close(pipe: IO[bytes] | None) -> None:
@@ -179,7 +181,7 @@ def _close(pipe: IO[bytes] | None) -> None:
 
 
 def _environment(engine: Engine) -> dict[str, str]:
-    """Return what the server needs of our environment: no keys of other services, and nothing that phones home."""
+    """Return the environment of the server: without secrets of other services, and with telemetry switched off."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -189,14 +191,14 @@ def _environment(engine: Engine) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on now."""
+    """Return an unused port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on a port of the loopback interface."""
+    """Whether a port of the loopback interface is unused."""
     with socket.socket() as probe:
         probe.settimeout(2.0)
         return probe.connect_ex((HOST, port)) != 0
@@ -211,9 +213,9 @@ def _answers(url: str) -> bool:
 
 
 def models(url: str, *, timeout_s: float = 5.0) -> dict[str, int | None]:
-    """Ask a server what it serves: name -> context in tokens, where it says; empty where nobody answers."""
+    """Return the models of a server: name -> context in tokens, None if not stated; empty if it does not answer."""
     try:
         entries = listed(f"{url}/models", timeout_s=timeout_s)
-    except (OSError, ValueError):  # which every fault of msgspec is
+    except (OSError, ValueError):  # includes all errors of msgspec
         return {}
     return {entry.id: entry.max_model_len for entry in entries}

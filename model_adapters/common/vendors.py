@@ -1,7 +1,7 @@
-"""Vendors that speak OpenAI's protocol, each in its dialect: `deepseek:`, `moonshot:`, `openrouter:`, `together:`, `xai:`.
+"""Vendors with an OpenAI-compatible API: `deepseek:`, `moonshot:`, `openrouter:`, `together:`, `xai:`.
 
-`NAME_API_KEY` holds the key, `NAME_BASE_URL` another address. A vendor is a row below; what it says of itself comes
-from its documentation as read in November 2026.
+The key is read from `NAME_API_KEY`, a custom base URL from `NAME_BASE_URL`. A vendor is a row of `VENDORS`, taken from
+its documentation as of November 2026.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from evals.model_adapters.common.rules import SAMPLERS, Rule
 from evals.model_adapters.openai import Hosted
 
 UNKNOWN = frozenset({"top_k", "min_p"})
-"""What OpenAI's own protocol does not have."""
+"""Settings that OpenAI's own API does not have."""
 
 
 class Vendor(Struct, frozen=True, kw_only=True):
-    """One row."""
+    """One vendor."""
 
     base: str
     rules: tuple[Rule, ...]
     note: str = ""
-    """What the card of every run says."""
+    """Note on the card of every run."""
 
 
 def _typed(name: str) -> dict[str, dict[str, str]]:
@@ -30,7 +30,7 @@ def _typed(name: str) -> dict[str, dict[str, str]]:
 
 
 VENDORS = {
-    # api-docs.deepseek.com/guides/thinking_mode: settings are accepted while it reasons, and have no effect
+    # api-docs.deepseek.com/guides/thinking_mode: sampling settings are accepted in thinking mode, but have no effect
     "deepseek": Vendor(
         base="https://api.deepseek.com",
         rules=(
@@ -64,13 +64,13 @@ VENDORS = {
     "openrouter": Vendor(
         base="https://openrouter.ai/api/v1",
         rules=(Rule(on={"reasoning": {"enabled": True}}, off={"reasoning": {"enabled": False}}),),
-        note="OpenRouter chooses who serves the model, and drops settings that this one does not take",
+        note="OpenRouter chooses the provider, and drops settings that the provider does not support",
     ),
     "together": Vendor(
         base="https://api.together.xyz/v1",
         rules=(Rule(on={"reasoning": {"enabled": True}}, off={"reasoning": {"enabled": False}}),),
     ),
-    # docs.x.ai, Reasoning: older models reason by their name alone; from Grok 4.3 on the effort can be none
+    # docs.x.ai, Reasoning: for older models the name decides; from Grok 4.3 on the effort can be "none"
     "xai": Vendor(
         base="https://api.x.ai/v1",
         rules=(
@@ -94,7 +94,7 @@ VENDORS = {
 
 
 def model(name: str, rest: str) -> Hosted:
-    """Make `NAME:REST` of the table; raises UsageError without a key."""
+    """Return the model `NAME:REST`; raises UsageError without a key."""
     vendor = VENDORS[name]
     key, base = credentials(name, rest, base=vendor.base)
     return Hosted(rest, base=base, key=key, rules=vendor.rules, note=vendor.note)

@@ -1,4 +1,4 @@
-"""A checkpoint in memory: loaded by its own class, asked in batches, through transformers. Blocking calls."""
+"""A checkpoint loaded through transformers, and batched generation with it. All calls block."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from evals.model_adapters.common.logs import cause
 from evals.types import Likelihood, Prompt, Reply, Sampling, Text, Usage
 
 
-class Asked(NamedTuple):
+class Pending(NamedTuple):
     """A call that waits for its batch."""
 
     text: str
-    """As the chat template renders it."""
+    """Prompt rendered by the chat template."""
     images: list[Any]
     sampling: Sampling
     length: int
@@ -27,8 +27,8 @@ class Asked(NamedTuple):
     reply: asyncio.Future[Reply]
 
     @property
-    def alike(self) -> tuple[Any, ...]:
-        """Only calls that agree in this share a batch."""
+    def batch_key(self) -> tuple[Any, ...]:
+        """Return the settings that all calls of a batch must share."""
         s = self.sampling
         return s.temperature, s.top_p, s.top_k, s.min_p, s.max_tokens, s.stop, bool(self.images)
 
@@ -39,16 +39,16 @@ class Loaded(Struct):
     model: Any
     processor: Any
     tokenizer: Any
-    """For batches, in their thread."""
+    """Used for batches, in their thread."""
     counter: Any
-    """A copy for the event loop's thread: a fast tokenizer keeps its padding in itself, so that a count beside a
-    batch would switch the batch's padding off (ValueError), or find it taken (RuntimeError: Already borrowed)."""
+    """Copy of the tokenizer for the event loop's thread: fast tokenizers hold their padding state, so that counting tokens
+    during a batch would switch its padding off (ValueError) or fail (RuntimeError: Already borrowed)."""
     context: int
-    sees: bool
+    takes_images: bool
 
 
 def load(source: str, *, trusted: bool) -> Loaded:
-    """Read a checkpoint onto the best device; raises UsageError, one line."""
+    """Load a checkpoint onto the best device; raises UsageError in one line."""
     import torch
     import transformers
 
@@ -74,21 +74,21 @@ def load(source: str, *, trusted: bool) -> Loaded:
         tokenizer=tokenizer,
         counter=copy.deepcopy(tokenizer),
         context=int(getattr(text, "max_position_embeddings", None) or 1 << 20),
-        sees=hasattr(processor, "image_processor"),
+        takes_images=hasattr(processor, "image_processor"),
     )
 
 
 def auto_class(config: Any, *, trusted: bool) -> str:
-    """Name the Auto class: what the checkpoint's own `auto_map` says, else the one for images and text.
+    """Return the name of the Auto class: from the checkpoint's `auto_map` if its code is trusted, else by its type.
 
-    A text model that transformers knows has no such class and takes the causal one.
+    Text models known to transformers take the causal class, all others the class for images and text.
     """
     from transformers.models.auto import modeling_auto
 
-    named = [name for name in (getattr(config, "auto_map", None) or {}) if name.startswith("AutoModel")]
-    if trusted and named:
+    mapped = [name for name in (getattr(config, "auto_map", None) or {}) if name.startswith("AutoModel")]
+    if trusted and mapped:
         return str(
-            min(named, key=lambda name: (name == "AutoModel", name != "AutoModelForImageTextToText", name))
+            min(mapped, key=lambda name: (name == "AutoModel", name != "AutoModelForImageTextToText", name))
         )
     if config.model_type in modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         return "AutoModelForImageTextToText"
@@ -103,39 +103,42 @@ def _device(torch: Any) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def rendered(loaded: Loaded, prompt: Prompt, images: list[Any], words: dict[str, Any]) -> str:
-    """Write a prompt by the chat template; templates of text models take texts alone."""
-    left = iter(images)
+def render(loaded: Loaded, prompt: Prompt, images: list[Any], variables: dict[str, Any]) -> str:
+    """Render a prompt with the chat template; those of text models take only text.
+
+    `variables`: further variables of the template.
+    """
+    remaining_images = iter(images)
     conversation = []
     for message in prompt.messages:
         parts = [
             {"type": "text", "text": part.text}
             if isinstance(part, Text)
-            else {"type": "image", "image": next(left)}
+            else {"type": "image", "image": next(remaining_images)}
             for part in message.parts
         ]
         text = "".join(part["text"] for part in parts if part["type"] == "text")
-        conversation.append({"role": message.role, "content": parts if loaded.sees else text})
+        conversation.append({"role": message.role, "content": parts if loaded.takes_images else text})
     return str(
         loaded.processor.apply_chat_template(
-            conversation, add_generation_prompt=True, tokenize=False, **words
+            conversation, add_generation_prompt=True, tokenize=False, **variables
         )
     )
 
 
-def counted(loaded: Loaded, text: str) -> int:
-    """Count the tokens of a rendered prompt; an image counts as its placeholder."""
+def token_count(loaded: Loaded, text: str) -> int:
+    """Return the number of tokens of a rendered prompt; an image counts as its placeholder."""
     return len(loaded.counter(text, add_special_tokens=False)["input_ids"])
 
 
-def fits(length: int, context: int) -> None:
-    """Raise Context where a prompt leaves no room for a reply."""
+def require_fit(length: int, context: int) -> None:
+    """Raise Context if a prompt leaves no room for a reply."""
     if length >= context:
         raise Context(f"the prompt has {length} tokens, and the context is {context}")
 
 
-def generate(loaded: Loaded, batch: Sequence[Asked], *, name: str) -> list[Reply | ModelError]:
-    """Compute one batch; where the memory or the context does not hold it, its halves."""
+def generate(loaded: Loaded, batch: Sequence[Pending], *, name: str) -> list[Reply | ModelError]:
+    """Generate the replies of one batch, or of its halves if memory or context are exceeded."""
     import torch
 
     started = time.perf_counter()
@@ -145,35 +148,35 @@ def generate(loaded: Loaded, batch: Sequence[Asked], *, name: str) -> list[Reply
         if len(batch) == 1:
             if isinstance(error, Context):
                 return [error]
-            return [ModelError(f"out of memory at a prompt of {batch[0].length} tokens")]
+            return [ModelError(f"out of memory for a prompt of {batch[0].length} tokens")]
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         half = len(batch) // 2
         return [*generate(loaded, batch[:half], name=name), *generate(loaded, batch[half:], name=name)]
     seconds = time.perf_counter() - started
     return [
-        _reply(loaded, asked, tokens, length, seconds=seconds, name=name)
-        for asked, tokens, length in zip(batch, rows, lengths, strict=True)
+        _reply(loaded, pending, tokens, length, seconds=seconds, name=name)
+        for pending, tokens, length in zip(batch, rows, lengths, strict=True)
     ]
 
 
-def _generated(loaded: Loaded, batch: Sequence[Asked]) -> tuple[list[list[int]], list[int]]:
+def _generated(loaded: Loaded, batch: Sequence[Pending]) -> tuple[list[list[int]], list[int]]:
     import torch
 
-    images = {"images": [asked.images for asked in batch]} if batch[0].images else {}
+    images = {"images": [pending.images for pending in batch]} if batch[0].images else {}
     inputs = loaded.processor(
-        text=[asked.text for asked in batch],
+        text=[pending.text for pending in batch],
         **images,
         padding=True,
         return_tensors="pt",
         add_special_tokens=False,
     ).to(loaded.model.device)
     for name, value in inputs.items():
-        if value.is_floating_point():  # pixels come as float32
+        if value.is_floating_point():  # pixel values are float32
             inputs[name] = value.to(loaded.model.dtype)
     sampling = batch[0].sampling
     lengths = [int(n) for n in inputs["attention_mask"].sum(dim=1)]
-    fits(max(lengths), loaded.context)
+    require_fit(max(lengths), loaded.context)
     room = loaded.context - min(lengths)
     width = inputs["input_ids"].shape[1]
     stops = {"stop_strings": list(sampling.stop), "tokenizer": loaded.tokenizer} if sampling.stop else {}
@@ -183,15 +186,15 @@ def _generated(loaded: Loaded, batch: Sequence[Asked]) -> tuple[list[list[int]],
             temperature=None, top_p=None, top_k=None,
             max_new_tokens=min(sampling.max_tokens or room, room),
             pad_token_id=loaded.tokenizer.pad_token_id,
-            logits_processor=_drawing([asked.sampling for asked in batch], loaded.model.device),
+            logits_processor=_logits_processors([pending.sampling for pending in batch], loaded.model.device),
         )  # fmt: skip
     return [row[width:].tolist() for row in output], lengths
 
 
-def _drawing(samplings: Sequence[Sampling], device: Any) -> Any:
-    """Return what turns the likeliest token into a drawn one: the makers' warpers, then Gumbel noise of each row's seed.
+def _logits_processors(samplings: Sequence[Sampling], device: Any) -> Any:
+    """Return processors that make greedy decoding sample: the warpers, then Gumbel noise seeded for each row.
 
-    So a row is drawn alike whatever shares its batch (Gumbel-max: argmax(logits + noise) is a draw from softmax).
+    A row's reply does not depend on its batch (Gumbel-max trick: argmax(logits + noise) is a sample of the softmax).
     """
     import torch
     from transformers import LogitsProcessor, LogitsProcessorList
@@ -203,15 +206,15 @@ def _drawing(samplings: Sequence[Sampling], device: Any) -> Any:
     )
 
     sampling = samplings[0]
-    if not sampling.temperature:  # greedy; so is what the server's default would be here
+    if not sampling.temperature:  # greedy, also if no temperature is set
         return LogitsProcessorList()
 
     class Gumbel(LogitsProcessor):  # type: ignore[misc] # transformers is not where types are checked
         def __init__(self) -> None:
-            self.dice = [torch.Generator("cpu").manual_seed(sampling_.seed or 0) for sampling_ in samplings]
+            self.generators = [torch.Generator("cpu").manual_seed(row.seed or 0) for row in samplings]
 
         def __call__(self, input_ids: Any, scores: Any) -> Any:
-            noise = torch.stack([torch.rand(scores.shape[1], generator=die) for die in self.dice])
+            noise = torch.stack([torch.rand(scores.shape[1], generator=g) for g in self.generators])
             return scores.float() - torch.log(-torch.log(noise.clamp(1e-20, 1 - 1e-7))).to(device)
 
     processors = LogitsProcessorList([TemperatureLogitsWarper(float(sampling.temperature))])
@@ -226,24 +229,24 @@ def _drawing(samplings: Sequence[Sampling], device: Any) -> Any:
 
 
 def _reply(
-    loaded: Loaded, asked: Asked, tokens: list[int], length: int, *, seconds: float, name: str
+    loaded: Loaded, pending: Pending, tokens: list[int], length: int, *, seconds: float, name: str
 ) -> Reply:
     from evals.extract import split_reasoning
 
-    ends = loaded.model.generation_config.eos_token_id
-    ends = set(ends if isinstance(ends, list) else [ends])
-    last = next((n for n, token in enumerate(tokens) if token in ends), None)
+    eos = loaded.model.generation_config.eos_token_id
+    eos_tokens = set(eos if isinstance(eos, list) else [eos])
+    last = next((n for n, token in enumerate(tokens) if token in eos_tokens), None)
     room = loaded.context - length
     own = tokens[: last + 1 if last is not None else len(tokens)][:room]
     text = loaded.tokenizer.decode(own, skip_special_tokens=True)
-    text = text.rstrip("\ufffd")  # the first bytes of a character that did not come: servers hold them back
-    cut = min((at for stop in asked.sampling.stop if (at := text.find(stop)) >= 0), default=None)
-    text, thought, unclosed = split_reasoning(text if cut is None else text[:cut])
-    over = unclosed or (last is None and cut is None)
+    text = text.rstrip("\ufffd")  # an incomplete character at the end, which servers do not send either
+    end = min((at for stop in pending.sampling.stop if (at := text.find(stop)) >= 0), default=None)
+    text, thought, unclosed = split_reasoning(text if end is None else text[:end])
+    truncated = unclosed or (last is None and end is None)
     return Reply(
         text=text,
         reasoning=thought,
-        stop="length" if over else "stop",
+        stop="length" if truncated else "stop",
         usage=Usage(input=length, output=len(own)),
         seconds=seconds,
         model=name,
@@ -251,7 +254,7 @@ def _reply(
 
 
 def likelihoods(loaded: Loaded, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
-    """Compute how likely texts follow a prompt; where they begin is the rule of `LogProbs`."""
+    """Return the likelihoods of continuations of a prompt; they begin as `LogProbs.logprobs` states."""
     import torch
 
     before = prompt.rstrip()
@@ -265,7 +268,7 @@ def likelihoods(loaded: Loaded, prompt: str, continuations: Sequence[str]) -> tu
             raise Context(f"prompt and continuation have {ids.shape[1]} tokens, the context {loaded.context}")
         own = ids[0, start:]
         if not len(own):
-            raise Rejected(f"{text!r} has no token of its own behind this prompt")
+            raise Rejected(f"{text!r} has no token of its own after this prompt")
         with torch.inference_mode():
             logits = loaded.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[
                 0, start - 1 : -1

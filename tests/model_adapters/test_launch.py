@@ -148,7 +148,7 @@ def test_max_tokens_beyond_the_context_are_the_context_s_rest_and_noted_on_a_sta
     (card,) = run(f"{name}:weights/tiny", "--max-tokens", max_tokens).json["runs"]
     assert card["coverage"] == 1.0
     assert "max_tokens" not in asked(engine)[-1]
-    assert any(f"max_tokens {max_tokens} is more than the context of 4096" in n for n in card["notes"])
+    assert any(f"max_tokens {max_tokens} exceeds the context of 4096" in n for n in card["notes"])
 
 
 def test_a_context_that_is_too_small_is_the_sample_s_failure_on_a_standin(engine, monkeypatch):
@@ -166,7 +166,7 @@ def test_a_server_that_dies_is_started_again_once_on_a_standin(engine, monkeypat
     assert done.status == 0, done.err
     (card,) = done.json["runs"]
     assert card["coverage"] == 1.0
-    assert "server: it died in mid-run and was started again" in card["notes"]
+    assert "server: it died during the run and was restarted" in card["notes"]
     assert len((engine / "pids").read_text().split()) == 2
 
 
@@ -242,11 +242,11 @@ def test_no_orphan_when_the_watchdog_is_killed_beside_a_standin(engine):
         ("oom", "vllm:weights/tiny ended before it served anything: out of memory"),
         ("gated", "its weights are gated"),
         ("remote-code", "add --trust-remote-code if you trust its authors"),
-        ("no-model", "there is no such model on the hub"),
+        ("no-model", "no such model on the hub"),
         ("offline", "the hub cannot be reached"),
         ("odd", "KeyError: 'layers.0.experts'"),
-        ("mute", "it said nothing"),
-        ("dumb", "vllm:weights/tiny is up and cannot answer: HTTP 500: no kernel image is available (log: "),
+        ("mute", "its log is empty"),
+        ("dumb", "vllm:weights/tiny is up, but cannot answer: HTTP 500: no kernel image is available (log: "),
         ("mortal:0", "vllm:weights/tiny ended at its first call: RuntimeError: the engine's heart stopped"),
     ],
 )
@@ -307,7 +307,7 @@ def test_a_port_that_somebody_took_is_another_one_on_a_standin(engine, monkeypat
     ("model", "line"),
     [
         ("vllm:./weights/none", "there is no such folder"),
-        ("vllm:./weights", "no weights lie there"),
+        ("vllm:./weights", "no weights there"),
         ("sglang:nothing", "write ORGANISATION/NAME as on the hub, or a folder"),
         ("vllm:", "has no name"),
     ],
@@ -364,7 +364,7 @@ def test_serve_prints_a_url_that_run_reuses_and_leaves_running_on_a_standin(engi
     assert url.endswith("/v1#tiny")
     done = run()
     assert done.json["runs"][0]["coverage"] == 1.0
-    assert any("ran already and was not started for this run" in n for n in done.json["runs"][0]["notes"])
+    assert any("already running and not started for this run" in n for n in done.json["runs"][0]["notes"])
     assert len((engine / "pids").read_text().split()) == 1
     assert serving.poll() is None
     assert run("sglang:weights/tiny", "--limit", 1).status == 0  # another engine starts its own
@@ -419,12 +419,12 @@ def test_a_server_of_other_weights_or_of_a_stranger_is_not_reused(engine):
         twin.mkdir(parents=True)
         (twin / "config.json").write_bytes(Path("weights/tiny/config.json").read_bytes())
         done = run("vllm:other/tiny")
-        assert not any("ran already" in n for n in done.json["runs"][0]["notes"])
+        assert not any("already running" in n for n in done.json["runs"][0]["notes"])
         assert len((engine / "pids").read_text().split()) == 2
         entry = next((Path("cache") / "science-evals" / "servers").iterdir())
         entry.unlink()  # what nobody of ours announced is a stranger
         assert not any(
-            "ran already" in n for n in run("vllm:weights/tiny", "--limit", 1).json["runs"][0]["notes"]
+            "already running" in n for n in run("vllm:weights/tiny", "--limit", 1).json["runs"][0]["notes"]
         )
         assert url.endswith("#tiny")
     finally:
@@ -577,7 +577,7 @@ def test_pro_over_two_nodes_of_sglang(monkeypatch):
 def test_lmdeploy_over_two_nodes_is_refused_in_one_line(monkeypatch):
     monkeypatch.setenv("EVALS_ENGINE_NODES", "2")
     monkeypatch.setenv("EVALS_ENGINE_MASTER", "10.0.0.1:29500")
-    with pytest.raises(UsageError, match="over several nodes go vllm: and sglang: only"):
+    with pytest.raises(UsageError, match="only vllm: and sglang: can span several nodes"):
         load.model("lmdeploy:a/b", results=Path())
 
 
@@ -618,7 +618,7 @@ def test_of_a_log_without_end_the_end_is_read(tmp_path):
     with process.log.open("wb") as stream:
         stream.seek(50 * server_process.LOG_MOST)
         stream.write(b"\nRuntimeError: the end\n")
-    assert process.epitaph("died").endswith(f"died: RuntimeError: the end (log: {process.log})")
+    assert process.describe_end("died").endswith(f"died: RuntimeError: the end (log: {process.log})")
 
 
 @pytest.mark.parametrize(
@@ -626,10 +626,10 @@ def test_of_a_log_without_end_the_end_is_read(tmp_path):
     [
         ("(EngineCore pid=1) ERROR 11-25 12:00:00 [core.py:8] ValueError: no such quantization\nlater", "ValueError: no such quantization"),
         ("INFO 11-25 12:00:00 [config.py:1] trust_remote_code=True, dtype=bfloat16\nbye", "bye"),
-        ("If you are trying to access a private or gated repo, log in.\nOSError: a/b is not a local folder and is not a valid model identifier", "there is no such model on the hub (or it is private: set HF_TOKEN)"),
+        ("If you are trying to access a private or gated repo, log in.\nOSError: a/b is not a local folder and is not a valid model identifier", "no such model on the hub (if it is private, set HF_TOKEN)"),
         ("OSError: You are trying to access a gated repo.", "its weights are gated: accept their terms on the hub and set HF_TOKEN"),
         ("x" * 1000, "x" * 300),
-        ("", "it said nothing"),
+        ("", "its log is empty"),
         ("KeyError: 'x' was mended\nkilled by signal 9 (SIGKILL)\n", "killed by signal 9 (SIGKILL)"),
         ("ValidationError: 1 error for Config\n  Value error, no such architecture\n  more", "ValidationError: 1 error for Config Value error, no such architecture"),
     ],

@@ -65,7 +65,7 @@ async def test_what_vllm_says_is_summed_over_the_continuations_tokens() -> None:
 
 async def test_a_server_that_ignores_echo_is_refused_in_one_line() -> None:
     with pytest.raises(
-        Fatal, match=r"does not tell likelihoods: it ignores `echo` with `logprobs`"
+        Fatal, match=r"does not return likelihoods: it ignores `echo` with `logprobs`"
     ) as caught:
         await told(RECORDED["llama.cpp", "echo"]["body"])
     assert "\n" not in str(caught.value)

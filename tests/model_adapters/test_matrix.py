@@ -511,7 +511,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
     "OpenAI": (
         {"message": "Unrecognized request argument supplied: seed", "type": "invalid_request_error"},
         "seed",
-        "seed is not sent: the server refuses the field",
+        "seed is not sent: the server rejects the field",
     ),
     "Azure": (
         {
@@ -521,7 +521,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
             "code": "unsupported_parameter",
         },
         "max_tokens",
-        "max_tokens is sent as max_completion_tokens: the server refuses the field",
+        "max_tokens is sent as max_completion_tokens: the server rejects the field",
     ),
     "a value": (
         {
@@ -531,17 +531,17 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
             "code": "unsupported_value",
         },
         "temperature",
-        "temperature is not sent: the server refuses the field",
+        "temperature is not sent: the server rejects the field",
     ),
     "stop": (
         {"message": "property 'stop' is unsupported"},
         "stop",
-        "stop is not sent: the server refuses the field; replies are ended here",
+        "stop is not sent: the server rejects the field; stop sequences are applied here",
     ),
     "top_k": (
         {"message": "unknown field `top_k`"},
         "top_k",
-        "top_k is not sent: the server refuses the field",
+        "top_k is not sent: the server rejects the field",
     ),
 }
 
@@ -572,7 +572,7 @@ async def test_fastapi_and_google_name_the_field_in_their_own_ways(
     server.first = [Answer({"detail": detail}, 422)]
     model: Any = made("server")
     await model.reply(toy_prompt(), EVERYTHING)
-    assert model.notes == ["seed is not sent: the server refuses the field"]
+    assert model.notes == ["seed is not sent: the server rejects the field"]
     server.answer = Answer(protocols.google_says(Says("A")))
     unknown = (
         "Invalid JSON payload received. Unknown name \"topK\" at 'generation_config': Cannot find field."
@@ -580,7 +580,7 @@ async def test_fastapi_and_google_name_the_field_in_their_own_ways(
     server.first = [Answer(protocols.google_fault(400, "INVALID_ARGUMENT", unknown), 400)]
     model = made("google")
     await model.reply(toy_prompt(), EVERYTHING)
-    assert model.notes == ["topK is not sent: the server refuses the field"]
+    assert model.notes == ["topK is not sent: the server rejects the field"]
     assert "topK" not in server.calls[-1][2]["generationConfig"]
 
 

@@ -58,7 +58,7 @@ async def test_repeats_of_one_prompt_come_in_their_order(tmp_path: Path) -> None
     model = load.model("replay:one", results=tmp_path)
     prompt = ask("Question q000")
     assert [(await model.reply(prompt, Sampling())).text for _ in range(3)] == ["x", "y", "z"]
-    with pytest.raises(Rejected, match="not in the recording"):
+    with pytest.raises(Rejected, match="the recording has no"):
         await model.reply(prompt, Sampling())
 
 
@@ -76,7 +76,7 @@ async def test_a_failure_is_not_replayed(tmp_path: Path) -> None:
         return "A"
 
     await run_of(tmp_path, Scripted(says, name="m"), toy.suite(3), run="one")
-    with pytest.raises(Rejected, match="not in the recording"):
+    with pytest.raises(Rejected, match="the recording has no"):
         await load.model("replay:one", results=tmp_path).reply(ask("Question q001"), Sampling())
 
 

@@ -80,7 +80,7 @@ def test_text_suites_run_and_thinking_can_be_switched_off(bench):
     on, off = bench.run(*words, "--thinking"), bench.run(*words, "--no-thinking")
     for run in (*on, *off):
         assert run["coverage"] == 1.0
-        assert any("ran already" in note for note in run["notes"])  # the one that `evals serve` keeps
+        assert any("already running" in note for note in run["notes"])  # the one that `evals serve` keeps
     closed = 6  # tokens of the empty <think></think> that the template adds
     for a, b in zip(on, off, strict=True):
         replies = bench.replies(b)
@@ -290,8 +290,8 @@ def test_a_server_killed_in_mid_run_is_started_again_and_nothing_is_left(bench):
     assert running.returncode == 0, err
     runs = json.loads(out)["runs"]
     assert all(run["coverage"] == 1.0 for run in runs)
-    assert "server: it died in mid-run and was started again" in runs[0]["notes"]
-    assert "starting it again, once" in err
+    assert "server: it died during the run and was restarted" in runs[0]["notes"]
+    assert "restarting it, once" in err
     assert [pid for pid in victims if _runs(pid)] == []
     assert _strays(other) == []
 

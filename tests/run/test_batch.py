@@ -292,12 +292,12 @@ REFUSED = {
     "openai:o3": (
         "max_completion_tokens",
         "Unsupported parameter: 'max_completion_tokens'. Use 'max_tokens' instead.",
-        "max_completion_tokens is sent as max_tokens: the server refuses the field",
+        "max_completion_tokens is sent as max_tokens: the server rejects the field",
     ),
     "anthropic:claude-haiku-4-5": (
         "temperature",
         "temperature: Extra inputs are not permitted",
-        "temperature is not sent: the server refuses the field",
+        "temperature is not sent: the server rejects the field",
     ),
 }
 

@@ -80,7 +80,7 @@ async def test_what_a_replicas_server_refuses_while_it_answers_is_noted(tmp_path
     replica = Replica(1, Simulated(0.0))
     cluster = Cluster([Simulated(0.0)], FACTS)
     cluster._replicas = [replica]
-    refused = "seed is not sent: the server refuses the field"
+    refused = "seed is not sent: the server rejects the field"
     answers = [Answer(7, Reply(text="A"), (refused,)), Answer(8, Reply(text="A"))]
     replica.settle(msgspec.msgpack.encode(answers))
     assert refused in cluster.notes
@@ -364,7 +364,7 @@ def test_too_few_gpus_are_one_line(nodes, gpus, words) -> None:
 def test_what_cannot_go_over_several_nodes_says_so(spec) -> None:
     with pytest.raises(
         UsageError,
-        match="needs 4 GPUs a replica, a node has 2 at most: over several nodes go vllm: and sglang: only",
+        match="needs 4 GPUs a replica, a node has 2 at most: only vllm: and sglang: can span several nodes",
     ):
         shape.shape(spec, [{"GPU": 2}] * 4, replicas=None, gpus=4)
 

@@ -77,7 +77,7 @@ def refusing() -> Iterator[str]:
 
 REFUSALS = {
     "org/gated": "its weights are gated: accept their terms on the hub and set HF_TOKEN",
-    "org/coded": "it wants to run code that came with the weights: add --trust-remote-code if you trust its authors",
-    "nobody/nothing": "there is no such model on the hub (or it is private: set HF_TOKEN)",
+    "org/coded": "it needs to run code from the weights' repository: add --trust-remote-code if you trust its authors",
+    "nobody/nothing": "no such model on the hub (if it is private, set HF_TOKEN)",
 }
 """Weights -> what a user is told."""

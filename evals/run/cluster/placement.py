@@ -42,7 +42,7 @@ def shape(
     if need > most:
         if adapter not in ENGINES or not load.engine(adapter).span:
             raise UsageError(
-                f"{spec} needs {need} GPUs a replica, a node has {most} at most: over several nodes go vllm: and sglang: only"
+                f"{spec} needs {need} GPUs a replica, a node has {most} at most: only vllm: and sglang: can span several nodes"
             )
         fitting, nodes_per_replica = spanning(need, [int(node.get("GPU", 0)) for node in nodes])
         if not fitting:
