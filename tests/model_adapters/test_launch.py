@@ -306,7 +306,7 @@ def test_a_port_that_somebody_took_is_another_one_on_a_standin(engine, monkeypat
 @pytest.mark.parametrize(
     ("model", "line"),
     [
-        ("vllm:./weights/none", "there is no such folder"),
+        ("vllm:./weights/none", "no such folder"),
         ("vllm:./weights", "no weights there"),
         ("sglang:nothing", "write ORGANISATION/NAME as on the hub, or a folder"),
         ("vllm:", "has no name"),
