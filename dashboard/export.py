@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from evals import disk
 from evals.dashboard import downloads as files
 from evals.dashboard.choice import Choice, columns_of, protocols_of, rows_of
 from evals.dashboard.tables import reported as claimed
@@ -23,7 +24,6 @@ from evals.dashboard.tables.frames import index
 from evals.dashboard.tables.leaderboard import Board, Row, build
 from evals.dashboard.tables.significance import Ties
 from evals.errors import EvalsError, UsageError
-from evals.records.store import write_file
 from evals.verdicts.reported import Claim
 
 MARK = "<!-- evals dashboard --export -->"
@@ -66,7 +66,7 @@ def export(results: Path, folder: Path) -> list[Path]:
     }
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in content.items():
-        write_file(path, text)
+        disk.replace(path, text)
     return list(content)
 
 

@@ -168,7 +168,7 @@ def _runs(results: Path, *, as_json: bool) -> None:
         return
     if not entries:
         if not broken:
-            store.refuse_level_off(results)
+            store.refuse_wrong_level(results)
         common.say(f"No runs in {results}.")
         return
     from evals.records.names import short

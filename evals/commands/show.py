@@ -225,7 +225,7 @@ def _no_runs_message(results: Path | None) -> str:
     if results is not None and store.runs(results):
         return "No run could be read; `evals show` says why."
     if results is not None:
-        store.refuse_level_off(results)
+        store.refuse_wrong_level(results)
     return "No runs yet. Try: evals run mmlu-pro gpqa aime --sample -m smollm2"
 
 

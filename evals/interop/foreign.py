@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec import Struct, structs
 
+from evals import disk
 from evals.data import Data
 from evals.data.sample_store import SampleStore
 from evals.errors import DataError, UsageError
@@ -22,7 +23,7 @@ from evals.interop.replies import Line, Wanted, check_name, new_card, one_suite,
 from evals.interop.tasks import suite_of
 from evals.interop.values import BROKEN
 from evals.records import store
-from evals.records.card import UNTOLD, Card
+from evals.records.card import TRUNCATION_UNKNOWN, Card
 from evals.run.plan import read
 from evals.suite import Suite
 from evals.types import Sampling, Usage
@@ -223,9 +224,9 @@ def _written(ready: Ready, wanted: Wanted) -> Card:
         ready.suite, ready.card, ready.samples, matched.lines, results=wanted.results, run=wanted.run
     )
     folder = wanted.results / ready.suite.folder / store.slug(card.model) / card.run
-    store.write_file(folder / THEIRS, b"".join(msgspec.json.encode(one) + b"\n" for one in matched.theirs))
+    disk.replace(folder / THEIRS, b"".join(msgspec.json.encode(one) + b"\n" for one in matched.theirs))
     if matched.lost:
-        store.write_file(folder / UNMATCHED, "".join(f"{where}\n" for where in matched.lost).encode())
+        disk.replace(folder / UNMATCHED, "".join(f"{where}\n" for where in matched.lost).encode())
     return card
 
 
@@ -294,7 +295,7 @@ class Matched:
         if self.lost:
             yield f"{len(self.lost)} of theirs match no sample of ours: {_some(self.lost)}"
         if not any(line.stop for line in self.lines if line.text is not None):
-            yield UNTOLD
+            yield TRUNCATION_UNKNOWN
         if other := self._other_options:
             yield f"{len(other)} show other options than those of our data, and are read in its order: {_some(other)}"
         if other := self._other_golds:

@@ -15,7 +15,7 @@ from typing import Any
 from evals.errors import UsageError, install
 from evals.interop import outgoing
 from evals.interop.outgoing import Written, as_text, ended, headline, rows, sampled, utc
-from evals.records.card import UNTOLD, Card
+from evals.records.card import Card
 from evals.records.store import Run
 from evals.types import Estimate
 
@@ -69,7 +69,7 @@ def _score(card: Card, e: Estimate) -> tuple[Any, ...]:
     return (
         card.run, c.suite, c.version, c.protocol, card.model, card.served, card.data, c.data_sha256, e.metric, e.group,
         e.value, e.low, e.high, e.worst, e.best, e.n, e.clusters, e.unit, e.better, e.method, e.headline,
-        card.coverage, card.expected, None if UNTOLD in card.notes else card.truncated, card.chance, c.judge,
+        card.coverage, card.expected, card.truncated if card.truncation_known else None, card.chance, c.judge,
         card.errata, utc(card.started), card.commit,
     )  # fmt: skip
 

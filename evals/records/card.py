@@ -1,4 +1,4 @@
-"""The card of a run: all that a reader needs to trust, repeat or reject its numbers. No secrets, no texts."""
+"""The card of a run: everything needed to judge and reproduce its numbers, without secrets and texts of the data set."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from msgspec import Struct, field
 from evals.types import Estimate, Sampling
 
 FORMAT = 1
-"""Version of the files of a run; a reader refuses what it does not know."""
+"""Version of a run's file formats; readers reject other versions."""
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """What makes two runs the same run: a change in any of it makes a new one."""
+    """Configuration that identifies a run: any change makes a new run."""
 
     suite: str
     """With its variant, e.g. `gpqa:diamond`."""
@@ -31,23 +31,22 @@ class Config(Struct, frozen=True, kw_only=True):
     repeats: int
     limit: int | None = None
     sample_ids: tuple[str, ...] = ()
-    """The only samples that were asked (--sample-id); empty: all, or `limit` of them."""
+    """The samples of the run (--sample-id); empty: all, or `limit` of them."""
     max_pixels: int | None = None
-    """Images with more are sent smaller; None: as they are."""
+    """Larger images are scaled down; None: sent as they are."""
     judge: str = ""
     """The judge model as given on the command line; empty: none."""
     engine: str = ""
-    """The user's own options of the server that is started for the model; empty: none."""
+    """User's options of the server that is started for the model; empty: none."""
     words: str = ""
-    """Beginning of the SHA-256 of upstream's own words that it asks in; empty: the suite's wording."""
-
+    """Prefix of the SHA-256 of upstream's prompts; empty: the suite's own prompts are used."""
     system: str = ""
-    """The user's own system prompt; empty: none."""
+    """User's system prompt; empty: none."""
 
     def changes(self, other: Config) -> list[str]:
-        """Name the settings that differ, as `seed is 1 and was 0`; of the sampling each one."""
+        """Return the settings that differ, e.g. `seed is 1 and was 0`, including those of the sampling."""
         pairs = [
-            (WORDS.get(name, name.replace("_", " ")), getattr(self, name), getattr(other, name))
+            (DISPLAY_NAMES.get(name, name.replace("_", " ")), getattr(self, name), getattr(other, name))
             for name in self.__struct_fields__
             if name != "sampling"
         ]
@@ -60,17 +59,17 @@ class Config(Struct, frozen=True, kw_only=True):
         ]
 
 
-WORDS = {
+DISPLAY_NAMES = {
     "limit": "--limit",
     "data_sha256": "the data's SHA-256",
-    "words": "upstream's wording",
+    "words": "the hash of upstream's prompts",
     "version": "the suite's version",
 }
-"""Settings that a person knows by another name."""
+"""Setting -> its name in messages, if it differs."""
 
 
 def _setting(value: Any) -> str:
-    """Write a setting; one that is not set is the server's, or all items."""
+    """Return a setting as text."""
     if value is None or value in ((), {}, ""):
         return "not set"
     if isinstance(value, bool):
@@ -78,12 +77,12 @@ def _setting(value: Any) -> str:
     if isinstance(value, str) and len(value) == 64:
         return value[:16]  # a hash
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_setting(one)}" for name, one in value.items())
+        return ", ".join(f"{name} {_setting(item)}" for name, item in value.items())
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 class FileFacts(Struct, frozen=True, kw_only=True):
-    """What identifies a sealed file of a run."""
+    """Size, modification time and hash of a Parquet file of a run."""
 
     size: int
     mtime_ns: int
@@ -91,46 +90,48 @@ class FileFacts(Struct, frozen=True, kw_only=True):
 
 
 class JudgeCard(Struct, kw_only=True):
-    """What a judge model had to do with a run; its tokens and cost are not in the run's own."""
+    """A judge model's part in a run; its tokens and cost are not included in the run's."""
 
     model: str = ""
     """As given on the command line."""
     served: str = ""
     """As the server names it."""
     templates: dict[str, str] = field(default_factory=dict)
-    """Name -> SHA-256 of the words that it was asked with."""
+    """Name of the judge prompt -> its SHA-256."""
     sampling: Sampling = Sampling()
     verdicts: int = 0
     unreadable: int = 0
-    """Replies that it gave no readable verdict on: failures, never zeros."""
+    """Replies without a readable verdict: failures, never zeros."""
     waiting: int = 0
-    """Replies that no judge has seen."""
+    """Replies that have not been judged."""
     drawn: dict[str, Any] | None = None
-    """Where upstream draws an option for the unreadable ones: `n` of them, `value` of the score in expectation."""
+    """If upstream picks a random option for unreadable verdicts: their number `n`, and the expected score `value`."""
     tokens: dict[str, int] = field(default_factory=dict)
     cost_usd: float | None = None
     agreement: dict[str, Any] | None = None
-    """With the rule, where both spoke."""
+    """Agreement with the rule, over replies that both have scored."""
     both_sides: dict[str, Any] | None = None
-    """What the score would be if the judge decided rights and wrongs alike."""
+    """The score if the judge reviewed right and wrong answers alike."""
 
 
-UNTOLD = "the source does not tell why a reply ended: cut ones are not told apart"
-"""Note on an imported run of which `truncated` is not known."""
+TRUNCATION_UNKNOWN = "the source does not state why replies ended: truncated replies are not identified"
+"""Note on an imported run whose number of truncated replies is unknown."""
+_TRUNCATION_UNKNOWN_1 = "the source does not tell why a reply ended: cut ones are not told apart"
+"""The same note on cards of development versions before the wording changed."""
 
 
 class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something about a run that looks broken; see `evals/run/health.py`."""
+    """A sign that a run is broken; see `evals/run/health.py`."""
 
     kind: str
     """empty, truncated, same, unread."""
     message: str
     fault: bool = False
-    """Whether the run's numbers say nothing of the model; else it is a warning."""
+    """Whether the run's numbers are meaningless; otherwise a warning."""
 
 
 class PromisedSuite(Struct, frozen=True, kw_only=True):
-    """What will be run of one suite."""
+    """Preregistered configuration of one suite."""
 
     suite: str
     protocol: str
@@ -146,17 +147,17 @@ class PromisedSuite(Struct, frozen=True, kw_only=True):
 
 
 class Promise(Struct, frozen=True, kw_only=True):
-    """What was said, before a run, that it would be: see `evals/records/promise.py`."""
+    """A preregistration: what a run was declared to be beforehand; see `evals/records/promise.py`."""
 
     format: int = 1
     made: float
-    """Seconds since 1970."""
+    """Seconds since the epoch, UTC."""
     policy_sha256: str
     suites: tuple[PromisedSuite, ...]
 
 
 class Card(Struct, kw_only=True):
-    """What a run was, and what came of it."""
+    """Configuration and results of a run."""
 
     format: int = FORMAT
     run: str
@@ -173,56 +174,61 @@ class Card(Struct, kw_only=True):
     """`run`, or `import FORMAT`."""
     status: Literal["running", "finished", "partial", "interrupted"] = "running"
     expected: int = 0
-    """Sample-repeats."""
+    """Number of sample-repeats."""
     started: float = 0.0
     """Seconds since the epoch, UTC."""
     finished: float | None = None
     counts: dict[str, int] = field(default_factory=dict)
-    """Per verdict, and per failure as `failed:KIND`."""
+    """By verdict; failures as `failed:KIND`."""
     forms: dict[str, int] = field(default_factory=dict)
-    """Answers by how they were stated (`Score.form`)."""
+    """Number of answers by form (`Score.form`)."""
     coverage: float = 0.0
-    """Scored sample-repeats / expected ones."""
+    """Scored sample-repeats / expected sample-repeats."""
     truncated: int = 0
-    """Replies cut at max tokens, whatever their verdict."""
+    """Replies truncated at max tokens, whatever their verdict."""
     tokens: dict[str, int] = field(default_factory=dict)
     """input, output, reasoning, cached: sums over replies."""
     cost_usd: float | None = None
-    """None where the price is not known."""
+    """None if the price is unknown."""
     batch_tokens: dict[str, int] = field(default_factory=dict)
-    """Those of `tokens` that were billed at batch price."""
+    """The part of `tokens` billed at batch price."""
     price: dict[str, float] = field(default_factory=dict)
     """USD per million tokens by kind: input, output, cached."""
     price_date: str = ""
     scorers: dict[str, str] = field(default_factory=dict)
     """Scorer name -> rule, options and version."""
     errata: str = ""
-    """Version of the errata that its scores are marked with; empty: none were known."""
+    """Version of the errata that mark its scores; empty: none."""
     chance: float | None = None
     estimates: tuple[Estimate, ...] = ()
     commit: str = ""
-    """Of this package's checkout, with `+dirty` where files differ; empty in a wheel."""
+    """Of this package's checkout, with `+dirty` if files are modified; empty for a wheel."""
     packages: dict[str, str] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     wording: dict[str, str] = field(default_factory=dict)
-    """Whose own words it asked in: package, file, variables, their SHA-256; empty: in the suite's wording."""
+    """Origin of upstream's prompts: package, file, variables, hashes; empty: the suite's own prompts."""
     judge: JudgeCard | None = None
     files: dict[str, FileFacts] = field(default_factory=dict)
-    """Name -> facts of the sealed files that the numbers were made of; empty while they change, and in older runs."""
+    """Parquet files from which the numbers were computed; empty while records change, and in older runs."""
     health: tuple[Finding, ...] = ()
-    """What looks broken; empty: nothing, or nobody looked."""
+    """Signs that the run is broken; empty: none, or not checked."""
     promise: Promise | None = None
-    """What was promised before the run (`evals gate promise`)."""
+    """The run's preregistration (`evals gate promise`)."""
 
     @property
     def stopped_early(self) -> bool:
-        """Whether items were never asked: by a limit on cost or tokens, an early verdict, Ctrl-C."""
+        """Whether items were not run, because of a limit on cost or tokens, an early verdict or Ctrl-C."""
         return self.counts.get("absent", 0) > 0 if self.counts else self.coverage < 1.0
 
     @property
+    def truncation_known(self) -> bool:
+        """Whether `truncated` is known; it is not for some imported runs."""
+        return not {TRUNCATION_UNKNOWN, _TRUNCATION_UNKNOWN_1} & set(self.notes)
+
+    @property
     def complete(self) -> bool:
-        """Whether it holds an outcome of every item of the whole benchmark; other runs stand for no model."""
+        """Whether every item of the benchmark has an outcome; other runs do not represent a model."""
         return self.config.limit is None and not self.stopped_early
 
 
@@ -233,18 +239,18 @@ LATEST = 32_503_680_000.0
 
 
 def implausible(card: Card) -> str:
-    """Say what of a card no run can have had; empty if it may be one. Such a value would harm whoever shows it."""
+    """Return which value of a card is impossible; empty if none. Such values would break the display of runs."""
     for name in ("started", "finished"):
         seconds = getattr(card, name)
         if seconds is not None and not 0 <= seconds <= LATEST:
-            return f"{name} {seconds:.3g} is no time of a run"
+            return f"{name} {seconds:.3g} is not a plausible time"
     if not 1 <= card.config.repeats <= MOST_REPEATS:
         return f"{card.config.repeats} repeats"
     counted = (card.expected, card.truncated, *card.counts.values(), *card.tokens.values())
     if any(not 0 <= number < 1 << 63 for number in counted):
-        return "a count below 0 or above all that can be counted"
+        return "a count is negative or implausibly large"
     if not 0 <= card.coverage <= 1:
-        return f"coverage {card.coverage:.3g} is no share"
+        return f"coverage {card.coverage:.3g} is not between 0 and 1"
     if max(map(len, (card.run, card.model, card.config.suite, card.config.model))) > LONGEST_NAME:
         return f"a name of more than {LONGEST_NAME} characters"
     return ""
@@ -252,7 +258,7 @@ def implausible(card: Card) -> str:
 
 @cache
 def packages() -> dict[str, str]:
-    """Versions of what may change a number."""
+    """Return the versions of packages that may affect a number."""
     from importlib.metadata import PackageNotFoundError, version
 
     versions = {"python": platform.python_version()}
@@ -277,7 +283,7 @@ def packages() -> dict[str, str]:
 
 @cache
 def host() -> dict[str, Any]:
-    """Machine facts without names of people or machines."""
+    """Return facts about this machine, without names of users or hosts."""
     return {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()}
 
 

@@ -1,4 +1,4 @@
-"""Stored records: JSON lines while a run is in progress, Parquet (zstd) once it is sealed, both read in batches."""
+"""A run's records and samples on disk: JSON lines while it is in progress, Parquet (zstd) once it is sealed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ encode = msgspec.json.Encoder().encode
 
 
 class Gold(Struct, frozen=True, gc=False):
-    """What a report needs of a sample."""
+    """The part of a sample that reports need."""
 
     group: str
     cluster: str
@@ -32,7 +32,7 @@ class Gold(Struct, frozen=True, gc=False):
 
 
 class Brief(Struct, frozen=True, kw_only=True, gc=False):
-    """What a report needs of a record."""
+    """The part of a record that reports need."""
 
     sample: str
     repeat: int
@@ -78,7 +78,7 @@ UNREADABLE = (
 )
 """What pyarrow and msgspec raise on truncated, modified or malicious files."""
 LONGEST_LINE = 256 << 20
-"""Bytes of one line at most."""
+"""Size limit of a line in bytes."""
 TRIES = 100
 """Attempts to open a run's files while they change."""
 
@@ -131,12 +131,12 @@ def _identity(files: Snapshot) -> tuple[Any, ...]:
     identities: list[Any] = []
     for path in (files.parquet_path, files.lines_path):
         try:
-            facts = path.stat()
+            status = path.stat()
         except OSError:
             identities.append(None)
         else:
             identities.append(
-                (facts.st_dev, facts.st_ino, facts.st_mtime_ns if path == files.parquet_path else 0)
+                (status.st_dev, status.st_ino, status.st_mtime_ns if path == files.parquet_path else 0)
             )
     return tuple(identities)
 
@@ -166,7 +166,7 @@ def _close(files: Snapshot) -> None:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Raise any error of reading a file as StoreError with the file's name, in one line."""
+    """Re-raise errors of reading a file as StoreError with the file's name, in one line."""
     try:
         yield
     except (StoreError, FileNotFoundError):
@@ -202,7 +202,7 @@ def lines_beside(path: Path, decode: Callable[[bytes], Any]) -> Iterator[Any]:
 
 
 def file_facts(folder: Path) -> dict[str, FileFacts]:
-    """Return size, time and hash of a run's sealed files, for its card."""
+    """Return size, time and hash of a run's Parquet files, for its card."""
     by_name = {}
     for name in ("records.parquet", "samples.parquet"):
         path = folder / name
@@ -213,11 +213,11 @@ def file_facts(folder: Path) -> dict[str, FileFacts]:
 
 
 def check_files(folder: Path, card: Card) -> None:
-    """Raise StoreError if a sealed file is not the one that the card's numbers were made of.
+    """Raise StoreError if a Parquet file is not the one from which the card's numbers were computed.
 
-    Size and time come first; the file is hashed only if its time has changed, as it does in a copy.
+    A file is hashed only if its modification time has changed, as in a copy.
     """
-    if card.status == "running":  # in the middle of a change; its numbers are computed from the records
+    if card.status == "running":  # records may change; readers compute the numbers from them
         return
     for name, stated in card.files.items():
         path = folder / name
@@ -228,7 +228,7 @@ def check_files(folder: Path, card: Card) -> None:
             continue
         key = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
         if facts.st_size != stated.size or _hashed(path, key) != stated.sha256:
-            raise StoreError(f"{path}: its bytes are not those that the card's numbers were made of")
+            raise StoreError(f"{path}: it is not the file from which the card's numbers were computed")
 
 
 @lru_cache(maxsize=4096)

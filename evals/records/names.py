@@ -1,8 +1,8 @@
-"""Names of runs, as every command takes them.
+"""Names of runs, as accepted by all commands.
 
-A run is named by its id, by a beginning or an end of one, by its folder, by `last` (`last:2` is the one before), by its
-model or its suite, or by two of these with a slash between: `week1/gpqa:diamond`, `intern-s1/aime:2025`. One id may stand
-for several runs: the suites of one command that was given `--run`.
+A run is named by its id, by a prefix or suffix of it, by its folder, by `last` (`last:2`: the one before), by its model
+or suite, or by one of these and a suite: `week1/gpqa:diamond`, `intern-s1/aime:2025`. Several runs may have the same id:
+the suites of one command with `--run`.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from evals.records.card import Card
 Rule: TypeAlias = Callable[["Named"], bool]
 
 SHOWN = 6
-"""Candidates that a message lists."""
+"""Maximum number of candidates in a message."""
 _LAST = re.compile(r"last(?::(\d{1,6}))?")
 _MADE = re.compile(r"\d{8}T(\d{6}-([0-9a-f]{6}.*))", re.DOTALL)
-"""An id that was made, not given: day, time, fingerprint."""
+"""A generated id: day, time, fingerprint."""
 
 
 class Named(NamedTuple):
-    """A run with what it may be called by."""
+    """A run and its possible names."""
 
     path: Path
     id: str
     suite: str
     model: str
     when: float
-    """Seconds since the epoch at which it was started; of one that does not say, at which its card was written."""
+    """Start time in seconds since the epoch; if unknown, the time at which its card was written."""
 
     @property
     def label(self) -> str:
-        """Return a name that is enough to find it again."""
+        """Return a name that identifies the run."""
         return f"{self.id}/{self.suite}" if self.suite else self.id
 
 
 def short(ids: Iterable[str]) -> dict[str, str]:
-    """Map ids to the shortest ends that name them: the fingerprint, with the time where two share it.
+    """Return the shortest unambiguous suffix of each id: the fingerprint, with the time if two ids share it.
 
     >>> short(["20261129T101500-ab12cd", "week1"])
     {'20261129T101500-ab12cd': 'ab12cd', 'week1': 'week1'}
@@ -64,25 +64,25 @@ def _ends(id_: str) -> tuple[str, str, str]:
 
 
 def when(card: Card, path: Path) -> float:
-    """Return the second at which a run was started; if its card does not say, that at which it was written."""
+    """Return the start time of a run; if unknown, the time at which its card was written."""
     return card.started or (path / "card.json").stat().st_mtime
 
 
 def last(known: Sequence[Named], name: str) -> Named | None:
-    """Return the run that `last` or `last:N` names; None if the name is another. Raises StoreError past the first run."""
+    """Return the run named by `last` or `last:N`; None for other names. Raises StoreError if there are fewer than N runs."""
     if (match := _LAST.fullmatch(name)) is None:
         return None
     index = int(match[1] or 1)
-    ordered = sorted(known, key=lambda run: run.when)  # stable: the store lists the newest last
+    ordered = sorted(known, key=lambda run: run.when)  # stable sort: the store lists the newest last
     if not 1 <= index <= len(ordered):
         raise StoreError(f"there is no run {name}; there are {len(ordered)}")
     return ordered[-index]
 
 
 def choose(known: Sequence[Named], name: str) -> list[Named]:
-    """Return the runs that a name stands for; none where it names none.
+    """Return the runs of a name; empty if there are none.
 
-    Tries each way to name a run, the narrowest first; raises StoreError if the first that matches is ambiguous.
+    Tries each kind of name, the most specific first; raises StoreError if the first match is ambiguous.
     """
     if not name:
         return []
@@ -129,6 +129,6 @@ def near(known: Sequence[Named], name: str) -> list[str]:
 
 
 def listed(labels: Sequence[str]) -> str:
-    """Join candidates for a message; of many the first few."""
+    """Return candidates as text for a message; only the first few of many."""
     more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
     return f"{', '.join(labels[:SHOWN])}{more}"

@@ -1,8 +1,8 @@
-"""A promise, written before a measurement, of what will be measured (`evals gate promise`): kept, broken, or none.
+"""Preregistration of a measurement (`evals gate promise`), called a promise: kept, broken, or none.
 
-It is a small JSON file: the policy's hash, and for each suite its protocol, version, data, seed, subset, repeats,
-judge and estimand. A run carries it on its card (`evals run --promise FILE`), so that a reader can see that nothing
-was chosen after the numbers were known. It is not signed: to prove its date to others, commit the file.
+A promise is a small JSON file: the policy's hash, and for each suite protocol, version, data, seed, subset, repeats, judge
+and estimand. It is stored on a run's card (`evals run --promise FILE`) to show that nothing was chosen after the numbers
+were known. It is not signed: to prove its date, commit the file.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ def read(path: Path) -> Promise:
     except OSError as error:
         raise UsageError(f"cannot read the promise {path}: {error.strerror or error}") from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is no promise of `evals gate promise`: {error}") from None
+        raise UsageError(f"{path} is not a file of `evals gate promise`: {error}") from None
     if promise.format != FORMAT:
         raise UsageError(f"{path}: a promise of format {promise.format}; this version reads {FORMAT}")
     return promise
 
 
 def changes(promise: Promise, card: Card) -> Iterator[str]:
-    """Yield the differences between a promise and the run that carries it; the policy's hash is checked by the gate."""
+    """Yield the differences between a promise and its run; the policy's hash is checked by the gate."""
     config = card.config
     expected = {(plan.suite, plan.protocol): plan for plan in promise.suites}.get(
         (config.suite, config.protocol)
     )
     if expected is None:
-        yield f"{config.suite} ({config.protocol}) is not in it"
+        yield f"{config.suite} ({config.protocol}) is not part of it"
         return
     for name in ("version", "data_sha256", "seed", "repeats", "limit", "judge"):
         promised, actual = getattr(expected, name), getattr(config, name)

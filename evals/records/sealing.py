@@ -1,4 +1,4 @@
-"""A run's records and samples as Parquet (zstd): written when a run is sealed, read in batches."""
+"""Records and samples as Parquet (zstd): written when a run ends (is sealed), read in batches."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def batches(files: Snapshot, columns: list[str]) -> Iterator[Any]:
 
 
 def parquet_golds(files: Snapshot) -> dict[str, Gold]:
-    """Map sample ids to what reports need, in the order of asking."""
+    """Return what reports need, by sample id, in the order of the run."""
     target = msgspec.json.Decoder(str | float | tuple[str, ...]).decode
     golds = {}
     for batch in batches(files, ["id", "group", "cluster", "target", "options"]):

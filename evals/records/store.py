@@ -1,14 +1,14 @@
 """Runs on disk: the only reader and writer of the results folder.
 
     results/<suite>@<version>/<model>/<run>/
-        card.json         what was run, and what came of it
-        samples.jsonl     the gold side of every expected sample (imports: with the questions)
-        records.jsonl     what happened, appended while running, whole lines at a time
-        *.parquet         the same two, sealed when the run ends (zstd); later records stay in the JSON lines
+        card.json         configuration and results
+        samples.jsonl     the expected samples with their gold answers (imports: also with questions)
+        records.jsonl     outcomes and scores, appended in whole lines while running
+        *.parquet         samples and records once the run has ended (zstd); later records stay in the JSON lines
 
-A record counts as soon as its line is with the operating system, at the end of the turn of the event loop that
-brought its reply; kill -9 takes none of those, and fsync once a second bounds what a power cut can take. A torn last
-line is dropped with a warning. Later records of the same sample and repeat replace earlier ones.
+A record is handed to the operating system in the turn of the event loop in which its reply arrived, so kill -9 loses none;
+fsync once a second limits the loss in a power failure. A truncated last line is dropped with a warning. Later records of
+the same sample and repeat replace earlier ones.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _RECORD = msgspec.json.Decoder(Record)
 
 
 BATCHES = "batches.jsonl"
-"""Notes of what was handed in to a vendor's batch endpoint; `evals/run/batch.py` writes them."""
+"""Log of batches submitted to a vendor's batch endpoint, written by `evals/run/batch.py`."""
 
 
 class Run:
@@ -57,11 +57,11 @@ class Run:
 
     @property
     def card(self) -> Card:
-        """Read the card; raises StoreError where it is broken or of an unknown format."""
+        """Return the card; raises StoreError if it is broken or of an unknown format."""
         return read_card(self.path)
 
     def samples(self) -> Iterator[Sample]:
-        """Yield the gold side of every expected sample; raises StoreError if its file is missing or broken."""
+        """Yield every expected sample, without its question unless imported; raises StoreError if the file is missing or broken."""
         with snapshot(self.path, "samples") as files:
             self._present(files)
             if files.parquet is not None:
@@ -72,12 +72,12 @@ class Run:
                 yield from read_lines(files, SAMPLE.decode)
 
     def gold(self) -> dict[str, Gold]:
-        """Map sample ids to what reports need, in the order of asking."""
+        """Return what reports need, by sample id, in the order of the run."""
         with snapshot(self.path, "samples") as files:
             self._present(files)
             if files.parquet is None:
-                several = read_lines(files, SAMPLE.decode)
-                return {s.id: Gold(s.group, s.cluster or s.id, s.target, len(s.choices)) for s in several}
+                samples = read_lines(files, SAMPLE.decode)
+                return {s.id: Gold(s.group, s.cluster or s.id, s.target, len(s.choices)) for s in samples}
             with reading(files.parquet_path):
                 return parquet_golds(files)
 
@@ -86,7 +86,7 @@ class Run:
         return self._latest(self._all_records, lambda record: (record.sample, record.repeat))
 
     def briefs(self) -> Iterator[Brief]:
-        """Yield what reports need of every record, reading no texts where the run is sealed."""
+        """Yield what reports need of every record; of a sealed run, no texts are read."""
         return self._latest(self._all_briefs, lambda brief: (brief.sample, brief.repeat))
 
     def _latest(self, read: Callable[[Snapshot], Iterator[Any]], key: Callable[[Any], Any]) -> Iterator[Any]:
@@ -109,18 +109,18 @@ class Run:
         yield from map(brief, read_lines(files, _RECORD.decode))
 
     def _present(self, files: Snapshot) -> None:
-        """Refuse a run of which a file is missing (half copied) or not the one that its card was made of."""
-        if not os.path.lexists(self.path / "card.json"):  # records alone state nothing to hold against them
+        """Raise StoreError if a file of the run is missing (incomplete copy) or does not belong to its card."""
+        if not os.path.lexists(self.path / "card.json"):  # without a card there is nothing to check against
             return
         if files.parquet is None and not files.size and (missing := missing_file(self.path, files.name)):
             raise StoreError(
-                f"{self.path / missing} is missing: the run is not whole, copy it again; nothing was written"
+                f"{self.path / missing} is missing: the run is incomplete, copy it again; nothing was written"
             )
         check_files(self.path, self.card)
 
 
 def read_card(path: Path) -> Card:
-    """Read a run's card."""
+    """Return a run's card; raises StoreError if it is missing, broken or of an unknown format."""
     try:
         raw = disk.read_small(path / "card.json")
         header = msgspec.json.decode(raw, type=_Version)
@@ -128,7 +128,7 @@ def read_card(path: Path) -> Card:
             raise StoreError(f"{path}: written in format {header.format}; this version reads format {FORMAT}")
         card = msgspec.json.decode(raw, type=Card)
     except FileNotFoundError:
-        raise StoreError(f"{path}: no run there (card.json is missing)") from None
+        raise StoreError(f"{path}: not a run (card.json is missing)") from None
     except OSError as error:
         raise StoreError(f"{path}/card.json: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
@@ -139,23 +139,22 @@ def read_card(path: Path) -> Card:
 
 
 def check(path: Path) -> Card:
-    """Return a run's card; raises StoreError if it, or a file of the run, is missing, broken or another one."""
+    """Return a run's card; raises StoreError if a file of the run is missing, broken, or does not belong to the card."""
     card = read_card(path)
     for name in ("records", "samples"):
         if f"{name}.parquet" in card.files and (path / f"{name}.parquet").exists():
-            continue  # its hash is known
+            continue  # checked by its hash below
         with snapshot(path, name) as files:
             if files.parquet is None and not files.size and (lost := missing_file(path, name)):
-                raise StoreError(f"{path / lost} is missing: the run is not whole, copy it again")
+                raise StoreError(f"{path / lost} is missing: the run is incomplete, copy it again")
     check_files(path, card)
     return card
 
 
 def missing_file(path: Path, name: str) -> str:
-    """Return the name of the file that a run lacks, `samples.parquet` or `records.parquet`; empty if it is whole.
+    """Return the missing file of a run, `samples.parquet` or `records.parquet`; empty if the run is complete.
 
-    A run lacks its records if it was sealed (its samples are) or if its card counts replies; a run that has not
-    written anything yet lacks nothing.
+    Records are missing if the run was sealed (its samples are) or if its card counts replies.
     """
     other = "records" if name == "samples" else "samples"
     sealed = (path / f"{other}.parquet").exists()
@@ -168,34 +167,29 @@ class _Version(msgspec.Struct):
     format: int = 0
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Replace a file in one step: a reader sees the old content or the new, never half of one."""
-    disk.replace(path, content)
-
-
 def write_card(path: Path, card: Card) -> None:
     """Write a run's card."""
-    write_file(path / "card.json", msgspec.json.format(encode(card), indent=1))
+    disk.replace(path / "card.json", msgspec.json.format(encode(card), indent=1))
 
 
 def slug(name: str) -> str:
-    """Make a folder name of a model's name."""
+    """Return a folder name for a model's name."""
     kept = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in name).strip("-.")
     return kept[:80] or "model"
 
 
 def fingerprint(config: Config) -> str:
-    """Six hex digits of what makes a run the same run."""
+    """Return six hex digits that identify a configuration."""
     return sha256(encode(config)).hexdigest()[:6]
 
 
 def new_id(config: Config) -> str:
-    """Make an id: the second in UTC, and the configuration's fingerprint."""
+    """Return a new run id: the time (UTC, seconds) and the configuration's fingerprint."""
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{fingerprint(config)}"
 
 
 def runs(results: Path) -> list[Run]:
-    """Find all runs of a results folder, the newest last; a folder with a card is a run."""
+    """Return all runs of a results folder, the newest last; a folder with a card is itself a run."""
     return [Run(Path(folder)) for folder in stamps(results)]
 
 
@@ -219,13 +213,13 @@ def stamps(results: Path) -> dict[str, Stamp]:
 
 
 def stamp(folder: str) -> Stamp | None:
-    """Return what changes when a run does; None if the folder is no run."""
+    """Return what changes when a run does; None if the folder is not a run."""
     card = Path(f"{folder}/card.json")
     try:
         facts = card.stat()
         return facts.st_mtime_ns, Path(folder).stat().st_mtime_ns, facts.st_size
     except OSError:
-        return (0, 0, 0) if card.is_symlink() else None  # a link that leads nowhere: a broken run
+        return (0, 0, 0) if card.is_symlink() else None  # a dangling link: a broken run
 
 
 def _folders(path: str) -> list[os.DirEntry[str]]:
@@ -237,10 +231,9 @@ def _folders(path: str) -> list[os.DirEntry[str]]:
 
 
 def find(results: Path, name: str) -> list[Run]:
-    """Return the runs that a name stands for; `names.py` says how runs are named.
+    """Return the runs of a name (see `names.py`); several runs may have the same id.
 
-    One id may stand for several runs: the suites of one command that was given `--run`. Raises StoreError
-    if nothing matches, or if a beginning, an end, a model or a suite matches several ids.
+    Raises StoreError if nothing matches, or if a prefix, suffix, model or suite matches several ids.
     """
     folder = Path(name)
     if (folder / "card.json").exists():
@@ -249,7 +242,7 @@ def find(results: Path, name: str) -> list[Run]:
         raise StoreError(f"no results folder at {results}; `evals run` makes one")
     all_runs = runs(results)
     if not all_runs and not folder.is_dir():
-        refuse_level_off(results)
+        refuse_wrong_level(results)
     if exact := [run for run in all_runs if run.path.name == name]:
         return exact
     known = [_named(run) for run in all_runs]
@@ -264,8 +257,8 @@ def find(results: Path, name: str) -> list[Run]:
     raise StoreError(f"no run {name!r} in {results}; {hint}")
 
 
-def refuse_level_off(results: Path) -> None:
-    """Raise StoreError for a results folder without runs if there are some one or two levels above, or one below."""
+def refuse_wrong_level(results: Path) -> None:
+    """Raise StoreError for a results folder without runs if there are runs up to two levels above or one below."""
     try:
         below = sorted(path for path in results.iterdir() if path.is_dir() and not disk.is_noise(path.name))
     except OSError:
@@ -276,7 +269,7 @@ def refuse_level_off(results: Path) -> None:
 
 
 def find_one(results: Path, name: str) -> Run:
-    """Return the one run of a name; raises StoreError if there are several."""
+    """Return the only run of a name; raises StoreError if there are several."""
     matches = find(results, name)
     if len(matches) > 1:
         labels = names.listed([_named(run).label for run in matches])

@@ -1,4 +1,4 @@
-"""A run on disk, opened for appending by one process alone."""
+"""Writing a run's folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST_UNWRITTEN = 1 << 20
 
 
 class Writer:
-    """A run on disk, opened for appending by one process alone."""
+    """A run on disk, opened for appending by one process at a time."""
 
     def __init__(self, path: Path, card: Card) -> None:
         self.path = path
@@ -49,7 +49,7 @@ class Writer:
                 self._check()
                 self._remove_half_written()
                 self._fd = _open_lines(path)
-                self._cut_torn_line()
+                self._truncate_torn_line()
             undo.pop_all()
         self._settled = self._is_settled()
         self._synced = time.monotonic()
@@ -71,7 +71,7 @@ class Writer:
                 with snapshot(self.path, name) as files:
                     if files.parquet is None and not files.size and (lost := missing_file(self.path, name)):
                         raise StoreError(
-                            f"{self.path / lost} is missing: the run is not whole, copy it again; nothing was written"
+                            f"{self.path / lost} is missing: the run is incomplete, copy it again; nothing was written"
                         )
 
     def _remove_half_written(self) -> None:
@@ -102,7 +102,7 @@ class Writer:
         (self.path / "lock").unlink(missing_ok=True)
         self._lock.close()
 
-    def _cut_torn_line(self) -> None:
+    def _truncate_torn_line(self) -> None:
         path = self.path / "records.jsonl"
         if not path.stat().st_size:
             return
@@ -110,12 +110,12 @@ class Writer:
             end = _last_newline(stream)
             if end < path.stat().st_size:
                 stream.truncate(end)
-                self.warnings.append(f"{path}: dropped a torn last line")
+                self.warnings.append(f"{path}: dropped a truncated last line")
 
     def write_samples(self, samples: Iterable[Sample], *, questions: bool = False) -> None:
-        """Write the gold side of the expected samples, once, before the first call.
+        """Write the expected samples without their questions, once, before the first call.
 
-        `questions` keeps their questions too: for runs whose prompts are not known, and never of a gated suite.
+        `questions`: whether to keep the questions, for runs whose prompts are unknown; never for gated suites.
         """
         if (self.path / "samples.jsonl").exists() or (self.path / "samples.parquet").exists():
             return
@@ -226,7 +226,7 @@ class Writer:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Raise OSError of a write (full disk, no permission) as StoreError with a one-line message."""
+    """Re-raise OSError (full disk, no permission) as StoreError with a one-line message."""
     try:
         yield
     except OSError as error:

@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 from evals.extract.reading import PROSE
 from evals.labels import JUDGE_NOTE, Note
 from evals.records import promise
-from evals.records.card import UNTOLD, Card
+from evals.records.card import Card
 from evals.records.names import short
 from evals.terminal.figures import counts_line, figure, interval, moment, percent
 from evals.terminal.layout import Column, Section, table, wrap
@@ -58,7 +58,7 @@ class Line(Struct, frozen=True, kw_only=True):
     def truncated(self) -> float | None:
         """Return the share of replies that ended at max tokens; None if it is not known."""
         replies = sum(n for card in self.cards for name, n in card.counts.items() if name in VERDICTS)
-        reported = all(UNTOLD not in card.notes for card in self.cards)
+        reported = all(card.truncation_known for card in self.cards)
         return sum(card.truncated for card in self.cards) / replies if replies and reported else None
 
     @property

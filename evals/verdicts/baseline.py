@@ -22,7 +22,6 @@ from evals import disk, load
 from evals.data.errata import Corrected, corrected
 from evals.errors import StoreError
 from evals.records.files import Gold
-from evals.records.store import write_file
 from evals.report.metrics import at_repeats
 from evals.suite import Suite
 from evals.types import Metric, Point
@@ -104,7 +103,7 @@ def write(path: Path, contestants: list[Contestant]) -> None:
         for scorer in hidden.sides:
             lines += _block(hidden, scorer)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, b"\n".join(lines) + b"\n")
+    disk.replace(path, b"\n".join(lines) + b"\n")
 
 
 def _block(c: Contestant, scorer: str) -> list[bytes]:

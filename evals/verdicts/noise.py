@@ -19,7 +19,6 @@ from msgspec import Struct
 
 from evals import disk
 from evals.errors import StoreError, UsageError
-from evals.records.store import write_file
 from evals.report.strata import item_weights
 from evals.verdicts.contestant import Contestant, pair
 from evals.verdicts.estimands import LIMIT
@@ -135,7 +134,7 @@ def write(results: Path, certificate: Certificate) -> Path:
     )
     path = results / FOLDER / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, msgspec.json.format(msgspec.json.encode(certificate), indent=1) + b"\n")
+    disk.replace(path, msgspec.json.format(msgspec.json.encode(certificate), indent=1) + b"\n")
     return path
 
 

@@ -465,7 +465,7 @@ def test_a_torn_last_line_is_dropped_with_a_warning(stored):
     [entry] = evals("show", "a", "--json").json["runs"]
     assert entry["counts"] == {"right": 15, "absent": 1}
     done = run("--run", "a")
-    assert "dropped a torn last line" in done.err
+    assert "dropped a truncated last line" in done.err
     assert done.json["runs"][0]["counts"] == {"right": 16}
 
 

@@ -392,7 +392,7 @@ def test_another_file_is_another_hash_and_another_run(
     done = saying(tmp_path, *ASKED, "--run", "one")
     after = run_of(done)
     assert (before["run"], after["run"]) == ("one", "one-2")
-    assert "upstream's wording is" in done.err
+    assert "the hash of upstream's prompts is" in done.err
     assert before["wording"]["asks_sha256"] != after["wording"]["asks_sha256"]
     assert before["wording"]["judges_sha256"] == after["wording"]["judges_sha256"]
 

@@ -190,7 +190,7 @@ def test_a_torn_last_line_is_dropped_with_a_warning(path: Path, left: int) -> No
     if left != -1:  # without its newline alone it can still be read
         assert names(path) == ["q000", "q001", "q002", "q003"]
     writer = toy.writer(path)
-    assert writer.warnings == [f"{path / 'records.jsonl'}: dropped a torn last line"]
+    assert writer.warnings == [f"{path / 'records.jsonl'}: dropped a truncated last line"]
     writer.append(toy.record("new"))
     assert names(path) == ["q000", "q001", "q002", "q003", "new"]
     writer.close()
