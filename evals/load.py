@@ -161,6 +161,18 @@ def listing(name: str) -> Listing:
     return listing_of(benchmark(wanted))  # a file that is not in the index yet
 
 
+def item_counts() -> dict[str, int]:
+    """Return suite -> number of items, `suite:variant` and the bare name for its default variants; unknown ones left out."""
+    counts = dict[str, int]()
+    for name in suite_names():
+        listed = listing(name)
+        counts |= {
+            f"{name}:{variant}" if variant else name: rows for variant, rows in listed.variants.items()
+        }
+        counts[name] = sum(listed.variants[variant] for variant in listed.default or listed.variants)
+    return {name: rows for name, rows in counts.items() if rows}
+
+
 @cache
 def _index() -> dict[str, Listing]:
     path = Path(suites.__path__[0]) / "index.json"

@@ -80,6 +80,80 @@ THINKING = (
     "OpenCompass' configuration has thinking on, and a comment in it says off for scientific benchmarks"
 )
 
+ITEMS = {
+    "ifeval": 541,
+    "proteinlmbench": 944,
+    "hmmt-2026": 33,
+    "imo-answerbench": 400,
+    "simpleqa-verified": 1000,
+    "frontierscience-research": 60,
+    "frontierscience-olympiad": 100,
+    "lcb-pro": 706,
+    "mmmu-pro": 1730,
+    "swe-bench-verified": 500,
+}
+"""Items of benchmarks that are no suite here, by that name."""
+INFERRED: dict[str, dict[str, Any]] = {
+    "ifeval": {"metric": "prompt-level accuracy", "repeats": 1},
+    "ifbench": {"metric": "mean of four accuracies"},
+    "hmmt-2026": {"repeats": 32},
+    "imo-answerbench": {"repeats": 1},
+    "simpleqa-verified": {"repeats": 1},
+    "frontierscience-research": {"repeats": 3},
+    "frontierscience-olympiad": {"repeats": 3},
+    "mmmu-pro": {"repeats": 1},
+    "microvqa": {"repeats": 1},
+    "lcb-pro": {"repeats": 1},
+    "swe-bench-verified": {"repeats": 1},
+}
+"""What the printed numbers imply: all or nearly all are shares of the items times these repeats (`claims check --grid`)."""
+TOOLKITS = {
+    "OpenCompass": [
+        "aime:2024",
+        "aime:2025",
+        "biology-instructions",
+        "chembench:4k",
+        "gpqa:diamond",
+        "hle-text-only",
+        "hmmt-2026",
+        "ifbench",
+        "ifeval",
+        "imo-answerbench",
+        "lcb-v6",
+        "matbench",
+        "mmlu-pro",
+        "mol-instructions",
+        "moleculariq",
+        "proteinlmbench",
+        "scicode",
+        "scireasoner",
+        "simpleqa-verified",
+        "smolinstruct",
+    ],
+    "VLMEvalKit": [
+        "chartqapro",
+        "hle-multimodal",
+        "mathvision",
+        "mathvista",
+        "microvqa",
+        "mmmu",
+        "mmmu-pro",
+        "mmstar",
+        "msearth",
+        "ocrbench-v2-chn",
+        "ocrbench-v2-eng",
+        "physics:all",
+        "refcoco-avg",
+        "sarena-icon",
+        "screenspot-v2",
+        "sfe:en",
+        "xlrs:lite",
+    ],
+    "AgentCompass": ["gaia-text-only", "pinchbench", "swe-bench-verified", "tau2-bench"],
+}
+"""The makers name three toolkits for all their tables; which of them has a benchmark is seen in its code."""
+TOOLKIT = {name: toolkit for toolkit, names in TOOLKITS.items() for name in names}
+
 FIRST_TABLE = range(142, 159)
 """Lines of the README with the table of Intern-S1, first published with the model."""
 
@@ -147,7 +221,12 @@ def lines(benchmark: str, metric: str, place: Source, some: list[tuple[Row, str]
     if place.superseded:
         yield "superseded = true"
     yield f"percent = {{ {', '.join(f'{json.dumps(row.model)} = {row.score}' for row, _ in some)} }}"
+    if items := ITEMS.get(suite(benchmark)):
+        yield f"items = {items}"
     yield from conditions(suite(benchmark), place, {row.model for row, _ in some})
+    inferred = {"toolkit": TOOLKIT[name]} if (name := suite(benchmark)) in TOOLKIT else {}
+    if inferred := inferred | INFERRED.get(name, {}):
+        yield f"inferred = {inline(inferred)}"
     if place.file == "README.md" and not place.superseded and (note := NOTES.get(suite(benchmark))):
         yield f"note = {json.dumps(note)}"
     notes = {row.model: note for row, note in some if note} | remarks(suite(benchmark), place, some)

@@ -18,6 +18,7 @@ from evals.records.store import Run
 if TYPE_CHECKING:
     from evals.records.card import Card
     from evals.verdicts.contestant import Contestant
+    from evals.verdicts.printed_grid import Fit, TableFit
     from evals.verdicts.reported import Claim
     from evals.verdicts.reproduction import Finding, Measured
 
@@ -47,29 +48,11 @@ def claims() -> None:
 def list_(suite: str | None, model: str | None, results: Path, as_json: bool) -> None:
     """List published numbers with their sources."""
     from evals.verdicts.reported import named
-    from evals.verdicts.reproduction import same_model
 
-    published = named(results)
-    claims_by_id = {
-        name: claim
-        for name, claim in published.items()
-        if (
-            suite is None
-            or claim.suite in (suite, suite.replace("_", "-"))
-            or claim.suite.startswith(f"{suite}:")
-        )
-        and (model is None or same_model(claim.model, model))
-    }
+    claims_by_id = _selected(named(results), suite, model)
     if as_json:
         common.print_json({"claims": [{"id": name, "claim": claim} for name, claim in claims_by_id.items()]})
         return
-    if not claims_by_id:
-        what = model if suite is None else suite
-        raise UnknownName(
-            "claim of",
-            str(what),
-            {c.model for c in published.values()} | {c.suite for c in published.values()},
-        )
     from evals.terminal.layout import Column
 
     columns = [
@@ -80,6 +63,23 @@ def list_(suite: str | None, model: str | None, results: Path, as_json: bool) ->
         Column("known", drop=3),
     ]
     common.table("", columns, (_row(name, claim) for name, claim in claims_by_id.items()))
+
+
+def _selected(published: dict[str, Claim], suite: str | None, model: str | None) -> dict[str, Claim]:
+    """Return the claims of a suite and a model, None: of any; raises UnknownName if there are none."""
+    from evals.verdicts.reproduction import same_model
+
+    wanted = None if suite is None else suite.replace("_", "-")
+    selected = {
+        name: claim
+        for name, claim in published.items()
+        if (wanted is None or claim.suite == wanted or claim.suite.startswith(f"{wanted}:"))
+        and (model is None or same_model(claim.model, model))
+    }
+    if not selected:
+        known = {claim.model for claim in published.values()} | {claim.suite for claim in published.values()}
+        raise UnknownName("claim of", str(model if suite is None else suite), known)
+    return selected
 
 
 def _row(name: str, claim: Claim) -> list[str]:
@@ -105,7 +105,8 @@ def show(claim: str, results: Path, as_json: bool) -> None:
     from evals.verdicts.wording import setting
 
     name, published = _find_claim(claim, named(results))
-    unknown = [knob for knob in asked_of(published) if knob not in published.knobs]
+    known = published.knobs | published.inferred
+    unknown = [knob for knob in asked_of(published) if knob not in known]
     if as_json:
         common.print_json({"id": name, "claim": published, "unknown": unknown})
         return
@@ -125,6 +126,10 @@ def show(claim: str, results: Path, as_json: bool) -> None:
             ", ".join(f"{knob} {setting(value)}" for knob, value in published.knobs.items()) or "nothing",
         ),
         ("told in", published.told),
+        (
+            "inferred",
+            ", ".join(f"{knob} {setting(value)}" for knob, value in published.inferred.items()),
+        ),
         ("not known", ", ".join(unknown) or "nothing"),
     ):
         if text:
@@ -132,8 +137,14 @@ def show(claim: str, results: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run", shell_complete=common.complete_runs)
+@click.argument("run", required=False, shell_complete=common.complete_runs)
 @click.option("--model", help="Whose claims; default: the run's own model.")
+@click.option(
+    "--grid",
+    is_flag=True,
+    help="Instead of a run: whether printed scores can arise from the number of items; all, or those of --suite and --model.",
+)
+@click.option("--suite", help="With --grid: of this suite alone.")
 @common.trust_option
 @click.option(
     "--within",
@@ -142,15 +153,77 @@ def show(claim: str, results: Path, as_json: bool) -> None:
 )
 @common.results_option
 @common.json_option
-def check(run: str, model: str | None, within: float | None, results: Path, as_json: bool) -> int:
+def check(
+    run: str | None,
+    model: str | None,
+    grid: bool,
+    suite: str | None,
+    within: float | None,
+    results: Path,
+    as_json: bool,
+) -> int:
     """Compare a run with the published numbers of its suite and model.
 
     Equivalent: shown to differ by less than --within from run to run; different: shown to differ; else inconclusive.
     Exit status: 1 different from one, 0 equivalent to one that compares, 3 inconclusive, or nothing compares.
+    With --grid: 1 if a number cannot be a share of its benchmark's items, else 0.
     """
     from evals.records import store
 
+    if grid:
+        if run is not None or within is not None:
+            raise UsageError("--grid looks at published numbers alone: leave out the run and --within")
+        return _check_grid(suite, model, results, as_json=as_json)
+    if run is None:
+        raise UsageError("name a run, or --grid")
+    if suite is not None:
+        raise UsageError("--suite goes with --grid; a run has its own suite")
     return _compare_with_published(store.find(results, run), model, results, as_json=as_json, within=within)
+
+
+def _check_grid(suite: str | None, model: str | None, results: Path, *, as_json: bool) -> int:
+    from evals import load
+    from evals.verdicts.printed_grid import examine
+    from evals.verdicts.reported import named
+
+    tables = examine(_selected(named(results), suite, model), load.item_counts())
+    if as_json:
+        common.print_json({"tables": tables})
+    else:
+        for table in tables:
+            _print_table_fit(table)
+    return int(any(fit.fits is False for table in tables for fit in table.fits))
+
+
+def _print_table_fit(table: TableFit) -> None:
+    judged = [fit for fit in table.fits if fit.fits is not None]
+    off = [fit for fit in judged if not fit.fits]
+    items = f"{table.items:,} items" if table.items else "items not known"
+    common.say(f"{table.suite} ({table.benchmark}, {items}): {table.source}")
+    if not judged:
+        common.say(f"    not examined: {table.fits[0].why_not}")
+        return
+    by_chance = sum(fit.share or 0.0 for fit in judged)
+    common.say(
+        f"    {len(judged) - len(off)} of {len(judged)} can be shares of {table.items * judged[0].runs:,} answers"
+        f" ({by_chance:.1f} expected by chance)"
+    )
+    if table.common_runs is not None:
+        common.say(
+            f"    all can be of {table.items:,} items x {table.common_runs} runs (p = {table.p:.1g} by chance)"
+        )
+    for fit in off:
+        common.say(f"    not {fit.claim.partition('/')[0]} {fit.printed}: {_explanations(fit)}")
+
+
+def _explanations(fit: Fit) -> str:
+    """Return which numbers of runs and which smaller numbers of items would print this number."""
+    parts = []
+    if fit.runs_that_fit:
+        parts.append(f"{' or '.join(map(str, fit.runs_that_fit))} runs would fit")
+    if fit.fewer_items:
+        parts.append(f"so would {' or '.join(map(str, fit.fewer_items))} items, if some were left out")
+    return "; ".join(parts) or "no number of runs up to 64 fits, nor items left out"
 
 
 def _compare_with_published(

@@ -11,9 +11,11 @@ A file `claims/*.toml` holds tables as a source prints them, one `[[claim]]` per
     date = 2026-05-19               # of the source in the state that was read; left out: not known
     percent = { "Intern-S1" = 83.5 }    # or `values` with `unit`; with as many digits as are printed
     note = "..."                    # what is known of the row; `notes` of single models
+    items = 198                     # in the benchmark, if no suite here tells it; left out: not known
     told = "https://..."            # where the source states the conditions below
     [claim.knobs]                   # how it was measured: temperature, repeats, judge ...; absent: not known
     [claim.model_knobs."Intern-S1"] # and this one model beyond that
+    [claim.inferred]                # conditions that no source states, but that its numbers or its code imply
 
 >>> next(c for c in load() if c.model == "Intern-S1" and c.suite == "mmlu-pro" and c.protocol).value
 0.835
@@ -28,10 +30,10 @@ from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from evals import disk
 from evals.errors import DataError
@@ -71,6 +73,10 @@ class Claim(Struct, frozen=True, kw_only=True):
     """Conditions that are known: temperature, top_p, top_k, max_tokens, thinking, repeats, judge ("none": a rule)."""
     told: str = ""
     """Where the source states the conditions."""
+    inferred: dict[str, Any] = {}
+    """Conditions that are not stated, but implied by the source's numbers or code; never used to compare."""
+    items: int = 0
+    """Number of items of the benchmark; 0: not known, or as the suite here has it."""
 
 
 class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,6 +98,8 @@ class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     told: str = ""
     model_knobs: dict[str, dict[str, Any]] = {}
     """Further conditions of single models."""
+    inferred: dict[str, Any] = {}
+    items: Annotated[int, Meta(ge=0)] = 0
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,6 +170,8 @@ def _claims(table: _Table) -> Iterator[Claim]:
             note="; ".join(filter(None, (table.note, table.notes.get(model)))),
             knobs=(knobs := _plain(table.knobs | table.model_knobs.get(model, {}))),
             told=table.told if knobs else "",
+            inferred=_plain(table.inferred),
+            items=table.items,
         )
 
 

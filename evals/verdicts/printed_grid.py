@@ -1,0 +1,172 @@
+"""Whether a printed score can arise from the number of items of its benchmark.
+
+The mean of right and wrong over n items and r runs of each is k / (n r) for a whole number k, so most numbers with two
+digits behind the point cannot be printed of 30 items. A number off this grid was computed in another way than it says:
+items were left out of the denominator, runs were averaged, or the metric is no plain accuracy. A number on the grid
+proves little if the grid is dense; `share` says how many of all printable numbers are on it.
+
+>>> on_grid("81.15", items=541), on_grid("81.2", items=30)
+(True, False)
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+
+from msgspec import Struct
+
+from evals.verdicts.reported import Claim
+
+MOST_RUNS = 64
+"""Runs an item that are tried; the largest number in published protocols of the family is 32 (HMMT)."""
+DENSE = 0.5
+"""A grid with a larger share of all printable numbers says nothing."""
+FEWER = 0.1
+"""Largest share of the items that may have been dropped, for denominators that are named."""
+NAMED = 5
+"""Denominators that are named at most."""
+ALPHA = 0.01
+"""A number of runs that fits all numbers of a table is named if chance does that more rarely, over all that are tried."""
+_NOT_A_PROPORTION = re.compile(
+    r"macro|mean of|average|score|soft|auc|mcc|mae|f1|iou|correlation|points over|multi-step|partial|relaxed.*mean",
+    re.IGNORECASE,
+)
+
+
+class Fit(Struct, frozen=True, kw_only=True):
+    """What the printed form of one number says about its denominator."""
+
+    claim: str
+    printed: str
+    """Percent, with the digits of the source."""
+    items: int = 0
+    """Of the benchmark; 0: not known."""
+    runs: int = 1
+    """Of each item, as far as the source says."""
+    fits: bool | None = None
+    """None: nothing can be said, see `why_not`."""
+    share: float | None = None
+    """Of all printable numbers, those on the grid of items x runs."""
+    runs_that_fit: tuple[int, ...] = ()
+    """Up to NAMED numbers of runs whose grid has the number, if its own has not; each with a share under DENSE."""
+    fewer_items: tuple[int, ...] = ()
+    """Up to NAMED smaller denominators that fit, the nearest first: with items dropped, the number is explained."""
+    why_not: str = ""
+
+
+class TableFit(Struct, frozen=True, kw_only=True):
+    """The numbers of one benchmark in one source, together."""
+
+    benchmark: str
+    suite: str
+    source: str
+    items: int = 0
+    fits: tuple[Fit, ...]
+    common_runs: int | None = None
+    """Smallest number of runs on whose grid all numbers are, if chance explains that with less than ALPHA."""
+    p: float | None = None
+    """Probability that numbers drawn at random would all be on the grid of `common_runs`, times the grids tried."""
+
+
+def on_grid(printed: str, *, items: int, runs: int = 1) -> bool:
+    """Whether some k / (items x runs), in percent, is printed like this, rounded either way at a half."""
+    value, half = Fraction(printed), Fraction(1, 2 * 10 ** _digits(printed))
+    cells = items * runs
+    least = math.ceil((value - half) * cells / 100)
+    return least <= (value + half) * cells / 100 and 0 <= least <= cells
+
+
+def share_on_grid(digits: int, cells: int) -> float:
+    """Return the share of the numbers from 0 to 100 with so many digits behind the point that some k / cells rounds to."""
+    printable: int = 100 * 10**digits + 1
+    return min(1.0, (cells + 1) / printable)
+
+
+def examine(claims: Mapping[str, Claim], items: Mapping[str, int]) -> list[TableFit]:
+    """Return, for each benchmark of each source, which of its numbers can arise.
+
+    `items` is suite -> number of items, for claims that do not state their own.
+    """
+    tables: dict[tuple[str, str, str, str], list[tuple[str, Claim]]] = defaultdict(list)
+    for name, claim in claims.items():
+        tables[claim.source, claim.benchmark, claim.metric, claim.suite].append((name, claim))
+    return [_examine_table(rows, items) for rows in tables.values()]
+
+
+def _examine_table(rows: list[tuple[str, Claim]], items: Mapping[str, int]) -> TableFit:
+    first = rows[0][1]
+    known = first.items or items.get(first.suite, 0)
+    fits = tuple(_examine(name, claim, known) for name, claim in rows)
+    judged = [fit for fit in fits if fit.fits is not None]
+    common, p = _common_runs(judged, known) if any(not fit.fits for fit in judged) else (None, None)
+    return TableFit(
+        benchmark=first.benchmark,
+        suite=first.suite,
+        source=first.source,
+        items=known,
+        fits=fits,
+        common_runs=common,
+        p=p,
+    )
+
+
+def _examine(name: str, claim: Claim, items: int) -> Fit:
+    printed = f"{100 * claim.value:.{claim.digits or 0}f}"
+    runs = claim.knobs.get("repeats")
+    runs = runs if isinstance(runs, int) and runs > 0 else 1
+    if why_not := _why_not(claim, items, runs):
+        return Fit(claim=name, printed=printed, items=items, runs=runs, why_not=why_not)
+    digits = claim.digits or 0
+    fits = on_grid(printed, items=items, runs=runs)
+    return Fit(
+        claim=name,
+        printed=printed,
+        items=items,
+        runs=runs,
+        fits=fits,
+        share=share_on_grid(digits, items * runs),
+        runs_that_fit=() if fits else _runs_that_fit(printed, items, known=runs),
+        fewer_items=() if fits else _fewer_items(printed, items, runs),
+    )
+
+
+def _why_not(claim: Claim, items: int, runs: int) -> str:
+    if claim.unit != "fraction":
+        return f"it is no percentage ({claim.unit})"
+    if claim.digits is None:
+        return "the source's digits are not known"
+    if found := _NOT_A_PROPORTION.search(claim.metric):
+        return f"its metric is no proportion of items ({found[0]})"
+    if not items:
+        return "the number of items is not known"
+    if share_on_grid(claim.digits, items * runs) > DENSE:
+        return f"{items * runs:,} answers give almost every number with {claim.digits} digit(s)"
+    return ""
+
+
+def _runs_that_fit(printed: str, items: int, *, known: int) -> tuple[int, ...]:
+    digits = _digits(printed)
+    sparse = (r for r in range(1, MOST_RUNS + 1) if r != known and share_on_grid(digits, items * r) <= DENSE)
+    return tuple(r for r in sparse if on_grid(printed, items=items, runs=r))[:NAMED]
+
+
+def _fewer_items(printed: str, items: int, runs: int) -> tuple[int, ...]:
+    least = math.ceil((1 - FEWER) * items)
+    return tuple(n for n in range(items - 1, least - 1, -1) if on_grid(printed, items=n, runs=runs))[:NAMED]
+
+
+def _common_runs(fits: Iterable[Fit], items: int) -> tuple[int | None, float | None]:
+    fits = list(fits)
+    for tried, runs in enumerate(range(1, MOST_RUNS + 1), 1):
+        if all(on_grid(fit.printed, items=items, runs=runs) for fit in fits):
+            p = tried * math.prod(share_on_grid(_digits(fit.printed), items * runs) for fit in fits)
+            return (runs, p) if p < ALPHA else (None, None)
+    return None, None
+
+
+def _digits(printed: str) -> int:
+    return len(printed.partition(".")[2])

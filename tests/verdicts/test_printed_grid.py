@@ -1,0 +1,123 @@
+"""Whether printed scores can arise: against brute force, and on published tables with known answers."""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evals import load
+from evals.verdicts import reported
+from evals.verdicts.printed_grid import TableFit, examine, on_grid, share_on_grid
+from tests.support.command import evals
+from tools import make_further_claims
+
+
+def printed(k: int, cells: int, digits: int, rounding: str) -> str:
+    return str((Decimal(100 * k) / cells).quantize(Decimal(1).scaleb(-digits), rounding=rounding))
+
+
+@given(st.integers(1, 120), st.integers(1, 4), st.integers(0, 2), st.integers(0, 10_000))
+def test_as_by_trying_every_number_of_right_answers(items: int, runs: int, digits: int, value: int) -> None:
+    cells = items * runs
+    number = str((Decimal(value % (100 * 10**digits + 1)) / 10**digits).quantize(Decimal(1).scaleb(-digits)))
+    possible = {
+        printed(k, cells, digits, rounding)
+        for k in range(cells + 1)
+        for rounding in (ROUND_HALF_UP, ROUND_HALF_DOWN)
+    }
+    assert on_grid(number, items=items, runs=runs) == (number in possible)
+
+
+def test_the_share_is_that_of_the_numbers_that_can_be_printed() -> None:
+    for items, digits in ((30, 1), (198, 2), (541, 2)):
+        numbers = {printed(k, items, digits, ROUND_HALF_UP) for k in range(items + 1)}
+        assert share_on_grid(digits, items) == len(numbers) / (100 * 10**digits + 1)
+
+
+def shipped() -> dict[tuple[str, str], TableFit]:
+    tables = examine(reported.named(), load.item_counts())
+    return {(table.suite, table.source): table for table in tables}
+
+
+def fitting(table: TableFit) -> set[str]:
+    return {fit.claim.partition("/")[0] for fit in table.fits if fit.fits}
+
+
+def test_published_tables_have_the_known_denominators() -> None:
+    tables = shipped()
+    (deep,) = (table for (suite, _), table in tables.items() if suite == "sgi-bench:deep-research")
+    assert deep.items == 318
+    off = {fit.claim.partition("/")[0] for fit in deep.fits if fit.fits is False}
+    assert off == {
+        "gemini-3-pro", "qwen3-max", "claude-opus-4.1", "grok-4", "qwen3-vl-235b-a22b", "intern-s1", "intern-s1-mini",
+    }  # fmt: skip
+    assert next(fit for fit in deep.fits if fit.printed == "15.74").fewer_items == (305,)
+    (reasoning,) = (table for (suite, _), table in tables.items() if suite == "sgi-bench:reasoning")
+    assert len(fitting(reasoning)) == 19
+    (hmmt,) = (table for (suite, _), table in tables.items() if suite == "hmmt-2026")
+    assert (len(fitting(hmmt)), hmmt.common_runs) == (0, 32)
+    assert hmmt.p is not None
+    assert hmmt.p < 1e-6
+    ifeval = [table for (suite, _), table in tables.items() if suite == "ifeval"]
+    assert {"81.15", "71.53"} <= {fit.printed for table in ifeval for fit in table.fits if fit.fits}
+    assert on_grid("86.7", items=541)  # among more than half of all numbers, so the table says nothing of it
+    aime = [fit for (suite, _), table in tables.items() if suite == "aime:2024" for fit in table.fits]
+    assert 8 in next(fit for fit in aime if fit.printed == "84.58").runs_that_fit
+
+
+@pytest.mark.parametrize(
+    ("line", "why_not"),
+    [
+        ('percent = { "m" = 50.0 }\nmetric = "macro over groups"', "no proportion"),
+        ('values = { "m" = 0.5 }\nunit = "eV"', "no percentage (eV)"),
+        ('percent = { "m" = 50.0 }', "number of items is not known"),
+        ('percent = { "m" = 50 }\nitems = 5000', "almost every number"),
+    ],
+)
+def test_what_cannot_be_examined_says_why(tmp_path: Path, line: str, why_not: str) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(f'[[claim]]\nsuite = "s"\nbenchmark = "S"\nsource = "https://example.org"\n{line}\n')
+    (table,) = examine({"m/s": reported.read(path)[0]}, {})
+    (fit,) = table.fits
+    assert fit.fits is None
+    assert why_not in fit.why_not
+
+
+def test_repeats_that_the_source_states_are_part_of_the_grid(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(
+        '[[claim]]\nsuite = "aime:2025"\nbenchmark = "AIME"\nsource = "https://example.org"\n'
+        'percent = { "m" = 86.04 }\nknobs = { repeats = 16 }\n'
+    )
+    (table,) = examine({"m/aime:2025": reported.read(path)[0]}, {"aime:2025": 30})
+    assert (table.fits[0].runs, table.fits[0].fits) == (16, True)
+
+
+def test_the_command_names_tables_and_exits_with_1_if_a_number_cannot_arise(tmp_path: Path) -> None:
+    done = evals("claims", "check", "--grid", "--suite", "hmmt-2026")
+    assert done.status == 1
+    assert "33 items x 32 runs" in done.out
+    assert evals("claims", "check", "--grid", "--suite", "sgi-bench:reasoning").status == 0
+    tables = evals("claims", "check", "--grid", "--suite", "hmmt-2026", "--json").json["tables"]
+    assert {fit["fits"] for fit in tables[0]["fits"]} == {False}
+    assert evals("claims", "check").status == 2
+    assert "leave out the run" in evals("claims", "check", "some-run", "--grid").err
+
+
+def test_the_further_file_is_what_the_script_makes_of_the_shared_table(shared: Path) -> None:
+    assert make_further_claims.TARGET.read_text(encoding="utf-8") == make_further_claims.written(shared)
+    assert len(reported.read(make_further_claims.TARGET)) == len(make_further_claims.rows(shared)) == 783
+
+
+def test_nine_of_ten_numbers_say_something_of_how_they_were_measured() -> None:
+    claims = reported.load()
+    carded = [claim for claim in claims if claim.protocol or claim.knobs or claim.inferred]
+    assert len(carded) >= 0.9 * len(claims)
+    unverified = [claim for claim in claims if "2603.25040" in claim.source]
+    assert unverified
+    assert all(re.search("not compared with the paper", claim.note) for claim in unverified)
