@@ -35,7 +35,9 @@ def test_no_difference_is_said_with_what_the_data_leave_open() -> None:
 def test_of_several_suites_the_largest_difference_comes_first() -> None:
     line = said(("aime", 100, 101), ("gpqa", 100, 130), ("mmlu", 100, 150))
     assert line.index("mmlu") < line.index("gpqa") < line.index("no significant difference on aime")
-    assert line.count("adjusted for 3 suites") == line.count("95 % interval") - 1 == 1  # the other: what is left open
+    assert (
+        line.count("adjusted for 3 suites") == line.count("95 % interval") - 1 == 1
+    )  # the other: what is left open
 
 
 def test_where_less_is_better_less_is_called_better() -> None:
