@@ -76,7 +76,7 @@ _BOLD = later(
     r"\*\*([^*\n]{1,500})\*\*|(?<!`)`([^`\n]{1,500})`(?!`)|```[A-Za-z]{0,12}[ \t]*\n([^`]{1,500})```"
 )
 _TALK = later(
-    r"\s\||,\s+(?:which|or|also|commonly|not|i\.e\.|known|because|since|so|where|with|and\s+not|rather)\b|\s(?:which|because|since|also\s+(?:known|called)|rather\s+than|instead\s+of|not)\s"
+    r"\s\||,\s+(?:which|or|also|better|best|commonly|often|usually|not|i\.e\.|known|because|since|so|where|with|and\s+not|rather)\b|\s(?:which|because|since|also\s+(?:known|called)|rather\s+than|instead\s+of|not)\s"
     r"|\s[–—=≡]\s|\s-\s|\.(?=\s|$)|[。；\n]|;\s(?=[a-z]+\s[a-z]+\s)",
 )
 _EITHER = later(r"\b(?:or|either)\b|或者?|还是")
@@ -292,6 +292,8 @@ def formula_in(text: str, is_formula: Callable[[str], bool]) -> str | None:
     text = re.split(r",?\s+(?:not|rather\s+than|instead\s+of)\s", text, maxsplit=1)[0]
     if is_formula(bare := _peeled(text)):
         return bare
+    if "=" in text and is_formula(total := _peeled(text.rpartition("=")[2])):
+        return total
     plain = _WRAP.sub(r" \1 ", _CJK.sub(" ", text)).replace("$", " ")
     tokens = [token for token in map(_peeled, _TOKENS.split(plain)) if token and token not in _WORDS]
     found = [token for token in tokens if (re.search(r"\d|[A-Z].*[A-Z]|[₀-₉]", token)) and is_formula(token)]
@@ -311,6 +313,8 @@ def name_in(text: str) -> str | None:
         text = code[1]
     elif bold := re.match(r"\*\*([^*\n]{1,500})\*\*", text):
         text = bold[1]
+    if text.count("**") % 2:  # its opening mark stands before the statement
+        text = text.partition("**")[0]
     text = _PREFIX.sub("", text)
     if _CJK.search(text):
         text = _latin_part(_REMARK.sub("", text))
@@ -346,6 +350,16 @@ def _name_in_span(span: str) -> str | None:
     return None if span.rstrip().endswith(":") else name_in(span)
 
 
+_SUBJECT = later(r"(?:(?:the|this|that)\s+(?:\w+\s+){1,3}|it\s+)is\s+", re.IGNORECASE)
+
+
+def _name_alone(line: str) -> str | None:
+    """Read a reply of one line: a name, or a sentence of which it is the predicate ("The compound is butan-2-ol.")."""
+    subject = _SUBJECT.match(line)
+    name = name_in(line[subject.end() :] if subject else line)
+    return name if name and (subject is None or re.search(r"\d", name)) else None
+
+
 _NAME = _Kind(
     "iupac",
     ("name", "named", "called", "名称", "命名", "名"),
@@ -353,5 +367,5 @@ _NAME = _Kind(
     name_in,
     marked=lambda content: _without_label(content) or None,
     in_span=_name_in_span,
-    alone=name_in,
+    alone=_name_alone,
 )

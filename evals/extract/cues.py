@@ -93,6 +93,43 @@ def after_correction(
     return reread(" " * begin + text[begin:])
 
 
+_CONCLUDES = later(
+    r"\b(?:so|thus|hence|therefore|consequently|altogether|in\s+total|overall|finally)\b|所以|因此|于是|综上|故",
+    re.IGNORECASE,
+)
+_LINK = later(
+    r"(?:\b(?:is|are|equals?|gives?|get|have|obtain|comes\s+to)\b(?:\s+(?:therefore|thus|then|hence))?|=|≈|为|是|得到?|等于)[:\s]*",
+    re.IGNORECASE,
+)
+_REMARKS = later(
+    r"\b(?:check\w*|verif\w+|confirm\w*|indeed|note|remark|sanity|for\s+(?:example|instance)|correct|consistent|if|would|could|might)\b|验证|检验|注意|例如|如果|若",
+    re.IGNORECASE,
+)
+_SEVERAL_NAMES = later(r"[A-Za-z}]\s*=")
+_CALLED_ANSWER = later(r"\banswer\b[^.\n]*$|答案[^。\n]*$", re.IGNORECASE)
+
+
+def concluded(text: str, reading: Reading, parse: Parser) -> Reading:
+    """Return the reading of a box, or of what the reply's last sentence concludes from the boxes of its intermediate results.
+
+    A box that the reply calls its answer is kept, and so is any before a last sentence that checks it or remarks on it.
+    """
+    end = len(text.rstrip())
+    if reading.form != "box" or _CALLED_ANSWER.search(text, max(0, reading.begin - 60), reading.begin):
+        return reading
+    begin = max(reading.end, text.rfind("\n", 0, end) + 1, end - EXTENT)
+    for stop in _SENTENCE_END.finditer(text, begin, max(begin, end - 1)):
+        begin = stop.end()
+    if not _CONCLUDES.search(text, begin, end) or _REMARKS.search(text, reading.end, end):
+        return reading
+    link = _LINK.search(text, begin, end)
+    content = text[link.end() : end] if link else ""
+    value = None if not content or _SEVERAL_NAMES.search(content) else parse(content, "sentence")
+    if link is None or value is None or value is REFUSED or mood(text, link.start(), end) != "asserted":
+        return reading
+    return Reading(value, "prose", link.end(), end)
+
+
 def asserted(text: str, reading: Reading | None) -> Reading | None:
     """Return a reading by shape with its extent narrowed, if nothing around it denies it."""
     if reading is None:

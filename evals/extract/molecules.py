@@ -12,7 +12,7 @@ there are none, or if they correct one. A tag that holds something else is retur
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from evals.extract import moods
 from evals.extract.cues import (
@@ -26,6 +26,16 @@ from evals.extract.cues import (
     undenied,
 )
 from evals.extract.later import later
+from evals.extract.molecule_spans import (
+    BYPRODUCT,
+    MAIN,
+    MOST_SPANS,
+    Span,
+    head_of,
+    last_group,
+    main_spans,
+    tags_of,
+)
 from evals.extract.peel import half_width
 from evals.extract.reading import PROSE, REFUSED, Reading, own_part, read, runs_on
 from evals.extract.shapes import gives_up
@@ -37,7 +47,6 @@ from evals.extract.smiles import (
     believed,
     can_only_be_smiles,
     component_of,
-    is_marked,
     looks_like_smiles,
     one_of,
     reaction_side,
@@ -54,40 +63,25 @@ NOUNS = (
 )  # fmt: skip
 _BLOCK, _LINES = 4_000, 40
 """Characters and lines of a list that are looked at on either side of a label."""
-_LABELS, _SPANS, _STATEMENTS, _LINE = 40, 60, 80, 1_000
-"""Labels, emphasised spans and statements that are looked at, from the end of a reply, and characters of a line."""
+_LABELS, _STATEMENTS, _LINE = 40, 80, 1_000
+"""Labels and statements that are looked at, from the end of a reply, and characters of a line."""
 _PROSE = 20_000
 """Without a statement, a molecule is looked for in so many last characters."""
-_TAG = later(r"<(/?)\s*SMILES\s*>", re.IGNORECASE)
 _LABEL = later(
-    r"(?P<noun>\w+)(?:[ \t]+(?:string|notation|representation|code))?(?:[ \t]+(?:and|or|/|&)[ \t]+(?:reactants?|reagents?|products?|precursors?))?"
+    r"(?P<noun>[A-Za-z]+|反应物|结构式|[\u4e00-\u9fff]{2})(?:[ \t]+(?:string|notation|representation|code))?(?:[ \t]+(?:and|or|/|&)[ \t]+(?:reactants?|reagents?|products?|precursors?))?"
     r"(?:[ \t]+(?:\d{1,2}|[A-H])(?=[ \t*_]*[:：(]))?(?P<of>[^\n:=.。|]{0,80}?)[*_\"'`)\]]{0,3}\s*"
     r"(?P<mark>[:=|]|\b(?:is|are|was|has|should[ \t]+be|would[ \t]+be|must[ \t]+be)\b|(?:表示|写|记)?[为是作]|(?<=[Ss])[ \t](?=[*_`]{0,3}\S{2,}))[*_]{0,3}:?",
     re.IGNORECASE,
 )
-_BYPRODUCT = later(r"by-?products?|minor|side[ -]?products?|副产物|次要", re.IGNORECASE)
-_MAIN = later(r"\b(?:major|main|desired|target|principal)\b|主要?产物", re.IGNORECASE)
 _ITEM = later(r"\s*(?:[-*•+–]\s|\(?\d{1,2}[.):、]|[①-⑳]|\||[*_]{0,3}[^:\n`|]{1,80}:)")
 _EITHER = later(r"\S[*_`]*\s+or\s+[*_`]*\S|\bor\b|或者?|还是", re.IGNORECASE)
-_JOINS = later(
-    r"\s*(?:[+.,;&，、]|and|plus|和|与|\d{1,2}[.)]|[-*•]|\([^()\n]{0,80}\)|[A-Z][\w ()-]{0,40}:|[\u4e00-\u9fff]{1,8}\d?:|\s)*\s*",
-    re.IGNORECASE,
-)
-_HEAD_END = later(
-    r"[。；]|(?<=\S)\.\s|\.\*{0,2}$|,\s(?:which|where|i\.e\.|so|because|not)\b|\s[–—]\s|,?\s(?:not|rather than|instead of)\s|\s(?:reacts?|and the|which)\s"
-)
+_REACTANTS_FIELD = later(r"\"(?:reactants?|precursors?|starting[_ ]materials?)\"\s*:", re.IGNORECASE)
 _MARKED = later(
     r"```[A-Za-z]*[ \t]*\n?([^`]{1,5000})```|(?<!`)`([^`\n]{1,5000})`(?!`)|\*\*([^*\n]{1,5000})\*\*"
 )
 _LEADS = later(
-    r"(?:\b(?:is|are|gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|obtain(?:ed)?|be|as|has)\b|[=:→]|->|=>|为|是|得到|生成|[Ss][Mm][Ii][Ll][Ee][Ss])[\s*_`]*(?:SMILES\s*)?$"
+    r"(?:\b(?:gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|is)\s(?:the|an?)\s(?:[\w-]+\s){0,3}[`*]*$|\b(?:is|are|gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|obtain(?:ed)?|be|as|has)\b|[=:→]|->|=>|为|是|得到|生成|[Ss][Mm][Ii][Ll][Ee][Ss])[\s*_`]*(?:SMILES\s*)?$"
 )
-
-
-class _Span(NamedTuple):
-    text: str
-    begin: int
-    end: int
 
 
 def stated_molecule(
@@ -116,7 +110,7 @@ class _Reader:
         self.several = several
         self.refused = False
         self.labels_are_strong = False
-        self._tags: list[_Span] | None = None
+        self._tags: list[Span] | None = None
         self._labels = self._statements = 0
         self._seen = (0, 0)
         """The list that was read last; labels within it need no second look."""
@@ -141,6 +135,8 @@ class _Reader:
         match = _LABEL.match(text, at, min(len(text), at + 200))
         word = re.match(r"\w+", text[at : at + 12])
         if field := field_at(text, at, at + len(word[0] if word else "")):
+            if word and word[0].startswith("reagent") and _REACTANTS_FIELD.search(text):
+                return None
             return None, field, True
         if match is None or self._seen[0] <= at < self._seen[1] or self._labels >= _LABELS:
             return None
@@ -150,7 +146,7 @@ class _Reader:
     def _in_tag(self, inside: int) -> tuple[Any, Statement, bool] | None:
         """Read a tag, or the set that it ends."""
         if self._tags is None:
-            self._tags = _main_ones(self.text, _tags(self.text))
+            self._tags = main_spans(self.text, tags_of(self.text), self.side, several=self.several)
         own = next((n for n, tag in enumerate(self._tags) if tag.begin == inside), None)
         if own is None:
             return None
@@ -163,7 +159,7 @@ class _Reader:
                 Statement("tag", tag.begin, tag.end, mood),
                 True,
             )
-        group = _last_group(self.text, self._tags[: own + 1], self.side)
+        group = last_group(self.text, self._tags[: own + 1], self.side)
         read_ones = [set_of(one.text, self.side) or bare(one.text) for one in group]
         value = ".".join(dict.fromkeys(read_ones) if len(group) > 1 else read_ones)
         return value, Statement("tag", group[0].begin, tag.end, mood), True
@@ -176,7 +172,7 @@ class _Reader:
             match["noun"],
             re.IGNORECASE,
         )
-        if _BYPRODUCT.search(head) or other or re.match(r"\s*\d{2}", match["of"]):
+        if BYPRODUCT.search(head) or other or re.match(r"\s*\d{2}", match["of"]):
             return None
         if self.several and (block := self._block(text, line_begin)) is not None:
             return block
@@ -242,7 +238,7 @@ class _Reader:
         return ".".join(kept), Statement("line", begin, min(stop, len(text)), mood), self.labels_are_strong
 
     def _main_line(self, block: str) -> str | None:
-        lines = [line for line in block.split("\n") if _MAIN.search(line.partition(":")[0])]
+        lines = [line for line in block.split("\n") if MAIN.search(line.partition(":")[0])]
         return component_of(lines[0], self.side) if len(lines) == 1 else None
 
     # --- typed parse
@@ -263,7 +259,7 @@ class _Reader:
     def _parsed(self, content: str, form: Form) -> Any:
         if form == "json":
             content = content.replace("\\\\", "\\").replace('"', "").replace("\\/", "/")
-        head = content if form in ("tag", "box", "json") else _head(content, several=self.several)
+        head = content if form in ("tag", "box", "json") else head_of(content, several=self.several)
         value = self._value(head)
         if value is not None and (form in ("tag", "box", "json", "line") or value.upper() not in WORDS):
             return value
@@ -284,11 +280,19 @@ class _Reader:
         if gives_up(text, text.rstrip().rfind("\n") + 1) or runs_on(text[-REPLY:]):
             return None
         spans = [
-            _Span(match[group].strip(), match.start(group), match.end(group))
+            Span(match[group].strip(), match.start(group), match.end(group))
             for match in _MARKED.finditer(text, begin)
             if (group := match.lastindex) and (group < 3 or can_only_be_smiles(bare(match[group])))
         ]
-        if spans and (reading := self._marked(text, _main_ones(text, spans[-_SPANS:]))) is not None:
+        if (
+            spans
+            and (
+                reading := self._marked(
+                    text, main_spans(text, spans[-MOST_SPANS:], self.side, several=self.several)
+                )
+            )
+            is not None
+        ):
             return reading
         content = text.strip()
         start = text.find(content[:1]) if content else 0
@@ -313,7 +317,7 @@ class _Reader:
             return reply
         return set_of(content, self.side) if self.several else whole(content)
 
-    def _marked(self, text: str, spans: list[_Span]) -> Reading | None:
+    def _marked(self, text: str, spans: list[Span]) -> Reading | None:
         """Read code spans and bold words; what is a piece of an earlier one explains that one."""
         marked = [span._replace(text=value) for span in spans if (value := self._value(span.text))]
         apart = [
@@ -323,10 +327,10 @@ class _Reader:
         ]
         if not apart:
             return None
-        group = _last_group(text, apart, self.side) if self.several else apart[-1:]
+        group = last_group(text, apart, self.side) if self.several else apart[-1:]
         begin, end = group[0].begin, group[-1].end
         others = {span.text for span in apart} - {span.text for span in group}
-        arrow = self.side and re.search(r"→|->|=>|⟶", text[begin:end])
+        arrow = self.side and re.search(r"→|->|=>|⟶|⟹|⇒", text[begin:end])
         value = set_of(text[begin:end], self.side) if arrow else ".".join(span.text for span in group)
         if value is None or (others and not _leads_to(text, begin)):
             return None
@@ -350,6 +354,12 @@ class _Reader:
             return (value and asserted(text, Reading(value, "prose", place.start(), place.end()))) or None
         line = max(start, text.rfind("\n") + 1)
         everywhere, last = believed(_without_remarks(text[-_PROSE:])), believed(_without_remarks(text[line:]))
+        if (
+            not everywhere
+            and len(in_remarks := believed(text[-_PROSE:])) == 1
+            and _RESULTS.search(text[-_PROSE:])
+        ):
+            everywhere = in_remarks
         if not everywhere or (len(everywhere) > 1 and _EITHER.search(text[-LONGEST:])):
             return None
         value = everywhere[-1]
@@ -360,6 +370,10 @@ class _Reader:
         return asserted(text, Reading(value, "prose", at, at + len(value)))
 
 
+_RESULTS = later(
+    r"\b(?:gives?|yields?|affords?|furnishes|produces?|products?\s+is|forms?)\s|得到|生成|产物[为是]",
+    re.IGNORECASE,
+)
 _REACTION = later(r"[^\s>`]{1,2000}>[^\s>`]{0,500}>[^\s>`]{1,2000}")
 
 
@@ -370,61 +384,3 @@ def _leads_to(text: str, at: int) -> bool:
 
 def _without_remarks(text: str) -> str:
     return re.sub(r"(?<=\S)\s+\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)", "", text)
-
-
-def _head(line: str, *, several: bool) -> str:
-    """Return the part of a line that states the answer: up to the end of the sentence, or its first code span."""
-    spans = [span for span in re.findall(r"`([^`\n]+)`", line) if is_marked(bare(span))]
-    if several and len(spans) > 1 and not re.search(r"\bwhere\b|:\s|\bor\b", line.split(spans[0], 1)[1]):
-        return ".".join(spans)
-    if spans and len(set(spans)) == 1:
-        return str(spans[0])
-    end = None if "\n" in line else _HEAD_END.search(line)
-    return line[: end.start()] if end else line
-
-
-def _tags(text: str) -> list[_Span]:
-    """List what stands between an opening tag and the next closing one; a second opening tag starts anew.
-
-    A tag that is never closed counts to the end of its line if nothing but that line follows it.
-    """
-    spans: list[_Span] = []
-    inside = -1
-    for mark in _TAG.finditer(text, max(0, len(text) - REPLY)):
-        if not mark[1]:
-            inside = mark.end()
-        elif inside >= 0:
-            spans.append(_Span(text[inside : mark.start()].strip(), inside, mark.start()))
-            inside = -1
-    if inside >= 0 and (rest := text[inside:].strip()) and "\n" not in rest:
-        spans.append(_Span(rest, inside, len(text.rstrip())))
-    return [span for span in spans if span.text]
-
-
-def _last_group(text: str, spans: list[_Span], side: Side) -> list[_Span]:
-    """Return the last span, with those before it that are joined to it by signs, numbers and remarks alone."""
-    group = [spans[-1]]
-    for span in reversed(spans[:-1]):
-        between = _BRACKET.sub("", text[span.end : group[0].begin])
-        if len(between) > 200 or (side == "products" and "\n" in between) or not _JOINS.fullmatch(between):
-            break
-        group.insert(0, span)
-    return group
-
-
-_BRACKET = later(r"</?\s*SMILES\s*>|`|\*\*", re.IGNORECASE)
-_AFTER = later(r"(?:</\s*SMILES\s*>|[`*])*(?:\s*[-–—(（][^\n<)）]{0,40})?", re.IGNORECASE)
-
-
-def _main_ones(text: str, spans: list[_Span]) -> list[_Span]:
-    """Leave by-products out, and all but the main product if one is called so."""
-    if len(spans) < 2:
-        return spans
-    around = []
-    for previous, span in zip([0, *(span.end for span in spans)], spans, strict=False):
-        after = _AFTER.match(text, span.end, span.end + 60)
-        before = text[max(previous, span.begin - 90) : span.begin].rpartition("\n")[2]
-        around.append(before + (after[0] if after else ""))
-    kept = [span for span, words in zip(spans, around, strict=True) if not _BYPRODUCT.search(words)]
-    main = [span for span, words in zip(spans, around, strict=True) if _MAIN.search(words) and span in kept]
-    return main or kept or spans

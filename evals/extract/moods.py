@@ -27,7 +27,7 @@ _FEWER = later(
 )
 _CONDITION = later(
     r"(?:\b(?:if|let(?!\s+(?:us|me)\b|['’])|whether|unless|suppos\w+|assum(?:e|es|ed|ing)|imagin\w+|e\.g\.|for\s+(?:example|instance)|could|might|may|perhaps\s+if|say\s+that|in\s+case|would\s+have)\b[^,]{0,60}$"
-    r"|(?:如果|假设|假如|假若|若是?|要是|倘若|例如|比如|可能|或许)[^。；\n]{0,40}$)",
+    r"|(?:如果|假设|假如|假若|若是?|要是|倘若|例如|比如|可能(?!的)|或许)[^。；\n]{0,40}$)",
     re.IGNORECASE,
 )
 _WOULD = later(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from evals.extract.cues import concluded
 from evals.extract.later import later
 from evals.extract.number_words import spelled_number
-from evals.extract.peel import peel
+from evals.extract.peel import half_width, peel
 from evals.extract.reading import PROSE, REFUSED, Reading, by_heads, read
 from evals.extract.statements import Form
+from evals.extract.visible import visible
 
 _DIGITS = 300
 """More digits than any answer has; longer runs are no integers to us."""
@@ -30,6 +32,11 @@ _UNIT = later(
 _BARE = later(r"(?:\s+such\s+[A-Za-z ]{1,40}|\s*[个种条组])?\s*[.。!！]?\s*")
 _SEVERAL = later(r"=[^=,;]{0,80}[,;]\s*[A-Za-z\\]{1,10}\s*=")
 _EQUALS = later(r"=|\\approx\b|\\equiv\b|≡|≈")
+MULTIPLE = later(
+    r"\s*(?:times\s+(?:the|as|that|this|its|their|larger|greater|more|higher|bigger|longer|smaller|what|[a-z]\b(?<!\ba))|(?:plus|minus|multiplied|divided|less\s+than|more\s+than|or\s+(?:more|less|fewer))\b|-?fold\b|倍)",
+    re.IGNORECASE,
+)
+"""What behind a number makes it a factor, a term or a bound of an answer that is not stated."""
 _DIGIT = later(r"\d")
 _WORD = later(r"\w")
 _BASE = later(r"_\{?\s*(?:\\text\{)?\s*(?:10|ten)\s*\}*\s*$")
@@ -50,7 +57,12 @@ def integer(text: str) -> int | None:
 
 def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
     """Read the stated integer with its place; `truncated`: the reply was cut off, where a number could go on."""
-    return read(text, _PARSER, truncated=truncated)
+    reading = read(text, _PARSER, truncated=truncated)
+    return (
+        reading
+        if reading is None or truncated
+        else concluded(half_width(visible(text).text), reading, _PARSER)
+    )
 
 
 def _parse(content: str, form: Form) -> Any:
@@ -82,7 +94,11 @@ def parse(text: str, *, bare: bool = False) -> int | None:
         if name := _NAME.match(side):
             side = side[name.end() :]
         found = _INTEGER.match(side)
-        if found is not None and (_BARE if bare else _UNIT).fullmatch(side, found.end()):
+        if (
+            found is not None
+            and not MULTIPLE.match(side, found.end())
+            and (_BARE if bare else _UNIT).fullmatch(side, found.end())
+        ):
             return _value(found[0])
     return None
 

@@ -86,7 +86,7 @@ _CONNECTIVE = later(
     r"\s*(?:[;,，；、\n]|\s[+&.]\s|\s(?:and|plus|with|和|与|及)\s|(?<=\S)\s?\+\s|(?<=[^\s\[\]>])\+(?=[A-Z\[]))\s*(?:and\s+)?"
 )
 _CJK = later(r"[\u3000-\u30ff\u3400-\u9fff\uff01-\uff20\uff3b-\uff40\uff5b-\uff65]+")
-_ARROW = later(r"\s*(?:\s(?:->|-->|=>|→|⟶|⇒|\\(?:long)?rightarrow|\\to)\s|→|⟶)\s*")
+_ARROW = later(r"\s*(?:\s(?:->|-->|=>|→|⟶|⇒|⟹|\\(?:long)?rightarrow|\\to)\s|→|⟶)\s*")
 
 
 def bare(token: str) -> str:
@@ -124,7 +124,8 @@ def reaction_side(text: str, side: Side) -> str:
         wanted = right if side == "products" else ".".join(filter(None, (left, agents))) if side else text
         return wanted or text
     if side and len(parts := _ARROW.split(text)) == 2 and all(parts):
-        return parts[1 if side == "products" else 0]
+        retrosynthetic = re.search("[⟹⇒]", text) and len(believed(parts[1])) > len(believed(parts[0]))
+        return parts[1 if (side == "products") != bool(retrosynthetic) else 0]
     return text
 
 
@@ -162,11 +163,13 @@ def set_of(text: str, side: Side = "") -> str | None:
     text = reaction_side(bare(_plain(text)), side)
     if _DOUBT.search(text):
         return None
+    ranked = side == "products" and _BYPRODUCT.search(text) is not None
     joined = _LABELLED.sub(r"\1", _NUMBERED.sub("\n", _REMARK.sub("", text)))
     pieces = [piece for part in _CONNECTIVE.split(_CJK.sub("\n", joined)) if (piece := bare(part))]
-    if pieces and all(map(is_marked, pieces)):
+    if pieces and not ranked and all(map(is_marked, pieces)):
         return ".".join(pieces)
     lines = [line for line in text.splitlines() if line.strip() and not _RULE.fullmatch(line)]
+    lines = [line for line in lines if not _ASIDE.fullmatch(line) or believed(line)]
     if len(lines) < 2:
         return _in_brackets(text)
     listed = [component_of(line, side) for line in lines]
@@ -198,6 +201,10 @@ def component_of(line: str, side: Side = "") -> str | None:
     if label and ((_BYPRODUCT if side == "products" else _PRODUCT) if side else _NEVER).search(label[0]):
         return ""
     if label and side == "products" and _REACTANT.search(label[0]):
+        return ""
+    if label and _TALK.search(label[0]):
+        return None
+    if label and side and _CONDITION.search(label[0]) and not believed(line[label.end() :]):
         return ""
     line = line.strip()
     number = _NUMBERED.match(line)
@@ -235,9 +242,20 @@ _LINE_LABEL = later(
 )
 _HEADING = later(r"[^\n]{1,120}[:：][*_]{0,3}\s*")
 _RULE = later(r"[\s|:+=-]+")
+_ASIDE = later(r"\s*\([^\n]*\)\s*")
 _SPAN = later(r"`([^`\n]{1,5000})`|\*\*([^*\n]{1,5000})\*\*")
-_DOUBT = later(r"若|如果|假设|不是|可能|错|或")
+_DOUBT = later(r"若|如果|假设|不是|可能(?!的)|错|或")
 _FIRST = later(r"\s*[*_`]{0,3}([^\s`]++)[*_`]{0,3}(?:\s*\Z|\s+[-–—=:(（|]|(?<=[,;:])\s)")
+_TALK = later(
+    r"\b(?:mechanism|explanation|notes?|reason\w*|rationale|justification|comments?|analysis|check)\b|机理|解释|说明|理由|分析",
+    re.IGNORECASE,
+)
+"""Labels of what is said about a reaction."""
+_CONDITION = later(
+    r"\b(?:catalysts?|ligands?|bases?|solvents?|additives?|conditions?|temperature|time|yield)\b|催化剂|配体|碱|溶剂|条件|温度",
+    re.IGNORECASE,
+)
+"""Labels of what need not be a molecule."""
 _NEVER = later(r"(?!)")
 _BYPRODUCT = later(r"by-?products?|minor|side[ -]?products?|副产物|次要", re.IGNORECASE)
 _PRODUCT = later(r"products?\b|产物", re.IGNORECASE)

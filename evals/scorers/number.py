@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from evals.extract.cues import after_correction, asserted, narrowed, opens_tag, undecided, undenied
+from evals.extract.cues import after_correction, asserted, concluded, narrowed, opens_tag, undecided, undenied
 from evals.extract.later import later
 from evals.extract.moods import mood
 from evals.extract.peel import half_width
@@ -75,10 +75,20 @@ def stated(text: str, unit: str = "") -> Reading | None:
     shown = own_part(half_width(shown))
     reading = read(shown, parse, cues=(Cue("number", _number_tag),), shaped=False)
     if reading is not None:
+        final = concluded(shown, reading, parse)
+        if _comparable(reading.value, final.value, unit):
+            reading = final
         reading = after_correction(shown, narrowed(shown, reading), parse, lambda rest: _by_shape(rest, unit))
     elif not refused:
         reading = _by_shape(shown, unit)
     return reading and reading._replace(begin=reading.begin + offset, end=reading.end + offset)
+
+
+def _comparable(boxed: Quantity, concluded: Quantity, unit: str) -> bool:
+    """Tell whether a conclusion can be the answer as well as the box before it can: a number of the same dimension."""
+    if bool(boxed.unit) != bool(concluded.unit):
+        return bool(concluded.unit) and (not unit or convertible(concluded.unit, unit))
+    return not boxed.unit or convertible(concluded.unit, boxed.unit)
 
 
 def _by_shape(text: str, unit: str) -> Reading | None:

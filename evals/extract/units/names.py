@@ -260,8 +260,11 @@ def convertible(unit: str, target: str) -> bool:
 
 def _logarithm(value: float, unit: str, inner: str) -> float | None:
     """Take the logarithm of a quantity; a number alone, or one called a logarithm of that unit, is one already."""
-    if not unit or (unit.startswith("log10(") and (unit == "log10()" or same_dimension(unit[6:-1], inner))):
+    if not unit or unit == "log10()":
         return value
+    if unit.startswith("log10("):
+        factor = convert(1.0, unit[6:-1], inner)
+        return None if factor is None else value + log10(factor)
     plain_value = convert(value, unit, inner)
     return log10(plain_value) if plain_value is not None and plain_value > 0 else None
 

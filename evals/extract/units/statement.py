@@ -52,6 +52,13 @@ _BEGINS = later(
 )
 _EQUALS = later(r"(?:=|≈|→|⇒|~)\s?(?=[-+]?\s?[\d.])")
 _NAMED = later(r"\s*\(?[-+]?\d[\d.]*\s*[<≤]\s*\w+\s*[<≤]")
+_MULTIPLE = later(
+    r"[^\d=]*(?:\b(?:twice|thrice|double|triple|half\s+(?:of|the|that|as)|(?:two|three|four|five|ten)\s+times)\b"
+    r"|\d[\d.,]*[a-z]?\s*(?:times\s+(?:the|as|that|this|its|their|larger|greater|more|higher|bigger|longer|smaller|what|[b-z]\b)|(?:plus|minus|multiplied|divided)\b|-?fold\b|倍)[^=]*\Z)",
+    re.IGNORECASE,
+)
+"""A multiple of another number, or a sum that is not worked out: what the answer itself is, is not stated."""
+_SYMBOL = later(r"\s?(?:π|pi\b|√|sqrt)|[A-Za-z](?![A-Za-z])")
 _CHARGE = later(r"\(?(\d{1,3})\s?([-+])\)?")
 _ROMAN = later(r"\(?([-+]?)\s?([IVX]{1,5})\)?")
 _ROMANS = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
@@ -66,6 +73,8 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
     if (spelled := _spelled(shown)) is not None:
         return spelled
     bare = _without_remarks(shown)
+    if _MULTIPLE.match(bare):
+        return None
     if not _BEGINS.match(bare):
         if (is_ := _IS.search(bare)) is not None:
             bare = bare[is_.start("number") :]
@@ -75,7 +84,14 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
             return _only(quantities(bare), unit)
         else:
             bare = bare[equals[0].end() :]
-    return _only(_first_clause(bare, unit), unit) or _last_side(bare, unit)
+    quantity = _only(_first_clause(bare, unit), unit) or _last_side(bare, unit)
+    return None if quantity is None or _is_coefficient(quantity, bare) else quantity
+
+
+def _is_coefficient(quantity: Quantity, text: str) -> bool:
+    """Tell whether a number is the coefficient of a symbol, as in 2x or 2π."""
+    end = text.find(quantity.text) + len(quantity.text)
+    return not quantity.unit and _SYMBOL.match(text, end) is not None
 
 
 def _without_remarks(text: str) -> str:

@@ -1,0 +1,112 @@
+"""Parts of a reply that hold a molecule: tags, the head of a line, and which of several spans belong to the answer."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import NamedTuple
+
+from evals.extract.later import later
+from evals.extract.smiles import Side, bare, believed, is_marked
+from evals.extract.statements import LONGEST
+
+MOST_SPANS = 60
+"""Spans of one reply that are compared, the last ones."""
+BYPRODUCT = later(r"by-?products?|minor|side[ -]?products?|副产物|次要", re.IGNORECASE)
+MAIN = later(r"\b(?:major|main|desired|target|principal)\b|主要?产物", re.IGNORECASE)
+_INPUT = later(
+    r"\b(?:starting|reactants?|reagents?|substrates?|precursors?|catalysts?|solvents?)\b|反应物|原料|试剂|底物",
+    re.IGNORECASE,
+)
+_TAG = later(r"<(/?)\s*SMILES\s*>", re.IGNORECASE)
+_JOINS = later(
+    r"\s*(?:[+.,;&，、]|and|plus|和|与|\d{1,2}[.)]|[-*•]|\([^()\n]{0,80}\)|[A-Z][\w ()-]{0,40}:|[\u4e00-\u9fff]{1,8}\d?:|\s)*\s*",
+    re.IGNORECASE,
+)
+_HEAD_END = later(
+    r"[。；]|(?<=\S)\.\s|\.\*{0,2}$|,\s(?:which|where|i\.e\.|so|because|not)\b|,\s?(?:而)?(?:不是|非)|\s[–—]\s|,?\s(?:not|rather than|instead of)\s|\s(?:reacts?|and the|which)\s"
+)
+_CODE = later(r"`([^`\n]+)`")
+_GLOSSED = later(r"\bwhere\b|:\s|\bor\b")
+_MARKUP = later(r"</?\s*SMILES\s*>|`|\*\*", re.IGNORECASE)
+_AFTER = later(r"(?:</\s*SMILES\s*>|[`*])*(?:\s*[-–—(（][^\n<)）]{0,40})?", re.IGNORECASE)
+
+
+class Span(NamedTuple):
+    """A piece of a reply and its place."""
+
+    text: str
+    begin: int
+    end: int
+
+
+def head_of(line: str, *, several: bool) -> str:
+    """Return the part of a line that states the answer: its code spans, or else its first sentence."""
+    end = None if "\n" in line else _HEAD_END.search(line)
+    head = line[: end.start()] if end else line
+    if several and (byproduct := BYPRODUCT.search(head)) and believed(head[: byproduct.start()]):
+        head = head[: byproduct.start()]
+    spans = _code_spans(head)
+    if not spans and not believed(head):
+        spans = _code_spans(line)
+        head = line if spans else head
+    if several and len(spans) > 1 and not _GLOSSED.search(head.split(spans[0], 1)[1]):
+        return ".".join(spans)
+    return spans[0] if spans and len(set(spans)) == 1 else head
+
+
+def _code_spans(text: str) -> list[str]:
+    return [span for span in _CODE.findall(text) if is_marked(bare(span))]
+
+
+def tags_of(text: str) -> list[Span]:
+    """List what stands between an opening tag and the next closing one; a second opening tag starts anew.
+
+    A tag that is never closed counts to the end of its line if nothing but that line follows it.
+    """
+    spans: list[Span] = []
+    inside = -1
+    for mark in _TAG.finditer(text, max(0, len(text) - LONGEST)):
+        if not mark[1]:
+            inside = mark.end()
+        elif inside >= 0:
+            spans.append(Span(text[inside : mark.start()].strip(), inside, mark.start()))
+            inside = -1
+    if inside >= 0 and (rest := text[inside:].strip()) and "\n" not in rest:
+        spans.append(Span(rest, inside, len(text.rstrip())))
+    return [span for span in spans if span.text][-MOST_SPANS:]
+
+
+def last_group(text: str, spans: list[Span], side: Side) -> list[Span]:
+    """Return the last span, with those before it that are joined to it by signs, numbers and remarks alone."""
+    group = [spans[-1]]
+    for span in reversed(spans[:-1]):
+        if group[0].begin - span.end > 400:
+            break
+        between = _MARKUP.sub("", text[span.end : group[0].begin])
+        if len(between) > 200 or (side == "products" and "\n" in between) or not _JOINS.fullmatch(between):
+            break
+        group.insert(0, span)
+    return group
+
+
+def main_spans(text: str, spans: list[Span], side: Side, *, several: bool) -> list[Span]:
+    """Return the spans without by-products, and the main product alone if one is called so.
+
+    What is called a starting material is left out, too, unless it is asked for.
+    """
+    if len(spans) < 2:
+        return spans
+    kept, main = [], []
+    ends = [0, *(span.end for span in spans)]
+    for (previous, _), span in zip(pairwise(ends), spans, strict=True):
+        after = _AFTER.match(text, span.end, span.end + 60)
+        before = text[max(previous, span.begin - 90) : span.begin].rpartition("\n")[2]
+        words = before + (after[0] if after else "")
+        is_input = (side == "products" or not several) and _INPUT.search(before)
+        if BYPRODUCT.search(words) or is_input:
+            continue
+        kept.append(span)
+        if MAIN.search(words):
+            main.append(span)
+    return main or kept or spans
