@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from evals import disk, peer_environments
+from evals import disk, harness_environments
 from evals.profiles import located
 
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -40,7 +40,7 @@ def folder_of(model: str) -> Path | None:
     """Return the folder of a checkpoint on this machine: the one named, or the hub's cache; None if it is not here."""
     if (folder := located(model)) is not None:
         return folder
-    home = Path(os.environ.get("HF_HOME") or peer_environments.home() / ".cache" / "huggingface")
+    home = Path(os.environ.get("HF_HOME") or harness_environments.home() / ".cache" / "huggingface")
     cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"models--{model.replace('/', '--')}"
     try:
         revision = (cache / "refs" / "main").read_text(encoding="utf-8").strip()

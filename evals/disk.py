@@ -47,7 +47,7 @@ class _Unpacked(io.RawIOBase):
         import gzip
 
         self._file = open_regular(path)
-        self._left = max(SMALL, EXPANSION * os.fstat(self._file.fileno()).st_size)
+        self._remaining = max(SMALL, EXPANSION * os.fstat(self._file.fileno()).st_size)
         self._content = gzip.GzipFile(fileobj=self._file)
 
     def readable(self) -> bool:
@@ -61,8 +61,8 @@ class _Unpacked(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int:
         count: int = self._content.readinto(buffer)
-        self._left -= count
-        if self._left < 0:
+        self._remaining -= count
+        if self._remaining < 0:
             raise ValueError(f"it unpacks to more than {EXPANSION} times its size")
         return count
 

@@ -153,7 +153,7 @@ class Pool:
     def _add_worker(self) -> None:
         """Add a worker and start its thread; the caller holds the lock."""
         worker = _Worker(self.memory_mib)
-        thread = threading.Thread(target=self._work, args=(worker,), name="timebox", daemon=True)
+        thread = threading.Thread(target=self._work, args=(worker,), name="sandbox", daemon=True)
         self._workers.append(worker)
         self._threads.append(thread)
         thread.start()

@@ -23,11 +23,11 @@ from evals.model_adapters.common.pictures import encoded
 from evals.model_adapters.common.rules import (
     SAMPLERS,
     Rule,
-    cut,
     remarks,
     rule_for,
     supported_sampling,
     thinking_fields,
+    truncate_at_stop,
     unsupported_settings,
 )
 from evals.types import TOOL_CALLS, Part, Prompt, Reply, Sampling, Text, Usage
@@ -128,8 +128,8 @@ class Claude(HttpModel):
         """Parse the body of a 200 response; apply stop sequences that the API does not support."""
         reply = parse(raw, seconds=seconds, where=self.where)
         if "stop" in {*unsupported_settings(self.rule, sampling), *self.refusals.settings}:
-            return cut(reply, sampling.stop)
-        return cut(reply, [stop for stop in sampling.stop if not stop.strip()])
+            return truncate_at_stop(reply, sampling.stop)
+        return truncate_at_stop(reply, [stop for stop in sampling.stop if not stop.strip()])
 
     @property
     def batches(self) -> AnthropicBatches:

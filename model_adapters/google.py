@@ -20,11 +20,11 @@ from evals.model_adapters.common.http_model import HttpModel, answer_of
 from evals.model_adapters.common.pictures import encoded
 from evals.model_adapters.common.rules import (
     Rule,
-    cut,
     remarks,
     rule_for,
     supported_sampling,
     thinking_fields,
+    truncate_at_stop,
 )
 from evals.types import TOOL_CALLS, Part, Prompt, Reply, Sampling, Text, Usage
 
@@ -91,7 +91,7 @@ class Gemini(HttpModel):
     def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
         """Parse the body of a 200 response; apply stop sequences that the API does not support."""
         reply = parse(raw, seconds=seconds, where=self.where)
-        return cut(reply, sampling.stop[0 if "stop" in self.refusals.settings else MOST_STOPS :])
+        return truncate_at_stop(reply, sampling.stop[0 if "stop" in self.refusals.settings else MOST_STOPS :])
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         """Return the request's body."""

@@ -24,11 +24,11 @@ from evals.model_adapters.common.pictures import encoded
 from evals.model_adapters.common.rules import (
     SAMPLERS,
     Rule,
-    cut,
     remarks,
     rule_for,
     supported_sampling,
     thinking_fields,
+    truncate_at_stop,
     unsupported_settings,
 )
 from evals.types import TOOL_CALLS, Message, Part, Prompt, Reply, Sampling, Text, Usage
@@ -82,7 +82,7 @@ class Chat(HttpModel):
         """Parse the body of a 200 response; raises the error that the body reports."""
         reply = parse(raw, seconds=seconds, where=self.where)
         if sampling.stop and "stop" in self.refusals.settings:
-            reply = cut(reply, sampling.stop)
+            reply = truncate_at_stop(reply, sampling.stop)
         return reply if sampling.thinking is not False else unparsed(reply)
 
 
@@ -111,7 +111,11 @@ class Hosted(Chat):
     def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
         """Parse the body of a 200 response; apply stop sequences that could not be sent to the vendor."""
         reply = super().read(raw, sampling, seconds=seconds)
-        return cut(reply, sampling.stop) if "stop" in unsupported_settings(self.rule, sampling) else reply
+        return (
+            truncate_at_stop(reply, sampling.stop)
+            if "stop" in unsupported_settings(self.rule, sampling)
+            else reply
+        )
 
 
 async def data_urls(prompt: Prompt) -> Mapping[str, str]:

@@ -94,7 +94,7 @@ def foreign(results: Path, suite: str, name: str, *, status: str = "finished") -
     writer.write_samples(toy.samples(4))
     for n in range(4):
         writer.append(toy.record(f"q{n:03}", value=float(n % 2)))
-    writer.seal()
+    writer.finalize()
     writer.write_card()
     writer.close()
     return path

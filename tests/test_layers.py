@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, str], ...] = (
     ("worker processes", "evals.sandbox"),
     (
         "tools that know only types",
-        "evals.calls evals.data evals.extract evals.peer_environments evals.plugins evals.profiles evals.records",
+        "evals.calls evals.data evals.extract evals.harness_environments evals.plugins evals.profiles evals.records",
     ),
     ("sizes of checkpoints", "evals.checkpoints"),
     ("prompts, metrics, hardware", "evals.gpus evals.prompts evals.report"),

@@ -2,7 +2,7 @@
 
     .venv/bin/python -m tools.make_foreign [TOOL...]     # writes tests/foreign/TOOL; none named: all of TOOLS
 
-Each tool runs in an environment of its own below the user's cache folder (`evals.peer_environments`), which is made where it is
+Each tool runs in an environment of its own below the user's cache folder (`evals.harness_environments`), which is made where it is
 missing, and asks a stand-in model on this machine; nothing is fetched from a hub. The stand-in (`behave`) is right,
 wrong, cut, filtered, thinking or refusing, by the item. What a tool writes is kept as it is, but for paths, names and
 times of the machine that made it.
@@ -24,7 +24,7 @@ from typing import Any
 
 import zipfile_zstd as zipfile  # Inspect's archives are zstandard; the package comes with it
 
-from evals import peer_environments as peers
+from evals import harness_environments as environments
 from tests.support.faults import Answer, Call, FaultyServer, error, says
 
 HERE = Path(__file__).resolve().parent.parent / "tests"
@@ -40,7 +40,7 @@ RECIPES = {
     ),
     "helm": ("torch==2.13.0", "crfm-helm[openai]==0.5.16"),
 }
-"""Tool -> what is installed for it, step by step, as tried; those of lm-eval and OpenCompass stand in `peers.RECIPES`."""
+"""Tool -> what is installed for it, step by step, as tried; those of lm-eval and OpenCompass stand in `environments.RECIPES`."""
 
 
 # --- the model -----------------------------------------------------------------------------------------------------
@@ -346,9 +346,9 @@ def run(*words: object, env: dict[str, str] | None = None, cwd: Path | None = No
 
 def install(tool: str) -> Path:
     """Make a tool's environment; gives its Python."""
-    place = peers.place(tool)
+    place = environments.place(tool)
     subprocess.run([sys.executable, "-m", "venv", place], check=True)
-    for step in RECIPES.get(tool) or peers.RECIPES[tool]:
+    for step in RECIPES.get(tool) or environments.RECIPES[tool]:
         subprocess.run([place / "bin" / "pip", "install", "-q", *step.replace("'", "").split()], check=True)
     if tool == "lighteval":  # its import would fetch this from a code host, and no task of ours needs it
         next(place.glob("lib/*/site-packages/lighteval/tasks/tasks")).joinpath("tinyBenchmarks.pkl").touch()
@@ -360,7 +360,7 @@ def install(tool: str) -> Path:
 
 def make(tool: str, out: Path) -> None:
     """Run one tool into a folder, and take the machine out of what it wrote."""
-    python = peers.python(tool) or install(tool)
+    python = environments.python(tool) or install(tool)
     ask, model = TOOLS[tool]
     with tempfile.TemporaryDirectory() as folder, FaultyServer(model, serves=("standin-1",)) as server:
         work = Path(folder) / "out"

@@ -71,7 +71,7 @@ def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | 
     writer = Writer(run.path, card)
     try:
         changes = rescore(writer, suite)
-        writer.seal()
+        writer.finalize()
         finish(writer, suite)
         if card.status == "running":  # a command that changed its scores was killed
             card.status = "finished" if card.coverage == 1.0 else "partial"

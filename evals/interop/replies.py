@@ -228,7 +228,7 @@ def _checked(line: Line, seen: set[tuple[str, int]], where: str) -> Line:
 def write_run(
     suite: Suite, card: Card, samples: SampleStore, lines: list[Line], *, results: Path, run: str | None
 ) -> Card:
-    """Score recorded replies into a sealed run."""
+    """Score recorded replies into a finalized run."""
     card.run = run or _new_id(card, results / suite.folder / store.slug(card.model))
     path = results / suite.folder / store.slug(card.model) / card.run
     if (path / "card.json").exists():
@@ -241,7 +241,7 @@ def write_run(
         with Pool() as pool:
             scoring = Scoring(suite.scorers, pool, suite.errata, ideal=suite.ideal)
             writer.replace(_watched(_records(scoring, samples, lines), health))
-        writer.seal()
+        writer.finalize()
         card.health = health.findings
         finish(writer, suite)
         card.status, card.finished = ("finished" if card.coverage == 1.0 else "partial"), time.time()

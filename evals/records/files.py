@@ -1,4 +1,4 @@
-"""A run's records and samples on disk: JSON lines while it is in progress, Parquet (zstd) once it is sealed."""
+"""A run's records and samples on disk: JSON lines while it is in progress, Parquet (zstd) once it is finalized."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Snapshot(Struct):
 def snapshot(folder: Path, name: str) -> Iterator[Snapshot]:
     """Open the files of a run's `records` or `samples`; raises StoreError if one is not a regular file or not Parquet.
 
-    Sealing puts the Parquet file in place before it removes the lines, so any intermediate state is complete if both
+    Conversion puts the Parquet file in place before it removes the lines, so any intermediate state is complete if both
     files are opened at the same moment: they are reopened until nothing has changed in between.
     """
     files = Snapshot(name, folder)

@@ -39,7 +39,7 @@ from evals.records.files import (
     reading,
     snapshot,
 )
-from evals.records.sealing import batches, parquet_briefs, parquet_golds, parquet_records
+from evals.records.parquet import batches, parquet_briefs, parquet_golds, parquet_records
 from evals.types import Record, Sample
 
 _RECORD = msgspec.json.Decoder(Record)
@@ -86,14 +86,14 @@ class Run:
         return self._latest(self._all_records, lambda record: (record.sample, record.repeat))
 
     def briefs(self) -> Iterator[Brief]:
-        """Yield what reports need of every record; of a sealed run, no texts are read."""
+        """Yield what reports need of every record; of a finalized run, no texts are read."""
         return self._latest(self._all_briefs, lambda brief: (brief.sample, brief.repeat))
 
     def _latest(self, read: Callable[[Snapshot], Iterator[Any]], key: Callable[[Any], Any]) -> Iterator[Any]:
         with snapshot(self.path, "records") as files:
             self._present(files)
             if not files.size:
-                yield from read(files)  # a sealed run holds each sample and repeat once
+                yield from read(files)  # a finalized run holds each sample and repeat once
                 return
             last = {key(item): position for position, item in enumerate(read(files))}
             yield from (item for position, item in enumerate(read(files)) if last.get(key(item)) == position)
@@ -154,13 +154,13 @@ def check(path: Path) -> Card:
 def missing_file(path: Path, name: str) -> str:
     """Return the missing file of a run, `samples.parquet` or `records.parquet`; empty if the run is complete.
 
-    Records are missing if the run was sealed (its samples are) or if its card counts replies.
+    Records are missing if the run was finalized (its samples are) or if its card counts replies.
     """
     other = "records" if name == "samples" else "samples"
-    sealed = (path / f"{other}.parquet").exists()
+    finalized = (path / f"{other}.parquet").exists()
     card = read_card(path)
     counted = card.status != "running" and sum(n for kind, n in card.counts.items() if kind != "absent") > 0
-    return f"{name}.parquet" if sealed or counted else ""
+    return f"{name}.parquet" if finalized or counted else ""
 
 
 class _Version(msgspec.Struct):

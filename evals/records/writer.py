@@ -18,7 +18,7 @@ from evals import disk
 from evals.errors import StoreError
 from evals.records.card import Card
 from evals.records.files import encode, file_facts, snapshot
-from evals.records.sealing import seal
+from evals.records.parquet import convert
 from evals.records.store import BATCHES, missing_file, read_card, write_card
 from evals.types import Record, Sample
 
@@ -51,7 +51,7 @@ class Writer:
                 self._fd = _open_lines(path)
                 self._truncate_torn_line()
             undo.pop_all()
-        self._settled = self._is_settled()
+        self._complete = self._is_complete()
         self._synced = time.monotonic()
         self._dirty = False
         self._lines = bytearray()
@@ -80,17 +80,17 @@ class Writer:
             if _STALE.fullmatch(path.name) and not path.is_dir():
                 path.unlink()
 
-    def _is_settled(self) -> bool:
+    def _is_complete(self) -> bool:
         """Whether the numbers on the card on disk belong to the current records."""
         return (self.path / "card.json").exists() and read_card(self.path).status != "running"
 
-    def _unsettle(self) -> None:
+    def _mark_running(self) -> None:
         """Mark the card as running before records change, so that a crash leaves no card with outdated numbers.
 
         Readers compute the numbers of a running run from its records.
         """
-        if self._settled:
-            self._settled = False
+        if self._complete:
+            self._complete = False
             write_card(self.path, structs.replace(self.card, status="running", files={}))
 
     def _close_lines(self) -> None:
@@ -144,8 +144,8 @@ class Writer:
         """Write the buffered records in one call; raises StoreError if writing fails, e.g. on a full disk."""
         lines, self._lines = self._lines, bytearray()
         with _writing(self.path):
-            self._unsettle()
-            if self._fd < 0:  # after sealing
+            self._mark_running()
+            if self._fd < 0:  # after conversion to Parquet
                 self._fd = _open_lines(self.path)
             written = os.write(self._fd, lines)
             if written != len(lines):  # remove the partial line, or a later record would be appended to it
@@ -163,7 +163,7 @@ class Writer:
             stream.flush()
             os.fsync(stream.fileno())
         with _writing(self.path):
-            self._unsettle()
+            self._mark_running()
         self._close_lines()
         temporary.replace(self.path / "records.jsonl")
         (self.path / "records.parquet").unlink(missing_ok=True)
@@ -188,16 +188,16 @@ class Writer:
         """Write the card as it is now."""
         with _writing(self.path):
             write_card(self.path, self.card)
-        self._settled = self.card.status != "running"
+        self._complete = self.card.status != "running"
 
-    def seal(self) -> None:
+    def finalize(self) -> None:
         """Convert samples and records to Parquet and remove the JSON lines; safe to interrupt at any point."""
         self.sync()
         with _writing(self.path):
             lines = self.path / "records.jsonl"
             if lines.exists() and lines.stat().st_size:
-                self._unsettle()
-            seal(self.path)
+                self._mark_running()
+            convert(self.path)
         self._close_lines()
         self.card.files = file_facts(self.path)
 

@@ -184,7 +184,7 @@ class Gathered:
         """Close the model's connections."""
         await self.model.close()
 
-    def settle(self) -> None:
+    def log_collected(self) -> None:
         """Log the collected batches as stored on disk."""
         for run, change in self._collected:
             _note(run, change)

@@ -30,7 +30,7 @@ class Tally:
         self.name = job.suite.id
         self.total = len(job.samples) * job.repeats
         self.before = len(job.done)
-        self.done = self.cut = self.tokens = self.scored = self.rejudged = 0
+        self.done = self.truncated = self.tokens = self.scored = self.rejudged = 0
         self.sum = self.squares = 0.0
         self.binary = True
         self.items: dict[str, tuple[int, float]] | None = {} if job.repeats > 1 else None
@@ -63,7 +63,7 @@ class Tally:
             self.failed[record.outcome.kind] += 1
             self.first.setdefault(record.outcome.kind, record.outcome.message)
             return
-        self.cut += record.outcome.stop == "length"
+        self.truncated += record.outcome.stop == "length"
         self.tokens += record.outcome.usage.output or 0
         score = next(iter(record.scores.values()), None)
         if isinstance(score, Score) and score.value is not None:
@@ -228,18 +228,18 @@ class Progress(AbstractContextManager["Progress"]):
         facts = [pace(tally.done, seconds), f"{tally.tokens / seconds:.0f} tok/s"] if tally.done else []
         facts += [tally.score()]
         facts += [f"{tally.failed.total()} failed"] if tally.failed else []
-        facts += [f"{tally.cut} truncated"] if tally.cut else []
+        facts += [f"{tally.truncated} truncated"] if tally.truncated else []
         facts += [f"{tally.rejudged} scored again"] if tally.rejudged else []
         facts += [self._more(self.tallies.index(tally))] if self._more else []
         return "  ".join(fact for fact in (*facts, self._spent()) if fact)
 
     def _lines(self) -> list[str]:
         return [
-            f"{tally.name}: {tally.before + tally.done}/{tally.total}  {self._facts(tally)}{self._left(tally)}"
+            f"{tally.name}: {tally.before + tally.done}/{tally.total}  {self._facts(tally)}{self._remaining_time(tally)}"
             for tally in self.tallies
         ]
 
-    def _left(self, tally: Tally) -> str:
+    def _remaining_time(self, tally: Tally) -> str:
         """Return the remaining time of a suite at the pace so far; bars show it themselves."""
         if not tally.done or not tally.left:
             return ""

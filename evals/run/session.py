@@ -274,12 +274,12 @@ class ModelRun:
         return runner
 
     def finish(self, runner: Runner) -> Outcome:
-        """Seal the runs, compute their figures, write their cards, and report failures."""
+        """Finalize the runs, compute their figures, write their cards, and report failures."""
         if self._gathered is not None:
             if not runner.interrupted:
                 for job in self.jobs:
                     job.writer.sync()
-                self._gathered.settle()
+                self._gathered.log_collected()
             runner.interrupted = runner.interrupted or self._gathered.waiting > 0
         answering = self._gathered or self.model
         for job, tally in zip(self.jobs, self.progress.tallies, strict=True):
@@ -389,9 +389,9 @@ def _warnings(job: Job) -> list[str]:
 
 
 def _close(job: Job, runner: Runner, budget: Budget, *, health: Health) -> None:
-    """Seal the run, compute its figures, and write its card."""
+    """Finalize the run, compute its figures, and write its card."""
     card = job.writer.card
-    job.writer.seal()
+    job.writer.finalize()
     card.notes = (*job.notes, *health.endings.notes())
     card.health = health.findings
     finish(job.writer, job.suite)

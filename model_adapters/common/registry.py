@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from evals import disk
-from evals import peer_environments as peers
+from evals import harness_environments as environments
 from evals.model_adapters.common.launch import HOST, LaunchSpec
 from evals.model_adapters.common.server_process import models
 
@@ -40,7 +40,7 @@ class Entry(Struct):
 
 
 def _register() -> Path:
-    return peers.cache() / "servers"
+    return environments.cache() / "servers"
 
 
 def announce(spec: LaunchSpec, url: str) -> Path:

@@ -82,7 +82,7 @@ def remarks(rule: Rule, name: str, sampling: Sampling) -> list[str]:
     return notes
 
 
-def cut(reply: Reply, stops: Sequence[str]) -> Reply:
+def truncate_at_stop(reply: Reply, stops: Sequence[str]) -> Reply:
     """Truncate a reply before its first stop sequence."""
     positions = [position for stop in stops if stop and (position := reply.text.find(stop)) >= 0]
     return structs.replace(reply, text=reply.text[: min(positions)], stop="stop") if positions else reply

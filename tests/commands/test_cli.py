@@ -708,7 +708,7 @@ def test_score_prints_which_samples_changed(here):
             scores = {"choice": wrong}
         spoilt.append(msgspec.structs.replace(record, scores=scores))
     writer.replace(spoilt)
-    writer.seal()
+    writer.finalize()
     writer.close()
     done = evals("score", "a", "--json")
     assert done.json["changes"] == [

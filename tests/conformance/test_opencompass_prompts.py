@@ -1,7 +1,7 @@
 """The words of protocol `intern-s1` are OpenCompass' own: fetched through pip, and worded as its own code words them.
 
 The wheel is fetched anew, as `evals data opencompass` does it. OpenCompass' code runs in an environment of its own
-(`evals.peer_environments.recipe("opencompass")` says how it is made); where there is none, its configurations are run with stand-ins
+(`evals.harness_environments.recipe("opencompass")` says how it is made); where there is none, its configurations are run with stand-ins
 for all that they import, so that at least the reader of literals is held against Python itself.
 """
 
@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from evals import harness_environments as environments
 from evals import load
-from evals import peer_environments as peers
 from evals.data import Data
 from evals.prompts import plain_text
 from evals.prompts import upstream as wording
@@ -111,9 +111,9 @@ def test_every_template_is_read(fetched: Path) -> None:
 
 
 def test_prompts_are_worded_as_opencompass_words_them(fetched: Path, tmp_path: Path) -> None:
-    python = peers.python("opencompass")
+    python = environments.python("opencompass")
     if python is None:
-        pytest.skip(f"NOT TESTED AGAINST OPENCOMPASS: {peers.recipe('opencompass')}")
+        pytest.skip(f"NOT TESTED AGAINST OPENCOMPASS: {environments.recipe('opencompass')}")
     known = dict(wheels.words())
     jobs = [job(name, known[name]) for name in CASES]
     script = Path(__file__).with_name("opencompass_prompts.py")

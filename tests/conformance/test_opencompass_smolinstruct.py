@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from evals import peer_environments as peers
+from evals import harness_environments as environments
 from evals.data import Data
 from evals.data.smolinstruct import TASKS, rows, samples
 from evals.sandbox import Pool
@@ -18,10 +18,12 @@ from evals.verdicts.second_opinion.opinion import Asked, ask
 from evals.verdicts.second_opinion.rules import find
 
 pytest.importorskip("rdkit", reason="NOT TESTED: the extra `chemistry` is not installed")
-PYTHON = peers.python("opencompass")
+PYTHON = environments.python("opencompass")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not PYTHON, reason=f"NOT TESTED AGAINST OPENCOMPASS: {peers.recipe('opencompass')}"),
+    pytest.mark.skipif(
+        not PYTHON, reason=f"NOT TESTED AGAINST OPENCOMPASS: {environments.recipe('opencompass')}"
+    ),
 ]
 PER_TASK = 36
 EXPLAINED = {

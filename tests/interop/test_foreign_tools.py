@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from evals import peer_environments as peers
+from evals import harness_environments as environments
 from evals.interop import formats
 from evals.records import store
 from evals.types import Failure, Reply, Score
@@ -307,7 +307,7 @@ def test_without_the_extra_one_line_names_it(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize("tool", make_foreign.TOOLS)
 def test_what_the_tool_writes_today_imports_to_the_same_verdicts(tool: str, tmp_path: Path) -> None:
     """Sees a format drift once a tool's environment is made anew with another version."""
-    if peers.python(tool) is None:
+    if environments.python(tool) is None:
         pytest.skip(f"NOT RUN AGAIN: {tool} has no environment; tools/make_foreign.py {tool} makes it")
     make_foreign.make(tool, tmp_path / tool)
     for case in CASES:

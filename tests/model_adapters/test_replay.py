@@ -24,7 +24,7 @@ async def run_of(results: Path, model: Model, suite: Suite, *, run: str, seal: b
     job = toy.job(results, suite, model=model.name, run=run)
     await Runner(model, [job]).run()
     if seal:
-        job.writer.seal()
+        job.writer.finalize()
     finish(job.writer, suite)
     job.writer.write_card()
     toy.close(job)

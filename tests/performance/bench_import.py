@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from evals import peer_environments as peers
+from evals import harness_environments as environments
 from tests.performance.bench import Figure
 from tests.performance.workbench import Measured, evals, measured
 from tools import mirror
@@ -90,7 +90,7 @@ def measure(folder: Path, *, runs: int = RUNS) -> list[Figure]:
     source, local = make(folder)
     results, floors = folder / "results", []
     times: dict[str, list[Measured]] = defaultdict(list)
-    audits = ["import", *(["lm-eval"] if peers.python("lm-eval") else [])]
+    audits = ["import", *(["lm-eval"] if environments.python("lm-eval") else [])]
     for turn in range(runs):
         floors.append(_good(measured([sys.executable, "-c", FLOOR, source, folder / "floor.jsonl"])))
         words = ("--data", local, "--results", results, "--run", f"r{turn}", "--protocol", "official")

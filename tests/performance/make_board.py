@@ -1,7 +1,7 @@
 """A made results folder for measuring the dashboard: `python -m tests.performance.make_board DEST`.
 
 40 models x 10 suites x 3 protocols with 2,000,400 records, and two runs of MMLU-Pro's 12,032 samples to compare. The
-files are what a sealed run leaves, written column by column; skill, difficulty and groups are drawn from one seed.
+files are what a finished run leaves, written column by column; skill, difficulty and groups are drawn from one seed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evals import load
-from evals.records import sealing as sealed
+from evals.records import parquet as record_parquet
 from evals.records import store
 from evals.records.card import Card, Config
 from evals.report import statistics as stats
@@ -54,7 +54,7 @@ def data(random: np.random.Generator, count: int) -> Data:
 
 
 def samples_table(one: Data) -> pa.Table:
-    """The gold side, as `sealed` lays it out."""
+    """The gold side, as `evals.records.parquet` lays it out."""
     texts = [
         f'{{"id":"{i}","target":"{t}","choices":["w","x","y","z"],"group":"{g}"}}'
         for i, t, g in zip(one.ids, one.targets, one.groups, strict=True)
@@ -75,7 +75,7 @@ def scorer_of(suite: str, protocol: str) -> str:
 def records_table(
     one: Data, answers: np.ndarray, random: np.random.Generator, started: float, scorer: str
 ) -> pa.Table:
-    """What happened, as `sealed` lays it out."""
+    """What happened, as `evals.records.parquet` lays it out."""
     count = len(one.ids)
     right = answers == one.targets
     verdicts = np.where(right, "right", "wrong")
@@ -100,7 +100,7 @@ def records_table(
         ["stop"] * count, seconds, pa.array([90] * count), tokens, none, none, started + np.arange(count) * 0.01,
         scores, prompts, replies,
     ]  # fmt: skip
-    schema = sealed._record_schema()
+    schema = record_parquet._record_schema()
     arrays = [pa.array(column, kind.type) for column, kind in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)
 
@@ -123,7 +123,7 @@ def estimates(right: np.ndarray, groups: np.ndarray) -> tuple[Estimate, ...]:
 def write_run(
     results: Path, suite: str, protocol: str, model: str, one: Data, skill: float, number: int
 ) -> None:
-    """Write one sealed run."""
+    """Write one finished run."""
     random = np.random.default_rng(number)
     chance = 1 / (1 + np.exp(one.difficulty - skill))
     right = random.random(len(one.ids)) < chance

@@ -24,7 +24,7 @@ def sealed(path: Path, count: int = 20, **changes: object) -> Path:
     writer.write_samples(toy.samples(count))
     for n in range(count):
         writer.append(toy.record(f"q{n:03}", value=float(n % 2)))
-    writer.seal()
+    writer.finalize()
     writer.card.status, writer.card.counts = "finished", {"right": count // 2, "wrong": count - count // 2}
     writer.card.coverage, writer.card.expected = 1.0, count
     writer.write_card()
@@ -120,7 +120,7 @@ def test_a_link_in_the_place_of_a_half_written_file_goes(run: Path, tmp_path: Pa
     writer = Writer(run, store.read_card(run))
     (run / name).symlink_to(target)  # put there again while it runs
     writer.replace(list(store.Run(run).records()))
-    writer.seal()
+    writer.finalize()
     writer.write_card()
     writer.close()
     assert target.read_text() == "not yours"
@@ -245,9 +245,9 @@ def test_a_reader_beside_a_run_that_is_sealed_sees_all_of_it(tmp_path: Path) -> 
     for one in readers:
         one.start()
     for _ in range(12):
-        writer.seal()
+        writer.finalize()
         writer.replace(list(store.Run(path).records()))
-        writer.seal()
+        writer.finalize()
         writer.append(toy.record("q007"))
     stop.set()
     for one in readers:
@@ -272,7 +272,7 @@ while True:
     card.notes = (str(time.time()),)
     new = {"exact": Score(value=float(card.counts.get("right", 0) != 20), verdict="right")}
     writer.replace(structs.replace(one, scores=new) for one in list(store.Run(path).records()))
-    writer.seal()
+    writer.finalize()
     right = int(next(iter(new.values())).value * 20)
     card.counts, card.status = {"right": right, "wrong": 20 - right}, "finished"
     writer.write_card()

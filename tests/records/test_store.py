@@ -94,7 +94,7 @@ def test_parquet_gives_back_what_the_lines_held(path: Path, record: Record) -> N
     writer = toy.writer(path)
     writer.append(record)
     as_lines = list(Run(path).records()), list(Run(path).briefs())
-    writer.seal()
+    writer.finalize()
     assert not (path / "records.jsonl").exists()
     assert (list(Run(path).records()), list(Run(path).briefs())) == as_lines == ([record], [brief(record)])
     writer.close()
@@ -111,7 +111,7 @@ def test_the_gold_side_is_kept_without_the_questions(path: Path) -> None:
     writer = toy.writer(path)
     writer.write_samples(items)
     found = list(Run(path).samples()), Run(path).gold()
-    writer.seal()
+    writer.finalize()
     assert (list(Run(path).samples()), Run(path).gold()) == found
     assert found[0] == [structs.replace(item, question=()) for item in items]
     assert [gold.cluster for gold in found[1].values()] == ["c", "2", "3"]
@@ -126,7 +126,7 @@ def test_a_later_record_replaces_an_earlier_one(path: Path) -> None:
         writer.append(record)
     expected = [toy.record("b"), toy.record("a"), toy.record("b", 1)]
     assert list(Run(path).records()) == expected
-    writer.seal()
+    writer.finalize()
     assert list(Run(path).records()) == expected
     writer.close()
 
@@ -134,12 +134,12 @@ def test_a_later_record_replaces_an_earlier_one(path: Path) -> None:
 def test_a_resumed_run_is_sealed_again_with_all_of_it(path: Path) -> None:
     first = filled(path)
     first.append(toy.failed("q004"))
-    first.seal()
+    first.finalize()
     first.close()
     second = toy.writer(path)
     second.append(toy.record("q004", text="again"))
     mixed = list(Run(path).records())
-    second.seal()
+    second.finalize()
     assert list(Run(path).records()) == mixed
     assert [r.sample for r in mixed] == [f"q{i:03}" for i in range(5)]
     assert mixed[-1].outcome.text == "again"
@@ -148,12 +148,12 @@ def test_a_resumed_run_is_sealed_again_with_all_of_it(path: Path) -> None:
 
 
 def test_sealing_in_several_batches_loses_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evals.records.sealing.BATCH_BYTES", 2000)
+    monkeypatch.setattr("evals.records.parquet.BATCH_BYTES", 2000)
     writer = toy.writer(path)
     records = [toy.record(f"q{i:03}", size=i * 7) for i in range(100)]
     for record in records:
         writer.append(record)
-    writer.seal()
+    writer.finalize()
     assert list(Run(path).records()) == records
     writer.close()
 
@@ -170,7 +170,7 @@ def test_duckdb_and_pandas_find_plain_columns(path: Path) -> None:
         EVERY_KIND[5],
     ):
         writer.append(record)
-    writer.seal()
+    writer.finalize()
     writer.close()
     table = pq.read_table(path / "records.parquet").to_pydict()
     assert table["verdict"] == ["right", "wrong", "failed:serverfault", "failed:crash", "failed:unscored"]
@@ -239,7 +239,7 @@ def test_a_card_that_cannot_be_read_says_why(path: Path, content: bytes, said: s
 
 def test_a_rotten_parquet_file_is_named(path: Path) -> None:
     writer = filled(path)
-    writer.seal()
+    writer.finalize()
     writer.close()
     (path / "records.parquet").write_bytes(b"PAR1 rotten")
     with pytest.raises(StoreError, match=r"records.parquet: "):
@@ -310,23 +310,23 @@ def environment() -> dict[str, str]:
 
 
 KILLS = {
-    "before sealing": "die()",
-    "while writing Parquet": "import pyarrow.parquet as pq; pq.ParquetWriter.write_batch = die; writer.seal()",
-    "before the Parquet file has its name": "Path.replace = die; writer.seal()",
-    "before the lines are removed": "Path.unlink = die; writer.seal()",
+    "before conversion": "die()",
+    "while writing Parquet": "import pyarrow.parquet as pq; pq.ParquetWriter.write_batch = die; writer.finalize()",
+    "before the Parquet file has its name": "Path.replace = die; writer.finalize()",
+    "before the lines are removed": "Path.unlink = die; writer.finalize()",
     "between records and samples": """
-        import evals.records.sealing; evals.records.sealing._seal_samples = die; writer.seal()
+        import evals.records.parquet; evals.records.parquet._convert_samples = die; writer.finalize()
     """,
     "before the samples' lines are removed": """
         unlink = Path.unlink
         Path.unlink = lambda path, **k: die() if path.name == "samples.jsonl" else unlink(path, **k)
-        writer.seal()
+        writer.finalize()
     """,
-    "while sealing again": """
-        writer.seal(); writer.close(); writer = toy.writer(path)
+    "while converting again": """
+        writer.finalize(); writer.close(); writer = toy.writer(path)
         writer.append(toy.record("q000", text="again"))
         Path.unlink = die
-        writer.seal()
+        writer.finalize()
     """,
     "while replacing the records": """
         Path.replace = die
@@ -335,7 +335,7 @@ KILLS = {
     "after replacing the records of a sealed run": """
         import evals.records.store as store
         records = list(store.Run(path).records())
-        writer.seal()
+        writer.finalize()
         Path.unlink = die
         writer.replace(records)
     """,
@@ -357,7 +357,7 @@ def test_a_kill_at_any_moment_loses_nothing(path: Path, moment: str) -> None:
     writer = toy.writer(path)  # and the same command goes on
     assert writer.warnings == []
     writer.append(toy.record("q007", text="later"))
-    writer.seal()
+    writer.finalize()
     writer.close()
     assert sorted(names(path)) == expected
     assert sum(b.sample == "q007" for b in Run(path).briefs()) == 1
@@ -411,7 +411,7 @@ def full(*_: object, **__: object) -> None:
     "act",
     [
         lambda writer: writer.append(toy.record("x")),
-        lambda writer: writer.seal(),
+        lambda writer: writer.finalize(),
         lambda writer: writer.write_card(),
         lambda writer: writer.replace([toy.record("x")]),
     ],
@@ -428,7 +428,7 @@ def test_a_full_disk_is_one_line_wherever_it_shows(
             act(writer)
     assert names(path) == [f"q{i:03}" for i in range(5)]
     assert Run(path).card.run == "run-a"
-    writer.seal()
+    writer.finalize()
     assert names(path) == [f"q{i:03}" for i in range(5)]
     writer.close()
 
@@ -455,7 +455,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
         assert len(kept) > 10
         assert names(path) == kept
         with pytest.raises(StoreError, match="No space left on device"):
-            writer.seal()
+            writer.finalize()
         assert names(path) == kept
         writer.close()
     finally:
@@ -503,7 +503,7 @@ def test_a_run_in_which_nothing_happened_leaves_no_folder(tmp_path: Path) -> Non
 def test_a_run_in_which_nothing_new_happened_stays(path: Path) -> None:
     for _ in range(2):
         writer = filled(path) if not path.exists() else toy.writer(path)
-        writer.seal()
+        writer.finalize()
         writer.close()
     assert len(names(path)) == 5
 

@@ -20,7 +20,7 @@ from msgspec import structs
 from evals.errors import Context, Disconnected, EvalsError, Gone, ModelError, RateLimit, UsageError
 from evals.prompts import ask
 from evals.records.store import Run
-from evals.run.cluster import placement as shape
+from evals.run.cluster import placement
 from evals.run.cluster import ray_replicas as replicas
 from evals.run.cluster.queue import Answer, Cluster, Fault, Question, Replica, Work
 from evals.run.job import Job
@@ -82,7 +82,7 @@ async def test_what_a_replicas_server_refuses_while_it_answers_is_noted(tmp_path
     cluster._replicas = [replica]
     refused = "seed is not sent: the server rejects the field"
     answers = [Answer(7, Reply(text="A"), (refused,)), Answer(8, Reply(text="A"))]
-    replica.settle(msgspec.msgpack.encode(answers))
+    replica.deliver(msgspec.msgpack.encode(answers))
     assert refused in cluster.notes
 
 
@@ -292,13 +292,13 @@ async def test_images_travel_with_the_question(tmp_path: Path, monkeypatch) -> N
     ],
 )
 def test_how_many_replicas_and_of_what_shape(spec, nodes, asked, wanted) -> None:
-    found = shape.shape(spec, nodes, replicas=asked.get("replicas"), gpus=asked.get("gpus"))
+    found = placement.place(spec, nodes, replicas=asked.get("replicas"), gpus=asked.get("gpus"))
     assert (found.replicas, found.gpus, found.nodes) == wanted
 
 
 def test_intern_s1_takes_the_gpus_of_its_profile() -> None:
     nodes = [{"CPU": 64, "GPU": 8, "accelerator_type:H100": 1}] * 2
-    found = shape.shape("vllm:internlm/Intern-S1-FP8", nodes, replicas=None, gpus=None)
+    found = placement.place("vllm:internlm/Intern-S1-FP8", nodes, replicas=None, gpus=None)
     assert found.replicas * found.gpus == 16
     assert found.gpus >= 4
 
@@ -321,7 +321,7 @@ def test_the_environment_of_replicas_holds_the_engines_words_and_no_keys(monkeyp
     monkeypatch.setenv("EVALS_ENGINE_ARGS", "--seed 1")
     monkeypatch.setenv("EVALS_SERVER_KEY", "secret")
     recorded = Recorded()
-    assert len(replicas._actors(recorded, "vllm:x/y", shape.Shape(3, 4), {})) == 3
+    assert len(replicas._actors(recorded, "vllm:x/y", placement.Placement(3, 4), {})) == 3
     assert (recorded.asked["num_gpus"], recorded.asked["scheduling_strategy"]) == (4, "SPREAD")
     assert recorded.asked["runtime_env"]["env_vars"] == {
         "EVALS_ENGINE_ARGS": "--seed 1",
@@ -340,7 +340,7 @@ def test_the_environment_of_replicas_holds_the_engines_words_and_no_keys(monkeyp
     ],
 )
 def test_a_replica_goes_over_as_few_nodes_as_can_be(need, gpus, fits) -> None:
-    assert shape.spanning(need, gpus) == fits
+    assert placement.multi_node_fit(need, gpus) == fits
 
 
 @pytest.mark.parametrize(
@@ -356,7 +356,7 @@ def test_a_replica_goes_over_as_few_nodes_as_can_be(need, gpus, fits) -> None:
 )
 def test_too_few_gpus_are_one_line(nodes, gpus, words) -> None:
     with pytest.raises(UsageError) as found:
-        shape.shape("vllm:internlm/Intern-S1-mini", nodes, replicas=None, gpus=gpus)
+        placement.place("vllm:internlm/Intern-S1-mini", nodes, replicas=None, gpus=gpus)
     assert words in str(found.value)
 
 
@@ -366,7 +366,7 @@ def test_what_cannot_go_over_several_nodes_says_so(spec) -> None:
         UsageError,
         match="needs 4 GPUs a replica, a node has 2 at most: only vllm: and sglang: can span several nodes",
     ):
-        shape.shape(spec, [{"GPU": 2}] * 4, replicas=None, gpus=4)
+        placement.place(spec, [{"GPU": 2}] * 4, replicas=None, gpus=4)
 
 
 @pytest.mark.parametrize(
@@ -374,7 +374,7 @@ def test_what_cannot_go_over_several_nodes_says_so(spec) -> None:
     [
         (["--cluster", "slurm"], "--cluster 'slurm': write ray, or ray://HOST:PORT"),
         (["--cluster", "ray://"], "--cluster ray://: write ray://HOST:PORT"),
-        (["--cluster", "ray://127.0.0.1:1"], "--cluster ray://127.0.0.1:1: nobody answers at 127.0.0.1:1"),
+        (["--cluster", "ray://127.0.0.1:1"], "--cluster ray://127.0.0.1:1: no answer from 127.0.0.1:1"),
         (["--replicas", "3"], "--replicas and --gpus are of a cluster"),
         (["--cluster", "ray", "--replicas", "0"], "--replicas must be above 0, got 0"),
         (["--cluster", "ray", "--gpus", "-1"], "--gpus must be 0 or more, got -1"),

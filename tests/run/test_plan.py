@@ -140,7 +140,7 @@ def written(results: Path, *records: Record, seal: bool = False, **options: obje
     for record in records:
         job.writer.append(record)
     if seal:
-        job.writer.seal()
+        job.writer.finalize()
     return name_of(job)
 
 
@@ -298,7 +298,7 @@ def history(results: Path, tokens: dict[str, int], *, model: str = "toy-model", 
     for name, count in tokens.items():
         outcome = Reply(text="A", usage=Usage(output=count), seconds=seconds)
         job.writer.append(structs.replace(toy.record(name), outcome=outcome))
-    job.writer.seal()
+    job.writer.finalize()
     toy.close(job)
     return job.writer.path / "records.parquet"
 
@@ -344,7 +344,7 @@ def test_where_tokens_are_not_counted_seconds_decide(tmp_path: Path) -> None:
     job = toy.job(tmp_path, seed=99)
     for i, seconds in enumerate((1.0, 9.0, 5.0, 7.0)):
         job.writer.append(structs.replace(toy.record(f"q{i:03}"), outcome=Reply(text="A", seconds=seconds)))
-    job.writer.seal()
+    job.writer.finalize()
     toy.close(job)
     assert asked(toy.job(tmp_path)) == ["q001", "q003", "q002", "q000"]
 
@@ -357,7 +357,7 @@ def test_two_suites_share_one_queue(tmp_path: Path) -> None:
         job.writer.append(
             structs.replace(toy.record(name), outcome=Reply(text="A", usage=Usage(output=count)))
         )
-    job.writer.seal()
+    job.writer.finalize()
     toy.close(job)
     assert asked(toy.job(tmp_path), toy.job(tmp_path, other)) == [
         "q003",

@@ -43,7 +43,7 @@ def writer(tmp_path: Path, request: pytest.FixtureRequest) -> Writer:
     ):
         found.append(record)
     if request.param:
-        found.seal()
+        found.finalize()
     return found
 
 
@@ -75,7 +75,7 @@ def test_another_rule_changes_the_scores_and_lists_the_samples(writer: Writer) -
 def test_replies_and_failures_stay_as_they_were(writer: Writer) -> None:
     before = [(r.sample, r.prompt, r.outcome, r.started) for r in Run(writer.path).records()]
     rescore(writer, suite(other_rule))
-    writer.seal()
+    writer.finalize()
     assert [(r.sample, r.prompt, r.outcome, r.started) for r in Run(writer.path).records()] == before
     writer.close()
 

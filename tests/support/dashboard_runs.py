@@ -75,6 +75,6 @@ def large(results: Path, name: str, *, like: Entry, samples: int) -> None:
     writer.card = structs.replace(
         card, estimates=found.estimates, counts=found.counts, coverage=1.0, status="finished"
     )
-    writer.seal()
+    writer.finalize()
     writer.write_card()
     writer.close()

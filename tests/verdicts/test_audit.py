@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from evals import peer_environments as peers
+from evals import harness_environments as environments
 from evals.commands import audit as command
 from evals.errors import UsageError
 from evals.verdicts.second_opinion import opinion, rules, worker
@@ -215,9 +215,9 @@ def test_of_a_gated_suite_there_are_letters_alone(
 
 def there(peer: str) -> Path:
     """Give a peer's interpreter, or skip and say how to have it."""
-    found = peers.python(peer)
+    found = environments.python(peer)
     if found is None:
-        pytest.skip(f"NOT AUDITED BY {peer}: {peers.recipe(peer)}")
+        pytest.skip(f"NOT AUDITED BY {peer}: {environments.recipe(peer)}")
     return found
 
 

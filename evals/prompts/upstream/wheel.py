@@ -14,7 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from evals import peer_environments as peers
+from evals import harness_environments as environments
 from evals.errors import DataError, UsageError
 
 
@@ -56,7 +56,7 @@ LONGEST = 1_000_000
 
 def place(wheel: Wheel) -> Path:
     """Return the path of a wheel, whether or not it exists."""
-    return peers.place(wheel.package.replace("==", "-")) / wheel.file
+    return environments.place(wheel.package.replace("==", "-")) / wheel.file
 
 
 def fault(wheel: Wheel) -> str:

@@ -12,7 +12,7 @@ from evals.errors import UsageError
 ENGINES = ("vllm", "lmdeploy", "sglang")
 
 
-class Shape(Struct, frozen=True):
+class Placement(Struct, frozen=True):
     """Number of replicas, and the resources of each."""
 
     replicas: int
@@ -24,53 +24,52 @@ class Shape(Struct, frozen=True):
     """GPU type that all nodes of a multi-node replica must have."""
 
 
-def shape(
+def place(
     spec: str, nodes: Sequence[Mapping[str, float]], *, replicas: int | None, gpus: int | None
-) -> Shape:
+) -> Placement:
     """Return the placement on nodes with these resources; `gpus`: GPUs per replica set by the user. Raises UsageError."""
     adapter = spec.partition(":")[0]
-    most = max((int(node.get("GPU", 0)) for node in nodes), default=0)
+    node_gpus = [int(node.get("GPU", 0)) for node in nodes]
+    largest = max(node_gpus, default=0)
     kind = next((k.partition(":")[2] for n in nodes for k in n if k.startswith("accelerator_type:")), "")
     need = _need(spec, kind) if gpus is None else gpus
-    if gpus is None and not need and adapter in ENGINES and most:
+    if gpus is None and not need and adapter in ENGINES and largest:
         need = 1
-    if need and not most:
+    if need and not largest:
         cpus = int(sum(node.get("CPU", 0) for node in nodes))
         raise UsageError(
             f"{spec} needs GPUs ({need} a replica), and no node of the cluster has any ({len(nodes)} nodes, {cpus} CPUs)"
         )
-    if need > most:
-        if adapter not in ENGINES or not load.engine(adapter).span:
-            raise UsageError(
-                f"{spec} needs {need} GPUs a replica, a node has {most} at most: only vllm: and sglang: can span several nodes"
-            )
-        fitting, nodes_per_replica = spanning(need, [int(node.get("GPU", 0)) for node in nodes])
-        if not fitting:
-            total = int(sum(node.get("GPU", 0) for node in nodes))
-            raise UsageError(
-                f"{spec} needs {need} GPUs a replica, as many on each of its nodes; the cluster has {total}, {most} "
-                "on a node at most"
-            )
-        return Shape(replicas or fitting, need, nodes=nodes_per_replica, kind=kind)
-    usual = sum(int(node.get("GPU", 0)) // need for node in nodes) if need else len(nodes)
-    return Shape(replicas or usual, need)
+    if need <= largest:
+        return Placement(replicas or (sum(n // need for n in node_gpus) if need else len(nodes)), need)
+    if adapter not in ENGINES or not load.engine(adapter).span:
+        raise UsageError(
+            f"{spec} needs {need} GPUs a replica, a node has {largest} at most: only vllm: and sglang: can span several nodes"
+        )
+    fitting, nodes_each = multi_node_fit(need, node_gpus)
+    if not fitting:
+        raise UsageError(
+            f"{spec} needs {need} GPUs a replica, as many on each of its nodes; the cluster has {sum(node_gpus)}, {largest} "
+            "on a node at most"
+        )
+    return Placement(replicas or fitting, need, nodes=nodes_each, kind=kind)
 
 
-def spanning(need: int, gpus: Sequence[int]) -> tuple[int, int]:
+def multi_node_fit(need: int, node_gpus: Sequence[int]) -> tuple[int, int]:
     """Return how many replicas fit with the fewest nodes each, and that number of nodes; (0, 0) if none fits."""
-    for nodes_per_replica in range(2, len(gpus) + 1):
-        if need % nodes_per_replica:
+    for nodes_each in range(2, len(node_gpus) + 1):
+        if need % nodes_each:
             continue
-        places = [
-            here // (need // nodes_per_replica) for here in gpus
-        ]  # a replica takes at most one place per node
-        fits = [
+        slots = [
+            gpus // (need // nodes_each) for gpus in node_gpus
+        ]  # a replica takes at most one slot per node
+        fitting = [
             n
-            for n in range(1, sum(places) // nodes_per_replica + 1)
-            if sum(min(n, p) for p in places) >= n * nodes_per_replica
+            for n in range(1, sum(slots) // nodes_each + 1)
+            if sum(min(n, slot) for slot in slots) >= n * nodes_each
         ]
-        if fits:
-            return max(fits), nodes_per_replica
+        if fitting:
+            return max(fitting), nodes_each
     return 0, 0
 
 

@@ -31,7 +31,7 @@ POLL_S = 5.0
 """Maximum interval between a replica's messages; answers are sent at once."""
 LEASE_S = 30.0
 """Silence after which a replica's questions are given to others."""
-PATIENCE_S = 10.0
+SHUTDOWN_S = 10.0
 """Time for replicas to shut down cleanly."""
 
 
@@ -168,7 +168,7 @@ class Replica:
             self.link.give(_encode(Work(self._questions, self._dropped)))
         self._questions, self._dropped = [], []
 
-    def settle(self, raw: bytes) -> None:
+    def deliver(self, raw: bytes) -> None:
         """Resolve the futures of answered questions; raises Gone if the replica's server is gone."""
         gone = None
         for answer in _answers(raw):
@@ -292,7 +292,7 @@ class Cluster:
         try:
             async with asyncio.timeout(self._lease_s) as lease:
                 while True:
-                    replica.settle(await replica.link.take())
+                    replica.deliver(await replica.link.take())
                     self._note(replica)
                     renewed = loop.time() + self._lease_s
                     if renewed - (lease.when() or 0.0) > self._lease_s / 2:
@@ -328,7 +328,7 @@ class Cluster:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(SHUTDOWN_S):
                 await asyncio.gather(*(r.link.close() for r in self._replicas), return_exceptions=True)
 
 

@@ -29,7 +29,7 @@ from evals.calls.call import ask
 from evals.data import media
 from evals.errors import Crash, EvalsError, Gone, ModelError, UsageError, install
 from evals.run.cluster.multi_node import Followers
-from evals.run.cluster.placement import Shape, shape
+from evals.run.cluster.placement import Placement, place
 from evals.run.cluster.queue import POLL_S, Answer, Cluster, Facts, Fault, Lost, Question, Work
 from evals.seams import Starting, notes_of, slots_of
 
@@ -37,10 +37,10 @@ LINGER_S = 0.005
 """Answers that arrive within this time share one message."""
 RESTARTS = 3
 """Maximum number of restarts of a replica by Ray."""
-REACH_S = 5.0
+CONNECT_S = 5.0
 PLACE_S = 60.0
 """Deadline for Ray to place the first replica and start its process."""
-FATES = {
+LOSSES = {
     "ActorDiedError": "its process or its node died",
     "ActorUnavailableError": "it cannot be reached",
 }
@@ -173,7 +173,7 @@ class Host:
             await self._model.close()
 
 
-class Over:
+class RayLink:
     """A `Link` over Ray."""
 
     def __init__(self, actor: Any) -> None:
@@ -204,7 +204,7 @@ class Over:
         try:
             raw: bytes = await self.actor.take.remote(self._start)
         except RayError as error:
-            raise Lost(FATES.get(type(error).__name__) or _line(error)) from None
+            raise Lost(LOSSES.get(type(error).__name__) or _line(error)) from None
         return raw
 
     async def close(self) -> None:
@@ -217,7 +217,7 @@ class Over:
             ray.kill(self.actor)
 
 
-class Connected(Cluster):
+class RayCluster(Cluster):
     """A cluster that disconnects from Ray when closed."""
 
     async def close(self) -> None:
@@ -248,8 +248,8 @@ def connect(
     with ExitStack() as undo:
         undo.callback(ray.shutdown)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        placement = shape(spec, nodes, replicas=replicas, gpus=gpus)
-        links = [Over(actor) for actor in _actors(ray, spec, placement, options)]
+        placement = place(spec, nodes, replicas=replicas, gpus=gpus)
+        links = [RayLink(actor) for actor in _actors(ray, spec, placement, options)]
         facts = _first_facts(ray, links)
         if facts.version != version("science-evals"):
             raise UsageError(
@@ -261,7 +261,7 @@ def connect(
     )
     replica_text = f"{placement.replicas} replica{'s' if placement.replicas > 1 else ''}"
     note = f"cluster: {address}, {replica_text} on {len(nodes)} nodes, {gpu_text}"
-    return Connected(links, replace(facts, notes=(note, *facts.notes)))
+    return RayCluster(links, replace(facts, notes=(note, *facts.notes)))
 
 
 def _ray(address: str) -> Any:
@@ -306,12 +306,12 @@ def _reach(address: str) -> None:
     if not host:
         raise UsageError(f"--cluster {address}: write ray://HOST:PORT")
     try:
-        socket.create_connection((host, port), timeout=REACH_S).close()
+        socket.create_connection((host, port), timeout=CONNECT_S).close()
     except OSError as error:
-        raise UsageError(f"--cluster {address}: nobody answers at {host}:{port} ({error})") from None
+        raise UsageError(f"--cluster {address}: no answer from {host}:{port} ({error})") from None
 
 
-def _actors(ray: Any, spec: str, placement: Shape, options: Mapping[str, Any]) -> list[Any]:
+def _actors(ray: Any, spec: str, placement: Placement, options: Mapping[str, Any]) -> list[Any]:
     environment = {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)}
     if placement.gpus:
         environment["EVALS_ENGINE_GPUS"] = str(placement.gpus)
@@ -333,7 +333,7 @@ def _actors(ray: Any, spec: str, placement: Shape, options: Mapping[str, Any]) -
     ]
 
 
-def _reserved_group(placement: Shape) -> Any:
+def _reserved_group(placement: Placement) -> Any:
     """Reserve the GPUs of one replica, all or none, while this process runs; returns the strategy for its first node."""
     from ray.util import placement_group
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -345,7 +345,7 @@ def _reserved_group(placement: Shape) -> Any:
     return PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
 
 
-def _first_facts(ray: Any, links: Sequence[Over]) -> Facts:
+def _first_facts(ray: Any, links: Sequence[RayLink]) -> Facts:
     """Return the facts of the first replica that is up; raises UsageError with the last fault if all fail."""
     waiting = [link.actor.facts.remote() for link in links]
     why = f"Ray has placed no replica within {PLACE_S:.0f} s: are its nodes busy? (`ray status`)"

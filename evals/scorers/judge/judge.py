@@ -128,9 +128,9 @@ class Judge:
         self, form: Template, question: str, reference: str, candidate: str
     ) -> tuple[str | float, Judgement]:
         """Fill a template and ask until there is a verdict."""
-        return await self.settle(form, *form.fill(question, reference, candidate))
+        return await self.ask_until_verdict(form, *form.fill(question, reference, candidate))
 
-    async def settle(self, form: Template, text: str, case: str) -> tuple[str | float, Judgement]:
+    async def ask_until_verdict(self, form: Template, text: str, case: str) -> tuple[str | float, Judgement]:
         """Ask until there is a verdict; raises Unreadable, or ScorerError if the judge cannot be asked."""
         used, answer = Usage(), ""
         async with self._gate:

@@ -172,7 +172,7 @@ class Judged(Struct, frozen=True, kw_only=True):
             return verdict
         if self.judge is None:
             raise Waiting("waits for a judge: evals score RUN --judge MODEL")
-        return await self.judge.settle(form, text, "")
+        return await self.judge.ask_until_verdict(form, text, "")
 
     async def ask(
         self, form: Template, question: str, gold: str, candidate: str, earlier: Score | Failure | None

@@ -22,7 +22,7 @@ from typing import IO, Any
 import msgspec
 from msgspec import Struct
 
-from evals import peer_environments as peers
+from evals import harness_environments as environments
 from evals.errors import UsageError
 from evals.verdicts.second_opinion.rules import PEERS, Rule
 
@@ -85,11 +85,13 @@ def interpreter(peer: str, given: Path | None) -> Path:
         if not os.access(given, os.X_OK) or given.is_dir():
             raise UsageError(f"--python {given}: no program there that could be run")
         return given.absolute()  # not resolved: a link within an environment is what makes it one
-    if python := peers.python(peer):
+    if python := environments.python(peer):
         return python
     if find_spec(PEERS[peer]):
         return Path(sys.executable)
-    raise UsageError(f"no {peer} on this machine; make it an environment of its own: {peers.recipe(peer)}")
+    raise UsageError(
+        f"no {peer} on this machine; make it an environment of its own: {environments.recipe(peer)}"
+    )
 
 
 def ask(rule: Rule, asked: Iterable[Asked], python: Path) -> Opinion:
@@ -186,7 +188,7 @@ def _first(rule: Rule, line: bytes, python: Path, errors: IO[bytes]) -> _First:
         raise UsageError(f"{python}: it ended before it judged anything{_last(errors)}") from None
     if first.fault:
         missing = first.fault.startswith("ModuleNotFoundError")
-        hint = f"; an environment that has all it needs: {peers.recipe(rule.peer)}" if missing else ""
+        hint = f"; an environment that has all it needs: {environments.recipe(rule.peer)}" if missing else ""
         raise UsageError(f"{python}: {rule.peer} cannot judge by {rule.name}: {first.fault}{hint}")
     return first
 

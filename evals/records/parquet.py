@@ -1,4 +1,4 @@
-"""Records and samples as Parquet (zstd): written when a run ends (is sealed), read in batches."""
+"""Records and samples as Parquet (zstd): written when a run is finalized, read in batches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from evals.records.files import SAMPLE, Brief, Gold, Snapshot, encode, read_line
 from evals.types import Failure, Prompt, Record, Reply, Score
 
 BATCH_BYTES = 1 << 20
-"""Size of the text held in memory while sealing."""
+"""Size of the text held in memory while converting."""
 
 
 class _Key(Struct):
@@ -131,17 +131,17 @@ def _row(line: _Line) -> tuple[Any, ...]:
     )
 
 
-def seal(folder: Path) -> None:
+def convert(folder: Path) -> None:
     """Write all records and samples to Parquet, then remove the JSON lines."""
     with snapshot(folder, "records") as files:
         if files.lines is not None:
-            _seal_records(files)
+            _convert_records(files)
     with snapshot(folder, "samples") as files:
         if files.lines is not None:
-            _seal_samples(files)
+            _convert_samples(files)
 
 
-def _seal_records(files: Snapshot) -> None:
+def _convert_records(files: Snapshot) -> None:
     old = files.parquet_path
     if files.parquet is None or files.size:
         kept = _raw_lines(files)
@@ -174,7 +174,7 @@ def _raw_lines(files: Snapshot) -> Iterator[_Line]:
     yield from read_lines(files, _LINE.decode)
 
 
-def _seal_samples(files: Snapshot) -> None:
+def _convert_samples(files: Snapshot) -> None:
     rows = (
         (s.id, s.group, s.cluster or s.id, encode(s.target), len(s.choices), encode(s))
         for s in read_lines(files, SAMPLE.decode)
@@ -276,7 +276,7 @@ def parquet_golds(files: Snapshot) -> dict[str, Gold]:
 
 
 def parquet_records(files: Snapshot) -> Iterator[Record]:
-    """Yield the records of a sealed run."""
+    """Yield the records of a finalized run."""
     prompt, outcome = msgspec.json.Decoder(Prompt).decode, msgspec.json.Decoder(Reply | Failure).decode
     columns = ["sample", "repeat", "prompt", "outcome", "scores", "started"]
     for batch in batches(files, columns):
@@ -292,7 +292,7 @@ def parquet_records(files: Snapshot) -> Iterator[Record]:
 
 
 def parquet_briefs(files: Snapshot) -> Iterator[Brief]:
-    """Yield what reports need of a sealed run."""
+    """Yield what reports need of a finalized run."""
     columns = ["sample", "repeat", "scores", "verdict", "stop", "seconds", "input_tokens", "output_tokens"]
     columns += ["reasoning_tokens", "cached_tokens"]
     for batch in batches(files, columns):

@@ -1,0 +1,51 @@
+"""Where other harnesses are installed on this machine: one folder each in the user's cache.
+
+    ~/.cache/science-evals/peers/lm-eval/bin/python     a virtual environment, since its pinned versions conflict with ours
+    ~/.cache/science-evals/peers/opencompass-0.5.4/     a wheel, read for its prompts (`evals data opencompass`)
+
+This module only names folders; it creates, imports and runs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from evals.errors import UsageError
+
+RECIPES = {
+    "lm-eval": ("lm-eval==0.4.13",),
+    "opencompass": ("torch==2.13.0", "opencompass==0.5.4 datasets==3.6.0", "'pyarrow<24' rdkit math-verify"),
+}
+"""Harness -> arguments of the `pip install` commands for its environment, in order, as tested."""
+
+
+def home() -> Path:
+    """Return the user's home folder; raises UsageError if there is none, as in containers with an unknown user."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise UsageError("this user has no home folder: set HOME") from None
+
+
+def cache() -> Path:
+    """Return the folder for files kept between commands, below XDG_CACHE_HOME; it may not exist."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "science-evals"
+
+
+def place(harness: str) -> Path:
+    """Return the folder of a harness's environment or files; it may not exist."""
+    return cache() / "peers" / harness
+
+
+def python(harness: str) -> Path | None:
+    """Return the interpreter of a harness's environment; None if there is none."""
+    interpreter = place(harness) / "bin" / "python"
+    return interpreter if interpreter.exists() else None
+
+
+def recipe(harness: str) -> str:
+    """Return the shell commands that create a harness's environment."""
+    folder = place(harness)
+    steps = [f"{folder}/bin/pip install {packages}" for packages in RECIPES[harness]]
+    return " && ".join([f"python3 -m venv {folder}", *steps])
