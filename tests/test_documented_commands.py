@@ -89,12 +89,12 @@ STANDS_FOR = {
     "CANDIDATE": CARELESS, "RUN1": CAREFUL, "RUN2": AGAIN, "OTHER_MODEL": CARELESS, "REWORDED": AGAIN,
     "EARLIER1": CAREFUL, "EARLIER2": CARELESS, "MODEL": "demo:careful", "NEW": "demo:careless", "DIR": "out",
     "SUITE...": "mmlu-pro", "SUITE": "mmlu-pro", "POLICY.toml": "policy.toml", "FILE": "results/baselines/release.jsonl",
-    "lm-eval|csv|parquet|markdown|latex": "csv", "500": "6",
+    "lm-eval|csv|parquet|markdown|latex": "csv",
 }  # fmt: skip
 """What the pages write in the place of names."""
 ELSEWHERE = (
     "hf:", "vllm:", "--cluster", "lm-eval:", "audit", "serve", "dashboard", "import", "reproduce", "mmmu", "opencompass",
-    "smollm2", "data", "calibrate", "hub", "every-eval-ever", "lm-eval", "JUDGE", "--judge", "o3",
+    "smollm2", "data", "calibrate", "hub", "every-eval-ever", "lm-eval", "JUDGE", "--judge", "o3", "--control",
 )  # fmt: skip
 """Words of commands that need what is not here; other tests run most of them."""
 RUN_HERE = [
