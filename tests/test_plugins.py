@@ -55,6 +55,9 @@ def test_what_new_writes_passes_its_own_tests_and_the_house_style(
     what: str, tests: int, made: Callable[[str, str], Path]
 ) -> None:
     folder = made(what, "well-made")
+    for items in folder.glob("*/test.jsonl"):  # an item more breaks no test
+        with items.open("a") as stream:
+            stream.write('{"id": "3", "country": "Peru", "cities": ["Lima", "Cusco"], "answer": "A"}\n')
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", folder, folder]
     path = {"PYTHONPATH": f"{ROOT}:{folder}", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=path, check=False)
@@ -66,7 +69,7 @@ def test_what_new_writes_passes_its_own_tests_and_the_house_style(
         "check",
         "--config",
         ROOT / "pyproject.toml",
-        folder / "well_made.py",
+        folder / ("well_made.py" if what == "adapter" else "well_made/__init__.py"),
     ]
     assert subprocess.run(ruff, capture_output=True, text=True, check=False).returncode == 0
 
@@ -75,13 +78,18 @@ def test_a_suite_of_another_package_runs_and_is_listed_with_its_origin(
     install: Install, made: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
     folder = made("suite", "capital-cities")
-    text = (folder / "capital_cities.py").read_text()
-    install("evals_x", plugins.SUITES, {"capital-cities": "capital_cities"}, capital_cities=text)
+    install("evals_x", plugins.SUITES, {"capital-cities": "capital_cities"})
+    (folder / "capital_cities").rename(tmp_path / "evals_x" / "capital_cities")
     assert "from evals_x 1.2" in evals("list", "suites").out
-    words = ("--data", folder / "test.jsonl", "-m", "scripted:ANSWER: A", "--results", tmp_path / "r")
+    words = ("-m", "scripted:ANSWER: A", "--results", tmp_path / "r")  # its items travel with it
     done = evals("run", "capital_cities", *words)
     assert done.status == 0, done.err
     assert "1 right, 1 wrong" in done.out
+    own = tmp_path / "own.jsonl"
+    own.write_text('{"id": 1, "country": "Peru", "cities": ["Lima", "Cusco"], "answer": "A"}\n')
+    assert "1 right;" in evals("run", "capital_cities", "--data", own, *words).out
+    (tmp_path / "evals_x" / "capital_cities" / "test.jsonl").unlink()
+    assert "no file named test" in evals("run", "capital_cities", *words).complaint
 
 
 OLDER = """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import keyword
+from collections.abc import Iterator
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -35,7 +37,7 @@ def new(what: str, name: str, out: Path | None) -> None:
     if folder.exists():
         raise UsageError(f"{folder} exists already; --out names another folder")
     folder.mkdir(parents=True)
-    for template in sorted((files("evals") / "templates" / what).iterdir(), key=lambda path: path.name):
+    for place, template in _templates(files("evals") / "templates" / what):
         text = template.read_text(encoding="utf-8")
         for mark, value in (
             ("name", name),
@@ -43,12 +45,22 @@ def new(what: str, name: str, out: Path | None) -> None:
             ("title", name.replace("-", " ").capitalize()),
         ):
             text = text.replace(f"{{{{{mark}}}}}", value)
-        path = folder / template.name.removesuffix(".txt").replace("module", module)
+        path = folder / place.removesuffix(".txt").replace("module", module)
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
         click.echo(str(path))
     tried = (
-        f"evals check {name} --data {folder}/test.jsonl"
+        f"evals run {name} -m scripted:'ANSWER: A'"
         if what == "suite"
         else f"evals run aime --sample -m {name}:polly"
     )
     common.say(f"Try it:  pip install -e {folder} && pytest {folder} && {tried}")
+
+
+def _templates(folder: Traversable, below: str = "") -> Iterator[tuple[str, Traversable]]:
+    """Yield the files of a template with their paths in it."""
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir():
+            yield from _templates(entry, f"{below}{entry.name}/")
+        else:
+            yield f"{below}{entry.name}", entry

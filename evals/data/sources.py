@@ -38,10 +38,12 @@ WIDEST = {",": 131_072, "\t": 1 << 30}
 
 
 class Split(Struct, frozen=True, kw_only=True):
-    """Where a split is found: on the hub, and its file names in a mirror or a checkout."""
+    """Where a split is found: on the hub or in a package, and its file names in a mirror or a checkout."""
 
-    hub: str
-    """Repository id of the data set."""
+    hub: str = ""
+    """Repository id of the data set; empty: its rows are in `folder`."""
+    folder: Path | None = None
+    """Folder of a package that brings the rows itself; read in the place of the hub."""
     revision: str = ""
     """Full commit hash."""
     config: str | None = None
@@ -89,7 +91,9 @@ class Data(Struct, frozen=True, kw_only=True):
                 )
             yield row
         if self.origin == "hub" and split.rows is not None and count != split.rows:
-            raise DataError(f"{self.suite}: {split.hub} has {count} rows, expected {split.rows}")
+            raise DataError(
+                f"{self.suite}: {split.hub or split.folder} has {count} rows, expected {split.rows}"
+            )
         if count == 0:
             raise DataError(f"{self.suite}: the data set is empty")
 
@@ -110,7 +114,7 @@ class Data(Struct, frozen=True, kw_only=True):
     def _files(self, split: Split) -> list[Path]:
         if self.local is not None and self.local.is_file():
             return [self.local] if split.main else []
-        folder = self.folder()
+        folder = split.folder if self.origin == "hub" and split.folder else self.folder()
         for base in (folder, folder / "data"):
             for stem in split.stems:
                 for suffix in SUFFIXES:
@@ -122,15 +126,16 @@ class Data(Struct, frozen=True, kw_only=True):
         return []
 
     def _read(self, split: Split) -> Iterable[Row]:
-        if self.origin == "hub":
+        if self.origin == "hub" and split.folder is None:
             return _from_hub(self.suite, split)
         if self.local is not None and not self.local.exists():
             raise DataError(f"{self.suite}: {self.local} does not exist")
         paths = self._files(split)
         if not paths:
             wanted = " or ".join(split.stems)
+            folder = split.folder if self.origin == "hub" else self.folder()
             raise DataError(
-                f"{self.suite}: no file named {wanted} (.parquet, .jsonl, .json, .csv, .tsv) in {self.folder()}"
+                f"{self.suite}: no file named {wanted} (.parquet, .jsonl, .json, .csv, .tsv) in {folder}"
             )
         return (row for path in paths for row in read_file(path))
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from time import localtime, strftime
+from time import gmtime, strftime
 
 from msgspec import Struct, structs
 
@@ -240,17 +240,15 @@ def _reused(card: Card, done: int) -> str:
     if not card.expected or done < card.expected:
         return ""
     return (
-        f"{card.run}, begun {strftime('%Y-%m-%d %H:%M', localtime(card.started))}, has all {done} replies: it is "
+        f"{card.run}, begun {strftime('%Y-%m-%d %H:%M', gmtime(card.started))} UTC, has all {done} replies: it is "
         "reused, nothing is asked (--fresh asks again)"
     )
 
 
 def _data_notes(suite: Suite, data: Data, digest: str) -> list[str]:
-    if data.origin != "hub" or suite.sha256:
+    if data.origin != "hub" or suite.sha256 or suite.in_memory:
         return []
-    return [
-        f"no hash of this data set is pinned: its rows came from the hub as they were, sha256 {digest[:16]}"
-    ]
+    return [f"no hash of this data set is pinned; its rows have sha256 {digest[:16]}"]
 
 
 def _system_notes(config: Config) -> list[str]:
