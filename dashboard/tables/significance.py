@@ -71,7 +71,7 @@ def _by_arrays(column: Column, metric: Metric, several: tuple[tuple[str, Path, S
     values, clusters, groups = _values(paths)
     alone = len(set(clusters)) == len(clusters)
     macro = metric.pool == "macro"
-    width = metric.bounds[1] - metric.bounds[0] if metric.bounds else None
+    width = metric.width
     found = {}
     for a, b in combinations(range(len(paths)), 2):
         differences = values[b] - values[a]

@@ -265,7 +265,7 @@ class _Check:
 
     def _figures(self) -> int:
         golds = {
-            s.id: Gold(s.group, s.cluster or s.id, s.target, len(s.choices)) for s in self.samples.values()
+            s.id: Gold.of(s) for s in self.samples.values()
         }
         summary: Summary = summarize(
             self.briefs,

@@ -120,8 +120,8 @@ def _print(reports: list[Certificate]) -> None:
             report.model,
             report.metric,
             ", ".join(wording.amount(value, report.unit) for value in report.values),
-            wording.amount(report.deviation, report.unit, signed=True).lstrip("+"),
-            wording.amount(report.limit, report.unit, signed=True).lstrip("+"),
+            wording.size(report.deviation, report.unit),
+            wording.size(report.limit, report.unit),
             f"{report.discordance:.3g}",
         )
         for report in reports

@@ -20,7 +20,7 @@ import msgspec
 
 from evals.errors import UsageError
 from evals.interop import outgoing
-from evals.interop.outgoing import Row, Written, ended, headline, rows, sampled
+from evals.interop.outgoing import Row, Written, ended, rows, sampled
 from evals.records.card import Card, JudgeCard
 from evals.records.store import Run, slug
 from evals.types import Estimate, Reply, Score
@@ -206,7 +206,7 @@ def _sampling(card: Card) -> dict[str, Any]:
 def _instances(run: Run, card: Card, path: Path) -> tuple[str, int]:
     """Write the instances; returns the file's SHA-256 and its rows."""
     digest, count = sha256(), 0
-    head = headline(card)
+    head = card.headline
 
     def lines() -> Iterator[bytes]:
         nonlocal count

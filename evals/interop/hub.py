@@ -13,7 +13,7 @@ from typing import Any
 
 from evals.errors import UsageError, install
 from evals.interop import outgoing
-from evals.interop.outgoing import Written, ended, headline, sampled, utc
+from evals.interop.outgoing import Written, ended, sampled, utc
 from evals.records.card import Card
 from evals.records.store import Run, slug
 
@@ -56,12 +56,12 @@ def _unfit(card: Card) -> str:
         return f"not registered on the hub ({', '.join(REGISTERED)} are)"
     if sampled(card):
         return sampled(card)
-    head = headline(card)
+    head = card.headline
     return "" if head is not None and head.value is not None and head.unit == "fraction" else "no score"
 
 
 def _entry(card: Card) -> dict[str, Any]:
-    head = headline(card)
+    head = card.headline
     if head is None or head.value is None:
         raise ValueError(f"{card.run} has no score")
     data, task = REGISTERED[card.config.suite]

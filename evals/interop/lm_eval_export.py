@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from evals.interop import outgoing
-from evals.interop.outgoing import Row, Written, as_text, ended, headline, rows, utc
+from evals.interop.outgoing import Row, Written, as_text, ended, rows, utc
 from evals.records.card import Card
 from evals.records.store import Run, slug
 from evals.types import Sampling
@@ -64,7 +64,7 @@ def _task(card: Card, cards: Sequence[Card]) -> str:
 def _document(model: str, tasks: Mapping[str, tuple[Run, Card]]) -> dict[str, Any]:
     cards = {task: card for task, (_, card) in tasks.items()}
     last = max(cards.values(), key=lambda card: card.started)
-    heads = {task: headline(card) for task, card in cards.items()}
+    heads = {task: card.headline for task, card in cards.items()}
     return {
         "results": {task: _scores(run, card, task) for task, (run, card) in tasks.items()},
         "groups": {},
@@ -129,7 +129,7 @@ def _settings(sampling: Sampling) -> dict[str, Any]:
 
 def _scores(run: Run, card: Card, task: str) -> dict[str, Any]:
     scores: dict[str, Any] = {"alias": task, "sample_len": card.expected // card.config.repeats}
-    head = headline(card)
+    head = card.headline
     for e in card.estimates:
         if not e.group and e.value is not None:
             error = _stderr(run, card, e.value) if head is not None and e.metric == head.metric else None
@@ -163,7 +163,7 @@ def _stderr(run: Run, card: Card, value: float) -> float | None:
 
 def _samples(run: Run, card: Card) -> tuple[list[bytes], str]:
     """Return a run's samples as lines, repeats together, and the hash over their hashes."""
-    head = headline(card)
+    head = card.headline
     by_sample: dict[str, list[Row]] = defaultdict(list)
     for row in rows(run, gated=card.gated):
         if row.scored:

@@ -13,7 +13,7 @@ from evals.errors import UsageError
 from evals.prompts import plain_text
 from evals.records.card import Card
 from evals.records.store import Run
-from evals.types import Estimate, Failure, Prompt, Record, Reply, Sample, Score
+from evals.types import Failure, Prompt, Record, Reply, Sample, Score
 
 LABEL = 16
 """Longest answer of a gated suite that is written as it is; more could be a text."""
@@ -103,11 +103,6 @@ def words(prompt: Prompt) -> str:
 def hidden(answer: str) -> str:
     """Return an answer of a gated suite as it may be seen: a label, or its hash."""
     return answer if len(answer) <= LABEL else f"sha256:{sha256(answer.encode()).hexdigest()}"
-
-
-def headline(card: Card) -> Estimate | None:
-    """Return the estimate that stands for a run."""
-    return next((e for e in card.estimates if e.headline and not e.group), None)
 
 
 def as_text(target: str | float | tuple[str, ...]) -> str:

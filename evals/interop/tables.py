@@ -14,7 +14,7 @@ from typing import Any
 
 from evals.errors import UsageError, install
 from evals.interop import outgoing
-from evals.interop.outgoing import Written, as_text, ended, headline, rows, sampled, utc
+from evals.interop.outgoing import Written, as_text, ended, rows, sampled, utc
 from evals.records.card import Card
 from evals.records.store import Run
 from evals.types import Estimate
@@ -141,7 +141,7 @@ def _write_text(runs: Sequence[Run], path: Path, form: str, *, escape: Any) -> W
 
 
 def _line(card: Card) -> list[str]:
-    head = headline(card)
+    head = card.headline
     notes = [sampled(card), f"judge {card.config.judge}" if card.config.judge else ""]
     notes += [f"imported ({card.origin})" if card.origin.startswith("import") else ""]
     fraction = head is not None and head.unit == "fraction"

@@ -30,6 +30,11 @@ class Gold(Struct, frozen=True, gc=False):
     target: str | float | tuple[str, ...]
     options: int
 
+    @classmethod
+    def of(cls, sample: Sample) -> Gold:
+        """Return the gold side of a sample, which is its own cluster unless it names one."""
+        return cls(sample.group, sample.cluster or sample.id, sample.target, len(sample.choices))
+
 
 class Brief(Struct, frozen=True, kw_only=True, gc=False):
     """The part of a record that reports need."""

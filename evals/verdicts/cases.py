@@ -175,6 +175,4 @@ def _pooled(parts: Sequence[Pairs], missing: Missing) -> Evidence | None:
     together = np.concatenate(values)
     if np.isnan(together).any():
         return None
-    limits = parts[0].metric.bounds
-    width = limits[1] - limits[0] if limits else None
-    return difference.of_mean(together, clusters, groups=groups, weights=weights, width=width)
+    return difference.of_mean(together, clusters, groups=groups, weights=weights, width=parts[0].metric.width)

@@ -113,7 +113,7 @@ def components(
     array = np.array(list(base.values.values()))
     if len(array) < 2:
         return None
-    width = metric.bounds[1] - metric.bounds[0] if metric.bounds else None
+    width = metric.width
     spread = float(array.var(ddof=1))
     within = _within(
         base, others, discordance, fallback=spread if width is None else ASSUMED_WITHIN * width**2

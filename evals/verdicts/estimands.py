@@ -71,7 +71,7 @@ def evidence_of(
     if estimand == "this-run":
         return Seen(evidence.value)
     error = noise_error(pairs, group=group, limit=limit)
-    return None if error is None else Shift(evidence.value, error, MANY, "within-item noise", _width(pairs))
+    return None if error is None else Shift(evidence.value, error, MANY, "within-item noise", pairs.metric.width)
 
 
 def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None = None) -> float | None:
@@ -92,8 +92,3 @@ def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None =
     else:
         return None
     return sqrt(floored(variance, weights, pairs.metric))
-
-
-def _width(pairs: Pairs) -> float | None:
-    bounds = pairs.metric.bounds
-    return bounds[1] - bounds[0] if bounds else None

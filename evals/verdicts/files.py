@@ -32,7 +32,7 @@ def cells(verdict: SuiteVerdict) -> tuple[str, ...]:
         wording.amount(verdict.value_candidate, verdict.unit),
         wording.amount(verdict.difference, verdict.unit, signed=True),
         wording.interval(verdict.low, verdict.high, verdict.unit),
-        wording.amount(verdict.margin, verdict.unit, signed=True).lstrip("+"),
+        wording.size(verdict.margin, verdict.unit),
         str(verdict.n),
         f"{verdict.coverage:.4f}",
     )

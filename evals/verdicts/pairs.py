@@ -127,7 +127,7 @@ class Pairs:
             values,
             [row.cluster for row in rows],
             groups=[row.group for row in rows] if macro else None,
-            width=self.metric.bounds[1] - self.metric.bounds[0] if self.metric.bounds else None,
+            width=self.metric.width,
         )
 
     def values(self, group: str | None = None) -> tuple[float | None, float | None]:

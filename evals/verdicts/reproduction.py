@@ -21,7 +21,6 @@ from evals.errors import UnknownName, Untrusted
 from evals.labels import ProtocolName
 from evals.records.card import Card
 from evals.report.statistics import z_quantile
-from evals.types import Estimate
 from evals.verdicts.contestant import Contestant
 from evals.verdicts.noise import Certificate
 from evals.verdicts.reported import Claim
@@ -96,7 +95,7 @@ def measured(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any]]) -> 
             cards=(card,),
         )
         for card in cards
-        if (head := _headline(card)) is not None
+        if (head := card.headline) is not None
     ]
     for mean in aggregates:
         key = (mean["suite"], mean["protocol"], mean["model"])
@@ -160,10 +159,6 @@ def same_model(name: str, other: str) -> bool:
 def plain(name: str) -> str:
     """Return a model's name without its organisation, marks and capitals."""
     return "".join(c for c in name.rpartition("/")[2].lower() if c.isalnum())
-
-
-def _headline(card: Card) -> Estimate | None:
-    return next((e for e in card.estimates if e.headline and not e.group), None)
 
 
 def _finding(run: Measured, name: str, claim: Claim, within: float | None) -> Finding:

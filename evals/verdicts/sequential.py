@@ -344,7 +344,7 @@ class SequentialGate:
 
 def _expected(job: Job) -> Contestant:
     """Return the candidate as it will be: its samples, and no outcome yet."""
-    golds = {s.id: Gold(s.group, s.cluster or s.id, s.target, len(s.choices)) for s in job.samples}
+    golds = {s.id: Gold.of(s) for s in job.samples}
     return Contestant(
         run=job.writer.card.run,
         model=job.writer.card.model,

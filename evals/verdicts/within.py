@@ -61,5 +61,4 @@ def weighed(names: list[str], variances: Mapping[str, float], weights: NDArray[n
 
 def floored(variance: float, weights: NDArray[np.float64], metric: Metric) -> float:
     """Return a variance of at least one changed sample: repeats that all agree do not prove zero noise."""
-    width = metric.bounds[1] - metric.bounds[0] if metric.bounds else 0.0
-    return max(variance, (width * float(weights.max())) ** 2 / 4)
+    return max(variance, ((metric.width or 0.0) * float(weights.max())) ** 2 / 4)

@@ -20,6 +20,11 @@ def amount(value: float | None, unit: str, *, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''}.4g}{f' {unit}' if unit else ''}"
 
 
+def size(value: float, unit: str) -> str:
+    """Format the size of a difference: points of a percentage, without a plus sign."""
+    return amount(value, unit, signed=True).lstrip("+")
+
+
 def interval(low: float | None, high: float | None, unit: str) -> str:
     """Format an interval of a difference, without its unit."""
     if low is None and high is None:
