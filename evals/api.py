@@ -98,7 +98,7 @@ def import_replies(
     """
     from tempfile import TemporaryDirectory
 
-    from evals.interop.replies import Wanted, read_replies
+    from evals.interop.replies import ImportRequest, read_replies
 
     with TemporaryDirectory() as folder:
         if isinstance(replies, Mapping):
@@ -107,7 +107,7 @@ def import_replies(
             path.write_bytes(b"".join(line + b"\n" for line in lines))
         else:
             path = Path(replies)
-        wanted = Wanted(
+        request = ImportRequest(
             suite=suite,
             model=model,
             protocol=protocol,
@@ -116,7 +116,7 @@ def import_replies(
             results=Path(results),
             run=run,
         )
-        read = partial(read_replies, path, wanted)
+        read = partial(read_replies, path, request)
         cards = _off_the_loop(read)
     return Runs([run for card in cards for run in store.find(Path(results), card.run)])
 

@@ -28,13 +28,11 @@ from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError
 from evals.records import card as cards
 from evals.records.card import Card
-from evals.records.files import encode
+from evals.records.files import encode, label_or_hash, without_text
 from evals.records.store import Run
 from evals.types import Failure, Prompt, Record, Reply, Sample, Score
 
 FORMAT = 1
-LABEL = 16
-"""Longest answer of a gated suite that is written as it is; more could be a text."""
 LONGEST_LINE = 256 << 20
 """Bytes of one record at most, unpacked."""
 END = 1 << 20
@@ -154,19 +152,10 @@ def seal(path: Path) -> None:
         stream.write(comment)
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= LABEL else f"sha256:{sha256(text.encode()).hexdigest()}"
-
-
 def bare_sample(sample: Sample) -> Sample:
     """Leave of a gated sample its id, its group and its answer's letter; options as hashes."""
     hashed = tuple(f"sha256:{sha256(text.encode()).hexdigest()}" for text in sample.choices)
-    target = sample.target
-    if isinstance(target, str):
-        target = _short(target)
-    elif isinstance(target, tuple):
-        target = tuple(map(_short, target))
-    return structs.replace(sample, question=(), choices=hashed, target=target, meta={})
+    return structs.replace(sample, question=(), choices=hashed, target=without_text(sample.target), meta={})
 
 
 def withheld(record: Record) -> Withheld:
@@ -177,8 +166,8 @@ def withheld(record: Record) -> Withheld:
         if isinstance(score, Failure):
             scores[name] = structs.replace(score, message="")
         else:
-            answer = score.answer if score.answer is None else _short(score.answer)
-            judged = tuple(structs.replace(one, text=_short(one.text)) for one in score.judged)
+            answer = score.answer if score.answer is None else label_or_hash(score.answer)
+            judged = tuple(structs.replace(one, text=label_or_hash(one.text)) for one in score.judged)
             scores[name] = structs.replace(score, why="", answer=answer, judged=judged)
     if isinstance(outcome, Reply):
         text = sha256(outcome.text.encode()).hexdigest()

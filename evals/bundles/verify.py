@@ -264,9 +264,7 @@ class _Check:
                 )
 
     def _figures(self) -> int:
-        golds = {
-            s.id: Gold.of(s) for s in self.samples.values()
-        }
+        golds = {s.id: Gold.of(s) for s in self.samples.values()}
         summary: Summary = summarize(
             self.briefs,
             golds,

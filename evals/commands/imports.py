@@ -61,10 +61,10 @@ def _read(
 ) -> tuple[list[Card], list[str]]:
     from evals.interop import formats
     from evals.interop.foreign import import_all
-    from evals.interop.replies import Wanted
+    from evals.interop.replies import ImportRequest
 
-    wanted = Wanted(**options)
+    request = ImportRequest(**options)
     if format_name in OWN:
         module, _, function = OWN[format_name].partition(":")
-        return getattr(import_module(f"evals.interop.{module}"), function)(source, wanted), []
-    return import_all(path, formats.read(format_name, source), wanted)
+        return getattr(import_module(f"evals.interop.{module}"), function)(source, request), []
+    return import_all(path, formats.read(format_name, source), request)

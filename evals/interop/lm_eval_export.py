@@ -1,8 +1,8 @@
-"""Export to lm-evaluation-harness: `results_<time>.json` and `samples_<task>_<time>.jsonl` (its loggers, 0.4.13).
+"""Export to lm-evaluation-harness (0.4.13): `results_<time>.json` and `samples_<task>_<time>.jsonl`.
 
-A run is a task of its own; the standard error is lm-eval's own (of the sample means, n - 1), the interval and what else
-it has no field for stand under `science_evals`. A sample without a score is left out of the samples, since lm-eval has
-no such state; `n-samples` says how many were expected.
+A run is one task. The standard error is lm-eval's (of the sample means, n - 1); the interval and other facts without a
+field in the format are under `science_evals`. lm-eval has no samples without a score, so those are left out; `n-samples`
+states how many were expected.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def write(runs: Sequence[Run], out: Path) -> Written:
 
 
 def _task(card: Card, cards: Sequence[Card]) -> str:
-    """Name a run's task; with its protocol, and with its run if two would share the name."""
+    """Return the task name of a run: suite and protocol, and the run's id if two runs would share the name."""
     suite, protocol = card.config.suite, card.config.protocol
     name = f"{suite.replace(':', '_').replace('-', '_')}_{protocol.replace('-', '_')}"
     same = [c for c in cards if (c.config.suite, c.config.protocol) == (suite, protocol)]
@@ -115,8 +115,8 @@ def _config(card: Card, task: str) -> dict[str, Any]:
 
 
 def _settings(sampling: Sampling) -> dict[str, Any]:
-    """Return what was set under lm-eval's names; what was left to the server is left out."""
-    given = {
+    """Return the settings that are set, under lm-eval's names."""
+    settings = {
         "until": list(sampling.stop) or None,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
@@ -124,7 +124,7 @@ def _settings(sampling: Sampling) -> dict[str, Any]:
         "max_gen_toks": sampling.max_tokens,
         "seed": sampling.seed,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _scores(run: Run, card: Card, task: str) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def _stderr(run: Run, card: Card, value: float) -> float | None:
 
 
 def _samples(run: Run, card: Card) -> tuple[list[bytes], str]:
-    """Return a run's samples as lines, repeats together, and the hash over their hashes."""
+    """Return a run's samples as JSON lines, one for all repeats, and the hash of their hashes."""
     head = card.headline
     by_sample: dict[str, list[Row]] = defaultdict(list)
     for row in rows(run, gated=card.gated):

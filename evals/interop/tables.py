@@ -1,7 +1,7 @@
-"""Runs as tables: CSV and Parquet for programs, Markdown and LaTeX for model cards and papers.
+"""Export to tables: CSV and Parquet for programs, Markdown and LaTeX for model cards and papers.
 
 CSV and Parquet hold `scores` (a row per estimate) and `samples` (a row per sample and repeat). A CSV cell that a
-spreadsheet would take for a formula begins with an apostrophe; Parquet holds it as it is.
+spreadsheet would run as a formula begins with an apostrophe.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _line(card: Card) -> list[str]:
 
 
 def _markdown(text: str) -> str:
-    """Escape what Markdown or HTML would take for markup."""
+    """Escape Markdown and HTML markup."""
     for mark in "\\`*_[]<>|#!&~":
         text = text.replace(
             mark, f"\\{mark}" if mark not in "<>&" else {"<": "&lt;", ">": "&gt;", "&": "\\&"}[mark]

@@ -21,7 +21,7 @@ from msgspec import Struct, structs
 from evals import disk, load
 from evals.data.errata import Corrected, corrected
 from evals.errors import StoreError
-from evals.records.files import Gold
+from evals.records.files import LABEL, Gold
 from evals.report.metrics import at_repeats
 from evals.suite import Suite
 from evals.types import Metric, Point
@@ -31,8 +31,6 @@ from evals.verdicts.pairs import Side
 FORMAT = 1
 MOST = 1e100
 """Greatest value that a baseline may hold; squares of more overflow."""
-LABEL = 16
-"""Longest answer or target that is written as it is; more could be a reply."""
 encode = msgspec.json.Encoder().encode
 
 Target: TypeAlias = str | float | tuple[str, ...]

@@ -71,7 +71,9 @@ def evidence_of(
     if estimand == "this-run":
         return Seen(evidence.value)
     error = noise_error(pairs, group=group, limit=limit)
-    return None if error is None else Shift(evidence.value, error, MANY, "within-item noise", pairs.metric.width)
+    return (
+        None if error is None else Shift(evidence.value, error, MANY, "within-item noise", pairs.metric.width)
+    )
 
 
 def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None = None) -> float | None:
