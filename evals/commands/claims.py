@@ -17,10 +17,10 @@ from evals.records.store import Run
 
 if TYPE_CHECKING:
     from evals.records.card import Card
-    from evals.verdicts.contestant import Contestant
     from evals.verdicts.printed_grid import Fit, TableFit
     from evals.verdicts.reported import Claim
     from evals.verdicts.reproduction import Finding, Measured
+    from evals.verdicts.suite_run import SuiteRun
 
 STATUS = {"different": 1, "equivalent": 0, "inconclusive": 3, "not comparable": 3}
 """Verdict -> exit status; of several verdicts, the one listed first decides."""
@@ -100,9 +100,9 @@ def _row(name: str, claim: Claim) -> list[str]:
 @common.json_option
 def show(claim: str, results: Path, as_json: bool) -> None:
     """Show what is known of a published number, and what is not."""
+    from evals.verdicts.formatting import setting
     from evals.verdicts.reported import named
     from evals.verdicts.reproduction import asked_of
-    from evals.verdicts.wording import setting
 
     name, published = _find_claim(claim, named(results))
     known = published.knobs | published.inferred
@@ -252,7 +252,7 @@ def _compare_with_published(
         finding
         for measurement in measured(shown.cards, shown.aggregates)
         for finding in compare_with_claims(
-            with_noise(measurement, _contestants(runs, measurement), reports),
+            with_noise(measurement, _suite_runs(runs, measurement), reports),
             published,
             model or (measurement.cards[0].model if measurement.cards else ""),
             within=within,
@@ -284,14 +284,14 @@ def _nothing_published(cards: Sequence[Card], published: dict[str, Claim], *, mo
     return f"no published number of {models or 'this run'} on {' or '.join(suites)}; {hint}"
 
 
-def _contestants(runs: Sequence[Run], measured: Measured) -> list[Contestant]:
+def _suite_runs(runs: Sequence[Run], measured: Measured) -> list[SuiteRun]:
     """Return the measured run with its samples, from which run-to-run noise is estimated; empty unless it is a single run."""
-    from evals.verdicts.contestants import contestant
+    from evals.verdicts.suite_runs import of_run
 
     if len(measured.cards) != 1:
         return []
     return [
-        contestant(run)
+        of_run(run)
         for run in runs
         if run.path.name == measured.cards[0].run and run.card.config.suite == measured.suite
     ]

@@ -10,7 +10,7 @@ import click
 from evals.commands import common
 from evals.commands.groups import DefaultCommand, Entry, LazyGroup
 from evals.terminal.layout import Column
-from evals.verdicts import wording
+from evals.verdicts import formatting
 
 if TYPE_CHECKING:
     from evals.verdicts.budget import Budget
@@ -92,7 +92,7 @@ def print_report(report: GateReport, *, as_json: bool) -> int:
     if as_json:
         common.print_json(report)
         return EXIT[report.verdict]
-    common.say(f"{wording.MARK[report.verdict]} {WORDS[report.verdict]}")
+    common.say(f"{formatting.MARK[report.verdict]} {WORDS[report.verdict]}")
     click.echo()
     common.say(
         f"candidate {report.candidate}, baseline {report.baseline}, {100 * report.level:g} % intervals"
@@ -183,25 +183,25 @@ def _plan(
     results: Path,
     latest: bool,
 ) -> Plan:
-    from evals.verdicts import contestants, noise, policy, spending
+    from evals.verdicts import noise, policy, spending, suite_runs
     from evals.verdicts.plan import plan as make_plan
 
     rules = spending.share(policy.read(policy_file))
     names = [entry.name for entry in rules.suite]
-    old = contestants.find(results, baseline, suites=names, latest=latest)
-    second = contestants.find(results, again, suites=names, latest=latest) if again else []
-    certificates = noise.fitting(results, old)
-    more = [c for run in others for c in contestants.find(results, run, suites=names, latest=latest)]
-    first, other, further = contestants.alike(old, second, more)
+    old = suite_runs.find(results, baseline, suites=names, latest=latest)
+    second = suite_runs.find(results, again, suites=names, latest=latest) if again else []
+    reports = noise.fitting(results, old)
+    more = [c for run in others for c in suite_runs.find(results, run, suites=names, latest=latest)]
+    first, other, further = suite_runs.with_common_ids(old, second, more)
     if limit is not None:
-        first, other = ([contestants.subset(c, limit, seed=seed) for c in side] for side in (first, other))
+        first, other = ([suite_runs.subset(c, limit, seed=seed) for c in side] for side in (first, other))
     return make_plan(
         first,
         rules,
         again=other,
         runs=further,
         drop=drop,
-        certificates=certificates,
+        reports=reports,
         simulations=simulations,
         seed=seed,
     )
@@ -251,7 +251,7 @@ _AGAINST = {"same model": "the same model, changed", "another model": "another m
 
 def _budget_cells(row: Budget) -> tuple[str, ...]:
     def size(value: float) -> str:
-        return wording.amount(value, row.unit, signed=True).lstrip("+")
+        return formatting.amount(value, row.unit, signed=True).lstrip("+")
 
     sizes = (size(row.drop), str(row.items), str(row.repeats), f"{row.calls:,}") if row.calls else None
     return (
@@ -270,11 +270,11 @@ def _plan_cells(row: Any) -> tuple[str, ...]:
         row.suite,
         row.tier,
         str(row.n),
-        wording.amount(row.margin, row.unit, signed=True).lstrip("+"),
+        formatting.amount(row.margin, row.unit, signed=True).lstrip("+"),
         f"{row.discordance:.3g}",
         row.source,
-        wording.amount(row.finds, row.unit, signed=True).lstrip("+") if row.finds is not None else "-",
+        formatting.amount(row.finds, row.unit, signed=True).lstrip("+") if row.finds is not None else "-",
         f"{100 * row.passes_unchanged:.1f} %",
         f"{100 * row.passes_at_margin:.1f} %",
-        wording.costs(row.tokens, row.cost_usd) + (f", {row.seconds:.0f} s" if row.seconds else ""),
+        formatting.costs(row.tokens, row.cost_usd) + (f", {row.seconds:.0f} s" if row.seconds else ""),
     )

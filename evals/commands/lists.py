@@ -213,7 +213,7 @@ def _protocols(results: Path, *, as_json: bool) -> None:
 
 
 def _protocol_row(entry: dict[str, Any]) -> list[str]:
-    from evals.verdicts.wording import rule
+    from evals.verdicts.formatting import rule
 
     rules = ", ".join(map(rule, entry["scorers"].values()))
     scored_by = "; ".join(filter(None, [entry["refuses"] or rules, entry["words"]]))

@@ -13,8 +13,8 @@ from evals.commands.options import given, request_options
 from evals.errors import UsageError
 
 if TYPE_CHECKING:
-    from evals.verdicts.contestant import Contestant
-    from evals.verdicts.noise import Certificate
+    from evals.verdicts.noise import RepeatabilityReport
+    from evals.verdicts.suite_run import SuiteRun
 
 
 @click.command()
@@ -53,7 +53,7 @@ def noise(
 
     conditions = repeatability.Conditions(server=server, precision=precision, batch=batch)
     names = list(finished) or _run(model, suites, times, {**given(options), "results": results})
-    reports = [repeatability.certify(runs, conditions=conditions) for runs in _by_suite(names, results)]
+    reports = [repeatability.measure(runs, conditions=conditions) for runs in _by_suite(names, results)]
     paths = [repeatability.write(results, report) for report in reports]
     if as_json:
         common.print_json({"certificates": reports})
@@ -64,20 +64,17 @@ def noise(
     return 0
 
 
-def _by_suite(names: list[str], results: Path) -> list[list[Contestant]]:
-    from evals.verdicts import contestants
-    from evals.verdicts.contestant import why_not
+def _by_suite(names: list[str], results: Path) -> list[list[SuiteRun]]:
+    from evals.verdicts import suite_runs
+    from evals.verdicts.suite_run import why_not
 
     if len(names) < 2:
         raise UsageError("noise needs at least two runs")
-    contestants_by_run = [contestants.find(results, name) for name in names]
+    runs_by_name = [suite_runs.find(results, name) for name in names]
     grouped = []
-    for first in contestants_by_run[0]:
+    for first in runs_by_name[0]:
         runs = [
-            c
-            for run in contestants_by_run
-            for c in run
-            if (c.suite, c.protocol) == (first.suite, first.protocol)
+            c for run in runs_by_name for c in run if (c.suite, c.protocol) == (first.suite, first.protocol)
         ]
         faults = [line for run in runs[1:] for line in why_not(first, run)]
         faults += [
@@ -110,8 +107,8 @@ def _run(model: str | None, suites: tuple[str, ...], times: int, options: dict[s
     return names
 
 
-def _print(reports: list[Certificate]) -> None:
-    from evals.verdicts import wording
+def _print(reports: list[RepeatabilityReport]) -> None:
+    from evals.verdicts import formatting
 
     rows = [
         (
@@ -119,9 +116,9 @@ def _print(reports: list[Certificate]) -> None:
             report.protocol,
             report.model,
             report.metric,
-            ", ".join(wording.amount(value, report.unit) for value in report.values),
-            wording.size(report.deviation, report.unit),
-            wording.size(report.limit, report.unit),
+            ", ".join(formatting.amount(value, report.unit) for value in report.values),
+            formatting.size(report.deviation, report.unit),
+            formatting.size(report.limit, report.unit),
             f"{report.discordance:.3g}",
         )
         for report in reports

@@ -25,8 +25,8 @@ from evals.records.files import LABEL, Gold
 from evals.report.metrics import at_repeats
 from evals.suite import Suite
 from evals.types import Metric, Point
-from evals.verdicts.contestant import Contestant
 from evals.verdicts.pairs import Side
+from evals.verdicts.suite_run import SuiteRun
 
 FORMAT = 1
 MOST = 1e100
@@ -58,7 +58,7 @@ class Block(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
     """Sample-repeats with a score."""
     gated: bool = False
     judge: str | None = None
-    """See `Contestant`; None: the file is older than that."""
+    """See `SuiteRun`; None: the file is older than that."""
     tokens: dict[str, int] = {}
     cost_usd: float | None = None
     seconds: float | None = None
@@ -69,7 +69,7 @@ def id_hash(suite: str, name: str) -> str:
     return sha256(f"{suite}\x1f{name}".encode()).hexdigest()[:16]
 
 
-def anonymous(c: Contestant) -> Contestant:
+def hash_ids(c: SuiteRun) -> SuiteRun:
     """Replace ids and clusters by their hashes, unless they are hashed already."""
     if c.hashed is not None:
         return c
@@ -92,19 +92,19 @@ def anonymous(c: Contestant) -> Contestant:
     )
 
 
-def write(path: Path, contestants: list[Contestant]) -> None:
+def write(path: Path, suite_runs: list[SuiteRun]) -> None:
     """Write a run of several suites as a baseline file."""
-    head = Head(baseline=FORMAT, run=contestants[0].run, model=contestants[0].model)
+    head = Head(baseline=FORMAT, run=suite_runs[0].run, model=suite_runs[0].model)
     lines = [encode(head)]
-    for c in sorted(contestants, key=lambda c: (c.suite, c.protocol)):
-        hidden = anonymous(c)
+    for c in sorted(suite_runs, key=lambda c: (c.suite, c.protocol)):
+        hidden = hash_ids(c)
         for scorer in hidden.sides:
             lines += _block(hidden, scorer)
     path.parent.mkdir(parents=True, exist_ok=True)
     disk.replace(path, b"\n".join(lines) + b"\n")
 
 
-def _block(c: Contestant, scorer: str) -> list[bytes]:
+def _block(c: SuiteRun, scorer: str) -> list[bytes]:
     side = c.sides[scorer]
     block = Block(
         suite=c.suite,
@@ -153,13 +153,13 @@ def _hidden(text: Target, *, gated: bool) -> Target:
     return f"#{sha256(str(text).encode()).hexdigest()[:8]}"
 
 
-def read(path: Path) -> list[Contestant]:
+def read(path: Path) -> list[SuiteRun]:
     """Read a baseline; raises StoreError in one line if it is broken or of an unknown format."""
     number = 0
     try:
         with disk.open_regular(path) as stream:
             head = _head(path, next(stream, b""))
-            number, blocks = 1, dict[tuple[str, str], Contestant]()
+            number, blocks = 1, dict[tuple[str, str], SuiteRun]()
             while line := next(stream, b""):
                 block = msgspec.json.decode(line, type=Block)
                 rows = list(islice(stream, block.samples))
@@ -188,7 +188,7 @@ _ROW = msgspec.json.Decoder(list[Any])
 """[id hash, group, outcomes, cluster, options, target]; checked by hand, which is as quick as a union."""
 
 
-def _add(blocks: dict[tuple[str, str], Contestant], head: Head, block: Block, rows: list[bytes]) -> None:
+def _add(blocks: dict[tuple[str, str], SuiteRun], head: Head, block: Block, rows: list[bytes]) -> None:
     side = _side(block, rows)
     key = block.suite, block.protocol
     if key in blocks:
@@ -196,7 +196,7 @@ def _add(blocks: dict[tuple[str, str], Contestant], head: Head, block: Block, ro
         blocks[key] = structs.replace(blocks[key], sides=sides)
         return
     suite = load.recorded_suite(block.suite, block.protocol)[0]
-    blocks[key] = Contestant(
+    blocks[key] = SuiteRun(
         run=head.run,
         model=head.model,
         suite=block.suite,

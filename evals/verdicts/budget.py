@@ -54,7 +54,7 @@ class Budget(Struct, frozen=True, kw_only=True):
     """Smallest drop that all items show with any number of replies."""
 
 
-class Used(NamedTuple):
+class RunUsage(NamedTuple):
     """What the baseline's run used."""
 
     replies: int
@@ -63,7 +63,7 @@ class Used(NamedTuple):
 
 
 def budget(
-    parts: Components, drop: float, change: Change, *, alpha: float, estimand: Estimand, used: Used
+    parts: Components, drop: float, change: Change, *, alpha: float, estimand: Estimand, used: RunUsage
 ) -> Budget:
     """Return the fewest items, then the fewest replies to each, that see `drop` with 80 % power."""
     noise = _Noise(parts, change, drop=drop, estimand=estimand)

@@ -16,12 +16,12 @@ from msgspec import Struct, structs
 from evals.report import frames
 from evals.types import Metric
 from evals.verdicts import difference
-from evals.verdicts.contestant import Contestant, why_not
 from evals.verdicts.difference import Evidence
 from evals.verdicts.estimands import Estimand, evidence_of
+from evals.verdicts.formatting import p_value
 from evals.verdicts.pairs import Flip, Pairs, Reduced, flips, ladder, reduced
 from evals.verdicts.ranks import Rank, ranks
-from evals.verdicts.wording import p_value
+from evals.verdicts.suite_run import SuiteRun, why_not
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ class Row(Struct, frozen=True, kw_only=True):
         return (self.low, self.high) if self.low_adjusted is None else (self.low_adjusted, self.high_adjusted)
 
 
-class Weighed(NamedTuple):
+class RowWithEvidence(NamedTuple):
     """A row with the evidence that it was read from."""
 
     row: Row
@@ -152,7 +152,7 @@ def _signed(row: Row) -> str:
 
 
 def compare(
-    runs: Sequence[Sequence[Contestant]],
+    runs: Sequence[Sequence[SuiteRun]],
     *,
     force: bool = False,
     detail: bool | None = None,
@@ -169,7 +169,7 @@ def compare(
     reasons = [] if common else ["the runs have no suite in common"]
     notes: list[str] = []
     marked: dict[str, list[str]] = {}
-    weighed: list[Weighed] = []
+    compared: list[RowWithEvidence] = []
     discordant: list[Flip] = []
     ladders: dict[str, dict[str, int]] = {}
     for suite in dict.fromkeys(common):
@@ -177,10 +177,10 @@ def compare(
         reasons += dict.fromkeys(line for other in several[1:] for line in why_not(several[0], other))
         for mark, runs_of_it in _marked(several).items():
             marked.setdefault(mark, []).append(f"{suite}{runs_of_it}")
-        once: Once = {}
+        cache: ReducedRuns = {}
         for a, b in combinations(several, 2):
-            weighed += _rows_of(
-                a, b, detail=detail, notes=notes, estimand=estimand, limit=limits.get(suite), once=once
+            compared += _rows_of(
+                a, b, detail=detail, notes=notes, estimand=estimand, limit=limits.get(suite), cache=cache
             )
         if len(several) == 2:
             changed = changes(several[0], several[1], several[0].headline)
@@ -188,7 +188,7 @@ def compare(
             ladders[suite] = ladder(changed)
     if reasons and not force:
         return Comparison(pairs=(), comparable=False, why_not=tuple(reasons))
-    rows = adjusted(weighed)
+    rows = adjusted(compared)
     return Comparison(
         pairs=tuple(rows),
         comparable=not reasons,
@@ -201,14 +201,14 @@ def compare(
     )
 
 
-def _marked(several: Sequence[Contestant]) -> dict[str, str]:
+def _marked(several: Sequence[SuiteRun]) -> dict[str, str]:
     """Return each mark of a suite's runs, with the runs that have it unless all have."""
     marks = dict.fromkeys(mark for c in several for mark in c.marks)
     having = {mark: [f"{c.model}, {c.run}" for c in several if mark in c.marks] for mark in marks}
     return {m: "" if len(names) == len(several) else f" ({'; '.join(names)})" for m, names in having.items()}
 
 
-def changes(a: Contestant, b: Contestant, metric: Metric) -> list[Flip]:
+def changes(a: SuiteRun, b: SuiteRun, metric: Metric) -> list[Flip]:
     """List the changed samples, by plain ids if either side has them; without answers of a gated suite."""
     known = {**(a.hashed or {}), **(b.hashed or {})}
     hidden = {"answer_a": None, "answer_b": None} if a.gated or b.gated else {}
@@ -218,7 +218,7 @@ def changes(a: Contestant, b: Contestant, metric: Metric) -> list[Flip]:
     ]
 
 
-def _cost(c: Contestant) -> Cost:
+def _cost(c: SuiteRun) -> Cost:
     return Cost(
         run=c.run,
         model=c.model,
@@ -229,20 +229,20 @@ def _cost(c: Contestant) -> Cost:
     )
 
 
-Once: TypeAlias = dict[tuple[str, str], Reduced]
-"""Run and metric -> its samples' values, which are computed once for all pairs that a run is in."""
+ReducedRuns: TypeAlias = dict[tuple[str, str], Reduced]
+"""Run and metric -> its samples' values, which are computed cache for all pairs that a run is in."""
 
 
 def _rows_of(
-    a: Contestant,
-    b: Contestant,
+    a: SuiteRun,
+    b: SuiteRun,
     *,
     detail: bool,
     notes: list[str],
     estimand: Estimand,
     limit: float | None,
-    once: Once,
-) -> list[Weighed]:
+    cache: ReducedRuns,
+) -> list[RowWithEvidence]:
     """Compare two runs of one suite; with `detail` every metric that both have and the headline's groups."""
     shared = [m for m in a.metrics if any(o.name == m.name for o in b.metrics)]
     dropped = sorted({m.name for m in (*a.metrics, *b.metrics)} - {m.name for m in shared})
@@ -253,12 +253,12 @@ def _rows_of(
         notes.append(f"{a.suite}: {a.headline.name} of A is compared with {b.headline.name} of B")
     rows = []
     for metric in sorted(shared if detail else [a.headline], key=lambda m: not m.headline):
-        pairs = Pairs(_reduced(a, metric, once), _reduced(b, metric, once), metric)
+        pairs = Pairs(_reduced(a, metric, cache), _reduced(b, metric, cache), metric)
         if pairs.unshared:
             notes.append(
                 f"{a.suite}: {pairs.unshared} samples are expected by one of the runs only, left out"
             )
-        row = weigh(a, b, pairs, estimand=estimand, limit=limit)
+        row = compare_metric(a, b, pairs, estimand=estimand, limit=limit)
         if metric.headline and row.row.clusters < min(FEW, row.row.n):
             notes.append(
                 f"{a.suite}: {row.row.clusters} clusters of {row.row.n} samples: the interval is rough"
@@ -266,26 +266,26 @@ def _rows_of(
         rows.append(row)
         groups = sorted({row.group for row in pairs.rows})
         if metric.headline and detail and len(groups) > 1:
-            rows += [weigh(a, b, pairs, group=group, estimand=estimand) for group in groups]
+            rows += [compare_metric(a, b, pairs, group=group, estimand=estimand) for group in groups]
     return rows
 
 
-def _reduced(run: Contestant, metric: Metric, once: Once) -> Reduced:
+def _reduced(run: SuiteRun, metric: Metric, cache: ReducedRuns) -> Reduced:
     key = (run.run, metric.name)
-    if key not in once:
-        once[key] = reduced(run.side_of(metric), metric)
-    return once[key]
+    if key not in cache:
+        cache[key] = reduced(run.side_of(metric), metric)
+    return cache[key]
 
 
-def weigh(
-    a: Contestant,
-    b: Contestant,
+def compare_metric(
+    a: SuiteRun,
+    b: SuiteRun,
     pairs: Pairs,
     *,
     group: str = "",
     estimand: Estimand = "items-like-these",
     limit: float | None = None,
-) -> Weighed:
+) -> RowWithEvidence:
     """Return the row of one metric and group, with its evidence."""
     chosen = group or None
     observed = pairs.evidence(group=chosen)
@@ -333,28 +333,30 @@ def weigh(
         worst=worst,
         best=best,
     )
-    return Weighed(row, known)
+    return RowWithEvidence(row, known)
 
 
-def adjusted(weighed: Sequence[Weighed]) -> list[Row]:
+def adjusted(compared: Sequence[RowWithEvidence]) -> list[Row]:
     """Adjust the p-values of headlines as one family and those of groups as another."""
-    rows = [row for row, _ in weighed]
-    headlines = [i for i, (row, known) in enumerate(weighed) if known and row.headline]
-    groups = [i for i, (row, known) in enumerate(weighed) if known and row.group]
+    rows = [row for row, _ in compared]
+    headlines = [i for i, (row, known) in enumerate(compared) if known and row.headline]
+    groups = [i for i, (row, known) in enumerate(compared) if known and row.group]
     tests = [rows[i].p or 0.0 for i in headlines]
     levels = difference.holm_levels(tests, LEVEL)
     for i, p, level in zip(headlines, difference.holm(tests), levels, strict=True):
-        rows[i] = _adjust(weighed[i], p, level, "holm")
+        rows[i] = _adjust(compared[i], p, level, "holm")
     tests = [rows[i].p or 0.0 for i in groups]
     level = difference.fcr_level(tests, LEVEL)
     for i, p in zip(groups, difference.benjamini_hochberg(tests), strict=True):
-        rows[i] = _adjust(weighed[i], p, level, "benjamini-hochberg")
+        rows[i] = _adjust(compared[i], p, level, "benjamini-hochberg")
     return rows
 
 
-def _adjust(weighed: Weighed, p: float, level: float, name: Literal["holm", "benjamini-hochberg"]) -> Row:
-    low, high = (weighed.evidence.interval(level) if weighed.evidence else None) or (None, None)
-    return structs.replace(weighed.row, p_adjusted=p, adjustment=name, low_adjusted=low, high_adjusted=high)
+def _adjust(
+    compared: RowWithEvidence, p: float, level: float, name: Literal["holm", "benjamini-hochberg"]
+) -> Row:
+    low, high = (compared.evidence.interval(level) if compared.evidence else None) or (None, None)
+    return structs.replace(compared.row, p_adjusted=p, adjustment=name, low_adjusted=low, high_adjusted=high)
 
 
 def _ranks(rows: Iterable[Row]) -> list[Rank]:

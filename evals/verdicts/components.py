@@ -22,8 +22,8 @@ from msgspec import Struct
 
 from evals.report import statistics as stats
 from evals.report.strata import item_weights
-from evals.verdicts.contestant import Contestant
 from evals.verdicts.pairs import together, values
+from evals.verdicts.suite_run import SuiteRun
 from evals.verdicts.within import within_variances
 
 if TYPE_CHECKING:
@@ -85,18 +85,18 @@ class Components(Struct, frozen=True, kw_only=True):
 
 
 class _Run(NamedTuple):
-    contestant: Contestant
+    suite_run: SuiteRun
     values: Mapping[str, float]
     within: float | None
     """Variance of one reply within an item, from this run's own repeats."""
 
     @property
     def repeats(self) -> int:
-        return self.contestant.side.repeats
+        return self.suite_run.side.repeats
 
 
 def components(
-    baseline: Contestant, runs: Sequence[Contestant] = (), *, discordance: float | None = None
+    baseline: SuiteRun, runs: Sequence[SuiteRun] = (), *, discordance: float | None = None
 ) -> Components | None:
     """Estimate a suite's components; runs of other suites or data are ignored. None for a statistic of whole runs.
 
@@ -136,27 +136,27 @@ def components(
     )
 
 
-def _read(contestant: Contestant) -> _Run:
-    metric = contestant.headline
-    side = together(contestant.side_of(metric), metric)
+def _read(suite_run: SuiteRun) -> _Run:
+    metric = suite_run.headline
+    side = together(suite_run.side_of(metric), metric)
     known = values(side, metric, side.golds)
     variances = within_variances(side, metric)
     within = None
     if variances:
         within = sum(variances.values()) / len(variances) * side.repeats
-    return _Run(contestant, {name: v.value for name, v in known.items() if not isnan(v.value)}, within)
+    return _Run(suite_run, {name: v.value for name, v in known.items() if not isnan(v.value)}, within)
 
 
 def _same_model(a: _Run, b: _Run) -> bool:
-    return a.contestant.model == b.contestant.model
+    return a.suite_run.model == b.suite_run.model
 
 
 def _same_protocol(a: _Run, b: _Run) -> bool:
-    return a.contestant.protocol == b.contestant.protocol
+    return a.suite_run.protocol == b.suite_run.protocol
 
 
 def _other_judge(a: _Run, b: _Run) -> bool:
-    return _same_protocol(a, b) and a.contestant.judge != b.contestant.judge
+    return _same_protocol(a, b) and a.suite_run.judge != b.suite_run.judge
 
 
 def _within(base: _Run, others: Sequence[_Run], stated: float | None, *, fallback: float) -> Component:
@@ -167,13 +167,13 @@ def _within(base: _Run, others: Sequence[_Run], stated: float | None, *, fallbac
         o for o in others if _same_model(base, o) and _same_protocol(base, o) and not _other_judge(base, o)
     ]
     estimates = [
-        (run.within, len(run.values), run.contestant.run) for run in (base, *same) if run.within is not None
+        (run.within, len(run.values), run.suite_run.run) for run in (base, *same) if run.within is not None
     ]
     for other in same:
         d = _differences(base, other)
         if len(d):
             per_reply = 1 / base.repeats + 1 / other.repeats
-            estimates.append((float(np.mean(d**2)) / per_reply, len(d), other.contestant.run))
+            estimates.append((float(np.mean(d**2)) / per_reply, len(d), other.suite_run.run))
     if estimates:
         total = sum(n for _, n, _ in estimates)
         variance = sum(value * n for value, n, _ in estimates) / total
@@ -191,7 +191,7 @@ def _models(base: _Run, others: Sequence[_Run], within: Component, between: floa
         d = _differences(base, other)
         if len(d) > 1:
             noise = within.variance / base.repeats + (other.within or within.variance) / other.repeats
-            estimates.append((max(0.0, float(d.var(ddof=1)) - noise), other.contestant.run))
+            estimates.append((max(0.0, float(d.var(ddof=1)) - noise), other.suite_run.run))
     if estimates:
         variance = sum(value for value, _ in estimates) / len(estimates)
         return Component(variance=variance, source=_names(name for _, name in estimates))
@@ -211,7 +211,7 @@ def _of_scores(base: _Run, others: Sequence[_Run]) -> Component | None:
     rows = np.array([[run.values[name] for name in shared] for run in several])
     noise = np.mean([(a - b).var(ddof=1) / 2 for a, b in combinations(rows, 2)]) / len(shared)
     variance = max(0.0, float(rows.mean(axis=1).var(ddof=1) - noise))
-    return Component(variance=variance, source=_names(run.contestant.run for run in several))
+    return Component(variance=variance, source=_names(run.suite_run.run for run in several))
 
 
 def _differences(a: _Run, b: _Run) -> Floats:
@@ -224,8 +224,8 @@ def _design(base: _Run) -> float:
     """Variance of the baseline's mean by its weights and clusters, against that of independent equal items."""
     import numpy as np
 
-    metric = base.contestant.headline
-    golds = together(base.contestant.side_of(metric), metric).golds
+    metric = base.suite_run.headline
+    golds = together(base.suite_run.side_of(metric), metric).golds
     names = list(base.values)
     groups = [golds[name].group for name in names] if metric.pool == "macro" else None
     weights = item_weights(len(names), groups)

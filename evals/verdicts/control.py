@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from evals.errors import UsageError
 from evals.report.statistics import Interval, bounded_interval, kish, t_quantile
 from evals.types import Metric
-from evals.verdicts.contestant import Contestant
 from evals.verdicts.estimands import Estimand
 from evals.verdicts.pairs import values
+from evals.verdicts.suite_run import SuiteRun
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +55,7 @@ class Adjusted(NamedTuple):
 
 
 def adjust(
-    run: Contestant, controls: Sequence[Contestant], *, estimand: Estimand = "items-like-these"
+    run: SuiteRun, controls: Sequence[SuiteRun], *, estimand: Estimand = "items-like-these"
 ) -> Adjusted:
     """Adjust the headline score of a run on a subset of the items by runs of other models on all items.
 
@@ -84,7 +84,7 @@ def adjust(
 
 
 def _estimate(
-    run: Contestant, controls: Sequence[Contestant], metric: Metric, estimand: Estimand, *,
+    run: SuiteRun, controls: Sequence[SuiteRun], metric: Metric, estimand: Estimand, *,
     scores: Floats, seen: NDArray[np.intp], clusters: Sequence[str], table: Floats,
 ) -> Adjusted:  # fmt: skip
     import numpy as np
@@ -152,7 +152,7 @@ def cross_fitted(
     return total, residuals
 
 
-def _check(run: Contestant, controls: Sequence[Contestant], metric: Metric, estimand: Estimand) -> None:
+def _check(run: SuiteRun, controls: Sequence[SuiteRun], metric: Metric, estimand: Estimand) -> None:
     if estimand == "these-items":
         raise UsageError(
             "--control adjusts for the choice of items; --estimand is this-run or items-like-these"
@@ -179,7 +179,7 @@ def _check(run: Contestant, controls: Sequence[Contestant], metric: Metric, esti
         )
 
 
-def _imputed(control: Contestant, metric: Metric, names: Sequence[str]) -> Floats:
+def _imputed(control: SuiteRun, metric: Metric, names: Sequence[str]) -> Floats:
     """Return a control's values, (items,); an item without one has the mean, the same whether it is in the subset or not."""
     import numpy as np
 

@@ -293,7 +293,7 @@ def tango(gains: Array, losses: Array, n: float, margin: float) -> Claims:
 
 
 def noise_of(case: Case, number: int, *, stated: float | None, again: bool, certified: float | None) -> Noise:
-    """Find out how much a model differs from itself: a second run, a certificate, the policy, repeats, a guess."""
+    """Find out how much a model differs from itself: a second run, a repeatability report, the policy, repeats, a guess."""
     import numpy as np
 
     part = case.parts[number]
@@ -304,7 +304,7 @@ def noise_of(case: Case, number: int, *, stated: float | None, again: bool, cert
             max(float(squares.mean()), 1 / max(1, len(rows)) ** 2), "second run", _relative_error(squares)
         )
     if certified is not None and certified > 0:
-        return Noise(certified, "certificate")
+        return Noise(certified, "repeatability report")
     if stated is not None:
         return Noise(stated, "policy")
     limits, repeats = part.metric.bounds, part.a.repeats
@@ -326,7 +326,7 @@ def _relative_error(values: Array) -> float:
     return float(values.std()) / mean / len(values) ** 0.5 if mean > 0 else 1.0
 
 
-class Whole:
+class NormalDesign:
     """A difference known only by its standard error: a metric of whole runs, or a pool of suites."""
 
     def __init__(self, error: float, clusters: int, noise: Noise | None = None) -> None:
@@ -334,7 +334,7 @@ class Whole:
         self.noise = noise or Noise(error**2 * max(1, clusters), "standard error")
 
     @classmethod
-    def of(cls, pairs: Pairs, *, second: bool) -> Whole:
+    def of(cls, pairs: Pairs, *, second: bool) -> NormalDesign:
         """Take the error from a second run, or as that of the baseline's own estimate (correlation one half)."""
         rows = pairs.rows_of(None)
         clusters = len({row.cluster for row in rows})
@@ -366,7 +366,7 @@ class Whole:
         return Claims(stdtr(df, -t), stdtr(df, t))
 
 
-class OnTheseItems(Whole):
+class FixedItemsDesign(NormalDesign):
     """A difference on exactly these items: only the models' sampling varies, or nothing if taken as observed."""
 
     def __init__(self, error: float, noise: Noise, *, seen: bool) -> None:

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 from evals.report.strata import item_weights
 from evals.verdicts.difference import Evidence, Shift
 from evals.verdicts.pairs import Missing, Pairs
-from evals.verdicts.within import floored, weighed, within_variances
+from evals.verdicts.within import at_least_one_change, weighted_variance, within_variances
 
 Estimand: TypeAlias = Literal["items-like-these", "these-items", "this-run"]
 ESTIMANDS: tuple[Estimand, ...] = get_args(Estimand)
@@ -30,7 +30,7 @@ MANY = 1e9
 """Degrees of freedom of a normal distribution."""
 
 
-class Seen(NamedTuple):
+class Observed(NamedTuple):
     """A difference that is known: nothing is estimated."""
 
     value: float
@@ -69,7 +69,7 @@ def evidence_of(
     if evidence is None or estimand == "items-like-these":
         return evidence
     if estimand == "this-run":
-        return Seen(evidence.value)
+        return Observed(evidence.value)
     error = noise_error(pairs, group=group, limit=limit)
     return (
         None if error is None else Shift(evidence.value, error, MANY, "within-item noise", pairs.metric.width)
@@ -88,9 +88,9 @@ def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None =
     left, right = (within_variances(side, pairs.metric) for side in (pairs.a, pairs.b))
     if left is not None and right is not None:
         names = [row.id for row in rows]
-        variance = weighed(names, left, weights) + weighed(names, right, weights)
+        variance = weighted_variance(names, left, weights) + weighted_variance(names, right, weights)
     elif limit is not None and group is None and pairs.metric.headline:
         variance = 2 * (limit / LIMIT) ** 2
     else:
         return None
-    return sqrt(floored(variance, weights, pairs.metric))
+    return sqrt(at_least_one_change(variance, weights, pairs.metric))

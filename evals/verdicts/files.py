@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.etree import ElementTree as Xml
 
-from evals.verdicts import wording
+from evals.verdicts import formatting
 from evals.verdicts.estimands import WORDS as WORDS_OF
 from evals.verdicts.gate import GateReport, SuiteVerdict
 from evals.verdicts.summary import discordant
@@ -25,14 +25,14 @@ HEADINGS = ("", "suite", "tier", "baseline", "candidate", "difference", "interva
 def cells(verdict: SuiteVerdict) -> tuple[str, ...]:
     """Return a suite's verdict as the cells of a table row."""
     return (
-        f"{wording.MARK[verdict.verdict]} {verdict.verdict}",
+        f"{formatting.MARK[verdict.verdict]} {verdict.verdict}",
         f"{verdict.suite} {verdict.metric}".strip(),
         verdict.tier,
-        wording.amount(verdict.value_baseline, verdict.unit),
-        wording.amount(verdict.value_candidate, verdict.unit),
-        wording.amount(verdict.difference, verdict.unit, signed=True),
-        wording.interval(verdict.low, verdict.high, verdict.unit),
-        wording.size(verdict.margin, verdict.unit),
+        formatting.amount(verdict.value_baseline, verdict.unit),
+        formatting.amount(verdict.value_candidate, verdict.unit),
+        formatting.amount(verdict.difference, verdict.unit, signed=True),
+        formatting.interval(verdict.low, verdict.high, verdict.unit),
+        formatting.size(verdict.margin, verdict.unit),
         str(verdict.n),
         f"{verdict.coverage:.4f}",
     )
@@ -49,7 +49,7 @@ def remarks(report: GateReport) -> Iterator[str]:
             )
             methods.setdefault(description, []).append(verdict.suite)
         if verdict.noise is not None:
-            limit = wording.amount(verdict.noise, verdict.unit)
+            limit = formatting.amount(verdict.noise, verdict.unit)
             yield f"{verdict.suite}: two runs of one model differ by up to {limit} (measured noise)"
     yield from (f"{', '.join(suites)}: {description}" for description, suites in methods.items())
     for alarm in report.alarms:
@@ -61,20 +61,20 @@ def remarks(report: GateReport) -> Iterator[str]:
 
 def markdown(report: GateReport) -> str:
     """Write at most 60 lines: the verdict, the table, why, then the samples that score otherwise."""
-    head = [MARKER, f"### {wording.MARK[report.verdict]} evals gate: {WORDS[report.verdict]}", ""]
+    head = [MARKER, f"### {formatting.MARK[report.verdict]} evals gate: {WORDS[report.verdict]}", ""]
     level = f"{100 * report.level:g} %"
-    table = [*wording.markdown_table(HEADINGS, map(cells, report.suites)), ""]
+    table = [*formatting.markdown_table(HEADINGS, map(cells, report.suites)), ""]
     tail = [f"- {line}" for line in remarks(report)]
     tail.append(
         f"- candidate `{report.candidate}`, baseline `{report.baseline}`, intervals {level} and missing outcomes"
     )
-    table, tail = wording.cut(table, 24, "suites"), wording.cut(tail, 16, "remarks")
+    table, tail = formatting.cut(table, 24, "suites"), formatting.cut(tail, 16, "remarks")
     room = LINES - len(head) - len(table) - len(tail) - 3
     several = discordant(report.flips)
     worse = sum(flip.worse for flip in several)
-    flips = [f"- {wording.flip_line(flip, quote='`')}" for flip in several]
+    flips = [f"- {formatting.flip_line(flip, quote='`')}" for flip in several]
     said = ["", f"{len(flips)} samples score otherwise, {worse} of them less:", ""] if flips else []
-    return "\n".join([*head, *table, *tail, *said, *wording.cut(flips, min(20, room), "samples")]) + "\n"
+    return "\n".join([*head, *table, *tail, *said, *formatting.cut(flips, min(20, room), "samples")]) + "\n"
 
 
 def junit(report: GateReport) -> bytes:

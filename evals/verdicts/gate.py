@@ -15,14 +15,14 @@ from msgspec import Struct
 
 from evals.errors import UsageError
 from evals.report import frames
-from evals.verdicts import difference, wording
-from evals.verdicts.cases import Case, case_of, couple, metric_of, plain, run_of
+from evals.verdicts import difference, formatting
+from evals.verdicts.cases import Case, case_of, metric_of, plain, run_of, run_pair
 from evals.verdicts.compare import changes
-from evals.verdicts.contestant import Contestant
 from evals.verdicts.difference import Evidence
 from evals.verdicts.estimands import Estimand
 from evals.verdicts.pairs import Flip
 from evals.verdicts.policy import Entry, Policy, Pool, Tier
+from evals.verdicts.suite_run import SuiteRun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,8 +135,8 @@ def shown(verdict: Verdict) -> str:
 
 
 def gate(
-    candidate: Sequence[Contestant],
-    baseline: Sequence[Contestant],
+    candidate: Sequence[SuiteRun],
+    baseline: Sequence[SuiteRun],
     policy: Policy,
     *,
     noise: Mapping[str, float] | None = None,
@@ -146,11 +146,11 @@ def gate(
     cases, absent, notes, flips = [], [], [], list[Flip]()
     for rule in policy.judged:
         entries = policy.members(rule) if isinstance(rule, Pool) else (rule,)
-        couples = [couple(entry, candidate, baseline) for entry in entries]
-        present = [couple for couple in couples if couple is not None]
-        if len(present) < len(couples):
+        run_pairs = [run_pair(entry, candidate, baseline) for entry in entries]
+        present = [run_pair for run_pair in run_pairs if run_pair is not None]
+        if len(present) < len(run_pairs):
             absent.append(
-                _not_run(rule, [e.name for e, c in zip(entries, couples, strict=True) if c is None])
+                _not_run(rule, [e.name for e, c in zip(entries, run_pairs, strict=True) if c is None])
             )
             continue
         limits = tuple(limit_of(entry, noise or {}, baseline) for entry in entries)
@@ -176,12 +176,12 @@ def gate(
     )
 
 
-def run_names(side: Sequence[Contestant]) -> str:
+def run_names(side: Sequence[SuiteRun]) -> str:
     """Return the names of the runs of one side, each once."""
-    return ", ".join(dict.fromkeys(contestant.run for contestant in side))
+    return ", ".join(dict.fromkeys(suite_run.run for suite_run in side))
 
 
-def check_noise(policy: Policy, noise: Mapping[str, float], baseline: Sequence[Contestant]) -> None:
+def check_noise(policy: Policy, noise: Mapping[str, float], baseline: Sequence[SuiteRun]) -> None:
     """Refuse margins below what two runs of one model differ by; raises UsageError.
 
     A limit is of a suite's headline: an entry finds it under its bare name too, and is not held against it if it
@@ -199,7 +199,7 @@ def check_noise(policy: Policy, noise: Mapping[str, float], baseline: Sequence[C
             )
 
 
-def limit_of(entry: Entry, noise: Mapping[str, float], baseline: Sequence[Contestant]) -> float | None:
+def limit_of(entry: Entry, noise: Mapping[str, float], baseline: Sequence[SuiteRun]) -> float | None:
     """Return the repeatability limit that an entry's margin is held against; None if there is none."""
     limits = {plain(name): limit for name, limit in noise.items()}
     run = run_of(entry, baseline)
@@ -247,7 +247,7 @@ def verdicts(
     cases: Sequence[Case],
     policy: Policy,
     noise: Mapping[str, float],
-    baseline: Sequence[Contestant] = (),
+    baseline: Sequence[SuiteRun] = (),
 ) -> list[SuiteVerdict]:
     """Judge every case; the claims of regression are adjusted over critical and supporting ones."""
     claims = [_claims(case) for case in cases]
@@ -308,7 +308,7 @@ def _judge(
 ) -> tuple[Verdict, list[str]]:
     margin = f"{case.rule.margin:g}"
     if p_regression is not None and p_regression <= policy.alpha:
-        return "regression", [f"the loss is shown to exceed {margin} ({wording.p_equals(p_regression)})"]
+        return "regression", [f"the loss is shown to exceed {margin} ({formatting.p_equals(p_regression)})"]
     reasons = [
         f"coverage of the {side} is {share:.4f}, below the floor {policy.coverage:g}"
         for side, share in zip(("candidate", "baseline"), case.coverage, strict=True)
@@ -328,7 +328,7 @@ def _judge(
         reasons.append(_undecided(case, claims, policy.alpha))
     if reasons:
         return "cannot tell", reasons
-    return "pass", [f"the loss is shown to be less than {margin} ({wording.p_equals(claims.p_pass)})"]
+    return "pass", [f"the loss is shown to be less than {margin} ({formatting.p_equals(claims.p_pass)})"]
 
 
 def _undecided(case: Case, claims: _Claims, alpha: float) -> str:
@@ -336,8 +336,8 @@ def _undecided(case: Case, claims: _Claims, alpha: float) -> str:
     if claims.worst is not claims.seen and claims.seen is not None:
         p = claims.seen.p_above(-margin) if higher else claims.seen.p_below(margin)
         if p <= alpha:
-            return f"would pass without the missing outcomes, not with them at their worst ({wording.p_equals(claims.p_pass)})"
-    return f"a loss of {margin:g} cannot be excluded ({wording.p_equals(claims.p_pass)})"
+            return f"would pass without the missing outcomes, not with them at their worst ({formatting.p_equals(claims.p_pass)})"
+    return f"a loss of {margin:g} cannot be excluded ({formatting.p_equals(claims.p_pass)})"
 
 
 def _limits(case: Case, claims: _Claims, level: float) -> tuple[float | None, float | None]:
@@ -360,7 +360,7 @@ def _alarm(case: Case, claims: _Claims, alpha: float) -> tuple[str, bool]:
     if p > alpha:
         return "", False
     return (
-        f"better by more than {bound:g} ({wording.p_equals(p)}): look at the extraction before believing it",
+        f"better by more than {bound:g} ({formatting.p_equals(p)}): look at the extraction before believing it",
         (most is not None),
     )
 

@@ -3,7 +3,7 @@
 K runs of one model under the same conditions give the repeatability standard deviation s_r of a suite's headline
 and the limit r = 2.8 s_r (ISO 5725). s_r comes from the discordance of single samples and not from the two or three
 values of the runs: a limit from two values covers 67 % and not 95 %. 95 % of differences between two such runs lie
-within it. A certificate holds for a suite, protocol, model, server, precision and batch policy, and is kept as `results/noise/*.json`.
+within it. A report holds for a suite, protocol, model, server, precision and batch policy, and is kept as `results/noise/*.json`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from msgspec import Struct
 from evals import disk
 from evals.errors import StoreError, UsageError
 from evals.report.strata import item_weights
-from evals.verdicts.contestant import Contestant, pair
 from evals.verdicts.estimands import LIMIT
 from evals.verdicts.pairs import Pairs, together
+from evals.verdicts.suite_run import SuiteRun, pair
 
 FORMAT = 1
 FOLDER = "noise"
 
 
 class Conditions(Struct, frozen=True, kw_only=True):
-    """What a certificate holds for."""
+    """What a report holds for."""
 
     server: str = ""
     """Engine and version, or the address."""
@@ -38,7 +38,7 @@ class Conditions(Struct, frozen=True, kw_only=True):
     """Batch policy, e.g. `up to 256, continuous`."""
 
 
-class Certificate(Struct, frozen=True, kw_only=True):
+class RepeatabilityReport(Struct, frozen=True, kw_only=True):
     """How far runs of one model under the same conditions lie apart, for one suite."""
 
     format: int = FORMAT
@@ -62,7 +62,7 @@ class Certificate(Struct, frozen=True, kw_only=True):
     conditions: Conditions = Conditions()
 
 
-def certify(runs: Sequence[Contestant], *, conditions: Conditions | None = None) -> Certificate:
+def measure(runs: Sequence[SuiteRun], *, conditions: Conditions | None = None) -> RepeatabilityReport:
     """Measure the repeatability of a suite from K >= 2 runs of it."""
     if len(runs) < 2:
         raise UsageError("noise needs at least two runs")
@@ -83,7 +83,7 @@ def certify(runs: Sequence[Contestant], *, conditions: Conditions | None = None)
     deviation, discordance = stdev(values), sum(squares) / len(squares) if squares else 0.0
     if discordance and metric.pool != "whole":
         deviation = sqrt(discordance / 2 * _unequal(couples[0], common))
-    return Certificate(
+    return RepeatabilityReport(
         suite=first.suite,
         protocol=first.protocol,
         data_sha256=first.data_sha256,
@@ -108,7 +108,7 @@ def _unequal(couple: Pairs, common: set[str]) -> float:
     return float(weights @ weights)
 
 
-def _value(run: Contestant, *, metric_over: set[str]) -> float:
+def _value(run: SuiteRun, *, metric_over: set[str]) -> float:
     """Return a run's headline over some of its samples."""
     side = together(run.side_of(run.headline), run.headline)
     kept = side._replace(golds={name: gold for name, gold in side.golds.items() if name in metric_over})
@@ -120,52 +120,52 @@ def _value(run: Contestant, *, metric_over: set[str]) -> float:
     return value
 
 
-def write(results: Path, certificate: Certificate) -> Path:
-    """Keep a certificate in the results folder; a newer one of the same kind replaces it."""
+def write(results: Path, report: RepeatabilityReport) -> Path:
+    """Keep a report in the results folder; a newer one of the same kind replaces it."""
     name = "-".join(
         "".join(c if c.isalnum() or c in "._" else "-" for c in part)
         for part in (
-            certificate.suite,
-            certificate.protocol,
-            certificate.model,
-            certificate.conditions.precision,
+            report.suite,
+            report.protocol,
+            report.model,
+            report.conditions.precision,
         )
         if part
     )
     path = results / FOLDER / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    disk.replace(path, msgspec.json.format(msgspec.json.encode(certificate), indent=1) + b"\n")
+    disk.replace(path, msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
     return path
 
 
-def read_all(results: Path) -> list[Certificate]:
-    """Read every certificate of a results folder."""
-    certificates = []
+def read_all(results: Path) -> list[RepeatabilityReport]:
+    """Read every report of a results folder."""
+    reports = []
     for path in sorted((results / FOLDER).glob("*.json")):
         try:
-            certificate = msgspec.json.decode(disk.read_small(path), type=Certificate)
+            report = msgspec.json.decode(disk.read_small(path), type=RepeatabilityReport)
         except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise StoreError(f"{path}: not a repeatability report ({error})") from error
-        if certificate.format != FORMAT:
+        if report.format != FORMAT:
             raise StoreError(
-                f"{path}: repeatability report of format {certificate.format}; this version reads format {FORMAT}"
+                f"{path}: repeatability report of format {report.format}; this version reads format {FORMAT}"
             )
-        certificates.append(certificate)
-    return certificates
+        reports.append(report)
+    return reports
 
 
-def fitting(results: Path, contestants: Sequence[Contestant]) -> dict[str, Certificate]:
-    """Find the certificate of each suite: same protocol, data, repeats and model."""
+def fitting(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[str, RepeatabilityReport]:
+    """Find the report of each suite: same protocol, data, repeats and model."""
     known = read_all(results)
     return {
         c.suite: one
-        for c in contestants
+        for c in suite_runs
         for one in known
         if (one.suite, one.protocol, one.data_sha256, one.repeats, one.model)
         == (c.suite, c.protocol, c.data_sha256, c.side.repeats, c.model)
     }
 
 
-def limits(results: Path, contestants: Sequence[Contestant]) -> dict[str, float]:
+def limits(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[str, float]:
     """Return the repeatability limit of each suite that has a repeatability report."""
-    return {suite: one.limit for suite, one in fitting(results, contestants).items()}
+    return {suite: one.limit for suite, one in fitting(results, suite_runs).items()}

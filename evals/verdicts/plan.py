@@ -15,16 +15,16 @@ from msgspec import Struct
 
 from evals.errors import UsageError
 from evals.report import statistics as stats
-from evals.verdicts.budget import CHANGES, Budget, Used, budget
-from evals.verdicts.cases import Case, case_of, couple, metric_of, run_of
+from evals.verdicts.budget import CHANGES, Budget, RunUsage, budget
+from evals.verdicts.cases import Case, case_of, metric_of, run_of, run_pair
 from evals.verdicts.components import Components, components
-from evals.verdicts.contestant import Contestant
-from evals.verdicts.designs import Claims, Design, Noise, OnTheseItems, Whole, noise_of
+from evals.verdicts.designs import Claims, Design, FixedItemsDesign, Noise, NormalDesign, noise_of
 from evals.verdicts.estimands import Estimand
+from evals.verdicts.formatting import amount
 from evals.verdicts.gate import check_noise
-from evals.verdicts.noise import Certificate
+from evals.verdicts.noise import RepeatabilityReport
 from evals.verdicts.policy import Entry, Policy, Pool, Tier
-from evals.verdicts.wording import amount
+from evals.verdicts.suite_run import SuiteRun
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,8 +101,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 class _Suite(NamedTuple):
     rule: Entry | Pool
     case: Case
-    designs: tuple[Design | Whole, ...]
-    baselines: tuple[Contestant, ...]
+    designs: tuple[Design | NormalDesign, ...]
+    baselines: tuple[SuiteRun, ...]
 
     @property
     def name(self) -> str:
@@ -117,19 +117,19 @@ class _Suite(NamedTuple):
         """Simulate both claims; a pool's parts are drawn one by one and put together as normal."""
         if len(self.designs) == 1:
             return self.designs[0].simulate(loss, margin, count=count, rng=rng)
-        return Whole(self.error, sum(len(d.rows) for d in self.designs if isinstance(d, Design))).simulate(
-            loss, margin, count=count, rng=rng
-        )
+        return NormalDesign(
+            self.error, sum(len(d.rows) for d in self.designs if isinstance(d, Design))
+        ).simulate(loss, margin, count=count, rng=rng)
 
 
 def plan(
-    baseline: Sequence[Contestant],
+    baseline: Sequence[SuiteRun],
     policy: Policy,
     *,
-    again: Sequence[Contestant] = (),
-    runs: Sequence[Contestant] = (),
+    again: Sequence[SuiteRun] = (),
+    runs: Sequence[SuiteRun] = (),
     drop: float | None = None,
-    certificates: Mapping[str, Certificate] | None = None,
+    reports: Mapping[str, RepeatabilityReport] | None = None,
     simulations: int = 2000,
     seed: int = 0,
 ) -> Plan:
@@ -140,7 +140,7 @@ def plan(
     """
     import numpy as np
 
-    known = certificates or {}
+    known = reports or {}
     check_noise(policy, {suite: one.limit for suite, one in known.items()}, baseline)
     suites = [_suite(rule, policy, baseline, again, known) for rule in policy.judged]
     rng = np.random.default_rng(seed)
@@ -170,52 +170,54 @@ def plan(
 def _suite(
     rule: Entry | Pool,
     policy: Policy,
-    baseline: Sequence[Contestant],
-    again: Sequence[Contestant],
-    known: Mapping[str, Certificate],
+    baseline: Sequence[SuiteRun],
+    again: Sequence[SuiteRun],
+    known: Mapping[str, RepeatabilityReport],
 ) -> _Suite:
     entries = policy.members(rule) if isinstance(rule, Pool) else (rule,)
-    couples, seconds = [], []
+    run_pairs, seconds = [], []
     for entry in entries:
-        pair = couple(entry, again, baseline) if again else None
+        pair = run_pair(entry, again, baseline) if again else None
         seconds.append(pair is not None)
         if pair is None:
-            pair = couple(entry, baseline, baseline)
+            pair = run_pair(entry, baseline, baseline)
         if pair is None:
             raise UsageError(f"policy: {entry.name}: not in the baseline")
-        couples.append((pair[0], pair[1], metric_of(entry, pair[0])))
+        run_pairs.append((pair[0], pair[1], metric_of(entry, pair[0])))
     estimand = policy.estimand_of(rule)
-    case = case_of(rule, couples)
+    case = case_of(rule, run_pairs)
     designs = []
     for number, (entry, second) in enumerate(zip(entries, seconds, strict=True)):
-        certificate = known.get(couples[number][0].suite)
+        report = known.get(run_pairs[number][0].suite)
         noise = noise_of(
             case,
             number,
             stated=entry.discordance,
             again=second,
-            certified=certificate.discordance if certificate else None,
+            certified=report.discordance if report else None,
         )
         designs.append(_design(case, number, noise, second=second, estimand=estimand))
-    return _Suite(rule, case, tuple(designs), tuple(c[0] for c in couples))
+    return _Suite(rule, case, tuple(designs), tuple(c[0] for c in run_pairs))
 
 
-def _design(case: Case, number: int, noise: Noise, *, second: bool, estimand: Estimand) -> Design | Whole:
+def _design(
+    case: Case, number: int, noise: Noise, *, second: bool, estimand: Estimand
+) -> Design | NormalDesign:
     part = case.parts[number]
     if not part.rows_of(None):
         raise UsageError(f"policy: {case.rule.name}: nothing was scored in the baseline")
     if estimand != "items-like-these" and part.metric.pool != "whole":
-        return OnTheseItems(Design(part, noise).error, noise, seen=estimand == "this-run")
+        return FixedItemsDesign(Design(part, noise).error, noise, seen=estimand == "this-run")
     if part.metric.pool == "whole":
-        return Whole.of(part, second=second)
+        return NormalDesign.of(part, second=second)
     return Design(part, noise)
 
 
 def _components(
     policy: Policy,
-    baseline: Sequence[Contestant],
-    runs: Sequence[Contestant],
-    known: Mapping[str, Certificate],
+    baseline: Sequence[SuiteRun],
+    runs: Sequence[SuiteRun],
+    known: Mapping[str, RepeatabilityReport],
 ) -> list[tuple[Entry, Components]]:
     pairs = []
     for entry in policy.suite:
@@ -232,10 +234,10 @@ def _components(
 def _budgets(
     parts: Sequence[tuple[Entry, Components]],
     policy: Policy,
-    baseline: Sequence[Contestant],
+    baseline: Sequence[SuiteRun],
     drop: float | None,
 ) -> list[Budget]:
-    used = {c.suite: Used(len(c.side.golds) * c.side.repeats, c.cost_usd, c.seconds) for c in baseline}
+    used = {c.suite: RunUsage(len(c.side.golds) * c.side.repeats, c.cost_usd, c.seconds) for c in baseline}
     rows = [
         budget(
             component,
@@ -362,7 +364,7 @@ def _nearest(suites: Sequence[_Suite], plans: Sequence[SuitePlan], policy: Polic
         weak.append(suite)
         margin = _round_up(max(need * one.error, one.margin) * 1.02)
         line = f"{one.suite}: margin = {margin:g}"
-        if not any(isinstance(d, Whole) for d in suite.designs):
+        if not any(isinstance(d, NormalDesign) for d in suite.designs):
             repeats = ceil(one.repeats * (need * one.error / one.margin) ** 2)
             line += f", or {repeats} repeats in both runs in place of {one.repeats} (with sampling on)"
         lines.append(f'{line}, or tier = "supporting"')

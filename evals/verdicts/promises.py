@@ -13,9 +13,9 @@ from evals.records.promise import BROKEN, KEPT, NONE
 from evals.run.job import Options
 from evals.run.plan import resolve
 from evals.verdicts import policy as policies
-from evals.verdicts.contestant import Contestant
-from evals.verdicts.contestants import plain
 from evals.verdicts.policy import Entry, Policy
+from evals.verdicts.suite_run import SuiteRun
+from evals.verdicts.suite_runs import plain
 
 
 def make(policy_file: Path, options: Options, *, suites: Sequence[str] = ()) -> Promise:
@@ -32,16 +32,16 @@ def make(policy_file: Path, options: Options, *, suites: Sequence[str] = ()) -> 
     )
 
 
-def remarks(candidate: Sequence[Contestant], policy: Policy) -> list[str]:
+def remarks(candidate: Sequence[SuiteRun], policy: Policy) -> list[str]:
     """Report for each run with a promise whether the judging policy keeps it."""
-    return [_remark(contestant, policy) for contestant in candidate if contestant.promise != NONE]
+    return [_remark(suite_run, policy) for suite_run in candidate if suite_run.promise != NONE]
 
 
-def _remark(contestant: Contestant, policy: Policy) -> str:
-    standing = contestant.promise
-    if contestant.promised_policy != policy.sha256:
+def _remark(suite_run: SuiteRun, policy: Policy) -> str:
+    standing = suite_run.promise
+    if suite_run.promised_policy != policy.sha256:
         standing = f"{BROKEN}: the policy changed" if standing == KEPT else f"{standing}; the policy changed"
-    return f"{contestant.suite}: promise {standing}"
+    return f"{suite_run.suite}: promise {standing}"
 
 
 def _promised(entry: Entry, policy: Policy, options: Options) -> list[PromisedSuite]:

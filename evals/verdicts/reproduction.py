@@ -21,11 +21,11 @@ from evals.errors import UnknownName, Untrusted
 from evals.labels import ProtocolName
 from evals.records.card import Card
 from evals.report.statistics import z_quantile
-from evals.verdicts.contestant import Contestant
-from evals.verdicts.noise import Certificate
+from evals.verdicts.formatting import setting
+from evals.verdicts.noise import RepeatabilityReport
 from evals.verdicts.reported import Claim
+from evals.verdicts.suite_run import SuiteRun
 from evals.verdicts.within import within_error
-from evals.verdicts.wording import setting
 
 KNOBS = ("temperature", "top_p", "top_k", "max_tokens", "thinking", "repeats", "judge")
 Verdict = Literal["equivalent", "different", "inconclusive", "not comparable"]
@@ -131,22 +131,22 @@ def check(
 
 
 def with_noise(
-    run: Measured, contestants: Sequence[Contestant], certificates: Iterable[Certificate]
+    run: Measured, suite_runs: Sequence[SuiteRun], reports: Iterable[RepeatabilityReport]
 ) -> Measured:
     """Add the run-to-run noise of a measured value: from its own repeats, or from a repeatability report that fits."""
     if len(run.cards) != 1:
         return run
-    contestant = next((c for c in contestants if c.suite == run.suite and c.protocol == run.protocol), None)
-    if contestant is None:
+    suite_run = next((c for c in suite_runs if c.suite == run.suite and c.protocol == run.protocol), None)
+    if suite_run is None:
         return run
-    if (error := within_error(contestant.side_of(contestant.headline), contestant.headline)) is not None:
+    if (error := within_error(suite_run.side_of(suite_run.headline), suite_run.headline)) is not None:
         return structs.replace(run, noise=error, noise_from="own repeats")
-    for report in certificates:
+    for report in reports:
         same = (report.suite, report.protocol, report.data_sha256, report.model, report.metric)
         if same == (
-            contestant.suite, contestant.protocol, contestant.data_sha256, contestant.model, contestant.headline.name,
+            suite_run.suite, suite_run.protocol, suite_run.data_sha256, suite_run.model, suite_run.headline.name,
         ):  # fmt: skip
-            scale = sqrt(report.repeats / contestant.side.repeats)
+            scale = sqrt(report.repeats / suite_run.side.repeats)
             return structs.replace(run, noise=report.deviation * scale, noise_from="repeatability report")
     return run
 

@@ -26,12 +26,12 @@ from evals.types import Point, Record
 from evals.verdicts import baseline as baselines
 from evals.verdicts.betting import Bets
 from evals.verdicts.cases import metric_of, plain
-from evals.verdicts.contestant import Contestant, why_not
 from evals.verdicts.estimands import Estimand
+from evals.verdicts.formatting import amount, interval
 from evals.verdicts.gate import GateReport, SuiteVerdict, Verdict, overall
 from evals.verdicts.pairs import Side, value_of, values
 from evals.verdicts.policy import Entry, Policy
-from evals.verdicts.wording import amount, interval
+from evals.verdicts.suite_run import SuiteRun, why_not
 
 QUOTE = "stopped as soon as the gate could decide: the point estimate is biased and not to be quoted"
 
@@ -48,7 +48,7 @@ class SuiteTest:
     """The sequential test of one suite."""
 
     def __init__(
-        self, job: Job, entry: Entry, old: Contestant, *, seed: int, estimand: Estimand = "items-like-these"
+        self, job: Job, entry: Entry, old: SuiteRun, *, seed: int, estimand: Estimand = "items-like-these"
     ) -> None:
         if estimand == "these-items":
             raise UsageError(
@@ -161,7 +161,7 @@ class SequentialGate:
     """A sequential gate: all suites of a command against a baseline, until the policy's verdict is certain."""
 
     def __init__(
-        self, jobs: Sequence[Job], old: Sequence[Contestant], policy: Policy, *, seed: int, live: bool = True
+        self, jobs: Sequence[Job], old: Sequence[SuiteRun], policy: Policy, *, seed: int, live: bool = True
     ) -> None:
         """Raises UsageError if jobs, baseline and policy do not fit; `live`: take in what is on disk first."""
         if policy.pool:
@@ -342,10 +342,10 @@ class SequentialGate:
         )
 
 
-def _expected(job: Job) -> Contestant:
+def _expected(job: Job) -> SuiteRun:
     """Return the candidate as it will be: its samples, and no outcome yet."""
     golds = {s.id: Gold.of(s) for s in job.samples}
-    return Contestant(
+    return SuiteRun(
         run=job.writer.card.run,
         model=job.writer.card.model,
         suite=job.suite.id,
@@ -359,7 +359,7 @@ def _expected(job: Job) -> Contestant:
     )
 
 
-def _baseline_of(job: Job, old: Sequence[Contestant]) -> Contestant:
+def _baseline_of(job: Job, old: Sequence[SuiteRun]) -> SuiteRun:
     matching = [c for c in old if plain(c.suite) == plain(job.suite.id) and c.protocol == job.suite.protocol]
     if not matching:
         available = ", ".join(f"{c.suite} ({c.protocol})" for c in old)

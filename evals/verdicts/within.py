@@ -47,10 +47,12 @@ def within_error(side: Side, metric: Metric) -> float | None:
     weights = item_weights(
         len(known), [side.golds[name].group for name in known] if metric.pool == "macro" else None
     )
-    return sqrt(floored(weighed(known, variances, weights), weights, metric))
+    return sqrt(at_least_one_change(weighted_variance(known, variances, weights), weights, metric))
 
 
-def weighed(names: list[str], variances: Mapping[str, float], weights: NDArray[np.float64]) -> float:
+def weighted_variance(
+    names: list[str], variances: Mapping[str, float], weights: NDArray[np.float64]
+) -> float:
     """Return the variance of a weighted mean; a sample without a variance has the mean of the others."""
     import numpy as np
 
@@ -59,6 +61,6 @@ def weighed(names: list[str], variances: Mapping[str, float], weights: NDArray[n
     return float(np.array([variances.get(name, usual) for name in names]) @ weights**2)
 
 
-def floored(variance: float, weights: NDArray[np.float64], metric: Metric) -> float:
+def at_least_one_change(variance: float, weights: NDArray[np.float64], metric: Metric) -> float:
     """Return a variance of at least one changed sample: repeats that all agree do not prove zero noise."""
     return max(variance, ((metric.width or 0.0) * float(weights.max())) ** 2 / 4)

@@ -17,14 +17,14 @@ from evals.report.estimates import points
 from evals.report.metrics import at_repeats
 from evals.run.overview import is_stated, reproduced, suite_of
 from evals.verdicts import baseline
-from evals.verdicts.contestant import Contestant
 from evals.verdicts.pairs import Side
+from evals.verdicts.suite_run import SuiteRun
 
 SHOWN = 6
 """Runs that a message lists."""
 
 
-def contestant(run: Run) -> Contestant:
+def of_run(run: Run) -> SuiteRun:
     """Read a run of one suite.
 
     Raises StoreError if it is broken, UnknownName if its suite is unknown and its card states no numbers, and Untrusted if
@@ -38,7 +38,7 @@ def contestant(run: Run) -> Contestant:
     metrics = at_repeats(suite.metrics_for(golds), repeats)
     if is_stated(suite):
         metrics = reproduced(card, suite, {name: side.points for name, side in sides.items()})
-    return Contestant(
+    return SuiteRun(
         run=card.run,
         model=card.model,
         suite=card.config.suite,
@@ -73,7 +73,7 @@ def judge_of(card: Card) -> str:
     return (card.judge.model if card.judge else "") or card.config.judge or "none"
 
 
-def find(results: Path, name: str, *, suites: Sequence[str] = (), latest: bool = False) -> list[Contestant]:
+def find(results: Path, name: str, *, suites: Sequence[str] = (), latest: bool = False) -> list[SuiteRun]:
     """Read the runs of a name, or a baseline file; `suites` keeps only those (a bare name: all variants).
 
     Raises UsageError if several runs of one suite and protocol are meant, unless `latest` takes the newest by its card.
@@ -86,17 +86,17 @@ def find(results: Path, name: str, *, suites: Sequence[str] = (), latest: bool =
     runs = store.find(results, name)
     wanted = set(map(plain, suites))
     named = [run for run in runs if not wanted or _is_of(run.card.config.suite, wanted)]
-    several = [contestant(run) for run in _one_each(named or runs, name, latest=latest)]
+    several = [of_run(run) for run in _one_each(named or runs, name, latest=latest)]
     return _of_suites(several, suites, name)
 
 
-def of_runs(runs: Sequence[Run], *, suites: Sequence[str] = (), latest: bool = False) -> list[Contestant]:
+def of_runs(runs: Sequence[Run], *, suites: Sequence[str] = (), latest: bool = False) -> list[SuiteRun]:
     """Read runs, one of each suite and protocol; `suites` and `latest` as in `find`."""
     name = ", ".join(run.path.name for run in runs)
-    return _of_suites([contestant(run) for run in _one_each(runs, name, latest=latest)], suites, name)
+    return _of_suites([of_run(run) for run in _one_each(runs, name, latest=latest)], suites, name)
 
 
-def _of_suites(several: list[Contestant], suites: Sequence[str], name: str) -> list[Contestant]:
+def _of_suites(several: list[SuiteRun], suites: Sequence[str], name: str) -> list[SuiteRun]:
     wanted = set(map(plain, suites))
     kept = [c for c in several if not wanted or _is_of(c.suite, wanted)]
     if not kept:
@@ -134,19 +134,19 @@ def _one_each(runs: Sequence[Run], name: str, *, latest: bool) -> list[Run]:
     return [max(same, key=lambda one: one[0])[2] for same in several.values()]
 
 
-def anonymous(several: Sequence[Contestant]) -> list[Contestant]:
+def hash_ids(several: Sequence[SuiteRun]) -> list[SuiteRun]:
     """Hide ids, so that runs can be paired with a baseline, which knows hashes only."""
-    return [baseline.anonymous(c) for c in several]
+    return [baseline.hash_ids(c) for c in several]
 
 
-def alike(*sides: Sequence[Contestant]) -> list[list[Contestant]]:
+def with_common_ids(*sides: Sequence[SuiteRun]) -> list[list[SuiteRun]]:
     """Hide ids on all sides if any is a baseline."""
     if any(c.hashed is not None for side in sides for c in side):
-        return [anonymous(side) for side in sides]
+        return [hash_ids(side) for side in sides]
     return [list(side) for side in sides]
 
 
-def subset(run: Contestant, limit: int, *, seed: int) -> Contestant:
+def subset(run: SuiteRun, limit: int, *, seed: int) -> SuiteRun:
     """Return a run with a seeded random subset of its samples: as many as `evals run --limit` asks."""
     names = sorted(run.side.golds, key=lambda name: sha256(f"{seed}\x1f{name}".encode()).digest())[:limit]
     kept = set(names)

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from evals.types import Metric
+from evals.verdicts.formatting import rule
 from evals.verdicts.pairs import Pairs, Side
-from evals.verdicts.wording import rule
 
 
-class Contestant(Struct, frozen=True, kw_only=True):
+class SuiteRun(Struct, frozen=True, kw_only=True):
     """One run of one suite, ready to be compared."""
 
     run: str
@@ -56,7 +56,7 @@ class Contestant(Struct, frozen=True, kw_only=True):
         return next(metric for metric in self.metrics if metric.headline)
 
 
-def why_not(a: Contestant, b: Contestant) -> list[str]:
+def why_not(a: SuiteRun, b: SuiteRun) -> list[str]:
     """Return what makes two runs of a suite incomparable; empty: nothing."""
     judges = [{None: "not known", "": "none"}.get(c.judge, c.judge) for c in (a, b)]
     conditions = [
@@ -78,6 +78,6 @@ def _short(text: str) -> str:
     return text[:12] if len(text) == 64 else text
 
 
-def pair(a: Contestant, b: Contestant, metric: Metric) -> Pairs:
+def pair(a: SuiteRun, b: SuiteRun, metric: Metric) -> Pairs:
     """Pair two runs under a metric, by the scorer that it reads."""
     return Pairs(a.side_of(metric), b.side_of(metric), metric)
