@@ -102,11 +102,11 @@ def show(claim: str, results: Path, as_json: bool) -> None:
     """Show what is known of a published number, and what is not."""
     from evals.verdicts.formatting import setting
     from evals.verdicts.reported import named
-    from evals.verdicts.reproduction import asked_of
+    from evals.verdicts.reproduction import relevant_conditions
 
     name, published = _find_claim(claim, named(results))
     known = published.knobs | published.inferred
-    unknown = [knob for knob in asked_of(published) if knob not in known]
+    unknown = [condition for condition in relevant_conditions(published) if condition not in known]
     if as_json:
         common.print_json({"id": name, "claim": published, "unknown": unknown})
         return

@@ -85,14 +85,14 @@ def write_files(report: GateReport, *, junit: Path | None, markdown: Path | None
 def print_report(report: GateReport, *, as_json: bool) -> int:
     """Print a verdict; returns the exit status."""
     from evals.terminal.molecules import flip_lines
-    from evals.verdicts.files import WORDS, cells, remarks
+    from evals.verdicts.files import SENTENCES, cells, remarks
     from evals.verdicts.gate import EXIT
     from evals.verdicts.summary import discordant
 
     if as_json:
         common.print_json(report)
         return EXIT[report.verdict]
-    common.say(f"{formatting.MARK[report.verdict]} {WORDS[report.verdict]}")
+    common.say(f"{formatting.MARK[report.verdict]} {SENTENCES[report.verdict]}")
     click.echo()
     common.say(
         f"candidate {report.candidate}, baseline {report.baseline}, {100 * report.level:g} % intervals"

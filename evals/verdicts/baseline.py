@@ -1,9 +1,9 @@
-"""Baselines: what a gate needs of a run in one small text file that can be reviewed and committed.
+"""Baseline files: the scores of a run in a small text file that can be reviewed and committed.
 
-First line: `Head`. Then for each suite and scorer a line `Block` and a line per sample, sorted:
-`["0f3a9c51d2e4b687", "2025-I", [["right", 1.0, "204"]], "", 0, "204"]`: hash of its id, group, per repeat what
-came of it (verdict, value, answer; null: missing), cluster if it is shared, number of options, target. No question, no reply; of a gated suite neither
-target nor answer. What is longer than a label is hashed too.
+The first line is a `Head`. Each suite and scorer has a line `Block`, followed by a sorted line per sample,
+`["0f3a9c51d2e4b687", "2025-I", [["right", 1.0, "204"]], "", 0, "204"]`: hash of the id, group, outcome of each repeat
+(verdict, value, answer; null: missing), cluster if it is shared, number of options, target. There are no questions and
+no replies; answers and targets longer than a label, and all those of gated suites, are hashed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from evals.verdicts.suite_run import SuiteRun
 
 FORMAT = 1
 MOST = 1e100
-"""Greatest value that a baseline may hold; squares of more overflow."""
+"""Largest value in a baseline; squares of larger ones overflow."""
 encode = msgspec.json.Encoder().encode
 
 Target: TypeAlias = str | float | tuple[str, ...]
@@ -58,7 +58,7 @@ class Block(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
     """Sample-repeats with a score."""
     gated: bool = False
     judge: str | None = None
-    """See `SuiteRun`; None: the file is older than that."""
+    """See `SuiteRun`; None in older files."""
     tokens: dict[str, int] = {}
     cost_usd: float | None = None
     seconds: float | None = None
@@ -87,9 +87,7 @@ def hash_ids(c: SuiteRun) -> SuiteRun:
         structs.replace(metric, of=metric.of.renamed(names)) if isinstance(metric.of, Corrected) else metric
         for metric in c.metrics
     )
-    return structs.replace(
-        c, sides=sides, metrics=metrics, hashed={hidden: name for name, hidden in names.items()}
-    )
+    return structs.replace(c, sides=sides, metrics=metrics, hashed={h: name for name, h in names.items()})
 
 
 def write(path: Path, suite_runs: list[SuiteRun]) -> None:
@@ -145,16 +143,16 @@ def _outcome(point: Point | None, *, gated: bool) -> Any:
 
 
 def _hidden(text: Target, *, gated: bool) -> Target:
-    """Return numbers and labels of open suites unchanged, and the hash of anything else."""
+    """Return numbers and labels of open suites unchanged, anything else as a hash."""
     if isinstance(text, tuple):
-        return tuple(str(_hidden(one, gated=gated)) for one in text)
+        return tuple(str(_hidden(part, gated=gated)) for part in text)
     if not gated and (isinstance(text, float) or len(text) <= LABEL):
         return text
     return f"#{sha256(str(text).encode()).hexdigest()[:8]}"
 
 
 def read(path: Path) -> list[SuiteRun]:
-    """Read a baseline; raises StoreError in one line if it is broken or of an unknown format."""
+    """Read a baseline; raises StoreError if it is broken or of an unknown format."""
     number = 0
     try:
         with disk.open_regular(path) as stream:
@@ -185,7 +183,7 @@ def _head(path: Path, line: bytes) -> Head:
 
 
 _ROW = msgspec.json.Decoder(list[Any])
-"""[id hash, group, outcomes, cluster, options, target]; checked by hand, which is as quick as a union."""
+"""[id hash, group, outcomes, cluster, options, target]; types are checked in `_side`, which is as fast as a union."""
 
 
 def _add(blocks: dict[tuple[str, str], SuiteRun], head: Head, block: Block, rows: list[bytes]) -> None:
@@ -215,9 +213,9 @@ def _add(blocks: dict[tuple[str, str], SuiteRun], head: Head, block: Block, rows
 
 
 def _metrics(suite: Suite, golds: Mapping[str, Gold]) -> tuple[Metric, ...]:
-    """Return a suite's metrics with their corrected twins, for hashed ids."""
+    """Return a suite's metrics and their `_corrected` versions, for hashed ids."""
     errata = suite.errata
-    items = {id_hash(suite.id, name): one for name, one in errata.items.items()}
+    items = {id_hash(suite.id, name): erratum for name, erratum in errata.items.items()}
     return corrected(suite.metrics, structs.replace(errata, items=items), golds)
 
 
@@ -227,7 +225,7 @@ def _side(block: Block, rows: list[bytes]) -> Side:
     for line in rows:
         name, group, outcomes, cluster, options, target = _ROW.decode(line)
         if len(outcomes) != block.repeats or name in golds:
-            raise ValueError(f"sample {name} of {block.suite} stands twice or lacks repeats")
+            raise ValueError(f"sample {name} of {block.suite} occurs twice or lacks repeats")
         goal: Target = tuple(target) if isinstance(target, list) else target
         golds[name] = Gold(group, cluster or name, goal, options)
         for repeat, outcome in enumerate(outcomes):
@@ -237,9 +235,7 @@ def _side(block: Block, rows: list[bytes]) -> Side:
             if not isinstance(verdict, str) or not isinstance(value, int | float | None):
                 raise ValueError(f"sample {name} of {block.suite}: no outcome: {outcome}")
             if value is not None and not abs(value) <= MOST:
-                raise ValueError(
-                    f"sample {name} of {block.suite}: value {value:.3g} is beyond all that is measured"
-                )
+                raise ValueError(f"sample {name} of {block.suite}: value {value:.3g} is implausibly large")
             points.append(
                 Point(
                     name,

@@ -1,4 +1,4 @@
-"""The cases before a gate: a rule of the policy, and both runs' samples paired under the metric that it names."""
+"""What a gate judges: a rule of the policy with both runs' samples paired under its metric."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from evals.verdicts.difference import Evidence, Shift
 from evals.verdicts.estimands import MANY, Estimand, Observed, evidence_of, noise_error
 from evals.verdicts.pairs import Missing, Pairs
 from evals.verdicts.policy import Entry, Pool
-from evals.verdicts.suite_run import SuiteRun, pair, why_not
+from evals.verdicts.suite_run import SuiteRun, pair, plain, why_not
 
 
 class Case(NamedTuple):
@@ -29,10 +29,10 @@ class Case(NamedTuple):
     protocol: str
     estimand: Estimand = "items-like-these"
     limits: tuple[float | None, ...] = ()
-    """Repeatability limit of each part, if it is known."""
+    """Repeatability limit of each part; None: unknown."""
 
     def evidence(self, missing: Missing) -> Evidence | None:
-        """Return the evidence on the difference; None if this estimand cannot be judged."""
+        """Return the evidence on the difference; None if the estimand cannot be estimated."""
         limits = self.limits or (None,) * len(self.parts)
         if len(self.parts) == 1:
             return evidence_of(self.parts[0], self.estimand, missing=missing, limit=limits[0])
@@ -49,7 +49,7 @@ class Case(NamedTuple):
 
     @property
     def noise_is_known(self) -> bool:
-        """Whether the estimand can be judged at all."""
+        """Whether the estimand can be estimated."""
         return self.estimand != "these-items" or self.evidence("leave") is not None
 
     @property
@@ -61,11 +61,6 @@ class Case(NamedTuple):
     def tolerant(self) -> bool:
         """Whether the policy allows missing outcomes to be left out."""
         return isinstance(self.rule, Entry) and self.rule.missing == "tolerate"
-
-
-def plain(name: str) -> str:
-    """Return a suite's name as it is compared: hyphens, lower case."""
-    return name.replace("_", "-").lower()
 
 
 RunPair: TypeAlias = tuple[SuiteRun, SuiteRun, Metric]
@@ -139,10 +134,10 @@ def case_of(
 
 
 def with_errors_imputed(suite_run: SuiteRun, metric: Metric) -> SuiteRun:
-    """Return a run in which a reply without an answer has its largest error, if the metric would leave it out.
+    """Return a run in which unanswered replies have their largest possible error, if the metric would leave them out.
 
-    An RMSE of the answers there are rewards silence on the hard half. Scorers say how large an error could have been
-    (`error_worst`, the range of the training targets); a metric that imputes it itself sees no difference.
+    An RMSE over the answered items only would reward unanswered hard items. Scorers state the largest error as
+    `error_worst` (the range of the training targets).
     """
     if metric.better == "higher" or metric.bounds is not None:
         return suite_run
@@ -160,7 +155,7 @@ def with_errors_imputed(suite_run: SuiteRun, metric: Metric) -> SuiteRun:
 
 
 def _pooled(parts: Sequence[Pairs], missing: Missing) -> Evidence | None:
-    """Mean over suites of their mean differences, each sample weighted as its own suite does."""
+    """Return the evidence on the mean of the suites' differences, with samples weighted as in their own suite."""
     import numpy as np
 
     values, clusters, groups = [], [], []
@@ -175,7 +170,9 @@ def _pooled(parts: Sequence[Pairs], missing: Missing) -> Evidence | None:
         values.append(part.differences(rows, missing))
         clusters += [(number, row.cluster) for row in rows]
         groups += [(number, row.group if macro else "") for row in rows]
-    together = np.concatenate(values)
-    if np.isnan(together).any():
+    differences = np.concatenate(values)
+    if np.isnan(differences).any():
         return None
-    return difference.of_mean(together, clusters, groups=groups, weights=weights, width=parts[0].metric.width)
+    return difference.of_mean(
+        differences, clusters, groups=groups, weights=weights, width=parts[0].metric.width
+    )

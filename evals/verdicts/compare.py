@@ -1,8 +1,8 @@
-"""Runs against runs, sample by sample: differences with intervals, flips, ranks.
+"""Paired comparison of runs: differences with intervals, changed samples, ranks.
 
-Runs are compared if suite, protocol, data, judge and scorer versions agree; otherwise `why_not` says what differs.
-The family of tests is adjusted: Holm over the suites' headlines (and over all pairs of runs), Benjamini-Hochberg
-over the groups of a drill-down; `low_adjusted` and `high_adjusted` exclude 0 where the adjusted test rejects.
+Runs are comparable if suite, protocol, data, judge and scorer versions agree; otherwise `why_not` states what differs.
+Tests are adjusted for multiplicity: Holm over the suites' headlines and all pairs of runs, Benjamini-Hochberg over the
+groups of a suite. The adjusted intervals exclude 0 exactly if the adjusted test rejects.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 FEW = 10
-"""Clusters below which an interval is rough."""
+"""Number of clusters below which an interval is marked as rough."""
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """B minus A for one suite, metric and group, in the metric's own unit; null: not known."""
+    """B minus A for one suite, metric and group, in the metric's own unit; null: unknown."""
 
     a: str
     b: str
@@ -62,7 +62,7 @@ class Row(Struct, frozen=True, kw_only=True):
     repeats_a: int = 1
     repeats_b: int = 1
     clusters: int = 0
-    """Of these samples; fewer than `n` if several share a passage or an image."""
+    """Number of clusters; fewer than `n` if several samples share a passage or an image."""
     wins: int | None
     """Samples on which B is better."""
     losses: int | None
@@ -73,19 +73,19 @@ class Row(Struct, frozen=True, kw_only=True):
     coverage_a: float
     coverage_b: float
     estimand: Estimand = "items-like-these"
-    """What interval and p are about; null in both if the runs do not show it."""
+    """Target of interval and p-value, which are null if the runs cannot estimate it."""
     worst: float | None
     """Difference with missing outcomes counted against B and for A."""
     best: float | None
 
     @property
     def ends(self) -> tuple[float | None, float | None]:
-        """The interval that belongs to the p-value shown: the adjusted one if there is one."""
+        """Return the adjusted interval if there is one, else the unadjusted one."""
         return (self.low, self.high) if self.low_adjusted is None else (self.low_adjusted, self.high_adjusted)
 
 
 class RowWithEvidence(NamedTuple):
-    """A row with the evidence that it was read from."""
+    """A row with its evidence, from which intervals at other levels are computed."""
 
     row: Row
     evidence: Evidence | None
@@ -103,14 +103,14 @@ class Cost(Struct, frozen=True, kw_only=True):
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
-    """What `evals compare` reports."""
+    """Result of `evals compare`."""
 
     pairs: tuple[Row, ...]
     comparable: bool
     why_not: tuple[str, ...]
     flips: tuple[Flip, ...] = ()
     ladders: dict[str, dict[str, int]] = {}
-    """Suite -> kind of flip (`right -> unanswered`) -> count."""
+    """Suite -> change of verdict (`right -> unanswered`) -> count."""
     runs: tuple[Cost, ...] = ()
     ranks: tuple[Rank, ...] = ()
     noise: dict[str, float] = {}
@@ -159,10 +159,10 @@ def compare(
     estimand: Estimand = "items-like-these",
     limits: Mapping[str, float] | None = None,
 ) -> Comparison:
-    """Compare runs, each given by its suites; the first two are A and B, more are ranked too.
+    """Compare runs, each a sequence of suites; the first two are A and B, three and more are also ranked.
 
-    `detail`: every metric, and the headline's groups, instead of the headline alone; None: of two runs, not of more.
-    `limits`: repeatability limits by suite, which `these-items` takes if the runs have no repeats.
+    `detail`: compare every metric, and the headline's groups, instead of the headline alone; default: for two runs only.
+    `limits`: repeatability limits by suite, used for `these-items` if the runs have no repeats.
     """
     limits, detail = limits or {}, len(runs) == 2 if detail is None else detail
     common = [c.suite for c in runs[0] if all(any(o.suite == c.suite for o in run) for run in runs[1:])]
@@ -170,7 +170,7 @@ def compare(
     notes: list[str] = []
     marked: dict[str, list[str]] = {}
     compared: list[RowWithEvidence] = []
-    discordant: list[Flip] = []
+    changed: list[Flip] = []
     ladders: dict[str, dict[str, int]] = {}
     for suite in dict.fromkeys(common):
         several = [next(c for c in run if c.suite == suite) for run in runs]
@@ -183,9 +183,9 @@ def compare(
                 a, b, detail=detail, notes=notes, estimand=estimand, limit=limits.get(suite), cache=cache
             )
         if len(several) == 2:
-            changed = changes(several[0], several[1], several[0].headline)
-            discordant += changed
-            ladders[suite] = ladder(changed)
+            flips_of_suite = changes(several[0], several[1], several[0].headline)
+            changed += flips_of_suite
+            ladders[suite] = ladder(flips_of_suite)
     if reasons and not force:
         return Comparison(pairs=(), comparable=False, why_not=tuple(reasons))
     rows = adjusted(compared)
@@ -193,7 +193,7 @@ def compare(
         pairs=tuple(rows),
         comparable=not reasons,
         why_not=tuple(reasons),
-        flips=tuple(discordant),
+        flips=tuple(changed),
         ladders=ladders,
         runs=tuple(_cost(c) for run in runs for c in run if c.suite in common),
         ranks=tuple(_ranks(rows)) if len(runs) > 2 else (),
@@ -209,7 +209,7 @@ def _marked(several: Sequence[SuiteRun]) -> dict[str, str]:
 
 
 def changes(a: SuiteRun, b: SuiteRun, metric: Metric) -> list[Flip]:
-    """List the changed samples, by plain ids if either side has them; without answers of a gated suite."""
+    """Return the samples whose verdict changed, by plain ids if either run has them; without answers of a gated suite."""
     known = {**(a.hashed or {}), **(b.hashed or {})}
     hidden = {"answer_a": None, "answer_b": None} if a.gated or b.gated else {}
     return [
@@ -230,7 +230,7 @@ def _cost(c: SuiteRun) -> Cost:
 
 
 ReducedRuns: TypeAlias = dict[tuple[str, str], Reduced]
-"""Run and metric -> its samples' values, which are computed cache for all pairs that a run is in."""
+"""(Run, metric) -> the samples' values, shared by all pairs of runs."""
 
 
 def _rows_of(
@@ -243,7 +243,7 @@ def _rows_of(
     limit: float | None,
     cache: ReducedRuns,
 ) -> list[RowWithEvidence]:
-    """Compare two runs of one suite; with `detail` every metric that both have and the headline's groups."""
+    """Compare two runs of one suite; with `detail`, by every shared metric and by the headline's groups."""
     shared = [m for m in a.metrics if any(o.name == m.name for o in b.metrics)]
     dropped = sorted({m.name for m in (*a.metrics, *b.metrics)} - {m.name for m in shared})
     if dropped and detail:
@@ -286,7 +286,7 @@ def compare_metric(
     estimand: Estimand = "items-like-these",
     limit: float | None = None,
 ) -> RowWithEvidence:
-    """Return the row of one metric and group, with its evidence."""
+    """Compare two runs by one metric, within one group if given."""
     chosen = group or None
     observed = pairs.evidence(group=chosen)
     evidence = evidence_of(pairs, estimand, group=chosen, limit=limit)

@@ -1,7 +1,7 @@
-"""Where the variance of a score comes from: items, single replies, the prompt's wording, the judge, another model.
+"""Variance components of a score: items, single replies, the prompt's wording, the judge, another model.
 
-Estimated by analysis of variance from runs at hand; each figure names the runs it rests on, or says that it is assumed.
-Variances are in the metric's squared unit. What differs between a run and the baseline decides what it tells:
+They are estimated from the given runs; each component names its runs, or says that it is assumed. Variances are in the
+metric's squared unit. The component that a run informs depends on how it differs from the baseline:
 
 | model | protocol | judge | component |
 |---|---|---|---|
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 ASSUMED_WITHIN = 0.075
 """Variance of one reply within an item, as a share of the squared range: 15 % of items flip between two runs."""
 ASSUMED_CORRELATION = 0.3
-"""Of items' values between two models. On MMLU-Pro, Llama-3.1-8B, Mistral-7B and gemini-1.5-flash: .29 to .37, by which
-32 to 44 % of their items are discordant."""
+"""Correlation of items' values between two models. On MMLU-Pro, between Llama-3.1-8B, Mistral-7B and gemini-1.5-flash: .29
+to .37, with 32 to 44 % discordant items."""
 
 
 class Component(Struct, frozen=True, kw_only=True):
@@ -61,17 +61,17 @@ class Components(Struct, frozen=True, kw_only=True):
     range: float | None
     """Greatest minus least value of an item; None: unbounded."""
     between: Component
-    """Of an item's expected value, over items."""
+    """Variance of an item's expected value over items."""
     within: Component
-    """Of a single reply's value, within an item."""
+    """Variance of a single reply's value within an item."""
     models: Component
-    """Of an item's expected difference between the baseline's model and another one, over items."""
+    """Variance over items of the expected difference between the baseline's model and another one."""
     wording: Component | None
-    """Of the score over wordings of the prompt, beyond what items and replies explain; None: no such run."""
+    """Variance of the score over wordings of the prompt, beyond items and replies; None: no such run."""
     judge: Component | None
-    """Of the score over judges; None: no such run."""
+    """Variance of the score over judges; None: no such run."""
     design: float
-    """Variance of the mean / that of as many independent items of equal weight: clusters and unequal groups."""
+    """Design effect: variance of the mean / that of as many independent items of equal weight."""
 
     @property
     def discordance(self) -> float:
@@ -100,8 +100,8 @@ def components(
 ) -> Components | None:
     """Estimate a suite's components; runs of other suites or data are ignored. None for a statistic of whole runs.
 
-    `discordance`: stated mean square of an item's difference between two runs of the model with the baseline's repeats,
-    used if no run shows it.
+    `discordance`: mean square of an item's difference between two runs of the model with the baseline's repeats, used if
+    no run allows to estimate it.
     """
     import numpy as np
 
@@ -160,7 +160,7 @@ def _other_judge(a: _Run, b: _Run) -> bool:
 
 
 def _within(base: _Run, others: Sequence[_Run], stated: float | None, *, fallback: float) -> Component:
-    """From repeats and second runs, pooled by items; else as stated; else assumed."""
+    """Estimate the within-item variance from repeats and second runs, pooled by items; else as stated; else assumed."""
     import numpy as np
 
     same = [
@@ -201,7 +201,7 @@ def _models(base: _Run, others: Sequence[_Run], within: Component, between: floa
 
 
 def _of_scores(base: _Run, others: Sequence[_Run]) -> Component | None:
-    """Variance of the score over conditions, less the noise of items and replies between each two of them."""
+    """Return the variance of the score over conditions, minus the noise of items and replies between them."""
     import numpy as np
 
     several = [base, *others]
@@ -221,7 +221,7 @@ def _differences(a: _Run, b: _Run) -> Floats:
 
 
 def _design(base: _Run) -> float:
-    """Variance of the baseline's mean by its weights and clusters, against that of independent equal items."""
+    """Return the design effect of the baseline's weights and clusters."""
     import numpy as np
 
     metric = base.suite_run.headline

@@ -1,9 +1,9 @@
-"""What a difference is about: other items like these, these items drawn again, or these very replies.
+"""Estimands of a difference: other items like these, these items with new replies, or these very replies.
 
 `items-like-these`: the expected difference on the population that the items are a sample of. `these-items`: the
 difference expected over the models' own sampling on exactly these items; needs the noise within items, from repeats
-of both runs or from a repeatability report. `this-run`: what was seen on the whole set, with no noise left once all of
-it was asked; for stopping early. A bound on wrong passes holds for its own estimand alone: a loss *expected* at the
+of both runs or from a repeatability report. `this-run`: the observed difference on the whole set, without noise once all
+items were asked; for early stopping. A bound on wrong passes holds for its own estimand alone: a loss *expected* at the
 margin passes `this-run` in about half of all cases.
 """
 
@@ -31,7 +31,7 @@ MANY = 1e9
 
 
 class Observed(NamedTuple):
-    """A difference that is known: nothing is estimated."""
+    """An observed difference without uncertainty."""
 
     value: float
     test: str = "as seen"
@@ -63,7 +63,7 @@ def evidence_of(
 ) -> Evidence | None:
     """Return the evidence on a difference under an estimand; `limit`: the suite's repeatability limit, if known.
 
-    None if nothing is paired, or if `these-items` is asked of runs that do not show their noise.
+    None if nothing is paired, or if the noise that `these-items` needs is unknown.
     """
     evidence = pairs.evidence(group=group, missing=missing)
     if evidence is None or estimand == "items-like-these":
@@ -77,7 +77,7 @@ def evidence_of(
 
 
 def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None = None) -> float | None:
-    """Return the standard error of a difference over the models' own sampling on these items; None: not known."""
+    """Return the standard error of a difference over the models' own sampling on these items; None: unknown."""
     if pairs.metric.pool == "whole":
         return (
             sqrt(2) * limit / LIMIT if limit is not None and group is None and pairs.metric.headline else None

@@ -1,4 +1,4 @@
-"""Verdicts and differences in words and figures, for tables and Markdown."""
+"""Formatting of verdicts, differences and rules, for tables and Markdown."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def more(a: Mapping[str, int], b: Mapping[str, int], cost_a: float | None, cost_
     return used if cost_a is None or cost_b is None else f"{used}, {cost_b - cost_a:+.2f} USD"
 
 
-def cut(lines: Sequence[str], most: int, what: str = "lines") -> list[str]:
+def shortened(lines: Sequence[str], most: int, what: str = "lines") -> list[str]:
     """Return at most this many lines, the last one with the number left out."""
     if len(lines) <= most:
         return list(lines)

@@ -1,9 +1,9 @@
-"""A candidate against its baseline under a policy: pass, regression, or cannot tell.
+"""A candidate judged against its baseline under a policy: pass, regression, or inconclusive (`cannot tell`).
 
-Each suite is a test of non-inferiority on paired samples. *Regression* is claimed where the loss is shown to
-exceed the margin (Holm over critical and supporting suites); *pass* where every critical suite is shown to lose
-less than the margin, each at one-sided alpha, which needs no correction (intersection-union); all else is
-*cannot tell*. Missing outcomes enter each claim at what speaks against it, unless the policy tolerates them.
+Each suite is a paired non-inferiority test. *Regression*: the loss of a suite is shown to exceed its margin (Holm over
+critical and supporting suites). *Pass*: every critical suite is shown to lose less than its margin, each at one-sided
+alpha, which needs no correction (intersection-union test). Otherwise the gate is inconclusive. Missing outcomes enter
+each claim at the value that speaks against it, unless the policy tolerates them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from msgspec import Struct
 from evals.errors import UsageError
 from evals.report import frames
 from evals.verdicts import difference, formatting
-from evals.verdicts.cases import Case, case_of, metric_of, plain, run_of, run_pair
+from evals.verdicts.cases import Case, case_of, metric_of, run_of, run_pair
 from evals.verdicts.compare import changes
 from evals.verdicts.difference import Evidence
 from evals.verdicts.estimands import Estimand
 from evals.verdicts.pairs import Flip
 from evals.verdicts.policy import Entry, Policy, Pool, Tier
-from evals.verdicts.suite_run import SuiteRun
+from evals.verdicts.suite_run import SuiteRun, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,7 @@ EXIT = {"pass": 0, "regression": 1, "cannot tell": 3}
 
 
 class SuiteVerdict(Struct, frozen=True, kw_only=True):
-    """What the gate says of one suite (or pool); differences are candidate minus baseline."""
+    """The verdict on one suite (or pool); differences are candidate minus baseline."""
 
     suite: str
     protocol: str
@@ -43,9 +43,9 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
     value_baseline: float | None
     value_candidate: float | None
     difference: float | None
-    """Over what both runs scored, in the metric's own unit."""
+    """Over the samples that both runs scored, in the metric's own unit."""
     low: float | None
-    """Two-sided 1 - 2 alpha, and beyond it what the missing outcomes could still do."""
+    """Two-sided at 1 - 2 alpha, widened by what missing outcomes could be."""
     high: float | None
     margin: float
     better: Literal["higher", "lower"]
@@ -70,7 +70,7 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
 
 
 class GateReport(Struct, frozen=True, kw_only=True):
-    """What `evals gate` says. `format` changes when a field changes its meaning."""
+    """Result of `evals gate`. `format` changes when a field changes its meaning."""
 
     format: int = 1
     verdict: Verdict
@@ -84,7 +84,7 @@ class GateReport(Struct, frozen=True, kw_only=True):
     flips: tuple[Flip, ...] = ()
     notes: tuple[str, ...] = ()
     sequential: bool = False
-    """Stopped early: point estimates are biased and not to be quoted."""
+    """Whether the run was stopped early: point estimates are then biased."""
 
     def __repr__(self) -> str:
         """Return the verdict, and a line per suite with its reasons."""
@@ -99,32 +99,13 @@ class GateReport(Struct, frozen=True, kw_only=True):
     def _repr_html_(self) -> str:
         """Return verdict and suites as a table, for notebooks."""
         columns = (
-            "suite",
-            "tier",
-            "metric",
-            "baseline",
-            "candidate",
-            "difference",
-            "low",
-            "high",
-            "margin",
-            "verdict",
-        )
+            "suite", "tier", "metric", "baseline", "candidate", "difference", "low", "high", "margin", "verdict",
+        )  # fmt: skip
         rows = [
-            (
-                s.suite,
-                s.tier,
-                s.metric,
-                s.value_baseline,
-                s.value_candidate,
-                s.difference,
-                s.low,
-                s.high,
-                s.margin,
-                shown(s.verdict),
-            )
+            (s.suite, s.tier, s.metric, s.value_baseline, s.value_candidate, s.difference, s.low, s.high, s.margin,
+             shown(s.verdict))
             for s in self.suites
-        ]
+        ]  # fmt: skip
         title = f"{shown(self.verdict)}: candidate {self.candidate}, baseline {self.baseline}"
         return frames.html(columns, rows, caption=title)
 
@@ -177,22 +158,15 @@ def gate(
 
 
 def run_names(side: Sequence[SuiteRun]) -> str:
-    """Return the names of the runs of one side, each once."""
+    """Return the distinct run names of one side."""
     return ", ".join(dict.fromkeys(suite_run.run for suite_run in side))
 
 
 def check_noise(policy: Policy, noise: Mapping[str, float], baseline: Sequence[SuiteRun]) -> None:
-    """Refuse margins below what two runs of one model differ by; raises UsageError.
-
-    A limit is of a suite's headline: an entry finds it under its bare name too, and is not held against it if it
-    judges another metric.
-    """
+    """Raise UsageError for a margin below the repeatability limit of its suite's headline."""
     for entry in policy.suite:
-        if (
-            (limit := limit_of(entry, noise, baseline)) is not None
-            and entry.margin < limit
-            and not entry.pool
-        ):
+        limit = limit_of(entry, noise, baseline)
+        if limit is not None and entry.margin < limit and not entry.pool:
             raise UsageError(
                 f"policy: {entry.name}: margin {entry.margin:g} is below the repeatability limit {limit:.3g} that was "
                 f"measured with `evals gate noise`; widen it, or raise the repeats and measure again"
@@ -200,7 +174,7 @@ def check_noise(policy: Policy, noise: Mapping[str, float], baseline: Sequence[S
 
 
 def limit_of(entry: Entry, noise: Mapping[str, float], baseline: Sequence[SuiteRun]) -> float | None:
-    """Return the repeatability limit that an entry's margin is held against; None if there is none."""
+    """Return the repeatability limit that applies to an entry; None if it is unknown, or of another metric."""
     limits = {plain(name): limit for name, limit in noise.items()}
     run = run_of(entry, baseline)
     if run is None:
@@ -212,17 +186,18 @@ def limit_of(entry: Entry, noise: Mapping[str, float], baseline: Sequence[SuiteR
 
 def overall(judged: Sequence[SuiteVerdict]) -> Verdict:
     """Combine the verdicts of the suites; advisory ones do not count."""
-    if any(one.verdict == "regression" and one.tier != "advisory" for one in judged):
+    if any(suite.verdict == "regression" and suite.tier != "advisory" for suite in judged):
         return "regression"
-    if any(one.verdict != "pass" and one.tier == "critical" for one in judged):
+    if any(suite.verdict != "pass" and suite.tier == "critical" for suite in judged):
         return "cannot tell"
     return "pass"
 
 
 class _Claims(NamedTuple):
-    """The evidence for each claim, and the p-values that it gives."""
+    """The evidence for each claim with its p-values."""
 
-    seen: Evidence | None
+    observed: Evidence | None
+    """Without missing outcomes."""
     worst: Evidence | None
     best: Evidence | None
     p_pass: float | None
@@ -230,17 +205,22 @@ class _Claims(NamedTuple):
 
 
 def _claims(case: Case) -> _Claims:
-    seen = case.evidence("leave")
-    alike = case.tolerant or all(part.complete for part in case.parts)
-    worst = seen if alike else case.evidence("worst")
-    best = seen if alike else case.evidence("best")
-    higher, margin = case.metric.better == "higher", case.rule.margin
-    p_pass = p_regression = None
-    if worst is not None:
-        p_pass = worst.p_above(-margin) if higher else worst.p_below(margin)
+    observed = case.evidence("leave")
+    same = case.tolerant or all(part.complete for part in case.parts)
+    worst = observed if same else case.evidence("worst")
+    best = observed if same else case.evidence("best")
+    p_pass = None if worst is None else p_loss_below(worst, case)
+    p_regression = None
     if best is not None:
-        p_regression = best.p_below(-margin) if higher else best.p_above(margin)
-    return _Claims(seen, worst, best, p_pass, p_regression)
+        margin = case.rule.margin
+        p_regression = best.p_below(-margin) if case.metric.better == "higher" else best.p_above(margin)
+    return _Claims(observed, worst, best, p_pass, p_regression)
+
+
+def p_loss_below(evidence: Evidence, case: Case) -> float:
+    """Return the one-sided p-value against "the loss is at least the margin"."""
+    margin = case.rule.margin
+    return evidence.p_above(-margin) if case.metric.better == "higher" else evidence.p_below(margin)
 
 
 def verdicts(
@@ -285,7 +265,7 @@ def _verdict(
         reasons=tuple(reasons),
         value_baseline=values[0],
         value_candidate=values[1],
-        difference=claims.seen.value if claims.seen else None,
+        difference=claims.observed.value if claims.observed else None,
         low=low,
         high=high,
         margin=case.rule.margin,
@@ -297,7 +277,7 @@ def _verdict(
         p_pass=claims.p_pass,
         p_regression=p_regression,
         estimand=case.estimand,
-        method=claims.seen.test if claims.seen else "",
+        method=claims.observed.test if claims.observed else "",
         alarm=alarm,
         noise=noise,
     )
@@ -318,7 +298,7 @@ def _judge(
         reasons.append(
             "these-items needs the noise within items: repeats in both runs, or a repeatability report (`evals gate noise`)"
         )
-    elif claims.seen is None:
+    elif claims.observed is None:
         reasons.append("no sample was scored in both runs")
     elif claims.p_pass is None:
         reasons.append(
@@ -332,16 +312,14 @@ def _judge(
 
 
 def _undecided(case: Case, claims: _Claims, alpha: float) -> str:
-    higher, margin = case.metric.better == "higher", case.rule.margin
-    if claims.worst is not claims.seen and claims.seen is not None:
-        p = claims.seen.p_above(-margin) if higher else claims.seen.p_below(margin)
-        if p <= alpha:
-            return f"would pass without the missing outcomes, not with them at their worst ({formatting.p_equals(claims.p_pass)})"
-    return f"a loss of {margin:g} cannot be excluded ({formatting.p_equals(claims.p_pass)})"
+    observed = claims.observed
+    if observed is not None and observed is not claims.worst and p_loss_below(observed, case) <= alpha:
+        return f"would pass without the missing outcomes, not with them at their worst ({formatting.p_equals(claims.p_pass)})"
+    return f"a loss of {case.rule.margin:g} cannot be excluded ({formatting.p_equals(claims.p_pass)})"
 
 
 def _limits(case: Case, claims: _Claims, level: float) -> tuple[float | None, float | None]:
-    """Interval that holds whatever the missing outcomes are."""
+    """Return the interval that holds whatever the missing outcomes are."""
     lower, upper = (
         (claims.worst, claims.best) if case.metric.better == "higher" else (claims.best, claims.worst)
     )

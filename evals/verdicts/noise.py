@@ -1,9 +1,9 @@
-"""How far two runs of one model differ: repeatability reports.
+"""Repeatability reports: how far runs of one model differ.
 
-K runs of one model under the same conditions give the repeatability standard deviation s_r of a suite's headline
-and the limit r = 2.8 s_r (ISO 5725). s_r comes from the discordance of single samples and not from the two or three
-values of the runs: a limit from two values covers 67 % and not 95 %. 95 % of differences between two such runs lie
-within it. A report holds for a suite, protocol, model, server, precision and batch policy, and is kept as `results/noise/*.json`.
+K runs of one model under the same conditions give the repeatability standard deviation s_r of a suite's headline and
+the limit r = 2.8 s_r (ISO 5725), within which 95 % of differences between two such runs lie. s_r is computed from the
+discordance of single samples, not from the few values of the runs: a limit from two values covers 67 % and not 95 %. A
+report holds for a suite, protocol, model, server, precision and batch policy, and is stored as `results/noise/*.json`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FOLDER = "noise"
 
 
 class Conditions(Struct, frozen=True, kw_only=True):
-    """What a report holds for."""
+    """Conditions under which a report holds."""
 
     server: str = ""
     """Engine and version, or the address."""
@@ -39,7 +39,7 @@ class Conditions(Struct, frozen=True, kw_only=True):
 
 
 class RepeatabilityReport(Struct, frozen=True, kw_only=True):
-    """How far runs of one model under the same conditions lie apart, for one suite."""
+    """Repeatability of one suite under one model and conditions."""
 
     format: int = FORMAT
     suite: str
@@ -53,12 +53,12 @@ class RepeatabilityReport(Struct, frozen=True, kw_only=True):
     values: tuple[float, ...]
     """The headline of each run, over the samples that all of them scored."""
     deviation: float
-    """Repeatability standard deviation s_r, from what samples differ by between the runs (of statistics of whole runs:
-    from their values, with len(runs) - 1 degrees of freedom)."""
+    """Repeatability standard deviation s_r, from the samples' differences between runs (for statistics of whole runs:
+    from the runs' values, with len(runs) - 1 degrees of freedom)."""
     limit: float
     """Repeatability limit r = 2.8 s_r."""
     discordance: float
-    """Mean square of a sample's difference between two runs; for shares, the share of samples that flip."""
+    """Mean square of a sample's difference between two runs; for binary scores, the share of changed samples."""
     conditions: Conditions = Conditions()
 
 
@@ -68,21 +68,24 @@ def measure(runs: Sequence[SuiteRun], *, conditions: Conditions | None = None) -
         raise UsageError("noise needs at least two runs")
     first = runs[0]
     metric = first.headline
-    couples = [pair(a, b, metric) for a, b in combinations(runs, 2)]
+    pairings = [pair(a, b, metric) for a, b in combinations(runs, 2)]
     if metric.pool == "whole":
         values = [value for c in runs if (value := pair(c, c, metric).values()[0]) is not None]
         squares: list[float] = []
     else:
-        common = set.intersection(*({row.id for row in couple.rows if row.scored} for couple in couples))
+        common = set.intersection(*({row.id for row in pairing.rows if row.scored} for pairing in pairings))
         values = [_value(run, metric_over=common) for run in runs]
         squares = [
-            (row.b.value - row.a.value) ** 2 for couple in couples for row in couple.rows if row.id in common
+            (row.b.value - row.a.value) ** 2
+            for pairing in pairings
+            for row in pairing.rows
+            if row.id in common
         ]
     if len(values) < len(runs) or not values:
         raise UsageError(f"{first.suite}: the runs have no samples in common to measure noise on")
     deviation, discordance = stdev(values), sum(squares) / len(squares) if squares else 0.0
     if discordance and metric.pool != "whole":
-        deviation = sqrt(discordance / 2 * _unequal(couples[0], common))
+        deviation = sqrt(discordance / 2 * _unequal(pairings[0], common))
     return RepeatabilityReport(
         suite=first.suite,
         protocol=first.protocol,
@@ -100,10 +103,10 @@ def measure(runs: Sequence[SuiteRun], *, conditions: Conditions | None = None) -
     )
 
 
-def _unequal(couple: Pairs, common: set[str]) -> float:
-    """Sum of squared weights of the samples in the metric's mean: 1/n, more if groups count alike."""
-    rows = [row for row in couple.rows if row.id in common]
-    groups = [row.group for row in rows] if couple.metric.pool == "macro" else None
+def _unequal(pairing: Pairs, common: set[str]) -> float:
+    """Return the sum of squared weights of the samples in the metric's mean: 1/n, more for a macro mean."""
+    rows = [row for row in pairing.rows if row.id in common]
+    groups = [row.group for row in rows] if pairing.metric.pool == "macro" else None
     weights = item_weights(len(rows), groups)
     return float(weights @ weights)
 
@@ -121,7 +124,7 @@ def _value(run: SuiteRun, *, metric_over: set[str]) -> float:
 
 
 def write(results: Path, report: RepeatabilityReport) -> Path:
-    """Keep a report in the results folder; a newer one of the same kind replaces it."""
+    """Write a report to the results folder, replacing an earlier one for the same conditions."""
     name = "-".join(
         "".join(c if c.isalnum() or c in "._" else "-" for c in part)
         for part in (
@@ -139,7 +142,7 @@ def write(results: Path, report: RepeatabilityReport) -> Path:
 
 
 def read_all(results: Path) -> list[RepeatabilityReport]:
-    """Read every report of a results folder."""
+    """Read all reports of a results folder; raises StoreError for a broken one."""
     reports = []
     for path in sorted((results / FOLDER).glob("*.json")):
         try:
@@ -155,17 +158,17 @@ def read_all(results: Path) -> list[RepeatabilityReport]:
 
 
 def fitting(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[str, RepeatabilityReport]:
-    """Find the report of each suite: same protocol, data, repeats and model."""
+    """Return the report of each suite with the same protocol, data, repeats and model."""
     known = read_all(results)
     return {
-        c.suite: one
+        c.suite: report
         for c in suite_runs
-        for one in known
-        if (one.suite, one.protocol, one.data_sha256, one.repeats, one.model)
+        for report in known
+        if (report.suite, report.protocol, report.data_sha256, report.repeats, report.model)
         == (c.suite, c.protocol, c.data_sha256, c.side.repeats, c.model)
     }
 
 
 def limits(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[str, float]:
     """Return the repeatability limit of each suite that has a repeatability report."""
-    return {suite: one.limit for suite, one in fitting(results, suite_runs).items()}
+    return {suite: report.limit for suite, report in fitting(results, suite_runs).items()}

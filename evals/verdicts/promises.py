@@ -1,4 +1,4 @@
-"""Making a promise: what a policy's suites would be run with, read from their data; nothing is asked."""
+"""Promises: the configurations with which a policy's suites will be run, recorded before the run."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from evals.run.job import Options
 from evals.run.plan import resolve
 from evals.verdicts import policy as policies
 from evals.verdicts.policy import Entry, Policy
-from evals.verdicts.suite_run import SuiteRun
-from evals.verdicts.suite_runs import plain
+from evals.verdicts.suite_run import SuiteRun, plain
 
 
 def make(policy_file: Path, options: Options, *, suites: Sequence[str] = ()) -> Promise:
-    """Promise the suites of a policy, or only those named; raises UsageError for one that the policy does not judge."""
+    """Return the promise for a policy's suites, or only the named ones; raises UsageError for a suite not in the policy."""
     policy = policies.read(policy_file)
     known = {plain(entry.name): entry for entry in policy.suite}
     if unknown := [name for name in suites if plain(name) not in known]:
@@ -28,12 +27,12 @@ def make(policy_file: Path, options: Options, *, suites: Sequence[str] = ()) -> 
     return Promise(
         made=time.time(),
         policy_sha256=policy.sha256,
-        suites=tuple(one for entry in chosen for one in _promised(entry, policy, options)),
+        suites=tuple(promised for entry in chosen for promised in _promised(entry, policy, options)),
     )
 
 
 def remarks(candidate: Sequence[SuiteRun], policy: Policy) -> list[str]:
-    """Report for each run with a promise whether the judging policy keeps it."""
+    """Return a line for each run with a promise: whether it was kept under this policy."""
     return [_remark(suite_run, policy) for suite_run in candidate if suite_run.promise != NONE]
 
 

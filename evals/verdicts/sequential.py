@@ -25,13 +25,13 @@ from evals.run.job import Job
 from evals.types import Point, Record
 from evals.verdicts import baseline as baselines
 from evals.verdicts.betting import Bets
-from evals.verdicts.cases import metric_of, plain
+from evals.verdicts.cases import metric_of
 from evals.verdicts.estimands import Estimand
 from evals.verdicts.formatting import amount, interval
 from evals.verdicts.gate import GateReport, SuiteVerdict, Verdict, overall
 from evals.verdicts.pairs import Side, value_of, values
 from evals.verdicts.policy import Entry, Policy
-from evals.verdicts.suite_run import SuiteRun, why_not
+from evals.verdicts.suite_run import SuiteRun, plain, why_not
 
 QUOTE = "stopped as soon as the gate could decide: the point estimate is biased and not to be quoted"
 

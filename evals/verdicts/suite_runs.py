@@ -1,4 +1,4 @@
-"""Runs on disk and baseline files -> what compare and gate work on."""
+"""Load runs and baseline files for comparisons and gates."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from evals.report.metrics import at_repeats
 from evals.run.overview import is_stated, reproduced, suite_of
 from evals.verdicts import baseline
 from evals.verdicts.pairs import Side
-from evals.verdicts.suite_run import SuiteRun
+from evals.verdicts.suite_run import SuiteRun, plain
 
 SHOWN = 6
-"""Runs that a message lists."""
+"""Maximum number of runs in a message."""
 
 
 def of_run(run: Run) -> SuiteRun:
-    """Read a run of one suite.
+    """Load a run.
 
-    Raises StoreError if it is broken, UnknownName if its suite is unknown and its card states no numbers, and Untrusted if
-    its headline cannot be computed without the suite's definition.
+    Raises StoreError if it is broken, UnknownName if its suite is unknown and its card has no estimates, and Untrusted if
+    its headline cannot be computed without the suite's code.
     """
     card = run.card
     suite = suite_of(card)
@@ -59,7 +59,7 @@ def of_run(run: Run) -> SuiteRun:
 
 
 def _marks(card: Card) -> tuple[str, ...]:
-    """Return what a reader must know of a run before its difference from another: which part of the items it had."""
+    """Return the restrictions of a run: sample items, a subset, an early stop."""
     marks = ["sample items"] if card.data == "sample" else []
     if card.config.limit is not None:
         marks.append(f"a subset of {card.config.limit} items")
@@ -69,14 +69,14 @@ def _marks(card: Card) -> tuple[str, ...]:
 
 
 def judge_of(card: Card) -> str:
-    """Return the judge of a judged run; its prompt is part of the scorer."""
+    """Return the judge model of a judged run; its prompt is part of the scorer version."""
     return (card.judge.model if card.judge else "") or card.config.judge or "none"
 
 
 def find(results: Path, name: str, *, suites: Sequence[str] = (), latest: bool = False) -> list[SuiteRun]:
-    """Read the runs of a name, or a baseline file; `suites` keeps only those (a bare name: all variants).
+    """Load the runs of a name, or a baseline file, optionally only those of some suites (a bare name: all variants).
 
-    Raises UsageError if several runs of one suite and protocol are meant, unless `latest` takes the newest by its card.
+    Raises UsageError if the name stands for several runs of one suite and protocol, unless `latest` takes the newest.
     """
     path = Path(name)
     if path.is_file():
@@ -91,7 +91,7 @@ def find(results: Path, name: str, *, suites: Sequence[str] = (), latest: bool =
 
 
 def of_runs(runs: Sequence[Run], *, suites: Sequence[str] = (), latest: bool = False) -> list[SuiteRun]:
-    """Read runs, one of each suite and protocol; `suites` and `latest` as in `find`."""
+    """Load runs, one of each suite and protocol; `suites` and `latest` as in `find`."""
     name = ", ".join(run.path.name for run in runs)
     return _of_suites([of_run(run) for run in _one_each(runs, name, latest=latest)], suites, name)
 
@@ -106,17 +106,12 @@ def _of_suites(several: list[SuiteRun], suites: Sequence[str], name: str) -> lis
     return kept
 
 
-def plain(suite: str) -> str:
-    """Return a suite's name as it is compared: hyphens, lower case."""
-    return suite.replace("_", "-").lower()
-
-
 def _is_of(suite: str, wanted: Collection[str]) -> bool:
     return plain(suite) in wanted or plain(suite).partition(":")[0] in wanted
 
 
 def _one_each(runs: Sequence[Run], name: str, *, latest: bool) -> list[Run]:
-    """Keep one run per suite and protocol; raises UsageError with their list if there are more and none is preferred."""
+    """Return one run per suite and protocol; raises UsageError if there are several, unless `latest`."""
     several: dict[tuple[str, str], list[tuple[float, str, Run]]] = {}
     for run in runs:
         card = run.card
@@ -126,28 +121,23 @@ def _one_each(runs: Sequence[Run], name: str, *, latest: bool) -> list[Run]:
         if len(same) > 1 and not latest:
             listed = ", ".join(
                 f"{run.path.name} ({model}, {datetime.fromtimestamp(when, tz=UTC):%Y-%m-%d %H:%M} UTC)"
-                for when, model, run in sorted(same, key=lambda one: one[0])[-SHOWN:]
+                for when, model, run in sorted(same, key=lambda entry: entry[0])[-SHOWN:]
             )
             raise UsageError(
                 f"{name} holds {len(same)} runs of {suite} ({protocol}): {listed}; name one, or add --latest"
             )
-    return [max(same, key=lambda one: one[0])[2] for same in several.values()]
-
-
-def hash_ids(several: Sequence[SuiteRun]) -> list[SuiteRun]:
-    """Hide ids, so that runs can be paired with a baseline, which knows hashes only."""
-    return [baseline.hash_ids(c) for c in several]
+    return [max(same, key=lambda entry: entry[0])[2] for same in several.values()]
 
 
 def with_common_ids(*sides: Sequence[SuiteRun]) -> list[list[SuiteRun]]:
-    """Hide ids on all sides if any is a baseline."""
+    """Hash the ids of all sides if any of them is a baseline file, which has hashed ids only."""
     if any(c.hashed is not None for side in sides for c in side):
-        return [hash_ids(side) for side in sides]
+        return [[baseline.hash_ids(run) for run in side] for side in sides]
     return [list(side) for side in sides]
 
 
 def subset(run: SuiteRun, limit: int, *, seed: int) -> SuiteRun:
-    """Return a run with a seeded random subset of its samples: as many as `evals run --limit` asks."""
+    """Return a run restricted to a seeded random subset of its samples, as with `evals run --limit`."""
     names = sorted(run.side.golds, key=lambda name: sha256(f"{seed}\x1f{name}".encode()).digest())[:limit]
     kept = set(names)
     sides = {

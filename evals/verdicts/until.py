@@ -1,4 +1,4 @@
-"""`evals run ... --against BASELINE --policy FILE --until-decided`: the run stops when the gate's verdict is sure."""
+"""Early stopping of `evals run ... --against BASELINE --policy FILE --until-decided`: a sequential gate."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ class EarlyStoppingGate:
 
 
 def wanted(request: RunRequest) -> EarlyStoppingGate | None:
-    """Return the early-stopping rule if the request has one; raises UsageError if an option is missing."""
-    given = [request.against is not None, request.policy is not None, request.until_decided]
-    if not any(given):
+    """Return the sequential gate that a request asks for, or None; raises UsageError if an option is missing."""
+    options = [request.against is not None, request.policy is not None, request.until_decided]
+    if not any(options):
         return None
     if request.against is None or request.policy is None or not request.until_decided:
         raise UsageError(

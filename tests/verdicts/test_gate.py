@@ -240,7 +240,7 @@ def test_margin_below_the_noise_is_refused():
         ('[[suite]]\nname = "a"\nmargin = 0.1\nmargni = 0.1', "margni"),
         ('alpha = 0.7\n[[suite]]\nname = "a"\nmargin = 0.1', "alpha must lie"),
         ('coverage = 98\n[[suite]]\nname = "a"\nmargin = 0.1', "coverage must lie"),
-        ('[[suite]]\nname = "a"\nmargin = 0.1\n[[suite]]\nname = "a"\nmargin = 0.1', "stands in it twice"),
+        ('[[suite]]\nname = "a"\nmargin = 0.1\n[[suite]]\nname = "a"\nmargin = 0.1', "is defined twice"),
         ('[[suite]]\nname = "a"\nmargin = 0.1\ntier = "advisory"', "cannot fail"),
         ('[[suite]]\nname = "a"\nmargin = 0.1\npool = "p"', "not defined"),
         ("alpha = ", "."),
