@@ -54,7 +54,7 @@ def read_results(path: Path, request: ImportRequest) -> list[Card]:
             )
         )
     if not cards:
-        raise DataError(f"{path}: no task in it whose data is available; give a local mirror with --data DIR")
+        raise DataError(f"{path}: no task in it whose data is at hand; give a local mirror with --data DIR")
     return cards
 
 

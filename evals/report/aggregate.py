@@ -20,13 +20,17 @@ def mean_of_variants(
     """
     wanted = tuple(names)
     runs = [cards[name] for name in wanted if name in cards]
-    known = [_share(cards[name].headline, shares.get(name)) for name in wanted if name in cards]
+    known = [_share(_headline(cards[name]), shares.get(name)) for name in wanted if name in cards]
     intervals = [interval for interval in known if interval is not None]
     entry: dict[str, Any] = {"value": None, "low": None, "high": None}
     if len(intervals) == len(wanted):
         entry["value"], entry["low"], entry["high"], _ = mean_of_independent(intervals)
     missing = [name for name in wanted if name not in cards]
     return {**entry, "missing": missing, "runs": [card.run for card in runs]}
+
+
+def _headline(card: Card) -> Estimate | None:
+    return next((estimate for estimate in card.estimates if estimate.headline), None)
 
 
 def _share(estimate: Estimate | None, share: Callable[[float], float] | None) -> Interval | None:
