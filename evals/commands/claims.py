@@ -126,10 +126,7 @@ def show(claim: str, results: Path, as_json: bool) -> None:
             ", ".join(f"{knob} {setting(value)}" for knob, value in published.knobs.items()) or "nothing",
         ),
         ("told in", published.told),
-        (
-            "inferred",
-            ", ".join(f"{knob} {setting(value)}" for knob, value in published.inferred.items()),
-        ),
+        ("inferred", ", ".join(f"{knob} {setting(value)}" for knob, value in published.inferred.items())),
         ("not known", ", ".join(unknown) or "nothing"),
     ):
         if text:

@@ -38,9 +38,7 @@ def results_option(function: F) -> F:
 def latest_option(function: F) -> F:
     """Add `--latest`."""
     return click.option(
-        "--latest",
-        is_flag=True,
-        help="If a name stands for several runs of a suite, take the newest.",
+        "--latest", is_flag=True, help="If a name stands for several runs of a suite, take the newest."
     )(function)
 
 

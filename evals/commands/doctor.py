@@ -52,11 +52,7 @@ def _machine(results: Path) -> list[tuple[str, bool, str]]:
 
 def _extras() -> list[tuple[str, bool, str]]:
     return [
-        (
-            extra,
-            ok := find_spec(module) is not None,
-            use if ok else f"{use}: {install(extra)}",
-        )
+        (extra, ok := find_spec(module) is not None, use if ok else f"{use}: {install(extra)}")
         for extra, (module, use) in EXTRAS.items()
     ]
 

@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Grouped)
 @click.argument(
-    "suites",
-    nargs=-1,
-    required=True,
-    metavar="SUITE... | FILE.toml",
-    shell_complete=common.complete_suites,
+    "suites", nargs=-1, required=True, metavar="SUITE... | FILE.toml", shell_complete=common.complete_suites
 )
 @request_options(without=["suites"])
 @trust_option

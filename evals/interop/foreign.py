@@ -349,14 +349,7 @@ def _order(finder: Finder, item: Item, sample: str) -> tuple[tuple[int, ...] | N
 
 def _line(item: Item, sample: str, repeat: int, order: tuple[int, ...] | None) -> Line:
     return Line(
-        id=sample,
-        repeat=repeat,
-        text=item.text,
-        reasoning=item.reasoning,
-        stop=item.stop,
-        order=order,
-        usage=item.usage,
-        seconds=item.seconds,
-        prompt=item.prompt,
+        id=sample, repeat=repeat, text=item.text, reasoning=item.reasoning, stop=item.stop, order=order,
+        usage=item.usage, seconds=item.seconds, prompt=item.prompt,
         failure=item.failure or ("" if item.text is not None else "absent in the source"),
-    )
+    )  # fmt: skip

@@ -17,10 +17,7 @@ from evals.interop.outgoing import Written, ended, sampled, utc
 from evals.records.card import Card
 from evals.records.store import Run, slug
 
-REGISTERED = {
-    "mmlu-pro": ("TIGER-Lab/MMLU-Pro", "mmlu_pro"),
-    "gpqa:diamond": ("Idavidrein/gpqa", "diamond"),
-}
+REGISTERED = {"mmlu-pro": ("TIGER-Lab/MMLU-Pro", "mmlu_pro"), "gpqa:diamond": ("Idavidrein/gpqa", "diamond")}
 """Suite -> data set and task on the hub."""
 
 

@@ -16,6 +16,7 @@ from zipfile import ZipFile
 
 from msgspec import structs
 
+from evals.boundary import foreign_code
 from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError, install
 from evals.interop.files import LARGEST, below, refuse_bomb
@@ -90,22 +91,16 @@ def _log(path: Path, unused: set[str] | None) -> EvalLog:
         raise UsageError(f"reading logs of Inspect needs `{install('inspect')}`") from None
     form: Literal["eval", "json"] = "json" if path.suffix == ".json" else "eval"
     logging.getLogger("inspect_ai").setLevel(logging.CRITICAL)
-    try:
-        if unused is None:
-            _measure(path, archive=form == "eval")
-        log = read_eval_log(
+    if unused is None:
+        _measure(path, archive=form == "eval")
+    with foreign_code(lambda reason: DataError(f"{path}: no log that Inspect reads ({reason[:200]})")):
+        return read_eval_log(
             path.absolute(),
             header_only=unused is None,
             resolve_attachments=True,
             format=form,
             exclude_fields=unused,
         )
-    except DataError:
-        raise
-    except (Exception, RecursionError) as error:  # noqa: BLE001 - the API on hostile bytes may raise anything
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: no log that Inspect reads ({type(error).__name__}: {reason})") from None
-    return log
 
 
 def _measure(path: Path, *, archive: bool) -> None:
@@ -155,21 +150,15 @@ def _item(path: Path, sample: EvalSample, scorer: str, *, shuffled: bool, number
         stop = "length"
     grade = (sample.scores or {}).get(scorer) or next(iter((sample.scores or {}).values()), None)
     return Item(
-        where=f"{path.name}, sample {sample.id} of epoch {sample.epoch}",
-        id="" if numbered else str(sample.id),
-        question=_question(sample),
-        prompt="\n\n".join(message.text for message in sent),
+        where=f"{path.name}, sample {sample.id} of epoch {sample.epoch}", id="" if numbered else str(sample.id),
+        question=_question(sample), prompt="\n\n".join(message.text for message in sent),
         options=() if events else tuple(sample.choices or ()),
         text=None if failure or first is None else first.message.text,
-        reasoning=_reasoning(first.message.content) if first and not failure else None,
-        stop=stop,
-        usage=_usage(output.usage),
-        seconds=number(output.time) or 0.0,
-        repeat=sample.epoch - 1,
-        failure=failure,
-        score=_score(grade.value) if grade else None,
+        reasoning=_reasoning(first.message.content) if first and not failure else None, stop=stop,
+        usage=_usage(output.usage), seconds=number(output.time) or 0.0, repeat=sample.epoch - 1,
+        failure=failure, score=_score(grade.value) if grade else None,
         answer=grade.answer or "" if grade else "",
-    )
+    )  # fmt: skip
 
 
 def _before_reply(messages: list[Any]) -> list[Any]:

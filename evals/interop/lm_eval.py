@@ -142,20 +142,15 @@ def _replies(row: Mapping[str, Any], where: str, *, facts: Facts) -> Iterator[It
         yield Item(
             where=where,
             id=next((str(doc[name]) for name in NAMES if isinstance(doc.get(name), str | int)), ""),
-            question=first_text(doc, QUESTION),
-            prompt=prompt,
-            options=options if "order" not in extra else (),
-            text=None if empty else text,
-            failure=EMPTY if empty else "",
-            reasoning=extra.get("reasoning"),
-            stop=extra.get("stop"),
-            usage=msgspec.convert(extra.get("usage") or {}, Usage),
+            question=first_text(doc, QUESTION), prompt=prompt, options=options if "order" not in extra else (),
+            text=None if empty else text, failure=EMPTY if empty else "", reasoning=extra.get("reasoning"),
+            stop=extra.get("stop"), usage=msgspec.convert(extra.get("usage") or {}, Usage),
             seconds=number(extra.get("seconds")) or 0.0,
             order=tuple(extra["order"]) if extra.get("order") else None,
             repeat=extra.get("repeat", repeat if len(texts) > 1 else None),
             score=number(row[metrics[0]]) if metrics and scored else None,
             answer=_answer(row.get("filtered_resps"), repeat),
-        )
+        )  # fmt: skip
 
 
 def _prompt(argument: Any) -> str:

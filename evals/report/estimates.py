@@ -170,20 +170,11 @@ def estimate(points: Sequence[Point], metric: Metric, golds: Golds, *, repeats: 
     if metric.bounds is None:
         worst = best = None
     return Estimate(
-        metric=metric.name,
-        group="",
-        value=value,
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
-        worst=worst,
-        best=best,
-        n=n,
-        clusters=clusters,
-        unit=metric.unit,
-        better=metric.better,
-        method=interval.method if interval else "nothing scored",
+        metric=metric.name, group="", value=value, low=interval.low if interval else None,
+        high=interval.high if interval else None, worst=worst, best=best, n=n, clusters=clusters,
+        unit=metric.unit, better=metric.better, method=interval.method if interval else "nothing scored",
         headline=metric.headline,
-    )
+    )  # fmt: skip
 
 
 def _units(points: Iterable[Point], metric: Metric) -> list[_Unit]:

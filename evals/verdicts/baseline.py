@@ -105,20 +105,10 @@ def write(path: Path, suite_runs: list[SuiteRun]) -> None:
 def _block(c: SuiteRun, scorer: str) -> list[bytes]:
     side = c.sides[scorer]
     block = Block(
-        suite=c.suite,
-        protocol=c.protocol,
-        scorer=scorer,
-        data_sha256=c.data_sha256,
-        scorers=dict(c.scorers),
-        repeats=side.repeats,
-        samples=len(side.golds),
-        scored=len(side.points),
-        gated=c.gated,
-        judge=c.judge,
-        tokens=dict(c.tokens),
-        cost_usd=c.cost_usd,
-        seconds=c.seconds,
-    )
+        suite=c.suite, protocol=c.protocol, scorer=scorer, data_sha256=c.data_sha256, scorers=dict(c.scorers),
+        repeats=side.repeats, samples=len(side.golds), scored=len(side.points), gated=c.gated, judge=c.judge,
+        tokens=dict(c.tokens), cost_usd=c.cost_usd, seconds=c.seconds,
+    )  # fmt: skip
     by_sample: dict[str, dict[int, Point]] = defaultdict(dict)
     for point in side.points:
         by_sample[point.id][point.repeat] = point
@@ -195,21 +185,12 @@ def _add(blocks: dict[tuple[str, str], SuiteRun], head: Head, block: Block, rows
         return
     suite = load.recorded_suite(block.suite, block.protocol)[0]
     blocks[key] = SuiteRun(
-        run=head.run,
-        model=head.model,
-        suite=block.suite,
-        protocol=block.protocol,
-        data_sha256=block.data_sha256,
-        scorers=block.scorers,
-        metrics=at_repeats(_metrics(suite, side.golds), block.repeats),
-        sides={block.scorer: side},
-        judge=block.judge if suite.judged else "",
-        tokens=block.tokens,
-        cost_usd=block.cost_usd,
-        seconds=block.seconds,
-        gated=block.gated,
-        hashed={},
-    )
+        run=head.run, model=head.model, suite=block.suite, protocol=block.protocol,
+        data_sha256=block.data_sha256, scorers=block.scorers,
+        metrics=at_repeats(_metrics(suite, side.golds), block.repeats), sides={block.scorer: side},
+        judge=block.judge if suite.judged else "", tokens=block.tokens, cost_usd=block.cost_usd,
+        seconds=block.seconds, gated=block.gated, hashed={},
+    )  # fmt: skip
 
 
 def _metrics(suite: Suite, golds: Mapping[str, Gold]) -> tuple[Metric, ...]:

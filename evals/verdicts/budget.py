@@ -74,20 +74,13 @@ def budget(
             for name, value in (("cost", used.cost_usd), ("seconds", used.seconds))}  # fmt: skip
     same = change == "same model"
     return Budget(
-        suite=parts.suite,
-        change=change,
-        drop=drop,
-        unit=parts.unit,
+        suite=parts.suite, change=change, drop=drop, unit=parts.unit,
         discordance=parts.discordance if same else parts.discordance_of_models,
-        source=parts.within.source if same else parts.models.source,
-        items=chosen[0] if chosen else None,
-        repeats=chosen[1] if chosen else None,
-        calls=calls,
-        cost_usd=_times(calls, each["cost"]),
-        seconds=_times(calls, each["seconds"]),
-        least=z * sqrt(noise.variance(parts.n, parts.repeats)),
+        source=parts.within.source if same else parts.models.source, items=chosen[0] if chosen else None,
+        repeats=chosen[1] if chosen else None, calls=calls, cost_usd=_times(calls, each["cost"]),
+        seconds=_times(calls, each["seconds"]), least=z * sqrt(noise.variance(parts.n, parts.repeats)),
         limit=z * sqrt(noise.variance(parts.n, None)),
-    )
+    )  # fmt: skip
 
 
 def _times(calls: int | None, each: float | None) -> float | None:

@@ -292,47 +292,20 @@ def compare_metric(
     evidence = evidence_of(pairs, estimand, group=chosen, limit=limit)
     low, high = (evidence.interval(LEVEL) if evidence else None) or (None, None)
     known = evidence if low is not None else None
+    test = evidence.test if evidence else "noise within items is not known" if observed else "nothing paired"
     value_a, value_b = pairs.values(chosen)
     complete = observed is not None and pairs.complete
     worst, best = (observed.value, observed.value) if observed and complete else pairs.bounds(chosen)
     wins, losses, ties = pairs.tally(chosen) or (None, None, None)
-    rows = pairs.rows_of(chosen)
+    rows, metric = pairs.rows_of(chosen), pairs.metric
     row = Row(
-        a=a.run,
-        b=b.run,
-        model_a=a.model,
-        model_b=b.model,
-        suite=a.suite,
-        protocol=a.protocol,
-        metric=pairs.metric.name,
-        group=group,
-        value_a=value_a,
-        value_b=value_b,
-        difference=observed.value if observed else None,
-        low=low,
-        high=high,
-        p=known.p_equal() if known else None,
-        test=evidence.test
-        if evidence
-        else "noise within items is not known"
-        if observed
-        else "nothing paired",
-        estimand=estimand,
-        n=len(rows),
-        repeats_a=pairs.a.repeats,
-        repeats_b=pairs.b.repeats,
-        clusters=len({row.cluster for row in rows}),
-        wins=wins,
-        losses=losses,
-        ties=ties,
-        better=pairs.metric.better,
-        unit=pairs.metric.unit,
-        headline=pairs.metric.headline and not group,
-        coverage_a=pairs.coverage_a,
-        coverage_b=pairs.coverage_b,
-        worst=worst,
-        best=best,
-    )
+        a=a.run, b=b.run, model_a=a.model, model_b=b.model, suite=a.suite, protocol=a.protocol, metric=metric.name,
+        group=group, value_a=value_a, value_b=value_b, difference=observed.value if observed else None, low=low, high=high,
+        p=known.p_equal() if known else None, test=test, estimand=estimand, n=len(rows), repeats_a=pairs.a.repeats,
+        repeats_b=pairs.b.repeats, clusters=len({row.cluster for row in rows}), wins=wins, losses=losses, ties=ties,
+        better=metric.better, unit=metric.unit, headline=metric.headline and not group, coverage_a=pairs.coverage_a,
+        coverage_b=pairs.coverage_b, worst=worst, best=best,
+    )  # fmt: skip
     return RowWithEvidence(row, known)
 
 

@@ -120,20 +120,13 @@ def components(
     )
     between = max(0.0, spread - within.variance / base.repeats)
     return Components(
-        suite=baseline.suite,
-        metric=metric.name,
-        unit=metric.unit,
-        n=len(array),
-        repeats=base.repeats,
-        value=float(array.mean()),
-        range=width,
-        between=Component(variance=between, source=baseline.run),
-        within=within,
-        models=_models(base, others, within, between),
+        suite=baseline.suite, metric=metric.name, unit=metric.unit, n=len(array), repeats=base.repeats,
+        value=float(array.mean()), range=width, between=Component(variance=between, source=baseline.run),
+        within=within, models=_models(base, others, within, between),
         wording=_of_scores(base, [o for o in others if _same_model(base, o) and not _same_protocol(base, o)]),
         judge=_of_scores(base, [o for o in others if _same_model(base, o) and _other_judge(base, o)]),
         design=_design(base),
-    )
+    )  # fmt: skip
 
 
 def _read(suite_run: SuiteRun) -> _Run:

@@ -102,18 +102,11 @@ def _estimate(
         )
     )
     return Adjusted(
-        suite=run.suite,
-        metric=metric.name,
-        unit=metric.unit,
-        model=run.model,
-        controls=tuple(control.model for control in controls),
-        n=len(scores),
-        population=len(table),
-        plain=plain,
-        adjusted=adjusted,
-        variance_ratio=left / own_variance if own_variance > 0 else 1.0,
+        suite=run.suite, metric=metric.name, unit=metric.unit, model=run.model,
+        controls=tuple(control.model for control in controls), n=len(scores), population=len(table),
+        plain=plain, adjusted=adjusted, variance_ratio=left / own_variance if own_variance > 0 else 1.0,
         estimand=estimand,
-    )
+    )  # fmt: skip
 
 
 def features(columns: Sequence[Floats], groups: Sequence[str]) -> Floats:

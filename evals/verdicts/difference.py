@@ -249,11 +249,7 @@ def of_mean(
 
 
 def of_statistic(
-    count: int,
-    statistic: Callable[[NDArray[np.intp]], float],
-    *,
-    seed: int,
-    resamples: int = 2000,
+    count: int, statistic: Callable[[NDArray[np.intp]], float], *, seed: int, resamples: int = 2000
 ) -> Evidence:
     """Return the evidence on a statistic of whole runs: `statistic` takes indices of clusters of both runs jointly.
 

@@ -224,10 +224,7 @@ def p_loss_below(evidence: Evidence, case: Case) -> float:
 
 
 def verdicts(
-    cases: Sequence[Case],
-    policy: Policy,
-    noise: Mapping[str, float],
-    baseline: Sequence[SuiteRun] = (),
+    cases: Sequence[Case], policy: Policy, noise: Mapping[str, float], baseline: Sequence[SuiteRun] = ()
 ) -> list[SuiteVerdict]:
     """Judge every case; the claims of regression are adjusted over critical and supporting ones."""
     claims = [_claims(case) for case in cases]
@@ -258,29 +255,14 @@ def _verdict(
     candidate, baseline = case.coverage
     return SuiteVerdict(
         suite=case.rule.name if isinstance(case.rule, Entry) else f"pool {case.rule.name}",
-        protocol=case.protocol,
-        tier=case.rule.tier,
-        metric=case.metric.name,
-        verdict=verdict,
-        reasons=tuple(reasons),
-        value_baseline=values[0],
-        value_candidate=values[1],
-        difference=claims.observed.value if claims.observed else None,
-        low=low,
-        high=high,
-        margin=case.rule.margin,
-        better=case.metric.better,
-        unit=case.metric.unit,
-        n=sum(len(part.rows_of(None)) for part in case.parts),
-        coverage=candidate,
-        coverage_baseline=baseline,
-        p_pass=claims.p_pass,
-        p_regression=p_regression,
-        estimand=case.estimand,
-        method=claims.observed.test if claims.observed else "",
-        alarm=alarm,
-        noise=noise,
-    )
+        protocol=case.protocol, tier=case.rule.tier, metric=case.metric.name, verdict=verdict,
+        reasons=tuple(reasons), value_baseline=values[0], value_candidate=values[1],
+        difference=claims.observed.value if claims.observed else None, low=low, high=high,
+        margin=case.rule.margin, better=case.metric.better, unit=case.metric.unit,
+        n=sum(len(part.rows_of(None)) for part in case.parts), coverage=candidate, coverage_baseline=baseline,
+        p_pass=claims.p_pass, p_regression=p_regression, estimand=case.estimand,
+        method=claims.observed.test if claims.observed else "", alarm=alarm, noise=noise,
+    )  # fmt: skip
 
 
 def _judge(
@@ -346,22 +328,8 @@ def _alarm(case: Case, claims: _Claims, alpha: float) -> tuple[str, bool]:
 def _not_run(rule: Entry | Pool, names: Sequence[str]) -> SuiteVerdict:
     return SuiteVerdict(
         suite=rule.name if isinstance(rule, Entry) else f"pool {rule.name}",
-        protocol=rule.protocol if isinstance(rule, Entry) else "",
-        tier=rule.tier,
-        metric="",
-        verdict="cannot tell",
-        reasons=(f"the candidate has no run of {', '.join(names)}",),
-        value_baseline=None,
-        value_candidate=None,
-        difference=None,
-        low=None,
-        high=None,
-        margin=rule.margin,
-        better="higher",
-        unit="",
-        n=0,
-        coverage=0.0,
-        coverage_baseline=0.0,
-        p_pass=None,
-        p_regression=None,
-    )
+        protocol=rule.protocol if isinstance(rule, Entry) else "", tier=rule.tier, metric="",
+        verdict="cannot tell", reasons=(f"the candidate has no run of {', '.join(names)}",),
+        value_baseline=None, value_candidate=None, difference=None, low=None, high=None, margin=rule.margin,
+        better="higher", unit="", n=0, coverage=0.0, coverage_baseline=0.0, p_pass=None, p_regression=None,
+    )  # fmt: skip

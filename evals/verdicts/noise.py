@@ -87,20 +87,11 @@ def measure(runs: Sequence[SuiteRun], *, conditions: Conditions | None = None) -
     if discordance and metric.pool != "whole":
         deviation = sqrt(discordance / 2 * _unequal(pairings[0], common))
     return RepeatabilityReport(
-        suite=first.suite,
-        protocol=first.protocol,
-        data_sha256=first.data_sha256,
-        model=first.model,
-        repeats=first.side.repeats,
-        metric=metric.name,
-        unit=metric.unit,
-        runs=tuple(c.run for c in runs),
-        values=tuple(values),
-        deviation=deviation,
-        limit=LIMIT * deviation,
-        discordance=discordance,
+        suite=first.suite, protocol=first.protocol, data_sha256=first.data_sha256, model=first.model,
+        repeats=first.side.repeats, metric=metric.name, unit=metric.unit, runs=tuple(c.run for c in runs),
+        values=tuple(values), deviation=deviation, limit=LIMIT * deviation, discordance=discordance,
         conditions=conditions or Conditions(),
-    )
+    )  # fmt: skip
 
 
 def _unequal(pairing: Pairs, common: set[str]) -> float:
@@ -127,12 +118,7 @@ def write(results: Path, report: RepeatabilityReport) -> Path:
     """Write a report to the results folder, replacing an earlier one for the same conditions."""
     name = "-".join(
         "".join(c if c.isalnum() or c in "._" else "-" for c in part)
-        for part in (
-            report.suite,
-            report.protocol,
-            report.model,
-            report.conditions.precision,
-        )
+        for part in (report.suite, report.protocol, report.model, report.conditions.precision)
         if part
     )
     path = results / FOLDER / f"{name}.json"

@@ -380,17 +380,11 @@ def _flip(key: tuple[str, int], old: Point | None, new: Point | None, *, group: 
     else:
         worse, improved = sign * after < sign * before, sign * after > sign * before
     return Flip(
-        id=key[0],
-        repeat=key[1],
-        group=group,
-        a=old.verdict if old else "missing",
-        b=new.verdict if new else "missing",
-        answer_a=old.answer if old else None,
-        answer_b=new.answer if new else None,
-        worse=worse,
-        improved=improved and not worse,
+        id=key[0], repeat=key[1], group=group, a=old.verdict if old else "missing",
+        b=new.verdict if new else "missing", answer_a=old.answer if old else None,
+        answer_b=new.answer if new else None, worse=worse, improved=improved and not worse,
         molecule=any(point is not None and "rung" in point.parts for point in (old, new)),
-    )
+    )  # fmt: skip
 
 
 def ladder(changed: Iterable[Flip]) -> dict[str, int]:

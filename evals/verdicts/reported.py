@@ -155,24 +155,14 @@ def _claims(table: _Table) -> Iterator[Claim]:
         if not value.is_finite():
             raise ValueError(f"{table.benchmark}: {model} has {float(value)}")
         yield Claim(
-            model=model,
-            suite=table.suite,
-            benchmark=table.benchmark,
-            protocol=table.protocol,
-            metric=table.metric,
-            value=round(float(value) / scale, 12),
-            unit=unit,
-            digits=max(0, -int(value.as_tuple().exponent)),
-            source=table.source,
-            date=table.date,
-            first=table.first,
-            superseded=table.superseded,
+            model=model, suite=table.suite, benchmark=table.benchmark, protocol=table.protocol,
+            metric=table.metric, value=round(float(value) / scale, 12), unit=unit,
+            digits=max(0, -int(value.as_tuple().exponent)), source=table.source, date=table.date,
+            first=table.first, superseded=table.superseded,
             note="; ".join(filter(None, (table.note, table.notes.get(model)))),
             knobs=(knobs := _plain(table.knobs | table.model_knobs.get(model, {}))),
-            told=table.told if knobs else "",
-            inferred=_plain(table.inferred),
-            items=table.items,
-        )
+            told=table.told if knobs else "", inferred=_plain(table.inferred), items=table.items,
+        )  # fmt: skip
 
 
 def _plain(knobs: dict[str, Any]) -> dict[str, Any]:

@@ -189,22 +189,12 @@ def _judged(
     elif abs(difference) - half > two_sided * error:
         verdict = "different"
     return Finding(
-        claim=name,
-        verdict=verdict,
-        claimed=claim.value,
-        measured=value,
-        low=run.low,
-        high=run.high,
-        difference=difference,
-        difference_low=difference - half - two_sided * error,
-        difference_high=difference + half + two_sided * error,
-        within=d,
-        detectable=half + (two_sided + power) * error,
-        noise=noise,
-        noise_from=source,
-        unit=claim.unit,
+        claim=name, verdict=verdict, claimed=claim.value, measured=value, low=run.low, high=run.high,
+        difference=difference, difference_low=difference - half - two_sided * error,
+        difference_high=difference + half + two_sided * error, within=d,
+        detectable=half + (two_sided + power) * error, noise=noise, noise_from=source, unit=claim.unit,
         unknown=unknown,
-    )
+    )  # fmt: skip
 
 
 def _noise(run: Measured) -> tuple[float, str]:

@@ -71,10 +71,7 @@ def _known(name: str, variant: str) -> Mapping[str, str]:
 
 
 def _agreed(
-    run: Run,
-    answers: Mapping[str, Mapping[str, tuple[str, str]]],
-    least: int,
-    known: Mapping[str, str],
+    run: Run, answers: Mapping[str, Mapping[str, tuple[str, str]]], least: int, known: Mapping[str, str]
 ) -> list[Suspect]:
     """Return the items that enough models answer alike against the gold, sorted by the number of models."""
     items = []
