@@ -1,4 +1,4 @@
-"""`evals gate baseline`: what a gate needs of a run, in a small file that can be reviewed and committed."""
+"""`evals gate baseline`: save a run's scores in a small file that can be reviewed and committed."""
 
 from __future__ import annotations
 

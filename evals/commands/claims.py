@@ -56,12 +56,9 @@ def list_(suite: str | None, model: str | None, results: Path, as_json: bool) ->
     from evals.terminal.layout import Column
 
     columns = [
-        Column("claim", spill=30),
-        Column("value", right=True),
-        Column("protocol", drop=1),
-        Column("date", drop=2, whole=True),
-        Column("known", drop=3),
-    ]
+        Column("claim", spill=30), Column("value", right=True), Column("protocol", drop=1),
+        Column("date", drop=2, whole=True), Column("known", drop=3),
+    ]  # fmt: skip
     common.table("", columns, (_row(name, claim) for name, claim in claims_by_id.items()))
 
 
@@ -282,7 +279,7 @@ def _nothing_published(cards: Sequence[Card], published: dict[str, Claim], *, mo
 
 
 def _suite_runs(runs: Sequence[Run], measured: Measured) -> list[SuiteRun]:
-    """Return the measured run with its samples, from which run-to-run noise is estimated; empty unless it is a single run."""
+    """Return the measured run with its samples, for an estimate of the run-to-run noise; empty for several runs."""
     from evals.verdicts.suite_runs import of_run
 
     if len(measured.cards) != 1:

@@ -1,4 +1,4 @@
-"""`evals compare`: is B worse than A? Paired, sample by sample."""
+"""`evals compare`: paired comparison of runs."""
 
 from __future__ import annotations
 
@@ -89,17 +89,8 @@ def _compare(
 
 
 HEADINGS = (
-    "suite",
-    "metric",
-    "A",
-    "B",
-    "B - A",
-    "95 % interval",
-    "p",
-    "p (Holm)",
-    "better / worse / same",
-    "n",
-)
+    "suite", "metric", "A", "B", "B - A", "95 % interval", "p", "p (Holm)", "better / worse / same", "n",
+)  # fmt: skip
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -127,7 +118,7 @@ COLUMNS = (
     Column("p (Holm)", right=True, drop=2), Column("better / worse / same", right=True, drop=6),
     Column("n", right=True, drop=1),
 )  # fmt: skip
-"""`HEADINGS` on a terminal: `drop` is the order in which they are left out if the terminal is too narrow."""
+"""Columns on a terminal; those with the highest `drop` are left out first if it is too narrow."""
 _WITH_METRIC = tuple(column._replace(drop=0) if column.head == "metric" else column for column in COLUMNS)
 
 
@@ -217,12 +208,9 @@ def _print_ranks(comparison: Comparison) -> None:
             if rank.suite == suite
         ]
         columns = [
-            Column("model"),
-            Column("run", drop=1),
-            Column("score", right=True),
-            Column("rank", right=True),
+            Column("model"), Column("run", drop=1), Column("score", right=True), Column("rank", right=True),
             Column("group"),
-        ]
+        ]  # fmt: skip
         common.table(suite, columns, rows)
     common.say("runs that share a group letter are not significantly different")
 

@@ -1,4 +1,4 @@
-"""`evals show RUN --control RUN`: a subset's score, adjusted by other models' results on all items."""
+"""`evals show RUN --control RUN`: a subset's score adjusted by other models' results on all items."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def _keys() -> list[tuple[str, bool, str]]:
         (name, name in os.environ, use if name in os.environ else f"not set; {use}")
         for name, use in (
             *vendors,
-            ("EVALS_SERVER_KEY", "for server: where the server wants a key"),
+            ("EVALS_SERVER_KEY", "for server: if the server requires a key"),
             ("HF_TOKEN", "for gated data sets (gpqa)"),
         )
     ]

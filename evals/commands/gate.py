@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from evals.verdicts import formatting
 if TYPE_CHECKING:
     from evals.verdicts.budget import Budget
     from evals.verdicts.gate import GateReport
-    from evals.verdicts.plan import Plan
+    from evals.verdicts.plan import Plan, SuitePlan
 
 
 COMMANDS = {
@@ -30,6 +31,12 @@ COMMANDS = {
 }
 
 
+baseline_option = click.option(
+    "--baseline", required=True, metavar="RUN|FILE", help="A run, or a file of `evals gate baseline`.",
+    shell_complete=common.complete_runs,
+)  # fmt: skip
+
+
 @click.group(cls=LazyGroup, lazy=COMMANDS, default="judge")
 def gate() -> None:
     """Judge a candidate, or plan a gate."""
@@ -37,13 +44,7 @@ def gate() -> None:
 
 @click.command(cls=DefaultCommand, no_args_is_help=True)
 @click.argument("candidate", metavar="CANDIDATE", shell_complete=common.complete_runs)
-@click.option(
-    "--baseline",
-    required=True,
-    metavar="RUN|FILE",
-    help="A run, or a file of `evals gate baseline`.",
-    shell_complete=common.complete_runs,
-)
+@baseline_option
 @click.option("--policy", "policy_file", required=True, type=click.Path(path_type=Path), help="TOML file.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML there.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write Markdown there (a job summary).")
@@ -56,19 +57,15 @@ def judge(candidate: str, as_json: bool, junit: Path | None, markdown: Path | No
 
     `evals gate plan POLICY.toml --baseline RUN` shows beforehand what the gate will be able to find.
     """
-    report = _judge(candidate, **options)
+    from evals import api
+
+    report = api.gate(candidate, policy=options.pop("policy_file"), **options)
     write_files(report, junit=junit, markdown=markdown)
     return print_report(report, as_json=as_json)
 
 
-def _judge(candidate: str, *, baseline: str, policy_file: Path, results: Path, latest: bool) -> GateReport:
-    from evals import api
-
-    return api.gate(candidate, baseline=baseline, policy=policy_file, results=results, latest=latest)
-
-
 def write_files(report: GateReport, *, junit: Path | None, markdown: Path | None) -> None:
-    """Write the report as JUnit XML and as Markdown; Markdown is appended, so that several summaries can share a file."""
+    """Write the report as JUnit XML and append it as Markdown, so that several reports can share a summary."""
     from evals.errors import UsageError
     from evals.verdicts import files as verdict_files
 
@@ -110,7 +107,7 @@ COLUMNS = (
     Column("candidate", right=True, drop=5), Column("difference", right=True), Column("interval", right=True),
     Column("margin", right=True, drop=1), Column("n", right=True, drop=3), Column("coverage", right=True, drop=4),
 )  # fmt: skip
-"""The headings of a gate's table on a terminal: `drop` is the order in which they are left out if the terminal is too narrow."""
+"""Columns of a gate's table; those with the highest `drop` are left out first if the terminal is too narrow."""
 
 
 @click.command()
@@ -125,13 +122,7 @@ def schema() -> None:
 
 @click.command()
 @click.argument("policy_file", type=click.Path(path_type=Path), metavar="POLICY.toml")
-@click.option(
-    "--baseline",
-    required=True,
-    metavar="RUN|FILE",
-    help="A run, or a file of `evals gate baseline`.",
-    shell_complete=common.complete_runs,
-)
+@baseline_option
 @click.option(
     "--again", metavar="RUN", help="A second run of the same model: what flips between the two is noise."
 )
@@ -158,7 +149,7 @@ def schema() -> None:
 @common.results_option
 @common.json_option
 def plan(policy_file: Path, as_json: bool, **options: Any) -> int:
-    """Say, before a cent is spent, what a policy can find, how often it errs, and what it costs.
+    """Show before any run what a policy can detect, how often it errs, and what it costs.
 
     Exit status 2 if the policy cannot decide; the nearest one that can is printed.
     """
@@ -250,8 +241,7 @@ _AGAINST = {"same model": "the same model, changed", "another model": "another m
 
 
 def _budget_cells(row: Budget) -> tuple[str, ...]:
-    def size(value: float) -> str:
-        return formatting.amount(value, row.unit, signed=True).lstrip("+")
+    size = partial(formatting.size, unit=row.unit)
 
     sizes = (size(row.drop), str(row.items), str(row.repeats), f"{row.calls:,}") if row.calls else None
     return (
@@ -265,15 +255,15 @@ def _budget_cells(row: Budget) -> tuple[str, ...]:
     )
 
 
-def _plan_cells(row: Any) -> tuple[str, ...]:
+def _plan_cells(row: SuitePlan) -> tuple[str, ...]:
     return (
         row.suite,
         row.tier,
         str(row.n),
-        formatting.amount(row.margin, row.unit, signed=True).lstrip("+"),
+        formatting.size(row.margin, row.unit),
         f"{row.discordance:.3g}",
         row.source,
-        formatting.amount(row.finds, row.unit, signed=True).lstrip("+") if row.finds is not None else "-",
+        formatting.size(row.finds, row.unit),
         f"{100 * row.passes_unchanged:.1f} %",
         f"{100 * row.passes_at_margin:.1f} %",
         formatting.costs(row.tokens, row.cost_usd) + (f", {row.seconds:.0f} s" if row.seconds else ""),

@@ -1,4 +1,4 @@
-"""`evals judge calibrate`: how reliable a judge model is, measured on verdicts of people."""
+"""`evals judge calibrate`: measure a judge model on human labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Label(Struct, frozen=True, kw_only=True):
-    """A person's verdict, on the texts beside it or on a reply of a run."""
+    """A human verdict, on the given texts or on a reply of a run."""
 
     label: bool
     question: str = ""

@@ -1,4 +1,4 @@
-"""`evals gate noise`: run one model several times under the same conditions and keep how much the runs differ."""
+"""`evals gate noise`: run a model several times under the same conditions and report how much the runs differ."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def noise(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Run MODEL on the suites several times and keep a repeatability report: how much the runs differ.
+    """Run MODEL on the suites several times and write a repeatability report: how much the runs differ.
 
     With --from RUN, twice or more, nothing is run. The repeatability limit is then shown beside every
     difference, and a policy with a margin below it is refused.
@@ -60,7 +60,7 @@ def noise(
         return 0
     _print(reports)
     for path in paths:
-        common.say(f"kept in {path}")
+        common.say(f"written to {path}")
     return 0
 
 
@@ -101,9 +101,9 @@ def _run(model: str | None, suites: tuple[str, ...], times: int, options: dict[s
     names = [f"{name}-{turn + 1}" for turn in range(times)]
     for turn, run in enumerate(names):
         request = make({**options, "suites": suites, "models": [model], "run": run, "seed": turn})
-        _, broke_off = api.measure(request, say=common.note)
-        if broke_off:
-            raise UsageError(f"run {run} did not finish; the same command starts anew")
+        _, unfinished = api.measure(request, say=common.note)
+        if unfinished:
+            raise UsageError(f"run {run} did not finish; the same command starts again")
     return names
 
 
@@ -123,7 +123,7 @@ def _print(reports: list[RepeatabilityReport]) -> None:
         )
         for report in reports
     ]
-    headings = ("suite", "protocol", "model", "metric", "runs", "s_r", "limit r", "flips")
+    headings = ("suite", "protocol", "model", "metric", "runs", "s_r", "limit r", "changed")
     common.table("", [(name, "left" if i < 4 else "right") for i, name in enumerate(headings)], rows)
     if any(len(report.values) < 5 for report in reports):
         common.say("from fewer than five runs the limit itself is rough: it may be half as large or twice")

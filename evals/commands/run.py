@@ -43,8 +43,8 @@ def run(suites: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> 
         return _dry_run(request, as_json=as_json)
     early_stop = until.wanted(request)
     outcomes = Session(request, say=note, quiet=quiet, early_stop=early_stop).run()
-    broke_off = any(outcome.interrupted or outcome.hopeless for outcome in outcomes)
-    if early_stop is not None and not broke_off:
+    unfinished = any(outcome.interrupted or outcome.hopeless for outcome in outcomes)
+    if early_stop is not None and not unfinished:
         from evals.commands.gate import print_report
 
         return print_report(early_stop.report(), as_json=as_json)
@@ -98,8 +98,6 @@ def _request(suites: Sequence[str], options: dict[str, Any]) -> RunRequest:
 
 
 def _print(cards: Sequence[Card], *, as_json: bool, results: Path) -> None:
-    from shlex import quote
-
     from evals.commands.show import print_overview
     from evals.run.overview import Overview, aggregates
 
@@ -111,8 +109,6 @@ def _print(cards: Sequence[Card], *, as_json: bool, results: Path) -> None:
 
         for line in not_published(cards, reported.load()):
             common.say(line)
-        where = "" if results == Path("results") else f" --results {quote(str(results))}"
-        common.say(
-            f"Look further:  evals show {cards[0].run} --samples{where}    all runs:  evals show{where}"
-        )
+        folder = common.results_words(results)
+        common.say(f"Look further:  evals show {cards[0].run} --samples{folder}    all runs:  evals show{folder}")
         sys.stdout.flush()

@@ -86,7 +86,7 @@ class Shown(Struct, frozen=True, kw_only=True):
 
 
 def find(run: Run, sample: str | None, *, repeat: int = 0, then: str | None = None) -> Shown:
-    """Return a sample of a run; with `then`, the first later one with this verdict (without `sample`, the first of the run).
+    """Return a sample of a run; with `then`, the next one with this verdict (without `sample`, the first of the run).
 
     Raises StoreError if the run does not expect the sample, or if no further one has the verdict.
     """
