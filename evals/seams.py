@@ -72,6 +72,14 @@ class Metered(Protocol):
 
 
 @runtime_checkable
+class Versioned(Protocol):
+    """A model whose replies depend on the versions of libraries in this process: another version makes another run."""
+
+    versions: str
+    """E.g. `tokenizers 0.23.3, no rdkit`."""
+
+
+@runtime_checkable
 class Launched(Protocol):
     """A model whose server this process starts."""
 
@@ -81,6 +89,13 @@ class Launched(Protocol):
     def log_to(self, run: Path) -> None:
         """Write the server's log into a run's folder."""
         ...
+
+
+def engine_of(model: object) -> str:
+    """Return what identifies the engine behind a model: its server's options, or the libraries' versions."""
+    if isinstance(model, Launched):
+        return model.options
+    return model.versions if isinstance(model, Versioned) else ""
 
 
 @runtime_checkable

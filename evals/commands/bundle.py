@@ -1,4 +1,4 @@
-"""`evals bundle`: a run in one file that anybody can verify."""
+"""`evals bundle`: a run in one file that anybody can check."""
 
 from __future__ import annotations
 

@@ -93,7 +93,8 @@ def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results:
     )
     if suspects.items:
         common.table("", columns, rows)
-    common.say_more(len(suspects.items) - SHOWN, "--json or --out lists all")
+    if (more := len(suspects.items) - SHOWN) > 0:
+        common.say(f"... and {more} more (--json or --out lists all)")
     if out is not None:
         common.say(f"Draft: {out}. Decide each item, then put it into suites/errata/.")
 

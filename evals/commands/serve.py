@@ -1,4 +1,4 @@
-"""`evals serve`: start an inference server for other tools or several commands."""
+"""`evals serve`: only start the server, for other tools or for several commands in a row."""
 
 from __future__ import annotations
 

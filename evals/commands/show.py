@@ -297,7 +297,8 @@ def _next(run: str, sample: str, then: str, results: Path) -> str:
     """Return the command that shows the next sample."""
     from shlex import quote
 
-    return f"evals show {quote(run)} --sample {quote(sample)} --next {then}{common.results_words(results)}"
+    where = "" if results == Path("results") else f" --results {quote(str(results))}"
+    return f"evals show {quote(run)} --sample {quote(sample)} --next {then}{where}"
 
 
 def _formulas() -> Any:

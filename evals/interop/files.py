@@ -1,4 +1,4 @@
-"""Bounded reading of foreign files, also from gzip files and zip archives."""
+"""Foreign files as bytes: bounded, out of gzip and zip archives; what is unpacked goes again with its folder."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from evals.errors import DataError
 from evals.interop.values import BROKEN, decoded
 
 LARGEST = 4 << 30
-"""Size limit in bytes of a file that is read whole."""
+"""Bytes of a file that is read whole at most."""
 
 
 def below(folder: Path, pattern: str) -> Iterator[Path]:
-    """Yield the files that match a glob pattern, without those of editors and file managers (`.ipynb_checkpoints`)."""
+    """Yield what a pattern finds in a folder, without what editors, file managers and network drives leave behind.
+
+    `**/` finds it at any depth. Jupyter's copies (`.ipynb_checkpoints`), for one, are no second run.
+    """
     for path in folder.glob(pattern):
         if not any(map(disk.is_noise, path.relative_to(folder).parts)):
             yield path
 
 
 def chosen(path: Path, *patterns: str, wanted: str) -> list[Path]:
-    """Return a file itself, or the files of a folder that match the first pattern with a match; else raise DataError."""
+    """Return a file itself, or what the first pattern that fits finds in a folder; raises DataError for nothing."""
     if path.is_file():
         return [path]
     matches = (sorted(below(path, pattern)) for pattern in patterns)
@@ -36,7 +39,7 @@ def chosen(path: Path, *patterns: str, wanted: str) -> list[Path]:
 
 
 def unpacked(path: Path) -> bytes:
-    """Read a file whole, also from gzip or from a zip archive with one file; raises DataError."""
+    """Read a file whole, out of gzip or of a zip archive with one file in it; raises DataError in one line."""
     files = list(contents(path))
     if len(files) != 1:
         raise DataError(f"{path}: {len(files)} files in it, not one; unpack it and name the folder")
@@ -44,7 +47,7 @@ def unpacked(path: Path) -> bytes:
 
 
 def document(path: Path) -> Any:
-    """Read a JSON file, also from gzip or from a zip archive with one file; raises DataError."""
+    """Read a JSON file, out of gzip or of a zip archive with one file in it; raises DataError in one line."""
     try:
         return decoded(unpacked(path))
     except BROKEN as error:
@@ -52,7 +55,7 @@ def document(path: Path) -> Any:
 
 
 def object_of(path: Path, what: str) -> dict[str, Any]:
-    """Read a JSON file that holds an object; raises DataError, which calls the file `what`."""
+    """Read a JSON file that holds an object, as `what` does; raises DataError in one line."""
     content = document(path)
     if not isinstance(content, dict):
         raise DataError(f"{path}: no {what}, which holds an object")
@@ -60,24 +63,30 @@ def object_of(path: Path, what: str) -> dict[str, Any]:
 
 
 def optional(path: Path, what: str) -> dict[str, Any]:
-    """Read a JSON file that holds an object; an absent file is an empty object."""
+    """Read a JSON file that holds an object, if it is there."""
     return object_of(path, what) if path.is_file() else {}
 
 
 def objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield each object of a file of JSON lines, or of one JSON array, with its location; raises DataError."""
-    number = 0
+    """Yield each object of a file of JSON lines, or of one JSON array, with its place; raises DataError in one line."""
+    place = 0
     try:
         with disk.open_unpacked(path) as stream:
             if stream.read(1) == b"[":
-                yield from ((_object(row), f"{path.name}, {n}") for n, row in enumerate(document(path), 1))
+                yield from _array(path)
                 return
             stream.seek(0)
-            for number, line in enumerate(disk.lines(stream), 1):
+            for place, line in enumerate(disk.lines(stream), 1):
                 if line.strip():
-                    yield _object(decoded(line)), f"{path.name}, line {number}"
+                    yield _object(decoded(line)), f"{path.name}, line {place}"
     except (OSError, *BROKEN) as error:
-        raise DataError(f"{path}, line {number}: {error}") from None
+        raise DataError(f"{path}, line {place}: {error}") from None
+
+
+def _array(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    rows = document(path)
+    for place, row in enumerate(rows, 1):
+        yield _object(row), f"{path.name}, {place}"
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -87,9 +96,9 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def contents(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield name and bytes of a file, or of each file in a zip archive, in memory; raises DataError.
+    """Yield name and bytes of a file, or of each file in a zip archive; raises DataError in one line.
 
-    At most `LARGEST` bytes are read, whatever sizes the archive states.
+    At most LARGEST bytes come of a path, whatever it claims of itself; nothing is unpacked to the disk.
     """
     if not path.name.endswith((".gz", ".zip")):
         yield path.name, whole(path)
@@ -122,7 +131,7 @@ def _streams(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
 
 @contextmanager
 def unzipped(path: Path) -> Iterator[Path]:
-    """Unpack a zip archive into a temporary folder; raises DataError if it is broken or malicious."""
+    """Unpack a zip archive into a folder that goes again; raises DataError for one that is broken or made to harm."""
     left = max(disk.SMALL, disk.EXPANSION * path.stat().st_size)
     with TemporaryDirectory(prefix="evals-import-") as folder:
         try:
@@ -133,28 +142,21 @@ def unzipped(path: Path) -> Iterator[Path]:
                 target = Path(folder, *parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("wb") as out:
-                    while chunk := stream.read(1 << 20):
-                        left -= len(chunk)
+                    while piece := stream.read(1 << 20):
+                        left -= len(piece)
                         if left < 0:
                             raise DataError(
                                 f"{path}: it would unpack to more than {disk.EXPANSION} times its size"
                             )
-                        out.write(chunk)
+                        out.write(piece)
         except UNREADABLE as error:
             raise DataError(f"{path}: {error}") from None
         inner = list(below(Path(folder), "*"))
         yield inner[0] if len(inner) == 1 and inner[0].is_dir() else Path(folder)
 
 
-def refuse_bomb(path: Path, archive: zipfile.ZipFile) -> None:
-    """Raise DataError if a zip archive states that it would unpack to too many bytes."""
-    unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > min(LARGEST, max(disk.SMALL, disk.EXPANSION * path.stat().st_size)):
-        raise DataError(f"{path}: it would unpack to {unpacked:,} bytes")
-
-
 def whole(path: Path) -> bytes:
-    """Read a file whole; raises DataError if it is too large or cannot be read."""
+    """Read a file whole; raises DataError for one that is too large or cannot be read."""
     try:
         return disk.read_small(path, LARGEST)
     except OSError as error:

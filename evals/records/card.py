@@ -37,7 +37,7 @@ class Config(Struct, frozen=True, kw_only=True):
     judge: str = ""
     """The judge model as given on the command line; empty: none."""
     engine: str = ""
-    """User's options of the server that is started for the model; empty: none."""
+    """User's options of the server that is started for the model, or versions of libraries that its replies depend on."""
     words: str = ""
     """Prefix of the SHA-256 of upstream's prompts; empty: the suite's own prompts are used."""
     system: str = ""
@@ -215,11 +215,6 @@ class Card(Struct, kw_only=True):
     """Signs that the run is broken; empty: none, or not checked."""
     promise: Promise | None = None
     """The run's preregistration (`evals gate promise`)."""
-
-    @property
-    def headline(self) -> Estimate | None:
-        """Return the estimate that stands for the run; None before anything was scored."""
-        return next((e for e in self.estimates if e.headline and not e.group), None)
 
     @property
     def stopped_early(self) -> bool:

@@ -1,1 +1,1 @@
-"""From records to estimates: metrics, statistics, intervals."""
+"""Records -> numbers: metrics, statistics, estimates."""

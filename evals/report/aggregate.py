@@ -10,6 +10,11 @@ from evals.report.statistics import Interval, mean_of_independent
 from evals.types import Estimate
 
 
+def headline_of(card: Card) -> Estimate | None:
+    """Return a card's headline; None before it has one."""
+    return next((one for one in card.estimates if one.headline), None)
+
+
 def mean_of_variants(
     names: Iterable[str], cards: Mapping[str, Card], shares: Mapping[str, Callable[[float], float]]
 ) -> dict[str, Any]:
@@ -20,17 +25,13 @@ def mean_of_variants(
     """
     wanted = tuple(names)
     runs = [cards[name] for name in wanted if name in cards]
-    known = [_share(_headline(cards[name]), shares.get(name)) for name in wanted if name in cards]
+    known = [_share(headline_of(cards[name]), shares.get(name)) for name in wanted if name in cards]
     intervals = [interval for interval in known if interval is not None]
     entry: dict[str, Any] = {"value": None, "low": None, "high": None}
     if len(intervals) == len(wanted):
         entry["value"], entry["low"], entry["high"], _ = mean_of_independent(intervals)
     missing = [name for name in wanted if name not in cards]
     return {**entry, "missing": missing, "runs": [card.run for card in runs]}
-
-
-def _headline(card: Card) -> Estimate | None:
-    return next((estimate for estimate in card.estimates if estimate.headline), None)
 
 
 def _share(estimate: Estimate | None, share: Callable[[float], float] | None) -> Interval | None:

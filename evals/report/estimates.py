@@ -1,6 +1,6 @@
-"""Estimates, coverage, counts and bounds computed from records; no model and no scorer is called.
+"""Records -> estimates, coverage, counts and bounds. Pure: nothing here asks a model or a scorer.
 
-All outcomes of the model enter the mean. Failures and absent samples do not, but give its lower and upper bound.
+What the model did is in the mean; failures and absent samples are in none, but bound it from both sides.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from evals.types import Estimate, Metric, Point, Score
 Golds: TypeAlias = Mapping[str, Gold]
 EMPTY: dict[str, float] = {}
 SHORT = 16
-"""Maximum length of an interned answer: letters and numbers recur across samples."""
+"""Longest answer to intern: letters and numbers recur across samples."""
 
 
 class Summary(Struct, frozen=True, kw_only=True):
-    """The figures of a run."""
+    """A run in numbers."""
 
     expected: int
     """Sample-repeats."""
     counts: dict[str, int]
-    """Per verdict of the suite's first scorer, and `failed:KIND`; `absent` without a record."""
+    """Per verdict of the suite's first scorer, and `failed:KIND`; `absent` for what has no record."""
     coverage: float
     truncated: int
     tokens: dict[str, int]
     estimates: tuple[Estimate, ...]
     forms: dict[str, int] = {}
-    """Number of answers by the form in which they were stated (`Score.form`), if known."""
+    """Answers of the first scorer by how they were stated (`Score.form`), if that is known."""
 
 
 def point(brief: Brief, gold: Gold, scorer: str) -> Point | None:
-    """Return a record as a point of a metric; None if the scorer gave no score."""
+    """Return what a metric sees of a record; None if that scorer gave no score."""
     score = brief.scores.get(scorer)
     if not isinstance(score, Score):
         return None
@@ -71,7 +71,7 @@ def points(briefs: Iterable[Brief], golds: Golds, scorer: str) -> list[Point]:
 def summarize(
     briefs: Iterable[Brief], golds: Golds, metrics: Sequence[Metric], *, scorers: Sequence[str], repeats: int
 ) -> Summary:
-    """Summarize a run; `scorers` in the suite's order, the first one determines the counts."""
+    """Reduce a run; `scorers` in the suite's order, the first one giving the counts."""
     counts: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
     forms: Counter[str] = Counter()
@@ -88,8 +88,8 @@ def summarize(
             if (used := getattr(brief, kind)) is not None:
                 tokens[kind] += used
         for name in scorers:
-            if (scored := point(brief, golds[brief.sample], name)) is not None:
-                by_scorer[name].append(scored)
+            if (one := point(brief, golds[brief.sample], name)) is not None:
+                by_scorer[name].append(one)
     expected = len(golds) * repeats
     if absent := expected - counts.total():
         counts["absent"] = absent
@@ -143,12 +143,12 @@ def estimate_all(points: Sequence[Point], metric: Metric, golds: Golds, *, repea
             structs.replace(part, group=group, headline=False)
             for group, part in zip(groups, parts, strict=True)
             if part.value is not None or part.worst is not None or metric.bounds is None
-        ),  # groups that the metric does not apply to have no estimate
+        ),  # a group in which the metric measures nothing has no estimate
     ]
 
 
 class _Unit(Struct, frozen=True, gc=False):
-    """A value of a mean: of a sample-repeat, of a sample if the metric is joint, or of merged samples."""
+    """A value of a mean: of a sample-repeat, of a sample if the metric is joint, or of samples together."""
 
     value: float
     group: str
@@ -170,11 +170,20 @@ def estimate(points: Sequence[Point], metric: Metric, golds: Golds, *, repeats: 
     if metric.bounds is None:
         worst = best = None
     return Estimate(
-        metric=metric.name, group="", value=value, low=interval.low if interval else None,
-        high=interval.high if interval else None, worst=worst, best=best, n=n, clusters=clusters,
-        unit=metric.unit, better=metric.better, method=interval.method if interval else "nothing scored",
+        metric=metric.name,
+        group="",
+        value=value,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        worst=worst,
+        best=best,
+        n=n,
+        clusters=clusters,
+        unit=metric.unit,
+        better=metric.better,
+        method=interval.method if interval else "nothing scored",
         headline=metric.headline,
-    )  # fmt: skip
+    )
 
 
 def _units(points: Iterable[Point], metric: Metric) -> list[_Unit]:
@@ -195,7 +204,7 @@ def _unit(several: list[Point], metric: Metric) -> _Unit | None:
     try:
         return _Unit(metric.of(several), several[0].group, several[0].cluster, len(several))
     except ValueError:
-        return None  # the metric leaves it out
+        return None  # nothing to measure in it: the metric leaves it out
 
 
 def _mean(units: Sequence[_Unit], metric: Metric) -> stats.Interval | None:
@@ -213,9 +222,9 @@ def _mean(units: Sequence[_Unit], metric: Metric) -> stats.Interval | None:
 
 
 def _whole(points: Sequence[Point], metric: Metric) -> tuple[stats.Interval | None, int, int]:
-    """Reduce all points at once, with an interval from resampled clusters; returns interval, n and clusters.
+    """Reduce all points at once; the interval comes from resampling clusters.
 
-    A `Resampled` statistic takes the indices of a resample, so that points are not copied.
+    A statistic with a method `over` takes a resample by its indices, so that points are not copied for each.
     """
     by_cluster: dict[str, list[Point]] = defaultdict(list)
     for point in points:
@@ -241,7 +250,7 @@ def _whole(points: Sequence[Point], metric: Metric) -> tuple[stats.Interval | No
 def _own_interval(
     points: Sequence[Point], clusters: Sequence[Sequence[Point]], metric: Metric
 ) -> stats.Interval | None:
-    """Return the statistic's own interval; None if it has none, or one of another value."""
+    """Return the statistic's own interval; None unless it is of the same value."""
     of: object = metric.of
     if len(clusters) < 2 or not isinstance(of, OwnInterval):
         return None

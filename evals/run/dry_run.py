@@ -17,13 +17,12 @@ from msgspec import Struct, structs
 
 from evals import load, profiles
 from evals.calls.pace import START, spacing_of
-from evals.data.series import AS_TEXT
 from evals.errors import EvalsError, StoreError, UsageError
 from evals.prompts import plain_text
 from evals.records.store import Run
 from evals.run.options import budget_of, plan_options
-from evals.run.plan import Plan, resolve
-from evals.seams import Launched
+from evals.run.plan import Plan, mismatch, resolve
+from evals.seams import engine_of
 from evals.types import Model
 
 if TYPE_CHECKING:
@@ -99,12 +98,11 @@ def _of_suite(request: RunRequest, suite: Suite, spec: str, model: Model | None,
     profile = profiles.find(spec)
     shown = load.without_secrets(spec)
     takes = model.accepts if model else suite.needs
-    if not fault and (lacking := suite.needs - takes - AS_TEXT - {"judge"}):
-        fault = f"{suite.id} needs a model that takes {', '.join(sorted(lacking))}"
+    fault = fault or mismatch(suite, takes, shown)
     if suite.refuses:
         return Forecast(suite=suite.id, protocol=suite.protocol, model=shown, fault=suite.refuses)
     name = model.name if model else shown.rpartition("#")[2].partition(":")[2] or shown.rpartition("#")[2]
-    engine = model.options if isinstance(model, Launched) else ""
+    engine = engine_of(model)
     options = structs.replace(plan_options(request, profile), engine=engine)
     plan = resolve(suite, options, model=name, spec=shown, takes=takes, keep_media=False)
     try:

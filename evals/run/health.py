@@ -27,7 +27,7 @@ FROM_SAME = 10
 FIRST = 50
 """Number of replies that `unread` is computed from."""
 UNREAD = 0.95
-EXEMPT = frozenset({"scripted", "baseline", "replay", "function"})
+EXEMPT = frozenset({"scripted", "baseline", "replay", "function", "tokens"})
 """Adapters whose models may give identical or empty replies on purpose."""
 Kind = Literal["empty", "truncated", "same", "unread"]
 

@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 
 from evals.data import Data
 from evals.data.sample_store import SampleStore
+from evals.data.series import AS_TEXT
 from evals.errors import DataError, StoreError, UnknownName, UsageError
 from evals.records import store
 from evals.records.card import Card, Config, host
@@ -27,6 +28,18 @@ from evals.types import Failure, Prompter, Sampling
 
 MEDIA = frozenset({"image", "time_series", "structure"})
 """Kinds of media stored beside the runs."""
+
+
+def mismatch(suite: Suite, accepts: frozenset[str], model: str) -> str:
+    """Say why a model that takes these inputs besides text cannot be asked a suite; empty: it can."""
+    if "tokens" in accepts - suite.needs:
+        return f"{model} is a tokenizer: it answers compression alone"
+    if "tokens" in suite.needs - accepts:
+        return f"{suite.id} needs a tokenizer, -m tokens:NAME; {model} is none"
+    if lacking := suite.needs - accepts - AS_TEXT - {"judge"}:
+        kinds = ", ".join(f"{kind}s" if kind == "image" else kind for kind in sorted(lacking))
+        return f"{suite.id} needs a model that takes {kinds}; {model} does not"
+    return ""
 
 
 def data_for(suite: Suite, options: Options, *, takes: frozenset[str] = frozenset()) -> Data:

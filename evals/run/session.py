@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct, structs
 
 from evals import load, profiles
-from evals.data.series import AS_TEXT
 from evals.errors import Fatal, UsageError
 from evals.records import promise
 from evals.records.store import BATCHES
@@ -25,14 +24,14 @@ from evals.run.budget import Budget
 from evals.run.early_stop import EarlyStop, StoppingRule, StoppingWatcher
 from evals.run.job import Job, Options
 from evals.run.options import budget_of, plan_options
-from evals.run.plan import prepare
+from evals.run.plan import mismatch, prepare
 from evals.run.progress import Progress
 from evals.run.request import RunRequest, check
 from evals.run.request_extras import add_to
 from evals.run.rescore import finish, rescore
 from evals.run.runner import Runner, drive, execute
 from evals.run.sampling import resolved
-from evals.seams import Batching, Launched, Remarking, notes_of
+from evals.seams import Batching, Launched, Remarking, engine_of, notes_of
 from evals.types import Model, Sampling
 
 if TYPE_CHECKING:
@@ -189,7 +188,7 @@ class ModelRun:
         if self.request.batch and not isinstance(self.model, Batching):
             raise UsageError(f"--batch: {self.spec} has no batch endpoint; openai: and anthropic: have one")
         profile = profiles.find(self.spec)
-        engine = self.model.options if isinstance(self.model, Launched) else ""
+        engine = engine_of(self.model)
         options = structs.replace(plan_options(self.request, profile), engine=engine)
         remarks = [_remarks(self.model, resolved(suite, options)[0]) for suite in self.suites]
         jobs: list[Job] = []
@@ -209,10 +208,9 @@ class ModelRun:
         return jobs
 
     def _job(self, suite: Suite, options: Options) -> Job:
-        if lacking := suite.needs - self.model.accepts - AS_TEXT - {"judge"}:
-            kinds = ", ".join(f"{kind}s" if kind == "image" else kind for kind in sorted(lacking))
-            raise UsageError(f"{suite.id} needs a model that takes {kinds}; {self.spec} does not")
         shown = load.without_secrets(self.spec)
+        if why := mismatch(suite, self.model.accepts, shown):
+            raise UsageError(why)
         job = prepare(suite, options, model=self.model.name, spec=shown, takes=self.model.accepts)
         if self.promise is not None:
             job.writer.card.promise = self.promise

@@ -67,6 +67,11 @@ class Line(Struct, frozen=True, kw_only=True):
         return min(card.coverage for card in self.cards)
 
 
+def headline(card: Card) -> Estimate | None:
+    """Return the number that stands for a run; None if nothing was scored yet."""
+    return next((e for e in card.estimates if e.headline and not e.group), None)
+
+
 # --- seeds ---------------------------------------------------------------------------------------------------
 
 
@@ -79,7 +84,7 @@ def pooled(cards: Iterable[Card]) -> list[Line]:
     by_key: dict[Any, dict[tuple[int, int | None], Card]] = defaultdict(dict)
     alone: list[Card] = []
     for card in cards:
-        head = card.headline
+        head = headline(card)
         if not card.complete or head is None or head.value is None:
             alone.append(card)
             continue
@@ -89,7 +94,7 @@ def pooled(cards: Iterable[Card]) -> list[Line]:
             older, card = sorted((older, card), key=lambda card: card.started)
             alone.append(older)
         seeds[seed] = card
-    lines = [Line(cards=(card,), head=card.headline) for card in alone]
+    lines = [Line(cards=(card,), head=headline(card)) for card in alone]
     return lines + [_pool(sorted(seeds.values(), key=lambda card: card.started)) for seeds in by_key.values()]
 
 
@@ -99,7 +104,7 @@ def _configuration(card: Card) -> tuple[Any, ...]:
 
 
 def _pool(cards: Sequence[Card]) -> Line:
-    heads = [head for card in cards if (head := card.headline) is not None]
+    heads = [head for card in cards if (head := headline(card)) is not None]
     first = heads[-1]
     if len(heads) == 1:
         return Line(cards=tuple(cards), head=first)
@@ -123,7 +128,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def single(cards: Iterable[Card]) -> list[Line]:
     """Return a row for every run."""
-    return [Line(cards=(card,), head=card.headline) for card in cards]
+    return [Line(cards=(card,), head=headline(card)) for card in cards]
 
 
 # --- marks ---------------------------------------------------------------------------------------------------
@@ -331,7 +336,7 @@ def details(card: Card, *, named: str = "") -> list[str]:
     facts = [counts_line(card.counts)] if card.counts else ["nothing recorded yet"]
     if unmarked := _unmarked(card):
         facts.append(unmarked)
-    head = card.headline
+    head = headline(card)
     if bounds := _bounds(Line(cards=(card,), head=head)):
         facts.append(bounds)
     if head and (corrected := _corrected(card, head)) is not None:

@@ -1,1 +1,1 @@
-"""Statements about several runs: comparisons, ranks, gates and their plans, repeatability, published numbers."""
+"""Two runs and more: paired, compared, ranked; policies planned, candidates gated, races stopped when decided."""

@@ -1,4 +1,4 @@
-"""What a gate judges: a rule of the policy with both runs' samples paired under its metric."""
+"""The cases before a gate: a rule of the policy, and both runs' samples paired under the metric that it names."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from msgspec import structs
 from evals.errors import UsageError
 from evals.types import Metric
 from evals.verdicts import difference
+from evals.verdicts.contestant import Contestant, pair, why_not
 from evals.verdicts.difference import Evidence, Shift
-from evals.verdicts.estimands import MANY, Estimand, Observed, evidence_of, noise_error
+from evals.verdicts.estimands import MANY, Estimand, Seen, evidence_of, noise_error
 from evals.verdicts.pairs import Missing, Pairs
 from evals.verdicts.policy import Entry, Pool
-from evals.verdicts.suite_run import SuiteRun, pair, plain, why_not
 
 
 class Case(NamedTuple):
@@ -29,10 +29,10 @@ class Case(NamedTuple):
     protocol: str
     estimand: Estimand = "items-like-these"
     limits: tuple[float | None, ...] = ()
-    """Repeatability limit of each part; None: unknown."""
+    """Repeatability limit of each part, if it is known."""
 
     def evidence(self, missing: Missing) -> Evidence | None:
-        """Return the evidence on the difference; None if the estimand cannot be estimated."""
+        """Return the evidence on the difference; None if this estimand cannot be judged."""
         limits = self.limits or (None,) * len(self.parts)
         if len(self.parts) == 1:
             return evidence_of(self.parts[0], self.estimand, missing=missing, limit=limits[0])
@@ -40,7 +40,7 @@ class Case(NamedTuple):
         if pooled is None or self.estimand == "items-like-these":
             return pooled
         if self.estimand == "this-run":
-            return Observed(pooled.value)
+            return Seen(pooled.value)
         errors = [noise_error(part, limit=limit) for part, limit in zip(self.parts, limits, strict=True)]
         known = [error for error in errors if error is not None]
         if len(known) < len(errors):
@@ -49,7 +49,7 @@ class Case(NamedTuple):
 
     @property
     def noise_is_known(self) -> bool:
-        """Whether the estimand can be estimated."""
+        """Whether the estimand can be judged at all."""
         return self.estimand != "these-items" or self.evidence("leave") is not None
 
     @property
@@ -63,11 +63,16 @@ class Case(NamedTuple):
         return isinstance(self.rule, Entry) and self.rule.missing == "tolerate"
 
 
-RunPair: TypeAlias = tuple[SuiteRun, SuiteRun, Metric]
+def plain(name: str) -> str:
+    """Return a suite's name as it is compared: hyphens, lower case."""
+    return name.replace("_", "-").lower()
+
+
+Couple: TypeAlias = tuple[Contestant, Contestant, Metric]
 """Baseline, candidate, and the metric that the policy asks for."""
 
 
-def run_pair(entry: Entry, candidate: Sequence[SuiteRun], baseline: Sequence[SuiteRun]) -> RunPair | None:
+def couple(entry: Entry, candidate: Sequence[Contestant], baseline: Sequence[Contestant]) -> Couple | None:
     """Return both runs of a suite; None if either side lacks it. Raises UsageError if they cannot be paired."""
     a, b = run_of(entry, baseline), run_of(entry, candidate)
     if a is None:
@@ -84,11 +89,11 @@ def run_pair(entry: Entry, candidate: Sequence[SuiteRun], baseline: Sequence[Sui
     return a, b, metric_of(entry, b)
 
 
-def run_of(entry: Entry, suite_runs: Sequence[SuiteRun]) -> SuiteRun | None:
+def run_of(entry: Entry, contestants: Sequence[Contestant]) -> Contestant | None:
     """Return the run that an entry names, also by a bare name; raises UsageError if it fits several."""
     wanted = plain(entry.name)
-    exact = [c for c in suite_runs if plain(c.suite) == wanted]
-    bare = exact or [c for c in suite_runs if plain(c.suite).partition(":")[0] == wanted]
+    exact = [c for c in contestants if plain(c.suite) == wanted]
+    bare = exact or [c for c in contestants if plain(c.suite).partition(":")[0] == wanted]
     if len(bare) > 1 and entry.protocol:
         bare = [c for c in bare if c.protocol == entry.protocol] or bare
     if len(bare) > 1:
@@ -96,15 +101,15 @@ def run_of(entry: Entry, suite_runs: Sequence[SuiteRun]) -> SuiteRun | None:
     return bare[0] if bare else None
 
 
-def metric_of(entry: Entry, suite_run: SuiteRun) -> Metric:
+def metric_of(entry: Entry, contestant: Contestant) -> Metric:
     """Return the metric that an entry names; raises UsageError with near names."""
     if not entry.metric:
-        return suite_run.headline
-    wanted = entry.metric.replace("@k", f"@{suite_run.side.repeats}")
-    for metric in suite_run.metrics:
+        return contestant.headline
+    wanted = entry.metric.replace("@k", f"@{contestant.side.repeats}")
+    for metric in contestant.metrics:
         if metric.name == wanted:
             return metric
-    names = [metric.name for metric in suite_run.metrics]
+    names = [metric.name for metric in contestant.metrics]
     near = difflib.get_close_matches(wanted, names, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
     raise UsageError(f"policy: {entry.name}: no metric {entry.metric!r}; {hint}")
@@ -112,16 +117,13 @@ def metric_of(entry: Entry, suite_run: SuiteRun) -> Metric:
 
 def case_of(
     rule: Entry | Pool,
-    run_pairs: Sequence[RunPair],
+    couples: Sequence[Couple],
     *,
     estimand: Estimand = "items-like-these",
     limits: tuple[float | None, ...] = (),
 ) -> Case:
     """Pair the samples of a suite, or of all suites of a pool."""
-    parts = tuple(
-        pair(with_errors_imputed(a, metric), with_errors_imputed(b, metric), metric)
-        for a, b, metric in run_pairs
-    )
+    parts = tuple(pair(heard(a, metric), heard(b, metric), metric) for a, b, metric in couples)
     metric = parts[0].metric
     for part in parts[1:]:
         if (part.metric.better, part.metric.unit) != (metric.better, metric.unit):
@@ -130,32 +132,32 @@ def case_of(
         raise UsageError(
             f"policy: pool {rule.name}: {metric.name} is no mean over samples and cannot be pooled"
         )
-    return Case(rule, metric, parts, run_pairs[0][0].protocol, estimand, limits)
+    return Case(rule, metric, parts, couples[0][0].protocol, estimand, limits)
 
 
-def with_errors_imputed(suite_run: SuiteRun, metric: Metric) -> SuiteRun:
-    """Return a run in which unanswered replies have their largest possible error, if the metric would leave them out.
+def heard(contestant: Contestant, metric: Metric) -> Contestant:
+    """Return a run in which a reply without an answer has its largest error, if the metric would leave it out.
 
-    An RMSE over the answered items only would reward unanswered hard items. Scorers state the largest error as
-    `error_worst` (the range of the training targets).
+    An RMSE of the answers there are rewards silence on the hard half. Scorers say how large an error could have been
+    (`error_worst`, the range of the training targets); a metric that imputes it itself sees no difference.
     """
     if metric.better == "higher" or metric.bounds is not None:
-        return suite_run
-    side = suite_run.side_of(metric)
+        return contestant
+    side = contestant.side_of(metric)
     if not any(point.value is None and "error_worst" in point.parts for point in side.points):
-        return suite_run
+        return contestant
     points = [
         structs.replace(point, value=point.parts["error_worst"])
         if point.value is None and "error_worst" in point.parts
         else point
         for point in side.points
     ]
-    scorer = metric.scorer or next(iter(suite_run.sides))
-    return structs.replace(suite_run, sides={**suite_run.sides, scorer: side._replace(points=points)})
+    scorer = metric.scorer or next(iter(contestant.sides))
+    return structs.replace(contestant, sides={**contestant.sides, scorer: side._replace(points=points)})
 
 
 def _pooled(parts: Sequence[Pairs], missing: Missing) -> Evidence | None:
-    """Return the evidence on the mean of the suites' differences, with samples weighted as in their own suite."""
+    """Mean over suites of their mean differences, each sample weighted as its own suite does."""
     import numpy as np
 
     values, clusters, groups = [], [], []
@@ -170,9 +172,9 @@ def _pooled(parts: Sequence[Pairs], missing: Missing) -> Evidence | None:
         values.append(part.differences(rows, missing))
         clusters += [(number, row.cluster) for row in rows]
         groups += [(number, row.group if macro else "") for row in rows]
-    differences = np.concatenate(values)
-    if np.isnan(differences).any():
+    together = np.concatenate(values)
+    if np.isnan(together).any():
         return None
-    return difference.of_mean(
-        differences, clusters, groups=groups, weights=weights, width=parts[0].metric.width
-    )
+    limits = parts[0].metric.bounds
+    width = limits[1] - limits[0] if limits else None
+    return difference.of_mean(together, clusters, groups=groups, weights=weights, width=width)

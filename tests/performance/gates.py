@@ -28,8 +28,8 @@ from evals.verdicts.gate import Verdict, overall, verdicts
 from evals.verdicts.pairs import Missing
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import Entry, Policy
-from evals.verdicts.within import at_least_one_change
-from tests.support.made import listed, side, suite_run
+from evals.verdicts.within import floored
+from tests.support.made import contestant, listed, side
 
 ALPHA = 0.05
 SHAPE = (0.6, 0.4)
@@ -135,7 +135,7 @@ class Setting(NamedTuple):
         else:  # as a report states it: discordance of two earlier runs, times the sum of squared weights
             first, second = (rng.binomial(1, chance) for _ in "ab")
             noise = float(np.mean((first - second) ** 2) * (weights @ weights))
-        error = sqrt(at_least_one_change(noise, weights, accuracy()[0]))
+        error = sqrt(floored(noise, weights, accuracy()[0]))
         return Shift(float((b - a) @ weights), error, MANY, "within-item noise", 1.0)
 
     def forecasts(self) -> list[float]:
@@ -165,7 +165,7 @@ class Setting(NamedTuple):
         else:
             rows = {f"s{i:05}": row for i, row in enumerate(replies.tolist())}
             one = side(rows, groups=groups, repeats=self.repeats)
-        return suite_run("base", one, metrics=metrics, suite=self.suite.name)
+        return contestant("base", one, metrics=metrics, suite=self.suite.name)
 
 
 def cells(count: int, suites: Sequence[Suite] = SUITES) -> Iterator[Cell]:

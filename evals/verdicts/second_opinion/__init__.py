@@ -1,1 +1,1 @@
-"""Score the replies of a run with another harness's own code."""
+"""Another harness's own code judges the replies of a run."""

@@ -1,4 +1,4 @@
-"""A run of one suite, ready for comparisons and gates."""
+"""One run of one suite as comparisons and gates see it, and what makes two of them incomparable."""
 
 from __future__ import annotations
 
@@ -7,16 +7,11 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from evals.types import Metric
-from evals.verdicts.formatting import rule
 from evals.verdicts.pairs import Pairs, Side
+from evals.verdicts.wording import rule
 
 
-def plain(suite: str) -> str:
-    """Return a suite's name in the form in which names are compared: hyphens, lower case."""
-    return suite.replace("_", "-").lower()
-
-
-class SuiteRun(Struct, frozen=True, kw_only=True):
+class Contestant(Struct, frozen=True, kw_only=True):
     """One run of one suite, ready to be compared."""
 
     run: str
@@ -29,22 +24,22 @@ class SuiteRun(Struct, frozen=True, kw_only=True):
     metrics: tuple[Metric, ...]
     """With their `@k` resolved; exactly one is the headline."""
     sides: Mapping[str, Side]
-    """By scorer, in the suite's order."""
+    """By scorer, the suite's first one first."""
     tokens: Mapping[str, int] = {}
     cost_usd: float | None = None
     seconds: float | None = None
-    """From start to finish."""
+    """From start to finish, as it was run."""
     gated: bool = False
     judge: str | None = ""
     """Judge model and prompt; empty: not judged by a model; None: unknown (an old baseline file)."""
     hashed: Mapping[str, str] | None = None
-    """None: ids are plain. Else: hashed id -> plain id, if known."""
+    """None: ids are plain. Else they are hashes, mapped to the plain ids that are known."""
     promise: str = "none"
-    """Whether the promise made before the run was kept: `none`, `kept`, or `broken: ` and what changed."""
+    """Whether what was promised before the run was kept: `none`, `kept`, `broken: ` and what changed."""
     promised_policy: str = ""
-    """SHA-256 of the policy named in the promise."""
+    """SHA-256 of the policy that the run promised to be judged by."""
     marks: tuple[str, ...] = ()
-    """Restrictions of the run: a subset, an early stop, sample items."""
+    """What a reader must know of the run: a subset, an early stop, sample items."""
 
     @property
     def side(self) -> Side:
@@ -61,8 +56,8 @@ class SuiteRun(Struct, frozen=True, kw_only=True):
         return next(metric for metric in self.metrics if metric.headline)
 
 
-def why_not(a: SuiteRun, b: SuiteRun) -> list[str]:
-    """Return the reasons why two runs of a suite are not comparable."""
+def why_not(a: Contestant, b: Contestant) -> list[str]:
+    """Return what makes two runs of a suite incomparable; empty: nothing."""
     judges = [{None: "not known", "": "none"}.get(c.judge, c.judge) for c in (a, b)]
     conditions = [
         ("protocol", a.protocol, b.protocol),
@@ -83,6 +78,6 @@ def _short(text: str) -> str:
     return text[:12] if len(text) == 64 else text
 
 
-def pair(a: SuiteRun, b: SuiteRun, metric: Metric) -> Pairs:
-    """Pair two runs under a metric."""
+def pair(a: Contestant, b: Contestant, metric: Metric) -> Pairs:
+    """Pair two runs under a metric, by the scorer that it reads."""
     return Pairs(a.side_of(metric), b.side_of(metric), metric)

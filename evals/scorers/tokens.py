@@ -1,0 +1,73 @@
+"""Scores of tokenizers: the characters of a string beside the tokens that it takes.
+
+A reply of the `tokens:` adapter is `{"tokens": [n, ...]}`, one number a message of the prompt; a second message holds the
+tags alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from evals.prompts import plain_text
+from evals.types import Point, Prompt, Reply, Sample, Score
+
+
+class Counts(Struct, frozen=True):
+    """Numbers of tokens, one a message."""
+
+    tokens: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(min_length=1, max_length=2)]
+
+
+_decode = msgspec.json.Decoder(Counts).decode
+
+
+class Tokens(Struct, frozen=True):
+    """Characters per token of one string; `invalid` for a reply that is no count, or of a text without tokens."""
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Score one count; parts: `characters` and `tokens`, and without the tags `inner_tokens`."""
+        try:
+            counts = _decode(reply.text).tokens
+        except msgspec.DecodeError as error:
+            return Score(value=None, verdict="invalid", why=f"no count of tokens: {error}")
+        characters, tokens = len(str(sample.target)), counts[0]
+        inner = tokens - counts[1] if len(counts) > 1 else tokens
+        if inner <= 0:
+            return Score(value=None, verdict="invalid", why=f"{tokens} tokens for {characters} characters")
+        tag_characters = len(plain_text(prompt.messages[1].parts)) if len(counts) > 1 else 0
+        parts: dict[str, float] = {
+            "characters": characters,
+            "all_characters": characters + tag_characters,
+            "tokens": tokens,
+            "inner_tokens": inner,
+        }
+        return Score(
+            value=(characters + tag_characters) / tokens, verdict="graded", answer=str(tokens), parts=parts
+        )
+
+
+def _ratio(points: Sequence[Point], above: str, below: str) -> float:
+    """Return the ratio of two parts' sums; raises ValueError if no string was counted."""
+    counted = [point.parts for point in points if below in point.parts]
+    if not counted:
+        raise ValueError("no string was counted")
+    return sum(parts[above] for parts in counted) / sum(parts[below] for parts in counted)
+
+
+def characters_per_token(points: Sequence[Point]) -> float:
+    """Return the compression ratio: all characters by all tokens, tags included in both."""
+    return _ratio(points, "all_characters", "tokens")
+
+
+def characters_per_token_inside(points: Sequence[Point]) -> float:
+    """Return the same without the tags and the tokens that they take by themselves."""
+    return _ratio(points, "characters", "inner_tokens")
+
+
+def tokens_per_character(points: Sequence[Point]) -> float:
+    """Return the inverse of `characters_per_token`."""
+    return _ratio(points, "tokens", "all_characters")

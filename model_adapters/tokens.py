@@ -1,0 +1,190 @@
+"""Tokenizers instead of models, for the suite `compression`: `tokens:FOLDER`, `tokens:o200k_base`, `tokens:http://HOST:PORT/v1#NAME`.
+
+`tokens:FOLDER` is a Hugging Face folder: its `tokenizer.json` through `tokenizers`, or, without one, transformers'
+`AutoTokenizer`, which runs code of the folder only with `--trust-remote-code`. A name is one of tiktoken's encodings or
+models; an address is a server with `/tokenize` (vLLM, SGLang, llama.cpp). `tokens:bytes` counts bytes. No special tokens
+are added. The versions of the libraries, and whether RDKit is installed, belong to the run: tokenizers like Intern-S1's
+ask RDKit which part of a text is a molecule.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from evals import profiles
+from evals.boundary import foreign_code
+from evals.calls.secrets import environment_secret
+from evals.errors import ModelError, UnknownName, UsageError, install
+from evals.model_adapters.common.http import Client, decoded
+from evals.prompts import plain_text
+from evals.types import Prompt, Reply, Sampling, Usage
+
+OPTIONS = ("trust_remote_code",)
+KEY = "TOKENS_API_KEY"
+Count = Callable[[str], int]
+
+
+class Tokenizer:
+    """Answers each prompt with the numbers of tokens of its messages, as JSON."""
+
+    accepts: frozenset[str] = frozenset({"tokens"})
+
+    def __init__(self, name: str, count: Count, *, packages: Sequence[str] = ()) -> None:
+        self.name = name
+        self.versions = _versions(packages)
+        self._count = count
+
+    async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
+        """Count the tokens of each message."""
+        with foreign_code(ModelError):
+            counts = await asyncio.to_thread(lambda: [self._count(text) for text in _texts(prompt)])
+        return _counted(counts, self.name)
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+class _Tokenized(Struct):
+    """What servers answer: vLLM and SGLang with `count`, llama.cpp with the tokens alone."""
+
+    count: Annotated[int, Meta(ge=0)] | None = None
+    tokens: list[Any] | None = None
+
+
+_decoder = msgspec.json.Decoder(_Tokenized)
+
+
+class TokenizeServer:
+    """The `/tokenize` of a server."""
+
+    accepts: frozenset[str] = frozenset({"tokens"})
+    versions = ""
+
+    def __init__(self, name: str, client: Client) -> None:
+        self.name = name
+        self._client = client
+
+    async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
+        """Ask for each message's tokens."""
+        return _counted([await self._tokens(text) for text in _texts(prompt)], self.name)
+
+    async def _tokens(self, text: str) -> int:
+        body = {"model": self.name, "prompt": text, "content": text, "add_special_tokens": False}
+        raw, _ = await self._client.post("/tokenize", body)
+        try:
+            answer = decoded(_decoder, raw)
+        except msgspec.MsgspecError as error:
+            raise ModelError(f"{self._client.shown('/tokenize')}: {error}") from error
+        if answer.count is None and answer.tokens is None:
+            raise ModelError(f"{self._client.shown('/tokenize')} answers without a number of tokens")
+        return answer.count if answer.count is not None else len(answer.tokens or ())
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+
+def _texts(prompt: Prompt) -> list[str]:
+    return [plain_text(message.parts) for message in prompt.messages]
+
+
+def _counted(counts: Sequence[int], name: str) -> Reply:
+    return Reply(text=json.dumps({"tokens": counts}), usage=Usage(input=0, output=0), model=name)
+
+
+def _versions(packages: Sequence[str]) -> str:
+    """Return the installed versions of packages that a count depends on; RDKit's absence is said."""
+    stated = []
+    for package in (*packages, "rdkit"):
+        try:
+            stated.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            stated.append(f"no {package}")
+    return ", ".join(stated)
+
+
+def model(rest: str, *, trust_remote_code: bool = False) -> Tokenizer | TokenizeServer:
+    """Return the tokenizer `tokens:REST`; raises UsageError for a missing extra, an unknown name or a folder without one."""
+    if rest == "bytes":
+        return Tokenizer("bytes", lambda text: len(text.encode()))
+    if rest.startswith(("http://", "https://")):
+        base, _, name = rest.partition("#")
+        root = base.rstrip("/").removesuffix("/tokenize").removesuffix("/v1")  # the path is beside /v1
+        key = environment_secret(KEY)
+        headers = {"Authorization": f"Bearer {key}"} if key else None
+        return TokenizeServer(name or "server", Client(root, key=key, headers=headers, version=""))
+    if (folder := profiles.located(rest)) is not None or os.sep in rest:
+        return _of_folder(folder or Path(rest), trusted=trust_remote_code)
+    return _of_tiktoken(rest)
+
+
+def _of_folder(folder: Path, *, trusted: bool) -> Tokenizer:
+    if not folder.is_dir():
+        raise UsageError(f"tokens:{folder}: there is no such folder")
+    name, file = folder.resolve().name, folder / "tokenizer.json"
+    config = folder / "tokenizer_config.json"
+    if (wants_code := config.is_file() and _wants_code(config)) and not trusted:
+        raise UsageError(
+            f"tokens:{folder}: its tokenizer is code of that folder; read it, then add --trust-remote-code"
+        )
+    if file.is_file() and not wants_code:
+        _require("tokenizers", str(folder))
+        from tokenizers import Tokenizer as Rust
+
+        with foreign_code(lambda why: UsageError(f"{file}: {why}")):
+            rust = Rust.from_file(str(file))
+        return Tokenizer(
+            name, lambda text: len(rust.encode(text, add_special_tokens=False).ids), packages=["tokenizers"]
+        )
+    if not config.is_file():
+        raise UsageError(
+            f"tokens:{folder}: no tokenizer there (tokenizer.json and tokenizer_config.json are missing)"
+        )
+    _require("transformers", str(folder))
+    from transformers import AutoTokenizer
+
+    with foreign_code(lambda why: UsageError(f"tokens:{folder}: {why}")):
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trusted)
+    packages = ["transformers", "tokenizers"]
+    return Tokenizer(
+        name, lambda text: len(tokenizer.encode(text, add_special_tokens=False)), packages=packages
+    )
+
+
+def _wants_code(config: Path) -> bool:
+    """Whether a tokenizer's class is defined in its own folder."""
+    try:
+        return "auto_map" in json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{config}: {error}") from error
+
+
+def _of_tiktoken(name: str) -> Tokenizer:
+    _require("tiktoken", name)
+    import tiktoken
+    from tiktoken.model import MODEL_TO_ENCODING
+
+    known = [*tiktoken.list_encoding_names(), *MODEL_TO_ENCODING]
+    encoding_name = MODEL_TO_ENCODING.get(name, name)
+    if encoding_name not in tiktoken.list_encoding_names():
+        raise UnknownName("tokenizer", name, [*known, "bytes"])
+    with foreign_code(lambda why: UsageError(f"tokens:{name}: its table cannot be loaded ({why})")):
+        encoding = tiktoken.get_encoding(encoding_name)
+    return Tokenizer(
+        name, lambda text: len(encoding.encode(text, disallowed_special=())), packages=["tiktoken"]
+    )
+
+
+def _require(package: str, rest: str) -> None:
+    if find_spec(package) is None:
+        raise UsageError(f"tokens:{rest} needs {package}: {install('tokens')}")
