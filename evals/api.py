@@ -56,7 +56,7 @@ def evaluate(
     """Run suites on models, score the replies, store everything, and return the runs.
 
     `suites`: names (`gpqa:diamond`), a `Suite` (`Suite.of(rows, ...)` makes one) or a `Benchmark`. `model`: a name, a `Model`,
-    or a function: of the prompt's text, or, where its parameter is called `messages`, of a list of
+    or a function of the prompt's text or, if its parameter is called `messages`, of a list of
     `{"role": ..., "content": ...}`; it returns the reply's text and may be async. `options`: those of `evals run`
     (`evals.run.request.RunRequest`), e.g. `limit=200`, `sample=True`, `results="folder"`.
 
@@ -141,9 +141,9 @@ def compare(
     """Compare runs sample by sample; differences are the second minus the first.
 
     Raises UsageError for fewer than two sides. Runs that differ in protocol, data or scorer are compared only if
-    forced: see `.comparable` and `.why_not`. `estimand` is what intervals and p-values are about: `items-like-these`,
-    `these-items` (replies drawn again) or `this-run`. `detail`: every metric, and the headline's groups, beside the
-    headline; by default of two runs, not of more.
+    forced: see `.comparable` and `.why_not`. `estimand`: what intervals and p-values refer to, `items-like-these`,
+    `these-items` (with new replies) or `this-run`. `detail`: whether to include all metrics and the headline's groups; by
+    default only if two runs are compared.
     """
     from msgspec import structs
 
@@ -167,7 +167,7 @@ def gate(
     results: str | Path = "results",
     latest: bool = False,
 ) -> GateReport:
-    """Judge a candidate against a baseline under a policy (a TOML file): pass, regression, or cannot tell."""
+    """Judge a candidate against a baseline under a policy (a TOML file): pass, regression, or inconclusive (`cannot tell`)."""
     from msgspec import structs
 
     from evals.verdicts import contestants, noise, promises, spending
@@ -190,9 +190,9 @@ def gate(
 
 
 def measure(request: RunRequest, *, say: Callable[[str], None], quiet: bool = False) -> tuple[Runs, bool]:
-    """Run a request for a command; return its runs, and whether it was interrupted or hopeless."""
+    """Run a request for a command; return its runs, and whether it was interrupted or every call failed."""
     outcomes = Session(request, say=say, quiet=quiet).run()
-    return _made(outcomes), any(one.interrupted or bool(one.hopeless) for one in outcomes)
+    return _runs_of(outcomes), any(outcome.interrupted or bool(outcome.hopeless) for outcome in outcomes)
 
 
 def _session(
@@ -202,25 +202,25 @@ def _session(
     quiet: bool,
     options: dict[str, Any],
 ) -> Session:
-    several = [suites] if isinstance(suites, str | Suite | Benchmark) else list(suites)
+    entries = [suites] if isinstance(suites, str | Suite | Benchmark) else list(suites)
     models = list(model) if isinstance(model, list | tuple) else [model]
-    names = [one for one in several if isinstance(one, str)]
-    objects = [suite for one in several for suite in _objects(one, options.get("protocol"))]
-    if strange := next((one for one in several if not isinstance(one, str | Suite | Benchmark)), None):
-        raise UsageError(
-            f"a suite is a name or a Suite (Suite.of makes one of rows), not {type(strange).__name__}"
-        )
-    named = [_named(one) for one in models]
-    if any(callable(one) and not isinstance(one, Model) for one in models):
+    objects: list[Suite] = []
+    for entry in entries:
+        if not isinstance(entry, str | Suite | Benchmark):
+            raise UsageError(f"a suite is a name or a Suite (see Suite.of), not {type(entry).__name__}")
+        objects += _objects(entry, options.get("protocol"))
+    named = [_named(entry) for entry in models]
+    if any(callable(entry) and not isinstance(entry, Model) for entry in models):
         options = {"fresh": True, **options}  # a name does not identify a function's replies
-    request = make({**options, "suites": names, "models": [one.spec for one in named]})
-    for one in objects:
-        load.register(one)
+    names = [entry for entry in entries if isinstance(entry, str)]
+    request = make({**options, "suites": names, "models": [entry.spec for entry in named]})
+    for suite in objects:
+        load.register(suite)
     return Session(request, suites=objects, models=named, say=_say(quiet=quiet), quiet=quiet)
 
 
 def _objects(suite: SuiteLike, protocol: str | None) -> list[Suite]:
-    """Return the suites that an object stands for: of a benchmark, its default variants under one protocol."""
+    """Return the suites of an object: a benchmark's default variants under one protocol; none for a name."""
     if isinstance(suite, Benchmark):
         return [suite.suite(variant, protocol or "") for variant in suite.resolve(None)]
     return [suite] if isinstance(suite, Suite) else []
@@ -232,8 +232,8 @@ def _named(model: Any) -> Named:
     if isinstance(model, Model):
         return Named(f"object:{model.name}", model)
     if callable(model):
-        made = load.model_of_function(model)
-        return Named(f"function:{made.name}", made)
+        function = load.model_of_function(model)
+        return Named(f"function:{function.name}", function)
     raise UsageError(f"a model is a name, a Model or a function, not {type(model).__name__}")
 
 
@@ -242,15 +242,15 @@ def _say(*, quiet: bool) -> Callable[[str], None]:
 
     def say(line: str) -> None:
         if not quiet:
-            print(plain(line), file=sys.stderr)  # noqa: T201 - for a person, as the command line says it
+            print(plain(line), file=sys.stderr)  # noqa: T201 - for the user, as on the command line
 
     return say
 
 
 def _off_the_loop(work: Callable[[], T], *, interrupt: Callable[[], None] | None = None) -> T:
-    """Call a function that starts its own event loop: here, or in a thread if a loop is running, as in a notebook.
+    """Call a function that starts an event loop: directly, or in a thread if a loop is running, as in a notebook.
 
-    Ctrl-C then reaches the thread through `interrupt`, the first time for an orderly stop.
+    Ctrl-C is then passed to the thread through `interrupt`.
     """
     try:
         asyncio.get_running_loop()
@@ -268,15 +268,15 @@ def _off_the_loop(work: Callable[[], T], *, interrupt: Callable[[], None] | None
 
 
 def _runs(outcomes: Sequence[Outcome]) -> Runs:
-    if any(one.interrupted for one in outcomes):
+    if any(outcome.interrupted for outcome in outcomes):
         raise KeyboardInterrupt
-    if hopeless := next((one.hopeless for one in outcomes if one.hopeless), ""):
+    if hopeless := next((outcome.hopeless for outcome in outcomes if outcome.hopeless), ""):
         raise ModelError(f"every call fails: {hopeless}")
-    return _made(outcomes)
+    return _runs_of(outcomes)
 
 
-def _made(outcomes: Sequence[Outcome]) -> Runs:
-    return Runs([Run(path) for one in outcomes for path in one.paths])
+def _runs_of(outcomes: Sequence[Outcome]) -> Runs:
+    return Runs([Run(path) for outcome in outcomes for path in outcome.paths])
 
 
 def _contestants(side: RunsLike, results: Path, suites: Sequence[str], *, latest: bool) -> list[Contestant]:

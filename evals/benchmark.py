@@ -1,6 +1,6 @@
-"""A benchmark as a table: its variants, and the protocols under which models are asked and replies are scored.
+"""A benchmark as a table: its variants, and the protocols that define prompts and scoring.
 
-A file of `suites/` defines `BENCHMARK`; so does a package that brings a suite of its own (`evals new suite`).
+A file of `suites/`, or the module of a plugin (`evals new suite`), defines `BENCHMARK`.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ class Variant(Struct, frozen=True):
     """One data set of a benchmark."""
 
     rows: int = 0
-    """Of the whole data set; 0: unknown."""
+    """Number of rows; 0: unknown."""
     chance: float | None = None
-    """Expected headline of guessing, if it differs between variants."""
+    """Expected headline of random guessing, if it differs between variants."""
     sha256: str = ""
-    """Of the rows at the pinned revision, see `Suite.sha256`."""
+    """Hash of the rows at the pinned revision, see `Suite.sha256`."""
     cite: str = ""
-    """If it was published apart from the benchmark's other variants."""
+    """Publication, if it differs from the benchmark's."""
     needs: frozenset[str] | None = None
-    """What the model must take, if less than the benchmark's `needs`."""
+    """Required model inputs, if they differ from the benchmark's."""
 
 
 class Protocol(Struct, frozen=True, kw_only=True):
-    """One way to ask for replies and to score them; fields mean what they mean in `Suite`."""
+    """One way of prompting and scoring; see the fields of the same names in `Suite`."""
 
     prompt: Prompter | None = None
     prompter: Callable[[Data, str], Prompter] | None = None
-    """(data, variant) -> prompt, for prompts that need worked examples or the number of rows; instead of `prompt`."""
+    """(data, variant) -> prompter, for prompts that depend on the data (few-shot examples); instead of `prompt`."""
     scorers: Mapping[str, Scorer]
     metrics: tuple[Metric, ...] = field(default_factory=accuracy)
     sampling: Sampling = GREEDY_32K
@@ -51,12 +51,12 @@ class Protocol(Struct, frozen=True, kw_only=True):
     """None: the benchmark's."""
     unwinnable: Callable[[Sample], str] | None = None
     samples: Callable[[Data, str], Iterable[Sample]] | None = None
-    """If the protocol covers only a part of the benchmark's samples."""
+    """Samples, if the protocol covers only some of the benchmark's."""
     upstream: UpstreamPrompts | None = None
     verbatim: bool = False
     refuses: str = ""
     chance: float | None = None
-    """If it differs between protocols."""
+    """Expected headline of random guessing, if it differs between protocols."""
 
 
 Cell: TypeAlias = Protocol | Callable[[str], Protocol]
@@ -69,7 +69,7 @@ def answer_line(sample: Sample, prompt: Prompt) -> str:
 
 
 class Benchmark(Struct, frozen=True, kw_only=True):
-    """A benchmark with everything that can be known of it without its data."""
+    """A benchmark, described without its data."""
 
     name: str
     """With hyphens, e.g. `mmlu-pro`."""
@@ -78,27 +78,27 @@ class Benchmark(Struct, frozen=True, kw_only=True):
     version: str = "1"
     """Raised whenever a prompt or the scoring of any protocol changes a number."""
     variants: Mapping[str, Variant] = field(default_factory=lambda: {"": Variant()})
-    """By name; a benchmark of one data set has one with an empty name."""
+    """By name; a benchmark without variants has one with an empty name."""
     default: tuple[str, ...] = ()
-    """Variants that the bare name stands for; empty: all."""
+    """Variants that the benchmark's bare name means; empty: all."""
     sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Names for several variants."""
+    """Name -> several variants."""
     samples: Callable[[Data, str], Iterable[Sample]]
     """(data, variant) -> samples."""
     protocols: Mapping[str, Cell]
     """By name, the default first. A protocol with `upstream` prompts also exists reworded, with `~` behind its name."""
     ideal: Callable[[Sample, Prompt], str] = answer_line
     needs: frozenset[str] = frozenset()
-    """What the model must take under every protocol; `judge` is added for a protocol with a judge."""
+    """Required model inputs under every protocol; `judge` is added for protocols with a judge."""
     gated: bool = False
     chance: float | None = None
     licence: str = ""
     cite: str = ""
     aggregate: Callable[[str, Mapping[str, Any]], dict[str, Any] | None] | None = None
-    """(protocol, variant -> card) -> a number over several variants; None: not defined for the protocol."""
+    """(protocol, variant -> card) -> a number over several variants, or None if the protocol defines none."""
 
     def resolve(self, variant: str | None) -> tuple[str, ...]:
-        """Return the variants that a name stands for; None: the bare name. Raises UnknownName."""
+        """Return the variants of a name; None: the bare name. Raises UnknownName."""
         if variant is None:
             return self.default or tuple(self.variants)
         if variant in self.sets:
@@ -120,7 +120,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
         return tuple(names)
 
     def suite(self, variant: str = "", protocol: str = "") -> Suite:
-        """Return the suite of a variant under a protocol without a mark for rewording; empty: the default."""
+        """Return the suite of a variant under a protocol, not reworded; empty: the default."""
         variant = variant or self.resolve(None)[0]
         name = protocol or next(iter(self.protocols))
         chosen, row = self._protocol(name, variant), self.variants[variant]
@@ -166,7 +166,7 @@ def _prompter(protocol: Protocol, data: Data, variant: str) -> Prompter:
 
 
 def listing_of(benchmark: Benchmark) -> Listing:
-    """Return what lists and completion show of a benchmark."""
+    """Return what lists and shell completion show of a benchmark."""
     return Listing(
         about=benchmark.title,
         variants={name: variant.rows for name, variant in benchmark.variants.items()},
@@ -179,13 +179,13 @@ def listing_of(benchmark: Benchmark) -> Listing:
 
 
 class ModuleBenchmark(Benchmark, frozen=True, kw_only=True):
-    """A suite file without `BENCHMARK`: constants, and a function `suite(variant, protocol)`."""
+    """The older form of a suite file: constants, and a function `suite(variant, protocol)`."""
 
     module: ModuleType
 
     @classmethod
     def of(cls, module: ModuleType, name: str) -> ModuleBenchmark:
-        """Wrap a module; raises AttributeError if it is no suite."""
+        """Wrap a module; raises AttributeError if it does not define a suite."""
         constants = vars(module)
         return cls(
             name=name,
@@ -203,7 +203,7 @@ class ModuleBenchmark(Benchmark, frozen=True, kw_only=True):
         )
 
     def resolve(self, variant: str | None) -> tuple[str, ...]:
-        """Return the variants that a name stands for; `find` of the module knows those that are not listed."""
+        """Return the variants of a name, also those that only the module's `find` knows."""
         find = vars(self.module).get("find")
         return tuple(find(variant or "")) if find else super().resolve(variant)
 
@@ -214,8 +214,8 @@ class ModuleBenchmark(Benchmark, frozen=True, kw_only=True):
 
     def suite(self, variant: str = "", protocol: str = "") -> Suite:
         """Return what the module's function returns."""
-        made: Suite = self.module.suite(variant, protocol or self.protocol_names[0])
-        return made
+        suite: Suite = self.module.suite(variant, protocol or self.protocol_names[0])
+        return suite
 
 
 def _defined_by_function(variant: str) -> Protocol:

@@ -1,4 +1,4 @@
-"""The one boundary around code and files of others: plug-ins, parsers of hostile bytes, foreign libraries.
+"""The boundary around foreign code: plugins, parsers of untrusted bytes, libraries.
 
 >>> with foreign_code(ValueError):
 ...     {}["odd"]
@@ -6,8 +6,8 @@ Traceback (most recent call last):
     ...
 ValueError: KeyError: 'odd'
 
-Whatever such code raises becomes one error of ours, with the original as its cause; errors of ours, interrupts and
-cancellations pass as they are.
+An exception of such code is re-raised as an error of this project, with the original as its cause; errors of this
+project, interrupts and cancellations pass unchanged.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from evals.errors import EvalsError
 
 
 class foreign_code:  # noqa: N801 - used like a function, as contextlib's are
-    """A context in which foreign code runs; `error` makes an error of ours of what it raises, put into a line of text."""
+    """Context manager for foreign code; `error` makes the error to raise from the exception's text."""
 
     __slots__ = ("_error", "_passing")
 
     def __init__(
         self, error: Callable[[str], Exception], *, passing: tuple[type[Exception], ...] = (EvalsError,)
     ) -> None:
-        """`passing`: what passes as it is."""
+        """`passing`: exceptions that pass unchanged."""
         self._error, self._passing = error, passing
 
     def __enter__(self) -> None:

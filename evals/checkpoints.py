@@ -1,4 +1,4 @@
-"""How much memory a checkpoint takes: its weights by their index, and the cache of keys and values by its configuration."""
+"""Memory needs of a checkpoint: weights by its index, key-value cache by its configuration."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ ENDINGS = (".safetensors", ".bin", ".gguf", ".pt")
 CACHE_TOKENS = 32_768
 """Tokens for which the cache is estimated if the context length is unknown."""
 CACHE_BYTES = 2
-"""Bytes of a number in the cache: engines use 16 bits."""
+"""Bytes per number in the cache; engines use 16 bits by default."""
 _json = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Size(Struct, frozen=True):
-    """An estimate, in 1e9 bytes."""
+    """Estimated memory, in 1e9 bytes."""
 
     weights: float
     cache: float = 0.0
-    """Cache of one sequence of `tokens`; 0: not known from the configuration."""
+    """Key-value cache of one sequence of `tokens`; 0: unknown."""
     tokens: int = 0
 
     @property
     def total(self) -> float:
-        """Both together, without what an engine needs besides (activations, CUDA graphs)."""
+        """Weights and cache, without activations, CUDA graphs etc."""
         return self.weights + self.cache
 
 
 def folder_of(model: str) -> Path | None:
-    """Return the folder of a checkpoint on this machine: the one named, or the hub's cache; None if it is not here."""
+    """Return the folder of a checkpoint: the one named, or the hub's cache; None if it is not on this machine."""
     if (folder := located(model)) is not None:
         return folder
     home = Path(os.environ.get("HF_HOME") or harness_environments.home() / ".cache" / "huggingface")
@@ -51,7 +51,7 @@ def folder_of(model: str) -> Path | None:
 
 
 def size(folder: Path, *, context: int | None = None) -> Size | None:
-    """Estimate what a checkpoint takes, with the cache of one sequence of `context` tokens; None if it is unknown."""
+    """Estimate the memory of a checkpoint with the cache of one sequence of `context` tokens; None if unknown."""
     weights = _weights(folder)
     if not weights:
         return None
@@ -66,13 +66,10 @@ def size(folder: Path, *, context: int | None = None) -> Size | None:
 
 def _weights(folder: Path) -> int:
     for name in INDEXES:
-        total = _read(folder / name).get("metadata", {})
-        if (
-            isinstance(total, dict)
-            and isinstance(bytes_ := total.get("total_size"), int | float)
-            and bytes_ > 0
-        ):
-            return int(bytes_)
+        metadata = _read(folder / name).get("metadata", {})
+        total = metadata.get("total_size") if isinstance(metadata, dict) else None
+        if isinstance(total, int | float) and total > 0:
+            return int(total)
     try:
         sizes = {
             ending: sum(f.stat().st_size for f in folder.iterdir() if f.suffix == ending)
@@ -84,13 +81,13 @@ def _weights(folder: Path) -> int:
 
 
 def _per_token(config: Mapping[str, Any]) -> int:
-    """Return the bytes of cache for a token: keys and values of every head in every layer."""
+    """Return the bytes of key-value cache per token."""
     layers, heads = _count(config, "num_hidden_layers"), _count(config, "num_attention_heads")
     if latent := _count(config, "kv_lora_rank"):  # DeepSeek's latent attention keeps one vector for all heads
         return CACHE_BYTES * layers * (latent + _count(config, "qk_rope_head_dim"))
-    kept = _count(config, "num_key_value_heads") or heads
+    kv_heads = _count(config, "num_key_value_heads") or heads
     width = _count(config, "head_dim") or (_count(config, "hidden_size") // heads if heads else 0)
-    return 2 * CACHE_BYTES * layers * kept * width
+    return 2 * CACHE_BYTES * layers * kv_heads * width
 
 
 def _count(config: Mapping[str, Any], name: str) -> int:

@@ -1,4 +1,4 @@
-"""The `evals` command. Each subcommand lives in `evals/commands/` and is imported when it is called."""
+"""The `evals` command. Subcommands are defined in `evals/commands/` and imported on use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evals.commands.groups import Entry, LazyGroup
 from evals.errors import EvalsError
 
 COMMANDS = {
-    "run": Entry("run:run", "Run benchmarks on models: ask, score, keep every reply."),
+    "run": Entry("run:run", "Run benchmarks on models: call, score, keep every reply."),
     "show": Entry("show:show", "Show scores with intervals and coverage, or single samples."),
     "list": Entry("lists:list_", "List suites, models, runs or protocols."),
     "check": Entry("check:check", "Check suites without a model: every gold answer must score full marks."),
@@ -24,16 +24,16 @@ COMMANDS = {
     "gate": Entry("gate:gate", "Judge a candidate against a baseline under a policy; plan such a gate."),
     "dashboard": Entry("dashboard:dashboard", "Show leaderboard, comparisons and samples in a browser."),
     "score": Entry("score:score", "Score a run's stored replies again; no model is called."),
-    "judge": Entry("judge:judge", "Measure how far a judge model can be trusted."),
-    "import": Entry("imports:import_", "Make a run of replies that another tool recorded."),
+    "judge": Entry("judge:judge", "Measure how reliable a judge model is."),
+    "import": Entry("imports:import_", "Import replies recorded by another tool as a run."),
     "serve": Entry("serve:serve", "Start a model's inference server on this machine, until Ctrl-C."),
     "data": Entry("data:data", "Download and verify data sets, or the embedded model's weights."),
     "audit": Entry("audit:audit", "Score a run by another harness's rule too, and list where they differ."),
     "claims": Entry("claims:claims", "List published numbers, check runs against them, reproduce them."),
     "export": Entry("export:export", "Write runs in other formats: tables, leaderboards, other harnesses."),
     "errata": Entry("errata:errata", "List known errors in data sets, and items that look wrong."),
-    "bundle": Entry("bundle:bundle", "Pack a run into one file that anybody can verify."),
-    "new": Entry("new:new", "Write a package with a suite or an adapter of your own."),
+    "bundle": Entry("bundle:bundle", "Pack a run into one file that others can verify."),
+    "new": Entry("new:new", "Create a package with a suite or an adapter of your own."),
     "lm-eval": Entry(
         "harness:harness", "Run lm-evaluation-harness itself, with our models as `--model evals`."
     ),
@@ -53,7 +53,7 @@ class Evals(LazyGroup):
     """The top-level command."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a subcommand; a reader that closes the pipe (`evals show | head`) is not an error."""
+        """Run a subcommand; a closed pipe (`evals show | head`) is not an error."""
         try:
             status = super().invoke(ctx)
             sys.stdout.flush()
@@ -76,7 +76,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line and exit status 2."""
+    """Run the command line; a user's mistake ends in one line and exit status 2."""
     # Arrow's own pool keeps freed memory: 190 MB instead of 120 for a run of 12,000 records
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     for word in sys.argv[1:]:

@@ -15,11 +15,11 @@ SMALL = 64 << 20
 BOM = b"\xef\xbb\xbf"
 """Byte order mark that some editors write before UTF-8."""
 EXPANSION = 200
-"""A compressed file that unpacks to so many times its size, and to more than `SMALL`, is a bomb."""
+"""Largest expansion of a compressed file that unpacks to more than `SMALL`; more is taken for a gzip bomb."""
 LONGEST_LINE = 256 << 20
-"""Bytes of one line at most."""
+"""Size limit of a line in bytes."""
 NOISE = frozenset({"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini"})
-"""Files that file managers and network drives leave behind; hidden names are noise, too."""
+"""Files created by file managers and network drives; hidden files are treated alike."""
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -74,7 +74,7 @@ class _Unpacked(io.RawIOBase):
 
 
 def open_unpacked(path: Path) -> IO[bytes]:
-    """Open a file for reading, out of gzip if its name ends in `.gz`.
+    """Open a file for reading; decompress it if its name ends in `.gz`.
 
     Raises OSError if it is not a regular file. Reading raises ValueError if the file is a gzip bomb, else what gzip raises.
     """
@@ -105,11 +105,11 @@ def create(path: Path, *, append: bool = False, new: bool = False) -> int:
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EMLINK):
             raise OSError(
-                errno.ELOOP, f"{path.name} is a link, and links are not written through", str(path)
+                errno.ELOOP, f"{path.name} is a link, and links are not followed on writing", str(path)
             ) from None
         raise
-    facts = os.fstat(fd)
-    if not stat.S_ISREG(facts.st_mode) or facts.st_nlink > 1:
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         os.close(fd)
         raise OSError(errno.EINVAL, f"{path.name} is a device, a pipe or a hard link", str(path))
     return fd
@@ -127,16 +127,16 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Force a folder's entries to the disk, so that a rename outlives a power cut; a file system without this is ignored."""
+    """Sync a folder's entries to disk, so that a rename survives a power failure; ignored if not supported."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
-    except OSError:  # some network file systems have none
+    except OSError:  # not supported by some network file systems
         return
     finally:
         os.close(fd)
 
 
 def is_noise(name: str) -> bool:
-    """Whether a file or folder of this name is left by an editor, a file manager or a network drive."""
+    """Whether a file of this name was created by an editor, a file manager or a network drive."""
     return name.startswith(".") or name in NOISE

@@ -1,29 +1,29 @@
-"""Every error of this project, and which are worth a retry.
+"""Every error of this project, and which are retried.
 
 EvalsError                     a message for the user, one line, no traceback
 ├── UsageError                 wrong name, wrong option, missing key or data: exit 2
 │   ├── UnknownName            with near names
 │   ├── Untrusted              data name a suite that is defined by code that the user has not trusted
-│   ├── DataError              a data set is absent, torn, or not what it should be
-│   └── StoreError             the results folder cannot be used as it is
+│   ├── DataError              a data set is missing, incomplete or inconsistent
+│   └── StoreError             a results folder or a run in it cannot be read or written
 ├── ModelError                 a call failed: becomes the sample's Failure
 │   ├── Fatal                  every call would fail the same way (key, URL, model name): ends the run before its first reply
-│   │   ├── Gone               its server is gone for good: ends the run at any time
+│   │   ├── Gone               its server is lost permanently: ends the run at any time
 │   │   └── OutOfQuota         the account has no credit left: ends the run at any time
-│   ├── Rejected               this request is refused (400, 413, 422): not retried
+│   ├── Rejected               this request is rejected (400, 413, 422): not retried
 │   │   ├── Context            prompt and max_tokens exceed the model's context
-│   │   └── Filtered           the vendor's content filter refuses the prompt: adapters make a reply of it
-│   ├── Expired                a batch ended before this was asked; asked again by the next command
-│   └── Transient              worth a retry
+│   │   └── Filtered           rejected by the vendor's content filter: adapters return it as a reply
+│   ├── Expired                a batch ended before this request was processed; sent again by the next command
+│   └── Transient              retried
 │       ├── RateLimit          429, 503: also slows the runner down; may carry Retry-After
 │       ├── ServerFault        5xx
-│       ├── Disconnected       cut connection, connection refused in mid-run
+│       ├── Disconnected       connection lost, or refused during a run
 │       ├── Timeout            deadline passed: also slows the runner down
 │       └── BadReply           200 with truncated JSON, an error body, HTML, no content
-├── Crash                      code that is not ours broke: see `boundary.py`
-└── ScorerError                a scorer broke or ran out of time: never a score of 0
-    ├── Unreadable             a judge gave no parsable verdict, in several attempts
-    └── Waiting                the reply waits for a judge model
+├── Crash                      foreign code raised: see `boundary.py`
+└── ScorerError                a scorer failed or timed out: never a score of 0
+    ├── Unreadable             a judge returned no parsable verdict in several attempts
+    └── Waiting                the reply needs a judge model, and none is set
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 MANY = 100
-"""From this many names on, a message gives their number instead."""
+"""From this many names on, a message states their number instead."""
 
 
 def install(extra: str) -> str:
-    """Return the command that installs an extra: of the checkout that this package is imported from, else by its name."""
+    """Return the command that installs an extra, from this checkout or from the package index."""
     root = Path(__file__).resolve().parent.parent
     if not (root / "pyproject.toml").is_file():
         return f"pip install 'science-evals[{extra}]'"
@@ -50,11 +50,11 @@ class EvalsError(Exception):
 
 
 class UsageError(EvalsError):
-    """The user can fix it; ends the command with exit status 2."""
+    """A mistake that the user can fix; ends the command with exit status 2."""
 
 
 class UnknownName(UsageError):
-    """A name that is not known, with near ones."""
+    """An unknown name; the message suggests similar ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, see: str = "") -> None:
         """`see`: the command that lists the known names if there are many."""
@@ -72,7 +72,7 @@ class Untrusted(UsageError):
 
 
 class DataError(UsageError):
-    """A data set is absent, incomplete or contradicts itself."""
+    """A data set is missing, incomplete or inconsistent."""
 
 
 class StoreError(UsageError):
@@ -83,9 +83,9 @@ class ModelError(EvalsError):
     """A call to a model failed."""
 
     retry = False
-    """Whether another try may help."""
+    """Whether the call is retried."""
     slow_down = False
-    """Whether the runner should ask less at once."""
+    """Whether the runner should reduce its concurrency."""
 
 
 class Fatal(ModelError):
@@ -93,42 +93,42 @@ class Fatal(ModelError):
 
 
 class Gone(Fatal):
-    """The model's server is gone for good; what is open stays open."""
+    """The model's server is lost permanently; samples without a reply stay open."""
 
 
 class OutOfQuota(Fatal):
-    """The account has no money or no calls left; another try helps on another day."""
+    """The account's credit or quota is exhausted."""
 
 
 class Rejected(ModelError):
-    """The server refuses this very request."""
+    """The server rejects this request."""
 
     def __init__(self, message: str, *, param: str = "") -> None:
-        """`param`: the field of the request that is at fault, where the server names it apart."""
+        """`param`: the request field at fault, if the server names it separately."""
         super().__init__(message)
         self.param = param
 
 
 class Context(Rejected):
-    """Prompt and answer do not fit into the model's context."""
+    """Prompt and max_tokens exceed the model's context."""
 
 
 class Filtered(Rejected):
-    """The vendor's content filter refuses this very prompt: a refusal, which is a reply and no failure."""
+    """The vendor's content filter rejects the prompt: a refusal, which counts as a reply and not as a failure."""
 
 
 class Expired(ModelError):
-    """A batch ended before this was asked."""
+    """A batch ended before this request was processed."""
 
 
 class Transient(ModelError):
-    """Another try may help."""
+    """A temporary failure; the call is retried."""
 
     retry = True
 
 
 class RateLimit(Transient):
-    """The server asks for fewer calls."""
+    """The server is overloaded or a rate limit is exceeded."""
 
     slow_down = True
 
@@ -138,11 +138,11 @@ class RateLimit(Transient):
 
 
 class ServerFault(Transient):
-    """The server broke while answering."""
+    """The server failed while answering."""
 
 
 class Disconnected(Transient):
-    """The connection was refused or cut."""
+    """The connection was refused or lost."""
 
     def __init__(self, message: str, *, unreachable: bool = False) -> None:
         """`unreachable`: no connection could be made at all."""
@@ -157,23 +157,23 @@ class Timeout(Transient):
 
 
 class BadReply(Transient):
-    """A reply came, but it is no reply of the protocol."""
+    """The response does not follow the protocol."""
 
 
 class Crash(EvalsError):
-    """Code that is not ours (a plug-in, a scorer, a library) raised something that is no error of ours."""
+    """Foreign code (a plugin, a scorer, a library) raised an exception that is not of this project."""
 
 
 class ScorerError(EvalsError):
-    """A scorer broke or passed its deadline."""
+    """A scorer failed or exceeded its deadline."""
 
 
 class Unreadable(ScorerError):
-    """A judge model gave no verdict that its grammar allows."""
+    """A judge model returned no parsable verdict."""
 
 
 class Waiting(ScorerError):
-    """No judge model was given, and the rule alone cannot decide."""
+    """The rule alone cannot decide, and no judge model is set."""
 
 
 def from_status(
@@ -181,13 +181,13 @@ def from_status(
 ) -> ModelError:
     """Map an HTTP status that is not 200 to the error that the runner should see.
 
-    `code`: what the body says in its fields `code`, `type`, `status` and `reason`, blank between them. Vendors
-    disagree on statuses: a wrong key is 400 for some, and a monthly limit is the same 429 as a busy minute. Words are
-    looked for where a message begins: some servers repeat the prompt behind that. `param`: see `Rejected`.
+    `code`: the values of the body's fields `code`, `type`, `status` and `reason`, separated by spaces. Statuses are ambiguous:
+    some vendors return 400 for a wrong key, and 429 for an exhausted quota as for a rate limit. Only the beginning of a
+    message is searched, as some servers quote the prompt after it. `param`: see `Rejected`.
     """
     text = f"HTTP {status}: {message}"
     beginning, codes = message.lower()[:_BEGINS], set(code.lower().split())
-    daily = any("perday" in one for one in codes)  # Google: in the quota's name
+    daily = any("perday" in word for word in codes)  # Google: in the quota's name
     if status == 402 or daily or codes & _QUOTA or any(words in beginning for words in _QUOTA_WORDS):
         return OutOfQuota(text)
     if status in (429, 503, 529) and (retry_after_s or 0.0) > _LONGEST_WAIT_S:

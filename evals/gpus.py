@@ -1,4 +1,4 @@
-"""The GPUs of this machine, and whether they meet the needs of a model's profile."""
+"""The GPUs of this machine, and whether they suffice for a model's profile."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from evals.errors import UsageError, install
 from evals.profiles import GPU_GB, Profile
 
 SLACK = 0.95
-"""An 80 GB card shows 79.6 to 85.9 GB, depending on who counts."""
+"""Tolerance: 80 GB cards report between 79.6 and 85.9 GB."""
 
 
 class Gpu(Struct, frozen=True):
-    """One GPU as its driver names it."""
+    """One GPU."""
 
     name: str
     gb: float
@@ -26,12 +26,12 @@ class Gpu(Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """Return its type as the profiles spell it; empty for any other type."""
+        """Return its type as spelled in profiles; empty if no profile names it."""
         return next((kind for kind in GPU_GB if kind in self.name.upper()), "")
 
 
-def found() -> list[Gpu]:
-    """Return the GPUs visible to a server started here; raises UsageError if they cannot be counted."""
+def visible() -> list[Gpu]:
+    """Return the GPUs visible to a server started here; raises UsageError if they cannot be determined."""
     try:
         import pynvml
     except ImportError:
@@ -76,7 +76,7 @@ def _visible(uuids: Sequence[str]) -> list[int]:
 
 
 def needs(profile: Profile) -> str:
-    """Return what a profile needs, as `8 x 80 GB or 4 x 141 GB`; empty if no source states it."""
+    """Return the GPUs that a profile needs, e.g. `8 x 80 GB or 4 x 141 GB`; empty if no source states it."""
     if not profile.gpus:
         count = profile.tensor_parallel
         return f"{count} GPU{'s' * (count > 1)}" if count else ""
@@ -91,15 +91,15 @@ def needs(profile: Profile) -> str:
 
 
 def lacks(profile: Profile, here: Sequence[Gpu]) -> str:
-    """Return in one line why these GPUs cannot serve a profile, with alternatives; empty if they can."""
+    """Return in one line why GPUs do not suffice for a profile, with alternatives; empty if they do."""
     if not needs(profile) or _enough(profile, here):
         return ""
     title = " ".join(
         filter(None, (profile.name, "" if profile.precision in profile.name else profile.precision))
     )
     several = f"--cluster ray with {profile.nodes} such nodes"
-    offers = [several] if profile.nodes > 1 and _enough(profile, [*here] * profile.nodes) else []
-    instead = ", or ".join([*offers, *(_offer(name) for name in profile.smaller)])
+    alternatives = [several] if profile.nodes > 1 and _enough(profile, [*here] * profile.nodes) else []
+    instead = ", or ".join([*alternatives, *(_alternative(name) for name in profile.smaller)])
     return f"{title} needs {needs(profile)}; found {_counted(here)}" + (f": try {instead}" if instead else "")
 
 
@@ -116,12 +116,12 @@ def verdict(profile: Profile, here: Sequence[Gpu], size: Size | None) -> tuple[s
         return "", ""
     if size is None:
         return f"{why}; the size of its weights is not known, as they are not on this machine; {SKIP}", ""
-    room = sum(gpu.gb for gpu in here)
+    available = sum(gpu.gb for gpu in here)
     takes = f"its weights take {size.weights:.1f} GB"
-    if size.weights > room:
-        return f"{why}; {takes}, and the GPUs here have {room:.0f} GB in all; {SKIP}", ""
+    if size.weights > available:
+        return f"{why}; {takes}, and the GPUs here have {available:.0f} GB in all; {SKIP}", ""
     cache = f", a cache for {size.tokens:,} tokens {size.cache:.1f} GB" if size.tokens else ""
-    tight = "" if size.total <= room else ", more than there is; a shorter context may help"
+    tight = "" if size.total <= available else ", more than available; a shorter context may help"
     return "", (
         f"{profile.name} is made for {needs(profile)}; {takes}{cache}, {size.total:.1f} GB in all{tight}; "
         f"found {_counted(here)}: the engine decides"
@@ -134,7 +134,7 @@ def _enough(profile: Profile, here: Sequence[Gpu]) -> bool:
     kinds = {gpu.kind for gpu in here}
     if len(kinds) == 1 and (kind := kinds.pop()):
         return kind in profile.gpus and len(here) >= profile.gpus[kind]
-    return any(  # a type without a source: as many GPUs, each as large
+    return any(  # no source for this type: as many GPUs of at least that size
         sum(gpu.gb >= SLACK * GPU_GB[kind] and gpu.kind in ("", *profile.gpus) for gpu in here) >= count
         for kind, count in profile.gpus.items()
     )
@@ -145,7 +145,7 @@ def _counted(here: Sequence[Gpu]) -> str:
     return ", ".join(f"{count} x {gpu.name} ({gpu.gb:.0f} GB)" for gpu, count in names.items()) or "0 GPUs"
 
 
-def _offer(name: str) -> str:
+def _alternative(name: str) -> str:
     profile = next((known for known in profiles.known() if known.name == name), None)
     count = profile.gpus.get("H100") if profile else None
     return f"{name} ({count} x H100)" if count else name

@@ -1,4 +1,4 @@
-"""Texts with parts, as they stand on cards and in records: each is parsed and written in one place.
+"""Structured texts on cards and in records, each parsed and written in one place.
 
 >>> str(Failed("timeout")), Failed.parse("failed:timeout"), Failed.parse("wrong")
 ('failed:timeout', Failed(kind='timeout'), None)
@@ -14,7 +14,7 @@ REWORDED = "~"
 
 
 class ProtocolName(NamedTuple):
-    """The name of a protocol, and whether prompts are reworded since upstream's own cannot be had.
+    """The name of a protocol, and whether its prompts are reworded because upstream's are not available.
 
     >>> ProtocolName.parse("intern-s1~")
     ProtocolName(base='intern-s1', reworded=True)
@@ -27,7 +27,7 @@ class ProtocolName(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> ProtocolName:
-        """Read a name as it is written on the command line and on cards."""
+        """Parse a name as on the command line and on cards."""
         return cls(text.removesuffix(REWORDED), text.endswith(REWORDED))
 
     def __str__(self) -> str:
@@ -35,14 +35,14 @@ class ProtocolName(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """What stands in the place of a verdict for a call or a scorer that failed."""
+    """The label of a failed call or scorer, in place of a verdict."""
 
     kind: str
     """`Failure.kind`."""
 
     @classmethod
     def parse(cls, label: str) -> Failed | None:
-        """Read a label; None: it is a verdict."""
+        """Parse a label; None if it is a verdict."""
         prefix, colon, kind = label.partition(":")
         return cls(kind) if colon and prefix == "failed" else None
 
@@ -51,7 +51,7 @@ class Failed(NamedTuple):
 
 
 SCORER_NOTE, JUDGE_NOTE = "scorer", "judge"
-"""Topics of notes that are written anew whenever a run is reduced."""
+"""Topics of notes that are replaced whenever a card is recomputed."""
 
 
 class Note(NamedTuple):
@@ -62,7 +62,7 @@ class Note(NamedTuple):
 
     @classmethod
     def parse(cls, note: str, *topics: str) -> Note | None:
-        """Read a note; None: it is about none of these topics."""
+        """Parse a note; None if it is about none of these topics."""
         topic, _, text = note.partition(": ")
         return cls(topic, text) if topic in topics else None
 
@@ -71,7 +71,7 @@ class Note(NamedTuple):
 
 
 class Redrawn(NamedTuple):
-    """An image is sent as a PNG of this size."""
+    """An image is converted to a PNG of this size."""
 
     width: int
     height: int
@@ -81,7 +81,7 @@ class Redrawn(NamedTuple):
 
 
 class AsText(NamedTuple):
-    """A series or a structure is written into the prompt."""
+    """A time series or a structure is sent as text in the prompt."""
 
     characters: int
 
@@ -90,7 +90,7 @@ class AsText(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """It cannot be sent."""
+    """A file cannot be sent."""
 
     reason: str
 
@@ -99,11 +99,11 @@ class Refused(NamedTuple):
 
 
 Sending: TypeAlias = Redrawn | AsText | Refused | None
-"""How a file in a prompt is sent; None: as it is stored."""
+"""How a file in a prompt is sent; None: as stored."""
 
 
 def sending(sent: str) -> Sending:
-    """Read `Media.sent`; raises ValueError for what is none of the forms."""
+    """Parse `Media.sent`; raises ValueError for an unknown form."""
     kind, _, rest = sent.partition(" ")
     if not sent:
         return None
@@ -114,4 +114,4 @@ def sending(sent: str) -> Sending:
         return AsText(int(rest.partition(" ")[0]))
     if kind == "refused:":
         return Refused(rest)
-    raise ValueError(f"no way of sending: {sent[:80]!r}")
+    raise ValueError(f"unknown form of sending: {sent[:80]!r}")

@@ -1,7 +1,7 @@
 """Names -> objects. The only module that imports by name.
 
-`suite` and `model` resolve what the user names. Names that stand in data (a card, a bundle, a baseline, a policy) go
-through `recorded_suite`: data never choose code to run.
+`suite` and `model` resolve names given by the user. Names found in data (a card, a bundle, a baseline, a policy) are
+resolved by `recorded_suite`, as data must not choose code to run.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 _PORT = re.compile(r"[0-9]{1,5}(?![0-9a-zA-Z_])")
 """A port after the colon of an address."""
-ALONE = {"smollm2": "llamacpp"}
-"""Name -> adapter, for models named without one."""
+BARE_NAMES = {"smollm2": "llamacpp"}
+"""Name -> adapter, for models that are named without an adapter."""
 
 DEFINED_BY_CODE = frozenset({"lm-eval"})
-"""Suites whose variants may contain code; plugins are code anyway."""
+"""Suites whose variants may contain code, besides plugins."""
 _trusting: ContextVar[bool] = ContextVar("trusting", default=False)
 _named: set[str] = set()
 """Suites defined by code that the user has named in this process."""
@@ -57,21 +57,21 @@ def trusting_tasks() -> Iterator[None]:
 def recorded_suite(spec: str, protocol: str | None = None) -> list[Suite]:
     """Resolve a suite named by data, e.g. by a card.
 
-    Raises Untrusted if its definition is code (a task of lm-eval, a plugin) and the user has neither named it in
-    this process nor passed `--trust-tasks`; UnknownName as `suite` does.
+    Raises Untrusted if it is defined by code (a task of lm-eval, a plugin) and the user has neither named it in this
+    process nor passed `--trust-tasks`, and UnknownName like `suite`.
     """
     if spec not in _REGISTERED:
-        _vouch(spec)
+        _require_trust(spec)
     return suite(spec, protocol)
 
 
 def recorded_benchmark(name: str) -> Benchmark:
-    """Return the benchmark that data name; raises what `recorded_suite` raises."""
-    _vouch(name)
+    """Return a benchmark named by data; raises what `recorded_suite` raises."""
+    _require_trust(name)
     return benchmark(name.partition(":")[0])
 
 
-def _vouch(spec: str) -> None:
+def _require_trust(spec: str) -> None:
     name, _, variant = spec.partition(":")
     wanted = module_name(name)
     origin = suite_origin(wanted)
@@ -79,24 +79,23 @@ def _vouch(spec: str) -> None:
         return
     if _trusting.get() or {wanted, f"{wanted}:{variant}"} & _named:
         return
-    whose = f"a plugin of {origin}" if origin else "a task of lm-eval, which may hold code"
+    whose = f"a plugin of {origin}" if origin else "a task of lm-eval, which may contain code"
     raise Untrusted(
-        f"{spec} is {whose}, named by data and not by you; --trust-tasks lets it run, if you trust where the data "
-        "come from"
+        f"{spec} is {whose}, named by data and not by you; if you trust the origin of the data, add --trust-tasks"
     )
 
 
-def _remember(made: Suite) -> None:
+def _trust(suite: Suite) -> None:
     """Remember that the user named a suite defined by code."""
-    if made.name in DEFINED_BY_CODE:
-        _named.add(made.id)
-    elif suite_origin(made.name):
-        _named.add(made.name)
+    if suite.name in DEFINED_BY_CODE:
+        _named.add(suite.id)
+    elif suite_origin(suite.name):
+        _named.add(suite.name)
 
 
 def suite_names() -> list[str]:
     """Return the names of all suites, with hyphens; plugins included."""
-    return sorted({*_own_suites(), *plugins.found(plugins.SUITES)})
+    return sorted({*_own_suites(), *plugins.origins(plugins.SUITES)})
 
 
 def _own_suites() -> set[str]:
@@ -121,8 +120,8 @@ def _suite_file(wanted: str) -> str:
 
 
 def suite_origin(name: str) -> plugins.Origin | None:
-    """Return the package that a suite comes from; None: this one."""
-    return None if name in _own_suites() else plugins.found(plugins.SUITES).get(name)
+    """Return the package that defines a suite; None: this one."""
+    return None if name in _own_suites() else plugins.origins(plugins.SUITES).get(name)
 
 
 def _imported(module: str, origin: plugins.Origin | None) -> ModuleType:
@@ -136,7 +135,7 @@ def _imported(module: str, origin: plugins.Origin | None) -> ModuleType:
 def module_name(name: str) -> str:
     """Return the normalised name of a suite; raises UnknownName with near names."""
     normalised = name.replace("_", "-").lower()
-    if normalised not in _own_suites() and normalised not in plugins.found(plugins.SUITES):
+    if normalised not in _own_suites() and normalised not in plugins.origins(plugins.SUITES):
         if {normalised, f"{normalised}:"} & set(model_forms()):
             raise UsageError(f"{name!r} is a model, not a suite: write it after -m")
         raise UnknownName("suite", name, suite_names())
@@ -144,11 +143,10 @@ def module_name(name: str) -> str:
 
 
 def listing(name: str) -> Listing:
-    """Return what is shown of a benchmark in lists, without importing it.
+    """Return what lists show of a benchmark, without importing it.
 
-    For our own it is read from `suites/index.json`, which a test compares with the benchmarks: importing all of them
-    with their scorers takes 300 ms of CPU, for which completion in a shell would wait. Raises UsageError for a plugin
-    that is no suite.
+    Our own are read from `suites/index.json`, which a test compares with the benchmarks: importing all of them takes
+    300 ms of CPU, too long for shell completion. Raises UsageError for a plugin that defines no suite.
     """
     wanted = module_name(name)
     origin = suite_origin(wanted)
@@ -182,40 +180,38 @@ def _index() -> dict[str, Listing]:
 def variants(spec: str) -> list[tuple[Benchmark, str]]:
     """Resolve `gpqa:main` to one variant, and a bare name to its default variants."""
     name, colon, variant = spec.partition(":")
-    chosen = benchmark(name)
-    return [(chosen, one) for one in chosen.resolve(variant if colon else None)]
+    known = benchmark(name)
+    return [(known, each) for each in known.resolve(variant if colon else None)]
 
 
 _REGISTERED: dict[str, Suite] = {}
-"""Suites of this process that are not files, by id."""
+"""Suites defined by the calling program, by id."""
 
 
-def register(one: Suite) -> None:
-    """Make a suite that is not a file known to this process by its id, e.g. to compare its runs.
+def register(suite: Suite) -> None:
+    """Register a suite defined by the calling program under its id, e.g. to compare its runs.
 
-    Raises UsageError if a benchmark has that name, unless it is that benchmark by its scorers and metrics.
+    Raises UsageError if a benchmark has its name but other scorers or metrics.
     """
-    if one.name in suite_names():
-        if not _is_benchmark(one):
-            raise UsageError(
-                f"{one.id} is a benchmark of that name with other rules: give the suite another name"
-            )
-        return
-    _REGISTERED[one.id] = one
+    if suite.name not in suite_names():
+        _REGISTERED[suite.id] = suite
+    elif not _is_benchmark(suite):
+        raise UsageError(
+            f"there is a benchmark {suite.id} with other scorers or metrics: give the suite another name"
+        )
 
 
-def _is_benchmark(one: Suite) -> bool:
-    """Whether a suite object is the benchmark of its name, by its scorers and metrics."""
+def _is_benchmark(defined: Suite) -> bool:
+    """Whether a suite has the scorers and metrics of the benchmark of its name."""
     try:
-        known = suite(one.id, one.protocol)
+        known = suite(defined.id, defined.protocol)
     except UnknownName:
         return False
-    return any(made.id == one.id and _same_rules(made, one) for made in known)
+    return any(listed.id == defined.id and _rules(listed) == _rules(defined) for listed in known)
 
 
-def _same_rules(one: Suite, other: Suite) -> bool:
-    names = [[metric.name for metric in suite.metrics] for suite in (one, other)]
-    return one.scorer_versions() == other.scorer_versions() and names[0] == names[1]
+def _rules(suite: Suite) -> tuple[dict[str, str], list[str]]:
+    return suite.scorer_versions(), [metric.name for metric in suite.metrics]
 
 
 def suite(spec: str, protocol: str | None = None) -> list[Suite]:
@@ -232,19 +228,19 @@ def suite(spec: str, protocol: str | None = None) -> list[Suite]:
             raise UnknownName(f"protocol of {spec}", wanted, names)
         named = ProtocolName.parse(wanted)
         made = chosen.suite(variant, named.base)
-        _remember(made)
+        _trust(made)
         made = structs.replace(made, errata=errata.of_suite(made.name, variant))
         resolved.append(reworded(made) if named.reworded else _with_upstream_prompts(made))
     return resolved
 
 
 def reworded(suite: Suite) -> Suite:
-    """Return a suite that asks in our prompts in the place of upstream's, under the name that says so."""
+    """Return a suite with our prompts instead of upstream's, under the protocol's reworded name."""
     return structs.replace(suite, protocol=str(ProtocolName(suite.protocol, reworded=True)), upstream=None)
 
 
 def _with_upstream_prompts(suite: Suite) -> Suite:
-    """Return a suite that asks, and has a judge asked, in upstream's own prompts if its protocol means these."""
+    """Return a suite with upstream's prompts for model and judge if its protocol uses them."""
     if (upstream := suite.upstream) is None:
         return suite
     from evals.scorers.judge.judged import with_upstream_judge
@@ -255,21 +251,21 @@ def _with_upstream_prompts(suite: Suite) -> Suite:
     return structs.replace(suite, prompter=prompter, scorers=with_upstream_judge(suite.scorers, upstream))
 
 
-def askable(one: Suite) -> Suite:
-    """Return a suite as it can be asked here: reworded if upstream's prompts are meant and cannot be read."""
-    if one.upstream is None or not one.upstream.fault():
-        return one
-    return suite(one.id, str(ProtocolName(one.protocol, reworded=True)))[0]
+def with_available_prompts(wanted: Suite) -> Suite:
+    """Return a suite unchanged, or reworded if its upstream prompts cannot be read."""
+    if wanted.upstream is None or not wanted.upstream.fault():
+        return wanted
+    return suite(wanted.id, str(ProtocolName(wanted.protocol, reworded=True)))[0]
 
 
 def adapter_names() -> list[str]:
     """Return the names of all adapters; plugins included."""
-    return sorted({*_own_adapters(), *plugins.found(plugins.ADAPTERS)})
+    return sorted({*_own_adapters(), *plugins.origins(plugins.ADAPTERS)})
 
 
 def _own_adapters() -> set[str]:
     modules = {m.name for m in pkgutil.iter_modules(model_adapters.__path__) if not m.ispkg} - set(
-        ALONE.values()
+        BARE_NAMES.values()
     )
     own = {name.replace("_", "-") for name in modules if name[0] != "_"}
     return own | set(_vendors())
@@ -281,16 +277,16 @@ def vendor_names() -> list[str]:
 
 
 def _vendors() -> Mapping[str, Any]:
-    """Return the vendors whose adapters are rows of one table."""
+    """Return the vendors defined in a common table."""
     table: Mapping[str, Any] = import_module("evals.model_adapters.common.vendors").VENDORS
     return table
 
 
 def adapter_origin(form: str) -> plugins.Origin | None:
-    """Return the package that an adapter comes from; None: this one."""
+    """Return the package that defines an adapter; None: this one."""
     name = form.rstrip(":")
-    ours = name in _own_adapters() or name in ALONE
-    return None if ours else plugins.found(plugins.ADAPTERS).get(name)
+    ours = name in _own_adapters() or name in BARE_NAMES
+    return None if ours else plugins.origins(plugins.ADAPTERS).get(name)
 
 
 def _adapter_file(name: str) -> str:
@@ -301,10 +297,10 @@ def _adapter_file(name: str) -> str:
 
 
 def model(spec: str, **options: Any) -> Model:
-    """Resolve `adapter:rest`; `options` (e.g. results) are passed to adapters that list them in OPTIONS."""
+    """Return the model `adapter:rest`; `options` (e.g. results) are passed to adapters that list them in OPTIONS."""
     adapter, colon, rest = spec.partition(":")
-    if adapter in ALONE and not colon:
-        module = import_module(f"evals.model_adapters.{ALONE[adapter]}")
+    if adapter in BARE_NAMES and not colon:
+        module = import_module(f"evals.model_adapters.{BARE_NAMES[adapter]}")
     elif (name := adapter.replace("_", "-")) in _own_adapters() or adapter_origin(name):
         if not rest:
             raise UsageError(f"model {spec!r} has no name: write {adapter}:NAME")
@@ -319,10 +315,12 @@ def model(spec: str, **options: Any) -> Model:
             f"a server's address is not a model's name: write {base}{hash_ or '#'}{model_name or 'NAME'}"
         )
     else:
-        raise UnknownName("model", f"{adapter}{colon}", [*ALONE, *(f"{name}:" for name in adapter_names())])
+        raise UnknownName(
+            "model", f"{adapter}{colon}", [*BARE_NAMES, *(f"{name}:" for name in adapter_names())]
+        )
     make: Callable[..., Model] = module.model
-    wanted = vars(module).get("OPTIONS", ())
-    return make(rest, **{key: value for key, value in options.items() if key in wanted})
+    accepted = vars(module).get("OPTIONS", ())
+    return make(rest, **{key: value for key, value in options.items() if key in accepted})
 
 
 def model_of_function(function: Callable[..., Any]) -> Model:
@@ -333,18 +331,18 @@ def model_of_function(function: Callable[..., Any]) -> Model:
 
 
 def engine(name: str) -> Any:
-    """Return an adapter's row of the launcher's table."""
+    """Return the `Engine` of an adapter that launches a server."""
     return import_module(f"evals.model_adapters.{name}").ENGINE
 
 
 def model_forms() -> list[str]:
     """Return the forms of models' names on the command line."""
-    return [*ALONE, *(f"{name}:" for name in adapter_names())]
+    return [*BARE_NAMES, *(f"{name}:" for name in adapter_names())]
 
 
 def adapter_about(form: str) -> str:
-    """Return the first line of an adapter's description; that of a plugin is read from its source."""
-    name = ALONE.get(form, form.rstrip(":"))
+    """Return the first line of an adapter's docstring; that of a plugin is read without importing it."""
+    name = BARE_NAMES.get(form, form.rstrip(":"))
     if (origin := adapter_origin(name)) is None:
         return (import_module(_adapter_file(name)).__doc__ or "").partition("\n")[0]
     try:
@@ -354,7 +352,7 @@ def adapter_about(form: str) -> str:
 
 
 def without_secrets(spec: str) -> str:
-    """Return a model's name without user, password and query of a URL in it."""
+    """Return a model's spec without user, password and query of its URL."""
     if "://" not in spec:
         return spec
     from evals.model_adapters.common import http

@@ -1,4 +1,4 @@
-"""Suites and adapters that other packages bring, by entry point; a package's code runs when the user names what it brings.
+"""Suites and adapters of other packages, found by entry points; their code runs only when the user names them.
 
     [project.entry-points."science_evals.suites"]
     capitals = "my_package.capitals"
@@ -9,6 +9,7 @@ A package cannot replace a suite or an adapter of this project. Lists read a pac
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,7 +38,7 @@ class Listing(Struct, frozen=True, kw_only=True):
 
 
 class Origin(Struct, frozen=True):
-    """Where a plugin comes from."""
+    """The package that defines a plugin."""
 
     module: str
     package: str
@@ -48,16 +49,16 @@ class Origin(Struct, frozen=True):
 
 
 @cache
-def found(group: str) -> dict[str, Origin]:
-    """Return name, with hyphens -> origin; the first package that claims a name has it."""
+def origins(group: str) -> dict[str, Origin]:
+    """Return name, with hyphens -> origin; if several packages claim a name, the first is used."""
     from importlib.metadata import entry_points
 
-    origins: dict[str, Origin] = {}
+    by_name: dict[str, Origin] = {}
     for point in sorted(entry_points(group=group), key=lambda p: (p.name, p.dist.name if p.dist else "")):
         dist = point.dist
         origin = Origin(point.module, dist.name if dist else "unknown", dist.version if dist else "?")
-        origins.setdefault(point.name.replace("_", "-").lower(), origin)
-    return origins
+        by_name.setdefault(point.name.replace("_", "-").lower(), origin)
+    return by_name
 
 
 def about(module: str) -> str:
@@ -66,7 +67,7 @@ def about(module: str) -> str:
 
 
 def listing(module: str) -> Listing:
-    """Return what the source of a suite file states in literals; raises UsageError if it defines no suite."""
+    """Return what the source of a suite file states in literals; raises UsageError if it does not define a suite."""
     tree = _parsed(module)
     values = {
         target.id: node.value
@@ -78,7 +79,7 @@ def listing(module: str) -> Listing:
     table = values.get("BENCHMARK")
     if isinstance(table, ast.Call):
         fields = {word.arg: values.get(_name(word.value), word.value) for word in table.keywords if word.arg}
-    else:  # constants in capitals
+    else:  # the older form: constants in capitals
         fields = {name.lower(): value for name, value in values.items()}
     if "protocols" not in fields:
         raise UsageError(f"{module} defines no BENCHMARK")
@@ -123,13 +124,11 @@ def _literal(node: ast.expr | None) -> Any:
 
 def _keys(node: ast.expr) -> tuple[str, ...]:
     """Return the keys of a mapping, or the items of a sequence, that are texts."""
-    names = (
-        node.keys
-        if isinstance(node, ast.Dict)
-        else node.elts
-        if isinstance(node, ast.Tuple | ast.List)
-        else []
-    )
+    names: Sequence[ast.expr | None] = []
+    if isinstance(node, ast.Dict):
+        names = node.keys
+    elif isinstance(node, ast.Tuple | ast.List):
+        names = node.elts
     return tuple(str(name.value) for name in names if isinstance(name, ast.Constant))
 
 

@@ -1,6 +1,6 @@
-"""What the makers of known models recommend and require: `model_adapters/profiles.toml`, parsed and validated.
+"""Recommendations and requirements of known models: `model_adapters/profiles.toml`, parsed and validated.
 
-Nothing in it is guessed: every fact has its source, and facts without one are left out.
+Every fact has a source; facts without one are left out.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ from evals.types import Sampling
 
 FILE = Path(__file__).parent / "model_adapters" / "profiles.toml"
 GPU_GB = {"A100": 80, "H800": 80, "H100": 80, "H200": 141}
-"""Memory of one GPU of each type that the profiles count in."""
-
+"""GPU type -> memory, in 1e9 bytes."""
 
 BATCH = 0.5
-"""Price of a batch as a share, at OpenAI and at Anthropic (their pages on batches, November 2026)."""
+"""Share of the price that batches cost, at OpenAI and Anthropic (their documentation, November 2026)."""
 
 
 class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,9 +38,9 @@ class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When the source was published or read."""
 
     def cost(self, tokens: Mapping[str, int], batch: Mapping[str, int] | None = None) -> float:
-        """Return the cost in USD of tokens by kind (input, output, cached); reasoning is output, cached tokens are input.
+        """Return the cost in USD of tokens by kind; reasoning is part of the output, cached tokens are part of the input.
 
-        `batch`: the share of them that a batch produced.
+        `batch`: the part of them billed at batch price.
         """
         if batch:
             return self.cost(tokens) - (1 - BATCH) * self.cost(batch)
@@ -61,37 +60,37 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     about: str = ""
     names: tuple[str, ...]
-    """Names after the adapter's colon; with the adapter if the bare name is ambiguous."""
+    """Names as given after the adapter's colon; with the adapter if a name is ambiguous."""
     takes: tuple[str, ...]
     """Accepted inputs besides text."""
     precision: str = ""
     """Of the weights."""
     context: int | None = None
-    """Tokens of prompt and reply together that the model is made for."""
+    """Context length in tokens."""
     serve_context: int | None = None
-    """Context at which its makers serve it."""
+    """Context length at which its developers serve it."""
     sampling: dict[str, Any] = {}
-    """Recommended: fields of `Sampling`."""
+    """Recommended fields of `Sampling`."""
     answering: dict[str, Any] = {}
-    """Recommended with reasoning switched off; empty: the same."""
+    """The same with reasoning switched off; empty: no difference."""
     thinking: dict[str, str] = {}
-    """Server -> the field of the request (with dots: nested) that switches reasoning on and off."""
+    """Server -> request field that switches reasoning; dots address nested objects."""
     parser: dict[str, str] = {}
-    """Server -> its reasoning parser for this model."""
+    """Server -> its reasoning parser for the model."""
     flags: dict[str, tuple[str, ...]] = {}
-    """Server -> further options of its command line."""
+    """Server -> further command-line options."""
     gpus: dict[str, int] = {}
     """GPU type -> smallest number of GPUs, over all nodes."""
     smaller: tuple[str, ...] = ()
     """Smaller alternatives, the most similar first."""
     nodes: int = 1
     tensor_parallel: int | None = None
-    """Number of GPUs if its makers do not state their type."""
+    """Number of GPUs, if the sources do not state their type."""
     expert_parallel: bool = False
     max_pixels: int | None = None
-    """Larger images are shrunk."""
+    """Larger images are scaled down."""
     price: Price | None = None
-    """Of its makers' API."""
+    """Price of its developers' API."""
     source: dict[str, str]
     """Field -> its source."""
     name: str = ""
@@ -111,7 +110,7 @@ _UNSOURCED = {"about", "name", "smaller", "source"}
 
 
 def read(path: Path = FILE) -> tuple[Profile, ...]:
-    """Read and check a file of profiles; raises EvalsError with the fault."""
+    """Read and validate a file of profiles; raises EvalsError."""
     try:
         file = msgspec.toml.decode(path.read_bytes(), type=_File)
         profiles = tuple(_checked(name, profile, file.source) for name, profile in file.model.items())
@@ -132,12 +131,12 @@ def _checked(name: str, profile: Profile, sources: dict[str, str]) -> Profile:
         raise ValueError(f"model {name!r}: facts and sources differ in {sorted(facts ^ set(profile.source))}")
     if unknown := set(profile.source.values()) - set(sources):
         raise ValueError(f"model {name!r}: no such source: {', '.join(sorted(unknown))}")
-    if strange := set(profile.gpus) - set(GPU_GB):
-        raise ValueError(f"model {name!r}: no such GPU: {', '.join(sorted(strange))}")
+    if unknown := set(profile.gpus) - set(GPU_GB):
+        raise ValueError(f"model {name!r}: no such GPU: {', '.join(sorted(unknown))}")
     for settings in (profile.sampling, profile.answering):
         msgspec.convert(settings, Sampling)
-        if strange := set(settings) - set(Sampling.__struct_fields__):
-            raise ValueError(f"model {name!r}: no such setting of sampling: {', '.join(sorted(strange))}")
+        if unknown := set(settings) - set(Sampling.__struct_fields__):
+            raise ValueError(f"model {name!r}: no such sampling parameter: {', '.join(sorted(unknown))}")
     texts = {field: sources[key] for field, key in profile.source.items()}
     return msgspec.structs.replace(profile, name=name, source=texts)
 
@@ -149,7 +148,7 @@ def known() -> tuple[Profile, ...]:
 
 
 def find(spec: str) -> Profile | None:
-    """Find the profile of `adapter:name`, whatever serves it; a folder's name counts, its path does not."""
+    """Return the profile of `adapter:name`; a local checkpoint is identified by its folder's name."""
     adapter, _, rest = spec.partition(":")
     rest = rest.rstrip("/")
     for profile in known():
@@ -164,12 +163,12 @@ def find(spec: str) -> Profile | None:
 
 
 def located(rest: str) -> Path | None:
-    """Return the folder that a name after an engine's colon means; None if it is a hub id."""
+    """Return the folder that a name after an engine's colon refers to; None for a hub id."""
     if not rest.startswith(("/", ".", "~")) and not Path(rest).is_dir():
         return None
     try:
         return Path(rest).expanduser()
-    except RuntimeError:  # nobody's home
+    except RuntimeError:  # no home folder
         return Path(rest)
 
 
@@ -181,7 +180,7 @@ def full_name(rest: str, profile: Profile | None) -> str:
 def takes(profile: Profile | None, folder: Path | None) -> frozenset[str]:
     """Return the inputs besides text that a model accepts: by its profile, else by the configuration in its folder.
 
-    Of a hub id that no profile knows, nobody can say before it is loaded: images are let through.
+    For a hub id without a profile this is unknown until the model is loaded; images are assumed to be accepted.
     """
     if profile is not None:
         return frozenset(profile.takes)
@@ -201,11 +200,11 @@ def price(spec: str) -> Price | None:
 
 
 ENGINES = frozenset({"vllm", "lmdeploy", "sglang", "hf"})
-"""Adapters whose names are those of weights, on the hub or in a folder."""
+"""Adapters that run weights, named by a hub id or a folder."""
 
 
 def read_price(text: str | None) -> Price | None:
-    """Read `IN,OUT` or `IN,OUT,CACHED`, USD per million tokens, as the price of today; raises UsageError."""
+    """Parse `IN,OUT` or `IN,OUT,CACHED`, USD per million tokens, as of today; raises UsageError."""
     if text is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Runs for notebooks and scripts: selected by name, as tables of scores and of samples."""
+"""Runs for notebooks and scripts: selection by name, tables of scores and samples."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SCORES = {
     "cost_usd": "float64",
     "started": "float64",
 }
-"""Columns of `Runs.scores`: a row per estimate. Fractions are fractions; intervals are 95 %; `started` in seconds UTC."""
+"""Columns of `Runs.scores`, a row per estimate. Fractions from 0 to 1; 95 % intervals; `started`: seconds since the epoch."""
 
 SAMPLES = {
     **dict.fromkeys(("run", "suite", "protocol", "model", "id"), "string"),
@@ -45,10 +45,10 @@ SAMPLES = {
     "output_tokens": "int64",
     "seconds": "float64",
 }
-"""Columns of `Runs.samples`: a row per sample and repeat that has a record."""
+"""Columns of `Runs.samples`, a row per recorded sample and repeat."""
 
 TEXTS = ("target", "why", "prompt", "reply", "reasoning")
-"""Columns with texts of a data set; null for gated ones unless requested."""
+"""Columns with texts of the data set; null for gated data sets unless requested."""
 
 
 class Runs(Sequence[Run]):
@@ -73,10 +73,10 @@ class Runs(Sequence[Run]):
         if not isinstance(key, str):
             return self._runs[key]
         names: set[str] = set()
-        for of in (_suite_names, _model_names, _run_names):
-            if kept := [run for run, card in self._with_cards() if key in of(card)]:
-                return Runs(kept)
-            names |= {name for card in self.cards for name in of(card)}
+        for names_of in (_suite_names, _model_names, _run_names):
+            if matches := [run for run, card in self._with_cards() if key in names_of(card)]:
+                return Runs(matches)
+            names |= {name for card in self.cards for name in names_of(card)}
         raise UnknownName("suite, model or run", key, names)
 
     def __repr__(self) -> str:
@@ -91,12 +91,12 @@ class Runs(Sequence[Run]):
 
     @property
     def cards(self) -> list[Card]:
-        """The cards, up to date for runs that have not ended."""
+        """Return the cards, recomputed for runs that have not ended."""
         return [current(run) for run in self._runs]
 
     @property
     def health(self) -> dict[str, tuple[Finding, ...]]:
-        """Symptoms of a broken run, by its folder; see `evals/run/health.py`."""
+        """Return signs of broken runs by run folder; see `evals/run/health.py`."""
         return {str(run.path): run.card.health for run in self._runs}
 
     def scores(self) -> pd.DataFrame:

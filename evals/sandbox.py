@@ -1,19 +1,18 @@
-"""Run pure functions in worker processes, each call under a deadline enforced by the kernel.
+"""Pure functions in worker processes, each call with a deadline enforced by the kernel.
 
 >>> import math
 >>> with Pool(1) as pool:
 ...     pool.call(math.sqrt, 9.0, timeout_s=5.0)
 3.0
 
-Model output is parsed by RDKit, sympy and regular expressions, and some of it makes them loop,
-crash or exhaust memory. A worker arms the kernel's own timer (SIGALRM, default action: death) around each
-call, so that loops in C end as well as those in Python, even if the parent has died; RLIMIT_AS bounds
-its memory. The parent runs one thread per worker, which sends calls in batches and reads the results one
-by one: if a worker dies, the first call without a result has failed, and the rest goes to a new worker.
+Model output is parsed by RDKit, sympy and regular expressions, and some of it makes them loop, crash or exhaust memory.
+A worker sets a kernel timer for each call (SIGALRM, whose default action ends the process), which also ends loops in C,
+even if the parent has died; RLIMIT_AS limits its memory. The parent runs one thread per worker, which sends calls in
+batches and reads results one by one: if a worker dies, the first call without a result has failed, and the others are
+sent to a new worker. Workers are new interpreters (no fork of a threaded process), started on demand.
 
-Pebble 5.2 does most of this, but measured on the same machine it has a quarter of the calls per second (3,300 against 12,600 on two busy
-cores), twice the parent's CPU per call, three times the latency of the first result, and loops in C outlive a parent that dies.
-Workers are new interpreters (no fork of a threaded process), started at the first call that needs them.
+Pebble 5.2 does most of this, but on the same machine it reaches a quarter of the calls per second (3,300 instead of 12,600
+on two busy cores) with twice the parent's CPU per call, and loops in C outlive a dead parent.
 """
 
 from __future__ import annotations
@@ -99,11 +98,11 @@ class Pool:
         return call.future
 
     async def run(self, function: Callable[..., Any], /, *args: Any, timeout_s: float | None = None) -> Any:
-        """Call `function(*args)` in a worker without blocking the event loop."""
+        """Call a function in a worker without blocking the event loop."""
         return await asyncio.wrap_future(self.submit(function, *args, timeout_s=timeout_s))
 
     def call(self, function: Callable[..., Any], /, *args: Any, timeout_s: float | None = None) -> Any:
-        """Call `function(*args)` in a worker and wait for the result."""
+        """Call a function in a worker and wait for the result."""
         return self.submit(function, *args, timeout_s=timeout_s).result()
 
     async def score(
@@ -120,10 +119,10 @@ class Pool:
         The scorer is a function of a module or a frozen dataclass. If it has a method `warm()`, that is called
         once per worker and set of options, outside any deadline, for slow imports.
         """
-        lean = replace(sample, question=()), replace(prompt, messages=()), replace(reply, reasoning=None)
-        score = await self.run(scorer, *lean, timeout_s=timeout_s)
+        reduced = replace(sample, question=()), replace(prompt, messages=()), replace(reply, reasoning=None)
+        score = await self.run(scorer, *reduced, timeout_s=timeout_s)
         if not isinstance(score, Score):
-            raise ScorerError(f"{scorer!r} gave {type(score).__name__}, not a Score")
+            raise ScorerError(f"{scorer!r} returned {type(score).__name__}, not a Score")
         return score
 
     def pids(self) -> list[int]:
@@ -324,7 +323,7 @@ def _environment() -> dict[str, str]:
 
 def _exit_reason(status: int | None, timeout_s: float) -> str:
     if status in (-signal.SIGALRM, None):
-        return f"passed its deadline of {timeout_s:g} s"
+        return f"exceeded its deadline of {timeout_s:g} s"
     if status < 0:
         return f"the worker was killed by {signal.Signals(-status).name}"
     return f"the worker exited with status {status}"
@@ -372,6 +371,6 @@ def _compute(blob: bytes, warmed: set[str]) -> bytes:
         return pickle.dumps((True, value))
     except MemoryError:
         return pickle.dumps((False, ("ScorerError", "ran out of memory")))
-    except Exception as e:  # noqa: BLE001 - the boundary around plug-ins: the parent records it
+    except Exception as e:  # noqa: BLE001 - boundary around plugins: the parent records it
         text = (str(e).splitlines() or [""])[0][:300]
         return pickle.dumps((False, (type(e).__name__, text)))

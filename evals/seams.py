@@ -1,7 +1,7 @@
-"""What a model, a scorer or a statistic may offer beyond `Model`, `Scorer` and a plain function, asked by `isinstance`.
+"""Optional capabilities of models, scorers and statistics, as protocols that are checked by `isinstance`.
 
-Ask once, when a run or a call is set up: `isinstance` with a protocol takes microseconds. What is offered is found by its
-name, so that an adapter of another package needs to import nothing from here.
+`isinstance` with a protocol takes microseconds, so it is called once when a run or a call is set up. It goes by the names
+of methods: an adapter of another package need not import this module.
 """
 
 from __future__ import annotations
@@ -20,53 +20,53 @@ from evals.types import Failure, Point, Prompt, Reply, Sample, Sampling, Score, 
 
 @runtime_checkable
 class Slots(Protocol):
-    """A model that can take a limited number of calls at once."""
+    """A model with a limited number of concurrent calls."""
 
     slots: int | None
-    """None: as many as the pace finds to pay."""
+    """None: no limit; the runner finds the best concurrency."""
 
 
 def slots_of(model: object) -> int | None:
-    """Return how many calls a model can take at once; None: it sets no limit."""
+    """Return the maximum number of concurrent calls of a model; None: no limit."""
     return model.slots if isinstance(model, Slots) else None
 
 
 @runtime_checkable
 class Starting(Protocol):
-    """A model that takes a while before it can be called."""
+    """A model that must start before it can be called."""
 
     def ready(self) -> Awaitable[None] | None:
-        """Return None if it can be called, else what to await first; raises UsageError, or Gone in mid-run."""
+        """Return None if it can be called, else an awaitable; it raises UsageError, or Gone during a run."""
         ...
 
 
 @runtime_checkable
 class Noting(Protocol):
-    """A model that has something to say on the card after the run."""
+    """A model with notes for the card after the run."""
 
     @property
     def notes(self) -> Sequence[str]:
-        """Return what the card must say: of a server that was started, of fields that were refused."""
+        """Return the notes, e.g. on a server that was started or on rejected request fields."""
         ...
 
 
 def notes_of(model: object) -> tuple[str, ...]:
-    """Return what the card must say of a model after the run."""
+    """Return a model's notes for the card after the run."""
     return tuple(model.notes) if isinstance(model, Noting) else ()
 
 
 @runtime_checkable
 class Remarking(Protocol):
-    """A model that has something to say on the card before the run."""
+    """A model with notes for the card before the run."""
 
     def remarks(self, sampling: Sampling) -> Sequence[str]:
-        """Return what the card must say; raises UsageError for a setting that the model cannot meet."""
+        """Return the notes; raises UsageError for a setting that the model does not support."""
         ...
 
 
 @runtime_checkable
 class Metered(Protocol):
-    """A model whose vendor counts calls per minute."""
+    """A model with a rate limit in calls per minute."""
 
     per_minute: float
 
@@ -81,10 +81,10 @@ class Versioned(Protocol):
 
 @runtime_checkable
 class Launched(Protocol):
-    """A model whose server this process starts."""
+    """A model whose server is started by this process."""
 
     options: str
-    """Of the server's command line."""
+    """User's options of the server's command line."""
 
     def log_to(self, run: Path) -> None:
         """Write the server's log into a run's folder."""
@@ -100,11 +100,11 @@ def engine_of(model: object) -> str:
 
 @runtime_checkable
 class Requests(Protocol):
-    """A model whose calls are HTTP requests: the user may add headers, and fields to their bodies (`Sampling.extra`)."""
+    """A model called by HTTP requests, to which the user may add headers and body fields (`Sampling.extra`)."""
 
     @property
     def notes(self) -> list[str]:
-        """Say what the card must say of its calls: fields that the server refused."""
+        """Return the notes on its calls for the card, e.g. on rejected request fields."""
         ...
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
@@ -113,54 +113,53 @@ class Requests(Protocol):
 
 
 class BatchState(Struct, frozen=True):
-    """How far a batch is."""
+    """The progress of a batch."""
 
     ended: bool
     done: int = 0
     fault: str = ""
-    """Why the whole of it was refused; nothing of it was asked."""
+    """Why the batch was rejected as a whole; empty if it was not."""
 
 
 class Batches(Protocol):
-    """A vendor's batch endpoint, as the attribute `batches` of an adapter gives it: the optional third protocol.
-
-    Raises the errors of `Model.reply`.
-    """
+    """A vendor's batch endpoint, the attribute `batches` of an adapter; raises the errors of `Model.reply`."""
 
     most: int
-    """Requests in one batch."""
+    """Maximum number of requests in a batch."""
     most_bytes: int
+    """Maximum size of a batch."""
 
     @property
     def left_out(self) -> dict[str, str]:
-        """Fields that are not sent, or sent under another name, since the vendor refused them; may be added to."""
+        """Request fields that are omitted, or sent under another name, because the vendor rejected them; mutable."""
         ...
 
     async def learn(self, error: Rejected, prompt: Prompt, sampling: Sampling) -> bool:
-        """Leave out the field that a refusal of a request names; whether there is a new one."""
+        """Omit the field that an error names from now on; return whether that field was still sent."""
         ...
 
     async def line(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
-        """Word one request; `name` comes back with its result."""
+        """Return one encoded request; its result has the same `name`."""
         ...
 
     async def start(self, label: str, lines: Sequence[bytes]) -> str:
-        """Hand a batch in; gives its id. Every name in it begins with `label`."""
+        """Submit a batch and return its id; the names of its requests begin with `label`."""
         ...
 
     async def find(self, label: str, *, since: float, many: int, never: Sequence[str]) -> str | None:
-        """Find the id of a batch that was handed in, but whose id is not known; None: there is none.
+        """Return the id of a submitted batch whose id was not logged; None if there is none.
 
-        A vendor that shows no labels gives one that may be it: its results tell. `never`: those that are not.
+        If the vendor stores no labels, the id may be that of another batch, which shows in the results. `never`: ids known
+        to be of other batches.
         """
         ...
 
     async def state(self, id_: str) -> BatchState:
-        """Ask how far it is."""
+        """Return the progress of a batch."""
         ...
 
     async def results(self, id_: str, sampling: Sampling) -> dict[str, Reply | Exception]:
-        """Fetch what came of every request, by its name: a reply, or the error that the call would have raised."""
+        """Return the result of every request by name: a reply, or the error that a direct call would have raised."""
         ...
 
 
@@ -179,31 +178,31 @@ class Batching(Protocol):
 
 @runtime_checkable
 class Warm(Protocol):
-    """A scorer that loads what it needs on demand."""
+    """A scorer with slow imports."""
 
     def warm(self) -> None:
-        """Load it now."""
+        """Import everything that the scorer needs."""
         ...
 
 
 @runtime_checkable
-class Weighty(Protocol):
-    """A scorer that may be slow."""
+class Heavy(Protocol):
+    """A scorer that states whether it needs a worker process."""
 
     @property
     def heavy(self) -> bool:
-        """Whether it is, so that it runs in a worker process with a deadline."""
+        """Whether it is slow or unsafe, so that it runs in a worker process with a deadline."""
         ...
 
 
 def is_heavy(scorer: object) -> bool:
     """Whether a scorer runs in a worker process."""
-    return isinstance(scorer, Weighty) and scorer.heavy
+    return isinstance(scorer, Heavy) and scorer.heavy
 
 
 @runtime_checkable
 class TwoStage(Protocol):
-    """A scorer with a rule, whose score a judge model sees before it decides."""
+    """A scorer with a rule and a judge model."""
 
     @property
     def rule(self) -> Scorer:
@@ -212,7 +211,7 @@ class TwoStage(Protocol):
 
     @property
     def judge(self) -> Any:
-        """Return the judge, which can be closed; None before one is given."""
+        """Return the judge, which can be closed; None if none is set."""
         ...
 
     async def judge_after(
@@ -232,27 +231,27 @@ class TwoStage(Protocol):
 
 @runtime_checkable
 class Resampled(Protocol):
-    """A statistic that need not see the points again for each resample."""
+    """A statistic with a faster form for resampling."""
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[Any], float]:
-        """Return it as a function of an array of cluster indices."""
+        """Return the statistic as a function of an array of cluster indices."""
         ...
 
 
 @runtime_checkable
 class Costly(Protocol):
-    """A statistic for which the usual number of resamples takes too long."""
+    """A statistic that needs a smaller number of resamples."""
 
     @property
     def resamples(self) -> int | None:
-        """Return how many it is given; None: the usual number."""
+        """Return the number of resamples; None: the default."""
         ...
 
 
 @runtime_checkable
 class OwnInterval(Protocol):
-    """What the `of` of a metric of whole runs may offer besides: an interval that is not left to the bootstrap."""
+    """A statistic with an interval of its own instead of the bootstrap's."""
 
     def interval(self, clusters: Sequence[Sequence[Point]]) -> Any:
-        """Return an `Interval` of the statistic over clusters of points; None: resample."""
+        """Return the `Interval` over clusters of points; None: use the bootstrap."""
         ...

@@ -24,15 +24,13 @@ from evals.types import Metric, Prompt, Prompter, Reply, Sample, Sampling, Score
 
 INTERN_S1 = Sampling(temperature=0.7, top_p=0.95, max_tokens=65_536, thinking=True)
 """Sampling of the published Intern-S1 numbers: OpenCompass @ a5acc4bb, configs/models/interns1."""
-
-
 GREEDY = Sampling(temperature=0.0)
 GREEDY_32K = Sampling(temperature=0.0, max_tokens=32_768)
 """Greedy, with room for reasoning."""
 
 
 class Suite(Struct, frozen=True, kw_only=True):
-    """A benchmark under one protocol: what is asked, what counts as right, what is reported."""
+    """A benchmark under one protocol: samples, prompts, scorers and metrics."""
 
     name: str
     """With hyphens, e.g. `mmlu-pro`."""
@@ -40,24 +38,24 @@ class Suite(Struct, frozen=True, kw_only=True):
     """E.g. `diamond`; empty for suites without variants."""
     protocol: str
     version: str = "1"
-    """Raised whenever a change of prompt or scoring changes a number of any protocol."""
+    """Incremented whenever a change of prompt or scoring changes a number of any protocol."""
     samples: Callable[[Data], Iterable[Sample]]
-    """Samples, with questions if the data have them."""
+    """Data -> samples, with questions if the data contain them."""
     prompter: Callable[[Data], Prompter]
     """Data -> prompter; may read a few-shot split or images. Not called for scoring."""
     ideal: Callable[[Sample, Prompt], str]
-    """A reply that must score full marks."""
+    """A reply that must get full marks."""
     unwinnable: Callable[[Sample], str] | None = None
-    """Why no reply can get full marks for a sample by upstream's rule; empty: one can."""
+    """Why no reply can get full marks for a sample under upstream's rule; empty if one can."""
     scorers: dict[str, Scorer]
     metrics: tuple[Metric, ...]
     """Exactly one is the headline."""
     sampling: Sampling = Sampling()
     repeats: int = 1
     needs: frozenset[str] = frozenset()
-    """What the model must take: image, time_series, logprobs, judge."""
+    """Required model inputs and capabilities: image, time_series, logprobs, judge."""
     refuses: str = ""
-    """Why this protocol cannot be run, in one line; empty: it can."""
+    """Why this protocol cannot be run, in one line; empty if it can."""
     sha256: str = ""
     """`data_sha256` of the rows at the pinned revision; empty: unknown."""
     chance: float | None = None
@@ -65,9 +63,9 @@ class Suite(Struct, frozen=True, kw_only=True):
     gated: bool = False
     """Texts of this data set must not leave the machine."""
     licence: str = ""
-    """Of the data."""
+    """Licence of the data."""
     cite: str = ""
-    """Publication: an arXiv number or an address."""
+    """Publication: an arXiv number or a URL."""
     upstream: UpstreamPrompts | None = None
     """Upstream's own prompts, if the protocol uses them; `prompter` is then the rewording that replaces them under the
     protocol's name with `~`. A suite looked up by its name uses them, or cannot be run."""
@@ -75,9 +73,8 @@ class Suite(Struct, frozen=True, kw_only=True):
     """Whether `prompter` uses upstream's own prompts without `upstream`, since they are part of the data."""
     errata: Errata = errata.NONE
     """Known errors in the data; set when a suite is looked up by name."""
-
     in_memory: bool = False
-    """Whether its samples exist only in the calling program."""
+    """Whether the samples exist only in the calling program."""
 
     @classmethod
     def of(
@@ -90,29 +87,29 @@ class Suite(Struct, frozen=True, kw_only=True):
         version: str = "1",
         sampling: Sampling = GREEDY,
     ) -> Suite:
-        """Return a benchmark of one's own; for several variants or protocols write a `Benchmark` (CONTRIBUTING.md).
+        """Return a custom suite; for several variants or protocols define a `Benchmark` (CONTRIBUTING.md).
 
         `rows`: mappings with a question and a target (and `id`, `choices`, `group`), or a file of them. `prompt`: a
-        template with the row's columns in braces, or a function of the row; None: the question, its choices, and how
-        to end. `scorer`: `choice`, `exact`, `integer`, a function of (reply's text, target), or a `Scorer`; None:
-        by whether there are choices. Raises DataError or UsageError in one line.
+        template with the row's columns in braces, or a function of the row; None: the question, its choices and the
+        expected answer format. `scorer`: `choice`, `exact`, `integer`, a function of (reply's text, target), or a
+        `Scorer`; None: depends on whether there are choices. Raises DataError or UsageError in one line.
         """
         from evals.data.rows import samples
         from evals.prompts.rows import prompter
         from evals.report.metrics import accuracy
         from evals.scorers.plain import scorer_of
 
-        kept = samples(rows)
-        if not kept:
+        sample_list = samples(rows)
+        if not sample_list:
             raise DataError(f"{name}: there are no rows")
-        rule = scorer_of(scorer, choices=all(sample.choices for sample in kept))
+        rule = scorer_of(scorer, choices=all(sample.choices for sample in sample_list))
         return cls(
             name=name,
             protocol="own",
             version=version,
-            samples=lambda data: kept,
+            samples=lambda data: sample_list,
             prompter=lambda data: prompter(prompt),
-            ideal=lambda sample, asked: f"ANSWER: {sample.target}",
+            ideal=lambda sample, shown: f"ANSWER: {sample.target}",
             scorers={"own": rule},
             metrics=accuracy(),
             sampling=sampling,
@@ -136,7 +133,7 @@ class Suite(Struct, frozen=True, kw_only=True):
 
     @property
     def uses_own_prompts(self) -> bool:
-        """Whether prompts are ours, not those behind the published numbers."""
+        """Whether the prompts are ours, not those of the published numbers."""
         return self.upstream is None and not self.verbatim
 
     @property
@@ -145,11 +142,11 @@ class Suite(Struct, frozen=True, kw_only=True):
         return "judge" in self.needs
 
     def metrics_for(self, ids: Iterable[str]) -> tuple[Metric, ...]:
-        """Return the metrics of a run with these samples, with corrected versions if errata concern them."""
+        """Return the metrics of a run with these samples, with corrected versions if errata apply."""
         return errata.corrected(self.metrics, self.errata, ids)
 
     def scorer_versions(self) -> dict[str, str]:
-        """Return a description of each scorer that changes with its rule and options."""
+        """Return a description of each scorer, which changes with its rule and options."""
         return {name: f"{_describe(scorer)}@{self.version}" for name, scorer in self.scorers.items()}
 
 
@@ -166,7 +163,7 @@ def checked(suite: Suite, data: Data) -> Iterator[Sample]:
     seen: set[str] = set()
     for sample in _read(suite, data):
         if sample.id in seen:
-            raise DataError(f"{suite.id}: sample id {sample.id!r} stands twice in the data")
+            raise DataError(f"{suite.id}: sample id {sample.id!r} occurs twice in the data")
         seen.add(sample.id)
         if fault := _gold_fault(sample):
             raise DataError(f"{suite.id}: sample {sample.id!r}: {fault}")
@@ -174,13 +171,13 @@ def checked(suite: Suite, data: Data) -> Iterator[Sample]:
 
 
 def _read(suite: Suite, data: Data) -> Iterator[Sample]:
-    """Yield the samples; raises DataError, in one line, for a row that the suite cannot read."""
+    """Yield the samples; raises DataError in one line for a row that the suite cannot read."""
     count = 0
     try:
         for sample in suite.samples(data):
             count += 1
             if not isinstance(sample.group, str) or not all(isinstance(c, str) for c in sample.choices):
-                raise DataError(f"{suite.id}: sample {sample.id!r}: its group and options must be texts")
+                raise DataError(f"{suite.id}: sample {sample.id!r}: its group and options must be strings")
             yield sample
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise DataError(
@@ -238,13 +235,12 @@ class Check(Struct, frozen=True, kw_only=True):
 
 
 def check(suite: Suite, data: Data, *, most: int = 20) -> Check:
-    """Score the ideal reply of every sample: gold answers must get full marks. Needs no model.
+    """Score the ideal reply of every sample, without a model: gold answers must get full marks.
 
-    A gold answer that its own scorer does not accept is a fault of the data or of the scorer; either
-    way a model could not get that point.
+    A gold answer that its scorer does not accept is an error of the data or of the scorer: no model could get that point.
     """
     faults: list[str] = []
-    lost: list[str] = []
+    unwinnable: list[str] = []
     count = 0
     prompter = _prompter(suite, data)
     for sample in checked(suite, data):
@@ -252,9 +248,9 @@ def check(suite: Suite, data: Data, *, most: int = 20) -> Check:
         prompt = prompter(sample, 0) if prompter and sample.question else Prompt()
         of_sample = _check_sample(suite, sample, prompt)
         if suite.unwinnable and (why := suite.unwinnable(sample)):
-            lost.append(sample.id)
+            unwinnable.append(sample.id)
             of_sample = (
-                [] if of_sample else [f"{sample.id}: scores full marks, and is said to be unwinnable ({why})"]
+                [] if of_sample else [f"{sample.id}: gets full marks, but is listed as unwinnable ({why})"]
             )
         faults += of_sample
         if len(faults) >= most:
@@ -264,12 +260,12 @@ def check(suite: Suite, data: Data, *, most: int = 20) -> Check:
         protocol=suite.protocol,
         samples=count,
         faults=tuple(faults[:most]),
-        unwinnable=tuple(lost),
+        unwinnable=tuple(unwinnable),
     )
 
 
 def _prompter(suite: Suite, data: Data) -> Prompter | None:
-    """Return the prompter; None if its data, e.g. a few-shot split, are missing."""
+    """Return the prompter; None if data that it needs, e.g. a few-shot split, are missing."""
     try:
         return None if suite.refuses else suite.prompter(data)
     except DataError:

@@ -5,8 +5,8 @@
 'ANSWER: B'
 
 All types are frozen. They are msgspec structs and not dataclasses, because unions of them
-(`Reply | Failure`, `Text | Media`) must be told apart on disk, and because twelve thousand of them
-are made per second in the runner: a struct costs a fifth of a frozen dataclass.
+(`Reply | Failure`, `Text | Media`) must be distinguished on disk, and because the runner creates twelve
+thousand of them per second: a struct takes a fifth of the time of a frozen dataclass.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from msgspec import Struct, field
 from msgspec.structs import force_setattr, replace
 
 Verdict: TypeAlias = Literal["right", "wrong", "graded", "invalid", "unanswered", "refused", "truncated"]
-"""What the model did. `graded`: a value other than right or wrong (an absolute error, a similarity)."""
+"""Outcome of a reply. `graded`: a value other than right or wrong (an absolute error, a similarity)."""
 
 VERDICTS: tuple[Verdict, ...] = ("right", "graded", "wrong", "invalid", "unanswered", "refused", "truncated")
 
@@ -35,7 +35,7 @@ class Media(Struct, frozen=True, tag="media", omit_defaults=True):
 
     kind: Literal["image", "time_series", "structure"]
     media_type: str
-    """MIME type of what is stored, e.g. `image/png`."""
+    """MIME type of the stored bytes, e.g. `image/png`."""
     sha256: str
     size: int = 0
     """Bytes."""
@@ -43,7 +43,7 @@ class Media(Struct, frozen=True, tag="media", omit_defaults=True):
     """Pixels."""
     height: int = 0
     sent: str = ""
-    """How it is sent, see `labels.sending`: empty, as it is; `png 640x480`; `text 2814 characters`; `refused: WHY`."""
+    """How it is sent, see `labels.sending`: empty (as stored), `png 640x480`, `text 2814 characters`, `refused: WHY`."""
     rate_hz: float = 0.0
     """Samples per second of a time series."""
     length: int = 0
@@ -73,7 +73,7 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str
     """The data set's own identifier, stable across versions."""
     question: tuple[Part, ...] = ()
-    """Empty: it can be scored, but not asked."""
+    """Empty: replies can be scored, but no model can be called."""
     target: str | float | tuple[str, ...]
     """The gold answer. With `choices`: the letter (or letters) in the *data set's* order, from A on."""
     choices: tuple[str, ...] = ()
@@ -83,9 +83,9 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
     group: str = ""
     """Stratum for breakdowns: subject, task, year."""
     cluster: str = ""
-    """Key of what it shares with other samples (passage, image); empty: independent of all others."""
+    """Key shared with dependent samples (same passage or image); empty: independent."""
     meta: dict[str, Any] = field(default_factory=dict)
-    """Other values that the suite's prompt or scorer needs; JSON only."""
+    """Further values for the suite's prompt or scorer; JSON only."""
 
 
 class Prompt(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -96,10 +96,10 @@ class Prompt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     order: tuple[int, ...] | None = None
     """For each option shown, from A on, its index in `Sample.choices`; None: the data set's order."""
     continuations: tuple[tuple[str, ...], ...] = ()
-    """For each message, continuations whose likelihoods are wanted instead of a reply (`calls/call.py`)."""
+    """For each message, continuations whose likelihoods are requested instead of a reply (`calls/call.py`)."""
 
     def source_letter(self, shown: str) -> str | None:
-        """Translate a letter as shown to the model into the data set's letter.
+        """Return the data set's letter of an option shown to the model.
 
         >>> Prompt(order=(2, 0, 1)).source_letter("A")
         'C'
@@ -110,7 +110,7 @@ class Prompt(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return chr(ord("A") + self.order[position]) if 0 <= position < len(self.order) else None
 
     def shown_letter(self, source: str) -> str:
-        """Translate the data set's letter into the one shown to the model."""
+        """Return the letter shown to the model for one of the data set."""
         if self.order is None:
             return source
         return chr(ord("A") + self.order.index(ord(source) - ord("A")))
@@ -130,7 +130,7 @@ class Prompt(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Sampling(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How replies are sampled. None leaves a setting to the server."""
+    """Sampling parameters; None: the server's default."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -141,17 +141,17 @@ class Sampling(Struct, frozen=True, kw_only=True, omit_defaults=True):
     stop: tuple[str, ...] = ()
     seed: int | None = None
     thinking: bool | None = None
-    """Whether to reason before answering, on servers that can switch it; None: the server's default."""
+    """Whether to reason before answering, on servers with such a switch."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Further fields of the request body."""
 
 
 MOST_TOKENS = 2**31 - 1
-"""Of one call; a larger count is not believed."""
+"""Largest plausible token count of a call."""
 
 
 class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Token counts of the server; None: not stated."""
+    """Token counts reported by the server; None: not reported."""
 
     input: int | None = None
     output: int | None = None
@@ -180,17 +180,17 @@ class Reply(Struct, frozen=True, kw_only=True, tag="reply"):
     stop: Literal["stop", "length", "filter"] = "stop"
     """`length`: truncated at max tokens. `filter`: refused by the server's content filter."""
     finish: str = ""
-    """Any other reason for which it ended: `tool calls`, or `unknown: ` with the server's own word."""
+    """Any other reason why it ended: `tool calls`, or `unknown: ` and the server's finish reason."""
     usage: Usage = Usage()
     seconds: float = 0.0
     """Duration of the successful attempt."""
     model: str = ""
-    """As the server names it."""
+    """Name reported by the server."""
     attempts: int = 1
 
 
 class Failure(Struct, frozen=True, kw_only=True, tag="failure"):
-    """A failure of the infrastructure: left out of every mean, counted, and covered by the bounds."""
+    """An infrastructure failure: counted, excluded from means, and covered by the bounds."""
 
     stage: Literal["prompt", "model", "scorer"]
     kind: str
@@ -211,7 +211,7 @@ class Judgement(Struct, frozen=True, kw_only=True, omit_defaults=True):
     model: str = ""
     """As the server names it."""
     usage: Usage = Usage()
-    """Over all attempts."""
+    """Sum over all attempts."""
     attempts: int = 1
 
 
@@ -226,11 +226,11 @@ class Score(Struct, frozen=True, kw_only=True, tag="score", omit_defaults=True):
     why: str = ""
     """Explanation in one line."""
     suspect: bool = False
-    """Whether a person should check it."""
+    """Whether it should be checked by a person."""
     parts: dict[str, float] = field(default_factory=dict)
     """Further named values of the same reply, e.g. a Tanimoto similarity."""
     judged: tuple[Judgement, ...] = ()
-    """Calls to a judge model, if there were any."""
+    """Calls to a judge model, if any."""
     form: str = ""
     """How the answer was stated, a form of `extract.statements`; empty: unknown, or read by an upstream rule."""
     span: tuple[int, int] | None = None
@@ -240,7 +240,7 @@ class Score(Struct, frozen=True, kw_only=True, tag="score", omit_defaults=True):
         if self.value is not None:
             if not isfinite(self.value):
                 raise ValueError(f"score value must be finite, got {self.value}")
-            if type(self.value) is not float:  # numpy's numbers cannot be serialised
+            if type(self.value) is not float:  # numpy scalars cannot be serialised
                 force_setattr(self, "value", float(self.value))
         for name, value in self.parts.items():
             if not isfinite(value):
@@ -250,7 +250,7 @@ class Score(Struct, frozen=True, kw_only=True, tag="score", omit_defaults=True):
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """Prompt, outcome and scores of one sample in one repeat. Gold answers are stored apart."""
+    """Prompt, outcome and scores of one sample in one repeat. Gold answers are stored separately."""
 
     sample: str
     """`Sample.id`."""
@@ -291,7 +291,7 @@ class Metric(Struct, frozen=True, kw_only=True):
 
     name: str
     of: Callable[[Sequence[Point]], float]
-    """Raises ValueError if there is nothing to reduce."""
+    """Reduction; raises ValueError if there are no points."""
     pool: Literal["micro", "macro", "whole"] = "micro"
     joint: bool = False
     """Whether `of` needs all repeats of a sample at once (pass@k)."""
@@ -301,11 +301,11 @@ class Metric(Struct, frozen=True, kw_only=True):
     better: Literal["higher", "lower"] = "higher"
     headline: bool = False
     bounds: tuple[float, float] | None = (0.0, 1.0)
-    """Smallest and largest value of one sample; None: unbounded, so that missing outcomes have no bounds."""
+    """Smallest and largest value of a sample; None: unbounded, so that there are no bounds for missing outcomes."""
     scorer: str = ""
-    """Scorer whose points it reads; empty: the suite's first."""
+    """Scorer whose points are reduced; empty: the suite's first."""
     minimum_repeats: int = 1
-    """Reported only for runs with at least this many repeats."""
+    """Minimum number of repeats of runs for which it is reported."""
 
 
 class Estimate(Struct, frozen=True, kw_only=True):
@@ -320,8 +320,9 @@ class Estimate(Struct, frozen=True, kw_only=True):
     """95 % interval."""
     high: float | None
     worst: float | None
-    """With missing outcomes counted as wrong; None for metrics without bounds."""
+    """Lower bound: missing outcomes counted as wrong; None for metrics without bounds."""
     best: float | None
+    """Upper bound: missing outcomes counted as right."""
     n: int
     """Number of sample-repeats."""
     clusters: int
@@ -329,7 +330,7 @@ class Estimate(Struct, frozen=True, kw_only=True):
     unit: str
     better: Literal["higher", "lower"]
     method: str
-    """Of the interval."""
+    """Method of the interval."""
     headline: bool = False
 
 
@@ -352,7 +353,7 @@ class Model(Protocol):
 
 
 class Likelihood(Struct, frozen=True, kw_only=True):
-    """How likely a model finds one text as the continuation of another."""
+    """Likelihood of a text as the continuation of another."""
 
     logprob: float
     """Natural logarithm, summed over the continuation's tokens."""
@@ -369,15 +370,15 @@ class LogProbs(Protocol):
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
         """Return the likelihood of each continuation of a plain text, without a chat template.
 
-        Spaces at the end of the prompt belong to the continuations, and these begin after as many tokens as the
-        prompt alone has: the rule of lm-evaluation-harness (`TemplateLM._encode_pair` in `lm_eval/api/model.py` at
+        Trailing spaces of the prompt belong to the continuations, which begin after as many tokens as the prompt alone
+        has: the rule of lm-evaluation-harness (`TemplateLM._encode_pair` in `lm_eval/api/model.py` at
         4e7e0d47). Raises the errors of `reply`; Rejected for an empty prompt or a continuation without a token.
         """
         ...
 
 
 class Scorer(Protocol):
-    """A scorer: pure and quick, or `heavy` and then run in a worker process (`seams.Weighty`)."""
+    """A scorer: pure and fast, or `heavy` and then run in a worker process (`seams.Heavy`)."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Awaitable[Score]:
         """Score one reply; `sample.question` may be empty."""
@@ -385,4 +386,4 @@ class Scorer(Protocol):
 
 
 Prompter: TypeAlias = Callable[[Sample, int], Prompt]
-"""(sample, repeat) -> prompt; uses no randomness but `prompts.rng(suite, sample.id, repeat)`."""
+"""(sample, repeat) -> prompt; its only source of randomness is `prompts.rng(suite, sample.id, repeat)`."""

@@ -1,4 +1,4 @@
-"""Validation errors in words that help: msgspec says where a value does not fit, but not which values would."""
+"""Validation errors of msgspec, completed by the values or keys that are allowed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STEP = re.compile(r"(\w+)|\[[^\]]*\]")
 
 
 def explained(error: msgspec.ValidationError, kind: Any) -> str:
-    """Return a validation error with the values or keys that are known at its place; `kind`: the type decoded into.
+    """Return a validation error as text, with the allowed values or keys; `kind`: the type that was decoded.
 
     >>> class Entry(msgspec.Struct, forbid_unknown_fields=True):
     ...     better: Literal["higher", "lower"] = "higher"

@@ -243,7 +243,7 @@ def test_rows_of_a_file(here: Path) -> None:
         (lambda: evals.Suite.of(ROWS, scorer="exactly"), "did you mean exact"),
         (lambda: evals.Suite.of(ROWS, scorer=lambda reply: True), "a scorer takes"),
         (lambda: evals.evaluate(evals.Suite.of(ROWS, name="gpqa"), answers_a), "give the suite another name"),
-        (lambda: evals.evaluate(ROWS, answers_a), "Suite.of makes one"),
+        (lambda: evals.evaluate(ROWS, answers_a), "see Suite.of"),
         (lambda: evals.evaluate("mmlu-por", answers_a), "did you mean mmlu-pro"),
         (lambda: evals.evaluate("mmlu-pro", answers_a, limt=3), "did you mean limit"),
         (lambda: evals.evaluate("mmlu-pro", answers_a, limit=0), "--limit must be above 0"),

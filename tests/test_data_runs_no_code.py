@@ -70,9 +70,9 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (site / "evil_plugin_module.py").write_text(act)
     monkeypatch.syspath_prepend(site)
     invalidate_caches()
-    plugins.found.cache_clear()
+    plugins.origins.cache_clear()
     yield path
-    plugins.found.cache_clear()
+    plugins.origins.cache_clear()
 
 
 def foreign(results: Path, suite: str, name: str, *, status: str = "finished") -> Path:

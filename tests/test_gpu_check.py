@@ -90,7 +90,7 @@ def test_a_smaller_gpu_that_the_weights_fit_on_is_a_warning_with_the_figures() -
     assert "its weights take 17.0 GB, a cache for 32,768 tokens 4.8 GB, 21.8 GB in all" in warning
     assert "found 1 x NVIDIA GeForce RTX 4090 (26 GB): the engine decides" in warning
     assert (
-        "more than there is; a shorter context may help"
+        "more than available; a shorter context may help"
         in gpus.verdict(mini(), [SMALL], Size(22.0, 9.0, 65_536))[1]
     )
 
@@ -118,11 +118,11 @@ def test_gpus_that_its_makers_use_are_no_matter() -> None:
 
 def test_the_launcher_warns_refuses_and_looks_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = checkpoint(tmp_path / "Intern-S1-mini", 17.0)
-    monkeypatch.setattr(gpus, "found", lambda: [SMALL])
+    monkeypatch.setattr(gpus, "visible", lambda: [SMALL])
     monkeypatch.setattr(launch, "version", lambda engine, python="": "vllm 0")
     order = launch.spec_of(ENGINE, str(folder), mini())
     assert "the engine decides" in launch.check(order)
-    monkeypatch.setattr(gpus, "found", list)
+    monkeypatch.setattr(gpus, "visible", list)
     with pytest.raises(UsageError, match="--no-gpu-check starts it anyway"):
         launch.check(order)
     assert launch.check(order, gpu_check=False) == ""

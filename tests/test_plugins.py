@@ -32,10 +32,10 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
             (site / f"{module}.py").write_text(text)
         monkeypatch.syspath_prepend(site)
         invalidate_caches()
-        plugins.found.cache_clear()
+        plugins.origins.cache_clear()
 
     yield put
-    plugins.found.cache_clear()
+    plugins.origins.cache_clear()
 
 
 @pytest.fixture

@@ -62,9 +62,9 @@ def made(tmp_path: Path, fact: str = "", source: str = "") -> tuple[Profile, ...
         ("contxt = 10", "", "unknown field `contxt`"),
         ('context = "10"', 'context = "here"', "Expected `int | null`"),
         ("gpus = { H1000 = 1 }", 'gpus = "here"', "no such GPU: H1000"),
-        ("sampling = { temprature = 1.0 }", 'sampling = "here"', "no such setting of sampling: temprature"),
+        ("sampling = { temprature = 1.0 }", 'sampling = "here"', "no such sampling parameter: temprature"),
         ('sampling = { top_k = "many" }', 'sampling = "here"', "top_k"),
-        ("answering = { temprature = 1.0 }", 'answering = "here"', "no such setting of sampling: temprature"),
+        ("answering = { temprature = 1.0 }", 'answering = "here"', "no such sampling parameter: temprature"),
         ("price = { input = 1.0, output = 2.0 }", 'price = "here"', "missing required field `date`"),
     ],
 )
@@ -211,7 +211,7 @@ def test_cuda_visible_devices_counts(monkeypatch, visible, shown):
 
 
 def test_doctor_lists_the_family_and_what_is_lacking(here, monkeypatch):
-    monkeypatch.setattr(gpus, "found", lambda: [H100])
+    monkeypatch.setattr(gpus, "visible", lambda: [H100])
     found = {f["what"]: f for f in evals("doctor", "--json").json["findings"]}
     assert found["Intern-S1-mini"]["detail"].startswith("its GPUs are here, and ")
     assert found["Intern-S1"]["ok"] is False

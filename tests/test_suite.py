@@ -268,7 +268,7 @@ def test_the_ideal_of_an_error_is_nought() -> None:
 @pytest.mark.parametrize(
     ("items", "said"),
     [
-        ([toy.sample("1"), toy.sample("1")], "sample id '1' stands twice"),
+        ([toy.sample("1"), toy.sample("1")], "sample id '1' occurs twice"),
         ([toy.sample("1", target="C")], "gold answer 'C' is none of its 2 choices"),
         ([toy.sample("1", target="a")], "gold answer 'a' is none of its 2 choices"),
         ([toy.sample("1", target="AB")], "gold answer 'AB' is none of its 2 choices"),

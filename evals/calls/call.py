@@ -26,7 +26,7 @@ async def ask(model: Model, prompt: Prompt, sampling: Sampling) -> Reply:
         return await _likelihoods(model, prompt)
     reply = await model.reply(prompt, sampling)
     if not isinstance(reply, Reply):
-        raise ModelError(f"the adapter gave {type(reply).__name__}, not a Reply")
+        raise ModelError(f"the adapter returned {type(reply).__name__}, not a Reply")
     if reply.text.isascii() and (reply.reasoning or "").isascii():
         return reply
     return writable(reply)

@@ -1,4 +1,4 @@
-"""`asyncio.timeout` for thousands of calls with the same deadline, with a single timer, set for the oldest."""
+"""`asyncio.timeout` for thousands of concurrent calls with the same timeout, with a single timer."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._due: dict[asyncio.Task[Any], float] = {}
-        """The oldest first, since all have the same time."""
+        """Due times, the oldest first, since all have the same timeout."""
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         if task is None:
-            raise RuntimeError("a deadline is for a task")
+            raise RuntimeError("a deadline must be entered in a task")
         self._due[task] = loop.time() + self.seconds
         if self._timer is None:
             self._timer = loop.call_later(self.seconds, self._sweep)

@@ -11,24 +11,24 @@ from evals.seams import Metered
 
 START = 16
 MOST = 1024
-PAYS = 1.1
-"""A doubling must bring at least a tenth more replies per second."""
-SETTLES_S = 1.0
-"""Time until a halving takes effect if no window ends."""
+WORTHWHILE = 1.1
+"""Minimum gain in replies per second for which the concurrency is doubled."""
+HALVING_S = 1.0
+"""Time after which the concurrency may be halved again if no window has ended."""
 
 
 class Pace:
-    """The number of calls allowed in flight, judged window by window; a window is `limit` replies.
+    """The number of calls allowed in flight, adjusted after each window of `limit` replies.
 
-    Without a given number it starts at 16 and doubles while each doubling pays, then rests. A server that
-    asks to slow down (429, 503, a deadline passed) halves it, at most once a window. It comes back quickly to
-    three quarters of where it was refused, since servers that are not full say 429 too, and slowly from there.
+    Unless fixed, it starts at 16 and doubles while throughput grows by a tenth, then stays. If the server asks to slow down
+    (429, 503, a timeout) it is halved, at most once per window; it then returns quickly to three quarters of the value at
+    which that happened, and slowly from there.
     """
 
     def __init__(
         self, *, fixed: int | None = None, most: int = MOST, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`fixed`: start there and never exceed it. `most`: what the model can take at once."""
+        """`fixed`: start there and never exceed it. `most`: the model's maximum."""
         self.ceiling = min(fixed or most, most)
         self.limit = min(fixed or START, self.ceiling)
         self._searching = fixed is None
@@ -60,7 +60,7 @@ class Pace:
             self.limit = min(self.ceiling, max(quick, slow))
 
     def _search(self, rate: float) -> None:
-        if rate >= PAYS * self._best and self.limit < self.ceiling:
+        if rate >= WORTHWHILE * self._best and self.limit < self.ceiling:
             self._best = rate
             self.limit = min(2 * self.limit, self.ceiling)
         else:
@@ -69,7 +69,7 @@ class Pace:
 
     def slow_down(self) -> None:
         """Note that the server asked for fewer calls."""
-        if self._halved and self._clock() - self._since < SETTLES_S:
+        if self._halved and self._clock() - self._since < HALVING_S:
             return  # a response to a call made before the halving
         self._halved, self._searching = True, False
         self._refused_at = self.limit
@@ -78,10 +78,10 @@ class Pace:
 
 
 class Spacing:
-    """Starts calls at even distances: `per_minute` of them, however the server counts its minutes.
+    """Starts calls at even intervals, `per_minute` of them.
 
-    A leaky bucket (aiolimiter) lets a minute's calls through at once and then refills, up to twice the limit in the first
-    minute; with a capacity of one it does this, at twice the CPU, and cannot be told to stop waiting.
+    A leaky bucket (aiolimiter) lets the calls of a minute through at once and then refills, up to twice the limit in the
+    first minute; with a capacity of one it does the same as this at twice the CPU, and its wait cannot be ended.
     """
 
     def __init__(self, per_minute: float, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -109,5 +109,5 @@ class Spacing:
 
 
 def spacing_of(model: object) -> Spacing | None:
-    """Return the spacing of a model whose vendor counts calls per minute; None if it does not."""
+    """Return the spacing for a model with a limit in calls per minute; None if it has none."""
     return Spacing(model.per_minute) if isinstance(model, Metered) and model.per_minute else None

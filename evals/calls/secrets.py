@@ -1,4 +1,4 @@
-"""Keys and other secrets: read from the environment, checked once for all adapters, and masked wherever they come back."""
+"""Keys and other secrets: read from the environment, and masked in messages and replies."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from evals.errors import UsageError
 
 MASK = "***"
 SHORTEST = 4
-"""Characters of what is masked in messages; less would be found in words."""
+"""Minimum length of a secret that is masked in messages; shorter ones could occur in words."""
 SHORTEST_IN_REPLIES = 12
-"""The same in replies, where a word like `EMPTY`, the key of many a server, may be the answer."""
+"""The same for replies, in which a common key like `EMPTY` may be part of the answer."""
 
 
 def environment_secret(variable: str, *, spaces: bool = False) -> str:
-    """Return a secret of the environment without blanks around it, empty where there is none.
+    """Return a secret from an environment variable, stripped; empty if it is not set.
 
-    Raise UsageError, which names the variable alone, for one that cannot be sent. `spaces`: whether it may hold some.
+    Raises UsageError, without its value, if it cannot be sent in a header. `spaces`: whether it may contain spaces.
     """
     secret = os.environ.get(variable, "").strip()
     if not secret.isascii() or not secret.isprintable() or (" " in secret and not spaces):
-        raise UsageError(f"{variable} holds characters that no key has (its value is not shown)")
+        raise UsageError(f"{variable} contains characters that no key has (its value is not shown)")
     return secret
 
 
 def api_key(*variables: str) -> str:
-    """Return the first key that is set among some variables; empty: none is."""
+    """Return the first key that is set among these variables; empty if there is none."""
     return next((key for name in variables if (key := environment_secret(name))), "")
 
 
 def in_url(url: str) -> list[str]:
-    """List the secrets that a URL holds: user, password, the two as they are sent, and the values of its query."""
+    """Return the secrets of a URL: password, user and password as sent, and long values of its query."""
     try:
         parts = urlsplit(url)
         user, password = parts.username, parts.password
@@ -48,7 +48,7 @@ def in_url(url: str) -> list[str]:
 
 
 class Mask:
-    """Takes secrets out of what servers send and of what is said of them."""
+    """Masks secrets in messages and in what servers send."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: list[str] = []
@@ -56,7 +56,7 @@ class Mask:
         self.add(secrets)
 
     def add(self, secrets: Iterable[str]) -> None:
-        """Mask further secrets, in every way in which they are written in JSON and URLs."""
+        """Mask further secrets, in all their spellings in JSON and URLs."""
         for secret in secrets:
             spellings = _spellings(secret) if len(secret) >= SHORTEST else []
             self._secrets += spellings
@@ -71,7 +71,7 @@ class Mask:
         return message
 
     def raw(self, body: bytes) -> bytes:
-        """Return a body as a server sent it without secrets, before anything is cut or kept of it."""
+        """Return the body of a response without secrets."""
         for secret in self._raw:
             if secret in body:
                 body = body.replace(secret, MASK.encode())

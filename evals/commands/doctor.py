@@ -95,7 +95,7 @@ def _profiles() -> list[tuple[str, bool, str]]:
         profile for profile in profiles.known() if profile.name.startswith("Intern-S") and gpus.needs(profile)
     ]
     try:
-        here = gpus.found()
+        here = gpus.visible()
     except UsageError as error:
         return [(profile.name, False, str(error)) for profile in family]
     lacking = {profile.name: gpus.lacks(profile, here) for profile in family}

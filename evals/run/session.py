@@ -323,7 +323,7 @@ def _unique(suites: Sequence[Suite]) -> list[Suite]:
 
 def _askable(suites: Sequence[Suite], say: Say) -> list[Suite]:
     """Replace upstream prompts that are unavailable by reworded ones, under the protocol marked as reworded."""
-    usable = [load.askable(suite) for suite in suites]
+    usable = [load.with_available_prompts(suite) for suite in suites]
     why: dict[str, list[str]] = {}
     for suite, reworded in zip(suites, usable, strict=True):
         if suite.upstream is not None and reworded is not suite:

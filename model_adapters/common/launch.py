@@ -190,7 +190,7 @@ def _gpu_verdict(spec: LaunchSpec) -> tuple[str, str]:
         return "", ""
     folder = checkpoints.folder_of(spec.model)
     size = checkpoints.size(folder, context=spec.profile.serve_context) if folder else None
-    return gpus.verdict(spec.profile, gpus.found() * spec.nodes, size)
+    return gpus.verdict(spec.profile, gpus.visible() * spec.nodes, size)
 
 
 def version(engine: Engine, python: str = "") -> str:
@@ -256,7 +256,7 @@ def _multi_node(spec: LaunchSpec) -> list[str]:
 def _gpu_count(profile: Profile, nodes: int) -> int:
     """Return the number of GPUs for a model: the profile's, but not more than there are."""
     try:
-        here = gpus.found()
+        here = gpus.visible()
     except UsageError:  # reported by the GPU check, unless it was switched off
         here = []
     kind = here[0].kind if here else ""

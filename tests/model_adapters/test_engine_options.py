@@ -66,7 +66,7 @@ def said(request: pytest.FixtureRequest) -> Said:
     """One engine's verdicts; its parser is imported once, which takes seconds."""
     name = request.param
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpus, "found", list)
+        patch.setattr(gpus, "visible", list)
         lines = {one.name: line(name, one) for one in PROFILES}
     lines["none"] = line(name, None, model="some/model", trusted=True)
     lines["an option too many"] = [*lines["none"], "--no-such-option", "1"]
