@@ -76,8 +76,8 @@ def on_grid(printed: str, *, items: int, runs: int = 1) -> bool:
     """Whether some k / (items x runs), in percent, is printed like this, rounded either way at a half."""
     value, half = Fraction(printed), Fraction(1, 2 * 10 ** _digits(printed))
     cells = items * runs
-    least = math.ceil((value - half) * cells / 100)
-    return least <= (value + half) * cells / 100 and 0 <= least <= cells
+    least = max(0, math.ceil((value - half) * cells / 100))
+    return least <= min(cells, (value + half) * cells / 100)
 
 
 def share_on_grid(digits: int, cells: int) -> float:
