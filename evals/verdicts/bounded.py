@@ -14,7 +14,7 @@ no it is the test of Clopper and Pearson; for many values it comes close to the 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from math import log, pi, sqrt
+from math import fsum, log, pi, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -30,10 +30,14 @@ LARGEST = 2000
 class Bounded(NamedTuple):
     """A weighted mean of differences within +-`width`, by cluster."""
 
+    value: float
+    """Observed difference, B minus A."""
     sums: Array
-    """Per cluster the weighted sum of differences; they add up to the mean."""
+    """Weighted sum of differences of each kind of cluster, whatever the order of the clusters."""
     shares: Array
-    """Per cluster its weight; they add up to 1."""
+    """Weight of each kind of cluster."""
+    times: Array
+    """Number of clusters of each kind."""
     width: float
     test: str = "Gaffke"
 
@@ -54,22 +58,19 @@ class Bounded(NamedTuple):
 
         array = np.asarray(differences, dtype=np.float64)
         each = item_weights(len(array), groups, weights)
-        if clusters is None or len(set(clusters)) == len(array):
-            return cls(array * each, each, width)
-        seen: dict[Hashable, int] = {}
-        codes = np.fromiter((seen.setdefault(one, len(seen)) for one in clusters), np.intp, len(array))
-        sums, shares = (np.bincount(codes, part).astype(np.float64) for part in (array * each, each))
-        return cls(sums, shares, width, "Gaffke, clustered")
-
-    @property
-    def value(self) -> float:
-        """Observed difference, B minus A."""
-        return float(self.sums.sum())
+        sums, test = array * each, "Gaffke"
+        if clusters is not None and len(set(clusters)) < len(array):
+            seen: dict[Hashable, int] = {}
+            codes = np.fromiter((seen.setdefault(one, len(seen)) for one in clusters), np.intp, len(array))
+            sums, each = (np.bincount(codes, part).astype(np.float64) for part in (sums, each))
+            test = "Gaffke, clustered"
+        kinds, times = np.unique(np.column_stack([sums, each]).round(14), axis=0, return_counts=True)
+        return cls(fsum(sums.tolist()), kinds[:, 0], kinds[:, 1], times[None, :].astype(float), width, test)
 
     def interval(self, level: float) -> tuple[float, float]:
         """Return the two-sided interval, each end by its own one-sided test."""
         tail = (1 - level) / 2
-        return self._limit(self.sums, tail), -self._limit(-self.sums, tail)
+        return self._limit(self.sums, tail, self.value), -self._limit(-self.sums, tail, -self.value)
 
     def p_above(self, margin: float) -> float:
         """One-sided p-value of "the true difference is at most `margin`"."""
@@ -88,12 +89,12 @@ class Bounded(NamedTuple):
             return 0.0
         if margin >= self.width:
             return 1.0
-        return float(gaffke(sums[None, :], self.shares[None, :], margin, self.width)[0])
+        return float(gaffke(sums, self.shares, margin, self.width, tallies=self.times)[0])
 
-    def _limit(self, sums: Array, tail: float) -> float:
+    def _limit(self, sums: Array, tail: float, high: float) -> float:
         from scipy.optimize import brentq
 
-        low, high = -self.width, float(sums.sum())
+        low = -self.width
         if high <= low or self._p(sums, high) <= tail:
             return high
         limit = brentq(lambda margin: self._p(sums, margin) - tail, low, high, xtol=1e-14 * self.width)
