@@ -369,16 +369,22 @@ class Whole:
 class OnTheseItems(Whole):
     """A difference on exactly these items: only the models' sampling varies, or nothing if taken as observed."""
 
-    def __init__(self, error: float, noise: Noise, *, seen: bool) -> None:
-        super().__init__(error, 1_000_000_000, noise)
-        self.seen = seen
+    def __init__(self, design: Design, *, seen: bool) -> None:
+        super().__init__(design.error, 1_000_000_000, design.noise)
+        self.seen, self.df = seen, 0.0
+        if design.shares and design.pairs.a.repeats == 1:
+            flips = min(0.99, design.noise.discordance / (design.width or 1.0) ** 2)
+            self.df = 2 * len(design.rows) * flips / (1 - flips)
+            """Degrees of freedom of the noise that a pair of runs shows, if that is all there is beside a report."""
 
     def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
         """Draw normal differences; taken as observed, they are compared with the margin directly."""
+        import numpy as np
         from scipy.special import ndtr
 
         drawn = rng.normal(-loss, self.error, count)
         if self.seen:
             return Claims((drawn <= -margin).astype(float), (drawn >= -margin).astype(float))
-        z = (drawn + margin) / max(self.error, 1e-12)
+        wider = np.sqrt(np.maximum(1.0, rng.chisquare(self.df, count) / self.df)) if self.df else 1.0
+        z = (drawn + margin) / (max(self.error, 1e-12) * wider)
         return Claims(ndtr(-z), ndtr(z))

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 ROUGH = 0.1
-"""Relative standard error of the noise above which a plan says so: of avg@4 on 30 questions it is .15, and the
-chance to pass that is forecast from one such run varies by 6 points."""
+"""Relative standard error of the noise from which a plan says so: avg@4 on 30 questions has .15, its forecasts +-6 points."""
 VERDICTS = ("pass", "regression", "cannot tell")
 
 
@@ -205,7 +204,7 @@ def _design(case: Case, number: int, noise: Noise, *, second: bool, estimand: Es
     if not part.rows_of(None):
         raise UsageError(f"policy: {case.rule.name}: nothing was scored in the baseline")
     if estimand != "items-like-these" and part.metric.pool != "whole":
-        return OnTheseItems(Design(part, noise).error, noise, seen=estimand == "this-run")
+        return OnTheseItems(Design(part, noise), seen=estimand == "this-run")
     if part.metric.pool == "whole":
         return Whole.of(part, second=second)
     return Design(part, noise)
@@ -298,9 +297,7 @@ def _scenario(
     counted = [i for i, s in enumerate(suites) if s.rule.tier != "advisory"]
     critical = [i for i, s in enumerate(suites) if s.rule.tier == "critical"]
     least = np.min([claims[i].p_regression for i in counted], axis=0)
-    alarm = least <= policy.alpha / len(
-        counted
-    )  # Holm rejects something exactly where it rejects its smallest
+    alarm = least <= policy.alpha / len(counted)  # Holm rejects something exactly if it rejects its smallest
     passed = np.all([claims[i].p_pass <= policy.alpha for i in critical], axis=0) if critical else ~alarm
     shares = (float((passed & ~alarm).mean()), float(alarm.mean()), float((~passed & ~alarm).mean()))
     return Scenario(name=name, losses=losses, verdicts=dict(zip(VERDICTS, shares, strict=True)))

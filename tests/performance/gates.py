@@ -23,7 +23,7 @@ from evals.report.metrics import accuracy, repeated
 from evals.report.strata import item_weights
 from evals.types import Metric
 from evals.verdicts.difference import Evidence, Shift, holm, of_mean
-from evals.verdicts.estimands import MANY, Estimand
+from evals.verdicts.estimands import MANY, Estimand, variance_by_report
 from evals.verdicts.gate import Verdict, overall, verdicts
 from evals.verdicts.pairs import Missing
 from evals.verdicts.plan import plan
@@ -134,7 +134,8 @@ class Setting(NamedTuple):
             noise = float(sum(x * (1 - x) / (self.repeats - 1) for x in (a, b)) @ weights**2)
         else:  # as a report states it: discordance of two earlier runs, times the sum of squared weights
             first, second = (rng.binomial(1, chance) for _ in "ab")
-            noise = float(np.mean((first - second) ** 2) * (weights @ weights))
+            deviation = sqrt(float(np.mean((first - second) ** 2) / 2 * (weights @ weights)))
+            noise = variance_by_report(deviation, b - a, weights)
         error = sqrt(floored(noise, weights, accuracy()[0]))
         return Shift(float((b - a) @ weights), error, MANY, "within-item noise", 1.0)
 
