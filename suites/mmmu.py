@@ -19,7 +19,6 @@ import ast
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from statistics import fmean
 from typing import Any
 
 from evals.benchmark import Benchmark, Protocol, Variant
@@ -28,6 +27,7 @@ from evals.data.media import enlarged, image
 from evals.errors import DataError
 from evals.prompts import LETTERS, SELECTING, images_of, options, pictures_first, plain_text, selecting
 from evals.prompts.upstream.sentences import NAMES_ONE, SELECT, Place, Swap, sentences
+from evals.report.aggregate import mean_of_variants
 from evals.report.metrics import accuracy, accuracy_guess
 from evals.scorers.upstream.inferred import Inferred, closest
 from evals.scorers.upstream.mmmu import Official, Strict
@@ -276,22 +276,11 @@ def _intern_s1_exact(variant: str) -> Protocol:
 def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return MMMU-Pro's headline, the mean of its two settings; None if neither was run.
 
-    Both ask the same questions, so their errors may add up: the interval's half is the mean of both halves.
+    Both ask the same questions, so their errors may add up.
     """
-    runs = {name: cards[name] for name in SETS["pro"] if name in cards}
-    if not runs:
+    if not any(name in cards for name in SETS["pro"]):
         return None
-    entry: dict[str, Any] = {"name": "pro", "value": None, "low": None, "high": None}
-    entry |= {"missing": [n for n in SETS["pro"] if n not in runs], "runs": [c.run for c in runs.values()]}
-    edges = [
-        (one.value, one.low, one.high)
-        for card in runs.values()
-        for one in card.estimates
-        if one.headline and None not in (one.value, one.low, one.high)
-    ]
-    if len(edges) == len(SETS["pro"]):
-        entry["value"], entry["low"], entry["high"] = (fmean(some) for some in zip(*edges, strict=True))
-    return entry
+    return {"name": "pro"} | mean_of_variants(SETS["pro"], cards, shared=[SETS["pro"]])
 
 
 BENCHMARK = Benchmark(

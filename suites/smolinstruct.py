@@ -357,9 +357,11 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
         "PP-ESOL": lambda error: max((2.0 - error) / 2.0, 0.0),
         "PP-Lipo": lambda error: max((1.2 - error) / 1.2, 0.0),
     }
-    return mean_of_variants(TASKS, cards, shares)
+    return mean_of_variants(TASKS, cards, shares, shared=SAME_MOLECULES)
 
 
+SAME_MOLECULES = (("NC-I2F", "NC-I2S", "NC-S2F", "NC-S2I"), ("MC", "MG"), ("FS", "RS"))
+"""Tasks that are made of the same molecules, or of the same reactions, and so are right and wrong together."""
 AGGREGATED = ("intern-s1",)
 BENCHMARK = Benchmark(
     name="smolinstruct",

@@ -235,7 +235,7 @@ def _aggregate(several: list[Card]) -> Estimate | None:
         clusters=sum(one.clusters for one in headlines),
         unit="fraction",
         better="higher",
-        method="of independent tasks",
+        method=made[0]["method"],
         headline=True,
     )
 

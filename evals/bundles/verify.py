@@ -273,6 +273,7 @@ class _Check:
             self.suite.metrics_for(golds),
             scorers=tuple(self.suite.scorers),
             repeats=self.card.config.repeats,
+            absent_groups=self.card.absent_groups,
         )
         self._compare(structs.asdict(self.card), structs.asdict(summary), SUMMED)
         stated, computed = _by_name(self.card.estimates), _by_name(summary.estimates)

@@ -238,11 +238,14 @@ def _ids(results: Path | None) -> list[str]:
 
 def _print_aggregates(shown: Overview) -> None:
     for entry in shown.aggregates:
-        value = (
-            f"{common.percent(entry['value'])} %"
-            if entry["value"] is not None
-            else f"needs {', '.join(entry['missing'])}"
-        )
+        value = f"needs {', '.join(entry['missing'])}"
+        if entry["value"] is not None:
+            value = f"{common.percent(entry['value'])} %"
+            if entry["low"] is not None:
+                value += (
+                    f" [{common.percent(entry['low'])}, {common.percent(entry['high'])}] ({entry['method']})"
+                )
+        value = "; ".join([value, *entry["marks"], *entry["left_out"]])
         name = f"{entry['suite']}:{entry['name']}" if "name" in entry else entry["suite"]
         common.say(f"{name} ({entry['protocol']}) {entry['model']}: {value}")
 

@@ -197,6 +197,8 @@ class Card(Struct, kw_only=True):
     price_date: str = ""
     scorers: dict[str, str] = field(default_factory=dict)
     """Scorer name -> rule, options and version."""
+    absent_groups: tuple[str, ...] = ()
+    """Groups of the benchmark of which the subset has no item: there is no mean over groups."""
     errata: str = ""
     """Version of the errata that mark its scores; empty: none."""
     chance: float | None = None

@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from evals.records.card import Card
-from evals.report.statistics import Interval, mean_of_independent
+from evals.report.statistics import Interval, mean_of_parts
 from evals.types import Estimate
 
 
 def headline_of(card: Card) -> Estimate | None:
     """Return a card's headline; None before it has one."""
-    return next((one for one in card.estimates if one.headline), None)
+    return next((estimate for estimate in card.estimates if estimate.headline), None)
 
 
 def mean_of_variants(
-    names: Iterable[str], cards: Mapping[str, Card], shares: Mapping[str, Callable[[float], float]]
+    names: Iterable[str],
+    cards: Mapping[str, Card],
+    shares: Mapping[str, Callable[[float], float]] | None = None,
+    *,
+    shared: Iterable[Collection[str]] = (),
 ) -> dict[str, Any]:
     """Return the plain mean of headlines as shares of 1; null unless all variants have one.
 
-    `shares`: for errors, by variant, a falling function from the error to its share. The interval takes variants as
-    independent, each with its own two sides; there is none if a variant has none.
+    `shares`: for errors, by variant, a falling function from the error to its share. `shared`: sets of variants that ask
+    about the same items, whose errors may add up; all others are independent. The interval has each variant's own two
+    sides; there is none if a variant has none.
     """
     wanted = tuple(names)
-    runs = [cards[name] for name in wanted if name in cards]
-    known = [_share(headline_of(cards[name]), shares.get(name)) for name in wanted if name in cards]
-    intervals = [interval for interval in known if interval is not None]
-    entry: dict[str, Any] = {"value": None, "low": None, "high": None}
-    if len(intervals) == len(wanted):
-        entry["value"], entry["low"], entry["high"], _ = mean_of_independent(intervals)
-    missing = [name for name in wanted if name not in cards]
-    return {**entry, "missing": missing, "runs": [card.run for card in runs]}
+    units = {name: next((i for i, several in enumerate(shared) if name in several), name) for name in wanted}
+    parts = {
+        name: part
+        for name in wanted
+        if name in cards and (part := _share(headline_of(cards[name]), (shares or {}).get(name))) is not None
+    }
+    entry: dict[str, Any] = {"value": None, "low": None, "high": None, "method": ""}
+    if len(parts) == len(wanted):
+        mean = mean_of_parts(list(parts.values()), [units[name] for name in parts])
+        entry |= mean._asdict()
+    return {
+        **entry,
+        "missing": [name for name in wanted if name not in parts],
+        "runs": [cards[name].run for name in wanted if name in cards],
+    }
 
 
 def _share(estimate: Estimate | None, share: Callable[[float], float] | None) -> Interval | None:

@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 from evals.labels import Failed
 from evals.records.files import Brief, Gold
 from evals.report import statistics as stats
-from evals.report.metrics import at_repeats, mean_value, stand_ins
+from evals.report.metrics import at_repeats, mean_value, stand_ins, unmeasured_groups
 from evals.report.strata import stratified
 from evals.seams import Costly, OwnInterval, Resampled
 from evals.types import Estimate, Metric, Point, Score
@@ -69,9 +69,18 @@ def points(briefs: Iterable[Brief], golds: Golds, scorer: str) -> list[Point]:
 
 
 def summarize(
-    briefs: Iterable[Brief], golds: Golds, metrics: Sequence[Metric], *, scorers: Sequence[str], repeats: int
+    briefs: Iterable[Brief],
+    golds: Golds,
+    metrics: Sequence[Metric],
+    *,
+    scorers: Sequence[str],
+    repeats: int,
+    absent_groups: Sequence[str] = (),
 ) -> Summary:
-    """Reduce a run; `scorers` in the suite's order, the first one giving the counts."""
+    """Reduce a run; `scorers` in the suite's order, the first one giving the counts.
+
+    `absent_groups`: groups of the benchmark of which a subset has no item.
+    """
     counts: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
     forms: Counter[str] = Counter()
@@ -97,7 +106,13 @@ def summarize(
     estimates = [
         estimate
         for metric in resolved
-        for estimate in estimate_all(by_scorer[metric.scorer or scorers[0]], metric, golds, repeats=repeats)
+        for estimate in estimate_all(
+            by_scorer[metric.scorer or scorers[0]],
+            metric,
+            golds,
+            repeats=repeats,
+            absent_groups=absent_groups,
+        )
     ]
     return Summary(
         expected=expected,
@@ -124,9 +139,16 @@ def _verdict(brief: Brief, scorer: str) -> str:
     return score.verdict if isinstance(score, Score) else str(Failed(score.kind))
 
 
-def estimate_all(points: Sequence[Point], metric: Metric, golds: Golds, *, repeats: int) -> list[Estimate]:
+def estimate_all(
+    points: Sequence[Point],
+    metric: Metric,
+    golds: Golds,
+    *,
+    repeats: int,
+    absent_groups: Sequence[str] = (),
+) -> list[Estimate]:
     """Estimate a metric over the whole suite and, if there are several, over each group."""
-    whole = estimate(points, metric, golds, repeats=repeats)
+    whole = estimate(points, metric, golds, repeats=repeats, absent_groups=absent_groups)
     groups = sorted({gold.group for gold in golds.values()})
     if len(groups) < 2 or metric.pool == "macro":
         return [whole]
@@ -156,18 +178,29 @@ class _Unit(Struct, frozen=True, gc=False):
     points: int
 
 
-def estimate(points: Sequence[Point], metric: Metric, golds: Golds, *, repeats: int) -> Estimate:
-    """Estimate a metric over the given samples."""
+def estimate(
+    points: Sequence[Point],
+    metric: Metric,
+    golds: Golds,
+    *,
+    repeats: int,
+    absent_groups: Sequence[str] = (),
+) -> Estimate:
+    """Estimate a metric over the given samples; a mean over groups has no value unless each has something scored."""
+    lacking: set[str] = set()
     if metric.pool == "whole":
         interval, n, clusters = _whole(points, metric)
     else:
         units = _units(points, metric)
-        interval, n = _mean(units, metric), sum(unit.points for unit in units)
+        lacking = unmeasured_groups(
+            metric, golds, absent_groups, {unit.group for unit in units}, repeats=repeats
+        )
+        interval, n = None if lacking else _mean(units, metric), sum(unit.points for unit in units)
         clusters = len({unit.cluster for unit in units})
     value = interval.value if interval else None
     complete = len(points) == len(golds) * repeats
     worst, best = (value, value) if complete else _bounds(points, metric, golds, repeats)
-    if metric.bounds is None:
+    if metric.bounds is None or (lacking and absent_groups):
         worst = best = None
     return Estimate(
         metric=metric.name,
@@ -181,7 +214,11 @@ def estimate(points: Sequence[Point], metric: Metric, golds: Golds, *, repeats: 
         clusters=clusters,
         unit=metric.unit,
         better=metric.better,
-        method=interval.method if interval else "nothing scored",
+        method=interval.method
+        if interval
+        else f"none: nothing scored in {len(lacking)} groups"
+        if lacking
+        else "nothing scored",
         headline=metric.headline,
     )
 

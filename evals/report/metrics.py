@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from msgspec import structs
 
@@ -36,6 +36,20 @@ def measured(metric: Metric, golds: Mapping[str, Gold], *, repeats: int = 1) -> 
         for name, gold in golds.items()
         if has_value(stand_ins(name, gold, range(count), at), metric)
     }
+
+
+def unmeasured_groups(
+    metric: Metric, golds: Mapping[str, Gold], absent: Iterable[str], scored: Set[str], *, repeats: int = 1
+) -> set[str]:
+    """Return the groups that a mean over groups is about and that have no scored item; empty for other metrics.
+
+    `absent`: groups of the benchmark of which there is no item at all (a small subset).
+    """
+    if metric.pool != "macro":
+        return set()
+    unasked = {f"\x1f{group}": Gold(group, group, "", 0) for group in absent}
+    about = measured(metric, {**golds, **unasked} if unasked else golds, repeats=repeats)
+    return {gold.group for gold in about.values()} - scored
 
 
 def has_value(points: Sequence[Point], metric: Metric) -> bool:

@@ -273,20 +273,27 @@ def _finite(value: float) -> float:
     return float(value)
 
 
-def mean_of_independent(parts: Sequence[Interval]) -> Interval:
-    """Return the mean of independent estimates with limits by MOVER, from the two sides of each (Zou and Donner 2008).
+def mean_of_parts(parts: Sequence[Interval], units: Sequence[Hashable] | None = None) -> Interval:
+    """Return the mean of estimates with limits by MOVER, from the two sides of each (Zou and Donner 2008).
 
-    It stays within what the parts allow. There are no limits if one part has none.
+    Parts of one unit may err together, so that their sides add up; different units (default: all) are independent. The
+    limits stay within what the parts allow. There are none if one part has none.
     """
     if not parts:
         raise ValueError("there is nothing to reduce")
     value = sum(part.value for part in parts) / len(parts)
-    down = [part.value - part.low for part in parts if part.low is not None]
-    up = [part.high - part.value for part in parts if part.high is not None]
-    if min(len(down), len(up)) < len(parts):
-        return Interval(value, None, None, "a part has no interval")
-    low, high = (sqrt(sum(side * side for side in sides)) / len(parts) for sides in (down, up))
-    return Interval(value, value - low, value + high, "MOVER, independent parts")
+    down: dict[Hashable, float] = {}
+    up: dict[Hashable, float] = {}
+    for unit, part in zip(units or range(len(parts)), parts, strict=True):
+        if part.low is None or part.high is None:
+            return Interval(value, None, None, "a part has no interval")
+        down[unit] = down.get(unit, 0.0) + part.value - part.low
+        up[unit] = up.get(unit, 0.0) + part.high - part.value
+    low, high = (sqrt(sum(side * side for side in sides.values())) / len(parts) for sides in (down, up))
+    method = (
+        "MOVER, independent parts" if len(down) == len(parts) else "MOVER, parts on the same items add up"
+    )
+    return Interval(value, value - low, value + high, method)
 
 
 def bounds(total: float, n: int, missing: int, low: float, high: float) -> Range:

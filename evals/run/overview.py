@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isclose
 from typing import Any
 
@@ -160,7 +160,12 @@ def overview(runs: Sequence[Run]) -> Overview:
 
 
 def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
-    """Return the aggregates that suites define over their variants; the value is null if a variant is missing."""
+    """Return the numbers that suites define over their variants; the value is null if a variant is missing.
+
+    They are of runs that are alike: a `--limit` run, an early stop or another judge never enters one mean with the rest. Of
+    several sets of alike runs that with the most variants stands for the model, then whole benchmarks, then the newest;
+    `left_out` says what other runs there are and how they differ.
+    """
     results = []
     keys = sorted({(c.config.suite.partition(":")[0], c.config.protocol, c.model) for c in cards})
     for name, protocol, model in keys:
@@ -170,12 +175,78 @@ def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
             continue
         if combine is None:
             continue
-        latest = {  # of several runs of a variant the newest complete one stays
-            c.config.suite.partition(":")[2]: c
-            for c in sorted(cards, key=lambda c: (c.data != "sample", c.complete))
+        several = [
+            c
+            for c in cards
             if (c.config.suite.partition(":")[0], c.config.protocol, c.model) == (name, protocol, model)
-        }
-        result = combine(protocol, latest)
+        ]
+        alike, left_out = _alike(several)
+        result = combine(protocol, {card.config.suite.partition(":")[2]: card for card in alike})
         if result is not None:
-            results.append({"suite": name, "protocol": protocol, "model": model, **result})
+            results.append(
+                {"suite": name, "protocol": protocol, "model": model, **result, **_of_parts(alike, left_out)}
+            )
     return results
+
+
+def _of_parts(parts: Sequence[Card], left_out: Sequence[str]) -> dict[str, Any]:
+    first = parts[0]
+    marks = ["sample items"] if first.data == "sample" else []
+    if first.config.limit is not None:
+        marks.append(f"subsets of {first.config.limit} items")
+    if (coverage := min(card.coverage for card in parts)) < 1:
+        marks.append(f"{100 * coverage:.1f} % scored at least")
+    return {"marks": marks, "left_out": list(left_out)}
+
+
+def _alike(several: Sequence[Card]) -> tuple[list[Card], list[str]]:
+    """Return the runs, one of each variant, that may enter one mean, and in words the variants that only others have."""
+    sets: dict[tuple[object, ...], dict[str, Card]] = {}
+    for card in sorted(several, key=lambda card: card.started):  # the newest of a variant stays
+        sets.setdefault(_conditions(card), {})[card.config.suite] = card
+
+    def rank(runs: Mapping[str, Card]) -> tuple[object, ...]:
+        first = next(iter(runs.values()))
+        newest = max(card.started for card in runs.values())
+        return len(runs), first.data != "sample", first.complete, newest
+
+    best = max(sets.values(), key=rank)
+    here = next(iter(best.values()))
+    left_out = {
+        card.config.suite: f"{card.run} of {card.config.suite} is not in the mean: {'; '.join(_unlike(here, card))}"
+        for card in several
+        if card.config.suite not in best
+    }
+    return list(best.values()), list(left_out.values())
+
+
+CONDITIONS: Mapping[str, Callable[[Card], object]] = {
+    "sample items": lambda card: card.data == "sample",
+    "limit": lambda card: card.config.limit,
+    "stopped early": lambda card: card.stopped_early,
+    "version of the suite": lambda card: card.config.version,
+    "repeats": lambda card: card.config.repeats,
+    "judge": lambda card: card.config.judge,
+    "thinking": lambda card: card.config.sampling.thinking,
+    "temperature": lambda card: card.config.sampling.temperature,
+    "max pixels": lambda card: card.config.max_pixels,
+    "system prompt": lambda card: card.config.system,
+}
+"""What the runs behind one mean have in common."""
+
+
+def _conditions(card: Card) -> tuple[object, ...]:
+    return tuple(condition(card) for condition in CONDITIONS.values())
+
+
+def _unlike(here: Card, other: Card) -> list[str]:
+    def shown(value: object) -> str:
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        return "none" if value in (None, "") else str(value)
+
+    return [
+        f"{name}: {shown(of(other))}, of the others {shown(of(here))}"
+        for name, of in CONDITIONS.items()
+        if of(other) != of(here)
+    ]

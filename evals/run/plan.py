@@ -90,7 +90,9 @@ def subset(
     strata: dict[str, list[int]] = {}
     for position, group in enumerate(samples.groups):
         strata.setdefault(group, []).append(position)
-    shares = _apportion({group: len(members) for group, members in strata.items()}, limit)
+    shares = _apportion(
+        {group: len(members) for group, members in strata.items()}, limit, f"{suite}\x1f{seed}"
+    )
 
     def unit(position: int) -> str:
         return (together and samples.clusters[position]) or samples.ids[position]
@@ -107,14 +109,19 @@ def subset(
     return sorted(chosen)
 
 
-def _apportion(sizes: Mapping[str, int], total: int) -> dict[str, int]:
-    """Apportion `total` in proportion to the sizes, by largest remainders."""
+def _apportion(sizes: Mapping[str, int], total: int, seed: str) -> dict[str, int]:
+    """Apportion `total` in proportion to the sizes, rounded at random: every item has the same chance to be chosen.
+
+    Systematic sampling of the groups in a random order (Cox 1987, *controlled rounding*): a share lies within 1 of the exact one.
+    """
     everything = sum(sizes.values())
-    exact = {group: total * size / everything for group, size in sizes.items()}
-    shares = {group: int(share) for group, share in exact.items()}
-    by_remainder = sorted(exact, key=lambda group: (shares[group] - exact[group], group))
-    for group in by_remainder[: total - sum(shares.values())]:
-        shares[group] += 1
+    order = sorted(sizes, key=lambda group: sha256(f"{seed}\x1f{group}".encode()).digest())
+    start = int.from_bytes(sha256(seed.encode()).digest()[:4], "big") % everything
+    shares, before = {}, start
+    for group in order:
+        after = before + total * sizes[group]
+        shares[group] = after // everything - before // everything
+        before = after
     return shares
 
 
@@ -126,6 +133,8 @@ class Plan(Struct, kw_only=True):
     samples: SampleStore
     total: int
     """Samples in the data set; the store holds those selected."""
+    absent_groups: tuple[str, ...]
+    """Groups of the data set without a selected sample."""
     config: Config
     folder: Path
     """Folder of this model's runs of the suite."""
@@ -170,8 +179,10 @@ def resolve(
         _require_questions(suite, samples)
     total = len(samples)
     chosen = _chosen(samples, suite, options)
+    groups = set(samples.groups)
     if len(chosen) < total:
         samples = _subset_of(samples, chosen)
+    absent = tuple(sorted(groups.difference(samples.groups)))
     sampling, how = resolved(suite, options)
     narrowed = len(samples) < total
     config = _config(
@@ -180,11 +191,16 @@ def resolve(
     folder = options.results / suite.folder / store.slug(model)
     path, notes = _place(folder, config, options.run, fresh=options.fresh)
     notes += [*how, *_pixel_notes(config, options), *_system_notes(config), *_data_notes(suite, data, digest)]
+    if absent and suite.headline.pool == "macro":
+        notes.append(
+            f"the subset has no item of {len(absent)} of {len(groups)} groups ({', '.join(absent[:3])} ...): no {suite.headline.name}"
+        )
     return Plan(
         suite=suite,
         data=data,
         samples=samples,
         total=total,
+        absent_groups=absent,
         config=config,
         folder=folder,
         path=path,
@@ -364,7 +380,7 @@ def _open(plan: Plan, *, model: str) -> tuple[Writer, set[tuple[str, int]], bool
         done = {(b.sample, b.repeat) for b in replied}
     card.status, card.finished = "running", None
     put_suite(card, suite, data=data)
-    card.expected = len(plan.samples) * config.repeats
+    card.expected, card.absent_groups = len(plan.samples) * config.repeats, plan.absent_groups
     card.wording = suite.upstream.card() if suite.upstream else {}
     card.host = host()
     if not stale:  # otherwise rescoring updates the rules when it is done

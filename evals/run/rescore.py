@@ -120,6 +120,7 @@ def summed(card: Card, run: store.Run, suite: Suite) -> Summary:
         suite.metrics_for(golds),
         scorers=tuple(suite.scorers),
         repeats=card.config.repeats,
+        absent_groups=card.absent_groups,
     )
     card.expected, card.counts, card.coverage = summary.expected, summary.counts, summary.coverage
     card.truncated, card.tokens, card.estimates = summary.truncated, summary.tokens, summary.estimates

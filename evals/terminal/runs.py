@@ -32,6 +32,7 @@ MARKS = {
     "R": "not finished",
     "C": "some outcomes are missing",
     "A": "of the answered items alone: the metric leaves out replies without an answer",
+    "G": "no mean over groups: some have no scored item",
     "F": f"fewer than {FEW} independent clusters",
 }
 
@@ -154,7 +155,9 @@ def marks(line: Line) -> dict[str, str]:
     if head is not None and (left_out := _left_out(line, head)):
         letters["A"] = f"answered items alone, {head.n:,} of {head.n + left_out:,}"
     if head is not None and head.clusters < min(FEW, head.n) and head.n > head.clusters * card.config.repeats:
-        letters["F"] = f"{head.clusters} clusters"
+        letters["F"] = f"{head.clusters} cluster{'s' if head.clusters > 1 else ''}"
+    if head is not None and head.value is None and head.clusters:
+        letters["G"] = head.method.removeprefix("none: ")
     return letters
 
 

@@ -34,7 +34,10 @@ def contestant(run: Run) -> Contestant:
     suite = suite_of(card)
     golds, briefs = run.gold(), list(run.briefs())
     repeats = card.config.repeats
-    sides = {name: Side(points(briefs, golds, name), golds, repeats) for name in suite.scorers}
+    sides = {
+        name: Side(points(briefs, golds, name), golds, repeats, absent_groups=card.absent_groups)
+        for name in suite.scorers
+    }
     metrics = at_repeats(suite.metrics_for(golds), repeats)
     if is_stated(suite):
         metrics = reproduced(card, suite, {name: side.points for name, side in sides.items()})

@@ -18,7 +18,7 @@ from zlib import crc32
 from msgspec import Struct, structs
 
 from evals.records.files import Gold
-from evals.report.metrics import mean_value, measured, stand_ins
+from evals.report.metrics import mean_value, measured, stand_ins, unmeasured_groups
 from evals.seams import Resampled
 from evals.types import Metric, Point
 from evals.verdicts import difference
@@ -42,6 +42,8 @@ class Side(NamedTuple):
     repeats: int
     merged: bool = False
     """Whether each sample combines several, see `together`."""
+    absent_groups: tuple[str, ...] = ()
+    """Groups of the benchmark of which this run, a subset, has no sample."""
 
     @property
     def coverage(self) -> float:
@@ -120,7 +122,7 @@ class Pairs:
             return self._whole(group) if missing == "leave" or self.complete else None
         rows = self.rows_of(group, missing)
         values = self.differences(rows, missing)
-        if not rows or any(map(isnan, values.tolist())):
+        if not rows or any(map(isnan, values.tolist())) or (group is None and self.lacking(rows)):
             return None
         macro = self.metric.pool == "macro" and group is None
         return difference.of_mean(
@@ -135,11 +137,24 @@ class Pairs:
         rows = self.rows_of(group)
         if self.metric.pool == "whole":
             return self._reduce(self.a, rows), self._reduce(self.b, rows)
-        if not rows:
+        if not rows or (group is None and self.lacking(rows)):
             return None, None
         macro = self.metric.pool == "macro" and group is None
         groups = [row.group for row in rows] if macro else None
         return _mean([row.a.value for row in rows], groups), _mean([row.b.value for row in rows], groups)
+
+    def lacking(self, rows: Sequence[Pair]) -> set[str]:
+        """Return the groups without a pair, if a mean over groups would need one of each."""
+        return self._groups - {row.group for row in rows} if self._groups else set()
+
+    @cached_property
+    def _groups(self) -> set[str]:
+        """Groups that a mean over groups is about; empty for other metrics."""
+        if self.metric.pool != "macro":
+            return set()
+        absent = {*self.a.absent_groups, *self.b.absent_groups}
+        asked = {gold.group for side in (self.a, self.b) for gold in side.golds.values()}
+        return asked | unmeasured_groups(self.metric, {}, absent, set())
 
     def tally(self, group: str | None = None) -> tuple[int, int, int] | None:
         """Count samples on which B is better, worse, and as good; None if single samples say nothing."""
@@ -253,7 +268,7 @@ def together(side: Side, metric: Metric) -> Side:
             verdict = "right" if value == 1 else "wrong"
             merged = structs.replace(seen[0], id=unit, repeat=repeat, value=value, verdict=verdict, parts={})
             points.append(merged)
-    return Side(points, golds, side.repeats, merged=True)
+    return side._replace(points=points, golds=golds, merged=True)
 
 
 class Reduced(NamedTuple):

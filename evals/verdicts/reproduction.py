@@ -99,12 +99,6 @@ def measured(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any]]) -> 
         if (head := _headline(card)) is not None
     ]
     for mean in aggregates:
-        key = (mean["suite"], mean["protocol"], mean["model"])
-        parts = [
-            card
-            for card in cards
-            if (card.config.suite.partition(":")[0], card.config.protocol, card.model) == key
-        ]
         runs.append(
             Measured(
                 suite=mean["suite"],
@@ -114,7 +108,7 @@ def measured(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any]]) -> 
                 value=mean["value"],
                 low=mean["low"],
                 high=mean["high"],
-                cards=tuple(parts),
+                cards=tuple(card for card in cards if card.run in mean["runs"]),
             )
         )
     return runs

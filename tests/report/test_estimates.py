@@ -140,7 +140,18 @@ def test_macro_is_the_mean_of_the_groups_however_large() -> None:
 def test_macro_is_bounded_with_a_group_that_is_missing_altogether() -> None:
     gold = golds(["a"], groups=("x",)) | golds(["b"], groups=("y",))
     one = named(summary([brief("a", 1.0)], gold), "accuracy_macro")
-    assert (one.value, one.worst, one.best) == (1.0, 0.5, 1.0)
+    assert (one.value, one.worst, one.best) == (None, 0.5, 1.0)
+    assert "1 groups" in one.method
+
+
+def test_a_subset_without_items_of_some_groups_has_no_mean_over_groups() -> None:
+    gold = golds(["a"], groups=("x",)) | golds(["b"], groups=("y",))
+    briefs = [brief("a", 1.0), brief("b", 0.0)]
+    for absent, value in (((), 0.5), (("z",), None)):
+        found = summarize(briefs, gold, accuracy(), scorers=("exact",), repeats=1, absent_groups=absent)
+        assert named(found, "accuracy_macro").value == value
+        assert named(found, "accuracy").value == 0.5
+    assert (named(found, "accuracy_macro").worst, named(found, "accuracy_macro").best) == (None, None)
 
 
 def test_groups_are_listed_and_none_of_them_is_a_headline() -> None:

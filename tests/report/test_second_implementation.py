@@ -20,7 +20,7 @@ from evals.types import Point
 def test_mover_of_two_shares_is_newcombes_hybrid_score_interval(x, n, y, m):
     # p + q = p - (1 - q) + 1: Newcombe's method 10 (1998) is MOVER of two Wilson intervals (Zou and Donner 2008)
     low, high = confint_proportions_2indep(x, n, m - y, m, method="newcomb", compare="diff")
-    found = stats.mean_of_independent([stats.wilson(x, n), stats.wilson(y, m)])
+    found = stats.mean_of_parts([stats.wilson(x, n), stats.wilson(y, m)])
     assert found.value == pytest.approx((x / n + y / m) / 2)
     assert found.low == pytest.approx((low + 1) / 2, abs=1e-12)
     assert found.high == pytest.approx((high + 1) / 2, abs=1e-12)

@@ -53,7 +53,7 @@ def test_without_a_limit_below_its_size_all_are_asked(spooled: SampleStore, limi
 
 @pytest.mark.parametrize(
     ("limit", "shares"),
-    [(6, {"x": 3, "y": 2, "z": 1}), (12, {"x": 6, "y": 4, "z": 2}), (1, {"x": 1}), (59, None)],
+    [(6, {"x": 3, "y": 2, "z": 1}), (12, {"x": 6, "y": 4, "z": 2}), (1, None), (59, None)],
 )
 def test_a_subset_keeps_the_shares_of_the_groups(
     spooled: SampleStore, limit: int, shares: dict[str, int] | None
@@ -63,6 +63,17 @@ def test_a_subset_keeps_the_shares_of_the_groups(
     assert chosen == sorted(chosen)
     if shares is not None:
         assert Counter(spooled.groups[p] for p in chosen) == shares
+
+
+def test_every_item_has_the_same_chance_even_in_a_small_group(spooled: SampleStore) -> None:
+    drawn = Counter(
+        spooled.groups[position]
+        for seed in range(600)
+        for position in subset(spooled, 2, seed=seed, suite="toy")
+    )
+    sizes = Counter(spooled.groups)
+    for group, size in sizes.items():  # the smallest one got none of two items, whatever the seed
+        assert drawn[group] / 1200 == pytest.approx(size / 60, abs=0.05)
 
 
 def test_a_subset_is_drawn_and_not_the_first_ones(spooled: SampleStore) -> None:

@@ -277,7 +277,8 @@ def test_with_a_task_missing_there_is_no_mean():
 
 def test_the_mean_has_an_interval_where_all_tasks_have_one():
     found = aggregate("intern-s1", {name: card(name, 0.5, low=0.4, high=0.6) for name in VARIANTS})
-    halves = [0.1] * 12 + [0.1 / 2, 0.1 / 1.2]
+    # four names of the same molecules, two tasks of the same descriptions, two of the same reactions add up
+    halves = [0.1] * 4 + [0.1 / 2, 0.1 / 1.2] + [0.4, 0.2, 0.2]
     assert found["high"] - found["value"] == pytest.approx(sum(h * h for h in halves) ** 0.5 / 14)
 
 

@@ -14,7 +14,7 @@ from evals.types import Metric
 from evals.verdicts.compare import compare
 from evals.verdicts.contestant import why_not
 from evals.verdicts.pairs import Pairs, Side, flips, ladder
-from tests.support.made import binary, contestant, point, side
+from tests.support.made import binary, contestant, listed, point, side
 
 MICRO = accuracy()[0]
 MACRO = accuracy(macro=True)[1]
@@ -50,6 +50,22 @@ def test_metrics_are_compared_only_where_both_runs_have_them():
     found = compare([[a], [b]])
     assert [row.metric for row in found.pairs] == ["avg@2", "pass@2"]
     assert any("avg@2 of A is compared with avg@4 of B" in note for note in found.notes)
+
+
+def test_a_mean_over_groups_needs_a_pair_of_each():
+    whole = listed([1.0, 0.0, 1.0, 0.0], groups=["x", "x", "y", "z"])
+    part = side({"s00000": 1.0, "s00002": 0.0}, groups=["x", "y"])
+    for other in (
+        part,
+        part._replace(absent_groups=("z",)),
+        side({"s00000": 1.0, "s00002": 0.0, "s00003": None}, groups=["x", "y", "z"]),
+    ):
+        pairs = Pairs(whole, other, MACRO)
+        assert pairs.evidence() is None
+        assert pairs.values() == (None, None)
+        assert Pairs(whole, other, accuracy()[0]).evidence() is not None
+    assert Pairs(part, part, MACRO).evidence() is not None
+    assert Pairs(part._replace(absent_groups=("z",)), part, MACRO).evidence() is None
 
 
 def test_macro_is_the_mean_of_group_means():
