@@ -1,16 +1,17 @@
 """Readers of answers: tables of cases, hostile text, random text, and other people's recordings.
 
-Disagreements of `letter` (strict) with the official chain on the recorded MMLU-Pro replies, all classes read by
-hand (about 200 replies); in each, strict is right or the defensible one:
+Disagreements of `letter` (strict) with the official chain on the recorded MMLU-Pro replies, about 200 of all classes
+read by hand; in each, strict is right or the defensible one:
 
     class                                                       gemini  Mistral  Llama
-    nothing stated; the chain reads the pronoun "I", a symbol      358     1022    301
-      of a formula or an option that is being discussed
-    the last statement names several options                         5      293     19
-    the last statement is "none of the above", "cannot be ..."      44       46     45
-    the last statement names a letter beyond the item's options      9       16      1
-    "the answer is (A) is false": denied                             0       22      0
-    a later statement differs (self-correction; answers to the      100       66     10
+    nothing stated, or denied ("the answer is (A) is false"); the  358     1007    301
+      chain reads the pronoun "I", a symbol of a formula or an
+      option that is being discussed
+    the last statement names several options                         5      314     19
+    the last statement is "none of the above", "cannot be ...",     43       46     44
+      or no option's letter
+    the last statement names a letter beyond the item's options      8       16      1
+    a later statement differs (self-correction; answers to the     100       73     10
       five shots listed again before the sixth)
 
 A letter beyond the options ends the search: of the 7 replies in which an earlier statement stands before one,
