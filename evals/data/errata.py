@@ -154,7 +154,9 @@ class Corrected:
     def __call__(self, points: Sequence[Point]) -> float:
         """Reduce; raises ValueError if nothing is left. A failed call on an excluded item is left out like a reply."""
         kept = [
-            _as_corrected(one) for one in points if EXCLUDED not in one.parts and one.id not in self.excluded
+            _as_corrected(one) if one.parts else one
+            for one in points
+            if one.id not in self.excluded and not (one.parts and EXCLUDED in one.parts)
         ]
         if not kept:
             raise ValueError("nothing is left without the errata")

@@ -32,7 +32,7 @@ from evals.extract.later import later
 from evals.extract.peel import half_width
 from evals.extract.reading import REFUSED, Parser, Reading, own_part, read, runs_on
 from evals.extract.shapes import gives_up
-from evals.extract.statements import Cue, Form, Statement
+from evals.extract.statements import Cue, Cues, Form, Statement
 from evals.extract.visible import visible
 
 TAIL = 5_000
@@ -143,7 +143,7 @@ def _stated(text: str, kind: _Kind, *, truncated: bool) -> Reading | None:
         True,
     ):  # labels count if nothing is stated in a stronger form, or if they correct it
         budget = iter(range(_LABELS))
-        cues = tuple(Cue(noun, _cue(kind, noun, budget, strong=strong)) for noun in (kind.tag, *kind.nouns))
+        cues = Cues(Cue(noun, _cue(kind, noun, budget, strong=strong)) for noun in (kind.tag, *kind.nouns))
         reading = read(shown, parse, cues=cues, shaped=False, truncated=truncated)
         if reading is not None:
             return after_correction(

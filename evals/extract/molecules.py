@@ -54,7 +54,7 @@ from evals.extract.smiles import (
     whole,
 )
 from evals.extract.statements import LONGEST as REPLY
-from evals.extract.statements import Cue, Form, Statement
+from evals.extract.statements import Cue, Cues, Form, Statement
 from evals.extract.visible import visible
 
 NOUNS = (
@@ -116,7 +116,7 @@ class _Reader:
         """The list that was read last; labels within it need no second look."""
 
     def read(self, *, truncated: bool) -> Reading | None:
-        cues = tuple(Cue(noun, self._at) for noun in NOUNS)
+        cues = Cues(Cue(noun, self._at) for noun in NOUNS)
         for strong in (False, True):
             self.labels_are_strong, self._seen, self._labels = strong, (0, 0), 0
             reading = read(self.text, self.parse, cues=cues, shaped=False, truncated=truncated)

@@ -14,13 +14,12 @@ Mood: TypeAlias = Literal["asserted", "negated", "conditional", "other", "asked"
 """`other`: somebody else's answer, an earlier thought, another part or question."""
 
 REACH = 120
-"""Characters before a statement that are looked at."""
+"""Characters before a statement that are looked at, in small letters: a pattern that ignores case takes three times as long."""
 _CLAUSE = later(r"(?:[.!?;](?=\s)|[。；！？\n]|\bbut\b|\bhowever\b|但是?|然而|而是)")
 _NEGATED = later(
     r"(?:\b(?:not|never|isn['’]t|wasn['’]t|aren['’]t|cannot|can['’]t|don['’]t|doesn['’]t|no|nor|neither|without|wrong|incorrect|false|invalid|another|doubt\w*|instead\s+of|rather\s+than)"
     r"|不|不要|不可|不该|切勿|避免|排除|非|别|勿|没有?|不是|不能|不应|并非|错误|而非)"
     r"(?:\s+(?:that|if|whether|say|think|believe|mean|sure|be))?(?:\s+(?:the|our|my|this|an?|correct|right|best|final|only|possible|so|be))*[\s*_\"'“(该的]*$",
-    re.IGNORECASE,
 )
 _FEWER = later(
     r"\b(?:not\s+only|no\s+doubt|without\s+(?:a\s+)?doubt|wait,?\s+no|oh\s+no|^\W*no)\W*$", re.IGNORECASE
@@ -28,11 +27,9 @@ _FEWER = later(
 _CONDITION = later(
     r"(?:\b(?:if|let(?!\s+(?:us|me)\b|['’])|whether|unless|suppos\w+|assum(?:e|es|ed|ing)|imagin\w+|e\.g\.|for\s+(?:example|instance)|could|might|may|perhaps\s+if|say\s+that|in\s+case|would\s+have)\b[^,]{0,60}$"
     r"|(?:如果|假设|假如|假若|若是?|要是|倘若|例如|比如|可能(?!的)|或许)[^。；\n]{0,40}$)",
-    re.IGNORECASE,
 )
 _WOULD = later(
     r"(?:\b(?:if|without|otherwise|had\s+(?:we|it|the))\b|(?:^|\band\b|[,:])\W*(?:in\s+(?:the\s+)?absence|ignoring|neglecting|under|for|with)\b)",
-    re.IGNORECASE,
 )
 _OTHER = later(
     r"(?:\b(?:(?:common|typical|frequent|usual|easy|classic)\s+(?:mistake|error|misconception|trap|wrong|incorrect)|misconception|distractor|mistaken\w*|mistake|tempt\w*"
@@ -47,7 +44,6 @@ _OTHER = later(
     r"|\b(?:answer|choice)\s+(?:really\s+|strongly\s+)?depends\b|^\W*(?:it|that)\s+(?:really\s+)?depends\s+on\b[^.:]{0,60}:"
     r"|错选|误选|易错|常见错误|常见误区|有人|有的同学|有些|很多人|许多|同学|学生|容易选|最初|起初|原来|一开始|之前|第一反应|误认为|误以为|干扰项|上一题|下一题|另一题)"
     r"[^.。;；\n]{0,90}$",
-    re.IGNORECASE,
 )
 _WRONG_AFTER = later(
     r"[\s*_)\]}$\"'”’`.,，]{0,6}(?:(?:is|are|was|were|would\s+be|seems|looks)(?:\s+(?:also|only|therefore|clearly|definitely|just))?\s+(?:not|incorrect|wrong|false|partially|partly|a\s+distractor|tempting|too|impossible|ruled)\b"
@@ -64,7 +60,7 @@ def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
 
     `link` is what stands between the first word and the answer, "would be" in it makes a condition of "without X".
     """
-    left = text[max(0, begin - REACH) : begin]
+    left = text[max(0, begin - REACH) : begin].lower()
     clause = left
     for cut in _CLAUSE.finditer(left):
         clause = left[cut.end() :]

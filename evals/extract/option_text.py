@@ -7,15 +7,17 @@ r"""An option named by its own text: "the ribosome", `\frac{27}{64}` for 27/64, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from evals.extract.later import later
 from evals.extract.peel import heads, peel
 
 _FRACTION = later(r"\\[dtc]?frac\s*\{([^{}]{1,80})\}\s*\{([^{}]{1,80})\}")
 _SHORT_FRACTION = later(r"\\[dtc]?frac\s*(\d)\s*(\d)")
-_MARKUP = later(
-    r"\\(?:ce|pu|text|textbf|textrm|mathrm|mathbf|mathit|rm|left|right|displaystyle|mbox)(?![A-Za-z])|\\[,;:! ]|~|[${}^_*`'\"\s“”‘’]"
+_LATEX = later(
+    r"\\(?:ce|pu|text|textbf|textrm|mathrm|mathbf|mathit|rm|left|right|displaystyle|mbox)(?![A-Za-z])|\\[,;:! ]"
 )
+_MARKUP = str.maketrans("", "", "~${}^_*`'\"“”‘’")
 _ARTICLE = later(r"(?:the|a|an|option|choice|answer)\s+(?=\S)", 2)
 _LABEL = later(r"[(\[]?([A-Z])[)\]]?\s*[.:)、．]\s*(?=\S)")
 _NONE = later(r"(?:none|neither)\s+(?:of\s+)?(?:the|these|them|above)|以上(?:都|皆|均)(?:不|非)|none\b", 2)
@@ -26,6 +28,7 @@ _WORKED_OUT = later(
     2,
 )
 """As in "(3/4)^3 = 27/64 ≈ 0.42"."""
+_WORKED = ("=", "i.e", "that", "namely")
 _LONG = 4
 """Letters of an option that is read off the end of a sentence."""
 LONGEST = 600
@@ -35,46 +38,48 @@ class Options:
     """The options as shown, ready to be compared with a statement's text."""
 
     def __init__(self, options: Sequence[str]) -> None:
-        self._given = options
+        self._options = options
         self._longest = 2 * max(map(len, options), default=0) + 120
         self._none = [i for i, option in enumerate(options) if _NONE.match(option.strip())]
-        self._numbers, self._unit = _without_common_unit(options)
+        self._numbers, unit = _without_common_unit(options)
+        self._unit = normal(unit).casefold()
         self._probes = [_probe(option) for option in self._numbers]
-        self._texts: list[str] | None = None
-        self._fold = True
 
     def named(self, stated: str) -> str | None:
         """Return the letter of the one option that a statement spells out; None: none, or several."""
         stated = stated[: self._longest]
         low = _squeezed(stated)
-        if not any(probe in low for probe in self._probes):
+        near = [number for number, probe in zip(self._numbers, self._probes, strict=True) if probe in low]
+        if not near:
             return None
+        texts = {normal(number).casefold() for number in near}
         sides = list(heads(stated))
-        if worked := _WORKED_OUT.search(stated):
+        if any(sign in low for sign in _WORKED) and (worked := _WORKED_OUT.search(stated)):
             sides.append(worked["result"])
-        return next((letter for side in sides if (letter := self.exactly(side))), None)
+        return next((letter for side in sides if (letter := self._spelled(side, texts))), None)
 
-    def _prepared(self) -> list[str]:
-        """Return the options' texts without layout, made when first needed."""
-        if self._texts is None:
-            exact = [normal(option) for option in self._numbers]
-            self._unit = normal(self._unit).casefold()
-            folded = [text.casefold() for text in exact]
-            self._fold = len(set(folded)) == len(set(exact))
-            self._texts = folded if self._fold else exact
-        return self._texts
-
-    def exactly(self, stated: str) -> str | None:
-        """Return the letter of the option whose text this is."""
-        texts, wanted = self._prepared(), normal(stated[:LONGEST])
-        wanted = (wanted.casefold() if self._fold else wanted).removesuffix(self._unit)
-        same = [i for i, text in enumerate(texts) if text == wanted] if wanted else []
+    def _spelled(self, stated: str, texts: set[str]) -> str | None:
+        """Return the letter of the option whose text this is; `texts`: of the options that it may be, in small letters."""
+        wanted = normal(stated[:LONGEST])
+        small = wanted.casefold()
+        if not wanted or texts.isdisjoint((small, small.removesuffix(self._unit))):
+            return None
+        exact, folded, fold = self._normalised
+        wanted = (small if fold else wanted).removesuffix(self._unit)
+        same = [i for i, text in enumerate(folded if fold else exact) if text == wanted]
         return chr(ord("A") + same[0]) if len(same) == 1 else None
+
+    @cached_property
+    def _normalised(self) -> tuple[list[str], list[str], bool]:
+        """The options without layout, the same in small letters, and whether these tell them apart as well."""
+        exact = [normal(option) for option in self._numbers]
+        folded = [text.casefold() for text in exact]
+        return exact, folded, len(set(folded)) == len(set(exact))
 
     def ending(self, sentence: str) -> tuple[str, int] | None:
         """Return (letter, where its text begins) of the one option that a sentence ends with; None if it names another too."""
         low = sentence.casefold()
-        texts = [option.strip().rstrip(".").casefold() for option in self._given]
+        texts = [option.strip().rstrip(".").casefold() for option in self._options]
         ends = [
             i
             for i, text in enumerate(texts)
@@ -100,15 +105,18 @@ _UNIT = later(r"(?P<number>[-+−\d.,/×^{}()\s]*\d[-+\d.,/×^{}()]*)\s+(?P<unit
 
 def _without_common_unit(options: Sequence[str]) -> tuple[list[str], str]:
     """Drop a unit that every option ends with: "32" then names "32 degrees"."""
-    found = [_UNIT.fullmatch(option.strip()) for option in options]
-    units = {match["unit"].strip() for match in found if match}
-    if len(units) == 1 and all(found):
-        return [match["number"] for match in found if match], units.pop()
-    return list(options), ""
+    numbers, units = [], set()
+    for option in options:
+        quantity = _UNIT.fullmatch(option.strip())
+        if quantity is None:
+            return list(options), ""
+        numbers.append(quantity["number"])
+        units.add(quantity["unit"].strip())
+    return (numbers, units.pop()) if len(units) == 1 else (list(options), "")
 
 
 _COMMAND = later(r"\\[a-z]+|\}\s*\{")
-_LAYOUT = later(r"[\^_{}$]")
+_LAYOUT = str.maketrans("", "", "^_{}$")
 _RUN = later(r"[a-z0-9]+")
 
 
@@ -119,7 +127,8 @@ def _probe(option: str) -> str:
 
 def _squeezed(text: str) -> str:
     """Return small letters without LaTeX's commands and marks, so that a power stands behind its base."""
-    return _LAYOUT.sub("", _COMMAND.sub(" ", _figures(text).casefold()))
+    text = _figures(text).casefold()
+    return (_COMMAND.sub(" ", text) if "\\" in text or "}" in text else text).translate(_LAYOUT)
 
 
 def _figures(text: str) -> str:
@@ -133,7 +142,8 @@ def normal(text: str) -> str:
         text = text[found.end() :]
     if "\\" in text:
         text = _SHORT_FRACTION.sub(r"\1/\2", _FRACTION.sub(r"\1/\2", text))
-    return _MARKUP.sub("", text).rstrip(".")
+        text = _LATEX.sub("", text)
+    return "".join(text.split()).translate(_MARKUP).rstrip(".")
 
 
 def labelled(text: str) -> tuple[str, str] | None:

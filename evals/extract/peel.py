@@ -49,6 +49,8 @@ _LEADING = later(r"(?:[\s:：*_`#>≈~]|\\[,;:! ]|\\q?quad\b|->|→|=(?!=)|\\app
 _TRAILING = later(r"(?:\s\||[\s*_`。．;；!！]|\\[,;:! ]|\\\\|(?<!\.)\.|</s>)+\Z")
 _TRAILS = frozenset("|*_`。．.;；!！,:\\> \n\t")
 """What may end text that `_TRAILING` shortens."""
+_TRAILED = _TRAILS | frozenset("</s")
+"""All that `_TRAILING` matches, but for blanks."""
 _ENDING = later(r"(?:입니다|이다|예요|이에요|です|である|だ|となります)\s*[.。]?\s*\Z")
 _BREAK = later(
     r"\s+(?=\((?!or\b))|(?=（)"
@@ -92,7 +94,11 @@ def _outside(text: str) -> str:
     if found := _LEADING.match(text):
         text = text[found.end() :]
     if text[-1:] in _TRAILS:
-        text = _TRAILING.sub("", text)
+        begin = len(text)
+        while begin and (text[begin - 1] in _TRAILED or text[begin - 1].isspace()):
+            begin -= 1
+        if trailing := _TRAILING.search(text, begin):
+            text = text[: trailing.start()]
     if not text.isascii():
         text = _ENDING.sub("", text)
     for left, right in _BY_SIGN.get(text[:1], ()):

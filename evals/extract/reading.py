@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from evals.extract.later import later
 from evals.extract.peel import half_width, heads
 from evals.extract.shapes import shapes
-from evals.extract.statements import EARLY, EXTENT, LATE, LONGEST, TORN, Cue, Form, backwards
+from evals.extract.statements import EARLY, EXTENT, LATE, LONGEST, NO_CUES, TORN, Cues, Form, backwards
 from evals.extract.visible import visible
 
 BUDGET = 40_000
@@ -93,7 +93,7 @@ def read(
     text: str,
     parse: Parser,
     *,
-    cues: tuple[Cue, ...] = (),
+    cues: Cues = NO_CUES,
     shaped: bool = True,
     truncated: bool = False,
 ) -> Reading | None:
@@ -143,7 +143,7 @@ def runs_on(text: str) -> bool:
     )
 
 
-def _last(text: str, begin: int, end: int, parse: Parser, cues: tuple[Cue, ...]) -> Any:
+def _last(text: str, begin: int, end: int, parse: Parser, cues: Cues) -> Any:
     """Return the Reading that holds in a part of the text, REFUSED, or None where nothing is stated."""
     weak: Reading | None = None
     left = BUDGET

@@ -17,52 +17,58 @@ _CHECK = later(r"^[^\n]{0,200}(?:✓|✔|✅|☑|\[x\])[^\n]{0,200}$", re.MULTIL
 _GIVES_UP = later(
     r"\b(?:sorry|cannot|can['’]t|unable|do(?:n['’]t|\s+not)\s+know|not\s+(?:sure|able|enough|possible|clear)|no\s+idea|insufficient|unclear|apologi[sz]e|as\s+an\s+ai|could\s+not|couldn['’]t)\b"
     r"|抱歉|无法|不能|不知道|不确定|对不起",
-    re.IGNORECASE,
 )
 _LAST_SENTENCE = later(r"(?:[.!?](?=\s)|[。；！？\n])")
 
 
 def gives_up(text: str, begin: int = 0) -> bool:
     """Tell whether words say that the model cannot or will not answer."""
-    return _GIVES_UP.search(text, begin) is not None
+    return _GIVES_UP.search(text[begin:].lower()) is not None
 
 
 def shapes(text: str, begin: int) -> Iterator[Statement]:
     """Yield the readings of a reply without a statement from `begin` on, the likeliest first."""
-    lines = list(re.finditer(r"[^\n]*\S[^\n]*", text[begin:]))
+    lines = list(_lines(text, begin))
     if not lines:
         return
     whole = begin == 0 or text[:begin].isspace()
-    last = lines[-1]
+    (first, first_end), (last, end) = lines[0], lines[-1]
     if len(lines) == 1 and whole:
-        yield Statement("whole", begin + last.start(), begin + last.end())
+        yield Statement("whole", last, end)
     elif (
-        whole and len(lines) <= 3 and len(text.strip()) <= 80 and not _repeats(last[0], lines[0][0])
+        whole
+        and len(lines) <= 3
+        and len(text.strip()) <= 80
+        and not _repeats(text[last:end], text[first:first_end])
     ):  # displayed over some lines
-        yield Statement("whole", begin + lines[0].start(), begin + last.end())
-    if gives_up(text, begin + last.start()) or text.rstrip().endswith(("?", "？")):
+        yield Statement("whole", first, end)
+    if gives_up(text, last) or text.rstrip().endswith(("?", "？")):
         return
-    spans = [found for found in _BOLD.finditer(text, begin) if _emphasised(text, found)]
-    in_last = [found for found in spans if found.start() >= begin + last.start()]
-    for some in (in_last, spans):
-        said = {found[str(found.lastgroup)].strip() for found in some}
-        if len(said) == 1:
-            group = str(some[-1].lastgroup)
-            yield Statement("emphasis", some[-1].start(group), some[-1].end(group))
-    yield Statement("last line", begin + last.start(), begin + last.end())
-    if len(lines) > 1 and whole and _BOLD.fullmatch(lines[0][0].strip().rstrip(".")):
-        yield Statement("emphasis", begin + lines[0].start(), begin + lines[0].end())
-    sentence = begin + last.start()
-    for cut in _LAST_SENTENCE.finditer(text, sentence, max(sentence, len(text.rstrip()) - 1)):
-        sentence = cut.end()
-    if found := _tail(text, sentence):
-        yield found
-        if (rounded := text.rfind("≈", sentence, found.begin)) >= 0 and (
-            found := _tail(text, sentence, rounded)
-        ):
-            yield found  # what is rounded
+    spans = [span for span in _BOLD.finditer(text, begin) if _emphasised(text, span)]
+    for some in ([span for span in spans if span.start() >= last], spans):
+        if len({span[str(span.lastgroup)].strip() for span in some}) == 1:
+            yield Statement("emphasis", *some[-1].span(str(some[-1].lastgroup)))
+    yield Statement("last line", last, end)
+    if len(lines) > 1 and whole and _BOLD.fullmatch(text[first:first_end].strip().rstrip(".")):
+        yield Statement("emphasis", first, first_end)
+    sentence = last
+    for stop in _LAST_SENTENCE.finditer(text, sentence, max(sentence, len(text.rstrip()) - 1)):
+        sentence = stop.end()
+    if tail := _tail(text, sentence):
+        yield tail
+        rounded = text.rfind("≈", sentence, tail.begin)
+        if rounded >= 0 and (exact := _tail(text, sentence, rounded)):
+            yield exact
     if subject := _SUBJECT.match(text, sentence):
         yield Statement("prose", *subject.span("subject"))
+
+
+def _lines(text: str, begin: int) -> Iterator[tuple[int, int]]:
+    """Yield the extents of the lines that are not blank."""
+    for line in text[begin:].split("\n"):
+        if line and not line.isspace():
+            yield begin, begin + len(line)
+        begin += len(line) + 1
 
 
 def _repeats(last: str, first: str) -> bool:

@@ -7,7 +7,7 @@ first and only as far as somebody asks: most replies are read from their last li
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -128,33 +128,47 @@ _MARGIN = 60
 
 
 class _Words(NamedTuple):
-    """Words to look for, by what a text may hold."""
+    """Words to look for: those that a text can hold as a run of small letters, and all others."""
 
-    strong: tuple[str, ...]
-    strong_ascii: tuple[str, ...]
-    weak: tuple[str, ...]
+    spelled: dict[str, str]
+    """The run of letters -> the word; the plural of a noun too."""
+    signs: tuple[str, ...]
+    ascii_signs: tuple[str, ...]
+
+
+_RUN = re.compile("[a-z]+")
 
 
 @cache
-def _words(cues: tuple[tuple[str, bool], ...]) -> _Words:
-    strong = dict.fromkeys((*_WORDS, *(word for word, is_weak in cues if not is_weak)))
-    weak = tuple(word for word, is_weak in cues if is_weak)
-    return _Words(tuple(strong), tuple(word for word in strong if word.isascii()), weak)
+def _words(words: tuple[str, ...]) -> _Words:
+    spelled = {word: word for word in words if _RUN.fullmatch(word)}
+    signs = tuple(word for word in words if word not in spelled)
+    plurals = {word + "s": word for word in spelled if word in _PLURALS}
+    return _Words(plurals | spelled, signs, tuple(sign for sign in signs if sign.isascii()))
 
 
-def backwards(
-    text: str, begin: int, end: int, cues: tuple[Cue, ...]
-) -> Iterator[tuple[Statement, Any, bool]]:
+class Cues:
+    """The further cues of a kind of answer, prepared to be looked for."""
+
+    def __init__(self, cues: Iterable[Cue] = ()) -> None:
+        self.by_word = {cue.word: cue for cue in cues}
+        strong = dict.fromkeys((*_WORDS, *(word for word, cue in self.by_word.items() if not cue.weak)))
+        self.strong = _words(tuple(strong))
+        self.all = _words(tuple(dict.fromkeys((*strong, *self.by_word))))
+
+
+NO_CUES = Cues()
+
+
+def backwards(text: str, begin: int, end: int, cues: Cues) -> Iterator[tuple[Statement, Any, bool]]:
     """Yield (statement, its answer if a cue has read it, whether it is strong), from the last to the first."""
     size, done, looked = LATE + _MARGIN, end, 0
-    by_word = {cue.word: cue for cue in cues}
-    words = _words(tuple((cue.word, cue.weak) for cue in cues))  # the cues themselves may hold a reply
     early, late = begin + EARLY, end - LATE - _MARGIN
     while done > begin and looked < MOST:
         start = max(begin, end - size)
-        weak = words.weak if done > late or start < early else ()
-        for at, word in reversed(_places(text, start, done, words, weak)):
-            cue = by_word.get(word)
+        words = cues.all if done > late or start < early else cues.strong
+        for at, word in reversed(_places(text, start, done, words)):
+            cue = cues.by_word.get(word)
             if cue is not None and cue.weak and early <= at < late:
                 continue
             looked += 1
@@ -168,14 +182,15 @@ def backwards(
         done, size = start, size * 8
 
 
-def _places(text: str, start: int, end: int, words: _Words, weak: tuple[str, ...]) -> list[tuple[int, str]]:
+def _places(text: str, start: int, end: int, words: _Words) -> list[tuple[int, str]]:
     """List (position, word) of all words in a part of the text that may begin a statement, in its order."""
     low = text[start : min(len(text), end + 16)].lower()
     if len(low) != min(len(text), end + 16) - start:
         low = text[start : min(len(text), end + 16)].replace("İ", "I").lower()
     places = []
     stop, find = end - start, low.find
-    for word in (*(words.strong_ascii if low.isascii() else words.strong), *weak):
+    present = {words.spelled[run] for run in words.spelled.keys() & _RUN.findall(low)}
+    for word in (*present, *(words.ascii_signs if low.isascii() else words.signs)):
         at = find(word)
         if at < 0:
             continue

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from msgspec import Struct, structs
@@ -12,13 +13,14 @@ from evals.errors import UsageError
 from evals.labels import JUDGE_NOTE, SCORER_NOTE, Note
 from evals.records import store
 from evals.records.card import Card
+from evals.records.files import Brief
 from evals.records.writer import Writer
 from evals.report.estimates import Summary, summarize
 from evals.run.describe import put_rules
 from evals.sandbox import Pool
 from evals.scorers.scoring import BROKE, Scoring
 from evals.suite import Suite
-from evals.types import Failure, Record, Reply, Sample, Score
+from evals.types import Record, Reply, Sample, Score
 
 MOST_FAILED = 0.01
 """Fraction of expected outcomes above which scorer failures are noted on the card."""
@@ -111,11 +113,11 @@ def _text(score: object) -> str:
     return score.verdict if score.answer is None else f"{score.verdict} ({score.answer})"
 
 
-def summed(card: Card, run: store.Run, suite: Suite) -> Summary:
-    """Compute the figures of a run from its records and put them on the card."""
+def summed(card: Card, run: store.Run, suite: Suite, *, briefs: Iterable[Brief] | None = None) -> Summary:
+    """Compute the figures of a run from its records (or from `briefs` of them) and put them on the card."""
     golds = run.gold()
     summary = summarize(
-        run.briefs(),
+        run.briefs() if briefs is None else briefs,
         golds,
         suite.metrics_for(golds),
         scorers=tuple(suite.scorers),
@@ -128,17 +130,27 @@ def summed(card: Card, run: store.Run, suite: Suite) -> Summary:
     return summary
 
 
-def _note_broken(card: Card, run: store.Run, scorer: str) -> None:
+def _noted(briefs: Iterable[Brief], scorer: str, broken: Counter[str]) -> Iterator[Brief]:
+    """Yield briefs, counting the replies that made the scorer fail: as invalid answers, or without a score."""
+    for brief in briefs:
+        score = brief.scores.get(scorer)
+        if isinstance(score, Score):
+            broken["invalid"] += score.why.startswith(BROKE)
+        elif score is not None:
+            broken["failed"] += score.kind in ("scorererror", "crash")
+        broken["replies"] += 1
+        yield brief
+
+
+def _note_broken(card: Card, broken: Counter[str]) -> None:
     """Add notes on replies that made the scorer fail: counted as invalid, or excluded from means."""
-    scores = [brief.scores.get(scorer) for brief in run.briefs()]
-    invalid = sum(isinstance(score, Score) and score.why.startswith(BROKE) for score in scores)
-    failed = sum(isinstance(score, Failure) and score.kind in ("scorererror", "crash") for score in scores)
     notes = [note for note in card.notes if not Note.parse(note, SCORER_NOTE)]
-    if invalid:
-        text = f"{invalid} of {len(scores)} replies made it fail, and count as invalid answers"
+    of = f"of {broken['replies']} replies"
+    if broken["invalid"]:
+        text = f"{broken['invalid']} {of} made it fail, and count as invalid answers"
         notes.append(str(Note(SCORER_NOTE, text)))
-    if failed > MOST_FAILED * card.expected:
-        text = f"it failed on {failed} of {len(scores)} replies, which are in no mean: do not quote this"
+    if broken["failed"] > MOST_FAILED * card.expected:
+        text = f"it failed on {broken['failed']} {of}, which are in no mean: do not quote this"
         notes.append(str(Note(SCORER_NOTE, text)))
     card.notes = tuple(notes)
 
@@ -146,8 +158,9 @@ def _note_broken(card: Card, run: store.Run, scorer: str) -> None:
 def finish(writer: Writer, suite: Suite) -> Summary:
     """Compute the figures of a finished run, the judge's included, and put them on the card."""
     run, card = store.Run(writer.path), writer.card
-    summary = summed(card, run, suite)
-    _note_broken(card, run, next(iter(suite.scorers)))
+    broken: Counter[str] = Counter()
+    summary = summed(card, run, suite, briefs=_noted(run.briefs(), next(iter(suite.scorers)), broken))
+    _note_broken(card, broken)
     if suite.judged:
         from evals.scorers.judge.account import account, wording
 

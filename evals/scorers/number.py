@@ -20,7 +20,7 @@ from evals.extract.moods import mood
 from evals.extract.peel import half_width
 from evals.extract.reading import REFUSED, Reading, own_part, read, runs_on
 from evals.extract.shapes import gives_up
-from evals.extract.statements import Cue, Form, Statement
+from evals.extract.statements import Cue, Cues, Form, Statement
 from evals.extract.units import (
     DIMENSIONLESS,
     Quantity,
@@ -73,7 +73,7 @@ def stated(text: str, unit: str = "") -> Reading | None:
         return quantity
 
     shown = own_part(half_width(shown))
-    reading = read(shown, parse, cues=(Cue("number", _number_tag),), shaped=False)
+    reading = read(shown, parse, cues=Cues([Cue("number", _number_tag)]), shaped=False)
     if reading is not None:
         final = concluded(shown, reading, parse)
         if _comparable(reading.value, final.value, unit):
