@@ -32,17 +32,21 @@ _WOULD = later(
     r"(?:\b(?:if|without|otherwise|had\s+(?:we|it|the))\b|(?:^|\band\b|[,:])\W*(?:in\s+(?:the\s+)?absence|ignoring|neglecting|under|for|with)\b)",
 )
 _OTHER = later(
-    r"(?:\b(?:(?:common|typical|frequent|usual|easy|classic)\s+(?:mistake|error|misconception|trap|wrong|incorrect)|misconception|distractor|mistaken\w*|mistake|tempt\w*"
+    r"\b(?:(?:common|typical|frequent|usual|easy|classic)\s+(?:mistake|error|misconception|trap|wrong|incorrect)|misconception|distractor|mistake|tempt"
     r"|(?:some|many|most|several|other|certain)\s+(?:people|students?|readers?|candidates?|sources?|textbooks?|models?|test-takers?|might|may|would|will|could)\b"
-    r"|(?:students?|people|others|readers|candidates|beginners|learners|colleagues?|friends?|someone|somebody|one|you|they|he|she)\s+(?:often|usually|sometimes|commonly|frequently|typically|wrongly|mistakenly|might|may|could|would|will|say|says|said|think|thinks|claim|claims|argue|argues|believe|believes|pick|picks|choose|chooses|select|selects|guess|miss)"
-    r"|(?<!\bi )\b(?:insist|claim|argue|maintain|assert|allege)s?\b|(?<!\bi )\b(?:insisted|claimed|argued|said|thought|believed|thinks|believes)\b"
-    r"|(?:second|next|third)[- ]?(?:best|closest|likeliest|most)|runner-up|alternative|distractor"
+    r"|(?:students?|people|others|readers|candidates|beginners|learners|colleagues?|friends?|someone|somebody|one|you|they|he|she)\s+(?:often|usually|sometimes|commonly|frequently|typically|wrongly|mistakenly|might|may|could|would|will|say|said|think|claim|argue|believe|pick|choose|select|guess|miss)"
+    r"|(?<!\bi )(?:insist|claim|argue|maintain|assert|allege)s?\b|(?<!\bi )(?:insisted|claimed|argued|said|thought|believed|thinks|believes)\b"
+    r"|(?:second|next|third)[- ]?(?:best|closest|likeliest|most)|runner-up|alternative"
     r"|(?:initial|first|earlier|previous|original|naive|old|former|published|reported|his|her|their|your|student['’]s|someone['’]s)\s+(?:\w+\s+)?(?:answer|guess|thought|attempt|choice|instinct|impression|intuition|idea|result|value)"
-    r"|(?:initially|originally|previously|earlier|at\s+first|at\s+first\s+glance|naively)\b"
-    r"|i\s+(?:first|initially|originally|previously)|was\s+tempted|(?:format|template|form|write|reply|respond|finish|end|close)\s+(?:\w+\s+){0,4}(?:with|as|is|like)?|instruct\w*|placeholder"
-    r"|(?:for|of|to|in)\s+(?:the\s+)?(?:(?:part|step|item|subquestion|subpart)\s*\(?(?:[b-h]|[2-9]|i{1,3}|iv|v)\b|(?:next|other|previous|second|following|original|similar|last)\s+(?:part|question|problem|exercise|case|item)))"
-    r"|\b(?:answer|choice)\s+(?:really\s+|strongly\s+)?depends\b|^\W*(?:it|that)\s+(?:really\s+)?depends\s+on\b[^.:]{0,60}:"
-    r"|错选|误选|易错|常见错误|常见误区|有人|有的同学|有些|很多人|许多|同学|学生|容易选|最初|起初|原来|一开始|之前|第一反应|误认为|误以为|干扰项|上一题|下一题|另一题)"
+    r"|(?:initially|originally|previously|earlier|at\s+first|naively)\b"
+    r"|i\s+(?:first|initially|originally|previously)|was\s+tempted|format\b|template\b|(?:write|reply|respond|finish|end|close)\s+(?:\w+\s+){0,4}?(?:with|as|like)\b|instruct|placeholder"
+    r"|(?:for|of|to|in)\s+(?:the\s+)?(?:(?:part|step|item|subquestion|subpart)\s*\(?(?:[b-h]|[2-9]|i{1,3}|iv|v)\b|(?:next|other|previous|second|following|original|similar|last)\s+(?:part|question|problem|exercise|case|item))"
+    r"|(?:answer|choice)\s+(?:really\s+|strongly\s+)?depends\b)"
+    r"[^.。;；\n]{0,90}$",
+)
+_DEPENDS = later(r"\W*(?:it|that)\s+(?:really\s+)?depends\s+on\b[^.:]{0,60}:[^.。;；\n]{0,90}$")
+_OTHER_CHINESE = later(
+    r"(?:错选|误选|易错|常见错误|常见误区|有人|有的同学|有些|很多人|许多|同学|学生|容易选|最初|起初|原来|一开始|之前|第一反应|误认为|误以为|干扰项|上一题|下一题|另一题)"
     r"[^.。;；\n]{0,90}$",
 )
 _WRONG_AFTER = later(
@@ -67,7 +71,9 @@ def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
     if clause and not clause.isspace():
         if _NEGATED.search(clause) and not _FEWER.search(clause):
             return "negated"
-        if _OTHER.search(clause):
+        if _OTHER.search(clause) or _DEPENDS.match(clause):
+            return "other"
+        if not clause.isascii() and _OTHER_CHINESE.search(clause):
             return "other"
         if _CONDITION.search(clause) or ("would" in link and _WOULD.search(clause)):
             return "conditional"

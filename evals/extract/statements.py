@@ -137,6 +137,12 @@ class _Words(NamedTuple):
 
 
 _RUN = re.compile("[a-z]+")
+_BLANKED = str.maketrans({code: " " for code in range(128) if not chr(code).isalpha()})
+
+
+def _runs(low: str) -> list[str]:
+    """Return the runs of small letters of a text."""
+    return low.translate(_BLANKED).split() if low.isascii() else _RUN.findall(low)
 
 
 @cache
@@ -189,7 +195,7 @@ def _places(text: str, start: int, end: int, words: _Words) -> list[tuple[int, s
         low = text[start : min(len(text), end + 16)].replace("İ", "I").lower()
     places = []
     stop, find = end - start, low.find
-    present = {words.spelled[run] for run in words.spelled.keys() & _RUN.findall(low)}
+    present = {words.spelled[run] for run in words.spelled.keys() & _runs(low)}
     for word in (*present, *(words.ascii_signs if low.isascii() else words.signs)):
         at = find(word)
         if at < 0:
