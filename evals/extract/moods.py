@@ -39,12 +39,17 @@ _OTHER = later(
     r"|(?:second|next|third)[- ]?(?:best|closest|likeliest|most)|runner-up|alternative"
     r"|(?:initial|first|earlier|previous|original|naive|old|former|published|reported|his|her|their|your|student['’]s|someone['’]s)\s+(?:\w+\s+)?(?:answer|guess|thought|attempt|choice|instinct|impression|intuition|idea|result|value)"
     r"|(?:initially|originally|previously|earlier|at\s+first|naively)\b"
-    r"|i\s+(?:first|initially|originally|previously)|was\s+tempted|format\b|template\b|(?:write|reply|respond|finish|end|close)\s+(?:\w+\s+){0,4}?(?:with|as|like)\b|instruct|placeholder"
+    r"|i\s+(?:first|initially|originally|previously)|was\s+tempted|format\b|template\b|instruct|placeholder"
     r"|(?:for|of|to|in)\s+(?:the\s+)?(?:(?:part|step|item|subquestion|subpart)\s*\(?(?:[b-h]|[2-9]|i{1,3}|iv|v)\b|(?:next|other|previous|second|following|original|similar|last)\s+(?:part|question|problem|exercise|case|item))"
     r"|(?:answer|choice)\s+(?:really\s+|strongly\s+)?depends\b)"
     r"[^.。;；\n]{0,90}$",
 )
 _DEPENDS = later(r"\W*(?:it|that)\s+(?:really\s+)?depends\s+on\b[^.:]{0,60}:[^.。;；\n]{0,90}$")
+_INSTRUCTS = later(
+    r"(?<!the\s)\b(?:write|reply|respond|answer|finish|end|close)s?\s+(?:\w+\s+){0,4}?(?:with|as|like|in|using)"
+    r"(?:[\s:：\"'“(*`]+(?:the|an?|this|that|your|following|exact|last|final|format|form|line|sentence|phrase|words?|of))*[\s:：\"'“(*`]*$"
+)
+"""As in 'reply in the form "ANSWER: X"'."""
 _OTHER_CHINESE = later(
     r"(?:错选|误选|易错|常见错误|常见误区|有人|有的同学|有些|很多人|许多|同学|学生|容易选|最初|起初|原来|一开始|之前|第一反应|误认为|误以为|干扰项|上一题|下一题|另一题)"
     r"[^.。;；\n]{0,90}$",
@@ -71,7 +76,7 @@ def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
     if clause and not clause.isspace():
         if _NEGATED.search(clause) and not _FEWER.search(clause):
             return "negated"
-        if _OTHER.search(clause) or _DEPENDS.match(clause):
+        if _OTHER.search(clause) or _DEPENDS.match(clause) or _INSTRUCTS.search(clause):
             return "other"
         if not clause.isascii() and _OTHER_CHINESE.search(clause):
             return "other"

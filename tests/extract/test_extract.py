@@ -4,7 +4,7 @@ Disagreements of `letter` (strict) with the official chain on the recorded MMLU-
 read by hand; in each, strict is right or the defensible one:
 
     class                                                       gemini  Mistral  Llama
-    nothing stated, or denied ("the answer is (A) is false"); the  357     1006    301
+    nothing stated, or denied ("the answer is (A) is false"); the  358     1006    301
       chain reads the pronoun "I", a symbol of a formula or an
       option that is being discussed
     the last statement names several options                         5      314     19
