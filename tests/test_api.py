@@ -281,7 +281,7 @@ def test_ctrl_c_in_a_notebook_keeps_what_was_in_flight(here: Path) -> None:
 
 
 def examples() -> Iterator[tuple[str, str]]:
-    for page in ("README.md", "CONTRIBUTING.md"):
+    for page in ("README.md", "CONTRIBUTING.md", "docs/suites.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
         for part in text.split("<!-- runs -->\n```python\n")[1:]:
             yield page, part.partition("```")[0]
@@ -295,7 +295,7 @@ def test_the_examples_of_the_documentation_run(here: Path, page: str, code: str)
 
 def test_the_benchmark_of_the_documentation_is_short() -> None:
     found = [code for _, code in examples() if "Suite.of" in code]
-    assert len(found) == 2  # README and CONTRIBUTING
+    assert len(found) == 3  # README, CONTRIBUTING, docs/suites.md
     assert all(len([line for line in code.splitlines() if line.strip()]) <= 12 for code in found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shlex
@@ -80,6 +81,16 @@ def test_a_command_is_known_with_its_options(command: Printed) -> None:
         assert "--help" in command.words
 
 
+def test_the_scorers_of_the_page_are_there_with_their_options() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)\.(\w+)` \|[^|]*\|([^|]*)\|$", (ROOT / "docs" / "suites.md").read_text(), re.MULTILINE
+    )
+    assert len(rows) > 10
+    for module, name, options in rows:
+        scorer = getattr(importlib.import_module(f"evals.scorers.{module}"), name)
+        assert set(re.findall(r"`(\w+)`", options)) <= set(getattr(scorer, "__struct_fields__", ())), name
+
+
 # --- those that run here ---------------------------------------------------------------------------------------------
 
 POLICY = '[[suite]]\nname = "mmlu-pro"\nmargin = 0.3\n'
@@ -94,7 +105,7 @@ STANDS_FOR = {
 """What the pages write in the place of names."""
 ELSEWHERE = (
     "hf:", "vllm:", "--cluster", "lm-eval:", "audit", "serve", "dashboard", "import", "reproduce", "mmmu", "opencompass",
-    "smollm2", "data", "calibrate", "hub", "every-eval-ever", "lm-eval", "JUDGE", "--judge", "o3", "--control",
+    "smollm2", "data", "calibrate", "hub", "every-eval-ever", "lm-eval", "JUDGE", "--judge", "o3", "--control", "rivers", "tokens:",
 )  # fmt: skip
 """Words of commands that need what is not here; other tests run most of them."""
 RUN_HERE = [
