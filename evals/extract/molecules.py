@@ -47,6 +47,7 @@ from evals.extract.smiles import (
     believed,
     can_only_be_smiles,
     component_of,
+    is_marked,
     looks_like_smiles,
     one_of,
     reaction_side,
@@ -75,6 +76,15 @@ _LABEL = later(
 )
 _ITEM = later(r"\s*(?:[-*•+–]\s|\(?\d{1,2}[.):、]|[①-⑳]|\||[*_]{0,3}[^:\n`|]{1,80}:)")
 _EITHER = later(r"\S[*_`]*\s+or\s+[*_`]*\S|\bor\b|或者?|还是", re.IGNORECASE)
+
+
+def _component(text: str, side: Side) -> str:
+    """Return what one tag of a set holds: most hold one molecule and nothing else."""
+    if is_marked(text) and text[0] != "(" and text[-1] not in ".:$":
+        return text
+    return set_of(text, side) or bare(text)
+
+
 _REACTANTS_FIELD = later(r"\"(?:reactants?|precursors?|starting[_ ]materials?)\"\s*:", re.IGNORECASE)
 _MARKED = later(
     r"```[A-Za-z]*[ \t]*\n?([^`]{1,5000})```|(?<!`)`([^`\n]{1,5000})`(?!`)|\*\*([^*\n]{1,5000})\*\*"
@@ -160,7 +170,7 @@ class _Reader:
                 True,
             )
         group = last_group(self.text, self._tags[: own + 1], self.side)
-        read_ones = [set_of(one.text, self.side) or bare(one.text) for one in group]
+        read_ones = [_component(tag.text, self.side) for tag in group]
         value = ".".join(dict.fromkeys(read_ones) if len(group) > 1 else read_ones)
         return value, Statement("tag", group[0].begin, tag.end, mood), True
 

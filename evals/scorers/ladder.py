@@ -106,7 +106,7 @@ def _parents(a: Form, t: Form) -> Climb:
         return Climb(0, _other_formula(a, t))
     if a.parent == t.parent:
         return Climb(RUNGS["parent"], f"right parent, but {parent_fault(a, t)}")
-    if a.skeleton != t.skeleton:
+    if a.element_graph != t.element_graph or a.skeleton != t.skeleton:
         return Climb(0, f"an isomer: {a.formula} is right, the skeleton is not")
     (own, complete), (wanted, wanted_complete) = a.tautomer(), t.tautomer()
     if own == wanted:

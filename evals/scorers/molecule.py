@@ -66,13 +66,14 @@ class Molecule(Struct, frozen=True):
         return self._score(form, gold, best)
 
     def _score(self, form: Form, gold: Form, best: Climb) -> Score:
-        parts = {"parsed": float(form.raw is not None), "valid": float(form.mol is not None)}
+        parts = {
+            "parsed": float(form.mol is not None or form.raw is not None),
+            "valid": float(form.mol is not None),
+        }
         parts["rung"] = float(best.rung)
         if form.mol is not None and gold.mol is not None:
             if self.several:
-                parts["components"] = (
-                    1.0 if best.rung >= RUNGS["compound"] else compare_components(form, gold).f1
-                )
+                parts["components"] = 1.0 if best.rung >= RUNGS["compound"] else _shared(form, gold)
             parts["skeleton"] = float(best.rung >= 3 or same_skeleton(form, gold))
             parts |= similarities(form, gold)
         right = best.rung >= RUNGS[self.rung]
@@ -98,6 +99,12 @@ def best_climb(form: Form, golds: Sequence[Form]) -> tuple[Climb, Form]:
     if len(golds) == 1:
         return next(climbs)
     return max(climbs, key=lambda pair: (pair[0].rung, _morgan(form, pair[1])))
+
+
+def _shared(form: Form, gold: Form) -> float:
+    """Return the F1 of the components; single molecules below the rung `compound` share none."""
+    single = "." not in form.smiles and "." not in gold.smiles
+    return 0.0 if single else compare_components(form, gold).f1
 
 
 def _morgan(form: Form, gold: Form) -> float:
