@@ -384,7 +384,7 @@ _RESULTS = later(
     r"\b(?:gives?|yields?|affords?|furnishes|produces?|products?\s+is|forms?)\s|得到|生成|产物[为是]",
     re.IGNORECASE,
 )
-_REACTION = later(r"[^\s>`]{1,2000}>[^\s>`]{0,500}>[^\s>`]{1,2000}")
+_REACTION = later(r"(?<![^\s>`])[^\s>`]{1,2000}>[^\s>`]{0,500}>[^\s>`]{1,2000}")
 
 
 def _leads_to(text: str, at: int) -> bool:

@@ -85,7 +85,8 @@ def same_compound(a: Form, t: Form) -> bool:
     """Tell whether two molecules whose canonical SMILES differ are one compound in two drawings."""
     if a.composition != t.composition:
         return False
-    if a.skeleton_key == t.skeleton_key and a.fixed_inchi == t.fixed_inchi != "":
+    disconnected = a.may_have_salt_metal or t.may_have_salt_metal  # the keys are of the molecules as drawn
+    if (disconnected or a.skeleton_key == t.skeleton_key) and a.fixed_inchi == t.fixed_inchi != "":
         return True
     bridged = a._rd.Descriptors.CalcNumBridgeheadAtoms(a.mol) and a.flat == t.flat
     return bool(bridged) and not a.rewritten.isdisjoint(t.rewritten)

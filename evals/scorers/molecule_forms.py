@@ -143,9 +143,14 @@ class Form:
             return ""
         return str(inchi)
 
+    @cached_property
+    def may_have_salt_metal(self) -> bool:
+        """Whether an atom of groups 1 and 2 stands in the SMILES, whose bonds are drawn or left out."""
+        return _METAL_ATOM.search(self.smiles) is not None
+
     def _disconnected(self) -> Any:
         """Break the bonds of metals of groups 1 and 2; both electrons of a bond stay with the other atom."""
-        if not _METAL_ATOM.search(self.smiles):
+        if not self.may_have_salt_metal:
             return self.mol
         if not any(atom.GetAtomicNum() in _METALS and atom.GetDegree() for atom in self.mol.GetAtoms()):
             return self.mol
