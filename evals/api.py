@@ -32,10 +32,10 @@ from evals.types import Model
 
 if TYPE_CHECKING:
     from evals.verdicts.compare import Comparison
-    from evals.verdicts.contestant import Contestant
     from evals.verdicts.estimands import Estimand
     from evals.verdicts.gate import GateReport
     from evals.verdicts.policy import Policy
+    from evals.verdicts.suite_run import SuiteRun
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ def import_replies(
     """
     from tempfile import TemporaryDirectory
 
-    from evals.interop.replies import Wanted, read_replies
+    from evals.interop.replies import ImportRequest, read_replies
 
     with TemporaryDirectory() as folder:
         if isinstance(replies, Mapping):
@@ -107,7 +107,7 @@ def import_replies(
             path.write_bytes(b"".join(line + b"\n" for line in lines))
         else:
             path = Path(replies)
-        wanted = Wanted(
+        request = ImportRequest(
             suite=suite,
             model=model,
             protocol=protocol,
@@ -116,7 +116,7 @@ def import_replies(
             results=Path(results),
             run=run,
         )
-        read = partial(read_replies, path, wanted)
+        read = partial(read_replies, path, request)
         cards = _off_the_loop(read)
     return Runs([run for card in cards for run in store.find(Path(results), card.run)])
 
@@ -147,15 +147,15 @@ def compare(
     """
     from msgspec import structs
 
-    from evals.verdicts import contestants, noise
-    from evals.verdicts.compare import compare as weigh
+    from evals.verdicts import noise, suite_runs
+    from evals.verdicts.compare import compare as compare_runs
 
     if len(sides) < 2:
         raise UsageError("name two runs, A and B")
     folder = Path(results)
-    paired = contestants.alike(*(_contestants(side, folder, suites, latest=latest) for side in sides))
+    paired = suite_runs.with_common_ids(*(_suite_runs(side, folder, suites, latest=latest) for side in sides))
     limits = noise.limits(folder, paired[0])
-    comparison = weigh(paired, force=force, detail=detail, estimand=estimand, limits=limits)
+    comparison = compare_runs(paired, force=force, detail=detail, estimand=estimand, limits=limits)
     return structs.replace(comparison, noise=limits)
 
 
@@ -170,21 +170,21 @@ def gate(
     """Judge a candidate against a baseline under a policy (a TOML file): pass, regression, or inconclusive (`cannot tell`)."""
     from msgspec import structs
 
-    from evals.verdicts import contestants, noise, promises, spending
+    from evals.verdicts import noise, promises, spending, suite_runs
     from evals.verdicts import policy as policies
-    from evals.verdicts.gate import gate as weigh
+    from evals.verdicts.gate import gate as judge
     from evals.verdicts.gate import run_names
 
     rules = policies.read(Path(policy)) if isinstance(policy, str | Path) else policy
     names, folder = [entry.name for entry in rules.suite], Path(results)
-    old = _contestants(baseline, folder, names, latest=latest)
-    new = _contestants(candidate, folder, names, latest=latest)
+    old = _suite_runs(baseline, folder, names, latest=latest)
+    new = _suite_runs(candidate, folder, names, latest=latest)
     limits = noise.limits(folder, old)
     account = spending.account(rules, folder)
     if account:
         spending.refuse_spent(account, candidate=run_names(new), baseline=run_names(old))
-    b, a = contestants.alike(new, old)
-    report = weigh(b, a, spending.share(rules), noise=limits)
+    b, a = suite_runs.with_common_ids(new, old)
+    report = judge(b, a, spending.share(rules), noise=limits)
     report = structs.replace(report, notes=(*report.notes, *promises.remarks(new, rules)))
     return spending.record(account, report) if account else report
 
@@ -279,10 +279,10 @@ def _runs_of(outcomes: Sequence[Outcome]) -> Runs:
     return Runs([Run(path) for outcome in outcomes for path in outcome.paths])
 
 
-def _contestants(side: RunsLike, results: Path, suites: Sequence[str], *, latest: bool) -> list[Contestant]:
-    from evals.verdicts import contestants
+def _suite_runs(side: RunsLike, results: Path, suites: Sequence[str], *, latest: bool) -> list[SuiteRun]:
+    from evals.verdicts import suite_runs
 
     if isinstance(side, Runs | Run):
         chosen = list(side) if isinstance(side, Runs) else [side]
-        return contestants.of_runs(chosen, suites=suites, latest=latest)
-    return contestants.find(results, str(side), suites=suites, latest=latest)
+        return suite_runs.of_runs(chosen, suites=suites, latest=latest)
+    return suite_runs.find(results, str(side), suites=suites, latest=latest)

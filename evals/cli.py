@@ -44,9 +44,9 @@ COMMANDS = {
     "reproduce": Entry("claims:reproduce"),
     "verify": Entry("verify:verify"),
 }
-"""The commands in the order of a user's day."""
+"""The commands in the order of a typical workflow."""
 LONGEST = 1200
-"""Characters of an error message; the middle of a longer one is left out."""
+"""Maximum length of an error message; the middle of a longer one is left out."""
 
 
 class Evals(LazyGroup):
@@ -90,7 +90,7 @@ def main() -> None:
         click.echo(error.format_message(), err=True)
         status = 2
     except click.ClickException as error:
-        status = _complain(f"{_plainer(error.format_message())}{_usage_of(error)}")
+        status = _complain(f"{_reworded(error.format_message())}{_usage_of(error)}")
     except EvalsError as error:
         status = _complain(str(error))
     except OSError as error:
@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def _is_text(word: str) -> bool:
-    """Whether an argument is UTF-8: other bytes come as halves of surrogate pairs, which no record or card can hold."""
+    """Whether an argument is UTF-8: other bytes arrive as unpaired surrogates, which cannot be stored."""
     try:
         word.encode()
     except UnicodeEncodeError:
@@ -110,7 +110,7 @@ def _is_text(word: str) -> bool:
     return True
 
 
-_PLAINER = (
+_REWORDED = (
     (r"is not a valid (?:float|float range)\b", "is not a number"),
     (r"is not a valid (?:integer|integer range)\b", "is not a whole number"),
     (r"(\S+) is not in the range x>=(\S+?)\.$", r"must be at least \2, got \1"),
@@ -119,13 +119,13 @@ _PLAINER = (
     (r"Missing argument '\{.*\}'\. Choose from:\s*", "name one of "),
     (r"Invalid value for '\{.*\}': ", ""),
 )
-"""What click says in terms of Python -> the same for people."""
+"""Patterns of click's messages -> messages without Python terms."""
 _CHOICE = re.compile(r"'(?P<value>[^']*)' is not one of (?P<known>'.*')\.$", re.DOTALL)
 
 
-def _plainer(message: str) -> str:
-    """Return a message of click without Python's words, and with near names for a wrong choice."""
-    for pattern, words in _PLAINER:
+def _reworded(message: str) -> str:
+    """Return a message of click without Python terms, and with close matches for a wrong choice."""
+    for pattern, words in _REWORDED:
         message = re.sub(pattern, words, message)
     if match := _CHOICE.search(message):
         known = re.findall(r"'([^']*)'", match["known"])

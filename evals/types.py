@@ -307,6 +307,11 @@ class Metric(Struct, frozen=True, kw_only=True):
     minimum_repeats: int = 1
     """Minimum number of repeats of runs for which it is reported."""
 
+    @property
+    def width(self) -> float | None:
+        """Largest minus smallest value of one sample; None: unbounded."""
+        return self.bounds[1] - self.bounds[0] if self.bounds else None
+
 
 class Estimate(Struct, frozen=True, kw_only=True):
     """A number with its interval and sample sizes; fractions from 0 to 1."""

@@ -18,10 +18,10 @@ from evals.dashboard.tables.leaderboard import BASELINE, build
 from evals.report.metrics import mean_value
 from evals.scorers.ladder import RUNGS
 from evals.types import Metric, Point
-from evals.verdicts import compare, contestants
-from evals.verdicts.compare import Row, Weighed
-from evals.verdicts.contestant import Contestant, pair, why_not
+from evals.verdicts import compare, suite_runs
+from evals.verdicts.compare import Row, RowWithEvidence
 from evals.verdicts.pairs import Pairs, Side
+from evals.verdicts.suite_run import SuiteRun, pair, why_not
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,13 +96,13 @@ def _match(several: tuple[Entry, ...]) -> Match:
     return Match(f"{config.suite} · {config.protocol}{sample}", several, tuple(reasons))
 
 
-def _bare(entry: Entry) -> Contestant:
+def _bare(entry: Entry) -> SuiteRun:
     """Return what decides whether a run may be compared, from its card alone."""
     card = entry.card
-    return Contestant(
+    return SuiteRun(
         run=card.run, model=card.model, suite=card.config.suite, protocol=card.config.protocol,
         data_sha256=card.config.data_sha256, scorers=card.scorers, metrics=(), sides={},
-        judge=contestants.judge_of(card) if card.config.judge or card.judge else "",
+        judge=suite_runs.judge_of(card) if card.config.judge or card.judge else "",
     )  # fmt: skip
 
 
@@ -116,32 +116,32 @@ def _key(entry: Entry) -> _Key:
 
 
 @lru_cache(maxsize=8)
-def _contestant(key: _Key) -> Contestant:
+def _suite_run(key: _Key) -> SuiteRun:
     from evals.records.store import Run
 
-    return contestants.contestant(Run(key[0]))
+    return suite_runs.of_run(Run(key[0]))
 
 
 @lru_cache(maxsize=4)
 def _pairs(one: _Key, other: _Key) -> Pairs:
-    a, b = _contestant(one), _contestant(other)
+    a, b = _suite_run(one), _suite_run(other)
     return pair(a, b, a.headline)
 
 
 @lru_cache(maxsize=512)
-def _whole(one: _Key, other: _Key) -> Weighed:
-    return compare.weigh(_contestant(one), _contestant(other), _pairs(one, other))
+def _whole(one: _Key, other: _Key) -> RowWithEvidence:
+    return compare.compare_metric(_suite_run(one), _suite_run(other), _pairs(one, other))
 
 
 def headlines(several: Sequence[Match]) -> list[Row]:
     """Compare all pairs on the headline of every suite, adjusted by Holm over all of it."""
-    weighed = [
+    compared = [
         _whole(_key(a), _key(b))
         for match in several
         if not match.why_not
         for a, b in combinations(match.entries, 2)
     ]
-    return compare.adjusted(weighed)
+    return compare.adjusted(compared)
 
 
 def says(row: Row) -> str:
@@ -186,11 +186,11 @@ def by_size(rows: Sequence[Row]) -> list[int]:
 
 @lru_cache(maxsize=32)
 def _groups(one: _Key, other: _Key) -> tuple[Row, ...]:
-    a, b, pairs = _contestant(one), _contestant(other), _pairs(one, other)
+    a, b, pairs = _suite_run(one), _suite_run(other), _pairs(one, other)
     names = sorted({row.group for row in pairs.rows})
     if len(names) < 2:
         return ()
-    return tuple(compare.adjusted([compare.weigh(a, b, pairs, group=name) for name in names]))
+    return tuple(compare.adjusted([compare.compare_metric(a, b, pairs, group=name) for name in names]))
 
 
 def groups(a: Entry, b: Entry) -> tuple[Row, ...]:
@@ -225,7 +225,7 @@ def _samples(one: _Key, other: _Key, others: tuple[_Key, ...]) -> Samples:
     import numpy as np
     import pandas as pd
 
-    a, b = _contestant(one), _contestant(other)
+    a, b = _suite_run(one), _suite_run(other)
     metric = a.headline
     left, right = (_by_sample(c.side_of(metric), metric) for c in (a, b))
     golds = a.side_of(metric).golds

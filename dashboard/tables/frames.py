@@ -39,7 +39,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     @property
     def headline(self) -> Estimate | None:
         """Return the number that stands for the run; None where nothing was scored yet."""
-        return next((one for one in self.card.estimates if one.headline), None)
+        return self.card.headline
 
 
 class Broken(NamedTuple):

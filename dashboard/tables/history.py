@@ -15,7 +15,7 @@ from evals.dashboard.tables.frames import Entry, Stamp, stamp
 from evals.dashboard.tables.leaderboard import column_of
 from evals.errors import EvalsError
 from evals.records.store import Run
-from evals.verdicts import contestants
+from evals.verdicts import suite_runs
 from evals.verdicts.gate import gate
 from evals.verdicts.policy import Entry as Rule
 from evals.verdicts.policy import Policy
@@ -98,7 +98,7 @@ def verdict(candidate: Entry, baseline: Entry, margin: float) -> tuple[str, str]
 @lru_cache(maxsize=512)
 def _verdict(a: Path, _a: Stamp, b: Path, _b: Stamp, suite: str, margin: float) -> tuple[str, str]:
     try:
-        sides = [[contestants.contestant(Run(path))] for path in (a, b)]
+        sides = [[suite_runs.of_run(Run(path))] for path in (a, b)]
         report = gate(sides[0], sides[1], Policy(suite=(Rule(name=suite, margin=margin),)))
     except EvalsError as error:
         return "not comparable", str(error)

@@ -17,9 +17,9 @@ from evals.dashboard.tables.leaderboard import Column, Row
 from evals.report.metrics import mean_value
 from evals.run.overview import suite_of
 from evals.types import Metric
-from evals.verdicts import contestants, difference
-from evals.verdicts.contestant import pair
+from evals.verdicts import difference, suite_runs
 from evals.verdicts.ranks import Rank, ranks
+from evals.verdicts.suite_run import pair
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +71,7 @@ def _by_arrays(column: Column, metric: Metric, several: tuple[tuple[str, Path, S
     values, clusters, groups = _values(paths)
     alone = len(set(clusters)) == len(clusters)
     macro = metric.pool == "macro"
-    width = metric.bounds[1] - metric.bounds[0] if metric.bounds else None
+    width = metric.width
     found = {}
     for a, b in combinations(range(len(paths)), 2):
         differences = values[b] - values[a]
@@ -129,7 +129,7 @@ def _means(values: NDArray[np.float64], groups: Sequence[str], *, macro: bool) -
 def _by_runs(column: Column, metric: Metric, several: tuple[tuple[str, Path, Stamp], ...]) -> Ties:
     from evals.records.store import Run
 
-    found = [contestants.contestant(Run(path)) for _, path, _ in several]
+    found = [suite_runs.of_run(Run(path)) for _, path, _ in several]
     evidence, sizes = {}, []
     values: list[float] = [0.0] * len(found)
     for a, b in combinations(range(len(found)), 2):

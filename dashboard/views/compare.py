@@ -21,7 +21,7 @@ from evals.dashboard.tables.compare import Match, Samples
 from evals.dashboard.tables.frames import Entry, Index
 from evals.dashboard.views import pickers, replies
 from evals.errors import EvalsError
-from evals.verdicts import summary, wording
+from evals.verdicts import formatting, summary
 from evals.verdicts.compare import Comparison, Row
 
 LETTERS = "ABCD"
@@ -115,11 +115,11 @@ def _row(label: str, pair: str, row: Row) -> dict[str, object]:
         "suite": safe.visible(label),
         "pair": pair,
         "metric": row.metric,
-        "first": wording.amount(row.value_a, row.unit),
-        "second": wording.amount(row.value_b, row.unit),
-        "difference": wording.amount(row.difference, row.unit, signed=True),
-        "95 % interval": wording.interval(*row.ends, row.unit),
-        "p (Holm)": wording.p_value(row.p_adjusted),
+        "first": formatting.amount(row.value_a, row.unit),
+        "second": formatting.amount(row.value_b, row.unit),
+        "difference": formatting.amount(row.difference, row.unit, signed=True),
+        "95 % interval": formatting.interval(*row.ends, row.unit),
+        "p (Holm)": formatting.p_value(row.p_adjusted),
         "better": better.get(pairs.says(row), pairs.says(row)),
         "n": row.n,
         "coverage": f"{100 * row.coverage_a:.1f} % / {100 * row.coverage_b:.1f} %",
@@ -178,10 +178,10 @@ def quadrants(sampled: Samples, row: Row, names: tuple[str, str]) -> None:
     if row.coverage_a < 1 or row.coverage_b < 1:
         ends = sorted(end for end in (row.worst, row.best) if end is not None)
         if ends:
-            bounds = f" Bounds with what is missing: {wording.interval(ends[0], ends[-1], row.unit)}."
+            bounds = f" Bounds with what is missing: {formatting.interval(ends[0], ends[-1], row.unit)}."
     st.markdown(
-        f"Difference {safe.literal(wording.amount(row.difference, row.unit, signed=True))}, 95 % interval "
-        f"{safe.literal(wording.interval(*row.ends, row.unit))}, p {safe.literal(wording.p_value(row.p_adjusted))}, "
+        f"Difference {safe.literal(formatting.amount(row.difference, row.unit, signed=True))}, 95 % interval "
+        f"{safe.literal(formatting.interval(*row.ends, row.unit))}, p {safe.literal(formatting.p_value(row.p_adjusted))}, "
         f"both adjusted by Holm over the table above ({safe.literal(row.test)}), n {row.n:,} samples that both scored."
         f"{safe.literal(bounds)}"
     )

@@ -1,1 +1,1 @@
-"""A run as one file that anybody can check: packing and verifying."""
+"""Bundles: pack a run into one file, and verify such a file."""

@@ -1,13 +1,13 @@
-"""A run in one file that anybody can check: `pack` writes it, `verify` scores all of it again, offline.
+"""A bundle: a run in one zip file. `pack` writes it; `verify.py` scores all of it again, offline.
 
-    bundle.json       format, environment, and of every file its size and SHA-256
-    card.json         the card as it is
+    bundle.json       format, environment, and size and SHA-256 of every file
+    card.json         a copy of the card
     samples.jsonl     the gold side of every expected sample
     records.jsonl     prompt, reply and scores of every sample and repeat
 
-A run of a gated suite holds no texts: of a sample its id, group and hashed options, of a reply its hash, how it
-ended and the answer letter (`withheld.jsonl` in the place of the records). Such a bundle is verified with the data
-set at hand, by the letters. The archive's comment is the SHA-256 of all bytes before it: no byte can change unseen.
+Bundles of gated suites hold no texts: of a sample the id, group and hashed options, of a reply the hash, stop reason and
+answer letter (`withheld.jsonl` in place of the records). They are verified by the letters, and only together with the
+data set. The archive's comment is the SHA-256 of all bytes before it.
 """
 
 from __future__ import annotations
@@ -28,27 +28,25 @@ from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError
 from evals.records import card as cards
 from evals.records.card import Card
-from evals.records.files import encode
+from evals.records.files import encode, label_or_hash, without_text
 from evals.records.store import Run
 from evals.types import Failure, Prompt, Record, Reply, Sample, Score
 
 FORMAT = 1
-LABEL = 16
-"""Longest answer of a gated suite that is written as it is; more could be a text."""
 LONGEST_LINE = 256 << 20
-"""Bytes of one record at most, unpacked."""
+"""Maximum size in bytes of one record, unpacked."""
 END = 1 << 20
-"""Bytes of a file's begin and end in which a bundle names its manifest."""
+"""Number of bytes at a file's start and end in which a bundle names its manifest."""
 EXPANSION = 1100
-"""Deflate packs no better than 1 to 1032; a file that claims more is a bomb."""
+"""Deflate compresses at most 1032 times; an entry that claims more is a zip bomb."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_SEAL = len(f"sha256:{'0' * 64}")
+_CHECKSUM = len(f"sha256:{'0' * 64}")
 FILES = ("card.json", "samples.jsonl", "records.jsonl")
 GATED = ("card.json", "samples.jsonl", "withheld.jsonl")
 
 
 class File(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the manifest says of a file."""
+    """A file's entry in the manifest."""
 
     sha256: str
     size: int
@@ -64,9 +62,9 @@ class Manifest(Struct, kw_only=True, forbid_unknown_fields=True):
     protocol: str
     gated: bool = False
     packages: dict[str, str]
-    """Versions of what packed it."""
+    """Package versions at packing."""
     packed: float
-    """Seconds since the epoch, UTC."""
+    """Time of packing in seconds since the epoch, UTC."""
     files: dict[str, File]
 
 
@@ -75,17 +73,17 @@ class Withheld(Struct, frozen=True, kw_only=True):
 
     record: Record
     prompt_sha256: str
-    """Of the messages as JSON."""
+    """SHA-256 of the messages as JSON."""
     reply_sha256: str
-    """Of the answer's text; empty if the call failed."""
+    """SHA-256 of the answer's text; empty if the call failed."""
 
 
 def pack(run: Run, out: Path) -> Manifest:
-    """Write a run as a bundle; raises UsageError if the file is there already or the run has not ended."""
+    """Write a run as a bundle; raises UsageError if the file exists or the run has not ended."""
     card = run.card
     if card.status == "running":
         raise UsageError(
-            f"run {card.run} has not ended; the same `evals run` command, or `evals score`, goes on with it"
+            f"run {card.run} has not ended; the same `evals run` command, or `evals score`, completes it"
         )
     if out.exists():
         raise UsageError(f"{out} is there already")
@@ -105,7 +103,7 @@ def pack(run: Run, out: Path) -> Manifest:
             for name, lines in _contents(run, gated=card.gated):
                 manifest.files[name] = _add(archive, name, lines)
             _add(archive, "bundle.json", [msgspec.json.format(encode(manifest), indent=1)])
-            archive.comment = b"0" * _SEAL
+            archive.comment = b"0" * _CHECKSUM
         seal(partial)
         partial.replace(out)
     except OSError as error:
@@ -119,11 +117,11 @@ def _contents(run: Run, *, gated: bool) -> Iterator[tuple[str, Iterable[bytes]]]
     yield "card.json", [disk.read_small(run.path / "card.json")]
     samples, records = run.samples(), run.records()
     if gated:
-        yield "samples.jsonl", (encode(bare_sample(one)) + b"\n" for one in samples)
-        yield "withheld.jsonl", (encode(withheld(one)) + b"\n" for one in records)
+        yield "samples.jsonl", (encode(bare_sample(sample)) + b"\n" for sample in samples)
+        yield "withheld.jsonl", (encode(withheld(record)) + b"\n" for record in records)
     else:
-        yield "samples.jsonl", (encode(one) + b"\n" for one in samples)
-        yield "records.jsonl", (encode(one) + b"\n" for one in records)
+        yield "samples.jsonl", (encode(sample) + b"\n" for sample in samples)
+        yield "records.jsonl", (encode(record) + b"\n" for record in records)
 
 
 def _add(archive: zipfile.ZipFile, name: str, chunks: Iterable[bytes]) -> File:
@@ -138,8 +136,8 @@ def _add(archive: zipfile.ZipFile, name: str, chunks: Iterable[bytes]) -> File:
     return File(digest.hexdigest(), size)
 
 
-def _hash_before_seal(stream: IO[bytes], size: int) -> bytes:
-    digest, left = sha256(), size - _SEAL
+def _checksum(stream: IO[bytes], size: int) -> bytes:
+    digest, left = sha256(), size - _CHECKSUM
     while left > 0 and (chunk := stream.read(min(left, 1 << 20))):
         digest.update(chunk)
         left -= len(chunk)
@@ -147,38 +145,29 @@ def _hash_before_seal(stream: IO[bytes], size: int) -> bytes:
 
 
 def seal(path: Path) -> None:
-    """Write the hash of all bytes before it into the archive's comment."""
+    """Write the hash of all preceding bytes into the archive's comment."""
     with path.open("rb+") as stream:
-        comment = _hash_before_seal(stream, path.stat().st_size)
-        stream.seek(-_SEAL, 2)
+        comment = _checksum(stream, path.stat().st_size)
+        stream.seek(-_CHECKSUM, 2)
         stream.write(comment)
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= LABEL else f"sha256:{sha256(text.encode()).hexdigest()}"
-
-
 def bare_sample(sample: Sample) -> Sample:
-    """Leave of a gated sample its id, its group and its answer's letter; options as hashes."""
+    """Return a gated sample with id, group, answer letter and hashed options only."""
     hashed = tuple(f"sha256:{sha256(text.encode()).hexdigest()}" for text in sample.choices)
-    target = sample.target
-    if isinstance(target, str):
-        target = _short(target)
-    elif isinstance(target, tuple):
-        target = tuple(map(_short, target))
-    return structs.replace(sample, question=(), choices=hashed, target=target, meta={})
+    return structs.replace(sample, question=(), choices=hashed, target=without_text(sample.target), meta={})
 
 
 def withheld(record: Record) -> Withheld:
-    """Take the texts out of a record."""
+    """Return a record without its texts."""
     outcome = record.outcome
     scores: dict[str, Score | Failure] = {}
     for name, score in record.scores.items():
         if isinstance(score, Failure):
             scores[name] = structs.replace(score, message="")
         else:
-            answer = score.answer if score.answer is None else _short(score.answer)
-            judged = tuple(structs.replace(one, text=_short(one.text)) for one in score.judged)
+            answer = score.answer if score.answer is None else label_or_hash(score.answer)
+            judged = tuple(structs.replace(j, text=label_or_hash(j.text)) for j in score.judged)
             scores[name] = structs.replace(score, why="", answer=answer, judged=judged)
     if isinstance(outcome, Reply):
         text = sha256(outcome.text.encode()).hexdigest()
@@ -194,12 +183,12 @@ def prompt_hash(prompt: Prompt) -> str:
     return sha256(encode(prompt.messages)).hexdigest()
 
 
-NOT_ASKED = prompt_hash(Prompt())
-"""Of a reply that was imported: its prompt is not known."""
+UNKNOWN_PROMPT = prompt_hash(Prompt())
+"""Hash of the unknown prompt of an imported reply."""
 
 
 class Bundle:
-    """A bundle opened for reading: nothing is extracted, no line is longer than its bound."""
+    """A bundle opened for reading; nothing is extracted, and the length of lines is bounded."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> None:
         self.path = path
@@ -207,7 +196,7 @@ class Bundle:
         self._archive = archive
 
     def lines(self, name: str, kind: Any) -> Iterator[Any]:
-        """Decode a file of JSON lines, one at a time; raises DataError for what is none."""
+        """Decode a file of JSON lines, one at a time; raises DataError."""
         decode = msgspec.json.Decoder(kind).decode
         with self._archive.open(name) as stream:
             number = 0
@@ -224,26 +213,26 @@ class Bundle:
             return stream.read(LONGEST_LINE)
 
     def card(self) -> Card:
-        """Return the run's card; raises DataError if it is none."""
+        """Return the run's card; raises DataError if it is invalid."""
         try:
             return msgspec.json.decode(self.read("card.json"), type=Card)
         except (msgspec.MsgspecError, ValueError) as error:
             raise DataError(f"card.json: {error}") from None
 
     def faults(self) -> list[str]:
-        """Return which files are not what the manifest says, and whether a byte of the archive has changed."""
-        found = []
+        """Return the files that differ from the manifest, and whether the archive's checksum is wrong."""
+        faults = []
         with self.path.open("rb") as stream:
-            if _hash_before_seal(stream, self.path.stat().st_size) != self._archive.comment:
-                found.append("the archive's bytes are not those that were packed")
+            if _checksum(stream, self.path.stat().st_size) != self._archive.comment:
+                faults.append("the archive's bytes are not those that were packed")
         wanted = GATED if self.manifest.gated else FILES
         names = self._archive.namelist()
         if sorted(names) != sorted({*wanted, "bundle.json"}) or sorted(self.manifest.files) != sorted(wanted):
             return [
-                *found,
+                *faults,
                 f"it holds {', '.join(sorted(names))}; expected are bundle.json, {', '.join(wanted)}",
             ]
-        return found + [fault for name in wanted if (fault := self._fault(name))]
+        return faults + [fault for name in wanted if (fault := self._fault(name))]
 
     def _fault(self, name: str) -> str:
         stated, entry = self.manifest.files[name], self._archive.getinfo(name)
@@ -258,26 +247,26 @@ class Bundle:
         return "" if digest.hexdigest() == stated.sha256 else f"{name}: its hash is not the manifest's"
 
 
-def _is_one(path: Path) -> None:
-    """Refuse what is no bundle at all; a broken one, which still names its manifest, has something to be verified."""
+def _check_is_bundle(path: Path) -> None:
+    """Raise UsageError for a file that is no bundle; a broken bundle, which still names its manifest, passes."""
     try:
         with disk.open_regular(path) as stream:
-            begins = stream.read(END)
+            start = stream.read(END)
             stream.seek(max(0, path.stat().st_size - END))
-            ends = stream.read(END)
+            end = stream.read(END)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    if b"bundle.json" not in begins + ends:
-        kind = "a zip without bundle.json" if begins.startswith(b"PK") else "not a zip file"
+    if b"bundle.json" not in start + end:
+        kind = "a zip without bundle.json" if start.startswith(b"PK") else "not a zip file"
         raise UsageError(f"{path} is not a bundle: {kind}; `evals bundle` makes one")
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Bundle]:
-    """Open a bundle; raises UsageError if there is no file, DataError if it is no bundle that can be read."""
+    """Open a bundle; raises UsageError if the file is no bundle, DataError if it is a broken one."""
     if not path.is_file():
         raise UsageError(f"{path} does not exist")
-    _is_one(path)
+    _check_is_bundle(path)
     try:
         with zipfile.ZipFile(path) as archive:
             entry = archive.getinfo("bundle.json")

@@ -1,4 +1,4 @@
-"""Check a bundle: every byte, every score, every figure, without asking a model."""
+"""Verify a bundle: every byte, every score and every estimate, without calling a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from evals import load
-from evals.bundles.bundle import NOT_ASKED, Bundle, Withheld, bare_sample, opened, prompt_hash
+from evals.bundles.bundle import UNKNOWN_PROMPT, Bundle, Withheld, bare_sample, opened, prompt_hash
 from evals.data import Data
 from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError
@@ -28,14 +28,14 @@ from evals.suite import data_sha256
 from evals.types import Estimate, Failure, Prompt, Prompter, Record, Reply, Sample, Score, Text
 
 TOLERANCE = 1e-9
-"""Relative: the last digits of a mean may differ between processors."""
+"""Relative tolerance: the last digits of a mean may differ between processors."""
 SUMMED = ("expected", "counts", "coverage", "truncated", "tokens")
 
 JUDGED = ("verdicts", "unreadable", "waiting", "tokens", "drawn", "agreement", "both_sides")
 
 
 class Verification(Struct, frozen=True, kw_only=True):
-    """Outcome of checking a bundle."""
+    """Result of verifying a bundle."""
 
     bundle: str
     run: str = ""
@@ -43,20 +43,20 @@ class Verification(Struct, frozen=True, kw_only=True):
     protocol: str = ""
     model: str = ""
     records: int = 0
-    """Scored again."""
+    """Number of records scored again."""
     figures: int = 0
-    """Computed again."""
+    """Number of figures computed again."""
     differences: tuple[str, ...] = ()
-    """One line each; empty: all agrees."""
+    """One line each; empty: the bundle is verified."""
     notes: tuple[str, ...] = ()
-    """What this check does not say."""
+    """Limits of this verification."""
 
 
 def verify(path: Path, data: Path | None = None) -> Verification:
-    """Check a bundle; `data` is a local mirror of the suite's data, needed if the suite is gated.
+    """Verify a bundle; `data` is a local mirror of the suite's data, required if the suite is gated.
 
-    Raises UsageError where there is no such file, the data cannot be read, or a gated bundle comes without them;
-    Untrusted (a UsageError) where its suite is defined by code.
+    Raises UsageError if the file does not exist, the data cannot be read or are missing for a gated suite; Untrusted (a
+    UsageError) if the suite is defined by a plugin's code.
     """
     try:
         with opened(path) as bundle:
@@ -71,7 +71,7 @@ def verify(path: Path, data: Path | None = None) -> Verification:
 
 
 class _Check:
-    """Checks of one bundle, which gather differences."""
+    """The checks of one bundle, which collect the differences."""
 
     def __init__(self, bundle: Bundle, data: Path | None) -> None:
         self.bundle = bundle
@@ -85,15 +85,15 @@ class _Check:
         self.notes: list[str] = []
         self.briefs: list[Brief] = []
         self.samples: dict[str, Sample] = {}
-        for one in bundle.lines("samples.jsonl", Sample):
-            if one.id in self.samples:
-                raise DataError(f"samples.jsonl: {one.id} stands twice")
-            self.samples[one.id] = one
+        for sample in bundle.lines("samples.jsonl", Sample):
+            if sample.id in self.samples:
+                raise DataError(f"samples.jsonl: {sample.id} stands twice")
+            self.samples[sample.id] = sample
         self._rules()
         self._data(data)
 
     def result(self) -> Verification:
-        """Score and compute all of it again."""
+        """Score all records and compute all figures again."""
         records = self._withheld() if self.card.gated else self._records()
         self._scores(records)
         figures = self._figures()
@@ -143,7 +143,7 @@ class _Check:
         ]
 
     def _data(self, data: Path | None) -> None:
-        """Check the gold side against the data set, or at least against its hash."""
+        """Check the gold answers against the data set, or else their hash against the card."""
         config = self.card.config
         if data is None:
             if self.card.gated:
@@ -165,7 +165,7 @@ class _Check:
             self.differences.append(
                 f"the data hash to {digest[:16]}, the card says {config.data_sha256[:16]}"
             )
-        golds = {one.id: one for one in samples if one.id in self.samples}
+        golds = {sample.id: sample for sample in samples if sample.id in self.samples}
         for name, stated in self.samples.items():
             gold = golds.get(name)
             if gold is None:
@@ -183,16 +183,18 @@ class _Check:
 
     def _records(self) -> Iterator[tuple[Record, Record]]:
         with Pool() as pool:
-            stored = map(self._as_asked, self._known(self.bundle.lines("records.jsonl", Record)))
+            stored = map(self._with_prompt_checked, self._known(self.bundle.lines("records.jsonl", Record)))
             scoring = Scoring(self.suite.scorers, pool, self.suite.errata, ideal=self.suite.ideal)
             yield from judged_again(scoring, self.samples, stored)
 
     def _withheld(self) -> Iterator[tuple[Record, Record]]:
-        """Yield a gated suite's records with what the stated answer letters score."""
+        """Yield each record of a gated suite with the scores of its stated answer letters."""
         left = 0
         with Pool() as pool:
             scoring = Scoring(self.suite.scorers, pool, self.suite.errata, ideal=self.suite.ideal)
-            stored = self._known(map(self._asked, self.bundle.lines("withheld.jsonl", Withheld)))
+            stored = self._known(
+                map(self._with_prompt_hash_checked, self.bundle.lines("withheld.jsonl", Withheld))
+            )
             for record in stored:
                 if any(isinstance(s, Failure) or s.judged or _hidden(s) for s in record.scores.values()):
                     left += 1
@@ -208,27 +210,27 @@ class _Check:
             )
         self.notes.append("texts are withheld: the verdicts were checked by the stated answer letters")
 
-    def _asked(self, one: Withheld) -> Record:
-        """Check a withheld prompt against the one made from the data."""
-        self._prompt(one.record, one.prompt_sha256)
-        return one.record
+    def _with_prompt_hash_checked(self, withheld: Withheld) -> Record:
+        """Check the hash of a withheld prompt against the prompt rendered from the data."""
+        self._prompt(withheld.record, withheld.prompt_sha256)
+        return withheld.record
 
-    def _as_asked(self, record: Record) -> Record:
-        """Check a prompt against the one made from the data; images may have been made smaller on the way."""
+    def _with_prompt_checked(self, record: Record) -> Record:
+        """Check a text prompt against the one rendered from the data; images may have been resized."""
         if all(isinstance(part, Text) for message in record.prompt.messages for part in message.parts):
             self._prompt(record, prompt_hash(record.prompt))
         return record
 
     def _prompt(self, record: Record, sha256: str) -> None:
         sample = self.samples.get(record.sample)
-        if self.prompter is None or sample is None or sha256 == NOT_ASKED:
+        if self.prompter is None or sample is None or sha256 == UNKNOWN_PROMPT:
             return
         prompt = self.prompter(sample, record.repeat)
         if (prompt_hash(prompt), prompt.order) != (sha256, record.prompt.order):
             self.differences.append(f"{record.sample} [{record.repeat}]: was not asked as this suite asks it")
 
     def _restated(self, record: Record) -> Record:
-        """Replace the withheld reply by one that states the record's answer."""
+        """Replace the withheld reply by one that states the recorded answer."""
         if not isinstance(record.outcome, Reply):
             return record
         first = next(iter(record.scores.values()), None)
@@ -264,9 +266,7 @@ class _Check:
                 )
 
     def _figures(self) -> int:
-        golds = {
-            s.id: Gold(s.group, s.cluster or s.id, s.target, len(s.choices)) for s in self.samples.values()
-        }
+        golds = {s.id: Gold.of(s) for s in self.samples.values()}
         summary: Summary = summarize(
             self.briefs,
             golds,
@@ -293,7 +293,7 @@ class _Check:
                 self.differences.append(f"{prefix}{name}: the card says {was}, computed again {now}")
 
     def _judge(self, golds: Mapping[str, Gold]) -> int:
-        """Count a judge's verdicts and its agreement with the rule again; returns the number of figures."""
+        """Compute the judge's statistics again; returns the number of figures."""
         stated = self.card.judge
         if stated is None:
             return 0
@@ -331,7 +331,7 @@ def _hidden(score: Score) -> bool:
 
 
 def _same(stated: Any, other: Any) -> bool:
-    """Return whether two values are equal, numbers to nine digits."""
+    """Return whether two values are equal, with floats to nine digits."""
     if isinstance(stated, float) and isinstance(other, int | float):
         return isclose(stated, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
     if isinstance(stated, Struct):
@@ -350,16 +350,18 @@ def _same(stated: Any, other: Any) -> bool:
 
 
 def _by_name(estimates: Iterable[Estimate]) -> dict[tuple[str, str], Estimate]:
-    return {(one.metric, one.group): one for one in estimates}
+    return {(estimate.metric, estimate.group): estimate for estimate in estimates}
 
 
-def _figure(one: Estimate | None) -> str:
-    return "not there" if one is None else f"{one.value} [{one.low}, {one.high}] over {one.n} by {one.method}"
+def _figure(e: Estimate | None) -> str:
+    return "not there" if e is None else f"{e.value} [{e.low}, {e.high}] over {e.n} by {e.method}"
 
 
 def _say(scores: Mapping[str, Score | Failure]) -> str:
     words = [
-        f"{one.verdict} {one.value} {one.answer!r}" if isinstance(one, Score) else str(Failed(one.kind))
-        for one in scores.values()
+        f"{score.verdict} {score.value} {score.answer!r}"
+        if isinstance(score, Score)
+        else str(Failed(score.kind))
+        for score in scores.values()
     ]
     return "; ".join(words) or "no score"

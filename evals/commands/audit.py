@@ -1,4 +1,4 @@
-"""`evals audit`: why two harnesses disagree, item by item."""
+"""`evals audit`: the items on which two harnesses' scores differ."""
 
 from __future__ import annotations
 
@@ -15,14 +15,9 @@ if TYPE_CHECKING:
 
 SHOWN = 30
 COLUMNS = (
-    ("id", "left"),
-    ("ours", "right"),
-    ("answer", "left"),
-    ("why", "left"),
-    ("theirs", "right"),
-    ("their answer", "left"),
-    ("their why", "left"),
-)
+    ("id", "left"), ("ours", "right"), ("answer", "left"), ("why", "left"), ("theirs", "right"),
+    ("their answer", "left"), ("their why", "left"),
+)  # fmt: skip
 
 
 @click.command()
@@ -61,8 +56,8 @@ def audit(
     )
     if as_json:
         common.print_json(report)
-        return
-    _print(report)
+    else:
+        _print(report)
 
 
 def _print(report: Audit) -> None:
@@ -78,7 +73,7 @@ def _print(report: Audit) -> None:
         value, low, high = report.kappa
         common.say(f"    Cohen's kappa {value:.3f} [{low:.3f}, {high:.3f}]")
     common.say(f"    mean: ours {report.ours:.4f}, theirs {report.theirs:.4f}")
-    common.say(f"    full marks only from us {report.only_ours}, only from them {report.only_theirs}")
+    common.say(f"    full marks by our rule only {report.only_ours}, by theirs only {report.only_theirs}")
     if report.unread:
         hint = "; perhaps it expects another prompt" if 2 * report.unread > report.n else ""
         common.say(f"    their rule found no answer in {report.unread} replies{hint}")
@@ -86,8 +81,7 @@ def _print(report: Audit) -> None:
         common.say(f"    their other rules, --rule: {' '.join(others)}")
     if report.items:
         common.table("", COLUMNS, map(_row, report.items[:SHOWN]))
-    if (more := len(report.items) - SHOWN) > 0:
-        common.say(f"... and {more} more (--json lists all)")
+    common.say_more(len(report.items) - SHOWN, "--json lists all")
 
 
 def _row(item: Item) -> list[str]:

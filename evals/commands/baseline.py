@@ -1,4 +1,4 @@
-"""`evals gate baseline`: what a gate needs of a run, in a small file that can be reviewed and committed."""
+"""`evals gate baseline`: save a run's scores in a small file that can be reviewed and committed."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from evals.errors import UsageError
 def save(run: str, file: Path, suites: tuple[str, ...], latest: bool, results: Path) -> None:
     """Save a run's scores by hashed sample id: no question, no reply; of a gated suite no answer either."""
     from evals.verdicts import baseline as baselines
-    from evals.verdicts import contestants
+    from evals.verdicts import suite_runs
 
-    sides = contestants.find(results, run, suites=suites, latest=latest)
+    sides = suite_runs.find(results, run, suites=suites, latest=latest)
     try:
         baselines.write(file, sides)
     except OSError as error:

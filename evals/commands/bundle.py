@@ -1,4 +1,4 @@
-"""`evals bundle`: a run in one file that anybody can check."""
+"""`evals bundle`: a run in one file that anybody can verify."""
 
 from __future__ import annotations
 

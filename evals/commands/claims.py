@@ -17,10 +17,10 @@ from evals.records.store import Run
 
 if TYPE_CHECKING:
     from evals.records.card import Card
-    from evals.verdicts.contestant import Contestant
     from evals.verdicts.printed_grid import Fit, TableFit
     from evals.verdicts.reported import Claim
     from evals.verdicts.reproduction import Finding, Measured
+    from evals.verdicts.suite_run import SuiteRun
 
 STATUS = {"different": 1, "equivalent": 0, "inconclusive": 3, "not comparable": 3}
 """Verdict -> exit status; of several verdicts, the one listed first decides."""
@@ -56,12 +56,9 @@ def list_(suite: str | None, model: str | None, results: Path, as_json: bool) ->
     from evals.terminal.layout import Column
 
     columns = [
-        Column("claim", spill=30),
-        Column("value", right=True),
-        Column("protocol", drop=1),
-        Column("date", drop=2, whole=True),
-        Column("known", drop=3),
-    ]
+        Column("claim", spill=30), Column("value", right=True), Column("protocol", drop=1),
+        Column("date", drop=2, whole=True), Column("known", drop=3),
+    ]  # fmt: skip
     common.table("", columns, (_row(name, claim) for name, claim in claims_by_id.items()))
 
 
@@ -100,13 +97,13 @@ def _row(name: str, claim: Claim) -> list[str]:
 @common.json_option
 def show(claim: str, results: Path, as_json: bool) -> None:
     """Show what is known of a published number, and what is not."""
+    from evals.verdicts.formatting import setting
     from evals.verdicts.reported import named
-    from evals.verdicts.reproduction import asked_of
-    from evals.verdicts.wording import setting
+    from evals.verdicts.reproduction import relevant_conditions
 
     name, published = _find_claim(claim, named(results))
     known = published.knobs | published.inferred
-    unknown = [knob for knob in asked_of(published) if knob not in known]
+    unknown = [condition for condition in relevant_conditions(published) if condition not in known]
     if as_json:
         common.print_json({"id": name, "claim": published, "unknown": unknown})
         return
@@ -126,10 +123,7 @@ def show(claim: str, results: Path, as_json: bool) -> None:
             ", ".join(f"{knob} {setting(value)}" for knob, value in published.knobs.items()) or "nothing",
         ),
         ("told in", published.told),
-        (
-            "inferred",
-            ", ".join(f"{knob} {setting(value)}" for knob, value in published.inferred.items()),
-        ),
+        ("inferred", ", ".join(f"{knob} {setting(value)}" for knob, value in published.inferred.items())),
         ("not known", ", ".join(unknown) or "nothing"),
     ):
         if text:
@@ -252,7 +246,7 @@ def _compare_with_published(
         finding
         for measurement in measured(shown.cards, shown.aggregates)
         for finding in compare_with_claims(
-            with_noise(measurement, _contestants(runs, measurement), reports),
+            with_noise(measurement, _suite_runs(runs, measurement), reports),
             published,
             model or (measurement.cards[0].model if measurement.cards else ""),
             within=within,
@@ -284,14 +278,14 @@ def _nothing_published(cards: Sequence[Card], published: dict[str, Claim], *, mo
     return f"no published number of {models or 'this run'} on {' or '.join(suites)}; {hint}"
 
 
-def _contestants(runs: Sequence[Run], measured: Measured) -> list[Contestant]:
-    """Return the measured run with its samples, from which run-to-run noise is estimated; empty unless it is a single run."""
-    from evals.verdicts.contestants import contestant
+def _suite_runs(runs: Sequence[Run], measured: Measured) -> list[SuiteRun]:
+    """Return the measured run with its samples, for an estimate of the run-to-run noise; empty for several runs."""
+    from evals.verdicts.suite_runs import of_run
 
     if len(measured.cards) != 1:
         return []
     return [
-        contestant(run)
+        of_run(run)
         for run in runs
         if run.path.name == measured.cards[0].run and run.card.config.suite == measured.suite
     ]

@@ -38,9 +38,7 @@ def results_option(function: F) -> F:
 def latest_option(function: F) -> F:
     """Add `--latest`."""
     return click.option(
-        "--latest",
-        is_flag=True,
-        help="If a name stands for several runs of a suite, take the newest.",
+        "--latest", is_flag=True, help="If a name stands for several runs of a suite, take the newest."
     )(function)
 
 
@@ -82,7 +80,7 @@ def data_options(function: F) -> F:
 
 
 def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the name of a run: its short id, described by suite and model, and `last`."""
+    """Complete the name of a run: `last`, short ids and ids, described by suite and model."""
     from click.shell_completion import CompletionItem
 
     from evals.errors import EvalsError
@@ -105,7 +103,7 @@ def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -
 
 
 def complete_suites(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the name of a suite, and its variant behind a colon."""
+    """Complete the name of a suite, or after a colon its variant."""
     from click.shell_completion import CompletionItem
 
     from evals import load
@@ -118,7 +116,7 @@ def complete_suites(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the form of a model's name."""
+    """Complete the adapter of a model's name."""
     from click.shell_completion import CompletionItem
 
     from evals import load
@@ -128,7 +126,7 @@ def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 _CONTROL = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Control characters that JSON allows and a terminal would obey."""
+"""Control characters that are valid in JSON but act on a terminal."""
 
 
 def print_json(document: Any) -> None:
@@ -147,6 +145,19 @@ def say(message: str, *, whole: bool = False) -> None:
 
     for line in wrap(plain(message), None if whole else width(), indent="    "):
         click.echo(line)
+
+
+def say_more(count: int, hint: str, *, indent: str = "") -> None:
+    """Print how many entries of a list were not shown; nothing if all were."""
+    if count > 0:
+        say(f"{indent}... and {count} more ({hint})")
+
+
+def results_words(results: Path) -> str:
+    """Return ` --results DIR` for a suggested command; empty for the default folder."""
+    from shlex import quote
+
+    return "" if results == Path("results") else f" --results {quote(str(results))}"
 
 
 def note(message: str) -> None:
@@ -173,7 +184,7 @@ RUN_FIELDS = (
     "model", "served", "status", "origin", "data", "gated", "counts", "forms", "coverage", "expected", "truncated",
     "tokens", "cost_usd", "chance", "started", "finished", "estimates", "notes", "judge", "wording", "health",
 )  # fmt: skip
-"""Fields of a card that JSON shows as they are."""
+"""Fields of a card that are copied to the JSON."""
 
 
 def table(title: str, columns: Iterable[tuple[str, str] | Column], rows: Iterable[Iterable[str]]) -> None:

@@ -1,4 +1,4 @@
-"""`evals compare`: is B worse than A? Paired, sample by sample."""
+"""`evals compare`: paired comparison of runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from evals.commands import common
 from evals.terminal.layout import Column
-from evals.verdicts import wording
+from evals.verdicts import formatting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,31 +89,22 @@ def _compare(
 
 
 HEADINGS = (
-    "suite",
-    "metric",
-    "A",
-    "B",
-    "B - A",
-    "95 % interval",
-    "p",
-    "p (Holm)",
-    "better / worse / same",
-    "n",
-)
+    "suite", "metric", "A", "B", "B - A", "95 % interval", "p", "p (Holm)", "better / worse / same", "n",
+)  # fmt: skip
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     return (
         f"  {row.group}" if row.group else row.suite,
         row.metric,
-        wording.amount(row.value_a, row.unit),
-        wording.amount(row.value_b, row.unit),
-        wording.amount(row.difference, row.unit, signed=True),
-        wording.interval(*row.ends, row.unit),
-        wording.p_value(row.p),
-        wording.p_value(row.p_adjusted),
-        wording.tally(row.wins, row.losses, row.ties),
-        wording.items(row.n, row.repeats_a, row.repeats_b),
+        formatting.amount(row.value_a, row.unit),
+        formatting.amount(row.value_b, row.unit),
+        formatting.amount(row.difference, row.unit, signed=True),
+        formatting.interval(*row.ends, row.unit),
+        formatting.p_value(row.p),
+        formatting.p_value(row.p_adjusted),
+        formatting.tally(row.wins, row.losses, row.ties),
+        formatting.items(row.n, row.repeats_a, row.repeats_b),
     )
 
 
@@ -127,7 +118,7 @@ COLUMNS = (
     Column("p (Holm)", right=True, drop=2), Column("better / worse / same", right=True, drop=6),
     Column("n", right=True, drop=1),
 )  # fmt: skip
-"""`HEADINGS` on a terminal: `drop` is the order in which they are left out if the terminal is too narrow."""
+"""Columns on a terminal; those with the highest `drop` are left out first if it is too narrow."""
 _WITH_METRIC = tuple(column._replace(drop=0) if column.head == "metric" else column for column in COLUMNS)
 
 
@@ -179,19 +170,19 @@ def _remarks(comparison: Comparison) -> Iterator[str]:
         if row.group or not row.headline:
             continue
         if row.coverage_a < 1 or row.coverage_b < 1:
-            span = wording.interval(*sorted_ends(row), row.unit)
+            span = formatting.interval(*sorted_ends(row), row.unit)
             yield (
                 f"{row.suite}: coverage A {row.coverage_a:.4f}, B {row.coverage_b:.4f}; with what is missing the "
                 f"difference lies in {span}"
             )
         if (limit := comparison.noise.get(row.suite)) is not None:
-            yield f"{row.suite}: two runs of one model differ by up to {wording.amount(limit, row.unit)} (measured noise)"
+            yield f"{row.suite}: two runs of one model differ by up to {formatting.amount(limit, row.unit)} (measured noise)"
     for suite in dict.fromkeys(cost.suite for cost in comparison.runs):
         used = [c for c in comparison.runs if c.suite == suite]
-        line = "; ".join(f"{c.model} {wording.costs(c.tokens, c.cost_usd)}" for c in used)
+        line = "; ".join(f"{c.model} {formatting.costs(c.tokens, c.cost_usd)}" for c in used)
         if len(used) == 2:
             a, b = used
-            line += f"; B - A: {wording.more(a.tokens, b.tokens, a.cost_usd, b.cost_usd)}"
+            line += f"; B - A: {formatting.more(a.tokens, b.tokens, a.cost_usd, b.cost_usd)}"
         yield f"{suite} used {line}"
 
 
@@ -209,7 +200,7 @@ def _print_ranks(comparison: Comparison) -> None:
             (
                 rank.model,
                 rank.run,
-                wording.amount(rank.value, unit),
+                formatting.amount(rank.value, unit),
                 _places(rank.rank_low, rank.rank_high),
                 rank.groups,
             )
@@ -217,12 +208,9 @@ def _print_ranks(comparison: Comparison) -> None:
             if rank.suite == suite
         ]
         columns = [
-            Column("model"),
-            Column("run", drop=1),
-            Column("score", right=True),
-            Column("rank", right=True),
+            Column("model"), Column("run", drop=1), Column("score", right=True), Column("rank", right=True),
             Column("group"),
-        ]
+        ]  # fmt: skip
         common.table(suite, columns, rows)
     common.say("runs that share a group letter are not significantly different")
 
@@ -237,15 +225,15 @@ def as_markdown(comparison: Comparison, shown: Sequence[Row]) -> list[str]:
     from evals.verdicts.summary import changed, discordant, sentences
 
     lines = [f"**Not comparable:** {'; '.join(comparison.why_not)}", ""] if not comparison.comparable else []
-    lines += [f"**{wording.markdown_text(line)}**" for line in sentences(comparison)]
+    lines += [f"**{formatting.markdown_text(line)}**" for line in sentences(comparison)]
     lines += [""] if comparison.pairs else []
     for a, b in dict.fromkeys((row.a, row.b) for row in comparison.pairs):
         rows = [row for row in shown if (row.a, row.b) == (a, b)]
-        names = (wording.markdown_text(name) for name in (rows[0].model_a, a, rows[0].model_b, b))
+        names = (formatting.markdown_text(name) for name in (rows[0].model_a, a, rows[0].model_b, b))
         lines += ["A: {} ({}), B: {} ({})".format(*names), ""]
-        lines += [*wording.markdown_table(HEADINGS, map(_cells, rows)), ""]
+        lines += [*formatting.markdown_table(HEADINGS, map(_cells, rows)), ""]
     lines += [
-        f"- {wording.markdown_text(line)}"
+        f"- {formatting.markdown_text(line)}"
         for line in (
             *_methods(comparison),
             *_remarks(comparison),

@@ -1,4 +1,4 @@
-"""`evals show RUN --control RUN`: a subset's score, adjusted by other models' results on all items."""
+"""`evals show RUN --control RUN`: a subset's score adjusted by other models' results on all items."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ COLUMNS = (
 
 def show(run: str, controls: Sequence[str], results: Path, *, as_json: bool) -> None:
     """Print the plain and the adjusted score of each suite of a run."""
-    from evals.verdicts import contestants, control
+    from evals.verdicts import control, suite_runs
 
     adjusted = [
         control.adjust(
-            entry, [*(contestants.find(results, name, suites=[entry.suite])[0] for name in controls)]
+            entry, [*(suite_runs.find(results, name, suites=[entry.suite])[0] for name in controls)]
         )
-        for entry in contestants.find(results, run)
+        for entry in suite_runs.find(results, run)
     ]
     if as_json:
         common.print_json([{**entry._asdict(), "worth": entry.worth} for entry in adjusted])

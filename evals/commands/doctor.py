@@ -52,11 +52,7 @@ def _machine(results: Path) -> list[tuple[str, bool, str]]:
 
 def _extras() -> list[tuple[str, bool, str]]:
     return [
-        (
-            extra,
-            ok := find_spec(module) is not None,
-            use if ok else f"{use}: {install(extra)}",
-        )
+        (extra, ok := find_spec(module) is not None, use if ok else f"{use}: {install(extra)}")
         for extra, (module, use) in EXTRAS.items()
     ]
 
@@ -133,7 +129,7 @@ def _keys() -> list[tuple[str, bool, str]]:
         (name, name in os.environ, use if name in os.environ else f"not set; {use}")
         for name, use in (
             *vendors,
-            ("EVALS_SERVER_KEY", "for server: where the server wants a key"),
+            ("EVALS_SERVER_KEY", "for server: if the server requires a key"),
             ("HF_TOKEN", "for gated data sets (gpqa)"),
         )
     ]

@@ -93,8 +93,7 @@ def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results:
     )
     if suspects.items:
         common.table("", columns, rows)
-    if (more := len(suspects.items) - SHOWN) > 0:
-        common.say(f"... and {more} more (--json or --out lists all)")
+    common.say_more(len(suspects.items) - SHOWN, "--json or --out lists all")
     if out is not None:
         common.say(f"Draft: {out}. Decide each item, then put it into suites/errata/.")
 

@@ -27,7 +27,7 @@ FORMATS = {
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write into."
 )
-@click.option("--model-id", metavar="ORG/NAME", help="Whose model it was, for every-eval-ever.")
+@click.option("--model-id", metavar="ORG/NAME", help="Developer and name of the model, for every-eval-ever.")
 @common.results_option
 @common.json_option
 def export(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,12 @@ import click
 from evals.commands import common
 from evals.commands.groups import DefaultCommand, Entry, LazyGroup
 from evals.terminal.layout import Column
-from evals.verdicts import wording
+from evals.verdicts import formatting
 
 if TYPE_CHECKING:
     from evals.verdicts.budget import Budget
     from evals.verdicts.gate import GateReport
-    from evals.verdicts.plan import Plan
+    from evals.verdicts.plan import Plan, SuitePlan
 
 
 COMMANDS = {
@@ -30,6 +31,12 @@ COMMANDS = {
 }
 
 
+baseline_option = click.option(
+    "--baseline", required=True, metavar="RUN|FILE", help="A run, or a file of `evals gate baseline`.",
+    shell_complete=common.complete_runs,
+)  # fmt: skip
+
+
 @click.group(cls=LazyGroup, lazy=COMMANDS, default="judge")
 def gate() -> None:
     """Judge a candidate, or plan a gate."""
@@ -37,13 +44,7 @@ def gate() -> None:
 
 @click.command(cls=DefaultCommand, no_args_is_help=True)
 @click.argument("candidate", metavar="CANDIDATE", shell_complete=common.complete_runs)
-@click.option(
-    "--baseline",
-    required=True,
-    metavar="RUN|FILE",
-    help="A run, or a file of `evals gate baseline`.",
-    shell_complete=common.complete_runs,
-)
+@baseline_option
 @click.option("--policy", "policy_file", required=True, type=click.Path(path_type=Path), help="TOML file.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML there.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write Markdown there (a job summary).")
@@ -56,19 +57,15 @@ def judge(candidate: str, as_json: bool, junit: Path | None, markdown: Path | No
 
     `evals gate plan POLICY.toml --baseline RUN` shows beforehand what the gate will be able to find.
     """
-    report = _judge(candidate, **options)
+    from evals import api
+
+    report = api.gate(candidate, policy=options.pop("policy_file"), **options)
     write_files(report, junit=junit, markdown=markdown)
     return print_report(report, as_json=as_json)
 
 
-def _judge(candidate: str, *, baseline: str, policy_file: Path, results: Path, latest: bool) -> GateReport:
-    from evals import api
-
-    return api.gate(candidate, baseline=baseline, policy=policy_file, results=results, latest=latest)
-
-
 def write_files(report: GateReport, *, junit: Path | None, markdown: Path | None) -> None:
-    """Write the report as JUnit XML and as Markdown; Markdown is appended, so that several summaries can share a file."""
+    """Write the report as JUnit XML and append it as Markdown, so that several reports can share a summary."""
     from evals.errors import UsageError
     from evals.verdicts import files as verdict_files
 
@@ -85,14 +82,14 @@ def write_files(report: GateReport, *, junit: Path | None, markdown: Path | None
 def print_report(report: GateReport, *, as_json: bool) -> int:
     """Print a verdict; returns the exit status."""
     from evals.terminal.molecules import flip_lines
-    from evals.verdicts.files import WORDS, cells, remarks
+    from evals.verdicts.files import SENTENCES, cells, remarks
     from evals.verdicts.gate import EXIT
     from evals.verdicts.summary import discordant
 
     if as_json:
         common.print_json(report)
         return EXIT[report.verdict]
-    common.say(f"{wording.MARK[report.verdict]} {WORDS[report.verdict]}")
+    common.say(f"{formatting.MARK[report.verdict]} {SENTENCES[report.verdict]}")
     click.echo()
     common.say(
         f"candidate {report.candidate}, baseline {report.baseline}, {100 * report.level:g} % intervals"
@@ -110,7 +107,7 @@ COLUMNS = (
     Column("candidate", right=True, drop=5), Column("difference", right=True), Column("interval", right=True),
     Column("margin", right=True, drop=1), Column("n", right=True, drop=3), Column("coverage", right=True, drop=4),
 )  # fmt: skip
-"""The headings of a gate's table on a terminal: `drop` is the order in which they are left out if the terminal is too narrow."""
+"""Columns of a gate's table; those with the highest `drop` are left out first if the terminal is too narrow."""
 
 
 @click.command()
@@ -125,13 +122,7 @@ def schema() -> None:
 
 @click.command()
 @click.argument("policy_file", type=click.Path(path_type=Path), metavar="POLICY.toml")
-@click.option(
-    "--baseline",
-    required=True,
-    metavar="RUN|FILE",
-    help="A run, or a file of `evals gate baseline`.",
-    shell_complete=common.complete_runs,
-)
+@baseline_option
 @click.option(
     "--again", metavar="RUN", help="A second run of the same model: what flips between the two is noise."
 )
@@ -158,7 +149,7 @@ def schema() -> None:
 @common.results_option
 @common.json_option
 def plan(policy_file: Path, as_json: bool, **options: Any) -> int:
-    """Say, before a cent is spent, what a policy can find, how often it errs, and what it costs.
+    """Show before any run what a policy can detect, how often it errs, and what it costs.
 
     Exit status 2 if the policy cannot decide; the nearest one that can is printed.
     """
@@ -183,25 +174,25 @@ def _plan(
     results: Path,
     latest: bool,
 ) -> Plan:
-    from evals.verdicts import contestants, noise, policy, spending
+    from evals.verdicts import noise, policy, spending, suite_runs
     from evals.verdicts.plan import plan as make_plan
 
     rules = spending.share(policy.read(policy_file))
     names = [entry.name for entry in rules.suite]
-    old = contestants.find(results, baseline, suites=names, latest=latest)
-    second = contestants.find(results, again, suites=names, latest=latest) if again else []
-    certificates = noise.fitting(results, old)
-    more = [c for run in others for c in contestants.find(results, run, suites=names, latest=latest)]
-    first, other, further = contestants.alike(old, second, more)
+    old = suite_runs.find(results, baseline, suites=names, latest=latest)
+    second = suite_runs.find(results, again, suites=names, latest=latest) if again else []
+    reports = noise.fitting(results, old)
+    more = [c for run in others for c in suite_runs.find(results, run, suites=names, latest=latest)]
+    first, other, further = suite_runs.with_common_ids(old, second, more)
     if limit is not None:
-        first, other = ([contestants.subset(c, limit, seed=seed) for c in side] for side in (first, other))
+        first, other = ([suite_runs.subset(c, limit, seed=seed) for c in side] for side in (first, other))
     return make_plan(
         first,
         rules,
         again=other,
         runs=further,
         drop=drop,
-        certificates=certificates,
+        reports=reports,
         simulations=simulations,
         seed=seed,
     )
@@ -250,8 +241,7 @@ _AGAINST = {"same model": "the same model, changed", "another model": "another m
 
 
 def _budget_cells(row: Budget) -> tuple[str, ...]:
-    def size(value: float) -> str:
-        return wording.amount(value, row.unit, signed=True).lstrip("+")
+    size = partial(formatting.size, unit=row.unit)
 
     sizes = (size(row.drop), str(row.items), str(row.repeats), f"{row.calls:,}") if row.calls else None
     return (
@@ -265,16 +255,16 @@ def _budget_cells(row: Budget) -> tuple[str, ...]:
     )
 
 
-def _plan_cells(row: Any) -> tuple[str, ...]:
+def _plan_cells(row: SuitePlan) -> tuple[str, ...]:
     return (
         row.suite,
         row.tier,
         str(row.n),
-        wording.amount(row.margin, row.unit, signed=True).lstrip("+"),
+        formatting.size(row.margin, row.unit),
         f"{row.discordance:.3g}",
         row.source,
-        wording.amount(row.finds, row.unit, signed=True).lstrip("+") if row.finds is not None else "-",
+        formatting.size(row.finds, row.unit),
         f"{100 * row.passes_unchanged:.1f} %",
         f"{100 * row.passes_at_margin:.1f} %",
-        wording.costs(row.tokens, row.cost_usd) + (f", {row.seconds:.0f} s" if row.seconds else ""),
+        formatting.costs(row.tokens, row.cost_usd) + (f", {row.seconds:.0f} s" if row.seconds else ""),
     )

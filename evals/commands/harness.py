@@ -1,4 +1,4 @@
-"""`evals lm-eval`: lm-evaluation-harness's own command, with our models."""
+"""`evals lm-eval`: the command of lm-evaluation-harness with our models."""
 
 from __future__ import annotations
 

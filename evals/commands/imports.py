@@ -1,4 +1,4 @@
-"""`evals import`: runs made of replies that another tool recorded. A format is a function in `evals/interop/`."""
+"""`evals import`: make runs of replies recorded by another tool. A format is a function in `evals/interop/`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from evals.errors import UnknownName, UsageError
 if TYPE_CHECKING:
     from evals.records.card import Card
 
-OWN = {"replies": "replies:read_replies", "matbench": "matbench:read_results"}
-"""Formats that create their runs themselves -> module:function below evals.interop."""
+DIRECT = {"replies": "replies:read_replies", "matbench": "matbench:read_results"}
+"""Formats whose readers create the runs themselves -> module:function below evals.interop."""
 
 
 @click.command("import")
@@ -40,9 +40,9 @@ def import_(words: tuple[str, ...], as_json: bool, **options: Any) -> None:
     if len(words) > 2:
         raise UsageError(f"one path at a time: {' '.join(words)}")
     path = Path(words[-1])
-    if len(words) == 2 and words[0] not in formats.READERS and words[0] not in OWN:
-        raise UnknownName("format", words[0], [*OWN, *formats.READERS])
-    if not (path.is_file() or path.is_dir()):  # a pipe would block, a device has no end
+    if len(words) == 2 and words[0] not in formats.READERS and words[0] not in DIRECT:
+        raise UnknownName("format", words[0], [*DIRECT, *formats.READERS])
+    if not (path.is_file() or path.is_dir()):  # not a pipe or a device, which may block
         raise UsageError(f"{path} does not exist, or is neither a file nor a folder")
     with formats.opened(path, words[0] if len(words) == 2 else None) as (source, format_name):
         cards, notes = _read(format_name, source, path, options)
@@ -61,10 +61,10 @@ def _read(
 ) -> tuple[list[Card], list[str]]:
     from evals.interop import formats
     from evals.interop.foreign import import_all
-    from evals.interop.replies import Wanted
+    from evals.interop.replies import ImportRequest
 
-    wanted = Wanted(**options)
-    if format_name in OWN:
-        module, _, function = OWN[format_name].partition(":")
-        return getattr(import_module(f"evals.interop.{module}"), function)(source, wanted), []
-    return import_all(path, formats.read(format_name, source), wanted)
+    request = ImportRequest(**options)
+    if format_name in DIRECT:
+        module, _, function = DIRECT[format_name].partition(":")
+        return getattr(import_module(f"evals.interop.{module}"), function)(source, request), []
+    return import_all(path, formats.read(format_name, source), request)

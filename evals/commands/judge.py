@@ -1,4 +1,4 @@
-"""`evals judge calibrate`: how reliable a judge model is, measured on verdicts of people."""
+"""`evals judge calibrate`: measure a judge model on human labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Label(Struct, frozen=True, kw_only=True):
-    """A person's verdict, on the texts beside it or on a reply of a run."""
+    """A human verdict, on the given texts or on a reply of a run."""
 
     label: bool
     question: str = ""
@@ -110,20 +110,24 @@ def _template(name: str) -> Template:
 
 
 def _read(path: Path) -> list[Label]:
-    labels = []
     try:
-        for number, raw in enumerate(disk.read_small(path).splitlines(), 1):  # noqa: B007 - told in the error
-            if raw.strip():
-                labels.append(msgspec.json.decode(raw, type=Label))
-                if labels[-1].id is None and (labels[-1].candidate is None or labels[-1].reference is None):
-                    raise ValueError("no id, and no reference with a candidate")
+        lines = disk.read_small(path).splitlines()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise DataError(f"{path}, line {number}: {error}") from None
+    labels = [_label(raw, f"{path}, line {number}") for number, raw in enumerate(lines, 1) if raw.strip()]
     if not labels:
         raise DataError(f"{path}: no labels")
     return labels
+
+
+def _label(raw: bytes, where: str) -> Label:
+    try:
+        label = msgspec.json.decode(raw, type=Label)
+    except ValueError as error:
+        raise DataError(f"{where}: {error}") from None
+    if label.id is None and (label.candidate is None or label.reference is None):
+        raise DataError(f"{where}: no id, and no reference with a candidate")
+    return label
 
 
 async def _ask(bench: Judge, form: Template, lines: Sequence[Label]) -> tuple[list[Pair], int]:

@@ -149,18 +149,10 @@ def _runs(results: Path, *, as_json: bool) -> None:
         except EvalsError as error:
             broken.append(str(error))
             continue
-        entries.append(
-            {
-                "run": card.run,
-                "suite": card.config.suite,
-                "protocol": card.config.protocol,
-                "model": card.model,
-                "status": card.status,
-                "origin": card.origin,
-                "coverage": card.coverage,
-                "path": str(run.path),
-            }
-        )
+        entries.append({
+            "run": card.run, "suite": card.config.suite, "protocol": card.config.protocol, "model": card.model,
+            "status": card.status, "origin": card.origin, "coverage": card.coverage, "path": str(run.path),
+        })  # fmt: skip
     for line in broken:
         common.note(f"broken run: {line}")
     if as_json:
@@ -176,14 +168,9 @@ def _runs(results: Path, *, as_json: bool) -> None:
 
     ids = short(entry["run"] for entry in entries)
     columns = [
-        Column("run", whole=True),
-        Column("suite", whole=True),
-        Column("model"),
-        Column("protocol", drop=1, whole=True),
-        Column("status", drop=2, whole=True),
-        Column("coverage", right=True, drop=3),
-        Column("id", drop=4, whole=True),
-    ]
+        Column("run", whole=True), Column("suite", whole=True), Column("model"), Column("protocol", drop=1, whole=True),
+        Column("status", drop=2, whole=True), Column("coverage", right=True, drop=3), Column("id", drop=4, whole=True),
+    ]  # fmt: skip
     common.table("", columns, (_run_row(entry, ids) for entry in entries))
 
 
@@ -213,7 +200,7 @@ def _protocols(results: Path, *, as_json: bool) -> None:
 
 
 def _protocol_row(entry: dict[str, Any]) -> list[str]:
-    from evals.verdicts.wording import rule
+    from evals.verdicts.formatting import rule
 
     rules = ", ".join(map(rule, entry["scorers"].values()))
     scored_by = "; ".join(filter(None, [entry["refuses"] or rules, entry["words"]]))
@@ -247,7 +234,7 @@ def _protocols_of(name: str) -> list[dict[str, Any]]:
 
 
 OFFICIAL = "official"
-"""Shots, options, sampling and rule are the authors'; the prompt is reworded unless the data set contains it."""
+"""Protocol with the authors' shots, options, sampling and rule; prompts are reworded unless they are part of the data."""
 
 
 def _words(suite: Suite) -> str:

@@ -1,4 +1,4 @@
-"""`evals gate noise`: run one model several times under the same conditions and keep how much the runs differ."""
+"""`evals gate noise`: run a model several times under the same conditions and report how much the runs differ."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from evals.commands.options import given, request_options
 from evals.errors import UsageError
 
 if TYPE_CHECKING:
-    from evals.verdicts.contestant import Contestant
-    from evals.verdicts.noise import Certificate
+    from evals.verdicts.noise import RepeatabilityReport
+    from evals.verdicts.suite_run import SuiteRun
 
 
 @click.command()
@@ -44,7 +44,7 @@ def noise(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Run MODEL on the suites several times and keep a repeatability report: how much the runs differ.
+    """Run MODEL on the suites several times and write a repeatability report: how much the runs differ.
 
     With --from RUN, twice or more, nothing is run. The repeatability limit is then shown beside every
     difference, and a policy with a margin below it is refused.
@@ -53,31 +53,28 @@ def noise(
 
     conditions = repeatability.Conditions(server=server, precision=precision, batch=batch)
     names = list(finished) or _run(model, suites, times, {**given(options), "results": results})
-    reports = [repeatability.certify(runs, conditions=conditions) for runs in _by_suite(names, results)]
+    reports = [repeatability.measure(runs, conditions=conditions) for runs in _by_suite(names, results)]
     paths = [repeatability.write(results, report) for report in reports]
     if as_json:
         common.print_json({"certificates": reports})
         return 0
     _print(reports)
     for path in paths:
-        common.say(f"kept in {path}")
+        common.say(f"written to {path}")
     return 0
 
 
-def _by_suite(names: list[str], results: Path) -> list[list[Contestant]]:
-    from evals.verdicts import contestants
-    from evals.verdicts.contestant import why_not
+def _by_suite(names: list[str], results: Path) -> list[list[SuiteRun]]:
+    from evals.verdicts import suite_runs
+    from evals.verdicts.suite_run import why_not
 
     if len(names) < 2:
         raise UsageError("noise needs at least two runs")
-    contestants_by_run = [contestants.find(results, name) for name in names]
+    runs_by_name = [suite_runs.find(results, name) for name in names]
     grouped = []
-    for first in contestants_by_run[0]:
+    for first in runs_by_name[0]:
         runs = [
-            c
-            for run in contestants_by_run
-            for c in run
-            if (c.suite, c.protocol) == (first.suite, first.protocol)
+            c for run in runs_by_name for c in run if (c.suite, c.protocol) == (first.suite, first.protocol)
         ]
         faults = [line for run in runs[1:] for line in why_not(first, run)]
         faults += [
@@ -104,14 +101,14 @@ def _run(model: str | None, suites: tuple[str, ...], times: int, options: dict[s
     names = [f"{name}-{turn + 1}" for turn in range(times)]
     for turn, run in enumerate(names):
         request = make({**options, "suites": suites, "models": [model], "run": run, "seed": turn})
-        _, broke_off = api.measure(request, say=common.note)
-        if broke_off:
-            raise UsageError(f"run {run} did not finish; the same command starts anew")
+        _, unfinished = api.measure(request, say=common.note)
+        if unfinished:
+            raise UsageError(f"run {run} did not finish; the same command starts again")
     return names
 
 
-def _print(reports: list[Certificate]) -> None:
-    from evals.verdicts import wording
+def _print(reports: list[RepeatabilityReport]) -> None:
+    from evals.verdicts import formatting
 
     rows = [
         (
@@ -119,14 +116,14 @@ def _print(reports: list[Certificate]) -> None:
             report.protocol,
             report.model,
             report.metric,
-            ", ".join(wording.amount(value, report.unit) for value in report.values),
-            wording.amount(report.deviation, report.unit, signed=True).lstrip("+"),
-            wording.amount(report.limit, report.unit, signed=True).lstrip("+"),
+            ", ".join(formatting.amount(value, report.unit) for value in report.values),
+            formatting.size(report.deviation, report.unit),
+            formatting.size(report.limit, report.unit),
             f"{report.discordance:.3g}",
         )
         for report in reports
     ]
-    headings = ("suite", "protocol", "model", "metric", "runs", "s_r", "limit r", "flips")
+    headings = ("suite", "protocol", "model", "metric", "runs", "s_r", "limit r", "changed")
     common.table("", [(name, "left" if i < 4 else "right") for i, name in enumerate(headings)], rows)
     if any(len(report.values) < 5 for report in reports):
         common.say("from fewer than five runs the limit itself is rough: it may be half as large or twice")

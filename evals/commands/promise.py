@@ -1,4 +1,4 @@
-"""`evals gate promise`: what will be measured, written down before it is."""
+"""`evals gate promise`: record before a run what will be measured."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from evals.commands import common
 @click.option("--judge", default="", metavar="MODEL", help="The judge model of judged protocols.")
 @common.data_options
 def promise(policy_file: Path, file: Path, suites: tuple[str, ...], **options: Any) -> None:
-    """Write a promise: policy, suites, data, judge, seed, subset, estimand, and when.
+    """Write a promise: policy, suites, data, judge, seed, subset, estimand and date.
 
-    `evals run ... --promise FILE.json` carries it on the card; `evals gate`, `evals bundle verify`, `evals show RUN` and the
-    dashboard then say whether it was kept. Commit the file before the run: its date is only as good as the place it is kept in.
+    `evals run ... --promise FILE.json` stores it on the card; `evals gate`, `evals bundle verify`, `evals show RUN` and the
+    dashboard then report whether it was kept. Commit the file before the run, as evidence of its date.
     """
     from msgspec import json
 

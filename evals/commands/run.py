@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Grouped)
 @click.argument(
-    "suites",
-    nargs=-1,
-    required=True,
-    metavar="SUITE... | FILE.toml",
-    shell_complete=common.complete_suites,
+    "suites", nargs=-1, required=True, metavar="SUITE... | FILE.toml", shell_complete=common.complete_suites
 )
 @request_options(without=["suites"])
 @trust_option
@@ -47,8 +43,8 @@ def run(suites: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> 
         return _dry_run(request, as_json=as_json)
     early_stop = until.wanted(request)
     outcomes = Session(request, say=note, quiet=quiet, early_stop=early_stop).run()
-    broke_off = any(outcome.interrupted or outcome.hopeless for outcome in outcomes)
-    if early_stop is not None and not broke_off:
+    unfinished = any(outcome.interrupted or outcome.hopeless for outcome in outcomes)
+    if early_stop is not None and not unfinished:
         from evals.commands.gate import print_report
 
         return print_report(early_stop.report(), as_json=as_json)
@@ -102,8 +98,6 @@ def _request(suites: Sequence[str], options: dict[str, Any]) -> RunRequest:
 
 
 def _print(cards: Sequence[Card], *, as_json: bool, results: Path) -> None:
-    from shlex import quote
-
     from evals.commands.show import print_overview
     from evals.run.overview import Overview, aggregates
 
@@ -115,8 +109,8 @@ def _print(cards: Sequence[Card], *, as_json: bool, results: Path) -> None:
 
         for line in not_published(cards, reported.load()):
             common.say(line)
-        where = "" if results == Path("results") else f" --results {quote(str(results))}"
+        folder = common.results_words(results)
         common.say(
-            f"Look further:  evals show {cards[0].run} --samples{where}    all runs:  evals show{where}"
+            f"Look further:  evals show {cards[0].run} --samples{folder}    all runs:  evals show{folder}"
         )
         sys.stdout.flush()

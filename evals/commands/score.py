@@ -134,5 +134,4 @@ def _print_changes(changes: list[Change]) -> None:
     common.say(f"{len(changes)} sample(s) changed their score:")
     for change in changes[:SHOWN]:
         common.say(f"    {change.id} [{change.repeat}]: {change.before} -> {change.after}")
-    if len(changes) > SHOWN:
-        common.say(f"    ... and {len(changes) - SHOWN} more (--json lists all)")
+    common.say_more(len(changes) - SHOWN, "--json lists all", indent="    ")

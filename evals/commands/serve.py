@@ -1,4 +1,4 @@
-"""`evals serve`: only start the server, for other tools or for several commands in a row."""
+"""`evals serve`: start an inference server for other tools or several commands."""
 
 from __future__ import annotations
 

@@ -300,8 +300,7 @@ def _next(run: str, sample: str, then: str, results: Path) -> str:
     """Return the command that shows the next sample."""
     from shlex import quote
 
-    where = "" if results == Path("results") else f" --results {quote(str(results))}"
-    return f"evals show {quote(run)} --sample {quote(sample)} --next {then}{where}"
+    return f"evals show {quote(run)} --sample {quote(sample)} --next {then}{common.results_words(results)}"
 
 
 def _formulas() -> Any:

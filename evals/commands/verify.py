@@ -30,9 +30,8 @@ def verify(bundle: Path, data: Path | None, as_json: bool) -> int:
     if report.suite:
         common.say(f"{report.suite} ({report.protocol}), model {report.model}, run {report.run}")
     for line in report.differences[:SHOWN]:
-        common.say(f"    {line}", whole=True)  # it quotes a file: one line each, to search in
-    if (more := len(report.differences) - SHOWN) > 0:
-        common.say(f"    ... and {more} more (--json lists all)")
+        common.say(f"    {line}", whole=True)  # quotes from a file stay on one line, for searching
+    common.say_more(len(report.differences) - SHOWN, "--json lists all", indent="    ")
     for line in report.notes:
         common.say(f"Note: {line}.")
     if report.differences:

@@ -1,1 +1,1 @@
-"""Foreign formats, a file each. What a source cannot say stays unknown; nothing is invented."""
+"""Import from and export to the formats of other tools, a module per format."""

@@ -1,12 +1,14 @@
-"""What the scripts of benchmarks' own authors write: MathVista, MATH-Vision, MMLU-Pro, MMMU and MMMU-Pro.
+"""Output files of the benchmark authors' scripts: MathVista, MATH-Vision, MMLU-Pro, MMMU and MMMU-Pro.
 
-MathVista: a JSON object `pid` -> {response, extraction, true_false ...}. MATH-Vision: lines {id, response, model_answer,
-correct}. MMLU-Pro (TIGER-AI-Lab/MMLU-Pro @ f418b116): an array of the items with `model_outputs` (older files:
-`generated_text`) and `pred`, one file of all subjects, as it is or zipped, or `<subject>_result.json` in a folder or
-archive; if `pred` is null upstream draws a letter when it counts, so no score of theirs is stated. MMMU (MMMU-Benchmark/MMMU
-@ bb0b95a9): `<subject>/output.json`, arrays of {id, index2ans, response}, or an object id -> parsed answer, in which the letter
-is all that is left of the reply. MMMU-Pro: lines with `response`, `pred_indexs`, `if_right`, of which the file's name tells the
-setting: `<model>_<standard_10_options|vision>_<cot|direct>.jsonl`.
+- MathVista: a JSON object `pid` -> {response, extraction, true_false ...}.
+- MATH-Vision: JSON lines {id, response, model_answer, correct}.
+- MMLU-Pro (TIGER-AI-Lab/MMLU-Pro @ f418b116): an array of items with `model_outputs` (older: `generated_text`) and `pred`,
+  one file of all subjects, maybe zipped, or `<subject>_result.json` in a folder or archive. If `pred` is null, upstream
+  scores a random letter, so the reply has no stated score.
+- MMMU (MMMU-Benchmark/MMMU @ bb0b95a9): `<subject>/output.json`, an array of {id, index2ans, response}, or an object
+  id -> parsed answer, which is then read as the reply.
+- MMMU-Pro: JSON lines with `response`, `pred_indexs`, `if_right`; the setting is part of the file's name,
+  `<model>_<standard_10_options|vision>_<cot|direct>.jsonl`.
 """
 
 from __future__ import annotations
@@ -24,10 +26,10 @@ from evals.interop.values import BROKEN, decoded, listing, mapping, number
 MMLU_PRO_PART = "_result.json"
 _MMLU_PRO_NAME = re.compile(r"^model_outputs_|_\d+-?shots?$|\.json$|\.zip$|\.gz$")
 MMMU_PRO = {"_standard": "mmmu_pro_standard", "_vision": "mmmu_pro_vision"}
-"""A piece of the file's name -> task; four options are not asked by any suite of ours."""
+"""Part of the file's name -> task; no suite of ours asks with four options."""
 
 
-def _replied(value: Any, missing: str = "no reply") -> dict[str, Any]:
+def _reply(value: Any, missing: str = "no reply") -> dict[str, Any]:
     return {"text": value, "failure": ""} if isinstance(value, str) else {"text": None, "failure": missing}
 
 
@@ -39,14 +41,13 @@ def _short(value: Any) -> str:
 
 
 def mathvista(path: Path) -> list[Source]:
-    """Read an output file of MathVista; raises DataError in one line."""
+    """Read an output file of MathVista; raises DataError."""
     model = path.name.partition(".json")[0].removeprefix("output_")
 
     def rows() -> Iterator[Item]:
-        named = (
-            (row, f"{path.name}, {name}") for name, row in object_of(path, "output of MathVista").items()
-        )
-        return items(path, named, _mathvista, "output of MathVista")
+        entries = object_of(path, "output of MathVista")
+        located = ((row, f"{path.name}, {name}") for name, row in entries.items())
+        return items(path, located, _mathvista, "output of MathVista")
 
     return [Source(format="mathvista", tasks=("mathvista",), model=model, items=rows)]
 
@@ -59,7 +60,7 @@ def _mathvista(row: dict[str, Any], where: str) -> Iterator[Item]:
         id=str(row.get("pid", where.rpartition(", ")[2])),
         question=str(row.get("question") or ""),
         options=tuple(map(str, listing(row.get("choices")))),
-        **_replied(response, str(row.get("error") or "no response")[:200]),
+        **_reply(response, str(row.get("error") or "no response")[:200]),
         score=number(row.get("true_false")),
         answer=str(extraction or "")[:200],
         extracted=extraction if isinstance(extraction, str) and isinstance(response, str) else None,
@@ -67,7 +68,7 @@ def _mathvista(row: dict[str, Any], where: str) -> Iterator[Item]:
 
 
 def mathvision(path: Path) -> list[Source]:
-    """Read an output file of MATH-Vision; raises DataError in one line."""
+    """Read an output file of MATH-Vision; raises DataError."""
     model = path.name.partition(".jsonl")[0]
 
     def rows() -> Iterator[Item]:
@@ -81,7 +82,7 @@ def _mathvision(row: dict[str, Any], where: str) -> Iterator[Item]:
         where=where,
         id=str(row["id"]),
         question=str(row.get("question") or ""),
-        **_replied(row.get("response", row.get("model_answer")), "no response"),
+        **_reply(row.get("response", row.get("model_answer")), "no response"),
         score=number(row.get("correct")),
         answer=str(row.get("model_answer") or "")[:200],
     )
@@ -91,11 +92,11 @@ def _mathvision(row: dict[str, Any], where: str) -> Iterator[Item]:
 
 
 def mmlu_pro(path: Path) -> list[Source]:
-    """Read a file of MMLU-Pro's, or a folder of subjects; raises DataError in one line."""
+    """Read an output file of MMLU-Pro, or a folder of subjects; raises DataError."""
     files = chosen(path, f"*{MMLU_PRO_PART}", wanted=f"<subject>{MMLU_PRO_PART}")
     name = path.name
-    while (bare := _MMLU_PRO_NAME.sub("", name)) != name:
-        name = bare
+    while (stripped := _MMLU_PRO_NAME.sub("", name)) != name:
+        name = stripped
     total = mapping(optional(path / "summary.json", "summary of MMLU-Pro").get("total"))
     score = number(total.get("acc"))
     return [
@@ -120,22 +121,22 @@ def _subjects(path: Path) -> Iterator[Item]:
                 raise TypeError("not a list")
         except BROKEN as error:
             raise DataError(f"{path}: no output of MMLU-Pro ({error})") from None
-        places = ((row, f"{name}, {place}") for place, row in enumerate(rows, 1))
-        yield from items(path, places, _mmlu_pro, "output of MMLU-Pro")
+        located = ((row, f"{name}, {number}") for number, row in enumerate(rows, 1))
+        yield from items(path, located, _mmlu_pro, "output of MMLU-Pro")
 
 
 def _mmlu_pro(row: dict[str, Any], where: str) -> Iterator[Item]:
     text = row.get("generated_text") if row.get("model_outputs") is None else row["model_outputs"]
-    gold, read = _short(row.get("answer")), _short(row.get("pred"))
+    gold, answer = _short(row.get("answer")), _short(row.get("pred"))
     yield Item(
         where=where,
         id=str(row["question_id"]),
         question=str(row.get("question") or ""),
         options=tuple(map(str, listing(row.get("options")))),
-        **_replied(text),
+        **_reply(text),
         gold=gold,
-        score=float(read == gold) if read and gold and isinstance(text, str) else None,
-        answer=read,
+        score=float(answer == gold) if answer and gold and isinstance(text, str) else None,
+        answer=answer,
     )
 
 
@@ -143,7 +144,7 @@ def _mmlu_pro(row: dict[str, Any], where: str) -> Iterator[Item]:
 
 
 def mmmu(path: Path) -> list[Source]:
-    """Read MMMU's folder of subjects or a file, or a file of MMMU-Pro; raises DataError in one line."""
+    """Read a folder of subjects or a file of MMMU, or a file of MMMU-Pro; raises DataError."""
     if ".jsonl" in path.name:
         return [_mmmu_pro(path)]
     files = chosen(path, "*/output.json", wanted="<subject>/output.json")
@@ -151,15 +152,15 @@ def mmmu(path: Path) -> list[Source]:
 
     def rows() -> Iterator[Item]:
         for file in files:
-            found = document(file)
-            if isinstance(found, dict):
-                for name, answer in found.items():
-                    yield Item(where=f"{file.name}, {name}", id=name, **_replied(answer))
+            content = document(file)
+            if isinstance(content, dict):
+                for name, answer in content.items():
+                    yield Item(where=f"{file.name}, {name}", id=name, **_reply(answer))
                 continue
-            places = (
-                (row, f"{file.parent.name}/{file.name}, {n}") for n, row in enumerate(listing(found), 1)
+            located = (
+                (row, f"{file.parent.name}/{file.name}, {n}") for n, row in enumerate(listing(content), 1)
             )
-            yield from items(file, places, _mmmu, "output of MMMU, which has an id in every entry")
+            yield from items(file, located, _mmmu, "output of MMMU, which has an id in every entry")
 
     return [Source(format="mmmu", tasks=("mmmu_val",), model=model, items=rows)]
 
@@ -173,19 +174,19 @@ def _mmmu(row: dict[str, Any], where: str) -> Iterator[Item]:
         gold=_short(row.get("answer")),
         score=float(right) if isinstance(right, bool) else None,
         answer=_short(row.get("pred_indexs")),
-        **_replied(row.get("response")),
+        **_reply(row.get("response")),
     )
 
 
 def _mmmu_pro(path: Path) -> Source:
     stem = path.name.partition(".jsonl")[0]
-    place, task = max((stem.rfind(piece), task) for piece, task in MMMU_PRO.items())
-    if place < 0 or "4_options" in stem:
+    position, task = max((stem.rfind(part), task) for part, task in MMMU_PRO.items())
+    if position < 0 or "4_options" in stem:
         raise DataError(f"{path}: its name says neither standard_10_options nor vision")
     what = "output of MMMU-Pro, which has an id in every line"
     return Source(
         format="mmmu",
         tasks=(task,),
-        model=stem[:place],
+        model=stem[:position],
         items=lambda: items(path, objects(path), _mmmu, what),
     )

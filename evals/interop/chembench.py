@@ -1,8 +1,7 @@
-"""ChemBench's reports: `<topic>_report.json` (0.3.0), a JSON file per question (before), or JSON lines of the latter.
+"""ChemBench's reports: `<topic>_report.json` (0.3.0), a JSON file per question (older), or JSON lines of the latter.
 
-A report of 0.3.0 keeps the prompts apart from the results; both have the options in the order that counts. The score of
-the whole stands in `summary.json` under two denominators, the questions completed and those of the whole benchmark;
-both are noted.
+Reports of 0.3.0 hold prompts and results in two parallel lists. `summary.json` states the overall score with two
+denominators, the completed questions and those of the whole benchmark; both become notes.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ SCORES = {
     "overall_score": "score over completed questions",
     "benchmark_score": "score over the whole benchmark",
     "fraction_correct": "fraction correct",
-    "total_triggered_refusal": "replies taken for refusals",
+    "total_triggered_refusal": "replies classified as refusals",
     "total_llm_extraction": "answers extracted by a language model",
 }
 
 
 def read(path: Path) -> list[Source]:
-    """Read a folder of reports, one of its files or a file of lines; raises DataError in one line."""
+    """Read a folder of reports, one of its files, or a file of JSON lines; raises DataError."""
     if path.is_file():
         name, _, ending = path.name.partition(".json")
         beside = path.with_name(f"{name}.summary.json" if ending.startswith("l") else "summary.json")
@@ -36,12 +35,12 @@ def read(path: Path) -> list[Source]:
     files = sorted(below(path, "**/*_report.json")) or [
         file for file in chosen(path, "**/*.json", wanted="<topic>_report.json") if "summary" not in file.name
     ]
-    folders = [(folder.absolute(), list(some)) for folder, some in groupby(files, lambda file: file.parent)]
-    return [_source(_model(folder), some, folder / "summary.json") for folder, some in folders]
+    folders = [(folder.absolute(), list(group)) for folder, group in groupby(files, lambda file: file.parent)]
+    return [_source(_model(folder), group, folder / "summary.json") for folder, group in folders]
 
 
 def _model(folder: Path) -> str:
-    """Name the model: from 0.3.0 on a folder `<model>/reports/<id of the run>`, before it `<model>`."""
+    """Return the model's name: of 0.3.0 from `<model>/reports/<run id>`, of older versions from `<model>`."""
     is_run = len(folder.name) == 36 and folder.name.count("-") == 4
     return folder.parent.parent.name if folder.parent.name == "reports" and is_run else folder.name
 

@@ -1,8 +1,8 @@
-"""evalscope (1.0 on): `predictions/<model>/<benchmark>_<subset>.jsonl`, with `reviews/`, `reports/` and `configs/`.
+"""evalscope, since 1.0: `predictions/<model>/<benchmark>_<subset>.jsonl`, with `reviews/`, `reports/` and `configs/`.
 
-A prediction is the model's reply to one planned question, in the order in which replies came; its score stands in the
-review of the same index, and which repeat it was if the version tells. A call that failed leaves no line (only the
-report counts it): such samples are missing outcomes. A review without a usable score is no score.
+Predictions are in the order in which replies arrived. The review of the same index holds the score and, in newer
+versions, the number of the repeat. A failed call has no line (only the report counts it), so its sample is a missing
+outcome.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from evals.types import Sampling, Usage
 
 FORMAT = "evalscope"
 SCORED = (None, "success", "fallback", "degraded")
-"""States of a score that count; older versions do not say."""
+"""Statuses of a valid score; older versions have none."""
 Review = tuple[int | None, float | None, str]
 """Repeat, score and answer."""
 
 
 def read(path: Path) -> list[Source]:
-    """Read an output folder, a folder of predictions or one of its files; raises DataError in one line."""
+    """Read an output folder, a folder of predictions or one of its files; raises DataError."""
     files = chosen(
         path, "**/predictions/*/*.jsonl", "*.jsonl", wanted="predictions/<model>/<benchmark>_<subset>.jsonl"
     )
@@ -52,7 +52,7 @@ def _source(path: Path) -> Source:
 
 
 def _stated(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield the scores of a report: metrics are named (version 1) or have an identity (version 2)."""
+    """Yield the scores of a report: metrics have a name (version 1) or an identity (version 2)."""
     for metric in map(mapping, listing(report.get("metrics"))):
         if (score := number(metric.get("score"))) is not None:
             identity = mapping(metric.get("identity"))
@@ -66,7 +66,7 @@ def _stated(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def _sampling(folder: Path) -> Sampling:
-    """Read the settings of `task_config.yaml`, which some versions number; unknown if there is none."""
+    """Read the sampling settings of `task_config*.yaml`; unknown if there is none."""
     path = next(iter(sorted(below(folder, "task_config*.yaml"))), None)
     if path is None:
         return Sampling()
@@ -75,10 +75,10 @@ def _sampling(folder: Path) -> Sampling:
     except ImportError:
         raise UsageError(f"reading {path.name} needs `{install('import')}`") from None
     try:
-        given = mapping(mapping(yaml.safe_load(whole(path))).get("generation_config"))
+        stated = mapping(mapping(yaml.safe_load(whole(path))).get("generation_config"))
     except (yaml.YAMLError, *BROKEN) as error:
         raise DataError(f"{path}: no settings of evalscope ({' '.join(str(error).split())[:200]})") from None
-    return settings(given, stop="stop_seqs" if given.get("stop_seqs") else "stop")
+    return settings(stated, stop="stop_seqs" if stated.get("stop_seqs") else "stop")
 
 
 def _items(path: Path, reviews: Path) -> Iterator[Item]:
@@ -146,7 +146,7 @@ def _reasoning(content: Any) -> str | None:
 
 
 def _prompt(messages: list[dict[str, Any]]) -> str:
-    """Return all turns before the model's last one."""
+    """Join all turns before the model's last one."""
     roles = [turn["role"] for turn in messages]
     last = len(roles) - 1 - roles[::-1].index("assistant") if "assistant" in roles else len(roles)
     return turns(messages[:last])

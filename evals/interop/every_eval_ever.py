@@ -1,9 +1,9 @@
-"""Every Eval Ever 0.3.0: an aggregate file and a file of instances per run, as its package validates them.
+"""Export to Every Eval Ever 0.3.0: per run an aggregate file and a file of instances.
 
     data/<suite>/<developer>/<model>/<uuid>.json, ..._samples.jsonl
 
-What its schema has no field for (protocol, coverage, clusters, verdicts) is kept in its `additional_details` and
-`metadata`. A failed call has no place among instances, where `is_correct` must be a yes or a no.
+Facts without a field in the schema (protocol, coverage, clusters, verdicts) are in `additional_details` and `metadata`.
+Failed calls cannot be instances, since `is_correct` must be a boolean.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import msgspec
 
 from evals.errors import UsageError
 from evals.interop import outgoing
-from evals.interop.outgoing import Row, Written, ended, headline, rows, sampled
+from evals.interop.outgoing import Row, Written, ended, rows, sampled
 from evals.records.card import Card, JudgeCard
 from evals.records.store import Run, slug
 from evals.types import Estimate, Reply, Score
@@ -32,11 +32,9 @@ encode = msgspec.json.Encoder().encode
 
 
 def write(runs: Sequence[Run], out: Path, *, model_id: str | None = None) -> Written:
-    """Write both files of every run; `model_id` (ORG/NAME) says whose model it was."""
-    files, lost = (
-        [],
-        ["a failed or unscored sample has no place among the instances: its count is in the details"],
-    )
+    """Write both files of every run; `model_id` (ORG/NAME) names the model's developer."""
+    files: list[Path] = []
+    lost = ["a failed or unscored sample has no place among the instances: its count is in the details"]
     pairs = ended(runs)
     if model_id and len(models := sorted({card.model for _, card in pairs})) > 1:
         raise UsageError(f"--model-id {model_id} is one model's name, and these are {', '.join(models)}")
@@ -73,7 +71,7 @@ def write(runs: Sequence[Run], out: Path, *, model_id: str | None = None) -> Wri
 
 
 def _uuid(card: Card) -> str:
-    """Return a run's name in the datastore: of version 4 by its shape, the same whenever it is written."""
+    """Return a run's UUID in the datastore: of the form of version 4, derived from the run's name."""
     name = f"{card.config.suite}\x1f{card.config.protocol}\x1f{card.run}\x1f{card.model}"
     return str(UUID(bytes=sha256(name.encode()).digest()[:16], version=4))
 
@@ -91,7 +89,7 @@ def _evaluation_id(card: Card) -> str:
 
 
 def _when(card: Card) -> dict[str, str]:
-    """Return when the model was asked; of an imported run that is not known."""
+    """Return the time of the evaluation, which is unknown for an imported run."""
     return {} if card.origin != "run" else {"evaluation_timestamp": f"{card.started:.0f}"}
 
 
@@ -204,9 +202,9 @@ def _sampling(card: Card) -> dict[str, Any]:
 
 
 def _instances(run: Run, card: Card, path: Path) -> tuple[str, int]:
-    """Write the instances; returns the file's SHA-256 and its rows."""
+    """Write the instances; returns the file's SHA-256 and the number of rows."""
     digest, count = sha256(), 0
-    head = headline(card)
+    head = card.headline
 
     def lines() -> Iterator[bytes]:
         nonlocal count
@@ -222,11 +220,11 @@ def _instances(run: Run, card: Card, path: Path) -> tuple[str, int]:
 
 
 def _sample_hash(row: Row, reference: list[str]) -> str | None:
-    """Hash question and gold answer as the package's own converters do; None if the question is not at hand."""
+    """Hash prompt and gold answer as the package's converters do; None without the prompt."""
     if not row.prompt:
         return None
-    asked = {"raw": row.prompt, "reference": reference}
-    return sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    content = {"raw": row.prompt, "reference": reference}
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _instance(row: Row, reply: Reply, score: Score, value: float, card: Card, metric: str) -> dict[str, Any]:

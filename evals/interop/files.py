@@ -1,4 +1,4 @@
-"""Foreign files as bytes: bounded, out of gzip and zip archives; what is unpacked goes again with its folder."""
+"""Bounded reading of foreign files, also from gzip files and zip archives."""
 
 from __future__ import annotations
 
@@ -15,21 +15,18 @@ from evals.errors import DataError
 from evals.interop.values import BROKEN, decoded
 
 LARGEST = 4 << 30
-"""Bytes of a file that is read whole at most."""
+"""Size limit in bytes of a file that is read whole."""
 
 
 def below(folder: Path, pattern: str) -> Iterator[Path]:
-    """Yield what a pattern finds in a folder, without what editors, file managers and network drives leave behind.
-
-    `**/` finds it at any depth. Jupyter's copies (`.ipynb_checkpoints`), for one, are no second run.
-    """
+    """Yield the files that match a glob pattern, without those of editors and file managers (`.ipynb_checkpoints`)."""
     for path in folder.glob(pattern):
         if not any(map(disk.is_noise, path.relative_to(folder).parts)):
             yield path
 
 
 def chosen(path: Path, *patterns: str, wanted: str) -> list[Path]:
-    """Return a file itself, or what the first pattern that fits finds in a folder; raises DataError for nothing."""
+    """Return a file itself, or the files of a folder that match the first pattern with a match; else raise DataError."""
     if path.is_file():
         return [path]
     matches = (sorted(below(path, pattern)) for pattern in patterns)
@@ -39,7 +36,7 @@ def chosen(path: Path, *patterns: str, wanted: str) -> list[Path]:
 
 
 def unpacked(path: Path) -> bytes:
-    """Read a file whole, out of gzip or of a zip archive with one file in it; raises DataError in one line."""
+    """Read a file whole, also from gzip or from a zip archive with one file; raises DataError."""
     files = list(contents(path))
     if len(files) != 1:
         raise DataError(f"{path}: {len(files)} files in it, not one; unpack it and name the folder")
@@ -47,7 +44,7 @@ def unpacked(path: Path) -> bytes:
 
 
 def document(path: Path) -> Any:
-    """Read a JSON file, out of gzip or of a zip archive with one file in it; raises DataError in one line."""
+    """Read a JSON file, also from gzip or from a zip archive with one file; raises DataError."""
     try:
         return decoded(unpacked(path))
     except BROKEN as error:
@@ -55,7 +52,7 @@ def document(path: Path) -> Any:
 
 
 def object_of(path: Path, what: str) -> dict[str, Any]:
-    """Read a JSON file that holds an object, as `what` does; raises DataError in one line."""
+    """Read a JSON file that holds an object; raises DataError, which calls the file `what`."""
     content = document(path)
     if not isinstance(content, dict):
         raise DataError(f"{path}: no {what}, which holds an object")
@@ -63,30 +60,24 @@ def object_of(path: Path, what: str) -> dict[str, Any]:
 
 
 def optional(path: Path, what: str) -> dict[str, Any]:
-    """Read a JSON file that holds an object, if it is there."""
+    """Read a JSON file that holds an object; an absent file is an empty object."""
     return object_of(path, what) if path.is_file() else {}
 
 
 def objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield each object of a file of JSON lines, or of one JSON array, with its place; raises DataError in one line."""
-    place = 0
+    """Yield each object of a file of JSON lines, or of one JSON array, with its location; raises DataError."""
+    number = 0
     try:
         with disk.open_unpacked(path) as stream:
             if stream.read(1) == b"[":
-                yield from _array(path)
+                yield from ((_object(row), f"{path.name}, {n}") for n, row in enumerate(document(path), 1))
                 return
             stream.seek(0)
-            for place, line in enumerate(disk.lines(stream), 1):
+            for number, line in enumerate(disk.lines(stream), 1):
                 if line.strip():
-                    yield _object(decoded(line)), f"{path.name}, line {place}"
+                    yield _object(decoded(line)), f"{path.name}, line {number}"
     except (OSError, *BROKEN) as error:
-        raise DataError(f"{path}, line {place}: {error}") from None
-
-
-def _array(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    rows = document(path)
-    for place, row in enumerate(rows, 1):
-        yield _object(row), f"{path.name}, {place}"
+        raise DataError(f"{path}, line {number}: {error}") from None
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -96,9 +87,9 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def contents(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield name and bytes of a file, or of each file in a zip archive; raises DataError in one line.
+    """Yield name and bytes of a file, or of each file in a zip archive, in memory; raises DataError.
 
-    At most LARGEST bytes come of a path, whatever it claims of itself; nothing is unpacked to the disk.
+    At most `LARGEST` bytes are read, whatever sizes the archive states.
     """
     if not path.name.endswith((".gz", ".zip")):
         yield path.name, whole(path)
@@ -131,7 +122,7 @@ def _streams(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
 
 @contextmanager
 def unzipped(path: Path) -> Iterator[Path]:
-    """Unpack a zip archive into a folder that goes again; raises DataError for one that is broken or made to harm."""
+    """Unpack a zip archive into a temporary folder; raises DataError if it is broken or malicious."""
     left = max(disk.SMALL, disk.EXPANSION * path.stat().st_size)
     with TemporaryDirectory(prefix="evals-import-") as folder:
         try:
@@ -142,21 +133,28 @@ def unzipped(path: Path) -> Iterator[Path]:
                 target = Path(folder, *parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("wb") as out:
-                    while piece := stream.read(1 << 20):
-                        left -= len(piece)
+                    while chunk := stream.read(1 << 20):
+                        left -= len(chunk)
                         if left < 0:
                             raise DataError(
                                 f"{path}: it would unpack to more than {disk.EXPANSION} times its size"
                             )
-                        out.write(piece)
+                        out.write(chunk)
         except UNREADABLE as error:
             raise DataError(f"{path}: {error}") from None
         inner = list(below(Path(folder), "*"))
         yield inner[0] if len(inner) == 1 and inner[0].is_dir() else Path(folder)
 
 
+def refuse_bomb(path: Path, archive: zipfile.ZipFile) -> None:
+    """Raise DataError if a zip archive states that it would unpack to too many bytes."""
+    unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > min(LARGEST, max(disk.SMALL, disk.EXPANSION * path.stat().st_size)):
+        raise DataError(f"{path}: it would unpack to {unpacked:,} bytes")
+
+
 def whole(path: Path) -> bytes:
-    """Read a file whole; raises DataError for one that is too large or cannot be read."""
+    """Read a file whole; raises DataError if it is too large or cannot be read."""
     try:
         return disk.read_small(path, LARGEST)
     except OSError as error:

@@ -1,13 +1,15 @@
-"""What importers share: foreign records become a run of one of our suites, and nothing is invented.
+"""What importers share: the records of a foreign file become a run of one of our suites.
 
-A record is matched to a sample (`matching.py`); what matches none is counted and named, samples that the source lacks
-are missing outcomes. A score that the source states is kept beside the run in `theirs.jsonl`, for `evals audit`.
+Records are matched to samples (`matching.py`). Unmatched records are counted and listed, samples without a record are
+missing outcomes, and facts that the source does not state stay unknown. Scores that the source states are kept beside
+the run in `theirs.jsonl`, for `evals audit`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,7 +21,15 @@ from evals.data import Data
 from evals.data.sample_store import SampleStore
 from evals.errors import DataError, UsageError
 from evals.interop.matching import Finder, shown_options
-from evals.interop.replies import Line, Wanted, check_name, new_card, one_suite, write_run
+from evals.interop.replies import (
+    MOST_REPEATS,
+    ImportRequest,
+    Line,
+    check_run_id,
+    new_card,
+    single_suite,
+    write_run,
+)
 from evals.interop.tasks import suite_of
 from evals.interop.values import BROKEN
 from evals.records import store
@@ -29,26 +39,25 @@ from evals.suite import Suite
 from evals.types import Sampling, Usage
 
 LISTED = 5
-MOST = 10_000
-"""Repeats of a sample."""
+"""Maximum number of names in a message."""
 THEIRS = "theirs.jsonl"
 UNMATCHED = "unmatched.txt"
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """One reply as a foreign file has it; what the file does not say is empty or None."""
+    """One reply as recorded in a foreign file; fields that the file does not state are empty or None."""
 
     where: str
-    """Its place in the source, for messages."""
+    """Location in the source, for messages."""
     id: str = ""
     """The data set's own id."""
     question: str = ""
     prompt: str = ""
-    """As sent, few-shot examples included."""
+    """As sent, including few-shot examples."""
     options: tuple[str, ...] = ()
     """As shown, from A on."""
     order: tuple[int, ...] | None = None
-    """For each option shown its place in the data's order, if the source states it."""
+    """For each option shown, its index in the data set, if the source states it."""
     text: str | None = None
     """None: there is no reply."""
     reasoning: str | None = None
@@ -59,13 +68,13 @@ class Item(Struct, frozen=True, kw_only=True):
     failure: str = ""
     """Why there is no reply, if the source says so."""
     score: float | None = None
-    """Theirs."""
+    """The source's score of the reply."""
     answer: str = ""
-    """Theirs."""
+    """The answer that the source extracted."""
     gold: str = ""
-    """The gold letter among the options shown, if the source states it."""
+    """The source's gold letter among the options shown."""
     extracted: str | None = None
-    """What the source's language model extracted from the reply: what their own rule compares."""
+    """The answer that the source's language model extracted from the reply, if the source scores that."""
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -73,13 +82,13 @@ class Source(Struct, frozen=True, kw_only=True):
 
     format: str
     tasks: tuple[str, ...]
-    """As the source names them."""
+    """The source's names of the benchmark's parts."""
     model: str
     items: Callable[[], Iterator[Item]]
     sampling: Sampling = Sampling()
     started: float = 0.0
     stated: dict[str, float] = {}
-    """Scores of the whole as the source prints them."""
+    """Aggregate scores that the source states."""
 
 
 class Stated(Struct, frozen=True, kw_only=True):
@@ -90,13 +99,17 @@ class Stated(Struct, frozen=True, kw_only=True):
     score: float | None = None
     answer: str = ""
     gold: str = ""
-    """Theirs, if it differs from that of our data."""
+    """The source's gold answer, if it differs from our data's."""
+
+
+class Unmatched(DataError):
+    """No record of a source matches a sample of the suite."""
 
 
 def items(
     path: Path, rows: Iterable[tuple[Any, str]], make: Callable[[Any, str], Iterable[Item]], what: str
 ) -> Iterator[Item]:
-    """Yield what `make` reads from each row (and its place); what it breaks at becomes a DataError in one line."""
+    """Yield the items that `make` reads from each (row, location); raises DataError for a malformed row."""
     for row, where in rows:
         try:
             yield from make(row, where)
@@ -105,13 +118,16 @@ def items(
             raise DataError(f"{path}: {where}: no {what} ({type(error).__name__}: {reason})") from None
 
 
-def import_all(path: Path, sources: Iterable[Source], wanted: Wanted) -> tuple[list[Card], list[str]]:
-    """Make a run of every source; returns cards and notes. Raises UsageError or DataError in one line."""
-    resolved, notes = _resolved(path, list(sources), wanted)
+def import_all(path: Path, sources: Iterable[Source], request: ImportRequest) -> tuple[list[Card], list[str]]:
+    """Make a run of every source and return the cards and notes; everything is read before anything is written.
+
+    Raises UsageError or DataError.
+    """
+    resolved, notes = _resolved(path, list(sources), request)
     ready = []
     for source, suite in resolved:
         try:
-            ready.append(_prepared(path, source, suite, wanted))
+            ready.append(_prepared(path, source, suite, request))
         except Unmatched as error:
             if len(resolved) == 1:
                 raise
@@ -119,70 +135,56 @@ def import_all(path: Path, sources: Iterable[Source], wanted: Wanted) -> tuple[l
     if not ready:
         raise Unmatched("; ".join(notes))
     notes += [note for run in ready for note in run.matched.notes]
-    return [_written(run, wanted) for run in ready], notes
-
-
-class Unmatched(DataError):
-    """None of a source's replies is about a sample of the suite."""
+    return [_written(run, request) for run in ready], notes
 
 
 def _resolved(
-    path: Path, sources: list[Source], wanted: Wanted
+    path: Path, sources: list[Source], request: ImportRequest
 ) -> tuple[list[tuple[Source, Suite]], list[str]]:
-    """Find the suite of each source, one run for all the tasks of a suite and model; and say what has none."""
+    """Return each run to make with its suite (tasks of one suite and model are one run), and notes on the rest."""
     if not sources:
         raise DataError(f"{path}: no samples in it")
-    check_name(wanted.run)
+    check_run_id(request.run)
     by_run: dict[tuple[str, str, int], list[Source]] = {}
     unknown = []
-    times: Counter[tuple[str, str, str]] = Counter()
+    occurrences: Counter[tuple[str, str, str]] = Counter()
     for source in sources:
-        name = wanted.suite or suite_of(source.tasks[0])
+        name = request.suite or suite_of(source.tasks[0])
         if name is None:
             unknown.append(source.tasks[0])
             continue
-        model = wanted.model or source.model
-        again = times[name, model, source.tasks[0]]  # a task that stands twice was run twice
-        times[name, model, source.tasks[0]] += 1
-        by_run.setdefault((name, model, again), []).append(source)
+        model = request.model or source.model
+        number = occurrences[name, model, source.tasks[0]]  # a task that occurs twice was run twice
+        occurrences[name, model, source.tasks[0]] += 1
+        by_run.setdefault((name, model, number), []).append(source)
     if unknown and not by_run:
         raise UsageError(
             f"{path}: {', '.join(unknown[:LISTED])} of {sources[0].format}: name the suite that was asked, --suite NAME "
             "(`evals list suites`)"
         )
-    if len(by_run) > 1 and wanted.run is not None:
+    if len(by_run) > 1 and request.run is not None:
         raise UsageError(f"--run names one run, and {path} holds {len(by_run)}")
-    left = [f"left out: {_some(unknown)}: name the suite that was asked, --suite NAME"] if unknown else []
-    named = wanted.suite is not None
+    notes = [f"left out: {_some(unknown)}: name the suite that was asked, --suite NAME"] if unknown else []
+    named = request.suite is not None
     return [
-        (merged(together), one_suite(name, wanted.protocol, named=named))
-        for (name, *_), together in by_run.items()
-    ], left
+        (merged(parts), single_suite(name, request.protocol, named=named))
+        for (name, *_), parts in by_run.items()
+    ], notes
 
 
 def merged(sources: list[Source]) -> Source:
     """Merge the tasks of one suite."""
-    if len(sources) == 1:
-        return sources[0]
-
-    def items() -> Iterator[Item]:
-        for source in sources:
-            yield from source.items()
-
-    first = sources[0]
-    return Source(
-        format=first.format,
+    return structs.replace(
+        sources[0],
         tasks=tuple(task for source in sources for task in source.tasks),
-        model=first.model,
-        items=items,
-        sampling=first.sampling,
+        items=lambda: chain.from_iterable(source.items() for source in sources),
         started=min(source.started for source in sources),
         stated={name: value for source in sources for name, value in source.stated.items()},
     )
 
 
 class Ready(NamedTuple):
-    """A run that was read to its end, and of which nothing is written yet."""
+    """A run that was read completely and not yet written."""
 
     suite: Suite
     card: Card
@@ -190,17 +192,17 @@ class Ready(NamedTuple):
     matched: Matched
 
 
-def _prepared(path: Path, source: Source, suite: Suite, wanted: Wanted) -> Ready:
-    data = Data(suite=suite.name, local=wanted.data, sample=wanted.sample)
+def _prepared(path: Path, source: Source, suite: Suite, request: ImportRequest) -> Ready:
+    data = Data(suite=suite.name, local=request.data, sample=request.sample)
     samples, digest = read(suite, data)
     matched = Matched(source, samples, extracted=suite.protocol == "official")
     if not matched.lines:
         samples.close()
         raise Unmatched(
             f"{path}: none of its replies is about a sample of {suite.id} "
-            f"({_some(list(source.tasks))}: {'; '.join(matched.notes)})"
+            f"({_some(source.tasks)}: {'; '.join(matched.notes)})"
         )
-    model = wanted.model or source.model
+    model = request.model or source.model
     if not model:
         raise UsageError(f"{path} does not name the model: add --model NAME")
     card = new_card(
@@ -213,74 +215,74 @@ def _prepared(path: Path, source: Source, suite: Suite, wanted: Wanted) -> Ready
         repeats=1 + max(line.repeat for line in matched.lines),
         sampling=source.sampling,
         started=source.started,
-        notes=[*matched.notes, *_stated(source)],
+        notes=(
+            *matched.notes,
+            *(f"{source.format} states {name} {value:.6g}" for name, value in source.stated.items()),
+        ),
     )
     return Ready(suite, card, samples, matched)
 
 
-def _written(ready: Ready, wanted: Wanted) -> Card:
+def _written(ready: Ready, request: ImportRequest) -> Card:
     matched = ready.matched
     card = write_run(
-        ready.suite, ready.card, ready.samples, matched.lines, results=wanted.results, run=wanted.run
+        ready.suite, ready.card, ready.samples, matched.lines, results=request.results, run=request.run
     )
-    folder = wanted.results / ready.suite.folder / store.slug(card.model) / card.run
-    disk.replace(folder / THEIRS, b"".join(msgspec.json.encode(one) + b"\n" for one in matched.theirs))
-    if matched.lost:
-        disk.replace(folder / UNMATCHED, "".join(f"{where}\n" for where in matched.lost).encode())
+    folder = request.results / ready.suite.folder / store.slug(card.model) / card.run
+    disk.replace(folder / THEIRS, msgspec.json.Encoder().encode_lines(matched.theirs))
+    if matched.unmatched:
+        disk.replace(folder / UNMATCHED, "".join(f"{where}\n" for where in matched.unmatched).encode())
     return card
 
 
-def _stated(source: Source) -> list[str]:
-    return [f"{source.format} states {name} {value:.6g}" for name, value in source.stated.items()]
-
-
 class Matched:
-    """A source's items as lines about our samples, with what is to be said of them."""
+    """A source's items as lines about our samples, with notes on what was left out or differs."""
 
     def __init__(self, source: Source, samples: SampleStore, *, extracted: bool) -> None:
         self.lines: list[Line] = []
         self.theirs: list[Stated] = []
-        self.lost: list[str] = []
-        """Items that match no sample of ours, by their place in the source."""
+        self.unmatched: list[str] = []
+        """Locations of items that match no sample."""
         self._extracted = extracted
-        """Whether to score what the source's language model cut out of the replies."""
+        """Whether to score the answers that the source's language model extracted, in place of the replies."""
         self._finder = Finder(samples)
-        self._taken: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
+        """Number of lines per sample."""
         self._seen: set[tuple[str, int]] = set()
-        self._counted: dict[int, tuple[str, str]] = {}
-        """Position among the lines -> sample and place of a row whose repeat nobody states."""
-        self._doubled: list[str] = []
-        self._cuts = 0
+        self._numbered: dict[int, tuple[str, str]] = {}
+        """Index of a line whose repeat was counted here -> sample and location."""
+        self._duplicates: list[str] = []
+        self._extracted_count = 0
         self._other_golds: list[str] = []
         self._other_options: list[str] = []
         for item in source.items():
             self._add(item)
-        for position in reversed(_beyond(self._counted)):
-            self._doubled.append(self._counted[position][1])
-            del self.lines[position], self.theirs[position]
-        self.notes = list(self._notes(absent=len(samples) - len(self._taken)))
+        for index in reversed(_surplus(self._numbered)):
+            self._duplicates.append(self._numbered[index][1])
+            del self.lines[index], self.theirs[index]
+        self.notes = list(self._notes(absent=len(samples) - len(self._counts)))
 
     def _add(self, item: Item) -> None:
-        sample = _match(self._finder, item, self._taken)
-        repeat = item.repeat if item.repeat is not None else self._taken[sample]
-        if not isinstance(repeat, int) or not 0 <= repeat < MOST:
+        sample = _match(self._finder, item, self._counts)
+        repeat = item.repeat if item.repeat is not None else self._counts[sample]
+        if not isinstance(repeat, int) or not 0 <= repeat < MOST_REPEATS:
             raise DataError(f"{item.where}: {repeat!r} is no number of a repeat")
         if not sample:
-            self.lost.append(item.where)
+            self.unmatched.append(item.where)
             return
         if (sample, repeat) in self._seen:
-            self._doubled.append(item.where)
+            self._duplicates.append(item.where)
             return
         if item.repeat is None:
-            self._counted[len(self.lines)] = (sample, item.where)
-        self._taken[sample] += 1
+            self._numbered[len(self.lines)] = (sample, item.where)
+        self._counts[sample] += 1
         self._seen.add((sample, repeat))
         if self._extracted and item.extracted is not None:
-            self._cuts += 1
+            self._extracted_count += 1
             item = structs.replace(item, text=item.extracted)
         order, known = _order(self._finder, item, sample)
+        gold = item.gold if known and self._finder.gold_differs(sample, item.gold, order) else ""
         self._other_options += [] if known else [sample]
-        gold = item.gold if known and self._finder.another_gold(sample, item.gold, order) else ""
         self._other_golds += [sample] if gold else []
         self.lines.append(_line(item, sample, repeat, order))
         self.theirs.append(
@@ -288,72 +290,66 @@ class Matched:
         )
 
     def _notes(self, *, absent: int) -> Iterator[str]:
-        if doubled := self._doubled:
-            yield f"{len(doubled)} stand twice and are left out: {_some(sorted(doubled))}"
-        if self._cuts:
-            yield f"{self._cuts} are scored by what the source's language model cut out of the reply"
-        if self.lost:
-            yield f"{len(self.lost)} of theirs match no sample of ours: {_some(self.lost)}"
+        if names := self._duplicates:
+            yield f"{len(names)} of its records are duplicates and are left out: {_some(sorted(names))}"
+        if self._extracted_count:
+            yield f"{self._extracted_count} are scored by the answer that the source's language model extracted"
+        if names := self.unmatched:
+            yield f"{len(names)} of its records match no sample of ours: {_some(names)}"
         if not any(line.stop for line in self.lines if line.text is not None):
             yield TRUNCATION_UNKNOWN
-        if other := self._other_options:
-            yield f"{len(other)} show other options than those of our data, and are read in its order: {_some(other)}"
-        if other := self._other_golds:
-            yield f"{len(other)} were judged there by another gold answer than that of our data: {_some(other)}"
+        if names := self._other_options:
+            yield f"{len(names)} show other options than those of our data, and are read in its order: {_some(names)}"
+        if names := self._other_golds:
+            yield f"{len(names)} were judged there by another gold answer than that of our data: {_some(names)}"
         if absent:
-            yield f"{absent} of our samples are not among theirs"
+            yield f"{absent} of our samples have no record in it"
 
 
-def _beyond(counted: dict[int, tuple[str, str]]) -> list[int]:
-    """Return the rows beyond the repeats that most samples have: a doubled row is none."""
-    rows = Counter(sample for sample, _ in counted.values())
-    many = Counter(rows.values())
-    usual = max(many, key=lambda count: (many[count], count), default=1)
-    before: Counter[str] = Counter()
-    beyond = []
-    for position, (sample, _) in counted.items():
-        before[sample] += 1
-        if before[sample] > usual:
-            beyond.append(position)
-    return beyond
+def _surplus(numbered: dict[int, tuple[str, str]]) -> list[int]:
+    """Return the lines beyond the number of repeats that most samples have: they are duplicates, not repeats."""
+    rows = Counter(sample for sample, _ in numbered.values())
+    frequency = Counter(rows.values())
+    usual = max(frequency, key=lambda count: (frequency[count], count), default=1)
+    seen: Counter[str] = Counter()
+    surplus = []
+    for index, (sample, _) in numbered.items():
+        seen[sample] += 1
+        if seen[sample] > usual:
+            surplus.append(index)
+    return surplus
 
 
-def _some(names: list[str]) -> str:
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more
 
 
-def _match(finder: Finder, item: Item, taken: Counter[str]) -> str:
-    """Return the sample that an item is about, among equals the one that was taken least; empty: none."""
+def _match(finder: Finder, item: Item, counts: Counter[str]) -> str:
+    """Return the sample that an item is about, of several equal ones that with the fewest lines; empty: none."""
     if item.id and (sample := finder.by_id(item.id)):
         if finder.asks(sample, item.question):
             return sample
         same = finder.by_question(item.question) if item.question else []
-        if not same or sample in same:  # else the id is a number of the source's own
+        if not same or sample in same:  # else the id is the source's own numbering
             return sample
     candidates = finder.by_question(item.question, item.options) if item.question else []
     candidates = candidates or (finder.by_prompt(item.prompt) if item.prompt else [])
-    return min(candidates, key=lambda name: taken[name], default="")
+    return min(candidates, key=lambda name: counts[name], default="")
 
 
-def _order(finder: Finder, item: Item, name: str) -> tuple[tuple[int, ...] | None, bool]:
-    """Return the order of the options as shown, None for that of the data; and whether it is known."""
+def _order(finder: Finder, item: Item, sample: str) -> tuple[tuple[int, ...] | None, bool]:
+    """Return the order of the options shown (None: as in the data set), and whether it is known."""
     options = item.options or tuple(shown_options(item.prompt))
-    order = item.order or (finder.order(name, options) if options else None)
-    known = order is not None or not options or finder.count(name) != len(options)
+    order = item.order or (finder.order(sample, options) if options else None)
+    known = order is not None or not options or finder.count(sample) != len(options)
     return (None if order == tuple(range(len(order or ()))) else order), known
 
 
-def _line(item: Item, name: str, repeat: int, order: tuple[int, ...] | None) -> Line:
+def _line(item: Item, sample: str, repeat: int, order: tuple[int, ...] | None) -> Line:
     return Line(
-        id=name,
-        repeat=repeat,
-        text=item.text,
-        reasoning=item.reasoning,
-        stop=item.stop,
-        order=order,
-        usage=item.usage,
-        seconds=item.seconds,
-        prompt=item.prompt,
+        id=sample, repeat=repeat, text=item.text, reasoning=item.reasoning, stop=item.stop, order=order,
+        usage=item.usage, seconds=item.seconds, prompt=item.prompt,
         failure=item.failure or ("" if item.text is not None else "absent in the source"),
-    )
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The foreign formats by name, and which one a path holds."""
+"""The import formats by name, and how the format of a path is guessed."""
 
 from __future__ import annotations
 
@@ -19,44 +19,39 @@ from evals.interop.replies import IDS, TEXTS
 from evals.interop.values import BROKEN, decoded
 
 READERS = {
-    **{
-        name: f"{name.replace('-', '_')}:read"
-        for name in (
-            "lm-eval",
-            "opencompass",
-            "vlmevalkit",
-            "chembench",
-            "inspect",
-            "evalscope",
-            "lighteval",
-            "helm",
-        )
-    },
-    **{
-        name: f"benchmarks:{name.replace('-', '_')}"
-        for name in ("mathvista", "mathvision", "mmlu-pro", "mmmu")
-    },
+    "lm-eval": "lm_eval:read",
+    "opencompass": "opencompass:read",
+    "vlmevalkit": "vlmevalkit:read",
+    "chembench": "chembench:read",
+    "inspect": "inspect:read",
+    "evalscope": "evalscope:read",
+    "lighteval": "lighteval:read",
+    "helm": "helm:read",
+    "mathvista": "benchmarks:mathvista",
+    "mathvision": "benchmarks:mathvision",
+    "mmlu-pro": "benchmarks:mmlu_pro",
+    "mmmu": "benchmarks:mmmu",
 }
-"""Format -> module below evals.interop, and its function from a path to a list of `Source`."""
+"""Format -> module:function below evals.interop, from a path to a list of `Source`."""
 ZIPPED = ("mmlu-pro", "mmmu", "mathvista")
-"""Formats that read one file out of an archive by themselves."""
+"""Formats whose readers take a zip archive."""
 HEAD = 1 << 20
-"""Bytes of a file that are looked at."""
+"""Number of leading bytes by which the format of a file is guessed."""
 
 
-def read(form: str, path: Path) -> list[Source]:
-    """Read a path in a format; raises DataError in one line."""
-    module, _, function = READERS[form].partition(":")
+def read(format_name: str, path: Path) -> list[Source]:
+    """Read a path in a format; raises DataError."""
+    module, _, function = READERS[format_name].partition(":")
     reader: Callable[[Path], list[Source]] = getattr(import_module(f"evals.interop.{module}"), function)
     return reader(path)
 
 
 def guess(path: Path) -> str:
-    """Return the format of a path; raises UsageError if it is nothing that we know."""
-    form = _of_folder(path) if path.is_dir() else _of_file(path)
-    if form is None:
+    """Return the format of a path; raises UsageError if it is not recognized."""
+    format_name = _of_folder(path) if path.is_dir() else _of_file(path)
+    if format_name is None:
         raise UsageError(f"{path}: format not recognized; name it: evals import FORMAT {path}")
-    return form
+    return format_name
 
 
 FOLDERS = (
@@ -71,29 +66,26 @@ FOLDERS = (
     ("mmmu", "*/output.json"),
     ("vlmevalkit", "**/*.xlsx", "**/*.tsv"),
 )
-"""Format, and what its folders hold; the first that fits. OpenCompass leaves `tmp_*.jsonl` of a run that broke off."""
+"""Format and glob patterns of its files; the first match decides. OpenCompass leaves `tmp_*.jsonl` of interrupted runs."""
 
 
 def _of_folder(path: Path) -> str | None:
-    for form, *patterns in FOLDERS:
+    for format_name, *patterns in FOLDERS:
         if any(any(below(path, pattern)) for pattern in patterns):
-            return form
-        if form == "inspect" and any(inspect.is_log(file) for file in below(path, "*.json")):
-            return form
+            return format_name
+        if format_name == "inspect" and any(inspect.is_log(file) for file in below(path, "*.json")):
+            return format_name
     first = next(iter(sorted(below(path, "**/*.json"))), None)
     return _of_file(first) if first else None
 
 
+ENDINGS = {".xlsx": "vlmevalkit", ".tsv": "vlmevalkit", ".eval": "inspect", ".parquet": "lighteval"}
+
+
 def _of_file(path: Path) -> str | None:
     name = path.name.removesuffix(".gz")
-    by_ending = {
-        ".xlsx": "vlmevalkit",
-        ".tsv": "vlmevalkit",
-        ".eval": "inspect",
-        ".parquet": "lighteval",
-    }
-    if (ending := Path(name).suffix) in by_ending:
-        return by_ending[ending]
+    if (ending := Path(name).suffix) in ENDINGS:
+        return ENDINGS[ending]
     if ending == ".zip":
         return _of_archive(path)
     if name.startswith("samples_") and ending in (".json", ".jsonl"):
@@ -123,13 +115,13 @@ def _of_archive(path: Path) -> str | None:
 
 
 @contextmanager
-def opened(path: Path, form: str | None) -> Iterator[tuple[Path, str]]:
-    """Yield what is to be read and its format: a zip archive of some format's folder is unpacked for as long."""
-    if path.suffix != ".zip" or form in ZIPPED or (form is None and _of_archive(path)):
-        yield path, form or guess(path)
+def opened(path: Path, format_name: str | None) -> Iterator[tuple[Path, str]]:
+    """Yield the path to read and its format; a zipped folder is unpacked into a temporary one."""
+    if path.suffix != ".zip" or format_name in ZIPPED or (format_name is None and _of_archive(path)):
+        yield path, format_name or guess(path)
         return
     with unzipped(path) as folder:
-        yield folder, form or guess(folder)
+        yield folder, format_name or guess(folder)
 
 
 LINES = (
@@ -142,7 +134,7 @@ LINES = (
     ("mathvision", {"id", "model_answer"}),
     *(("replies", {key, text}) for key in IDS for text in TEXTS),
 )
-"""Format, and the fields of its first JSON line; the first that fits. `replies` names the fields that it calls otherwise."""
+"""Format and fields of its first JSON line; the first match decides. `replies` reports fields that it names otherwise."""
 OBJECTS = (
     ("matbench", {"tasks"}),
     ("lm-eval", {"results", "versions", "config"}),
@@ -152,14 +144,14 @@ OBJECTS = (
     ("chembench", {"uuid", "results", "preferred_score"}),
     ("vlmevalkit", {"index", "prediction"}),
 )
-"""Format, and the fields of its JSON object."""
+"""Format and fields of its JSON object."""
 VALUES = (
     ("opencompass", {"prediction", "origin_prompt"}),
     ("mathvista", {"pid"}),
     ("mathvista", {"extraction"}),
     ("mathvista", {"query", "response"}),
 )
-"""Format, and the fields of the first object in its JSON object."""
+"""Format and fields of the first value of its JSON object."""
 ARRAYS = (
     ("vlmevalkit", {"prediction"}),
     ("lm-eval", {"doc", "resps"}),
@@ -167,12 +159,12 @@ ARRAYS = (
     ("mmlu-pro", {"question_id", "pred"}),
     ("mmmu", {"id", "response", "index2ans"}),
 )
-"""Format, and the fields of the first object in its JSON array."""
+"""Format and fields of the first element of its JSON array."""
 
 
-def _by_fields(row: Any, forms: Iterable[tuple[str, set[str]]]) -> str | None:
+def _by_fields(row: Any, table: Iterable[tuple[str, set[str]]]) -> str | None:
     fields = row.keys() if isinstance(row, dict) else set()
-    return next((form for form, needed in forms if needed <= fields), None)
+    return next((format_name for format_name, needed in table if needed <= fields), None)
 
 
 def _of_json(head: bytes) -> str | None:
@@ -181,8 +173,8 @@ def _of_json(head: bytes) -> str | None:
         return _by_fields(content[0] if content else None, ARRAYS)
     if not isinstance(content, dict):
         return None
-    if form := _by_fields(content, OBJECTS):
-        return form
+    if format_name := _by_fields(content, OBJECTS):
+        return format_name
     name, first = next(iter(content.items()), ("", None))
     if isinstance(first, dict) and "prediction" in first and any(key.startswith("label: ") for key in first):
         return "opencompass"

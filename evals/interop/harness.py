@@ -1,8 +1,8 @@
-"""The other way round: our models for lm-evaluation-harness, `--model evals --model_args model=ADAPTER:NAME`.
+"""Our models for lm-evaluation-harness: `--model evals --model_args model=ADAPTER:NAME`.
 
-lm_eval gives its requests in one batch; they go through our runner, so that they are paced, retried and timed out
-as in `evals run`. lm_eval knows no failures: where a request fails for good, nothing is scored, and the error says so.
-Read at v0.4.13: `lm_eval/api/model.py`.
+lm_eval passes its requests in one batch; our runner paces, retries and times them out as in `evals run`. lm_eval has no
+notion of a failed request: if one fails permanently, a ModelError is raised and nothing is scored.
+Source: `lm_eval/api/model.py` at v0.4.13.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from evals.records.writer import Writer
 
 
-class Kept:
-    """Records in memory, where a run has them on disk."""
+class MemoryWriter:
+    """Keeps records in memory instead of writing them to disk."""
 
     needs_sync = False
 
@@ -37,18 +37,18 @@ class Kept:
         self.records: dict[str, Record] = {}
 
     def add(self, record: Record) -> None:
-        """Keep one."""
+        """Keep a record."""
         self.records[record.sample] = record
 
     def flush(self) -> None:
-        """Nothing waits to be written."""
+        """Do nothing."""
 
     def sync(self) -> None:
-        """Nothing to write."""
+        """Do nothing."""
 
 
 class Batch:
-    """One of our models, asked many things at once from code that is not asynchronous."""
+    """Calls a model with many prompts at once, for synchronous code."""
 
     def __init__(self, model: Model, *, concurrency: int | None = None) -> None:
         self.accepts = model.accepts
@@ -58,8 +58,8 @@ class Batch:
         atexit.register(self.close)
 
     def ask(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Reply]:
-        """Ask all; raises ModelError if one of them fails for good."""
-        kept, samples = Kept(), SampleStore()
+        """Send all prompts; raises ModelError if a call fails permanently."""
+        memory, samples = MemoryWriter(), SampleStore()
         for position in range(len(prompts)):
             samples.add(Sample(id=str(position), question=(Text("-"),), target="-"))
         samples.freeze()
@@ -69,7 +69,7 @@ class Batch:
             sampling=sampling,
             samples=samples,
             prompter=lambda sample, repeat: prompts[int(sample.id)],
-            writer=cast("Writer", kept),
+            writer=cast("Writer", memory),
             done=set(),
             lengths={},
             notes=[],
@@ -80,7 +80,7 @@ class Batch:
             samples.close()
         if runner.interrupted:
             raise KeyboardInterrupt
-        return _replies(kept.records, len(prompts))
+        return _replies(memory.records, len(prompts))
 
     async def _run(self, job: Job) -> Runner:
         runner = Runner(self._model, [job], concurrency=self._concurrency)
@@ -88,7 +88,7 @@ class Batch:
         return runner
 
     def close(self) -> None:
-        """Close the model's connections, or stop the server that it started."""
+        """Close the model's connections and stop the server that it started."""
         atexit.unregister(self.close)
         self._loop.run(self._model.close())
         self._loop.close()
@@ -101,29 +101,29 @@ def _suite(sampling: Sampling) -> Suite:
         samples=lambda data: (),
         prompter=lambda data: lambda sample, repeat: Prompt(),
         ideal=lambda sample, prompt: "",
-        scorers={"none": _unjudged},
+        scorers={"none": _unscored},
         metrics=(),
         sampling=sampling,
     )
 
 
-def _unjudged(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+def _unscored(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
     return Score(value=None, verdict="graded")
 
 
 def _replies(records: Mapping[str, Record], count: int) -> list[Reply]:
     outcomes = [record.outcome if (record := records.get(str(n))) else None for n in range(count)]
-    failed = [one for one in outcomes if not isinstance(one, Reply)]
+    failed = [outcome for outcome in outcomes if not isinstance(outcome, Reply)]
     if failed:
-        first = next((one.message for one in failed if isinstance(one, Failure)), "the run ended before them")
+        first = next((f.message for f in failed if isinstance(f, Failure)), "the run ended before them")
         raise ModelError(
             f"{len(failed)} of {count} requests failed, so nothing is scored; the first: {first}"
         )
-    return [one for one in outcomes if isinstance(one, Reply)]
+    return [outcome for outcome in outcomes if isinstance(outcome, Reply)]
 
 
 def generated(batch: Batch, requests: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
-    """Answer `generate_until`: (context, settings) each; settings that differ are asked one after the other."""
+    """Answer `generate_until` requests (context, settings), one batch for each distinct set of settings."""
     wanted = list(requests)
     by_settings: dict[str, list[int]] = {}
     for position, (_, settings) in enumerate(wanted):
@@ -138,7 +138,7 @@ def generated(batch: Batch, requests: Iterable[tuple[str, Mapping[str, Any]]]) -
 
 
 def _turns(context: str) -> Prompt:
-    """Read the turns that `Turns` made; a plain text is one turn of the user's."""
+    """Return the prompt of a conversation, or of a plain text as the user's only turn."""
     if not isinstance(context, Turns):
         return Prompt(messages=(Message.user(context),))
     turns = json.loads(context)
@@ -146,17 +146,17 @@ def _turns(context: str) -> Prompt:
 
 
 class Turns(str):
-    """A conversation as JSON, told apart from a text that happens to look like one."""
+    """A conversation as JSON; the type distinguishes it from plain text that looks the same."""
 
     __slots__ = ()
 
 
-def told(batch: Batch, requests: Iterable[tuple[str, str]]) -> list[tuple[float, bool]]:
-    """Answer `loglikelihood`: (context, continuation) each; those of one context go into one call."""
+def loglikelihoods(batch: Batch, requests: Iterable[tuple[str, str]]) -> list[tuple[float, bool]]:
+    """Answer `loglikelihood` requests (context, continuation), one call for each distinct context."""
     wanted = list(requests)
     by_context: dict[str, list[int]] = {}
     if any(isinstance(context, Turns) for context, _ in wanted):
-        raise UsageError("likelihoods are taken of plain text: leave --apply_chat_template out")
+        raise UsageError("likelihoods need plain text: leave --apply_chat_template out")
     for position, (context, _) in enumerate(wanted):
         by_context.setdefault(context, []).append(position)
     prompts = [
@@ -169,16 +169,16 @@ def told(batch: Batch, requests: Iterable[tuple[str, str]]) -> list[tuple[float,
     answers = [(0.0, False)] * len(wanted)
     replies = batch.ask(prompts, Sampling())
     for positions, reply in zip(by_context.values(), replies, strict=True):
-        for position, one in zip(positions, likelihoods(reply.text), strict=True):
-            answers[position] = (one.logprob, one.greedy)
+        for position, choice in zip(positions, likelihoods(reply.text), strict=True):
+            answers[position] = (choice.logprob, choice.greedy)
     return answers
 
 
 @cache
 def register() -> None:
-    """Make `--model evals` known to lm_eval in this process; raises UsageError if it is not installed."""
+    """Register `--model evals` with lm_eval in this process; raises UsageError if lm_eval is not installed."""
     quiet()
-    import lm_eval.models  # noqa: F401 - lm_eval names its own models only while no other one is known
+    import lm_eval.models  # noqa: F401 - lm_eval registers its own models only if no other one is registered yet
     from lm_eval.api.model import LM
     from lm_eval.api.registry import register_model
 
@@ -194,15 +194,15 @@ def register() -> None:
             self._batch = Batch(load.model(model), concurrency=concurrency)
 
         def generate_until(self, requests: Any, **others: Any) -> list[str]:
-            return generated(self._batch, (one.args for one in requests))
+            return generated(self._batch, (request.args for request in requests))
 
         def loglikelihood(self, requests: Any, **others: Any) -> list[tuple[float, bool]]:
             if "logprobs" not in self._batch.accepts:
-                raise UsageError("this model tells no likelihoods; server:URL#NAME does")
-            return told(self._batch, (one.args for one in requests))
+                raise UsageError("this model returns no likelihoods; server:URL#NAME does")
+            return loglikelihoods(self._batch, (request.args for request in requests))
 
         def loglikelihood_rolling(self, requests: Any, **others: Any) -> list[float]:
-            raise UsageError("no server tells the likelihood of a text with nothing before it")
+            raise UsageError("no server returns the likelihood of a text without a context")
 
         def apply_chat_template(self, history: Any, add_generation_prompt: bool = True) -> str:  # noqa: FBT001, FBT002 - lm_eval's signature
             return Turns(json.dumps(history, ensure_ascii=False))

@@ -1,8 +1,8 @@
 """HELM: run folders with `run_spec.json`, `scenario_state.json`, `stats.json` and `per_instance_stats.json` (0.5).
 
-A request state is one question with what was sent and what came back; `output_mapping` has the options as shown. A call
-without success holds an empty text, which HELM scores as wrong: here it is a failure. Perturbed instances are other
-questions and left out. Tokens are HELM's own estimates, so usage stays unknown. The instances' ids are HELM's.
+A request state holds one question, the request and the result; `output_mapping` holds the options as shown. A failed
+call has an empty text, which HELM scores as wrong: here it is a failure. Perturbed instances are other questions and are
+left out. Token counts are HELM's estimates, so usage stays unknown; instance ids are HELM's own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from evals.errors import DataError
 from evals.interop.files import chosen, document, object_of, optional
 from evals.interop.foreign import Item, Source, items
-from evals.interop.values import listing, mapping, number, settings, stop_of
+from evals.interop.values import listing, mapping, number, settings, stop_of, turns
 
 FORMAT = "helm"
 STATE = "scenario_state.json"
@@ -25,11 +25,11 @@ SCORES = (
     "quasi_exact_match",
     "exact_match",
 )
-"""Metrics that say of one reply whether it is right, what HELM ranks by first."""
+"""Metrics of a single reply's correctness, in the order in which HELM prefers them."""
 
 
 def read(path: Path) -> list[Source]:
-    """Read a run's folder, its `scenario_state.json`, or all runs below a folder; raises DataError in one line."""
+    """Read a run's folder, its `scenario_state.json`, or all runs below a folder; raises DataError."""
     return [_source(file) for file in chosen(path, f"**/{STATE}", wanted=f"run of HELM ({STATE})")]
 
 
@@ -52,7 +52,7 @@ def _source(path: Path) -> Source:
 
 
 def _statistics(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a list of statistics, those of perturbed instances left out; none if the file is absent."""
+    """Return the statistics of unperturbed instances; none if the file is absent."""
     rows = document(path) if path.is_file() else []
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(f"{path}: no statistics of HELM, which are a list of objects")
@@ -60,15 +60,15 @@ def _statistics(path: Path) -> list[dict[str, Any]]:
 
 
 def _task(spec: Mapping[str, Any], path: Path) -> str:
-    """Name the scenario, with its subset or subject: `gpqa_diamond`, `mmlu_pro_law`."""
+    """Return the scenario's name with its subset or subject: `gpqa_diamond`, `mmlu_pro_law`."""
     name = str(spec.get("name") or path.parent.name).partition(":")[0]
-    given = mapping(mapping(spec.get("scenario_spec")).get("args"))
-    part = str(given.get("subset") or given.get("subject") or "").removeprefix(f"{name}_")
+    args = mapping(mapping(spec.get("scenario_spec")).get("args"))
+    part = str(args.get("subset") or args.get("subject") or "").removeprefix(f"{name}_")
     return f"{name}_{part}" if part else name
 
 
 def _metric(statistic: Any) -> tuple[dict[str, Any], float] | None:
-    """Return name and mean of one of `SCORES`; None: it is another statistic."""
+    """Return name and mean of a statistic in `SCORES`; None for other statistics."""
     name, value = mapping(mapping(statistic).get("name")), number(mapping(statistic).get("mean"))
     known = value is not None and name.get("name") in SCORES and "perturbation" not in name
     return (name, value) if known and value is not None else None
@@ -80,7 +80,7 @@ def _stated(task: str, path: Path) -> dict[str, float]:
 
 
 def _scores(path: Path) -> dict[tuple[str, int], float]:
-    """Return the score of every (instance, trial): of the metric that stands first in `SCORES`."""
+    """Return the score of every (instance, trial), by the preferred metric of `SCORES`."""
     by_trial: dict[tuple[str, int], float] = {}
     for row in _statistics(path):
         metrics = filter(None, map(_metric, listing(row.get("stats"))))
@@ -101,8 +101,8 @@ def _items(path: Path) -> Iterator[Item]:
         if "perturbation" not in state["instance"]:
             yield from _replies(state, where, scores)
 
-    places = ((state, f"{path.parent.name}, request {place}") for place, state in enumerate(states, 1))
-    return items(path, places, read_state, "request of HELM")
+    located = ((state, f"{path.parent.name}, request {n}") for n, state in enumerate(states, 1))
+    return items(path, located, read_state, "request of HELM")
 
 
 def _replies(state: Mapping[str, Any], where: str, scores: Mapping[tuple[str, int], float]) -> Iterator[Item]:
@@ -112,19 +112,19 @@ def _replies(state: Mapping[str, Any], where: str, scores: Mapping[tuple[str, in
     shown = state.get("output_mapping") or {}
     completions = result.get("completions") or [{}]
     failed = "" if result.get("success") else str(result.get("error") or "no result")
-    asked = instance["input"]
-    for place, completion in enumerate(completions):
+    question = instance["input"]
+    for index, completion in enumerate(completions):
         text = completion.get("text")
         yield Item(
             where=where,
-            question=str(asked.get("text") or "") if isinstance(asked, dict) else str(asked),
+            question=str(question.get("text") or "") if isinstance(question, dict) else str(question),
             prompt=_prompt(state["request"]),
             options=tuple(str(shown[letter]) for letter in sorted(shown)),
             text=text if isinstance(text, str) and not failed else None,
             reasoning=(completion.get("thinking") or {}).get("text"),
             stop=stop_of((completion.get("finish_reason") or {}).get("reason")),
             seconds=number(result.get("request_time")) or 0.0,
-            repeat=trial * len(completions) + place,
+            repeat=trial * len(completions) + index,
             failure=failed or ("" if isinstance(text, str) else "no completion"),
             score=scores.get((str(instance.get("id")), trial))
             if len(completions) == 1 and not failed
@@ -133,5 +133,4 @@ def _replies(state: Mapping[str, Any], where: str, scores: Mapping[tuple[str, in
 
 
 def _prompt(request: Mapping[str, Any]) -> str:
-    turns = request.get("messages")
-    return "\n\n".join(str(turn["content"]) for turn in turns) if turns else str(request["prompt"])
+    return turns(request["messages"]) if request.get("messages") else str(request["prompt"])

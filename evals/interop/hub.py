@@ -1,8 +1,8 @@
-"""Scores as the hub's community evals want them: `.eval_results/*.yaml` in a model's repository.
+"""Export to the hub's community evals: `.eval_results/*.yaml` in a model's repository.
 
-An entry is {dataset {id, task_id, revision}, value, date, source, notes}, the value from 0 to 100; only benchmarks that
-registered on the hub have a task id. There is no field for an interval: it goes into the notes.
-(huggingface_hub 2.4, EvalResultEntry; every-eval-ever 0.3.0, tools/hf_community_evals.py)
+An entry is {dataset {id, task_id, revision}, value, date, source, notes}, with values from 0 to 100; only registered
+benchmarks have a task id. The interval is part of the notes, since there is no field for it.
+Sources: huggingface_hub 2.4, EvalResultEntry; every-eval-ever 0.3.0, tools/hf_community_evals.py.
 """
 
 from __future__ import annotations
@@ -13,14 +13,11 @@ from typing import Any
 
 from evals.errors import UsageError, install
 from evals.interop import outgoing
-from evals.interop.outgoing import Written, ended, headline, sampled, utc
+from evals.interop.outgoing import Written, ended, sampled, utc
 from evals.records.card import Card
 from evals.records.store import Run, slug
 
-REGISTERED = {
-    "mmlu-pro": ("TIGER-Lab/MMLU-Pro", "mmlu_pro"),
-    "gpqa:diamond": ("Idavidrein/gpqa", "diamond"),
-}
+REGISTERED = {"mmlu-pro": ("TIGER-Lab/MMLU-Pro", "mmlu_pro"), "gpqa:diamond": ("Idavidrein/gpqa", "diamond")}
 """Suite -> data set and task on the hub."""
 
 
@@ -32,7 +29,7 @@ def write(runs: Sequence[Run], out: Path) -> Written:
         raise UsageError(f"export hub needs `{install('export')}`") from None
     files, lost = [], []
     for _, card in ended(runs):
-        if why := _unfit(card):
+        if why := _unsuitable(card):
             lost.append(f"{card.config.suite} ({card.config.protocol}), {card.model}: {why}")
             continue
         name = f"{slug(card.config.suite.replace(':', '-'))}-{card.config.protocol}.yaml"
@@ -46,22 +43,23 @@ def write(runs: Sequence[Run], out: Path) -> Written:
     if not files:
         raise UsageError(f"nothing for the hub: {'; '.join(lost)}")
     lost.append(
-        "interval, protocol and coverage are words in `notes`; groups, verdicts and records have no place"
+        "interval, protocol and coverage are text in `notes`; groups, verdicts and records have no place"
     )
     return Written(files=files, lost=lost)
 
 
-def _unfit(card: Card) -> str:
+def _unsuitable(card: Card) -> str:
+    """Return why a run cannot be published on the hub; else an empty string."""
     if card.config.suite not in REGISTERED:
         return f"not registered on the hub ({', '.join(REGISTERED)} are)"
     if sampled(card):
         return sampled(card)
-    head = headline(card)
+    head = card.headline
     return "" if head is not None and head.value is not None and head.unit == "fraction" else "no score"
 
 
 def _entry(card: Card) -> dict[str, Any]:
-    head = headline(card)
+    head = card.headline
     if head is None or head.value is None:
         raise ValueError(f"{card.run} has no score")
     data, task = REGISTERED[card.config.suite]
@@ -71,7 +69,7 @@ def _entry(card: Card) -> dict[str, Any]:
     notes = [
         f"{head.metric} under protocol {card.config.protocol}", span, f"n {head.n}",
         f"coverage {100 * card.coverage:.1f} %",
-        "" if card.origin != "run" or card.wording else "asked in our wording",
+        "" if card.origin != "run" or card.wording else "reworded prompts",
         f"science-evals, suite version {card.config.version}, run {card.run}",
     ]  # fmt: skip
     date = {} if card.origin.startswith("import") else {"date": utc(card.finished or card.started)}

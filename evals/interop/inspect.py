@@ -1,9 +1,9 @@
-"""Inspect: logs `.eval` (a zip archive) and `.json`, read by its own Python API, which is what its makers keep stable.
+"""Inspect: logs `.eval` (a zip archive) and `.json`, read by its Python API, which its maintainers keep stable.
 
-A log is one task. Epochs are repeats; a sample that ended in an error, was invalidated or ran into a limit of time, cost
-or messages has no reply that counts. Where the solver shuffled the options, Inspect rewrites prompt and reply as though
-it had not; what was really asked and said is then taken from the sample's events. Numbers that Inspect gave to samples
-without ids are no ids. Nothing is ever extracted, and an archive is measured before the API may open it.
+A log is one task. Epochs are repeats; a sample that ended in an error, was invalidated, or reached a limit of time, cost
+or messages, is a failure. If the solver shuffled the options, Inspect rewrites prompt and reply to the original order;
+the prompt and reply as sent are then taken from the sample's events. Ids that only number the samples are ignored.
+Archives are checked for their unpacked size before the API opens them.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from zipfile import ZipFile
 
 from msgspec import structs
 
+from evals.boundary import foreign_code
 from evals.data.archive import UNREADABLE
-from evals.disk import EXPANSION, SMALL
 from evals.errors import DataError, UsageError, install
-from evals.interop.files import LARGEST, below
+from evals.interop.files import LARGEST, below, refuse_bomb
 from evals.interop.foreign import Item, Source
 from evals.interop.values import count, number, seconds, settings, stop_of
 from evals.types import Sampling, Usage
@@ -30,15 +30,16 @@ if TYPE_CHECKING:
 FORMAT = "inspect"
 CHUNK = 1 << 20
 HEAD = 1 << 12
+"""Number of leading bytes by which a log is recognized."""
 UNUSED = {"events", "store", "timelines"}
-"""Fields of a sample that are not needed; of the events, the calls where options were shuffled."""
+"""Fields of a sample that are not read (events are, if the options were shuffled)."""
 GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
-CUTS = ("context", "token")
-"""Limits of a sample that cut the reply; the others end the sample from outside."""
+TRUNCATING = ("context", "token")
+"""Limits that truncate the reply; other limits end the sample without one."""
 
 
 def read(path: Path) -> list[Source]:
-    """Read one log, or those of a folder; raises DataError in one line, UsageError if the API is not installed."""
+    """Read one log, or those of a folder; raises DataError, or UsageError if the API is not installed."""
     files = [path] if path.is_file() else [file for file in sorted(below(path, "**/*")) if is_log(file)]
     if not files:
         raise DataError(f"{path}: no log of Inspect there (*.eval, *.json)")
@@ -52,14 +53,8 @@ def is_log(path: Path) -> bool:
     if path.suffix != ".json" or not path.is_file():
         return False
     with path.open("rb") as stream:
-        return looks(stream.read(HEAD))
-
-
-def looks(head: bytes) -> bool:
-    """Return whether a JSON file that begins like this is a log."""
-    return head.lstrip()[:1] == b"{" and all(
-        f'"{key}"'.encode() in head for key in ("version", "status", "eval")
-    )
+        head = stream.read(HEAD)
+    return head.lstrip()[:1] == b"{" and all(key in head for key in (b'"version"', b'"status"', b'"eval"'))
 
 
 def _source(path: Path) -> Source:
@@ -76,7 +71,7 @@ def _source(path: Path) -> Source:
         if (value := number(metric.value)) is not None
     }
     if results is not None and results.completed_samples < results.total_samples:
-        stated[f"{task} samples that did not end"] = float(results.total_samples - results.completed_samples)
+        stated[f"{task} samples not completed"] = float(results.total_samples - results.completed_samples)
     return Source(
         format=FORMAT,
         tasks=(task,),
@@ -89,48 +84,36 @@ def _source(path: Path) -> Source:
 
 
 def _log(path: Path, unused: set[str] | None) -> EvalLog:
-    """Read through the API, without some fields of the samples; None: nothing but the header.
-
-    Whatever the API raises on a file that is none of its own becomes one line.
-    """
+    """Read a log without some fields of its samples; None: only the header. Raises DataError for anything else."""
     try:
         from inspect_ai.log import read_eval_log
     except ImportError:
         raise UsageError(f"reading logs of Inspect needs `{install('inspect')}`") from None
     form: Literal["eval", "json"] = "json" if path.suffix == ".json" else "eval"
     logging.getLogger("inspect_ai").setLevel(logging.CRITICAL)
-    try:
-        if unused is None:
-            _measure(path, archive=form == "eval")
-        log = read_eval_log(
+    if unused is None:
+        _measure(path, archive=form == "eval")
+    with foreign_code(lambda reason: DataError(f"{path}: no log that Inspect reads ({reason[:200]})")):
+        return read_eval_log(
             path.absolute(),
             header_only=unused is None,
             resolve_attachments=True,
             format=form,
             exclude_fields=unused,
         )
-    except DataError:
-        raise
-    except (Exception, RecursionError) as error:  # noqa: BLE001 - the API on hostile bytes may raise anything
-        said = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: no log that Inspect reads ({type(error).__name__}: {said})") from None
-    return log
 
 
 def _measure(path: Path, *, archive: bool) -> None:
-    """Raise DataError for a bomb: members are read through in pieces, since sizes that are stated may be false."""
-    size = path.stat().st_size
-    if size > LARGEST:
+    """Raise DataError for a zip bomb; members are read to their end, since stated sizes may be false."""
+    if path.stat().st_size > LARGEST:
         raise DataError(f"{path}: larger than {LARGEST >> 30} GiB")
     if not archive:
         return
-    import zipfile_zstd  # noqa: F401 - teaches the standard library Inspect's compression; comes with it
+    import zipfile_zstd  # noqa: F401 - adds Zstandard to the standard library's zipfile; a dependency of Inspect
 
     try:
         with ZipFile(path) as opened:
-            stated = sum(entry.file_size for entry in opened.infolist())
-            if stated > max(SMALL, EXPANSION * size) or stated > LARGEST:
-                raise DataError(f"{path}: it would unpack to {stated:,} bytes")
+            refuse_bomb(path, opened)
             for entry in opened.infolist():
                 with opened.open(entry) as stream:
                     while stream.read(CHUNK):
@@ -148,44 +131,38 @@ def _items(path: Path, *, shuffled: bool) -> Iterator[Item]:
 
 
 def _numbered(log: EvalLog) -> bool:
-    """Return whether the samples' ids may be mere places in the file, which is what Inspect gives to those without."""
+    """Return whether the ids may be line numbers, which Inspect assigns to samples without ids."""
     ids = [sample.id for sample in log.samples or ()]
     return all(isinstance(id_, int) and 0 < id_ <= (log.eval.dataset.samples or 0) for id_ in ids)
 
 
 def _item(path: Path, sample: EvalSample, scorer: str, *, shuffled: bool, numbered: bool) -> Item:
-    output, asked = sample.output, _before_reply(sample.messages)
+    output, sent = sample.output, _before_reply(sample.messages)
     events = [event for event in sample.events if event.event == "model"] if shuffled else []
-    if events:  # the log was rewritten as though nothing had been shuffled
-        output, asked = events[-1].output, list(events[-1].input)
+    if events:  # the sample itself was rewritten to the original order
+        output, sent = events[-1].output, list(events[-1].input)
     failure = _failure(sample, output)
     first = output.choices[0] if output.choices else None
     stop = stop_of(first.stop_reason) if first else None
     if output.error and stop is None:
         stop = "filter"
-    if sample.limit is not None and sample.limit.type in CUTS:
+    if sample.limit is not None and sample.limit.type in TRUNCATING:
         stop = "length"
     grade = (sample.scores or {}).get(scorer) or next(iter((sample.scores or {}).values()), None)
     return Item(
-        where=f"{path.name}, sample {sample.id} of epoch {sample.epoch}",
-        id="" if numbered else str(sample.id),
-        question=_question(sample),
-        prompt="\n\n".join(message.text for message in asked),
+        where=f"{path.name}, sample {sample.id} of epoch {sample.epoch}", id="" if numbered else str(sample.id),
+        question=_question(sample), prompt="\n\n".join(message.text for message in sent),
         options=() if events else tuple(sample.choices or ()),
         text=None if failure or first is None else first.message.text,
-        reasoning=_reasoning(first.message.content) if first and not failure else None,
-        stop=stop,
-        usage=_usage(output.usage),
-        seconds=number(output.time) or 0.0,
-        repeat=sample.epoch - 1,
-        failure=failure,
-        score=_score(grade.value) if grade else None,
+        reasoning=_reasoning(first.message.content) if first and not failure else None, stop=stop,
+        usage=_usage(output.usage), seconds=number(output.time) or 0.0, repeat=sample.epoch - 1,
+        failure=failure, score=_score(grade.value) if grade else None,
         answer=grade.answer or "" if grade else "",
-    )
+    )  # fmt: skip
 
 
 def _before_reply(messages: list[Any]) -> list[Any]:
-    """Return what was sent: all turns before the last of the model's."""
+    """Return the messages before the model's last one."""
     last = max(
         (n for n, message in enumerate(messages) if message.role == "assistant"), default=len(messages)
     )
@@ -199,12 +176,12 @@ def _question(sample: EvalSample) -> str:
 
 
 def _failure(sample: EvalSample, output: Any) -> str:
-    """Return why a sample has no reply that counts; empty: it has one."""
+    """Return why a sample is a failure; empty: it is not."""
     if sample.error is not None:
         return sample.error.message.strip().partition("\n")[0] or "an error"
     if sample.invalidation is not None:
         return f"invalidated: {sample.invalidation.reason or 'no reason given'}"
-    if sample.limit is not None and sample.limit.type not in CUTS:
+    if sample.limit is not None and sample.limit.type not in TRUNCATING:
         return f"ended by its limit of {sample.limit.type}"
     return "" if output.choices else str(output.error or "no reply")
 
@@ -217,7 +194,7 @@ def _reasoning(content: Any) -> str | None:
 
 
 def _usage(usage: Any) -> Usage:
-    """Tokens of the call; Inspect counts cached ones apart from the input."""
+    """Return the tokens of the call; Inspect does not include cached ones in the input."""
     if usage is None:
         return Usage()
     cached = usage.input_tokens_cache_read
@@ -230,7 +207,7 @@ def _usage(usage: Any) -> Usage:
 
 
 def _score(value: Any) -> float | None:
-    """Return a grade as a number; None for what was not scored (NaN) and for what is no single number."""
+    """Return a grade as a number; None if it was not scored (NaN) or is not a single number."""
     if isinstance(value, str):
         if value in GRADES:
             return GRADES[value]
@@ -242,7 +219,7 @@ def _score(value: Any) -> float | None:
 
 
 def _sampling(log: EvalLog) -> Sampling:
-    """Return what was set for the task over what was set for the model."""
-    given = log.eval.model_generate_config.merge(log.plan.config).model_dump(exclude_none=True)
-    efforts = {name: given[name] for name in ("reasoning_effort", "reasoning_tokens") if name in given}
-    return structs.replace(settings(given, stop="stop_seqs"), extra=efforts)
+    """Return the task's settings, merged over those of the model."""
+    config = log.eval.model_generate_config.merge(log.plan.config).model_dump(exclude_none=True)
+    efforts = {name: config[name] for name in ("reasoning_effort", "reasoning_tokens") if name in config}
+    return structs.replace(settings(config, stop="stop_seqs"), extra=efforts)

@@ -1,9 +1,8 @@
-"""lighteval (0.6 to 0.13): `details/<model>/<time>/details_<task>_<time>.parquet`, and `results_<time>.json` beside them.
+"""lighteval (0.6 to 0.13): `details/<model>/<time>/details_<task>_<time>.parquet`, with `results_<time>.json`.
 
-A row is a question with all its replies, and one score for all of them. An empty reply without a token may be a call that
-failed: lighteval writes both alike and scores them as wrong, so it is a failure here. Of likelihoods the reply is the
-letter of the likeliest choice. Columns are read under all their names: `doc`, `__doc__`, and those before 0.10
-(`full_prompt`, `example`, `predictions`, `metrics` ...). Why a reply ended and what it cost is not kept.
+A row is a question with all its replies, and one score for all of them. lighteval writes a failed call and an empty
+reply in the same way and scores both as wrong; here both are failures. Of choices by likelihood, the reply is the letter
+of the likeliest one. Stop reasons and token counts are not recorded. Versions before 0.10 have other columns.
 """
 
 from __future__ import annotations
@@ -17,36 +16,46 @@ from evals.data import parquet
 from evals.errors import DataError
 from evals.interop.files import LARGEST, below, chosen, optional
 from evals.interop.foreign import Item, Source, items
-from evals.interop.values import BROKEN, lettered, listing, mapping, number, scores, seconds, settings
+from evals.interop.values import (
+    BROKEN,
+    choice_reply,
+    listing,
+    mapping,
+    number,
+    scores,
+    seconds,
+    settings,
+    turns,
+)
 
 FORMAT = "lighteval"
-NOTHING = "nothing: lighteval keeps a failed call and an empty reply alike"
+EMPTY = "nothing: lighteval keeps a failed call and an empty reply alike"
 COLUMNS = ("doc", "model_response", "metric")
 OLDER = ("example", "full_prompt", "predictions", "choices", "specifics", "metrics", "cont_tokens")
 BATCH = 256
-"""Rows that are held at once."""
+"""Number of rows read at a time."""
 _NAME = re.compile(r"details_(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)")
 
 
 def read(path: Path) -> list[Source]:
-    """Read an output folder, or one file of details; raises DataError in one line."""
+    """Read an output folder, or one file of details; raises DataError."""
     wanted = "details_*.parquet (lighteval writes them with --save-details)"
     return [_source(file) for file in chosen(path, "**/details_*.parquet", wanted=wanted)]
 
 
 def _source(path: Path) -> Source:
-    named = _NAME.fullmatch(path.stem)
-    task, stamp = named.groups() if named else (path.stem.removeprefix("details_"), "")
+    match = _NAME.fullmatch(path.stem)
+    task, stamp = match.groups() if match else (path.stem.removeprefix("details_"), "")
     root = next((parent.parent for parent in path.absolute().parents if parent.name == "details"), None)
     results = _results(path, root, stamp)
     general = mapping(results.get("config_general"))
     model = mapping(general.get("model_config") or general.get("generation_parameters"))
     folder = path.absolute().parent.parent.relative_to(root / "details").as_posix() if root else ""
     day, _, clock = stamp.partition("T")
-    plain = task.split("|")[-2] if "|" in task else task  # `lighteval|gpqa:diamond|0`
+    short_name = task.split("|")[-2] if "|" in task else task  # `lighteval|gpqa:diamond|0`
     return Source(
         format=FORMAT,
-        tasks=(plain,),
+        tasks=(short_name,),
         model=str(general.get("model_name") or folder),
         items=lambda: items(path, _rows(path), _replies, "details of lighteval"),
         sampling=settings(
@@ -54,7 +63,7 @@ def _source(path: Path) -> Source:
         ),
         started=seconds(f"{day}T{clock.replace('-', ':')}"),
         stated={
-            f"{plain} {name}": score
+            f"{short_name} {name}": score
             for name, score in scores(mapping(results.get("results")).get(task)).items()
             if not name.endswith("_stderr")
         },
@@ -73,7 +82,7 @@ def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    place = 0
+    row_number = 0
     try:
         parquet.check(path, most=LARGEST)
         with pq.ParquetFile(path) as file:
@@ -83,12 +92,12 @@ def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
             columns = _columns(schema.names, path)
             for batch in file.iter_batches(batch_size=BATCH, columns=columns):
                 for row in batch.to_pylist():
-                    place += 1
-                    yield {name.strip("_"): value for name, value in row.items()}, f"{path.name}, row {place}"
+                    row_number += 1
+                    yield {name.strip("_"): v for name, v in row.items()}, f"{path.name}, row {row_number}"
     except (pa.ArrowException, OSError, MemoryError, *BROKEN) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(
-            f"{path}, row {place}: no details of lighteval ({type(error).__name__}: {reason})"
+            f"{path}, row {row_number}: no details of lighteval ({type(error).__name__}: {reason})"
         ) from None
 
 
@@ -101,12 +110,12 @@ def _columns(names: list[str], path: Path) -> list[str]:
     raise DataError(f"{path}: no details of lighteval, which have the columns {', '.join(sorted(COLUMNS))}")
 
 
-def _newer(row: Mapping[str, Any]) -> dict[str, Any]:
+def _upgraded(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row of a version before 0.10 in the form of later ones."""
     replies = row["predictions"] or []
     replies = [replies] if isinstance(replies, str) else replies
-    pairs = [reply[0] if isinstance(reply, list) and reply else reply for reply in replies]
-    weighed = bool(pairs) and all(isinstance(value, int | float) for value in pairs)
+    values = [reply[0] if isinstance(reply, list) and reply else reply for reply in replies]
+    by_likelihood = bool(values) and all(isinstance(value, int | float) for value in values)
     return {
         "doc": {
             "query": row.get("example") or "",
@@ -115,8 +124,8 @@ def _newer(row: Mapping[str, Any]) -> dict[str, Any]:
         },
         "model_response": {
             "input": row["full_prompt"],
-            "text": [] if weighed else replies,
-            "logprobs": pairs if weighed else [],
+            "text": [] if by_likelihood else replies,
+            "logprobs": values if by_likelihood else [],
             "output_tokens": any(row.get("cont_tokens") or ()),
         },
         "metric": mapping(row.get("metrics")),
@@ -124,34 +133,33 @@ def _newer(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _replies(row: Mapping[str, Any], where: str) -> Iterator[Item]:
-    row = row if "doc" in row else _newer(row)
+    row = row if "doc" in row else _upgraded(row)
     doc, response, metric = row["doc"], row["model_response"], row["metric"] or {}
     choices = [str(choice) for choice in doc.get("choices") or ()]
-    texts, thoughts = _texts(response, choices), response.get("reasonings") or []
+    texts, reasonings = _texts(response, choices), response.get("reasonings") or []
     values = [value for value in map(number, metric.values()) if value is not None]
-    read = mapping(doc.get("specific")).get("extracted_predictions") or []
+    extracted = mapping(doc.get("specific")).get("extracted_predictions") or []
     sent, query = response.get("input"), str(doc["query"])
-    if isinstance(sent, list):
-        sent = "\n\n".join(str(turn.get("content") or "") for turn in sent if isinstance(turn, dict))
-    for place, text in enumerate(texts):
-        thought = thoughts[place] if place < len(thoughts) else None
-        replied = text or thought or response.get("output_tokens")
+    sent = turns(sent) if isinstance(sent, list) else sent
+    for repeat, text in enumerate(texts):
+        reasoning = reasonings[repeat] if repeat < len(reasonings) else None
+        replied = text or reasoning or response.get("output_tokens")
         yield Item(
             where=where,
             prompt=sent if isinstance(sent, str) and sent else query,
             options=() if all(len(choice) == 1 for choice in choices) else tuple(choices),
             text=(text or "") if replied else None,
-            reasoning=thought,
-            repeat=place if len(texts) > 1 else None,
-            failure="" if replied else NOTHING,
+            reasoning=reasoning,
+            repeat=repeat if len(texts) > 1 else None,
+            failure="" if replied else EMPTY,
             score=values[0] if values and len(texts) == 1 and replied else None,
-            answer=str(read[0]) if read and len(texts) == 1 else "",
+            answer=str(extracted[0]) if extracted and len(texts) == 1 else "",
         )
 
 
 def _texts(response: Mapping[str, Any], choices: list[str]) -> list[str | None]:
-    """Return the replies; of likelihoods the letter of the likeliest choice, which is what the model chose."""
+    """Return the replies; of choices by likelihood, the letter of the likeliest one."""
     texts, logprobs = response.get("text") or [], listing(response.get("logprobs"))
     if not texts and choices and len(logprobs) == len(choices):
-        return [lettered(logprobs.index(max(logprobs)))]
+        return [choice_reply(logprobs.index(max(logprobs)))]
     return [text if text is None else str(text) for text in texts] or [None]

@@ -1,8 +1,8 @@
-"""lm-evaluation-harness: `results_<time>.json` and `samples_<task>_<time>.jsonl` (its loggers, 0.4.0 to 0.4.13).
+"""lm-evaluation-harness (0.4.0 to 0.4.13): `results_<time>.json` and `samples_<task>_<time>.jsonl`.
 
-Every file of samples is a task; tasks of one suite become one run. The first filter of a file is theirs. Before 0.4.3 a
-folder holds `results.json` and `<model_args>_<task>.jsonl`, one JSON array each; the Open LLM Leaderboard wrote
-`samples_*.json`. What lm-eval wrote before 0.4.0 has no samples of any suite of ours.
+Every file of samples is a task; tasks of one suite become one run. Scores are those of a file's first filter. Versions
+before 0.4.3 write `results.json` and `<model_args>_<task>.jsonl`, one JSON array each; the Open LLM Leaderboard writes
+`samples_*.json`.
 """
 
 from __future__ import annotations
@@ -17,45 +17,43 @@ import msgspec
 from evals.errors import DataError
 from evals.interop.files import below, objects, optional
 from evals.interop.foreign import Item, Source, items
-from evals.interop.values import first_text, lettered, listing, mapping, number, scores, settings
+from evals.interop.values import choice_reply, first_text, listing, mapping, number, scores, settings, turns
 from evals.types import Usage
 
 FILTER = "none"
 FORMAT = "lm-eval"
-NOTHING = "nothing: lm-eval keeps a failed call and an empty reply alike"
+EMPTY = "nothing: lm-eval keeps a failed call and an empty reply alike"
 QUESTION = ("question", "Question", "problem", "Problem", "query", "input", "prompt")
-"""Names of a document's field with the question, the likeliest first."""
+"""Names of the field with the question, the most specific first."""
 OPTIONS = ("options", "choices", "endings")
 NAMES = ("id", "question_id", "doc_id", "pid", "index", "uuid", "Record ID")
 OLDER = "results.json"
-"""Name of the results before 0.4.3."""
+"""Name of the results file before 0.4.3."""
 
 
 def read(path: Path) -> list[Source]:
-    """Read a folder of results, a results file or a file of samples; raises DataError in one line."""
-    results = cache(lambda file: optional(file, "results of lm-eval"))  # the tasks of a run share one
-    sources = [_source(file, name, result) for file in _files(path) for name, result in _named(file, results)]
+    """Read a folder of results, a results file or a file of samples; raises DataError."""
+    results = cache(lambda file: optional(file, "results of lm-eval"))  # shared by the tasks of a run
+    sources = [_source(file, name, result) for file in _files(path) for name, result in _task(file, results)]
     if not sources:
         raise DataError(f"{path}: no samples_*.jsonl there; lm-eval writes them with --log_samples")
     return sources
 
 
 def _files(path: Path) -> list[Path]:
-    """Return what may be files of samples: one by itself, those of a folder, or those beside a results file."""
+    """Return the candidate files of samples: the path itself, those of a folder, or those of a results file."""
     if path.is_file() and not path.name.startswith("results"):
         return [path]
     folder = path if path.is_dir() else path.parent
     stamp = path.stem.removeprefix("results_") if path.is_file() and path.name != OLDER else ""
-    older = (
-        []
-        if stamp
-        else [file for one in below(folder, f"**/{OLDER}") for file in below(one.parent, "*.jsonl")]
-    )
-    return sorted({*(file for file in below(folder, "**/samples_*.json*") if stamp in file.name), *older})
+    files = {file for file in below(folder, "**/samples_*.json*") if stamp in file.name}
+    if not stamp:
+        files.update(file for old in below(folder, f"**/{OLDER}") for file in below(old.parent, "*.jsonl"))
+    return sorted(files)
 
 
-def _named(path: Path, results: Callable[[Path], dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the task of a file and the results that belong to it; nothing for what is no file of samples."""
+def _task(path: Path, results: Callable[[Path], dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the task of a file with its results; nothing if it is no file of samples."""
     stem = path.name.partition(".json")[0]
     if path.name.startswith("samples_"):
         name, _, stamp = stem.removeprefix("samples_").rpartition("_")
@@ -69,29 +67,30 @@ def _named(path: Path, results: Callable[[Path], dict[str, Any]]) -> Iterator[tu
 
 def _source(path: Path, task: str, results: Mapping[str, Any]) -> Source:
     config = mapping(mapping(results.get("configs")).get(task))
-    given = mapping(config.get("generation_kwargs"))
-    known = _known(results, config)
-    limit = "max_gen_toks" if "max_gen_toks" in given else "max_tokens"
+    sampling = mapping(config.get("generation_kwargs"))
+    limit = "max_gen_toks" if "max_gen_toks" in sampling else "max_tokens"
     return Source(
         format=FORMAT,
         tasks=(task,),
         model=_model(results) or path.parent.name,
-        items=lambda: items(path, _rows(path), partial(_replies, known=known), "sample of lm-eval"),
-        sampling=settings(given, max_tokens=limit, stop="until"),
+        items=lambda: items(
+            path, _rows(path), partial(_replies, facts=_facts(results, config)), "sample of lm-eval"
+        ),
+        sampling=settings(sampling, max_tokens=limit, stop="until"),
         started=number(results.get("date")) or 0.0,
         stated=dict(_stated(task, results)),
     )
 
 
 def _model(results: Mapping[str, Any]) -> str:
-    """Name the model; versions before 0.4.3 have it among the arguments alone."""
-    given = str(mapping(results.get("config")).get("model_args") or "")
-    args = dict(pair.partition("=")[::2] for pair in given.split(","))
+    """Return the model's name; versions before 0.4.3 state it in `model_args` only."""
+    model_args = str(mapping(results.get("config")).get("model_args") or "")
+    args = dict(pair.partition("=")[::2] for pair in model_args.split(","))
     return str(results.get("model_name") or args.get("pretrained") or args.get("model") or "")
 
 
 def _stated(task: str, results: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield the scores of a task, and of the groups that it is part of."""
+    """Yield the scores of a task and of its groups."""
     groups = [g for g, tasks in mapping(results.get("group_subtasks")).items() if task in tasks]
     for name in (task, *groups):
         for table in (results.get("results"), results.get("groups")):
@@ -100,36 +99,35 @@ def _stated(task: str, results: Mapping[str, Any]) -> Iterator[tuple[str, float]
                     yield f"{name} {metric}", score
 
 
-class Known(NamedTuple):
-    """What the results tell of how to read the samples."""
+class Facts(NamedTuple):
+    """Facts of the results file that decide how samples are read."""
 
     served: bool
-    """Asked over a network, where a failed call leaves an empty reply."""
-    first: frozenset[str]
-    """Filters that score the first reply alone."""
+    """Whether the model was called over a network: then a failed call leaves an empty reply."""
+    take_first: frozenset[str]
+    """Filters that score only the first reply."""
 
 
-def _known(results: Mapping[str, Any], config: Mapping[str, Any]) -> Known:
-    asked = mapping(results.get("config"))
-    served = "base_url" in str(asked.get("model_args")) or "completions" in str(asked.get("model"))
+def _facts(results: Mapping[str, Any], config: Mapping[str, Any]) -> Facts:
+    run = mapping(results.get("config"))
+    served = "base_url" in str(run.get("model_args")) or "completions" in str(run.get("model"))
     filters = config.get("filter_list")
     if not isinstance(filters, list):
-        return Known(served, frozenset({FILTER} if config else ()))
-    first = {"function": "take_first"}
-    names = (one.get("name") for one in map(mapping, filters) if first in listing(one.get("filter")))
-    return Known(served, frozenset(name for name in names if isinstance(name, str)))
+        return Facts(served, frozenset({FILTER} if config else ()))
+    step = {"function": "take_first"}
+    names = (entry.get("name") for entry in map(mapping, filters) if step in listing(entry.get("filter")))
+    return Facts(served, frozenset(name for name in names if isinstance(name, str)))
 
 
 def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield the rows of the first filter: each has a line of its own for the same reply."""
-    first: Any = None
-    for place, (row, where) in enumerate(objects(path)):
-        first = row.get("filter") if place == 0 else first
-        if row.get("filter") == first:
-            yield row, where
+    """Yield the rows of the first filter; every filter has its own line for the same reply."""
+    rows = objects(path)
+    if (first := next(rows, None)) is not None:
+        yield first
+        yield from (row for row in rows if row[0].get("filter") == first[0].get("filter"))
 
 
-def _replies(row: Mapping[str, Any], where: str, *, known: Known) -> Iterator[Item]:
+def _replies(row: Mapping[str, Any], where: str, *, facts: Facts) -> Iterator[Item]:
     doc = mapping(row["doc"])
     arguments = list(row["arguments"].values()) if isinstance(row["arguments"], dict) else row["arguments"]
     prompt = _prompt(arguments[0]) if arguments else ""
@@ -138,45 +136,38 @@ def _replies(row: Mapping[str, Any], where: str, *, known: Known) -> Iterator[It
     own = row.get("science_evals") or []
     texts = _texts(row["resps"])
     for repeat, text in enumerate(texts):
-        judged = len(texts) == 1 or (repeat == 0 and row.get("filter") in known.first)
-        nothing = not text and known.served and not own
-        kept = own[repeat] if repeat < len(own) and isinstance(own[repeat], dict) else {}
+        scored = len(texts) == 1 or (repeat == 0 and row.get("filter") in facts.take_first)
+        empty = not text and facts.served and not own
+        extra = own[repeat] if repeat < len(own) and isinstance(own[repeat], dict) else {}
         yield Item(
             where=where,
             id=next((str(doc[name]) for name in NAMES if isinstance(doc.get(name), str | int)), ""),
-            question=first_text(doc, QUESTION),
-            prompt=prompt,
-            options=options if "order" not in kept else (),
-            text=None if nothing else text,
-            failure=NOTHING if nothing else "",
-            reasoning=kept.get("reasoning"),
-            stop=kept.get("stop"),
-            usage=msgspec.convert(kept.get("usage") or {}, Usage),
-            seconds=number(kept.get("seconds")) or 0.0,
-            order=tuple(kept["order"]) if kept.get("order") else None,
-            repeat=kept.get("repeat", repeat if len(texts) > 1 else None),
-            score=number(row[metrics[0]]) if metrics and judged else None,
+            question=first_text(doc, QUESTION), prompt=prompt, options=options if "order" not in extra else (),
+            text=None if empty else text, failure=EMPTY if empty else "", reasoning=extra.get("reasoning"),
+            stop=extra.get("stop"), usage=msgspec.convert(extra.get("usage") or {}, Usage),
+            seconds=number(extra.get("seconds")) or 0.0,
+            order=tuple(extra["order"]) if extra.get("order") else None,
+            repeat=extra.get("repeat", repeat if len(texts) > 1 else None),
+            score=number(row[metrics[0]]) if metrics and scored else None,
             answer=_answer(row.get("filtered_resps"), repeat),
-        )
+        )  # fmt: skip
 
 
 def _prompt(argument: Any) -> str:
-    """Return the text that was sent: `arg_0`, or the first of a pair; chats are joined turn by turn."""
+    """Return the prompt: `arg_0`, or the first of a pair; the turns of a chat are joined."""
     first = argument["arg_0"] if isinstance(argument, dict) else argument[0]
     if isinstance(first, list) and len(first) == 1 and isinstance(first[0], str):  # a rendered chat
         first = first[0]
     if isinstance(first, str) and first.startswith("[{"):
         first = msgspec.json.decode(first)
-    if isinstance(first, list):
-        return "\n\n".join(str(turn.get("content", "")) for turn in first if isinstance(turn, dict))
-    return str(first)
+    return turns(first) if isinstance(first, list) else str(first)
 
 
 def _texts(resps: Any) -> list[str]:
-    """Return the replies; of likelihoods the letter of the likeliest option, which is what the model chose."""
-    if resps and all(len(one) == 1 and isinstance(one[0], list | tuple) for one in resps):
-        likelihoods = [float(one[0][0]) for one in resps]
-        return [lettered(likelihoods.index(max(likelihoods)))]
+    """Return the replies; of options by likelihood, the letter of the likeliest one."""
+    if resps and all(len(resp) == 1 and isinstance(resp[0], list | tuple) for resp in resps):
+        likelihoods = [float(resp[0][0]) for resp in resps]
+        return [choice_reply(likelihoods.index(max(likelihoods)))]
     inner = resps[0] if resps and isinstance(resps[0], list) else resps
     return [str(text) for text in inner]
 
@@ -184,6 +175,6 @@ def _texts(resps: Any) -> list[str]:
 def _answer(filtered: Any, repeat: int) -> str:
     if not isinstance(filtered, list) or not filtered:
         return ""
-    one = filtered[repeat] if repeat < len(filtered) else filtered[0]
-    one = one[0] if isinstance(one, list) and one else one
-    return one if isinstance(one, str) else ""
+    answer = filtered[repeat] if repeat < len(filtered) else filtered[0]
+    answer = answer[0] if isinstance(answer, list) and answer else answer
+    return answer if isinstance(answer, str) else ""

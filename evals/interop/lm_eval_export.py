@@ -1,8 +1,8 @@
-"""Export to lm-evaluation-harness: `results_<time>.json` and `samples_<task>_<time>.jsonl` (its loggers, 0.4.13).
+"""Export to lm-evaluation-harness (0.4.13): `results_<time>.json` and `samples_<task>_<time>.jsonl`.
 
-A run is a task of its own; the standard error is lm-eval's own (of the sample means, n - 1), the interval and what else
-it has no field for stand under `science_evals`. A sample without a score is left out of the samples, since lm-eval has
-no such state; `n-samples` says how many were expected.
+A run is one task. The standard error is lm-eval's (of the sample means, n - 1); the interval and other facts without a
+field in the format are under `science_evals`. lm-eval has no samples without a score, so those are left out; `n-samples`
+states how many were expected.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from evals.interop import outgoing
-from evals.interop.outgoing import Row, Written, as_text, ended, headline, rows, utc
+from evals.interop.outgoing import Row, Written, as_text, ended, rows, utc
 from evals.records.card import Card
 from evals.records.store import Run, slug
 from evals.types import Sampling
@@ -54,7 +54,7 @@ def write(runs: Sequence[Run], out: Path) -> Written:
 
 
 def _task(card: Card, cards: Sequence[Card]) -> str:
-    """Name a run's task; with its protocol, and with its run if two would share the name."""
+    """Return the task name of a run: suite and protocol, and the run's id if two runs would share the name."""
     suite, protocol = card.config.suite, card.config.protocol
     name = f"{suite.replace(':', '_').replace('-', '_')}_{protocol.replace('-', '_')}"
     same = [c for c in cards if (c.config.suite, c.config.protocol) == (suite, protocol)]
@@ -64,7 +64,7 @@ def _task(card: Card, cards: Sequence[Card]) -> str:
 def _document(model: str, tasks: Mapping[str, tuple[Run, Card]]) -> dict[str, Any]:
     cards = {task: card for task, (_, card) in tasks.items()}
     last = max(cards.values(), key=lambda card: card.started)
-    heads = {task: headline(card) for task, card in cards.items()}
+    heads = {task: card.headline for task, card in cards.items()}
     return {
         "results": {task: _scores(run, card, task) for task, (run, card) in tasks.items()},
         "groups": {},
@@ -115,8 +115,8 @@ def _config(card: Card, task: str) -> dict[str, Any]:
 
 
 def _settings(sampling: Sampling) -> dict[str, Any]:
-    """Return what was set under lm-eval's names; what was left to the server is left out."""
-    given = {
+    """Return the settings that are set, under lm-eval's names."""
+    settings = {
         "until": list(sampling.stop) or None,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
@@ -124,12 +124,12 @@ def _settings(sampling: Sampling) -> dict[str, Any]:
         "max_gen_toks": sampling.max_tokens,
         "seed": sampling.seed,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _scores(run: Run, card: Card, task: str) -> dict[str, Any]:
     scores: dict[str, Any] = {"alias": task, "sample_len": card.expected // card.config.repeats}
-    head = headline(card)
+    head = card.headline
     for e in card.estimates:
         if not e.group and e.value is not None:
             error = _stderr(run, card, e.value) if head is not None and e.metric == head.metric else None
@@ -162,8 +162,8 @@ def _stderr(run: Run, card: Card, value: float) -> float | None:
 
 
 def _samples(run: Run, card: Card) -> tuple[list[bytes], str]:
-    """Return a run's samples as lines, repeats together, and the hash over their hashes."""
-    head = headline(card)
+    """Return a run's samples as JSON lines, one for all repeats, and the hash of their hashes."""
+    head = card.headline
     by_sample: dict[str, list[Row]] = defaultdict(list)
     for row in rows(run, gated=card.gated):
         if row.scored:

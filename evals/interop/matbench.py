@@ -1,9 +1,9 @@
-"""Results files of the matbench package (`results.json.gz` of its leaderboard) -> runs of `matbench`, one per task.
+"""Results files of the matbench package (`results.json.gz` of its leaderboard): one run of `matbench` per task.
 
     {"tasks": {"matbench_steels": {"results": {"fold_0": {"data": {"mbid": prediction}, "scores": {...}}, ...}}}}
 
-A prediction is a number, a label (true or false) or a score of the label true; the package makes labels of scores
-at 0.5. Tasks whose data is not at hand are named and left out, and so are tasks that are none of matbench's.
+A prediction is a number, a label (true or false) or the probability of true, which the package thresholds at 0.5.
+Unknown tasks, and tasks whose data is not available, are reported and left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evals.data import Data
 from evals.data.sample_store import SampleStore
 from evals.errors import DataError, UsageError
 from evals.interop import files
-from evals.interop.replies import Line, Wanted, new_card, one_suite, write_run
+from evals.interop.replies import ImportRequest, Line, new_card, single_suite, write_run
 from evals.records.card import Card
 from evals.run.plan import read
 from evals.suite import Suite
@@ -28,34 +28,34 @@ PREFIX = "matbench_"
 LISTED = 5
 
 
-def read_results(path: Path, wanted: Wanted) -> list[Card]:
-    """Make a run of every task in the file; raises UsageError or DataError in one line."""
-    if not wanted.model:
+def read_results(path: Path, request: ImportRequest) -> list[Card]:
+    """Make a run of every task in the file; raises UsageError or DataError."""
+    if not request.model:
         raise UsageError("import matbench needs --model")
-    name, _, only = (wanted.suite or "matbench").partition(":")
+    name, _, only = (request.suite or "matbench").partition(":")
     if name != "matbench":
-        raise UsageError(f"import matbench makes runs of matbench, not of {wanted.suite}")
+        raise UsageError(f"import matbench makes runs of matbench, not of {request.suite}")
     tasks = _tasks(path)
-    data = Data(suite="matbench", local=wanted.data, sample=wanted.sample)
-    done: list[Card] = []
+    data = Data(suite="matbench", local=request.data, sample=request.sample)
+    cards: list[Card] = []
     for task, predictions in tasks.items():
         name = task.removeprefix(PREFIX)
         if only and name != only.replace("-", "_"):
             continue
-        suite = _suite(name, wanted.protocol or "official")
-        if suite is None or (read := _read(suite, data)) is None:
+        suite = _suite(name, request.protocol or "official")
+        if suite is None or (read_data := _read(suite, data)) is None:
             continue
-        samples, digest = read
-        card = new_card(suite, data, digest, model=wanted.model, source=path.name, origin="matbench")
-        run = f"{wanted.run}-{name}" if wanted.run and len(tasks) > 1 and not only else wanted.run
-        done.append(
+        samples, digest = read_data
+        card = new_card(suite, data, digest, model=request.model, source=path.name, origin="matbench")
+        run = f"{request.run}-{name}" if request.run and len(tasks) > 1 and not only else request.run
+        cards.append(
             write_run(
-                suite, card, samples, _lines(predictions, samples, task), results=wanted.results, run=run
+                suite, card, samples, _lines(predictions, samples, task), results=request.results, run=run
             )
         )
-    if not done:
+    if not cards:
         raise DataError(f"{path}: no task in it whose data is at hand; give a local mirror with --data DIR")
-    return done
+    return cards
 
 
 def _tasks(path: Path) -> dict[str, dict[str, Any]]:
@@ -79,34 +79,33 @@ def _predictions(task: str, folds: Mapping[str, Any]) -> dict[str, Any]:
     return predictions
 
 
-def _say(message: str) -> None:
-    sys.stderr.write(f"{message}\n")
+def _warn(message: object) -> None:
+    sys.stderr.write(f"left out: {message}\n")
 
 
 def _suite(name: str, protocol: str) -> Suite | None:
     module = load.benchmark("matbench")
     if name not in module.variants:
-        _say(f"left out: {name} is no task of matbench v0.1")
+        _warn(f"{name} is no task of matbench v0.1")
         return None
-    return one_suite(f"matbench:{name}", protocol)
+    return single_suite(f"matbench:{name}", protocol)
 
 
 def _read(suite: Suite, source: Data) -> tuple[SampleStore, str] | None:
-    """Read a task's samples; None where its data is not at hand, which is said."""
+    """Read a task's samples; warns and returns None if its data is not available."""
     try:
         return read(suite, source)
     except DataError as error:
-        _say(f"left out: {error}")
+        _warn(error)
         return None
 
 
 def _lines(predictions: Mapping[str, Any], samples: SampleStore, task: str) -> list[Line]:
     known = set(samples.ids)
-    strangers = [mbid for mbid in predictions if mbid not in known]
-    if strangers:
-        more = f" and {len(strangers) - LISTED} more" if len(strangers) > LISTED else ""
+    if unknown := [mbid for mbid in predictions if mbid not in known]:
+        more = f" and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
         raise DataError(
-            f"{task}: {len(strangers)} mbid(s) that the data lacks: {', '.join(strangers[:LISTED])}{more}"
+            f"{task}: {len(unknown)} mbid(s) that the data lacks: {', '.join(unknown[:LISTED])}{more}"
         )
     binary = isinstance(samples[0].target, str)
     return [
@@ -116,7 +115,7 @@ def _lines(predictions: Mapping[str, Any], samples: SampleStore, task: str) -> l
 
 
 def _reply(value: Any, where: str, *, binary: bool) -> str:
-    """Write a prediction as the reply that says so."""
+    """Return the reply that states a prediction."""
     if isinstance(value, bool) or (binary and isinstance(value, str)):
         return f"Answer: {'yes' if str(value).lower() in ('true', 'yes') else 'no'}"
     if not isinstance(value, int | float) or not isfinite(value):

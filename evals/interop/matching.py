@@ -1,7 +1,7 @@
-r"""Which of our samples a foreign record is about: by the data set's own id, or by the question's words.
+r"""Match foreign records to our samples: by the data set's own id, or by the question's text.
 
-Words are compared after Unicode normalisation (NFKC), without case and with every run of white space as one blank. If a
-question stands several times the options decide; what is equal even then is handed out in the order of the file.
+Texts are compared after Unicode normalisation (NFKC), without case, each run of white space as one space. If several
+samples have the same question, the options decide; equal samples are assigned in file order.
 
 >>> words("  What\u00a0IS\n2 + 2 ? ")
 'what is 2 + 2 ?'
@@ -20,9 +20,9 @@ from evals.prompts import plain_text
 from evals.types import Sample, Text
 
 ANCHOR = 40
-"""Characters of a question that find it within a prompt."""
+"""Number of leading characters by which a question is looked up within a prompt."""
 LONGEST = 200_000
-"""Characters of a prompt that are searched, from its end: what is asked stands last."""
+"""Number of characters that are searched, from the end of a prompt: the question comes last."""
 _OPTION = re.compile(r"^\s*\(?([A-Z])[).:]\s*(.*\S)\s*$", re.MULTILINE)
 
 
@@ -36,12 +36,12 @@ _MARKUP = re.compile(r"\[(?:START|END)_(?:RXN)?SMILES\]|\\(?:ce|pu|text|mathrm|r
 
 @lru_cache(maxsize=1 << 14)
 def bare(option: str) -> str:
-    """Take markup off an option: harnesses render it before they show it; powers of ten are written the short way."""
+    """Remove markup from an option, which harnesses render before they show it; 10^3 becomes e3."""
     return _MARKUP.sub("", words(re.sub(r"\\cdot\s*10\^", "e", option)))
 
 
-def _uncited(option: str) -> str:
-    """Take out what stands in brackets, as harnesses do that ask GPQA."""
+def _without_brackets(option: str) -> str:
+    """Remove bracketed text, as harnesses do for GPQA."""
     return bare(re.sub(r"\[.*?\]", "", option.replace(" [title]", ". ")))
 
 
@@ -51,19 +51,19 @@ def question_hash(text: str) -> str:
 
 
 class _Questions:
-    """Samples by the words that they ask; made when a record comes without an id that the suite has."""
+    """Samples by question text, built when the first record has no id that the suite knows."""
 
     def __init__(self, texts: Mapping[str, str]) -> None:
-        self.words = {name: asked for name, text in texts.items() if (asked := words(text))}
+        self.words = {name: question for name, text in texts.items() if (question := words(text))}
         self.by_hash: dict[str, list[str]] = defaultdict(list)
         self.by_start: dict[str, list[str]] = defaultdict(list)
-        for name, asked in self.words.items():
-            self.by_hash[question_hash(asked)].append(name)
-            self.by_start[asked[:ANCHOR]].append(name)
+        for name, question in self.words.items():
+            self.by_hash[question_hash(question)].append(name)
+            self.by_start[question[:ANCHOR]].append(name)
         self._short = sorted({len(start) for start in self.by_start if len(start) < ANCHOR}, reverse=True)
 
-    def begun(self, lines: str, start: int) -> Iterator[str]:
-        """Yield those that may begin at a place."""
+    def starting_at(self, lines: str, start: int) -> Iterator[str]:
+        """Yield the samples whose question may start at an offset."""
         yield from self.by_start.get(lines[start : start + ANCHOR], ())
         for length in self._short:
             yield from (
@@ -72,7 +72,7 @@ class _Questions:
 
 
 class Finder:
-    """Samples by their ids and questions; each is given out once per repeat."""
+    """Look up samples by id, question or prompt."""
 
     def __init__(self, samples: Iterable[Sample]) -> None:
         self._ids: dict[str, str] = {}
@@ -84,8 +84,8 @@ class Finder:
 
     def _add(self, sample: Sample) -> None:
         self._ids[sample.id] = sample.id
-        if isinstance(other := sample.meta.get("name"), str):  # what recordings call it
-            self._ids.setdefault(other, sample.id)
+        if isinstance(alias := sample.meta.get("name"), str):  # recordings use this name
+            self._ids.setdefault(alias, sample.id)
         self._choices[sample.id] = sample.choices
         if sample.choices and isinstance(sample.target, str):
             self._golds[sample.id] = sample.target
@@ -107,11 +107,11 @@ class Finder:
         return len(self._choices[name])
 
     def asks(self, name: str, text: str) -> bool:
-        """Return whether a sample's question is this one, letter by letter: then nothing needs to be normalised."""
+        """Return whether a sample's question equals a text exactly; this saves the normalisation."""
         return self._texts[name] == text
 
     def by_question(self, text: str, options: Sequence[str] = ()) -> list[str]:
-        """Return the samples with this question; with options, those that have the same ones, where some do."""
+        """Return the samples with this question, restricted to those with the same options if there are any."""
         samples = self._questions.by_hash.get(question_hash(text), [])
         if len(samples) < 2:
             return samples
@@ -120,15 +120,18 @@ class Finder:
         return same or samples
 
     def by_prompt(self, prompt: str) -> list[str]:
-        """Return the samples whose question stands last in a prompt."""
+        """Return the samples with the last question of a prompt."""
         lines, starts = _joined(prompt[-LONGEST:])
-        asked = self._questions
+        questions = self._questions
         best: list[str] = []
         for start in reversed(starts):
-            here = [name for name in asked.begun(lines, start) if lines.startswith(asked.words[name], start)]
-            if here:
-                longest = max(len(asked.words[name]) for name in here)
-                best = [name for name in here if len(asked.words[name]) == longest]
+            lengths = {
+                name: len(questions.words[name])
+                for name in questions.starting_at(lines, start)
+                if lines.startswith(questions.words[name], start)
+            }
+            if lengths:
+                best = [name for name, length in lengths.items() if length == max(lengths.values())]
                 break
         if len(best) < 2:
             return best
@@ -136,38 +139,36 @@ class Finder:
         same = [name for name in best if shown and shown.issuperset(self._bare(name))]
         return same or best
 
-    def another_gold(self, name: str, letter: str, order: tuple[int, ...] | None) -> bool:
-        """Return whether a letter among the options shown, in their order, is not the one that our data have."""
-        ours, place = self._golds.get(name, ""), ord(letter) - ord("A") if len(letter) == 1 else -1
-        if len(ours) != 1 or not 0 <= place < len(self._choices[name]):
+    def gold_differs(self, name: str, letter: str, order: tuple[int, ...] | None) -> bool:
+        """Return whether a gold letter among the options shown is another option than our data's."""
+        ours, index = self._golds.get(name, ""), ord(letter) - ord("A") if len(letter) == 1 else -1
+        if len(ours) != 1 or not 0 <= index < len(self._choices[name]):
             return False
-        return ord(ours) - ord("A") != (place if order is None else order[place])
+        return ord(ours) - ord("A") != (index if order is None else order[index])
 
     def order(self, name: str, options: Sequence[str]) -> tuple[int, ...] | None:
-        """Return for each option shown its place in the data's order; None if they are not the same options."""
-        if self._choices[name] == tuple(options):
-            return tuple(range(len(options)))
+        """Return for each option shown its index in the data set; None if they are not the same options."""
         choices = self._choices[name]
-        places: dict[int, int] = {}
-        """Option as shown -> option in the data."""
-        for plain in (bare, _uncited):
-            for shown, text in enumerate(map(plain, options)):
-                same = (n for n, ours in enumerate(map(plain, choices)) if ours == text)
-                place = next((n for n in same if n not in places.values()), None)
-                if shown not in places and place is not None:
-                    places[shown] = place
-        if (
-            1 < len(places) == len(options) - 1 == len(choices) - 1
-        ):  # the one worded otherwise is the one left
+        if choices == tuple(options):
+            return tuple(range(len(options)))
+        index_of: dict[int, int] = {}
+        """Index among the options shown -> index in the data set."""
+        for normalise in (bare, _without_brackets):
+            for shown, text in enumerate(map(normalise, options)):
+                same = (n for n, choice in enumerate(map(normalise, choices)) if choice == text)
+                index = next((n for n in same if n not in index_of.values()), None)
+                if shown not in index_of and index is not None:
+                    index_of[shown] = index
+        if 1 < len(index_of) == len(options) - 1 == len(choices) - 1:  # only one option is left over
             every = set(range(len(options)))
-            (shown,), (place,) = every - places.keys(), every - {*places.values()}
-            places[shown] = place
-        known = tuple(places[shown] for shown in sorted(places))
-        return known if len(known) == len(options) == len(choices) else None
+            (shown,), (index,) = every - index_of.keys(), every - {*index_of.values()}
+            index_of[shown] = index
+        order = tuple(index_of[shown] for shown in sorted(index_of))
+        return order if len(order) == len(options) == len(choices) else None
 
 
 def _joined(prompt: str) -> tuple[str, list[int]]:
-    """Normalise a prompt, and give the places where its lines and what follows a colon begin."""
+    """Normalise a prompt; returns it with the offsets at which a line, or the text after a colon, starts."""
     pieces = [words(piece) for piece in re.split(r"\n|(?<=:)\s", prompt)]
     starts, length = [], 0
     for piece in pieces:
@@ -178,7 +179,7 @@ def _joined(prompt: str) -> tuple[str, list[int]]:
 
 
 def shown_options(prompt: str) -> list[str]:
-    """Read the last list of lettered options in a prompt, from A on."""
+    """Return the last list of lettered options in a prompt, from A on."""
     options: list[str] = []
     for letter, text in _OPTION.findall(prompt):
         if letter == "A":

@@ -1,10 +1,10 @@
-"""OpenCompass: `predictions/<model>/<dataset>.json` (and its parts `_0.json`, `_1.json`), `results/` and `configs/` beside it.
+"""OpenCompass: `predictions/<model>/<dataset>.json` (and parts `_0.json`, `_1.json`), with `results/` and `configs/`.
 
-A prediction is {"0": {origin_prompt, prediction, gold, ...}}; what each was worth stands in the `details` of the results,
-where the evaluator kept any; an empty prediction may be a call that was refused. Replies that are lists (of repeats)
-become repeats, as do a data set's copies (`n` runs). Of perplexities and probabilities the reply is the label that was
-chosen. What a run that was broken off left, `tmp_<dataset>.jsonl`, is read where there is nothing else. Prompts are
-searched for our questions.
+A file of predictions is {"0": {origin_prompt, prediction, gold, ...}, ...}. Scores are in the `details` of the results,
+if the evaluator keeps any. OpenCompass writes a refused call and an empty reply in the same way; here both are failures.
+A list of replies becomes repeats, as do the copies of a data set (`n` runs). Of perplexities and probabilities, the reply
+is the label that was chosen. `tmp_<dataset>.jsonl` of an interrupted run is read if there is no other file. Samples are
+matched by prompt.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from evals.interop.files import below, chosen, object_of, objects, optional, who
 from evals.interop.foreign import Item, Source
 from evals.interop.values import (
     BROKEN,
+    choice_reply,
     count,
-    lettered,
     listing,
     mapping,
     number,
     scores,
     settings,
     stamp,
-)  # fmt: skip
+)
 from evals.prompts.upstream.configs import value
 
 FORMAT = "opencompass"
 WHAT = "file of OpenCompass"
-NOTHING = "nothing: OpenCompass keeps a refused or filtered call and an empty reply alike"
+EMPTY = "nothing: OpenCompass keeps a refused or filtered call and an empty reply alike"
 TEMPORARY = "tmp_"
 _PART = re.compile(r"_(\d+)$")
 _RIGHT = ("correct", "is_correct", "cascade_correct")
 _GRADE = re.compile("A|B")
-"""What OpenCompass looks for in a judge's reply: A is right."""
+"""The pattern by which OpenCompass reads a judge's reply: A is right."""
 
 
 class Task(NamedTuple):
-    """Predictions of one model for one data set: the folder of the run, and the files of its parts."""
+    """Predictions of one model for one data set: the run's folder and the files of the parts."""
 
     root: Path
     model: str
@@ -52,7 +52,7 @@ class Task(NamedTuple):
 
 
 def read(path: Path) -> list[Source]:
-    """Read an output folder, a folder of predictions or one prediction file; raises DataError in one line."""
+    """Read an output folder, a folder of predictions or one prediction file; raises DataError."""
     files = chosen(path, "**/predictions/**/*.json*", "*.json", wanted="predictions/<model>/<dataset>.json")
     configs = cache(_configs)
     return [_source(task, configs(task.root).get(task.model, {})) for task in _tasks(files)]
@@ -69,10 +69,10 @@ def _tasks(files: list[Path]) -> Iterator[Task]:
         whole_name = _PART.sub("", name)
         split = whole_name != name and (file.parent, f"{whole_name}_0") in names
         parts[file.parent, whole_name if split else name].append(file)
-    for (folder, name), some in parts.items():
-        root = next((one.parent for one in folder.absolute().parents if one.name == "predictions"), None)
+    for (folder, name), files_of_parts in parts.items():
+        root = next((f.parent for f in folder.absolute().parents if f.name == "predictions"), None)
         model = folder.absolute().relative_to(root / "predictions").as_posix() if root else folder.name
-        yield Task(root or folder, model, name, sorted(some, key=_number))
+        yield Task(root or folder, model, name, sorted(files_of_parts, key=_number))
 
 
 def _name(path: Path) -> str:
@@ -104,7 +104,7 @@ def _source(task: Task, config: dict[str, Any]) -> Source:
 
 
 def _configs(root: Path) -> dict[str, dict[str, Any]]:
-    """Read the models of the configuration, which is Python and is not run; none if it cannot be read."""
+    """Parse the models of the configuration, which is Python source and is not executed; none if that fails."""
     by_name: dict[str, dict[str, Any]] = {}
     for path in sorted(below(root / "configs", "*.py")):
         try:
@@ -116,7 +116,7 @@ def _configs(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def _details(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what was made of each prediction; an object by number has other keys too, as its type."""
+    """Return the details of each prediction; an object has keys other than the numbers, too."""
     details = results.get("details")
     if isinstance(details, dict):
         details = [details[key] for key in sorted(filter(str.isdecimal, details), key=int)]
@@ -124,31 +124,31 @@ def _details(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _items(files: list[Path], details: list[dict[str, Any]]) -> Iterator[Item]:
-    before = 0
+    end = 0
+    """Number of predictions in the parts before."""
     for file in files:
-        start, last = None, before
+        offset, last = None, end
         for name, row in _rows(file):
-            where = f"{file.name}, {name}"
             if not isinstance(row, dict) or "prediction" not in row:
                 raise DataError(f"{file}: {name} has no prediction")
-            place = int(name) if str(name).isdecimal() else last
-            if start is None:  # a part counts from 0, or goes on where the one before it ended
-                start = before if place < before else 0
-            place += start
-            last = max(last, place + 1)
+            index = int(name) if str(name).isdecimal() else last
+            if offset is None:  # the numbers of a part start at 0, or continue those of the part before
+                offset = end if index < end else 0
+            index += offset
+            last = max(last, index + 1)
             texts = _texts(row)
-            stated = _stated(details, place) if len(texts) == 1 else {}
+            stated = _stated(details, index) if len(texts) == 1 else {}
             for repeat, text in enumerate(texts):
                 yield Item(
-                    where=where,
+                    where=f"{file.name}, {name}",
                     prompt=_prompt(row),
                     text=None if text in (None, "") else str(text),
-                    failure=NOTHING if text in (None, "") else "",
+                    failure=EMPTY if text in (None, "") else "",
                     repeat=repeat if len(texts) > 1 else None,
                     score=_score(stated),
                     answer=_answer(stated),
                 )
-        before = last
+        end = last
 
 
 def _rows(path: Path) -> Iterator[tuple[Any, Any]]:
@@ -160,25 +160,27 @@ def _rows(path: Path) -> Iterator[tuple[Any, Any]]:
 
 
 def _texts(row: Mapping[str, Any]) -> list[Any]:
-    """Return the replies; where labels were weighed, the one that was chosen, as a reply that states it."""
-    said = row["prediction"]
+    """Return the replies; if labels were compared by likelihood, the reply that states the chosen one."""
+    prediction = row["prediction"]
     labels = [key.removeprefix("label: ") for key in row if key.startswith("label: ")]
-    if isinstance(said, dict):  # label -> perplexity
-        labels, values = list(said), [number(value) for value in said.values()]
-        said = min(zip(values, labels, strict=True))[1] if values and None not in values else None
+    if isinstance(prediction, dict):  # label -> perplexity
+        labels, values = list(prediction), [number(value) for value in prediction.values()]
+        prediction = min(zip(values, labels, strict=True))[1] if values and None not in values else None
     label = count(row.get("pred_label"))
     if label is not None and label < 26:
-        return [lettered(label)]
-    if labels and said is not None:
-        return [f"ANSWER: {said}"]
-    return said if isinstance(said, list) else [said]
+        return [choice_reply(label)]
+    if labels and prediction is not None:
+        return [f"ANSWER: {prediction}"]
+    return prediction if isinstance(prediction, list) else [prediction]
 
 
 def _prompt(row: Mapping[str, Any]) -> str:
     labelled = next((row[key] for key in row if key.startswith("label: ")), None)
-    given = [row.get("origin_prompt"), row.get("prompt"), row.get("testing input")]
-    given += [labelled.get("testing input"), labelled.get("prompt")] if isinstance(labelled, dict) else []
-    origin = next((one for one in given if one), "")
+    candidates = [row.get("origin_prompt"), row.get("prompt"), row.get("testing input")]
+    candidates += (
+        [labelled.get("testing input"), labelled.get("prompt")] if isinstance(labelled, dict) else []
+    )
+    origin = next(filter(None, candidates), "")
     if isinstance(origin, list):
         return "\n\n".join(_turn(turn) for turn in origin)
     return origin if isinstance(origin, str) else ""
@@ -188,11 +190,11 @@ def _turn(turn: Any) -> str:
     return str(turn.get("prompt", turn.get("content", ""))) if isinstance(turn, dict) else str(turn)
 
 
-def _stated(details: list[dict[str, Any]], place: int) -> Mapping[str, Any]:
-    """Return the verdict on a prediction: copies of a data set come one after the other, their verdicts as lists."""
+def _stated(details: list[dict[str, Any]], index: int) -> Mapping[str, Any]:
+    """Return the details of a prediction: copies of a data set follow each other, with their verdicts in lists."""
     if not details:
         return {}
-    copy, sample = divmod(place, len(details))
+    copy, sample = divmod(index, len(details))
     lists = {name: value for name, value in details[sample].items() if isinstance(value, list)}
     return details[sample] | {
         name: value[copy] if copy < len(value) else None for name, value in lists.items()
@@ -205,10 +207,15 @@ def _answer(stated: Mapping[str, Any]) -> str:
 
 
 def _score(stated: Mapping[str, Any]) -> float | None:
-    """Return the verdict; of a judge alone there is only what it said."""
-    known = (number(stated.get(name)) for name in _RIGHT)
-    verdict = next((value for value in known if value is not None), None)
-    judged = stated.get("prediction")
-    if verdict is None and "gold" in stated and isinstance(judged, str) and (grade := _GRADE.search(judged)):
+    """Return the score; if only a judge graded the prediction, it is read from the judge's reply."""
+    values = (number(stated.get(name)) for name in _RIGHT)
+    verdict = next((value for value in values if value is not None), None)
+    judgement = stated.get("prediction")
+    if (
+        verdict is None
+        and "gold" in stated
+        and isinstance(judgement, str)
+        and (grade := _GRADE.search(judgement))
+    ):
         return float(grade[0] == "A")
     return verdict

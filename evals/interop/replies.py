@@ -1,17 +1,16 @@
-"""The plainest format: JSON lines of replies that somebody else recorded.
+"""The simplest import format: JSON lines of recorded replies.
 
     {"id": "70", "repeat": 0, "text": "... ANSWER: B", "reasoning": null, "stop": "stop", "order": [2, 0, 1]}
 
-`id` and `text` are needed. `order` gives for each option shown, from A on, its index in the data set's own
-order. Samples that the file lacks are missing outcomes; ids that the suite lacks are an error.
+`id` and `text` are required. `order` states for each option shown, from A on, its index in the data set's order.
+Samples without a line are missing outcomes; an id that the suite does not have is an error.
 """
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -30,17 +29,18 @@ from evals.records.writer import Writer
 from evals.run import describe
 from evals.run.health import Health
 from evals.run.plan import read
-from evals.run.rescore import finish
+from evals.run.rescore import finish, judged_again
 from evals.sandbox import Pool
 from evals.scorers.scoring import Scoring
 from evals.suite import Suite
 from evals.types import Failure, Message, Prompt, Record, Reply, Sample, Sampling, Usage
 
 LISTED = 10
+"""Maximum number of ids in a message."""
 MOST_REPEATS = 10_000
-"""Of a sample; what claims more would make a run of nothing but absent outcomes."""
+"""Maximum number of repeats of a sample."""
 MOST_RECORDS = 20_000_000
-"""Of a run, absent ones included."""
+"""Maximum number of expected outcomes of a run."""
 LONGEST_ID = 1000
 STOPS = ("stop", "length", "filter")
 SPELLINGS = {
@@ -53,7 +53,7 @@ SPELLINGS = {
     **dict.fromkeys(("error", "failed"), "failure"),
     **dict.fromkeys(("epoch", "attempt", "trial", "run"), "repeat"),
 }
-"""What other tools call a field -> what this format does."""
+"""Other tools' names of a field -> ours, for error messages."""
 IDS = ("id", *(name for name, field in SPELLINGS.items() if field == "id"))
 TEXTS = ("text", *(name for name, field in SPELLINGS.items() if field == "text"))
 
@@ -70,13 +70,13 @@ class Line(Struct, frozen=True, kw_only=True):
     usage: Usage = Usage()
     seconds: float = 0.0
     prompt: str = ""
-    """As sent; empty: not known."""
+    """As sent; empty: unknown."""
     failure: str = ""
     """Why there is no reply; empty: there is one."""
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
-    """What the user asked for."""
+class ImportRequest(Struct, frozen=True, kw_only=True):
+    """The options of `evals import`."""
 
     suite: str | None = None
     model: str | None = None
@@ -87,14 +87,14 @@ class Wanted(Struct, frozen=True, kw_only=True):
     run: str | None = None
 
 
-def read_replies(path: Path, wanted: Wanted) -> list[Card]:
-    """Make a run of a file of replies; raises UsageError or DataError in one line."""
-    if not wanted.suite or not wanted.model:
-        lacking = ("--suite NAME" if not wanted.suite else "", "--model NAME" if not wanted.model else "")
+def read_replies(path: Path, request: ImportRequest) -> list[Card]:
+    """Make a run of a file of replies; raises UsageError or DataError."""
+    if not request.suite or not request.model:
+        lacking = ("--suite NAME" if not request.suite else "", "--model NAME" if not request.model else "")
         raise UsageError(f"{path} holds recorded replies: add {' '.join(filter(None, lacking))}")
-    check_name(wanted.run)
-    suite = one_suite(wanted.suite, wanted.protocol)
-    source = Data(suite=suite.name, local=wanted.data, sample=wanted.sample)
+    check_run_id(request.run)
+    suite = single_suite(request.suite, request.protocol)
+    source = Data(suite=suite.name, local=request.data, sample=request.sample)
     samples, digest = read(suite, source)
     lines = _lines(path, samples)
     repeats = 1 + max(line.repeat for line in lines)
@@ -103,19 +103,22 @@ def read_replies(path: Path, wanted: Wanted) -> list[Card]:
             f"{path}: repeat {repeats - 1} in a file of {len(lines)} replies: repeats count from 0"
         )
     card = new_card(
-        suite, source, digest, model=wanted.model, source=path.name, origin="replies", repeats=repeats
+        suite, source, digest, model=request.model, source=path.name, origin="replies", repeats=repeats
     )
-    return [write_run(suite, card, samples, lines, results=wanted.results, run=wanted.run)]
+    return [write_run(suite, card, samples, lines, results=request.results, run=request.run)]
 
 
-def check_name(run: str | None) -> None:
-    """Raise UsageError if a run cannot be called so."""
+def check_run_id(run: str | None) -> None:
+    """Raise UsageError for an invalid run id."""
     if run is not None and (run != store.slug(run) or "@" in run):
         raise UsageError(f"--run {run!r}: use letters, digits, dots, hyphens and underscores")
 
 
-def one_suite(name: str, protocol: str | None, *, named: bool = True) -> Suite:
-    """Return the suite that the user named, or else the source; raises UsageError for several, or what it refuses."""
+def single_suite(name: str, protocol: str | None, *, named: bool = True) -> Suite:
+    """Return the suite of a name; raises UsageError if it stands for several, or for one that cannot be run.
+
+    `named`: whether the user gave the name, or else a stored file did.
+    """
     suites = load.suite(name, protocol) if named else load.recorded_suite(name, protocol)
     if len(suites) != 1:
         raise UsageError(f"{name} stands for {', '.join(s.id for s in suites)}: name one with --suite")
@@ -137,7 +140,7 @@ def new_card(
     started: float = 0.0,
     notes: Sequence[str] = (),
 ) -> Card:
-    """Return the card of a run that is imported; it has no id yet."""
+    """Return the card of an imported run, still without an id."""
     config = Config(
         suite=suite.id,
         version=suite.version,
@@ -156,7 +159,7 @@ def new_card(
 
 
 def _lines(path: Path, samples: SampleStore) -> list[Line]:
-    """Read and check all lines before anything is written."""
+    """Read and check all lines."""
     lines: list[Line] = []
     seen: set[tuple[str, int]] = set()
     try:
@@ -170,13 +173,11 @@ def _lines(path: Path, samples: SampleStore) -> list[Line]:
         raise DataError(f"{path}: {error.strerror}") from None
     if not lines:
         raise DataError(f"{path}: no replies in it")
-    known = {id_: place for place, id_ in enumerate(samples.ids)}
-    strangers = list(dict.fromkeys(str(line.id) for line in lines if str(line.id) not in known))
-    if strangers:
-        more = f" and {len(strangers) - LISTED} more" if len(strangers) > LISTED else ""
-        raise DataError(
-            f"{path}: {len(strangers)} id(s) that the suite lacks: {', '.join(name[:60] for name in strangers[:LISTED])}{more}"
-        )
+    known = {id_: position for position, id_ in enumerate(samples.ids)}
+    if unknown := list(dict.fromkeys(str(line.id) for line in lines if str(line.id) not in known)):
+        names = ", ".join(name[:60] for name in unknown[:LISTED])
+        more = f" and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
+        raise DataError(f"{path}: {len(unknown)} id(s) that the suite lacks: {names}{more}")
     for line in lines:
         if line.order and len(line.order) != (count := len(samples[known[str(line.id)]].choices)):
             raise DataError(
@@ -186,13 +187,13 @@ def _lines(path: Path, samples: SampleStore) -> list[Line]:
 
 
 def _line(raw: bytes) -> Line:
-    """Read one line; half an emoji becomes U+FFFD. Raises ValueError, which names a field that is not known."""
+    """Read one line; unpaired surrogates become U+FFFD. Raises ValueError, also for an unknown field."""
     fields = decoded(raw)
     if not isinstance(fields, dict):
         raise ValueError(f"expected an object with id and text, got {type(fields).__name__}")
     for name in fields:
         if name not in Line.__struct_fields__:
-            raise ValueError(_unknown(name))
+            raise ValueError(_unknown_field(name))
     if fields.get("stop") not in (None, *STOPS):
         raise ValueError(f"stop is {str(fields['stop'])[:60]!r}; known: {', '.join(STOPS)}")
     line = msgspec.convert(fields, Line)
@@ -201,7 +202,7 @@ def _line(raw: bytes) -> Line:
     return line
 
 
-def _unknown(name: str) -> str:
+def _unknown_field(name: str) -> str:
     known = Line.__struct_fields__
     near = (
         [SPELLINGS[name.lower()]]
@@ -228,11 +229,12 @@ def _checked(line: Line, seen: set[tuple[str, int]], where: str) -> Line:
 def write_run(
     suite: Suite, card: Card, samples: SampleStore, lines: list[Line], *, results: Path, run: str | None
 ) -> Card:
-    """Score recorded replies into a finalized run."""
-    card.run = run or _new_id(card, results / suite.folder / store.slug(card.model))
-    path = results / suite.folder / store.slug(card.model) / card.run
+    """Score recorded replies and write them as a finalized run."""
+    folder = results / suite.folder / store.slug(card.model)
+    card.run = run or _new_id(card, folder)
+    path = folder / card.run
     if (path / "card.json").exists():
-        raise UsageError(f"run {card.run} exists already in {path.parent}; choose another --run")
+        raise UsageError(f"run {card.run} exists already in {folder}; choose another --run")
     writer = Writer(path, card)
     health = Health()
     try:
@@ -240,7 +242,8 @@ def write_run(
         writer.write_samples(samples, questions=not suite.gated)
         with Pool() as pool:
             scoring = Scoring(suite.scorers, pool, suite.errata, ideal=suite.ideal)
-            writer.replace(_watched(_records(scoring, samples, lines), health))
+            scored = judged_again(scoring, _SamplesById(samples), map(_record, lines))
+            writer.replace(_watched((record for _, record in scored), health))
         writer.finalize()
         card.health = health.findings
         finish(writer, suite)
@@ -253,7 +256,7 @@ def write_run(
 
 
 def _new_id(card: Card, folder: Path) -> str:
-    """Make an id; several runs alike may be made within one second."""
+    """Return an unused run id: several runs of one configuration may be made within a second."""
     first = store.new_id(card.config)
     others = (f"{first}-{number}" for number in range(2, 10_000))
     return next(id_ for id_ in (first, *others) if not (folder / id_).exists())
@@ -265,54 +268,36 @@ def _watched(records: Iterator[Record], health: Health) -> Iterator[Record]:
         yield record
 
 
-BATCH = 512
+class _SamplesById(Mapping[str, Sample]):
+    """The samples of a store by id, read from disk on access."""
+
+    def __init__(self, samples: SampleStore) -> None:
+        self._samples = samples
+        self._positions = {id_: position for position, id_ in enumerate(samples.ids)}
+
+    def __getitem__(self, id_: str) -> Sample:
+        return self._samples[self._positions[id_]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._positions)
+
+    def __len__(self) -> int:
+        return len(self._positions)
 
 
-def _records(scoring: Scoring, samples: SampleStore, lines: list[Line]) -> Iterator[Record]:
-    places = {id_: position for position, id_ in enumerate(samples.ids)}
-    for start in range(0, len(lines), BATCH):
-        batch = [(samples[places[str(line.id)]], line) for line in lines[start : start + BATCH]]
-        if scoring.quick:
-            yield from (_record(scoring, sample, line) for sample, line in batch)
-        else:
-            yield from asyncio.run(_together(scoring, batch))
-
-
-def _asked(line: Line) -> Prompt:
-    return Prompt(messages=(Message.user(line.prompt),) if line.prompt else (), order=line.order)
-
-
-def _reply(line: Line) -> Reply:
-    text, reasoning, unclosed = split_reasoning(line.text or "")
-    return Reply(
-        text=text,
-        reasoning=line.reasoning if line.reasoning is not None else reasoning,
-        stop="length" if unclosed else line.stop or "stop",
-        usage=line.usage,
-        seconds=line.seconds,
-    )
-
-
-def _failed(line: Line) -> Record:
-    """Record what failed elsewhere: in no mean, counted."""
-    outcome = Failure(stage="model", kind="imported", message=line.failure[:500])
-    return Record(sample=str(line.id), repeat=line.repeat, prompt=_asked(line), outcome=outcome)
-
-
-def _record(scoring: Scoring, sample: Sample, line: Line) -> Record:
+def _record(line: Line) -> Record:
+    """Return a line as a record without scores; replies that failed elsewhere are failures, and in no mean."""
+    prompt = Prompt(messages=(Message.user(line.prompt),) if line.prompt else (), order=line.order)
+    outcome: Reply | Failure
     if line.failure:
-        return _failed(line)
-    prompt, reply = _asked(line), _reply(line)
-    scores = scoring.now(sample, prompt, reply)
-    return Record(sample=str(line.id), repeat=line.repeat, prompt=prompt, outcome=reply, scores=scores)
-
-
-async def _together(scoring: Scoring, batch: list[tuple[Sample, Line]]) -> list[Record]:
-    async def scored(sample: Sample, line: Line) -> Record:
-        if line.failure:
-            return _failed(line)
-        prompt, reply = _asked(line), _reply(line)
-        scores = await scoring.all(sample, prompt, reply)
-        return Record(sample=str(line.id), repeat=line.repeat, prompt=prompt, outcome=reply, scores=scores)
-
-    return list(await asyncio.gather(*(scored(sample, line) for sample, line in batch)))
+        outcome = Failure(stage="model", kind="imported", message=line.failure[:500])
+    else:
+        text, reasoning, unclosed = split_reasoning(line.text or "")
+        outcome = Reply(
+            text=text,
+            reasoning=line.reasoning if line.reasoning is not None else reasoning,
+            stop="length" if unclosed else line.stop or "stop",
+            usage=line.usage,
+            seconds=line.seconds,
+        )
+    return Record(sample=str(line.id), repeat=line.repeat, prompt=prompt, outcome=outcome)

@@ -1,7 +1,7 @@
-"""Runs as tables: CSV and Parquet for programs, Markdown and LaTeX for model cards and papers.
+"""Export to tables: CSV and Parquet for programs, Markdown and LaTeX for model cards and papers.
 
 CSV and Parquet hold `scores` (a row per estimate) and `samples` (a row per sample and repeat). A CSV cell that a
-spreadsheet would take for a formula begins with an apostrophe; Parquet holds it as it is.
+spreadsheet would run as a formula begins with an apostrophe.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from evals.errors import UsageError, install
 from evals.interop import outgoing
-from evals.interop.outgoing import Written, as_text, ended, headline, rows, sampled, utc
+from evals.interop.outgoing import Written, as_text, ended, rows, sampled, utc
 from evals.records.card import Card
 from evals.records.store import Run
 from evals.types import Estimate
@@ -141,7 +141,7 @@ def _write_text(runs: Sequence[Run], path: Path, form: str, *, escape: Any) -> W
 
 
 def _line(card: Card) -> list[str]:
-    head = headline(card)
+    head = card.headline
     notes = [sampled(card), f"judge {card.config.judge}" if card.config.judge else ""]
     notes += [f"imported ({card.origin})" if card.origin.startswith("import") else ""]
     fraction = head is not None and head.unit == "fraction"
@@ -164,7 +164,7 @@ def _line(card: Card) -> list[str]:
 
 
 def _markdown(text: str) -> str:
-    """Escape what Markdown or HTML would take for markup."""
+    """Escape Markdown and HTML markup."""
     for mark in "\\`*_[]<>|#!&~":
         text = text.replace(
             mark, f"\\{mark}" if mark not in "<>&" else {"<": "&lt;", ">": "&gt;", "&": "\\&"}[mark]

@@ -1,4 +1,4 @@
-"""What a benchmark is called elsewhere, and which suite of ours it is."""
+"""Other harnesses' task names and the suites that they stand for."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ KNOWN = (
     ("sfe-zh", "sfe:zh"),
     ("sfe", "sfe:en"),
 )
-"""Beginning of a task's name elsewhere -> suite; the first that fits; `-`: none of ours."""
+"""Prefix of a task's name -> suite; the first match decides; `-`: no suite of ours."""
 PREFIXES = ("leaderboard_", "inspect_evals/", "lighteval|", "custom|", "extended|")
-"""What may stand before it: the Open LLM Leaderboard's tasks in lm-eval, packages of tasks."""
+"""Prefixes that are stripped first: the Open LLM Leaderboard's tasks in lm-eval, packages of tasks."""
 
 
 def suite_of(task: str) -> str | None:
-    """Return the suite that a task's name stands for elsewhere; None if it is none that we know."""
+    """Return the suite of a task's name; None if it is not known."""
     plain = task.lower()
     for prefix in PREFIXES:
         plain = plain.removeprefix(prefix)
     if plain.startswith("matbench_"):
         return f"matbench:{plain.removeprefix('matbench_')}"
-    if "-0shot-instruct" in plain:  # OpenCompass' name of a task of SMolInstruct
+    if "-0shot-instruct" in plain:  # OpenCompass' tasks of SMolInstruct
         return f"smolinstruct:{task.partition('-0shot-instruct')[0]}"
     suite = next((suite for start, suite in KNOWN if plain.startswith(start)), "-")
     return suite if suite.partition(":")[0] in load.suite_names() else None

@@ -1,4 +1,4 @@
-"""Values out of files that somebody else wrote: what is of another type, or cannot be kept, is unknown.
+"""Typed values from foreign files; a value of another type, or out of range, is unknown.
 
 >>> number("1"), number(float("nan")), number(10**400), number(True)
 (None, None, None, 1.0)
@@ -18,7 +18,7 @@ from evals.data.loose_json import decoded
 from evals.types import Sampling
 
 __all__ = [
-    "BROKEN", "count", "decoded", "first_text", "lettered", "listing", "mapping", "number", "scores", "seconds",
+    "BROKEN", "choice_reply", "count", "decoded", "first_text", "listing", "mapping", "number", "scores", "seconds",
     "settings", "stamp", "stop_of", "turns",
 ]  # fmt: skip
 
@@ -32,9 +32,9 @@ BROKEN = (
     EOFError,
     zlib.error,
 )
-"""What reading a truncated, broken or foreign file raises; msgspec's errors are ValueErrors."""
+"""Exceptions raised when a truncated, broken or unexpected file is read; msgspec's errors are ValueErrors."""
 GREATEST = 1 << 53
-"""From here on whole numbers have no exact double."""
+"""Integers up to here are exact as doubles."""
 STOPS: dict[str, Literal["stop", "length", "filter"]] = {
     **dict.fromkeys(("stop", "endoftext"), "stop"),
     **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),
@@ -43,76 +43,80 @@ STOPS: dict[str, Literal["stop", "length", "filter"]] = {
 
 
 def number(value: Any) -> float | None:
-    """Return a finite number; a truth value is 0 or 1."""
+    """Return a finite number, booleans as 0 or 1; else None."""
     if isinstance(value, int):
         return float(value) if abs(value) <= GREATEST else None
     return value if isinstance(value, float) and isfinite(value) else None
 
 
 def count(value: Any) -> int | None:
-    """Return a whole number that is not negative."""
+    """Return a non-negative integer; else None."""
     plain = isinstance(value, int) and not isinstance(value, bool)
     return value if plain and 0 <= value < GREATEST else None
 
 
 def mapping(value: Any) -> dict[str, Any]:
-    """Return an object; of anything else an empty one."""
+    """Return a JSON object; else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def listing(value: Any) -> list[Any]:
-    """Return a list; of anything else an empty one."""
+    """Return a list; else an empty one."""
     return value if isinstance(value, list) else []
 
 
-def scores(found: Any) -> dict[str, float]:
-    """Return the entries of an object that are numbers, truth values left out."""
-    named = (
-        (str(name), number(value)) for name, value in mapping(found).items() if not isinstance(value, bool)
-    )
-    return {name: value for name, value in named if value is not None}
+def scores(values: Any) -> dict[str, float]:
+    """Return the numeric entries of a JSON object, without booleans."""
+    return {
+        str(name): value
+        for name, entry in mapping(values).items()
+        if not isinstance(entry, bool) and (value := number(entry)) is not None
+    }
 
 
 def first_text(row: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Return the first of some fields that is a text; empty: none is."""
+    """Return the first of some fields that is a string; else an empty string."""
     return next((row[name] for name in names if isinstance(row.get(name), str)), "")
 
 
-def lettered(place: int) -> str:
-    """Return the reply that stands for a choice by likelihood.
+def choice_reply(index: int) -> str:
+    """Return the reply that states a choice made by likelihood.
 
-    >>> lettered(1)
+    >>> choice_reply(1)
     'ANSWER: B'
     """
-    return f"ANSWER: {chr(ord('A') + place)}"
+    return f"ANSWER: {chr(ord('A') + index)}"
 
 
 def stop_of(reason: Any) -> Literal["stop", "length", "filter"] | None:
-    """Return why a reply ended; None: the source does not say."""
+    """Return why a reply ended; None: unknown."""
     return STOPS.get(reason) if isinstance(reason, str) else None
 
 
-def settings(given: Any, **names: str) -> Sampling:
-    """Read sampling settings; `names`: what the source calls ours if it calls them otherwise. Unknown stays None.
+def settings(source: Any, **names: str) -> Sampling:
+    """Read sampling settings; `names` maps our names to the source's. Settings that it does not state stay None.
 
     >>> settings({"temperature": 0, "max_out_len": 8, "stop": "Q:"}, max_tokens="max_out_len").max_tokens
     8
     """
-    found = {name: mapping(given).get(names.get(name, name)) for name in Sampling.__struct_fields__}
-    stop = found["stop"]
+
+    def value(name: str) -> Any:
+        return mapping(source).get(names.get(name, name))
+
+    stop = value("stop")
     return Sampling(
-        temperature=number(found["temperature"]),
-        top_p=number(found["top_p"]),
-        top_k=count(found["top_k"]),
-        max_tokens=count(found["max_tokens"]),
-        min_p=number(found["min_p"]),
-        seed=count(found["seed"]),
+        temperature=number(value("temperature")),
+        top_p=number(value("top_p")),
+        top_k=count(value("top_k")),
+        max_tokens=count(value("max_tokens")),
+        min_p=number(value("min_p")),
+        seed=count(value("seed")),
         stop=(stop,) if isinstance(stop, str) else tuple(map(str, listing(stop))),
     )
 
 
 def turns(messages: Any) -> str:
-    """Join the texts of a conversation's turns, {"content": a text, or parts with a `text` each}.
+    """Join the texts of a conversation's turns; `content` is a string or a list of parts with a `text` each.
 
     >>> turns([{"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "Why?"}]}])
     'Be brief.\\n\\nWhy?'
@@ -127,7 +131,7 @@ def turns(messages: Any) -> str:
 
 
 def stamp(name: str) -> float:
-    """Return the time that a folder is named after, `20260131_235959`, in seconds; 0.0: none.
+    """Return the time in a folder's name such as `20260131_235959`, in seconds since the epoch; else 0.0.
 
     >>> stamp("outputs")
     0.0
@@ -139,7 +143,7 @@ def stamp(name: str) -> float:
 
 
 def seconds(text: str) -> float:
-    """Return an ISO 8601 time in seconds since the epoch; 0.0: none."""
+    """Return an ISO 8601 time in seconds since the epoch; else 0.0."""
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError):

@@ -1,10 +1,10 @@
 """VLMEvalKit: a table with the data set's columns and `prediction`, as xlsx, tsv or JSON; pickles are never read.
 
-The data set's own id is `index` (`id` where there is one). Of the tables beside it, `..._result` holds their verdict
-(`hit`), the judge's of MathVista and MATH-Vision what it cut out of the reply (`res`), `..._acc` and `..._score` the
-score of the whole. A prediction that says "Failed to obtain answer" is a failed call, which their scores count as wrong;
-an empty cell of a workbook may be a reply too long for one. Rows of circular evaluation (index from 1,000,000 on) are
-other questions and left out, as are links to tables that stand in a run's folder. What looks like a formula is a text.
+The data set's own id is `id` or, without one, `index`. Tables beside it hold the verdicts (`..._result`, column `hit`),
+the answers that MathVista's and MATH-Vision's judges extracted (column `res`) and aggregate scores (`..._acc`,
+`..._score`). "Failed to obtain answer" is a failed call, which VLMEvalKit counts as wrong; an empty cell of a workbook may
+be a reply too long for a cell. Rows of circular evaluation (index from 1,000,000 on) are other questions and are left
+out. Cells that look like formulas are read as text.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from zipfile import ZipFile
 
 from evals.boundary import foreign_code
 from evals.data.archive import UNREADABLE
-from evals.disk import EXPANSION, SMALL
 from evals.errors import DataError, UsageError, install
-from evals.interop.files import below, document, whole
+from evals.interop.files import below, document, refuse_bomb, whole
 from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, number
 
 FORMAT = "vlmevalkit"
 FAILED = "Failed to obtain answer"
-NOTHING = "nothing: an empty reply and one too long for a cell of a workbook look alike"
+EMPTY = "nothing: an empty reply and one too long for a cell of a workbook look alike"
 CIRCULAR = 1_000_000
+"""First index of the rows of circular evaluation."""
 DATASETS = (
     "MMMU_DEV_VAL", "MMMU_Pro_10c_COT", "MMMU_Pro_V_COT", "MMMU_Pro_10c", "MMMU_Pro_V", "MMStar", "MathVista_MINI",
     "MathVision_MINI", "MathVision", "ChartQA_TEST", "SFE-zh", "SFE", "Physics", "MSEarthMCQ", "XLRS-Bench-lite",
@@ -42,7 +42,7 @@ _CONTROL = re.compile("_x(00[01][0-9A-F])_")
 
 
 def read(path: Path) -> list[Source]:
-    """Read one table, or the tables of a model's folder; raises DataError in one line."""
+    """Read one table, or the tables of a model's folder; raises DataError."""
     if path.is_file():
         return [_source(path)]
     files = {
@@ -57,7 +57,7 @@ def read(path: Path) -> list[Source]:
 
 
 def _named(path: Path) -> tuple[str, str]:
-    """Take `<model>_<dataset>` apart; an unknown data set is empty."""
+    """Split `<model>_<dataset>`; an unknown data set is an empty string."""
     dataset = next((name for name in DATASETS if path.stem.endswith(f"_{name}")), "")
     return (path.stem[: -len(dataset) - 1], dataset) if dataset else (path.stem, "")
 
@@ -70,56 +70,58 @@ def _source(path: Path) -> Source:
         tasks=(name,),
         model=model,
         items=lambda: _items(path),
-        stated={f"{name} {said}": score for said, score in _stated(path)},
+        stated={f"{name} {label}": score for label, score in _stated(path)},
     )
 
 
 def _items(path: Path) -> Iterator[Item]:
     verdicts = _verdicts(path)
-    for place, row in enumerate(_rows(path), 1):
+    for row_number, row in enumerate(_rows(path), 1):
         if "prediction" not in row:
             raise DataError(f"{path}: no column `prediction`; it has {', '.join(map(str, row))[:200]}")
-        index = _plain(row.get("index", row.get("id", "")))
+        index = _id(row.get("index", row.get("id", "")))
         if index.isdigit() and int(index) >= CIRCULAR:
             continue
         verdict = verdicts.get(index, row)
-        thought = None if _empty(row.get("thinking")) else str(row["thinking"])
-        said = row["prediction"] if row["prediction"] == row["prediction"] else None  # NaN is not itself
-        said = "" if said is None and thought else said
-        failure = NOTHING if said is None else "the call failed" if FAILED in str(said) else ""
-        cut = verdict.get("res")
+        reasoning = None if _empty(row.get("thinking")) else str(row["thinking"])
+        text = (
+            row["prediction"] if row["prediction"] == row["prediction"] else None
+        )  # NaN differs from itself
+        text = "" if text is None and reasoning else text
+        failure = EMPTY if text is None else "the call failed" if FAILED in str(text) else ""
+        extracted = verdict.get("res")
         yield Item(
-            where=f"{path.name}, row {place}",
-            id=index if _empty(row.get("id")) else _plain(row["id"]),
+            where=f"{path.name}, row {row_number}",
+            id=index if _empty(row.get("id")) else _id(row["id"]),
             question=str(row.get("question") or ""),
             options=tuple(str(row[x]) for x in OPTIONS if not _empty(row.get(x))),
-            text=None if failure else str(said),
-            reasoning=thought,
+            text=None if failure else str(text),
+            reasoning=reasoning,
             failure=failure,
             score=_number(verdict.get("hit")),
-            extracted=None if failure or _empty(cut) else str(cut),
+            extracted=None if failure or _empty(extracted) else str(extracted),
         )
 
 
 def _beside(path: Path) -> list[Path]:
-    """Return the tables that VLMEvalKit made of this one."""
+    """Return the tables that VLMEvalKit derived from this one."""
     files = sorted(below(path.parent, f"{glob.escape(path.stem)}_*"))
     return [file for file in files if file.suffix in (*TABLES, ".csv") and not _named(file)[1]]
 
 
 def _verdicts(path: Path) -> dict[str, dict[str, Any]]:
-    """Read their verdicts by index."""
+    """Return the verdicts by index."""
     verdicts: dict[str, dict[str, Any]] = {}
     for file in _beside(path):
         if not file.stem.endswith(("_acc", "_score")):
             for row in _rows(file):
                 if "index" in row and ("hit" in row or "res" in row):
-                    verdicts[_plain(row["index"])] = {"hit": row.get("hit"), "res": row.get("res")}
+                    verdicts[_id(row["index"])] = {"hit": row.get("hit"), "res": row.get("res")}
     return verdicts
 
 
 def _stated(path: Path) -> Iterator[tuple[str, float]]:
-    """Return the score of the whole: a column `Overall` with a row per split, or a row `Overall` with a column `acc`."""
+    """Yield aggregate scores: of a column `Overall` with a row per split, or of a row `Overall` with a column `acc`."""
     for file in _beside(path):
         kind = file.stem.rpartition("_")[2]
         for row in _rows(file) if kind in ("acc", "score") else ():
@@ -135,7 +137,7 @@ def _empty(value: Any) -> bool:
     return value is None or value != value or value in ("", "nan")
 
 
-def _plain(value: Any) -> str:
+def _id(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
@@ -161,7 +163,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    csv.field_size_limit(min(sys.maxsize, 1 << 30))  # an image stands in a cell
+    csv.field_size_limit(min(sys.maxsize, 1 << 30))  # cells hold images
     with io.StringIO(whole(path).decode("utf-8-sig"), newline="") as stream:
         yield from csv.DictReader(stream, delimiter="," if path.suffix == ".csv" else "\t")
 
@@ -169,7 +171,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 def _json(path: Path) -> Iterator[dict[str, Any]]:
     table = document(path)
     if isinstance(table, dict) and not any(isinstance(value, dict | list) for value in table.values()):
-        yield table  # a score of the whole
+        yield table  # an aggregate score
     elif isinstance(table, dict) and all(isinstance(column, dict | list) for column in table.values()):
         columns = {name: list(c.values()) if isinstance(c, dict) else c for name, c in table.items()}
         if len({len(column) for column in columns.values()}) != 1:
@@ -187,24 +189,22 @@ def _workbook(path: Path) -> Iterator[dict[str, Any]]:
     except ImportError:
         raise UsageError(f"reading xlsx needs `{install('import')}`") from None
     with ZipFile(path) as archive:
-        unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > max(SMALL, EXPANSION * path.stat().st_size):
-        raise ValueError(f"it would unpack to {unpacked:,} bytes")
+        refuse_bomb(path, archive)
     broken = foreign_code(lambda why: ValueError(f"no workbook that can be read ({why})"))
     with path.open("rb") as stream, broken:
         yield from _sheet(openpyxl, stream)
 
 
 def _unescaped(value: Any) -> Any:
-    """Return the control characters that a workbook cannot hold, which are written as `_x000D_`."""
-    return _CONTROL.sub(lambda found: chr(int(found[1], 16)), value) if isinstance(value, str) else value
+    """Decode the control characters that workbooks write as `_x000D_`."""
+    return _CONTROL.sub(lambda match: chr(int(match[1], 16)), value) if isinstance(value, str) else value
 
 
 def _sheet(openpyxl: Any, stream: Any) -> Iterator[dict[str, Any]]:
     book = openpyxl.load_workbook(stream, read_only=True, data_only=False, keep_links=False)
     try:
         sheet = book.worksheets[0]
-        sheet.reset_dimensions()  # as stated, a cell in the last corner would make a million rows of 16,384 cells
+        sheet.reset_dimensions()  # a cell in the last corner would otherwise make a million rows of 16,384 cells
         rows = sheet.iter_rows(values_only=True)
         heads = [str(head) for head in next(rows, ())]
         for row in rows:

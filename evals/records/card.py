@@ -219,6 +219,11 @@ class Card(Struct, kw_only=True):
     """The run's preregistration (`evals gate promise`)."""
 
     @property
+    def headline(self) -> Estimate | None:
+        """Return the estimate that stands for the run; None before anything was scored."""
+        return next((e for e in self.estimates if e.headline and not e.group), None)
+
+    @property
     def stopped_early(self) -> bool:
         """Whether items were not run, because of a limit on cost or tokens, an early verdict or Ctrl-C."""
         return self.counts.get("absent", 0) > 0 if self.counts else self.coverage < 1.0

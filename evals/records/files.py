@@ -22,6 +22,22 @@ SAMPLE = msgspec.json.Decoder(Sample)
 encode = msgspec.json.Encoder().encode
 
 
+LABEL = 16
+"""Maximum length of an answer of a gated suite that is published as it is; a longer one could be a text."""
+
+
+def label_or_hash(text: str) -> str:
+    """Return an answer of a gated suite as it may be published: a label unchanged, a longer text as its hash."""
+    return text if len(text) <= LABEL else f"sha256:{sha256(text.encode()).hexdigest()}"
+
+
+def without_text(target: str | float | tuple[str, ...]) -> str | float | tuple[str, ...]:
+    """Return a gold answer of a gated suite as it may be published: numbers and labels unchanged, texts as hashes."""
+    if isinstance(target, tuple):
+        return tuple(map(label_or_hash, target))
+    return label_or_hash(target) if isinstance(target, str) else target
+
+
 class Gold(Struct, frozen=True, gc=False):
     """The part of a sample that reports need."""
 
@@ -29,6 +45,11 @@ class Gold(Struct, frozen=True, gc=False):
     cluster: str
     target: str | float | tuple[str, ...]
     options: int
+
+    @classmethod
+    def of(cls, sample: Sample) -> Gold:
+        """Return the gold side of a sample, which is its own cluster unless it names one."""
+        return cls(sample.group, sample.cluster or sample.id, sample.target, len(sample.choices))
 
 
 class Brief(Struct, frozen=True, kw_only=True, gc=False):

@@ -77,7 +77,7 @@ class Run:
             self._present(files)
             if files.parquet is None:
                 samples = read_lines(files, SAMPLE.decode)
-                return {s.id: Gold(s.group, s.cluster or s.id, s.target, len(s.choices)) for s in samples}
+                return {s.id: Gold.of(s) for s in samples}
             with reading(files.parquet_path):
                 return parquet_golds(files)
 

@@ -1,1 +1,1 @@
-"""Records -> numbers: metrics, statistics, estimates."""
+"""From records to estimates: metrics, statistics, intervals."""

@@ -1,6 +1,6 @@
-"""Records -> estimates, coverage, counts and bounds. Pure: nothing here asks a model or a scorer.
+"""Estimates, coverage, counts and bounds computed from records; no model and no scorer is called.
 
-What the model did is in the mean; failures and absent samples are in none, but bound it from both sides.
+All outcomes of the model enter the mean. Failures and absent samples do not, but give its lower and upper bound.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from evals.types import Estimate, Metric, Point, Score
 Golds: TypeAlias = Mapping[str, Gold]
 EMPTY: dict[str, float] = {}
 SHORT = 16
-"""Longest answer to intern: letters and numbers recur across samples."""
+"""Maximum length of an interned answer: letters and numbers recur across samples."""
 
 
 class Summary(Struct, frozen=True, kw_only=True):
-    """A run in numbers."""
+    """The figures of a run."""
 
     expected: int
     """Sample-repeats."""
     counts: dict[str, int]
-    """Per verdict of the suite's first scorer, and `failed:KIND`; `absent` for what has no record."""
+    """Per verdict of the suite's first scorer, and `failed:KIND`; `absent` without a record."""
     coverage: float
     truncated: int
     tokens: dict[str, int]
     estimates: tuple[Estimate, ...]
     forms: dict[str, int] = {}
-    """Answers of the first scorer by how they were stated (`Score.form`), if that is known."""
+    """Number of answers by the form in which they were stated (`Score.form`), if known."""
 
 
 def point(brief: Brief, gold: Gold, scorer: str) -> Point | None:
-    """Return what a metric sees of a record; None if that scorer gave no score."""
+    """Return a record as a point of a metric; None if the scorer gave no score."""
     score = brief.scores.get(scorer)
     if not isinstance(score, Score):
         return None
@@ -77,7 +77,7 @@ def summarize(
     repeats: int,
     absent_groups: Sequence[str] = (),
 ) -> Summary:
-    """Reduce a run; `scorers` in the suite's order, the first one giving the counts.
+    """Summarize a run; `scorers` in the suite's order, the first one determines the counts.
 
     `absent_groups`: groups of the benchmark of which a subset has no item.
     """
@@ -97,8 +97,8 @@ def summarize(
             if (used := getattr(brief, kind)) is not None:
                 tokens[kind] += used
         for name in scorers:
-            if (one := point(brief, golds[brief.sample], name)) is not None:
-                by_scorer[name].append(one)
+            if (scored := point(brief, golds[brief.sample], name)) is not None:
+                by_scorer[name].append(scored)
     expected = len(golds) * repeats
     if absent := expected - counts.total():
         counts["absent"] = absent
@@ -165,12 +165,12 @@ def estimate_all(
             structs.replace(part, group=group, headline=False)
             for group, part in zip(groups, parts, strict=True)
             if part.value is not None or part.worst is not None or metric.bounds is None
-        ),  # a group in which the metric measures nothing has no estimate
+        ),  # groups that the metric does not apply to have no estimate
     ]
 
 
 class _Unit(Struct, frozen=True, gc=False):
-    """A value of a mean: of a sample-repeat, of a sample if the metric is joint, or of samples together."""
+    """A value of a mean: of a sample-repeat, of a sample if the metric is joint, or of merged samples."""
 
     value: float
     group: str
@@ -202,25 +202,14 @@ def estimate(
     worst, best = (value, value) if complete else _bounds(points, metric, golds, repeats)
     if metric.bounds is None or (lacking and absent_groups):
         worst = best = None
+    unscored = f"none: nothing scored in {len(lacking)} groups" if lacking else "nothing scored"
+    method = interval.method if interval else unscored
     return Estimate(
-        metric=metric.name,
-        group="",
-        value=value,
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
-        worst=worst,
-        best=best,
-        n=n,
-        clusters=clusters,
-        unit=metric.unit,
-        better=metric.better,
-        method=interval.method
-        if interval
-        else f"none: nothing scored in {len(lacking)} groups"
-        if lacking
-        else "nothing scored",
+        metric=metric.name, group="", value=value, low=interval.low if interval else None,
+        high=interval.high if interval else None, worst=worst, best=best, n=n, clusters=clusters,
+        unit=metric.unit, better=metric.better, method=method,
         headline=metric.headline,
-    )
+    )  # fmt: skip
 
 
 def _units(points: Iterable[Point], metric: Metric) -> list[_Unit]:
@@ -241,7 +230,7 @@ def _unit(several: list[Point], metric: Metric) -> _Unit | None:
     try:
         return _Unit(metric.of(several), several[0].group, several[0].cluster, len(several))
     except ValueError:
-        return None  # nothing to measure in it: the metric leaves it out
+        return None  # the metric leaves it out
 
 
 def _mean(units: Sequence[_Unit], metric: Metric) -> stats.Interval | None:
@@ -259,9 +248,9 @@ def _mean(units: Sequence[_Unit], metric: Metric) -> stats.Interval | None:
 
 
 def _whole(points: Sequence[Point], metric: Metric) -> tuple[stats.Interval | None, int, int]:
-    """Reduce all points at once; the interval comes from resampling clusters.
+    """Reduce all points at once, with an interval from resampled clusters; returns interval, n and clusters.
 
-    A statistic with a method `over` takes a resample by its indices, so that points are not copied for each.
+    A `Resampled` statistic takes the indices of a resample, so that points are not copied.
     """
     by_cluster: dict[str, list[Point]] = defaultdict(list)
     for point in points:
@@ -287,7 +276,7 @@ def _whole(points: Sequence[Point], metric: Metric) -> tuple[stats.Interval | No
 def _own_interval(
     points: Sequence[Point], clusters: Sequence[Sequence[Point]], metric: Metric
 ) -> stats.Interval | None:
-    """Return the statistic's own interval; None unless it is of the same value."""
+    """Return the statistic's own interval; None if it has none, or one of another value."""
     of: object = metric.of
     if len(clusters) < 2 or not isinstance(of, OwnInterval):
         return None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_ROWS = 60
-"""Of a table that a notebook shows by itself."""
+"""Maximum number of rows of a table in a notebook."""
 
 
 def arrow(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> pa.Table:

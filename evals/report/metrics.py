@@ -1,4 +1,4 @@
-"""The metrics that suites share: plain functions over points, and the `Metric` values made of them."""
+"""Metrics shared by suites: functions of points, and `Metric` objects made of them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def mean_value(points: Sequence[Point]) -> float:
 def measured(metric: Metric, golds: Mapping[str, Gold], *, repeats: int = 1) -> Mapping[str, Gold]:
     """Return the samples that a metric applies to.
 
-    A sample is left out if not even a scored outcome of it would have a value (a task that the metric excludes, an item
-    that errata exclude). What a metric leaves out of some *outcomes* only (`*_of_valid`) is not known beforehand.
+    A sample is left out if no outcome of it could have a value (a task that the metric excludes, an item that errata
+    exclude). Metrics that leave out some *outcomes* only (`*_of_valid`) apply to all samples.
     """
     if metric.of is mean_value or metric.pool == "whole" or metric.together:
         return golds
@@ -70,7 +70,7 @@ def stand_ins(name: str, gold: Gold, repeats: Iterable[int], value: float) -> li
 
 
 def guessed_value(points: Sequence[Point]) -> float:
-    """Mean value, with the expectation of a guess if the reply gave no answer: `draw` of its parts, else uniform."""
+    """Return the mean value, with unanswered replies at the expected value of a guess (part `draw`, else uniform)."""
     return sum(map(_guess, points)) / len(points)
 
 
@@ -81,7 +81,7 @@ def _guess(point: Point) -> float:
 
 
 def accuracy(*, headline: bool = True, macro: bool = False) -> tuple[Metric, Metric]:
-    """Micro and macro accuracy; `macro` says which one is the headline."""
+    """Return micro and macro accuracy; `macro` selects the headline."""
     return (
         Metric(name="accuracy", of=mean_value, headline=headline and not macro),
         Metric(name="accuracy_macro", of=mean_value, pool="macro", headline=headline and macro),
@@ -89,7 +89,7 @@ def accuracy(*, headline: bool = True, macro: bool = False) -> tuple[Metric, Met
 
 
 def accuracy_guess(*, macro: bool = False) -> Metric:
-    """Accuracy as upstream would report it in expectation, if upstream guesses for unreadable replies."""
+    """Return the expected accuracy under upstream's rule if it guesses for unreadable replies."""
     return Metric(name="accuracy_guess", of=guessed_value, pool="macro" if macro else "micro")
 
 
@@ -100,26 +100,26 @@ class PassAt:
         self.k = k
 
     def at(self, repeats: int) -> PassAt:
-        """Fix k at the run's repeats, if it was left open."""
+        """Return the metric with k fixed at the run's repeats, unless it is set."""
         return PassAt(self.k or repeats)
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Probability that at least one of `k` draws is right; ValueError with fewer than `k` repeats."""
+        """Return the probability that at least one of `k` draws is right; raises ValueError for fewer repeats."""
         return pass_at_k(len(points), sum(point.value == 1.0 for point in points), self.k or len(points))
 
 
 class MajAt:
-    """Expected score of a majority vote over `k` of one sample's repeats; ties fall evenly."""
+    """Expected score of a majority vote over `k` of one sample's repeats; ties are broken evenly."""
 
     def __init__(self, k: int | None = None) -> None:
         self.k = k
 
     def at(self, repeats: int) -> MajAt:
-        """Fix k at the run's repeats, if it was left open."""
+        """Return the metric with k fixed at the run's repeats, unless it is set."""
         return MajAt(self.k or repeats)
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Return the chance that the vote is right; what gave no answer does not vote."""
+        """Return the probability that the vote is right; unanswered repeats do not vote."""
         for point in points:
             if point.verdict == "missing":
                 return point.value or 0.0
@@ -130,7 +130,7 @@ class MajAt:
 
 
 def repeated() -> tuple[Metric, ...]:
-    """avg@k (the headline), pass@k and maj@k at k = the run's repeats, and pass@k at powers of two below."""
+    """Return avg@k (the headline), pass@k and maj@k at k = the run's repeats, and pass@k at smaller powers of two."""
     below = tuple(
         Metric(name=f"pass@{k}", of=PassAt(k), joint=True, minimum_repeats=k + 1) for k in (2, 4, 8, 16, 32)
     )

@@ -1,4 +1,4 @@
-"""Several replies to one item reduced to one number: pass@k and maj@k, exact over all subsets of the repeats.
+"""pass@k and maj@k of one item, exact over all subsets of its repeats.
 
 >>> pass_at_k(16, 4, 1)
 0.25
@@ -12,17 +12,17 @@ from math import comb
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
-    """Chance that at least one of k attempts is right, unbiased from n attempts (Chen et al. 2021)."""
+    """Return the unbiased estimate of the probability that at least one of k attempts is right (Chen et al. 2021)."""
     if not (0 <= correct <= n and 1 <= k <= n):
         raise ValueError(f"pass@k needs 0 <= correct <= n and 1 <= k <= n, got {n=}, {correct=}, {k=}")
     return 1 - comb(n - correct, k) / comb(n, k)
 
 
 def maj_at_k(answers: Sequence[Hashable | None], right: Sequence[bool], k: int | None = None) -> float:
-    """Chance that the most frequent of k answers is right, exact over all k-subsets of the repeats.
+    """Return the probability that the most frequent of k answers is right, exact over all k-subsets of the repeats.
 
-    `right` says it per repeat; `k` left out: all of them vote. None does not vote; ties are broken
-    uniformly; k answers of None are wrong. An answer judged both ways counts by its share of right ones.
+    `right`: whether each repeat is right; `k`: default all repeats. None does not vote; ties are broken uniformly; k
+    answers of None are wrong. An answer that is right in some repeats only counts by its share of right ones.
     """
     n = len(answers)
     k = n if k is None else k
@@ -43,7 +43,7 @@ def maj_at_k(answers: Sequence[Hashable | None], right: Sequence[bool], k: int |
 
 
 def _chance_to_win(own: int, others: Sequence[int], silent: int, k: int) -> float:
-    """Chance that a class of `own` votes wins among k drawn without replacement, ties shared."""
+    """Return the probability that a class of `own` votes wins among k drawn without replacement, with ties shared."""
     total = 0.0
     for mine in range(1, min(own, k) + 1):
         ways = {(0, 0): 1}  # (votes drawn, classes that tie) -> number of ways
@@ -59,7 +59,7 @@ def _chance_to_win(own: int, others: Sequence[int], silent: int, k: int) -> floa
 def _with_class(
     ways: Mapping[tuple[int, int], int], count: int, most: int, room: int
 ) -> dict[tuple[int, int], int]:
-    """Add a rival class of `count` votes that may draw at most `most` (then it ties)."""
+    """Add another class of `count` votes, of which at most `most` may be drawn (with `most` it ties)."""
     extended: dict[tuple[int, int], int] = {}
     for (drawn, ties), number in ways.items():
         for votes in range(min(count, most, room - drawn) + 1):

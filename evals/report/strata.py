@@ -1,4 +1,4 @@
-"""Means over groups: each group's mean counts by its weight, however many items it has (macro means, pools)."""
+"""Stratified means: the weighted mean of group means, whatever the groups' sizes (macro means, pools)."""
 
 from __future__ import annotations
 

@@ -162,13 +162,13 @@ def _row(row: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -
     for level in range(max(map(len, parts), default=0)):
         texts = [lines[level] if level < len(lines) else "" for lines in parts]
         line = (" " * GAP).join(
-            _padded(text, size, column.right)
+            _padded(text, size, right=column.right)
             for text, size, column in zip(texts, widths, columns, strict=True)
         )
         yield line.rstrip()
 
 
-def _padded(text: str, size: int, right: bool) -> str:  # noqa: FBT001 - a column's own flag
+def _padded(text: str, size: int, *, right: bool) -> str:
     blank = " " * max(0, size - cells(text))
     return blank + text if right else text + blank
 

@@ -9,8 +9,8 @@ from functools import cache
 from evals.errors import EvalsError
 from evals.sandbox import Pool
 from evals.scorers.molecule_forms import Form
+from evals.verdicts.formatting import flip_line, shortened
 from evals.verdicts.pairs import Flip
-from evals.verdicts.wording import cut, flip_line
 
 LONGEST = 1000
 """Maximum number of characters of a SMILES that is parsed."""
@@ -46,7 +46,7 @@ def formulas() -> Iterator[Callable[[str], str]]:
 def flip_lines(flips: Sequence[Flip], most: int, what: str, *, quote: str = "") -> list[str]:
     """Return at most `most` lines on changed samples; molecules get their formulas, which shows isomers as such."""
     if not any(flip.molecule for flip in flips[:most]):
-        return cut([flip_line(flip, quote=quote) for flip in flips], most, what)
+        return shortened([flip_line(flip, quote=quote) for flip in flips], most, what)
     with formulas() as formula:
         first = [flip_line(flip, quote=quote, formula=formula) for flip in flips[:most]]
-        return cut([*first, *(flip.id for flip in flips[most:])], most, what)
+        return shortened([*first, *(flip.id for flip in flips[most:])], most, what)

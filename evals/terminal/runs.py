@@ -68,11 +68,6 @@ class Line(Struct, frozen=True, kw_only=True):
         return min(card.coverage for card in self.cards)
 
 
-def headline(card: Card) -> Estimate | None:
-    """Return the number that stands for a run; None if nothing was scored yet."""
-    return next((e for e in card.estimates if e.headline and not e.group), None)
-
-
 # --- seeds ---------------------------------------------------------------------------------------------------
 
 
@@ -85,7 +80,7 @@ def pooled(cards: Iterable[Card]) -> list[Line]:
     by_key: dict[Any, dict[tuple[int, int | None], Card]] = defaultdict(dict)
     alone: list[Card] = []
     for card in cards:
-        head = headline(card)
+        head = card.headline
         if not card.complete or head is None or head.value is None:
             alone.append(card)
             continue
@@ -95,7 +90,7 @@ def pooled(cards: Iterable[Card]) -> list[Line]:
             older, card = sorted((older, card), key=lambda card: card.started)
             alone.append(older)
         seeds[seed] = card
-    lines = [Line(cards=(card,), head=headline(card)) for card in alone]
+    lines = [Line(cards=(card,), head=card.headline) for card in alone]
     return lines + [_pool(sorted(seeds.values(), key=lambda card: card.started)) for seeds in by_key.values()]
 
 
@@ -105,7 +100,7 @@ def _configuration(card: Card) -> tuple[Any, ...]:
 
 
 def _pool(cards: Sequence[Card]) -> Line:
-    heads = [head for card in cards if (head := headline(card)) is not None]
+    heads = [head for card in cards if (head := card.headline) is not None]
     first = heads[-1]
     if len(heads) == 1:
         return Line(cards=tuple(cards), head=first)
@@ -129,7 +124,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def single(cards: Iterable[Card]) -> list[Line]:
     """Return a row for every run."""
-    return [Line(cards=(card,), head=headline(card)) for card in cards]
+    return [Line(cards=(card,), head=card.headline) for card in cards]
 
 
 # --- marks ---------------------------------------------------------------------------------------------------
@@ -339,7 +334,7 @@ def details(card: Card, *, named: str = "") -> list[str]:
     facts = [counts_line(card.counts)] if card.counts else ["nothing recorded yet"]
     if unmarked := _unmarked(card):
         facts.append(unmarked)
-    head = headline(card)
+    head = card.headline
     if bounds := _bounds(Line(cards=(card,), head=head)):
         facts.append(bounds)
     if head and (corrected := _corrected(card, head)) is not None:

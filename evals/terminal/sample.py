@@ -86,7 +86,7 @@ class Shown(Struct, frozen=True, kw_only=True):
 
 
 def find(run: Run, sample: str | None, *, repeat: int = 0, then: str | None = None) -> Shown:
-    """Return a sample of a run; with `then`, the first later one with this verdict (without `sample`, the first of the run).
+    """Return a sample of a run; with `then`, the next one with this verdict (without `sample`, the first of the run).
 
     Raises StoreError if the run does not expect the sample, or if no further one has the verdict.
     """
@@ -96,11 +96,10 @@ def find(run: Run, sample: str | None, *, repeat: int = 0, then: str | None = No
         raise StoreError(_no_sample(run, sample, [candidate.id for candidate in samples]))
     if sample is not None and not 0 <= repeat < card.config.repeats:
         raise StoreError(f"{card.run} has repeats 0 to {card.config.repeats - 1}, not {repeat}")
-    if then is None:
-        assert sample is not None  # noqa: S101 - the caller names one of the two
+    if sample is not None and then is None:
         chosen = next(candidate for candidate in samples if candidate.id == sample)
         return Shown(card=card, sample=chosen, repeat=repeat, record=_record(run, (sample, repeat)))
-    place = (sample, repeat) if sample is not None else None
+    place, then = (sample, repeat) if sample is not None else None, then or NOT_RIGHT
     if (following := _next(run, card, samples, place, then)) is None:
         behind = f" after {sample}" if sample is not None else ""
         counts = counts_line(card.counts) or "nothing recorded yet"
@@ -189,11 +188,7 @@ def where_read(score: Score, prompt: Prompt, reply: Reply) -> Span | None:
 
 
 def layout(
-    shown: Shown,
-    room: int | None,
-    *,
-    reasoning: bool = False,
-    formula: Callable[[str], str] | None = None,
+    shown: Shown, room: int | None, *, reasoning: bool = False, formula: Callable[[str], str] | None = None
 ) -> list[str]:
     """Lay out a sample; `formula` names a molecule by its formula (it may need a worker process)."""
     card, sample = shown.card, shown.sample

@@ -1,1 +1,1 @@
-"""Two runs and more: paired, compared, ranked; policies planned, candidates gated, races stopped when decided."""
+"""Statements about several runs: comparisons, ranks, gates and their plans, repeatability, published numbers."""

@@ -1,9 +1,9 @@
-"""Baselines: what a gate needs of a run in one small text file that can be reviewed and committed.
+"""Baseline files: the scores of a run in a small text file that can be reviewed and committed.
 
-First line: `Head`. Then for each suite and scorer a line `Block` and a line per sample, sorted:
-`["0f3a9c51d2e4b687", "2025-I", [["right", 1.0, "204"]], "", 0, "204"]`: hash of its id, group, per repeat what
-came of it (verdict, value, answer; null: missing), cluster if it is shared, number of options, target. No question, no reply; of a gated suite neither
-target nor answer. What is longer than a label is hashed too.
+The first line is a `Head`. Each suite and scorer has a line `Block`, followed by a sorted line per sample,
+`["0f3a9c51d2e4b687", "2025-I", [["right", 1.0, "204"]], "", 0, "204"]`: hash of the id, group, outcome of each repeat
+(verdict, value, answer; null: missing), cluster if it is shared, number of options, target. There are no questions and
+no replies; answers and targets longer than a label, and all those of gated suites, are hashed.
 """
 
 from __future__ import annotations
@@ -21,18 +21,16 @@ from msgspec import Struct, structs
 from evals import disk, load
 from evals.data.errata import Corrected, corrected
 from evals.errors import StoreError
-from evals.records.files import Gold
+from evals.records.files import LABEL, Gold
 from evals.report.metrics import at_repeats
 from evals.suite import Suite
 from evals.types import Metric, Point
-from evals.verdicts.contestant import Contestant
 from evals.verdicts.pairs import Side
+from evals.verdicts.suite_run import SuiteRun
 
 FORMAT = 1
 MOST = 1e100
-"""Greatest value that a baseline may hold; squares of more overflow."""
-LABEL = 16
-"""Longest answer or target that is written as it is; more could be a reply."""
+"""Largest value in a baseline; squares of larger ones overflow."""
 encode = msgspec.json.Encoder().encode
 
 Target: TypeAlias = str | float | tuple[str, ...]
@@ -60,7 +58,7 @@ class Block(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
     """Sample-repeats with a score."""
     gated: bool = False
     judge: str | None = None
-    """See `Contestant`; None: the file is older than that."""
+    """See `SuiteRun`; None in older files."""
     tokens: dict[str, int] = {}
     cost_usd: float | None = None
     seconds: float | None = None
@@ -71,7 +69,7 @@ def id_hash(suite: str, name: str) -> str:
     return sha256(f"{suite}\x1f{name}".encode()).hexdigest()[:16]
 
 
-def anonymous(c: Contestant) -> Contestant:
+def hash_ids(c: SuiteRun) -> SuiteRun:
     """Replace ids and clusters by their hashes, unless they are hashed already."""
     if c.hashed is not None:
         return c
@@ -89,40 +87,28 @@ def anonymous(c: Contestant) -> Contestant:
         structs.replace(metric, of=metric.of.renamed(names)) if isinstance(metric.of, Corrected) else metric
         for metric in c.metrics
     )
-    return structs.replace(
-        c, sides=sides, metrics=metrics, hashed={hidden: name for name, hidden in names.items()}
-    )
+    return structs.replace(c, sides=sides, metrics=metrics, hashed={h: name for name, h in names.items()})
 
 
-def write(path: Path, contestants: list[Contestant]) -> None:
+def write(path: Path, suite_runs: list[SuiteRun]) -> None:
     """Write a run of several suites as a baseline file."""
-    head = Head(baseline=FORMAT, run=contestants[0].run, model=contestants[0].model)
+    head = Head(baseline=FORMAT, run=suite_runs[0].run, model=suite_runs[0].model)
     lines = [encode(head)]
-    for c in sorted(contestants, key=lambda c: (c.suite, c.protocol)):
-        hidden = anonymous(c)
+    for c in sorted(suite_runs, key=lambda c: (c.suite, c.protocol)):
+        hidden = hash_ids(c)
         for scorer in hidden.sides:
             lines += _block(hidden, scorer)
     path.parent.mkdir(parents=True, exist_ok=True)
     disk.replace(path, b"\n".join(lines) + b"\n")
 
 
-def _block(c: Contestant, scorer: str) -> list[bytes]:
+def _block(c: SuiteRun, scorer: str) -> list[bytes]:
     side = c.sides[scorer]
     block = Block(
-        suite=c.suite,
-        protocol=c.protocol,
-        scorer=scorer,
-        data_sha256=c.data_sha256,
-        scorers=dict(c.scorers),
-        repeats=side.repeats,
-        samples=len(side.golds),
-        scored=len(side.points),
-        gated=c.gated,
-        judge=c.judge,
-        tokens=dict(c.tokens),
-        cost_usd=c.cost_usd,
-        seconds=c.seconds,
-    )
+        suite=c.suite, protocol=c.protocol, scorer=scorer, data_sha256=c.data_sha256, scorers=dict(c.scorers),
+        repeats=side.repeats, samples=len(side.golds), scored=len(side.points), gated=c.gated, judge=c.judge,
+        tokens=dict(c.tokens), cost_usd=c.cost_usd, seconds=c.seconds,
+    )  # fmt: skip
     by_sample: dict[str, dict[int, Point]] = defaultdict(dict)
     for point in side.points:
         by_sample[point.id][point.repeat] = point
@@ -147,21 +133,21 @@ def _outcome(point: Point | None, *, gated: bool) -> Any:
 
 
 def _hidden(text: Target, *, gated: bool) -> Target:
-    """Return numbers and labels of open suites unchanged, and the hash of anything else."""
+    """Return numbers and labels of open suites unchanged, anything else as a hash."""
     if isinstance(text, tuple):
-        return tuple(str(_hidden(one, gated=gated)) for one in text)
+        return tuple(str(_hidden(part, gated=gated)) for part in text)
     if not gated and (isinstance(text, float) or len(text) <= LABEL):
         return text
     return f"#{sha256(str(text).encode()).hexdigest()[:8]}"
 
 
-def read(path: Path) -> list[Contestant]:
-    """Read a baseline; raises StoreError in one line if it is broken or of an unknown format."""
+def read(path: Path) -> list[SuiteRun]:
+    """Read a baseline; raises StoreError if it is broken or of an unknown format."""
     number = 0
     try:
         with disk.open_regular(path) as stream:
             head = _head(path, next(stream, b""))
-            number, blocks = 1, dict[tuple[str, str], Contestant]()
+            number, blocks = 1, dict[tuple[str, str], SuiteRun]()
             while line := next(stream, b""):
                 block = msgspec.json.decode(line, type=Block)
                 rows = list(islice(stream, block.samples))
@@ -187,10 +173,10 @@ def _head(path: Path, line: bytes) -> Head:
 
 
 _ROW = msgspec.json.Decoder(list[Any])
-"""[id hash, group, outcomes, cluster, options, target]; checked by hand, which is as quick as a union."""
+"""[id hash, group, outcomes, cluster, options, target]; types are checked in `_side`, which is as fast as a union."""
 
 
-def _add(blocks: dict[tuple[str, str], Contestant], head: Head, block: Block, rows: list[bytes]) -> None:
+def _add(blocks: dict[tuple[str, str], SuiteRun], head: Head, block: Block, rows: list[bytes]) -> None:
     side = _side(block, rows)
     key = block.suite, block.protocol
     if key in blocks:
@@ -198,28 +184,19 @@ def _add(blocks: dict[tuple[str, str], Contestant], head: Head, block: Block, ro
         blocks[key] = structs.replace(blocks[key], sides=sides)
         return
     suite = load.recorded_suite(block.suite, block.protocol)[0]
-    blocks[key] = Contestant(
-        run=head.run,
-        model=head.model,
-        suite=block.suite,
-        protocol=block.protocol,
-        data_sha256=block.data_sha256,
-        scorers=block.scorers,
-        metrics=at_repeats(_metrics(suite, side.golds), block.repeats),
-        sides={block.scorer: side},
-        judge=block.judge if suite.judged else "",
-        tokens=block.tokens,
-        cost_usd=block.cost_usd,
-        seconds=block.seconds,
-        gated=block.gated,
-        hashed={},
-    )
+    blocks[key] = SuiteRun(
+        run=head.run, model=head.model, suite=block.suite, protocol=block.protocol,
+        data_sha256=block.data_sha256, scorers=block.scorers,
+        metrics=at_repeats(_metrics(suite, side.golds), block.repeats), sides={block.scorer: side},
+        judge=block.judge if suite.judged else "", tokens=block.tokens, cost_usd=block.cost_usd,
+        seconds=block.seconds, gated=block.gated, hashed={},
+    )  # fmt: skip
 
 
 def _metrics(suite: Suite, golds: Mapping[str, Gold]) -> tuple[Metric, ...]:
-    """Return a suite's metrics with their corrected twins, for hashed ids."""
+    """Return a suite's metrics and their `_corrected` versions, for hashed ids."""
     errata = suite.errata
-    items = {id_hash(suite.id, name): one for name, one in errata.items.items()}
+    items = {id_hash(suite.id, name): erratum for name, erratum in errata.items.items()}
     return corrected(suite.metrics, structs.replace(errata, items=items), golds)
 
 
@@ -229,7 +206,7 @@ def _side(block: Block, rows: list[bytes]) -> Side:
     for line in rows:
         name, group, outcomes, cluster, options, target = _ROW.decode(line)
         if len(outcomes) != block.repeats or name in golds:
-            raise ValueError(f"sample {name} of {block.suite} stands twice or lacks repeats")
+            raise ValueError(f"sample {name} of {block.suite} occurs twice or lacks repeats")
         goal: Target = tuple(target) if isinstance(target, list) else target
         golds[name] = Gold(group, cluster or name, goal, options)
         for repeat, outcome in enumerate(outcomes):
@@ -239,9 +216,7 @@ def _side(block: Block, rows: list[bytes]) -> Side:
             if not isinstance(verdict, str) or not isinstance(value, int | float | None):
                 raise ValueError(f"sample {name} of {block.suite}: no outcome: {outcome}")
             if value is not None and not abs(value) <= MOST:
-                raise ValueError(
-                    f"sample {name} of {block.suite}: value {value:.3g} is beyond all that is measured"
-                )
+                raise ValueError(f"sample {name} of {block.suite}: value {value:.3g} is implausibly large")
             points.append(
                 Point(
                     name,

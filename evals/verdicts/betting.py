@@ -1,4 +1,4 @@
-"""Bets against a hypothesis: evidence that may be looked at after every sample.
+"""Betting e-processes: evidence against a hypothesis that stays valid when checked after every sample.
 
 A process bets that the mean of bounded values exceeds some value; if it does not, the wealth is a
 supermartingale, so the chance that it ever reaches 1/alpha is at most alpha, whenever one stops (Ville).
@@ -25,14 +25,13 @@ if TYPE_CHECKING:
 
 STAKES = 24
 LEAST, MOST = 0.004, 0.9
-"""Shares of the largest safe stake; log-spaced between."""
+"""Smallest and largest share of the largest safe stake; the others are log-spaced between them."""
 NOISIEST = 0.5
-"""Mean square of a difference, in squared widths, for which the smallest stake of a mixture is still the best one thrice
-over; smaller stakes would only dilute the mixture."""
+"""Mean square of a difference, in squared widths, at which the best stake is three times the smallest one of the mixture."""
 
 
 def stakes(margin: float, evenness: float = 1.0) -> NDArray[np.float64]:
-    """Return the mixture's shares of the largest safe stake, (STAKES,); `margin` in widths, `evenness` as in `Bets`.
+    """Return the mixture's shares (STAKES,) of the largest safe stake; `margin` in widths, `evenness` as in `Bets`.
 
     The best share grows as evenness x margin / mean squared difference.
     """

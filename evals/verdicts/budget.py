@@ -1,4 +1,4 @@
-"""How many items, how many replies to each, at what cost and in what time, to see a drop of a given size.
+"""Number of items and replies, cost and time that are needed to detect a drop of a given size.
 
 Normal approximation at one-sided alpha. With n of N items and k replies to each, a difference has the variance
 
@@ -6,8 +6,8 @@ Normal approximation at one-sided alpha. With n of N items and k replies to each
     design ((1 - n/N) items + 2 within / k) / n        these-items
     design (1 - n/N) (items + 2 within / k) / n        this-run
 
-`items`: variance over items of the expected difference. Every reply costs the same, so more items always come before
-more replies to each: at k n = constant the variance grows with k. Repeats are for what all items cannot show.
+`items`: variance over items of the expected difference. Every reply costs the same, and at k n = constant the variance
+grows with k, so repeats are used only if all items are not enough.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST_REPEATS = 1024
 
 
 class Budget(Struct, frozen=True, kw_only=True):
-    """What it takes to see a drop on one suite."""
+    """What it takes to detect a drop on one suite."""
 
     suite: str
     change: Change
@@ -40,22 +40,22 @@ class Budget(Struct, frozen=True, kw_only=True):
     """Variance of an item's difference, one reply each."""
     source: str
     items: int | None
-    """Fewest that do; None: not even all items with any number of replies."""
+    """Smallest sufficient number; None: not even all items with any number of replies."""
     repeats: int | None
     calls: int | None
-    """Of the candidate; the baseline needs as many repeats."""
+    """Number of calls of the candidate; the baseline needs as many repeats."""
     cost_usd: float | None
-    """At the baseline's cost of a reply; None: not known."""
+    """At the baseline's cost of a reply; None: unknown."""
     seconds: float | None
     """At the baseline's pace."""
     least: float
-    """Smallest drop that all items show with the baseline's repeats."""
+    """Minimum detectable drop with all items and the baseline's repeats."""
     limit: float
-    """Smallest drop that all items show with any number of replies."""
+    """Minimum detectable drop with all items and any number of replies."""
 
 
-class Used(NamedTuple):
-    """What the baseline's run used."""
+class RunUsage(NamedTuple):
+    """Replies, cost and time of the baseline's run."""
 
     replies: int
     cost_usd: float | None
@@ -63,9 +63,9 @@ class Used(NamedTuple):
 
 
 def budget(
-    parts: Components, drop: float, change: Change, *, alpha: float, estimand: Estimand, used: Used
+    parts: Components, drop: float, change: Change, *, alpha: float, estimand: Estimand, used: RunUsage
 ) -> Budget:
-    """Return the fewest items, then the fewest replies to each, that see `drop` with 80 % power."""
+    """Return the smallest number of items, then of replies to each, that detects `drop` with 80 % power."""
     noise = _Noise(parts, change, drop=drop, estimand=estimand)
     z = stats.z_quantile(1 - alpha) + stats.z_quantile(POWER)
     chosen = noise.needed((drop / z) ** 2)
@@ -74,20 +74,13 @@ def budget(
             for name, value in (("cost", used.cost_usd), ("seconds", used.seconds))}  # fmt: skip
     same = change == "same model"
     return Budget(
-        suite=parts.suite,
-        change=change,
-        drop=drop,
-        unit=parts.unit,
+        suite=parts.suite, change=change, drop=drop, unit=parts.unit,
         discordance=parts.discordance if same else parts.discordance_of_models,
-        source=parts.within.source if same else parts.models.source,
-        items=chosen[0] if chosen else None,
-        repeats=chosen[1] if chosen else None,
-        calls=calls,
-        cost_usd=_times(calls, each["cost"]),
-        seconds=_times(calls, each["seconds"]),
-        least=z * sqrt(noise.variance(parts.n, parts.repeats)),
+        source=parts.within.source if same else parts.models.source, items=chosen[0] if chosen else None,
+        repeats=chosen[1] if chosen else None, calls=calls, cost_usd=_times(calls, each["cost"]),
+        seconds=_times(calls, each["seconds"]), least=z * sqrt(noise.variance(parts.n, parts.repeats)),
         limit=z * sqrt(noise.variance(parts.n, None)),
-    )
+    )  # fmt: skip
 
 
 def _times(calls: int | None, each: float | None) -> float | None:
@@ -95,12 +88,12 @@ def _times(calls: int | None, each: float | None) -> float | None:
 
 
 class _Noise:
-    """Variance of a difference by items and replies."""
+    """Variance of a difference as a function of items and replies."""
 
     def __init__(self, parts: Components, change: Change, *, drop: float, estimand: Estimand) -> None:
         self.parts, self.estimand = parts, estimand
         self.items = parts.models.variance if change == "another model" else 0.0
-        # a drop is itself a difference: of right and wrong, at least as many items as it amounts to differ
+        # a drop implies discordant items: of binary scores, at least its own share
         least = max(0.0, drop * parts.range - drop**2) if parts.range else 0.0
         self.within = max(2 * parts.within.variance, least - self.items)
 
@@ -113,7 +106,7 @@ class _Noise:
         return self.parts.design * (of_items * self.items + of_replies * replies) / items
 
     def needed(self, wanted: float) -> tuple[int, int] | None:
-        """Return the fewest items and replies with at most this variance; None if there are none."""
+        """Return the smallest numbers of items and replies with at most this variance; None if there are none."""
         every = self.parts.n
         if self.variance(every, 1) <= wanted:
             return _least(lambda n: self.variance(n, 1) <= wanted, every), 1
@@ -123,7 +116,7 @@ class _Noise:
 
 
 def _least(holds: Callable[[int], bool], most: int) -> int:
-    """Return the least number up to `most` that holds, by bisection."""
+    """Return the smallest number up to `most` for which a monotone condition holds."""
     low, high = 1, most
     while low < high:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""The cases before a gate: a rule of the policy, and both runs' samples paired under the metric that it names."""
+"""What a gate judges: a rule of the policy with both runs' samples paired under its metric."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from msgspec import structs
 from evals.errors import UsageError
 from evals.types import Metric
 from evals.verdicts import difference
-from evals.verdicts.contestant import Contestant, pair, why_not
 from evals.verdicts.difference import Evidence, Shift
-from evals.verdicts.estimands import MANY, Estimand, Seen, evidence_of, noise_error
+from evals.verdicts.estimands import MANY, Estimand, Observed, evidence_of, noise_error
 from evals.verdicts.pairs import Missing, Pairs
 from evals.verdicts.policy import Entry, Pool
+from evals.verdicts.suite_run import SuiteRun, pair, plain, why_not
 
 
 class Case(NamedTuple):
@@ -29,10 +29,10 @@ class Case(NamedTuple):
     protocol: str
     estimand: Estimand = "items-like-these"
     limits: tuple[float | None, ...] = ()
-    """Repeatability limit of each part, if it is known."""
+    """Repeatability limit of each part; None: unknown."""
 
     def evidence(self, missing: Missing) -> Evidence | None:
-        """Return the evidence on the difference; None if this estimand cannot be judged."""
+        """Return the evidence on the difference; None if the estimand cannot be estimated."""
         limits = self.limits or (None,) * len(self.parts)
         if len(self.parts) == 1:
             return evidence_of(self.parts[0], self.estimand, missing=missing, limit=limits[0])
@@ -40,7 +40,7 @@ class Case(NamedTuple):
         if pooled is None or self.estimand == "items-like-these":
             return pooled
         if self.estimand == "this-run":
-            return Seen(pooled.value)
+            return Observed(pooled.value)
         errors = [noise_error(part, limit=limit) for part, limit in zip(self.parts, limits, strict=True)]
         known = [error for error in errors if error is not None]
         if len(known) < len(errors):
@@ -49,7 +49,7 @@ class Case(NamedTuple):
 
     @property
     def noise_is_known(self) -> bool:
-        """Whether the estimand can be judged at all."""
+        """Whether the estimand can be estimated."""
         return self.estimand != "these-items" or self.evidence("leave") is not None
 
     @property
@@ -63,16 +63,11 @@ class Case(NamedTuple):
         return isinstance(self.rule, Entry) and self.rule.missing == "tolerate"
 
 
-def plain(name: str) -> str:
-    """Return a suite's name as it is compared: hyphens, lower case."""
-    return name.replace("_", "-").lower()
-
-
-Couple: TypeAlias = tuple[Contestant, Contestant, Metric]
+RunPair: TypeAlias = tuple[SuiteRun, SuiteRun, Metric]
 """Baseline, candidate, and the metric that the policy asks for."""
 
 
-def couple(entry: Entry, candidate: Sequence[Contestant], baseline: Sequence[Contestant]) -> Couple | None:
+def run_pair(entry: Entry, candidate: Sequence[SuiteRun], baseline: Sequence[SuiteRun]) -> RunPair | None:
     """Return both runs of a suite; None if either side lacks it. Raises UsageError if they cannot be paired."""
     a, b = run_of(entry, baseline), run_of(entry, candidate)
     if a is None:
@@ -89,11 +84,11 @@ def couple(entry: Entry, candidate: Sequence[Contestant], baseline: Sequence[Con
     return a, b, metric_of(entry, b)
 
 
-def run_of(entry: Entry, contestants: Sequence[Contestant]) -> Contestant | None:
+def run_of(entry: Entry, suite_runs: Sequence[SuiteRun]) -> SuiteRun | None:
     """Return the run that an entry names, also by a bare name; raises UsageError if it fits several."""
     wanted = plain(entry.name)
-    exact = [c for c in contestants if plain(c.suite) == wanted]
-    bare = exact or [c for c in contestants if plain(c.suite).partition(":")[0] == wanted]
+    exact = [c for c in suite_runs if plain(c.suite) == wanted]
+    bare = exact or [c for c in suite_runs if plain(c.suite).partition(":")[0] == wanted]
     if len(bare) > 1 and entry.protocol:
         bare = [c for c in bare if c.protocol == entry.protocol] or bare
     if len(bare) > 1:
@@ -101,15 +96,15 @@ def run_of(entry: Entry, contestants: Sequence[Contestant]) -> Contestant | None
     return bare[0] if bare else None
 
 
-def metric_of(entry: Entry, contestant: Contestant) -> Metric:
+def metric_of(entry: Entry, suite_run: SuiteRun) -> Metric:
     """Return the metric that an entry names; raises UsageError with near names."""
     if not entry.metric:
-        return contestant.headline
-    wanted = entry.metric.replace("@k", f"@{contestant.side.repeats}")
-    for metric in contestant.metrics:
+        return suite_run.headline
+    wanted = entry.metric.replace("@k", f"@{suite_run.side.repeats}")
+    for metric in suite_run.metrics:
         if metric.name == wanted:
             return metric
-    names = [metric.name for metric in contestant.metrics]
+    names = [metric.name for metric in suite_run.metrics]
     near = difflib.get_close_matches(wanted, names, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
     raise UsageError(f"policy: {entry.name}: no metric {entry.metric!r}; {hint}")
@@ -117,13 +112,16 @@ def metric_of(entry: Entry, contestant: Contestant) -> Metric:
 
 def case_of(
     rule: Entry | Pool,
-    couples: Sequence[Couple],
+    run_pairs: Sequence[RunPair],
     *,
     estimand: Estimand = "items-like-these",
     limits: tuple[float | None, ...] = (),
 ) -> Case:
     """Pair the samples of a suite, or of all suites of a pool."""
-    parts = tuple(pair(heard(a, metric), heard(b, metric), metric) for a, b, metric in couples)
+    parts = tuple(
+        pair(with_errors_imputed(a, metric), with_errors_imputed(b, metric), metric)
+        for a, b, metric in run_pairs
+    )
     metric = parts[0].metric
     for part in parts[1:]:
         if (part.metric.better, part.metric.unit) != (metric.better, metric.unit):
@@ -132,32 +130,32 @@ def case_of(
         raise UsageError(
             f"policy: pool {rule.name}: {metric.name} is no mean over samples and cannot be pooled"
         )
-    return Case(rule, metric, parts, couples[0][0].protocol, estimand, limits)
+    return Case(rule, metric, parts, run_pairs[0][0].protocol, estimand, limits)
 
 
-def heard(contestant: Contestant, metric: Metric) -> Contestant:
-    """Return a run in which a reply without an answer has its largest error, if the metric would leave it out.
+def with_errors_imputed(suite_run: SuiteRun, metric: Metric) -> SuiteRun:
+    """Return a run in which unanswered replies have their largest possible error, if the metric would leave them out.
 
-    An RMSE of the answers there are rewards silence on the hard half. Scorers say how large an error could have been
-    (`error_worst`, the range of the training targets); a metric that imputes it itself sees no difference.
+    An RMSE over the answered items only would reward unanswered hard items. Scorers state the largest error as
+    `error_worst` (the range of the training targets).
     """
     if metric.better == "higher" or metric.bounds is not None:
-        return contestant
-    side = contestant.side_of(metric)
+        return suite_run
+    side = suite_run.side_of(metric)
     if not any(point.value is None and "error_worst" in point.parts for point in side.points):
-        return contestant
+        return suite_run
     points = [
         structs.replace(point, value=point.parts["error_worst"])
         if point.value is None and "error_worst" in point.parts
         else point
         for point in side.points
     ]
-    scorer = metric.scorer or next(iter(contestant.sides))
-    return structs.replace(contestant, sides={**contestant.sides, scorer: side._replace(points=points)})
+    scorer = metric.scorer or next(iter(suite_run.sides))
+    return structs.replace(suite_run, sides={**suite_run.sides, scorer: side._replace(points=points)})
 
 
 def _pooled(parts: Sequence[Pairs], missing: Missing) -> Evidence | None:
-    """Mean over suites of their mean differences, each sample weighted as its own suite does."""
+    """Return the evidence on the mean of the suites' differences, with samples weighted as in their own suite."""
     import numpy as np
 
     values, clusters, groups = [], [], []
@@ -172,9 +170,9 @@ def _pooled(parts: Sequence[Pairs], missing: Missing) -> Evidence | None:
         values.append(part.differences(rows, missing))
         clusters += [(number, row.cluster) for row in rows]
         groups += [(number, row.group if macro else "") for row in rows]
-    together = np.concatenate(values)
-    if np.isnan(together).any():
+    differences = np.concatenate(values)
+    if np.isnan(differences).any():
         return None
-    limits = parts[0].metric.bounds
-    width = limits[1] - limits[0] if limits else None
-    return difference.of_mean(together, clusters, groups=groups, weights=weights, width=width)
+    return difference.of_mean(
+        differences, clusters, groups=groups, weights=weights, width=parts[0].metric.width
+    )

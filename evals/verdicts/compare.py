@@ -1,8 +1,8 @@
-"""Runs against runs, sample by sample: differences with intervals, flips, ranks.
+"""Paired comparison of runs: differences with intervals, changed samples, ranks.
 
-Runs are compared if suite, protocol, data, judge and scorer versions agree; otherwise `why_not` says what differs.
-The family of tests is adjusted: Holm over the suites' headlines (and over all pairs of runs), Benjamini-Hochberg
-over the groups of a drill-down; `low_adjusted` and `high_adjusted` exclude 0 where the adjusted test rejects.
+Runs are comparable if suite, protocol, data, judge and scorer versions agree; otherwise `why_not` states what differs.
+Tests are adjusted for multiplicity: Holm over the suites' headlines and all pairs of runs, Benjamini-Hochberg over the
+groups of a suite. The adjusted intervals exclude 0 exactly if the adjusted test rejects.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from msgspec import Struct, structs
 from evals.report import frames
 from evals.types import Metric
 from evals.verdicts import difference
-from evals.verdicts.contestant import Contestant, why_not
 from evals.verdicts.difference import Evidence
 from evals.verdicts.estimands import Estimand, evidence_of
+from evals.verdicts.formatting import p_value
 from evals.verdicts.pairs import Flip, Pairs, Reduced, flips, ladder, reduced
 from evals.verdicts.ranks import Rank, ranks
-from evals.verdicts.wording import p_value
+from evals.verdicts.suite_run import SuiteRun, why_not
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEVEL = 0.95
 FEW = 10
-"""Clusters below which an interval is rough."""
+"""Number of clusters below which an interval is marked as rough."""
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """B minus A for one suite, metric and group, in the metric's own unit; null: not known."""
+    """B minus A for one suite, metric and group, in the metric's own unit; null: unknown."""
 
     a: str
     b: str
@@ -62,7 +62,7 @@ class Row(Struct, frozen=True, kw_only=True):
     repeats_a: int = 1
     repeats_b: int = 1
     clusters: int = 0
-    """Of these samples; fewer than `n` if several share a passage or an image."""
+    """Number of clusters; fewer than `n` if several samples share a passage or an image."""
     wins: int | None
     """Samples on which B is better."""
     losses: int | None
@@ -73,19 +73,19 @@ class Row(Struct, frozen=True, kw_only=True):
     coverage_a: float
     coverage_b: float
     estimand: Estimand = "items-like-these"
-    """What interval and p are about; null in both if the runs do not show it."""
+    """Target of interval and p-value, which are null if the runs cannot estimate it."""
     worst: float | None
     """Difference with missing outcomes counted against B and for A."""
     best: float | None
 
     @property
     def ends(self) -> tuple[float | None, float | None]:
-        """The interval that belongs to the p-value shown: the adjusted one if there is one."""
+        """Return the adjusted interval if there is one, else the unadjusted one."""
         return (self.low, self.high) if self.low_adjusted is None else (self.low_adjusted, self.high_adjusted)
 
 
-class Weighed(NamedTuple):
-    """A row with the evidence that it was read from."""
+class RowWithEvidence(NamedTuple):
+    """A row with its evidence, from which intervals at other levels are computed."""
 
     row: Row
     evidence: Evidence | None
@@ -103,14 +103,14 @@ class Cost(Struct, frozen=True, kw_only=True):
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
-    """What `evals compare` reports."""
+    """Result of `evals compare`."""
 
     pairs: tuple[Row, ...]
     comparable: bool
     why_not: tuple[str, ...]
     flips: tuple[Flip, ...] = ()
     ladders: dict[str, dict[str, int]] = {}
-    """Suite -> kind of flip (`right -> unanswered`) -> count."""
+    """Suite -> change of verdict (`right -> unanswered`) -> count."""
     runs: tuple[Cost, ...] = ()
     ranks: tuple[Rank, ...] = ()
     noise: dict[str, float] = {}
@@ -152,48 +152,48 @@ def _signed(row: Row) -> str:
 
 
 def compare(
-    runs: Sequence[Sequence[Contestant]],
+    runs: Sequence[Sequence[SuiteRun]],
     *,
     force: bool = False,
     detail: bool | None = None,
     estimand: Estimand = "items-like-these",
     limits: Mapping[str, float] | None = None,
 ) -> Comparison:
-    """Compare runs, each given by its suites; the first two are A and B, more are ranked too.
+    """Compare runs, each a sequence of suites; the first two are A and B, three and more are also ranked.
 
-    `detail`: every metric, and the headline's groups, instead of the headline alone; None: of two runs, not of more.
-    `limits`: repeatability limits by suite, which `these-items` takes if the runs have no repeats.
+    `detail`: compare every metric, and the headline's groups, instead of the headline alone; default: for two runs only.
+    `limits`: repeatability limits by suite, used for `these-items` if the runs have no repeats.
     """
     limits, detail = limits or {}, len(runs) == 2 if detail is None else detail
     common = [c.suite for c in runs[0] if all(any(o.suite == c.suite for o in run) for run in runs[1:])]
     reasons = [] if common else ["the runs have no suite in common"]
     notes: list[str] = []
     marked: dict[str, list[str]] = {}
-    weighed: list[Weighed] = []
-    discordant: list[Flip] = []
+    compared: list[RowWithEvidence] = []
+    changed: list[Flip] = []
     ladders: dict[str, dict[str, int]] = {}
     for suite in dict.fromkeys(common):
         several = [next(c for c in run if c.suite == suite) for run in runs]
         reasons += dict.fromkeys(line for other in several[1:] for line in why_not(several[0], other))
         for mark, runs_of_it in _marked(several).items():
             marked.setdefault(mark, []).append(f"{suite}{runs_of_it}")
-        once: Once = {}
+        cache: ReducedRuns = {}
         for a, b in combinations(several, 2):
-            weighed += _rows_of(
-                a, b, detail=detail, notes=notes, estimand=estimand, limit=limits.get(suite), once=once
+            compared += _rows_of(
+                a, b, detail=detail, notes=notes, estimand=estimand, limit=limits.get(suite), cache=cache
             )
         if len(several) == 2:
-            changed = changes(several[0], several[1], several[0].headline)
-            discordant += changed
-            ladders[suite] = ladder(changed)
+            flips_of_suite = changes(several[0], several[1], several[0].headline)
+            changed += flips_of_suite
+            ladders[suite] = ladder(flips_of_suite)
     if reasons and not force:
         return Comparison(pairs=(), comparable=False, why_not=tuple(reasons))
-    rows = adjusted(weighed)
+    rows = adjusted(compared)
     return Comparison(
         pairs=tuple(rows),
         comparable=not reasons,
         why_not=tuple(reasons),
-        flips=tuple(discordant),
+        flips=tuple(changed),
         ladders=ladders,
         runs=tuple(_cost(c) for run in runs for c in run if c.suite in common),
         ranks=tuple(_ranks(rows)) if len(runs) > 2 else (),
@@ -201,15 +201,15 @@ def compare(
     )
 
 
-def _marked(several: Sequence[Contestant]) -> dict[str, str]:
+def _marked(several: Sequence[SuiteRun]) -> dict[str, str]:
     """Return each mark of a suite's runs, with the runs that have it unless all have."""
     marks = dict.fromkeys(mark for c in several for mark in c.marks)
     having = {mark: [f"{c.model}, {c.run}" for c in several if mark in c.marks] for mark in marks}
     return {m: "" if len(names) == len(several) else f" ({'; '.join(names)})" for m, names in having.items()}
 
 
-def changes(a: Contestant, b: Contestant, metric: Metric) -> list[Flip]:
-    """List the changed samples, by plain ids if either side has them; without answers of a gated suite."""
+def changes(a: SuiteRun, b: SuiteRun, metric: Metric) -> list[Flip]:
+    """Return the samples whose verdict changed, by plain ids if either run has them; without answers of a gated suite."""
     known = {**(a.hashed or {}), **(b.hashed or {})}
     hidden = {"answer_a": None, "answer_b": None} if a.gated or b.gated else {}
     return [
@@ -218,7 +218,7 @@ def changes(a: Contestant, b: Contestant, metric: Metric) -> list[Flip]:
     ]
 
 
-def _cost(c: Contestant) -> Cost:
+def _cost(c: SuiteRun) -> Cost:
     return Cost(
         run=c.run,
         model=c.model,
@@ -229,21 +229,21 @@ def _cost(c: Contestant) -> Cost:
     )
 
 
-Once: TypeAlias = dict[tuple[str, str], Reduced]
-"""Run and metric -> its samples' values, which are computed once for all pairs that a run is in."""
+ReducedRuns: TypeAlias = dict[tuple[str, str], Reduced]
+"""(Run, metric) -> the samples' values, shared by all pairs of runs."""
 
 
 def _rows_of(
-    a: Contestant,
-    b: Contestant,
+    a: SuiteRun,
+    b: SuiteRun,
     *,
     detail: bool,
     notes: list[str],
     estimand: Estimand,
     limit: float | None,
-    once: Once,
-) -> list[Weighed]:
-    """Compare two runs of one suite; with `detail` every metric that both have and the headline's groups."""
+    cache: ReducedRuns,
+) -> list[RowWithEvidence]:
+    """Compare two runs of one suite; with `detail`, by every shared metric and by the headline's groups."""
     shared = [m for m in a.metrics if any(o.name == m.name for o in b.metrics)]
     dropped = sorted({m.name for m in (*a.metrics, *b.metrics)} - {m.name for m in shared})
     if dropped and detail:
@@ -253,12 +253,12 @@ def _rows_of(
         notes.append(f"{a.suite}: {a.headline.name} of A is compared with {b.headline.name} of B")
     rows = []
     for metric in sorted(shared if detail else [a.headline], key=lambda m: not m.headline):
-        pairs = Pairs(_reduced(a, metric, once), _reduced(b, metric, once), metric)
+        pairs = Pairs(_reduced(a, metric, cache), _reduced(b, metric, cache), metric)
         if pairs.unshared:
             notes.append(
                 f"{a.suite}: {pairs.unshared} samples are expected by one of the runs only, left out"
             )
-        row = weigh(a, b, pairs, estimand=estimand, limit=limit)
+        row = compare_metric(a, b, pairs, estimand=estimand, limit=limit)
         if metric.headline and row.row.clusters < min(FEW, row.row.n):
             notes.append(
                 f"{a.suite}: {row.row.clusters} clusters of {row.row.n} samples: the interval is rough"
@@ -266,95 +266,70 @@ def _rows_of(
         rows.append(row)
         groups = sorted({row.group for row in pairs.rows})
         if metric.headline and detail and len(groups) > 1:
-            rows += [weigh(a, b, pairs, group=group, estimand=estimand) for group in groups]
+            rows += [compare_metric(a, b, pairs, group=group, estimand=estimand) for group in groups]
     return rows
 
 
-def _reduced(run: Contestant, metric: Metric, once: Once) -> Reduced:
+def _reduced(run: SuiteRun, metric: Metric, cache: ReducedRuns) -> Reduced:
     key = (run.run, metric.name)
-    if key not in once:
-        once[key] = reduced(run.side_of(metric), metric)
-    return once[key]
+    if key not in cache:
+        cache[key] = reduced(run.side_of(metric), metric)
+    return cache[key]
 
 
-def weigh(
-    a: Contestant,
-    b: Contestant,
+def compare_metric(
+    a: SuiteRun,
+    b: SuiteRun,
     pairs: Pairs,
     *,
     group: str = "",
     estimand: Estimand = "items-like-these",
     limit: float | None = None,
-) -> Weighed:
-    """Return the row of one metric and group, with its evidence."""
+) -> RowWithEvidence:
+    """Compare two runs by one metric, within one group if given."""
     chosen = group or None
     observed = pairs.evidence(group=chosen)
     evidence = evidence_of(pairs, estimand, group=chosen, limit=limit)
     low, high = (evidence.interval(LEVEL) if evidence else None) or (None, None)
     known = evidence if low is not None else None
+    test = evidence.test if evidence else "noise within items is not known" if observed else "nothing paired"
     value_a, value_b = pairs.values(chosen)
     complete = observed is not None and pairs.complete
     worst, best = (observed.value, observed.value) if observed and complete else pairs.bounds(chosen)
     wins, losses, ties = pairs.tally(chosen) or (None, None, None)
-    rows = pairs.rows_of(chosen)
+    rows, metric = pairs.rows_of(chosen), pairs.metric
     row = Row(
-        a=a.run,
-        b=b.run,
-        model_a=a.model,
-        model_b=b.model,
-        suite=a.suite,
-        protocol=a.protocol,
-        metric=pairs.metric.name,
-        group=group,
-        value_a=value_a,
-        value_b=value_b,
-        difference=observed.value if observed else None,
-        low=low,
-        high=high,
-        p=known.p_equal() if known else None,
-        test=evidence.test
-        if evidence
-        else "noise within items is not known"
-        if observed
-        else "nothing paired",
-        estimand=estimand,
-        n=len(rows),
-        repeats_a=pairs.a.repeats,
-        repeats_b=pairs.b.repeats,
-        clusters=len({row.cluster for row in rows}),
-        wins=wins,
-        losses=losses,
-        ties=ties,
-        better=pairs.metric.better,
-        unit=pairs.metric.unit,
-        headline=pairs.metric.headline and not group,
-        coverage_a=pairs.coverage_a,
-        coverage_b=pairs.coverage_b,
-        worst=worst,
-        best=best,
-    )
-    return Weighed(row, known)
+        a=a.run, b=b.run, model_a=a.model, model_b=b.model, suite=a.suite, protocol=a.protocol, metric=metric.name,
+        group=group, value_a=value_a, value_b=value_b, difference=observed.value if observed else None, low=low, high=high,
+        p=known.p_equal() if known else None, test=test, estimand=estimand, n=len(rows), repeats_a=pairs.a.repeats,
+        repeats_b=pairs.b.repeats, clusters=len({row.cluster for row in rows}), wins=wins, losses=losses, ties=ties,
+        better=metric.better, unit=metric.unit, headline=metric.headline and not group, coverage_a=pairs.coverage_a,
+        coverage_b=pairs.coverage_b, worst=worst, best=best,
+    )  # fmt: skip
+    return RowWithEvidence(row, known)
 
 
-def adjusted(weighed: Sequence[Weighed]) -> list[Row]:
+def adjusted(compared: Sequence[RowWithEvidence]) -> list[Row]:
     """Adjust the p-values of headlines as one family and those of groups as another."""
-    rows = [row for row, _ in weighed]
-    headlines = [i for i, (row, known) in enumerate(weighed) if known and row.headline]
-    groups = [i for i, (row, known) in enumerate(weighed) if known and row.group]
+    rows = [row for row, _ in compared]
+    headlines = [i for i, (row, known) in enumerate(compared) if known and row.headline]
+    groups = [i for i, (row, known) in enumerate(compared) if known and row.group]
     tests = [rows[i].p or 0.0 for i in headlines]
     levels = difference.holm_levels(tests, LEVEL)
     for i, p, level in zip(headlines, difference.holm(tests), levels, strict=True):
-        rows[i] = _adjust(weighed[i], p, level, "holm")
+        rows[i] = _adjust(compared[i], p, level, "holm")
     tests = [rows[i].p or 0.0 for i in groups]
     level = difference.fcr_level(tests, LEVEL)
     for i, p in zip(groups, difference.benjamini_hochberg(tests), strict=True):
-        rows[i] = _adjust(weighed[i], p, level, "benjamini-hochberg")
+        rows[i] = _adjust(compared[i], p, level, "benjamini-hochberg")
     return rows
 
 
-def _adjust(weighed: Weighed, p: float, level: float, name: Literal["holm", "benjamini-hochberg"]) -> Row:
-    low, high = (weighed.evidence.interval(level) if weighed.evidence else None) or (None, None)
-    return structs.replace(weighed.row, p_adjusted=p, adjustment=name, low_adjusted=low, high_adjusted=high)
+def _adjust(
+    compared: RowWithEvidence, p: float, level: float, name: Literal["holm", "benjamini-hochberg"]
+) -> Row:
+    low, high = (compared.evidence.interval(level) if compared.evidence else None) or (None, None)
+    return structs.replace(compared.row, p_adjusted=p, adjustment=name, low_adjusted=low, high_adjusted=high)
 
 
 def _ranks(rows: Iterable[Row]) -> list[Rank]:

@@ -1,7 +1,7 @@
-"""Where the variance of a score comes from: items, single replies, the prompt's wording, the judge, another model.
+"""Variance components of a score: items, single replies, the prompt's wording, the judge, another model.
 
-Estimated by analysis of variance from runs at hand; each figure names the runs it rests on, or says that it is assumed.
-Variances are in the metric's squared unit. What differs between a run and the baseline decides what it tells:
+They are estimated from the given runs; each component names its runs, or says that it is assumed. Variances are in the
+metric's squared unit. The component that a run informs depends on how it differs from the baseline:
 
 | model | protocol | judge | component |
 |---|---|---|---|
@@ -22,8 +22,8 @@ from msgspec import Struct
 
 from evals.report import statistics as stats
 from evals.report.strata import item_weights
-from evals.verdicts.contestant import Contestant
 from evals.verdicts.pairs import together, values
+from evals.verdicts.suite_run import SuiteRun
 from evals.verdicts.within import within_variances
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 ASSUMED_WITHIN = 0.075
 """Variance of one reply within an item, as a share of the squared range: 15 % of items flip between two runs."""
 ASSUMED_CORRELATION = 0.3
-"""Of items' values between two models. On MMLU-Pro, Llama-3.1-8B, Mistral-7B and gemini-1.5-flash: .29 to .37, by which
-32 to 44 % of their items are discordant."""
+"""Correlation of items' values between two models. On MMLU-Pro, between Llama-3.1-8B, Mistral-7B and gemini-1.5-flash: .29
+to .37, with 32 to 44 % discordant items."""
 
 
 class Component(Struct, frozen=True, kw_only=True):
@@ -61,17 +61,17 @@ class Components(Struct, frozen=True, kw_only=True):
     range: float | None
     """Greatest minus least value of an item; None: unbounded."""
     between: Component
-    """Of an item's expected value, over items."""
+    """Variance of an item's expected value over items."""
     within: Component
-    """Of a single reply's value, within an item."""
+    """Variance of a single reply's value within an item."""
     models: Component
-    """Of an item's expected difference between the baseline's model and another one, over items."""
+    """Variance over items of the expected difference between the baseline's model and another one."""
     wording: Component | None
-    """Of the score over wordings of the prompt, beyond what items and replies explain; None: no such run."""
+    """Variance of the score over wordings of the prompt, beyond items and replies; None: no such run."""
     judge: Component | None
-    """Of the score over judges; None: no such run."""
+    """Variance of the score over judges; None: no such run."""
     design: float
-    """Variance of the mean / that of as many independent items of equal weight: clusters and unequal groups."""
+    """Design effect: variance of the mean / that of as many independent items of equal weight."""
 
     @property
     def discordance(self) -> float:
@@ -85,23 +85,23 @@ class Components(Struct, frozen=True, kw_only=True):
 
 
 class _Run(NamedTuple):
-    contestant: Contestant
+    suite_run: SuiteRun
     values: Mapping[str, float]
     within: float | None
     """Variance of one reply within an item, from this run's own repeats."""
 
     @property
     def repeats(self) -> int:
-        return self.contestant.side.repeats
+        return self.suite_run.side.repeats
 
 
 def components(
-    baseline: Contestant, runs: Sequence[Contestant] = (), *, discordance: float | None = None
+    baseline: SuiteRun, runs: Sequence[SuiteRun] = (), *, discordance: float | None = None
 ) -> Components | None:
     """Estimate a suite's components; runs of other suites or data are ignored. None for a statistic of whole runs.
 
-    `discordance`: stated mean square of an item's difference between two runs of the model with the baseline's repeats,
-    used if no run shows it.
+    `discordance`: mean square of an item's difference between two runs of the model with the baseline's repeats, used if
+    no run allows to estimate it.
     """
     import numpy as np
 
@@ -113,67 +113,60 @@ def components(
     array = np.array(list(base.values.values()))
     if len(array) < 2:
         return None
-    width = metric.bounds[1] - metric.bounds[0] if metric.bounds else None
+    width = metric.width
     spread = float(array.var(ddof=1))
     within = _within(
         base, others, discordance, fallback=spread if width is None else ASSUMED_WITHIN * width**2
     )
     between = max(0.0, spread - within.variance / base.repeats)
     return Components(
-        suite=baseline.suite,
-        metric=metric.name,
-        unit=metric.unit,
-        n=len(array),
-        repeats=base.repeats,
-        value=float(array.mean()),
-        range=width,
-        between=Component(variance=between, source=baseline.run),
-        within=within,
-        models=_models(base, others, within, between),
+        suite=baseline.suite, metric=metric.name, unit=metric.unit, n=len(array), repeats=base.repeats,
+        value=float(array.mean()), range=width, between=Component(variance=between, source=baseline.run),
+        within=within, models=_models(base, others, within, between),
         wording=_of_scores(base, [o for o in others if _same_model(base, o) and not _same_protocol(base, o)]),
         judge=_of_scores(base, [o for o in others if _same_model(base, o) and _other_judge(base, o)]),
         design=_design(base),
-    )
+    )  # fmt: skip
 
 
-def _read(contestant: Contestant) -> _Run:
-    metric = contestant.headline
-    side = together(contestant.side_of(metric), metric)
+def _read(suite_run: SuiteRun) -> _Run:
+    metric = suite_run.headline
+    side = together(suite_run.side_of(metric), metric)
     known = values(side, metric, side.golds)
     variances = within_variances(side, metric)
     within = None
     if variances:
         within = sum(variances.values()) / len(variances) * side.repeats
-    return _Run(contestant, {name: v.value for name, v in known.items() if not isnan(v.value)}, within)
+    return _Run(suite_run, {name: v.value for name, v in known.items() if not isnan(v.value)}, within)
 
 
 def _same_model(a: _Run, b: _Run) -> bool:
-    return a.contestant.model == b.contestant.model
+    return a.suite_run.model == b.suite_run.model
 
 
 def _same_protocol(a: _Run, b: _Run) -> bool:
-    return a.contestant.protocol == b.contestant.protocol
+    return a.suite_run.protocol == b.suite_run.protocol
 
 
 def _other_judge(a: _Run, b: _Run) -> bool:
-    return _same_protocol(a, b) and a.contestant.judge != b.contestant.judge
+    return _same_protocol(a, b) and a.suite_run.judge != b.suite_run.judge
 
 
 def _within(base: _Run, others: Sequence[_Run], stated: float | None, *, fallback: float) -> Component:
-    """From repeats and second runs, pooled by items; else as stated; else assumed."""
+    """Estimate the within-item variance from repeats and second runs, pooled by items; else as stated; else assumed."""
     import numpy as np
 
     same = [
         o for o in others if _same_model(base, o) and _same_protocol(base, o) and not _other_judge(base, o)
     ]
     estimates = [
-        (run.within, len(run.values), run.contestant.run) for run in (base, *same) if run.within is not None
+        (run.within, len(run.values), run.suite_run.run) for run in (base, *same) if run.within is not None
     ]
     for other in same:
         d = _differences(base, other)
         if len(d):
             per_reply = 1 / base.repeats + 1 / other.repeats
-            estimates.append((float(np.mean(d**2)) / per_reply, len(d), other.contestant.run))
+            estimates.append((float(np.mean(d**2)) / per_reply, len(d), other.suite_run.run))
     if estimates:
         total = sum(n for _, n, _ in estimates)
         variance = sum(value * n for value, n, _ in estimates) / total
@@ -191,7 +184,7 @@ def _models(base: _Run, others: Sequence[_Run], within: Component, between: floa
         d = _differences(base, other)
         if len(d) > 1:
             noise = within.variance / base.repeats + (other.within or within.variance) / other.repeats
-            estimates.append((max(0.0, float(d.var(ddof=1)) - noise), other.contestant.run))
+            estimates.append((max(0.0, float(d.var(ddof=1)) - noise), other.suite_run.run))
     if estimates:
         variance = sum(value for value, _ in estimates) / len(estimates)
         return Component(variance=variance, source=_names(name for _, name in estimates))
@@ -201,7 +194,7 @@ def _models(base: _Run, others: Sequence[_Run], within: Component, between: floa
 
 
 def _of_scores(base: _Run, others: Sequence[_Run]) -> Component | None:
-    """Variance of the score over conditions, less the noise of items and replies between each two of them."""
+    """Return the variance of the score over conditions, minus the noise of items and replies between them."""
     import numpy as np
 
     several = [base, *others]
@@ -211,7 +204,7 @@ def _of_scores(base: _Run, others: Sequence[_Run]) -> Component | None:
     rows = np.array([[run.values[name] for name in shared] for run in several])
     noise = np.mean([(a - b).var(ddof=1) / 2 for a, b in combinations(rows, 2)]) / len(shared)
     variance = max(0.0, float(rows.mean(axis=1).var(ddof=1) - noise))
-    return Component(variance=variance, source=_names(run.contestant.run for run in several))
+    return Component(variance=variance, source=_names(run.suite_run.run for run in several))
 
 
 def _differences(a: _Run, b: _Run) -> Floats:
@@ -221,11 +214,11 @@ def _differences(a: _Run, b: _Run) -> Floats:
 
 
 def _design(base: _Run) -> float:
-    """Variance of the baseline's mean by its weights and clusters, against that of independent equal items."""
+    """Return the design effect of the baseline's weights and clusters."""
     import numpy as np
 
-    metric = base.contestant.headline
-    golds = together(base.contestant.side_of(metric), metric).golds
+    metric = base.suite_run.headline
+    golds = together(base.suite_run.side_of(metric), metric).golds
     names = list(base.values)
     groups = [golds[name].group for name in names] if metric.pool == "macro" else None
     weights = item_weights(len(names), groups)

@@ -1,10 +1,10 @@
-"""A subset's score adjusted by other models' results on all items: control variates, also called prediction-powered.
+"""A subset's score adjusted by other models' results on all items (control variates, prediction-powered inference).
 
-A run of `--limit 500` estimates the score on all items. Runs of other models on all of them say which items are easy,
-and so how far the subset is easier or harder than the whole. Least squares predict an item's value from its values in
-the control runs; the estimate is the mean prediction over all items plus the mean residual over the subset. Each
-item's prediction is made without its own fold (cross-fitting), so the estimate is unbiased however poor the
-prediction is (Zrnic and Candes 2024, doi 10.1073/pnas.2322083121; Cochran, Sampling Techniques, chapter 7).
+A run of `--limit 500` estimates the score on all items. Other models' runs on all items show how much easier or harder
+the subset is than the whole. Least squares predict an item's value from its values in the control runs; the estimate is
+the mean prediction over all items plus the mean residual over the subset. Predictions are cross-fitted, so the estimate
+is unbiased even if they are poor (Zrnic and Candes 2024, doi 10.1073/pnas.2322083121; Cochran, Sampling Techniques,
+chapter 7).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from evals.errors import UsageError
 from evals.report.statistics import Interval, bounded_interval, kish, t_quantile
 from evals.types import Metric
-from evals.verdicts.contestant import Contestant
 from evals.verdicts.estimands import Estimand
 from evals.verdicts.pairs import values
+from evals.verdicts.suite_run import SuiteRun
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FOLDS = 10
 FEWEST = 30
-"""Items of a subset below which nothing is fitted; each control asks for ten more."""
+"""Minimal number of items of a subset; each control run requires ten more."""
 
 
 class Adjusted(NamedTuple):
@@ -39,9 +39,9 @@ class Adjusted(NamedTuple):
     model: str
     controls: tuple[str, ...]
     n: int
-    """Items of the subset."""
+    """Number of items of the subset."""
     population: int
-    """Items of the whole set."""
+    """Number of items of the whole set."""
     plain: Interval
     adjusted: Interval
     variance_ratio: float
@@ -50,17 +50,17 @@ class Adjusted(NamedTuple):
 
     @property
     def worth(self) -> int:
-        """Return how many items without controls would be as precise: n / ratio, if the whole set is large."""
+        """Return the number of items that would be as precise without controls: n / ratio, if the whole set is large."""
         return round(self.n / self.variance_ratio) if self.variance_ratio > 0 else self.population
 
 
 def adjust(
-    run: Contestant, controls: Sequence[Contestant], *, estimand: Estimand = "items-like-these"
+    run: SuiteRun, controls: Sequence[SuiteRun], *, estimand: Estimand = "items-like-these"
 ) -> Adjusted:
     """Adjust the headline score of a run on a subset of the items by runs of other models on all items.
 
-    `this-run` is the score that the whole set would have shown; `items-like-these` adds the sampling of the set itself.
-    Raises UsageError if the controls do not fit: another suite, protocol or data, not the whole set, too few items.
+    `this-run` is the score on the whole set; `items-like-these` adds the sampling error of the set itself. Raises
+    UsageError for controls of another suite, protocol or data, or without all items, and for too few items.
     """
     import numpy as np
 
@@ -84,7 +84,7 @@ def adjust(
 
 
 def _estimate(
-    run: Contestant, controls: Sequence[Contestant], metric: Metric, estimand: Estimand, *,
+    run: SuiteRun, controls: Sequence[SuiteRun], metric: Metric, estimand: Estimand, *,
     scores: Floats, seen: NDArray[np.intp], clusters: Sequence[str], table: Floats,
 ) -> Adjusted:  # fmt: skip
     import numpy as np
@@ -102,22 +102,15 @@ def _estimate(
         )
     )
     return Adjusted(
-        suite=run.suite,
-        metric=metric.name,
-        unit=metric.unit,
-        model=run.model,
-        controls=tuple(control.model for control in controls),
-        n=len(scores),
-        population=len(table),
-        plain=plain,
-        adjusted=adjusted,
-        variance_ratio=left / own_variance if own_variance > 0 else 1.0,
+        suite=run.suite, metric=metric.name, unit=metric.unit, model=run.model,
+        controls=tuple(control.model for control in controls), n=len(scores), population=len(table),
+        plain=plain, adjusted=adjusted, variance_ratio=left / own_variance if own_variance > 0 else 1.0,
         estimand=estimand,
-    )
+    )  # fmt: skip
 
 
 def features(columns: Sequence[Floats], groups: Sequence[str]) -> Floats:
-    """Return what predicts an item, (items, features): its value in each control, and the controls' mean in its group."""
+    """Return the predictors (items, features): the values in each control run, and the controls' mean in the item's group."""
     import numpy as np
 
     names, codes = np.unique(groups, return_inverse=True)
@@ -152,7 +145,7 @@ def cross_fitted(
     return total, residuals
 
 
-def _check(run: Contestant, controls: Sequence[Contestant], metric: Metric, estimand: Estimand) -> None:
+def _check(run: SuiteRun, controls: Sequence[SuiteRun], metric: Metric, estimand: Estimand) -> None:
     if estimand == "these-items":
         raise UsageError(
             "--control adjusts for the choice of items; --estimand is this-run or items-like-these"
@@ -179,8 +172,8 @@ def _check(run: Contestant, controls: Sequence[Contestant], metric: Metric, esti
         )
 
 
-def _imputed(control: Contestant, metric: Metric, names: Sequence[str]) -> Floats:
-    """Return a control's values, (items,); an item without one has the mean, the same whether it is in the subset or not."""
+def _imputed(control: SuiteRun, metric: Metric, names: Sequence[str]) -> Floats:
+    """Return a control run's values (items,), with missing ones replaced by the mean."""
     import numpy as np
 
     known = values(control.side_of(metric), metric, names)

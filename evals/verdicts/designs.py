@@ -1,7 +1,7 @@
-"""What runs that have not been made would say: simulated differences of a suite, with the gate's own tests on them.
+"""Simulated paired differences of a suite and the gate's own tests on them, for planning.
 
-A design knows a suite's shape (groups, clusters, repeats) and how much one model differs from itself; it draws
-paired differences at a true loss and returns the p-values of the gate's two claims, many draws at a time.
+A design holds a suite's structure (groups, clusters, repeats) and the noise between runs of one model. It draws paired
+differences at a true loss and returns the p-values of the gate's two claims, many draws at a time.
 """
 
 from __future__ import annotations
@@ -36,28 +36,28 @@ class Claims(NamedTuple):
 
 
 class Noise(NamedTuple):
-    """How much two runs of one model differ, and the source of the figure."""
+    """How much two runs of one model differ, and the source of that estimate."""
 
     discordance: float
-    """Mean square of a sample's difference; for shares, the share of samples that flip."""
+    """Mean square of a sample's difference; for binary scores, the share of changed samples."""
     source: str
     error: float = 0.0
-    """Standard error of the figure / the figure; 0: not estimated."""
+    """Relative standard error of the discordance; 0: unknown."""
 
 
 class Law(NamedTuple):
     """Distribution of one sample's difference (candidate minus baseline), in the metric's unit or as a share of its width."""
 
     values: Array
-    """In rising order."""
+    """In ascending order."""
     chances: Array
 
 
 class Design:
-    """One suite of a policy. Differences are gains in the metric's unit, so that a loss is positive in `loss`."""
+    """One suite of a policy. Differences are gains in the metric's unit; `loss` is positive for a loss."""
 
     def __init__(self, pairs: Pairs, noise: Noise) -> None:
-        """`pairs`: the baseline beside itself, or beside a second run of the same model."""
+        """`pairs`: the baseline paired with itself, or with a second run of the same model."""
         import numpy as np
 
         self.pairs, self.noise = pairs, noise
@@ -72,11 +72,10 @@ class Design:
         self.strata = np.array([i for i, group in enumerate(groups) if i == 0 or group != groups[i - 1]])
         self.clusters = np.diff([*self.strata, len(groups)])
         self.members = np.add.reduceat(self.sizes, self.strata) if len(self.strata) else self.sizes
-        limits = pairs.metric.bounds
-        self.width = limits[1] - limits[0] if limits else None
-        low = limits[0] if limits else 0.0
+        self.width = pairs.metric.width
+        self.least = pairs.metric.bounds[0] if pairs.metric.bounds else 0.0
         self.shares = self.width is not None and all(
-            row.a.value - low in (0.0, self.width) for row in self.rows
+            row.a.value - self.least in (0.0, self.width) for row in self.rows
         )
         self.alone = len(self.starts) == len(self.rows)
 
@@ -101,7 +100,7 @@ class Design:
         return self._tested(self._sums(loss, law, count=count, rng=rng), margin)
 
     def _law(self, loss: float) -> Law | None:
-        """Distribution of one sample's difference; None if it is taken to be normal."""
+        """Return the distribution of one sample's difference; None if it is taken to be normal."""
         import numpy as np
 
         repeats = self.pairs.a.repeats
@@ -116,17 +115,17 @@ class Design:
         return Law(self.width * np.array([-1.0, 0.0, 1.0]), np.array([down, max(0.0, 1 - up - down), up]))
 
     def _repeated(self, loss: float) -> Law:
-        """Distribution for a sample like the baseline's, its repeats drawn from its chance before and after the loss."""
-        repeats, low, width = self.pairs.a.repeats, self.pairs.metric.bounds[0], self.width or 1.0  # type: ignore[index]
-        shares = [(row.a.value - low) / width for row in self.rows]
+        """Return the distribution for repeats drawn from a sample's success rate before and after the loss."""
+        repeats, width = self.pairs.a.repeats, self.width or 1.0
+        shares = [(row.a.value - self.least) / width for row in self.rows]
         higher = self.pairs.metric.better == "higher"
-        if not higher:  # an error that grows is a share of successes that falls
+        if not higher:  # a growing error is a falling share of successes
             shares = [1 - share for share in shares]
         law = of_repeats(*beta_of(shares, repeats), repeats=repeats, loss=loss / width)
         return Law(width * law.values, law.chances)
 
     def _tallied(self, law: Law, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
-        """Test simulated samples that are no clusters: how often each difference occurs is all that matters."""
+        """Test simulated samples without clusters, for which the counts of each difference are sufficient."""
         import numpy as np
 
         tallies = rng.multinomial(self.members, law.chances, size=(count, len(self.members))).astype(float)
@@ -147,7 +146,7 @@ class Design:
         return self._claims(means, squares, self.members.astype(float), margin)
 
     def _sums(self, loss: float, law: Law | None, *, count: int, rng: np.random.Generator) -> Array:
-        """Cluster sums of differences, a row per comparison."""
+        """Draw cluster sums of differences, a row per comparison."""
         import numpy as np
 
         chunks, step = [], max(1, 4_000_000 // max(1, len(self.rows)))
@@ -157,7 +156,7 @@ class Design:
         return np.concatenate(chunks)
 
     def _draw(self, loss: float, law: Law | None, size: tuple[int, int], rng: np.random.Generator) -> Array:
-        """Differences of every sample, a row per comparison."""
+        """Draw the differences of every sample, a row per comparison."""
         import numpy as np
 
         if law is not None:
@@ -204,21 +203,24 @@ class Design:
         with np.errstate(divide="ignore", invalid="ignore"):
             t = (value + margin) / np.sqrt(total)
         p_pass, p_regression = stdtr(df, -t), stdtr(df, t)
-        still = total == 0
-        if still.any():  # no sample differs: as many concordant pairs as clusters
-            worth = len(clusters) ** 2 / float((1 / clusters).sum())
-            z = Counts(0, 0, worth).score(-min(margin / (self.width or 1.0), 0.99))
-            p_pass, p_regression = np.where(still, ndtr(-z), p_pass), np.where(still, ndtr(z), p_regression)
+        constant = total == 0
+        if constant.any():  # no sample differs: as many concordant pairs as clusters
+            effective = len(clusters) ** 2 / float((1 / clusters).sum())
+            z = Counts(0, 0, effective).score(-min(margin / (self.width or 1.0), 0.99))
+            p_pass, p_regression = (
+                np.where(constant, ndtr(-z), p_pass),
+                np.where(constant, ndtr(z), p_regression),
+            )
         return Claims(p_pass, p_regression)
 
 
 CLEAR = (1e-4, 0.35)
-"""P-values of a t test outside of which many clusters need no closer look in a simulation."""
+"""Range of a t test's p-values outside of which a simulation with many clusters skips the exact test."""
 MANY_CLUSTERS = 300
 
 
 def _gaffke(sums: Array, shares: Array, margin: float, width: float) -> Array:
-    """P-values of the gate's own test, row by row; by a t test if that is clear at every level."""
+    """Return the p-values of the gate's own test for each row; of a t test if it is clear at every level."""
     import numpy as np
     from scipy.special import ndtr
 
@@ -241,10 +243,10 @@ def _gaffke(sums: Array, shares: Array, margin: float, width: float) -> Array:
 
 
 def beta_of(shares: Sequence[float], repeats: int) -> tuple[float, float]:
-    """Return the beta distribution of the samples' chances, by an analysis of variance of their shares of successes.
+    """Return the beta distribution of the samples' success rates, by an analysis of variance of their shares.
 
-    To plug the shares themselves in would count the luck of the repeats twice; half a success added to each would make
-    hopeless and safe samples flip.
+    The shares themselves would include the noise of the repeats twice; adding half a success to each would let samples
+    that always fail, or always succeed, change.
     """
     import numpy as np
 
@@ -257,10 +259,10 @@ def beta_of(shares: Sequence[float], repeats: int) -> tuple[float, float]:
 
 
 def of_repeats(alpha: float, beta: float, *, repeats: int, loss: float) -> Law:
-    """Return the law of (after - before) / repeats of a sample whose chance p is Beta(alpha, beta), exactly.
+    """Return the exact law of (after - before) / repeats for a sample whose success rate p is Beta(alpha, beta).
 
-    Before and after are binomial, with chances p and p (1 - loss / mean). Their joint probabilities are polynomials in
-    p of degree 2 `repeats`, which Gauss and Jacobi's rule with `repeats` + 1 nodes integrates without error.
+    Before and after are binomial with rates p and p (1 - loss / mean). Their joint probabilities are polynomials in p of
+    degree 2 `repeats`, which Gauss-Jacobi quadrature with `repeats` + 1 nodes integrates exactly.
     """
     import numpy as np
     from scipy.special import roots_jacobi
@@ -278,7 +280,7 @@ def of_repeats(alpha: float, beta: float, *, repeats: int, loss: float) -> Law:
 
 
 def tango(gains: Array, losses: Array, n: float, margin: float) -> Claims:
-    """Tango's score test of both claims, for many tables at once; `margin` as a share."""
+    """Return the p-values of Tango's score test for many tables at once; `margin` as a share."""
     import numpy as np
     from scipy.special import ndtr
 
@@ -292,8 +294,8 @@ def tango(gains: Array, losses: Array, n: float, margin: float) -> Claims:
     return Claims(ndtr(-z), ndtr(z))
 
 
-def noise_of(case: Case, number: int, *, stated: float | None, again: bool, certified: float | None) -> Noise:
-    """Find out how much a model differs from itself: a second run, a certificate, the policy, repeats, a guess."""
+def noise_of(case: Case, number: int, *, stated: float | None, again: bool, reported: float | None) -> Noise:
+    """Return the noise between runs: from a second run, a repeatability report, the policy, own repeats, or assumed."""
     import numpy as np
 
     part = case.parts[number]
@@ -303,30 +305,29 @@ def noise_of(case: Case, number: int, *, stated: float | None, again: bool, cert
         return Noise(
             max(float(squares.mean()), 1 / max(1, len(rows)) ** 2), "second run", _relative_error(squares)
         )
-    if certified is not None and certified > 0:
-        return Noise(certified, "certificate")
+    if reported is not None and reported > 0:
+        return Noise(reported, "repeatability report")
     if stated is not None:
         return Noise(stated, "policy")
-    limits, repeats = part.metric.bounds, part.a.repeats
+    limits, width, repeats = part.metric.bounds, part.metric.width or 0.0, part.a.repeats
     if limits is not None and repeats > 1 and not part.metric.joint:
-        width = limits[1] - limits[0]
         shares = np.array([(row.a.value - limits[0]) / width for row in rows])
         within = shares * (1 - shares) * repeats / (repeats - 1)
         discordance = max(2 * width**2 * float(within.mean()) / repeats, 1e-9)
         return Noise(discordance, "own repeats", _relative_error(within))
     if limits is not None:
-        return Noise(ASSUMED_FLIPS * (limits[1] - limits[0]) ** 2, "assumed")
+        return Noise(ASSUMED_FLIPS * width**2, "assumed")
     values = np.array([row.a.value for row in rows])
     return Noise(max(float(values.var()), 1e-12), "assumed")
 
 
 def _relative_error(values: Array) -> float:
-    """Standard error of a mean / the mean."""
+    """Return the standard error of a mean / the mean."""
     mean = float(values.mean())
     return float(values.std()) / mean / len(values) ** 0.5 if mean > 0 else 1.0
 
 
-class Whole:
+class NormalDesign:
     """A difference known only by its standard error: a metric of whole runs, or a pool of suites."""
 
     def __init__(self, error: float, clusters: int, noise: Noise | None = None) -> None:
@@ -334,20 +335,17 @@ class Whole:
         self.noise = noise or Noise(error**2 * max(1, clusters), "standard error")
 
     @classmethod
-    def of(cls, pairs: Pairs, *, second: bool) -> Whole:
-        """Take the error from a second run, or as that of the baseline's own estimate (correlation one half)."""
+    def of(cls, pairs: Pairs, *, second: bool) -> NormalDesign:
+        """Take the error from a second run, or from the baseline's own estimate (correlation one half)."""
         rows = pairs.rows_of(None)
         clusters = len({row.cluster for row in rows})
-        if (
-            second
-            and (evidence := pairs.evidence()) is not None
-            and (limits := evidence.interval(0.68)) is not None
-        ):
+        evidence = pairs.evidence() if second else None
+        if evidence is not None and (limits := evidence.interval(0.68)) is not None:
             error = max((limits[1] - limits[0]) / 2, 1e-12)
             return cls(error, clusters, Noise(error**2 * clusters, "second run"))
         members: dict[str, list[Point]] = {}
-        for one in pairs.a.points:
-            members.setdefault(one.cluster, []).append(one)
+        for point in pairs.a.points:
+            members.setdefault(point.cluster, []).append(point)
         statistic = resampled(pairs.metric, list(members.values()))
         alone = stats.bootstrap(len(members), statistic, seed=0, resamples=200, level=0.68)
         if alone.low is None or alone.high is None:
@@ -366,7 +364,7 @@ class Whole:
         return Claims(stdtr(df, -t), stdtr(df, t))
 
 
-class OnTheseItems(Whole):
+class FixedItemsDesign(NormalDesign):
     """A difference on exactly these items: only the models' sampling varies, or nothing if taken as observed."""
 
     def __init__(self, design: Design, *, seen: bool) -> None:

@@ -1,12 +1,12 @@
-"""Evidence from paired differences: an interval at any level, and one-sided p-values against any margin.
+"""Evidence on a paired difference: intervals at any level and one-sided p-values for any margin.
 
 >>> counts = Counts(gains=28, losses=25, n=618)
 >>> [round(x, 4) for x in counts.interval(0.9)]
 [-0.0148, 0.0247]
 
-Four kinds of evidence answer the same four questions (`value`, `interval`, `p_above`, `p_equal`): counts of
-discordant pairs (Tango's score interval and test), bounded differences (Gaffke), a mean difference with its standard
-error (t), and a joint bootstrap. A difference is B minus A in the metric's unit. scipy is imported where a tail is needed.
+The kinds of evidence share one interface: counts of discordant pairs (Tango's score interval and test), bounded
+differences (Gaffke), a mean difference with its standard error (t), and a joint bootstrap. A difference is B minus A in
+the metric's unit. scipy is imported inside functions, to keep start-up short.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NORMAL = NormalDist()
 
 
 class Evidence(Protocol):
-    """What the data say about the true difference."""
+    """Evidence on the true difference."""
 
     @property
     def value(self) -> float:
@@ -58,10 +58,10 @@ class Evidence(Protocol):
 
 
 class Counts(NamedTuple):
-    """Pairs of yes and no: `gains` won by B alone, `losses` by A alone, of `n` (may be effective counts).
+    """Discordant pairs of binary outcomes: `gains` right in B only, `losses` in A only, of `n` (or effective counts).
 
     Interval and one-sided tests are Tango's score method (Statistics in Medicine 17, 1998, 891-908): made for
-    non-inferiority of paired shares, inside the bounds, and of positive width without discordant pairs.
+    non-inferiority of paired proportions, within the bounds, and of positive width even without discordant pairs.
     """
 
     gains: float
@@ -81,7 +81,7 @@ class Counts(NamedTuple):
         return "Tango"
 
     def score(self, share: float) -> float:
-        """Tango's statistic for "the difference of the shares is `share`", standard normal under it."""
+        """Return Tango's statistic for "the difference of proportions is `share`", standard normal under that hypothesis."""
         if abs(share) >= 1:
             return -40.0 if share > 0 else 40.0
         gains, losses, n = self.gains, self.losses, self.n
@@ -219,11 +219,11 @@ def of_mean(
     weights: Mapping[Any, float] | None = None,
     width: float | None = None,
 ) -> Evidence:
-    """Mean of per-sample differences; with `groups` the mean of their means, weighted equally unless said.
+    """Return the evidence on the mean of per-sample differences; with `groups`, the (equally) weighted mean of their means.
 
     `width` is the greatest minus the least value of a sample. Differences of 0 and +-width, each its own cluster, are
-    counts (Tango); other bounded ones, with fewer than `bounded.LARGEST` clusters, are tested by Gaffke's rule; what is
-    unbounded, or plenty, by t. Where none of plenty differs at all the evidence is that of as many concordant pairs.
+    tested as counts (Tango); other bounded ones, with fewer than `bounded.LARGEST` clusters, by Gaffke's test; unbounded
+    ones, or more clusters, by t. If no difference of many clusters is nonzero, they are as many concordant pairs.
     """
     import numpy as np
 
@@ -249,13 +249,9 @@ def of_mean(
 
 
 def of_statistic(
-    count: int,
-    statistic: Callable[[NDArray[np.intp]], float],
-    *,
-    seed: int,
-    resamples: int = 2000,
+    count: int, statistic: Callable[[NDArray[np.intp]], float], *, seed: int, resamples: int = 2000
 ) -> Evidence:
-    """Difference of a statistic of whole runs: `statistic` takes indices of clusters of both runs jointly.
+    """Return the evidence on a statistic of whole runs: `statistic` takes indices of clusters of both runs jointly.
 
     With fewer than 1,000 resamples (large runs) the tails are read from the bootstrap's standard error.
     Raises ValueError if the statistic has no value on the data; resamples without one are left out.
@@ -277,7 +273,7 @@ def of_statistic(
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Adjust p-values so that the chance of any false alarm in the family is bounded (Holm 1979)."""
+    """Adjust p-values to control the family-wise error rate (Holm 1979)."""
     adjusted, most = [0.0] * len(p), 0.0
     for rank, index in enumerate(sorted(range(len(p)), key=p.__getitem__)):
         most = max(most, min(1.0, (len(p) - rank) * p[index]))
@@ -286,7 +282,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def benjamini_hochberg(p: Sequence[float]) -> list[float]:
-    """Adjust p-values so that the expected share of false discoveries is bounded (1995)."""
+    """Adjust p-values to control the false discovery rate (Benjamini and Hochberg 1995)."""
     adjusted, least = [1.0] * len(p), 1.0
     order = sorted(range(len(p)), key=p.__getitem__, reverse=True)
     for rank, index in zip(range(len(p), 0, -1), order, strict=True):
@@ -296,7 +292,7 @@ def benjamini_hochberg(p: Sequence[float]) -> list[float]:
 
 
 def holm_levels(p: Sequence[float], level: float = 0.95) -> list[float]:
-    """Interval levels that exclude 0 exactly where Holm rejects at 1 - `level`."""
+    """Return interval levels that exclude 0 exactly if Holm rejects at 1 - `level`."""
     alpha, count = 1 - level, len(p)
     levels, open_ = [level] * count, True
     share = alpha / count if count else alpha
@@ -309,6 +305,6 @@ def holm_levels(p: Sequence[float], level: float = 0.95) -> list[float]:
 
 
 def fcr_level(p: Sequence[float], level: float = 0.95) -> float:
-    """Interval level for what Benjamini-Hochberg selects (Benjamini and Yekutieli 2005): 1 - R q / m."""
+    """Return the interval level for the selected tests (Benjamini and Yekutieli 2005): 1 - R q / m."""
     selected = sum(adjusted <= 1 - level for adjusted in benjamini_hochberg(p))
     return 1 - max(1, selected) * (1 - level) / len(p) if p else level

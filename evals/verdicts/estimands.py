@@ -1,9 +1,9 @@
-"""What a difference is about: other items like these, these items drawn again, or these very replies.
+"""Estimands of a difference: other items like these, these items with new replies, or these very replies.
 
 `items-like-these`: the expected difference on the population that the items are a sample of. `these-items`: the
 difference expected over the models' own sampling on exactly these items; needs the noise within items, from repeats
-of both runs or from a repeatability report. `this-run`: what was seen on the whole set, with no noise left once all of
-it was asked; for stopping early. A bound on wrong passes holds for its own estimand alone: a loss *expected* at the
+of both runs or from a repeatability report. `this-run`: the observed difference on the whole set, without noise once all
+items were asked; for early stopping. A bound on wrong passes holds for its own estimand alone: a loss *expected* at the
 margin passes `this-run` in about half of all cases.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 from evals.report.strata import item_weights
 from evals.verdicts.difference import Evidence, Shift
 from evals.verdicts.pairs import Missing, Pairs
-from evals.verdicts.within import floored, weighed, within_variances
+from evals.verdicts.within import at_least_one_change, weighted_variance, within_variances
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,8 +34,8 @@ MANY = 1e9
 """Degrees of freedom of a normal distribution."""
 
 
-class Seen(NamedTuple):
-    """A difference that is known: nothing is estimated."""
+class Observed(NamedTuple):
+    """An observed difference without uncertainty."""
 
     value: float
     test: str = "as seen"
@@ -67,19 +67,21 @@ def evidence_of(
 ) -> Evidence | None:
     """Return the evidence on a difference under an estimand; `limit`: the suite's repeatability limit, if known.
 
-    None if nothing is paired, or if `these-items` is asked of runs that do not show their noise.
+    None if nothing is paired, or if the noise that `these-items` needs is unknown.
     """
     evidence = pairs.evidence(group=group, missing=missing)
     if evidence is None or estimand == "items-like-these":
         return evidence
     if estimand == "this-run":
-        return Seen(evidence.value)
+        return Observed(evidence.value)
     error = noise_error(pairs, group=group, limit=limit)
-    return None if error is None else Shift(evidence.value, error, MANY, "within-item noise", _width(pairs))
+    return (
+        None if error is None else Shift(evidence.value, error, MANY, "within-item noise", pairs.metric.width)
+    )
 
 
 def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None = None) -> float | None:
-    """Return the standard error of a difference over the models' own sampling on these items; None: not known."""
+    """Return the standard error of a difference over the models' own sampling on these items; None: unknown."""
     if pairs.metric.pool == "whole":
         return (
             sqrt(2) * limit / LIMIT if limit is not None and group is None and pairs.metric.headline else None
@@ -90,12 +92,12 @@ def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None =
     left, right = (within_variances(side, pairs.metric) for side in (pairs.a, pairs.b))
     if left is not None and right is not None:
         names = [row.id for row in rows]
-        variance = weighed(names, left, weights) + weighed(names, right, weights)
+        variance = weighted_variance(names, left, weights) + weighted_variance(names, right, weights)
     elif limit is not None and group is None and pairs.metric.headline:
         variance = variance_by_report(limit / LIMIT, pairs.differences(rows), weights)
     else:
         return None
-    return sqrt(floored(variance, weights, pairs.metric))
+    return sqrt(at_least_one_change(variance, weights, pairs.metric))
 
 
 def variance_by_report(
@@ -109,8 +111,3 @@ def variance_by_report(
     centred = differences - float(differences @ weights)
     count = len(differences)
     return max(2 * deviation**2, float(weights**2 @ centred**2) * count / max(1, count - 1))
-
-
-def _width(pairs: Pairs) -> float | None:
-    bounds = pairs.metric.bounds
-    return bounds[1] - bounds[0] if bounds else None

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.etree import ElementTree as Xml
 
-from evals.verdicts import wording
-from evals.verdicts.estimands import WORDS as WORDS_OF
+from evals.verdicts import formatting
+from evals.verdicts.estimands import WORDS
 from evals.verdicts.gate import GateReport, SuiteVerdict
 from evals.verdicts.summary import discordant
 
 MARKER = "<!-- evals-gate -->"
-"""First line of the Markdown, so that CI can update its comment in place."""
+"""First line of the Markdown, by which CI finds its comment to update."""
 LINES = 60
-"""Of Markdown at most."""
-WORDS = {
+"""Maximum number of lines of Markdown."""
+SENTENCES = {
     "pass": "pass: no critical suite lost more than its margin",
     "regression": "regression: a suite is shown to have lost more than its margin",
     "cannot tell": "cannot tell: a critical suite is not shown to be good enough",
@@ -25,31 +25,29 @@ HEADINGS = ("", "suite", "tier", "baseline", "candidate", "difference", "interva
 def cells(verdict: SuiteVerdict) -> tuple[str, ...]:
     """Return a suite's verdict as the cells of a table row."""
     return (
-        f"{wording.MARK[verdict.verdict]} {verdict.verdict}",
+        f"{formatting.MARK[verdict.verdict]} {verdict.verdict}",
         f"{verdict.suite} {verdict.metric}".strip(),
         verdict.tier,
-        wording.amount(verdict.value_baseline, verdict.unit),
-        wording.amount(verdict.value_candidate, verdict.unit),
-        wording.amount(verdict.difference, verdict.unit, signed=True),
-        wording.interval(verdict.low, verdict.high, verdict.unit),
-        wording.amount(verdict.margin, verdict.unit, signed=True).lstrip("+"),
+        formatting.amount(verdict.value_baseline, verdict.unit),
+        formatting.amount(verdict.value_candidate, verdict.unit),
+        formatting.amount(verdict.difference, verdict.unit, signed=True),
+        formatting.interval(verdict.low, verdict.high, verdict.unit),
+        formatting.size(verdict.margin, verdict.unit),
         str(verdict.n),
         f"{verdict.coverage:.4f}",
     )
 
 
 def remarks(report: GateReport) -> Iterator[str]:
-    """Yield the reasons, suite by suite, and what a person should look at."""
+    """Yield the reasons suite by suite, alarms and notes."""
     methods: dict[str, list[str]] = {}
     for verdict in report.suites:
         yield f"{verdict.suite}: {'; '.join(verdict.reasons)}"
         if verdict.method:
-            description = (
-                f"about {WORDS_OF[verdict.estimand]} ({verdict.estimand}), tested by {verdict.method}"
-            )
+            description = f"about {WORDS[verdict.estimand]} ({verdict.estimand}), tested by {verdict.method}"
             methods.setdefault(description, []).append(verdict.suite)
         if verdict.noise is not None:
-            limit = wording.amount(verdict.noise, verdict.unit)
+            limit = formatting.amount(verdict.noise, verdict.unit)
             yield f"{verdict.suite}: two runs of one model differ by up to {limit} (measured noise)"
     yield from (f"{', '.join(suites)}: {description}" for description, suites in methods.items())
     for alarm in report.alarms:
@@ -60,25 +58,26 @@ def remarks(report: GateReport) -> Iterator[str]:
 
 
 def markdown(report: GateReport) -> str:
-    """Write at most 60 lines: the verdict, the table, why, then the samples that score otherwise."""
-    head = [MARKER, f"### {wording.MARK[report.verdict]} evals gate: {WORDS[report.verdict]}", ""]
+    """Return at most 60 lines: verdict, table, reasons, then the samples whose score changed."""
+    head = [MARKER, f"### {formatting.MARK[report.verdict]} evals gate: {SENTENCES[report.verdict]}", ""]
     level = f"{100 * report.level:g} %"
-    table = [*wording.markdown_table(HEADINGS, map(cells, report.suites)), ""]
+    table = [*formatting.markdown_table(HEADINGS, map(cells, report.suites)), ""]
     tail = [f"- {line}" for line in remarks(report)]
     tail.append(
         f"- candidate `{report.candidate}`, baseline `{report.baseline}`, intervals {level} and missing outcomes"
     )
-    table, tail = wording.cut(table, 24, "suites"), wording.cut(tail, 16, "remarks")
+    table, tail = formatting.shortened(table, 24, "suites"), formatting.shortened(tail, 16, "remarks")
     room = LINES - len(head) - len(table) - len(tail) - 3
-    several = discordant(report.flips)
-    worse = sum(flip.worse for flip in several)
-    flips = [f"- {wording.flip_line(flip, quote='`')}" for flip in several]
-    said = ["", f"{len(flips)} samples score otherwise, {worse} of them less:", ""] if flips else []
-    return "\n".join([*head, *table, *tail, *said, *wording.cut(flips, min(20, room), "samples")]) + "\n"
+    changed = discordant(report.flips)
+    worse = sum(flip.worse for flip in changed)
+    flips = [f"- {formatting.flip_line(flip, quote='`')}" for flip in changed]
+    heading = ["", f"{len(flips)} samples score otherwise, {worse} of them less:", ""] if flips else []
+    flips = formatting.shortened(flips, min(20, room), "samples")
+    return "\n".join([*head, *table, *tail, *heading, *flips]) + "\n"
 
 
 def junit(report: GateReport) -> bytes:
-    """Write JUnit XML: a test per suite; a regression fails, an undecided critical suite is an error."""
+    """Return JUnit XML with a test per suite; a regression is a failure, an undecided critical suite an error."""
     root = Xml.Element("testsuites", name="evals gate")
     suite = Xml.SubElement(root, "testsuite", name="evals gate")
     counts = {"failure": 0, "error": 0, "skipped": 0}

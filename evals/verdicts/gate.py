@@ -1,9 +1,9 @@
-"""A candidate against its baseline under a policy: pass, regression, or cannot tell.
+"""A candidate judged against its baseline under a policy: pass, regression, or inconclusive (`cannot tell`).
 
-Each suite is a test of non-inferiority on paired samples. *Regression* is claimed where the loss is shown to
-exceed the margin (Holm over critical and supporting suites); *pass* where every critical suite is shown to lose
-less than the margin, each at one-sided alpha, which needs no correction (intersection-union); all else is
-*cannot tell*. Missing outcomes enter each claim at what speaks against it, unless the policy tolerates them.
+Each suite is a paired non-inferiority test. *Regression*: the loss of a suite is shown to exceed its margin (Holm over
+critical and supporting suites). *Pass*: every critical suite is shown to lose less than its margin, each at one-sided
+alpha, which needs no correction (intersection-union test). Otherwise the gate is inconclusive. Missing outcomes enter
+each claim at the value that speaks against it, unless the policy tolerates them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from msgspec import Struct
 
 from evals.errors import UsageError
 from evals.report import frames
-from evals.verdicts import difference, wording
-from evals.verdicts.cases import Case, case_of, couple, metric_of, plain, run_of
+from evals.verdicts import difference, formatting
+from evals.verdicts.cases import Case, case_of, metric_of, run_of, run_pair
 from evals.verdicts.compare import changes
-from evals.verdicts.contestant import Contestant
 from evals.verdicts.difference import Evidence
 from evals.verdicts.estimands import Estimand
 from evals.verdicts.pairs import Flip
 from evals.verdicts.policy import Entry, Policy, Pool, Tier
+from evals.verdicts.suite_run import SuiteRun, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,7 @@ EXIT = {"pass": 0, "regression": 1, "cannot tell": 3}
 
 
 class SuiteVerdict(Struct, frozen=True, kw_only=True):
-    """What the gate says of one suite (or pool); differences are candidate minus baseline."""
+    """The verdict on one suite (or pool); differences are candidate minus baseline."""
 
     suite: str
     protocol: str
@@ -43,9 +43,9 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
     value_baseline: float | None
     value_candidate: float | None
     difference: float | None
-    """Over what both runs scored, in the metric's own unit."""
+    """Over the samples that both runs scored, in the metric's own unit."""
     low: float | None
-    """Two-sided 1 - 2 alpha, and beyond it what the missing outcomes could still do."""
+    """Two-sided at 1 - 2 alpha, widened by what missing outcomes could be."""
     high: float | None
     margin: float
     better: Literal["higher", "lower"]
@@ -70,7 +70,7 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
 
 
 class GateReport(Struct, frozen=True, kw_only=True):
-    """What `evals gate` says. `format` changes when a field changes its meaning."""
+    """Result of `evals gate`. `format` changes when a field changes its meaning."""
 
     format: int = 1
     verdict: Verdict
@@ -84,7 +84,7 @@ class GateReport(Struct, frozen=True, kw_only=True):
     flips: tuple[Flip, ...] = ()
     notes: tuple[str, ...] = ()
     sequential: bool = False
-    """Stopped early: point estimates are biased and not to be quoted."""
+    """Whether the run was stopped early: point estimates are then biased."""
 
     def __repr__(self) -> str:
         """Return the verdict, and a line per suite with its reasons."""
@@ -99,32 +99,13 @@ class GateReport(Struct, frozen=True, kw_only=True):
     def _repr_html_(self) -> str:
         """Return verdict and suites as a table, for notebooks."""
         columns = (
-            "suite",
-            "tier",
-            "metric",
-            "baseline",
-            "candidate",
-            "difference",
-            "low",
-            "high",
-            "margin",
-            "verdict",
-        )
+            "suite", "tier", "metric", "baseline", "candidate", "difference", "low", "high", "margin", "verdict",
+        )  # fmt: skip
         rows = [
-            (
-                s.suite,
-                s.tier,
-                s.metric,
-                s.value_baseline,
-                s.value_candidate,
-                s.difference,
-                s.low,
-                s.high,
-                s.margin,
-                shown(s.verdict),
-            )
+            (s.suite, s.tier, s.metric, s.value_baseline, s.value_candidate, s.difference, s.low, s.high, s.margin,
+             shown(s.verdict))
             for s in self.suites
-        ]
+        ]  # fmt: skip
         title = f"{shown(self.verdict)}: candidate {self.candidate}, baseline {self.baseline}"
         return frames.html(columns, rows, caption=title)
 
@@ -135,8 +116,8 @@ def shown(verdict: Verdict) -> str:
 
 
 def gate(
-    candidate: Sequence[Contestant],
-    baseline: Sequence[Contestant],
+    candidate: Sequence[SuiteRun],
+    baseline: Sequence[SuiteRun],
     policy: Policy,
     *,
     noise: Mapping[str, float] | None = None,
@@ -146,11 +127,11 @@ def gate(
     cases, absent, notes, flips = [], [], [], list[Flip]()
     for rule in policy.judged:
         entries = policy.members(rule) if isinstance(rule, Pool) else (rule,)
-        couples = [couple(entry, candidate, baseline) for entry in entries]
-        present = [couple for couple in couples if couple is not None]
-        if len(present) < len(couples):
+        run_pairs = [run_pair(entry, candidate, baseline) for entry in entries]
+        present = [run_pair for run_pair in run_pairs if run_pair is not None]
+        if len(present) < len(run_pairs):
             absent.append(
-                _not_run(rule, [e.name for e, c in zip(entries, couples, strict=True) if c is None])
+                _not_run(rule, [e.name for e, c in zip(entries, run_pairs, strict=True) if c is None])
             )
             continue
         limits = tuple(limit_of(entry, noise or {}, baseline) for entry in entries)
@@ -176,31 +157,24 @@ def gate(
     )
 
 
-def run_names(side: Sequence[Contestant]) -> str:
-    """Return the names of the runs of one side, each once."""
-    return ", ".join(dict.fromkeys(contestant.run for contestant in side))
+def run_names(side: Sequence[SuiteRun]) -> str:
+    """Return the distinct run names of one side."""
+    return ", ".join(dict.fromkeys(suite_run.run for suite_run in side))
 
 
-def check_noise(policy: Policy, noise: Mapping[str, float], baseline: Sequence[Contestant]) -> None:
-    """Refuse margins below what two runs of one model differ by; raises UsageError.
-
-    A limit is of a suite's headline: an entry finds it under its bare name too, and is not held against it if it
-    judges another metric.
-    """
+def check_noise(policy: Policy, noise: Mapping[str, float], baseline: Sequence[SuiteRun]) -> None:
+    """Raise UsageError for a margin below the repeatability limit of its suite's headline."""
     for entry in policy.suite:
-        if (
-            (limit := limit_of(entry, noise, baseline)) is not None
-            and entry.margin < limit
-            and not entry.pool
-        ):
+        limit = limit_of(entry, noise, baseline)
+        if limit is not None and entry.margin < limit and not entry.pool:
             raise UsageError(
                 f"policy: {entry.name}: margin {entry.margin:g} is below the repeatability limit {limit:.3g} that was "
                 f"measured with `evals gate noise`; widen it, or raise the repeats and measure again"
             )
 
 
-def limit_of(entry: Entry, noise: Mapping[str, float], baseline: Sequence[Contestant]) -> float | None:
-    """Return the repeatability limit that an entry's margin is held against; None if there is none."""
+def limit_of(entry: Entry, noise: Mapping[str, float], baseline: Sequence[SuiteRun]) -> float | None:
+    """Return the repeatability limit that applies to an entry; None if it is unknown, or of another metric."""
     limits = {plain(name): limit for name, limit in noise.items()}
     run = run_of(entry, baseline)
     if run is None:
@@ -212,17 +186,18 @@ def limit_of(entry: Entry, noise: Mapping[str, float], baseline: Sequence[Contes
 
 def overall(judged: Sequence[SuiteVerdict]) -> Verdict:
     """Combine the verdicts of the suites; advisory ones do not count."""
-    if any(one.verdict == "regression" and one.tier != "advisory" for one in judged):
+    if any(suite.verdict == "regression" and suite.tier != "advisory" for suite in judged):
         return "regression"
-    if any(one.verdict != "pass" and one.tier == "critical" for one in judged):
+    if any(suite.verdict != "pass" and suite.tier == "critical" for suite in judged):
         return "cannot tell"
     return "pass"
 
 
 class _Claims(NamedTuple):
-    """The evidence for each claim, and the p-values that it gives."""
+    """The evidence for each claim with its p-values."""
 
-    seen: Evidence | None
+    observed: Evidence | None
+    """Without missing outcomes."""
     worst: Evidence | None
     best: Evidence | None
     p_pass: float | None
@@ -230,24 +205,26 @@ class _Claims(NamedTuple):
 
 
 def _claims(case: Case) -> _Claims:
-    seen = case.evidence("leave")
-    alike = case.tolerant or all(part.complete for part in case.parts)
-    worst = seen if alike else case.evidence("worst")
-    best = seen if alike else case.evidence("best")
-    higher, margin = case.metric.better == "higher", case.rule.margin
-    p_pass = p_regression = None
-    if worst is not None:
-        p_pass = worst.p_above(-margin) if higher else worst.p_below(margin)
+    observed = case.evidence("leave")
+    same = case.tolerant or all(part.complete for part in case.parts)
+    worst = observed if same else case.evidence("worst")
+    best = observed if same else case.evidence("best")
+    p_pass = None if worst is None else p_loss_below(worst, case)
+    p_regression = None
     if best is not None:
-        p_regression = best.p_below(-margin) if higher else best.p_above(margin)
-    return _Claims(seen, worst, best, p_pass, p_regression)
+        margin = case.rule.margin
+        p_regression = best.p_below(-margin) if case.metric.better == "higher" else best.p_above(margin)
+    return _Claims(observed, worst, best, p_pass, p_regression)
+
+
+def p_loss_below(evidence: Evidence, case: Case) -> float:
+    """Return the one-sided p-value against "the loss is at least the margin"."""
+    margin = case.rule.margin
+    return evidence.p_above(-margin) if case.metric.better == "higher" else evidence.p_below(margin)
 
 
 def verdicts(
-    cases: Sequence[Case],
-    policy: Policy,
-    noise: Mapping[str, float],
-    baseline: Sequence[Contestant] = (),
+    cases: Sequence[Case], policy: Policy, noise: Mapping[str, float], baseline: Sequence[SuiteRun] = ()
 ) -> list[SuiteVerdict]:
     """Judge every case; the claims of regression are adjusted over critical and supporting ones."""
     claims = [_claims(case) for case in cases]
@@ -278,29 +255,14 @@ def _verdict(
     candidate, baseline = case.coverage
     return SuiteVerdict(
         suite=case.rule.name if isinstance(case.rule, Entry) else f"pool {case.rule.name}",
-        protocol=case.protocol,
-        tier=case.rule.tier,
-        metric=case.metric.name,
-        verdict=verdict,
-        reasons=tuple(reasons),
-        value_baseline=values[0],
-        value_candidate=values[1],
-        difference=claims.seen.value if claims.seen else None,
-        low=low,
-        high=high,
-        margin=case.rule.margin,
-        better=case.metric.better,
-        unit=case.metric.unit,
-        n=sum(len(part.rows_of(None)) for part in case.parts),
-        coverage=candidate,
-        coverage_baseline=baseline,
-        p_pass=claims.p_pass,
-        p_regression=p_regression,
-        estimand=case.estimand,
-        method=claims.seen.test if claims.seen else "",
-        alarm=alarm,
-        noise=noise,
-    )
+        protocol=case.protocol, tier=case.rule.tier, metric=case.metric.name, verdict=verdict,
+        reasons=tuple(reasons), value_baseline=values[0], value_candidate=values[1],
+        difference=claims.observed.value if claims.observed else None, low=low, high=high,
+        margin=case.rule.margin, better=case.metric.better, unit=case.metric.unit,
+        n=sum(len(part.rows_of(None)) for part in case.parts), coverage=candidate, coverage_baseline=baseline,
+        p_pass=claims.p_pass, p_regression=p_regression, estimand=case.estimand,
+        method=claims.observed.test if claims.observed else "", alarm=alarm, noise=noise,
+    )  # fmt: skip
 
 
 def _judge(
@@ -308,7 +270,7 @@ def _judge(
 ) -> tuple[Verdict, list[str]]:
     margin = f"{case.rule.margin:g}"
     if p_regression is not None and p_regression <= policy.alpha:
-        return "regression", [f"the loss is shown to exceed {margin} ({wording.p_equals(p_regression)})"]
+        return "regression", [f"the loss is shown to exceed {margin} ({formatting.p_equals(p_regression)})"]
     reasons = [
         f"coverage of the {side} is {share:.4f}, below the floor {policy.coverage:g}"
         for side, share in zip(("candidate", "baseline"), case.coverage, strict=True)
@@ -318,7 +280,7 @@ def _judge(
         reasons.append(
             "these-items needs the noise within items: repeats in both runs, or a repeatability report (`evals gate noise`)"
         )
-    elif claims.seen is None:
+    elif claims.observed is None:
         reasons.append("no sample was scored in both runs")
     elif claims.p_pass is None:
         reasons.append(
@@ -328,20 +290,18 @@ def _judge(
         reasons.append(_undecided(case, claims, policy.alpha))
     if reasons:
         return "cannot tell", reasons
-    return "pass", [f"the loss is shown to be less than {margin} ({wording.p_equals(claims.p_pass)})"]
+    return "pass", [f"the loss is shown to be less than {margin} ({formatting.p_equals(claims.p_pass)})"]
 
 
 def _undecided(case: Case, claims: _Claims, alpha: float) -> str:
-    higher, margin = case.metric.better == "higher", case.rule.margin
-    if claims.worst is not claims.seen and claims.seen is not None:
-        p = claims.seen.p_above(-margin) if higher else claims.seen.p_below(margin)
-        if p <= alpha:
-            return f"would pass without the missing outcomes, not with them at their worst ({wording.p_equals(claims.p_pass)})"
-    return f"a loss of {margin:g} cannot be excluded ({wording.p_equals(claims.p_pass)})"
+    observed = claims.observed
+    if observed is not None and observed is not claims.worst and p_loss_below(observed, case) <= alpha:
+        return f"would pass without the missing outcomes, not with them at their worst ({formatting.p_equals(claims.p_pass)})"
+    return f"a loss of {case.rule.margin:g} cannot be excluded ({formatting.p_equals(claims.p_pass)})"
 
 
 def _limits(case: Case, claims: _Claims, level: float) -> tuple[float | None, float | None]:
-    """Interval that holds whatever the missing outcomes are."""
+    """Return the interval that holds whatever the missing outcomes are."""
     lower, upper = (
         (claims.worst, claims.best) if case.metric.better == "higher" else (claims.best, claims.worst)
     )
@@ -360,7 +320,7 @@ def _alarm(case: Case, claims: _Claims, alpha: float) -> tuple[str, bool]:
     if p > alpha:
         return "", False
     return (
-        f"better by more than {bound:g} ({wording.p_equals(p)}): look at the extraction before believing it",
+        f"better by more than {bound:g} ({formatting.p_equals(p)}): look at the extraction before believing it",
         (most is not None),
     )
 
@@ -368,22 +328,8 @@ def _alarm(case: Case, claims: _Claims, alpha: float) -> tuple[str, bool]:
 def _not_run(rule: Entry | Pool, names: Sequence[str]) -> SuiteVerdict:
     return SuiteVerdict(
         suite=rule.name if isinstance(rule, Entry) else f"pool {rule.name}",
-        protocol=rule.protocol if isinstance(rule, Entry) else "",
-        tier=rule.tier,
-        metric="",
-        verdict="cannot tell",
-        reasons=(f"the candidate has no run of {', '.join(names)}",),
-        value_baseline=None,
-        value_candidate=None,
-        difference=None,
-        low=None,
-        high=None,
-        margin=rule.margin,
-        better="higher",
-        unit="",
-        n=0,
-        coverage=0.0,
-        coverage_baseline=0.0,
-        p_pass=None,
-        p_regression=None,
-    )
+        protocol=rule.protocol if isinstance(rule, Entry) else "", tier=rule.tier, metric="",
+        verdict="cannot tell", reasons=(f"the candidate has no run of {', '.join(names)}",),
+        value_baseline=None, value_candidate=None, difference=None, low=None, high=None, margin=rule.margin,
+        better="higher", unit="", n=0, coverage=0.0, coverage_baseline=0.0, p_pass=None, p_regression=None,
+    )  # fmt: skip

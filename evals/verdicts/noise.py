@@ -1,9 +1,9 @@
-"""How far two runs of one model differ: repeatability reports.
+"""Repeatability reports: how far runs of one model differ.
 
-K runs of one model under the same conditions give the repeatability standard deviation s_r of a suite's headline
-and the limit r = 2.8 s_r (ISO 5725). s_r comes from the discordance of single samples and not from the two or three
-values of the runs: a limit from two values covers 67 % and not 95 %. 95 % of differences between two such runs lie
-within it. A certificate holds for a suite, protocol, model, server, precision and batch policy, and is kept as `results/noise/*.json`.
+K runs of one model under the same conditions give the repeatability standard deviation s_r of a suite's headline and
+the limit r = 2.8 s_r (ISO 5725), within which 95 % of differences between two such runs lie. s_r is computed from the
+discordance of single samples, not from the few values of the runs: a limit from two values covers 67 % and not 95 %. A
+report holds for a suite, protocol, model, server, precision and batch policy, and is stored as `results/noise/*.json`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from msgspec import Struct
 from evals import disk
 from evals.errors import StoreError, UsageError
 from evals.report.strata import item_weights
-from evals.verdicts.contestant import Contestant, pair
 from evals.verdicts.estimands import LIMIT
 from evals.verdicts.pairs import Pairs, together
+from evals.verdicts.suite_run import SuiteRun, pair
 
 FORMAT = 1
 FOLDER = "noise"
 
 
 class Conditions(Struct, frozen=True, kw_only=True):
-    """What a certificate holds for."""
+    """Conditions under which a report holds."""
 
     server: str = ""
     """Engine and version, or the address."""
@@ -38,8 +38,8 @@ class Conditions(Struct, frozen=True, kw_only=True):
     """Batch policy, e.g. `up to 256, continuous`."""
 
 
-class Certificate(Struct, frozen=True, kw_only=True):
-    """How far runs of one model under the same conditions lie apart, for one suite."""
+class RepeatabilityReport(Struct, frozen=True, kw_only=True):
+    """Repeatability of one suite under one model and conditions."""
 
     format: int = FORMAT
     suite: str
@@ -53,62 +53,56 @@ class Certificate(Struct, frozen=True, kw_only=True):
     values: tuple[float, ...]
     """The headline of each run, over the samples that all of them scored."""
     deviation: float
-    """Repeatability standard deviation s_r, from what samples differ by between the runs (of statistics of whole runs:
-    from their values, with len(runs) - 1 degrees of freedom)."""
+    """Repeatability standard deviation s_r, from the samples' differences between runs (for statistics of whole runs:
+    from the runs' values, with len(runs) - 1 degrees of freedom)."""
     limit: float
     """Repeatability limit r = 2.8 s_r."""
     discordance: float
-    """Mean square of a sample's difference between two runs; for shares, the share of samples that flip."""
+    """Mean square of a sample's difference between two runs; for binary scores, the share of changed samples."""
     conditions: Conditions = Conditions()
 
 
-def certify(runs: Sequence[Contestant], *, conditions: Conditions | None = None) -> Certificate:
+def measure(runs: Sequence[SuiteRun], *, conditions: Conditions | None = None) -> RepeatabilityReport:
     """Measure the repeatability of a suite from K >= 2 runs of it."""
     if len(runs) < 2:
         raise UsageError("noise needs at least two runs")
     first = runs[0]
     metric = first.headline
-    couples = [pair(a, b, metric) for a, b in combinations(runs, 2)]
+    pairings = [pair(a, b, metric) for a, b in combinations(runs, 2)]
     if metric.pool == "whole":
         values = [value for c in runs if (value := pair(c, c, metric).values()[0]) is not None]
         squares: list[float] = []
     else:
-        common = set.intersection(*({row.id for row in couple.rows if row.scored} for couple in couples))
+        common = set.intersection(*({row.id for row in pairing.rows if row.scored} for pairing in pairings))
         values = [_value(run, metric_over=common) for run in runs]
         squares = [
-            (row.b.value - row.a.value) ** 2 for couple in couples for row in couple.rows if row.id in common
+            (row.b.value - row.a.value) ** 2
+            for pairing in pairings
+            for row in pairing.rows
+            if row.id in common
         ]
     if len(values) < len(runs) or not values:
         raise UsageError(f"{first.suite}: the runs have no samples in common to measure noise on")
     deviation, discordance = stdev(values), sum(squares) / len(squares) if squares else 0.0
     if discordance and metric.pool != "whole":
-        deviation = sqrt(discordance / 2 * _unequal(couples[0], common))
-    return Certificate(
-        suite=first.suite,
-        protocol=first.protocol,
-        data_sha256=first.data_sha256,
-        model=first.model,
-        repeats=first.side.repeats,
-        metric=metric.name,
-        unit=metric.unit,
-        runs=tuple(c.run for c in runs),
-        values=tuple(values),
-        deviation=deviation,
-        limit=LIMIT * deviation,
-        discordance=discordance,
+        deviation = sqrt(discordance / 2 * _unequal(pairings[0], common))
+    return RepeatabilityReport(
+        suite=first.suite, protocol=first.protocol, data_sha256=first.data_sha256, model=first.model,
+        repeats=first.side.repeats, metric=metric.name, unit=metric.unit, runs=tuple(c.run for c in runs),
+        values=tuple(values), deviation=deviation, limit=LIMIT * deviation, discordance=discordance,
         conditions=conditions or Conditions(),
-    )
+    )  # fmt: skip
 
 
-def _unequal(couple: Pairs, common: set[str]) -> float:
-    """Sum of squared weights of the samples in the metric's mean: 1/n, more if groups count alike."""
-    rows = [row for row in couple.rows if row.id in common]
-    groups = [row.group for row in rows] if couple.metric.pool == "macro" else None
+def _unequal(pairing: Pairs, common: set[str]) -> float:
+    """Return the sum of squared weights of the samples in the metric's mean: 1/n, more for a macro mean."""
+    rows = [row for row in pairing.rows if row.id in common]
+    groups = [row.group for row in rows] if pairing.metric.pool == "macro" else None
     weights = item_weights(len(rows), groups)
     return float(weights @ weights)
 
 
-def _value(run: Contestant, *, metric_over: set[str]) -> float:
+def _value(run: SuiteRun, *, metric_over: set[str]) -> float:
     """Return a run's headline over some of its samples."""
     side = together(run.side_of(run.headline), run.headline)
     kept = side._replace(golds={name: gold for name, gold in side.golds.items() if name in metric_over})
@@ -120,52 +114,47 @@ def _value(run: Contestant, *, metric_over: set[str]) -> float:
     return value
 
 
-def write(results: Path, certificate: Certificate) -> Path:
-    """Keep a certificate in the results folder; a newer one of the same kind replaces it."""
+def write(results: Path, report: RepeatabilityReport) -> Path:
+    """Write a report to the results folder, replacing an earlier one for the same conditions."""
     name = "-".join(
         "".join(c if c.isalnum() or c in "._" else "-" for c in part)
-        for part in (
-            certificate.suite,
-            certificate.protocol,
-            certificate.model,
-            certificate.conditions.precision,
-        )
+        for part in (report.suite, report.protocol, report.model, report.conditions.precision)
         if part
     )
     path = results / FOLDER / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    disk.replace(path, msgspec.json.format(msgspec.json.encode(certificate), indent=1) + b"\n")
+    disk.replace(path, msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
     return path
 
 
-def read_all(results: Path) -> list[Certificate]:
-    """Read every certificate of a results folder."""
-    certificates = []
+def read_all(results: Path) -> list[RepeatabilityReport]:
+    """Read all reports of a results folder; raises StoreError for a broken one."""
+    reports = []
     for path in sorted((results / FOLDER).glob("*.json")):
         try:
-            certificate = msgspec.json.decode(disk.read_small(path), type=Certificate)
+            report = msgspec.json.decode(disk.read_small(path), type=RepeatabilityReport)
         except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise StoreError(f"{path}: not a repeatability report ({error})") from error
-        if certificate.format != FORMAT:
+        if report.format != FORMAT:
             raise StoreError(
-                f"{path}: repeatability report of format {certificate.format}; this version reads format {FORMAT}"
+                f"{path}: repeatability report of format {report.format}; this version reads format {FORMAT}"
             )
-        certificates.append(certificate)
-    return certificates
+        reports.append(report)
+    return reports
 
 
-def fitting(results: Path, contestants: Sequence[Contestant]) -> dict[str, Certificate]:
-    """Find the certificate of each suite: same protocol, data, repeats and model."""
+def fitting(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[str, RepeatabilityReport]:
+    """Return the report of each suite with the same protocol, data, repeats and model."""
     known = read_all(results)
     return {
-        c.suite: one
-        for c in contestants
-        for one in known
-        if (one.suite, one.protocol, one.data_sha256, one.repeats, one.model)
+        c.suite: report
+        for c in suite_runs
+        for report in known
+        if (report.suite, report.protocol, report.data_sha256, report.repeats, report.model)
         == (c.suite, c.protocol, c.data_sha256, c.side.repeats, c.model)
     }
 
 
-def limits(results: Path, contestants: Sequence[Contestant]) -> dict[str, float]:
+def limits(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[str, float]:
     """Return the repeatability limit of each suite that has a repeatability report."""
-    return {suite: one.limit for suite, one in fitting(results, contestants).items()}
+    return {suite: report.limit for suite, report in fitting(results, suite_runs).items()}

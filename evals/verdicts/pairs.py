@@ -1,8 +1,8 @@
-"""Two runs of one suite, side by side: per sample what A scored, what B scored, what either could have.
+"""Two runs of one suite paired by sample, with the bounds of missing outcomes.
 
-A sample's repeats are averaged first (or reduced at once by a joint metric), then samples are paired, so runs
-with different numbers of repeats can be compared. What is missing stays missing here, with both its bounds;
-whoever asks says whether it is left out or counted at its worst.
+A sample's repeats are averaged first (or reduced at once by a joint metric), then samples are paired, so runs with
+different numbers of repeats can be compared. The caller decides whether missing outcomes are left out or counted at
+their worst or best.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Missing: TypeAlias = Literal["leave", "worst", "best"]
 
 
 class Side(NamedTuple):
-    """A run as a comparison sees it."""
+    """The points and gold answers of one run."""
 
     points: Sequence[Point]
     """Of one scorer."""
@@ -58,7 +58,7 @@ class Value(NamedTuple):
     value: float
     """NaN if nothing was scored."""
     low: float
-    """With its missing repeats at the metric's least value; NaN if there is none."""
+    """With missing repeats at the metric's least value; NaN if it has none."""
     high: float
 
 
@@ -81,7 +81,7 @@ class Pairs:
     """All samples that both runs expect, under one metric."""
 
     def __init__(self, a: Side | Reduced, b: Side | Reduced, metric: Metric) -> None:
-        left, right = (one if isinstance(one, Reduced) else reduced(one, metric) for one in (a, b))
+        left, right = (run if isinstance(run, Reduced) else reduced(run, metric) for run in (a, b))
         self.coverage_a, self.coverage_b = left.coverage, right.coverage
         self.metric, self.a, self.b = _of_merged(metric), left.side, right.side
         self.sign = 1.0 if metric.better == "higher" else -1.0
@@ -102,12 +102,12 @@ class Pairs:
         return all(row.scored and row.a.low == row.a.high and row.b.low == row.b.high for row in self.rows)
 
     def rows_of(self, group: str | None, missing: Missing = "leave") -> list[Pair]:
-        """Return the pairs that take part in a difference."""
+        """Return the pairs that a difference is computed from."""
         chosen = self._scored if missing == "leave" else self.rows
         return chosen if group is None else [row for row in chosen if row.group == group]
 
     def differences(self, rows: Sequence[Pair], missing: Missing = "leave") -> NDArray[np.float64]:
-        """B minus A of each pair, with what is missing as `missing` says."""
+        """Return B minus A of each pair, with missing outcomes treated as `missing` says."""
         import numpy as np
 
         if missing == "leave":
@@ -117,7 +117,7 @@ class Pairs:
         return np.array([row.b.high - row.a.low for row in rows])
 
     def evidence(self, *, group: str | None = None, missing: Missing = "leave") -> Evidence | None:
-        """Weigh the difference; None if nothing is paired, or its bounds are unknown."""
+        """Return the evidence on the difference; None if nothing is paired, or its bounds are unknown."""
         if self.metric.pool == "whole":
             return self._whole(group) if missing == "leave" or self.complete else None
         rows = self.rows_of(group, missing)
@@ -129,7 +129,7 @@ class Pairs:
             values,
             [row.cluster for row in rows],
             groups=[row.group for row in rows] if macro else None,
-            width=self.metric.bounds[1] - self.metric.bounds[0] if self.metric.bounds else None,
+            width=self.metric.width,
         )
 
     def values(self, group: str | None = None) -> tuple[float | None, float | None]:
@@ -157,7 +157,7 @@ class Pairs:
         return asked | unmeasured_groups(self.metric, {}, absent, set())
 
     def tally(self, group: str | None = None) -> tuple[int, int, int] | None:
-        """Count samples on which B is better, worse, and as good; None if single samples say nothing."""
+        """Count samples on which B is better, worse and equal; None if the metric has no value for single samples."""
         import numpy as np
 
         rows = self.rows_of(group)
@@ -174,14 +174,14 @@ class Pairs:
         return wins, losses, len(values) - wins - losses
 
     def bounds(self, group: str | None = None) -> tuple[float | None, float | None]:
-        """Difference with missing outcomes counted against and for B; None if there are no bounds."""
+        """Return the difference with missing outcomes counted against and for B; None if there are no bounds."""
         worst, best = (self.evidence(group=group, missing=case) for case in ("worst", "best"))
         return worst.value if worst else None, best.value if best else None
 
     def _reduce(self, side: Side, rows: Iterable[Pair]) -> float | None:
         names = {row.id for row in rows}
         try:
-            return self.metric.of([one for one in side.points if one.id in names])
+            return self.metric.of([point for point in side.points if point.id in names])
         except ValueError:
             return None
 
@@ -213,24 +213,24 @@ def _mean(values: Sequence[float], groups: Sequence[str] | None) -> float:
     by_group: dict[str, list[float]] = defaultdict(list)
     for value, group in zip(values, groups or [""] * len(values), strict=True):
         by_group[group].append(value)
-    return float(sum(sum(some) / len(some) for some in by_group.values()) / len(by_group))
+    return float(sum(sum(members) / len(members) for members in by_group.values()) / len(by_group))
 
 
 def _alone(side: Side, rows: Sequence[Pair], metric: Metric) -> list[float]:
-    """Apply a metric of whole runs to each sample by itself (an absolute error: yes; ROC-AUC: no, NaN)."""
+    """Apply a metric of whole runs to single samples; NaN if it has no value for them (ROC-AUC)."""
     by_sample: dict[str, list[Point]] = defaultdict(list)
-    for one in side.points:
-        by_sample[one.id].append(one)
+    for point in side.points:
+        by_sample[point.id].append(point)
     joint = structs.replace(metric, pool="micro", joint=True)
     return [_of(by_sample[row.id], joint)[0] for row in rows]
 
 
 def resampled(metric: Metric, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
-    """Return the metric as a function of cluster indices; one with a method `over` need not see points again."""
+    """Return the metric as a function of cluster indices, without copying points if the metric is `Resampled`."""
     of: object = metric.of
     if isinstance(of, Resampled):
         return of.over(clusters)
-    return lambda indices: metric.of([one for index in indices.tolist() for one in clusters[index]])
+    return lambda indices: metric.of([point for index in indices.tolist() for point in clusters[index]])
 
 
 def _by_cluster(side: Side, cluster_of: Mapping[str, int], count: int) -> list[list[Point]]:
@@ -242,9 +242,9 @@ def _by_cluster(side: Side, cluster_of: Mapping[str, int], count: int) -> list[l
 
 
 def together(side: Side, metric: Metric) -> Side:
-    """Combine the samples that a metric reads jointly: those with the same cluster and group.
+    """Merge the samples that a metric reads jointly: those with the same cluster and group.
 
-    What is incomplete in a repeat is missing there; what the metric has no value for is left out.
+    A unit that is incomplete in a repeat is missing there; units without a value are left out.
     """
     if not metric.together or side.merged:
         return side
@@ -257,42 +257,40 @@ def together(side: Side, metric: Metric) -> Side:
         absent = [p for n in names for p in stand_ins(n, side.golds[n], (0,), 0.0)]
         if _of(absent, structs.replace(metric, joint=True))[1]:
             golds[unit] = side.golds[names[0]]
-    some: dict[tuple[str, int], list[Point]] = defaultdict(list)
-    for one in side.points:
-        if unit_of.get(one.id) in golds:
-            some[unit_of[one.id], one.repeat].append(one)
+    by_unit: dict[tuple[str, int], list[Point]] = defaultdict(list)
+    for point in side.points:
+        if unit_of.get(point.id) in golds:
+            by_unit[unit_of[point.id], point.repeat].append(point)
     points = []
-    for (unit, repeat), seen in some.items():
-        value, measured = _of(seen, structs.replace(metric, joint=True))
+    for (unit, repeat), parts in by_unit.items():
+        value, measured = _of(parts, structs.replace(metric, joint=True))
         if measured:
             verdict = "right" if value == 1 else "wrong"
-            merged = structs.replace(seen[0], id=unit, repeat=repeat, value=value, verdict=verdict, parts={})
+            merged = structs.replace(parts[0], id=unit, repeat=repeat, value=value, verdict=verdict, parts={})
             points.append(merged)
     return side._replace(points=points, golds=golds, merged=True)
 
 
 class Reduced(NamedTuple):
-    """A run under a metric, sample by sample."""
+    """A run's samples reduced to their values under a metric."""
 
     side: Side
-    """With the samples alone that the metric is about."""
+    """Restricted to the samples that the metric applies to."""
     values: Mapping[str, Value]
-    """Those that the metric leaves out are not in it."""
+    """Without the samples that the metric leaves out."""
     coverage: float
-    """Of the run as it is, whatever the metric is about."""
+    """Of all samples of the run."""
 
 
 def reduced(side: Side, metric: Metric) -> Reduced:
     """Reduce each sample of a run to its value under a metric."""
-    about = together(side, metric)
-    golds = measured(metric, about.golds, repeats=side.repeats)
-    if len(golds) < len(about.golds):
-        about = about._replace(golds=golds)
-    return Reduced(about, values(about, _of_merged(metric), about.golds), side.coverage)
+    merged = together(side, metric)
+    merged = merged._replace(golds=measured(metric, merged.golds, repeats=side.repeats))
+    return Reduced(merged, values(merged, _of_merged(metric), merged.golds), side.coverage)
 
 
 def values(side: Side, metric: Metric, names: Iterable[str]) -> dict[str, Value]:
-    """Reduce the samples of these names one by one; those that the metric leaves out are not in the result."""
+    """Reduce the named samples one by one; samples that the metric leaves out are not in the result."""
     by_sample: dict[str, list[Point]] = {name: [] for name in names}
     for point in side.points:
         if point.id in by_sample:
@@ -305,17 +303,17 @@ def values(side: Side, metric: Metric, names: Iterable[str]) -> dict[str, Value]
 
 
 def _of_merged(metric: Metric) -> Metric:
-    """Return the metric as it applies to samples that `together` has merged."""
+    """Return the metric to be applied to samples that `together` has merged."""
     return structs.replace(metric, of=mean_value, together=False) if metric.together else metric
 
 
-def value_of(name: str, some: list[Point], metric: Metric, *, gold: Gold, repeats: int) -> Value | None:
-    """Reduce one sample in one run, and bound it if repeats are missing; None if the metric leaves all of it out.
+def value_of(name: str, points: list[Point], metric: Metric, *, gold: Gold, repeats: int) -> Value | None:
+    """Reduce one sample of one run, with bounds if repeats are missing; None if the metric leaves the sample out.
 
-    A missing outcome is not there; an outcome that the metric has no value for is there, and counts nowhere.
+    A missing outcome has no point. A point that the metric has no value for does not count.
     """
-    value, counted = _of(some, metric)
-    missing = repeats - len(some)
+    value, counted = _of(points, metric)
+    missing = repeats - len(points)
     if missing <= 0:
         return None if isnan(value) else Value(value, value, value)
     if metric.bounds is None or metric.pool == "whole":
@@ -324,28 +322,28 @@ def value_of(name: str, some: list[Point], metric: Metric, *, gold: Gold, repeat
         known = value * counted if counted else 0.0
         low, high = ((known + missing * bound) / (counted + missing) for bound in metric.bounds)
         return Value(value, low, high)
-    absent = set(range(repeats)) - {one.repeat for one in some}
+    absent = set(range(repeats)) - {point.repeat for point in points}
     low, high = (
-        _of([*some, *stand_ins(name, gold, sorted(absent), bound)], metric)[0] for bound in metric.bounds
+        _of([*points, *stand_ins(name, gold, sorted(absent), bound)], metric)[0] for bound in metric.bounds
     )
     return None if isnan(low) or isnan(high) else Value(value, low, high)
 
 
-def _of(some: list[Point], metric: Metric) -> tuple[float, int]:
-    """Return a sample's value and the number of scored repeats behind it; NaN and 0 for none."""
+def _of(points: list[Point], metric: Metric) -> tuple[float, int]:
+    """Return a sample's value and its number of scored repeats; NaN and 0 without any."""
     if metric.pool == "whole":
-        return (0.0 if some else nan), len(some)
-    if metric.joint or len(some) == 1:
+        return (0.0 if points else nan), len(points)
+    if metric.joint or len(points) == 1:
         try:
-            return metric.of(some), len(some)
+            return metric.of(points), len(points)
         except ValueError:
             return nan, 0
-    values = [value for one in some if not isnan(value := _of([one], metric)[0])]
+    values = [value for point in points if not isnan(value := _of([point], metric)[0])]
     return (sum(values) / len(values), len(values)) if values else (nan, 0)
 
 
 class Flip(Struct, frozen=True, kw_only=True):
-    """A sample whose verdict is another one in B."""
+    """A sample whose verdict differs between A and B."""
 
     suite: str = ""
     id: str
@@ -361,11 +359,11 @@ class Flip(Struct, frozen=True, kw_only=True):
     improved: bool = False
     """Whether B scores more (or A has no score at all)."""
     molecule: bool = False
-    """Whether the answers are molecules, judged rung by rung."""
+    """Whether the answers are molecules with a ladder of verdicts."""
 
 
 def flips(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
-    """Return the sample-repeats whose verdict changed: what scores less first, then what scores more."""
+    """Return the sample-repeats whose verdict changed: lower scores first, then higher ones."""
     left = {(point.id, point.repeat): point for point in a.points}
     right = {(point.id, point.repeat): point for point in b.points}
     repeats = min(a.repeats, b.repeats)
@@ -381,7 +379,7 @@ def flips(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
 
 
 def _order(flip: Flip) -> tuple[int, list[tuple[int, str]], int]:
-    """Sort key: worse before better, then natural order, `item-9` before `item-10`."""
+    """Return the sort key: worse before better, then natural order, `item-9` before `item-10`."""
     parts = [(int(part), "") if part.isdecimal() else (0, part) for part in _DIGITS.split(flip.id[:200])]
     return 0 if flip.worse else 1 if flip.improved else 2, parts, flip.repeat
 
@@ -392,24 +390,18 @@ _DIGITS = re.compile(r"(\d+)", re.ASCII)
 def _flip(key: tuple[str, int], old: Point | None, new: Point | None, *, group: str, better: str) -> Flip:
     sign = 1 if better == "higher" else -1
     before, after = (x.value if x else None for x in (old, new))
-    if before is None or after is None:  # no value is worse than any value
+    if before is None or after is None:  # a missing value is worse than any value
         worse, improved = before is not None or new is None, after is not None or old is None
     else:
         worse, improved = sign * after < sign * before, sign * after > sign * before
     return Flip(
-        id=key[0],
-        repeat=key[1],
-        group=group,
-        a=old.verdict if old else "missing",
-        b=new.verdict if new else "missing",
-        answer_a=old.answer if old else None,
-        answer_b=new.answer if new else None,
-        worse=worse,
-        improved=improved and not worse,
+        id=key[0], repeat=key[1], group=group, a=old.verdict if old else "missing",
+        b=new.verdict if new else "missing", answer_a=old.answer if old else None,
+        answer_b=new.answer if new else None, worse=worse, improved=improved and not worse,
         molecule=any(point is not None and "rung" in point.parts for point in (old, new)),
-    )
+    )  # fmt: skip
 
 
 def ladder(changed: Iterable[Flip]) -> dict[str, int]:
-    """Count flips by kind, e.g. `right -> unanswered`."""
+    """Count changes of verdict, e.g. `right -> unanswered`."""
     return dict(Counter(f"{flip.a} -> {flip.b}" for flip in changed).most_common())

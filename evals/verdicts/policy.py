@@ -1,4 +1,4 @@
-'''The policy of a gate: a TOML file that says how much worse a candidate may be, suite by suite.
+'''The policy of a gate: a TOML file with the largest acceptable loss of every suite.
 
 >>> parse(b"""
 ... alpha = 0.05                   # chance of passing a candidate that is worse by the margin
@@ -15,6 +15,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -44,13 +46,13 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metric: str = ""
     """Empty: the headline. `@k` stands for the run's repeats."""
     missing: Literal["worst", "tolerate"] = "worst"
-    """How missing outcomes enter: at their worst, or not at all (within the coverage floor)."""
+    """How missing outcomes are treated: at their worst, or left out (above the minimal coverage)."""
     plausible: float | None = None
-    """Largest gain that can be believed; more than that is an alarm that stops a pass. Unset: an alarm only."""
+    """Largest plausible gain; a larger one is an alarm that prevents a pass. Unset: three margins, without preventing it."""
     pool: str = ""
     """Judge this suite only as a part of the named pool."""
     estimand: Estimand | Literal[""] = ""
-    """What the loss is about, see `estimands.py`; empty: the policy's."""
+    """Estimand of the loss, see `estimands.py`; empty: the policy's."""
     discordance: float | None = None
     """For planning: assumed variance of a sample's difference; for shares, the share of samples that flip."""
 
@@ -65,27 +67,27 @@ class Pool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Series(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Gates that share one alpha, such as every night's: see `spending.py`."""
+    """Gates that share one alpha, e.g. nightly ones; see `spending.py`."""
 
     name: str
-    """Of the file in `results/series` that keeps what was spent."""
+    """Name of the file in `results/series` that records the gates."""
     gates: int
-    """How many gates the alpha is for."""
+    """Number of gates that share the alpha."""
 
 
 class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole policy."""
+    """A policy."""
 
     alpha: float = 0.05
-    """One-sided level of every claim; over the suites for "regression" (Holm), each for "pass"."""
+    """One-sided level: of all claims of regression together (Holm), of each claim of a pass."""
     coverage: float = 0.98
-    """Least share of scored sample-repeats, of the candidate and of the baseline."""
+    """Minimal share of scored sample-repeats, of candidate and baseline."""
     power: float = 0.8
-    """For planning: least chance that an unchanged model passes."""
+    """For planning: minimal chance that an unchanged model passes."""
     final: float = 0.0
-    """In sequential mode: share of alpha kept for a fixed test when the items run out undecided."""
+    """In sequential mode: share of alpha reserved for a final test if the items run out undecided."""
     estimand: Estimand = "items-like-these"
-    """What losses are about: `items-like-these`, `these-items` or `this-run`."""
+    """Estimand of losses: `items-like-these`, `these-items` or `this-run`."""
     series: Series | None = None
     """Gates that share `alpha`; without it each gate has its own."""
     suite: tuple[Entry, ...]
@@ -93,16 +95,16 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def sha256(self) -> str:
-        """Return the hash of what the policy says, whatever its layout and comments."""
+        """Return the hash of the policy's content, independent of layout and comments."""
         return sha256(msgspec.json.encode(self)).hexdigest()
 
     @property
     def judged(self) -> tuple[Entry | Pool, ...]:
-        """Return what gets a verdict: suites outside pools, then pools."""
+        """Return the rules that get a verdict: suites outside pools, then pools."""
         return (*(entry for entry in self.suite if not entry.pool), *self.pool)
 
     def estimand_of(self, rule: Entry | Pool) -> Estimand:
-        """Return what a suite's (or pool's) loss is about."""
+        """Return the estimand of a suite's (or pool's) loss."""
         return (rule.estimand if isinstance(rule, Entry) else "") or self.estimand
 
     def members(self, pool: Pool) -> tuple[Entry, ...]:
@@ -111,7 +113,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def read(path: Path) -> Policy:
-    """Read and check a policy; raises UsageError in one line that names the file."""
+    """Read and check a policy; raises UsageError that names the file."""
     try:
         return parse(disk.read_small(path).removeprefix(disk.BOM))
     except OSError as error:
@@ -126,57 +128,52 @@ def parse(text: bytes) -> Policy:
         policy = msgspec.toml.decode(text, type=Policy)
     except msgspec.ValidationError as error:
         raise ValueError(explained(error, Policy)) from None
-    for fault in _faults(policy):
+    if fault := next(_faults(policy), ""):
         raise ValueError(fault)
     return policy
 
 
-def _faults(policy: Policy) -> list[str]:
-    faults = []
+def _faults(policy: Policy) -> Iterator[str]:
+    """Yield what is wrong with a policy, most general first."""
     if not 0 < policy.alpha < 0.5:
-        faults.append(f"alpha must lie between 0 and 0.5, got {policy.alpha}")
+        yield f"alpha must lie between 0 and 0.5, got {policy.alpha}"
     if not 0 <= policy.coverage <= 1:
-        faults.append(f"coverage must lie between 0 and 1, got {policy.coverage}")
+        yield f"coverage must lie between 0 and 1, got {policy.coverage}"
     if not 0 < policy.power < 1:
-        faults.append(f"power must lie between 0 and 1, got {policy.power}")
+        yield f"power must lie between 0 and 1, got {policy.power}"
     if not 0 <= policy.final < 1:
-        faults.append(f"final must be at least 0 and below 1, got {policy.final}")
+        yield f"final must be at least 0 and below 1, got {policy.final}"
     if (series := policy.series) is not None:
         if not SERIES_NAME.fullmatch(series.name):
-            faults.append(
-                f"series: a name has letters, digits, dots, hyphens, underscores, got {series.name!r}"
-            )
+            yield f"series: a name has letters, digits, dots, hyphens, underscores, got {series.name!r}"
         if not 1 <= series.gates <= MOST_GATES:
-            faults.append(f"series: gates must lie between 1 and {MOST_GATES}, got {series.gates}")
+            yield f"series: gates must lie between 1 and {MOST_GATES}, got {series.gates}"
     if not policy.suite:
-        faults.append("there is no [[suite]] in it")
-    pools = [pool.name for pool in policy.pool]
-    keys = [(e.name.replace("_", "-"), e.protocol, e.metric) for e in policy.suite]
-    faults += [f"suite {key[0]!r} stands in it twice" for key in dict.fromkeys(keys) if keys.count(key) > 1]
-    faults += [f"pool {name!r} stands in it twice" for name in dict.fromkeys(pools) if pools.count(name) > 1]
-    faults += [fault for entry in policy.suite for fault in _entry_faults(entry)]
-    faults += [fault for pool in policy.pool for fault in _entry_faults(pool)]
+        yield "there is no [[suite]] in it"
+    keys = Counter((e.name.replace("_", "-"), e.protocol, e.metric) for e in policy.suite)
+    pools = Counter(pool.name for pool in policy.pool)
+    yield from (f"suite {key[0]!r} is defined twice" for key, count in keys.items() if count > 1)
+    yield from (f"pool {name!r} is defined twice" for name, count in pools.items() if count > 1)
+    rules: tuple[Entry | Pool, ...] = (*policy.suite, *policy.pool)
+    for rule in rules:
+        yield from _rule_faults(rule)
     for entry in policy.suite:
         if entry.pool and entry.pool not in pools:
-            faults.append(f"suite {entry.name!r} names pool {entry.pool!r}, which is not defined")
-    faults += [f"pool {pool.name!r} has no suites" for pool in policy.pool if not policy.members(pool)]
+            yield f"suite {entry.name!r} names pool {entry.pool!r}, which is not defined"
+    yield from (f"pool {pool.name!r} has no suites" for pool in policy.pool if not policy.members(pool))
     if policy.suite and all(rule.tier == "advisory" for rule in policy.judged):
-        faults.append("every suite in it is advisory: such a gate cannot fail")
-    return faults
+        yield "every suite in it is advisory: such a gate cannot fail"
 
 
 MOST_GATES = 10_000
 SERIES_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MOST = 1e100
-"""Greatest number in a policy; more overflows."""
+"""Largest number in a policy; larger ones overflow."""
 
 
-def _entry_faults(entry: Entry | Pool) -> list[str]:
-    faults = []
-    if not 0 < entry.margin <= MOST:
-        faults.append(f"{entry.name!r}: margin must be positive, got {entry.margin}")
-    if entry.plausible is not None and not 0 < entry.plausible <= MOST:
-        faults.append(f"{entry.name!r}: plausible must be positive, got {entry.plausible}")
-    if isinstance(entry, Entry) and entry.discordance is not None and not 0 < entry.discordance <= MOST:
-        faults.append(f"{entry.name!r}: discordance must be positive, got {entry.discordance}")
-    return faults
+def _rule_faults(rule: Entry | Pool) -> Iterator[str]:
+    numbers = {"margin": rule.margin, "plausible": rule.plausible}
+    numbers |= {"discordance": rule.discordance} if isinstance(rule, Entry) else {}
+    for name, value in numbers.items():
+        if value is not None and not 0 < value <= MOST:
+            yield f"{rule.name!r}: {name} must be positive, got {value}"

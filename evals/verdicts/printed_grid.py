@@ -77,7 +77,7 @@ def on_grid(printed: str, *, items: int, runs: int = 1) -> bool:
     value, half = Fraction(printed), Fraction(1, 2 * 10 ** _digits(printed))
     cells = items * runs
     least = max(0, math.ceil((value - half) * cells / 100))
-    return least <= min(cells, (value + half) * cells / 100)
+    return least <= cells and least <= (value + half) * cells / 100
 
 
 def share_on_grid(digits: int, cells: int) -> float:

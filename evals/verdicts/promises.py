@@ -1,4 +1,4 @@
-"""Making a promise: what a policy's suites would be run with, read from their data; nothing is asked."""
+"""Promises: the configurations with which a policy's suites will be run, recorded before the run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from evals.records.promise import BROKEN, KEPT, NONE
 from evals.run.job import Options
 from evals.run.plan import resolve
 from evals.verdicts import policy as policies
-from evals.verdicts.contestant import Contestant
-from evals.verdicts.contestants import plain
 from evals.verdicts.policy import Entry, Policy
+from evals.verdicts.suite_run import SuiteRun, plain
 
 
 def make(policy_file: Path, options: Options, *, suites: Sequence[str] = ()) -> Promise:
-    """Promise the suites of a policy, or only those named; raises UsageError for one that the policy does not judge."""
+    """Return the promise for a policy's suites, or only the named ones; raises UsageError for a suite not in the policy."""
     policy = policies.read(policy_file)
     known = {plain(entry.name): entry for entry in policy.suite}
     if unknown := [name for name in suites if plain(name) not in known]:
@@ -28,20 +27,20 @@ def make(policy_file: Path, options: Options, *, suites: Sequence[str] = ()) -> 
     return Promise(
         made=time.time(),
         policy_sha256=policy.sha256,
-        suites=tuple(one for entry in chosen for one in _promised(entry, policy, options)),
+        suites=tuple(promised for entry in chosen for promised in _promised(entry, policy, options)),
     )
 
 
-def remarks(candidate: Sequence[Contestant], policy: Policy) -> list[str]:
-    """Report for each run with a promise whether the judging policy keeps it."""
-    return [_remark(contestant, policy) for contestant in candidate if contestant.promise != NONE]
+def remarks(candidate: Sequence[SuiteRun], policy: Policy) -> list[str]:
+    """Return a line for each run with a promise: whether it was kept under this policy."""
+    return [_remark(suite_run, policy) for suite_run in candidate if suite_run.promise != NONE]
 
 
-def _remark(contestant: Contestant, policy: Policy) -> str:
-    standing = contestant.promise
-    if contestant.promised_policy != policy.sha256:
+def _remark(suite_run: SuiteRun, policy: Policy) -> str:
+    standing = suite_run.promise
+    if suite_run.promised_policy != policy.sha256:
         standing = f"{BROKEN}: the policy changed" if standing == KEPT else f"{standing}; the policy changed"
-    return f"{contestant.suite}: promise {standing}"
+    return f"{suite_run.suite}: promise {standing}"
 
 
 def _promised(entry: Entry, policy: Policy, options: Options) -> list[PromisedSuite]:

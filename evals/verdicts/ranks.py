@@ -1,4 +1,4 @@
-"""Places among several runs that say how sure they are: rank intervals, and letters for what is not significantly different."""
+"""Ranks of several runs with their uncertainty: rank intervals and a compact letter display."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from msgspec import Struct
 
 
 class Rank(Struct, frozen=True, kw_only=True):
-    """A run's place among several."""
+    """The rank of a run among several."""
 
     suite: str
     run: str
     model: str
     value: float | None
     rank_low: int
-    """1 + the number of runs that are shown to be better."""
+    """1 + the number of significantly better runs."""
     rank_high: int
-    """Runs - the number of those that are shown to be worse."""
+    """Number of runs - the number of significantly worse runs."""
     groups: str
-    """Letters: two runs that share one are not significantly different."""
+    """Group letters: runs that share a letter are not significantly different."""
 
 
 def ranks(
@@ -32,7 +32,7 @@ def ranks(
     *,
     better: Literal["higher", "lower"],
 ) -> list[Rank]:
-    """Order runs by value; `worse_than` maps a run to those that are shown to be worse than it."""
+    """Rank runs by value; `worse_than` maps a run to the significantly worse ones."""
     sign = -1 if better == "higher" else 1
     order = sorted(values, key=lambda run: (values[run] is None, sign * (values[run] or 0.0)))
     shared = letters(order, worse_than)
@@ -61,9 +61,9 @@ MOST = len(LETTERS)
 def letters(order: Sequence[str], worse_than: Mapping[str, AbstractSet[str]]) -> dict[str, str]:
     """Return a compact letter display: two runs share a letter exactly if they are not significantly different.
 
-    A letter stands for a maximal set of runs of which no two differ (Piepho 2004, doi 10.1198/1061860043515), also
-    where the relation is no chain (A above B, A and C tied, B and C tied). Letters go by the best run of a set. With more
-    sets than letters, as few are kept as still show every pair.
+    A letter stands for a maximal set of runs without significant differences (Piepho 2004, doi 10.1198/1061860043515).
+    Letters are ordered by the best run of their set. If there are more sets than letters, a subset that still covers
+    every pair is used.
     """
     tied = {
         run: {
@@ -73,11 +73,11 @@ def letters(order: Sequence[str], worse_than: Mapping[str, AbstractSet[str]]) ->
         }
         for run in order
     }
-    place = {run: i for i, run in enumerate(order)}
-    cliques = _cliques(tied, place)
+    rank = {run: i for i, run in enumerate(order)}
+    cliques = _cliques(tied, rank)
     if len(cliques) > MOST:
-        cliques = _cover(tied, place)
-    cliques.sort(key=lambda clique: sorted(place[run] for run in clique))
+        cliques = _cover(tied, rank)
+    cliques.sort(key=lambda clique: sorted(rank[run] for run in clique))
     shared = dict.fromkeys(order, "")
     for letter, clique in zip(LETTERS, cliques, strict=False):
         for run in clique:
@@ -85,16 +85,16 @@ def letters(order: Sequence[str], worse_than: Mapping[str, AbstractSet[str]]) ->
     return shared
 
 
-def _cliques(tied: Mapping[str, set[str]], place: Mapping[str, int]) -> list[set[str]]:
-    """Maximal cliques by Bron and Kerbosch (1973) with a pivot; stops soon after `MOST`."""
+def _cliques(tied: Mapping[str, set[str]], rank: Mapping[str, int]) -> list[set[str]]:
+    """Return the maximal cliques (Bron and Kerbosch 1973, with pivoting); stops after `MOST`."""
     cliques: list[set[str]] = []
 
     def grow(chosen: set[str], candidates: set[str], excluded: set[str]) -> None:
         if not candidates and not excluded:
             cliques.append(chosen)
             return
-        pivot = max(candidates | excluded, key=lambda run: (len(tied[run] & candidates), -place[run]))
-        for run in sorted(candidates - tied[pivot], key=place.__getitem__):
+        pivot = max(candidates | excluded, key=lambda run: (len(tied[run] & candidates), -rank[run]))
+        for run in sorted(candidates - tied[pivot], key=rank.__getitem__):
             if len(cliques) > MOST:
                 return
             grow(chosen | {run}, candidates & tied[run], excluded & tied[run])
@@ -105,19 +105,19 @@ def _cliques(tied: Mapping[str, set[str]], place: Mapping[str, int]) -> list[set
     return cliques
 
 
-def _cover(tied: Mapping[str, set[str]], place: Mapping[str, int]) -> list[set[str]]:
-    """Maximal cliques that together hold every pair, chosen greedily."""
-    left = {frozenset((a, b)) for a in tied for b in tied[a]}
+def _cover(tied: Mapping[str, set[str]], rank: Mapping[str, int]) -> list[set[str]]:
+    """Return maximal cliques that together cover every pair, chosen greedily."""
+    uncovered = {frozenset((a, b)) for a in tied for b in tied[a]}
     cliques: list[set[str]] = [{run} for run in tied if not tied[run]]
 
-    def shows(run: str) -> tuple[int, int]:
-        return -sum(frozenset((run, other)) in left for other in clique), place[run]
+    def priority(run: str) -> tuple[int, int]:
+        return -sum(frozenset((run, other)) in uncovered for other in clique), rank[run]
 
-    while left:
-        clique = set(min(left, key=lambda pair: sorted(place[run] for run in pair)))
-        for run in sorted(tied, key=shows):
+    while uncovered:
+        clique = set(min(uncovered, key=lambda pair: sorted(rank[run] for run in pair)))
+        for run in sorted(tied, key=priority):
             if run not in clique and clique <= tied[run]:
                 clique.add(run)
-        left -= {frozenset((a, b)) for a in clique for b in clique}
+        uncovered -= {frozenset((a, b)) for a in clique for b in clique}
         cliques.append(clique)
     return cliques

@@ -1,21 +1,21 @@
-"""Numbers that others published: what model, on what, how as far as they say, when and where. Never mixed with ours.
+"""Published numbers of others, with their conditions as far as the source states them.
 
-A file `claims/*.toml` holds tables as a source prints them, one `[[claim]]` per benchmark:
+A file `claims/*.toml` holds tables as printed in a source, one `[[claim]]` per benchmark:
 
     [[claim]]
-    suite = "mmlu-pro"              # as `evals run` names it, or would
-    benchmark = "MMLU Pro"          # as the source spells it
-    protocol = "intern-s1"          # left out: not known
-    metric = "accuracy"             # in the source's words; left out: it does not say
+    suite = "mmlu-pro"              # our name, even if the suite does not exist
+    benchmark = "MMLU Pro"          # as spelled in the source
+    protocol = "intern-s1"          # absent: unknown
+    metric = "accuracy"             # as named in the source; absent: not stated
     source = "https://..."
-    date = 2026-05-19               # of the source in the state that was read; left out: not known
-    percent = { "Intern-S1" = 83.5 }    # or `values` with `unit`; with as many digits as are printed
-    note = "..."                    # what is known of the row; `notes` of single models
-    items = 198                     # in the benchmark, if no suite here tells it; left out: not known
+    date = 2026-05-19               # of the version of the source that was read; absent: unknown
+    percent = { "Intern-S1" = 83.5 }    # or `values` with `unit`; with all printed digits
+    note = "..."                    # on the whole row; `notes` of single models
+    items = 198                     # of the benchmark, if there is no suite here; absent: unknown
     told = "https://..."            # where the source states the conditions below
-    [claim.knobs]                   # how it was measured: temperature, repeats, judge ...; absent: not known
-    [claim.model_knobs."Intern-S1"] # and this one model beyond that
-    [claim.inferred]                # conditions that no source states, but that its numbers or its code imply
+    [claim.knobs]                   # conditions: temperature, repeats, judge ...; absent: unknown
+    [claim.model_knobs."Intern-S1"] # further conditions of one model
+    [claim.inferred]                # conditions that no source states, but its numbers or code imply
 
 >>> next(c for c in load() if c.model == "Intern-S1" and c.suite == "mmlu-pro" and c.protocol).value
 0.835
@@ -49,28 +49,28 @@ class Claim(Struct, frozen=True, kw_only=True):
     """One published number."""
 
     model: str
-    """As the source spells it."""
+    """As spelled in the source."""
     suite: str
     benchmark: str
-    """As the source spells it."""
+    """As spelled in the source."""
     protocol: str = ""
-    """Empty: not known."""
+    """Empty: unknown."""
     metric: str = ""
     value: float
-    """Fractions as fractions."""
+    """Fractions from 0 to 1."""
     unit: str
     digits: int | None = None
-    """Behind the point as printed, of percent if the unit is a fraction; None: not known."""
+    """Number of printed decimals, of the percentage if the unit is a fraction; None: unknown."""
     source: str
     date: datetime.date | None = None
-    """Of the source in the state that was read."""
+    """Date of the version of the source that was read."""
     first: datetime.date | None = None
-    """When it was first published, if that is known."""
+    """Date of first publication, if known."""
     superseded: bool = False
-    """Whether the source itself printed another number later."""
+    """Whether the source replaced the number later."""
     note: str = ""
     knobs: dict[str, Any] = {}
-    """Conditions that are known: temperature, top_p, top_k, max_tokens, thinking, repeats, judge ("none": a rule)."""
+    """Known conditions: temperature, top_p, top_k, max_tokens, thinking, repeats, judge ("none": scored by a rule)."""
     told: str = ""
     """Where the source states the conditions."""
     inferred: dict[str, Any] = {}
@@ -93,7 +93,7 @@ class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unit: str = ""
     note: str = ""
     notes: dict[str, str] = {}
-    """Model -> what the source adds to its number."""
+    """Model -> remark of the source."""
     knobs: dict[str, Any] = {}
     told: str = ""
     model_knobs: dict[str, dict[str, Any]] = {}
@@ -107,7 +107,7 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load(results: Path | None = None) -> list[Claim]:
-    """Read the claims that come with the package and those of a results folder; raises DataError."""
+    """Read the claims of the package and of a results folder; raises DataError."""
     own = [results / "claims"] if results else []
     shipped = [place for place in PLACES if place.is_dir()][:1]
     folders = dict.fromkeys(place.resolve() for place in (*shipped, *own))
@@ -115,7 +115,7 @@ def load(results: Path | None = None) -> list[Claim]:
 
 
 def named(results: Path | None = None) -> dict[str, Claim]:
-    """Return all claims by id: `intern-s1/mmlu-pro`, with protocol, date and a number if that is needed."""
+    """Return all claims by id: `intern-s1/mmlu-pro`, with protocol, date and a number if needed to be unique."""
     claims = load(results if results and (results / "claims").is_dir() else None)
     short = Counter(map(_id, claims))
     names: dict[str, Claim] = {}
@@ -135,7 +135,7 @@ def _id(claim: Claim) -> str:
 
 
 def read(path: Path) -> list[Claim]:
-    """Read one file of claims; raises DataError that names it."""
+    """Read a file of claims; raises DataError."""
     try:
         text = disk.read_small(path).decode("utf-8-sig")
         content = msgspec.convert(tomllib.loads(text, parse_float=Decimal), _File)  # 88.00 is not 88.0
@@ -155,24 +155,14 @@ def _claims(table: _Table) -> Iterator[Claim]:
         if not value.is_finite():
             raise ValueError(f"{table.benchmark}: {model} has {float(value)}")
         yield Claim(
-            model=model,
-            suite=table.suite,
-            benchmark=table.benchmark,
-            protocol=table.protocol,
-            metric=table.metric,
-            value=round(float(value) / scale, 12),
-            unit=unit,
-            digits=max(0, -int(value.as_tuple().exponent)),
-            source=table.source,
-            date=table.date,
-            first=table.first,
-            superseded=table.superseded,
+            model=model, suite=table.suite, benchmark=table.benchmark, protocol=table.protocol,
+            metric=table.metric, value=round(float(value) / scale, 12), unit=unit,
+            digits=max(0, -int(value.as_tuple().exponent)), source=table.source, date=table.date,
+            first=table.first, superseded=table.superseded,
             note="; ".join(filter(None, (table.note, table.notes.get(model)))),
             knobs=(knobs := _plain(table.knobs | table.model_knobs.get(model, {}))),
-            told=table.told if knobs else "",
-            inferred=_plain(table.inferred),
-            items=table.items,
-        )
+            told=table.told if knobs else "", inferred=_plain(table.inferred), items=table.items,
+        )  # fmt: skip
 
 
 def _plain(knobs: dict[str, Any]) -> dict[str, Any]:

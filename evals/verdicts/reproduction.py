@@ -1,11 +1,11 @@
-"""A run held against a published number: equivalent, different, inconclusive, or not comparable, and why.
+"""Comparison of a run with a published number: equivalent, different, inconclusive, or not comparable, and why.
 
-Both saw the same items, so what counts is how far two runs of one model lie apart (the estimand is `these-items`), and
-the rounding of the printed number; the sampling of items does not come in. *Equivalent*: the difference is shown to be
-within d (two one-sided tests, Schuirmann 1987, each at 5 %). *Different*: it is shown not to be 0 (5 %, two-sided).
-Else *inconclusive*, with the least shift that would have been seen with 80 % power. Protocol and every condition that
-the source tells (a *knob*: temperature, max tokens, repeats, judge ...) must be the same; what it does not tell is named, as it may be
-the reason for any difference.
+Both used the same items, so only the run-to-run noise (the estimand is `these-items`) and the rounding of the printed
+number count, not the sampling of items. *Equivalent*: the difference is shown to be within d (two one-sided tests,
+Schuirmann 1987, each at 5 %). *Different*: it is shown not to be 0 (5 %, two-sided). Otherwise *inconclusive*, with the
+minimum detectable shift at 80 % power. The protocol and every stated condition (temperature, max tokens, repeats, judge
+...; `knobs` in the files of claims) must be the same; conditions that the source does not state are listed, since they
+may explain a difference.
 """
 
 from __future__ import annotations
@@ -21,21 +21,20 @@ from evals.errors import UnknownName, Untrusted
 from evals.labels import ProtocolName
 from evals.records.card import Card
 from evals.report.statistics import z_quantile
-from evals.types import Estimate
-from evals.verdicts.contestant import Contestant
-from evals.verdicts.noise import Certificate
+from evals.verdicts.formatting import setting
+from evals.verdicts.noise import RepeatabilityReport
 from evals.verdicts.reported import Claim
+from evals.verdicts.suite_run import SuiteRun
 from evals.verdicts.within import within_error
-from evals.verdicts.wording import setting
 
-KNOBS = ("temperature", "top_p", "top_k", "max_tokens", "thinking", "repeats", "judge")
+CONDITIONS = ("temperature", "top_p", "top_k", "max_tokens", "thinking", "repeats", "judge")
 Verdict = Literal["equivalent", "different", "inconclusive", "not comparable"]
 WITHIN = 0.02
-"""Difference that counts as none: in the unit of a fraction, else as a share of the published value."""
+"""Default equivalence margin: absolute for fractions, else relative to the published value."""
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """What a run says of a claim."""
+    """Result of comparing a run with a claim."""
 
     claim: str
     """Its id."""
@@ -51,23 +50,23 @@ class Finding(Struct, frozen=True, kw_only=True):
     difference_high: float | None = None
     """95 %: run-to-run noise of both, and the rounding of the published number."""
     within: float | None = None
-    """The difference that counts as none, in the claim's unit."""
+    """Equivalence margin in the claim's unit."""
     detectable: float | None = None
-    """Least shift that would have been called different with 80 % power."""
+    """Minimum shift that would have been called different with 80 % power."""
     noise: float | None = None
     """Standard deviation of the measured value between runs of one model."""
     noise_from: str = ""
-    """Where that is known from."""
+    """Source of the noise."""
     estimand: str = "these-items"
     unit: str = "fraction"
     because: tuple[str, ...] = ()
     """Why the two do not compare."""
     unknown: tuple[str, ...] = ()
-    """Conditions that the source does not tell."""
+    """Conditions that the source does not state."""
 
 
 class Measured(Struct, frozen=True, kw_only=True):
-    """A run, or the runs of a suite's variants together, as a number."""
+    """The score of a run, or the mean over the runs of a suite's variants."""
 
     suite: str
     protocol: str
@@ -78,12 +77,12 @@ class Measured(Struct, frozen=True, kw_only=True):
     high: float | None
     cards: tuple[Card, ...]
     noise: float | None = None
-    """Standard deviation between runs of one model; None: not measured."""
+    """Standard deviation between runs of one model; None: unknown."""
     noise_from: str = ""
 
 
 def measured(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any]]) -> list[Measured]:
-    """Return what runs measured: their headlines, and the means that protocols define over variants."""
+    """Return the headlines of runs, and the means that protocols define over variants."""
     runs = [
         Measured(
             suite=card.config.suite,
@@ -96,7 +95,7 @@ def measured(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any]]) -> 
             cards=(card,),
         )
         for card in cards
-        if (head := _headline(card)) is not None
+        if (head := card.headline) is not None
     ]
     for mean in aggregates:
         runs.append(
@@ -117,7 +116,7 @@ def measured(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any]]) -> 
 def check(
     run: Measured, claims: Mapping[str, Claim], model: str, *, within: float | None = None
 ) -> list[Finding]:
-    """Hold a measured number against every claim of that suite and model; superseded claims are left alone."""
+    """Compare a measured number with every claim of its suite and model, except superseded ones."""
     return [
         _finding(run, name, claim, within)
         for name, claim in claims.items()
@@ -126,44 +125,40 @@ def check(
 
 
 def with_noise(
-    run: Measured, contestants: Sequence[Contestant], certificates: Iterable[Certificate]
+    run: Measured, suite_runs: Sequence[SuiteRun], reports: Iterable[RepeatabilityReport]
 ) -> Measured:
-    """Add the run-to-run noise of a measured value: from its own repeats, or from a repeatability report that fits."""
+    """Add the run-to-run noise to a measured value: from its own repeats, or from a matching repeatability report."""
     if len(run.cards) != 1:
         return run
-    contestant = next((c for c in contestants if c.suite == run.suite and c.protocol == run.protocol), None)
-    if contestant is None:
+    suite_run = next((c for c in suite_runs if c.suite == run.suite and c.protocol == run.protocol), None)
+    if suite_run is None:
         return run
-    if (error := within_error(contestant.side_of(contestant.headline), contestant.headline)) is not None:
+    if (error := within_error(suite_run.side_of(suite_run.headline), suite_run.headline)) is not None:
         return structs.replace(run, noise=error, noise_from="own repeats")
-    for report in certificates:
+    for report in reports:
         same = (report.suite, report.protocol, report.data_sha256, report.model, report.metric)
         if same == (
-            contestant.suite, contestant.protocol, contestant.data_sha256, contestant.model, contestant.headline.name,
+            suite_run.suite, suite_run.protocol, suite_run.data_sha256, suite_run.model, suite_run.headline.name,
         ):  # fmt: skip
-            scale = sqrt(report.repeats / contestant.side.repeats)
+            scale = sqrt(report.repeats / suite_run.side.repeats)
             return structs.replace(run, noise=report.deviation * scale, noise_from="repeatability report")
     return run
 
 
 def same_model(name: str, other: str) -> bool:
-    """Whether two names are one model's, spelled differently."""
+    """Whether two names are spellings of the same model."""
     return plain(name) == plain(other)
 
 
 def plain(name: str) -> str:
-    """Return a model's name without its organisation, marks and capitals."""
+    """Return a model's name without organisation and punctuation, in lower case."""
     return "".join(c for c in name.rpartition("/")[2].lower() if c.isalnum())
 
 
-def _headline(card: Card) -> Estimate | None:
-    return next((e for e in card.estimates if e.headline and not e.group), None)
-
-
 def _finding(run: Measured, name: str, claim: Claim, within: float | None) -> Finding:
-    asked = asked_of(claim)
-    unknown = tuple(knob for knob in asked if knob not in claim.knobs)
-    because = (*_unlike(run, claim), *_turned(run, claim, asked))
+    conditions = relevant_conditions(claim)
+    unknown = tuple(name for name in conditions if name not in claim.knobs)
+    because = (*_incomparable(run, claim), *_different_conditions(run, claim, conditions))
     if because or run.value is None:
         because = because or ("nothing was scored",)
         return Finding(
@@ -188,22 +183,12 @@ def _judged(
     elif abs(difference) - half > two_sided * error:
         verdict = "different"
     return Finding(
-        claim=name,
-        verdict=verdict,
-        claimed=claim.value,
-        measured=value,
-        low=run.low,
-        high=run.high,
-        difference=difference,
-        difference_low=difference - half - two_sided * error,
-        difference_high=difference + half + two_sided * error,
-        within=d,
-        detectable=half + (two_sided + power) * error,
-        noise=noise,
-        noise_from=source,
-        unit=claim.unit,
+        claim=name, verdict=verdict, claimed=claim.value, measured=value, low=run.low, high=run.high,
+        difference=difference, difference_low=difference - half - two_sided * error,
+        difference_high=difference + half + two_sided * error, within=d,
+        detectable=half + (two_sided + power) * error, noise=noise, noise_from=source, unit=claim.unit,
         unknown=unknown,
-    )
+    )  # fmt: skip
 
 
 def _noise(run: Measured) -> tuple[float, str]:
@@ -212,13 +197,12 @@ def _noise(run: Measured) -> tuple[float, str]:
         return run.noise, run.noise_from
     if run.low is None or run.high is None:
         return inf, "not measured"
-    return (run.high - run.low) / 2 / z_quantile(
-        0.975
-    ), "not measured: taken as the sampling error, its upper bound"
+    bound = (run.high - run.low) / 2 / z_quantile(0.975)
+    return bound, "not measured: taken as the sampling error, its upper bound"
 
 
 def rounding(claim: Claim) -> float:
-    """Return half of the last printed digit, in the claim's unit: 83.5 % was between 83.45 and 83.55."""
+    """Return half a unit of the last printed digit: 83.5 % was between 83.45 and 83.55."""
     scale = 100 if claim.unit == "fraction" else 1
     digits = claim.digits
     if digits is None:
@@ -226,17 +210,17 @@ def rounding(claim: Claim) -> float:
     return 0.5 * 10.0**-digits / scale
 
 
-def asked_of(claim: Claim) -> tuple[str, ...]:
-    """Name the conditions that matter for a claim: its judge unless the protocol is known to have none."""
+def relevant_conditions(claim: Claim) -> tuple[str, ...]:
+    """Return the conditions that matter for a claim: the judge only if the protocol may have one."""
     try:
         judged = not claim.protocol or any(s.judged for s in load.recorded_suite(claim.suite, claim.protocol))
     except (UnknownName, Untrusted):
         judged = True
-    return KNOBS if judged else KNOBS[:-1]
+    return CONDITIONS if judged else CONDITIONS[:-1]
 
 
-def _unlike(run: Measured, claim: Claim) -> list[str]:
-    """Return what of suite, protocol and data is not the same."""
+def _incomparable(run: Measured, claim: Claim) -> list[str]:
+    """Return the differences in protocol, unit and data."""
     reasons = []
     if not claim.protocol:
         reasons.append("the claim's protocol is not known")
@@ -260,7 +244,7 @@ def _unlike(run: Measured, claim: Claim) -> list[str]:
 
 
 def _reworded(card: Card) -> bool:
-    """Return whether a run used reworded prompts instead of its protocol's own; baselines do not record it."""
+    """Return whether a run under `official` used reworded prompts."""
     config = card.config
     if card.origin != "run" or config.protocol != "official" or config.model.startswith("baseline:"):
         return False
@@ -270,27 +254,27 @@ def _reworded(card: Card) -> bool:
         return False
 
 
-def _turned(run: Measured, claim: Claim, asked: Sequence[str]) -> list[str]:
-    """Return which known conditions differ; of an imported run they are unknown on our side."""
+def _different_conditions(run: Measured, claim: Claim, conditions: Sequence[str]) -> list[str]:
+    """Return the stated conditions that differ; those of an imported run are unknown."""
     reasons = []
-    for knob in (knob for knob in asked if knob in claim.knobs):
-        there = claim.knobs[knob]
-        different = next((card for card in run.cards if _knob(card, knob) != there), None)
+    for name in (name for name in conditions if name in claim.knobs):
+        there = claim.knobs[name]
+        different = next((card for card in run.cards if _condition(card, name) != there), None)
         if different is not None:
-            reasons.append(f"{knob} {_setting(different, knob)} here, {setting(there)} there")
+            reasons.append(f"{name} {_shown(different, name)} here, {setting(there)} there")
     return reasons
 
 
-def _setting(card: Card, knob: str) -> str:
-    here = _knob(card, knob)
-    if here is not None:
-        return setting(here)
+def _shown(card: Card, name: str) -> str:
+    value = _condition(card, name)
+    if value is not None:
+        return setting(value)
     return "unknown" if card.origin != "run" else "the server's default"
 
 
-def _knob(card: Card, knob: str) -> Any:
-    if knob == "repeats":
+def _condition(card: Card, name: str) -> Any:
+    if name == "repeats":
         return card.config.repeats
-    if knob == "judge":
+    if name == "judge":
         return card.config.judge or ("none" if card.origin == "run" else None)
-    return structs.asdict(card.config.sampling)[knob]
+    return structs.asdict(card.config.sampling)[name]

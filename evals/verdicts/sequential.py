@@ -1,8 +1,8 @@
-"""A gate while the run goes on: samples in seeded random order, stopped at the first moment that decides.
+"""A sequential gate: samples in seeded random order, stopped as soon as the verdict is certain.
 
 Each suite is tested by two bets (`betting.py`): that it lost less than its margin, and that it lost more. Records
-come back in any order, but are taken in the order of asking, for what comes back first is not a random sample.
-A missing outcome enters each bet at its worst. Alpha is shared as in the fixed gate: every pass at alpha,
+arrive in any order but are processed in the order of the calls, since those that arrive first are not a random sample.
+A missing outcome enters each bet at its worst value. Alpha is shared as in the fixed gate: every pass at alpha,
 regressions at alpha over the number of critical and supporting suites.
 """
 
@@ -25,22 +25,22 @@ from evals.run.job import Job
 from evals.types import Point, Record
 from evals.verdicts import baseline as baselines
 from evals.verdicts.betting import Bets
-from evals.verdicts.cases import metric_of, plain
-from evals.verdicts.contestant import Contestant, why_not
+from evals.verdicts.cases import metric_of
 from evals.verdicts.estimands import Estimand
+from evals.verdicts.formatting import interval, size
 from evals.verdicts.gate import GateReport, SuiteVerdict, Verdict, overall
 from evals.verdicts.pairs import Side, value_of, values
 from evals.verdicts.policy import Entry, Policy
-from evals.verdicts.wording import amount, interval
+from evals.verdicts.suite_run import SuiteRun, plain, why_not
 
 QUOTE = "stopped as soon as the gate could decide: the point estimate is biased and not to be quoted"
 
 
 class Stoppable(Protocol):
-    """What a sequential gate needs of the runner."""
+    """A runner that can be stopped."""
 
     def end(self, why: str) -> None:
-        """Ask no more."""
+        """Make no further calls."""
         ...
 
 
@@ -48,7 +48,7 @@ class SuiteTest:
     """The sequential test of one suite."""
 
     def __init__(
-        self, job: Job, entry: Entry, old: Contestant, *, seed: int, estimand: Estimand = "items-like-these"
+        self, job: Job, entry: Entry, old: SuiteRun, *, seed: int, estimand: Estimand = "items-like-these"
     ) -> None:
         if estimand == "these-items":
             raise UsageError(
@@ -87,12 +87,12 @@ class SuiteTest:
         )
         self.outcomes: dict[str, dict[int, Point | None]] = {}
         self.next = 0
-        """First cluster that is not complete yet."""
+        """Index of the first incomplete cluster."""
         self.n = self.scored = 0
         self.total = self.weight = 0.0
 
     def _order(self, seed: int) -> list[list[str]]:
-        """Put clusters into a random order fixed by the seed; samples that the baseline lacks are not asked."""
+        """Return the clusters in a seeded random order, without samples that the baseline lacks."""
         clusters: dict[str, list[str]] = {}
         for name, gold in self.golds.items():
             if self.hidden[name] in self.before:
@@ -136,7 +136,7 @@ class SuiteTest:
             self.n += 1
             self.scored += len(scored)
             if new is None:
-                continue  # the metric leaves this outcome out
+                continue  # the metric leaves this sample out
             old = self.before[self.hidden[name]]
             down, up = (new.low - old.high, new.high - old.low)
             worst += weight * (down if higher else -up)
@@ -148,7 +148,7 @@ class SuiteTest:
 
     @property
     def coverage(self) -> float:
-        """Scored sample-repeats / those asked so far."""
+        """Scored sample-repeats / sample-repeats asked so far."""
         return self.scored / (self.n * self.job.repeats) if self.n else 0.0
 
     @property
@@ -161,9 +161,9 @@ class SequentialGate:
     """A sequential gate: all suites of a command against a baseline, until the policy's verdict is certain."""
 
     def __init__(
-        self, jobs: Sequence[Job], old: Sequence[Contestant], policy: Policy, *, seed: int, live: bool = True
+        self, jobs: Sequence[Job], old: Sequence[SuiteRun], policy: Policy, *, seed: int, live: bool = True
     ) -> None:
-        """Raises UsageError if jobs, baseline and policy do not fit; `live`: take in what is on disk first."""
+        """Raises UsageError if jobs, baseline and policy do not match; `live`: process the records on disk first."""
         if policy.pool:
             raise UsageError(
                 "--until-decided: pools are judged by the fixed gate only; take them out of the policy"
@@ -191,12 +191,12 @@ class SequentialGate:
             raise UsageError(f"the policy says nothing of {', '.join(others)}")
         self.runner: Stoppable | None = None
         self.notes = [QUOTE]
-        """What the runs' cards say of it."""
+        """Notes for the runs' cards."""
         if live:
             self._resume()
 
     def _resume(self) -> None:
-        """Take in what an earlier, interrupted run of the same command has recorded."""
+        """Process the records of an earlier, interrupted run of the same command."""
         for test in self.tests.values():
             done = test.job.done
             if not done:
@@ -206,7 +206,7 @@ class SequentialGate:
                     test.take(one)
 
     def queue(self) -> list[tuple[int, int, int]]:
-        """Order all calls at random within each suite, the suites side by side."""
+        """Return all calls, in random order within each suite and interleaved between suites."""
         keyed = []
         for number, test in self.tests.items():
             positions = {name: position for position, name in enumerate(test.job.samples.ids)}
@@ -227,13 +227,13 @@ class SequentialGate:
             self.runner.end(f"decided: {self.verdict}")
 
     def attach(self, runner: Stoppable) -> None:
-        """Stop this runner once the verdict is decided: at once if an earlier session decided it."""
+        """Stop this runner once the verdict is certain, at once if it already is."""
         self.runner = runner
         if self.decided:
             runner.end(f"decided: {self.verdict}")
 
     def skips(self, job: int) -> bool:
-        """Whether a suite needs no more samples."""
+        """Whether the verdict on a suite is certain."""
         return self.verdict_of(self.tests[job]) != "cannot tell"
 
     def verdict_of(self, test: SuiteTest) -> Verdict:
@@ -246,7 +246,7 @@ class SequentialGate:
 
     @property
     def verdict(self) -> Verdict:
-        """Combine the suites as the fixed gate does."""
+        """Return the verdict on all suites, combined as in the fixed gate."""
         verdicts = [(test.entry.tier, self.verdict_of(test)) for test in self.tests.values()]
         if any(tier != "advisory" and verdict == "regression" for tier, verdict in verdicts):
             return "regression"
@@ -255,7 +255,7 @@ class SequentialGate:
 
     @property
     def decided(self) -> bool:
-        """Whether asking more can change nothing: a regression, or no suite that counts is open."""
+        """Whether further calls cannot change the verdict."""
         if self.verdict == "regression":
             return True
         return all(
@@ -279,7 +279,7 @@ class SequentialGate:
         return (low, high) if test.metric.better == "higher" else (-high, -low)
 
     def report(self, *, candidate: str, baseline: str, fixed: GateReport | None = None) -> GateReport:
-        """Return the report; `fixed` is the second test, at the reserved alpha, if the items ran out."""
+        """Return the report; `fixed`: the final test at the reserved alpha, if the items ran out."""
         suites = [self._suite(test) for test in self.tests.values()]
         if fixed is not None:
             second = {one.suite: one for one in fixed.suites}
@@ -309,7 +309,7 @@ class SequentialGate:
     def _suite(self, test: SuiteTest) -> SuiteVerdict:
         verdict = self.verdict_of(test)
         low, high = self._limits(test)
-        unit, margin = test.metric.unit, amount(test.entry.margin, test.metric.unit, signed=True).lstrip("+")
+        unit, margin = test.metric.unit, size(test.entry.margin, test.metric.unit)
         reasons = {
             "pass": f"the loss is shown to be less than {margin}, after {test.n} samples",
             "regression": f"the loss is shown to exceed {margin}, after {test.n} samples",
@@ -318,48 +318,30 @@ class SequentialGate:
         }
         family = self.family if test.entry.tier != "advisory" else 1
         return SuiteVerdict(
-            suite=test.entry.name,
-            protocol=test.job.suite.protocol,
-            tier=test.entry.tier,
-            metric=test.metric.name,
-            verdict=verdict,
-            reasons=(reasons[verdict],),
-            value_baseline=None,
-            value_candidate=None,
-            difference=test.total / test.weight if test.weight else None,
-            low=low,
-            high=high,
-            margin=test.entry.margin,
-            better=test.metric.better,
-            unit=unit,
-            n=test.n,
-            coverage=test.coverage,
-            coverage_baseline=1.0,
-            estimand=test.estimand,
+            suite=test.entry.name, protocol=test.job.suite.protocol, tier=test.entry.tier,
+            metric=test.metric.name, verdict=verdict, reasons=(reasons[verdict],), value_baseline=None,
+            value_candidate=None, difference=test.total / test.weight if test.weight else None, low=low,
+            high=high, margin=test.entry.margin, better=test.metric.better, unit=unit, n=test.n,
+            coverage=test.coverage, coverage_baseline=1.0, estimand=test.estimand,
             method="betting without replacement" if test.estimand == "this-run" else "betting",
             p_pass=min(1.0, exp(-test.bets.best_pass)),
             p_regression=min(1.0, family * exp(-test.bets.best_breach)),
-        )
+        )  # fmt: skip
 
 
-def _expected(job: Job) -> Contestant:
-    """Return the candidate as it will be: its samples, and no outcome yet."""
-    golds = {s.id: Gold(s.group, s.cluster or s.id, s.target, len(s.choices)) for s in job.samples}
-    return Contestant(
-        run=job.writer.card.run,
-        model=job.writer.card.model,
-        suite=job.suite.id,
-        protocol=job.suite.protocol,
-        data_sha256=job.writer.card.config.data_sha256,
-        scorers=job.suite.scorer_versions(),
+def _expected(job: Job) -> SuiteRun:
+    """Return the candidate with all its samples and no outcomes yet."""
+    golds = {s.id: Gold.of(s) for s in job.samples}
+    return SuiteRun(
+        run=job.writer.card.run, model=job.writer.card.model, suite=job.suite.id, protocol=job.suite.protocol,
+        data_sha256=job.writer.card.config.data_sha256, scorers=job.suite.scorer_versions(),
         metrics=at_repeats(job.suite.metrics, job.repeats),
-        sides={name: Side([], golds, job.repeats) for name in job.suite.scorers},
-        gated=job.suite.gated,
+        sides={name: Side([], golds, job.repeats) for name in job.suite.scorers}, gated=job.suite.gated,
         judge=(job.writer.card.config.judge or "none") if job.suite.judged else "",
-    )
+    )  # fmt: skip
 
 
-def _baseline_of(job: Job, old: Sequence[Contestant]) -> Contestant:
+def _baseline_of(job: Job, old: Sequence[SuiteRun]) -> SuiteRun:
     matching = [c for c in old if plain(c.suite) == plain(job.suite.id) and c.protocol == job.suite.protocol]
     if not matching:
         available = ", ".join(f"{c.suite} ({c.protocol})" for c in old)
@@ -370,5 +352,5 @@ def _baseline_of(job: Job, old: Sequence[Contestant]) -> Contestant:
 
 
 def fixed_policy(policy: Policy) -> Policy:
-    """Return the policy of the second test, at the alpha that was kept for it."""
+    """Return the policy of the final test, at the reserved alpha."""
     return structs.replace(policy, alpha=policy.alpha * policy.final)

@@ -1,9 +1,9 @@
-"""Alpha spending over a series of gates: a nightly gate errs within alpha over all its nights, not in each of them.
+"""Alpha spending over a series of gates, so that e.g. all nightly gates together err with at most alpha.
 
 A policy with `[series]` names a series and how many gates it has. Each gate is judged at alpha / gates, so that the
-chance of one wrong pass (or of one wrong regression) in the whole series is at most alpha (Bonferroni). What was
-spent is kept in `results/series/NAME.jsonl`, a line per gate: commit it or keep it where CI keeps the results.
-Judging the same runs again spends nothing.
+chance of one wrong pass (or of one wrong regression) in the whole series is at most alpha (Bonferroni). The gates are
+recorded in `results/series/NAME.jsonl`, a line each: commit it or keep it where CI keeps the results. Judging the same
+runs again spends nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Spent(Struct, frozen=True, kw_only=True):
 
 
 class Account(NamedTuple):
-    """A series and what was spent of it."""
+    """A series and its gates so far."""
 
     series: Series
     alpha: float
@@ -51,7 +51,7 @@ class Account(NamedTuple):
 
     @property
     def left(self) -> float:
-        """Return the alpha that is not spent."""
+        """Return the remaining alpha."""
         return max(0.0, self.alpha - sum(gate.alpha for gate in self.gates))
 
 
@@ -61,7 +61,7 @@ def share(policy: Policy) -> Policy:
 
 
 def account(policy: Policy, results: Path) -> Account | None:
-    """Read what was spent of the policy's series; None without one. Raises StoreError for a broken file."""
+    """Read the account of the policy's series; None without a series. Raises StoreError for a broken file."""
     if policy.series is None:
         return None
     path = results / FOLDER / f"{policy.series.name}.jsonl"
@@ -74,7 +74,7 @@ def account(policy: Policy, results: Path) -> Account | None:
 
 
 def refuse_spent(account: Account, *, candidate: str, baseline: str) -> None:
-    """Raise UsageError if no alpha is left for a gate that was not judged before."""
+    """Raise UsageError if no alpha is left, unless this gate was judged before."""
     if _earlier(account, candidate, baseline) is None and len(account.gates) >= account.series.gates:
         raise UsageError(
             f"series {account.series.name}: all {account.series.gates} gates of its alpha {account.alpha:g} are spent; "
@@ -83,7 +83,7 @@ def refuse_spent(account: Account, *, candidate: str, baseline: str) -> None:
 
 
 def record(account: Account, report: GateReport) -> GateReport:
-    """Write a gate to the series' file and return its report with a note of what is left."""
+    """Append a gate to the series' file and return its report with a note on the remaining alpha."""
     earlier = _earlier(account, report.candidate, report.baseline)
     if earlier is None:
         gate = Spent(

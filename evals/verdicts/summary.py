@@ -1,16 +1,16 @@
-"""A comparison in a sentence: who is better, by how much, and where no difference is shown."""
+"""A comparison in sentences: which run is better, by how much, and where no difference is shown."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from evals.verdicts.compare import Comparison, Row
+from evals.verdicts.formatting import amount
 from evals.verdicts.pairs import Flip, ladder
-from evals.verdicts.wording import amount
 
 ALPHA = 0.05
 NAMED = 6
-"""Suites without a difference that are named one by one."""
+"""Maximum number of suites named in a list."""
 
 
 def sentences(comparison: Comparison) -> list[str]:
@@ -75,7 +75,7 @@ def _points(value: float, unit: str) -> str:
 
 def _interval(row: Row, adjusted: int) -> str:
     """Format the interval of B's gain (or loss) in the sentence's direction, smaller limit first."""
-    low, high = _ends(row)
+    low, high = row.ends
     if low is None or high is None:
         return "interval not known"
     sign = 1.0 if (row.difference or 0.0) >= 0 else -1.0
@@ -85,14 +85,8 @@ def _interval(row: Row, adjusted: int) -> str:
     return f"95 % interval {ends[0]:{form}} to {ends[1]:{form}}{several}"
 
 
-def _ends(row: Row) -> tuple[float | None, float | None]:
-    if row.low_adjusted is not None and row.high_adjusted is not None:
-        return row.low_adjusted, row.high_adjusted
-    return row.low, row.high
-
-
 def _suites(rows: Sequence[Row], *, adjusted: int) -> str:
-    """Name suites without a difference; of few with what the data leave open."""
+    """Name suites without a significant difference; up to three with their intervals."""
     if len(rows) > NAMED:
         return f"{', '.join(row.suite for row in rows[:NAMED])} and {len(rows) - NAMED} more"
     if adjusted > 3:
@@ -101,7 +95,7 @@ def _suites(rows: Sequence[Row], *, adjusted: int) -> str:
 
 
 def _open(row: Row) -> str:
-    low, high = _ends(row)
+    low, high = row.ends
     if low is None or high is None:
         return f"{amount(row.difference, row.unit, signed=True)}, interval not known"
     scale, form = (100.0, "+.1f") if row.unit == "fraction" else (1.0, "+.3g")
@@ -132,17 +126,15 @@ def _ranked(comparison: Comparison, suite: str) -> str:
 
 
 def changed(flips: Iterable[Flip]) -> Iterator[str]:
-    """Yield, suite by suite, how many samples score less or more in B, and what changed in its verdict alone."""
+    """Yield for each suite how many samples score less or more in B, or have another verdict with the same score."""
     by_suite: dict[str, list[Flip]] = {}
     for flip in flips:
         by_suite.setdefault(flip.suite, []).append(flip)
     for suite, several in by_suite.items():
-        parts = (
-            ("score less in B", [flip for flip in several if flip.worse]),
-            ("score more", [flip for flip in several if flip.improved]),
-            ("score the same by another verdict", [f for f in several if not f.worse and not f.improved]),
-        )
-        text = [f"{len(some)} {words}{_kinds(some)}" for words, some in parts if some or words != parts[2][0]]
+        worse, better = [f for f in several if f.worse], [f for f in several if f.improved]
+        same = [f for f in several if not f.worse and not f.improved]
+        text = [f"{len(worse)} score less in B{_kinds(worse)}", f"{len(better)} score more{_kinds(better)}"]
+        text += [f"{len(same)} score the same by another verdict{_kinds(same)}"] if same else []
         yield f"{suite}: {'; '.join(text)}"
 
 
@@ -153,5 +145,5 @@ def _kinds(flips: Sequence[Flip]) -> str:
 
 
 def discordant(flips: Iterable[Flip]) -> list[Flip]:
-    """Return the samples that score less or more in B, in the order given."""
+    """Return the samples whose score changed, in the given order."""
     return [flip for flip in flips if flip.worse or flip.improved]

@@ -1,4 +1,4 @@
-"""Items whose gold answer several models contradict alike: for a person to look at, never applied by itself."""
+"""Items on which several models agree against the gold answer, for a person to review; nothing is changed."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Suspects(Struct, frozen=True, kw_only=True):
 
 
 def suggest(runs: Sequence[Run], *, least: int | None = None) -> Suspects:
-    """List items that at least `least` models (default: three quarters, and two) answer alike against the gold.
+    """Return the items that at least `least` models (default: three quarters, at least two) answer alike against the gold.
 
-    Runs must be of one suite and the same data; of several runs of a model the last one counts. Raises UsageError.
+    Raises UsageError for runs of several suites or data. Of several runs of a model, the last one counts.
     """
     cards = [run.card for run in runs]
     names = {(card.config.suite, card.config.data_sha256) for card in cards}
@@ -71,17 +71,14 @@ def _known(name: str, variant: str) -> Mapping[str, str]:
 
 
 def _agreed(
-    run: Run,
-    answers: Mapping[str, Mapping[str, tuple[str, str]]],
-    least: int,
-    known: Mapping[str, str],
+    run: Run, answers: Mapping[str, Mapping[str, tuple[str, str]]], least: int, known: Mapping[str, str]
 ) -> list[Suspect]:
-    """Return the items that enough models answer alike against the gold, the most agreed on first."""
+    """Return the items that enough models answer alike against the gold, sorted by the number of models."""
     items = []
     for name, gold in run.gold().items():
-        given = {model: theirs[name] for model, theirs in answers.items() if name in theirs}
+        outcomes = {model: by_name[name] for model, by_name in answers.items() if name in by_name}
         models: dict[str, list[str]] = defaultdict(list)
-        for model, (verdict, answer) in given.items():
+        for model, (verdict, answer) in outcomes.items():
             if verdict == "wrong" and answer:
                 models[answer].append(model)
         best = max(models, key=lambda answer: len(models[answer]), default="")
@@ -93,7 +90,7 @@ def _agreed(
                     gold=_text(gold.target),
                     answer=best[:LONGEST],
                     models=tuple(models[best]),
-                    answered=sum(bool(answer) for _, answer in given.values()),
+                    answered=sum(bool(answer) for _, answer in outcomes.values()),
                     known=known.get(name, ""),
                 )
             )
@@ -101,7 +98,7 @@ def _agreed(
 
 
 def _answers(run: Run) -> dict[str, tuple[str, str]]:
-    """Sample id -> (verdict, answer) of most of its repeats; samples whose repeats are split are left out."""
+    """Return sample id -> most frequent (verdict, answer) of its repeats; samples with a tie are left out."""
     repeats: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
     for brief in run.briefs():
         score = next(iter(brief.scores.values()), None)

@@ -1,4 +1,4 @@
-"""`evals run ... --against BASELINE --policy FILE --until-decided`: the run stops when the gate's verdict is sure."""
+"""Early stopping of `evals run ... --against BASELINE --policy FILE --until-decided`: a sequential gate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evals.errors import UsageError
 from evals.records.store import Run
-from evals.verdicts import contestants, noise, policy, spending
+from evals.verdicts import noise, policy, spending, suite_runs
 from evals.verdicts.gate import GateReport, check_noise, run_names
 from evals.verdicts.gate import gate as judge
 from evals.verdicts.sequential import SequentialGate, fixed_policy
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from evals.run.request import RunRequest
 
 
-class Until:
+class EarlyStoppingGate:
     """The sequential gate of a run; raises UsageError if baseline and policy do not fit together."""
 
     def __init__(self, *, against: str, policy_file: Path, results: Path) -> None:
         rules = policy.read(policy_file)
         self.account = spending.account(rules, results)
         self.rules = spending.share(rules)
-        self.old = contestants.find(results, against, suites=[entry.name for entry in self.rules.suite])
+        self.old = suite_runs.find(results, against, suites=[entry.name for entry in self.rules.suite])
         check_noise(self.rules, noise.limits(results, self.old), self.old)
         self.gate: SequentialGate | None = None
 
@@ -42,20 +42,20 @@ class Until:
         gate = self.gate
         if gate is None:
             raise UsageError("nothing was run")
-        new = [contestants.contestant(Run(job.writer.path)) for job in gate.jobs]
+        new = [suite_runs.of_run(Run(job.writer.path)) for job in gate.jobs]
         left = any(test.exhausted and gate.verdict_of(test) == "cannot tell" for test in gate.tests.values())
         fixed = None
         if self.rules.final > 0 and left:
-            b, a = contestants.alike(new, self.old)
+            b, a = suite_runs.with_common_ids(new, self.old)
             fixed = judge(b, a, fixed_policy(self.rules))
         report = gate.report(candidate=run_names(new), baseline=run_names(self.old), fixed=fixed)
         return spending.record(self.account, report) if self.account else report
 
 
-def wanted(request: RunRequest) -> Until | None:
-    """Return the early-stopping rule if the request has one; raises UsageError if an option is missing."""
-    given = [request.against is not None, request.policy is not None, request.until_decided]
-    if not any(given):
+def wanted(request: RunRequest) -> EarlyStoppingGate | None:
+    """Return the sequential gate that a request asks for, or None; raises UsageError if an option is missing."""
+    options = [request.against is not None, request.policy is not None, request.until_decided]
+    if not any(options):
         return None
     if request.against is None or request.policy is None or not request.until_decided:
         raise UsageError(
@@ -63,4 +63,4 @@ def wanted(request: RunRequest) -> Until | None:
         )
     if len(request.models) > 1:
         raise UsageError("--until-decided judges one model at a time")
-    return Until(against=request.against, policy_file=request.policy, results=request.results)
+    return EarlyStoppingGate(against=request.against, policy_file=request.policy, results=request.results)

@@ -1,4 +1,4 @@
-"""What a run would score if it were drawn again on the same items: noise within items, from repeats of each."""
+"""Noise within items: the variance of a run's score if the model answered the same items again, from repeats."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 def within_variances(side: Side, metric: Metric) -> Mapping[str, float] | None:
-    """Return per sample the variance of its mean over repeats; None if the run does not show it.
+    """Return for each sample the variance of its mean over repeats (unbiased); None if it cannot be estimated.
 
-    Unbiased, from the spread of each sample's repeats; samples with one repeat there are left out. Joint metrics
-    (pass@k) and statistics of whole runs have no such noise per repeat.
+    It cannot without repeats, for joint metrics (pass@k) and for statistics of whole runs. Samples with a single repeat
+    are left out.
     """
     if metric.joint or metric.together or metric.pool == "whole" or side.repeats < 2:
         return None
     sums: dict[str, tuple[int, float, float]] = {}
-    for one in side.points:
+    for point in side.points:
         try:
-            value = metric.of([one])
+            value = metric.of([point])
         except ValueError:
             continue
-        count, total, squares = sums.get(one.id, (0, 0.0, 0.0))
-        sums[one.id] = count + 1, total + value, squares + value * value
+        count, total, squares = sums.get(point.id, (0, 0.0, 0.0))
+        sums[point.id] = count + 1, total + value, squares + value * value
     return {
         name: max(0.0, squares - total * total / count) / (count - 1) / count
         for name, (count, total, squares) in sums.items()
@@ -39,7 +39,7 @@ def within_variances(side: Side, metric: Metric) -> Mapping[str, float] | None:
 
 
 def within_error(side: Side, metric: Metric) -> float | None:
-    """Return the standard deviation of a run's metric between runs of the model on these items; None: not known."""
+    """Return the standard deviation of a metric between runs of the model on these items; None: unknown."""
     variances = within_variances(side, metric)
     if variances is None:
         return None
@@ -47,11 +47,13 @@ def within_error(side: Side, metric: Metric) -> float | None:
     weights = item_weights(
         len(known), [side.golds[name].group for name in known] if metric.pool == "macro" else None
     )
-    return sqrt(floored(weighed(known, variances, weights), weights, metric))
+    return sqrt(at_least_one_change(weighted_variance(known, variances, weights), weights, metric))
 
 
-def weighed(names: list[str], variances: Mapping[str, float], weights: NDArray[np.float64]) -> float:
-    """Return the variance of a weighted mean; a sample without a variance has the mean of the others."""
+def weighted_variance(
+    names: list[str], variances: Mapping[str, float], weights: NDArray[np.float64]
+) -> float:
+    """Return the variance of a weighted mean; unknown variances are replaced by the mean of the known ones."""
     import numpy as np
 
     known = [variances[name] for name in names if name in variances]
@@ -59,7 +61,6 @@ def weighed(names: list[str], variances: Mapping[str, float], weights: NDArray[n
     return float(np.array([variances.get(name, usual) for name in names]) @ weights**2)
 
 
-def floored(variance: float, weights: NDArray[np.float64], metric: Metric) -> float:
-    """Return a variance of at least one changed sample: repeats that all agree do not prove zero noise."""
-    width = metric.bounds[1] - metric.bounds[0] if metric.bounds else 0.0
-    return max(variance, (width * float(weights.max())) ** 2 / 4)
+def at_least_one_change(variance: float, weights: NDArray[np.float64], metric: Metric) -> float:
+    """Return a variance of at least that of one changed sample: identical repeats do not prove zero noise."""
+    return max(variance, ((metric.width or 0.0) * float(weights.max())) ** 2 / 4)

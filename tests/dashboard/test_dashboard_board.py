@@ -304,14 +304,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_ties_are_those_of_evals_compare(made: Path) -> None:
-    from evals.verdicts import contestants
+    from evals.verdicts import suite_runs
     from evals.verdicts.compare import compare
 
     found = board.build(frames.index(made).entries)
     label = "gpqa:diamond · official"
     runs = {row: cell.entry for row, cell in found.column(label).items() if cell.entry}
     ours = ties.ties(found.columns[label], runs)
-    theirs = compare([[contestants.contestant(frames.store.Run(one.path))] for one in runs.values()])
+    theirs = compare([[suite_runs.of_run(frames.store.Run(one.path))] for one in runs.values()])
     by_run = {one.card.run: row.label for row, one in runs.items()}
     want = {by_run[one.run]: (one.rank_low, one.rank_high, one.groups) for one in theirs.ranks}
     assert {one.model: (one.rank_low, one.rank_high, one.groups) for one in ours.places} == want

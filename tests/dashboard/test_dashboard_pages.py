@@ -312,7 +312,7 @@ def test_large_runs_open_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
         app = opened(page, **params)  # imports
         for cached in (
-            pairs._contestant,
+            pairs._suite_run,
             pairs._pairs,
             pairs._whole,
             pairs._groups,

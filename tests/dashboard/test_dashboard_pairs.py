@@ -9,7 +9,7 @@ from msgspec import structs
 
 from tests.support.command import evals
 from tests.support.dashboard_runs import entry, run
-from tests.support.made import contestant, listed
+from tests.support.made import listed, suite_run
 
 pytest.importorskip("duckdb", reason="the extra `dashboard` is not installed")
 
@@ -122,8 +122,8 @@ def test_several_repeats_count_as_right_where_most_are(monkeypatch: pytest.Monke
 
 def made(monkeypatch: pytest.MonkeyPatch, a: Side, b: Side, **changes) -> pairs.Samples:
     """Pair two runs that exist in memory alone."""
-    runs = {"a": contestant("a", a, **changes), "b": contestant("b", b, **changes)}
-    monkeypatch.setattr(pairs, "_contestant", lambda key: runs[key[0]])
+    runs = {"a": suite_run("a", a, **changes), "b": suite_run("b", b, **changes)}
+    monkeypatch.setattr(pairs, "_suite_run", lambda key: runs[key[0]])
     return pairs._samples.__wrapped__(("a", ()), ("b", ()), ())
 
 

@@ -226,7 +226,7 @@ def test_lm_eval_is_matched_by_the_question_and_shown_order_counts(tmp_path: Pat
     done = evals(
         "import", path, "--sample", "--model", "m", "--protocol", "official", "--results", tmp_path / "r"
     )
-    assert "1 of theirs match no sample of ours" in done.err
+    assert "1 of its records match no sample of ours" in done.err
     run = store.runs(tmp_path / "r")[0]
     assert run.card.counts["right"] == 1
     (stated,) = [json.loads(row) for row in (run.path / "theirs.jsonl").read_text().splitlines()]

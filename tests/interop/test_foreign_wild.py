@@ -118,7 +118,7 @@ def test_a_doubled_row_is_left_out_and_named(here: Path) -> None:
     assert done.status == 0, done.err
     (card,) = done.json["runs"]
     assert (card["coverage"], card["expected"]) == (1.0, len(rows))
-    assert any("1 stand twice and are left out: " in note for note in card["notes"])
+    assert any("1 of its records are duplicates and are left out: " in note for note in card["notes"])
 
 
 def test_a_file_that_holds_every_row_twice_is_two_repeats(here: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_file_that_holds_every_row_twice_is_two_repeats(here: Path) -> None:
     Path("biology_result.json").write_text(json.dumps([*rows, *rows]))
     (card,) = imported(Path("biology_result.json")).json["runs"]
     assert (card["coverage"], card["expected"]) == (1.0, 2 * len(rows))
-    assert not any("stand twice" in note for note in card["notes"])
+    assert not any("duplicates" in note for note in card["notes"])
 
 
 NOISE = (".ipynb_checkpoints", "@eaDir", "__MACOSX", ".hidden")

@@ -340,7 +340,7 @@ def test_likelihoods_under_a_chat_template_are_refused(tasks) -> None:
     batch = back.Batch(load.model("scripted:A"))
     try:
         with pytest.raises(UsageError, match="plain text"):
-            back.told(batch, [(back.Turns("[]"), "x")])
+            back.loglikelihoods(batch, [(back.Turns("[]"), "x")])
     finally:
         batch.close()
 

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from evals.extract.upstream.letters import letter_mmlu_pro
-from evals.verdicts.contestants import subset
 from evals.verdicts.control import adjust
-from tests.support.made import contestant, side
+from evals.verdicts.suite_runs import subset
+from tests.support.made import side, suite_run
 from tools.mirror import shared_folder
 
 
@@ -68,7 +68,7 @@ def measure(recordings: Recordings, *, n: int, simulations: int) -> Iterator[Row
     """Draw subsets of each model's run and adjust them by the other models' runs."""
     groups = list(recordings.groups.values())
     runs = {
-        model: contestant(model, side(table, groups=groups)) for model, table in recordings.results.items()
+        model: suite_run(model, side(table, groups=groups)) for model, table in recordings.results.items()
     }
     for model, whole in runs.items():
         controls = [run for name, run in runs.items() if name != model]

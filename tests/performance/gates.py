@@ -28,8 +28,8 @@ from evals.verdicts.gate import Verdict, overall, verdicts
 from evals.verdicts.pairs import Missing
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import Entry, Policy
-from evals.verdicts.within import floored
-from tests.support.made import contestant, listed, side
+from evals.verdicts.within import at_least_one_change
+from tests.support.made import listed, side, suite_run
 
 ALPHA = 0.05
 SHAPE = (0.6, 0.4)
@@ -136,7 +136,7 @@ class Setting(NamedTuple):
             first, second = (rng.binomial(1, chance) for _ in "ab")
             deviation = sqrt(float(np.mean((first - second) ** 2) / 2 * (weights @ weights)))
             noise = variance_by_report(deviation, b - a, weights)
-        error = sqrt(floored(noise, weights, accuracy()[0]))
+        error = sqrt(at_least_one_change(noise, weights, accuracy()[0]))
         return Shift(float((b - a) @ weights), error, MANY, "within-item noise", 1.0)
 
     def forecasts(self) -> list[float]:
@@ -166,7 +166,7 @@ class Setting(NamedTuple):
         else:
             rows = {f"s{i:05}": row for i, row in enumerate(replies.tolist())}
             one = side(rows, groups=groups, repeats=self.repeats)
-        return contestant("base", one, metrics=metrics, suite=self.suite.name)
+        return suite_run("base", one, metrics=metrics, suite=self.suite.name)
 
 
 def cells(count: int, suites: Sequence[Suite] = SUITES) -> Iterator[Cell]:

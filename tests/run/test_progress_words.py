@@ -10,7 +10,7 @@ import pytest
 
 from evals.run import progress
 from evals.run.progress import duration, pace
-from evals.verdicts.wording import p_equals
+from evals.verdicts.formatting import p_equals
 from tests.support.command import evals
 
 

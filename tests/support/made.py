@@ -10,8 +10,8 @@ from msgspec import structs
 from evals.records.files import Gold
 from evals.report.metrics import accuracy, at_repeats
 from evals.types import Metric, Point
-from evals.verdicts.contestant import Contestant
 from evals.verdicts.pairs import Side
+from evals.verdicts.suite_run import SuiteRun
 
 
 def point(
@@ -40,10 +40,10 @@ def side(
     return Side(points, golds, repeats)
 
 
-def contestant(
+def suite_run(
     run: str, one: Side, *, metrics: Sequence[Metric] = (), suite: str = "toy", **changes: Any
-) -> Contestant:
-    made = Contestant(
+) -> SuiteRun:
+    made = SuiteRun(
         run=run,
         model=f"model-{run}",
         suite=suite,

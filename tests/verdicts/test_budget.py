@@ -9,11 +9,11 @@ import pytest
 from msgspec import structs
 
 from evals.report.metrics import repeated
-from evals.verdicts.budget import Used, budget
+from evals.verdicts.budget import RunUsage, budget
 from evals.verdicts.components import components
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import Entry, Policy
-from tests.support.made import contestant, listed, side
+from tests.support.made import listed, side, suite_run
 
 N = 4000
 
@@ -21,7 +21,7 @@ N = 4000
 def run(name: str, chances: np.ndarray, *, repeats: int = 1, seed: int = 0, **changes):
     rng = np.random.default_rng(seed)
     values = {f"s{i:05}": (rng.random(repeats) < p).astype(float).tolist() for i, p in enumerate(chances)}
-    return contestant(name, side(values, repeats=repeats), metrics=repeated(), **changes)
+    return suite_run(name, side(values, repeats=repeats), metrics=repeated(), **changes)
 
 
 def chances(seed: int = 0) -> np.ndarray:
@@ -52,7 +52,7 @@ def test_another_model_tells_the_variance_of_true_differences():
 
 
 def test_assumed_discordance_between_models_is_that_of_recordings():
-    found = components(contestant("a", listed([float(i % 2) for i in range(N)])))
+    found = components(suite_run("a", listed([float(i % 2) for i in range(N)])))
     assert found.models.source == "assumed"
     assert 0.32 <= found.discordance_of_models <= 0.44
 
@@ -72,8 +72,8 @@ def test_wording_and_judge_move_the_score_beyond_what_items_explain():
 
 def test_macro_means_and_clusters_need_more_items():
     values = (np.random.default_rng(0).random(N) < 0.5).astype(float)
-    plain = contestant("a", listed(values.tolist()))
-    shared = contestant(
+    plain = suite_run("a", listed(values.tolist()))
+    shared = suite_run(
         "a", listed(np.repeat(values[: N // 4], 4).tolist(), clusters=[f"c{i // 4}" for i in range(N)])
     )
     assert components(plain).design == pytest.approx(1)
@@ -89,7 +89,7 @@ def test_a_budget_has_the_promised_power(change):
     parts = components(run("a", own, repeats=16, seed=1), [run("b", other, repeats=16, seed=2)])
     drop = 0.05
     found = budget(
-        parts, drop, change, alpha=0.05, estimand="items-like-these", used=Used(N * 16, 32.0, 640.0)
+        parts, drop, change, alpha=0.05, estimand="items-like-these", used=RunUsage(N * 16, 32.0, 640.0)
     )
     assert found.repeats == 1
     assert found.cost_usd == pytest.approx(found.calls * 32 / (N * 16))
@@ -103,8 +103,8 @@ def test_a_budget_has_the_promised_power(change):
 
 
 def test_items_come_before_replies_and_replies_end_where_items_are_the_limit():
-    parts = components(contestant("a", listed([float(i % 3 > 0) for i in range(200)])))
-    used = Used(200, None, None)
+    parts = components(suite_run("a", listed([float(i % 3 > 0) for i in range(200)])))
+    used = RunUsage(200, None, None)
     rows = [
         budget(parts, 0.05, change, alpha=0.05, estimand=estimand, used=used)
         for change, estimand in (
@@ -126,7 +126,7 @@ def test_items_come_before_replies_and_replies_end_where_items_are_the_limit():
 def test_a_plan_ranks_suites_by_what_a_drop_costs():
     def priced(name: str, n: int, cost: float):
         values = (np.random.default_rng(1).random(n) < 0.6).astype(float).tolist()
-        return structs.replace(contestant("base", listed(values), suite=name), cost_usd=cost)
+        return structs.replace(suite_run("base", listed(values), suite=name), cost_usd=cost)
 
     rules = Policy(suite=(Entry(name="dear", margin=0.1), Entry(name="cheap", margin=0.1)))
     found = plan([priced("dear", 2000, 90.0), priced("cheap", 2000, 10.0)], rules, drop=0.04, simulations=200)

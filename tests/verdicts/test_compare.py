@@ -12,9 +12,9 @@ from statsmodels.stats.contingency_tables import mcnemar
 from evals.report.metrics import accuracy, at_repeats, mean_value, repeated
 from evals.types import Metric
 from evals.verdicts.compare import compare
-from evals.verdicts.contestant import why_not
 from evals.verdicts.pairs import Pairs, Side, flips, ladder
-from tests.support.made import binary, contestant, listed, point, side
+from evals.verdicts.suite_run import why_not
+from tests.support.made import binary, listed, point, side, suite_run
 
 MICRO = accuracy()[0]
 MACRO = accuracy(macro=True)[1]
@@ -27,7 +27,7 @@ MAE = Metric(name="mae", of=mean_value, better="lower", bounds=None, unit="eV", 
 def test_wins_losses_and_mcnemar_of_a_table():
     a = side({"1": 1.0, "2": 1.0, "3": 0.0, "4": 0.0, "5": 1.0})
     b = side({"5": 0.0, "4": 1.0, "3": 1.0, "2": 1.0, "1": 1.0})
-    (row, *_) = compare([[contestant("a", a)], [contestant("b", b)]]).pairs
+    (row, *_) = compare([[suite_run("a", a)], [suite_run("b", b)]]).pairs
     assert (row.wins, row.losses, row.ties, row.n) == (2, 1, 2, 5)
     assert row.difference == pytest.approx(0.2)
     assert (row.value_a, row.value_b) == (0.6, 0.8)
@@ -45,8 +45,8 @@ def test_repeats_are_averaged_before_pairing():
 
 
 def test_metrics_are_compared_only_where_both_runs_have_them():
-    a = contestant("a", side({"1": [1.0, 0.0], "2": [0.0, 0.0]}, repeats=2), metrics=repeated())
-    b = contestant("b", side({"1": [1.0] * 4, "2": [0.0] * 4}, repeats=4), metrics=repeated())
+    a = suite_run("a", side({"1": [1.0, 0.0], "2": [0.0, 0.0]}, repeats=2), metrics=repeated())
+    b = suite_run("b", side({"1": [1.0] * 4, "2": [0.0] * 4}, repeats=4), metrics=repeated())
     found = compare([[a], [b]])
     assert [row.metric for row in found.pairs] == ["avg@2", "pass@2"]
     assert any("avg@2 of A is compared with avg@4 of B" in note for note in found.notes)
@@ -91,7 +91,7 @@ def test_clusters_widen_the_interval():
 
 def test_lower_is_better_turns_wins_round_but_not_the_difference():
     a, b = side({"1": 2.0, "2": 3.0, "3": 1.0}), side({"1": 1.0, "2": 1.5, "3": 4.0})
-    (row, *_) = compare([[contestant("a", a, metrics=(MAE,))], [contestant("b", b, metrics=(MAE,))]]).pairs
+    (row, *_) = compare([[suite_run("a", a, metrics=(MAE,))], [suite_run("b", b, metrics=(MAE,))]]).pairs
     assert row.difference == pytest.approx(1 / 6)
     assert (row.wins, row.losses) == (2, 1)
     assert row.better == "lower"
@@ -110,7 +110,7 @@ def test_whole_metrics_are_resampled_jointly():
     metric = Metric(name="rmse", of=rmse, pool="whole", better="lower", bounds=None, headline=True)
     sides = [side({str(i): float(v) for i, v in enumerate(values)}) for values in (a, b)]
     (row, *_) = compare(
-        [[contestant(n, s, metrics=(metric,))] for n, s in zip("ab", sides, strict=True)]
+        [[suite_run(n, s, metrics=(metric,))] for n, s in zip("ab", sides, strict=True)]
     ).pairs
     assert row.test == "paired bootstrap"
     assert row.high - row.low < 0.05  # unpaired it would be near 0.3
@@ -123,7 +123,7 @@ def test_whole_metrics_are_resampled_jointly():
 def test_missing_outcomes_bound_the_difference_from_both_sides():
     a = side({"1": 1.0, "2": 1.0, "3": None, "4": 0.0})
     b = side({"1": 1.0, "2": None, "3": 1.0, "4": None})
-    (row, *_) = compare([[contestant("a", a)], [contestant("b", b)]]).pairs
+    (row, *_) = compare([[suite_run("a", a)], [suite_run("b", b)]]).pairs
     # statistics.md 4.4: both scored: 1; B missing: 2, 4; A missing: 3
     assert (row.n, row.difference) == (1, 0.0)
     assert row.worst == pytest.approx((0 - 1 - 0 + 0) / 4)
@@ -154,12 +154,12 @@ def test_without_bounds_there_is_no_worst_case():
 
 def test_nothing_paired_is_said_and_not_zero():
     a, b = side({"1": 1.0, "2": None}), side({"1": None, "2": 1.0})
-    (row, *_) = compare([[contestant("a", a)], [contestant("b", b)]]).pairs
+    (row, *_) = compare([[suite_run("a", a)], [suite_run("b", b)]]).pairs
     assert (row.n, row.difference, row.p, row.low) == (0, None, None, None)
 
 
 def test_samples_of_one_run_only_are_left_out_and_said():
-    found = compare([[contestant("a", binary(3, 6))], [contestant("b", binary(3, 4))]])
+    found = compare([[suite_run("a", binary(3, 6))], [suite_run("b", binary(3, 4))]])
     assert found.pairs[0].n == 4
     assert any("2 samples are expected by one of the runs only" in note for note in found.notes)
 
@@ -177,7 +177,7 @@ def test_samples_of_one_run_only_are_left_out_and_said():
     ],
 )
 def test_runs_of_another_kind_are_refused_and_the_difference_is_named(change, word):
-    a, b = contestant("a", binary(3, 6)), contestant("b", binary(3, 6), **change)
+    a, b = suite_run("a", binary(3, 6)), suite_run("b", binary(3, 6), **change)
     assert word in why_not(a, b)[0]
     found = compare([[a], [b]])
     assert (found.comparable, found.pairs) == (False, ())
@@ -186,7 +186,7 @@ def test_runs_of_another_kind_are_refused_and_the_difference_is_named(change, wo
 
 
 def test_no_common_suite_is_refused():
-    a, b = contestant("a", binary(3, 6)), contestant("b", binary(3, 6), suite="other")
+    a, b = suite_run("a", binary(3, 6)), suite_run("b", binary(3, 6), suite="other")
     assert compare([[a], [b]]).why_not == ("the runs have no suite in common",)
 
 
@@ -206,7 +206,7 @@ def test_flips_name_what_changed_the_worse_ones_first():
 
 
 def test_flips_of_a_gated_suite_hold_no_answers():
-    a, b = contestant("a", binary(3, 6), gated=True), contestant("b", binary(2, 6), gated=True)
+    a, b = suite_run("a", binary(3, 6), gated=True), suite_run("b", binary(2, 6), gated=True)
     (flip,) = compare([[a], [b]]).flips
     assert (flip.answer_a, flip.answer_b) == (None, None)
 
@@ -217,7 +217,7 @@ def test_flips_of_a_gated_suite_hold_no_answers():
 def test_headlines_are_adjusted_by_holm_and_groups_by_bh():
     groups = ["x", "y"] * 50
     runs = [
-        [contestant(run, binary(right, 100, groups=groups), suite=name) for name in ("one", "two", "three")]
+        [suite_run(run, binary(right, 100, groups=groups), suite=name) for name in ("one", "two", "three")]
         for run, right in (("a", 40), ("b", 52))
     ]
     found = compare(runs)
@@ -236,13 +236,13 @@ def test_many_groups_of_noise_give_few_discoveries():
         side({n: float(v) for n, v in zip(names, rng.integers(0, 2, 1400), strict=True)}, groups=groups)
         for _ in "ab"
     )
-    found = compare([[contestant("a", a)], [contestant("b", b)]])
+    found = compare([[suite_run("a", a)], [suite_run("b", b)]])
     assert not [row for row in found.pairs if row.group and row.p_adjusted < 0.05]
 
 
 def test_ranks_have_intervals_and_letters():
     runs = [
-        [contestant(name, binary(right, 200))] for name, right in (("low", 80), ("mid", 120), ("top", 122))
+        [suite_run(name, binary(right, 200))] for name, right in (("low", 80), ("mid", 120), ("top", 122))
     ]
     found = compare(runs)
     got = {rank.run: (rank.rank_low, rank.rank_high, rank.groups) for rank in found.ranks}
@@ -264,7 +264,7 @@ def test_twelve_thousand_samples_in_under_two_seconds():
         for _ in "ab"
     ]
     started = time.process_time()
-    found = compare([[contestant(n, s)] for n, s in zip("ab", sides, strict=True)])
+    found = compare([[suite_run(n, s)] for n, s in zip("ab", sides, strict=True)])
     assert time.process_time() - started < 1.5
     row = found.pairs[0]
     assert row.p == pytest.approx(
@@ -273,14 +273,14 @@ def test_twelve_thousand_samples_in_under_two_seconds():
 
 
 def test_more_than_two_runs_are_compared_on_headlines_unless_asked():
-    runs = [[contestant(name, side({"1": 1.0, "2": 0.0}, groups=["x", "y"]))] for name in "abc"]
+    runs = [[suite_run(name, side({"1": 1.0, "2": 0.0}, groups=["x", "y"]))] for name in "abc"]
     assert {(row.metric, row.group) for row in compare(runs).pairs} == {("accuracy", "")}
     assert {row.group for row in compare(runs, detail=True).pairs} == {"", "x", "y"}
 
 
 def test_few_clusters_repeats_and_marks_are_named():
     scores = {str(n): [1.0, float(n % 3 == 0)] for n in range(12)}
-    a = contestant("a", side(scores, repeats=2, clusters=[str(n % 4) for n in range(12)]))
+    a = suite_run("a", side(scores, repeats=2, clusters=[str(n % 4) for n in range(12)]))
     b = structs.replace(a, run="b", marks=("a subset of 12 items",))
     found = compare([[a], [b]])
     row = found.pairs[0]
@@ -292,8 +292,8 @@ def test_few_clusters_repeats_and_marks_are_named():
 
 
 def test_the_interval_beside_an_adjusted_p_is_adjusted():
-    a = [contestant("a", side({str(n): 0.0 for n in range(40)}), suite=name) for name in ("s", "t")]
-    b = [contestant("b", side({str(n): float(n < 5) for n in range(40)}), suite=name) for name in ("s", "t")]
+    a = [suite_run("a", side({str(n): 0.0 for n in range(40)}), suite=name) for name in ("s", "t")]
+    b = [suite_run("b", side({str(n): float(n < 5) for n in range(40)}), suite=name) for name in ("s", "t")]
     row = compare([a, b]).pairs[0]
     assert row.ends == (row.low_adjusted, row.high_adjusted) != (row.low, row.high)
 

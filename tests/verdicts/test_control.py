@@ -10,16 +10,16 @@ import pytest
 
 import evals as science_evals
 from evals.errors import UsageError
-from evals.verdicts.contestant import Contestant
 from evals.verdicts.control import adjust
+from evals.verdicts.suite_run import SuiteRun
 from tests.performance.control import measure, recorded
 from tests.support.command import evals
-from tests.support.made import contestant, side
+from tests.support.made import side, suite_run
 
 ITEMS = 400
 
 
-def drawn(seed: int, *, cluster: int = 1) -> tuple[Contestant, Contestant, float]:
+def drawn(seed: int, *, cluster: int = 1) -> tuple[SuiteRun, SuiteRun, float]:
     """A subset of 100 items of a model, another model on all 400 of them, and the first one's score on all."""
     rng = np.random.default_rng(seed)
     hard = np.repeat(rng.uniform(size=ITEMS // cluster), cluster)
@@ -30,7 +30,7 @@ def drawn(seed: int, *, cluster: int = 1) -> tuple[Contestant, Contestant, float
     kept = [i for i in range(ITEMS) if i // cluster in set(chosen.tolist())]
     subset = side({names[i]: own[i] for i in kept}, clusters=[clusters[i] for i in kept])
     whole = side(dict(zip(names, other, strict=True)), clusters=clusters)
-    return contestant("subset", subset), contestant("whole", whole), float(own.mean())
+    return suite_run("subset", subset), suite_run("whole", whole), float(own.mean())
 
 
 @pytest.mark.parametrize("cluster", [1, 4])
@@ -59,10 +59,10 @@ def test_what_does_not_fit_is_refused() -> None:
     for run, controls, message in (
         (whole, [whole], "no more items"),
         (subset, [subset], "no more items"),
-        (subset, [contestant("other", whole.side, suite="aime")], "is of aime"),
-        (subset, [contestant("other", whole.side, data_sha256="1" * 64)], "other data"),
-        (subset, [contestant("other", side({"z": 1.0}))], "lacks items"),
-        (contestant("few", side({f"s{i:03}": 1.0 for i in range(20)})), [whole], "20 scored items"),
+        (subset, [suite_run("other", whole.side, suite="aime")], "is of aime"),
+        (subset, [suite_run("other", whole.side, data_sha256="1" * 64)], "other data"),
+        (subset, [suite_run("other", side({"z": 1.0}))], "lacks items"),
+        (suite_run("few", side({f"s{i:03}": 1.0 for i in range(20)})), [whole], "20 scored items"),
     ):
         with pytest.raises(UsageError, match=message):
             adjust(run, controls)

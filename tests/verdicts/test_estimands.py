@@ -14,7 +14,7 @@ from evals.verdicts.gate import gate
 from evals.verdicts.pairs import Pairs
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import parse
-from tests.support.made import binary, contestant, listed
+from tests.support.made import binary, listed, suite_run
 
 AVG: Metric = repeated()[0]
 
@@ -40,14 +40,14 @@ def test_a_policy_names_its_estimand_and_a_suite_its_own():
 def test_thirty_items_with_sixteen_repeats_pass_on_these_items_alone():
     rng = np.random.default_rng(1)
     chance = rng.beta(1, 1, 30)
-    a, b = (contestant(n, drawn(rng, chance, 16), metrics=repeated()) for n in ("base", "cand"))
+    a, b = (suite_run(n, drawn(rng, chance, 16), metrics=repeated()) for n in ("base", "cand"))
     assert gate([b], [a], policy("these-items", 0.1)).verdict == "pass"
     assert gate([b], [a], policy("items-like-these", 0.1)).verdict == "cannot tell"
     assert gate([b], [a], policy("these-items", 0.1)).suites[0].estimand == "these-items"
 
 
 def test_without_repeats_these_items_are_inconclusive_unless_noise_was_measured():
-    a, b = (contestant(n, binary(300, 500)) for n in ("base", "cand"))
+    a, b = (suite_run(n, binary(300, 500)) for n in ("base", "cand"))
     found = gate([b], [a], policy("these-items"))
     assert found.verdict == "cannot tell"
     assert "noise within items" in found.suites[0].reasons[0]
@@ -55,16 +55,16 @@ def test_without_repeats_these_items_are_inconclusive_unless_noise_was_measured(
 
 
 def test_this_run_is_what_was_seen():
-    a, b = contestant("base", binary(300, 500)), contestant("cand", binary(276, 500))
+    a, b = suite_run("base", binary(300, 500)), suite_run("cand", binary(276, 500))
     assert gate([b], [a], policy("this-run")).verdict == "pass"  # 4.8 points, seen
-    worse = contestant("cand", binary(270, 500))
+    worse = suite_run("cand", binary(270, 500))
     assert gate([worse], [a], policy("this-run")).verdict == "regression"
     row = compare([[a], [b]], estimand="this-run").pairs[0]
     assert (row.low, row.high) == (row.difference, row.difference)
 
 
 def test_comparison_of_single_replies_says_that_noise_is_not_known():
-    a, b = contestant("base", binary(300, 500)), contestant("cand", binary(276, 500))
+    a, b = suite_run("base", binary(300, 500)), suite_run("cand", binary(276, 500))
     row = compare([[a], [b]], estimand="these-items").pairs[0]
     assert (row.p, row.low, round(row.difference, 3)) == (None, None, -0.048)
     assert "not known" in row.test
@@ -117,7 +117,7 @@ def test_a_run_that_lost_exactly_the_margin_passes_as_seldom_as_promised():
 
 def test_the_plan_foresees_each_estimand():
     rng = np.random.default_rng(5)
-    base = contestant("base", drawn(rng, rng.beta(1, 1, 30), 16), metrics=repeated())
+    base = suite_run("base", drawn(rng, rng.beta(1, 1, 30), 16), metrics=repeated())
     forecast = {
         name: plan([base], policy(name), simulations=400).suites[0].passes_unchanged
         for name in ("items-like-these", "these-items", "this-run")
@@ -126,7 +126,7 @@ def test_the_plan_foresees_each_estimand():
 
 
 def test_accuracy_has_the_same_value_under_every_estimand():
-    a, b = contestant("base", binary(30, 50)), contestant("cand", binary(28, 50))
+    a, b = suite_run("base", binary(30, 50)), suite_run("cand", binary(28, 50))
     found = {
         compare([[a], [b]], estimand=name).pairs[0].difference
         for name in ("items-like-these", "these-items", "this-run")

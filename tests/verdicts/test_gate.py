@@ -12,7 +12,7 @@ from evals.report.metrics import accuracy, mean_value, repeated
 from evals.types import Metric
 from evals.verdicts.gate import EXIT, gate
 from evals.verdicts.policy import parse, read
-from tests.support.made import binary, contestant, listed, side
+from tests.support.made import binary, listed, side, suite_run
 from tests.support.paths import ROOT
 
 MAE = Metric(name="mae", of=mean_value, better="lower", bounds=None, unit="eV", headline=True)
@@ -27,7 +27,7 @@ TOY = 'name = "toy"\nmargin = 0.05'
 
 
 def judge(a, b, *, rules=TOY, metrics=(), noise=None, **top):
-    one, other = contestant("base", a, metrics=metrics), contestant("cand", b, metrics=metrics)
+    one, other = suite_run("base", a, metrics=metrics), suite_run("cand", b, metrics=metrics)
     return gate([other], [one], policy(rules, **top), noise=noise)
 
 
@@ -92,8 +92,8 @@ def test_interval_and_verdict_agree_at_the_margin():
 
 
 def several(*right: int):
-    base = [contestant("base", binary(300, 500), suite=f"s{i}") for i in range(len(right))]
-    cand = [contestant("cand", binary(k, 500), suite=f"s{i}") for i, k in enumerate(right)]
+    base = [suite_run("base", binary(300, 500), suite=f"s{i}") for i in range(len(right))]
+    cand = [suite_run("cand", binary(k, 500), suite=f"s{i}") for i, k in enumerate(right)]
     return cand, base
 
 
@@ -133,8 +133,8 @@ def test_a_suite_that_the_candidate_lacks_cannot_pass():
 
 
 def test_pooled_suites_are_judged_together():
-    base = [contestant("base", binary(20, 40), suite=f"s{i}") for i in range(10)]
-    cand = [contestant("cand", binary(20, 40), suite=f"s{i}") for i in range(10)]
+    base = [suite_run("base", binary(20, 40), suite=f"s{i}") for i in range(10)]
+    cand = [suite_run("cand", binary(20, 40), suite=f"s{i}") for i in range(10)]
     text = "".join(f'[[suite]]\nname = "s{i}"\nmargin = 0.05\npool = "small"\n' for i in range(10))
     found = gate(cand, base, parse((text + '[[pool]]\nname = "small"\nmargin = 0.05\n').encode()))
     assert [one.suite for one in found.suites] == ["pool small"]
@@ -205,7 +205,7 @@ def test_a_policy_that_does_not_fit_the_runs_is_refused(rules, words):
 
 
 def test_runs_of_another_protocol_are_refused():
-    a, b = contestant("a", binary(2, 4)), contestant("b", binary(2, 4), protocol="official")
+    a, b = suite_run("a", binary(2, 4)), suite_run("b", binary(2, 4), protocol="official")
     with pytest.raises(UsageError, match="cannot be compared: toy: protocol differs"):
         gate([b], [a], policy(TOY))
 
@@ -217,7 +217,7 @@ def test_metric_of_the_policy_may_say_k():
 
 
 def test_a_bare_name_finds_the_only_variant():
-    a = contestant("a", binary(300, 500), suite="gpqa:diamond")
+    a = suite_run("a", binary(300, 500), suite="gpqa:diamond")
     assert gate([a], [a], policy('name = "gpqa"\nmargin = 0.05')).verdict == "pass"
 
 
@@ -240,7 +240,7 @@ def test_margin_below_the_noise_is_refused():
         ('[[suite]]\nname = "a"\nmargin = 0.1\nmargni = 0.1', "margni"),
         ('alpha = 0.7\n[[suite]]\nname = "a"\nmargin = 0.1', "alpha must lie"),
         ('coverage = 98\n[[suite]]\nname = "a"\nmargin = 0.1', "coverage must lie"),
-        ('[[suite]]\nname = "a"\nmargin = 0.1\n[[suite]]\nname = "a"\nmargin = 0.1', "stands in it twice"),
+        ('[[suite]]\nname = "a"\nmargin = 0.1\n[[suite]]\nname = "a"\nmargin = 0.1', "is defined twice"),
         ('[[suite]]\nname = "a"\nmargin = 0.1\ntier = "advisory"', "cannot fail"),
         ('[[suite]]\nname = "a"\nmargin = 0.1\npool = "p"', "not defined"),
         ("alpha = ", "."),
@@ -319,7 +319,7 @@ def test_what_a_metric_leaves_out_of_outcomes_is_in_no_pair_and_what_is_missing_
 
 
 def test_two_judges_are_not_compared():
-    one, other = (contestant(n, binary(3, 5), judge=j) for n, j in (("base", "gpt-a"), ("cand", "gpt-b")))
+    one, other = (suite_run(n, binary(3, 5), judge=j) for n, j in (("base", "gpt-a"), ("cand", "gpt-b")))
     with pytest.raises(UsageError, match="judge differs: gpt-a"):
         gate([other], [one], policy(TOY))
     unknown = structs.replace(one, judge=None)
@@ -328,8 +328,8 @@ def test_two_judges_are_not_compared():
 
 
 def test_a_bare_name_is_held_against_the_noise_of_its_variant_and_another_metric_is_not():
-    one = contestant("base", binary(300, 500), suite="toy:small")
-    other = contestant("cand", binary(300, 500), suite="toy:small")
+    one = suite_run("base", binary(300, 500), suite="toy:small")
+    other = suite_run("cand", binary(300, 500), suite="toy:small")
     with pytest.raises(UsageError, match="repeatability limit"):
         gate([other], [one], policy(TOY), noise={"toy:small": 0.06})
     rules = policy(TOY + '\nmetric = "accuracy_macro"')

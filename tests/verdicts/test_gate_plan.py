@@ -12,13 +12,13 @@ from evals.errors import UsageError
 from evals.report.metrics import accuracy, repeated
 from evals.types import Metric
 from evals.verdicts import difference
-from evals.verdicts.designs import Design, Noise, Whole, beta_of, of_repeats, tango
+from evals.verdicts.designs import Design, Noise, NormalDesign, beta_of, of_repeats, tango
 from evals.verdicts.difference import Counts
 from evals.verdicts.gate import gate, overall, verdicts
 from evals.verdicts.pairs import Pairs
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import Entry, Policy, Pool, parse
-from tests.support.made import contestant, listed, side
+from tests.support.made import listed, side, suite_run
 
 ACCURACY, MACRO = accuracy()[0], accuracy(macro=True)[1]
 
@@ -29,7 +29,7 @@ def policy(*entries: Entry, **top) -> Policy:
 
 def baseline(n: int, *, name: str = "toy", seed: int = 0, metrics=(), **options):
     values = (np.random.default_rng(seed).random(n) < 0.6).astype(float).tolist()
-    return contestant("base", listed(values, **options), suite=name, metrics=metrics)
+    return suite_run("base", listed(values, **options), suite=name, metrics=metrics)
 
 
 # Tests of many tables at once are the gate's own tests
@@ -103,7 +103,7 @@ def test_a_forecast_from_few_samples_is_called_rough():
     rules = policy(Entry(name="toy", margin=0.14))
     for n, rough in ((30, True), (900, False)):
         replies = (rng.random((n, 4)) < rng.beta(0.6, 0.4, n)[:, None]).astype(float).tolist()
-        base = contestant(
+        base = suite_run(
             "base", side({f"{i}": row for i, row in enumerate(replies)}, repeats=4), metrics=repeated()
         )
         assert any("rough" in note for note in plan([base], rules).notes) == rough
@@ -119,7 +119,7 @@ def test_noise_comes_from_repeats_policy_or_a_guess():
     found = plan([baseline(200)], stated).suites[0]
     assert (found.source, found.discordance) == ("policy", 0.07)
     values = {f"{i}": [1.0, 0.0, 1.0, 0.0] for i in range(50)}
-    repeats = contestant("base", side(values, repeats=4), metrics=repeated())
+    repeats = suite_run("base", side(values, repeats=4), metrics=repeated())
     found = plan([repeats], rules).suites[0]
     assert found.source == "own repeats"
     assert found.discordance == pytest.approx(2 * 0.25 * (4 / 3) / 4)
@@ -131,7 +131,7 @@ def test_a_policy_for_another_suite_is_refused():
 
 
 def test_nothing_scored_cannot_be_planned_with():
-    empty = contestant("base", listed([None, None]))
+    empty = suite_run("base", listed([None, None]))
     with pytest.raises(UsageError, match="nothing was scored"):
         plan([empty], policy(Entry(name="toy", margin=0.1)))
 
@@ -167,11 +167,11 @@ def test_a_metric_of_whole_runs_is_planned_with_its_standard_error():
         return float(np.sqrt(np.mean([p.value**2 for p in points])))
 
     metric = Metric(name="rmse", of=rmse, pool="whole", better="lower", bounds=None, unit="eV", headline=True)
-    one = contestant("base", listed(np.random.default_rng(0).normal(0, 1, 300).tolist()), metrics=(metric,))
+    one = suite_run("base", listed(np.random.default_rng(0).normal(0, 1, 300).tolist()), metrics=(metric,))
     found = plan([one], policy(Entry(name="toy", margin=0.2))).suites[0]
     assert found.error == pytest.approx(1 / sqrt(600), rel=0.3)
     assert found.passes_at_margin < 0.08
-    assert isinstance(Whole(0.1, 10).noise, Noise)
+    assert isinstance(NormalDesign(0.1, 10).noise, Noise)
 
 
 def test_advisory_suites_neither_pass_nor_alarm():
@@ -189,7 +189,7 @@ def test_eight_suites_in_two_seconds():
         if n == 30:
             rng = np.random.default_rng(1)
             values = {f"{j}": (rng.random(16) < 0.4).astype(float).tolist() for j in range(30)}
-            runs.append(contestant("base", side(values, repeats=16), suite="s0", metrics=repeated()))
+            runs.append(suite_run("base", side(values, repeats=16), suite="s0", metrics=repeated()))
             continue
         groups = [f"g{j % 14}" for j in range(n)]
         clusters = [f"c{j // 3}" for j in range(n)] if n in (830, 3300) else None
@@ -267,7 +267,7 @@ def test_power_of_repeats_is_as_promised():
     rng = np.random.default_rng(3)
     chance = rng.beta(0.8, 0.8, 30)
     values = {f"{i}": (rng.random(16) < chance[i]).astype(float).tolist() for i in range(30)}
-    base = contestant("base", side(values, repeats=16), metrics=repeated())
+    base = suite_run("base", side(values, repeats=16), metrics=repeated())
     entry = Entry(name="toy", margin=0.15)
     found = plan([base], policy(entry), simulations=4000)
     counts = 0
@@ -282,9 +282,9 @@ def test_power_of_repeats_is_as_promised():
 
 
 def test_a_plan_for_a_subset_counts_only_so_many_and_finds_less(tmp_path):
-    from evals.verdicts.contestants import subset
+    from evals.verdicts.suite_runs import subset
 
-    one = contestant("a", listed([float(i < 700) for i in range(1000)]))
+    one = suite_run("a", listed([float(i < 700) for i in range(1000)]))
     part = subset(one, 200, seed=0)
     assert len(part.side.golds) == 200 == len(part.side.points)
     assert subset(one, 200, seed=0).side.golds.keys() == part.side.golds.keys()

@@ -16,7 +16,7 @@ from evals.records.card import Card
 from evals.types import Estimate, Sampling
 from evals.verdicts import reported as claims
 from evals.verdicts.reported import Claim
-from evals.verdicts.reproduction import asked_of, check, measured, rounding, same_model
+from evals.verdicts.reproduction import check, measured, relevant_conditions, rounding, same_model
 from tests.support import toy
 from tests.support.command import evals
 from tests.support.paths import ROOT
@@ -159,8 +159,8 @@ def test_a_judge_that_is_not_named_is_among_the_unknown() -> None:
 
 def test_where_nobody_says_how_it_was_done_the_judge_is_unknown_too_and_a_rule_has_none() -> None:
     known = claims.named()
-    assert asked_of(known["intern-s1-pro/matbench"])[-1] == "judge"  # its protocol is not known
-    assert asked_of(known["intern-s1/proteinlmbench"])[-1] == "judge"  # its suite is not ours
+    assert relevant_conditions(known["intern-s1-pro/matbench"])[-1] == "judge"  # its protocol is not known
+    assert relevant_conditions(known["intern-s1/proteinlmbench"])[-1] == "judge"  # its suite is not ours
     assert known["intern-s1/ifeval"].knobs["judge"] == known["intern-s1-mini/ifeval"].knobs["judge"] == "none"
 
 

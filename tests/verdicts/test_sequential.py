@@ -16,7 +16,7 @@ from evals.verdicts.pairs import Side
 from evals.verdicts.policy import Entry, Policy, Pool
 from evals.verdicts.sequential import SequentialGate
 from tests.support import toy
-from tests.support.made import contestant
+from tests.support.made import suite_run
 
 
 def job(folder: Path, count: int, **changes):
@@ -37,7 +37,7 @@ def before(found, value=1.0, **changes):
             points.append(
                 Point(sample.id, 0, sample.group, sample.id, verdict, one, "A", sample.target, 2, {})
             )
-    made = contestant(
+    made = suite_run(
         "base",
         Side(points, golds, 1),
         suite=found.suite.id,

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from evals.verdicts.compare import compare
+from evals.verdicts.formatting import rule
 from evals.verdicts.summary import changed, discordant, sentences
-from evals.verdicts.wording import rule
-from tests.support.made import binary, contestant, listed
+from tests.support.made import binary, listed, suite_run
 
 
 def one(suite: str, right: int, n: int = 200):
-    return contestant("a", binary(right, n), suite=suite)
+    return suite_run("a", binary(right, n), suite=suite)
 
 
 def said(*pairs: tuple[str, int, int]) -> str:
     a = [one(suite, before) for suite, before, _ in pairs]
-    b = [contestant("b", binary(after, 200), suite=suite) for suite, _, after in pairs]
+    b = [suite_run("b", binary(after, 200), suite=suite) for suite, _, after in pairs]
     (line,) = sentences(compare([a, b]))
     return line
 
@@ -52,14 +52,14 @@ def test_where_less_is_better_less_is_called_better() -> None:
         headline=True,
     )
     low, high = listed([0.1 + i % 3 / 100 for i in range(60)]), listed([0.5 + i % 5 / 100 for i in range(60)])
-    a, b = (contestant(name, some, metrics=(metric,)) for name, some in (("a", high), ("b", low)))
+    a, b = (suite_run(name, some, metrics=(metric,)) for name, some in (("a", high), ("b", low)))
     (line,) = sentences(compare([[a], [b]]))
     assert "B (model-b) is 0.4" in line
     assert "eV better on toy" in line
 
 
 def test_many_runs_are_ranked_in_words() -> None:
-    runs = [[contestant(name, binary(right, 200))] for name, right in (("a", 100), ("b", 160), ("c", 158))]
+    runs = [[suite_run(name, binary(right, 200))] for name, right in (("a", 100), ("b", 160), ("c", 158))]
     (line,) = sentences(compare(runs))
     assert line.startswith(
         "toy: model-b has the best score (80.00 %); not significantly different from it: model-c"
@@ -74,7 +74,7 @@ def test_changed_predictions_are_counted_apart_from_other_verdicts() -> None:
     b.points[3] = point("s3", 0.0, verdict="unanswered")
     a.points[10] = point("s10", 1.0)
     a.points[9] = point("s9", 1.0)
-    found = compare([[contestant("a", a)], [contestant("b", b)]])
+    found = compare([[suite_run("a", a)], [suite_run("b", b)]])
     assert [flip.id for flip in discordant(found.flips)] == ["s9", "s10"]  # as a person counts
     (line,) = changed(found.flips)
     assert line == (

@@ -1,1 +1,1 @@
-"""Another harness's own code judges the replies of a run."""
+"""Score the replies of a run with another harness's own code."""

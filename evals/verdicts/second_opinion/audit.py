@@ -1,8 +1,8 @@
-"""The same replies judged by two rules: ours, and another harness's.
+"""The same replies scored by two rules, ours and another harness's, to explain item by item why two numbers differ.
 
-This is how a disagreement of two published numbers is explained item by item. Their verdicts are those that the source
-of an imported run stated (`theirs.jsonl`, beside the run), or what their own code says of the recorded replies
-(`opinion.py`). Reasoning that was told apart from the answer is judged by neither.
+The other scores are those stated in the source of an imported run (`theirs.jsonl` beside the run), or those of the other
+harness's own code on the recorded replies (`opinion.py`). Neither rule sees reasoning that is stored apart from the
+answer.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from evals.interop.foreign import THEIRS, Stated
 from evals.records.files import Brief, lines_beside
 from evals.records.store import Run
 from evals.types import Failure, Prompt, Reply, Score
-from evals.verdicts.second_opinion.opinion import Asked, Judged, ask, interpreter
+from evals.verdicts.second_opinion.opinion import Judged, Question, ask, interpreter
 from evals.verdicts.second_opinion.rules import PEERS, Rule, find, rules
 
 SAME = 1e-6
-"""Scores that differ by less are the same."""
+"""Scores that differ by less count as equal."""
 RESAMPLES = 4000
 ANSWER = 200
-"""Characters of an answer that are listed."""
+"""Maximum length of a listed answer."""
 NOTHING = "nothing found"
-"""What a peer's adapter (`evals/peers/`) reports if its rule reads no answer."""
+"""Reported by a peer's adapter (`of_*.py`) if its rule finds no answer."""
 LETTER = re.compile(r"\(?([A-Za-z])\)?")
 
 
@@ -42,7 +42,7 @@ class Item(Struct, frozen=True, kw_only=True):
     answer: str
     why: str
     theirs: float | None
-    """None: their rule failed."""
+    """None: the other rule failed."""
     their_answer: str
     their_why: str = ""
 
@@ -54,34 +54,34 @@ class Audit(Struct, frozen=True, kw_only=True):
     suite: str
     protocol: str
     source: str
-    """What judged besides us: the origin of an imported run, or a peer's version and rule."""
+    """The other rule: the origin of an imported run, or a peer's version and rule."""
     n: int
-    """Replies that both judged."""
+    """Replies that both rules scored."""
     agreed: int
     kappa: tuple[float, float, float] | None
-    """Cohen's, with its 95 % interval by the bootstrap; None if a rule gives one verdict only, or no yes or no."""
+    """Cohen's kappa with its 95 % bootstrap interval; None if scores are not binary, or a rule has only one verdict."""
     only_ours: int
-    """Full marks from us alone."""
+    """Replies with full marks by our rule only."""
     only_theirs: int
     ours: float
     """Mean over these replies."""
     theirs: float
     alone: int
-    """Replies that one of the two did not judge."""
+    """Replies that only one rule scored."""
     failed: int
-    """Replies at which their rule failed; among the items."""
+    """Replies on which the other rule failed; they are among the items."""
     unread: int
-    """Replies in which a peer's rule found no answer; not known of stated verdicts."""
+    """Replies in which a peer's rule found no answer; unknown for stated scores."""
     rules: tuple[str, ...]
-    """All that the peer has for this suite, as its code judged; empty for stated verdicts."""
+    """All rules of the peer for this suite; empty for stated scores."""
     items: tuple[Item, ...]
 
 
 def audit(run: Run, peer: str | None = None, *, python: Path | None = None, rule: str | None = None) -> Audit:
-    """Hold our scores against those of the source, or of a peer's own code; raises UsageError if there are none.
+    """Compare our scores with those of a peer's rule, or of an imported run's source; raises UsageError if there are none.
 
-    `peer`: lm-eval or opencompass, run on the recorded replies (`python`: the interpreter that has it; `rule`: one of
-    its rules for this suite, by default the usual one). None: what the source of an imported run stated.
+    `peer`: lm-eval or opencompass, run on the recorded replies (`python`: an interpreter that has it installed; `rule`:
+    the name of one of its rules for this suite, by default the first). None: the scores stated by the source.
     """
     card = run.card
     if peer is None:
@@ -89,37 +89,29 @@ def audit(run: Run, peer: str | None = None, *, python: Path | None = None, rule
     else:
         chosen = find(peer, card.config.suite, rule)
         theirs, source = _opinions(run, chosen, interpreter(peer, python))
-        part, names = chosen.part, [one.name for one in rules(peer, card.config.suite)]
-    held = _held(run, theirs, part, gated=card.gated)
-    if not held.pairs:
-        first = next((f"; {one.their_why}" for one in held.items if one.their_why), "")
+        part, names = chosen.part, [known.name for known in rules(peer, card.config.suite)]
+    compared = _compared(run, theirs, part, gated=card.gated)
+    if not compared.pairs:
+        first = next((f"; {item.their_why}" for item in compared.items if item.their_why), "")
         raise UsageError(f"run {card.run}: there is no reply that both rules judged{first}")
     return Audit(
-        run=card.run,
-        suite=card.config.suite,
-        protocol=card.config.protocol,
-        source=source,
-        n=len(held.pairs),
-        agreed=sum(abs(one - other) <= SAME for one, other in held.pairs),
-        kappa=_kappa(held.pairs),
-        only_ours=sum(one == 1.0 and other < 1.0 for one, other in held.pairs),
-        only_theirs=sum(other == 1.0 and one < 1.0 for one, other in held.pairs),
-        ours=sum(one for one, _ in held.pairs) / len(held.pairs),
-        theirs=sum(other for _, other in held.pairs) / len(held.pairs),
-        alone=held.alone,
-        failed=held.failed,
-        unread=held.unread,
-        rules=tuple(names),
-        items=tuple(held.items),
-    )
+        run=card.run, suite=card.config.suite, protocol=card.config.protocol, source=source,
+        n=len(compared.pairs), agreed=sum(abs(ours - theirs) <= SAME for ours, theirs in compared.pairs),
+        kappa=_kappa(compared.pairs),
+        only_ours=sum(ours == 1.0 and theirs < 1.0 for ours, theirs in compared.pairs),
+        only_theirs=sum(theirs == 1.0 and ours < 1.0 for ours, theirs in compared.pairs),
+        ours=sum(ours for ours, _ in compared.pairs) / len(compared.pairs),
+        theirs=sum(theirs for _, theirs in compared.pairs) / len(compared.pairs), alone=compared.alone,
+        failed=compared.failed, unread=compared.unread, rules=tuple(names), items=tuple(compared.items),
+    )  # fmt: skip
 
 
 Theirs = dict[tuple[str, int], Judged]
 """Sample and repeat -> their score of the reply."""
 
 
-class _Held:
-    """Two columns of scores, and what is to be said of them."""
+class _Compared:
+    """Pairs of scores, the differing items, and counts."""
 
     def __init__(self) -> None:
         self.pairs: list[tuple[float, float]] = []
@@ -127,32 +119,32 @@ class _Held:
         self.alone = self.failed = self.unread = 0
 
 
-def _held(run: Run, theirs: Theirs, part: str, *, gated: bool) -> _Held:
-    """Hold the scores of every reply against each other."""
-    held = _Held()
+def _compared(run: Run, theirs: Theirs, part: str, *, gated: bool) -> _Compared:
+    """Compare the scores of every reply."""
+    compared = _Compared()
     for brief in run.briefs():
         score = next(iter(brief.scores.values()), None)
         other = theirs.pop((brief.sample, brief.repeat), None)
         value = _value(score, part)
-        if other is None and value is None:  # a failed call: there is nothing to judge
+        if other is None and value is None:  # a failed call
             continue
         if other is None or (value is None and other.score is not None):
-            held.alone += 1
+            compared.alone += 1
             continue
-        held.unread += other.why == NOTHING
+        compared.unread += other.why == NOTHING
         if other.score is None:
-            held.failed += 1
+            compared.failed += 1
         elif value is not None:
-            held.pairs.append((value, other.score))
+            compared.pairs.append((value, other.score))
             if abs(value - other.score) <= SAME:
                 continue
-        held.items.append(_item(brief, score, other, hide=gated))
-    held.alone += len(theirs)
-    return held
+        compared.items.append(_item(brief, score, other, hide=gated))
+    compared.alone += len(theirs)
+    return compared
 
 
 def _value(score: Score | Failure | None, part: str) -> float | None:
-    """Return the comparison; None if no rule of ours scored the run, or there is nothing to measure."""
+    """Return our comparable score: the value, or one of its parts; None without a score."""
     if not isinstance(score, Score):
         return None
     return score.parts.get(part) if part else score.value
@@ -174,18 +166,18 @@ def _stated(run: Run) -> Theirs:
 
 
 def _opinions(run: Run, rule: Rule, python: Path) -> tuple[Theirs, str]:
-    """Have every reply of a run judged by a peer's rule; returns its verdicts and what it calls itself."""
+    """Score every reply of a run by a peer's rule; returns the scores, and the rule's version and name."""
     samples = {sample.id: sample for sample in run.samples()}
     places: list[tuple[str, int, Prompt]] = []
 
-    def asked() -> Iterator[Asked]:
+    def questions() -> Iterator[Question]:
         for record in run.records():
             sample, outcome = samples.get(record.sample), record.outcome
             if sample is not None and isinstance(outcome, Reply):
                 places.append((record.sample, record.repeat, Prompt(order=record.prompt.order)))
-                yield Asked(outcome.text, rule.doc(sample, record.prompt))
+                yield Question(outcome.text, rule.doc(sample, record.prompt))
 
-    opinion = ask(rule, asked(), python)
+    opinion = ask(rule, questions(), python)
     return {
         (name, repeat): Judged(verdict.score, _in_data_order(verdict.answer, prompt), verdict.why)
         for (name, repeat, prompt), verdict in zip(places, opinion.verdicts, strict=True)
@@ -193,14 +185,14 @@ def _opinions(run: Run, rule: Rule, python: Path) -> tuple[Theirs, str]:
 
 
 def _in_data_order(answer: str, prompt: Prompt) -> str:
-    """Translate a letter as shown into the data set's, as ours are."""
+    """Translate a letter as shown into the data set's order, as in our answers."""
     if prompt.order is None or not (letter := LETTER.fullmatch(answer.strip())):
         return answer
     return prompt.source_letter(letter[1].upper()) or answer
 
 
 def _item(brief: Brief, score: Score | Failure | None, theirs: Judged, *, hide: bool) -> Item:
-    """Put both sides together; of a gated suite nothing but letters."""
+    """Return both scores of a reply; of a gated suite without texts."""
     ours = score if isinstance(score, Score) else None
 
     def shown(text: str) -> str:
@@ -220,12 +212,12 @@ def _item(brief: Brief, score: Score | Failure | None, theirs: Judged, *, hide: 
 
 
 def _kappa(pairs: Sequence[tuple[float, float]]) -> tuple[float, float, float] | None:
-    """Cohen's kappa of yes-or-no scores; the bootstrap resamples the four cells, which is all that it depends on."""
+    """Return Cohen's kappa of binary scores; the bootstrap resamples the four cells of the table."""
     import numpy as np
 
     if any(value not in (0.0, 1.0) for pair in pairs for value in pair):
         return None
-    cells = np.bincount([int(2 * one + other) for one, other in pairs], minlength=4)
+    cells = np.bincount([int(2 * ours + theirs) for ours, theirs in pairs], minlength=4)
     drawn = np.random.default_rng(0).multinomial(len(pairs), cells / len(pairs), size=RESAMPLES)
     shares = np.vstack([cells, drawn]) / len(pairs)
     first, second = shares[:, 2] + shares[:, 3], shares[:, 1] + shares[:, 3]

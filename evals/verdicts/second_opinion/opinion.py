@@ -1,8 +1,8 @@
-"""A second opinion: another harness's own code judges the replies that a run recorded.
+"""Score recorded replies with another harness's own code, in a separate Python environment.
 
-Its pins clash with ours, so it runs in a Python of its own, as `PYTHON -I worker.py` (beside this module), in an empty
-working folder, with none of this process's environment but what finds programs and word lists, and offline. Each reply
-has a deadline and a bound on memory; what goes wrong with one is its verdict, not the end.
+Its dependencies clash with ours, so `worker.py` runs in the other environment's interpreter (`PYTHON -I worker.py`),
+offline, in an empty working folder and with a minimal environment. Each reply has a deadline and a memory limit; a
+failure is recorded for that reply only.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from evals.errors import UsageError
 from evals.verdicts.second_opinion.rules import PEERS, Rule
 
 START_S = 300.0
-"""For a harness to import itself from a cold disk."""
+"""Seconds for the harness to start, importing from a cold disk."""
 SECONDS = {"lm-eval": 10.0, "opencompass": 30.0}
-"""For one reply; OpenCompass bounds its own symbolic comparison at 10 s."""
+"""Seconds for one reply; OpenCompass limits its symbolic comparison to 10 s itself."""
 MEMORY_MIB = 4096
-"""In addition to the memory of the harness itself."""
+"""Memory limit in addition to that of the imported harness."""
 HERE = Path(__file__).parent
-"""Where the worker and the rules lie that it runs."""
-KEPT = ("PATH", "LANG", "LC_ALL", "NLTK_DATA", "LD_LIBRARY_PATH")
+"""Folder of the worker and of the rules that it runs."""
+INHERITED = ("PATH", "LANG", "LC_ALL", "NLTK_DATA", "LD_LIBRARY_PATH")
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
@@ -44,10 +44,10 @@ OFFLINE = {
     "OMP_NUM_THREADS": "1",
 }
 LONGEST = 1 << 20
-"""Bytes of a line that is read; the worker's own are below a tenth of that."""
+"""Maximum length of a line from the worker, in bytes; regular ones have less than a tenth."""
 
 
-class Asked(Struct, frozen=True):
+class Question(Struct, frozen=True):
     """One reply and its sample in the rule's columns."""
 
     reply: str
@@ -58,16 +58,16 @@ class Judged(Struct, frozen=True):
     """The rule's score of a reply."""
 
     score: float | None
-    """In our unit; None: it gave none, `why` says so."""
+    """In our unit; None: no score, for the reason in `why`."""
     answer: str = ""
     why: str = ""
 
 
 class Opinion(Struct, frozen=True):
-    """What a peer says of some replies."""
+    """A peer's scores of some replies."""
 
     source: str
-    """Its rule and version."""
+    """Version and rule."""
     verdicts: list[Judged]
 
 
@@ -79,14 +79,14 @@ class _First(Struct):
 _DECODE = msgspec.json.Decoder(Judged).decode
 
 
-def interpreter(peer: str, given: Path | None) -> Path:
-    """Find the Python that has a peer; raises UsageError that says how to make one."""
-    if given is not None:
-        if not os.access(given, os.X_OK) or given.is_dir():
-            raise UsageError(f"--python {given}: no program there that could be run")
-        return given.absolute()  # not resolved: a link within an environment is what makes it one
-    if python := environments.python(peer):
-        return python
+def interpreter(peer: str, python: Path | None) -> Path:
+    """Return the interpreter that has a peer installed; raises UsageError that says how to install it."""
+    if python is not None:
+        if not os.access(python, os.X_OK) or python.is_dir():
+            raise UsageError(f"--python {python}: no program there that could be run")
+        return python.absolute()  # not resolved: in a virtual environment it is a link
+    if known := environments.python(peer):
+        return known
     if find_spec(PEERS[peer]):
         return Path(sys.executable)
     raise UsageError(
@@ -94,10 +94,10 @@ def interpreter(peer: str, given: Path | None) -> Path:
     )
 
 
-def ask(rule: Rule, asked: Iterable[Asked], python: Path) -> Opinion:
-    """Score replies with a peer's rule; raises a one-line UsageError if it cannot run."""
+def ask(rule: Rule, questions: Iterable[Question], python: Path) -> Opinion:
+    """Score replies with a peer's rule; raises UsageError if it cannot run."""
     with tempfile.TemporaryFile() as lines, tempfile.TemporaryFile() as errors:
-        count = _write(lines, rule, asked)
+        count = _write(lines, rule, questions)
         with tempfile.TemporaryDirectory() as folder, _worker(rule, python, folder, lines, errors) as process:
             answers = _lines(process, python, SECONDS[rule.peer])
             first = _first(rule, next(answers, b""), python, errors)
@@ -109,10 +109,10 @@ def ask(rule: Rule, asked: Iterable[Asked], python: Path) -> Opinion:
     return Opinion(f"{first.version}: {rule.name}", verdicts)
 
 
-def _write(lines: IO[bytes], rule: Rule, asked: Iterable[Asked]) -> int:
+def _write(lines: IO[bytes], rule: Rule, questions: Iterable[Question]) -> int:
     """Write the worker's input; returns the number of replies."""
     count, encode = 0, msgspec.json.Encoder().encode
-    for item in asked:
+    for item in questions:
         if not count:
             spec = {**rule.spec, "doc": item.doc}
             lines.write(
@@ -128,9 +128,9 @@ def _write(lines: IO[bytes], rule: Rule, asked: Iterable[Asked]) -> int:
 def _worker(
     rule: Rule, python: Path, folder: str, lines: IO[bytes], errors: IO[bytes]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the worker; it is gone at the end, with whatever it started."""
+    """Start the worker; it is stopped at the end, with all processes that it started."""
     command = [str(python), "-I", str(HERE / "worker.py"), str(HERE / f"of_{PEERS[rule.peer]}.py")]
-    environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
     environment |= {"HOME": folder, "TMPDIR": folder, **OFFLINE}
     try:
         process = subprocess.Popen(
@@ -151,7 +151,7 @@ def _worker(
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Let the worker take its child along, then make sure."""
+    """Terminate the worker, which ends its child, then kill the process group."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(2.0)
@@ -163,22 +163,22 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _lines(process: subprocess.Popen[bytes], python: Path, seconds: float) -> Iterator[bytes]:
-    """Yield the worker's lines; raises UsageError if it is silent for longer than it may be."""
+    """Yield the worker's lines; raises UsageError if none comes within the deadline."""
     stream = process.stdout
     if stream is None:
         raise UsageError(f"{python}: started without a pipe")
-    rest, patience = b"", START_S
+    rest, deadline = b"", START_S
     with selectors.DefaultSelector() as ready:
         ready.register(stream, selectors.EVENT_READ)
-        while ready.select(patience):
+        while ready.select(deadline):
             chunk = os.read(stream.fileno(), 1 << 16)
             *whole, rest = (rest + chunk).split(b"\n")
             if not chunk or len(rest) > LONGEST:
                 return
             for line in whole:
                 yield line
-                patience = START_S + 256 * seconds  # a chunk of replies, each at its deadline
-    raise UsageError(f"{python}: nothing came back for {patience:.0f} s")
+                deadline = START_S + 256 * seconds  # a chunk of replies, each at its deadline
+    raise UsageError(f"{python}: nothing came back for {deadline:.0f} s")
 
 
 def _first(rule: Rule, line: bytes, python: Path, errors: IO[bytes]) -> _First:
@@ -201,7 +201,7 @@ def _last(errors: IO[bytes]) -> str:
 
 
 def _read(line: bytes, scale: float, python: Path) -> Judged:
-    """Read a verdict; what a hostile reply got the peer's code to write instead is refused."""
+    """Decode a line of the worker; raises UsageError for anything else, which a hostile reply may have caused."""
     try:
         verdict = _DECODE(line)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,7 +1,6 @@
-"""Rules of other harnesses that judge replies to our suites: where a peer keeps each, and what it reads of a sample.
+"""The scoring rules of other harnesses for our suites: where a peer defines each, and the columns that it reads.
 
-A rule judges what the model was shown: letters are those of the prompt. Nothing here is theirs but names and places.
-Read at lm_eval 0.4.13 and opencompass 0.5.4.
+Letters are those of the prompt, as the model saw them. Sources: lm_eval 0.4.13 and opencompass 0.5.4.
 """
 
 from __future__ import annotations
@@ -21,30 +20,30 @@ PEERS = {"lm-eval": "lm_eval", "opencompass": "opencompass"}
 
 
 class Rule(Struct, frozen=True, kw_only=True):
-    """One way in which a peer judges replies to one suite."""
+    """A peer's scoring rule for one suite."""
 
     peer: str
     name: str
-    """As the peer calls it: `task,filter` or a configuration."""
+    """The peer's name: `task,filter` or a configuration."""
     suite: str
     """Ours, with its variant."""
     spec: dict[str, Any]
-    """Where the peer finds it: see `of_*.py` beside this module."""
+    """Location of the rule in the peer's code: see `of_*.py` beside this module."""
     doc: Doc
-    """Returns a sample in the columns that the rule reads."""
+    """From sample and prompt to the columns that the rule reads."""
     scale: float = 1.0
-    """Their score of a reply in our unit."""
+    """Factor from the peer's score to our unit."""
     part: str = ""
-    """What of our score is comparable; empty: its value."""
+    """The part of our score that is comparable; empty: its value."""
 
 
 def rules(peer: str, suite: str) -> list[Rule]:
-    """Return a peer's rules for a suite, the usual one first."""
+    """Return a peer's rules for a suite, the default one first."""
     return [rule for rule in _of(peer) if rule.suite == suite]
 
 
 def find(peer: str, suite: str, name: str | None) -> Rule:
-    """Return a rule by its name, or the usual one; raises UsageError if there is none."""
+    """Return a rule by its name, or the default one; raises UsageError if there is none."""
     usable = rules(peer, suite)
     if not usable:
         known = dict.fromkeys(rule.suite for rule in _of(peer))
@@ -142,7 +141,7 @@ SMOLINSTRUCT = (
     ("fts_0shot_instruct", "fts_0shot_instruct_datasets", {"MG": "SMILES", "FS": "SMILES", "RS": "SMILES"}),
     ("meteor_0shot_instruct", "meteor_0shot_instruct_datasets", {"MC": ""}),
 )  # fmt: skip
-"""Configuration, list, and its tasks with the tag that wraps their gold answers (captions have none)."""
+"""Configuration, list, and its tasks with the tag around their gold answers (none for captions)."""
 PERCENT = ("MG", "FS", "RS")
 """Tasks that are scored from 0 to 100."""
 
@@ -160,11 +159,7 @@ def _opencompass() -> Iterator[Rule]:
     ):
         yield rule("mmlu-pro", f"mmlu_pro.{name}", "mmlu_pro_datasets", "mmlu_pro_math", doc)
     for part in ("diamond", "main", "extended"):
-        for name in (
-            "gpqa_openai_simple_evals_gen_5aeece",
-            "gpqa_0shot_nocot_gen_772ea0",
-            "gpqa_gen_4baadb",
-        ):
+        for name in ("gpqa_openai_simple_evals_gen_5aeece", "gpqa_0shot_nocot_gen_772ea0", "gpqa_gen_4baadb"):
             yield rule(f"gpqa:{part}", f"gpqa.{name}", "gpqa_datasets", "GPQA_diamond", _gold_letter)
     for name in ("aime2024_gen_17d799", "aime2024_gen_6e39a4"):
         yield rule("aime:2024", f"aime2024.{name}", "aime2024_datasets", "aime2024", _gold)

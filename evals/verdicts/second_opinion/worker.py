@@ -4,9 +4,9 @@ The first line read is {"rule": {...}, "seconds": N, "memory_mib": N}, every fur
 {"reply": "...", "doc": {...}}. The first line written is {"version": "..."} or {"fault": "..."}, then one verdict per
 reply, in order: {"score": number or null, "answer": "...", "why": "..."}.
 
-Replies are hostile and the rule is not ours: it is imported once, and a child of this process judges some hundred
-replies at a time. The kernel's own timer ends a child that hangs, RLIMIT_AS one that eats memory; the reply at which it
-died gets a verdict that says so, and the next child goes on behind it. Standard library only.
+Replies are untrusted, and so is the rule's code. The rule is imported once, and child processes score some hundred
+replies each. A kernel timer kills a child that hangs, RLIMIT_AS one that needs too much memory; the reply in question gets
+a verdict that says so, and another child continues with the next. Only the standard library is used.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from pathlib import Path
 from typing import IO, Any
 
 CHUNK = 256
-"""Replies for one child: forking a process with a whole harness in it takes some hundredths of a second."""
+"""Number of replies per child; forking the process with the harness in it takes some hundredths of a second."""
 ANSWER = 200
-"""Characters of what a rule extracted."""
+"""Maximum length of an answer."""
 WHY = 300
 
 FILE = 1 << 28
-"""Bytes of a file that a child may write."""
+"""Maximum size in bytes of a file that a child may write."""
 
 Json = dict[str, Any]
 
@@ -46,7 +46,7 @@ def main() -> None:
     head = json.loads(sys.stdin.readline())
     try:
         rule = runpy.run_path(sys.argv[1])["open_rule"](head["rule"])
-    except BaseException as error:  # noqa: BLE001 - the boundary around the other harness: said, not hidden
+    except BaseException as error:  # noqa: BLE001 - boundary to the other harness: any error is reported
         print(json.dumps({"fault": f"{type(error).__name__}: {error}"[:WHY]}), file=out, flush=True)
         return
     print(json.dumps({"version": rule.version}), file=out, flush=True)
@@ -57,12 +57,12 @@ def main() -> None:
 
 
 def judged(rule: Any, chunk: list[Json], seconds: float, memory_mib: int) -> Iterator[Json]:
-    """Yield a verdict for every reply. All at once if the rule can; one by one after that went wrong."""
+    """Yield a verdict for every reply: all at once if the rule supports it, one by one after a failure."""
     together, at = hasattr(rule, "all"), 0
     while at < len(chunk):
-        got = list(_in_child(rule, chunk[at:], seconds, memory_mib, together=together))
-        yield from got
-        at += len(got)
+        verdicts = list(_in_child(rule, chunk[at:], seconds, memory_mib, together=together))
+        yield from verdicts
+        at += len(verdicts)
         if at == len(chunk):
             return
         if not together:
@@ -74,7 +74,7 @@ def judged(rule: Any, chunk: list[Json], seconds: float, memory_mib: int) -> Ite
 def _in_child(
     rule: Any, chunk: list[Json], seconds: float, memory_mib: int, *, together: bool
 ) -> Iterator[Json]:
-    """Yield the verdicts that a child process gave before it ended or died; whatever it started dies with it."""
+    """Yield the verdicts that a child process wrote before it ended; its own child processes are killed."""
     global _child
     with tempfile.TemporaryFile("w+", encoding="utf-8") as stream:
         _child = os.fork()
@@ -90,11 +90,13 @@ def _in_child(
         os.waitpid(_child, 0)
         _kill()
         stream.seek(0)
-        yield from (json.loads(line) for line in stream if line.endswith("\n"))  # the last may be cut
+        yield from (
+            json.loads(line) for line in stream if line.endswith("\n")
+        )  # the last one may be truncated
 
 
 _child = 0
-"""The process group that judges now."""
+"""Process group of the running child."""
 
 
 def _kill(*_: object) -> None:
@@ -130,7 +132,7 @@ def _judge(rule: Any, chunk: list[Json], seconds: float, stream: IO[str], *, tog
         signal.setitimer(signal.ITIMER_REAL, seconds)
         try:
             verdict = rule.one(item)
-        except Exception as error:  # noqa: BLE001 - one reply's verdict, not the end of the audit
+        except Exception as error:  # noqa: BLE001 - boundary to the other harness: recorded as this reply's verdict
             verdict = _failed(f"{type(error).__name__}: {error}")
         _write(stream, [verdict])
 

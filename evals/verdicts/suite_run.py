@@ -1,4 +1,4 @@
-"""One run of one suite as comparisons and gates see it, and what makes two of them incomparable."""
+"""A run of one suite, ready for comparisons and gates."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from evals.types import Metric
+from evals.verdicts.formatting import rule
 from evals.verdicts.pairs import Pairs, Side
-from evals.verdicts.wording import rule
 
 
-class Contestant(Struct, frozen=True, kw_only=True):
+def plain(suite: str) -> str:
+    """Return a suite's name in the form in which names are compared: hyphens, lower case."""
+    return suite.replace("_", "-").lower()
+
+
+class SuiteRun(Struct, frozen=True, kw_only=True):
     """One run of one suite, ready to be compared."""
 
     run: str
@@ -24,22 +29,22 @@ class Contestant(Struct, frozen=True, kw_only=True):
     metrics: tuple[Metric, ...]
     """With their `@k` resolved; exactly one is the headline."""
     sides: Mapping[str, Side]
-    """By scorer, the suite's first one first."""
+    """By scorer, in the suite's order."""
     tokens: Mapping[str, int] = {}
     cost_usd: float | None = None
     seconds: float | None = None
-    """From start to finish, as it was run."""
+    """From start to finish."""
     gated: bool = False
     judge: str | None = ""
     """Judge model and prompt; empty: not judged by a model; None: unknown (an old baseline file)."""
     hashed: Mapping[str, str] | None = None
-    """None: ids are plain. Else they are hashes, mapped to the plain ids that are known."""
+    """None: ids are plain. Else: hashed id -> plain id, if known."""
     promise: str = "none"
-    """Whether what was promised before the run was kept: `none`, `kept`, `broken: ` and what changed."""
+    """Whether the promise made before the run was kept: `none`, `kept`, or `broken: ` and what changed."""
     promised_policy: str = ""
-    """SHA-256 of the policy that the run promised to be judged by."""
+    """SHA-256 of the policy named in the promise."""
     marks: tuple[str, ...] = ()
-    """What a reader must know of the run: a subset, an early stop, sample items."""
+    """Restrictions of the run: a subset, an early stop, sample items."""
 
     @property
     def side(self) -> Side:
@@ -56,8 +61,8 @@ class Contestant(Struct, frozen=True, kw_only=True):
         return next(metric for metric in self.metrics if metric.headline)
 
 
-def why_not(a: Contestant, b: Contestant) -> list[str]:
-    """Return what makes two runs of a suite incomparable; empty: nothing."""
+def why_not(a: SuiteRun, b: SuiteRun) -> list[str]:
+    """Return the reasons why two runs of a suite are not comparable."""
     judges = [{None: "not known", "": "none"}.get(c.judge, c.judge) for c in (a, b)]
     conditions = [
         ("protocol", a.protocol, b.protocol),
@@ -78,6 +83,6 @@ def _short(text: str) -> str:
     return text[:12] if len(text) == 64 else text
 
 
-def pair(a: Contestant, b: Contestant, metric: Metric) -> Pairs:
-    """Pair two runs under a metric, by the scorer that it reads."""
+def pair(a: SuiteRun, b: SuiteRun, metric: Metric) -> Pairs:
+    """Pair two runs under a metric."""
     return Pairs(a.side_of(metric), b.side_of(metric), metric)

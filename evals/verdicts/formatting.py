@@ -1,4 +1,4 @@
-"""Verdicts and differences in words and figures, for tables and Markdown."""
+"""Formatting of verdicts, differences and rules, for tables and Markdown."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def amount(value: float | None, unit: str, *, signed: bool = False) -> str:
     if unit == "fraction":
         return f"{100 * value:{'+' if signed else ''}.2f}{' pp' if signed else ' %'}"
     return f"{value:{'+' if signed else ''}.4g}{f' {unit}' if unit else ''}"
+
+
+def size(value: float, unit: str) -> str:
+    """Format the size of a difference: points of a percentage, without a plus sign."""
+    return amount(value, unit, signed=True).lstrip("+")
 
 
 def interval(low: float | None, high: float | None, unit: str) -> str:
@@ -103,7 +108,7 @@ def more(a: Mapping[str, int], b: Mapping[str, int], cost_a: float | None, cost_
     return used if cost_a is None or cost_b is None else f"{used}, {cost_b - cost_a:+.2f} USD"
 
 
-def cut(lines: Sequence[str], most: int, what: str = "lines") -> list[str]:
+def shortened(lines: Sequence[str], most: int, what: str = "lines") -> list[str]:
     """Return at most this many lines, the last one with the number left out."""
     if len(lines) <= most:
         return list(lines)

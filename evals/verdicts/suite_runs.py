@@ -1,4 +1,4 @@
-"""Runs on disk and baseline files -> what compare and gate work on."""
+"""Load runs and baseline files for comparisons and gates."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from evals.report.estimates import points
 from evals.report.metrics import at_repeats
 from evals.run.overview import is_stated, reproduced, suite_of
 from evals.verdicts import baseline
-from evals.verdicts.contestant import Contestant
 from evals.verdicts.pairs import Side
+from evals.verdicts.suite_run import SuiteRun, plain
 
 SHOWN = 6
-"""Runs that a message lists."""
+"""Maximum number of runs in a message."""
 
 
-def contestant(run: Run) -> Contestant:
-    """Read a run of one suite.
+def of_run(run: Run) -> SuiteRun:
+    """Load a run.
 
-    Raises StoreError if it is broken, UnknownName if its suite is unknown and its card states no numbers, and Untrusted if
-    its headline cannot be computed without the suite's definition.
+    Raises StoreError if it is broken, UnknownName if its suite is unknown and its card has no estimates, and Untrusted if
+    its headline cannot be computed without the suite's code.
     """
     card = run.card
     suite = suite_of(card)
@@ -41,28 +41,17 @@ def contestant(run: Run) -> Contestant:
     metrics = at_repeats(suite.metrics_for(golds), repeats)
     if is_stated(suite):
         metrics = reproduced(card, suite, {name: side.points for name, side in sides.items()})
-    return Contestant(
-        run=card.run,
-        model=card.model,
-        suite=card.config.suite,
-        protocol=card.config.protocol,
-        data_sha256=card.config.data_sha256,
-        scorers=card.scorers or suite.scorer_versions(),
-        metrics=metrics,
-        sides=sides,
-        judge=judge_of(card) if suite.judged else "",
-        tokens=card.tokens,
-        cost_usd=card.cost_usd,
-        seconds=card.finished - card.started if card.finished else None,
-        gated=card.gated,
-        marks=_marks(card),
-        promise=promise.standing(card),
-        promised_policy=card.promise.policy_sha256 if card.promise else "",
-    )
+    return SuiteRun(
+        run=card.run, model=card.model, suite=card.config.suite, protocol=card.config.protocol,
+        data_sha256=card.config.data_sha256, scorers=card.scorers or suite.scorer_versions(), metrics=metrics,
+        sides=sides, judge=judge_of(card) if suite.judged else "", tokens=card.tokens, cost_usd=card.cost_usd,
+        seconds=card.finished - card.started if card.finished else None, gated=card.gated, marks=_marks(card),
+        promise=promise.standing(card), promised_policy=card.promise.policy_sha256 if card.promise else "",
+    )  # fmt: skip
 
 
 def _marks(card: Card) -> tuple[str, ...]:
-    """Return what a reader must know of a run before its difference from another: which part of the items it had."""
+    """Return the restrictions of a run: sample items, a subset, an early stop."""
     marks = ["sample items"] if card.data == "sample" else []
     if card.config.limit is not None:
         marks.append(f"a subset of {card.config.limit} items")
@@ -72,14 +61,14 @@ def _marks(card: Card) -> tuple[str, ...]:
 
 
 def judge_of(card: Card) -> str:
-    """Return the judge of a judged run; its prompt is part of the scorer."""
+    """Return the judge model of a judged run; its prompt is part of the scorer version."""
     return (card.judge.model if card.judge else "") or card.config.judge or "none"
 
 
-def find(results: Path, name: str, *, suites: Sequence[str] = (), latest: bool = False) -> list[Contestant]:
-    """Read the runs of a name, or a baseline file; `suites` keeps only those (a bare name: all variants).
+def find(results: Path, name: str, *, suites: Sequence[str] = (), latest: bool = False) -> list[SuiteRun]:
+    """Load the runs of a name, or a baseline file, optionally only those of some suites (a bare name: all variants).
 
-    Raises UsageError if several runs of one suite and protocol are meant, unless `latest` takes the newest by its card.
+    Raises UsageError if the name stands for several runs of one suite and protocol, unless `latest` takes the newest.
     """
     path = Path(name)
     if path.is_file():
@@ -89,17 +78,17 @@ def find(results: Path, name: str, *, suites: Sequence[str] = (), latest: bool =
     runs = store.find(results, name)
     wanted = set(map(plain, suites))
     named = [run for run in runs if not wanted or _is_of(run.card.config.suite, wanted)]
-    several = [contestant(run) for run in _one_each(named or runs, name, latest=latest)]
+    several = [of_run(run) for run in _one_each(named or runs, name, latest=latest)]
     return _of_suites(several, suites, name)
 
 
-def of_runs(runs: Sequence[Run], *, suites: Sequence[str] = (), latest: bool = False) -> list[Contestant]:
-    """Read runs, one of each suite and protocol; `suites` and `latest` as in `find`."""
+def of_runs(runs: Sequence[Run], *, suites: Sequence[str] = (), latest: bool = False) -> list[SuiteRun]:
+    """Load runs, one of each suite and protocol; `suites` and `latest` as in `find`."""
     name = ", ".join(run.path.name for run in runs)
-    return _of_suites([contestant(run) for run in _one_each(runs, name, latest=latest)], suites, name)
+    return _of_suites([of_run(run) for run in _one_each(runs, name, latest=latest)], suites, name)
 
 
-def _of_suites(several: list[Contestant], suites: Sequence[str], name: str) -> list[Contestant]:
+def _of_suites(several: list[SuiteRun], suites: Sequence[str], name: str) -> list[SuiteRun]:
     wanted = set(map(plain, suites))
     kept = [c for c in several if not wanted or _is_of(c.suite, wanted)]
     if not kept:
@@ -109,17 +98,12 @@ def _of_suites(several: list[Contestant], suites: Sequence[str], name: str) -> l
     return kept
 
 
-def plain(suite: str) -> str:
-    """Return a suite's name as it is compared: hyphens, lower case."""
-    return suite.replace("_", "-").lower()
-
-
 def _is_of(suite: str, wanted: Collection[str]) -> bool:
     return plain(suite) in wanted or plain(suite).partition(":")[0] in wanted
 
 
 def _one_each(runs: Sequence[Run], name: str, *, latest: bool) -> list[Run]:
-    """Keep one run per suite and protocol; raises UsageError with their list if there are more and none is preferred."""
+    """Return one run per suite and protocol; raises UsageError if there are several, unless `latest`."""
     several: dict[tuple[str, str], list[tuple[float, str, Run]]] = {}
     for run in runs:
         card = run.card
@@ -129,28 +113,23 @@ def _one_each(runs: Sequence[Run], name: str, *, latest: bool) -> list[Run]:
         if len(same) > 1 and not latest:
             listed = ", ".join(
                 f"{run.path.name} ({model}, {datetime.fromtimestamp(when, tz=UTC):%Y-%m-%d %H:%M} UTC)"
-                for when, model, run in sorted(same, key=lambda one: one[0])[-SHOWN:]
+                for when, model, run in sorted(same, key=lambda entry: entry[0])[-SHOWN:]
             )
             raise UsageError(
                 f"{name} holds {len(same)} runs of {suite} ({protocol}): {listed}; name one, or add --latest"
             )
-    return [max(same, key=lambda one: one[0])[2] for same in several.values()]
+    return [max(same, key=lambda entry: entry[0])[2] for same in several.values()]
 
 
-def anonymous(several: Sequence[Contestant]) -> list[Contestant]:
-    """Hide ids, so that runs can be paired with a baseline, which knows hashes only."""
-    return [baseline.anonymous(c) for c in several]
-
-
-def alike(*sides: Sequence[Contestant]) -> list[list[Contestant]]:
-    """Hide ids on all sides if any is a baseline."""
+def with_common_ids(*sides: Sequence[SuiteRun]) -> list[list[SuiteRun]]:
+    """Hash the ids of all sides if any of them is a baseline file, which has hashed ids only."""
     if any(c.hashed is not None for side in sides for c in side):
-        return [anonymous(side) for side in sides]
+        return [[baseline.hash_ids(run) for run in side] for side in sides]
     return [list(side) for side in sides]
 
 
-def subset(run: Contestant, limit: int, *, seed: int) -> Contestant:
-    """Return a run with a seeded random subset of its samples: as many as `evals run --limit` asks."""
+def subset(run: SuiteRun, limit: int, *, seed: int) -> SuiteRun:
+    """Return a run restricted to a seeded random subset of its samples, as with `evals run --limit`."""
     names = sorted(run.side.golds, key=lambda name: sha256(f"{seed}\x1f{name}".encode()).digest())[:limit]
     kept = set(names)
     sides = {
