@@ -249,7 +249,7 @@ def test_an_open_draw_is_filled_in_as_a_whole_and_noted():
     sampling, notes = resolved(suite, options())
     assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p) == (0.7, 1.0, 50, 0.0)
     assert sampling.max_tokens == suite.sampling.max_tokens
-    assert notes == ["sampling as the makers of One recommend: temperature 0.7, top_p 1, top_k 50, min_p 0"]
+    assert notes == ["sampling as recommended by the developers of One: temperature 0.7, top_p 1, top_k 50, min_p 0"]
 
 
 def test_the_user_s_temperature_keeps_the_makers_out():
@@ -283,7 +283,7 @@ def test_no_thinking_takes_what_is_recommended_without_reasoning():
 
 def test_recommended_without_a_profile_is_one_line(here):
     words = ("run", "mmlu-pro", "--sample", "-m", "scripted:ANSWER: A", "--recommended")
-    assert "no profile says" in evals(*words).complaint
+    assert "no profile states" in evals(*words).complaint
 
 
 def test_a_profile_reaches_the_card(here, monkeypatch):
@@ -302,11 +302,11 @@ def test_a_profile_reaches_the_card(here, monkeypatch):
     assert done.status == 0, done.err
     (run,) = done.json["runs"]
     assert run["cost_usd"] > 0
-    assert run["notes"] == ["sampling as the makers of Parrot recommend: temperature 0.3, top_k 7"]
+    assert run["notes"] == ["sampling as recommended by the developers of Parrot: temperature 0.3, top_k 7"]
     card = json.loads((store.find_one(here / "results", run["run"]).path / "card.json").read_text())
     assert card["price_date"] == "2026-01-02"
     assert card["config"]["sampling"]["top_k"] == 7
     done = evals("run", "mathvision", "--sample", "-m", "scripted:ANSWER: A", "--json", "--max-cost", "5")
     assert done.json["runs"][0]["notes"] == [
-        "images of more than 1,000 pixels are sent smaller, the limit of Parrot"
+        "images of more than 1,000 pixels are scaled down, the limit of Parrot"
     ]

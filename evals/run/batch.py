@@ -225,8 +225,8 @@ class _Gatherer:
         for batch in waiting(run):
             if any(a.key != key for s, r, key in batch.samples if (a := requests.get((s, r)))):
                 raise StoreError(
-                    f"{run.name}: batch {batch.id or batch.label} asked with other words than this version would: "
-                    f"collect it with the version that sent it, or give it up by deleting {run / BATCHES}"
+                    f"{run.name}: batch {batch.id or batch.label} was sent with other prompts than those of this version: "
+                    f"collect it with the version that sent it, or abandon it by deleting {run / BATCHES}"
                 )
             if await self._exists(run, batch):
                 self._active.append((job, batch))
@@ -242,7 +242,7 @@ class _Gatherer:
             batch.label, since=batch.at, many=len(batch.samples), never=batch.never
         )
         if batch_id is None:
-            _note(run, _Change(batch.label, closed="never handed in"))
+            _note(run, _Change(batch.label, closed="never submitted"))
             return False
         batch.id = batch_id
         _note(run, _Change(batch.label, id=batch_id))
@@ -291,7 +291,7 @@ class _Gatherer:
         _note(run, _Change(label, id=batch.id))
         self._active.append((job, batch))
         self._say(
-            f"{job.suite.id}: batch {batch.id} of {len(lines)} handed in; it may be stopped and collected later"
+            f"{job.suite.id}: batch {batch.id} of {len(lines)} submitted; you may interrupt, and collect it later"
         )
 
     async def wait(self) -> None:
@@ -304,7 +304,7 @@ class _Gatherer:
                         if await self._collect(*place):
                             self._active.remove(place)
                 except (Transient, TimeoutError) as error:
-                    self._say(f"batch {place[1].id}: {error or 'no answer'}; asked again later")
+                    self._say(f"batch {place[1].id}: {error or 'no answer'}; will be polled again")
             if not self._active or self._stop.is_set():
                 break
             try:
@@ -318,8 +318,8 @@ class _Gatherer:
         state = await self._batches.state(batch.id)
         run = job.writer.path
         if state.fault:
-            _note(run, _Change(batch.label, closed=f"refused: {state.fault}"))
-            self.gathered.faults.append(f"batch {batch.id} was refused: {state.fault}")
+            _note(run, _Change(batch.label, closed=f"rejected: {state.fault}"))
+            self.gathered.faults.append(f"batch {batch.id} was rejected: {state.fault}")
             return True
         if not state.ended:
             if state.done > self._done.get(batch.id, 0):
@@ -348,9 +348,9 @@ class _Gatherer:
         requests = [a for _, a in _open(job) if a and (a.sample, a.repeat) in keys]
         if not requests or not await self._batches.learn(error, requests[0].prompt, requests[0].sampling):
             return False
-        _note(job.writer.path, _Change(batch.label, closed=f"refused: {error}"))
+        _note(job.writer.path, _Change(batch.label, closed=f"rejected: {error}"))
         self._say(
-            f"{job.suite.id}: batch {batch.id} was refused ({error}): handed in again without the field"
+            f"{job.suite.id}: batch {batch.id} was rejected ({error}): submitted again without the field"
         )
         await self._submit(job, requests)
         return True

@@ -42,6 +42,6 @@ def gathered_from(
     for fault in gathered.faults:
         warn(f"evals: {fault}")
     if gathered.waiting:
-        many = f"{gathered.waiting} batch" + ("es" if gathered.waiting > 1 else "")
-        warn(f"{many} not done yet: the same command collects what is there, today or tomorrow")
+        batches = f"{gathered.waiting} batch" + ("es" if gathered.waiting > 1 else "")
+        warn(f"{batches} not done yet: repeat the command later to collect the results")
     return gathered

@@ -44,9 +44,9 @@ class Endings(Struct):
             reason = finish.removeprefix(UNKNOWN_FINISH)
             many = f"{count} {'reply' if count == 1 else 'replies'}"
             if finish == TOOL_CALLS:
-                notes.append(f"{many} ended in a call of a tool that nobody offered")
+                notes.append(f"{many} ended in a tool call, although no tool was offered")
             elif reason == "none given":
-                notes.append(f"{many} came without a finish reason: whether they were truncated is not known")
+                notes.append(f"{many} without a finish reason: whether truncated is unknown")
             else:
                 notes.append(f"{many} ended for an unknown reason, {reason!r}: read as complete")
         return notes
@@ -109,7 +109,7 @@ class Health:
             yield Finding(kind="empty", message=f"{self._all} are empty, {where}", fault=True)
             return
         if self._replies >= FROM_SAME and self._same:
-            yield Finding(kind="same", message=f"{self._all} are one and the same text")
+            yield Finding(kind="same", message=f"{self._all} are identical")
         if self._judged >= FIRST and self._unread >= UNREAD * FIRST:
             yield Finding(
                 kind="unread",

@@ -33,8 +33,8 @@ def with_judge(
 ) -> list[Suite]:
     """Return the suites, with the judge attached to those that use one.
 
-    Without `spec`, rules score what they can and the other replies stay unscored. Raises UsageError if a suite cannot
-    score anything without a judge and `wait` is not set, or if a judge is given and no suite uses one.
+    Without `spec`, rules score what they can, and other replies stay unscored. Raises UsageError if a suite can score
+    nothing without a judge, unless `wait`, or if no suite uses the judge.
     """
     from evals.scorers.judge.judged import lacks_judge, with_judge
 
@@ -55,7 +55,7 @@ def with_judge(
             and suite.upstream.judges
             and (why := suite.upstream.absent())
         ):
-            raise UsageError(f"{suite.id}: {suite.protocol} has the judge asked in upstream's words. {why}")
+            raise UsageError(f"{suite.id}: {suite.protocol} uses upstream's judge prompt. {why}")
     judge = make(spec, name=name, price=price)
     return [
         structs.replace(suite, scorers=with_judge(suite.scorers, judge)) if suite.judged else suite

@@ -37,7 +37,7 @@ def budget_of(request: RunRequest, spec: str) -> Budget:
 def plan_options(request: RunRequest, profile: Profile | None = None) -> Options:
     """Return the plan options of a request, with defaults of the model's profile."""
     if request.recommended and not (profile and profile.sampling):
-        raise UsageError("--recommended: no profile says what the makers of this model recommend")
+        raise UsageError("--recommended: no profile states the sampling recommended for this model")
     return Options(
         results=request.results,
         data=request.data,

@@ -16,13 +16,13 @@ from evals.report.metrics import mean_value
 from evals.run.rescore import summed
 from evals.scorers.upstream.harness import Part
 from evals.suite import Suite
-from evals.types import Estimate, Metric, Point, Prompt, Reply, Sample, Score
+from evals.types import Estimate, Metric, Point
 
 
 def suite_of(card: Card) -> Suite:
     """Return the suite of a run for reading its numbers.
 
-    If the suite is defined by code that the user has not vouched for, or existed only in the process that ran it
+    If the suite is defined by code that the user has not trusted, or existed only in the process that ran it
     (`Suite.of`), a suite made from the card's estimates replaces it: it has metrics, and no scorer that could be
     called. Raises UnknownName if this version has no such suite and the card no estimates.
     """
@@ -46,10 +46,10 @@ def stated_suite(card: Card) -> Suite:
         variant=variant,
         protocol=card.config.protocol,
         version=card.config.version,
-        samples=_no_samples,
-        prompter=_no_prompter,
-        ideal=_no_reply,
-        scorers=dict.fromkeys(names, _no_score),
+        samples=_not_loaded,
+        prompter=_not_loaded,
+        ideal=_not_loaded,
+        scorers=dict.fromkeys(names, _not_loaded),
         metrics=metrics,
         chance=card.chance,
         gated=card.gated,
@@ -58,7 +58,7 @@ def stated_suite(card: Card) -> Suite:
 
 def is_stated(suite: Suite) -> bool:
     """Return whether a suite was made by `stated_suite`."""
-    return suite.prompter is _no_prompter
+    return suite.prompter is _not_loaded
 
 
 def _stated_metric(estimate: Estimate, scorers: Sequence[str]) -> Metric:
@@ -115,19 +115,7 @@ def _reproduces(metric: Metric, points: Sequence[Point], stated: Estimate) -> bo
     return stated.value is not None and isclose(value, stated.value, rel_tol=1e-9, abs_tol=1e-12)
 
 
-def _no_samples(data: object) -> Sequence[Sample]:
-    raise Untrusted("the definition of this suite was not loaded; see --trust-tasks")
-
-
-def _no_prompter(data: object) -> Any:
-    raise Untrusted("the definition of this suite was not loaded; see --trust-tasks")
-
-
-def _no_reply(sample: Sample, prompt: Prompt) -> str:
-    raise Untrusted("the definition of this suite was not loaded; see --trust-tasks")
-
-
-def _no_score(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+def _not_loaded(*_: Any, **__: Any) -> Any:
     raise Untrusted("the definition of this suite was not loaded; see --trust-tasks")
 
 

@@ -71,8 +71,8 @@ def read(suite: Suite, data: Data, *, accept: str | None = None) -> tuple[Sample
     pinned = accept or suite.sha256
     if (data.origin == "hub" or accept) and pinned and not computed.startswith(pinned):
         raise DataError(
-            f"{suite.id}: the rows hash to {computed[:16]}, pinned is {pinned[:16]}: other data than the published "
-            f"numbers rest on; to use it knowingly, add --data-hash {computed[:16]}"
+            f"{suite.id}: the rows hash to {computed[:16]}, pinned is {pinned[:16]}: these are not the data behind the "
+            f"published numbers; to use them anyway, add --data-hash {computed[:16]}"
         )
     return samples, computed
 
@@ -269,8 +269,8 @@ def _reused(card: Card, done: int) -> str:
     if not card.expected or done < card.expected:
         return ""
     return (
-        f"{card.run}, begun {strftime('%Y-%m-%d %H:%M', gmtime(card.started))} UTC, has all {done} replies: it is "
-        "reused, nothing is asked (--fresh asks again)"
+        f"{card.run}, started {strftime('%Y-%m-%d %H:%M', gmtime(card.started))} UTC, has all {done} replies: it is "
+        "reused, no call is made (--fresh starts a new run)"
     )
 
 
@@ -281,22 +281,22 @@ def _data_notes(suite: Suite, data: Data, digest: str) -> list[str]:
 
 
 def _system_notes(config: Config) -> list[str]:
-    return ["asked with a system prompt of the user's own (--system)"] if config.system else []
+    return ["with a system prompt of the user (--system)"] if config.system else []
 
 
 def _pixel_notes(config: Config, options: Options) -> list[str]:
     if config.max_pixels is None or not options.max_pixels_of:
         return []
     return [
-        f"images of more than {config.max_pixels:,} pixels are sent smaller, the limit of {options.max_pixels_of}"
+        f"images of more than {config.max_pixels:,} pixels are scaled down, the limit of {options.max_pixels_of}"
     ]
 
 
 def _require_questions(suite: Suite, samples: SampleStore) -> None:
     if samples.lacking:
         raise DataError(
-            f"{suite.id}: sample {samples.lacking!r} has no question, so it can be scored but not asked; "
-            "the data needs its column with the question"
+            f"{suite.id}: sample {samples.lacking!r} has no question, so no model can be asked; "
+            "the data need a column with the question"
         )
 
 
@@ -335,7 +335,7 @@ def _place(folder: Path, config: Config, run: str | None, *, fresh: bool) -> tup
             return folder / name, notes
         if cards[name].config == config and not fresh:
             return folder / name, []
-    raise StoreError(f"run {run!r} has a thousand namesakes in {folder}")
+    raise StoreError(f"run {run!r} exists a thousand times in {folder}")
 
 
 def _cards_in(folder: Path, run: str | None) -> dict[str, Card]:

@@ -1,7 +1,7 @@
-"""The request for a run: one class that declares every option once, with its bounds, help and help section.
+"""The request for a run: one class that declares every option with its bounds, help text and help section.
 
-The options of `evals run`, the keys of a request file (`nightly.toml`, hyphens or underscores alike), the keyword
-arguments of `evals.evaluate` and their documentation are all made from `RunRequest`.
+The options of `evals run`, the keys of a request file (`nightly.toml`, with hyphens or underscores), the keyword
+arguments of `evals.evaluate` and their documentation are derived from `RunRequest`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ Group = Literal["What to run", "Sampling", "Speed", "Limits", "Judge", "Output",
 
 Count = Annotated[int, Meta(gt=0)]
 Above0 = Annotated[float, Meta(gt=0)]
-Price = str
 
 
 def option(text: str, group: Group, *, metavar: str = "", advanced: bool = False) -> Meta:
@@ -41,32 +40,34 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
         list[str], option("ADAPTER:NAME; repeat for several models.", "What to run", metavar="ADAPTER:NAME")
     ] = []
     protocol: Annotated[
-        str | None, option("Way of asking and scoring; default: the suite's first.", "What to run")
+        str | None, option("Prompts and scoring; default: the suite's first protocol.", "What to run")
     ] = None
     data: Annotated[
         Path | None,
-        option("Local mirror: a folder with a folder per suite, or one suite's file.", "What to run"),
+        option(
+            "Local copy of the data: a folder with a folder per suite, or one suite's file.", "What to run"
+        ),
     ] = None
-    sample: Annotated[
-        bool, option("Use the small bundled items instead of the benchmark.", "What to run")
-    ] = False
+    sample: Annotated[bool, option("Use the few bundled items instead of the benchmark.", "What to run")] = (
+        False
+    )
     limit: Annotated[
         Count | None,
-        option("A seeded random subset of this many items, stratified by group.", "What to run"),
+        option("Number of items: a seeded random subset, stratified by group.", "What to run"),
     ] = None
     sample_id: Annotated[
         list[str],
-        option("Ask this item alone; repeat for several.", "What to run", metavar="ID", advanced=True),
+        option("Run only this item; repeat for several.", "What to run", metavar="ID", advanced=True),
     ] = []
     dry_run: Annotated[
         bool,
-        option("Say what would be asked, with tokens, cost and time; ask nothing.", "What to run"),
+        option("Show the planned calls with tokens, cost and time; call no model.", "What to run"),
     ] = False
-    repeats: Annotated[Count | None, option("Ask every item this many times.", "What to run")] = None
+    repeats: Annotated[Count | None, option("Number of replies per item.", "What to run")] = None
     data_hash: Annotated[
         str | None,
         option(
-            "Accept rows with this hash in place of the pinned ones.",
+            "Accept data with this hash instead of the pinned one.",
             "What to run",
             metavar="HEX",
             advanced=True,
@@ -74,27 +75,30 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     ] = None
     max_pixels: Annotated[
         Count | None,
-        option("Shrink images that have more pixels.", "What to run", metavar="N", advanced=True),
+        option("Scale down images with more pixels.", "What to run", metavar="N", advanced=True),
     ] = None
 
     temperature: Annotated[
         Annotated[float, Meta(ge=0, le=10)] | None,
-        option("Of sampling; default: the protocol's.", "Sampling"),
+        option("Sampling temperature; default: the protocol's.", "Sampling"),
     ] = None
     top_p: Annotated[
-        Annotated[float, Meta(gt=0, le=1)] | None, option("Nucleus sampling.", "Sampling", advanced=True)
+        Annotated[float, Meta(gt=0, le=1)] | None,
+        option("Nucleus sampling threshold.", "Sampling", advanced=True),
     ] = None
-    max_tokens: Annotated[Count | None, option("Of one reply, reasoning included.", "Sampling")] = None
-    thinking: Annotated[bool | None, option("Switch reasoning, on servers that can.", "Sampling")] = None
-    seed: Annotated[Annotated[int, Meta(ge=0)], option("For the subset and for sampling.", "Sampling")] = 0
+    max_tokens: Annotated[Count | None, option("Limit of a reply, reasoning included.", "Sampling")] = None
+    thinking: Annotated[bool | None, option("Switch reasoning on or off, if the server can.", "Sampling")] = (
+        None
+    )
+    seed: Annotated[Annotated[int, Meta(ge=0)], option("Seed of the subset and of sampling.", "Sampling")] = 0
     system: Annotated[
         str | None,
-        option("A system prompt before every prompt.", "Sampling", metavar="TEXT", advanced=True),
+        option("System prompt for every request.", "Sampling", metavar="TEXT", advanced=True),
     ] = None
     extra_body: Annotated[
         str | None,
         option(
-            "Further fields of every request, like '{\"top_k\": 20}'.",
+            "Further fields of every request, e.g. '{\"top_k\": 20}'.",
             "Sampling",
             metavar="JSON",
             advanced=True,
@@ -103,7 +107,7 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     header: Annotated[
         list[str],
         option(
-            "A further header of every request, its value from the environment; repeat for several.",
+            "Further header of every request, with its value in an environment variable; repeat for several.",
             "Sampling",
             metavar="NAME=ENV_VARIABLE",
             advanced=True,
@@ -112,29 +116,29 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     recommended: Annotated[
         bool,
         option(
-            "Use the sampling of the model's makers even where the protocol fixes another.",
+            "Use the sampling recommended by the model's developers even if the protocol fixes another.",
             "Sampling",
             advanced=True,
         ),
     ] = False
 
     concurrency: Annotated[
-        Count | None, option("Calls at once: start there and never exceed it.", "Speed")
+        Count | None, option("Initial and maximum number of concurrent calls.", "Speed")
     ] = None
-    timeout: Annotated[Above0 | None, option("Deadline of one call.", "Speed", metavar="S")] = None
-    batch: Annotated[bool, option("Half the price, within a day: openai: and anthropic:.", "Speed")] = False
+    timeout: Annotated[Above0 | None, option("Timeout of a call.", "Speed", metavar="S")] = None
+    batch: Annotated[
+        bool, option("Use the batch endpoint (openai:, anthropic:): half the price, within a day.", "Speed")
+    ] = False
 
     strict_health: Annotated[
-        bool, option("End the run as soon as it looks broken.", "Limits", advanced=True)
+        bool, option("End the run as soon as a health check fails.", "Limits", advanced=True)
     ] = False
-    max_cost: Annotated[Above0 | None, option("Stop once this much is spent.", "Limits", metavar="USD")] = (
-        None
-    )
-    max_total_tokens: Annotated[Count | None, option("Stop once this many tokens are used.", "Limits")] = None
+    max_cost: Annotated[Above0 | None, option("Stop at this cost.", "Limits", metavar="USD")] = None
+    max_total_tokens: Annotated[Count | None, option("Stop at this number of tokens.", "Limits")] = None
     price: Annotated[
-        Price | None,
+        str | None,
         option(
-            "USD per million tokens; default: what the model's profile says.",
+            "USD per million tokens; default: the model profile's.",
             "Limits",
             metavar="IN,OUT[,CACHED]",
             advanced=True,
@@ -142,43 +146,41 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     ] = None
 
     judge: Annotated[
-        str | None, option("Model that grades, for protocols with a judge.", "Judge", metavar="ADAPTER:NAME")
+        str | None, option("Judge model, for protocols that use one.", "Judge", metavar="ADAPTER:NAME")
     ] = None
     judge_price: Annotated[
-        Price | None,
-        option("USD per million of the judge's tokens.", "Judge", metavar="IN,OUT[,CACHED]", advanced=True),
+        str | None,
+        option(
+            "USD per million tokens of the judge model.", "Judge", metavar="IN,OUT[,CACHED]", advanced=True
+        ),
     ] = None
 
-    results: Annotated[Path, option("Folder that holds the runs.", "Output", metavar="DIR")] = Path("results")
-    run: Annotated[str | None, option("Name the run, to make or to resume.", "Output", metavar="ID")] = None
-    fresh: Annotated[bool, option("Make a new run even where the same one is there already.", "Output")] = (
-        False
-    )
+    results: Annotated[Path, option("Folder for the runs.", "Output", metavar="DIR")] = Path("results")
+    run: Annotated[str | None, option("Name of the run to create or resume.", "Output", metavar="ID")] = None
+    fresh: Annotated[bool, option("Start a new run even if an identical one exists.", "Output")] = False
     trust_remote_code: Annotated[
-        bool, option("Run code that comes with a model's weights.", "Speed", advanced=True)
+        bool, option("Run code from the repository of a model's weights.", "Speed", advanced=True)
     ] = False
 
     no_gpu_check: Annotated[
         bool,
-        option(
-            "Start an engine whatever GPUs are here; it says itself what it lacks.", "Speed", advanced=True
-        ),
+        option("Start an inference server without checking the GPUs first.", "Speed", advanced=True),
     ] = False
 
     against: Annotated[
         str | None,
-        option("Baseline of --until-decided.", "Early stopping", metavar="RUN|FILE", advanced=True),
+        option("Baseline for --until-decided.", "Early stopping", metavar="RUN|FILE", advanced=True),
     ] = None
     policy: Annotated[
         Path | None,
         option(
-            "Policy of --until-decided; see `evals gate`.", "Early stopping", metavar="FILE", advanced=True
+            "Policy for --until-decided; see `evals gate`.", "Early stopping", metavar="FILE", advanced=True
         ),
     ] = None
     until_decided: Annotated[
         bool,
         option(
-            "Ask at random and stop when the gate's verdict is certain enough.",
+            "Run items in random order, and stop once the gate has decided.",
             "Early stopping",
             advanced=True,
         ),
@@ -187,7 +189,7 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     promise: Annotated[
         Path | None,
         option(
-            "What was promised before (`evals gate promise`), for the card.",
+            "Preregistration (`evals gate promise`) to store on the card.",
             "Early stopping",
             metavar="FILE",
             advanced=True,
@@ -197,7 +199,7 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     cluster: Annotated[
         str | None,
         option(
-            "Run replicas of the model: `ray`, or ray://HOST:PORT.",
+            "Run replicas of the model on a cluster: `ray`, or ray://HOST:PORT.",
             "Cluster",
             metavar="ADDRESS",
             advanced=True,
@@ -205,11 +207,11 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     ] = None
     replicas: Annotated[
         Count | None,
-        option("How many on a cluster; default: as many as fit.", "Cluster", metavar="N", advanced=True),
+        option("Number of replicas; default: as many as fit.", "Cluster", metavar="N", advanced=True),
     ] = None
     gpus: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        option("Per replica; default: what the profile says.", "Cluster", metavar="N", advanced=True),
+        option("GPUs per replica; default: the model profile's.", "Cluster", metavar="N", advanced=True),
     ] = None
 
 
@@ -220,7 +222,7 @@ class Option(Struct, frozen=True, kw_only=True):
     type: type
     """`bool`, `int`, `float`, `str`, `Path`, or `list` (of str)."""
     optional: bool
-    """Whether None is a value: not set."""
+    """Whether the option may be unset (None)."""
     default: Any
     help: str
     group: str
@@ -286,19 +288,19 @@ def _unwrapped(hint: Any) -> tuple[type, list[Meta]]:
     return get_origin(hint) or hint, []
 
 
-def make(given: Mapping[str, Any], *, source: str = "") -> RunRequest:
-    """Return a request made of option names and values; raises UsageError with a one-line message.
+def make(settings: Mapping[str, Any], *, source: str = "") -> RunRequest:
+    """Return a request with these options; raises UsageError with a one-line message.
 
-    `source`: the file that they come from; empty: a command line or a call.
+    `source`: the file that they are read from; empty for a command line or a call.
     """
     declared = options()
     values: dict[str, Any] = {}
-    for raw, value in given.items():
+    for raw, value in settings.items():
         name = raw.replace("-", "_")
         if name not in declared:
             raise UnknownName(f"key in {source}" if source else "option", raw, declared)
         if name in values:
-            raise UsageError(f"{source}: {raw} is given twice, once with hyphens and once with underscores")
+            raise UsageError(f"{source}: {raw} is set twice, with hyphens and with underscores")
         values[name] = _value(declared[name], value, source)
     return RunRequest(**values)
 
@@ -318,13 +320,8 @@ def _value(option: Option, value: Any, source: str) -> Any:
     if option.type is list and isinstance(value, Sequence):
         value = list(value)
     if not _of_type(option, value):
-        descriptions = {
-            bool: "true or false",
-            int: "a whole number",
-            float: "a number",
-            list: "a list of names",
-        }
-        raise UsageError(f"{name} must be {descriptions.get(option.type, 'text')}, got {value!r}")
+        kinds = {bool: "true or false", int: "a whole number", float: "a number", list: "a list of names"}
+        raise UsageError(f"{name} must be {kinds.get(option.type, 'text')}, got {value!r}")
     if isinstance(value, int | float) and not (isfinite(value) and _within(option, value)):
         raise UsageError(f"{name} must be {option.bounds or 'finite'}, got {value}")
     return value
@@ -348,24 +345,21 @@ def read(path: Path) -> RunRequest:
     """Read a request file; raises UsageError with a one-line message."""
     try:
         text = disk.read_small(path).removeprefix(disk.BOM).decode()
-        given = msgspec.toml.decode(text, type=dict[str, Any])
+        settings = msgspec.toml.decode(text, type=dict[str, Any])
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {error}") from None
-    request = make(given, source=str(path))
+    request = make(settings, source=str(path))
     if not request.suites:
-        raise UsageError(f"{path}: names no suites")
+        raise UsageError(f"{path}: no suites")
     return request
 
 
 def changed(request: RunRequest) -> dict[str, Any]:
     """Return the options that differ from their defaults."""
-    return {
-        name: value
-        for name, option in options().items()
-        if (value := getattr(request, name)) != option.default
-    }
+    values = ((option, getattr(request, name)) for name, option in options().items())
+    return {option.name: value for option, value in values if value != option.default}
 
 
 BATCH_EXCLUDES = ("max_cost", "max_total_tokens", "until_decided", "against", "timeout", "concurrency")
@@ -381,13 +375,13 @@ def check(request: RunRequest) -> None:
 
 def _conflicts(request: RunRequest) -> Iterator[str]:
     if not request.cluster and (request.replicas is not None or request.gpus is not None):
-        yield "--replicas and --gpus are of a cluster: add --cluster ray"
+        yield "--replicas and --gpus need --cluster"
     if request.cluster and (request.header or request.extra_body):
-        yield "--header and --extra-body are for models that are called directly, not on a cluster"
+        yield "--header and --extra-body cannot be combined with --cluster"
     if request.sample_id and request.limit:
         yield "--sample-id and --limit exclude each other"
     if request.dry_run and request.until_decided:
-        yield "--dry-run and --until-decided exclude each other: `evals gate plan` says when a verdict can be expected"
+        yield "--dry-run and --until-decided exclude each other: `evals gate plan` estimates when a verdict can be expected"
     if request.sample and request.data:
         yield "--sample and --data exclude each other"
     if request.fresh and request.batch:
@@ -396,8 +390,8 @@ def _conflicts(request: RunRequest) -> Iterator[str]:
         for name in BATCH_EXCLUDES:
             if getattr(request, name):
                 flag = options()[name].flag
-                yield f"--batch and {flag} exclude each other: a batch is handed in as a whole"
+                yield f"--batch and {flag} exclude each other: a batch is submitted as a whole"
         if len(request.models) > 1:
-            yield "--batch takes one model: the second would be handed in when the first is back"
+            yield "--batch takes one model, as it waits for the batch's results"
     if not request.models:
         yield "no model: add -m, for example -m smollm2 or -m server:http://127.0.0.1:8000/v1#NAME"

@@ -1,4 +1,4 @@
-"""User additions to every request: body fields, headers, a system prompt."""
+"""User's additions to every request: body fields, headers, a system prompt."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OWN_HEADERS = ("content-length", "content-type", "transfer-encoding", "host", "connection")
 
 
-def extra_body(given: str | None) -> dict[str, Any]:
+def extra_body(text: str | None) -> dict[str, Any]:
     """Parse --extra-body, a JSON object; raises UsageError."""
-    if given is None:
+    if text is None:
         return {}
     try:
-        fields = msgspec.json.decode(given)
+        fields = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
         raise UsageError(f"--extra-body is not JSON ({error}); write it like '{{\"top_k\": 20}}'") from None
     if not isinstance(fields, dict):
-        raise UsageError(f"--extra-body must be an object of JSON, {{...}}, not {type(fields).__name__}")
+        raise UsageError(f"--extra-body must be a JSON object, {{...}}, not {type(fields).__name__}")
     if own := [name for name in NEVER if name in fields]:
-        raise UsageError(f"--extra-body: {', '.join(own)} is set by the harness and cannot be given")
+        raise UsageError(f"--extra-body: {', '.join(own)} is set by the harness")
     if secret := [name for name in fields if _SECRET.search(name)]:
         raise UsageError(
-            f"--extra-body: {', '.join(secret)} looks like a secret, and the card keeps this; send it with "
-            "--header NAME=ENV_VARIABLE"
+            f"--extra-body: {', '.join(secret)} looks like a secret, and body fields are stored on the card; "
+            "use --header NAME=ENV_VARIABLE"
         )
     return fields
 
 
-def headers(given: Sequence[str]) -> dict[str, str]:
+def headers(entries: Sequence[str]) -> dict[str, str]:
     """Parse --header NAME=ENV_VARIABLE; values are read from the environment only. Raises UsageError."""
     values = {}
-    for entry in given:
+    for entry in entries:
         name, _, variable = entry.partition("=")
         if not _HEADER.fullmatch(name) or not _VARIABLE.fullmatch(variable):
             raise UsageError(
-                f"--header {name}=...: write NAME=ENV_VARIABLE, the variable that holds its value"
+                f"--header {name}=...: write NAME=ENV_VARIABLE, with the value in that environment variable"
             )
         if name.lower() in OWN_HEADERS:
-            raise UsageError(f"--header: {name} is set by the harness and cannot be given")
+            raise UsageError(f"--header: {name} is set by the harness")
         if not os.environ.get(variable, "").strip():
             raise UsageError(f"--header {name}: the environment variable {variable} is not set")
         values[name] = environment_secret(variable, spaces=True)
@@ -65,7 +65,7 @@ def add_to(model: Model, *, header: Sequence[str], extra: str | None, name: str)
     if header or extra is not None:
         if not isinstance(model, Requests):
             option = "--header" if header else "--extra-body"
-            raise UsageError(f"{option}: {name} is not called by HTTP requests of ours")
+            raise UsageError(f"{option}: {name} is not called over HTTP by this process")
         model.add_headers(headers(header))
     return model
 
@@ -77,7 +77,7 @@ def with_system(prompter: Prompter, text: str) -> Prompter:
         prompt = prompter(sample, repeat)
         if prompt.continuations:
             raise UsageError(
-                "--system: likelihoods are asked of a text as it stands, without a system prompt"
+                "--system: this protocol uses log-likelihoods of plain texts, which take no system prompt"
             )
         first = prompt.messages[0] if prompt.messages and prompt.messages[0].role == "system" else None
         own: tuple[Part, ...] = (Text(f"{text}\n\n"), *first.parts) if first else (Text(text),)

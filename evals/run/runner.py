@@ -1,4 +1,4 @@
-"""Run suites on a model and write the records (judge models and batches do their own waiting and retrying).
+"""Run suites on a model and write the records; judge models and batches wait and retry by themselves.
 
 One queue over all suites of a command, longest expected reply first, feeds as many workers as the pace allows. A worker
 calls the model, scores the reply and writes the record; slow scorers run in tasks of their own.

@@ -15,23 +15,25 @@ def resolved(suite: Suite, options: Options) -> tuple[Sampling, list[str]]:
     A temperature that the protocol states is part of the protocol. If it states none, the recommendation of the
     model's developers is adopted as a whole, unless the user sets a temperature.
     """
-    own, asked, makers = suite.sampling, options.sampling, options.recommended
-    how = []
+    own, requested, makers = suite.sampling, options.sampling, options.recommended
+    notes = []
     if (
         makers != Sampling()
-        and asked.temperature is None
+        and requested.temperature is None
         and (options.recommend_all or own.temperature is None)
     ):
-        draw = {name: getattr(makers, name) for name in ("temperature", "top_p", "top_k", "min_p")}
-        own = structs.replace(own, **draw)
-        words = ", ".join(f"{name} {value:g}" for name, value in draw.items() if value is not None)
-        how = [f"sampling as the makers of {options.recommender} recommend: {words}"]
-    return override(own, asked, seed=options.seed), how
+        recommended = {name: getattr(makers, name) for name in ("temperature", "top_p", "top_k", "min_p")}
+        own = structs.replace(own, **recommended)
+        settings = ", ".join(f"{name} {value:g}" for name, value in recommended.items() if value is not None)
+        notes = [f"sampling as recommended by the developers of {options.recommender}: {settings}"]
+    return override(own, requested, seed=options.seed), notes
 
 
-def override(own: Sampling, asked: Sampling, *, seed: int) -> Sampling:
+def override(own: Sampling, requested: Sampling, *, seed: int) -> Sampling:
     """Return the suite's sampling with the user's overrides; the run's seed is set unless the temperature is 0."""
-    changed = {f: v for f in asked.__struct_fields__ if (v := getattr(asked, f)) not in (None, (), {})}
+    changed = {
+        f: v for f in requested.__struct_fields__ if (v := getattr(requested, f)) not in (None, (), {})
+    }
     merged = structs.replace(own, **changed)
     if merged.temperature == 0.0 or merged.seed is not None:
         return merged

@@ -1,4 +1,4 @@
-"""From a request to finished runs: resolve names, prepare, call, store. Used by the command line and the library.
+"""From a request to finished runs: resolve names, prepare, call, store. Used by command line and library.
 
 Models run one after the other, but all are created first, so that a faulty one is reported before any call is made.
 For each, `ModelRun` prepares all suites, passes them to a `Runner` as one queue, and completes the cards.
@@ -80,13 +80,15 @@ class Session:
             request = structs.replace(request, models=[model.spec for model in models])
         check(request)
         self.request, self.say, self.quiet, self.early_stop = request, say, quiet, early_stop
-        self.suites = _askable(_unique([*suites, *_named_suites(request)]), say)
+        named = [suite for spec in request.suites for suite in load.suite(spec, request.protocol)]
+        unique = {(suite.id, suite.protocol): suite for suite in (*suites, *named)}
+        self.suites = _with_available_prompts(list(unique.values()), say)
         self.models = list(models) or [Named(spec) for spec in request.models]
         self.runner: Runner | None = None
         """Runner of the model in progress."""
 
     def works(self) -> Iterator[ModelRun]:
-        """Yield a `ModelRun` per model; all models are created first, except on a cluster, where each is placed in its turn."""
+        """Yield a `ModelRun` per model; all models are created first, except on a cluster, where they are placed in turn."""
         models = [
             named.model or (None if self.request.cluster else self.model(named.spec)) for named in self.models
         ]
@@ -184,7 +186,7 @@ class ModelRun:
 
     def _prepare(self) -> list[Job]:
         """Prepare every suite; raises UsageError for a model that lacks a modality a suite needs."""
-        _one_file(self.request, self.suites)
+        _require_folder(self.request, self.suites)
         if self.request.batch and not isinstance(self.model, Batching):
             raise UsageError(f"--batch: {self.spec} has no batch endpoint; openai: and anthropic: have one")
         profile = profiles.find(self.spec)
@@ -200,7 +202,7 @@ class ModelRun:
                     f"header sent: {header.partition('=')[0]}" for header in self.request.header
                 ]
                 undo.callback(jobs[-1].writer.close)
-                _no_batch_waits(self.request, jobs[-1])
+                _refuse_pending_batch(self.request, jobs[-1])
             undo.pop_all()
         for job in jobs:
             for line in (*job.notes, *job.writer.warnings, *_warnings(job)):
@@ -237,7 +239,7 @@ class ModelRun:
             from evals.run.batching import gathered_from
 
             self._gathered = gathered_from(
-                self.model, self.jobs, say=_mute if self.quiet else self.say, warn=self.say
+                self.model, self.jobs, say=(lambda _: None) if self.quiet else self.say, warn=self.say
             )
 
     def _alarm(self, number: int, finding: Finding) -> None:
@@ -279,9 +281,9 @@ class ModelRun:
                     job.writer.sync()
                 self._gathered.log_collected()
             runner.interrupted = runner.interrupted or self._gathered.waiting > 0
-        answering = self._gathered or self.model
+        caller = self._gathered or self.model
         for job, tally in zip(self.jobs, self.progress.tallies, strict=True):
-            job.notes += [*(self._stopping.notes if self._stopping else []), *notes_of(answering)]
+            job.notes += [*(self._stopping.notes if self._stopping else []), *notes_of(caller)]
             _close(job, runner, self.budget, health=tally.health)
         self._report_failures(runner)
         return Outcome(
@@ -309,25 +311,13 @@ class ModelRun:
             self.say(f"ended early: {runner.ended}")
 
 
-def _mute(line: str) -> None:
-    """Discard a line."""
-
-
-def _named_suites(request: RunRequest) -> list[Suite]:
-    return [suite for spec in request.suites for suite in load.suite(spec, request.protocol)]
-
-
-def _unique(suites: Sequence[Suite]) -> list[Suite]:
-    return list({(suite.id, suite.protocol): suite for suite in suites}.values())
-
-
-def _askable(suites: Sequence[Suite], say: Say) -> list[Suite]:
+def _with_available_prompts(suites: Sequence[Suite], say: Say) -> list[Suite]:
     """Replace upstream prompts that are unavailable by reworded ones, under the protocol marked as reworded."""
     usable = [load.with_available_prompts(suite) for suite in suites]
     why: dict[str, list[str]] = {}
     for suite, reworded in zip(suites, usable, strict=True):
         if suite.upstream is not None and reworded is not suite:
-            line = f"{suite.upstream.fault()}; asked in ours, as {reworded.protocol}, never ranked with {suite.protocol}"
+            line = f"{suite.upstream.fault()}; using reworded prompts ({reworded.protocol}), never ranked with {suite.protocol}"
             why.setdefault(line, []).append(suite.id)
     for line, names in why.items():
         say(f"{', '.join(names)}: {line}")
@@ -335,7 +325,7 @@ def _askable(suites: Sequence[Suite], say: Say) -> list[Suite]:
 
 
 def _with_judge(request: RunRequest, suites: Sequence[Suite]) -> Sequence[Suite]:
-    """Return the suites with their judge attached; raises UsageError for suites that cannot be run."""
+    """Return the suites with the judge attached; raises UsageError for suites that cannot be run."""
     refusing = next((suite.refuses for suite in suites if suite.refuses), "")
     if refusing:
         raise UsageError(refusing)
@@ -350,10 +340,10 @@ def _with_judge(request: RunRequest, suites: Sequence[Suite]) -> Sequence[Suite]
     )
 
 
-def _one_file(request: RunRequest, suites: Sequence[Suite]) -> None:
+def _require_folder(request: RunRequest, suites: Sequence[Suite]) -> None:
     if request.data is not None and request.data.is_file() and len(suites) > 1:
         raise UsageError(
-            f"--data {request.data} is one file, and there are {len(suites)} suites; give a folder"
+            f"--data {request.data} is one file, but there are {len(suites)} suites: name a folder"
         )
 
 
@@ -362,21 +352,23 @@ def _remarks(model: Model, sampling: Sampling) -> list[str]:
     return list(model.remarks(sampling)) if isinstance(model, Remarking) else []
 
 
-def _no_batch_waits(request: RunRequest, job: Job) -> None:
+def _refuse_pending_batch(request: RunRequest, job: Job) -> None:
     """Raise UsageError if a batch of the run is pending and --batch is not given."""
     if not request.batch and (pending := batch.waiting(job.writer.path)):
         job.writer.card.status = "interrupted"
         job.writer.write_card()
         raise UsageError(
             f"{job.writer.card.run} waits for batch {pending[0].id or pending[0].label}: add --batch to collect it, or "
-            f"give it up by deleting {job.writer.path / BATCHES}"
+            f"abandon it by deleting {job.writer.path / BATCHES}"
         )
 
 
 def _warnings(job: Job) -> list[str]:
     warnings = []
     if job.repeats > 1 and job.sampling.temperature == 0.0:
-        warnings.append(f"warning: {job.repeats} repeats at temperature 0 will be alike; set --temperature")
+        warnings.append(
+            f"warning: {job.repeats} repeats at temperature 0 will be identical; set --temperature"
+        )
     if job.reused:
         warnings.append(job.reused)
     elif job.done:

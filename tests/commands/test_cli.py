@@ -254,7 +254,7 @@ def test_repeats_ask_every_item_so_often_with_other_seeds(here):
 def test_repeats_on_a_greedy_model_warn(here):
     done = evals("run", "mmlu-pro", "--sample", "-m", RIGHT, "--repeats", "2", "--quiet")
     assert done.status == 0
-    assert "warning: 2 repeats at temperature 0 will be alike" in done.err
+    assert "warning: 2 repeats at temperature 0 will be identical" in done.err
 
 
 def test_concurrency_is_never_exceeded_and_is_reached(here):
@@ -893,7 +893,7 @@ def test_data_verifies_a_local_mirror(here):
 def test_a_single_file_serves_one_suite_alone(here):
     Path("rows.jsonl").write_text("{}\n")
     done = evals("run", "mmlu-pro", "aime:2025", "--data", "rows.jsonl", "-m", "scripted:x")
-    assert "is one file, and there are 2 suites; give a folder" in done.complaint
+    assert "is one file, but there are 2 suites: name a folder" in done.complaint
 
 
 def test_local_data_is_named_as_such(here):

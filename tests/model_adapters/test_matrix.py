@@ -199,7 +199,7 @@ CASES: dict[str, Case] = {
     "ends: 7": Case(ends(7), text="A", note="unknown reason, '7'"),
     "ends: an object": Case(ends({"type": "length"}), "length", text="A"),
     "ends: tool_calls": Case(ends("tool_calls"), text="A", note="ended in a call of a tool"),
-    "ends: null": Case(ends(None), text="A", note="1 reply came without a finish reason"),
+    "ends: null": Case(ends(None), text="A", note="1 reply without a finish reason"),
     # --- replies that are kept
     "201": Case(body(lambda found: None, 201), text="A"),
     "206": Case(body(lambda found: None, 206), text="A"),

@@ -152,7 +152,7 @@ def test_a_header_of_the_users_is_sent_and_nowhere_kept(here: Path) -> None:
         (("--header", "X-Team=NOT_SET"), "--header X-Team: the environment variable NOT_SET is not set"),
         (("--header", "Content-Length=HOME"), "Content-Length is set by the harness"),
         (("--extra-body", "{"), "--extra-body is not JSON"),
-        (("--extra-body", "[1]"), "--extra-body must be an object of JSON"),
+        (("--extra-body", "[1]"), "--extra-body must be a JSON object"),
         (("--extra-body", '{"messages": []}'), "messages is set by the harness"),
         (("--extra-body", '{"api_key": "x"}'), "api_key looks like a secret"),
     ],
@@ -165,7 +165,7 @@ def test_an_option_that_is_none_is_refused(here: Path, words: tuple[str, ...], s
 
 def test_a_model_that_makes_no_requests_takes_no_headers(here: Path) -> None:
     done = evals("run", "mmlu-pro", "--sample", "-m", "scripted:right", "--extra-body", '{"top_k": 3}')
-    assert "--extra-body: scripted:right is not called by HTTP requests of ours" in done.complaint
+    assert "--extra-body: scripted:right is not called over HTTP by this process" in done.complaint
 
 
 @pytest.mark.parametrize("status", [407, 502])

@@ -111,7 +111,7 @@ def test_stopped_while_it_runs_and_picked_up_later(vendor: Vendor, model: str) -
     with interrupted_at_the_first_poll():
         first = evals(*RUN, "-m", model)
     assert first.status == 130
-    assert "1 batch not done yet: the same command collects" in first.err
+    assert "1 batch not done yet: repeat the command" in first.err
     assert card()["status"] == "interrupted"
     (noted,) = batch.waiting(run_folder())
     assert noted.id in vendor.batches
@@ -275,7 +275,7 @@ def test_a_result_that_never_comes_is_a_failure(vendor: Vendor) -> None:
 def test_a_batch_that_is_refused_as_a_whole_is_one_line_and_stays_open(vendor: Vendor) -> None:
     vendor.refuses = "Enqueued token limit reached for o3.\nLimit: 90,000"
     done = evals(*RUN, "-m", MODELS["openai"])
-    assert "was refused: Enqueued token limit reached for o3. Limit: 90,000" in done.complaint
+    assert "was rejected: Enqueued token limit reached for o3. Limit: 90,000" in done.complaint
     vendor.refuses = ""
     assert evals(*RUN, "-m", MODELS["openai"]).status == 0
     assert len(vendor.batches) == 2
@@ -376,7 +376,7 @@ def test_words_that_changed_meanwhile_are_refused(vendor: Vendor, model: str) ->
     lines = [json.loads(line) for line in notes.read_text().splitlines()]
     lines[0]["samples"][0][2] = "0" * 16
     notes.write_text("\n".join(map(json.dumps, lines)) + "\n")
-    assert "asked with other words than this version would" in evals(*RUN, "-m", model).complaint
+    assert "was sent with other prompts than those of this version" in evals(*RUN, "-m", model).complaint
 
 
 @pytest.mark.parametrize(

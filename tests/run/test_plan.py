@@ -281,7 +281,7 @@ def test_a_protocol_that_refuses_says_why(tmp_path: Path) -> None:
 
 def test_samples_without_questions_cannot_be_asked(tmp_path: Path) -> None:
     suite = toy.suite([toy.sample("1"), toy.sample("2", question="")])
-    with pytest.raises(DataError, match="toy: sample '2' has no question, so it can be scored but not asked"):
+    with pytest.raises(DataError, match="toy: sample '2' has no question, so no model can be asked"):
         toy.job(tmp_path, suite)
     assert list(tmp_path.iterdir()) == []
 
@@ -293,7 +293,7 @@ def test_other_rows_than_the_pinned_ones_are_accepted_only_knowingly(tmp_path: P
     samples.close()
     with pytest.raises(DataError, match=f"the rows hash to {digest[:16]}.* add --data-hash {digest[:16]}"):
         plan.read(structs.replace(suite, sha256="0" * 64), plan.data_for(suite, Options()))
-    with pytest.raises(DataError, match="other data"):
+    with pytest.raises(DataError, match="not the data behind"):
         plan.read(suite, data, accept="beef")
     samples, again = plan.read(structs.replace(suite, sha256="0" * 64), data, accept=digest[:16])
     samples.close()

@@ -64,5 +64,5 @@ def test_a_finished_run_is_said_to_be_reused_and_fresh_asks_again(tmp_path: Path
     first = evals(*words).json["runs"][0]["run"]
     again = evals(*words)
     assert again.json["runs"][0]["run"] == first
-    assert "it is reused, nothing is asked (--fresh asks again)" in again.err
+    assert "it is reused, no call is made (--fresh starts a new run)" in again.err
     assert evals(*words, "--fresh").json["runs"][0]["run"] != first
