@@ -179,7 +179,9 @@ def _remarks(comparison: Comparison) -> Iterator[str]:
             yield f"{row.suite}: two runs of one model differ by up to {formatting.amount(limit, row.unit)} (measured noise)"
     for suite in dict.fromkeys(cost.suite for cost in comparison.runs):
         used = [c for c in comparison.runs if c.suite == suite]
-        line = "; ".join(f"{c.model} {formatting.costs(c.tokens, c.cost_usd)}" for c in used)
+        if not any(formatting.costs(c.tokens, c.cost_usd) for c in used):
+            continue
+        line = "; ".join(f"{c.model} {formatting.costs(c.tokens, c.cost_usd) or 'unknown'}" for c in used)
         if len(used) == 2:
             a, b = used
             line += f"; B - A: {formatting.more(a.tokens, b.tokens, a.cost_usd, b.cost_usd)}"

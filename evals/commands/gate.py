@@ -142,8 +142,10 @@ def schema() -> None:
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Items per suite, as of `evals run --limit`."
 )
-@click.option("--simulations", type=click.IntRange(min=100), default=2000, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--simulations", type=click.IntRange(min=100), default=2000, show_default=True, help="Simulated gates."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the simulations, and of --limit.")
 @common.latest_option
 @common.trust_option
 @common.results_option
@@ -205,11 +207,9 @@ def _print_plan(forecast: Plan) -> None:
         Column("true pass", right=True, drop=1), Column("false pass", right=True, drop=2),
         Column("cost", drop=7),
     )  # fmt: skip
-    common.table(
-        f"baseline {forecast.baseline}, {forecast.simulations} simulations",
-        columns,
-        map(_plan_cells, forecast.suites),
-    )
+    common.say(f"Baseline {forecast.baseline}, {forecast.simulations:,} simulations")
+    common.table("", columns, map(_plan_cells, forecast.suites))
+    click.echo()
     for scenario in forecast.scenarios:
         shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in scenario.verdicts.items())
         common.say(f"{scenario.name}: {shares}")
@@ -232,23 +232,30 @@ def _print_budgets(forecast: Plan) -> None:
     )  # fmt: skip
     for change in dict.fromkeys(row.change for row in forecast.budgets):
         rows = [_budget_cells(row) for row in forecast.budgets if row.change == change]
-        common.table(
-            f"to see a drop with 80 % power, against {_AGAINST[change]}, cheapest first", columns, rows
-        )
+        click.echo()
+        common.say(f"What it takes to see a drop with 80 % power, against {_AGAINST[change]}; cheapest first")
+        common.table("", columns, rows)
+    click.echo()
 
 
 _AGAINST = {"same model": "the same model, changed", "another model": "another model"}
 
 
+def _duration(seconds: float | None) -> str:
+    from evals.run.progress import duration
+
+    return duration(seconds) if seconds else ""
+
+
 def _budget_cells(row: Budget) -> tuple[str, ...]:
     size = partial(formatting.size, unit=row.unit)
 
-    sizes = (size(row.drop), str(row.items), str(row.repeats), f"{row.calls:,}") if row.calls else None
+    sizes = (size(row.drop), f"{row.items:,}", str(row.repeats), f"{row.calls:,}") if row.calls else None
     return (
         row.suite,
         *(sizes or (size(row.drop), "-", "-", f"none: at best {size(row.limit)}")),
         "-" if row.cost_usd is None else f"{row.cost_usd:.2f} USD",
-        "-" if row.seconds is None else f"{row.seconds / 60:.0f} min",
+        _duration(row.seconds) or "-",
         size(row.least),
         f"{row.discordance:.2g}",
         row.source,
@@ -259,12 +266,12 @@ def _plan_cells(row: SuitePlan) -> tuple[str, ...]:
     return (
         row.suite,
         row.tier,
-        str(row.n),
+        f"{row.n:,}",
         formatting.size(row.margin, row.unit),
         f"{row.discordance:.3g}",
         row.source,
         formatting.size(row.finds, row.unit),
         f"{100 * row.passes_unchanged:.1f} %",
         f"{100 * row.passes_at_margin:.1f} %",
-        formatting.costs(row.tokens, row.cost_usd) + (f", {row.seconds:.0f} s" if row.seconds else ""),
+        ", ".join(filter(None, [formatting.costs(row.tokens, row.cost_usd), _duration(row.seconds)])) or "-",
     )

@@ -46,4 +46,4 @@ def counts_line(counts: Mapping[str, int]) -> str:
     verdicts = [v for v in VERDICTS if v in counts]
     rest = sorted(name for name in counts if name not in VERDICTS)
     failures = {name: f"failed {failed.kind}" for name in rest if (failed := Failed.parse(name))}
-    return ", ".join(f"{counts[name]} {failures.get(name, name)}" for name in (*verdicts, *rest))
+    return ", ".join(f"{counts[name]:,} {failures.get(name, name)}" for name in (*verdicts, *rest))

@@ -338,7 +338,7 @@ def details(card: Card, *, named: str = "") -> list[str]:
     if bounds := _bounds(Line(cards=(card,), head=head)):
         facts.append(bounds)
     if head and (corrected := _corrected(card, head)) is not None:
-        facts.append(f"with errata {card.errata}: {figure(corrected)} of {corrected.n}")
+        facts.append(f"with errata {card.errata}: {figure(corrected)} of {corrected.n:,}")
     facts += [
         f"{'looks broken' if finding.fault else 'warning'}: {finding.message}" for finding in card.health
     ]

@@ -33,7 +33,7 @@ def cells(verdict: SuiteVerdict) -> tuple[str, ...]:
         formatting.amount(verdict.difference, verdict.unit, signed=True),
         formatting.interval(verdict.low, verdict.high, verdict.unit),
         formatting.size(verdict.margin, verdict.unit),
-        str(verdict.n),
+        f"{verdict.n:,}",
         f"{verdict.coverage:.4f}",
     )
 
@@ -64,7 +64,7 @@ def markdown(report: GateReport) -> str:
     table = [*formatting.markdown_table(HEADINGS, map(cells, report.suites)), ""]
     tail = [f"- {line}" for line in remarks(report)]
     tail.append(
-        f"- candidate `{report.candidate}`, baseline `{report.baseline}`, intervals {level} and missing outcomes"
+        f"- candidate `{report.candidate}`, baseline `{report.baseline}`; {level} intervals, missing outcomes included"
     )
     table, tail = formatting.shortened(table, 24, "suites"), formatting.shortened(tail, 16, "remarks")
     room = LINES - len(head) - len(table) - len(tail) - 3

@@ -37,8 +37,8 @@ def interval(low: float | None, high: float | None, unit: str) -> str:
 def items(n: int, repeats_a: int, repeats_b: int) -> str:
     """Format the number of paired items, with the repeats of each: `198`, `198 x 4`, `198 x 4/16`."""
     if repeats_a == repeats_b == 1:
-        return str(n)
-    return f"{n} x {repeats_a}" if repeats_a == repeats_b else f"{n} x {repeats_a}/{repeats_b}"
+        return f"{n:,}"
+    return f"{n:,} x {repeats_a}" if repeats_a == repeats_b else f"{n:,} x {repeats_a}/{repeats_b}"
 
 
 def p_value(p: float | None) -> str:
@@ -97,9 +97,9 @@ def _short(text: str | None, quote: str) -> str:
 
 
 def costs(tokens: Mapping[str, int], cost_usd: float | None) -> str:
-    """Format a run's tokens and cost."""
-    used = f"{tokens.get('input', 0):,} + {tokens.get('output', 0):,} tokens"
-    return used if cost_usd is None else f"{used}, {cost_usd:.2f} USD"
+    """Format a run's tokens and cost; empty if neither is known."""
+    used = f"{tokens.get('input', 0):,} + {tokens.get('output', 0):,} tokens" if any(tokens.values()) else ""
+    return ", ".join(filter(None, [used, "" if cost_usd is None else f"{cost_usd:.2f} USD"]))
 
 
 def more(a: Mapping[str, int], b: Mapping[str, int], cost_a: float | None, cost_b: float | None) -> str:
