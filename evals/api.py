@@ -75,7 +75,7 @@ async def aevaluate(
     quiet: bool = False,
     **options: Any,
 ) -> Runs:
-    """Do what `evaluate` does, on the running event loop."""
+    """Run `evaluate` on the running event loop."""
     session = await asyncio.to_thread(_session, suites, model, quiet=quiet, options=options)
     return _runs(await session.arun())
 
@@ -94,7 +94,7 @@ def import_replies(
     """Score recorded replies and return their run.
 
     `replies`: a file of JSON lines (`{"id": ..., "text": ...}`, see `evals import --help`), or sample id -> text. Items
-    without a reply are missing outcomes, not wrong ones. Raises UsageError or DataError in one line.
+    without a reply are missing outcomes, not wrong ones. Raises UsageError or DataError.
     """
     from tempfile import TemporaryDirectory
 

@@ -64,16 +64,10 @@ class Batch:
             samples.add(Sample(id=str(position), question=(Text("-"),), target="-"))
         samples.freeze()
         job = Job(
-            suite=_suite(sampling),
-            repeats=1,
-            sampling=sampling,
-            samples=samples,
-            prompter=lambda sample, repeat: prompts[int(sample.id)],
-            writer=cast("Writer", memory),
-            done=set(),
-            lengths={},
-            notes=[],
-        )
+            suite=_suite(sampling), repeats=1, sampling=sampling, samples=samples,
+            prompter=lambda sample, repeat: prompts[int(sample.id)], writer=cast("Writer", memory), done=set(),
+            lengths={}, notes=[],
+        )  # fmt: skip
         try:
             runner = self._loop.run(self._run(job))
         finally:

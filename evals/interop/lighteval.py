@@ -145,16 +145,13 @@ def _replies(row: Mapping[str, Any], where: str) -> Iterator[Item]:
         reasoning = reasonings[repeat] if repeat < len(reasonings) else None
         replied = text or reasoning or response.get("output_tokens")
         yield Item(
-            where=where,
-            prompt=sent if isinstance(sent, str) and sent else query,
+            where=where, prompt=sent if isinstance(sent, str) and sent else query,
             options=() if all(len(choice) == 1 for choice in choices) else tuple(choices),
-            text=(text or "") if replied else None,
-            reasoning=reasoning,
-            repeat=repeat if len(texts) > 1 else None,
-            failure="" if replied else EMPTY,
+            text=(text or "") if replied else None, reasoning=reasoning,
+            repeat=repeat if len(texts) > 1 else None, failure="" if replied else EMPTY,
             score=values[0] if values and len(texts) == 1 and replied else None,
             answer=str(extracted[0]) if extracted and len(texts) == 1 else "",
-        )
+        )  # fmt: skip
 
 
 def _texts(response: Mapping[str, Any], choices: list[str]) -> list[str | None]:

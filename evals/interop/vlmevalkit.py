@@ -91,16 +91,13 @@ def _items(path: Path) -> Iterator[Item]:
         failure = EMPTY if text is None else "the call failed" if FAILED in str(text) else ""
         extracted = verdict.get("res")
         yield Item(
-            where=f"{path.name}, row {row_number}",
-            id=index if _empty(row.get("id")) else _id(row["id"]),
+            where=f"{path.name}, row {row_number}", id=index if _empty(row.get("id")) else _id(row["id"]),
             question=str(row.get("question") or ""),
             options=tuple(str(row[x]) for x in OPTIONS if not _empty(row.get(x))),
-            text=None if failure else str(text),
-            reasoning=reasoning,
-            failure=failure,
+            text=None if failure else str(text), reasoning=reasoning, failure=failure,
             score=_number(verdict.get("hit")),
             extracted=None if failure or _empty(extracted) else str(extracted),
-        )
+        )  # fmt: skip
 
 
 def _beside(path: Path) -> list[Path]:

@@ -57,12 +57,12 @@ def _chance_to_win(own: int, others: Sequence[int], silent: int, k: int) -> floa
 
 
 def _with_class(
-    ways: Mapping[tuple[int, int], int], count: int, most: int, room: int
+    ways: Mapping[tuple[int, int], int], count: int, most: int, remaining: int
 ) -> dict[tuple[int, int], int]:
     """Add another class of `count` votes, of which at most `most` may be drawn (with `most` it ties)."""
     extended: dict[tuple[int, int], int] = {}
     for (drawn, ties), number in ways.items():
-        for votes in range(min(count, most, room - drawn) + 1):
+        for votes in range(min(count, most, remaining - drawn) + 1):
             key = (drawn + votes, ties + (votes == most))
             extended[key] = extended.get(key, 0) + number * comb(count, votes)
     return extended

@@ -1,4 +1,4 @@
-"""Intervals of plain numbers: no records, no files, seeded randomness only.
+"""Statistics of plain numbers: intervals, bootstrap, bounds; randomness is seeded.
 
 >>> wilson(8, 10).value
 0.8
@@ -44,13 +44,13 @@ class Range(NamedTuple):
 
 
 def z_quantile(p: float) -> float:
-    """Quantile of the standard normal distribution."""
+    """Return a quantile of the standard normal distribution."""
     return NormalDist().inv_cdf(p)
 
 
 @lru_cache(maxsize=256)
 def t_quantile(p: float, df: float) -> float:
-    """Quantile of Student's t; from 100 degrees of freedom on without scipy (to 1e-9 at 95 %, 1e-8 at 99.9 %).
+    """Return a quantile of Student's t; from 100 degrees of freedom without scipy (error 1e-9 at 95 %, 1e-8 at 99.9 %).
 
     The expansion is Abramowitz and Stegun 26.7.5; importing scipy.special costs half a CPU second.
     """
@@ -69,7 +69,7 @@ def t_quantile(p: float, df: float) -> float:
 
 
 def wilson(successes: float, n: float, *, level: float = 0.95) -> Interval:
-    """Wilson's score interval for a share; `successes` and `n` may be effective (fractional) counts."""
+    """Return Wilson's score interval for a proportion; `successes` and `n` may be effective (fractional) counts."""
     if not (n > 0 and 0 <= successes <= n):
         raise ValueError(f"wilson needs 0 <= successes <= n and n > 0, got {successes} of {n}")
     low, high = _score_limits(successes / n, n, z_quantile((1 + level) / 2))
@@ -77,7 +77,7 @@ def wilson(successes: float, n: float, *, level: float = 0.95) -> Interval:
 
 
 def share(successes: float, n: float, *, level: float = 0.95) -> Interval:
-    """Interval of a share of independent items: Clopper-Pearson below 30 items near a bound, else Wilson."""
+    """Return the interval of a proportion of independent items: Clopper-Pearson below 30 items near a bound, else Wilson."""
     value = successes / n
     if n < 30 and n * min(value, 1 - value) < FEW:
         return Interval(value, *_of_clusters(value, n, level, exact=True), "Clopper-Pearson")
@@ -85,14 +85,14 @@ def share(successes: float, n: float, *, level: float = 0.95) -> Interval:
 
 
 def mean(values: Floats, *, level: float = 0.95, bounds: Bounds | None = None) -> Interval:
-    """Mean of independent values with a t interval; one value alone has none."""
+    """Return the mean of independent values with a t interval; a single value has none."""
     return clustered(values, range(len(values)), level=level, bounds=bounds)
 
 
 def clustered(
     values: Floats, clusters: Sequence[Hashable], *, level: float = 0.95, bounds: Bounds | None = None
 ) -> Interval:
-    """Mean of values that come in clusters (repeats of a sample, questions on one passage).
+    """Return the mean of clustered values (repeats of a sample, questions on one passage) with its interval.
 
     Cluster-robust variance with the factor G/(G-1). With `bounds` the interval is `bounded_interval`'s at Kish's
     number of clusters, else Student's t with G-1 degrees of freedom.
@@ -113,7 +113,7 @@ def clustered(
 
 
 def kish(codes: NDArray[np.intp], count: int) -> float:
-    """Number of equal clusters that some unequal ones are worth: (sum m)^2 / sum m^2 (Kish 1965)."""
+    """Return the effective number of unequal clusters: (sum m)^2 / sum m^2 (Kish 1965)."""
     import numpy as np
 
     sizes = np.bincount(codes, minlength=count).astype(float)
@@ -121,7 +121,7 @@ def kish(codes: NDArray[np.intp], count: int) -> float:
 
 
 def standard_error(values: Floats, clusters: Sequence[Hashable]) -> float:
-    """Cluster-robust standard error of the mean, with the factor G/(G-1); NaN for one cluster."""
+    """Return the cluster-robust standard error of the mean, with the factor G/(G-1); NaN for one cluster."""
     array, codes, count = coded(values, clusters)
     if count == 1:
         return nan
@@ -173,13 +173,13 @@ def bounded_interval(
     method: str,
     few: float = FEW,
 ) -> Interval:
-    """Interval of a mean of bounded values from its estimated variance.
+    """Return the interval of a mean of bounded values from its estimated variance.
 
-    Wilson's score interval at the effective sample size p (1 - p) / variance with a quantile of Student's t at
-    `df` degrees of freedom (Franco et al. 2019, doi 10.1093/jssam/smy019). Where fewer than `few` of the
-    `effective` clusters (Kish) are worth a success or a failure, or no two values differ, the variance says
-    nothing: the interval is then that of as many yes-or-no clusters, Clopper-Pearson below 30 of them (always
-    where weights differ, for which `few` is larger) and Wilson above. It lies within the bounds and never has width 0.
+    Wilson's score interval at the effective sample size p (1 - p) / variance with a quantile of Student's t at `df`
+    degrees of freedom (Franco et al. 2019, doi 10.1093/jssam/smy019). If fewer than `few` of the `effective` clusters
+    (Kish) amount to a success or a failure, or all values are equal, the variance is not informative: the interval is
+    then that of as many binary clusters, Clopper-Pearson below 30 of them (and always for unequal weights, which have a
+    larger `few`), else Wilson. It lies within the bounds and has a positive width.
     """
     least, width = bounds[0], bounds[1] - bounds[0]
     share = min(1.0, max(0.0, (value - least) / width))
@@ -197,7 +197,7 @@ def bounded_interval(
 
 
 def _of_clusters(share: float, count: float, level: float, *, exact: bool) -> tuple[float, float]:
-    """Limits of a share of `count` clusters, which may be a fractional number."""
+    """Return the limits of a proportion of `count` clusters, which may be fractional."""
     if not exact:
         return _score_limits(share, count, z_quantile((1 + level) / 2))
     from scipy.special import betaincinv
@@ -209,7 +209,7 @@ def _of_clusters(share: float, count: float, level: float, *, exact: bool) -> tu
 
 
 def _score_limits(share: float, n: float, z: float) -> tuple[float, float]:
-    """Wilson's limits with any quantile."""
+    """Return Wilson's limits for any quantile."""
     middle, half = share + z * z / (2 * n), z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
     low = 0.0 if share == 0 else max(0.0, (middle - half) / scale)
@@ -218,7 +218,7 @@ def _score_limits(share: float, n: float, z: float) -> tuple[float, float]:
 
 
 def t_interval(value: float, variance: float, df: float, *, level: float, method: str) -> Interval:
-    """Return Student's t interval of a mean; none for a variance that is not known."""
+    """Return Student's t interval of a mean; without limits if the variance is unknown."""
     if not isfinite(variance):
         return Interval(value, None, None, "too few clusters")
     half = t_quantile((1 + level) / 2, df) * sqrt(variance)
@@ -233,11 +233,11 @@ def bootstrap(
     resamples: int = 2000,
     level: float = 0.95,
 ) -> Interval:
-    """Bootstrap over `count` clusters; `statistic` takes cluster indices (with repetition).
+    """Return a statistic with its bootstrap interval over `count` clusters; `statistic` takes cluster indices.
 
-    Percentile interval, widened for few clusters (Hesterberg 2015, "expanded percentile"): exact in width
-    for a normal mean. Resamples in which the statistic raises ValueError (one class only, say) are left
-    out and named in `method`; with more than a fifth of them there is no interval.
+    The percentile interval is widened for few clusters (Hesterberg 2015, "expanded percentile"). Resamples in which the
+    statistic raises ValueError (only one class, say) are left out and reported in `method`; if they are more than a
+    fifth, there is no interval.
     """
     import numpy as np
 
@@ -262,7 +262,7 @@ def bootstrap(
 
 
 def expanded_levels(count: int, level: float = 0.95) -> tuple[float, float]:
-    """Percentiles to read from a bootstrap of `count` clusters: Phi(-sqrt(n/(n-1)) t) and its mirror."""
+    """Return the percentiles to take from a bootstrap of `count` clusters: Phi(-sqrt(n/(n-1)) t) and its complement."""
     tail = NormalDist().cdf(-sqrt(count / (count - 1)) * t_quantile((1 + level) / 2, count - 1))
     return tail, 1 - tail
 
@@ -276,8 +276,8 @@ def _finite(value: float) -> float:
 def mean_of_parts(parts: Sequence[Interval], units: Sequence[Hashable] | None = None) -> Interval:
     """Return the mean of estimates with limits by MOVER, from the two sides of each (Zou and Donner 2008).
 
-    Parts of one unit may err together, so that their sides add up; different units (default: all) are independent. The
-    limits stay within what the parts allow. There are none if one part has none.
+    Errors of parts of one unit may be dependent, so their sides add up; different units (default: all) are independent.
+    The limits lie within those of the parts. There are none if a part has none.
     """
     if not parts:
         raise ValueError("there is nothing to reduce")
@@ -297,7 +297,7 @@ def mean_of_parts(parts: Sequence[Interval], units: Sequence[Hashable] | None = 
 
 
 def bounds(total: float, n: int, missing: int, low: float, high: float) -> Range:
-    """Sharp bounds (Manski) of a mean: `total` is the sum of `n` scored values, `missing` are unseen."""
+    """Return the sharp bounds (Manski) of a mean of `n` scored values with the sum `total` and `missing` unknown ones."""
     if n < 0 or missing < 0 or n + missing == 0 or not isfinite(total) or not low <= high:
         raise ValueError(f"no bounds for {total=}, {n=}, {missing=}, {low=}, {high=}")
     return Range((total + missing * low) / (n + missing), (total + missing * high) / (n + missing))

@@ -29,20 +29,22 @@ SOURCES = 3
 """Maximum number of published numbers named on a line."""
 
 
-def lines(forecasts: Sequence[Forecast], claims: Sequence[Claim], room: int | None) -> list[str]:
+def lines(forecasts: Sequence[Forecast], claims: Sequence[Claim], max_width: int | None) -> list[str]:
     """Return a table with a row for each suite and model, followed by remarks on each."""
     sections = [
         (model, [_row(forecast) for forecast in forecasts if forecast.model == model])
         for model in dict.fromkeys(forecast.model for forecast in forecasts)
     ]
-    output = table(COLUMNS, sections, room)
+    output = table(COLUMNS, sections, max_width)
     remarks = [line for forecast in forecasts for line in _remarks(forecast, several=len(sections) > 1)]
     remarks += [
         f"{forecast.suite}: {line}"
         for forecast in _first_of_suites(forecasts)
         for line in _published(forecast, claims)
     ]
-    output += [""] + [line for text in remarks for line in wrap(text, room, indent="  ")] if remarks else []
+    output += (
+        [""] + [line for text in remarks for line in wrap(text, max_width, indent="  ")] if remarks else []
+    )
     costs = [forecast.cost_usd for forecast in forecasts if forecast.cost_usd is not None]
     if len(costs) > 1:
         output += [

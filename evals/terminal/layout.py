@@ -57,7 +57,7 @@ def cells(text: str) -> int:
     return cell_len(text)
 
 
-def wrap(text: str, room: int | None, *, indent: str = "") -> list[str]:
+def wrap(text: str, max_width: int | None, *, indent: str = "") -> list[str]:
     """Break lines between words so that they fit; what follows the first line begins with `indent`.
 
     >>> wrap("one two three", 8)
@@ -65,16 +65,18 @@ def wrap(text: str, room: int | None, *, indent: str = "") -> list[str]:
     """
     lines: list[str] = []
     for line in text.split("\n"):
-        lines += [line] if room is None or cells(line) <= room else _wrapped(line, room, indent)
+        lines += (
+            [line] if max_width is None or cells(line) <= max_width else _wrapped(line, max_width, indent)
+        )
     return lines
 
 
-def _wrapped(line: str, room: int, indent: str) -> Iterator[str]:
+def _wrapped(line: str, max_width: int, indent: str) -> Iterator[str]:
     body = line.lstrip(" ")
     current = line[: len(line) - len(body)]
     has_words = False
     for word in body.split(" "):
-        if has_words and cells(current) + 1 + cells(word) > room:
+        if has_words and cells(current) + 1 + cells(word) > max_width:
             yield current.rstrip(" ")
             current, has_words = indent, False
         current = f"{current} {word}" if has_words else current + word
@@ -82,14 +84,14 @@ def _wrapped(line: str, room: int, indent: str) -> Iterator[str]:
     yield current.rstrip(" ")
 
 
-def table(columns: Sequence[Column], sections: Sequence[Section], room: int | None) -> list[str]:
-    """Lay out sections of rows under one heading, in at most `room` columns; None: as wide as it needs."""
+def table(columns: Sequence[Column], sections: Sequence[Section], max_width: int | None) -> list[str]:
+    """Lay out sections of rows under one heading, in at most `max_width` columns; None: as wide as it needs."""
     sections = [(plain(title), [[_clean(cell) for cell in row] for row in rows]) for title, rows in sections]
     margin = "  " if any(title for title, _ in sections) else ""
-    inner = None if room is None else room - len(margin)
+    inner = None if max_width is None else max_width - len(margin)
     kept = _kept(columns, [row for _, rows in sections for row in rows], inner)
     if kept is None:
-        return _blocks(columns, sections, room)
+        return _blocks(columns, sections, max_width)
     chosen = [columns[i] for i in kept]
     rows_of = [(title, [[row[i] for i in kept] for row in rows]) for title, rows in sections]
     widths = _widths(chosen, [row for _, rows in rows_of for row in rows], inner)
@@ -97,7 +99,9 @@ def table(columns: Sequence[Column], sections: Sequence[Section], room: int | No
     lines.append(DIM + "─" * (len(margin) + sum(widths) + GAP * (len(widths) - 1)) + END)
     for place, (title, rows) in enumerate(rows_of):
         if title:
-            lines += ([""] if place else []) + [BOLD + line + END for line in wrap(title, room, indent="  ")]
+            lines += ([""] if place else []) + [
+                BOLD + line + END for line in wrap(title, max_width, indent="  ")
+            ]
         for row in rows:
             lines += [f"{margin}{line}" for line in _row(row, chosen, widths)]
     return lines
@@ -123,11 +127,11 @@ def _needs(column: Column, texts: Sequence[str]) -> tuple[int, int]:
     return least, natural
 
 
-def _kept(columns: Sequence[Column], rows: Rows, room: int | None) -> list[int] | None:
+def _kept(columns: Sequence[Column], rows: Rows, max_width: int | None) -> list[int] | None:
     """Return the columns that fit, by number; None if not even those that must stay do."""
     kept = list(range(len(columns)))
     needs = [_needs(column, [row[i] for row in rows]) for i, column in enumerate(columns)]
-    while room is not None and sum(needs[i][0] for i in kept) + GAP * (len(kept) - 1) > room:
+    while max_width is not None and sum(needs[i][0] for i in kept) + GAP * (len(kept) - 1) > max_width:
         droppable = [i for i in kept if columns[i].drop]
         if not droppable:
             return None
@@ -135,13 +139,13 @@ def _kept(columns: Sequence[Column], rows: Rows, room: int | None) -> list[int] 
     return kept
 
 
-def _widths(columns: Sequence[Column], rows: Rows, room: int | None) -> list[int]:
-    """Return the columns' widths: the minimal ones, with spare room given to the smallest needs first."""
+def _widths(columns: Sequence[Column], rows: Rows, max_width: int | None) -> list[int]:
+    """Return the columns' widths: the minimal ones, with spare width given to the smallest needs first."""
     needs = [_needs(column, [row[i] for row in rows]) for i, column in enumerate(columns)]
-    if room is None:
+    if max_width is None:
         return [natural for _, natural in needs]
     widths = [least for least, _ in needs]
-    spare = room - sum(widths) - GAP * (len(widths) - 1)
+    spare = max_width - sum(widths) - GAP * (len(widths) - 1)
     extra = sorted((natural - least, i) for i, (least, natural) in enumerate(needs) if natural > least)
     for place, (missing, i) in enumerate(extra):
         more = min(missing, spare // (len(extra) - place))
@@ -173,15 +177,15 @@ def _padded(text: str, size: int, *, right: bool) -> str:
     return blank + text if right else text + blank
 
 
-def _blocks(columns: Sequence[Column], sections: Sequence[Section], room: int | None) -> list[str]:
+def _blocks(columns: Sequence[Column], sections: Sequence[Section], max_width: int | None) -> list[str]:
     """Return one line per cell: the first cell, then the others with their headings."""
     lines: list[str] = []
     for title, rows in sections:
-        lines += wrap(title, room, indent="  ") if title else []
+        lines += wrap(title, max_width, indent="  ") if title else []
         for first, *others in rows:
-            lines += wrap(first, room, indent="  ")
+            lines += wrap(first, max_width, indent="  ")
             for column, cell in zip(columns[1:], others, strict=True):
-                lines += wrap(f"  {column.head}: {cell}", room, indent="    ") if cell else []
+                lines += wrap(f"  {column.head}: {cell}", max_width, indent="    ") if cell else []
     return lines
 
 

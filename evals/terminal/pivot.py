@@ -75,28 +75,28 @@ def _labels(heads: Sequence[Head]) -> list[str]:
     return labels
 
 
-def layout(grid: Pivot, room: int | None) -> list[str]:
+def layout(grid: Pivot, max_width: int | None) -> list[str]:
     """Lay out a pivot; columns that do not fit follow in a second block below."""
     texts = {
         (model, head): _cell(grid.lines.get((model, head))) for model in grid.models for head in grid.heads
     }
     first = max(map(cells, ("model", *grid.models)), default=0)
-    first = first if room is None else min(first, max(12, room // 3))
+    first = first if max_width is None else min(first, max(12, max_width // 3))
     lines: list[str] = []
-    for positions in _blocks(grid, texts, None if room is None else room - first - GAP):
+    for positions in _blocks(grid, texts, None if max_width is None else max_width - first - GAP):
         columns = [Column("model", spill=first), *(Column(grid.labels[i], right=True) for i in positions)]
         rows = [
             [model, *(texts[model, grid.heads[i]] for i in positions)]
             for model in grid.models
             if any(texts[model, grid.heads[i]] for i in positions)
         ]
-        lines += ["", *table(columns, [("", rows)], room)]
+        lines += ["", *table(columns, [("", rows)], max_width)]
     used = {letter for line in grid.lines.values() for letter in marks(line)}
     legend = [
         row
         for letter in MARKS
         if letter in used
-        for row in wrap(f"{letter}: {MARKS[letter]}", room, indent="   ")
+        for row in wrap(f"{letter}: {MARKS[letter]}", max_width, indent="   ")
     ]
     return [*lines[1:], *([""] if legend else []), *legend]
 
@@ -116,13 +116,13 @@ def _with_error(head: Estimate) -> str:
     return f"{scale * head.value:{form}} {f'±{up}' if up == down else f'+{up} −{down}'}"
 
 
-def _blocks(grid: Pivot, texts: dict[tuple[str, Head], str], room: int | None) -> list[list[int]]:
+def _blocks(grid: Pivot, texts: dict[tuple[str, Head], str], max_width: int | None) -> list[list[int]]:
     blocks: list[list[int]] = [[]]
     used = 0
     for i, head in enumerate(grid.heads):
         words = max(map(cells, grid.labels[i].split(" ")))
         size = max(words, *(cells(texts[model, head]) for model in grid.models)) + GAP
-        if room is not None and blocks[-1] and used + size > room + GAP:
+        if max_width is not None and blocks[-1] and used + size > max_width + GAP:
             blocks.append([])
             used = 0
         blocks[-1].append(i)

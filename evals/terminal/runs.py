@@ -192,7 +192,7 @@ class Names(NamedTuple):
 
 def layout(
     lines: Sequence[Line],
-    room: int | None,
+    max_width: int | None,
     *,
     ids: Iterable[str] = (),
     sort: Sort = "when",
@@ -211,13 +211,16 @@ def layout(
     wide_sections: list[Section] = [
         (title, [_wide(x, names) for x in rows]) for title, rows in ordered.items()
     ]
-    wide_table = table([c._replace(drop=0) if c.drop < 4 else c for c in WIDE], wide_sections, room)
-    if room is None or _one_line_each(wide_table, lines, titles):
-        return [*wide_table, *_legend(lines, room, names, letters=False, bounds=bounds)]
+    wide_table = table([c._replace(drop=0) if c.drop < 4 else c for c in WIDE], wide_sections, max_width)
+    if max_width is None or _one_line_each(wide_table, lines, titles):
+        return [*wide_table, *_legend(lines, max_width, names, letters=False, bounds=bounds)]
     narrow_sections: list[Section] = [
         (title, [_narrow(x, names) for x in rows]) for title, rows in ordered.items()
     ]
-    return [*table(NARROW, narrow_sections, room), *_legend(lines, room, names, letters=True, bounds=bounds)]
+    return [
+        *table(NARROW, narrow_sections, max_width),
+        *_legend(lines, max_width, names, letters=True, bounds=bounds),
+    ]
 
 
 def _one_line_each(table_lines: Sequence[str], lines: Sequence[Line], titles: dict[Any, str]) -> bool:
@@ -312,7 +315,7 @@ def _narrow(line: Line, names: Names) -> list[str]:
 
 
 def _legend(
-    lines: Sequence[Line], room: int | None, names: Names, *, letters: bool, bounds: bool
+    lines: Sequence[Line], max_width: int | None, names: Names, *, letters: bool, bounds: bool
 ) -> list[str]:
     """Explain the marks in use, and how to expand pooled rows."""
     used = {letter for line in lines for letter in marks(line)}
@@ -326,7 +329,7 @@ def _legend(
         for line in lines
         if bounds and {"E", "C", "R"} & marks(line).keys() and _bounds(line)
     ]
-    return ["", *(row for text in legend for row in wrap(text, room, indent="   "))] if legend else []
+    return ["", *(row for text in legend for row in wrap(text, max_width, indent="   "))] if legend else []
 
 
 def details(card: Card, *, named: str = "") -> list[str]:

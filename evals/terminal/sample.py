@@ -75,12 +75,6 @@ class Shown(Struct, frozen=True, kw_only=True):
             return str(Failed(self.failure.kind))
         return self.score.verdict if self.score else "unscored" if self.record else "absent"
 
-    def is_a(self, verdict: str) -> bool:
-        """Return whether the sample matches a filter: a verdict, `failed` or `not-right`."""
-        if verdict == NOT_RIGHT:
-            return self.verdict != "right"
-        return verdict in (self.verdict, self.verdict.partition(":")[0])
-
 
 # --- selection -----------------------------------------------------------------------------------------------
 
@@ -188,24 +182,28 @@ def where_read(score: Score, prompt: Prompt, reply: Reply) -> Span | None:
 
 
 def layout(
-    shown: Shown, room: int | None, *, reasoning: bool = False, formula: Callable[[str], str] | None = None
+    shown: Shown,
+    max_width: int | None,
+    *,
+    reasoning: bool = False,
+    formula: Callable[[str], str] | None = None,
 ) -> list[str]:
     """Lay out a sample; `formula` names a molecule by its formula (it may need a worker process)."""
     card, sample = shown.card, shown.sample
     group = f" ({sample.group})" if sample.group and not card.gated else ""
     repeat = f", repeat {shown.repeat}" if card.config.repeats > 1 else ""
     head = f"{card.config.suite} · {card.config.protocol} · {card.model} · run {card.run}"
-    lines = _styled(BOLD, wrap(plain(head), room, indent="  "))
-    lines += wrap(plain(f"sample {sample.id}{group}{repeat}: {shown.verdict}"), room, indent="  ")
+    lines = _styled(BOLD, wrap(plain(head), max_width, indent="  "))
+    lines += wrap(plain(f"sample {sample.id}{group}{repeat}: {shown.verdict}"), max_width, indent="  ")
     if card.gated:
-        return [*lines, *_gated(shown, room)]
-    lines += _block("Prompt", _prompt(shown), room)
-    lines += _replied(shown, room, reasoning=reasoning)
-    lines += _block("Molecules", _molecules(shown, formula), room)
-    lines += _block("Read", _answer(shown, formula), room)
-    lines += _block("Gold", _gold(shown, formula), room)
-    lines += _block("Why", _why(shown), room)
-    lines += _block("Ladder", _ladder(shown), room)
+        return [*lines, *_gated(shown, max_width)]
+    lines += _block("Prompt", _prompt(shown), max_width)
+    lines += _replied(shown, max_width, reasoning=reasoning)
+    lines += _block("Molecules", _molecules(shown, formula), max_width)
+    lines += _block("Read", _answer(shown, formula), max_width)
+    lines += _block("Gold", _gold(shown, formula), max_width)
+    lines += _block("Why", _why(shown), max_width)
+    lines += _block("Ladder", _ladder(shown), max_width)
     return lines
 
 
@@ -213,10 +211,10 @@ def _styled(style: str, lines: Sequence[str]) -> list[str]:
     return [f"{style}{line}{END}" for line in lines]
 
 
-def _block(title: str, text: str, room: int | None, *, first: str = "  ") -> list[str]:
+def _block(title: str, text: str, max_width: int | None, *, first: str = "  ") -> list[str]:
     if not text:
         return []
-    inner = None if room is None else max(20, room - len(first))
+    inner = None if max_width is None else max(20, max_width - len(first))
     body = [
         f"{first}{row}".rstrip()
         for line in plain(text).expandtabs(4).split("\n")
@@ -225,7 +223,7 @@ def _block(title: str, text: str, room: int | None, *, first: str = "  ") -> lis
     return ["", f"{BOLD}{title}{END}", *body]
 
 
-def _gated(shown: Shown, room: int | None) -> list[str]:
+def _gated(shown: Shown, max_width: int | None) -> list[str]:
     """Return letters and verdict of a gated sample, without texts."""
     target = shown.sample.target
     letters = [target] if isinstance(target, str) else list(target) if isinstance(target, tuple) else []
@@ -235,7 +233,7 @@ def _gated(shown: Shown, room: int | None) -> list[str]:
         facts.append(f"gold {', '.join(letters)}")
         facts.append(f"read {answer if answer and re.fullmatch('[A-Z]', answer) else '-'}")
     facts.append("the suite is gated: its texts stay in the results folder")
-    return wrap("; ".join(facts), room, indent="  ")
+    return wrap("; ".join(facts), max_width, indent="  ")
 
 
 def _prompt(shown: Shown) -> str:
@@ -249,29 +247,29 @@ def _prompt(shown: Shown) -> str:
     return "\n\n".join(f"[{message.role}]\n{plain_text(message.parts)}" for message in messages)
 
 
-def _replied(shown: Shown, room: int | None, *, reasoning: bool) -> list[str]:
+def _replied(shown: Shown, max_width: int | None, *, reasoning: bool) -> list[str]:
     outcome = shown.record.outcome if shown.record else None
     if outcome is None:
         return []
     if isinstance(outcome, Failure):
-        return _block("Failed", f"{outcome.stage}, {outcome.kind}: {outcome.message}", room)
+        return _block("Failed", f"{outcome.stage}, {outcome.kind}: {outcome.message}", max_width)
     lines: list[str] = []
     if outcome.reasoning and reasoning:
-        lines += _block("Reasoning", outcome.reasoning, room)
+        lines += _block("Reasoning", outcome.reasoning, max_width)
     elif outcome.reasoning:
         words = len(outcome.reasoning.split())
-        lines += ["", *_styled(DIM, wrap(f"Reasoning: {words} words; --reasoning shows them", room))]
+        lines += ["", *_styled(DIM, wrap(f"Reasoning: {words} words; --reasoning shows them", max_width))]
     ends = {"length": " (truncated at max tokens)", "filter": " (stopped by the server's filter)"}
-    return lines + _reply(shown, outcome, room, title=f"Reply{ends.get(outcome.stop, '')}")
+    return lines + _reply(shown, outcome, max_width, title=f"Reply{ends.get(outcome.stop, '')}")
 
 
-def _reply(shown: Shown, reply: Reply, room: int | None, *, title: str) -> list[str]:
+def _reply(shown: Shown, reply: Reply, max_width: int | None, *, title: str) -> list[str]:
     """Lay out a reply with the extracted answer between marks."""
     text = reply.text
     span = where_read(shown.score, shown.record.prompt, reply) if shown.score and shown.record else None
     if span is not None:
         text = f"{text[: span.start]}{MARKED[0]}{text[span.start : span.end]}{MARKED[1]}{text[span.end :]}"
-    lines = _block(title, text or "(empty)", room)
+    lines = _block(title, text or "(empty)", max_width)
     if span is None:
         return lines
     return [

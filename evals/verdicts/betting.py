@@ -4,7 +4,7 @@ A process bets that the mean of bounded values exceeds some value; if it does no
 supermartingale, so the chance that it ever reaches 1/alpha is at most alpha, whenever one stops (Ville).
 Waudby-Smith and Ramdas, *Estimating means of bounded random variables by betting* (JRSS B, 2024): a fixed
 mixture of stakes, here c in (0, 1) of the largest safe one. confseq 0.0.11 (2023), the one library with this,
-does not build on Python 3.11, so these forty lines are ours.
+does not build on Python 3.11, hence our own implementation.
 
 >>> bets = Bets(margin=0.1)
 >>> bets.add([0.0] * 60)
@@ -42,15 +42,13 @@ def stakes(margin: float, evenness: float = 1.0) -> NDArray[np.float64]:
 
 
 class Bets:
-    """Paired differences of one suite, as gains (positive is better), one cluster after another in random order.
+    """Bets on the paired differences of one suite, as gains (positive is better), cluster by cluster in random order.
 
-    `width` is the greatest possible gain of a sample, `largest` the greatest weight of a cluster (1 for
-    samples that stand alone; for clusters of unequal size the sum over a cluster is what is independent). `evenness`,
-    largest x mean weight / mean squared weight, says how far stakes are held down by a few heavy clusters (small
-    groups of a macro mean): 1 if all weigh alike.
-    `population`, the weight of all clusters there are, makes it about their mean and not about that of others like
-    them: drawn without replacement, what was seen says what the rest must come to if the loss is at the margin
-    (Waudby-Smith and Ramdas, section 5).
+    `width` is the largest possible gain of a sample, `largest` the largest weight of a cluster (1 without clusters; the
+    sums over clusters are the independent observations). `evenness`, largest x mean weight / mean squared weight, tells
+    how much a few heavy clusters (small groups of a macro mean) limit the stakes: 1 for equal weights. With `population`,
+    the weight of all existing clusters, the bets are about the mean of these clusters: without replacement, the observed
+    ones determine the mean of the rest if the loss is at the margin (Waudby-Smith and Ramdas, section 5).
     """
 
     def __init__(
@@ -71,7 +69,7 @@ class Bets:
         self.clusters = 0
         self.population = population
         self._seen: list[tuple[float, float, float]] = []
-        """Worst, best and weight of every cluster, in order; kept only if the order matters."""
+        """Worst, best and weight of every cluster, in order; only for draws without replacement."""
         self._pass, self._breach = np.zeros(STAKES), np.zeros(STAKES)
         self.best_pass = self.best_breach = 0.0
         """Largest log wealth so far, of the bet that the loss is less than the margin, and that it is more."""
@@ -84,7 +82,7 @@ class Bets:
         best: Sequence[float] | None = None,
         weights: Sequence[float] | None = None,
     ) -> None:
-        """Add clusters: the sums of their gains, with missing outcomes at their worst and at their best."""
+        """Add clusters by the sums of their gains, with missing outcomes at their worst and at their best."""
         import numpy as np
 
         low = np.asarray(worst, dtype=np.float64)
@@ -113,7 +111,7 @@ class Bets:
         seen: float = 0.0,
         weight: float = 0.0,
     ) -> NDArray[np.float64]:
-        """Log growth by cluster and stake of the bet that the mean exceeds `null`; `seen` of `weight` went before."""
+        """Return the log growth by cluster and stake of the bet that the mean exceeds `null`, after `seen` of `weight`."""
         import numpy as np
 
         if self.population is not None:
@@ -129,13 +127,13 @@ class Bets:
         seen: float,
         weight: float,
     ) -> NDArray[np.float64]:
-        """As `_logs` for draws without replacement: the null fixes the mean of the remaining clusters."""
+        """Return `_logs` for draws without replacement: the null determines the mean of the remaining clusters."""
         import numpy as np
 
         gone = seen + np.concatenate([[0.0], np.cumsum(totals)[:-1]])
         left = (self.population or 0.0) - weight - np.concatenate([[0.0], np.cumsum(weights)[:-1]])
         rest = (self.population or 0.0) * null - gone
-        refuted = rest < -self.width * left - 1e-9  # what is left cannot be as bad as that
+        refuted = rest < -self.width * left - 1e-9  # the remaining clusters cannot be as bad as that
         floor = self.width * (1e-9 - 1)
         mean = np.clip(rest / np.maximum(left, np.maximum(weights, 1e-12)), floor, self.width)
         excess = (totals - mean * weights) / (self.largest * (self.width + mean))
@@ -156,7 +154,7 @@ class Bets:
         return self._limit(self._worst, 1.0, alpha), -self._limit(self._best, -1.0, alpha)
 
     def _limit(self, seen: Counter[tuple[float, float]], sign: float, alpha: float) -> float:
-        """Largest value that the bet on a greater mean refutes; growth falls as the value rises."""
+        """Return the largest value that the bet on a greater mean refutes; growth falls as the value rises."""
         import numpy as np
 
         if not seen:
@@ -173,7 +171,7 @@ class Bets:
         return low
 
     def _ordered_limit(self, sign: float, alpha: float) -> float:
-        """As `_limit` for draws without replacement, at the largest wealth so far."""
+        """Return `_limit` for draws without replacement, at the largest wealth so far."""
         import numpy as np
 
         rows = np.array(self._seen)
@@ -186,7 +184,7 @@ class Bets:
 
 
 def _mixed(logs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log of the mean wealth over the stakes, row by row."""
+    """Return the log of the mean wealth over the stakes, row by row."""
     import numpy as np
 
     top = logs.max(axis=1)

@@ -1,10 +1,10 @@
-"""The mean of bounded differences, tested without trusting their variance.
+"""Gaffke's test of the mean of bounded differences, which does not rely on their variance.
 
-A loss on a few questions shows in no sample that misses them, so a t test on thirty items passes it four times as
-often as promised. Gaffke's test (*Three test statistics for a nonparametric one-sided hypothesis on the mean of a
+A loss on a few items may not show in a small sample, so a t test on thirty items passes it four times as often as its
+level. Gaffke's test (*Three test statistics for a nonparametric one-sided hypothesis on the mean of a
 nonnegative variable*, 2005; studied as a bound by Phan, Thomas and Learned-Miller, ICML 2021) adds one observation at
-the worst bound and asks how often a Dirichlet mixture of all of them stays on the wrong side. For values of yes and
-no it is the test of Clopper and Pearson; for many values it comes close to the t test.
+the worst bound and computes the probability that a Dirichlet mixture of all of them lies on the wrong side. For binary
+values it is the test of Clopper and Pearson; for many values it approaches the t test.
 
 >>> even = Bounded.of([0.0] * 30, width=1.0)
 >>> round(even.p_above(-0.05), 3), round(0.95**30, 3)
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 LARGEST = 2000
-"""Number of clusters from which the t test is used instead: rare losses that 30 items miss show in 2,000."""
+"""Number of clusters from which the t test is used instead: rare losses that 30 items may miss show in 2,000."""
 
 
 class Bounded(NamedTuple):
@@ -61,7 +61,7 @@ class Bounded(NamedTuple):
         sums, test = array * each, "Gaffke"
         if clusters is not None and len(set(clusters)) < len(array):
             seen: dict[Hashable, int] = {}
-            codes = np.fromiter((seen.setdefault(one, len(seen)) for one in clusters), np.intp, len(array))
+            codes = np.fromiter((seen.setdefault(name, len(seen)) for name in clusters), np.intp, len(array))
             sums, each = (np.bincount(codes, part).astype(np.float64) for part in (sums, each))
             test = "Gaffke, clustered"
         kinds, times = np.unique(np.column_stack([sums, each]).round(14), axis=0, return_counts=True)
@@ -98,15 +98,15 @@ class Bounded(NamedTuple):
         if high <= low or self._p(sums, high) <= tail:
             return high
         limit = brentq(lambda margin: self._p(sums, margin) - tail, low, high, xtol=1e-14 * self.width)
-        return round(float(limit), 12)  # the order of the samples must not show
+        return round(float(limit), 12)  # independent of the order of the samples
 
 
 def gaffke(sums: Array, shares: Array, margin: float, width: float, *, tallies: Array | None = None) -> Array:
-    """P-values of "the mean is at most `margin`", a row per data set: sums and weights of its clusters.
+    """Return p-values of "the mean is at most `margin`" for data sets in rows: sums and weights of their clusters.
 
     P(sum of E_c a_c <= 0) for standard exponential E_c and a_c = sums - margin shares, with one a of the largest
-    weight at -width; by the saddlepoint approximation of Lugannani and Rice (1980), exact to about 1 %. With `tallies`
-    (data sets, kinds) `sums` and `shares` are those of each kind of cluster (kinds,), and a row says how many there are.
+    weight at -width; by the saddlepoint approximation of Lugannani and Rice (1980), accurate to about 1 %. With `tallies`
+    (data sets, kinds), `sums` and `shares` (kinds,) are those of each kind of cluster, and rows hold their numbers.
     """
     import numpy as np
 
@@ -119,7 +119,7 @@ def gaffke(sums: Array, shares: Array, margin: float, width: float, *, tallies: 
 
 
 def below_zero(terms: Array, tallies: Array | None = None) -> Array:
-    """P(sum of a_c E_c <= 0) for standard exponential E_c, a row of a_c each, each term once or as often as tallied."""
+    """Return P(sum of a_c E_c <= 0) for standard exponential E_c and rows of a_c, each counted once or as tallied."""
     import numpy as np
     from scipy.special import ndtr
 
@@ -178,12 +178,12 @@ def _saddle(a: Array, times: Array, low: Array, high: Array) -> Array:
 
 
 def least_p(clusters: int, margin: float, width: float) -> float:
-    """Return the p-value of a pass if no sample differs at all: the best that so many clusters can show."""
+    """Return the smallest possible p-value of a pass: that of clusters without any difference."""
     return (1 - margin / width) ** clusters if margin < width else 0.0
 
 
 def needed(alpha: float, margin: float, width: float) -> int:
-    """Return the clusters below which not even an unchanged model can pass."""
+    """Return the minimal number of clusters with which an unchanged model can pass."""
     from math import ceil
 
     return ceil(log(alpha) / log(1 - margin / width)) if margin < width else 1

@@ -10,7 +10,7 @@ margin passes `this-run` in about half of all cases.
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from evals.report.strata import item_weights
 from evals.verdicts.difference import Evidence, Shift
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Estimand: TypeAlias = Literal["items-like-these", "these-items", "this-run"]
-ESTIMANDS: tuple[Estimand, ...] = get_args(Estimand)
 WORDS: dict[Estimand, str] = {
     "items-like-these": "other items like these",
     "these-items": "these items, replies drawn again",

@@ -67,12 +67,12 @@ def markdown(report: GateReport) -> str:
         f"- candidate `{report.candidate}`, baseline `{report.baseline}`; {level} intervals, missing outcomes included"
     )
     table, tail = formatting.shortened(table, 24, "suites"), formatting.shortened(tail, 16, "remarks")
-    room = LINES - len(head) - len(table) - len(tail) - 3
+    remaining = LINES - len(head) - len(table) - len(tail) - 3
     changed = discordant(report.flips)
     worse = sum(flip.worse for flip in changed)
     flips = [f"- {formatting.flip_line(flip, quote='`')}" for flip in changed]
     heading = ["", f"{len(flips)} samples score otherwise, {worse} of them less:", ""] if flips else []
-    flips = formatting.shortened(flips, min(20, room), "samples")
+    flips = formatting.shortened(flips, min(20, remaining), "samples")
     return "\n".join([*head, *table, *tail, *heading, *flips]) + "\n"
 
 

@@ -145,16 +145,11 @@ def gate(
         flips += [flip for a, b, metric in present for flip in changes(a, b, metric)]
     judged = [*verdicts(cases, policy, noise or {}, baseline), *absent]
     return GateReport(
-        verdict=overall(judged),
-        suites=tuple(judged),
-        candidate=run_names(candidate),
-        baseline=run_names(baseline),
-        alpha=policy.alpha,
-        level=1 - 2 * policy.alpha,
-        alarms=tuple(f"{suite.suite}: {suite.alarm}" for suite in judged if suite.alarm),
-        flips=tuple(flips),
+        verdict=overall(judged), suites=tuple(judged), candidate=run_names(candidate),
+        baseline=run_names(baseline), alpha=policy.alpha, level=1 - 2 * policy.alpha,
+        alarms=tuple(f"{suite.suite}: {suite.alarm}" for suite in judged if suite.alarm), flips=tuple(flips),
         notes=tuple(notes),
-    )
+    )  # fmt: skip
 
 
 def run_names(side: Sequence[SuiteRun]) -> str:

@@ -77,7 +77,7 @@ class SuiteTest:
         self.clusters = self._order(seed)
         sizes = self._weights()
         self.weights = sizes
-        heavy = [sum(sizes[name] for name in some) for some in self.clusters]
+        heavy = [sum(sizes[name] for name in cluster) for cluster in self.clusters]
         self.bets = Bets(
             margin=entry.margin,
             width=self.width,
@@ -201,9 +201,9 @@ class SequentialGate:
             done = test.job.done
             if not done:
                 continue
-            for one in Run(test.job.writer.path).briefs():
-                if (one.sample, one.repeat) in done:
-                    test.take(one)
+            for record in Run(test.job.writer.path).briefs():
+                if (record.sample, record.repeat) in done:
+                    test.take(record)
 
     def queue(self) -> list[tuple[int, int, int]]:
         """Return all calls, in random order within each suite and interleaved between suites."""
@@ -282,10 +282,10 @@ class SequentialGate:
         """Return the report; `fixed`: the final test at the reserved alpha, if the items ran out."""
         suites = [self._suite(test) for test in self.tests.values()]
         if fixed is not None:
-            second = {one.suite: one for one in fixed.suites}
+            final = {suite.suite: suite for suite in fixed.suites}
             suites = [
-                second.get(one.suite, one) if one.verdict == "cannot tell" and test.exhausted else one
-                for one, test in zip(suites, self.tests.values(), strict=True)
+                final.get(suite.suite, suite) if suite.verdict == "cannot tell" and test.exhausted else suite
+                for suite, test in zip(suites, self.tests.values(), strict=True)
             ]
         return GateReport(
             verdict=overall(suites),

@@ -199,16 +199,11 @@ def _item(brief: Brief, score: Score | Failure | None, theirs: Judged, *, hide: 
         return text[:ANSWER] if not hide or LETTER.fullmatch(text.strip()) else ""
 
     return Item(
-        id=brief.sample,
-        repeat=brief.repeat,
-        ours=ours.value if ours else None,
-        verdict=ours.verdict if ours else "failed",
-        answer=shown(ours.answer or "") if ours else "",
-        why=ours.why if ours and not hide else "",
-        theirs=theirs.score,
-        their_answer=shown(theirs.answer),
+        id=brief.sample, repeat=brief.repeat, ours=ours.value if ours else None,
+        verdict=ours.verdict if ours else "failed", answer=shown(ours.answer or "") if ours else "",
+        why=ours.why if ours and not hide else "", theirs=theirs.score, their_answer=shown(theirs.answer),
         their_why="" if hide else theirs.why,
-    )
+    )  # fmt: skip
 
 
 def _kappa(pairs: Sequence[tuple[float, float]]) -> tuple[float, float, float] | None:
