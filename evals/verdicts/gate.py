@@ -20,7 +20,7 @@ from evals.verdicts.cases import Case, case_of, metric_of, run_of, run_pair
 from evals.verdicts.compare import changes
 from evals.verdicts.difference import Evidence
 from evals.verdicts.estimands import Estimand
-from evals.verdicts.pairs import Flip
+from evals.verdicts.flips import Flip
 from evals.verdicts.policy import Entry, Policy, Pool, Tier
 from evals.verdicts.suite_run import SuiteRun, plain
 

@@ -59,6 +59,6 @@ def _promised(entry: Entry, policy: Policy, options: Options) -> list[PromisedSu
             limit=config.limit,
             judge=config.judge,
             estimand=policy.estimand_of(entry),
-        )  # fmt: skip
+        )
         for config in configs
     ]

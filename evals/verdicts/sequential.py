@@ -50,24 +50,12 @@ class SuiteTest:
     def __init__(
         self, job: Job, entry: Entry, old: SuiteRun, *, seed: int, estimand: Estimand = "items-like-these"
     ) -> None:
-        if estimand == "these-items":
-            raise UsageError(
-                f"policy: {entry.name}: --until-decided judges items-like-these or this-run; these-items needs all repeats"
-            )
-        self.estimand = estimand
-        self.entry, self.job = entry, job
+        self.entry, self.job, self.estimand = entry, job, estimand
         new = _expected(job)
-        self.metric, self.old_metric = metric_of(entry, new), metric_of(entry, old)
         if reasons := why_not(old, new):
             raise UsageError(f"baseline and candidate cannot be compared: {'; '.join(reasons)}")
-        limits = self.metric.bounds
-        if limits is None or self.metric.pool == "whole" or self.metric.together:
-            raise UsageError(
-                f"{job.suite.id}: --until-decided needs a mean of bounded values per sample, {self.metric.name} is none"
-            )
-        self.width = limits[1] - limits[0]
-        if entry.margin >= self.width:
-            raise UsageError(f"policy: {entry.name}: margin {entry.margin:g} is as wide as the whole scale")
+        self.metric, self.old_metric = metric_of(entry, new), metric_of(entry, old)
+        self.width = self._checked_width()
         self.golds = measured(self.metric, new.side.golds, repeats=job.repeats)
         self.scorer = self.metric.scorer or next(iter(job.suite.scorers))
         side = old.side_of(self.old_metric)
@@ -90,6 +78,25 @@ class SuiteTest:
         """Index of the first incomplete cluster."""
         self.n = self.scored = 0
         self.total = self.weight = 0.0
+
+    def _checked_width(self) -> float:
+        """Return the width of the metric's scale; raises UsageError if the suite cannot be tested sequentially."""
+        if self.estimand == "these-items":
+            raise UsageError(
+                f"policy: {self.entry.name}: --until-decided judges items-like-these or this-run; these-items needs all "
+                "repeats"
+            )
+        width = self.metric.width
+        if width is None or self.metric.pool == "whole" or self.metric.together:
+            raise UsageError(
+                f"{self.job.suite.id}: --until-decided needs a mean of bounded values per sample, {self.metric.name} is "
+                "none"
+            )
+        if self.entry.margin >= width:
+            raise UsageError(
+                f"policy: {self.entry.name}: margin {self.entry.margin:g} is as wide as the whole scale"
+            )
+        return width
 
     def _order(self, seed: int) -> list[list[str]]:
         """Return the clusters in a seeded random order, without samples that the baseline lacks."""

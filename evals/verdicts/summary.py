@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from evals.verdicts.compare import Comparison, Row
+from evals.verdicts.flips import Flip, ladder
 from evals.verdicts.formatting import amount
-from evals.verdicts.pairs import Flip, ladder
 
 ALPHA = 0.05
 NAMED = 6

@@ -12,7 +12,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 from evals.report.metrics import accuracy, at_repeats, mean_value, repeated
 from evals.types import Metric
 from evals.verdicts.compare import compare
-from evals.verdicts.pairs import Pairs, Side, flips, ladder
+from evals.verdicts.flips import flips, ladder
+from evals.verdicts.pairs import Pairs, Side
 from evals.verdicts.suite_run import why_not
 from tests.support.made import binary, listed, point, side, suite_run
 

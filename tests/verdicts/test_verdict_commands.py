@@ -400,8 +400,8 @@ def test_the_three_options_go_together(place):
 
 
 def test_what_a_model_said_stays_text_in_markdown():
+    from evals.verdicts.flips import Flip
     from evals.verdicts.formatting import flip_line
-    from evals.verdicts.pairs import Flip
 
     hostile = "<img src=x> @everyone `code` | \x1b[31m [a](b)\nnext"
     flip = Flip(
