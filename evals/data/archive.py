@@ -24,13 +24,13 @@ from evals import disk
 from evals.errors import DataError
 
 UNREADABLE = (BadZipFile, OSError, EOFError, RuntimeError, ValueError, struct.error, zlib.error, LZMAError)
-"""What zipfile and gzip raise on files that are cut, broken or made to harm: an encrypted member, or a version or a
-compression that they don't know, is a RuntimeError; a name that is no UTF-8, or a place before the start, a ValueError.
+"""What zipfile and gzip raise on truncated, corrupt or malicious files: RuntimeError for encryption and for unknown versions
+and compressions, ValueError for invalid names and offsets.
 """
 
 
 class Tree:
-    """Files by path; a zip may hold all of them in one top folder. Nothing is extracted."""
+    """Files by path; a zip archive may contain a single top-level folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -47,18 +47,18 @@ class Tree:
             self._prefix = f"{next(iter(tops))}/" if len(tops) == 1 else ""
 
     def has(self, name: str) -> bool:
-        """Whether the tree has a file of this path."""
+        """Whether there is a file at a path."""
         return self._prefix + name in self._names if self._zip else (self.root / name).is_file()
 
     def open(self, name: str) -> IO[bytes]:
-        """Open a file for reading; raises DataError if it is absent."""
+        """Open a file for reading; raises DataError if it is missing."""
         try:
             return self._zip.open(self._prefix + name) if self._zip else disk.open_regular(self.root / name)
         except (KeyError, *UNREADABLE) as error:
-            raise DataError(f"{self.root} holds no {name}") from error
+            raise DataError(f"{self.root} contains no {name}") from error
 
     def json(self, name: str) -> Any:
-        """Decode a JSON file."""
+        """Return the content of a JSON file."""
         with self.open(name) as stream:
             try:
                 return msgspec.json.decode(stream.read())
@@ -66,7 +66,7 @@ class Tree:
                 raise DataError(f"{self.root}: {name}: {error}") from error
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
-        """Decode a file of JSON lines, one at a time."""
+        """Yield the objects of a file of JSON lines."""
         decode = msgspec.json.Decoder(dict[str, Any]).decode
         number = 0
         with self.open(name) as stream:

@@ -6,14 +6,14 @@
 
     [[entry]]
     kind = "duplicate"          # or gold, question
-    variant = "main"            # left out: every variant
+    variant = "main"            # omitted: every variant
     evidence = "same question, same options"
     source = "counted over the pinned revision"
-    items = { "894" = "893" }   # id -> what it repeats; its right answer; what is wrong with the question
+    items = { "894" = "893" }   # id -> id of the duplicate; correct answer; what is wrong with the question
 
-Items are still asked, and scored by the data set's own gold answer. Their scores get a mark: `excluded` for a duplicate or a
-question without an answer, `corrected` with the value by the right gold answer. The headline is then reported twice, raw and
-as `..._corrected`.
+Items are still run, and scored by the data set's own gold answer. Their scores are marked: `excluded` for a duplicate or a
+question without an answer, `corrected` with the value under the correct gold answer. The headline is then reported twice,
+raw and as `..._corrected`.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Erratum(Struct, frozen=True):
-    """What is wrong with one item."""
+    """An error in an item."""
 
     kind: Kind
     value: str | float | tuple[str, ...]
-    """The right gold answer, what is wrong with the question, or the id of the item it repeats."""
+    """The correct gold answer, what is wrong with the question, or the id of the duplicate."""
 
 
 class Errata(Struct, frozen=True):
@@ -72,7 +72,7 @@ class Errata(Struct, frozen=True):
     @property
     def excluded(self) -> frozenset[str]:
         """Return the ids left out of corrected metrics."""
-        return frozenset(name for name, one in self.items.items() if parts(one, 0.0).get(EXCLUDED))
+        return frozenset(name for name, erratum in self.items.items() if parts(erratum, 0.0).get(EXCLUDED))
 
     def touches(self, ids: Iterable[str]) -> bool:
         """Whether any of the samples has an erratum."""
@@ -84,7 +84,7 @@ NONE = Errata("", {})
 
 @cache
 def entries(suite: str) -> tuple[str, tuple[Entry, ...]]:
-    """Return version and entries of a suite's file; an empty version without one."""
+    """Return version and entries of a suite's file; an empty version if there is none."""
     name = f"{suite.replace('-', '_')}.toml"
     path = files("evals.suites") / "errata" / name
     if not path.is_file():
@@ -104,7 +104,7 @@ def read(text: str, name: str) -> tuple[str, tuple[Entry, ...]]:
     for entry in file.entry:
         for item in entry.items:
             if (key := (entry.variant, item)) in seen:
-                raise DataError(f"errata {name}: {item} stands in two entries")
+                raise DataError(f"errata {name}: {item} is listed in two entries")
             seen.add(key)
     return file.version, tuple(file.entry)
 
@@ -152,11 +152,11 @@ class Corrected:
         return Corrected(self.of, frozenset(names.get(name, name) for name in self.excluded))
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError if nothing is left. A failed call on an excluded item is left out like a reply."""
+        """Reduce points; raises ValueError if none is left. Failed calls on excluded items are excluded, too."""
         kept = [
-            _as_corrected(one) if one.parts else one
-            for one in points
-            if one.id not in self.excluded and not (one.parts and EXCLUDED in one.parts)
+            _as_corrected(point) if point.parts else point
+            for point in points
+            if point.id not in self.excluded and not (point.parts and EXCLUDED in point.parts)
         ]
         if not kept:
             raise ValueError("nothing is left without the errata")
@@ -169,5 +169,5 @@ def _as_corrected(point: Point) -> Point:
 
 
 def parts(erratum: Erratum, value: float | None) -> Mapping[str, float]:
-    """Return the mark of a score; `value`: the value by the right gold answer, None: unknown."""
+    """Return the mark of a score; `value`: the value under the correct gold answer, None if unknown."""
     return {EXCLUDED: 1.0} if erratum.kind != "gold" or value is None else {CORRECTED: value}

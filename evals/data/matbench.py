@@ -1,4 +1,4 @@
-"""Matbench's tables, from matminer or from files, with the official folds."""
+"""Matbench's tables, from matminer or local files, with the official folds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from evals.errors import DataError, install
 
 FOLDS, SEED = 5, 18_012_019
 SPLITS = ("matbench_v0.1_validation_small_tasks", "matbench_v0.1_validation")
-"""Names of upstream's files of splits."""
+"""Names of upstream's files with the splits."""
 
 
 def table(
@@ -24,21 +24,21 @@ def table(
 ) -> list[Row]:
     """Return a task's rows with `mbid`, the input, the target in `column`, and the `fold` that tests the row.
 
-    `gold`: row -> target; a text is a class, over which the folds are stratified.
+    `gold`: row -> target; a string is a class, by which the folds are stratified.
     """
     if data.origin == "hub":
         return _from_matminer(name, expected, gold)
     split = Split(hub=f"matbench_{name}", stems=(f"matbench_{name}", name), rows=expected)
     rows = _as_downloaded(data, name) or list(data.rows(split, required=("mbid", column)))
     if "fold" not in rows[0]:
-        folds = _official_folds(data, name) or made_folds([gold(row) for row in rows])
+        folds = _official_folds(data, name) or computed_folds([gold(row) for row in rows])
         for position, row in enumerate(rows):
             row["fold"] = folds[row["mbid"]] if isinstance(folds, dict) else folds[position]
     return rows
 
 
 def _as_downloaded(data: Data, name: str) -> list[Row]:
-    """Read a table as matminer stores it, {"columns": [...], "data": [[...], ...]}, its rows in their order."""
+    """Return the rows of a table in matminer's format, {"columns": [...], "data": [[...], ...]}; empty if there is none."""
     if (path := data.folder() / f"matbench_{name}.json.gz").is_file():
         document = _document(path)
         if "columns" in document:
@@ -49,13 +49,13 @@ def _as_downloaded(data: Data, name: str) -> list[Row]:
 
 
 def _with_ids(name: str, rows: Sequence[Row]) -> list[Row]:
-    """Add the ids that upstream makes of the rows' order."""
+    """Return the rows with upstream's ids, which follow their order."""
     width, label = len(str(len(rows))), name.replace("_", "-")
     return [{**row, "mbid": f"mb-{label}-{i + 1:0{width}d}"} for i, row in enumerate(rows)]
 
 
 def _from_matminer(name: str, expected: int, gold: Callable[[Row], str | float]) -> list[Row]:
-    """Download a task's table through matminer; ids and folds are made as upstream makes them."""
+    """Download a task's table through matminer; ids and folds are computed as upstream does."""
     try:
         from matminer.datasets import load_dataset
     except ImportError:
@@ -69,12 +69,12 @@ def _from_matminer(name: str, expected: int, gold: Callable[[Row], str | float])
         rows: list[Row] = load_dataset(f"matbench_{name}").to_dict("records")
     if len(rows) != expected:
         raise DataError(f"matbench: matbench_{name} has {len(rows)} rows, expected {expected}")
-    folds = made_folds([gold(row) for row in rows])
+    folds = computed_folds([gold(row) for row in rows])
     return [{**row, "fold": fold} for row, fold in zip(_with_ids(name, rows), folds, strict=True)]
 
 
 def _official_folds(data: Data, name: str) -> dict[str, int]:
-    """Read upstream's file of splits, if it lies beside the tables: mbid -> fold that tests it."""
+    """Return upstream's folds, if their file is beside the tables: mbid -> fold in which it is tested."""
     for stem in SPLITS:
         for path in (data.folder() / f"{stem}.json", data.folder() / f"{stem}.json.gz"):
             if path.is_file():
@@ -91,8 +91,8 @@ def _document(path: Path) -> dict[str, Any]:
         raise DataError(f"matbench: cannot read {path}: {error}") from error
 
 
-def made_folds(targets: Sequence[str | float]) -> list[int]:
-    """Make the official folds again, by their published recipe: row -> fold that tests it.
+def computed_folds(targets: Sequence[str | float]) -> list[int]:
+    """Return the official folds, recomputed as published: row -> fold in which it is tested.
 
     Source: matbench, scripts/mvb01_generate_validation.py: (Stratified)KFold, 5 splits, shuffled, seed 18012019.
     """
@@ -100,7 +100,7 @@ def made_folds(targets: Sequence[str | float]) -> list[int]:
         from sklearn.model_selection import KFold, StratifiedKFold
     except ImportError:
         raise DataError(
-            "matbench: the table has no column 'fold' and there is no file of splits; making the folds again needs "
+            "matbench: the table has no column 'fold' and there is no file of splits; recomputing the folds needs "
             f"`{install('materials')}`"
         ) from None
     stratified = isinstance(targets[0], str)

@@ -1,8 +1,8 @@
 """Images: stored once by hash, and converted only if necessary.
 
 How an image is sent is decided from its header when the data are read, so that the record can state it; the conversion
-happens when it is sent, off the event loop, and nothing is kept in memory. A file that is not an image, or would fill
-the memory, is a failure of its sample.
+happens when it is sent, outside the event loop, and nothing is kept in memory. A file that is not an image or is too large
+makes its sample fail.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ PLAIN = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": 
 OPENED = (*PLAIN, "TIFF", "BMP")
 ORIENTATION = 0x0112
 _PLACES: dict[str, None] = {}
-"""Folders with stored bytes, in order of use."""
+"""Folders with stored files, in order of use."""
 
 
 @runtime_checkable
 class Saved(Protocol):
-    """An image that the hub's library has decoded."""
+    """An image decoded by the `datasets` package."""
 
     def save(self, stream: BytesIO, kind: str, /) -> None:
         """Write the file."""
@@ -58,7 +58,7 @@ def image(data: Data, value: object) -> Media | None:
 
 
 def with_image(data: Data, text: object, value: object, *, required: bool = False) -> tuple[Part, ...]:
-    """Return the image of a row and its question; nothing without a question.
+    """Return image and question of a row; empty without a question.
 
     Raises DataError if an image is `required` and missing.
     """
@@ -81,7 +81,7 @@ def _bytes(data: Data, value: object) -> bytes:
         except Base64Error:
             raise DataError(f"{data.suite}: an image is neither a file's name nor base64") from None
     if not isinstance(value, Saved):
-        raise DataError(f"{data.suite}: {type(value).__name__} is no image")
+        raise DataError(f"{data.suite}: {type(value).__name__} is not an image")
     stream = BytesIO()
     value.save(stream, "PNG")
     return stream.getvalue()
@@ -115,9 +115,9 @@ def hold(folder: Path, raw: bytes) -> str:
     path = folder / digest
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        half = folder / f".{digest}.{os.getpid()}"
-        half.write_bytes(raw)
-        half.replace(path)
+        temporary = folder / f".{digest}.{os.getpid()}"
+        temporary.write_bytes(raw)
+        temporary.replace(path)
     _PLACES[str(folder)] = None
     return digest
 
@@ -132,15 +132,15 @@ def look(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, int, int, s
             if width * height > MOST_PIXELS:
                 return kind, width, height, str(Refused(f"{width}x{height} pixels"))
             if opened.format not in PLAIN or _ambiguous(opened) or _truncated(opened.format, raw):
-                opened.load()  # a broken file says so here
+                opened.load()  # raises for a broken file
             return kind, width, height, str(_plan(opened, max_pixels) or "")
     except Rejected as error:
-        refused = Refused(f"no readable image ({str(error).partition(':')[0]})")
+        refused = Refused(f"not a readable image ({str(error).partition(':')[0]})")
         return "application/octet-stream", 0, 0, str(refused)
 
 
 def _ambiguous(picture: Any) -> bool:
-    """Whether servers may decode it differently: alpha, CMYK, 16 bits, several frames, rotated by EXIF."""
+    """Whether servers may decode an image differently: alpha, CMYK, 16 bits, several frames, EXIF rotation."""
     alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
     frames = getattr(picture, "n_frames", 1) > 1 if picture.format in ("GIF", "PNG", "WEBP") else False
     turned = picture.format == "JPEG" and _orientation(picture) != 1
@@ -164,9 +164,9 @@ def _plan(picture: Any, max_pixels: int | None) -> Sending:
     width, height = picture.size
     if _orientation(picture) in (5, 6, 7, 8):
         width, height = height, width
-    many = width * height
-    if max_pixels and many > max_pixels:
-        scale = (max_pixels / many) ** 0.5
+    pixels = width * height
+    if max_pixels and pixels > max_pixels:
+        scale = (max_pixels / pixels) ** 0.5
         width, height = max(1, int(width * scale)), max(1, int(height * scale))
     elif picture.format in PLAIN and not _ambiguous(picture):
         return None
@@ -191,7 +191,7 @@ def _pillow() -> Any:
         from PIL import Image
     except ImportError:
         raise UsageError(f"images in prompts need `{install('vision')}`") from None
-    Image.MAX_IMAGE_PIXELS = None  # bounded here by MOST_PIXELS, before anything is decoded
+    Image.MAX_IMAGE_PIXELS = None  # limited by MOST_PIXELS before decoding
     return Image
 
 
@@ -233,14 +233,14 @@ async def payload(media: Media) -> tuple[str, bytes]:
     raw = await asyncio.to_thread(path.read_bytes)
     if not isinstance(sent, Redrawn):
         return media.media_type, raw
-    with foreign_code(lambda why: Rejected(f"image {media.sha256[:12]} cannot be drawn: {why}")):
+    with foreign_code(lambda why: Rejected(f"image {media.sha256[:12]} cannot be converted: {why}")):
         return "image/png", await asyncio.to_thread(redraw, raw, sent)
 
 
 def find(media: Media) -> Path:
-    """Return the path of stored bytes; raises Rejected if they are gone."""
+    """Return the path of a stored file; raises Rejected if it is missing."""
     for folder in _PLACES:
         path = Path(folder) / media.sha256
         if path.exists():
             return path
-    raise Rejected(f"the bytes of {media.kind} {media.sha256[:12]} are not in the results folder")
+    raise Rejected(f"the file of {media.kind} {media.sha256[:12]} is missing in the results folder")

@@ -1,8 +1,8 @@
-"""Parquet files of strangers: read through in a worker, under bounds, before any of it is read here.
+"""Untrusted Parquet files: decoded in a limited worker process before they are read here.
 
-pyarrow decodes foreign files in C++; a file made to harm may take all memory, loop or crash. A worker with a bounded address
-space reads it to its end first, so that the worker and not the command pays for it. The hub's own downloads are exempt: the
-`datasets` package has read them by then.
+pyarrow decodes files in C++; a malicious file may exhaust memory, loop or crash. A worker with a limited address space
+decodes it first, so that only the worker is affected. Downloads from the hub are exempt, as the `datasets` package has
+already read them.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from evals import disk
 from evals.errors import DataError, ScorerError
 
 DEADLINE_S = 30.0
-"""For a file to be read through; a second more for each `PER_S` bytes of it."""
+"""Deadline for decoding a file, plus a second for each `PER_S` bytes."""
 PER_S = 16 << 20
 LARGEST = 64 << 30
-"""Bytes that a file may state to unpack to."""
+"""Maximum uncompressed size in bytes, as stated by the file."""
 MEMORY_MIB = 6144
-"""Address space of the worker: pyarrow alone maps a gigabyte."""
+"""Address space of the worker; pyarrow alone maps a gigabyte."""
 
 
 def check(path: Path, *, most: int = LARGEST) -> None:
-    """Raise DataError if a Parquet file cannot be read through within the bounds of a worker, or states more than `most` bytes."""
+    """Raise DataError if a worker cannot decode a Parquet file within its limits, or if it states more than `most` bytes."""
     try:
         with disk.open_regular(path):
-            facts = path.stat()
+            status = path.stat()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
     try:
-        _read_in_worker(path.resolve(), facts.st_size, facts.st_mtime_ns, most)
+        _read_in_worker(path.resolve(), status.st_size, status.st_mtime_ns, most)
     except ScorerError as error:
         raise DataError(f"cannot read {path}: {error}") from None
 
@@ -45,7 +45,7 @@ def _read_in_worker(path: Path, size: int, mtime_ns: int, most: int) -> None:
 
 
 def read_through(path: str, most: int) -> None:
-    """Decode every page of a Parquet file, keeping nothing; raises ScorerError if it states more than `most` bytes."""
+    """Decode every page of a Parquet file; raises ScorerError if it states more than `most` bytes."""
     import pyarrow.parquet as pq
 
     try:

@@ -1,4 +1,4 @@
-"""Samples of plain rows, for `Suite.of`."""
+"""Samples from plain rows, for `Suite.of`."""
 
 from __future__ import annotations
 
@@ -67,4 +67,4 @@ def _letter(target: Any, choices: Sequence[str], number: int) -> str:
         return letters[list(choices).index(str(target))]
     if len(str(target)) == 1 and str(target) in letters:
         return str(target)
-    raise DataError(f"row {number}: the target {target!r} is none of its {len(choices)} choices")
+    raise DataError(f"row {number}: the target {target!r} is not one of its {len(choices)} choices")

@@ -1,4 +1,4 @@
-"""Samples on disk, by position, with a few bytes of memory per item."""
+"""Samples in a temporary file, accessed by position, with a few bytes of memory each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _close(file: IO[bytes]) -> None:
 
 
 def _keys(sample: Sample) -> Iterator[str]:
-    """Yield keys that dependent samples share: of each file, and of the question with its options."""
+    """Yield the keys by which samples are dependent: hashes of files, and of the question with its options."""
     for part in sample.question:
         if isinstance(part, Media):
             yield part.sha256
@@ -58,7 +58,7 @@ class SampleStore:
         """Id of the first sample without a question; empty: all have one."""
 
         self._shared: dict[str, int] = {}
-        """Key -> first position that has it."""
+        """Key -> first position."""
         self._links: list[tuple[int, int]] = []
 
     def add(self, sample: Sample) -> None:
@@ -103,5 +103,5 @@ class SampleStore:
         return (self[position] for position in range(len(self)))
 
     def close(self) -> None:
-        """Free the disk space."""
+        """Delete the temporary file."""
         self._file.close()

@@ -1,12 +1,12 @@
 """Time series and structures in prompts: stored once by hash, checked when the data are read.
 
-A model that takes time series gets the array (time first) with its sampling rate; any other model gets it as text, if it
-is short enough. A structure (CIF) is always sent as text. A broken file is a failure of its sample; a time series too long
-for text ends the command before the first call.
+Models that accept time series receive the array (time first) with its sampling rate, others receive it as text if it is
+short enough. A structure (CIF) is always sent as text. A broken file makes its sample fail; a time series that is too long
+as text ends the command before the first call.
 
-    Media(kind="time_series", sent="")                 as it is
+    Media(kind="time_series", sent="")                 as an array
     Media(kind="time_series", sent="text 2814 characters")
-    Media(kind="structure", sent="refused: no CIF: it has no data_ block")
+    Media(kind="structure", sent="refused: not a CIF file: it has no data_ block")
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AS_TEXT = frozenset({"time_series", "structure"})
-"""Kinds that are sent as text to models that do not take them."""
+"""Kinds of media that are sent as text to models that do not accept them."""
 MOST_VALUES = 20_000_000
-"""Over all channels."""
+"""Maximum number of values, over all channels."""
 MOST_CHANNELS = 4_096
 MOST_TEXT = 60_000
-"""Characters of a time series or a structure as text."""
+"""Maximum characters of a time series or structure as text."""
 NPY = "application/x-npy"
 CIF = "chemical/x-cif"
 
@@ -76,13 +76,13 @@ def series(
     if len(text) > MOST_TEXT:
         raise DataError(
             f"{data.suite}: {name or digest[:12]}: a time series of {length} x {count} values is {len(text)} characters "
-            f"as text, more than {MOST_TEXT}: this suite needs a model that takes time series"
+            f"as text, more than {MOST_TEXT}: this suite needs a model that accepts time series"
         )
     return structs.replace(kept, sent=str(AsText(len(text))))
 
 
 def _array(raw: bytes, value: object) -> NDArray[Any]:
-    """Return the array of any of the forms, time first."""
+    """Return the array of a value in any accepted form, time first."""
     import numpy as np
 
     if raw.startswith(b"\x93NUMPY"):
@@ -129,9 +129,9 @@ def _checked(array: NDArray[Any], rate_hz: float, channels: Sequence[str]) -> ND
     import numpy as np
 
     if array.dtype.kind not in "iuf":
-        raise ValueError(f"values of type {array.dtype} are no real numbers")
+        raise ValueError(f"values of type {array.dtype} are not real numbers")
     if array.ndim not in (1, 2) or array.size == 0:
-        raise ValueError(f"an array of shape {array.shape} is no time series")
+        raise ValueError(f"an array of shape {array.shape} is not a time series")
     if array.size > MOST_VALUES:
         raise ValueError(f"{array.size} values, more than {MOST_VALUES}")
     values = np.ascontiguousarray(array.reshape(len(array), -1), dtype="<f8")
@@ -176,27 +176,27 @@ def _cif(raw: bytes) -> str:
     try:
         text = raw.decode("utf-8").replace("\r\n", "\n").strip()
     except UnicodeDecodeError:
-        raise ValueError("no CIF: it is no text") from None
+        raise ValueError("not a CIF file: it is not UTF-8") from None
     if not any(line.lower().startswith("data_") for line in text.splitlines()):
-        raise ValueError("no CIF: it has no data_ block")
+        raise ValueError("not a CIF file: it has no data_ block")
     if "_atom_site" not in text or "_cell_length_a" not in text:
-        raise ValueError("no crystal structure: it has no cell or no atoms")
+        raise ValueError("not a crystal structure: it has no cell or no atoms")
     if len(text) > MOST_TEXT:
         raise ValueError(f"{len(text)} characters, more than {MOST_TEXT}")
     if any(ord(c) < 32 and c not in "\n\t" for c in text):
-        raise ValueError("no CIF: it holds control characters")
+        raise ValueError("not a CIF file: it contains control characters")
     return text
 
 
 def _refused(data: Data, kind: Any, media_type: str, raw: bytes, why: str) -> Media:
     if data.media is None:
-        raise ValueError("nothing is asked")
+        raise ValueError("no model is called")
     line = " ".join(why.split())[:200]
     return Media(kind, media_type, hold(data.media, raw), len(raw), sent=str(Refused(line)))
 
 
 def inline_text_media(prompt: Prompt) -> Prompt:
-    """Return a prompt with series and structures as text where they are sent so; raises Rejected if one cannot be sent."""
+    """Return a prompt in which series and structures that are sent as text are inlined; raises Rejected if one cannot be sent."""
     if not any(isinstance(p, Media) and p.kind in AS_TEXT for m in prompt.messages for p in m.parts):
         return prompt
     messages = tuple(Message(m.role, tuple(_part(part) for part in m.parts)) for m in prompt.messages)

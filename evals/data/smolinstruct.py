@@ -1,6 +1,6 @@
-"""SMolInstruct's rows: from the hub's one archive, the folder it unpacks to, or a file per task.
+"""SMolInstruct's rows: from the hub's archive, its unpacked folder, or a file per task.
 
-The hub's repository needs a loading script, which is not run; its archive is read here directly.
+The repository on the hub needs a loading script, which is not run; its archive is read directly.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HUB, REVISION = "osunlp/SMolInstruct", "b3e028007c6abc043f62ed0aef4824dc9e86bacc
 
 
 class Task(NamedTuple):
-    """One task: its name on the hub, rows in the test split, kind of answer, tag, and what is asked for."""
+    """One task: name on the hub, rows in the test split, kind of answer, tag, and description of the answer."""
 
     name: str
     rows: int
@@ -48,7 +48,7 @@ TASKS = {
 
 
 def rows(data: Data, task: str, expected: int) -> Iterator[Row]:
-    """Yield a task's test rows with the columns of the hub's loading script, from wherever they lie."""
+    """Yield a task's test rows, with the columns of the hub's loading script."""
     tree = archive(data)
     chosen: Iterator[Row]
     if tree is None:
@@ -69,7 +69,7 @@ def rows(data: Data, task: str, expected: int) -> Iterator[Row]:
 
 
 def archive(data: Data) -> Tree | None:
-    """Find the archive or the folder it unpacks to; None: the rows lie in files of their own."""
+    """Return the archive or its unpacked folder; None if the rows are in one file per task."""
     if data.origin == "hub":
         return Tree(_download())
     if data.sample:
@@ -104,7 +104,7 @@ def _download() -> Path:
 
 
 def _from_tree(tree: Tree, task: str) -> Iterator[Row]:
-    """Join raw data, choice of samples and templates as the hub's loading script does (v1.3.1)."""
+    """Yield rows joined from raw data, sample selection and templates, like the hub's loading script (v1.3.1)."""
     plan = tree.json(f"sample/instruction_tuning/test/{task}.json")
     templates = tree.json(f"template/{plan['template_name']}/{task}.json")
     tags = tree.json(f"core_tag/{task}.json")
@@ -163,7 +163,7 @@ def samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _training(data: Data, task: Task) -> dict[str, float]:
-    """Mean and range of the training answers, where the archive is at hand: what a missing answer may count as."""
+    """Return mean and range of the training answers, which bound missing answers; empty without the archive."""
     tree = archive(data)
     name = f"raw/train/{task.name}.jsonl"
     if tree is None or not tree.has(name):
@@ -182,6 +182,6 @@ def _target(task: Task, gold: str, row: Row) -> str | float:
             return float(gold)
         except ValueError:
             raise DataError(
-                f"smolinstruct: {row['sample_id']}: the gold answer {gold!r} is no number"
+                f"smolinstruct: {row['sample_id']}: the gold answer {gold!r} is not a number"
             ) from None
     return gold.lower() if task.kind == "boolean" else gold

@@ -1,6 +1,6 @@
-"""Pinned sources -> rows: the hub at a revision, a local mirror, or the bundled sample items.
+"""Rows of data sets, from the hub at a pinned revision, a local mirror, or the bundled sample items.
 
-A suite names its splits, and `Data` finds their rows. Rows are dicts with the columns of the hub's repository.
+A suite names its splits, and `Data` reads their rows: dicts with the columns of the hub's repository.
 
 >>> data = Data(suite="mmlu-pro", sample=True)
 >>> next(iter(data.rows(Split(hub="TIGER-Lab/MMLU-Pro", stems=("test",)))))["category"]
@@ -29,8 +29,6 @@ from evals.errors import DataError, install
 
 Row: TypeAlias = dict[str, Any]
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".tsv")
-
-
 LARGEST = 4 << 30
 """Maximum bytes of a JSON file, which is read as a whole."""
 WIDEST = {",": 131_072, "\t": 1 << 30}
@@ -38,7 +36,7 @@ WIDEST = {",": 131_072, "\t": 1 << 30}
 
 
 class Split(Struct, frozen=True, kw_only=True):
-    """Where a split is found: on the hub or in a package, and its file names in a mirror or a checkout."""
+    """Location of a split: on the hub or in a package, and its file names in a mirror."""
 
     hub: str = ""
     """Repository id of the data set; empty: its rows are in `folder`."""
@@ -49,9 +47,9 @@ class Split(Struct, frozen=True, kw_only=True):
     config: str | None = None
     split: str = "test"
     stems: tuple[str, ...]
-    """File names without extension; `stem-*` (shards of the hub) and `data/` are tried too."""
+    """File names without extension; `stem-*` (shards) and the folder `data/` are searched, too."""
     main: bool = True
-    """Whether a single file given by the user means this split."""
+    """Whether a single file passed by the user contains this split."""
     rows: int | None = None
     """Number of rows at the pinned revision; checked when read from the hub."""
     gated: bool = False
@@ -65,11 +63,11 @@ class Data(Struct, frozen=True, kw_only=True):
     suite: str
     """With hyphens."""
     local: Path | None = None
-    """A mirror (a folder with a folder per suite), one suite's folder, or one file."""
+    """A mirror (a folder with a folder per suite), a suite's folder, or a file."""
     sample: bool = False
-    """The items bundled with the package."""
+    """Whether to use the items bundled with the package."""
     media: Path | None = None
-    """Folder for the bytes of images and time series; None: no model is called, and none are read."""
+    """Folder in which images and time series are stored; None: they are not read, as no model is called."""
     max_pixels: int | None = None
     """Larger images are scaled down before they are sent."""
     takes: frozenset[str] = frozenset()
@@ -207,7 +205,7 @@ def _read_csv(stream: Any, *, delimiter: str) -> Iterator[Row]:
         try:
             for number, row in enumerate(csv.DictReader(text, delimiter=delimiter), 1):
                 if None in row or None in row.values():
-                    raise ValueError(f"row {number}: not as many cells as the header has")
+                    raise ValueError(f"row {number}: its number of cells differs from the header's")
                 yield row
         except csv.Error as error:
             raise ValueError(str(error)) from error
@@ -258,18 +256,18 @@ def _from_hub(suite: str, split: Split) -> Iterator[Row]:
 def _offline_if_unreachable() -> Iterator[None]:
     """Read only the hub's cache if its host name cannot be resolved: its client would retry for up to a minute."""
     switches = [sys.modules.get(name) for name in ("huggingface_hub.constants", "datasets.config")]
-    both: list[Any] = [one for one in switches if one is not None]
-    if len(both) < 2 or both[0].HF_HUB_OFFLINE or _resolves(both[0].ENDPOINT):
+    modules: list[Any] = [module for module in switches if module is not None]
+    if len(modules) < 2 or modules[0].HF_HUB_OFFLINE or _resolves(modules[0].ENDPOINT):
         yield
         return
-    before = [one.HF_HUB_OFFLINE for one in both]
-    for one in both:
-        one.HF_HUB_OFFLINE = True
+    before = [module.HF_HUB_OFFLINE for module in modules]
+    for module in modules:
+        module.HF_HUB_OFFLINE = True
     try:
         yield
     finally:
-        for one, value in zip(both, before, strict=True):
-            one.HF_HUB_OFFLINE = value
+        for module, value in zip(modules, before, strict=True):
+            module.HF_HUB_OFFLINE = value
 
 
 def _resolves(url: str) -> bool:

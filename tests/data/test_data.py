@@ -177,7 +177,7 @@ def test_a_missing_column_is_named_with_those_that_are_there(tmp_path: Path) -> 
 def test_a_csv_row_of_another_length_than_its_header_is_an_error(tmp_path: Path, cells: str) -> None:
     # a missing cell would become the option "None"
     (tmp_path / "test.csv").write_text(f"id,n\n1,2\n{cells}\n")
-    with pytest.raises(DataError, match="row 2: not as many cells as the header"):
+    with pytest.raises(DataError, match="row 2: its number of cells differs"):
         rows(tmp_path)
 
 

@@ -85,7 +85,7 @@ def test_a_run_that_errata_do_not_touch_has_no_corrected_twin() -> None:
         (
             'version = "1"\n'
             + 2 * '[[entry]]\nkind = "gold"\nevidence = "e"\nsource = "s"\nitems = { "a" = "B" }\n',
-            "a stands in two entries",
+            "a is listed in two entries",
         ),
     ],
 )

@@ -119,8 +119,8 @@ FAULTS: dict[str, tuple[Any, float, tuple[str, ...], str]] = {
     "infinite": ([[1.0, 2.0], [3.0, math.inf]], 1.0, (), "value 2 of channel 2 is inf"),
     "ragged": ([[1.0, 2.0], [3.0]], 1.0, (), "ragged: channel 2 has 1 values, channel 1 has 2"),
     "empty": ([], 1.0, (), "no values"),
-    "no numbers": (["a", "b"], 1.0, (), "no real numbers"),
-    "complex": (npy([1j, 2j]), 1.0, (), "no real numbers"),
+    "no numbers": (["a", "b"], 1.0, (), "not real numbers"),
+    "complex": (npy([1j, 2j]), 1.0, (), "not real numbers"),
     "three axes": (npy(np.zeros((2, 2, 2))), 1.0, (), r"shape \(2, 2, 2\)"),
     "no rate": ([1.0], 0.0, (), "sampling rate of 0"),
     "a rate that is none": ([1.0], math.nan, (), "sampling rate of nan"),
@@ -145,7 +145,7 @@ def test_what_is_no_series_is_refused_in_one_line(
 
 def test_what_is_too_long_for_text_is_said_before_the_first_call(tmp_path: Path) -> None:
     long = [0.125] * MOST_TEXT
-    with pytest.raises(DataError, match="needs a model that takes time series"):
+    with pytest.raises(DataError, match="needs a model that accepts time series"):
         series(place(tmp_path), long, rate_hz=1.0, name="quake-7")
     assert kept(series(place(tmp_path, takes=True), long, rate_hz=1.0)).sent == ""
 
@@ -168,7 +168,7 @@ def test_a_structure_goes_as_text_whatever_the_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [("Na Cl\n", "no data_ block"), ("data_x\nloop_\n", "no cell or no atoms"), (CIF + "\x1b[31m\n", "control characters"),
-     (CIF + "# " + "x" * MOST_TEXT + "\n", "more than"), (CIF.encode() + b"\xff\xfe", "no text")],
+     (CIF + "# " + "x" * MOST_TEXT + "\n", "more than"), (CIF.encode() + b"\xff\xfe", "not UTF-8")],
 )  # fmt: skip
 def test_what_is_no_structure_is_refused_in_one_line(tmp_path: Path, text: str | bytes, says: str) -> None:
     with pytest.raises(Rejected, match=says):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from evals.data import Data
-from evals.data.matbench import made_folds
+from evals.data.matbench import computed_folds
 from evals.errors import DataError
 from evals.prompts import plain_text
 from evals.records.files import Brief, Gold
@@ -70,7 +70,7 @@ def test_the_folds_can_be_made_again(mirror: Path) -> None:
     for name in matbench.DEFAULT:
         rows = matbench._table(data, name)
         golds = [matbench._gold(matbench.TASKS[name], row) for row in rows]
-        assert made_folds(golds) == [row["fold"] for row in rows]
+        assert computed_folds(golds) == [row["fold"] for row in rows]
 
 
 def test_the_file_of_splits_serves_a_table_without_folds(mirror: Path, tmp_path: Path) -> None:

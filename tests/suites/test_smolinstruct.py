@@ -231,7 +231,7 @@ def test_a_mirror_of_one_file_for_all_tasks(tmp_path):
 def test_a_gold_answer_that_is_no_number_is_a_fault_of_the_data(tmp_path):
     path = tmp_path / "property_prediction-esol.jsonl"
     path.write_text('{"sample_id": "1", "raw_output": "high"}\n')
-    with pytest.raises(DataError, match="'high' is no number"):
+    with pytest.raises(DataError, match="'high' is not a number"):
         list(samples(Data(suite="smolinstruct", local=path), "PP-ESOL"))
 
 
