@@ -31,8 +31,8 @@ from evals.suite import Suite
 from evals.types import Model
 
 if TYPE_CHECKING:
+    from evals.report.about import Estimand
     from evals.verdicts.compare import Comparison
-    from evals.verdicts.estimands import Estimand
     from evals.verdicts.gate import GateReport
     from evals.verdicts.policy import Policy
     from evals.verdicts.suite_run import SuiteRun

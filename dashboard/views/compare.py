@@ -21,6 +21,7 @@ from evals.dashboard.tables.compare import Match, Samples
 from evals.dashboard.tables.frames import Entry, Index
 from evals.dashboard.views import pickers, replies
 from evals.errors import EvalsError
+from evals.report.about import about
 from evals.verdicts import formatting, summary
 from evals.verdicts.compare import Comparison, Row
 
@@ -182,7 +183,7 @@ def quadrants(sampled: Samples, row: Row, names: tuple[str, str]) -> None:
     st.markdown(
         f"Difference {safe.literal(formatting.amount(row.difference, row.unit, signed=True))}, 95 % interval "
         f"{safe.literal(formatting.interval(*row.ends, row.unit))}, p {safe.literal(formatting.p_value(row.p_adjusted))}, "
-        f"both adjusted by Holm over the table above ({safe.literal(row.test)}), n {row.n:,} samples that both scored."
+        f"both adjusted by Holm over the table above ({safe.literal(row.test)}, {about(row.estimand)}), n {row.n:,} samples that both scored."
         f"{safe.literal(bounds)}"
     )
 

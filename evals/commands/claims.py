@@ -297,6 +297,8 @@ def _suite_runs(runs: Sequence[Run], measured: Measured) -> list[SuiteRun]:
 
 
 def _print_finding(finding: Finding) -> None:
+    from evals.report.about import about
+
     unit = finding.unit
     common.say(f"{finding.claim}: {_verdict_text(finding)}")
     span = (
@@ -309,7 +311,9 @@ def _print_finding(finding: Finding) -> None:
         points = "points" if unit == "fraction" else unit
         scale = 100 if unit == "fraction" else 1
         low, high = (scale * (x or 0.0) for x in (finding.difference_low, finding.difference_high))
-        common.say(f"    difference {scale * finding.difference:+.2f} {points} [{low:+.2f}, {high:+.2f}]")
+        common.say(
+            f"    difference {scale * finding.difference:+.2f} {points} [{low:+.2f}, {high:+.2f}], {about(finding.estimand)}"
+        )
         common.say(
             f"    run-to-run noise {scale * (finding.noise or 0.0):.2f} {points} ({finding.noise_from})"
         )

@@ -14,8 +14,8 @@ from evals.verdicts import formatting
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from evals.report.about import Estimand
     from evals.verdicts.compare import Comparison, Row
-    from evals.verdicts.estimands import Estimand
 
 SHOWN = 20
 """Number of discordant samples shown on a terminal."""
@@ -151,13 +151,13 @@ def _print(comparison: Comparison, shown: Sequence[Row]) -> None:
 
 def _methods(comparison: Comparison) -> Iterator[str]:
     """Yield the estimand and the method of each headline interval."""
-    from evals.verdicts.estimands import WORDS
+    from evals.report.about import about
 
     heads = [row for row in comparison.pairs if row.headline]
     family = sum(row.low_adjusted is not None for row in heads)
     named: dict[str, dict[str, None]] = {}
     for row in heads:
-        description = f"{row.test}, about {WORDS[row.estimand]} ({row.estimand})"
+        description = f"{row.test}, {about(row.estimand)}"
         named.setdefault(description, {})[f"{row.suite} {row.metric}"] = None
     yield from (f"{', '.join(metrics)}: {description}" for description, metrics in named.items())
     if family > 1:

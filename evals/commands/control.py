@@ -39,6 +39,8 @@ def show(run: str, controls: Sequence[str], results: Path, *, as_json: bool) -> 
 
 
 def _print(result: Adjusted) -> None:
+    from evals.report.about import about
+
     title = f"{result.suite}: {result.model} on {result.n:,} of {result.population:,} items ({result.metric})"
     rows = [
         ["the subset alone", *_cells(result.plain, result.unit), f"{result.n:,}"],
@@ -50,7 +52,7 @@ def _print(result: Adjusted) -> None:
     ]
     common.print_lines(table(COLUMNS, [(title, rows)], width()))
     common.say(
-        f"The variance is {result.variance_ratio:.2f} times the subset's own; intervals are about {result.estimand}."
+        f"The variance is {result.variance_ratio:.2f} times the subset's own; intervals are {about(result.estimand)}."
     )
 
 

@@ -16,7 +16,8 @@ from evals.verdicts import formatting
 if TYPE_CHECKING:
     from evals.verdicts.budget import Budget
     from evals.verdicts.gate import GateReport
-    from evals.verdicts.plan import Plan, SuitePlan
+    from evals.verdicts.plan import Plan
+    from evals.verdicts.planned import SuitePlan
 
 
 COMMANDS = {
@@ -201,6 +202,8 @@ def _plan(
 
 
 def _print_plan(forecast: Plan) -> None:
+    from evals.report.about import about
+
     columns = (
         Column("suite"), Column("tier", drop=6), Column("n", right=True), Column("margin", right=True),
         Column("discordant", right=True, drop=4), Column("from", right=True, drop=5), Column("detectable drop", right=True),
@@ -209,6 +212,9 @@ def _print_plan(forecast: Plan) -> None:
     )  # fmt: skip
     common.say(f"Baseline {forecast.baseline}, {forecast.simulations:,} simulations")
     common.table("", columns, map(_plan_cells, forecast.suites))
+    for estimand in dict.fromkeys(row.estimand for row in forecast.suites):
+        named = ", ".join(row.suite for row in forecast.suites if row.estimand == estimand)
+        common.say(f"{named}: {about(estimand)}")
     click.echo()
     for scenario in forecast.scenarios:
         shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in scenario.verdicts.items())

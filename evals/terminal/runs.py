@@ -17,6 +17,7 @@ from evals.labels import JUDGE_NOTE, Note
 from evals.records import promise
 from evals.records.card import Card
 from evals.records.names import short
+from evals.report.about import about
 from evals.terminal.figures import counts_line, figure, interval, moment, percent
 from evals.terminal.layout import Column, Section, table, wrap
 from evals.types import VERDICTS, Estimate
@@ -273,6 +274,12 @@ def _standing(line: Line) -> tuple[bool, float]:
     return False, line.head.value if line.head.better == "lower" else -line.head.value
 
 
+def _items(line: Line) -> str:
+    """Return the number of scored items, with the replies to each if there are several: `198 x 4`."""
+    n, replies = line.head.n if line.head else 0, line.card.config.repeats * len(line.cards)
+    return f"{n:,}" if replies == 1 else f"{-(-n // replies):,} x {replies}"
+
+
 def _run(line: Line, names: Names) -> str:
     if len(line.cards) > 1:
         return f"{len(line.cards)} seeds"
@@ -288,7 +295,7 @@ def _wide(line: Line, names: Names) -> list[str]:
         card.model,
         figure(head),
         interval(head),
-        f"{head.n:,}" if head else "0",
+        _items(line),
         f"{percent(line.coverage)} %",
         truncated,
         "" if sampling.temperature is None else f"{sampling.temperature:g}",
@@ -305,7 +312,7 @@ def _narrow(line: Line, names: Names) -> list[str]:
         card.model,
         figure(head),
         interval(head, between="–"),
-        f"{head.n:,}" if head else "0",
+        _items(line),
         f"{percent(line.coverage)} %",
         "-" if line.truncated is None else f"{percent(line.truncated)} %",
         _run(line, names),
@@ -324,6 +331,8 @@ def _legend(
         legend.append(MARKS["S"])
     if any(len(line.cards) > 1 for line in lines):
         legend.append("seeds: mean of runs that differ only in their seed; --runs shows each")
+    if bounds and any(line.head and line.head.low is not None for line in lines):
+        legend.append(f"95 % intervals: {about('items-like-these')}")
     legend += [
         f"{_run(line, names)}: {_bounds(line)}"
         for line in lines
@@ -338,6 +347,8 @@ def details(card: Card, *, named: str = "") -> list[str]:
     if unmarked := _unmarked(card):
         facts.append(unmarked)
     head = card.headline
+    if head is not None and head.low is not None:
+        facts.append(f"interval: {head.method}, {about('items-like-these')}")
     if bounds := _bounds(Line(cards=(card,), head=head)):
         facts.append(bounds)
     if head and (corrected := _corrected(card, head)) is not None:

@@ -19,8 +19,8 @@ from typing import Literal, NamedTuple, get_args
 from msgspec import Struct
 
 from evals.report import statistics as stats
+from evals.report.about import Estimand
 from evals.verdicts.components import Components
-from evals.verdicts.estimands import Estimand
 
 Change = Literal["same model", "another model"]
 CHANGES: tuple[Change, ...] = get_args(Change)

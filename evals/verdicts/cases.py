@@ -10,10 +10,11 @@ from typing import NamedTuple, TypeAlias
 from msgspec import structs
 
 from evals.errors import UsageError
+from evals.report.about import Estimand
 from evals.types import Metric
 from evals.verdicts import difference
 from evals.verdicts.difference import Evidence, Shift
-from evals.verdicts.estimands import MANY, Estimand, Observed, evidence_of, noise_error
+from evals.verdicts.estimands import MANY, Observed, evidence_of, noise_error
 from evals.verdicts.pairs import Missing, Pairs
 from evals.verdicts.policy import Entry, Pool
 from evals.verdicts.suite_run import SuiteRun, pair, plain, why_not

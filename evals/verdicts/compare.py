@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from msgspec import Struct, structs
 
 from evals.report import frames
+from evals.report.about import Estimand
 from evals.types import Metric
 from evals.verdicts import difference
 from evals.verdicts.difference import Evidence
-from evals.verdicts.estimands import Estimand, evidence_of
+from evals.verdicts.estimands import evidence_of
 from evals.verdicts.flips import Flip, flips, ladder
 from evals.verdicts.formatting import p_value
 from evals.verdicts.pairs import Pairs, Reduced, reduced
@@ -285,7 +286,13 @@ def compare_metric(
     evidence = evidence_of(pairs, estimand, group=chosen, limit=limit)
     low, high = (evidence.interval(LEVEL) if evidence else None) or (None, None)
     known = evidence if low is not None else None
-    test = evidence.test if evidence else "noise within items is not known" if observed else "nothing paired"
+    test = (
+        evidence.test
+        if evidence
+        else "noise within items is not known (repeats in both runs, or a repeatability report, show it)"
+        if observed
+        else "nothing paired"
+    )
     value_a, value_b = pairs.values(chosen)
     complete = observed is not None and pairs.complete
     worst, best = (observed.value, observed.value) if observed and complete else pairs.bounds(chosen)

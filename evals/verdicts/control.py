@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from evals.errors import UsageError
+from evals.report.about import Estimand
 from evals.report.statistics import Interval, bounded_interval, kish, t_quantile
 from evals.types import Metric
-from evals.verdicts.estimands import Estimand
 from evals.verdicts.pairs import values
 from evals.verdicts.suite_run import SuiteRun
 

@@ -10,8 +10,9 @@ margin passes `this-run` in about half of all cases.
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
+from evals.report.about import Estimand
 from evals.report.strata import item_weights
 from evals.verdicts.difference import Evidence, Shift
 from evals.verdicts.pairs import Missing, Pairs
@@ -21,12 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Estimand: TypeAlias = Literal["items-like-these", "these-items", "this-run"]
-WORDS: dict[Estimand, str] = {
-    "items-like-these": "other items like these",
-    "these-items": "these items, replies drawn again",
-    "this-run": "these items and these replies",
-}
 LIMIT = 2.8
 """Repeatability limit / standard deviation: 1.96 sqrt(2), rounded as ISO 5725 does."""
 MANY = 1e9

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.etree import ElementTree as Xml
 
+from evals.report.about import about
 from evals.verdicts import formatting
-from evals.verdicts.estimands import WORDS
 from evals.verdicts.gate import GateReport, SuiteVerdict
 from evals.verdicts.summary import discordant
 
@@ -44,7 +44,7 @@ def remarks(report: GateReport) -> Iterator[str]:
     for verdict in report.suites:
         yield f"{verdict.suite}: {'; '.join(verdict.reasons)}"
         if verdict.method:
-            description = f"about {WORDS[verdict.estimand]} ({verdict.estimand}), tested by {verdict.method}"
+            description = f"{about(verdict.estimand)}, tested by {verdict.method}"
             methods.setdefault(description, []).append(verdict.suite)
         if verdict.noise is not None:
             limit = formatting.amount(verdict.noise, verdict.unit)

@@ -15,11 +15,11 @@ from msgspec import Struct
 
 from evals.errors import UsageError
 from evals.report import frames
+from evals.report.about import Estimand
 from evals.verdicts import difference, formatting
 from evals.verdicts.cases import Case, case_of, metric_of, run_of, run_pair
 from evals.verdicts.compare import changes
 from evals.verdicts.difference import Evidence
-from evals.verdicts.estimands import Estimand
 from evals.verdicts.flips import Flip
 from evals.verdicts.policy import Entry, Policy, Pool, Tier
 from evals.verdicts.suite_run import SuiteRun, plain

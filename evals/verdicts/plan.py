@@ -8,63 +8,35 @@ repeatability report, from the policy (`discordance`), from the baseline's own r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import ceil, floor, log10, sqrt
-from typing import TYPE_CHECKING, NamedTuple
+from math import sqrt
 
 from msgspec import Struct
 
 from evals.errors import UsageError
 from evals.report import statistics as stats
+from evals.report.about import Estimand
+from evals.verdicts import advice
 from evals.verdicts.budget import CHANGES, Budget, RunUsage, budget
 from evals.verdicts.cases import Case, case_of, metric_of, run_of, run_pair
 from evals.verdicts.components import Components, components
-from evals.verdicts.designs import Claims, Design, FixedItemsDesign, Noise, NormalDesign, noise_of
-from evals.verdicts.estimands import Estimand
+from evals.verdicts.designs import (
+    Claims,
+    Design,
+    FixedItemsDesign,
+    Noise,
+    NormalDesign,
+    UnknownNoise,
+    noise_of,
+)
 from evals.verdicts.formatting import size
 from evals.verdicts.gate import check_noise
 from evals.verdicts.noise import RepeatabilityReport
-from evals.verdicts.policy import Entry, Policy, Pool, Tier
+from evals.verdicts.planned import PlannedSuite, SuitePlan
+from evals.verdicts.policy import Entry, Policy, Pool
 from evals.verdicts.suite_run import SuiteRun
+from evals.verdicts.within import within_error
 
-if TYPE_CHECKING:
-    import numpy as np
-
-ROUGH = 0.1
-"""Relative standard error of the noise from which a plan says so: avg@4 on 30 questions has .15, its forecasts +-6 points."""
 VERDICTS = ("pass", "regression", "cannot tell")
-
-
-class SuitePlan(Struct, frozen=True, kw_only=True):
-    """Power and cost of the gate on one suite (or pool)."""
-
-    suite: str
-    tier: Tier
-    metric: str
-    unit: str
-    n: int
-    """Samples."""
-    repeats: int
-    margin: float
-    discordance: float
-    """Mean square of a sample's difference between two runs of one model."""
-    source: str
-    """Source of the discordance."""
-    error: float
-    """Standard error of the difference of an unchanged model."""
-    finds: float
-    """Smallest drop that is called a regression with 80 % power, adjusted for the policy's suites."""
-    detects: float
-    """Smallest drop that differs significantly from zero with 80 % power (one-sided alpha)."""
-    passes_unchanged: float
-    """Chance that this suite passes with an unchanged model."""
-    passes_at_margin: float
-    """Chance that it passes with a loss of its margin: at most alpha."""
-    regression_at_twice: float
-    """Chance that it is called a regression with a loss of twice its margin."""
-    tokens: dict[str, int]
-    """As the baseline used them."""
-    cost_usd: float | None
-    seconds: float | None
 
 
 class Scenario(Struct, frozen=True, kw_only=True):
@@ -95,30 +67,6 @@ class Plan(Struct, frozen=True, kw_only=True):
     budgets: tuple[Budget, ...] = ()
     """What it takes to detect a drop: for the same model, then for another model, the cheapest suite first."""
     notes: tuple[str, ...] = ()
-
-
-class _Suite(NamedTuple):
-    rule: Entry | Pool
-    case: Case
-    designs: tuple[Design | NormalDesign, ...]
-    baselines: tuple[SuiteRun, ...]
-
-    @property
-    def name(self) -> str:
-        return self.rule.name if isinstance(self.rule, Entry) else f"pool {self.rule.name}"
-
-    @property
-    def error(self) -> float:
-        """Standard error of an unchanged model's difference."""
-        return sqrt(sum(design.error**2 for design in self.designs)) / len(self.designs)
-
-    def claims(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
-        """Simulate both claims; the difference of a pool is taken to be normal."""
-        if len(self.designs) == 1:
-            return self.designs[0].simulate(loss, margin, count=count, rng=rng)
-        return NormalDesign(
-            self.error, sum(len(d.rows) for d in self.designs if isinstance(d, Design))
-        ).simulate(loss, margin, count=count, rng=rng)
 
 
 def plan(
@@ -153,12 +101,12 @@ def plan(
     decides = passes >= policy.power
     return Plan(
         baseline=", ".join(dict.fromkeys(c.run for c in baseline)), decides=decides,
-        why="" if decides else _why(passes, policy, plans),
-        nearest=() if decides else tuple(_nearest(suites, plans, policy)), suites=plans,
+        why="" if decides else advice.why(passes, policy, plans),
+        nearest=() if decides else tuple(advice.nearest(suites, plans, policy)), suites=plans,
         scenarios=tuple(scenarios), simulations=simulations, seed=seed,
         components=tuple(component for _, component in parts),
         budgets=tuple(_budgets(parts, policy, baseline, drop)),
-        notes=(*_notes(suites), *_wording_notes([component for _, component in parts])),
+        notes=(*advice.notes(suites), *_wording_notes([component for _, component in parts])),
     )  # fmt: skip
 
 
@@ -168,7 +116,7 @@ def _suite(
     baseline: Sequence[SuiteRun],
     again: Sequence[SuiteRun],
     known: Mapping[str, RepeatabilityReport],
-) -> _Suite:
+) -> PlannedSuite:
     entries = policy.members(rule) if isinstance(rule, Pool) else (rule,)
     run_pairs, seconds = [], []
     for entry in entries:
@@ -191,8 +139,12 @@ def _suite(
             again=second,
             reported=report.discordance if report else None,
         )
-        designs.append(_design(case, number, noise, second=second, estimand=estimand))
-    return _Suite(rule, case, tuple(designs), tuple(c[0] for c in run_pairs))
+        part = case.parts[number]
+        design = _design(case, number, noise, second=second, estimand=estimand)
+        if estimand == "these-items" and report is None and within_error(part.a, part.metric) is None:
+            design = UnknownNoise(design.error, 0, noise)
+        designs.append(design)
+    return PlannedSuite(rule, case, tuple(designs), tuple(c[0] for c in run_pairs))
 
 
 def _design(
@@ -266,7 +218,7 @@ def _wording_notes(parts: Sequence[Components]) -> list[str]:
 
 
 def _scenarios(
-    suites: Sequence[_Suite],
+    suites: Sequence[PlannedSuite],
     unchanged: Sequence[Claims],
     at: Sequence[Claims],
     twice: Sequence[Claims],
@@ -287,7 +239,11 @@ def _scenarios(
 
 
 def _scenario(
-    name: str, suites: Sequence[_Suite], losses: dict[str, float], claims: Sequence[Claims], policy: Policy
+    name: str,
+    suites: Sequence[PlannedSuite],
+    losses: dict[str, float],
+    claims: Sequence[Claims],
+    policy: Policy,
 ) -> Scenario:
     """Apply the policy to every simulated set of runs."""
     import numpy as np
@@ -301,7 +257,7 @@ def _scenario(
     return Scenario(name=name, losses=losses, verdicts=dict(zip(VERDICTS, shares, strict=True)))
 
 
-def _plan_of(suite: _Suite, policy: Policy, unchanged: Claims, at: Claims, twice: Claims) -> SuitePlan:
+def _plan_of(suite: PlannedSuite, policy: Policy, unchanged: Claims, at: Claims, twice: Claims) -> SuitePlan:
     family = max(1, sum(rule.tier != "advisory" for rule in policy.judged))
     alpha = policy.alpha
     strict = alpha / (family if suite.rule.tier != "advisory" else 1)
@@ -318,6 +274,7 @@ def _plan_of(suite: _Suite, policy: Policy, unchanged: Claims, at: Claims, twice
         n=sum(len(part.rows_of(None)) for part in suite.case.parts), repeats=suite.baselines[0].side.repeats,
         margin=suite.rule.margin, discordance=sum(n.discordance for n in noises) / len(noises),
         source=", ".join(dict.fromkeys(n.source for n in noises)), error=error,
+        estimand=policy.estimand_of(suite.rule),
         finds=suite.rule.margin + (stats.z_quantile(1 - strict) + power) * error,
         detects=(stats.z_quantile(1 - alpha) + power) * error,
         passes_unchanged=float((unchanged.p_pass <= alpha).mean()),
@@ -326,66 +283,3 @@ def _plan_of(suite: _Suite, policy: Policy, unchanged: Claims, at: Claims, twice
         cost_usd=sum(costs) if len(costs) == len(suite.baselines) else None,
         seconds=sum(times) if len(times) == len(suite.baselines) else None,
     )  # fmt: skip
-
-
-def _why(passes: float, policy: Policy, plans: Sequence[SuitePlan]) -> str:
-    critical = [suite for suite in plans if suite.tier == "critical"]
-    weak = sorted(critical, key=lambda suite: suite.passes_unchanged)[:3]
-    names = ", ".join(f"{suite.suite} ({100 * suite.passes_unchanged:.0f} %)" for suite in weak)
-    return (
-        f"an unchanged model passes in {100 * passes:.0f} % of simulations, {100 * policy.power:g} % are wanted; "
-        f"least likely to pass: {names}"
-    )
-
-
-def _nearest(suites: Sequence[_Suite], plans: Sequence[SuitePlan], policy: Policy) -> list[str]:
-    """Return the changes of each underpowered critical suite that would give the policy enough power."""
-    critical = [(s, p) for s, p in zip(suites, plans, strict=True) if p.tier == "critical"]
-    wanted = policy.power ** (1 / max(1, len(critical)))
-    need = stats.z_quantile(1 - policy.alpha) + stats.z_quantile(wanted)
-    lines, weak = [], []
-    for suite, planned in critical:
-        if planned.passes_unchanged >= wanted:
-            continue
-        weak.append(suite)
-        margin = _round_up(max(need * planned.error, planned.margin) * 1.02)
-        line = f"{planned.suite}: margin = {margin:g}"
-        if not any(isinstance(d, NormalDesign) for d in suite.designs):
-            repeats = ceil(planned.repeats * (need * planned.error / planned.margin) ** 2)
-            line += f", or {repeats} repeats in both runs in place of {planned.repeats} (with sampling on)"
-        lines.append(f'{line}, or tier = "supporting"')
-    poolable = [s for s in weak if isinstance(s.rule, Entry) and isinstance(s.designs[0], Design)]
-    units = {(s.case.metric.unit, s.case.metric.better) for s in poolable}
-    if len(poolable) > 1 and len(units) == 1:
-        together = sqrt(sum(s.error**2 for s in poolable)) / len(poolable)
-        alone = policy.power ** (1 / max(1, len(critical) - len(poolable) + 1))
-        margin = _round_up((stats.z_quantile(1 - policy.alpha) + stats.z_quantile(alone)) * together * 1.02)
-        lines.append(
-            f"or judge {', '.join(s.name for s in poolable)} together: [[pool]] with margin = {margin:g}"
-        )
-    return lines
-
-
-def _round_up(value: float) -> float:
-    """Round up to two significant digits."""
-    step = 10.0 ** (floor(log10(value)) - 1)
-    return float(f"{ceil(value / step - 1e-9) * step:.6g}")
-
-
-def _notes(suites: Sequence[_Suite]) -> list[str]:
-    notes = []
-    assumed = [s.name for s in suites if any(d.noise.source == "assumed" for d in s.designs)]
-    if assumed:
-        notes.append(
-            f"assumed, not measured, how much the model differs from itself: {', '.join(assumed)}; "
-            "run it again and give --again RUN, or use `evals gate noise`, or set `discordance` in the policy"
-        )
-    rough = {s.name: max(d.noise.error for d in s.designs) for s in suites}
-    notes += [
-        f"{name}: how much the model differs from itself is known to +-{100 * error:.0f} % only, so its chances are rough"
-        for name, error in rough.items()
-        if error > ROUGH
-    ]
-    if any(isinstance(d, Design) and not d.alone for s in suites for d in s.designs):
-        notes.append("changes within a cluster are taken to be independent of each other")
-    return notes

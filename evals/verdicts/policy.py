@@ -26,8 +26,8 @@ from msgspec import Struct
 
 from evals import disk
 from evals.errors import UsageError
+from evals.report.about import Estimand
 from evals.validation import explained
-from evals.verdicts.estimands import Estimand
 
 Tier: TypeAlias = Literal["critical", "supporting", "advisory"]
 

@@ -20,6 +20,7 @@ from evals import load
 from evals.errors import UnknownName, Untrusted
 from evals.labels import ProtocolName
 from evals.records.card import Card
+from evals.report.about import Estimand
 from evals.report.statistics import z_quantile
 from evals.verdicts.formatting import setting
 from evals.verdicts.noise import RepeatabilityReport
@@ -57,7 +58,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     """Standard deviation of the measured value between runs of one model."""
     noise_from: str = ""
     """Source of the noise."""
-    estimand: str = "these-items"
+    estimand: Estimand = "these-items"
     unit: str = "fraction"
     because: tuple[str, ...] = ()
     """Why the two do not compare."""

@@ -19,6 +19,7 @@ from msgspec import structs
 from evals.errors import UsageError
 from evals.records.files import Brief, Gold, brief
 from evals.records.store import Run
+from evals.report.about import Estimand
 from evals.report.estimates import point
 from evals.report.metrics import at_repeats, measured
 from evals.run.job import Job
@@ -26,7 +27,6 @@ from evals.types import Point, Record
 from evals.verdicts import baseline as baselines
 from evals.verdicts.betting import Bets
 from evals.verdicts.cases import metric_of
-from evals.verdicts.estimands import Estimand
 from evals.verdicts.formatting import interval, size
 from evals.verdicts.gate import GateReport, SuiteVerdict, Verdict, overall
 from evals.verdicts.pairs import Side, value_of, values

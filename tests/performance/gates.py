@@ -19,12 +19,14 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
+from evals.report.about import Estimand
 from evals.report.metrics import accuracy, repeated
 from evals.report.strata import item_weights
 from evals.types import Metric
 from evals.verdicts.difference import Evidence, Shift, holm, of_mean
-from evals.verdicts.estimands import MANY, Estimand, variance_by_report
+from evals.verdicts.estimands import LIMIT, MANY, variance_by_report
 from evals.verdicts.gate import Verdict, overall, verdicts
+from evals.verdicts.noise import RepeatabilityReport
 from evals.verdicts.pairs import Missing
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import Entry, Policy
@@ -144,9 +146,24 @@ class Setting(NamedTuple):
         policy = Policy(suite=(self.entry,))
         count = 40 if self.suite.n < 1000 else 3
         return [
-            plan([self.baseline(i)], policy, simulations=PLANNED).suites[0].passes_unchanged
+            plan([self.baseline(i)], policy, reports=self.reports, simulations=PLANNED)
+            .suites[0]
+            .passes_unchanged
             for i in range(count)
         ]
+
+    @property
+    def reports(self) -> dict[str, RepeatabilityReport]:
+        """The repeatability report of a suite with one reply to each item."""
+        if self.repeats > 1:
+            return {}
+        deviation = sqrt(FLIPS / 2 / self.suite.n)
+        report = RepeatabilityReport(
+            suite=self.suite.name, protocol="strict", data_sha256="0" * 64, model="model-base", repeats=1,
+            metric="accuracy", unit="fraction", runs=("a", "b"), values=(0.6, 0.6), deviation=deviation,
+            limit=LIMIT * deviation, discordance=FLIPS,
+        )  # fmt: skip
+        return {self.suite.name: report}
 
     @property
     def entry(self) -> Entry:
@@ -225,9 +242,12 @@ def of_policies(count: int) -> Iterator[Cell]:
         repeats = (4 if estimand == "items-like-these" else 16, 4, 4, 4, 1)
         settings = [Setting(suite, k, estimand) for suite, k in zip(SUITES, repeats, strict=True)]
         policy = Policy(suite=tuple(setting.entry for setting in settings))
+        reports = {name: report for setting in settings for name, report in setting.reports.items()}
         shares = verdict_shares(settings, policy, count)
         forecasts = [
-            plan([s.baseline(i) for s in settings], policy, simulations=PLANNED).scenarios[0].verdicts["pass"]
+            plan([s.baseline(i) for s in settings], policy, reports=reports, simulations=PLANNED)
+            .scenarios[0]
+            .verdicts["pass"]
             for i in range(5)
         ]
         forecast, spread = float(np.mean(forecasts)), float(np.std(forecasts)) / sqrt(5)

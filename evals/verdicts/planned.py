@@ -1,0 +1,79 @@
+"""The suites of a plan: what is simulated, and what comes of it."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
+
+from evals.report.about import Estimand
+from evals.verdicts.cases import Case
+from evals.verdicts.designs import Claims, Design, NormalDesign
+from evals.verdicts.policy import Entry, Pool, Tier
+from evals.verdicts.suite_run import SuiteRun
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class SuitePlan(Struct, frozen=True, kw_only=True):
+    """Power and cost of the gate on one suite (or pool)."""
+
+    suite: str
+    tier: Tier
+    metric: str
+    unit: str
+    n: int
+    """Samples."""
+    repeats: int
+    margin: float
+    discordance: float
+    """Mean square of a sample's difference between two runs of one model."""
+    source: str
+    """Source of the discordance."""
+    estimand: Estimand
+    """What a loss is about."""
+    error: float
+    """Standard error of the difference of an unchanged model."""
+    finds: float
+    """Smallest drop that is called a regression with 80 % power, adjusted for the policy's suites."""
+    detects: float
+    """Smallest drop that differs significantly from zero with 80 % power (one-sided alpha)."""
+    passes_unchanged: float
+    """Chance that this suite passes with an unchanged model."""
+    passes_at_margin: float
+    """Chance that it passes with a loss of its margin: at most alpha."""
+    regression_at_twice: float
+    """Chance that it is called a regression with a loss of twice its margin."""
+    tokens: dict[str, int]
+    """As the baseline used them."""
+    cost_usd: float | None
+    seconds: float | None
+
+
+class PlannedSuite(NamedTuple):
+    """A suite or pool of the policy, ready to be simulated."""
+
+    rule: Entry | Pool
+    case: Case
+    designs: tuple[Design | NormalDesign, ...]
+    baselines: tuple[SuiteRun, ...]
+
+    @property
+    def name(self) -> str:
+        """Return the name of the suite or pool."""
+        return self.rule.name if isinstance(self.rule, Entry) else f"pool {self.rule.name}"
+
+    @property
+    def error(self) -> float:
+        """Standard error of an unchanged model's difference."""
+        return sqrt(sum(design.error**2 for design in self.designs)) / len(self.designs)
+
+    def claims(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
+        """Simulate both claims; the difference of a pool is taken to be normal."""
+        if len(self.designs) == 1:
+            return self.designs[0].simulate(loss, margin, count=count, rng=rng)
+        return NormalDesign(
+            self.error, sum(len(d.rows) for d in self.designs if isinstance(d, Design))
+        ).simulate(loss, margin, count=count, rng=rng)
