@@ -99,15 +99,25 @@ class Counts(NamedTuple):
         return excess / sqrt(n * max(discordant, 1e-12))
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Return Tango's interval by bisection to machine precision."""
+        """Return Tango's interval to machine precision, by false position (Illinois) within a bracket."""
         z = stats.z_quantile((1 + level) / 2)
         return self.scale * self._solve(z), self.scale * self._solve(-z)
 
     def _solve(self, want: float) -> float:
         low, high = -1.0, 1.0
-        while (middle := (low + high) / 2) not in (low, high) and high - low > 1e-15:
-            low, high = (middle, high) if self.score(middle) > want else (low, middle)
-        return middle
+        above, below = self.score(low) - want, self.score(high) - want
+        at, last = 0.0, 0
+        for _ in range(100):
+            previous, at = at, (low * below - high * above) / (below - above)
+            excess = self.score(at) - want
+            if excess > 0:
+                low, above, below = at, excess, below / 2 if last > 0 else below
+            else:
+                high, below, above = at, excess, above / 2 if last < 0 else above
+            last = 1 if excess > 0 else -1
+            if excess == 0 or abs(at - previous) < 1e-15 or high - low < 1e-15:
+                break
+        return at
 
     def p_above(self, margin: float) -> float:
         """One-sided p-value of "the true difference is at most `margin`"."""

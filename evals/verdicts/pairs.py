@@ -93,12 +93,14 @@ class Pairs:
             for name in shared
             if name in left.values and name in right.values
         ]
-        self._scored = [row for row in self.rows if row.scored]
+        self._scored = [row for row in self.rows if not isnan(row.b.value - row.a.value)]
 
     @cached_property
     def complete(self) -> bool:
         """Whether no outcome is missing on either side."""
-        return all(row.scored and row.a.low == row.a.high and row.b.low == row.b.high for row in self.rows)
+        if len(self._scored) < len(self.rows):
+            return False
+        return all(row.a.low == row.a.high and row.b.low == row.b.high for row in self.rows)
 
     def rows_of(self, group: str | None, missing: Missing = "leave") -> list[Pair]:
         """Return the pairs that a difference is computed from."""
