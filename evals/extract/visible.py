@@ -72,6 +72,16 @@ def split_reasoning(text: str) -> tuple[str, str | None, bool]:
     return text[begin:].strip(), _MARK.sub("", _STRIPPED_FINAL.sub("", text[first:begin])).strip(), False
 
 
+def without_reasoning(text: str) -> Visible:
+    """Return a reply with blanks in place of its reasoning, its special tokens as they are."""
+    if _plain(text):
+        return Visible(text)
+    begin, _, unclosed = _bounds(text)
+    if unclosed:
+        return Visible("", truncated=True)
+    return Visible(" " * begin + text[begin:] if begin else text)
+
+
 @lru_cache(maxsize=2)
 def visible(text: str) -> Visible:
     """Return the visible text of a reply, position for position; several readers ask for that of one reply."""

@@ -9,8 +9,8 @@ from typing import Any
 from msgspec import Struct
 
 from evals.errors import ScorerError, UnknownName, UsageError
-from evals.extract import integer, letter, stated
-from evals.scorers.choice import Choice, silence
+from evals.extract import integer, letter, split_reasoning, stated
+from evals.scorers.choice import Choice, unread
 from evals.scorers.integer import Integer
 from evals.types import Prompt, Reply, Sample, Score, Scorer
 
@@ -22,9 +22,10 @@ class Exact(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply; a target of several texts is met by any of them."""
-        answer = stated(reply.text) or reply.text.strip()
+        text = split_reasoning(reply.text)[0].strip()
+        answer = stated(text) or text
         if not answer or reply.stop == "filter":
-            return Score(value=0.0, verdict=silence(reply), why="nothing stated")
+            return unread(reply, "nothing stated")
         targets = sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
         right = _same(answer) in map(_same, targets)
         return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
@@ -45,9 +46,10 @@ class Of(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply; an empty one is unanswered and 0."""
-        if not reply.text.strip() or reply.stop == "filter":
-            return Score(value=0.0, verdict=silence(reply), why="nothing stated")
-        value = self.function(reply.text, sample.target)
+        text, _, _ = split_reasoning(reply.text)
+        if not text.strip() or reply.stop == "filter":
+            return unread(reply, "nothing stated")
+        value = self.function(text, sample.target)
         if not isinstance(value, bool | int | float) or not 0 <= value <= 1:
             raise ScorerError(f"{self!r} returned {value!r}, not true, false or a number from 0 to 1")
         verdict = "right" if value == 1 else "wrong" if value == 0 else "graded"

@@ -12,6 +12,7 @@ from evals.boundary import foreign_code
 from evals.data import errata as overlay
 from evals.data.errata import NONE, Errata, Erratum
 from evals.errors import Crash, EvalsError, ScorerError, UsageError
+from evals.extract.visible import without_reasoning
 from evals.sandbox import Pool
 from evals.seams import TwoStage, Warm, is_heavy
 from evals.types import Failure, Prompt, Reply, Sample, Score, Scorer
@@ -49,7 +50,7 @@ class Scoring:
 
     def now(self, sample: Sample, prompt: Prompt, reply: Reply) -> dict[str, Score | Failure]:
         """Apply the light scorers synchronously."""
-        reply = _without_filtered_text(reply)
+        reply = shown(reply)
         scores = {name: self._judged(scorer, sample, prompt, reply) for name, scorer in self._light.items()}
         first = self._names[0]
         if first in self._light and (erratum := self._errata.of(sample)):
@@ -68,7 +69,7 @@ class Scoring:
 
         `earlier`: previous scores of the same reply, whose judge verdicts are reused.
         """
-        reply = _without_filtered_text(reply)
+        reply = shown(reply)
         scores = self.now(sample, prompt, reply)
         for name, scorer in self._slow.items():
             previous = earlier.get(name) if earlier else None
@@ -187,9 +188,20 @@ def _with_erratum(
     return structs.replace(score, parts={**score.parts, **overlay.parts(erratum, value)})
 
 
-def _without_filtered_text(reply: Reply) -> Reply:
-    """Return the reply without text if a content filter stopped it."""
-    return structs.replace(reply, text="") if reply.stop == "filter" and reply.text else reply
+def shown(reply: Reply) -> Reply:
+    """Return a reply as scorers may see it: without reasoning, and without text if a content filter stopped it.
+
+    Adapters and imports have taken reasoning out before; this is for replies that were stored with a mark not known then.
+    One that breaks off inside its reasoning is truncated. What is left stands where it stood.
+    """
+    if not reply.text:
+        return reply
+    if reply.stop == "filter":
+        return structs.replace(reply, text="")
+    text, truncated = without_reasoning(reply.text)
+    if text == reply.text:
+        return reply
+    return structs.replace(reply, text=text, stop="length" if truncated else reply.stop)
 
 
 def _needs_await(scorer: Scorer) -> bool:

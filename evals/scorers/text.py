@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
 from msgspec import Struct
 
 from evals.errors import UsageError, install
-from evals.scorers.choice import silence
+from evals.extract.visible import split_reasoning
+from evals.scorers.choice import unread
 from evals.types import Point, Prompt, Reply, Sample, Score
 
 if TYPE_CHECKING:
@@ -277,10 +278,10 @@ class Caption(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
-        text = "" if reply.stop == "filter" else reply.text.strip()
+        text = "" if reply.stop == "filter" else split_reasoning(reply.text)[0].strip()
         answer = split(text, self.tokens)
         if not answer:
-            return Score(value=0.0, verdict=silence(reply), why="no text")
+            return unread(reply, "no text")
         gold = str(sample.target).strip()
         reference = split(gold, self.tokens)
         name = "meteor" if self.synonyms else "meteor_without_synonyms"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -11,7 +11,9 @@ import pytest
 from evals import load
 from evals.data import Data
 from evals.sandbox import Pool
+from evals.scorers.plain import Exact, Of
 from evals.scorers.scoring import Scoring
+from evals.scorers.text import Caption
 from evals.types import Failure, Prompt, Reply, Sample, Score, Verdict
 from tests.support import toy
 
@@ -69,3 +71,30 @@ async def test_no_reply_makes_itself_a_failure(scorer: Fragile, text: str) -> No
 @pytest.mark.parametrize("scorer", [Fragile(broken=True), HeavyFragile(broken=True)])
 async def test_a_scorer_that_is_broken_itself_is_a_failure(scorer: Fragile) -> None:
     assert isinstance(await _one(scorer, "B"), Failure)
+
+
+MARKED = (
+    ("<think>a dog?</think>cat", "right"), ("[THINK]a dog?[/THINK]cat", "right"), ("◁think▷a dog?◁/think▷cat", "right"),
+    ("analysisA dog?assistantfinalcat", "right"), ("<|channel|>analysis<|message|>A dog?<|end|><|start|>assistant<|channel|>final<|message|>cat", "right"),
+    ("<think>It is a cat. But", "truncated"), ("<think>cat</think>", "unanswered"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("reply", "verdict"), MARKED)
+@pytest.mark.parametrize("scorer", [Exact(), Of(lambda text, target: text == target), Caption()])
+def test_no_scorer_sees_reasoning_in_any_mark(scorer: Any, reply: str, verdict: str) -> None:
+    assert scorer(Sample(id="1", target="cat"), Prompt(), Reply(text=reply)).verdict == verdict
+
+
+@pytest.mark.parametrize(("reply", "verdict"), MARKED)
+def test_no_scorer_of_a_suite_is_handed_reasoning(reply: str, verdict: str) -> None:
+    seen: list[str] = []
+
+    def watching(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        seen.append(reply.text)
+        return Score(value=0.0, verdict="wrong")
+
+    with Pool() as pool:
+        Scoring({"w": watching}, pool).now(Sample(id="1", target="cat"), Prompt(), Reply(text=reply))
+    assert "dog" not in seen[0]
+    assert "But" not in seen[0]
