@@ -20,7 +20,7 @@ from evals.extract.judged import verdicts
 from evals.extract.later import later
 from evals.extract.option_cues import CUES
 from evals.extract.option_letters import COMMANDS, MARKS, listed
-from evals.extract.option_text import Options, labelled
+from evals.extract.option_text import UNDETERMINED, Options, labelled
 from evals.extract.peel import half_width, peel
 from evals.extract.reading import REFUSED, Reading, by_shape, goes_on, read, retracts, runs_on
 from evals.extract.statements import Form
@@ -168,7 +168,9 @@ class _Parser:
 
     def _text_alone(self, content: str, form: Form) -> Any:
         if (named := self.options.named(content)) is not None:
-            return named
+            return None if self.options.others(content, named) else named
+        if len(content) <= 2 * _TALK and UNDETERMINED.search(content):
+            return self.options.undetermined()
         return self.options.none_of_them() if _NONE_OF_THEM.fullmatch(peel(content)) else None
 
     def _last_words(self, text: str) -> Reading | None:
@@ -178,6 +180,8 @@ class _Parser:
             (cut.end() for cut in _SENTENCES.finditer(text, max(0, end - 400), end)),
             default=max(0, end - 400),
         )
+        if (subject := self.options.subject(text[begin:end])) and not text[:begin].strip():
+            return Reading(subject, "prose", begin, end)
         ending = self.options.ending(text[begin:end])
         if ending is None or _LABEL.match(text, text.rfind("\n", 0, end) + 1):
             return None
@@ -208,7 +212,8 @@ class _Parser:
             beside = _BESIDE.search(content)
             return REFUSED if beside and beside[1] != named and beside[1] < chr(65 + self.count) else named
         if _VOID.match(content):
-            return (self._given and self.options.none_of_them()) or REFUSED
+            undetermined = UNDETERMINED.search(content) and self.options.undetermined()
+            return undetermined or (self._given and self.options.none_of_them()) or REFUSED
         if (
             form in ("tag", "line", "json")
             and 0 < len(peel(content)) <= _TALK
@@ -229,6 +234,15 @@ _LABEL = later(
     r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<a>[A-Z])[)\]）】]|(?P<b>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|\s+it\s+is\b|(?:,\s+(?:as|given|which|for)|,?\s+(?:since|because|due\s+to))\b|[^\S\n]*(?=(?![和或与及跟])[\u4e00-\u9fff])))",
 )
 _LAST_WORDS = later(r"\b(?:is|be|are|with|to)\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$")
+_LAST_LABEL = later(
+    r"(?:[.!?。]\s*[*_]*\((?P<behind>[A-Z])\)|[.!?]\s+[*_]*(?P<alone>[A-Z])[*_]*\.|(?:→|⇒|=>|->)\s*(?:[*_]{2}\(?(?P<bold>[A-Z])\)?[*_]{2}|\((?P<arrow>[A-Z])\)))[*_.\s]*$"
+)
+"""As in "So the pressure rises. (C)", "No other has pigments. C." and "E = 37.5 kJ/mol → **C**"."""
+_DENIED = later(
+    r"[^.;\n]{0,200}?\s(?:is|are|would\s+be|must\s+be)\s+(?:also\s+|clearly\s+|therefore\s+)?(?:wrong|incorrect|false|impossible|ruled|eliminated|excluded|not\s+(?:right|correct|true|possible))\b",
+    re.IGNORECASE,
+)
+_BRACKETED = later(r"\([A-Z]\)")
 _BUT_NOT = later(
     r"[\s*_(\[\"'$]*([A-Z])[)\]*_\"'$]*,?\s*(?:and\s+|but\s+)?\(?(?:not|rather\s+than|instead\s+of)\s+[*_(\[]*[A-Z]\b.{0,40}$"
 )
@@ -245,6 +259,11 @@ def _whole(text: str, parser: _Parser) -> Reading | None:
         return None
     if end := _LAST_WORDS.search(text, max(0, len(text.rstrip()) - 24)):
         return Reading(end[1], "prose", end.start(1), end.end(1))
+    last_line = text.rfind("\n", 0, len(text.rstrip())) + 1
+    if (end := _LAST_LABEL.search(text, max(last_line, len(text.rstrip()) - 24))) and len(
+        _BRACKETED.findall(text, last_line)
+    ) <= 1:
+        return Reading(end[str(end.lastgroup)], "prose", *end.span(str(end.lastgroup)))
     lines = [line for line in re.finditer(r"[^\n]+", text[-20_000:]) if _ALNUM.search(line[0])]
     offset = max(0, len(text) - 20_000)
     if not lines:
@@ -284,6 +303,8 @@ def _labelled(lines: list[re.Match[str]], offset: int, parser: _Parser) -> Readi
     ):
         return None
     if len(lines) > 1 and _REJECTS.match(lines[at][0]) and at:
+        return None
+    if at == 0 and _DENIED.match(line):
         return None
     begin = offset + lines[at].start() + labels[at].start("a" if labels[at]["a"] else "b")
     return Reading(named.pop(), "whole" if at == 0 else "last line", begin, begin + 1)

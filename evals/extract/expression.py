@@ -7,6 +7,7 @@ from typing import Any
 
 from evals.extract import moods
 from evals.extract.later import later
+from evals.extract.number_words import spelled_number
 from evals.extract.peel import half_width, heads, peel
 from evals.extract.reading import PROSE, REFUSED, Reading, read
 from evals.extract.shapes import gives_up
@@ -16,6 +17,10 @@ _SHORT = 120
 _MATHS = later(r"[\d\\$=√π∞]")
 _WORD = later(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _EQUALS = later(r"[=≈]\s*")
+_LEAD = later(
+    r"^[\s*_]*(?:so|thus|hence|therefore|then|finally|consequently)\b\s*,?\s*(?:we\s+(?:get|have|obtain|find)\b\s*)?",
+    re.IGNORECASE,
+)
 _CLAUSE = later(r"\b(?:I|we)\s+(?:get|obtain|have|find)\b|\s(?:is|are|equals)\s", re.IGNORECASE)
 _UNDECIDED = later(r"(?:either|between|somewhere|不是|介于)\b|不是|介于", re.IGNORECASE)
 _FEW = 4
@@ -28,6 +33,8 @@ def stated_expression(text: str, *, truncated: bool = False) -> Reading | None:
 
 
 def _parse(content: str, form: Form) -> Any:
+    if form in PROSE or form == "whole":
+        content = _LEAD.sub("", content)
     found = tuple(head for head in heads(content) if any(map(str.isalnum, head)) or head in ("∞", "∅"))
     if not found:
         return None
@@ -35,11 +42,11 @@ def _parse(content: str, form: Form) -> Any:
         return REFUSED
     shortest = found[-1]
     words = len(_WORD.findall(shortest))
-    maths = _MATHS.search(shortest) is not None
+    maths = _MATHS.search(shortest) is not None or spelled_number(shortest) is not None
     if form in PROSE or form == "whole":
         if moods.mood(content, _assigned(content), len(content)) != "asserted":
             return None
-        if content.rstrip("$* ").endswith("?") or (form != "prose" and _CLAUSE.search(content)):
+        if content.rstrip("$* ").endswith("?") or (form != "prose" and _CLAUSE.search(shortest)):
             return None
         return found if maths and words <= 1 and len(content) <= _SHORT and not gives_up(content) else None
     if form == "sentence" and words > _FEW:

@@ -37,17 +37,31 @@ def stated_text(text: str, *, truncated: bool = False) -> Reading | None:
     return read(half_width(text), _parse, truncated=truncated)
 
 
+_SHARE = later(
+    r"[\s*_]*(?:(?:according\s+to|based\s+on|from|in)\s+the\s+[a-z ]{1,30},\s*)?(?:about\s+|approximately\s+|around\s+)?[*_]*(?P<number>\d[\d.,]*\s?(?:%|percent))[*_]*\s+of\s",
+    re.IGNORECASE,
+)
+"""As in "According to the chart, 62 % of respondents agreed."."""
+_DIGIT = later(r"\d")
+_SUM = later(r"\s*[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−-]*=\s*(?=\S)")
+"""The left side of a calculation, whose right side is the answer."""
+
+
 def _parse(content: str, form: Form) -> Any:
+    if calculation := _SUM.match(content):
+        content = content[calculation.end() :]
     found = tuple(head for head in heads(content) if head)
     if not found:
         return None
     if _UNKNOWN.match(found[0]):
         return REFUSED
+    if form == "whole" and (share := _SHARE.match(content)) and not _DIGIT.search(content, share.end()):
+        return (share["number"],)
     if form in PROSE or form == "whole":
         if gives_up(content) or "?" in content[-2:]:
             return None
         words = len(found[-1].split())
-        if words > 2 and form in ("whole", "last line") and _SENTENCE_VERB.search(found[-1]):
+        if words > 2 and form in ("whole", "last line") and any(map(_SENTENCE_VERB.search, found)):
             return None  # read off its end
         if len(content) > SHORT or (words > _FEW and number(found[-1]) is None):
             return None

@@ -27,7 +27,7 @@ _NAME = later(
     re.IGNORECASE,
 )
 _UNIT = later(
-    r"(?:\s*[.。]?\s*|\s*(?:square\s+|cubic\s+)?(?:(?<=\s)[A-Za-z]|[A-Za-z]{2})[A-Za-z/ ]{0,40}(?:\^?\s*[-−]?\d|[²³])?[.。]?|\s*[\u4e00-\u9fff]{1,4}|\s*\([^()\d]{1,60}\)?)\s*"
+    r"(?:\s*[.。]?\s*|\s*(?:square\s+|cubic\s+)?(?!(?:was|were|is|are|has|have|had|fails?|does|do|did|can|could|would|will|gives?|works?)\b)(?:(?<=\s)[A-Za-z]|[A-Za-z]{2})[A-Za-z/ ]{0,40}(?:\^?\s*[-−]?\d|[²³])?[.。]?|\s*[\u4e00-\u9fff]{1,4}|\s*\([^()\d]{1,60}\)?)\s*"
 )
 _BARE = later(r"(?:\s+such\s+[A-Za-z ]{1,40}|\s*[个种条组])?\s*[.。!！]?\s*")
 _SEVERAL = later(r"=[^=,;]{0,80}[,;]\s*[A-Za-z\\]{1,10}\s*=")
@@ -58,11 +58,13 @@ def integer(text: str) -> int | None:
 def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
     """Read the stated integer with its place; `truncated`: the reply was cut off, where a number could go on."""
     reading = read(text, _PARSER, truncated=truncated)
-    return (
-        reading
-        if reading is None or truncated
-        else concluded(half_width(visible(text).text), reading, _PARSER)
-    )
+    if truncated:
+        return reading
+    box = read(text, _or_box, shaped=False) if reading is None else reading
+    if box is None:
+        return None
+    last = concluded(half_width(visible(text).text), box, _PARSER)
+    return reading if last is box else last
 
 
 def _parse(content: str, form: Form) -> Any:
@@ -78,6 +80,12 @@ def _parse(content: str, form: Form) -> Any:
 
 
 _PARSER = by_heads(_parse)
+
+
+def _or_box(content: str, form: Form) -> Any:
+    """Read an integer, or whatever a box holds."""
+    value = _PARSER(content, form)
+    return content if value is REFUSED and form == "box" else value
 
 
 def parse(text: str, *, bare: bool = False) -> int | None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from evals.extract import moods
+from evals.extract.later import later
 from evals.extract.option_letters import listed
 from evals.extract.statements import Form, Statement
 
 WINDOW = 320
 MARGIN = 120
+_IF = later(r"(?:^|[.;:!?\n]\s*)if\b[^.;:!?\n]*,\s*(?:then\s+)?$", re.IGNORECASE)
+"""Before "it's B": the answer to one case."""
 Found = tuple[Any, Statement, bool] | None
 
 
@@ -31,6 +35,8 @@ def cue(
     if not said:
         return None
     mood = moods.mood(text, at, last, link=text[at:first])
+    if not strong and mood == "asserted" and _IF.search(text, max(0, at - MARGIN), at):
+        mood = "conditional"
     return said, Statement(form, first, last, mood), strong
 
 

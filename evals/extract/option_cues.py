@@ -96,7 +96,7 @@ _LETTER_IS = later(r"[A-Z][*_`$\"'”)\]}）]*[:.]?\s*(?:is|are|must|would|shoul
 _VERBS = (" is ", " are ", " be ", " seems ", " appears ")
 _FITS = later(
     r"[*_]*(?:(?:\s+(?:answer|option|choice|one|response|solution|match|fit)s?)?[*_]*"
-    r"(?:[^\S\n]*(?:$|\n|[.。!,;:)])|\s+(?:because|since|as|and|so|based|given|according|due|which|here|among|from|to\s+th))|\s+(?:answer|option|choice)\b(?!\s*\?))",
+    r"(?:[^\S\n]*(?:$|\n|[.。!,;:)]|[—–-]\s)|\s+(?:because|since|as|and|so|based|given|according|due|which|here|among|from|to\s+th))|\s+(?:answer|option|choice)\b(?!\s*\?))",
     re.IGNORECASE,
 )
 _OTHER_NOUN = later(
@@ -384,7 +384,7 @@ _WEAK: dict[str, Callable[[str, int, str], Found]] = {
         _verb(r"(?:\s+(?:is|would\s+be|that\s+it\s+is|for|on|it['’]s))?", strong=False),
     ),
     **dict.fromkeys(("stick", "settle", "going"), _verb(r"\s+(?:with|on|for)\b", strong=False)),
-    "corresponds": _verb(r"\s+to\b", strong=False),
+    **dict.fromkeys(("corresponds", "closest"), _verb(r"\s+to\b", strong=False)),
     "in": _in_letter,
     **dict.fromkeys(("matches", "satisfies", "meets"), _meets),
     **dict.fromkeys(("fits", "works", "remains", "survives", "qualifies", "holds"), _fits),

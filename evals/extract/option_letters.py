@@ -41,17 +41,17 @@ END = later(
     r"[^\S\n]*(?:$|\n|\||[.。!！;；:：,，、)）(（]+(?=$|\s|[^\w]|[\u4e00-\u9fff])|[。，；（、]|</|<\||\[/|\\\\|[—–-]\s|—|\([a-z]{2,}|입니다|이다|예요|です|である|だ|选?项|正确|[（(](?=[\u4e00-\u9fff]))"
 )
 FULL_STOP = later(
-    r"[^\S\n]*(?:$|\n|[.。!！;；](?=$|[\s*_)\]\"'”’])|。|</|<\||\s[—–-]\s|,\s+(?:because|since|as|which|not|and\s+not)\b)",
+    r"[^\S\n]*(?:$|\n|[.。!！;；](?=$|[\s*_)\]\"'”’])|。|</|<\||\s[—–-]\s|,\s+(?:because|since|as|which|not|and\s+not|with|though|although|while|whereas|followed)\b|\s+(?:rather\s+than|instead\s+of|over)\b)",
     re.IGNORECASE,
 )
 CONNECTIVE = later(
-    r"\s+(?:because|since|as|and|or|which|for|due|based|given|so|but|while|where|according|by|both|are|here|though|over|instead|rather|after|from)\b|\s*[(（—–,:;.\-\n]",
+    r"\s+(?:because|since|as|and|or|which|for|due|based|given|so|but|while|where|according|by|both|are|here|though|over|instead|rather|after|from)\b|\s*[(（—–,:;.\-\n]|\s*[和或与及、]",
     re.IGNORECASE,
 )
 _GOES_ON = later(r"\s+(?:because|since|as|are|both|which)\b")
 _ASKED = later(r"[\s*_)\]}$\"']*[?？]")
 _DENIED = later(
-    r"\s+(?:describes?|names?|refers|states?|says|shows?|means|asks)\b|\s+(?:is|are|was|were)(?:\s+(?:also|only|therefore))?(?:\s+(?:not|incorrect|wrong|false|partially|partly)\b|n['’]t)|\s+(?:does|do|can|would|could)(?:n['’]t|\s*not)\b",
+    r"\s+(?:describes?|names?|refers|states?|says|shows?|means|asks)\b|\s+(?:is|are|was|were)(?:\s+(?:also|only|therefore))?(?:\s+(?:not|incorrect|wrong|false|partially|partly|eliminated|excluded|ruled|rejected|dismissed|discarded|impossible|implausible|out)\b|n['’]t)|\s+(?:can|could|may|must)\s+(?:all\s+|both\s+)?be\s+(?:eliminated|excluded|ruled|rejected|dismissed|discarded)\b|\s+(?:does|do|can|would|could)(?:n['’]t|\s*not)\b",
     re.IGNORECASE,
 )
 _PLACEHOLDER = "X"

@@ -21,6 +21,16 @@ _MARKUP = str.maketrans("", "", "~${}^_*`'\"“”‘’")
 _ARTICLE = later(r"(?:the|a|an|option|choice|answer)\s+(?=\S)", 2)
 _LABEL = later(r"[(\[]?([A-Z])[)\]]?\s*[.:)、．]\s*(?=\S)")
 _NONE = later(r"(?:none|neither)\s+(?:of\s+)?(?:the|these|them|above)|以上(?:都|皆|均)(?:不|非)|none\b", 2)
+UNDETERMINED = later(
+    r"\b(?:cannot|can\s?not|can['’]t)\s+be\s+(?:determined|decided|known|answered|calculated)\b|\bnot\s+enough\s+information\b|\binsufficient\s+(?:information|data)\b|无法确定|不能确定",
+    2,
+)
+_CALLED = later(
+    r"(?P<subject>[^.;:]{2,80}?)\s(?:is|are)\s+(?:what|the\s+(?:one|only|correct|right|best)\b|right\b|correct\b)",
+    2,
+)
+_IS = later(r"[^.,;:]{1,40}?\s(?:is|are)\s+(?P<result>[^.;]+)\.?\s*$", 2)
+"""As in "Answer: X is the ribosome"."""
 _FIGURES = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹₊₋⁺⁻", "01234567890123456789+-+-")
 _HENCE = later(r"\b(?:so|hence|therefore|thus|i\.e\.|namely)\b[\s,:]*(?:it\s+is\s+|the\s+|is\s+)?$", 2)
 _WORKED_OUT = later(
@@ -56,6 +66,8 @@ class Options:
         sides = list(heads(stated))
         if any(sign in low for sign in _WORKED) and (worked := _WORKED_OUT.search(stated)):
             sides.append(worked["result"])
+        if predicate := _IS.match(stated):
+            sides.append(predicate["result"])
         return next((letter for side in sides if (letter := self._spelled(side, texts))), None)
 
     def _spelled(self, stated: str, texts: set[str]) -> str | None:
@@ -94,6 +106,22 @@ class Options:
         ):
             return None
         return chr(ord("A") + place), begin
+
+    def subject(self, sentence: str) -> str | None:
+        """Return the letter of the option that a sentence calls the answer: "A ribosome is what the arrow points to."."""
+        called = _CALLED.match(sentence.strip())
+        return self.named(called["subject"]) if called else None
+
+    def undetermined(self) -> str | None:
+        """Return the letter of the option that says that the answer cannot be determined."""
+        same = [i for i, option in enumerate(self._options) if UNDETERMINED.search(option)]
+        return chr(ord("A") + same[0]) if len(same) == 1 else None
+
+    def others(self, stated: str, letter: str) -> bool:
+        """Tell whether a text names another option than one."""
+        low, own = stated.casefold(), self._options[ord(letter) - ord("A")].strip().rstrip(".").casefold()
+        texts = [option.strip().rstrip(".").casefold() for option in self._options]
+        return any(len(text) >= _LONG and text in low and text not in own for text in texts)
 
     def none_of_them(self) -> str | None:
         """Return the letter of the option that says that none fits."""

@@ -21,6 +21,13 @@ _GIVES_UP = later(
 _LAST_SENTENCE = later(r"(?:[.!?](?=\s)|[。；！？\n])")
 
 
+_GUESS = later(
+    r"\b(?:my\s+(?:best\s+)?(?:guess|estimate)|best\s+guess|(?:i|would)\s+(?:guess|estimate))\b",
+    re.IGNORECASE,
+)
+"""What a model says all the same."""
+
+
 def gives_up(text: str, begin: int = 0) -> bool:
     """Tell whether words say that the model cannot or will not answer."""
     return _GIVES_UP.search(text[begin:].lower()) is not None
@@ -42,7 +49,7 @@ def shapes(text: str, begin: int) -> Iterator[Statement]:
         and not _repeats(text[last:end], text[first:first_end])
     ):  # displayed over some lines
         yield Statement("whole", first, end)
-    if gives_up(text, last) or text.rstrip().endswith(("?", "？")):
+    if (gives_up(text, last) and not _GUESS.search(text, last)) or text.rstrip().endswith(("?", "？")):
         return
     spans = [span for span in _BOLD.finditer(text, begin) if _emphasised(text, span)]
     for some in ([span for span in spans if span.start() >= last], spans):
@@ -83,11 +90,15 @@ def _emphasised(text: str, found: re.Match[str]) -> bool:
 
 
 def _tail(text: str, sentence: int, end: int | None = None) -> Statement | None:
-    """Return what the last sentence ends with, behind its last "is" or equals sign."""
+    """Return what the last sentence ends with, behind its last "is" or equals sign; reasons and what it denies are cut off."""
     end = len(text.rstrip() if end is None else text[:end].rstrip())
+    reason = _REASON.search(text, sentence, end)
+    if reason and not text[sentence : reason.start()].isspace() and reason.start() > sentence:
+        end = reason.start()
     if moods.mood(text, end, end) != "asserted":
         return None
-    if (count := _COUNT.match(text, sentence, end)) is not None:
+    count = _COUNT.match(text, sentence, end) or (_ONLY_COUNT.match(text, 0, end) if sentence == 0 else None)
+    if count is not None:
         return Statement("prose", *count.span("number"))
     begin = -1
     for found in _TAIL_WORD.finditer(text, max(sentence, end - 300), end):
@@ -104,18 +115,26 @@ def _tail(text: str, sentence: int, end: int | None = None) -> Statement | None:
     return Statement("prose", begin, end)
 
 
+_REASON = later(
+    r",?\s+(?:because|since)\b|,\s+(?:and\s+)?(?:not\b|rather\s+than\b|instead\s+of\b)", re.IGNORECASE
+)
 _EQUATIONS = later(r"[A-Za-z]\s*=\s*[^=,;\n]{1,40}[,;]\s*(?:and\s+)?[$\\(]{0,3}[A-Za-z]\s*=")
 """Several names with a value each."""
 _COUNT = later(
     r"\s*(?:so|thus|therefore|hence|in\s+total|altogether|consequently)\b,?\s+(?:there\s+(?:are|is)|we\s+(?:have|get|count)|the\s+[a-z][a-z ]{1,60}\s(?:is|equals))\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?[*_$]*(?P<number>\d[\d,]*)[*_$]*\s+(?!or\b|and\b|to\b|over\b|times\b|plus\b|minus\b|mod)[a-z ]{2,40}\s*[.!]?\s*$",
     re.IGNORECASE,
 )
+_ONLY_COUNT = later(
+    r"\s*there\s+(?:are|is)\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?[*_$]*(?P<number>\d[\d,]*|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)[*_$]*\s+(?!or\b|and\b|to\b|over\b|(?:different\s+|possible\s+)?(?:cases?|steps?|options?|possibilities|parts?|methods?|approach(?:es)?|scenarios?|reasons?|ways|things|answers?|solutions?|points\s+to)\b)[a-z ]{2,60}\s*[.!]?\s*$",
+    re.IGNORECASE,
+)
+"""A reply that is nothing but "There are eight small triangles in the figure."."""
 _SUBJECT = later(
     r"[\s*_]*(?P<subject>(?:the\s+)?[^\s,.;:]{1,30}(?:\s+[^\s,.;:]{1,30}){0,3}?)\s+(?:has|had|have|is|was|shows?|showed|records?|recorded|ranks?|sees|saw)\s+(?:by\s+far\s+)?the\s+(?:\w+\s+)?(?:lowest|highest|most|least|largest|smallest|greatest|fewest|biggest|longest|shortest|maximum|minimum|top)\b[^.\n]{0,60}[.\s*_]*$",
     re.IGNORECASE,
 )
 """As in "Japan has the lowest rate."."""
 _TAIL_WORD = later(
-    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|makes?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|was|is)\s+in)(?=\s)\s+(?:(?:therefore|thus|then|hence|simply|just|exactly|now)\s+)?|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
+    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|makes?|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|was|is)\s+in)(?=\s)\s+(?:(?:therefore|thus|then|hence|simply|just|exactly|now)\s+)?|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
     re.IGNORECASE,
 )

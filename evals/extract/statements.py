@@ -79,6 +79,8 @@ _CHINESE = later(
 _COLON_ONLY = later(r"(?P<mark>)")
 _BARE = later(r"[^\S\n]+(?=\S{1,40}[^\S\n]*(?:\n|$))")
 """As in "Answer B" on a line of its own."""
+_DOTTED = later(r"\.[^\S\n]+(?=\S{1,12}[^\S\n]*(?:\n|$))")
+"""As in "Answer. B"."""
 _BRACKETED = later(r"(?P<verb>\s+)(?=[*_$]{0,3}\([A-Za-z\d]{1,5}\))")
 """As in "giving the answer (C)"."""
 _LINE_LEFT = later(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE)
@@ -89,6 +91,8 @@ NOT = later(
 )
 _DISPLAY = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
 _ITEM = later(r"\s*(?:[-*•]\s+)?[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
+HEADINGS = ("final:", "result:", "结果:")
+"""Announce an answer at the beginning of a line."""
 RESULTS = ("final result", "final value")
 _BOX_TOKEN = "<|begin_of_box|>"  # noqa: S105
 _WORDS = (
@@ -101,6 +105,7 @@ _WORDS = (
     "答案",
     "答:",
     "correction:",
+    *HEADINGS,
     "更正:",
     *NOUNS,
 )
@@ -244,10 +249,12 @@ def _link(text: str, word: str, at: int, end: int, limit: int) -> re.Match[str] 
     if word == "answer" or word in RESULTS:
         found = _ENGLISH.match(text, end, min(limit, end + 320))
         if found is None and _LINE_LEFT.search(text, max(0, at - 24), at):
-            found = _BARE.match(text, end, limit)
+            found = _BARE.match(text, end, limit) or _DOTTED.match(text, end, limit)
         return found or _BRACKETED.match(text, end, limit)
     if word == "ans":
         return _ABBREVIATED.match(text, end, min(limit, end + 320))
+    if word in HEADINGS and not _LINE_LEFT.search(text, max(0, at - 24), at):
+        return None
     if word[-1] == ":":
         return _COLON_ONLY.match(text, end)
     if word == "答案":

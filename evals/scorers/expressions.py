@@ -36,6 +36,7 @@ _PROSE = re.compile(r"(?<![\\A-Za-z])(?!sqrt|sin|cos|tan|log|exp|frac|pi\b|or\b|
 _RANGE = re.compile(r"\d\s+to\s+\d|\bbetween\b|\d\s*[-–]\s*\d+\s*$", re.IGNORECASE)
 _RATIO = re.compile(r"(?<![:\w])[\d.]+\s*:\s*[\d.]+")
 _TWO = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*:\s*(\d{1,9}(?:\.\d{1,9})?)")
+_QUOTIENT = re.compile(r"\\frac\{(\d{1,9})\}\{(\d{1,9})\}|(\d{1,9})/(\d{1,9})")
 _DECIMAL = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)")
 _POWER = re.compile(r"\^\s*\{?\s*[-+]?\d{2,}|\d{16,}|\d!")
 
@@ -55,6 +56,9 @@ def same(gold: str, said: str) -> bool:
         return _close(float(gold_text), spelled)
     if gold_text.replace(" ", "") == stated_text.replace(" ", "") or _unbased(gold_text, stated_text):
         return True
+    if (parts := _TWO.fullmatch(stated_text)) and (gold_parts := _QUOTIENT.fullmatch(gold_text)):
+        over, under = (float(part) for part in gold_parts.groups() if part)
+        return _close(float(parts[1]) * under, float(parts[2]) * over)
     if (parts := _TWO.fullmatch(stated_text)) and _DECIMAL.fullmatch(gold_text):
         return float(parts[2]) != 0 and _close(float(gold_text), float(parts[1]) / float(parts[2]))
     if not _comparable(gold_text, stated_text):

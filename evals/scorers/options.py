@@ -39,6 +39,7 @@ _MARKUP = re.compile(
 )
 _WRAPPED = re.compile(r"\\(?:text|mathrm|mathbf|textbf|boxed)\s?\{([^{}]*)\}")
 _NOUN = re.compile(r"^(?:options?|choices?|letters?|选项)\s*[:：]?\s*", re.IGNORECASE)
+_ALL = re.compile(r"^\s*(?:all|both|each|only|the\s+following)\b[^:\n.]{0,60}:\s*", re.IGNORECASE)
 _QUOTED = re.compile(r"[\"']([A-Z])[\"']")
 _PARTS = re.compile(r"[;\n、和]|,(?=\s)|\band\b")
 _MORE = re.compile(r"\W{0,4}(?:and|also|plus|as\s+well\s+as)\b[^.\n]{0,12}\b[A-Z]\b")
@@ -121,7 +122,8 @@ class _Parser:
 
 
 def _letters(region: str) -> tuple[str, ...] | None:
-    """Read "A", "(A)", "A, C", "A and C", `"A", "C"`, one a line or not; None: this is no list of letters."""
+    """Read "A", "(A)", "A, C", "A and C", `"A", "C"`, one a line or not, "All alcohols: A, C"; None: no list of letters."""
+    region = _ALL.sub("", region)
     bare = _WRAPPED.sub(r"\1", _QUOTED.sub(r"\1", region)).strip().strip("*`$ \n").strip()
     bare = re.sub(r"(?m)^\s*[-*•]\s+", "", _NOUN.sub("", bare)).replace("**", "")
     if _LETTERS.fullmatch(bare):
