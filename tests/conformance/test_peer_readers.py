@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from evals import peer_environments as peers
+from evals import harness_environments as harnesses
 from tests.extract.test_replies import CASES, OPTIONS, accepts, free_case, options_case
 from tests.support.paths import ROOT
 
@@ -66,10 +66,12 @@ class Agreement(NamedTuple):
 
 def interpreter(peer: str) -> str:
     """Return a peer's Python, its environment made if absent; OSError or CalledProcessError if that fails."""
-    python = peers.place(peer) / "bin" / "python"
-    pins = peers.place(peer) / "pins.json"
+    python = harnesses.place(peer) / "bin" / "python"
+    pins = harnesses.place(peer) / "pins.json"
     if not pins.exists() or json.loads(pins.read_text()) != list(PINS[peer]):
-        subprocess.run(["python3", "-m", "venv", "--clear", peers.place(peer)], check=True, timeout=INSTALL_S)
+        subprocess.run(
+            ["python3", "-m", "venv", "--clear", harnesses.place(peer)], check=True, timeout=INSTALL_S
+        )
         command = [python, "-m", "pip", "install", "--quiet", *PINS[peer]]
         subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_S)
         pins.write_text(json.dumps(PINS[peer]))
