@@ -80,7 +80,9 @@ def data_options(function: F) -> F:
 
 
 def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the name of a run: `last`, short ids and ids, described by suite and model."""
+    """Complete the name of a run: `last`, MODEL/SUITE if it is unique, short ids and ids, each with suite and model."""
+    from collections import Counter
+
     from click.shell_completion import CompletionItem
 
     from evals.errors import EvalsError
@@ -92,13 +94,18 @@ def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -
     runs = store.runs(results) if results.is_dir() else []
     ends = short(run.path.name for run in runs)
     names = {"last": "the newest run"} if runs else {}
+    described: list[tuple[str, str, str]] = []
     for run in reversed(runs):
         try:
-            about = " ".join(plain(f"{run.card.config.suite} {run.card.model}").split())
+            model, suite = (" ".join(plain(text).split()) for text in (run.card.model, run.card.config.suite))
         except EvalsError:
-            about = "broken"
-        for name in (ends[run.path.name], run.path.name):
-            names.setdefault(name, about)
+            model, suite = "broken", ""
+        described.append((run.path.name, model, suite))
+    counts = Counter((model, suite) for _, model, suite in described)
+    for run_id, model, suite in described:
+        unique = [f"{model}/{suite}"] if suite and counts[model, suite] == 1 and " " not in model else []
+        for name in (*unique, ends[run_id], run_id):
+            names.setdefault(name, f"{suite} {model}".strip())
     return [CompletionItem(name, help=about) for name, about in names.items() if name.startswith(incomplete)]
 
 

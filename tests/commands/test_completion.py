@@ -39,6 +39,7 @@ def test_names_complete(place: Path) -> None:
     assert complete(place, "evals sh") == ["show"]
     assert complete(place, "evals show la") == ["last"]
     assert len(complete(place, "evals compare last ")) > 40
+    assert complete(place, "evals show gpt-4.1/gp") == ["gpt-4.1/gpqa:diamond"]
     assert complete(place, "evals run mmlu-p") == ["mmlu-pro"]
     assert complete(place, "evals run gpqa:d") == ["gpqa:diamond"]
     assert complete(place, "evals run gpqa -m dem") == ["demo:"]
