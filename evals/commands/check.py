@@ -38,7 +38,7 @@ def check(
         for result in checks:
             state = "OK" if not result.faults else f"{len(result.faults)} fault(s)"
             lost = (
-                f", {len(result.unwinnable)} that no reply can win under upstream's rule"
+                f", {len(result.unwinnable)} that no known reply wins"
                 if result.unwinnable
                 else ""
             )

@@ -1,0 +1,374 @@
+"""Verifiable instructions: whether a reply has so many words, no comma, a title ... (IFEval, Zhou et al., arXiv 2311.07911).
+
+Two sets of rules over the same 25 types. `OFFICIAL` decides as lm-evaluation-harness 0.4.13 does
+(`lm_eval/tasks/ifeval/instructions.py`, derived from google-research/instruction_following_eval), with its defects:
+a text whose language cannot be detected follows, bold text counts as two highlights, a Markdown link is a placeholder, a
+keyword may be part of a longer word, a postscript may stand in mid-sentence. `MENDED` replaces the rules that a careful
+reader would not accept. Both seed langdetect, which draws at random in upstream's code.
+
+The loose variants of upstream try eight versions of a reply: whole, without its first line, its last, or both; each also
+without asterisks. An empty reply follows nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
+from evals.errors import DataError, install
+from evals.extract.visible import visible
+from evals.report.metrics import mean_value
+from evals.types import Metric, Point, Prompt, Reply, Sample, Score, Verdict
+
+Arguments = Mapping[str, Any]
+Rule = Callable[[str, Arguments], bool]
+"""(reply, arguments of the instruction) -> whether the reply follows it."""
+RELATIONS = {"less than": int.__lt__, "at least": int.__ge__}
+SENTENCES = "length_constraints:number_sentences"
+_OPTIONS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
+
+
+def _related(count: int, arguments: Arguments, relation: str, threshold: str) -> bool:
+    return RELATIONS[arguments[relation]](count, int(arguments[threshold]))
+
+
+def _language(text: str) -> str:
+    """Return the ISO 639-1 code of a text's language; empty if none can be told."""
+    import langdetect
+
+    langdetect.DetectorFactory.seed = 0
+    try:
+        return str(langdetect.detect(text))
+    except langdetect.LangDetectException:
+        return ""
+
+
+@lru_cache(1)
+def _sentences() -> Any:
+    from nltk.tokenize import PunktTokenizer
+
+    return PunktTokenizer("english")
+
+
+def _capital_words(text: str) -> int:
+    """Count words of capital letters; sentences need not be told apart, since a full stop behind a word changes nothing."""
+    from nltk.tokenize import word_tokenize
+
+    return sum(word.isupper() for word in word_tokenize(text, preserve_line=True))
+
+
+def _paragraphs(text: str, arguments: Arguments) -> bool:
+    parts = [bool(part.strip()) for part in re.split(r"\s?\*\*\*\s?", text)]
+    inner = parts[1:-1] if len(parts) > 1 else []
+    return all(inner) and sum(parts) == int(arguments["num_paragraphs"])
+
+
+def _nth_paragraph(text: str, arguments: Arguments) -> bool:
+    """Compare the first word of the nth paragraph, up to its first punctuation mark, and the number of paragraphs."""
+    paragraphs = text.split("\n\n")
+    count, nth = sum(bool(part.strip()) for part in paragraphs), int(arguments["nth_paragraph"])
+    if nth > count or not (words := paragraphs[nth - 1].split()):
+        return False
+    first = re.split(r"[.,?!'\"]", words[0].lstrip("'").lstrip('"'), maxsplit=1)[0].lower()
+    return count == int(arguments["num_paragraphs"]) and first == str(arguments["first_word"]).lower()
+
+
+def _highlights(text: str) -> int:
+    single = (match.strip("*").strip() for match in re.findall(r"\*[^\n\*]*\*", text))
+    double = (match[2:-2].strip() for match in re.findall(r"\*\*[^\n\*]*\*\*", text))
+    return sum(map(bool, single)) + sum(map(bool, double))
+
+
+def _sections(text: str, arguments: Arguments) -> bool:
+    marks = re.findall(r"\s?" + str(arguments["section_spliter"]).strip() + r"\s?\d+\s?", text)
+    return len(marks) >= int(arguments["num_sections"])
+
+
+def _postscript(text: str, arguments: Arguments) -> bool:
+    marker = str(arguments["postscript_marker"]).strip()
+    known = {"P.P.S": r"p\.\s?p\.\s?s", "P.S.": r"p\.\s?s\."}
+    return re.search(known.get(marker, marker.lower()), text.lower()) is not None
+
+
+def _is_json(text: str, arguments: Arguments) -> bool:
+    inner = text.strip()
+    for fence in ("```json", "```Json", "```JSON", "```"):
+        inner = inner.removeprefix(fence)
+    try:
+        json.loads(inner.removesuffix("```").strip())
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _two_responses(text: str, arguments: Arguments) -> bool:
+    parts = [part.strip() for part in text.split("******")]
+    stated = [part for part in parts if part]
+    return all(parts[1:-1]) and len(stated) == 2 and stated[0] != stated[1]
+
+
+def _letters(text: str, arguments: Arguments) -> bool:
+    return _related(
+        text.lower().count(str(arguments["letter"]).strip().lower()),
+        arguments,
+        "let_relation",
+        "let_frequency",
+    )
+
+
+def _words(arguments: Arguments, key: str) -> list[str]:
+    words = arguments[key]
+    return [str(word) for word in words] if isinstance(words, list | tuple) else [str(words)]
+
+
+def _found(pattern: str, text: str) -> int:
+    return len(re.findall(pattern, text, flags=re.IGNORECASE))
+
+
+OFFICIAL: dict[str, Rule] = {
+    "keywords:existence": lambda text, a: all(_found(word, text) for word in _words(a, "keywords")),
+    "keywords:frequency": lambda text, a: _related(
+        _found(str(a["keyword"]).strip(), text), a, "relation", "frequency"
+    ),
+    "keywords:forbidden_words": lambda text, a: (
+        not any(_found(rf"\b{word}\b", text) for word in _words(a, "forbidden_words"))
+    ),
+    "keywords:letter_frequency": _letters,
+    "language:response_language": lambda text, a: _language(text) in ("", a["language"]),
+    SENTENCES: lambda text, a: _related(len(_sentences().tokenize(text)), a, "relation", "num_sentences"),
+    "length_constraints:number_paragraphs": _paragraphs,
+    "length_constraints:number_words": lambda text, a: _related(
+        len(re.findall(r"\w+", text)), a, "relation", "num_words"
+    ),
+    "length_constraints:nth_paragraph_first_word": _nth_paragraph,
+    "detectable_content:number_placeholders": lambda text, a: (
+        len(re.findall(r"\[.*?\]", text)) >= int(a["num_placeholders"])
+    ),
+    "detectable_content:postscript": _postscript,
+    "detectable_format:number_bullet_lists": lambda text, a: (
+        len(re.findall(r"^\s*\*[^\*].*$", text, re.MULTILINE))
+        + len(re.findall(r"^\s*-.*$", text, re.MULTILINE))
+        == int(a["num_bullets"])
+    ),
+    "detectable_format:constrained_response": lambda text, a: any(option in text for option in _OPTIONS),
+    "detectable_format:number_highlighted_sections": lambda text, a: (
+        _highlights(text) >= int(a["num_highlights"])
+    ),
+    "detectable_format:multiple_sections": _sections,
+    "detectable_format:json_format": _is_json,
+    "detectable_format:title": lambda text, a: any(
+        title.lstrip("<").rstrip(">").strip() for title in re.findall(r"<<[^\n]+>>", text)
+    ),
+    "combination:two_responses": _two_responses,
+    "combination:repeat_prompt": lambda text, a: (
+        text.strip().lower().startswith(str(a["prompt_to_repeat"]).strip().lower())
+    ),
+    "startend:end_checker": lambda text, a: (
+        text.strip().strip('"').lower().endswith(str(a["end_phrase"]).strip().lower())
+    ),
+    "change_case:capital_word_frequency": lambda text, a: _related(
+        _capital_words(text), a, "capital_relation", "capital_frequency"
+    ),
+    "change_case:english_capital": lambda text, a: text.isupper() and _language(text) in ("", "en"),
+    "change_case:english_lowercase": lambda text, a: text.islower() and _language(text) in ("", "en"),
+    "punctuation:no_comma": lambda text, a: "," not in text,
+    "startend:quotation": lambda text, a: (
+        (stripped := text.strip())[:1] == stripped[-1:] == '"' and len(stripped) > 1
+    ),
+}
+"""Type -> upstream's rule. Keywords, markers and section names are patterns of the data set, as upstream uses them."""
+
+
+def _whole_word(word: str, text: str) -> int:
+    return _found(rf"(?<!\w){re.escape(word.strip())}(?!\w)", text)
+
+
+def _quoted(text: str, arguments: Arguments) -> bool:
+    stripped = text.strip()
+    return len(stripped) > 1 and (stripped[0] + stripped[-1]) in ('""', "“”", "„“", "«»", "「」")
+
+
+MENDED: dict[str, Rule] = OFFICIAL | {
+    "keywords:existence": lambda text, a: all(_whole_word(word, text) for word in _words(a, "keywords")),
+    "keywords:frequency": lambda text, a: _related(
+        _whole_word(str(a["keyword"]), text), a, "relation", "frequency"
+    ),
+    "keywords:forbidden_words": lambda text, a: (
+        not any(_whole_word(word, text) for word in _words(a, "forbidden_words"))
+    ),
+    "language:response_language": lambda text, a: _language(text) == a["language"],
+    "detectable_content:number_placeholders": lambda text, a: (
+        len(re.findall(r"\[[^\[\]\n]+\](?![(\[])", text)) >= int(a["num_placeholders"])
+    ),
+    "detectable_content:postscript": lambda text, a: any(
+        line.lstrip("*_ ").lower().startswith(str(a["postscript_marker"]).strip().lower().rstrip("."))
+        for line in text.splitlines()
+    ),
+    "detectable_format:number_bullet_lists": lambda text, a: (
+        len(re.findall(r"^[ \t]*[*\-+•][ \t]+\S", text, re.MULTILINE)) == int(a["num_bullets"])
+    ),
+    "detectable_format:number_highlighted_sections": lambda text, a: (
+        len(re.findall(r"(?<!\*)(\*{1,3})(?![\s*])[^\n*]*[^\s*]\1(?!\*)", text)) >= int(a["num_highlights"])
+    ),
+    "change_case:english_capital": lambda text, a: text.isupper() and _language(text.lower()) == "en",
+    "change_case:english_lowercase": lambda text, a: text.islower() and _language(text) == "en",
+    "punctuation:no_comma": lambda text, a: not re.search("[,，、]", text),
+    "startend:quotation": _quoted,
+}
+"""Type -> the rule with upstream's defects mended."""
+ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "keywords:existence": ("keywords",),
+    "keywords:frequency": ("keyword", "frequency", "relation"),
+    "keywords:forbidden_words": ("forbidden_words",),
+    "keywords:letter_frequency": ("letter", "let_frequency", "let_relation"),
+    "language:response_language": ("language",),
+    SENTENCES: ("num_sentences", "relation"),
+    "length_constraints:number_paragraphs": ("num_paragraphs",),
+    "length_constraints:number_words": ("num_words", "relation"),
+    "length_constraints:nth_paragraph_first_word": ("num_paragraphs", "nth_paragraph", "first_word"),
+    "detectable_content:number_placeholders": ("num_placeholders",),
+    "detectable_content:postscript": ("postscript_marker",),
+    "detectable_format:number_bullet_lists": ("num_bullets",),
+    "detectable_format:number_highlighted_sections": ("num_highlights",),
+    "detectable_format:multiple_sections": ("section_spliter", "num_sections"),
+    "combination:repeat_prompt": ("prompt_to_repeat",),
+    "startend:end_checker": ("end_phrase",),
+    "change_case:capital_word_frequency": ("capital_frequency", "capital_relation"),
+}
+"""Type -> the arguments that its rule needs; the others need none. Upstream draws a missing one at random."""
+
+
+def checked(instructions: Sequence[str], arguments: Sequence[Arguments]) -> list[dict[str, Any]]:
+    """Return the arguments of each instruction without empty ones; raises DataError for what no rule can decide."""
+    if len(instructions) != len(arguments):
+        raise DataError(f"{len(instructions)} instructions and {len(arguments)} sets of arguments")
+    kept = []
+    for name, given in zip(instructions, arguments, strict=True):
+        if name not in OFFICIAL:
+            raise DataError(f"no rule for the instruction {name!r}; known: {', '.join(sorted(OFFICIAL))}")
+        stated = {key: value for key, value in given.items() if value}
+        for key in ARGUMENTS.get(name, ()):
+            if key not in stated:
+                raise DataError(f"{name} lacks its argument {key!r}")
+            if key.endswith("relation") and stated[key] not in RELATIONS:
+                raise DataError(f"{name}: {key} is {stated[key]!r}, not one of {', '.join(RELATIONS)}")
+        if name == SENTENCES:
+            _require_sentence_data()
+        kept.append(stated)
+    return kept
+
+
+def loosened(text: str) -> Iterable[str]:
+    """Yield the eight versions of a reply that the loose variants accept."""
+    lines = text.split("\n")
+    for part in (
+        text,
+        "\n".join(lines[1:]).strip(),
+        "\n".join(lines[:-1]).strip(),
+        "\n".join(lines[1:-1]).strip(),
+    ):
+        yield part
+        yield part.replace("*", "")
+
+
+class Instructions(Struct, frozen=True):
+    """Whether a reply follows every instruction of its sample; `Sample.meta` holds `instructions` and `arguments`.
+
+    Parts: `instructions`, and the numbers followed, `followed` and `followed_loose`; `loose`: whether all are, loosely.
+    """
+
+    rules: str = "official"
+    heavy: ClassVar[bool] = True
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Score one reply."""
+        rules = OFFICIAL if self.rules == "official" else MENDED
+        seen = visible(reply.text)
+        text = seen.text.strip("\n") if seen.text.strip() else ""
+        names, arguments = sample.meta["instructions"], sample.meta["arguments"]
+        pairs = [(rules[name], given) for name, given in zip(names, arguments, strict=True)]
+        strict = [bool(text.strip()) and rule(text, given) for rule, given in pairs]
+        loose = [
+            followed or any(part.strip() and rule(part, given) for part in loosened(text))
+            for followed, (rule, given) in zip(strict, pairs, strict=True)
+        ]
+        missed = [name for name, followed in zip(names, strict, strict=True) if not followed]
+        return Score(
+            value=float(not missed),
+            verdict=_verdict(reply, text, right=not missed, truncated=seen.truncated),
+            answer=f"{sum(strict)} of {len(strict)}",
+            why=f"not followed: {', '.join(missed)}" if missed else "",
+            parts={
+                "instructions": len(strict),
+                "followed": sum(strict),
+                "followed_loose": sum(loose),
+                "loose": float(all(loose)),
+            },
+        )
+
+
+def _verdict(reply: Reply, text: str, *, right: bool, truncated: bool) -> Verdict:
+    if right:
+        return "right"
+    if reply.stop == "filter":
+        return "refused"
+    if truncated or reply.stop == "length":
+        return "truncated"
+    return "wrong" if text else "unanswered"
+
+
+def missing_packages() -> str:
+    """Say which package is missing; empty: none."""
+    missing = [name for name in ("langdetect", "nltk") if find_spec(name) is None]
+    return f"ifeval needs {' and '.join(missing)}: {install('instructions')}" if missing else ""
+
+
+def _require_sentence_data() -> None:
+    from nltk.data import find
+
+    try:
+        find("tokenizers/punkt_tab/english")
+    except LookupError:
+        raise DataError(
+            f"{SENTENCES} needs nltk's sentence data: python -m nltk.downloader punkt_tab, or NLTK_DATA=FOLDER"
+        ) from None
+
+
+class Share(Struct, frozen=True):
+    """Instructions followed by all instructions, over all samples."""
+
+    part: str
+
+    def __call__(self, points: Sequence[Point]) -> float:
+        """Return a ratio of sums; raises ValueError if there are no instructions."""
+        total = sum(point.parts.get("instructions", 0.0) for point in points)
+        if not total:
+            raise ValueError("there are no instructions")
+        return sum(point.parts.get(self.part, 0.0) for point in points) / total
+
+
+class Loose(Struct, frozen=True):
+    """Whether all instructions of a sample are followed, loosely."""
+
+    def __call__(self, points: Sequence[Point]) -> float:
+        """Return the share of samples; a missing outcome counts at its bound."""
+        if not points:
+            raise ValueError("there is nothing to reduce")
+        return sum(
+            (point.value or 0.0) if point.verdict == "missing" else point.parts.get("loose", 0.0)
+            for point in points
+        ) / len(points)
+
+
+METRICS = (
+    Metric(name="prompt_strict", of=mean_value, headline=True),
+    Metric(name="instruction_strict", of=Share("followed"), pool="whole"),
+    Metric(name="prompt_loose", of=Loose()),
+    Metric(name="instruction_loose", of=Share("followed_loose"), pool="whole"),
+)
