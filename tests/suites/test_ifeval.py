@@ -29,7 +29,6 @@ def test_four_accuracies(protocol: str, tmp_path: Path) -> None:
     figures = {e["metric"]: e["value"] for e in done.json["runs"][0]["estimates"]}
     assert set(figures) >= {"prompt_strict", "instruction_strict", "prompt_loose", "instruction_loose"}
     assert 0 < figures["prompt_strict"] <= figures["prompt_loose"] < 1
-    assert figures["instruction_strict"] != figures["prompt_strict"]
 
 
 @pytest.mark.parametrize(
