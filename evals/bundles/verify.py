@@ -170,8 +170,8 @@ class _Check:
             gold = golds.get(name)
             if gold is None:
                 raise DataError(f"{name}: is not in the data")
-            asked = gold.question if stated.question else ()  # imported runs alone keep it
-            if stated != (bare_sample(gold) if self.card.gated else structs.replace(gold, question=asked)):
+            question = gold.question if stated.question else ()  # only imported runs store it
+            if stated != (bare_sample(gold) if self.card.gated else structs.replace(gold, question=question)):
                 self.differences.append(f"{name}: is not as in the data")
         self.samples = golds
         if self.card.origin == "run":  # imported replies answer others' prompts

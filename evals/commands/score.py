@@ -107,11 +107,13 @@ def _beside(run: Run, *, protocol: str | None = None, judge: str | None = None) 
     from evals.records import store
 
     card = run.card
-    asked = card.config
-    card.config = structs.replace(asked, protocol=protocol or asked.protocol, judge=judge or asked.judge)
+    original = card.config
+    card.config = structs.replace(
+        original, protocol=protocol or original.protocol, judge=judge or original.judge
+    )
     card.origin = f"score of {card.run}"
     if protocol:
-        card.notes = (*card.notes, f"asked under {asked.protocol}, scored under {protocol}")
+        card.notes = (*card.notes, f"asked under {original.protocol}, scored under {protocol}")
     name = f"{card.run}-{protocol or store.slug(judge or '')}"
     card.run, card.files = name, {}
     path = run.path.with_name(name)

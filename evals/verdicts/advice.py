@@ -54,7 +54,7 @@ def nearest(suites: Sequence[PlannedSuite], plans: Sequence[SuitePlan], policy: 
         alone = policy.power ** (1 / max(1, len(critical) - len(poolable) + 1))
         margin = _round_up((stats.z_quantile(1 - policy.alpha) + stats.z_quantile(alone)) * together * 1.02)
         lines.append(
-            f"or judge {', '.join(s.name for s in poolable)} together: [[pool]] with margin = {margin:g}"
+            f"or judge {', '.join(s.rule.label for s in poolable)} together: [[pool]] with margin = {margin:g}"
         )
     return lines
 
@@ -68,13 +68,13 @@ def _round_up(value: float) -> float:
 def notes(suites: Sequence[PlannedSuite]) -> list[str]:
     """Return what a plan assumes, or knows only roughly."""
     lines = []
-    assumed = [s.name for s in suites if any(d.noise.source == "assumed" for d in s.designs)]
+    assumed = [s.rule.label for s in suites if any(d.noise.source == "assumed" for d in s.designs)]
     if assumed:
         lines.append(
             f"assumed, not measured, how much the model differs from itself: {', '.join(assumed)}; "
             "run it again and give --again RUN, or use `evals gate noise`, or set `discordance` in the policy"
         )
-    rough = {s.name: max(d.noise.error for d in s.designs) for s in suites}
+    rough = {s.rule.label: max(d.noise.error for d in s.designs) for s in suites}
     lines += [
         f"{name}: how much the model differs from itself is known to +-{100 * error:.0f} % only, so its chances are rough"
         for name, error in rough.items()

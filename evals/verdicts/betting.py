@@ -134,8 +134,8 @@ class Bets:
         left = (self.population or 0.0) - weight - np.concatenate([[0.0], np.cumsum(weights)[:-1]])
         rest = (self.population or 0.0) * null - gone
         refuted = rest < -self.width * left - 1e-9  # the remaining clusters cannot be as bad as that
-        floor = self.width * (1e-9 - 1)
-        mean = np.clip(rest / np.maximum(left, np.maximum(weights, 1e-12)), floor, self.width)
+        lowest = self.width * (1e-9 - 1)
+        mean = np.clip(rest / np.maximum(left, np.maximum(weights, 1e-12)), lowest, self.width)
         excess = (totals - mean * weights) / (self.largest * (self.width + mean))
         growth: NDArray[np.float64] = np.log1p(np.maximum(excess, -1.0)[:, None] * self._stakes)
         growth[refuted] = 50.0

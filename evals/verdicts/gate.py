@@ -249,7 +249,7 @@ def _verdict(
     low, high = _limits(case, claims, 1 - 2 * policy.alpha)
     candidate, baseline = case.coverage
     return SuiteVerdict(
-        suite=case.rule.name if isinstance(case.rule, Entry) else f"pool {case.rule.name}",
+        suite=case.rule.label,
         protocol=case.protocol, tier=case.rule.tier, metric=case.metric.name, verdict=verdict,
         reasons=tuple(reasons), value_baseline=values[0], value_candidate=values[1],
         difference=claims.observed.value if claims.observed else None, low=low, high=high,
@@ -322,7 +322,7 @@ def _alarm(case: Case, claims: _Claims, alpha: float) -> tuple[str, bool]:
 
 def _not_run(rule: Entry | Pool, names: Sequence[str]) -> SuiteVerdict:
     return SuiteVerdict(
-        suite=rule.name if isinstance(rule, Entry) else f"pool {rule.name}",
+        suite=rule.label,
         protocol=rule.protocol if isinstance(rule, Entry) else "", tier=rule.tier, metric="",
         verdict="cannot tell", reasons=(f"the candidate has no run of {', '.join(names)}",),
         value_baseline=None, value_candidate=None, difference=None, low=None, high=None, margin=rule.margin,

@@ -152,7 +152,7 @@ def _design(
 ) -> Design | NormalDesign:
     part = case.parts[number]
     if not part.rows_of(None):
-        raise UsageError(f"policy: {case.rule.name}: nothing was scored in the baseline")
+        raise UsageError(f"policy: {case.rule.label}: nothing was scored in the baseline")
     if estimand != "items-like-these" and part.metric.pool != "whole":
         return FixedItemsDesign(Design(part, noise), seen=estimand == "this-run")
     if part.metric.pool == "whole":
@@ -230,10 +230,10 @@ def _scenarios(
             continue
         for words, claims, times in (("its margin", at, 1), ("twice its margin", twice, 2)):
             mixed = [claims[j] if j == i else unchanged[j] for j in range(len(suites))]
-            losses = {suite.name: times * suite.rule.margin}
-            scenarios.append(_scenario(f"{suite.name} worse by {words}", suites, losses, mixed, policy))
+            losses = {suite.rule.label: times * suite.rule.margin}
+            scenarios.append(_scenario(f"{suite.rule.label} worse by {words}", suites, losses, mixed, policy))
     if len(suites) > 1:
-        losses = {s.name: s.rule.margin for s in suites}
+        losses = {s.rule.label: s.rule.margin for s in suites}
         scenarios.append(_scenario("all worse by their margins", suites, losses, at, policy))
     return scenarios
 
@@ -270,7 +270,7 @@ def _plan_of(suite: PlannedSuite, policy: Policy, unchanged: Claims, at: Claims,
     times = [c.seconds for c in suite.baselines if c.seconds is not None]
     noises = [d.noise for d in suite.designs]
     return SuitePlan(
-        suite=suite.name, tier=suite.rule.tier, metric=suite.case.metric.name, unit=suite.case.metric.unit,
+        suite=suite.rule.label, tier=suite.rule.tier, metric=suite.case.metric.name, unit=suite.case.metric.unit,
         n=sum(len(part.rows_of(None)) for part in suite.case.parts), repeats=suite.baselines[0].side.repeats,
         margin=suite.rule.margin, discordance=sum(n.discordance for n in noises) / len(noises),
         source=", ".join(dict.fromkeys(n.source for n in noises)), error=error,

@@ -61,11 +61,6 @@ class PlannedSuite(NamedTuple):
     baselines: tuple[SuiteRun, ...]
 
     @property
-    def name(self) -> str:
-        """Return the name of the suite or pool."""
-        return self.rule.name if isinstance(self.rule, Entry) else f"pool {self.rule.name}"
-
-    @property
     def error(self) -> float:
         """Standard error of an unchanged model's difference."""
         return sqrt(sum(design.error**2 for design in self.designs)) / len(self.designs)

@@ -54,7 +54,12 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     estimand: Estimand | Literal[""] = ""
     """Estimand of the loss, see `estimands.py`; empty: the policy's."""
     discordance: float | None = None
-    """For planning: assumed variance of a sample's difference; for shares, the share of samples that flip."""
+    """For planning: assumed mean square of a sample's difference; for binary scores, the share of changed samples."""
+
+    @property
+    def label(self) -> str:
+        """Return the name in reports."""
+        return self.name
 
 
 class Pool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,6 +69,11 @@ class Pool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     margin: float
     tier: Tier = "critical"
     plausible: float | None = None
+
+    @property
+    def label(self) -> str:
+        """Return the name in reports."""
+        return f"pool {self.name}"
 
 
 class Series(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,9 +1,9 @@
-"""Whether a printed score can arise from the number of items of its benchmark.
+"""Whether a printed score is possible given the number of items of its benchmark (a GRIM test, Brown and Heathers 2017).
 
-The mean of right and wrong over n items and r runs of each is k / (n r) for a whole number k, so most numbers with two
-digits behind the point cannot be printed of 30 items. A number off this grid was computed in another way than it says:
-items were left out of the denominator, runs were averaged, or the metric is no plain accuracy. A number on the grid
-proves little if the grid is dense; `share` says how many of all printable numbers are on it.
+An accuracy over n items and r runs of each is k / (n r) for an integer k, so most numbers with two decimals are impossible
+for 30 items. A number off this grid was computed differently than stated: items were left out of the denominator, more
+runs were averaged, or the metric is not a plain accuracy. A number on a dense grid proves little; `share` is the share of
+all printable numbers that are on the grid.
 
 >>> on_grid("81.15", items=541), on_grid("81.2", items=30)
 (True, False)
@@ -22,15 +22,15 @@ from msgspec import Struct
 from evals.verdicts.reported import Claim
 
 MOST_RUNS = 64
-"""Runs an item that are tried; the largest number in published protocols of the family is 32 (HMMT)."""
+"""Largest number of runs per item that is tried; published protocols of the family have up to 32 (HMMT)."""
 DENSE = 0.5
-"""A grid with a larger share of all printable numbers says nothing."""
+"""Share of all printable numbers above which a grid is not informative."""
 FEWER = 0.1
-"""Largest share of the items that may have been dropped, for denominators that are named."""
+"""Largest share of dropped items that is considered for smaller denominators."""
 NAMED = 5
-"""Denominators that are named at most."""
+"""Maximum number of denominators, or numbers of runs, that are listed."""
 ALPHA = 0.01
-"""A number of runs that fits all numbers of a table is named if chance does that more rarely, over all that are tried."""
+"""Significance level, over all numbers of runs tried, for a number of runs that fits a whole table."""
 _NOT_A_PROPORTION = re.compile(
     r"macro|mean of|average|score|soft|auc|mcc|mae|f1|iou|correlation|points over|multi-step|partial|relaxed.*mean",
     re.IGNORECASE,
@@ -38,28 +38,28 @@ _NOT_A_PROPORTION = re.compile(
 
 
 class Fit(Struct, frozen=True, kw_only=True):
-    """What the printed form of one number says about its denominator."""
+    """Whether one printed number is possible, and the denominators with which it would be."""
 
     claim: str
     printed: str
-    """Percent, with the digits of the source."""
+    """In percent, with the decimals of the source."""
     items: int = 0
-    """Of the benchmark; 0: not known."""
+    """Number of items of the benchmark; 0: unknown."""
     runs: int = 1
-    """Of each item, as far as the source says."""
+    """Number of runs per item, as stated by the source; else 1."""
     fits: bool | None = None
-    """None: nothing can be said, see `why_not`."""
+    """None: not applicable, for the reason in `why_not`."""
     share: float | None = None
-    """Of all printable numbers, those on the grid of items x runs."""
+    """Share of all printable numbers that are on the grid of items x runs."""
     runs_that_fit: tuple[int, ...] = ()
-    """Up to NAMED numbers of runs whose grid has the number, if its own has not; each with a share under DENSE."""
+    """Up to NAMED numbers of runs whose grid, no denser than DENSE, has the number, if the stated one has not."""
     fewer_items: tuple[int, ...] = ()
-    """Up to NAMED smaller denominators that fit, the nearest first: with items dropped, the number is explained."""
+    """Up to NAMED smaller denominators, the nearest first, that would explain the number by dropped items."""
     why_not: str = ""
 
 
 class TableFit(Struct, frozen=True, kw_only=True):
-    """The numbers of one benchmark in one source, together."""
+    """All numbers of one benchmark in one source."""
 
     benchmark: str
     suite: str
@@ -67,13 +67,13 @@ class TableFit(Struct, frozen=True, kw_only=True):
     items: int = 0
     fits: tuple[Fit, ...]
     common_runs: int | None = None
-    """Smallest number of runs on whose grid all numbers are, if chance explains that with less than ALPHA."""
+    """Smallest number of runs whose grid has all numbers, if that is significant at ALPHA."""
     p: float | None = None
-    """Probability that numbers drawn at random would all be on the grid of `common_runs`, times the grids tried."""
+    """Probability that random numbers would all be on the grid of `common_runs`, times the number of grids tried."""
 
 
 def on_grid(printed: str, *, items: int, runs: int = 1) -> bool:
-    """Whether some k / (items x runs), in percent, is printed like this, rounded either way at a half."""
+    """Whether some k / (items x runs), in percent, rounds to this number; halves may be rounded either way."""
     value, half = Fraction(printed), Fraction(1, 2 * 10 ** _digits(printed))
     cells = items * runs
     least = max(0, math.ceil((value - half) * cells / 100))
@@ -81,13 +81,13 @@ def on_grid(printed: str, *, items: int, runs: int = 1) -> bool:
 
 
 def share_on_grid(digits: int, cells: int) -> float:
-    """Return the share of the numbers from 0 to 100 with so many digits behind the point that some k / cells rounds to."""
+    """Return the share of the numbers from 0 to 100 with so many decimals to which some k / cells rounds."""
     printable: int = 100 * 10**digits + 1
     return min(1.0, (cells + 1) / printable)
 
 
 def examine(claims: Mapping[str, Claim], items: Mapping[str, int]) -> list[TableFit]:
-    """Return, for each benchmark of each source, which of its numbers can arise.
+    """Return for each benchmark of each source which of its numbers are possible.
 
     `items` is suite -> number of items, for claims that do not state their own.
     """
@@ -104,14 +104,9 @@ def _examine_table(rows: list[tuple[str, Claim]], items: Mapping[str, int]) -> T
     judged = [fit for fit in fits if fit.fits is not None]
     common, p = _common_runs(judged, known) if any(not fit.fits for fit in judged) else (None, None)
     return TableFit(
-        benchmark=first.benchmark,
-        suite=first.suite,
-        source=first.source,
-        items=known,
-        fits=fits,
-        common_runs=common,
-        p=p,
-    )
+        benchmark=first.benchmark, suite=first.suite, source=first.source, items=known, fits=fits,
+        common_runs=common, p=p,
+    )  # fmt: skip
 
 
 def _examine(name: str, claim: Claim, items: int) -> Fit:
@@ -123,15 +118,11 @@ def _examine(name: str, claim: Claim, items: int) -> Fit:
     digits = claim.digits or 0
     fits = on_grid(printed, items=items, runs=runs)
     return Fit(
-        claim=name,
-        printed=printed,
-        items=items,
-        runs=runs,
-        fits=fits,
+        claim=name, printed=printed, items=items, runs=runs, fits=fits,
         share=share_on_grid(digits, items * runs),
         runs_that_fit=() if fits else _runs_that_fit(printed, items, known=runs),
         fewer_items=() if fits else _fewer_items(printed, items, runs),
-    )
+    )  # fmt: skip
 
 
 def _why_not(claim: Claim, items: int, runs: int) -> str:
@@ -139,8 +130,8 @@ def _why_not(claim: Claim, items: int, runs: int) -> str:
         return f"it is no percentage ({claim.unit})"
     if claim.digits is None:
         return "the source's digits are not known"
-    if found := _NOT_A_PROPORTION.search(claim.metric):
-        return f"its metric is no proportion of items ({found[0]})"
+    if match := _NOT_A_PROPORTION.search(claim.metric):
+        return f"its metric is no proportion of items ({match[0]})"
     if not items:
         return "the number of items is not known"
     if share_on_grid(claim.digits, items * runs) > DENSE:
