@@ -61,7 +61,7 @@ _LABEL = {
     kind: later(
         rf"(?:\b(?:(?:final|correct|the|its|my|resulting)\s+)*(?:{noun}|answer)\b|(?<=[A-Za-z])(?:名称|命名)|{noun}|答案)"
         r"(?P<of>(?:\s+(?:of|for|in|according)\b[^.\n:：=]{0,100}?)?)[*_\"'`)\]]{0,3}\s*(?:[(（][^()（）\n]{0,60}[)）])?[*_]{0,3}\s*"
-        r"(?P<mark>[:：=|]|\b(?:is|was|would\s+be|should\s+be|must\s+be)\b(?:\s+(?:therefore|thus|then))?|应?(?:为|是)|(?<=named)\s|(?<=called)\s"
+        r"(?P<mark>[:：=|]|\b(?:is|was|would\s+be|should\s+be|must\s+be)\b(?:\s+(?:therefore|thus|then))?|应?(?:为|是)|(?<=named)\s|(?<=called)\s|(?<=\n)"
         + (r"|(?-i:\s(?=[*_`$\\]{0,3}[A-Z\[(][A-Za-z]?[\d(A-Z\[_₀-₉])))" if kind == "formula" else ")")
         + r"\s*[:：]?",
         re.IGNORECASE,
@@ -72,6 +72,8 @@ _OTHER_NAME = later(
     r"\b(?:common|trivial|trade|brand|generic|traditional|retained|not|other|old)\s+(?:or\s+\w+\s+)?$|俗|通用|商品",
     re.IGNORECASE,
 )
+_HEADING = later(r"(?:\A|\n)[ \t]*#[#\s*_]*$")
+"""What stands before the first word of a heading."""
 _BOLD = later(
     r"\*\*([^*\n]{1,500})\*\*|(?<!`)`([^`\n]{1,500})`(?!`)|```[A-Za-z]{0,12}[ \t]*\n([^`]{1,500})```"
 )
@@ -205,6 +207,10 @@ def _cue(
         )
         if label is None or _OTHER_NAME.search(text, max(0, label.start() - 30), label.start()):
             return None
+        if not label["mark"] and (
+            label["of"] or not _HEADING.search(text, max(0, label.start() - 40), label.start())
+        ):
+            return None
         statement = label_at(text, label.start(), label)
         return None if statement is None else (None, statement, strong)
 
@@ -315,6 +321,8 @@ def name_in(text: str) -> str | None:
         text = bold[1]
     if text.count("**") % 2:  # its opening mark stands before the statement
         text = text.partition("**")[0]
+    if "\\" in text:
+        text = _WRAP.sub(r"\1", text)
     text = _PREFIX.sub("", text)
     if _CJK.search(text):
         text = _latin_part(_REMARK.sub("", text))

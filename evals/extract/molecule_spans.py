@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from evals.extract.later import later
-from evals.extract.smiles import Side, bare, believed, is_marked
+from evals.extract.smiles import Side, bare, believed, is_marked, one_of, reaction_side, set_of
 from evals.extract.statements import LONGEST
 
 MOST_SPANS = 60
@@ -30,6 +30,17 @@ _CODE = later(r"`([^`\n]+)`")
 _GLOSSED = later(r"\bwhere\b|:\s|\bor\b")
 _MARKUP = later(r"</?\s*SMILES\s*>|`|\*\*", re.IGNORECASE)
 _AFTER = later(r"(?:</\s*SMILES\s*>|[`*])*(?:\s*[-–—(（][^\n<)）]{0,40})?", re.IGNORECASE)
+
+
+class Wanted(NamedTuple):
+    """What a sample asks for: one molecule or a set of them; of a reaction that is stated, one side."""
+
+    several: bool = False
+    side: Side = ""
+
+    def read(self, content: str) -> str | None:
+        """Read a short statement: the molecule, or the set joined by dots; None if it holds anything else."""
+        return set_of(content, self.side) if self.several else one_of(reaction_side(content, self.side))
 
 
 class Span(NamedTuple):
@@ -90,7 +101,7 @@ def last_group(text: str, spans: list[Span], side: Side) -> list[Span]:
     return group
 
 
-def main_spans(text: str, spans: list[Span], side: Side, *, several: bool) -> list[Span]:
+def main_spans(text: str, spans: list[Span], wanted: Wanted) -> list[Span]:
     """Return the spans without by-products, and the main product alone if one is called so.
 
     What is called a starting material is left out, too, unless it is asked for.
@@ -103,7 +114,7 @@ def main_spans(text: str, spans: list[Span], side: Side, *, several: bool) -> li
         after = _AFTER.match(text, span.end, span.end + 60)
         before = text[max(previous, span.begin - 90) : span.begin].rpartition("\n")[2]
         words = before + (after[0] if after else "")
-        is_input = (side == "products" or not several) and _INPUT.search(before)
+        is_input = (wanted.side == "products" or not wanted.several) and _INPUT.search(before)
         if BYPRODUCT.search(words) or is_input:
             continue
         kept.append(span)

@@ -29,7 +29,9 @@ _NAME = later(
 _UNIT = later(
     r"(?:\s*[.。]?\s*|\s*(?:square\s+|cubic\s+)?(?!(?:was|were|is|are|has|have|had|fails?|does|do|did|can|could|would|will|gives?|works?)\b)(?:(?<=\s)[A-Za-z]|[A-Za-z]{2})[A-Za-z/ ]{0,40}(?:\^?\s*[-−]?\d|[²³])?[.。]?|\s*[\u4e00-\u9fff]{1,4}|\s*\([^()\d]{1,60}\)?)\s*"
 )
-_BARE = later(r"(?:\s+such\s+[A-Za-z ]{1,40}|\s*[个种条组])?\s*[.。!！]?\s*")
+_BARE = later(
+    r"(?:\s+(?:[a-z]+\s+)?(?:in\s+(?:total|all)|altogether)|\s+such\s+[A-Za-z ]{1,40}|\s*[个种条组])?\s*[.。!！]?\s*"
+)
 _SEVERAL = later(r"=[^=,;]{0,80}[,;]\s*[A-Za-z\\]{1,10}\s*=")
 _EQUALS = later(r"=|\\approx\b|\\equiv\b|≡|≈")
 MULTIPLE = later(

@@ -1,6 +1,7 @@
 """Replies in the styles of today's models, judged by hand: what is read from them, by kind. None: nothing may be read.
 
-The second file was judged before any of it was run: 101 of 120 were right at first, one of the others debatable.
+The second and third files were judged before any of them was run: 101 of 120, then 71 of 80 were read right at first;
+one case of either lot is debatable.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tests.support.paths import TESTS
 
 CASES = [
     json.loads(line)
-    for name in ("chemistry_replies.jsonl", "chemistry_replies_second.jsonl")
+    for name in ("chemistry_replies.jsonl", "chemistry_replies_second.jsonl", "chemistry_replies_third.jsonl")
     for line in (TESTS / "cases" / name).read_text("utf-8").splitlines()
 ]
 
