@@ -138,7 +138,7 @@ def _part(part: Part, pictures: Mapping[str, tuple[str, str]]) -> dict[str, Any]
     if isinstance(part, Text):
         return {"text": part.text}
     if part.kind != "image" or part.sha256 not in pictures:
-        raise ModelError(f"this adapter sends no {part.kind}")
+        raise ModelError(f"this adapter cannot send a {part.kind}")
     kind, data = pictures[part.sha256]
     return {"inlineData": {"mimeType": kind, "data": data}}
 

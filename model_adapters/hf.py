@@ -148,7 +148,7 @@ async def _images(prompt: Prompt) -> list[Any]:
     images = []
     for item in media:
         if item.kind != "image":
-            raise ModelError(f"this adapter sends no {item.kind}")
+            raise ModelError(f"this adapter cannot send a {item.kind}")
         _, raw = await payload(item)
         images.append(Image.open(BytesIO(raw)).convert("RGB"))
     return images

@@ -160,11 +160,11 @@ def _part(part: Part, pictures: Mapping[str, str]) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
     if part.kind == "structure" or part.sha256 not in pictures:
-        raise ModelError(f"this adapter sends no {part.kind}")
+        raise ModelError(f"this adapter cannot send a {part.kind}")
     url = {"url": pictures[part.sha256]}
     if (
         part.kind == "time_series"
-    ):  # LMDeploy's form (@ 38b20fcc, vl/time_series_utils.py): an .npy, time first
+    ):  # LMDeploy's format (@ 38b20fcc, vl/time_series_utils.py): .npy, time first
         return {"type": "time_series_url", "time_series_url": {**url, "sampling_rate": part.rate_hz}}
     return {"type": "image_url", "image_url": url}
 
@@ -183,7 +183,7 @@ def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
     message, usage = choice.message or {"content": choice.text}, _usage(completion.usage)
     if stop == "length" and usage.output == 0 and not usage.reasoning:  # LMDeploy up to 0.12
         raise Context(
-            f"200 with not a token from {where}: the prompt ({usage.input} tokens) fills the context"
+            f"200 without a token from {where}: the prompt ({usage.input} tokens) fills the context"
         )
     try:
         content = parse_content(message.get("content"))
@@ -287,7 +287,7 @@ ANY = Rule(
     on={"chat_template_kwargs": {"enable_thinking": True}},
     off={"chat_template_kwargs": {"enable_thinking": False}},
 )
-"""For models of others behind a custom base URL: all settings are sent, as to a self-hosted server."""
+"""For other models behind a custom base URL: all settings are sent, as to a self-hosted server."""
 
 
 def model(rest: str) -> Hosted:

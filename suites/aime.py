@@ -1,10 +1,10 @@
-"""AIME, 30 problems a year of the American Invitational Mathematics Examination.
+"""AIME, the American Invitational Mathematics Examination: 30 problems a year.
 
-`official` follows MathArena (eth-sri/matharena @ e9276603): the answer in a box, four runs a problem, the last
-box, else the last integer. `strict` wants a stated answer and never takes just any last number.
-`intern-s1` is OpenCompass' cascade (@ a5acc4bb): the boxed answer, and a judge model for what that does not call
-right, both in its own prompts (`intern-s1~`: reworded). Its symbolic comparison is here one of integers, which is the
-same for these answers. The problems are the hub's: whether OpenCompass' copy spells them alike nobody compared.
+`official` follows MathArena (eth-sri/matharena @ e9276603): four repeats; the last box, else the last integer of the
+reply. `strict` needs a stated answer and never falls back to the last number. `intern-s1` is OpenCompass' cascade
+(@ a5acc4bb): the boxed answer, and a judge model for replies that this does not count as right, both with OpenCompass' own
+prompts (`intern-s1~`: reworded). Its symbolic comparison is replaced by one of integers, which is equivalent for these
+answers. The problems are those on the hub; they have not been compared with OpenCompass' copy.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""ChartBench (Xu et al., arXiv 2312.15915): 2,100 charts of 42 kinds, most without labels of their values.
+"""ChartBench (Xu et al., arXiv 2312.15915): 2,100 charts of 42 kinds, most without value labels.
 
-A chart has a true and a false assertion for each of four tasks (CR its kind, VE a value, VC a comparison, GC an extreme)
-and a question for a number (NQA). Acc+ wants both assertions of a pair judged right; CoR counts pairs with the same
-answer to both. Intervals take the chart for the unit. `official` and `intern-s1` are the authors' rule with its defects,
-`strict` mends them (evals/scorers/chartbench.py). VLMEvalKit's one figure pools Acc+ and NQA; it has a model copy
-numbers out, here the judge of `intern-s1` does, and an empty reply, a no upstream, is unanswered there. Upstream offers five prompts; the one of its recordings is meant.
-Under `intern-s1` the question is the data's alone, and the judge only copies a number out: there is no `intern-s1~`.
+Each chart has a true and a false assertion for each of four tasks (CR: kind of chart, VE: a value, VC: a comparison,
+GC: an extreme) and a question about a number (NQA). Acc+ requires both assertions of a pair to be judged correctly; CoR
+counts pairs with the same answer to both. Intervals are clustered by chart. `official` and `intern-s1` follow the
+authors' rule with its defects, `strict` corrects them (evals/scorers/chartbench.py). VLMEvalKit's single figure pools Acc+
+and NQA; it has a language model extract numbers, which the judge of `intern-s1` does here, and an empty reply, which
+upstream counts as "no", is unanswered. Of upstream's five prompts, the one of its published recordings is used. Under
+`intern-s1` the prompt is the data set's question alone, and the judge only extracts a number: there is no `intern-s1~`.
 
 Rows are the authors' (test.jsonl, test_mini.jsonl: id, image, type, conversation) or VLMEvalKit's (index, question,
 answer, QA_type, task, image). Sample ids are VLMEvalKit's: item and number of the assertion, `17_0` and `17_1`.

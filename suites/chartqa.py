@@ -1,8 +1,8 @@
-"""ChartQA (Masry et al., arXiv 2203.10244), its test split: 1,250 questions by people, 1,250 made from captions.
+"""ChartQA (Masry et al., arXiv 2203.10244), test split: 1,250 questions written by people, 1,250 generated from captions.
 
-`official` is relaxed accuracy over the whole reply (evals/scorers/chart.py, its defects named there), `intern-s1` the
-same of replies drawn as the published Intern-S1 numbers were: VLMEvalKit's way is the authors' here, with the sentence
-that asks for a short answer in its own words; in ours, this is `intern-s1~`. `strict` compares the stated answer. The data set has no ids: `<part>-<position in it>`.
+`official` is relaxed accuracy over the whole reply (evals/scorers/chart.py documents its defects). `intern-s1` is the same
+with the sampling of the published Intern-S1 numbers and VLMEvalKit's sentence that asks for a short answer (`intern-s1~`:
+reworded). `strict` compares the stated answer. The data set has no ids; they are `<part>-<position in it>`.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-r"""ChemBench, the name of two benchmarks that have nothing in common.
+r"""ChemBench, the name of two unrelated benchmarks.
 
-`4k` is ChemBench4K of ChemLLM (Zhang et al. 2024, arXiv 2402.06852): nine tasks of single-choice questions; it
-is the column "ChemBench" of the Intern-S1 tables, whose headline is the mean over eight of the nine
-(Solvent_Prediction is asked and left out). `official` is OpenCompass' rule-based form (@ a5acc4bb,
-ChemBench_gen): five worked examples, the first capital letter of the reply. `intern-s1` (ChemBench_llmjudge_gen):
-no examples, the whole reply graded by a judge model, both in its own prompts (`intern-s1~`: reworded).
+`4k` is ChemBench4K of ChemLLM (Zhang et al. 2024, arXiv 2402.06852): nine tasks of single-choice questions. It is the
+column "ChemBench" of the Intern-S1 tables, whose headline is the mean over eight of the nine (Solvent_Prediction is run
+but excluded). `official` is OpenCompass' rule-based form (@ a5acc4bb, ChemBench_gen): five worked examples, the first
+capital letter of the reply. `intern-s1` (ChemBench_llmjudge_gen) has no examples and a judge model that grades the whole
+reply, both with OpenCompass' own prompts (`intern-s1~`: reworded).
 
-`lamalab` is ChemBench of Mirza et al. (Nature Chemistry 2025, arXiv 2404.01475): 2,788 tasks, 2,544 of them
-multiple choice with one or several right options, 244 with a number. `official` follows the authors
-(evals/scorers/upstream/lamalab.py); `strict` reads options that are spelled out and mends the signed tolerance.
+`lamalab` is ChemBench of Mirza et al. (Nature Chemistry 2025, arXiv 2404.01475): 2,788 tasks, 2,544 of them multiple
+choice with one or several right options, 244 with a number. `official` follows the authors
+(evals/scorers/upstream/lamalab.py); `strict` also reads options that are spelled out, and corrects the signed tolerance.
 """
 
 from __future__ import annotations

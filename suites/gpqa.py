@@ -1,11 +1,11 @@
-"""GPQA (Rein et al. 2023, arXiv 2311.12022). The authors ask that no item appear in plain text.
+"""GPQA (Rein et al. 2023, arXiv 2311.12022). The authors ask that no item be published in plain text.
 
-`official`: openai/simple-evals @ ee3b0318, gpqa_eval.py: four repeats, the options' order drawn from one generator seeded
-with 0 over all rows and repeats, first match of `Answer: X`.
+`official`: openai/simple-evals @ ee3b0318, gpqa_eval.py: four repeats; the order of options is drawn from one generator
+seeded with 0 over all rows and repeats; first match of `Answer: X`.
 
-`intern-s1`: OpenCompass @ a5acc4bb, gpqa_cascade_eval: first match of `ANSWER: X`, and a judge model for replies that
-this does not call right, both in upstream's own prompts (`intern-s1~`: reworded). Options are rotated by the row's
-number, so that the gold letters run D, C, B, A; a `{A}` in a question, as in the index of a formula, becomes option A.
+`intern-s1`: OpenCompass @ a5acc4bb, gpqa_cascade_eval: first match of `ANSWER: X`, and a judge model for replies that this
+does not count as right, both with OpenCompass' own prompts (`intern-s1~`: reworded). Options are rotated by the row number,
+so that the gold letters are D, C, B, A in turn; a `{A}` in a question, e.g. in the index of a formula, becomes option A.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _ask(instruction: str, sample: Sample, order: Sequence[int], mark: str = "{}) {}") -> Prompt:
-    """Ask without the blanks around question and options, which only OpenCompass keeps."""
+    """Return the prompt without the spaces around question and options, which only OpenCompass keeps."""
     shown = options([sample.choices[i].strip() for i in order], mark=mark)
     return ask(f"{instruction}\n\n{plain_text(sample.question).strip()}\n\n{shown}", order=tuple(order))
 
@@ -68,7 +68,7 @@ def _shuffled(sample: Sample, repeat: int) -> Prompt:
 
 
 def _official(data: Data, variant: str) -> Prompter:
-    """Draw orders as simple-evals does: row after row, repeat after repeat, from `Random(0)`."""
+    """Return the prompter with simple-evals' orders of options: row by row, repeat by repeat, from `Random(0)`."""
     rows, draw, orders = sum(1 for _ in _samples(data, variant)), Random(0), list[list[int]]()
 
     def prompt(sample: Sample, repeat: int) -> Prompt:

@@ -1,11 +1,11 @@
 """The tasks of the installed lm-evaluation-harness.
 
-`lm-eval:TASK`, `lm-eval:GROUP`, `lm-eval:FILE.yaml`, with a number of examples behind another colon (`:5`). What
-is generated is asked in chat turns, as `lm_eval --apply_chat_template` asks; likelihoods are taken of plain text, as
-`lm_eval` takes them. Examples are drawn with lm_eval's seeds, over all documents in their order, so that every
-prompt is the one that its own full run would send. Read at v0.4.13: `lm_eval/evaluator.py`, `api/task.py`.
+`lm-eval:TASK`, `lm-eval:GROUP`, `lm-eval:FILE.yaml`, optionally with a number of few-shot examples (`:5`). Generative
+tasks are sent as chat turns, like `lm_eval --apply_chat_template`; log-likelihoods are computed on plain text, like
+`lm_eval` does. Examples are drawn with lm_eval's seeds over all documents in order, so that every prompt equals that of
+a full run of lm_eval. Source: `lm_eval/evaluator.py`, `api/task.py` at v0.4.13.
 
-Local tasks are found in the folders of EVALS_LM_EVAL_INCLUDE (separated as in PATH), or given as a file.
+Local tasks are found in the folders of EVALS_LM_EVAL_INCLUDE (separated as in PATH), or passed as a file.
 """
 
 from __future__ import annotations

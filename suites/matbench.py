@@ -1,14 +1,14 @@
-"""Matbench v0.1 (Dunn et al. 2020, npj Comput. Mater. 6, 138), asked in words.
+"""Matbench v0.1 (Dunn et al. 2020, npj Comput. Mater. 6, 138), with questions in natural language.
 
-`official` follows materialsproject/matbench @ 936176db: every material is asked once, in the fold that tests it;
-the figure is the mean over the five folds of the MAE, or of the package's ROC-AUC. The package turns scores into
-labels before it computes that area, so what it calls rocauc is here `rocauc_thresholded`; `roc_auc`, the area
-under stated probabilities, stands beside it. A missing answer makes the error of the training mean.
-`strict` asks the same, reads what models write today, and has the balanced accuracy as its headline for classes.
+`official` follows materialsproject/matbench @ 936176db: every material is asked once, in the fold in which it is tested;
+the headline is the mean over the five folds of the MAE or of the package's ROC-AUC. The package converts scores into labels
+before it computes that area, which is therefore called `rocauc_thresholded` here; `roc_auc`, the area under stated
+probabilities, is reported beside it. A missing answer gets the error of the training mean. `strict` uses the same
+prompts, parses replies more leniently, and has the balanced accuracy as its headline for classes.
 
-`intern-s1` is the form behind the published Intern-S1 numbers: fold 0 of four composition tasks, read and graded
-by a judge model in OpenCompass' prompts. Its questions lie in a data file that is not public, so that nobody can be
-asked in them: replies recorded elsewhere can be of `intern-s1`, what is asked here is of `intern-s1~`, reworded.
+`intern-s1` is the form of the published Intern-S1 numbers: fold 0 of four composition tasks, parsed and graded by a judge
+model with OpenCompass' prompts. Its questions are in a data file that is not public: replies recorded elsewhere can be
+imported as `intern-s1`, but runs made here are `intern-s1~`, reworded.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """MathVision (Wang et al. 2024, arXiv 2402.14804): competition problems with a picture.
 
-`official` reads and compares as the authors do (evals/scorers/upstream/mathvision.py); `intern-s1` is VLMEvalKit's way
-(evals/scorers/upstream/vlmevalkit.py), whose judge copies the answer of what its rule cannot read; `strict` wants a stated option,
-or an expression that equals the gold one. The data set has one picture per problem; the marks `<image1>` in a question
-point into it. Pictures are sent first. VLMEvalKit's hint on the form of the answer is here in our words: what is asked here is
-of `intern-s1~`.
+`official` parses and compares like the authors (evals/scorers/upstream/mathvision.py). `intern-s1` follows VLMEvalKit
+(evals/scorers/upstream/vlmevalkit.py), whose judge extracts the answer if its rule cannot parse it. `strict` needs a stated
+option, or an expression that equals the gold answer. Each problem has one picture, which is sent first; the marks
+`<image1>` in a question refer to parts of it. VLMEvalKit's hint on the answer format is reworded, so that runs made here
+are `intern-s1~`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _prompt(sample: Sample, repeat: int) -> Prompt:
 
 
 def _hinted(sample: Sample, repeat: int) -> Prompt:
-    """Ask in VLMEvalKit's layout."""
+    """Return the prompt in VLMEvalKit's layout."""
     form = "the letter of the right option" if sample.choices else "the final answer"
     return pictures_first(
         [*images_of(sample), Text(hinted(plain_text(sample.question), form, sample.choices))]
@@ -79,7 +79,7 @@ def _unwinnable(*marks: str) -> Callable[[Sample], str]:
 
     def reason(sample: Sample) -> str:
         mark = next((mark for mark in marks if mark in str(sample.target)), "")
-        return mark and f"its gold answer holds {mark}"
+        return mark and f"its gold answer contains {mark}"
 
     return reason
 

@@ -1,10 +1,10 @@
-"""MathVista (Lu et al., arXiv 2310.02255), its testmini.
+"""MathVista (Lu et al., arXiv 2310.02255), split testmini.
 
-540 have options, the others want a number (two of them a list). `official` compares as the authors do
-(evals/scorers/upstream/mathvista.py), with a rule where they have a language model cut the answer out; `intern-s1` is VLMEvalKit's
-way (evals/scorers/upstream/vlmevalkit.py), whose judge copies the answer of what its rule cannot read; `strict` wants a stated
-option, or one stated number that is right to the digits asked for. Upstream's questions begin with a hint on the form of
-the answer, which is here in our words: what is asked here is of `intern-s1~`.
+540 questions have options, the others ask for a number (two for a list). `official` compares like the authors
+(evals/scorers/upstream/mathvista.py), with a rule instead of their language model that extracts the answer. `intern-s1`
+follows VLMEvalKit (evals/scorers/upstream/vlmevalkit.py), whose judge extracts the answer if its rule cannot parse it.
+`strict` needs a stated option, or one stated number that is correct to the requested precision. Upstream's questions begin
+with a hint on the answer format, which is reworded, so that runs made here are `intern-s1~`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _prompt(sample: Sample, repeat: int) -> Prompt:
 
 
 def _hinted(sample: Sample, repeat: int) -> Prompt:
-    """Ask in VLMEvalKit's layout."""
+    """Return the prompt in VLMEvalKit's layout."""
     form = "the letter of the right option"
     if not sample.choices:
         kind = KINDS.get(str(sample.meta["answer_type"]), KINDS["text"])

@@ -1,8 +1,9 @@
 """MicroVQA (Burgess et al., arXiv 2503.13399).
 
-`official` is the authors' way (jmhb0/microvqa @ 0868fdf8, eval/eval.py): options numbered from 1, "The answer is (X)",
-the first digit behind it. `intern-s1` is VLMEvalKit's (@ e8e78f05, its general multiple choice): read by rule, a judge for
-the rest, in its own prompts (`intern-s1~`: reworded). `strict` wants a stated letter. An item has up to eight images; they are sent first.
+`official` follows the authors (jmhb0/microvqa @ 0868fdf8, eval/eval.py): options numbered from 1, "The answer is (X)", the
+first digit after it. `intern-s1` follows VLMEvalKit (@ e8e78f05, its general multiple choice): a rule, and a judge for
+replies that the rule cannot parse, with VLMEvalKit's own prompts (`intern-s1~`: reworded). `strict` needs a stated
+letter. An item has up to eight images, which are sent first.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """MMLU-Pro (Wang et al. 2024, arXiv 2406.01574).
 
-Rules of `official`: TIGER-AI-Lab/MMLU-Pro @ f418b116, evaluate_from_api.py. Five worked examples of the
-same subject, greedy, three patterns in turn; where upstream guesses at random, the sample is unanswered and
-`accuracy_guess` beside it is the expectation of that guess.
+`official`: TIGER-AI-Lab/MMLU-Pro @ f418b116, evaluate_from_api.py. Five worked examples of the same subject, greedy
+sampling, three patterns in turn. Where upstream picks a random option, the sample is unanswered; `accuracy_guess` is the
+expected accuracy with that guess.
 
-Rules of `intern-s1`: OpenCompass @ a5acc4bb, mmlu_pro_0shot_nocot_genericllmeval: asked once without examples, the
-whole reply graded by a judge model, both in its own prompts, the mean of the 14 subjects; `intern-s1~` is the same
-reworded. Which judge the published numbers had is not known.
+`intern-s1`: OpenCompass @ a5acc4bb, mmlu_pro_0shot_nocot_genericllmeval: no examples, a judge model that grades the whole
+reply, both with OpenCompass' own prompts (`intern-s1~`: reworded), and the mean over the 14 subjects. The judge of the
+published numbers is unknown.
 """
 
 from __future__ import annotations

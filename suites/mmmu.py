@@ -1,16 +1,15 @@
 """MMMU (arXiv 2311.16502) and MMMU-Pro.
 
-Of MMMU's validation questions 847 are multiple choice, 53 want a word or a number. `official` reads replies as the authors do, without
-the draw at random (evals/scorers/upstream/mmmu.py); `intern-s1` is VLMEvalKit's way, behind the published Intern-S1 numbers
-(evals/scorers/upstream/inferred.py: a rule, and a judge for the rest; an open question gets two options while it is scored), and
-`intern-s1-exact` its exact matching, without a judge; `strict` wants a stated answer. Pictures stand where the question
-names them; one that only an option names follows the question. Under `intern-s1`, as by that model's adapter, they come
-first and numbered, the first one at twice its width and height.
+Of MMMU's validation questions, 847 are multiple choice and 53 ask for a word or a number. `official` parses replies like
+the authors, without their random guess (evals/scorers/upstream/mmmu.py). `intern-s1` follows VLMEvalKit, which produced the
+published Intern-S1 numbers (evals/scorers/upstream/inferred.py: a rule, and a judge for the rest; open questions are given
+two options for scoring), and `intern-s1-exact` is its exact matching without a judge. `strict` needs a stated answer.
+Images are placed where the question mentions them; an image that only an option mentions follows the question. Under
+`intern-s1`, as in that model's adapter, they come first and are numbered, the first one at twice its width and height.
+VLMEvalKit's instruction to choose, and its judge prompt, are read from its wheel (`intern-s1~`: reworded).
 
-Its sentence that asks to choose, and its judge's task, are read from its wheel; reworded, this is `intern-s1~`.
-
-MMMU-Pro (arXiv 2409.02813): 1,730 questions with up to ten (one has twelve) options, as text with pictures
-(`pro-standard`) and as one picture that holds everything (`pro-vision`); the headline of both is their mean.
+MMMU-Pro (arXiv 2409.02813): 1,730 questions with up to ten options (one has twelve), as text with images (`pro-standard`)
+and as one image that contains everything (`pro-vision`); the headline of both is their mean.
 """
 
 from __future__ import annotations
@@ -150,7 +149,7 @@ def _page_prompt(sample: Sample, repeat: int) -> Prompt:
 
 
 def _chain(sample: Sample, repeat: int) -> Prompt:
-    """Ask as MMMU-Pro's authors do with reasoning: the question, its options, then the form of the last line."""
+    """Return the prompt of MMMU-Pro's authors with reasoning: question, options, and the form of the last line."""
     ending = f"\n{options(sample.choices)}\nReason step by step, then finish with a line of the form `Answer: X`, where X "
     ending += "is the letter of the right option."
     return Prompt(messages=(Message("user", (*sample.question, Text(ending))),))
@@ -167,7 +166,7 @@ SWAPS = {
 
 
 def _selecting(data: Data, variant: str) -> Prompter:
-    """Ask in VLMEvalKit's layout."""
+    """Return the prompt in VLMEvalKit's layout."""
     form = LAST_LINE if variant else ""
 
     def ask(sample: Sample, repeat: int) -> Prompt:
@@ -205,7 +204,7 @@ def _marked(sample: Sample) -> tuple[str, dict[str, Media]]:
 
 
 def _direct(sample: Sample, repeat: int) -> Prompt:
-    """Ask as the authors do: no reasoning."""
+    """Return the authors' prompt for direct answers."""
     ending = "\n\nAnswer the question with a single word or phrase."
     if sample.choices:
         shown = options(sample.choices, mark="({}) {}")
@@ -219,12 +218,12 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
 
 
 def _nested(sample: Sample) -> str:
-    """Return why the authors' rule gives nobody one sample of MMMU-Pro."""
+    """Return why no reply can get full marks for one sample of MMMU-Pro under the authors' rule."""
     return "its options are a list within a list" if sample.meta.get("options") else ""
 
 
 def _open_lost(sample: Sample) -> str:
-    """Return why VLMEvalKit gives nobody four of MMMU's open questions."""
+    """Return why no reply can get full marks for four of MMMU's open questions under VLMEvalKit's rule."""
     if sample.choices:
         return ""
     if isinstance(sample.target, tuple):

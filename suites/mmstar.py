@@ -1,10 +1,11 @@
 """MMStar (Chen et al., arXiv 2403.20330).
 
-The four options stand in the question's text, or in columns A to D. `official` looks at the beginning of a reply alone, as the authors do
-(MMStar-Benchmark/MMStar @ 88f243ab, eval/vlmeval/evaluate/mmstar.py): whoever reasons first scores almost nothing.
-`intern-s1` is VLMEvalKit's way, behind the published Intern-S1 numbers (evals/scorers/upstream/inferred.py: a rule, and a judge
-for the rest), `intern-s1-exact` its exact matching, without a judge. `strict` wants a stated option. Upstream's sentence
-that asks to choose, and its judge's task, are read from its wheel; without them this is `intern-s1~` in our words.
+The four options are part of the question's text, or in columns A to D. `official` parses only the beginning of a reply, like
+the authors (MMStar-Benchmark/MMStar @ 88f243ab, eval/vlmeval/evaluate/mmstar.py): models that reason first score almost
+nothing. `intern-s1` follows VLMEvalKit, which produced the published Intern-S1 numbers
+(evals/scorers/upstream/inferred.py: a rule, and a judge for the rest), and `intern-s1-exact` is its exact matching without
+a judge. `strict` needs a stated option. VLMEvalKit's instruction to choose, and its judge prompt, are read from its wheel
+(`intern-s1~`: reworded).
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def _reasoned(sample: Sample, repeat: int) -> Prompt:
 
 
 def _selecting(sample: Sample, repeat: int) -> Prompt:
-    """Ask in VLMEvalKit's layout, with the options after the question."""
+    """Return the prompt in VLMEvalKit's layout, with the options after the question."""
     question, known = plain_text(sample.question), sample.choices != ("A", "B", "C", "D")
     shown = selecting(sample.choices if known else ())
     return pictures_first(

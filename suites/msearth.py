@@ -1,12 +1,13 @@
-"""MSEarth, its multiple choice (Zhao et al., arXiv 2505.20740).
+"""MSEarth, multiple choice (Zhao et al., arXiv 2505.20740).
 
-`official` is the authors' way (xiangyu-mm/MSEarth @ 4e8dce37, evaluation_mcq.py): a reply in JSON, a letter compared as
-it is written, so that `b` is not B; without a letter its text must be the option's. `intern-s1` is VLMEvalKit's way
-(@ e8e78f05): it forbids an explanation, reads the option by rule, and has a judge for the rest. `strict` wants a stated
-option. VLMEvalKit's sentences around the question are read from its wheel; in our words, this is `intern-s1~`. The refined caption is part of every question, so that much can be answered without the figure.
+`official` follows the authors (xiangyu-mm/MSEarth @ 4e8dce37, evaluation_mcq.py): a reply in JSON with a letter, compared
+case-sensitively, or with the text of an option. `intern-s1` follows VLMEvalKit (@ e8e78f05): it forbids an explanation,
+parses the option by rule, and has a judge for the rest. `strict` needs a stated option. VLMEvalKit's sentences around the
+question are read from its wheel (`intern-s1~`: reworded). The refined caption is part of every question, so that many
+questions can be answered without the figure.
 
 Rows are the hub's (query, response, image, question_id) or VLMEvalKit's (index, question, A to D, answer, image). The
-number of questions is the one that published shares are consistent with (1,618 and 1,829 of 2,784); not counted.
+number of questions is inferred from published shares (1,618 and 1,829 of 2,784), not counted.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def _reasoned(sample: Sample, repeat: int) -> Prompt:
 
 
 def _as_json(sample: Sample, repeat: int) -> Prompt:
-    """Ask with the text before the figure, as the authors do."""
+    """Return the authors' prompt, with the text before the figure."""
     form = '```json\n{"answer": "the right option or its text", "Explanation": "how it follows"}\n```'
     text = (
         f"Answer this multiple-choice question about the image.\n\n{_shown(sample)}\n\nChoose the right option by its "

@@ -1,14 +1,15 @@
 r"""PHYSICS (Feng et al., arXiv 2503.21821).
 
 865 problems have several answers. `official` (yale-nlp/Physics @ 15dc8d90) and `intern-s1` (VLMEvalKit @ e8e78f05, the
-column "Physics" of its tables) report the share of a reply's boxes that are right, which one right part of five fills;
-`strict` wants every part (evals/scorers/parts.py and physics.py say how answers are compared). What no rule can
-decide, words above all, waits for a judge. Upstream shows only the first figure; its judge looks for "true" anywhere.
+column "Physics" of its tables) report the share of a reply's boxes that are right: one right part of five, boxed alone,
+gets full marks. `strict` requires every part (evals/scorers/parts.py and physics.py document the comparison). Answers that
+no rule can compare, mainly words, wait for a judge. Upstream shows only the first figure; its judge's reply is searched for
+"true" anywhere.
 
-Files are those of the authors' repository (id, questions, final_answers, graphs): a mirror holds its folder PHYSICS
-under `physics`, or one file per variant. Which of these problems the published 44.0 rests on is not published; `all`,
-with its figures, is the likely one. VLMEvalKit asks for one box in all, in a long instruction with a worked example; so
-does ours, in other words and with another example: what is asked here is of `intern-s1~`.
+Files are those of the authors' repository (id, questions, final_answers, graphs): a mirror contains its folder PHYSICS as
+`physics`, or one file per variant. Which problems the published 44.0 is based on is unknown; `all`, with figures, is the
+most likely. VLMEvalKit asks for a single box, in a long instruction with a worked example; our prompt is reworded, with
+another example, so that runs made here are `intern-s1~`.
 """
 
 from __future__ import annotations

@@ -1,16 +1,17 @@
 """SFE, Scientists' First Exam (arXiv 2506.10521).
 
-`official` is VLMEvalKit's way (@ e8e78f05, dataset/sfebench.py), behind the published tables: a judge model awards 0 to 9
-points to every reply, the score is their mean as a share of 9. Upstream gives 0 points where the judge's reply cannot be
-read; here that is a failure and counted. `intern-s1` asks as that model's thinking adapter does (api/adapters/
-interns1_1.py): without a word on the form of the answer, pictures first and numbered; drawn as the published numbers
-were; the sentence that names the field, and the judge's task, are upstream's own, or ours under `intern-s1~`. A judge's agreement with a rule is shown for questions with options and for exact answers.
+`official` follows VLMEvalKit (@ e8e78f05, dataset/sfebench.py), which produced the published tables: a judge model awards
+0 to 9 points to every reply, and the score is their mean divided by 9. If the judge's reply cannot be parsed, upstream awards
+0 points; here it is counted as a failure. `intern-s1` uses the prompt of that model's thinking adapter
+(api/adapters/interns1_1.py): no instruction on the answer format, images first and numbered, and the sampling of the
+published numbers. The sentence that names the field, and the judge prompt, are upstream's (`intern-s1~`: reworded). The
+judge's agreement with a rule is reported for questions with options and for exact answers.
 
-`strict` knows right and wrong alone, no points for what is near: a stated option is compared by rule, as are equal
-words and differing numbers; what is left, the judge grades. Without a judge that part waits.
+`strict` has no partial points: a stated option is compared by rule, as are equal words and differing numbers; a judge grades
+the rest, which waits without one.
 
 Columns are those of VLMEvalKit's table (index, question, answer, category, question_type, A to O, image), as a local
-file `en` or `zh`: the hub's repository has others.
+file `en` or `zh`; the repository on the hub has other columns.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ WORDS = sentences(
 
 
 def _bare(sample: Sample, repeat: int) -> Prompt:
-    """Ask as the thinking adapter does: texts between images are stripped."""
+    """Return the thinking adapter's prompt: texts between images are stripped."""
     shown = f"{CHOICES}{options(sample.choices)}" if sample.choices else ""
     field = FIELD.format(discipline=sample.group)
     parts: list[Part] = []
@@ -119,7 +120,7 @@ def _stated(sample: Sample, repeat: int) -> Prompt:
 
 
 class Compared(Struct, frozen=True):
-    """Compares the stated answer by rule; no value: a judge must grade it."""
+    """Compares the stated answer by rule; without a value, a judge must grade it."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
@@ -149,7 +150,7 @@ def _number(text: str) -> float | None:
 
 
 class Rule(Struct, frozen=True):
-    """Compares a stated option or equal words; of an open question it decides nothing."""
+    """Compares a stated option or equal words; open questions are left to the judge."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""

@@ -1,12 +1,12 @@
 """SMolInstruct (Yu et al. 2024, arXiv 2402.09391).
 
-`official` asks as the authors do and scores by their rules (evals/scorers/upstream/llm4chem.py). `intern-s1` is what
-OpenCompass computes, behind the column of the Intern-S1 tables (evals/scorers/upstream/opencompass.py): asked zero-shot
-with a hint in its own prompts (`intern-s1~`: reworded), with a mean over the 14 tasks. `strict` is ours: molecules by
-structure with stereo, names as names, balanced accuracy where one class is rare, RMSE over what was answered.
+`official` uses the authors' prompts and rules (evals/scorers/upstream/llm4chem.py). `intern-s1` is OpenCompass' form, the
+column of the Intern-S1 tables (evals/scorers/upstream/opencompass.py): zero-shot with a hint, with OpenCompass' own prompts
+(`intern-s1~`: reworded), and the mean over the 14 tasks. `strict` is ours: molecules compared by structure with
+stereochemistry, names as names, balanced accuracy if one class is rare, RMSE over the given answers.
 
-`--data` takes the hub's archive (`data.zip`), the folder it unpacks to, or files of the columns that the script
-gives, one per task (`name_conversion-i2s.jsonl`, .parquet, ...).
+`--data` accepts the hub's archive (`data.zip`), its unpacked folder, or files with the loading script's columns, one per
+task (`name_conversion-i2s.jsonl`, .parquet, ...).
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ def _meteor() -> str:
 def _captions(headline: str, absent: float | None, on: str = "") -> tuple[Metric, ...]:
     """Return the metrics of captions; `absent`: value of a missing caption, None: left out.
 
-    `on` is added to the names of metrics that upstream computes on SciBERT's word pieces, and we on words.
+    `on` is added to the names of metrics that upstream computes on SciBERT's word pieces, and we compute on words.
     """
     name, silence = _meteor(), absent is not None
     return (

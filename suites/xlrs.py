@@ -1,19 +1,18 @@
 r"""XLRS-Bench-lite (arXiv 2503.23771).
 
-The headline is the mean over tasks. One task, overall land use, has several right options; all of them are wanted.
-`official` is the rule that the authors share with VLMEvalKit (@ e8e78f05, dataset/image_mcq.py). Its defect: it reads the
-letters a to e wherever they stand, so that "Answer: B" states A, B and E, and `\boxed{B}` B, D and E. A figure made
-with it and one made with a judge cannot be compared (VLMEvalKit's issue 1331: 14.5 against the published 51.6).
+The headline is the mean over tasks. One task, overall land use, has several right options, all of which are required.
+`official` is the rule that the authors share with VLMEvalKit (@ e8e78f05, dataset/image_mcq.py). It reads the letters a to
+e anywhere in a reply, so that "Answer: B" states A, B and E, and `\boxed{B}` states B, D and E. Numbers of this rule and of
+a judge are not comparable (VLMEvalKit's issue 1331: 14.5 and the published 51.6).
 
-`intern-s1` is VLMEvalKit's default: a reply in which no letter stands twice is its letters, "Red" too, and of all
-others a judge says what they choose (upstream's lists options, ours grades). Of rows with the instruction in them the
-question is the data's own, but not of the hub's, and the judge's task is ours in both: what is asked here is of
-`intern-s1~`. `strict` reads stated options alone.
-The score depends strongly on how far images are scaled down: set `--max-pixels`.
+`intern-s1` is VLMEvalKit's default: a reply in which no letter occurs twice states its letters (so does "Red"), and a
+judge decides on all others (upstream's judge lists options, ours grades). For rows that contain the instruction the question
+is the data set's own, but not for rows from the hub, and the judge prompt is ours in both cases: runs made here are
+`intern-s1~`. `strict` reads only stated options. The score depends strongly on the size of images: set `--max-pixels`.
 
 Rows are the hub's (index, category, question, `multi-choice options` as a list, answer, image as a list) or those of its
-copy for VLMEvalKit (options as one text with the instruction, category and l2-category). The hub's index counts
-within a task, so ids of its rows are `task/index`. 3,080 rows at e540ee2a, as others count them.
+copy for VLMEvalKit (options as one text with the instruction, category and l2-category). The hub's index counts within a
+task, so ids of its rows are `task/index`. 3,080 rows at e540ee2a, as counted by others.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""A run: request, plan, runner, batch endpoints, progress; scoring again what is recorded."""
+"""Runs: request, plan, runner, batch endpoints, progress, rescoring."""

@@ -126,7 +126,7 @@ def key_of(prompt: Prompt, sampling: Sampling) -> str:
     return sha256(_encode((prompt.messages, sampling))).hexdigest()[:16]
 
 
-class Gathered:
+class CollectedBatches:
     """A model that replies from collected batch results."""
 
     accepts: frozenset[str]
@@ -204,13 +204,13 @@ def _open(job: Job) -> Iterator[tuple[tuple[int, int], _Request | None]]:
             yield (position, repeat), _Request(sample.id, repeat, prompt, sampling, key_of(prompt, sampling))
 
 
-class _Gatherer:
+class _BatchCollector:
     """Submits batches, waits for them and collects their results."""
 
     def __init__(
         self, model: Model, batches: Batches, say: Callable[[str], None], stop: asyncio.Event
     ) -> None:
-        self.gathered = Gathered(model)
+        self.gathered = CollectedBatches(model)
         self._batches = batches
         self._say, self._stop = say, stop
         self._active: list[tuple[Job, Sent]] = []
@@ -373,9 +373,9 @@ async def gather(
     *,
     say: Callable[[str], None],
     stop: asyncio.Event,
-) -> Gathered:
+) -> CollectedBatches:
     """Submit all open samples and wait for the results or `stop`; raises Fatal if every batch was rejected."""
-    gatherer = _Gatherer(model, batches, say, stop)
+    gatherer = _BatchCollector(model, batches, say, stop)
     for job in jobs:
         await gatherer.job(job)
     await gatherer.wait()

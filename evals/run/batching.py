@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evals.run.batch import Gathered
+    from evals.run.batch import CollectedBatches
     from evals.run.job import Job
 
 
-def gathered_from(
+def collect_batches(
     model: Any, jobs: Sequence[Job], *, say: Callable[[str], None], warn: Callable[[str], None]
-) -> Gathered:
+) -> CollectedBatches:
     """Submit open samples and wait for their results; Ctrl-C ends the wait without losing anything.
 
     `say` receives progress, `warn` errors and what is still pending.
@@ -21,7 +21,7 @@ def gathered_from(
     from evals.run.batch import gather
     from evals.run.runner import on_interrupt
 
-    async def main() -> Gathered:
+    async def main() -> CollectedBatches:
         stop, task = asyncio.Event(), asyncio.current_task()
 
         def interrupt() -> None:

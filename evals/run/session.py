@@ -36,7 +36,7 @@ from evals.types import Model, Sampling
 
 if TYPE_CHECKING:
     from evals.records.card import Card, Finding
-    from evals.run.batch import Gathered
+    from evals.run.batch import CollectedBatches
     from evals.run.health import Health
     from evals.suite import Suite
 
@@ -169,7 +169,7 @@ class ModelRun:
         self.promise = promise.read(self.request.promise) if self.request.promise else None
         self.jobs: list[Job] = []
         self._stopping: StoppingRule | None = None
-        self._gathered: Gathered | None = None
+        self._gathered: CollectedBatches | None = None
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -236,9 +236,9 @@ class ModelRun:
             alarm=self._alarm,
         )
         if self.request.batch:
-            from evals.run.batching import gathered_from
+            from evals.run.batching import collect_batches
 
-            self._gathered = gathered_from(
+            self._gathered = collect_batches(
                 self.model, self.jobs, say=(lambda _: None) if self.quiet else self.say, warn=self.say
             )
 

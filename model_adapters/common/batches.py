@@ -28,33 +28,33 @@ _encode = msgspec.json.Encoder().encode
 class _Endpoint:
     """Shared by both endpoints: build requests without the fields that were rejected."""
 
-    def __init__(self, asked: HttpModel) -> None:
-        self._asked, self._client = asked, asked.client
+    def __init__(self, model: HttpModel) -> None:
+        self._model, self._client = model, model.client
 
     @property
     def left_out(self) -> dict[str, str]:
         """Fields that are omitted or renamed because the vendor rejected them."""
-        return self._asked.refusals.left_out
+        return self._model.refusals.left_out
 
     async def learn(self, error: Rejected, prompt: Prompt, sampling: Sampling) -> bool:
-        """Leave out the field that a refusal of a request names; whether there is a new one."""
-        body = await self._asked.body(prompt, sampling)
-        keep = {**sampling.extra, **dict.fromkeys(self._asked.wants)}
-        return self._asked.refusals.learn(error, body, keep)
+        """Omit the field that an error names from now on; return whether that field was still sent."""
+        body = await self._model.body(prompt, sampling)
+        keep = {**sampling.extra, **dict.fromkeys(self._model.wants)}
+        return self._model.refusals.learn(error, body, keep)
 
     async def _body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
-        return self._asked.refusals.without(await self._asked.body(prompt, sampling))
+        return self._model.refusals.without(await self._model.body(prompt, sampling))
 
 
-def _outcome(asked: HttpModel, status: int, raw: bytes, sampling: Sampling) -> Reply | Exception:
+def _outcome(model: HttpModel, status: int, raw: bytes, sampling: Sampling) -> Reply | Exception:
     """Return the reply or the error that the same direct call would have produced."""
     try:
         if 200 <= status < 300:
-            return asked.read(raw, sampling, seconds=0.0)
+            return model.read(raw, sampling, seconds=0.0)
         fault = read_fault(raw)
-        raise from_status(status, asked.client.without_key(fault.message), code=fault.code)
+        raise from_status(status, model.client.without_key(fault.message), code=fault.code)
     except Filtered as error:
-        return Reply(text=str(error), stop="filter", model=asked.name)
+        return Reply(text=str(error), stop="filter", model=model.name)
     except ModelError as error:
         return error
 
@@ -163,12 +163,12 @@ class OpenAIBatches(_Endpoint):
             raw = await self._client.send("GET", f"/files/{file}/content", most=RESULTS) if file else b""
             for line in raw.splitlines():
                 result = _read(line, _Line)
-                outcomes[result.custom_id] = self._one(result, sampling)
+                outcomes[result.custom_id] = self._result(result, sampling)
         return outcomes
 
-    def _one(self, line: _Line, sampling: Sampling) -> Reply | Exception:
+    def _result(self, line: _Line, sampling: Sampling) -> Reply | Exception:
         if line.response is not None:
-            return _outcome(self._asked, line.response.status_code, bytes(line.response.body), sampling)
+            return _outcome(self._model, line.response.status_code, bytes(line.response.body), sampling)
         error = line.error or {}
         message = self._client.without_key(f"{error.get('message') or 'no result'}")
         return (Expired if error.get("code") == "batch_expired" else Rejected)(message)
@@ -250,21 +250,21 @@ class AnthropicBatches(_Endpoint):
     async def results(self, id_: str, sampling: Sampling) -> dict[str, Reply | Exception]:
         """Return the results, fetched from the known base URL and not from `results_url`, since the key is sent."""
         lines = (_read(line, _AnthropicLine) for line in (await self._results(id_)).splitlines())
-        return {line.custom_id: self._one(line.result, sampling) for line in lines}
+        return {line.custom_id: self._result(line.result, sampling) for line in lines}
 
     async def _results(self, id_: str) -> bytes:
         return await self._client.send("GET", f"{self.path}/{id_}/results", most=RESULTS)
 
-    def _one(self, result: _Result, sampling: Sampling) -> Reply | Exception:
+    def _result(self, result: _Result, sampling: Sampling) -> Reply | Exception:
         if result.type == "succeeded":
-            return _outcome(self._asked, 200, bytes(result.message), sampling)
+            return _outcome(self._model, 200, bytes(result.message), sampling)
         if result.type == "errored":
             raw = bytes(result.error)
             kinds = read_fault(raw).code.split()
             return _outcome(
-                self._asked, next((STATUSES[k] for k in kinds if k in STATUSES), 400), raw, sampling
+                self._model, next((STATUSES[k] for k in kinds if k in STATUSES), 400), raw, sampling
             )
-        return Expired(f"the batch ended before this was asked ({result.type})")
+        return Expired(f"the batch ended before this request was processed ({result.type})")
 
 
 def _seconds(text: str) -> float:
@@ -281,4 +281,4 @@ def _read(raw: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadReply(f"200 with no batch's answer: {error}; {fault_message(raw)}") from None
+        raise BadReply(f"200 without a batch: {error}; {fault_message(raw)}") from None

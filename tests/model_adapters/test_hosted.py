@@ -65,7 +65,7 @@ def test_the_table_walks_every_adapter_that_speaks_http() -> None:
     from evals.model_adapters.common import vendors
 
     engines = {"vllm", "lmdeploy", "sglang"}  # a started server is a `server:`
-    inside = {"replay", "scripted", "baseline", "hf", "demo"}
+    inside = {"replay", "scripted", "baseline", "hf", "demo", "tokens"}
     assert set(load.adapter_names()) - engines - inside <= set(ADAPTERS)
     assert set(vendors.VENDORS) <= set(ADAPTERS)
 
@@ -315,7 +315,7 @@ def test_without_a_key_its_name_is_said(adapter: str, monkeypatch: pytest.Monkey
 async def test_a_conversation_and_what_cannot_be_sent(make: Maker, server: Server, adapter: str) -> None:
     model = await make(adapter)
     crystal = Prompt(messages=(Message("user", (Text("See"), Media("structure", "chemical/x-cif", "ab"))),))
-    with pytest.raises(ModelError, match="sends no structure"):
+    with pytest.raises(ModelError, match="cannot send a structure"):
         await model.reply(crystal, Sampling())
     assert server.calls == []
     server.answer = Answer(ADAPTERS[adapter].protocol.says(Says()))
@@ -388,7 +388,7 @@ SENT: dict[str, tuple[Sampling, dict[str, Any], list[str]]] = {
     "openrouter:a/b": (
         Sampling(top_k=5, thinking=False),
         {"top_k": 5, "reasoning": {"enabled": False}},
-        ["OpenRouter chooses who serves the model, and drops settings that this one does not take"],
+        ["OpenRouter chooses the provider, and drops settings that the provider does not support"],
     ),
     "together:a/b": (Sampling(min_p=0.1, thinking=True), {"min_p": 0.1, "reasoning": {"enabled": True}}, []),
     "xai:grok-4": (

@@ -1,4 +1,4 @@
-"""A calculator for numbers in LaTeX, in the place of upstream's symbolic parsers: a closed grammar, no eval."""
+"""A parser of numbers in LaTeX, instead of upstream's symbolic parsers: a closed grammar, no eval."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _TOKEN = re.compile(r"\s*(\d+\.?\d*|\.\d+|\\d?frac|\\t?frac|\\sqrt|\\pi|pi|\\cdo
 
 
 def balanced(text: str) -> str:
-    r"""Return a formula up to the first brace that closes nothing, as far as upstream's LaTeX parser reads it.
+    r"""Return a formula up to its first unmatched closing brace, where upstream's LaTeX parser stops.
 
     >>> balanced(r"\\frac{1}{2}}{cm")
     '\\\\frac{1}{2}'
@@ -29,11 +29,11 @@ def value(text: str) -> float | None:
         return None
     tokens, position = [], 0
     while position < len(text):
-        found = _TOKEN.match(text, position)
-        if found is None:
+        match = _TOKEN.match(text, position)
+        if match is None:
             return None
-        tokens.append(found[1])
-        position = found.end()
+        tokens.append(match[1])
+        position = match.end()
     try:
         reader = _Reader(tokens)
         result = reader.sum()
@@ -43,7 +43,7 @@ def value(text: str) -> float | None:
 
 
 class _Reader:
-    """A calculator: sums of products of powers; what stands side by side is multiplied, whole numbers exactly."""
+    """Recursive descent parser: sums of products of powers; adjacent factors are multiplied, integers exactly."""
 
     def __init__(self, tokens: list[str]) -> None:
         self.tokens = tokens[::-1]

@@ -1,9 +1,9 @@
-r"""What MATH-V's authors do (mathllm/MATH-V @ a1f5cc3a, evaluation/evaluate.py and utils.py), in linear time.
+r"""The rule of MATH-V's authors (mathllm/MATH-V @ a1f5cc3a, evaluation/evaluate.py and utils.py), in linear time.
 
-The answer is what the last box holds, else what follows "the answer is", else all of the reply; it is right where it
-equals the gold letter, the gold option's text or a number that rounds to the same two decimals. Known defects, kept
-here: 0.44 equals 7/16, since both round to it; only the text after an equals sign counts; a reply that was cut is read
-as it is.
+The answer is the content of the last box, else the text after "the answer is", else the whole reply. It is right if it
+equals the gold letter, the gold option's text, or a number that rounds to the same two decimals. Known defects, kept on
+purpose: 0.44 equals 7/16, since both round to it; only the text after an equals sign counts; truncated replies are parsed
+like complete ones.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def is_number(text: str) -> bool:
 
 
 def answer(text: str) -> str:
-    """Return upstream's reading of a reply, in lower case."""
+    """Return the answer that upstream extracts from a reply, in lower case."""
     text = text[-LONGEST:].strip()
     for x in "ABCDE":
         if text.endswith((f" {x}.", f" ({x}).")) or text.startswith((f"{x}\n", f"({x})\n", f"({x}) {x}\n")):
@@ -59,14 +59,14 @@ def answer(text: str) -> str:
 
 
 def _after(text: str, flag: str) -> str:
-    """Return the first sentence behind a phrase; without it, the text."""
+    """Return the first sentence after a phrase; the whole text if it is absent."""
     if flag not in text:
         return text.strip()
     return text.rpartition(flag)[2].strip().partition("\n")[0].partition(". ")[0]
 
 
 def _inside(text: str) -> str:
-    """Return what the box holds, without units and marks of layout."""
+    """Return the content of the box, without units and layout commands."""
     text = text.replace("{}", "")
     start, end = text.find("oxed{"), text.rfind("}")
     if start >= 0 and start + 5 <= end:
@@ -117,7 +117,7 @@ class Strict(Struct, frozen=True):
     heavy: ClassVar[bool] = True
 
     def warm(self) -> None:
-        """Import what takes long, once per worker."""
+        """Import slow dependencies, once per worker."""
         equivalent("1", "1")
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
@@ -126,8 +126,8 @@ class Strict(Struct, frozen=True):
             return StatedChoice()(sample, prompt, reply)
         gold = str(sample.target).replace("$", "").strip()
         gold = (boxed(gold) or gold).strip()
-        cut = reply.stop == "length"
-        reading = None if reply.stop == "filter" else stated_expression(reply.text, truncated=cut)
+        truncated = reply.stop == "length"
+        reading = None if reply.stop == "filter" else stated_expression(reply.text, truncated=truncated)
         if reading is None:
             return unread(reply, "no expression stated")
         right = any(expressions.same(gold, head) for head in reading.value)
