@@ -343,6 +343,8 @@ def model_forms() -> list[str]:
 def adapter_about(form: str) -> str:
     """Return the first line of an adapter's docstring; that of a plugin is read without importing it."""
     name = BARE_NAMES.get(form, form.rstrip(":"))
+    if name in _vendors():
+        return f"A vendor with OpenAI's protocol in a dialect of its own: key from {name.upper()}_API_KEY."
     if (origin := adapter_origin(name)) is None:
         return (import_module(_adapter_file(name)).__doc__ or "").partition("\n")[0]
     try:

@@ -123,8 +123,12 @@ def _is_suite(run: Named, name: str) -> bool:
 
 
 def near(known: Sequence[Named], name: str) -> list[str]:
-    """Return ids, models and suites that resemble a name, the nearest first."""
-    labels = {label.lower(): label for run in known for label in (run.id, run.model, run.suite) if label}
+    """Return names of runs that resemble a name, the nearest first: `last`, ids and their ends, models, suites, both."""
+    labels = {"last": "last"} if known else {}
+    for run in known:
+        both = f"{run.model}/{run.suite}" if "/" in name and run.suite else ""
+        named = (run.id, _ends(run.id)[0], run.model, run.suite, both)
+        labels |= {label.lower(): label for label in named if label}
     return [labels[close] for close in get_close_matches(name.lower(), labels, n=3, cutoff=0.6)]
 
 

@@ -98,6 +98,16 @@ def test_a_score_of_the_answered_items_alone_is_marked(here: Path, suite: str, r
     assert mark in done.out
 
 
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("lst", "last"), ("gpt-4.l", "gpt-4.1"), ("gpt-4.1/gpqa:diamnd", "gpt-4.1/gpqa:diamond")],
+)
+def test_a_mistyped_name_of_a_run_gets_near_ones(cards: list[Card], name: str, near: str) -> None:
+    assert f"did you mean {near}" in evals("show", name, "--results", FOLDER[0]).complaint
+    end = short(card.run for card in cards)[cards[0].run]
+    assert end in evals("show", f"{end[:-1]}-", "--results", FOLDER[0]).complaint
+
+
 def test_seeds_are_one_row_that_opens(cards: list[Card]) -> None:
     seeded = [c for c in cards if c.model == many_runs.SEEDED and c.config.suite == "mmlu-pro" and c.complete]
     closed = show("--suite", "mmlu-pro", "--model", "qwen3").out
