@@ -59,14 +59,14 @@ def letter(text: str, count: int) -> str | None:
     >>> letter("The answer is A. No, wait: ANSWER: C", 4), letter("I am not sure.", 10), letter("A or B", 4)
     ('C', None, None)
     """
-    found = stated_letters(text, count, single=True)
-    return None if found is None else str(found.value)
+    reading = stated_letters(text, count, single=True)
+    return None if reading is None else str(reading.value)
 
 
 def letters(text: str, count: int) -> tuple[str, ...] | None:
     """Read the set of letters, of the first `count`, that the reply states, in alphabetical order."""
-    found = stated_letters(text, count)
-    return None if found is None else tuple(sorted(set(found.value)))
+    reading = stated_letters(text, count)
+    return None if reading is None else tuple(sorted(set(reading.value)))
 
 
 def choice(text: str, options: Sequence[str], *, truncated: bool = False) -> Reading | None:
@@ -91,19 +91,19 @@ def stated_letters(
             return closing
     text = half_width(text)
     parser = _Parser(count, options, single=single)
-    found = read(text, parser, cues=CUES, shaped=False, truncated=truncated)
-    if found is None and truncated:
-        found = _complete(read(text, parser, cues=CUES, shaped=False), text)
-    if found is None and not parser.refused and (not truncated or _FIRST_LINE.match(text)):
-        found = _whole(text, parser)
+    reading = read(text, parser, cues=CUES, shaped=False, truncated=truncated)
+    if reading is None and truncated:
+        reading = _complete(read(text, parser, cues=CUES, shaped=False), text)
+    if reading is None and not parser.refused and (not truncated or _FIRST_LINE.match(text)):
+        reading = _whole(text, parser)
     if (
-        found is None
-        or not found.value
-        or (single and len(found.value) > 1)
-        or max(found.value) >= chr(ord("A") + count)
+        reading is None
+        or not reading.value
+        or (single and len(reading.value) > 1)
+        or max(reading.value) >= chr(ord("A") + count)
     ):
         return None
-    return found
+    return reading
 
 
 def _complete(reading: Reading | None, text: str) -> Reading | None:
@@ -119,10 +119,10 @@ def _closing(text: str) -> Reading | None:
     """Read a reply that ends with an answer line, or with the sentence "The answer is (B)."."""
     end = len(text.rstrip())
     last = max(text.rfind("\n", 0, end), text.rfind(". ", max(0, end - 60), end - 1), end - 80, -1)
-    found = _CLOSING.fullmatch(text, max(last, 0))
-    if found is None or goes_on(text) or not (last <= 0 or text[last] in "\n."):
+    closing = _CLOSING.fullmatch(text, max(last, 0))
+    if closing is None or goes_on(text) or not (last <= 0 or text[last] in "\n."):
         return None
-    return Reading(found[1].upper(), "line", found.start(1), found.end(1))
+    return Reading(closing[1].upper(), "line", closing.start(1), closing.end(1))
 
 
 def option_letters(text: str, count: int) -> Reading | None:
@@ -149,13 +149,13 @@ class _Parser:
         return self._options
 
     def __call__(self, content: str, form: Form) -> Any:
-        said, _, _ = listed(content, 0, len(content), strong=True, run=True)
-        said = "".join(dict.fromkeys(said))
-        if self._single and len(said) > 1:
+        letters, _, _ = listed(content, 0, len(content), strong=True, run=True)
+        letters = "".join(dict.fromkeys(letters))
+        if self._single and len(letters) > 1:
             self.refused = True
             return REFUSED
-        if said:
-            return self._agrees(content, said)
+        if letters:
+            return self._agrees(content, letters)
         outcome = self.by_text(content, form)
         self.refused = self.refused or outcome is REFUSED
         return outcome
@@ -185,7 +185,7 @@ class _Parser:
         ending = self.options.ending(text[begin:end])
         if ending is None or _LABEL.match(text, text.rfind("\n", 0, end) + 1):
             return None
-        labels = {found[1] for found in _LABELS.finditer(text, text.rfind("\n", 0, end) + 1, end)}
+        labels = {name[1] for name in _LABELS.finditer(text, text.rfind("\n", 0, end) + 1, end)}
         if labels - {ending[0]} or moods.mood(text, begin + ending[1], end) != "asserted":
             return None
         return Reading(ending[0], "prose", begin + ending[1], end)
@@ -197,14 +197,14 @@ class _Parser:
             return False
         return before[:-2].casefold().endswith(self._given[place].strip().casefold())
 
-    def _agrees(self, content: str, said: str) -> Any:
+    def _agrees(self, content: str, letters: str) -> Any:
         """Refuse a letter beside the text of another option."""
-        if len(said) == 1 and self._given and (both := labelled(content)) is not None:
+        if len(letters) == 1 and self._given and (both := labelled(content)) is not None:
             other = self.options.named(both[1])
-            if other is not None and both[0] == said and other != said and self._given:
+            if other is not None and both[0] == letters and other != letters and self._given:
                 self.refused = True
                 return REFUSED
-        return said
+        return letters
 
     def by_text(self, content: str, form: Form) -> Any:
         """Read an option by its own text; REFUSED: an answer is stated that is no option."""
@@ -284,7 +284,7 @@ def _whole(text: str, parser: _Parser) -> Reading | None:
 def _only_true(text: str, count: int) -> Reading | None:
     """Read a reply that goes through the options and calls one of them true and all others false."""
     judged = verdicts(text, count)
-    true = [one for one in judged if one.true]
+    true = [verdict for verdict in judged if verdict.true]
     if len(true) != 1 or len(judged) < min(3, count):
         return None
     return Reading(true[0].letter, "mark", true[0].at, true[0].at + 1)
@@ -299,7 +299,7 @@ def _labelled(lines: list[re.Match[str]], offset: int, parser: _Parser) -> Readi
     at = 0 if 0 in labels else len(lines) - 1
     line = lines[0][0][:2_000]
     if len(lines) == 1 and any(
-        found[1] not in named and not parser.glosses(line, found) for found in _LABELS.finditer(line)
+        other[1] not in named and not parser.glosses(line, other) for other in _LABELS.finditer(line)
     ):
         return None
     if len(lines) > 1 and _REJECTS.match(lines[at][0]) and at:

@@ -35,12 +35,12 @@ def stated_expression(text: str, *, truncated: bool = False) -> Reading | None:
 def _parse(content: str, form: Form) -> Any:
     if form in PROSE or form == "whole":
         content = _LEAD.sub("", content)
-    found = tuple(head for head in heads(content) if any(map(str.isalnum, head)) or head in ("∞", "∅"))
-    if not found:
+    forms = tuple(head for head in heads(content) if any(map(str.isalnum, head)) or head in ("∞", "∅"))
+    if not forms:
         return None
-    if _UNDECIDED.match(found[0]) or (form not in PROSE and form != "whole" and gives_up(found[0])):
+    if _UNDECIDED.match(forms[0]) or (form not in PROSE and form != "whole" and gives_up(forms[0])):
         return REFUSED
-    shortest = found[-1]
+    shortest = forms[-1]
     words = len(_WORD.findall(shortest))
     maths = _MATHS.search(shortest) is not None or spelled_number(shortest) is not None
     if form in PROSE or form == "whole":
@@ -48,10 +48,10 @@ def _parse(content: str, form: Form) -> Any:
             return None
         if content.rstrip("$* ").endswith("?") or (form != "prose" and _CLAUSE.search(shortest)):
             return None
-        return found if maths and words <= 1 and len(content) <= _SHORT and not gives_up(content) else None
+        return forms if maths and words <= 1 and len(content) <= _SHORT and not gives_up(content) else None
     if form == "sentence" and words > _FEW:
         return REFUSED if maths else None
-    return found
+    return forms
 
 
 def _assigned(content: str) -> int:
@@ -123,30 +123,30 @@ def tidy(text: str) -> str:
     text = _THIN.sub("", _DEGREES.sub("", text))
     text = _COMMAS.sub(lambda number: number[0].replace(",", ""), text)
     text = _BLANK.sub(" ", _UNIT.sub("", _TEXT.sub(_unwrapped, text))).strip()
-    if found := _MATRIX.fullmatch(text):
-        text = "(" + ", ".join(part.strip() for part in found["inner"].split("\\\\") if part.strip()) + ")"
-    if found := _MIXED.fullmatch(text):
-        text = f"{found['sign']}({found['whole']}+{found['a']}/{found['b']})"
-    if found := _INEQUALITY.fullmatch(text):
+    if match := _MATRIX.fullmatch(text):
+        text = "(" + ", ".join(part.strip() for part in match["inner"].split("\\\\") if part.strip()) + ")"
+    if match := _MIXED.fullmatch(text):
+        text = f"{match['sign']}({match['whole']}+{match['a']}/{match['b']})"
+    if match := _INEQUALITY.fullmatch(text):
         left, right = (
-            ("(" if found["l"] in ("<", "\\lt") else "["),
-            (")" if found["r"] in ("<", "\\lt") else "]"),
+            ("(" if match["l"] in ("<", "\\lt") else "["),
+            (")" if match["r"] in ("<", "\\lt") else "]"),
         )
-        text = f"{left}{found['a']}, {found['b']}{right}"
+        text = f"{left}{match['a']}, {match['b']}{right}"
     return _PI.sub(r"\\pi ", text.translate(_SIGNS)).strip(" .")
 
 
-def _unwrapped(found: re.Match[str]) -> str:
-    inner = found["inner"]
-    if _KEPT.fullmatch(inner) or found.start() == 0:
+def _unwrapped(command: re.Match[str]) -> str:
+    inner = command["inner"]
+    if _KEPT.fullmatch(inner) or command.start() == 0:
         return f" {inner} "
     return " "
 
 
 def unnamed(text: str) -> str:
     """Take the name off an equation: "x = 3" is 3."""
-    found = _NAMED.match(text)
-    return text[found.end() :] if found and "=" not in text[found.end() :] else text
+    name = _NAMED.match(text)
+    return text[name.end() :] if name and "=" not in text[name.end() :] else text
 
 
 def without_base(text: str) -> str:

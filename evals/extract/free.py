@@ -50,25 +50,25 @@ _SUM = later(r"\s*[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−-]*=\s*(?=\S)")
 def _parse(content: str, form: Form) -> Any:
     if calculation := _SUM.match(content):
         content = content[calculation.end() :]
-    found = tuple(head for head in heads(content) if head)
-    if not found:
+    forms = tuple(head for head in heads(content) if head)
+    if not forms:
         return None
-    if _UNKNOWN.match(found[0]):
+    if _UNKNOWN.match(forms[0]):
         return REFUSED
     if form == "whole" and (share := _SHARE.match(content)) and not _DIGIT.search(content, share.end()):
         return (share["number"],)
     if form in PROSE or form == "whole":
         if gives_up(content) or "?" in content[-2:]:
             return None
-        words = len(found[-1].split())
-        if words > 2 and form in ("whole", "last line") and any(map(_SENTENCE_VERB.search, found)):
+        words = len(forms[-1].split())
+        if words > 2 and form in ("whole", "last line") and any(map(_SENTENCE_VERB.search, forms)):
             return None  # read off its end
-        if len(content) > SHORT or (words > _FEW and number(found[-1]) is None):
+        if len(content) > SHORT or (words > _FEW and number(forms[-1]) is None):
             return None
         if form == "last line" and content.rstrip().endswith((".", ":", "。")) and words > 2:
             return None
-        return found
-    return REFUSED if form == "sentence" and len(found[0]) > _SENTENCE else found
+        return forms
+    return REFUSED if form == "sentence" and len(forms[0]) > _SENTENCE else forms
 
 
 _CHINESE = {name: float(value) for value, name in enumerate("零一二三四五六七八九十")} | {"两": 2.0}
@@ -101,10 +101,10 @@ def number(text: str, *, scaled: bool = True) -> float | None:
     "million" and the like; a chart may be drawn in millions.
     """
     text = peel(text)[:200].replace("\\%", "%").replace("\\$", "$").replace("{,}", ",")
-    if found := _NAMED.match(text):
-        text = text[found.end() :]
-    if found := _LEADING.match(text):
-        text = text[found.end() :]
+    if match := _NAMED.match(text):
+        text = text[match.end() :]
+    if match := _LEADING.match(text):
+        text = text[match.end() :]
     if (word := WORDS.get(text.casefold().split(" ")[0].rstrip(".,") if text else "")) is not None:
         return None if _digit(text) else word
     if text[:1] in _CHINESE and len(text) <= 2:
@@ -112,33 +112,33 @@ def number(text: str, *, scaled: bool = True) -> float | None:
     if fraction := _FRACTION.match(text):
         return _fraction(fraction, text)
     plain = re.sub(r"[{}]", "", _LATEX.sub(" ", text)).strip()
-    found = _NUMBER.fullmatch(plain)
-    if found is None or not _REST.fullmatch(found["rest"]) or _COUNTED.match(found["rest"]):
+    match = _NUMBER.fullmatch(plain)
+    if match is None or not _REST.fullmatch(match["rest"]) or _COUNTED.match(match["rest"]):
         return None
-    return _value(found, scaled=scaled)
+    return _value(match, scaled=scaled)
 
 
 def _digit(text: str) -> bool:
     return any(letter.isdigit() for letter in text)
 
 
-def _fraction(found: re.Match[str], text: str) -> float | None:
-    over, under = float(found["a"] or found["c"]), float(found["b"] or found["d"])
-    rest = text[found.end() :]
+def _fraction(fraction: re.Match[str], text: str) -> float | None:
+    over, under = float(fraction["a"] or fraction["c"]), float(fraction["b"] or fraction["d"])
+    rest = text[fraction.end() :]
     if not under or _digit(rest) or not _REST.fullmatch(rest.strip()):
         return None
-    value = float(found["whole"] or 0) + over / under
-    return -value if found["sign"] == "-" else value
+    value = float(fraction["whole"] or 0) + over / under
+    return -value if fraction["sign"] == "-" else value
 
 
-def _value(found: re.Match[str], *, scaled: bool) -> float | None:
+def _value(number: re.Match[str], *, scaled: bool) -> float | None:
     try:
-        value = float(re.sub(r"[,\s]", "", found["digits"])) * 10.0 ** int(
-            found["exponent"] or found["ten"] or 0
+        value = float(re.sub(r"[,\s]", "", number["digits"])) * 10.0 ** int(
+            number["exponent"] or number["ten"] or 0
         )
     except (ValueError, OverflowError):
         return None
-    value *= _SCALES.get((found["scale"] or "").casefold(), 1.0) if scaled else 1.0
+    value *= _SCALES.get((number["scale"] or "").casefold(), 1.0) if scaled else 1.0
     if not isfinite(value):
         return None
-    return -value if found["sign"] == "-" else value
+    return -value if number["sign"] == "-" else value

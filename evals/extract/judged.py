@@ -42,7 +42,7 @@ def verdicts(text: str, count: int) -> list[Verdict]:
     >>> [(one.letter, one.true) for one in verdicts("A: correct. B: incorrect (tertiary). C: correct.", 3)]
     [('A', True), ('B', False), ('C', True)]
     """
-    found: list[Verdict] = []
+    judged: list[Verdict] = []
     for line in list(_PIECE.finditer(text))[-_MOST:]:
         begin = line.start()
         for piece in _SENTENCE.split(line[0][: 4 * _FIRST]):
@@ -50,18 +50,18 @@ def verdicts(text: str, count: int) -> list[Verdict]:
             begin = at + len(piece)
             verdict = _verdict(piece[:_FIRST], at, count)
             if verdict is not None:
-                found.append(verdict)
+                judged.append(verdict)
             elif not _passes(piece):
                 return []
-    letters = [one.letter for one in found]
-    return found if len(set(letters)) == len(letters) else []
+    letters = [verdict_.letter for verdict_ in judged]
+    return judged if len(set(letters)) == len(letters) else []
 
 
 def _verdict(piece: str, at: int, count: int) -> Verdict | None:
     item = _ITEM.match(piece)
     if item is None or not item["letter"].isupper() or ord(item["letter"]) - ord("A") >= count:
         return None
-    marks = {str(found.lastgroup) for found in _MARK.finditer(piece)}
+    marks = {str(mark.lastgroup) for mark in _MARK.finditer(piece)}
     word = _WORD.match(item["rest"])
     if word is not None and _CONDITION.match(word["after"]):
         return None

@@ -29,15 +29,15 @@ def cue(
     chosen: bool = False,
 ) -> Found:
     """Read letters behind a cue; `firm`: they need not be marked as letters."""
-    said, first, last = listed(
+    letters, first, last = listed(
         text, begin, min(len(text), begin + WINDOW), strong=firm, run=run, chosen=chosen
     )
-    if not said:
+    if not letters:
         return None
     mood = moods.mood(text, at, last, link=text[at:first])
     if not strong and mood == "asserted" and _IF.search(text, max(0, at - MARGIN), at):
         mood = "conditional"
-    return said, Statement(form, first, last, mood), strong
+    return letters, Statement(form, first, last, mood), strong
 
 
 def begins_word(text: str, at: int) -> bool:

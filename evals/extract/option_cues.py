@@ -46,8 +46,8 @@ def _noun(text: str, at: int, word: str) -> Found:
         return cue(text, at, field[0], strong=True, firm=True, run=True, form="json")
     if not begins_word(text, at):
         return None
-    if (found := _backwards(text, left, at, end)) is not None:
-        return found
+    if (before := _backwards(text, left, at, end)) is not None:
+        return before
     near = left[-30:]
     meant = _PRAISED.search(near) or not (_UNPRAISED.search(near) or _COLON.match(text, end))
     if text[end : end + 1] == "s" and not _PRAISED.search(near):
@@ -71,8 +71,8 @@ _SURVIVES = later(
 
 def _named(text: str, at: int, end: int, left: str) -> Found:
     """Read "corresponds to option C.", "(option D)", "only option F survives": weak, and only at a sentence's end."""
-    said, first, last = listed(text, end, min(len(text), end + 60), strong=True)
-    if not said or (not text[end : end + 1].isspace() and text[end : end + 1] not in "*_`("):
+    letters, first, last = listed(text, end, min(len(text), end + 60), strong=True)
+    if not letters or (not text[end : end + 1].isspace() and text[end : end + 1] not in "*_`("):
         return None
     close = last
     while close < len(text) and text[close] in "*_`\"'”)]）】":
@@ -81,7 +81,7 @@ def _named(text: str, at: int, end: int, left: str) -> Found:
         pass
     elif not (_POINTS.search(left) and FULL_STOP.match(text, close)):
         return None
-    return said, Statement("cue", first, last, moods.mood(text, at, last)), False
+    return letters, Statement("cue", first, last, moods.mood(text, at, last)), False
 
 
 # --- "option B is correct", "(B) is the best answer" --------------------------------------------------------
@@ -129,26 +129,26 @@ def _backwards(text: str, left: str, at: int, end: int) -> Found:
     if (made := _MADE.search(left)) is not None and not _UNSURE.search(left, 0, made.start()):
         first = at - len(left) + made.start("letter")
         return made["letter"], Statement("cue", first, first + 1, moods.mood(text, first, first)), True
-    found = _BEFORE.search(left) if _LETTER_IS.search(left) else None
-    if found is None or not _FITS.match(text, end, min(len(text), end + WINDOW)):
+    before = _BEFORE.search(left) if _LETTER_IS.search(left) else None
+    if before is None or not _FITS.match(text, end, min(len(text), end + WINDOW)):
         return None
-    said = re.findall(r"(?<![A-Za-z])[A-Z](?![A-Za-z])", found["list"])
+    letters = re.findall(r"(?<![A-Za-z])[A-Z](?![A-Za-z])", before["list"])
     label = _LABEL.match(left, left.rfind("\n") + 1)
-    if label and len(left) < MARGIN and (label["a"] or label["b"]) not in said:
+    if label and len(left) < MARGIN and (label["a"] or label["b"]) not in letters:
         return None  # "F. A and B are correct": the text of option F
-    noun = found["word"]
+    noun = before["word"]
     if noun and noun.strip().isalpha() and not _OTHER_NOUN.search(noun):
         return None
-    if said == ["I"] and not re.search(r"\(I\)|option|choice", found[0]):
+    if letters == ["I"] and not re.search(r"\(I\)|option|choice", before[0]):
         return None
-    before = left[: found.start("list")]
-    if _DENIED_LIST.search(before) or _GUARDED.search(before):
+    lead = left[: before.start("list")]
+    if _DENIED_LIST.search(lead) or _GUARDED.search(lead):
         return None
-    begin = at - len(left) + found.start("list")
-    first = begin + re.search(r"[A-Z](?![A-Za-z])", found["list"]).start()  # type: ignore[union-attr]
+    begin = at - len(left) + before.start("list")
+    first = begin + re.search(r"[A-Z](?![A-Za-z])", before["list"]).start()  # type: ignore[union-attr]
     asked = text[end : end + 40].lstrip("*_ ")[:1] in ("?", "？") if end < len(text) else False
     mood = "asked" if asked else moods.mood(text, begin, begin)
-    return "".join(said), Statement("cue", first, first + len(found["list"].strip()), mood), True
+    return "".join(letters), Statement("cue", first, first + len(before["list"].strip()), mood), True
 
 
 _GUARDED = later(
@@ -183,8 +183,8 @@ def _verb(pattern: str, *, strong: bool) -> Callable[[str, int, str], Found]:
     def reads(text: str, at: int, word: str) -> Found:
         if not begins_word(text, at):
             return None
-        found = behind.match(text, at + len(word), at + len(word) + 60)
-        return cue(text, at, found.end(), strong=strong, firm=False, chosen=strong) if found else None
+        link = behind.match(text, at + len(word), at + len(word) + 60)
+        return cue(text, at, link.end(), strong=strong, firm=False, chosen=strong) if link else None
 
     return reads
 
@@ -198,10 +198,10 @@ def _in_letter(text: str, at: int, word: str) -> Found:
     """Read "the statement in C is the true one"."""
     if not begins_word(text, at):
         return None
-    said, first, last = listed(text, at + 2, min(len(text), at + 40), strong=True)
-    if len(said) != 1 or not text[first].isupper() or not _TRUE_ONE.match(text, last):
+    letters, first, last = listed(text, at + 2, min(len(text), at + 40), strong=True)
+    if len(letters) != 1 or not text[first].isupper() or not _TRUE_ONE.match(text, last):
         return None
-    return said, Statement("cue", first, last, moods.mood(text, at, at)), False
+    return letters, Statement("cue", first, last, moods.mood(text, at, at)), False
 
 
 _LONE = later(r"[*_(\"'`]{0,3}(?P<letter>[A-Z])(?=[*_)\"'`]{0,3}\s)")
@@ -243,8 +243,10 @@ _WHAT_IS_ASKED = later(
 
 def _meets(text: str, at: int, word: str) -> Found:
     """Read "which matches C." and "Option C matches the description exactly."."""
-    if _WHAT_IS_ASKED.match(text, at + len(word), at + 160) and (found := _fits(text, at, word, asked=True)):
-        return found
+    if _WHAT_IS_ASKED.match(text, at + len(word), at + 160) and (
+        fitting := _fits(text, at, word, asked=True)
+    ):
+        return fitting
     return _MATCHES(text, at, word) if word == "matches" else None
 
 
@@ -259,17 +261,17 @@ def _only(text: str, at: int, word: str) -> Found:
     if before is not None and _ONE.match(text, at + len(word)):
         first = before.start("letter")
         return before["letter"], Statement("cue", first, first + 1, moods.mood(text, first, first)), False
-    found = _ONLY.match(text, at + 4)
-    if found is None:
+    link = _ONLY.match(text, at + 4)
+    if link is None:
         return None
-    said, first, last = listed(text, found.end(), min(len(text), found.end() + 40), strong=True)
-    if not said and (lone := _LONE.match(text, found.end())):
-        said, first, last = lone["letter"], lone.start("letter"), lone.end("letter")
-    if not said or not text[first].isupper():
+    letters, first, last = listed(text, link.end(), min(len(text), link.end() + 40), strong=True)
+    if not letters and (lone := _LONE.match(text, link.end())):
+        letters, first, last = lone["letter"], lone.start("letter"), lone.end("letter")
+    if not letters or not text[first].isupper():
         return None
     if not _SURVIVES.match(text, last) and not FULL_STOP.match(text, last):
         return None
-    return said, Statement("cue", first, last, moods.mood(text, at, last)), False
+    return letters, Statement("cue", first, last, moods.mood(text, at, last)), False
 
 
 _CORRECTION = later(
@@ -282,13 +284,13 @@ def _corrected(text: str, at: int, word: str) -> Found:
     """Read "Wait, no, C.", "Actually C."."""
     if not begins_word(text, at) or not at:
         return None
-    found = _CORRECTION.match(text, at + len(word), at + len(word) + 40)
-    if found is None:
+    link = _CORRECTION.match(text, at + len(word), at + len(word) + 40)
+    if link is None:
         return None
-    said, first, last = listed(text, found.end(), min(len(text), found.end() + 60), strong=False)
-    if not said:
+    letters, first, last = listed(text, link.end(), min(len(text), link.end() + 60), strong=False)
+    if not letters:
         return None
-    return said, Statement("correction", first, last, moods.mood(text, first, last)), True
+    return letters, Statement("correction", first, last, moods.mood(text, first, last)), True
 
 
 # --- tags of other names ---------------------------------------------------------------------------------

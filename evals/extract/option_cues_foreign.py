@@ -27,8 +27,8 @@ def chosen(text: str, at: int, word: str) -> Found:
         r"(?:正确|合适|佳|恰当|对|符合|确|应|优|终|符|案|是|为|题)的?$", text[max(0, at - 6) : at]
     ):
         return None
-    found = _CHOSEN.match(text, at + 1)
-    return cue(text, at, found.end() if found else at + 1, strong=True, firm=True, run=True)
+    link = _CHOSEN.match(text, at + 1)
+    return cue(text, at, link.end() if link else at + 1, strong=True, firm=True, run=True)
 
 
 _RIGHT_ONE = later(r"(?:的)?(?:选项|答案|说法|项|一项|选择)?(?:应该|应|就)?\s*(?:是|为|:)\s*")
@@ -42,18 +42,18 @@ def right(text: str, at: int, word: str) -> Found:
     if (before := _CHINESE_BEFORE.search(left)) is not None:
         first = at - len(left) + before.start("letter")
         return before["letter"], Statement("cue", first, first + 1, moods.mood(text, first, first)), True
-    found = _RIGHT_ONE.match(text, at + len(word))
-    return cue(text, at, found.end(), strong=True, firm=True, run=True) if found else None
+    link = _RIGHT_ONE.match(text, at + len(word))
+    return cue(text, at, link.end(), strong=True, firm=True, run=True) if link else None
 
 
 def should(text: str, at: int, word: str) -> Found:
     """Read 应为C, 应该是C, 不对, C."""
-    found = re.compile(r"(?:[是为选]|[,，。:：\s]{1,3})?").match(text, at + len(word))
-    end = found.end() if found else at
-    said, first, last = listed(text, end, min(len(text), end + 40), strong=True)
-    if not said or not text[first].isupper():
+    link = re.compile(r"(?:[是为选]|[,，。:：\s]{1,3})?").match(text, at + len(word))
+    end = link.end() if link else at
+    letters, first, last = listed(text, end, min(len(text), end + 40), strong=True)
+    if not letters or not text[first].isupper():
         return None
-    return said, Statement("correction", first, last, moods.mood(text, at, last)), True
+    return letters, Statement("correction", first, last, moods.mood(text, at, last)), True
 
 
 _FITS_CHINESE = later(r"[^A-Za-z\n。;，,]{0,6}?(?:符合|正确|成立|满足|对|合适|可行|是)")
@@ -61,10 +61,10 @@ _FITS_CHINESE = later(r"[^A-Za-z\n。;，,]{0,6}?(?:符合|正确|成立|满足|
 
 def only(text: str, at: int, word: str) -> Found:
     """Read 只有C符合题意."""
-    said, first, last = listed(text, at + len(word), min(len(text), at + 40), strong=True)
-    if len(said) != 1 or not text[first].isupper() or not _FITS_CHINESE.match(text, last):
+    letters, first, last = listed(text, at + len(word), min(len(text), at + 40), strong=True)
+    if len(letters) != 1 or not text[first].isupper() or not _FITS_CHINESE.match(text, last):
         return None
-    return said, Statement("cue", first, last, moods.mood(text, at, at)), True
+    return letters, Statement("cue", first, last, moods.mood(text, at, at)), True
 
 
 # --- other languages ----------------------------------------------------------------------------------------

@@ -67,23 +67,23 @@ def listed(
     `chosen`, behind "I choose", or before "because" and the like.
     """
     nothing = "", begin, begin
-    found = _FIRST.match(text, begin, limit)
-    if found is None:
+    first = _FIRST.match(text, begin, limit)
+    if first is None:
         many = _RUN.match(text, begin, limit) if run else None
         if many and _rising(many["run"]) and END.match(text, many.end()):
             return many["run"], many.start("run"), many.end("run")
         return nothing
-    if not _stands(text, found, strong=strong, chosen=chosen) or _ASKED.match(text, found.end()):
+    if not _stands(text, first, strong=strong, chosen=chosen) or _ASKED.match(text, first.end()):
         return nothing
-    if found["letter"] == _PLACEHOLDER:
+    if first["letter"] == _PLACEHOLDER:
         return nothing
-    said, end = found["letter"].upper(), found.end()
-    last = found.end("letter")
+    letters, end = first["letter"].upper(), first.end()
+    last = first.end("letter")
     while (more := _NEXT.match(text, end, limit)) and _continues(text, more):
-        said, end, last = said + more["letter"].upper(), more.end(), more.end("letter")
-    if "\n" in found["prefix"] and _next_label(said[0]).search(text, end, limit):
+        letters, end, last = letters + more["letter"].upper(), more.end(), more.end("letter")
+    if "\n" in first["prefix"] and _next_label(letters[0]).search(text, end, limit):
         return nothing  # a list of all options, not a choice among them
-    return nothing if _DENIED.match(text, end) else (said, found.start("letter"), last)
+    return nothing if _DENIED.match(text, end) else (letters, first.start("letter"), last)
 
 
 @cache
@@ -95,18 +95,18 @@ def _rising(run: str) -> bool:
     return all(a < b for a, b in itertools.pairwise(run))
 
 
-def _stands(text: str, found: re.Match[str], *, strong: bool, chosen: bool) -> bool:
+def _stands(text: str, first: re.Match[str], *, strong: bool, chosen: bool) -> bool:
     """Tell whether a letter after an anchor is a label and not a word, an article or a symbol."""
-    mark, end = found["letter"], found.end()
+    letter, end = first["letter"], first.end()
     ended = bool(END.match(text, end))
-    if mark.islower():
-        return (ended or text[end - 1] == ")") and (strong or found["prefix"].endswith("("))
-    bracketed = bool(found["prefix"]) and (found["prefix"][-1] in "([{*（【" or bool(found["close"]))
+    if letter.islower():
+        return (ended or text[end - 1] == ")") and (strong or first["prefix"].endswith("("))
+    bracketed = bool(first["prefix"]) and (first["prefix"][-1] in "([{*（【" or bool(first["close"]))
     if bracketed or (ended if strong else FULL_STOP.match(text, end)):
         return True
-    if mark in "AI" and not CONNECTIVE.match(text, end):
+    if letter in "AI" and not CONNECTIVE.match(text, end):
         return False
-    named = chosen or bool(_OPTION_WORD.search(found["prefix"]))
+    named = chosen or bool(_OPTION_WORD.search(first["prefix"]))
     return strong or (named and bool(CONNECTIVE.match(text, end)))
 
 

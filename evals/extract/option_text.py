@@ -166,8 +166,8 @@ def _figures(text: str) -> str:
 def normal(text: str) -> str:
     """Return a text without layout: fractions with a slash, figures on the line, no blanks, no article."""
     text = _figures(peel(text))
-    if found := _ARTICLE.match(text):
-        text = text[found.end() :]
+    if article := _ARTICLE.match(text):
+        text = text[article.end() :]
     if "\\" in text:
         text = _SHORT_FRACTION.sub(r"\1/\2", _FRACTION.sub(r"\1/\2", text))
         text = _LATEX.sub("", text)
@@ -176,5 +176,5 @@ def normal(text: str) -> str:
 
 def labelled(text: str) -> tuple[str, str] | None:
     """Take "B. sodium chloride" apart: (letter, text); None: it does not begin so."""
-    found = _LABEL.match(peel(text))
-    return (found[1], peel(text)[found.end() :]) if found else None
+    label = _LABEL.match(peel(text))
+    return (label[1], peel(text)[label.end() :]) if label else None

@@ -30,7 +30,7 @@ _COMMAS = later(r"(?P<mark>\\\\|\n|(?<!\\);|\\q?quad\b|(?<!\\),(?!\d{3}(?!\d)))|
 
 def outer(text: str) -> list[str]:
     r"""Return what each outermost `\boxed{}` holds, to any depth; of a box in a box what the first inner one holds."""
-    found: list[str] = []
+    contents: list[str] = []
     end = -1
     for begin, stop, content in boxes(text):
         if begin < end or not _COMMAND.match(text, begin):
@@ -38,17 +38,17 @@ def outer(text: str) -> list[str]:
         end = stop
         inner = boxes(content)
         if kept := (inner[0][2] if inner else content).strip():
-            found.append(kept)
-    return found
+            contents.append(kept)
+    return contents
 
 
 def leaves(text: str) -> list[str]:
     """Return what each box holds that holds no other, in the order of the text; empty ones are none."""
-    found = boxes(text)
+    spans = boxes(text)
     kept = [
         content.strip()
-        for number, (_, end, content) in enumerate(found)
-        if number + 1 == len(found) or found[number + 1][0] >= end
+        for number, (_, end, content) in enumerate(spans)
+        if number + 1 == len(spans) or spans[number + 1][0] >= end
     ]
     return [content for content in kept if content]
 
@@ -58,7 +58,7 @@ def split(text: str, count: int) -> list[str]:
     text = text[:LONGEST]
     words = _AND.sub(";", text)
     for shape, marks in ((text, _BREAKS), (words, _BREAKS), (words, _COMMAS)):
-        pieces = [piece for one in _cut(shape, marks) if (piece := spaceless(one).strip(" .$"))]
+        pieces = [piece for cut in _cut(shape, marks) if (piece := spaceless(cut).strip(" .$"))]
         if len(pieces) == count:
             return pieces
     return [text]
@@ -77,19 +77,19 @@ def _cut(text: str, marks: re.Pattern[str]) -> list[str]:
 
 def label(text: str) -> tuple[str, str]:
     """Take the name of a part, "(b)", off the front of an answer: (name or nothing, the rest)."""
-    found = _LABEL.match(text)
-    if found is None:
+    name = _LABEL.match(text)
+    if name is None:
         return "", text
-    rest = text[found.end() :]
-    if found[0].lstrip().startswith("\\") and not found["close"]:  # the brace stays open around words
-        rest = text[: found.start(1)].lstrip(" (").removesuffix("(") + rest
-    return (found[1], rest.strip()) if rest.strip(" }") else ("", text)
+    rest = text[name.end() :]
+    if name[0].lstrip().startswith("\\") and not name["close"]:  # the brace stays open around words
+        rest = text[: name.start(1)].lstrip(" (").removesuffix("(") + rest
+    return (name[1], rest.strip()) if rest.strip(" }") else ("", text)
 
 
 def sides(text: str) -> list[str]:
     """Cut an equation at its outermost equals signs (and signs of approximation)."""
     pieces, depth, begin = [], 0, 0
-    marks = {found.start(): found.end() for found in _EQUALS.finditer(text)}
+    marks = {sign.start(): sign.end() for sign in _EQUALS.finditer(text)}
     for position, here in enumerate(text):
         depth += (here in "([{") - (here in ")]}")
         if depth <= 0 and position in marks and begin <= position:

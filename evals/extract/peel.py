@@ -91,8 +91,8 @@ def peel(text: str) -> str:
 
 
 def _outside(text: str) -> str:
-    if found := _LEADING.match(text):
-        text = text[found.end() :]
+    if match := _LEADING.match(text):
+        text = text[match.end() :]
     if text[-1:] in _TRAILS:
         begin = len(text)
         while begin and (text[begin - 1] in _TRAILED or text[begin - 1].isspace()):
@@ -110,10 +110,10 @@ def _outside(text: str) -> str:
         return text[:-1]
     if text[:1] == "$" and text.count("$") == 1 and "\\" in text:
         return text[1:]
-    if text.endswith("}") and (found := _WRAPPED.fullmatch(text)) and _balanced(found["inner"]):
-        return found["inner"]
-    if found := _SWITCH.match(text):
-        return text[found.end() :]
+    if text.endswith("}") and (match := _WRAPPED.fullmatch(text)) and _balanced(match["inner"]):
+        return match["inner"]
+    if match := _SWITCH.match(text):
+        return text[match.end() :]
     return text
 
 
@@ -137,7 +137,7 @@ def heads(text: str) -> Iterator[str]:
     seen = {whole}
     if _BRACKETED.fullmatch(whole):
         yield whole[1:-1].strip()
-    cuts = [found.start() for found in _BREAK.finditer(whole, 0, _BREAKS_WITHIN) if found.start()]
+    cuts = [break_.start() for break_ in _BREAK.finditer(whole, 0, _BREAKS_WITHIN) if break_.start()]
     for cut in [*cuts[: _MOST_HEADS - 1], *cuts[-1:]][: len(cuts)][::-1]:
         head = peel(whole[:cut])
         if head and head not in seen:

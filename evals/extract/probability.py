@@ -28,13 +28,13 @@ def probability(text: str) -> float | None:
         begin = noun.end()
         if gloss := _GLOSS.match(text, begin):
             begin = gloss.end()
-        found = _VALUE.match(text, begin, begin + 120)
-        if found is not None:
-            answer = found
+        value = _VALUE.match(text, begin, begin + 120)
+        if value is not None:
+            answer = value
     return None if answer is None else _in_bounds(answer)
 
 
-def _in_bounds(found: re.Match[str]) -> float | None:
-    power = int((found["exponent"] or found["ten"] or "0").replace("−", "-"))
-    value = float(found["number"].replace(",", ".")) * 10.0**power / (100 if found["percent"] else 1)
-    return value if 0 <= value <= 1 else None
+def _in_bounds(value: re.Match[str]) -> float | None:
+    power = int((value["exponent"] or value["ten"] or "0").replace("−", "-"))
+    probability = float(value["number"].replace(",", ".")) * 10.0**power / (100 if value["percent"] else 1)
+    return probability if 0 <= probability <= 1 else None

@@ -112,10 +112,10 @@ def read(
         earlier = _last(text, begin, turn.start(), parse, cues)
         if isinstance(earlier, Reading):
             return earlier
-    found = _last(text, begin, len(text), parse, cues)
-    if isinstance(found, Reading):
-        return None if truncated and _may_go_on(text, found) else found
-    if found is REFUSED or not shaped or truncated or runs_on(text):
+    last = _last(text, begin, len(text), parse, cues)
+    if isinstance(last, Reading):
+        return None if truncated and _may_go_on(text, last) else last
+    if last is REFUSED or not shaped or truncated or runs_on(text):
         return None
     return _by_shape(text, begin, parse)
 

@@ -47,14 +47,14 @@ def shapes(text: str, begin: int) -> Iterator[Statement]:
         and len(lines) <= 3
         and len(text.strip()) <= 80
         and not _repeats(text[last:end], text[first:first_end])
-    ):  # displayed over some lines
+    ):  # displayed over candidates lines
         yield Statement("whole", first, end)
     if (gives_up(text, last) and not _GUESS.search(text, last)) or text.rstrip().endswith(("?", "？")):
         return
     spans = [span for span in _BOLD.finditer(text, begin) if _emphasised(text, span)]
-    for some in ([span for span in spans if span.start() >= last], spans):
-        if len({span[str(span.lastgroup)].strip() for span in some}) == 1:
-            yield Statement("emphasis", *some[-1].span(str(some[-1].lastgroup)))
+    for candidates in ([span for span in spans if span.start() >= last], spans):
+        if len({span[str(span.lastgroup)].strip() for span in candidates}) == 1:
+            yield Statement("emphasis", *candidates[-1].span(str(candidates[-1].lastgroup)))
     yield Statement("last line", last, end)
     if len(lines) > 1 and whole and _BOLD.fullmatch(text[first:first_end].strip().rstrip(".")):
         yield Statement("emphasis", first, first_end)
@@ -83,10 +83,10 @@ def _repeats(last: str, first: str) -> bool:
     return len(peel(last)) > 1 and peel(first).endswith(peel(last))
 
 
-def _emphasised(text: str, found: re.Match[str]) -> bool:
+def _emphasised(text: str, span: re.Match[str]) -> bool:
     """Tell whether bold words are an answer and no heading or label."""
-    said = found[str(found.lastgroup)].rstrip()
-    return not said.endswith((":", "：")) and text[found.end() : found.end() + 1] not in (":", "：")
+    words = span[str(span.lastgroup)].rstrip()
+    return not words.endswith((":", "：")) and text[span.end() : span.end() + 1] not in (":", "：")
 
 
 def _tail(text: str, sentence: int, end: int | None = None) -> Statement | None:
@@ -101,8 +101,8 @@ def _tail(text: str, sentence: int, end: int | None = None) -> Statement | None:
     if count is not None:
         return Statement("prose", *count.span("number"))
     begin = -1
-    for found in _TAIL_WORD.finditer(text, max(sentence, end - 300), end):
-        begin = found.end()
+    for verb in _TAIL_WORD.finditer(text, max(sentence, end - 300), end):
+        begin = verb.end()
     pairs = [pair.end() for pair in _EQUATIONS.finditer(text, max(sentence, end - 300), end)]
     if (
         begin < 0

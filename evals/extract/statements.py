@@ -247,10 +247,10 @@ def json_field(text: str, at: int, end: int, limit: int | None = None) -> tuple[
 def _link(text: str, word: str, at: int, end: int, limit: int) -> re.Match[str] | None:
     """Match what stands between the noun and the answer."""
     if word == "answer" or word in RESULTS:
-        found = _ENGLISH.match(text, end, min(limit, end + 320))
-        if found is None and _LINE_LEFT.search(text, max(0, at - 24), at):
-            found = _BARE.match(text, end, limit) or _DOTTED.match(text, end, limit)
-        return found or _BRACKETED.match(text, end, limit)
+        link = _ENGLISH.match(text, end, min(limit, end + 320))
+        if link is None and _LINE_LEFT.search(text, max(0, at - 24), at):
+            link = _BARE.match(text, end, limit) or _DOTTED.match(text, end, limit)
+        return link or _BRACKETED.match(text, end, limit)
     if word == "ans":
         return _ABBREVIATED.match(text, end, min(limit, end + 320))
     if word in HEADINGS and not _LINE_LEFT.search(text, max(0, at - 24), at):
@@ -276,9 +276,9 @@ def _foreign(link: str) -> re.Pattern[str]:
 
 def _box(text: str, at: int, limit: int) -> Statement | None:
     window = text[at : min(limit, at + EXTENT + 200)]
-    found = boxes(window)
-    if found and found[0][0] == 0:
-        _, stop, content = found[0]
+    spans = boxes(window)
+    if spans and spans[0][0] == 0:
+        _, stop, content = spans[0]
         closing = stop - 1 if window[stop - 1] == "}" else stop
         inner = (at + closing - len(content), at + closing)
         return Statement("box", *inner, moods.mood(text, at, at + stop))

@@ -25,7 +25,7 @@ def boxes(text: str, start: int = 0) -> list[tuple[int, int, str]]:
     first = _BOX.search(text, start)
     if first is None:
         return []
-    found: list[tuple[int, int, str]] = []
+    spans: list[tuple[int, int, str]] = []
     open_: list[tuple[int, int]] = []  # (start of the command or -1 for a plain brace, start of content)
     for token in _BOX_TOKEN.finditer(text, first.start()):
         word = token[0]
@@ -35,14 +35,14 @@ def boxes(text: str, start: int = 0) -> list[tuple[int, int, str]]:
             if open_:
                 begin, inside = open_.pop()
                 if begin >= 0:
-                    found.append((begin, token.end(), text[inside : token.start()]))
+                    spans.append((begin, token.end(), text[inside : token.start()]))
         elif word[-1] == "{" and len(word) > 2:
             open_.append((token.start(), token.end()))
         elif token["bare"]:
-            found.append((token.start(), token.end(), token["bare"]))
-    if len(found) > 1:
-        found.sort()
-    return found
+            spans.append((token.start(), token.end(), token["bare"]))
+    if len(spans) > 1:
+        spans.sort()
+    return spans
 
 
 def boxed_all(text: str) -> list[str]:
@@ -56,8 +56,8 @@ def boxed(text: str) -> str | None:
     >>> boxed(r"\boxed{1} then \boxed{\frac{1}{2}} and a torn \boxed{3")
     '\\frac{1}{2}'
     """
-    found = boxes(text)
-    return found[-1][2].strip() if found else None
+    spans = boxes(text)
+    return spans[-1][2].strip() if spans else None
 
 
 @cache
@@ -67,27 +67,27 @@ def _tag(tag: str) -> re.Pattern[str]:
 
 def _spans(text: str, tag: str) -> list[str]:
     """Contents between an opening tag and the next closing one; a second opening tag starts anew."""
-    found: list[str] = []
+    contents: list[str] = []
     begin = -1
     for mark in _tag(tag).finditer(text):
         if not mark[1]:
             begin = mark.end()
         elif begin >= 0:
-            found.append(text[begin : mark.start()].strip())
+            contents.append(text[begin : mark.start()].strip())
             begin = -1
-    return found
+    return contents
 
 
 def tagged(text: str, tag: str) -> str | None:
     """Return what stands in the last complete `<tag>...</tag>`, any case, stripped."""
-    found = _spans(text, tag)
-    return found[-1] if found else None
+    contents = _spans(text, tag)
+    return contents[-1] if contents else None
 
 
 def tagged_first(text: str, tag: str) -> str | None:
     """Return what stands in the first complete `<tag>...</tag>`, any case, stripped."""
-    found = _spans(text, tag)
-    return found[0] if found else None
+    contents = _spans(text, tag)
+    return contents[0] if contents else None
 
 
 def json_object(text: str) -> dict[str, Any] | None:
@@ -116,7 +116,7 @@ def _braces(text: str) -> list[tuple[int, int]]:
         return []
     open_: list[int] = []
     depth: list[int] = []  # greatest depth inside each open brace
-    found: list[tuple[int, int, int]] = []
+    spans: list[tuple[int, int, int]] = []
     for token in _JSON_TOKEN.finditer(text, first):
         if token[0] == "{":
             open_.append(token.start())
@@ -125,10 +125,10 @@ def _braces(text: str) -> list[tuple[int, int]]:
             begin, deep = open_.pop(), depth.pop() + 1
             if depth:
                 depth[-1] = max(depth[-1], deep)
-            while found and found[-1][0] > begin:
-                found.pop()
-            found.append((begin, token.end(), deep))
-    return [(begin, end) for begin, end, deep in found if deep <= _JSON_DEPTH]
+            while spans and spans[-1][0] > begin:
+                spans.pop()
+            spans.append((begin, token.end(), deep))
+    return [(begin, end) for begin, end, deep in spans if deep <= _JSON_DEPTH]
 
 
 _STATED = later(
@@ -150,12 +150,12 @@ def stated(text: str) -> str | None:
     one with content, if that line is empty); after "is" the rest of the sentence. Surrounding dollars,
     asterisks, quotes and a final full stop are taken off.
     """
-    found = boxes(text)
-    begin, answer = (found[-1][0], found[-1][2].strip()) if found else (-1, "")
+    spans = boxes(text)
+    begin, answer = (spans[-1][0], spans[-1][2].strip()) if spans else (-1, "")
     for mark in reversed(list(_STATED.finditer(text, max(0, begin)))):
-        said = _said(text, mark)
-        if said:
-            return said
+        answer_ = _said(text, mark)
+        if answer_:
+            return answer_
     return answer or None
 
 

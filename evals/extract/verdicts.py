@@ -34,16 +34,16 @@ def _answer(text: str, case: str, field: str) -> Any:
     if fenced := _FENCE.match(text):
         text = fenced[1]
     try:
-        found = msgspec.json.decode(text, type=dict[str, Any])
+        reply = msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError):
         return None
-    return found[field] if set(found) == {"case", field} and found["case"] == case else None
+    return reply[field] if set(reply) == {"case", field} and reply["case"] == case else None
 
 
 def verdict(text: str, case: str, allowed: Sequence[str]) -> str | None:
     """Read one of the allowed verdicts; None for any text that is not exactly one."""
-    found = _answer(text, case, "verdict")
-    return found if isinstance(found, str) and found in allowed else None
+    value = _answer(text, case, "verdict")
+    return value if isinstance(value, str) and value in allowed else None
 
 
 def number_stated(text: str, case: str) -> Stated:
@@ -73,19 +73,19 @@ def verdict_bare(text: str, allowed: Sequence[str]) -> str | None:
 
     Where A and B alone are allowed, which OpenCompass' words call CORRECT and INCORRECT, these names will do.
     """
-    said = text.strip(" \t\r\n*.\"'`").upper()
-    if said in allowed:
-        return said
-    return _NAMES.get(said) if tuple(allowed) == ("A", "B") else None
+    word = text.strip(" \t\r\n*.\"'`").upper()
+    if word in allowed:
+        return word
+    return _NAMES.get(word) if tuple(allowed) == ("A", "B") else None
 
 
 def number_bare(text: str) -> float | None:
     """Read a number where a judge was asked to reply with one and nothing else."""
     try:
-        found = float(text.strip()) if len(text) < 100 and "_" not in text else inf
+        number = float(text.strip()) if len(text) < 100 and "_" not in text else inf
     except ValueError:
         return None
-    return found if isfinite(found) else None
+    return number if isfinite(number) else None
 
 
 def verdict_opencompass(text: str) -> str | None:
@@ -93,5 +93,5 @@ def verdict_opencompass(text: str) -> str | None:
 
     Its faults: `Answer: B` is an A, and `CORRECT`, which the same prompt asks for, is no verdict.
     """
-    found = _FIRST.search(text)
-    return found[0] if found else None
+    match = _FIRST.search(text)
+    return match[0] if match else None

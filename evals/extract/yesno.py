@@ -48,38 +48,38 @@ def yes_no(text: str) -> bool | None:
     Without an answer line, a word counts if it opens a line, a sentence or a bracket, or follows "is", "so", "therefore",
     and a mark or the end follows it ("yes" at the start may be followed by a word). "Yes or no" and "yes and no" are none.
     """
-    found = stated_yes_no(text)
-    return None if found is None else bool(found.value)
+    reading = stated_yes_no(text)
+    return None if reading is None else bool(reading.value)
 
 
 def stated_yes_no(text: str) -> Reading | None:
     """Read the stated yes or no with its place; the value is a bool."""
     text = half_width(text)
-    found = read(text, _parse, shaped=False)
-    return found if found is not None else _spoken(visible(text).text)
+    reading = read(text, _parse, shaped=False)
+    return reading if reading is not None else _spoken(visible(text).text)
 
 
 def _parse(content: str, form: Form) -> Any:
     content = peel(content)
     if _BOTH.match(content):
         return REFUSED
-    found = _STATED.match(content) or _CHINESE.match(content)
-    if found is None:
+    stated = _STATED.match(content) or _CHINESE.match(content)
+    if stated is None:
         return None
-    word = (found["no"] or found["yes"]).lower()
+    word = (stated["no"] or stated["yes"]).lower()
     if (
         word in ("not", "right", "negative")
-        and found.end() < len(content)
-        and content[found.end()].isspace()
+        and stated.end() < len(content)
+        and content[stated.end()].isspace()
         and word != "not"
     ):
         return None
-    rest = content[found.end() :]
+    rest = content[stated.end() :]
     if word == "not" and (undone := _STATED.match(rest)):
         return undone["no"] is not None
     if word == "no" and re.match(r"\s+[a-z]", rest) and form == "sentence":
         return None  # "the answer is no base at all"
-    return found["no"] is None
+    return stated["no"] is None
 
 
 def _spoken(text: str) -> Reading | None:
@@ -91,17 +91,17 @@ def _spoken(text: str) -> Reading | None:
     if opening is not None and not _BOTH.match(text, first):
         group = "no" if opening["no"] else "yes"
         answer = Reading(group == "yes", "whole", opening.start(group), opening.end(group))
-    for found in _WORD.finditer(text, begin):
-        if found["before"] or (found["after"] or "").strip().lower() in ("or", "and", "/"):
+    for word in _WORD.finditer(text, begin):
+        if word["before"] or (word["after"] or "").strip().lower() in ("or", "and", "/"):
             continue
-        yes = found["word"].lower() == "yes"
-        start = found.start("word")
+        yes = word["word"].lower() == "yes"
+        start = word.start("word")
         leads = _LEAD.search(text, max(begin, start - 40), start) if start > first else True
         leads = leads or (
-            text[max(begin, start - 2) : start] == ", " and not text[found.end("word") :].strip(" .!*_\n")
+            text[max(begin, start - 2) : start] == ", " and not text[word.end("word") :].strip(" .!*_\n")
         )
-        if leads and (found["after"] is not None or (yes and start == first)):
-            answer = Reading(yes, "whole" if start == first else "prose", start, found.end("word"))
+        if leads and (word["after"] is not None or (yes and start == first)):
+            answer = Reading(yes, "whole" if start == first else "prose", start, word.end("word"))
     return answer or _verdict(text) or _opening_verdict(text, first)
 
 
@@ -133,9 +133,9 @@ def _opening(text: str, first: int) -> re.Match[str] | None:
 def _verdict(text: str) -> Reading | None:
     """Read "The assertion is correct." where the reply ends so."""
     end = len(text.rstrip())
-    found = _VERDICT.search(text, max(0, end - 60), end)
-    if found is None:
+    verdict = _VERDICT.search(text, max(0, end - 60), end)
+    if verdict is None:
         return None
-    group = "said" if found["said"] else "chinese"
-    value = found[group].lower() not in _FALSE
-    return Reading(value == (found["not"] is None), "prose", found.start(group), found.end(group))
+    group = "said" if verdict["said"] else "chinese"
+    value = verdict[group].lower() not in _FALSE
+    return Reading(value == (verdict["not"] is None), "prose", verdict.start(group), verdict.end(group))

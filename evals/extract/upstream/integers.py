@@ -28,10 +28,10 @@ def _parse(text: str) -> int | None:
     if _SEVERAL.search(plain):
         return None
     plain = re.split(r"=|\\approx\b|\\equiv\b", plain)[-1].strip(" \t\n\r()[]\"'")
-    found = _INTEGER.match(plain)
-    if found is None or not _UNIT.fullmatch(plain, found.end()):
+    integer = _INTEGER.match(plain)
+    if integer is None or not _UNIT.fullmatch(plain, integer.end()):
         return None
-    return _value(found[0])
+    return _value(integer[0])
 
 
 def _value(digits: str) -> int | None:
@@ -64,8 +64,8 @@ def integer_matharena(text: str) -> int | None:
     >>> integer_matharena(r"\boxed{\frac{226}{2}}"), integer_matharena(r"2 cases: \boxed{x}"), integer_matharena("so 5")
     (113, None, 5)
     """
-    if found := boxes(text):
-        content = found[-1][2]
+    if spans := boxes(text):
+        content = spans[-1][2]
         if len(content) > 2000:
             return None
         whole = _parse(content)
@@ -84,5 +84,5 @@ def integer_matharena(text: str) -> int | None:
 def _computed(content: str) -> int | None:
     """Compute what stands behind the last equals sign; None if it is no integer."""
     content = _DROPPED.sub(" ", content).rpartition("=")[2].partition("\\approx")[0]
-    found = value(_JOINED.sub("", content.replace("[", "(").replace("]", ")")).strip().rstrip("."))
-    return int(found) if found is not None and abs(found) < 2**53 and found == int(found) else None
+    number = value(_JOINED.sub("", content.replace("[", "(").replace("]", ")")).strip().rstrip("."))
+    return int(number) if number is not None and abs(number) < 2**53 and number == int(number) else None

@@ -257,20 +257,20 @@ def _listed(
     text: str, begin: int, limit: int, *, strong: bool, run: bool = False, closed: bool = False
 ) -> str:
     """Read "B", "(B)", "A, C and D" at `begin`; `run` allows "AC" too, weak contexts want the letter firm."""
-    found = _FIRST.match(text, begin, limit)
-    if found is None:
+    first = _FIRST.match(text, begin, limit)
+    if first is None:
         many = _RUN.match(text, begin, limit) if run else None
         return many["run"] if many and _rising(many["run"]) and _END.match(text, many.end()) else ""
-    if not _stands(text, found, strong=strong) or _ASKED.match(text, found.end()):
+    if not _stands(text, first, strong=strong) or _ASKED.match(text, first.end()):
         return ""
-    if found["letter"] == _PLACEHOLDER:
+    if first["letter"] == _PLACEHOLDER:
         return ""
-    said, end = found["letter"].upper(), found.end()
+    letters, end = first["letter"].upper(), first.end()
     while (more := _NEXT.match(text, end, limit)) and _continues(text, more):
-        said, end = said + more["letter"].upper(), more.end()
-    if "\n" in found["prefix"] and _next_label(said[0]).search(text, end, limit):
+        letters, end = letters + more["letter"].upper(), more.end()
+    if "\n" in first["prefix"] and _next_label(letters[0]).search(text, end, limit):
         return ""  # a list of all options, not a choice among them
-    return "" if _DENIED.match(text, end) else said
+    return "" if _DENIED.match(text, end) else letters
 
 
 @cache
@@ -282,18 +282,18 @@ def _rising(run: str) -> bool:
     return all(a < b for a, b in itertools.pairwise(run))
 
 
-def _stands(text: str, found: re.Match[str], *, strong: bool) -> bool:
+def _stands(text: str, first: re.Match[str], *, strong: bool) -> bool:
     """Tell whether a letter after an anchor is a label and not a word, an article or a symbol."""
-    mark, end = found["letter"], found.end()
+    letter, end = first["letter"], first.end()
     ended = bool(_END.match(text, end))
-    if mark.islower():
-        return ended and (strong or found["prefix"].endswith("("))
-    bracketed = bool(found["prefix"]) and (found["prefix"][-1] in "([{*（【" or bool(found["close"]))
+    if letter.islower():
+        return ended and (strong or first["prefix"].endswith("("))
+    bracketed = bool(first["prefix"]) and (first["prefix"][-1] in "([{*（【" or bool(first["close"]))
     if bracketed or (ended if strong else _FULL_STOP.match(text, end)):
         return True
-    if mark in "AI" and not _CONNECTIVE.match(text, end):
+    if letter in "AI" and not _CONNECTIVE.match(text, end):
         return False
-    return strong or (bool(_OPTION_WORD.search(found["prefix"])) and bool(_CONNECTIVE.match(text, end)))
+    return strong or (bool(_OPTION_WORD.search(first["prefix"])) and bool(_CONNECTIVE.match(text, end)))
 
 
 def _continues(text: str, more: re.Match[str]) -> bool:
@@ -312,23 +312,23 @@ def _looking_back(text: str, left: str, end: int, limit: int) -> str:
         return chosen[1] if chosen else ""
     if not _VERB.search(left[-60:]):
         return ""
-    found = _BEFORE.search(left)
-    if found is None or not _FITS.match(text, end, limit):
+    before = _BEFORE.search(left)
+    if before is None or not _FITS.match(text, end, limit):
         return ""
-    said = re.findall(r"(?<![A-Za-z])[A-Z](?![A-Za-z])", found["list"])
+    letters = re.findall(r"(?<![A-Za-z])[A-Z](?![A-Za-z])", before["list"])
     label = _LABEL.match(left, left.rfind("\n") + 1)
-    if label and len(left) < _MARGIN and (label["a"] or label["b"]) not in said:
+    if label and len(left) < _MARGIN and (label["a"] or label["b"]) not in letters:
         return ""  # "F. A and B are correct": the text of option F
-    noun = found["word"]
+    noun = before["word"]
     if noun and noun.strip().isalpha() and not _OTHER_NOUN.search(noun):
         return ""
-    if said == ["I"] and not re.search(r"\(I\)|option|choice", found[0]):
+    if letters == ["I"] and not re.search(r"\(I\)|option|choice", before[0]):
         return ""
-    if _GUARD.search(left[: found.start("list")]) or re.search(
-        r"(?i)\b(?:nor|neither|not)\s*\W*$", left[: found.start("list")]
+    if _GUARD.search(left[: before.start("list")]) or re.search(
+        r"(?i)\b(?:nor|neither|not)\s*\W*$", left[: before.start("list")]
     ):
         return ""
-    return "".join(said)
+    return "".join(letters)
 
 
 _LINE_ALONE = later(

@@ -24,16 +24,16 @@ def letter_mmlu_pro(text: str) -> str | None:
     letters. Source: TIGER-AI-Lab/MMLU-Pro @ f418b116, evaluate_from_api.py.
     """
     text = text.replace("**", "")
-    if found := _ANSWER_IS.search(text):
-        return found[1]
-    if found := _ANSWER_COLON.search(text):
-        newline = text.find("\n", found.start())
+    if match := _ANSWER_IS.search(text):
+        return match[1]
+    if match := _ANSWER_COLON.search(text):
+        newline = text.find("\n", match.start())
         end = len(text) if newline < 0 else newline
-        for other in _ANSWER_COLON.finditer(text, found.end()):
+        for other in _ANSWER_COLON.finditer(text, match.end()):
             if other.start() > end:
                 break
-            found = other
-        return found[1]
+            match = other
+        return match[1]
     return _last_isolated(text)
 
 
@@ -54,8 +54,8 @@ def _last_isolated(text: str) -> str | None:
 
 def letter_simple_evals(text: str) -> str | None:
     """Read the first "Answer: X" with X in A-D, upper or lower case (openai/simple-evals @ ee3b0318, GPQA)."""
-    found = _SIMPLE_EVALS.search(text)
-    return found[1].upper() if found else None
+    match = _SIMPLE_EVALS.search(text)
+    return match[1].upper() if match else None
 
 
 def letter_opencompass(text: str, last: str = "D") -> str | None:
@@ -64,8 +64,8 @@ def letter_opencompass(text: str, last: str = "D") -> str | None:
     The rule stage of OpenCompass for GPQA (`last` D) and MMLU-Pro (P); `**ANSWER:** B` escapes it.
     Source: open-compass/opencompass @ a5acc4bb.
     """
-    found = _opencompass(last).search(text)
-    return found[1].upper() if found else None
+    match = _opencompass(last).search(text)
+    return match[1].upper() if match else None
 
 
 @cache
@@ -85,8 +85,8 @@ def option_microvqa(text: str) -> int | None:
 
     Source: jmhb0/microvqa @ 0868fdf8, eval/eval.py. "The answer is 12 um" reads 1.
     """
-    found = _MICROVQA.search(text)
-    return int(found[1]) if found else None
+    match = _MICROVQA.search(text)
+    return int(match[1]) if match else None
 
 
 def answer_msearth(text: str) -> str | None:
@@ -96,13 +96,13 @@ def answer_msearth(text: str) -> str | None:
     a block marked as JSON goes before the first braces, and these end at their first closing brace.
     """
     text = text.replace("\\", "")
-    found = _fenced(text)
-    if found is None:
-        found = _braces(text)
-    if found is None:
+    document = _fenced(text)
+    if document is None:
+        document = _braces(text)
+    if document is None:
         return text
     try:
-        value = msgspec.json.decode(re.sub(r",\s*+([}\]])", r"\1", found))
+        value = msgspec.json.decode(re.sub(r",\s*+([}\]])", r"\1", document))
     except (msgspec.DecodeError, RecursionError):
         return text
     answer = value.get("answer") if isinstance(value, dict) else None
@@ -128,10 +128,10 @@ def option_msearth(answer: str) -> tuple[str | None, str | None]:
 
     Without a letter at its very beginning, or with a line break behind it, all of it is content.
     """
-    found = _MSEARTH_OPTION.match(answer)
-    if found is None or "\n" in answer[found.end() :].removesuffix("\n"):
+    match = _MSEARTH_OPTION.match(answer)
+    if match is None or "\n" in answer[match.end() :].removesuffix("\n"):
         return None, answer.strip()
-    return found[1], answer[found.end() :].strip() or None
+    return match[1], answer[match.end() :].strip() or None
 
 
 def letters_xlrs(text: str) -> str:
@@ -145,8 +145,8 @@ def letters_xlrs(text: str) -> str:
         text = text.replace(prefix, "")
     if not re.search("[A-E]", text):
         return ""
-    found = re.findall(r"\(([a-eA-E])\)", text) or re.findall("[a-eA-E]", text)
-    return "".join(sorted({letter.upper() for letter in found}))
+    letters = re.findall(r"\(([a-eA-E])\)", text) or re.findall("[a-eA-E]", text)
+    return "".join(sorted({letter.upper() for letter in letters}))
 
 
 def letters_all_distinct(text: str) -> str | None:
@@ -155,5 +155,5 @@ def letters_all_distinct(text: str) -> str | None:
     Source: open-compass/VLMEvalKit @ e8e78f05, dataset/utils (MCQ_VERIFIER, several answers), with which XLRS-Bench is
     judged.
     """
-    found = [letter for letter in text.upper() if "A" <= letter <= "Z"]
-    return "".join(sorted(found)) if found and len(found) == len(set(found)) else None
+    letters = [letter for letter in text.upper() if "A" <= letter <= "Z"]
+    return "".join(sorted(letters)) if letters and len(letters) == len(set(letters)) else None

@@ -49,8 +49,8 @@ def option_stated(text: str, count: int) -> str | None:
         return letters[0]
     if not letters and NONE_FITS in seen:
         return NONE_FITS
-    found = _ANSWER_IS.search(text)
-    return found[1].upper() if found and found[1].upper() in ascii_uppercase[:count] else None
+    match = _ANSWER_IS.search(text)
+    return match[1].upper() if match and match[1].upper() in ascii_uppercase[:count] else None
 
 
 def option_named(text: str, options: Sequence[str]) -> str | None:
