@@ -1,8 +1,8 @@
 """A subset's score adjusted by other models' results on all items (control variates, prediction-powered inference).
 
 A run of `--limit 500` estimates the score on all items. Other models' runs on all items show how much easier or harder
-the subset is than the whole. Least squares predict an item's value from its values in the control runs; the estimate is
-the mean prediction over all items plus the mean residual over the subset. Predictions are cross-fitted, so the estimate
+the subset is than the whole. Least squares predict an item's value from its values in the control runs and from its group
+(shrunk); the estimate is the mean prediction over all items plus the mean residual over the subset. Predictions are cross-fitted, so the estimate
 is unbiased even if they are poor (Zrnic and Candes 2024, doi 10.1073/pnas.2322083121; Cochran, Sampling Techniques,
 chapter 7).
 """
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
 
 FOLDS = 10
+PRIOR = 30.0
+"""Items that a group's own effect is shrunk by: on MMLU-Pro the groups' effects beside the controls' have 3 % of the
+residual variance."""
 FEWEST = 30
 """Minimal number of items of a subset; each control run requires ten more."""
 
@@ -68,7 +71,7 @@ def adjust(
     _check(run, controls, metric, estimand)
     population = {name: i for i, name in enumerate(controls[0].side.golds)}
     columns = [_imputed(control, metric, list(population)) for control in controls]
-    table = features(columns, [gold.group for gold in controls[0].side.golds.values()])
+    known = predictors(columns, [gold.group for gold in controls[0].side.golds.values()])
     own = {name: value.value for name, value in values(run.side_of(metric), metric, run.side.golds).items()}
     names = sorted(own.keys() & population.keys())
     if len(names) < FEWEST + 10 * len(controls):
@@ -79,19 +82,19 @@ def adjust(
     clusters = [run.side.golds[name].cluster for name in names]
     scores = np.array([own[name] for name in names])
     return _estimate(
-        run, controls, metric, estimand, scores=scores, seen=seen, clusters=clusters, table=table
+        run, controls, metric, estimand, scores=scores, seen=seen, clusters=clusters, known=known
     )
 
 
 def _estimate(
     run: SuiteRun, controls: Sequence[SuiteRun], metric: Metric, estimand: Estimand, *,
-    scores: Floats, seen: NDArray[np.intp], clusters: Sequence[str], table: Floats,
+    scores: Floats, seen: NDArray[np.intp], clusters: Sequence[str], known: Predictors,
 ) -> Adjusted:  # fmt: skip
     import numpy as np
 
     codes = np.unique(clusters, return_inverse=True)[1]
-    mean_prediction, residuals = cross_fitted(scores, seen, codes, table)
-    share = len(scores) / len(table)
+    mean_prediction, residuals = cross_fitted(scores, seen, codes, known)
+    share = len(scores) / len(known.table)
     own_variance, left = _variance(scores, codes), _variance(residuals, codes)
     sampling = own_variance * share if estimand == "items-like-these" else 0.0
     plain, adjusted = (
@@ -103,34 +106,46 @@ def _estimate(
     )
     return Adjusted(
         suite=run.suite, metric=metric.name, unit=metric.unit, model=run.model,
-        controls=tuple(control.model for control in controls), n=len(scores), population=len(table),
+        controls=tuple(control.model for control in controls), n=len(scores), population=len(known.table),
         plain=plain, adjusted=adjusted, variance_ratio=left / own_variance if own_variance > 0 else 1.0,
         estimand=estimand,
     )  # fmt: skip
 
 
-def features(columns: Sequence[Floats], groups: Sequence[str]) -> Floats:
-    """Return the predictors (items, features): the values in each control run, and the controls' mean in the item's group."""
+class Predictors(NamedTuple):
+    """What predicts an item's value."""
+
+    table: Floats
+    """(items, predictors): 1, the value in each control run, the controls' mean in the item's group, and the groups."""
+    penalty: Floats
+    """(predictors,): how strongly each coefficient is shrunk, in items."""
+
+
+def predictors(columns: Sequence[Floats], groups: Sequence[str]) -> Predictors:
+    """Return the predictors of all items; `columns`: the values in each control run."""
     import numpy as np
 
+    own = [np.ones(len(groups)), *columns]
     names, codes = np.unique(groups, return_inverse=True)
     if len(names) < 2:
-        return np.column_stack(columns)
+        return Predictors(np.column_stack(own), np.zeros(len(own)))
     means = np.bincount(codes, weights=np.mean(columns, axis=0)) / np.bincount(codes)
-    return np.column_stack([*columns, means[codes]])
+    own.append(means[codes])
+    penalty = np.concatenate([np.zeros(len(own)), np.full(len(names), PRIOR)])
+    return Predictors(np.column_stack([*own, np.eye(len(names))[codes]]), penalty)
 
 
 def cross_fitted(
-    scores: Floats, seen: NDArray[np.intp], codes: NDArray[np.intp], table: Floats
+    scores: Floats, seen: NDArray[np.intp], codes: NDArray[np.intp], known: Predictors
 ) -> tuple[float, Floats]:
     """Return the mean prediction over all items and the residuals of the subset, (n,).
 
-    `scores` (n,); `seen` (n,): their rows in `table` (items, features); `codes` (n,): their clusters, each of which
-    stays in one fold.
+    `scores` (n,); `seen` (n,): their rows among the predictors; `codes` (n,): their clusters, each of which stays in one
+    fold.
     """
     import numpy as np
 
-    design = np.column_stack([np.ones(len(table)), table])
+    design, average = known.table[seen], known.table.mean(axis=0)
     order = np.random.default_rng(0).permutation(int(codes.max()) + 1)
     folds = order[codes] % FOLDS
     residuals, total = np.empty(len(scores)), 0.0
@@ -138,10 +153,11 @@ def cross_fitted(
         inside = folds == fold
         if not inside.any():
             continue
-        outside = seen[~inside]
-        weights, *_ = np.linalg.lstsq(design[outside], scores[~inside], rcond=None)
-        residuals[inside] = scores[inside] - design[seen[inside]] @ weights
-        total += float((design @ weights).mean()) * int(inside.sum()) / len(scores)
+        outside = design[~inside]
+        normal = outside.T @ outside + np.diag(known.penalty)
+        weights, *_ = np.linalg.lstsq(normal, outside.T @ scores[~inside], rcond=None)
+        residuals[inside] = scores[inside] - design[inside] @ weights
+        total += float(average @ weights) * int(inside.sum()) / len(scores)
     return total, residuals
 
 
