@@ -37,11 +37,7 @@ def check(
     else:
         for result in checks:
             state = "OK" if not result.faults else f"{len(result.faults)} fault(s)"
-            lost = (
-                f", {len(result.unwinnable)} that no known reply wins"
-                if result.unwinnable
-                else ""
-            )
+            lost = f", {len(result.unwinnable)} that no known reply wins" if result.unwinnable else ""
             common.say(f"{result.suite} ({result.protocol}): {result.samples} samples, {state}{lost}")
             for fault in result.faults:
                 common.say(f"    {fault}")

@@ -30,6 +30,7 @@ def promise(policy_file: Path, file: Path, suites: tuple[str, ...], **options: A
     from msgspec import json
 
     from evals import disk
+    from evals.report.about import about
     from evals.errors import UsageError
     from evals.load import without_secrets
     from evals.run.job import Options
@@ -45,5 +46,5 @@ def promise(policy_file: Path, file: Path, suites: tuple[str, ...], **options: A
         raise UsageError(f"cannot write {file}: {error.strerror or error}") from None
     for entry in promised.suites:
         items = "all items" if entry.limit is None else f"{entry.limit} items"
-        common.say(f"{entry.suite} ({entry.protocol}): {items}, seed {entry.seed}, about {entry.estimand}")
+        common.say(f"{entry.suite} ({entry.protocol}): {items}, seed {entry.seed}, {about(entry.estimand)}")
     common.say(f"{file}: commit it before the run")

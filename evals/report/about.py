@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 Estimand: TypeAlias = Literal["items-like-these", "these-items", "this-run"]
-WORDS: dict[Estimand, str] = {
+WORDS: dict[str, str] = {
     "items-like-these": "other items like these",
     "these-items": "these items, replies drawn again",
     "this-run": "these items and these replies",
 }
 
 
-def about(estimand: Estimand) -> str:
+def about(estimand: str) -> str:
     """Return the words for an estimand.
 
     >>> about("items-like-these")
