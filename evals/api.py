@@ -10,7 +10,6 @@ Errors are those of `evals.errors`; their text is the line that the command line
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -238,11 +237,11 @@ def _named(model: Any) -> Named:
 
 
 def _say(*, quiet: bool) -> Callable[[str], None]:
-    from evals.plain import plain
+    from evals.plain import notice
 
     def say(line: str) -> None:
         if not quiet:
-            print(plain(line), file=sys.stderr)  # noqa: T201 - for the user, as on the command line
+            notice(line)
 
     return say
 

@@ -18,7 +18,7 @@ from types import TracebackType
 from evals.errors import EvalsError
 
 
-class foreign_code:  # noqa: N801 - used like a function, as contextlib's are
+class _Boundary:
     """Context manager for foreign code; `error` makes the error to raise from the exception's text."""
 
     __slots__ = ("_error", "_passing")
@@ -37,6 +37,9 @@ class foreign_code:  # noqa: N801 - used like a function, as contextlib's are
     ) -> None:
         if isinstance(error, Exception) and not isinstance(error, self._passing):
             raise self._error(described(error)) from error
+
+
+foreign_code = _Boundary
 
 
 def described(error: BaseException) -> str:

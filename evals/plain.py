@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 _ESCAPES = (
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor
@@ -16,3 +17,9 @@ _SURROGATE = r"[\ud800-\udfff]"
 def plain(text: str) -> str:
     """Remove terminal escapes, control characters and direction overrides; newlines and tabs stay."""
     return re.sub(_SURROGATE, "\ufffd", re.sub(_ESCAPES, "", text))
+
+
+def notice(line: str) -> None:
+    """Show a line to the user on standard error, without control characters."""
+    sys.stderr.write(f"{plain(line)}\n")
+    sys.stderr.flush()

@@ -32,6 +32,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -239,7 +240,7 @@ class _Worker:
             try:
                 if self._connection is None or not self._connection.poll(call.timeout_s + GRACE_S):
                     raise EOFError
-                succeeded, value = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - from our own worker
+                succeeded, value = _unpickled(self._connection.recv_bytes())
             except (OSError, EOFError, pickle.UnpicklingError):
                 status = self._kill_and_wait()
                 pending.popleft()
@@ -316,7 +317,7 @@ def _environment() -> dict[str, str]:
     """Return the environment of a worker: our module path, one thread per numeric library, no secrets."""
     secret = ("KEY", "TOKEN", "SECRET", "PASSWORD")
     kept = {k: v for k, v in os.environ.items() if not any(word in k.upper() for word in secret)}
-    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)  # noqa: PTH100 - '' means here
+    path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return kept | threads | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "MALLOC_ARENA_MAX": "2"}
 
@@ -337,6 +338,11 @@ def _error(kind: str, message: str) -> EvalsError:
     return ScorerError(message if kind == "ScorerError" else f"{kind}: {message}")
 
 
+def _unpickled(message: bytes) -> Any:
+    """Decode a message between a worker and its parent, which start from the same code."""
+    return pickle.loads(message)  # noqa: S301 - never bytes from elsewhere
+
+
 def _serve(fd: int, memory_mib: int) -> None:
     """Main loop of a worker: process batches until the connection is closed."""
     import resource
@@ -348,7 +354,7 @@ def _serve(fd: int, memory_mib: int) -> None:
     with Connection(fd) as connection:
         try:
             while True:
-                blobs = pickle.loads(connection.recv_bytes())  # noqa: S301 - from our own parent
+                blobs = _unpickled(connection.recv_bytes())
                 connection.send_bytes(b"")
                 for blob in blobs:
                     connection.send_bytes(_compute(blob, warmed))
@@ -359,7 +365,7 @@ def _serve(fd: int, memory_mib: int) -> None:
 def _compute(blob: bytes, warmed: set[str]) -> bytes:
     """Return the pickled result of one call under the kernel's timer; an exception becomes the result."""
     try:
-        timeout_s, function, args = pickle.loads(blob)  # noqa: S301 - from our own parent
+        timeout_s, function, args = _unpickled(blob)
         if isinstance(function, Warm) and (name := repr(function)) not in warmed:
             warmed.add(name)
             function.warm()

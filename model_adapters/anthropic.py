@@ -101,7 +101,7 @@ class Claude(HttpModel):
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         """Return the request's body."""
-        reasoning_fields = thinking_fields(self.rule, self.name, sampling.thinking)
+        reasoning_fields = thinking_fields(self.rule, self.name, thinking=sampling.thinking)
         sent = supported_sampling(self.rule, sampling)
         pictures = await encoded(prompt, "image")
         request: dict[str, Any] = {

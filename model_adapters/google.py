@@ -101,7 +101,7 @@ class Gemini(HttpModel):
         sent = supported_sampling(self.rule, sampling)
         config = {
             field: value for name, field in _FIELDS.items() if (value := getattr(sent, name)) is not None
-        } | dict(thinking_fields(self.rule, self.name, sampling.thinking))
+        } | dict(thinking_fields(self.rule, self.name, thinking=sampling.thinking))
         if sent.stop:
             config["stopSequences"] = sent.stop[:MOST_STOPS]
         request: dict[str, Any] = {

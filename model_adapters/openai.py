@@ -102,7 +102,7 @@ class Hosted(Chat):
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         """Return the request's body in the vendor's dialect."""
-        thinking = thinking_fields(self.rule, self.name, sampling.thinking)
+        thinking = thinking_fields(self.rule, self.name, thinking=sampling.thinking)
         request = await super().body(prompt, replace(supported_sampling(self.rule, sampling), thinking=None))
         if "max_tokens" in request:
             request[self.limit] = request.pop("max_tokens")

@@ -69,9 +69,9 @@ def _texts(path: Path) -> list[str]:
 def _function(spec: str) -> Callable[[Prompt], str | Reply]:
     name, _, attribute = spec.partition(":")
     try:
-        function = getattr(import_module(name), attribute)
+        function: Callable[[Prompt], str | Reply] = getattr(import_module(name), attribute)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise UsageError(f"scripted:call={spec}: {error}") from None
     if not callable(function):
         raise UsageError(f"scripted:call={spec}: not a function")
-    return function  # type: ignore[no-any-return]
+    return function

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 import time
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ from evals.model_adapters.common.fetch import Listed, Refused, listed
 from evals.model_adapters.common.http import base_of, without_secrets
 from evals.model_adapters.common.retry_after import asked_wait_s
 from evals.model_adapters.openai import Chat
-from evals.plain import plain
+from evals.plain import notice
 from evals.types import Likelihood
 
 
@@ -179,7 +178,7 @@ def _list_with_retries(url: str, shown: str, headers: Mapping[str, str]) -> list
                 raise
             if attempt == 1:
                 line = f"{shown} answers {error.status}: {fault_message(error.body)}; waiting for it"
-                print(plain(line), file=sys.stderr, flush=True)  # noqa: T201 - tell the user what is waited for
+                notice(line)
             time.sleep(pause_s)
 
 

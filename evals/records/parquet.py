@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -155,11 +156,8 @@ def _convert_records(files: Snapshot) -> None:
 
 def _may_have_duplicates(files: Snapshot) -> bool:
     """Whether a sample and repeat may occur twice; compares hashes, which take a third of the memory of the keys."""
-    seen: set[int] = set()
-    count = 0
-    for count, line in enumerate(read_lines(files, _KEY.decode), 1):  # noqa: B007 - used after the loop
-        seen.add(hash((line.sample, line.repeat)))
-    return len(seen) < count
+    hashes = array("q", (hash((line.sample, line.repeat)) for line in read_lines(files, _KEY.decode)))
+    return len(set(hashes)) < len(hashes)
 
 
 def _raw_lines(files: Snapshot) -> Iterator[_Line]:

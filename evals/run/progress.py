@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
-from evals.plain import plain
+from evals.plain import notice, plain
 from evals.records.card import Finding
 from evals.records.store import Run
 from evals.report import statistics as stats
@@ -182,7 +182,7 @@ class Progress(AbstractContextManager["Progress"]):
         if self._bars is not None:
             self._bars.console.print(plain(line), markup=False, highlight=False)
         else:
-            print(plain(line), file=sys.stderr, flush=True)  # noqa: T201 - for people
+            notice(line)
 
     def _changed(self) -> None:
         if self._quiet:
@@ -251,7 +251,7 @@ class Progress(AbstractContextManager["Progress"]):
             state = (tally.done, tally.rejudged)
             if any(state) and self._last.get(number) != state:
                 self._last[number] = state
-                print(line, file=sys.stderr, flush=True)  # noqa: T201 - progress is for people
+                notice(line)
 
 
 def pace(count: int, seconds: float) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from evals.errors import ServerFault
 from evals.types import TOOL_CALLS, UNKNOWN_FINISH
@@ -17,7 +17,7 @@ Meaning = Literal["stop", "length", "filter", "tools", "abort", "error"]
 
 
 def _rows(**rows: str) -> dict[str, Meaning]:
-    return {reason: meaning for meaning, words in rows.items() for reason in words.split()}  # type: ignore[misc]
+    return {reason: cast("Meaning", meaning) for meaning, words in rows.items() for reason in words.split()}
 
 
 MEANINGS: dict[str, Meaning] = _rows(

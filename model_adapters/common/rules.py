@@ -43,7 +43,7 @@ def rule_for(rules: Sequence[Rule], name: str) -> Rule:
     return next((rule for rule in rules if re.match(rule.models, name.lower())), rules[-1])
 
 
-def thinking_fields(rule: Rule, name: str, thinking: bool | None) -> Mapping[str, Any]:  # noqa: FBT001 - as in Sampling
+def thinking_fields(rule: Rule, name: str, *, thinking: bool | None) -> Mapping[str, Any]:
     """Return the request fields that switch reasoning; raises UsageError if the model has no such switch."""
     if thinking is None:
         return {}
@@ -72,7 +72,7 @@ def supported_sampling(rule: Rule, sampling: Sampling) -> Sampling:
 
 def remarks(rule: Rule, name: str, sampling: Sampling) -> list[str]:
     """Return the remarks for a run's card; raises UsageError like `thinking_fields`."""
-    thinking_fields(rule, name, sampling.thinking)
+    thinking_fields(rule, name, thinking=sampling.thinking)
     names = unsupported_settings(rule, sampling)
     notes = []
     if sent := [n for n in names if n != "stop"]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-import sys
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from evals.errors import Context, Disconnected, EvalsError, Gone, UsageError
 from evals.model_adapters.common import launch, registry, server_process
 from evals.model_adapters.common.launch import Engine
 from evals.model_adapters.server import TAKES_SERIES, Server
-from evals.plain import plain
+from evals.plain import notice
 from evals.profiles import Profile
 from evals.types import Likelihood, Prompt, Reply, Sampling
 
@@ -61,7 +60,7 @@ class Served:
 
     def warn(self, line: str) -> None:
         """Show a warning to the user and note it on the card."""
-        self._say(f"warning: {line}")
+        notice(f"warning: {line}")
         self._notes.append(line)
 
     def log_to(self, run: Path) -> None:
@@ -96,12 +95,12 @@ class Served:
             return
         previous = self._process
         if previous is not None:
-            self._say(f"{previous.describe_end('died')}; restarting it, once")
+            notice(f"{previous.describe_end('died')}; restarting it, once")
             self._chat = None  # until the new one answers
             await asyncio.to_thread(previous.stop)
         self._starts += 1
         self._process = server_process.Process(self.spec, self._log)
-        self._say(f"{self.spec.engine.name}: starting {self.name} (log: {self._log})")
+        notice(f"{self.spec.engine.name}: starting {self.name} (log: {self._log})")
         started = time.monotonic()
         try:
             await asyncio.to_thread(self._process.start)
@@ -109,7 +108,7 @@ class Served:
             self._fault = Gone(str(error)) if previous else error
             raise self._fault from None
         self._connect(self._process.url, {self.name: self._process.context})
-        self._say(f"{self.spec.engine.name}: {self.name} is ready after {time.monotonic() - started:.0f} s")
+        notice(f"{self.spec.engine.name}: {self.name} is ready after {time.monotonic() - started:.0f} s")
         if previous is None:
             version = await asyncio.to_thread(launch.version, self.spec.engine, self.spec.python)
             arguments = " ".join(self._process.command[2:])
@@ -135,9 +134,6 @@ class Served:
         profile = self.spec.profile
         engine = self.spec.engine
         return (profile.thinking.get(engine.name) if profile else None) or engine.thinking
-
-    def _say(self, line: str) -> None:
-        print(plain(line), file=sys.stderr, flush=True)  # noqa: T201 - what a person waits for, minutes with large weights
 
     async def _up(self) -> Server:
         if (waiting := self.ready()) is not None:

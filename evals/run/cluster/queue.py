@@ -9,7 +9,6 @@ A `Link` connects to a replica: over Ray (`ray_replicas.py`), or within this pro
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from heapq import heapify, heappop, heappush, heapreplace
@@ -24,7 +23,7 @@ from evals.calls.pace import MOST
 from evals.data.media import find
 from evals.errors import Disconnected, Gone, ModelError, RateLimit, UsageError
 from evals.labels import Refused, sending
-from evals.plain import plain
+from evals.plain import notice
 from evals.types import Media, Prompt, Reply, Sampling
 
 POLL_S = 5.0
@@ -320,7 +319,7 @@ class Cluster:
         self._say(line)
 
     def _say(self, line: str) -> None:
-        print(plain(f"cluster: {line}"), file=sys.stderr, flush=True)  # noqa: T201 - progress for the user
+        notice(f"cluster: {line}")
 
     async def close(self) -> None:
         """Stop all replicas."""
