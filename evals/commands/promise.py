@@ -30,9 +30,9 @@ def promise(policy_file: Path, file: Path, suites: tuple[str, ...], **options: A
     from msgspec import json
 
     from evals import disk
-    from evals.report.about import about
     from evals.errors import UsageError
     from evals.load import without_secrets
+    from evals.report.about import about
     from evals.run.job import Options
     from evals.verdicts import promises
 

@@ -151,7 +151,7 @@ def marks(line: Line) -> dict[str, str]:
     if head is not None and (left_out := _left_out(line, head)):
         letters["A"] = f"answered items alone, {head.n:,} of {head.n + left_out:,}"
     if head is not None and head.clusters < min(FEW, head.n) and head.n > head.clusters * card.config.repeats:
-        letters["F"] = f"{head.clusters} cluster{'s' if head.clusters > 1 else ''}: interval is rough"
+        letters["F"] = f"{head.clusters} cluster{'s' if head.clusters > 1 else ''} (rough interval)"
     if head is not None and head.value is None and head.clusters:
         letters["G"] = head.method.removeprefix("none: ")
     return letters
