@@ -187,6 +187,7 @@ class Ready(NamedTuple):
     """A run that was read completely and not yet written."""
 
     suite: Suite
+    data: Data
     card: Card
     samples: SampleStore
     matched: Matched
@@ -220,13 +221,19 @@ def _prepared(path: Path, source: Source, suite: Suite, request: ImportRequest) 
             *(f"{source.format} states {name} {value:.6g}" for name, value in source.stated.items()),
         ),
     )
-    return Ready(suite, card, samples, matched)
+    return Ready(suite, data, card, samples, matched)
 
 
 def _written(ready: Ready, request: ImportRequest) -> Card:
     matched = ready.matched
     card = write_run(
-        ready.suite, ready.card, ready.samples, matched.lines, results=request.results, run=request.run
+        ready.suite,
+        ready.card,
+        ready.samples,
+        matched.lines,
+        data=ready.data,
+        results=request.results,
+        run=request.run,
     )
     folder = request.results / ready.suite.folder / store.slug(card.model) / card.run
     disk.replace(folder / THEIRS, msgspec.json.Encoder().encode_lines(matched.theirs))

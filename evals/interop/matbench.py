@@ -50,7 +50,13 @@ def read_results(path: Path, request: ImportRequest) -> list[Card]:
         run = f"{request.run}-{name}" if request.run and len(tasks) > 1 and not only else request.run
         cards.append(
             write_run(
-                suite, card, samples, _lines(predictions, samples, task), results=request.results, run=run
+                suite,
+                card,
+                samples,
+                _lines(predictions, samples, task),
+                data=data,
+                results=request.results,
+                run=run,
             )
         )
     if not cards:

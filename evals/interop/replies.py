@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from evals import disk, load
 from evals.data import Data
@@ -28,11 +28,11 @@ from evals.records.card import Card, Config
 from evals.records.writer import Writer
 from evals.run import describe
 from evals.run.health import Health
-from evals.run.plan import read
+from evals.run.plan import MEDIA, read
 from evals.run.rescore import finish, judged_again
 from evals.sandbox import Pool
 from evals.scorers.scoring import Scoring
-from evals.suite import Suite
+from evals.suite import Suite, checked
 from evals.types import Failure, Message, Prompt, Record, Reply, Sample, Sampling, Usage
 
 LISTED = 10
@@ -105,7 +105,7 @@ def read_replies(path: Path, request: ImportRequest) -> list[Card]:
     card = new_card(
         suite, source, digest, model=request.model, source=path.name, origin="replies", repeats=repeats
     )
-    return [write_run(suite, card, samples, lines, results=request.results, run=request.run)]
+    return [write_run(suite, card, samples, lines, data=source, results=request.results, run=request.run)]
 
 
 def check_run_id(run: str | None) -> None:
@@ -227,9 +227,16 @@ def _checked(line: Line, seen: set[tuple[str, int]], where: str) -> Line:
 
 
 def write_run(
-    suite: Suite, card: Card, samples: SampleStore, lines: list[Line], *, results: Path, run: str | None
+    suite: Suite,
+    card: Card,
+    samples: SampleStore,
+    lines: list[Line],
+    *,
+    data: Data,
+    results: Path,
+    run: str | None,
 ) -> Card:
-    """Score recorded replies and write them as a finalized run."""
+    """Score recorded replies and write them as a finalized run; questions keep their files, unless the suite is gated."""
     folder = results / suite.folder / store.slug(card.model)
     card.run = run or _new_id(card, folder)
     path = folder / card.run
@@ -239,7 +246,8 @@ def write_run(
     health = Health()
     try:
         writer.write_card()
-        writer.write_samples(samples, questions=not suite.gated)
+        kept = samples if suite.gated else _with_files(suite, data, samples, results / suite.folder / "media")
+        writer.write_samples(kept, questions=not suite.gated)
         with Pool() as pool:
             scoring = Scoring(suite.scorers, pool, suite.errata, ideal=suite.ideal)
             scored = judged_again(scoring, _SamplesById(samples), map(_record, lines))
@@ -253,6 +261,23 @@ def write_run(
         writer.close()
         samples.close()
     return card
+
+
+def _with_files(suite: Suite, data: Data, samples: SampleStore, media: Path) -> Iterator[Sample]:
+    """Yield samples with the images, series and structures of their questions, which are stored in `media`.
+
+    A data folder may lack its files: from the first that is missing, questions are kept without.
+    """
+    if not suite.needs & MEDIA:
+        yield from samples
+        return
+    illustrated = checked(suite, structs.replace(data, media=media))
+    for sample in samples:
+        try:
+            same = next(illustrated)
+        except (DataError, StopIteration):
+            same = sample
+        yield structs.replace(sample, question=same.question) if same.id == sample.id else sample
 
 
 def _new_id(card: Card, folder: Path) -> str:
