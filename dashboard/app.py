@@ -25,11 +25,11 @@ page = st.navigation(
     position="top",
 )
 st.set_page_config(page_title=f"{page.title} · science-evals")
-state.arrive(page.url_path)
+state.restore_filters(page.url_path)
 try:
     page.run()
-except EvalsError as error:  # a run that cannot be read; the pages of all others are as ever
+except EvalsError as error:  # a run that cannot be read; the other pages work
     st.error(text.label(str(error), 600), icon=":material/error:")
 finally:
     pickers.write_url()
-    state.leave(page.url_path)
+    state.save_filters(page.url_path)

@@ -1,4 +1,4 @@
-"""What the reader of the leaderboard chose, and which rows and columns are left by it."""
+"""Filters of the leaderboard, and the rows and columns that pass them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def protocols_of(board: Board) -> list[str]:
 
 
 def columns_of(board: Board, choice: Choice) -> list[str]:
-    """Return the labels of the columns that the filters leave, the most measured of each kind of suite first."""
+    """Return the labels of the columns that pass the filters, those with most models first."""
     rows = {row for row in rows_of(board, choice) if not row.baseline} or set(rows_of(board, choice))
     counts = Counter(label for row, label in board.cells if row in rows)
     fits = [label for label, column in board.columns.items() if counts[label] and _fits(column, choice)]
@@ -56,18 +56,18 @@ def _fits(column: Column, choice: Choice) -> bool:
 
 
 def rows_of(board: Board, choice: Choice) -> list[Row]:
-    """Return the rows that the filters leave, and that have a number in a column that they leave."""
-    there = {row for row, label in board.cells if _fits(board.columns[label], choice)}
+    """Return the rows that pass the filters and have a number in a column that does."""
+    with_numbers = {row for row, label in board.cells if _fits(board.columns[label], choice)}
     return [
         row
         for row in board.rows
-        if row in there
+        if row in with_numbers
         and (choice.weights == "all" or row.facts.open is (choice.weights == "open"))
         and (not choice.sizes or row.facts.size in choice.sizes)
     ]
 
 
 def recent(started: float, choice: Choice) -> bool:
-    """Whether a run is not older than the reader wants."""
+    """Return whether a run passes the filter by date."""
     day = datetime.datetime.fromtimestamp(started, tz=datetime.UTC).date()
     return choice.since is None or day >= choice.since

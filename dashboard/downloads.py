@@ -1,4 +1,4 @@
-"""What a reader takes away of the leaderboard: tidy tables and a picture."""
+"""Downloads of the leaderboard: a tidy table as CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -11,44 +11,30 @@ import pandas as pd
 from evals.dashboard.tables.leaderboard import Board, Row
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""Beginnings that a spreadsheet takes for a formula."""
+"""First characters of what a spreadsheet takes for a formula."""
+
+NUMBERS = ("metric", "unit", "better", "value", "low", "high", "worst", "best", "n", "clusters")
+"""Fields of an estimate in the downloaded table."""
 
 
 def tidy(board: Board, rows: Sequence[Row], labels: Sequence[str]) -> pd.DataFrame:
-    """Return one row per measured number, with all that it rests on; fractions are fractions."""
-    found = []
+    """Return a row per measured number with its interval, coverage and provenance; fractions are not percentages."""
+    table = []
     for label in labels:
         column = board.columns[label]
         for row in rows:
             if (cell := board.cells.get((row, label))) is None:
                 continue
-            one, card = cell.estimate, cell.entry.card if cell.entry else None
-            found.append(
-                {
-                    "model": row.model,
-                    "thinking": row.thinking,
-                    "suite": column.suite,
-                    "version": column.version,
-                    "protocol": column.protocol,
-                    "metric": one.metric,
-                    "unit": one.unit,
-                    "better": one.better,
-                    "value": one.value,
-                    "low": one.low,
-                    "high": one.high,
-                    "worst": one.worst,
-                    "best": one.best,
-                    "n": one.n,
-                    "clusters": one.clusters,
-                    "coverage": cell.coverage,
-                    "method": one.method,
-                    "sample_items": column.sample,
-                    "data_sha256": column.data_sha256,
-                    "run": card.run if card else None,
-                    "started": day(card.started) if card else None,
-                }
+            card = cell.entry.card if cell.entry else None
+            about = {name: getattr(column, name) for name in ("suite", "version", "protocol")}
+            table.append(
+                {"model": row.model, "thinking": row.thinking, **about}
+                | {name: getattr(cell.estimate, name) for name in NUMBERS}
+                | {"coverage": cell.coverage, "method": cell.estimate.method, "sample_items": column.sample}
+                | {"data_sha256": column.data_sha256, "run": card.run if card else None}
+                | {"started": day(card.started) if card else None}
             )
-    return pd.DataFrame(found)
+    return pd.DataFrame(table)
 
 
 def day(seconds: float) -> str:
@@ -57,13 +43,13 @@ def day(seconds: float) -> str:
 
 
 def csv(frame: pd.DataFrame) -> bytes:
-    """Write CSV; a text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    """Return CSV; an apostrophe before texts keeps spreadsheets from evaluating them as formulas."""
     safe = frame.map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell)
     return str(safe.to_csv(index=False)).encode()
 
 
 def parquet(frame: pd.DataFrame) -> bytes:
-    """Write Parquet."""
+    """Return Parquet."""
     stream = io.BytesIO()
     frame.to_parquet(stream, index=False)
     return stream.getvalue()

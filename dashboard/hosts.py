@@ -1,4 +1,4 @@
-"""Names under which the dashboard answers: a page of a foreign site that points its name here (DNS rebinding) gets nothing.
+"""Names under which the dashboard answers, against DNS rebinding: a foreign site whose name resolves here gets nothing.
 
 Streamlit takes any request whose Origin equals its Host. Here both must be names of this machine.
 """
@@ -20,7 +20,7 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def is_ours(host: str, address: str) -> bool:
-    """Whether a Host header names this machine, which listens on `address`; nothing is looked up."""
+    """Return whether a Host header names this machine, which listens on `address`; nothing is looked up."""
     try:
         name = (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
@@ -29,7 +29,7 @@ def is_ours(host: str, address: str) -> bool:
         return True
     if address not in WILDCARD:
         return False
-    return name == socket.gethostname().lower() or _is_address(name)  # no name can be pointed elsewhere then
+    return name == socket.gethostname().lower() or _is_address(name)  # an address cannot be rebound
 
 
 def _is_address(name: str) -> bool:
@@ -41,7 +41,7 @@ def _is_address(name: str) -> bool:
 
 
 class OwnHosts:
-    """Refuse requests whose Host, or whose Origin, is no name of this machine."""
+    """Refuse requests whose Host or Origin does not name this machine."""
 
     def __init__(self, app: App, address: str) -> None:
         self._app, self._address = app, address
@@ -73,15 +73,15 @@ def guard(address: str) -> None:
     from streamlit import net_util
     from streamlit.web.server.starlette import starlette_app
 
-    made = starlette_app.create_streamlit_middleware
+    original = starlette_app.create_streamlit_middleware
 
-    def guarded(*words: Any, **options: Any) -> list[Any]:
-        return [Middleware(OwnHosts, address=address), *made(*words, **options)]
+    def guarded(*arguments: Any, **options: Any) -> list[Any]:
+        return [Middleware(OwnHosts, address=address), *original(*arguments, **options)]
 
     starlette_app.create_streamlit_middleware = guarded
-    net_util.get_external_ip = _nobody
-    net_util.get_internal_ip = _nobody
+    net_util.get_external_ip = _no_address
+    net_util.get_internal_ip = _no_address
 
 
-def _nobody() -> str | None:
+def _no_address() -> str | None:
     return None

@@ -1,4 +1,4 @@
-"""Where the dashboard is: the results folder, the pages, and links that carry their state in the URL.
+"""The results folder, the pages, links that carry their state in the URL, and elements that several pages draw.
 
 Widgets keep their state there themselves: give them `key` and `bind="query-params"`.
 """
@@ -39,7 +39,7 @@ FILTERS = frozenset(
 """Names of the leaderboard's filters in the URL."""
 
 RESULTS = "EVALS_RESULTS"
-"""Environment variable by which `evals dashboard` hands over the results folder."""
+"""Environment variable in which `evals dashboard` passes the results folder."""
 
 
 def results() -> Path:
@@ -53,11 +53,11 @@ def link(page: str, label: str, *, help: str | None = None, **params: str | Sequ
     st.page_link(path, label=label, icon=icon, help=help, query_params=params)
 
 
-def arrive(path: str) -> None:
-    """Return the leaderboard its filters back when a reader returns to it, by the menu or the back button.
+def restore_filters(path: str) -> None:
+    """Restore the leaderboard's filters when a reader returns to it, by the menu or the back button.
 
-    Streamlit takes a page's state off the address when another is opened. An address that names a filter counts as
-    it is; so does one that is opened in a session of its own.
+    Streamlit removes a page's state from the address when another page is opened. An address that names a filter is
+    left as it is, and so is the first one of a session.
     """
     known, st.session_state["page"] = st.session_state.get("page"), path
     kept = st.session_state.get("filters")
@@ -65,23 +65,23 @@ def arrive(path: str) -> None:
         st.switch_page(PAGES["leaderboard"][0], query_params=kept)
 
 
-def leave(path: str) -> None:
-    """Keep the leaderboard's filters as they are now."""
+def save_filters(path: str) -> None:
+    """Remember the leaderboard's filters."""
     if path == "" and st.session_state.get("page") == "":
         kept = {name: st.query_params.get_all(name) for name in FILTERS if name in st.query_params}
         st.session_state["filters"] = kept
 
 
-def nothing(what: str, command: str) -> None:
-    """Show an empty state: one sentence, and the command that ends it; then stop the page."""
+def empty_state(what: str, command: str) -> None:
+    """Show an empty state, a sentence and the command to run, and stop the page."""
     st.info(what, icon=":material/info:")
     st.code(command, language="sh")
     st.stop()
 
 
-def broken(several: Iterable[Broken]) -> None:
-    """Name the runs that cannot be read; the others are shown as ever."""
-    lines = [f"- {safe.label(one.why, 600)}" for one in several]
+def broken_runs(runs: Iterable[Broken]) -> None:
+    """List the runs that cannot be read."""
+    lines = [f"- {safe.label(run.why, 600)}" for run in runs]
     if lines:
         with st.expander(
             f"{len(lines)} broken {'run' if len(lines) == 1 else 'runs'}", icon=":material/warning:"
@@ -90,24 +90,24 @@ def broken(several: Iterable[Broken]) -> None:
 
 
 def health(card: Card) -> None:
-    """Say what looks broken about a run."""
-    for found in card.health:
-        if found.fault:
-            st.error(f"This run looks broken: {safe.label(found.message, 600)}", icon=":material/error:")
+    """Show what looks broken about a run."""
+    for finding in card.health:
+        if finding.fault:
+            st.error(f"This run looks broken: {safe.label(finding.message, 600)}", icon=":material/error:")
         else:
-            st.warning(safe.label(found.message, 600), icon=":material/warning:")
+            st.warning(safe.label(finding.message, 600), icon=":material/warning:")
 
 
-def estimate(one: Estimate, coverage: float) -> None:
-    """Draw a number with its interval and what it rests on."""
+def estimate(number: Estimate, coverage: float) -> None:
+    """Draw a number with its interval, n, coverage and bounds."""
     facts = (
-        (safe.label(f"{one.metric}, {unit(one.unit)}"), plain(one.value, one.unit), None),
-        ("95 % interval", span(one.low, one.high, one.unit), safe.label(one.method)),
-        ("n", f"{one.n:,}", f"sample-repeats in {one.clusters:,} independent clusters"),
+        (safe.label(f"{number.metric}, {unit(number.unit)}"), plain(number.value, number.unit), None),
+        ("95 % interval", span(number.low, number.high, number.unit), safe.label(number.method)),
+        ("n", f"{number.n:,}", f"sample-repeats in {number.clusters:,} independent clusters"),
         ("coverage", f"{100 * coverage:.1f} %", "scored of expected sample-repeats"),
         (
             "bounds",
-            span(one.worst, one.best, one.unit),
+            span(number.worst, number.best, number.unit),
             "with missing outcomes counted as wrong, and as right",
         ),
     )
@@ -132,5 +132,5 @@ def chart(figure: alt.TopLevelMixin, *, alt: str) -> None:
 
 
 def dark() -> bool:
-    """Whether the reader sees the dark theme."""
+    """Return whether the reader sees the dark theme."""
     return st.context.theme.type == "dark"

@@ -1,4 +1,4 @@
-"""Colours that colour-blind eyes can tell apart, on a light ground and on a dark one; the same on every page."""
+"""Colours that colour-blind readers can distinguish, on light and dark backgrounds; the same on every page."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 LIGHT = ("#0072b2", "#d55e00", "#008e66", "#b0518d", "#a67c00", "#2f8fc4", "#5c5c5c", "#7a4dbf")
 DARK = ("#56b4e9", "#f08a3c", "#2fbf95", "#e08fc4", "#e8c13a", "#a9cdf0", "#b5b5b5", "#b79aee")
-"""Okabe and Ito's eight, moved until each stands out from its ground; the same as in `theme.toml`."""
+"""Okabe and Ito's eight colours, adjusted until each contrasts with its background by 3:1; as in `theme.toml`."""
 
 WRONG_LIGHT = ("#f3b183", "#e99557", "#de7c30", "#b04b00", "#f7c9a9", "#c96a1f", "#8f3d00")
 WRONG_DARK = ("#8a4a17", "#a85c20", "#c76f2b", "#ffb67d", "#6e3a10", "#e0914f", "#ffd0a8")
-"""Shades for the kinds of wrong, in the order of an error ladder."""
+"""Shades for kinds of wrong answers, in the order of an error ladder."""
 
 VERDICT_ORDER = ("right", "graded", "wrong", "invalid", "unanswered", "refused", "truncated", "failed")
-"""From the best to what is not the model's fault, as every figure of verdicts has it."""
+"""From best to infrastructure failures: the order in every figure of verdicts."""
 
 
 def palette(*, dark: bool) -> tuple[str, ...]:
@@ -22,7 +22,7 @@ def palette(*, dark: bool) -> tuple[str, ...]:
 
 
 def verdict_colours(*, dark: bool) -> dict[str, str]:
-    """Return each verdict its colour, the same on every page."""
+    """Return the colour of each verdict."""
     blue, orange, green, pink, yellow, sky, grey, violet = palette(dark=dark)
     return dict(zip(VERDICT_ORDER, (green, sky, orange, pink, yellow, violet, blue, grey), strict=True))
 
@@ -33,10 +33,11 @@ def ink(*, dark: bool) -> str:
 
 
 def ladder_colours(steps: Sequence[str], *, dark: bool) -> dict[str, str]:
-    """Return the steps of an error ladder their colours: those of their verdicts, kinds of wrong in shades of one."""
+    """Return the colour of each step of an error ladder: its verdict's; kinds of wrong answers are shades of one colour."""
     known = verdict_colours(dark=dark)
     shades = iter(WRONG_DARK if dark else WRONG_LIGHT)
-    own = {"infrastructure": known["failed"], "absent": "#4a5260" if dark else "#c9ced6"}
+    fixed = {"infrastructure": known["failed"], "absent": "#4a5260" if dark else "#c9ced6"}
     return {
-        step: own.get(step) or (next(shades) if step.startswith("wrong:") else known[step]) for step in steps
+        step: fixed.get(step) or (next(shades) if step.startswith("wrong:") else known[step])
+        for step in steps
     }

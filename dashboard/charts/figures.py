@@ -1,6 +1,6 @@
-"""Tables -> figures, all of them Altair: plain functions from a frame to a chart. Nothing here reads or draws.
+"""Figures of runs and models: plain functions from a frame to an Altair chart. Nothing here reads files.
 
-Colours come from `dashboard.colours`, and never alone: shape, position or text say the same.
+Colour is never the only cue: shape, position or text say the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from evals.dashboard.charts.colours import ink, palette
 
 
 def png(chart: alt.TopLevelMixin, *, scale: float = 2.0) -> bytes:
-    """Draw a figure as a picture; needs vl-convert, no browser and no network."""
+    """Render a figure as PNG; needs vl-convert, no browser and no network."""
     import vl_convert
 
     return bytes(vl_convert.vegalite_to_png(chart.to_json(), scale=scale))
@@ -48,11 +48,11 @@ def board(
 
 
 PRINT_WIDTH, PRINT_HEIGHT = 620, 380
-"""Of a figure for print, in points: the text width of a page of two columns, with room for letters of 12 points."""
+"""Size of a printed figure in points, for labels of 12 points."""
 
 
 def printed(chart: alt.LayerChart | alt.FacetChart, form: str) -> bytes:
-    """Draw a figure for print as `svg` or `pdf`, as vectors on white; needs vl-convert, no browser and no network."""
+    """Render a figure for print as `svg` or `pdf`, on white; needs vl-convert, no browser and no network."""
     import vl_convert
 
     sized = chart.properties(width=PRINT_WIDTH, height=PRINT_HEIGHT, background="white", padding=8)
@@ -67,7 +67,7 @@ def printed(chart: alt.LayerChart | alt.FacetChart, form: str) -> bytes:
 
 KINDS = ("measured", "reported")
 NAMED = 14
-"""Points up to which each has its name beside it; of more, only the front has."""
+"""With more points than this, only Pareto-optimal ones are labelled."""
 KEY = alt.Legend(title=None, orient="bottom", columns=2, labelLimit=170)
 
 
@@ -115,7 +115,7 @@ def _axis(kind: type[alt.X] | type[alt.Y], name: str, part: str = "") -> Any:
 
 
 def _scale(values: pd.Series[float]) -> alt.Scale:
-    """Return a scale that holds all values; around one value alone it has a width, so that its ticks differ."""
+    """Return a scale that holds all values; if they are equal, it still has a width, so that its ticks differ."""
     low, high = float(values.min()), float(values.max())
     if low == high:
         return alt.Scale(domain=[0.5 * low, 1.5 * high or 1.0])
@@ -123,30 +123,30 @@ def _scale(values: pd.Series[float]) -> alt.Scale:
 
 
 LETTER = 0.021
-"""Width of a letter, as a share of a figure on a phone."""
+"""Width of a character, as a fraction of a figure's width on a phone."""
 LIMIT = 28
-"""Letters of a name that are drawn."""
+"""Characters of a name that are drawn."""
 
 
 def apart(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -> pd.DataFrame:
-    """Place the names of points so that none covers another name or a point.
+    """Place the labels of points so that none covers another label or a point.
 
-    Adds `name`, `<y>_name` (its height) and `left` (whether it stands left of its point); a name without room is empty,
+    Adds `name`, `<y>_name` (its height) and `left` (whether it is left of its point); a label without room is empty,
     and left to the tooltip.
     """
-    found = points.sort_values(y, ascending=False).reset_index(drop=True)
+    placed = points.sort_values(y, ascending=False).reset_index(drop=True)
     spans = [
-        found[[c for c in (axis, f"{axis}_low", f"{axis}_high", *ends) if c in found]]
+        placed[[c for c in (axis, f"{axis}_low", f"{axis}_high", *ends) if c in placed]]
         for axis, ends in ((x, ()), (y, ("low", "high")))
     ]
     letter, high = (
         share * (float(part.max().max() - part.min().min()) or 1.0)
-        for share, part in zip((LETTER, 0.05), spans, strict=True)
+        for share, part in zip((LETTER, 0.06), spans, strict=True)
     )
-    middle = (found[x].max() + found[x].min()) / 2
-    taken = [(float(left), float(top), 0.0) for left, top in zip(found[x], found[y], strict=True)]
+    middle = (placed[x].max() + placed[x].min()) / 2
+    taken = [(float(left), float(top), 0.0) for left, top in zip(placed[x], placed[y], strict=True)]
     names, heights, sides = [], [], []
-    for left, top, text in zip(found[x], found[y], found[name], strict=True):
+    for left, top, text in zip(placed[x], placed[y], placed[name], strict=True):
         side, wide = bool(left > middle), letter * min(len(text), LIMIT)
         start = left - wide if side else left
         free = [
@@ -165,11 +165,11 @@ def apart(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -> pd.Da
         names.append(text if shown else "")
         heights.append(free[0] if shown else top)
         sides.append(side)
-    return found.assign(**{f"{y}_name": heights, "name": names, "left": sides})
+    return placed.assign(**{f"{y}_name": heights, "name": names, "left": sides})
 
 
 def _names(base: alt.Chart, y: Any, *, dark: bool) -> list[alt.Chart]:
-    """Return the names of points as two layers, to the right and to the left of them."""
+    """Return the labels of points as two layers, to the right and to the left of them."""
     return [
         base.transform_filter(f"{'' if left else '!'}datum.left")
         .mark_text(
@@ -183,51 +183,37 @@ def _names(base: alt.Chart, y: Any, *, dark: bool) -> list[alt.Chart]:
 def grouped_bars(
     table: pd.DataFrame, suites: list[str], *, dark: bool, columns: int = 1
 ) -> alt.LayerChart | alt.FacetChart:
-    """Draw a group of bars per suite; measured ones are full and have intervals, reported ones are outlines."""
+    """Draw a group of bars per suite: measured ones filled, with intervals; reported ones as outlines."""
     models = list(dict.fromkeys(table["model"]))
-    there = [suite for suite in suites if suite in set(table["suite"])]
-    colours = [palette(dark=dark)[i % 8] for i in range(len(models))]
+    known = [suite for suite in suites if suite in set(table["suite"])]
     step = 0.8 / len(models)
-    left = table["suite"].map(there.index) - 0.4 + table["model"].map(models.index) * step
+    left = table["suite"].map(known.index) - 0.4 + table["model"].map(models.index) * step
     shown = table.assign(left=left + 0.06 * step, right=left + 0.94 * step, middle=left + 0.5 * step)
     names = alt.Axis(
-        values=list(range(len(there))),
-        labelExpr=f"{json.dumps(there)}[datum.value]",
-        grid=False,
-        ticks=False,
-        labelLimit=160,
-        labelAngle=-30,
-        labelOverlap=False,
-    )
-    wide = alt.Scale(domain=[-0.5, len(there) - 0.5], nice=False)
-    base = alt.Chart(shown).encode(
-        tooltip=[
-            "model:N",
-            "kind:N",
-            "suite:N",
-            *(alt.Tooltip(f"{n}:Q", format=".1f") for n in ("value", "low", "high")),
-        ]
-    )
+        values=list(range(len(known))), labelExpr=f"{json.dumps(known)}[datum.value]", grid=False, ticks=False,
+        labelLimit=160, labelAngle=-30, labelOverlap=False,
+    )  # fmt: skip
+    wide = alt.Scale(domain=[-0.5, len(known) - 0.5], nice=False)
+    colours = alt.Scale(domain=models, range=[palette(dark=dark)[i % 8] for i in range(len(models))])
+    legend = alt.Legend(title=None, orient="bottom", columns=columns, labelLimit=300)
+    numbers = (alt.Tooltip(f"{name}:Q", format=".1f") for name in ("value", "low", "high"))
+    base = alt.Chart(shown).encode(tooltip=["model:N", "kind:N", "suite:N", *numbers])
+    measured = "datum.kind == 'measured'"
     bars = base.mark_bar(strokeWidth=1.5).encode(
         alt.X("left:Q", title=None, scale=wide, axis=names),
         alt.X2("right:Q"),
         alt.Y("value:Q", title="%", scale=alt.Scale(domain=[0, 100]), axis=alt.Axis(tickCount=5)),
         alt.Y2(datum=0),
-        alt.Color(
-            "model:N",
-            sort=models,
-            scale=alt.Scale(domain=models, range=colours),
-            legend=alt.Legend(title=None, orient="bottom", columns=columns, labelLimit=300),
-        ),
-        alt.Stroke("model:N", sort=models, scale=alt.Scale(domain=models, range=colours), legend=None),
-        fillOpacity=alt.condition("datum.kind == 'measured'", alt.value(0.9), alt.value(0.12)),
-        strokeDash=alt.condition("datum.kind == 'measured'", alt.value([1, 0]), alt.value([4, 3])),
+        alt.Color("model:N", sort=models, scale=colours, legend=legend),
+        alt.Stroke("model:N", sort=models, scale=colours, legend=None),
+        fillOpacity=alt.condition(measured, alt.value(0.9), alt.value(0.12)),
+        strokeDash=alt.condition(measured, alt.value([1, 0]), alt.value([4, 3])),
     )
     layers = [bars]
     if shown["low"].notna().any():
         ends = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2, color=ink(dark=dark))
         layers.append(ends.encode(alt.X("middle:Q", title=None), alt.Y("low:Q", title="%"), alt.Y2("high:Q")))
-    return alt.layer(*layers).properties(height=400)
+    return alt.layer(*layers).properties(height=340 + 30 * len(models) // columns)
 
 
 def _kind_colour(*, dark: bool) -> alt.Color:
@@ -259,7 +245,7 @@ OPTIMAL, DOMINATED = "Pareto-optimal", "dominated"
 def pareto(
     table: pd.DataFrame, effort: str, titles: tuple[str, str], *, dark: bool
 ) -> alt.LayerChart | alt.FacetChart:
-    """Draw score against cost: the Pareto-optimal are filled points on a line, the dominated are hollow."""
+    """Draw score against cost: Pareto-optimal models are filled points on a line, dominated ones are hollow."""
     blue, orange, *_ = palette(dark=dark)
     title, unit = titles
     scale = 100.0 if unit.endswith("%") else 1.0
@@ -297,7 +283,7 @@ GATE_VERDICTS = ("pass", "regression", "inconclusive", "not comparable", "")
 
 
 def history(table: pd.DataFrame, unit: str, *, dark: bool) -> alt.LayerChart | alt.FacetChart:
-    """Draw a model's scores over time: a line breaks, and a dashed mark stands, where data, prompt or scorer changed."""
+    """Draw a model's scores over time; the line is broken at a dashed rule when data, prompt or scorer changed."""
     blue, orange, green, _, yellow, _, grey, _ = palette(dark=dark)
     words = {"": "first"}
     shown = table.assign(gate=table["verdict"].replace(words))

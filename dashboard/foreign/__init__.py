@@ -1,1 +1,1 @@
-"""What models and data sets wrote, made safe to show: text, molecules, crystals, formulas, media."""
+"""Texts, molecules, crystals, formulas and media of models and data sets, made safe to show."""

@@ -1,4 +1,4 @@
-"""Crystals in numbers and as a small drawing of the unit cell, from the text that models are shown, CIF or POSCAR.
+"""Numbers and a drawing of a crystal's unit cell, from the description in a prompt, CIF or POSCAR.
 
 >>> rock = read(TEXT)
 >>> rock.formula, rock.space_group, len(rock.sites)
@@ -49,7 +49,7 @@ class Crystal(Struct, frozen=True, kw_only=True):
     formula: str
     """Reduced."""
     space_group: str
-    """Symbol and number; empty where no symmetry was found."""
+    """Symbol and number; empty if no symmetry was found."""
     lengths: Vector
     """a, b, c in Å."""
     angles: Vector
@@ -70,49 +70,49 @@ _SITE = re.compile(r"^  ([A-Z][\w:.+\-, ]{0,80}?) (-?\d+\.\d+) (-?\d+\.\d+) (-?\
 
 
 def looks_like_crystal(text: str) -> bool:
-    """Whether a text holds a crystal as suites write it (`evals.scorers.material.describe`), CIF or POSCAR."""
+    """Return whether a text holds a crystal as suites describe it (`evals.scorers.material.describe`) or CIF."""
     return bool(_LATTICE.search(text) and _SITES.search(text)) or "_cell_length_a" in text
 
 
 def read(text: str, *, dark: bool = False) -> Crystal:
-    """Read and draw a crystal; raises DataError where the text holds none."""
+    """Read and draw a crystal; raises DataError if the text holds none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pymatgen and numpy, of what is refused below
-        found = _possible(text)
-        lattice = found.lattice
+        crystal = _possible(text)
+        lattice = crystal.lattice
         sites = tuple(
-            Site(site.species_string, *(float(c) % 1.0 for c in site.frac_coords)) for site in found
+            Site(site.species_string, *(float(c) % 1.0 for c in site.frac_coords)) for site in crystal
         )
         return Crystal(
-            formula=found.composition.reduced_formula,
-            space_group=space_group(found),
+            formula=crystal.composition.reduced_formula,
+            space_group=space_group(crystal),
             lengths=lattice.abc,
             angles=lattice.angles,
             volume=float(lattice.volume),
-            density=float(found.density),
+            density=float(crystal.density),
             sites=sites,
             svg=draw(sites, lattice.matrix.tolist(), dark=dark),
         )
 
 
 def _possible(text: str) -> Structure:
-    """Read a structure and refuse what spglib would crash on."""
+    """Read a structure; raises DataError for cells on which spglib would crash."""
     if len(text) > LONGEST:
         raise DataError(f"{len(text):,} characters are too long for a crystal")
     described = _LATTICE.search(text)
     try:
-        found = _described(text, described) if described else structure(text)
-        cell = (*found.lattice.abc, *found.lattice.angles, found.lattice.volume)
+        crystal = _described(text, described) if described else structure(text)
+        cell = (*crystal.lattice.abc, *crystal.lattice.angles, crystal.lattice.volume)
     except (ValueError, KeyError, IndexError, ArithmeticError) as error:
         raise DataError(f"no crystal: {(str(error).splitlines() or ['unreadable'])[0][:120]}") from error
-    if not 0 < len(found) <= MOST_SITES:
-        raise DataError(f"{len(found)} sites cannot be shown")
-    if strange := {one.symbol for one in found.composition.elements} - ELEMENTS:
+    if not 0 < len(crystal) <= MOST_SITES:
+        raise DataError(f"{len(crystal)} sites cannot be shown")
+    if strange := {element.symbol for element in crystal.composition.elements} - ELEMENTS:
         raise DataError(f"no crystal: {', '.join(sorted(strange))[:40]} is no element")
     limits = (1_000,) * 3 + (179,) * 3 + (1e8,)
     if not all(0.5 < x < limit for x, limit in zip(cell, limits, strict=True)):
         raise DataError("no crystal: its cell is impossible")
-    return found
+    return crystal
 
 
 def _described(text: str, lattice: re.Match[str]) -> Structure:
@@ -139,13 +139,13 @@ def _described(text: str, lattice: re.Match[str]) -> Structure:
 # --- the drawing --------------------------------------------------------------------------------------------
 
 TURN, TILT = radians(24), radians(14)
-"""How the cell is turned towards the eye: about c, then forward."""
+"""Rotation of the cell about c, then towards the viewer."""
 
 
 def draw(sites: tuple[Site, ...], matrix: list[Vector], *, dark: bool) -> str:
     """Draw the cell in parallel perspective; atoms on its faces and corners are repeated there.
 
-    `matrix` holds the lattice vectors a, b, c in Å. Elements are told apart by colour and by the legend's order.
+    `matrix` holds the lattice vectors a, b, c in Å. Elements differ by colour.
     """
     corners = {(i, j, k): _seen(_place((i, j, k), matrix)) for i in (0, 1) for j in (0, 1) for k in (0, 1)}
     atoms = sorted(
@@ -153,8 +153,7 @@ def draw(sites: tuple[Site, ...], matrix: list[Vector], *, dark: bool) -> str:
         key=lambda atom: atom[0][2],
     )
     xs, ys = [p[0] for p in corners.values()], [p[1] for p in corners.values()]
-    span = max(max(xs) - min(xs), max(ys) - min(ys)) or 1.0
-    scale = (SIZE - 60) / span
+    scale = (SIZE - 60) / (max(max(xs) - min(xs), max(ys) - min(ys)) or 1.0)
     radius = max(4.0, min(15.0, 0.62 * scale, SIZE / (2.2 * sqrt(len(atoms) or 1))))
 
     def at(point: Vector) -> tuple[float, float]:
@@ -163,8 +162,8 @@ def draw(sites: tuple[Site, ...], matrix: list[Vector], *, dark: bool) -> str:
     elements = list(dict.fromkeys(site.element for site in sites))
     colour = {name: palette(dark=dark)[i % 8] for i, name in enumerate(elements)}
     height = 60 + (max(ys) - min(ys)) * scale + 24
-    lines = [_edge(at(corners[one]), at(corners[other]), ink(dark=dark)) for one in corners for other in corners
-             if one < other and sum(a != b for a, b in zip(one, other, strict=True)) == 1]  # fmt: skip
+    lines = [_edge(at(corners[start]), at(corners[end]), ink(dark=dark)) for start in corners for end in corners
+             if start < end and sum(a != b for a, b in zip(start, end, strict=True)) == 1]  # fmt: skip
     circles = [
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{colour[name]}" stroke="{ink(dark=dark)}" stroke-width="0.8"/>'
         for point, name in atoms
@@ -175,13 +174,19 @@ def draw(sites: tuple[Site, ...], matrix: list[Vector], *, dark: bool) -> str:
         for end, name in (((1, 0, 0), "a"), ((0, 1, 0), "b"), ((0, 0, 1), "c"))
     ]
     legend = [
-        f'<circle cx="{16 + i * 62}" cy="{height - 12:.0f}" r="6" fill="{colour[name]}"/>'
-        f'<text x="{26 + i * 62}" y="{height - 7:.0f}" fill="{ink(dark=dark)}" font-size="13">{escape(name[:6])}</text>'
+        _legend(16 + i * 62, height - 12, name, colour[name], ink(dark=dark))
         for i, name in enumerate(elements[:5])
     ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{SIZE}" height="{height:.0f}" '
         f'viewBox="0 0 {SIZE} {height:.0f}" font-family="sans-serif">{"".join((*lines, *circles, *letters, *legend))}</svg>'
+    )
+
+
+def _legend(x: float, y: float, name: str, colour: str, ink: str) -> str:
+    return (
+        f'<circle cx="{x}" cy="{y:.0f}" r="6" fill="{colour}"/>'
+        f'<text x="{x + 10}" y="{y + 5:.0f}" fill="{ink}" font-size="13">{escape(name[:6])}</text>'
     )
 
 
@@ -191,27 +196,27 @@ def _place(fraction: Vector | tuple[int, int, int], matrix: list[Vector]) -> Vec
 
 
 def _seen(point: Vector) -> Vector:
-    """Turn a point in Å towards the eye: to the right, upwards, and nearer."""
+    """Rotate a point in Å into the view: x to the right, y upwards, z towards the viewer."""
     x, y, z = point
     right, away = x * cos(TURN) - y * sin(TURN), x * sin(TURN) + y * cos(TURN)
     return right, z * cos(TILT) + away * sin(TILT), z * sin(TILT) - away * cos(TILT)
 
 
 def _repeated(site: Site) -> list[Vector]:
-    """Return the places of an atom in the closed cell: what lies at 0 lies at 1 too."""
+    """Return the positions of an atom in the closed cell: an atom at 0 is drawn at 1 too."""
     axes = [[c, 1.0] if c < 0.01 else [c, c - 1.0] if c > 0.99 else [c] for c in site[1:]]
     return [(x, y, z) for x in axes[0] for y in axes[1] for z in axes[2]]
 
 
-def _edge(one: tuple[float, float], other: tuple[float, float], ink: str) -> str:
+def _edge(start: tuple[float, float], end: tuple[float, float], ink: str) -> str:
     return (
-        f'<line x1="{one[0]:.1f}" y1="{one[1]:.1f}" x2="{other[0]:.1f}" y2="{other[1]:.1f}" '
+        f'<line x1="{start[0]:.1f}" y1="{start[1]:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}" '
         f'stroke="{ink}" stroke-width="1" stroke-opacity="0.55"/>'
     )
 
 
 def _letter(end: tuple[float, float], origin: tuple[float, float], name: str, ink: str) -> str:
-    """Name an axis behind its end."""
+    """Label an axis beyond its end."""
     dx, dy = end[0] - origin[0], end[1] - origin[1]
     length = sqrt(dx * dx + dy * dy) or 1.0
     x, y = end[0] + 22 * dx / length, end[1] + 22 * dy / length

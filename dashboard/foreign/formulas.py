@@ -1,11 +1,11 @@
-r"""Formulas in foreign text: found, and set only where every command in them does nothing but mathematics.
+r"""Formulas in foreign text, typeset only if all their commands are on a list of harmless ones.
 
 >>> [piece.how for piece in pieces(r"So $E = mc^2$ and $\href{http://evil.example}{x}$.")]
 ['', 'inline', '']
 
-KaTeX, which sets them, would place an element over the page (`\rule`, `\raisebox`), follow an address (`\href`,
+KaTeX, which typesets them, could cover the page (`\rule`, `\raisebox`), load an address (`\href`,
 `\includegraphics`), name an element (`\htmlId`) or run for long (`\def`). So commands and environments must be on
-the list below; a formula with any other is shown as text, and so is one that would end early or is not balanced.
+the list below; other formulas, and unbalanced ones, are shown as text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 LONGEST = 1_500
 """Characters of a formula."""
 MOST = 300
-"""Formulas of one text that are set; each costs the browser about a millisecond."""
+"""Formulas typeset per text; each costs the browser about a millisecond."""
 DEPTH = 24
 """Braces within braces."""
 
@@ -27,7 +27,7 @@ class Piece(NamedTuple):
 
     text: str
     how: str
-    """`inline` or `display` for a formula that may be set; empty for text."""
+    """`inline` or `display` for a formula that is typeset; empty for text."""
     start: int = 0
     """Place in the source."""
     end: int = 0
@@ -40,26 +40,26 @@ _FORMULA = re.compile(
     |(?<![\\$\w])\$(?P<i2>[^\s$`](?:[^$`\n]{0,1500}?[^\s$`\\])?)\$(?![\d$])""",
     re.VERBOSE,
 )
-"""A dollar sign opens a formula only before a mark, and closes one only behind a mark and before no digit."""
+"""A dollar sign opens a formula only before a non-blank, and closes it only after a non-blank and not before a digit."""
 
 
 def pieces(text: str) -> Iterator[Piece]:
-    """Part text and formulas; a formula that may not be set stays text."""
+    """Split a text into formulas and the rest; a formula that must not be typeset stays text."""
     place = count = 0
-    for found in _FORMULA.finditer(text):
-        kind, inner = next((name, value) for name, value in found.groupdict().items() if value)
+    for match in _FORMULA.finditer(text):
+        kind, inner = next((name, value) for name, value in match.groupdict().items() if value)
         formula = latex(inner)
         if formula is None or count >= MOST:
             continue
         count += 1
-        yield Piece(text[place : found.start()], "", place, found.start())
-        yield Piece(formula, "display" if kind.startswith("d") else "inline", *found.span())
-        place = found.end()
+        yield Piece(text[place : match.start()], "", place, match.start())
+        yield Piece(formula, "display" if kind.startswith("d") else "inline", *match.span())
+        place = match.end()
     yield Piece(text[place:], "", place, len(text))
 
 
 def latex(formula: str) -> str | None:
-    r"""Return a formula that may be set, on one line; None: show it as text.
+    r"""Return a formula that is safe to typeset, on one line; None if it has to be shown as text.
 
     >>> latex(r"\frac{1}{2}\, x^2"), latex(r"\rule{9em}{9em}")
     ('\\frac{1}{2}\\, x^2', None)
@@ -123,4 +123,4 @@ _COMMANDS = """
 """
 ENVIRONMENTS = frozenset(_ENVIRONMENTS.split())
 COMMANDS = frozenset(_COMMANDS.split()) | frozenset("\\,;:!|{}_%&#>' SP")
-"""What may stand behind a backslash; all of it is KaTeX's, none takes a length, an address or a name."""
+"""Allowed after a backslash: commands of KaTeX, none of which takes a length, an address or a name."""

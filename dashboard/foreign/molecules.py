@@ -1,11 +1,11 @@
-"""Molecules and reactions as pictures: an answer beside the gold answer, what both share and what differs.
+"""Drawings of molecules and reactions; of an answer and the gold molecule with what they share and what differs.
 
 >>> both = pair("CC(=O)Nc1ccccc1", "CC(=O)Oc1ccccc1", dark=False)
 >>> both.shared, both.answer.svg[:5], round(both.tanimoto["morgan"], 2)
 (6, '<?xml', 0.51)
 
 RDKit draws and finds the largest common substructure, under a time limit. SMILES are whatever a model wrote: call
-these functions in a worker process (`evals.sandbox`), where a crash or a loop costs one picture and not the page.
+these functions in a worker process (`evals.sandbox`), so that a crash or a loop costs one picture and not the page.
 A picture goes through an image element, in which SVG can neither run nor load anything.
 """
 
@@ -20,11 +20,11 @@ from msgspec import Struct
 from evals.scorers.molecule_forms import Form, rdkit, similarities
 
 MOST_ATOMS = 300
-"""Of a molecule that is drawn; a larger one is unreadable."""
+"""Atoms of a molecule that is drawn; larger ones are unreadable."""
 MOST_SHARED = 120
-"""Atoms of a molecule whose common substructure is looked for."""
+"""Atoms of a molecule for which a common substructure is searched."""
 SEARCH_S = 2
-"""For the largest common substructure; when it is over, the largest so far is taken."""
+"""Time limit of the search for the largest common substructure; then the largest so far is used."""
 SIZE = (420, 250)
 WIDE = (840, 260)
 """Pixels of a molecule's and of a reaction's picture; SVG is sharp at any other size."""
@@ -32,18 +32,20 @@ WIDE = (840, 260)
 Colour = tuple[float, float, float]
 _SHARED: Mapping[bool, Colour] = {False: (0.74, 0.86, 0.96), True: (0.13, 0.32, 0.50)}
 _DIFFERS: Mapping[bool, Colour] = {False: (1.00, 0.74, 0.45), True: (0.62, 0.31, 0.06)}
-"""By whether the ground is dark: blue for what both have, orange for the rest; both readable under the atoms."""
+"""By whether the theme is dark: blue for shared atoms, orange for others; atoms are readable on both."""
 
 
 class Picture(Struct, frozen=True, kw_only=True):
     """One molecule or reaction, drawn."""
 
     svg: str
-    """Empty where nothing can be drawn."""
+    """Empty if nothing can be drawn."""
     note: str = ""
     """Why not, or what is wrong with the molecule."""
     atoms: int = 0
     """Heavy atoms."""
+    formula: str = ""
+    """Molecular formula, e.g. `C9H8O4`; empty for a reaction or an impossible molecule."""
 
 
 class PairPicture(Struct, frozen=True, kw_only=True):
@@ -53,48 +55,45 @@ class PairPicture(Struct, frozen=True, kw_only=True):
     gold: Picture
     shared: int = 0
     """Heavy atoms of the largest common substructure."""
-    cut: bool = False
-    """Whether the search for it ran out of time."""
+    stopped: bool = False
+    """Whether the search was stopped at its time limit."""
     stereo: int = 0
     """Shared atoms whose stereo label differs."""
     tanimoto: Mapping[str, float] = {}
-    """Fingerprint -> similarity; empty where either is no molecule."""
+    """Fingerprint -> similarity; empty if either is not a molecule."""
 
 
 def pair(answer: str, gold: str, *, dark: bool) -> PairPicture:
-    """Draw both, laid out alike, with what they share and what differs on coloured grounds."""
+    """Draw both with the same layout, shared and differing atoms highlighted."""
     chem = _drawers()
-    mine, theirs = Form(answer), Form(gold)
-    if not _drawable(mine.mol) or not _drawable(theirs.mol):
+    answer_form, gold_form = Form(answer), Form(gold)
+    if not _drawable(answer_form.mol) or not _drawable(gold_form.mol):
         return PairPicture(answer=molecule(answer, dark=dark), gold=molecule(gold, dark=dark))
-    one, other = chem.Chem.Mol(mine.mol), chem.Chem.Mol(theirs.mol)
-    atoms, cut = _common(chem, one, other)
-    differing = _stereo(chem, one, other, atoms)
-    chem.Depict.Compute2DCoords(other)
-    _lay_out(chem, one, other, atoms)
+    answer_mol, gold_mol = chem.Chem.Mol(answer_form.mol), chem.Chem.Mol(gold_form.mol)
+    atoms, stopped = _common(chem, answer_mol, gold_mol)
+    differing = _stereo(chem, answer_mol, gold_mol, atoms)
+    chem.Depict.Compute2DCoords(gold_mol)
+    _lay_out(chem, answer_mol, gold_mol, atoms)
     left, right = ({pair[side] for pair in atoms if pair not in differing} for side in (0, 1))
     return PairPicture(
-        answer=Picture(svg=_draw(chem, one, left, dark=dark), atoms=one.GetNumHeavyAtoms()),
-        gold=Picture(svg=_draw(chem, other, right, dark=dark), atoms=other.GetNumHeavyAtoms()),
-        shared=sum(one.GetAtomWithIdx(i).GetAtomicNum() > 1 for i, _ in atoms),
-        cut=cut,
+        answer=_picture(chem, answer_mol, left, dark=dark),
+        gold=_picture(chem, gold_mol, right, dark=dark),
+        shared=sum(answer_mol.GetAtomWithIdx(i).GetAtomicNum() > 1 for i, _ in atoms),
+        stopped=stopped,
         stereo=len(differing),
-        tanimoto=similarities(mine, theirs),
+        tanimoto=similarities(answer_form, gold_form),
     )
 
 
 def molecule(smiles: str, *, dark: bool) -> Picture:
-    """Draw one molecule; one that cannot exist is drawn as written, its faulty atoms marked."""
+    """Draw a molecule; an impossible one is drawn as written, with its faulty atoms marked."""
     chem = _drawers()
     form = Form(smiles)
     if form.mol is not None:
         if not _drawable(form.mol):
-            return Picture(
-                svg="",
-                note=f"{form.mol.GetNumAtoms()} atoms, too many to draw",
-                atoms=form.mol.GetNumHeavyAtoms(),
-            )
-        return Picture(svg=_draw(chem, form.mol, None, dark=dark), atoms=form.mol.GetNumHeavyAtoms())
+            count = form.mol.GetNumAtoms()
+            return Picture(svg="", note=f"{count} atoms, too many to draw", atoms=form.mol.GetNumHeavyAtoms())
+        return _picture(chem, form.mol, None, dark=dark)
     note = form.fault()
     if not _drawable(form.raw):
         return Picture(svg="", note=note)
@@ -107,95 +106,111 @@ def molecule(smiles: str, *, dark: bool) -> Picture:
     )
 
 
+def _picture(chem: Any, mol: Any, shared: set[int] | None, *, dark: bool) -> Picture:
+    return Picture(
+        svg=_draw(chem, mol, shared, dark=dark),
+        atoms=mol.GetNumHeavyAtoms(),
+        formula=chem.Descriptors.CalcMolFormula(mol),
+    )
+
+
 def reaction(reactants: str, products: str, *, dark: bool) -> Picture:
-    """Draw a reaction; both sides are SMILES, their components parted by dots."""
+    """Draw a reaction; both sides are SMILES, components separated by dots."""
     chem = _drawers()
     for side in (reactants, products):
         mol = Form(side).mol
         if not _drawable(mol):
-            return Picture(svg="", note="one side is no molecule, or too large to draw")
+            return Picture(svg="", note="one side is not a molecule, or too large to draw")
     try:
-        found = chem.Reactions.ReactionFromSmarts(f"{reactants}>>{products}", useSmiles=True)
+        parsed = chem.Reactions.ReactionFromSmarts(f"{reactants}>>{products}", useSmiles=True)
     except ValueError as error:
         return Picture(svg="", note=str(error).splitlines()[0][:120])
     drawer = _canvas(chem, WIDE, dark=dark)
-    drawer.DrawReaction(found)
+    drawer.DrawReaction(parsed)
     return Picture(svg=_finished(drawer))
 
 
 def _drawers() -> Any:
-    """Return RDKit's parts for drawing; raises UsageError naming the extra where it is absent."""
+    """Return RDKit's modules for drawing; raises UsageError if RDKit is not installed."""
     chem = rdkit().Chem
-    from rdkit.Chem import rdChemReactions, rdDepictor, rdFMCS
+    from rdkit.Chem import rdChemReactions, rdDepictor, rdFMCS, rdMolDescriptors
     from rdkit.Chem.Draw import rdMolDraw2D
 
     return SimpleNamespace(
-        Chem=chem, Reactions=rdChemReactions, Depict=rdDepictor, MCS=rdFMCS, Draw=rdMolDraw2D
-    )
+        Chem=chem, Reactions=rdChemReactions, Depict=rdDepictor, MCS=rdFMCS, Draw=rdMolDraw2D,
+        Descriptors=rdMolDescriptors,
+    )  # fmt: skip
 
 
 def _drawable(mol: Any) -> bool:
     return mol is not None and 0 < mol.GetNumAtoms() <= MOST_ATOMS
 
 
-def _common(chem: Any, one: Any, other: Any) -> tuple[list[tuple[int, int]], bool]:
-    """Find the atoms of the largest common substructure in both, and whether the search was cut."""
-    if max(one.GetNumAtoms(), other.GetNumAtoms()) > MOST_SHARED:
+def _common(chem: Any, answer: Any, gold: Any) -> tuple[list[tuple[int, int]], bool]:
+    """Return pairs of atoms of the largest common substructure, and whether the search was stopped."""
+    if max(answer.GetNumAtoms(), gold.GetNumAtoms()) > MOST_SHARED:
         return [], True
-    found = chem.MCS.FindMCS(
-        [one, other],
+    common = chem.MCS.FindMCS(
+        [answer, gold],
         timeout=SEARCH_S,
         ringMatchesRingOnly=True,
         completeRingsOnly=True,
         matchValences=False,
         maximizeBonds=False,
     )
-    if not found.numAtoms:
-        return [], bool(found.canceled)
-    query = chem.Chem.MolFromSmarts(found.smartsString)
-    theirs = other.GetSubstructMatch(query)
-    candidates = one.GetSubstructMatches(query, uniquify=False, maxMatches=64)
-    # of several ways to lay one on the other, the one that agrees in most stereo labels
-    mine = min(
-        candidates, key=lambda match: len(_stereo(chem, one, other, list(zip(match, theirs, strict=True))))
+    if not common.numAtoms:
+        return [], bool(common.canceled)
+    query = chem.Chem.MolFromSmarts(common.smartsString)
+    gold_match = gold.GetSubstructMatch(query)
+    candidates = answer.GetSubstructMatches(query, uniquify=False, maxMatches=64)
+    # of several ways to lay the answer on the gold molecule, the one that agrees in most stereo labels
+    answer_match = min(
+        candidates,
+        key=lambda match: len(_stereo(chem, answer, gold, list(zip(match, gold_match, strict=True)))),
     )
-    return list(zip(mine, theirs, strict=True)), bool(found.canceled)
+    return list(zip(answer_match, gold_match, strict=True)), bool(common.canceled)
 
 
-def _stereo(chem: Any, one: Any, other: Any, atoms: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
-    """Return the shared atoms with different stereo labels; of a double bond, both its ends."""
-    left, right = _labels(chem, one), _labels(chem, other)
+def _stereo(chem: Any, answer: Any, gold: Any, atoms: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Return the shared atoms with different stereo labels; of a double bond, both ends."""
+    left, right = _labels(chem, answer), _labels(chem, gold)
     return {(i, j) for i, j in atoms if left.get(i) != right.get(j)}
 
 
 def _labels(chem: Any, mol: Any) -> dict[int, str]:
     chem.Chem.AssignStereochemistry(mol, cleanIt=True, force=True)
-    found = {a.GetIdx(): a.GetProp("_CIPCode") for a in mol.GetAtoms() if a.HasProp("_CIPCode")}
+    labels = {a.GetIdx(): a.GetProp("_CIPCode") for a in mol.GetAtoms() if a.HasProp("_CIPCode")}
     for bond in mol.GetBonds():
         name = str(bond.GetStereo())
         if name not in ("STEREONONE", "STEREOANY"):
             label = "E" if name in ("STEREOE", "STEREOTRANS") else "Z"
-            found.update({bond.GetBeginAtomIdx(): label, bond.GetEndAtomIdx(): label})
-    return found
+            labels.update({bond.GetBeginAtomIdx(): label, bond.GetEndAtomIdx(): label})
+    return labels
 
 
-def _lay_out(chem: Any, one: Any, other: Any, atoms: list[tuple[int, int]]) -> None:
-    """Lay a molecule out as another one lies, where they share enough."""
-    chem.Depict.Compute2DCoords(one)
+def _lay_out(chem: Any, answer: Any, gold: Any, atoms: list[tuple[int, int]]) -> None:
+    """Lay out the answer like the gold molecule if they share enough atoms."""
+    chem.Depict.Compute2DCoords(answer)
     if len(atoms) > 2:
         try:
-            chem.Depict.GenerateDepictionMatching2DStructure(one, other, [(j, i) for i, j in atoms])
-        except (RuntimeError, ValueError):  # the shared part cannot be laid so in this molecule
-            chem.Depict.Compute2DCoords(one)
+            chem.Depict.GenerateDepictionMatching2DStructure(answer, gold, [(j, i) for i, j in atoms])
+        except (RuntimeError, ValueError):  # this molecule does not allow that layout
+            chem.Depict.Compute2DCoords(answer)
 
 
 def _atoms_of(problem: Any) -> list[int]:
-    one = getattr(problem, "GetAtomIdx", None)
-    return [one()] if one else list(problem.GetAtomIndices()) if hasattr(problem, "GetAtomIndices") else []
+    atom_index = getattr(problem, "GetAtomIdx", None)
+    return (
+        [atom_index()]
+        if atom_index
+        else list(problem.GetAtomIndices())
+        if hasattr(problem, "GetAtomIndices")
+        else []
+    )
 
 
 def _draw(chem: Any, mol: Any, shared: set[int] | None, *, dark: bool, grounds: bool = True) -> str:
-    """Draw a molecule; atoms of `shared` on the one ground (or on none), all others on the other; None: no grounds."""
+    """Draw a molecule; atoms of `shared` in one colour (none without `grounds`), all others in the other; None: no colours."""
     drawer = _canvas(chem, SIZE, dark=dark)
     every = range(mol.GetNumAtoms()) if shared is not None else ()
     kept = shared or set()

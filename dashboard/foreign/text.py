@@ -1,13 +1,13 @@
-r"""Foreign text on a page: whatever a model or a data set wrote is shown as it stands, and does nothing.
+r"""Foreign text on a page: whatever a model or a data set wrote is shown verbatim, and does nothing.
 
 >>> label("[click](http://evil.example) *now*")
 '&#91;click&#93;&#40;http&#58;⁠&#47;&#47;evil&#46;example&#41; &#42;now&#42;'
 
 Streamlit reads most of its strings as Markdown, in two passes: the source (links, images, HTML, formulas,
 directives such as `:red[...]`), then the text that is left, in which it still finds bare addresses, `:emoji:`,
-icons and arrows. Against the first, every mark is written as a character reference; against the second, a word
-joiner (U+2060, of no width) stands where such a pattern would match. Only formulas are let through, and of those
-only what is on a list of commands that set mathematics.
+icons and arrows. Against the first, punctuation is written as character references; against the second, a word
+joiner (U+2060, of no width) is inserted into such patterns. Only formulas are let through, and of those
+only those whose commands are on a list.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from evals.dashboard.foreign.formulas import Piece, pieces
 
 JOINER = "\u2060"
 LONGEST = 24_000
-"""Characters of one text that a page shows: three quarters from its beginning, the rest from its end."""
+"""Characters of a text that a page shows: three quarters from its beginning, the rest from its end."""
 
 _BREAKS = frozenset(":@-<>~")
-"""What begins a pattern of Streamlit's second pass: `:icon:`, an e-mail address, `->`, `--`, `~=`."""
+"""Characters that begin a pattern of Streamlit's second pass: `:icon:`, an e-mail address, `->`, `--`, `~=`."""
 _MARKS = {
     ord(c): f"&#{ord(c)};{JOINER if c in _BREAKS else ''}" for c in "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 }
 READ = "blue"
-"""Ground of what was read as the answer."""
+"""Background of the extracted answer."""
 _WWW = re.compile(r"(?<=www)(?=\.)", re.IGNORECASE)
 
 
-# --- what cannot be seen ------------------------------------------------------------------------------------
+# --- invisible characters ------------------------------------------------------------------------------------
 
 
 def visible(text: str) -> str:
-    r"""Write what the eye cannot see and a screen may obey: control, bidirectional and zero-width characters.
+    r"""Return a text with control, bidirectional and zero-width characters written out.
 
     >>> visible("a\x1b[2Jb\u202ec")
     'a⟨U+001B⟩[2Jb⟨U+202E⟩c'
@@ -57,20 +57,20 @@ def _seen(c: str) -> str:
     return f"⟨U+{ord(c):04X}⟩"
 
 
-class Cut(NamedTuple):
+class Shortened(NamedTuple):
     """A text that is short enough for a page."""
 
     text: str
     left_out: int
     """Characters."""
     mark: tuple[int, int] | None = None
-    """Where the marked characters stand now; None: there are none, or they are left out."""
+    """Position of the marked characters; None: there are none, or they are left out."""
 
 
-def cut(text: str, most: int = LONGEST, *, mark: tuple[int, int] | None = None) -> Cut:
-    """Keep beginning and end of a long text, with a line that says how much is left out between them."""
+def shorten(text: str, most: int = LONGEST, *, mark: tuple[int, int] | None = None) -> Shortened:
+    """Return beginning and end of a long text, with a line between them that says how much is left out."""
     if len(text) <= most:
-        return Cut(text, 0, mark)
+        return Shortened(text, 0, mark)
     head, tail = most * 3 // 4, most - most * 3 // 4
     left = len(text) - most
     short = f"{text[:head]}\n[... {left:,} characters left out ...]\n{text[-tail:]}"
@@ -79,11 +79,11 @@ def cut(text: str, most: int = LONGEST, *, mark: tuple[int, int] | None = None) 
         mark = mark[0] - moved, mark[1] - moved
     elif mark:
         mark = (mark[0], min(mark[1], head)) if mark[0] < head else None
-    return Cut(short, left, mark)
+    return Shortened(short, left, mark)
 
 
-def around(text: str, mark: tuple[int, int], *, before: int = 240, after: int = 120) -> Cut:
-    """Keep what stands about a mark, from word to word."""
+def excerpt(text: str, mark: tuple[int, int], *, before: int = 240, after: int = 120) -> Shortened:
+    """Return an excerpt around a mark, cut at words."""
     start, end = max(0, mark[0] - before), min(len(text), mark[1] + after)
     if start:
         start = min(
@@ -94,27 +94,27 @@ def around(text: str, mark: tuple[int, int], *, before: int = 240, after: int = 
     lead = "… " if start else ""
     kept = f"{lead}{text[start:end]}{' …' if end < len(text) else ''}"
     moved = start - len(lead)
-    return Cut(kept, left_out, (mark[0] - moved, mark[1] - moved))
+    return Shortened(kept, left_out, (mark[0] - moved, mark[1] - moved))
 
 
 # --- as Markdown --------------------------------------------------------------------------------------------
 
 
 def literal(text: str) -> str:
-    """Write a text, without its line ends, as Markdown that shows exactly that text."""
+    """Return Markdown that shows exactly this line of text."""
     return _WWW.sub(JOINER, visible(text)).translate(_MARKS)
 
 
 def label(text: object, most: int = 120) -> str:
-    """Write foreign text as one short line: in titles, labels, captions and tooltips."""
+    """Return foreign text as one short line of Markdown, for titles, labels, captions and tooltips."""
     line = " ".join(str(text).split())
     return literal(line if len(line) <= most else f"{line[: most - 1]}…")
 
 
 def markdown(text: str, *, formulas: bool = True, mark: tuple[int, int] | None = None) -> str:
-    """Return a text as Markdown that shows it line by line, with its formulas set and the characters of `mark` marked.
+    """Return Markdown that shows a text line by line, with formulas typeset and the characters of `mark` highlighted.
 
-    A formula that `mark` touches is marked as a whole.
+    A formula that overlaps `mark` is highlighted as a whole.
     """
     text = text.rstrip()  # Streamlit would take the spaces and leave the break before them
     start, end = (place - text[:place].count("\r\n") for place in mark or (0, 0))
@@ -128,7 +128,7 @@ def markdown(text: str, *, formulas: bool = True, mark: tuple[int, int] | None =
 
 
 def _written(piece: Piece, start: int, end: int) -> str:
-    """Return a piece as Markdown; 0 stands for a line end that is Markdown's, and cannot stand in a text."""
+    """Return a piece as Markdown; NUL, which no text contains here, stands for a line end of the Markdown."""
     touched = max(start, piece.start) < min(end, piece.end)
     if piece.how == "inline":
         return f":{READ}-background[${piece.text}$]" if touched else f"${piece.text}$"
@@ -148,7 +148,7 @@ def _lines(text: str) -> str:
 
 
 def marked(lines: Sequence[Sequence[tuple[str, bool]]], colour: str) -> str:
-    """Write lines of (text, whether it is marked) with the marked texts on a ground of a colour of ours."""
+    """Return lines of (text, whether it is marked) as Markdown, marked texts highlighted in `colour`."""
     return "\\\n".join(
         "".join(_ground(text, colour) if mark else _spaced(literal(text)) for text, mark in line) or "\u00a0"
         for line in lines

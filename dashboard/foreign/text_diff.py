@@ -1,4 +1,4 @@
-r"""Two texts side by side, with what only one of them has marked: first by lines, then by words within them.
+r"""A diff of two texts side by side: by lines, then by words within changed lines.
 
 >>> sides("It is A.\nDone.", "It is B.\nDone.").left
 [[Word(text='It is ', marked=False), Word(text='A.', marked=True)], [Word(text='Done.', marked=False)]]
@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 WORDS = 800
-"""Words of a changed stretch that are compared one by one; a longer stretch is marked as a whole."""
+"""Words of a changed passage that are compared singly; a longer passage is marked as a whole."""
 LINES = 3_000
 
 
@@ -36,24 +36,28 @@ class Sides(NamedTuple):
 
 def sides(left: str, right: str) -> Sides:
     """Compare two texts."""
-    one, other = left.split("\n")[:LINES], right.split("\n")[:LINES]
-    found = Sides([], [])
-    for what, i, j, k, m in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+    left_lines, right_lines = left.split("\n")[:LINES], right.split("\n")[:LINES]
+    compared = Sides([], [])
+    for what, i, j, k, m in SequenceMatcher(None, left_lines, right_lines, autojunk=False).get_opcodes():
         if what == "equal":
-            found.left.extend([Word(line, marked=False)] for line in one[i:j])
-            found.right.extend([Word(line, marked=False)] for line in other[k:m])
+            compared.left.extend([Word(line, marked=False)] for line in left_lines[i:j])
+            compared.right.extend([Word(line, marked=False)] for line in right_lines[k:m])
         else:
-            before, after = _words(one[i:j], other[k:m])
-            found.left.extend(before)
-            found.right.extend(after)
-    return found
+            before, after = _words(left_lines[i:j], right_lines[k:m])
+            compared.left.extend(before)
+            compared.right.extend(after)
+    return compared
 
 
-def _words(one: Sequence[str], other: Sequence[str]) -> tuple[list[Line], list[Line]]:
-    """Compare the words of two stretches of lines."""
-    before, after = (re.findall(r"\n|[^\S\n]+|[\w.]+|[^\w\s]", "\n".join(lines)) for lines in (one, other))
+def _words(left_lines: Sequence[str], right_lines: Sequence[str]) -> tuple[list[Line], list[Line]]:
+    """Compare the words of two passages."""
+    before, after = (
+        re.findall(r"\n|[^\S\n]+|[\w.]+|[^\w\s]", "\n".join(lines)) for lines in (left_lines, right_lines)
+    )
     if not before or not after or len(before) > WORDS or len(after) > WORDS:
-        return [[Word(line, marked=True)] for line in one], [[Word(line, marked=True)] for line in other]
+        return [[Word(line, marked=True)] for line in left_lines], [
+            [Word(line, marked=True)] for line in right_lines
+        ]
     blocks = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
     left = [(word, what != "equal") for what, i, j, _, _ in blocks for word in before[i:j]]
     right = [(word, what != "equal") for what, _, _, k, m in blocks for word in after[k:m]]
@@ -61,14 +65,14 @@ def _words(one: Sequence[str], other: Sequence[str]) -> tuple[list[Line], list[L
 
 
 def _lines(words: Sequence[tuple[str, bool]]) -> list[Line]:
-    """Join neighbours that are marked alike, and part the lines."""
-    found: list[Line] = [[]]
+    """Join neighbouring words that are both marked or both not, and split them into lines."""
+    lines: list[Line] = [[]]
     for text, marked in words:
-        line = found[-1]
+        line = lines[-1]
         if text == "\n":
-            found.append([])
+            lines.append([])
         elif line and line[-1].marked == marked:
             line[-1] = Word(line[-1].text + text, marked)
         else:
             line.append(Word(text, marked))
-    return found
+    return lines

@@ -1,4 +1,4 @@
-"""Two to four models side by side: what may be compared, by how much they differ, and on which samples.
+"""Comparison of two to four models: which suites are comparable, by how much they differ, and on which samples.
 
 The statistics are those of `evals compare` (`evals.verdicts`): paired, Holm over the suites' headlines and all pairs,
 Benjamini-Hochberg over the groups of one suite. Nothing here reads a prompt or a reply.
@@ -32,72 +32,72 @@ NOT_PAIRED = "not in both"
 _NONE = float("nan")
 
 
-# --- who ----------------------------------------------------------------------------------------------------
+# --- models ----------------------------------------------------------------------------------------------------
 
 
-def contenders(index: Index) -> dict[str, tuple[Entry, ...]]:
-    """Return all that can be compared: every model with its newest runs, then every run by its id."""
+def candidates(index: Index) -> dict[str, tuple[Entry, ...]]:
+    """Return what can be compared: every model with its newest runs, then every run by its id."""
     board = build(index.entries)
-    found: dict[str, list[Entry]] = {row.label: [] for row in board.rows}
+    runs: dict[str, list[Entry]] = {row.label: [] for row in board.rows}
     for (row, _), cell in board.cells.items():
         if cell.entry:
-            found[row.label].append(cell.entry)
+            runs[row.label].append(cell.entry)
     for entry in reversed(index.entries):
         if entry.headline and entry.headline.value is not None:
-            found.setdefault(entry.card.run, []).append(entry)
-    return {name: tuple(entries) for name, entries in found.items()}
+            runs.setdefault(entry.card.run, []).append(entry)
+    return {name: tuple(entries) for name, entries in runs.items()}
 
 
 class Match(NamedTuple):
-    """One suite that all contenders were asked."""
+    """A suite that all compared models ran."""
 
     label: str
     entries: tuple[Entry, ...]
-    """One of each contender."""
+    """One run per model."""
     why_not: tuple[str, ...]
-    """What makes them incomparable; empty where nothing does."""
+    """Why they are not comparable; empty if they are."""
 
 
 def matches(sides: Sequence[Sequence[Entry]]) -> list[Match]:
-    """Match the runs of several contenders by suite and protocol.
+    """Match the runs of several models by suite and protocol.
 
-    A suite that they have under no common protocol or data is there too, with the reason why it is not compared.
+    A suite that they ran without a common protocol or data is included, with the reason why it is not compared.
     """
     first = sides[0]
-    found, together = [], set()
+    matched, together = [], set()
     for entry in first:
         rest = [_like(entry, other) for other in sides[1:]]
         if all(rest):
-            several = (entry, *(one for one in rest if one))
+            entries_ = (entry, *(entry_ for entry_ in rest if entry_))
             together.add(entry.card.config.suite)
-            found.append(_match(several))
+            matched.append(_match(entries_))
     for suite in dict.fromkeys(entry.card.config.suite for entry in first):
         chosen = [next((e for e in side if e.card.config.suite == suite), None) for side in sides]
         if suite not in together and all(chosen):
-            found.append(_match(tuple(one for one in chosen if one)))
-    return sorted(found, key=lambda match: (bool(match.why_not), match.label))
+            matched.append(_match(tuple(entry_ for entry_ in chosen if entry_)))
+    return sorted(matched, key=lambda match: (bool(match.why_not), match.label))
 
 
 def _like(entry: Entry, others: Iterable[Entry]) -> Entry | None:
-    """Find the run that was asked the same in the same way."""
-    return next((other for other in others if _asked(other) == _asked(entry)), None)
+    """Return the run of the same suite, protocol and data."""
+    return next((other for other in others if _setting(other) == _setting(entry)), None)
 
 
-def _asked(entry: Entry) -> tuple[str, str, str]:
+def _setting(entry: Entry) -> tuple[str, str, str]:
     config = entry.card.config
     return config.suite, config.protocol, config.data_sha256
 
 
-def _match(several: tuple[Entry, ...]) -> Match:
-    config = several[0].card.config
-    bare = [_bare(entry) for entry in several]
+def _match(entries: tuple[Entry, ...]) -> Match:
+    config = entries[0].card.config
+    bare = [_bare(entry) for entry in entries]
     reasons = dict.fromkeys(line for other in bare[1:] for line in why_not(bare[0], other))
-    sample = " · sample items" if several[0].card.data == "sample" else ""
-    return Match(f"{config.suite} · {config.protocol}{sample}", several, tuple(reasons))
+    sample = " · sample items" if entries[0].card.data == "sample" else ""
+    return Match(f"{config.suite} · {config.protocol}{sample}", entries, tuple(reasons))
 
 
 def _bare(entry: Entry) -> SuiteRun:
-    """Return what decides whether a run may be compared, from its card alone."""
+    """Return a run without its records: what decides whether it is comparable."""
     card = entry.card
     return SuiteRun(
         run=card.run, model=card.model, suite=card.config.suite, protocol=card.config.protocol,
@@ -106,7 +106,7 @@ def _bare(entry: Entry) -> SuiteRun:
     )  # fmt: skip
 
 
-# --- by how much --------------------------------------------------------------------------------------------
+# --- differences --------------------------------------------------------------------------------------------
 
 _Key = tuple[Path, Stamp]
 
@@ -123,36 +123,36 @@ def _suite_run(key: _Key) -> SuiteRun:
 
 
 @lru_cache(maxsize=4)
-def _pairs(one: _Key, other: _Key) -> Pairs:
-    a, b = _suite_run(one), _suite_run(other)
+def _pairs(key_a: _Key, key_b: _Key) -> Pairs:
+    a, b = _suite_run(key_a), _suite_run(key_b)
     return pair(a, b, a.headline)
 
 
 @lru_cache(maxsize=512)
-def _whole(one: _Key, other: _Key) -> RowWithEvidence:
-    return compare.compare_metric(_suite_run(one), _suite_run(other), _pairs(one, other))
+def _whole(key_a: _Key, key_b: _Key) -> RowWithEvidence:
+    return compare.compare_metric(_suite_run(key_a), _suite_run(key_b), _pairs(key_a, key_b))
 
 
-def headlines(several: Sequence[Match]) -> list[Row]:
+def headlines(matched: Sequence[Match]) -> list[Row]:
     """Compare all pairs on the headline of every suite, adjusted by Holm over all of it."""
     compared = [
         _whole(_key(a), _key(b))
-        for match in several
+        for match in matched
         if not match.why_not
         for a, b in combinations(match.entries, 2)
     ]
     return compare.adjusted(compared)
 
 
-def says(row: Row) -> str:
-    """Say what a row shows at 5 %, adjusted: `A better`, `B better` or `n.s.`"""
+def better_side(row: Row) -> str:
+    """Return what a row shows at 5 %, adjusted: `A better`, `B better` or `n.s.`"""
     if row.p_adjusted is None or row.p_adjusted > 1 - compare.LEVEL or not row.difference:
         return "n.s."
     return "B better" if (row.difference > 0) == (row.better == "higher") else "A better"
 
 
-def usual(known: Mapping[str, Sequence[Entry]]) -> list[str]:
-    """Choose two models to begin with: those with most suites in common, of these the farthest apart."""
+def default_pair(known: Mapping[str, Sequence[Entry]]) -> list[str]:
+    """Return the pair of models that the page opens on: most suites in common, then the largest difference."""
     names = [name for name in known if not name.startswith(BASELINE)][:12]
     couples: list[tuple[str, str]] = list(combinations(names, 2))
     if not couples:
@@ -166,27 +166,37 @@ def usual(known: Mapping[str, Sequence[Entry]]) -> list[str]:
     return list(best)
 
 
-def _farthest(several: Sequence[Match]) -> float:
-    """Return the largest distance of two headlines, in half widths of their intervals."""
+def _farthest(matched: Sequence[Match]) -> float:
+    """Return the largest difference of two headlines, in half widths of their intervals."""
     apart = [0.0]
-    for match in several:
-        one, other = (entry.headline for entry in match.entries[:2])
-        if one and other and one.value is not None and other.value is not None and one.low is not None:
-            apart.append(abs(one.value - other.value) / max(one.value - one.low, 1e-9))
+    for match in matched:
+        head_a, head_b = (entry.headline for entry in match.entries[:2])
+        if (
+            head_a
+            and head_b
+            and head_a.value is not None
+            and head_b.value is not None
+            and head_a.low is not None
+        ):
+            apart.append(abs(head_a.value - head_b.value) / max(head_a.value - head_a.low, 1e-9))
     return max(apart)
 
 
 def by_size(rows: Sequence[Row]) -> list[int]:
-    """Order rows by what they show: significant differences first, shares before other units, the largest first."""
+    """Order rows: significant differences first, fractions before other units, the largest first."""
     return sorted(
         range(len(rows)),
-        key=lambda i: (says(rows[i]) == "n.s.", rows[i].unit != "fraction", -abs(rows[i].difference or 0.0)),
+        key=lambda i: (
+            better_side(rows[i]) == "n.s.",
+            rows[i].unit != "fraction",
+            -abs(rows[i].difference or 0.0),
+        ),
     )
 
 
 @lru_cache(maxsize=32)
-def _groups(one: _Key, other: _Key) -> tuple[Row, ...]:
-    a, b, pairs = _suite_run(one), _suite_run(other), _pairs(one, other)
+def _groups(key_a: _Key, key_b: _Key) -> tuple[Row, ...]:
+    a, b, pairs = _suite_run(key_a), _suite_run(key_b), _pairs(key_a, key_b)
     names = sorted({row.group for row in pairs.rows})
     if len(names) < 2:
         return ()
@@ -198,7 +208,7 @@ def groups(a: Entry, b: Entry) -> tuple[Row, ...]:
     return _groups(_key(a), _key(b))
 
 
-# --- on which samples ---------------------------------------------------------------------------------------
+# --- samples ---------------------------------------------------------------------------------------
 
 
 class Samples(NamedTuple):
@@ -210,7 +220,7 @@ class Samples(NamedTuple):
     errors), `others` (share of the other runs that are right there) and `asked` (how many these are).
     """
     yes_no: bool
-    """Whether every value is right or wrong; else the quadrants are better, worse and equal."""
+    """Whether every value is 0 or 1; else the quadrants are better, worse and equal."""
 
 
 def samples(a: Entry, b: Entry, others: Sequence[Entry] = ()) -> Samples:
@@ -221,11 +231,11 @@ def samples(a: Entry, b: Entry, others: Sequence[Entry] = ()) -> Samples:
 
 
 @lru_cache(maxsize=8)
-def _samples(one: _Key, other: _Key, others: tuple[_Key, ...]) -> Samples:
+def _samples(key_a: _Key, key_b: _Key, others: tuple[_Key, ...]) -> Samples:
     import numpy as np
     import pandas as pd
 
-    a, b = _suite_run(one), _suite_run(other)
+    a, b = _suite_run(key_a), _suite_run(key_b)
     metric = a.headline
     left, right = (_by_sample(c.side_of(metric), metric) for c in (a, b))
     golds = a.side_of(metric).golds
@@ -261,33 +271,33 @@ class _Own(NamedTuple):
 
 
 def _by_sample(side: Side, metric: Metric) -> dict[str, _Own]:
-    """Reduce each sample by itself: the mean over its repeats, or the metric where it is a mean of another thing."""
+    """Reduce each sample by itself: to the mean over its repeats, or to the metric if it is a mean of something else."""
     by_name: dict[str, list[Point]] = defaultdict(list)
-    for one in side.points:
-        by_name[one.id].append(one)
+    for point in side.points:
+        by_name[point.id].append(point)
     plain = metric.pool == "whole" or metric.of is mean_value
     return {
-        name: _Own(some[0].verdict, _NONE if some[0].value is None else some[0].value, some[0].answer)
-        if plain and len(some) == 1
-        else _Own(_verdict(some), _value(some, metric, plain=plain), some[0].answer)
-        for name, some in by_name.items()
+        name: _Own(points[0].verdict, _NONE if points[0].value is None else points[0].value, points[0].answer)
+        if plain and len(points) == 1
+        else _Own(_verdict(points), _value(points, metric, plain=plain), points[0].answer)
+        for name, points in by_name.items()
     }
 
 
-def _verdict(some: Sequence[Point]) -> str:
-    if len(some) == 1:
-        return some[0].verdict
-    counts = Counter(point.verdict for point in some)
+def _verdict(points: Sequence[Point]) -> str:
+    if len(points) == 1:
+        return points[0].verdict
+    counts = Counter(point.verdict for point in points)
     return ", ".join(
         f"{count} {verdict}" if len(counts) > 1 else verdict for verdict, count in counts.most_common()
     )
 
 
-def _value(some: Sequence[Point], metric: Metric, *, plain: bool) -> float:
+def _value(points: Sequence[Point], metric: Metric, *, plain: bool) -> float:
     try:
         if metric.joint and not plain:
-            return metric.of(some)
-        values = [point.value if plain else metric.of([point]) for point in some]
+            return metric.of(points)
+        values = [point.value if plain else metric.of([point]) for point in points]
     except ValueError:
         return _NONE
     known = [value for value in values if value is not None]
@@ -297,17 +307,17 @@ def _value(some: Sequence[Point], metric: Metric, *, plain: bool) -> float:
 def _quadrants(frame: pd.DataFrame, metric: Metric, *, yes_no: bool) -> Any:
     import numpy as np
 
-    one, other = frame["value_a"].to_numpy(), frame["value_b"].to_numpy()
+    value_a, value_b = frame["value_a"].to_numpy(), frame["value_b"].to_numpy()
     if yes_no:
-        places = 2 * (one <= 0.5) + (other <= 0.5)
-        found = np.array(YES_NO, dtype=object)[places]
+        places = 2 * (value_a <= 0.5) + (value_b <= 0.5)
+        quadrants_ = np.array(YES_NO, dtype=object)[places]
     else:
-        better = (other > one) == (metric.better == "higher")
-        found = np.where(
-            np.abs(one - other) <= 1e-12, GRADED[2], np.array(GRADED, dtype=object)[better.astype(int)]
+        better = (value_b > value_a) == (metric.better == "higher")
+        quadrants_ = np.where(
+            np.abs(value_a - value_b) <= 1e-12, GRADED[2], np.array(GRADED, dtype=object)[better.astype(int)]
         )
-    found[np.isnan(one) | np.isnan(other)] = NOT_PAIRED
-    return found
+    quadrants_[np.isnan(value_a) | np.isnan(value_b)] = NOT_PAIRED
+    return quadrants_
 
 
 def _weights(frame: pd.DataFrame, metric: Metric) -> pd.Series:
@@ -328,13 +338,13 @@ def _rights(others: Sequence[_Key]) -> pd.DataFrame:
     )
 
 
-def flips(found: Samples) -> pd.DataFrame:
-    """List the samples on which two runs differ, those first that matter most.
+def discordant(samples_: Samples) -> pd.DataFrame:
+    """Return the samples on which two runs differ, those that matter most first.
 
-    First by how far a sample moves the headline. Of those that move it equally, a loss matters the more, the more of the
-    other runs are right there, and a gain the more, the fewer are.
+    They are sorted by how far each moves the headline; at equal distance, losses on samples that most other runs get
+    right come first, and gains on samples that few get right.
     """
-    frame = found.frame
+    frame = samples_.frame
     changed = frame["quadrant"].isin(["only A", "only B", "A better", "B better"]) | (
         (frame["quadrant"] == NOT_PAIRED) & (frame["a"] != frame["b"])
     )
@@ -347,14 +357,14 @@ def flips(found: Samples) -> pd.DataFrame:
     return kept.drop(columns=["surprise", "size"]).reset_index(drop=True)
 
 
-def quadrants(found: Samples) -> dict[str, int]:
-    """Count the samples of each quadrant, in their order, and those that are not in both."""
-    counts = found.frame["quadrant"].value_counts()
-    names = (*(YES_NO if found.yes_no else GRADED), NOT_PAIRED)
+def quadrants(samples_: Samples) -> dict[str, int]:
+    """Count the samples of each quadrant, and those that are not in both runs."""
+    counts = samples_.frame["quadrant"].value_counts()
+    names = (*(YES_NO if samples_.yes_no else GRADED), NOT_PAIRED)
     return {name: int(counts.get(name, 0)) for name in names if name != NOT_PAIRED or counts.get(name, 0)}
 
 
-# --- what becomes of a sample -------------------------------------------------------------------------------
+# --- outcomes -------------------------------------------------------------------------------
 
 RUNG_WORDS = {
     "none": "wrong: another molecule",
@@ -367,16 +377,16 @@ STEPS = (
     "wrong: another molecule", "wrong: sign", "wrong: power of ten", "wrong: unit", "invalid", "unanswered", "refused",
     "truncated", "infrastructure", "absent",
 )  # fmt: skip
-"""The error ladder from the top: what was achieved, then what kept the sample from more, then what is not the model's."""
+"""The error ladder from the top; what is not the model's fault comes last."""
 
 
 def ladder(entry: Entry) -> dict[str, int]:
-    """Count what became of every expected sample-repeat; a wrong molecule by its rung, a wrong number by its fault."""
+    """Count the outcomes of all expected sample-repeats; wrong molecules by rung, wrong numbers by kind of error."""
     rungs = " ".join(f"WHEN {RUNGS[name]} THEN '{words}'" for name, words in RUNG_WORDS.items())
-    found = query(
+    steps = query(
         entry.path,
         f"""
-        WITH said AS (
+        WITH judged AS (
             SELECT r.verdict, TRY_CAST(r.answer AS DOUBLE) AS answer, TRY_CAST(trim(s.target, '"') AS DOUBLE) AS target,
                 TRY_CAST(json_extract(r.scores, '$.*.parts.rung')[1] AS DOUBLE) AS rung,
                 json_extract_string(r.scores, '$.*.why')[1] AS why
@@ -391,9 +401,9 @@ def ladder(entry: Entry) -> dict[str, int]:
             WHEN answer / target > 0 AND abs(round(log10(answer / target))) >= 1
                 AND abs(log10(answer / target) - round(log10(answer / target))) < 0.005 THEN 'wrong: power of ten'
             ELSE 'wrong' END AS step, count(*) AS n
-        FROM said GROUP BY step""",
+        FROM judged GROUP BY step""",
     )
-    counts = {str(step): int(n) for step, n in zip(found["step"], found["n"], strict=True)}
+    counts = {str(step): int(n) for step, n in zip(steps["step"], steps["n"], strict=True)}
     if absent := entry.card.expected - sum(counts.values()):
         counts["absent"] = max(0, absent)
     return {step: counts[step] for step in STEPS if counts.get(step)}

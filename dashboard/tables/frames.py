@@ -1,8 +1,8 @@
 """Runs as tables: an index of cards, and DuckDB over the records of chosen runs. Nothing here draws.
 
-Everything is cached by path, modification time and size, and read again only where a file has changed. A whole
-run is never in memory: what a page shows is selected in SQL, over Parquet where a run is sealed and over its JSON
-lines while it grows.
+Everything is cached by path, modification time and size, and read again only if a file has changed. A whole run is
+never in memory: what a page shows is selected in SQL, over the Parquet files of a sealed run and the JSON lines of a
+growing one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     @property
     def headline(self) -> Estimate | None:
-        """Return the number that stands for the run; None where nothing was scored yet."""
+        """Return the run's headline estimate; None if nothing was scored yet."""
         return self.card.headline
 
 
@@ -56,13 +56,13 @@ class Index(NamedTuple):
     broken: tuple[Broken, ...]
 
     def find(self, run: str, suite: str = "") -> Entry | None:
-        """Return the newest run of an id (and a suite, where one command ran several)."""
-        found = [e for e in self.entries if e.card.run == run and suite in ("", e.card.config.suite)]
-        return found[-1] if found else None
+        """Return the newest run of an id (and of a suite, since one command may run several under one id)."""
+        runs = [e for e in self.entries if e.card.run == run and suite in ("", e.card.config.suite)]
+        return runs[-1] if runs else None
 
 
 _CARDS: dict[str, tuple[store.Stamp | None, Entry | Broken]] = {}
-"""What was read of each run's card and its state then, by path; entries of deleted runs are dropped with the next index."""
+"""Runs by path, with their state when they were read; deleted runs are dropped with the next index."""
 
 
 def index(results: Path) -> Index:
@@ -96,7 +96,7 @@ def _card(path: str, now: store.Stamp | None) -> Entry | Broken:
 
 
 def fault(path: Path) -> str:
-    """Say why a run cannot be read; empty if it can. Unlike `index`, this notices files that were changed in place."""
+    """Return why a run cannot be read; empty if it can. Unlike `index`, this notices files that were changed in place."""
     return _fault(path, stamp(path, ("card.json", *FILES)))
 
 
@@ -110,9 +110,9 @@ def _fault(path: Path, _now: Stamp) -> str:
 
 
 def groups(path: Path) -> tuple[Estimate, ...]:
-    """Return a run's estimates by group, headline metric first; raises StoreError where its card is broken."""
+    """Return a run's estimates by group, headline metric first; raises StoreError if its card is broken."""
     card = store.read_card(path)
-    first = next((one.metric for one in card.estimates if one.headline), "")
+    first = next((estimate.metric for estimate in card.estimates if estimate.headline), "")
     return tuple(sorted((e for e in card.estimates if e.group), key=lambda e: e.metric != first))
 
 
@@ -129,28 +129,28 @@ def stamp(path: Path, files: Sequence[str] = FILES) -> Stamp:
 
 
 def query(paths: Path | Sequence[Path], sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
-    """Run SQL over the tables `records` and `samples` of one run or several; raises StoreError where they are broken.
+    """Run SQL over the tables `records` and `samples` of one run or several; raises StoreError if they are broken.
 
     `records` has path, sample, repeat, verdict, value, answer, stop, seconds, input_tokens, output_tokens,
     reasoning_tokens, cached_tokens, started, and the JSON texts scores, prompt, outcome; `samples` has path, id,
-    group, cluster, target (JSON), options, json. Select few columns: texts are read only where they are named.
+    group, cluster, target (JSON), options, json. Select few columns: texts are read only if they are named.
     """
-    several = (paths,) if isinstance(paths, Path) else tuple(paths)
-    for path in several:
+    folders = (paths,) if isinstance(paths, Path) else tuple(paths)
+    for path in folders:
         if why := fault(path):
             raise StoreError(why)
     for _ in range(TRIES):
-        runs = tuple((path, stamp(path)) for path in several)
+        runs = tuple((path, stamp(path)) for path in folders)
         try:
-            found: pd.DataFrame = _query(runs, sql, tuple(parameters))
+            frame: pd.DataFrame = _query(runs, sql, tuple(parameters))
         except StoreError:
-            if runs == tuple((path, stamp(path)) for path in several):
+            if runs == tuple((path, stamp(path)) for path in folders):
                 raise
             continue
-        if _names(runs) == _names(tuple((path, stamp(path)) for path in several)):
-            return found.copy(deep=False)
+        if _names(runs) == _names(tuple((path, stamp(path)) for path in folders)):
+            return frame.copy(deep=False)
         # else it was sealed meanwhile, and a part may be missing or there twice
-    raise StoreError(f"{several[0]}: its files change faster than they can be read")
+    raise StoreError(f"{folders[0]}: its files change faster than they can be read")
 
 
 TRIES = 20
@@ -207,7 +207,7 @@ _GROWING = """
     FROM (SELECT json AS j, json_extract(json, '$.scores.*')[1] AS s FROM read_ndjson_objects({file}, ignore_errors=true, hive_partitioning=false)
           WHERE json IS NOT NULL)
 """
-"""JSON lines with the columns of the sealed file; a torn last line is left out."""
+"""The JSON lines with the columns of the Parquet file; a torn last line is left out."""
 
 
 def _records(path: Path, files: Sequence[str]) -> list[str]:

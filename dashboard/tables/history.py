@@ -1,4 +1,4 @@
-"""One model's checkpoints over time: scores, what changed beside the model, and what a gate says of each step."""
+"""One model's checkpoints over time: scores, what changed besides the model, and the gate's verdict on each step."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from evals.verdicts.policy import Entry as Rule
 from evals.verdicts.policy import Policy
 
 WORDS = {"cannot tell": "inconclusive"}
-"""Verdicts of the gate as pages call them; files keep their own."""
+"""Verdicts of the gate as pages show them; files keep their own."""
 
 Against: TypeAlias = Literal["the first", "the one before"]
 
 
 class Line(NamedTuple):
-    """Runs that stand on one line: one suite under one protocol, the oldest first."""
+    """Runs of one suite under one protocol, the oldest first."""
 
     suite: str
     protocol: str
@@ -35,14 +35,14 @@ class Line(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Name it as the leaderboard does."""
+        """Return the name of its column on the leaderboard."""
         return f"{self.suite} · {self.protocol}"
 
 
 def lines(entries: Sequence[Entry], model: str) -> list[Line]:
-    """Return the lines of a model, or of all whose name begins so; the one with most runs first.
+    """Return the lines of a model, or of all models whose names begin so; the longest line first.
 
-    A run that stopped early is no point of a line on which there is a complete one.
+    Runs that stopped early are left out if a complete one exists.
     """
     exact = [entry for entry in entries if entry.card.model == model]
     chosen = exact or [entry for entry in entries if model and entry.card.model.startswith(model)]
@@ -50,41 +50,41 @@ def lines(entries: Sequence[Entry], model: str) -> list[Line]:
     for entry in sorted(chosen, key=lambda entry: entry.card.started):
         if entry.headline and entry.headline.value is not None and entry.card.data != "sample":
             groups.setdefault((entry.card.config.suite, entry.card.config.protocol), []).append(entry)
-    found = [
-        Line(suite, protocol, tuple([e for e in several if e.card.complete] or several))
-        for (suite, protocol), several in groups.items()
+    lines_ = [
+        Line(suite, protocol, tuple([e for e in runs if e.card.complete] or runs))
+        for (suite, protocol), runs in groups.items()
     ]
-    return sorted(found, key=lambda line: (-len(line.entries), line.label))
+    return sorted(lines_, key=lambda line: (-len(line.entries), line.label))
 
 
 def names(entries: Sequence[Entry]) -> list[str]:
-    """Return models, and the beginnings of checkpoints' names, that have a line; the one with the longest line first."""
+    """Return models, and common beginnings of checkpoints' names, that have a line; the longest line first."""
     models = {entry.card.model for entry in entries if entry.headline}
     families = Counter(match[1] for model in models if (match := re.fullmatch(r"(.*?\D)\d+", model)))
     offered = [*models, *(family for family, count in families.items() if count > 1)]
-    longest = {name: len(found[0].entries) for name in offered if (found := lines(entries, name))}
+    longest = {name: len(of_name[0].entries) for name in offered if (of_name := lines(entries, name))}
     return sorted(longest, key=lambda name: (-longest[name], name))
 
 
 def changes(before: Entry, after: Entry) -> list[str]:
-    """Name what changed between two runs beside the model: then their scores are not on one scale."""
+    """Return what changed between two runs besides the model: then their scores are not comparable."""
     old, new = before.card, after.card
-    found = []
+    changed = []
     if old.config.version != new.config.version:
-        found.append(f"suite version {old.config.version} → {new.config.version}: prompt or rule")
+        changed.append(f"suite version {old.config.version} → {new.config.version}: prompt or rule")
     if old.config.data_sha256 != new.config.data_sha256:
-        found.append(f"data {old.config.data_sha256[:8]} → {new.config.data_sha256[:8]}")
+        changed.append(f"data {old.config.data_sha256[:8]} → {new.config.data_sha256[:8]}")
     if old.scorers != new.scorers and old.config.version == new.config.version:
-        found.append("scorer")
+        changed.append("scorer")
     if old.config.limit != new.config.limit:
-        found.append(f"items {old.config.limit or 'all'} → {new.config.limit or 'all'}")
+        changed.append(f"items {old.config.limit or 'all'} → {new.config.limit or 'all'}")
     if old.config.judge != new.config.judge:
-        found.append(f"judge {old.config.judge or 'none'} → {new.config.judge or 'none'}")
-    return found
+        changed.append(f"judge {old.config.judge or 'none'} → {new.config.judge or 'none'}")
+    return changed
 
 
 def verdict(candidate: Entry, baseline: Entry, margin: float) -> tuple[str, str]:
-    """Judge a run against another by `evals gate` with this margin: (verdict, why)."""
+    """Return verdict and reason of `evals gate` for a run against another with this margin."""
     return _verdict(
         candidate.path,
         stamp(candidate.path),
@@ -117,20 +117,20 @@ def table(line: Line, *, margin: float, against: Against) -> pd.DataFrame:
         outcome, why = (
             verdict(entry, other, margin) if other else ("", "the first run has nothing to be judged against")
         )
-        one = entry.headline
-        scale = 100.0 if one and one.unit == "fraction" else 1.0
+        head = entry.headline
+        scale = 100.0 if head and head.unit == "fraction" else 1.0
         low, high = (
-            None if end is None else scale * end for end in ((one.low, one.high) if one else (None, None))
+            None if end is None else scale * end for end in ((head.low, head.high) if head else (None, None))
         )
         rows.append(
             {
                 "started": pd.Timestamp(entry.card.started, unit="s"),
                 "model": entry.card.model,
                 "run": entry.card.run,
-                "value": scale * (one.value or 0.0) if one else None,
+                "value": scale * (head.value or 0.0) if head else None,
                 "low": low,
                 "high": high,
-                "n": one.n if one else 0,
+                "n": head.n if head else 0,
                 "coverage": 100 * entry.card.coverage,
                 "verdict": WORDS.get(outcome, outcome),
                 "why": why,
@@ -143,7 +143,7 @@ def table(line: Line, *, margin: float, against: Against) -> pd.DataFrame:
 
 def unit(line: Line) -> tuple[str, str]:
     """Return the unit of a line's numbers and which are better."""
-    one = line.entries[-1].headline
-    assert one is not None  # noqa: S101 - lines hold runs with a number alone
-    column = column_of(line.entries[-1].card, one)
+    head = line.entries[-1].headline
+    assert head is not None  # noqa: S101 - lines hold runs with a number alone
+    column = column_of(line.entries[-1].card, head)
     return column.unit, column.better

@@ -1,9 +1,9 @@
 """The leaderboard as a table: models by columns, a column being what may be ranked together.
 
-Two numbers share a column only where suite, version, protocol, data, items, judge and metric are the same. Where several
-runs of a model fit one cell, the newest complete one counts and the cell says how many there are: a run that stopped
-early, or that asked a subset, stands for its model only while there is no complete one, and is marked. What others
-published, and rows that are no models (chance, baselines), are kept apart.
+Two numbers share a column only if suite, version, protocol, data, items, judge and metric are the same. If several runs
+of a model fit one cell, the newest complete one is shown and the cell says how many there are; a run that stopped early,
+or of a subset, is shown only if no complete one exists, and is marked. Reported results, chance and baselines are kept
+apart.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from math import erfc, sqrt
 from operator import is_
 from typing import Literal, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from evals import load
 from evals.dashboard.tables.frames import Entry
@@ -31,12 +31,12 @@ from evals.verdicts import difference
 GENERAL = frozenset(
     {"mmlu-pro", "gpqa", "aime", "mmmu", "mmmu-pro", "mmstar", "mathvista", "mathvision", "chartqa", "ifeval"}
 )
-"""Suites of general ability, as the Intern-S1 README divides them; all others are of science."""
+"""Suites of general ability, as in the Intern-S1 README; all others are science."""
 
 BASELINE = "baseline:"
 ALPHA = 0.05
 IN_HEADS = frozenset("SC")
-"""Marks that the head of the column, or the cell's coverage, says in words."""
+"""Marks that the head of the column, or the cell's coverage, states in words."""
 
 
 class Column(NamedTuple):
@@ -47,7 +47,7 @@ class Column(NamedTuple):
     version: str
     data_sha256: str
     sample: bool
-    """Whether it is asked on the bundled sample items."""
+    """Whether the data are the bundled sample items."""
     limit: int | None
     judge: str
     metric: str
@@ -71,7 +71,7 @@ class Row(NamedTuple):
 
     model: str
     thinking: bool | None
-    """Whether it was told to reason, where it was told."""
+    """Whether reasoning was switched on or off; None: neither."""
 
     @property
     def label(self) -> str:
@@ -84,12 +84,12 @@ class Row(NamedTuple):
 
     @property
     def baseline(self) -> bool:
-        """Whether it is no language model."""
+        """Whether it is a baseline rather than a language model."""
         return self.model.startswith(BASELINE)
 
     @property
     def facts(self) -> Facts:
-        """Return what is known of the model besides its scores."""
+        """Return size and openness of the model."""
         return facts(self.model)
 
 
@@ -98,20 +98,22 @@ class Cell(Struct, frozen=True, kw_only=True):
 
     estimate: Estimate
     entry: Entry | None
-    """None: made of several runs, by the suite's own rule."""
+    """None: combined from several runs by the suite's own rule."""
     coverage: float
     runs: int = 1
     """Runs of this model in this column; the newest complete one is shown."""
-    complete: bool = True
-    """Whether the run holds an outcome of every item of the benchmark."""
+    odd_temperature: bool = False
+    """Whether most runs of this column have another temperature."""
 
     @property
     def marks(self) -> dict[str, str]:
-        """Map the letters of what a reader must know of the run to words, as `evals show` does."""
+        """Return the run's marks, letter -> words, as in `evals show`."""
         if self.entry is None:
             return {}
-        found = marks(Line(cards=(self.entry.card,), head=self.estimate))
-        return {letter: words for letter, words in found.items() if letter not in IN_HEADS}
+        letters = marks(Line(cards=(self.entry.card,), head=self.estimate))
+        if self.odd_temperature:
+            letters["T"] = f"temperature unlike most, {temperature(self.entry.card)}"
+        return {letter: words for letter, words in letters.items() if letter not in IN_HEADS}
 
 
 class Board(NamedTuple):
@@ -126,70 +128,90 @@ class Board(NamedTuple):
     def column(self, label: str) -> dict[Row, Cell]:
         """Return the cells of one column, the best first, models alone."""
         sign = -1 if self.columns[label].better == "higher" else 1
-        found = {row: cell for (row, name), cell in self.cells.items() if name == label and not row.baseline}
-        return dict(sorted(found.items(), key=lambda item: sign * (item[1].estimate.value or 0.0)))
+        cells = {row: cell for (row, name), cell in self.cells.items() if name == label and not row.baseline}
+        return dict(sorted(cells.items(), key=lambda item: sign * (item[1].estimate.value or 0.0)))
 
     def chance(self, label: str) -> float | None:
         """Return the column's expected value of guessing."""
-        found = (c.entry.card.chance for (_, name), c in self.cells.items() if name == label and c.entry)
-        return next((chance for chance in found if chance is not None), None)
+        chances = (c.entry.card.chance for (_, name), c in self.cells.items() if name == label and c.entry)
+        return next((chance for chance in chances if chance is not None), None)
 
 
 _LAST: list[tuple[tuple[Entry, ...], Board]] = []
-"""The last board and what it was built of: unchanged runs are the same objects, so this is told in microseconds."""
+"""The last board and the runs it was built from; unchanged runs are the same objects."""
 
 
 def build(entries: Iterable[Entry]) -> Board:
-    """Sort runs into cells; runs without a number are left out."""
-    several = tuple(entries)
+    """Build the leaderboard; runs without a number are left out."""
+    runs = tuple(entries)
     for built_of, board in _LAST:
-        if len(built_of) == len(several) and all(map(is_, built_of, several)):
+        if len(built_of) == len(runs) and all(map(is_, built_of, runs)):
             return board
-    board = _build(several)
-    _LAST[:] = [(several, board)]
+    board = _build(runs)
+    _LAST[:] = [(runs, board)]
     return board
 
 
 def _build(entries: Sequence[Entry]) -> Board:
-    found: dict[tuple[Row, Column], list[Entry]] = defaultdict(list)
+    groups: dict[tuple[Row, Column], list[Entry]] = defaultdict(list)
     for entry in entries:
         if entry.headline and entry.headline.value is not None:
-            found[row_of(entry.card), column_of(entry.card, entry.headline)].append(entry)
-    for key in [key for key in found if _replaced(key, found)]:
-        del found[key]
-    labels = name_columns({column for _, column in found})
+            groups[row_of(entry.card), column_of(entry.card, entry.headline)].append(entry)
+    for key in [key for key in groups if _replaced(key, groups)]:
+        del groups[key]
+    labels = name_columns({column for _, column in groups})
     cells = {
         (row, labels[column]): Cell(
             estimate=chosen.headline,
             entry=chosen,
             coverage=chosen.card.coverage,
-            runs=len(several),
-            complete=chosen.card.complete,
+            runs=len(runs),
         )
-        for (row, column), several in found.items()
-        if (chosen := newest(several)).headline
+        for (row, column), runs in groups.items()
+        if (chosen := newest(runs)).headline
     }
-    cells |= _aggregated(cells, labels)
+    cells = _with_temperatures(cells) | _aggregated(cells, labels)
     rows = sorted({row for row, _ in cells}, key=lambda row: (row.baseline, row.label.lower()))
     return Board(tuple(rows), {labels[c]: c for c in sorted(labels, key=order)}, cells)
 
 
-def newest(several: Sequence[Entry]) -> Entry:
-    """Return the run that stands for its model: the newest complete one, else the newest."""
-    return max(several, key=lambda entry: (entry.card.complete, entry.card.started))
+def temperature(card: Card) -> str:
+    """Return a run's sampling temperature in words."""
+    value = card.config.sampling.temperature
+    return "not set" if value is None else f"{value:g}"
 
 
-def _replaced(key: tuple[Row, Column], found: Mapping[tuple[Row, Column], Sequence[Entry]]) -> bool:
-    """Whether a model's subset has nothing to say, since a complete run of the same benchmark is there."""
+def _with_temperatures(cells: Mapping[tuple[Row, str], Cell]) -> dict[tuple[Row, str], Cell]:
+    """Mark the models' cells whose temperature is not the most frequent one of their column."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for (row, label), cell in cells.items():
+        if cell.entry and not row.baseline:
+            counts[label][temperature(cell.entry.card)] += 1
+    usual = {label: count.most_common(1)[0][0] for label, count in counts.items() if len(count) > 1}
+    return {
+        (row, label): structs.replace(cell, odd_temperature=True)
+        if label in usual and cell.entry and not row.baseline and temperature(cell.entry.card) != usual[label]
+        else cell
+        for (row, label), cell in cells.items()
+    }
+
+
+def newest(runs: Sequence[Entry]) -> Entry:
+    """Return the newest complete run; if there is none, the newest."""
+    return max(runs, key=lambda entry: (entry.card.complete, entry.card.started))
+
+
+def _replaced(key: tuple[Row, Column], groups: Mapping[tuple[Row, Column], Sequence[Entry]]) -> bool:
+    """Return whether the model has a complete run of the benchmark besides this subset."""
     row, column = key
-    whole = found.get((row, column._replace(limit=None)), ())
+    whole = groups.get((row, column._replace(limit=None)), ())
     return column.limit is not None and any(entry.card.complete for entry in whole)
 
 
 def _aggregated(
     cells: Mapping[tuple[Row, str], Cell], labels: dict[Column, str]
 ) -> dict[tuple[Row, str], Cell]:
-    """Add what suites define over their variants, such as the mean of SMolInstruct's 14 tasks; enters new labels."""
+    """Return what suites define over their variants, such as the mean of SMolInstruct's 14 tasks; adds their labels."""
     columns = {label: column for column, label in labels.items()}
     groups: dict[tuple[Row, str, str, str, bool], list[Cell]] = defaultdict(list)
     for (row, label), cell in cells.items():
@@ -197,45 +219,47 @@ def _aggregated(
         if column.limit is None:
             suite = column.suite.partition(":")[0]
             groups[row, suite, column.protocol, column.version, column.sample].append(cell)
-    found = {}
+    aggregated = {}
     for (row, suite, protocol, version, sample), parts in groups.items():
-        several = [cell.entry.card for cell in parts if cell.entry]
-        estimate = _aggregate(several) if len(several) > 1 and _combines(suite) else None
+        cards = [cell.entry.card for cell in parts if cell.entry]
+        estimate = _aggregate(cards) if len(cards) > 1 and _combines(suite) else None
         if estimate is None:
             continue
         column = Column(suite, protocol, version, "", sample, None, "", estimate.metric, "fraction", "higher")
         label = labels.setdefault(column, name_columns([column])[column])
-        found[row, label] = Cell(estimate=estimate, entry=None, coverage=min(cell.coverage for cell in parts))
-    return found
+        aggregated[row, label] = Cell(
+            estimate=estimate, entry=None, coverage=min(cell.coverage for cell in parts)
+        )
+    return aggregated
 
 
 @cache
 def _combines(suite: str) -> bool:
-    """Whether a suite says how its variants make one number."""
+    """Return whether a suite defines one number over its variants."""
     try:
         return load.recorded_benchmark(suite).aggregate is not None
     except EvalsError:  # this version does not have it
         return False
 
 
-def _aggregate(several: list[Card]) -> Estimate | None:
-    made = aggregates(several)
-    if not made or made[0]["value"] is None:
+def _aggregate(cards: list[Card]) -> Estimate | None:
+    rows = aggregates(cards)
+    if not rows or rows[0]["value"] is None:
         return None
-    headlines = [one for card in several for one in card.estimates if one.headline]
+    headlines = [estimate for card in cards for estimate in card.estimates if estimate.headline]
     return Estimate(
-        metric=f"mean of {len(several)} tasks",
+        metric=f"mean of {len(cards)} tasks",
         group="",
-        value=made[0]["value"],
-        low=made[0]["low"],
-        high=made[0]["high"],
+        value=rows[0]["value"],
+        low=rows[0]["low"],
+        high=rows[0]["high"],
         worst=None,
         best=None,
-        n=sum(one.n for one in headlines),
-        clusters=sum(one.clusters for one in headlines),
+        n=sum(estimate.n for estimate in headlines),
+        clusters=sum(estimate.clusters for estimate in headlines),
         unit="fraction",
         better="higher",
-        method=made[0]["method"],
+        method=rows[0]["method"],
         headline=True,
     )
 
@@ -276,7 +300,7 @@ def order(column: Column) -> tuple[bool, bool, str, str, str]:
 
 
 def name_columns(columns: Iterable[Column]) -> dict[Column, str]:
-    """Name columns as shortly as tells them apart, e.g. `mmlu-pro · official`."""
+    """Return the shortest unique label of each column, e.g. `mmlu-pro · official`."""
     named = {column: f"{column.suite} · {column.protocol}" for column in columns}
     for column, name in named.items():
         marks = ["sample items" if column.sample else "", f"{column.limit} items" if column.limit else ""]
@@ -287,12 +311,12 @@ def name_columns(columns: Iterable[Column]) -> dict[Column, str]:
         lambda c: c.metric,
         lambda c: f"data {c.data_sha256[:6]}",
     ):
-        alike: dict[str, list[Column]] = defaultdict(list)
+        by_label: dict[str, list[Column]] = defaultdict(list)
         for column, name in named.items():
-            alike[name].append(column)
-        for name, several in alike.items():
-            if len({part(column) for column in several}) > 1:
-                named |= {column: f"{name} · {part(column)}" for column in several}
+            by_label[name].append(column)
+        for name, same_name in by_label.items():
+            if len({part(column) for column in same_name}) > 1:
+                named |= {column: f"{name} · {part(column)}" for column in same_name}
     return named
 
 
@@ -305,12 +329,12 @@ class Mean(NamedTuple):
 
 
 def mean_refused(board: Board, labels: Sequence[str]) -> str:
-    """Say why no mean over these columns makes sense; empty where it does."""
+    """Return why there is no mean over these columns; empty if there is."""
     columns = [board.columns[label] for label in labels]
     if odd := next((c for c in columns if c.unit != "fraction" or c.better == "lower"), None):
-        return f"{odd.suite} is measured in {odd.unit}, {odd.better} is better: it has no place in a mean of shares."
+        return f"{odd.suite} is measured in {odd.unit}, {odd.better} is better: it cannot be averaged with fractions."
     twice = [name for name, count in Counter(c.suite for c in columns).items() if count > 1]
-    return f"{twice[0]} stands there twice, under several protocols or data." if twice else ""
+    return f"{twice[0]} is chosen twice, under several protocols or data." if twice else ""
 
 
 def mean(board: Board, row: Row, labels: Sequence[str]) -> Mean | None:
@@ -319,10 +343,10 @@ def mean(board: Board, row: Row, labels: Sequence[str]) -> Mean | None:
     The suites' items are different ones, so their errors are independent: each side of the joint interval is the root
     of the summed squares of that side's distances (Zou and Donner, Statistics in Medicine 27, 2008, 1693-1702).
     """
-    found = [board.cells[row, label].estimate for label in labels if (row, label) in board.cells]
-    if not labels or len(found) < len(labels):
+    estimates = [board.cells[row, label].estimate for label in labels if (row, label) in board.cells]
+    if not labels or len(estimates) < len(labels):
         return None
-    return joint([(e.value or 0.0, e.low, e.high) for e in found])
+    return joint([(e.value or 0.0, e.low, e.high) for e in estimates])
 
 
 def joint(parts: Sequence[tuple[float, float | None, float | None]]) -> Mean:
@@ -336,7 +360,7 @@ def joint(parts: Sequence[tuple[float, float | None, float | None]]) -> Mean:
 
 
 def figure(value: float | None, low: float | None, high: float | None, unit: str) -> str:
-    """Write a number with its interval, without its unit: `43.6 ±0.9`, or `12.5 +23.5 −9.0` where it is lopsided.
+    """Return a number with its interval, without its unit: `43.6 ±0.9`, or `12.5 +23.5 −9.0` if it is asymmetric.
 
     >>> figure(0.4358, 0.4270, 0.4447, "fraction")
     '43.6 ±0.9'

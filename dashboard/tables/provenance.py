@@ -1,4 +1,4 @@
-"""Where a number comes from: the command that repeats a run, and the facts of its card in the order of asking."""
+"""Provenance of a number: the command that repeats its run, and the facts of the run's card."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evals.records import promise
 from evals.records.card import Card
 
 MIRROR = "MIRROR"
-"""Stands in a command for the folder of local data, which no card names."""
+"""Placeholder in a command for the folder of local data, which cards do not name."""
 
 
 def command(card: Card) -> str:
@@ -62,17 +62,17 @@ def _options(card: Card) -> Iterator[str]:
 
 
 def facts(card: Card) -> list[tuple[str, str]]:
-    """Return what a reader needs to trust, repeat or reject a run: (what, value)."""
+    """Return the facts that a reader needs to trust, repeat or reject a run: (name, value)."""
     config = card.config
     sampling = ", ".join(
         f"{name} {getattr(config.sampling, name)}"
         for name in config.sampling.__struct_fields__
         if getattr(config.sampling, name) not in (None, (), {})
     )
-    found = [
+    rows = [
         ("suite", f"{config.suite}, version {config.version}"),
         ("protocol", config.protocol),
-        ("words", _words(card)),
+        ("wording", _wording(card)),
         ("model", config.model + (f", served as {card.served}" if card.served else "")),
         ("data", f"{card.data}{f', {card.source}' if card.source else ''}, SHA-256 {config.data_sha256}"),
         ("items", "all" if config.limit is None else f"a seeded subset of {config.limit}"),
@@ -89,27 +89,27 @@ def facts(card: Card) -> list[tuple[str, str]]:
         ("origin", card.origin),
         ("started", moment(card.started)),
         ("finished", moment(card.finished)),
-        *(("fault" if found.fault else "warning", found.message) for found in card.health),
+        *(("fault" if rows.fault else "warning", rows.message) for rows in card.health),
         *(("note", note) for note in card.notes),
     ]
-    return [(name, value) for name, value in found if value]
+    return [(name, value) for name, value in rows if value]
 
 
-def _words(card: Card) -> str:
-    """Say whose own words a run asked in; empty: in the suite's wording."""
-    words = card.wording
-    return f"{words['package']}, {words['file']}, SHA-256 {words['file_sha256']}" if words else ""
+def _wording(card: Card) -> str:
+    """Return the upstream package whose prompt a run used; empty: the suite's own wording."""
+    used = card.wording
+    return f"{used['package']}, {used['file']}, SHA-256 {used['file_sha256']}" if used else ""
 
 
 def moment(seconds: float | None) -> str:
-    """Write a time in UTC."""
+    """Return a time in UTC."""
     if not seconds:
         return ""
     return f"{datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def duration(seconds: float | None) -> str:
-    """Write a length of time for people.
+    """Return a duration in words.
 
     >>> duration(3725)
     '1 h 2 min'

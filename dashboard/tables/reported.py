@@ -17,25 +17,25 @@ from evals.dashboard.tables.styling import Reported, plain, unit
 from evals.verdicts import reported as claims
 from evals.verdicts.reported import Claim
 
-NOT_SAID = "protocol not stated"
+NOT_STATED = "protocol not stated"
 
 
 def load(results: Path) -> tuple[Claim, ...]:
-    """Read all claims, those of the results folder included; raises DataError where one of its files is broken."""
-    own = sorted((results / "claims").glob("*.toml"))
-    return _load(results, tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in own))
+    """Read all claims, including those of the results folder; raises DataError if one of its files is broken."""
+    files = sorted((results / "claims").glob("*.toml"))
+    return _load(results, tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files))
 
 
 @lru_cache(maxsize=4)
-def _load(results: Path, own: Stamp) -> tuple[Claim, ...]:
-    return tuple(claims.load(results if own else None))
+def _load(results: Path, files: Stamp) -> tuple[Claim, ...]:
+    return tuple(claims.load(results if files else None))
 
 
-def of(found: Iterable[Claim], model: str, column: Column) -> list[Claim]:
-    """Return what is published of a model on a suite, under this protocol or one that is not stated."""
+def of(reported: Iterable[Claim], model: str, column: Column) -> list[Claim]:
+    """Return the reported results of a model on a suite, under this protocol or one that is not stated."""
     return [
         claim
-        for claim in found
+        for claim in reported
         if same_model(claim.model, model)
         and claim.suite in names(column.suite)
         and claim.protocol in ("", column.protocol)
@@ -43,20 +43,20 @@ def of(found: Iterable[Claim], model: str, column: Column) -> list[Claim]:
     ]
 
 
-def same_model(one: str, other: str) -> bool:
-    """Whether two names are one model's, whatever their case, punctuation and path."""
-    return name_of(one) == name_of(other)
+def same_model(name: str, other_name: str) -> bool:
+    """Return whether two names are the same, ignoring case, punctuation and path."""
+    return name_of(name) == name_of(other_name)
 
 
 def names(suite: str) -> tuple[str, str]:
-    """Return the names under which a suite may be claimed: its own, and that of all its variants together."""
+    """Return the names under which results may be reported: the suite's, and that of all its variants together."""
     return suite, suite.partition(":")[0]
 
 
-def said(claim: Claim) -> str:
-    """Say a claim in a line: value, protocol, date, source."""
+def sentence(claim: Claim) -> str:
+    """Return a claim as a sentence: value, protocol, date, source."""
     parts = [f"{claim.benchmark} {plain(claim.value, claim.unit)} {unit(claim.unit)}"]
-    parts.append(f"protocol {claim.protocol}" if claim.protocol else NOT_SAID)
+    parts.append(f"protocol {claim.protocol}" if claim.protocol else NOT_STATED)
     if claim.date:
         parts.append(f"as of {claim.date.isoformat()}")
     if claim.superseded:
@@ -66,11 +66,11 @@ def said(claim: Claim) -> str:
     return f"{', '.join(parts)}: {claim.source}"
 
 
-def beside(found: Iterable[Claim], board: Board, labels: Iterable[str]) -> list[Reported]:
-    """Return reported results of the columns' own suites, protocols and units, a row a model; the newest of several."""
+def beside(reported: Iterable[Claim], board: Board, labels: Iterable[str]) -> list[Reported]:
+    """Return reported results with the same suite, protocol and unit as a column, a row per model; the newest of several."""
     values: dict[str, dict[str, float]] = defaultdict(dict)
     columns = {label: board.columns[label] for label in labels}
-    for claim in sorted(found, key=lambda claim: claim.date or datetime.date.min):
+    for claim in sorted(reported, key=lambda claim: claim.date or datetime.date.min):
         for label, column in columns.items():
             same = (claim.suite, claim.protocol, claim.unit) == (column.suite, column.protocol, column.unit)
             if same and not (column.sample or column.limit or claim.superseded):
@@ -79,19 +79,19 @@ def beside(found: Iterable[Claim], board: Board, labels: Iterable[str]) -> list[
 
 
 def label(claim: Claim) -> str:
-    """Name the column of a claim."""
-    return f"{claim.suite} · {claim.protocol or NOT_SAID}"
+    """Return the label of a claim's column."""
+    return f"{claim.suite} · {claim.protocol or NOT_STATED}"
 
 
-def table(found: Iterable[Claim], suites: Iterable[str]) -> pd.DataFrame:
-    """Lay claims out, models by suite and protocol; several numbers of one cell stand side by side."""
+def table(reported: Iterable[Claim], suites: Iterable[str]) -> pd.DataFrame:
+    """Return claims as a table of models by suite and protocol; several numbers of one cell are joined."""
     wanted = list(dict.fromkeys(name for suite in suites for name in names(suite)))
-    kept = [claim for claim in found if claim.suite in wanted and not claim.superseded]
+    kept = [claim for claim in reported if claim.suite in wanted and not claim.superseded]
     cells: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for claim in kept:
         value = plain(claim.value, claim.unit)
-        if value not in (several := cells[claim.model][label(claim)]):
-            several.append(value)
+        if value not in (numbers := cells[claim.model][label(claim)]):
+            numbers.append(value)
     columns = sorted(
         {label(claim) for claim in kept}, key=lambda name: wanted.index(name.partition(" · ")[0])
     )

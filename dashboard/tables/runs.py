@@ -1,4 +1,4 @@
-"""Runs at work and what they cost: progress with a shrinking interval, and the front of accuracy against effort."""
+"""Active runs and costs: progress with a shrinking interval, and the Pareto front of score against cost."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from evals.labels import Failed
 from evals.verdicts.betting import Bets
 
 STEPS = 40
-"""Points of a curve of progress."""
+"""Points of the running mean."""
 
-EFFORTS = {
+COSTS = {
     "cost": ("USD per 1,000 samples", "cost"),
     "latency": ("median seconds per sample", "seconds"),
     "tokens": ("output tokens per sample", "tokens"),
 }
-"""Name in the URL -> (title of the axis, column of `efforts`)."""
+"""Name in the URL -> (title of the axis, column of `costs`)."""
 
 
 class Progress(NamedTuple):
-    """How far a run is."""
+    """Progress of a run."""
 
     done: int
     expected: int
@@ -37,16 +37,16 @@ class Progress(NamedTuple):
 
 def progress(entry: Entry) -> Progress:
     """Count the records of a run, which may be growing."""
-    found = query(
+    counts = query(
         entry.path,
         "SELECT verdict, count(*) AS n, max(started) AS last, sum(output_tokens) AS tokens FROM records GROUP BY 1",
     )
     return Progress(
-        done=int(found["n"].sum()),
+        done=int(counts["n"].sum()),
         expected=entry.card.expected,
-        last=float(found["last"].max()) if len(found) else 0.0,
-        output_tokens=int(found["tokens"].fillna(0).sum()),
-        verdicts=dict(zip(found["verdict"], found["n"].astype(int), strict=True)),
+        last=float(counts["last"].max()) if len(counts) else 0.0,
+        output_tokens=int(counts["tokens"].fillna(0).sum()),
+        verdicts=dict(zip(counts["verdict"], counts["n"].astype(int), strict=True)),
     )
 
 
@@ -54,7 +54,7 @@ def curve(path: Path) -> pd.DataFrame:
     """Return the running mean of the scored values with an interval that holds at all times together.
 
     Confidence sequence of `evals.verdicts.betting`, both ends at 2.5 %: unlike the interval of a finished run it may be
-    looked at after every record. Empty where values do not lie between 0 and 1.
+    looked at after every record. Empty if a value is not between 0 and 1.
     """
     values = query(
         path, "SELECT value FROM records WHERE value IS NOT NULL ORDER BY started, sample, repeat"
@@ -74,9 +74,9 @@ def curve(path: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def efforts(board: Board, label: str) -> pd.DataFrame:
-    """Return score and effort per model of one column; what is not known is NaN."""
-    found = []
+def costs(board: Board, label: str) -> pd.DataFrame:
+    """Return score and cost per model of one column; unknown costs are NaN."""
+    rows = []
     cells = {row: cell for row, cell in board.column(label).items() if cell.entry}
     seconds = latencies([cell.entry.path for cell in cells.values() if cell.entry])
     for row, cell in cells.items():
@@ -84,7 +84,7 @@ def efforts(board: Board, label: str) -> pd.DataFrame:
             continue
         card = cell.entry.card
         replies = sum(n for name, n in card.counts.items() if Failed.parse(name) is None and name != "absent")
-        found.append(
+        rows.append(
             {
                 "model": row.label,
                 "value": cell.estimate.value,
@@ -96,11 +96,11 @@ def efforts(board: Board, label: str) -> pd.DataFrame:
                 "tokens": _per(card.tokens.get("output"), replies, 1),
             }
         )
-    return pd.DataFrame(found)
+    return pd.DataFrame(rows)
 
 
 def known_models(board: Board, label: str, effort: str) -> int:
-    """Count the models of a column whose effort is known, by their cards; latencies are taken to be known if tokens are."""
+    """Count the models of a column whose cost is known by their cards; latencies are assumed to be known if tokens are."""
     cards = [cell.entry.card for cell in board.column(label).values() if cell.entry]
     return sum(
         card.cost_usd is not None if effort == "cost" else bool(card.tokens.get("output")) for card in cards
@@ -113,14 +113,14 @@ def _per(total: float | None, count: int, scale: float) -> float:
 
 def latencies(paths: Sequence[Path]) -> dict[str, float]:
     """Return the median seconds per reply by run."""
-    found = query(
+    medians = query(
         paths, "SELECT path, median(seconds) AS seconds FROM records WHERE seconds > 0 GROUP BY path"
     )
-    return dict(zip(found["path"], found["seconds"], strict=True))
+    return dict(zip(medians["path"], medians["seconds"], strict=True))
 
 
-def front(table: pd.DataFrame, effort: str, *, better: str) -> pd.DataFrame:
-    """Mark what no other model beats in both score and effort: column `front`."""
+def pareto(table: pd.DataFrame, effort: str, *, better: str) -> pd.DataFrame:
+    """Mark the Pareto-optimal models, which no other model beats in both score and cost: column `front`."""
     known = table.dropna(subset=[effort, "value"]).sort_values(
         [effort, "value"], ascending=[True, better == "lower"]
     )
@@ -132,11 +132,11 @@ def front(table: pd.DataFrame, effort: str, *, better: str) -> pd.DataFrame:
 
 
 def totals(entries: Iterable[Entry]) -> dict[str, float]:
-    """Sum up what runs used."""
-    several = list(entries)
+    """Return the sums of tokens and costs of runs."""
+    runs = list(entries)
     return {
-        "input": sum(entry.card.tokens.get("input", 0) for entry in several),
-        "output": sum(entry.card.tokens.get("output", 0) for entry in several),
-        "cost": sum(entry.card.cost_usd or 0.0 for entry in several),
-        "priced": sum(entry.card.cost_usd is not None for entry in several),
+        "input": sum(entry.card.tokens.get("input", 0) for entry in runs),
+        "output": sum(entry.card.tokens.get("output", 0) for entry in runs),
+        "cost": sum(entry.card.cost_usd or 0.0 for entry in runs),
+        "priced": sum(entry.card.cost_usd is not None for entry in runs),
     }

@@ -1,4 +1,4 @@
-"""Samples of a run, one by one: the list to walk through, and all there is of one. Plain functions.
+"""Samples of a run: the list that a reader walks through, and everything about a single one.
 
 Of a gated suite only ids and verdicts leave this module. Texts are read for one sample at a time.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from math import isfinite
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from msgspec import Struct, structs
@@ -31,14 +31,14 @@ NOT_RIGHT = "not right"
 ABSENT = "absent"
 
 
-# --- the list -----------------------------------------------------------------------------------------------
+# --- list -----------------------------------------------------------------------------------------------
 
 
 def listing(entries: Sequence[Entry]) -> pd.DataFrame:
-    """List what the first run expects, in the order of the data set.
+    """Return the samples that the first run expects, in the order of the data set.
 
     Columns: `sample`, `repeat`, `group`, `value` in the first run, and the verdict in each run as `verdict0`,
-    `verdict1`, ...; `absent` where there is no record.
+    `verdict1`, ...; `absent` without a record.
     """
     first, *others = entries
     repeats = max(1, first.card.config.repeats)
@@ -61,7 +61,7 @@ def listing(entries: Sequence[Entry]) -> pd.DataFrame:
 
 
 def verdicts(frame: pd.DataFrame, run: int = 0) -> list[str]:
-    """Return the outcomes that occur in a run of a listing, to filter by."""
+    """Return the outcomes that occur in a run of a listing, the most frequent first."""
     counts: Counter[str] = Counter()
     for verdict, count in frame[f"verdict{run}"].value_counts().items():
         counts[str(verdict).partition(":")[0]] += int(count)
@@ -72,7 +72,7 @@ def verdicts(frame: pd.DataFrame, run: int = 0) -> list[str]:
 def chosen(
     frame: pd.DataFrame, *, outcomes: Mapping[int, str] = {}, group: str = "", text: str = ""
 ) -> pd.DataFrame:
-    """Keep the rows of a listing with these outcomes (by run), of a group, with a text in their id."""
+    """Return the rows of a listing with these outcomes (by run), of a group, with a text in their id."""
     kept = frame
     for run, outcome in outcomes.items():
         if outcome and f"verdict{run}" in frame:
@@ -85,27 +85,29 @@ def chosen(
     return kept.reset_index(drop=True)
 
 
-class Walk(NamedTuple):
-    """Where a sample stands in a filtered list."""
+class Neighbours(NamedTuple):
+    """The position of a sample in a filtered list."""
 
     place: int | None
-    """From 0; None: the sample is not in it."""
+    """From 0; None: the sample is not in the list."""
     before: tuple[str, int] | None
     """Sample and repeat."""
     after: tuple[str, int] | None
 
 
-def walk(frame: pd.DataFrame, sample: str, repeat: int) -> Walk:
-    """Find the neighbours of a sample and repeat; of one that the filter leaves out, the first of the list."""
-    found = frame.index[(frame["sample"] == sample) & (frame["repeat"] == repeat)]
+def neighbours(frame: pd.DataFrame, sample: str, repeat: int) -> Neighbours:
+    """Return the neighbours of a sample and repeat; if the filter leaves it out, the first of the list."""
+    places = frame.index[(frame["sample"] == sample) & (frame["repeat"] == repeat)]
     keys = list(zip(frame["sample"], frame["repeat"].astype(int), strict=True))
-    if not len(found):
-        return Walk(None, None, keys[0] if keys else None)
-    place = int(found[0])
-    return Walk(place, keys[place - 1] if place else None, keys[place + 1] if place + 1 < len(keys) else None)
+    if not len(places):
+        return Neighbours(None, None, keys[0] if keys else None)
+    place = int(places[0])
+    return Neighbours(
+        place, keys[place - 1] if place else None, keys[place + 1] if place + 1 < len(keys) else None
+    )
 
 
-# --- one of them --------------------------------------------------------------------------------------------
+# --- single sample --------------------------------------------------------------------------------------------
 
 
 class Item(Struct, frozen=True, kw_only=True):
@@ -119,24 +121,24 @@ class Item(Struct, frozen=True, kw_only=True):
     sample: Sample | None = None
     """The gold side; None in a gated suite."""
     prompt: Prompt | None = None
-    """None in a gated suite, and where there is no record."""
+    """None in a gated suite, and without a record."""
     outcome: Reply | Failure | None = None
     scores: dict[str, Score | Failure] = {}
 
     @property
     def score(self) -> Score | None:
-        """Return the suite's first score; None where there is none."""
+        """Return the score of the suite's first scorer; None if there is none."""
         first = next(iter(self.scores.values()), None)
         return first if isinstance(first, Score) else None
 
     @property
     def reply(self) -> Reply | None:
-        """Return the reply; None where asking failed."""
+        """Return the reply; None if the call failed."""
         return self.outcome if isinstance(self.outcome, Reply) else None
 
     @property
     def asked(self) -> str:
-        """Return all words of the prompt; if it is not known, those of the data set's question."""
+        """Return the text of the prompt; if it is not known, that of the data set's question."""
         if self.prompt and self.prompt.messages:
             return "\n".join(plain_text(message.parts) for message in self.prompt.messages)
         return plain_text(self.sample.question) if self.sample else ""
@@ -148,34 +150,53 @@ _SCORES = msgspec.json.Decoder(dict[str, Score | Failure])
 
 
 def item(entry: Entry, sample: str, repeat: int = 0) -> Item | None:
-    """Read one sample of a run; None where the run does not expect it. Raises StoreError where it is broken."""
-    texts = not entry.card.gated
-    gold = query(
-        entry.path, f'SELECT "group"{", json" if texts else ""} FROM samples WHERE id = ?', (sample,)
-    )
-    if gold.empty:
-        return None
-    found = query(
+    """Read one sample of a run; None if the run does not expect it. Raises StoreError if it is broken."""
+    return next(iter(_read(entry, [sample], repeat)), None)
+
+
+def items(entry: Entry, *, most: int) -> list[Item]:
+    """Read the first repeat of up to `most` samples, those that are not right first; raises StoreError."""
+    frame = listing([entry])
+    first = frame[frame["repeat"] == 0]
+    order = (first["verdict0"] == "right").sort_values(kind="stable").index[:most]
+    return _read(entry, first.loc[order, "sample"].tolist(), 0)
+
+
+def _read(entry: Entry, names: Sequence[str], repeat: int) -> list[Item]:
+    """Read samples with their records of one repeat, in the order of their names; of a gated suite without texts."""
+    listed = ", ".join("?" * len(names)) or "NULL"
+    json, texts = ("", "") if entry.card.gated else (", json", ", prompt, outcome, scores")
+    golds = query(entry.path, f'SELECT id, "group"{json} FROM samples WHERE id IN ({listed})', names)
+    records = query(
         entry.path,
-        f"SELECT verdict{', prompt, outcome, scores' if texts else ''} FROM records WHERE sample = ? AND repeat = ?",
-        (sample, repeat),
+        f"SELECT sample, verdict{texts} FROM records WHERE repeat = ? AND sample IN ({listed})",
+        (repeat, *names),
     )
-    verdict = ABSENT if found.empty else str(found["verdict"][0])
-    bare = Item(entry=entry, id=sample, repeat=repeat, group=str(gold["group"][0]), verdict=verdict)
-    if not texts:
+    known = {row["sample"]: row for row in records.to_dict("records")}
+    by_id = {row["id"]: row for row in golds.to_dict("records")}
+    return [
+        _item(entry, repeat, by_id[name], known.get(name, {"verdict": ABSENT}))
+        for name in names
+        if name in by_id
+    ]
+
+
+def _item(entry: Entry, repeat: int, gold: Mapping[Hashable, Any], record: Mapping[Hashable, Any]) -> Item:
+    bare = Item(entry=entry, id=gold["id"], repeat=repeat, group=gold["group"], verdict=record["verdict"])
+    if entry.card.gated:
         return bare
     try:
-        bare = structs.replace(bare, sample=SAMPLE.decode(gold["json"][0]))
-        if found.empty:
+        bare = structs.replace(bare, sample=SAMPLE.decode(gold["json"]))
+        if "outcome" not in record:
             return bare
         return structs.replace(
             bare,
-            prompt=_PROMPT.decode(found["prompt"][0]),
-            outcome=_OUTCOME.decode(found["outcome"][0]),
-            scores=_SCORES.decode(found["scores"][0]),
+            prompt=_PROMPT.decode(record["prompt"]),
+            outcome=_OUTCOME.decode(record["outcome"]),
+            scores=_SCORES.decode(record["scores"]),
         )
     except (msgspec.DecodeError, ValueError) as error:
-        raise StoreError(f"{entry.path}: sample {sample!r} is broken ({error})") from error
+        raise StoreError(f"{entry.path}: sample {bare.id!r} is broken ({error})") from error
 
 
 def where_read(item: Item) -> tuple[int, int] | None:
@@ -228,14 +249,14 @@ class Figures(NamedTuple):
 
 
 def figures(item: Item) -> Figures | None:
-    """Compare the stated number with the target in the target's unit; None where either is no number."""
+    """Compare the stated number with the target in the target's unit; None if either is not a number."""
     if item.sample is None or item.sample.choices or item.score is None or item.score.answer is None:
         return None
     unit = item.sample.unit or _unit(item.entry)
-    found, target = read(item.score.answer, item.sample.unit), _number(item.sample.target)
-    if found is None or target is None:
+    answered, target = read(item.score.answer, item.sample.unit), _number(item.sample.target)
+    if answered is None or target is None:
         return None
-    value = convert(found.value, found.unit, item.sample.unit) if item.sample.unit else found.value
+    value = convert(answered.value, answered.unit, item.sample.unit) if item.sample.unit else answered.value
     if value is None or not isfinite(value):
         return None
     return Figures(value, target, unit, value - target, (value - target) / abs(target) if target else None)
@@ -254,10 +275,13 @@ def _number(target: object) -> float | None:
     return value if isfinite(value) else None
 
 
-SCORERS_OF_MOLECULES = frozenset({"molecule", "molecules"})
+MOLECULE_SCORERS = frozenset({"molecule", "molecules"})
+DRAWN = 4
+"""Molecules of a question that are drawn: the last ones, since examples come first."""
 _TAGGED = re.compile(
     r"(?:<SMILES>|\[START_SMILES\])\s*([^\s<\[][^\s<]{0,2000}?)\s*(?:</SMILES>|\[END_SMILES\])"
 )
+_NAME = re.compile(r"<IUPAC>\s{0,9}([^<>\n]{1,1000}?)\s{0,9}</IUPAC>")
 REACTIONS = {"smolinstruct:FS": "forward", "smolinstruct:RS": "backward"}
 """Suites whose question is one side of a reaction and whose answer is the other."""
 
@@ -266,27 +290,51 @@ class Molecules(NamedTuple):
     """SMILES of an item that can be drawn."""
 
     answer: str
-    """Empty: none was stated."""
+    """Empty: none was extracted."""
     gold: str
-    """Empty: the gold answer is no molecule."""
-    given: tuple[str, ...]
-    """In the question."""
+    """Empty: the gold answer is not a molecule."""
+    given: dict[str, str]
+    """SMILES in the question -> the letter of its option; empty: it is not an option."""
     reaction: str
     """`forward`: the question gives the reactants; `backward`: the product; empty: no reaction."""
+    name: str
+    """Of the gold molecule, if the question asks for the structure of a name; else empty."""
 
 
 def molecules(item: Item) -> Molecules | None:
-    """Return the molecules of an item; None where there are none."""
+    """Return the molecules of an item; None if there are none."""
     if item.sample is None:
         return None
-    tagged = dict.fromkeys(_TAGGED.findall(item.asked))
-    given = tuple(smiles for smiles in tagged if looks_like_smiles(smiles))[:4]
-    answer = gold = ""
-    if SCORERS_OF_MOLECULES & item.scores.keys():
+    given, answer, gold = _given(item), "", ""
+    if MOLECULE_SCORERS & item.scores.keys():
         gold = str(item.sample.target).replace(";", ".")
         answer = (item.score.answer or "").replace(";", ".") if item.score else ""
-    elif isinstance(item.sample.meta.get("smiles"), str):
-        given = given or (item.sample.meta["smiles"],)
+    elif not given and isinstance(item.sample.meta.get("smiles"), str):
+        given = {item.sample.meta["smiles"]: ""}
     if not (answer or gold or given):
         return None
-    return Molecules(answer, gold, given, REACTIONS.get(item.entry.card.config.suite, "") if gold else "")
+    names = set(_NAME.findall(item.asked)) if gold else set()
+    reaction = REACTIONS.get(item.entry.card.config.suite, "") if gold else ""
+    return Molecules(answer, gold, given, reaction, names.pop() if len(names) == 1 else "")
+
+
+def _given(item: Item) -> dict[str, str]:
+    """Return the molecules of a question: those in tags, else options that all are SMILES, else words that must be SMILES."""
+    tagged = [smiles for smiles in dict.fromkeys(_TAGGED.findall(item.asked)) if looks_like_smiles(smiles)]
+    if tagged:
+        return dict.fromkeys(tagged[-DRAWN:], "")
+    choices = options(item)
+    if choices and all(_surely_smiles(choice.text.strip()) for choice in choices):
+        return {choice.text.strip(): choice.shown for choice in choices[:DRAWN]}
+    words = (word.strip("`'\".,;:?!") for word in item.asked.split())
+    return dict.fromkeys(list(dict.fromkeys(filter(_surely_smiles, words)))[-DRAWN:], "")
+
+
+def _surely_smiles(word: str) -> bool:
+    """Whether a word is SMILES and can be neither English nor a formula: it has carbon, and a branch, ring or double bond."""
+    return (
+        8 <= len(word) <= 2_000
+        and looks_like_smiles(word)
+        and re.search("[cC]", word) is not None
+        and (re.search(r"[=#]|\w\(", word) is not None or len(re.findall(r"[cnosCNOS]\d", word)) > 1)
+    )

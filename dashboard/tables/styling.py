@@ -1,7 +1,8 @@
-"""The leaderboard's table as it is shown: heads in two lines, words for numbers, colours for standing. Plain pandas."""
+"""The leaderboard's table as shown: heads of two lines, words for numbers, colours for standing. Plain pandas."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -16,15 +17,15 @@ if TYPE_CHECKING:
     from evals.verdicts.ranks import Rank
 
 GROUNDS = {False: ("#ffffff", "#9cc3e5"), True: ("#12161c", "#1d4a75")}
-"""Ground of the worst and the best standing by theme; text stands out from all between by 7:1 and more."""
+"""Background of the worst and the best standing by theme; the text's contrast is at least 7:1 on all between."""
 CHANCE = "chance"
 MODEL, RANK, MEAN = "model", "rank", "mean"
 UNIQUE = "\u200b"
-"""Of no width: tells heads with the same second line apart, since a selected cell is known by that line alone."""
+"""A character of no width that makes second lines of heads unique: a selected cell is identified by that line alone."""
 
 
 class Reported(NamedTuple):
-    """A model's reported results, laid beside the measured ones."""
+    """A model's reported results, as a row among the measured ones."""
 
     model: str
     values: Mapping[str, float]
@@ -35,7 +36,7 @@ Lines: TypeAlias = Sequence[Row | Reported]
 
 
 class Table(NamedTuple):
-    """A table of numbers to sort by, and what the reader sees in its cells."""
+    """The numbers by which the table is sorted, and the words shown in its cells."""
 
     numbers: pd.DataFrame
     words: pd.DataFrame
@@ -46,14 +47,14 @@ class Table(NamedTuple):
 
 
 def table(board: Board, choice: Choice, lines: Lines, places: Ties) -> Table:
-    """Lay out the rows in their order, and under them the expected score of guessing."""
+    """Return the table with its rows in this order, followed by the expected score of guessing."""
     ranks = {place.model: place for place in places.places}
     means = [MEAN] if choice.averaged else []
-    numbers = pd.DataFrame(
-        [_numbers(board, choice, line, ranks) for line in lines],
-        columns=[MODEL, RANK, *means, *choice.columns],
-    )
-    words = pd.DataFrame([_words(board, choice, line, ranks) for line in lines], columns=numbers.columns)
+    ranked, *others = choice.columns
+    names = [MODEL, ranked, RANK, *means, *others]  # on a phone, the ranked column is beside the names
+    numbers = pd.DataFrame([_numbers(board, choice, line, ranks) for line in lines], columns=names)
+    words = pd.DataFrame([_words(board, choice, line, ranks) for line in lines], columns=names)
+    words[MODEL] = _short(words[MODEL].tolist())
     chances = {label: chance for label in choice.columns if (chance := board.chance(label)) is not None}
     if chances:
         numbers.loc[len(numbers)] = pd.Series({MODEL: CHANCE, **chances})
@@ -65,15 +66,25 @@ def table(board: Board, choice: Choice, lines: Lines, places: Ties) -> Table:
     return Table(numbers, words.fillna(""), colours, heads(board, [*means, *choice.columns]))
 
 
+def _short(names: list[str]) -> list[str]:
+    """Leave out the organisation before a model's name, unless two rows would then have the same one.
+
+    >>> _short(["internlm/Intern-S1", "a/Qwen3", "b/Qwen3"])
+    ['Intern-S1', 'a/Qwen3', 'b/Qwen3']
+    """
+    counts = Counter(name.rpartition("/")[2] for name in names)
+    return [last if counts[last := name.rpartition("/")[2]] == 1 else name for name in names]
+
+
 def heads(board: Board, labels: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Return both lines of every head: suite and protocol; metric, unit and direction."""
-    found = {MODEL: ("", MODEL), RANK: ("", RANK)}
+    lines = {MODEL: ("", MODEL), RANK: ("", RANK)}
     for place, label in enumerate(labels):
         if label == MEAN:
-            found[label] = ("chosen suites", "mean, % ↑")
+            lines[label] = ("chosen suites", "mean, % ↑")
         else:
-            found[label] = (label, board.columns[label].measure + UNIQUE * place)
-    return found
+            lines[label] = (label, board.columns[label].measure + UNIQUE * place)
+    return lines
 
 
 def _numbers(
@@ -82,23 +93,23 @@ def _numbers(
     if isinstance(line, Reported):
         return {MODEL: line.model, **line.values}
     place = ranks.get(line.label)
-    found: dict[str, object] = {MODEL: line.label, RANK: place.rank_low if place else None}
+    values: dict[str, object] = {MODEL: line.label, RANK: place.rank_low if place else None}
     if average := mean(board, line, choice.averaged):
-        found[MEAN] = average.value
+        values[MEAN] = average.value
     for label in choice.columns:
         cell = board.cells.get((line, label))
-        found[label] = cell.estimate.value if cell else None
-    return found
+        values[label] = cell.estimate.value if cell else None
+    return values
 
 
 def _words(board: Board, choice: Choice, line: Row | Reported, ranks: Mapping[str, Rank]) -> dict[str, str]:
     if isinstance(line, Reported):
         values = {label: plain(value, board.columns[label].unit) for label, value in line.values.items()}
         return {MODEL: f"{line.model} (reported)", **values}
-    found = {MODEL: line.label, RANK: _rank(ranks.get(line.label))}
+    words = {MODEL: line.label, RANK: _rank(ranks.get(line.label))}
     if average := mean(board, line, choice.averaged):
-        found[MEAN] = figure(*average, "fraction")
-    return found | {label: cell_words(board.cells.get((line, label))) for label in choice.columns}
+        words[MEAN] = figure(*average, "fraction")
+    return words | {label: cell_words(board.cells.get((line, label))) for label in choice.columns}
 
 
 def _rank(place: Rank | None) -> str:
@@ -109,19 +120,19 @@ def _rank(place: Rank | None) -> str:
 
 
 def cell_words(cell: Cell | None) -> str:
-    """Write a cell: the number, half its interval, its coverage below 100 %, its marks."""
+    """Return the words of a cell: the number, half its interval, its coverage if below 100 %, its marks."""
     if cell is None:
         return ""
-    one = cell.estimate
+    estimate = cell.estimate
     covered = "" if cell.coverage >= 1 else f"({100 * min(cell.coverage, 0.9999):.1f} %)"
-    number = figure(one.value, one.low, one.high, one.unit)
+    number = figure(estimate.value, estimate.low, estimate.high, estimate.unit)
     return " ".join(filter(None, (number, covered, "".join(cell.marks))))
 
 
 def _colours(
     board: Board, choice: Choice, lines: Lines, numbers: pd.DataFrame, ranks: Mapping[str, Rank]
 ) -> pd.DataFrame:
-    """Colour by standing: what the paired comparison shows in the ranked column, what the intervals show in others."""
+    """Return standings: by the paired comparison in the ranked column, by the intervals in the others."""
     standings = {}
     rows = {line for line in lines if isinstance(line, Row) and not line.baseline}
     for label in choice.columns:
@@ -142,38 +153,38 @@ def _by_rank(ranks: Mapping[str, Rank], rows: set[Row]) -> dict[Row, float]:
     return {row: 1 - (middle - 1) / most for row, middle in middles.items()}
 
 
-def styled(found: Table, *, dark: bool) -> pd.io.formats.style.Styler:
-    """Dress the numbers in their words and colours, under heads of two lines."""
-    names = pd.MultiIndex.from_tuples([found.heads[name] for name in found.numbers.columns])
-    numbers = found.numbers.set_axis(names, axis=1)
+def styled(shown: Table, *, dark: bool) -> pd.io.formats.style.Styler:
+    """Return the numbers with words, colours and heads of two lines applied."""
+    names = pd.MultiIndex.from_tuples([shown.heads[name] for name in shown.numbers.columns])
+    numbers = shown.numbers.set_axis(names, axis=1)
     style = numbers.style
-    for name in found.words:
-        words = cycle(found.words[name])  # a column is written from its first row to its last
-        style = style.format(lambda _, words=words: next(words), subset=[found.heads[name]])
-    grounds = found.colours.map(
+    for name in shown.words:
+        words = cycle(shown.words[name])  # a column is written from its first row to its last
+        style = style.format(lambda _, words=words: next(words), subset=[shown.heads[name]])
+    grounds = shown.colours.map(
         lambda share: "" if share != share else f"background-color: {mixed(share, dark=dark)}"
     ).set_axis(names, axis=1)
     return style.apply(lambda _: grounds, axis=None)
 
 
 def mixed(share: float, *, dark: bool) -> str:
-    """Mix the two grounds of a theme."""
-    low, high = ([int(one[i : i + 2], 16) for i in (1, 3, 5)] for one in GROUNDS[dark])
+    """Return a colour between the two backgrounds of a theme."""
+    low, high = ([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in GROUNDS[dark])
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in zip(low, high, strict=True))
 
 
 def unit(name: str) -> str:
-    """Return a unit as it is shown."""
+    """Return the symbol of a unit."""
     return "%" if name == "fraction" else name
 
 
 def plain(value: float | None, unit_: str) -> str:
-    """Write a number without its unit."""
+    """Return a number without its unit."""
     return figure(value, None, None, unit_)
 
 
 def span(low: float | None, high: float | None, unit_: str) -> str:
-    """Write an interval without its unit."""
+    """Return an interval without its unit."""
     if low is None or high is None:
         return "not known"
     if unit_ == "fraction":

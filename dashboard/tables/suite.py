@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 BINS = 10
-"""Of answer lengths, with as many samples each as can be."""
+"""Number of length bins, of about equal size."""
 LABEL = 1
-"""Characters of an answer of a gated suite that leave this module: a letter, no text."""
+"""Longest answer of a gated suite that leaves this module: a letter."""
 
 
-def alike(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
-    """Return the newest complete run of every other model that was asked the same in the same way, at most forty.
+def comparable(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
+    """Return the newest complete run of every other model of the same suite, protocol and data, at most forty.
 
-    Of a model without a complete run it is the newest; baselines are left out.
+    For a model without a complete run it is the newest one; baselines are left out.
     """
     newest: dict[str, Entry] = {}
     for other in entries:
@@ -57,15 +57,15 @@ def alike(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
 def breakdown(entry: Entry) -> pd.DataFrame:
     """Return the groups of a run: `group`, `n`, `value`, `low`, `high`, `coverage`, `apart`, `p`, `flagged`.
 
-    `apart` is the group's mean minus the mean of all others, tested by Fisher's exact test where every value is right
-    or wrong and stands alone, else by Welch's t with clustered errors; `flagged` is what Benjamini-Hochberg selects at
-    5 %. Where the headline is no mean of samples there is no test. Empty where the suite has no groups.
+    `apart` is the group's mean minus the mean of all others, tested by Fisher's exact test if all values are 0 or 1 and
+    independent, else by Welch's t with clustered errors; `flagged` is what Benjamini-Hochberg selects at 5 %. There is
+    no test if the headline is not a mean of samples. Empty if the suite has no groups.
     """
     import pandas as pd
 
     estimates = frames.groups(entry.path)
     metric = estimates[0].metric if estimates else ""
-    rows = [_group_row(one) for one in estimates if one.metric == metric]
+    rows = [_group_row(estimate) for estimate in estimates if estimate.metric == metric]
     frame = pd.DataFrame(rows, columns=["group", "metric", "n", "value", "low", "high", "unit", "better"])
     frame["coverage"] = frame["group"].map(_coverage(entry))
     tests = _tests(entry) if not frame.empty and _testable(entry, metric) else {}
@@ -75,8 +75,17 @@ def breakdown(entry: Entry) -> pd.DataFrame:
     return frame
 
 
-def _group_row(one: Estimate) -> tuple[Any, ...]:
-    return one.group, one.metric, one.n, one.value, one.low, one.high, one.unit, one.better
+def _group_row(estimate: Estimate) -> tuple[Any, ...]:
+    return (
+        estimate.group,
+        estimate.metric,
+        estimate.n,
+        estimate.value,
+        estimate.low,
+        estimate.high,
+        estimate.unit,
+        estimate.better,
+    )
 
 
 def _testable(entry: Entry, metric: str) -> bool:
@@ -84,12 +93,17 @@ def _testable(entry: Entry, metric: str) -> bool:
     from evals.report.metrics import mean_value
     from evals.run.overview import suite_of
 
-    found = next((m for m in suite_of(entry.card).metrics if m.name == metric), None)
-    return found is not None and found.of is mean_value and found.pool != "whole" and not found.scorer
+    headline = next((m for m in suite_of(entry.card).metrics if m.name == metric), None)
+    return (
+        headline is not None
+        and headline.of is mean_value
+        and headline.pool != "whole"
+        and not headline.scorer
+    )
 
 
 def _coverage(entry: Entry) -> dict[str, float]:
-    found = query(
+    counts = query(
         entry.path,
         """SELECT s."group" AS name, count(r.sample)::DOUBLE AS scored, count(DISTINCT s.id) AS items
         FROM samples s LEFT JOIN records r ON r.sample = s.id AND r.verdict NOT LIKE 'failed%' GROUP BY 1""",
@@ -97,7 +111,7 @@ def _coverage(entry: Entry) -> dict[str, float]:
     repeats = max(1, entry.card.config.repeats)
     return {
         name: min(1.0, scored / (items * repeats))
-        for name, scored, items in zip(found["name"], found["scored"], found["items"], strict=True)
+        for name, scored, items in zip(counts["name"], counts["scored"], counts["items"], strict=True)
     }
 
 
@@ -117,12 +131,12 @@ def _tests(entry: Entry) -> dict[str, _Test]:
     if len(names) < 2:
         return {}
     yes_no = frame["value"].isin((0.0, 1.0)).all() and frame["cluster"].is_unique
-    found = []
+    tested = []
     for name in names:
         inside = frame["name"] == name
-        found.append((_fisher if yes_no else _welch)(frame[inside], frame[~inside]))
-    adjusted = difference.benjamini_hochberg([p for _, p in found])
-    return {name: _Test(apart, p) for name, (apart, _), p in zip(names, found, adjusted, strict=True)}
+        tested.append((_fisher if yes_no else _welch)(frame[inside], frame[~inside]))
+    adjusted = difference.benjamini_hochberg([p for _, p in tested])
+    return {name: _Test(apart, p) for name, (apart, _), p in zip(names, tested, adjusted, strict=True)}
 
 
 def _fisher(inside: pd.DataFrame, outside: pd.DataFrame) -> tuple[float, float]:
@@ -157,20 +171,20 @@ class Lengths(NamedTuple):
     """Scores by the length of the reply."""
 
     frame: pd.DataFrame
-    """`low` and `high` (length), `n`, `value`, `value_low`, `value_high`, `cut` (share that ended at max tokens), and
+    """`low` and `high` (length), `n`, `value`, `value_low`, `value_high`, `truncated` (share that ended at max tokens), and
     `others`, the mean of the other runs on the same samples.
     """
     unit: str
-    """tokens, or characters where tokens are not known."""
+    """tokens, or characters if tokens are not known."""
 
 
 def lengths(entry: Entry, others: Sequence[Entry] = ()) -> Lengths | None:
-    """Sort the replies of a run into bins of their length; None where there are none with a value."""
+    """Return scores by the length of the reply; None if no reply has a value."""
     import pandas as pd
 
     frame = query(
         entry.path,
-        """SELECT r.sample, s.cluster, r.value, r.output_tokens AS tokens, r.stop = 'length' AS cut
+        """SELECT r.sample, s.cluster, r.value, r.output_tokens AS tokens, r.stop = 'length' AS truncated
         FROM records r JOIN samples s ON s.id = r.sample WHERE r.value IS NOT NULL AND r.verdict NOT LIKE 'failed%'""",
     )
     if frame.empty:
@@ -178,20 +192,20 @@ def lengths(entry: Entry, others: Sequence[Entry] = ()) -> Lengths | None:
     unit = "tokens"
     if frame["tokens"].isna().any():
         unit = "characters"
-        found = query(
+        characters = query(
             entry.path,
             "SELECT sample, repeat, length(json_extract_string(outcome, '$.text')) AS tokens FROM records r "
             "WHERE r.value IS NOT NULL AND r.verdict NOT LIKE 'failed%' ORDER BY sample, repeat",
         )
         frame = frame.drop(columns="tokens").merge(
-            found.groupby("sample", as_index=False)["tokens"].mean(), on="sample"
+            characters.groupby("sample", as_index=False)["tokens"].mean(), on="sample"
         )
     elsewhere = _elsewhere(others)
     frame["others"] = frame["sample"].map(elsewhere)
     sizes = frame["tokens"].astype(float)
     bins = pd.qcut(sizes, BINS, duplicates="drop", labels=False) if sizes.nunique() > 1 else sizes * 0
     rows = [_bin(part) for _, part in frame.groupby(bins)]
-    columns = ["low", "high", "n", "value", "value_low", "value_high", "cut", "others"]
+    columns = ["low", "high", "n", "value", "value_low", "value_high", "truncated", "others"]
     return Lengths(pd.DataFrame(rows, columns=columns), unit)
 
 
@@ -200,7 +214,7 @@ def _bin(part: pd.DataFrame) -> tuple[Any, ...]:
     others = part["others"].mean()
     return (
         int(part["tokens"].min()), int(part["tokens"].max()), len(part), mean.value, mean.low, mean.high,
-        float(part["cut"].mean()), others,
+        float(part["truncated"].mean()), others,
     )  # fmt: skip
 
 
@@ -214,11 +228,11 @@ def _elsewhere(others: Sequence[Entry]) -> dict[str, float]:
     """Return the mean value of each sample over other runs."""
     if not others:
         return {}
-    found = query(
+    means = query(
         [other.path for other in others],
         "SELECT sample, avg(value) AS value FROM records WHERE value IS NOT NULL GROUP BY sample",
     )
-    return dict(zip(found["sample"], found["value"], strict=True))
+    return dict(zip(means["sample"], means["value"], strict=True))
 
 
 # --- what is missing ----------------------------------------------------------------------------------------
@@ -227,10 +241,10 @@ ANSWERED = ("right", "wrong", "graded", "invalid")
 
 
 def missing(entry: Entry, others: Sequence[Entry]) -> pd.DataFrame:
-    """Compare what a run answered with what it did not: `outcome`, `n`, `share`, and how the other runs do there.
+    """Compare what a run answered with what it did not: `outcome`, `n`, `share`, and the other runs' scores there.
 
-    `others`, `low` and `high` are the mean value of the other runs on these samples with its 95 % interval. Where they
-    do worse on what is missing, the score of what is there flatters.
+    `others`, `low` and `high` are the mean value of the other runs on these samples with its 95 % interval. If they
+    are lower on what is missing, the run's score over what it answered is too high.
     """
     import pandas as pd
 
@@ -267,18 +281,18 @@ def missing(entry: Entry, others: Sequence[Entry]) -> pd.DataFrame:
 
 
 def unsolved(entries: Sequence[Entry]) -> pd.DataFrame:
-    """List the items that every one of several runs gets wrong, the most suspect gold answers first.
+    """Return the items that all of several runs get wrong, the most suspect gold answers first.
 
-    `sample`, `group`, `gold`, `runs` (that were scored there), `said` (the answer that most of them gave), `agree`
-    (the share that gave it) and `verdicts`. Where most models agree on another answer, the gold answer is suspect.
-    Of a gated suite only letters are given, no texts. Empty for fewer than two runs, and where nothing is right or wrong.
+    `sample`, `group`, `gold`, `runs` (that were scored there), `answer` (the most frequent one), `agree`
+    (the share that gave it) and `verdicts`. If most models agree on another answer, the gold answer is suspect.
+    Answers of a gated suite are letters only. Empty for fewer than two runs, and if nothing is right or wrong.
     """
     import pandas as pd
 
-    columns = ["sample", "group", "gold", "runs", "said", "agree", "verdicts"]
+    columns = ["sample", "group", "gold", "runs", "answer", "agree", "verdicts"]
     if len(entries) < 2:
         return pd.DataFrame(columns=columns)
-    found = query(
+    hard = query(
         [entry.path for entry in entries],
         """
         WITH judged AS (SELECT sample, path, verdict, answer FROM records WHERE verdict NOT LIKE 'failed%'),
@@ -290,36 +304,36 @@ def unsolved(entries: Sequence[Entry]) -> pd.DataFrame:
         GROUP BY j.sample ORDER BY j.sample""",
     )
     gated = any(entry.card.gated for entry in entries)
-    rows = [_hard(row, gated=gated) for row in found.itertuples(index=False)]
+    rows = [_hard(row, gated=gated) for row in hard.itertuples(index=False)]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.sort_values(["agree", "runs"], ascending=False, kind="stable").reset_index(drop=True)
 
 
 def _hard(row: Any, *, gated: bool) -> tuple[Any, ...]:
     answers = Counter(answer for answer in row.answers if isinstance(answer, str))
-    said, count = answers.most_common(1)[0] if answers else ("", 0)
+    answer, count = answers.most_common(1)[0] if answers else ("", 0)
     gold = str(row.gold).strip('"')
     if gated:
-        said, gold = (text if len(text) <= LABEL else "" for text in (said, gold))
+        answer, gold = (text if len(text) <= LABEL else "" for text in (answer, gold))
     verdicts = ", ".join(f"{n} {name}" for name, n in Counter(row.verdicts).most_common())
-    return row.sample, row.group, gold, int(row.runs), said, count / len(row.answers), verdicts
+    return row.sample, row.group, gold, int(row.runs), answer, count / len(row.answers), verdicts
 
 
 def farthest(entries: Sequence[Entry], *, most: int = 200) -> pd.DataFrame:
-    """List the items on which even the nearest of several runs is far off, the farthest first, for suites of errors.
+    """Return the items on which even the nearest of several runs is far off, the farthest first, for metrics of error.
 
-    `sample`, `group`, `gold`, `runs`, `said` (the nearest answer), `error` (its error).
+    `sample`, `group`, `gold`, `runs`, `answer` (the nearest one), `error` (its error).
     """
     import pandas as pd
 
-    columns = ["sample", "group", "gold", "runs", "said", "error"]
+    columns = ["sample", "group", "gold", "runs", "answer", "error"]
     if len(entries) < 2 or any(entry.card.gated for entry in entries):
         return pd.DataFrame(columns=columns)
     return query(
         [entry.path for entry in entries],
         f"""
         SELECT r.sample, any_value(s."group") AS "group", trim(any_value(s.target), '"') AS gold,
-            count(DISTINCT r.path) AS runs, arg_min(r.answer, r.value) AS said, min(r.value) AS error
+            count(DISTINCT r.path) AS runs, arg_min(r.answer, r.value) AS answer, min(r.value) AS error
         FROM records r JOIN (SELECT DISTINCT id, "group", target FROM samples) s ON s.id = r.sample
         WHERE r.value IS NOT NULL GROUP BY r.sample HAVING count(DISTINCT r.path) >= 2
         ORDER BY error DESC, r.sample LIMIT {int(most)}""",
@@ -327,7 +341,7 @@ def farthest(entries: Sequence[Entry], *, most: int = 200) -> pd.DataFrame:
 
 
 def errata(frame: pd.DataFrame, entry: Entry) -> pd.DataFrame:
-    """Return the list as a file has it: what it is about stands in every row."""
+    """Return the list for a file, with suite, version and data hash in every row."""
     card = entry.card
     about = {
         "suite": card.config.suite,

@@ -1,4 +1,4 @@
-"""Compare: two to four models sample by sample; what differs, by how much, where, and how sure that is."""
+"""Compare: two to four models sample by sample, with differences per suite, per group and per sample."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from evals.dashboard import downloads as files
-from evals.dashboard import state
+from evals.dashboard import downloads, state
 from evals.dashboard.charts import samples as item_charts
 from evals.dashboard.charts.colours import ladder_colours
 from evals.dashboard.foreign import text as safe
-from evals.dashboard.tables import compare as pairs
+from evals.dashboard.tables import compare as comparison
 from evals.dashboard.tables import frames
-from evals.dashboard.tables import sample as items
+from evals.dashboard.tables import sample as samples
 from evals.dashboard.tables.compare import Match, Samples
 from evals.dashboard.tables.frames import Entry, Index
 from evals.dashboard.views import pickers, replies
@@ -26,32 +25,34 @@ from evals.verdicts import formatting, summary
 from evals.verdicts.compare import Comparison, Row
 
 LETTERS = "ABCD"
-CARD = 172  # pixels of a card, so that two stand side by side on a phone
-MOST = 2_000  # flipped samples that the table shows; the file has all
+CARD = 172  # pixels of a card: two fit side by side on a phone
+MOST = 2_000  # discordant samples in the table; the file has all
 
 UNITS = {"fraction": "percentage points"}
 MEANS = {
-    pairs.NOT_PAIRED: "Samples that only one of the two scored; they are in no difference.",
+    comparison.NOT_PAIRED: "Samples that only one of the two scored; they are in no difference.",
     "both right": "Over several repeats: right in more than half of them.",
 }
 
 
-def pick(found: Index) -> tuple[list[str], list[Match]]:
-    """Draw the choice of models or runs; returns their names and the suites that they have in common."""
-    pickers.unreadable(found, st.query_params.get_all("runs"))
-    known = pairs.contenders(found)
+def pick(index: Index) -> tuple[list[str], list[Match]]:
+    """Draw the choice of models or runs; return their names and the suites that they have in common."""
+    pickers.unreadable(index, st.query_params.get_all("runs"))
+    known = comparison.candidates(index)
     if len(known) < 2:
-        state.broken(found.broken)
-        state.nothing("A comparison needs two runs with numbers.", "evals run mmlu-pro --sample -m smollm2")
-    runs = {entry.card.run: entry.card.model for entry in found.entries}
+        state.broken_runs(index.broken)
+        state.empty_state(
+            "A comparison needs two runs with numbers.", "evals run mmlu-pro --sample -m smollm2"
+        )
+    runs = {entry.card.run: entry.card.model for entry in index.entries}
 
     def say(name: str) -> str:
         return safe.visible(f"run {name} ({runs[name]})" if name in runs else name)
 
-    chosen = pickers.many(
-        "runs", "Models or runs", list(known), say=say, most=4, default=lambda: pairs.usual(known),
+    chosen = pickers.select_many(
+        "runs", "Models or runs", list(known), say=say, most=4, default=lambda: comparison.default_pair(known),
         placeholder="two to four; the first is A",
-        help="A model stands for its newest complete run of each suite; a run can be named by its id too.",
+        help="Of a model, the newest complete run of each suite is compared; a run can be chosen by its id too.",
     )  # fmt: skip
     if len(chosen) < 2:
         st.info(
@@ -59,24 +60,24 @@ def pick(found: Index) -> tuple[list[str], list[Match]]:
             icon=":material/compare_arrows:",
         )
         st.stop()
-    return [say(name) for name in chosen], pairs.matches([known[name] for name in chosen])
+    return [say(name) for name in chosen], comparison.matches([known[name] for name in chosen])
 
 
-def refused(several: Sequence[Match]) -> None:
-    """Say what is not compared, and why."""
-    closed = [match for match in several if match.why_not]
+def refused(matches: Sequence[Match]) -> None:
+    """List what is not compared, and why."""
+    closed = [match for match in matches if match.why_not]
     if closed:
         name = f"Not comparable: {len(closed)} {'suite' if len(closed) == 1 else 'suites'}"
-        with st.expander(name, icon=":material/block:", expanded=len(closed) == len(several)):
+        with st.expander(name, icon=":material/block:", expanded=len(closed) == len(matches)):
             for match in closed:
                 for why in match.why_not:
                     st.markdown(f"- **{safe.label(match.label)}**: {safe.label(why, 400)}")
 
 
-def overview(names: Sequence[str], several: Sequence[Match]) -> list[Row]:
-    """Draw the differences of all suites, adjusted together: in a sentence, then in a table, the largest first."""
+def overview(names: Sequence[str], matches: Sequence[Match]) -> list[Row]:
+    """Draw the differences on all suites, adjusted together: in sentences, then in a table, the largest first."""
     with st.spinner("Comparing sample by sample ..."):
-        rows = pairs.headlines(several)
+        rows = comparison.headlines(matches)
     st.subheader("Differences", anchor=False)
     st.markdown(" · ".join(f"**{LETTERS[i]}** {safe.label(name, 60)}" for i, name in enumerate(names)))
     if len(names) == 2:
@@ -84,11 +85,11 @@ def overview(names: Sequence[str], several: Sequence[Match]) -> list[Row]:
             st.markdown(safe.label(sentence, 1000))
     labels = [
         (match.label, f"{LETTERS[i]} → {LETTERS[j]}")
-        for match in several
+        for match in matches
         if not match.why_not
         for i, j in combinations(range(len(names)), 2)
     ]
-    frame = pd.DataFrame([_row(*labels[place], rows[place]) for place in pairs.by_size(rows)])
+    frame = pd.DataFrame([_row(*labels[place], rows[place]) for place in comparison.by_size(rows)])
     if len(names) == 2:
         frame = frame.drop(columns="pair").rename(
             columns={"first": "A", "second": "B", "difference": "B − A"}
@@ -115,42 +116,42 @@ def _row(label: str, pair: str, row: Row) -> dict[str, object]:
     return {
         "suite": safe.visible(label),
         "pair": pair,
-        "metric": row.metric,
-        "first": formatting.amount(row.value_a, row.unit),
-        "second": formatting.amount(row.value_b, row.unit),
         "difference": formatting.amount(row.difference, row.unit, signed=True),
         "95 % interval": formatting.interval(*row.ends, row.unit),
         "p (Holm)": formatting.p_value(row.p_adjusted),
-        "better": better.get(pairs.says(row), pairs.says(row)),
+        "better": better.get(comparison.better_side(row), comparison.better_side(row)),
+        "first": formatting.amount(row.value_a, row.unit),
+        "second": formatting.amount(row.value_b, row.unit),
         "n": row.n,
         "coverage": f"{100 * row.coverage_a:.1f} % / {100 * row.coverage_b:.1f} %",
+        "metric": row.metric,
     }
 
 
-def one_suite(names: Sequence[str], several: Sequence[Match], rows: Sequence[Row], found: Index) -> None:
-    """Draw one suite and one pair in depth."""
-    open_ = {match.label: match for match in several if not match.why_not}
+def one_suite(names: Sequence[str], matches: Sequence[Match], rows: Sequence[Row], index: Index) -> None:
+    """Draw one suite and one pair in detail."""
+    open_ = {match.label: match for match in matches if not match.why_not}
     couples = [f"{LETTERS[i]} → {LETTERS[j]}" for i, j in combinations(range(len(names)), 2)]
     cells = st.columns([3, 1] if len(couples) > 1 else [1])
-    largest = list(open_)[pairs.by_size(rows)[0] // len(couples)]
+    largest = list(open_)[comparison.by_size(rows)[0] // len(couples)]
     with cells[0]:
-        match = open_[pickers.one("suite", "Suite", list(open_), say=safe.visible, default=largest)]
+        match = open_[pickers.select_one("suite", "Suite", list(open_), say=safe.visible, default=largest)]
     pair = couples[0]
     if len(couples) > 1:
         with cells[1]:
             first = list(open_).index(match.label) * len(couples)
-            best = pairs.by_size(rows[first : first + len(couples)])[0]
-            pair = pickers.one("pair", "Pair", couples, default=couples[best])
+            best = comparison.by_size(rows[first : first + len(couples)])[0]
+            pair = pickers.select_one("pair", "Pair", couples, default=couples[best])
     i, j = LETTERS.index(pair[0]), LETTERS.index(pair[-1])
     a, b = match.entries[i], match.entries[j]
     titles = names[i], names[j]
     row = rows[list(open_).index(match.label) * len(couples) + couples.index(pair)]
     others = [
-        e for e in found.entries
+        e for e in index.entries
         if e.card.config.suite == a.card.config.suite and e.card.config.protocol == a.card.config.protocol
         and e.card.config.data_sha256 == a.card.config.data_sha256
     ]  # fmt: skip
-    sampled = pairs.samples(a, b, others)
+    sampled = comparison.samples(a, b, others)
     quadrants(sampled, row, titles)
     by_group(a, b, row, titles)
     ladder([(names[k], entry) for k, entry in enumerate(match.entries)])
@@ -158,11 +159,11 @@ def one_suite(names: Sequence[str], several: Sequence[Match], rows: Sequence[Row
 
 
 def quadrants(sampled: Samples, row: Row, names: tuple[str, str]) -> None:
-    """Draw how many samples each of the two has to itself, and whether that may be chance."""
+    """Draw the counts of concordant and discordant samples, and the test of the difference."""
     st.subheader("Agreement", anchor=False)
-    counts = pairs.quadrants(sampled)
+    counts = comparison.quadrants(sampled)
     total = sum(counts.values())
-    said = {
+    titles = {
         "only A": f"only {names[0]}",
         "only B": f"only {names[1]}",
         "A better": f"{names[0]} better",
@@ -172,7 +173,7 @@ def quadrants(sampled: Samples, row: Row, names: tuple[str, str]) -> None:
         for name, count in counts.items():
             share = f"{100 * count / total:.1f} % of {total:,}"
             st.metric(
-                safe.label(said.get(name, name), 40), f"{count:,}", share, delta_color="off", delta_arrow="off", border=True,
+                safe.label(titles.get(name, name), 40), f"{count:,}", share, delta_color="off", delta_arrow="off", border=True,
                 help=MEANS.get(name), width=CARD,
             )  # fmt: skip
     bounds = ""
@@ -190,27 +191,27 @@ def quadrants(sampled: Samples, row: Row, names: tuple[str, str]) -> None:
 
 def by_group(a: Entry, b: Entry, row: Row, names: tuple[str, str]) -> None:
     """Draw the differences of the suite's groups."""
-    rows = pairs.groups(a, b)
+    rows = comparison.groups(a, b)
     if not rows:
         return
     st.subheader("By group", anchor=False)
     scale = 100.0 if row.unit == "fraction" else 1.0
     frame = pd.DataFrame(
         {
-            "label": safe.visible(one.group),
-            "difference": scale * (one.difference or 0.0),
-            "low": None if one.low_adjusted is None else scale * one.low_adjusted,
-            "high": None if one.high_adjusted is None else scale * one.high_adjusted,
-            "says": pairs.says(one),
-            "n": one.n,
+            "label": safe.visible(group.group),
+            "value": scale * (group.difference or 0.0),
+            "low": None if group.low_adjusted is None else scale * group.low_adjusted,
+            "high": None if group.high_adjusted is None else scale * group.high_adjusted,
+            "says": comparison.better_side(group),
+            "n": group.n,
         }
-        for one in rows
-        if one.difference is not None
+        for group in rows
+        if group.difference is not None
     )
     if frame.empty:
         st.caption("No group has samples that both scored.")
         return
-    frame = frame.sort_values("difference", ascending=False)
+    frame = frame.sort_values("value", ascending=False)
     unit = UNITS.get(row.unit, row.unit)
     state.chart(
         item_charts.forest(frame, unit=unit, dark=state.dark(), names=(names[0][:40], names[1][:40])),
@@ -221,23 +222,23 @@ def by_group(a: Entry, b: Entry, row: Row, names: tuple[str, str]) -> None:
     )
     with st.expander("As a table"):
         table = frame.assign(n=frame["n"].astype(int)).rename(
-            columns={"label": "group", "difference": f"difference, {unit}"}
+            columns={"label": "group", "value": f"difference, {unit}"}
         )
         st.dataframe(table, hide_index=True, alt="Differences per group")
 
 
-def ladder(several: Sequence[tuple[str, Entry]]) -> None:
-    """Draw what became of the samples of each run."""
+def ladder(runs: Sequence[tuple[str, Entry]]) -> None:
+    """Draw the outcomes of each run."""
     st.subheader("Outcomes", anchor=False)
     rows = []
-    for name, entry in several:
-        counts = pairs.ladder(entry)
+    for name, entry in runs:
+        counts = comparison.ladder(entry)
         total = sum(counts.values()) or 1
         rows += [{"run": name[:50], "step": step, "n": n, "share": n / total} for step, n in counts.items()]
     frame = pd.DataFrame(rows)
     colours = {
         step: colour
-        for step, colour in ladder_colours(pairs.STEPS, dark=state.dark()).items()
+        for step, colour in ladder_colours(comparison.STEPS, dark=state.dark()).items()
         if step in set(frame["step"])
     }
     state.chart(item_charts.ladder(frame, colours), alt="Shares of outcomes per run")
@@ -246,32 +247,34 @@ def ladder(several: Sequence[tuple[str, Entry]]) -> None:
             int
         )
         st.dataframe(
-            wide.reindex([step for step in pairs.STEPS if step in wide.index]),
+            wide.reindex([step for step in comparison.STEPS if step in wide.index]),
             alt="Counts of outcomes per run",
         )
 
 
 def flips(a: Entry, b: Entry, sampled: Samples, names: tuple[str, str], row: Row) -> None:
-    """Draw the samples on which two runs differ; a chosen one opens below, side by side."""
+    """Draw the samples on which two runs differ; a selected one opens below, side by side."""
     st.subheader("Discordant samples", anchor=False)
-    found = pairs.flips(sampled)
-    if found.empty:
+    discordant = comparison.discordant(sampled)
+    if discordant.empty:
         st.caption("On no sample.")
         return
     kinds = [
         name
-        for name in ("only A", "only B", "A better", "B better", pairs.NOT_PAIRED)
-        if (found["quadrant"] == name).any()
+        for name in ("only A", "only B", "A better", "B better", comparison.NOT_PAIRED)
+        if (discordant["quadrant"] == name).any()
     ]
-    said = {
+    titles = {
         "": "all",
         "only A": f"only {names[0]}",
         "only B": f"only {names[1]}",
         "A better": f"{names[0]} better",
         "B better": f"{names[1]} better",
     }
-    kind = pickers.one("flip", "Show", ["", *kinds], say=lambda name: safe.visible(said.get(name, name)))
-    shown = found[found["quadrant"] == kind] if kind else found
+    kind = pickers.select_one(
+        "flip", "Show", ["", *kinds], say=lambda name: safe.visible(titles.get(name, name))
+    )
+    shown = discordant[discordant["quadrant"] == kind] if kind else discordant
     table, config = _flip_table(shown, row, names, gated=a.card.gated or b.card.gated)
     event = st.dataframe(
         table.head(MOST), hide_index=True, key="flips", on_select="rerun", selection_mode="single-row", placeholder="",
@@ -279,8 +282,8 @@ def flips(a: Entry, b: Entry, sampled: Samples, names: tuple[str, str], row: Row
     )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
-            "CSV", lambda: files.csv(found), "flips.csv", "text/csv", icon=":material/download:", on_click="ignore",
-            help=f"All {len(found):,} samples on which the two differ.",
+            "CSV", lambda: downloads.csv(discordant), "flips.csv", "text/csv", icon=":material/download:", on_click="ignore",
+            help=f"All {len(discordant):,} samples on which the two differ.",
         )  # fmt: skip
         st.markdown(f"{len(shown):,} samples, those that matter most first. Choose one to see both replies.")
     places = event["selection"]["rows"]
@@ -331,8 +334,8 @@ def _short(answer: object) -> str:
 
 def side_by_side(a: Entry, b: Entry, sample: str) -> None:
     """Draw the replies of both to one sample, differences marked."""
-    several = [items.item(entry, sample) for entry in (a, b)]
-    left, right = several
+    both = [samples.item(entry, sample) for entry in (a, b)]
+    left, right = both
     if left is None or right is None:
         return
     st.markdown(f"**Sample {replies.heading([left])}**")
@@ -353,19 +356,19 @@ def side_by_side(a: Entry, b: Entry, sample: str) -> None:
 def main() -> None:
     """Draw the page."""
     st.title("Compare", anchor=False)
-    found = frames.index(state.results())
-    names, several = pick(found)
-    refused(several)
-    if not any(not match.why_not for match in several):
-        if not several:
+    index = frames.index(state.results())
+    names, matches = pick(index)
+    refused(matches)
+    if not any(not match.why_not for match in matches):
+        if not matches:
             st.info("These have no suite in common.", icon=":material/info:")
         st.stop()
     try:
-        rows = overview(names, several)
-        one_suite(names, several, rows, found)
+        rows = overview(names, matches)
+        one_suite(names, matches, rows, index)
     except EvalsError as error:
         st.error(f"These runs cannot be compared: {safe.label(error, 600)}")
-    state.broken(found.broken)
+    state.broken_runs(index.broken)
 
 
 main()

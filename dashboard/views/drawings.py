@@ -58,10 +58,10 @@ def _molecules(named: samples.Molecules, key: str) -> None:
             _reaction(named)
     elif named.given and not named.gold:
         cells = st.columns(min(2, len(named.given)))
-        for place, smiles in enumerate(named.given):
+        for place, (smiles, letter) in enumerate(named.given.items()):
             with cells[place % len(cells)]:
                 drawn = _drawn(molecules.molecule, "molecule", smiles, dark=dark)
-                _image(drawn, f"molecule in the question: {smiles}")
+                _image(drawn, f"molecule in the question: {smiles}", f"Option {letter}" if letter else "")
 
 
 def _pair(named: samples.Molecules, both: molecules.PairPicture) -> None:
@@ -69,10 +69,10 @@ def _pair(named: samples.Molecules, both: molecules.PairPicture) -> None:
     with left:
         _image(both.answer, f"answered molecule: {named.answer or 'none'}", "Answer")
     with right:
-        _image(both.gold, f"gold molecule: {named.gold}", "Gold")
+        _image(both.gold, f"gold molecule: {named.gold}", f"Gold: {named.name}" if named.name else "Gold")
     if not both.tanimoto:
         return
-    stopped = " (the search was stopped at its time limit)" if both.cut else ""
+    stopped = " (the search was stopped at its time limit)" if both.stopped else ""
     stereo = f"; {both.stereo} of them differ in stereo" if both.stereo else ""
     st.caption(
         f":blue-background[blue]: in both, the largest common substructure of {both.shared} atoms{stopped}{stereo}; "
@@ -85,7 +85,7 @@ def _pair(named: samples.Molecules, both: molecules.PairPicture) -> None:
 
 
 def _reaction(named: samples.Molecules) -> None:
-    given = ".".join(named.given[:1])
+    given = next(iter(named.given), "")
     for name, smiles in (("As known", named.gold), ("As answered", named.answer)):
         if smiles and given:
             ends = (given, smiles) if named.reaction == "forward" else (smiles, given)
@@ -97,13 +97,13 @@ def _reaction(named: samples.Molecules) -> None:
 def _image(picture: molecules.Picture | str, alt: str, title: str = "", *, wide: bool = False) -> None:
     """Draw an SVG that we made, or say why there is none."""
     if title:
-        st.caption(title)
+        st.caption(safe.label(title, 300))
     if isinstance(picture, str) or not picture.svg.startswith(("<?xml", "<svg")):
         st.caption(f"Not drawn: {safe.label(picture if isinstance(picture, str) else picture.note)}")
         return
     st.image(picture.svg, alt=safe.visible(alt)[:300], width=molecules.WIDE[0] if wide else molecules.SIZE[0])
-    if picture.note:
-        st.caption(safe.label(picture.note, 300))
+    if words := ", ".join(filter(None, (picture.formula, picture.note))):
+        st.caption(safe.label(words, 300))
 
 
 def _crystal(words: str, key: str) -> None:

@@ -1,4 +1,4 @@
-"""History: one model's checkpoints over time, with what a gate says of each and what changed beside the model."""
+"""History: one model's checkpoints over time, with the gate's verdict on each and what changed besides the model."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import streamlit as st
 from evals.dashboard import state
 from evals.dashboard.charts import figures as charts
 from evals.dashboard.foreign import text as safe
-from evals.dashboard.tables import frames
-from evals.dashboard.tables import history as past
-from evals.dashboard.tables import styling as heat
+from evals.dashboard.tables import frames, history, styling
 from evals.dashboard.tables.history import Against, Line
 
 AGAINST: tuple[Against, ...] = ("the first", "the one before")
@@ -20,32 +18,34 @@ DRAWN = 3  # lines that are drawn unless the reader asks for more
 
 def draw(line: Line, margin: float, against: Against) -> None:
     """Draw one suite under one protocol."""
-    name, better = past.unit(line)
+    name, better = history.unit(line)
     st.subheader(safe.label(line.label))
     with st.spinner("Comparing each run, sample by sample ..."):
-        table = past.table(
+        table = history.table(
             line, margin=margin if name == "fraction" else margin_of(line, margin), against=against
         )
     if len(table) == 1:
         st.caption("One run so far: a line needs two.")
     else:
         state.chart(
-            charts.history(table, heat.unit(name), dark=state.dark()), alt=f"Scores of {line.label} over time"
+            charts.history(table, styling.unit(name), dark=state.dark()),
+            alt=f"Scores of {line.label} over time",
         )
-    said = Counter(verdict for verdict in table["verdict"] if verdict)
-    counted = ", ".join(f"{count} {verdict}" for verdict, count in said.items())
+    verdicts = Counter(verdict for verdict in table["verdict"] if verdict)
+    counted = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
     st.caption(
-        f"{len(table)} {'run' if len(table) == 1 else 'runs'} in {heat.unit(name)}, {better} is better; {counted or 'nothing to judge yet'}."
+        f"{len(table)} {'run' if len(table) == 1 else 'runs'} in {styling.unit(name)}, {better} is better; {counted or 'nothing to judge yet'}."
     )
     for row in table[table["changed"] != ""].to_dict("records"):
         st.caption(
             f"Changed on {row['started']:%Y-%m-%d}: {safe.label(row['changed'], 300)}. Scores before and after are not on one scale."
         )
+    form = "%.1f" if name == "fraction" else "%.4g"
     st.dataframe(
         table.drop(columns="stretch"), hide_index=True, placeholder="", alt=f"Runs of {line.label}",
         column_config={
             "started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
-            **{part: st.column_config.NumberColumn(format="%.4g") for part in ("value", "low", "high")},
+            **{part: st.column_config.NumberColumn(format=form) for part in ("value", "low", "high")},
             "coverage": st.column_config.NumberColumn(format="%.1f %%"),
             "verdict": st.column_config.Column(help="pass, regression or inconclusive, as `evals gate` decides."),
         },
@@ -53,19 +53,19 @@ def draw(line: Line, margin: float, against: Against) -> None:
 
 
 def margin_of(line: Line, points: float) -> float:
-    """Turn a margin in points into the unit of a suite that is no share: so much of the first run's score."""
-    one = line.entries[0].headline
-    return points * abs(one.value or 1.0) if one else points
+    """Return a margin in the suite's own unit: that share of the first run's score."""
+    head = line.entries[0].headline
+    return points * abs(head.value or 1.0) if head else points
 
 
 def main() -> None:
     """Draw the page."""
     st.title("History", anchor=False)
-    found = frames.index(state.results())
-    names = past.names(found.entries)
+    index = frames.index(state.results())
+    names = history.names(index.entries)
     if not names:
-        state.broken(found.broken)
-        state.nothing("No run has a number yet.", "evals run mmlu-pro --sample -m smollm2")
+        state.broken_runs(index.broken)
+        state.empty_state("No run has a number yet.", "evals run mmlu-pro --sample -m smollm2")
     typed = st.query_params.get("model", names[0])
     left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
     model = left.selectbox(
@@ -74,13 +74,13 @@ def main() -> None:
     )  # fmt: skip
     points = middle.number_input(
         "Margin, points", 0.1, 50.0, 2.0, 0.5, key="margin", bind="query-params",
-        help="Largest acceptable loss; of suites that are no shares, in percent of the first run's score.",
+        help="Largest acceptable loss; if the unit is not %, in percent of the first run's score.",
     )  # fmt: skip
     against = right.segmented_control(
         "Compare with", AGAINST, default=AGAINST[1], key="against", bind="query-params",
         help="The gate pairs the two runs sample by sample at alpha 0.05; missing outcomes count against the later one.",
     )  # fmt: skip
-    lines = past.lines(found.entries, model or "")
+    lines = history.lines(index.entries, model or "")
     if not lines:
         st.info(
             "No run of a benchmark by such a model; sample items have no history.", icon=":material/info:"
@@ -91,7 +91,7 @@ def main() -> None:
     for line in lines:
         if line.label in chosen:
             draw(line, points / 100, against or AGAINST[1])
-    state.broken(found.broken)
+    state.broken_runs(index.broken)
 
 
 main()

@@ -1,23 +1,18 @@
-"""Leaderboard: models by suites, each number with its interval and what it rests on."""
+"""Leaderboard: models by suites, each number with its interval, coverage and provenance."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
 
-from evals.dashboard import downloads as files
-from evals.dashboard import state
+from evals.dashboard import downloads, state
 from evals.dashboard.choice import Choice, columns_of, protocols_of, recent, rows_of
 from evals.dashboard.foreign import text as safe
-from evals.dashboard.tables import frames
-from evals.dashboard.tables import reported as claimed
-from evals.dashboard.tables import significance as ties
-from evals.dashboard.tables import styling as heat
+from evals.dashboard.tables import frames, reported, significance, styling
 from evals.dashboard.tables.frames import Index
 from evals.dashboard.tables.leaderboard import Board, Cell, Row, build, mean, mean_refused, row_of
 from evals.dashboard.tables.models import SIZES
@@ -29,17 +24,17 @@ from evals.verdicts.reported import Claim
 HARMLESS = re.compile(r"[A-Za-z0-9.~-]+")
 MOST = 12  # columns that are shown unless the reader asks for more
 LEGEND = (
-    "Each number stands with half its 95 % interval, and with its coverage if that is below 100 %. Intervals and "
+    "Beside each number is half its 95 % interval, and its coverage if below 100 %. Intervals and "
     "comparisons are about items like these (estimand items-like-these). **Colour is standing**: the darker, the more "
-    "models are shown to be worse; the same shade, no difference is shown. The ranked column compares models sample by "
-    "sample, as evals compare does; in the others the intervals alone decide, Holm-adjusted within the column."
+    "models are significantly worse; equal shades are not significantly different. In the ranked column models are compared "
+    "sample by sample, as in `evals compare`; in the others by their intervals, Holm-adjusted within the column."
 )
 
 
 # --- filters ------------------------------------------------------------------------------------------------
 
 
-def choose(board: Board) -> Choice:
+def filters(board: Board) -> Choice:
     """Draw the filters; their state is in the URL."""
     top = st.columns([2, 3, 3, 1], vertical_alignment="bottom")
     kind = top[0].segmented_control(
@@ -51,10 +46,10 @@ def choose(board: Board) -> Choice:
     protocols = top[1].pills(
         "Protocols", known, selection_mode="multi", default=usual, key="protocol", bind="query-params",
         format_func=lambda name: name if HARMLESS.fullmatch(name) else safe.label(name),
-        help="Ways of asking and scoring. Numbers of different protocols never share a column.",
+        help="Prompt, sampling and scoring rules. Numbers of different protocols never share a column.",
     )  # fmt: skip
     with top[3].popover("More", icon=":material/tune:", width="stretch"):
-        choice = more(board, Choice(kind=kind or "all", protocols=tuple(protocols)))
+        choice = more_filters(board, Choice(kind=kind or "all", protocols=tuple(protocols)))
     names = choice.columns or columns_of(board, choice)[:MOST]
     rank = top[2].selectbox(
         "Rank by", names, key="rank", bind="query-params",
@@ -64,8 +59,8 @@ def choose(board: Board) -> Choice:
     return choice._replace(columns=(*first, *(name for name in names if name != rank)), rank=rank or "")
 
 
-def more(board: Board, choice: Choice) -> Choice:
-    """Draw the filters that not everybody needs."""
+def more_filters(board: Board, choice: Choice) -> Choice:
+    """Draw the less common filters."""
     has_real = any(not column.sample for column in board.columns.values())
     sample = st.toggle(
         "Sample items too", value=not has_real, key="sample", bind="query-params",
@@ -94,7 +89,7 @@ def more(board: Board, choice: Choice) -> Choice:
 
 
 def ordered(board: Board, choice: Choice, reported: Sequence[Reported]) -> Lines:
-    """Order the rows: pinned ones, then by the ranked column, then those without a number there; baselines last."""
+    """Return the rows in order: pinned ones, then by the ranked column, then those without a number there; baselines last."""
     sign = -1 if board.columns[choice.rank].better == "higher" else 1
 
     def key(line: Row | Reported) -> tuple[bool, bool, bool, float, str]:
@@ -108,78 +103,82 @@ def ordered(board: Board, choice: Choice, reported: Sequence[Reported]) -> Lines
     return sorted([*rows_of(board, choice), *reported], key=key)
 
 
-def ranked(board: Board, choice: Choice) -> ties.Ties:
-    """Compare the models of the ranked column, and say in a sentence what came of it."""
+def ranked(board: Board, choice: Choice) -> significance.Ties:
+    """Compare the models of the ranked column, and draw the result as a sentence."""
     kept = set(rows_of(board, choice))
     runs = {row: cell.entry for row, cell in board.column(choice.rank).items() if cell.entry and row in kept}
     try:
         with st.spinner("Comparing all pairs of models, sample by sample ..."):
-            found = ties.ties(board.columns[choice.rank], runs)
+            compared = significance.ties(board.columns[choice.rank], runs)
     except EvalsError as error:
-        found = ties.Ties((), (0, 0), 0, str(error))
+        compared = significance.Ties((), (0, 0), 0, str(error))
     if len(runs) < 2:
-        return found
-    fewest, most = found.n
+        return compared
+    fewest, most = compared.n
     samples = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
-    pairs = f"{found.pairs} {'pair' if found.pairs == 1 else 'pairs'}"
-    how = f" Paired on {samples} samples, Holm over {pairs} at 5 %." if found.pairs else ""
-    st.markdown(f"**Ranked by** {safe.label(choice.rank)}: {safe.literal(ties.sentence(found))}{how}")
-    asked = Counter(entry.card.config.sampling.temperature for entry in runs.values())
-    if len(asked) > 1:
-        words = [f"{'not set' if t is None else f'{t:g}'} ({n})" for t, n in asked.most_common()]
-        st.caption(f"Temperatures differ (models): {safe.literal(', '.join(words))}.")
-    return found
+    pairs = f"{compared.pairs} {'pair' if compared.pairs == 1 else 'pairs'}"
+    how = f" Paired on {samples} samples, Holm over {pairs} at 5 %." if compared.pairs else ""
+    st.markdown(
+        f"**Ranked by** {safe.label(choice.rank)}: {safe.literal(significance.sentence(compared))}{how}"
+    )
+    return compared
 
 
 # --- the table ----------------------------------------------------------------------------------------------
 
 
-def table(board: Board, choice: Choice, lines: Lines, found: heat.Table) -> tuple[Row | Reported, str] | None:
-    """Draw the table; returns row and column that were chosen, by a click or in the URL (`?model=NAME&column=LABEL`)."""
+def table(
+    board: Board, choice: Choice, lines: Lines, shown: styling.Table
+) -> tuple[Row | Reported, str] | None:
+    """Draw the table; return the row and column selected by a click or in the URL (`?model=NAME&column=LABEL`)."""
     event = st.dataframe(
-        heat.styled(found, dark=state.dark()),
-        hide_index=True, height="content" if len(found.words) <= 22 else 800, placeholder="",
-        column_config=hints(board, found), key="table", on_select="rerun", selection_mode="single-cell",
+        styling.styled(shown, dark=state.dark()),
+        hide_index=True, height="content" if len(shown.words) <= 22 else 800, placeholder="",
+        column_config=hints(board, choice, shown), key="table", on_select="rerun", selection_mode="single-cell",
         alt="Leaderboard: models by suites",
     )  # fmt: skip
     cells = event["selection"]["cells"]
     if cells and cells[0][0] < len(lines):
-        labels = {second: label for label, (_, second) in found.heads.items()}
+        labels = {second: label for label, (_, second) in shown.heads.items()}
         return lines[cells[0][0]], labels.get(str(cells[0][1]), "")
     name = st.query_params.get("model")
     row = next((line for line in lines if isinstance(line, Row) and line.label == name), None)
-    return (row, st.query_params.get("column", heat.MODEL)) if row else None
+    return (row, st.query_params.get("column", styling.MODEL)) if row else None
 
 
-def hints(board: Board, found: heat.Table) -> dict[Any, Any]:
+def hints(board: Board, choice: Choice, shown: styling.Table) -> dict[Any, Any]:
     """Return widths, and a sentence on hover for each head, by the column's position."""
     column = st.column_config.Column
     known = {
-        heat.MODEL: column(pinned=True, width=min(210, _width(found, heat.MODEL)), help="Choose a name for all that is known of the model."),
-        heat.RANK: column(
+        styling.MODEL: column(pinned=True, width=min(210, _width(shown, styling.MODEL)), help="Choose a name for all that is known of the model."),
+        styling.RANK: column(
             width=74, alignment="left",
             help="Place in the first column; a range if differences are not shown. Models that share a letter are not "
             "significantly different.",
         ),
-        heat.MEAN: column(width=150, help="Over the suites chosen under More, with its joint interval."),
+        styling.MEAN: column(width=150, help="Over the suites chosen under More, with its joint interval."),
     }  # fmt: skip
-    for label in found.heads.keys() - known.keys():
-        one = board.columns[label]
-        words = f"{one.metric} in {heat.unit(one.unit)}, {one.better} is better; protocol {one.protocol}, version {one.version}"
-        known[label] = column(width=_width(found, label), help=safe.label(words, 400))
+    for label in choice.columns:
+        head = board.columns[label]
+        words = f"{head.metric} in {styling.unit(head.unit)}, {head.better} is better; protocol {head.protocol}, version {head.version}"
+        # the ranked column is beside the names, and on a phone only its left part is seen
+        side: Literal["left", "right"] = "left" if label == choice.rank else "right"
+        known[label] = column(
+            width=min(320, _width(shown, label)), alignment=side, help=safe.label(words, 400)
+        )
     return {
-        place + 1: known[label] for place, label in enumerate(found.numbers.columns)
+        place + 1: known[label] for place, label in enumerate(shown.numbers.columns)
     }  # 0 is the hidden index
 
 
-def _width(found: heat.Table, label: str) -> int:
-    """Return pixels that hold both lines of a head and every cell, at most as many as four columns of a screen have."""
-    longest = max(map(len, (*found.heads[label], *found.words[label])))
-    return min(320, 28 + round(6.8 * longest))
+def _width(shown: styling.Table, label: str) -> int:
+    """Return pixels that hold both lines of a head and every cell."""
+    longest = max(map(len, (*shown.heads[label], *shown.words[label])))
+    return 28 + round(6.8 * longest)
 
 
 def legend(board: Board, choice: Choice) -> None:
-    """Draw what the reader must know to read the table, with the marks that occur in it."""
+    """Draw the legend of the table, with the marks that occur in it."""
     marks: dict[str, str] = {}
     for (_, label), cell in board.cells.items():
         if label in choice.columns:
@@ -192,7 +191,7 @@ def legend(board: Board, choice: Choice) -> None:
 
 
 def averages(board: Board, choice: Choice) -> None:
-    """Say what the mean is of, or why there is none."""
+    """Draw what the mean is over, or why there is none."""
     if not choice.averaged:
         return
     if refused := mean_refused(board, choice.averaged):
@@ -210,27 +209,27 @@ def averages(board: Board, choice: Choice) -> None:
 
 
 def detail(board: Board, row: Row, name: str, cell: Cell, claims: Sequence[Claim]) -> None:
-    """Draw what one number rests on, and the ways on from it."""
-    one, column = cell.estimate, board.columns[name]
+    """Draw interval, coverage, notes and reported results of one number, and links to other pages."""
+    estimate, column = cell.estimate, board.columns[name]
     with st.container(border=True):
         st.markdown(f"**{safe.label(row.label)}** on {safe.label(name)}")
-        state.estimate(one, cell.coverage)
+        state.estimate(estimate, cell.coverage)
         notes = [*cell.marks.values(), f"the newest complete of {cell.runs} runs" if cell.runs > 1 else ""]
         if any(notes):
             st.caption(safe.label("; ".join(filter(None, notes))))
-        for claim in claimed.of(claims, row.model, column):
-            st.caption(f"Reported, not measured here: {safe.label(claimed.said(claim), 600)}")
+        for claim in reported.of(claims, row.model, column):
+            st.caption(f"Reported, not measured here: {safe.label(reported.sentence(claim), 600)}")
         if cell.entry:
-            where = {"run": cell.entry.card.run, "suite": column.suite}
+            run = {"run": cell.entry.card.run, "suite": column.suite}
             with st.container(horizontal=True):
-                state.link("suite", "Groups and hard items", **where)
-                state.link("sample", "Wrong samples", verdict="wrong", **where)
-                state.link("runs", "Run details", **where)
+                state.link("suite", "Groups and hard items", **run)
+                state.link("sample", "Wrong samples", verdict="wrong", **run)
+                state.link("runs", "Run details", **run)
                 state.link("history", "History", model=row.model)
 
 
 def model_card(board: Board, index: Index, row: Row, claims: Sequence[Claim]) -> None:
-    """Draw all that is known of one model: its numbers under every protocol, its runs, what others report of it."""
+    """Draw the card of one model: its numbers under every protocol, its runs, reported results."""
     facts = row.facts
     known = [
         "" if facts.open is None else "open weights" if facts.open else "closed weights",
@@ -243,7 +242,7 @@ def model_card(board: Board, index: Index, row: Row, claims: Sequence[Claim]) ->
         numbers = [
             {
                 "suite and protocol": safe.visible(label), "measure": board.columns[label].measure,
-                "score": heat.cell_words(cell), "n": cell.estimate.n, "runs": cell.runs,
+                "score": styling.cell_words(cell), "n": cell.estimate.n, "runs": cell.runs,
                 "run": cell.entry.card.run if cell.entry else "", "marks": "; ".join(cell.marks.values()),
             }
             for label, cell in cells.items()
@@ -252,12 +251,12 @@ def model_card(board: Board, index: Index, row: Row, claims: Sequence[Claim]) ->
             pd.DataFrame(numbers), hide_index=True, alt="All numbers of the model",
             column_config={"score": st.column_config.Column(alignment="right"), "n": st.column_config.NumberColumn(format="localized")},
         )  # fmt: skip
-        theirs = [
-            claim for claim in claims if claimed.same_model(claim.model, row.model) and not claim.superseded
+        claims_ = [
+            claim for claim in claims if reported.same_model(claim.model, row.model) and not claim.superseded
         ]
-        if theirs:
-            with st.expander(f"{len(theirs)} reported results"):
-                st.markdown("\n".join(f"- {safe.label(claimed.said(claim), 600)}" for claim in theirs))
+        if claims_:
+            with st.expander(f"{len(claims_)} reported results"):
+                st.markdown("\n".join(f"- {safe.label(reported.sentence(claim), 600)}" for claim in claims_))
         runs = [entry for entry in index.entries if row_of(entry.card) == row]
         last = max((entry.card.started for entry in runs), default=None)
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -269,17 +268,17 @@ def model_card(board: Board, index: Index, row: Row, claims: Sequence[Claim]) ->
 # --- reported results ---------------------------------------------------------------------------------------
 
 
-def reported(board: Board, choice: Choice, claims: Sequence[Claim]) -> None:
-    """Draw what others reported on the suites shown: folded, without colours and ranks."""
-    frame = claimed.table(claims, (board.columns[name].suite for name in choice.columns))
+def reported_results(board: Board, choice: Choice, claims: Sequence[Claim]) -> None:
+    """Draw reported results on the suites shown: folded, without colours and ranks."""
+    frame = reported.table(claims, (board.columns[name].suite for name in choice.columns))
     if frame.empty:
         return
     with st.expander(
         f"Reported results of {len(frame)} models, not measured here", icon=":material/campaign:"
     ):
         st.caption(
-            "No interval and no count is known; if the protocol is not stated, nobody can say what they may be compared "
-            "with. Sources and dates: results/claims."
+            "No interval and no count is known; if the protocol is not stated, they cannot be compared with "
+            "anything. Sources and dates: results/claims."
         )
         right = st.column_config.Column(alignment="right")
         st.dataframe(
@@ -288,34 +287,34 @@ def reported(board: Board, choice: Choice, claims: Sequence[Claim]) -> None:
         )  # fmt: skip
 
 
-def lay_beside(board: Board, choice: Choice, claims: Sequence[Claim]) -> list[Reported]:
-    """Draw the switch that lays reported results beside measured ones; returns their rows."""
-    theirs = claimed.beside(claims, board, choice.columns)
-    if not theirs:
+def reported_rows(board: Board, choice: Choice, claims: Sequence[Claim]) -> list[Reported]:
+    """Draw the switch that adds reported results to the table; return their rows."""
+    rows = reported.beside(claims, board, choice.columns)
+    if not rows:
         return []
     on = st.toggle(
-        f"Reported results of {len(theirs)} models beside measured ones", key="reported", bind="query-params",
+        f"Reported results of {len(rows)} models beside measured ones", key="reported", bind="query-params",
         help="Under the same suite, protocol and unit; without interval, colour and rank.",
     )  # fmt: skip
-    return theirs if on else []
+    return rows if on else []
 
 
-def take_away(board: Board, choice: Choice, found: heat.Table) -> None:
-    """Offer what is shown as files, made when they are asked for."""
+def download_buttons(board: Board, choice: Choice, shown: styling.Table) -> None:
+    """Offer the table as files, made when they are requested."""
 
     def frame() -> pd.DataFrame:
-        return files.tidy(board, rows_of(board, choice), choice.columns)
+        return downloads.tidy(board, rows_of(board, choice), choice.columns)
 
     def picture() -> bytes:
         from evals.dashboard.charts import (
             figures,
         )  # Altair takes a second to load, and the page needs it for this alone
 
-        return figures.png(figures.board(found.words, found.colours, found.heads))
+        return figures.png(figures.board(shown.words, shown.colours, shown.heads))
 
     offers = {
-        "CSV": ("csv", "text/csv", lambda: files.csv(frame())),
-        "Parquet": ("parquet", "application/vnd.apache.parquet", lambda: files.parquet(frame())),
+        "CSV": ("csv", "text/csv", lambda: downloads.csv(frame())),
+        "Parquet": ("parquet", "application/vnd.apache.parquet", lambda: downloads.parquet(frame())),
         "PNG": ("png", "image/png", picture),
     }
     with st.container(horizontal=True):
@@ -331,14 +330,14 @@ def main() -> None:
     st.title("Leaderboard", anchor=False)
     index = frames.index(state.results())
     if not index.entries and not index.broken:
-        state.nothing(
+        state.empty_state(
             "There is no run in this results folder yet.", "evals run mmlu-pro gpqa aime --sample -m smollm2"
         )
     board = build(index.entries)
     if not board.columns:
-        state.broken(index.broken)
-        state.nothing("No run has a number yet; the page Runs shows those that are active.", "evals show")
-    choice = choose(board)
+        state.broken_runs(index.broken)
+        state.empty_state("No run has a number yet; the page Runs shows those that are active.", "evals show")
+    choice = filters(board)
     if choice.since:
         board = build(entry for entry in index.entries if recent(entry.card.started, choice))
     if choice.rank not in board.columns:
@@ -346,26 +345,26 @@ def main() -> None:
         st.stop()
     choice = choice._replace(columns=tuple(name for name in choice.columns if name in board.columns))
     try:
-        claims = claimed.load(state.results())
+        claims = reported.load(state.results())
     except EvalsError as error:
         claims = ()
         st.warning(safe.label(error, 2000))
     places = ranked(board, choice)
-    lines = ordered(board, choice, lay_beside(board, choice, claims))
-    shown = heat.table(board, choice, lines, places)
+    lines = ordered(board, choice, reported_rows(board, choice, claims))
+    shown = styling.table(board, choice, lines, places)
     line, label = table(board, choice, lines, shown) or (None, "")
     if isinstance(line, Reported):
-        theirs = [claim for claim in claims if claim.model == line.model and not claim.superseded]
-        st.markdown("\n".join(f"- {safe.label(claimed.said(claim), 600)}" for claim in theirs))
+        claims_ = [claim for claim in claims if claim.model == line.model and not claim.superseded]
+        st.markdown("\n".join(f"- {safe.label(reported.sentence(claim), 600)}" for claim in claims_))
     elif line and (line, label) in board.cells:
         detail(board, line, label, board.cells[line, label], claims)
-    elif line and label == heat.MODEL:
+    elif line and label == styling.MODEL:
         model_card(board, index, line, claims)
     legend(board, choice)
     averages(board, choice)
-    take_away(board, choice, shown)
-    reported(board, choice, claims)
-    state.broken(index.broken)
+    download_buttons(board, choice, shown)
+    reported_results(board, choice, claims)
+    state.broken_runs(index.broken)
 
 
 main()

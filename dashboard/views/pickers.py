@@ -1,7 +1,7 @@
-"""Choices that live in the URL under names of ours, whatever the reader sees as their label.
+"""Widgets whose values are in the URL under stable names, whatever label the reader sees.
 
-Streamlit binds a widget to the URL by its labels; links between pages name runs and samples by their ids. A value
-from the URL counts when it is new there (a link, the back button), the widget's own otherwise.
+Streamlit's own binding puts labels into the URL, but links between pages name runs and samples by their ids. A value
+that is new in the URL (a link, the back button) replaces the widget's own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evals.dashboard.tables import frames
 from evals.dashboard.tables.frames import Entry, Index
 
 
-def one(
+def select_one(
     param: str,
     label: str,
     options: Sequence[str],
@@ -28,7 +28,7 @@ def one(
     default: str = "",
     help: str | None = None,  # noqa: A002 - Streamlit's name
 ) -> str:
-    """Draw a choice of one; without any in the URL it is `default`, or the first. The default is not in the URL."""
+    """Draw a select box; without a value in the URL it shows `default`, or the first option. The default is not in the URL."""
     usual = default if default in options else options[0]
     key, wanted = f"pick-{param}", st.query_params.get(param)
     if wanted in options and _from_outside(param, wanted):
@@ -40,7 +40,7 @@ def one(
     return value
 
 
-def many(
+def select_many(
     param: str,
     label: str,
     options: Sequence[str],
@@ -51,7 +51,7 @@ def many(
     placeholder: str = "",
     help: str | None = None,  # noqa: A002 - Streamlit's name
 ) -> list[str]:
-    """Draw a choice of several; names in the URL that are no options are ignored, `default` is called only without any."""
+    """Draw a multiselect; unknown names in the URL are ignored, and `default` is called only without any."""
     key = f"pick-{param}"
     wanted = [name for name in st.query_params.get_all(param) if name in options][:most]
     if wanted and _from_outside(param, wanted):
@@ -77,17 +77,17 @@ def text(param: str, label: str, *, placeholder: str = "", help: str | None = No
     return value
 
 
-def run(found: Index, cells: Sequence[DeltaGenerator]) -> tuple[Entry, list[Entry]]:
-    """Draw the choice of a suite and of one of its runs into two cells; returns it, and the suite's runs, newest first."""
-    unreadable(found, st.query_params.get_all("run"))
-    newest = list(reversed(found.entries))
-    named = found.find(st.query_params.get("run", ""), st.query_params.get("suite", ""))
+def run(index: Index, cells: Sequence[DeltaGenerator]) -> tuple[Entry, list[Entry]]:
+    """Draw the choice of a suite and of one of its runs into two cells; return the run, and the suite's runs, newest first."""
+    unreadable(index, st.query_params.get_all("run"))
+    newest = list(reversed(index.entries))
+    named = index.find(st.query_params.get("run", ""), st.query_params.get("suite", ""))
     suites = sorted({entry.card.config.suite for entry in newest})
     with cells[0]:
-        suite = one("suite", "Suite", suites, default=(named or _scored(newest)).card.config.suite)
+        suite = select_one("suite", "Suite", suites, default=(named or _scored(newest)).card.config.suite)
     runs = {entry.card.run: entry for entry in newest if entry.card.config.suite == suite}
     with cells[1]:
-        chosen = one(
+        chosen = select_one(
             "run",
             "Run",
             list(runs),
@@ -99,17 +99,17 @@ def run(found: Index, cells: Sequence[DeltaGenerator]) -> tuple[Entry, list[Entr
 
 
 def _scored(entries: Sequence[Entry]) -> Entry:
-    """Return the first run with a number; if there is none, the first."""
+    """Return the first run with a number; if none has, the first."""
     return next(
         (entry for entry in entries if entry.headline and entry.headline.value is not None), entries[0]
     )
 
 
-def unreadable(found: Index, names: Sequence[str]) -> None:
+def unreadable(index: Index, names: Sequence[str]) -> None:
     """Stop the page if the URL names a broken run: another run must not be shown in its place."""
-    reasons = {run.path.name: run.why for run in found.broken}
+    reasons = {run.path.name: run.why for run in index.broken}
     for name in names:
-        runs = [entry for entry in found.entries if entry.card.run == name]
+        runs = [entry for entry in index.entries if entry.card.run == name]
         if runs and all(frames.fault(run.path) for run in runs):
             reasons[name] = frames.fault(runs[0].path)
             runs = []
@@ -123,13 +123,15 @@ def unreadable(found: Index, names: Sequence[str]) -> None:
 
 
 def names(entries: Sequence[Entry]) -> dict[str, str]:
-    """Name runs by model, protocol and minute; where that names several, by their ids too."""
-    found = {
+    """Return names of runs: model, protocol and minute; if several have the same, also their ids."""
+    names_ = {
         e.card.run: f"{e.card.model} · {e.card.config.protocol} · {day(e.card.started)[:16].replace('T', ' ')}"
         for e in entries
     }
-    counts = Counter(found.values())
-    return {run: safe.visible(f"{name} · {run}" if counts[name] > 1 else name) for run, name in found.items()}
+    counts = Counter(names_.values())
+    return {
+        run: safe.visible(f"{name} · {run}" if counts[name] > 1 else name) for run, name in names_.items()
+    }
 
 
 def _from_outside(param: str, wanted: str | list[str] | None) -> bool:
@@ -137,13 +139,13 @@ def _from_outside(param: str, wanted: str | list[str] | None) -> bool:
 
 
 def _remember(param: str, value: str | list[str] | None) -> None:
-    """Note a value that came from here, for the URL."""
+    """Remember a value to be put into the URL."""
     st.session_state[f"url-{param}"] = value
     st.session_state.setdefault("to-url", {})[param] = value
 
 
 def write_url() -> None:
-    """Put the values of this run of the script into the URL: all that changed at once is one history entry."""
+    """Put the values of this run of the script into the URL, so that all changes are one entry of the history."""
     values = st.session_state.pop("to-url", {})
     changed = {
         param: value

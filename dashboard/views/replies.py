@@ -16,11 +16,11 @@ from evals.dashboard.views import drawings
 from evals.types import Failure, Part, Reply, Score, Text
 
 COLOURS = {"right": "green", "wrong": "orange", "graded": "blue", "invalid": "violet"}
-"""Of verdicts as badges; all others are grey. The word stands there too."""
+"""Badge colours of verdicts; all others are grey. The badge has the word too."""
 LONG = 900
-"""Characters of a reply above which the place that was read is quoted before it."""
+"""Length of a reply above which an excerpt with the extracted answer precedes it."""
 TALL = 620
-"""Pixels of a prompt or a reply, from which on it scrolls by itself."""
+"""Height in pixels above which a prompt or a reply scrolls by itself."""
 
 
 def badge(verdict: str) -> str:
@@ -28,9 +28,9 @@ def badge(verdict: str) -> str:
     return f":{COLOURS.get(verdict, 'gray')}-badge[{safe.literal(verdict)}]"
 
 
-def heading(several: Sequence[Item]) -> str:
-    """Name a sample in a line."""
-    first = several[0]
+def heading(items: Sequence[Item]) -> str:
+    """Return the title of a sample."""
+    first = items[0]
     repeat = f", repeat {first.repeat}" if first.entry.card.config.repeats > 1 else ""
     group = f", {safe.label(first.group)}" if first.group else ""
     return f"{safe.label(first.id)}{repeat}{group}"
@@ -40,9 +40,9 @@ def heading(several: Sequence[Item]) -> str:
 
 
 def scored(item: Item) -> None:
-    """Draw the verdict, the answer that was read beside the gold answer, and why."""
+    """Draw the verdict, the extracted answer, the gold answer and the reason."""
     score = item.score
-    suspect = " :orange-badge[:material/flag: a person should look]" if score and score.suspect else ""
+    suspect = " :orange-badge[:material/flag: needs review]" if score and score.suspect else ""
     st.markdown(badge(item.verdict) + suspect)
     if isinstance(item.outcome, Failure):
         st.warning(
@@ -57,7 +57,7 @@ def scored(item: Item) -> None:
 
 
 def _answers(item: Item) -> None:
-    """Draw the answer that was read, and the gold answer: options by letter and text, other answers as they are."""
+    """Draw the extracted answer and the gold answer: options by letter and text, other answers verbatim."""
     stated = item.score.answer if item.score else None
     offered = samples.options(item)
     if offered:
@@ -75,10 +75,10 @@ def _answers(item: Item) -> None:
         if stated is None:
             st.markdown("*no answer*")
         else:
-            _verbatim(safe.cut(stated, 2_000).text)
+            _verbatim(safe.shorten(stated, 2_000).text)
     with right:
         st.caption("Gold")
-        _verbatim(safe.cut(f"{gold}{unit}", 2_000).text)
+        _verbatim(safe.shorten(f"{gold}{unit}", 2_000).text)
 
 
 def _option(option: Option) -> str:
@@ -125,8 +125,10 @@ def parts(item: Item) -> None:
 
 
 def judged(item: Item) -> None:
-    """Draw what judge models said, word for word."""
-    judgements = [one for score in item.scores.values() if isinstance(score, Score) for one in score.judged]
+    """Draw the judge models' replies verbatim."""
+    judgements = [
+        judgement for score in item.scores.values() if isinstance(score, Score) for judgement in score.judged
+    ]
     for number, judgement in enumerate(judgements, 1):
         name = f"Judge {number} of {len(judgements)}: " if len(judgements) > 1 else "Judge: "
         with st.expander(f"{name}{safe.label(judgement.judge)}", icon=":material/gavel:"):
@@ -148,17 +150,17 @@ def question(item: Item, key: str) -> None:
             st.caption(f"Prompt as sent: {message.role}" if not number else message.role)
             _parts(item, message.parts, f"{key}-prompt{number}")
         return
-    asked = item.sample.question if item.sample else ()
-    if asked:
+    question_ = item.sample.question if item.sample else ()
+    if question_:
         st.caption("Question of the data set; the prompt as sent is not known")
-        _parts(item, asked, f"{key}-question")
+        _parts(item, question_, f"{key}-question")
     elif item.outcome is not None:
-        st.caption("Neither prompt nor question is known: the replies were recorded by somebody else.")
+        st.caption("Neither prompt nor question is known: the replies were imported.")
     _options(item)
 
 
-def _parts(item: Item, several: Sequence[Part], key: str) -> None:
-    for place, part in enumerate(several):
+def _parts(item: Item, parts_: Sequence[Part], key: str) -> None:
+    for place, part in enumerate(parts_):
         if isinstance(part, Text):
             _body(part.text, f"{key}-{place}")
         else:
@@ -176,19 +178,19 @@ def _options(item: Item) -> None:
 
 
 def reply(item: Item, key: str, *, raw: bool) -> None:
-    """Draw a reply with what was read marked in it, its reasoning folded above it, and its cost."""
+    """Draw a reply with the extracted answer marked, its reasoning folded above it, and its cost."""
     answer = item.reply
     if answer is None:
         if item.outcome is None and not item.entry.card.gated:
             st.info(
-                "There is no record of this sample: it was not asked, or not yet.",
+                "There is no record of this sample: it was not sent, or not yet.",
                 icon=":material/hourglass_empty:",
             )
         return
     mark = samples.where_read(item)
     if mark and len(answer.text) > LONG and not raw:
-        excerpt = safe.around(answer.text, mark)
-        st.caption("Read here")
+        excerpt = safe.excerpt(answer.text, mark)
+        st.caption("Extracted here")
         with st.container(border=True):
             st.markdown(safe.markdown(excerpt.text, mark=excerpt.mark))
     if answer.reasoning:
@@ -201,8 +203,8 @@ def reply(item: Item, key: str, *, raw: bool) -> None:
 
 
 def _body(text: str, key: str, *, raw: bool = False, mark: tuple[int, int] | None = None) -> None:
-    """Draw a foreign text, with its formulas set or as it came; a long one is cut, and can be had whole."""
-    short = safe.cut(text, mark=mark)
+    """Draw a foreign text, verbatim or with formulas typeset; a long one is shortened, and can be downloaded whole."""
+    short = safe.shorten(text, mark=mark)
     with st.container(height=TALL if len(short.text) > 4 * LONG else "content", border=False):
         if raw:
             _verbatim(short.text)
@@ -216,7 +218,7 @@ def _body(text: str, key: str, *, raw: bool = False, mark: tuple[int, int] | Non
 
 
 def cost(answer: Reply) -> str:
-    """Say what a reply cost, and how it ended."""
+    """Return the cost of a reply and how it ended."""
     ends = {"stop": "", "length": "truncated at max tokens", "filter": "stopped by a content filter"}
     usage = answer.usage
     facts = [
@@ -232,11 +234,11 @@ def cost(answer: Reply) -> str:
 
 
 def beside(left: Item, right: Item) -> None:
-    """Draw two replies with what only one of them has marked."""
-    texts = [safe.cut(item.reply.text).text if item.reply else "" for item in (left, right)]
+    """Draw two replies with their differences marked."""
+    texts = [safe.shorten(item.reply.text).text if item.reply else "" for item in (left, right)]
     lines = text_diff.sides(*texts)
-    for cell, item, own in zip(st.columns(2), (left, right), lines, strict=True):
+    for cell, item, words in zip(st.columns(2), (left, right), lines, strict=True):
         with cell, st.container(border=True):
             st.markdown(f"**{safe.label(item.entry.card.model)}** {badge(item.verdict)}")
-            st.markdown(safe.marked(own, "orange" if item is left else "blue"))
+            st.markdown(safe.marked(words, "orange" if item is left else "blue"))
     st.caption(":orange-background[orange] and :blue-background[blue]: only this reply has it.")

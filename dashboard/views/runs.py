@@ -1,4 +1,4 @@
-"""Runs: which are active, where a number comes from, what it cost."""
+"""Runs: active ones with their progress, a list with filters, run details, and score against cost."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ import streamlit as st
 from evals.dashboard import state
 from evals.dashboard.charts import figures as charts
 from evals.dashboard.foreign import text as safe
-from evals.dashboard.tables import frames, provenance
-from evals.dashboard.tables import runs as effort
-from evals.dashboard.tables import styling as heat
+from evals.dashboard.tables import frames, provenance, styling
+from evals.dashboard.tables import runs as costs
 from evals.dashboard.tables.frames import Entry
 from evals.dashboard.tables.leaderboard import Board, build, figure
 from evals.dashboard.views import pickers
 from evals.errors import EvalsError
 from evals.records.store import read_card
 
-STALE_S = 600  # seconds without a record after which a running run is said to be silent
+STALE_S = 600  # seconds without a record after which an active run may have been interrupted
 TALL = 26  # rows from which on the table scrolls
 
 
@@ -39,29 +38,29 @@ def active() -> None:
 
 def live(entry: Entry) -> None:
     """Draw one growing run."""
-    found = effort.progress(entry)
+    progress = costs.progress(entry)
     card = entry.card
-    share = min(1.0, found.done / found.expected) if found.expected else 0.0
+    share = min(1.0, progress.done / progress.expected) if progress.expected else 0.0
     with st.container(border=True):
         st.progress(
             share,
             f"**{safe.label(card.config.suite)}** ({safe.label(card.config.protocol)}) by {safe.label(card.model)}: "
-            f"{found.done:,} of {found.expected:,} records, {100 * share:.1f} %",
+            f"{progress.done:,} of {progress.expected:,} records, {100 * share:.1f} %",
         )
         state.health(card)
-        silent = time.time() - (found.last or card.started)
+        silent = time.time() - (progress.last or card.started)
         if silent > STALE_S:
             st.caption(
-                f"No record for {provenance.duration(silent)}: if it was interrupted, the same command goes on."
+                f"No record for {provenance.duration(silent)}: if it was interrupted, the same command resumes it."
             )
-        failed = sum(n for name, n in found.verdicts.items() if name.startswith("failed:"))
-        st.caption(f"{found.output_tokens:,} output tokens, {failed:,} failures so far.")
-        table = effort.curve(entry.path)
+        failed = sum(n for name, n in progress.verdicts.items() if name.startswith("failed:"))
+        st.caption(f"{progress.output_tokens:,} output tokens, {failed:,} failures so far.")
+        table = costs.curve(entry.path)
         if not table.empty:
             state.chart(charts.curve(table, dark=state.dark()), alt="Running mean with its interval")
             st.caption(
                 "Running mean with a 95 % band that would hold after every record if samples came in random order. The "
-                "longest are asked first, so it is a preview: not to be quoted before the run ends."
+                "longest are sent first, so this is a preview: not to be quoted before the run ends."
             )
 
 
@@ -76,7 +75,9 @@ def filtered(entries: list[Entry]) -> list[Entry]:
     for cell, (param, (label, read)) in zip(st.columns(4), choices.items(), strict=True):
         names = sorted({read(entry) for entry in entries})
         with cell:
-            chosen = pickers.one(param, label, ["", *names], say=lambda name: safe.visible(name) or "any")
+            chosen = pickers.select_one(
+                param, label, ["", *names], say=lambda name: safe.visible(name) or "any"
+            )
         entries = [entry for entry in entries if chosen in ("", read(entry))]
     return entries
 
@@ -105,15 +106,15 @@ def listed(entries: list[Entry]) -> Entry | None:
 
 def described(entry: Entry) -> dict[str, object]:
     """Return one run as a row."""
-    card, one = entry.card, entry.headline
-    number = figure(one.value, one.low, one.high, one.unit) if one else ""
+    card, head = entry.card, entry.headline
+    number = figure(head.value, head.low, head.high, head.unit) if head else ""
     return {
         "started": pd.Timestamp(card.started, unit="s"),
         "suite": card.config.suite,
         "protocol": card.config.protocol,
         "model": card.model,
         "status": card.status,
-        "score": f"{number} {heat.unit(one.unit)}" if one and number else "",
+        "score": f"{number} {styling.unit(head.unit)}" if head and number else "",
         "coverage": 100 * card.coverage,
         "output tokens": card.tokens.get("output"),
         "cost": card.cost_usd,
@@ -122,17 +123,19 @@ def described(entry: Entry) -> dict[str, object]:
 
 
 def details(entry: Entry) -> None:
-    """Draw where the numbers of a run come from."""
+    """Draw provenance and cost of a run."""
     card = entry.card
     st.subheader("Run details", anchor=False)
     st.markdown(f"**{safe.label(card.run)}**: {safe.label(card.config.suite)} by {safe.label(card.model)}")
     state.health(card)
     st.code(provenance.command(card), language="sh", wrap_lines=True)
-    mirror = (
-        " MIRROR is the folder of local data, which a card does not name." if card.data == "local" else ""
+    mirror = " MIRROR is the folder of local data, which is not on the card." if card.data == "local" else ""
+    again = (
+        " `--fresh` calls the model again; without it a finished run is reused."
+        if card.origin == "run"
+        else ""
     )
-    again = " `--fresh` asks again; without it a finished run is reused." if card.origin == "run" else ""
-    st.caption(f"This command makes the run again.{again}{mirror}")
+    st.caption(f"Command that repeats the run.{again}{mirror}")
     length = card.finished - card.started if card.finished else None
     priced = f"At prices of {card.price_date}." if card.price_date else "No price is known."
     facts = (
@@ -149,17 +152,17 @@ def details(entry: Entry) -> None:
     )
     left, right = st.columns([3, 2])
     left.dataframe(
-        pd.DataFrame(provenance.facts(read_card(entry.path)), columns=["what", "value"]), hide_index=True
+        pd.DataFrame(provenance.facts(read_card(entry.path)), columns=["fact", "value"]), hide_index=True
     )
     right.dataframe(counts, hide_index=True)
-    where = {"run": card.run, "suite": card.config.suite}
+    run = {"run": card.run, "suite": card.config.suite}
     with st.container(horizontal=True):
-        state.link("suite", "Groups and hard items", **where)
-        state.link("sample", "Samples", **where)
+        state.link("suite", "Groups and hard items", **run)
+        state.link("sample", "Samples", **run)
         state.link("history", "History of the model", model=card.model)
 
 
-def trade(board: Board) -> None:
+def score_vs_cost(board: Board) -> None:
     """Draw score against cost, opened on a suite of which the cost is known."""
     st.subheader("Score vs. cost", anchor=False)
     names = [name for name in board.columns if len(board.column(name)) > 1]
@@ -168,19 +171,21 @@ def trade(board: Board) -> None:
         return
     left, right = st.columns([3, 2])
     kind = right.segmented_control(
-        "Cost", list(effort.EFFORTS), default="tokens", key="effort", bind="query-params"
+        "Cost", list(costs.COSTS), default="tokens", key="effort", bind="query-params"
     )
-    title, column = effort.EFFORTS[kind or "tokens"]
-    known_of = [effort.known_models(board, name, kind or "tokens") for name in names]
+    title, column = costs.COSTS[kind or "tokens"]
+    known_of = [costs.known_models(board, name, kind or "tokens") for name in names]
     best = known_of.index(max(known_of))
     name = left.selectbox("Suite and protocol", names, index=best, key="column", bind="query-params")
-    one = board.columns[name]
-    table = effort.efforts(board, name)
-    known = effort.front(table, column, better=one.better)
+    column_ = board.columns[name]
+    table = costs.costs(board, name)
+    known = costs.pareto(table, column, better=column_.better)
     if known.empty:
-        st.info(f"None of these runs says its {title}: imported ones often do not.", icon=":material/info:")
+        st.info(f"The {title} of these runs is not known, as for many imported runs.", icon=":material/info:")
         return
-    chart = charts.pareto(known, column, (title, f"{one.metric}, {heat.unit(one.unit)}"), dark=state.dark())
+    chart = charts.pareto(
+        known, column, (title, f"{column_.metric}, {styling.unit(column_.unit)}"), dark=state.dark()
+    )
     state.chart(chart, alt=f"Score on {name} against {title}")
     missing = sorted(set(table["model"]) - set(known["model"]))
     rest = f" Not known of {', '.join(missing)}." if missing else ""
@@ -192,25 +197,27 @@ def main() -> None:
     st.title("Runs", anchor=False)
     index = frames.index(state.results())
     if not index.entries and not index.broken:
-        state.nothing("There is no run in this results folder yet.", "evals run mmlu-pro --sample -m smollm2")
+        state.empty_state(
+            "There is no run in this results folder yet.", "evals run mmlu-pro --sample -m smollm2"
+        )
     active()
-    state.broken(index.broken)
+    state.broken_runs(index.broken)
     entries = sorted(index.entries, key=lambda entry: -entry.card.started)
     kept = filtered(entries)
     of = "" if len(kept) == len(entries) else f" of {len(entries):,}"
     st.subheader(f"{len(kept):,}{of} {'run' if len(entries) == 1 else 'runs'}", anchor=False)
-    used = effort.totals(kept)
+    used = costs.totals(kept)
     words = [f"{used['input']:,} input and {used['output']:,} output tokens"] if used["output"] else []
     if used["priced"]:
         words.append(f"{used['cost']:,.2f} USD for the {used['priced']:,} runs whose price is known")
     total = f"Together {'; '.join(words)}. " if words else ""
-    st.caption(f"{total}Choose a run to see where its numbers come from.")
+    st.caption(f"{total}Select a run for its details.")
     chosen = listed(kept) if kept else None
     if not kept:
         st.info("No run fits these filters.", icon=":material/filter_alt:")
     if chosen:
         details(chosen)
-    trade(build(index.entries))
+    score_vs_cost(build(index.entries))
 
 
 main()

@@ -11,24 +11,24 @@ from evals.dashboard import state
 from evals.dashboard.charts import figures as charts
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, reported, science
-from evals.dashboard.tables.leaderboard import build
-from evals.dashboard.tables.science import MEASURED, REPORTED, Part, Source
+from evals.dashboard.tables.leaderboard import Mean, build
+from evals.dashboard.tables.science import MEASURED, REPORTED, Source
 from evals.errors import EvalsError
 
 BARS = 8  # models that the bars show unless the reader chooses
 
 
-def choose(found: dict[Source, dict[str, Part]]) -> tuple[list[str], list[str]]:
+def choose(numbers: dict[Source, dict[str, Mean]]) -> tuple[list[str], list[str]]:
     """Draw the choice of suites for both means."""
     chosen = []
     for cell, (key, title, general) in zip(
         st.columns(2), (("general", "general ability", True), ("science", "science", False)), strict=True
     ):
-        offered = science.suites(found, general=general)
+        offered = science.suites(numbers, general=general)
         chosen.append(
             cell.multiselect(
                 f"Suites of {title}", offered, key=key, bind="query-params",
-                default=science.usual(found, general=general),
+                default=science.default_suites(numbers, general=general),
                 help="A model has a mean if all of them are measured, or reported, under one set of protocols.",
             )
         )  # fmt: skip
@@ -48,9 +48,9 @@ def figure(
             )  # fmt: skip
 
 
-def scatter(found: dict[Source, dict[str, Part]], general: list[str], of_science: list[str]) -> list[str]:
+def scatter(numbers: dict[Source, dict[str, Mean]], general: list[str], of_science: list[str]) -> list[str]:
     """Draw the two means against each other; returns the models in it."""
-    points = science.points(found, general, of_science)
+    points = science.points(numbers, general, of_science)
     measured = int((points["kind"] == MEASURED).sum())
     st.markdown(
         f"**{measured} measured** (filled, with the joint 95 % interval of each mean) and "
@@ -63,21 +63,23 @@ def scatter(found: dict[Source, dict[str, Part]], general: list[str], of_science
         figure(
             light, shown, "general-science", "Scatter of the mean of general suites against that of science"
         )
-    if lines := science.lacking(found, [*general, *of_science]):
+    if lines := science.lacking(numbers, [*general, *of_science]):
         with st.expander(f"{len(lines)} measured models are not complete"):
             st.markdown("\n".join(f"- {safe.label(line, 300)}" for line in lines))
     return list(points.sort_values(["kind", "science"], ascending=[True, False])["model"])
 
 
-def bars(found: dict[Source, dict[str, Part]], suites: list[str], first: list[str]) -> None:
+def bars(numbers: dict[Source, dict[str, Mean]], suites: list[str], first: list[str]) -> None:
     """Draw every suite by itself."""
     st.subheader("Suite by suite", anchor=False)
-    there = [source.label for source, parts in found.items() if any(suite in parts for suite in suites)]
-    offered = list(dict.fromkeys([*first, *there]))
+    with_numbers = [
+        source.label for source, parts in numbers.items() if any(suite in parts for suite in suites)
+    ]
+    offered = list(dict.fromkeys([*first, *with_numbers]))
     models = st.multiselect(
         "Models", offered, default=offered[:BARS], key="models", bind="query-params", max_selections=16
     )
-    table = science.bars(found, suites, models)
+    table = science.bars(numbers, suites, models)
     if table.empty:
         st.info("None of these models has a number on these suites.", icon=":material/info:")
         return
@@ -96,16 +98,16 @@ def main() -> None:
         claims = ()
         st.warning(safe.label(error, 600))
     index = frames.index(state.results())
-    found = science.sources(build(index.entries), claims)
-    general, of_science = choose(found)
+    numbers = science.sources(build(index.entries), claims)
+    general, of_science = choose(numbers)
     kinds = st.pills(
         "Show", [MEASURED, REPORTED], selection_mode="multi", default=[MEASURED, REPORTED], key="show",
         bind="query-params",
     )  # fmt: skip
-    found = {source: parts for source, parts in found.items() if source.kind in kinds}
-    first = scatter(found, general, of_science)
-    bars(found, [*general, *of_science], first)
-    state.broken(index.broken)
+    numbers = {source: parts for source, parts in numbers.items() if source.kind in kinds}
+    first = scatter(numbers, general, of_science)
+    bars(numbers, [*general, *of_science], first)
+    state.broken_runs(index.broken)
 
 
 main()

@@ -1,4 +1,4 @@
-"""Suite: one run in depth; its groups, long and short answers, what is missing, and items that nobody gets right."""
+"""Suite: one run in detail: groups, scores by length, missing outcomes, and items that no model gets right."""
 
 from __future__ import annotations
 
@@ -8,52 +8,49 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from evals.dashboard import downloads as files
-from evals.dashboard import state
+from evals.dashboard import downloads, state
 from evals.dashboard.charts import samples as item_charts
 from evals.dashboard.foreign import text as safe
-from evals.dashboard.tables import frames
-from evals.dashboard.tables import leaderboard as board
-from evals.dashboard.tables import styling as heat
-from evals.dashboard.tables import suite as groups
+from evals.dashboard.tables import frames, leaderboard, styling
+from evals.dashboard.tables import suite as suites
 from evals.dashboard.tables.frames import Entry
 from evals.dashboard.views import pickers
 from evals.errors import EvalsError
 from evals.types import Estimate
 
 AGREE = 0.5
-"""Share of the replies that gave the same other answer, from which on an item is listed as suspect."""
+"""Share of replies with the same wrong answer from which on an item is listed as suspect."""
 
 
-def headline(entry: Entry, one: Estimate) -> None:
-    """Draw the number that stands for the run, and what it rests on."""
-    state.estimate(one, entry.card.coverage)
+def headline(entry: Entry, head: Estimate) -> None:
+    """Draw the run's headline."""
+    state.estimate(head, entry.card.coverage)
     state.health(entry.card)
     if entry.card.data == "sample":
         st.caption("Bundled sample items: not a benchmark score.")
 
 
-def ways_on(entry: Entry, entries: Sequence[Entry]) -> None:
+def page_links(entry: Entry, entries: Sequence[Entry]) -> None:
     """Draw the links to other pages."""
-    where = {"run": entry.card.run, "suite": entry.card.config.suite}
-    column = board.label_of(entry, entries)
+    run = {"run": entry.card.run, "suite": entry.card.config.suite}
+    column = leaderboard.label_of(entry, entries)
     with st.container(horizontal=True):
         state.link("leaderboard", "Back to leaderboard", **({"rank": column} if column else {}))
-        state.link("sample", "Wrong samples", verdict="not right", **where)
-        state.link("runs", "Run details", **where)
+        state.link("sample", "Wrong samples", verdict="not right", **run)
+        state.link("runs", "Run details", **run)
 
 
-def breakdown(entry: Entry, one: Estimate) -> None:
-    """Draw the groups with their intervals, those that stand apart flagged."""
+def breakdown(entry: Entry, head: Estimate) -> None:
+    """Draw the groups with their intervals; those that differ from the rest are flagged."""
     st.subheader("Groups", anchor=False)
-    frame = groups.breakdown(entry)
+    frame = suites.breakdown(entry)
     if frame.empty:
         st.caption(
             "This suite has no groups, or its headline is a mean over them that has no parts of its own."
         )
         return
     scale = 100.0 if frame["unit"][0] == "fraction" else 1.0
-    unit = heat.unit(frame["unit"][0])
+    unit = styling.unit(frame["unit"][0])
     above = (frame["apart"] > 0) == (frame["better"][0] == "higher")
     better, worse, nothing = item_charts.APART
     says = pd.Series(nothing, frame.index)
@@ -65,7 +62,7 @@ def breakdown(entry: Entry, one: Estimate) -> None:
             "n": frame["n"], "says": says, "coverage": 100 * frame["coverage"], "p": frame["p"], "group": frame["group"],
         }
     ).sort_values("value", ascending=frame["better"][0] != "higher")  # fmt: skip
-    whole = scale * (one.value or 0.0)
+    whole = scale * (head.value or 0.0)
     drawn = shown[shown["n"] > 1] if (shown["n"] > 1).any() else shown
     state.chart(
         item_charts.groups(drawn, whole=whole, unit=f"{frame['metric'][0]}, {unit}", dark=state.dark()),
@@ -73,9 +70,9 @@ def breakdown(entry: Entry, one: Estimate) -> None:
     )
     tested = frame["p"].notna().any()
     how = (
-        "Flagged: groups that stand apart from all others of this run, Benjamini-Hochberg at 5 %."
+        "Flagged: groups that differ significantly from the rest of this run, Benjamini-Hochberg at 5 %."
         if tested
-        else "Groups are not tested: the headline is no mean of samples."
+        else "Groups are not tested: the headline is not a mean of samples."
     )
     alone = len(shown) - len(drawn)
     left = f" {alone} groups of a single sample are in the table alone." if alone else ""
@@ -100,27 +97,27 @@ def group_table(entry: Entry, shown: pd.DataFrame, unit: str) -> None:
     places = event["selection"]["rows"]
     if places and places[0] < len(shown):
         name = str(shown.iloc[places[0]]["group"])
-        where = {"run": entry.card.run, "suite": entry.card.config.suite, "group": name}
-        state.link("sample", f"Wrong samples of {safe.label(name, 60)}", verdict="not right", **where)
+        run = {"run": entry.card.run, "suite": entry.card.config.suite, "group": name}
+        state.link("sample", f"Wrong samples of {safe.label(name, 60)}", verdict="not right", **run)
     else:
         st.caption("Choose a group to go to its samples.")
 
 
-def length(entry: Entry, one: Estimate, others: Sequence[Entry]) -> None:
+def length(entry: Entry, head: Estimate, others: Sequence[Entry]) -> None:
     """Draw scores against the length of the reply."""
     st.subheader("Difficulty and length", anchor=False)
-    found = groups.lengths(entry, others)
-    if found is None or found.frame.empty:
+    lengths = suites.lengths(entry, others)
+    if lengths is None or lengths.frame.empty:
         st.caption("No reply has a value yet.")
         return
-    if len(found.frame) == 1:
-        st.caption(f"All {int(found.frame['n'][0]):,} replies are about equally long.")
+    if len(lengths.frame) == 1:
+        st.caption(f"All {int(lengths.frame['n'][0]):,} replies are about equally long.")
         return
-    percent = one.unit == "fraction"
-    frame = found.frame.assign(
+    percent = head.unit == "fraction"
+    frame = lengths.frame.assign(
         length=[
             f"{low:,}–{high:,}" if low != high else f"{low:,}"
-            for low, high in zip(found.frame["low"], found.frame["high"], strict=True)
+            for low, high in zip(lengths.frame["low"], lengths.frame["high"], strict=True)
         ]
     )
     for name in ("value", "value_low", "value_high", "others"):
@@ -128,35 +125,35 @@ def length(entry: Entry, one: Estimate, others: Sequence[Entry]) -> None:
     score = (
         "mean score, %"
         if percent
-        else f"mean error, {one.unit}"
-        if one.better == "lower"
-        else f"mean, {one.unit}"
+        else f"mean error, {head.unit}"
+        if head.better == "lower"
+        else f"mean, {head.unit}"
     )
     state.chart(
-        item_charts.lengths(frame, unit=found.unit, score=score, dark=state.dark()),
+        item_charts.lengths(frame, unit=lengths.unit, score=score, dark=state.dark()),
         alt="Scores by the length of the reply",
     )
-    n = int(found.frame["n"].sum())
+    n = int(lengths.frame["n"].sum())
     beside = (
-        f" Hollow: {len(others)} other {'run' if len(others) == 1 else 'runs'} on the same samples; where both fall, the items are hard."
+        f" Hollow: {len(others)} other {'run' if len(others) == 1 else 'runs'} on the same samples; if both fall, the items are hard."
         if others
         else ""
     )
     st.caption(
-        f"{n:,} replies in {len(frame)} bins of about equal size, 95 % intervals; lengths in {found.unit}"
-        f"{', reasoning included' if found.unit == 'tokens' else ' of the answer, because tokens were not recorded'}.{beside}"
+        f"{n:,} replies in {len(frame)} bins of about equal size, 95 % intervals; lengths in {lengths.unit}"
+        f"{', reasoning included' if lengths.unit == 'tokens' else ' of the answer, because tokens were not recorded'}.{beside}"
     )
 
 
-def missing(entry: Entry, one: Estimate, others: Sequence[Entry]) -> None:
-    """Draw whether what was not answered is like what was."""
+def missing(entry: Entry, head: Estimate, others: Sequence[Entry]) -> None:
+    """Draw how other runs score on what this run did not answer."""
     st.subheader("What is missing", anchor=False)
-    frame = groups.missing(entry, others)
+    frame = suites.missing(entry, others)
     if len(frame) == 1:
         st.caption(f"Nothing: all {int(frame['n'][0]):,} expected sample-repeats were answered.")
         return
-    percent = 100.0 if one.unit == "fraction" else 1.0
-    unit = heat.unit(one.unit)
+    percent = 100.0 if head.unit == "fraction" else 1.0
+    unit = styling.unit(head.unit)
     table = pd.DataFrame(
         {
             "outcome": frame["outcome"], "n": frame["n"], "share": 100 * frame["share"],
@@ -174,63 +171,48 @@ def missing(entry: Entry, one: Estimate, others: Sequence[Entry]) -> None:
     )  # fmt: skip
     if others:
         st.caption(
-            f"How {len(others)} other {'run does' if len(others) == 1 else 'runs do'} on the samples of each outcome, with "
-            "95 % intervals: where they do worse on what this run left open, its score over what it answered flatters it."
+            f"Scores of {len(others)} other {'run' if len(others) == 1 else 'runs'} on the samples of each outcome, with "
+            "95 % intervals. If they are lower on what this run left open, its score over what it answered is too high."
         )
     else:
-        st.caption("No other model was asked the same, so whether what is missing is harder cannot be said.")
+        st.caption(
+            "No other model has a comparable run, so it is not known whether what is missing is harder."
+        )
 
 
-def hard(entry: Entry, one: Estimate, others: Sequence[Entry]) -> None:
-    """Draw the items that every model gets wrong, as a list to check the gold answers by."""
+def hard(entry: Entry, head: Estimate, others: Sequence[Entry]) -> None:
+    """Draw the items that every model gets wrong: their gold answers may be wrong."""
     st.subheader("Items that every model gets wrong", anchor=False)
     if not others:
-        st.caption("This needs runs of two models at least, asked the same in the same way.")
+        st.caption("This needs comparable runs of at least two models.")
         return
-    several = [entry, *others]
-    errors = one.better == "lower"
-    frame = groups.farthest(several) if errors else groups.unsolved(several)
+    runs = [entry, *others]
+    errors = head.better == "lower"
+    frame = suites.farthest(runs) if errors else suites.unsolved(runs)
     if frame.empty:
-        st.caption(f"None: of {len(several)} models at least one is right on each.")
+        st.caption(f"None: of {len(runs)} models at least one is right on each.")
         return
     number = st.column_config.NumberColumn
-    shown = frame.map(lambda cell: safe.visible(cell) if isinstance(cell, str) else cell)
+    config: dict[str, Any] = {"runs": number("of runs", format="%d")}
     if errors:
-        st.caption(
-            f"The {len(frame)} items on which even the nearest of {len(several)} models is farthest off: suspect gold answers."
-        )
-        config: dict[str, Any] = {
-            "error": number(f"least error, {one.unit}", format="%.4g"),
-            "said": "nearest answer",
-        }
+        caption = f"The {len(frame)} items on which even the nearest of {len(runs)} models is farthest off"
+        st.caption(f"{caption}: their gold answers are suspect.")
+        config["error"] = number(f"least error, {head.unit}", format="%.4g")
+        config["answer"] = "nearest answer"
     else:
-        shown["agree"] = 100 * shown["agree"]
         st.caption(
-            f"{len(frame):,} items that none of {len(several)} models gets right. Where most of them agree on another answer, "
-            "the gold answer is suspect; these come first, and those on which half of the replies agree are in the file."
+            f"{len(frame):,} items that none of {len(runs)} models gets right. If most of them agree on another answer, "
+            "the gold answer is suspect: these come first, and those on which half of the replies agree are in the file."
         )
-        config = {
-            "agree": number("agree, %", format="%.0f", help="Share of the replies that gave it."),
-            "said": "most frequent answer",
-        }
+        config["agree"] = number("agree, %", format="%.0f", help="Share of the replies that gave it.")
+        config["answer"] = "most frequent answer"
+    shown = frame.map(lambda cell: safe.visible(cell) if isinstance(cell, str) else cell)
     event = st.dataframe(
-        shown, hide_index=True, key="hard", on_select="rerun", selection_mode="single-row", placeholder="", height=380,
-        column_config=config | {"runs": number("of runs", format="%d")}, alt="Items that every model gets wrong",
+        shown if errors else shown.assign(agree=100 * shown["agree"]),
+        hide_index=True, key="hard", on_select="rerun", selection_mode="single-row", placeholder="", height=380,
+        column_config=config, alt="Items that every model gets wrong",
     )  # fmt: skip
-    list_ = groups.errata(frame if errors else frame[frame["agree"] >= AGREE], entry)
-    with st.container(horizontal=True):
-        st.download_button(
-            f"Suspect items ({len(list_)}), CSV",
-            lambda: files.csv(list_),
-            "suspect-items.csv",
-            "text/csv",
-            icon=":material/download:",
-            on_click="ignore",
-        )
-        st.download_button(
-            "JSON", lambda: str(list_.to_json(orient="records")).encode(), "suspect-items.json", "application/json",
-            icon=":material/download:", on_click="ignore",
-        )  # fmt: skip
+    suspect_items(suites.errata(frame if errors else frame[frame["agree"] >= AGREE], entry))
     places = event["selection"]["rows"]
     if places and places[0] < len(frame):
         name = str(frame.iloc[places[0]]["sample"])
@@ -240,29 +222,42 @@ def hard(entry: Entry, one: Estimate, others: Sequence[Entry]) -> None:
         )  # fmt: skip
 
 
+def suspect_items(items: pd.DataFrame) -> None:
+    """Offer a list of items as CSV and JSON."""
+    contents = {"csv": lambda: downloads.csv(items), "json": lambda: items.to_json(orient="records").encode()}
+    with st.container(horizontal=True):
+        for form, kind in (("csv", "text/csv"), ("json", "application/json")):
+            st.download_button(
+                f"Suspect items ({len(items)}), {form.upper()}", contents[form], f"suspect-items.{form}", kind,
+                icon=":material/download:", on_click="ignore",
+            )  # fmt: skip
+
+
 def main() -> None:
     """Draw the page."""
     st.title("Suite", anchor=False)
-    found = frames.index(state.results())
-    if not found.entries:
-        state.broken(found.broken)
-        state.nothing("There is no run to look into yet.", "evals run mmlu-pro gpqa aime --sample -m smollm2")
-    entry, _ = pickers.run(found, st.columns([2, 3]))
-    one = entry.headline
-    if one is None or one.value is None:
-        state.nothing("This run has no number yet.", f"evals show {entry.card.run}")
+    index = frames.index(state.results())
+    if not index.entries:
+        state.broken_runs(index.broken)
+        state.empty_state(
+            "There is no run to look into yet.", "evals run mmlu-pro gpqa aime --sample -m smollm2"
+        )
+    entry, _ = pickers.run(index, st.columns([2, 3]))
+    head = entry.headline
+    if head is None or head.value is None:
+        state.empty_state("This run has no number yet.", f"evals show {entry.card.run}")
         return
-    others = groups.alike(entry, found.entries)
-    ways_on(entry, found.entries)
+    others = suites.comparable(entry, index.entries)
+    page_links(entry, index.entries)
     try:
-        headline(entry, one)
-        breakdown(entry, one)
-        length(entry, one, others)
-        missing(entry, one, others)
-        hard(entry, one, others)
+        headline(entry, head)
+        breakdown(entry, head)
+        length(entry, head, others)
+        missing(entry, head, others)
+        hard(entry, head, others)
     except EvalsError as error:
         st.error(f"This run cannot be read: {safe.label(error, 600)}")
-    state.broken(found.broken)
+    state.broken_runs(index.broken)
 
 
 main()

@@ -35,7 +35,16 @@ PORT = 8501
     metavar="FOLDER",
     help="Write a static copy of the leaderboard (HTML, JSON, CSV) instead of serving.",
 )
-def dashboard(results: Path, port: int | None, address: str, no_browser: bool, folder: Path | None) -> int:
+@click.option(
+    "--samples",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    help="With --export: samples shown of each run, those that are not right first.",
+)
+def dashboard(
+    results: Path, port: int | None, address: str, no_browser: bool, folder: Path | None, samples: int
+) -> int:
     """Show leaderboard, comparisons and samples in a browser; reads the results folder, writes nothing.
 
     Runs in the foreground until Ctrl-C or SIGTERM.
@@ -48,8 +57,8 @@ def dashboard(results: Path, port: int | None, address: str, no_browser: bool, f
     if folder is not None:
         from evals.dashboard.export import export
 
-        for path in export(results, folder):
-            common.note(f"wrote {path}")
+        written = export(results, folder, samples=samples)
+        common.note(f"wrote {written[0]} and {len(written) - 1} other files")
         return 0
     chosen = _free(address, port)
     shown = "localhost" if address in ("127.0.0.1", "::1", "0.0.0.0", "::") else address  # noqa: S104 - compared

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
+from base64 import b64encode
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -333,6 +336,15 @@ def test_the_ranked_column_is_coloured_as_the_paired_comparison_says(made: Path)
     assert shown.heads[label][1].startswith("accuracy, % ↑")
 
 
+def test_a_temperature_unlike_most_of_the_column_is_marked() -> None:
+    several = [
+        entry("a", 0.5), entry("b", 0.4), entry("c", 0.6, config={"sampling": Sampling(temperature=0.7)}),
+        entry("d", 0.6, suite="aime:2025", config={"sampling": Sampling(temperature=0.7)}),
+    ]  # fmt: skip
+    marks = {row.model: cell.marks.get("T") for (row, _), cell in board.build(several).cells.items()}
+    assert marks == {"a": None, "b": None, "c": "temperature unlike most, 0.7", "d": None}
+
+
 def test_marks_stand_in_the_cell() -> None:
     few = entry("a", 0.5)
     estimate = structs.replace(few.card.estimates[0], n=1000, clusters=12)
@@ -450,9 +462,9 @@ def test_the_figures_are_printed_as_vectors_and_no_name_covers_another() -> None
 def test_the_figure_opens_on_suites_that_measured_models_have() -> None:
     made = board.build([entry("a", 0.5), entry("a", 0.7, suite="chembench:4k"), entry("b", 0.5)])
     found = abilities.sources(made, [claim("c", 0.9, suite="gpqa:diamond")])
-    assert abilities.usual(found, general=True) == ["mmlu-pro"]
-    assert abilities.usual(found, general=False) == ["chembench:4k"]
-    assert abilities.usual(abilities.sources(board.build([]), [claim("c", 0.9)]), general=True) == [
+    assert abilities.default_suites(found, general=True) == ["mmlu-pro"]
+    assert abilities.default_suites(found, general=False) == ["chembench:4k"]
+    assert abilities.default_suites(abilities.sources(board.build([]), [claim("c", 0.9)]), general=True) == [
         "mmlu-pro"
     ]
 
@@ -490,9 +502,9 @@ def test_the_front_holds_what_nobody_beats_in_both() -> None:
     table = pd.DataFrame(
         {"model": list("abcd"), "value": [0.5, 0.7, 0.6, 0.9], "cost": [1.0, 2.0, 3.0, float("nan")]}
     )
-    found = effort.front(table, "cost", better="higher").set_index("model")["front"].to_dict()
+    found = effort.pareto(table, "cost", better="higher").set_index("model")["front"].to_dict()
     assert found == {"a": True, "b": True, "c": False}
-    assert effort.front(table, "cost", better="lower")["front"].tolist() == [True, False, False]
+    assert effort.pareto(table, "cost", better="lower")["front"].tolist() == [True, False, False]
 
 
 def test_history_judges_each_checkpoint_and_marks_what_changed(made: Path) -> None:
@@ -528,11 +540,18 @@ def test_the_export_stands_alone_and_obeys_nobody(tmp_path: Path) -> None:
     evil = '<script>fetch("http://evil")</script>"><img src=x onerror=alert(1)>'
     made_dashboard.change(frames.index(results).entries[0].path, model=evil)
     written = export.export(results, out)
-    assert sorted(path.name for path in written) == ["index.html", "leaderboard.csv", "leaderboard.json"]
+    names = {str(path.relative_to(out)) for path in written}
+    assert {"index.html", "leaderboard.csv", "leaderboard.json", "samples/mmlu-pro-made-05000.html"} <= names
     page = (out / "index.html").read_text()
     assert page.startswith(export.MARK)
-    assert "<script" not in page
-    assert "<img" not in page
+    for path in written:
+        if path.suffix == ".html":
+            text = path.read_text()
+            assert re.findall(r"<script.*?</script>", text, re.DOTALL) == [
+                f"<script>{export.SCRIPT}</script>"
+            ]
+            assert f"'sha256-{b64encode(sha256(export.SCRIPT.encode()).digest()).decode()}'" in text
+            assert "<img" not in text
     assert "&lt;script&gt;" in page
     assert "http://" not in page.replace("&quot;http://evil&quot;", "")
     document = json.loads((out / "leaderboard.json").read_text())
@@ -540,6 +559,13 @@ def test_the_export_stands_alone_and_obeys_nobody(tmp_path: Path) -> None:
     assert evil in {cell["model"] for cell in document["cells"]}
     assert document["claims"]
     export.export(results, out)  # our own page may be written again
+    for name in re.findall(r'href="(samples/[^"]+)"', page):
+        assert (out / name).exists()
+    sample = (out / "samples" / "mmlu-pro-made-05000.html").read_text()
+    assert "<mark>" in sample
+    verdicts = re.findall(r": (\w+)</h2>", sample)
+    assert verdicts
+    assert verdicts == sorted(verdicts, key=lambda verdict: verdict == "right")
 
 
 def test_somebody_elses_page_is_not_overwritten(made: Path, tmp_path: Path) -> None:
@@ -569,7 +595,7 @@ def test_a_run_that_stopped_early_does_not_replace_the_complete_one() -> None:
     ):
         (cell,) = board.build(several).cells.values()
         assert cell.entry is not None
-        assert (cell.entry.card.run, cell.complete, cell.runs) == (chosen, complete, len(several))
+        assert (cell.entry.card.run, cell.entry.card.complete, cell.runs) == (chosen, complete, len(several))
 
 
 def test_a_subset_stands_for_a_model_only_while_nothing_complete_is_there() -> None:
@@ -581,7 +607,9 @@ def test_a_subset_stands_for_a_model_only_while_nothing_complete_is_there() -> N
         ("a", None),
         ("b", 200),
     }
-    assert not found.cells[next(key for key in found.cells if key[0].model == "b")].complete
+    subset = found.cells[next(key for key in found.cells if key[0].model == "b")].entry
+    assert subset is not None
+    assert not subset.card.complete
 
 
 def test_history_opens_on_the_longest_line() -> None:
@@ -600,4 +628,4 @@ def test_an_early_stop_is_no_point_of_the_history_and_no_company_of_a_suite() ->
     (line,) = past.lines([early], "a")
     assert [one.card.run for one in line.entries] == ["early"]
     other = structs.replace(entry("b", 0.5), path=Path("elsewhere"))
-    assert [one.card.run for one in suites.alike(other, [full, early])] == ["full"]
+    assert [one.card.run for one in suites.comparable(other, [full, early])] == ["full"]

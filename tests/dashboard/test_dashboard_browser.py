@@ -191,4 +191,12 @@ def test_the_exported_page_stands_alone(window: Any, results: Path, tmp_path: Pa
         assert window.locator("table").count() >= 3
         assert window.evaluate("() => document.documentElement.scrollWidth") <= width
     window.screenshot(path=pages.SCREENSHOTS / "export-narrow-light.png", full_page=True)
+    table = window.locator("table").first
+    before = table.locator("tbody th").all_inner_texts()
+    for _ in range(2):
+        table.locator("thead button").first.click()
+    assert table.locator("tbody th").all_inner_texts() == sorted(before, key=str.lower)
+    assert table.locator("th[aria-sort=ascending]").count() == 1
+    window.locator("td a").first.click()
+    assert window.locator("h2").count() > 1
     assert seen == pages.Seen([], [])

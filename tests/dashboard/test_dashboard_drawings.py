@@ -92,8 +92,8 @@ def test_the_search_for_what_is_shared_ends_in_time() -> None:
 def test_a_reaction_has_both_sides_and_a_broken_one_says_so() -> None:
     found = drawings.reaction("CC(=O)Cl.NCc1ccccc1", "CC(=O)NCc1ccccc1", dark=False)
     assert ElementTree.fromstring(found.svg).tag == f"{SVG}svg"
-    assert "no molecule" in drawings.reaction("CC(=O)Cl", "C1CC", dark=False).note
-    assert "no molecule" in drawings.reaction("", "CC", dark=True).note
+    assert "not a molecule" in drawings.reaction("CC(=O)Cl", "C1CC", dark=False).note
+    assert "not a molecule" in drawings.reaction("", "CC", dark=True).note
 
 
 def test_pictures_can_be_made_in_a_worker() -> None:

@@ -179,7 +179,7 @@ def test_items_that_all_get_wrong_are_listed_by_agreement(results: Path, tmp_pat
     ]  # fmt: skip
     frame = groups.unsolved(several)
     assert frame["sample"].tolist() == ["s0", "s1"]
-    assert frame["said"].tolist()[0] == "B"
+    assert frame["answer"].tolist()[0] == "B"
     assert frame["agree"].tolist() == pytest.approx([1.0, 1 / 3])
     assert frame["gold"].tolist() == ["A", "A"]
     assert groups.unsolved(several[:1]).empty
@@ -195,10 +195,10 @@ def test_of_a_gated_suite_only_letters_are_listed(results: Path, tmp_path: Path)
     ]
     several = [made(tmp_path / name, like, rows, model=name) for name in ("m1", "m2")]
     frame = groups.unsolved(several)
-    assert (frame["gold"][0], frame["said"][0]) == ("", "")
+    assert (frame["gold"][0], frame["answer"][0]) == ("", "")
     rows = [{"id": "s", "group": "g", "verdict": "wrong", "answer": "B"}]
     several = [made(tmp_path / f"{name}b", like, rows, model=name) for name in ("m1", "m2")]
-    assert groups.unsolved(several)["said"][0] == "B"
+    assert groups.unsolved(several)["answer"][0] == "B"
 
 
 def test_of_errors_those_come_first_that_everybody_makes(results: Path) -> None:
@@ -215,4 +215,4 @@ def test_alike_are_other_models_asked_the_same_and_no_baselines(results: Path) -
     one = entry(results, "as")
     other = structs.replace(one, path=one.path / "x", card=structs.replace(one.card, model="other"))
     base = structs.replace(one, path=one.path / "y", card=structs.replace(one.card, model="baseline:mean"))
-    assert groups.alike(one, [*index.entries, other, base]) == [other]
+    assert groups.comparable(one, [*index.entries, other, base]) == [other]

@@ -15,7 +15,7 @@ pytest.importorskip("duckdb", reason="the extra `dashboard` is not installed")
 from evals.dashboard.tables import sample as items
 from evals.errors import StoreError
 from evals.records import store
-from evals.types import Prompt, Reply, Sample, Score
+from evals.types import Prompt, Reply, Sample, Score, Text
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +65,11 @@ def test_outcomes_groups_and_ids_filter_together(results: Path) -> None:
 def test_neighbours_are_those_of_the_filter(results: Path) -> None:
     frame = items.chosen(items.listing([entry(results, "as")]), outcomes={0: "wrong"})
     names = frame["sample"].tolist()
-    assert items.walk(frame, names[1], 0) == items.Walk(1, (names[0], 0), (names[2], 0))
-    assert items.walk(frame, names[0], 0).before is None
-    assert items.walk(frame, names[-1], 0).after is None
-    assert items.walk(frame, "none of them", 0) == items.Walk(None, None, (names[0], 0))
-    assert items.walk(frame[:0], "none of them", 0) == items.Walk(None, None, None)
+    assert items.neighbours(frame, names[1], 0) == items.Neighbours(1, (names[0], 0), (names[2], 0))
+    assert items.neighbours(frame, names[0], 0).before is None
+    assert items.neighbours(frame, names[-1], 0).after is None
+    assert items.neighbours(frame, "none of them", 0) == items.Neighbours(None, None, (names[0], 0))
+    assert items.neighbours(frame[:0], "none of them", 0) == items.Neighbours(None, None, None)
 
 
 def test_one_sample_has_both_its_sides(results: Path) -> None:
@@ -156,7 +156,7 @@ def test_molecules_of_answer_gold_and_question_are_found(results: Path) -> None:
     assert found.answer == "CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)O"
     assert (found.gold, found.given, found.reaction) == (
         "CC(=O)NCC1=CC=CC=C1",
-        ("CC(=O)Cl.NCC1=CC=CC=C1",),
+        {"CC(=O)Cl.NCC1=CC=CC=C1": ""},
         "forward",
     )
     named = entry(results, "named", "smolinstruct:NC-S2I")
@@ -164,6 +164,28 @@ def test_molecules_of_answer_gold_and_question_are_found(results: Path) -> None:
     assert asked is not None
     assert asked.given
     assert (asked.answer, asked.gold, asked.reaction) == ("", "", "")
+
+
+@pytest.mark.parametrize(
+    ("question", "choices", "given"),
+    [
+        ("What does CC(=O)Oc1ccccc1C(=O)O inhibit?", (), {"CC(=O)Oc1ccccc1C(=O)O": ""}),
+        (
+            "Which is aspirin?",
+            ("CC(=O)Oc1ccccc1", "C1CCCCC1(C)O"),
+            {"CC(=O)Oc1ccccc1": "A", "C1CCCCC1(C)O": "B"},
+        ),
+        ("CONSIDER (NO)SCIONS of C6H12O6, f(x)=sin(x), NaHCO3 and CCOCCOCC at 1e-10.", (), {}),
+    ],
+)
+def test_molecules_without_tags_are_drawn_only_if_they_are_surely_smiles(
+    results: Path, question: str, choices: tuple[str, ...], given: dict[str, str]
+) -> None:
+    sample = Sample(id="x", question=(Text(question),), choices=choices, target="A")
+    named = items.molecules(
+        items.Item(entry=entry(results, "as"), id="x", repeat=0, verdict="right", sample=sample)
+    )
+    assert (named.given if named else {}) == given
 
 
 def test_a_broken_record_is_one_line(results: Path, tmp_path: Path) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import struct
-import wave
 from io import BytesIO
 from pathlib import Path
 
@@ -90,18 +87,8 @@ def test_bytes_come_from_the_suites_store_and_from_nowhere_else(tmp_path: Path) 
     with pytest.raises(DataError, match="not in the results folder"):
         media.read(run, Media("image", "image/png", "cd" * 32))
     for odd in ("../../../etc/passwd", "", name.upper(), name + "/.."):
-        with pytest.raises(DataError, match="no hash"):
+        with pytest.raises(DataError, match="not a hash"):
             media.read(run, Media("image", "image/png", odd))
-
-
-def sound(values: list[int], rate: int = 100) -> bytes:
-    stream = BytesIO()
-    with wave.open(stream, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(struct.pack(f"<{len(values)}h", *values))
-    return stream.getvalue()
 
 
 def npy(values: list[list[float]]) -> bytes:
@@ -110,30 +97,15 @@ def npy(values: list[list[float]]) -> bytes:
     return stream.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("raw", "kind", "rows"),
-    [
-        (b"time,z,n\n0,1,5\n0.5,2,6\n", "text/csv", [(0, "z", 1), (0.5, "z", 2), (0, "n", 5), (0.5, "n", 6)]),
-        (b"a\n1\n2\n", "text/csv; charset=utf-8", [(0, "a", 1), (1, "a", 2)]),
-        (b"[1, 2]", "application/json", [(0, "1", 1), (1, "1", 2)]),
-        (b'{"BHZ": [3], "BHN": [4]}', "application/json", [(0, "BHZ", 3), (0, "BHN", 4)]),
-        (
-            npy([[3.0, 5.0], [4.0, 6.0]]),
-            "application/x-npy",
-            [(0, "1", 3), (1, "1", 4), (0, "2", 5), (1, "2", 6)],
-        ),
-        (sound([7, -7]), "audio/wav", [(0, "1", 7), (0.01, "1", -7)]),
-    ],
-)
-def test_series_of_every_kind(raw: bytes, kind: str, rows: list) -> None:
-    found = media.series(raw, kind)
-    assert list(found.itertuples(index=False, name=None)) == rows
+def test_a_series_is_a_row_per_point_and_channel() -> None:
+    frame = media.series(npy([[3.0, 5.0], [4.0, math.nan]]), "application/x-npy")
+    assert list(frame.itertuples(index=False, name=None)) == [(0, "1", 3), (1, "1", 4), (0, "2", 5)]
 
 
 def test_a_long_series_keeps_its_peaks() -> None:
     values = [math.sin(i / 50) for i in range(100_000)]
     values[54_321] = 9.0
-    found = media.series(json.dumps(values).encode(), "application/json")
+    found = media.series(npy([[value] for value in values]), "application/x-npy")
     assert len(found) <= media.MOST_POINTS
     assert found["y"].max() == 9.0
     assert found["x"].is_monotonic_increasing
@@ -141,9 +113,13 @@ def test_a_long_series_keeps_its_peaks() -> None:
 
 @pytest.mark.parametrize(
     ("raw", "kind"),
-    [(b"", "text/csv"), (b"a,b\nx,y\n", "text/csv"), (b"[[1], [2, [3]]]", "application/json"), (b"RIFF", "audio/wav"),
-     (b"x", "application/x-npy"), (b'"text"', "application/json"), (b"{}", "application/json")],
-)  # fmt: skip
+    [
+        (b"", "text/csv"),
+        (b"x", "application/x-npy"),
+        (npy([]), "application/x-npy"),
+        (npy([[math.nan]]), "application/x-npy"),
+    ],
+)
 def test_what_is_no_series_is_one_line(raw: bytes, kind: str) -> None:
     with pytest.raises(DataError) as caught:
         media.series(raw, kind)

@@ -240,7 +240,7 @@ def test_a_suite_shows_groups_lengths_and_hard_items(shown: Opener, results: Pat
     ]  # fmt: skip
     groups = app.dataframe[0].value
     assert groups["n"].sum() == entry(results, "some", "mmlu-pro").card.expected
-    assert "This needs runs of two models at least" in said(app)
+    assert "This needs comparable runs" in said(app)
 
 
 def test_no_page_draws_another_page_first(shown: Opener) -> None:
@@ -258,11 +258,11 @@ def test_no_page_draws_another_page_first(shown: Opener) -> None:
 
 def test_compare_opens_on_the_largest_difference(shown: Opener, results: Path) -> None:
     index = frames.index(results)
-    known = pairs.contenders(index)
+    known = pairs.candidates(index)
     several = pairs.matches([known["as"], known["some"]])
     rows = pairs.headlines(several)
     order = pairs.by_size(rows)
-    sizes = [abs(rows[i].difference or 0.0) for i in order if pairs.says(rows[i]) != "n.s."]
+    sizes = [abs(rows[i].difference or 0.0) for i in order if pairs.better_side(rows[i]) != "n.s."]
     assert sizes == sorted(sizes, reverse=True)
 
 

@@ -38,20 +38,20 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def of(results: Path, name: str) -> tuple[frames.Entry, ...]:
-    return pairs.contenders(frames.index(results))[name]
+    return pairs.candidates(frames.index(results))[name]
 
 
 def test_models_and_runs_can_be_compared_and_runs_without_numbers_cannot(
     results: Path, tmp_path: Path
 ) -> None:
-    found = pairs.contenders(frames.index(results))
+    found = pairs.candidates(frames.index(results))
     assert next(iter(found)) == "scripted"
     assert {one.card.config.suite for one in found["some"]} == {"mmlu-pro", "aime:2025"}
     bare = frames.index(results)
     unscored = structs.replace(
         bare.entries[0], card=structs.replace(bare.entries[0].card, run="new", estimates=())
     )
-    assert "new" not in pairs.contenders(bare._replace(entries=(*bare.entries, unscored)))
+    assert "new" not in pairs.candidates(bare._replace(entries=(*bare.entries, unscored)))
 
 
 def test_runs_meet_in_the_suites_that_both_were_asked(results: Path) -> None:
@@ -85,7 +85,7 @@ def test_three_runs_are_compared_pair_by_pair_under_one_holm(results: Path) -> N
     rows = pairs.headlines(several)
     assert len(rows) == 3
     assert all(row.p_adjusted >= row.p for row in rows)
-    assert pairs.says(rows[1]) == "B better"
+    assert pairs.better_side(rows[1]) == "B better"
 
 
 def test_quadrants_count_every_sample_once_and_agree_with_the_test(results: Path) -> None:
@@ -107,7 +107,7 @@ def test_errors_have_no_quadrants_but_better_and_worse(results: Path) -> None:
     assert list(counts) == ["A better", "B better", "equal"]
     golds = {sample.id: float(sample.target) for sample in store.Run(entry(results, "low").path).samples()}
     assert counts["B better"] == sum(abs(1900 - gold) < abs(1500 - gold) for gold in golds.values())
-    flips = pairs.flips(found)
+    flips = pairs.discordant(found)
     assert flips["moves"].abs().is_monotonic_decreasing
 
 
@@ -133,7 +133,7 @@ def test_in_a_macro_mean_a_sample_of_a_small_group_matters_more(monkeypatch: pyt
     before, after = (listed(v, groups=groups) for v in ([1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0]))
     found = made(monkeypatch, before, after, metrics=macro)
     assert found.frame["moves"].tolist() == pytest.approx([-1 / 6, 0, 0, 1 / 2])
-    assert pairs.flips(found)["sample"].tolist() == ["s00003", "s00000"]
+    assert pairs.discordant(found)["sample"].tolist() == ["s00003", "s00000"]
 
 
 def mean(points):
@@ -142,7 +142,7 @@ def mean(points):
 
 def test_of_losses_those_come_first_that_no_other_run_makes(results: Path) -> None:
     a, b = entry(results, "all"), entry(results, "some", "mmlu-pro")
-    found = pairs.flips(pairs.samples(a, b, [a, b, entry(results, "as", "mmlu-pro")]))
+    found = pairs.discordant(pairs.samples(a, b, [a, b, entry(results, "as", "mmlu-pro")]))
     lost = found[found["quadrant"] == "only A"]
     assert len(lost) > 1
     assert set(found["asked"]) == {1}
@@ -191,6 +191,6 @@ def test_a_wrong_number_is_told_by_its_fault(
 
 def test_it_begins_with_two_models_that_share_most(results: Path) -> None:
     index = frames.index(results)
-    assert pairs.usual(pairs.contenders(index))[:1] == ["scripted"]
-    assert pairs.usual({}) == []
-    assert pairs.usual({"one": index.entries[:1]}) == ["one"]
+    assert pairs.default_pair(pairs.candidates(index))[:1] == ["scripted"]
+    assert pairs.default_pair({}) == []
+    assert pairs.default_pair({"one": index.entries[:1]}) == ["one"]

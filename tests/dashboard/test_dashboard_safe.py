@@ -117,7 +117,7 @@ def test_what_cannot_be_seen_is_made_visible() -> None:
 def test_five_megabytes_are_cut_at_once_and_say_so() -> None:
     text = "0123456789" * 500_000
     began = time.perf_counter()
-    shown, left_out, _ = safe.cut(text)
+    shown, left_out, _ = safe.shorten(text)
     markdown = safe.markdown(shown)
     assert time.perf_counter() - began < 1
     assert left_out == 5_000_000 - safe.LONGEST
@@ -152,11 +152,11 @@ def test_a_mark_lets_nothing_through(text: str, start: int, length: int) -> None
 
 def test_a_mark_moves_with_a_text_that_is_cut() -> None:
     text = "x" * 30_000 + " ANSWER: B"
-    short = safe.cut(text, mark=(len(text) - 1, len(text)))
+    short = safe.shorten(text, mark=(len(text) - 1, len(text)))
     assert short.mark is not None
     assert short.text[slice(*short.mark)] == "B"
-    assert safe.cut(text, mark=(20_000, 20_001)).mark is None
-    near = safe.around(text, (len(text) - 1, len(text)))
+    assert safe.shorten(text, mark=(20_000, 20_001)).mark is None
+    near = safe.excerpt(text, (len(text) - 1, len(text)))
     assert near.mark is not None
     assert near.text[slice(*near.mark)] == "B"
     assert len(near.text) < 400
