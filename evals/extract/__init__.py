@@ -1,22 +1,22 @@
-r"""Every reader of answers in the house: reply in, answer or None out; pure, and linear in time on any text.
+r"""Read answers from replies: a text in, an answer or None out; pure functions, linear in time on any text.
 
 >>> letter("It can't be A. The answer is (B).", 4)
 'B'
 >>> integer(r"So $m+n = \boxed{042}$.")
 42
 
-A reader finds what the reply *states*. It never guesses: a letter inside a word, the pronoun "I", a number
-that merely stands last are no answers. Readers named after a project follow that project's published rule,
-flaws included; the others are ours (protocol `strict`).
+A reader returns what the reply *states* and never guesses: a letter inside a word, the pronoun "I" or a number that
+merely comes last is not an answer. Readers named after a project implement that project's published rule, flaws
+included; the others are the rules of protocol `strict`.
 """
 
 from __future__ import annotations
 
-from evals.extract.choices import choice, letter, letters
+from evals.extract.choices import choice, letter
 from evals.extract.free import number, stated_text
 from evals.extract.numbers import integer, stated_integer
 from evals.extract.peel import peel
-from evals.extract.tags import boxed, boxed_all, json_object, stated, tagged, tagged_first
+from evals.extract.tags import boxed, boxed_all, json_object, stated, tagged
 from evals.extract.upstream.integers import integer_matharena
 from evals.extract.upstream.letters import letter_mmlu_pro, letter_opencompass, letter_simple_evals
 from evals.extract.upstream.vlmevalkit import option_vlmevalkit
@@ -42,7 +42,6 @@ __all__ = [
     "letter_mmlu_pro",
     "letter_opencompass",
     "letter_simple_evals",
-    "letters",
     "number",
     "number_bare",
     "number_stated",
@@ -54,7 +53,6 @@ __all__ = [
     "stated_text",
     "stated_yes_no",
     "tagged",
-    "tagged_first",
     "text_stated",
     "verdict",
     "verdict_bare",

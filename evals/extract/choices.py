@@ -63,12 +63,6 @@ def letter(text: str, count: int) -> str | None:
     return None if reading is None else str(reading.value)
 
 
-def letters(text: str, count: int) -> tuple[str, ...] | None:
-    """Read the set of letters, of the first `count`, that the reply states, in alphabetical order."""
-    reading = stated_letters(text, count)
-    return None if reading is None else tuple(sorted(set(reading.value)))
-
-
 def choice(text: str, options: Sequence[str], *, truncated: bool = False) -> Reading | None:
     """Read the one option that the reply states, by its letter or by its own text; the value is its letter as shown.
 
@@ -191,7 +185,7 @@ class _Parser:
         return Reading(ending[0], "prose", begin + ending[1], end)
 
     def glosses(self, line: str, label: re.Match[str]) -> bool:
-        """Tell whether a letter in brackets stands behind its own option's text: "the nucleus (D)"."""
+        """Return whether a letter in brackets stands behind its own option's text: "the nucleus (D)"."""
         place, before = ord(label[1]) - ord("A"), line[: label.start()]
         if place >= len(self._given) or not before.endswith(" (") or len(self._given[place].strip()) < 3:
             return False

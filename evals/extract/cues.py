@@ -147,7 +147,7 @@ _UNDECIDED = later(
 
 
 def undecided(text: str, begin: int = 0) -> bool:
-    """Tell whether words say that the model weighs several answers and settles on none."""
+    """Return whether words say that the model weighs several answers and settles on none."""
     return _UNDECIDED.search(text, begin) is not None
 
 

@@ -73,7 +73,7 @@ def _verdict(piece: str, at: int, count: int) -> Verdict | None:
 
 
 def _passes(piece: str) -> bool:
-    """Tell whether a piece is no statement: a table's head or rule, a heading that ends with a colon."""
+    """Return whether a piece is no statement: a table's head or rule, a heading that ends with a colon."""
     stripped = piece.strip().strip("*_ ")
     return (
         not stripped

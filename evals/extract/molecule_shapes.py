@@ -167,7 +167,7 @@ def _result(text: str, last: str) -> str | None:
 
 
 def _leads_to(text: str, begin: int) -> bool:
-    """Tell whether the words before a molecule say that it is the result."""
+    """Return whether the words before a molecule say that it is the result."""
     return _LEADS.search(text, max(0, begin - 40), max(0, begin)) is not None
 
 

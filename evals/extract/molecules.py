@@ -257,6 +257,6 @@ def _component(text: str, side: Side) -> str:
 
 
 def _overlap(sets: list[str]) -> bool:
-    """Tell whether several sets have a component in common: they are alternatives then."""
+    """Return whether several sets have a component in common: they are alternatives then."""
     components = [component for molecules in sets for component in set(molecules.split("."))]
     return len(set(components)) < len(components)

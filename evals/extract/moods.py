@@ -1,6 +1,6 @@
-"""Does a sentence assert the answer that it names? Or deny it, assume it, ask for it, or speak of somebody else's?
+"""The mood of a statement: whether its sentence asserts the answer, denies it, assumes it, asks for it or attributes it.
 
-What decides stands in the clause before the statement and right behind it; both windows are bounded.
+It follows from the clause before the statement and the words right after it; both windows are bounded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What one word beside an option's letter states: the means by which the tables of such words are read."""
+"""Read option letters after a cue word; shared by the tables of such words."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def cue(
 
 
 def begins_word(text: str, at: int) -> bool:
-    """Tell whether a word begins here."""
+    """Return whether a word begins here."""
     return not (at and text[at - 1].isascii() and (text[at - 1].isalnum() or text[at - 1] in "/_"))

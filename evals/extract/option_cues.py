@@ -1,4 +1,4 @@
-"""Ways of naming an option that only multiple choice knows: a table of words, and what is read beside each."""
+"""Cues for options: the words by which replies to multiple-choice questions name one, and a reader for each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from evals.extract import moods
 from evals.extract import option_cues_foreign as foreign
 from evals.extract.languages import FOREIGN_OPTIONS
 from evals.extract.later import later
+from evals.extract.option_before import named_before
 from evals.extract.option_cue import MARGIN, WINDOW, Found, begins_word, cue
 from evals.extract.option_letters import FULL_STOP, listed
 from evals.extract.statements import Cue, Cues, Statement, json_field
@@ -46,7 +47,7 @@ def _noun(text: str, at: int, word: str) -> Found:
         return cue(text, at, field[0], strong=True, firm=True, run=True, form="json")
     if not begins_word(text, at):
         return None
-    if (before := _backwards(text, left, at, end)) is not None:
+    if (before := named_before(text, at, end)) is not None:
         return before
     near = left[-30:]
     meant = _PRAISED.search(near) or not (_UNPRAISED.search(near) or _COLON.match(text, end))
@@ -86,78 +87,6 @@ def _named(text: str, at: int, end: int, left: str) -> Found:
 
 # --- "option B is correct", "(B) is the best answer" --------------------------------------------------------
 
-_BEFORE = later(
-    r"(?P<word>[A-Za-z]+\s+|[,.:;]\s*|^\s*)?(?P<list>(?<![A-Za-z0-9_'’.+=^/-])(?P<open>[\s*_`$\"'“(\[{（]|\\(?:text|mathbf|mathrm|textbf|boxed)\b)*[A-Z]"
-    r"(?:[*_`$\"'”)\]}）])*(?:\s*(?:,\s*and\b|,|&|\band\b)\s*[*_(]*[A-Z][*_)]*(?![A-Za-z]))*)[:.]?"
-    r"\s*(?:is|are|must\s+be|would\s+be|should\s+be|seems|appears)\b(?:\s+(?:indeed|therefore|thus|clearly|definitely|the|my|our|only|most|more|likely|to|be|both|single|correct|right|best|better|stronger|preferred|intended|final|appropriate|accurate|suitable))*\s+[*_]*$",
-)
-_LETTER_IS = later(r"[A-Z][*_`$\"'”)\]}）]*[:.]?\s*(?:is|are|must|would|should|seems|appears)\b")
-"""Without which `_BEFORE`, which takes much longer, does not match."""
-_VERBS = (" is ", " are ", " be ", " seems ", " appears ")
-_FITS = later(
-    r"[*_]*(?:(?:\s+(?:answer|option|choice|one|response|solution|match|fit)s?)?[*_]*"
-    r"(?:[^\S\n]*(?:$|\n|[.。!,;:)]|[—–-]\s)|\s+(?:because|since|as|and|so|based|given|according|due|which|here|among|from|to\s+th))|\s+(?:answer|option|choice)\b(?!\s*\?))",
-    re.IGNORECASE,
-)
-_OTHER_NOUN = later(
-    r"(?:(?:option|choice|answer|letter|statement)s?|so|therefore|thus|hence|only|that|and|both|then|since|is|because|but|means|making|makes|conclude)\s*$",
-    re.IGNORECASE,
-)
-_LABEL = later(r"[\s*_`\"'“#>-]*(?:[(\[（【](?P<a>[A-Z])[)\]）】]|(?P<b>[A-Z])[.):])")
-_DENIED_LIST = later(r"\b(?:nor|neither|not)\s*\W*$", re.IGNORECASE)
-_IF = later(
-    r"\b(?:if|whether|why|because|when|could|might|may|not|never|nor|unless|suppose|assume|assuming|imagine|doubt)\b[^.\n]{0,60}$",
-    re.IGNORECASE,
-)
-
-
-_MADE = later(
-    r"\b(?:makes|making|leaves|leaving|renders|rendering)\s+(?:option\s+|choice\s+|answer\s+|only\s+)?[*_(]*(?P<letter>[A-Z])[*_)]*\s+(?:as\s+)?the\s+(?:(?:only|single|most|best|clear|obvious|correct|right|likely)\s+)*[*_]*$"
-)
-"""As in "which makes C the right answer"."""
-_UNSURE = later(
-    r"\b(?:if|nothing|not|never|neither|would|could|might|may|unless|hardly|\w+n['’]t)\b[^.\n]*$",
-    re.IGNORECASE,
-)
-
-
-def _backwards(text: str, left: str, at: int, end: int) -> Found:
-    """Read the letters before "is correct"; `left` ends where that word begins."""
-    tail = left[-60:]
-    if not any(verb in tail for verb in (*_VERBS, " the ")):
-        return None
-    if (made := _MADE.search(left)) is not None and not _UNSURE.search(left, 0, made.start()):
-        first = at - len(left) + made.start("letter")
-        return made["letter"], Statement("cue", first, first + 1, moods.mood(text, first, first)), True
-    before = _BEFORE.search(left) if _LETTER_IS.search(left) else None
-    if before is None or not _FITS.match(text, end, min(len(text), end + WINDOW)):
-        return None
-    letters = re.findall(r"(?<![A-Za-z])[A-Z](?![A-Za-z])", before["list"])
-    label = _LABEL.match(left, left.rfind("\n") + 1)
-    if label and len(left) < MARGIN and (label["a"] or label["b"]) not in letters:
-        return None  # "F. A and B are correct": the text of option F
-    noun = before["word"]
-    if noun and noun.strip().isalpha() and not _OTHER_NOUN.search(noun):
-        return None
-    if letters == ["I"] and not re.search(r"\(I\)|option|choice", before[0]):
-        return None
-    lead = left[: before.start("list")]
-    if _DENIED_LIST.search(lead) or _GUARDED.search(lead):
-        return None
-    begin = at - len(left) + before.start("list")
-    first = begin + re.search(r"[A-Z](?![A-Za-z])", before["list"]).start()  # type: ignore[union-attr]
-    asked = text[end : end + 40].lstrip("*_ ")[:1] in ("?", "？") if end < len(text) else False
-    mood = "asked" if asked else moods.mood(text, begin, begin)
-    return "".join(letters), Statement("cue", first, first + len(before["list"].strip()), mood), True
-
-
-_GUARDED = later(
-    r"(?:n['’]t\s+(?:think|believe|mean|say)|\b(?:if|whether|unless|suppos\w+|assum\w+|imagin\w+|doubt|e\.g\.|for\s+example|could|might|may|not|never|another|wrong|incorrect)|如果|假设|不)"
-    r"(?:\s+(?:that|if|whether|option|choice))*[\s*_\"'“(]*$",
-    re.IGNORECASE,
-)
-
-
 _HEADS_LIST = later(r"(?:^|\n)[\s*_#>-]*(?:(?:the|all)\s+)*$", re.IGNORECASE)
 _LISTED = later(r"(?:\s+(?:options?|choices?|statements?|letters?|ones?))?\s*[*_]*\s*:[*_]*", re.IGNORECASE)
 
@@ -170,7 +99,7 @@ def _praise(text: str, at: int, word: str) -> Found:
         heading = _LISTED.match(text, at + len(word), at + len(word) + 40)
         if heading is not None:
             return cue(text, at, heading.end(), strong=True, firm=True, run=True)
-    return _backwards(text, text[max(0, at - MARGIN) : at], at, at + len(word))
+    return named_before(text, at, at + len(word))
 
 
 # --- "I choose C", "go with C", "so C.", "only C works" -----------------------------------------------------

@@ -1,4 +1,4 @@
-"""Letters that stand for options: read at the place where a statement names them.
+"""Parse option letters at the position where a statement names them.
 
 A letter is told from a word, an article, the pronoun "I", and from what a formula or a molecule begins with.
 """
@@ -96,7 +96,7 @@ def _rising(run: str) -> bool:
 
 
 def _stands(text: str, first: re.Match[str], *, strong: bool, chosen: bool) -> bool:
-    """Tell whether a letter after an anchor is a label and not a word, an article or a symbol."""
+    """Return whether a letter after an anchor is a label and not a word, an article or a symbol."""
     letter, end = first["letter"], first.end()
     ended = bool(END.match(text, end))
     if letter.islower():
@@ -111,7 +111,7 @@ def _stands(text: str, first: re.Match[str], *, strong: bool, chosen: bool) -> b
 
 
 def _continues(text: str, more: re.Match[str]) -> bool:
-    """Tell whether a further letter belongs to the list and does not begin a clause."""
+    """Return whether a further letter belongs to the list and does not begin a clause."""
     if more["letter"].islower():
         return more["prefix"].endswith("(")
     if END.match(text, more.end()) or _NEXT.match(text, more.end()):

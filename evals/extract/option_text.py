@@ -118,7 +118,7 @@ class Options:
         return chr(ord("A") + same[0]) if len(same) == 1 else None
 
     def others(self, stated: str, letter: str) -> bool:
-        """Tell whether a text names another option than one."""
+        """Return whether a text names another option than one."""
         low, own = stated.casefold(), self._options[ord(letter) - ord("A")].strip().rstrip(".").casefold()
         texts = [option.strip().rstrip(".").casefold() for option in self._options]
         return any(len(text) >= _LONG and text in low and text not in own for text in texts)

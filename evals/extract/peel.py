@@ -118,7 +118,7 @@ def _outside(text: str) -> str:
 
 
 def _balanced(text: str) -> bool:
-    """Tell whether braces close in the order in which they open."""
+    """Return whether braces close in the order in which they open."""
     depth = 0
     for mark in re.finditer(r"\\.|[{}]", text, re.DOTALL):
         depth += (mark[0] == "{") - (mark[0] == "}")

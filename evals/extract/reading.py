@@ -1,8 +1,8 @@
-r"""Where does a reply state its answer, and does it still hold at the end? One question for every kind of answer.
+r"""Find where a reply states its answer, and whether that still holds at the end: the same for every kind of answer.
 
-A *statement* is a place that states an answer: a box, a tag pair, a JSON field, an answer line, a sentence "the answer
-is". It has a form, an extent (positions in the text) and a mood (`moods.py`). `read` goes through them from the last to the
-first and hands each asserted one to the parser of what is wanted:
+A *statement* is a part of the text that states an answer: a box, a tag pair, a JSON field, an answer line, a sentence
+"the answer is". It has a form, an extent (positions in the text) and a mood (`moods.py`). `read` goes through the
+statements from the last to the first and passes each asserted one to the parser of the wanted kind of answer:
 
 >>> def parse(content, form): return int(content) if content.isdigit() else REFUSED
 >>> read(r"\boxed{25}. No: the final answer is \boxed{\frac{51}{2}}.", parse) is None
@@ -10,8 +10,9 @@ True
 >>> read("The answer is 113, not 112.", by_heads(parse))
 Reading(value=113, form='sentence', begin=14, end=26)
 
-The last asserted one holds. One that cannot be read is never replaced by an earlier one, which it took back: no answer.
-Only a reply without any is read by its shape: the one mark in a list, the emphasised words, the last line, the whole.
+The last asserted statement holds. If it cannot be parsed, the reply has no answer: earlier statements, which it took
+back, are not used. Only a reply without any statement is read by its shape: the only marked line of a list, the
+emphasised words, the last line, or the whole reply.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from evals.extract.visible import visible
 BUDGET = 40_000
 """Characters of all statements of a reply that are parsed, from the last on."""
 PROSE: Final = frozenset(("cue", "mark", "emphasis", "last line", "prose"))
-"""Forms without a marker of an answer: what is read from these alone is suspect."""
+"""Forms without an answer marker; an answer read from one of these is marked suspect."""
 
 
 class Reading(NamedTuple):
@@ -42,7 +43,7 @@ class Reading(NamedTuple):
 
 
 class _Refused:
-    """Says that a statement states an answer that is none: two of them, or another kind."""
+    """Result of a parser for a statement of two answers, or of another kind of answer."""
 
     __slots__ = ()
 
@@ -52,13 +53,13 @@ class _Refused:
 
 REFUSED: Final = _Refused()
 Parser: TypeAlias = Callable[[str, Form], Any]
-"""(content, form) -> the answer; REFUSED: this states something that is no such answer; None: this states nothing."""
+"""(content, form) -> the answer; REFUSED: it states something else than such an answer; None: it states nothing."""
 
 _TURN = later(
     r"\n[#>*_ \t]{0,8}(?:(?:next|new|follow-?up|another|second)\s+)?(?:question|problem|exercise|human|user|q|问题|题目|下一题|例题)[*_\s]{0,3}(?:\d{1,3}[*_\s]{0,3})?[:：.]",
     re.IGNORECASE,
 )
-"""Where a model goes on with a question of its own."""
+"""The beginning of a further question that the model asks itself."""
 _CORRECTS = later(
     r"(?:\b(?:wait|actually|no|correction|corrected|sorry|scratch\s+that|oops|hmm|rather|i\s+mean|on\s+second\s+thought|let\s+me\s+correct|apologies|my\s+mistake|however|but)"
     r"|不对|等等|更正|不，|纠正|抱歉|实际上|其实|但)"
@@ -75,7 +76,7 @@ _UNFINISHED = later(
 
 
 def by_heads(parse: Parser) -> Parser:
-    """Make a parser that tries a statement whole, peeled, then what is left when the talk behind the answer is cut off."""
+    """Return a parser that tries a statement as a whole, without formatting, then without the explanation that follows."""
 
     def first(content: str, form: Form) -> Any:
         outcome = None
@@ -97,10 +98,10 @@ def read(
     shaped: bool = True,
     truncated: bool = False,
 ) -> Reading | None:
-    """Return what the reply states last and does not take back; None: nothing, or something that cannot be read.
+    """Return what the reply states last and does not take back; None if it states nothing, or nothing that can be parsed.
 
-    `shaped`: read a reply without any statement by its shape. `truncated`: the reply was cut off at its end, where
-    nothing may then be read that could go on.
+    `shaped`: read a reply without any statement by its shape. `truncated`: the reply was cut off, so an answer at its
+    very end may be incomplete and is not read.
     """
     text, cut = visible(text)
     if cut:
@@ -121,18 +122,18 @@ def read(
 
 
 def _may_go_on(text: str, last: Reading) -> bool:
-    """Tell whether a reply that was cut off could have said something else: its last statement ends it, or is being taken back."""
+    """Return whether a truncated reply could have gone on otherwise: its last statement ends it, or is being taken back."""
     open_ended = last.form not in ("box", "tag", "json") and last.end >= len(text.rstrip())
     return open_ended or retracts(text, last.end)
 
 
 def retracts(text: str, begin: int) -> bool:
-    """Tell whether a reply takes something back, or begins to check it, from a place on."""
+    """Return whether a reply takes something back, or begins to check it, after a position."""
     return _RETRACTS.search(text, begin) is not None
 
 
 def runs_on(text: str) -> bool:
-    """Tell whether a long reply breaks off in the middle of a sentence, whatever the server says of its end."""
+    """Return whether a long reply breaks off in the middle of a sentence, whatever finish reason the server gave."""
     end = len(text.rstrip())
     if end > EARLY and _UNFINISHED.search(text, end - 12, end):
         return True
@@ -144,7 +145,7 @@ def runs_on(text: str) -> bool:
 
 
 def _last(text: str, begin: int, end: int, parse: Parser, cues: Cues) -> Any:
-    """Return the Reading that holds in a part of the text, REFUSED, or None where nothing is stated."""
+    """Return the Reading that holds in a part of the text, REFUSED, or None if nothing is stated."""
     weak: Reading | None = None
     left = BUDGET
     for statement, value, strong in backwards(text, begin, end, cues):
@@ -172,7 +173,7 @@ def _last(text: str, begin: int, end: int, parse: Parser, cues: Cues) -> Any:
 
 
 def corrects(text: str, end: int, begin: int) -> bool:
-    """Tell whether what stands between two statements takes the first one back."""
+    """Return whether the text between two statements takes the first one back."""
     if begin <= end:
         return False
     between = text[max(end, begin - 300) : begin]
@@ -186,7 +187,7 @@ def own_part(text: str) -> str:
 
 
 def goes_on(text: str) -> bool:
-    """Tell whether the model asks itself a further question."""
+    """Return whether the model asks itself a further question."""
     return _TURN.search(text) is not None
 
 

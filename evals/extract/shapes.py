@@ -1,4 +1,4 @@
-"""Replies that state no answer: read by their shape, the whole, the one emphasised answer, the last line, the last sentence."""
+"""Candidates for the answer of a reply without a statement: the whole, the emphasised words, the last line or sentence."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _GUESS = later(
     r"\b(?:my\s+(?:best\s+)?(?:guess|estimate)|best\s+guess|(?:i|would)\s+(?:guess|estimate))\b",
     re.IGNORECASE,
 )
-"""What a model says all the same."""
+"""Announces an answer after all."""
 
 
 def gives_up(text: str, begin: int = 0) -> bool:
-    """Tell whether words say that the model cannot or will not answer."""
+    """Return whether words say that the model cannot or will not answer."""
     return _GIVES_UP.search(text[begin:].lower()) is not None
 
 
 def shapes(text: str, begin: int) -> Iterator[Statement]:
-    """Yield the readings of a reply without a statement from `begin` on, the likeliest first."""
+    """Yield the candidates of a reply from `begin` on, the likeliest first."""
     lines = list(_lines(text, begin))
     if not lines:
         return
@@ -79,12 +79,12 @@ def _lines(text: str, begin: int) -> Iterator[tuple[int, int]]:
 
 
 def _repeats(last: str, first: str) -> bool:
-    """Tell whether the last line says again what the first one ends with."""
+    """Return whether the last line says again what the first one ends with."""
     return len(peel(last)) > 1 and peel(first).endswith(peel(last))
 
 
 def _emphasised(text: str, span: re.Match[str]) -> bool:
-    """Tell whether bold words are an answer and no heading or label."""
+    """Return whether bold words are an answer and no heading or label."""
     words = span[str(span.lastgroup)].rstrip()
     return not words.endswith((":", "：")) and text[span.end() : span.end() + 1] not in (":", "：")
 

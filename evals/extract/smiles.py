@@ -38,7 +38,7 @@ WORDS = frozenset(
 
 
 def looks_like_smiles(token: str) -> bool:
-    """Tell whether the whole token has the characters of SMILES, its brackets closed."""
+    """Return whether the whole token has the characters of SMILES, its brackets closed."""
     return bool(_TOKEN.fullmatch(token)) and token.count("(") == token.count(")")
 
 
@@ -106,7 +106,7 @@ def tokens_of(text: str) -> Iterator[str]:
 
 
 def is_marked(token: str) -> bool:
-    """Tell whether a token that is marked as an answer can be SMILES."""
+    """Return whether a token that is marked as an answer can be SMILES."""
     return len(token) <= LONGEST and looks_like_smiles(token) and any(c.isalpha() or c == "*" for c in token)
 
 

@@ -1,7 +1,7 @@
-r"""Every place where a reply states an answer: a box, a tag pair, a JSON field, an answer line, a sentence "the answer is".
+r"""The statements of a reply: boxes, tag pairs, JSON fields, answer lines, sentences "the answer is".
 
-A statement has a form, an extent (positions in the text) and a mood (`moods.py`). They are yielded from the last to the
-first and only as far as somebody asks: most replies are read from their last lines. Which one holds, `reading.py` says.
+A statement has a form, an extent (positions in the text) and a mood (`moods.py`). They are yielded lazily, from the last
+to the first, since most replies are read from their last lines; `reading.py` decides which one holds.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ Form: TypeAlias = Literal[
 LONGEST = 100_000
 """Characters of a reply that are read, from its end."""
 MOST = 400
-"""Places looked at from the end; a statement before so many that state nothing is not the last word."""
+"""Words examined, from the end; a statement before so many that state nothing is not the final one."""
 EXTENT = 2_000
 """Characters of one statement."""
 
 
 class Statement(NamedTuple):
-    """A place where an answer is stated."""
+    """A part of a reply that states an answer."""
 
     form: Form
     begin: int
@@ -116,14 +116,14 @@ _BASE = frozenset(_WORDS)
 
 
 class Cue(NamedTuple):
-    """A further way of one kind of answer to be stated: a word to look for, and what it states."""
+    """A further way in which one kind of answer is stated: a word to look for, and the function that reads around it."""
 
     word: str
-    """In small letters."""
+    """In lower case."""
     at: Callable[[str, int], tuple[Any, Statement, bool] | None]
-    """(text, where the word stands) -> (answer, statement, whether it weighs as much as an answer line)."""
+    """(text, position of the word) -> (answer, statement, whether it counts as much as an answer line)."""
     weak: bool = False
-    """Whether it never weighs as much: it is then looked for near the start and the end of a reply alone."""
+    """Whether it never counts as much; it is then looked for near the start and the end of a reply only."""
 
 
 LATE, EARLY = 500, 200
@@ -133,10 +133,10 @@ _MARGIN = 60
 
 
 class _Words(NamedTuple):
-    """Words to look for: those that a text can hold as a run of small letters, and all others."""
+    """Words to look for: those made of lower-case ASCII letters, and all others."""
 
     spelled: dict[str, str]
-    """The run of letters -> the word; the plural of a noun too."""
+    """Letters as they occur in a text -> the word; with plurals of nouns."""
     signs: tuple[str, ...]
     ascii_signs: tuple[str, ...]
 
@@ -159,7 +159,7 @@ def _words(words: tuple[str, ...]) -> _Words:
 
 
 class Cues:
-    """The further cues of a kind of answer, prepared to be looked for."""
+    """The cues of a kind of answer, indexed by their words."""
 
     def __init__(self, cues: Iterable[Cue] = ()) -> None:
         self.by_word = {cue.word: cue for cue in cues}
@@ -172,7 +172,7 @@ NO_CUES = Cues()
 
 
 def backwards(text: str, begin: int, end: int, cues: Cues) -> Iterator[tuple[Statement, Any, bool]]:
-    """Yield (statement, its answer if a cue has read it, whether it is strong), from the last to the first."""
+    """Yield (statement, its answer if a cue has parsed it, whether it is strong), from the last to the first."""
     size, done, looked = LATE + _MARGIN, end, 0
     early, late = begin + EARLY, end - LATE - _MARGIN
     while done > begin and looked < MOST:
@@ -194,7 +194,7 @@ def backwards(text: str, begin: int, end: int, cues: Cues) -> Iterator[tuple[Sta
 
 
 def _places(text: str, start: int, end: int, words: _Words) -> list[tuple[int, str]]:
-    """List (position, word) of all words in a part of the text that may begin a statement, in its order."""
+    """Return (position, word) of all words in a part of the text that may begin a statement, by position."""
     low = text[start : min(len(text), end + 16)].lower()
     if len(low) != min(len(text), end + 16) - start:
         low = text[start : min(len(text), end + 16)].replace("İ", "I").lower()
@@ -216,7 +216,7 @@ def _places(text: str, start: int, end: int, words: _Words) -> list[tuple[int, s
 
 
 def _statement(text: str, at: int, word: str, limit: int) -> Statement | None:
-    """Return what one word states; None: nothing."""
+    """Return the statement that a word begins, or None."""
     if word[0] == "\\":
         return _box(text, at, limit)
     end = at + len(word)
@@ -245,7 +245,7 @@ def json_field(text: str, at: int, end: int, limit: int | None = None) -> tuple[
 
 
 def _link(text: str, word: str, at: int, end: int, limit: int) -> re.Match[str] | None:
-    """Match what stands between the noun and the answer."""
+    """Match the text between the noun and the answer."""
     if word == "answer" or word in RESULTS:
         link = _ENGLISH.match(text, end, min(limit, end + 320))
         if link is None and _LINE_LEFT.search(text, max(0, at - 24), at):
@@ -334,7 +334,7 @@ def _stated(text: str, at: int, link: re.Match[str], limit: int) -> Statement | 
 
 
 def _lists_all(text: str, before: int, begin: int, stop: int) -> bool:
-    """Tell whether what begins on the next line is a list of all options, and not a choice among them."""
+    """Return whether the next line begins a list of all options, and not a choice among them."""
     if "\n" not in text[before:begin] or (label := _ITEM.match(text, begin)) is None:
         return False
     line = text.find("\n", begin, stop)

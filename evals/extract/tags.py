@@ -84,12 +84,6 @@ def tagged(text: str, tag: str) -> str | None:
     return contents[-1] if contents else None
 
 
-def tagged_first(text: str, tag: str) -> str | None:
-    """Return what stands in the first complete `<tag>...</tag>`, any case, stripped."""
-    contents = _spans(text, tag)
-    return contents[0] if contents else None
-
-
 def json_object(text: str) -> dict[str, Any] | None:
     """Return the last balanced JSON object that parses; of nested ones the outermost.
 

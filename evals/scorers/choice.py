@@ -71,6 +71,9 @@ def unread(reply: Reply, why: str) -> Score:
     return Score(value=0.0, verdict=silence(reply), why=why)
 
 
+_SILENCE: dict[str, Verdict] = {"filter": "refused", "length": "truncated", "stop": "unanswered"}
+
+
 def silence(reply: Reply) -> Verdict:
-    """Say why a reply holds no answer: refused by a filter, cut, or simply not answered."""
-    return {"filter": "refused", "length": "truncated", "stop": "unanswered"}[reply.stop]  # type: ignore[return-value]
+    """Return the verdict on a reply without an answer: refused by a filter, truncated, or simply not answered."""
+    return _SILENCE[reply.stop]

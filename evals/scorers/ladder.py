@@ -82,7 +82,7 @@ def _to_invalid_target(a: Form, t: Form) -> Climb:
 
 
 def same_compound(a: Form, t: Form) -> bool:
-    """Tell whether two molecules whose canonical SMILES differ are one compound in two drawings."""
+    """Return whether two molecules whose canonical SMILES differ are one compound in two drawings."""
     if a.composition != t.composition:
         return False
     disconnected = a.may_have_salt_metal or t.may_have_salt_metal  # the keys are of the molecules as drawn

@@ -298,7 +298,7 @@ _MOST_FINGERPRINTS = 8_000
 
 
 def same_skeleton(a: Form, b: Form) -> bool:
-    """Tell whether the first blocks of the InChIKeys agree; other heavy atoms need no InChI."""
+    """Return whether the first blocks of the InChIKeys agree; other heavy atoms need no InChI."""
     return a.heavy_atoms == b.heavy_atoms and a.skeleton_key == b.skeleton_key
 
 

@@ -85,7 +85,7 @@ def stated(text: str, unit: str = "") -> Reading | None:
 
 
 def _comparable(boxed: Quantity, concluded: Quantity, unit: str) -> bool:
-    """Tell whether a conclusion can be the answer as well as the box before it can: a number of the same dimension."""
+    """Return whether a conclusion can be the answer as well as the box before it can: a number of the same dimension."""
     if bool(boxed.unit) != bool(concluded.unit):
         return bool(concluded.unit) and (not unit or convertible(concluded.unit, unit))
     return not boxed.unit or convertible(concluded.unit, boxed.unit)
@@ -300,7 +300,7 @@ class Within(Struct, frozen=True):
 
 
 def _narrow(found: Quantity, relative: float) -> bool:
-    """Tell whether a stated range is as narrow as a tolerance asks for; the middle of a wide one is luck."""
+    """Return whether a stated range is as narrow as a tolerance asks for; the middle of a wide one is luck."""
     if found.low is None or found.high is None:
         return True
     return found.high - found.low <= 4 * relative * max(abs(found.low), abs(found.high))

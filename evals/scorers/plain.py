@@ -12,7 +12,7 @@ from evals.errors import ScorerError, UnknownName, UsageError
 from evals.extract import integer, letter, split_reasoning, stated
 from evals.scorers.choice import Choice, unread
 from evals.scorers.integer import Integer
-from evals.types import Prompt, Reply, Sample, Score, Scorer
+from evals.types import Prompt, Reply, Sample, Score, Scorer, Verdict
 
 NAMES = ("choice", "exact", "integer")
 
@@ -52,8 +52,8 @@ class Of(Struct, frozen=True):
         value = self.function(text, sample.target)
         if not isinstance(value, bool | int | float) or not 0 <= value <= 1:
             raise ScorerError(f"{self!r} returned {value!r}, not true, false or a number from 0 to 1")
-        verdict = "right" if value == 1 else "wrong" if value == 0 else "graded"
-        return Score(value=float(value), verdict=verdict)  # type: ignore[arg-type] # one of the three
+        verdict: Verdict = "right" if value == 1 else "wrong" if value == 0 else "graded"
+        return Score(value=float(value), verdict=verdict)
 
 
 def scorer_of(wanted: str | Scorer | Callable[[str, Any], bool | float] | None, *, choices: bool) -> Scorer:

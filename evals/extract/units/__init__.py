@@ -36,5 +36,5 @@ __all__ = [
 
 
 def close(value: float, target: float, *, relative: float = 0.0, absolute: float = 0.0) -> bool:
-    """Tell whether a value lies within the larger of two tolerances of the target, whatever the target's sign."""
+    """Return whether a value lies within the larger of two tolerances of the target, whatever the target's sign."""
     return abs(value - target) <= max(relative * abs(target), absolute)

@@ -213,7 +213,7 @@ def normal_unit(unit: str) -> str:
 
 @lru_cache(4096)
 def same_dimension(one: str, other: str) -> bool:
-    """Tell whether a value in one unit can be converted to the other; an unreadable unit never can."""
+    """Return whether a value in one unit can be converted to the other; an unreadable unit never can."""
     one, other = normal_unit(one), normal_unit(other)
     if one == other:
         return True
@@ -254,7 +254,7 @@ def convert(value: float, unit: str, target: str) -> float | None:
 
 @lru_cache(4096)
 def convertible(unit: str, target: str) -> bool:
-    """Tell whether a value in one unit can be expressed in the target's."""
+    """Return whether a value in one unit can be expressed in the target's."""
     return convert(1.0, unit, target) is not None
 
 

@@ -24,7 +24,7 @@ from evals.extract.units.names import convert, convertible
 from evals.extract.units.text import Quantity, quantities
 
 Fit: TypeAlias = Literal["unit", "none", "other"]
-"""Tell whether a number's unit can be converted to the target's, it has none, or one of another dimension."""
+"""Return whether a number's unit can be converted to the target's, it has none, or one of another dimension."""
 LONGEST = 2_000
 """Characters of one statement."""
 SAME = 0.02
@@ -89,7 +89,7 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
 
 
 def _is_coefficient(quantity: Quantity, text: str) -> bool:
-    """Tell whether a number is the coefficient of a symbol, as in 2x or 2π."""
+    """Return whether a number is the coefficient of a symbol, as in 2x or 2π."""
     end = text.find(quantity.text) + len(quantity.text)
     return not quantity.unit and _SYMBOL.match(text, end) is not None
 

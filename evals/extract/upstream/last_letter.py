@@ -283,7 +283,7 @@ def _rising(run: str) -> bool:
 
 
 def _stands(text: str, first: re.Match[str], *, strong: bool) -> bool:
-    """Tell whether a letter after an anchor is a label and not a word, an article or a symbol."""
+    """Return whether a letter after an anchor is a label and not a word, an article or a symbol."""
     letter, end = first["letter"], first.end()
     ended = bool(_END.match(text, end))
     if letter.islower():
@@ -297,7 +297,7 @@ def _stands(text: str, first: re.Match[str], *, strong: bool) -> bool:
 
 
 def _continues(text: str, more: re.Match[str]) -> bool:
-    """Tell whether a further letter belongs to the list and does not begin a clause."""
+    """Return whether a further letter belongs to the list and does not begin a clause."""
     if more["letter"].islower():
         return more["prefix"].endswith("(")
     if _END.match(text, more.end()) or _NEXT.match(text, more.end()):

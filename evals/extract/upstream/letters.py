@@ -42,11 +42,8 @@ def _last_isolated(text: str) -> str | None:
     size = 64
     while True:
         start = max(0, len(text) - size)
-        last = None
-        for last in _ISOLATED.finditer(text, start):  # noqa: B007 - the last one is wanted
-            pass
-        if last is not None:
-            return last[0]
+        if isolated := _ISOLATED.findall(text, start):
+            return str(isolated[-1])
         if start == 0:
             return None
         size *= 4
