@@ -28,7 +28,7 @@ from evals.extract.cues import (
     undecided,
     undenied,
 )
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.peel import half_width
 from evals.extract.reading import REFUSED, Parser, Reading, own_part, read, runs_on
 from evals.extract.shapes import gives_up
@@ -44,21 +44,21 @@ _STATEMENTS = 100
 """Statements that are read, from the end."""
 _LINE_LENGTH = 300
 """Characters behind a label."""
-_WRAP = later(
+_WRAP = lazy_pattern(
     r"\\(?:text|mathrm|ce|textbf|mathbf|textit|mathit|rm|boxed|emph)\s?\{((?:[^{}]|\{[^{}]{0,200}\}){0,2000})\}"
 )
-_FENCE = later(r"```[A-Za-z]{0,12}[ \t]*\n?")
-_REMARK = later(
+_FENCE = lazy_pattern(r"```[A-Za-z]{0,12}[ \t]*\n?")
+_REMARK = lazy_pattern(
     r"(?<=\S)\s+\([^()\n]{0,200}(?:\([^()\n]{0,100}\)[^()\n]{0,100}){0,5}\)(?=\s*(?:$|[,.;:!。]|\n))|（[^（）\n]{0,300}）|\([^()\n]{0,200}[\u4e00-\u9fff][^()\n]{0,200}\)|\s\[[^\[\]\n]{0,200}\](?=\s*\.?\s*$)"
 )
-_LINE = later(r"[^\n]*\S[^\n]*")
-_CJK = later(r"[\u3000-\u30ff\u3400-\u9fff\uff01-\uff60]+")
+_LINE = lazy_pattern(r"[^\n]*\S[^\n]*")
+_CJK = lazy_pattern(r"[\u3000-\u30ff\u3400-\u9fff\uff01-\uff60]+")
 _KIND = {
     "formula": r"(?:(?:molecular|chemical|empirical|sum|condensed)\s+)*formula|分子式|化学式",
     "name": r"(?:(?:systematic|preferred|standard)\s+)*(?:IUPAC(?:\s+name)?|named?|called)|(?:IUPAC|系统)?(?:名称|命名|名)",
 }
 _LABEL = {
-    kind: later(
+    kind: lazy_pattern(
         rf"(?:\b(?:(?:final|correct|the|its|my|resulting)\s+)*(?:{noun}|answer)\b|(?<=[A-Za-z])(?:名称|命名)|{noun}|答案)"
         r"(?P<of>(?:\s+(?:of|for|in|according)\b[^.\n:：=]{0,100}?)?)[*_\"'`)\]]{0,3}\s*(?:[(（][^()（）\n]{0,60}[)）])?[*_]{0,3}\s*"
         r"(?P<mark>[:：=|]|\b(?:is|was|would\s+be|should\s+be|must\s+be)\b(?:\s+(?:therefore|thus|then))?|应?(?:为|是)|(?<=named)\s|(?<=called)\s|(?<=\n)"
@@ -68,33 +68,33 @@ _LABEL = {
     )
     for kind, noun in _KIND.items()
 }
-_OTHER_NAME = later(
+_OTHER_NAME = lazy_pattern(
     r"\b(?:common|trivial|trade|brand|generic|traditional|retained|not|other|old)\s+(?:or\s+\w+\s+)?$|俗|通用|商品",
     re.IGNORECASE,
 )
-_HEADING = later(r"(?:\A|\n)[ \t]*#[#\s*_]*$")
+_HEADING = lazy_pattern(r"(?:\A|\n)[ \t]*#[#\s*_]*$")
 """What stands before the first word of a heading."""
-_BOLD = later(
+_BOLD = lazy_pattern(
     r"\*\*([^*\n]{1,500})\*\*|(?<!`)`([^`\n]{1,500})`(?!`)|```[A-Za-z]{0,12}[ \t]*\n([^`]{1,500})```"
 )
-_TALK = later(
+_TALK = lazy_pattern(
     r"\s\||,\s+(?:which|or|also|better|best|commonly|often|usually|not|i\.e\.|known|because|since|so|where|with|and\s+not|rather)\b|\s(?:which|because|since|also\s+(?:known|called)|rather\s+than|instead\s+of|not)\s"
     r"|\s[–—=≡]\s|\s-\s|\.(?=\s|$)|[。；\n]|;\s(?=[a-z]+\s[a-z]+\s)",
 )
-_EITHER = later(r"\b(?:or|either)\b|或者?|还是")
-_SENTENCE = later(
+_EITHER = lazy_pattern(r"\b(?:or|either)\b|或者?|还是")
+_SENTENCE = lazy_pattern(
     r"[<>]|\b(?:is|are|was|or|if|then|both|neither|nor|either|some|people|others|none|this|that|not|it|we|you|i|cannot|can|could|seems?|says?|would|the|lets?|let)\b",
     re.IGNORECASE,
 )
-_START = later(
+_START = lazy_pattern(
     r"(?:it|this|these|i|we|there|the|an?|as\s+follows|given|based|determined|derived|obtained|not|in|also|simply|expected|therefore)\b(?!-)\s*",
     re.IGNORECASE,
 )
-_PREFIX = later(
+_PREFIX = lazy_pattern(
     r"^[\s*_]*(?:(?:the\s+)?(?:molecular|chemical|empirical|iupac|systematic|final|correct)?\s*(?:formula|name|answer)|分子式|化学式|名称|答案)\s*(?:\([^()]{0,40}\))?\s*[*_]{0,2}\s*(?:[:：=]|\bis\b|为|是)[*_]{0,2}\s*",
     re.IGNORECASE,
 )
-_TOKENS = later(r"[\s,;，；、|：:]+")
+_TOKENS = lazy_pattern(r"[\s,;，；、|：:]+")
 _ENGLISH = "I In No On As At He His If Of Os Ho Hf OK NO Co CO Be Bi Po La Ni Am U V W Y K"
 _WORDS = frozenset(_ENGLISH.split())
 """Words and symbols that are believed only if nothing else stands in a statement."""
@@ -349,8 +349,8 @@ def _latin_part(text: str) -> str:
     return longest[1:-1] if _ENCLOSED.fullmatch(longest) else longest
 
 
-_COPULA = later(r"(?:입니다|です|である|だ)$")
-_ENCLOSED = later(r"\((?:[^()]|\([^()]*\))*\)")
+_COPULA = lazy_pattern(r"(?:입니다|です|である|だ)$")
+_ENCLOSED = lazy_pattern(r"\((?:[^()]|\([^()]*\))*\)")
 """A name within brackets, which may hold brackets of its own."""
 
 
@@ -358,7 +358,7 @@ def _name_in_span(span: str) -> str | None:
     return None if span.rstrip().endswith(":") else name_in(span)
 
 
-_SUBJECT = later(r"(?:(?:the|this|that)\s+(?:\w+\s+){1,3}|it\s+)is\s+", re.IGNORECASE)
+_SUBJECT = lazy_pattern(r"(?:(?:the|this|that)\s+(?:\w+\s+){1,3}|it\s+)is\s+", re.IGNORECASE)
 
 
 def _name_alone(line: str) -> str | None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from evals.extract import moods
 from evals.extract.judged import verdicts
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.option_cues import CUES
 from evals.extract.option_letters import COMMANDS, MARKS, listed
 from evals.extract.option_text import UNDETERMINED, Options, labelled
@@ -26,24 +26,24 @@ from evals.extract.reading import REFUSED, Reading, by_shape, goes_on, read, ret
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 
-_VOID = later(
+_VOID = lazy_pattern(
     r"[\s*_(\"'\[$\\{]*(?:text\{)?(?:none\b|neither\b|unable\b|not\s+(?:listed|among|given|provided|available|in\s+the)|cannot\s+be\b|unknown\b|undetermined\b|n/a\b|以上(?:都|皆|均)[不非]|无正确|没有正确)",
     re.IGNORECASE,
 )
 """Says that no option fits."""
-_BESIDE = later(r"[(（]\s*(?:(?:option|choice|answer|letter)\s+)?([A-Z])\s*[)）]")
+_BESIDE = lazy_pattern(r"[(（]\s*(?:(?:option|choice|answer|letter)\s+)?([A-Z])\s*[)）]")
 """A letter beside an option's text."""
-_NONE_OF_THEM = later(
+_NONE_OF_THEM = lazy_pattern(
     r"(?:none|neither)\s+of\s+(?:the\s+)?(?:these|above|them|options|choices|others)(?:\s+options)?",
     re.IGNORECASE,
 )
-_LABELS = later(r"(?<![A-Za-z0-9])([A-Z])[).:](?=\s)")
-_SENTENCES = later(r"[.!?。！？](?=\s)|\n|。")
+_LABELS = lazy_pattern(r"(?<![A-Za-z0-9])([A-Z])[).:](?=\s)")
+_SENTENCES = lazy_pattern(r"[.!?。！？](?=\s)|\n|。")
 _TALK = 60
 """Characters: a longer answer line that names no option is talk."""
 # The form that our own prompts ask for, as the whole last line: no need to look further.
-_LONE_LETTER = later(r"[ (\[*_`$]{0,4}([A-Z])[)\]*_`$]{0,4}[ \t]*(?:$|\n|[.;](?=\s|$))")
-_FIRST_LINE = later(r"\s{0,8}[(\[*_`$]{0,4}[A-Z][)\]*_`$.]{0,4}[ \t]*\n")
+_LONE_LETTER = lazy_pattern(r"[ (\[*_`$]{0,4}([A-Z])[)\]*_`$]{0,4}[ \t]*(?:$|\n|[.;](?=\s|$))")
+_FIRST_LINE = lazy_pattern(r"\s{0,8}[(\[*_`$]{0,4}[A-Z][)\]*_`$.]{0,4}[ \t]*\n")
 _CLOSING = re.compile(
     r"[\n.]?[*_\s]*(?:(?:final\s+)?answer[*_\s]*:|(?:(?:so|thus|hence|therefore),?\s+)?the\s+(?:final\s+|correct\s+|best\s+)?answer\s+is:?)[*_\s(]*([A-Z])[*_)\s.]*",
     re.IGNORECASE,
@@ -219,29 +219,29 @@ class _Parser:
 
 # --- replies without a statement ----------------------------------------------------------------------------
 
-_LINE_ALONE = later(
+_LINE_ALONE = lazy_pattern(
     r"(?:[\s*_#]*(?:the\s+|my\s+)?(?:final|response|solution|result|correct|conclusion|verdict|output|prediction|selected|selection)\b)?"
     rf"(?:[{MARKS}]|=>|->|[→⇒∴]|{COMMANDS}|option\b|choice\b|选项?)*+(?P<letter>[A-Za-z])(?P<close>[\s*_`~$\"'”’»>)\]}}）】」』.。:,!]|\\[)\]}}]|</s>)*",
     re.IGNORECASE,
 )
-_LABEL = later(
+_LABEL = lazy_pattern(
     r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<a>[A-Z])[)\]）】]|(?P<b>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|\s+it\s+is\b|(?:,\s+(?:as|given|which|for)|,?\s+(?:since|because|due\s+to))\b|[^\S\n]*(?=(?![和或与及跟])[\u4e00-\u9fff])))",
 )
-_LAST_WORDS = later(r"\b(?:is|be|are|with|to)\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$")
-_LAST_LABEL = later(
+_LAST_WORDS = lazy_pattern(r"\b(?:is|be|are|with|to)\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$")
+_LAST_LABEL = lazy_pattern(
     r"(?:[.!?。]\s*[*_]*\((?P<behind>[A-Z])\)|[.!?]\s+[*_]*(?P<alone>[A-Z])[*_]*\.|(?:→|⇒|=>|->)\s*(?:[*_]{2}\(?(?P<bold>[A-Z])\)?[*_]{2}|\((?P<arrow>[A-Z])\)))[*_.\s]*$"
 )
 """As in "So the pressure rises. (C)", "No other has pigments. C." and "E = 37.5 kJ/mol → **C**"."""
-_DENIED = later(
+_DENIED = lazy_pattern(
     r"[^.;\n]{0,200}?\s(?:is|are|would\s+be|must\s+be)\s+(?:also\s+|clearly\s+|therefore\s+)?(?:wrong|incorrect|false|impossible|ruled|eliminated|excluded|not\s+(?:right|correct|true|possible))\b",
     re.IGNORECASE,
 )
-_BRACKETED = later(r"\([A-Z]\)")
-_BUT_NOT = later(
+_BRACKETED = lazy_pattern(r"\([A-Z]\)")
+_BUT_NOT = lazy_pattern(
     r"[\s*_(\[\"'$]*([A-Z])[)\]*_\"'$]*,?\s*(?:and\s+|but\s+)?\(?(?:not|rather\s+than|instead\s+of)\s+[*_(\[]*[A-Z]\b.{0,40}$"
 )
-_ALNUM = later(r"[^\W_]")
-_REJECTS = later(r"[^\n]{0,200}(?:\b(?:incorrect|wrong|false|not)\b|✗|✘|❌|错|不)", re.IGNORECASE)
+_ALNUM = lazy_pattern(r"[^\W_]")
+_REJECTS = lazy_pattern(r"[^\n]{0,200}(?:\b(?:incorrect|wrong|false|not)\b|✗|✘|❌|错|不)", re.IGNORECASE)
 
 
 def _whole(text: str, parser: _Parser) -> Reading | None:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.moods import mood
 from evals.extract.reading import REFUSED, Parser, Reading
 from evals.extract.statements import EXTENT, Form, Statement
 
-_FIELD_LEFT = later(r"[\"'][A-Za-z_ ]{0,30}$")
-_FIELD_RIGHT = later(
+_FIELD_LEFT = lazy_pattern(r"[\"'][A-Za-z_ ]{0,30}$")
+_FIELD_RIGHT = lazy_pattern(
     r"[A-Za-z_ ]{0,20}[\"']\s*:\s*(?:\"(?P<string>(?:[^\"\\\n]|\\.){1,5000})\"|\[(?P<list>[^\n]{0,5000}?)\](?=\s*[,}\n])|(?P<bare>-?\d[^\s,{}\[\]\"]{0,40}))",
 )
-_SENTENCE_END = later(r"\n|[。；;！？]|(?<=\S\S)[.!?](?=[\s*_\"'”’]|$)")
-_LINE_END = later(r"\n")
-_TABLE_RULE = later(r"\n\s*\|?\s*:?-{2,}")
+_SENTENCE_END = lazy_pattern(r"\n|[。；;！？]|(?<=\S\S)[.!?](?=[\s*_\"'”’]|$)")
+_LINE_END = lazy_pattern(r"\n")
+_TABLE_RULE = lazy_pattern(r"\n\s*\|?\s*:?-{2,}")
 """Behind the head of a table, whose cells are no answers."""
-_TAG_OPEN = later(r"<\s*$")
-_TAG_CLOSE = later(r"\s*>")
+_TAG_OPEN = lazy_pattern(r"<\s*$")
+_TAG_CLOSE = lazy_pattern(r"\s*>")
 
 
 def opens_tag(text: str, at: int, end: int) -> int:
@@ -59,15 +59,15 @@ def label_at(text: str, at: int, label: re.Match[str]) -> Statement | None:
     return Statement(form, begin, end, mood(text, at, end if verb else begin, link=label[0]))
 
 
-_RETRACTED = later(
+_RETRACTED = lazy_pattern(
     r"\bwait\b|\bcorrection\b|\bscratch\s+that|\boops\b|\b(?:made|is)\s+an?\s+(?:error|mistake|slip)|\blet\s+me\s+re-?\s?\w+"
     r"|\b(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+right)|不对|等等|更正|重新",
     re.IGNORECASE,
 )
-_CORRECTED = later(
+_CORRECTED = lazy_pattern(
     r"[^\n]{0,120}?(?::|：|\bno,|\bshould\s+be\b|\bis\s+actually\b|应为|应该是)\s*", re.IGNORECASE
 )
-_CONFIRMED = later(
+_CONFIRMED = lazy_pattern(
     r"\b(?:correct|right|confirm\w*|consistent|same|holds?|fine|verified)\b|正确|没错|一致", re.IGNORECASE
 )
 
@@ -93,20 +93,20 @@ def after_correction(
     return reread(" " * begin + text[begin:])
 
 
-_CONCLUDES = later(
+_CONCLUDES = lazy_pattern(
     r"\b(?:so|thus|hence|therefore|consequently|altogether|in\s+total|overall|finally)\b|所以|因此|于是|综上|故",
     re.IGNORECASE,
 )
-_LINK = later(
+_LINK = lazy_pattern(
     r"(?:\b(?:is|are|equals?|gives?|get|have|obtain|comes\s+to)\b(?:\s+(?:therefore|thus|then|hence))?|=|≈|为|是|得到?|等于)[:\s]*",
     re.IGNORECASE,
 )
-_REMARKS = later(
+_REMARKS = lazy_pattern(
     r"\b(?:check\w*|verif\w+|confirm\w*|indeed|note|remark|sanity|for\s+(?:example|instance)|correct|consistent|if|would|could|might)\b|验证|检验|注意|例如|如果|若",
     re.IGNORECASE,
 )
-_SEVERAL_NAMES = later(r"[A-Za-z}]\s*=")
-_CALLED_ANSWER = later(r"\banswer\b[^.\n]*$|答案[^。\n]*$", re.IGNORECASE)
+_SEVERAL_NAMES = lazy_pattern(r"[A-Za-z}]\s*=")
+_CALLED_ANSWER = lazy_pattern(r"\banswer\b[^.\n]*$|答案[^。\n]*$", re.IGNORECASE)
 
 
 def concluded(text: str, reading: Reading, parse: Parser) -> Reading:
@@ -139,7 +139,7 @@ def asserted(text: str, reading: Reading | None) -> Reading | None:
     return place if mood(text, place.begin, place.end, link=link) == "asserted" else None
 
 
-_UNDECIDED = later(
+_UNDECIDED = lazy_pattern(
     r"\b(?:either|torn|neither|plausible|(?:decide|choose|choosing|undecided|distinguish)\s+between|compare|whether|could\s+(?:not|be)|couldn['’]t|might\s+be|some\s+(?:people\s+)?say)\b"
     r"|\bboth\b[^.\n]{0,200}\b(?:seem|are|could|look|work)\b|都有可能|之间",
     re.IGNORECASE,
@@ -151,8 +151,8 @@ def undecided(text: str, begin: int = 0) -> bool:
     return _UNDECIDED.search(text, begin) is not None
 
 
-_DENIAL = later(r"[\s*_`\"'(]*(?:not|never|n['’]t|不是?)(?![A-Za-z])\s*", re.IGNORECASE)
-_BUT = later(r"\bbut\s+(?:rather\s+)?|而是")
+_DENIAL = lazy_pattern(r"[\s*_`\"'(]*(?:not|never|n['’]t|不是?)(?![A-Za-z])\s*", re.IGNORECASE)
+_BUT = lazy_pattern(r"\bbut\s+(?:rather\s+)?|而是")
 
 
 def undenied(content: str) -> str | None:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from evals.extract import moods
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
 from evals.extract.peel import half_width, heads, peel
 from evals.extract.reading import PROSE, REFUSED, Reading, read
@@ -14,15 +14,15 @@ from evals.extract.shapes import gives_up
 from evals.extract.statements import Form
 
 _SHORT = 120
-_MATHS = later(r"[\d\\$=√π∞]")
-_WORD = later(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
-_EQUALS = later(r"[=≈]\s*")
-_LEAD = later(
+_MATHS = lazy_pattern(r"[\d\\$=√π∞]")
+_WORD = lazy_pattern(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
+_EQUALS = lazy_pattern(r"[=≈]\s*")
+_LEAD = lazy_pattern(
     r"^[\s*_]*(?:so|thus|hence|therefore|then|finally|consequently)\b\s*,?\s*(?:we\s+(?:get|have|obtain|find)\b\s*)?",
     re.IGNORECASE,
 )
-_CLAUSE = later(r"\b(?:I|we)\s+(?:get|obtain|have|find)\b|\s(?:is|are|equals)\s", re.IGNORECASE)
-_UNDECIDED = later(r"(?:either|between|somewhere|不是|介于)\b|不是|介于", re.IGNORECASE)
+_CLAUSE = lazy_pattern(r"\b(?:I|we)\s+(?:get|obtain|have|find)\b|\s(?:is|are|equals)\s", re.IGNORECASE)
+_UNDECIDED = lazy_pattern(r"(?:either|between|somewhere|不是|介于)\b|不是|介于", re.IGNORECASE)
 _FEW = 4
 """Words in an answer that is no formula."""
 
@@ -60,29 +60,31 @@ def _assigned(content: str) -> int:
     return equals.end() if equals else 0
 
 
-_BLANK = later(r"(?<!\\)\\[,;:! ]|~")
-_ROOT = later(r"(?:\\|(?<![A-Za-z\\]))sqrt\s*\(([^()]{1,60})\)")
-_THIN = later(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~|\s)(?=\d{3}(?!\d))")
-_COMMAS = later(r"(?<![\d,(\[])\d{1,3}(?:,\d{3})+(?![\d,])")
-_TEXT = later(
+_BLANK = lazy_pattern(r"(?<!\\)\\[,;:! ]|~")
+_ROOT = lazy_pattern(r"(?:\\|(?<![A-Za-z\\]))sqrt\s*\(([^()]{1,60})\)")
+_THIN = lazy_pattern(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~|\s)(?=\d{3}(?!\d))")
+_COMMAS = lazy_pattern(r"(?<![\d,(\[])\d{1,3}(?:,\d{3})+(?![\d,])")
+_TEXT = lazy_pattern(
     r"\\(?:text|textrm|textbf|mathrm|mbox|operatorname|rm)\s*\{\s*(?P<inner>[^{}]*)\}(?P<power>\s*\^\s*\{?\s*-?\d\s*\}?)?"
 )
-_KEPT = later(r"\s*(?:or|and|if|mod|in)\s*|\s*(?:sin|cos|tan|ln|log|exp|min|max|gcd|lcm)\s*", re.IGNORECASE)
-_UNIT = later(
+_KEPT = lazy_pattern(
+    r"\s*(?:or|and|if|mod|in)\s*|\s*(?:sin|cos|tan|ln|log|exp|min|max|gcd|lcm)\s*", re.IGNORECASE
+)
+_UNIT = lazy_pattern(
     r"(?<=[\w})])\s+(?:(?:square|cubic)\s+)?(?:units?|cm|mm|km|m|kg|g|mg|s|ms|min|minutes?|hours?|h|seconds?|degrees?|dollars?|cents?|inch(?:es)?|feet|ft|miles?|meters?|metres?|litres?|liters?|percent|years?|days?|people|ways|points?)(?:\s*\^?\s*\{?[23]\}?|[²³])?\s*$",
     re.IGNORECASE,
 )
-_DEGREES = later(r"\^\s*\{?\s*\\circ\s*\}?|°|\\degree\b")
-_MATRIX = later(r"\\begin\{[pb]?matrix\}(?P<inner>[^&]*?)\\end\{[pb]?matrix\}", re.DOTALL)
-_MIXED = later(r"(?P<sign>[-+]?)\s*(?P<whole>\d{1,6})\s+(?P<a>\d{1,6})\s*/\s*(?P<b>\d{1,6})")
-_INEQUALITY = later(
+_DEGREES = lazy_pattern(r"\^\s*\{?\s*\\circ\s*\}?|°|\\degree\b")
+_MATRIX = lazy_pattern(r"\\begin\{[pb]?matrix\}(?P<inner>[^&]*?)\\end\{[pb]?matrix\}", re.DOTALL)
+_MIXED = lazy_pattern(r"(?P<sign>[-+]?)\s*(?P<whole>\d{1,6})\s+(?P<a>\d{1,6})\s*/\s*(?P<b>\d{1,6})")
+_INEQUALITY = lazy_pattern(
     r"\s*(?P<a>[^<>=≤≥]{1,40}?)\s*(?P<l><|≤|\\leq?(?![a-z])|\\lt)\s*\\?[A-Za-z]\w{0,8}\s*(?P<r><|≤|\\leq?(?![a-z])|\\lt)\s*(?P<b>[^<>=≤≥]{1,40}?)\s*"
 )
-_NAMED = later(
+_NAMED = lazy_pattern(
     r"\s*(?:m?\s*\\(?:angle|measuredangle|triangle|overline|widehat|operatorname)\s*)?\{?\\?[A-Za-z]{1,20}\}?(?:_\{?\w{1,4}\}?)?(?:\s*\([^()=]{1,12}\))?\s*(?:=|\\in\b|∈|:=)\s*(?=\S)"
 )
-_BASE = later(r"_\{?\s*(?:\\text\{)?\d{1,2}\}*\s*$")
-_PI = later(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
+_BASE = lazy_pattern(r"_\{?\s*(?:\\text\{)?\d{1,2}\}*\s*$")
+_PI = lazy_pattern(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
 _SIGNS = str.maketrans(
     {
         "π": "\\pi ",

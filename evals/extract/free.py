@@ -10,7 +10,7 @@ import re
 from math import isfinite
 from typing import Any
 
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import WORDS
 from evals.extract.peel import half_width, heads, peel
 from evals.extract.reading import PROSE, REFUSED, Reading, read
@@ -19,11 +19,11 @@ from evals.extract.statements import Form
 
 SHORT = 80
 """Characters: a longer reply that states nothing is no short answer."""
-_SENTENCE_VERB = later(
+_SENTENCE_VERB = lazy_pattern(
     r"\s(?:is|are|was|were|has|had|have|shows|equals|measures|(?:occur(?:s|red)|happen(?:s|ed)|peak(?:s|ed)|beg[ai]ns?|start(?:s|ed)|end(?:s|ed))\s+in)\s",
     re.IGNORECASE,
 )
-_UNKNOWN = later(
+_UNKNOWN = lazy_pattern(
     r"(?:I|we)\s+(?:do\s?n[o'’]t|don['’]t|can\s?not|can['’]t|am\s+(?:not|unable))\b|(?:sorry|unable)\b|抱歉|无法",
     re.IGNORECASE,
 )
@@ -37,13 +37,13 @@ def stated_text(text: str, *, truncated: bool = False) -> Reading | None:
     return read(half_width(text), _parse, truncated=truncated)
 
 
-_SHARE = later(
+_SHARE = lazy_pattern(
     r"[\s*_]*(?:(?:according\s+to|based\s+on|from|in)\s+the\s+[a-z ]{1,30},\s*)?(?:about\s+|approximately\s+|around\s+)?[*_]*(?P<number>\d[\d.,]*\s?(?:%|percent))[*_]*\s+of\s",
     re.IGNORECASE,
 )
 """As in "According to the chart, 62 % of respondents agreed."."""
-_DIGIT = later(r"\d")
-_SUM = later(r"\s*[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−-]*=\s*(?=\S)")
+_DIGIT = lazy_pattern(r"\d")
+_SUM = lazy_pattern(r"\s*[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−-]*=\s*(?=\S)")
 """The left side of a calculation, whose right side is the answer."""
 
 
@@ -76,22 +76,22 @@ _SCALES = {
     "k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6, "mio": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "trillion": 1e12,
     "千": 1e3, "万": 1e4, "百万": 1e6, "亿": 1e8,
 }  # fmt: skip
-_LEADING = later(
+_LEADING = lazy_pattern(
     r"(?:(?:about|around|approximately|approx\.?|roughly|nearly|almost|circa|ca\.?|in|on|at|by|year|the|a\s+total\s+of|total|only|exactly|just|~|≈|约|大约|共|\\approx|\\sim)\s*)+(?=[-+\d.$€£¥\\a-z])",
     re.IGNORECASE,
 )
-_FRACTION = later(
+_FRACTION = lazy_pattern(
     r"(?P<sign>[-+]?)\s*(?:(?P<whole>\d{1,6})\s+)?\\?[dt]?(?:frac\s*\{?\s*(?P<a>\d{1,12})\s*\}?\s*\{?\s*(?P<b>\d{1,12})\s*\}?|(?P<c>\d{1,12})\s*/\s*(?P<d>\d{1,12}))"
 )
-_NUMBER = later(
+_NUMBER = lazy_pattern(
     r"(?P<sign>[-+])?\s?(?:US)?[$€£¥]?\s?(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\s\d{3})+(?!\d)|\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE](?P<exponent>[-+]?\d{1,3})|\s*(?:\\times|×|\*|x)\s*10\s*\^?\s*\{?(?P<ten>[-+]?\d{1,3})\}?)?"
     r"\s*(?P<scale>(?:thousand|million|billion|trillion|mio|mn|bn|(?<=\d)\s?[kKMB]|(?<=\d)[mb])(?![A-Za-z/²³^])|百万|千|万|亿)?\s*(?P<percent>%|percent(?:age)?(?:\s+points?)?|个百分点)?\s*(?P<rest>.*)",
     re.DOTALL,
 )
-_REST = later(r"(?:[A-Za-z°µΩ$€£¥%][A-Za-z°µΩ/%$·\s²³^-]{0,40}\d?|[\u4e00-\u9fff]{1,6})?[\s.]*")
-_COUNTED = later(r"\s*(?:or|and|to|through|vs)\b", re.IGNORECASE)
-_LATEX = later(r"\\(?:text|mathrm|mathbf|rm|left|right|displaystyle)\b|\\[,;:! ]|[{}](?![^{}]*\})|~")
-_NAMED = later(r"[A-Za-z][A-Za-z_ ]{0,20}\s*(?:=|≈|\\approx)\s*(?=[-+\d.$\\])")
+_REST = lazy_pattern(r"(?:[A-Za-z°µΩ$€£¥%][A-Za-z°µΩ/%$·\s²³^-]{0,40}\d?|[\u4e00-\u9fff]{1,6})?[\s.]*")
+_COUNTED = lazy_pattern(r"\s*(?:or|and|to|through|vs)\b", re.IGNORECASE)
+_LATEX = lazy_pattern(r"\\(?:text|mathrm|mathbf|rm|left|right|displaystyle)\b|\\[,;:! ]|[{}](?![^{}]*\})|~")
+_NAMED = lazy_pattern(r"[A-Za-z][A-Za-z_ ]{0,20}\s*(?:=|≈|\\approx)\s*(?=[-+\d.$\\])")
 
 
 def number(text: str, *, scaled: bool = True) -> float | None:

@@ -5,27 +5,27 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 
-_PIECE = later(r"[^\n]+")
-_SENTENCE = later(
+_PIECE = lazy_pattern(r"[^\n]+")
+_SENTENCE = lazy_pattern(
     r"(?<=[.;,。；])\s+(?=[*_(\[]{0,3}(?:[Oo]ption\s+)?[*_(\[]{0,3}[A-Z][*_)\]]{0,3}\s*(?:[.:)=]|is\b|[✓✔✅☑✗✘❌]))"
 )
 _RIGHT, _WRONG = r"[✓✔✅☑🟢]|\[x\]", r"[✗✘❌✖🔴]|\[ \]"
-_ITEM = later(
+_ITEM = lazy_pattern(
     rf"[\s*_>|#•-]*(?:\d[.)]\s+)?(?:(?P<tick>{_RIGHT})|(?P<cross>{_WRONG}))?[\s*_:|]*(?:(?:option|choice|statement)\s+)?[(\[]?(?P<letter>[A-Z])[)\]]?(?![A-Za-z0-9])[*_]*\s*(?P<rest>.*)",
     re.IGNORECASE,
 )
-_MARK = later(rf"(?P<tick>{_RIGHT})|(?P<cross>{_WRONG})")
-_WORD = later(
+_MARK = lazy_pattern(rf"(?P<tick>{_RIGHT})|(?P<cross>{_WRONG})")
+_WORD = lazy_pattern(
     r"(?:[.:)|—–=-]|\bis\b)*[\s*_|:]*(?:is\s+)?(?:(?P<tick>true|correct|yes|right|valid)|(?P<cross>false|incorrect|wrong|no|not\s+\w+|invalid))\b(?P<after>[^\n]*)",
     re.IGNORECASE,
 )
-_CONDITION = later(r"\s*,?\s*(?:only|if|when|unless|but|except|provided|under)\b", re.IGNORECASE)
+_CONDITION = lazy_pattern(r"\s*,?\s*(?:only|if|when|unless|but|except|provided|under)\b", re.IGNORECASE)
 _FIRST = 300
 """Characters of a line that are looked at."""
 _MOST = 200
-_RULE = later(r"[\s|:=-]*")
+_RULE = lazy_pattern(r"[\s|:=-]*")
 
 
 class Verdict(NamedTuple):

@@ -6,7 +6,7 @@ import re
 
 from evals.extract import moods
 from evals.extract.cues import asserted, undecided
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.molecule_spans import MOST_SPANS, Span, Wanted, last_group, main_spans
 from evals.extract.reading import Reading, runs_on
 from evals.extract.shapes import gives_up
@@ -23,27 +23,27 @@ from evals.extract.smiles import (
 )
 from evals.extract.statements import LONGEST as REPLY
 
-EITHER = later(r"\S[*_`]*\s+or\s+[*_`]*\S|\bor\b|或者?|还是", re.IGNORECASE)
+EITHER = lazy_pattern(r"\S[*_`]*\s+or\s+[*_`]*\S|\bor\b|或者?|还是", re.IGNORECASE)
 _TAIL = 20_000
 """Characters of a reply that are searched, from its end."""
 _OPTIONS = 4_000
 """Characters before the last line in which the option is that it names."""
-_CHOICE = later(
+_CHOICE = lazy_pattern(
     r"\bI(?:['’]d|\s+would)?\s+(?:recommend|choose|prefer|select|suggest|pick|go\s+with)\s+(?P<label>(?:option|route|method|candidate|pathway)\s+(?:\d|[A-D]\b))",
     re.IGNORECASE,
 )
-_MARKED = later(
+_MARKED = lazy_pattern(
     r"```[A-Za-z]*[ \t]*\n?([^`]{1,5000})```|(?<!`)`([^`\n]{1,5000})`(?!`)|\*\*([^*\n]{1,5000})\*\*"
 )
-_LEADS = later(
+_LEADS = lazy_pattern(
     r"(?:\b(?:gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|is)\s(?:the|an?)\s(?:[\w-]+\s){0,3}[`*]*$|\bI\s(?:would\s|['’]d\s|will\s)?(?:answer|choose|pick|propose|suggest|select|go\swith|opt\sfor)\s[\s*_`]*$|\b(?:is|are|gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|obtain(?:ed)?|be|as|has)\b|[=:→]|->|=>|为|是|得到|生成|[Ss][Mm][Ii][Ll][Ee][Ss])[\s*_`]*(?:SMILES\s*)?$"
 )
-_RESULTS = later(
+_RESULTS = lazy_pattern(
     r"\b(?:gives?|yields?|affords?|furnishes|produces?|products?\s+is|forms?)\s|得到|生成|产物[为是]",
     re.IGNORECASE,
 )
-_REACTION = later(r"(?<![^\s>`])[^\s>`]{1,2000}>[^\s>`]{0,500}>[^\s>`]{1,2000}")
-_ARROW = later(r"→|->|=>|⟶|⟹|⇒")
+_REACTION = lazy_pattern(r"(?<![^\s>`])[^\s>`]{1,2000}>[^\s>`]{0,500}>[^\s>`]{1,2000}")
+_ARROW = lazy_pattern(r"→|->|=>|⟶|⟹|⇒")
 
 
 def by_shape(text: str, wanted: Wanted) -> Reading | None:
@@ -175,4 +175,4 @@ def _without_remarks(text: str) -> str:
     return _REMARK.sub("", text)
 
 
-_REMARK = later(r"(?<=\S)\s+\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)")
+_REMARK = lazy_pattern(r"(?<=\S)\s+\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)")

@@ -6,30 +6,30 @@ import re
 from itertools import pairwise
 from typing import NamedTuple
 
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.smiles import Side, bare, believed, is_marked, one_of, reaction_side, set_of
 from evals.extract.statements import LONGEST
 
 MOST_SPANS = 60
 """Spans of one reply that are compared, the last ones."""
-BYPRODUCT = later(r"by-?products?|minor|side[ -]?products?|副产物|次要", re.IGNORECASE)
-MAIN = later(r"\b(?:major|main|desired|target|principal)\b|主要?产物", re.IGNORECASE)
-_INPUT = later(
+BYPRODUCT = lazy_pattern(r"by-?products?|minor|side[ -]?products?|副产物|次要", re.IGNORECASE)
+MAIN = lazy_pattern(r"\b(?:major|main|desired|target|principal)\b|主要?产物", re.IGNORECASE)
+_INPUT = lazy_pattern(
     r"\b(?:starting|reactants?|reagents?|substrates?|precursors?|catalysts?|solvents?)\b|反应物|原料|试剂|底物",
     re.IGNORECASE,
 )
-_TAG = later(r"<(/?)\s*SMILES\s*>", re.IGNORECASE)
-_JOINS = later(
+_TAG = lazy_pattern(r"<(/?)\s*SMILES\s*>", re.IGNORECASE)
+_JOINS = lazy_pattern(
     r"\s*(?:[+.,;&，、]|and|plus|和|与|\d{1,2}[.)]|[-*•]|\([^()\n]{0,80}\)|[A-Z][\w ()-]{0,40}:|[\u4e00-\u9fff]{1,8}\d?:|\s)*\s*",
     re.IGNORECASE,
 )
-_HEAD_END = later(
+_HEAD_END = lazy_pattern(
     r"[。；]|(?<=\S)\.\s|\.\*{0,2}$|,\s(?:which|where|i\.e\.|so|because|not)\b|,\s?(?:而)?(?:不是|非)|\s[–—]\s|,?\s(?:not|rather than|instead of)\s|\s(?:reacts?|and the|which)\s"
 )
-_CODE = later(r"`([^`\n]+)`")
-_GLOSSED = later(r"\bwhere\b|:\s|\bor\b")
-_MARKUP = later(r"</?\s*SMILES\s*>|`|\*\*", re.IGNORECASE)
-_AFTER = later(r"(?:</\s*SMILES\s*>|[`*])*(?:\s*[-–—(（][^\n<)）]{0,40})?", re.IGNORECASE)
+_CODE = lazy_pattern(r"`([^`\n]+)`")
+_GLOSSED = lazy_pattern(r"\bwhere\b|:\s|\bor\b")
+_MARKUP = lazy_pattern(r"</?\s*SMILES\s*>|`|\*\*", re.IGNORECASE)
+_AFTER = lazy_pattern(r"(?:</\s*SMILES\s*>|[`*])*(?:\s*[-–—(（][^\n<)）]{0,40})?", re.IGNORECASE)
 
 
 class Wanted(NamedTuple):

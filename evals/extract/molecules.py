@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from evals.extract import moods
 from evals.extract.cues import after_correction, field_at, label_at, narrowed, opens_tag, undenied
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.molecule_shapes import EITHER, by_shape
 from evals.extract.molecule_spans import (
     BYPRODUCT,
@@ -56,17 +56,17 @@ _BLOCK, _LINES = 4_000, 40
 """Characters and lines of a list that are looked at on either side of a label."""
 _LABELS, _STATEMENTS, _LINE = 40, 80, 1_000
 """Labels and statements that are looked at, from the end of a reply, and characters of a line."""
-_LABEL = later(
+_LABEL = lazy_pattern(
     r"(?P<noun>[A-Za-z]+|反应物|结构式|[\u4e00-\u9fff]{2})(?:[ \t]+(?:string|notation|representation|code))?(?:[ \t]+(?:and|or|/|&)[ \t]+(?:reactants?|reagents?|products?|precursors?))?"
     r"(?:[ \t]+(?:\d{1,2}|[A-H])(?=[ \t*_]*[:：(]))?(?P<of>[^\n:=.。|`→]{0,80}?)[*_\"'`)\]]{0,3}\s*"
     r"(?P<mark>[:=|→]|\b(?:is|are|was|has|should[ \t]+be|would[ \t]+be|must[ \t]+be)\b|(?:表示|写|记)?[为是作]|(?<=[Ss])[ \t](?=[*_`]{0,3}\S{2,}))[*_]{0,3}:?",
     re.IGNORECASE,
 )
-_ITEM = later(r"\s*(?:[-*•+–]\s|\(?\d{1,2}[.):、]|[①-⑳]|\||[*_]{0,3}[^:\n`|]{1,80}:)")
-_REACTANTS_FIELD = later(r"\"(?:reactants?|precursors?|starting[_ ]materials?)\"\s*:", re.IGNORECASE)
+_ITEM = lazy_pattern(r"\s*(?:[-*•+–]\s|\(?\d{1,2}[.):、]|[①-⑳]|\||[*_]{0,3}[^:\n`|]{1,80}:)")
+_REACTANTS_FIELD = lazy_pattern(r"\"(?:reactants?|precursors?|starting[_ ]materials?)\"\s*:", re.IGNORECASE)
 _OTHER_SIDE = {
-    "reactants": later(r"产物|^products?", re.IGNORECASE),
-    "products": later(r"反应物|原料|react|reag|precurs|materials", re.IGNORECASE),
+    "reactants": lazy_pattern(r"产物|^products?", re.IGNORECASE),
+    "products": lazy_pattern(r"反应物|原料|react|reag|precurs|materials", re.IGNORECASE),
 }
 """Nouns that label the side of a reaction that is not wanted."""
 _CueReading: TypeAlias = tuple[Any, Statement, bool]

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from evals.extract.cues import concluded
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
 from evals.extract.peel import half_width, peel
 from evals.extract.reading import PROSE, REFUSED, Reading, by_heads, read
@@ -15,34 +15,34 @@ from evals.extract.visible import visible
 
 _DIGITS = 300
 """More digits than any answer has; longer runs are no integers to us."""
-_WRAPPER = later(
+_WRAPPER = lazy_pattern(
     r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mathsf|mbox|rm|bf|displaystyle|large|Large|left|right|boxed|fbox)\b"
 )
-_SPACE = later(r"\\[,!;: ]|\\q?quad\b|~|\{,\}(?=\d)|[{}$*`&]|\\\\")
-_DEGREES = later(r"\^\s*\{?\s*\\circ\b\s*\}?|\^\s*°|°|\\degree\b|\\%|%|\\\$|\\#|\\cdot\s*$")
-_MODULO = later(r"\\p?mod\b.*|\\bmod\b.*|\(\s*mod\b[^()]*\)?|\bmod\s+\d+", re.DOTALL)
-_INTEGER = later(r"[-+−]?\s?(?:\d{1,3}(?:[,，]\d{3})+|\d{1,3}(?:\s\d{3})+|\d+)(?:\.0+)?(?![\d.,]*\d)")
-_NAME = later(
+_SPACE = lazy_pattern(r"\\[,!;: ]|\\q?quad\b|~|\{,\}(?=\d)|[{}$*`&]|\\\\")
+_DEGREES = lazy_pattern(r"\^\s*\{?\s*\\circ\b\s*\}?|\^\s*°|°|\\degree\b|\\%|%|\\\$|\\#|\\cdot\s*$")
+_MODULO = lazy_pattern(r"\\p?mod\b.*|\\bmod\b.*|\(\s*mod\b[^()]*\)?|\bmod\s+\d+", re.DOTALL)
+_INTEGER = lazy_pattern(r"[-+−]?\s?(?:\d{1,3}(?:[,，]\d{3})+|\d{1,3}(?:\s\d{3})+|\d+)(?:\.0+)?(?![\d.,]*\d)")
+_NAME = lazy_pattern(
     r"(?:the\s+)?(?:final\s+)?(?:answer|result|value|area|sum|total|ans)\s*(?:is|=|:)?\s*(?=[-+−\d])",
     re.IGNORECASE,
 )
-_UNIT = later(
+_UNIT = lazy_pattern(
     r"(?:\s*[.。]?\s*|\s*(?:square\s+|cubic\s+)?(?!(?:was|were|is|are|has|have|had|fails?|does|do|did|can|could|would|will|gives?|works?)\b)(?:(?<=\s)[A-Za-z]|[A-Za-z]{2})[A-Za-z/ ]{0,40}(?:\^?\s*[-−]?\d|[²³])?[.。]?|\s*[\u4e00-\u9fff]{1,4}|\s*\([^()\d]{1,60}\)?)\s*"
 )
-_BARE = later(
+_BARE = lazy_pattern(
     r"(?:\s+(?:[a-z]+\s+)?(?:in\s+(?:total|all)|altogether)|\s+such\s+[A-Za-z ]{1,40}|\s*[个种条组])?\s*[.。!！]?\s*"
 )
-_SEVERAL = later(r"=[^=,;]{0,80}[,;]\s*[A-Za-z\\]{1,10}\s*=")
-_EQUALS = later(r"=|\\approx\b|\\equiv\b|≡|≈")
-MULTIPLE = later(
+_SEVERAL = lazy_pattern(r"=[^=,;]{0,80}[,;]\s*[A-Za-z\\]{1,10}\s*=")
+_EQUALS = lazy_pattern(r"=|\\approx\b|\\equiv\b|≡|≈")
+MULTIPLE = lazy_pattern(
     r"\s*(?:times\s+(?:the|as|that|this|its|their|larger|greater|more|higher|bigger|longer|smaller|what|[a-z]\b(?<!\ba))|(?:plus|minus|multiplied|divided|less\s+than|more\s+than|or\s+(?:more|less|fewer))\b|-?fold\b|倍)",
     re.IGNORECASE,
 )
 """What behind a number makes it a factor, a term or a bound of an answer that is not stated."""
-_DIGIT = later(r"\d")
-_WORD = later(r"\w")
-_BASE = later(r"_\{?\s*(?:\\text\{)?\s*(?:10|ten)\s*\}*\s*$")
-_SENTENCE = later(r"\b(?:is|are|was|were|get|but|it['’]s|equals|gives)\s", re.IGNORECASE)
+_DIGIT = lazy_pattern(r"\d")
+_WORD = lazy_pattern(r"\w")
+_BASE = lazy_pattern(r"_\{?\s*(?:\\text\{)?\s*(?:10|ten)\s*\}*\s*$")
+_SENTENCE = lazy_pattern(r"\b(?:is|are|was|were|get|but|it['’]s|equals|gives)\s", re.IGNORECASE)
 _TALKS = 60
 """Characters: a longer answer line without a digit is talk."""
 

@@ -5,44 +5,44 @@ from __future__ import annotations
 import re
 
 from evals.extract import moods
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.option_cue import MARGIN, WINDOW, Found
 from evals.extract.statements import Statement
 
-_BEFORE = later(
+_BEFORE = lazy_pattern(
     r"(?P<word>[A-Za-z]+\s+|[,.:;]\s*|^\s*)?(?P<list>(?<![A-Za-z0-9_'’.+=^/-])(?P<open>[\s*_`$\"'“(\[{（]|\\(?:text|mathbf|mathrm|textbf|boxed)\b)*[A-Z]"
     r"(?:[*_`$\"'”)\]}）])*(?:\s*(?:,\s*and\b|,|&|\band\b)\s*[*_(]*[A-Z][*_)]*(?![A-Za-z]))*)[:.]?"
     r"\s*(?:is|are|must\s+be|would\s+be|should\s+be|seems|appears)\b(?:\s+(?:indeed|therefore|thus|clearly|definitely|the|my|our|only|most|more|likely|to|be|both|single|correct|right|best|better|stronger|preferred|intended|final|appropriate|accurate|suitable))*\s+[*_]*$",
 )
-_LETTER_IS = later(r"[A-Z][*_`$\"'”)\]}）]*[:.]?\s*(?:is|are|must|would|should|seems|appears)\b")
+_LETTER_IS = lazy_pattern(r"[A-Z][*_`$\"'”)\]}）]*[:.]?\s*(?:is|are|must|would|should|seems|appears)\b")
 """Without which `_BEFORE`, which takes much longer, does not match."""
 _VERBS = (" is ", " are ", " be ", " seems ", " appears ")
-_FITS = later(
+_FITS = lazy_pattern(
     r"[*_]*(?:(?:\s+(?:answer|option|choice|one|response|solution|match|fit)s?)?[*_]*"
     r"(?:[^\S\n]*(?:$|\n|[.。!,;:)]|[—–-]\s)|\s+(?:because|since|as|and|so|based|given|according|due|which|here|among|from|to\s+th))|\s+(?:answer|option|choice)\b(?!\s*\?))",
     re.IGNORECASE,
 )
-_OTHER_NOUN = later(
+_OTHER_NOUN = lazy_pattern(
     r"(?:(?:option|choice|answer|letter|statement)s?|so|therefore|thus|hence|only|that|and|both|then|since|is|because|but|means|making|makes|conclude)\s*$",
     re.IGNORECASE,
 )
-_LABEL = later(r"[\s*_`\"'“#>-]*(?:[(\[（【](?P<a>[A-Z])[)\]）】]|(?P<b>[A-Z])[.):])")
-_DENIED_LIST = later(r"\b(?:nor|neither|not)\s*\W*$", re.IGNORECASE)
+_LABEL = lazy_pattern(r"[\s*_`\"'“#>-]*(?:[(\[（【](?P<a>[A-Z])[)\]）】]|(?P<b>[A-Z])[.):])")
+_DENIED_LIST = lazy_pattern(r"\b(?:nor|neither|not)\s*\W*$", re.IGNORECASE)
 
-_MADE = later(
+_MADE = lazy_pattern(
     r"\b(?:makes|making|leaves|leaving|renders|rendering)\s+(?:option\s+|choice\s+|answer\s+|only\s+)?[*_(]*(?P<letter>[A-Z])[*_)]*\s+(?:as\s+)?the\s+(?:(?:only|single|most|best|clear|obvious|correct|right|likely)\s+)*[*_]*$"
 )
 """As in "which makes C the right answer"."""
-_UNSURE = later(
+_UNSURE = lazy_pattern(
     r"\b(?:if|nothing|not|never|neither|would|could|might|may|unless|hardly|\w+n['’]t)\b[^.\n]*$",
     re.IGNORECASE,
 )
-_GUARDED = later(
+_GUARDED = lazy_pattern(
     r"(?:n['’]t\s+(?:think|believe|mean|say)|\b(?:if|whether|unless|suppos\w+|assum\w+|imagin\w+|doubt|e\.g\.|for\s+example|could|might|may|not|never|another|wrong|incorrect)|如果|假设|不)"
     r"(?:\s+(?:that|if|whether|option|choice))*[\s*_\"'“(]*$",
     re.IGNORECASE,
 )
-_LETTER = later(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
+_LETTER = lazy_pattern(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
 
 
 def named_before(text: str, at: int, end: int) -> Found:

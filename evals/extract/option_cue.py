@@ -6,13 +6,13 @@ import re
 from typing import Any
 
 from evals.extract import moods
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.option_letters import listed
 from evals.extract.statements import Form, Statement
 
 WINDOW = 320
 MARGIN = 120
-_IF = later(r"(?:^|[.;:!?\n]\s*)if\b[^.;:!?\n]*,\s*(?:then\s+)?$", re.IGNORECASE)
+_IF = lazy_pattern(r"(?:^|[.;:!?\n]\s*)if\b[^.;:!?\n]*,\s*(?:then\s+)?$", re.IGNORECASE)
 """Before "it's B": the answer to one case."""
 Found = tuple[Any, Statement, bool] | None
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from evals.extract import moods
 from evals.extract import option_cues_foreign as foreign
 from evals.extract.languages import FOREIGN_OPTIONS
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.option_before import named_before
 from evals.extract.option_cue import MARGIN, WINDOW, Found, begins_word, cue
 from evals.extract.option_letters import FULL_STOP, listed
@@ -16,25 +16,25 @@ from evals.extract.statements import Cue, Cues, Statement, json_field
 
 # --- "the correct option is C", "Final choice: C" -----------------------------------------------------------
 
-_NOUN_LINK = later(
+_NOUN_LINK = lazy_pattern(
     r"s?(?:\s+(?:letter|here|from|among|for|to)\b[^.\n:?!]{0,60}?)??(?:[*_\"'’”`)\]\s]{0,6}(?:[:：=]|->|→|—|–|\s-\s)"
     r"|\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|(?:has|would\s+have|ought)\s+to\s+be|(?:can|could)\s+only\s+be|(?:seems|appears)\s+to\s+be|remains|becomes)\b(?:\s+not\s+\S{1,4}\s*,?\s+but\b)?)",
     re.IGNORECASE,
 )
-_LONG_LINK = later(
+_LONG_LINK = lazy_pattern(
     r"s?\s+(?:that|which|consistent|compatible|matching|satisfying|supported|left|remaining|with|in)\b[^.\n:?!]{0,80}?\s(?:is|are)\b",
     re.IGNORECASE,
 )
-_PRAISED = later(
+_PRAISED = lazy_pattern(
     r"\b(?:correct|right|best|final|my|our|closest|likely|appropriate|accurate|suitable|answer|only|chosen|valid|nearest|remaining|true|matching|selected|suited)[\s*_]*$",
     re.IGNORECASE,
 )
-_UNPRAISED = later(
+_UNPRAISED = lazy_pattern(
     r"\b(?:first|second|third|another|other|each|every|next|last|which|incorrect|wrong|worst)\s*$",
     re.IGNORECASE,
 )
-_COLON = later(r"s?\s*[*_]*:")
-_POINTS = later(
+_COLON = lazy_pattern(r"s?\s*[*_]*:")
+_POINTS = lazy_pattern(
     r"(?:\b(?:is|are|to|with|by|as|of|only|that\s+is|i\.e\.,?|namely|hence|therefore|thus|so|conclude|giving|matches|selects?|leaves|leaving|corresponds?\s+to|points?\s+to|favou?rs|supports?|in|pick|choose|select)\s*(?:the\s+)?(?:answer\s+)?|[(（]\s*|^\s*|[.:,;]\s+)[*_]*$",
     re.IGNORECASE,
 )
@@ -64,7 +64,7 @@ def _noun(text: str, at: int, word: str) -> Found:
     return None
 
 
-_SURVIVES = later(
+_SURVIVES = lazy_pattern(
     r"[*_`\"'”)\]]{0,4}\s+(?:alone\s+)?(?:remains?|survives?|works?|fits|matches|holds|applies|qualif(?:y|ies)|satisf(?:y|ies)|is\s+(?:left|the\s+one|true|consistent|supported|possible))\b",
     re.IGNORECASE,
 )
@@ -87,8 +87,10 @@ def _named(text: str, at: int, end: int, left: str) -> Found:
 
 # --- "option B is correct", "(B) is the best answer" --------------------------------------------------------
 
-_HEADS_LIST = later(r"(?:^|\n)[\s*_#>-]*(?:(?:the|all)\s+)*$", re.IGNORECASE)
-_LISTED = later(r"(?:\s+(?:options?|choices?|statements?|letters?|ones?))?\s*[*_]*\s*:[*_]*", re.IGNORECASE)
+_HEADS_LIST = lazy_pattern(r"(?:^|\n)[\s*_#>-]*(?:(?:the|all)\s+)*$", re.IGNORECASE)
+_LISTED = lazy_pattern(
+    r"(?:\s+(?:options?|choices?|statements?|letters?|ones?))?\s*[*_]*\s*:[*_]*", re.IGNORECASE
+)
 
 
 def _praise(text: str, at: int, word: str) -> Found:
@@ -107,7 +109,7 @@ def _praise(text: str, at: int, word: str) -> Found:
 
 def _verb(pattern: str, *, strong: bool) -> Callable[[str, int, str], Found]:
     """Make a reader of what stands behind a verb of choosing."""
-    behind = later(pattern, re.IGNORECASE)
+    behind = lazy_pattern(pattern, re.IGNORECASE)
 
     def reads(text: str, at: int, word: str) -> Found:
         if not begins_word(text, at):
@@ -118,7 +120,7 @@ def _verb(pattern: str, *, strong: bool) -> Callable[[str, int, str], Found]:
     return reads
 
 
-_TRUE_ONE = later(
+_TRUE_ONE = lazy_pattern(
     r"[*_)]{0,3}\s+(?:is|must\s+be)\s+(?:the\s+)?(?:only\s+)?(?:true|correct|right|valid)\b", re.IGNORECASE
 )
 
@@ -133,22 +135,22 @@ def _in_letter(text: str, at: int, word: str) -> Found:
     return letters, Statement("cue", first, last, moods.mood(text, at, at)), False
 
 
-_LONE = later(r"[*_(\"'`]{0,3}(?P<letter>[A-Z])(?=[*_)\"'`]{0,3}\s)")
-_ONLY = later(r"\s+(?:option\s+|choice\s+|statement\s+)?", re.IGNORECASE)
+_LONE = lazy_pattern(r"[*_(\"'`]{0,3}(?P<letter>[A-Z])(?=[*_)\"'`]{0,3}\s)")
+_ONLY = lazy_pattern(r"\s+(?:option\s+|choice\s+|statement\s+)?", re.IGNORECASE)
 
 
-_ONE_BEFORE = later(
+_ONE_BEFORE = lazy_pattern(
     r"(?:^|[.;:,\n]\s*|\b(?:so|thus|hence|therefore|only|option|choice|answer|statement)\s+)[*_(\[]*(?P<letter>[A-Z])[)\]*_]*\s+$",
     re.IGNORECASE,
 )
-_IS_THE = later(
+_IS_THE = lazy_pattern(
     r"(?:^|[^A-Za-z0-9])(?P<letter>[A-Z])[)\]*_]*\s+is\s+(?:therefore\s+|thus\s+|clearly\s+)?the\s+$"
 )
-_BEST = later(
+_BEST = lazy_pattern(
     r"\s+(?:(?:the\s+)?best|perfectly|all\b[^.\n]{0,60}|the\s+[^.\n]{3,60})?\s*[*_]*(?:[.!]|\n|$)",
     re.IGNORECASE,
 )
-_ONE = later(r"\s+(?:one|option|choice|answer|statement|candidate|possibility)\b", re.IGNORECASE)
+_ONE = lazy_pattern(r"\s+(?:one|option|choice|answer|statement|candidate|possibility)\b", re.IGNORECASE)
 
 
 def _fits(text: str, at: int, word: str, *, asked: bool = False) -> Found:
@@ -164,7 +166,7 @@ def _fits(text: str, at: int, word: str, *, asked: bool = False) -> Found:
     return text[first], Statement("cue", first, first + 1, moods.mood(text, first, first)), False
 
 
-_WHAT_IS_ASKED = later(
+_WHAT_IS_ASKED = lazy_pattern(
     r"\s+(?:all\s+(?:of\s+)?)?(?:the|this|these|our|both|every|each|given|stated)\s+(?:\w+\s+){0,3}?(?:descriptions?|criteri(?:a|on)|conditions?|requirements?|question|evidence|data|observations?|facts?|results?|calculation|derivation|constraints?|findings?|value|stem|properties)\b[^.,;\n]{0,30}[*_]*(?:[.!]|\n|$)",
     re.IGNORECASE,
 )
@@ -203,7 +205,7 @@ def _only(text: str, at: int, word: str) -> Found:
     return letters, Statement("cue", first, last, moods.mood(text, at, last)), False
 
 
-_CORRECTION = later(
+_CORRECTION = lazy_pattern(
     r"[\s,:;.!—–-]{1,6}(?:(?:no|wait|it['’]s|it\s+is|i\s+mean|the\s+answer\s+is|should\s+be|it\s+should\s+be)[\s,:;]{1,3}){0,3}",
     re.IGNORECASE,
 )
@@ -224,11 +226,11 @@ def _corrected(text: str, at: int, word: str) -> Found:
 
 # --- tags of other names ---------------------------------------------------------------------------------
 
-_TAG_NAME = later(
+_TAG_NAME = lazy_pattern(
     r"\s*(?:final|choice|option|final[_-]?(?:choice|option|answer)|selection|selected|letter|result|output|solution|response|prediction)\s*>",
     re.IGNORECASE,
 )
-_TAGGED_LETTER = later(r">\s*[*_(\[]*(?P<letter>[A-Z])[)\]*_.]*\s*$")
+_TAGGED_LETTER = lazy_pattern(r">\s*[*_(\[]*(?P<letter>[A-Z])[)\]*_.]*\s*$")
 
 
 def _closing_tag(text: str, at: int, word: str) -> Found:
@@ -244,10 +246,10 @@ def _closing_tag(text: str, at: int, word: str) -> Found:
 # --- the one tick in a list ---------------------------------------------------------------------------------
 
 TICKS = ("✓", "✔", "✅", "☑", "[x]")
-_TICK_LINE = later(r"[\s*_>|-]*[(\[]?(?P<letter>[A-Z])[)\]]?[*_\s]*[.:)|、—–-][^\n]*$")
+_TICK_LINE = lazy_pattern(r"[\s*_>|-]*[(\[]?(?P<letter>[A-Z])[)\]]?[*_\s]*[.:)|、—–-][^\n]*$")
 
 
-_TICKED = later(r"(?<![A-Za-z0-9])[(\[*_]*(?P<letter>[A-Z])[)\]*_.:]*\s*$")
+_TICKED = lazy_pattern(r"(?<![A-Za-z0-9])[(\[*_]*(?P<letter>[A-Z])[)\]*_.:]*\s*$")
 """As in "A ✗, B ✗ → C ✓"."""
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 
 from evals.extract import moods
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.option_cue import Found, begins_word, cue
 from evals.extract.option_letters import listed
 from evals.extract.statements import Statement
 
 # --- Chinese ------------------------------------------------------------------------------------------------
 
-_CHINESE_BEFORE = later(
+_CHINESE_BEFORE = lazy_pattern(
     r"(?:选项|选|项|答案)?\s*[(（]?(?<![A-Za-z0-9])(?P<letter>[A-Z])[)）]?\s*(?:选?项)?(?:的)?(?:才)?(?:说法|描述|表述)?(?:是|为)?(?:唯一|最)?$"
 )
-_CHOSEN = later(r"(?:项|择|出|选)?\s*(?:答案|选项|项)?(?:应该|应|就)?(?:是|为|:)?")
+_CHOSEN = lazy_pattern(r"(?:项|择|出|选)?\s*(?:答案|选项|项)?(?:应该|应|就)?(?:是|为|:)?")
 
 
 def chosen(text: str, at: int, word: str) -> Found:
@@ -31,7 +31,7 @@ def chosen(text: str, at: int, word: str) -> Found:
     return cue(text, at, link.end() if link else at + 1, strong=True, firm=True, run=True)
 
 
-_RIGHT_ONE = later(r"(?:的)?(?:选项|答案|说法|项|一项|选择)?(?:应该|应|就)?\s*(?:是|为|:)\s*")
+_RIGHT_ONE = lazy_pattern(r"(?:的)?(?:选项|答案|说法|项|一项|选择)?(?:应该|应|就)?\s*(?:是|为|:)\s*")
 
 
 def right(text: str, at: int, word: str) -> Found:
@@ -56,7 +56,7 @@ def should(text: str, at: int, word: str) -> Found:
     return letters, Statement("correction", first, last, moods.mood(text, at, last)), True
 
 
-_FITS_CHINESE = later(r"[^A-Za-z\n。;，,]{0,6}?(?:符合|正确|成立|满足|对|合适|可行|是)")
+_FITS_CHINESE = lazy_pattern(r"[^A-Za-z\n。;，,]{0,6}?(?:符合|正确|成立|满足|对|合适|可行|是)")
 
 
 def only(text: str, at: int, word: str) -> Found:
@@ -69,11 +69,11 @@ def only(text: str, at: int, word: str) -> Found:
 
 # --- other languages ----------------------------------------------------------------------------------------
 
-_PRAISED_ELSEWHERE = later(
+_PRAISED_ELSEWHERE = lazy_pattern(
     r"(?:richtig|korrekt|правильн|верн|correct|corrett|corret|esatt|giust|bonne|juste|exact|mejor|melhor|miglior|meilleur|best|正しい|正解の|올바른|맞는)\w{0,4}[\s*_]*$",
     re.IGNORECASE,
 )
-_LINK_ELSEWHERE = later(
+_LINK_ELSEWHERE = lazy_pattern(
     r"(?:\s+(?:correct|corrett|corret|esatt|giust|just|exact|richtig)\w{0,3})?\s*[*_]{0,2}\s*(?:[:：—–-]|(?:is|ist|est|es|è|é|lautet|будет|является|это)\b(?:\s+(?:la|le|el|il|a|die))?|は|が|은|는)",
     re.IGNORECASE,
 )

@@ -10,7 +10,7 @@ import re
 from functools import cache
 
 from evals.extract.languages import FILLERS
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 
 MARKS = r"}\s*_`~$\"'“”‘’«(\[{<（【「『《,':：>#✅✔✓☑"
 COMMANDS = r"\\(?:text\w*|math\w+|mbox|bf|rm|sf|boxed|fbox|underline|displaystyle|large|Large|huge|quad|color\{\w{1,20}\}|[(\[{,;! ])"
@@ -20,7 +20,7 @@ _WORDS = (
     r"|in|as|follows|that|of|correct|best|right|final|only|here|is|are|it|both|either|closest|to|surely|exactly|one|item|case|number)\b"
 )
 PREFIX = rf"(?P<prefix>(?:[{MARKS}]|{COMMANDS}|选项|选择|项|选|为|是|{FILLERS}|{_WORDS})*+)"
-_OPTION_WORD = later(r"option|choice|letter|statement|选|letra|lettre|lettera", re.IGNORECASE)
+_OPTION_WORD = lazy_pattern(r"option|choice|letter|statement|选|letra|lettre|lettera", re.IGNORECASE)
 # What may not follow a letter that stands for an option: a word's rest, a formula's or a molecule's rest.
 _STOP = (
     r"(?![A-Za-z0-9À-ɏͰ-Ͽ₀-₉⁰-⁹²³¹⁺⁻]|['’]\w|_[\w{\\]|[-–]\w|\.[A-Za-z]\.|/(?![A-Za-z](?![A-Za-z]))\w|\^|\((?-i:[A-Z0-9+-][A-Za-z0-9+-]{0,2}|[a-z]|[a-z]\d)\)|\((?![^()\s]{0,30}(?-i:[a-z]{3}))[=#@A-Za-z0-9\[][^()\s]{2,}|[#=@][A-Za-z\[(@]|\[[A-Za-z@+-]"
@@ -28,29 +28,29 @@ _STOP = (
     r"|[^\S\n]*(?:[=+×·≈≤≥→%∝]|<(?![/A-Za-z|!])|>(?!\s|$)|\\(?:times|cdot|approx|frac|leq?|geq?|to|rightarrow|in|sin|cos|propto)\b))"
 )
 _CLOSE = r"(?P<close>(?:[*_`~$\"'”’»)\]}）】」』》]|\\[)\]}])*+)"
-_FIRST = later(rf"{PREFIX}(?P<letter>[A-Za-z]){_STOP}{_CLOSE}", re.IGNORECASE)
-_NEXT = later(
+_FIRST = lazy_pattern(rf"{PREFIX}(?P<letter>[A-Za-z]){_STOP}{_CLOSE}", re.IGNORECASE)
+_NEXT = lazy_pattern(
     r"\s*+(?:,|;|/|&|、|，|\band\b|\bor\b|和|或|与|及)(?:\s*+(?:and|or|also)\b)?"
     r"(?P<prefix>(?:[\s*_`$\"'(\[{（【]|\\(?:text|mathrm|mathbf)\b|\b(?:option|choice)\b)*+)"
     rf"(?P<letter>[A-Za-z]){_STOP}{_CLOSE}",
     re.IGNORECASE,
 )
-_EITHER = later(r"\s*(?:or\b|或)", re.IGNORECASE)
-_RUN = later(rf"{PREFIX}(?P<run>[A-Z]{{2,10}})(?![A-Za-z0-9])")
-END = later(
+_EITHER = lazy_pattern(r"\s*(?:or\b|或)", re.IGNORECASE)
+_RUN = lazy_pattern(rf"{PREFIX}(?P<run>[A-Z]{{2,10}})(?![A-Za-z0-9])")
+END = lazy_pattern(
     r"[^\S\n]*(?:$|\n|\||[.。!！;；:：,，、)）(（]+(?=$|\s|[^\w]|[\u4e00-\u9fff])|[。，；（、]|</|<\||\[/|\\\\|[—–-]\s|—|\([a-z]{2,}|입니다|이다|예요|です|である|だ|选?项|正确|[（(](?=[\u4e00-\u9fff]))"
 )
-FULL_STOP = later(
+FULL_STOP = lazy_pattern(
     r"[^\S\n]*(?:$|\n|[.。!！;；](?=$|[\s*_)\]\"'”’])|。|</|<\||\s[—–-]\s|,\s+(?:because|since|as|which|not|and\s+not|with|though|although|while|whereas|followed)\b|\s+(?:rather\s+than|instead\s+of|over)\b)",
     re.IGNORECASE,
 )
-CONNECTIVE = later(
+CONNECTIVE = lazy_pattern(
     r"\s+(?:because|since|as|and|or|which|for|due|based|given|so|but|while|where|according|by|both|are|here|though|over|instead|rather|after|from)\b|\s*[(（—–,:;.\-\n]|\s*[和或与及、]",
     re.IGNORECASE,
 )
-_GOES_ON = later(r"\s+(?:because|since|as|are|both|which)\b")
-_ASKED = later(r"[\s*_)\]}$\"']*[?？]")
-_DENIED = later(
+_GOES_ON = lazy_pattern(r"\s+(?:because|since|as|are|both|which)\b")
+_ASKED = lazy_pattern(r"[\s*_)\]}$\"']*[?？]")
+_DENIED = lazy_pattern(
     r"\s+(?:describes?|names?|refers|states?|says|shows?|means|asks)\b|\s+(?:is|are|was|were)(?:\s+(?:also|only|therefore))?(?:\s+(?:not|incorrect|wrong|false|partially|partly|eliminated|excluded|ruled|rejected|dismissed|discarded|impossible|implausible|out)\b|n['’]t)|\s+(?:can|could|may|must)\s+(?:all\s+|both\s+)?be\s+(?:eliminated|excluded|ruled|rejected|dismissed|discarded)\b|\s+(?:does|do|can|would|could)(?:n['’]t|\s*not)\b",
     re.IGNORECASE,
 )

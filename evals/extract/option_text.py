@@ -9,31 +9,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.peel import heads, peel
 
-_FRACTION = later(r"\\[dtc]?frac\s*\{([^{}]{1,80})\}\s*\{([^{}]{1,80})\}")
-_SHORT_FRACTION = later(r"\\[dtc]?frac\s*(\d)\s*(\d)")
-_LATEX = later(
+_FRACTION = lazy_pattern(r"\\[dtc]?frac\s*\{([^{}]{1,80})\}\s*\{([^{}]{1,80})\}")
+_SHORT_FRACTION = lazy_pattern(r"\\[dtc]?frac\s*(\d)\s*(\d)")
+_LATEX = lazy_pattern(
     r"\\(?:ce|pu|text|textbf|textrm|mathrm|mathbf|mathit|rm|left|right|displaystyle|mbox)(?![A-Za-z])|\\[,;:! ]"
 )
 _MARKUP = str.maketrans("", "", "~${}^_*`'\"“”‘’")
-_ARTICLE = later(r"(?:the|a|an|option|choice|answer)\s+(?=\S)", 2)
-_LABEL = later(r"[(\[]?([A-Z])[)\]]?\s*[.:)、．]\s*(?=\S)")
-_NONE = later(r"(?:none|neither)\s+(?:of\s+)?(?:the|these|them|above)|以上(?:都|皆|均)(?:不|非)|none\b", 2)
-UNDETERMINED = later(
+_ARTICLE = lazy_pattern(r"(?:the|a|an|option|choice|answer)\s+(?=\S)", 2)
+_LABEL = lazy_pattern(r"[(\[]?([A-Z])[)\]]?\s*[.:)、．]\s*(?=\S)")
+_NONE = lazy_pattern(
+    r"(?:none|neither)\s+(?:of\s+)?(?:the|these|them|above)|以上(?:都|皆|均)(?:不|非)|none\b", 2
+)
+UNDETERMINED = lazy_pattern(
     r"\b(?:cannot|can\s?not|can['’]t)\s+be\s+(?:determined|decided|known|answered|calculated)\b|\bnot\s+enough\s+information\b|\binsufficient\s+(?:information|data)\b|无法确定|不能确定",
     2,
 )
-_CALLED = later(
+_CALLED = lazy_pattern(
     r"(?P<subject>[^.;:]{2,80}?)\s(?:is|are)\s+(?:what|the\s+(?:one|only|correct|right|best)\b|right\b|correct\b)",
     2,
 )
-_IS = later(r"[^.,;:]{1,40}?\s(?:is|are)\s+(?P<result>[^.;]+)\.?\s*$", 2)
+_IS = lazy_pattern(r"[^.,;:]{1,40}?\s(?:is|are)\s+(?P<result>[^.;]+)\.?\s*$", 2)
 """As in "Answer: X is the ribosome"."""
 _FIGURES = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹₊₋⁺⁻", "01234567890123456789+-+-")
-_HENCE = later(r"\b(?:so|hence|therefore|thus|i\.e\.|namely)\b[\s,:]*(?:it\s+is\s+|the\s+|is\s+)?$", 2)
-_WORKED_OUT = later(
+_HENCE = lazy_pattern(r"\b(?:so|hence|therefore|thus|i\.e\.|namely)\b[\s,:]*(?:it\s+is\s+|the\s+|is\s+)?$", 2)
+_WORKED_OUT = lazy_pattern(
     r"(?:=|\bi\.e\.|\bthat\s+is|\bnamely)[\s,:]*(?P<result>[^=≈]{1,80}?)(?:\s*(?:≈|\\approx\b)[^=≈]{1,30})?\.?\s*$",
     2,
 )
@@ -128,7 +130,9 @@ class Options:
         return chr(ord("A") + self._none[0]) if len(self._none) == 1 else None
 
 
-_UNIT = later(r"(?P<number>[-+−\d.,/×^{}()\s]*\d[-+\d.,/×^{}()]*)\s+(?P<unit>[A-Za-z°%µ][^\d\n]{0,30})")
+_UNIT = lazy_pattern(
+    r"(?P<number>[-+−\d.,/×^{}()\s]*\d[-+\d.,/×^{}()]*)\s+(?P<unit>[A-Za-z°%µ][^\d\n]{0,30})"
+)
 
 
 def _without_common_unit(options: Sequence[str]) -> tuple[list[str], str]:
@@ -143,9 +147,9 @@ def _without_common_unit(options: Sequence[str]) -> tuple[list[str], str]:
     return (numbers, units.pop()) if len(units) == 1 else (list(options), "")
 
 
-_COMMAND = later(r"\\[a-z]+|\}\s*\{")
+_COMMAND = lazy_pattern(r"\\[a-z]+|\}\s*\{")
 _LAYOUT = str.maketrans("", "", "^_{}$")
-_RUN = later(r"[a-z0-9]+")
+_RUN = lazy_pattern(r"[a-z0-9]+")
 
 
 def _probe(option: str) -> str:

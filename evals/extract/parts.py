@@ -10,22 +10,22 @@ from __future__ import annotations
 
 import re
 
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.tags import boxes
 
 LONGEST = 2_000
 """Characters of one answer that are looked at."""
-_COMMAND = later(r"\\+boxed\{")
-_SPACE = later(
+_COMMAND = lazy_pattern(r"\\+boxed\{")
+_SPACE = lazy_pattern(
     r"\\[,;:! ]|\\q?quad\b|~|\\(?:displaystyle|left|right|bigl?|Bigl?|bigr|Bigr)\b|\\(?:begin|end)\{\w+\*?\}|&"
 )
-_LABEL = later(
+_LABEL = lazy_pattern(
     r"\s*(?:\\(?:text|textbf|mathrm|mathbf)\{\s*)?\(?([a-h])\)\s*[:.]?\s*(?P<close>\})?\s*[:.]?\s*"
 )
-_AND = later(r"\s*(?:\\text\{\s*and\s*\}|\band\b)\s*")
-_EQUALS = later(r"=|\\(?:approx|simeq|equiv|sim|cong)\b|\u2248")
-_BREAKS = later(r"(?P<mark>\\\\|\n|(?<!\\);|\\q?quad\b)|\\.|[\[\](){}]")
-_COMMAS = later(r"(?P<mark>\\\\|\n|(?<!\\);|\\q?quad\b|(?<!\\),(?!\d{3}(?!\d)))|\\.|[\[\](){}]")
+_AND = lazy_pattern(r"\s*(?:\\text\{\s*and\s*\}|\band\b)\s*")
+_EQUALS = lazy_pattern(r"=|\\(?:approx|simeq|equiv|sim|cong)\b|\u2248")
+_BREAKS = lazy_pattern(r"(?P<mark>\\\\|\n|(?<!\\);|\\q?quad\b)|\\.|[\[\](){}]")
+_COMMAS = lazy_pattern(r"(?P<mark>\\\\|\n|(?<!\\);|\\q?quad\b|(?<!\\),(?!\d{3}(?!\d)))|\\.|[\[\](){}]")
 
 
 def outer(text: str) -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 
 LONGEST = 2_000
 """Characters of one answer that are looked at."""
@@ -22,20 +22,22 @@ _WIDE = {0xFF01 + i: chr(0x21 + i) for i in range(94)} | {
     0x202F: " ",
     0x2009: " ",
 }
-_WIDE_SEEN = later("[\uff01-\uff5e\u3000\u2212\u00a0\u202f\u2009]")
-_INVISIBLE = later("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_WIDE_SEEN = lazy_pattern("[\uff01-\uff5e\u3000\u2212\u00a0\u202f\u2009]")
+_INVISIBLE = lazy_pattern("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _WRAP = (
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|emph|mathrm|mathbf|mathit|mathsf|mathtt|mathbb|mathcal|mbox|hbox|boldsymbol|bm|underline"
     r"|boxed|fbox|operatorname|displaystyle|textstyle|bf|rm|it|sf|tt|large|Large|LARGE|huge|Huge|small|normalsize)\b\*?\s*"
 )
-_WRAPPED = later(rf"(?:{_WRAP})?\{{(?P<inner>.*)\}}", re.DOTALL)
-_SWITCH = later(
+_WRAPPED = lazy_pattern(rf"(?:{_WRAP})?\{{(?P<inner>.*)\}}", re.DOTALL)
+_SWITCH = lazy_pattern(
     r"\\(?:displaystyle|textstyle|bf|rm|it|sf|tt|large|Large|LARGE|huge|Huge|small|normalsize|left|right)\b\s*"
 )
-_COLOUR = later(r"\\(?:textcolor|colorbox|color)\s*\{[^{}]{0,40}\}\s*")
-_EMPTY_BOX = later(r"\\(?:boxed|fbox)\s*(?:\{\s*\}|(?![\s{\w]*\w))")
-_ALIGNED = later(r"\\(?:begin|end)\{(?:aligned|align|equation|gathered|split|center)\*?\}\s*|^\s*&|&(?==)")
-_HTML = later(
+_COLOUR = lazy_pattern(r"\\(?:textcolor|colorbox|color)\s*\{[^{}]{0,40}\}\s*")
+_EMPTY_BOX = lazy_pattern(r"\\(?:boxed|fbox)\s*(?:\{\s*\}|(?![\s{\w]*\w))")
+_ALIGNED = lazy_pattern(
+    r"\\(?:begin|end)\{(?:aligned|align|equation|gathered|split|center)\*?\}\s*|^\s*&|&(?==)"
+)
+_HTML = lazy_pattern(
     r"</?(?:b|i|em|strong|u|span|p|div|mark|code|font|big|h\d|br|answer)\b[^<>]{0,80}>", re.IGNORECASE
 )
 _PAIRS = (
@@ -45,21 +47,21 @@ _PAIRS = (
 _BY_SIGN = {left[0]: [pair for pair in _PAIRS if pair[0][0] == left[0]] for left, _ in _PAIRS}
 _BARE = re.compile(r"[A-Za-z0-9(](?:[A-Za-z0-9 ,;:()/+.°%=-]*[A-Za-z0-9)%])?")
 """Text that nothing decorates, as most options' texts are."""
-_LEADING = later(r"(?:[\s:：*_`#>≈~]|\\[,;:! ]|\\q?quad\b|->|→|=(?!=)|\\approx\b|[-–—•]\s)+")
-_TRAILING = later(r"(?:\s\||[\s*_`。．;；!！]|\\[,;:! ]|\\\\|(?<!\.)\.|</s>)+\Z")
+_LEADING = lazy_pattern(r"(?:[\s:：*_`#>≈~]|\\[,;:! ]|\\q?quad\b|->|→|=(?!=)|\\approx\b|[-–—•]\s)+")
+_TRAILING = lazy_pattern(r"(?:\s\||[\s*_`。．;；!！]|\\[,;:! ]|\\\\|(?<!\.)\.|</s>)+\Z")
 _TRAILS = frozenset("|*_`。．.;；!！,:\\> \n\t")
 """What may end text that `_TRAILING` shortens."""
 _TRAILED = _TRAILS | frozenset("</s")
 """All that `_TRAILING` matches, but for blanks."""
-_ENDING = later(r"(?:입니다|이다|예요|이에요|です|である|だ|となります)\s*[.。]?\s*\Z")
-_BREAK = later(
+_ENDING = lazy_pattern(r"(?:입니다|이다|예요|이에요|です|である|だ|となります)\s*[.。]?\s*\Z")
+_BREAK = lazy_pattern(
     r"\s+(?=\((?!or\b))|(?=（)"
     r"|\s*[,;，；]\s*(?=(?:not|which|as|because|since|so|for|with|where|rather|and\s+not|and\s+hence|and\s+(?:the|this|it|so)|but|it|they|this|the|a|an|that|since|however|while|whereas|i|we|due|given|based|corresponding)\b|(?:而不是|而非|不是|因为|所以|即|而|其|这))"
     r"|\s+(?=(?:because|since|as|which|where|rather|due|based|given|when|while|according|after|from|corresponding)\b)"
     r"|\s+[-–—]+\s+|[—；]|\s*(?:=>|⇒)\s*|\n|[.!](?=\s)|。|(?<=\w)!(?=\s|$)",
     re.IGNORECASE,
 )
-_BRACKETED = later(r"\([^(),;]{1,200}\)")
+_BRACKETED = lazy_pattern(r"\([^(),;]{1,200}\)")
 _MOST_HEADS = 6
 _BREAKS_WITHIN = 400
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.peel import half_width
 from evals.extract.visible import visible
 
 LONGEST = 20_000
-_NOUN = later(r"\bprobability\b|\bconfidence\b|概率|置信度|可能性", re.IGNORECASE)
-_GLOSS = later(r"\s*(?:\([^()\n]{0,60}\)|\[[^\[\]\n]{0,60}\])")
-_VALUE = later(
+_NOUN = lazy_pattern(r"\bprobability\b|\bconfidence\b|概率|置信度|可能性", re.IGNORECASE)
+_GLOSS = lazy_pattern(r"\s*(?:\([^()\n]{0,60}\)|\[[^\[\]\n]{0,60}\])")
+_VALUE = lazy_pattern(
     r"[^\d\n%.-]{0,60}?(?P<number>\d{1,3}(?:[.,]\d{1,25})?|\.\d{1,25})(?:[eE](?P<exponent>[-+]?\d{1,2})|\s*(?:×|\\times|x|\*)\s*10\s*\^?\s*\{?(?P<ten>[-−+]?\d{1,2})\}?)?(?P<percent>\s?\\?%)?(?![\d.]*\d)(?!\s*(?:to|-|–|or)\s*\d)"
 )
 

@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.peel import half_width, heads
 from evals.extract.shapes import shapes
 from evals.extract.statements import EARLY, EXTENT, LATE, LONGEST, NO_CUES, TORN, Cues, Form, backwards
@@ -55,22 +55,22 @@ REFUSED: Final = _Refused()
 Parser: TypeAlias = Callable[[str, Form], Any]
 """(content, form) -> the answer; REFUSED: it states something else than such an answer; None: it states nothing."""
 
-_TURN = later(
+_TURN = lazy_pattern(
     r"\n[#>*_ \t]{0,8}(?:(?:next|new|follow-?up|another|second)\s+)?(?:question|problem|exercise|human|user|q|问题|题目|下一题|例题)[*_\s]{0,3}(?:\d{1,3}[*_\s]{0,3})?[:：.]",
     re.IGNORECASE,
 )
 """The beginning of a further question that the model asks itself."""
-_CORRECTS = later(
+_CORRECTS = lazy_pattern(
     r"(?:\b(?:wait|actually|no|correction|corrected|sorry|scratch\s+that|oops|hmm|rather|i\s+mean|on\s+second\s+thought|let\s+me\s+correct|apologies|my\s+mistake|however|but)"
     r"|不对|等等|更正|不，|纠正|抱歉|实际上|其实|但)"
     r"[^.。\n]{0,40}$",
     re.IGNORECASE,
 )
-_RETRACTS = later(
+_RETRACTS = lazy_pattern(
     r"\bwait\b|\bmade\s+an?\s+(?:error|mistake|slip)|\bmy\s+mistake|(?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+right)|\blet\s+me\s+(?:re-?\s?\w+|double|check)|\breconsider|\bscratch\s+that|\bcorrection\b|不对|等等|更正|重新",
     re.IGNORECASE,
 )
-_UNFINISHED = later(
+_UNFINISHED = lazy_pattern(
     r"\b(?:so|and|the|is|are|of|to|we|then|that|because|which|a|an|let|in|with|by|for|or)$", re.IGNORECASE
 )
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from math import isfinite
 from typing import NamedTuple
 
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.statements import Form
 from evals.extract.tags import stated
 from evals.extract.visible import split_reasoning
@@ -28,16 +28,16 @@ MOST = 1_000
 _N = r"\s*([-+]?\d{0,9}\.?\d{1,12}(?:[eE][-+]?\d{1,3})?)\s*"
 _FOUR = rf"{_N},{_N},{_N},{_N}"
 _POINTS = rf"[(\[<]{_N},{_N}[)\]>]\s*,?\s*[(\[<]{_N},{_N}[)\]>]"
-_TAGGED = later(
+_TAGGED = lazy_pattern(
     r"(?:<ref>(?P<ref>[^<]{0,300})</ref>|<\|object_ref_start\|>(?P<ref2>[^<]{0,300})<\|object_ref_end\|>)?\s*"
     r"(?:<box>(?P<box>[^<]{0,2000})</box>|<\|box_start\|>(?P<box2>[^<]{0,2000})<\|box_end\|>)"
 )
-_OBJECT = later(r"\{[^{}]{0,2000}\}")
-_KEY = later(rf'["\'](?:bbox(?:_2d)?|box(?:_2d)?|bounding_box)["\']\s*:\s*\[{_FOUR}\]')
-_LABEL = later(r'["\'](?:label|name|object|ref)["\']\s*:\s*"(?P<label>[^"\\]{0,300})"')
-_INSIDE = later(rf"{_POINTS}|{_FOUR}")
-_BRACKETED = later(rf"{_POINTS}|[\[(]{_FOUR}[\])]")
-_BARE = later(rf"\A\W{{0,5}}{_FOUR}\W{{0,5}}\Z")
+_OBJECT = lazy_pattern(r"\{[^{}]{0,2000}\}")
+_KEY = lazy_pattern(rf'["\'](?:bbox(?:_2d)?|box(?:_2d)?|bounding_box)["\']\s*:\s*\[{_FOUR}\]')
+_LABEL = lazy_pattern(r'["\'](?:label|name|object|ref)["\']\s*:\s*"(?P<label>[^"\\]{0,300})"')
+_INSIDE = lazy_pattern(rf"{_POINTS}|{_FOUR}")
+_BRACKETED = lazy_pattern(rf"{_POINTS}|[\[(]{_FOUR}[\])]")
+_BARE = lazy_pattern(rf"\A\W{{0,5}}{_FOUR}\W{{0,5}}\Z")
 
 
 class Region(NamedTuple):

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 
 Side: TypeAlias = Literal["", "reactants", "products"]
 """Which side of a reaction is wanted; empty: a reaction is no answer."""
@@ -22,7 +22,7 @@ LONGEST = 5_000
 _LINE = 2_000
 """Characters of one line of a list."""
 
-_TOKEN = later(
+_TOKEN = lazy_pattern(
     r"""(?:\[[^\[\]\s]{1,60}\]              # an atom in brackets
         |Cl|Br|[BCNOPSFI]|[bcnops]|\*      # the organic subset
         |->|<-                             # bonds from a donor to a metal
@@ -30,7 +30,7 @@ _TOKEN = later(
         |%\d\d|%\(\d{1,5}\)|\d)+""",
     re.VERBOSE,
 )
-_ORGANIC = later(r"(?:Cl|Br|[BCNOPSFI])+")
+_ORGANIC = lazy_pattern(r"(?:Cl|Br|[BCNOPSFI])+")
 WORDS = frozenset(
     "NO NOS ON IN SO CO OK IF OF BOSS SON SOON COIN COINS ICON ICONS BIN BINS SPIN NOON POP".split()  # noqa: SIM905
 )
@@ -75,18 +75,18 @@ def can_only_be_smiles(token: str) -> bool:
 
 
 _EDGES = "`*\"'“”‘’<>{}$「」| \t\r\n"
-_WRAPPED = later(r"\\(?:text|mathrm|texttt|ce|mathtt|verb|textbf|mathbf)\s*[{|]([^{}|]{0,5000})[}|]")
-_FENCE = later(r"```[A-Za-z]*\s*\n?|```")
-_REMARK = later(
+_WRAPPED = lazy_pattern(r"\\(?:text|mathrm|texttt|ce|mathtt|verb|textbf|mathbf)\s*[{|]([^{}|]{0,5000})[}|]")
+_FENCE = lazy_pattern(r"```[A-Za-z]*\s*\n?|```")
+_REMARK = lazy_pattern(
     r"(?<=\S)\s+\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)|（[^（）\n]{0,500}）|\([^()\n]{0,200}[\u4e00-\u9fff][^()\n]{0,200}(?:\([^()\n]{0,80}\)[^()\n]{0,80})?\)"
 )
 """A remark in brackets behind a molecule: there is a blank before it, or it is written in full-width brackets."""
-_NUMBERED = later(r"(?:^|(?<=\s))(?:(?:\(?\d{1,2}[.):]|[-•–*])\s+|[①-⑳]\s*)", re.MULTILINE)
-_CONNECTIVE = later(
+_NUMBERED = lazy_pattern(r"(?:^|(?<=\s))(?:(?:\(?\d{1,2}[.):]|[-•–*])\s+|[①-⑳]\s*)", re.MULTILINE)
+_CONNECTIVE = lazy_pattern(
     r"\s*(?:[;,，；、\n]|\s[+&.]\s|\s(?:and|plus|with|和|与|及)\s|(?<=\S)\s?\+\s|(?<=[^\s\[\]>])\+(?=[A-Z\[]))\s*(?:and\s+)?"
 )
-_CJK = later(r"[\u3000-\u30ff\u3400-\u9fff\uff01-\uff20\uff3b-\uff40\uff5b-\uff65]+")
-_ARROW = later(r"\s*(?:\s(?:->|-->|=>|→|⟶|⇒|⟹|\\(?:long)?rightarrow|\\to)\s|→|⟶)\s*")
+_CJK = lazy_pattern(r"[\u3000-\u30ff\u3400-\u9fff\uff01-\uff20\uff3b-\uff40\uff5b-\uff65]+")
+_ARROW = lazy_pattern(r"\s*(?:\s(?:->|-->|=>|→|⟶|⇒|⟹|\\(?:long)?rightarrow|\\to)\s|→|⟶)\s*")
 
 
 def bare(token: str) -> str:
@@ -97,7 +97,7 @@ def bare(token: str) -> str:
     return token[1:-1] if token.startswith("(") and _ENCLOSED.fullmatch(token) else token
 
 
-_ENCLOSED = later(r"\((?:[^()]|\((?:[^()]|\([^()]*+\))*+\))*+\)")
+_ENCLOSED = lazy_pattern(r"\((?:[^()]|\((?:[^()]|\([^()]*+\))*+\))*+\)")
 
 
 def tokens_of(text: str) -> Iterator[str]:
@@ -232,34 +232,34 @@ def component_of(line: str, side: Side = "") -> str | None:
     return inside[0] if len(inside) == 1 else None
 
 
-_LABELLED = later(
+_LABELLED = lazy_pattern(
     r"(^|[\n,;])\s*[*_]{0,3}(?:[A-Za-z][A-Za-z /()-]{1,38}[A-Za-z)](?:\s\d{1,2}|\s[A-H])?|[A-Z]|[\u4e00-\u9fff]{1,12}\s?[\dA-H一二三四]?)[*_]{0,3}\s*[:：][*_]{0,3}(?=\s|\S*[\u4e00-\u9fff]|[A-Za-z\[`])",
     re.MULTILINE,
 )
 """A label before a component, as in "Acid chloride: CC(=O)Cl" or "反应物1：CCO"."""
-_LINE_LABEL = later(
+_LINE_LABEL = lazy_pattern(
     r"\s*(?:[-•–*+]\s+|\(?\d{1,2}[.):、]\s*|[①-⑳]\s*)?[*_]{0,3}[^:：\n`]{1,80}[:：][*_]{0,3}\s*"
 )
-_HEADING = later(r"[^\n]{1,120}[:：][*_]{0,3}\s*")
-_RULE = later(r"[\s|:+=-]+")
-_ASIDE = later(r"\s*\([^\n]*\)\s*")
-_SPAN = later(r"`([^`\n]{1,5000})`|\*\*([^*\n]{1,5000})\*\*")
-_DOUBT = later(r"若|如果|假设|不是|可能(?!的)|错|或")
-_FIRST = later(r"\s*[*_`]{0,3}([^\s`]++)[*_`]{0,3}(?:\s*\Z|\s+[-–—=:(（|]|(?<=[,;:])\s)")
-_TALK = later(
+_HEADING = lazy_pattern(r"[^\n]{1,120}[:：][*_]{0,3}\s*")
+_RULE = lazy_pattern(r"[\s|:+=-]+")
+_ASIDE = lazy_pattern(r"\s*\([^\n]*\)\s*")
+_SPAN = lazy_pattern(r"`([^`\n]{1,5000})`|\*\*([^*\n]{1,5000})\*\*")
+_DOUBT = lazy_pattern(r"若|如果|假设|不是|可能(?!的)|错|或")
+_FIRST = lazy_pattern(r"\s*[*_`]{0,3}([^\s`]++)[*_`]{0,3}(?:\s*\Z|\s+[-–—=:(（|]|(?<=[,;:])\s)")
+_TALK = lazy_pattern(
     r"\b(?:mechanism|explanation|notes?|reason\w*|rationale|justification|comments?|analysis|check)\b|机理|解释|说明|理由|分析",
     re.IGNORECASE,
 )
 """Labels of what is said about a reaction."""
-_CONDITION = later(
+_CONDITION = lazy_pattern(
     r"\b(?:catalysts?|ligands?|bases?|solvents?|additives?|conditions?|temperature|time|yield)\b|催化剂|配体|碱|溶剂|条件|温度",
     re.IGNORECASE,
 )
 """Labels of what need not be a molecule."""
-_NEVER = later(r"(?!)")
-_BYPRODUCT = later(r"by-?products?|minor|side[ -]?products?|副产物|次要", re.IGNORECASE)
-_PRODUCT = later(r"products?\b|产物", re.IGNORECASE)
-_REACTANT = later(
+_NEVER = lazy_pattern(r"(?!)")
+_BYPRODUCT = lazy_pattern(r"by-?products?|minor|side[ -]?products?|副产物|次要", re.IGNORECASE)
+_PRODUCT = lazy_pattern(r"products?\b|产物", re.IGNORECASE)
+_REACTANT = lazy_pattern(
     r"\b(?:reactants?|reagents?|precursors?|starting|substrates?|catalysts?|solvents?|bases?|conditions?)\b|反应物|原料|试剂|催化剂|溶剂|底物",
     re.IGNORECASE,
 )

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from evals.extract import moods
 from evals.extract.languages import NOUNS
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.moods import Mood
 from evals.extract.tags import boxes
 
@@ -50,11 +50,13 @@ class Statement(NamedTuple):
     mood: Mood = "asserted"
 
 
-_TAG_LEFT = later(r"[<\[]\s*(?:(?:final|my|correct|the)[ _-]?)?$", re.IGNORECASE)
-_TAG_RIGHT = later(r"s?(?:[ _-](?:choice|option|letter))?\s*[>\]]\s*:?", re.IGNORECASE)
-_TAG_CLOSE = later(r"[\[<]\s*/?\s*(?:(?:final|my|correct|the)[ _-]?)?(?:answers?|ans)\s*[\]>]", re.IGNORECASE)
-_JSON_LEFT = later(r"[\"'](?:[A-Za-z]{1,12}[_ ]){0,2}$")
-_JSON_RIGHT = later(
+_TAG_LEFT = lazy_pattern(r"[<\[]\s*(?:(?:final|my|correct|the)[ _-]?)?$", re.IGNORECASE)
+_TAG_RIGHT = lazy_pattern(r"s?(?:[ _-](?:choice|option|letter))?\s*[>\]]\s*:?", re.IGNORECASE)
+_TAG_CLOSE = lazy_pattern(
+    r"[\[<]\s*/?\s*(?:(?:final|my|correct|the)[ _-]?)?(?:answers?|ans)\s*[\]>]", re.IGNORECASE
+)
+_JSON_LEFT = lazy_pattern(r"[\"'](?:[A-Za-z]{1,12}[_ ]){0,2}$")
+_JSON_RIGHT = lazy_pattern(
     r"s?(?:[_ ][A-Za-z]{1,12}){0,2}[\"']\s*:\s*(?:\"(?P<string>(?:[^\"\\\n]|\\.){0,2000})\"|\[(?P<list>[^\[\]\n]{0,400})\]|(?P<bare>[^\s,{}\[\]\"][^,{}\n]{0,80}))",
     re.IGNORECASE,
 )
@@ -65,32 +67,32 @@ _VERB = (
 )
 _MARK = rf"{_FORMAT}\s{{0,3}}(?P<mark>[:：=]|[-=]>|→|\s[—–-]\s|\|){_FORMAT}"
 _LINK = rf"(?:{_MARK}|(?P<verb>{_VERB})(?:{_FORMAT}\s{{0,3}}(?P<colon>[:：]))?|(?P<line>{_FORMAT}[^\S\n]*\n))"
-_ENGLISH = later(
+_ENGLISH = lazy_pattern(
     rf"s?(?:_[a-z]{{1,10}})?(?:\s+(?:choice|option|letter|value|key))?(?:\s*\([^()\n]{{0,40}}\))?"
     rf"(?:\s+(?:to|for|of|in|among|from|here|that|we|with)\b[^.\n:?!]{{0,100}}?)??{_LINK}",
     re.IGNORECASE,
 )
-_ABBREVIATED = later(rf"s?\.?(?:{_LINK}|[^\S\n]+(?=\S))", re.IGNORECASE)
-_CHINESE = later(
+_ABBREVIATED = lazy_pattern(rf"s?\.?(?:{_LINK}|[^\S\n]+(?=\S))", re.IGNORECASE)
+_CHINESE = lazy_pattern(
     r"(?:选项)?[」』】)）]{0,2}\s*(?:(?:应该|应当|应|就|只能|最终|故|可能)?\s*(?P<verb>是|为|选择?|等于)\s*(?P<colon>[:：])?|"
     + _MARK
     + rf"|(?P<line>{_FORMAT}[^\S\n]*\n)|(?<=】)(?P<tagged>))"
 )
-_COLON_ONLY = later(r"(?P<mark>)")
-_BARE = later(r"[^\S\n]+(?=\S{1,40}[^\S\n]*(?:\n|$))")
+_COLON_ONLY = lazy_pattern(r"(?P<mark>)")
+_BARE = lazy_pattern(r"[^\S\n]+(?=\S{1,40}[^\S\n]*(?:\n|$))")
 """As in "Answer B" on a line of its own."""
-_DOTTED = later(r"\.[^\S\n]+(?=\S{1,12}[^\S\n]*(?:\n|$))")
+_DOTTED = lazy_pattern(r"\.[^\S\n]+(?=\S{1,12}[^\S\n]*(?:\n|$))")
 """As in "Answer. B"."""
-_BRACKETED = later(r"(?P<verb>\s+)(?=[*_$]{0,3}\([A-Za-z\d]{1,5}\))")
+_BRACKETED = lazy_pattern(r"(?P<verb>\s+)(?=[*_$]{0,3}\([A-Za-z\d]{1,5}\))")
 """As in "giving the answer (C)"."""
-_LINE_LEFT = later(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE)
-_SENTENCE_END = later(r"\n|[.!?](?=[\s*_)\]\"'”’]|$)|[。；！？]")
-NOT = later(
+_LINE_LEFT = lazy_pattern(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE)
+_SENTENCE_END = lazy_pattern(r"\n|[.!?](?=[\s*_)\]\"'”’]|$)|[。；！？]")
+NOT = lazy_pattern(
     r"[*_]*(?:(?:definitely|certainly|clearly|probably|therefore|thus)\s+)?(?:not|never|neither)\s+(?:option\b|choice\b|[*_$(\[]{0,3}(?:\\|[-−]?\d|(?-i:[A-Z])(?![A-Za-z])))(?!\S{0,12},?\s+but\b)",
     re.IGNORECASE,
 )
 _DISPLAY = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
-_ITEM = later(r"\s*(?:[-*•]\s+)?[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
+_ITEM = lazy_pattern(r"\s*(?:[-*•]\s+)?[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
 HEADINGS = ("final:", "result:", "结果:")
 """Announce an answer at the beginning of a line."""
 RESULTS = ("final result", "final value")

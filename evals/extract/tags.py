@@ -7,13 +7,13 @@ import re
 from functools import cache
 from typing import Any
 
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 
-_BOX = later(r"\\(?:boxed|fbox)\b")
-_BOX_TOKEN = later(
+_BOX = lazy_pattern(r"\\(?:boxed|fbox)\b")
+_BOX_TOKEN = lazy_pattern(
     r"\\+(?:boxed|fbox)\s*\{|\\+(?:boxed|fbox)[^\S\n]+(?P<bare>[^\s${}\\]+)|\\.|[{}]", re.DOTALL
 )
-_JSON_TOKEN = later(r'"(?:[^"\\\n]++|\\.)*+"|\\.|[{}]')
+_JSON_TOKEN = lazy_pattern(r'"(?:[^"\\\n]++|\\.)*+"|\\.|[{}]')
 _JSON_DEPTH = 200
 
 
@@ -125,15 +125,15 @@ def _braces(text: str) -> list[tuple[int, int]]:
     return [(begin, end) for begin, end, deep in spans if deep <= _JSON_DEPTH]
 
 
-_STATED = later(
+_STATED = lazy_pattern(
     r"(?P<open>[\[<]\s*(?:final[ _]?)?(?:answer|ans)\s*[\]>])"
     r"|\b(?:final\s+|correct\s+)?answer(?:\s+(?:is|are|was|will\s+be|would\s+be|must\s+be)\b(?:\s+(?:therefore|thus|then|hence))?"
     r"|[*_\"'`)\]]{0,3}\s{0,3}[:：=][*_\"']{0,3}|[*_]{0,3}\s*\n)"
     r"|答案(?:应该|应)?(?:是|为|[:：])",
     re.IGNORECASE,
 )
-_CLOSE = later(r"[\[<]\s*/?\s*(?:final[ _]?)?(?:answer|ans)\s*[\]>]", re.IGNORECASE)
-_SENTENCE_END = later(r"\n|[.!?](?=\s|$)|。|；")
+_CLOSE = lazy_pattern(r"[\[<]\s*/?\s*(?:final[ _]?)?(?:answer|ans)\s*[\]>]", re.IGNORECASE)
+_SENTENCE_END = lazy_pattern(r"\n|[.!?](?=\s|$)|。|；")
 _LIMIT = 2000
 
 

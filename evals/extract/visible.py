@@ -15,7 +15,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 
 _TAGS = r"think(?:ing)?|thoughts?|thought_process|reasoning|scratchpad|inner_monologue|(?:seed|ant|antml):?_?think(?:ing)?"
 _ASIDE = r"\[/?THINK(?:ING)?\]|◁/?think(?:ing)?▷"
@@ -24,26 +24,26 @@ _TOKENS = (
     r"|<unused9[45]>(?:thought\b)?|<\|channel>(?:thought|analysis)\b|<channel\|>"
 )
 _HARMONY = r"(?:<\|start\|>\s*assistant\s*)?<\|channel\|>\s*(?:analysis|commentary|final)[^<\n]{0,60}(?:<\|constrain\|>[^<\n]{0,40})?<\|message\|>"
-_MARK = later(rf"</?(?:{_TAGS})\b[^<>\n]{{0,60}}>|{_ASIDE}|{_TOKENS}|{_HARMONY}", re.IGNORECASE)
+_MARK = lazy_pattern(rf"</?(?:{_TAGS})\b[^<>\n]{{0,60}}>|{_ASIDE}|{_TOKENS}|{_HARMONY}", re.IGNORECASE)
 """Each row of the table: how reasoning is opened and closed."""
-_CLOSES = later(
+_CLOSES = lazy_pattern(
     r"</|\[/|◁/|<\|END_|<\|end_of_thought|<\|/|<unused95|<channel\||.*<\|channel\|>\s*final",
     re.IGNORECASE | re.DOTALL,
 )
-_STRIPPED = later(
+_STRIPPED = lazy_pattern(
     r"\s{0,200}(?:assistant)?(?:analysis|commentary)(?=[A-Z\d\"'“(\s]|We\b)(?!\s*(?:of|is|shows)\b)"
 )
 """Harmony's channels as they are left when a tokenizer drops the special tokens."""
-_STRIPPED_FINAL = later(r"(?:assistant)?\s*final(?=[^a-z\s]|\s*\n)|assistantfinal")
-_PROSE = later(r"\s{0,200}Here(?:'s| is) my thought process:", re.IGNORECASE)
-_PROSE_END = later(r"\bHere(?:'s| is) my (?:response|answer):", re.IGNORECASE)
+_STRIPPED_FINAL = lazy_pattern(r"(?:assistant)?\s*final(?=[^a-z\s]|\s*\n)|assistantfinal")
+_PROSE = lazy_pattern(r"\s{0,200}Here(?:'s| is) my thought process:", re.IGNORECASE)
+_PROSE_END = lazy_pattern(r"\bHere(?:'s| is) my (?:response|answer):", re.IGNORECASE)
 """Granite's two sentences."""
-_TOKEN = later(
+_TOKEN = lazy_pattern(
     r"<[|｜](?!(?:begin|end)_of_box)[A-Za-z▁_\d .:/-]{1,40}[|｜]>|</?s>|<\|?end_of_(?:turn|text|sentence)\|?>|<(?:start|end)_of_turn>(?:model\b)?|<eos>|<bos>|<pad>"
     r"|\[/?INST\]|▁|\x08(?=oxed\{)",
     re.IGNORECASE,
 )
-_HINT = later(r"\s{0,200}(?:assistant)?(?:analysis|commentary|[Hh]ere)")
+_HINT = lazy_pattern(r"\s{0,200}(?:assistant)?(?:analysis|commentary|[Hh]ere)")
 MOST_TOKENS = 10_000
 
 

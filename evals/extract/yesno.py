@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.peel import half_width, peel
 from evals.extract.reading import REFUSED, Reading, read
 from evals.extract.statements import Form
@@ -17,24 +17,24 @@ _YES = r"yes|yep|yeah|true|correct|right|affirmative|holds|是的?|对的?|正�
 _NO = (
     r"no|nope|not|false|incorrect|wrong|untrue|negative|不是|不对|不能|不会|不正确|否|不|错误?|没有|假|不成立"
 )
-_STATED = later(rf"\W{{0,6}}{_HEDGE}(?:(?P<no>{_NO})|(?P<yes>{_YES}))(?![\w/'’-])", re.IGNORECASE)
-_CHINESE = later(
+_STATED = lazy_pattern(rf"\W{{0,6}}{_HEDGE}(?:(?P<no>{_NO})|(?P<yes>{_YES}))(?![\w/'’-])", re.IGNORECASE)
+_CHINESE = lazy_pattern(
     r"\W{0,6}(?:(?P<no>不是|不对|不能|不会|不正确|否|不|错误?|没有|假)|(?P<yes>是的?|对的?|正确|真|成立))(?=[\s,，。.;；!！:：、()（）]|$)"
 )
-_BOTH = later(
+_BOTH = lazy_pattern(
     r"\W{0,6}(?:yes|no|true|false|是|否)\s*(?:/|\bor\b|\band\b|或|和|\|)\s*(?:yes|no|true|false|是|否)\b",
     re.IGNORECASE,
 )
-_WORD = later(
+_WORD = lazy_pattern(
     r"(?<![\w/'’-])(?P<before>(?:yes|no)\s*(?:/|\bor\b|\band\b)\s*)?(?P<word>yes|no)(?![\w'’/-])"
     r"(?P<after>\s*(?:\bor\b|\band\b(?=\s(?:yes|no)\b)|[^\w\s]|\n|$))?",
     re.IGNORECASE,
 )
-_LEAD = later(
+_LEAD = lazy_pattern(
     r"(?:^|[.!?:>{\n。：✅❌✓✗]|\b(?:is|be|so|therefore|thus|answer|say|with)\b,?)[\s*_\"'“(\[>{$\\✅❌✓✗]*(?:text\{)?$",
     re.IGNORECASE,
 )
-_VERDICT = later(
+_VERDICT = lazy_pattern(
     r"\b(?:is|are|seems|appears\s+to\s+be|must\s+be|holds)\s+(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|not\s+(?P<not>)){0,2}(?P<said>correct|incorrect|true|false|right|wrong|untrue)\W*$"
     r"|(?:说法|断言|陈述|结论|判断|描述)(?:是|为)?(?P<chinese>不?正确|错误|不?对|真|假|不?成立)的?\W*$",
     re.IGNORECASE,
@@ -105,7 +105,7 @@ def _spoken(text: str) -> Reading | None:
     return answer or _verdict(text) or _opening_verdict(text, first)
 
 
-_OPENING_VERDICT = later(
+_OPENING_VERDICT = lazy_pattern(
     r"[*_]*(?:(?:(?:the|this)\s+)?(?:given\s+)?(?:statement|claim|assertion|sentence|proposition|it|that)\s+is|(?:that|it)['’]s)\s+[*_]*(?P<not>not\s+)?(?P<verdict>true|correct|right|false|incorrect|wrong)\b[*_]*\s*(?:[,;:.—–]|because|since|as\b|\n|$)",
     re.IGNORECASE,
 )
@@ -120,7 +120,7 @@ def _opening_verdict(text: str, first: int) -> Reading | None:
     return Reading(value, "prose", *opening.span("verdict"))
 
 
-_OPENING = later(
+_OPENING = lazy_pattern(
     r"\W{0,6}(?:(?P<no>false|incorrect|wrong|nope|no)|(?P<yes>true|correct|yes|yep|yeah))(?=\W*(?:$|\n|[.,;:!—–]))",
     re.IGNORECASE,
 )

@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 
 from evals.extract import number, peel
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 
 LONGEST = 2_000
-_ARTICLE = later(r"(?:the|a|an|in|at|on|by|of)\s+", re.IGNORECASE)
-_GENERIC = later(
+_ARTICLE = lazy_pattern(r"(?:the|a|an|in|at|on|by|of)\s+", re.IGNORECASE)
+_GENERIC = lazy_pattern(
     r"\s+(?:bar|line|segment|slice|category|group|colou?r|sector|curve|country|region|state|year|company|series|section|area|people|students|one)s?$",
     re.IGNORECASE,
 )
-_SPLIT = later(r"\s*(?:,|;|/|&|\band\b|、|，|和|与)\s*", re.IGNORECASE)
+_SPLIT = lazy_pattern(r"\s*(?:,|;|/|&|\band\b|、|，|和|与)\s*", re.IGNORECASE)
 _DASH = str.maketrans("–—−‐‑", "-----")
-_AROUND = later(r"\s*([:/-])\s*")
-_GOLD = later(r"(?:US)?[$€£¥]?\s?[-+\u2212]?\s?[$€£¥]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?\s?%?")
+_AROUND = lazy_pattern(r"\s*([:/-])\s*")
+_GOLD = lazy_pattern(
+    r"(?:US)?[$€£¥]?\s?[-+\u2212]?\s?[$€£¥]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?\s?%?"
+)
 
 
 def plain(text: str) -> str:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from evals.extract.cues import after_correction, asserted, concluded, narrowed, opens_tag, undecided, undenied
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.moods import mood
 from evals.extract.peel import half_width
 from evals.extract.reading import REFUSED, Reading, own_part, read, runs_on
@@ -105,7 +105,7 @@ def _number_tag(text: str, at: int) -> tuple[Any, Statement, bool] | None:
     return (None, Statement("tag", inside, close), True) if close > inside else None
 
 
-_BOLD = later(r"\*\*([^*\n]{1,300})\*\*|`([^`\n]{1,300})`")
+_BOLD = lazy_pattern(r"\*\*([^*\n]{1,300})\*\*|`([^`\n]{1,300})`")
 
 
 def _in_bold(text: str, unit: str) -> Reading | None:
@@ -139,12 +139,12 @@ def _only_one(text: str, unit: str) -> Reading | None:
     return asserted(text, Reading(some[0], "prose", 0, len(text.rstrip())))
 
 
-_COUNTS = later(
+_COUNTS = lazy_pattern(
     r"\b(?:steps?|cases?|parts?|questions?|problems?|options?|equations?|eq\.?|figures?|tables?|sections?|methods?|approach)\s*$|(?:步骤|第)\s*$|(?:^|\n)\s*$",
     re.IGNORECASE,
 )
 """What stands before a number that only counts, as "Step 1", or at the beginning of a line."""
-_ENDS = later(
+_ENDS = lazy_pattern(
     r"[*_`$\s)\]}%]*(?:\Z|[|.,;:!。，；、(\n—–±~\\]|[\u4e00-\u9fff]|\s(?:at|for|with|and|in|which|because|as|on|by|from|under|but|or|based|given|when)\b)"
 )
 """What may follow the only number of a reply: "3 cases to consider" states none."""

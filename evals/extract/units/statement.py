@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from typing import Literal, TypeAlias
 
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
 from evals.extract.units.marks import plain
 from evals.extract.units.names import convert, convertible
@@ -30,37 +30,37 @@ LONGEST = 2_000
 SAME = 0.02
 """Two numbers this close (relative) are one answer, given twice."""
 
-_REMARK = later(
+_REMARK = lazy_pattern(
     r"(?<=[\w%°)*$.\]])\s*[(（](?![^()（）]{0,8}[)）]\s*(?:×|x|\*|·)\s*10)(?!\s*\d{1,3}\s*[)）]\s*[×x])[^()（）\n]{0,400}[)）]|\s\[[^\[\]\n]{0,200}\]"
 )
-_POWER_BRACKET = later(r"\^\s?\([-+]?\d{1,4}\)|/\s?\([^()]{1,30}\)|log(?:10)?\s?\([^()]{1,20}\)")
-_ASIDE = later(
+_POWER_BRACKET = lazy_pattern(r"\^\s?\([-+]?\d{1,4}\)|/\s?\([^()]{1,30}\)|log(?:10)?\s?\([^()]{1,20}\)")
+_ASIDE = lazy_pattern(
     r"(?:\s?[,;:，；]\s?|\s|^)(?:(?:and|but)\s)?(?:at|in|for|with|within|when|while|whereas|since|because|as|which|where|although|though|but|"
     r"compared|versus|vs\.?|relative\sto|rather\sthan|instead\sof|not|so|that|assuming|given|based|from|under|after|upon|using|by|if|due|of|on|than|"
     r"corresponding|i\.e\.|e\.g\.|cf\.?|see|lower|higher|more|less|above|below|mainly|typical(?:ly)?|again|close\sto|near)\b(?!\s?(?:of\s)?(?:atoms?|formula|cells?)\b)"
     r"|\s[–—-]+\s(?=[A-Za-z])|(?<=\S)[.。](?=\s|$)|[；;](?!\s?[-+]?\d)|\n|而不是|因为|由于|在|当|其中|对应"
 )
-_IS = later(
+_IS = lazy_pattern(
     r"(?:\b(?:is|are|was|were|be|equals?|gives?|yields?|obtain(?:ed)?|predict(?:ed)?|estimate[ds]?|get|choose|report|answer|value|state)\b|[:：]|为|是|等于|约|得到?)"
     r"(?:\s?(?:approximately|about|around|roughly|ca\.?|close\sto|estimated\s(?:to\sbe|at|as)|of|at|to\sbe|as|likely|probably|therefore|thus|then|now|only|just|expected|taken|equal\sto|the\sorder\sof|on|be|约|大约|为|于|是))*"
     r"[\s*_`$~≈:：]*(?P<number>(?:[-+<>≤≥]\s?)?[\d.½¼¾⅓⅔⅛⅕])",
     re.IGNORECASE,
 )
-_BEGINS = later(
+_BEGINS = lazy_pattern(
     r"[\s*_`~≈<>≤≥=:$(]*(?:(?:about|approximately|approx\.?|around|roughly|ca\.?|circa|nearly|almost|estimated|likely|probably|perhaps|maybe|exactly|between|from|minus|negative|up\sto|at\s(?:least|most)|less\sthan|more\sthan|约|大约)[\s*]*){0,3}[-+]?\s?[\d.½¼¾⅓⅔⅛⅕]",
     re.IGNORECASE,
 )
-_EQUALS = later(r"(?:=|≈|→|⇒|~)\s?(?=[-+]?\s?[\d.])")
-_NAMED = later(r"\s*\(?[-+]?\d[\d.]*\s*[<≤]\s*\w+\s*[<≤]")
-_MULTIPLE = later(
+_EQUALS = lazy_pattern(r"(?:=|≈|→|⇒|~)\s?(?=[-+]?\s?[\d.])")
+_NAMED = lazy_pattern(r"\s*\(?[-+]?\d[\d.]*\s*[<≤]\s*\w+\s*[<≤]")
+_MULTIPLE = lazy_pattern(
     r"[^\d=]*(?:\b(?:twice|thrice|double|triple|half\s+(?:of|the|that|as)|(?:two|three|four|five|ten)\s+times)\b"
     r"|\d[\d.,]*[a-z]?\s*(?:times\s+(?:the|as|that|this|its|their|larger|greater|more|higher|bigger|longer|smaller|what|[b-z]\b)|(?:plus|minus|multiplied|divided)\b|-?fold\b|倍)[^=]*\Z)",
     re.IGNORECASE,
 )
 """A multiple of another number, or a sum that is not worked out: what the answer itself is, is not stated."""
-_SYMBOL = later(r"\s?(?:π|pi\b|√|sqrt)|[A-Za-z](?![A-Za-z])")
-_CHARGE = later(r"\(?(\d{1,3})\s?([-+])\)?")
-_ROMAN = later(r"\(?([-+]?)\s?([IVX]{1,5})\)?")
+_SYMBOL = lazy_pattern(r"\s?(?:π|pi\b|√|sqrt)|[A-Za-z](?![A-Za-z])")
+_CHARGE = lazy_pattern(r"\(?(\d{1,3})\s?([-+])\)?")
+_ROMAN = lazy_pattern(r"\(?([-+]?)\s?([IVX]{1,5})\)?")
 _ROMANS = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
 
 

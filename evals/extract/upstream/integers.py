@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import re
 
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.tags import boxes, stated
 from evals.extract.upstream.latex_numbers import value
 
 _DIGITS = 300
 """More digits than any answer has; longer runs are no integers to us."""
-_WRAPPER = later(
+_WRAPPER = lazy_pattern(
     r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|mbox|rm|bf|displaystyle|large|Large|left|right)\b"
 )
-_SPACE = later(r"\\[,!;: ]|\\q?quad\b|~|\{,\}(?=\d)|[{}$*`]")
-_DEGREES = later(r"\^\s*\\circ\b|\^\s*°|°|\\degree\b|\\%|%")
-_INTEGER = later(r"[-+−]?\s?(?:\d{1,3}(?:[,，]\d{3})+|\d+)(?:\.0+)?(?![\d.,]*\d)")
-_UNIT = later(r"(?:\s*[.。]?\s*|\s*[A-Za-z][A-Za-z ]{0,40}[.。]?)\s*")
-_SEVERAL = later(r"=[^=,;]{0,80}[,;]\s*[A-Za-z\\]{1,10}\s*=")
-_LAST = later(r"[-−]?\d+(?:,\d{3})*")
+_SPACE = lazy_pattern(r"\\[,!;: ]|\\q?quad\b|~|\{,\}(?=\d)|[{}$*`]")
+_DEGREES = lazy_pattern(r"\^\s*\\circ\b|\^\s*°|°|\\degree\b|\\%|%")
+_INTEGER = lazy_pattern(r"[-+−]?\s?(?:\d{1,3}(?:[,，]\d{3})+|\d+)(?:\.0+)?(?![\d.,]*\d)")
+_UNIT = lazy_pattern(r"(?:\s*[.。]?\s*|\s*[A-Za-z][A-Za-z ]{0,40}[.。]?)\s*")
+_SEVERAL = lazy_pattern(r"=[^=,;]{0,80}[,;]\s*[A-Za-z\\]{1,10}\s*=")
+_LAST = lazy_pattern(r"[-−]?\d+(?:,\d{3})*")
 
 
 def _parse(text: str) -> int | None:
@@ -48,10 +48,10 @@ def integer(text: str) -> int | None:
     return _parse(said) if said else None
 
 
-_DROPPED = later(
+_DROPPED = lazy_pattern(
     r"\\(?:left|right|[bB]ig[lr]?|[lL]arge|displaystyle|hline|vline)(?![A-Za-z])|\\[,;:! ]|\\q?quad\b|\\text\{[^{}]*\}|\^\s*\{?\\circ\}?|\$"
 )
-_JOINED = later(r"(?<=\d),(?=\d)")
+_JOINED = lazy_pattern(r"(?<=\d),(?=\d)")
 
 
 def integer_matharena(text: str) -> int | None:

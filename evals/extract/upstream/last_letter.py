@@ -14,11 +14,11 @@ import itertools
 import re
 from functools import cache
 
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.tags import boxes
 
 _WIDE = {0xFF21 + i: chr(0x41 + i) for i in range(26)} | {0xFF08: "(", 0xFF09: ")", 0xFF1A: ":", 0xFF0E: "."}
-_WIDE_SEEN = later("[Ａ-Ｚ（）：．]")
+_WIDE_SEEN = lazy_pattern("[Ａ-Ｚ（）：．]")
 
 _MARKS = r"}\s*_`~$\"'“”‘’«(\[{<（【「『,:：>#"
 _COMMANDS = (
@@ -30,61 +30,61 @@ _WORDS = (
     r"|in|as|follows|that|of|correct|best|right|final|only|here|is|are|it|both|either|closest|to|surely|exactly|one)\b"
 )
 _PREFIX = rf"(?P<prefix>(?:[{_MARKS}]|{_COMMANDS}|选项|项|选|{_WORDS})*+)"
-_OPTION_WORD = later(r"option|choice|letter|选", re.IGNORECASE)
+_OPTION_WORD = lazy_pattern(r"option|choice|letter|选", re.IGNORECASE)
 # What may not follow a letter that stands for an option: a word's rest, a formula's rest.
 _STOP = (
     r"(?![A-Za-z0-9À-ɏͰ-Ͽ]|['’]\w|_[\w{\\]|[-–]\w|\.[A-Za-z]\.|/(?![A-Za-z](?![A-Za-z]))\w|\^|\([\w+-]{1,3}\)|\s*[-−–]\s*\w{1,3}\s*[-=+*/]"
     r"|[^\S\n]*(?:[=+×·≈≤≥→%∝]|<(?![/A-Za-z|!])|>(?!\s|$)|\\(?:times|cdot|approx|frac|leq?|geq?|to|rightarrow|in|sin|cos|propto)\b))"
 )
 _CLOSE = r"(?P<close>(?:[*_`~$\"'”’»)\]}）】」』]|\\[)\]}])*+)"
-_FIRST = later(rf"{_PREFIX}(?P<letter>[A-Za-z]){_STOP}{_CLOSE}", re.IGNORECASE)
-_NEXT = later(
+_FIRST = lazy_pattern(rf"{_PREFIX}(?P<letter>[A-Za-z]){_STOP}{_CLOSE}", re.IGNORECASE)
+_NEXT = lazy_pattern(
     r"\s*+(?:,|;|/|&|、|，|\band\b|\bor\b|和|或|与|及)(?:\s*+(?:and|or|also)\b)?"
     r"(?P<prefix>(?:[\s*_`$\"'(\[{（【]|\\(?:text|mathrm|mathbf)\b|\b(?:option|choice)\b)*+)"
     rf"(?P<letter>[A-Za-z]){_STOP}{_CLOSE}",
     re.IGNORECASE,
 )
-_RUN = later(rf"{_PREFIX}(?P<run>[A-Z]{{2,10}})(?![A-Za-z0-9])")
-_END = later(r"[^\S\n]*(?:$|\n|[.。!！;；:：,，)）]+(?=$|\s|[^\w])|</|<\||\[/|\\\\|[—–-]\s)")
-_FULL_STOP = later(
+_RUN = lazy_pattern(rf"{_PREFIX}(?P<run>[A-Z]{{2,10}})(?![A-Za-z0-9])")
+_END = lazy_pattern(r"[^\S\n]*(?:$|\n|[.。!！;；:：,，)）]+(?=$|\s|[^\w])|</|<\||\[/|\\\\|[—–-]\s)")
+_FULL_STOP = lazy_pattern(
     r"[^\S\n]*(?:$|\n|[.。!！;；](?=$|\s)|</|<\||,\s+(?:because|since|as|which|not|and\s+not)\b)",
     re.IGNORECASE,
 )
-_CONNECTIVE = later(
+_CONNECTIVE = lazy_pattern(
     r"\s+(?:because|since|as|and|or|which|for|due|based|given|so|but|while|where|according|by|both|are)\b|\s*[(（—–,:;.\-\n]",
     re.IGNORECASE,
 )
-_GOES_ON = later(r"\s+(?:because|since|as|are|both|which)\b")
-_ASKED = later(r"[\s*_)\]}$\"']*[?？]")
+_GOES_ON = lazy_pattern(r"\s+(?:because|since|as|are|both|which)\b")
+_ASKED = lazy_pattern(r"[\s*_)\]}$\"']*[?？]")
 
 _LINK = (
     r"(?:[*_\"'’”`)\]}\s]{0,6}(?:[:：=]|->|→|—|–|\s-\s)|\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|has\s+to\s+be"
     r"|(?:seems|appears)\s+to\s+be|remains|becomes|est|es|ist|lautet)\b(?:\s+not\s+\S{1,4}\s*,?\s+but\b)?)"
 )
-_AFTER_ANSWER = later(
+_AFTER_ANSWER = lazy_pattern(
     rf"s?(?:_[a-z]{{1,10}})?(?:\s+(?:choice|option|letter))?(?:\s*\([^()\n]{{0,40}}\))?(?:\s+(?:to|for|of|in|among|from|here|that|we)\b[^.\n:?!]{{0,100}}?)??{_LINK}",
     re.IGNORECASE,
 )
-_AFTER_TAG = later(r"\s*[>\]]")
-_AFTER_CHOICE = later(
+_AFTER_TAG = lazy_pattern(r"\s*[>\]]")
+_AFTER_CHOICE = lazy_pattern(
     rf"s?(?:\s+(?:letter|here|from|among|for|to)\b[^.\n:?!]{{0,60}}?)??{_LINK}", re.IGNORECASE
 )
-_GUARD = later(
+_GUARD = lazy_pattern(
     r"(?:n['’]t\s+(?:think|believe|mean|say)|\b(?:if|whether|unless|suppos\w+|assum\w+|imagin\w+|doubt|not\s+(?:think|believe|mean|sure|say)|e\.g\.|for\s+example|could|might|may"
     r"|not|never|another|wrong|incorrect)|如果|假设|不)(?:\s+(?:that|if|whether))?(?:\s+(?:the|our|my|this|correct|right|best|final|only|possible|so|be))*[\s*_\"'“(]*$",
     re.IGNORECASE,
 )
-_BEFORE = later(
+_BEFORE = lazy_pattern(
     r"(?P<word>[A-Za-z]+\s+|[,.:;]\s*|^\s*)?(?P<list>(?<![A-Za-z0-9_'’.+=^/-])(?P<open>[\s*_`$\"'“(\[{（]|\\(?:text|mathbf|mathrm|textbf|boxed)\b)*[A-Z]"
     r"(?:[*_`$\"'”)\]}）])*(?:\s*(?:,\s*and\b|,|&|\band\b)\s*[*_(]*[A-Z][*_)]*(?![A-Za-z]))*)[:.]?"
     r"\s*(?:is|are|must\s+be|would\s+be|should\s+be|seems|appears)\b(?:\s+(?:indeed|therefore|thus|clearly|definitely|the|my|our|only|most|likely|to|be|both|single|correct|right|best|final|appropriate|accurate|suitable))*\s+[*_]*$",
 )
-_FITS = later(
+_FITS = lazy_pattern(
     r"[*_]*(?:(?:\s+(?:answer|option|choice|one|response|solution|match|fit)s?)?[*_]*"
     r"(?:[^\S\n]*(?:$|\n|[.。!,;:)])|\s+(?:because|since|as|and|so|based|given|according|due|which|here|among|from|to\s+th))|\s+(?:answer|option|choice)\b(?!\s*\?))",
     re.IGNORECASE,
 )
-_OTHER_NOUN = later(
+_OTHER_NOUN = lazy_pattern(
     r"(?:option|choice|answer|letter|so|therefore|thus|hence|only|that|and|both|then|since|is|because|but|means|making|makes|conclude)\s*$",
     re.IGNORECASE,
 )
@@ -96,47 +96,47 @@ _MARKS_OF_STATEMENTS = (
     "答案", "正确", "选",
 )
 # fmt: on
-_PRAISED = later(
+_PRAISED = lazy_pattern(
     r"\b(?:correct|right|best|final|my|our|closest|likely|appropriate|accurate|suitable|answer|only|chosen|valid|nearest|remaining)[\s*_]*$",
     re.IGNORECASE,
 )
-_UNPRAISED = later(
+_UNPRAISED = lazy_pattern(
     r"\b(?:first|second|third|another|other|each|every|next|last|which|incorrect|wrong|worst)\s*$",
     re.IGNORECASE,
 )
 _FURTHER = {
-    "go": later(r"\s+with\b"),
-    "opt": later(r"\s+for\b"),
-    "it": later(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", re.IGNORECASE),
+    "go": lazy_pattern(r"\s+with\b"),
+    "opt": lazy_pattern(r"\s+for\b"),
+    "it": lazy_pattern(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", re.IGNORECASE),
 }
 _MOST = 500
 """Marks looked at from the end; a statement before so many that state nothing is not the last word."""
-_VOID = later(
+_VOID = lazy_pattern(
     r"[\s*_(\"'\[$\\{]*(?:text\{)?(?:none\b|unable\b|not\s+(?:listed|among|given|provided|available|in\s+the)|cannot\s+be\b|unknown\b|undetermined\b|n/a\b)",
     re.IGNORECASE,
 )
-_DENIED = later(
+_DENIED = lazy_pattern(
     r"\s+(?:is|are|was|were)(?:\s+(?:also|only|therefore))?(?:\s+(?:not|incorrect|wrong|false|partially|partly)\b|n['’]t)|\s+(?:does|do|can|would|could)(?:n['’]t|\s*not)\b",
     re.IGNORECASE,
 )
-_LAST_WORDS = later(r"\b(?:is|be|are|with)\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$")
+_LAST_WORDS = lazy_pattern(r"\b(?:is|be|are|with)\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$")
 # The form that our own prompts ask for, as the whole last line: no need to look further.
 _CLOSING = re.compile(r"\n?[*_\s]*(?:final\s+)?answer[*_\s]*:[*_\s(]*([A-Z])[*_)\s.]*", re.IGNORECASE)
 _AFTER = dict.fromkeys(("answer", "answers", "ans", "réponse", "respuesta", "antwort"), _AFTER_ANSWER) | {
     "choice": _AFTER_CHOICE,
     "letter": _AFTER_CHOICE,
     "option": _AFTER_CHOICE,
-    "答案": later(r"\s*(?:应该|应|就|只能)?\s*(?:是|为|选|:)"),
+    "答案": lazy_pattern(r"\s*(?:应该|应|就|只能)?\s*(?:是|为|选|:)"),
 }
-_CHINESE_BEFORE = later(
+_CHINESE_BEFORE = lazy_pattern(
     r"(?:选项|选|项|答案)?\s*[(（]?(?<![A-Za-z0-9])([A-Z])[)）]?\s*(?:选?项)?(?:才)?(?:是|为)?(?:唯一|最)?$"
 )
-_VERB = later(r" (?:is|are|be|seems|appears) ")
-_CONDITION = later(r"\bif\b[^.\n]*$", re.IGNORECASE)
-_BARE_LEFT = later(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct)\s+)*$", re.IGNORECASE)
-_BARE_RIGHT = later(r"\s+(?=[*_($\[]*[A-Z][*_)$\].]*\s*(?:$|\n))")
+_VERB = lazy_pattern(r" (?:is|are|be|seems|appears) ")
+_CONDITION = lazy_pattern(r"\bif\b[^.\n]*$", re.IGNORECASE)
+_BARE_LEFT = lazy_pattern(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct)\s+)*$", re.IGNORECASE)
+_BARE_RIGHT = lazy_pattern(r"\s+(?=[*_($\[]*[A-Z][*_)$\].]*\s*(?:$|\n))")
 """As in "Answer B" on a line of its own."""
-_COLON = later(r"s?\s*[*_]*:")
+_COLON = lazy_pattern(r"s?\s*[*_]*:")
 _PRAISE = frozenset(("correct", "right", "best", "appropriate", "accurate", "suitable", "plausible", "正确"))
 _JUDGED = frozenset(("answer", "choice", "option")) | _PRAISE
 _PLACEHOLDER = "X"
@@ -331,12 +331,12 @@ def _looking_back(text: str, left: str, end: int, limit: int) -> str:
     return "".join(letters)
 
 
-_LINE_ALONE = later(
+_LINE_ALONE = lazy_pattern(
     r"(?:[\s*_#]*(?:the\s+|my\s+)?(?:final|response|solution|result|correct|conclusion|verdict|output|prediction|selected|selection)\b)?"
     rf"(?:[{_MARKS}]|{_COMMANDS}|option\b|choice\b|选项?)*+(?P<letter>[A-Za-z])(?P<close>[\s*_`~$\"'”’»)\]}}）】」』.。:,!]|\\[)\]}}]|</s>)*",
     re.IGNORECASE,
 )
-_LABEL = later(
+_LABEL = lazy_pattern(
     r"[\s*_`\"'“#>-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<a>[A-Z])[)\]）】]|(?P<b>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|[^\S\n]*(?=[\u4e00-\u9fff])))",
 )
 

@@ -7,12 +7,12 @@ from functools import cache
 
 import msgspec
 
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 
-_ANSWER_IS = later(r"answer is \(?([A-J])\)?")
-_ANSWER_COLON = later(r"[aA]nswer:\s*([A-J])")
-_ISOLATED = later(r"\b[A-J]\b")
-_SIMPLE_EVALS = later(r"(?i)Answer[ \t]*:[ \t]*\$?([A-D])\$?")
+_ANSWER_IS = lazy_pattern(r"answer is \(?([A-J])\)?")
+_ANSWER_COLON = lazy_pattern(r"[aA]nswer:\s*([A-J])")
+_ISOLATED = lazy_pattern(r"\b[A-J]\b")
+_SIMPLE_EVALS = lazy_pattern(r"(?i)Answer[ \t]*:[ \t]*\$?([A-D])\$?")
 
 
 def letter_mmlu_pro(text: str) -> str | None:
@@ -72,8 +72,8 @@ def _opencompass(last: str) -> re.Pattern[str]:
 
 # --- image suites -------------------------------------------------------------------------------------------
 
-_MICROVQA = later(r"answer is \*?\*?\(?([0-9])\)?\*?\*?")
-_MSEARTH_OPTION = later(r"\s*([a-dA-D])(?!\w)\s*+[):.,]?\s*+")
+_MICROVQA = lazy_pattern(r"answer is \*?\*?\(?([0-9])\)?\*?\*?")
+_MSEARTH_OPTION = lazy_pattern(r"\s*([a-dA-D])(?!\w)\s*+[):.,]?\s*+")
 _XLRS_DROPPED = ("The best answer is", "The correct answer is", "The answer is", "The answer")
 
 

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import re
 
-from evals.extract.later import later
+from evals.extract.lazy_pattern import lazy_pattern
 
-_WORD = later(
+_WORD = lazy_pattern(
     r"(?<![\w/'’-])(?P<before>(?:yes|no)\s*(?:/|\bor\b|\band\b)\s*)?(?P<word>yes|no)(?![\w'’/-])"
     r"(?P<after>\s*(?:\bor\b|\band\b(?=\s(?:yes|no)\b)|[^\w\s]|\n|$))?",
     re.IGNORECASE,
 )
-_PROBABILITY = later(
+_PROBABILITY = lazy_pattern(
     r"\bprobability\b[^\d\n%]{0,40}?(1(?:\.0+)?|0?\.\d+|0|\d{1,3}(?:\.\d+)?\s?%)(?![\d.])", re.IGNORECASE
 )
-_LEAD = later(
+_LEAD = lazy_pattern(
     r"(?:^|[.!?:>{\n。：]|\b(?:is|be|so|therefore|thus|answer|say)\b,?)[\s*_\"'“(\[>{$\\]*(?:text\{)?$",
     re.IGNORECASE,
 )

@@ -1,4 +1,4 @@
-"""Patterns that are compiled when first used, so that importing the readers costs next to nothing."""
+"""Regular expressions that are compiled at their first use, so that importing the readers takes little time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, cast
 _METHODS = ("search", "match", "fullmatch", "finditer", "findall", "sub", "split")
 
 
-class _Later:
+class _LazyPattern:
     __slots__ = ("_flags", "_source", *_METHODS)
 
     def __init__(self, source: str, flags: int) -> None:
@@ -25,6 +25,6 @@ class _Later:
         return getattr(pattern, name)
 
 
-def later(source: str, flags: int = 0) -> re.Pattern[str]:
-    """Stand in for `re.compile`; a faulty pattern shows at its first use."""
-    return cast("re.Pattern[str]", _Later(source, flags))
+def lazy_pattern(source: str, flags: int = 0) -> re.Pattern[str]:
+    """Return a pattern that `re.compile` compiles at its first use, where a faulty one raises."""
+    return cast("re.Pattern[str]", _LazyPattern(source, flags))
