@@ -6,12 +6,14 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.command import evals
 from tests.support.expressions import evaluate
 from tests.support.paths import ROOT
 
@@ -114,6 +116,64 @@ def test_a_name_is_letters_digits_and_hyphens(name: str, status: int) -> None:
     script = STEPS["Check the name"]["run"]
     done = subprocess.run(["bash", "-c", script], env={"NAME": name}, capture_output=True, check=False)
     assert done.returncode == status
+
+
+def git(folder: Path, *words: str) -> str:
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    done = subprocess.run(["git", *who, *words], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "verdict", "status"), [("careful", "pass", 0), ("careless", "regression", 1)]
+)
+def test_its_scripts_judge_a_pull_request_by_the_rules_of_the_base_branch(
+    tmp_path: Path, model: str, verdict: str, status: int
+) -> None:
+    origin, checkout = tmp_path / "origin", tmp_path / "checkout"
+    (origin / "gate").mkdir(parents=True)
+    git(origin, "init", "-q", "-b", "main")
+    (origin / "gate" / "policy.toml").write_text('[[suite]]\nname = "mmlu-pro"\nmargin = 0.3\n')
+    assert (
+        evals(
+            "run", "mmlu-pro", "--sample", "-m", "demo:careful", "--quiet", "--results", tmp_path / "r"
+        ).status
+        == 0
+    )
+    assert (
+        evals("gate", "baseline", "last", origin / "gate" / "b.jsonl", "--results", tmp_path / "r").status
+        == 0
+    )
+    git(origin, "add", "-A")
+    git(origin, "commit", "-q", "-m", "rules")
+    git(tmp_path, "clone", "-q", str(origin), str(checkout))
+    (checkout / "gate" / "policy.toml").write_text(
+        '[[suite]]\nname = "mmlu-pro"\nmargin = 0.99\n'
+    )  # a rule of its own
+
+    inputs = {name: entry.get("default", "") for name, entry in ACTION["inputs"].items()} | {
+        "model": f"demo:{model}", "suites": "mmlu-pro", "policy": "gate/policy.toml", "baseline": "gate/b.jsonl",
+        "options": "--sample --quiet", "results": str(tmp_path / "runs"), "token": "t",
+    }  # fmt: skip
+    pull = {"base": {"sha": git(origin, "rev-parse", "HEAD")}}
+    contexts: dict[str, Any] = {
+        "inputs": inputs, "steps": {}, "runner": {"temp": str(tmp_path)},
+        "github": {"sha": "0" * 40, "event": {"pull_request": pull}},
+    }  # fmt: skip
+    for name in ("Check the name", "Rules of the base branch", "Run", "Gate"):
+        step, output = STEPS[name], tmp_path / f"{name}.out"
+        output.touch()
+        env = {key: str(evaluate(value, contexts)) for key, value in step["env"].items()}
+        env |= {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path),
+                "GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}  # fmt: skip
+        shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+        done = subprocess.run(shell, cwd=checkout, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == (status if name == "Gate" else 0), (name, done.stdout, done.stderr)
+        outputs = dict(line.split("=", 1) for line in output.read_text().splitlines())
+        contexts["steps"][step.get("id", name)] = {"outputs": outputs}
+    assert contexts["steps"]["gate"]["outputs"]["verdict"] == verdict
+    assert f"evals gate: {verdict}" in (tmp_path / "summary.md").read_text().splitlines()[1]
 
 
 def actionlint() -> Callable[[Path], list[str]]:

@@ -37,20 +37,20 @@ def main(results: Path) -> int:
     steps: list[tuple[str, list[str], tuple[int, ...]]] = [
         *_small_model(),
         ("A careful model, recorded", _run("careful"), (0,)),
-        ("A careless one, recorded", _run("careless"), (0,)),
-        ("Scores, each with its interval and what it rests on", ["show"], (0,)),
+        ("A careless model, recorded", _run("careless"), (0,)),
+        ("Scores, with intervals, sizes and marks", ["show"], (0,)),
         (
-            "Is one better, or is it luck? Paired, item by item",
+            "Is one model better, or is it chance? A paired comparison",
             ["compare", "careless", "careful", "--suite", "mmlu-pro", "--suite", "gpqa"],
             (0,),
         ),
         (
-            "One wrong molecule: how far up the ladder did it come?",
+            "One wrong molecule: which equivalences does it reach?",
             ["show", "careless/smolinstruct:NC-I2S", "--sample", MOLECULE],
             (0,),
         ),
         (
-            "May the careless one replace the careful one? The gate's exit status is 1: no",
+            "May the careless model replace the careful one? The gate says no (exit status 1)",
             ["gate", "careless", "--baseline", "careful", "--policy", str(policy)],
             (1,),
         ),
@@ -66,7 +66,7 @@ def _small_model() -> list[tuple[str, list[str], tuple[int, ...]]]:
     if find_spec("xllamacpp") is None:
         return []
     words = ["run", "mmlu-pro", "--limit", "4", "--sample", "-m", "smollm2", "--max-tokens", "384", "--quiet"]
-    return [("A small model on this machine, four items: it runs, it does not know much", words, (0, 1))]
+    return [("A small model on this machine, four items (135M parameters: it cannot know much)", words, (0, 1))]
 
 
 def _run(name: str) -> list[str]:
