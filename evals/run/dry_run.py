@@ -88,13 +88,13 @@ def _of_model(session: Session, spec: str, model_object: Model | None) -> list[F
         except UsageError as error:  # no key, server or GPU: the forecast is possible anyway
             fault = str(error)
     try:
-        return [_of_suite(request, suite, spec, model, fault) for suite in session.suites]
+        return [_of_suite(request, suite, spec=spec, model=model, fault=fault) for suite in session.suites]
     finally:
         if model is not None and model is not model_object:
             asyncio.run(model.close())
 
 
-def _of_suite(request: RunRequest, suite: Suite, spec: str, model: Model | None, fault: str) -> Forecast:
+def _of_suite(request: RunRequest, suite: Suite, *, spec: str, model: Model | None, fault: str) -> Forecast:
     profile = profiles.find(spec)
     shown = load.without_secrets(spec)
     takes = model.accepts if model else suite.needs
@@ -106,13 +106,13 @@ def _of_suite(request: RunRequest, suite: Suite, spec: str, model: Model | None,
     options = structs.replace(plan_options(request, profile), engine=engine)
     plan = resolve(suite, options, model=name, spec=shown, takes=takes, keep_media=False)
     try:
-        return _with_figures(plan, request, budget_of(request, spec), model, fault)
+        return _with_figures(plan, request, budget=budget_of(request, spec), model=model, fault=fault)
     finally:
         plan.samples.close()
 
 
 def _with_figures(
-    plan: Plan, request: RunRequest, budget: Budget, model: Model | None, fault: str
+    plan: Plan, request: RunRequest, *, budget: Budget, model: Model | None, fault: str
 ) -> Forecast:
     config, expected = plan.config, len(plan.samples) * plan.config.repeats
     done = _done(plan)

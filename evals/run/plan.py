@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from time import gmtime, strftime
@@ -172,40 +172,33 @@ def resolve(
     if suite.refuses:
         raise UsageError(suite.refuses)
     data = data_for(suite, options, takes=takes)
-    if not keep_media:
-        data = structs.replace(data, media=None)
+    data = data if keep_media else structs.replace(data, media=None)
     samples, digest = read(suite, data, accept=options.data_hash)
     if keep_media or not suite.needs & MEDIA:
         _require_questions(suite, samples)
-    total = len(samples)
+    total, groups = len(samples), set(samples.groups)
     chosen = _chosen(samples, suite, options)
-    groups = set(samples.groups)
-    if len(chosen) < total:
-        samples = _subset_of(samples, chosen)
-    absent = tuple(sorted(groups.difference(samples.groups)))
+    narrowed = len(chosen) < total
+    samples = _subset_of(samples, chosen) if narrowed else samples
     sampling, how = resolved(suite, options)
-    narrowed = len(samples) < total
     config = _config(
         suite, options, digest=digest, spec=spec, sampling=sampling, asked=len(samples), narrowed=narrowed
     )
     folder = options.results / suite.folder / store.slug(model)
     path, notes = _place(folder, config, options.run, fresh=options.fresh)
-    notes += [*how, *_pixel_notes(config, options), *_system_notes(config), *_data_notes(suite, data, digest)]
-    if absent and suite.headline.pool == "macro":
-        notes.append(
-            f"the subset has no item of {len(absent)} of {len(groups)} groups ({', '.join(absent[:3])} ...): no {suite.headline.name}"
-        )
-    return Plan(
+    plan = Plan(
         suite=suite,
         data=data,
         samples=samples,
         total=total,
-        absent_groups=absent,
+        absent_groups=tuple(sorted(groups.difference(samples.groups))),
         config=config,
         folder=folder,
         path=path,
-        notes=notes,
+        notes=[*notes, *how],
     )
+    plan.notes += _notes(plan, options, groups=len(groups))
+    return plan
 
 
 def _config(
@@ -274,22 +267,20 @@ def _reused(card: Card, done: int) -> str:
     )
 
 
-def _data_notes(suite: Suite, data: Data, digest: str) -> list[str]:
-    if data.origin != "hub" or suite.sha256 or suite.in_memory:
-        return []
-    return [f"no hash of this data set is pinned; its rows have sha256 {digest[:16]}"]
-
-
-def _system_notes(config: Config) -> list[str]:
-    return ["with a system prompt of the user (--system)"] if config.system else []
-
-
-def _pixel_notes(config: Config, options: Options) -> list[str]:
-    if config.max_pixels is None or not options.max_pixels_of:
-        return []
-    return [
-        f"images of more than {config.max_pixels:,} pixels are scaled down, the limit of {options.max_pixels_of}"
-    ]
+def _notes(plan: Plan, options: Options, *, groups: int) -> Iterator[str]:
+    """Yield the notes on images, system prompt, data and subset; `groups`: their number in the whole data set."""
+    suite, config, absent = plan.suite, plan.config, plan.absent_groups
+    if config.max_pixels is not None and options.max_pixels_of:
+        yield f"images of more than {config.max_pixels:,} pixels are scaled down, the limit of {options.max_pixels_of}"
+    if config.system:
+        yield "with a system prompt of the user (--system)"
+    if plan.data.origin == "hub" and not suite.sha256 and not suite.in_memory:
+        yield f"no hash of this data set is pinned; its rows have sha256 {config.data_sha256[:16]}"
+    if absent and suite.headline.pool == "macro":
+        yield (
+            f"the subset has no item of {len(absent)} of {groups} groups ({', '.join(absent[:3])} ...): "
+            f"no {suite.headline.name}"
+        )
 
 
 def _require_questions(suite: Suite, samples: SampleStore) -> None:

@@ -71,46 +71,31 @@ class Runner:
         skips: Callable[[int], bool] | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
-        """Prepare; no call is made before `run`.
+        """`timeout_s`: deadline of a call; None: see `Caller`. `queue`: (job, position, repeat) in calling order; None: longest first.
 
-        `timeout_s`: deadline of one call; None: 60 s plus 0.1 s per token allowed. `queue`:
-        (job, position, repeat) in calling order; None: longest first. `skips`: returns whether a job
-        needs no more samples. `say`: shows the user what is being waited for.
+        `skips`: returns whether a job needs no more samples. `say`: shows the user what is being waited for.
         """
-        slots = slots_of(model)
-        self.model, self.jobs = model, jobs
-        self.pace = Pace(fixed=concurrency, most=slots) if slots else Pace(fixed=concurrency)
-        self.budget = budget or Budget()
-        self.ended = ""
+        self.model, self.jobs, self.budget = model, jobs, budget or Budget()
+        self.pace = Pace(fixed=concurrency, most=slots_of(model) or MOST)
+        self.interrupted, self.ended = False, ""
         """Why the run ended before its queue was empty."""
-        self.interrupted = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._watcher = watcher
+        self._watcher, self._skips = watcher, skips
         self._unwritten: set[Writer] = set()
         self._pool = Pool()
         self._scoring = [
             Scoring(job.suite.scorers, self._pool, job.suite.errata, ideal=job.suite.ideal) for job in jobs
         ]
-        self._queue = order(jobs) if queue is None else list(queue)
-        self._queue.reverse()
-        self._skips = skips
+        self._queue = list(reversed(order(jobs) if queue is None else queue))
         self._workers: set[asyncio.Task[None]] = set()
         self._judging: set[asyncio.Task[None]] = set()
-        self._stop = asyncio.Event()
-        self._idle = asyncio.Event()
-        """Set when no task is left; cheaper than `asyncio.wait`, which checks every task whenever one ends."""
+        self._stop, self._idle = asyncio.Event(), asyncio.Event()
+        """`_idle` is set when no task is left; `asyncio.wait` would check every task whenever one ends."""
         self._calls = Caller(
-            model,
-            self.pace,
-            timeout_s=timeout_s,
-            stop=self._stop,
-            end=self._end,
-            on_rest=self._fill,
-            say=say,
+            model, self.pace, timeout_s=timeout_s, stop=self._stop, end=self._end, on_rest=self._fill, say=say
         )
-        self._failures = 0
+        self._failures, self._last_failure = 0, ""
         self._fault: EvalsError | None = None
-        self._last_failure = ""
 
     async def run(self) -> None:
         """Process the queue; raises Fatal or StoreError if the run cannot continue."""
