@@ -249,7 +249,9 @@ def test_an_open_draw_is_filled_in_as_a_whole_and_noted():
     sampling, notes = resolved(suite, options())
     assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p) == (0.7, 1.0, 50, 0.0)
     assert sampling.max_tokens == suite.sampling.max_tokens
-    assert notes == ["sampling as recommended by the developers of One: temperature 0.7, top_p 1, top_k 50, min_p 0"]
+    assert notes == [
+        "sampling as recommended by the developers of One: temperature 0.7, top_p 1, top_k 50, min_p 0"
+    ]
 
 
 def test_the_user_s_temperature_keeps_the_makers_out():

@@ -123,7 +123,17 @@ def test_a_reply_of_another_kind_never_breaks_a_scorer(name: str) -> None:
                     assert score.verdict not in ("right", "wrong"), (suite.id, text, score)
 
 
-OPEN = ("aime", "chartbench", "chartqa", "compression", "ifeval", "matbench", "physics", "smolinstruct")
+OPEN = (
+    "aime",
+    "chartbench",
+    "chartqa",
+    "compression",
+    "hmmt",
+    "ifeval",
+    "matbench",
+    "physics",
+    "smolinstruct",
+)
 """Suites without options."""
 
 

@@ -328,7 +328,9 @@ def test_without_the_wheel_ours_stands_in_under_its_own_name(tmp_path: Path) -> 
         "mmlu-pro, aime:2025: OpenCompass' words are not on this machine: `evals data opencompass`"
     )
     assert said[1].startswith("mmmu: VLMEvalKit's words")
-    assert all(line.endswith("using reworded prompts (intern-s1~), never ranked with intern-s1") for line in said)
+    assert all(
+        line.endswith("using reworded prompts (intern-s1~), never ranked with intern-s1") for line in said
+    )
     for run in done.json["runs"]:
         assert card_of(tmp_path, run["run"]).wording == {}
 
@@ -424,7 +426,10 @@ def test_a_wheel_that_changed_is_as_good_as_none(laid: Path, tmp_path: Path) -> 
     laid.write_bytes(laid.read_bytes() + b"\n")
     done = saying(tmp_path, *ASKED)
     assert run_of(done)["protocol"] == "intern-s1~"
-    assert "its SHA-256 differs): `evals data opencompass` mends it; using reworded prompts (intern-s1~)" in done.err
+    assert (
+        "its SHA-256 differs): `evals data opencompass` mends it; using reworded prompts (intern-s1~)"
+        in done.err
+    )
 
 
 # --- scoring again ------------------------------------------------------------------------------------------
@@ -441,9 +446,7 @@ def test_scoring_again_wants_no_wheel_unless_it_asks_a_judge(laid: Path, tmp_pat
     assert (again.status, again.json["changes"]) == (0, [])
     assert again.json["run"]["estimates"] == first["estimates"]
     assert again.json["run"]["judge"] == first["judge"]  # with the hash of the words
-    assert (
-        "uses upstream's judge prompt" in scoring(tmp_path, "r", "--judge", "scripted:B").complaint
-    )
+    assert "uses upstream's judge prompt" in scoring(tmp_path, "r", "--judge", "scripted:B").complaint
 
 
 def test_another_judge_is_asked_the_same(laid: Path, tmp_path: Path) -> None:

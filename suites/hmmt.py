@@ -1,0 +1,67 @@
+"""HMMT February 2025 and 2026 (Harvard-MIT Mathematics Tournament), as MathArena publishes it: answers are expressions.
+
+`official` follows MathArena (eth-sri/matharena @ e9276603): the answer in a box, four runs a problem, the last box
+alone. Its own parser is not used: two answers are equal here if math-verify finds them so, which MathArena's grammar
+and this one may decide differently for what neither was written for. `strict` reads the stated answer wherever it stands.
+The Intern-S2 tables print shares of 33 problems x 32 runs (`evals claims check --grid --suite hmmt-2026`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evals.benchmark import Benchmark, Protocol, Variant
+from evals.data import Data, Split
+from evals.prompts import ask, plain_text
+from evals.report.metrics import repeated
+from evals.scorers.upstream.boxed import BoxedExpression
+from evals.scorers.upstream.mathvision import Strict
+from evals.types import Prompt, Sample, Sampling, Text
+
+SPLITS = {
+    year: Split(
+        hub=f"MathArena/hmmt_feb_{year}",
+        split="train",
+        stems=(year, f"hmmt_feb_{year}", f"hmmt{year[2:]}"),
+        rows=rows,
+    )
+    for year, rows in (("2025", 30), ("2026", 33))
+}
+
+
+def _samples(data: Data, year: str) -> Iterator[Sample]:
+    for row in data.rows(SPLITS[year], required=("problem_idx", "problem", "answer")):
+        topics = row.get("problem_type")
+        yield Sample(
+            id=f"{year}-{row['problem_idx']}",
+            question=(Text(str(row["problem"])),),
+            target=str(row["answer"]),
+            group=str(topics[0] if isinstance(topics, list) and topics else topics or ""),
+        )
+
+
+def _ask(sample: Sample, repeat: int) -> Prompt:
+    return ask(
+        f"{plain_text(sample.question)}\n\nReason step by step and put the final answer, in LaTeX, into \\boxed{{}}."
+    )
+
+
+BENCHMARK = Benchmark(
+    name="hmmt",
+    title="HMMT February 2025 (30) and 2026 (33): competition problems answered by an expression, as MathArena has them.",
+    variants={"2025": Variant(30), "2026": Variant(33)},
+    samples=_samples,
+    protocols={
+        "strict": Protocol(prompt=_ask, scorers={"answer": Strict()}, metrics=repeated()),
+        "official": Protocol(
+            prompt=_ask,
+            scorers={"answer": BoxedExpression()},
+            metrics=repeated(),
+            sampling=Sampling(max_tokens=64_000),
+            repeats=4,
+        ),
+    },
+    ideal=lambda sample, prompt: f"Hence \\boxed{{{sample.target}}}.",
+    licence="CC-BY-NC-SA-4.0; problems (c) HMMT",
+    cite="arXiv 2505.23281",
+)

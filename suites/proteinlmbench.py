@@ -1,0 +1,124 @@
+"""ProteinLMBench (Shen et al., arXiv 2406.05540): 944 multiple-choice questions about proteins.
+
+Two published ways to ask, and nobody says which one a vendor's number comes from. `official` is the authors' (as in
+SciEvalKit @ PrismaX, `ProteinLMBench.build_prompt`): options numbered from 1, number 7 for "not sure", and of the reply
+the *first number that stands anywhere*, so that "In 2 of 6 cases ... option 4" reads as option 2. `intern-s1` is OpenCompass'
+(@ a5acc4bb, ProteinLMBench_llmjudge_gen_a67965): options lettered, a judge for the whole reply, in its own prompts
+(`intern-s1~`: reworded). `strict` wants a stated letter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from evals.benchmark import Benchmark, Protocol, Variant
+from evals.data import Data, Row, Split
+from evals.errors import DataError
+from evals.extract.upstream.last_letter import letter
+from evals.prompts import LETTERS, ask, options, plain_text
+from evals.prompts.upstream import UpstreamPrompts
+from evals.scorers.choice import Choice, StatedChoice
+from evals.scorers.judge.judged import Judged
+from evals.suite import INTERN_S1
+from evals.types import Prompt, Sample, Sampling, Text
+
+ROWS = Split(
+    hub="tsynbio/ProteinLMBench",
+    config="evaluation",
+    split="train",
+    stems=("evaluation", "ProteinLMBench", "train"),
+    rows=944,
+)
+UNSURE = 7
+"""Number of the option that a model of `official` is to choose if it does not know; never right."""
+
+
+def _samples(data: Data, variant: str) -> Iterator[Sample]:
+    for position, row in enumerate(data.rows(ROWS, required=("question", "options", "answer")), 1):
+        choices = tuple(str(option).rpartition(": ")[2] for option in row["options"])
+        number = re.search(r"(\d+)\s*$", str(row["answer"]))
+        if number is None or not 0 < int(number[1]) <= len(choices):
+            raise DataError(
+                f"proteinlmbench: question {position}: the gold answer {row['answer']!r} is none of its {len(choices)} options"
+            )
+        yield Sample(
+            id=str(row.get("id") or position),
+            question=(Text(str(row["question"])),),
+            target=LETTERS[int(number[1]) - 1],
+            choices=choices,
+        )
+
+
+def _ask(sample: Sample, repeat: int) -> Prompt:
+    last = LETTERS[len(sample.choices) - 1]
+    return ask(
+        "Answer this question about proteins; exactly one option is right. Think it through, then finish with a line of the form "
+        f"`ANSWER: X`, where X is one letter from A to {last}.\n\n{plain_text(sample.question)}\n\n{options(sample.choices)}"
+    )
+
+
+def _numbered(sample: Sample, repeat: int) -> Prompt:
+    shown = "\n".join(f"option {number}: {choice}" for number, choice in enumerate(sample.choices, 1))
+    return ask(
+        "Answer this multiple-choice question from what it says alone. Exactly one option is right; choose it by its "
+        f"number, and option {UNSURE} if you are not sure. Begin your reply with 'The correct option is' and the number, "
+        f'e.g. "The correct option is Option X."\n\nQuestion:\n{plain_text(sample.question)}\n\nOptions:\n{shown}\n'
+    )
+
+
+def first_number(text: str, count: int) -> str | None:
+    """Read the first number that stands anywhere; one that no option has is no answer."""
+    found = re.search(r"\d+", text)
+    return LETTERS[int(found[0]) - 1] if found and len(found[0]) < 3 and 0 < int(found[0]) <= count else None
+
+
+def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
+    """Return the columns that OpenCompass' loader makes (datasets/ProteinLMBench.py)."""
+    lettered = "".join(f"{mark}. {choice}\n" for mark, choice in zip(LETTERS, sample.choices, strict=False))
+    return {
+        "question": f"\nQuestion: {question}\nAnswer Choices: \n{lettered}",
+        "start": "A",
+        "end": LETTERS[len(sample.choices) - 1],
+        "options": str(list(sample.choices)),
+        "label": str(sample.target),
+    }
+
+
+WORDS = UpstreamPrompts(
+    file="ProteinLMBench/ProteinLMBench_llmjudge_gen_a67965.py",
+    asks="infer_cfg.prompt_template.template",
+    judges="eval_cfg.evaluator.prompt_template.template",
+    row=_row,
+    gold="label",
+)
+
+
+def _ideal_number(sample: Sample, prompt: Prompt) -> str:
+    return f"The correct option is Option {LETTERS.index(str(sample.target)) + 1}."
+
+
+BENCHMARK = Benchmark(
+    name="proteinlmbench",
+    title="ProteinLMBench: 944 multiple-choice questions about proteins (Shen et al., arXiv 2406.05540).",
+    variants={"": Variant(944)},
+    samples=_samples,
+    protocols={
+        "strict": Protocol(prompt=_ask, scorers={"choice": StatedChoice()}),
+        "official": Protocol(
+            prompt=_numbered,
+            scorers={"choice": Choice(first_number)},
+            sampling=Sampling(temperature=0.0, max_tokens=2048),
+            ideal=_ideal_number,
+        ),
+        "intern-s1": Protocol(
+            prompt=_ask,
+            upstream=WORDS,
+            scorers={"judge": Judged(rule=Choice(letter), mode="whole")},
+            sampling=INTERN_S1,
+        ),
+    },
+    chance=1 / 6,
+    licence="Apache-2.0",
+    cite="arXiv 2406.05540",
+)
