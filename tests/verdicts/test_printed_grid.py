@@ -59,7 +59,7 @@ def test_published_tables_have_the_known_denominators() -> None:
     assert next(fit for fit in deep.fits if fit.printed == "15.74").fewer_items == (305,)
     (reasoning,) = (table for (suite, _), table in tables.items() if suite == "sgi-bench:reasoning")
     assert len(fitting(reasoning)) == 19
-    (hmmt,) = (table for (suite, _), table in tables.items() if suite == "hmmt-2026")
+    (hmmt,) = (table for (suite, _), table in tables.items() if suite == "hmmt:2026")
     assert (len(fitting(hmmt)), hmmt.common_runs) == (0, 32)
     assert hmmt.p is not None
     assert hmmt.p < 1e-6
@@ -99,11 +99,11 @@ def test_repeats_that_the_source_states_are_part_of_the_grid(tmp_path: Path) -> 
 
 
 def test_the_command_names_tables_and_exits_with_1_if_a_number_cannot_arise(tmp_path: Path) -> None:
-    done = evals("claims", "check", "--grid", "--suite", "hmmt-2026")
+    done = evals("claims", "check", "--grid", "--suite", "hmmt:2026")
     assert done.status == 1
     assert "33 items x 32 runs" in done.out
     assert evals("claims", "check", "--grid", "--suite", "sgi-bench:reasoning").status == 0
-    tables = evals("claims", "check", "--grid", "--suite", "hmmt-2026", "--json").json["tables"]
+    tables = evals("claims", "check", "--grid", "--suite", "hmmt:2026", "--json").json["tables"]
     assert {fit["fits"] for fit in tables[0]["fits"]} == {False}
     assert evals("claims", "check").status == 2
     assert "leave out the run" in evals("claims", "check", "some-run", "--grid").err
