@@ -227,7 +227,7 @@ def test_a_bare_number_is_read_and_no_other(text: str, wanted: float | None) -> 
 
 # --- suites -------------------------------------------------------------------------------------------------
 
-DATA_ALONE = {"chartbench"}
+DATA_ALONE = {"chartbench", "ifeval"}
 """Suites whose questions are the data's words alone: nothing stands in for upstream's."""
 
 
@@ -244,15 +244,15 @@ def test_every_suite_that_words_its_own_questions_says_so() -> None:
         protocols = load.listing(name).protocols
         for protocol in (p for p in protocols if p.startswith("intern-s1") and not p.endswith("~")):
             assert (f"{protocol}~" in protocols) == (name not in DATA_ALONE), (name, protocol)
-            assert (first(name, protocol).words is not None) == (name not in DATA_ALONE), (name, protocol)
+            assert (first(name, protocol).upstream is not None) == (name not in DATA_ALONE), (name, protocol)
 
 
 def test_of_opencompass_of_vlmevalkit_or_of_nobody() -> None:
-    assert len(wheels.words()) == 23  # MMLU-Pro, GPQA, AIME of two years, ChemBench4K, 14 tasks and 4
+    assert len(wheels.words()) == 24  # MMLU-Pro, GPQA, ProteinLMBench, AIME of two years, ChemBench4K, 14 tasks and 4
     for name in ("mathvista", "mathvision", "xlrs", "physics"):
-        assert first(name, "intern-s1").words is wording.UNREAD
+        assert first(name, "intern-s1").upstream is wording.UNREAD
     for name in ("mmmu", "mmstar", "chartqa", "sfe", "msearth", "microvqa"):
-        assert isinstance(first(name, "intern-s1").words, Sentences)
+        assert isinstance(first(name, "intern-s1").upstream, Sentences)
 
 
 def bundled(suite: Suite) -> list[tuple[Sample, Prompt]]:
@@ -505,7 +505,7 @@ def test_what_was_asked_elsewhere_keeps_its_protocol(tmp_path: Path) -> None:
     assert done.status in (0, 1), done.err
     (run,) = done.json["runs"]
     assert (run["protocol"], run["counts"]) == ("intern-s1", {"failed:waiting": 16})
-    assert "upstream's words" in scoring(tmp_path, run["run"], "--judge", "scripted:A").complaint
+    assert "upstream's judge prompt" in scoring(tmp_path, run["run"], "--judge", "scripted:A").complaint
 
 
 def test_a_bundle_is_verified_without_the_wheel(laid: Path, tmp_path: Path) -> None:
