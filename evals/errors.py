@@ -103,10 +103,11 @@ class OutOfQuota(Fatal):
 class Rejected(ModelError):
     """The server rejects this request."""
 
-    def __init__(self, message: str, *, param: str = "") -> None:
-        """`param`: the request field at fault, if the server names it separately."""
+    def __init__(self, message: str, *, param: str = "", codes: frozenset[str] = frozenset()) -> None:
+        """`param`: the request field at fault, if the server names it separately. `codes`: its error codes."""
         super().__init__(message)
         self.param = param
+        self.codes = codes
 
 
 class Context(Rejected):
@@ -208,7 +209,7 @@ def from_status(
         codes & _CONTEXT or any(words in beginning for words in _CONTEXT_WORDS)
     ):
         return Context(text)
-    return Rejected(text, param=param)
+    return Rejected(text, param=param, codes=frozenset(codes))
 
 
 _LONGEST_WAIT_S = 1800.0
@@ -221,11 +222,18 @@ _QUOTA = {
     "enforced_spend_limit_reached",
     "exceeded_current_quota_error",  # Moonshot
     "insufficient_credits",
+    "insufficient_user_quota",  # One API and New API, gateways
+    "insufficient_balance",
+    "insufficient_funds",
+    "payment_required",
 }
 _QUOTA_WORDS = (
     "credit balance is too low",  # Anthropic, 400
     "specified api usage limits",  # Anthropic, 400: the limit that the user has set
     "insufficient balance",  # DeepSeek
+    "insufficient credits",  # OpenRouter
+    "insufficient funds",
+    "payment required",
     "used all available credits",  # xAI
 )
 _FILTER = {

@@ -18,6 +18,7 @@ from msgspec import Struct
 from evals import disk
 from evals.errors import EvalsError, UsageError
 from evals.types import Sampling
+from evals.validation import cause
 
 FILE = Path(__file__).parent / "model_adapters" / "profiles.toml"
 GPU_GB = {"A100": 80, "H800": 80, "H100": 80, "H200": 141}
@@ -112,10 +113,10 @@ _UNSOURCED = {"about", "name", "smaller", "source"}
 def read(path: Path = FILE) -> tuple[Profile, ...]:
     """Read and validate a file of profiles; raises EvalsError."""
     try:
-        file = msgspec.toml.decode(path.read_bytes(), type=_File)
+        file = msgspec.toml.decode(disk.read_small(path).removeprefix(disk.BOM), type=_File)
         profiles = tuple(_checked(name, profile, file.source) for name, profile in file.model.items())
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise EvalsError(f"{path.name}: {error}") from None
+    except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise EvalsError(f"{path.name}: {cause(error, _File)}") from None
     spellings = [name for profile in profiles for name in {n.lower() for n in (profile.name, *profile.names)}]
     if twice := {name for name in spellings if spellings.count(name) > 1}:
         raise EvalsError(f"{path.name}: two profiles are called {', '.join(sorted(twice))}")

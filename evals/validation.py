@@ -12,6 +12,7 @@ import msgspec
 _ERROR = re.compile(
     r"(?:Invalid enum value (?P<value>.*?)|Object contains unknown field `(?P<field>.*?)`)(?: - at `\$\.?(?P<path>.*)`)?"
 )
+_MISSING = re.compile(r"Object missing required field `(.*?)`")
 _STEP = re.compile(r"(\w+)|\[[^\]]*\]")
 
 
@@ -39,6 +40,32 @@ def explained(error: msgspec.ValidationError, kind: Any) -> str:
     near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
     return f"{text}; {hint}" if known else text
+
+
+def cause(error: Exception, kind: Any = None) -> str:
+    """Return why a file could not be read, in one line without Python's terms. `kind`: see `explained`.
+
+    >>> cause(RecursionError("maximum recursion depth exceeded")), cause(OSError(21, "Is a directory", "x"))
+    ('it is nested too deeply', 'Is a directory')
+    """
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, MemoryError):
+        return "it does not fit into memory"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, KeyError):
+        return f"the field {error} is missing"
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 (byte {error.start})"
+    if kind is not None and isinstance(error, msgspec.ValidationError):
+        return explained(error, kind)
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if match := _MISSING.fullmatch(text):
+        return f"the key {match[1]!r} is missing"
+    if "codec can't decode" in text:  # of a library that wraps the error
+        return "it is not UTF-8"
+    return "a number has more than 4,300 digits" if "integer string conversion" in text else text
 
 
 def _known(kind: Any) -> list[str]:

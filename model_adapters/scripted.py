@@ -17,6 +17,7 @@ import msgspec
 from evals import disk
 from evals.errors import UsageError
 from evals.types import Prompt, Reply, Sampling, Usage
+from evals.validation import cause
 
 Says: TypeAlias = str | Sequence[str] | Callable[[Prompt], str | Reply]
 
@@ -58,9 +59,8 @@ def model(rest: str) -> Scripted:
 def _texts(path: Path) -> list[str]:
     try:
         texts = msgspec.json.decode(disk.read_small(path), type=list[str])
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"scripted:list={path}: not a JSON list of strings ({reason})") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"scripted:list={path}: not a JSON list of strings ({cause(error)})") from None
     if not texts:
         raise UsageError(f"scripted:list={path}: the list is empty")
     return texts

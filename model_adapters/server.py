@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import ssl
 import time
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from evals.calls.secrets import Mask, api_key, in_url
 from evals.errors import BadReply, Fatal, RateLimit, Rejected, UsageError
 from evals.model_adapters.common.faults import fault_message, not_a_reply
 from evals.model_adapters.common.fetch import Listed, Refused, listed
-from evals.model_adapters.common.http import base_of, without_secrets
+from evals.model_adapters.common.http import base_of, likely_base, without_secrets
 from evals.model_adapters.common.retry_after import asked_wait_s
 from evals.model_adapters.openai import Chat
 from evals.plain import notice
@@ -124,8 +125,11 @@ def _likelihood(echo: _LogProbs, start: int, text: str) -> Likelihood:
 def model(rest: str) -> Server:
     """Return the client for `URL#NAME`; raises UsageError."""
     base, _, name = rest.partition("#")
+    base = base.strip()
     if not _is_url(base):
-        raise UsageError(f"server:{without_secrets(base)}: write server:http://HOST:PORT/v1#NAME")
+        raise UsageError(
+            f"server:{without_secrets(base)} has no valid http URL: write server:http://HOST:PORT/v1#NAME"
+        )
     key = api_key("EVALS_SERVER_KEY") or None
     if key and urlsplit(base).username is not None:
         raise UsageError(
@@ -193,15 +197,26 @@ def _authorization(base: str, key: str | None) -> dict[str, str]:
 def _listing_failure(shown: str, base: str, error: Exception) -> str:
     """Return in one line why a server's models could not be listed, and what to do."""
     if not isinstance(error, Refused):
-        reason = getattr(getattr(error, "reason", None), "strerror", None) or error
-        return f"cannot ask {shown} what it serves ({reason}); add #NAME to the URL"
+        return _unreachable(shown, base, error)
     refusal = f"{shown} answers {error.status}: {fault_message(error.body)}"
     if error.status in (401, 403):
         return f"{refusal}; the server wants a key: set EVALS_SERVER_KEY"
-    if error.status in (404, 405) and not urlsplit(base).path.strip("/"):
-        return f"{refusal}; base URLs mostly end in /v1: server:{base}/v1#NAME"
+    if error.status in (404, 405) and (likely := likely_base(base)):
+        return f"{refusal}; base URLs mostly end in /v1: server:{likely}#NAME"
     if error.status in (404, 405):
         return f"{refusal}; it does not list its models: check the address, or add #NAME to it"
     if error.status in (429, 503):
         return f"{refusal}; it is still busy or loading its model: try again later"
     return f"cannot ask {shown} what it serves ({error}); add #NAME to the URL"
+
+
+def _unreachable(shown: str, base: str, error: Exception) -> str:
+    """Return in one line why a call had no HTTP response, or none of the protocol."""
+    cause = getattr(error, "reason", error)
+    if isinstance(cause, ssl.SSLError) and base.startswith("https:"):
+        return (
+            f"{shown} does not answer in TLS ({cause.reason or cause}): is the server's URL http:// instead?"
+        )
+    if isinstance(cause, OSError) and cause.errno is not None:
+        return f"cannot reach {shown}: {cause.strerror or cause}; is the server running there?"
+    return f"cannot ask {shown} what it serves ({cause}); add #NAME to the URL"

@@ -59,7 +59,7 @@ def made(tmp_path: Path, fact: str = "", source: str = "") -> tuple[Profile, ...
         ("context = 10", "", "facts and sources differ in ['context']"),
         ("", 'price = "here"', "facts and sources differ in ['price']"),
         ("context = 10", 'context = "there"', "no such source: there"),
-        ("contxt = 10", "", "unknown field `contxt`"),
+        ("contxt = 10", "", "unknown key 'contxt'"),
         ('context = "10"', 'context = "here"', "Expected `int | null`"),
         ("gpus = { H1000 = 1 }", 'gpus = "here"', "no such GPU: H1000"),
         ("sampling = { temprature = 1.0 }", 'sampling = "here"', "no such sampling parameter: temprature"),

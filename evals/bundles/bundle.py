@@ -264,7 +264,11 @@ def _check_is_bundle(path: Path) -> None:
 @contextmanager
 def opened(path: Path) -> Iterator[Bundle]:
     """Open a bundle; raises UsageError if the file is no bundle, DataError if it is a broken one."""
-    if not path.is_file():
+    try:
+        exists = path.is_file()
+    except OSError as error:  # the name is too long
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    if not exists:
         raise UsageError(f"{path} does not exist")
     _check_is_bundle(path)
     try:

@@ -24,7 +24,9 @@ def environment_secret(variable: str, *, spaces: bool = False) -> str:
     """
     secret = os.environ.get(variable, "").strip()
     if not secret.isascii() or not secret.isprintable() or (" " in secret and not spaces):
-        raise UsageError(f"{variable} contains characters that no key has (its value is not shown)")
+        raise UsageError(
+            f"{variable} contains a blank, a control character or one outside ASCII, as no key does (its value is not shown)"
+        )
     return secret
 
 

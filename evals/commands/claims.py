@@ -236,7 +236,7 @@ def _compare_with_published(
     from evals.verdicts.reproduction import measured, with_noise
 
     shown = overview(runs)
-    for line in shown.broken:
+    for line in (*shown.broken, *shown.damaged):
         common.note(f"broken run: {line}")
     published = named(results)
     if only is not None:

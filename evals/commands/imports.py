@@ -66,5 +66,6 @@ def _read(
     request = ImportRequest(**options)
     if format_name in DIRECT:
         module, _, function = DIRECT[format_name].partition(":")
-        return getattr(import_module(f"evals.interop.{module}"), function)(source, request), []
+        cards = getattr(import_module(f"evals.interop.{module}"), function)(source, request)
+        return cards, [f"{card.run}: {note}" for card in cards for note in card.notes]
     return import_all(path, formats.read(format_name, source), request)

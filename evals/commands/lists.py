@@ -149,6 +149,8 @@ def _runs(results: Path, *, as_json: bool) -> None:
         except EvalsError as error:
             broken.append(str(error))
             continue
+        if line := store.damage(run.path, card):
+            broken.append(line)
         entries.append({
             "run": card.run, "suite": card.config.suite, "protocol": card.config.protocol, "model": card.model,
             "status": card.status, "origin": card.origin, "coverage": card.coverage, "path": str(run.path),

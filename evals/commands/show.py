@@ -124,7 +124,8 @@ def _show_runs(
 
     if run is None and not results.is_dir():
         raise UsageError(f"no results folder at {results}; `evals run` makes one")
-    shown = overview(store.find(results, run) if run is not None else store.runs(results))
+    runs = store.find(results, run) if run is not None else store.runs(results)
+    shown = overview(runs, hashes=run is not None)
     if any(filters[name] for name in ("suite", "model", "protocol", "last", "since")):
         every = shown.cards
         shown.cards = _filtered(every, filters)
@@ -133,8 +134,7 @@ def _show_runs(
             return
         shown.aggregates = aggregates(shown.cards)
     if pivot:
-        for line in shown.broken:
-            common.note(f"broken run: {line}")
+        _note_broken(shown)
         _print_pivot(shown.cards, as_json=as_json, as_csv=as_csv)
         return
     print_overview(
@@ -191,8 +191,7 @@ def print_overview(
 
     `each`: a row for every run instead of pooling seeds; `details`: a line per run on the outcomes behind its score.
     """
-    for line in shown.broken:
-        common.note(f"broken run: {line}")
+    _note_broken(shown)
     if as_json:
         common.print_json(
             {"runs": [common.run_json(card) for card in shown.cards], "aggregates": shown.aggregates}
@@ -217,6 +216,11 @@ def print_overview(
     if by_group:
         for card in shown.cards:
             _print_groups(card)
+
+
+def _note_broken(shown: Overview) -> None:
+    for line in (*shown.broken, *shown.damaged):
+        common.note(f"broken run: {line}")
 
 
 def _no_runs_message(results: Path | None) -> str:

@@ -22,14 +22,16 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct, structs
 
+from evals import disk
 from evals.errors import DataError
 from evals.types import Metric, Point, Sample
-from evals.validation import explained
+from evals.validation import cause
 
 Kind = Literal["gold", "question", "duplicate"]
 EXCLUDED, CORRECTED = "excluded", "corrected"
@@ -87,19 +89,24 @@ def entries(suite: str) -> tuple[str, tuple[Entry, ...]]:
     """Return version and entries of a suite's file; an empty version if there is none."""
     name = f"{suite.replace('-', '_')}.toml"
     path = files("evals.suites") / "errata" / name
-    if not path.is_file():
-        return "", ()
-    return read(path.read_text(encoding="utf-8"), name)
+    return load(Path(str(path))) if path.is_file() else ("", ())
+
+
+def load(path: Path) -> tuple[str, tuple[Entry, ...]]:
+    """Read an errata file; raises DataError in one line."""
+    try:
+        text = disk.read_small(path).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"errata {path.name}: {cause(error)}") from None
+    return read(text, path.name)
 
 
 def read(text: str, name: str) -> tuple[str, tuple[Entry, ...]]:
     """Parse an errata file; raises DataError in one line."""
     try:
         file = msgspec.convert(tomllib.loads(text), _File)
-    except msgspec.ValidationError as error:
-        raise DataError(f"errata {name}: {explained(error, _File)}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"errata {name}: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"errata {name}: {cause(error, _File)}") from None
     seen: set[tuple[str, str]] = set()
     for entry in file.entry:
         for item in entry.items:

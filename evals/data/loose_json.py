@@ -13,8 +13,21 @@ from evals.disk import BOM
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>u[dD][89a-fA-F]\w\w)|.)")
 
 
+_HALF = re.compile(rb"(\xed[\xa0-\xaf][\x80-\xbf])(\xed[\xb0-\xbf][\x80-\xbf])|\xed[\xa0-\xbf][\x80-\xbf]")
+"""Surrogates encoded byte by byte, as Java and old MySQL write them: a pair, or one alone."""
+
+
+def _joined(half: re.Match[bytes]) -> bytes:
+    if half[1] is None:
+        return "\ufffd".encode()
+    pair = half[0].decode("utf-8", "surrogatepass")
+    return pair.encode("utf-16", "surrogatepass").decode("utf-16").encode()
+
+
 def strict(raw: bytes) -> bytes:
     r"""Return JSON without a byte order mark, and with U+FFFD for unpaired surrogates."""
+    if b"\xed" in raw:
+        raw = _HALF.sub(_joined, raw)
     return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["half"] else escape[0], raw.removeprefix(BOM))
 
 

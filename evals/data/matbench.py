@@ -13,6 +13,7 @@ from evals import disk
 from evals.boundary import foreign_code
 from evals.data.sources import Data, Row, Split
 from evals.errors import DataError, install
+from evals.validation import cause
 
 FOLDS, SEED = 5, 18_012_019
 SPLITS = ("matbench_v0.1_validation_small_tasks", "matbench_v0.1_validation")
@@ -88,7 +89,7 @@ def _document(path: Path) -> dict[str, Any]:
         with disk.open_unpacked(path) as stream:
             return msgspec.json.decode(stream.read(), type=dict[str, Any])
     except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
-        raise DataError(f"matbench: cannot read {path}: {error}") from error
+        raise DataError(f"matbench: cannot read {path}: {cause(error)}") from error
 
 
 def computed_folds(targets: Sequence[str | float]) -> list[int]:

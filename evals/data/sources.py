@@ -26,6 +26,7 @@ from evals.boundary import foreign_code
 from evals.data import parquet
 from evals.data.loose_json import strict
 from evals.errors import DataError, install
+from evals.validation import cause
 
 Row: TypeAlias = dict[str, Any]
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".tsv")
@@ -158,7 +159,7 @@ def read_file(path: Path) -> Iterator[Row]:
         with disk.open_unpacked(path) as stream:
             yield from _reader(name)(stream)
     except (OSError, EOFError, ValueError, MemoryError, RecursionError, zlib.error) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        raise DataError(f"cannot read {path}: {cause(error)}") from error
 
 
 def _reader(name: str) -> Callable[[Any], Iterator[Row]]:

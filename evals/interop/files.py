@@ -13,6 +13,7 @@ from evals import disk
 from evals.data.archive import UNREADABLE
 from evals.errors import DataError
 from evals.interop.values import BROKEN, decoded
+from evals.validation import cause
 
 LARGEST = 4 << 30
 """Size limit in bytes of a file that is read whole."""
@@ -48,7 +49,7 @@ def document(path: Path) -> Any:
     try:
         return decoded(unpacked(path))
     except BROKEN as error:
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(f"{path}: {cause(error)}") from None
 
 
 def object_of(path: Path, what: str) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
                 if line.strip():
                     yield _object(decoded(line)), f"{path.name}, line {number}"
     except (OSError, *BROKEN) as error:
-        raise DataError(f"{path}, line {number}: {error}") from None
+        raise DataError(f"{path}, line {number}: {cause(error)}") from None
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from evals.records.card import TRUNCATION_UNKNOWN, Card
 from evals.run.plan import read
 from evals.suite import Suite
 from evals.types import Sampling, Usage
+from evals.validation import cause
 
 LISTED = 5
 """Maximum number of names in a message."""
@@ -114,8 +115,8 @@ def items(
         try:
             yield from make(row, where)
         except BROKEN as error:
-            reason = " ".join(str(error).split())[:200]
-            raise DataError(f"{path}: {where}: no {what} ({type(error).__name__}: {reason})") from None
+            place = where if where.startswith(path.name) else f"{path}: {where}"
+            raise DataError(f"{place}: not a {what} ({' '.join(cause(error).split())[:200]})") from None
 
 
 def import_all(path: Path, sources: Iterable[Source], request: ImportRequest) -> tuple[list[Card], list[str]]:

@@ -34,6 +34,7 @@ from evals.sandbox import Pool
 from evals.scorers.scoring import Scoring
 from evals.suite import Suite, checked
 from evals.types import Failure, Message, Prompt, Record, Reply, Sample, Sampling, Usage
+from evals.validation import cause
 
 LISTED = 10
 """Maximum number of ids in a message."""
@@ -96,14 +97,21 @@ def read_replies(path: Path, request: ImportRequest) -> list[Card]:
     suite = single_suite(request.suite, request.protocol)
     source = Data(suite=suite.name, local=request.data, sample=request.sample)
     samples, digest = read(suite, source)
-    lines = _lines(path, samples)
+    lines, doubled = _lines(path, samples)
     repeats = 1 + max(line.repeat for line in lines)
     if repeats > len(lines) or repeats * len(samples) > MOST_RECORDS:
         raise DataError(
             f"{path}: repeat {repeats - 1} in a file of {len(lines)} replies: repeats count from 0"
         )
     card = new_card(
-        suite, source, digest, model=request.model, source=path.name, origin="replies", repeats=repeats
+        suite,
+        source,
+        digest,
+        model=request.model,
+        source=path.name,
+        origin="replies",
+        repeats=repeats,
+        notes=doubled,
     )
     return [write_run(suite, card, samples, lines, data=source, results=request.results, run=request.run)]
 
@@ -158,17 +166,28 @@ def new_card(
     return card
 
 
-def _lines(path: Path, samples: SampleStore) -> list[Line]:
-    """Read and check all lines."""
+def _lines(path: Path, samples: SampleStore) -> tuple[list[Line], list[str]]:
+    """Read and check all lines before anything is written; return them and notes on lines that are left out."""
     lines: list[Line] = []
-    seen: set[tuple[str, int]] = set()
+    seen: dict[tuple[str, int], int] = {}
+    doubled: list[int] = []
     try:
         with disk.open_regular(path) as stream:
             for number, raw in enumerate(disk.lines(stream), 1):
-                if (raw := raw.removeprefix(disk.BOM)).strip():
-                    lines.append(_checked(_line(raw), seen, f"{path}, line {number}"))
+                if not (raw := raw.removeprefix(disk.BOM)).strip():
+                    continue
+                line = _checked(_line(raw), f"{path}, line {number}")
+                if (first := seen.setdefault((str(line.id), line.repeat), len(lines))) == len(lines):
+                    lines.append(line)
+                elif line == lines[first]:
+                    doubled.append(number)
+                else:
+                    raise DataError(
+                        f"{path}, line {number}: another reply of id {line.id}, repeat {line.repeat}: number them from 0 in "
+                        "`repeat`"
+                    )
     except BROKEN as error:
-        raise DataError(f"{path}, line {number}: {error}") from None
+        raise DataError(f"{path}, line {number}: {cause(error)}") from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
     if not lines:
@@ -183,7 +202,14 @@ def _lines(path: Path, samples: SampleStore) -> list[Line]:
             raise DataError(
                 f"{path}: id {line.id}: order names {len(line.order)} options, the sample has {count}"
             )
-    return lines
+    return lines, [_doubled(doubled)] if doubled else []
+
+
+def _doubled(numbers: Sequence[int]) -> str:
+    named = ", ".join(map(str, numbers[:LISTED]))
+    more = f" and {len(numbers) - LISTED} more" if len(numbers) > LISTED else ""
+    count = f"{len(numbers)} lines repeat" if len(numbers) > 1 else "1 line repeats"
+    return f"{count} an earlier one and {'are' if len(numbers) > 1 else 'is'} left out: line {named}{more}"
 
 
 def _line(raw: bytes) -> Line:
@@ -213,14 +239,11 @@ def _unknown_field(name: str) -> str:
     return f"unknown field {name[:60]!r}; {hint}"
 
 
-def _checked(line: Line, seen: set[tuple[str, int]], where: str) -> Line:
+def _checked(line: Line, where: str) -> Line:
     if not 0 <= line.repeat < MOST_REPEATS:
         raise DataError(f"{where}: repeat is {line.repeat}; it counts from 0 to {MOST_REPEATS - 1}")
     if len(str(line.id)) > LONGEST_ID:
         raise DataError(f"{where}: an id of {len(str(line.id))} characters; {LONGEST_ID} are allowed")
-    if (key := (str(line.id), line.repeat)) in seen:
-        raise DataError(f"{where}: id {line.id} repeat {line.repeat} stands twice")
-    seen.add(key)
     if line.order is not None and sorted(line.order) != list(range(len(line.order))):
         raise DataError(f"{where}: order {list(line.order)} is no permutation")
     return line

@@ -17,6 +17,7 @@ from evals import disk
 from evals.errors import StoreError
 from evals.records.card import Card, FileFacts
 from evals.types import Failure, Record, Sample, Score
+from evals.validation import cause
 
 SAMPLE = msgspec.json.Decoder(Sample)
 encode = msgspec.json.Encoder().encode
@@ -193,8 +194,7 @@ def reading(path: Path) -> Iterator[None]:
     except (StoreError, FileNotFoundError):
         raise
     except UNREADABLE as error:
-        text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise StoreError(f"{path}: cannot be read: {text[:300]}") from error
+        raise StoreError(f"{path}: cannot be read: {cause(error)[:300]}") from error
 
 
 def read_lines(files: Snapshot, decode: Callable[[bytes], Any]) -> Iterator[Any]:
@@ -212,7 +212,7 @@ def read_lines(files: Snapshot, decode: Callable[[bytes], Any]) -> Iterator[Any]
             if left == 0 and not line.endswith(b"\n"):
                 return  # truncated by a power failure; `Writer` removes it with a warning
             raise StoreError(
-                f"{files.lines_path}, line {number}: not a record of this format ({error})"
+                f"{files.lines_path}, line {number}: not a record of this format ({cause(error)})"
             ) from error
 
 

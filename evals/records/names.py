@@ -19,6 +19,9 @@ from evals.records.card import Card
 
 Rule: TypeAlias = Callable[["Named"], bool]
 
+LEAST = 3
+"""Characters of an id's end that name it."""
+
 SHOWN = 6
 """Maximum number of candidates in a message."""
 _LAST = re.compile(r"last(?::(\d{1,6}))?")
@@ -79,31 +82,34 @@ def last(known: Sequence[Named], name: str) -> Named | None:
     return ordered[-index]
 
 
-def choose(known: Sequence[Named], name: str) -> list[Named]:
+def choose(known: Sequence[Named], name: str, *, partial: bool = True) -> list[Named]:
     """Return the runs of a name; empty if there are none.
 
     Tries each kind of name, the most specific first; raises StoreError if the first match is ambiguous.
+    `partial`: whether the beginning or end of an id is a name.
     """
     if not name:
         return []
-    if matches := _by_rules(known, name):
+    if matches := _by_rules(known, name, partial=partial):
         return matches
     for at in (i for i, letter in enumerate(name) if letter == "/"):
         left, right = name[:at], name[at + 1 :]
         inner = [run for run in known if right and _is_suite(run, right)]
-        if inner and left and (matches := _by_rules(inner, left)):
+        if inner and left and (matches := _by_rules(inner, left, partial=partial)):
             return matches
     return []
 
 
-def _by_rules(known: Sequence[Named], name: str) -> list[Named]:
-    rules: tuple[tuple[str, Rule], ...] = (
+def _by_rules(known: Sequence[Named], name: str, *, partial: bool) -> list[Named]:
+    rules: list[tuple[str, Rule]] = [
         ("name of {} ids", lambda run: run.id == name),
-        ("beginning of {} ids", lambda run: run.id.startswith(name)),
-        ("end of {} ids", lambda run: run.id.endswith(name)),
         ("model of {} runs", lambda run: run.model.lower() == name.lower()),
         ("suite of {} runs", lambda run: _is_suite(run, name)),
-    )
+    ]
+    if partial:
+        rules.append(("beginning of {} ids", lambda run: run.id.startswith(name)))
+    if partial and len(name) >= LEAST:
+        rules.append(("end of {} ids", lambda run: run.id.endswith(name)))
     for description, rule in rules:
         matches = [run for run in known if rule(run)]
         ids = sorted({run.id for run in matches})

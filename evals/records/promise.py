@@ -16,6 +16,7 @@ import msgspec
 from evals import disk
 from evals.errors import UsageError
 from evals.records.card import Card, Promise
+from evals.validation import cause
 
 NONE, KEPT, BROKEN = "none", "kept", "broken"
 FORMAT = 1
@@ -28,7 +29,7 @@ def read(path: Path) -> Promise:
     except OSError as error:
         raise UsageError(f"cannot read the promise {path}: {error.strerror or error}") from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not a file of `evals gate promise`: {error}") from None
+        raise UsageError(f"{path} is not a file of `evals gate promise`: {cause(error, Promise)}") from None
     if promise.format != FORMAT:
         raise UsageError(f"{path}: a promise of format {promise.format}; this version reads {FORMAT}")
     return promise

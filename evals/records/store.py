@@ -41,6 +41,7 @@ from evals.records.files import (
 )
 from evals.records.parquet import batches, parquet_briefs, parquet_golds, parquet_records
 from evals.types import Record, Sample
+from evals.validation import cause
 
 _RECORD = msgspec.json.Decoder(Record)
 
@@ -132,7 +133,7 @@ def read_card(path: Path) -> Card:
     except OSError as error:
         raise StoreError(f"{path}/card.json: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise StoreError(f"{path}/card.json: {error}") from error
+        raise StoreError(f"{path}/card.json: {cause(error)}") from error
     if fault := implausible(card):
         raise StoreError(f"{path}/card.json: {fault}")
     return card
@@ -149,6 +150,26 @@ def check(path: Path) -> Card:
                 raise StoreError(f"{path / lost} is missing: the run is incomplete, copy it again")
     check_files(path, card)
     return card
+
+
+def damage(path: Path, card: Card) -> str:
+    """Return which file of a run is missing or of another size than its card states; empty if none is.
+
+    Costs two look-ups a run; `check` hashes the files too.
+    """
+    if card.status == "running":
+        return ""
+    for name, stated in card.files.items():
+        try:
+            size = (path / name).stat().st_size
+        except OSError:
+            return f"{path / name} is missing: the run is not whole, copy it again"
+        if size != stated.size:
+            return f"{path / name}: its bytes are not those that the card's numbers were made of"
+    for name in ("records", "samples") if not card.files else ():
+        if not (path / f"{name}.jsonl").exists() and (lost := missing_file(path, name)):
+            return f"{path / lost} is missing: the run is not whole, copy it again"
+    return ""
 
 
 def missing_file(path: Path, name: str) -> str:
@@ -243,18 +264,38 @@ def find(results: Path, name: str) -> list[Run]:
     all_runs = runs(results)
     if not all_runs and not folder.is_dir():
         refuse_wrong_level(results)
-    if exact := [run for run in all_runs if run.path.name == name]:
+    inside = _runs_below(folder) if name else []
+    if (exact := [run for run in all_runs if run.path.name == name]) and not inside:
         return exact
     known = [_named(run) for run in all_runs]
     if (newest := names.last(known, name)) is not None:
         return [Run(newest.path)]
-    if chosen := names.choose(known, name):
-        return [Run(match.path) for match in chosen]
-    if folder.is_dir() and (inside := runs(folder)):
-        return inside
+    chosen = names.choose(known, name, partial=not inside)
+    if chosen and inside:
+        raise StoreError(f"{name!r} names a run and is a folder with runs; for the folder write ./{name}")
+    if chosen or inside:
+        return [Run(match.path) for match in chosen] or inside
     near = names.near(known, name)
     hint = f"did you mean {' or '.join(near)}?" if near else "`evals list runs` lists what is there"
     raise StoreError(f"no run {name!r} in {results}; {hint}")
+
+
+def _runs_below(folder: Path) -> list[Run]:
+    """Return the runs of a results folder, or of the folder of one suite or model inside one."""
+    if not folder.is_dir():
+        return []
+    above = folder.resolve()
+    pattern = "*/*" if "@" in above.name else "*" if "@" in above.parent.name else ""
+    if not pattern:
+        return runs(folder)
+    folders = [
+        path.parent
+        for path in folder.glob(f"{pattern}/card.json")
+        if not any(map(disk.is_noise, path.relative_to(folder).parts))
+    ]
+    return [
+        Run(path) for path in sorted(folders, key=lambda path: (stamp(str(path)) or (0, 0, 0), str(path)))
+    ]
 
 
 def refuse_wrong_level(results: Path) -> None:

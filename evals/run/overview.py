@@ -9,7 +9,8 @@ from typing import Any
 from msgspec import Struct, structs
 
 from evals import load
-from evals.errors import EvalsError, UnknownName, Untrusted
+from evals.errors import EvalsError, StoreError, UnknownName, Untrusted
+from evals.records import store
 from evals.records.card import Card
 from evals.records.store import Run
 from evals.report.metrics import mean_value
@@ -134,17 +135,33 @@ class Overview(Struct, kw_only=True):
     cards: list[Card]
     broken: list[str]
     aggregates: list[dict[str, Any]]
+    damaged: list[str] = []
+    """A line for each run whose card is shown although a file of the run is missing or another one."""
 
 
-def overview(runs: Sequence[Run]) -> Overview:
-    """Read runs; errors of broken runs are collected in `broken`."""
-    cards, broken = [], []
+def overview(runs: Sequence[Run], *, hashes: bool = False) -> Overview:
+    """Read runs; errors of broken runs are collected in `broken`. `hashes`: also compare the files' hashes."""
+    cards, broken, damaged = [], [], []
     for run in runs:
         try:
-            cards.append(current(run))
+            card = current(run)
         except EvalsError as error:
             broken.append(str(error))
-    return Overview(cards=cards, broken=broken, aggregates=aggregates(cards))
+            continue
+        cards.append(card)
+        if line := _damage(run, card, hashes=hashes):
+            damaged.append(f"{line}; the figures shown are the card's")
+    return Overview(cards=cards, broken=broken, aggregates=aggregates(cards), damaged=damaged)
+
+
+def _damage(run: Run, card: Card, *, hashes: bool) -> str:
+    if (line := store.damage(run.path, card)) or not hashes:
+        return line
+    try:
+        store.check(run.path)
+    except StoreError as error:
+        return str(error)
+    return ""
 
 
 def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:

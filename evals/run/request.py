@@ -19,6 +19,7 @@ from msgspec import Meta, Struct, structs
 from evals import disk
 from evals.errors import UnknownName, UsageError
 from evals.run.request_extras import extra_body, headers
+from evals.validation import cause
 
 Group = Literal["What to run", "Sampling", "Speed", "Limits", "Judge", "Output", "Early stopping", "Cluster"]
 """Heading in the help."""
@@ -346,10 +347,8 @@ def read(path: Path) -> RunRequest:
     try:
         text = disk.read_small(path).removeprefix(disk.BOM).decode()
         settings = msgspec.toml.decode(text, type=dict[str, Any])
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: {error}") from None
+    except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: {cause(error)}") from None
     request = make(settings, source=str(path))
     if not request.suites:
         raise UsageError(f"{path}: no suites")

@@ -14,6 +14,7 @@ from evals.calls.secrets import environment_secret
 from evals.errors import UsageError
 from evals.seams import Requests
 from evals.types import Message, Model, Part, Prompt, Prompter, Sample, Text
+from evals.validation import cause
 
 NEVER = ("model", "messages", "contents", "prompt", "input", "stream", "n")
 """Request fields set by the harness."""
@@ -30,7 +31,9 @@ def extra_body(text: str | None) -> dict[str, Any]:
     try:
         fields = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise UsageError(f"--extra-body is not JSON ({error}); write it like '{{\"top_k\": 20}}'") from None
+        raise UsageError(
+            f"--extra-body is not JSON ({cause(error)}); write it like '{{\"top_k\": 20}}'"
+        ) from None
     if not isinstance(fields, dict):
         raise UsageError(f"--extra-body must be a JSON object, {{...}}, not {type(fields).__name__}")
     if own := [name for name in NEVER if name in fields]:

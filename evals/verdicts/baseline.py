@@ -25,6 +25,7 @@ from evals.records.files import LABEL, Gold
 from evals.report.metrics import at_repeats
 from evals.suite import Suite
 from evals.types import Metric, Point
+from evals.validation import cause
 from evals.verdicts.pairs import Side
 from evals.verdicts.suite_run import SuiteRun
 
@@ -158,7 +159,9 @@ def read(path: Path) -> list[SuiteRun]:
     except OSError as error:
         raise StoreError(f"cannot read the baseline {path}: {error.strerror}") from error
     except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise StoreError(f"{path}, after line {number}: not a baseline of this format ({error})") from error
+        raise StoreError(
+            f"{path}, after line {number}: not a baseline of this format ({cause(error)})"
+        ) from error
     return list(blocks.values())
 
 

@@ -20,6 +20,7 @@ from msgspec import Struct
 from evals import disk
 from evals.errors import StoreError, UsageError
 from evals.report.strata import item_weights
+from evals.validation import cause
 from evals.verdicts.estimands import LIMIT
 from evals.verdicts.pairs import Pairs, together
 from evals.verdicts.suite_run import SuiteRun, pair
@@ -134,7 +135,7 @@ def read_all(results: Path) -> list[RepeatabilityReport]:
         try:
             report = msgspec.json.decode(disk.read_small(path), type=RepeatabilityReport)
         except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise StoreError(f"{path}: not a repeatability report ({error})") from error
+            raise StoreError(f"{path}: not a repeatability report ({cause(error)})") from error
         if report.format != FORMAT:
             raise StoreError(
                 f"{path}: repeatability report of format {report.format}; this version reads format {FORMAT}"

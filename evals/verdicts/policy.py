@@ -27,7 +27,7 @@ from msgspec import Struct
 from evals import disk
 from evals.errors import UsageError
 from evals.report.about import Estimand
-from evals.validation import explained
+from evals.validation import cause, explained
 
 Tier: TypeAlias = Literal["critical", "supporting", "advisory"]
 
@@ -129,7 +129,7 @@ def read(path: Path) -> Policy:
     except OSError as error:
         raise UsageError(f"cannot read the policy {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"policy {path}: {error}") from None
+        raise UsageError(f"policy {path}: {cause(error)}") from None
 
 
 def parse(text: bytes) -> Policy:

@@ -37,7 +37,7 @@ from msgspec import Meta, Struct
 
 from evals import disk
 from evals.errors import DataError
-from evals.validation import explained
+from evals.validation import cause, explained
 
 PLACES = (
     Path(__file__).resolve().parents[2] / "results" / "claims",  # a checkout
@@ -77,6 +77,12 @@ class Claim(Struct, frozen=True, kw_only=True):
     """Conditions that are not stated, but implied by the source's numbers or code; never used to compare."""
     items: int = 0
     """Number of items of the benchmark; 0: not known, or as the suite here has it."""
+
+
+MOST = 10**12
+"""Greatest value of a claim."""
+MOST_DIGITS = 30
+"""Digits behind the point of a claim."""
 
 
 class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,7 +149,7 @@ def read(path: Path) -> list[Claim]:
     except msgspec.ValidationError as error:
         raise DataError(f"{path}: {explained(error, _File)}") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: {error}") from error
+        raise DataError(f"{path}: {cause(error)}") from error
 
 
 def _claims(table: _Table) -> Iterator[Claim]:
@@ -152,8 +158,10 @@ def _claims(table: _Table) -> Iterator[Claim]:
     printed = [(model, value, 100.0, "fraction") for model, value in table.percent.items()]
     printed += [(model, value, 1.0, table.unit) for model, value in table.values.items()]
     for model, value, scale, unit in printed:
-        if not value.is_finite():
-            raise ValueError(f"{table.benchmark}: {model} has {float(value)}")
+        if not value.is_finite() or abs(value) > MOST or -int(value.as_tuple().exponent) > MOST_DIGITS:
+            raise ValueError(
+                f"{table.benchmark}: {model} has {str(value)[:40]}, not a number that a table could print"
+            )
         yield Claim(
             model=model, suite=table.suite, benchmark=table.benchmark, protocol=table.protocol,
             metric=table.metric, value=round(float(value) / scale, 12), unit=unit,

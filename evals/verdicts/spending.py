@@ -18,6 +18,7 @@ from msgspec import Struct, structs
 
 from evals import disk
 from evals.errors import StoreError, UsageError
+from evals.validation import cause
 from evals.verdicts.gate import GateReport
 from evals.verdicts.policy import Policy, Series
 
@@ -69,7 +70,7 @@ def account(policy: Policy, results: Path) -> Account | None:
         lines = disk.read_small(path).splitlines() if path.exists() else []
         gates = tuple(msgspec.json.decode(line, type=Spent) for line in lines)
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise StoreError(f"{path}: no record of a series of gates ({error})") from None
+        raise StoreError(f"{path}: not a record of a series of gates ({cause(error)})") from None
     return Account(policy.series, policy.alpha, path, gates)
 
 

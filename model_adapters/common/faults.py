@@ -15,6 +15,7 @@ from evals.model_adapters.common.retry_after import stated_s
 STATUSES = {
     "invalid_request_error": 400,
     "invalid_argument": 400,
+    "bad_request": 400,
     "context_length_exceeded": 400,
     "content_filter": 400,
     "authentication_error": 401,
@@ -24,8 +25,16 @@ STATUSES = {
     "billing_error": 402,
     "insufficient_credits": 402,
     "insufficient_quota": 402,
+    "insufficient_user_quota": 402,
+    "insufficient_balance": 402,
+    "insufficient_funds": 402,
+    "payment_required": 402,
+    "exceeded_current_quota_error": 402,
+    "billing_hard_limit_reached": 402,
+    "billing_not_active": 402,
     "permission_error": 403,
     "permission_denied": 403,
+    "forbidden": 403,
     "not_found_error": 404,
     "not_found": 404,
     "model_not_found": 404,
@@ -36,15 +45,22 @@ STATUSES = {
     "rate_limited": 429,
     "too_many_requests": 429,
     "resource_exhausted": 429,
+    "throttling": 429,
+    "throttled": 429,
+    "request_timeout": 408,
     "api_error": 500,
     "server_error": 500,
     "internal_error": 500,
     "internal_server_error": 500,
+    "internal_server": 500,
     "internal": 500,
     "bad_gateway": 502,
+    "gateway_timeout": 504,
     "unavailable": 503,
     "service_unavailable": 503,
     "server_overloaded": 503,
+    "model_overloaded": 503,
+    "engine_overloaded": 503,
     "timeout": 504,
     "timeout_error": 504,
     "deadline_exceeded": 504,
@@ -54,8 +70,37 @@ STATUSES = {
 """Error code -> the equivalent HTTP status. The kinds with `_error` are Anthropic's, from
 platform.claude.com/docs/en/api/errors; those in capitals with Google are google.rpc.Code."""
 _FINE = frozenset({"", "0", "200", "ok", "success", "none", "null"})
-_NUMBERS = ("code", "status", "status_code", "statusCode", "http_status", "error_code")
-_BUSY = re.compile(r"rate.?limit|too many requests|overloaded|at capacity")
+_NUMBERS = (
+    "code",
+    "status",
+    "status_code",
+    "statusCode",
+    "http_status",
+    "http_code",
+    "error_code",
+    "type",
+    "error_type",
+)
+_SAYS: tuple[tuple[re.Pattern[str], int], ...] = (
+    (
+        re.compile(
+            r"insufficient (?:credit|balance|fund|quota)|not enough (?:credit|balance)|out of credits|payment required"
+        ),
+        402,
+    ),
+    (
+        re.compile(
+            r"rate.?limit|too many requests|overloaded|at capacity|throttl|exceeded your current quota|quota exceeded|"
+            r"(?:server|service|model|engine|system) is (?:currently )?(?:busy|unavailable)|temporarily unavailable"
+        ),
+        429,
+    ),
+)
+"""Words at the beginning of the message of an error in a 200 without a code -> the equivalent HTTP status."""
+_STATED = re.compile(
+    r"(?<!\w)(?:http|error code|status|status code|[\"'](?:code|status)[\"'])(?: error)?[ :=]{1,2}[\"']?([45][0-9]{2})\b"
+)
+"""A status in a message: "Error code: 429 - ...", or the error object of another server, quoted."""
 
 
 class _Fault(Struct):
@@ -67,6 +112,7 @@ class _Fault(Struct):
     msg: Any = None
     type: Any = None
     param: Any = None
+    errors: Any = None
     base_resp: Any = None
     """MiniMax."""
 
@@ -94,14 +140,19 @@ def read_fault(raw: bytes) -> Fault:
         body = _FAULT.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Fault(" ".join(raw[:200].decode(errors="replace").split()) or "no body")
-    error = next((entry for entry in (body.error, body.detail, body.base_resp) if entry is not None), None)
+    error = next(
+        (entry for entry in (body.error, body.errors, body.detail, body.base_resp) if entry is not None), None
+    )
     if isinstance(error, list):
         error = {"message": _joined(error), "param": _place(error)}
     own = {"code": body.code, "type": body.type, "status": body.status, "param": body.param}
     fields: Mapping[str, Any] = error if isinstance(error, dict) else own
+    while isinstance(inner := fields.get("error"), dict) and not fields.get("message"):
+        fields = inner
     names = ("message", "status_msg", "msg", "detail", "error")
     message = next((fields[name] for name in names if fields.get(name)), None)
-    message = message if message is not None or isinstance(error, dict) else error
+    if message is None and not isinstance(error, dict | bool):
+        message = error
     message = str(message or body.message or body.msg or raw[:200].decode(errors="replace"))
     codes = [fields.get(name) for name in ("code", "type", "status")]
     retry_after_s = None
@@ -119,7 +170,7 @@ def read_fault(raw: bytes) -> Fault:
         " ".join(str(c) for c in codes if c),
         retry_after_s,
         str(fields.get("param") or ""),
-        _status(fields, own),
+        _status(fields, own, body.error, body.errors),
     )
 
 
@@ -142,9 +193,9 @@ def _joined(errors: list[Any]) -> str:
     """Format the list of validation errors that FastAPI sends: `body.seed: Extra inputs are not permitted`."""
     lines = []
     for fault in errors[:5]:
-        if isinstance(fault, dict) and fault.get("msg"):
+        if isinstance(fault, dict) and (message := fault.get("msg") or fault.get("message")):
             location = ".".join(map(str, fault["loc"])) if isinstance(fault.get("loc"), list) else ""
-            lines.append(f"{location}: {fault['msg']}" if location else str(fault["msg"]))
+            lines.append(f"{location}: {message}" if location else str(message))
         else:
             lines.append(str(fault))
     return "; ".join(lines)
@@ -156,17 +207,44 @@ def _place(errors: list[Any]) -> str:
     return str(place[-1]) if isinstance(place, list) and place else ""
 
 
-def _status(*places: Mapping[str, Any]) -> int | None:
-    """Return the HTTP status of the first code that is one, numeric or by name; None if there is none."""
-    for fields in places:
-        for name in (*_NUMBERS, "type"):
-            value = fields.get(name)
-            word = str(value).strip().lower() if isinstance(value, int | str) else ""
-            if word.isdecimal() and len(word) == 3 and 400 <= int(word) < 600:
-                return int(word)
-            if word in STATUSES:
-                return STATUSES[word]
+def _status(*places: Any, depth: int = 0) -> int | None:
+    """Return the HTTP status of the first code that is one, numeric or by name, nested errors last; None if there is none."""
+    objects = [fields for place in places for fields in (place if isinstance(place, list) else [place])[:5]]
+    objects = [fields for fields in objects if isinstance(fields, dict)]
+    for fields in objects:
+        for name in _NUMBERS:
+            if (status := _as_status(fields.get(name))) is not None:
+                return status
+    if not objects or depth > 2:
+        return None
+    inner = [fields.get(name) for fields in objects for name in ("error", "errors", "metadata", "detail")]
+    return _status(*inner, depth=depth + 1)
+
+
+def _as_status(value: Any) -> int | None:
+    """Return the HTTP status that a code means; None if it means none.
+
+    >>> _as_status(429), _as_status("429 Too Many Requests"), _as_status("ThrottlingException"), _as_status("odd")
+    (429, 429, 429, None)
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    text = str(value).strip()[:60]
+    if re.fullmatch(r"[45][0-9]{2}(?:[ :].*)?", text):
+        return int(text[:3])
+    word = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text).lower()).strip("_")
+    for candidate in (word, re.sub(r"_?(?:exception|error)$", "", word)):
+        if candidate in STATUSES:
+            return STATUSES[candidate]
     return None
+
+
+def _status_in_words(message: str) -> int | None:
+    if stated := _STATED.search(message):
+        return int(stated[1])
+    return next((status for pattern, status in _SAYS if pattern.search(message)), None)
 
 
 def fault_message(raw: bytes) -> str:
@@ -197,8 +275,8 @@ def error_in_200(raw: bytes, where: str, what: str) -> ModelError:
     """
     fault = read_fault(raw)
     status = fault.status
-    if status is None and _BUSY.search(fault.message[:160].lower()):
-        status = 429
+    if status is None:
+        status = _status_in_words(fault.message[:160].lower())
     if status is None:
         return BadReply(f"200 {what} from {where}: {fault.message}")
     wait_s = fault.retry_after_s if fault.retry_after_s is not None else stated_s(fault.message)

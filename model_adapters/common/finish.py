@@ -22,11 +22,11 @@ def _rows(**rows: str) -> dict[str, Meaning]:
 
 MEANINGS: dict[str, Meaning] = _rows(
     stop="stop end_turn stop_sequence eos eos_token eos_token_id end end_of_text end_of_turn complete completed "
-    "finished done normal stop_str stop_token matched_stop succeeded success natural_stop",
+    "finished done normal stop_str stop_token matched_stop succeeded success natural_stop stopped word",
     length="length max_tokens model_length max_length max_output_tokens max_completion_tokens max_new_tokens "
     "max_tokens_reached token_limit token_limit_reached context_length context_length_exceeded context_window_exceeded "
     "model_context_window_exceeded max_context_length max_model_len output_limit limit truncated incomplete "
-    "length_limit max_total_tokens",
+    "length_limit max_total_tokens out_of_tokens error_limit repetition",
     filter="content_filter content_filtered content_policy content_policy_violation filter filtered refusal refused "
     "safety recitation blocklist blocked prohibited_content spii language image_safety escalation model_armor "
     "sensitive guardrail guardrail_intervened moderation moderated flagged error_toxic",
@@ -40,8 +40,22 @@ MEANINGS: dict[str, Meaning] = _rows(
 """Reason in lower case, words joined by `_` -> meaning.
 
 OpenAI, Azure, vLLM, SGLang, LMDeploy, llama.cpp, TGI, Mistral (`model_length`), Cohere (`COMPLETE`, `ERROR_TOXIC`),
-Anthropic, Google, DeepSeek (`insufficient_system_resource`), Zhipu (`sensitive`, `network_error`), Bedrock.
+Anthropic, Google, DeepSeek (`insufficient_system_resource`), Zhipu (`sensitive`, `network_error`), Bedrock. vLLM ends a
+reply that repeats itself with `repetition`: it is truncated.
 """
+_FAMILIES: tuple[tuple[Meaning, re.Pattern[str]], ...] = (
+    ("abort", re.compile(r"abort|cancel|disconnect|interrupt|preempt|shutdown|killed|timed?_?out|deadline")),
+    ("error", re.compile(r"error|fail|crash|exception|out_of_memory|\boom\b|dead")),
+    ("filter", re.compile(r"filter|safety|moderat|guardrail|refus|prohibit|polic|blocked")),
+    ("tools", re.compile(r"tool_|function_")),
+    (
+        "length",
+        re.compile(
+            r"length|token.*(limit|budget|max|exceed|reach)|(max|exceed|limit).*token|max_seq|context|truncat"
+        ),
+    ),
+)
+"""Meanings by what a reason contains, for reasons that are not in the table; the first that matches counts."""
 LONGEST = 40
 """Length limit of a stored reason, in characters."""
 
@@ -58,11 +72,17 @@ class Ending(NamedTuple):
 def meaning(reason: str) -> Meaning | None:
     """Return the meaning of a finish reason; None if it is unknown.
 
-    >>> meaning("MAX_TOKENS"), meaning("FinishReason.STOP"), meaning("end-turn"), meaning("odd")
-    ('length', 'stop', 'stop', None)
+    >>> meaning("MAX_TOKENS"), meaning("FinishReason.STOP"), meaning("endTurn"), meaning("user_cancel"), meaning("odd")
+    ('length', 'stop', 'stop', 'abort', None)
     """
-    word = re.sub(r"[^a-z0-9]+", "_", reason[:100].lower()).strip("_")
-    return MEANINGS.get(word) or MEANINGS.get(re.sub("^finish_?reason_", "", word))
+    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", reason[:100]).lower()
+    word = re.sub(r"[^a-z0-9]+", "_", snake).strip("_")
+    if (known := MEANINGS.get(word)) is not None:
+        return known
+    bare = re.sub(r"^(?:(?:finish(?:ed)?|stop(?:ped)?)_)?(?:reason_)?", "", word)
+    if (known := MEANINGS.get(bare)) is not None:
+        return known
+    return next((kind for kind, pattern in _FAMILIES if pattern.search(bare)), None)
 
 
 def ending(reason: Any, where: str, *, detail: str = "") -> Ending:

@@ -6,6 +6,7 @@ Built on aiohttp: the vendors' SDKs take ten times the CPU per call, and one cor
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from io import BytesIO
@@ -36,7 +37,15 @@ PIECEMEAL = 1 << 20
 """Request bodies of at least this many bytes are written in pieces."""
 
 
-ENDPOINTS = ("/chat/completions", "/completions", "/responses", "/models", "/messages", "/embeddings")
+ENDPOINTS = (
+    "/chat/completions",
+    "/completions",
+    "/chat",
+    "/responses",
+    "/models",
+    "/messages",
+    "/embeddings",
+)
 """Paths that users often copy along with a base URL."""
 
 
@@ -64,6 +73,18 @@ def base_of(url: str) -> Base:
         if before.endswith(endpoint):
             return Base(before.removesuffix(endpoint).rstrip("/"), query)
     return Base(before, query)
+
+
+def likely_base(url: str, version: str = "/v1") -> str:
+    """Return the base URL that was probably meant by one that does not work; empty if it looks right.
+
+    >>> likely_base("http://gpu7:8000"), likely_base("http://gpu7:8000/v1/v1"), likely_base("http://gpu7:8000/v1")
+    ('http://gpu7:8000/v1', 'http://gpu7:8000/v1', '')
+    """
+    before, found, _ = url.partition(f"{version}/")
+    if version and found:
+        return before + version
+    return "" if not version or re.search(r"/v[0-9]|/deployments/", url) else url + version
 
 
 class Client:
@@ -173,12 +194,11 @@ class Client:
         )
 
     def _hint(self, status: int) -> str:
-        """Return a hint at the usual end of base URLs after a 404 or 405; empty if it does not apply."""
-        if status not in (404, 405) or not self._version or urlsplit(self._base.url).path.strip("/"):
+        """Return a hint at the usual form of base URLs after a 404 or 405; empty if it does not apply."""
+        likely = likely_base(self._base.url, self._version)
+        if status not in (404, 405) or not likely:
             return ""
-        return (
-            f"; base URLs mostly end in {self._version}: try {without_secrets(self._base.url)}{self._version}"
-        )
+        return f"; base URLs mostly end in {self._version}: try {without_secrets(likely)}"
 
     def without_key(self, message: str) -> str:
         """Return a message with the key and other secrets masked."""
@@ -245,10 +265,11 @@ def decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
         return decoder.decode(raw)
     except RecursionError:
         raise msgspec.DecodeError("nested too deeply") from None
-    except msgspec.DecodeError:
-        if b"\\ud" not in raw.lower():
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        mended = strict(raw)
+        if mended == raw:
             raise
-        return decoder.decode(strict(raw))
+        return decoder.decode(mended)
 
 
 def credentials(vendor: str, rest: str, *, base: str, keys: Sequence[str] = ()) -> tuple[str, str]:

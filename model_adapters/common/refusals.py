@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from evals.errors import Rejected
+from evals.errors import ModelError, Rejected, ServerFault
 from evals.model_adapters.common.http import Client
 
 Body = dict[str, Any]
@@ -35,12 +35,22 @@ NESTED = "generationConfig"
 """Google's object with the settings."""
 OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _UNKNOWN = re.compile(
-    r"unsupported|not (?:be )?support|(?:does|do|is|are) not (?:accept|allow|permit|valid|recogni)|not (?:permitted|allowed|"
-    r"recogni[sz]ed|accepted|available|implemented|a valid)|unrecogni[sz]ed|unknown|unexpected|no such|cannot be (?:used|set)|"
-    r"cannot find field|can't be (?:used|set)|forbidden|additional propert|extra (?:input|field|param)|invalid param|"
-    r"invalid (?:field|argument)|deprecated|instead|remove",
+    r"unsupported|(?:not|n't|no)\b(?: \w+){0,3} (?:support|accept|allow|permit|valid|recogni|available|implement)\w*|"
+    r"not (?:supported|accepted|allowed|permitted|recogni[sz]ed|available|implemented)|"
+    r"no (?:support|such)|unrecogni[sz]ed|unknown|unexpected|cannot (?:both )?be |can't be (?:used|set)|cannot find field|"
+    r"forbidden|illegal (?:param|field|argument)|additional propert|extra(?:neous)? (?:input|field|param|key)|"
+    r"invalid (?:param|field|argument)|deprecated|instead|rather than|remove|use max_\w+|"
+    r"only (?:the default )?\(?1(?:\.0)?\)? (?:value )?is |must be (?:set to )?1(?:\.0)?(?! or| and| to|[-.\d])",
     re.IGNORECASE,
 )
+_CODES = frozenset(
+    {"unknown_parameter", "unsupported_parameter", "unsupported_value", "extra_forbidden", "unknown_field"}
+)
+"""Codes that say the same."""
+_CRASHED = re.compile(
+    r"unexpected keyword argument|unknown (?:field|parameter|argument)|not implemented", re.IGNORECASE
+)
+"""What a status of 5xx must say: servers of one's own crash on a field that they do not know."""
 INSPECTED = 600
 """Characters of a message that are searched: after that, some servers repeat the prompt."""
 
@@ -96,7 +106,7 @@ class Refusals:
             sent = _without(body, tried)
             try:
                 response = await client.post(path, sent)
-            except Rejected as error:
+            except (Rejected, ServerFault) as error:
                 field = named(error, sent, keep)
                 if field is None or field in tried:
                     raise
@@ -107,15 +117,17 @@ class Refusals:
                 return response
 
 
-def named(error: Rejected, body: Body, keep: Mapping[str, Any]) -> str | None:
+def named(error: ModelError, body: Body, keep: Mapping[str, Any]) -> str | None:
     """Return the field that an error names as unknown or unsupported; None if there is none."""
-    if type(error) is not Rejected:  # subclasses: context length, content filter
+    if type(error) not in (Rejected, ServerFault):  # subclasses: context length, content filter
         return None
     message = str(error)[:INSPECTED]
     sent = [field for field in (*body, *body.get(NESTED, ())) if field in FIELDS and field not in keep]
-    if not _UNKNOWN.search(message):
+    said = _CRASHED if isinstance(error, ServerFault) else _UNKNOWN
+    if not said.search(message) and not (isinstance(error, Rejected) and error.codes & _CODES):
         return None
-    if (last := re.split(r"[.\[/]", error.param)[-1]) in sent:
+    param = error.param if isinstance(error, Rejected) else ""
+    if (last := re.split(r"[.\[/]", param)[-1]) in sent:
         return last
     positions = {
         field: match.start()

@@ -159,3 +159,24 @@ def test_lm_evals_notebook_copies_are_no_further_runs(here: Path) -> None:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
     assert list(below(Path(), "**/samples_*.json*")) == [Path("m/samples_a.jsonl")]
+
+
+def raw_replies(lines: list[bytes]) -> Any:
+    Path("replies.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+    return evals("import", "replies", "replies.jsonl", "--suite", "aime:2025", "--model", "m", "--sample")
+
+
+LINE = b'{"id": "sample-2025-I-1", "text": "\\\\boxed{272}"}'
+
+
+def test_a_line_of_replies_that_repeats_another_is_left_out_and_named(here: Path) -> None:
+    done = raw_replies([LINE, LINE, LINE])
+    assert done.status == 0
+    assert "2 lines repeat an earlier one and are left out: line 2, 3" in done.out + done.err
+    (card,) = evals("show", "--json").json["runs"]
+    assert card["counts"] == {"right": 1, "absent": 11}
+
+
+def test_half_an_emoji_in_bytes_is_read(here: Path) -> None:
+    done = raw_replies([LINE.replace(b"272", b"272\xed\xa0\xbd\xed\xb8\x80 \xed\xa0\xbd")])
+    assert done.status == 0, done.err

@@ -225,6 +225,38 @@ def test_show_names_a_run_whose_bytes_changed(run: Path) -> None:
     assert "records.parquet" in done.complaint
 
 
+@pytest.fixture
+def real(here: Path) -> Path:
+    """A run of a suite that the overview knows."""
+    words = ("--sample", "--limit", "3", "-m", "scripted:1", "--run", "run")
+    assert evals("run", "aime:2025", *words).status == 0
+    (path,) = (here / "results").glob("*@*/*/run")
+    return path
+
+
+@pytest.mark.parametrize("words", [("show",), ("show", "run"), ("list", "runs"), ("show", "run", "--json")])
+@pytest.mark.parametrize("name", ["records.parquet", "samples.parquet"])
+@pytest.mark.parametrize("change", ["missing", "cut"])
+def test_an_overview_names_a_file_that_is_missing_or_cut(
+    real: Path, words: tuple[str, ...], name: str, change: str
+) -> None:
+    content = (real / name).read_bytes()
+    (real / name).unlink()
+    if change == "cut":
+        (real / name).write_bytes(content[:-9])
+    done = evals(*words)
+    assert done.status == 0
+    assert name in done.err
+    assert "scripted" in done.out  # its card is shown
+
+
+def test_show_of_one_run_compares_the_hashes_of_its_files(real: Path) -> None:
+    content = bytearray((real / "records.parquet").read_bytes())
+    content[100] ^= 1
+    (real / "records.parquet").write_bytes(content)
+    assert "records.parquet" in evals("show", "run").err
+
+
 # --- writers beside readers -----------------------------------------------------------------------------------
 
 

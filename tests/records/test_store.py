@@ -224,7 +224,7 @@ def test_a_broken_line_in_the_middle_is_named_by_its_number(path: Path) -> None:
         (b'{"format": 2, "anything": 1}', "written in format 2; this version reads format 1"),
         (b"{}", "written in format 0"),
         (b"", "truncated"),
-        (b'{"format": 1}', "missing required field"),
+        (b'{"format": 1}', "the key 'run' is missing"),
         (b"\xff\xfe", "malformed"),
         (b'{"format": 1, "run": "\xff"}', "[Uu][Tt][Ff]-8"),
     ],
@@ -539,6 +539,23 @@ def test_a_run_is_found_by_its_id_or_a_unique_beginning(results: Path, name: str
 def test_a_run_is_found_by_its_folder(results: Path) -> None:
     assert [run.path.name for run in store.find(Path("elsewhere"), str(results / "toy@1/m/mine"))] == ["mine"]
     assert len(store.find(results, str(results))) == 4
+
+
+def test_a_folder_with_runs_is_never_taken_for_the_end_of_an_id(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    filled(tmp_path / "a/toy@1/m/theirs").close()
+    filled(tmp_path / "mine/toy@1/m/theirs").close()
+    for name in ("a", "a/", "./a", "a/toy@1", "a/toy@1/m"):  # an id ends in a
+        assert [run.path.name for run in store.find(results, name)] == ["theirs"]
+    with pytest.raises(
+        StoreError, match=r"'mine' names a run and is a folder with runs; for the folder write \./mine"
+    ):
+        store.find(results, "mine")
+    assert [run.path.name for run in store.find(results, "./mine")] == ["theirs"]
+    with pytest.raises(StoreError, match="no run 'bb'"):
+        store.find(results, "bb")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,155 @@
+"""Spellings met in the wild: finish reasons, waits, errors inside a 200, refused fields."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from evals.errors import BadReply, Fatal, OutOfQuota, RateLimit, Rejected, ServerFault, Timeout, from_status
+from evals.model_adapters.common.faults import error_in_200, read_fault
+from evals.model_adapters.common.finish import meaning
+from evals.model_adapters.common.refusals import named
+from evals.model_adapters.common.retry_after import asked_wait_s, stated_s
+
+REASONS = {
+    "stop": "stop endTurn end_turn stopSequence EosToken STOPPED FINISHED_STOPPED stopped_eos stopped_word stop_reason_stop",
+    "length": "maxTokens MAX_OUTPUT_TOKENS length_exceeded LENGTH_LIMIT_EXCEEDED out_of_tokens token-budget max_seq_len "
+    "exceeded_max_tokens FinishReason.MAX_TOKENS FINISHED_LENGTH stopped_limit ERROR_LIMIT repetition context_limit",
+    "filter": "contentFilter CONTENT_FILTER content-filter moderation_blocked ContentFiltered PROHIBITED_CONTENT ERROR_TOXIC",
+    "tools": "toolCalls tool_use function_call",
+    "abort": "USER_CANCEL server_shutdown client_abort request_aborted aborted_by_user FINISHED_ABORTED cancelled deadline",
+    "error": "model_error engine_dead OOM out_of_memory crash MALFORMED_RESPONSE",
+    None: "odd pause_turn FINISH_REASON_UNSPECIFIED unfinished",
+}
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"), [(r, k) for k, words in REASONS.items() for r in words.split()]
+)
+def test_spellings_of_a_finish_reason(reason: str, expected: str | None) -> None:
+    assert meaning(reason) == expected
+
+
+NOW = 2_000_000_000.0
+HEADERS = [
+    ("retry-after", " 7 ", 7.0),
+    ("retry-after", "7 seconds", 7.0),
+    ("retry-after", "+7", 7.0),
+    ("retry-after", "7, 7", 7.0),
+    ("retry-after", "Wednesday, 18-May-33 03:33:27 GMT", 7.0),
+    ("retry-after", "Wed May 18 03:33:27 2033", 7.0),
+    ("retry-after", "2033-05-18T03:33:27Z", 7.0),
+    ("retry-after", "1m30s", 90.0),
+    ("x-retry-after", "7", 7.0),
+    ("x-ms-retry-after", "7", 7.0),
+    ("retry-after-ms", "2500.5", 2.5005),
+    ("x-rate-limit-reset", "7", 7.0),
+    ("x-ratelimit-reset-after", "7", 7.0),
+    ("x-ratelimit-requests-reset", "7s", 7.0),
+    ("ratelimit", "limit=10, remaining=0, reset=7", 7.0),
+    ("ratelimit", '"default";r=0;t=7', 7.0),
+    *[("retry-after", odd, None) for odd in ("-1", "inf", "nan", "1e1", "9" * 30, "soon", "2,5", "")],
+]
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), HEADERS)
+def test_headers_that_ask_to_wait(name: str, value: str, expected: float | None) -> None:
+    assert asked_wait_s({name: value}, now=NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("Please retry in 36.06s.", 36.06),
+        ("Please wait 5 seconds before trying", 5.0),
+        ("try again in 1m30s", 90.0),
+        ("Please try again in 1h2m3.5s", 3723.5),
+        ("try again in 1 minute and 30 seconds", 90.0),
+        ("try again in approximately 5 seconds", 5.0),
+        ("try again in ~5s", 5.0),
+        ("retry your request after 5 seconds", 5.0),
+        ("retry_after=5", 5.0),
+        ("retry-after: 7", 7.0),
+        ("Retry after 2026-11-29", None),
+        ("the model has 30 seconds of audio", None),
+    ],
+)
+def test_messages_that_ask_to_wait(message: str, expected: float | None) -> None:
+    assert stated_s(message) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"error": "Insufficient credits"}, OutOfQuota),
+        ({"error": {"code": "payment_required"}}, OutOfQuota),
+        ({"error": {"type": "insufficient_funds", "message": "x"}}, OutOfQuota),
+        ({"error": {"code": "insufficient_user_quota", "message": "x"}}, OutOfQuota),
+        ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, OutOfQuota),
+        ({"error": {"message": "You exceeded your current quota"}}, RateLimit),
+        ({"error": {"code": 429.0, "message": "x"}}, RateLimit),
+        ({"error": {"code": "429 Too Many Requests"}}, RateLimit),
+        ({"errors": [{"code": 429, "message": "slow"}]}, RateLimit),
+        ({"error": [{"code": 429, "message": "slow"}]}, RateLimit),
+        ({"error": {"error": {"code": 429, "message": "x"}}}, RateLimit),
+        ({"error": {"message": '{"error": {"code": 429}}'}}, RateLimit),
+        ({"error": {"message": "Provider returned error", "metadata": {"code": 429}}}, RateLimit),
+        ({"error": {"message": "Error code: 429 - slow"}}, RateLimit),
+        ({"error": {"message": "litellm.RateLimitError: x", "code": None, "type": "None"}}, RateLimit),
+        ({"error": {"code": "ThrottlingException"}}, RateLimit),
+        ({"error": {"type": "TooManyRequestsError"}}, RateLimit),
+        ({"error": {"code": "ServiceUnavailable"}}, RateLimit),
+        ({"success": False, "code": 503, "message": "busy"}, RateLimit),
+        ({"error": {"code": "InternalServerError"}}, ServerFault),
+        ({"error": {"http_code": "502"}}, ServerFault),
+        ({"error": {"code": "request_timeout"}}, Timeout),
+        ({"error": {"code": 401, "message": "key"}}, Fatal),
+        ({"error": {"message": "out of memory"}}, BadReply),
+        ({"error": True, "message": "who knows"}, BadReply),
+    ],
+)
+def test_errors_inside_a_200(body: dict[str, Any], expected: type[Exception]) -> None:
+    error = error_in_200(json.dumps(body).encode(), "the server", "without choices")
+    assert type(error) is expected
+
+
+SENT = {
+    "model": "m",
+    "temperature": 0,
+    "top_p": 1,
+    "top_k": 5,
+    "max_tokens": 10,
+    "seed": 1,
+    "stop": ["x"],
+    "min_p": 0.1,
+}
+REFUSALS: list[tuple[str | None, int, Any]] = [
+    ("temperature", 400, "`temperature` and `top_p` cannot both be specified for this model."),
+    ("temperature", 400, "invalid temperature: only 1 is allowed for this model"),
+    ("temperature", 400, "temperature must be 1 for this model"),
+    ("seed", 422, "Input validation error: `seed` is not a recognized field"),
+    ("seed", 400, "#: extraneous key [seed] is not permitted"),
+    ("seed", 400, "openai does not support parameters: ['seed'], for model=m"),
+    ("seed", 400, "The model doesn't support seed"),
+    ("seed", 400, "No support for seed"),
+    ("seed", 400, "illegal parameter seed"),
+    ("seed", 500, "create() got an unexpected keyword argument 'seed'"),
+    ("max_tokens", 400, "this model requires max_completion_tokens rather than max_tokens"),
+    ("top_k", 400, {"message": "Bad request", "param": "top_k", "code": "unknown_parameter"}),
+    (None, 400, "temperature must be between 0 and 2"),
+    (None, 400, "temperature must be 1 or less"),
+    (None, 400, "max_tokens: 100000 > 8192, which is the maximum allowed number of output tokens"),
+    (None, 400, "Invalid value for 'seed': must be an integer"),
+    (None, 500, "the seed server is gone"),
+]
+
+
+@pytest.mark.parametrize(("field", "status", "error"), REFUSALS)
+def test_refusals_that_name_a_field(field: str | None, status: int, error: Any) -> None:
+    body = {"error": error if isinstance(error, dict) else {"message": error}}
+    fault = read_fault(json.dumps(body).encode())
+    refusal = from_status(status, fault.message, code=fault.code, param=fault.param)
+    assert isinstance(refusal, Rejected | ServerFault)
+    assert named(refusal, SENT, {}) == field
