@@ -54,7 +54,7 @@ def gate() -> None:
 @common.results_option
 @common.json_option
 def judge(candidate: str, as_json: bool, junit: Path | None, markdown: Path | None, **options: Any) -> int:
-    """Judge a run against a baseline: pass (exit status 0), regression (1) or cannot tell (3); 2 is a usage error.
+    """Judge a run against a baseline: pass (exit status 0), regression (1) or inconclusive (3); 2 is a usage error.
 
     `evals gate plan POLICY.toml --baseline RUN` shows beforehand what the gate will be able to find.
     """
@@ -203,6 +203,7 @@ def _plan(
 
 def _print_plan(forecast: Plan) -> None:
     from evals.report.about import about
+    from evals.verdicts.gate import shown
 
     columns = (
         Column("suite"), Column("tier", drop=6), Column("n", right=True), Column("margin", right=True),
@@ -217,7 +218,7 @@ def _print_plan(forecast: Plan) -> None:
         common.say(f"{named}: {about(estimand)}")
     click.echo()
     for scenario in forecast.scenarios:
-        shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in scenario.verdicts.items())
+        shares = ", ".join(f"{shown(name)} {100 * share:.1f} %" for name, share in scenario.verdicts.items())
         common.say(f"{scenario.name}: {shares}")
     _print_budgets(forecast)
     for line in forecast.notes:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as Xml
 
 from evals.report.about import about
 from evals.verdicts import formatting
-from evals.verdicts.gate import GateReport, SuiteVerdict
+from evals.verdicts.gate import GateReport, SuiteVerdict, shown
 from evals.verdicts.summary import discordant
 
 MARKER = "<!-- evals-gate -->"
@@ -17,7 +17,7 @@ LINES = 60
 SENTENCES = {
     "pass": "pass: no critical suite lost more than its margin",
     "regression": "regression: a suite is shown to have lost more than its margin",
-    "cannot tell": "cannot tell: a critical suite is not shown to be good enough",
+    "cannot tell": "inconclusive: a critical suite is not shown to be good enough",
 }
 HEADINGS = ("", "suite", "tier", "baseline", "candidate", "difference", "interval", "margin", "n", "coverage")
 
@@ -25,7 +25,7 @@ HEADINGS = ("", "suite", "tier", "baseline", "candidate", "difference", "interva
 def cells(verdict: SuiteVerdict) -> tuple[str, ...]:
     """Return a suite's verdict as the cells of a table row."""
     return (
-        f"{formatting.MARK[verdict.verdict]} {verdict.verdict}",
+        f"{formatting.MARK[verdict.verdict]} {shown(verdict.verdict)}",
         f"{verdict.suite} {verdict.metric}".strip(),
         verdict.tier,
         formatting.amount(verdict.value_baseline, verdict.unit),

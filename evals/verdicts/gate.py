@@ -110,7 +110,7 @@ class GateReport(Struct, frozen=True, kw_only=True):
         return frames.html(columns, rows, caption=title)
 
 
-def shown(verdict: Verdict) -> str:
+def shown(verdict: str) -> str:
     """Return the displayed form of a verdict; in JSON the third one stays `cannot tell`."""
     return "inconclusive" if verdict == "cannot tell" else verdict
 
