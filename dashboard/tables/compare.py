@@ -68,13 +68,13 @@ def matches(sides: Sequence[Sequence[Entry]]) -> list[Match]:
     for entry in first:
         rest = [_like(entry, other) for other in sides[1:]]
         if all(rest):
-            entries_ = (entry, *(entry_ for entry_ in rest if entry_))
+            same_suite = (entry, *(run for run in rest if run))
             together.add(entry.card.config.suite)
-            matched.append(_match(entries_))
+            matched.append(_match(same_suite))
     for suite in dict.fromkeys(entry.card.config.suite for entry in first):
         chosen = [next((e for e in side if e.card.config.suite == suite), None) for side in sides]
         if suite not in together and all(chosen):
-            matched.append(_match(tuple(entry_ for entry_ in chosen if entry_)))
+            matched.append(_match(tuple(run for run in chosen if run)))
     return sorted(matched, key=lambda match: (bool(match.why_not), match.label))
 
 
@@ -310,14 +310,14 @@ def _quadrants(frame: pd.DataFrame, metric: Metric, *, yes_no: bool) -> Any:
     value_a, value_b = frame["value_a"].to_numpy(), frame["value_b"].to_numpy()
     if yes_no:
         places = 2 * (value_a <= 0.5) + (value_b <= 0.5)
-        quadrants_ = np.array(YES_NO, dtype=object)[places]
+        labels = np.array(YES_NO, dtype=object)[places]
     else:
         better = (value_b > value_a) == (metric.better == "higher")
-        quadrants_ = np.where(
+        labels = np.where(
             np.abs(value_a - value_b) <= 1e-12, GRADED[2], np.array(GRADED, dtype=object)[better.astype(int)]
         )
-    quadrants_[np.isnan(value_a) | np.isnan(value_b)] = NOT_PAIRED
-    return quadrants_
+    labels[np.isnan(value_a) | np.isnan(value_b)] = NOT_PAIRED
+    return labels
 
 
 def _weights(frame: pd.DataFrame, metric: Metric) -> pd.Series:
@@ -338,13 +338,13 @@ def _rights(others: Sequence[_Key]) -> pd.DataFrame:
     )
 
 
-def discordant(samples_: Samples) -> pd.DataFrame:
+def discordant(paired: Samples) -> pd.DataFrame:
     """Return the samples on which two runs differ, those that matter most first.
 
     They are sorted by how far each moves the headline; at equal distance, losses on samples that most other runs get
     right come first, and gains on samples that few get right.
     """
-    frame = samples_.frame
+    frame = paired.frame
     changed = frame["quadrant"].isin(["only A", "only B", "A better", "B better"]) | (
         (frame["quadrant"] == NOT_PAIRED) & (frame["a"] != frame["b"])
     )
@@ -357,10 +357,10 @@ def discordant(samples_: Samples) -> pd.DataFrame:
     return kept.drop(columns=["surprise", "size"]).reset_index(drop=True)
 
 
-def quadrants(samples_: Samples) -> dict[str, int]:
+def quadrants(paired: Samples) -> dict[str, int]:
     """Count the samples of each quadrant, and those that are not in both runs."""
-    counts = samples_.frame["quadrant"].value_counts()
-    names = (*(YES_NO if samples_.yes_no else GRADED), NOT_PAIRED)
+    counts = paired.frame["quadrant"].value_counts()
+    names = (*(YES_NO if paired.yes_no else GRADED), NOT_PAIRED)
     return {name: int(counts.get(name, 0)) for name in names if name != NOT_PAIRED or counts.get(name, 0)}
 
 

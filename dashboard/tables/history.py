@@ -50,11 +50,11 @@ def lines(entries: Sequence[Entry], model: str) -> list[Line]:
     for entry in sorted(chosen, key=lambda entry: entry.card.started):
         if entry.headline and entry.headline.value is not None and entry.card.data != "sample":
             groups.setdefault((entry.card.config.suite, entry.card.config.protocol), []).append(entry)
-    lines_ = [
+    result = [
         Line(suite, protocol, tuple([e for e in runs if e.card.complete] or runs))
         for (suite, protocol), runs in groups.items()
     ]
-    return sorted(lines_, key=lambda line: (-len(line.entries), line.label))
+    return sorted(result, key=lambda line: (-len(line.entries), line.label))
 
 
 def names(entries: Sequence[Entry]) -> list[str]:

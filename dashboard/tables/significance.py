@@ -72,21 +72,21 @@ def _by_arrays(column: Column, metric: Metric, labelled: tuple[tuple[str, Path, 
     alone = len(set(clusters)) == len(clusters)
     macro = metric.pool == "macro"
     width = metric.width
-    differences_ = {}
+    shifts = {}
     for a, b in combinations(range(len(paths)), 2):
         differences = values[b] - values[a]
         scored = ~np.isnan(differences)
         if not scored.any():
             return Ties((), (0, 0), 0, "two of the runs have no sample in common")
         chosen = np.flatnonzero(scored)
-        differences_[a, b] = difference.of_mean(
+        shifts[a, b] = difference.of_mean(
             differences[chosen],
             range(len(chosen)) if alone else [clusters[i] for i in chosen],
             groups=[groups[i] for i in chosen] if macro else None,
             width=width,
         )
-    sizes = [int((~np.isnan(values[b] - values[a])).sum()) for a, b in differences_]
-    evidence = {pair_: (shift.value, shift.p_equal()) for pair_, shift in differences_.items()}
+    sizes = [int((~np.isnan(values[b] - values[a])).sum()) for a, b in shifts]
+    evidence = {pair_: (shift.value, shift.p_equal()) for pair_, shift in shifts.items()}
     return _placed(
         column, [label for label, *_ in labelled], _means(values, groups, macro=macro), evidence, sizes
     )

@@ -27,7 +27,7 @@ LEGEND = (
     "Beside each number is half its 95 % interval, and its coverage if below 100 %. Intervals and "
     "comparisons are about items like these (estimand items-like-these). **Colour is standing**: the darker, the more "
     "models are significantly worse; equal shades are not significantly different. In the ranked column models are compared "
-    "sample by sample, as in `evals compare`; in the others by their intervals, Holm-adjusted within the column."
+    "sample by sample, as evals compare does; in the others by their intervals, Holm-adjusted within the column."
 )
 
 
@@ -251,12 +251,12 @@ def model_card(board: Board, index: Index, row: Row, claims: Sequence[Claim]) ->
             pd.DataFrame(numbers), hide_index=True, alt="All numbers of the model",
             column_config={"score": st.column_config.Column(alignment="right"), "n": st.column_config.NumberColumn(format="localized")},
         )  # fmt: skip
-        claims_ = [
+        of_model = [
             claim for claim in claims if reported.same_model(claim.model, row.model) and not claim.superseded
         ]
-        if claims_:
-            with st.expander(f"{len(claims_)} reported results"):
-                st.markdown("\n".join(f"- {safe.label(reported.sentence(claim), 600)}" for claim in claims_))
+        if of_model:
+            with st.expander(f"{len(of_model)} reported results"):
+                st.markdown("\n".join(f"- {safe.label(reported.sentence(claim), 600)}" for claim in of_model))
         runs = [entry for entry in index.entries if row_of(entry.card) == row]
         last = max((entry.card.started for entry in runs), default=None)
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -354,8 +354,8 @@ def main() -> None:
     shown = styling.table(board, choice, lines, places)
     line, label = table(board, choice, lines, shown) or (None, "")
     if isinstance(line, Reported):
-        claims_ = [claim for claim in claims if claim.model == line.model and not claim.superseded]
-        st.markdown("\n".join(f"- {safe.label(reported.sentence(claim), 600)}" for claim in claims_))
+        of_model = [claim for claim in claims if claim.model == line.model and not claim.superseded]
+        st.markdown("\n".join(f"- {safe.label(reported.sentence(claim), 600)}" for claim in of_model))
     elif line and (line, label) in board.cells:
         detail(board, line, label, board.cells[line, label], claims)
     elif line and label == styling.MODEL:

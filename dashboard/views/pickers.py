@@ -124,13 +124,13 @@ def unreadable(index: Index, names: Sequence[str]) -> None:
 
 def names(entries: Sequence[Entry]) -> dict[str, str]:
     """Return names of runs: model, protocol and minute; if several have the same, also their ids."""
-    names_ = {
+    titles = {
         e.card.run: f"{e.card.model} · {e.card.config.protocol} · {day(e.card.started)[:16].replace('T', ' ')}"
         for e in entries
     }
-    counts = Counter(names_.values())
+    counts = Counter(titles.values())
     return {
-        run: safe.visible(f"{name} · {run}" if counts[name] > 1 else name) for run, name in names_.items()
+        run: safe.visible(f"{name} · {run}" if counts[name] > 1 else name) for run, name in titles.items()
     }
 
 

@@ -150,17 +150,17 @@ def question(item: Item, key: str) -> None:
             st.caption(f"Prompt as sent: {message.role}" if not number else message.role)
             _parts(item, message.parts, f"{key}-prompt{number}")
         return
-    question_ = item.sample.question if item.sample else ()
-    if question_:
+    question_parts = item.sample.question if item.sample else ()
+    if question_parts:
         st.caption("Question of the data set; the prompt as sent is not known")
-        _parts(item, question_, f"{key}-question")
+        _parts(item, question_parts, f"{key}-question")
     elif item.outcome is not None:
         st.caption("Neither prompt nor question is known: the replies were imported.")
     _options(item)
 
 
-def _parts(item: Item, parts_: Sequence[Part], key: str) -> None:
-    for place, part in enumerate(parts_):
+def _parts(item: Item, message_parts: Sequence[Part], key: str) -> None:
+    for place, part in enumerate(message_parts):
         if isinstance(part, Text):
             _body(part.text, f"{key}-{place}")
         else:

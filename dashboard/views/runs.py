@@ -177,14 +177,14 @@ def score_vs_cost(board: Board) -> None:
     known_of = [costs.known_models(board, name, kind or "tokens") for name in names]
     best = known_of.index(max(known_of))
     name = left.selectbox("Suite and protocol", names, index=best, key="column", bind="query-params")
-    column_ = board.columns[name]
+    head = board.columns[name]
     table = costs.costs(board, name)
-    known = costs.pareto(table, column, better=column_.better)
+    known = costs.pareto(table, column, better=head.better)
     if known.empty:
         st.info(f"The {title} of these runs is not known, as for many imported runs.", icon=":material/info:")
         return
     chart = charts.pareto(
-        known, column, (title, f"{column_.metric}, {styling.unit(column_.unit)}"), dark=state.dark()
+        known, column, (title, f"{head.metric}, {styling.unit(head.unit)}"), dark=state.dark()
     )
     state.chart(chart, alt=f"Score on {name} against {title}")
     missing = sorted(set(table["model"]) - set(known["model"]))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import structs
 
 from evals.verdicts.compare import Comparison, Row
 from evals.verdicts.flips import Flip, ladder
@@ -22,7 +25,12 @@ def sentences(comparison: Comparison) -> list[str]:
             _ranked(comparison, suite) for suite in dict.fromkeys(rank.suite for rank in comparison.ranks)
         ]
     heads = [row for row in comparison.pairs if row.headline and not row.group]
-    return [_of_two(heads)] if heads else []
+    times = Counter(row.suite for row in heads)
+    named = [
+        structs.replace(row, suite=f"{row.suite} ({row.protocol})") if times[row.suite] > 1 else row
+        for row in heads
+    ]
+    return [_of_two(named)] if named else []
 
 
 def _of_two(heads: Sequence[Row]) -> str:

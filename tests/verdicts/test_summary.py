@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from evals.verdicts.compare import compare
 from evals.verdicts.formatting import rule
 from evals.verdicts.summary import changed, discordant, sentences
@@ -38,6 +40,15 @@ def test_of_several_suites_the_largest_difference_comes_first() -> None:
     assert (
         line.count("adjusted for 3 suites") == line.count("95 % interval") - 1 == 1
     )  # the other: what is left open
+
+
+def test_a_suite_under_several_protocols_is_named_with_them() -> None:
+    a, b = (suite_run(name, binary(right, 200), suite="gpqa") for name, right in (("a", 100), ("b", 101)))
+    comparison = compare([[a], [b]])
+    rows = [structs.replace(row, protocol=name) for name in ("strict", "official") for row in comparison.pairs]
+    (line,) = sentences(structs.replace(comparison, pairs=tuple(rows)))
+    assert "gpqa (strict)" in line
+    assert "gpqa (official)" in line
 
 
 def test_where_less_is_better_less_is_called_better() -> None:
