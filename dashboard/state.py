@@ -75,7 +75,7 @@ def save_filters(path: str) -> None:
 def empty_state(what: str, command: str) -> None:
     """Show an empty state, a sentence and the command to run, and stop the page."""
     st.info(what, icon=":material/info:")
-    st.code(command, language="sh")
+    st.code(command, language=None)
     st.stop()
 
 

@@ -25,7 +25,7 @@ from evals.verdicts import formatting, summary
 from evals.verdicts.compare import Comparison, Row
 
 LETTERS = "ABCD"
-CARD = 172  # pixels of a card: two fit side by side on a phone
+CARD = 154  # pixels of a card: two fit side by side on a phone
 MOST = 2_000  # discordant samples in the table; the file has all
 
 UNITS = {"fraction": "percentage points"}

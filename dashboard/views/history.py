@@ -65,7 +65,10 @@ def main() -> None:
     names = history.names(index.entries)
     if not names:
         state.broken_runs(index.broken)
-        state.empty_state("No run has a number yet.", "evals run mmlu-pro --sample -m smollm2")
+        state.empty_state(
+            "No benchmark run has a number yet; sample items have no history.",
+            "evals run mmlu-pro -m smollm2",
+        )
     typed = st.query_params.get("model", names[0])
     left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
     model = left.selectbox(

@@ -25,7 +25,7 @@ HARMLESS = re.compile(r"[A-Za-z0-9.~-]+")
 MOST = 12  # columns that are shown unless the reader asks for more
 LEGEND = (
     "Beside each number is half its 95 % interval, and its coverage if below 100 %. Intervals and "
-    "comparisons are about items like these (estimand items-like-these). **Colour is standing**: the darker, the more "
+    "comparisons are about items like these (estimand items-like-these). **Colour is standing**: the stronger, the more "
     "models are significantly worse; equal shades are not significantly different. In the ranked column models are compared "
     "sample by sample, as evals compare does; in the others by their intervals, Holm-adjusted within the column."
 )

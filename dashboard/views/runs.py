@@ -128,7 +128,7 @@ def details(entry: Entry) -> None:
     st.subheader("Run details", anchor=False)
     st.markdown(f"**{safe.label(card.run)}**: {safe.label(card.config.suite)} by {safe.label(card.model)}")
     state.health(card)
-    st.code(provenance.command(card), language="sh", wrap_lines=True)
+    st.code(provenance.command(card), language=None, wrap_lines=True)
     mirror = " MIRROR is the folder of local data, which is not on the card." if card.data == "local" else ""
     again = (
         " `--fresh` calls the model again; without it a finished run is reused."
