@@ -198,7 +198,7 @@ def register() -> None:
         def loglikelihood_rolling(self, requests: Any, **others: Any) -> list[float]:
             raise UsageError("no server returns the likelihood of a text without a context")
 
-        def apply_chat_template(self, history: Any, add_generation_prompt: bool = True) -> str:  # noqa: FBT001, FBT002 - lm_eval's signature
+        def apply_chat_template(self, history: Any, **others: Any) -> str:
             return Turns(json.dumps(history, ensure_ascii=False))
 
     register_model("evals")(Evals)
