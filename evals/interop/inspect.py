@@ -91,9 +91,9 @@ def _log(path: Path, unused: set[str] | None) -> EvalLog:
         raise UsageError(f"reading logs of Inspect needs `{install('inspect')}`") from None
     form: Literal["eval", "json"] = "json" if path.suffix == ".json" else "eval"
     logging.getLogger("inspect_ai").setLevel(logging.CRITICAL)
-    if unused is None:
-        _measure(path, archive=form == "eval")
     with foreign_code(lambda reason: DataError(f"{path}: no log that Inspect reads ({reason[:200]})")):
+        if unused is None:
+            _measure(path, archive=form == "eval")
         return read_eval_log(
             path.absolute(),
             header_only=unused is None,
