@@ -1,0 +1,30 @@
+"""Equality with the text of a reply's last tag, character by character, as benchmarks with `<answer>` define exact match."""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+from evals.extract.visible import visible
+from evals.scorers.choice import silence
+from evals.types import Prompt, Reply, Sample, Score
+
+
+class LastTag(Struct, frozen=True):
+    """Scores 1 if the text between the last opening tag and its closing one, or else the whole reply, is the gold answer."""
+
+    tag: str
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        text = "" if reply.stop == "filter" else visible(reply.text).text.strip()
+        if not text:
+            return Score(value=0.0, verdict=silence(reply), why="nothing stated")
+        _, opened, rest = text.rpartition(f"<{self.tag}>")
+        closed = re.search(rf"</{self.tag}>", rest) if opened else None
+        answer = rest[: closed.start()].strip() if closed else text
+        right = answer == str(sample.target).strip()
+        if not right and closed is None:
+            return Score(value=0.0, verdict=silence(reply), why=f"no <{self.tag}>")
+        return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])

@@ -1,0 +1,64 @@
+"""SGI-Bench's two parts by rule: upstream's own traps, and the mended reading beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from evals.suites import sgi_bench
+from evals.types import Prompt, Reply, Sample
+from tests.support.command import evals
+
+RESEARCH = Sample(id="1", target="2.00")
+CHOICE = Sample(id="1", target="C", choices=("w", "x", "y", "z"))
+
+
+def verdict(variant: str, protocol: str, sample: Sample, text: str, stop: str = "stop") -> str:
+    (scorer,) = sgi_bench.BENCHMARK.suite(variant, protocol).scorers.values()
+    return str(scorer(sample, Prompt(), Reply(text=text, stop=stop)).verdict)
+
+
+@pytest.mark.parametrize(
+    ("text", "official", "strict"),
+    [
+        ("<answer>2.00</answer>", "right", "right"),
+        ("<answer>1</answer> no: <answer> 2.00 </answer>", "right", "right"),
+        ("2.00", "right", "right"),
+        ("<answer>2.0</answer>", "wrong", "right"),
+        ("<answer>2</answer>", "wrong", "right"),
+        ("<answer>2.1</answer>", "wrong", "wrong"),
+        ("The answer is 2.00.", "unanswered", "right"),
+        ("<think><answer>2.00</answer>", "truncated", "truncated"),
+    ],
+)
+def test_deep_research(text: str, official: str, strict: str) -> None:
+    stop = "length" if text.startswith("<think>") else "stop"
+    assert verdict("deep-research", "official", RESEARCH, text, stop) == official
+    assert verdict("deep-research", "strict", RESEARCH, text, stop) == strict
+
+
+@pytest.mark.parametrize(
+    ("text", "official", "strict"),
+    [
+        (r"So \boxed{C}", "right", "right"),
+        (r"First \boxed{A}. Wait, that is wrong: \boxed{C}", "wrong", "right"),
+        (r"\boxed{c}", "unanswered", "right"),
+        ("ANSWER: C", "unanswered", "right"),
+        (r"\boxed{Z}", "unanswered", "unanswered"),
+    ],
+)
+def test_reasoning(text: str, official: str, strict: str) -> None:
+    assert verdict("reasoning", "official", CHOICE, text) == official
+    assert verdict("reasoning", "strict", CHOICE, text) == strict
+
+
+def test_a_gold_option_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    rows = tmp_path / "reasoning.jsonl"
+    rows.write_text(
+        json.dumps({"idx": 4, "question": "?", "options": ["a"], "answer": 1, "discipline": "life"})
+    )
+    done = evals("check", "sgi-bench:reasoning", "--data", rows)
+    assert done.status != 0
+    assert "sgi-bench: 4: option 1 of 1 is the gold answer" in done.err + done.out
