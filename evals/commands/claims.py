@@ -110,7 +110,7 @@ def show(claim: str, results: Path, as_json: bool) -> None:
     common.say(f"{published.model} on {published.benchmark}: {_figure(published.value, published.unit)}")
     for label, text in (
         ("suite", f"{published.suite}, protocol {published.protocol or 'not known'}"),
-        ("metric", published.metric or "not said"),
+        ("metric", published.metric or "not stated"),
         ("source", f"{published.source} ({published.date or 'no date'})"),
         ("first published", str(published.first or "")),
         (
@@ -122,12 +122,12 @@ def show(claim: str, results: Path, as_json: bool) -> None:
             "known",
             ", ".join(f"{knob} {setting(value)}" for knob, value in published.knobs.items()) or "nothing",
         ),
-        ("told in", published.told),
+        ("stated in", published.told),
         ("inferred", ", ".join(f"{knob} {setting(value)}" for knob, value in published.inferred.items())),
         ("not known", ", ".join(unknown) or "nothing"),
     ):
         if text:
-            common.say(f"    {label:<16} {text}")
+            common.say(f"    {label:<16} {text}", indent=21)
 
 
 @click.command()

@@ -142,15 +142,15 @@ def print_json(document: Any) -> None:
     click.echo(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
-def say(message: str, *, whole: bool = False) -> None:
-    """Print a line, wrapped between words to the terminal's width unless `whole`.
+def say(message: str, *, whole: bool = False, indent: int = 4) -> None:
+    """Print a line, wrapped between words to the terminal's width unless `whole`; `indent`: blanks before what follows.
 
     Control characters in the text of a model or a data set are removed.
     """
     from evals.plain import plain
     from evals.terminal.layout import width, wrap
 
-    for line in wrap(plain(message), None if whole else width(), indent="    "):
+    for line in wrap(plain(message), None if whole else width(), indent=" " * indent):
         click.echo(line)
 
 

@@ -33,7 +33,7 @@ def doctor(results: Path, as_json: bool) -> None:
         common.print_json({"findings": [{"what": w, "ok": ok, "detail": d} for w, ok, d in findings]})
         return
     for what, ok, detail in findings:
-        common.say(f"{'ok ' if ok else '-- '} {what:<18} {detail}")
+        common.say(f"{'ok ' if ok else '-- '} {what:<18} {detail}", indent=23)
 
 
 def _machine(results: Path) -> list[tuple[str, bool, str]]:

@@ -104,7 +104,7 @@ def _models(results: Path, *, as_json: bool) -> None:
         return
     for entry in entries:
         origin = f" (from {entry['origin']})" if entry["origin"] else ""
-        common.say(f"{entry['name']:<14} {entry['about']}{origin}")
+        common.say(f"{entry['name']:<14} {entry['about']}{origin}", indent=15)
     from evals.terminal.layout import Column
 
     columns = [

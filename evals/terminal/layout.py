@@ -78,7 +78,8 @@ def _wrapped(line: str, max_width: int, indent: str) -> Iterator[str]:
     for word in body.split(" "):
         if has_words and cells(current) + 1 + cells(word) > max_width:
             yield current.rstrip(" ")
-            current, has_words = indent, False
+            fits = cells(indent) + cells(word) <= max_width
+            current, has_words = indent if fits else "", False  # a path or an address begins at the left
         current = f"{current} {word}" if has_words else current + word
         has_words = True
     yield current.rstrip(" ")
