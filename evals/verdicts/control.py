@@ -81,18 +81,19 @@ def adjust(
     seen = np.array([population[name] for name in names])
     clusters = [run.side.golds[name].cluster for name in names]
     scores = np.array([own[name] for name in names])
-    return _estimate(
-        run, controls, metric, estimand, scores=scores, seen=seen, clusters=clusters, known=known
-    )
-
-
-def _estimate(
-    run: SuiteRun, controls: Sequence[SuiteRun], metric: Metric, estimand: Estimand, *,
-    scores: Floats, seen: NDArray[np.intp], clusters: Sequence[str], known: Predictors,
-) -> Adjusted:  # fmt: skip
-    import numpy as np
-
     codes = np.unique(clusters, return_inverse=True)[1]
+    plain, adjusted, ratio = intervals(scores, seen, codes, known, metric=metric, estimand=estimand)
+    return Adjusted(
+        suite=run.suite, metric=metric.name, unit=metric.unit, model=run.model,
+        controls=tuple(control.model for control in controls), n=len(scores), population=len(known.table),
+        plain=plain, adjusted=adjusted, variance_ratio=ratio, estimand=estimand,
+    )  # fmt: skip
+
+
+def intervals(
+    scores: Floats, seen: NDArray[np.intp], codes: NDArray[np.intp], known: Predictors, *, metric: Metric, estimand: Estimand
+) -> tuple[Interval, Interval, float]:  # fmt: skip
+    """Return the plain and the adjusted score, and the adjusted variance / the plain one; arguments as of `cross_fitted`."""
     mean_prediction, residuals = cross_fitted(scores, seen, codes, known)
     share = len(scores) / len(known.table)
     own_variance, left = _variance(scores, codes), _variance(residuals, codes)
@@ -104,12 +105,7 @@ def _estimate(
             (mean_prediction + float(residuals.mean()), left),
         )
     )
-    return Adjusted(
-        suite=run.suite, metric=metric.name, unit=metric.unit, model=run.model,
-        controls=tuple(control.model for control in controls), n=len(scores), population=len(known.table),
-        plain=plain, adjusted=adjusted, variance_ratio=left / own_variance if own_variance > 0 else 1.0,
-        estimand=estimand,
-    )  # fmt: skip
+    return plain, adjusted, left / own_variance if own_variance > 0 else 1.0
 
 
 class Predictors(NamedTuple):

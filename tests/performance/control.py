@@ -16,9 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from evals.extract.upstream.letters import letter_mmlu_pro
-from evals.verdicts.control import adjust
-from evals.verdicts.suite_runs import subset
-from tests.support.made import side, suite_run
+from evals.report.metrics import accuracy
+from evals.verdicts.control import intervals, predictors
 from tools.mirror import shared_folder
 
 
@@ -67,22 +66,23 @@ def recorded(shared: Path) -> Recordings:
 def measure(recordings: Recordings, *, n: int, simulations: int) -> Iterator[Row]:
     """Draw subsets of each model's run and adjust them by the other models' runs."""
     groups = list(recordings.groups.values())
-    runs = {
-        model: suite_run(model, side(table, groups=groups)) for model, table in recordings.results.items()
-    }
-    for model, whole in runs.items():
-        controls = [run for name, run in runs.items() if name != model]
-        truth = float(np.mean(list(recordings.results[model].values())))
-        found = [
-            adjust(subset(whole, n, seed=seed), controls, estimand="this-run") for seed in range(simulations)
-        ]
-        estimates = np.array([one.adjusted.value for one in found])
+    tables = {model: np.array(list(table.values())) for model, table in recordings.results.items()}
+    for model, own in tables.items():
+        known = predictors([table for name, table in tables.items() if name != model], groups)
+        rng, truth = np.random.default_rng(1), float(own.mean())
+        found = []
+        for _ in range(simulations):
+            seen = rng.choice(len(own), n, replace=False)
+            found.append(
+                intervals(own[seen], seen, np.arange(n), known, metric=accuracy()[0], estimand="this-run")
+            )
+        estimates = np.array([adjusted.value for _, adjusted, _ in found])
         yield Row(
             model=model,
             n=n,
-            variance_ratio=float(estimates.var() / np.var([one.plain.value for one in found])),
-            stated=float(np.mean([one.variance_ratio for one in found])),
-            coverage=float(np.mean([one.adjusted.low <= truth <= one.adjusted.high for one in found])),
+            variance_ratio=float(estimates.var() / np.var([plain.value for plain, _, _ in found])),
+            stated=float(np.mean([ratio for _, _, ratio in found])),
+            coverage=float(np.mean([low <= truth <= high for _, (_, low, high, _), _ in found])),  # type: ignore[operator]
             bias=float(estimates.mean()) - truth,
         )
 
