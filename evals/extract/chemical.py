@@ -100,8 +100,8 @@ _WORDS = frozenset(_ENGLISH.split())
 """Words and symbols that are believed only if nothing else stands in a statement."""
 
 
-def _peeled(text: str) -> str:
-    """Take code, bold, quotes, dollars, LaTeX wrappers and a trailing stop off."""
+def _undecorated(text: str) -> str:
+    """Remove code, bold, quotes, dollars, LaTeX wrappers and a final full stop."""
     text = _FENCE.sub("", text[:LONGEST])
     for _ in range(6):
         before = text
@@ -120,30 +120,30 @@ def _peeled(text: str) -> str:
 
 
 class _Kind(NamedTuple):
-    """What formulas and names differ in."""
+    """How formulas and names are read: what the two readers do not share."""
 
     tag: str
     nouns: tuple[str, ...]
     label: re.Pattern[str]
     parse: Callable[[str], str | None]
     marked: Callable[[str], str | None]
-    """What a tag or a box holds, whatever it is."""
+    """Read the content of a tag or a box, even if it is neither a formula nor a name."""
     in_span: Callable[[str], str | None]
-    """Reads bold or code."""
+    """Read bold or code."""
     alone: Callable[[str], str | None]
-    """Reads a reply of one line."""
+    """Read a reply of one line."""
     last_line: Callable[[str], str | None] | None = None
 
 
 def _stated(text: str, kind: _Kind, *, truncated: bool) -> Reading | None:
-    shown, cut = visible(text)
-    if cut or not shown.strip():
+    shown, in_reasoning = visible(text)
+    if in_reasoning or not shown.strip():
         return None
     shown, parse = own_part(half_width(shown)), _parser(kind)
     for strong in (
         False,
         True,
-    ):  # labels count if nothing is stated in a stronger form, or if they correct it
+    ):  # weak labels count if nothing is stated in a stronger form, or if they correct it
         budget = iter(range(_LABELS))
         cues = Cues(Cue(noun, _cue(kind, noun, budget, strong=strong)) for noun in (kind.tag, *kind.nouns))
         reading = read(shown, parse, cues=cues, shaped=False, truncated=truncated)
@@ -172,11 +172,9 @@ def _parser(kind: _Kind) -> Parser:
     budget = iter(range(_STATEMENTS))
 
     def bounded(content: str, form: Form) -> Any:
-        return (
-            parse(content[: LONGEST if form in ("tag", "box") else _LINE_LENGTH], form)
-            if next(budget, -1) >= 0
-            else None
-        )
+        if next(budget, None) is None:
+            return None
+        return parse(content[: LONGEST if form in ("tag", "box") else _LINE_LENGTH], form)
 
     return bounded
 
@@ -196,15 +194,8 @@ def _cue(
             return None, field, True
         if next(budget, None) is None:
             return None
-        begin = max(0, position - 60)
-        label = next(
-            (
-                found
-                for found in kind.label.finditer(text, begin, min(len(text), position + 260))
-                if found.start() <= position < found.end()
-            ),
-            None,
-        )
+        labels = kind.label.finditer(text, max(0, position - 60), min(len(text), position + 260))
+        label = next((match for match in labels if match.start() <= position < match.end()), None)
         if label is None or _OTHER_NAME.search(text, max(0, label.start() - 30), label.start()):
             return None
         if not label["mark"] and (
@@ -240,7 +231,7 @@ def stated_formula(
         ("formula", "分子式", "化学式"),
         _LABEL["formula"],
         parse,
-        marked=lambda content: _peeled(content) or None,
+        marked=lambda content: _undecorated(content) or None,
         in_span=parse,
         alone=lambda line: parse(line) or _odd_formula(line),
         last_line=parse,
@@ -272,9 +263,9 @@ def _by_shape(text: str, kind: _Kind) -> Reading | None:
         value = kind.in_span(span[group])
         if value is not None and moods.mood(text, span.start(), span.end()) == "asserted":
             readings.append(narrowed(text, Reading(value, "emphasis", span.start(group), span.end(group))))
-    readings = [one for one in readings if re.search(r"\d", one.value)] or readings
+    readings = [reading for reading in readings if re.search(r"\d", reading.value)] or readings
     if readings:
-        return readings[-1] if len({one.value for one in readings}) == 1 else None
+        return readings[-1] if len({reading.value for reading in readings}) == 1 else None
     last = lines[-1]
     if len(lines) == 1 and not text[: last.start()].strip() and (value := kind.alone(last[0])):
         return asserted(text, Reading(value, "whole", last.start(), last.end()))
@@ -284,36 +275,36 @@ def _by_shape(text: str, kind: _Kind) -> Reading | None:
 
 
 def _odd_formula(line: str) -> str | None:
-    """Return a lone word with figures in it: stated as a formula, and none."""
-    bare = _peeled(line)
+    """Return a single word with digits, which is stated as a formula although it is not one."""
+    bare = _undecorated(line)
     return bare if len(bare.split()) == 1 and re.search(r"\d", bare) else None
 
 
 def formula_in(text: str, is_formula: Callable[[str], bool]) -> str | None:
     """Read the one formula of a statement: the whole of it, or its only token that is one."""
-    text = _peeled(text[:_LINE_LENGTH])
+    text = _undecorated(text[:_LINE_LENGTH])
     if is_formula(text):
         return text
     text = _PREFIX.sub("", _REMARK.sub("", text)).strip()
     text = re.split(r",?\s+(?:not|rather\s+than|instead\s+of)\s", text, maxsplit=1)[0]
-    if is_formula(bare := _peeled(text)):
+    if is_formula(bare := _undecorated(text)):
         return bare
-    if "=" in text and is_formula(total := _peeled(text.rpartition("=")[2])):
+    if "=" in text and is_formula(total := _undecorated(text.rpartition("=")[2])):
         return total
     plain = _WRAP.sub(r" \1 ", _CJK.sub(" ", text)).replace("$", " ")
-    tokens = [token for token in map(_peeled, _TOKENS.split(plain)) if token and token not in _WORDS]
-    found = [token for token in tokens if (re.search(r"\d|[A-Z].*[A-Z]|[₀-₉]", token)) and is_formula(token)]
-    return found[0] if len(set(found)) == 1 else None
+    tokens = [token for token in map(_undecorated, _TOKENS.split(plain)) if token and token not in _WORDS]
+    formulas = {token for token in tokens if re.search(r"\d|[A-Z].*[A-Z]|[₀-₉]", token) and is_formula(token)}
+    return formulas.pop() if len(formulas) == 1 else None
 
 
 def _without_label(text: str) -> str:
-    """Return what a tag holds, its label and formatting off, remarks too."""
-    bare = _peeled(_PREFIX.sub("", _peeled(text)))
-    return _peeled(_REMARK.sub("", bare)) or bare
+    """Return the content of a tag without its label, formatting and remarks."""
+    bare = _undecorated(_PREFIX.sub("", _undecorated(text)))
+    return _undecorated(_REMARK.sub("", bare)) or bare
 
 
 def name_in(text: str) -> str | None:
-    """Read the name that a statement begins with; None: this is no name."""
+    """Read the name that a statement begins with; None: it does not begin with one."""
     text = text.strip()
     if code := re.match(r"[*_ ]{0,3}`([^`\n]{1,500})`", text):
         text = code[1]
@@ -327,7 +318,7 @@ def name_in(text: str) -> str | None:
     if _CJK.search(text):
         text = _latin_part(_REMARK.sub("", text))
     cut = _TALK.search(text)
-    text = _peeled(_REMARK.sub("", text[: cut.start()] if cut else text))
+    text = _undecorated(_REMARK.sub("", text[: cut.start()] if cut else text))
     text = re.sub(r"^(?:therefore|thus|then|probably|likely|most\s+likely)\s+", "", text)
     if (
         _START.match(text)
@@ -351,7 +342,7 @@ def _latin_part(text: str) -> str:
 
 _COPULA = lazy_pattern(r"(?:입니다|です|である|だ)$")
 _ENCLOSED = lazy_pattern(r"\((?:[^()]|\([^()]*\))*\)")
-"""A name within brackets, which may hold brackets of its own."""
+"""A name in brackets, which may contain brackets."""
 
 
 def _name_in_span(span: str) -> str | None:

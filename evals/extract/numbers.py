@@ -14,7 +14,7 @@ from evals.extract.statements import Form
 from evals.extract.visible import visible
 
 _DIGITS = 300
-"""More digits than any answer has; longer runs are no integers to us."""
+"""More digits than any answer has; longer numbers are not read."""
 _WRAPPER = lazy_pattern(
     r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mathsf|mbox|rm|bf|displaystyle|large|Large|left|right|boxed|fbox)\b"
 )
@@ -48,13 +48,13 @@ _TALKS = 60
 
 
 def integer(text: str) -> int | None:
-    r"""Read the integer that the reply states and does not take back; never a number that is just last.
+    r"""Return the integer that the reply states and does not retract; a number that merely stands last is not an answer.
 
     >>> integer(r"\boxed{m+n=1{,}024}"), integer("The answer is **204**."), integer("There are 3 cases.")
     (1024, 204, None)
     """
-    found = stated_integer(text)
-    return None if found is None else int(found.value)
+    reading = stated_integer(text)
+    return None if reading is None else int(reading.value)
 
 
 def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
@@ -71,14 +71,14 @@ def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
 
 def _parse(content: str, form: Form) -> Any:
     if form in ("whole", "last line") and _SENTENCE.search(content):
-        return None  # no bare answer: its last words are prose
+        return None  # a sentence, whose last words are read as prose
     value = parse(content, bare=form in PROSE)
     if value is not None:
         return value
     if form == "sentence":
         return REFUSED if _DIGIT.search(content) and len(content) <= _TALKS else None
-    said = _DIGIT.search(content) or (len(content) <= _TALKS and _WORD.search(content))
-    return REFUSED if said and form not in PROSE and form != "whole" else None
+    is_answer = _DIGIT.search(content) or (len(content) <= _TALKS and _WORD.search(content))
+    return REFUSED if is_answer and form not in PROSE and form != "whole" else None
 
 
 _PARSER = by_heads(_parse)
@@ -103,13 +103,13 @@ def parse(text: str, *, bare: bool = False) -> int | None:
         side = side.strip(" \t\n\r()[]\"'")
         if name := _NAME.match(side):
             side = side[name.end() :]
-        found = _INTEGER.match(side)
+        integer = _INTEGER.match(side)
         if (
-            found is not None
-            and not MULTIPLE.match(side, found.end())
-            and (_BARE if bare else _UNIT).fullmatch(side, found.end())
+            integer is not None
+            and not MULTIPLE.match(side, integer.end())
+            and (_BARE if bare else _UNIT).fullmatch(side, integer.end())
         ):
-            return _value(found[0])
+            return _value(integer[0])
     return None
 
 

@@ -5,9 +5,9 @@ r"""Rectangles in an image, in the notations that models state them in.
 >>> [region.numbers for region in regions("It is at (0.1, 0.2), (0.5, 0.75).")]
 [(0.1, 0.2, 0.5, 0.75)]
 
-Read are, the first of these that a reply has: box tags (`<box>`, `<|box_start|>`, with `<ref>` before), JSON objects with
+The first of these notations that a reply uses is read: box tags (`<box>`, `<|box_start|>`, with `<ref>` before), JSON objects with
 a box (`bbox`, `bbox_2d`, `box`, `box_2d`) and perhaps a `label`, four numbers in brackets, two points, and four bare
-numbers as the stated answer. What the numbers mean (pixels, thousandths, which comes first) no notation says.
+numbers as the stated answer. No notation says what the numbers mean (pixels, thousandths, which comes first).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _BARE = lazy_pattern(rf"\A\W{{0,5}}{_FOUR}\W{{0,5}}\Z")
 
 
 class Region(NamedTuple):
-    """Four numbers as stated, and what they are said to show."""
+    """Four numbers as stated, and the label that the reply gives them."""
 
     numbers: tuple[float, float, float, float]
     label: str = ""
@@ -58,7 +58,10 @@ def regions(text: str) -> list[Region]:
     begin = text.rfind(answer)
     for reader in (_tagged, _objects, _plain):
         if rectangles := list(reader(answer)):
-            return [one._replace(begin=one.begin + begin, end=one.end + begin) for one in rectangles[-MOST:]]
+            return [
+                region._replace(begin=region.begin + begin, end=region.end + begin)
+                for region in rectangles[-MOST:]
+            ]
     return []
 
 
@@ -70,11 +73,11 @@ def _tagged(text: str) -> Iterator[Region]:
 
 
 def _objects(text: str) -> Iterator[Region]:
-    for thing in _OBJECT.finditer(text):
-        label = _LABEL.search(thing[0])
-        for four in _KEY.finditer(thing[0]):
+    for json_object in _OBJECT.finditer(text):
+        label = _LABEL.search(json_object[0])
+        for four in _KEY.finditer(json_object[0]):
             yield from _region(
-                four, Region(_NOWHERE, label["label"].strip() if label else "", "json", *thing.span())
+                four, Region(_NOWHERE, label["label"].strip() if label else "", "json", *json_object.span())
             )
 
 

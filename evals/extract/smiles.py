@@ -31,10 +31,9 @@ _TOKEN = lazy_pattern(
     re.VERBOSE,
 )
 _ORGANIC = lazy_pattern(r"(?:Cl|Br|[BCNOPSFI])+")
-WORDS = frozenset(
-    "NO NOS ON IN SO CO OK IF OF BOSS SON SOON COIN COINS ICON ICONS BIN BINS SPIN NOON POP".split()  # noqa: SIM905
-)
-"""English that is also SMILES; believed only where it is marked as an answer."""
+_ENGLISH = "NO NOS ON IN SO CO OK IF OF BOSS SON SOON COIN COINS ICON ICONS BIN BINS SPIN NOON POP"
+WORDS = frozenset(_ENGLISH.split())
+"""English words that are also SMILES; read only if they are marked as an answer."""
 
 
 def looks_like_smiles(token: str) -> bool:
@@ -43,13 +42,13 @@ def looks_like_smiles(token: str) -> bool:
 
 
 def odd_part(text: str) -> str:
-    """Say what keeps a text from being SMILES."""
+    """Return the reason why a text is not SMILES."""
     if re.search(r"\s", text.strip()):
         return "it has several words"
     if text.count("[") != text.count("]"):
         return "a square bracket is not closed"
-    found = _TOKEN.match(text)
-    end = found.end() if found else 0
+    prefix = _TOKEN.match(text)
+    end = prefix.end() if prefix else 0
     if end < len(text):
         return f"{text[end]!r} at character {end + 1} is not part of it"
     return (
@@ -60,7 +59,7 @@ def odd_part(text: str) -> str:
 
 
 def can_only_be_smiles(token: str) -> bool:
-    """Believe an unmarked token only where no English word, number or formula is written so."""
+    """Return whether an unmarked token is SMILES and cannot be an English word, a number or a formula."""
     if not looks_like_smiles(token) or token.upper() in WORDS or token.startswith(("-", "/", ".", "=", "(")):
         return False
     letters = sum(c.isalpha() for c in token)
@@ -101,7 +100,7 @@ _ENCLOSED = lazy_pattern(r"\((?:[^()]|\((?:[^()]|\([^()]*+\))*+\))*+\)")
 
 
 def tokens_of(text: str) -> Iterator[str]:
-    """Yield the words of a text, Chinese text being a blank."""
+    """Yield the words of a text; Chinese characters separate words."""
     return filter(None, map(bare, _CJK.sub(" ", text).split()))
 
 
@@ -194,7 +193,7 @@ def _in_brackets(text: str) -> str | None:
 
 
 def component_of(line: str, side: Side = "") -> str | None:
-    """Read the molecule of one line of a list or table; empty: one of the other side of the reaction; None: none."""
+    """Read the molecule of one line of a list or table; empty: it belongs to the other side of the reaction; None: there is none."""
     if len(line) > _LINE:
         return None
     label = _LINE_LABEL.match(line)

@@ -1,9 +1,9 @@
 """Where in a picture: intersection over union of the stated rectangles with the right ones (Acc@0.5, mean IoU).
 
 The gold rectangles are "[x1, y1, x2, y2]" in pixels, several as a tuple; `sample.meta` holds `width` and `height` of the
-picture. What the model was asked for is the scorer's option and never guessed: `pixel`, `thousand` (of width and height,
-as Qwen and InternVL state them) or `unit`; corners, `xywh`, or `yxyx` as Gemini does. One thing is plain: four numbers
-up to 1 with decimals are shares whatever was asked for; the score is then marked for a person.
+picture. What the model was asked for is an option of the scorer and never guessed: `pixel`, `thousand` (of width and height,
+as Qwen and InternVL state them) or `unit`; corners, `xywh`, or `yxyx` as Gemini does. Four numbers
+up to 1 with decimals are shares whatever was asked for; the score is then suspect.
 
 Of one gold rectangle the last one stated counts, so that nothing is gained by many. Several are matched one to one,
 as well as can be, and the value is F1 at the threshold: each one too many costs as much as each one missed.
@@ -36,12 +36,12 @@ class Box(NamedTuple):
         return (self.x2 - self.x1) * (self.y2 - self.y1)
 
 
-def iou(one: Box, other: Box) -> float:
+def iou(first: Box, second: Box) -> float:
     """Intersection over union; 0 if both are empty."""
-    wide = min(one.x2, other.x2) - max(one.x1, other.x1)
-    high = min(one.y2, other.y2) - max(one.y1, other.y1)
-    shared = max(0.0, wide) * max(0.0, high)
-    union = one.area + other.area - shared
+    width = min(first.x2, second.x2) - max(first.x1, second.x1)
+    height = min(first.y2, second.y2) - max(first.y1, second.y1)
+    shared = max(0.0, width) * max(0.0, height)
+    union = first.area + second.area - shared
     return shared / union if union > 0 else 0.0
 
 
@@ -59,7 +59,7 @@ class Boxes(Struct, frozen=True):
             return replace(unread(reply, "no rectangle stated"), parts={"iou": 0.0})
         golds = [_gold(text) for text in _texts(sample)]
         size = float(sample.meta["width"]), float(sample.meta["height"])
-        read = [self.box(one, size) for one in (stated[-1:] if len(golds) == 1 else stated)]
+        read = [self.box(region, size) for region in (stated[-1:] if len(golds) == 1 else stated)]
         boxes, shares = list(dict.fromkeys(box for box, _ in read)), any(share for _, share in read)
         pairs = matched(golds, boxes, self.threshold)
         hits = sum(overlap >= self.threshold for overlap in pairs)
@@ -83,8 +83,8 @@ class Boxes(Struct, frozen=True):
             c, d = a + c, b + d
         shares = all(0 <= n <= 1 for n in numbers) and any(n != int(n) for n in numbers)
         per = 1.0 if self.scale == "unit" or shares else 1000.0 if self.scale == "thousand" else 0.0
-        wide, high = (size[0] / per, size[1] / per) if per else (1.0, 1.0)
-        (x1, x2), (y1, y2) = sorted((a * wide, c * wide)), sorted((b * high, d * high))
+        width, height = (size[0] / per, size[1] / per) if per else (1.0, 1.0)
+        (x1, x2), (y1, y2) = sorted((a * width, c * width)), sorted((b * height, d * height))
         return Box(x1, y1, x2, y2), shares and self.scale != "unit"
 
 
@@ -96,7 +96,7 @@ def _gold(text: str) -> Box:
     """Read a gold rectangle; raises ValueError if it is not one."""
     x1, y1, x2, y2 = (float(part) for part in text.strip("[ ]").split(","))
     if not (x1 < x2 and y1 < y2):
-        raise ValueError(f"{text!r} is no rectangle")
+        raise ValueError(f"{text!r} is not a rectangle")
     return Box(x1, y1, x2, y2)
 
 

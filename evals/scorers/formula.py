@@ -143,24 +143,24 @@ class Formula(Struct, frozen=True):
         return where(reading, self._judged(sample, reading.value))
 
     def _judged(self, sample: Sample, answer: str) -> Score:
-        own = counts(answer)
-        if own is None:
+        stated = counts(answer)
+        if stated is None:
             return Score(value=0.0, verdict="invalid", answer=answer[:200], why="not a molecular formula")
         golds = [str(gold) for gold in (sample.target, *sample.meta.get("also", ()))]
-        readings: list[dict[str, int] | None] = [own]
+        readings: list[dict[str, int] | None] = [stated]
         if re.search(r"\d[+-]\W*$", answer):
             readings.append(counts(re.sub(r"(\d[+-])$", r"^\1", _plain(answer))))  # Ca2+ is Ca+2, too
         if any(counts(gold) in readings for gold in golds):
             return Score(value=1.0, verdict="right", answer=answer)
-        why = _difference(own, counts(golds[0]) or {})
+        why = _difference(stated, counts(golds[0]) or {})
         return Score(value=0.0, verdict="wrong", answer=answer[:200], why=why)
 
 
-def _difference(mine: dict[str, int], gold: dict[str, int]) -> str:
-    keys = sorted(mine.keys() | gold.keys(), key=lambda k: (k == CHARGE, k))
-    off = [
-        f"{key} {mine.get(key, 0)}, should be {gold.get(key, 0)}"
+def _difference(stated: dict[str, int], wanted: dict[str, int]) -> str:
+    keys = sorted(stated.keys() | wanted.keys(), key=lambda k: (k == CHARGE, k))
+    differences = [
+        f"{key} {stated.get(key, 0)}, should be {wanted.get(key, 0)}"
         for key in keys
-        if mine.get(key, 0) != gold.get(key, 0)
+        if stated.get(key, 0) != wanted.get(key, 0)
     ]
-    return "; ".join(off)
+    return "; ".join(differences)

@@ -109,8 +109,8 @@ def _parents(a: Form, t: Form) -> Climb:
         return Climb(RUNGS["parent"], f"right parent, but {parent_fault(a, t)}")
     if a.element_graph != t.element_graph or a.skeleton != t.skeleton:
         return Climb(0, f"an isomer: {a.formula} is right, the skeleton is not")
-    (own, complete), (wanted, wanted_complete) = a.tautomer(), t.tautomer()
-    if own == wanted:
+    (stated, complete), (wanted, wanted_complete) = a.tautomer(), t.tautomer()
+    if stated == wanted:
         return Climb(RUNGS["tautomer"], tautomer_fault(a, t))
     if complete and wanted_complete:
         return Climb(0, "right atoms and skeleton, but bonds or hydrogens elsewhere, and no tautomer")

@@ -70,10 +70,10 @@ def stereo_first(text: str) -> str:
 
 def same_name(answer: str, gold: str) -> bool:
     """Return whether two names are equal after normalisation, in any order of components and any placement of stereo."""
-    mine, theirs = name(answer), name(gold)
-    if mine == theirs or name(stereo_first(answer)) == theirs:
+    stated, wanted = name(answer), name(gold)
+    if stated == wanted or name(stereo_first(answer)) == wanted:
         return True
-    return len(theirs) > 1 == len(mine) and sorted(mine[0].split()) == sorted(" ".join(theirs).split())
+    return len(wanted) > 1 == len(stated) and sorted(stated[0].split()) == sorted(" ".join(wanted).split())
 
 
 def name(text: str) -> tuple[str, ...]:

@@ -14,11 +14,12 @@ import pytest
 from evals.extract.chemical import stated_formula, stated_name
 from evals.extract.molecules import stated_molecule
 from evals.extract.numbers import stated_integer
+from evals.extract.quantity import stated
 from evals.extract.units import convert
 from evals.scorers.formula import Formula, counts, is_formula
 from evals.scorers.molecule import Molecule
 from evals.scorers.names import Name
-from evals.scorers.number import AbsoluteError, Within, stated
+from evals.scorers.number import AbsoluteError, Within
 from evals.types import Prompt, Reply, Sample
 from tests.support.paths import TESTS
 

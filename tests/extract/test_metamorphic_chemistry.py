@@ -9,10 +9,10 @@ import pytest
 
 from evals.extract.chemical import stated_formula, stated_name
 from evals.extract.molecules import stated_molecule
+from evals.extract.quantity import stated
 from evals.extract.regions import regions
 from evals.extract.units import convert
 from evals.scorers.formula import counts, is_formula
-from evals.scorers.number import stated
 from tests.extract.test_metamorphic import STATED, _timed
 
 FORMS = (

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from evals.extract.quantity import stated
 from evals.extract.units import convert
 from evals.scorers import labels, number
 from evals.scorers.folds import ByGroup
 from evals.scorers.labels import Label, probability
-from evals.scorers.number import AbsoluteError, Within, stated
+from evals.scorers.number import AbsoluteError, Within
 from evals.scorers.options import OptionSet, options_stated
 from evals.scorers.upstream.first_number import FirstNumber, first_number
 from evals.scorers.upstream.lamalab import SignedTolerance, number_lamalab, options_lamalab

@@ -129,7 +129,7 @@ _NO_UNITS = frozenset(("and", "or", "either", "yes", "true", "he", "she", "his",
 def unit_at(text: str, start: int) -> tuple[str, int]:
     """Read the unit that begins at a position; returns it with the position after it.
 
-    Units of logarithms come as "log10(GPa)". What is built like a unit and is none that is known comes as it stands.
+    Units of logarithms come as "log10(GPa)". What is built like a unit but is not in the vocabulary is returned as it stands.
     """
     if (log := _LOG.match(text, start)) is not None:
         inner = (log["inner"] or "").strip()
@@ -174,12 +174,12 @@ def _known_unit_at(text: str, start: int) -> tuple[str, int]:
 
 def _inverse(inside: str) -> list[str]:
     """Turn "mol K" of "J/(mol K)" into negative powers."""
-    found = []
+    factors = []
     for word in re.split(r"[ ·*]+", inside):
         if (match := _unit_pattern().fullmatch(word)) and not match["open"]:
             power = int(match["power"].lstrip("^")) if match["power"] else 1
-            found.append(f"{_unit_name(match['unit'])}**{-power}")
-    return found
+            factors.append(f"{_unit_name(match['unit'])}**{-power}")
+    return factors
 
 
 @lru_cache(1)
@@ -212,13 +212,13 @@ def normal_unit(unit: str) -> str:
 
 
 @lru_cache(4096)
-def same_dimension(one: str, other: str) -> bool:
+def same_dimension(unit: str, other: str) -> bool:
     """Return whether a value in one unit can be converted to the other; an unreadable unit never can."""
-    one, other = normal_unit(one), normal_unit(other)
-    if one == other:
+    unit, other = normal_unit(unit), normal_unit(other)
+    if unit == other:
         return True
     try:
-        return bool(_registry().Unit(one).is_compatible_with(_registry().Unit(other)))
+        return bool(_registry().Unit(unit).is_compatible_with(_registry().Unit(other)))
     except (ArithmeticError, AttributeError, ValueError, TypeError):
         return False
 
@@ -272,23 +272,23 @@ def _logarithm(value: float, unit: str, inner: str) -> float | None:
 def _converted(value: float, unit: str, target: str) -> float | None:
     """Convert by dimension, then by what else the two may mean; raises pint's errors for units that it does not know."""
     registry = _registry()
-    wanted = registry.Unit(target)
-    given = registry.Unit(unit)
-    if given.is_compatible_with(wanted):
+    target_unit = registry.Unit(target)
+    stated = registry.Unit(unit)
+    if stated.is_compatible_with(target_unit):
         return float(registry.Quantity(value, unit).to(target).magnitude)
     quantity = registry.Quantity(value, unit)
     for counted in ("atom", "unit_cell"):
-        if f"[{counted.removeprefix('unit_')}_count]" in wanted.dimensionality:
+        if f"[{counted.removeprefix('unit_')}_count]" in target_unit.dimensionality:
             for per in (
                 registry.Quantity(1, "mol") / registry.Quantity(6.02214076e23, counted),
                 1 / registry.Unit(counted),
             ):
-                if (quantity * per).is_compatible_with(wanted):
+                if (quantity * per).is_compatible_with(target_unit):
                     return float((quantity * per).to(target).magnitude)
             return None
     kinds = [registry.get_dimensionality(kind) for kind in ("joule", "hertz", "1/cm")]
     if (
-        {given.dimensionality, wanted.dimensionality} <= set(kinds)
+        {stated.dimensionality, target_unit.dimensionality} <= set(kinds)
         and "radian" not in unit
         and "rpm" not in unit
     ):
@@ -297,6 +297,6 @@ def _converted(value: float, unit: str, target: str) -> float | None:
 
 
 def warm() -> None:
-    """Do now what the first conversion would do: compile the vocabulary, import pint and read its definitions."""
+    """Compile the vocabulary, import pint and read its definitions before the first conversion needs them."""
     with suppress(UsageError):  # without pint, conversions say so when they come
         convert(1.0, "kPa", "MPa")

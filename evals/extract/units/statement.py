@@ -9,7 +9,7 @@ True
 
 Remarks in brackets and what follows "at", "for", "since" ... are left out. Of an equation the last side counts. Two
 different numbers that are left over are no answer. Roman numerals, words up to a hundred and charges like 2- are read
-where they are all there is.
+if there is nothing else.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from evals.extract.units.names import convert, convertible
 from evals.extract.units.text import Quantity, quantities
 
 Fit: TypeAlias = Literal["unit", "none", "other"]
-"""Return whether a number's unit can be converted to the target's, it has none, or one of another dimension."""
+"""Whether a number's unit can be converted to the target's, is missing, or has another dimension."""
 LONGEST = 2_000
 """Characters of one statement."""
 SAME = 0.02
-"""Two numbers this close (relative) are one answer, given twice."""
+"""Relative difference up to which two numbers are one answer given twice."""
 
 _REMARK = lazy_pattern(
     r"(?<=[\w%°)*$.\]])\s*[(（](?![^()（）]{0,8}[)）]\s*(?:×|x|\*|·)\s*10)(?!\s*\d{1,3}\s*[)）]\s*[×x])[^()（）\n]{0,400}[)）]|\s\[[^\[\]\n]{0,200}\]"
@@ -129,30 +129,32 @@ def _last_side(text: str, unit: str) -> Quantity | None:
 
 
 def fit(quantity: Quantity, unit: str) -> Fit:
-    """Say how a number's unit stands to the target's."""
+    """Return how a number's unit relates to the target's."""
     if not quantity.unit:
         return "none"
     return "unit" if not unit or convertible(quantity.unit, unit) else "other"
 
 
-def _only(found: list[Quantity], unit: str) -> Quantity | None:
-    """Take the only number: of those whose unit fits, else of those without, else of the others."""
+def _only(numbers: list[Quantity], unit: str) -> Quantity | None:
+    """Return the only number: of those whose unit fits, else of those without a unit, else of the others."""
     for kind in ("unit", "none", "other"):
-        some = [one for one in found if fit(one, unit) == kind]
-        if some:
-            return some[0] if all(_same(some[0], one, unit) for one in some[1:]) else None
+        candidates = [number for number in numbers if fit(number, unit) == kind]
+        if candidates:
+            agree = all(_same(candidates[0], number, unit) for number in candidates[1:])
+            return candidates[0] if agree else None
     return None
 
 
-def _same(one: Quantity, other: Quantity, unit: str) -> bool:
-    if one.unit != other.unit and not unit and one.unit and other.unit:
-        value = convert(other.value, other.unit, one.unit)
+def _same(first: Quantity, second: Quantity, unit: str) -> bool:
+    """Return whether two numbers are one answer given twice, perhaps in two units."""
+    if first.unit != second.unit and not unit and first.unit and second.unit:
+        second_value = convert(second.value, second.unit, first.unit)
     else:
-        value = convert(other.value, other.unit, unit) if other.unit else other.value
-    mine = convert(one.value, one.unit, unit) if unit and one.unit else one.value
-    if value is None or mine is None:
+        second_value = convert(second.value, second.unit, unit) if second.unit else second.value
+    first_value = convert(first.value, first.unit, unit) if unit and first.unit else first.value
+    if second_value is None or first_value is None:
         return False
-    return abs(value - mine) <= SAME * max(abs(mine), abs(value))
+    return abs(second_value - first_value) <= SAME * max(abs(first_value), abs(second_value))
 
 
 def _spelled(text: str) -> Quantity | None:

@@ -57,7 +57,7 @@ _VALUE = re.compile(
 
 
 def _digits(number: str) -> str:
-    """Take thousands separators out of a number, and write its decimal separator as a point."""
+    """Remove thousands separators and write the decimal separator as a point."""
     bare = number.replace(" ", "")
     if re.fullmatch(r"\d{1,3}(?:\.\d{3})+,\d+|0,\d+|\d+,(?:\d{1,2}|\d{4,})", bare):
         return bare.replace(".", "").replace(",", ".")
@@ -67,7 +67,7 @@ def _digits(number: str) -> str:
 
 
 def _evaluate(match: re.Match[str]) -> float | None:
-    """Put sign, digits, exponent and denominator together; None: no finite number."""
+    """Compute the value from sign, digits, exponent and denominator; None if it is not finite."""
     digits = _digits(match["number"])
     tens = match["e"] or match["d"] or match["ten"] or match["lost"] or "0"
     try:
@@ -92,10 +92,10 @@ _RANGE = re.compile(r"\s?(?:-|\bto\b|\band\b|\.\.\.?)\s?", re.IGNORECASE)
 def quantities(text: str) -> list[Quantity]:
     """Every number of a text with its unit, in the order of the text.
 
-    Digits inside words and formulas (H2O, sp3, 2-butanol, 1st) are no numbers.
+    Digits inside words and formulas (H2O, sp3, 2-butanol, 1st) are not numbers.
     """
     text = plain(text)
-    found: list[tuple[Quantity, int, int]] = []
+    numbers: list[tuple[Quantity, int, int]] = []
     position = 0
     while match := _VALUE.search(text, position):
         value = _evaluate(match)
@@ -106,15 +106,15 @@ def quantities(text: str) -> list[Quantity]:
         quantity = Quantity(
             value, unit, None, None, bool(match["about"].strip()), text[start:position].strip()
         )
-        if found and (joined := _join(text, *found[-1], quantity, start)):
-            found[-1] = (joined, found[-1][1], position)
+        if numbers and (joined := _join(text, *numbers[-1], quantity, start)):
+            numbers[-1] = (joined, numbers[-1][1], position)
         else:
-            found.append((quantity, start, position))
-    return [quantity for quantity, _, _ in found]
+            numbers.append((quantity, start, position))
+    return [quantity for quantity, _, _ in numbers]
 
 
 def _join(text: str, first: Quantity, start: int, end: int, second: Quantity, begin: int) -> Quantity | None:
-    """One quantity of "3 to 5 MPa", "between 3 and 5" or "3.2 ± 0.1 eV"; None: these are two."""
+    """Return one quantity for "3 to 5 MPa", "between 3 and 5" or "3.2 ± 0.1 eV"; None if these are two numbers."""
     between = text[end:begin]
     if between.strip() == "±":
         return first._replace(unit=second.unit or first.unit)
@@ -137,9 +137,9 @@ def read(text: str, unit: str = "") -> Quantity | None:
 
     Without any convertible one: the last number without unit, then the last of all (another dimension).
     """
-    found = quantities(text)
-    if not found or not unit:
-        return found[-1] if found else None
-    fitting = [q for q in found if q.unit and same_dimension(q.unit, unit)]
-    bare = [q for q in found if not q.unit]
-    return (fitting or bare or found)[-1]
+    numbers = quantities(text)
+    if not numbers or not unit:
+        return numbers[-1] if numbers else None
+    convertible = [number for number in numbers if number.unit and same_dimension(number.unit, unit)]
+    without_unit = [number for number in numbers if not number.unit]
+    return (convertible or without_unit or numbers)[-1]
