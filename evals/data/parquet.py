@@ -7,18 +7,25 @@ already read them.
 
 from __future__ import annotations
 
-from functools import lru_cache
+import os
+from contextlib import suppress
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from evals import disk
-from evals.errors import DataError, ScorerError
+from evals import disk, harness_environments
+from evals.errors import DataError, ScorerError, UsageError
 
-DEADLINE_S = 30.0
+if TYPE_CHECKING:
+    from evals.sandbox import Pool
+
+DEADLINE_S = 10.0
 """Deadline for decoding a file, plus a second for each `PER_S` bytes."""
 PER_S = 16 << 20
 LARGEST = 64 << 30
 """Maximum uncompressed size in bytes, as stated by the file."""
+MOST_KNOWN = 20_000
+"""Number of known files of runs that are kept."""
 MEMORY_MIB = 6144
 """Address space of the worker; pyarrow alone maps a gigabyte."""
 
@@ -30,18 +37,80 @@ def check(path: Path, *, most: int = LARGEST) -> None:
             status = path.stat()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
-    try:
-        _read_in_worker(path.resolve(), status.st_size, status.st_mtime_ns, most)
-    except ScorerError as error:
-        raise DataError(f"cannot read {path}: {error}") from None
+    if fault := _read_in_worker(path.resolve(), status.st_size, status.st_mtime_ns, most):
+        raise DataError(f"cannot read {path}: {fault}")
 
 
 @lru_cache(maxsize=1024)
-def _read_in_worker(path: Path, size: int, mtime_ns: int, most: int) -> None:
+def _read_in_worker(path: Path, size: int, mtime_ns: int, most: int) -> str:
+    """Return why a worker could not decode a file; empty if it could. A process tries each file once."""
+    try:
+        _pool().call(read_through, str(path), most, timeout_s=DEADLINE_S + size / PER_S)
+    except ScorerError as error:
+        return str(error)
+    return ""
+
+
+@cache
+def _pool() -> Pool:
+    """Return the worker, which serves the whole process: its start takes longer than most files."""
     from evals.sandbox import Pool
 
-    with Pool(1, memory_mib=MEMORY_MIB) as pool:
-        pool.call(read_through, str(path), most, timeout_s=DEADLINE_S + size / PER_S)
+    return Pool(1, memory_mib=MEMORY_MIB)
+
+
+# --- files of runs ---------------------------------------------------------------------------------------------
+
+
+def check_once(path: Path) -> None:
+    """`check` for a file of a run, unless this user's installation wrote or checked it before.
+
+    What is known is kept below XDG_CACHE_HOME by device, inode, size, time of modification and of change, none of which an
+    archive or a copy carries along. Without a cache folder that can be written, each process checks anew.
+    """
+    if (key := _key(path)) is None or key in _known():
+        return
+    check(path)
+    trust(path)
+
+
+def trust(path: Path) -> None:
+    """Remember a file that was just written or checked."""
+    key = _key(path)
+    if key is None or key in _known():
+        return
+    _known().add(key)
+    with suppress(OSError, UsageError):
+        place = _place()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(disk.create(place, append=True), "ab") as stream:
+            stream.write(f"{key}\n".encode())
+
+
+def _place() -> Path:
+    return harness_environments.cache() / "parquet-files.txt"
+
+
+@cache
+def _known() -> set[str]:
+    """Read the known files, of a list that has grown long the newest."""
+    try:
+        lines = disk.read_small(_place()).decode("ascii", "replace").splitlines()
+    except (OSError, UsageError):
+        return set()
+    if len(lines) > MOST_KNOWN:
+        lines = lines[-MOST_KNOWN // 2 :]
+        with suppress(OSError):
+            disk.replace(_place(), "".join(f"{line}\n" for line in lines).encode())
+    return set(lines)
+
+
+def _key(path: Path) -> str | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def read_through(path: str, most: int) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from evals import disk
-from evals.errors import StoreError
+from evals.errors import DataError, StoreError
 from evals.records.card import Card, FileFacts
 from evals.types import Failure, Record, Sample, Score
 from evals.validation import cause
@@ -169,6 +169,7 @@ def _open(files: Snapshot) -> None:
 
         with reading(files.parquet_path):
             disk.open_regular(files.parquet_path).close()
+            check_foreign(files.parquet_path)
             files.parquet = pq.ParquetFile(
                 files.parquet_path, memory_map=False, page_checksum_verification=True
             )
@@ -176,6 +177,18 @@ def _open(files: Snapshot) -> None:
         with reading(files.lines_path):
             files.lines = disk.open_regular(files.lines_path)
             files.size = os.fstat(files.lines.fileno()).st_size
+
+
+def check_foreign(path: Path) -> None:
+    """Raise StoreError if a Parquet file that was made elsewhere cannot be decoded in a limited worker."""
+    from evals.data import parquet
+
+    try:
+        parquet.check_once(path)
+    except DataError as error:
+        raise StoreError(
+            f"{path}: cannot be read: {str(error).removeprefix(f'cannot read {path}: ')}"
+        ) from None
 
 
 def _close(files: Snapshot) -> None:

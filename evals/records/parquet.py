@@ -189,6 +189,8 @@ def _write_parquet(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from evals.data import parquet as data_parquet
+
     temporary = path.with_name(f".{path.name}")
     short = [name for position, name in enumerate(schema.names) if position not in sized]
     with (
@@ -215,6 +217,7 @@ def _write_parquet(
     with temporary.open("rb") as written:
         os.fsync(written.fileno())
     temporary.replace(path)
+    data_parquet.trust(path)
     pa.default_memory_pool().release_unused()
 
 

@@ -34,6 +34,7 @@ from evals.records.files import (
     Snapshot,
     brief,
     check_files,
+    check_foreign,
     encode,
     read_lines,
     reading,
@@ -144,7 +145,8 @@ def check(path: Path) -> Card:
     card = read_card(path)
     for name in ("records", "samples"):
         if f"{name}.parquet" in card.files and (path / f"{name}.parquet").exists():
-            continue  # checked by its hash below
+            check_foreign(path / f"{name}.parquet")
+            continue  # its hash is checked below
         with snapshot(path, name) as files:
             if files.parquet is None and not files.size and (lost := missing_file(path, name)):
                 raise StoreError(f"{path / lost} is missing: the run is incomplete, copy it again")

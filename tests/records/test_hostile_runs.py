@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from evals.data import parquet
 from evals.errors import StoreError
 from evals.records import store
+from evals.records.files import file_facts
 from evals.records.writer import Writer
 from tests.support import toy
 from tests.support.command import evals
@@ -291,8 +294,11 @@ def test_a_reader_beside_a_run_that_is_sealed_sees_all_of_it(tmp_path: Path) -> 
 
 KILLED = """
 import os, signal, sys, threading, time
+from collections.abc import Iterator
 from pathlib import Path
+from evals.data import parquet
 from evals.records import store
+from evals.records.files import file_facts
 from evals.records.writer import Writer
 from evals.types import Score
 from msgspec import structs
@@ -341,3 +347,65 @@ def test_scoring_again_mends_the_card_that_a_kill_left(here: Path) -> None:
     again = store.read_card(path)
     assert (again.status, again.counts) == (card.status, right)
     assert set(again.files) == {"records.parquet", "samples.parquet"}
+
+
+# --- Parquet files of strangers -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stranger(real: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A run whose files another machine wrote: nothing here knows them."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    parquet._known.cache_clear()
+    parquet._read_in_worker.cache_clear()
+    yield real
+    parquet._known.cache_clear()
+
+
+def test_a_strangers_file_is_decoded_in_a_worker_once(
+    stranger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[Path] = []
+    check = parquet.check
+    monkeypatch.setattr(parquet, "check", lambda path: (checked.append(path), check(path)))
+    for _ in range(2):
+        parquet._known.cache_clear()  # as in another process
+        assert len(list(store.Run(stranger).records())) == 3
+    assert checked == [stranger / "records.parquet"]
+    (stranger / "records.parquet").touch()
+    list(store.Run(stranger).records())
+    assert len(checked) == 2
+
+
+def test_ones_own_files_are_never_checked(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "check", lambda path: pytest.fail(f"{path} was checked"))
+    path = sealed(here / "toy@1" / "model" / "run")
+    assert everything(path) == (20, 20)
+    store.check(path)
+
+
+def test_a_file_that_would_fill_the_memory_is_one_line(
+    stranger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One string of 64 MB in a dictionary, 20,000 times: 10 kB on disk, 1.3 TB decoded."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = stranger / "records.parquet"
+    table = pq.read_table(path)
+    monkeypatch.setattr(parquet, "DEADLINE_S", 4.0)
+    rows = 20_000
+    columns = {name: pa.repeat(table.column(name)[0], rows) for name in table.schema.names}
+    big = pa.array(["x" * (64 << 20)])
+    columns["scores"] = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), big)
+    pq.write_table(
+        pa.table(columns), path, compression="zstd", dictionary_pagesize_limit=1 << 30, store_schema=False
+    )
+    assert path.stat().st_size < 1 << 20
+    card = store.read_card(stranger)
+    card.files = file_facts(stranger)
+    store.write_card(stranger, card)
+    done = evals("show", "run", "--samples")
+    assert "records.parquet: cannot be read: " in done.complaint
+    with pytest.raises(StoreError, match=r"records\.parquet: cannot be read"):
+        store.check(stranger)
