@@ -27,7 +27,7 @@ class Column(NamedTuple):
     drop: int = 0
     """The column with the highest value is dropped first if the table is too wide; 0: never."""
     spill: int = 0
-    """Of the first column: width from which a cell gets its own line above the row; 0: never."""
+    """First column only: width above which a cell gets its own line above the row; 0: never."""
     whole: bool = False
     """Whether its cells are never wrapped."""
 

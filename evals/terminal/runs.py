@@ -6,9 +6,9 @@ A wide terminal shows the marks as words, a narrow one as letters with a legend.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct, structs
 
@@ -184,13 +184,6 @@ NARROW = (
 )  # fmt: skip
 
 
-class Names(NamedTuple):
-    """Short names of runs."""
-
-    ids: dict[str, str]
-    """Run id -> the shortest unique end of it."""
-
-
 def layout(
     lines: Sequence[Line],
     max_width: int | None,
@@ -203,7 +196,7 @@ def layout(
 
     `ids`: all ids among which a short one must be unique; `bounds`: whether to list the bounds of scores with missing outcomes below the table.
     """
-    names = Names(short([*ids, *(card.run for line in lines for card in line.cards)]))
+    names = short([*ids, *(card.run for line in lines for card in line.cards)])
     groups: dict[tuple[str, ...], list[Line]] = defaultdict(list)
     for line in lines:
         groups[_group(line.card)].append(line)
@@ -280,13 +273,13 @@ def _items(line: Line) -> str:
     return f"{n:,}" if replies == 1 else f"{-(-n // replies):,} x {replies}"
 
 
-def _run(line: Line, names: Names) -> str:
+def _run(line: Line, names: Mapping[str, str]) -> str:
     if len(line.cards) > 1:
         return f"{len(line.cards)} seeds"
-    return names.ids[line.card.run]
+    return names[line.card.run]
 
 
-def _wide(line: Line, names: Names) -> list[str]:
+def _wide(line: Line, names: Mapping[str, str]) -> list[str]:
     card, head = line.card, line.head
     sampling = card.config.sampling
     truncated = "-" if line.truncated is None else f"{percent(line.truncated)} %"
@@ -306,7 +299,7 @@ def _wide(line: Line, names: Names) -> list[str]:
     ]
 
 
-def _narrow(line: Line, names: Names) -> list[str]:
+def _narrow(line: Line, names: Mapping[str, str]) -> list[str]:
     card, head = line.card, line.head
     return [
         card.model,
@@ -322,7 +315,7 @@ def _narrow(line: Line, names: Names) -> list[str]:
 
 
 def _legend(
-    lines: Sequence[Line], max_width: int | None, names: Names, *, letters: bool, bounds: bool
+    lines: Sequence[Line], max_width: int | None, names: Mapping[str, str], *, letters: bool, bounds: bool
 ) -> list[str]:
     """Explain the marks in use, and how to expand pooled rows."""
     used = {letter for line in lines for letter in marks(line)}

@@ -174,9 +174,7 @@ def compare(
         reasons += dict.fromkeys(line for other in others for line in why_not(first, other))
     if reasons and not force:
         return Comparison(pairs=(), comparable=False, why_not=tuple(reasons))
-    notes: list[str] = []
-    compared: list[RowWithEvidence] = []
-    changed: dict[str, list[Flip]] = {}
+    notes, compared, changed = list[str](), list[RowWithEvidence](), dict[str, list[Flip]]()
     for suite, several in by_suite.items():
         cache: ReducedRuns = {}
         for a, b in combinations(several, 2):

@@ -53,14 +53,14 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
     n: int
     """Samples that both runs scored."""
     coverage: float
-    """Of the candidate."""
+    """Coverage of the candidate."""
     coverage_baseline: float
     p_pass: float | None
     """One-sided p-value against "the loss is at least the margin"."""
     p_regression: float | None
     """One-sided p-value against "the loss is at most the margin", adjusted by Holm."""
     estimand: Estimand = "items-like-these"
-    """What the loss is about: items-like-these, these-items or this-run."""
+    """Estimand of the loss: items-like-these, these-items or this-run."""
     method: str = ""
     """Test behind verdict and interval."""
     alarm: str = ""
@@ -79,7 +79,7 @@ class GateReport(Struct, frozen=True, kw_only=True):
     baseline: str
     alpha: float
     level: float
-    """Of the intervals, two-sided."""
+    """Two-sided confidence level of the intervals."""
     alarms: tuple[str, ...] = ()
     flips: tuple[Flip, ...] = ()
     notes: tuple[str, ...] = ()

@@ -35,7 +35,7 @@ class Side(NamedTuple):
     """The points and gold answers of one run."""
 
     points: Sequence[Point]
-    """Of one scorer."""
+    """Points of one scorer."""
     golds: Mapping[str, Gold]
     """Every expected sample by id."""
     repeats: int
@@ -280,7 +280,7 @@ class Reduced(NamedTuple):
     values: Mapping[str, Value]
     """Without the samples that the metric leaves out."""
     coverage: float
-    """Of all samples of the run."""
+    """Coverage over all samples of the run."""
 
 
 def reduced(side: Side, metric: Metric) -> Reduced:

@@ -33,7 +33,7 @@ class SuitePlan(Struct, frozen=True, kw_only=True):
     source: str
     """Source of the discordance."""
     estimand: Estimand
-    """What a loss is about."""
+    """Estimand of a loss."""
     error: float
     """Standard error of the difference of an unchanged model."""
     finds: float
@@ -47,7 +47,7 @@ class SuitePlan(Struct, frozen=True, kw_only=True):
     regression_at_twice: float
     """Chance that it is called a regression with a loss of twice its margin."""
     tokens: dict[str, int]
-    """As the baseline used them."""
+    """Number of tokens by kind, as in the baseline."""
     cost_usd: float | None
     seconds: float | None
 

@@ -43,7 +43,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     claimed: float
     measured: float | None = None
     low: float | None = None
-    """Of the measured value's 95 % interval."""
+    """Lower end of the measured value's 95 % interval."""
     high: float | None = None
     difference: float | None = None
     """Measured minus claimed, in the claim's unit."""

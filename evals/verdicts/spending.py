@@ -41,7 +41,7 @@ class Account(NamedTuple):
 
     series: Series
     alpha: float
-    """Of the whole series."""
+    """Alpha of the whole series."""
     path: Path
     gates: tuple[Spent, ...]
 
