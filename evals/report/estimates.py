@@ -81,9 +81,8 @@ def summarize(
 
     `absent_groups`: groups of the benchmark of which a subset has no item.
     """
-    counts, tokens, forms = Counter[str](), Counter[str](), Counter[str]()
+    counts, tokens, forms, truncated = Counter[str](), Counter[str](), Counter[str](), 0
     by_scorer: dict[str, list[Point]] = {name: [] for name in scorers}
-    truncated = 0
     for brief in briefs:
         if brief.sample not in golds:
             continue

@@ -206,7 +206,7 @@ def layout(
         (title, [_wide(x, names) for x in rows]) for title, rows in ordered.items()
     ]
     wide_table = table([c._replace(drop=0) if c.drop < 4 else c for c in WIDE], wide_sections, max_width)
-    if max_width is None or _one_line_each(wide_table, lines, titles):
+    if max_width is None or len(wide_table) <= 2 + len(lines) + 2 * len(titles):
         return [*wide_table, *_legend(lines, max_width, names, letters=False, bounds=bounds)]
     narrow_sections: list[Section] = [
         (title, [_narrow(x, names) for x in rows]) for title, rows in ordered.items()
@@ -215,10 +215,6 @@ def layout(
         *table(NARROW, narrow_sections, max_width),
         *_legend(lines, max_width, names, letters=True, bounds=bounds),
     ]
-
-
-def _one_line_each(table_lines: Sequence[str], lines: Sequence[Line], titles: dict[Any, str]) -> bool:
-    return len(table_lines) <= 2 + len(lines) + 2 * len(titles)
 
 
 def _group(card: Card) -> tuple[str, ...]:
