@@ -58,7 +58,7 @@ def main(results: Path) -> int:
     for title, words, expected in steps:
         if (status := _step(title, words, results)) not in expected:
             return status or 1
-    print(f"\nIn a browser:  {_command()} dashboard --results {results}     more:  {_command()} --help")
+    print(f"\nIn a browser:  {_dashboard(results)}\nMore:          {_command()} --help")
     return 0
 
 
@@ -66,7 +66,9 @@ def _small_model() -> list[tuple[str, list[str], tuple[int, ...]]]:
     if find_spec("xllamacpp") is None:
         return []
     words = ["run", "mmlu-pro", "--limit", "4", "--sample", "-m", "smollm2", "--max-tokens", "384", "--quiet"]
-    return [("A small model on this machine, four items (135M parameters: it cannot know much)", words, (0, 1))]
+    return [
+        ("A small model on this machine, four items (135M parameters: it cannot know much)", words, (0, 1))
+    ]
 
 
 def _run(name: str) -> list[str]:
@@ -75,6 +77,12 @@ def _run(name: str) -> list[str]:
 
 def _command() -> str:
     return os.environ.get("EVALS", "evals")
+
+
+def _dashboard(results: Path) -> str:
+    """Return the command that opens the dashboard, with its installation if that is missing."""
+    install = "" if find_spec("streamlit") else f"{sys.executable} -m pip install -e '.[dashboard]' && "
+    return f"{install}{_command()} dashboard --results {results}"
 
 
 def _step(title: str, words: list[str], results: Path) -> int:
