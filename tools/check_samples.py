@@ -1,4 +1,4 @@
-"""Prove the bundled sample items: every numeric answer is computed again, by search where search is possible.
+"""Verify the bundled sample items: every numeric answer is recomputed, by search if possible.
 
 Run as a script it prints what it finds wrong and exits 1; `test_samples.py` runs the same. An item that is
 neither computed here nor argued for in `PROSE` is an error, so a new item cannot be added unchecked.
@@ -65,7 +65,7 @@ def check(item: str) -> Callable[[Callable[[], object]], Callable[[], object]]:
 
 
 def over(favourable: int, possible: int) -> int:
-    """Give m + n of the probability m/n in lowest terms."""
+    """Return m + n for the probability m/n in lowest terms."""
     share = Fraction(favourable, possible)
     return share.numerator + share.denominator
 
@@ -447,7 +447,7 @@ def rows(file: str) -> list[dict[str, Any]]:
 
 
 def gold(row: dict[str, Any]) -> tuple[str, str]:
-    """Give the id and the text of the gold answer, whichever suite the row belongs to."""
+    """Return the id and the gold answer of a row of any suite."""
     if "question_id" in row:
         return str(row["question_id"]), row["options"][row["answer_index"]]
     if "Record ID" in row:
@@ -456,7 +456,7 @@ def gold(row: dict[str, Any]) -> tuple[str, str]:
 
 
 def problems() -> list[str]:
-    """List every item whose answer is not what this script computes, or that it knows nothing of."""
+    """Return every item whose answer differs from the computed one, or that is not covered here."""
     found, seen = [], set()
     for file in FILES:
         suite = file.split("/")[0]

@@ -37,7 +37,7 @@ def task_ids(tasks: Path) -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 def bare(text: str) -> str:
-    """Take markup off an option; powers of ten are written the short way, as some prompts have them."""
+    """Return an option without markup, and with powers of ten in short form, as in some prompts."""
     text = _MARKUP.sub("", re.sub(r"\\cdot\s*10\^", "e", text))
     return text.casefold()
 
@@ -49,7 +49,7 @@ def shown_options(prompt: str) -> list[str]:
 
 
 def order(prompt: str, choices: list[str]) -> list[int]:
-    """Give for each option shown its index in the corpus; raises ValueError where they do not match."""
+    """Return the index in the corpus of each option shown; raises ValueError if they do not match."""
     left = {index: bare(choice) for index, choice in enumerate(choices)}
     found = []
     for option in shown_options(prompt):

@@ -1,4 +1,4 @@
-"""The engines' own argument parsers, which judge the command lines that we would start them with; no CUDA is needed.
+"""Check the command lines with which engines are started by the engines' own argument parsers, without CUDA.
 
     python -m tools.engine_parsers                         fetch SGLang's and LMDeploy's sources, 150 MB, once
     ENGINE_PYTHON tools/engine_parsers.py ENGINE < LINES   JSON list of command lines -> JSON list of verdicts
@@ -39,13 +39,13 @@ IMPORTED = (
 
 
 def folder() -> Path:
-    """Where the sources lie; there or not."""
+    """Return the folder of the sources; it may not exist."""
     recipe = repr((sys.version_info[:2], WHEELS, IMPORTED))
     return vllm_environment.folder().parent / f"parsers-{sha256(recipe.encode()).hexdigest()[:12]}"
 
 
 def make() -> Path:
-    """Fetch them where they are not there."""
+    """Download the sources if they are missing."""
     place, engine = folder(), vllm_environment.make()
     if not (place / "ready").exists():
         shutil.rmtree(place, ignore_errors=True)
@@ -60,7 +60,7 @@ def make() -> Path:
 
 
 class Refused(Exception):
-    """What a parser says before it would end the process."""
+    """A parser's error message, raised instead of ending the process."""
 
 
 def refuse(_: argparse.ArgumentParser, message: str) -> NoReturn:
@@ -108,7 +108,7 @@ def lmdeploy() -> Callable[[list[str]], argparse.Namespace]:
 
 
 def verdict(parse: Callable[[list[str]], argparse.Namespace], words: list[str]) -> dict[str, Any]:
-    """Have one command line judged."""
+    """Return the parser's verdict on a command line."""
     try:
         found = vars(parse(words))
     except (Refused, ValueError, KeyError, TypeError) as error:
@@ -118,7 +118,7 @@ def verdict(parse: Callable[[list[str]], argparse.Namespace], words: list[str]) 
 
 
 def main() -> None:
-    """Fetch, or judge."""
+    """Download the sources, or check command lines."""
     if len(sys.argv) == 1:
         print(make())
         return

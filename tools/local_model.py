@@ -1,4 +1,4 @@
-"""The embedded model twice over: in process, and through `server:` on its engine's own HTTP server.
+"""Compare the embedded model in process with the same model behind its engine's HTTP server.
 
     python -m tools.local_model [--items 60] [--problems 30] [--max-tokens 160]
 
@@ -26,7 +26,7 @@ CHANCE = 0.1109
 
 
 class Pair(NamedTuple):
-    """One sample, answered both ways."""
+    """One sample with both replies."""
 
     suite: str
     sample: str
@@ -36,7 +36,7 @@ class Pair(NamedTuple):
 
 
 class Both(Struct):
-    """What both ways gave."""
+    """Results of both runs."""
 
     coverage: list[float]
     score: dict[str, Any]
@@ -46,13 +46,13 @@ class Both(Struct):
 
     @property
     def differing(self) -> list[Pair]:
-        """Samples with other verdicts."""
+        """Return the samples with different verdicts."""
         return [pair for pair in self.pairs if pair.verdicts[0] != pair.verdicts[1]]
 
 
 @contextmanager
 def served() -> Iterator[str]:
-    """Serve the weights by the engine's own HTTP server, as the adapter loads them; gives its address."""
+    """Serve the weights by the engine's own HTTP server, as the adapter loads them; yields its address."""
     import xllamacpp
 
     from evals.model_adapters import llamacpp
@@ -69,7 +69,7 @@ def served() -> Iterator[str]:
 def both(
     mirror: Path, results: Path, *, items: int, problems: int, max_tokens: int, concurrency: int = 4
 ) -> Both:
-    """Ask both ways; every run is made by the command itself."""
+    """Run both; each run is made by the command line."""
     from tests.support.command import evals
 
     def ask(model: str) -> list[Any]:
@@ -119,7 +119,7 @@ def _verdict(scores: dict[str, Any]) -> str:
 
 
 def first_difference(pair: Pair) -> str:
-    """Show where two replies part: the words before, and the two that differ."""
+    """Return where two replies diverge: the words before, and the two that differ."""
     a, b = pair.inside.text.split(), pair.outside.text.split()
     same = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     return f"after {same} words: {' '.join(a[same : same + 3])!r} | {' '.join(b[same : same + 3])!r}"

@@ -236,7 +236,7 @@ def lines(benchmark: str, metric: str, place: Source, some: list[tuple[Row, str]
 
 
 def remarks(name: str, place: Source, some: list[tuple[Row, str]]) -> dict[str, str]:
-    """Say of the makers' own models where their sources contradict each other."""
+    """Return remarks on contradictions between the developers' sources."""
     told = {} if name not in TEXTS else {PRO_TABLE: {"Intern-S1-Pro": THINKING}}.get(place.file, {})
     if name in TEXTS and place.line in FIRST_TABLE:
         told = {"Intern-S1": TOP_P}
@@ -244,7 +244,7 @@ def remarks(name: str, place: Source, some: list[tuple[Row, str]]) -> dict[str, 
 
 
 def conditions(name: str, place: Source, models: set[str]) -> Iterator[str]:
-    """Tell what is known of how: the judge is named nowhere, and AIME's 86.0 % cannot come of one pass over 30 items."""
+    """Return the known conditions: the judge is not stated, and AIME's 86.0 % is impossible in one pass over 30 items."""
     if name not in TEXTS:
         return
     if place.file == "README.md" and place.line not in FIRST_TABLE and name in RULED:

@@ -1,6 +1,6 @@
-"""Find the duplicates of a data set and write them down: `python -m tools.make_errata SUITE DATA > suites/errata/X.toml`.
+"""Find the duplicates of a data set and write their errata: `python -m tools.make_errata SUITE DATA > suites/errata/X.toml`.
 
-Two items are duplicates where question, pictures and the set of options are the same, letter for letter. The first in
+Two items are duplicates if question, pictures and the set of options are the same, letter for letter. The first in
 the data's order stays; the others repeat it. Only ids are written. What a person found (a wrong gold answer, a
 question without an answer) is added by hand, with its evidence and source.
 """
@@ -20,7 +20,7 @@ from evals.types import Sample
 
 
 def duplicates(samples: Iterable[Sample]) -> dict[str, str]:
-    """Id -> the earlier id that asks the same."""
+    """Return id -> the earlier id of the same question."""
     first: dict[bytes, str] = {}
     found = {}
     for sample in samples:

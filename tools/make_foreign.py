@@ -4,7 +4,7 @@
 
 Each tool runs in an environment of its own below the user's cache folder (`evals.harness_environments`), which is made where it is
 missing, and asks a stand-in model on this machine; nothing is fetched from a hub. The stand-in (`behave`) is right,
-wrong, cut, filtered, thinking or refusing, by the item. What a tool writes is kept as it is, but for paths, names and
+wrong, truncated, filtered, thinking or refusing, by the item. What a tool writes is kept as it is, but for paths, names and
 times of the machine that made it.
 """
 
@@ -61,7 +61,7 @@ def items() -> tuple[tuple[str, str, int], ...]:
 
 
 def reply(call: Call, text: str | None, *, finish: str = "stop", **message: Any) -> Answer:
-    """A completion with all that a strict client wants of one; tokens are counted as words."""
+    """Return a completion with all fields that strict clients need; tokens are counted as words."""
     found = json.loads(says(text, finish=finish, **message).body)
     found["choices"] = [found["choices"][0] | {"index": index} for index in range(call.body.get("n") or 1)]
     words = len((text or "").split())
@@ -71,7 +71,7 @@ def reply(call: Call, text: str | None, *, finish: str = "stop", **message: Any)
 
 
 def behave(call: Call) -> Answer:
-    """Answer by the item: of every eight, five are right, one is wrong, one is refused or fails, one is cut."""
+    """Answer depending on the item: of every eight, five are right, one is wrong, one is refused or fails, one is truncated."""
     asked = "\n".join(_text(turn["content"]) for turn in call.body["messages"])
     question, answer, number = max(items(), key=lambda item: asked.rfind(item[0]))
     if question not in asked:
@@ -329,7 +329,7 @@ TOOLS: dict[str, tuple[Callable[[Path, str, Path], None], Callable[[Call], Answe
 
 
 def run(*words: object, env: dict[str, str] | None = None, cwd: Path | None = None) -> None:
-    """Run a tool without a network; its last words are told where it fails."""
+    """Run a tool without network access; raises with the end of its output if it fails."""
     offline = {
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
@@ -345,7 +345,7 @@ def run(*words: object, env: dict[str, str] | None = None, cwd: Path | None = No
 
 
 def install(tool: str) -> Path:
-    """Make a tool's environment; gives its Python."""
+    """Create a tool's environment and return its interpreter."""
     place = environments.place(tool)
     subprocess.run([sys.executable, "-m", "venv", place], check=True)
     for step in RECIPES.get(tool) or environments.RECIPES[tool]:
@@ -359,7 +359,7 @@ def install(tool: str) -> Path:
 
 
 def make(tool: str, out: Path) -> None:
-    """Run one tool into a folder, and take the machine out of what it wrote."""
+    """Run one tool into a folder, and remove traces of this machine from its files."""
     python = environments.python(tool) or install(tool)
     ask, model = TOOLS[tool]
     with tempfile.TemporaryDirectory() as folder, FaultyServer(model, serves=("standin-1",)) as server:
@@ -372,7 +372,7 @@ def make(tool: str, out: Path) -> None:
 
 
 def scrub(folder: Path, words: dict[str, str]) -> None:
-    """Replace words of this machine in every file, inside of archives too."""
+    """Replace paths, names and times of this machine in every file, also inside archives."""
     words = words | {str(Path.home()): "/home/somebody", os.uname().nodename: "somewhere"}
 
     def plain(content: bytes) -> bytes:

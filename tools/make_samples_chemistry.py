@@ -317,7 +317,7 @@ def row(number: int, item: tuple[str, str, str, str | None, str, str]) -> dict[s
 
 
 def files() -> dict[str, str]:
-    """Give the content of every file by its name."""
+    """Return the content of every file by name."""
     by_task: dict[str, list[tuple[str, str, str, str | None, str, str]]] = {}
     for item in items():
         by_task.setdefault(item[0], []).append(item)
@@ -330,7 +330,7 @@ def files() -> dict[str, str]:
 
 
 def names_that_differ() -> list[str]:
-    """Read the names back with OPSIN; raises ImportError where py2opsin is not installed."""
+    """Read the names back with OPSIN; raises ImportError if py2opsin is not installed."""
     from py2opsin import py2opsin
 
     names = [*NAMES, *DRUGS]

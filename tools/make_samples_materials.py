@@ -284,7 +284,7 @@ def document(structure: Structure) -> Row:
 
 
 def table(name: str, column: str, rows: Sequence[tuple[Any, Any]]) -> tuple[str, list[Row]]:
-    """Give a task's rows their ids and folds; the folds go round, so that each holds both classes."""
+    """Return a task's rows with ids and folds; the folds go round, so that each holds both classes."""
     label = f"ours-{name.replace('_', '-')}"
     made = []
     for place, (given, target) in enumerate(rows):

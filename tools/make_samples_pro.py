@@ -107,13 +107,13 @@ def _save(picture: Image.Image, path: Path) -> None:
 
 
 def ten(question: Question, place: int) -> tuple[list[str], str]:
-    """Give ten whole numbers in rising order with the answer among them, as near to `place` as can be, and its letter."""
+    """Return ten increasing whole numbers with the answer as near to `place` as possible, and its letter."""
     first = max(0, question.answer - place)
     return [str(first + i) for i in range(10)], "ABCDEFGHIJ"[question.answer - first]
 
 
 def rows() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Give the rows of both settings."""
+    """Return the rows of both settings."""
     standard, vision = [], []
     for number, question in enumerate(QUESTIONS, 1):
         options, answer = ten(question, 3 * number % 10)

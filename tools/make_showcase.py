@@ -47,7 +47,7 @@ MATBENCH = {"baseline:magpie-rf": "rf", "baseline:mean": "dummy", "gptchem": "gp
 
 
 def recordings(data: Path) -> Iterator[Recording]:
-    """All recordings that are read as plain replies."""
+    """Return all recordings of plain replies."""
     for model, name in MMLU_PRO.items():
         yield Recording(
             "mmlu-pro", model, _mmlu_pro(data / "mmlu_pro" / "outputs", name), ("official", "strict")
@@ -75,7 +75,7 @@ def _mmlu_pro(folder: Path, name: str) -> Iterator[dict[str, Any]]:
 
 
 def build(dest: Path, shared: Path) -> Path:
-    """Fill `dest`; gives its results folder."""
+    """Fill `dest` and return its results folder."""
     data, results = dest / "mirror", dest / "results"
     mirror.build(data, shared)
     for one in recordings(shared / "data"):

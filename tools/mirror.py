@@ -1,4 +1,4 @@
-"""Lay the shared real data out as a local mirror: `python -m tools.mirror DEST`, then `--data DEST`.
+"""Build a local mirror of the shared real data: `python -m tools.mirror DEST`, then `--data DEST`.
 
 DEST gets one folder per suite with files of the hub's columns. The shared folder is named by the
 environment variable EVALS_SHARED, else it is `../shared` beside the repository. What lies there compressed
@@ -29,7 +29,7 @@ SUITES: dict[str, Callable[[Path, Path], Counts]] = {}
 
 
 def suite(folder: str) -> Callable[[Callable[[Path, Path], Counts]], Callable[[Path, Path], Counts]]:
-    """Enter a function into the table."""
+    """Register a function that builds one suite."""
 
     def enter(fill: Callable[[Path, Path], Counts]) -> Callable[[Path, Path], Counts]:
         SUITES[folder] = fill
@@ -39,7 +39,7 @@ def suite(folder: str) -> Callable[[Callable[[Path, Path], Counts]], Callable[[P
 
 
 def shared_folder() -> Path:
-    """Find the shared data; raises FileNotFoundError with a line that says where it was looked for."""
+    """Return the folder of the shared data; raises FileNotFoundError that names the searched folder."""
     named = os.environ.get("EVALS_SHARED")
     folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared"
     if not (folder / "data").is_dir():
@@ -50,9 +50,9 @@ def shared_folder() -> Path:
 
 
 def build(dest: Path, shared: Path) -> Counts:
-    """Fill `dest` with every suite that the shared data can serve; gives rows by file, without its ending.
+    """Fill `dest` with every suite in the shared data; return the number of rows by file, without its suffix.
 
-    A suite whose source is not there is left out, and so is absent from the result.
+    A suite without source data is skipped.
     """
     counts: Counts = {}
     for folder, fill in SUITES.items():
@@ -206,7 +206,7 @@ def matbench(source: Path, dest: Path) -> Counts:
 
 
 def text(path: Path) -> str:
-    """Read a file, unpacked where its name says that it is packed."""
+    """Return the text of a file, decompressed if its name says so."""
     unpack = {".gz": gzip.decompress, ".bz2": bz2.decompress}.get(path.suffix, bytes)
     return unpack(path.read_bytes()).decode()
 
@@ -222,7 +222,7 @@ def document(path: Path) -> Any:
 
 
 def written(path: Path, rows: Iterable[Row]) -> int:
-    """Write JSON lines, packed where the name says so, the same bytes each time; gives the number of rows."""
+    """Write JSON lines, compressed reproducibly if the name says so; return the number of rows."""
     encoded = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
     content = "".join(encoded).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -232,13 +232,13 @@ def written(path: Path, rows: Iterable[Row]) -> int:
 
 
 def linked(source: Path, path: Path) -> int:
-    """Link a file of JSON lines; gives the number of rows."""
+    """Link a file of JSON lines and return the number of rows."""
     link(source, path)
     return sum(1 for line in text(path).split("\n") if line)
 
 
 def link(source: Path, path: Path) -> None:
-    """Link a file or a folder, or copy it where links cannot be made."""
+    """Link a file or a folder, or copy it if links are not supported."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink() or path.is_file():
         path.unlink()
@@ -252,7 +252,7 @@ def link(source: Path, path: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Build the mirror that the command line asks for."""
+    """Run the command line."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
         print("usage: python -m tools.mirror DEST", file=sys.stderr)
         return 2

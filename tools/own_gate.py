@@ -1,10 +1,10 @@
-"""The project's own gate: committed replies to our sample items must keep their prompts and verdicts.
+"""Regression check: committed replies to the bundled items must keep their prompts and verdicts.
 
-    python -m tools.own_gate check     what differs, line by line; exit status 1 where anything does
+    python -m tools.own_gate check     what differs, line by line; exit status 1 if anything does
     python -m tools.own_gate write     write what is so now (replies that are there stay), for review with git diff
 
 `tests/cases/own/<suite>.jsonl` holds a dozen replies per variant and protocol: right, wrong, empty, rambling,
-refused, cut and reasoning ones in many styles. Beside each stand the hash of the prompt as sent and, per scorer,
+refused, truncated and reasoning ones in many styles. Beside each stand the hash of the prompt as sent and, per scorer,
 verdict, value and answer. A change of any is either what was meant, then write and review, or a fault.
 """
 
@@ -57,7 +57,7 @@ STYLES: dict[str, Callable[[str, str], Reply]] = {
 
 
 def suites() -> Iterator[Suite]:
-    """Every variant of every suite under the protocols whose rule can say something without a judge."""
+    """Yield every variant of every suite under the protocols that need no judge."""
     for name in load.suite_names():
         listed = load.listing(name)
         for variant in listed.variants:
@@ -72,17 +72,17 @@ def suites() -> Iterator[Suite]:
 
 
 def prompt_hash(prompt: Prompt) -> str:
-    """Hash what is sent and the key to it."""
+    """Return the hash of a prompt with its order of options."""
     return sha256(msgspec.json.encode(prompt)).hexdigest()[:16]
 
 
 def bundled(suite: Suite, media: str | None = None) -> Data:
-    """The items bundled with the package; `media` keeps the bytes of what is shown."""
+    """Return the bundled items; `media`: folder for their images."""
     return Data(suite=suite.name, sample=True, media=Path(media) if media else None)
 
 
 def samples_of(suite: Suite, data: Data) -> list[Sample]:
-    """The bundled items that can be asked; none where there are none."""
+    """Return the bundled items with questions; empty if there are none."""
     try:
         return [sample for sample in suite.samples(data) if sample.question][: len(STYLES)]
     except DataError:
@@ -90,7 +90,7 @@ def samples_of(suite: Suite, data: Data) -> list[Sample]:
 
 
 def made(suite: Suite, samples: list[Sample], prompter: Callable[[Sample, int], Prompt]) -> Iterator[Line]:
-    """Make a reply in every style, each to another item as far as there are enough."""
+    """Return a reply in every style, to different items if there are enough."""
     for number, (style, make) in enumerate(STYLES.items()):
         sample = samples[number % len(samples)]
         prompt = prompter(sample, 0)
@@ -112,7 +112,7 @@ def made(suite: Suite, samples: list[Sample], prompter: Callable[[Sample, int], 
 
 
 def judged(suite: Suite, lines: list[Line], pool: Pool, data: Data) -> Iterator[Line]:
-    """Give lines with the prompts and verdicts that are so now."""
+    """Return the lines with current prompts and verdicts."""
     by_id = {sample.id: sample for sample in suite.samples(data)}
     prompter, scoring = suite.prompter(data), Scoring(suite.scorers, pool)
     for line in lines:
@@ -138,7 +138,7 @@ def read(name: str) -> list[Line]:
 
 
 def check(found: Iterator[Suite] | None = None) -> list[str]:
-    """List what differs from the committed lines; a suite without lines is a difference too."""
+    """Return the differences from the committed lines; a suite without lines is a difference, too."""
     faults = []
     with Pool() as pool, TemporaryDirectory() as media:
         for suite in suites() if found is None else found:
@@ -171,7 +171,7 @@ def differences(before: Line, now: Line) -> list[str]:
 
 
 def same(old: Any, new: Any) -> bool:
-    """Whether two outcomes agree; values to nine digits, which is what other machines may differ by."""
+    """Whether two outcomes agree; values to nine digits, as machines may differ in the last ones."""
     if old is None or new is None or (old[0], old[2]) != (new[0], new[2]):
         return False
     return old[1] == new[1] or (
@@ -180,7 +180,7 @@ def same(old: Any, new: Any) -> bool:
 
 
 def write() -> int:
-    """Write every file anew; replies that are committed stay as they are."""
+    """Rewrite every file; committed replies are kept."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     by_file: dict[str, list[Line]] = {}
     with Pool() as pool, TemporaryDirectory() as media:

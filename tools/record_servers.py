@@ -1,4 +1,4 @@
-"""Ask a real server a few things and keep its answers, byte for byte, as fixtures: `tests/cases/recorded.jsonl`.
+"""Record a real server's responses to a few requests, byte for byte, as fixtures: `tests/cases/recorded.jsonl`.
 
     python -m tools.record_servers "vLLM 0.32.0" http://127.0.0.1:8000/v1 NAME
     python -m tools.record_servers "vLLM 0.32.0 --reasoning-parser qwen3" http://127.0.0.1:8001/v1 NAME
@@ -28,7 +28,7 @@ QUESTION = {"messages": [{"role": "user", "content": "What is 2 + 2?"}], "temper
 
 
 def saying(text: str) -> dict[str, Any]:
-    """Fields that make vLLM (the first) or llama.cpp (the second) say just this."""
+    """Return fields that make vLLM (the first) or llama.cpp (the second) reply with exactly this text."""
     literal = json.dumps(text)
     return {"structured_outputs": {"choice": [text]}, "grammar": f"root ::= {literal}"}
 
@@ -70,7 +70,7 @@ PARSED: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def ask(base: str, path: str, body: dict[str, Any]) -> tuple[int, str]:
-    """Post once; gives status and body, whatever they are."""
+    """Post once; return status and body."""
     request = urllib.request.Request(
         f"{base}{path}", data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
     )
@@ -82,7 +82,7 @@ def ask(base: str, path: str, body: dict[str, Any]) -> tuple[int, str]:
 
 
 def record(server: str, base: str, name: str) -> None:
-    """Replace a server's lines by what it says now."""
+    """Replace a server's recorded lines."""
     kept = [line for line in RECORDED.read_text().splitlines() if json.loads(line)["server"] != server]
     cases = PARSED if "--reasoning-parser" in server else CASES
     for case, (path, fields) in cases.items():

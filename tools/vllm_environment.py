@@ -1,8 +1,8 @@
-"""The environment that real vLLM runs in on a CPU: made once, kept in the user's cache folder.
+"""The environment of real vLLM on a CPU: created once in the user's cache folder.
 
-    python -m tools.vllm_environment        make it (some minutes, 4 GB), or say that it is there
+    python -m tools.vllm_environment        create it (some minutes, 4 GB) unless it exists
 
-Its folder is named for what goes into it: a change below makes a new one. The house itself runs in it too, off
+Its folder is named for what goes into it: a change below makes a new one. This project is installed in it, too, off
 the checkout (PYTHONPATH), for `hf:` in process.
 """
 
@@ -21,7 +21,7 @@ UNWANTED = ("torchvision", "torchaudio", "torchcodec")
 """Builds for CUDA, which no CPU build of torch can load."""
 ALONE = ("torchvision==0.28.0",)
 """Without its own wishes: transformers' image processors use its transforms, which are plain torch."""
-HOUSE = ("aiohttp", "click", "msgspec", "numpy", "pandas", "pillow", "pyarrow", "rich", "scipy", "uvloop")
+OWN = ("aiohttp", "click", "msgspec", "numpy", "pandas", "pillow", "pyarrow", "rich", "scipy", "uvloop")
 OPERATORS = """
 
 # science-evals: the operators that the CPU build of torch has not loaded, declared so that the import goes on
@@ -34,19 +34,19 @@ _library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor
 
 
 def folder() -> Path:
-    """Where it lies; there or not."""
+    """Return its folder; it may not exist."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "science-evals"
-    recipe = repr((sys.version_info[:2], PACKAGES, UNWANTED, ALONE, HOUSE, OPERATORS))
+    recipe = repr((sys.version_info[:2], PACKAGES, UNWANTED, ALONE, OWN, OPERATORS))
     return cache / f"vllm-{sha256(recipe.encode()).hexdigest()[:12]}"
 
 
 def python() -> Path | None:
-    """Its interpreter; None where it has not been made, or not to the end."""
+    """Return its interpreter; None if it has not been created completely."""
     return folder() / "bin" / "python" if (folder() / "ready").exists() else None
 
 
 def make() -> Path:
-    """Make it where it is not there; one process at a time."""
+    """Create it if it does not exist; one process at a time."""
     place = folder()
     place.parent.mkdir(parents=True, exist_ok=True)
     with (place.parent / f"{place.name}.lock").open("w") as lock:
@@ -57,7 +57,7 @@ def make() -> Path:
             pip(place, "install", *PACKAGES)
             pip(place, "uninstall", "--yes", *UNWANTED)
             pip(place, "install", "--no-deps", *ALONE)
-            pip(place, "install", *HOUSE)
+            pip(place, "install", *OWN)
             (extension,) = place.glob("lib/python3*/site-packages/torchvision/extension.py")
             extension.write_text(extension.read_text() + OPERATORS)
             (place / "ready").touch()

@@ -58,7 +58,7 @@ def test_run_with_one_failure_ends_with_1_and_shows_the_bounds(here):
     assert entry["coverage"] == 15 / 16
     head = headline(entry)
     assert (head["value"], head["n"], head["worst"], head["best"]) == (1.0, 15, 15 / 16, 1.0)
-    assert "mmlu-pro: 1 failed rejected: HTTP 400: as told" in done.err.splitlines()
+    assert "mmlu-pro: 1 failed rejected: HTTP 400: as scripted" in done.err.splitlines()
 
 
 def test_the_same_command_asks_again_only_what_failed(here):
@@ -515,7 +515,7 @@ def test_show_samples_is_a_row_per_sample_and_repeat(here):
     assert (first["id"], first["repeat"], first["verdict"], first["target"]) == ("900001", 0, "right", "D")
     failed = [row for row in rows if row["verdict"] == "failed:rejected"]
     assert [(row["id"], row["repeat"]) for row in failed] == [("900004", 0), ("900004", 1)]
-    assert "as told" in failed[0]["why"]
+    assert "as scripted" in failed[0]["why"]
 
 
 def test_show_samples_by_verdict(two_runs):

@@ -199,10 +199,10 @@ def test_a_server_that_is_down_is_found_by_the_first_call(here):
 
 @pytest.mark.parametrize(("status", "says_so"), [(401, "HTTP 401"), (403, "HTTP 403"), (404, "HTTP 404")])
 def test_wrong_key_wrong_path_and_wrong_model_end_the_run_with_one_line(here, status, says_so):
-    with FaultyServer(error(status, "as told")) as server:
+    with FaultyServer(error(status, "as scripted")) as server:
         complaint = refused("run", "mmlu-pro", "--sample", "-m", server.model, "--quiet", "--concurrency", 2)
     assert says_so in complaint
-    assert "as told" in complaint
+    assert "as scripted" in complaint
     assert len(server.calls) <= 2
 
 

@@ -131,7 +131,7 @@ async def test_a_prompt_that_the_filter_refuses_is_a_refusal_and_no_fault(
 
 
 def fault(status: int, kind: str = "api_error") -> Callable[[protocols.Protocol], Answer]:
-    return lambda protocol: Answer(protocol.fault(status, kind, "as told"), status)
+    return lambda protocol: Answer(protocol.fault(status, kind, "as scripted"), status)
 
 
 def of(field: str) -> Callable[[protocols.Protocol], Answer]:
@@ -147,12 +147,12 @@ def long(protocol: protocols.Protocol) -> bytes:
 
 
 FAULTS: dict[str, tuple[Callable[[protocols.Protocol], Answer], type[ModelError], str]] = {
-    "429": (fault(429, "rate_limit_error"), RateLimit, "HTTP 429: as told"),
-    "500": (fault(500), ServerFault, "HTTP 500: as told"),
+    "429": (fault(429, "rate_limit_error"), RateLimit, "HTTP 429: as scripted"),
+    "500": (fault(500), ServerFault, "HTTP 500: as scripted"),
     "502 and HTML": (lambda protocol: Answer(HTML, 502), ServerFault, "HTTP 502"),
-    "503": (fault(503), RateLimit, "HTTP 503: as told"),
+    "503": (fault(503), RateLimit, "HTTP 503: as scripted"),
     "504": (fault(504), Timeout, "HTTP 504"),
-    "529": (fault(529, "overloaded_error"), RateLimit, "HTTP 529: as told"),
+    "529": (fault(529, "overloaded_error"), RateLimit, "HTTP 529: as scripted"),
     "cut before a byte": (lambda protocol: Answer({}, cut=0), Disconnected, "Server ?[Dd]isconnected"),
     "cut in the body": (lambda protocol: Answer(long(protocol), cut=100), Disconnected, "ClientPayloadError"),
     "truncated JSON": (
@@ -169,9 +169,9 @@ FAULTS: dict[str, tuple[Callable[[protocols.Protocol], Answer], type[ModelError]
         BadReply,
         "out of memory",
     ),
-    "400": (fault(400, "invalid_request_error"), Rejected, "HTTP 400: as told"),
-    "403": (fault(403, "permission_error"), Fatal, "HTTP 403: as told"),
-    "no such model": (fault(404, "not_found_error"), Fatal, "HTTP 404: as told"),
+    "400": (fault(400, "invalid_request_error"), Rejected, "HTTP 400: as scripted"),
+    "403": (fault(403, "permission_error"), Fatal, "HTTP 403: as scripted"),
+    "no such model": (fault(404, "not_found_error"), Fatal, "HTTP 404: as scripted"),
     "the region": (
         lambda protocol: Answer(
             protocol.fault(400, "FAILED_PRECONDITION", "User location is not supported for the API use."), 400

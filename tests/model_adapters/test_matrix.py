@@ -50,7 +50,7 @@ class Case(NamedTuple):
     """Output tokens; -1: whatever."""
 
 
-def fault(status: int, kind: str = "x", message: str = "as told", **headers: str) -> Make:
+def fault(status: int, kind: str = "x", message: str = "as scripted", **headers: str) -> Make:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda protocol: Answer(protocol.fault(status, kind, message), status, named)
 

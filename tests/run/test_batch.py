@@ -334,7 +334,7 @@ def test_faults_on_the_way_are_tried_again_and_hand_nothing_in_twice(vendor: Ven
 @pytest.mark.parametrize("status", [401, 402])
 def test_a_wrong_key_and_an_empty_account_are_one_line(vendor: Vendor, model: str, status: int) -> None:
     vendor.broken = [status] * 9
-    assert evals(*RUN, "-m", model).complaint.startswith(f"HTTP {status}: as told")
+    assert evals(*RUN, "-m", model).complaint.startswith(f"HTTP {status}: as scripted")
     assert vendor.batches == {}
     vendor.broken = []
     assert evals(*RUN, "-m", model).status == 0

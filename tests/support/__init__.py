@@ -1,1 +1,1 @@
-"""Helpers of the tests: fake servers, scripted models, made data."""
+"""Test helpers: fake servers, scripted models, generated data."""

@@ -1,4 +1,4 @@
-"""Models for tests, named on the command line as `scripted:call=tests.support.answers:NAME`: they know the sample items."""
+"""Scripted models that know the bundled items, used as `scripted:call=tests.support.answers:NAME`."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def right(prompt: Prompt) -> str:
 
 
 def parents_fail(prompt: Prompt) -> str:
-    """Right, but the server refuses the one question about a heap."""
+    """Right, but the server rejects the question about a heap."""
     if "parent of the node" in words(prompt):
-        raise Rejected("HTTP 400: as told")
+        raise Rejected("HTTP 400: as scripted")
     return right(prompt)
 
 
 def hostile(prompt: Prompt) -> str:
-    """Escapes of every kind that a terminal may obey, in what is stated as the answer too."""
+    """Terminal escape sequences of all kinds, also in the stated answer."""
     return f"{ESCAPES} The answer is \\boxed{{{ESCAPES}7}}"
 
 

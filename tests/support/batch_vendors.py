@@ -37,7 +37,7 @@ class Vendor:
         self.refuses = ""
         """Why a whole batch is."""
         self.on_create: Callable[[], None] = lambda: None
-        """Called when a batch exists and before anybody is told."""
+        """Called after a batch is created and before the response is sent."""
         self.broken: list[int] = []
         """Statuses for the calls to come, in the place of an answer."""
         self.files: dict[str, bytes] = {}
@@ -187,7 +187,7 @@ class Vendor:
         url = urlsplit(target)
         self.paths.append(f"{method} {url.path}")
         if self.broken:
-            return self.broken.pop(0), {"error": {"message": "as told"}}
+            return self.broken.pop(0), {"error": {"message": "as scripted"}}
         parts = url.path.strip("/").split("/")[1:]
         match method, parts:
             case "POST", ["files"]:
@@ -255,6 +255,6 @@ def _handler(vendor: Vendor) -> type[BaseHTTPRequestHandler]:
             return found
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     return Handler

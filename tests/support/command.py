@@ -1,4 +1,4 @@
-"""The real command, in this process where that is enough and as a process where it is not."""
+"""The real command line, in this process or as a separate one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from evals import cli
 
 
 class Outcome(NamedTuple):
-    """What a command left behind."""
+    """Exit status and output of a command."""
 
     status: int
     out: str
@@ -30,7 +30,7 @@ class Outcome(NamedTuple):
 
     @property
     def complaint(self) -> str:
-        """The one line that a user's mistake gets, without its beginning."""
+        """The one-line message for a user's mistake, without its prefix."""
         lines = [line for line in self.err.splitlines() if line.startswith("evals: ")]
         assert self.status == 2, (self.status, self.out, self.err)
         assert len(lines) == 1, self.err
@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
 
 
 def evals(*words: object, env: dict[str, str] | None = None) -> Outcome:
-    """Run the command in this process, through the same door as the installed script."""
+    """Run the command in this process, through the entry point of the installed script."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="") for _ in range(2))
     status: Any = 0
     with (
@@ -63,7 +63,7 @@ def _text(stream: io.TextIOWrapper) -> str:
 
 
 def process(*words: object, **options: Any) -> subprocess.Popen[str]:
-    """Start the command as a process of its own."""
+    """Start the command as a separate process."""
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", "from evals.cli import main; main()", *map(str, words)],
         stdout=subprocess.PIPE,
@@ -85,7 +85,7 @@ def finished(started: subprocess.Popen[str], *, timeout_s: float = 60) -> Outcom
 
 
 def files_with(folder: Path, needles: Sequence[bytes]) -> list[str]:
-    """Name the files below a folder that hold one of some byte strings, packed files unpacked."""
+    """Return the files below a folder that contain one of some byte strings, also inside archives."""
     return [str(path) for path, content in _contents(folder) if any(needle in content for needle in needles)]
 
 

@@ -20,21 +20,21 @@ from tests.support.hostile import ATTACKS
 
 
 def sometimes(prompt: Prompt) -> Reply:
-    """Right two times of three, and then in fewer words."""
+    """Right in two of three cases, and then in fewer words."""
     place = crc32(str(prompt).encode()) % 3
     text = right(prompt) if place else "Let me see. " * 40 + "\nANSWER: A\n\\boxed{1}"
     return Reply(text=text, reasoning="It is $x^2$.", usage=Usage(input=10, output=len(text.split())))
 
 
 def attacking(prompt: Prompt) -> Reply:
-    """Every attack there is, in reply, reasoning, answer and the server's name for the model."""
+    """All hostile texts, in reply, reasoning, answer and the model name of the server."""
     body = "\n\n".join(ATTACKS.values())
     stated = ATTACKS["image with a handler"]
     return Reply(text=f"{body}\n\\boxed{{{stated} 7}}\nANSWER: B", reasoning=body, model=ATTACKS["script"])
 
 
 def chemist(prompt: Prompt) -> Reply:
-    """Says ibuprofen to whatever is asked."""
+    """Answers ibuprofen to every question."""
     return Reply(text="<SMILES> CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)O </SMILES>", usage=Usage(output=5))
 
 
@@ -46,14 +46,14 @@ def run(results: Path, suite: str, call: str, name: str, *words: object) -> None
 
 
 def entry(results: Path, name: str, suite: str = "") -> Entry:
-    """Give a run of the index."""
+    """Return a run of the index."""
     found = frames.index(results).find(name, suite)
     assert found is not None
     return found
 
 
 def large(results: Path, name: str, *, like: Entry, samples: int) -> None:
-    """A sealed run of many samples with replies of a kilobyte, like another run in all else."""
+    """A finished run of many samples with replies of a kilobyte, otherwise a copy of another run."""
     config = structs.replace(like.card.config, model=name)
     card = structs.replace(like.card, run=name, model=name, config=config, expected=samples, finished=None)
     writer = Writer(results / "mmlu-pro@2" / name / name, card)

@@ -30,7 +30,7 @@ def python() -> Path:
 
 
 def environment(python: Path) -> dict[str, str]:
-    """What a command needs to start vLLM on a CPU."""
+    """Return the environment in which a command can start vLLM on a CPU."""
     return os.environ | {
         "EVALS_ENGINE_PYTHON": str(python),
         "EVALS_ENGINE_ARGS": ARGUMENTS,
@@ -58,7 +58,7 @@ def evals(
 
 @contextmanager
 def served(weights: Path, env: dict[str, str], cwd: Path) -> Iterator[str]:
-    """`evals serve` in the background; gives what it prints: its URL with the model's name."""
+    """`evals serve` in the background; yields what it prints: its URL with the model's name."""
     process = subprocess.Popen(
         [sys.executable, "-c", "from evals.cli import main; main()", "serve", f"vllm:{weights}", "--log", "serve.log"],
         env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

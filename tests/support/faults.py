@@ -1,4 +1,4 @@
-"""A small server of the chat protocol that misbehaves as it is told, call by call."""
+"""A small chat server that fails as scripted, call by call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.servers import Server
 
 
 class Call(NamedTuple):
-    """A call as the server sees it."""
+    """A received call."""
 
     number: int
     """From 0, over all calls."""
@@ -27,7 +27,7 @@ class Call(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What the server sends; `cut`: it closes the connection instead."""
+    """A response; `cut`: the server closes the connection instead."""
 
     status: int = 200
     body: bytes = b""
@@ -49,7 +49,7 @@ def says(text: str | None, *, finish: str = "stop", **message: Any) -> Answer:
     return Answer(200, json.dumps({"model": "faulty", "choices": [choice], "usage": usage}).encode())
 
 
-def error(status: int, message: str = "as told", **headers: str) -> Answer:
+def error(status: int, message: str = "as scripted", **headers: str) -> Answer:
     """An error of the protocol."""
     return Answer(status, json.dumps({"error": {"message": message}}).encode(), tuple(headers.items()))
 
@@ -75,7 +75,7 @@ class FaultyServer:
 
     @property
     def model(self) -> str:
-        """How the command names it."""
+        """Return the model's name for the command line."""
         return f"server:http://127.0.0.1:{self.port}/v1#faulty"
 
     def answer(self, path: str, body: bytes, headers: dict[str, str]) -> Answer:
@@ -123,6 +123,6 @@ def _handler(server: FaultyServer) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(answer.body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     return Handler

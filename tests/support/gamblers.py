@@ -1,4 +1,4 @@
-"""Models of a known skill on made-up questions, named on the command line as `scripted:call=tests.support.gamblers:NAME`."""
+"""Scripted models with a known accuracy on generated questions: `scripted:call=tests.support.gamblers:NAME`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_questions(path: Path, count: int) -> Path:
 
 
 def _luck(prompt: Prompt, salt: str) -> float:
-    """A number from 0 to 1 that is fixed for a question and a model."""
+    """Return a pseudo-random number from 0 to 1, fixed for a question and a model."""
     return int.from_bytes(sha256(f"{salt}{_item(prompt)}".encode()).digest()[:6], "big") / 2**48
 
 
@@ -41,28 +41,28 @@ def _item(prompt: Prompt) -> str:
     return f"{found[1]} {found[2]}"
 
 
-def _answer(prompt: Prompt, *, skill: float, flips: float, salt: str) -> str:
-    """Right with chance `skill` by the question's own luck; a share `flips` of answers changes with the salt."""
+def _answer(prompt: Prompt, *, skill: float, changed: float, salt: str) -> str:
+    """Right with probability `skill`, fixed by the question; a share `changed` of the answers depends on the salt."""
     right = _luck(prompt, "question") < skill
-    if _luck(prompt, salt) < flips:
+    if _luck(prompt, salt) < changed:
         right = _luck(prompt, f"again {salt}") < skill
     letter = _item(prompt)[-1]
     return f"ANSWER: {letter if right else 'ABCD'['ABCD'.index(letter) - 1]}"
 
 
 def steady(prompt: Prompt) -> str:
-    return _answer(prompt, skill=0.7, flips=0.0, salt="")
+    return _answer(prompt, skill=0.7, changed=0.0, salt="")
 
 
 def unchanged(prompt: Prompt) -> str:
-    return _answer(prompt, skill=0.7, flips=0.2, salt="b")
+    return _answer(prompt, skill=0.7, changed=0.2, salt="b")
 
 
 def worse(prompt: Prompt) -> str:
-    return _answer(prompt, skill=0.5, flips=0.2, salt="c")
+    return _answer(prompt, skill=0.5, changed=0.2, salt="c")
 
 
 def often_down(prompt: Prompt) -> str:
     if _luck(prompt, "down") < 0.2:
-        raise Rejected("HTTP 400: as told")
+        raise Rejected("HTTP 400: as scripted")
     return steady(prompt)

@@ -62,7 +62,7 @@ async def replies(folder: str) -> dict[str, Any]:
 
 
 async def crowd(model: hf.Transformers) -> dict[str, int]:
-    """Forty callers who come and go while batches are computed: what 300 calls end as."""
+    """Return the outcomes of 300 calls by forty concurrent callers, some of which are cancelled."""
     ends: Counter[str] = Counter()
     numbers = iter(range(300))
     sampling = Sampling(temperature=0.0, max_tokens=2)

@@ -1,6 +1,6 @@
-r"""Texts that attack whoever shows them: each would load, run, link, cover or hide something on a careless page.
+r"""Hostile texts: shown without escaping, each would load, run, link, cover or hide something on a page.
 
-Every one that could act names `evil.example` or calls `owned()`, so that a browser test sees it act.
+Each active one names `evil.example` or calls `owned()`, which browser tests detect.
 """
 
 from __future__ import annotations

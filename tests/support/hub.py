@@ -1,7 +1,7 @@
-"""A stand-in for the hub of weights, as far as it refuses them: gated, not there, or with code of their own.
+"""A fake Hugging Face hub that has no weights: they are gated, missing, or need custom code.
 
-`org/gated` asks for a token and does not like it, `org/coded` has a configuration that names its own code, and
-nothing else is there; statuses and headers are those of huggingface.co.
+`org/gated` rejects every token, `org/coded` has a configuration with custom code, and nothing else exists; statuses and
+headers are those of huggingface.co.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def refusing() -> Iterator[str]:
-    """Serve; gives its address for HF_ENDPOINT."""
+    """Serve; yields the address for HF_ENDPOINT."""
     server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -80,4 +80,4 @@ REFUSALS = {
     "org/coded": "it needs to run code from the weights' repository: add --trust-remote-code if you trust its authors",
     "nobody/nothing": "no such model on the hub (if it is private, set HF_TOKEN)",
 }
-"""Weights -> what a user is told."""
+"""Weights -> expected message."""

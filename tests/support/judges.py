@@ -1,4 +1,4 @@
-"""Judges for tests, named on the command line as `scripted:call=tests.support.judges:NAME`."""
+"""Scripted judge models, used as `scripted:call=tests.support.judges:NAME`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models for tests that know the sample items of physics, charts, maps and microscopy: `scripted:call=tests.support.knowing:NAME`."""
+"""Scripted models that know the bundled items of physics, charts, maps and microscopy: `scripted:call=tests.support.knowing:NAME`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def charts(prompt: Prompt) -> str:
 
 
 def copyist(prompt: Prompt) -> str:
-    """A judge that copies out what follows `Answer: `."""
+    """A judge that extracts the text after `Answer: `."""
     from tests.support import judges
 
     case, _, candidate = judges._texts(prompt)

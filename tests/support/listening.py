@@ -1,4 +1,4 @@
-"""A server of the OpenAI protocol on loopback that keeps what it was asked and answers what a test says."""
+"""An OpenAI-compatible server on loopback that records requests and returns scripted replies."""
 
 from __future__ import annotations
 
@@ -61,6 +61,6 @@ def standin(answer: Answer) -> Iterator[Standin]:
 
 
 def content(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give the parts of the last message."""
+    """Return the parts of the last message."""
     parts: list[dict[str, Any]] = body["messages"][-1]["content"]
     return parts

@@ -1,4 +1,4 @@
-"""A server on loopback that gives one answer to every call; the fixture `server` is in `conftest.py`."""
+"""A server on loopback that returns one response to every call; the fixture `server` is in `conftest.py`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Answer(NamedTuple):
 
 
 class Server:
-    """Gives one answer to every call and keeps what it was asked."""
+    """Returns one response to every call and records the requests."""
 
     def __init__(self) -> None:
         self.answer = Answer({})

@@ -1,4 +1,4 @@
-"""Runs made by hand for the tests of compare, gate, plan and sequential."""
+"""Synthetic runs for the tests of compare, gate, plan and sequential gates."""
 
 from __future__ import annotations
 

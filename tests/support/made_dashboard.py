@@ -1,4 +1,4 @@
-"""A small made results folder that has everything a page can show: checkpoints, a growing run, a broken one."""
+"""A small synthetic results folder with everything that a page can show: checkpoints, a running and a broken run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def change(path: Path, **changes: object) -> None:
 
 
 def checkpoints(results: Path, model: str = "intern/step", *, count: int = 6, samples: int = 400) -> None:
-    """Checkpoints that get better, fall back once, and go over to a new version of the suite's rules."""
+    """Checkpoints that improve, regress once, and switch to a new version of the suite."""
     one = make_board.data(np.random.default_rng(3), samples)
     for i, skill in enumerate(np.linspace(-0.4, 1.0, count)):
         name = f"{model}-{1000 * (i + 1):05}"
@@ -43,7 +43,7 @@ def board(results: Path, *, models: int = 5, samples: int = 200) -> None:
 
 
 def growing(results: Path, *, share: float = 0.6) -> Path:
-    """A run at work: its records are lines still."""
+    """A run in progress: its records are JSON lines."""
     one = make_board.data(np.random.default_rng(5), 300)
     make_board.write_run(results, "mmlu-pro", "official", "intern/at-work", one, 0.8, 6000)
     path = next(results.glob("mmlu-pro@*/intern-at-work/*"))
@@ -61,7 +61,7 @@ def growing(results: Path, *, share: float = 0.6) -> Path:
 
 
 def broken(results: Path) -> Path:
-    """A run whose card was torn."""
+    """A run with a truncated card."""
     path = results / "gpqa-diamond@2" / "torn" / "made-broken"
     path.mkdir(parents=True)
     (path / "card.json").write_text('{"format": 1, "run": "made-')

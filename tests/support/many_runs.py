@@ -1,4 +1,4 @@
-"""A results folder of forty runs and more, made by hand: every mark, long names, seeds, broken cards."""
+"""A synthetic results folder of more than forty runs: all marks, long names, seeds, broken cards."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SEEDED = MODELS[1]
 
 
 class Place(NamedTuple):
-    """Which run it is."""
+    """Position of a run in the folder."""
 
     number: int
     suite: str

@@ -1,4 +1,4 @@
-"""The dashboard in a real browser: serve a folder, open pages in Chromium, wait until they stand still, look at them."""
+"""The dashboard in a real browser: serve a folder, open pages in Chromium, wait until they are stable, check them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROBES = ("/_stcore/health", "/_stcore/host-config")
 
 
 def chromium() -> str:
-    """Path of Chromium; empty where there is none."""
+    """Return the path of Chromium; empty if there is none."""
     return os.environ.get("EVALS_CHROMIUM") or shutil.which("chromium") or ""
 
 
@@ -39,7 +39,7 @@ def free_port() -> int:
 
 @contextmanager
 def served(results: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Serve a results folder by the real command; gives the address and the process."""
+    """Serve a results folder by the real command; yields the address and the process."""
     port = free_port()
     command = [
         sys.executable,
@@ -74,7 +74,7 @@ def wait_for(port: int, *, timeout_s: float = 90) -> None:
 
 
 class Seen(NamedTuple):
-    """What a page did besides showing itself."""
+    """Side effects of a page: errors and requests."""
 
     errors: list[str]
     foreign: list[str]
@@ -82,7 +82,7 @@ class Seen(NamedTuple):
 
 
 def watch(page: Any, base: str) -> Seen:
-    """Note console errors, failed scripts and requests to anybody else."""
+    """Record console errors, failed scripts and requests to other hosts."""
     seen = Seen([], [])
 
     def complain(message: Any) -> None:
@@ -114,7 +114,7 @@ def settle(page: Any, *, timeout_s: float = 60) -> None:
 
 
 def picture(page: Any, name: str) -> Path:
-    """Take a picture of the whole page, as wide as its window."""
+    """Take a screenshot of the whole page, as wide as its window."""
     SCREENSHOTS.mkdir(exist_ok=True)
     width = page.viewport_size["width"]
     height = page.evaluate("() => document.querySelector('[data-testid=stMain]').scrollHeight")
@@ -127,9 +127,9 @@ def picture(page: Any, name: str) -> Path:
 
 
 def faults(page: Any) -> list[str]:
-    """Run axe-core; gives what it calls serious or critical, with the first place of each.
+    """Return the serious and critical findings of axe-core, with the first element of each.
 
-    What is drawn again every few seconds is pale for a moment: a fault counts where it is found twice.
+    Elements that are redrawn every few seconds are pale for a moment, so a finding counts only if it occurs twice.
     """
     page.add_script_tag(path=str(AXE))
     if not _faults(page):

@@ -1,4 +1,4 @@
-"""How each protocol words the same answers and faults, in the shape that its vendor documents.
+"""The same answers and errors in each vendor's documented protocol.
 
 What OpenAI-compatible servers really sent is in `cases/recorded.jsonl`; no vendor can be reached from here, so these
 are made by hand, and `test_vendor_clients.py` has the vendors' own SDKs read them.
@@ -13,7 +13,7 @@ Body = dict[str, Any]
 
 
 class Says(NamedTuple):
-    """What a model says, in no protocol's words."""
+    """A model's answer, independent of protocols."""
 
     text: str = "4"
     reasoning: str | None = None
@@ -27,7 +27,7 @@ class Says(NamedTuple):
 
 
 class Protocol(NamedTuple):
-    """One way to word them."""
+    """One protocol."""
 
     path: str
     says: Callable[[Says], Body]
@@ -275,7 +275,7 @@ GOOGLE = Protocol(
 
 
 class Adapter(NamedTuple):
-    """One adapter as the table walks it."""
+    """One adapter of the test table."""
 
     protocol: Protocol
     name: str

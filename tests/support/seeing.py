@@ -1,4 +1,4 @@
-"""A model for tests that knows the sample items with pictures: `scripted:call=tests.support.seeing:right`."""
+"""A scripted model that knows the bundled items with images: `scripted:call=tests.support.seeing:right`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tools.make_samples_vision import ITEMS
 
 
 def right(prompt: Prompt) -> str:
-    """The right answer, given only where a picture came with the question."""
+    """The right answer, only if an image was sent with the question."""
     parts = prompt.messages[-1].parts
     asked = "".join(part.text for part in parts if isinstance(part, Text))
     if not any(isinstance(part, Media) for part in parts):

@@ -1,7 +1,7 @@
-"""The HTTP server under every fake one that runs in a thread; what it answers is the handler's.
+"""The HTTP server of all fake servers that run in a thread; responses come from their handlers.
 
-`faults` misbehaves as told, `listening` keeps what it was asked, `telling` has likelihoods, `batch_vendors` has batch
-endpoints, `hub` refuses weights. Apart from them: `loopback` runs on the test's own event loop, `standin` is a process.
+`faults` fails as scripted, `listening` records requests, `telling` returns log-likelihoods, `batch_vendors` has batch
+endpoints, `hub` rejects downloads. Apart from them: `loopback` runs on the test's own event loop, `standin` is a process.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Server(ThreadingHTTPServer):
-    """Threads that end with the tests; a client that has gone is no fault of the server, and not told."""
+    """Runs in daemon threads; disconnects of clients are not logged."""
 
     daemon_threads = True
     request_queue_size = 256  # with the library's 5, a burst of connections waits a second

@@ -1,4 +1,4 @@
-"""Replicas in this process: scripted latency, no Ray; to test the driver's side, and to measure what it sustains.
+"""Replicas in this process: scripted latency, no Ray; to test the driver, and to measure its throughput.
 
 python -m tests.support.simulated_replicas [REPLICAS] [SLOTS] [LATENCY_S] [SECONDS] [--profile]
 """
@@ -24,7 +24,7 @@ _work = msgspec.msgpack.Decoder(Work).decode
 
 
 class Simulated:
-    """One replica that answers each question `latency_s` after it was asked; may die, freeze and come back."""
+    """A replica that answers each question after `latency_s`; it may die, freeze and return."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Simulated:
         return self.facts
 
     def _beat(self) -> None:
-        """Say now and then that it is there, answers or none."""
+        """Send heartbeats, with or without answers."""
         self._some.set()
         asyncio.get_running_loop().call_later(self.poll_s, self._beat)
 
@@ -94,7 +94,7 @@ PROFILE: list[Any] = []
 
 
 class Rate(NamedTuple):
-    """What the driver sustains, disk included."""
+    """Throughput of the driver, disk included."""
 
     records_per_s: float
     records_per_cpu_s: float

@@ -1,4 +1,4 @@
-"""A stand-in for a Python that has inference engines: it serves what it is asked to, or fails as it is told.
+"""A fake Python interpreter with inference engines, which serves or fails as scripted.
 
     EVALS_ENGINE_PYTHON=FOLDER/python evals run ... -m sglang:FOLDER
 
@@ -32,7 +32,7 @@ LAST_WORDS = {
 
 
 def install(folder: Path) -> Path:
-    """Make an executable that stands for a Python with engines in it."""
+    """Create the executable of the fake interpreter."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "python"
     path.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).resolve()} {folder} "$@"\n')

@@ -1,6 +1,6 @@
-"""A stand-in for vLLM's HTTP endpoints that lm_eval and we both speak to: chat, echo with likelihoods, tokenizer.
+"""A fake of the vLLM endpoints that lm_eval and this project use: chat, echo with log-likelihoods, tokenizer.
 
-Its tokens are words with the space before them; what it finds likely is a hash. The real server is asked the same in
+Its tokens are words with the preceding space; their likelihoods are derived from hashes. The real server is asked the same in
 the slow tests, where its environment exists.
 """
 
@@ -22,12 +22,12 @@ WORDS = ("red", "blue", "green", "white", "I cannot tell")
 
 
 def chance(*words: str) -> float:
-    """A number from 0 to 1 that belongs to these words."""
+    """Return a number from 0 to 1, fixed for these words."""
     return int.from_bytes(sha256("\x1f".join(words).encode()).digest()[:6], "big") / 2**48
 
 
 class Vocabulary:
-    """Words and their numbers, given out as they come."""
+    """Words and their token ids, assigned on first use."""
 
     def __init__(self) -> None:
         self.words: list[str] = []
@@ -46,7 +46,7 @@ class Vocabulary:
 
 
 def echoed(vocabulary: Vocabulary, prompt: str | list[int], extra: int) -> tuple[str, dict[str, Any]]:
-    """The prompt again with the likelihood of each of its words behind the word before; `extra` are made up."""
+    """Return the echoed prompt with the likelihood of each word given the word before, and `extra` generated words."""
     tokens = vocabulary.encode(prompt) if isinstance(prompt, str) else prompt
     words = [vocabulary.words[token] for token in tokens] + [" and"] * extra
     own: list[float | None] = [None]

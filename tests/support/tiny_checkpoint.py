@@ -1,4 +1,4 @@
-"""A checkpoint of Intern-S1's architecture with random weights: InternVL's eyes on a Qwen3 mixture of experts.
+"""A checkpoint of Intern-S1's architecture with random weights: InternVL's vision encoder on a Qwen3 mixture of experts.
 
     ENGINE_PYTHON tests/support/tiny_checkpoint.py FOLDER
 

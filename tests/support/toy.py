@@ -1,4 +1,4 @@
-"""A suite of any size that needs no data, and the runs, jobs and records that are made of it."""
+"""A suite of any size that needs no data, and runs, jobs and records of it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def sample(name: str, *, target: str = "A", group: str = "", question: str | Non
 
 
 def samples(count: int, *, groups: Sequence[str] = ("",)) -> list[Sample]:
-    """Samples q000, q001, ... whose groups take turns."""
+    """Return samples q000, q001, ... with alternating groups."""
     return [sample(f"q{i:03}", group=groups[i % len(groups)]) for i in range(count)]
 
 
@@ -69,7 +69,7 @@ def prompt_of(sample: Sample, repeat: int) -> Prompt:
 
 
 def name_in(prompt: Prompt) -> str:
-    """The id of the sample that a prompt asks."""
+    """Return the id of a prompt's sample."""
     return plain_text(prompt.messages[-1].parts).split()[-1]
 
 
@@ -96,7 +96,7 @@ def job(results: Path, made: Suite | None = None, *, model: str = "toy-model", *
 
 
 def close(found: Job) -> None:
-    """Give up a job's files, as the command does in the end."""
+    """Close a job's files, as the command does at the end."""
     found.samples.close()
     found.writer.close()
 
@@ -135,7 +135,7 @@ def record(name: str, repeat: int = 0, *, text: str = "A", value: float = 1.0, s
 
 
 def failed(name: str, repeat: int = 0, *, kind: str = "serverfault") -> Record:
-    """A record of a call that failed for good."""
+    """A record of a call that failed permanently."""
     outcome = Failure(stage="model", kind=kind, message="HTTP 500", attempts=6)
     return Record(sample=name, repeat=repeat, prompt=ask(f"Question {name}"), outcome=outcome)
 
@@ -143,7 +143,7 @@ def failed(name: str, repeat: int = 0, *, kind: str = "serverfault") -> Record:
 def golds(
     names: Sequence[str], *, groups: Sequence[str] = ("",), clusters: Sequence[str] = ()
 ) -> dict[str, Gold]:
-    """The gold side of samples; groups and clusters take turns."""
+    """Return gold answers of samples, with alternating groups and clusters."""
     return {
         name: Gold(groups[i % len(groups)], clusters[i % len(clusters)] if clusters else name, "A", 4)
         for i, name in enumerate(names)

@@ -1,4 +1,4 @@
-"""Wheels in the shape of OpenCompass', made by hand: its files, variables and loops, with texts of ours."""
+"""Synthetic wheels like OpenCompass': its files, variables and loops, with our texts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FOLDER = OPENCOMPASS.folder
 
 
 def words() -> list[tuple[str, UpstreamPrompts]]:
-    """What every such suite says of its words, by its id; of SMolInstruct's without its scorers: WordNet is slow."""
+    """Return the upstream prompts of all suites, by id; SMolInstruct's without its scorers, as WordNet is slow."""
     found = [one for name in SUITES for one in load.suite(name, "intern-s1")]
     tasks = [(f"smolinstruct:{variant}", smolinstruct._words(variant)) for variant in TASKS]
     return [*((one.id, one.upstream) for one in found if one.upstream is not None), *tasks]
@@ -41,18 +41,18 @@ def columns(one: UpstreamPrompts) -> list[str]:
 
 
 def asked(one: UpstreamPrompts) -> str:
-    """Our text in the place of upstream's question."""
+    """Our replacement for upstream's question."""
     turn = f" {one.given[0][1]}" if one.given else ""
     return f"Asked in this test{turn}:\n" + "\n".join(f"{{{name}}}" for name in columns(one))
 
 
 def judged(one: UpstreamPrompts) -> str:
-    """Our text in the place of upstream's task for a judge."""
+    """Our replacement for upstream's judge prompt."""
     return f"Asked: {{{columns(one)[0]}}}\nGold: {{{one.gold}}}\nSaid: {{prediction}}"
 
 
 def _nested(path: str, inner: str) -> str:
-    """Word an assignment of nested dictionaries that leads to `inner`."""
+    """Return the source of nested dictionaries around `inner`."""
     variable, *keys = path.split(".")
     for key in reversed(keys):
         inner = f"dict(type=Unknown, {key}={inner})"
@@ -96,7 +96,7 @@ def files() -> dict[str, str]:
 
 
 def write(path: Path, contents: dict[str, str]) -> str:
-    """Write a wheel; gives its SHA-256."""
+    """Write a wheel and return its SHA-256."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in contents.items():
@@ -105,7 +105,7 @@ def write(path: Path, contents: dict[str, str]) -> str:
 
 
 def lay(patch: pytest.MonkeyPatch, folder: Path, contents: dict[str, str] | None = None) -> Path:
-    """Put a wheel in its place and have it known."""
+    """Install a wheel where the suites look for it."""
     path = folder / "cache" / OPENCOMPASS.file
     known = write(path, files() if contents is None else contents)
     patch.setattr(wheel, "place", lambda one: folder / "cache" / one.file)
@@ -123,6 +123,6 @@ def digest(path: Path) -> str:
 
 @pytest.fixture
 def laid(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """A wheel of ours in its place."""
+    """Install the synthetic wheel."""
     yield lay(monkeypatch, tmp_path)
     wording._turns.cache_clear()
