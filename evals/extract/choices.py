@@ -184,9 +184,12 @@ class _Parser:
             return None
         return Reading(ending[0], "prose", begin + ending[1], end)
 
-    def glosses(self, line: str, label: re.Match[str]) -> bool:
-        """Return whether a letter in brackets stands behind its own option's text: "the nucleus (D)"."""
-        place, before = ord(label[1]) - ord("A"), line[: label.start()]
+    def glosses(self, line: str, label: re.Match[str], *, offset: int = 0) -> bool:
+        """Return whether a letter in brackets stands behind its own option's text: "the nucleus (D)".
+
+        `offset`: position of the line in the text in which the label was matched.
+        """
+        place, before = ord(label[1]) - ord("A"), line[: label.start(1) - offset]
         if place >= len(self._given) or not before.endswith(" (") or len(self._given[place].strip()) < 3:
             return False
         return before[:-2].casefold().endswith(self._given[place].strip().casefold())
@@ -229,13 +232,14 @@ _LABEL = lazy_pattern(
 )
 _LAST_WORDS = lazy_pattern(r"\b(?:is|be|are|with|to)\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$")
 _LAST_LABEL = lazy_pattern(
-    r"(?:[.!?。]\s*[*_]*\((?P<behind>[A-Z])\)|[.!?]\s+[*_]*(?P<alone>[A-Z])[*_]*\.|(?:→|⇒|=>|->)\s*(?:[*_]{2}\(?(?P<bold>[A-Z])\)?[*_]{2}|\((?P<arrow>[A-Z])\)))[*_.\s]*$"
+    r"(?:[.!?。]\s*[*_]*\((?P<behind>[A-Z])\)|[.!?]\s+[*_]*(?P<alone>[A-Z])[*_]*\.|(?:→|⇒|=>|->)\s*(?:[*_]{2}\(?(?P<bold>[A-Z])\)?[*_]{2}|\((?P<arrow>[A-Z])\))|(?<=[a-z]{4})\s(?:→|⇒|=>)\s(?P<plain>[A-Z]))[*_.\s]*$"
 )
 """As in "So the pressure rises. (C)", "No other has pigments. C." and "E = 37.5 kJ/mol → **C**"."""
 _DENIED = lazy_pattern(
     r"[^.;\n]{0,200}?\s(?:is|are|would\s+be|must\s+be)\s+(?:also\s+|clearly\s+|therefore\s+)?(?:wrong|incorrect|false|impossible|ruled|eliminated|excluded|not\s+(?:right|correct|true|possible))\b",
     re.IGNORECASE,
 )
+_BRACKETED_END = lazy_pattern(r"\(([A-Z])\)[*_.\s]*$")
 _BRACKETED = lazy_pattern(r"\([A-Z]\)")
 _BUT_NOT = lazy_pattern(
     r"[\s*_(\[\"'$]*([A-Z])[)\]*_\"'$]*,?\s*(?:and\s+|but\s+)?\(?(?:not|rather\s+than|instead\s+of)\s+[*_(\[]*[A-Z]\b.{0,40}$"
@@ -258,6 +262,10 @@ def _whole(text: str, parser: _Parser) -> Reading | None:
         _BRACKETED.findall(text, last_line)
     ) <= 1:
         return Reading(end[str(end.lastgroup)], "prose", *end.span(str(end.lastgroup)))
+    if (end := _BRACKETED_END.search(text, max(last_line, len(text.rstrip()) - 24))) and parser.glosses(
+        text[last_line:], end, offset=last_line
+    ):
+        return Reading(end[1], "prose", *end.span(1))
     lines = [line for line in re.finditer(r"[^\n]+", text[-20_000:]) if _ALNUM.search(line[0])]
     offset = max(0, len(text) - 20_000)
     if not lines:

@@ -18,7 +18,7 @@ _MATHS = lazy_pattern(r"[\d\\$=√π∞]")
 _WORD = lazy_pattern(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _EQUALS = lazy_pattern(r"[=≈]\s*")
 _LEAD = lazy_pattern(
-    r"^[\s*_]*(?:so|thus|hence|therefore|then|finally|consequently)\b\s*,?\s*(?:we\s+(?:get|have|obtain|find)\b\s*)?",
+    r"^[\s*_]*(?:[A-Z][A-Za-z ]{2,24}:\s+(?=[\d\\$√(-])|(?:so|thus|hence|therefore|then|finally|consequently)\b)\s*,?\s*(?:we\s+(?:get|have|obtain|find)\b\s*)?",
     re.IGNORECASE,
 )
 _CLAUSE = lazy_pattern(r"\b(?:I|we)\s+(?:get|obtain|have|find)\b|\s(?:is|are|equals)\s", re.IGNORECASE)

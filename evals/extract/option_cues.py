@@ -147,7 +147,7 @@ _IS_THE = lazy_pattern(
     r"(?:^|[^A-Za-z0-9])(?P<letter>[A-Z])[)\]*_]*\s+is\s+(?:therefore\s+|thus\s+|clearly\s+)?the\s+$"
 )
 _BEST = lazy_pattern(
-    r"\s+(?:(?:the\s+)?best|perfectly|all\b[^.\n]{0,60}|the\s+[^.\n]{3,60})?\s*[*_]*(?:[.!]|\n|$)",
+    r"\s+(?:(?:the\s+)?best|better|perfectly|all\b[^.\n]{0,60}|the\s+[^.\n]{3,60})?\s*[*_]*(?:[.!]|\n|$)",
     re.IGNORECASE,
 )
 _ONE = lazy_pattern(r"\s+(?:one|option|choice|answer|statement|candidate|possibility)\b", re.IGNORECASE)
@@ -295,6 +295,7 @@ _STRONG: dict[str, Callable[[str, int, str], Found]] = {
     **dict.fromkeys(("wait", "actually", "correction", "rather", "sorry"), _corrected),
     "选": foreign.chosen,
     "正确": foreign.right,
+    "符合": foreign.suits,
     **dict.fromkeys(("应为", "应该", "不对"), foreign.should),
     **dict.fromkeys(FOREIGN_OPTIONS, foreign.foreign_option),
     "</": _closing_tag,
@@ -319,6 +320,8 @@ _WEAK: dict[str, Callable[[str, int, str], Found]] = {
     **dict.fromkeys(("stick", "settle", "going"), _verb(r"\s+(?:with|on|for)\b", strong=False)),
     **dict.fromkeys(("corresponds", "closest"), _verb(r"\s+to\b", strong=False)),
     "in": _in_letter,
+    "left": _verb(r"\s+with\b", strong=False),
+    **dict.fromkeys(("gotta", "must"), _verb(r"\s+be\b", strong=False)),
     **dict.fromkeys(("matches", "satisfies", "meets"), _meets),
     **dict.fromkeys(("fits", "works", "remains", "survives", "qualifies", "holds"), _fits),
     "only": _only,

@@ -24,7 +24,7 @@ def chosen(text: str, at: int, word: str) -> Found:
         return None
     item = text.startswith("项", at + 1)
     if item and not re.search(
-        r"(?:正确|合适|佳|恰当|对|符合|确|应|优|终|符|案|是|为|题)的?$", text[max(0, at - 6) : at]
+        r"(?:正确|合适|佳|恰当|对|符合|确|应|优|终|符|案|是|为|题|即|故|则)的?$", text[max(0, at - 6) : at]
     ):
         return None
     link = _CHOSEN.match(text, at + 1)
@@ -44,6 +44,16 @@ def right(text: str, at: int, word: str) -> Found:
         return before["letter"], Statement("cue", first, first + 1, moods.mood(text, first, first)), True
     link = _RIGHT_ONE.match(text, at + len(word))
     return cue(text, at, link.end(), strong=True, firm=True, run=True) if link else None
+
+
+def suits(text: str, at: int, word: str) -> Found:
+    """Read B 选项最符合题意."""
+    left = text[max(0, at - 24) : at]
+    before = None if left.endswith("不") else _CHINESE_BEFORE.search(left)
+    if before is None:
+        return None
+    first = at - len(left) + before.start("letter")
+    return before["letter"], Statement("cue", first, first + 1, moods.mood(text, first, first)), True
 
 
 def should(text: str, at: int, word: str) -> Found:

@@ -102,7 +102,8 @@ def _stands(text: str, first: re.Match[str], *, strong: bool, chosen: bool) -> b
     if letter.islower():
         return (ended or text[end - 1] == ")") and (strong or first["prefix"].endswith("("))
     bracketed = bool(first["prefix"]) and (first["prefix"][-1] in "([{*（【" or bool(first["close"]))
-    if bracketed or (ended if strong else FULL_STOP.match(text, end)):
+    labels = strong and first["close"].startswith((")", "]"))  # "A) Type 1 diabetes"
+    if bracketed or labels or (ended if strong else FULL_STOP.match(text, end)):
         return True
     if letter in "AI" and not CONNECTIVE.match(text, end):
         return False

@@ -31,6 +31,10 @@ _CALLED = lazy_pattern(
     r"(?P<subject>[^.;:]{2,80}?)\s(?:is|are)\s+(?:what|the\s+(?:one|only|correct|right|best)\b|right\b|correct\b)",
     2,
 )
+_MADE = lazy_pattern(
+    r"\b(?:makes?|making|points?\s+to|suggests?|favou?rs?)\s+(?P<subject>[^.;:]{3,80}?)\s+(?:as\s+)?the\s+(?:most\s+(?:likely|probable)|best|correct|right|only)\b",
+    2,
+)
 _IS = lazy_pattern(r"[^.,;:]{1,40}?\s(?:is|are)\s+(?P<result>[^.;]+)\.?\s*$", 2)
 """As in "Answer: X is the ribosome"."""
 _FIGURES = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹₊₋⁺⁻", "01234567890123456789+-+-")
@@ -111,7 +115,7 @@ class Options:
 
     def subject(self, sentence: str) -> str | None:
         """Return the letter of the option that a sentence calls the answer: "A ribosome is what the arrow points to."."""
-        called = _CALLED.match(sentence.strip())
+        called = _CALLED.match(sentence.strip()) or _MADE.search(sentence)
         return self.named(called["subject"]) if called else None
 
     def undetermined(self) -> str | None:

@@ -56,7 +56,7 @@ _TRAILED = _TRAILS | frozenset("</s")
 _ENDING = lazy_pattern(r"(?:입니다|이다|예요|이에요|です|である|だ|となります)\s*[.。]?\s*\Z")
 _BREAK = lazy_pattern(
     r"\s+(?=\((?!or\b))|(?=（)"
-    r"|\s*[,;，；]\s*(?=(?:not|which|as|because|since|so|for|with|where|rather|and\s+not|and\s+hence|and\s+(?:the|this|it|so)|but|it|they|this|the|a|an|that|since|however|while|whereas|i|we|due|given|based|corresponding)\b|(?:而不是|而非|不是|因为|所以|即|而|其|这))"
+    r"|\s*[,;，；]\s*(?=(?:not|which|as|because|since|so|for|with|where|rather|and\s+not|and\s+hence|and\s+(?:the|this|it|so)|but|it|at|they|this|the|a|an|that|since|however|while|whereas|i|we|due|given|based|corresponding)\b|(?:而不是|而非|不是|因为|所以|即|而|其|这))"
     r"|\s+(?=(?:because|since|as|which|where|rather|due|based|given|when|while|according|after|from|corresponding)\b)"
     r"|\s+[-–—]+\s+|[—；]|\s*(?:=>|⇒)\s*|\n|[.!](?=\s)|。|(?<=\w)!(?=\s|$)",
     re.IGNORECASE,

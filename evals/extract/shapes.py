@@ -66,7 +66,7 @@ def shapes(text: str, begin: int) -> Iterator[Statement]:
         rounded = text.rfind("≈", sentence, tail.begin)
         if rounded >= 0 and (exact := _tail(text, sentence, rounded)):
             yield exact
-    if subject := _SUBJECT.match(text, sentence):
+    if subject := _SUBJECT.match(text, sentence) or _SHOWN.match(text, sentence):
         yield Statement("prose", *subject.span("subject"))
 
 
@@ -116,7 +116,8 @@ def _tail(text: str, sentence: int, end: int | None = None) -> Statement | None:
 
 
 _REASON = lazy_pattern(
-    r",?\s+(?:because|since)\b|,\s+(?:and\s+)?(?:not\b|rather\s+than\b|instead\s+of\b)", re.IGNORECASE
+    r",?\s+(?:because|since)\b|,\s+which\b|,\s+(?:and\s+)?(?:not\b|rather\s+than\b|instead\s+of\b)",
+    re.IGNORECASE,
 )
 _EQUATIONS = lazy_pattern(r"[A-Za-z]\s*=\s*[^=,;\n]{1,40}[,;]\s*(?:and\s+)?[$\\(]{0,3}[A-Za-z]\s*=")
 """Several names with a value each."""
@@ -125,7 +126,7 @@ _COUNT = lazy_pattern(
     re.IGNORECASE,
 )
 _ONLY_COUNT = lazy_pattern(
-    r"\s*there\s+(?:are|is)\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?[*_$]*(?P<number>\d[\d,]*|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)[*_$]*\s+(?!or\b|and\b|to\b|over\b|(?:different\s+|possible\s+)?(?:cases?|steps?|options?|possibilities|parts?|methods?|approach(?:es)?|scenarios?|reasons?|ways|things|answers?|solutions?|points\s+to)\b)[a-z ]{2,60}\s*[.!]?\s*$",
+    r"\s*(?:there\s+(?:are|is)\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?|(?:exactly|only)\s+)[*_$]*(?P<number>\d[\d,]*|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)[*_$]*\s+(?!or\b|and\b|to\b|over\b|(?:different\s+|possible\s+)?(?:cases?|steps?|options?|possibilities|parts?|methods?|approach(?:es)?|scenarios?|reasons?|ways|things|answers?|solutions?|points\s+to)\b)[a-z ]{2,60}\s*[.!]?\s*$",
     re.IGNORECASE,
 )
 """A reply that is nothing but "There are eight small triangles in the figure."."""
@@ -134,7 +135,12 @@ _SUBJECT = lazy_pattern(
     re.IGNORECASE,
 )
 """As in "Japan has the lowest rate."."""
+_SHOWN = lazy_pattern(
+    r"[\s*_]*(?:the\s+)?(?P<subject>[*_]*[A-Za-z]+(?:\s[A-Za-z]+)?[*_]*)\s+(?:line|bar|curve|segment|slice|sector|series|column|area)\s+(?:shows?|represents?|stands\s+for|indicates?|displays?)\b[^.\n]{0,80}[.\s]*$",
+    re.IGNORECASE,
+)
+"""As in "The red line shows the unemployment rate."."""
 _TAIL_WORD = lazy_pattern(
-    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|makes?|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|was|is)\s+in)(?=\s)\s+(?:(?:therefore|thus|then|hence|simply|just|exactly|now)\s+)?|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
+    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|makes?|(?:highest|lowest|largest|smallest|greatest|most|least|fewest)\s+in|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|was|is)\s+in)(?=\s)\s+(?:(?:therefore|thus|then|hence|simply|just|exactly|now)\s+)?|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
     re.IGNORECASE,
 )

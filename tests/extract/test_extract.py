@@ -4,7 +4,7 @@ Disagreements of `letter` (strict) with the official chain on the recorded MMLU-
 read by hand; in each, strict is right or the defensible one:
 
     class                                                       gemini  Mistral  Llama
-    nothing stated, or denied ("the answer is (A) is false"); the  358     1002    301
+    nothing stated, or denied ("the answer is (A) is false"); the  358     1001    301
       chain reads the pronoun "I", a symbol of a formula or an
       option that is being discussed
     the last statement names several options                         5      314     19
@@ -218,7 +218,7 @@ def test_official_chain_on_llama_is_the_stored_prediction_but_for_random_filling
     ("model", "same", "silent", "other", "score"),
     [
         ("gemini-1.5-flash-002", 11_498, 414, 100, 0.6404),
-        ("Mistral-7B-Instruct-v0.2", 10_581, 1_378, 73, 0.2837),
+        ("Mistral-7B-Instruct-v0.2", 10_582, 1_377, 73, 0.2837),
         ("Meta-Llama-3_1-8B-Instruct", 11_657, 365, 10, 0.4330),
     ],
 )

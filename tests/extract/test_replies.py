@@ -1,6 +1,6 @@
 """Hand-judged replies in the styles of today's models: how far the readers agree with a careful human, by kind of answer.
 
-`cases/replies.jsonl`, and of further lots, judged before any of it was run (281 of 318, 149 of 178, 234 of 263, 106 of 125, 66 of 80 right at first):
+`cases/replies.jsonl`, and of further lots, judged before any of it was run (281 of 318, 149 of 178, 234 of 263, 106 of 125, 66 of 80, 58 of 72 right at first):
 a line a reply; `right` holds the verdicts that a human accepts, `read` what a human reads. `debatable` ones are not counted.
 """
 
