@@ -25,10 +25,11 @@ LAYERS: tuple[tuple[str, str], ...] = (
     ("errors", "evals.errors"),
     ("types", "evals evals.boundary evals.disk evals.labels evals.plain evals.types evals.validation"),
     ("what models, scorers and statistics may offer", "evals.seams"),
-    ("worker processes", "evals.sandbox"),
+    ("worker processes, folders of the user", "evals.harness_environments evals.sandbox"),
+    ("data", "evals.data"),
     (
         "tools that know only types",
-        "evals.calls evals.data evals.extract evals.harness_environments evals.plugins evals.profiles evals.records",
+        "evals.calls evals.extract evals.plugins evals.profiles evals.records",
     ),
     ("sizes of checkpoints", "evals.checkpoints"),
     ("prompts, metrics, hardware", "evals.gpus evals.prompts evals.report"),
