@@ -12,7 +12,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from evals.dashboard.tables.leaderboard import GENERAL as KINDS
-from evals.dashboard.tables.leaderboard import Board, Mean, joint
+from evals.dashboard.tables.leaderboard import Board
+from evals.dashboard.tables.statistics import Mean, joint
 from evals.verdicts.reported import Claim
 
 GENERAL = ("mmlu-pro", "gpqa:diamond", "aime:2025")

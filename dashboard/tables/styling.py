@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import pandas as pd
 
 from evals.dashboard.choice import Choice
-from evals.dashboard.tables.leaderboard import Board, Cell, Row, decimals, figure, mean, standing
+from evals.dashboard.tables.leaderboard import Board, Cell, Row
+from evals.dashboard.tables.statistics import decimals, figure, mean, standing
 
 if TYPE_CHECKING:
     from evals.dashboard.tables.significance import Ties

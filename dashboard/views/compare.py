@@ -14,7 +14,7 @@ from evals.dashboard.charts import samples as item_charts
 from evals.dashboard.charts.colours import ladder_colours
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import compare as comparison
-from evals.dashboard.tables import frames
+from evals.dashboard.tables import frames, outcomes
 from evals.dashboard.tables import sample as samples
 from evals.dashboard.tables.compare import Match, Samples
 from evals.dashboard.tables.frames import Entry, Index
@@ -232,13 +232,13 @@ def ladder(runs: Sequence[tuple[str, Entry]]) -> None:
     st.subheader("Outcomes", anchor=False)
     rows = []
     for name, entry in runs:
-        counts = comparison.ladder(entry)
+        counts = outcomes.ladder(entry)
         total = sum(counts.values()) or 1
         rows += [{"run": name[:50], "step": step, "n": n, "share": n / total} for step, n in counts.items()]
     frame = pd.DataFrame(rows)
     colours = {
         step: colour
-        for step, colour in ladder_colours(comparison.STEPS, dark=state.dark()).items()
+        for step, colour in ladder_colours(outcomes.STEPS, dark=state.dark()).items()
         if step in set(frame["step"])
     }
     state.chart(item_charts.ladder(frame, colours), alt="Shares of outcomes per run")
@@ -247,7 +247,7 @@ def ladder(runs: Sequence[tuple[str, Entry]]) -> None:
             int
         )
         st.dataframe(
-            wide.reindex([step for step in comparison.STEPS if step in wide.index]),
+            wide.reindex([step for step in outcomes.STEPS if step in wide.index]),
             alt="Counts of outcomes per run",
         )
 

@@ -14,9 +14,10 @@ from evals.dashboard.choice import Choice, columns_of, protocols_of, recent, row
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, reported, significance, styling
 from evals.dashboard.tables.frames import Index
-from evals.dashboard.tables.leaderboard import Board, Cell, Row, build, mean, mean_refused, row_of
+from evals.dashboard.tables.leaderboard import Board, Cell, Row, build, row_of
 from evals.dashboard.tables.models import SIZES
 from evals.dashboard.tables.provenance import moment
+from evals.dashboard.tables.statistics import mean, mean_refused
 from evals.dashboard.tables.styling import Lines, Reported
 from evals.errors import EvalsError
 from evals.verdicts.reported import Claim

@@ -14,7 +14,8 @@ from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, provenance, styling
 from evals.dashboard.tables import runs as costs
 from evals.dashboard.tables.frames import Entry
-from evals.dashboard.tables.leaderboard import Board, build, figure
+from evals.dashboard.tables.leaderboard import Board, build
+from evals.dashboard.tables.statistics import figure
 from evals.dashboard.views import pickers
 from evals.errors import EvalsError
 from evals.records.store import read_card

@@ -11,8 +11,9 @@ from evals.dashboard import state
 from evals.dashboard.charts import figures as charts
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, reported, science
-from evals.dashboard.tables.leaderboard import Mean, build
+from evals.dashboard.tables.leaderboard import build
 from evals.dashboard.tables.science import MEASURED, REPORTED, Source
+from evals.dashboard.tables.statistics import Mean
 from evals.errors import EvalsError
 
 BARS = 8  # models that the bars show unless the reader chooses

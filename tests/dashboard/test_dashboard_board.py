@@ -23,6 +23,7 @@ from evals.dashboard import downloads as files
 from evals.dashboard.tables import (
     frames,
     provenance,
+    statistics,
 )
 from evals.dashboard.tables import (
     history as past,
@@ -190,18 +191,18 @@ def test_a_cell_shows_coverage_where_it_is_not_whole() -> None:
     ],
 )
 def test_a_number_is_written_with_its_interval(value, low, high, unit, said) -> None:
-    assert board.figure(value, low, high, unit) == said
+    assert statistics.figure(value, low, high, unit) == said
 
 
 def test_a_mean_has_the_joint_interval_of_independent_suites() -> None:
     made = board.build([entry("a", 0.5, half=0.03), entry("a", 0.7, suite="gpqa:diamond", half=0.04)])
-    found = board.mean(made, made.rows[0], list(made.columns))
+    found = statistics.mean(made, made.rows[0], list(made.columns))
     assert found == pytest.approx((0.6, 0.6 - 0.025, 0.6 + 0.025))
 
 
 def test_a_mean_needs_all_of_its_suites() -> None:
     made = board.build([entry("a", 0.5), entry("b", 0.5), entry("a", 0.7, suite="gpqa:diamond")])
-    assert board.mean(made, board.Row("b", None), list(made.columns)) is None
+    assert statistics.mean(made, board.Row("b", None), list(made.columns)) is None
 
 
 def test_a_mean_over_units_or_over_two_protocols_of_a_suite_is_refused() -> None:
@@ -211,15 +212,17 @@ def test_a_mean_over_units_or_over_two_protocols_of_a_suite_is_refused() -> None
             entry("a", 100.0, suite="matbench:steels", unit="MPa", better="lower"),
         ]
     )  # fmt: skip
-    assert "twice" in board.mean_refused(made, ["mmlu-pro · official", "mmlu-pro · strict"])
-    assert "MPa" in board.mean_refused(made, ["mmlu-pro · official", "matbench:steels · official"])
-    assert board.mean_refused(made, ["mmlu-pro · official"]) == ""
+    assert "twice" in statistics.mean_refused(made, ["mmlu-pro · official", "mmlu-pro · strict"])
+    assert "MPa" in statistics.mean_refused(made, ["mmlu-pro · official", "matbench:steels · official"])
+    assert statistics.mean_refused(made, ["mmlu-pro · official"]) == ""
 
 
 def test_standing_is_what_the_intervals_support() -> None:
     def standing(better: str, *values: tuple[float, float]) -> list[float]:
         made = [entry(str(i), value, half=half) for i, (value, half) in enumerate(values)]
-        found = board.standing({board.row_of(e.card): e.headline for e in made if e.headline}, better=better)
+        found = statistics.standing(
+            {board.row_of(e.card): e.headline for e in made if e.headline}, better=better
+        )
         return list(found.values())
 
     assert standing("higher", (0.1, 0.01), (0.5, 0.01), (0.3, 0.01)) == [0.0, 1.0, 0.5]

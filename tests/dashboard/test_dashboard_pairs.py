@@ -14,7 +14,7 @@ from tests.support.made import listed, suite_run
 pytest.importorskip("duckdb", reason="the extra `dashboard` is not installed")
 
 from evals.dashboard.tables import compare as pairs
-from evals.dashboard.tables import frames
+from evals.dashboard.tables import frames, outcomes
 from evals.records import store
 from evals.types import Metric
 from evals.verdicts.pairs import Side
@@ -157,10 +157,10 @@ def test_no_answers_of_a_gated_suite_are_read(results: Path) -> None:
 
 
 def test_the_ladder_counts_every_expected_sample(results: Path) -> None:
-    chem = pairs.ladder(entry(results, "chem"))
+    chem = outcomes.ladder(entry(results, "chem"))
     assert set(chem) <= {"right", "wrong: another molecule", "wrong: stereo", "invalid", "unanswered"}
     assert sum(chem.values()) == entry(results, "chem").card.expected
-    assert pairs.ladder(entry(results, "as", "mmlu-pro")) == dict(
+    assert outcomes.ladder(entry(results, "as", "mmlu-pro")) == dict(
         entry(results, "as", "mmlu-pro").card.counts
     )
 
@@ -186,7 +186,7 @@ def test_a_wrong_number_is_told_by_its_fault(
     )
     card = structs.replace(entry(results, "low").card, expected=2, files={})
     store.write_card(tmp_path, card)
-    assert pairs.ladder(frames.Entry(path=tmp_path, card=card)) == {step: 1, "absent": 1}
+    assert outcomes.ladder(frames.Entry(path=tmp_path, card=card)) == {step: 1, "absent": 1}
 
 
 def test_it_begins_with_two_models_that_share_most(results: Path) -> None:
