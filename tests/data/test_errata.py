@@ -70,6 +70,20 @@ def test_raw_and_corrected_stand_side_by_side() -> None:
     assert whole["accuracy_corrected"] == (0.5, 2)  # q000 is right by the mended gold, q003 is wrong
 
 
+def test_an_excluded_item_whose_call_failed_lowers_no_corrected_bound() -> None:
+    suite = toy.suite(4, errata=KNOWN)
+    golds = toy.golds(["q000", "q001", "q003"])
+    briefs = [
+        Brief(sample=name, repeat=0, scores={"exact": score_of(name, "B")}, stop="stop")
+        for name in ("q000", "q003")
+    ]
+    briefs.append(Brief(sample="q001", repeat=0, scores={}, failure="timeout", stop=None))
+    found = summarize(briefs, golds, suite.metrics_for(golds), scorers=("exact",), repeats=1)
+    whole = {e.metric: (e.value, e.worst, e.best) for e in found.estimates if not e.group}
+    assert whole["accuracy"] == (0.0, 0.0, pytest.approx(1 / 3))
+    assert whole["accuracy_corrected"] == (0.5, 0.5, 0.5)
+
+
 def test_a_run_that_errata_do_not_touch_has_no_corrected_twin() -> None:
     names = [m.name for m in toy.suite(4, errata=KNOWN).metrics_for(["q003"])]
     assert names == ["accuracy", "accuracy_macro"]
