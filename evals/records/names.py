@@ -24,6 +24,8 @@ LEAST = 3
 
 SHOWN = 6
 """Maximum number of candidates in a message."""
+NOISE = "noise-"
+"""Prefix of the ids of runs made by `evals gate noise`; `evals run` never reuses them."""
 _LAST = re.compile(r"last(?::(\d{1,6}))?")
 _MADE = re.compile(r"\d{8}T(\d{6}-([0-9a-f]{6}.*))", re.DOTALL)
 """A generated id: day, time, fingerprint."""

@@ -17,6 +17,7 @@ from evals.errors import DataError, StoreError, UnknownName, UsageError
 from evals.records import store
 from evals.records.card import Card, Config, host
 from evals.records.files import Brief
+from evals.records.names import NOISE
 from evals.records.writer import Writer
 from evals.run.describe import new_card, put_rules, put_suite
 from evals.run.job import Job, Options
@@ -306,14 +307,12 @@ def _place(folder: Path, config: Config, run: str | None, *, fresh: bool) -> tup
         raise UsageError(f"--run {run!r}: use letters, digits, dots, hyphens and underscores")
     cards = _cards_in(folder, run)
     if run is None:
-        same = [
-            name
-            for name, card in cards.items()
-            if card.config == config and card.origin == "run" and not fresh
-        ]
+        earlier = {name: card for name, card in cards.items() if not name.startswith(NOISE) and not fresh}
+        newest_last = sorted(earlier, key=lambda name: (earlier[name].started, name))
+        same = [name for name in newest_last if cards[name].config == config and cards[name].origin == "run"]
         if same:
-            return folder / max(same), []
-        nearest = None if fresh else max(cards, default=None)
+            return folder / same[-1], []
+        nearest = next(reversed(newest_last), None)
         notes = [f"a new run, since {_changes(config, cards[nearest].config, nearest)}"] if nearest else []
         return folder / _free(folder, store.new_id(config)), notes
     for name in (run, *(f"{run}-{n}" for n in range(2, 1000))):

@@ -59,6 +59,16 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     assert [run["expected"] for run in found] == [5]
 
 
+def test_a_run_of_the_repeatability_report_is_not_reused(tmp_path: Path) -> None:
+    results = ("--sample", "--results", tmp_path / "r")
+    done = evals("gate", "noise", "demo:careful", "mmlu-pro", *results)
+    assert done.status == 0, done.err
+    words = ("run", "mmlu-pro", "-m", "demo:careful", "--json", *results)
+    run = evals(*words).json["runs"][0]["run"]
+    assert not run.startswith("noise-")
+    assert evals(*words).json["runs"][0]["run"] == run
+
+
 def test_a_finished_run_is_said_to_be_reused_and_fresh_asks_again(tmp_path: Path) -> None:
     words = ("run", "mmlu-pro", "--sample", "-m", "scripted:ANSWER: A", "--results", tmp_path, "--json")
     first = evals(*words).json["runs"][0]["run"]
