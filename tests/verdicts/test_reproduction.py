@@ -237,7 +237,6 @@ def test_sample_items_reproduce_nothing(own: Path) -> None:
             ("claims", "reproduce", "intern-s1-pro/mathvision", "-m", "scripted:x"),
             "its protocol is not known",
         ),
-        (("claims", "reproduce", "intern-s1/ifeval", "-m", "scripted:x"), "there is no suite ifeval here"),
         (("claims", "check", "nobody"), "no results folder"),
     ],
 )
@@ -252,3 +251,13 @@ def test_a_run_of_which_nothing_is_published_says_so(tmp_path: Path) -> None:
     assert "no published number of scripted on mmlu-pro" in said
     said = evals("claims", "check", name, "--results", tmp_path, "--model", "o33").complaint
     assert "no published number of o33 on mmlu-pro" in said
+
+
+def test_a_claim_of_a_suite_that_does_not_exist_here_cannot_be_measured(tmp_path: Path) -> None:
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "own.toml").write_text(
+        '[[claim]]\nsuite = "nowhere"\nbenchmark = "Nowhere"\nprotocol = "official"\n'
+        'source = "https://example.org"\npercent = { "Own" = 50.0 }\n'
+    )
+    done = evals("claims", "reproduce", "own/nowhere", "-m", "scripted:x", "--results", tmp_path)
+    assert (done.status, "there is no suite nowhere here" in done.complaint) == (2, True)

@@ -45,7 +45,9 @@ def test_of_several_suites_the_largest_difference_comes_first() -> None:
 def test_a_suite_under_several_protocols_is_named_with_them() -> None:
     a, b = (suite_run(name, binary(right, 200), suite="gpqa") for name, right in (("a", 100), ("b", 101)))
     comparison = compare([[a], [b]])
-    rows = [structs.replace(row, protocol=name) for name in ("strict", "official") for row in comparison.pairs]
+    rows = [
+        structs.replace(row, protocol=name) for name in ("strict", "official") for row in comparison.pairs
+    ]
     (line,) = sentences(structs.replace(comparison, pairs=tuple(rows)))
     assert "gpqa (strict)" in line
     assert "gpqa (official)" in line
