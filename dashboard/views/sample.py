@@ -56,10 +56,19 @@ def pick_filter(listing: pd.DataFrame, entries: Sequence[Entry]) -> pd.DataFrame
     return samples.chosen(listing, outcomes=outcomes, group=group, text=text)
 
 
+def whole(text: str) -> int:
+    """Return the number in a query; 0 if there is none of at most nine digits.
+
+    >>> whole("12"), whole("-1"), whole("9" * 5000)
+    (12, 0, 0)
+    """
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+
+
 def position(listing: pd.DataFrame, kept: pd.DataFrame) -> tuple[str, int]:
     """Draw the buttons that walk through the list; return sample and repeat."""
     sample = st.query_params.get("sample", "")
-    repeat = int(st.query_params.get("repeat", "0")) if st.query_params.get("repeat", "0").isdecimal() else 0
+    repeat = whole(st.query_params.get("repeat", "0"))
     if not ((listing["sample"] == sample) & (listing["repeat"] == repeat)).any():
         if sample:
             st.warning(f"There is no sample {safe.label(sample)} in this run.")

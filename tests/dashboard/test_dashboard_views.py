@@ -144,3 +144,14 @@ def test_history_judges_the_checkpoints_of_a_beginning(shown: Opener) -> None:
     assert "suite version 1 → 2" in text
     assert "nobody" not in text
     assert "No run of a benchmark by such a model" in said(shown("history", model="nobody"))
+
+
+PARAMETERS = ("run", "suite", "sample", "repeat", "model", "column", "kind", "protocol", "weights", "runs", "line", "against", "find")  # fmt: skip
+
+
+@pytest.mark.parametrize("page", list(state.PAGES))
+@pytest.mark.parametrize(
+    "value", ["9" * 5000, "-1", "\u0663", "\x00", "1e999", "../../etc/passwd", "x" * 100_000]
+)
+def test_no_query_breaks_a_page(shown: Callable[..., AppTest], page: str, value: str) -> None:
+    shown(page, **dict.fromkeys(PARAMETERS, value))

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
-from evals.errors import BadReply, Fatal, OutOfQuota, RateLimit, Rejected, ServerFault, Timeout, from_status
+from evals import load
+from evals.errors import (
+    BadReply,
+    Fatal,
+    OutOfQuota,
+    RateLimit,
+    Rejected,
+    ServerFault,
+    Timeout,
+    UsageError,
+    from_status,
+)
 from evals.model_adapters.common.faults import error_in_200, read_fault
 from evals.model_adapters.common.finish import meaning
+from evals.model_adapters.common.http import base_of, likely_base
 from evals.model_adapters.common.refusals import named
 from evals.model_adapters.common.retry_after import asked_wait_s, stated_s
+from evals.run.caller import PROBE
+from evals.types import Sampling
+from tests.support.loopback import Answer, Server
 
 REASONS = {
     "stop": "stop endTurn end_turn stopSequence EosToken STOPPED FINISHED_STOPPED stopped_eos stopped_word stop_reason_stop",
@@ -153,3 +169,45 @@ def test_refusals_that_name_a_field(field: str | None, status: int, error: Any) 
     refusal = from_status(status, fault.message, code=fault.code, param=fault.param)
     assert isinstance(refusal, Rejected | ServerFault)
     assert named(refusal, SENT, {}) == field
+
+
+DIGITS = "9" * 5000
+
+
+async def test_a_query_of_5000_digits_is_sent_and_never_shown(server: Server) -> None:
+    says = {"message": {"content": "A"}, "finish_reason": "stop"}
+    server.answer = Answer({"choices": [says]})
+    model = load.model(f"server:{server.base}/chat/completions?api-version={DIGITS}#m")
+    assert (await model.reply(PROBE, Sampling())).text == "A"
+    assert server.calls[-1][0] == f"/v1/chat/completions?api-version={DIGITS}"
+    server.answer = Answer({"error": {"message": "no"}}, 400)
+    with pytest.raises(Rejected) as caught:
+        await model.reply(PROBE, Sampling())
+    assert DIGITS not in str(caught.value)
+    await model.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://gpu7:8000", "http://gpu7:8000/v1"),
+        ("http://gpu7:8000/v1/v1", "http://gpu7:8000/v1"),
+        ("http://gpu7:8000/v1/other", "http://gpu7:8000/v1"),
+        ("http://gpu7:8000/v1", ""),
+        ("https://api.example/api/paas/v4", ""),
+        ("https://x.example/openai/deployments/gpt", ""),
+    ],
+)
+def test_the_url_that_was_probably_meant(url: str, expected: str) -> None:
+    assert likely_base(url) == expected
+
+
+@pytest.mark.parametrize("ending", ["", "/", "//", "/chat/completions", "/chat", "/models", "/completions/"])
+def test_a_copied_path_is_no_part_of_the_base(ending: str) -> None:
+    assert base_of(f"http://gpu7:8000/v1{ending}").join("/models") == "http://gpu7:8000/v1/models"
+
+
+async def test_a_server_without_tls_is_named(server: Server) -> None:
+    spec = f"server:{server.base.replace('http:', 'https:')}"
+    with pytest.raises(UsageError, match=r"does not answer in TLS .*: is the server's URL http:// instead\?"):
+        await asyncio.to_thread(load.model, spec)
