@@ -144,7 +144,7 @@ INTRODUCTION = """# How replies are read, beside other harnesses
 
 Replies in the styles of today's models, each judged by a human before any reader saw it (`tests/cases/replies*.jsonl`):
 the share on which a reader's verdict, and the letter that it read, are the human's, then the number of answers that it credits
-although nobody gave them. `strict` has been mended on these cases; at first sight it agreed on 82 to 91 % of a lot. The peers'
+although nobody gave them. `strict` has been mended on these cases; at first sight it agreed on 81 to 91 % of a lot. The peers'
 readers are their own code at the versions named, given the text behind `</think>` as in their pipelines. They do not know
 the options' texts, and do not tell a truncated reply from an unanswered one, which is not held against them.
 
