@@ -257,6 +257,8 @@ def bootstrap(
     method = "bootstrap" if failed == 0 else f"bootstrap, {failed} of {resamples} resamples undefined"
     if failed > resamples / 5:
         return Interval(value, None, None, method)
+    if len(set(statistics)) == 1:  # certainty that the data do not have
+        return Interval(value, None, None, "no interval: no resample differs")
     low, high = np.quantile(np.array(statistics), expanded_levels(count, level))
     return Interval(value, float(low), float(high), method)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from math import exp, log
 from typing import TYPE_CHECKING, NamedTuple
 
-from evals.report.statistics import Interval, t_quantile
+from evals.report.statistics import Interval, bounded_interval, t_quantile
 from evals.report.strata import stratified
 
 if TYPE_CHECKING:
@@ -86,7 +86,10 @@ def of_auc(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> 
     of_positive, of_negative = share_below(below, above), 1 - share_below(above, below)
     value = float(of_positive.mean())
     variance = float(of_positive.var(ddof=1)) / len(above) + float(of_negative.var(ddof=1)) / len(below)
-    if not 0 < value < 1 or not variance > 0:
+    if not 0 < value < 1:  # perfect separation: as certain as that many right items of the smaller class
+        fewer = min(len(above), len(below))
+        return bounded_interval(value, 0.0, fewer, df=fewer - 1, bounds=(0.0, 1.0), method="")
+    if not variance > 0:
         return None
     middle, half = log(value / (1 - value)), t_quantile(0.975, min(len(above), len(below)) - 1)
     half *= variance**0.5 / (value * (1 - value))

@@ -259,11 +259,17 @@ def of_mean(
 
 
 def of_statistic(
-    count: int, statistic: Callable[[NDArray[np.intp]], float], *, seed: int, resamples: int = 2000
+    count: int,
+    statistic: Callable[[NDArray[np.intp]], float],
+    *,
+    seed: int,
+    resamples: int = 2000,
+    width: float | None = None,
 ) -> Evidence:
     """Return the evidence on a statistic of whole runs: `statistic` takes indices of clusters of both runs jointly.
 
-    With fewer than 1,000 resamples (large runs) the tails are read from the bootstrap's standard error.
+    With fewer than 1,000 resamples (large runs) the tails are read from the bootstrap's standard error. If all resamples
+    agree on 0, the evidence on a statistic of bounded range (`width`) is that of as many concordant pairs as clusters.
     Raises ValueError if the statistic has no value on the data; resamples without one are left out.
     """
     import numpy as np
@@ -277,6 +283,8 @@ def of_statistic(
             continue
     if len(draws) < 0.8 * resamples:
         return Shift(value, nan, 1, "bootstrap undefined")
+    if len(set(draws)) == 1 and (value != 0 or width):
+        return Shift(value, nan, 1, "no resample differs") if value else Counts(0, 0, count, width or 1.0)
     if len(draws) < 1000 or len(set(draws)) == 1:
         return Shift(value, float(np.std(draws, ddof=1)), count - 1, "paired bootstrap (standard error)")
     return Resampled(value, tuple(sorted(draws)), count)

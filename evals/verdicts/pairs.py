@@ -205,7 +205,9 @@ class Pairs:
         budget = 20_000_000 if isinstance(self.metric.of, Resampled) else 2_000_000
         resamples = min(2000, max(200, budget // max(1, len(rows))))
         try:
-            return difference.of_statistic(len(order), statistic, seed=seed, resamples=resamples)
+            return difference.of_statistic(
+                len(order), statistic, seed=seed, resamples=resamples, width=self.metric.width
+            )
         except ValueError:
             return None
 

@@ -7,7 +7,7 @@ from math import exp, log
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
-from statsmodels.stats.proportion import confint_proportions_2indep
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from evals.report import statistics as stats
 from evals.scorers.labels import roc_auc
@@ -66,3 +66,17 @@ def test_delong_is_the_published_formula(seed, positives, negatives, ties):
     assert found.value == pytest.approx(u / positives / negatives)
     assert found.low == pytest.approx(1 / (1 + exp(half - middle)))
     assert found.high == pytest.approx(1 / (1 + exp(-half - middle)))
+
+
+@pytest.mark.parametrize("n", [20, 60])
+def test_perfect_separation_is_as_certain_as_that_many_right_items(n: int) -> None:
+    points = [point(i, 1.0 if i % 2 else -1.0, positive=bool(i % 2)) for i in range(2 * n)]
+    found = roc_auc.interval([[one] for one in points])
+    assert (found.value, found.high) == (1.0, 1.0)
+    method = "beta" if n < 30 else "wilson"
+    assert found.low == pytest.approx(proportion_confint(n, n, method=method)[0])
+
+
+def test_a_bootstrap_in_which_nothing_varies_has_no_interval() -> None:
+    found = stats.bootstrap(40, lambda indices: 0.7, seed=0, resamples=50)
+    assert (found.value, found.low, found.high) == (0.7, None, None)

@@ -197,3 +197,10 @@ def test_a_bootstrap_that_never_crosses_says_how_far_it_is():
     draws = tuple(np.sort(np.random.default_rng(1).normal(1.0, 0.1, 2000)).tolist())
     assert Resampled(1.0, draws, 500).p_equal() < 1e-9
     assert Resampled(1.0, draws, 500).p_above(0.9) == pytest.approx(0.159, abs=0.03)
+
+
+def test_two_runs_without_a_difference_are_not_certain_of_a_bounded_statistic():
+    found = of_statistic(20, lambda i: 0.0, seed=0, width=1.0)
+    assert found.p_above(-0.05) > 0.05
+    assert found.interval(0.95)[0] < -0.05
+    assert of_statistic(20, lambda i: 0.3, seed=0, width=1.0).interval(0.95) is None
