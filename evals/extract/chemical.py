@@ -289,12 +289,22 @@ def formula_in(text: str, is_formula: Callable[[str], bool]) -> str | None:
     text = re.split(r",?\s+(?:not|rather\s+than|instead\s+of)\s", text, maxsplit=1)[0]
     if is_formula(bare := _undecorated(text)):
         return bare
-    if "=" in text and is_formula(total := _undecorated(text.rpartition("=")[2])):
+    if (result := re.split(r"[=→]", text)[-1]) != text and is_formula(
+        total := _undecorated(result.rstrip("✓✔✅ "))
+    ):
         return total
+    if "\\cdot" in text:
+        hydrates = _undecorated_tokens(re.sub(r"\s*\\cdot\s*", "·", text.replace("\\,", "")))
+        if len(formulas := {token for token in hydrates if "·" in token and is_formula(token)}) == 1:
+            return formulas.pop()
     plain = _WRAP.sub(r" \1 ", _CJK.sub(" ", text)).replace("$", " ")
     tokens = [token for token in map(_undecorated, _TOKENS.split(plain)) if token and token not in _WORDS]
     formulas = {token for token in tokens if re.search(r"\d|[A-Z].*[A-Z]|[₀-₉]", token) and is_formula(token)}
     return formulas.pop() if len(formulas) == 1 else None
+
+
+def _undecorated_tokens(text: str) -> list[str]:
+    return [_undecorated(token) for token in _TOKENS.split(text)]
 
 
 def _without_label(text: str) -> str:
@@ -327,6 +337,7 @@ def name_in(text: str) -> str | None:
         or len(text.split()) > 12
     ):
         return None
+    text = text.replace("*", "")  # italics of locants
     return None if re.fullmatch(r"[-+\d.,\s]+\s?[A-Za-z/%°·]+", text) else text
 
 

@@ -68,7 +68,8 @@ _CORRECTED = lazy_pattern(
     r"[^\n]{0,120}?(?::|：|\bno,|\bshould\s+be\b|\bis\s+actually\b|应为|应该是)\s*", re.IGNORECASE
 )
 _CONFIRMED = lazy_pattern(
-    r"\b(?:correct|right|confirm\w*|consistent|same|holds?|fine|verified)\b|正确|没错|一致", re.IGNORECASE
+    r"\b(?:correct|right|confirm\w*|consistent|same|holds?|fine|verified)\b|[✓✔✅]|正确|没错|一致",
+    re.IGNORECASE,
 )
 
 
@@ -93,14 +94,27 @@ def after_correction(
     return reread(" " * begin + text[begin:])
 
 
-_CONCLUDES = lazy_pattern(
-    r"\b(?:so|thus|hence|therefore|consequently|altogether|in\s+total|overall|finally)\b|所以|因此|于是|综上|故",
+_ALTERNATIVE = lazy_pattern(
+    r"[\]}>$]\s*,?\s*(?:or|或)\s+(?:(?:possibly|perhaps|maybe|else|also)\s+)?(?:\[ANSWER\]|\$?\\boxed\{|<[A-Za-z]{1,12}>)\s*$",
     re.IGNORECASE,
 )
+
+
+def is_alternative(text: str, reading: Reading) -> bool:
+    """Return whether a box or tag is the second of two that the reply leaves open: "[ANSWER]12[/ANSWER] or [ANSWER]14[/ANSWER]"."""
+    return _ALTERNATIVE.search(text, max(0, reading.begin - 60), reading.begin) is not None
+
+
+_CONCLUDES = lazy_pattern(
+    r"(?:^|(?<=[.!?;,。；，:\n]))[\s*_]*(?:and\s+)?(?:(?:so|thus|hence|therefore|consequently|altogether|in\s+total|overall|finally)\b|所以|因此|于是|综上|故)[\s,]*(?=\S)",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""A conclusion at the beginning of a clause, up to its subject."""
 _LINK = lazy_pattern(
     r"(?:\b(?:is|are|equals?|gives?|get|have|obtain|comes\s+to)\b(?:\s+(?:therefore|thus|then|hence))?|=|≈|为|是|得到?|等于)[:\s]*",
     re.IGNORECASE,
 )
+_CONCLUDING_LINK = lazy_pattern(r"\b(?:is|are)\s+(?:therefore|thus|hence)\b[:\s]*", re.IGNORECASE)
 _REMARKS = lazy_pattern(
     r"\b(?:check\w*|verif\w+|confirm\w*|indeed|note|remark|sanity|for\s+(?:example|instance)|correct|consistent|if|would|could|might)\b|验证|检验|注意|例如|如果|若",
     re.IGNORECASE,
@@ -120,9 +134,12 @@ def concluded(text: str, reading: Reading, parse: Parser) -> Reading:
     begin = max(reading.end, text.rfind("\n", 0, end) + 1, end - EXTENT)
     for stop in _SENTENCE_END.finditer(text, begin, max(begin, end - 1)):
         begin = stop.end()
-    if not _CONCLUDES.search(text, begin, end) or _REMARKS.search(text, reading.end, end):
+    if _REMARKS.search(text, reading.end, end):
         return reading
-    link = _LINK.search(text, begin, end)
+    if clause := _CONCLUDES.search(text, begin, end):
+        link = _LINK.search(text, clause.end() + 1, end)
+    else:
+        link = _CONCLUDING_LINK.search(text, begin, end) if begin > reading.end else None
     content = text[link.end() : end] if link else ""
     value = None if not content or _SEVERAL_NAMES.search(content) else parse(content, "sentence")
     if link is None or value is None or value is REFUSED or mood(text, link.start(), end) != "asserted":

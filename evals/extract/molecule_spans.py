@@ -24,12 +24,14 @@ _JOINS = lazy_pattern(
     re.IGNORECASE,
 )
 _HEAD_END = lazy_pattern(
-    r"[。；]|(?<=\S)\.\s|\.\*{0,2}$|,\s(?:which|where|i\.e\.|so|because|not)\b|,\s?(?:而)?(?:不是|非)|\s[–—]\s|,?\s(?:not|rather than|instead of)\s|\s(?:reacts?|and the|which)\s"
+    r"[。；]|(?<=\S)\.\s|\.\*{0,2}$|,\s(?:which|where|i\.e\.|so|because|not)\b|,\s?(?:而)?(?:不是|非)|\s[–—]\s|,?\s(?:not|but|rather than|instead of)\s|\s(?:reacts?|and the|which)\s"
 )
 _CODE = lazy_pattern(r"`([^`\n]+)`")
 _GLOSSED = lazy_pattern(r"\bwhere\b|:\s|\bor\b")
 _MARKUP = lazy_pattern(r"</?\s*SMILES\s*>|`|\*\*", re.IGNORECASE)
-_AFTER = lazy_pattern(r"(?:</\s*SMILES\s*>|[`*])*(?:\s*[-–—(（][^\n<)）]{0,40})?", re.IGNORECASE)
+_AFTER = lazy_pattern(
+    r"(?:</\s*SMILES\s*>|[`*])*(?:\s*(?:[-–—(（]|,?\s(?:is|as|being)\s)[^\n<)）]{0,40})?", re.IGNORECASE
+)
 
 
 class Wanted(NamedTuple):

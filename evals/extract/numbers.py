@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from evals.extract.cues import concluded
+from evals.extract.cues import concluded, is_alternative
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
 from evals.extract.peel import half_width, peel
@@ -63,9 +63,10 @@ def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
     if truncated:
         return reading
     box = read(text, _or_box, shaped=False) if reading is None else reading
-    if box is None:
+    shown = half_width(visible(text).text)
+    if box is None or is_alternative(shown, box):
         return None
-    last = concluded(half_width(visible(text).text), box, _PARSER)
+    last = concluded(shown, box, _PARSER)
     return reading if last is box else last
 
 

@@ -9,7 +9,16 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from evals.extract.cues import after_correction, asserted, concluded, narrowed, opens_tag, undecided, undenied
+from evals.extract.cues import (
+    after_correction,
+    asserted,
+    concluded,
+    is_alternative,
+    narrowed,
+    opens_tag,
+    undecided,
+    undenied,
+)
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.moods import mood
 from evals.extract.peel import half_width
@@ -50,6 +59,8 @@ def stated(text: str, unit: str = "") -> Reading | None:
 
     shown = own_part(half_width(shown))
     reading = read(shown, parse, cues=Cues([Cue("number", _number_tag)]), shaped=False)
+    if reading is not None and is_alternative(shown, reading):
+        return None
     if reading is not None:
         final = concluded(shown, reading, parse)
         if _comparable(reading.value, final.value, unit):
