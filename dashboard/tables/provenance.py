@@ -9,7 +9,7 @@ from shlex import quote
 import msgspec
 
 from evals.records import promise
-from evals.records.card import Card
+from evals.records.card import Card, Config
 
 MIRROR = "MIRROR"
 """Placeholder in a command for the folder of local data, which cards do not name."""
@@ -43,7 +43,7 @@ def _data(card: Card) -> list[str]:
 def _options(card: Card) -> Iterator[str]:
     config, sampling = card.config, card.config.sampling
     given = {
-        "--limit": config.limit,
+        "--limit": None if config.sample_ids else config.limit,
         "--repeats": config.repeats if config.repeats > 1 else None,
         "--seed": config.seed or None,
         "--temperature": sampling.temperature,
@@ -54,6 +54,8 @@ def _options(card: Card) -> Iterator[str]:
         "--system": config.system or None,
         "--extra-body": msgspec.json.encode(sampling.extra).decode() if sampling.extra else None,
     }
+    for sample in config.sample_ids:
+        yield from ("--sample-id", sample)
     for name, value in given.items():
         if value is not None:
             yield from (name, f"{value:g}" if isinstance(value, float) else str(value))
@@ -75,7 +77,7 @@ def facts(card: Card) -> list[tuple[str, str]]:
         ("wording", _wording(card)),
         ("model", config.model + (f", served as {card.served}" if card.served else "")),
         ("data", f"{card.data}{f', {card.source}' if card.source else ''}, SHA-256 {config.data_sha256}"),
-        ("items", "all" if config.limit is None else f"a seeded subset of {config.limit}"),
+        ("items", _items(config)),
         ("repeats, seed", f"{config.repeats}, {config.seed}"),
         ("sampling", sampling or "left to the server"),
         *((f"scorer {name}", rule) for name, rule in card.scorers.items()),
@@ -93,6 +95,12 @@ def facts(card: Card) -> list[tuple[str, str]]:
         *(("note", note) for note in card.notes),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _items(config: Config) -> str:
+    if config.sample_ids:
+        return ", ".join(config.sample_ids)
+    return "all" if config.limit is None else f"a seeded subset of {config.limit}"
 
 
 def _wording(card: Card) -> str:

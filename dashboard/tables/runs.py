@@ -11,6 +11,8 @@ import pandas as pd
 from evals.dashboard.tables.frames import Entry, query
 from evals.dashboard.tables.leaderboard import Board
 from evals.labels import Failed
+from evals.report.metrics import mean_value
+from evals.run.overview import suite_of
 from evals.verdicts.betting import Bets
 
 STEPS = 40
@@ -50,15 +52,17 @@ def progress(entry: Entry) -> Progress:
     )
 
 
-def curve(path: Path) -> pd.DataFrame:
+def curve(entry: Entry) -> pd.DataFrame:
     """Return the running mean of the scored values with an interval that holds at all times together.
 
     Confidence sequence of `evals.verdicts.betting`, both ends at 2.5 %: unlike the interval of a finished run it may be
-    looked at after every record. Empty if a value is not between 0 and 1.
+    looked at after every record. Empty if the headline is not the mean of these values (then the final number would be
+    another one), or if a value is not between 0 and 1.
     """
-    values = query(
-        path, "SELECT value FROM records WHERE value IS NOT NULL ORDER BY started, sample, repeat"
-    )["value"]
+    headline = suite_of(entry.card).headline
+    is_mean = headline.of is mean_value and headline.pool == "micro" and not headline.scorer
+    sql = "SELECT value FROM records WHERE value IS NOT NULL ORDER BY started, sample, repeat"
+    values = query(entry.path, sql)["value"] if is_mean else pd.Series(dtype=float)
     if values.empty or values.min() < 0 or values.max() > 1:
         return pd.DataFrame(columns=["n", "mean", "low", "high"])
     gains = values.to_numpy() - 0.5

@@ -56,7 +56,7 @@ def live(entry: Entry) -> None:
             )
         failed = sum(n for name, n in progress.verdicts.items() if name.startswith("failed:"))
         st.caption(f"{progress.output_tokens:,} output tokens, {failed:,} failures so far.")
-        table = costs.curve(entry.path)
+        table = costs.curve(entry)
         if not table.empty:
             state.chart(charts.curve(table, dark=state.dark()), alt="Running mean with its interval")
             st.caption(

@@ -484,6 +484,9 @@ def test_the_command_repeats_a_run() -> None:
         "evals run gpqa:diamond -m 'server:http://h/v1#m' --protocol official --data MIRROR --limit 50 --repeats 4 --seed 3 "
         "--temperature 0.7 --max-tokens 512 --thinking"
     )
+    single = structs.replace(card, config=structs.replace(card.config, limit=2, sample_ids=("q 1", "q2")))
+    assert "--sample-id 'q 1' --sample-id q2" in provenance.command(single)
+    assert "--limit" not in provenance.command(single)
     hostile = structs.replace(card, origin="import replies", source="a b; rm -rf ~", model="$(id)")
     assert "'a b; rm -rf ~'" in provenance.command(hostile)
     assert "'$(id)'" in provenance.command(hostile)
@@ -494,11 +497,14 @@ def test_a_growing_run_is_counted_and_its_band_only_narrows(made: Path) -> None:
     found = effort.progress(growing)
     assert (found.done, found.expected) == (180, 300)
     assert sum(found.verdicts.values()) == 180
-    curve = effort.curve(growing.path)
+    curve = effort.curve(growing)
     assert curve["n"].tolist()[-1] == 180
     assert curve["low"].is_monotonic_increasing
     assert curve["high"].is_monotonic_decreasing
     assert (curve["low"] <= curve["high"]).all()
+    config = structs.replace(growing.card.config, suite="matbench:glass", protocol="official")
+    other = structs.replace(growing, card=structs.replace(growing.card, config=config))
+    assert effort.curve(other).empty  # its headline is not the mean of these values
 
 
 def test_the_front_holds_what_nobody_beats_in_both() -> None:
