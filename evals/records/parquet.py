@@ -173,11 +173,13 @@ def _raw_lines(files: Snapshot) -> Iterator[_Line]:
 
 
 def _convert_samples(files: Snapshot) -> None:
-    rows = (
-        (s.id, s.group, s.cluster or s.id, encode(s.target), len(s.choices), encode(s))
-        for s in read_lines(files, SAMPLE.decode)
-    )
-    _write_parquet(files.parquet_path, _sample_schema(), rows, sized=(5,))
+    """Write the samples to Parquet; lines beside it are left from a conversion that ended early, as samples never change."""
+    if files.parquet is None:
+        rows = (
+            (s.id, s.group, s.cluster or s.id, encode(s.target), len(s.choices), encode(s))
+            for s in read_lines(files, SAMPLE.decode)
+        )
+        _write_parquet(files.parquet_path, _sample_schema(), rows, sized=(5,))
     files.lines_path.unlink()
     disk.sync_folder(files.folder)
 

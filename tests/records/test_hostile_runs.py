@@ -237,6 +237,27 @@ def real(here: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("left", [b"", b"precious", b'{"id": "x", "target": "1"}\n'])
+def test_lines_left_beside_sealed_samples_replace_nothing(real: Path, left: bytes) -> None:
+    before = [sample.id for sample in store.Run(real).samples()]
+    (real / "samples.jsonl").write_bytes(left)
+    assert evals("score", "run").status == 0
+    assert [sample.id for sample in store.Run(real).samples()] == before
+    assert evals("show", "run", "--json").json["runs"][0]["counts"] == {"wrong": 3}
+
+
+def test_samples_whose_last_line_is_cut_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "toy@1" / "model" / "run"
+    writer = toy.writer(path)
+    writer.write_samples(toy.samples(5))
+    writer.append(toy.record("q000"))
+    writer.close()
+    content = (path / "samples.jsonl").read_bytes()
+    (path / "samples.jsonl").write_bytes(content[:-5])
+    with pytest.raises(StoreError, match=r"samples\.jsonl, line 5"):
+        list(store.Run(path).samples())
+
+
 @pytest.mark.parametrize("words", [("show",), ("show", "run"), ("list", "runs"), ("show", "run", "--json")])
 @pytest.mark.parametrize("name", ["records.parquet", "samples.parquet"])
 @pytest.mark.parametrize("change", ["missing", "cut"])
