@@ -47,24 +47,34 @@ def account(
             card.waiting += score.kind == "waiting"
         elif score is not None:
             kept.append(_light(score))
-            for judgement in score.judged:
-                card.verdicts += 1
-                card.model, card.served = card.model or judgement.judge, judgement.model
-                tokens.update(
-                    {k: n for k in ("input", "output", "cached") if (n := getattr(judgement.usage, k))}
-                )
+            _count_verdicts(card, score, tokens)
     card.tokens = dict(tokens)
     if draws and scorer.asks.kind == "option":
         rights = sum(score.value or 0.0 for score in kept) + sum(draws)
         card.drawn = {"n": len(draws), "value": rights / (len(kept) + len(draws))}
     if judge and judge.price:
         card.cost_usd = judge.price.cost(tokens)
-    if pairs := pairs_of(kept, audit=scorer.audit if scorer.mode == "cascade" else 1.0):
-        agreed = agreement(pairs)
-        card.agreement = structs.asdict(agreed)
-        if scorer.mode == "cascade":
-            card.both_sides = both_sides(kept, agreed)
+    _compare_with_rule(card, scorer, kept)
     return card
+
+
+def _count_verdicts(card: JudgeCard, score: Score, tokens: Counter[str]) -> None:
+    """Add a score's verdicts and their tokens."""
+    for judgement in score.judged:
+        card.verdicts += 1
+        card.model, card.served = card.model or judgement.judge, judgement.model
+        tokens.update({k: n for k in ("input", "output", "cached") if (n := getattr(judgement.usage, k))})
+
+
+def _compare_with_rule(card: JudgeCard, scorer: Judged, kept: list[Score]) -> None:
+    """Put the agreement of judge and rule on the card, if both were applied to any reply."""
+    pairs = pairs_of(kept, audit=scorer.audit if scorer.mode == "cascade" else 1.0)
+    if not pairs:
+        return
+    agreed = agreement(pairs)
+    card.agreement = structs.asdict(agreed)
+    if scorer.mode == "cascade":
+        card.both_sides = both_sides(kept, agreed)
 
 
 def _light(score: Score) -> Score:
