@@ -45,18 +45,18 @@ def check(path: Path, *, most: int = LARGEST) -> None:
 def _read_in_worker(path: Path, size: int, mtime_ns: int, most: int) -> str:
     """Return why a worker could not decode a file; empty if it could. A process tries each file once."""
     try:
-        _pool().call(read_through, str(path), most, timeout_s=DEADLINE_S + size / PER_S)
+        _pool(MEMORY_MIB).call(read_through, str(path), most, timeout_s=DEADLINE_S + size / PER_S)
     except ScorerError as error:
         return str(error)
     return ""
 
 
 @cache
-def _pool() -> Pool:
+def _pool(memory_mib: int) -> Pool:
     """Return the worker, which serves the whole process: its start takes longer than most files."""
     from evals.sandbox import Pool
 
-    return Pool(1, memory_mib=MEMORY_MIB)
+    return Pool(1, memory_mib=memory_mib)
 
 
 # --- files of runs ---------------------------------------------------------------------------------------------

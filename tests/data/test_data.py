@@ -153,7 +153,7 @@ def broken(path: Path, content: bytes) -> Path:
         ("test.jsonl.gz", gzip.compress(b'{"id": "1"}\n' * 99)[:-12], "ended"),
         ("test.jsonl.gz", gzip.compress(b"")[:10] + b"\xff" * 30, "invalid"),
         ("test.csv", b'id\n"' + b"x" * 200_000 + b'"\n', "field"),
-        ("test.csv", b"id\n\xff\n", "utf-8"),
+        ("test.csv", b"id\n\xff\n", "UTF-8"),
         ("test.parquet", b"PAR1 no", "arquet"),
     ],
     ids=[
