@@ -117,7 +117,17 @@ ELSEWHERE = {
 STANDS_FOR = {"gate judge": "gate", "bundle pack": "bundle", "baseline": "gate baseline", "baseline save": "gate baseline",
               "noise": "gate noise", "verify": "bundle verify", "reproduce": "claims reproduce"}  # fmt: skip
 """Older and implied names -> today's."""
-NOT_HERE = {"gate schema", "dashboard", "serve", "data", "judge", "judge calibrate", "claims", "claims reproduce", "errata"}
+NOT_HERE = {
+    "gate schema",
+    "dashboard",
+    "serve",
+    "data",
+    "judge",
+    "judge calibrate",
+    "claims",
+    "claims reproduce",
+    "errata",
+}
 """JSON alone, groups alone, and commands that need a browser, an engine, the network or a judge."""
 
 

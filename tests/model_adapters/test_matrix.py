@@ -198,7 +198,7 @@ CASES: dict[str, Case] = {
     ),
     "ends: 7": Case(ends(7), text="A", note="unknown reason, '7'"),
     "ends: an object": Case(ends({"type": "length"}), "length", text="A"),
-    "ends: tool_calls": Case(ends("tool_calls"), text="A", note="ended in a call of a tool"),
+    "ends: tool_calls": Case(ends("tool_calls"), text="A", note="ended in a tool call"),
     "ends: null": Case(ends(None), text="A", note="1 reply without a finish reason"),
     # --- replies that are kept
     "201": Case(body(lambda found: None, 201), text="A"),

@@ -248,7 +248,9 @@ def test_every_suite_that_words_its_own_questions_says_so() -> None:
 
 
 def test_of_opencompass_of_vlmevalkit_or_of_nobody() -> None:
-    assert len(wheels.words()) == 24  # MMLU-Pro, GPQA, ProteinLMBench, AIME of two years, ChemBench4K, 14 tasks and 4
+    assert (
+        len(wheels.words()) == 24
+    )  # MMLU-Pro, GPQA, ProteinLMBench, AIME of two years, ChemBench4K, 14 tasks and 4
     for name in ("mathvista", "mathvision", "xlrs", "physics"):
         assert first(name, "intern-s1").upstream is wording.UNREAD
     for name in ("mmmu", "mmstar", "chartqa", "sfe", "msearth", "microvqa"):
