@@ -7,6 +7,7 @@ import sys
 import tempfile
 import weakref
 from array import array
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
@@ -27,7 +28,9 @@ def _close(file: IO[bytes]) -> None:
 
 
 def _keys(sample: Sample) -> Iterator[str]:
-    """Yield the keys by which samples are dependent: hashes of files, and of the question with its options."""
+    """Yield the keys by which samples are dependent: the suite's own, hashes of files, and of question with options."""
+    if sample.cluster:
+        yield f"cluster {sample.cluster}"
     for part in sample.question:
         if isinstance(part, Media):
             yield part.sha256
@@ -63,7 +66,7 @@ class SampleStore:
 
     def add(self, sample: Sample) -> None:
         """Append one sample."""
-        for key in () if sample.cluster else _keys(sample):
+        for key in _keys(sample):
             first = self._shared.setdefault(key, len(self.ids))
             if first != len(self.ids):
                 self._links.append((first, len(self.ids)))
@@ -76,17 +79,23 @@ class SampleStore:
             self.lacking = sample.id
 
     def freeze(self) -> None:
-        """Make samples readable; those that share a file, or question and options, form a cluster.
+        """Make samples readable; those that share a file, question and options, or a cluster of the suite form one.
 
-        Clusters that a suite defines itself are kept.
+        A cluster keeps the suite's name for it if all its samples have that name.
         """
         self._file.flush()
         parent = list(range(len(self.ids))) if self._links else []
         for a, b in self._links:
             roots = sorted((_root(parent, a), _root(parent, b)))
             parent[roots[1]] = roots[0]
-        for position in {place for link in self._links for place in link}:
-            self.clusters[position] = sys.intern(f"shared with {self.ids[_root(parent, position)]}")
+        members = defaultdict[int, list[int]](list)
+        for position in sorted({place for link in self._links for place in link}):
+            members[_root(parent, position)].append(position)
+        for root, positions in members.items():
+            names = {self.clusters[position] for position in positions}
+            name = names.pop() if len(names) == 1 else ""
+            for position in positions:
+                self.clusters[position] = sys.intern(name or f"shared with {self.ids[root]}")
         self._shared.clear()
         self._links.clear()
 

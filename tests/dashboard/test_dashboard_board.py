@@ -49,7 +49,8 @@ from evals.dashboard.tables import (
 from evals.dashboard.tables.models import facts
 from evals.errors import UsageError
 from evals.records.card import Card, Config
-from evals.types import Estimate, Sampling
+from evals.report.metrics import mean_value
+from evals.types import Estimate, Metric, Sampling
 from evals.verdicts.reported import Claim
 from tests.support import made_dashboard
 
@@ -323,6 +324,16 @@ def test_ties_are_those_of_evals_compare(made: Path) -> None:
     assert {one.model: (one.rank_low, one.rank_high, one.groups) for one in ours.places} == want
     assert ours.n == (200, 200)
     assert ours.pairs == 10
+
+
+def test_a_mean_over_groups_needs_a_scored_sample_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+
+    values = np.array([[1.0, 0.0, 1.0], [1.0, 1.0, np.nan]])
+    monkeypatch.setattr(ties, "_values", lambda paths: (values, ["a", "b", "c"], ["x", "x", "y"]))
+    metric = Metric(name="accuracy_macro", of=mean_value, pool="macro")
+    found = ties._by_arrays.__wrapped__(None, metric, (("a", Path("a"), ()), ("b", Path("b"), ())))
+    assert (found.places, "of some group" in found.why_not) == ((), True)
 
 
 def test_the_ranked_column_is_coloured_as_the_paired_comparison_says(made: Path) -> None:

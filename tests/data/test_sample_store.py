@@ -43,10 +43,17 @@ def test_the_same_input_is_a_cluster_and_the_same_words_above_other_options_are_
     ]
 
 
-def test_what_a_suite_names_itself_is_kept():
-    found = clusters(sample("1", image("x"), cluster="own"), sample("2", image("x")), sample("3", image("x")))
-    assert found[0] == "own"
-    assert found[1] == found[2]
+def test_a_suite_s_own_cluster_keeps_its_name_and_is_joined_by_what_shares_a_file():
+    alone = clusters(sample("1", image("x"), cluster="own"), sample("2", image("y"), cluster="own"))
+    assert alone == ["own", "own"]
+    joined = clusters(
+        sample("1", image("x"), cluster="own"),
+        sample("2", image("y"), cluster="own"),
+        sample("3", image("y")),
+        sample("4", image("z"), cluster="other"),
+    )
+    assert joined[0] == joined[1] == joined[2] != ""
+    assert joined[3] == "other"
 
 
 def test_a_sample_that_shows_one_image_twice_stands_alone():
