@@ -66,12 +66,12 @@ class Agreement(NamedTuple):
 
 def interpreter(peer: str) -> str:
     """Return a peer's Python, its environment made if absent; OSError or CalledProcessError if that fails."""
-    python = harnesses.place(peer) / "bin" / "python"
-    pins = harnesses.place(peer) / "pins.json"
+    folder = harnesses.place(
+        f"readers-{peer}"
+    )  # without most of its dependencies: not the environment of the whole harness
+    python, pins = folder / "bin" / "python", folder / "pins.json"
     if not pins.exists() or json.loads(pins.read_text()) != list(PINS[peer]):
-        subprocess.run(
-            ["python3", "-m", "venv", "--clear", harnesses.place(peer)], check=True, timeout=INSTALL_S
-        )
+        subprocess.run(["python3", "-m", "venv", "--clear", folder], check=True, timeout=INSTALL_S)
         command = [python, "-m", "pip", "install", "--quiet", *PINS[peer]]
         subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_S)
         pins.write_text(json.dumps(PINS[peer]))
