@@ -23,6 +23,7 @@ def warm(results: Path) -> None:
     for name in FIRST:
         import_module(name)
     build(index(results).entries)
+    gc.collect()
     gc.freeze()
     Thread(target=_load_later, daemon=True).start()
 
@@ -30,4 +31,5 @@ def warm(results: Path) -> None:
 def _load_later() -> None:
     for name in LATER:
         import_module(name)
+    gc.collect()
     gc.freeze()

@@ -165,7 +165,7 @@ def _query(runs: tuple[tuple[Path, Stamp], ...], sql: str, parameters: tuple[Any
     import duckdb
 
     config: dict[str, str | bool | int | float | list[str]]
-    config = {"memory_limit": "256MB", "threads": 2, "autoinstall_known_extensions": False}
+    config = {"memory_limit": "160MB", "threads": 2, "autoinstall_known_extensions": False}
     try:
         with duckdb.connect(config=config) as connection:
             for name, view in (("records", _records), ("samples", _samples)):
