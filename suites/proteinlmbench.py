@@ -69,8 +69,10 @@ def _numbered(sample: Sample, repeat: int) -> Prompt:
 
 def first_number(text: str, count: int) -> str | None:
     """Read the first number that stands anywhere; one that no option has is no answer."""
-    found = re.search(r"\d+", text)
-    return LETTERS[int(found[0]) - 1] if found and len(found[0]) < 3 and 0 < int(found[0]) <= count else None
+    number = re.search(r"\d+", text)
+    return (
+        LETTERS[int(number[0]) - 1] if number and len(number[0]) < 3 and 0 < int(number[0]) <= count else None
+    )
 
 
 def _row(sample: Sample, prompt: Prompt, question: str) -> Row:

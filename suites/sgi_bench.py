@@ -68,8 +68,8 @@ def _of_research(data: Data, row: Row) -> Sample:
 
 def first_boxed_letter(text: str, count: int) -> str | None:
     """Read the first box with a single capital letter; one beyond the options is no answer."""
-    found = _BOXED_LETTER.search(text)
-    return found[1] if found and LETTERS.find(found[1]) < count else None
+    box = _BOXED_LETTER.search(text)
+    return box[1] if box and LETTERS.find(box[1]) < count else None
 
 
 def _choose(form: str) -> Callable[[Sample, int], Prompt]:

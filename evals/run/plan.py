@@ -32,7 +32,7 @@ MEDIA = frozenset({"image", "time_series", "structure"})
 
 
 def mismatch(suite: Suite, accepts: frozenset[str], model: str) -> str:
-    """Say why a model that takes these inputs besides text cannot be asked a suite; empty: it can."""
+    """Return why a model that takes these inputs besides text cannot be asked a suite; empty if it can."""
     if "tokens" in accepts - suite.needs:
         return f"{model} is a tokenizer: it answers compression alone"
     if "tokens" in suite.needs - accepts:

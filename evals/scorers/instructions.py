@@ -127,17 +127,17 @@ def _words(arguments: Arguments, key: str) -> list[str]:
     return [str(word) for word in words] if isinstance(words, list | tuple) else [str(words)]
 
 
-def _found(pattern: str, text: str) -> int:
+def _occurrences(pattern: str, text: str) -> int:
     return len(re.findall(pattern, text, flags=re.IGNORECASE))
 
 
 OFFICIAL: dict[str, Rule] = {
-    "keywords:existence": lambda text, a: all(_found(word, text) for word in _words(a, "keywords")),
+    "keywords:existence": lambda text, a: all(_occurrences(word, text) for word in _words(a, "keywords")),
     "keywords:frequency": lambda text, a: _related(
-        _found(str(a["keyword"]).strip(), text), a, "relation", "frequency"
+        _occurrences(str(a["keyword"]).strip(), text), a, "relation", "frequency"
     ),
     "keywords:forbidden_words": lambda text, a: (
-        not any(_found(rf"\b{word}\b", text) for word in _words(a, "forbidden_words"))
+        not any(_occurrences(rf"\b{word}\b", text) for word in _words(a, "forbidden_words"))
     ),
     "keywords:letter_frequency": _letters,
     "language:response_language": lambda text, a: _language(text) in ("", a["language"]),
@@ -186,7 +186,7 @@ OFFICIAL: dict[str, Rule] = {
 
 
 def _whole_word(word: str, text: str) -> int:
-    return _found(rf"(?<!\w){re.escape(word.strip())}(?!\w)", text)
+    return _occurrences(rf"(?<!\w){re.escape(word.strip())}(?!\w)", text)
 
 
 def _quoted(text: str, arguments: Arguments) -> bool:
@@ -324,7 +324,7 @@ def _verdict(reply: Reply, text: str, *, right: bool, truncated: bool) -> Verdic
 
 
 def missing_packages() -> str:
-    """Say which package is missing; empty: none."""
+    """Return which packages are missing, and how to install them; empty if none is."""
     missing = [name for name in ("langdetect", "nltk") if find_spec(name) is None]
     return f"ifeval needs {' and '.join(missing)}: {install('instructions')}" if missing else ""
 
