@@ -5,14 +5,14 @@ A file of `suites/`, or the module of a plugin (`evals new suite`), defines `BEN
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, TypeAlias
 
 from msgspec import Struct, field
 
 from evals.data import Data
-from evals.errors import UnknownName
+from evals.errors import UnknownName, UsageError
 from evals.labels import ProtocolName
 from evals.plugins import Listing
 from evals.prompts.upstream import UpstreamPrompts
@@ -37,12 +37,25 @@ class Variant(Struct, frozen=True):
     """Required model inputs, if they differ from the benchmark's."""
 
 
+class FewShot(Struct, frozen=True):
+    """A prompt with worked examples in front of the question."""
+
+    shots: int
+    """Number of examples that the protocol shows."""
+    most: int
+    """Number of examples that the data hold for a question."""
+    prompter: Callable[[Data, str, int], Prompter]
+    """(data, variant, number of examples) -> prompter; raises DataError if the data hold fewer."""
+
+
 class Protocol(Struct, frozen=True, kw_only=True):
     """One way of prompting and scoring; see the fields of the same names in `Suite`."""
 
     prompt: Prompter | None = None
     prompter: Callable[[Data, str], Prompter] | None = None
-    """(data, variant) -> prompter, for prompts that depend on the data (few-shot examples); instead of `prompt`."""
+    """(data, variant) -> prompter, for prompts that depend on the data; instead of `prompt`."""
+    few_shot: FewShot | None = None
+    """Instead of `prompt`, for prompts with worked examples, whose number the user may change (`--shots`)."""
     scorers: Mapping[str, Scorer]
     metrics: tuple[Metric, ...] = field(default_factory=accuracy)
     sampling: Sampling = GREEDY_32K
@@ -57,6 +70,11 @@ class Protocol(Struct, frozen=True, kw_only=True):
     refuses: str = ""
     chance: float | None = None
     """Expected headline of random guessing, if it differs between protocols."""
+
+    @property
+    def shots(self) -> int | None:
+        """Return the number of few-shot examples; None: the prompt has no place for any."""
+        return self.few_shot.shots if self.few_shot else None
 
 
 Cell: TypeAlias = Protocol | Callable[[str], Protocol]
@@ -119,8 +137,12 @@ class Benchmark(Struct, frozen=True, kw_only=True):
                 names.append(str(ProtocolName(name, reworded=True)))
         return tuple(names)
 
-    def suite(self, variant: str = "", protocol: str = "") -> Suite:
-        """Return the suite of a variant under a protocol, not reworded; empty: the default."""
+    def suite(self, variant: str = "", protocol: str = "", *, shots: int | None = None) -> Suite:
+        """Return the suite of a variant under a protocol, not reworded; empty: the default.
+
+        `shots`: number of few-shot examples, part of the protocol's name if it is not the protocol's own (None). Raises
+        UsageError if the protocol has none, or the data fewer.
+        """
         variant = variant or self.resolve(None)[0]
         name = protocol or next(iter(self.protocols))
         chosen, row = self._protocol(name, variant), self.variants[variant]
@@ -128,13 +150,15 @@ class Benchmark(Struct, frozen=True, kw_only=True):
         needs = self.needs if row.needs is None else row.needs
         judged = any(isinstance(scorer, TwoStage) for scorer in chosen.scorers.values())
         chances = (chosen.chance, row.chance, self.chance)
+        shown = self._shots(name, variant, shots)
         return Suite(
             name=self.name,
             variant=variant,
-            protocol=name,
+            protocol=str(ProtocolName(name, shots=None if shown == chosen.shots else shown)),
+            shots=shown,
             version=self.version,
             samples=lambda data: samples(data, variant),
-            prompter=lambda data: _prompter(chosen, data, variant),
+            prompter=lambda data: _prompter(chosen, data, variant, shown),
             ideal=chosen.ideal or self.ideal,
             unwinnable=chosen.unwinnable,
             scorers=dict(chosen.scorers),
@@ -152,16 +176,38 @@ class Benchmark(Struct, frozen=True, kw_only=True):
             verbatim=chosen.verbatim,
         )
 
+    def _shots(self, name: str, variant: str, wanted: int | None) -> int | None:
+        """Return the number of few-shot examples to show; raises UsageError for one that a protocol cannot show."""
+        few_shot = self._protocol(name, variant).few_shot
+        if few_shot is None:
+            if wanted is not None:
+                others = [each for each in self.protocols if self._protocol(each, variant).few_shot]
+                raise _no_shots(self.name, name, others)
+            return None
+        if wanted is not None and wanted > few_shot.most:
+            raise UsageError(
+                f"--shots {wanted}: {self.name} has {few_shot.most} worked examples for a question under protocol {name}"
+            )
+        return few_shot.shots if wanted is None else wanted
+
     def _protocol(self, name: str, variant: str) -> Protocol:
         cell = self.protocols[name]
         return cell if isinstance(cell, Protocol) else cell(variant)
 
 
-def _prompter(protocol: Protocol, data: Data, variant: str) -> Prompter:
+def _no_shots(benchmark: str, protocol: str, others: Sequence[str] = ()) -> UsageError:
+    """Return the error for a number of few-shot examples of a protocol without any; `others`: protocols that have some."""
+    instead = f"; --protocol {others[0]} has" if others else ""
+    return UsageError(f"--shots: protocol {protocol} of {benchmark} has no few-shot examples{instead}")
+
+
+def _prompter(protocol: Protocol, data: Data, variant: str, shots: int | None) -> Prompter:
+    if protocol.few_shot is not None and shots is not None:
+        return protocol.few_shot.prompter(data, variant, shots)
     if protocol.prompter is not None:
         return protocol.prompter(data, variant)
     if protocol.prompt is None:
-        raise TypeError("a protocol has a prompt or a prompter")
+        raise TypeError("a protocol has a prompt, a prompter or few-shot examples")
     return protocol.prompt
 
 
@@ -212,9 +258,12 @@ class ModuleBenchmark(Benchmark, frozen=True, kw_only=True):
         """Return the names that the module lists."""
         return tuple(self.protocols)
 
-    def suite(self, variant: str = "", protocol: str = "") -> Suite:
+    def suite(self, variant: str = "", protocol: str = "", *, shots: int | None = None) -> Suite:
         """Return what the module's function returns."""
-        suite: Suite = self.module.suite(variant, protocol or self.protocol_names[0])
+        name = protocol or self.protocol_names[0]
+        if shots is not None:
+            raise _no_shots(self.name, name)
+        suite: Suite = self.module.suite(variant, name)
         return suite
 
 

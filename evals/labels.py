@@ -8,30 +8,39 @@ Redrawn(width=640, height=480)
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple, TypeAlias
 
 REWORDED = "~"
+_SHOTS = re.compile(r"(.+)\+(0|[1-9][0-9]{0,3})-shot")
 
 
 class ProtocolName(NamedTuple):
-    """The name of a protocol, and whether its prompts are reworded because upstream's are not available.
+    """The name of a protocol, and how its prompts differ from those that the name alone stands for.
 
     >>> ProtocolName.parse("intern-s1~")
-    ProtocolName(base='intern-s1', reworded=True)
-    >>> str(ProtocolName("intern-s1", reworded=True))
-    'intern-s1~'
+    ProtocolName(base='intern-s1', reworded=True, shots=None)
+    >>> str(ProtocolName("official", shots=3)), ProtocolName.parse("official+3-shot").shots
+    ('official+3-shot', 3)
     """
 
     base: str
     reworded: bool = False
+    """Whether our prompts replace upstream's, which are not available."""
+    shots: int | None = None
+    """Number of few-shot examples, if it is not the protocol's own."""
 
     @classmethod
     def parse(cls, text: str) -> ProtocolName:
         """Parse a name as on the command line and on cards."""
-        return cls(text.removesuffix(REWORDED), text.endswith(REWORDED))
+        name = text.removesuffix(REWORDED)
+        match = _SHOTS.fullmatch(name)
+        shots = int(match[2]) if match else None
+        return cls(match[1] if match else name, text.endswith(REWORDED), shots)
 
     def __str__(self) -> str:
-        return f"{self.base}{REWORDED}" if self.reworded else self.base
+        shots = "" if self.shots is None else f"+{self.shots}-shot"
+        return f"{self.base}{shots}{REWORDED if self.reworded else ''}"
 
 
 class Failed(NamedTuple):

@@ -214,8 +214,12 @@ def _rules(suite: Suite) -> tuple[dict[str, str], list[str]]:
     return suite.scorer_versions(), [metric.name for metric in suite.metrics]
 
 
-def suite(spec: str, protocol: str | None = None) -> list[Suite]:
-    """Resolve a name to suites, one per variant; raises UnknownName with near names."""
+def suite(spec: str, protocol: str | None = None, *, shots: int | None = None) -> list[Suite]:
+    """Resolve a name to suites, one per variant; raises UnknownName with near names.
+
+    `shots`: number of few-shot examples, if it is neither the protocol's own nor in its name (`official+3-shot`); raises
+    UsageError if the protocol has none, or the data fewer.
+    """
     from evals.data import errata
 
     if (known := _REGISTERED.get(spec)) is not None and protocol in (None, known.protocol):
@@ -224,10 +228,10 @@ def suite(spec: str, protocol: str | None = None) -> list[Suite]:
     for chosen, variant in variants(spec):
         names = chosen.protocol_names
         wanted = protocol or names[0]
-        if wanted not in names:
-            raise UnknownName(f"protocol of {spec}", wanted, names)
         named = ProtocolName.parse(wanted)
-        made = chosen.suite(variant, named.base)
+        if wanted not in names and str(named._replace(shots=None)) not in names:
+            raise UnknownName(f"protocol of {spec}", wanted, names)
+        made = chosen.suite(variant, named.base, shots=named.shots if shots is None else shots)
         _trust(made)
         made = structs.replace(made, errata=errata.of_suite(made.name, variant))
         resolved.append(reworded(made) if named.reworded else _with_upstream_prompts(made))

@@ -52,6 +52,8 @@ class Suite(Struct, frozen=True, kw_only=True):
     """Exactly one is the headline."""
     sampling: Sampling = Sampling()
     repeats: int = 1
+    shots: int | None = None
+    """Number of few-shot examples in the prompt; None: it has no place for any."""
     needs: frozenset[str] = frozenset()
     """Required model inputs and capabilities: image, time_series, logprobs, judge."""
     refuses: str = ""

@@ -21,7 +21,7 @@ from functools import partial
 
 from msgspec import Struct, structs
 
-from evals.benchmark import Benchmark, Protocol, Variant
+from evals.benchmark import Benchmark, FewShot, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract.upstream.last_letter import letter
@@ -224,18 +224,22 @@ def _plain_4k(sample: Sample, repeat: int) -> Prompt:
     return ask(_question_4k(plain_text(sample.question).strip(), sample.choices))
 
 
-def _five_shot_4k(data: Data, variant: str) -> Prompter:
-    """Return the prompter of OpenCompass' form: the first five rows of `dev` as worked examples."""
-    shots: dict[str, str] = {}
+def _few_shot_4k(data: Data, variant: str, shots: int) -> Prompter:
+    """Return the prompter of OpenCompass' form: the first rows of `dev` as worked examples."""
+    examples: dict[str, str] = {}
     for task in TASKS:
-        rows = list(data.rows(_split_4k(task, "dev"), required=("question", "answer", *"ABCD")))[:5]
+        rows = list(data.rows(_split_4k(task, "dev"), required=("question", "answer", *"ABCD")))[:shots]
+        if len(rows) < shots and not data.sample:
+            raise DataError(
+                f"chembench: the dev split holds {len(rows)} of {shots} worked examples of {task}"
+            )
         texts = [f"{_question_4k(r['question'], [r[x] for x in 'ABCD'])}{r['answer']}\n\n" for r in rows]
-        shots[task] = "".join(texts)
-    return partial(_with_shots, shots)
+        examples[task] = "".join(texts)
+    return partial(_with_examples, examples)
 
 
-def _with_shots(shots: dict[str, str], sample: Sample, repeat: int) -> Prompt:
-    return ask(shots[sample.group] + _question_4k(plain_text(sample.question).strip(), sample.choices))
+def _with_examples(examples: dict[str, str], sample: Sample, repeat: int) -> Prompt:
+    return ask(examples[sample.group] + _question_4k(plain_text(sample.question).strip(), sample.choices))
 
 
 def over_eight(points: Sequence[Point]) -> float:
@@ -288,7 +292,7 @@ STRICT: dict[str, Protocol] = {
 }
 OFFICIAL: dict[str, Protocol] = {
     "4k": Protocol(
-        prompter=_five_shot_4k,
+        few_shot=FewShot(5, 5, _few_shot_4k),
         scorers={"choice": Choice(first_capital)},
         metrics=MEANS_4K,
         sampling=Sampling(temperature=0.0, max_tokens=100),

@@ -343,9 +343,9 @@ class LmEval(Benchmark, frozen=True, kw_only=True):
         """Return the one protocol: the task's own."""
         return (PROTOCOL,)
 
-    def suite(self, variant: str = "", protocol: str = "") -> Suite:
-        """Return the suite of one task."""
-        return _suite(variant)
+    def suite(self, variant: str = "", protocol: str = "", *, shots: int | None = None) -> Suite:
+        """Return the suite of one task; `shots` becomes part of its name."""
+        return _suite(variant if shots is None else _join(_split(variant)[0], shots))
 
 
 def _defined_by_task(variant: str) -> Protocol:

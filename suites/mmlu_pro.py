@@ -1,7 +1,7 @@
 """MMLU-Pro (Wang et al. 2024, arXiv 2406.01574).
 
-`official`: TIGER-AI-Lab/MMLU-Pro @ f418b116, evaluate_from_api.py. Five worked examples of the same subject, greedy
-sampling, three patterns in turn. Where upstream picks a random option, the sample is unanswered; `accuracy_guess` is the
+`official`: TIGER-AI-Lab/MMLU-Pro @ f418b116, evaluate_from_api.py. Five worked examples of the same subject (`--shots`
+shows fewer, as `ntrain` does there), greedy sampling, three patterns in turn. Where upstream picks a random option, the sample is unanswered; `accuracy_guess` is the
 expected accuracy with that guess.
 
 `intern-s1`: OpenCompass @ a5acc4bb, mmlu_pro_0shot_nocot_genericllmeval: no examples, a judge model that grades the whole
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from evals.benchmark import Benchmark, Protocol, Variant
+from evals.benchmark import Benchmark, FewShot, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract import letter_mmlu_pro
@@ -71,9 +71,9 @@ def _ask(sample: Sample, repeat: int) -> Prompt:
     )
 
 
-def _worked_examples(data: Data, variant: str) -> Prompter:
-    """Return a prompter with five worked examples of the same subject (fewer if a local split holds fewer)."""
-    shots: dict[str, list[str]] = {}
+def _worked_examples(data: Data, variant: str, shots: int) -> Prompter:
+    """Return a prompter with worked examples of the same subject; raises DataError if a local split holds fewer."""
+    examples: dict[str, list[str]] = {}
     if not data.has(SHOTS):
         raise DataError(
             "mmlu-pro: protocol official needs the validation split for its worked examples, and there is no file "
@@ -82,20 +82,28 @@ def _worked_examples(data: Data, variant: str) -> Prompter:
     for row in data.rows(SHOTS, required=(*COLUMNS, "question", "cot_content")):
         chosen = [option for option in row["options"] if option != "N/A"]
         thought = row["cot_content"].removeprefix("A: ")
-        shots.setdefault(row["category"], []).append(
+        examples.setdefault(row["category"], []).append(
             f"Question:\n{row['question']}\nOptions:\n{options(chosen)}\nAnswer: {thought}\n\n"
         )
-    return partial(_five_shot, shots)
+    least = min(shots, 1) if data.sample else shots
+    return partial(_few_shot, {group: texts[:shots] for group, texts in examples.items()}, least)
 
 
-def _five_shot(shots: dict[str, list[str]], sample: Sample, repeat: int) -> Prompt:
-    examples = shots.get(sample.group)
-    if not examples:
-        raise DataError(f"mmlu-pro: the validation split holds no worked example of {sample.group!r}")
-    return ask(
+def _few_shot(examples: dict[str, list[str]], least: int, sample: Sample, repeat: int) -> Prompt:
+    shown = examples.get(sample.group, [])
+    if len(shown) < least:
+        raise DataError(
+            f"mmlu-pro: the validation split holds {len(shown)} of {least} worked examples of {sample.group!r}"
+        )
+    intro = (
         f"Below are multiple-choice questions about {sample.group}, each with its reasoning. Reason step by step "
-        'about the last one and end with "The answer is (X)", where X is the letter of its option.\n\n'
-        f"{''.join(examples[:5])}Question:\n{plain_text(sample.question)}\nOptions:\n{options(sample.choices)}\n"
+        "about the last one"
+        if shown
+        else f"Below is a multiple-choice question about {sample.group}. Reason step by step"
+    )
+    return ask(
+        f'{intro} and end with "The answer is (X)", where X is the letter of its option.\n\n'
+        f"{''.join(shown)}Question:\n{plain_text(sample.question)}\nOptions:\n{options(sample.choices)}\n"
         "Answer: "
     )
 
@@ -133,7 +141,7 @@ BENCHMARK = Benchmark(
     protocols={
         "strict": Protocol(prompt=_ask, scorers={"choice": StatedChoice()}),
         "official": Protocol(
-            prompter=_worked_examples,
+            few_shot=FewShot(5, 5, _worked_examples),
             scorers={"choice": Choice(official_letter)},
             metrics=(*accuracy(), accuracy_guess()),
             sampling=Sampling(temperature=0.0, max_tokens=4000),

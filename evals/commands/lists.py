@@ -205,7 +205,8 @@ def _protocol_row(entry: dict[str, Any]) -> list[str]:
     from evals.verdicts.formatting import rule
 
     rules = ", ".join(map(rule, entry["scorers"].values()))
-    scored_by = "; ".join(filter(None, [entry["refuses"] or rules, entry["words"]]))
+    shots = f"{entry['shots']} few-shot examples" if entry["shots"] else ""
+    scored_by = "; ".join(filter(None, [entry["refuses"] or rules, shots, entry["words"]]))
     repeats = "" if entry["refuses"] else str(entry["repeats"])
     return [entry["protocol"], entry["headline"], repeats, scored_by]
 
@@ -224,6 +225,7 @@ def _protocols_of(name: str) -> list[dict[str, Any]]:
             "protocol": suite.protocol,
             "headline": suite.headline.name,
             "repeats": suite.repeats,
+            "shots": suite.shots,
             "scorers": suite.scorer_versions(),
             "runs": not suite.refuses,
             "refuses": suite.refuses,

@@ -32,6 +32,7 @@ from evals.interop.replies import (
 )
 from evals.interop.tasks import suite_of
 from evals.interop.values import BROKEN
+from evals.labels import ProtocolName
 from evals.records import store
 from evals.records.card import TRUNCATION_UNKNOWN, Card
 from evals.run.plan import read
@@ -197,7 +198,7 @@ class Ready(NamedTuple):
 def _prepared(path: Path, source: Source, suite: Suite, request: ImportRequest) -> Ready:
     data = Data(suite=suite.name, local=request.data, sample=request.sample)
     samples, digest = read(suite, data)
-    matched = Matched(source, samples, extracted=suite.protocol == "official")
+    matched = Matched(source, samples, extracted=ProtocolName.parse(suite.protocol).base == "official")
     if not matched.lines:
         samples.close()
         raise Unmatched(

@@ -14,6 +14,7 @@ from evals.data import Data
 from evals.data.sample_store import SampleStore
 from evals.data.series import AS_TEXT
 from evals.errors import DataError, StoreError, UnknownName, UsageError
+from evals.labels import ProtocolName
 from evals.records import store
 from evals.records.card import Card, Config, host
 from evals.records.files import Brief
@@ -275,6 +276,9 @@ def _notes(plan: Plan, options: Options, *, groups: int) -> Iterator[str]:
         yield f"images of more than {config.max_pixels:,} pixels are scaled down, the limit of {options.max_pixels_of}"
     if config.system:
         yield "with a system prompt of the user (--system)"
+    if (named := ProtocolName.parse(suite.protocol)).shots is not None:
+        own = named._replace(shots=None)
+        yield f"{named.shots} few-shot examples, not the number of {own} (--shots): {named} is never ranked with {own}"
     if plan.data.origin == "hub" and not suite.sha256 and not suite.in_memory:
         yield f"no hash of this data set is pinned; its rows have sha256 {config.data_sha256[:16]}"
     if absent and suite.headline.pool == "macro":

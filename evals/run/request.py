@@ -65,6 +65,10 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
         option("Show the planned calls with tokens, cost and time; call no model.", "What to run"),
     ] = False
     repeats: Annotated[Count | None, option("Number of replies per item.", "What to run")] = None
+    shots: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        option("Few-shot examples, if the protocol has any.", "What to run", metavar="N", advanced=True),
+    ] = None
     data_hash: Annotated[
         str | None,
         option(

@@ -80,7 +80,11 @@ class Session:
             request = structs.replace(request, models=[model.spec for model in models])
         check(request)
         self.request, self.say, self.quiet, self.early_stop = request, say, quiet, early_stop
-        named = [suite for spec in request.suites for suite in load.suite(spec, request.protocol)]
+        named = [
+            suite
+            for spec in request.suites
+            for suite in load.suite(spec, request.protocol, shots=request.shots)
+        ]
         unique = {(suite.id, suite.protocol): suite for suite in (*suites, *named)}
         self.suites = _with_available_prompts(list(unique.values()), say)
         self.models = list(models) or [Named(spec) for spec in request.models]

@@ -1,0 +1,117 @@
+"""`--shots`: the number of few-shot examples is part of a protocol's name, and so of everything that compares runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evals import load
+from evals.data import Data
+from evals.errors import DataError, UnknownName, UsageError
+from evals.labels import ProtocolName
+from evals.records import store
+from evals.types import Sample, Text
+from tests.support.command import evals
+
+
+def prompt(suite: str, protocol: str, group: str, data: Data | None = None) -> str:
+    """Return the text of the prompt for a made question of a group."""
+    (chosen,) = load.suite(suite, protocol)
+    sample = Sample(id="1", question=(Text("Which?"),), target="A", choices=("a", "b", "c", "d"), group=group)
+    shown = chosen.prompter(data or Data(suite=chosen.name, sample=True))(sample, 0)
+    return "".join(
+        part.text for message in shown.messages for part in message.parts if isinstance(part, Text)
+    )
+
+
+@pytest.mark.parametrize(
+    ("suite", "group", "mark"),
+    [("mmlu-pro", "math", "\nOptions:\n"), ("chembench:4k", "Name_Conversion", "\nAnswer:")],
+)
+@pytest.mark.parametrize("shots", [0, 1])
+def test_the_prompt_shows_as_many_examples(suite: str, group: str, mark: str, shots: int) -> None:
+    text = prompt(suite, f"official+{shots}-shot", group)
+    assert text.count(mark) == shots + 1
+    assert ("each with its reasoning" in text) == (shots > 0 and suite == "mmlu-pro")
+
+
+def test_the_official_number_has_the_official_name() -> None:
+    for suite in ("mmlu-pro", "chembench:4k"):
+        assert [each.protocol for each in load.suite(suite, "official", shots=5)] == ["official"]
+        assert [each.protocol for each in load.suite(suite, "official+5-shot")] == ["official"]
+        assert [(each.protocol, each.shots) for each in load.suite(suite, "official", shots=2)] == [
+            ("official+2-shot", 2)
+        ]
+    assert load.suite("mmlu-pro", "strict")[0].shots is None
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (
+            ("mmlu-pro", "strict", 3),
+            "protocol strict of mmlu-pro has no few-shot examples; --protocol official has",
+        ),
+        (
+            ("chembench:4k", None, 3),
+            "protocol strict of chembench has no few-shot examples; --protocol official has",
+        ),
+        (("chembench:lamalab", "official", 3), "protocol official of chembench has no few-shot examples"),
+        (("gpqa", "official", 0), "protocol official of gpqa has no few-shot examples"),
+        (("mmlu-pro", "official", 6), "--shots 6: mmlu-pro has 5 worked examples for a question"),
+        (("mmlu-pro", "official+6-shot", None), "--shots 6: mmlu-pro has 5 worked examples for a question"),
+    ],
+)
+def test_refused_in_one_line(words: tuple[str, str | None, int | None], why: str) -> None:
+    suite, protocol, shots = words
+    with pytest.raises(UsageError) as refused:
+        load.suite(suite, protocol, shots=shots)
+    assert why in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["official+x-shot", "official+-1-shot", "official+03-shot", "own+3-shot", "+3-shot"]
+)
+def test_malformed_names_are_unknown(name: str) -> None:
+    with pytest.raises(UnknownName):
+        load.suite("mmlu-pro", name)
+
+
+def test_names_are_parsed_as_they_are_written() -> None:
+    for text in ("official", "official+0-shot", "intern-s1+4-shot~", "intern-s1~"):
+        assert str(ProtocolName.parse(text)) == text
+
+
+def test_local_data_with_too_few_examples_are_refused(tmp_path: Path) -> None:
+    row = '{"question_id": 1, "question": "Q?", "options": ["x", "y"], "answer": "A", "category": "math", "cot_content": "A: x"}'
+    (tmp_path / "validation.jsonl").write_text(f"{row}\n{row}\n")
+    data = Data(suite="mmlu-pro", local=tmp_path)
+    assert prompt("mmlu-pro", "official+2-shot", "math", data).count("\nOptions:\n") == 3
+    with pytest.raises(DataError, match="holds 2 of 5 worked examples of 'math'"):
+        prompt("mmlu-pro", "official", "math", data)
+
+
+def test_a_run_with_other_shots_is_a_run_of_another_protocol(here: Path) -> None:
+    words = (
+        "run",
+        "mmlu-pro",
+        "--sample",
+        "--protocol",
+        "official",
+        "-m",
+        "scripted:The answer is (A)",
+        "--limit",
+        "4",
+    )
+    own, other = evals(*words), evals(*words, "--shots", "1")
+    assert "1 few-shot examples, not the number of official (--shots)" in other.err
+    assert "--shots" not in own.err
+    cards = [run.card for run in store.runs(here / "results")]
+    assert sorted(card.config.protocol for card in cards) == ["official", "official+1-shot"]
+    compared = evals("compare", *(card.run for card in cards))
+    assert compared.status == 2
+    assert "protocol" in compared.err
+    scored = evals("score", next(c.run for c in cards if "+" in c.config.protocol))
+    assert scored.status == 0, scored.err
