@@ -3,14 +3,16 @@
 Each chart has a true and a false assertion for each of four tasks (CR: kind of chart, VE: a value, VC: a comparison,
 GC: an extreme) and a question about a number (NQA). Acc+ requires both assertions of a pair to be judged correctly; CoR
 counts pairs with the same answer to both. Intervals are clustered by chart. `official` and `intern-s1` follow the
-authors' rule with its defects, `strict` corrects them (evals/scorers/chartbench.py). VLMEvalKit's single figure pools Acc+
-and NQA; it has a language model extract numbers, which the judge of `intern-s1` does here, and an empty reply, which
-upstream counts as "no", is unanswered. Of upstream's five prompts, the one of its published recordings is used. Under
-`intern-s1` the prompt is the data set's question alone, and the judge only extracts a number: there is no `intern-s1~`.
+authors' rule with its defects, `strict` corrects them (evals/scorers/chartbench.py). The paper reports Acc+ and NQA apart; the
+authors' script has pooled both as `final` since March 2025, and VLMEvalKit's single figure is that (`pooled`). Both have a language
+model extract numbers, which the judge of `intern-s1` does here, and an empty reply, which upstream counts as "no", is unanswered. Of
+upstream's eight prompts (five for yes or no in either order, ChartQA's, two for programs; two of chain of thought beside them), the
+one of its published recordings is used. Under `intern-s1` the prompt is the data set's question alone, and the judge only extracts a number: there is no `intern-s1~`.
 
 Rows are the authors' (test.jsonl, test_mini.jsonl: id, image, type, conversation) or VLMEvalKit's (index, question,
 answer, QA_type, task, image). Sample ids are VLMEvalKit's: item and number of the assertion, `17_0` and `17_1`.
-Row counts follow from the ids: 42 kinds x 50 charts (mini: 5) x 9 questions.
+Row counts follow from the ids: 42 kinds x 50 charts (mini: 5) x 9 questions. Upstream's tables by family name 43 kinds, and count every
+kind that is not listed as annotated as not annotated.
 """
 
 from __future__ import annotations
@@ -126,7 +128,7 @@ def _bare(sample: Sample, prompt: Prompt) -> str:
 BENCHMARK = Benchmark(
     name="chartbench",
     title="ChartBench: assertions in pairs and numbers about 2,100 charts of 42 kinds, most without labels (arXiv 2312.15915).",
-    version="2",
+    version="3",
     variants={"test": Variant(18_900), "mini": Variant(1_890)},
     default=("test",),
     samples=_samples,

@@ -127,6 +127,7 @@ OPEN = (
     "aime",
     "chartbench",
     "chartqa",
+    "chartqapro",
     "compression",
     "hmmt",
     "ifeval",

@@ -71,12 +71,16 @@ class Stated(Struct, frozen=True):
             return True
         if answers.same_words(gold, answer) or answers.same_names(gold, answer):
             return True
+        return self.same_number(gold, answer, year=_YEAR.fullmatch(gold.strip()) is not None)
+
+    def same_number(self, gold: str, answer: str, *, year: bool) -> bool:
+        """Compare two numbers, exactly if the gold one is a year."""
         target = answers.plain_number(gold)
         scaled = None if target is None else extract.number(answer)
         unscaled = None if target is None else extract.number(answer, scaled=False)
         if target is None or scaled is None or unscaled is None:
             return False
-        if _YEAR.fullmatch(gold.strip()):
+        if year:
             return target == scaled
         share = scaled * 100 if "%" in gold and "%" not in answer else scaled
         return any(

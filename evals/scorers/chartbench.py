@@ -1,13 +1,15 @@
 """ChartBench: pairs of assertions, of which one is true, and numbers read off a chart (Xu et al., arXiv 2312.15915).
 
-`Published` is the authors' rule (IDEA-FinAI/ChartBench @ 3793307c, Stat/stat_all_metric.py), which VLMEvalKit took over
+`Published` is the authors' rule (IDEA-FinAI/ChartBench @ 548980b0, Stat/stat_all_metric.py), which VLMEvalKit took over
 (@ e8e78f05, dataset/chartbench.py). Its defects, kept: whatever does not hold the letters "yes" says no, silence and
 "I cannot tell" too, and "eyes" says yes. Of numbers, the two arguments are passed the wrong way round, so that the 5 % are of the
 *reply's* number; the reply's `8 %` may be 0.08, the gold one never; and a reply of 0 is right wherever the gold
-number, with its sign, is at most 0.05: for every negative one.
+number, with its sign, is at most 0.05: for every negative one. Since March 2025 (a32f246) each of the *letters* of DeepSeek's end-of-text
+token is cut off both ends of a reply: "12 cents" is 12, and "december" is "mber", which is wrong for December.
 
-Upstream has a language model copy the number out of a reply. Here a rule does (`number_text`), or with `bare` only what is
-nothing but a number is read and the rest has no value yet: it waits for a judge who copies it out.
+Upstream has a language model copy the number out of a reply (Stat/gpt_filter.py: deepseek-chat, ten replies a call of which it sees 100
+characters each; the script as published stops at once, since it iterates over a number). Here a rule does (`number_text`), or with
+`bare` only what is nothing but a number is read and the rest has no value yet: it waits for a judge who copies it out.
 
 `Strict` corrects this: a no needs a no, and a number is compared as for ChartQA.
 """
@@ -29,6 +31,8 @@ ASSERTED = ("yes", "no")
 LONGEST = 100_000
 """Characters of a reply that are read, from its end."""
 TOLERANCE = 0.05
+END_OF_TEXT = "<\uff5cend\u2581of\u2581sentence\uff5c>"
+"""DeepSeek's token, whose letters upstream cuts off both ends of a reply, one by one."""
 _NUMBER = re.compile(r"(?<![\w.])[-+\u2212]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?:\s?\\?%)?")
 
 
@@ -46,12 +50,13 @@ def as_float(text: str) -> float | None:
     return value if isfinite(value) else None
 
 
-def relaxed(said: str, gold: str) -> bool:
+def relaxed(stated: str, gold: str) -> bool:
     """Compare two numbers as upstream does, other texts letter by letter."""
-    value, gold_value = as_float(said), as_float(gold)
+    stated = stated.strip().strip(END_OF_TEXT)
+    value, gold_value = as_float(stated), as_float(gold)
     if value is None or gold_value is None:
-        return said.lower() == gold.lower()
-    readings = (value, value / 100) if said.endswith("%") else (value,)
+        return stated.lower() == gold.lower()
+    readings = (value, value / 100) if stated.endswith("%") else (value,)
     return any((gold_value if not x else abs(gold_value - x) / abs(x)) <= TOLERANCE for x in readings)
 
 
@@ -94,7 +99,9 @@ class Published(Struct, frozen=True):
         if not text:
             return Score(value=0.0, verdict=silence(reply), why="no text")
         if self.bare:
-            if as_float(text) is None and not any(relaxed(text, gold) for gold in golds(sample)):
+            if as_float(text.strip(END_OF_TEXT)) is None and not any(
+                relaxed(text, gold) for gold in golds(sample)
+            ):
                 return Score(value=None, verdict=silence(reply), why="more than a number")
             return self.take(sample, prompt, reply, text)
         number, several = number_text(text)
@@ -185,15 +192,14 @@ def number(points: Sequence[Point]) -> float:
 
 
 def pooled(points: Sequence[Point]) -> float:
-    """Value of a pair, or of a number: VLMEvalKit averages both as one."""
+    """Value of a pair, or of a number: the authors' `final` and VLMEvalKit's figure average both as one."""
     return number(points) if len(points) == 1 else acc_plus(points)
 
 
 def metrics(*, pool: bool) -> tuple[Metric, ...]:
-    """Return Acc+, CoR, errors, the means over single assertions and numbers; `pool` adds their mixture as headline."""
-    mixture = Metric(name="pooled", of=pooled, together=True, headline=True)
+    """Return the mixture of Acc+ and numbers, Acc+, CoR, errors, means of assertions and numbers; `pool`: the mixture is the headline."""
     return (
-        *((mixture,) if pool else ()),
+        Metric(name="pooled", of=pooled, together=True, headline=pool),
         Metric(name="acc+", of=acc_plus, together=True, headline=not pool),
         Metric(name="cor", of=confusion, together=True, better="lower"),
         Metric(name="err", of=both_wrong, together=True, better="lower"),

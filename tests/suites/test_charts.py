@@ -8,6 +8,7 @@ import pytest
 
 from evals.data import Data
 from evals.scorers.chart import Relaxed, Stated
+from evals.scorers.upstream.chartmoe import ChartMoE
 from evals.suites import chartqa, mmstar
 from evals.types import Prompt, Reply, Sample
 from tests.support.command import evals
@@ -45,6 +46,43 @@ def test_relaxed_accuracy_as_published_and_mended(
     sample = Sample(id="x", target=gold)
     assert (Relaxed()(sample, Prompt(), Reply(text=text)).value == 1.0) == published
     assert (Stated()(sample, Prompt(), Reply(text=f"Because.\nAnswer: {text}")).value == 1.0) == mended
+
+
+@pytest.mark.parametrize(
+    ("gold", "text", "value"),
+    [
+        ("100", "105", 1), ("100", "105.1", 0), ("-4", "4", 1), ("12%", "12", 1), ("0.12", "12%", 0), ("1,250", "1250", 1),
+        ("0", "0.04", 1), ("0", "0.06", 0), ("2012", "1999", 1), ("7", "Of 2 bars, 7", 0), ("7", "The sum is 7.", 1),
+        ("7", "Seven", 0), ("Yes", "yes, it is", 1), ("North", "unknown", 1), ("light blue", "blue", 1),
+        ("blue", "light blue", 0), ("Brazil", "Chile", 0), ("7", "1.2.3", 0),
+    ],
+)  # fmt: skip
+def test_relaxed_accuracy_as_chartmoe_has_it(gold: str, text: str, value: int) -> None:
+    score = ChartMoE()(Sample(id="x", target=gold), Prompt(), Reply(text=text))
+    assert (score.value, score.verdict) == (value, "right" if value else "wrong")
+
+
+@pytest.mark.parametrize("gold", ["Brazil", "7"])
+def test_an_empty_reply_is_right_to_chartmoe_and_called_unanswered(gold: str) -> None:
+    score = ChartMoE()(Sample(id="x", target=gold), Prompt(), Reply(text=" "))
+    assert (score.value, score.verdict, score.suspect) == (1.0, "unanswered", True)
+    assert "empty reply is part of every target" in score.why
+    filtered = ChartMoE()(Sample(id="x", target="Brazil"), Prompt(), Reply(text="", stop="filter"))
+    assert (filtered.value, filtered.verdict) == (0.0, "refused")
+
+
+def test_chartmoe_reports_three_tolerances_and_asks_for_the_short_answer_first(tmp_path: Path) -> None:
+    pytest.importorskip("PIL")
+    done = evals("run", "chartqa", "--sample", "-m", "scripted:5.4", "--protocol", "chartmoe", "--results", tmp_path, "--json")  # fmt: skip
+    assert done.status == 0, done.err
+    for run in done.json["runs"]:
+        values = {e["metric"]: e["value"] for e in run["estimates"] if not e["group"]}
+        assert values["accuracy"] < values["accuracy_10"] <= values["accuracy_20"]
+    suite = chartqa.BENCHMARK.suite("human", "chartmoe")
+    data = Data(suite="chartqa", sample=True)
+    sample = next(iter(suite.samples(data)))
+    assert suite.prompter(data)(sample, 0).messages[0].parts[-1].text.startswith(chartqa.SHORT)
+    assert suite.sampling.max_tokens == 500
 
 
 def test_the_tolerance_is_an_option() -> None:

@@ -1,0 +1,56 @@
+"""ChartQA as ChartMoE's authors score it (IDEA-FinAI/ChartMoE @ 132b0361, chartmoe/eval_ChartQA.py).
+
+A third rule under the name of relaxed accuracy, neither VLMEvalKit's nor that of ChartQA's authors. Its defects, kept:
+the number of a text is its first run of digits and dots, wherever it stands, so that signs and percent signs are lost and
+the 2 of "of 2 bars, 7" is the answer; 0 is compared at an absolute 0.05; a year may be off by 5 %; a text with `no` in it
+("unknown", "north") is right wherever the target holds `no`; and a reply without a number that is part of the target is right, so that **an empty
+reply is right for every target**, text or number. It has the value 1 here, as upstream, and the verdict `unanswered`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+from evals.scorers.choice import silence
+from evals.types import Prompt, Reply, Sample, Score
+
+LONGEST = 100_000
+"""Characters of a reply that are read, from its beginning."""
+EMPTY = "no text: right to upstream, to which an empty reply is part of every target"
+_DIGITS = re.compile(r"[\d.]+")
+
+
+def first_digits(text: str) -> float | None:
+    """Return the first run of digits and dots as a number; None if there is none or it is no number."""
+    run = _DIGITS.search(text.replace(",", ""))
+    try:
+        return None if run is None else float(run[0])
+    except ValueError:
+        return None
+
+
+def relaxed(stated: str, target: str, tolerance: float) -> bool:
+    """Compare as upstream does."""
+    number, gold = first_digits(stated), first_digits(target)
+    if number is not None and gold is not None:
+        return abs(number - gold) / (abs(gold) or 1.0) <= tolerance
+    stated, target = stated.lower(), target.lower()
+    return any(word in stated and word in target for word in ("yes", "no")) or stated in target
+
+
+class ChartMoE(Struct, frozen=True):
+    """Scores 1 if upstream does, at a tolerance of 0.05, 0.10 or 0.20."""
+
+    tolerance: float = 0.05
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        if reply.stop == "filter":
+            return Score(value=0.0, verdict="refused")
+        text = reply.text[:LONGEST].strip()
+        right = relaxed(text, str(sample.target), self.tolerance)
+        if not text:
+            return Score(value=float(right), verdict=silence(reply), why=EMPTY, suspect=True)
+        return Score(value=float(right), verdict="right" if right else "wrong", answer=text[:200])

@@ -1,0 +1,155 @@
+"""ChartQAPro: relaxed accuracy for numbers, ANLS for texts (vis-nlp/ChartQAPro @ 8911d1ba, evaluate_predictions.py).
+
+VLMEvalKit (@ e8e78f05, dataset/utils/chartqapro.py) has the same rule. Its defects, kept in `Published`:
+
+* the exact comparison that it decides on for options and for statements of fact is never passed on, so that these are compared by
+  ANLS, too: "falsey" is worth 0.83 of "false";
+* the whole reply is compared, under chain of thought as well: reasoning before the answer makes it wrong;
+* a list is read if it is a Python literal; the typographic quotes that the prompt shows are none, so that a model which follows them
+  is judged on its whole list as one text; items are compared in their order, and each one too many or too few lowers the mean;
+* in an unquoted gold list an item of several words loses its blanks: `[New York, Rome]` wants "NewYork";
+* a percent sign counts for nothing, a thousands separator makes a text of a number, and 4 digits are exact only where the data say
+  that they are a year.
+
+`Strict` compares the stated answer as for ChartQA, a list item by item in any order, and gives no part of a point for a near miss.
+
+ANLS is that of the package anls 0.0.2: 1 - edits / length of the longer text, 0 from half of it on.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from math import isfinite
+
+from msgspec import Struct
+
+from evals.scorers import answers
+from evals.scorers.chart import Stated, free_answer
+from evals.scorers.choice import silence
+from evals.scorers.upstream.mathvista import distance
+from evals.types import Prompt, Reply, Sample, Score, Verdict
+
+LONGEST = 2_000
+"""Characters of a reply that are read; no target has a third of it, so that what is longer is wrong anyway."""
+TOLERANCE = 0.05
+_COMMA = re.compile(r",(?!\d{3}\b)")
+_ITEM = re.compile(r"(?<!['\w])\w['\w]*")
+
+
+def literal_list(text: str) -> list[str] | None:
+    """Read a list written in Python; None for anything else."""
+    if not text.lstrip(" \t").startswith(("[", "(")) or len(text) > LONGEST * 10:
+        return None
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+    return [str(item) for item in value] if isinstance(value, list) else None
+
+
+def gold_items(gold: str) -> list[str]:
+    """Split a gold answer as upstream does; what is no list is one item."""
+    text = gold.strip()
+    quoted = None
+    if text.startswith("[") and text.endswith("]") and "\n" not in text:
+        quoted = literal_list(_ITEM.sub(lambda item: f"'{item[0]}'", text))
+    items = quoted or literal_list(gold)
+    return [item.strip(" '") for item in items] if items else [gold]
+
+
+def anls(stated: str, gold: str) -> float:
+    """Return the normalised similarity of two texts, 0 if less than half of the longer one agrees."""
+    one, other = (" ".join(text.lower().split()) for text in (stated, gold))
+    longer, shorter = sorted((len(one), len(other)), reverse=True)
+    if not longer:
+        return 1.0
+    if longer - shorter >= longer / 2:
+        return 0.0
+    share = distance(one, other) / longer
+    return 1.0 - share if share < 0.5 else 0.0
+
+
+def item_score(gold: str, stated: str) -> float:
+    """Score one item: numbers within 5 %, else by ANLS."""
+    gold, stated = (text.strip().strip("%").strip() for text in (gold, stated))
+    try:
+        target, value = float(gold), float(stated)
+    except ValueError:
+        return anls(stated, gold)
+    if not isfinite(target) or not isfinite(value):
+        return 0.0
+    return float(value == 0.0 if target == 0.0 else abs(value - target) / abs(target) <= TOLERANCE)
+
+
+def published(gold: str, stated: str, years: Sequence[bool]) -> float:
+    """Score a reply as upstream does; `years`: whether each gold item is a year, of which the last is repeated."""
+    gold, stated = (text.strip(".").strip("\n") for text in (gold, stated))
+    wanted = gold_items(gold)
+    items = [item.strip(" '") for item in literal_list(stated) or ()] or [stated]
+    flags = list(years) if len(years) >= len(wanted) else list(years) * len(wanted)
+    scores = [
+        float(target.strip().lower() == item.strip().lower()) if year else item_score(target, item)
+        for target, item, year in zip(wanted, items, flags, strict=False)
+    ]
+    return sum(scores) / max(len(wanted), len(items))
+
+
+def years_of(sample: Sample) -> list[bool]:
+    """Return the flags of the gold answer's items, of which a conversation has one for its last turn."""
+    flags = [str(flag).upper() == "YES" for flag in sample.meta.get("years") or ["NO"]]
+    return flags[-1:] if sample.group == "Conversational" else flags
+
+
+def _split(text: str) -> list[str]:
+    """Split a list at its commas, but for those of a number, into items without quotes; the brackets may be missing."""
+    if ("'" in text or '"' in text) and (quoted := literal_list(text)):
+        return quoted
+    inner = text.strip()
+    inner = inner[1:-1] if inner.startswith("[") and inner.endswith("]") else inner
+    return [item.strip(" '\"\u2018\u2019") for item in _COMMA.split(inner)]
+
+
+class Strict(Struct, frozen=True):
+    """Scores 1 for the stated answer: every item of a list in any order, an option's letter, true or false."""
+
+    rule: Stated = Stated()
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        years = years_of(sample)
+        return free_answer(
+            reply, (str(sample.target),), lambda gold, stated: self._same(gold, stated, years=years)
+        )
+
+    def _same(self, gold: str, stated: str, *, years: Sequence[bool]) -> bool:
+        gold = gold.strip().strip(".")
+        if not (gold.startswith("[") and gold.endswith("]")):
+            return self._same_item(gold, stated, year=years[-1])
+        wanted, items = _split(gold), _split(stated)
+        flags = list(years) if len(years) >= len(wanted) else list(years) * len(wanted)
+        for target, year in zip(wanted, flags, strict=False):
+            same = [item for item in items if self._same_item(target, item, year=year)]
+            if not same:
+                return False
+            items.remove(same[0])
+        return not items
+
+    def _same_item(self, gold: str, stated: str, *, year: bool) -> bool:
+        if answers.plain_number(gold) is not None:
+            return self.rule.same_number(gold, stated, year=year)
+        return self.rule.same(gold, stated)
+
+
+class Published(Struct, frozen=True):
+    """Scores a reply from 0 to 1 as upstream does."""
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        text = reply.text[:LONGEST].strip()
+        if reply.stop == "filter" or not text:
+            return Score(value=0.0, verdict=silence(reply), why="no text")
+        value = published(str(sample.target), text, years_of(sample))
+        verdict: Verdict = "right" if value == 1.0 else "graded" if value else "wrong"
+        return Score(value=value, verdict=verdict, answer=text[:200])
