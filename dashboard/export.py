@@ -83,6 +83,9 @@ def export(results: Path, folder: Path, *, samples: int = 20) -> list[Path]:
     rows = rows_of(board, choice)
     ties = {label: _ties(board, label) for label in labels}
     names = export_samples.names(board, labels) if samples else {}
+    for path in (folder / name for name in ("index.html", *names.values())):
+        if path.exists() and not _is_ours(path):
+            raise UsageError(f"{path} was not written by this command; name another folder")
     content = {
         folder / "index.html": page("Leaderboard", _leaderboard(board, labels, rows, ties, claims, names)),
         folder / "leaderboard.json": _json(board, labels, rows, ties, claims),
@@ -92,9 +95,6 @@ def export(results: Path, folder: Path, *, samples: int = 20) -> list[Path]:
         if (entry := board.cells[cell].entry) is not None:
             title = f"{cell[0].label} on {cell[1]}"
             content[folder / name] = page(title, export_samples.body(entry, title, most=samples))
-    for path in content:
-        if path.suffix == ".html" and path.exists() and not _is_ours(path):
-            raise UsageError(f"{path} was not written by this command; name another folder")
     for path, text in content.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         disk.replace(path, text)

@@ -166,6 +166,7 @@ def test_no_command_runs_what_a_results_folder_names(mark: Path, here: Path, whi
         assert done.status in (0, 1, 2, 3), (said, done.err)
 
 
+@pytest.mark.slow
 def test_the_dashboard_runs_nothing(mark: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("streamlit", reason="the extra `dashboard` is not installed")
     from streamlit.testing.v1 import AppTest

@@ -63,12 +63,17 @@ def broken(made: Path, tmp_path: Path, how: str) -> Path:
 EVERYWHERE = "0.0.0.0"
 HOW = (
     "year 5138",
-    "1e300 seconds",
-    "repeats",
     "cut records",
-    "cut records of an older run",
-    "no samples",
-    "records are a folder",
+    *(
+        pytest.param(how, marks=pytest.mark.slow)
+        for how in (
+            "1e300 seconds",
+            "repeats",
+            "cut records of an older run",
+            "no samples",
+            "records are a folder",
+        )
+    ),
 )
 
 

@@ -339,6 +339,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_kills_while_scores_are_replaced_leave_no_old_card_over_new_records(run: Path) -> None:
     draw = random.Random(11)
     for _ in range(12):
@@ -405,6 +406,7 @@ def test_ones_own_files_are_never_checked(here: Path, monkeypatch: pytest.Monkey
     store.check(path)
 
 
+@pytest.mark.slow
 def test_a_file_that_would_fill_the_memory_is_one_line(
     stranger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -173,8 +174,10 @@ P_VALUES = st.lists(st.floats(1e-6, 1), min_size=1, max_size=12)
 @settings(max_examples=40)
 @given(P_VALUES)
 def test_holm_and_bh_agree_with_statsmodels(p):
-    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-9)
-    assert benjamini_hochberg(p) == pytest.approx(multipletests(p, method="fdr_bh")[1], abs=1e-9)
+    with patch("gc.collect"):  # statsmodels calls it after each correction, in a process that holds all tests
+        theirs = [multipletests(p, method=method)[1] for method in ("holm", "fdr_bh")]
+    assert holm(p) == pytest.approx(theirs[0], abs=1e-9)
+    assert benjamini_hochberg(p) == pytest.approx(theirs[1], abs=1e-9)
 
 
 def test_bh_of_the_papers_example():
