@@ -181,9 +181,12 @@ def _names(base: alt.Chart, y: Any, *, dark: bool) -> list[alt.Chart]:
 
 
 def grouped_bars(
-    table: pd.DataFrame, suites: list[str], *, dark: bool, columns: int = 1
+    table: pd.DataFrame, suites: list[str], *, dark: bool, columns: int = 1, unit: str = "%"
 ) -> alt.LayerChart | alt.FacetChart:
-    """Draw a group of bars per suite: measured ones filled, with intervals; reported ones as outlines."""
+    """Draw a group of bars per suite: measured ones filled, with intervals; reported ones as outlines.
+
+    Percentages have an axis to 100, other units one that holds all values.
+    """
     models = list(dict.fromkeys(table["model"]))
     known = [suite for suite in suites if suite in set(table["suite"])]
     step = 0.8 / len(models)
@@ -196,13 +199,15 @@ def grouped_bars(
     wide = alt.Scale(domain=[-0.5, len(known) - 0.5], nice=False)
     colours = alt.Scale(domain=models, range=[palette(dark=dark)[i % 8] for i in range(len(models))])
     legend = alt.Legend(title=None, orient="bottom", columns=columns, labelLimit=300)
-    numbers = (alt.Tooltip(f"{name}:Q", format=".1f") for name in ("value", "low", "high"))
+    height = alt.Scale(domain=[0, 100]) if unit == "%" else alt.Scale(zero=True)
+    digits = ".1f" if unit == "%" else ".2f"
+    numbers = (alt.Tooltip(f"{name}:Q", format=digits) for name in ("value", "low", "high"))
     base = alt.Chart(shown).encode(tooltip=["model:N", "kind:N", "suite:N", *numbers])
     measured = "datum.kind == 'measured'"
     bars = base.mark_bar(strokeWidth=1.5).encode(
         alt.X("left:Q", title=None, scale=wide, axis=names),
         alt.X2("right:Q"),
-        alt.Y("value:Q", title="%", scale=alt.Scale(domain=[0, 100]), axis=alt.Axis(tickCount=5)),
+        alt.Y("value:Q", title=unit, scale=height, axis=alt.Axis(tickCount=5)),
         alt.Y2(datum=0),
         alt.Color("model:N", sort=models, scale=colours, legend=legend),
         alt.Stroke("model:N", sort=models, scale=colours, legend=None),
@@ -212,7 +217,9 @@ def grouped_bars(
     layers = [bars]
     if shown["low"].notna().any():
         ends = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2, color=ink(dark=dark))
-        layers.append(ends.encode(alt.X("middle:Q", title=None), alt.Y("low:Q", title="%"), alt.Y2("high:Q")))
+        layers.append(
+            ends.encode(alt.X("middle:Q", title=None), alt.Y("low:Q", title=unit), alt.Y2("high:Q"))
+        )
     return alt.layer(*layers).properties(height=340 + 30 * len(models) // columns)
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import datetime
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 
+from evals import load as load_suites
 from evals.dashboard.tables.frames import Stamp
 from evals.dashboard.tables.leaderboard import Board, Column
 from evals.dashboard.tables.models import plain as name_of
 from evals.dashboard.tables.styling import Reported, plain, unit
 from evals.verdicts import reported as claims
+from evals.verdicts.printed_grid import Fit, examine, explanation
 from evals.verdicts.reported import Claim
 
 NOT_STATED = "protocol not stated"
@@ -84,7 +86,10 @@ def label(claim: Claim) -> str:
 
 
 def table(reported: Iterable[Claim], suites: Iterable[str]) -> pd.DataFrame:
-    """Return claims as a table of models by suite and protocol; several numbers of one cell are joined."""
+    """Return claims as a table of models by suite and protocol, and whether their numbers are possible.
+
+    Several numbers of one cell are joined.
+    """
     wanted = list(dict.fromkeys(name for suite in suites for name in names(suite)))
     kept = [claim for claim in reported if claim.suite in wanted and not claim.superseded]
     cells: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
@@ -95,8 +100,41 @@ def table(reported: Iterable[Claim], suites: Iterable[str]) -> pd.DataFrame:
     columns = sorted(
         {label(claim) for claim in kept}, key=lambda name: wanted.index(name.partition(" · ")[0])
     )
+    fits = _fits(kept)
     rows = [
-        {"model": model, **{column: " / ".join(values.get(column, ())) for column in columns}}
+        {
+            "model": model,
+            GRID: grid_words(fits[model]),
+            **{column: " / ".join(values.get(column, ())) for column in columns},
+        }
         for model, values in cells.items()
     ]
-    return pd.DataFrame(rows, columns=["model", *columns])
+    return pd.DataFrame(rows, columns=["model", GRID, *columns])
+
+
+GRID = "possible scores"
+"""Column that says whether the printed scores can be shares of their benchmarks' items."""
+
+
+def _fits(kept: Sequence[Claim]) -> dict[str, list[tuple[Claim, Fit]]]:
+    """Return the examined numbers of each model."""
+    tables = examine({str(number): claim for number, claim in enumerate(kept)}, load_suites.item_counts())
+    fits: dict[str, list[tuple[Claim, Fit]]] = defaultdict(list)
+    for fit in (fit for examined in tables for fit in examined.fits):
+        claim = kept[int(fit.claim)]
+        fits[claim.model].append((claim, fit))
+    return fits
+
+
+def grid_words(fits: Sequence[tuple[Claim, Fit]]) -> str:
+    """Return how many of a model's printed numbers are possible, and what would explain each of the others."""
+    examined = [(claim, fit) for claim, fit in fits if fit.fits is not None]
+    if not examined:
+        return f"not examined: {fits[0][1].why_not}"
+    impossible = [
+        f"{claim.suite} {fit.printed} is no share of {fit.items * fit.runs:,} answers: {explanation(fit)}"
+        for claim, fit in examined
+        if not fit.fits
+    ]
+    possible = len(examined) - len(impossible)
+    return ". ".join([f"{possible} of {len(examined)}", *impossible])

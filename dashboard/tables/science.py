@@ -124,6 +124,35 @@ def bars(
     return pd.DataFrame(rows, columns=["model", "kind", "suite", "value", "low", "high"])
 
 
+COMPRESSION = "compression:"
+RATIO = "characters/token"
+
+
+def compression(board: Board, protocol: str) -> pd.DataFrame:
+    """Return a row per tokenizer and kind of text: characters per token, as in figure 4 of the paper."""
+    rows = [
+        (
+            row.label,
+            MEASURED,
+            column.suite.removeprefix(COMPRESSION),
+            estimate.value,
+            estimate.low,
+            estimate.high,
+        )
+        for (row, label), cell in board.cells.items()
+        if (column := board.columns[label]).suite.startswith(COMPRESSION)
+        and (column.unit, column.protocol, column.sample) == (RATIO, protocol, False)
+        and (estimate := cell.estimate).value is not None
+    ]
+    return pd.DataFrame(rows, columns=["model", "kind", "suite", "value", "low", "high"])
+
+
+def compression_protocols(board: Board) -> list[str]:
+    """Return the protocols under which tokenizers were counted."""
+    columns = board.columns.values()
+    return sorted({column.protocol for column in columns if column.suite.startswith(COMPRESSION)})
+
+
 def lacking(numbers: dict[Source, dict[str, Mean]], chosen: Sequence[str]) -> list[str]:
     """Return a sentence for each measured model that has some of the suites but not all."""
     sentences = []

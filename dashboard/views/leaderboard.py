@@ -279,12 +279,16 @@ def reported_results(board: Board, choice: Choice, claims: Sequence[Claim]) -> N
     ):
         st.caption(
             "No interval and no count is known; if the protocol is not stated, they cannot be compared with "
-            "anything. Sources and dates: results/claims."
+            "anything. Sources and dates: results/claims. An accuracy over n items is k / n: *possible scores* says which "
+            "printed numbers cannot be one, and what would explain them (`evals claims check --grid`)."
         )
         right = st.column_config.Column(alignment="right")
         st.dataframe(
             frame, hide_index=True, placeholder="", alt="Reported results: models by suites",
-            column_config=dict.fromkeys(frame.columns[1:], right),
+            column_config={
+                **dict.fromkeys(frame.columns[2:], right),
+                reported.GRID: st.column_config.TextColumn(width="medium"),
+            },
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""General ability against science: the two figures of the Intern-S1 paper, from measured and reported numbers."""
+"""General ability against science, and tokenizers: figures of the Intern-S1 paper, from measured and reported numbers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from functools import partial
 import altair as alt
 import streamlit as st
 
+from evals import load
 from evals.dashboard import state
 from evals.dashboard.charts import figures as charts
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, reported, science
-from evals.dashboard.tables.leaderboard import build
+from evals.dashboard.tables.leaderboard import Board, build
 from evals.dashboard.tables.science import MEASURED, REPORTED, Source
 from evals.dashboard.tables.statistics import Mean
 from evals.errors import EvalsError
@@ -90,6 +91,29 @@ def bars(numbers: dict[Source, dict[str, Mean]], suites: list[str], first: list[
     figure(light, shown, "suites", "Scores by suite and model")
 
 
+def tokenizers(board: Board) -> None:
+    """Draw characters per token by kind of text, if any tokenizer was counted."""
+    protocols = science.compression_protocols(board)
+    if not protocols:
+        return
+    st.subheader("Tokenizer compression", anchor=False)
+    protocol = st.segmented_control(
+        "Protocol", protocols, default=protocols[0], key="compression", bind="query-params",
+        help="`tagged` puts strings between the tags that switch a tokenizer to a scientific vocabulary, and counts them.",
+    )  # fmt: skip
+    table = science.compression(board, protocol or protocols[0])
+    if table.empty:
+        st.info("Sample items alone were counted.", icon=":material/info:")
+        return
+    st.caption(
+        "Characters per token: all characters of a kind of text by all tokens, with 95 % intervals over its strings."
+    )
+    domains = [name for name in load.listing("compression").variants if name in set(table["suite"])]
+    light = charts.grouped_bars(table, domains, dark=False, columns=3, unit="characters per token")
+    shown = charts.grouped_bars(table, domains, dark=state.dark(), unit="characters per token")
+    figure(light, shown, "compression", "Characters per token by kind of text and tokenizer")
+
+
 def main() -> None:
     """Draw the page."""
     st.title("General and science", anchor=False)
@@ -99,7 +123,8 @@ def main() -> None:
         claims = ()
         st.warning(safe.label(error, 600))
     index = frames.index(state.results())
-    numbers = science.sources(build(index.entries), claims)
+    board = build(index.entries)
+    numbers = science.sources(board, claims)
     general, of_science = choose(numbers)
     kinds = st.pills(
         "Show", [MEASURED, REPORTED], selection_mode="multi", default=[MEASURED, REPORTED], key="show",
@@ -108,6 +133,7 @@ def main() -> None:
     numbers = {source: parts for source, parts in numbers.items() if source.kind in kinds}
     first = scatter(numbers, general, of_science)
     bars(numbers, [*general, *of_science], first)
+    tokenizers(board)
     state.broken_runs(index.broken)
 
 

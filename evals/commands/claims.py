@@ -17,7 +17,7 @@ from evals.records.store import Run
 
 if TYPE_CHECKING:
     from evals.records.card import Card
-    from evals.verdicts.printed_grid import Fit, TableFit
+    from evals.verdicts.printed_grid import TableFit
     from evals.verdicts.reported import Claim
     from evals.verdicts.reproduction import Finding, Measured
     from evals.verdicts.suite_run import SuiteRun
@@ -190,6 +190,8 @@ def _check_grid(suite: str | None, model: str | None, results: Path, *, as_json:
 
 
 def _print_table_fit(table: TableFit) -> None:
+    from evals.verdicts.printed_grid import explanation
+
     judged = [fit for fit in table.fits if fit.fits is not None]
     off = [fit for fit in judged if not fit.fits]
     items = f"{table.items:,} items" if table.items else "items not known"
@@ -207,17 +209,7 @@ def _print_table_fit(table: TableFit) -> None:
             f"    all can be of {table.items:,} items x {table.common_runs} runs (p = {table.p:.1g} by chance)"
         )
     for fit in off:
-        common.say(f"    not {fit.claim.partition('/')[0]} {fit.printed}: {_explanations(fit)}")
-
-
-def _explanations(fit: Fit) -> str:
-    """Return which numbers of runs and which smaller numbers of items would print this number."""
-    parts = []
-    if fit.runs_that_fit:
-        parts.append(f"{' or '.join(map(str, fit.runs_that_fit))} runs would fit")
-    if fit.fewer_items:
-        parts.append(f"so would {' or '.join(map(str, fit.fewer_items))} items, if some were left out")
-    return "; ".join(parts) or "no number of runs up to 64 fits, nor items left out"
+        common.say(f"    not {fit.claim.partition('/')[0]} {fit.printed}: {explanation(fit)}")
 
 
 def _compare_with_published(

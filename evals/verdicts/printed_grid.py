@@ -97,6 +97,16 @@ def examine(claims: Mapping[str, Claim], items: Mapping[str, int]) -> list[Table
     return [_examine_table(rows, items) for rows in tables.values()]
 
 
+def explanation(fit: Fit) -> str:
+    """Return which numbers of runs and which smaller numbers of items would print a number that does not fit."""
+    parts = []
+    if fit.runs_that_fit:
+        parts.append(f"{' or '.join(map(str, fit.runs_that_fit))} runs would fit")
+    if fit.fewer_items:
+        parts.append(f"so would {' or '.join(map(str, fit.fewer_items))} items, if some were left out")
+    return "; ".join(parts) or f"no number of runs up to {MOST_RUNS} fits, nor items left out"
+
+
 def _examine_table(rows: list[tuple[str, Claim]], items: Mapping[str, int]) -> TableFit:
     first = rows[0][1]
     known = first.items or items.get(first.suite, 0)
