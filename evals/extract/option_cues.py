@@ -230,17 +230,23 @@ _TAG_NAME = lazy_pattern(
     r"\s*(?:final|choice|option|final[_-]?(?:choice|option|answer)|selection|selected|letter|result|output|solution|response|prediction)\s*>",
     re.IGNORECASE,
 )
-_TAGGED_LETTER = lazy_pattern(r">\s*[*_(\[]*(?P<letter>[A-Z])[)\]*_.]*\s*$")
+_WIDEST_TAG = 60
+_TAGGED_LETTERS = lazy_pattern(
+    r">(?P<letters>\s*[*_(\[]*(?:[A-Z]|[A-J](?:(?:[\s)\]*_]|[,;/&]|\band\b){0,6}[\s(\[*_]{0,4}[A-J]){1,9}))[)\]*_.]*\s*$"
+)
+"""One letter, or a list of several of the first ten, for questions with several right options."""
 
 
 def _closing_tag(text: str, at: int, word: str) -> Found:
-    """Read `<final>C</final>`."""
+    """Read `<final>C</final>` and `<choice>A, C</choice>`."""
     if not _TAG_NAME.match(text, at + 2, at + 30):
         return None
-    tagged = _TAGGED_LETTER.search(text, max(0, at - 20), at)
+    begin = text.rfind(">", max(0, at - _WIDEST_TAG), at)
+    tagged = _TAGGED_LETTERS.match(text, begin, at) if begin >= 0 else None
     if tagged is None:
         return None
-    return tagged["letter"], Statement("tag", *tagged.span("letter")), True
+    letters = "".join(character for character in tagged["letters"] if character.isupper())
+    return letters, Statement("tag", *tagged.span("letters")), True
 
 
 # --- the one tick in a list ---------------------------------------------------------------------------------

@@ -30,6 +30,10 @@ OptionsReader = Callable[[str, Sequence[str]], tuple[str, ...] | None]
 """(reply, options as shown from A on) -> letters as shown, in the order stated; None: nothing was stated."""
 
 _LETTERS = re.compile(r"[(\[]?[A-Z][)\]]?(?:(?:\s*+(?:[,;/&+、和]|\band\b)\s*+|\s++)[(\[]?[A-Z][)\]]?)*[.:]?")
+_SMALL = re.compile(
+    r"[(\[]?[a-z][)\]]?(?:\s*+(?:,\s*+(?:and\b)?|[;/&+、和]|\band\b)\s*+[(\[]?[a-z][)\]]?)+[.:]?"
+)
+"""Two letters or more in lower case; one alone may be a word."""
 _ITEM = re.compile(r"(?:^|(?<=[\s,;，；、]))[(\[*]{0,3}([A-Z])\s?[.:)\]：]+\*{0,2}\s*(?=\S)")
 """An option's letter with its mark, its text behind it."""
 _GLOSS = re.compile(r"(?<![A-Za-z])([A-Z])\s*[(（]([^()（）\n]{2,200})[)）]")
@@ -92,12 +96,12 @@ class _Parser:
 
     def bare(self, content: str, form: Form) -> Any:
         """Return the letters of a reply that is, or ends with, nothing but letters or options' texts."""
-        return _by_text(content, self._texts) or (
-            _letters(content) if form in ("whole", "last line") else None
-        )
+        if form not in ("whole", "last line"):
+            return _by_text(content, self._texts)
+        return _by_text(content, self._texts) or _letters(content) or _small(content, len(self._shown))
 
     def _parse(self, content: str, form: Form) -> Any:
-        letters = _letters(content) or _by_text(content, self._texts)
+        letters = _letters(content) or _by_text(content, self._texts) or _small(content, len(self._shown))
         if letters is None and (letters := _items(content, self._texts)) is not None:
             return letters or REFUSED
         for head in heads(content) if letters is None else ():
@@ -129,6 +133,15 @@ def _letters(region: str) -> tuple[str, ...] | None:
     if _LETTERS.fullmatch(bare):
         return tuple(dict.fromkeys(re.findall("[A-Z]", bare)))
     return None
+
+
+def _small(region: str, count: int) -> tuple[str, ...] | None:
+    """Read "a, c" and "(a) and (c)"; None: no list of options' letters in lower case."""
+    bare = region.strip().strip("*`$ \n").strip()
+    letters = re.findall(r"\b[a-z]\b", bare) if _SMALL.fullmatch(bare) else []
+    if not letters or max(letters) >= chr(ord("a") + count):
+        return None
+    return tuple(dict.fromkeys(letter.upper() for letter in letters))
 
 
 def _items(region: str, texts: Sequence[str]) -> tuple[str, ...] | None:
@@ -199,20 +212,21 @@ class StatedOptions(Struct, frozen=True):
 
 
 def compare(sample: Sample, prompt: Prompt, letters: Iterable[str]) -> Score:
-    """Score the options of these letters, as shown, against the right ones."""
+    """Score the options of these letters, as shown, against the right ones; letters of no option are extra ones."""
     letters, count = list(letters), len(sample.choices)
-    source = {prompt.source_letter(letter) for letter in letters if ord(letter) - ord("A") < count}
+    beyond = sorted({letter for letter in letters if not 0 <= ord(letter) - ord("A") < count})
+    source = {prompt.source_letter(letter) for letter in letters if letter not in beyond}
     stated = {letter for letter in source if letter}
     if not stated:
         why = "states no option that is there"
         return Score(value=0.0, verdict="invalid", answer=",".join(letters), why=why)
     right = set(sample.target) if isinstance(sample.target, tuple) else {str(sample.target)}
     hits = len(stated & right)
-    missed, extra = sorted(right - stated), sorted(stated - right)
+    missed, extra = sorted(right - stated), sorted(stated - right) + beyond
     parts = {
-        "precision": hits / len(stated),
+        "precision": hits / (hits + len(extra)),
         "recall": hits / len(right),
-        "f1": 2 * hits / (len(stated) + len(right)),
+        "f1": 2 * hits / (hits + len(extra) + len(right)),
         "hamming": (len(missed) + len(extra)) / len(right),
     }
     named = (("misses", missed), ("adds", extra))

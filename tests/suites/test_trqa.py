@@ -1,0 +1,110 @@
+"""TRQA: exactly the right set of options, read by SciEvalKit's rule with its traps, and by ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from time import process_time
+
+import pytest
+
+from evals.extract.upstream.scieval import letters_scieval
+from evals.suites import trqa
+from evals.types import Prompt, Reply, Sample
+from tests.support.command import evals
+
+BOTH = Sample(id="1", target=("A", "C"), choices=("w", "x", "y", "z"))
+ROW = {"Question": "?", "Options": json.dumps({"A": "w", "B": "x"}), "Answer": "A"}
+
+
+def verdict(protocol: str, text: str, sample: Sample = BOTH, prompt: Prompt | None = None) -> str:
+    scorer = trqa.BENCHMARK.suite("", protocol).scorers["choice"]
+    return str(scorer(sample, prompt or Prompt(), Reply(text=text)).verdict)
+
+
+@pytest.mark.parametrize(
+    ("text", "official", "strict"),
+    [
+        ("<choice>A, C</choice>", "right", "right"),
+        ("<choice>ca</choice>", "right", "unanswered"),
+        ("<choice>A</choice> No, wait: <choice>C and A</choice>", "wrong", "right"),  # N and D are letters
+        ("<choice>(A) and (C)</choice>", "wrong", "right"),
+        ("<choice>none</choice>", "invalid", "unanswered"),
+        ("<choice>A, C, Z</choice>", "wrong", "unanswered"),
+        ("ANSWER: A, C, Z", "wrong", "wrong"),
+        (r"Both hold, so \boxed{AC}.", "right", "right"),
+        ("Answer: a, c", "right", "right"),
+        ("(a) and (c)", "unanswered", "right"),
+        ("The correct answers are **A** and **C**.", "unanswered", "right"),
+        ("The right ones are w and y", "unanswered", "right"),
+        ('{"answer": ["A", "C"]}', "unanswered", "right"),
+        ("A\nC", "wrong", "right"),
+        ("ANSWER: A", "wrong", "wrong"),
+        ("ANSWER: A, B, C, D", "wrong", "wrong"),
+        ("A and C are tempting, but only C holds.", "unanswered", "wrong"),
+        ("Either A, C or B, D", "unanswered", "unanswered"),
+        ("<think>A, C", "unanswered", "truncated"),
+        ("", "unanswered", "unanswered"),
+    ],
+)
+def test_replies(text: str, official: str, strict: str) -> None:
+    assert verdict("official", text) == official
+    assert verdict("strict", text) == strict
+
+
+def test_letters_are_translated_from_the_order_shown() -> None:
+    turned = Prompt(order=(3, 2, 1, 0))
+    for protocol in ("official", "strict"):
+        assert verdict(protocol, "ANSWER: D, B", prompt=turned) == "right"
+        assert verdict(protocol, "ANSWER: A, C", prompt=turned) == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("text", "letters"),
+    [
+        ("<choice>A</choice><choice></choice>", ("A",)),
+        ("<choice>B <b>", ("B",)),
+        (r"\boxed{A} \boxed {B,D}", ("B", "D")),
+        ("<|begin_of_box|>B<|end_of_box|>", ("B",)),
+        ("Answer: B, D. Since then ...", ("B", "D")),
+        ("Answer: B, D (both)", None),
+        ("So it is\n`a, b`.", ("A", "B")),
+        ("<choice>ABCDEFGHIJK</choice>", None),
+        ("<x<choice>>B</choice>", ("B",)),
+    ],
+)
+def test_the_rule_of_scievalkit(text: str, letters: tuple[str, ...] | None) -> None:
+    assert letters_scieval(text, "wxyz") == letters
+
+
+@pytest.mark.parametrize(
+    "piece", ["<", "<choice>", r"\boxed{", "answer: ", "Answer:   ", "<|begin_of_box|>", ">", "</choice>"]
+)
+def test_hostile_replies_take_linear_time(piece: str) -> None:
+    begin = process_time()
+    for protocol in ("official", "strict"):
+        verdict(protocol, piece * 30_000)
+    assert process_time() - begin < 5
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"Answer": "C"}, "question 1: of the gold answer 'C' not all are among its 2 options"),
+        ({"Answer": ""}, "question 1: of the gold answer '' not all are among its 2 options"),
+        ({"Options": "{A: w}"}, "question 1: its options are no JSON object"),
+        ({"Options": '{"A": "w", "C": "x"}'}, "question 1: its options are lettered A, C"),
+    ],
+)
+def test_bad_data_are_one_line(change: dict[str, str], complaint: str, tmp_path: Path) -> None:
+    rows = tmp_path / "TRQA.jsonl"
+    rows.write_text(json.dumps(ROW | change))
+    done = evals("check", "trqa", "--data", rows)
+    assert done.status != 0
+    assert complaint in done.err + done.out
+
+
+def test_the_columns_may_be_capitalised_or_not(tmp_path: Path) -> None:
+    rows = tmp_path / "TRQA.tsv"
+    rows.write_text('index\tquestion\toptions\tanswer\n7\t?\t"{""A"": ""w"", ""B"": ""x""}"\tAB\n')
+    assert evals("check", "trqa", "--data", rows).status == 0
