@@ -24,6 +24,9 @@ from evals.types import Metric, Prompt, Prompter, Reply, Sample, Sampling, Score
 
 INTERN_S1 = Sampling(temperature=0.7, top_p=0.95, max_tokens=65_536, thinking=True)
 """Sampling of the published Intern-S1 numbers: OpenCompass @ a5acc4bb, configs/models/interns1."""
+INTERN_S1_PRO = Sampling(temperature=0.8, max_tokens=65_536, thinking=False)
+"""Sampling of Intern-S1-Pro's numbers: OpenCompass @ a5acc4bb, examples/eval_intern_s1_pro.py, whose comment has thinking off for
+scientific benchmarks."""
 GREEDY = Sampling(temperature=0.0)
 GREEDY_32K = Sampling(temperature=0.0, max_tokens=32_768)
 """Greedy, with room for reasoning."""

@@ -30,12 +30,14 @@ from evals.labels import ProtocolName
 from evals.prompts import ask, plain_text
 from evals.prompts.upstream import UpstreamPrompts
 from evals.report.aggregate import mean_of_variants
-from evals.report.metrics import mean_value
-from evals.scorers import labels, number
+from evals.scorers import chemistry_metrics as shared
+from evals.scorers import labels, number, text
+from evals.scorers.chemistry_metrics import mean as _mean
+from evals.scorers.chemistry_metrics import whole as _whole
 from evals.scorers.formula import Formula
-from evals.scorers.molecule import AtLeast, Molecule
+from evals.scorers.molecule import Molecule
 from evals.scorers.names import Name, opsin_installed
-from evals.scorers.text import Caption, CorpusBleu, synonyms
+from evals.scorers.text import Caption
 from evals.scorers.upstream import llm4chem, opencompass
 from evals.scorers.upstream.llm4chem import Part, Valid
 from evals.suite import INTERN_S1
@@ -150,30 +152,13 @@ class RootMeanSquare(Struct, frozen=True):
         return sqrt(fmean(error * error for error in known))
 
 
-def _mean(
-    name: str, of: Callable[[Sequence[Point]], float] = mean_value, *, headline: bool = False
-) -> Metric:
-    return Metric(name=name, of=of, headline=headline)
-
-
-def _whole(name: str, of: Callable[[Sequence[Point]], float], *, headline: bool = False) -> Metric:
-    return Metric(name=name, of=of, pool="whole", headline=headline)
-
-
-def _error(name: str, of: Callable[[Sequence[Point]], float], *, headline: bool = False) -> Metric:
-    return Metric(
-        name=name, of=of, pool="whole", unit="log10", better="lower", headline=headline, bounds=None
-    )
-
-
-ACCURACY = (_mean("accuracy", headline=True),)
-VALIDITY = _mean("validity", Part("valid", 0.0))
-SIMILARITIES = tuple(_mean(f"{name}_of_valid", Part(name)) for name in ("morgan", "rdk", "maccs"))
+VALIDITY, SIMILARITIES, ACCURACY = shared.VALIDITY, shared.SIMILARITIES, shared.ACCURACY
+LOG10 = "log10"
 ERRORS = (  # the headline covers answered samples; `answered` is their share
-    _error("rmse", number.rmse, headline=True),
-    _error("rmse_imputed", RootMeanSquare("error_imputed")),
-    _error("rmse_worst", RootMeanSquare("error_worst")),
-    _error("mae", number.mae),
+    shared.error("rmse", number.rmse, unit=LOG10, headline=True),
+    shared.error("rmse_imputed", RootMeanSquare("error_imputed"), unit=LOG10),
+    shared.error("rmse_worst", RootMeanSquare("error_worst"), unit=LOG10),
+    shared.error("mae", number.mae, unit=LOG10),
     _mean("answered", number.answered),
 )
 
@@ -191,16 +176,7 @@ def _names(task: Task) -> tuple[Metric, ...]:
 
 
 def _molecules_by_structure(task: Task) -> tuple[Metric, ...]:
-    rungs = ("canonical", "no_stereo", "parent", "tautomer")
-    return (
-        *ACCURACY,
-        *([_mean("components_f1", Part("components", 0.0))] if task.kind == "molecules" else []),
-        *(_mean(f"same_{rung}", AtLeast(rung)) for rung in rungs),
-        _mean("same_skeleton", Part("skeleton", 0.0)),
-        VALIDITY,
-        _mean("morgan", Part("morgan", 0.0)),
-        *SIMILARITIES,
-    )
+    return shared.by_structure(several=task.kind == "molecules")
 
 
 def _molecules_by_string(task: Task) -> tuple[Metric, ...]:
@@ -221,27 +197,6 @@ def _classes(*, balanced: bool) -> tuple[Metric, ...]:
         _mean("accuracy", headline=not balanced),
         _whole("mcc", on(labels.mcc)),
         _whole("f1", on(labels.f1)),
-    )
-
-
-def _meteor() -> str:
-    return "meteor" if synonyms() else "meteor_without_synonyms"
-
-
-def _captions(headline: str, absent: float | None, on: str = "") -> tuple[Metric, ...]:
-    """Return the metrics of captions; `absent`: value of a missing caption, None: left out.
-
-    `on` is added to the names of metrics that upstream computes on SciBERT's word pieces, and we compute on words.
-    """
-    name, silence = _meteor(), absent is not None
-    return (
-        _mean(f"{name}{on}", Part(name, absent), headline=headline == "meteor"),
-        *(
-            _mean(rouge, Part(rouge, absent), headline=headline == rouge)
-            for rouge in ("rouge_1", "rouge_2", "rouge_l")
-        ),
-        _whole(f"bleu_2{on}", CorpusBleu(2, silence=silence)),
-        _whole(f"bleu_4{on}", CorpusBleu(4, silence=silence)),
     )
 
 
@@ -273,7 +228,9 @@ STRICT = {
     ),
     "number": Rule(lambda task: NUMBERS[task.name], lambda task: ERRORS),
     "boolean": Rule(lambda task: labels.Label(label), lambda task: _classes(balanced=True)),
-    "caption": Rule(lambda task: Caption(synonyms=synonyms()), lambda task: _captions("rouge_l", 0.0)),
+    "caption": Rule(
+        lambda task: Caption(synonyms=text.synonyms()), lambda task: shared.captions("rouge_l", 0.0)
+    ),
 }
 OFFICIAL = {
     "formula": Rule(lambda task: llm4chem.ElementMatch()),
@@ -283,8 +240,8 @@ OFFICIAL = {
     "number": Rule(lambda task: llm4chem.Number(), lambda task: ERRORS),
     "boolean": Rule(lambda task: llm4chem.Boolean(), lambda task: _classes(balanced=False)),
     "caption": Rule(
-        lambda task: Caption(headline="meteor", synonyms=synonyms()),
-        lambda task: _captions("meteor", None, "_on_words"),
+        lambda task: Caption(headline="meteor", synonyms=text.synonyms()),
+        lambda task: shared.captions("meteor", None, "_on_words"),
     ),
 }
 INTERN = {
@@ -297,12 +254,12 @@ INTERN = {
     "molecules": Rule(lambda task: opencompass.Similarity(), _similar),
     "number": Rule(
         lambda task: opencompass.Errors(),
-        lambda task: (_error("mae_unread_as_0", number.mae, headline=True),),
+        lambda task: (shared.error("mae_unread_as_0", number.mae, unit=LOG10, headline=True),),
     ),
     "boolean": Rule(lambda task: opencompass.YesNo()),
     "caption": Rule(
-        lambda task: opencompass.Meteor(synonyms=synonyms()),
-        lambda task: (_mean(_meteor(), Part(_meteor(), 0.0), headline=True),),
+        lambda task: opencompass.Meteor(synonyms=text.synonyms()),
+        lambda task: (_mean(shared.meteor_name(), Part(shared.meteor_name(), 0.0), headline=True),),
     ),
 }
 

@@ -31,9 +31,18 @@ ALL = [
     for variant in load.listing(name).variants
     for protocol in load.listing(name).protocols
 ]
-ENGINES = {"smolinstruct": "rdkit", "matbench": "pymatgen", "physics": "math_verify"}
+ENGINES = {
+    "smolinstruct": "rdkit",
+    "mol-instructions": "selfies",
+    "matbench": "pymatgen",
+    "physics": "math_verify",
+}
 """Suites whose scorers need an extra."""
-READ_AS_THEY_ARE = {(name, p) for name in ("smolinstruct", "matbench") for p in ("intern-s1", "intern-s1~")}
+READ_AS_THEY_ARE = {
+    (name, p)
+    for name in ("smolinstruct", "mol-instructions", "matbench")
+    for p in ("intern-s1", "intern-s1~")
+}
 """Upstream's rules that do not ask whether a filter cut the reply off."""
 ANY = Data(suite="toy", sample=True)
 
@@ -132,6 +141,7 @@ OPEN = (
     "hmmt",
     "ifeval",
     "matbench",
+    "mol-instructions",
     "physics",
     "smolinstruct",
 )

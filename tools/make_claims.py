@@ -95,6 +95,7 @@ ITEMS = {
 }
 """Items of benchmarks that are no suite here, by that name."""
 INFERRED: dict[str, dict[str, Any]] = {
+    "mol-instructions": {"rule": "mean of six tasks, (3 - error) / 3 for the energy (summarizers/groups/mol_instruct.py)"},
     "ifeval": {"metric": "prompt-level accuracy", "repeats": 1},
     "ifbench": {"metric": "mean of four accuracies"},
     "hmmt:2026": {"repeats": 32},

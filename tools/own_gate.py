@@ -64,7 +64,7 @@ def suites() -> Iterator[Suite]:
             for protocol in PROTOCOLS:
                 if protocol in listed.protocols:
                     with patch(
-                        "evals.suites.smolinstruct.synonyms", return_value=False
+                        "evals.scorers.text.synonyms", return_value=False
                     ):  # WordNet is not everywhere
                         suite = load.suite(f"{name}:{variant}" if variant else name, protocol)[0]
                     if not suite.refuses and not lacks_judge(suite.scorers):

@@ -21,7 +21,7 @@ from zipfile import BadZipFile, ZipFile
 import msgspec
 
 from evals import disk
-from evals.errors import DataError
+from evals.errors import DataError, install
 
 UNREADABLE = (BadZipFile, OSError, EOFError, RuntimeError, ValueError, struct.error, zlib.error, LZMAError)
 """What zipfile and gzip raise on truncated, corrupt or malicious files: RuntimeError for encryption and for unknown versions
@@ -81,3 +81,24 @@ class Tree:
         """Close the archive."""
         if self._zip:
             self._zip.close()
+
+
+def downloaded(suite: str, hub: str, file: str, revision: str) -> Path:
+    """Return the path of a data set's archive in the hub's cache, fetched if it is absent; raises DataError in one line."""
+    name = Path(file).name
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ImportError:
+        raise DataError(
+            f"{suite}: reading {hub} from the hub needs `{install('hub')}`; "
+            f"or give its {name} with --data, or try --sample"
+        ) from None
+    try:
+        return Path(hf_hub_download(hub, file, repo_type="dataset", revision=revision))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise DataError(
+            f"{suite}: cannot load {hub} from the hub; go online once (`evals data {suite}`), "
+            f"or give its {name} with --data ({reason})"
+        ) from error

@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from evals.data.archive import Tree
+from evals.data.archive import Tree, downloaded
 from evals.data.sources import Data, Row, Split
-from evals.errors import DataError, install
+from evals.errors import DataError
 from evals.types import Sample, Text
 
 HUB, REVISION = "osunlp/SMolInstruct", "b3e028007c6abc043f62ed0aef4824dc9e86bacc"
@@ -85,22 +85,7 @@ def archive(data: Data) -> Tree | None:
 
 
 def _download() -> Path:
-    try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-    except ImportError:
-        raise DataError(
-            f"smolinstruct: reading {HUB} from the hub needs `{install('hub')}`; "
-            "or give its data.zip with --data, or try --sample"
-        ) from None
-    try:
-        return Path(hf_hub_download(HUB, "data.zip", repo_type="dataset", revision=REVISION))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise DataError(
-            f"smolinstruct: cannot load {HUB} from the hub; go online once (`evals data smolinstruct`), "
-            f"or give its data.zip with --data ({reason})"
-        ) from error
+    return downloaded("smolinstruct", HUB, "data.zip", REVISION)
 
 
 def _from_tree(tree: Tree, task: str) -> Iterator[Row]:

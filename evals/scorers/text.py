@@ -30,7 +30,7 @@ ORDERS = 4
 """Longest n-gram of BLEU."""
 LONGEST = 2_000
 """Tokens of a reply that are scored; upstream cuts at 512."""
-Tokens: TypeAlias = Literal["words", "blanks"]
+Tokens: TypeAlias = Literal["words", "blanks", "characters"]
 
 _WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
 
@@ -41,7 +41,9 @@ def words(text: str) -> list[str]:
 
 
 def split(text: str, tokens: Tokens) -> list[str]:
-    """Split a text into at most `LONGEST` tokens; `blanks` as `str.split`."""
+    """Split a text into at most `LONGEST` tokens, five times as many characters; `blanks` as `str.split`."""
+    if tokens == "characters":
+        return list(text[: LONGEST * 5])
     text = text[: LONGEST * 50]
     return (words(text) if tokens == "words" else text.split())[:LONGEST]
 
@@ -67,6 +69,8 @@ class CorpusBleu(Struct, frozen=True):
     order: int = 4
     silence: bool = True
     """Whether a reply without text counts, as one of length 0; else it is left out."""
+    tokens: Tokens = "words"
+    """Of the gold answers that stand in for missing outcomes."""
 
     def __call__(self, points: Sequence[Point]) -> float:
         """Reduce; raises ValueError if no reply has text."""
@@ -89,7 +93,7 @@ class CorpusBleu(Struct, frozen=True):
         if "bleu_length" not in parts:
             if point.verdict != "missing" and not self.silence:
                 return None
-            parts = _unscored(str(point.target).strip(), point)
+            parts = _unscored(str(point.target).strip(), point, self.tokens)
         orders = range(1, self.order + 1)
         match, total = ([parts[f"bleu_{what}{n}"] for n in orders] for what in ("match", "total"))
         return [1.0, parts["bleu_length"], parts["bleu_reference"], *match, *total]
@@ -105,9 +109,9 @@ class CorpusBleu(Struct, frozen=True):
         return exp(precision + min(0.0, 1 - reference / length))
 
 
-def _unscored(gold: str, point: Point) -> dict[str, float]:
+def _unscored(gold: str, point: Point, tokens: Tokens) -> dict[str, float]:
     """Count a reply without a text, or what stands in for one that is missing."""
-    reference = split(gold, "words")
+    reference = split(gold, tokens)
     if point.verdict != "missing":
         return bleu_counts((), reference)
     return bleu_counts(reference if point.value else [""] * len(reference), reference)
@@ -135,6 +139,16 @@ def rouge(answer: str, gold: str) -> dict[str, float]:
         "rouge_2": float(scores["rouge2"].fmeasure),
         "rouge_l": _f_measure(shared / len(stated), shared / len(wanted)) if shared else 0.0,
     }
+
+
+def distance(one: str, other: str) -> int:
+    """Return Levenshtein's distance: the edits of single characters that turn one text into the other."""
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        corner, row[0] = row[0], i
+        for j, b in enumerate(other, 1):
+            corner, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, corner + (a != b))
+    return row[-1]
 
 
 def _f_measure(precision: float, recall: float) -> float:

@@ -43,6 +43,7 @@ READ = {
     "through a name": ("y = dict(a='one')\nx = dict(b=y)", "x.b.a", "one"),
     "as it stood then": ("y = 'one'\nx = y\ny = 'two'", "x", "one"),
     "the last assignment counts": ("x = 'one'\nx = 'two'", "x", "two"),
+    "filled in by name": ("y = 'one {a} {{b}}'\nx = f'{y.format(a=\"two\")}'", "x", "one two {b}"),
     "a turn of a loop": ("h = {'a': 'one', 'b': 'two'}\nfor t in h:\n    y = h[t]\n    x = f'{y}!'", "x", "two!"),
     "a branch": ("for t in ['a', 'b']:\n    if t in ['a']:\n        x = 'one'\n    elif t in ['b']:\n        x = 'two'",
                  "x", "two"),
@@ -77,6 +78,10 @@ UNREAD = {
         "x",
         "line 2: 'm' is no literal",
     ),
+    "a field with a format": ("y = '{a:>99}'\nx = y.format(a='b')", "x", "line 2"),
+    "a field's attribute": ("y = '{a.b}'\nx = y.format(a='b')", "x", "the field 'a.b' is not read"),
+    "a field by place": ("y = '{}'\nx = y.format(a='b')", "x", "line 2"),
+    "a torn field": ("y = '{a'\nx = y.format(a='b')", "x", "line 2: ValueError"),
     "a format": ("y = 1.5\nx = f'{y:.3f}'", "x", "line 2: an f-string with a format"),
     "a conversion": ("y = 'o'\nx = f'{y!r}'", "x", "line 2: an f-string with a format"),
     "arguments unpacked": ("x = dict(**y)", "x", "line 1"),
@@ -181,7 +186,7 @@ def test_what_a_wheel_lacks_or_overdoes_is_one_line(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     "template",
     ["dict(round=[])", "dict(round='HUMAN')", "dict(round=['text'])", "dict(round=[dict(role='HUMAN')])",
-     "dict(round=[dict(role='ROBOT', prompt='x')])", "dict(round=[dict(role='SYSTEM', prompt='x')])",
+     "dict(round=[dict(role='ROBOT', prompt='x')])", "dict(round=[dict(role='SYSTEM', prompt='x', fallback_role='BOT')])",
      "dict(end=[], round=[dict(role='HUMAN', prompt='x')])", "dict(begin=[dict(role='HUMAN', prompt='x')])"],
 )  # fmt: skip
 def test_templates_of_another_shape_are_refused(
@@ -249,8 +254,8 @@ def test_every_suite_that_words_its_own_questions_says_so() -> None:
 
 def test_of_opencompass_of_vlmevalkit_or_of_nobody() -> None:
     assert (
-        len(wheels.words()) == 24
-    )  # MMLU-Pro, GPQA, ProteinLMBench, AIME of two years, ChemBench4K, 14 tasks and 4
+        len(wheels.words()) == 30
+    )  # MMLU-Pro, GPQA, ProteinLMBench, AIME of two years, ChemBench4K, 14 and 6 tasks and 4
     for name in ("mathvista", "mathvision", "xlrs", "physics"):
         assert first(name, "intern-s1").upstream is wording.UNREAD
     for name in ("mmmu", "mmstar", "chartqa", "sfe", "msearth", "microvqa"):

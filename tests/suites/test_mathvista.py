@@ -8,7 +8,8 @@ import pytest
 
 from evals import load
 from evals.data import Data
-from evals.scorers.upstream.mathvista import Official, Strict, chosen, distance, number
+from evals.scorers.text import distance
+from evals.scorers.upstream.mathvista import Official, Strict, chosen, number
 from evals.suite import check
 from evals.suites import mathvista
 from evals.types import Prompt, Reply, Sample

@@ -18,7 +18,7 @@ from evals.prompts.upstream.wheel import OPENCOMPASS
 from evals.suites import smolinstruct
 from evals.types import Prompt, Sample
 
-SUITES = ("mmlu-pro", "proteinlmbench", "gpqa", "aime", "chembench:4k", "matbench")
+SUITES = ("mmlu-pro", "proteinlmbench", "gpqa", "aime", "chembench:4k", "matbench", "mol-instructions")
 """Those whose published numbers OpenCompass made, and SMolInstruct."""
 ANY = Sample(id="1", target="A", choices=("w", "x", "y", "z"))
 JUDGING = "You grade in this test."

@@ -5,8 +5,9 @@ is missing, or its prompts cannot be read, the suite's own prompts replace them 
 behind it, which is a protocol of its own.
 
 Templates are filled as by OpenCompass 0.5.4 (opencompass/openicl/icl_prompt_template.py, utils/prompt.py,
-models/base_api.py): column after column, so that a `{A}` in a question becomes option A; a system turn, for which
-the published models' templates have no place, stands before the user's in one turn; an open last turn is left out.
+models/base_api.py): column after column, so that a `{A}` in a question becomes option A; a system turn that may fall back to the
+user's, since the published models' templates have no place for it, stands before it in one turn; one that may not is sent as
+such; an open last turn is left out.
 """
 
 from __future__ import annotations
@@ -116,6 +117,8 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
         return there[len(before) : len(there) - len(after)] if fits else ""
 
 
+ALONE = "SYSTEM alone"
+"""Role of a system turn that has no fallback."""
 UNREAD = UpstreamPrompts(
     wheel=VLMEVALKIT, lacks="VLMEvalKit's words for it are in no package that is read here"
 )
@@ -127,17 +130,21 @@ def hashed(raw: bytes) -> str:
     return sha256(raw).hexdigest()
 
 
+ROLES: dict[str, Literal["system", "user", "assistant"]] = {"BOT": "assistant", ALONE: "system"}
+"""Role of a turn -> role of its message; all others are the user's."""
+
+
 def _text(messages: tuple[Message, ...]) -> str:
     return "\n".join(part.text for message in messages for part in message.parts if isinstance(part, Text))
 
 
 def filled(turns: tuple[tuple[str, str], ...], row: Mapping[str, str]) -> tuple[Message, ...]:
     """Fill a template; adjacent turns of one role are merged, and a last turn of the model is left out."""
-    said: list[tuple[Literal["user", "assistant"], str]] = []
+    said: list[tuple[Literal["system", "user", "assistant"], str]] = []
     for role, text in turns:
         for column, content in row.items():
             text = text.replace(f"{{{column}}}", content)
-        who: Literal["user", "assistant"] = "assistant" if role == "BOT" else "user"
+        who = ROLES.get(role, "user")
         if said and said[-1][0] == who:
             said[-1] = (who, f"{said[-1][1]}\n{text}")
         else:
@@ -171,13 +178,16 @@ def _checked(template: Any, name: str) -> tuple[tuple[str, str], ...]:
     )
     if not turns or not all(_is_turn(turn) for turn in turns):
         raise DataError(f"{name}: its turns are not of the form {{role, prompt}} with HUMAN, BOT and SYSTEM")
-    return tuple((turn["role"], turn["prompt"]) for turn in turns)
+    return tuple((_role(turn), turn["prompt"]) for turn in turns)
+
+
+def _role(turn: Mapping[str, str]) -> str:
+    return ALONE if turn["role"] == "SYSTEM" and "fallback_role" not in turn else turn["role"]
 
 
 def _is_turn(turn: Any) -> bool:
     if not isinstance(turn, dict) or not isinstance(turn.get("prompt"), str):
         return False
-    return turn.get("role") in ("HUMAN", "BOT") or (turn.get("role"), turn.get("fallback_role")) == (
-        "SYSTEM",
-        "HUMAN",
-    )
+    if turn.get("role") == "SYSTEM":
+        return bool(turn.get("fallback_role", "HUMAN") == "HUMAN")
+    return turn.get("role") in ("HUMAN", "BOT")

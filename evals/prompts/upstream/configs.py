@@ -1,6 +1,6 @@
 """Values in a Python file that is parsed and never run: literals, names assigned in the file, one iteration of a loop.
 
-Supported are literals, `dict(...)`, names, subscripts, `+`, `.strip()` and f-strings of names. Anything else that the
+Supported are literals, `dict(...)`, names, subscripts, `+`, `.strip()`, `.format(name=...)` and f-strings of these. Anything else that the
 wanted value depends on is a DataError with file and line; other statements are skipped, and the names that they may
 have changed are unknown from then on.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
+from string import Formatter
 from typing import Any, NamedTuple
 
 from evals.errors import DataError
@@ -125,17 +126,29 @@ class _Reader:
             match node:
                 case ast.Call(func=ast.Attribute(value=inner, attr="strip"), args=[], keywords=[]):
                     return str.strip(self.value(Deferred(inner, names)))
+                case ast.Call(func=ast.Attribute(value=inner, attr="format"), args=[], keywords=keywords):
+                    return self._filled(Deferred(inner, names), keywords)
                 case ast.BinOp(left=left, op=ast.Add(), right=right):
                     return self.value(Deferred(left, names)) + self.value(Deferred(right, names))
                 case ast.Subscript(value=inner, slice=key):
                     return self.value(Deferred(inner, names))[self.value(Deferred(key, names))]
                 case ast.Compare(left=left, ops=[ast.In()], comparators=[right]):
                     return self.value(Deferred(left, names)) in self.value(Deferred(right, names))
-        except (TypeError, LookupError) as error:
+        except (TypeError, LookupError, ValueError) as error:
             raise self._fault(node, f"{type(error).__name__}: {error}") from None
         raise self._fault(
             node, f"{ast.unparse(node)[:60]!r} is no literal, nor made of literals of this file"
         )
+
+    def _filled(self, template: Deferred, keywords: Sequence[ast.keyword]) -> str:
+        """Return `template.format(name=text)`; fields other than plain names are not supported."""
+        texts = {k.arg: self.value(Deferred(k.value, template.names)) for k in keywords}
+        filled = []
+        for literal, field, form, conversion in Formatter().parse(self.value(template)):
+            if field is not None and (field not in texts or form or conversion):
+                raise self._fault(template.node, f"the field {field!r:.40} is not read")
+            filled.append(literal + ("" if field is None else str(texts[field])))
+        return "".join(filled)
 
     def _part(self, part: Deferred) -> Any:
         """Return one piece of an f-string; formats and conversions are not supported."""

@@ -28,7 +28,7 @@ from msgspec import Struct
 from evals.scorers import answers
 from evals.scorers.chart import Stated, free_answer
 from evals.scorers.choice import silence
-from evals.scorers.upstream.mathvista import distance
+from evals.scorers.text import distance
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
 LONGEST = 2_000

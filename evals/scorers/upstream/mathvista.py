@@ -16,22 +16,13 @@ from msgspec import Struct
 from evals import extract
 from evals.prompts import LETTERS
 from evals.scorers.choice import silence, unread, where
+from evals.scorers.text import distance
 from evals.types import Prompt, Reply, Sample, Score
 
 LONGEST = 400
 """Characters of an answer that are compared with options."""
 _LETTER = re.compile(r"\(([a-zA-Z])\)")
 _NUMBER = re.compile(r"[-+\u2212]?\s?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
-
-
-def distance(one: str, other: str) -> int:
-    """Count the edits that turn one text into the other."""
-    row = list(range(len(other) + 1))
-    for i, a in enumerate(one, 1):
-        corner, row[0] = row[0], i
-        for j, b in enumerate(other, 1):
-            corner, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, corner + (a != b))
-    return row[-1]
 
 
 def chosen(answer: str, choices: tuple[str, ...]) -> int:

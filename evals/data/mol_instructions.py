@@ -1,0 +1,138 @@
+"""Rows of Mol-Instructions' molecule tasks: from the hub's archive, its unpacked folder, or OpenCompass' files.
+
+The hub's repository needs a loading script, which is not run; its archive holds a list of rows per task, of which those
+with the split `test` are used. OpenCompass' files (`mol-instructions/NAME.jsonl`) hold dialogues of two turns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from evals.data.archive import Tree, downloaded
+from evals.data.sources import Data, Row, Split
+from evals.errors import DataError
+from evals.types import Sample, Text
+
+HUB, REVISION = "zjunlp/Mol-Instructions", "7046749ae12eba3fe9fc54f146fb938d75569891"
+ARCHIVE = "data/Molecule-oriented_Instructions.zip"
+
+
+class Task(NamedTuple):
+    """One task: its file, rows in the test split (0: unknown), kind of answer, and description of the answer."""
+
+    name: str
+    rows: int
+    kind: str
+    wants: str
+
+
+TASKS = {
+    "MC": Task("molecular_description_generation", 1000, "caption", "a description of the molecule"),
+    "MG": Task("description_guided_molecule_design", 1000, "molecule", "a molecule that fits the description"),
+    "FS": Task("forward_reaction_prediction", 1000, "products", "the product of the reaction"),
+    "RS": Task("retrosynthesis", 1000, "reactants", "all reactants from which the product can be made, joined by dots"),
+    "RP": Task("reagent_prediction", 1000, "reagents", "all reagents of the reaction, joined by dots"),
+    "PP": Task("property_prediction", 0, "number", "the property in hartree"),
+}  # fmt: skip
+"""By the short names of OpenCompass' configuration."""
+_SPLIT = re.compile(r"""["']?split["']?\s{0,9}:\s{0,9}["'](\w{1,20})["']""")
+_TAG = re.compile(r"\s*<(SELFIES|SMILES|NUMBER)>\s*([^<>]*?)\s*</\1>\s*")
+
+
+def rows(data: Data, task: Task) -> Iterator[Row]:
+    """Yield a task's test rows as they are in the file."""
+    tree = _archive(data)
+    if tree is None:
+        chosen = data.rows(Split(hub=HUB, revision=REVISION, stems=(task.name,), rows=task.rows or None))
+    else:
+        content = tree.json(f"{task.name}.json")
+        if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
+            raise DataError(f"mol-instructions: {task.name}.json is no list of rows")
+        chosen = iter(content)
+    count = 0
+    for row in chosen:
+        if _split(row) == "test":
+            count += 1
+            yield row
+    if data.origin == "hub" and task.rows and count != task.rows:
+        raise DataError(f"mol-instructions: {HUB} has {count} test rows of {task.name}, expected {task.rows}")
+
+
+def _archive(data: Data) -> Tree | None:
+    """Return the hub's archive; None if the rows are in one file per task."""
+    if data.origin == "hub":
+        return Tree(downloaded("mol-instructions", HUB, ARCHIVE, REVISION))
+    local = data.local
+    return Tree(local) if local is not None and local.is_file() and local.suffix == ".zip" else None
+
+
+def _split(row: Row) -> str:
+    """Return a row's split, from its metadata (a dictionary or its text); rows without one are test rows."""
+    metadata = row.get("metadata")
+    if isinstance(metadata, dict):
+        return str(metadata.get("split", "test"))
+    stated = _SPLIT.search(metadata) if isinstance(metadata, str) else None
+    return stated[1] if stated else "test"
+
+
+def samples(data: Data, variant: str) -> Iterator[Sample]:
+    """Yield a task's samples; other gold answers to the same question go to `meta["also"]`."""
+    task = TASKS[variant]
+    pairs = [_pair(row, task, position) for position, row in enumerate(rows(data, task), 1)]
+    golds: dict[str, dict[str, None]] = defaultdict(dict)
+    for asked, _, gold in pairs:
+        golds[asked][gold] = None
+    times = Counter(asked for asked, _, _ in pairs)
+    for position, (asked, question, gold) in enumerate(pairs, 1):
+        also = [other for other in golds[asked] if other != gold] if task.kind != "number" else []
+        meta: dict[str, Any] = {"also": also} if also else {}
+        yield Sample(
+            id=f"{task.name}.{position}",
+            question=(Text(question),),
+            target=_number(gold, task, position) if task.kind == "number" else gold,
+            unit="hartree" if task.kind == "number" else "",
+            group=_property(question) if task.kind == "number" else "",
+            cluster=asked if times[asked] > 1 else "",
+            meta=meta,
+        )
+
+
+def _pair(row: Row, task: Task, position: int) -> tuple[str, str, str]:
+    """Return (what is asked about, the question, the gold answer) of a row of either source."""
+    dialogue = row.get("dialogs")
+    if isinstance(dialogue, list) and len(dialogue) > 1:
+        question, gold = (str(turn.get("content", "")) for turn in dialogue[:2])
+        asked = question
+    elif {"instruction", "input", "output"} <= set(row):
+        asked = str(row["input"]).strip()
+        question, gold = f"{str(row['instruction']).strip()}\n{asked}", str(row["output"])
+    else:
+        raise DataError(
+            f"mol-instructions: {task.name}, row {position} has neither instruction, input and output, nor a dialogue"
+        )
+    tag = _TAG.fullmatch(gold)
+    return asked, question, (tag[2] if tag else gold).strip()
+
+
+def _number(gold: str, task: Task, position: int) -> float:
+    try:
+        return float(gold)
+    except ValueError:
+        raise DataError(
+            f"mol-instructions: {task.name}, row {position}: the gold answer {gold!r} is not a number"
+        ) from None
+
+
+def _property(question: str) -> str:
+    """Return which of the three energies a question asks for."""
+    text = question.partition("\n")[0].upper()
+    homo, lumo = (
+        ("HOMO" in text or "HIGHEST OCCUPIED" in text),
+        ("LUMO" in text or "LOWEST UNOCCUPIED" in text),
+    )
+    if "GAP" in text or (homo and lumo):
+        return "gap"
+    return "HOMO" if homo else "LUMO" if lumo else "other"

@@ -1,0 +1,141 @@
+r"""SELFIES in replies, rewritten as SMILES so that every reader of SMILES applies.
+
+>>> rewritten("The product is <SELFIES>[C][C][=O]</SELFIES>.").text
+'The product is <SMILES>CC=O</SMILES>.'
+
+A run of symbols such as `[C][=Branch1]` is SELFIES if the package `selfies` (extra `chemistry`) decodes all of it. Runs like `[C][O]`
+are SMILES, too; they count as SELFIES unless a tag or label calls them SMILES.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from evals.errors import UsageError, install
+from evals.extract.lazy_pattern import lazy_pattern
+from evals.extract.reading import Reading
+
+LONGEST = 5_000
+"""Characters of a run that are decoded."""
+MOST = 200
+"""Runs of a reply that are decoded, and lines that are looked at, from its end."""
+_RUN = lazy_pattern(r"(?:\[[^\[\]\s]{1,24}\])++(?:\.(?:\[[^\[\]\s]{1,24}\])++)*+")
+_ONLY_SELFIES = re.compile(r"\[[=#/\\]*(?:Branch|Ring)\d\]|\[[=#/\\]")
+_NOTATION = lazy_pattern(r"SELFIES", re.IGNORECASE)
+_TAGGED = lazy_pattern(r"<SELFIES>([^<>]{1,5000})</SELFIES>", re.IGNORECASE)
+_OTHER_NOTATION = lazy_pattern(
+    r"^[^\w\n\[]{0,12}(?:(?:canonical|isomeric|equivalent|corresponding)\s)?SMILES\b[^\n]*", re.IGNORECASE | re.MULTILINE
+)  # fmt: skip
+_CALLED_SMILES = re.compile(r"SMILES[^\n\[\]A-Za-z]{0,12}$", re.IGNORECASE)
+
+
+class _Change(NamedTuple):
+    """A rewritten piece: where it stands now, and where it stood."""
+
+    begin: int
+    end: int
+    old_begin: int
+    old_end: int
+
+
+class Rewritten(NamedTuple):
+    """A reply with SMILES in the place of its SELFIES."""
+
+    text: str
+    changes: tuple[_Change, ...] = ()
+
+    def original(self, reading: Reading) -> Reading:
+        """Return a reading with its place in the original reply."""
+        return reading._replace(begin=self._old(reading.begin), end=self._old(reading.end, at_end=True))
+
+    def _old(self, place: int, *, at_end: bool = False) -> int:
+        shift = 0
+        for change in self.changes:
+            if place < change.begin or (at_end and place == change.begin):
+                break
+            if place < change.end or (at_end and place == change.end):
+                return change.old_end if at_end else change.old_begin
+            shift = change.old_end - change.end
+        return place + shift
+
+
+@lru_cache(1)
+def _package() -> Any:
+    """Import selfies; raises UsageError naming the extra if it is absent."""
+    try:
+        import selfies
+    except ImportError:
+        raise UsageError(f"reading SELFIES needs the package selfies: {install('chemistry')}") from None
+    return selfies
+
+
+@lru_cache(maxsize=4096)
+def decoded(selfies: str) -> str | None:
+    """Return the SMILES of a SELFIES string as the package decodes it; None: it is not SELFIES.
+
+    Symbols that no atom can take are left out by the notation's own rule, so nearly every string of known symbols decodes.
+    """
+    package = _package()
+    try:
+        return str(package.decoder(selfies))
+    except (package.DecoderError, RecursionError, ValueError, IndexError, KeyError):
+        return None
+
+
+def rewritten(text: str) -> Rewritten:
+    """Return a reply in which SELFIES, tags and labels of that name are SMILES."""
+    if "[" not in text:
+        return _joined(text, _names(text))
+    pieces = {**_names(text), **_runs(text)}
+    if any("[" in text[begin:end] for begin, end in pieces):
+        pieces |= {match.span(): "" for match in _OTHER_NOTATION.finditer(text) if "[" not in match[0]}
+    return _joined(text, pieces)
+
+
+def _names(text: str) -> dict[tuple[int, int], str]:
+    """Return the places where the notation is named."""
+    return {match.span(): "SMILES" for match in _NOTATION.finditer(text)}
+
+
+def _runs(text: str) -> dict[tuple[int, int], str]:
+    """Return the places of SELFIES with their SMILES."""
+    places: dict[tuple[int, int], str] = {}
+    for tag in list(_TAGGED.finditer(text))[-MOST:]:
+        smiles = _smiles("".join(tag[1].strip(" `\n\t*$").split()))
+        if smiles:
+            places[tag.span(1)] = smiles
+    known = sorted(places)
+    for run in list(_RUN.finditer(text))[-MOST:]:
+        begin, end = run.span()
+        if any(b <= begin and end <= e for b, e in known) or not _is_selfies(text, begin, run[0]):
+            continue
+        if smiles := _smiles(run[0]):
+            places[begin, end] = smiles
+    return places
+
+
+def _smiles(run: str) -> str | None:
+    if not run.startswith("[") or len(run) > LONGEST:
+        return None
+    return decoded(run) or (decoded(run.replace("\\\\", "\\")) if "\\\\" in run else None)
+
+
+def _is_selfies(text: str, begin: int, run: str) -> bool:
+    """Whether a run of bracketed symbols is meant as SELFIES."""
+    return bool(_ONLY_SELFIES.search(run)) or not _CALLED_SMILES.search(text[max(0, begin - 24) : begin])
+
+
+def _joined(text: str, pieces: dict[tuple[int, int], str]) -> Rewritten:
+    parts: list[str] = []
+    changes: list[_Change] = []
+    read = written = 0
+    for (begin, end), new in sorted(pieces.items()):
+        if begin < read:
+            continue
+        parts += [text[read:begin], new]
+        written += begin - read
+        changes.append(_Change(written, written + len(new), begin, end))
+        read, written = end, written + len(new)
+    return Rewritten("".join((*parts, text[read:])), tuple(changes))

@@ -1,0 +1,82 @@
+"""Metrics of answers about molecules, as suites of several benchmarks report them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from evals.report.metrics import mean_value
+from evals.scorers import number, text
+from evals.scorers.molecule import AtLeast
+from evals.scorers.text import CorpusBleu, Tokens
+from evals.scorers.upstream.llm4chem import Part
+from evals.types import Metric, Point
+
+
+def mean(name: str, of: Callable[[Sequence[Point]], float] = mean_value, *, headline: bool = False) -> Metric:
+    """Return a metric that is a mean over replies."""
+    return Metric(name=name, of=of, headline=headline)
+
+
+def whole(name: str, of: Callable[[Sequence[Point]], float], *, headline: bool = False) -> Metric:
+    """Return a metric of all replies at once."""
+    return Metric(name=name, of=of, pool="whole", headline=headline)
+
+
+def error(name: str, of: Callable[[Sequence[Point]], float], *, unit: str, headline: bool = False) -> Metric:
+    """Return a metric of errors in a unit."""
+    return Metric(name=name, of=of, pool="whole", unit=unit, better="lower", headline=headline, bounds=None)
+
+
+ACCURACY = (mean("accuracy", headline=True),)
+VALIDITY = mean("validity", Part("valid", 0.0))
+SIMILARITIES = tuple(mean(f"{name}_of_valid", Part(name)) for name in ("morgan", "rdk", "maccs"))
+
+
+def by_structure(*, several: bool) -> tuple[Metric, ...]:
+    """Return the metrics of `Molecule`: every rung of the ladder, validity and similarities."""
+    rungs = ("canonical", "no_stereo", "parent", "tautomer")
+    return (
+        *ACCURACY,
+        *([mean("components_f1", Part("components", 0.0))] if several else []),
+        *(mean(f"same_{rung}", AtLeast(rung)) for rung in rungs),
+        mean("same_skeleton", Part("skeleton", 0.0)),
+        VALIDITY,
+        mean("morgan", Part("morgan", 0.0)),
+        *SIMILARITIES,
+    )
+
+
+def regression_errors(unit: str, *, headline: str) -> tuple[Metric, ...]:
+    """Return MAE and RMSE over answered samples, and the share of answered ones."""
+    return (
+        error("mae", number.mae, unit=unit, headline=headline == "mae"),
+        error("rmse", number.rmse, unit=unit, headline=headline == "rmse"),
+        mean("answered", number.answered),
+    )
+
+
+def meteor_name() -> str:
+    """Return METEOR's name, which states whether WordNet's synonyms are available."""
+    return "meteor" if text.synonyms() else "meteor_without_synonyms"
+
+
+def captions(headline: str, absent: float | None, on: str = "") -> tuple[Metric, ...]:
+    """Return the metrics of captions; `absent`: value of a missing caption, None: left out.
+
+    `on` is added to the names of metrics that upstream computes on SciBERT's word pieces, and we compute on words.
+    """
+    name, silence = meteor_name(), absent is not None
+    return (
+        mean(f"{name}{on}", Part(name, absent), headline=headline == "meteor"),
+        *(
+            mean(rouge, Part(rouge, absent), headline=headline == rouge)
+            for rouge in ("rouge_1", "rouge_2", "rouge_l")
+        ),
+        whole(f"bleu_2{on}", CorpusBleu(2, silence=silence)),
+        whole(f"bleu_4{on}", CorpusBleu(4, silence=silence)),
+    )
+
+
+def bleu_of_valid(tokens: Tokens) -> Metric:
+    """Return BLEU over the valid answers."""
+    return whole("bleu_of_valid", CorpusBleu(4, silence=False, tokens=tokens))

@@ -1,0 +1,42 @@
+"""Molecules stated in SELFIES or SMILES, beside a gold answer in SELFIES."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from evals.extract.reading import Reading
+from evals.extract.selfies import decoded, rewritten
+from evals.scorers.molecule import Molecule
+from evals.types import Prompt, Reply, Sample, Score
+
+
+class SelfiesMolecule(Molecule, frozen=True):
+    """Scores a molecule as `Molecule` does; both notations are read, and the gold answers are SELFIES."""
+
+    def warm(self) -> None:
+        """Import RDKit and selfies."""
+        super().warm()
+        decoded("[C]")
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        also = [_smiles(str(gold)) for gold in sample.meta.get("also", ())]
+        meta = {**sample.meta, "also": also} if also else sample.meta
+        return super().__call__(replace(sample, target=_smiles(str(sample.target)), meta=meta), prompt, reply)
+
+    def read(self, reply: Reply) -> Reading | None:
+        """Return the molecule, or the set of molecules, that a reply states.
+
+        Every beginning of SELFIES is SELFIES, so one at the end of a reply that was cut off is not read.
+        """
+        rewriting = rewritten(reply.text)
+        reading = super().read(replace(reply, text=rewriting.text))
+        if reading is None:
+            return None
+        place = rewriting.original(reading)
+        could_go_on = reply.stop == "length" and place.end >= len(reply.text.rstrip())
+        return None if could_go_on else place
+
+
+def _smiles(gold: str) -> str:
+    return decoded(gold.strip()) or gold

@@ -1,0 +1,86 @@
+r"""What OpenCompass computes for Mol-Instructions (opencompass 0.5.4, datasets/mol_instructions_chem.py), defects included.
+
+* The last `<SELFIES>` pair of a reply is decoded. Without one the *whole reply* is read as SMILES up to its first blank, and so is
+  the gold SELFIES: a right answer without its tags, or in SMILES, is about 0;
+* the energy is the last number alone in a box or `<NUMBER>` (no `+`, no exponent, no unit); nothing readable is 0 hartree, which
+  the aggregate (3 - error) / 3 rewards with about 95 of 100, while an answer in eV gets 0 of 100;
+* of a description the whole reply is compared, its introduction included.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
+from evals.extract.selfies import decoded
+from evals.scorers.choice import silence
+from evals.scorers.molecule_forms import rdkit
+from evals.types import Prompt, Reply, Sample, Score, Verdict
+
+_NUMBER = re.compile(r"(?:<NUMBER>|\\boxed\{)\s*+(-?(?:\d++(?:\.\d++)?|\.\d++))\s*+(?:</NUMBER>|\})")
+
+
+def last_number(text: str) -> float | None:
+    """Return the last number that stands alone in a tag or box."""
+    numbers = _NUMBER.findall(text)
+    return float(numbers[-1]) if numbers else None
+
+
+def last_tagged(text: str, tag: str) -> str:
+    """Return what the last pair of tags holds; pairs are taken from the left, each up to the next closing tag."""
+    content, position = "", 0
+    opening, closing = f"<{tag}>", f"</{tag}>"
+    while (begin := text.find(opening, position)) >= 0:
+        end = text.find(closing, begin)
+        if end < 0:
+            break
+        content, position = text[begin + len(opening) : end].strip(), end + len(closing)
+    return content
+
+
+class TaggedSimilarity(Struct, frozen=True):
+    """Scores Tanimoto over Morgan bits (radius 2, 2,048 bits); an invalid answer is 0 (MG, FS, RS, RP)."""
+
+    heavy: ClassVar[bool] = True
+
+    def warm(self) -> None:
+        """Import RDKit and selfies."""
+        rdkit()
+        decoded("[C]")
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        rd = rdkit()
+        tagged, target = last_tagged(reply.text, "SELFIES"), str(sample.target)
+        answer = tagged or reply.text
+        mol, gold = (_read(rd, text, selfies=bool(tagged)) for text in (answer, target))
+        if mol is None or gold is None:
+            verdict: Verdict = "invalid" if answer.strip() else silence(reply)
+            why = "not a molecule to upstream" if mol is None else "upstream reads the gold SELFIES as SMILES"
+            return Score(
+                value=0.0, verdict=verdict, answer=answer[:200] or None, why=why, parts={"valid": 0.0}
+            )
+        prints = rd.morgan_2048.GetFingerprint
+        value = float(rd.DataStructs.TanimotoSimilarity(prints(mol), prints(gold)))
+        if not answer.strip():
+            return Score(value=value, verdict=silence(reply), why="the empty molecule", parts={"valid": 1.0})
+        return Score(value=value, verdict="graded", answer=answer[:2000], parts={"valid": 1.0})
+
+
+def _read(rd: Any, text: str, *, selfies: bool) -> Any:
+    smiles = decoded(text) if selfies else text
+    return None if smiles is None else rd.Chem.MolFromSmiles(smiles)
+
+
+class LastNumberError(Struct, frozen=True):
+    """Scores the absolute error; no number counts as a prediction of 0 (PP)."""
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        stated = last_number(reply.text)
+        value = abs((stated or 0.0) - float(str(sample.target)))
+        if stated is None:
+            return Score(value=value, verdict=silence(reply), why="no number upstream reads: counted as 0")
+        return Score(value=value, verdict="graded", answer=f"{stated!r}")

@@ -1,0 +1,234 @@
+"""Mol-Instructions (Fang et al. 2023, arXiv 2306.08018): its six tasks on small molecules, written in SELFIES.
+
+`official` is the authors': instruction and input as they are in the data (without the wrapper of their fine-tuned models), and
+their scripts' rules, by which invalid answers are left out of every metric and "exact" ignores stereochemistry
+(evals/scorers/upstream/mol_instructions.py). Nearly every SELFIES string decodes, so validity says little. `intern-s1` is the
+column of the Intern-S1-Pro tables as OpenCompass computes it, with its own prompts (`intern-s1~`: reworded): similarity, METEOR,
+mean absolute error, and the mean of six with (3 - error) / 3 for the energy, by which silence about the energy earns about 95 of 100
+and an answer in eV nothing (evals/scorers/upstream/opencompass_selfies.py). `strict` is ours: molecules compared by structure
+with stereochemistry, in SELFIES or SMILES; energies converted to hartree.
+
+`--data` accepts the hub's archive (`Molecule-oriented_Instructions.zip`), its unpacked folder, or OpenCompass' files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from functools import partial
+from typing import Any, NamedTuple
+
+from evals.benchmark import Benchmark, Protocol, Variant
+from evals.data import Row
+from evals.data.mol_instructions import TASKS, Task, samples
+from evals.extract.quantity import stated
+from evals.extract.reading import Reading
+from evals.extract.smiles import Side
+from evals.extract.units import Quantity
+from evals.labels import ProtocolName
+from evals.prompts import ask, plain_text
+from evals.prompts.upstream import UpstreamPrompts
+from evals.report.aggregate import mean_of_variants
+from evals.scorers import chemistry_metrics as shared
+from evals.scorers import number, text
+from evals.scorers.selfies import SelfiesMolecule
+from evals.scorers.text import Caption
+from evals.scorers.upstream.llm4chem import Part
+from evals.scorers.upstream.mol_instructions import EndNumber, Generated, UpToLastStop, up_to_last
+from evals.scorers.upstream.opencompass import Meteor
+from evals.scorers.upstream.opencompass_selfies import LastNumberError, TaggedSimilarity
+from evals.suite import INTERN_S1_PRO
+from evals.types import Metric, Prompt, Sample, Sampling, Scorer
+
+POSSIBLE = (-1.0, 1.0)
+"""Hartree: orbital energies of molecules of nine heavy atoms."""
+ATOMIC_UNITS = {"a.u.": "Ha  ", "a. u.": "Ha   ", "E_h": "Ha ", "Eh": "Ha", " au": " Ha"}
+"""Other names of the hartree, with replacements of the same length."""
+
+
+def energy(reply: str, unit: str) -> Reading | Quantity | None:
+    """Return the energy that a reply states, also in atomic units by another name."""
+    for name, hartree in ATOMIC_UNITS.items():
+        reply = reply.replace(name, hartree)
+    return stated(reply, unit)
+
+
+# --- asking
+
+
+FORMS = {
+    "caption": "Reply with the description alone, in plain English.",
+    "number": "State it as \\boxed{number}, in hartree.",
+}
+IN_TAGS = "Write it in SELFIES between <SELFIES> and </SELFIES>, and write nothing else."
+
+
+def _question(sample: Sample, repeat: int) -> Prompt:
+    return ask(plain_text(sample.question))
+
+
+def _instructed(task: Task, sample: Sample, repeat: int) -> Prompt:
+    form = FORMS.get(task.kind, IN_TAGS)
+    return ask(
+        f"{plain_text(sample.question)}\n\nYou are an expert chemist. Your task is to give {task.wants}. {form}"
+    )
+
+
+def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
+    """Return the columns that OpenCompass' loader makes (datasets/mol_instructions_chem.py)."""
+    return {"input": question, "output": ""}
+
+
+def _upstream(variant: str) -> UpstreamPrompts:
+    return UpstreamPrompts(
+        file="MolInstructions_chem/mol_instructions_chem_gen.py",
+        asks="mol_gen_selfies_0shot_infer_cfg.prompt_template.template",
+        given=(("_name", variant),),
+        row=_row,
+        gold="output",
+    )
+
+
+def _ideal(task: Task, forms: Mapping[str, str], sample: Sample, prompt: Prompt) -> str:
+    """Return the gold answer; `forms`: kind of answer -> format string."""
+    form = forms.get(task.kind, forms[""])
+    return form.format(f"{Decimal(repr(sample.target)):f}" if task.kind == "number" else sample.target)
+
+
+BARE = {"": "{}"}
+WRAPPED = {"": "<SELFIES> {} </SELFIES>", "number": "\\boxed{{{}}}", "caption": "{}"}
+
+
+def _unwinnable(sample: Sample) -> str:
+    gold = str(sample.target)
+    return "" if up_to_last(gold, ".") == gold else "upstream cuts at, or adds, the last full stop"
+
+
+# --- scoring
+
+
+class Rule(NamedTuple):
+    """Scorer and metrics of one kind of answer."""
+
+    scorer: Callable[[], Scorer]
+    metrics: Callable[[], tuple[Metric, ...]]
+
+
+def _structure(side: Side = "", *, several: bool = False) -> Rule:
+    return Rule(
+        lambda: SelfiesMolecule(several=several, side=side),
+        lambda: shared.by_structure(several=several),
+    )
+
+
+GENERATED = Rule(
+    Generated,
+    lambda: (
+        shared.mean("exact_of_valid", Part("exact"), headline=True),
+        shared.mean("exact_match"),
+        shared.VALIDITY,
+        *shared.SIMILARITIES,
+        shared.bleu_of_valid("characters"),
+        shared.error("levenshtein_of_valid", Part("levenshtein"), unit="edits"),
+    ),
+)
+SIMILAR = Rule(
+    TaggedSimilarity,
+    lambda: (shared.mean("morgan_bits", headline=True), shared.VALIDITY),
+)
+STRICT = {
+    "caption": Rule(lambda: Caption(synonyms=text.synonyms()), lambda: shared.captions("rouge_l", 0.0)),
+    "molecule": _structure(),
+    "products": _structure("products", several=True),
+    "reactants": _structure("reactants", several=True),
+    "reagents": _structure(several=True),
+    "number": Rule(
+        lambda: number.AbsoluteError(read=energy, unit="hartree", possible=POSSIBLE),
+        lambda: shared.regression_errors("hartree", headline="mae"),
+    ),
+}
+OFFICIAL = {
+    "": GENERATED,
+    "caption": Rule(
+        lambda: UpToLastStop(Caption(headline="meteor", synonyms=text.synonyms())),
+        lambda: shared.captions("meteor", None, "_on_words"),
+    ),
+    "number": Rule(EndNumber, lambda: shared.regression_errors("hartree", headline="mae")),
+}
+INTERN = {
+    "": SIMILAR,
+    "caption": Rule(
+        lambda: Meteor(synonyms=text.synonyms()),
+        lambda: (shared.mean(shared.meteor_name(), Part(shared.meteor_name(), 0.0), headline=True),),
+    ),
+    "number": Rule(
+        LastNumberError,
+        lambda: (shared.error("mae_unread_as_0", number.mae, unit="hartree", headline=True),),
+    ),
+}
+KEYS = {"caption": "caption", "number": "number"}
+"""Kind of answer -> name of its scorer; `selfies` for molecules."""
+
+
+def _protocol(rules: Mapping[str, Rule], task: Task, **options: Any) -> Protocol:
+    rule = rules.get(task.kind) or rules[""]
+    key = KEYS.get(task.kind, "selfies")
+    return Protocol(scorers={key: rule.scorer()}, metrics=rule.metrics(), **options)
+
+
+def _strict(variant: str) -> Protocol:
+    task = TASKS[variant]
+    return _protocol(STRICT, task, prompt=partial(_instructed, task), ideal=partial(_ideal, task, WRAPPED))
+
+
+def _official(variant: str) -> Protocol:
+    task = TASKS[variant]
+    return _protocol(
+        OFFICIAL,
+        task,
+        prompt=_question,
+        verbatim=True,
+        sampling=Sampling(temperature=0.1, top_p=0.75, top_k=40, max_tokens=1024),
+        ideal=partial(_ideal, task, BARE),
+        unwinnable=_unwinnable if task.kind == "caption" else None,
+    )
+
+
+def _intern_s1(variant: str) -> Protocol:
+    task = TASKS[variant]
+    return _protocol(
+        INTERN,
+        task,
+        prompt=partial(_instructed, task),
+        upstream=_upstream(variant),
+        sampling=INTERN_S1_PRO,
+        ideal=partial(_ideal, task, WRAPPED),
+    )
+
+
+def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Combine the six tasks as OpenCompass does for `intern-s1`; None under the other protocols.
+
+    Source: opencompass 0.5.4, configs/summarizers/groups/mol_instruct.py: the plain mean, with the error x of the energy
+    turned into max((3 - x) / 3, 0).
+    """
+    if ProtocolName.parse(protocol).base != "intern-s1":
+        return None
+    return mean_of_variants(
+        TASKS,
+        cards,
+        {"PP": lambda error: max((3.0 - error) / 3.0, 0.0)},
+        shared=(("MC", "MG"), ("FS", "RS", "RP")),
+    )
+
+
+BENCHMARK = Benchmark(
+    name="mol-instructions",
+    title="Mol-Instructions: six tasks on small molecules in SELFIES (Fang et al. 2023, arXiv 2306.08018), one run per task.",
+    variants={name: Variant(task.rows) for name, task in TASKS.items()},
+    samples=samples,
+    protocols={"strict": _strict, "official": _official, "intern-s1": _intern_s1},
+    licence="CC-BY-4.0",
+    cite="arXiv 2306.08018",
+    aggregate=aggregate,
+)

@@ -1,0 +1,315 @@
+"""Mol-Instructions: replies as models write them, the authors' and OpenCompass' rules case by case, data from either source."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from evals import load
+from evals.data import Data
+from evals.data.mol_instructions import TASKS, samples
+from evals.errors import DataError
+from evals.extract.selfies import rewritten
+from evals.suites import mol_instructions
+from evals.suites.mol_instructions import aggregate
+from evals.types import Estimate, Point, Prompt, Reply, Sample, Score
+from tests.support.paths import ROOT
+
+pytest.importorskip("rdkit", reason="NOT TESTED: the extra `chemistry` is not installed")
+pytest.importorskip("selfies", reason="NOT TESTED: the extra `chemistry` is not installed")
+BUNDLED = Data(suite="mol-instructions", sample=True)
+ACETIC = "[C][C][=Branch1][C][=O][O]"
+ETHANOL = "[C][C][O]"
+BOTH = f"{ETHANOL}.{ACETIC}"
+
+
+def judged(variant: str, protocol: str, target: str | float, text: str, stop: str = "stop") -> Score:
+    (scorer,) = mol_instructions.BENCHMARK.suite(variant, protocol).scorers.values()
+    score = scorer(Sample(id="1", target=target, unit="hartree"), Prompt(), Reply(text=text, stop=stop))
+    assert isinstance(score, Score)
+    return score
+
+
+ONE_MOLECULE = [
+    (f"<SELFIES>{ACETIC}</SELFIES>", "right"),
+    (f"<SELFIES> {ACETIC} </SELFIES>", "right"),
+    ("<SELFIES>\n[C] [C] [=Branch1]\n[C] [=O] [O]\n</SELFIES>", "right"),
+    ("<SMILES>CC(=O)O</SMILES>", "right"),
+    ("<SELFIES>CC(=O)O</SELFIES>", "right"),
+    (f"The molecule is `{ACETIC}`.", "right"),
+    (f"**Answer:** {ACETIC}", "right"),
+    (f"**SELFIES:** `{ACETIC}`", "right"),
+    (f"SELFIES: {ACETIC}\nSMILES: CC(=O)O", "right"),
+    (f"```\n{ACETIC}\n```", "right"),
+    (ACETIC, "right"),
+    (f"\\boxed{{{ACETIC}}}", "right"),
+    (json.dumps({"selfies": ACETIC}), "right"),
+    (f"The description fits acetic acid, whose SELFIES is\n\n{ACETIC}", "right"),
+    (f"{ETHANOL} is oxidised twice. The product is <SELFIES>{ACETIC}</SELFIES>", "right"),
+    (f"<SELFIES>{ETHANOL}</SELFIES>\n\nWait, that is wrong.\n\n<SELFIES>{ACETIC}</SELFIES>", "right"),
+    (f"<think>{ETHANOL}?</think><SELFIES>{ACETIC}</SELFIES>", "right"),
+    ("<SELFIES>[O][C][Branch1][C][C][=O]</SELFIES>", "right"),
+    (f"<SELFIES>{ETHANOL}</SELFIES>", "wrong"),
+    (f"<SELFIES>{BOTH}</SELFIES>", "wrong"),
+    (f"Either {ETHANOL} or {ACETIC}.", "unanswered"),
+    (f"It is not {ACETIC}.", "unanswered"),
+    (f"No, {ACETIC} does not fit the description.", "unanswered"),
+    ("I cannot determine the molecule.", "unanswered"),
+    ("As [1] and [2] show, it is an acid.", "unanswered"),
+    ("", "unanswered"),
+    ("<SELFIES>[C][C][Foo]</SELFIES>", "invalid"),
+    ("<SELFIES>I do not know</SELFIES>", "invalid"),
+    ("<SMILES>[C][C][O]</SMILES>", "wrong"),
+]
+
+
+@pytest.mark.parametrize(("text", "verdict"), ONE_MOLECULE)
+def test_a_stated_molecule_is_read_in_either_notation(text: str, verdict: str) -> None:
+    assert judged("MG", "strict", ACETIC, text).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        (f"<SELFIES>{BOTH}</SELFIES>", "right"),
+        (f"<SELFIES>{ACETIC}.{ETHANOL}</SELFIES>", "right"),
+        (f"<SELFIES>{ETHANOL}</SELFIES> and <SELFIES>{ACETIC}</SELFIES>", "right"),
+        (f"1. {ETHANOL} (ethanol)\n2. {ACETIC} (acetic acid)", "right"),
+        (f"Reactants:\n- Ethanol: `{ETHANOL}`\n- Acetic acid: `{ACETIC}`", "right"),
+        (f"SELFIES: {BOTH}\nSMILES: CCO.CC(=O)O", "right"),
+        (f"{BOTH}>>[C][C][O][C][=Branch1][C][=O][C]", "right"),
+        (f"<SELFIES>{ETHANOL}</SELFIES>", "wrong"),
+        (f"<SELFIES>{BOTH}.[O]</SELFIES>", "wrong"),
+    ],
+)
+def test_sets_of_molecules(text: str, verdict: str) -> None:
+    assert judged("RS", "strict", BOTH, text).verdict == verdict
+
+
+def test_stereochemistry_counts_under_strict_and_not_under_official() -> None:
+    right, mirror = (
+        "[C][C@@H1][Branch1][C][N][C][=Branch1][C][=O][O]",
+        "[C][C@H1][Branch1][C][N][C][=Branch1][C][=O][O]",
+    )
+    assert judged("MG", "strict", right, f"<SELFIES>{mirror}</SELFIES>").verdict == "wrong"
+    assert judged("MG", "official", right, mirror).verdict == "right"
+
+
+def test_the_place_of_an_answer_is_that_in_the_reply() -> None:
+    text = f"SELFIES of the product: <SELFIES>{ACETIC}</SELFIES>, from {ETHANOL}."
+    score = judged("FS", "strict", ACETIC, text)
+    assert score.span is not None
+    assert text[slice(*score.span)] == ACETIC
+
+
+def test_what_is_cut_off_is_not_read() -> None:
+    assert judged("MG", "strict", ACETIC, "<SELFIES>[C][C][=Branch1", "length").verdict == "truncated"
+    for text in ("The SELFIES is [C]", "<SELFIES>[C]", "[C]", "```\n[C]", "SELFIES: [C][C]"):
+        assert judged("MG", "strict", "[C]", text, "length").verdict == "truncated"
+    assert judged("MG", "strict", "[C]", "<SELFIES>[C]</SELFIES>\nTo che", "length").verdict == "right"
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (r"\boxed{-0.2482}", 0.0),
+        ("The HOMO energy is -0.2482 Ha.", 0.0),
+        ("**-0.2482 Hartree**", 0.0),
+        ("HOMO = -0.2482 a.u.", 0.0),
+        ("HOMO = -0.2482 E_h", 0.0),
+        ("about -6.754 eV", 0.0),
+        ("LUMO is 0.05 Ha, so I boxed the HOMO: \\boxed{-0.2482}", 0.0),
+        (r"\boxed{0.2482}", 0.4964),
+        ("It cannot be computed by hand.", None),
+        ("-0.2482 kg", None),
+    ],
+)
+def test_energies_are_converted(text: str, error: float | None) -> None:
+    score = judged("PP", "strict", -0.2482, text)
+    assert score.value is None if error is None else score.value == pytest.approx(error, abs=2e-5)
+
+
+# Figures that the authors' scripts (@ d08a15f8) give for these replies.
+OFFICIAL = [
+    (ACETIC, "right", 1.0),
+    (f"The product is {ACETIC}.", "right", 1.0),
+    (f"Sure. It is {ACETIC}", "right", 1.0),
+    (f"{ETHANOL} and {ACETIC}", "invalid", 0.0),
+    (f"<SELFIES>{ACETIC}</SELFIES>", "right", 1.0),
+    ("CC(=O)O", "wrong", 1.0),
+    ("I do not know.", "wrong", 1.0),
+    ("[C][C][Foo]", "invalid", 0.0),
+    ("", "unanswered", 0.0),
+]
+
+
+@pytest.mark.parametrize(("text", "verdict", "valid"), OFFICIAL)
+def test_the_authors_rule_for_molecules(text: str, verdict: str, valid: float) -> None:
+    score = judged("MG", "official", ACETIC, text)
+    assert (score.verdict, score.parts["valid"]) == (verdict, valid)
+
+
+def test_the_authors_metrics_are_over_valid_answers() -> None:
+    suite = mol_instructions.BENCHMARK.suite("MG", "official")
+    texts = [ACETIC, ETHANOL, "[C][C][Foo]", "[O]"]
+    points = []
+    for number, text in enumerate(texts):
+        score = judged("MG", "official", ACETIC, text)
+        points.append(
+            Point(str(number), 0, "", "", score.verdict, score.value, score.answer, ACETIC, 0, score.parts)
+        )
+    values = {metric.name: metric.of(points) for metric in suite.metrics}
+    assert values["exact_of_valid"] == pytest.approx(1 / 3)
+    assert values["exact_match"] == pytest.approx(1 / 4)
+    assert values["validity"] == pytest.approx(3 / 4)
+    assert values["levenshtein_of_valid"] == pytest.approx(3.3333, abs=1e-4)
+    assert values["bleu_of_valid"] == pytest.approx(0.34305, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("-0.2482", "-0.2482"),
+        ("The energy is -0.2482.", "2482.0"),  # a full stop makes a whole number of the decimals
+        ("-0.2482 Hartree", None),
+        ("x 1.5.25", "5.25"),
+        ("-0.2482 </s>", "-0.2482"),
+    ],
+)
+def test_the_authors_rule_for_energies(text: str, answer: str | None) -> None:
+    assert judged("PP", "official", -0.25, text).answer == answer
+
+
+# Figures that OpenCompass' evaluators (0.5.4) give for these replies, per 100.
+OPENCOMPASS = [
+    (f"<SELFIES>{ACETIC}</SELFIES>", 1.0),
+    (f"<SELFIES>{ETHANOL}</SELFIES> no: <SELFIES> {ACETIC} </SELFIES>", 1.0),
+    (f"<SELFIES>{ETHANOL}</SELFIES>", 0.1818),
+    (ACETIC, 0.0),  # without tags the gold SELFIES is read as SMILES
+    ("<SMILES>CC(=O)O</SMILES>", 0.0),
+    ("<SELFIES>CC(=O)O</SELFIES>", 0.0),
+    ("", 0.0),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), OPENCOMPASS)
+def test_opencompass_rule_for_molecules(text: str, value: float) -> None:
+    assert judged("MG", "intern-s1", ACETIC, text).value == pytest.approx(value, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r"\boxed{-0.2}", 0.05),
+        (r"\boxed{0.1} then \boxed{-0.25}", 0.0),
+        ("<NUMBER> -0.25 </NUMBER>", 0.0),
+        (r"\boxed{-0.25\text{ Ha}}", 0.25),  # a unit: unread, hence 0 hartree
+        (r"\boxed{-2.5e-1}", 0.25),
+        ("-0.25", 0.25),
+        (r"\boxed{-6.8}", 6.55),
+    ],
+)
+def test_opencompass_rule_for_energies(text: str, value: float) -> None:
+    assert judged("PP", "intern-s1", -0.25, text).value == pytest.approx(value)
+
+
+class Card:
+    def __init__(self, value: float) -> None:
+        self.run = "run"
+        self.estimates = (
+            Estimate(
+                metric="m", group="", value=value, low=value, high=value, worst=None, best=None, n=9, clusters=9,
+                unit="fraction", better="higher", method="", headline=True,
+            ),
+        )  # fmt: skip
+
+
+def test_the_mean_of_six_rewards_silence_about_energies() -> None:
+    silent = {name: Card(0.0) for name in TASKS} | {"PP": Card(0.15)}
+    in_volts = silent | {"PP": Card(6.5)}
+    assert aggregate("intern-s1", silent)["value"] == pytest.approx(0.95 / 6)
+    assert aggregate("intern-s1", in_volts)["value"] == 0.0
+    assert aggregate("strict", silent) is None
+
+
+def test_upstreams_prompt_is_a_system_turn_and_the_question() -> None:
+    from evals.prompts.upstream import ALONE, filled
+
+    first, second = filled(
+        ((ALONE, "Be exact."), ("HUMAN", "Q: {input}")), {"input": "{output}", "output": ""}
+    )
+    assert (first.role, second.role) == ("system", "user")
+
+
+# --- data
+
+
+def rows() -> list[dict[str, object]]:
+    return [
+        {"instruction": "Name the HOMO energy.", "input": "[C]", "output": "-0.3877", "metadata": {"split": "test"}},
+        {"instruction": "Name the LUMO energy.", "input": "[C]", "output": "0.1171", "metadata": "{'task': 'x', 'split': 'test'}"},
+        {"instruction": "Name the HOMO-LUMO gap.", "input": "[C]", "output": "0.5", "metadata": {"split": "train"}},
+    ]  # fmt: skip
+
+
+def test_the_hubs_archive_holds_the_test_rows(tmp_path: Path) -> None:
+    path = tmp_path / "Molecule-oriented_Instructions.zip"
+    with ZipFile(path, "w") as archive:
+        archive.writestr("Molecule-oriented_Instructions/property_prediction.json", json.dumps(rows()))
+    first, second = samples(Data(suite="mol-instructions", local=path), "PP")
+    assert (first.target, first.group, second.group) == (-0.3877, "HOMO", "LUMO")
+    assert first.cluster == second.cluster == "[C]"
+
+
+def test_opencompass_files_are_read(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "<SELFIES> [C] </SELFIES>"}]
+    (tmp_path / "retrosynthesis.jsonl").write_text(json.dumps({"id_ddm": 1, "dialogs": turns}) + "\n")
+    (sample,) = samples(Data(suite="mol-instructions", local=tmp_path), "RS")
+    assert sample.target == "[C]"
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        (
+            {"instruction": "?", "input": "[C]", "output": "high"},
+            "row 1: the gold answer 'high' is not a number",
+        ),
+        ({"question": "?"}, "row 1 has neither instruction, input and output, nor a dialogue"),
+    ],
+)
+def test_bad_rows_are_one_line(tmp_path: Path, row: dict[str, str], complaint: str) -> None:
+    (tmp_path / "property_prediction.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match=complaint):
+        list(samples(Data(suite="mol-instructions", local=tmp_path), "PP"))
+
+
+def test_the_bundled_items_are_what_the_script_computes() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.make_samples_selfies", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(len(list(samples(BUNDLED, variant))) == 12 for variant in TASKS)
+
+
+@pytest.mark.parametrize(
+    "pump",
+    ["[C]", "[=Branch1][C]", "[Branch1][Ring1]", "[", "[C", "SELFIES:", "<SELFIES>", "<SELFIES>[C]", "[C].", "SMILES: C\n", "9", "[C] [O]\n"],
+)  # fmt: skip
+def test_hostile_replies_are_read_in_bounded_time(pump: str) -> None:
+    text = pump * (65_536 // len(pump))
+    begin = time.perf_counter()
+    rewritten(text)
+    assert time.perf_counter() - begin < 2
+    for protocol in ("strict", "official", "intern-s1"):
+        assert judged("MG", protocol, ACETIC, text).verdict != "right"
+
+
+def test_the_runs_of_a_suite_are_its_tasks() -> None:
+    assert [suite.variant for suite in load.suite("mol-instructions", "official")] == list(TASKS)

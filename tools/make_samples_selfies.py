@@ -1,0 +1,103 @@
+"""Write the bundled items of Mol-Instructions: those of SMolInstruct in SELFIES, reagents from textbooks, energies of QM9.
+
+python -m tools.make_samples_selfies            writes suites/samples/mol_instructions/*.jsonl
+python -m tools.make_samples_selfies --check    says what differs from the files, exit 1
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import selfies
+
+SAMPLES = Path(__file__).resolve().parent.parent / "suites" / "samples"
+HERE = SAMPLES / "mol_instructions"
+ITEMS = 12
+ASKED = {
+    "molecular_description_generation": ("molecule_captioning", "Describe this molecule in words."),
+    "description_guided_molecule_design": ("molecule_generation", "Give a molecule that fits this description."),
+    "forward_reaction_prediction": ("forward_synthesis", "What is the product of this reaction?"),
+    "retrosynthesis": ("retrosynthesis", "From which reactants can this be made in one step?"),
+}  # fmt: skip
+"""Task -> SMolInstruct's task with the same items, and the instruction in our words."""
+REAGENTS = {
+    "CC(=O)O.CCO>>CC(=O)OCC": "OS(=O)(=O)O",  # Fischer esterification
+    "c1ccccc1.CC(=O)Cl>>CC(=O)c1ccccc1": "Cl[Al](Cl)Cl",  # Friedel-Crafts acylation
+    "c1ccccc1>>O=[N+]([O-])c1ccccc1": "O[N+](=O)[O-].OS(=O)(=O)O",  # nitration
+    "c1ccccc1>>Brc1ccccc1": "BrBr.Br[Fe](Br)Br",  # bromination
+    "C=Cc1ccccc1>>CCc1ccccc1": "[H][H].[Pd]",  # hydrogenation
+    "CC(=O)c1ccccc1>>CC(O)c1ccccc1": "[BH4-].[Na+].CO",  # reduction of a ketone
+    "OCc1ccccc1>>O=Cc1ccccc1": "O=[Mn]=O",  # oxidation of a benzylic alcohol
+    "Nc1ccccc1.CC(=O)Cl>>CC(=O)Nc1ccccc1": "CCN(CC)CC",  # acylation of an amine
+    "OC(=O)c1ccccc1>>O=C(Cl)c1ccccc1": "O=S(Cl)Cl",  # acid chloride
+    "Brc1ccccc1.OB(O)c1ccccc1>>c1ccc(-c2ccccc2)cc1": "O=C([O-])[O-].[Na+].[Na+].[Pd]",  # Suzuki coupling
+    "O=Cc1ccccc1.CC(C)=O>>CC(=O)C=Cc1ccccc1": "[OH-].[Na+]",  # aldol condensation
+    "CCO>>CCBr": "BrP(Br)Br",  # bromide of an alcohol
+}
+"""Reaction -> what is added beside its reactants, from textbooks of organic chemistry."""
+ENERGIES = {
+    "C": (-0.3877, 0.1171, 0.5048),
+    "N": (-0.2570, 0.0829, 0.3399),
+    "O": (-0.2928, 0.0687, 0.3615),
+    "C#C": (-0.2845, 0.0506, 0.3351),
+}
+"""HOMO, LUMO and gap in hartree: the first four molecules of QM9 (B3LYP/6-31G(2df,p); Ramakrishnan et al. 2014)."""
+
+
+def encoded(smiles: str) -> str:
+    """Return SELFIES of a molecule, a set or a reaction."""
+    return ">>".join(selfies.encoder(side) for side in smiles.split(">>"))
+
+
+def rows(task: str) -> Iterator[tuple[str, str, str]]:
+    """Yield (instruction, input, output) of a task."""
+    if task == "reagent_prediction":
+        for reaction, reagents in REAGENTS.items():
+            yield "Which reagents does this reaction need?", encoded(reaction), encoded(reagents)
+    elif task == "property_prediction":
+        for smiles, energies in ENERGIES.items():
+            for name, value in zip(("HOMO", "LUMO", "HOMO-LUMO gap"), energies, strict=True):
+                yield f"What is the {name} energy of this molecule?", encoded(smiles), f"{value}"
+    else:
+        source, instruction = ASKED[task]
+        lines = (SAMPLES / "smolinstruct" / f"{source}.jsonl").read_text(encoding="utf-8").splitlines()
+        for row in map(json.loads, lines[:ITEMS]):
+            given, wanted = row["raw_input"].replace(";", "."), row["raw_output"].replace(";", ".")
+            yield (
+                instruction,
+                given if source == "molecule_generation" else encoded(given),
+                wanted if source == "molecule_captioning" else encoded(wanted),
+            )
+
+
+def files() -> dict[str, str]:
+    """Return the content of every file."""
+    written = {}
+    for task in (*ASKED, "reagent_prediction", "property_prediction"):
+        lines = [
+            {"instruction": i, "input": x, "output": y, "metadata": {"task": task, "split": "test"}}
+            for i, x, y in rows(task)
+        ]
+        written[f"{task}.jsonl"] = "".join(f"{json.dumps(line)}\n" for line in lines)
+    return written
+
+
+def main() -> int:
+    """Write the files, or with --check compare them."""
+    wanted = files()
+    if "--check" not in sys.argv:
+        HERE.mkdir(parents=True, exist_ok=True)
+        for name, text in wanted.items():
+            (HERE / name).write_text(text, encoding="utf-8")
+        return 0
+    faults = [name for name, text in wanted.items() if (HERE / name).read_text(encoding="utf-8") != text]
+    for name in faults:
+        print(f"{name} is not what this script writes")
+    return bool(faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
