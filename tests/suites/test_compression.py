@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from base64 import b64encode
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -14,8 +17,9 @@ from tokenizers.trainers import BpeTrainer
 from evals.data import Data
 from evals.records.store import Run
 from evals.suites import compression
-from tests.support.command import Outcome, evals
+from tests.support.command import Outcome, evals, finished, process
 from tests.support.faults import Answer, Call, FaultyServer, error
+from tests.support.paths import ROOT
 
 SUITE = compression.BENCHMARK
 
@@ -87,12 +91,134 @@ def test_tags_are_counted_and_not(folder: Path, tmp_path: Path) -> None:
     )
 
 
-def test_libraries_and_rdkit_belong_to_the_run(folder: Path, tmp_path: Path) -> None:
-    assert run("compression:smiles", "-m", f"tokens:{folder}", results=tmp_path).status == 0
-    (path,) = (card.parent for card in tmp_path.rglob("card.json"))
-    engine = Run(path).card.config.engine
-    assert "tokenizers " in engine
-    assert "rdkit" in engine
+def engines(results: Path) -> set[str]:
+    return {Run(card.parent).card.config.engine for card in results.rglob("card.json")}
+
+
+def test_libraries_and_rdkit_belong_to_the_run(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("compression:smiles", "-m", f"tokens:{folder}")
+    assert run(*words, results=tmp_path).status == 0
+    with_rdkit = f"tokenizers {version('tokenizers')}, rdkit {version('rdkit')}"
+    assert engines(tmp_path) == {with_rdkit}
+
+    def installed(package: str) -> str:
+        if package == "rdkit":
+            raise PackageNotFoundError(package)
+        return version(package)
+
+    monkeypatch.setattr("evals.model_adapters.tokens.version", installed)
+    without = evals("run", *words, "--results", tmp_path)
+    assert without.status == 0, without.err
+    assert "a new run, since engine is" in without.err + without.out
+    assert engines(tmp_path) == {with_rdkit, f"tokenizers {version('tokenizers')}, no rdkit"}
+
+
+def gpt2_folder(folder: Path, place: Path) -> Path:
+    """The trained tokenizer as the files of a class of transformers, without tokenizer.json."""
+    model = json.loads((folder / "tokenizer.json").read_text())["model"]
+    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+    place.mkdir()
+    (place / "vocab.json").write_text(json.dumps(model["vocab"]))
+    (place / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
+    config = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": 100_000}
+    (place / "tokenizer_config.json").write_text(json.dumps(config))
+    return place
+
+
+def test_a_folder_without_tokenizer_json_goes_through_transformers(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip(
+        "transformers",
+        reason="AUTOTOKENIZER IS NOT TESTED: transformers is not installed",
+        exc_type=ImportError,
+    )
+    place = gpt2_folder(folder, tmp_path / "gpt2")
+    found = values(run("compression:smiles", "-m", f"tokens:{place}", results=tmp_path / "r"))
+    assert found == values(run("compression:smiles", "-m", f"tokens:{folder}", results=tmp_path / "s"))
+    (engine,) = engines(tmp_path / "r")
+    assert engine.startswith(f"transformers {version('transformers')}, tokenizers ")
+
+
+def test_a_tokenizer_of_the_folder_s_own_code_runs_if_it_is_trusted(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip(
+        "transformers",
+        reason="AUTOTOKENIZER IS NOT TESTED: transformers is not installed",
+        exc_type=ImportError,
+    )
+    place = gpt2_folder(folder, tmp_path / "own")
+    config = {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["own.Own", None]}}
+    (place / "tokenizer_config.json").write_text(json.dumps(config))
+    (place / "own.py").write_text(
+        "from pathlib import Path\nfrom transformers import GPT2Tokenizer\n"
+        f"Path({str(tmp_path / 'ran')!r}).touch()\n\n\nclass Own(GPT2Tokenizer):\n    pass\n"
+    )
+    words = ("compression:smiles", "-m", f"tokens:{place}")
+    refused = evals("run", *words, "--results", tmp_path / "r")
+    assert "read it, then add --trust-remote-code" in refused.complaint
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "r").exists()
+    trusted = run(*words, "--trust-remote-code", results=tmp_path / "r")
+    assert values(trusted) == values(
+        run("compression:smiles", "-m", f"tokens:{folder}", results=tmp_path / "s")
+    )
+    assert (tmp_path / "ran").exists()
+
+
+TOY_ENCODING = """
+from pathlib import Path
+
+from tiktoken.load import load_tiktoken_bpe
+
+
+def toy():
+    ranks = load_tiktoken_bpe(str(Path(__file__).with_name("toy.tiktoken")))
+    return {"name": "toy_base", "pat_str": ".+", "mergeable_ranks": ranks, "special_tokens": {"<|end|>": len(ranks)}}
+
+
+ENCODING_CONSTRUCTORS = {"toy_base": toy}
+"""
+
+
+def counted_by_tiktoken(spec: str, tmp_path: Path, **env: str) -> Outcome:
+    """Run in a process of its own: tiktoken looks for its encodings once."""
+    words = ("run", "compression:smiles", "-m", spec, "--results", tmp_path / "r", "--quiet", "--json")
+    return finished(process(*words, env={**os.environ, **env}), timeout_s=120)
+
+
+def test_an_encoding_of_tiktoken_from_a_local_file(tmp_path: Path) -> None:
+    pytest.importorskip("tiktoken", reason="TIKTOKEN IS NOT TESTED: it is not installed")
+    package = tmp_path / "tiktoken_ext"
+    package.mkdir()
+    (package / "toy.py").write_text(TOY_ENCODING)
+    pieces = [*(bytes([byte]) for byte in range(256)), b"CC", b"c1"]
+    table = (f"{b64encode(piece).decode()} {rank}\n" for rank, piece in enumerate(pieces))
+    (package / "toy.tiktoken").write_text("".join(table))
+    path = os.pathsep.join([str(tmp_path), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    (figures,) = values(counted_by_tiktoken("tokens:toy_base", tmp_path, PYTHONPATH=path)).values()
+    strings = texts("smiles")
+    pairs = sum(_pairs(text, ("CC", "c1")) for text in strings)
+    characters = sum(map(len, strings))
+    assert figures["characters_per_token"] == pytest.approx(characters / (characters - pairs))
+    (engine,) = engines(tmp_path / "r")
+    assert engine.startswith(f"tiktoken {version('tiktoken')}, ")
+
+
+def _pairs(text: str, merged: tuple[str, ...]) -> int:
+    """Count the pairs that merge, from the left, the first of `merged` before the others."""
+    for number, pair in enumerate(merged):
+        text = text.replace(pair, chr(0xE000 + number))
+    return sum(0xE000 <= ord(letter) < 0xE000 + len(merged) for letter in text)
+
+
+def test_a_table_that_cannot_be_downloaded_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("tiktoken", reason="TIKTOKEN IS NOT TESTED: it is not installed")
+    nowhere = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), "http://127.0.0.1:9")
+    done = counted_by_tiktoken(
+        "tokens:gpt-4o", tmp_path, TIKTOKEN_CACHE_DIR=str(tmp_path / "cache"), PYTHONPATH=str(ROOT), **nowhere
+    )
+    assert "tokens:gpt-4o: its table cannot be loaded" in done.complaint
+    assert not (tmp_path / "r").exists()
 
 
 def test_two_tokenizers_compare(folder: Path, tmp_path: Path) -> None:
