@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, str], ...] = (
         "evals.calls evals.extract evals.plugins evals.profiles evals.records",
     ),
     ("sizes of checkpoints", "evals.checkpoints"),
+    ("merged checkpoints", "evals.merging"),
     ("prompts, metrics, hardware", "evals.gpus evals.prompts evals.report"),
     ("a face of metrics for suites of other packages", "evals.metrics"),
     ("scorers", "evals.scorers"),

@@ -1,0 +1,11 @@
+"""Merged models: a recipe (base, experts, method, hyper-parameters) becomes a checkpoint folder.
+
+    recipe.py      TOML -> Recipe
+    table.py       the methods: parameters, defaults, published defects
+    elementwise.py spectral.py optimised.py foreign.py   their formulas, a tensor at a time
+    tensors.py lora.py   checkpoints read tensor by tensor
+    checks.py      what must hold before anything is written
+    writing.py build.py  sharded output that can be resumed; the whole of it
+
+torch and safetensors (extra `merge`) are imported inside functions.
+"""

@@ -1,0 +1,288 @@
+"""From a recipe to a checkpoint folder: `prepare` checks and identifies, `make` merges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from evals import disk
+from evals.boundary import foreign_code
+from evals.errors import EvalsError, UsageError
+from evals.merging import checks, foreign, identity, recipe, writing
+from evals.merging.checks import Expert
+from evals.merging.lora import CONFIG, Adapter
+from evals.merging.table import PREFIX, Call
+from evals.merging.tensors import FLOATS, Checkpoint, Entry, folder_of, require_finite, require_libraries
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
+
+
+class Plan:
+    """A merge whose inputs have been checked."""
+
+    def __init__(self, path: Path, *, trusted: bool = False) -> None:
+        """Read the recipe and the checkpoints' headers; raises UsageError for anything that cannot be merged."""
+        self.recipe = made = recipe.read(path)
+        require_libraries(f"merge:{path}")
+        if made.method.startswith(PREFIX):
+            foreign.require(made.method)
+        near = path.resolve().parent
+        folders = {
+            name: folder_of(source, near, who=f"expert {name}") for name, source in made.experts.items()
+        }
+        base = folder_of(made.base, near, who="base")
+        if (base / CONFIG).is_file() and not (base / "config.json").is_file():
+            raise UsageError(f"base {base} is a LoRA: write the model that it was trained on as base")
+        checks.identities(base, folders)
+        self.base = Checkpoint(base, who="the base")
+        self.experts = {name: _expert(name, folder) for name, folder in folders.items()}
+        checks.shapes(made, self.base, self.experts)
+        checks.remote_code(self.base, self.tokenizer, trusted=trusted)
+        checks.tokenizers(made, self.base, self.experts)
+
+    @property
+    def tokenizer(self) -> Checkpoint:
+        """Return the checkpoint whose tokenizer and chat template are taken."""
+        expert = self.experts.get(self.recipe.tokenizer)
+        return expert if isinstance(expert, Checkpoint) else self.base
+
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """Return base and experts -> hash of their weights; the base's and the tokenizer's other files are hashed, too."""
+        hashes = identity.Hashes()
+        sources = {name: identity.of_files(expert.files, hashes) for name, expert in self.experts.items()}
+        settings = [
+            identity.of_files(_settings(place.folder), hashes) for place in (self.base, self.tokenizer)
+        ]
+        weights = identity.of_files(self.base.files, hashes)
+        with suppress(OSError):  # without a cache that can be written they are hashed again
+            hashes.keep()
+        return {**sources, "base": weights, "settings": identity.key(settings)}
+
+    @cached_property
+    def key(self) -> str:
+        """Return the hash of everything that the result depends on."""
+        made = self.recipe
+        return identity.key(
+            {
+                "version": identity.VERSION,
+                "settings": self.settings,
+                "exclude": sorted(made.exclude),
+                "sources": self.sources,
+            }
+        )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return method and numbers, for the card."""
+        made = self.recipe
+        return {
+            "method": made.method,
+            "edition": made.edition,
+            "lambda": made.factor,
+            "parameters": msgspec.to_builtins(made.parameters),
+            "seed": made.seed,
+            "dtype": made.dtype,
+            "compute": made.compute,
+            "device": made.device.partition(":")[0] if made.rule.matrices else "cpu",
+            "tokenizer": made.tokenizer or "base",
+        }
+
+    @property
+    def name(self) -> str:
+        """Return the name under which the model is served."""
+        return f"{self.recipe.name}-{self.key[:12]}"
+
+    @property
+    def target(self) -> Path:
+        """Return the folder in the cache; it exists only when it is whole."""
+        return identity.place() / self.name
+
+    @property
+    def summary(self) -> str:
+        """Return the merge in one line, for the card of a run."""
+        made = self.recipe
+        defect = made.rule.defect if made.edition == "original" else ""
+        numbers = {**msgspec.to_builtins(made.parameters), "lambda": made.factor, "seed": made.seed}
+        shown = ", ".join(f"{name} {value}" for name, value in numbers.items() if value is not None)
+        return (
+            f"merge {self.key[:12]}: {made.method} ({made.edition}{f': {defect}' if defect else ''}) of "
+            f"{', '.join(made.experts)} on {made.base}; {shown}, computed in {made.compute}, stored as {made.dtype}"
+        )
+
+    def output(self) -> dict[str, Entry]:
+        """Return the tensors of the result with their dtypes."""
+        dtype = DTYPES.get(self.recipe.dtype)
+        return {
+            name: msgspec.structs.replace(entry, dtype=dtype) if dtype and entry.dtype in FLOATS else entry
+            for name, entry in self.base.entries.items()
+        }
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """Return a tensor of the result; raises UsageError for NaN."""
+        import torch
+
+        made, entry = self.recipe, self.base.entries[name]
+        stored = self.base.tensor(name)
+        untouched = all(isinstance(e, Adapter) and not e.changes(name) for e in self.experts.values())
+        if untouched or not checks.is_merged(name, self.base, made.exclude):
+            return stored
+        dtype = {"float32": torch.float32, "float64": torch.float64}[made.compute]
+        call = Call(
+            tensor=name, experts=tuple(made.experts), parameters=made.parameters, edition=made.edition,
+            seed=made.seed, factor=made.factor, stored=stored.dtype,
+        )  # fmt: skip
+        weights = stored.to(dtype, copy=True)
+        del stored
+        require_finite(weights, f"{self.base.who}: {name}")
+        weights.add_(self._change(weights, entry, call), alpha=made.factor)
+        if not bool(torch.isfinite(weights).all()):
+            hint = '; edition = "fixed" may not' if made.edition == "original" else ""
+            raise UsageError(f"{made.method} gives NaN or infinite numbers for {name}{hint}: {made.path}")
+        return weights
+
+    def _change(self, weights: torch.Tensor, entry: Entry, call: Call) -> torch.Tensor:
+        """Return the merged task vector."""
+        adapters = [e for e in self.experts.values() if isinstance(e, Adapter) and call.tensor in e.pairs]
+        apart = self.recipe.method == "optmerge-modality" and call.edition == "original"
+        if apart and len(adapters) == len(self.experts):
+            from evals.merging.optimised import modality_factors
+
+            return modality_factors([e.factors(call.tensor, weights.dtype) for e in adapters], call)
+        taus = [expert.task_vector(call.tensor, weights) for expert in self.experts.values()]
+        method = self.recipe.rule
+        if self.recipe.method.startswith(PREFIX):
+            return foreign.merged(taus, weights, call, method=self.recipe.method)
+        if not method.matrices:
+            return method.load()(taus, call)
+        if len(entry.shape) != 2:
+            from evals.merging.elementwise import average, total
+
+            return (total if self.recipe.method == "iso-c" else average)(taus, call)
+        device = self.recipe.device
+        return method.load()([tau.to(device) for tau in taus], call).to("cpu")
+
+
+def _expert(name: str, folder: Path) -> Expert:
+    who = f"expert {name}"
+    whole = (folder / "config.json").is_file()
+    return (
+        Adapter(folder, who=who) if (folder / CONFIG).is_file() and not whole else Checkpoint(folder, who=who)
+    )
+
+
+def made(target: Path, key: str) -> bool:
+    """Whether a folder holds the whole merge of a key."""
+    try:
+        card = msgspec.json.decode(disk.read_small(target / writing.CARD), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError):
+        return False
+    return card.get("key") == key
+
+
+def make(plan: Plan, *, out: Path | None = None, accept: bool = False, say: Callable[[str], None]) -> Path:
+    """Merge into `out`, or into the cache, unless that has been done; return the folder.
+
+    `accept`: a base that is far from the experts is accepted. Raises UsageError, and leaves nothing, if it fails; a merge
+    that was interrupted or killed goes on when it is called again.
+    """
+    target = out or plan.target
+    if made(target, plan.key):
+        return target
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(f"{target} exists and is not this merge: name another folder, or remove it")
+    with writing.locked(identity.place() / f".{plan.key[:12]}.lock"):
+        if made(target, plan.key):
+            return target
+        partial = target.with_name(f".{target.name}.{plan.key[:12]}.partial")
+        try:
+            return _write(plan, partial, target, accept=accept, say=say)
+        except (EvalsError, OSError) as error:
+            writing.discard(partial)
+            if isinstance(error, OSError):
+                raise UsageError(f"cannot write {target}: {error.strerror or error}") from None
+            raise
+
+
+def _write(plan: Plan, partial: Path, target: Path, *, accept: bool, say: Callable[[str], None]) -> Path:
+    made = plan.recipe
+    checks.lora_bases(made, plan.experts, accept=accept)
+    parts = writing.shards(plan.output())
+    partial.mkdir(parents=True, exist_ok=True)
+    left = writing.remaining(partial, parts)
+    checks.space(partial, sum(shard.size for shard in left))
+    with foreign_code(_failed(made), passing=(EvalsError, OSError)):
+        distances = checks.distances(made, plan.base, plan.experts, accept=accept)
+        size = sum(shard.size for shard in parts) / 1e9
+        say(f"merging {len(made.experts)} experts by {made.method} into {target} ({size:.1f} GB)")
+        if len(left) < len(parts):
+            say(f"going on behind shard {len(parts) - len(left)} of {len(parts)}")
+        for shard in left:
+            writing.write_shard(partial, shard, plan.tensor)
+            if len(parts) > 1:
+                say(f"{shard.name} is written")
+    _write_settings(plan, partial)
+    writing.write_index(partial, parts)
+    writing.finish(partial, target, _card(plan, distances))
+    return target
+
+
+def _failed(made: recipe.Recipe) -> Callable[[str], UsageError]:
+    return lambda why: UsageError(f"{made.path}: {made.method}: {why}")
+
+
+def _settings(folder: Path) -> list[Path]:
+    """Return the files of a checkpoint that a merge copies and that change replies."""
+    kinds = (".json", ".jinja", ".model", ".txt", ".py")
+    return sorted(path for path in folder.iterdir() if path.suffix in kinds and path.is_file())
+
+
+def _write_settings(plan: Plan, partial: Path) -> None:
+    """Copy configuration and code of the base, tokenizer and chat template of the recipe's choice."""
+    if plan.tokenizer is not plan.base:
+        writing.copy_files(plan.base.folder, partial, wanted=lambda name: not _of_tokenizer(name))
+        writing.copy_files(plan.tokenizer.folder, partial, wanted=_of_tokenizer)
+    else:
+        writing.copy_files(plan.base.folder, partial, wanted=lambda _: True)
+    for name in checks.TEMPLATES_FOLDERS:
+        if (folder := plan.tokenizer.folder / name).is_dir():
+            (partial / name).mkdir(exist_ok=True)
+            writing.copy_files(folder, partial / name, wanted=lambda _: True)
+    if (dtype := plan.recipe.dtype) != "base":
+        config = {**plan.base.config, "dtype": dtype}
+        config.pop("torch_dtype", None)
+        disk.replace(partial / "config.json", msgspec.json.format(msgspec.json.encode(config)))
+
+
+def _of_tokenizer(name: str) -> bool:
+    words = ("token", "vocab", "merges", "chat_template", "spiece", "special")
+    return any(word in name for word in words) and not name.startswith("generation")
+
+
+def _card(plan: Plan, distances: dict[str, float]) -> dict[str, Any]:
+    made = plan.recipe
+    return {
+        "key": plan.key,
+        "name": plan.name,
+        "summary": plan.summary,
+        **plan.settings,
+        "defect": made.rule.defect if made.edition == "original" else "",
+        "base": {"source": made.base, "sha256": plan.sources["base"]},
+        "experts": {
+            name: {"source": source, "sha256": plan.sources[name], "distance": round(distances[name], 6)}
+            for name, source in made.experts.items()
+        },
+        "exclude": list(made.exclude),
+        "merged": sum(checks.is_merged(name, plan.base, made.exclude) for name in plan.base.entries),
+        "tensors": len(plan.base.entries),
+        "versions": {"science-evals": version("science-evals"), "torch": version("torch")},
+    }

@@ -1,0 +1,185 @@
+"""What must hold before a merge begins: each check raises UsageError in one line that says what to do."""
+
+from __future__ import annotations
+
+import shutil
+from fnmatch import fnmatchcase
+from itertools import combinations
+from pathlib import Path
+from typing import TypeAlias
+
+from evals.errors import UsageError
+from evals.merging.lora import Adapter
+from evals.merging.recipe import Recipe
+from evals.merging.tensors import FLOATS, Checkpoint, read_json
+
+Expert: TypeAlias = "Checkpoint | Adapter"
+TEMPLATES = ("chat_template.jinja", "chat_template.json")
+TEMPLATES_FOLDERS = ("additional_chat_templates",)
+FARTHEST = 0.5
+"""Largest plausible ratio of a task vector's norm to the base's; unrelated weights have 1.4, fine-tuned ones below 0.2."""
+PROBES = 8
+"""Matrices by which the distance is measured."""
+TRUST = "--trust-remote-code"
+
+
+def is_merged(name: str, checkpoint: Checkpoint, exclude: tuple[str, ...]) -> bool:
+    """Whether a tensor is merged; the others stay the base's."""
+    floating = checkpoint.entries[name].dtype in FLOATS
+    return floating and not any(fnmatchcase(name, pattern) for pattern in exclude)
+
+
+def shapes(recipe: Recipe, base: Checkpoint, experts: dict[str, Expert]) -> None:
+    """Require the same names and shapes in all checkpoints, quantized ones excepted altogether."""
+    whole = {name: expert for name, expert in experts.items() if isinstance(expert, Checkpoint)}
+    for checkpoint in (base, *whole.values()):
+        if checkpoint.config.get("quantization_config"):
+            raise UsageError(f"{checkpoint.who} is quantized: merge the weights from which it was made")
+    for expert in experts.values():
+        if isinstance(expert, Adapter):
+            expert.bind(base.entries)
+        else:
+            _same_names(recipe, base, expert)
+    if not any(is_merged(name, base, recipe.exclude) for name in base.entries):
+        raise UsageError(f"{recipe.path}: `exclude` leaves nothing of {base.who} to merge")
+
+
+def _same_names(recipe: Recipe, base: Checkpoint, expert: Checkpoint) -> None:
+    for first, second in ((base, expert), (expert, base)):
+        lacking = [
+            name
+            for name in first.entries
+            if name not in second.entries and is_merged(name, first, recipe.exclude)
+        ]
+        if lacking:
+            raise UsageError(
+                f"{second.who} lacks {len(lacking)} tensors of {first.who} (e.g. {lacking[0]}): "
+                "they are not of the same architecture, or were saved under other names"
+            )
+    for name, entry in base.entries.items():
+        other = expert.entries.get(name, entry)
+        if other.shape != entry.shape:
+            raise UsageError(
+                f"{name} is {list(other.shape)} in {expert.who} and {list(entry.shape)} in the base: "
+                "they are not of the same architecture or vocabulary"
+            )
+
+
+def identities(base: Path, experts: dict[str, Path]) -> None:
+    """Require that no checkpoint is named twice."""
+    for (first, one), (second, other) in combinations({"base": base, **experts}.items(), 2):
+        if one.resolve() == other.resolve():
+            raise UsageError(f"{first} and {second} are the same checkpoint, {one}")
+
+
+def lora_bases(recipe: Recipe, experts: dict[str, Expert], *, accept: bool) -> None:
+    """Require that a LoRA says it was trained on the recipe's base, by the last part of the name."""
+    for name, expert in experts.items():
+        if accept or not isinstance(expert, Adapter) or not expert.base:
+            continue
+        if _last(expert.base) != _last(recipe.base):
+            raise UsageError(
+                f"expert {name} is a LoRA of {expert.base}, and the base is {recipe.base}: "
+                "if they are the same weights, add --yes to evals merge"
+            )
+
+
+def _last(name: str) -> str:
+    return name.rstrip("/").rpartition("/")[2].lower()
+
+
+def remote_code(base: Checkpoint, tokenizer: Checkpoint, *, trusted: bool) -> None:
+    """Require trust in a model or tokenizer that runs code from its repository."""
+    for place, file in ((base, "config.json"), (tokenizer, "tokenizer_config.json")):
+        if read_json(place.folder / file).get("auto_map") and not trusted:
+            what = "tokenizer" if file.startswith("tokenizer") else "model"
+            raise UsageError(
+                f"{place.who}: its {what} runs code of its own (auto_map in {file}); to trust it: {TRUST}"
+            )
+
+
+def tokenizers(recipe: Recipe, base: Checkpoint, experts: dict[str, Expert]) -> None:
+    """Require a chat template, and one vocabulary unless the recipe says whose is taken."""
+    source = base
+    if recipe.tokenizer:
+        expert = experts[recipe.tokenizer]
+        if not isinstance(expert, Checkpoint):
+            raise UsageError(
+                f"{recipe.path}: tokenizer = {recipe.tokenizer!r}: a LoRA has none that is taken"
+            )
+        source = expert
+    whole = {name: expert for name, expert in experts.items() if isinstance(expert, Checkpoint)}
+    if not has_template(source.folder):
+        able = [name for name, expert in whole.items() if has_template(expert.folder)]
+        hint = (
+            f'write tokenizer = "{able[0]}" in the recipe to take that expert\'s'
+            if able
+            else f"put a chat_template.jinja into {source.folder}"
+        )
+        raise UsageError(f"{source.who} has no chat template, so that prompts would be empty: {hint}")
+    for name, expert in whole.items():
+        if not recipe.tokenizer and _vocabulary(expert.folder) not in (None, _vocabulary(base.folder)):
+            raise UsageError(
+                f"expert {name} has another vocabulary than the base: write tokenizer = {name!r} in the recipe if the "
+                "embeddings are the expert's, else retrain it on the base's"
+            )
+
+
+def has_template(folder: Path) -> bool:
+    """Whether a folder has a chat template that is not empty."""
+    if any((folder / name).is_file() and (folder / name).stat().st_size for name in TEMPLATES):
+        return True
+    return any((folder / "additional_chat_templates").glob("*.jinja")) or bool(
+        read_json(folder / "tokenizer_config.json").get("chat_template")
+    )
+
+
+def _vocabulary(folder: Path) -> object:
+    """Return what is compared between tokenizers; None: unknown."""
+    for name in ("tokenizer.json", "vocab.json"):
+        if content := read_json(folder / name):
+            model = content.get("model")
+            words = model.get("vocab") if isinstance(model, dict) else content
+            return words, content.get("added_tokens")
+    return None
+
+
+def distance(base: Checkpoint, expert: Expert, exclude: tuple[str, ...]) -> float:
+    """Return the norm of the task vector over the base's, on a few matrices."""
+    import torch
+
+    names = [
+        name
+        for name, entry in base.entries.items()
+        if len(entry.shape) == 2 and is_merged(name, base, exclude)
+    ]
+    changed, whole = 0.0, 0.0
+    for name in names[:: max(1, len(names) // PROBES)][:PROBES]:
+        weights = base.tensor(name).to(torch.float32)
+        changed += float(expert.task_vector(name, weights).square_().sum())
+        whole += float(weights.square_().sum())
+    return (changed / whole) ** 0.5 if whole else 0.0
+
+
+def distances(
+    recipe: Recipe, base: Checkpoint, experts: dict[str, Expert], *, accept: bool
+) -> dict[str, float]:
+    """Return each expert's distance; raises UsageError if the base cannot be theirs, unless that is accepted."""
+    measured = {name: distance(base, expert, recipe.exclude) for name, expert in experts.items()}
+    for name, value in measured.items():
+        if value > FARTHEST and not accept:
+            raise UsageError(
+                f"expert {name} is far from the base (its task vector has {value:.2f} of the base's norm; fine-tuning "
+                f"changes less than {FARTHEST}): {base.folder} seems not to be its base; if it is: evals merge --yes"
+            )
+    return measured
+
+
+def space(place: Path, needed: int) -> None:
+    """Require free space for the files that are still to be written."""
+    free = shutil.disk_usage(place).free
+    if free < needed + (64 << 20):
+        raise UsageError(
+            f"{place}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB free; XDG_CACHE_HOME names another "
+            "place for the cache, `evals merge --out` one for a checkpoint"
+        )

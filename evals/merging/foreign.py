@@ -1,0 +1,62 @@
+"""Methods of mergekit (extra `mergekit`, LGPL-3.0; imported, nothing of it is copied): `method = "mergekit:slerp"`.
+
+Its methods share names with others' and differ in what they do (docs/merging.md has the table), so that the prefix is part
+of the name. Each tensor passes through its `merge_tensors`; files are read and written here.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from evals.boundary import foreign_code
+from evals.errors import UnknownName, UsageError, install
+from evals.merging.table import PREFIX, Call
+
+if TYPE_CHECKING:
+    import torch
+
+
+def require(method: str) -> None:
+    """Raise UsageError if mergekit is not installed or has no such method."""
+    if find_spec("mergekit") is None:
+        raise UsageError(f"{method} needs mergekit: {install('mergekit')}")
+    from mergekit.merge_methods.registry import registered_methods
+
+    known = [f"{PREFIX}{known.spec.name}" for known in registered_methods()]
+    if method not in known:
+        raise UnknownName("merging method", method, known)
+
+
+def merged(taus: list[torch.Tensor], weights: torch.Tensor, call: Call, *, method: str) -> torch.Tensor:
+    """Return mergekit's merge of base and experts minus the base.
+
+    Its parameters are the recipe's; `weight` is 1 by default, and one that differs by expert is a table by expert. The base
+    is an input of methods that require one.
+    """
+    import torch
+    from mergekit.merge_methods import registry
+    from mergekit.merge_methods.api import merge_tensors
+
+    rule = registry.get(method.removeprefix(PREFIX))
+    parameters = dict(call.parameters)
+    if "weight" in {parameter.name for parameter in rule.spec.parameters}:
+        parameters.setdefault("weight", 1.0)
+    tensors, ids = [weights + tau for tau in taus], list(call.experts)
+    has_base = rule.spec.contract.base.value == "required"
+    if has_base:
+        tensors.insert(0, weights.clone())
+        ids.insert(0, "the base")
+    seed = sha256(f"{call.seed}/{call.tensor}".encode()).digest()[:7]
+    with torch.random.fork_rng(devices=()), foreign_code(lambda why: UsageError(f"{method}: {why}")):
+        torch.manual_seed(int.from_bytes(seed))
+        result: torch.Tensor = merge_tensors(
+            tensors,
+            rule,
+            parameters=parameters,
+            ids=ids,
+            base_index=0 if has_base else None,
+            name=call.tensor,
+        )
+    return result.to(weights.dtype) - weights

@@ -1,0 +1,62 @@
+"""What identifies a merge: hashes of its checkpoints with everything in the recipe that changes the result."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from hashlib import file_digest, sha256
+from pathlib import Path
+
+import msgspec
+
+from evals import disk, harness_environments
+
+VERSION = 1
+"""Raised when a formula changes, so that no older merge is taken for a new one."""
+_BLOB = re.compile(r"[0-9a-f]{64}")
+
+
+def place() -> Path:
+    """Return the folder of merged checkpoints; it may not exist."""
+    return harness_environments.cache() / "merges"
+
+
+class Hashes:
+    """SHA-256 of files, kept in the cache by path, size and time of change, since weights take seconds per GB."""
+
+    def __init__(self) -> None:
+        self._file = place() / "hashes.json"
+        self._known: dict[str, tuple[int, int, str]] = {}
+        with suppress(OSError, msgspec.MsgspecError):
+            self._known = msgspec.json.decode(
+                disk.read_small(self._file), type=dict[str, tuple[int, int, str]]
+            )
+
+    def of(self, path: Path) -> str:
+        """Return the SHA-256 of a file; the hub's cache names large files by it."""
+        real = path.resolve()
+        if real.parent.name == "blobs" and _BLOB.fullmatch(real.name):
+            return real.name
+        status = real.stat()
+        size, changed, digest = self._known.get(str(real), (0, 0, ""))
+        if (size, changed) != (status.st_size, status.st_mtime_ns) or not digest:
+            with real.open("rb") as stream:
+                digest = file_digest(stream, "sha256").hexdigest()
+            self._known[str(real)] = (status.st_size, status.st_mtime_ns, digest)
+        return digest
+
+    def keep(self) -> None:
+        """Write the hashes into the cache."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        disk.replace(self._file, msgspec.json.encode(self._known))
+
+
+def of_files(files: Iterable[Path], hashes: Hashes) -> str:
+    """Return one hash of several files and their names."""
+    return key({path.name: hashes.of(path) for path in files})
+
+
+def key(content: object) -> str:
+    """Return a hash of a JSON value."""
+    return sha256(msgspec.json.encode(content, order="sorted")).hexdigest()

@@ -1,0 +1,146 @@
+"""LoRA adapters as experts: the pair of a matrix is multiplied out when its tensor is merged.
+
+Names, scales and options as peft 0.21 writes them (`adapter_config.json`, `adapter_model.safetensors`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from evals.errors import UsageError
+from evals.merging.tensors import Entry, open_file, read_json, require_finite
+
+if TYPE_CHECKING:
+    import torch
+
+CONFIG, FILE = "adapter_config.json", "adapter_model.safetensors"
+_PAIR = re.compile(r"(.+)\.lora_([AB])(?:\.default)?\.weight")
+_PREFIX = "base_model.model."
+UNSUPPORTED = ("use_dora", "fan_in_fan_out", "lora_bias", "use_qalora", "megatron_config")
+
+
+class Pair(Struct, frozen=True):
+    """The two factors of a matrix."""
+
+    down: str
+    """Tensor A, rank x inputs."""
+    up: str
+    """Tensor B, outputs x rank."""
+    scale: float
+
+
+class Adapter:
+    """A folder with a LoRA."""
+
+    def __init__(self, folder: Path, *, who: str) -> None:
+        self.folder, self.who = folder, who
+        self.config = read_json(folder / CONFIG)
+        kind = str(self.config.get("peft_type"))
+        if kind.upper() != "LORA":
+            raise UsageError(f"{who} {folder}: an adapter of the kind {kind}; only LoRA can be merged")
+        for option in UNSUPPORTED:
+            if self.config.get(option):
+                raise UsageError(
+                    f"{who} {folder}: a LoRA with {option}: merge it into full weights with peft first"
+                )
+        if not (folder / FILE).is_file():
+            raise UsageError(f"{who} {folder}: {FILE} is missing")
+        self.files = (folder / FILE,)
+        self.pairs: dict[str, Pair] = {}
+        """Tensor of the base -> its pair."""
+        self.replaced: dict[str, str] = {}
+        """Tensor of the base -> the tensor that replaces it (`modules_to_save`)."""
+
+    @property
+    def base(self) -> str:
+        """Return what the adapter was trained on, as it says; may be empty."""
+        return str(self.config.get("base_model_name_or_path") or "")
+
+    def bind(self, base: Mapping[str, Entry]) -> None:
+        """Find the base's tensor of each pair; raises UsageError for one that the base lacks or has in another shape."""
+        shapes = self._shapes()
+        halves: dict[str, dict[str, str]] = {}
+        for name in shapes:
+            if match := _PAIR.fullmatch(name):
+                target = self._target(f"{match[1]}.weight", base)
+                halves.setdefault(target, {})[match[2]] = name
+            elif "lora_" in name:
+                raise UsageError(
+                    f"{self.who}: {name[:100]!r} is no factor of a linear layer: merge it with peft first"
+                )
+            else:
+                self.replaced[self._target(name.replace(".modules_to_save.default", ""), base)] = name
+        for target, half in halves.items():
+            if set(half) != {"A", "B"}:
+                raise UsageError(f"{self.who}: {target} has one of its two factors")
+            (rank, inputs), (outputs, inner) = shapes[half["A"]], shapes[half["B"]]
+            if (outputs, inputs) != base[target].shape or rank != inner:
+                raise UsageError(
+                    f"{self.who}: {target} is {outputs} x {inputs}, in the base {_times(base[target].shape)}"
+                )
+            self.pairs[target] = Pair(half["A"], half["B"], self._scale(target, rank))
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        with open_file(self.files[0], who=self.who) as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in sorted(file.keys())}
+
+    def _target(self, name: str, base: Mapping[str, Entry]) -> str:
+        """Return the base's name of a tensor; prefixes that classes of transformers add may differ."""
+        name = name.removeprefix(_PREFIX).replace(".base_layer.", ".")
+        if name in base:
+            return name
+        parts = name.split(".")
+        for start in range(1, len(parts) - 1):
+            suffix = "." + ".".join(parts[start:])
+            matches = [known for known in base if known.endswith(suffix) or known == suffix[1:]]
+            if len(matches) == 1:
+                return matches[0]
+        raise UsageError(f"{self.who}: the base has no tensor {name[:100]!r}: is it the LoRA's base?")
+
+    def _scale(self, target: str, rank: int) -> float:
+        alpha = self.config.get("lora_alpha", rank)
+        patterns = self.config.get("alpha_pattern") or {}
+        layer = target.removesuffix(".weight")
+        alpha = next(
+            (value for key, value in patterns.items() if layer == key or layer.endswith(f".{key}")), alpha
+        )
+        if not isinstance(alpha, int | float) or not math.isfinite(alpha):
+            raise UsageError(f"{self.who}: lora_alpha in {CONFIG} is no number")
+        return alpha / (math.sqrt(rank) if self.config.get("use_rslora") else rank)
+
+    def factors(self, name: str, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, float]:
+        """Return A, B and the scale of a tensor's pair."""
+        pair = self.pairs[name]
+        with open_file(self.files[0], who=self.who) as file:
+            down, up = file.get_tensor(pair.down).to(dtype), file.get_tensor(pair.up).to(dtype)
+        for tensor, title in ((down, pair.down), (up, pair.up)):
+            require_finite(tensor, f"{self.who}: {title}")
+        return down, up, pair.scale
+
+    def task_vector(self, name: str, base: torch.Tensor) -> torch.Tensor:
+        """Return scale * B A in the dtype of `base`; zeros for a tensor that the LoRA does not change."""
+        import torch
+
+        if name in self.replaced:
+            with open_file(self.files[0], who=self.who) as file:
+                tau: torch.Tensor = file.get_tensor(self.replaced[name]).to(base.dtype).sub_(base)
+            require_finite(tau, f"{self.who}: {name}")
+            return tau
+        if name not in self.pairs:
+            return torch.zeros_like(base)
+        down, up, scale = self.factors(name, base.dtype)
+        return (up @ down).mul_(scale)
+
+    def changes(self, name: str) -> bool:
+        """Whether the LoRA changes a tensor of the base."""
+        return name in self.pairs or name in self.replaced
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "a number"

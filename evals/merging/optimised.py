@@ -1,0 +1,171 @@
+"""WUDI and OptMerge: descents on a quadratic loss, whose start and number of steps are part of the method.
+
+    loss(M) = sum_i |(M - t_i) D_i^T|^2 / |tau_i|^2
+
+tau_i (m x n) are the T task vectors; t_i and D_i differ between the methods. The gradient is 2 (M C - B) with
+C = sum D_i^T D_i / |tau_i|^2 and B = sum t_i D_i^T D_i / |tau_i|^2: a step is one product, where the released code
+has 3 T larger ones. Sources are files of ML (see `table.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from evals.errors import UsageError
+from evals.merging.table import Call
+
+if TYPE_CHECKING:
+    import torch
+
+FIFTH = 5
+"""Number of experts that ModelCompose/scripts/model_composition/ties_merging.py assumes."""
+
+
+def wudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+    """Return WUDI's M (arXiv 2503.08099): t_i = D_i = tau_i, from the sum of the tau_i, by Adam.
+
+    300 steps of 1e-5 move an entry by 3e-3 at most: the result is an early stop near the sum. A matrix called lm_head is
+    averaged. Source: `wudi_merging`, LLaMA-Factory/model_merging.py.
+    """
+    if "lm_head" in call.tensor:
+        return _mean(taus)
+    return _descend(sum_of(taus), taus, taus, taus, call, optimizer=_adam)
+
+
+def optmerge_full(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+    """Return OptMerge's M for full fine-tuning (arXiv 2505.19892v3, equation 3), from the sum of the tau_i, by Adam.
+
+    With c = mean of the tau_i and rank k = int(min(m, n) / T): t_i = c + the rank-k part of tau_i - c, and D_i = S_k V_k^T of
+    tau_i - c; `original` takes D_i of tau_i itself. Source: `wudi_merging2`, InternVL/internvl_chat/model_merging.py.
+    """
+    if "lm_head" in call.tensor:
+        return _mean(taus)
+    centre = _mean(taus)
+    rank = _rank(taus, call)
+    targets, axes = [], []
+    for tau in taus:
+        left, right = _low_rank(tau - centre, rank)
+        targets.append(left @ right + centre)
+        axes.append(_low_rank(tau, rank)[1] if call.edition == "original" else right)
+    return _descend(sum_of(taus), targets, axes, taus, call, optimizer=_adam)
+
+
+def optmerge_lora(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+    """Return OptMerge's M for LoRA: t_i and D_i = S_k V_k^T from the rank-k part of tau_i, from the mean, by SGD.
+
+    `original` descends in the checkpoints' dtype: in float16 an update below 5e-4 of an entry is lost. Source:
+    `wudi_merging2`, LLaMA-Factory/model_merging.py.
+    """
+    import torch
+
+    if "lm_head" in call.tensor:
+        return _mean(taus)
+    parts = [_low_rank(tau, _rank(taus, call)) for tau in taus]
+    targets, axes = [left @ right for left, right in parts], [right for _, right in parts]
+    if call.edition == "fixed":
+        return _descend(_mean(taus), targets, axes, taus, call, optimizer=_sgd)
+    kind = call.stored if taus[0].dtype != torch.float64 else torch.float64
+    norms = torch.stack([tau.square().sum() for tau in taus]).to(kind)
+    merged = torch.nn.Parameter(_mean(taus).to(kind))
+    fixed, projections = torch.stack(targets).to(kind), torch.stack(axes).to(kind)
+    optimizer = _sgd(merged, call.parameters.rate)
+    for _ in range(call.parameters.steps):
+        optimizer.zero_grad()
+        inner = torch.matmul(merged.unsqueeze(0) - fixed, projections.transpose(1, 2))
+        torch.sum(inner.square() / norms[:, None, None]).backward()
+        optimizer.step()
+    return merged.detach().to(taus[0].dtype)
+
+
+def optmerge_modality(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+    """Return OptMerge's M for modalities: t_i = rank-k part of tau_i, D_i = tau_i, from the mean, by SGD.
+
+    k = int(min(m, n) / T); `original` takes int(min(m, n) / 5) for any T, and merges the factors of LoRAs apart
+    (`modality_factors`). Source: `wudi_merging2`, ModelCompose/scripts/model_composition/ties_merging.py.
+    """
+    if "lm_head" in call.tensor:
+        return _mean(taus)
+    rank = min(taus[0].shape) // FIFTH if call.edition == "original" else _rank(taus, call)
+    parts = [_low_rank(tau, rank) for tau in taus]
+    return _descend(_mean(taus), [left @ right for left, right in parts], taus, taus, call, optimizer=_sgd)
+
+
+def modality_factors(factors: Sequence[tuple[torch.Tensor, torch.Tensor, float]], call: Call) -> torch.Tensor:
+    """Return what `original` makes of LoRA pairs (A, B, scale): A and B merged apart, each times lambda.
+
+    The caller multiplies by lambda once more, so that one factor is left out here.
+    """
+    scales = {scale for _, _, scale in factors}
+    if len(scales) > 1:
+        raise UsageError(f"{call.tensor}: LoRAs of different scales cannot be merged factor by factor")
+    down = optmerge_modality([down for down, _, _ in factors], call)
+    up = optmerge_modality([up for _, up, _ in factors], call)
+    return (up @ down).mul_(call.factor * scales.pop())
+
+
+def _rank(taus: list[torch.Tensor], call: Call) -> int:
+    least = min(taus[0].shape)
+    share: float | None = call.parameters.rank
+    return least // len(taus) if share is None else int(least * share)
+
+
+def _low_rank(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return U_k (m x k) and S_k V_k^T (k x n)."""
+    import torch
+
+    u, s, v = torch.linalg.svd(matrix, full_matrices=False)
+    return u[:, :rank], s[:rank, None] * v[:rank]
+
+
+def sum_of(taus: list[torch.Tensor]) -> torch.Tensor:
+    """Return the sum, in a tensor of its own."""
+    summed = taus[0].clone()
+    for tau in taus[1:]:
+        summed.add_(tau)
+    return summed
+
+
+def _mean(taus: list[torch.Tensor]) -> torch.Tensor:
+    return sum_of(taus).div_(len(taus))
+
+
+def _adam(parameter: torch.Tensor, rate: float) -> Any:
+    import torch
+
+    return torch.optim.Adam([parameter], lr=rate)
+
+
+def _sgd(parameter: torch.Tensor, rate: float) -> Any:
+    import torch
+
+    return torch.optim.SGD([parameter], lr=rate, momentum=0.9)
+
+
+def _descend(
+    start: torch.Tensor,
+    targets: list[torch.Tensor],
+    axes: list[torch.Tensor],
+    taus: list[torch.Tensor],
+    call: Call,
+    *,
+    optimizer: Callable[[torch.Tensor, float], Any],
+) -> torch.Tensor:
+    """Return the matrix that the optimizer reaches; an expert that does not change the matrix has no term if `fixed`."""
+    import torch
+
+    columns = start.shape[1]
+    curvature, pull = start.new_zeros(columns, columns), torch.zeros_like(start)
+    for target, axis, tau in zip(targets, axes, taus, strict=True):
+        norm = tau.square().sum()
+        if call.edition == "fixed" and not float(norm):
+            continue
+        square = (axis.T @ axis).div_(norm)
+        curvature.add_(square)
+        pull.addmm_(target, square)
+    merged = torch.nn.Parameter(start)
+    stepper = optimizer(merged, call.parameters.rate)
+    for _ in range(call.parameters.steps):
+        merged.grad = torch.addmm(pull, merged.detach(), curvature, beta=-1).mul_(2)
+        stepper.step()
+    return merged.detach()

@@ -1,0 +1,126 @@
+"""Recipes of merged models: TOML files, read and validated.
+
+method = "ties"                     # `evals merge --methods` lists them
+base = "OpenGVLab/InternVL2_5-1B"   # a folder, or a hub id that is in this machine's cache
+serve = "vllm"                      # or "hf"
+lambda = 0.3
+
+[experts]
+ocr = "./experts/ocr"
+vqa = "./experts/vqa"
+
+[parameters]
+density = 0.2
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from evals import disk
+from evals.errors import UnknownName, UsageError
+from evals.merging.table import Edition, Method, method_of
+from evals.validation import cause
+
+EXCLUDED = (
+    "*visual.*", "*vision_model.*", "*vision_tower.*", "*embed_tokens*", "*lm_head*", "*norm*", "*bias*",
+)  # fmt: skip
+"""Patterns of tensors that stay the base's: those of ML's scripts for Qwen2-VL and InternVL, together."""
+MOST_EXPERTS = 64
+
+
+class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    method: str
+    base: Annotated[str, Meta(min_length=1)]
+    experts: Annotated[dict[str, str], Meta(min_length=1, max_length=MOST_EXPERTS)]
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")] = "merged"
+    serve: Literal["vllm", "hf"] = "vllm"
+    edition: Edition = "fixed"
+    factor: float | None = field(default=None, name="lambda")
+    seed: Annotated[int, Meta(ge=0, lt=2**31)] = 0
+    dtype: Literal["base", "bfloat16", "float16", "float32"] = "base"
+    compute: Literal["float32", "float64"] = "float32"
+    device: Annotated[str, Meta(pattern=r"^(cpu|cuda(:[0-9]{1,2})?)\Z")] = "cpu"
+    exclude: tuple[str, ...] = EXCLUDED
+    tokenizer: str = ""
+    parameters: dict[str, Any] = {}
+
+
+class Recipe(Struct, frozen=True, kw_only=True):
+    """One merged model."""
+
+    path: Path
+    name: str
+    """Short name for tables and folders."""
+    method: str
+    base: str
+    """Folder or hub id."""
+    experts: dict[str, str]
+    """Name -> folder or hub id."""
+    serve: str
+    """Adapter that serves the checkpoint."""
+    edition: Edition
+    factor: float
+    """lambda."""
+    seed: int
+    dtype: str
+    """Of the merged tensors; `base`: as each has there."""
+    compute: str
+    device: str
+    """Where matrices are decomposed."""
+    exclude: tuple[str, ...]
+    """Patterns of tensors that stay the base's."""
+    tokenizer: str
+    """Expert whose tokenizer and chat template are taken; empty: the base's."""
+    parameters: Any
+    """A struct of the method's parameters, or mergekit's mapping."""
+
+    @property
+    def rule(self) -> Method:
+        """Return the method's row of the table."""
+        return method_of(self.method)
+
+
+def read(path: Path) -> Recipe:
+    """Read and validate a recipe; raises UsageError in one line."""
+    try:
+        file = msgspec.toml.decode(disk.read_small(path, 1 << 20).removeprefix(disk.BOM), type=_File)
+    except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: {cause(error, _File)}") from None
+    rule = method_of(file.method)
+    try:
+        parameters = msgspec.convert(file.parameters, rule.parameters)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{path}: [parameters] of {file.method}: {cause(error, rule.parameters)}") from None
+    _check_numbers(path, file, parameters)
+    if file.tokenizer and file.tokenizer not in file.experts:
+        raise UnknownName(f"expert in tokenizer of {path}", file.tokenizer, file.experts)
+    factor = rule.factor if file.factor is None else float(file.factor)
+    return Recipe(
+        path=path, name=file.name if file.name != "merged" else _stem(path), method=file.method, base=file.base,
+        experts=file.experts, serve=file.serve, edition=file.edition, factor=factor, seed=file.seed,
+        dtype=file.dtype, compute=file.compute, device=file.device, exclude=file.exclude,
+        tokenizer=file.tokenizer, parameters=parameters,
+    )  # fmt: skip
+
+
+def _check_numbers(path: Path, file: _File, parameters: Any) -> None:
+    """Raise UsageError for numbers that TOML can write and no method can use."""
+    values = {"lambda": file.factor, **msgspec.to_builtins(parameters)}
+    for key, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{path}: {key} = {value} is no number that weights can be multiplied by")
+    for name in file.experts:
+        if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or len(name) > 64:
+            raise UsageError(f"{path}: the expert's name {name!r}: use letters, digits, '.', '-' and '_'")
+
+
+def _stem(path: Path) -> str:
+    """Return a file's name as a name for folders."""
+    stem = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in path.stem)
+    return stem.strip("-")[:64] or "merged"

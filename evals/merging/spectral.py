@@ -1,0 +1,158 @@
+"""TSV, Iso-C, SWUDI and ASWUDI: one decomposition of each matrix.
+
+A task vector is tau_i = theta_i - theta_0 (m x n), T their number. Sources are files of ML (see `table.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from evals.merging.elementwise import average, total
+from evals.merging.table import Aswudi, Call
+
+if TYPE_CHECKING:
+    import torch
+
+LEAST = 1e-8
+"""Eigenvalues below it are taken for rounding errors."""
+
+
+def tsv(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+    """Return P(U) S P(V^T) of the experts' leading singular vectors side by side (TSV-Merge, arXiv 2412.00081).
+
+    Each expert gives its r = int(min(m, n) / T) leading ones; P replaces all singular values by 1 (the nearest matrix with
+    orthonormal columns), S are the experts' own. `original` averages instead, for every matrix but `lm_head.weight`,
+    which the released scripts exclude from merging. Source: `svd_merging`, LLaMA-Factory/model_merging.py and, mended,
+    LLaMA-Factory/baseline_merging.py.
+    """
+    import torch
+
+    if call.edition == "original" and call.tensor != "lm_head.weight":
+        return average(taus, call)
+    rank = min(taus[0].shape) // len(taus)
+    parts = [torch.linalg.svd(tau, full_matrices=False) for tau in taus]
+    left = torch.cat([u[:, :rank] for u, _, _ in parts], dim=1)
+    values = torch.cat([s[:rank] for _, s, _ in parts])
+    right = torch.cat([v[:rank] for _, _, v in parts])
+    return (orthonormal(left) * values) @ orthonormal(right)
+
+
+def orthonormal(matrix: torch.Tensor) -> torch.Tensor:
+    """Return U V^T of a matrix's decomposition U S V^T."""
+    import torch
+
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    return u @ v
+
+
+def iso_c(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+    """Return the sum of the task vectors with all min(m, n) singular values at their mean (Iso-C, arXiv 2502.04959).
+
+    Source: `iso_merging`, LLaMA-Factory/baseline_merging.py.
+    """
+    import torch
+
+    u, s, v = torch.linalg.svd(total(taus, call), full_matrices=False)
+    return (u @ v).mul_(s.mean())
+
+
+def swudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+    """Return the point that gradient flow on WUDI's loss reaches at a time t, within the leading directions.
+
+    C = sum tau_i^T tau_i / |tau_i|^2 = V diag(l) V^T and D = sum tau_i tau_i^T tau_i / |tau_i|^2. With f = 1 - exp(-l t)
+    for the ceil(ratio n) largest l and 0 for the others: M = M_0 - M_0 V f V^T + D V (f / l) V^T. For t to infinity it
+    solves M C = D, the least-squares solution of WUDI's loss. Source: `swudi_merge`, LLaMA-Factory/swudi_aswudi.py.
+    """
+    if "lm_head" in call.tensor:
+        return average(taus, call)
+    p = call.parameters
+    values, vectors, target = _spectrum(taus)
+    count = max(1, math.ceil(p.ratio * len(values) - 1e-9))
+    shares = 1 - (-values * p.time).exp()
+    return _filtered(taus, call, values, vectors, target, shares=shares, count=count)
+
+
+def aswudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
+    """Return WUDI's least-squares solution within leading directions, their number chosen for each matrix.
+
+    As `swudi` with t = infinity and a number of directions by `rank`. Source: `aswudi_merge` and `_aswudi_pick_rank`,
+    LLaMA-Factory/swudi_aswudi.py.
+    """
+    import torch
+
+    if "lm_head" in call.tensor:
+        return average(taus, call)
+    values, vectors, target = _spectrum(taus)
+    count = directions(values.flip(0), call.parameters, shape=tuple(taus[0].shape))
+    return _filtered(taus, call, values, vectors, target, shares=torch.ones_like(values), count=count)
+
+
+def _spectrum(taus: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the eigenvalues of C, ascending and at least `LEAST`, its eigenvectors, and D."""
+    import torch
+
+    columns = taus[0].shape[1]
+    moment, target = taus[0].new_zeros(columns, columns), torch.zeros_like(taus[0])
+    for tau in taus:
+        square = tau.T @ tau
+        square.div_(tau.square().sum().clamp(min=1e-12))
+        moment.add_(square)
+        target.addmm_(tau, square)
+    values, vectors = torch.linalg.eigh(moment)
+    return values.clamp(min=LEAST), vectors, target
+
+
+def _filtered(
+    taus: list[torch.Tensor],
+    call: Call,
+    values: torch.Tensor,
+    vectors: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    shares: torch.Tensor,
+    count: int,
+) -> torch.Tensor:
+    """Return M of `swudi`; `shares` are f, of which the last `count` are used, if `fixed` without those of rounding errors."""
+    import torch
+
+    shares[: len(shares) - count] = 0
+    if call.edition == "fixed":
+        noise = len(values) * torch.finfo(values.dtype).eps * float(values[-1])
+        shares[values <= max(LEAST, noise)] = 0
+    solution = (target @ vectors).mul_(shares / values) @ vectors.T
+    if call.parameters.start == "zero":
+        return solution
+    merged = total(taus, call) if call.parameters.start == "sum" else average(taus, call)
+    return merged - (merged @ vectors).mul_(shares) @ vectors.T + solution
+
+
+def directions(values: torch.Tensor, parameters: Aswudi, *, shape: tuple[int, ...]) -> int:
+    """Return how many of the eigenvalues (descending) ASWUDI keeps; at least 1."""
+    roots = values.sqrt()
+    rule = parameters.rank
+    if rule == "all":
+        count = float(len(values))
+    elif rule == "stable-rank":
+        count = float(values.square().sum() / values[0].square())
+    elif rule == "entropy":
+        shares = (values / values.sum()).clamp(min=1e-30)
+        count = float((-(shares * shares.log()).sum()).exp())
+    elif rule == "participation":
+        count = float(values.sum().square() / values.square().sum())
+    elif rule == "participation-sqrt":
+        count = float(roots.sum().square() / roots.square().sum())
+    elif rule == "gavish-donoho":
+        count = float((roots > _gavish_donoho(shape) * roots.median()).sum())
+    else:
+        shares = values.cumsum(0) / values.sum()
+        count = float((shares < parameters.cumulative).sum() + 1)
+    return max(1, min(math.ceil(count), len(values)))
+
+
+def _gavish_donoho(shape: tuple[int, ...]) -> float:
+    """Return the threshold of singular values in multiples of their median, as the source approximates it."""
+    beta = min(shape) / max(shape)
+    optimal = math.sqrt(2 * (beta + 1) + 8 * beta / (beta + 1 + math.sqrt(beta * beta + 14 * beta + 1)))
+    median = math.sqrt(2 + math.sqrt(3)) if beta >= 0.9999 else math.sqrt(max((1 - beta) ** 2 + beta, 1e-3))
+    return optimal / max(median, 1e-3)

@@ -1,0 +1,197 @@
+"""The merging methods: parameters with bounds, default factors, and the published defect of each.
+
+ML: WalkerWorldPeace/MLLMerging at 5f8a4583, the code of OptMerge (arXiv 2505.19892v3). Its files hold several versions
+of a method; the edition `original` is the released code with its defect, `fixed` is the paper's rule. Default factors
+(lambda) are those of `DEFAULT_HPARAMS` in ML LLaMA-Factory/baseline_merging.py, and those released for OptMerge, SWUDI
+and ASWUDI; the paper tuned them on data that it does not name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from msgspec import Meta, Struct
+
+from evals.errors import UnknownName
+
+if TYPE_CHECKING:
+    import torch
+
+Edition: TypeAlias = Literal["fixed", "original"]
+Share: TypeAlias = Annotated[float, Meta(gt=0, le=1)]
+Steps: TypeAlias = Annotated[int, Meta(ge=0, le=100_000)]
+Rate: TypeAlias = Annotated[float, Meta(gt=0)]
+Start: TypeAlias = Literal["sum", "mean", "zero"]
+Ranking: TypeAlias = Literal[
+    "participation-sqrt", "participation", "stable-rank", "entropy", "gavish-donoho", "cumulative", "all"
+]
+
+
+class NoParameters(Struct, frozen=True, forbid_unknown_fields=True):
+    """A method whose only number is lambda."""
+
+
+class Ties(Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of TIES."""
+
+    density: Share = 0.2
+    """Share of a tensor's entries that is kept, the largest in magnitude."""
+
+
+class Dare(Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of DARE before task arithmetic."""
+
+    drop: Annotated[float, Meta(ge=0, lt=1)] = 0.2
+    """Probability with which an entry is dropped; the authors of DARE use 0.9, OptMerge's tables 0.2."""
+
+
+class DareTies(Dare, frozen=True, forbid_unknown_fields=True):
+    """Parameters of DARE before TIES."""
+
+    density: Share = 0.2
+
+
+class Wudi(Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of WUDI's descent, which stops early: both are part of the method."""
+
+    steps: Steps = 300
+    rate: Rate = 1e-5
+
+
+class OptMerge(Wudi, frozen=True, forbid_unknown_fields=True):
+    """Parameters of OptMerge for full fine-tuning."""
+
+    rank: Share | None = None
+    """Share of the singular values that is kept; default: one over the number of experts."""
+
+
+class OptMergeLora(OptMerge, frozen=True, forbid_unknown_fields=True):
+    """Parameters of OptMerge for LoRA."""
+
+    rate: Rate = 1e-4
+
+
+class OptMergeModality(OptMerge, frozen=True, forbid_unknown_fields=True):
+    """Parameters of OptMerge for experts of several modalities."""
+
+    rate: Rate = 5e-2
+
+
+class Swudi(Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of SWUDI."""
+
+    time: Annotated[float, Meta(gt=0)] = 300.0
+    """Of the gradient flow whose end point is WUDI's least-squares solution."""
+    ratio: Share = 0.65
+    """Share of the directions that is filtered, those of the largest eigenvalues."""
+    start: Start = "sum"
+
+
+class Aswudi(Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of ASWUDI."""
+
+    rank: Ranking = "participation-sqrt"
+    """How the number of directions is chosen for each matrix."""
+    cumulative: Share = 0.9
+    """For `rank = "cumulative"`: share of the eigenvalues' sum."""
+    start: Start = "sum"
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """One tensor to merge."""
+
+    tensor: str
+    experts: tuple[str, ...]
+    """Names of the experts, in the order of the task vectors."""
+    parameters: Any
+    edition: Edition
+    seed: int
+    factor: float
+    """lambda, which the caller applies."""
+    stored: Any
+    """dtype of the tensor in the checkpoints."""
+
+
+Merge: TypeAlias = "Callable[[list[torch.Tensor], Call], torch.Tensor]"
+"""(task vectors, which it may overwrite, call) -> merged task vector, before lambda."""
+
+
+class Method(Struct, frozen=True, kw_only=True):
+    """One merging method."""
+
+    title: str
+    function: str
+    """Module and function within this package."""
+    parameters: type[Any] = NoParameters
+    factor: float = 0.3
+    """Default of lambda."""
+    defect: str = ""
+    """What the edition `original` does other than the paper; empty: the editions agree."""
+    matrices: bool = False
+    """Whether matrices are decomposed or optimised, on the recipe's device."""
+
+    def load(self) -> Merge:
+        """Return the function; imports torch."""
+        module, _, name = self.function.partition(":")
+        merge: Merge = vars(import_module(f"evals.merging.{module}"))[name]
+        return merge
+
+
+PREFIX = "mergekit:"
+"""Before the name of a method of mergekit (`foreign.py`)."""
+_ZERO = "divides by zero if an expert does not change a matrix"
+METHODS = {
+    "weight-average": Method(title="Weight averaging", function="elementwise:average", factor=1.0),
+    "task-arithmetic": Method(title="Task arithmetic", function="elementwise:total"),
+    "ties": Method(
+        title="TIES", function="elementwise:ties", parameters=Ties,
+        defect="keeps the largest entry that should be trimmed (>= the k-th smallest magnitude)",
+    ),
+    "dare": Method(title="DARE, then task arithmetic", function="elementwise:dare", parameters=Dare),
+    "dare-ties": Method(
+        title="DARE, then TIES", function="elementwise:dare_ties", parameters=DareTies,
+        defect="hands the last expert alone to TIES (LLaMA-Factory/model_merging.py:711)",
+    ),
+    "tsv": Method(
+        title="Task singular vectors", function="spectral:tsv", matrices=True,
+        defect="averages every matrix but lm_head.weight (the branch tests the name with == in place of !=)",
+    ),
+    "iso-c": Method(title="Iso-C", function="spectral:iso_c", matrices=True),
+    "wudi": Method(
+        title="WUDI", function="optimised:wudi", parameters=Wudi, matrices=True, defect=_ZERO,
+    ),
+    "optmerge-lora": Method(
+        title="OptMerge for LoRA", function="optimised:optmerge_lora", parameters=OptMergeLora, factor=1.0,
+        matrices=True, defect=f"descends in the checkpoints' dtype, which loses small updates; {_ZERO}",
+    ),
+    "optmerge-full": Method(
+        title="OptMerge for full fine-tuning", function="optimised:optmerge_full", parameters=OptMerge, factor=0.1,
+        matrices=True, defect=f"projects on the singular vectors of uncentred task vectors (equation 3: centred); {_ZERO}",
+    ),
+    "optmerge-modality": Method(
+        title="OptMerge for modalities", function="optimised:optmerge_modality", parameters=OptMergeModality,
+        factor=1.0, matrices=True,
+        defect=f"keeps a fifth of the singular values whatever the number of experts, and merges the two factors of "
+        f"a LoRA apart, each times lambda; {_ZERO}",
+    ),
+    "swudi": Method(
+        title="SWUDI", function="spectral:swudi", parameters=Swudi, factor=0.1, matrices=True,
+        defect="raises eigenvalues to 1e-8 and keeps their directions, which amplifies rounding errors",
+    ),
+    "aswudi": Method(
+        title="ASWUDI", function="spectral:aswudi", parameters=Aswudi, factor=0.2, matrices=True,
+        defect="raises eigenvalues to 1e-8 and keeps their directions, which amplifies rounding errors",
+    ),
+}  # fmt: skip
+"""Name -> method."""
+
+
+def method_of(name: str) -> Method:
+    """Return a method; raises UnknownName with near names."""
+    if name.startswith(PREFIX):
+        return Method(title=name, function="", parameters=dict, factor=1.0)
+    if (method := METHODS.get(name)) is None:
+        raise UnknownName("merging method", name, [*METHODS, f"{PREFIX}NAME"])
+    return method

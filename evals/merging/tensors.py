@@ -1,0 +1,160 @@
+"""Checkpoints as named tensors, read one at a time: a sharded folder of safetensors needs no memory until it is read.
+
+A file is opened for each tensor and closed behind it, since pages of a mapped file count as memory of the process.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from evals import checkpoints, disk
+from evals.errors import UsageError, install
+from evals.validation import cause
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTS = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "*.bin",
+    "*.bin.index.json",
+    "*.pt",
+    "*.pth",
+    "*.gguf",
+)
+"""Patterns of files with weights; the others of a checkpoint are copied."""
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+"""safetensors' names of the dtypes that can be merged -> bytes."""
+SIZES = {**FLOATS, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1}
+_json = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def require_libraries(what: str) -> None:
+    """Raise UsageError, naming the extra, if torch or safetensors is not installed."""
+    for package in ("torch", "safetensors"):
+        if find_spec(package) is None:
+            raise UsageError(f"{what} needs {package}: {install('merge')}")
+
+
+class Entry(Struct, frozen=True):
+    """A tensor in a file."""
+
+    file: Path
+    dtype: str
+    """As safetensors names it."""
+    shape: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """Return the number of entries."""
+        count = 1
+        for length in self.shape:
+            count *= length
+        return count
+
+
+def folder_of(source: str, near: Path, *, who: str) -> Path:
+    """Return the folder of a checkpoint: beside the recipe, as named, or in the hub's cache; raises UsageError."""
+    beside = (near / source).expanduser()
+    folder = beside if beside.is_dir() else checkpoints.folder_of(source)
+    if folder is None and source.count("/") == 1 and not source.startswith((".", "/", "~")):
+        raise UsageError(f"{who} {source} is not on this machine: hf download {source}")
+    if folder is None or not folder.is_dir():
+        raise UsageError(f"{who} {source}: no such folder")
+    return folder
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object; empty if there is no such file; raises UsageError."""
+    try:
+        return _json(disk.read_small(path))
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.MsgspecError, RecursionError) as error:
+        raise UsageError(f"{path}: {cause(error)}") from None
+
+
+class Checkpoint:
+    """A folder of safetensors."""
+
+    def __init__(self, folder: Path, *, who: str) -> None:
+        """`who`: what messages call it, e.g. `expert ocr`."""
+        self.folder, self.who = folder, who
+        if not (folder / "config.json").is_file():
+            raise UsageError(f"{who} {folder}: no checkpoint there (config.json is missing)")
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Return config.json."""
+        return read_json(self.folder / "config.json")
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """Return the files with weights; raises UsageError, also for weights that are pickled."""
+        if (self.folder / INDEX).is_file():
+            mapping = read_json(self.folder / INDEX).get("weight_map")
+            names = set(mapping.values()) if isinstance(mapping, dict) else set()
+            if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
+                raise UsageError(f"{self.who}: {INDEX} has no weight_map of file names in this folder")
+        else:
+            names = {SINGLE}
+        files = tuple(sorted(self.folder / name for name in names))
+        if missing := [path.name for path in files if not path.is_file()]:
+            pickled = any(path.suffix in (".bin", ".pt") for path in self.folder.iterdir())
+            hint = "; convert pickled weights (.bin) to safetensors first" if pickled else ""
+            raise UsageError(f"{self.who} {self.folder}: {missing[0]} is missing{hint}")
+        return files
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """Return name -> tensor, sorted by name; raises UsageError for files that are not safetensors."""
+        entries = {}
+        for path in self.files:
+            with open_file(path, who=self.who) as file:
+                for name in sorted(file.keys()):
+                    part = file.get_slice(name)
+                    entries[name] = Entry(path, part.get_dtype(), tuple(part.get_shape()))
+        return dict(sorted(entries.items()))
+
+    def task_vector(self, name: str, base: torch.Tensor) -> torch.Tensor:
+        """Return theta - theta_0 in the dtype of `base`; raises UsageError for numbers that are not finite."""
+        stored = self.tensor(name)
+        tau = stored.to(base.dtype)
+        tau = tau - base if tau is stored else tau.sub_(base)
+        require_finite(tau, f"{self.who}: {name}")
+        return tau
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """Return a tensor in its own dtype; it is mapped from its file until it is released."""
+        with open_file(self.entries[name].file, who=self.who) as file:
+            tensor: torch.Tensor = file.get_tensor(name)
+        return tensor
+
+
+def open_file(path: Path, *, who: str) -> Any:
+    """Open a safetensors file for torch; raises UsageError."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        return safe_open(path, framework="pt")
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UsageError(f"{who}: {path} is no safetensors file: {cause(error)}") from None
+
+
+def require_finite(tensor: torch.Tensor, what: str) -> None:
+    """Raise UsageError if a tensor holds NaN or an infinity."""
+    import torch
+
+    if not bool(torch.isfinite(tensor.sum())) and not bool(torch.isfinite(tensor).all()):
+        raise UsageError(
+            f"{what} holds NaN or infinite numbers: the checkpoint is damaged, or its training diverged"
+        )

@@ -1,0 +1,148 @@
+"""A checkpoint's folder, written shard by shard: a killed merge goes on behind its last whole shard.
+
+Shards are streamed, so that no shard lies in memory. They lie in a hidden folder beside the target until all is there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from evals import disk
+from evals.errors import UsageError
+from evals.merging.tensors import INDEX, SIZES, WEIGHTS, Entry
+
+if TYPE_CHECKING:
+    import torch
+
+SHARD = 2 << 30
+"""Bytes of tensors in a shard; a larger tensor has its own."""
+CARD = "merge.json"
+BLOCK = 1 << 24
+"""Entries that are converted and written at once."""
+LARGEST_FILE = 1 << 28
+
+
+class Shard(Struct, frozen=True):
+    """A file of the output."""
+
+    name: str
+    tensors: dict[str, Entry]
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of its tensors."""
+        return sum(entry.count * SIZES[entry.dtype] for entry in self.tensors.values())
+
+
+def shards(tensors: Mapping[str, Entry], *, limit: int = SHARD) -> list[Shard]:
+    """Divide tensors into files of at most `limit` bytes, in their order."""
+    groups: list[dict[str, Entry]] = [{}]
+    size = 0
+    for name, entry in tensors.items():
+        length = entry.count * SIZES[entry.dtype]
+        if groups[-1] and size + length > limit:
+            groups.append({})
+            size = 0
+        groups[-1][name] = entry
+        size += length
+    return [
+        Shard(f"model-{number:05}-of-{len(groups):05}.safetensors", group)
+        for number, group in enumerate(groups, 1)
+    ]
+
+
+@contextmanager
+def locked(lock: Path) -> Iterator[None]:
+    """Let one process at a time pass; a second waits until the first has finished."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(disk.create(lock), "wb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def remaining(partial: Path, parts: list[Shard]) -> list[Shard]:
+    """Return the shards that are not written yet."""
+    return [shard for shard in parts if not (partial / shard.name).is_file()]
+
+
+def write_shard(partial: Path, shard: Shard, value: Callable[[str], torch.Tensor]) -> None:
+    """Write a shard in one step: it has its name only when it is whole. `value`: returns a tensor by its name."""
+    path = partial / shard.name
+    temporary = path.with_name(f".{path.name}.part")
+    with os.fdopen(disk.create(temporary, new=True), "wb") as stream:
+        stream.write(_header(shard))
+        for name, entry in shard.tensors.items():
+            _write_tensor(stream, value(name), entry)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+    disk.sync_folder(partial)
+
+
+def _header(shard: Shard) -> bytes:
+    """Return the header of the safetensors format: its length, then names, dtypes, shapes and offsets as JSON."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    offset = 0
+    for name, entry in shard.tensors.items():
+        end = offset + entry.count * SIZES[entry.dtype]
+        header[name] = {"dtype": entry.dtype, "shape": entry.shape, "data_offsets": [offset, end]}
+        offset = end
+    encoded = msgspec.json.encode(header)
+    encoded += b" " * (-len(encoded) % 8)
+    return len(encoded).to_bytes(8, "little") + encoded
+
+
+def _write_tensor(stream: IO[bytes], tensor: torch.Tensor, entry: Entry) -> None:
+    """Write a tensor in the entry's dtype; raises UsageError if it does not fit into that dtype."""
+    import torch
+
+    names = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+    dtype = names.get(entry.dtype, tensor.dtype)
+    flat = tensor.reshape(-1)
+    for start in range(0, flat.numel(), BLOCK):
+        part = flat[start : start + BLOCK].to(dtype)
+        if entry.dtype == "F16" and not bool(torch.isfinite(part).all()):
+            raise UsageError(
+                'the merged weights exceed the range of float16: write dtype = "bfloat16" in the recipe'
+            )
+        stream.write(memoryview(part.contiguous().view(torch.uint8).numpy()))
+
+
+def write_index(partial: Path, parts: list[Shard]) -> None:
+    """Write the index of the shards."""
+    mapping = {name: shard.name for shard in parts for name in shard.tensors}
+    index = {"metadata": {"total_size": sum(shard.size for shard in parts)}, "weight_map": mapping}
+    disk.replace(partial / INDEX, msgspec.json.format(msgspec.json.encode(index)))
+
+
+def copy_files(source: Path, partial: Path, *, wanted: Callable[[str], bool]) -> None:
+    """Copy the files of a checkpoint that hold no weights; links of the hub's cache are resolved, others not followed."""
+    for path in sorted(source.iterdir()):
+        if path.is_dir() or any(fnmatch(path.name, pattern) for pattern in WEIGHTS) or not wanted(path.name):
+            continue
+        if not disk.is_noise(path.name) and path.name not in ("README.md", CARD):
+            disk.replace(partial / path.name, disk.read_small(path, LARGEST_FILE))
+
+
+def finish(partial: Path, target: Path, card: object) -> None:
+    """Write the card and give the folder its name."""
+    disk.replace(partial / CARD, msgspec.json.format(msgspec.json.encode(card, order="sorted")))
+    for rest in partial.glob(".*.part"):
+        rest.unlink()
+    partial.rename(target)
+    disk.sync_folder(target.parent)
+
+
+def discard(partial: Path) -> None:
+    """Remove unfinished files."""
+    shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,419 @@
+"""Merging folders of safetensors: what is merged and what stays, LoRAs, resumption, memory, and what bad input gets."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.errors import UsageError
+from evals.merging import checks, writing
+from evals.merging.build import Plan, make
+from evals.merging.table import METHODS
+from tests.support.merging import family, lora, needs_torch, read, recipe, weights, write
+from tests.support.paths import ROOT
+
+pytestmark = needs_torch
+DOWN, UP = "model.layers.0.mlp.down_proj.weight", "model.layers.0.mlp.up_proj.weight"
+Q = "model.layers.0.self_attn.q_proj.weight"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    return tmp_path / "cache" / "science-evals" / "merges"
+
+
+def built(path: Path, **options: Any) -> Path:
+    return make(Plan(path), say=lambda _: None, **options)
+
+
+def refusal(path: Path, *, trusted: bool = False, accept: bool = False) -> str:
+    """What a recipe is refused with: one line, and nothing is left behind."""
+    before = {file for file in path.parent.rglob("*") if "cache" not in file.parts}
+    with pytest.raises(UsageError) as caught:
+        make(Plan(path, trusted=trusted), say=lambda _: None, accept=accept)
+    assert {file for file in path.parent.rglob("*") if "cache" not in file.parts} == before
+    left = [file.name for file in path.parent.glob("cache/science-evals/merges/*")]
+    assert [name for name in left if name != "hashes.json" and not name.endswith(".lock")] == []
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("files", [1, 3])
+def test_matrices_of_the_language_model_are_merged_and_the_rest_stays(tmp_path, files):
+    import torch
+
+    made = family(tmp_path, dtype="bfloat16", files=files)
+    folder = built(recipe(tmp_path, "task-arithmetic"))
+    merged = read(folder)
+    assert set(merged) == set(made["base"])
+    for name, base in made["base"].items():
+        if name in (DOWN, UP, Q):
+            taus = [made[f"e{n}"][name].float() - base.float() for n in range(3)]
+            wanted = (base.float() + 0.3 * sum(taus)).bfloat16()
+            torch.testing.assert_close(merged[name], wanted, rtol=0, atol=0)
+        else:
+            assert torch.equal(merged[name], base), name
+    card = json.loads((folder / "merge.json").read_text())
+    assert (card["lambda"], card["merged"], card["tensors"], card["seed"]) == (0.3, 3, 7, 0)
+    assert set(card["experts"]) == {"e0", "e1", "e2"}
+    assert card["key"].startswith(folder.name.rpartition("-")[2])
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("edition", ["fixed", "original"])
+def test_every_method_makes_a_checkpoint_twice_with_the_same_bytes(tmp_path, method, edition):
+    family(tmp_path)
+    path = recipe(tmp_path, method, more=f'edition = "{edition}"')
+    first, second = built(path, out=tmp_path / "one"), built(path, out=tmp_path / "two")
+    names = sorted(file.name for file in first.iterdir())
+    assert names == sorted(file.name for file in second.iterdir())
+    assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
+    card = json.loads((first / "merge.json").read_text())
+    assert card["defect"] == (METHODS[method].defect if edition == "original" else "")
+
+
+def test_a_merge_is_made_once_and_again_if_anything_changes(tmp_path, cache):
+    family(tmp_path)
+    path = recipe(tmp_path, "ties")
+    lines: list[str] = []
+    first = make(Plan(path), say=lines.append)
+    assert make(Plan(path), say=lines.append) == first
+    assert len(lines) == 1
+    renamed = make(Plan(recipe(tmp_path, "ties", more="lambda = 0.4", name="r2.toml")), say=lines.append)
+    write(tmp_path / "other", weights(9, base=read(tmp_path / "base")))
+    shutil.copy(tmp_path / "other" / "model.safetensors", tmp_path / "e0" / "model.safetensors")
+    changed = make(Plan(path), say=lines.append)
+    assert len({first, renamed, changed}) == 3
+    assert sorted(folder for folder in cache.iterdir() if folder.is_dir()) == sorted(
+        (first, renamed, changed)
+    )
+
+
+def test_other_dtypes(tmp_path):
+    import torch
+
+    family(tmp_path)
+    folder = built(recipe(tmp_path, "ties", more='dtype = "bfloat16"\ncompute = "float64"'))
+    assert {tensor.dtype for tensor in read(folder).values()} == {torch.bfloat16}
+    assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
+
+
+def test_shards(tmp_path, monkeypatch):
+    import torch
+
+    made = family(tmp_path)
+    whole = read(built(recipe(tmp_path, "ties"), out=tmp_path / "whole"))
+    monkeypatch.setattr(writing, "shards", lambda tensors: [*_shards(tensors, limit=2000)])
+    folder = built(recipe(tmp_path, "ties"), out=tmp_path / "parts")
+    assert len(list(folder.glob("model-*.safetensors"))) > 3
+    parts = read(folder)
+    assert all(torch.equal(parts[name], whole[name]) for name in made["base"])
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    assert index["metadata"]["total_size"] == sum(tensor.nbytes for tensor in whole.values())
+
+
+_shards = writing.shards
+
+
+def test_a_merge_that_was_killed_goes_on_behind_its_last_whole_shard(tmp_path):
+    family(tmp_path)
+    path = recipe(tmp_path, "ties", more="seed = 3")
+    whole = built(path, out=tmp_path / "whole")
+    script = (
+        "import os, sys\nfrom pathlib import Path\nfrom evals.merging import writing, build\n"
+        "old = writing.shards\nwriting.shards = lambda tensors: old(tensors, limit=2000)\n"
+        "plan = build.Plan(Path(sys.argv[1]))\ntensor = plan.tensor\nasked = []\n"
+        "def dying(name):\n    asked.append(name)\n"
+        "    if len(asked) == int(sys.argv[3]): os.kill(os.getpid(), 9)\n    return tensor(name)\n"
+        "plan.tensor = dying\n"
+        "build.make(plan, out=Path(sys.argv[2]), say=print)\nprint('asked', len(asked))"
+    )
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("EVALS_TEST_TORCH", "")])}
+
+    def run(dies: int) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-c", script, str(path), str(tmp_path / "out"), str(dies)]
+        return subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=300)
+
+    assert run(4).returncode == -9
+    assert not (tmp_path / "out").exists()
+    done = run(0)
+    assert done.returncode == 0, done.stderr
+    assert "going on behind shard 2 of 4" in done.stdout
+    assert "asked 5" in done.stdout
+    resumed = read(tmp_path / "out")
+    for name, tensor in read(whole).items():
+        assert tensor.equal(resumed[name]), name
+    assert list(tmp_path.glob(".out*")) == []
+
+
+# --- LoRAs
+
+
+def pairs(
+    seed: int, *, layers: tuple[str, ...] = (DOWN, Q), rank: int = 4, scale: float = 0.05
+) -> dict[str, Any]:
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    made = {}
+    for layer in layers:
+        rows, columns = weights(0)[layer].shape
+        down = torch.randn(rank, columns, generator=generator) * scale
+        made[layer.removesuffix(".weight")] = (down, torch.randn(rows, rank, generator=generator) * scale)
+    return made
+
+
+def test_loras_are_folded_in(tmp_path):
+    import torch
+
+    base = family(tmp_path, experts=0)["base"]
+    first, second = pairs(1), pairs(2, layers=(Q,))
+    lora(tmp_path / "e0", first, rank=4, alpha=8)
+    lora(tmp_path / "e1", second, rank=4, alpha=8, use_rslora=True, alpha_pattern={"q_proj": 2})
+    merged = read(built(recipe(tmp_path, "task-arithmetic", experts=2, more="lambda = 1")))
+    (a0, b0), (a1, b1), (c, d) = first[Q[:-7]], second[Q[:-7]], first[DOWN[:-7]]
+    torch.testing.assert_close(merged[Q], base[Q] + 2 * b0 @ a0 + (2 / 4**0.5) * b1 @ a1)
+    torch.testing.assert_close(merged[DOWN], base[DOWN] + 2 * d @ c)
+    assert torch.equal(merged[UP], base[UP])
+
+
+def test_a_lora_and_its_full_checkpoint_merge_alike(tmp_path):
+    import torch
+
+    base = family(tmp_path, experts=1)["base"]
+    made = pairs(1)
+    lora(tmp_path / "e1", made, rank=4, alpha=4)
+    from_lora = read(built(recipe(tmp_path, "ties", experts=2), out=tmp_path / "from-lora"))
+    full = {
+        name: tensor + (made[name[:-7]][1] @ made[name[:-7]][0] if name[:-7] in made else 0)
+        for name, tensor in base.items()
+    }
+    shutil.rmtree(tmp_path / "e1")
+    write(tmp_path / "e1", full)
+    from_full = read(built(recipe(tmp_path, "ties", experts=2), out=tmp_path / "from-full"))
+    assert all(torch.allclose(from_lora[name], from_full[name], atol=1e-5) for name in base)
+
+
+def test_the_original_modality_merge_of_loras_multiplies_lambda_twice(tmp_path):
+    import torch
+
+    base = family(tmp_path, experts=0)["base"]
+    for number in range(2):
+        lora(tmp_path / f"e{number}", pairs(number + 1, layers=(Q,)), rank=4, alpha=4)
+    path = recipe(
+        tmp_path,
+        "optmerge-modality",
+        experts=2,
+        more='edition = "original"\nlambda = 0.5',
+        parameters="steps = 0",
+    )
+    merged = read(built(path))
+    down = sum(pairs(n + 1, layers=(Q,))[Q[:-7]][0] for n in range(2)) / 2
+    up = sum(pairs(n + 1, layers=(Q,))[Q[:-7]][1] for n in range(2)) / 2
+    torch.testing.assert_close(merged[Q], base[Q] + 0.25 * up @ down)
+
+
+# --- bad input
+
+
+def damage(place: Path, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+    tensors = read(place / name)
+    change(tensors)
+    config = json.loads((place / name / "config.json").read_text())
+    shutil.rmtree(place / name)
+    write(place / name, tensors, config=config)
+
+
+def test_names_and_shapes_that_differ(tmp_path):
+    import torch
+
+    family(tmp_path)
+    damage(tmp_path, "e1", lambda tensors: tensors.pop(UP))
+    assert f"expert e1 lacks 1 tensors of the base (e.g. {UP})" in refusal(recipe(tmp_path, "ties"))
+    damage(tmp_path, "e1", lambda tensors: tensors.update({UP: torch.zeros(24, 17)}))
+    assert f"{UP} is [24, 17] in expert e1 and [24, 16] in the base" in refusal(recipe(tmp_path, "ties"))
+    damage(
+        tmp_path,
+        "e1",
+        lambda tensors: tensors.update({UP: torch.zeros(24, 16), "model.extra.weight": torch.ones(2, 2)}),
+    )
+    assert "the base lacks 1 tensors of expert e1 (e.g. model.extra.weight)" in refusal(
+        recipe(tmp_path, "ties")
+    )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers(tmp_path, value):
+    family(tmp_path)
+    damage(tmp_path, "e2", lambda tensors: tensors[UP][3].fill_(value))
+    assert refusal(recipe(tmp_path, "ties")).startswith(f"expert e2: {UP} holds NaN or infinite numbers")
+
+
+def test_a_base_that_is_not_the_experts(tmp_path):
+    family(tmp_path)
+    shutil.rmtree(tmp_path / "base")
+    write(tmp_path / "base", weights(77))
+    path = recipe(tmp_path, "ties")
+    message = refusal(path)
+    assert message.startswith("expert e0 is far from the base (its task vector has 1.4")
+    assert message.endswith("evals merge --yes")
+    assert built(path, accept=True).is_dir()
+
+
+def test_division_by_zero_of_the_originals_is_named(tmp_path):
+    family(tmp_path)
+    base = read(tmp_path / "base")
+    damage(tmp_path, "e1", lambda tensors: tensors.update({UP: base[UP]}))
+    message = refusal(recipe(tmp_path, "wudi", more='edition = "original"'))
+    assert f"wudi gives NaN or infinite numbers for {UP}" in message
+    assert 'edition = "fixed"' in message
+    assert built(recipe(tmp_path, "wudi")).is_dir()
+
+
+def test_a_base_without_a_chat_template(tmp_path):
+    family(tmp_path, experts=2)
+    (tmp_path / "base" / "tokenizer_config.json").write_text("{}")
+    assert 'no chat template, so that prompts would be empty: write tokenizer = "e0"' in refusal(
+        recipe(tmp_path, "ties", experts=2)
+    )
+    folder = built(recipe(tmp_path, "ties", experts=2, more='tokenizer = "e1"'))
+    assert checks.has_template(folder)
+    shutil.rmtree(folder)
+    for number in range(2):
+        (tmp_path / f"e{number}" / "tokenizer_config.json").write_text("{}")
+    assert "put a chat_template.jinja into" in refusal(recipe(tmp_path, "ties", experts=2))
+    (tmp_path / "base" / "chat_template.jinja").write_text("{{ messages }}")
+    assert (built(recipe(tmp_path, "ties", experts=2)) / "chat_template.jinja").is_file()
+
+
+def test_another_vocabulary(tmp_path):
+    family(tmp_path)
+    (tmp_path / "e1" / "tokenizer.json").write_text('{"model": {"vocab": {"b": 0}}}')
+    assert "expert e1 has another vocabulary than the base" in refusal(recipe(tmp_path, "ties"))
+
+
+def test_code_of_the_checkpoint(tmp_path):
+    family(tmp_path)
+    (tmp_path / "base" / "tokenizer_config.json").write_text(
+        '{"chat_template": "x", "auto_map": {"AutoTokenizer": ["t.T", null]}}'
+    )
+    (tmp_path / "base" / "t.py").write_text("raise SystemExit")
+    message = refusal(recipe(tmp_path, "ties"))
+    assert (
+        message
+        == "the base: its tokenizer runs code of its own (auto_map in tokenizer_config.json); to trust it: --trust-remote-code"
+    )
+    folder = make(Plan(recipe(tmp_path, "ties"), trusted=True), say=lambda _: None)
+    assert (folder / "t.py").is_file()
+
+
+def test_loras_that_cannot_be_folded_in(tmp_path):
+    import torch
+
+    family(tmp_path, experts=0)
+    path = recipe(tmp_path, "ties", experts=1)
+
+    def of(made: dict[str, Any], **config: Any) -> str:
+        shutil.rmtree(tmp_path / "e0", ignore_errors=True)
+        lora(tmp_path / "e0", made, **{"rank": 4, "alpha": 4, **config})
+        return refusal(path)
+
+    assert "a LoRA with use_dora" in of(pairs(1), use_dora=True)
+    assert "only LoRA can be merged" in of(pairs(1), peft_type="IA3")
+    assert "expert e0 is a LoRA of org/other, and the base is ./base" in of(pairs(1), base="org/other")
+    assert built(path, accept=True).is_dir()
+    shutil.rmtree(tmp_path / "cache")
+    assert "the base has no tensor 'model.layers.7.q.weight'" in of(
+        {"model.layers.7.q": (torch.ones(4, 2), torch.ones(2, 4))}
+    )
+    assert f"{Q} is 16 x 9, in the base 16 x 16" in of({Q[:-7]: (torch.ones(4, 9), torch.ones(16, 4))})
+    (tmp_path / "e0" / "adapter_model.safetensors").unlink()
+    assert "adapter_model.safetensors is missing" in refusal(path)
+
+
+def test_a_lora_as_base(tmp_path):
+    family(tmp_path, experts=1)
+    shutil.rmtree(tmp_path / "base")
+    lora(tmp_path / "base", pairs(1), rank=4, alpha=4)
+    assert "is a LoRA: write the model that it was trained on as base" in refusal(
+        recipe(tmp_path, "ties", experts=1)
+    )
+
+
+def test_checkpoints_that_are_not_there(tmp_path):
+    family(tmp_path, experts=1)
+    path = recipe(tmp_path, "ties", experts=2)
+    assert refusal(path) == "expert e1 ./e1: no such folder"
+    path.write_text(path.read_text().replace("./e1", "org/name"))
+    assert refusal(path) == "expert e1 org/name is not on this machine: hf download org/name"
+    path.write_text(path.read_text().replace("org/name", "./e0"))
+    assert "e0 and e1 are the same checkpoint" in refusal(path)
+
+
+def test_files_that_are_no_safetensors(tmp_path):
+    family(tmp_path)
+    path = recipe(tmp_path, "ties")
+    (tmp_path / "e0" / "model.safetensors").write_bytes(b"\xff" * 100)
+    assert "is no safetensors file" in refusal(path)
+    (tmp_path / "e0" / "model.safetensors").unlink()
+    (tmp_path / "e0" / "pytorch_model.bin").write_bytes(b"pickle")
+    assert "convert pickled weights (.bin) to safetensors first" in refusal(path)
+    (tmp_path / "e0" / "model.safetensors.index.json").write_text(
+        '{"weight_map": {"a": "../base/model.safetensors"}}'
+    )
+    assert "has no weight_map of file names in this folder" in refusal(path)
+    (tmp_path / "e0" / "config.json").unlink()
+    assert "config.json is missing" in refusal(path)
+
+
+def test_quantized_weights(tmp_path):
+    family(tmp_path)
+    (tmp_path / "e0" / "config.json").write_text('{"quantization_config": {"bits": 4}}')
+    assert "expert e0 is quantized" in refusal(recipe(tmp_path, "ties"))
+
+
+def test_nothing_to_merge(tmp_path):
+    family(tmp_path)
+    assert "leaves nothing" in refusal(recipe(tmp_path, "ties", more='exclude = ["*"]'))
+
+
+def test_a_full_disk(tmp_path, monkeypatch):
+    family(tmp_path)
+    path = recipe(tmp_path, "ties")
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 1000))
+    assert "GB are needed and 0.0 GB free" in refusal(path)
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writing, "_write_tensor", full)
+    assert refusal(path).endswith("No space left on device")
+
+
+def test_a_folder_that_is_in_use(tmp_path):
+    family(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("precious")
+    with pytest.raises(UsageError, match="exists and is not this merge"):
+        built(recipe(tmp_path, "ties"), out=tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
+
+
+def test_numbers_that_float16_cannot_hold(tmp_path):
+    family(tmp_path)
+    damage(tmp_path, "base", lambda tensors: tensors[UP].mul_(1e6))
+    for n in range(3):
+        damage(tmp_path, f"e{n}", lambda tensors: tensors[UP].mul_(1e6))
+    assert "exceed the range of float16" in refusal(recipe(tmp_path, "ties", more='dtype = "float16"'))
