@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -15,6 +16,75 @@ SHORTEST = 4
 """Minimum length of a secret that is masked in messages; shorter ones could occur in words."""
 SHORTEST_IN_REPLIES = 12
 """The same for replies, in which a common key like `EMPTY` may be part of the answer."""
+
+_ALWAYS = frozenset(
+    {"apikey", "authorization", "credential", "credentials", "passphrase", "passwd", "password", "secret"}
+)
+"""Words that mark a value as a secret anywhere in its name."""
+SECRET_WORDS = _ALWAYS | {"auth", "bearer", "jwt", "key", "keys", "pat", "pwd", "secrets", "token"}
+"""Words that do so at the end of a name."""
+_OF_TEXT = frozenset(
+    {"bos", "cls", "end", "eos", "image", "mask", "next", "pad", "sep", "start", "stop", "think", "unk"}
+)
+"""Words before `token` that name a token of a vocabulary."""
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_FIELD = re.compile(r"""([A-Za-z][\w.-]*+)\\*+["']?+\s*+[:=]\s*+(?!null\b|""|''|$)""")
+"""`name=value`, `name: value` or `"name": value`, at any depth."""
+_PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*+:[^/\s@]++@")
+_KEY = re.compile(
+    r"\b(?:hf_[A-Za-z0-9]{20}|sk-[\w-]{20}|gh[opsru]_\w{20}|github_pat_\w{20}|glpat-[\w-]{16}|AKIA[A-Z0-9]{16})"
+)
+"""Beginnings of keys that are recognised without a name."""
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words of a name in lower case.
+
+    >>> words_of("--kvConfig.API_KEY2")
+    ['kv', 'config', 'api', 'key']
+    """
+    return [word.lower() for word in _WORD.findall(name)]
+
+
+def names_secret(name: str) -> bool:
+    """Return whether the name of an option, a field or a variable marks its value as a secret.
+
+    >>> [names_secret(n) for n in ("--hf-token", "awsSecretAccessKey", "eos_token", "max_tokens", "ssl-keyfile")]
+    [True, True, False, False, False]
+    """
+    words = words_of(name)
+    if not words or (words[-1] == "token" and words[-2:-1] and words[-2] in _OF_TEXT):
+        return False
+    return words[-1] in SECRET_WORDS or not _ALWAYS.isdisjoint(words)
+
+
+def secret_among(arguments: Sequence[str]) -> str:
+    """Return the name of what holds a secret among command-line arguments, also within their values; empty if nothing does.
+
+    >>> secret_among(["--kv-transfer-config", '{"extra": {"redis_password": "x"}}'])
+    'redis_password'
+    """
+    for argument in arguments:
+        name, _, value = argument.partition("=") if argument.startswith("-") else ("", "", argument)
+        if names_secret(name):
+            return name
+        if field := next((field for field in _FIELD.findall(value) if names_secret(field)), ""):
+            return field
+        if _PASSWORD_IN_URL.search(argument):
+            return "a URL with a password"
+        if _KEY.search(argument):
+            return "a key"
+        if variable := _variable_in(argument):
+            return f"the value of {variable}"
+    return ""
+
+
+def _variable_in(text: str) -> str:
+    """Return the environment variable whose secret a text contains; empty if there is none."""
+    secrets = ((n, v.strip()) for n, v in os.environ.items() if names_secret(n))
+    return next(
+        (name for name, secret in secrets if len(secret) >= SHORTEST_IN_REPLIES and secret in text), ""
+    )
 
 
 def environment_secret(variable: str, *, spaces: bool = False) -> str:

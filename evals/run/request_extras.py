@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from evals.calls.secrets import environment_secret
+from evals.calls.secrets import environment_secret, secret_among
 from evals.errors import UsageError
 from evals.seams import Requests
 from evals.types import Message, Model, Part, Prompt, Prompter, Sample, Text
@@ -18,7 +18,6 @@ from evals.validation import cause
 
 NEVER = ("model", "messages", "contents", "prompt", "input", "stream", "n")
 """Request fields set by the harness."""
-_SECRET = re.compile(r"(?i)api[_-]?key|authorization|password|secret|credential|(?<![a-z_])token$")
 _HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OWN_HEADERS = ("content-length", "content-type", "transfer-encoding", "host", "connection")
@@ -38,9 +37,9 @@ def extra_body(text: str | None) -> dict[str, Any]:
         raise UsageError(f"--extra-body must be a JSON object, {{...}}, not {type(fields).__name__}")
     if own := [name for name in NEVER if name in fields]:
         raise UsageError(f"--extra-body: {', '.join(own)} is set by the harness")
-    if secret := [name for name in fields if _SECRET.search(name)]:
+    if secret := secret_among([text]):
         raise UsageError(
-            f"--extra-body: {', '.join(secret)} looks like a secret, and body fields are stored on the card; "
+            f"--extra-body: {secret} looks like a secret, and body fields are stored on the card; "
             "use --header NAME=ENV_VARIABLE"
         )
     return fields

@@ -18,7 +18,6 @@ Set by `evals/run/cluster/` for replicas on a cluster:
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -29,15 +28,12 @@ from pathlib import Path
 from msgspec import Struct
 
 from evals import checkpoints, gpus, profiles
+from evals.calls.secrets import secret_among
 from evals.errors import UsageError
 from evals.profiles import Profile
 
 START_S = 3600.0
 HOST = "127.0.0.1"
-SECRET = frozenset(
-    {"key", "keys", "token", "secret", "password", "passwd", "credential", "credentials", "pat"}
-)
-"""Last words of an option's name, and words of a variable's name, that mark the value as a secret."""
 TRUST = "--trust-remote-code"
 """Engine option that runs code from the weights' repository."""
 
@@ -92,9 +88,15 @@ class LaunchSpec(Struct, frozen=True, kw_only=True):
 
     @property
     def is_official(self) -> bool:
-        """Whether the weights come from the hub repository that the profile names; a folder's name proves nothing."""
-        names = {name.lower() for name in self.profile.names} if self.profile else set()
-        return self.folder is None and self.model.lower() in names
+        """Whether the weights come from its makers' hub repository, the first that the profile names.
+
+        A folder's name proves nothing, and an organisation of another hub may be anybody's on this one.
+        """
+        return (
+            self.folder is None
+            and self.profile is not None
+            and self.model.lower() == self.profile.names[0].lower()
+        )
 
     @property
     def identity(self) -> str:
@@ -134,13 +136,11 @@ def spec_of(
 
 def refuse_secrets(arguments: Sequence[str]) -> None:
     """Raise UsageError for options that hold a secret: process list, log, card and bundles would show it."""
-    for word in arguments:
-        name = word.partition("=")[0]
-        if name.startswith("-") and re.split(r"[-_]", name.lower())[-1] in SECRET:
-            raise UsageError(
-                f"{name}: its value would be visible in the process list, the card and the log; pass secrets in the "
-                "environment (HF_TOKEN for weights); a server on 127.0.0.1 needs no key"
-            )
+    if name := secret_among(arguments):
+        raise UsageError(
+            f"{name} among the engine's options: the process list, the card and the log would show it; pass secrets in "
+            "the environment (HF_TOKEN for weights); a server on 127.0.0.1 needs no key"
+        )
 
 
 def _start_s() -> float:

@@ -16,11 +16,12 @@ from typing import IO
 import msgspec
 
 from evals import disk
+from evals.calls.secrets import SECRET_WORDS, in_url, words_of
 from evals.errors import UsageError
 from evals.model_adapters.common import watchdog
 from evals.model_adapters.common.faults import fault_message
 from evals.model_adapters.common.fetch import Refused, fetch, listed
-from evals.model_adapters.common.launch import HOST, SECRET, Engine, LaunchSpec, command
+from evals.model_adapters.common.launch import HOST, Engine, LaunchSpec, command
 from evals.model_adapters.common.logs import PORT_TAKEN, cause
 
 GRACE_S = 5.0
@@ -182,12 +183,22 @@ def _close(pipe: IO[bytes] | None) -> None:
 
 def _environment(engine: Engine) -> dict[str, str]:
     """Return the environment of the server: without secrets of other services, and with telemetry switched off."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in WEIGHTS or not (SECRET & set(name.lower().split("_")) or name.startswith("EVALS_"))
-    }
+    kept = {name: value for name, value in os.environ.items() if name in WEIGHTS or _is_harmless(name, value)}
     return kept | {"DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"} | engine.environment
+
+
+def _is_harmless(name: str, value: str) -> bool:
+    """Whether a variable holds no secret of another service; the address of a proxy is needed with its password."""
+    words = words_of(name)
+    if (
+        name.startswith("EVALS_")
+        or not SECRET_WORDS.isdisjoint(words)
+        or words[-1:] in (["webhook"], ["dsn"])
+    ):
+        return False
+    if any(word.endswith(("password", "apikey", "token")) for word in words):  # PGPASSWORD
+        return False
+    return "proxy" in words or not in_url(value)
 
 
 def free_port() -> int:

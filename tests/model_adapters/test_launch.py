@@ -438,6 +438,7 @@ def test_a_server_of_other_weights_or_of_a_stranger_is_not_reused(engine):
         ("internlm/Intern-S1-mini", True),
         ("Intern-S1-mini", True),
         ("some-org/Intern-S1-mini", False),
+        ("Shanghai_AI_Laboratory/Intern-S1-mini", False),
         ("./here/Intern-S1-mini", False),
         ("internlm/Intern-S1-mini as a folder", False),
     ],
@@ -461,10 +462,28 @@ def test_code_of_weights_is_trusted_by_the_full_name_of_the_makers_alone(
 
 @pytest.mark.parametrize(
     "words",
-    ["--hf-token hf_x", "--hf-token=hf_x", "--api-key hf_x", "--admin-api-key hf_x", "--api_key=hf_x"],
+    [
+        "--hf-token hf_x",
+        "--hf-token=hf_x",
+        "--api-key hf_x",
+        "--admin-api-key hf_x",
+        "--api_key=hf_x",
+        "--apikey hf_x",
+        """--kv-transfer-config '{"kv_connector_extra_config": {"redis_password": "hf_x"}}'""",
+        """--kv-transfer-config='{"a": [{"secretKey" : "hf_x"}]}'""",
+        "--kv-transfer-config.kv_connector_extra_config.auth_token hf_x",
+        "--env AWS_SECRET_ACCESS_KEY=hf_x",
+        "--env=HF_TOKEN=hf_x",
+        "PASSWORD=hf_x",
+        "--config 'password: hf_x'",
+        "--kv redis://me:hf_x@cache/0",
+        "--download hf_xABCDEFGHIJKLMNOPQRSTUVWX",
+        "--note aw-value-of-a-variable-hf_x",
+    ],
 )
 def test_a_secret_among_the_engines_options_is_refused_unseen(words, monkeypatch):
     monkeypatch.setenv("EVALS_ENGINE_ARGS", words)
+    monkeypatch.setenv("MY_SERVICE_KEY", "value-of-a-variable-hf_x")
     with pytest.raises(UsageError, match="environment") as caught:
         launch.spec_of(load.engine("vllm"), "a/b", None)
     assert "hf_x" not in str(caught.value)
@@ -472,17 +491,25 @@ def test_a_secret_among_the_engines_options_is_refused_unseen(words, monkeypatch
     with pytest.raises(UsageError) as caught:
         launch.spec_of(load.engine("vllm"), "a/b", None)
     assert "hf_x" not in str(caught.value)
-    usual = "--max-num-batched-tokens 8 --tokenizer x --image-token-id 3 --max-model-len 9"
+    usual = (
+        "--max-num-batched-tokens 8 --tokenizer x --image-token-id 3 --max-model-len 9 --ssl-keyfile k.pem "
+        """--hf-overrides '{"eos_token": "x", "num_key_value_heads": 4, "api_key": null}' """
+        "--limit-mm-per-prompt image=4 --lora-modules a=b"
+    )
     monkeypatch.setenv("EVALS_ENGINE_ARGS", usual)
-    assert len(launch.spec_of(load.engine("vllm"), "a/b", None).arguments) == 8
+    assert len(launch.spec_of(load.engine("vllm"), "a/b", None).arguments) == 16
 
 
 def test_an_engine_sees_no_secret_but_those_for_weights(monkeypatch):
-    for name in ("AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "OPENAI_API_KEY", "DB_PASSWORD", "HF_TOKEN"):
+    for name in ("AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "OPENAI_API_KEY", "DB_PASSWORD", "HF_TOKEN", "PGPASSWORD", "OPENAI_APIKEY"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    monkeypatch.setenv("DATABASE_URL", "postgres://me:word@db/x")
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:word@proxy:3128")
     seen = server_process._environment(load.engine("vllm"))
     assert {n for n in seen if seen[n] == "x"} == {"HF_TOKEN"}
+    assert "DATABASE_URL" not in seen
+    assert "HTTPS_PROXY" in seen  # weights are downloaded through it
     assert seen["TOKENIZERS_PARALLELISM"] == "false"
 
 

@@ -155,6 +155,7 @@ def test_a_header_of_the_users_is_sent_and_nowhere_kept(here: Path) -> None:
         (("--extra-body", "[1]"), "--extra-body must be a JSON object"),
         (("--extra-body", '{"messages": []}'), "messages is set by the harness"),
         (("--extra-body", '{"api_key": "x"}'), "api_key looks like a secret"),
+        (("--extra-body", '{"a": {"b": [{"clientSecret": "x"}]}}'), "clientSecret looks like a secret"),
     ],
 )
 def test_an_option_that_is_none_is_refused(here: Path, words: tuple[str, ...], said: str) -> None:
