@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from html import escape
 from pathlib import Path
@@ -102,7 +103,9 @@ def export(results: Path, folder: Path, *, samples: int = 20) -> list[Path]:
 
 
 def _is_ours(path: Path) -> bool:
-    return path.read_text(encoding="utf-8", errors="replace").startswith(MARK)
+    with suppress(OSError):
+        return disk.read_small(path).startswith(MARK.encode())
+    return False
 
 
 def page(title: str, body: Iterable[str]) -> bytes:

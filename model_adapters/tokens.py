@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from evals import profiles
+from evals import disk, profiles
 from evals.boundary import foreign_code
 from evals.calls.secrets import environment_secret
 from evals.errors import ModelError, UnknownName, UsageError, install
@@ -164,7 +164,7 @@ def _of_folder(folder: Path, *, trusted: bool) -> Tokenizer:
 def _wants_code(config: Path) -> bool:
     """Whether a tokenizer's class is defined in its own folder."""
     try:
-        return "auto_map" in json.loads(config.read_text(encoding="utf-8"))
+        return "auto_map" in json.loads(disk.read_small(config))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{config}: {error}") from error
 

@@ -9,12 +9,15 @@ Bytes come from the run's media store by their hash. They are foreign: decode th
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Sequence
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evals import disk
 from evals.boundary import foreign_code
 from evals.data.media import MOST_PIXELS, OPENED
 from evals.errors import DataError
@@ -36,18 +39,24 @@ GOLD, ANSWER = "#0072b2", "#d55e00"
 
 
 def read(run: Path, media: Media) -> bytes:
-    """Read a file that was sent from the media store of a run's suite; raises DataError if it is missing or too large."""
+    """Read a file that was sent from the media store of a run's suite.
+
+    Raises DataError if it is missing, too large or not what its name says, e.g. a link to another file.
+    """
     if not re.fullmatch(r"[0-9a-f]{64}", media.sha256):
         raise DataError("its name in the store is not a hash")
     path = run.parent.parent / "media" / media.sha256
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise DataError(f"{path.stat().st_size:,} bytes are too many to show")
-        return path.read_bytes()
-    except OSError:
+        raw = disk.read_small(path, MOST_BYTES)
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise DataError(f"more than {MOST_BYTES:,} bytes are too many to show") from None
         raise DataError(
             f"the bytes of {media.kind} {media.sha256[:12]} are not in the results folder"
         ) from None
+    if sha256(raw).hexdigest() != media.sha256:
+        raise DataError(f"the file of {media.kind} {media.sha256[:12]} in the results folder is another one")
+    return raw
 
 
 # --- images and boxes ---------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ data set. The archive's comment is the SHA-256 of all bytes before it.
 
 from __future__ import annotations
 
+import os
 import time
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -99,7 +100,10 @@ def pack(run: Run, out: Path) -> Manifest:
     partial = out.with_name(f".{out.name}.part")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        with (
+            os.fdopen(disk.create(partial, new=True), "wb") as stream,
+            zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
+        ):
             for name, lines in _contents(run, gated=card.gated):
                 manifest.files[name] = _add(archive, name, lines)
             _add(archive, "bundle.json", [msgspec.json.format(encode(manifest), indent=1)])

@@ -110,16 +110,28 @@ def keep(folder: Path, raw: bytes, *, max_pixels: int | None = None) -> Media:
 
 
 def hold(folder: Path, raw: bytes) -> str:
-    """Store bytes under their SHA-256 and return it."""
+    """Store bytes under their SHA-256 and return it; what lies there under that name is replaced if it differs.
+
+    A results folder of somebody else may hold another image of this name, or a link to a private file, which would be sent.
+    """
     digest = sha256(raw).hexdigest()
     path = folder / digest
-    if not path.exists():
+    if not _holds(path, raw):
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{digest}.{os.getpid()}"
-        temporary.write_bytes(raw)
+        with os.fdopen(disk.create(temporary, new=True), "wb") as stream:
+            stream.write(raw)
         temporary.replace(path)
     _PLACES[str(folder)] = None
     return digest
+
+
+def _holds(path: Path, raw: bytes) -> bool:
+    """Whether a path is a file, not a link, with this content."""
+    try:
+        return path.lstat().st_size == len(raw) and not path.is_symlink() and disk.read_small(path) == raw
+    except OSError:
+        return False
 
 
 def look(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, int, int, str]:

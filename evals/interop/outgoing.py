@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct, structs
 
+from evals import disk
 from evals.errors import UsageError
 from evals.prompts import plain_text
 from evals.records.card import Card
@@ -112,11 +114,16 @@ def sampled(card: Card) -> str:
 
 
 def write(path: Path, chunks: Iterable[bytes]) -> Path:
-    """Write a file and make its folder if needed; raises UsageError if that fails."""
+    """Write a file in one step and make its folder if needed; raises UsageError if that fails.
+
+    A link of its name is replaced, not followed.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as stream:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with os.fdopen(disk.create(temporary, new=True), "wb") as stream:
             stream.writelines(chunks)
+        temporary.replace(path)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
     return path

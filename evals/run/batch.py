@@ -35,6 +35,8 @@ from evals.types import Model, Prompt, Reply, Sampling
 POLL_S, POLL_MOST_S = 10.0, 120.0
 DEADLINE_S = 1800.0
 """Deadline for polling a batch and fetching its results."""
+MOST_BYTES = 1 << 30
+"""Size limit of a run's batch log."""
 TRIES = 6
 """Attempts to submit a batch; before each retry the vendor is asked whether the batch exists."""
 _encode = msgspec.json.Encoder().encode
@@ -72,8 +74,7 @@ class _Change(Struct, omit_defaults=True):
 def sent(run: Path) -> list[Sent]:
     """Read the batch log of a run; a half-written last line is ignored, as nothing was sent after it."""
     batches: dict[str, Sent] = {}
-    path = run / BATCHES
-    for line in path.read_bytes().splitlines() if path.exists() else ():
+    for line in _log(run).splitlines():
         try:
             change = msgspec.json.decode(line, type=_Change)
         except msgspec.MsgspecError:
@@ -84,6 +85,16 @@ def sent(run: Path) -> list[Sent]:
         if change.never:
             batch.never, batch.id = [*batch.never, change.never], ""
     return list(batches.values())
+
+
+def _log(run: Path) -> bytes:
+    """Read the batch log of a run, empty if there is none; raises StoreError if it is no file of bounded size."""
+    try:
+        return disk.read_small(run / BATCHES, MOST_BYTES)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise StoreError(f"{run / BATCHES}: cannot be read: {error.strerror}") from None
 
 
 def waiting(run: Path) -> list[Sent]:
@@ -101,7 +112,7 @@ def tokens(run: Path) -> dict[str, int]:
 
 def _note(run: Path, change: _Change) -> None:
     path = run / BATCHES
-    torn = path.exists() and not path.read_bytes().endswith(b"\n")
+    torn = (log := _log(run)) != b"" and not log.endswith(b"\n")
     try:
         with os.fdopen(disk.create(path, append=True), "ab") as stream:
             stream.write((b"\n" if torn else b"") + _encode(change) + b"\n")

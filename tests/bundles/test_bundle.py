@@ -291,3 +291,13 @@ def test_a_name_of_several_suites_makes_a_bundle_of_each(tmp_path: Path) -> None
     assert made == ["week-gpqa-diamond.zip", "week-mmlu-pro.zip"]
     for name in made:
         assert evals("bundle", "verify", tmp_path / name, "--data", SAMPLES).status == 0
+
+
+def test_a_link_where_the_bundle_is_written_is_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    target.write_text("not yours")
+    (tmp_path / ".b.zip.part").symlink_to(target)
+    run(tmp_path / "r", "mmlu-pro", "--run", "one")
+    assert evals("bundle", "one", tmp_path / "b.zip", "--results", tmp_path / "r").status == 0
+    assert target.read_text() == "not yours"
+    assert evals("bundle", "verify", tmp_path / "b.zip").status == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
@@ -80,10 +82,18 @@ def test_what_is_no_image_is_one_line(raw: bytes) -> None:
 
 def test_bytes_come_from_the_suites_store_and_from_nowhere_else(tmp_path: Path) -> None:
     run = tmp_path / "suite@1" / "model" / "run"
-    name = "ab" * 32
-    (tmp_path / "suite@1" / "media").mkdir(parents=True)
-    (tmp_path / "suite@1" / "media" / name).write_bytes(b"there")
+    name = sha256(b"there").hexdigest()
+    store = tmp_path / "suite@1" / "media"
+    store.mkdir(parents=True)
+    (store / name).write_bytes(b"there")
     assert media.read(run, Media("image", "image/png", name)) == b"there"
+    (tmp_path / "private").write_text("mine")
+    (store / ("ab" * 32)).symlink_to(tmp_path / "private")
+    (store / ("ac" * 32)).symlink_to("/dev/zero")
+    os.mkfifo(store / ("ad" * 32))
+    for other in ("ab", "ac", "ad"):
+        with pytest.raises(DataError, match=r"another one|not in the results|too many"):
+            media.read(run, Media("image", "image/png", other * 32))
     with pytest.raises(DataError, match="not in the results folder"):
         media.read(run, Media("image", "image/png", "cd" * 32))
     for odd in ("../../../etc/passwd", "", name.upper(), name + "/.."):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
 import zlib
 from base64 import b64decode, b64encode
+from collections.abc import Callable
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -155,3 +158,24 @@ async def test_bytes_that_are_gone_are_the_samples_failure(tmp_path: Path) -> No
     (tmp_path / media.sha256).unlink()
     with pytest.raises(Rejected, match="missing in the results folder"):
         await payload(media)
+
+
+@pytest.mark.parametrize("kind", ["link", "other", "longer", "pipe"])
+def test_what_somebody_put_under_an_images_name_is_not_sent(tmp_path: Path, kind: str) -> None:
+    raw = drawn()
+    private = tmp_path / "private"
+    private.write_bytes(b"not an image, and mine")
+    store = tmp_path / "media"
+    store.mkdir()
+    path = store / sha256(raw).hexdigest()
+    make: dict[str, Callable[[], object]] = {
+        "link": lambda: path.symlink_to(private),
+        "other": lambda: path.write_bytes(bytes(len(raw))),
+        "longer": lambda: path.write_bytes(raw + b"x"),
+        "pipe": lambda: os.mkfifo(path),
+    }
+    make[kind]()
+    media = keep(store, raw)
+    assert asyncio.run(payload(media)) == (media.media_type, raw)
+    assert private.read_bytes() == b"not an image, and mine"
+    assert not path.is_symlink()

@@ -277,3 +277,14 @@ def _newer(name: str) -> str | None:
         if found and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0:
             return found
     return sys.executable if sys.version_info >= (3, 12) else None
+
+
+def test_a_link_where_an_export_is_written_is_replaced(results: Path, tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    target.write_text("not yours")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "scores.md").symlink_to(target)
+    assert evals("export", "markdown", "m", "--out", tmp_path / "out", "--results", results).status == 0
+    assert target.read_text() == "not yours"
+    assert not (tmp_path / "out" / "scores.md").is_symlink()
+    assert "Benchmark" in (tmp_path / "out" / "scores.md").read_text()

@@ -501,7 +501,15 @@ def test_a_secret_among_the_engines_options_is_refused_unseen(words, monkeypatch
 
 
 def test_an_engine_sees_no_secret_but_those_for_weights(monkeypatch):
-    for name in ("AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "OPENAI_API_KEY", "DB_PASSWORD", "HF_TOKEN", "PGPASSWORD", "OPENAI_APIKEY"):
+    for name in (
+        "AWS_SECRET_ACCESS_KEY",
+        "GITHUB_TOKEN",
+        "OPENAI_API_KEY",
+        "DB_PASSWORD",
+        "HF_TOKEN",
+        "PGPASSWORD",
+        "OPENAI_APIKEY",
+    ):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
     monkeypatch.setenv("DATABASE_URL", "postgres://me:word@db/x")
