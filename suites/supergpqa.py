@@ -1,0 +1,81 @@
+"""SuperGPQA (M-A-P, arXiv 2502.14739): 26,529 questions of 285 graduate disciplines with four to ten options.
+
+`official` is the authors' zero-shot form (SuperGPQA/SuperGPQA @ 03a3e278, which OpenCompass @ a5acc4bb repeats): options
+marked `A)`, a last line `Answer: X`, and the rule of evals/extract/upstream/supergpqa.py. The authors' reasoning models got
+32,768 tokens and their chat models 4,096; the first holds here. The headline is the mean over questions ("sample" in their
+table); `accuracy_macro` is their mean over 13 disciplines. Their means over 72 fields and 285 subfields, their split by
+difficulty and their five-shot form are not computed. `strict` wants a stated option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evals.benchmark import Benchmark, Protocol, Variant
+from evals.data import Data, Split
+from evals.errors import DataError
+from evals.extract.upstream.supergpqa import option_supergpqa
+from evals.prompts import LETTERS, ask, options, plain_text
+from evals.scorers.choice import StatedChoice
+from evals.scorers.options import OptionSet
+from evals.suite import GREEDY_32K
+from evals.types import Prompt, Sample, Text
+
+ROWS = Split(
+    hub="m-a-p/SuperGPQA",
+    revision="4430d4458112c7d4497fdcf94d7cc223313d6acf",
+    split="train",
+    stems=("SuperGPQA-all", "SuperGPQA", "train"),
+    rows=26_529,
+)
+
+
+def _samples(data: Data, variant: str) -> Iterator[Sample]:
+    for row in data.rows(ROWS, required=("uuid", "question", "options", "answer_letter", "discipline")):
+        choices, right = tuple(map(str, row["options"])), str(row["answer_letter"]).strip()
+        if len(right) != 1 or not 0 <= LETTERS.find(right) < len(choices):
+            raise DataError(
+                f"supergpqa: {row['uuid']}: the gold answer {right!r} is none of its {len(choices)} options"
+            )
+        yield Sample(
+            id=str(row["uuid"]),
+            question=(Text(str(row["question"])),),
+            target=right,
+            choices=choices,
+            group=str(row["discipline"]),
+        )
+
+
+def _prompt(mark: str, form: str, sample: Sample) -> Prompt:
+    last = LETTERS[len(sample.choices) - 1]
+    return ask(
+        f"Answer this multiple-choice question; exactly one option is right. {form}, where X is one letter from A to {last}.\n\n"
+        f"{plain_text(sample.question)}\n{options(sample.choices, mark=mark)}"
+    )
+
+
+def _official(sample: Sample, repeat: int) -> Prompt:
+    return _prompt(
+        "{}) {}", "The last line of your reply must be of the form 'Answer: X' (without quotes)", sample
+    )
+
+
+def _strict(sample: Sample, repeat: int) -> Prompt:
+    return _prompt("{}. {}", "Think it through, then finish with a line of the form `ANSWER: X`", sample)
+
+
+BENCHMARK = Benchmark(
+    name="supergpqa",
+    title="SuperGPQA: 26,529 questions of 285 graduate disciplines with up to ten options (arXiv 2502.14739).",
+    variants={"": Variant(26_529)},
+    samples=_samples,
+    protocols={
+        "strict": Protocol(prompt=_strict, scorers={"choice": StatedChoice()}, sampling=GREEDY_32K),
+        "official": Protocol(
+            prompt=_official, scorers={"choice": OptionSet(option_supergpqa)}, sampling=GREEDY_32K
+        ),
+    },
+    chance=0.104,
+    licence="ODC-BY",
+    cite="arXiv 2502.14739",
+)

@@ -1,0 +1,103 @@
+"""SuperGPQA: the authors' rule with its traps, the mended reading beside it, and bad data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from time import process_time
+
+import pytest
+
+from evals.data import Data
+from evals.extract.upstream.supergpqa import option_supergpqa
+from evals.suites import supergpqa
+from evals.types import Prompt, Reply, Sample
+from tests.support.command import evals
+
+QUESTION = Sample(id="1", target="C", choices=("25 W", "50 W", "$e$", "75 W", "foo"))
+
+
+def verdict(protocol: str, text: str, prompt: Prompt | None = None) -> str:
+    scorer = supergpqa.BENCHMARK.suite("", protocol).scorers["choice"]
+    return str(scorer(QUESTION, prompt or Prompt(), Reply(text=text)).verdict)
+
+
+@pytest.mark.parametrize(
+    ("text", "official", "strict"),
+    [
+        ("Answer: C", "right", "right"),
+        ("**Answer:** C", "right", "right"),
+        ("Some steps.\n\nAnswer: **C**", "right", "right"),
+        (r"The final answer is $\boxed{C}$.", "right", "right"),
+        ("The answer is (C).", "right", "right"),
+        ("the answer is (c).", "invalid", "right"),
+        ("C", "right", "right"),
+        ("C)", "right", "right"),
+        ("The answer to this question is C.", "unanswered", "right"),
+        ("The answer is A.\nWait, that is wrong.\nAnswer: C", "right", "right"),
+        ("Answer: A\nNo, I have to correct this: it must be C, since e is the limit.", "wrong", "right"),
+        ("The answer is a multiple of e.", "invalid", "unanswered"),
+        ("The answer is foo.", "wrong", "wrong"),
+        ("Answer: B", "wrong", "wrong"),
+        ("Answer: A and C", "wrong", "unanswered"),
+        ("Answer: I", "invalid", "unanswered"),
+        ("I do not know.", "invalid", "unanswered"),  # begins with the letter I
+        ("It is hard to say.", "unanswered", "unanswered"),
+        ("", "unanswered", "unanswered"),
+    ],
+)
+def test_replies(text: str, official: str, strict: str) -> None:
+    assert verdict("official", text) == official
+    assert verdict("strict", text) == strict
+
+
+def test_official_takes_the_e_of_a_formula_for_a_letter() -> None:
+    assert verdict("official", "The answer is $e$.") == "invalid"
+
+
+def test_reasoning_apart_is_not_read() -> None:
+    assert verdict("strict", "<think>The answer is A.</think>\n\nAnswer: C") == "right"
+    assert verdict("strict", "<think>Answer: C") == "truncated"
+
+
+def test_letters_are_those_shown() -> None:
+    turned = Prompt(order=(4, 3, 2, 1, 0))
+    assert (
+        verdict("official", "The answer is foo.", turned)
+        == verdict("official", "Answer: A", turned)
+        == "wrong"
+    )
+    assert verdict("official", "Answer: C", turned) == "right"
+
+
+@pytest.mark.parametrize(
+    "piece", ["(", " ", "answer:", "Answer ", "The answer ", "\\boxed{", "the ", "word", "$ ", "\n"]
+)
+def test_hostile_replies_take_linear_time(piece: str) -> None:
+    begin = process_time()
+    option_supergpqa("x" + piece * (200_000 // len(piece)) + "?", QUESTION.choices)
+    option_supergpqa(piece * (200_000 // len(piece)) + "?", QUESTION.choices)
+    assert process_time() - begin < 5
+
+
+def test_every_option_is_asked_with_its_letter() -> None:
+    suite = supergpqa.BENCHMARK.suite("", "official")
+    (part,) = suite.prompter(Data(suite="supergpqa", sample=True))(QUESTION, 0).messages[0].parts
+    assert "E) foo" in str(part)
+    assert "from A to E" in str(part)
+
+
+@pytest.mark.parametrize("letter", ["D", "", "AB", "a"])
+def test_a_gold_answer_beyond_the_options_is_one_line(letter: str, tmp_path: Path) -> None:
+    rows = tmp_path / "SuperGPQA-all.jsonl"
+    row = {
+        "uuid": "7",
+        "question": "?",
+        "options": ["x", "y", "z"],
+        "answer_letter": letter,
+        "discipline": "Law",
+    }
+    rows.write_text(json.dumps(row))
+    done = evals("check", "supergpqa", "--data", rows)
+    assert done.status != 0
+    assert f"supergpqa: 7: the gold answer {letter!r} is none of its 3 options" in done.err + done.out
