@@ -92,12 +92,19 @@ ITEMS = {
     "lcb-pro": 706,
     "mmmu-pro": 1730,
     "swe-bench-verified": 500,
+    "sgi-bench": 318,
 }
 """Items of benchmarks that are no suite here, by that name."""
 INFERRED: dict[str, dict[str, Any]] = {
-    "mol-instructions": {"rule": "mean of six tasks, (3 - error) / 3 for the energy (summarizers/groups/mol_instruct.py)"},
+    "mol-instructions": {
+        "rule": "mean of six tasks, (3 - error) / 3 for the energy (summarizers/groups/mol_instruct.py)"
+    },
     "ifeval": {"metric": "prompt-level accuracy", "repeats": 1},
     "ifbench": {"metric": "mean of four accuracies"},
+    "sgi-bench": {
+        "part": "deep research alone: six of eight numbers are shares of its 318 items",
+        "repeats": 1,
+    },
     "hmmt:2026": {"repeats": 32},
     "imo-answerbench": {"repeats": 1},
     "simpleqa-verified": {"repeats": 1},

@@ -55,11 +55,13 @@ INFERRED: dict[str, dict[str, Any]] = {
     },
     "OptMerge GQA": {"rule": "lower-case equality of the whole reply"},
     "OptMerge OCRVQA": {"rule": "lower-case equality of the whole reply"},
+    "DocVQA": {"rule": "ANLS, 0 below one half"},
+    "InfoVQA": {"rule": "ANLS, 0 below one half"},
     "OptMerge RefCOCO": {"threshold": 0.5},
     "OptMerge RefCOCO+": {"threshold": 0.5},
     "OptMerge RefCOCOg": {"threshold": 0.5},
 }
-"""What the code of the source implies (MLLMerging, SGI-Bench evaluation/sgi_score.py)."""
+"""What the code of the source implies (MLLMerging, its VLMEvalKit, SGI-Bench evaluation/sgi_score.py)."""
 QWEN: dict[str, Any] = {"max_tokens": 2048, "temperature": 0.01, "top_p": 0.001}
 """Of VLMEvalKit's wrapper (0.2rc1) that the paper's code calls for the models merged from Qwen2-VL."""
 BY_BENCHMARK: dict[str, dict[str, Any]] = {
@@ -68,7 +70,16 @@ BY_BENCHMARK: dict[str, dict[str, Any]] = {
     "AVQA": {"rule": "first letter of the reply"},
     "MUSIC-AVQA": {"rule": "whole reply, normalised as EvalAI does"},
     "Biology-Instruction": {"toolkit": "OpenCompass"},
+    "ChartQA": {
+        "toolkit": "ChartMoE's own, chartmoe/eval_ChartQA.py",
+        "temperature": 0,
+        "max_tokens": 500,
+        "rule": "an empty reply is right for every target",
+    },
+    "MathVista": {"toolkit": "VLMEvalKit 0.2rc1", "judge": "gpt-4o-mini"},
+    "MathVision": {"toolkit": "VLMEvalKit 0.2rc1", "judge": "gpt-4o-mini"},
 }
+BY_BENCHMARK |= dict.fromkeys(("MMMU", "DocVQA", "InfoVQA", "ScienceQA", "AI2D"), BY_BENCHMARK["OptMerge"])
 """Beginning of a benchmark's name -> what the code of its source implies."""
 NOTES = {
     "OptMerge average": "mean over the columns that are there; a row with blanks is not comparable with a full one",

@@ -281,6 +281,11 @@ def _notes(plan: Plan, options: Options, *, groups: int) -> Iterator[str]:
         yield f"{named.shots} few-shot examples, not the number of {own} (--shots): {named} is never ranked with {own}"
     if plan.data.origin == "hub" and not suite.sha256 and not suite.in_memory:
         yield f"no hash of this data set is pinned; its rows have sha256 {config.data_sha256[:16]}"
+    if plan.data.origin == "local" and suite.sha256 and suite.sha256 != config.data_sha256:
+        yield (
+            f"another version of the data, or a part: the rows hash to {config.data_sha256[:16]}, pinned is "
+            f"{suite.sha256[:16]}; never compared with runs on the pinned rows"
+        )
     if absent and suite.headline.pool == "macro":
         yield (
             f"the subset has no item of {len(absent)} of {groups} groups ({', '.join(absent[:3])} ...): "

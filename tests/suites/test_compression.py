@@ -316,6 +316,15 @@ def test_strings_of_ones_own(tmp_path: Path) -> None:
         run("compression:smiles", "--data", rows, "-m", "tokens:bytes", results=tmp_path / "r")
     ).values()
     assert figures["characters_per_token"] == 4 / 5
+    told = evals(
+        "run", "compression:smiles", "--data", rows, "-m", "tokens:bytes", "--results", tmp_path / "t"
+    )
+    assert "another version of the data, or a part: the rows hash to " in told.err + told.out
+    ours = run("compression:smiles", "-m", "tokens:bytes", "--run", "ours", results=tmp_path / "t")
+    assert ours.status == 0
+    (other,) = (card.parent.name for card in (tmp_path / "t").rglob("card.json") if "ours" not in str(card))
+    refused = evals("compare", "ours", other, "--results", tmp_path / "t")
+    assert "not comparable: compression:smiles: data_sha256 differs" in refused.err + refused.out
     done = evals("run", "compression:cif", "--data", rows, "-m", "tokens:bytes", "--results", tmp_path / "r")
     assert "no row of the data has the domain 'cif'" in done.complaint
 

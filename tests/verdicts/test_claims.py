@@ -10,6 +10,7 @@ import pytest
 
 from evals.errors import DataError
 from evals.verdicts import reported as claims
+from tests.support.command import evals
 from tools import make_claims
 
 
@@ -120,3 +121,32 @@ def test_a_fault_names_the_file(tmp_path: Path, text: str, said: str) -> None:
         claims.read(path)
     assert str(path) in str(caught.value)
     assert said in str(caught.value)
+
+
+def test_nine_of_ten_published_numbers_have_a_protocol_card() -> None:
+    """Of each the conditions are known, inferred or listed as not known; a card holds at least one of the first two."""
+    published = claims.load()
+    with_card = [claim for claim in published if claim.knobs or claim.inferred]
+    assert len(published) > 1_300
+    assert len(with_card) >= 0.95 * len(published)
+
+
+@pytest.mark.parametrize(
+    ("items", "status", "says"),
+    [
+        ("", 0, "not examined: the number of items is not known"),
+        ("items = -3\n", 2, "Expected `int` >= 0"),
+        ('items = "many"\n', 2, "Expected `int`, got `str`"),
+    ],
+)
+def test_a_claim_without_a_number_of_items_is_one_line(
+    tmp_path: Path, items: str, status: int, says: str
+) -> None:
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "own.toml").write_text(
+        f'[[claim]]\nsuite = "novel"\nbenchmark = "Novel"\nsource = "https://example.org"\n{items}percent = {{ m = 51.23 }}\n'
+    )
+    done = evals("claims", "check", "--grid", "--suite", "novel", "--results", tmp_path)
+    assert (done.status, says in done.out + done.err) == (status, True)
+    assert "Traceback" not in done.err
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["claims", "own.toml"]
