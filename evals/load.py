@@ -361,8 +361,9 @@ def without_secrets(spec: str) -> str:
     """Return a model's spec without user, password and query of its URL."""
     if "://" not in spec:
         return spec
-    from evals.model_adapters.common import http
+    from evals.model_adapters.common import endpoints, http
 
-    adapter, _, url = spec.partition(":")
-    base, hash_, name = url.partition("#")
-    return f"{adapter}:{http.without_secrets(base)}{hash_}{name}"
+    adapter, _, address = spec.partition(":")
+    bases, hash_, name = address.partition("#")
+    shown = ",".join(map(http.without_secrets, endpoints.split(bases)))
+    return f"{adapter}:{shown}{hash_}{name}"

@@ -71,6 +71,37 @@ class Metered(Protocol):
     per_minute: float
 
 
+class Concurrency(Protocol):
+    """The number of calls in flight, adjusted during a run; see `Pace`."""
+
+    @property
+    def limit(self) -> int:
+        """Return the number of calls allowed in flight."""
+        ...
+
+    @property
+    def ceiling(self) -> int:
+        """Return the maximum of `limit`."""
+        ...
+
+    def reply(self) -> None:
+        """Note a reply."""
+        ...
+
+    def slow_down(self) -> None:
+        """Note that the server asked for fewer calls, or missed a deadline."""
+        ...
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A model that adjusts the concurrency itself, e.g. that of several servers."""
+
+    def pace(self, fixed: int | None) -> Concurrency:
+        """Return the concurrency of a run; `fixed`: never more calls than this."""
+        ...
+
+
 @runtime_checkable
 class Versioned(Protocol):
     """A model whose replies depend on the versions of libraries in this process: another version makes another run."""

@@ -1,6 +1,6 @@
-"""Any server with an OpenAI-compatible API: `server:http://127.0.0.1:8000/v1#name`.
+"""Any server with an OpenAI-compatible API: `server:http://127.0.0.1:8000/v1#name`, or several: `server:URL1,URL2#name`.
 
-Without `#name` the model is read from the server's list. If the server requires a key, it is read from
+Without `#name` the model is read from the server's list. `server:@FILE#name` reads the addresses from a file. If the server requires a key, it is read from
 EVALS_SERVER_KEY; OPENAI_API_KEY is never sent to such a server.
 """
 
@@ -12,6 +12,7 @@ import ssl
 import time
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -21,6 +22,7 @@ from msgspec import Struct
 from evals.calls.backoff import wait_s
 from evals.calls.secrets import Mask, api_key, in_url
 from evals.errors import BadReply, Fatal, RateLimit, Rejected, UsageError
+from evals.model_adapters.common.endpoints import Addresses, Endpoints
 from evals.model_adapters.common.faults import fault_message, not_a_reply
 from evals.model_adapters.common.fetch import Listed, Refused, listed
 from evals.model_adapters.common.http import base_of, likely_base, without_secrets
@@ -122,20 +124,43 @@ def _likelihood(echo: _LogProbs, start: int, text: str) -> Likelihood:
     return Likelihood(logprob=total, tokens=len(own), greedy=greedy)
 
 
-def model(rest: str) -> Server:
-    """Return the client for `URL#NAME`; raises UsageError."""
-    base, _, name = rest.partition("#")
-    base = base.strip()
+def model(rest: str) -> Server | Endpoints:
+    """Return the client for `URL#NAME`, `URL1,URL2#NAME` or `@FILE#NAME`; raises UsageError."""
+    listed, _, name = rest.partition("#")
+    listed = listed.strip()
+    addresses = Addresses(listed, _check_url)
+    if len(addresses.urls) == 1 and not listed.startswith("@"):
+        return _connect(name or _only_model(listed, _key()), listed)
+    name = name or _common_model(addresses.urls)
+    return Endpoints(name, addresses, partial(_connect, name))
+
+
+def _connect(name: str, base: str) -> Server:
+    return Server(name, base=base, key=_key())
+
+
+def _common_model(urls: Sequence[str]) -> str:
+    """Return the model that all servers list; raises UsageError."""
+    names = {_only_model(url, _key()): url for url in urls}
+    if len(names) > 1:
+        served = " and ".join(f"{without_secrets(url)} serves {name}" for name, url in names.items())
+        raise UsageError(f"{served}: one run is of one model")
+    return next(iter(names))
+
+
+def _check_url(base: str) -> None:
     if not _is_url(base):
         raise UsageError(
             f"server:{without_secrets(base)} has no valid http URL: write server:http://HOST:PORT/v1#NAME"
         )
-    key = api_key("EVALS_SERVER_KEY") or None
-    if key and urlsplit(base).username is not None:
+    if _key() and urlsplit(base).username is not None:
         raise UsageError(
             f"server:{without_secrets(base)}: either EVALS_SERVER_KEY or a user in the URL, not both"
         )
-    return Server(name or _only_model(base, key), base=base, key=key)
+
+
+def _key() -> str | None:
+    return api_key("EVALS_SERVER_KEY") or None
 
 
 def _is_url(base: str) -> bool:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from evals.seams import Metered
+from evals.seams import Concurrency, Metered, Paced, slots_of
 
 START = 16
 MOST = 1024
@@ -111,3 +111,8 @@ class Spacing:
 def spacing_of(model: object) -> Spacing | None:
     """Return the spacing for a model with a limit in calls per minute; None if it has none."""
     return Spacing(model.per_minute) if isinstance(model, Metered) and model.per_minute else None
+
+
+def pace_of(model: object, fixed: int | None) -> Concurrency:
+    """Return the concurrency for a model: its own if it has one. `fixed`: start there and never exceed it."""
+    return model.pace(fixed) if isinstance(model, Paced) else Pace(fixed=fixed, most=slots_of(model) or MOST)

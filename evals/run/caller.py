@@ -17,7 +17,7 @@ from evals.boundary import foreign_code
 from evals.calls.backoff import wait_s
 from evals.calls.call import ask
 from evals.calls.deadline import Deadline
-from evals.calls.pace import Pace, spacing_of
+from evals.calls.pace import spacing_of
 from evals.data.series import inline_text_media
 from evals.errors import (
     Disconnected,
@@ -31,7 +31,7 @@ from evals.errors import (
     Transient,
 )
 from evals.scorers.scoring import failure
-from evals.seams import Requests, Starting
+from evals.seams import Concurrency, Requests, Starting
 from evals.types import Failure, Message, Model, Prompt, Reply, Sampling
 
 ATTEMPTS = 6
@@ -54,7 +54,7 @@ class Caller:
     def __init__(
         self,
         model: Model,
-        pace: Pace,
+        pace: Concurrency,
         *,
         timeout_s: float | None,
         stop: asyncio.Event,

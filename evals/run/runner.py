@@ -18,7 +18,7 @@ from msgspec import structs
 
 from evals.boundary import foreign_code
 from evals.calls.call import writable
-from evals.calls.pace import MOST, Pace
+from evals.calls.pace import MOST, pace_of
 from evals.errors import Crash, EvalsError, StoreError
 from evals.records.store import Run
 from evals.records.writer import Writer
@@ -30,7 +30,6 @@ from evals.run.order import order
 from evals.run.sampling import reseeded
 from evals.sandbox import Pool
 from evals.scorers.scoring import Scoring, failure
-from evals.seams import slots_of
 from evals.types import Failure, Model, Prompt, Record, Reply, Sample
 
 HOPELESS = 8
@@ -76,7 +75,7 @@ class Runner:
         `skips`: returns whether a job needs no more samples. `say`: shows the user what is being waited for.
         """
         self.model, self.jobs, self.budget = model, jobs, budget or Budget()
-        self.pace = Pace(fixed=concurrency, most=slots_of(model) or MOST)
+        self.pace = pace_of(model, concurrency)
         self.interrupted, self.ended = False, ""
         """Why the run ended before its queue was empty."""
         self._loop: asyncio.AbstractEventLoop | None = None

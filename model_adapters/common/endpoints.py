@@ -1,0 +1,400 @@
+"""Several servers of one model behind a single queue: `server:URL1,URL2#NAME` or `server:@FILE#NAME`.
+
+The runner keeps as many calls in flight as the servers take together. Each server has its own `Pace`, and a call goes to
+the one with the smallest share of it in use. The calls of a server that is lost go to the others, and it is tried again
+after a pause. Once the queue is empty, calls open on a server that is much slower than an idle one are moved there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from evals import disk
+from evals.calls.pace import MOST, Pace
+from evals.errors import Disconnected, Fatal, ModelError, RateLimit, Transient, UsageError
+from evals.model_adapters.common.http import without_secrets
+from evals.plain import notice
+from evals.types import Likelihood, Prompt, Reply, Sampling
+
+T = TypeVar("T")
+
+PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
+"""Time before a lost server is tried again; it doubles with every failure in a row."""
+FAILURES = 3
+"""Faults in a row after which a server that answers counts as lost."""
+IDLE_S = 0.05
+"""Time for which a server has room for calls before it is given those of slower ones."""
+SLOWER = 2.0
+"""Ratio of mean durations from which calls are moved to a faster server."""
+UNKNOWN_SLOWER = 4.0
+"""The same for a server that has not replied yet, by the age of its oldest call."""
+REREAD_S = 1.0
+"""Interval at which the file of addresses is looked at."""
+ENOUGH = 8
+"""Replies after which the mean duration of a server is known."""
+
+
+class Server(Protocol):
+    """A client of one server."""
+
+    @property
+    def accepts(self) -> frozenset[str]:
+        """Return the inputs that the model takes."""
+        ...
+
+    @property
+    def notes(self) -> list[str]:
+        """Return remarks on its calls."""
+        ...
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Send further headers with every call."""
+        ...
+
+    def reply(self, prompt: Prompt, sampling: Sampling) -> Coroutine[Any, Any, Reply]:
+        """Call the model."""
+        ...
+
+    def logprobs(
+        self, prompt: str, continuations: Sequence[str]
+    ) -> Coroutine[Any, Any, tuple[Likelihood, ...]]:
+        """Return log-likelihoods."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class Call:
+    """A call in flight."""
+
+    def __init__(self, task: asyncio.Task[Any], started: float, *, movable: bool) -> None:
+        self.task, self.started, self.movable = task, started, movable
+        self.moved = False
+        """Whether it was cancelled to be made on another server."""
+
+    def move(self) -> None:
+        """Cancel the call, so that it is made on another server."""
+        self.moved = True
+        self.task.cancel()
+
+
+class Endpoint:
+    """One of several servers: its pace, its calls in flight, and how reliable it is."""
+
+    def __init__(self, url: str, server: Server, pace: Pace) -> None:
+        """`url`: without secrets."""
+        self.url, self.server, self.pace = url, server, pace
+        self.calls: set[Call] = set()
+        self.replies = self.losses = 0
+        self.mean_s = 0.0
+        """Moving average of the duration of a call with a reply."""
+        self.paused = self.removed = False
+        """Whether it waits to be tried again; whether the file of addresses no longer lists it."""
+        self.rejected = ""
+        """The error for which it is called no more; empty if there is none."""
+        self._failures = 0
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is to be called."""
+        return not (self.paused or self.removed or self.rejected)
+
+    @property
+    def room(self) -> int:
+        """Return the number of calls it takes at once: one until a server that failed has replied again."""
+        return 1 if self._failures >= FAILURES else self.pace.limit
+
+    @property
+    def load(self) -> float:
+        """Return the share of its room in use."""
+        return len(self.calls) / self.room
+
+    def replied(self, seconds: float) -> None:
+        """Note a reply after this time."""
+        if self._failures >= FAILURES:
+            notice(f"endpoints: {self.url} answers again")
+        self._failures = 0
+        self.replies += 1
+        self.mean_s += (seconds - self.mean_s) * max(0.1, 1 / self.replies)
+        self.pace.reply()
+
+    def failed(self, error: ModelError) -> float:
+        """Note a failure; return the time in seconds for which to pause, 0 if it is to be called as before."""
+        if isinstance(error, RateLimit):
+            self.pace.slow_down()
+            return error.retry_after_s or 0.0
+        unreachable = isinstance(error, Disconnected) and error.unreachable
+        was_lost = self._failures >= FAILURES
+        self._failures = max(self._failures + 1, FAILURES if unreachable else 0)
+        if self._failures < FAILURES or self.paused:
+            return 0.0
+        if not was_lost:
+            self.losses += 1
+            notice(f"endpoints: {self.url} is lost ({error}); its samples go to the others")
+        return min(PAUSE_S * 2.0 ** (self._failures - FAILURES), LONGEST_PAUSE_S)
+
+    def is_slower(self, other: Endpoint, now: float) -> bool:
+        """Whether its calls take so much longer than another's that they are worth moving there."""
+        if self.replies:
+            return self.mean_s > SLOWER * other.mean_s
+        oldest = min((call.started for call in self.calls), default=now)
+        return now - oldest > UNKNOWN_SLOWER * other.mean_s
+
+    def remaining_s(self, call: Call, now: float) -> float:
+        """Return a guess of the time until a call ends: the mean less its age, or how much it is above the mean."""
+        return abs(self.mean_s - (now - call.started))
+
+    @property
+    def note(self) -> str:
+        """Return its part in the run for the card."""
+        lost = f", lost {self.losses} times" if self.losses > 1 else ", lost once" if self.losses else ""
+        why = f"; called no more: {self.rejected}" if self.rejected else ""
+        return f"endpoint {self.url}: {self.replies:,} replies{lost}{why}"
+
+
+class SharedPace:
+    """Concurrency of a runner in front of several servers: what they take together."""
+
+    def __init__(self, endpoints: Collection[Endpoint]) -> None:
+        self._endpoints = endpoints
+
+    @property
+    def limit(self) -> int:
+        """Return the number of calls allowed in flight."""
+        return max(1, sum(e.room for e in self._endpoints if e.usable))
+
+    @property
+    def ceiling(self) -> int:
+        """Return the maximum of `limit`."""
+        return max(1, sum(e.pace.ceiling for e in self._endpoints if e.usable))
+
+    def reply(self) -> None:
+        """Do nothing: a reply is noted for its server."""
+
+    def slow_down(self) -> None:
+        """Slow all servers down: a call exceeded its deadline, wherever it was."""
+        for endpoint in self._endpoints:
+            endpoint.pace.slow_down()
+
+
+class Endpoints:
+    """A model on several servers."""
+
+    def __init__(
+        self, name: str, addresses: Callable[[], Sequence[str] | None], connect: Callable[[str], Server]
+    ) -> None:
+        """`addresses`: returns the base URLs, None if they are the same as before. `connect`: URL -> client."""
+        self.name = name
+        self._addresses, self._connect = addresses, connect
+        self._endpoints: dict[str, Endpoint] = {}
+        self._headers: dict[str, str] = {}
+        self._fixed: int | None = None
+        self._check: asyncio.TimerHandle | None = None
+        self._update()
+        self.accepts = next(iter(self._endpoints.values())).server.accepts
+
+    def pace(self, fixed: int | None) -> SharedPace:
+        """Return the concurrency; `fixed`: that of all servers together."""
+        self._fixed = fixed
+        for endpoint in self._endpoints.values():
+            endpoint.pace = self._own_pace()
+        return SharedPace(self._endpoints.values())
+
+    def _own_pace(self) -> Pace:
+        fixed = None if self._fixed is None else -(-self._fixed // max(1, len(self._endpoints)))
+        return Pace(fixed=fixed, most=MOST)
+
+    @property
+    def notes(self) -> list[str]:
+        """Return remarks for the card: who answered how many, and each server's own."""
+        own = [note for endpoint in self._endpoints.values() for note in endpoint.server.notes]
+        return list(dict.fromkeys([*(e.note for e in self._endpoints.values()), *own]))
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Send further headers with every call to every server."""
+        self._headers |= headers
+        for endpoint in self._endpoints.values():
+            endpoint.server.add_headers(headers)
+
+    async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
+        """See `Model`."""
+        return await self._ask(lambda server: server.reply(prompt, sampling))
+
+    async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
+        """See `LogProbs`."""
+        return await self._ask(lambda server: server.logprobs(prompt, continuations))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._check is not None:
+            self._check.cancel()
+        await asyncio.gather(*(e.server.close() for e in self._endpoints.values()))
+
+    async def _ask(self, ask: Callable[[Server], Coroutine[Any, Any, T]]) -> T:
+        """Call a server; if it fails or is slow, call others. Raises the last error."""
+        self._update()
+        loop, tried = asyncio.get_running_loop(), set[Endpoint]()
+        movable = True
+        while True:
+            endpoint = self._choose(tried)
+            task = loop.create_task(ask(endpoint.server))
+            call = Call(task, loop.time(), movable=movable)
+            endpoint.calls.add(call)
+            try:
+                result = await task
+            except asyncio.CancelledError:
+                caller = asyncio.current_task()
+                if not call.moved or (caller is not None and caller.cancelling()):
+                    raise
+                tried, movable = {endpoint}, False
+            except (Transient, Fatal) as error:
+                tried.add(endpoint)
+                if not self._on_failure(endpoint, error, tried):
+                    raise
+            else:
+                endpoint.replied(loop.time() - call.started)
+                return result
+            finally:
+                endpoint.calls.discard(call)
+                self._check_later(IDLE_S)
+
+    def _choose(self, tried: Collection[Endpoint]) -> Endpoint:
+        """Return the server to call: the least loaded of those that are usable and untried; raises Fatal if none is left."""
+        listed = [e for e in self._endpoints.values() if not e.removed and not e.rejected]
+        usable = [e for e in listed if not e.paused] or listed
+        if not usable:
+            why = next((e.rejected for e in self._endpoints.values() if e.rejected), "no address is listed")
+            raise Fatal(f"none of {len(self._endpoints)} servers is left: {why}")
+        return min([e for e in usable if e not in tried] or usable, key=lambda e: e.load)
+
+    def _on_failure(self, endpoint: Endpoint, error: ModelError, tried: Collection[Endpoint]) -> bool:
+        """Note a failure; return whether the call is to be made on another server."""
+        if isinstance(error, Fatal):
+            if not endpoint.rejected:
+                endpoint.rejected = str(error)
+                notice(f"endpoints: {endpoint.url} is called no more: {error}")
+        elif pause_s := endpoint.failed(error):
+            endpoint.paused = True
+            asyncio.get_running_loop().call_later(pause_s, _resume, endpoint)
+        return any(e.usable and e not in tried for e in self._endpoints.values())
+
+    def _update(self) -> None:
+        """Connect to servers that were added to the file of addresses; leave those that were removed from it."""
+        urls = self._addresses()
+        if urls is None:
+            return
+        for url in urls:
+            if url not in self._endpoints:
+                endpoint = Endpoint(without_secrets(url), self._connect(url), self._own_pace())
+                if self._headers:
+                    endpoint.server.add_headers(self._headers)
+                self._endpoints[url] = endpoint
+        for url, endpoint in self._endpoints.items():
+            endpoint.removed = url not in urls
+
+    def _check_later(self, after_s: float) -> None:
+        if self._check is None:
+            self._check = asyncio.get_running_loop().call_later(after_s, self._move_calls)
+
+    def _move_calls(self) -> None:
+        """If a server has had room since the last call ended, the queue is empty: move calls of slower servers to it."""
+        self._check = None
+        now = asyncio.get_running_loop().time()
+        idle = [e for e in self._endpoints.values() if e.usable and e.replies >= ENOUGH and e.load < 1]
+        if not idle:
+            return
+        fast = min(idle, key=lambda e: e.mean_s)
+        slow = [e for e in self._endpoints.values() if e is not fast and e.calls]
+        calls = [
+            (endpoint.remaining_s(call, now), call)
+            for endpoint in slow
+            if endpoint.is_slower(fast, now)
+            for call in endpoint.calls
+            if call.movable and not call.moved
+        ]
+        calls.sort(key=lambda entry: -entry[0])
+        for remaining_s, call in calls[: fast.room - len(fast.calls)]:
+            if remaining_s > fast.mean_s:
+                call.move()
+        if slow:
+            self._check_later(max(IDLE_S, fast.mean_s / 2))
+
+
+def _resume(endpoint: Endpoint) -> None:
+    endpoint.paused = False
+
+
+class Addresses:
+    """The base URLs of a command line, or of a file, one a line, which is read again when it changes."""
+
+    def __init__(self, listed: str, check: Callable[[str], None]) -> None:
+        """`listed`: `URL1,URL2` or `@FILE`. `check`: raises UsageError for an invalid URL. Raises UsageError."""
+        self._check = check
+        self._path = Path(listed[1:]) if listed.startswith("@") else None
+        self._read_at = 0.0
+        self._stamp: tuple[int, int] | None = None
+        self.urls: Sequence[str] = split(listed) if self._path is None else self._read(self._path)
+        self._check_all(self.urls)
+        self._news: Sequence[str] | None = self.urls
+
+    def __call__(self) -> Sequence[str] | None:
+        """Return the URLs if they have changed since the last call; an unreadable file is named and changes nothing."""
+        if self._path is not None and time.monotonic() - self._read_at > REREAD_S:
+            try:
+                self._reread(self._path)
+            except UsageError as error:
+                notice(f"endpoints: {error}; going on with the addresses as they were")
+        news, self._news = self._news, None
+        return news
+
+    def _reread(self, path: Path) -> None:
+        self._read_at = time.monotonic()
+        if self._stamp == _stamp(path):
+            return
+        urls = self._read(path)
+        self._check_all(urls)
+        self.urls = self._news = urls
+
+    def _check_all(self, urls: Sequence[str]) -> None:
+        for url in urls:
+            if "," in url.partition("?")[0]:
+                raise UsageError(
+                    f"{without_secrets(url)}: after each comma goes a whole URL, http://HOST:PORT/v1"
+                )
+            self._check(url)
+
+    def _read(self, path: Path) -> Sequence[str]:
+        self._read_at = time.monotonic()
+        self._stamp = _stamp(path)
+        try:
+            text = disk.read_small(path).decode("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read the addresses in {path}: {error}") from None
+        if urls := list(filter(None, (line.partition("#")[0].strip() for line in text.splitlines()))):
+            return urls
+        raise UsageError(f"{path} lists no address; write base URLs, one a line")
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Return what changes with a file's content; None if there is no file."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_mtime_ns, state.st_size
+
+
+def split(listed: str) -> list[str]:
+    """Split a list of URLs, which may contain commas themselves.
+
+    >>> split("http://a:1/v1,http://b:1/v1?x=1,2")
+    ['http://a:1/v1', 'http://b:1/v1?x=1,2']
+    """
+    return [url.strip() for url in re.split(r",(?=\s*[A-Za-z][A-Za-z0-9+.-]*://)", listed)]
