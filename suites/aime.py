@@ -17,7 +17,7 @@ from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract.upstream.integers import integer, integer_matharena
 from evals.prompts import ask, plain_text
-from evals.prompts.upstream import UpstreamPrompts
+from evals.prompts.upstream import opencompass_prompts
 from evals.report.metrics import repeated
 from evals.scorers.integer import Integer, StatedInteger, Timed
 from evals.scorers.judge.judged import Judged
@@ -88,25 +88,11 @@ def _ask_boxed(sample: Sample, repeat: int) -> Prompt:
     return ask(f"{plain_text(sample.question)}\nPut the final answer into \\boxed{{}}.")
 
 
-def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
-    """Return the columns that OpenCompass' loaders make (datasets/aime2024.py, custom.py)."""
-    return {"question": question, "answer": str(sample.target)}
-
-
-def _words(year: str) -> UpstreamPrompts:
-    return UpstreamPrompts(
-        file=f"aime{year}/aime{year}_cascade_eval_gen_5e9f4f.py",
-        asks=f"aime{year}_infer_cfg.prompt_template.template",
-        judges="cascade_evaluator.llm_evaluator.prompt_template.template",
-        row=_row,
-        gold="answer",
-    )
-
-
 def _intern_s1(year: str) -> Protocol:
+    config = f"aime{year}/aime{year}_cascade_eval_gen_5e9f4f.py"
     return Protocol(
         prompt=_ask_boxed,
-        upstream=_words(year),
+        upstream=opencompass_prompts(config, f"aime{year}_infer_cfg", "cascade_evaluator.llm_evaluator"),
         scorers={"judge": Judged(rule=Integer(integer))},
         metrics=repeated(),
         sampling=INTERN_S1,

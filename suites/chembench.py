@@ -25,8 +25,8 @@ from evals.benchmark import Benchmark, FewShot, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract.upstream.last_letter import letter
-from evals.prompts import LETTERS, ask, options, plain_text
-from evals.prompts.upstream import UpstreamPrompts
+from evals.prompts import ANSWER_LINE, LETTERS, ask, options, plain_text
+from evals.prompts.upstream import opencompass_prompts
 from evals.report.metrics import mean_value
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.judge.judged import Judged
@@ -208,8 +208,8 @@ def first_capital(text: str, count: int) -> str | None:
 
 def _zero_shot_4k(sample: Sample, repeat: int) -> Prompt:
     return ask(
-        "Answer this single-choice question about chemistry. Finish with a line of the form `ANSWER: X`, where X is "
-        f"A, B, C or D.\n\n{plain_text(sample.question).strip()}\n\n{options(sample.choices)}"
+        f"Answer this single-choice question about chemistry. Finish with {ANSWER_LINE}\n\n"
+        f"{plain_text(sample.question).strip()}\n\n{options(sample.choices)}"
     )
 
 
@@ -247,17 +247,11 @@ def over_eight(points: Sequence[Point]) -> float:
     return mean_value([point for point in points if point.group != LEFT_OUT])
 
 
-def _row_4k(sample: Sample, prompt: Prompt, question: str) -> Row:
-    """Return the columns that OpenCompass' loader makes (datasets/chembench.py)."""
-    shown = dict(zip("ABCD", sample.choices, strict=True))
-    return {"input": question, **shown, "target": prompt.shown_letter(str(sample.target))}
-
-
-WORDS = UpstreamPrompts(
-    file="ChemBench/ChemBench_llmjudge_gen_c584cf.py",
-    asks="chembench_infer_cfg.prompt_template.template",
-    judges="chembench_eval_cfg.evaluator.prompt_template.template",
-    row=_row_4k,
+WORDS = opencompass_prompts(
+    "ChemBench/ChemBench_llmjudge_gen_c584cf.py",
+    "chembench_infer_cfg",
+    "chembench_eval_cfg.evaluator",
+    question="input",
     gold="target",
 )
 

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from evals.benchmark import Benchmark, Protocol, Variant
-from evals.data import Data, Row, Split
-from evals.extract import letter_opencompass, letter_simple_evals
-from evals.prompts import ask, options, plain_text, rng, shuffled
-from evals.prompts.upstream import UpstreamPrompts
+from evals.data import Data, Split
+from evals.extract.upstream.letters import first_match
+from evals.prompts import ANSWER_LINE, ask, options, plain_text, rng, shuffled
+from evals.prompts.upstream import opencompass_prompts
 from evals.report.metrics import accuracy, accuracy_guess
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.judge.judged import Judged
@@ -31,9 +31,7 @@ ANSWERS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorr
 
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
     rows, name = VARIANTS[variant].rows, f"gpqa_{variant}"
-    split = Split(
-        hub=HUB, revision=REVISION, config=name, split="train", stems=(variant, name), rows=rows, gated=True
-    )
+    split = Split(hub=HUB, revision=REVISION, config=name, split="train", stems=(variant, name), rows=rows)
     for position, row in enumerate(data.rows(split, required=("Record ID", *ANSWERS))):
         yield Sample(
             id=str(row["Record ID"]),
@@ -51,16 +49,11 @@ def _ask(instruction: str, sample: Sample, order: Sequence[int], mark: str = "{}
     return ask(f"{instruction}\n\n{plain_text(sample.question).strip()}\n\n{shown}", order=tuple(order))
 
 
-STRICT = (
-    "Answer this graduate-level science question. Think it through step by step, then finish with a line of the form "
-    "`ANSWER: X`, where X is A, B, C or D."
-)
+STRICT = f"Answer this graduate-level science question. Think it through step by step, then finish with {ANSWER_LINE}"
 LAST_LINE = (
     "Answer the multiple-choice question below{}. The last line of your reply must read '{}: $LETTER' (without the "
     "quotes), where LETTER is one of ABCD."
 )
-OFFICIAL = LAST_LINE.format(", reasoning step by step first", "Answer")
-ROTATED = LAST_LINE.format("", "ANSWER")
 
 
 def _shuffled(sample: Sample, repeat: int) -> Prompt:
@@ -75,39 +68,18 @@ def _official(data: Data, variant: str) -> Prompter:
         position = repeat * rows + sample.meta["row"]
         while len(orders) <= position:
             orders.append(draw.sample(range(4), 4))
-        return _ask(OFFICIAL, sample, orders[position])
+        return _ask(LAST_LINE.format(", reasoning step by step first", "Answer"), sample, orders[position])
 
     return prompt
 
 
 def _rotated(sample: Sample, repeat: int) -> Prompt:
-    return _ask(ROTATED, sample, [(position + sample.meta["row"] + 1) % 4 for position in range(4)])
+    return _ask(LAST_LINE.format("", "ANSWER"), sample, [(i + sample.meta["row"] + 1) % 4 for i in range(4)])
 
 
-def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
-    """Return the columns that OpenCompass' loader makes (datasets/gpqa.py)."""
-    shown = {letter: sample.choices[i] for letter, i in zip("ABCD", prompt.order or range(4), strict=True)}
-    return {"question": question, **shown, "answer": prompt.shown_letter(str(sample.target))}
-
-
-WORDS = UpstreamPrompts(
-    file="gpqa/gpqa_cascade_eval_gen_772ea0.py",
-    asks="gpqa_infer_cfg.prompt_template.template",
-    judges="gpqa_eval_cfg.evaluator.llm_evaluator.prompt_template.template",
-    row=_row,
-    gold="answer",
-)
-
-
-def opencompass_letter(text: str, count: int) -> str | None:
-    """Apply OpenCompass' rule."""
-    return letter_opencompass(text)
-
-
-def first_letter(text: str, count: int) -> str | None:
-    """Apply the rule of simple-evals."""
-    return letter_simple_evals(text)
-
+CONFIG = "gpqa/gpqa_cascade_eval_gen_772ea0.py"
+SIMPLE_EVALS = first_match("first_letter", r"(?i)Answer[ \t]*:[ \t]*\$?([A-D])\$?")
+OPENCOMPASS = first_match("opencompass_letter", r"(?i)ANSWER\s*:\s*([A-D])")
 
 BENCHMARK = Benchmark(
     name="gpqa",
@@ -120,19 +92,18 @@ BENCHMARK = Benchmark(
         "strict": Protocol(prompt=_shuffled, scorers={"choice": StatedChoice()}),
         "official": Protocol(
             prompter=_official,
-            scorers={"choice": Choice(first_letter)},
+            scorers={"choice": Choice(SIMPLE_EVALS)},
             metrics=(*accuracy(), accuracy_guess()),
             sampling=Sampling(temperature=0.5, max_tokens=2048),
             repeats=4,
         ),
         "intern-s1": Protocol(
             prompt=_rotated,
-            upstream=WORDS,
-            scorers={"judge": Judged(rule=Choice(opencompass_letter))},
+            upstream=opencompass_prompts(CONFIG, "gpqa_infer_cfg", "gpqa_eval_cfg.evaluator.llm_evaluator"),
+            scorers={"judge": Judged(rule=Choice(OPENCOMPASS))},
             sampling=INTERN_S1,
         ),
     },
-    ideal=lambda sample, prompt: f"Answer: {prompt.shown_letter(str(sample.target))}",
     gated=True,
     chance=0.25,
     licence="CC-BY-4.0, gated",

@@ -31,7 +31,7 @@ from evals.extract.reading import Reading
 from evals.extract.units import DIMENSIONLESS
 from evals.labels import ProtocolName
 from evals.prompts import ask, plain_text
-from evals.prompts.upstream import UpstreamPrompts
+from evals.prompts.upstream import UpstreamPrompts, opencompass_prompts
 from evals.report.aggregate import mean_of_variants
 from evals.scorers.judge.judged import Judged
 from evals.scorers.labels import Label, classification
@@ -226,14 +226,13 @@ def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
 
 
 def _words(variant: str) -> UpstreamPrompts:
-    return UpstreamPrompts(
+    return opencompass_prompts(
+        "matbench/matbench_llm_judge_gen_0e9276.py",
+        "matbench_infer_cfg",
+        "matbench_eval_cfg.evaluator",
         lacks="OpenCompass' questions about Matbench are in a data file that is not public",
-        file="matbench/matbench_llm_judge_gen_0e9276.py",
-        asks="matbench_infer_cfg.prompt_template.template",
-        judges="matbench_eval_cfg.evaluator.prompt_template.template",
         given=(("task", f"matbench_{variant}"),),
         row=_row,
-        gold="answer",
         kind="verdict" if TASKS[variant].binary else "number",
     )
 

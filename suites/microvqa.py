@@ -14,7 +14,7 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Split
 from evals.data.media import image
 from evals.errors import DataError
-from evals.extract.upstream.letters import option_microvqa
+from evals.extract.upstream.letters import first_match
 from evals.prompts import LETTERS, SELECTING, ask_with_images, options, plain_text
 from evals.prompts.upstream.sentences import NAMES_ONE, SELECT, sentences
 from evals.scorers.choice import Choice, StatedChoice
@@ -43,10 +43,8 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
         )
 
 
-def numbered(text: str, count: int) -> str | None:
-    """Apply the authors' rule; a number beyond the options is no answer."""
-    number = option_microvqa(text)
-    return LETTERS[number - 1] if number and number <= count else None
+numbered = first_match("numbered", r"answer is \*?\*?\(?([0-9])\)?\*?\*?")
+"""The authors' rule: the first digit behind "answer is"; "The answer is 12 um" reads 1."""
 
 
 def _numbered(sample: Sample, repeat: int) -> Prompt:

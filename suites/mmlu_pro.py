@@ -20,7 +20,7 @@ from evals.errors import DataError
 from evals.extract import letter_mmlu_pro
 from evals.extract.upstream.last_letter import letter
 from evals.prompts import LETTERS, ask, options, plain_text
-from evals.prompts.upstream import UpstreamPrompts
+from evals.prompts.upstream import opencompass_prompts
 from evals.report.metrics import accuracy, accuracy_guess
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.judge.judged import Judged
@@ -119,12 +119,11 @@ def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
     return {"question": question, "answer": gold, "category": sample.group, "options_str": shown}
 
 
-WORDS = UpstreamPrompts(
-    file="mmlu_pro/mmlu_pro_0shot_nocot_genericllmeval_gen_08c1de.py",
-    asks="mmlu_pro_infer_cfg.prompt_template.template",
-    judges="mmlu_pro_eval_cfg.evaluator.prompt_template.template",
+WORDS = opencompass_prompts(
+    "mmlu_pro/mmlu_pro_0shot_nocot_genericllmeval_gen_08c1de.py",
+    "mmlu_pro_infer_cfg",
+    "mmlu_pro_eval_cfg.evaluator",
     row=_row,
-    gold="answer",
 )
 
 

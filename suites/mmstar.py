@@ -17,7 +17,7 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.data.media import with_image
 from evals.errors import DataError
-from evals.prompts import ask_with_images, images_of, pictures_first, plain_text, selecting
+from evals.prompts import ANSWER_LINE, ask_with_images, images_of, pictures_first, plain_text, selecting
 from evals.prompts.upstream.sentences import NAMES_ONE, SELECT, sentences
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.upstream.inferred import Inferred, closest
@@ -71,7 +71,7 @@ def _direct(sample: Sample, repeat: int) -> Prompt:
 
 
 def _reasoned(sample: Sample, repeat: int) -> Prompt:
-    form = "Finish with a line of the form `ANSWER: X`, where X is A, B, C or D."
+    form = f"Finish with {ANSWER_LINE}"
     return ask_with_images(sample, f"{plain_text(sample.question)}\n{form}")
 
 

@@ -22,7 +22,7 @@ from evals.data import Data, Row, Split
 from evals.data.media import with_image
 from evals.errors import DataError
 from evals.extract.upstream.letters import answer_msearth, option_msearth
-from evals.prompts import ask_with_images, images_of, options, plain_text
+from evals.prompts import ANSWER_LINE, ask_with_images, images_of, options, plain_text
 from evals.prompts.upstream.sentences import NAMES_ONE, Place, Swap, sentences
 from evals.scorers.choice import StatedChoice, silence
 from evals.scorers.judge.judged import Judged
@@ -80,9 +80,7 @@ def _shown(sample: Sample) -> str:
 
 
 def _reasoned(sample: Sample, repeat: int) -> Prompt:
-    return ask_with_images(
-        sample, f"{_shown(sample)}\n\nFinish with a line of the form `ANSWER: X`, where X is A, B, C or D."
-    )
+    return ask_with_images(sample, f"{_shown(sample)}\n\nFinish with {ANSWER_LINE}")
 
 
 def _as_json(sample: Sample, repeat: int) -> Prompt:

@@ -16,8 +16,9 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract.upstream.last_letter import letter
+from evals.extract.upstream.letters import first_match
 from evals.prompts import LETTERS, ask, options, plain_text
-from evals.prompts.upstream import UpstreamPrompts
+from evals.prompts.upstream import opencompass_prompts
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.judge.judged import Judged
 from evals.suite import INTERN_S1
@@ -67,12 +68,7 @@ def _numbered(sample: Sample, repeat: int) -> Prompt:
     )
 
 
-def first_number(text: str, count: int) -> str | None:
-    """Read the first number that stands anywhere; one that no option has is no answer."""
-    number = re.search(r"\d+", text)
-    return (
-        LETTERS[int(number[0]) - 1] if number and len(number[0]) < 3 and 0 < int(number[0]) <= count else None
-    )
+first_number = first_match("first_number", r"(\d+)")
 
 
 def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
@@ -87,10 +83,10 @@ def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
     }
 
 
-WORDS = UpstreamPrompts(
-    file="ProteinLMBench/ProteinLMBench_llmjudge_gen_a67965.py",
-    asks="infer_cfg.prompt_template.template",
-    judges="eval_cfg.evaluator.prompt_template.template",
+WORDS = opencompass_prompts(
+    "ProteinLMBench/ProteinLMBench_llmjudge_gen_a67965.py",
+    "infer_cfg",
+    "eval_cfg.evaluator",
     row=_row,
     gold="label",
 )

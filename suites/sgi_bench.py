@@ -13,13 +13,13 @@ and sentence embeddings. So the mean of five parts, the SGI-Score, cannot be com
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.data.media import image
 from evals.errors import DataError
+from evals.extract.upstream.letters import first_match
 from evals.prompts import LETTERS, ask, ask_with_images, options, plain_text
 from evals.scorers.chart import Stated
 from evals.scorers.choice import Choice, StatedChoice
@@ -33,7 +33,7 @@ SPLITS = {
         hub="InternScience/SGI-DeepResearch", stems=("deep_research", "SGI-DeepResearch"), rows=318
     ),
 }
-_BOXED_LETTER = re.compile(r"\\boxed\{([A-Z])\}")
+first_boxed_letter = first_match("first_boxed_letter", r"\\boxed\{([A-Z])\}")
 
 
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
@@ -64,12 +64,6 @@ def _of_research(data: Data, row: Row) -> Sample:
         target=str(row["answer"]),
         group=str(row["discipline"]),
     )
-
-
-def first_boxed_letter(text: str, count: int) -> str | None:
-    """Read the first box with a single capital letter; one beyond the options is no answer."""
-    box = _BOXED_LETTER.search(text)
-    return box[1] if box and LETTERS.find(box[1]) < count else None
 
 
 def _choose(form: str) -> Callable[[Sample, int], Prompt]:

@@ -28,7 +28,7 @@ from evals.extract.reading import Reading
 from evals.extract.units import DIMENSIONLESS
 from evals.labels import ProtocolName
 from evals.prompts import ask, plain_text
-from evals.prompts.upstream import UpstreamPrompts
+from evals.prompts.upstream import UpstreamPrompts, opencompass_prompts
 from evals.report.aggregate import mean_of_variants
 from evals.scorers import chemistry_metrics as shared
 from evals.scorers import labels, number, text
@@ -96,9 +96,9 @@ def _words(variant: str) -> UpstreamPrompts:
     kind, _, name = variant.partition("-")
     part, variable = PARTS.get(variant) or PARTS.get(kind) or ("fts", "fts_0shot_infer_cfg")
     shot = "0_shot" if part == "pp_acc" else "0shot"
-    return UpstreamPrompts(
-        file=f"SmolInstruct/smolinstruct_{part}_{shot}_instruct.py",
-        asks=f"{variable}.prompt_template.template",
+    return opencompass_prompts(
+        f"SmolInstruct/smolinstruct_{part}_{shot}_instruct.py",
+        variable,
         given=(("_name", name or kind),),
         row=_row,
         gold="output",

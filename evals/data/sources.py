@@ -53,7 +53,6 @@ class Split(Struct, frozen=True, kw_only=True):
     """Whether a single file passed by the user contains this split."""
     rows: int | None = None
     """Number of rows at the pinned revision; checked when read from the hub."""
-    gated: bool = False
     files: str = ""
     """Path of the split's file in the repository, if the hub does not name the split."""
 
@@ -288,7 +287,7 @@ def _resolves(url: str) -> bool:
 
 def _hub_hint(suite: str, split: Split, why: str) -> str:
     reason = why[:200]
-    if split.gated:
+    if "gated" in why.lower():
         return (
             f"{suite}: {split.hub} is gated: accept its terms on the hub and set HF_TOKEN, "
             f"or give a local mirror with --data DIR ({reason})"

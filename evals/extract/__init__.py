@@ -18,7 +18,7 @@ from evals.extract.numbers import integer, stated_integer
 from evals.extract.peel import peel
 from evals.extract.tags import boxed, boxed_all, json_object, stated, tagged
 from evals.extract.upstream.integers import integer_matharena
-from evals.extract.upstream.letters import letter_mmlu_pro, letter_opencompass, letter_simple_evals
+from evals.extract.upstream.letters import letter_mmlu_pro
 from evals.extract.upstream.vlmevalkit import option_vlmevalkit
 from evals.extract.verdicts import (
     number_bare,
@@ -40,8 +40,6 @@ __all__ = [
     "json_object",
     "letter",
     "letter_mmlu_pro",
-    "letter_opencompass",
-    "letter_simple_evals",
     "number",
     "number_bare",
     "number_stated",

@@ -1,6 +1,7 @@
 """Sample -> prompt: layouts shared by suites; `upstream/` reads verbatim prompts of other harnesses."""
 
 from evals.prompts.layout import (
+    ANSWER_LINE,
     LETTERS,
     SELECTING,
     ask,
@@ -16,6 +17,7 @@ from evals.prompts.layout import (
 )
 
 __all__ = [
+    "ANSWER_LINE",
     "LETTERS",
     "SELECTING",
     "ask",

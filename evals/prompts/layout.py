@@ -75,6 +75,8 @@ def pictures_first(parts: Sequence[Part]) -> Prompt:
     return Prompt(messages=(Message("user", (*head, Text(words))),))
 
 
+ANSWER_LINE = "a line of the form `ANSWER: X`, where X is A, B, C or D."
+
 SELECTING = "Choose the right one among these options.\n"
 
 

@@ -254,12 +254,9 @@ def test_offline_both_ways_to_get_the_data_are_named(hub: Callable[..., Hub]) ->
 
 
 def test_a_gated_set_says_what_to_do(hub: Callable[..., Hub]) -> None:
-    hub(PermissionError(""))
-    gated = Split(hub="owner/set", stems=("x",), gated=True)
-    with pytest.raises(
-        DataError, match=r"gated: accept its terms .* HF_TOKEN, .* --data DIR \(PermissionError\)"
-    ):
-        list(Data(suite="my-suite").rows(gated))
+    hub(PermissionError("Dataset 'owner/set' is a gated dataset on the Hub."))
+    with pytest.raises(DataError, match=r"gated: accept its terms .* HF_TOKEN, .* --data DIR \(Permission"):
+        list(Data(suite="my-suite").rows(SPLIT))
 
 
 def test_without_the_hubs_library_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ from hypothesis import strategies as st
 from evals import extract
 from evals.extract.choices import stated_letters
 from evals.plain import plain
+from evals.suites import gpqa
 from tests.support.paths import TESTS
 
 CASES = TESTS / "cases"
@@ -57,8 +58,12 @@ def letters(text: str, count: int) -> tuple[str, ...] | None:
 
 @pytest.mark.parametrize("case", rows("extract_letters"))
 def test_letters_are_read_as_in_the_table(case):
-    rule = letters if case["rule"] == "letters" else getattr(extract, case["rule"])
-    got = rule(case["text"], case["options"]) if case["rule"] in ("letter", "letters") else rule(case["text"])
+    if case["rule"] == "letter":
+        got = extract.letter(case["text"], case["options"])
+    elif case["rule"] == "letters":
+        got = letters(case["text"], case["options"])
+    else:
+        got = READERS[case["rule"]](case["text"])
     expected = tuple(case["expected"]) if isinstance(case["expected"], list) else case["expected"]
     assert got == expected, case["why"]
 
@@ -82,8 +87,8 @@ READERS = {
     "letter": lambda t: extract.letter(t, 10),
     "letters": lambda t: letters(t, 10),
     "letter_mmlu_pro": extract.letter_mmlu_pro,
-    "letter_simple_evals": extract.letter_simple_evals,
-    "letter_opencompass": extract.letter_opencompass,
+    "letter_simple_evals": lambda t: gpqa.SIMPLE_EVALS(t, 4),
+    "letter_opencompass": lambda t: gpqa.OPENCOMPASS(t, 4),
     "boxed": extract.boxed,
     "integer": extract.integer,
     "integer_matharena": extract.integer_matharena,

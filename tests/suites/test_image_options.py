@@ -16,7 +16,6 @@ from evals.extract.upstream.letters import (
     answer_msearth,
     letters_all_distinct,
     letters_xlrs,
-    option_microvqa,
     option_msearth,
 )
 from evals.prompts import plain_text
@@ -38,7 +37,7 @@ def split(text: str) -> list[str | None] | None:
 RULES = {
     "letters_xlrs": letters_xlrs,
     "letters_all_distinct": letters_all_distinct,
-    "option_microvqa": option_microvqa,
+    "microvqa": lambda text: microvqa.numbered(text, 9),
     "msearth": split,
 }
 

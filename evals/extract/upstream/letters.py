@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from collections.abc import Callable
+from string import ascii_uppercase
 
 import msgspec
 
@@ -12,7 +13,6 @@ from evals.extract.lazy_pattern import lazy_pattern
 _ANSWER_IS = lazy_pattern(r"answer is \(?([A-J])\)?")
 _ANSWER_COLON = lazy_pattern(r"[aA]nswer:\s*([A-J])")
 _ISOLATED = lazy_pattern(r"\b[A-J]\b")
-_SIMPLE_EVALS = lazy_pattern(r"(?i)Answer[ \t]*:[ \t]*\$?([A-D])\$?")
 
 
 def letter_mmlu_pro(text: str) -> str | None:
@@ -49,41 +49,28 @@ def _last_isolated(text: str) -> str | None:
         size *= 4
 
 
-def letter_simple_evals(text: str) -> str | None:
-    """Read the first "Answer: X" with X in A-D, upper or lower case (openai/simple-evals @ ee3b0318, GPQA)."""
-    match = _SIMPLE_EVALS.search(text)
-    return match[1].upper() if match else None
+def first_match(name: str, pattern: str) -> Callable[[str, int], str | None]:
+    """Return the rule that reads an option from the first match of a pattern; `name`: its name in cards.
 
-
-def letter_opencompass(text: str, last: str = "D") -> str | None:
-    """Read the first "ANSWER: X" with X from A to `last`, any case.
-
-    The rule stage of OpenCompass for GPQA (`last` D) and MMLU-Pro (P); `**ANSWER:** B` escapes it.
-    Source: open-compass/opencompass @ a5acc4bb.
+    Group 1 of the pattern is the option's letter, in any case, or its number from 1; None if there is no such option.
     """
-    match = _opencompass(last).search(text)
-    return match[1].upper() if match else None
+    compiled = lazy_pattern(pattern)
 
+    def read(text: str, count: int) -> str | None:
+        match = compiled.search(text)
+        if match is None or len(match[1]) > 2:
+            return None
+        index = int(match[1]) - 1 if match[1].isdecimal() else ascii_uppercase.index(match[1].upper())
+        return ascii_uppercase[index] if 0 <= index < count else None
 
-@cache
-def _opencompass(last: str) -> re.Pattern[str]:
-    return re.compile(rf"(?i)ANSWER\s*:\s*([A-{last}])")
+    read.__name__ = name
+    return read
 
 
 # --- image suites -------------------------------------------------------------------------------------------
 
-_MICROVQA = lazy_pattern(r"answer is \*?\*?\(?([0-9])\)?\*?\*?")
 _MSEARTH_OPTION = lazy_pattern(r"\s*([a-dA-D])(?!\w)\s*+[):.,]?\s*+")
 _XLRS_DROPPED = ("The best answer is", "The correct answer is", "The answer is", "The answer")
-
-
-def option_microvqa(text: str) -> int | None:
-    """Read the number of an option, from 1: the digit behind the first "answer is" that has one.
-
-    Source: jmhb0/microvqa @ 0868fdf8, eval/eval.py. "The answer is 12 um" reads 1.
-    """
-    match = _MICROVQA.search(text)
-    return int(match[1]) if match else None
 
 
 def answer_msearth(text: str) -> str | None:

@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct, structs
 
 from evals.errors import DataError
+from evals.prompts.layout import LETTERS
 from evals.prompts.upstream import wheel
 from evals.prompts.upstream.wheel import OPENCOMPASS, VLMEVALKIT, Wheel
 from evals.types import Message, Prompt, Prompter, Sample, Text
@@ -119,6 +120,32 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
 
 ALONE = "SYSTEM alone"
 """Role of a system turn that has no fallback."""
+
+
+def opencompass_prompts(
+    file: str,
+    asks: str,
+    judges: str = "",
+    *,
+    question: str = "question",
+    gold: str = "answer",
+    row: Callable[[Sample, Prompt, str], Row] | None = None,
+    **others: Any,
+) -> UpstreamPrompts:
+    """Return the prompts in a config of OpenCompass; `asks`, `judges`: its parts that hold the templates.
+
+    `row`: by default the columns `question`, a letter per option as shown, and `gold`.
+    """
+
+    def columns(sample: Sample, prompt: Prompt, text: str) -> Row:
+        order = prompt.order or range(len(sample.choices))
+        shown = {letter: sample.choices[i] for letter, i in zip(LETTERS, order, strict=False)}
+        return {question: text, **shown, gold: prompt.shown_letter(str(sample.target))}
+
+    asks, judges = (part and f"{part}.prompt_template.template" for part in (asks, judges))
+    return UpstreamPrompts(file=file, asks=asks, judges=judges, gold=gold, row=row or columns, **others)
+
+
 UNREAD = UpstreamPrompts(
     wheel=VLMEVALKIT, lacks="VLMEvalKit's words for it are in no package that is read here"
 )
