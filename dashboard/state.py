@@ -75,7 +75,7 @@ def save_filters(path: str) -> None:
 def empty_state(what: str, command: str) -> None:
     """Show an empty state, a sentence and the command to run, and stop the page."""
     st.info(what, icon=":material/info:")
-    st.code(command, language=None)
+    st.code(command, language=None, wrap_lines=True)
     st.stop()
 
 
@@ -100,7 +100,7 @@ def health(card: Card) -> None:
 
 def estimate(number: Estimate, coverage: float) -> None:
     """Draw a number with its interval, n, coverage and bounds."""
-    facts = (
+    facts: tuple[tuple[str, str, str | None], ...] = (
         (safe.label(f"{number.metric}, {unit(number.unit)}"), plain(number.value, number.unit), None),
         ("95 % interval", span(number.low, number.high, number.unit), safe.label(number.method)),
         ("n", f"{number.n:,}", f"sample-repeats in {number.clusters:,} independent clusters"),
@@ -113,7 +113,7 @@ def estimate(number: Estimate, coverage: float) -> None:
     )
     with st.container(horizontal=True):
         for label, value, hint in facts:
-            st.metric(label, value, help=hint, width=172)
+            st.metric(label, value, help=hint, width=max(150, 16 + 15 * len(value)))
 
 
 class _Chart(NamedTuple):

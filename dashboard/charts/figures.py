@@ -124,6 +124,8 @@ def _scale(values: pd.Series[float]) -> alt.Scale:
 
 LETTER = 0.021
 """Width of a character, as a fraction of a figure's width on a phone."""
+PHONE = 22
+"""Characters of a name of which two fit side by side on a phone."""
 LIMIT = 28
 """Characters of a name that are drawn."""
 
@@ -136,58 +138,79 @@ def apart(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -> pd.Da
     """
     placed = points.sort_values(y, ascending=False).reset_index(drop=True)
     spans = [
-        placed[[c for c in (axis, f"{axis}_low", f"{axis}_high", *ends) if c in placed]]
-        for axis, ends in ((x, ()), (y, ("low", "high")))
+        placed[[c for c in (axis, f"{axis}_low", f"{axis}_high", *bounds) if c in placed]]
+        for axis, bounds in ((x, ()), (y, ("low", "high")))
     ]
     letter, high = (
         share * (float(part.max().max() - part.min().min()) or 1.0)
         for share, part in zip((LETTER, 0.06), spans, strict=True)
     )
     middle = (placed[x].max() + placed[x].min()) / 2
-    taken = [(float(left), float(top), 0.0) for left, top in zip(placed[x], placed[y], strict=True)]
+    ends = placed[x].min(), placed[x].max()
+    # labels are drawn above their height, by half a line
+    taken = [(float(at), float(top) - high / 2, 0.0) for at, top in zip(placed[x], placed[y], strict=True)]
     names, heights, sides = [], [], []
-    for left, top, text in zip(placed[x], placed[y], placed[name], strict=True):
-        side, wide = bool(left > middle), letter * min(len(text), LIMIT)
-        start = left - wide if side else left
+    for at, top, text in zip(placed[x], placed[y], placed[name], strict=True):
+        own, wide = bool(at > middle), letter * (min(len(text), LIMIT) + 2)
+        places = [
+            (side, height)
+            for side in (own, not own)
+            for height in (top, top - high, top + high, top - 2 * high)
+            if side == own or ends[0] <= (at - wide if side else at) <= ends[1] - (0 if side else wide)
+        ]
         free = [
-            place
-            for place in (top, top - high, top + high, top - 2 * high)
+            (side, height)
+            for side, height in places
             if not any(
-                start - width < other < start + wide
-                and abs(height - place) < high
-                and (width or other != left)
-                for other, height, width in taken
+                (at - wide if side else at) - width < other < (at if side else at + wide)
+                and abs(taken_height - height) < high
+                and (width or other != at)
+                for other, taken_height, width in taken
             )
         ]
-        shown = bool(text) and bool(free)
-        if shown:
-            taken.append((start, free[0], wide))
-        names.append(text if shown else "")
-        heights.append(free[0] if shown else top)
+        side, height = free[0] if text and free else (own, top)
+        if text and free:
+            taken.append((at - wide if side else at, height, wide))
+        names.append(text if free else "")
+        heights.append(height)
         sides.append(side)
     return placed.assign(**{f"{y}_name": heights, "name": names, "left": sides})
 
 
+GROUND = {False: "#ffffff", True: "#12161c"}
+"""Background of the page by whether the theme is dark."""
+
+
 def _names(base: alt.Chart, y: Any, *, dark: bool) -> list[alt.Chart]:
-    """Return the labels of points as two layers, to the right and to the left of them."""
+    """Return the labels of points to the right and to the left of them, readable over lines by a halo."""
+    text = alt.value(ink(dark=dark))
+    halo: dict[str, Any] = {"stroke": GROUND[dark], "strokeWidth": 3, "strokeOpacity": 0.8}
     return [
         base.transform_filter(f"{'' if left else '!'}datum.left")
         .mark_text(
-            dx=-8 if left else 8, dy=-8, align="right" if left else "left", fontSize=12, limit=7 * LIMIT
+            dx=-8 if left else 8,
+            dy=-8,
+            align="right" if left else "left",
+            fontSize=12,
+            limit=7 * LIMIT,
+            **outline,
         )
-        .encode(y, text="name:N", color=alt.value(ink(dark=dark)))
+        .encode(y, text="name:N", color=text)
+        for outline in (halo, {})
         for left in (False, True)
     ]
 
 
 def grouped_bars(
-    table: pd.DataFrame, suites: list[str], *, dark: bool, columns: int = 1, unit: str = "%"
+    table: pd.DataFrame, suites: list[str], *, dark: bool, columns: int | None = None, unit: str = "%"
 ) -> alt.LayerChart | alt.FacetChart:
     """Draw a group of bars per suite: measured ones filled, with intervals; reported ones as outlines.
 
-    Percentages have an axis to 100, other units one that holds all values.
+    `columns`: of the legend; None: two if they fit a phone. Percentages have an axis to 100, other units one that holds
+    all values.
     """
     models = list(dict.fromkeys(table["model"]))
+    columns = columns or (2 if max(map(len, models)) <= PHONE else 1)
     known = [suite for suite in suites if suite in set(table["suite"])]
     step = 0.8 / len(models)
     left = table["suite"].map(known.index) - 0.4 + table["model"].map(models.index) * step
@@ -298,7 +321,12 @@ def history(table: pd.DataFrame, unit: str, *, dark: bool) -> alt.LayerChart | a
     colours = alt.Scale(domain=domain, range=[green, orange, yellow, grey, blue])
     shapes = alt.Scale(domain=domain, range=["circle", "triangle-down", "square", "cross", "diamond"])
     base = alt.Chart(shown).encode(
-        alt.X("started:T", title=None, axis=alt.Axis(tickCount=5, format="%Y-%m-%d", labelOverlap=True)),
+        alt.X(
+            "started:T",
+            title=None,
+            scale=alt.Scale(padding=16),
+            axis=alt.Axis(tickCount=5, format="%Y-%m-%d", labelOverlap=True),
+        ),
         tooltip=[
             alt.Tooltip("started:T", format="%Y-%m-%d %H:%M"),
             "model:N",

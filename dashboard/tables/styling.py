@@ -21,6 +21,8 @@ GROUNDS = {False: ("#ffffff", "#9cc3e5"), True: ("#12161c", "#1d4a75")}
 """Background of the worst and the best standing by theme; the text's contrast is at least 7:1 on all between."""
 CHANCE = "chance"
 MODEL, RANK, MEAN = "model", "rank", "mean"
+FIGURE_SPACE = "\u2007"
+"""As wide as a digit."""
 UNIQUE = "\u200b"
 """A character of no width that makes second lines of heads unique: a selected cell is identified by that line alone."""
 
@@ -160,12 +162,27 @@ def styled(shown: Table, *, dark: bool) -> pd.io.formats.style.Styler:
     numbers = shown.numbers.set_axis(names, axis=1)
     style = numbers.style
     for name in shown.words:
-        words = cycle(shown.words[name])  # a column is written from its first row to its last
+        written = shown.words[name] if name == MODEL else aligned(shown.words[name].tolist())
+        words = cycle(written)  # a column is written from its first row to its last
         style = style.format(lambda _, words=words: next(words), subset=[shown.heads[name]])
     grounds = shown.colours.map(
         lambda share: "" if share != share else f"background-color: {mixed(share, dark=dark)}"
     ).set_axis(names, axis=1)
     return style.apply(lambda _: grounds, axis=None)
+
+
+def aligned(words: Sequence[str]) -> list[str]:
+    """Return numbers with spaces as wide as a digit in front, so that their decimal points stand below each other.
+
+    >>> aligned(["17.7 ±1.4", "8.5 ±1.0", ""])
+    ['17.7 ±1.4', '\u20078.5 ±1.0', '']
+    """
+    whole = [len(text) - len(text.lstrip("-0123456789,")) for text in words]
+    most = max(whole, default=0)
+    return [
+        f"{FIGURE_SPACE * (most - digits)}{text}" if digits else text
+        for text, digits in zip(words, whole, strict=True)
+    ]
 
 
 def mixed(share: float, *, dark: bool) -> str:

@@ -31,6 +31,8 @@ MOST = 2_000  # discordant samples in the table; the file has all
 UNITS = {"fraction": "percentage points"}
 MEANS = {
     comparison.NOT_PAIRED: "Samples that only one of the two scored; they are in no difference.",
+    "only A": "Samples that A has right and B has not.",
+    "only B": "Samples that B has right and A has not.",
     "both right": "Over several repeats: right in more than half of them.",
 }
 
@@ -78,7 +80,7 @@ def overview(names: Sequence[str], matches: Sequence[Match]) -> list[Row]:
     """Draw the differences on all suites, adjusted together: in sentences, then in a table, the largest first."""
     with st.spinner("Comparing sample by sample ..."):
         rows = comparison.headlines(matches)
-    st.subheader("Differences", anchor=False)
+    st.header("Differences", anchor=False)
     st.markdown(" · ".join(f"**{LETTERS[i]}** {safe.label(name, 60)}" for i, name in enumerate(names)))
     if len(names) == 2:
         for sentence in summary.sentences(Comparison(pairs=tuple(rows), comparable=True, why_not=())):
@@ -152,28 +154,22 @@ def one_suite(names: Sequence[str], matches: Sequence[Match], rows: Sequence[Row
         and e.card.config.data_sha256 == a.card.config.data_sha256
     ]  # fmt: skip
     sampled = comparison.samples(a, b, others)
-    quadrants(sampled, row, titles)
+    quadrants(sampled, row)
     by_group(a, b, row, titles)
     ladder([(names[k], entry) for k, entry in enumerate(match.entries)])
     flips(a, b, sampled, titles, row)
 
 
-def quadrants(sampled: Samples, row: Row, names: tuple[str, str]) -> None:
+def quadrants(sampled: Samples, row: Row) -> None:
     """Draw the counts of concordant and discordant samples, and the test of the difference."""
-    st.subheader("Agreement", anchor=False)
+    st.header("Agreement", anchor=False)
     counts = comparison.quadrants(sampled)
     total = sum(counts.values())
-    titles = {
-        "only A": f"only {names[0]}",
-        "only B": f"only {names[1]}",
-        "A better": f"{names[0]} better",
-        "B better": f"{names[1]} better",
-    }
     with st.container(horizontal=True):
         for name, count in counts.items():
             share = f"{100 * count / total:.1f} % of {total:,}"
             st.metric(
-                safe.label(titles.get(name, name), 40), f"{count:,}", share, delta_color="off", delta_arrow="off", border=True,
+                name, f"{count:,}", share, delta_color="off", delta_arrow="off", border=True,
                 help=MEANS.get(name), width=CARD,
             )  # fmt: skip
     bounds = ""
@@ -194,7 +190,7 @@ def by_group(a: Entry, b: Entry, row: Row, names: tuple[str, str]) -> None:
     rows = comparison.groups(a, b)
     if not rows:
         return
-    st.subheader("By group", anchor=False)
+    st.header("By group", anchor=False)
     scale = 100.0 if row.unit == "fraction" else 1.0
     frame = pd.DataFrame(
         {
@@ -229,7 +225,7 @@ def by_group(a: Entry, b: Entry, row: Row, names: tuple[str, str]) -> None:
 
 def ladder(runs: Sequence[tuple[str, Entry]]) -> None:
     """Draw the outcomes of each run."""
-    st.subheader("Outcomes", anchor=False)
+    st.header("Outcomes", anchor=False)
     rows = []
     for name, entry in runs:
         counts = outcomes.ladder(entry)
@@ -254,7 +250,7 @@ def ladder(runs: Sequence[tuple[str, Entry]]) -> None:
 
 def flips(a: Entry, b: Entry, sampled: Samples, names: tuple[str, str], row: Row) -> None:
     """Draw the samples on which two runs differ; a selected one opens below, side by side."""
-    st.subheader("Discordant samples", anchor=False)
+    st.header("Discordant samples", anchor=False)
     discordant = comparison.discordant(sampled)
     if discordant.empty:
         st.caption("On no sample.")

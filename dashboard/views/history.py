@@ -19,7 +19,7 @@ DRAWN = 3  # lines that are drawn unless the reader asks for more
 def draw(line: Line, margin: float, against: Against) -> None:
     """Draw one suite under one protocol."""
     name, better = history.unit(line)
-    st.subheader(safe.label(line.label))
+    st.header(safe.label(line.label), anchor=False)
     with st.spinner("Comparing each run, sample by sample ..."):
         table = history.table(
             line, margin=margin if name == "fraction" else margin_of(line, margin), against=against
@@ -46,6 +46,7 @@ def draw(line: Line, margin: float, against: Against) -> None:
         column_config={
             "started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
             **{part: st.column_config.NumberColumn(format=form) for part in ("value", "low", "high")},
+            "n": st.column_config.NumberColumn(format="localized"),
             "coverage": st.column_config.NumberColumn(format="%.1f %%"),
             "verdict": st.column_config.Column(help="pass, regression or inconclusive, as `evals gate` decides."),
         },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -151,21 +151,20 @@ def hints(board: Board, choice: Choice, shown: styling.Table) -> dict[Any, Any]:
     """Return widths, and a sentence on hover for each head, by the column's position."""
     column = st.column_config.Column
     known = {
-        styling.MODEL: column(pinned=True, width=min(210, _width(shown, styling.MODEL)), help="Choose a name for all that is known of the model."),
+        styling.MODEL: column(pinned=True, width=min(262, _width(shown, styling.MODEL)), help="Choose a name for all that is known of the model."),
         styling.RANK: column(
             width=74, alignment="left",
             help="Place in the first column; a range if differences are not shown. Models that share a letter are not "
             "significantly different.",
         ),
-        styling.MEAN: column(width=150, help="Over the suites chosen under More, with its joint interval."),
+        styling.MEAN: column(width=150, alignment="left", help="Over the suites chosen under More, with its joint interval."),
     }  # fmt: skip
     for label in choice.columns:
         head = board.columns[label]
         words = f"{head.metric} in {styling.unit(head.unit)}, {head.better} is better; protocol {head.protocol}, version {head.version}"
-        # the ranked column is beside the names, and on a phone only its left part is seen
-        side: Literal["left", "right"] = "left" if label == choice.rank else "right"
+        # left, as on a phone only the left part of the ranked column is seen; `styled` aligns the decimal points
         known[label] = column(
-            width=min(320, _width(shown, label)), alignment=side, help=safe.label(words, 400)
+            width=min(320, _width(shown, label)), alignment="left", help=safe.label(words, 400)
         )
     return {
         place + 1: known[label] for place, label in enumerate(shown.numbers.columns)

@@ -96,7 +96,8 @@ def _figures(item: Item) -> None:
     if number is None:
         return
     unit = f" {safe.label(number.unit)}" if number.unit else ""
-    relative = "" if number.relative is None else f" ({100 * number.relative:+.3g} %)"
+    share = 100 * (number.relative or 0.0)
+    relative = "" if number.relative is None else f" ({share:+,.{0 if abs(share) >= 100 else 1}f} %)"
     st.markdown(
         f"stated **{number.value:.5g}**{unit}, target **{number.target:.5g}**{unit}, "
         f"error **{safe.literal(f'{number.error:+.4g}')}**{unit}{safe.literal(relative)}"
@@ -194,7 +195,7 @@ def reply(item: Item, key: str, *, raw: bool) -> None:
         with st.container(border=True):
             st.markdown(safe.markdown(excerpt.text, mark=excerpt.mark))
     if answer.reasoning:
-        title = f"Reasoning, {len(answer.reasoning):,} characters, never graded"
+        title = f"Reasoning, {_characters(answer.reasoning)}, never graded"
         with st.expander(title, icon=":material/psychology:", key=f"reasoning-{key}"):
             _body(answer.reasoning, f"{key}-reasoning", raw=raw)
     st.caption("Reply as received" if raw else "Reply")
@@ -212,7 +213,7 @@ def _body(text: str, key: str, *, raw: bool = False, mark: tuple[int, int] | Non
             st.markdown(safe.markdown(short.text, mark=short.mark) if text else ":gray[(empty)]")
     if short.left_out:
         st.download_button(
-            f"All {len(text):,} characters", lambda: text.encode("utf-8", "replace"), f"{key}.txt", "text/plain",
+            f"All {_characters(text)}", lambda: text.encode("utf-8", "replace"), f"{key}.txt", "text/plain",
             key=f"whole-{key}", icon=":material/download:", on_click="ignore",
         )  # fmt: skip
 
@@ -230,7 +231,11 @@ def cost(answer: Reply) -> str:
         f"{answer.attempts} attempts" if answer.attempts > 1 else "",
         f"served by {safe.label(answer.model)}" if answer.model else "",
     ]
-    return ", ".join(filter(None, facts)) or f"{len(answer.text):,} characters; tokens are not known"
+    return ", ".join(filter(None, facts)) or f"{_characters(answer.text)}; tokens are not known"
+
+
+def _characters(text: str) -> str:
+    return f"{len(text):,} {'character' if len(text) == 1 else 'characters'}"
 
 
 def beside(left: Item, right: Item) -> None:

@@ -87,7 +87,7 @@ def listed(entries: list[Entry]) -> Entry | None:
     """Draw all runs, the newest first; returns the chosen one."""
     column, number = st.column_config.Column, st.column_config.NumberColumn
     event = st.dataframe(
-        pd.DataFrame([described(entry) for entry in entries]),
+        pd.DataFrame([described(entry) for entry in entries]).dropna(axis=1, how="all"),
         hide_index=True, placeholder="", key="runs", on_select="rerun", selection_mode="single-row",
         height="content" if len(entries) < TALL else 35 * TALL, alt="Runs, the newest first",
         column_config={
@@ -126,7 +126,7 @@ def described(entry: Entry) -> dict[str, object]:
 def details(entry: Entry) -> None:
     """Draw provenance and cost of a run."""
     card = entry.card
-    st.subheader("Run details", anchor=False)
+    st.header("Run details", anchor=False)
     st.markdown(f"**{safe.label(card.run)}**: {safe.label(card.config.suite)} by {safe.label(card.model)}")
     state.health(card)
     st.code(provenance.command(card), language=None, wrap_lines=True)
@@ -153,7 +153,9 @@ def details(entry: Entry) -> None:
     )
     left, right = st.columns([3, 2])
     left.dataframe(
-        pd.DataFrame(provenance.facts(read_card(entry.path)), columns=["fact", "value"]), hide_index=True
+        pd.DataFrame(provenance.facts(read_card(entry.path)), columns=["fact", "value"]),
+        hide_index=True,
+        column_config={"fact": st.column_config.Column(width=130)},
     )
     right.dataframe(counts, hide_index=True)
     run = {"run": card.run, "suite": card.config.suite}
@@ -165,7 +167,7 @@ def details(entry: Entry) -> None:
 
 def score_vs_cost(board: Board) -> None:
     """Draw score against cost, opened on a suite of which the cost is known."""
-    st.subheader("Score vs. cost", anchor=False)
+    st.header("Score vs. cost", anchor=False)
     names = [name for name in board.columns if len(board.column(name)) > 1]
     if not names:
         st.caption("No suite has two models to compare.")
@@ -182,7 +184,7 @@ def score_vs_cost(board: Board) -> None:
     table = costs.costs(board, name)
     known = costs.pareto(table, column, better=head.better)
     if known.empty:
-        st.info(f"The {title} of these runs is not known, as for many imported runs.", icon=":material/info:")
+        st.info(f"Not known of these runs: {title}. Imported runs often lack it.", icon=":material/info:")
         return
     chart = charts.pareto(
         known, column, (title, f"{head.metric}, {styling.unit(head.unit)}"), dark=state.dark()
@@ -206,7 +208,7 @@ def main() -> None:
     entries = sorted(index.entries, key=lambda entry: -entry.card.started)
     kept = filtered(entries)
     of = "" if len(kept) == len(entries) else f" of {len(entries):,}"
-    st.subheader(f"{len(kept):,}{of} {'run' if len(entries) == 1 else 'runs'}", anchor=False)
+    st.header(f"{len(kept):,}{of} {'run' if len(entries) == 1 else 'runs'}", anchor=False)
     used = costs.totals(kept)
     words = [f"{used['input']:,} input and {used['output']:,} output tokens"] if used["output"] else []
     if used["priced"]:

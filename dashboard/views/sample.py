@@ -97,7 +97,7 @@ def _step(label: str, to: tuple[str, int] | None, key: str, icon: str) -> None:
 def show(items: Sequence[Item]) -> None:
     """Draw one sample in one run or several."""
     first = items[0]
-    st.subheader(replies.heading(items), anchor=False)
+    st.header(replies.heading(items), anchor=False)
     if first.entry.card.gated:
         gated(items)
         return

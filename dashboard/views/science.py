@@ -73,7 +73,7 @@ def scatter(numbers: dict[Source, dict[str, Mean]], general: list[str], of_scien
 
 def bars(numbers: dict[Source, dict[str, Mean]], suites: list[str], first: list[str]) -> None:
     """Draw every suite by itself."""
-    st.subheader("Suite by suite", anchor=False)
+    st.header("Suite by suite", anchor=False)
     with_numbers = [
         source.label for source, parts in numbers.items() if any(suite in parts for suite in suites)
     ]
@@ -96,7 +96,7 @@ def tokenizers(board: Board) -> None:
     protocols = science.compression_protocols(board)
     if not protocols:
         return
-    st.subheader("Tokenizer compression", anchor=False)
+    st.header("Tokenizer compression", anchor=False)
     protocol = st.segmented_control(
         "Protocol", protocols, default=protocols[0], key="compression", bind="query-params",
         help="`tagged` puts strings between the tags that switch a tokenizer to a scientific vocabulary, and counts them.",

@@ -17,6 +17,7 @@ from evals.dashboard.tables.frames import Entry
 from evals.dashboard.views import pickers
 from evals.errors import EvalsError
 from evals.types import Estimate
+from evals.verdicts import formatting
 
 AGREE = 0.5
 """Share of replies with the same wrong answer from which on an item is listed as suspect."""
@@ -42,7 +43,7 @@ def page_links(entry: Entry, entries: Sequence[Entry]) -> None:
 
 def breakdown(entry: Entry, head: Estimate) -> None:
     """Draw the groups with their intervals; those that differ from the rest are flagged."""
-    st.subheader("Groups", anchor=False)
+    st.header("Groups", anchor=False)
     frame = suites.breakdown(entry)
     if frame.empty:
         st.caption(
@@ -59,7 +60,7 @@ def breakdown(entry: Entry, head: Estimate) -> None:
         {
             "label": frame["group"].map(safe.visible), "value": scale * frame["value"].astype(float),
             "low": scale * frame["low"].astype(float), "high": scale * frame["high"].astype(float),
-            "n": frame["n"], "says": says, "coverage": 100 * frame["coverage"], "p": frame["p"], "group": frame["group"],
+            "n": frame["n"], "says": says, "coverage": 100 * frame["coverage"], "p": frame["p"].map(formatting.p_value, na_action="ignore"), "group": frame["group"],
         }
     ).sort_values("value", ascending=frame["better"][0] != "higher")  # fmt: skip
     whole = scale * (head.value or 0.0)
@@ -91,7 +92,7 @@ def group_table(entry: Entry, shown: pd.DataFrame, unit: str) -> None:
             "label": "group", "value": number(f"value, {unit}", format=form), "low": number("low", format=form),
             "high": number("high", format=form), "n": number("n", format="localized", help="Sample-repeats."),
             "says": "compared with the rest", "coverage": number("coverage, %", format="%.1f"),
-            "p": number("p (BH)", format="%.2g", help="Adjusted over all groups."),
+            "p": st.column_config.Column("p (BH)", alignment="right", help="Adjusted over all groups (Benjamini-Hochberg)."),
         },
     )  # fmt: skip
     places = event["selection"]["rows"]
@@ -105,7 +106,7 @@ def group_table(entry: Entry, shown: pd.DataFrame, unit: str) -> None:
 
 def length(entry: Entry, head: Estimate, others: Sequence[Entry]) -> None:
     """Draw scores against the length of the reply."""
-    st.subheader("Difficulty and length", anchor=False)
+    st.header("Difficulty and length", anchor=False)
     lengths = suites.lengths(entry, others)
     if lengths is None or lengths.frame.empty:
         st.caption("No reply has a value yet.")
@@ -147,7 +148,7 @@ def length(entry: Entry, head: Estimate, others: Sequence[Entry]) -> None:
 
 def missing(entry: Entry, head: Estimate, others: Sequence[Entry]) -> None:
     """Draw how other runs score on what this run did not answer."""
-    st.subheader("What is missing", anchor=False)
+    st.header("What is missing", anchor=False)
     frame = suites.missing(entry, others)
     if len(frame) == 1:
         st.caption(f"Nothing: all {int(frame['n'][0]):,} expected sample-repeats were answered.")
@@ -162,7 +163,7 @@ def missing(entry: Entry, head: Estimate, others: Sequence[Entry]) -> None:
     )  # fmt: skip
     number = st.column_config.NumberColumn
     st.dataframe(
-        table, hide_index=True, placeholder="", alt="What was answered and what was not",
+        table.dropna(axis=1, how="all"), hide_index=True, placeholder="", alt="What was answered and what was not",
         column_config={
             "n": number("n", format="localized", help="Sample-repeats."), "share": number("share, %", format="%.2f"),
             "others": number(f"other runs there, {unit}", format="%.4g", help="Mean of the other runs on these samples."),
@@ -182,7 +183,7 @@ def missing(entry: Entry, head: Estimate, others: Sequence[Entry]) -> None:
 
 def hard(entry: Entry, head: Estimate, others: Sequence[Entry]) -> None:
     """Draw the items that every model gets wrong: their gold answers may be wrong."""
-    st.subheader("Items that every model gets wrong", anchor=False)
+    st.header("Items that every model gets wrong", anchor=False)
     if not others:
         st.caption("This needs comparable runs of at least two models.")
         return

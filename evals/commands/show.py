@@ -292,9 +292,9 @@ def _show_sample(run: str, sample: str | None, then: str | None, options: Mappin
     if options["as_json"]:
         common.print_json(_sample_json(shown))
         return
-    with _formulas() as formula:
+    with _descriptions() as describe:
         common.print_lines(
-            single_sample.layout(shown, width(), reasoning=options["reasoning"], formula=formula)
+            single_sample.layout(shown, width(), reasoning=options["reasoning"], describe=describe)
         )
     click.echo()
     common.say(f"Next: {_next(run, shown.sample.id, then or 'not-right', options['results'])}")
@@ -307,10 +307,10 @@ def _next(run: str, sample: str, then: str, results: Path) -> str:
     return f"evals show {quote(run)} --sample {quote(sample)} --next {then}{common.results_words(results)}"
 
 
-def _formulas() -> Any:
-    from evals.terminal.molecules import formulas
+def _descriptions() -> Any:
+    from evals.terminal.molecules import descriptions
 
-    return formulas()
+    return descriptions()
 
 
 def _sample_json(shown: Any) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Config(Struct, frozen=True, kw_only=True):
         pairs = [
             (DISPLAY_NAMES.get(name, name.replace("_", " ")), getattr(self, name), getattr(other, name))
             for name in self.__struct_fields__
-            if name != "sampling"
+            if name != "sampling" and not (name == "limit" and (self.sample_ids or other.sample_ids))
         ]
         pairs += [
             (name.replace("_", " "), getattr(self.sampling, name), getattr(other.sampling, name))
@@ -61,6 +61,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
 DISPLAY_NAMES = {
     "limit": "--limit",
+    "sample_ids": "--sample-id",
     "data_sha256": "the data's SHA-256",
     "words": "the hash of upstream's prompts",
     "version": "the suite's version",

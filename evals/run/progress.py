@@ -19,6 +19,8 @@ from evals.run.job import Job
 from evals.types import Record, Reply, Score
 
 LINE_EVERY_S = 10.0
+BAR = "{desc} {bar:20} {n_fmt}/{total_fmt}  "
+"""Format of a bar on a terminal; further facts follow it."""
 MOST = 300
 """Maximum number of characters shown of a failure's message."""
 
@@ -132,8 +134,7 @@ class Progress(AbstractContextManager["Progress"]):
         self._printed = time.monotonic()
         self._last: dict[int, tuple[int, int]] = {}
         """Replies and rescored replies on the last line of each job, by its number; off a terminal."""
-        self._bars: Any = None
-        self._ids: list[Any] = []
+        self._bars: list[Any] = []
         self._cell: Any = None
         """Display handle in a notebook."""
 
@@ -150,9 +151,10 @@ class Progress(AbstractContextManager["Progress"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bars is not None:
+        if self._bars:
             self._draw()
-            self._bars.stop()
+            for bar in self._bars:
+                bar.close()
         elif self._cell is not None:
             self._draw()
         elif not self._quiet and any(t.done for t in self.tallies):
@@ -179,8 +181,8 @@ class Progress(AbstractContextManager["Progress"]):
 
     def say(self, line: str) -> None:
         """Print a line, above the bars if there are any."""
-        if self._bars is not None:
-            self._bars.console.print(plain(line), markup=False, highlight=False)
+        if self._bars:
+            self._bars[0].write(plain(line), file=sys.stderr)
         else:
             notice(line)
 
@@ -188,7 +190,7 @@ class Progress(AbstractContextManager["Progress"]):
         if self._quiet:
             return
         current = time.monotonic()
-        if self._bars is not None or self._cell is not None:
+        if self._bars or self._cell is not None:
             if current - self._printed > 0.2:
                 self._printed = current
                 self._draw()
@@ -197,31 +199,34 @@ class Progress(AbstractContextManager["Progress"]):
             self._line()
 
     def _open_bars(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bars
+        from tqdm import tqdm
 
-        self._bars = Bars(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[facts]}", markup=False),
-            TimeRemainingColumn(),
-            console=Console(stderr=True, emoji=False),
-            refresh_per_second=5,
-        )
-        for tally in self.tallies:
-            self._ids.append(
-                self._bars.add_task(tally.name, total=tally.total, completed=tally.before, facts="")
+        tqdm.monitor_interval = 0  # no thread that redraws
+        longest = max(len(tally.name) for tally in self.tallies)
+        for place, tally in enumerate(self.tallies):
+            name, begun = tally.name.ljust(longest), tally.before
+            self._bars.append(
+                tqdm(
+                    desc=name,
+                    total=tally.total,
+                    initial=begun,
+                    position=place,
+                    bar_format=BAR,
+                    dynamic_ncols=True,
+                )
             )
-        self._bars.start()
 
     def _draw(self) -> None:
         if self._cell is not None:
             self._cell.update(_Shown(self._lines()))
             return
-        for id_, tally in zip(self._ids, self.tallies, strict=True):
-            self._bars.update(id_, completed=tally.before + tally.done, facts=self._facts(tally))
+        for bar, tally in zip(self._bars, self.tallies, strict=True):
+            facts = self._facts(tally) + self._remaining_time(tally)
+            bar.n, bar.bar_format = (
+                tally.before + tally.done,
+                BAR + facts.replace("{", "{{").replace("}", "}}"),
+            )
+            bar.refresh()
 
     def _facts(self, tally: Tally) -> str:
         seconds = tally.seconds
@@ -240,7 +245,7 @@ class Progress(AbstractContextManager["Progress"]):
         ]
 
     def _remaining_time(self, tally: Tally) -> str:
-        """Return the remaining time of a suite at the pace so far; bars show it themselves."""
+        """Return the remaining time of a suite at the pace so far."""
         if not tally.done or not tally.left:
             return ""
         return f"  {duration(tally.left * tally.seconds / tally.done)} left"
@@ -257,12 +262,12 @@ class Progress(AbstractContextManager["Progress"]):
 def pace(count: int, seconds: float) -> str:
     """Return a rate per second, minute or hour, in the unit in which it does not round to zero.
 
-    >>> pace(30, 10.0), pace(3, 60.0), pace(1, 600.0)
-    ('3.0/s', '3.0/min', '6/h')
+    >>> pace(30, 10.0), pace(3, 60.0), pace(1, 600.0), pace(12_000, 10.0)
+    ('3.0/s', '3.0/min', '6/h', '1,200/s')
     """
     rate = count / seconds
     if rate >= 1 or not count:
-        return f"{rate:.1f}/s"
+        return f"{rate:,.{0 if rate >= 100 else 1}f}/s"
     return f"{60 * rate:.1f}/min" if 60 * rate >= 1 else f"{3600 * rate:.2g}/h"
 
 

@@ -52,9 +52,10 @@ def cells(text: str) -> int:
     """Return the width of a text on a terminal."""
     if text.isascii():
         return len(text)
-    from rich.cells import cell_len
+    from wcwidth import wcswidth
 
-    return cell_len(text)
+    count = int(wcswidth(text))
+    return count if count >= 0 else len(text)  # -1: control characters, which `plain` writes out
 
 
 def wrap(text: str, max_width: int | None, *, indent: str = "") -> list[str]:

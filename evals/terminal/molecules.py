@@ -1,10 +1,11 @@
-"""Molecules in words: the formula of a SMILES, computed in a worker process under a deadline."""
+"""Molecules in words: formula and canonical SMILES, computed in a worker process under a deadline."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from typing import NamedTuple
 
 from evals.errors import EvalsError
 from evals.sandbox import Pool
@@ -16,37 +17,53 @@ LONGEST = 1000
 """Maximum number of characters of a SMILES that is parsed."""
 
 
-def formula(smiles: str) -> str:
-    """Return the formula of a SMILES, component by component; empty if one is not a molecule.
+class Molecule(NamedTuple):
+    """A SMILES, described."""
 
-    >>> formula("CC(=O)O.OCC")
-    'C2H4O2 + C2H6O'
+    formula: str = ""
+    """Component by component; empty if the SMILES is not a molecule."""
+    canonical: str = ""
+    """RDKit's canonical SMILES."""
+
+
+def described(smiles: str) -> Molecule:
+    """Return formula and canonical SMILES; empty if a component is not a molecule.
+
+    >>> described("OCC.CC(=O)O")
+    Molecule(formula='C2H6O + C2H4O2', canonical='CC(=O)O.CCO')
     """
     forms = [Form(part) for part in smiles.split(".")]
-    return " + ".join(form.formula for form in forms) if all(form.mol is not None for form in forms) else ""
+    if any(form.mol is None for form in forms):
+        return Molecule()
+    return Molecule(
+        " + ".join(form.formula for form in forms), ".".join(sorted(form.canonical for form in forms))
+    )
 
 
 @contextmanager
-def formulas() -> Iterator[Callable[[str], str]]:
-    """Yield a function from SMILES to formula; it returns an empty text if RDKit is absent or cannot parse it."""
+def descriptions() -> Iterator[Callable[[str], Molecule]]:
+    """Yield a function that describes a SMILES; its result is empty if RDKit is absent or cannot parse it."""
     with Pool(1, timeout_s=5.0) as pool:
 
         @cache
-        def named(smiles: str) -> str:
+        def describe(smiles: str) -> Molecule:
             if len(smiles) > LONGEST:
-                return ""
+                return Molecule()
             try:
-                return str(pool.call(formula, smiles))
+                return Molecule(*pool.call(described, smiles))
             except EvalsError:
-                return ""
+                return Molecule()
 
-        yield named
+        yield describe
 
 
 def flip_lines(flips: Sequence[Flip], most: int, what: str, *, quote: str = "") -> list[str]:
     """Return at most `most` lines on changed samples; molecules get their formulas, which shows isomers as such."""
     if not any(flip.molecule for flip in flips[:most]):
         return shortened([flip_line(flip, quote=quote) for flip in flips], most, what)
-    with formulas() as formula:
-        first = [flip_line(flip, quote=quote, formula=formula) for flip in flips[:most]]
+    with descriptions() as describe:
+        first = [
+            flip_line(flip, quote=quote, formula=lambda smiles: describe(smiles).formula)
+            for flip in flips[:most]
+        ]
         return shortened([*first, *(flip.id for flip in flips[most:])], most, what)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
@@ -21,6 +21,11 @@ from evals.terminal.figures import counts_line
 from evals.terminal.layout import BOLD, DIM, END, wrap
 from evals.types import Failure, Prompt, Record, Reply, Sample, Score
 
+if TYPE_CHECKING:
+    from evals.terminal.molecules import Molecule
+
+Describe: TypeAlias = "Callable[[str], Molecule]"
+"""SMILES -> formula and canonical SMILES; both empty if it is not a molecule."""
 NOT_RIGHT = "not-right"
 """Every outcome but `right`, including failures and absent samples."""
 MARKED = ("»", "«")
@@ -186,9 +191,9 @@ def layout(
     max_width: int | None,
     *,
     reasoning: bool = False,
-    formula: Callable[[str], str] | None = None,
+    describe: Describe | None = None,
 ) -> list[str]:
-    """Lay out a sample; `formula` names a molecule by its formula (it may need a worker process)."""
+    """Lay out a sample; `describe` gives a molecule's formula and canonical SMILES (it may need a worker process)."""
     card, sample = shown.card, shown.sample
     group = f" ({sample.group})" if sample.group and not card.gated else ""
     repeat = f", repeat {shown.repeat}" if card.config.repeats > 1 else ""
@@ -199,9 +204,9 @@ def layout(
         return [*lines, *_gated(shown, max_width)]
     lines += _block("Prompt", _prompt(shown), max_width)
     lines += _replied(shown, max_width, reasoning=reasoning)
-    lines += _block("Molecules", _molecules(shown, formula), max_width)
-    lines += _block("Read", _answer(shown, formula), max_width)
-    lines += _block("Gold", _gold(shown, formula), max_width)
+    lines += _block("Molecules", _molecules(shown, describe), max_width)
+    lines += _block("Read", _answer(shown, describe), max_width)
+    lines += _block("Gold", _gold(shown, describe), max_width)
     lines += _block("Why", _why(shown), max_width)
     lines += _block("Ladder", _ladder(shown), max_width)
     return lines
@@ -294,7 +299,7 @@ def _option(shown: Shown, letter: str) -> str:
     return f"{letter}{shown_as}  {choices[index]}"
 
 
-def _answer(shown: Shown, formula: Callable[[str], str] | None) -> str:
+def _answer(shown: Shown, describe: Describe | None) -> str:
     if shown.score is None:
         return ""
     if not (answer := shown.score.answer):
@@ -303,10 +308,10 @@ def _answer(shown: Shown, formula: Callable[[str], str] | None) -> str:
         letters = answer.split(", ")
         if all(re.fullmatch("[A-Z]", letter) for letter in letters):
             return "\n".join(_option(shown, letter) for letter in letters)
-    return f"{answer}{_formula(shown, answer, formula)}"
+    return _with_facts(shown, answer, describe)
 
 
-def _gold(shown: Shown, formula: Callable[[str], str] | None) -> str:
+def _gold(shown: Shown, describe: Describe | None) -> str:
     target, unit = shown.sample.target, shown.sample.unit
     if isinstance(target, float):
         return f"{target:g} {unit}".rstrip()
@@ -314,38 +319,59 @@ def _gold(shown: Shown, formula: Callable[[str], str] | None) -> str:
     if shown.sample.choices:
         return "\n".join(_option(shown, letter) for letter in targets)
     text = ", ".join(targets)
-    named = _formula(shown, text, formula)
-    name = _name(shown) if named else ""
-    return f"{text} {unit}".rstrip() + named + (f"\n{name}" if name else "")
+    return _with_facts(shown, text, describe) if not unit else f"{text} {unit}"
 
 
 _TAGGED = re.compile(r"<(SMILES|IUPAC)>\s{0,9}([^<>\n]{1,1000}?)\s{0,9}</\1>")
 
 
-def _molecules(shown: Shown, formula: Callable[[str], str] | None) -> str:
-    """Return the molecules of the prompt with their formulas; of the last question only, without the examples."""
-    if formula is None or shown.record is None or not shown.record.prompt.messages:
+def _tagged(shown: Shown, kind: str) -> list[str]:
+    """Return the molecules in these tags in the question; `between <SMILES> and </SMILES>` has none."""
+    tags = (tag for tag in _TAGGED.finditer(_question(shown)) if tag[1] == kind and tag[2] != "and")
+    return list(dict.fromkeys(tag[2] for tag in tags))
+
+
+def _question(shown: Shown) -> str:
+    """Return the last message of the prompt, which has no examples; empty if it is not stored."""
+    messages = shown.record.prompt.messages if shown.record else ()
+    return plain_text(messages[-1].parts) if messages else ""
+
+
+def _molecules(shown: Shown, describe: Describe | None) -> str:
+    """Return the molecules of the prompt with what is known of them."""
+    if describe is None:
         return ""
-    text = plain_text(shown.record.prompt.messages[-1].parts)
-    smiles = dict.fromkeys(tag[2] for tag in _TAGGED.finditer(text) if tag[1] == "SMILES")
-    named = [(molecule, formula(molecule)) for molecule in list(smiles)[-MOLECULES:]]
-    return "\n".join(f"{molecule}  ({words})" for molecule, words in named if words)
+    molecules = [each for each in _tagged(shown, "SMILES")[-MOLECULES:] if describe(each).formula]
+    return "\n".join(_facts(shown, each, describe) for each in molecules)
 
 
-def _name(shown: Shown) -> str:
-    """Return the IUPAC name of the gold molecule if the prompt asks for its structure; else an empty text."""
-    if shown.record is None or not shown.record.prompt.messages:
-        return ""
-    text = plain_text(shown.record.prompt.messages[-1].parts)
-    names = {tag[2] for tag in _TAGGED.finditer(text) if tag[1] == "IUPAC"}
-    return names.pop() if len(names) == 1 else ""
+def _with_facts(shown: Shown, text: str, describe: Describe | None) -> str:
+    """Return an answer or gold answer, with the facts of the molecule if it was scored as one."""
+    if describe is None or shown.score is None or "rung" not in shown.score.parts:
+        return text
+    return _facts(shown, text, describe)
 
 
-def _formula(shown: Shown, smiles: str, formula: Callable[[str], str] | None) -> str:
-    if formula is None or shown.score is None or "rung" not in shown.score.parts:
-        return ""
-    named = formula(smiles)
-    return f"  ({named})" if named else ""
+def _facts(shown: Shown, smiles: str, describe: Describe) -> str:
+    """Return a SMILES with its formula and its name; without a name, with the canonical SMILES if it is another one."""
+    formula, canonical = describe(smiles)
+    if not formula:
+        return smiles
+    known, name = _name(shown)
+    if name and describe(known).canonical == canonical:
+        return f"{smiles}  ({formula})\n{name}"
+    other = f"; canonical {canonical}" if canonical != smiles else ""
+    return f"{smiles}  ({formula}{other})"
+
+
+def _name(shown: Shown) -> tuple[str, str]:
+    """Return the molecule whose IUPAC name the sample states, and the name: one is in the prompt, the other the gold answer."""
+    target, names, smiles = shown.sample.target, _tagged(shown, "IUPAC"), _tagged(shown, "SMILES")
+    if isinstance(target, str) and len(names) == 1 and not smiles:
+        return target, names[0]
+    if isinstance(target, str) and len(smiles) == 1 and not names and "<IUPAC>" in _question(shown):
+        return smiles[0], target  # the question asks for the name
+    return "", ""
 
 
 def _why(shown: Shown) -> str:

@@ -83,7 +83,7 @@ def test_single_items_are_a_run_of_their_own(here: Path) -> None:
     (run,) = done.json["runs"]
     assert run["expected"] == 2
     assert store.find(Path("results"), run["run"])[0].card.config.sample_ids == (ids[1], ids[3])
-    assert "sample ids is sample-2025-I-3, sample-2025-I-6 and was not set" in done.err
+    assert "--sample-id is sample-2025-I-3, sample-2025-I-6 and was not set" in done.err
     assert evals(*AIME, *ids, "--json").json["runs"][0]["run"] == run["run"]
     assert "did you mean" in evals(*AIME, "--sample-id", "sample-2025-I-33").complaint
     assert "exclude each other" in evals(*AIME, *ids, "--limit", "1").complaint

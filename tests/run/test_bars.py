@@ -1,0 +1,61 @@
+"""Bars on a terminal: as wide as it is, one for each suite, with the last state left on the screen."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+pty = pytest.importorskip("pty", reason="needs a Unix terminal")
+CODES = re.compile("\x1b\\[[0-9;]*[A-Za-z]")
+
+
+def on_a_terminal(columns: int, *words: str) -> str:
+    """Run the command with a terminal of this width as its standard error; returns what it writes there."""
+    ours, theirs = pty.openpty()
+    import fcntl
+    import struct
+    import termios
+
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", "from evals.cli import main; main()", *words]
+    process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs, env=env)
+    os.close(theirs)
+    written = b""
+    while True:
+        try:
+            part = os.read(ours, 65_536)
+        except OSError:  # the terminal is closed at the other end
+            break
+        if not part:
+            break
+        written += part
+    os.close(ours)
+    assert process.wait(60) in (0, 1), written
+    return written.decode()
+
+
+@pytest.mark.parametrize("columns", [60, 120])
+def test_bars_fit_the_terminal_and_stay(columns: int, tmp_path: Path) -> None:
+    words = (
+        "run",
+        "mmlu-pro",
+        "aime:2025",
+        "--sample",
+        "-m",
+        "scripted:ANSWER: {C}",
+        "--results",
+        str(tmp_path),
+    )
+    shown = on_a_terminal(columns, *words)
+    lines = [CODES.sub("", line) for line in re.split(r"[\r\n]+", shown)]
+    bars = [line for line in lines if "16/16" in line or "12/12" in line]
+    assert {line.split()[0] for line in bars} == {"mmlu-pro", "aime:2025"}
+    assert max(map(len, lines)) <= columns
