@@ -29,17 +29,24 @@ def series(frame: pd.DataFrame, *, dark: bool) -> alt.FacetChart:
 
 
 def forest(
-    frame: pd.DataFrame, *, unit: str, dark: bool, names: tuple[str, str]
+    frame: pd.DataFrame,
+    *,
+    unit: str,
+    dark: bool,
+    names: tuple[str, str],
+    letters: tuple[str, str] = ("A", "B"),
 ) -> alt.LayerChart | alt.FacetChart:
     """Plot differences B - A with their intervals: `label`, `value`, `low`, `high`, `says`, `n`.
 
-    Colour and shape show significance at 5 %. If more is better, points left of 0 favour A.
+    `letters`: of the pair, for the axis. Colour and shape show significance at 5 %. If more is better, points left of 0 favour A.
     """
     kinds = (f"{names[1]} better", f"{names[0]} better", "not significantly different")
     verdicts = dict(zip(("B better", "A better", "n.s."), kinds, strict=True))
     shapes = dict(zip(kinds, ("triangle-right", "triangle-left", "circle"), strict=True))
     data = frame.assign(says=frame["says"].map(verdicts))
-    return _intervals(data, shapes, title=f"B − A, {unit}", rule=0.0, form="+.3f", dark=dark)
+    return _intervals(
+        data, shapes, title=f"{letters[1]} − {letters[0]}, {unit}", rule=0.0, form="+.3f", dark=dark
+    )
 
 
 def _intervals(

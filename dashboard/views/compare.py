@@ -31,8 +31,6 @@ MOST = 2_000  # discordant samples in the table; the file has all
 UNITS = {"fraction": "percentage points"}
 MEANS = {
     comparison.NOT_PAIRED: "Samples that only one of the two scored; they are in no difference.",
-    "only A": "Samples that A has right and B has not.",
-    "only B": "Samples that B has right and A has not.",
     "both right": "Over several repeats: right in more than half of them.",
 }
 
@@ -154,22 +152,27 @@ def one_suite(names: Sequence[str], matches: Sequence[Match], rows: Sequence[Row
         and e.card.config.data_sha256 == a.card.config.data_sha256
     ]  # fmt: skip
     sampled = comparison.samples(a, b, others)
-    quadrants(sampled, row)
-    by_group(a, b, row, titles)
+    letters = pair[0], pair[-1]
+    quadrants(sampled, row, letters)
+    by_group(a, b, row, titles, letters)
     ladder([(names[k], entry) for k, entry in enumerate(match.entries)])
-    flips(a, b, sampled, titles, row)
+    flips(a, b, sampled, titles, row, letters=letters)
 
 
-def quadrants(sampled: Samples, row: Row) -> None:
-    """Draw the counts of concordant and discordant samples, and the test of the difference."""
+def quadrants(sampled: Samples, row: Row, letters: tuple[str, str]) -> None:
+    """Draw the counts of concordant and discordant samples, and the test of the difference; `letters`: of the pair."""
     st.header("Agreement", anchor=False)
     counts = comparison.quadrants(sampled)
     total = sum(counts.values())
+    first, second = letters
+    titles = {
+        "only A": f"only {first}", "only B": f"only {second}", "A better": f"{first} better", "B better": f"{second} better",
+    }  # fmt: skip
     with st.container(horizontal=True):
         for name, count in counts.items():
             share = f"{100 * count / total:.1f} % of {total:,}"
             st.metric(
-                name, f"{count:,}", share, delta_color="off", delta_arrow="off", border=True,
+                titles.get(name, name), f"{count:,}", share, delta_color="off", delta_arrow="off", border=True,
                 help=MEANS.get(name), width=CARD,
             )  # fmt: skip
     bounds = ""
@@ -185,7 +188,7 @@ def quadrants(sampled: Samples, row: Row) -> None:
     )
 
 
-def by_group(a: Entry, b: Entry, row: Row, names: tuple[str, str]) -> None:
+def by_group(a: Entry, b: Entry, row: Row, names: tuple[str, str], letters: tuple[str, str]) -> None:
     """Draw the differences of the suite's groups."""
     rows = comparison.groups(a, b)
     if not rows:
@@ -210,7 +213,9 @@ def by_group(a: Entry, b: Entry, row: Row, names: tuple[str, str]) -> None:
     frame = frame.sort_values("value", ascending=False)
     unit = UNITS.get(row.unit, row.unit)
     state.chart(
-        item_charts.forest(frame, unit=unit, dark=state.dark(), names=(names[0][:40], names[1][:40])),
+        item_charts.forest(
+            frame, unit=unit, dark=state.dark(), names=(names[0][:40], names[1][:40]), letters=letters
+        ),
         alt="Differences per group with their intervals",
     )
     st.caption(
@@ -248,7 +253,9 @@ def ladder(runs: Sequence[tuple[str, Entry]]) -> None:
         )
 
 
-def flips(a: Entry, b: Entry, sampled: Samples, names: tuple[str, str], row: Row) -> None:
+def flips(
+    a: Entry, b: Entry, sampled: Samples, names: tuple[str, str], row: Row, *, letters: tuple[str, str]
+) -> None:
     """Draw the samples on which two runs differ; a selected one opens below, side by side."""
     st.header("Discordant samples", anchor=False)
     discordant = comparison.discordant(sampled)
@@ -271,7 +278,7 @@ def flips(a: Entry, b: Entry, sampled: Samples, names: tuple[str, str], row: Row
         "flip", "Show", ["", *kinds], say=lambda name: safe.visible(titles.get(name, name))
     )
     shown = discordant[discordant["quadrant"] == kind] if kind else discordant
-    table, config = _flip_table(shown, row, names, gated=a.card.gated or b.card.gated)
+    table, config = _flip_table(shown, row, names, letters=letters, gated=a.card.gated or b.card.gated)
     event = st.dataframe(
         table.head(MOST), hide_index=True, key="flips", on_select="rerun", selection_mode="single-row", placeholder="",
         column_config=config, height=380, alt="Samples on which the two differ",
@@ -288,30 +295,33 @@ def flips(a: Entry, b: Entry, sampled: Samples, names: tuple[str, str], row: Row
 
 
 def _flip_table(
-    frame: pd.DataFrame, row: Row, names: tuple[str, str], *, gated: bool
+    frame: pd.DataFrame, row: Row, names: tuple[str, str], *, letters: tuple[str, str], gated: bool
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     scale, unit = (100.0, "pp") if row.unit == "fraction" else (1.0, row.unit)
+    first, second = letters
     table = pd.DataFrame(
         {
             "sample": frame["sample"].map(safe.visible),
             "group": frame["group"].map(safe.visible),
-            "A": frame["a"],
-            "B": frame["b"],
-            "answer of A": frame["answer_a"].map(_short),
-            "answer of B": frame["answer_b"].map(_short),
+            first: frame["a"],
+            second: frame["b"],
+            f"answer of {first}": frame["answer_a"].map(_short),
+            f"answer of {second}": frame["answer_b"].map(_short),
             "moves": scale * frame["moves"],
             "others right": 100 * frame["others"],
             "of": frame["asked"],
         }
     )
     if gated:
-        table = table.drop(columns=["answer of A", "answer of B"])
+        table = table.drop(columns=[f"answer of {first}", f"answer of {second}"])
     number, column = st.column_config.NumberColumn, st.column_config.Column
     config: dict[str, Any] = {
-        "A": column(help=f"Verdict of {safe.label(names[0])}."),
-        "B": column(help=f"Verdict of {safe.label(names[1])}."),
+        first: column(help=f"Verdict of {safe.label(names[0])}."),
+        second: column(help=f"Verdict of {safe.label(names[1])}."),
         "moves": number(
-            f"moves, {unit}", format="%+.4f", help="What this sample adds to the difference B minus A."
+            f"moves, {unit}",
+            format="%+.4f",
+            help=f"What this sample adds to the difference {second} minus {first}.",
         ),
         "others right": number(
             "others right, %",

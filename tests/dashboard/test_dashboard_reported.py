@@ -83,4 +83,4 @@ def test_the_page_draws_it_and_its_files_if_tokenizers_were_counted(
         app.switch_page(state.PAGES["science"][0])
         app.run()
         assert not app.exception
-        assert ("Tokenizer compression" in [head.value for head in app.subheader]) == drawn
+        assert ("Tokenizer compression" in [head.value for head in app.header]) == drawn

@@ -52,7 +52,7 @@ def shown(results: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTe
 
 def said(app: AppTest) -> str:
     """All words of a page, foreign ones as they are."""
-    parts = [*app.title, *app.subheader, *app.markdown, *app.caption, *app.info, *app.warning, *app.code]
+    parts = [*app.title, *app.header, *app.markdown, *app.caption, *app.info, *app.warning, *app.code]
     text = "\n".join(str(part.value) for part in parts).replace(JOINER, "")
     for mark in "-/.,;:()":
         text = text.replace(f"&#{ord(mark)};", mark)
