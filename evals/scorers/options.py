@@ -102,6 +102,8 @@ class _Parser:
 
     def _parse(self, content: str, form: Form) -> Any:
         letters = _letters(content) or _by_text(content, self._texts) or _small(content, len(self._shown))
+        if letters is None and form in ("box", "tag"):
+            letters = _run(content, len(self._shown))
         if letters is None and (letters := _items(content, self._texts)) is not None:
             return letters or REFUSED
         for head in heads(content) if letters is None else ():
@@ -133,6 +135,13 @@ def _letters(region: str) -> tuple[str, ...] | None:
     if _LETTERS.fullmatch(bare):
         return tuple(dict.fromkeys(re.findall("[A-Z]", bare)))
     return None
+
+
+def _run(region: str, count: int) -> tuple[str, ...] | None:
+    """Read "CA", letters in any order without anything between them; None: no such run of different options."""
+    bare = _WRAPPED.sub(r"\1", region).strip("*`$ \n")
+    known = all("A" <= letter < chr(ord("A") + count) for letter in bare)
+    return tuple(bare) if 1 < len(bare) == len(set(bare)) and known else None
 
 
 def _small(region: str, count: int) -> tuple[str, ...] | None:

@@ -27,6 +27,7 @@ def verdict(protocol: str, text: str, sample: Sample = BOTH, prompt: Prompt | No
     [
         ("<choice>A, C</choice>", "right", "right"),
         ("<choice>ca</choice>", "right", "unanswered"),
+        (r"\boxed{CA}", "right", "right"),
         ("<choice>A</choice> No, wait: <choice>C and A</choice>", "wrong", "right"),  # N and D are letters
         ("<choice>(A) and (C)</choice>", "wrong", "right"),
         ("<choice>none</choice>", "invalid", "unanswered"),
