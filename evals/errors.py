@@ -29,6 +29,7 @@ EvalsError                     a message for the user, one line, no traceback
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -193,6 +194,8 @@ def from_status(
         return OutOfQuota(text)
     if status in (429, 503, 529) and (retry_after_s or 0.0) > _LONGEST_WAIT_S:
         return OutOfQuota(f"{text}; no more calls for {(retry_after_s or 0.0) / 3600:.1f} hours")
+    if status in (404, 409, 425, 500, 502, 504) and is_loading(beginning):
+        return RateLimit(text, retry_after_s=retry_after_s)
     if 400 <= status < 500 and (codes & _FILTER or any(words in beginning for words in _FILTER_WORDS)):
         return Filtered(text)
     if status in (401, 403, 404, 405):
@@ -210,6 +213,22 @@ def from_status(
     ):
         return Context(text)
     return Rejected(text, param=param, codes=frozenset(codes))
+
+
+_LOADING = re.compile(
+    r"(?:model|engine|server|weights|service|worker|backend)s?\b.{0,40}(?<!error )\b(?:loading|starting|warming|initiali[sz]ing)\b|"
+    r"^(?:still |currently )?(?:loading|warming up|starting up|initiali[sz]ing)\b|"
+    r"\b(?:loading|warming up|starting up) the (?:model|engine|server)|not (?:loaded|ready|available|up) yet|not yet (?:loaded|ready)"
+)
+
+
+def is_loading(beginning: str) -> bool:
+    """Return whether the beginning of a message, in lower case, says that a model is being loaded; whatever the status.
+
+    >>> is_loading("model m is currently loading"), is_loading("loading model"), is_loading("error loading model")
+    (True, True, False)
+    """
+    return bool(_LOADING.search(beginning[:_BEGINS]))
 
 
 _LONGEST_WAIT_S = 1800.0

@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Struct
 
 from evals.errors import BadReply, ModelError, UsageError
 from evals.model_adapters.common.body import count, fields, merged, model_name, parse_content
-from evals.model_adapters.common.faults import error_in_200, is_error, not_a_reply
+from evals.model_adapters.common.faults import Envelope, error_in_200, not_a_reply
 from evals.model_adapters.common.finish import ending
 from evals.model_adapters.common.http import Client, base_of, credentials
 from evals.model_adapters.common.http_model import HttpModel, answer_of
@@ -69,12 +68,11 @@ RULES = (
 """platform.claude.com/docs: Thinking, and the migration guides of each model."""
 
 
-class _Answer(Struct):
+class _Answer(Envelope):
     content: Any = None
     stop_reason: Any = None
     model: Any = None
     usage: Any = None
-    error: Any = None
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
@@ -169,7 +167,7 @@ def _part(part: Part, pictures: Mapping[str, tuple[str, str]]) -> dict[str, Any]
 def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
     """Parse the body of a 200 response; raises BadReply if it is not a message, or the error that it reports."""
     answer = answer_of(_ANSWER, raw, where)
-    if is_error(answer.error) or answer.content is None:
+    if answer.reports_error() or answer.content is None:
         raise error_in_200(raw, where, "without content")
     stop, finish = ending(answer.stop_reason, where)
     try:
@@ -178,6 +176,8 @@ def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
         raise not_a_reply(raw, error, where) from None
     if not answer.content and stop == "stop" and finish != TOOL_CALLS:
         raise BadReply(f"200 with empty content from {where}")
+    if content.tools and not content.text and stop == "stop":
+        finish = TOOL_CALLS
     return Reply(
         text=content.text or "",
         reasoning=content.reasoning,

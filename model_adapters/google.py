@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from evals.errors import BadReply, ModelError
 from evals.model_adapters.common.body import count, fields, merged, model_name, parse_content
-from evals.model_adapters.common.faults import error_in_200, is_error, not_a_reply
+from evals.model_adapters.common.faults import Envelope, error_in_200, not_a_reply
 from evals.model_adapters.common.finish import ending
 from evals.model_adapters.common.http import Client, credentials
 from evals.model_adapters.common.http_model import HttpModel, answer_of
@@ -58,12 +58,11 @@ class _Candidate(Struct, rename="camel"):
     finish_message: Any = None
 
 
-class _Answer(Struct, rename="camel"):
+class _Answer(Envelope, rename="camel"):
     candidates: list[_Candidate] | None = None
     prompt_feedback: Any = None
     usage_metadata: Any = None
     model_version: Any = None
-    error: Any = None
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
@@ -146,7 +145,7 @@ def _part(part: Part, pictures: Mapping[str, tuple[str, str]]) -> dict[str, Any]
 def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
     """Parse the body of a 200 response; raises BadReply if it is not a reply, or the error that it reports."""
     answer = answer_of(_ANSWER, raw, where)
-    if is_error(answer.error):
+    if answer.reports_error():
         raise error_in_200(raw, where, "with an error")
     common: dict[str, Any] = {"usage": _usage(answer.usage_metadata), "seconds": seconds}
     common["model"] = model_name(answer.model_version)
@@ -156,13 +155,18 @@ def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
         raise error_in_200(raw, where, "without candidates")
     candidate = answer.candidates[0]
     stop, finish = ending(candidate.finish_reason, where, detail=str(candidate.finish_message or "")[:200])
-    parts = fields(candidate.content).get("parts") or []
+    parts = candidate.content
+    if isinstance(parts, dict):
+        parts = parts.get("parts")
+    parts = parts or []
     if stop == "stop" and not parts and finish != TOOL_CALLS:
         raise BadReply(f"200 without parts from {where}")
     try:
         content = parse_content(parts)
     except TypeError as error:
         raise not_a_reply(raw, error, where) from None
+    if content.tools and not content.text and stop == "stop":
+        finish = TOOL_CALLS
     return Reply(text=content.text or "", reasoning=content.reasoning, stop=stop, finish=finish, **common)
 
 

@@ -14,9 +14,17 @@ from msgspec.structs import replace
 
 from evals.errors import BadReply, Context, ModelError, ServerFault
 from evals.extract import split_reasoning
-from evals.model_adapters.common.body import count, fields, flat, merged, model_name, parse_content
+from evals.model_adapters.common.body import (
+    calls_tool,
+    count,
+    fields,
+    flat,
+    merged,
+    model_name,
+    parse_content,
+)
 from evals.model_adapters.common.body import reasoning as reasoning_of
-from evals.model_adapters.common.faults import error_in_200, is_error, not_a_reply
+from evals.model_adapters.common.faults import Envelope, error_in_200, is_error, not_a_reply
 from evals.model_adapters.common.finish import ending
 from evals.model_adapters.common.http import Client, credentials
 from evals.model_adapters.common.http_model import HttpModel, answer_of
@@ -45,7 +53,9 @@ SWITCH = "chat_template_kwargs.enable_thinking"
 
 
 class _Choice(Struct):
-    message: dict[str, Any] | None = None
+    message: dict[str, Any] | str | None = None
+    delta: dict[str, Any] | None = None
+    """Sent instead of the message by servers that stream into one body."""
     text: str | None = None
     """Sent by servers that answer a chat request in the format of a completion."""
     finish_reason: Any = None
@@ -53,13 +63,10 @@ class _Choice(Struct):
     """OpenRouter: the error of the upstream provider."""
 
 
-class _Completion(Struct):
+class _Completion(Envelope):
     choices: list[_Choice] | None = None
     usage: Any = None
     model: Any = None
-    error: Any = None
-    base_resp: Any = None
-    """Error object of MiniMax."""
 
 
 _COMPLETION = msgspec.json.Decoder(_Completion)
@@ -172,15 +179,16 @@ def _part(part: Part, pictures: Mapping[str, str]) -> dict[str, Any]:
 def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
     """Parse the body of a 200 response; raises BadReply if it is not a completion, or the error that it reports."""
     completion = answer_of(_COMPLETION, raw, where)
-    if is_error(completion.error):
+    if completion.reports_error():
         raise error_in_200(raw, where, "with an error" if completion.choices else "without choices")
     if not completion.choices:
         raise error_in_200(raw, where, "without choices")
     choice = completion.choices[0]
-    if is_error(choice.error):
-        raise _broken(choice, where)
+    message, usage = _message_of(choice), _usage(completion.usage)
+    for fault in (choice.error, message.get("error")):
+        if is_error(fault):
+            raise _broken(fault, where)
     stop, finish = ending(choice.finish_reason, where)
-    message, usage = choice.message or {"content": choice.text}, _usage(completion.usage)
     if stop == "length" and usage.output == 0 and not usage.reasoning:  # LMDeploy up to 0.12
         raise Context(
             f"200 without a token from {where}: the prompt ({usage.input} tokens) fills the context"
@@ -191,6 +199,8 @@ def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
         raise not_a_reply(raw, error, where) from None
     common: dict[str, Any] = {"usage": usage, "seconds": seconds, "model": model_name(completion.model)}
     refusal = flat(message.get("refusal")) or content.refusal
+    if not content.text and stop == "stop" and (content.tools or calls_tool(message)):
+        finish = TOOL_CALLS
     if refusal and not content.text:
         return Reply(text=refusal, stop="filter", **common)
     reasoning = content.reasoning if content.reasoning is not None else reasoning_of(message)
@@ -217,9 +227,15 @@ def unparsed(reply: Reply) -> Reply:
     return replace(reply, text=reply.reasoning, reasoning=None)
 
 
-def _broken(choice: _Choice, where: str) -> ModelError:
+def _message_of(choice: _Choice) -> Mapping[str, Any]:
+    if isinstance(choice.message, str):
+        return {"content": choice.message}
+    return choice.message or choice.delta or {"content": choice.text}
+
+
+def _broken(fault: Any, where: str) -> ModelError:
     """Return the error of a choice: by its code, or a ServerFault if it has none."""
-    raw = msgspec.json.encode({"error": choice.error})
+    raw = msgspec.json.encode({"error": fault})
     error = error_in_200(raw, where, "whose reply broke off")
     return ServerFault(str(error)) if type(error) is BadReply else error
 

@@ -79,7 +79,7 @@ def report_outcomes(outcomes: Sequence[Outcome], *, as_json: bool, results: Path
     complete = all(
         card.coverage == 1.0 and not any(finding.fault for finding in card.health) for card in cards
     )
-    return 0 if complete else 1
+    return 0 if complete and not any(outcome.unhealthy for outcome in outcomes) else 1
 
 
 def _request(suites: Sequence[str], options: dict[str, Any]) -> RunRequest:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 from shlex import quote
@@ -47,6 +48,8 @@ from evals.validation import cause
 _RECORD = msgspec.json.Decoder(Record)
 
 
+DEFAULT = Path("results")
+"""Folder of the runs, unless another one is named."""
 BATCHES = "batches.jsonl"
 """Log of batches submitted to a vendor's batch endpoint, written by `evals/run/batch.py`."""
 
@@ -130,6 +133,10 @@ def read_card(path: Path) -> Card:
             raise StoreError(f"{path}: written in format {header.format}; this version reads format {FORMAT}")
         card = msgspec.json.decode(raw, type=Card)
     except FileNotFoundError:
+        if has_records(str(path)):
+            raise StoreError(
+                f"{path / 'card.json'} is missing: the run is incomplete, copy it again"
+            ) from None
         raise StoreError(f"{path}: not a run (card.json is missing)") from None
     except OSError as error:
         raise StoreError(f"{path}/card.json: {error.strerror or error}") from error
@@ -242,7 +249,13 @@ def stamp(folder: str) -> Stamp | None:
         facts = card.stat()
         return facts.st_mtime_ns, Path(folder).stat().st_mtime_ns, facts.st_size
     except OSError:
-        return (0, 0, 0) if card.is_symlink() else None  # a dangling link: a broken run
+        broken = card.is_symlink() or has_records(folder)  # a dangling link, or a copy without its card
+        return (0, 0, 0) if broken else None
+
+
+def has_records(folder: str) -> bool:
+    """Return whether a folder holds a finalized run's files, whatever else is missing."""
+    return any(Path(f"{folder}/{name}.parquet").is_file() for name in ("records", "samples"))
 
 
 def _folders(path: str) -> list[os.DirEntry[str]]:
@@ -301,7 +314,15 @@ def _runs_below(folder: Path) -> list[Run]:
 
 
 def refuse_wrong_level(results: Path) -> None:
-    """Raise StoreError for a results folder without runs if there are runs up to two levels above or one below."""
+    """Raise StoreError for a results folder without runs if there are runs up to two levels above or one below.
+
+    Also for a folder that is not there, unless it is the default, which the first run makes.
+    """
+    if results != DEFAULT and not results.exists():
+        beside = [path.name for path in results.parent.glob("*") if path.is_dir()]
+        close = get_close_matches(results.name, beside, n=1, cutoff=0.5)
+        near = str(results.with_name(close[0])) if close else ""
+        raise StoreError(f"there is no folder {results}" + (f"; did you mean {near}?" if near else ""))
     try:
         below = sorted(path for path in results.iterdir() if path.is_dir() and not disk.is_noise(path.name))
     except OSError:
@@ -315,8 +336,10 @@ def find_one(results: Path, name: str) -> Run:
     """Return the only run of a name; raises StoreError if there are several."""
     matches = find(results, name)
     if len(matches) > 1:
-        labels = names.listed([_named(run).label for run in matches])
-        raise StoreError(f"run {name!r} holds {len(matches)} suites; name one by its folder, or as {labels}")
+        known = [_named(run) for run in matches]
+        labels = names.listed([run.label for run in known])
+        what = "runs" if len({run.id for run in known}) > 1 else "suites"
+        raise StoreError(f"run {name!r} holds {len(matches)} {what}; name one by its folder, or as {labels}")
     return matches[0]
 
 

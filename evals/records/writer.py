@@ -17,7 +17,7 @@ from msgspec import structs
 from evals import disk
 from evals.errors import StoreError
 from evals.records.card import Card
-from evals.records.files import encode, file_facts, snapshot
+from evals.records.files import check_files, encode, file_facts, snapshot
 from evals.records.parquet import convert
 from evals.records.store import BATCHES, missing_file, read_card, write_card
 from evals.types import Record, Sample
@@ -65,7 +65,7 @@ class Writer:
             return False
 
     def _check(self) -> None:
-        """Raise StoreError if files are missing: an incomplete copy of a run must not look like an empty run."""
+        """Raise StoreError if files are missing or foreign: an incomplete copy of a run must not look like an empty run."""
         if (self.path / "card.json").exists():
             for name in ("samples", "records"):
                 with snapshot(self.path, name) as files:
@@ -73,6 +73,7 @@ class Writer:
                         raise StoreError(
                             f"{self.path / lost} is missing: the run is incomplete, copy it again; nothing was written"
                         )
+            check_files(self.path, read_card(self.path))
 
     def _remove_half_written(self) -> None:
         """Remove temporary files that a killed process left behind; other hidden files are kept."""

@@ -137,7 +137,12 @@ class Caller:
         if self.failing_s >= max(WARM_UP_S, self._asked_s):
             return True
         if not self._waiting and self._say is not None:
-            self._say(f"waiting for the server: {error}")
+            asked = (
+                f"as it asks, {error.retry_after_s:.3g} s"
+                if error.retry_after_s
+                else f"up to {WARM_UP_S:.0f} s"
+            )
+            self._say(f"waiting for the server: {error}; {asked}")
         self._waiting = True
         self._asked_s = max(self._asked_s, error.retry_after_s or 0.0)
         return False

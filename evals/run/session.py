@@ -61,6 +61,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     interrupted: bool
     hopeless: str
     """The error if every call failed, else empty."""
+    unhealthy: bool = False
+    """Whether --strict-health is set and a health check fails."""
 
 
 class Session:
@@ -295,6 +297,7 @@ class ModelRun:
             paths=[job.writer.path for job in self.jobs],
             interrupted=runner.interrupted,
             hopeless=runner.hopeless,
+            unhealthy=self.request.strict_health and any(job.writer.card.health for job in self.jobs),
         )
 
     def close_partial(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,12 +16,12 @@ REASONING_FIELDS = (
     "reasoning_details",  # OpenRouter: a list
     "thinking_blocks",  # LiteLLM: a list
 )
-"""Fields of a message that may hold its reasoning; the first with a text is used."""
-REASONING_PARTS = frozenset(
-    {"thinking", "reasoning", "reasoning_content", "thought", "reasoning.text", "reasoning.summary"}
-)
-"""Types of content parts that are reasoning: Mistral, Anthropic, Cohere, OpenRouter."""
-_TEXTS = ("text", "thinking", "reasoning", "summary", "refusal", "value", "content")
+"""Fields of a message that may hold its reasoning; the first with a text is used, else one that is named alike."""
+_REASONS = re.compile(r"think|thought|reasoning(?!_?(?:effort|tokens|time|id))", re.IGNORECASE)
+"""What a field with reasoning, or the type of such a part (Mistral, Anthropic, Cohere, OpenRouter), is called."""
+_TOOLS = re.compile(r"^(?:tool|function|mcp)_?(?:use|calls?)$", re.IGNORECASE)
+"""What the field or the type of a tool call is called."""
+_TEXTS = ("text", "thinking", "reasoning", "think", "thought", "summary", "refusal", "value", "content")
 """Fields of a part that may hold its text."""
 DEEPEST = 8
 
@@ -30,16 +32,24 @@ class Content(NamedTuple):
     text: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
+    tools: bool = False
+    """Whether it calls a tool."""
 
 
 def parse_content(content: Any) -> Content:
     """Parse a message's content: a text, a part, or a list of both; raises TypeError for anything else.
 
+    An object that is no part is what a server made of a reply in JSON: its JSON is the text.
+
     >>> parse_content([{"type": "thinking", "thinking": [{"type": "text", "text": "2 and 2"}]}, {"type": "text", "text": "4"}])
-    Content(text='4', reasoning='2 and 2', refusal=None)
+    Content(text='4', reasoning='2 and 2', refusal=None, tools=False)
+    >>> parse_content({"answer": "B"}).text
+    '{"answer": "B"}'
     """
     if content is None or isinstance(content, str):
         return Content(content)
+    if isinstance(content, dict) and "type" not in content and flat(content) is None:
+        return Content(json.dumps(content, ensure_ascii=False))
     if isinstance(content, dict):
         content = [content]
     if not isinstance(content, list):
@@ -47,18 +57,37 @@ def parse_content(content: Any) -> Content:
     texts: list[str] = []
     thoughts: list[str] = []
     refusals: list[str] = []
+    tools = False
     for part in content:
-        kind = part.get("type") if isinstance(part, dict) else "text"
+        kind = str(part.get("type") or "") if isinstance(part, dict) else "text"
+        if calls_tool(part):
+            tools = True
+            continue
         text = flat(part)
         if text is None:
             continue
-        reasons = kind in REASONING_PARTS or (isinstance(part, dict) and part.get("thought") is True)
+        reasons = bool(_REASONS.search(kind)) or (isinstance(part, dict) and part.get("thought") is True)
         (thoughts if reasons else refusals if kind == "refusal" else texts).append(text)
     return Content(
         "".join(texts) if texts or not thoughts + refusals else None,
         "\n".join(thoughts) if thoughts else None,
         "".join(refusals) or None,
+        tools,
     )
+
+
+def calls_tool(message: Any) -> bool:
+    """Return whether a message, or a part of one, is or holds a tool call.
+
+    >>> calls_tool({"tool_calls": [{}]}), calls_tool({"type": "tool_use"}), calls_tool({"function_call": None})
+    (True, True, False)
+    """
+    names = (
+        [message.get("type"), *(name for name, value in message.items() if value)]
+        if isinstance(message, dict)
+        else []
+    )
+    return any(_TOOLS.search(str(name)) for name in names)
 
 
 def flat(value: Any, depth: int = 0) -> str | None:
@@ -78,8 +107,11 @@ def flat(value: Any, depth: int = 0) -> str | None:
 
 def reasoning(message: Mapping[str, Any]) -> str | None:
     """Return the reasoning in a separate field of a message; None if there is no such field."""
+    others = sorted(name for name in message if name not in REASONING_FIELDS and _REASONS.search(name))
     candidates = [
-        text for name in REASONING_FIELDS if name in message and (text := flat(message[name])) is not None
+        text
+        for name in (*REASONING_FIELDS, *others)
+        if name in message and (text := flat(message[name])) is not None
     ]
     return next((text for text in candidates if text), candidates[0] if candidates else None)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from evals.errors import BadReply, ModelError, from_status
+from evals.errors import BadReply, ModelError, from_status, is_loading
 from evals.model_adapters.common.retry_after import stated_s
 
 STATUSES = {
@@ -115,9 +115,36 @@ class _Fault(Struct):
     errors: Any = None
     base_resp: Any = None
     """MiniMax."""
+    retry_after: Any = None
+    estimated_time: Any = None
+    """Hugging Face: seconds until the model is loaded."""
 
 
-_FAULT = msgspec.json.Decoder(_Fault)
+_FAULT = msgspec.json.Decoder(_Fault | list[_Fault])
+
+
+class Envelope(Struct, kw_only=True):
+    """What the body of a 200 may hold beside a reply: fields by which servers and gateways report an error."""
+
+    error: Any = None
+    errors: Any = None
+    base_resp: Any = None
+    """MiniMax."""
+    object: Any = None
+    type: Any = None
+    status: Any = None
+    code: Any = None
+    status_code: Any = None
+    success: Any = None
+
+    def reports_error(self) -> bool:
+        """Return whether one of them is an error."""
+        return (
+            any(is_error(value) for value in (self.error, self.errors, self.base_resp))
+            or any(value in ("error", "failed") for value in (self.object, self.type, self.status))
+            or self.success is False
+            or any(_as_status(value) is not None for value in (self.code, self.status, self.status_code))
+        )
 
 
 class Fault(NamedTuple):
@@ -140,6 +167,8 @@ def read_fault(raw: bytes) -> Fault:
         body = _FAULT.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Fault(" ".join(raw[:200].decode(errors="replace").split()) or "no body")
+    if isinstance(body, list):  # Google's, through its endpoint for OpenAI's clients
+        body = body[0] if body else _Fault()
     error = next(
         (entry for entry in (body.error, body.errors, body.detail, body.base_resp) if entry is not None), None
     )
@@ -164,7 +193,8 @@ def read_fault(raw: bytes) -> Fault:
         for entry in violations if isinstance(violations, list) else []:
             codes.append(entry.get("quotaId") if isinstance(entry, dict) else None)
     if retry_after_s is None:
-        retry_after_s = _wait(fields)
+        beside = {"retry_after": body.retry_after, "estimated_time": body.estimated_time}
+        retry_after_s = _wait({**beside, **fields})
     return Fault(
         " ".join(message.split())[:500],
         " ".join(str(c) for c in codes if c),
@@ -182,7 +212,12 @@ def _details(fields: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _wait(fields: Mapping[str, Any]) -> float | None:
-    for name, unit in (("retry_after_ms", 0.001), ("retry_after", 1.0), ("retry_after_seconds", 1.0)):
+    for name, unit in (
+        ("retry_after_ms", 0.001),
+        ("retry_after", 1.0),
+        ("retry_after_seconds", 1.0),
+        ("estimated_time", 1.0),
+    ):
         value = fields.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
             return unit * value
@@ -244,7 +279,8 @@ def _as_status(value: Any) -> int | None:
 def _status_in_words(message: str) -> int | None:
     if stated := _STATED.search(message):
         return int(stated[1])
-    return next((status for pattern, status in _SAYS if pattern.search(message)), None)
+    said = next((status for pattern, status in _SAYS if pattern.search(message)), None)
+    return 503 if said is None and is_loading(message) else said
 
 
 def fault_message(raw: bytes) -> str:
@@ -260,11 +296,17 @@ def not_a_reply(raw: bytes, error: Exception, where: str) -> BadReply:
 
 
 def is_error(value: Any) -> bool:
-    """Whether the value of a field `error` is an error: not empty, and not a code that means success."""
+    """Whether the value of a field `error` is an error: not empty, and not a code that means success.
+
+    >>> is_error({"code": 429}), is_error({"code": None, "message": ""}), is_error({"code": 0}), is_error("None")
+    (True, False, False, False)
+    """
+    if isinstance(value, list):
+        return any(is_error(entry) for entry in value)
     if not isinstance(value, dict):
-        return bool(value)
+        return bool(value) and str(value).strip().lower() not in _FINE
     codes = [str(value[name]).lower() for name in _NUMBERS if value.get(name) is not None]
-    return bool(value) and not (codes and all(code in _FINE for code in codes))
+    return any(value.values()) and not (codes and all(code in _FINE for code in codes))
 
 
 def error_in_200(raw: bytes, where: str, what: str) -> ModelError:
@@ -281,5 +323,9 @@ def error_in_200(raw: bytes, where: str, what: str) -> ModelError:
         return BadReply(f"200 {what} from {where}: {fault.message}")
     wait_s = fault.retry_after_s if fault.retry_after_s is not None else stated_s(fault.message)
     return from_status(
-        status, f"{fault.message} (in a 200 from {where})", code=fault.code, retry_after_s=wait_s
+        status,
+        f"{fault.message} (in a 200 from {where})",
+        code=fault.code,
+        retry_after_s=wait_s,
+        param=fault.param,
     )

@@ -44,14 +44,39 @@ Anthropic, Google, DeepSeek (`insufficient_system_resource`), Zhipu (`sensitive`
 reply that repeats itself with `repetition`: it is truncated.
 """
 _FAMILIES: tuple[tuple[Meaning, re.Pattern[str]], ...] = (
-    ("abort", re.compile(r"abort|cancel|disconnect|interrupt|preempt|shutdown|killed|timed?_?out|deadline")),
-    ("error", re.compile(r"error|fail|crash|exception|out_of_memory|\boom\b|dead")),
-    ("filter", re.compile(r"filter|safety|moderat|guardrail|refus|prohibit|polic|blocked")),
-    ("tools", re.compile(r"tool_|function_")),
+    (
+        "abort",
+        re.compile(
+            r"abort|cancel|disconnect|interrupt|preempt|shutdown|kill|timed?_?out|deadline|max_time|expired|terminated|"
+            r"connection|(?:stream|socket|client)_(?:closed|lost|gone)|in_progress|queued|pending"
+        ),
+    ),
+    (
+        "error",
+        re.compile(
+            r"error|fail|crash|exception|out_of_memory|(?:^|_)oom(?:_|$)|dead|died|rate_limit|quota|overload|unavailable|(?:^|_)nan(?:_|$)"
+        ),
+    ),
+    (
+        "filter",
+        re.compile(
+            r"filter|safety|moderat|guardrail|refus|prohibit|polic|blocked|declin|harm|unsafe|toxic|jailbreak|nsfw|"
+            r"responsible|copyright|(?:^|_)risk"
+        ),
+    ),
+    ("tools", re.compile(r"(?:^|_)tool|function_|_call$")),
     (
         "length",
         re.compile(
-            r"length|token.*(limit|budget|max|exceed|reach)|(max|exceed|limit).*token|max_seq|context|truncat"
+            r"length|token.*(limit|budget|max|exceed|reach)|(max|exceed|limit).*token|max_(seq|len|gen|new)|maxlen|"
+            r"(?:^|_)n(um)?_predict|context|truncat|too_long|budget|^(?:output_|size_)?limit_(reached|exceeded|hit)|"
+            r"(cache|ctx|window)_(full|exceeded|exhausted)"
+        ),
+    ),
+    (
+        "stop",
+        re.compile(
+            r"(?:^|_)(?:eos|eot|im_end)(?:_|$)|end_?of_?(?:text|turn|seq|message)|^stop_(?:str|word|seq|token)|^s$|natural|complete"
         ),
     ),
 )
@@ -82,7 +107,7 @@ def meaning(reason: str) -> Meaning | None:
     bare = re.sub(r"^(?:(?:finish(?:ed)?|stop(?:ped)?)_)?(?:reason_)?", "", word)
     if (known := MEANINGS.get(bare)) is not None:
         return known
-    return next((kind for kind, pattern in _FAMILIES if pattern.search(bare)), None)
+    return next((kind for kind, pattern in _FAMILIES if pattern.search(word)), None)
 
 
 def ending(reason: Any, where: str, *, detail: str = "") -> Ending:
@@ -91,7 +116,7 @@ def ending(reason: Any, where: str, *, detail: str = "") -> Ending:
     `reason`: as sent by the server; some wrap it in an object with a `type`. `detail`: the server's explanation.
     """
     if isinstance(reason, dict):
-        reason = reason.get("type")
+        reason = next((reason[name] for name in ("type", "reason", "name") if reason.get(name)), None)
     if reason is None or reason == "":
         return Ending("stop", f"{UNKNOWN_FINISH}none given")
     word = str(reason)[:LONGEST]

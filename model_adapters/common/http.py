@@ -5,6 +5,7 @@ Built on aiohttp: the vendors' SDKs take ten times the CPU per call, and one cor
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -81,9 +82,11 @@ def likely_base(url: str, version: str = "/v1") -> str:
     >>> likely_base("http://gpu7:8000"), likely_base("http://gpu7:8000/v1/v1"), likely_base("http://gpu7:8000/v1")
     ('http://gpu7:8000/v1', 'http://gpu7:8000/v1', '')
     """
-    before, found, _ = url.partition(f"{version}/")
-    if version and found:
-        return before + version
+    position = url.lower().find(f"{version}/")
+    if version and position >= 0:
+        return url[:position] + version
+    if version and url.lower().endswith(version) and not url.endswith(version):
+        return url[: -len(version)] + version
     return "" if not version or re.search(r"/v[0-9]|/deployments/", url) else url + version
 
 
@@ -152,6 +155,15 @@ class Client:
                 return raw
         except aiohttp.InvalidURL:
             raise Fatal(f"{self.shown(path)} is no URL") from None
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise Fatal(
+                f"the certificate of {self.shown(path)} is not valid: {error.certificate_error}"
+            ) from None
+        except aiohttp.ClientConnectorSSLError as error:
+            reason = self.without_key(str(error.os_error))
+            raise Fatal(
+                f"{self.shown(path)} does not answer in TLS ({reason}): is the server's URL http:// instead?"
+            ) from None
         except aiohttp.ClientConnectorError as error:
             code = error.os_error.errno or 0
             reason = (
@@ -260,16 +272,23 @@ T = TypeVar("T")
 
 
 def decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
-    """Decode a body; lone surrogates, which servers send in truncated replies, become U+FFFD."""
+    """Decode a body as servers write it: lone surrogates become U+FFFD; NaN and raw line ends are read."""
     try:
         return decoder.decode(raw)
     except RecursionError:
         raise msgspec.DecodeError("nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
-        mended = strict(raw)
-        if mended == raw:
-            raise
-        return decoder.decode(mended)
+        return _loosely(decoder, strict(raw))
+
+
+def _loosely(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
+    """Decode JSON with Python's extensions; raises what the decoder raises if it is none of that either."""
+    try:
+        value = json.loads(raw, strict=False)
+    except (ValueError, RecursionError):
+        return decoder.decode(raw)
+    read: T = msgspec.convert(value, decoder.type)
+    return read
 
 
 def credentials(vendor: str, rest: str, *, base: str, keys: Sequence[str] = ()) -> tuple[str, str]:

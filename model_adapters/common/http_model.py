@@ -9,7 +9,7 @@ import msgspec
 
 from evals.errors import Filtered
 from evals.model_adapters.common.body import fields
-from evals.model_adapters.common.faults import not_a_reply
+from evals.model_adapters.common.faults import error_in_200, not_a_reply, read_fault
 from evals.model_adapters.common.http import Client, decoded
 from evals.model_adapters.common.refusals import NESTED, Refusals
 from evals.types import Prompt, Reply, Sampling
@@ -47,8 +47,13 @@ class HttpModel:
         body = await self.body(prompt, sampling)
         keep = {**sampling.extra, **fields(sampling.extra.get(NESTED)), **dict.fromkeys(self.wants)}
         try:
-            raw, seconds = await self.refusals.post(self.client, self.path, body, keep=keep)
-            return self.read(raw, sampling, seconds=seconds)
+            return await self.refusals.post(
+                self.client,
+                self.path,
+                body,
+                keep=keep,
+                read=lambda raw, seconds: self.read(raw, sampling, seconds=seconds),
+            )
         except Filtered as error:
             return Reply(text=str(error), stop="filter", model=self.name)
 
@@ -70,4 +75,6 @@ def answer_of(decoder: msgspec.json.Decoder[T], raw: bytes, where: str) -> T:
     try:
         return decoded(decoder, raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        if read_fault(raw).status is not None:
+            raise error_in_200(raw, where, "with an error") from None
         raise not_a_reply(raw, error, where) from error

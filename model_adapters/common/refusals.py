@@ -7,13 +7,14 @@ A field counts as rejected only after the same call has succeeded without it: a 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from evals.errors import ModelError, Rejected, ServerFault
 from evals.model_adapters.common.http import Client
 
 Body = dict[str, Any]
+T = TypeVar("T")
 FIELDS = {
     "temperature": "temperature",
     "top_p": "top_p",
@@ -38,7 +39,7 @@ _UNKNOWN = re.compile(
     r"unsupported|(?:not|n't|no)\b(?: \w+){0,3} (?:support|accept|allow|permit|valid|recogni|available|implement)\w*|"
     r"not (?:supported|accepted|allowed|permitted|recogni[sz]ed|available|implemented)|"
     r"no (?:support|such)|unrecogni[sz]ed|unknown|unexpected|cannot (?:both )?be |can't be (?:used|set)|cannot find field|"
-    r"forbidden|illegal (?:param|field|argument)|additional propert|extra(?:neous)? (?:input|field|param|key)|"
+    r"not in (?:the )?schema|not (?:defined|part of)|disallowed|no property|forbidden|illegal (?:param|field|argument)|additional propert|extra(?:neous)? (?:input|field|param|key)|"
     r"invalid (?:param|field|argument)|deprecated|instead|rather than|remove|use max_\w+|"
     r"only (?:the default )?\(?1(?:\.0)?\)? (?:value )?is |must be (?:set to )?1(?:\.0)?(?! or| and| to|[-.\d])",
     re.IGNORECASE,
@@ -48,7 +49,9 @@ _CODES = frozenset(
 )
 """Codes that say the same."""
 _CRASHED = re.compile(
-    r"unexpected keyword argument|unknown (?:field|parameter|argument)|not implemented", re.IGNORECASE
+    r"unexpected keyword argument|(?:unknown|unrecogni[sz]ed|unsupported) (?:field|parameter|argument)|not implemented|"
+    r"extra (?:inputs?|fields?) (?:are )?not (?:permitted|allowed)",
+    re.IGNORECASE,
 )
 """What a status of 5xx must say: servers of one's own crash on a field that they do not know."""
 INSPECTED = 600
@@ -95,17 +98,24 @@ class Refusals:
         return True
 
     async def post(
-        self, client: Client, path: str, body: Body, *, keep: Mapping[str, Any]
-    ) -> tuple[bytes, float]:
+        self,
+        client: Client,
+        path: str,
+        body: Body,
+        *,
+        keep: Mapping[str, Any],
+        read: Callable[[bytes, float], T],
+    ) -> T:
         """Post a body without the rejected fields; repeat the call without any further field that the server names.
 
-        `keep`: fields that are never omitted. Raises what `Client.post` raises.
+        `keep`: fields that are never omitted. `read`: parses the response, from its body and the seconds that it took; some
+        gateways reject a field in a 200. Raises what `Client.post` and `read` raise.
         """
         tried = dict(self.left_out)
         while True:
             sent = _without(body, tried)
             try:
-                response = await client.post(path, sent)
+                answer = read(*await client.post(path, sent))
             except (Rejected, ServerFault) as error:
                 field = named(error, sent, keep)
                 if field is None or field in tried:
@@ -114,7 +124,7 @@ class Refusals:
                 tried[field] = other if other and other not in tried and other in str(error) else ""
             else:
                 self.left_out |= tried
-                return response
+                return answer
 
 
 def named(error: ModelError, body: Body, keep: Mapping[str, Any]) -> str | None:

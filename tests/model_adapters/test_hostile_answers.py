@@ -59,11 +59,6 @@ ANSWERS: dict[str, tuple[Pieces, type[ModelError], str]] = {
         BadReply,
         "[Uu][Tt][Ff]-8",
     ),
-    "tokens that are no number": (
-        body(b'{"choices": [{"message": {"content": "4"}}], "usage": {"prompt_tokens": NaN}}'),
-        BadReply,
-        "malformed",
-    ),
 }
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from evals import load
 from evals.calls import backoff
+from evals.errors import RateLimit
 from evals.records.store import Run
 from evals.run import caller as callers
 from evals.run import runner as runners
@@ -471,6 +472,7 @@ async def test_a_server_that_warms_up_is_waited_for(
     assert len(list(Run(job.writer.path).records())) == 2
     assert (one.hopeless, len(said)) == ("", 1)
     assert said[0].startswith("waiting for the server: HTTP 503: Loading model")
+    assert said[0].endswith("; up to 60 s")
 
 
 async def test_a_server_that_never_warms_up_is_given_up_after_a_while(
@@ -502,6 +504,27 @@ async def test_a_server_that_asks_for_more_than_a_minute_is_given_it(
     toy.close(job)
     assert len(server.calls) == 2
     assert one.hopeless == ""
+
+
+LOADING: list[tuple[int, Any, float | None]] = [
+    (500, {"error": "Model is loading"}, None),
+    (502, {"message": "the engine is starting"}, None),
+    (404, {"error": "model not loaded yet"}, None),
+    (425, {"detail": "warming up"}, None),
+    (503, {"error": "Model m is currently loading", "estimated_time": 0.25}, 0.25),
+    (200, {"error": {"message": "The model is loading, please wait"}}, None),
+    (200, {"error": {"code": 503, "message": "Loading model"}}, None),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "wait_s"), LOADING)
+async def test_a_server_that_says_it_is_loading_is_waited_for_whatever_its_status(
+    made: Callable[[str], Model], server: Server, status: int, body: Any, wait_s: float | None
+) -> None:
+    server.answer = Answer(body, status)
+    with pytest.raises(RateLimit) as caught:
+        await made("server").reply(callers.PROBE, Sampling())
+    assert caught.value.retry_after_s == wait_s
 
 
 # --- fields that a server refuses ---------------------------------------------------------------------------

@@ -20,23 +20,30 @@ from evals.errors import (
     UsageError,
     from_status,
 )
+from evals.model_adapters import anthropic, google
 from evals.model_adapters.common.faults import error_in_200, read_fault
 from evals.model_adapters.common.finish import meaning
 from evals.model_adapters.common.http import base_of, likely_base
 from evals.model_adapters.common.refusals import named
 from evals.model_adapters.common.retry_after import asked_wait_s, stated_s
+from evals.model_adapters.openai import parse
 from evals.run.caller import PROBE
-from evals.types import Sampling
+from evals.types import TOOL_CALLS, Sampling
 from tests.support.loopback import Answer, Server
 
 REASONS = {
-    "stop": "stop endTurn end_turn stopSequence EosToken STOPPED FINISHED_STOPPED stopped_eos stopped_word stop_reason_stop",
+    "stop": "stop endTurn end_turn stopSequence EosToken STOPPED FINISHED_STOPPED stopped_eos stopped_word stop_reason_stop "
+    "</s> <|im_end|> <|endoftext|> eot_id hit_eos end-of-sequence stop_string natural_end",
     "length": "maxTokens MAX_OUTPUT_TOKENS length_exceeded LENGTH_LIMIT_EXCEEDED out_of_tokens token-budget max_seq_len "
-    "exceeded_max_tokens FinishReason.MAX_TOKENS FINISHED_LENGTH stopped_limit ERROR_LIMIT repetition context_limit",
-    "filter": "contentFilter CONTENT_FILTER content-filter moderation_blocked ContentFiltered PROHIBITED_CONTENT ERROR_TOXIC",
-    "tools": "toolCalls tool_use function_call",
-    "abort": "USER_CANCEL server_shutdown client_abort request_aborted aborted_by_user FINISHED_ABORTED cancelled deadline",
-    "error": "model_error engine_dead OOM out_of_memory crash MALFORMED_RESPONSE",
+    "exceeded_max_tokens FinishReason.MAX_TOKENS FINISHED_LENGTH stopped_limit ERROR_LIMIT repetition context_limit "
+    "max_len max_gen_toks num_predict budget_exhausted kv_cache_full ctx_full too_long limit_reached",
+    "filter": "contentFilter CONTENT_FILTER content-filter moderation_blocked ContentFiltered PROHIBITED_CONTENT ERROR_TOXIC "
+    "unsafe harmful jailbreak responsibleAI declined risk_control",
+    "tools": "toolCalls tool_use function_call tool mcp_call",
+    "abort": "USER_CANCEL server_shutdown client_abort request_aborted aborted_by_user FINISHED_ABORTED cancelled deadline "
+    "connection_closed stream_closed terminated expired max_time in_progress queued",
+    "error": "model_error engine_dead OOM out_of_memory crash MALFORMED_RESPONSE "
+    "gpu_oom worker_died nan rate_limit_reached quota overloaded",
     None: "odd pause_turn FINISH_REASON_UNSPECIFIED unfinished",
 }
 
@@ -131,6 +138,92 @@ def test_errors_inside_a_200(body: dict[str, Any], expected: type[Exception]) ->
     assert type(error) is expected
 
 
+def reply_of(**fields: Any) -> dict[str, Any]:
+    """Return a chat completion whose choice and body have further fields."""
+    choice = {"message": {"content": ""}, "finish_reason": "stop"}
+    return {"choices": [{**choice, **fields.pop("choice", {})}], **fields}
+
+
+BESIDE = [
+    {"errors": [{"code": 429, "message": "slow"}]},
+    {"object": "error", "message": "slow", "code": 429},
+    {"success": False, "message": "slow", "code": 429},
+    {"status": 429, "message": "Too many requests"},
+    {"status": "failed", "message": "Too many requests"},
+    {"base_resp": {"status_code": 1002, "status_msg": "rate limit"}},
+    {"choice": {"message": {"content": "", "error": {"code": 429, "message": "slow"}}}},
+    {"choice": {"error": {"code": "rate_limit_exceeded"}, "finish_reason": "error"}},
+    {"choice": {"finish_reason": "error"}, "error": {"code": 429, "message": "slow"}},
+]
+
+
+@pytest.mark.parametrize("fields", BESIDE, ids=str)
+def test_errors_beside_an_empty_reply(fields: dict[str, Any]) -> None:
+    with pytest.raises(RateLimit):
+        parse(json.dumps(reply_of(**fields)).encode(), seconds=0.0, where="the server")
+
+
+@pytest.mark.parametrize(
+    "parse_other", [google.parse, anthropic.parse], ids=lambda parse_other: str(parse_other.__module__)
+)
+@pytest.mark.parametrize(
+    "body",
+    [[{"error": {"code": 429, "message": "slow"}}], {"type": "error", "code": 429, "message": "slow"}],
+    ids=str,
+)
+def test_errors_inside_a_200_of_other_protocols(parse_other: Any, body: Any) -> None:
+    with pytest.raises(RateLimit):
+        parse_other(json.dumps(body).encode(), seconds=0.0, where="the server")
+
+
+KEPT: list[tuple[str, str, str, str | None]] = [
+    ('{"content": "A"}', ', "usage": {"completion_tokens": NaN}', "A", None),
+    ('{"content": "A"}', ', "usage": {"completion_tokens": -Infinity}', "A", None),
+    ('{"content": "A\nB"}', "", "A\nB", None),
+    ('{"content": "A", "error": null}', ', "error": {"message": null, "code": null}', "A", None),
+    ('{"content": "A"}', ', "error": "None", "errors": [], "base_resp": {"status_code": 0}', "A", None),
+    ('{"content": "A"}', ', "status": "completed", "code": 200, "success": true', "A", None),
+    ('"A"', "", "A", None),
+    ('{"content": {"answer": "A"}}', "", '{"answer": "A"}', None),
+    ('{"content": "A", "thinking_content": "2 and 2"}', "", "A", "2 and 2"),
+    ('{"content": "A", "reasoningContent": "2 and 2"}', "", "A", "2 and 2"),
+    ('{"content": "A", "chain_of_thought": "2 and 2"}', "", "A", "2 and 2"),
+    ('{"content": "A", "reasoning_effort": "high", "thought": {"text": "2 and 2"}}', "", "A", "2 and 2"),
+    ('{"content": [{"type": "think", "think": "2 and 2"}, {"text": "A"}]}', "", "A", "2 and 2"),
+    ('{"content": [{"type": "redacted_thinking", "data": "x"}, "A"]}', "", "A", None),
+]
+"""Message as JSON, what stands behind the choices, text, reasoning."""
+
+
+@pytest.mark.parametrize(("message", "beside", "text", "reasoning"), KEPT)
+def test_a_reply_is_kept_whatever_is_beside_it(
+    message: str, beside: str, text: str, reasoning: str | None
+) -> None:
+    raw = f'{{"choices": [{{"finish_reason": "stop", "message": {message}}}]{beside}}}'
+    reply = parse(raw.encode(), seconds=0.0, where="the server")
+    assert (reply.text, reply.reasoning, reply.stop, reply.finish) == (text, reasoning, "stop", "")
+
+
+CALL = {"name": "search", "arguments": "{}"}
+
+
+@pytest.mark.parametrize(
+    ("parse_it", "body"),
+    [
+        (parse, reply_of(choice={"message": {"content": None, "tool_calls": [CALL]}})),
+        (parse, reply_of(choice={"message": {"content": None, "function_call": CALL}})),
+        (
+            google.parse,
+            {"candidates": [{"content": {"parts": [{"functionCall": CALL}]}, "finishReason": "STOP"}]},
+        ),
+        (anthropic.parse, {"content": [{"type": "tool_use", **CALL}], "stop_reason": "end_turn"}),
+    ],
+)
+def test_a_tool_call_that_is_said_to_be_a_stop_is_a_reply(parse_it: Any, body: dict[str, Any]) -> None:
+    reply = parse_it(json.dumps(body).encode(), seconds=0.0, where="the server")
+    assert (reply.text, reply.stop, reply.finish) == ("", "stop", TOOL_CALLS)
+
+
 SENT = {
     "model": "m",
     "temperature": 0,
@@ -151,6 +244,12 @@ REFUSALS: list[tuple[str | None, int, Any]] = [
     ("seed", 400, "The model doesn't support seed"),
     ("seed", 400, "No support for seed"),
     ("seed", 400, "illegal parameter seed"),
+    ("seed", 400, "'seed' : property not in schema"),
+    (
+        "seed",
+        500,
+        "1 validation error for Request seed Extra inputs are not permitted [type=extra_forbidden]",
+    ),
     ("seed", 500, "create() got an unexpected keyword argument 'seed'"),
     ("max_tokens", 400, "this model requires max_completion_tokens rather than max_tokens"),
     ("top_k", 400, {"message": "Bad request", "param": "top_k", "code": "unknown_parameter"}),
@@ -174,6 +273,17 @@ def test_refusals_that_name_a_field(field: str | None, status: int, error: Any) 
 DIGITS = "9" * 5000
 
 
+async def test_a_field_that_is_refused_in_a_200_is_left_out(server: Server) -> None:
+    refusal = Answer({"error": {"message": "unknown parameter: seed", "code": 400}})
+    server.first = [refusal]
+    server.answer = Answer({"choices": [{"message": {"content": "A"}, "finish_reason": "stop"}]})
+    model = load.model(f"server:{server.base}#m")
+    replies = [await model.reply(PROBE, Sampling(seed=7)) for _ in range(2)]
+    assert [reply.text for reply in replies] == ["A", "A"]
+    assert ["seed" in sent for _, _, sent in server.calls] == [True, False, False]
+    await model.close()
+
+
 async def test_a_query_of_5000_digits_is_sent_and_never_shown(server: Server) -> None:
     says = {"message": {"content": "A"}, "finish_reason": "stop"}
     server.answer = Answer({"choices": [says]})
@@ -192,6 +302,7 @@ async def test_a_query_of_5000_digits_is_sent_and_never_shown(server: Server) ->
     [
         ("http://gpu7:8000", "http://gpu7:8000/v1"),
         ("http://gpu7:8000/v1/v1", "http://gpu7:8000/v1"),
+        ("http://gpu7:8000/V1", "http://gpu7:8000/v1"),
         ("http://gpu7:8000/v1/other", "http://gpu7:8000/v1"),
         ("http://gpu7:8000/v1", ""),
         ("https://api.example/api/paas/v4", ""),
@@ -211,3 +322,7 @@ async def test_a_server_without_tls_is_named(server: Server) -> None:
     spec = f"server:{server.base.replace('http:', 'https:')}"
     with pytest.raises(UsageError, match=r"does not answer in TLS .*: is the server's URL http:// instead\?"):
         await asyncio.to_thread(load.model, spec)
+    named = load.model(f"{spec}#m")
+    with pytest.raises(Fatal, match=r"does not answer in TLS .*: is the server's URL http:// instead\?"):
+        await named.reply(PROBE, Sampling())
+    await named.close()

@@ -682,3 +682,28 @@ def test_the_id_tells_configurations_apart_and_nothing_else() -> None:
     assert store.fingerprint(toy.config()) == store.fingerprint(toy.config())
     assert store.fingerprint(toy.config()) != store.fingerprint(toy.config(seed=1))
     assert store.new_id(toy.config()).endswith(store.fingerprint(toy.config()))
+
+
+def test_the_runs_of_a_folder_are_called_runs(results: Path) -> None:
+    with pytest.raises(StoreError, match=r"holds 4 runs; name one by its folder, or as "):
+        store.find_one(results, str(results))
+
+
+def test_a_copy_without_its_card_is_named(results: Path) -> None:
+    path = results / "toy@1" / "m" / "mine"
+    writer = filled(path)
+    writer.finalize()
+    writer.close()
+    (path / "card.json").unlink()
+    (run,) = [run for run in store.find(results, "mine") if run.path == path]
+    with pytest.raises(StoreError, match=r"mine/card.json is missing: the run is incomplete, copy it again"):
+        _ = run.card
+
+
+def test_a_results_folder_that_is_not_there_is_named_with_its_neighbour(tmp_path: Path) -> None:
+    (tmp_path / "results-week1").mkdir()
+    with pytest.raises(
+        StoreError, match=r"there is no folder .*results-wek1; did you mean .*results-week1\?"
+    ):
+        store.refuse_wrong_level(tmp_path / "results-wek1")
+    store.refuse_wrong_level(Path("results"))

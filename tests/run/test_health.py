@@ -123,6 +123,11 @@ def test_strict_health_ends_the_run(here: Path) -> None:
     assert "ended early: --strict-health: mmlu-pro: 5 of 5 replies are truncated" in done.err
 
 
+def test_strict_health_is_a_failure_even_if_every_call_was_under_way(here: Path) -> None:
+    done = ran(says("The answer", finish="length"), "--strict-health", "--concurrency", 16)
+    assert done.status == 1
+
+
 def test_a_resumed_run_remembers_what_its_first_session_saw(here: Path) -> None:
     with FaultyServer(says("")) as server:
         words = ("run", "mmlu-pro", "--sample", "-m", server.model, "--json", "--concurrency", 1)
