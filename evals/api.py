@@ -10,7 +10,7 @@ Errors are those of `evals.errors`; their text is the line that the command line
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -152,7 +152,11 @@ def compare(
     if len(sides) < 2:
         raise UsageError("name two runs, A and B")
     folder = Path(results)
-    paired = suite_runs.with_common_ids(*(_suite_runs(side, folder, suites, latest=latest) for side in sides))
+    several: list[list[SuiteRun]] = []
+    for side in sides:
+        beside = {run.run for earlier in several for run in earlier}
+        several.append(_suite_runs(side, folder, suites, latest=latest, beside=beside))
+    paired = suite_runs.with_common_ids(*several)
     limits = noise.limits(folder, paired[0])
     comparison = compare_runs(paired, force=force, detail=detail, estimand=estimand, limits=limits)
     return structs.replace(comparison, noise=limits)
@@ -176,8 +180,8 @@ def gate(
 
     rules = policies.read(Path(policy)) if isinstance(policy, str | Path) else policy
     names, folder = [entry.name for entry in rules.suite], Path(results)
-    old = _suite_runs(baseline, folder, names, latest=latest)
     new = _suite_runs(candidate, folder, names, latest=latest)
+    old = _suite_runs(baseline, folder, names, latest=latest, beside={run.run for run in new})
     limits = noise.limits(folder, old)
     account = spending.account(rules, folder)
     if account:
@@ -278,10 +282,12 @@ def _runs_of(outcomes: Sequence[Outcome]) -> Runs:
     return Runs([Run(path) for outcome in outcomes for path in outcome.paths])
 
 
-def _suite_runs(side: RunsLike, results: Path, suites: Sequence[str], *, latest: bool) -> list[SuiteRun]:
+def _suite_runs(
+    side: RunsLike, results: Path, suites: Sequence[str], *, latest: bool, beside: Collection[str] = ()
+) -> list[SuiteRun]:
     from evals.verdicts import suite_runs
 
     if isinstance(side, Runs | Run):
         chosen = list(side) if isinstance(side, Runs) else [side]
         return suite_runs.of_runs(chosen, suites=suites, latest=latest)
-    return suite_runs.find(results, str(side), suites=suites, latest=latest)
+    return suite_runs.find(results, str(side), suites=suites, latest=latest, beside=beside)

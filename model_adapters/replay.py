@@ -7,15 +7,14 @@ a prompt are returned in order. A prompt without a recorded reply fails with `re
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 
 from evals.errors import Rejected, UsageError
-from evals.records.names import listed
-from evals.records.store import find
+from evals.records.store import find_suites
 from evals.types import Prompt, Reply, Sampling
 
 OPTIONS = ("results",)
@@ -50,13 +49,9 @@ class Replay:
 
 
 def model(rest: str, *, results: Path = Path("results")) -> Replay:
-    """Return the model `replay:RUN`; raises UsageError if the run has no prompts (an import), or for several runs of a suite."""
+    """Return the model `replay:RUN`; raises UsageError if the run has no prompts (an import)."""
     replies: dict[bytes, deque[tuple[int, Reply]]] = defaultdict(deque)
-    runs = find(results, rest)
-    for suite, count in Counter(run.card.config.suite for run in runs).items():
-        if count > 1:
-            same = listed([run.path.name for run in runs if run.card.config.suite == suite])
-            raise UsageError(f"replay:{rest} holds {count} runs of {suite}: {same}; name one")
+    runs = find_suites(results, rest)
     for run in runs:
         for record in run.records():
             if record.prompt.messages and isinstance(record.outcome, Reply):

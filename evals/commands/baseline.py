@@ -30,7 +30,7 @@ def save(run: str, file: Path, suites: tuple[str, ...], latest: bool, results: P
         raise UsageError(f"cannot write {file}: {error.strerror}") from None
     for side in sides:
         coverage = "" if side.side.coverage == 1 else f", coverage {side.side.coverage:.4f}"
-        common.say(f"{side.suite} ({side.protocol}): {len(side.side.golds)} samples{coverage}")
+        common.say(f"{side.suite} ({side.protocol}): {len(side.side.golds)} samples of {side.run}{coverage}")
     common.say(f"{file}: {file.stat().st_size:,} bytes")
 
 

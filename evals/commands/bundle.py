@@ -33,7 +33,7 @@ def pack(run: str, out: Path, results: Path) -> None:
     from evals.bundles.bundle import pack as write_bundle
     from evals.records import store
 
-    runs = store.find(results, run)
+    runs = store.find_suites(results, run)
     for stored in runs:
         suite = store.slug(stored.card.config.suite)
         path = out if len(runs) == 1 else out.with_name(f"{out.stem}-{suite}{out.suffix}")

@@ -332,6 +332,17 @@ def refuse_wrong_level(results: Path) -> None:
             raise StoreError(f"no runs in {results}, but in {folder}: --results {quote(str(folder))}")
 
 
+def find_suites(results: Path, name: str) -> list[Run]:
+    """Return the runs of a name, one a suite; raises StoreError if it stands for several runs of a suite."""
+    found = find(results, name)
+    suites = [_named(run).suite for run in found]
+    for suite in dict.fromkeys(suites):
+        same = [run.path.name for run, own in zip(found, suites, strict=True) if own == suite]
+        if len(same) > 1:
+            raise StoreError(f"{name} holds {len(same)} runs of {suite}: {names.listed(same)}; name one")
+    return found
+
+
 def find_one(results: Path, name: str) -> Run:
     """Return the only run of a name; raises StoreError if there are several."""
     matches = find(results, name)

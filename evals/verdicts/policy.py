@@ -129,7 +129,10 @@ def read(path: Path) -> Policy:
     except OSError as error:
         raise UsageError(f"cannot read the policy {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"policy {path}: {cause(error)}") from None
+        why = cause(error)
+        if match := re.search(r"Expected `array`, got `object` - at `\$\.(\w+)`", why):
+            why = f"write [[{match[1]}]], as there may be several, and its name as a key: name = ..."
+        raise UsageError(f"policy {path}: {why}") from None
 
 
 def parse(text: bytes) -> Policy:

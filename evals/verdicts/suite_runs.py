@@ -65,10 +65,18 @@ def judge_of(card: Card) -> str:
     return (card.judge.model if card.judge else "") or card.config.judge or "none"
 
 
-def find(results: Path, name: str, *, suites: Sequence[str] = (), latest: bool = False) -> list[SuiteRun]:
+def find(
+    results: Path,
+    name: str,
+    *,
+    suites: Sequence[str] = (),
+    latest: bool | None = None,
+    beside: Collection[str] = (),
+) -> list[SuiteRun]:
     """Load the runs of a name, or a baseline file, optionally only those of some suites (a bare name: all variants).
 
-    Raises UsageError if the name stands for several runs of one suite and protocol, unless `latest` takes the newest.
+    Raises UsageError if the name stands for several runs of one suite and protocol, unless `latest` takes the newest that
+    is not `beside` it on the other side of a comparison. `latest` is None where the user cannot ask for it.
     """
     path = Path(name)
     if path.is_file():
@@ -78,11 +86,11 @@ def find(results: Path, name: str, *, suites: Sequence[str] = (), latest: bool =
     runs = store.find(results, name)
     wanted = set(map(plain, suites))
     named = [run for run in runs if not wanted or _is_of(run.card.config.suite, wanted)]
-    several = [of_run(run) for run in _one_each(named or runs, name, latest=latest)]
+    several = [of_run(run) for run in _one_each(named or runs, name, latest=latest, beside=beside)]
     return _of_suites(several, suites, name)
 
 
-def of_runs(runs: Sequence[Run], *, suites: Sequence[str] = (), latest: bool = False) -> list[SuiteRun]:
+def of_runs(runs: Sequence[Run], *, suites: Sequence[str] = (), latest: bool | None = None) -> list[SuiteRun]:
     """Load runs, one of each suite and protocol; `suites` and `latest` as in `find`."""
     name = ", ".join(run.path.name for run in runs)
     return _of_suites([of_run(run) for run in _one_each(runs, name, latest=latest)], suites, name)
@@ -102,13 +110,20 @@ def _is_of(suite: str, wanted: Collection[str]) -> bool:
     return plain(suite) in wanted or plain(suite).partition(":")[0] in wanted
 
 
-def _one_each(runs: Sequence[Run], name: str, *, latest: bool) -> list[Run]:
-    """Return one run per suite and protocol; raises UsageError if there are several, unless `latest`."""
+def _one_each(
+    runs: Sequence[Run], name: str, *, latest: bool | None, beside: Collection[str] = ()
+) -> list[Run]:
+    """Return one run per suite and protocol; raises UsageError if there are several, unless `latest`; see `find`."""
     several: dict[tuple[str, str], list[tuple[float, str, Run]]] = {}
     for run in runs:
         card = run.card
         when = names.when(card, run.path)
         several.setdefault((card.config.suite, card.config.protocol), []).append((when, card.model, run))
+    if latest:
+        several = {
+            key: [entry for entry in same if len(same) == 1 or entry[2].path.name not in beside]
+            for key, same in several.items()
+        }
     for (suite, protocol), same in several.items():
         if len(same) > 1 and not latest:
             listed = ", ".join(
@@ -116,7 +131,8 @@ def _one_each(runs: Sequence[Run], name: str, *, latest: bool) -> list[Run]:
                 for when, model, run in sorted(same, key=lambda entry: entry[0])[-SHOWN:]
             )
             raise UsageError(
-                f"{name} holds {len(same)} runs of {suite} ({protocol}): {listed}; name one, or add --latest"
+                f"{name} holds {len(same)} runs of {suite} ({protocol}): {listed}; name one"
+                + (", or add --latest" if latest is not None else "")
             )
     return [max(same, key=lambda entry: entry[0])[2] for same in several.values()]
 

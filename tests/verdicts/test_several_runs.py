@@ -1,0 +1,68 @@
+"""A folder or name that stands for several runs: refused with their list, or the newest by its card, which is named."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from evals.records import store
+from tests.support.command import evals
+
+RIGHT = "scripted:call=tests.support.answers:right"
+FAILING = "scripted:call=tests.support.answers:parents_fail"
+
+
+@pytest.fixture
+def place(here: Path) -> Path:
+    """Three runs of one suite, in this order; the oldest card was written last."""
+    for run, model in (("first", RIGHT), ("second", RIGHT), ("third", FAILING)):
+        evals("run", "mmlu-pro", "--sample", "-m", model, "--run", run, "--quiet", "--fresh")
+    (oldest,) = store.find(Path("results"), "first")
+    os.utime(oldest.path / "card.json", (2e9, 2e9))
+    (here / "policy.toml").write_text('[[suite]]\nname = "mmlu-pro"\nmargin = 0.2\n')
+    return here
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("gate", "third", "--baseline", "results", "--policy", "policy.toml"),
+        ("gate", "results", "--baseline", "third", "--policy", "policy.toml"),
+        ("gate", "plan", "policy.toml", "--baseline", "results"),
+        ("gate", "baseline", "results", "base.jsonl"),
+        ("compare", "third", "results"),
+    ],
+)
+def test_several_runs_are_refused_with_their_list(place: Path, words: tuple[str, ...]) -> None:
+    refused = evals(*words)
+    assert refused.status == 2
+    assert refused.err.startswith("evals: results holds 3 runs of mmlu-pro (strict): first (")
+    assert refused.err.endswith("; name one, or add --latest\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("bundle", "results", "out.zip"),
+        ("audit", "results"),
+        ("run", "mmlu-pro", "--sample", "-m", "replay:results"),
+        ("run", "mmlu-pro", "--sample", "-m", RIGHT, "--until-decided", "--against", "results", "--policy", "policy.toml"),
+    ],
+)  # fmt: skip
+def test_commands_without_latest_do_not_offer_it(place: Path, words: tuple[str, ...]) -> None:
+    refused = evals(*words)
+    assert refused.status == 2
+    assert "holds 3 runs" in refused.err
+    assert "name one" in refused.err
+    assert "--latest" not in refused.err
+    assert not list(place.glob("*.zip"))
+
+
+def test_the_latest_is_that_of_the_card_and_never_the_candidate_itself(place: Path) -> None:
+    words = ("--baseline", "results", "--latest", "--policy", "policy.toml")
+    assert "candidate first, baseline third" in evals("gate", "first", *words).out
+    assert "candidate third, baseline second" in evals("gate", "third", *words).out
+    assert "(second)" in evals("compare", "third", "results", "--latest").out
+    assert "samples of third" in evals("gate", "baseline", "results", "base.jsonl", "--latest").out
