@@ -134,6 +134,7 @@ def test_a_reply_of_another_kind_never_breaks_a_scorer(name: str) -> None:
 
 OPEN = (
     "aime",
+    "biology-instructions",
     "chartbench",
     "chartqa",
     "chartqapro",

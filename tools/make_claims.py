@@ -96,6 +96,7 @@ ITEMS = {
 }
 """Items of benchmarks that are no suite here, by that name."""
 INFERRED: dict[str, dict[str, Any]] = {
+    "biology-instructions": {"rule": "mean of 21 tasks, each times 100 (summarizers/groups/biodata.py)"},
     "mol-instructions": {
         "rule": "mean of six tasks, (3 - error) / 3 for the energy (summarizers/groups/mol_instruct.py)"
     },

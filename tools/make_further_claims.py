@@ -37,6 +37,10 @@ SUITES = {
     "SGI-Bench DeepResearch": "sgi-bench:deep-research",
     "SGI-Bench Experimental reasoning": "sgi-bench:reasoning",
     "Biology-Instruction average": "biology-instructions",
+    "Biology-Instruction Protein-Fluorescence": "biology-instructions:Protein-Fluorescence",
+    "Biology-Instruction Protein-FunctionEC": "biology-instructions:Protein-FunctionEC",
+    "Biology-Instruction DNA-pd": "biology-instructions:DNA-pd",
+    "Biology-Instruction antibody_antigen": "biology-instructions:Multi_sequence-antibody_antigen",
 }
 """Benchmark -> suite, unless that is the benchmark's name in small letters."""
 ITEMS = {

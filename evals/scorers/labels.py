@@ -106,6 +106,24 @@ def mcc_of(columns: Columns, weights: Floats) -> float:
     return (tp * tn - fp * fn) / sqrt(product) if product else 0.0
 
 
+def mcc_with_silence_of(columns: Columns, weights: Floats) -> float:
+    """Matthews' correlation of three classes (Gorodkin 2004), of which "no answer" is never right; 0 if a margin is empty.
+
+    In contrast to `mcc_of` a missing answer is no answer for the opposite label: silence about everything is 0, not -1.
+    """
+    if not weights.sum():
+        raise ValueError("there is nothing to reduce")
+    answered, positive = columns.answered, columns.positive
+    right = answered & (columns.value == 1.0)
+    says_yes = answered & (right == positive)
+    count = float(weights.sum())
+    stated = [float(weights[of].sum()) for of in (says_yes, answered & ~says_yes, ~answered)]
+    true = [float(weights[positive].sum()), float(weights[~positive].sum()), 0.0]
+    above = float(weights[right].sum()) * count - sum(p * t for p, t in zip(stated, true, strict=True))
+    below = (count**2 - sum(p * p for p in stated)) * (count**2 - sum(t * t for t in true))
+    return above / sqrt(below) if below > 0 else 0.0
+
+
 def roc_auc_of(columns: Columns, weights: Floats) -> float:
     """Area under the ROC curve of the stated scores (Mann-Whitney, ties count half).
 
@@ -131,9 +149,10 @@ def roc_auc_of(columns: Columns, weights: Floats) -> float:
 
 RULES[balanced_accuracy_of] = of_classes
 RULES[roc_auc_of] = of_auc
-RULES.update(dict.fromkeys((f1_of, mcc_of), of_ranks))
+RULES.update(dict.fromkeys((f1_of, mcc_of, mcc_with_silence_of), of_ranks))
 accuracy, balanced_accuracy = Pooled(accuracy_of), Pooled(balanced_accuracy_of)
 f1, mcc, roc_auc = Pooled(f1_of), Pooled(mcc_of), Pooled(roc_auc_of)
+mcc_with_silence = Pooled(mcc_with_silence_of)
 
 
 def classification(*, headline: str = "balanced_accuracy") -> tuple[Metric, ...]:

@@ -58,6 +58,10 @@ class _Reader:
                     if name in self.given:
                         names[name] = self._iteration(statement, name, names)
                     self.walk(statement.body, names)
+                case ast.For(target=ast.Tuple(), orelse=[]):
+                    for name in _changed(statement.target):
+                        names.pop(name, None)
+                    self.walk(statement.body, names)
                 case ast.If(test=test) if (taken := self._branch(Deferred(test, names))) is not None:
                     self.walk(statement.body if taken else statement.orelse, names)
                 case _:
@@ -163,7 +167,7 @@ class _Reader:
         return DataError(f"{self.file}, line {node.lineno}: {what}")
 
 
-def _changed(statement: ast.stmt) -> Iterator[str]:
+def _changed(statement: ast.AST) -> Iterator[str]:
     """Yield the names that a statement may bind, delete or change."""
     for node in ast.walk(statement):
         match node:

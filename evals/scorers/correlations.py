@@ -1,0 +1,226 @@
+"""Statistics of whole runs between stated and gold numbers or sets, from the parts of each score.
+
+A score keeps its gold numbers in the parts `gold_0`, `gold_1`, ... and what the reply states in `stated_0`, ...; a part that is
+missing was not stated. All resample by rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+
+from evals.errors import DataError
+from evals.types import Point
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+Kind = Literal["pearson", "spearman", "r2"]
+
+
+class _OfRows(Struct, frozen=True):
+    """A statistic of rows of gold and stated numbers."""
+
+    def __call__(self, points: Sequence[Point]) -> float:
+        """Reduce; raises ValueError if the statistic is undefined."""
+        gold, stated = _table(points)
+        return self.of(gold, stated)
+
+    def of(self, gold: Floats, stated: Floats) -> float:
+        """Return the statistic of rows (item by number); NaN if not stated."""
+        raise NotImplementedError
+
+    def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
+        """Return the statistic of a resample of clusters, taken by their indices."""
+        import numpy as np
+
+        kept = [(index, point) for index, points in enumerate(clusters) for point in points if _known(point)]
+        gold, stated = _table([point for _, point in kept])
+        owners = np.array([index for index, _ in kept], dtype=np.intp)
+
+        def statistic(indices: NDArray[np.intp]) -> float:
+            times = np.bincount(indices, minlength=len(clusters))[owners]
+            rows = np.repeat(np.arange(len(owners)), times)
+            return self.of(gold[rows], stated[rows])
+
+        return statistic
+
+
+def _known(point: Point) -> bool:
+    return "gold_0" in point.parts
+
+
+def _table(points: Iterable[Point]) -> tuple[Floats, Floats]:
+    import numpy as np
+
+    known = [point for point in points if _known(point)]
+    if not known:
+        raise ValueError("there is nothing to reduce")
+    width = sum(name.startswith("gold_") for name in known[0].parts)
+
+    def columns(name: str) -> Floats:
+        return np.array(
+            [[p.parts.get(f"{name}_{i}", np.nan) for i in range(width)] for p in known], dtype=float
+        )
+
+    return columns("gold"), columns("stated")
+
+
+class Correlation(_OfRows, frozen=True):
+    """Correlation times the share that is stated, as the mean over the numbers of an item.
+
+    What is not stated carries no information. `r2`: the square. `signed`: with the correlation's sign, so that a perfectly
+    negative one is -1. `constant`: value if the stated numbers are all equal; None: undefined.
+    """
+
+    kind: Kind
+    signed: bool = False
+    constant: float | None = None
+
+    def of(self, gold: Floats, stated: Floats) -> float:
+        """Return the statistic; raises ValueError if it is undefined."""
+        values = [self._of_one(gold[:, i], stated[:, i]) for i in range(gold.shape[1])]
+        return sum(values) / len(values)
+
+    def _of_one(self, gold: Floats, stated: Floats) -> float:
+        import numpy as np
+
+        known = ~np.isnan(stated)
+        if not known.any():
+            return 0.0
+        x, y = gold[known], stated[known]
+        if self.kind == "spearman":
+            x, y = _ranks(x), _ranks(y)
+        with np.errstate(over="ignore", invalid="ignore"):  # an answer of 1e300
+            dx, dy = x - x.mean(), y - y.mean()
+            spread = float(np.sqrt(dx @ dx) * np.sqrt(dy @ dy))
+        if not np.isfinite(spread):
+            raise ValueError("a stated number is too large")
+        if np.ptp(x) == 0 or np.ptp(y) == 0 or not spread > 0:
+            if self.constant is None:
+                raise ValueError("the correlation of constant numbers is undefined")
+            return self.constant
+        value = float(dx @ dy) / spread
+        if self.kind == "r2":
+            value *= abs(value) if self.signed else value
+        return value * float(known.mean())
+
+
+def _ranks(values: Floats) -> Floats:
+    """Return ranks from 0, tied values at their mean."""
+    import numpy as np
+
+    _, level, counts = np.unique(values, return_inverse=True, return_counts=True)
+    means: Floats = np.cumsum(counts) - (counts + 1) / 2
+    ranks: Floats = means[level]
+    return ranks
+
+
+class Mixed(_OfRows, frozen=True):
+    """Half of 1 - MAE / 100, half of 1 - (MAE of stated numbers from 0 to 30) / 100 times the F1 of "below 30".
+
+    Numbers beyond 1,000 count as 0 by their share. Errors are at most 100. `unread`: number that stands for one that is not
+    stated; None: it counts as 0 by its share.
+    """
+
+    unread: float | None = None
+
+    def of(self, gold: Floats, stated: Floats) -> float:
+        """Return the statistic; raises ValueError if no number is usable."""
+        import numpy as np
+
+        x, y = gold[:, 0], stated[:, 0]
+        if self.unread is not None:
+            y = np.where(np.isnan(y), self.unread, y)
+        usable = np.abs(y) <= 1000.0
+        if not usable.any():
+            return 0.0
+        return self._of_usable(x[usable], y[usable]) * float(usable.mean())
+
+    def _of_usable(self, x: Floats, y: Floats) -> float:
+        import numpy as np
+
+        low, wanted = y < 30.0, x < 30.0
+        hits = float((low & wanted).sum())
+        f1 = 2 * hits / float(low.sum() + wanted.sum()) if hits else 0.0
+        within = (y >= 0) & (y <= 30.0)
+        error = min(float(np.abs(x - y).mean()), 100.0)
+        low_error = min(float(np.abs(x - y)[within].mean()), 100.0) if within.any() else 100.0
+        return (1 - error / 100) / 2 + (1 - low_error / 100) * f1 / 2
+
+
+class LabelAuc(_OfRows, frozen=True):
+    """Area under the ROC curve of hard labels, (sensitivity + specificity) / 2, as the mean over labels that occur and lack."""
+
+    def of(self, gold: Floats, stated: Floats) -> float:
+        """Return the statistic; raises ValueError if no label both occurs and lacks."""
+        import numpy as np
+
+        has, says = gold > 0.5, stated > 0.5
+        occurs, lacks = has.sum(axis=0), (~has).sum(axis=0)
+        both = (occurs > 0) & (lacks > 0)
+        if not both.any():
+            raise ValueError("no label occurs in some items and lacks in others")
+        sensitivity = (has & says).sum(axis=0)[both] / occurs[both]
+        specificity = (~has & ~says).sum(axis=0)[both] / lacks[both]
+        return float(np.mean((sensitivity + specificity) / 2))
+
+
+class Fmax(Struct, frozen=True):
+    """Protein-centric maximum F1 over a list of labels, as OpenCompass' `count_f1_max` computes it for predictions of 0 and 1.
+
+    Equal scores are not taken together: predictions are added one by one, item by item, then all other labels of the list; the
+    largest F1 on the way counts. So an empty prediction is worth more than 0, and labels off the list are free.
+    """
+
+    labels: Callable[[], tuple[str, ...]]
+    split: Callable[[str], Sequence[str]]
+    resamples: int = 200
+
+    def __call__(self, points: Sequence[Point]) -> float:
+        """Reduce; raises ValueError if there are no points, or no list."""
+        import numpy as np
+
+        try:
+            index = {label: i for i, label in enumerate(self.labels())}
+        except DataError as error:
+            raise ValueError(str(error)) from error
+        known = [point for point in points if point.verdict != "missing"]
+        if not known:
+            raise ValueError("there is nothing to reduce")
+        stated, gold = (np.zeros((len(known), len(index))) for _ in range(2))
+        for row, point in enumerate(known):
+            for table, text in ((stated, point.answer or ""), (gold, str(point.target))):
+                for label in self.split(text):
+                    if label in index:
+                        table[row, index[label]] = 1.0
+        return fmax(stated, gold)
+
+
+def fmax(stated: Floats, gold: Floats) -> float:
+    """Return the maximum F1 of two tables (item by label) of 0 and 1, see `Fmax`."""
+    import numpy as np
+
+    items, labels = stated.shape
+    order = np.argsort(-stated, axis=1, kind="stable")
+    hits = np.cumsum(np.take_along_axis(gold, order, axis=1), axis=1)
+    precision = hits / np.arange(1, labels + 1)
+    recall = hits / (gold.sum(axis=1, keepdims=True) + 1e-10)
+    count = stated.sum(axis=1).astype(int)
+    predicted = (np.arange(labels) < count[:, None]).ravel()
+    sequence = np.concatenate((np.flatnonzero(predicted), np.flatnonzero(~predicted)))
+
+    def steps(values: Floats) -> Floats:
+        """Return what each cell adds to its row's value, in the order of the sequence."""
+        added: Floats = np.diff(values, axis=1, prepend=0.0).ravel()[sequence]
+        return added
+
+    starts = np.cumsum(sequence % labels == 0)
+    p = np.cumsum(steps(precision)) / starts
+    r = np.cumsum(steps(recall)) / items
+    return float((2 * p * r / (p + r + 1e-10)).max())

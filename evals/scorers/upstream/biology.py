@@ -1,0 +1,207 @@
+r"""What OpenCompass computes for Biology-Instructions (opencompass 0.5.4, datasets/biodata.py), its defects included.
+
+* Labels and sets are what the last `\boxed{}` holds, braces nested once; `\boxed{Yes.}` is no label. A label that cannot be read counts
+  as the *opposite* of the right one, which pulls MCC below 0; accuracy counts it as wrong;
+* numbers stand alone in a box or `<NUMBER>`: no `+`, exponent, unit or percent sign; several numbers are the last `{...}` of a reply
+  and need exactly the gold keys; correlations leave out what is not read and are multiplied by the share that is;
+* R2 is the square of Pearson's correlation: a perfectly negative one scores 100;
+* modifications: an empty answer counts as *all thirteen*, and unknown names are free;
+* enzymes: numbers that are not on the list of 538 are free, EC numbers with a letter or a missing third place are not read;
+* siRNA: no number is 0 % efficiency, which is in the range that the score rewards; one number above 1,000 ends upstream's
+  evaluation with an error (the score of that item alone is over nothing), here it counts 0.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from math import isfinite
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from evals.data.biology import MODIFICATIONS
+from evals.errors import DataError
+from evals.prompts.upstream import wheel
+from evals.prompts.upstream.wheel import OPENCOMPASS
+from evals.scorers.choice import silence
+from evals.scorers.upstream.opencompass_selfies import last_number
+from evals.types import Prompt, Reply, Sample, Score, Verdict
+
+SOURCE = "opencompass/datasets/biodata.py"
+_BOX = re.compile(r"\\boxed\{((?:[^{}]++|\{[^{}]*+\})*+)\}")
+_WRAPPED = re.compile(r"\\text\{([^}]*+)\}")
+_ESCAPED = re.compile(r"\\(.)")
+_BRACES = re.compile(r"\{[^{}]*+\}")
+_ENZYME = re.compile(r"(?<!\d)\d++\.\d++\.\d++\.-?\d*+")
+_LONGEST = 2_000
+"""Characters of braces that are parsed."""
+_SIGNS = {"positive": "yes", "negative": "no"}
+
+
+def boxed(text: str) -> str | None:
+    """Return the content of the last box as upstream cleans it; None: there is none, or it is empty."""
+    contents = _BOX.findall(text)
+    if not contents:
+        return None
+    content = _ESCAPED.sub(r"\1", _WRAPPED.sub(r"\1", contents[-1].strip()))
+    return content or None
+
+
+def numbers(text: str, keys: Sequence[str]) -> dict[str, float] | None:
+    """Return the numbers of the last braces; None: they are no dictionary with exactly these keys. What is no number is left out."""
+    braces = _BRACES.findall(text)
+    if not braces or "..." in braces[-1] or len(braces[-1]) > _LONGEST:
+        return None
+    content = _parsed(braces[-1])
+    if not isinstance(content, dict) or content.keys() != set(keys):
+        return None
+    return {key: number for key in keys if (number := _number(content[key])) is not None}
+
+
+def _parsed(text: str) -> Any:
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(text)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+    return None
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if isfinite(number) else None
+
+
+def enzymes(text: str) -> list[str]:
+    """Return the EC numbers that upstream's pattern finds."""
+    return _ENZYME.findall(text)
+
+
+@cache
+def enzyme_labels() -> tuple[str, ...]:
+    """Return upstream's list of EC numbers, read from its wheel; raises DataError."""
+    tree = ast.parse(wheel.read(OPENCOMPASS, SOURCE))
+    for node in ast.walk(tree):
+        match node:
+            case ast.Assign(targets=[ast.Attribute(attr="ec_labels")], value=ast.List(elts=elements)):
+                return tuple(str(e.value) for e in elements if isinstance(e, ast.Constant))
+    raise DataError(f"{OPENCOMPASS.package}: {SOURCE} has no list of EC numbers")
+
+
+def number_parts(gold: Sequence[float], stated: Sequence[float | None]) -> dict[str, float]:
+    """Return the parts from which `correlations` computes."""
+    parts = {f"gold_{i}": value for i, value in enumerate(gold)}
+    return parts | {f"stated_{i}": value for i, value in enumerate(stated) if value is not None}
+
+
+def gold_numbers(sample: Sample) -> list[float]:
+    """Return the gold number, or the numbers in the order of their keys."""
+    keys = sample.meta.get("keys")
+    if not keys:
+        return [float(str(sample.target))]
+    content = json.loads(str(sample.target))
+    return [float(content[key]) for key in keys]
+
+
+def graded(sample: Sample, reply: Reply, stated: Sequence[float | None]) -> Score:
+    """Score stated numbers: the value, 1 / (1 + mean error), is only for lists of items; metrics use the parts."""
+    gold = gold_numbers(sample)
+    parts = number_parts(gold, stated)
+    known = [(x, y) for x, y in zip(gold, stated, strict=True) if y is not None]
+    if not known:
+        return Score(value=0.0, verdict=silence(reply), why="no number read", parts=parts)
+    error = sum(abs(x - y) for x, y in known) / len(known)
+    share = len(known) / len(gold)
+    answer = ", ".join("-" if y is None else f"{y:g}" for y in stated)
+    return Score(value=share / (1.0 + error), verdict="graded", answer=answer, parts=parts)
+
+
+class Numbers(Struct, frozen=True):
+    """Reads the number, or the numbers by key, that upstream reads."""
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        keys = sample.meta.get("keys")
+        if reply.stop == "filter":
+            return graded(sample, reply, [None] * len(keys or [""]))
+        if keys:
+            read = numbers(reply.text, keys) or {}
+            return graded(sample, reply, [read.get(key) for key in keys])
+        number = last_number(reply.text)
+        return graded(sample, reply, [number if number is not None and isfinite(number) else None])
+
+
+class BoxedLabel(Struct, frozen=True):
+    """Scores 1 for the right label alone in the last box, in any case; `positive` is yes and `negative` no."""
+
+    known: tuple[str, ...] = ()
+    """Labels other than these are not read; empty: all are."""
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        answer = None if reply.stop == "filter" else boxed(reply.text)
+        if answer is None:
+            return Score(value=0.0, verdict=silence(reply), why="no box upstream reads")
+        label = _SIGNS.get(answer.lower(), answer.lower())
+        if self.known and label not in self.known:
+            return Score(value=0.0, verdict="unanswered", why=f"{answer[:80]!r} is no label to upstream")
+        right = label == str(sample.target).lower()
+        return Score(value=float(right), verdict="right" if right else "wrong", answer=label[:100])
+
+
+def set_score(sample: Sample, reply: Reply, stated: set[str] | None, parts: dict[str, float]) -> Score:
+    """Score a set of labels by its F1 with the gold set; None: nothing was read."""
+    if stated is None:
+        return Score(value=0.0, verdict=silence(reply), why="no answer read", parts=parts)
+    gold = labels_of(str(sample.target))
+    f1 = 2 * len(stated & gold) / (len(stated) + len(gold)) if stated or gold else 1.0
+    verdict: Verdict = "right" if stated == gold else "graded" if f1 else "wrong"
+    return Score(value=f1, verdict=verdict, answer=",".join(sorted(stated))[:1000], parts=parts)
+
+
+def labels_of(text: str) -> set[str]:
+    """Return the labels of a list with commas, in small letters."""
+    return {label.strip().lower() for label in text.split(",") if label.strip()}
+
+
+def label_parts(gold: set[str], stated: set[str]) -> dict[str, float]:
+    """Return the parts from which `LabelAuc` computes."""
+    names = [name.lower() for name in MODIFICATIONS]
+    return number_parts([float(name in gold) for name in names], [float(name in stated) for name in names])
+
+
+class Modifications(Struct, frozen=True):
+    """Reads the labels of the last box; an empty answer counts as all of them."""
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        answer = None if reply.stop == "filter" else boxed(reply.text)
+        stated = None if answer is None else labels_of(answer)
+        every = {name.lower() for name in MODIFICATIONS}
+        parts = label_parts(labels_of(str(sample.target)), every if stated is None else stated)
+        return set_score(sample, reply, stated, parts)
+
+
+class Enzymes(Struct, frozen=True):
+    """Reads the EC numbers of the last box."""
+
+    find: Callable[[str], Sequence[str]] = enzymes
+
+    def __repr__(self) -> str:
+        """Name the rule, so that a change of it shows in a run's card."""
+        return f"Enzymes({self.find.__name__})"
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        answer = None if reply.stop == "filter" else boxed(reply.text)
+        stated = None if answer is None else set(self.find(answer))
+        gold = ",".join(self.find(str(sample.target)))
+        return set_score(replace(sample, target=gold), reply, stated or None, {})
