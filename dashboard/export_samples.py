@@ -31,7 +31,7 @@ def _slug(name: str) -> str:
 
 
 def body(entry: Entry, title: str, *, most: int) -> Iterator[str]:
-    """Yield the page of one run; of a gated suite it has ids and verdicts alone."""
+    """Yield the page of one run; of a gated suite only with ids and verdicts."""
     items = samples.items(entry, most=most)
     yield f"<h1>{escape(title)}</h1>"
     yield f'<p><a href="../index.html">Leaderboard</a> · run {escape(entry.card.run)}</p>'

@@ -104,7 +104,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
     samples: Callable[[Data, str], Iterable[Sample]]
     """(data, variant) -> samples."""
     protocols: Mapping[str, Cell]
-    """By name, the default first. A protocol with `upstream` prompts also exists reworded, with `~` behind its name."""
+    """By name, the default first. A protocol with `upstream` prompts also exists reworded, with `~` appended to its name."""
     ideal: Callable[[Sample, Prompt], str] = answer_line
     needs: frozenset[str] = frozenset()
     """Required model inputs under every protocol; `judge` is added for protocols with a judge."""

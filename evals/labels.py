@@ -16,7 +16,7 @@ _SHOTS = re.compile(r"(.+)\+(0|[1-9][0-9]{0,3})-shot")
 
 
 class ProtocolName(NamedTuple):
-    """The name of a protocol, and how its prompts differ from those that the name alone stands for.
+    """The name of a protocol, and how its prompts differ from the protocol's own.
 
     >>> ProtocolName.parse("intern-s1~")
     ProtocolName(base='intern-s1', reworded=True, shots=None)

@@ -205,7 +205,7 @@ ENGINES = frozenset({"vllm", "lmdeploy", "sglang", "hf"})
 
 
 def read_price(text: str | None) -> Price | None:
-    """Parse `IN,OUT` or `IN,OUT,CACHED`, USD per million tokens, as of today; raises UsageError."""
+    """Parse `IN,OUT` or `IN,OUT,CACHED`, USD per million tokens, valid today; raises UsageError."""
     if text is None:
         return None
     try:

@@ -123,7 +123,7 @@ class Launched(Protocol):
 
 
 def engine_of(model: object) -> str:
-    """Return what identifies the engine behind a model: its server's options, or the libraries' versions."""
+    """Return what identifies the engine of a model: its server's options, or the libraries' versions."""
     if isinstance(model, Launched):
         return model.options
     return model.versions if isinstance(model, Versioned) else ""

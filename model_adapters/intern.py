@@ -23,7 +23,7 @@ BASE = "https://chat.intern-ai.org.cn/api/v1"
 PER_MINUTE = 30
 """Requests allowed to each user by default, from docEn/docs/Chat."""
 PUBLISHED_CONTEXT = 65_536
-"""Context length in tokens behind the published numbers: `max_seq_len` of opencompass's intern_s1.py at a5acc4bb."""
+"""Context length in tokens of the published numbers: `max_seq_len` of opencompass's intern_s1.py at a5acc4bb."""
 
 
 class Intern(Chat):

@@ -69,7 +69,7 @@ class Server(Chat):
             self.accepts = self.accepts | {"time_series"}
 
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
-        """See `LogProbs`; raises Fatal if the server does not support `echo`. The prompt alone is part of the same call."""
+        """See `LogProbs`; raises Fatal if the server does not support `echo`. The bare prompt is part of the same call."""
         before = prompt.rstrip()
         if not before:
             raise Rejected("likelihoods need a prompt: the first token of a text has none")

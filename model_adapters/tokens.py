@@ -55,7 +55,7 @@ class Tokenizer:
 
 
 class _Tokenized(Struct):
-    """What servers answer: vLLM and SGLang with `count`, llama.cpp with the tokens alone."""
+    """What servers answer: vLLM and SGLang with `count`, llama.cpp with the tokens only."""
 
     count: Annotated[int, Meta(ge=0)] | None = None
     tokens: list[Any] | None = None

@@ -7,7 +7,7 @@ authors' rule with its defects, `strict` corrects them (evals/scorers/chartbench
 authors' script has pooled both as `final` since March 2025, and VLMEvalKit's single figure is that (`pooled`). Both have a language
 model extract numbers, which the judge of `intern-s1` does here, and an empty reply, which upstream counts as "no", is unanswered. Of
 upstream's eight prompts (five for yes or no in either order, ChartQA's, two for programs; two of chain of thought beside them), the
-one of its published recordings is used. Under `intern-s1` the prompt is the data set's question alone, and the judge only extracts a number: there is no `intern-s1~`.
+one of its published recordings is used. Under `intern-s1` the prompt is only the data set's question, and the judge only extracts a number: there is no `intern-s1~`.
 
 Rows are the authors' (test.jsonl, test_mini.jsonl: id, image, type, conversation) or VLMEvalKit's (index, question,
 answer, QA_type, task, image). Sample ids are VLMEvalKit's: item and number of the assertion, `17_0` and `17_1`.

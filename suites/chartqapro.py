@@ -1,12 +1,12 @@
 """ChartQAPro (Masry et al., arXiv 2504.05506): 1,948 questions of five types about 1,341 charts from 157 sources.
 
 `official` asks for the bare answer (the authors' "Direct"), `official-cot` for reasoning that ends in "The answer is X"; both are scored
-by the rule that the authors have for the bare answer alone (evals/scorers/upstream/chartqapro.py documents its defects), so that a
+by the rule that the authors apply to the bare answer (evals/scorers/upstream/chartqapro.py documents its defects), so that a
 reply which reasons as it is asked to is nearly always wrong under `official-cot`. VLMEvalKit's `ChartQAPro` and `ChartQAPro_CoT` are
 the same. Programs of thought are not run. `strict` compares the stated answer. Prompts are ours, after the authors' instructions.
 
 Rows are the hub's (Question, Answer, Question Type, Year, Paragraph, image) or VLMEvalKit's table (the same in lower case, lists written
-in Python). A conversation's earlier turns stand in its prompt with their answers; its last one is scored. The number of rows is the
+in Python). A conversation's earlier turns are part of the prompt, with their answers; its last one is scored. The number of rows is the
 paper's; ids are positions.
 """
 

@@ -2,7 +2,7 @@
 
 `official` follows MathArena (eth-sri/matharena @ e9276603): the answer in a box, four runs a problem, the last box
 alone. Its own parser is not used: two answers are equal here if math-verify finds them so, which MathArena's grammar
-and this one may decide differently for what neither was written for. `strict` reads the stated answer wherever it stands.
+and this one may decide differently for what neither was written for. `strict` reads the stated answer wherever it is.
 The Intern-S2 tables print shares of 33 problems x 32 runs (`evals claims check --grid --suite hmmt:2026`).
 """
 

@@ -44,7 +44,7 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
 
 
 numbered = first_match("numbered", r"answer is \*?\*?\(?([0-9])\)?\*?\*?")
-"""The authors' rule: the first digit behind "answer is"; "The answer is 12 um" reads 1."""
+"""The authors' rule: the first digit after "answer is"; "The answer is 12 um" reads 1."""
 
 
 def _numbered(sample: Sample, repeat: int) -> Prompt:

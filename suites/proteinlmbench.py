@@ -2,7 +2,7 @@
 
 Two published ways to ask, and nobody says which one a vendor's number comes from. `official` is the authors' (as in
 SciEvalKit @ PrismaX, `ProteinLMBench.build_prompt`): options numbered from 1, number 7 for "not sure", and of the reply
-the *first number that stands anywhere*, so that "In 2 of 6 cases ... option 4" reads as option 2. `intern-s1` is OpenCompass'
+the *first number anywhere*, so that "In 2 of 6 cases ... option 4" reads as option 2. `intern-s1` is OpenCompass'
 (@ a5acc4bb, ProteinLMBench_llmjudge_gen_a67965): options lettered, a judge for the whole reply, in its own prompts
 (`intern-s1~`: reworded). `strict` wants a stated letter.
 """

@@ -4,7 +4,7 @@
 >>> both.shared, both.answer.svg[:5], round(both.tanimoto["morgan"], 2)
 (6, '<?xml', 0.51)
 
-RDKit draws and finds the largest common substructure, under a time limit. SMILES are whatever a model wrote: call
+RDKit draws and finds the largest common substructure, under a time limit. SMILES are untrusted output of a model: call
 these functions in a worker process (`evals.sandbox`), so that a crash or a loop costs one picture and not the page.
 A picture goes through an image element, in which SVG can neither run nor load anything.
 """

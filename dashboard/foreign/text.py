@@ -1,4 +1,4 @@
-r"""Foreign text on a page: whatever a model or a data set wrote is shown verbatim, and does nothing.
+r"""Foreign text on a page: the output of models and data sets is shown verbatim and has no effect.
 
 >>> label("[click](http://evil.example) *now*")
 '&#91;click&#93;&#40;http&#58;⁠&#47;&#47;evil&#46;example&#41; &#42;now&#42;'

@@ -34,7 +34,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     path: Path
     card: Card
-    """With the estimates of the whole suite alone; `groups` reads the others."""
+    """Only with the estimates of whole suites; `groups` reads the others."""
 
     @property
     def headline(self) -> Estimate | None:

@@ -144,6 +144,6 @@ def table(line: Line, *, margin: float, against: Against) -> pd.DataFrame:
 def unit(line: Line) -> tuple[str, str]:
     """Return the unit of a line's numbers and which are better."""
     head = line.entries[-1].headline
-    assert head is not None  # noqa: S101 - lines hold runs with a number alone
+    assert head is not None  # noqa: S101 - lines hold only runs with a number
     column = column_of(line.entries[-1].card, head)
     return column.unit, column.better

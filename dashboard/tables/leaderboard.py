@@ -123,7 +123,7 @@ class Board(NamedTuple):
     """By row and the column's label."""
 
     def column(self, label: str) -> dict[Row, Cell]:
-        """Return the cells of one column, the best first, models alone."""
+        """Return the cells of one column, only of models, the best first."""
         sign = -1 if self.columns[label].better == "higher" else 1
         cells = {row: cell for (row, name), cell in self.cells.items() if name == label and not row.baseline}
         return dict(sorted(cells.items(), key=lambda item: sign * (item[1].estimate.value or 0.0)))

@@ -56,7 +56,7 @@ def curve(entry: Entry) -> pd.DataFrame:
     """Return the running mean of the scored values with an interval that holds at all times together.
 
     Confidence sequence of `evals.verdicts.betting`, both ends at 2.5 %: unlike the interval of a finished run it may be
-    looked at after every record. Empty if the headline is not the mean of these values (then the final number would be
+    counted after every record. Empty if the headline is not the mean of these values (then the final number would be
     another one), or if a value is not between 0 and 1.
     """
     headline = suite_of(entry.card).headline

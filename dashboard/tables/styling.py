@@ -24,7 +24,7 @@ MODEL, RANK, MEAN = "model", "rank", "mean"
 FIGURE_SPACE = "\u2007"
 """As wide as a digit."""
 UNIQUE = "\u200b"
-"""A character of no width that makes second lines of heads unique: a selected cell is identified by that line alone."""
+"""A zero-width character that makes second lines of heads unique: that line alone identifies a selected cell."""
 
 
 class Reported(NamedTuple):

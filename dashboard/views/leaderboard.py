@@ -312,7 +312,7 @@ def download_buttons(board: Board, choice: Choice, shown: styling.Table) -> None
     def picture() -> bytes:
         from evals.dashboard.charts import (
             figures,
-        )  # Altair takes a second to load, and the page needs it for this alone
+        )  # Altair takes a second to load, and the page needs it only here
 
         return figures.png(figures.board(shown.words, shown.colours, shown.heads))
 

@@ -252,7 +252,7 @@ class Bundle:
 
 
 def _check_is_bundle(path: Path) -> None:
-    """Raise UsageError for a file that is no bundle; a broken bundle, which still names its manifest, passes."""
+    """Raise UsageError for a file that is not a bundle; a broken bundle, which still names its manifest, passes."""
     try:
         with disk.open_regular(path) as stream:
             start = stream.read(END)
@@ -267,7 +267,7 @@ def _check_is_bundle(path: Path) -> None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Bundle]:
-    """Open a bundle; raises UsageError if the file is no bundle, DataError if it is a broken one."""
+    """Open a bundle; raises UsageError if the file is not a bundle, DataError if it is a broken one."""
     try:
         exists = path.is_file()
     except OSError as error:  # the name is too long

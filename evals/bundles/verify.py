@@ -170,7 +170,7 @@ class _Check:
             gold = golds.get(name)
             if gold is None:
                 raise DataError(f"{name}: is not in the data")
-            words = tuple(part for part in stated.question if isinstance(part, Text))  # imports alone keep it
+            words = tuple(part for part in stated.question if isinstance(part, Text))  # only imports keep it
             asked = gold.question if words else ()
             expected = bare_sample(gold) if self.card.gated else structs.replace(gold, question=asked)
             if structs.replace(stated, question=words) != expected:

@@ -100,7 +100,7 @@ def _free(address: str, port: int | None) -> int:
 
 
 def _serve(results: Path, address: str, port: int) -> None:
-    """Run Streamlit's server in this process, with these options alone and without its telemetry."""
+    """Run Streamlit's server in this process, with these options only and without its telemetry."""
     from evals import dashboard as package
 
     folder = Path(package.__path__[0])

@@ -35,7 +35,7 @@ def serve(
 ) -> int:
     """Start vllm:, lmdeploy: or sglang:NAME, wait until it answers, print its URL, and keep it until Ctrl-C.
 
-    It listens on 127.0.0.1 alone. While it runs, `evals run -m MODEL` uses it instead of starting another.
+    It listens on 127.0.0.1 only. While it runs, `evals run -m MODEL` uses it instead of starting another.
     """
     from msgspec import structs
 

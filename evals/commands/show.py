@@ -189,7 +189,7 @@ def print_overview(
 ) -> None:
     """Print runs as one table or as one JSON document.
 
-    `each`: a row for every run instead of pooling seeds; `details`: a line per run on the outcomes behind its score.
+    `each`: a row for every run instead of pooling seeds; `details`: a line per run on the outcomes of its score.
     """
     _note_broken(shown)
     if as_json:

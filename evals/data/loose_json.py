@@ -14,7 +14,7 @@ _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>u[dD]
 
 
 _HALF = re.compile(rb"(\xed[\xa0-\xaf][\x80-\xbf])(\xed[\xb0-\xbf][\x80-\xbf])|\xed[\xa0-\xbf][\x80-\xbf]")
-"""Surrogates encoded byte by byte, as Java and old MySQL write them: a pair, or one alone."""
+"""Surrogates encoded byte by byte, as Java and old MySQL write them: a pair, or a single one."""
 
 
 def _joined(half: re.Match[bytes]) -> bytes:

@@ -42,7 +42,7 @@ class Split(Struct, frozen=True, kw_only=True):
     hub: str = ""
     """Repository id of the data set; empty: its rows are in `folder`."""
     folder: Path | None = None
-    """Folder of a package that brings the rows itself; read in the place of the hub."""
+    """Folder of a package that brings the rows itself; read instead of the hub."""
     revision: str = ""
     """Full commit hash."""
     config: str | None = None
@@ -271,7 +271,7 @@ def _offline_if_unreachable() -> Iterator[None]:
 
 
 def _resolves(url: str) -> bool:
-    """Whether the host of a URL has an address; assumed behind a proxy, which resolves it."""
+    """Return whether the host of a URL has an address; assumed behind a proxy, which resolves it."""
     from urllib.parse import urlsplit
     from urllib.request import getproxies
 

@@ -36,14 +36,14 @@ from evals.extract.statements import Cue, Cues, Form, Statement
 from evals.extract.visible import visible
 
 TAIL = 5_000
-"""Without a tag, an answer is looked for in so many last characters of a reply."""
+"""Number of characters, from the end of a reply, searched for an answer without a tag."""
 LONGEST = 2_000
 _LABELS, _SPANS = 20, 30
-"""Labels, and emphasised spans, that are looked at, from the end of a reply."""
+"""Numbers of labels and of emphasised spans examined, from the end of a reply."""
 _STATEMENTS = 100
-"""Statements that are read, from the end."""
+"""Number of statements read, from the end."""
 _LINE_LENGTH = 300
-"""Characters behind a label."""
+"""Maximum number of characters after a label."""
 _WRAP = lazy_pattern(
     r"\\(?:text|mathrm|ce|textbf|mathbf|textit|mathit|rm|boxed|emph)\s?\{((?:[^{}]|\{[^{}]{0,200}\}){0,2000})\}"
 )
@@ -73,7 +73,7 @@ _OTHER_NAME = lazy_pattern(
     re.IGNORECASE,
 )
 _HEADING = lazy_pattern(r"(?:\A|\n)[ \t]*#[#\s*_]*$")
-"""What stands before the first word of a heading."""
+"""What may precede the first word of a heading."""
 _BOLD = lazy_pattern(
     r"\*\*([^*\n]{1,500})\*\*|(?<!`)`([^`\n]{1,500})`(?!`)|```[A-Za-z]{0,12}[ \t]*\n([^`]{1,500})```"
 )
@@ -97,7 +97,7 @@ _PREFIX = lazy_pattern(
 _TOKENS = lazy_pattern(r"[\s,;，；、|：:]+")
 _ENGLISH = "I In No On As At He His If Of Os Ho Hf OK NO Co CO Be Bi Po La Ni Am U V W Y K"
 _WORDS = frozenset(_ENGLISH.split())
-"""Words and symbols that are believed only if nothing else stands in a statement."""
+"""Words and symbols that count only if they are all that a statement holds."""
 
 
 def _undecorated(text: str) -> str:
@@ -120,7 +120,7 @@ def _undecorated(text: str) -> str:
 
 
 class _Kind(NamedTuple):
-    """How formulas and names are read: what the two readers do not share."""
+    """What differs between the readers of formulas and of names."""
 
     tag: str
     nouns: tuple[str, ...]
@@ -182,7 +182,7 @@ def _parser(kind: _Kind) -> Parser:
 def _cue(
     kind: _Kind, noun: str, budget: Iterator[int], *, strong: bool
 ) -> Callable[[str, int], tuple[Any, Statement, bool] | None]:
-    """Return what a noun of the kind states where it stands: a tag, a field of JSON or what follows a label."""
+    """Return what a noun introduces: the content of a tag, a JSON field, or what follows a label."""
 
     def at(text: str, position: int) -> tuple[Any, Statement, bool] | None:
         end = position + len(noun)
@@ -221,7 +221,7 @@ def _in_tag(text: str, at: int, inside: int, kind: _Kind) -> tuple[Any, Statemen
 def stated_formula(
     text: str, is_formula: Callable[[str], bool], *, truncated: bool = False
 ) -> Reading | None:
-    """Return the formula that a reply states last; `is_formula` tells whether a token is one. None: nothing is stated."""
+    """Return the formula that a reply states last; `is_formula(token)`: whether a token is one. None if nothing is stated."""
 
     def parse(content: str) -> str | None:
         return formula_in(content, is_formula)
@@ -320,7 +320,7 @@ def name_in(text: str) -> str | None:
         text = code[1]
     elif bold := re.match(r"\*\*([^*\n]{1,500})\*\*", text):
         text = bold[1]
-    if text.count("**") % 2:  # its opening mark stands before the statement
+    if text.count("**") % 2:  # its opening mark precedes the statement
         text = text.partition("**")[0]
     if "\\" in text:
         text = _WRAP.sub(r"\1", text)

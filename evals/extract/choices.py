@@ -1,4 +1,4 @@
-r"""The `strict` rule for multiple choice: the option that a reply states and does not take back.
+r"""The `strict` rule for multiple choice: the option that a reply states and does not retract.
 
 >>> letter("ANSWER: C. Note: the second-best choice is D.", 4), letter("The answer is B. Wait, no, C.", 4)
 ('C', 'C')
@@ -40,8 +40,8 @@ _NONE_OF_THEM = lazy_pattern(
 _LABELS = lazy_pattern(r"(?<![A-Za-z0-9])([A-Z])[).:](?=\s)")
 _SENTENCES = lazy_pattern(r"[.!?。！？](?=\s)|\n|。")
 _TALK = 60
-"""Characters: a longer answer line that names no option is talk."""
-# The form that our own prompts ask for, as the whole last line: no need to look further.
+"""Length limit: a longer answer line that names no option is ignored."""
+# The form that our own prompts ask for, as the whole last line: nothing else needs to be examined.
 _LONE_LETTER = lazy_pattern(r"[ (\[*_`$]{0,4}([A-Z])[)\]*_`$]{0,4}[ \t]*(?:$|\n|[.;](?=\s|$))")
 _FIRST_LINE = lazy_pattern(r"\s{0,8}[(\[*_`$]{0,4}[A-Z][)\]*_`$.]{0,4}[ \t]*\n")
 _CLOSING = re.compile(
@@ -51,10 +51,10 @@ _CLOSING = re.compile(
 
 
 def letter(text: str, count: int) -> str | None:
-    """Read the single letter, of the first `count`, that the reply states; None rather than a guess.
+    """Read the single letter, of the first `count`, that the reply states; None instead of a guess.
 
-    A last statement that names two options, or a letter beyond `count`, is no answer, and earlier
-    statements are not gone back to: what the model took back must not be credited.
+    A last statement that names two options, or a letter beyond `count`, is not an answer, and earlier
+    statements are not used: what the model retracted must not be credited.
 
     >>> letter("The answer is A. No, wait: ANSWER: C", 4), letter("I am not sure.", 10), letter("A or B", 4)
     ('C', None, None)
@@ -66,7 +66,7 @@ def letter(text: str, count: int) -> str | None:
 def choice(text: str, options: Sequence[str], *, truncated: bool = False) -> Reading | None:
     """Read the one option that the reply states, by its letter or by its own text; the value is its letter as shown.
 
-    `truncated`: the reply was cut off at its end; what could go on there, or was about to be taken back, is no answer.
+    `truncated`: the reply was cut off at its end; what is incomplete there, or about to be retracted, is not an answer.
     """
     return stated_letters(text, len(options), options, single=True, truncated=truncated)
 
@@ -76,7 +76,7 @@ def stated_letters(
 ) -> Reading | None:
     """Read the options that the reply states; the value is a string of letters as shown, in the order stated.
 
-    `single`: two options in one statement are no answer. `truncated`: as of `choice`.
+    `single`: two options in one statement are not answer. `truncated`: see `choice`.
     """
     if not truncated and (closing := _closing(text)) is not None:
         if closing.value >= chr(ord("A") + count):
@@ -101,7 +101,7 @@ def stated_letters(
 
 
 def _complete(reading: Reading | None, text: str) -> Reading | None:
-    """Return the reading of a truncated reply if it is one letter on an answer line, which nothing can go on in."""
+    """Return the reading of a truncated reply if it is one letter on an answer line, which cannot be incomplete."""
     if reading is None or reading.form != "line":
         return None
     letter = _LONE_LETTER.match(text, reading.begin)
@@ -126,7 +126,7 @@ def option_letters(text: str, count: int) -> Reading | None:
 
 
 class _Parser:
-    """Reads one statement: letters, else an option's own text."""
+    """Parser of one statement: letters, else an option's own text."""
 
     def __init__(self, count: int, options: Sequence[str], *, single: bool) -> None:
         self.count = count
@@ -137,7 +137,7 @@ class _Parser:
 
     @property
     def options(self) -> Options:
-        """The options' texts, prepared when first needed."""
+        """Return the options' texts, prepared at the first use."""
         if self._options is None:
             self._options = Options(self._given)
         return self._options
@@ -155,7 +155,7 @@ class _Parser:
         return outcome
 
     def shaped(self, text: str) -> Reading | None:
-        """Read an option's own text off a reply that states no answer."""
+        """Read an option's own text from a reply that states no answer."""
         if not self._given:
             return None
         return by_shape(text, self._text_alone) or self._last_words(text)
@@ -185,7 +185,7 @@ class _Parser:
         return Reading(ending[0], "prose", begin + ending[1], end)
 
     def glosses(self, line: str, label: re.Match[str], *, offset: int = 0) -> bool:
-        """Return whether a letter in brackets stands behind its own option's text: "the nucleus (D)".
+        """Return whether a letter in brackets follows its own option's text: "the nucleus (D)".
 
         `offset`: position of the line in the text in which the label was matched.
         """
@@ -195,7 +195,7 @@ class _Parser:
         return before[:-2].casefold().endswith(self._given[place].strip().casefold())
 
     def _agrees(self, content: str, letters: str) -> Any:
-        """Refuse a letter beside the text of another option."""
+        """Return REFUSED for a letter beside the text of another option."""
         if len(letters) == 1 and self._given and (both := labelled(content)) is not None:
             other = self.options.named(both[1])
             if other is not None and both[0] == letters and other != letters and self._given:
@@ -204,7 +204,7 @@ class _Parser:
         return letters
 
     def by_text(self, content: str, form: Form) -> Any:
-        """Read an option by its own text; REFUSED: an answer is stated that is no option."""
+        """Read an option by its own text; REFUSED: an answer is stated that is not an option."""
         if self._given and (named := self.options.named(content)):
             beside = _BESIDE.search(content)
             return REFUSED if beside and beside[1] != named and beside[1] < chr(65 + self.count) else named

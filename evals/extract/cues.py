@@ -1,4 +1,4 @@
-"""Cues that several kinds of answers share: a tag pair of the kind's own, a field of JSON, and what follows a label."""
+"""Cues that several kinds of answers share: a tag pair of its own kind, a field of JSON, and what follows a label."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIELD_RIGHT = lazy_pattern(
 _SENTENCE_END = lazy_pattern(r"\n|[。；;！？]|(?<=\S\S)[.!?](?=[\s*_\"'”’]|$)")
 _LINE_END = lazy_pattern(r"\n")
 _TABLE_RULE = lazy_pattern(r"\n\s*\|?\s*:?-{2,}")
-"""Behind the head of a table, whose cells are no answers."""
+"""The rule below the head of a table, whose cells are not answers."""
 _TAG_OPEN = lazy_pattern(r"<\s*$")
 _TAG_CLOSE = lazy_pattern(r"\s*>")
 
@@ -31,7 +31,7 @@ def opens_tag(text: str, at: int, end: int) -> int:
 
 
 def field_at(text: str, at: int, end: int) -> Statement | None:
-    """Return the value of a JSON field in whose key the word from `at` to `end` stands."""
+    """Return the value of the JSON field whose key contains the word from `at` to `end`."""
     left = _FIELD_LEFT.search(text, max(0, at - 32), at)
     field = _FIELD_RIGHT.match(text, end) if left else None
     if left is None or field is None:
@@ -76,7 +76,7 @@ _CONFIRMED = lazy_pattern(
 def after_correction(
     text: str, reading: Reading, parse: Parser, reread: Callable[[str], Reading | None]
 ) -> Reading | None:
-    """Return a reading, or what the words behind it correct it to; None if it is taken back and nothing takes its place.
+    """Return a reading, or what the words after it correct it to; None if it is taken back and nothing takes its place.
 
     `reread` reads what follows by its shape; it is handed the text with blanks in place of what was taken back.
     """
@@ -182,7 +182,7 @@ def undenied(content: str) -> str | None:
 
 
 def narrowed(text: str, reading: Reading) -> Reading:
-    """Return a reading whose extent is the answer alone, if that stands in its statement as it was read."""
+    """Return a reading whose extent is the answer alone, if its statement contains it literally."""
     shown = reading.value if isinstance(reading.value, str) else reading.value.text
     at = text.find(shown, reading.begin, reading.end) if shown else -1
     return reading if at < 0 else reading._replace(begin=at, end=at + len(shown))

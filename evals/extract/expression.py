@@ -1,4 +1,4 @@
-"""Mathematical answers: the stated expression, and its spelling made plain before it is compared."""
+"""Mathematical answers: the stated expression, and its normal form for comparison."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _LEAD = lazy_pattern(
 _CLAUSE = lazy_pattern(r"\b(?:I|we)\s+(?:get|obtain|have|find)\b|\s(?:is|are|equals)\s", re.IGNORECASE)
 _UNDECIDED = lazy_pattern(r"(?:either|between|somewhere|不是|介于)\b|不是|介于", re.IGNORECASE)
 _FEW = 4
-"""Words in an answer that is no formula."""
+"""Maximum number of words in an answer that is not a formula."""
 
 
 def stated_expression(text: str, *, truncated: bool = False) -> Reading | None:
-    """Read the stated expression; the value is a tuple: as stated, then shorter, without the talk behind it."""
+    """Read the stated expression; the value is a tuple: as stated, then shorter, without the explanation that follows."""
     return read(half_width(text), _parse, truncated=truncated)
 
 
@@ -55,7 +55,7 @@ def _parse(content: str, form: Form) -> Any:
 
 
 def _assigned(content: str) -> int:
-    """Return where the value of an equation begins: "let x = 3" assumes it."""
+    """Return the position of an equation's value: "let x = 3" assumes it."""
     equals = _EQUALS.search(content)
     return equals.end() if equals else 0
 
@@ -105,7 +105,7 @@ _SIGNS = str.maketrans(
 
 
 def tidy(text: str) -> str:
-    """Return an expression in the spelling that is compared: one kind of number, no units, intervals for double inequalities."""
+    """Return the normal form of an expression: one kind of number, no units, intervals for double inequalities."""
     text = (
         peel(text)
         .replace("\\$", "")
@@ -146,11 +146,11 @@ def _unwrapped(command: re.Match[str]) -> str:
 
 
 def unnamed(text: str) -> str:
-    """Take the name off an equation: "x = 3" is 3."""
+    """Return the right-hand side of an equation: "x = 3" is 3."""
     name = _NAMED.match(text)
     return text[name.end() :] if name and "=" not in text[name.end() :] else text
 
 
 def without_base(text: str) -> str:
-    """Take the base off a number: 2516_8 is 2516."""
+    """Remove the base of a number: 2516_8 is 2516."""
     return _BASE.sub("", text)

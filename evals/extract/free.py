@@ -18,7 +18,7 @@ from evals.extract.shapes import gives_up
 from evals.extract.statements import Form
 
 SHORT = 80
-"""Characters: a longer reply that states nothing is no short answer."""
+"""Length limit in characters of a reply that states nothing and is read as a whole."""
 _SENTENCE_VERB = lazy_pattern(
     r"\s(?:is|are|was|were|has|had|have|shows|equals|measures|(?:occur(?:s|red)|happen(?:s|ed)|peak(?:s|ed)|beg[ai]ns?|start(?:s|ed)|end(?:s|ed))\s+in)\s",
     re.IGNORECASE,
@@ -28,12 +28,12 @@ _UNKNOWN = lazy_pattern(
     re.IGNORECASE,
 )
 _FEW = 5
-"""Words of an answer that is read off a last line."""
+"""Maximum number of words of an answer that a last line ends with."""
 _SENTENCE = 240
 
 
 def stated_text(text: str, *, truncated: bool = False) -> Reading | None:
-    """Read the stated free answer; the value is a tuple: as stated, then shorter, without the talk behind it."""
+    """Read the stated free answer; the value is a tuple: as stated, then shorter, without the explanation that follows."""
     return read(half_width(text), _parse, truncated=truncated)
 
 
@@ -41,10 +41,10 @@ _SHARE = lazy_pattern(
     r"[\s*_]*(?:(?:according\s+to|based\s+on|from|in)\s+the\s+[a-z ]{1,30},\s*)?(?:about\s+|approximately\s+|around\s+)?[*_]*(?P<number>\d[\d.,]*\s?(?:%|percent))[*_]*\s+of\s",
     re.IGNORECASE,
 )
-"""As in "According to the chart, 62 % of respondents agreed."."""
+"""E.g. "According to the chart, 62 % of respondents agreed."."""
 _DIGIT = lazy_pattern(r"\d")
 _SUM = lazy_pattern(r"\s*[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−-]*=\s*(?=\S)")
-"""The left side of a calculation, whose right side is the answer."""
+"""Left-hand side of a calculation whose right-hand side is the answer."""
 
 
 def _parse(content: str, form: Form) -> Any:
@@ -95,9 +95,9 @@ _NAMED = lazy_pattern(r"[A-Za-z][A-Za-z_ ]{0,20}\s*(?:=|≈|\\approx)\s*(?=[-+\d
 
 
 def number(text: str, *, scaled: bool = True) -> float | None:
-    """Read the one number of a short answer, with its scale ("12k", "1.2 million"); a percent sign is left out of account.
+    """Read the one number of a short answer, with its scale ("12k", "1.2 million"); a percent sign is ignored.
 
-    None if there is none, or more than one. What stands behind may be a unit and nothing else. `scaled`: multiply by
+    None if there is none, or more than one. Only a unit may follow. `scaled`: multiply by
     "million" and the like; a chart may be drawn in millions.
     """
     text = peel(text)[:200].replace("\\%", "%").replace("\\$", "$").replace("{,}", ",")

@@ -23,13 +23,13 @@ _WORD = lazy_pattern(
 )
 _CONDITION = lazy_pattern(r"\s*,?\s*(?:only|if|when|unless|but|except|provided|under)\b", re.IGNORECASE)
 _FIRST = 300
-"""Characters of a line that are looked at."""
+"""Number of characters of a line that are examined."""
 _MOST = 200
 _RULE = lazy_pattern(r"[\s|:=-]*")
 
 
 class Verdict(NamedTuple):
-    """What a reply says of one option."""
+    """The verdict on one option."""
 
     letter: str
     at: int
@@ -37,7 +37,7 @@ class Verdict(NamedTuple):
 
 
 def verdicts(text: str, count: int) -> list[Verdict]:
-    """List the verdict on each of the first `count` options; empty if one is judged twice, or anything else is said.
+    """List the verdict on each of the first `count` options; empty if one is judged twice, or the reply says anything else.
 
     >>> [(one.letter, one.true) for one in verdicts("A: correct. B: incorrect (tertiary). C: correct.", 3)]
     [('A', True), ('B', False), ('C', True)]
@@ -73,7 +73,7 @@ def _verdict(piece: str, at: int, count: int) -> Verdict | None:
 
 
 def _passes(piece: str) -> bool:
-    """Return whether a piece is no statement: a table's head or rule, a heading that ends with a colon."""
+    """Return whether a piece is not a statement: a table's head or rule, a heading that ends with a colon."""
     stripped = piece.strip().strip("*_ ")
     return (
         not stripped

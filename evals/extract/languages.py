@@ -1,6 +1,6 @@
-"""How an answer is announced in other languages: a row each, of nouns and of what may stand between noun and answer.
+"""How other languages announce an answer: one row per language, with its nouns and what may come between noun and answer.
 
-English and Chinese have patterns of their own in `statements.py`; the nouns of all languages are looked for alike.
+English and Chinese have their own patterns in `statements.py`; the nouns of all languages are searched for alike.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Language(NamedTuple):
-    """A row: small letters, as they are looked for."""
+    """One language; in lower case, as searched for."""
 
     nouns: tuple[str, ...]
     link: str
@@ -40,7 +40,7 @@ FOREIGN_OPTIONS = (
     "選択肢",
     "선택지",
 )
-"""Nouns for an option, as they are looked for; French and German say "option" too."""
+"""Nouns for an option, as searched for; French and German also use "option"."""
 
 NOUNS = {noun: language for language in LANGUAGES.values() for noun in language.nouns}
 """Noun -> its row."""
@@ -49,4 +49,4 @@ FILLERS = (
     r"(?:(?:la|le|el|il|die|der|das|a|o|l')[^\S\n]*(?=(?:letra|lettre|lettera|option|opción|opzione|opção|alternativa|buchstabe|réponse|choix)\b)"
     r"|letra|lettre|lettera|buchstabe|opción|opzione|opção|alternativa|choix|вариант|буква|선택지|보기|選択肢)"
 )
-"""Words that may stand before an option's letter."""
+"""Words that may precede an option's letter."""

@@ -16,7 +16,7 @@ class _LazyPattern:
         self._flags = flags
 
     def __getattr__(self, name: str) -> Any:
-        """Compile; from then on the methods are those of the pattern itself."""
+        """Compile the pattern and bind its methods."""
         if name not in _METHODS:
             raise AttributeError(name)
         pattern = re.compile(self._source, self._flags)
@@ -26,5 +26,5 @@ class _LazyPattern:
 
 
 def lazy_pattern(source: str, flags: int = 0) -> re.Pattern[str]:
-    """Return a pattern that `re.compile` compiles at its first use, where a faulty one raises."""
+    """Return a pattern that `re.compile` compiles at its first use; a faulty one raises then."""
     return cast("re.Pattern[str]", _LazyPattern(source, flags))

@@ -73,7 +73,7 @@ def _code_spans(text: str) -> list[str]:
 
 
 def tags_of(text: str) -> list[Span]:
-    """List what stands between an opening tag and the next closing one; a second opening tag starts anew.
+    """List the contents between an opening tag and the next closing one; a second opening tag starts anew.
 
     A tag that is never closed counts to the end of its line if nothing but that line follows it.
     """
@@ -91,7 +91,7 @@ def tags_of(text: str) -> list[Span]:
 
 
 def last_group(text: str, spans: list[Span], side: Side) -> list[Span]:
-    """Return the last span, with those before it that are joined to it by signs, numbers and remarks alone."""
+    """Return the last span, with those before it that are joined to it only by signs, numbers and remarks."""
     group = [spans[-1]]
     for span in reversed(spans[:-1]):
         if group[0].begin - span.end > 400:
@@ -104,7 +104,7 @@ def last_group(text: str, spans: list[Span], side: Side) -> list[Span]:
 
 
 def main_spans(text: str, spans: list[Span], wanted: Wanted) -> list[Span]:
-    """Return the spans without by-products, and the main product alone if one is called so.
+    """Return the spans without by-products, and only the main product if one is called so.
 
     What is called a starting material is left out, too, unless it is asked for.
     """

@@ -53,9 +53,9 @@ NOUNS = (
     "materials", "structure", "molecule", "产物", "反应物", "结构", "结构式", "原料",
 )  # fmt: skip
 _BLOCK, _LINES = 4_000, 40
-"""Characters and lines of a list that are looked at on either side of a label."""
+"""Numbers of characters and of lines of a list examined on either side of a label."""
 _LABELS, _STATEMENTS, _LINE = 40, 80, 1_000
-"""Labels and statements that are looked at, from the end of a reply, and characters of a line."""
+"""Numbers of labels and statements examined, from the end of a reply, and of characters of a line."""
 _LABEL = lazy_pattern(
     r"(?P<noun>[A-Za-z]+|反应物|结构式|[\u4e00-\u9fff]{2})(?:[ \t]+(?:string|notation|representation|code))?(?:[ \t]+(?:and|or|/|&)[ \t]+(?:reactants?|reagents?|products?|precursors?))?"
     r"(?:[ \t]+(?:\d{1,2}|[A-H])(?=[ \t*_]*[:：(]))?(?P<of>[^\n:=.。|`→]{0,80}?)[*_\"'`)\]]{0,3}\s*"

@@ -14,7 +14,7 @@ Mood: TypeAlias = Literal["asserted", "negated", "conditional", "other", "asked"
 """`other`: somebody else's answer, an earlier thought, another part or question."""
 
 REACH = 120
-"""Characters before a statement that are looked at, in small letters: a pattern that ignores case takes three times as long."""
+"""Number of characters before a statement that are examined, in lower case: a pattern that ignores case takes three times as long."""
 _CLAUSE = lazy_pattern(r"(?:[.!?;](?=\s)|[。；！？\n]|\bbut\b|\bhowever\b|但是?|然而|而是)")
 _NEGATED = lazy_pattern(
     r"(?:\b(?:not|never|isn['’]t|wasn['’]t|aren['’]t|cannot|can['’]t|don['’]t|doesn['’]t|no|nor|neither|without|wrong|incorrect|false|invalid|another|doubt\w*|instead\s+of|rather\s+than)"
@@ -65,9 +65,9 @@ _ASKED_AFTER = lazy_pattern(r"[\s*_)\]}$\"'”’`]{0,6}[?？]")
 
 
 def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
-    """Return the mood of a statement whose first word stands at `begin` and whose answer ends at `end`.
+    """Return the mood of a statement that begins at `begin` and whose answer ends at `end`.
 
-    `link` is what stands between the first word and the answer, "would be" in it makes a condition of "without X".
+    `link` is the text between the first word and the answer; "would be" in it makes a condition of "without X".
     """
     left = text[max(0, begin - REACH) : begin].lower()
     clause = left

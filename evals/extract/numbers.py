@@ -38,17 +38,17 @@ MULTIPLE = lazy_pattern(
     r"\s*(?:times\s+(?:the|as|that|this|its|their|larger|greater|more|higher|bigger|longer|smaller|what|[a-z]\b(?<!\ba))|(?:plus|minus|multiplied|divided|less\s+than|more\s+than|or\s+(?:more|less|fewer))\b|-?fold\b|倍)",
     re.IGNORECASE,
 )
-"""What behind a number makes it a factor, a term or a bound of an answer that is not stated."""
+"""What after a number makes it a factor, a term or a bound of an answer that is not stated."""
 _DIGIT = lazy_pattern(r"\d")
 _WORD = lazy_pattern(r"\w")
 _BASE = lazy_pattern(r"_\{?\s*(?:\\text\{)?\s*(?:10|ten)\s*\}*\s*$")
 _SENTENCE = lazy_pattern(r"\b(?:is|are|was|were|get|but|it['’]s|equals|gives)\s", re.IGNORECASE)
 _TALKS = 60
-"""Characters: a longer answer line without a digit is talk."""
+"""Length limit: a longer answer line without a digit is ignored."""
 
 
 def integer(text: str) -> int | None:
-    r"""Return the integer that the reply states and does not retract; a number that merely stands last is not an answer.
+    r"""Return the integer that the reply states and does not retract; a number that merely comes last is not an answer.
 
     >>> integer(r"\boxed{m+n=1{,}024}"), integer("The answer is **204**."), integer("There are 3 cases.")
     (1024, 204, None)
@@ -58,7 +58,7 @@ def integer(text: str) -> int | None:
 
 
 def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
-    """Read the stated integer with its place; `truncated`: the reply was cut off, where a number could go on."""
+    """Read the stated integer with its position; `truncated`: the reply was cut off, so that a number at its end may be incomplete."""
     reading = read(text, _PARSER, truncated=truncated)
     if truncated:
         return reading
@@ -92,7 +92,7 @@ def _or_box(content: str, form: Form) -> Any:
 
 
 def parse(text: str, *, bare: bool = False) -> int | None:
-    """Read a short answer that is one integer, perhaps with its name before `=` and a unit behind; `bare`: without a unit."""
+    """Read a short answer that is one integer, perhaps with a name and `=` before it and a unit after it; `bare`: without a unit."""
     plain = _BASE.sub("", _MODULO.sub("", _DEGREES.sub("", peel(text))))
     plain = _SPACE.sub("", _WRAPPER.sub(" ", plain)).replace("−", "-")
     if _SEVERAL.search(plain):

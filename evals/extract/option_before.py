@@ -46,7 +46,7 @@ _LETTER = lazy_pattern(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
 
 
 def named_before(text: str, at: int, end: int) -> Found:
-    """Return the letters before a word of praise that stands from `at` to `end`."""
+    """Return the letters before a word of praise from `at` to `end`."""
     left = text[max(0, at - MARGIN) : at]
     if not any(verb in left[-60:] for verb in (*_VERBS, " the ")):
         return None

@@ -28,7 +28,7 @@ def cue(
     run: bool = False,
     chosen: bool = False,
 ) -> Found:
-    """Read letters behind a cue; `firm`: they need not be marked as letters."""
+    """Read the letters after a cue; `firm`: they need not be marked as letters."""
     letters, first, last = listed(
         text, begin, min(len(text), begin + WINDOW), strong=firm, run=run, chosen=chosen
     )

@@ -108,7 +108,7 @@ def _praise(text: str, at: int, word: str) -> Found:
 
 
 def _verb(pattern: str, *, strong: bool) -> Callable[[str, int, str], Found]:
-    """Make a reader of what stands behind a verb of choosing."""
+    """Return a reader of the text after a verb of choosing."""
     behind = lazy_pattern(pattern, re.IGNORECASE)
 
     def reads(text: str, at: int, word: str) -> Found:
@@ -260,7 +260,7 @@ _TICKED = lazy_pattern(r"(?<![A-Za-z0-9])[(\[*_]*(?P<letter>[A-Z])[)\]*_.:]*\s*$
 
 
 def _tick(text: str, at: int, word: str) -> Found:
-    """Read the option on whose line the only tick of the reply stands."""
+    """Read the option whose line has the reply's only tick."""
     begin = text.rfind("\n", 0, at) + 1
     line = _TICK_LINE.match(text, begin, at)
     ticks = [i for mark in TICKS for i in _all(text, mark)]

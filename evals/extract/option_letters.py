@@ -1,4 +1,4 @@
-"""Parse option letters at the position where a statement names them.
+"""Parse option letters at the position at which a statement names them.
 
 A letter is told from a word, an article, the pronoun "I", and from what a formula or a molecule begins with.
 """
@@ -64,7 +64,7 @@ def listed(
     """Read "B", "(B)", "A, C and D" at `begin`: (letters, where they begin, where they end); no letters: ("", begin, begin).
 
     `run` allows "AC" too; a weak context (`strong` false) wants a letter that is marked as one, or ends its sentence;
-    `chosen`, behind "I choose", or before "because" and the like.
+    `chosen`: after "I choose", or before "because" and the like.
     """
     nothing = "", begin, begin
     first = _FIRST.match(text, begin, limit)

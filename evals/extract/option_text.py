@@ -46,7 +46,7 @@ _WORKED_OUT = lazy_pattern(
 """As in "(3/4)^3 = 27/64 ≈ 0.42"."""
 _WORKED = ("=", "i.e", "that", "namely")
 _LONG = 4
-"""Letters of an option that is read off the end of a sentence."""
+"""Minimum number of letters of an option that the end of a sentence may name."""
 LONGEST = 600
 
 
@@ -162,7 +162,7 @@ def _probe(option: str) -> str:
 
 
 def _squeezed(text: str) -> str:
-    """Return small letters without LaTeX's commands and marks, so that a power stands behind its base."""
+    """Return small letters without LaTeX's commands and marks, so that an exponent directly follows its base."""
     text = _figures(text).casefold()
     return (_COMMAND.sub(" ", text) if "\\" in text or "}" in text else text).translate(_LAYOUT)
 

@@ -14,7 +14,7 @@ from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.tags import boxes
 
 LONGEST = 2_000
-"""Characters of one answer that are looked at."""
+"""Number of characters of an answer that are examined."""
 _COMMAND = lazy_pattern(r"\\+boxed\{")
 _SPACE = lazy_pattern(
     r"\\[,;:! ]|\\q?quad\b|~|\\(?:displaystyle|left|right|bigl?|Bigl?|bigr|Bigr)\b|\\(?:begin|end)\{\w+\*?\}|&"
@@ -54,7 +54,7 @@ def leaves(text: str) -> list[str]:
 
 
 def split(text: str, count: int) -> list[str]:
-    """Split one box into exactly `count` answers at its outermost marks; the box alone where it has not so many."""
+    """Split one box into exactly `count` answers at its outermost marks; the box as a whole if it has fewer."""
     text = text[:LONGEST]
     words = _AND.sub(";", text)
     for shape, marks in ((text, _BREAKS), (words, _BREAKS), (words, _COMMAS)):
@@ -65,7 +65,7 @@ def split(text: str, count: int) -> list[str]:
 
 
 def _cut(text: str, marks: re.Pattern[str]) -> list[str]:
-    """Cut where a mark stands outside all brackets."""
+    """Split at a mark outside all brackets."""
     pieces, depth, begin = [], 0, 0
     for token in marks.finditer(text):
         if token["mark"] and depth == 0:

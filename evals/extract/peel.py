@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from evals.extract.lazy_pattern import lazy_pattern
 
 LONGEST = 2_000
-"""Characters of one answer that are looked at."""
+"""Number of characters of an answer that are examined."""
 _WIDE = {0xFF01 + i: chr(0x21 + i) for i in range(94)} | {
     0x3000: " ",
     0x2212: "-",
@@ -130,7 +130,7 @@ def _balanced(text: str) -> bool:
 
 
 def heads(text: str) -> Iterator[str]:
-    """Yield an answer, peeled, then what is left of it when the talk behind it is cut off: from the longest to the shortest.
+    """Yield an answer, without formatting, then without the explanation that follows: from the longest to the shortest.
 
     Nothing is cut at "or", "and" or a bare comma: two answers stay two.
     """

@@ -31,17 +31,17 @@ from evals.extract.visible import visible
 LONGEST = 100_000
 """Characters of a reply that are read, from its end."""
 _TAIL, _SPANS = 4_000, 20
-"""Without a marked answer: characters, and bold spans among them, that are looked at, from the end."""
+"""Without a marked answer: numbers of characters, and of bold spans among them, examined from the end."""
 _SHORT = 60
-"""Characters: a longer statement without a digit is talk."""
+"""Length limit: a longer statement without a digit is ignored."""
 
 
 def stated(text: str, unit: str = "") -> Reading | None:
     """Return the number that a reply states: in its box, tag, answer line or "answer is", as a Quantity with its place.
 
     Without any of these: the only number in bold, the only number of the reply, the only one in a unit that fits, the
-    one that its last line is or gives ("... is 1.42 eV."). A number that merely stands last is no answer, and an answer
-    that is stated without one ("Answer: unknown", "5 or 6") is none, whatever stands before it.
+    one that its last line is or gives ("... is 1.42 eV."). A number that merely comes last is not an answer, and an answer
+    that is stated without one ("Answer: unknown", "5 or 6") is none, whatever precedes it.
     """
     shown, in_reasoning = visible(text[-LONGEST:])
     if in_reasoning:
@@ -87,7 +87,7 @@ def _by_shape(text: str, unit: str) -> Reading | None:
 
 
 def _number_tag(text: str, at: int) -> tuple[Any, Statement, bool] | None:
-    """Return what stands between <NUMBER> and </NUMBER>."""
+    """Return the text between <NUMBER> and </NUMBER>."""
     inside = opens_tag(text, at, at + len("number"))
     close = text.find("<", inside, inside + 200) if inside else -1
     return (None, Statement("tag", inside, close), True) if close > inside else None
@@ -97,7 +97,7 @@ _BOLD = lazy_pattern(r"\*\*([^*\n]{1,300})\*\*|`([^`\n]{1,300})`")
 
 
 def _in_bold(text: str, unit: str) -> Reading | None:
-    """Read the one number that stands in bold; of several the one whose unit alone fits."""
+    """Read the only number in bold; of several, the only one whose unit fits."""
     spans = [*_BOLD.finditer(text, max(0, len(text) - _TAIL))][-_SPANS:]
     readings = [
         Reading(quantity, "emphasis", span.start(), span.end())
@@ -132,7 +132,7 @@ _COUNTS = lazy_pattern(
     r"\b(?:steps?|cases?|parts?|questions?|problems?|options?|equations?|eq\.?|figures?|tables?|sections?|methods?|approach)\s*$|(?:步骤|第)\s*$|(?:^|\n)\s*$",
     re.IGNORECASE,
 )
-"""What stands before a number that only counts, as "Step 1", or at the beginning of a line."""
+"""What precedes a number that only counts, e.g. "Step 1", or at the beginning of a line."""
 _ENDS = lazy_pattern(
     r"[*_`$\s)\]}%]*(?:\Z|[|.,;:!。，；、(\n—–±~\\]|[\u4e00-\u9fff]|\s(?:at|for|with|and|in|which|because|as|on|by|from|under|but|or|based|given|when)\b)"
 )

@@ -192,7 +192,7 @@ def goes_on(text: str) -> bool:
 
 
 def by_shape(text: str, parse: Parser) -> Reading | None:
-    """Read a reply that is known to state nothing by its shape."""
+    """Read a reply by its layout, given that it states nothing."""
     text, cut = visible(half_width(text))
     return None if cut or runs_on(text) else _by_shape(text, max(0, len(text) - LONGEST), parse)
 

@@ -52,7 +52,7 @@ class Region(NamedTuple):
 
 
 def regions(text: str) -> list[Region]:
-    """Return the rectangles that a reply states behind its reasoning, in its order; at most the last thousand."""
+    """Return the rectangles that a reply states after its reasoning, in order; at most the last thousand."""
     answer, _, _ = split_reasoning(text)
     answer = answer[-LONGEST:]
     begin = text.rfind(answer)

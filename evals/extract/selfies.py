@@ -20,7 +20,7 @@ from evals.extract.reading import Reading
 LONGEST = 5_000
 """Characters of a run that are decoded."""
 MOST = 200
-"""Runs of a reply that are decoded, and lines that are looked at, from its end."""
+"""Numbers of runs decoded and of lines examined, from the end of a reply."""
 _RUN = lazy_pattern(r"(?:\[[^\[\]\s]{1,24}\])++(?:\.(?:\[[^\[\]\s]{1,24}\])++)*+")
 _ONLY_SELFIES = re.compile(r"\[[=#/\\]*(?:Branch|Ring)\d\]|\[[=#/\\]")
 _NOTATION = lazy_pattern(r"SELFIES", re.IGNORECASE)
@@ -32,7 +32,7 @@ _CALLED_SMILES = re.compile(r"SMILES[^\n\[\]A-Za-z]{0,12}$", re.IGNORECASE)
 
 
 class _Change(NamedTuple):
-    """A rewritten piece: where it stands now, and where it stood."""
+    """A rewritten piece: its new and its old position."""
 
     begin: int
     end: int
@@ -41,7 +41,7 @@ class _Change(NamedTuple):
 
 
 class Rewritten(NamedTuple):
-    """A reply with SMILES in the place of its SELFIES."""
+    """A reply with its SELFIES replaced by SMILES."""
 
     text: str
     changes: tuple[_Change, ...] = ()

@@ -90,7 +90,7 @@ def _emphasised(text: str, span: re.Match[str]) -> bool:
 
 
 def _tail(text: str, sentence: int, end: int | None = None) -> Statement | None:
-    """Return what the last sentence ends with, behind its last "is" or equals sign; reasons and what it denies are cut off."""
+    """Return what follows the last "is" or equals sign of the last sentence; reasons and what it denies are cut off."""
     end = len(text.rstrip() if end is None else text[:end].rstrip())
     reason = _REASON.search(text, sentence, end)
     if reason and not text[sentence : reason.start()].isspace() and reason.start() > sentence:

@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 from evals.extract.lazy_pattern import lazy_pattern
 
 Side: TypeAlias = Literal["", "reactants", "products"]
-"""Which side of a reaction is wanted; empty: a reaction is no answer."""
+"""Which side of a reaction is wanted; empty: a reaction is not an answer."""
 LONGEST = 5_000
 """Characters of one token."""
 _LINE = 2_000
@@ -79,7 +79,7 @@ _FENCE = lazy_pattern(r"```[A-Za-z]*\s*\n?|```")
 _REMARK = lazy_pattern(
     r"(?<=\S)\s+\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)|（[^（）\n]{0,500}）|\([^()\n]{0,200}[\u4e00-\u9fff][^()\n]{0,200}(?:\([^()\n]{0,80}\)[^()\n]{0,80})?\)"
 )
-"""A remark in brackets behind a molecule: there is a blank before it, or it is written in full-width brackets."""
+"""A remark in brackets after a molecule: there is a blank before it, or it is written in full-width brackets."""
 _NUMBERED = lazy_pattern(r"(?:^|(?<=\s))(?:(?:\(?\d{1,2}[.):]|[-•–*])\s+|[①-⑳]\s*)", re.MULTILINE)
 _CONNECTIVE = lazy_pattern(
     r"\s*(?:[;,，；、\n]|\s[+&.]\s|\s(?:and|plus|with|和|与|及)\s|(?<=\S)\s?\+\s|(?<=[^\s\[\]>])\+(?=[A-Z\[]))\s*(?:and\s+)?"
@@ -178,7 +178,7 @@ def set_of(text: str, side: Side = "") -> str | None:
 
 
 def _in_brackets(text: str) -> str | None:
-    """Read "acetyl chloride (CC(=O)Cl) and benzylamine (NCc1ccccc1)": what stands in the outermost brackets."""
+    """Read "acetyl chloride (CC(=O)Cl) and benzylamine (NCc1ccccc1)": the contents of the outermost brackets."""
     inside, depth, begin = [], 0, 0
     for position, char in enumerate(text[:_LINE]):
         if char == "(":

@@ -36,7 +36,7 @@ Form: TypeAlias = Literal[
 LONGEST = 100_000
 """Characters of a reply that are read, from its end."""
 MOST = 400
-"""Words examined, from the end; a statement before so many that state nothing is not the final one."""
+"""Number of words examined, from the end; a statement followed by as many that state nothing is not the final one."""
 EXTENT = 2_000
 """Characters of one statement."""
 
@@ -125,7 +125,7 @@ class Cue(NamedTuple):
     at: Callable[[str, int], tuple[Any, Statement, bool] | None]
     """(text, position of the word) -> (answer, statement, whether it counts as much as an answer line)."""
     weak: bool = False
-    """Whether it never counts as much; it is then looked for near the start and the end of a reply only."""
+    """Whether it never counts as much; it is then searched for only near the start and the end of a reply."""
 
 
 LATE, EARLY = 500, 200

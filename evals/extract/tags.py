@@ -79,7 +79,7 @@ def _spans(text: str, tag: str) -> list[str]:
 
 
 def tagged(text: str, tag: str) -> str | None:
-    """Return what stands in the last complete `<tag>...</tag>`, any case, stripped."""
+    """Return the content of the last complete `<tag>...</tag>`, any case, stripped."""
     contents = _spans(text, tag)
     return contents[-1] if contents else None
 

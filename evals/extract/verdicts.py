@@ -23,7 +23,7 @@ _FIRST = re.compile(r"A|B")
 
 
 def _answer(text: str, case: str, field: str) -> Any:
-    """Return one field of the one JSON object that a verdict must be; None where it is anything else.
+    """Return one field of the one JSON object that a verdict must be; None if it is anything else.
 
     The object must name the case: that number is not in the candidate's text, so a judge that parrots the
     candidate, or is told by it what to say, gives no verdict.
@@ -47,7 +47,7 @@ def verdict(text: str, case: str, allowed: Sequence[str]) -> str | None:
 
 
 def number_stated(text: str, case: str) -> Stated:
-    """Read the number that a judge found in a reply; `nothing` where it found none, None for no verdict."""
+    """Read the number that a judge found in a reply; `nothing` if it found none, None for no verdict."""
     found = _answer(text, case, "number")
     if found == "none":
         return "nothing"
@@ -60,7 +60,7 @@ def number_stated(text: str, case: str) -> Stated:
 
 
 def text_stated(text: str, case: str) -> str | None:
-    """Read the answer that a judge found in a reply; empty where it found none, None for no verdict."""
+    """Read the answer that a judge found in a reply; empty if it found none, None for no verdict."""
     found = _answer(text, case, "answer")
     return found.strip() if isinstance(found, str) else None
 
@@ -69,9 +69,9 @@ _NAMES = {"CORRECT": "A", "INCORRECT": "B", "A: CORRECT": "A", "B: INCORRECT": "
 
 
 def verdict_bare(text: str, allowed: Sequence[str]) -> str | None:
-    """Read a verdict where a judge was asked in upstream's words: an allowed one and nothing else.
+    """Read the verdict of a judge with upstream's prompt: an allowed one and nothing else.
 
-    Where A and B alone are allowed, which OpenCompass' words call CORRECT and INCORRECT, these names will do.
+    If only A and B are allowed, which OpenCompass' prompt calls CORRECT and INCORRECT, these names are accepted.
     """
     word = text.strip(" \t\r\n*.\"'`").upper()
     if word in allowed:
@@ -80,7 +80,7 @@ def verdict_bare(text: str, allowed: Sequence[str]) -> str | None:
 
 
 def number_bare(text: str) -> float | None:
-    """Read a number where a judge was asked to reply with one and nothing else."""
+    """Read the number of a judge that was asked to reply with nothing else."""
     try:
         number = float(text.strip()) if len(text) < 100 and "_" not in text else inf
     except ValueError:
@@ -91,7 +91,7 @@ def number_bare(text: str) -> float | None:
 def verdict_opencompass(text: str) -> str | None:
     """Read a verdict as OpenCompass does (@ a5acc4bb, datasets/generic.py): the first A or B anywhere.
 
-    Its faults: `Answer: B` is an A, and `CORRECT`, which the same prompt asks for, is no verdict.
+    Its faults: `Answer: B` is an A, and `CORRECT`, which the same prompt asks for, is not a verdict.
     """
     match = _FIRST.search(text)
     return match[0] if match else None

@@ -6,7 +6,7 @@ r"""What a reply shows: its reasoning told apart by a table of marks, its specia
 'ANSWER: B'
 
 Reasoning that was opened and not closed means a truncated reply. A closing mark without an opening one closes what
-stands before it: chat templates put the opening mark into the prompt.
+precedes it: chat templates put the opening mark into the prompt.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Visible(NamedTuple):
 def split_reasoning(text: str) -> tuple[str, str | None, bool]:
     """Split a reply into (answer, reasoning, unclosed).
 
-    The answer is what follows the last closing mark, whether or not an opening one stands before it. An opening mark
-    behind that one means that the reply was truncated while reasoning: no answer, unclosed.
+    The answer is what follows the last closing mark, whether or not an opening one precedes it. An opening mark
+    after that one means that the reply was truncated while reasoning: no answer, unclosed.
     """
     if _plain(text):
         return text, None, False

@@ -131,7 +131,7 @@ def _opening(text: str, first: int) -> re.Match[str] | None:
 
 
 def _verdict(text: str) -> Reading | None:
-    """Read "The assertion is correct." where the reply ends so."""
+    """Read "The assertion is correct." at the end of a reply."""
     end = len(text.rstrip())
     verdict = _VERDICT.search(text, max(0, end - 60), end)
     if verdict is None:

@@ -53,7 +53,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _task(path: Path, results: Callable[[Path], dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the task of a file with its results; nothing if it is no file of samples."""
+    """Yield the task of a file with its results; nothing if it is not a file of samples."""
     stem = path.name.partition(".json")[0]
     if path.name.startswith("samples_"):
         name, _, stamp = stem.removeprefix("samples_").rpartition("_")

@@ -107,7 +107,7 @@ def utc(seconds: float | None) -> str:
 
 
 def sampled(card: Card) -> str:
-    """Return why a run is no benchmark score (sample items, a subset); else an empty string."""
+    """Return why a run is not a benchmark score (sample items, a subset); else an empty string."""
     if card.data == "sample":
         return "sample items, not a benchmark score"
     return f"a subset of {card.expected} sample-repeats" if card.config.limit is not None else ""

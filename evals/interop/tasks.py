@@ -1,4 +1,4 @@
-"""Other harnesses' task names and the suites that they stand for."""
+"""Other harnesses' task names and the suites that they denote."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def make(plan: Plan, *, out: Path | None = None, accept: bool = False, say: Call
     """Merge into `out`, or into the cache, unless that has been done; return the folder.
 
     `accept`: a base that is far from the experts is accepted. Raises UsageError, and leaves nothing, if it fails; a merge
-    that was interrupted or killed goes on when it is called again.
+    that was interrupted or killed resumes when it is called again.
     """
     target = out or plan.target
     if made(target, plan.key):

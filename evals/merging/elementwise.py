@@ -114,9 +114,9 @@ def dare(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
 
 def dare_ties(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
-    """Return the TIES merge of task vectors after DARE; `original` hands the last expert alone to TIES.
+    """Return the TIES merge of task vectors after DARE; `original` passes only the last expert to TIES.
 
-    Source: ML LLaMA-Factory/model_merging.py:711 (as released it then fails, as a model is no list of models).
+    Source: ML LLaMA-Factory/model_merging.py:711 (as released it then fails, as a model is not a list of models).
     """
     drop_at_random(taus, call)
     return ties(taus[-1:] if call.edition == "original" else taus, call)

@@ -1,6 +1,6 @@
 """Checkpoints as named tensors, read one at a time: a sharded folder of safetensors needs no memory until it is read.
 
-A file is opened for each tensor and closed behind it, since pages of a mapped file count as memory of the process.
+A file is opened for each tensor and closed after it, since pages of a mapped file count as memory of the process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A checkpoint's folder, written shard by shard: a killed merge goes on behind its last whole shard.
+"""A checkpoint's folder, written shard by shard: a killed merge resumes after its last complete shard.
 
 Shards are streamed, so that no shard lies in memory. They lie in a hidden folder beside the target until all is there.
 """

@@ -221,7 +221,7 @@ class Card(Struct, kw_only=True):
 
     @property
     def headline(self) -> Estimate | None:
-        """Return the estimate that stands for the run; None before anything was scored."""
+        """Return the headline estimate of the run; None before anything was scored."""
         return next((e for e in self.estimates if e.headline and not e.group), None)
 
     @property

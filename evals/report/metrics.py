@@ -143,7 +143,7 @@ def repeated() -> tuple[Metric, ...]:
 
 
 def at_repeats(metrics: Sequence[Metric], repeats: int) -> tuple[Metric, ...]:
-    """Return the metrics of a run with so many repeats: `@k` in a name becomes `@repeats`."""
+    """Return the metrics of a run with this number of repeats: `@k` in a name becomes `@repeats`."""
     return tuple(
         structs.replace(
             metric,

@@ -90,7 +90,7 @@ def stratified_error(
     weights: Mapping[Any, float] | None = None,
     bounded: bool = False,
 ) -> StratifiedMean:
-    """Mean and standard error behind `stratified`; `bounded` values have small strata collapsed."""
+    """Mean and standard error of `stratified`; `bounded` values have small strata collapsed."""
     import numpy as np
 
     array, labels, strata = coded(values, groups)

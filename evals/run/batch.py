@@ -88,7 +88,7 @@ def sent(run: Path) -> list[Sent]:
 
 
 def _log(run: Path) -> bytes:
-    """Read the batch log of a run, empty if there is none; raises StoreError if it is no file of bounded size."""
+    """Read the batch log of a run, empty if there is none; raises StoreError if it is not a file of bounded size."""
     try:
         return disk.read_small(run / BATCHES, MOST_BYTES)
     except FileNotFoundError:

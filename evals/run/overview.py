@@ -168,7 +168,7 @@ def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
     """Return the numbers that suites define over their variants; the value is null if a variant is missing.
 
     They are of runs that are alike: a `--limit` run, an early stop or another judge never enters one mean with the rest. Of
-    several sets of alike runs that with the most variants stands for the model, then whole benchmarks, then the newest;
+    several sets of alike runs that with the most variants represents the model, then whole benchmarks, then the newest;
     `left_out` says what other runs there are and how they differ.
     """
     results = []
@@ -237,7 +237,7 @@ CONDITIONS: Mapping[str, Callable[[Card], object]] = {
     "max pixels": lambda card: card.config.max_pixels,
     "system prompt": lambda card: card.config.system,
 }
-"""What the runs behind one mean have in common."""
+"""What the runs of one mean have in common."""
 
 
 def _conditions(card: Card) -> tuple[object, ...]:

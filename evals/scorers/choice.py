@@ -59,7 +59,7 @@ def chosen(sample: Sample, prompt: Prompt, shown: str) -> Score:
 
 
 def where(reading: Reading, score: Score) -> Score:
-    """Note in a score how and where its answer was read; what was read from prose alone is suspect."""
+    """Add to a score how and where its answer was read; an answer read from prose is suspect."""
     suspect = score.suspect or reading.form in PROSE
     return replace(score, form=reading.form, span=(reading.begin, reading.end), suspect=suspect)
 

@@ -82,7 +82,7 @@ _ROUNDED = re.compile(r"\s*(?:\\approx(?![a-z])|\\simeq(?![a-z])|≈)\s*[-+]?\d[
 
 
 def _exact(text: str) -> str:
-    """Take a rounded number off behind the exact one: "2\\sqrt{5} \\approx 4.47"."""
+    """Drop a rounded number after the exact one: "2\\sqrt{5} \\approx 4.47"."""
     rounded = _ROUNDED.search(text)
     exact = text[: rounded.start()] if rounded and rounded.end() == len(text) else text
     return text if _DECIMAL.fullmatch(exact) or _symbols(unnamed(exact)) else exact

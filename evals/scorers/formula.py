@@ -19,7 +19,7 @@ from evals.scorers.choice import unread, where
 from evals.types import Prompt, Reply, Sample, Score
 
 LONGEST = 2_000
-"""Characters of a formula or name that are looked at."""
+"""Number of characters of a formula or name that are examined."""
 CHARGE = "charge"
 """Key of the charge among the counts of elements."""
 

@@ -1,9 +1,9 @@
-"""Verifiable instructions: whether a reply has so many words, no comma, a title ... (IFEval, Zhou et al., arXiv 2311.07911).
+"""Verifiable instructions: whether a reply has a number of words, no comma, a title ... (IFEval, Zhou et al., arXiv 2311.07911).
 
 Two sets of rules over the same 25 types. `OFFICIAL` decides as lm-evaluation-harness 0.4.13 does
 (`lm_eval/tasks/ifeval/instructions.py`, derived from google-research/instruction_following_eval), with its defects:
 a text whose language cannot be detected follows, bold text counts as two highlights, a Markdown link is a placeholder, a
-keyword may be part of a longer word, a postscript may stand in mid-sentence. `MENDED` replaces the rules that a careful
+keyword may be part of a longer word, a postscript may be in mid-sentence. `MENDED` replaces the rules that a careful
 reader would not accept. Both seed langdetect, which draws at random in upstream's code.
 
 The loose variants of upstream try eight versions of a reply: whole, without its first line, its last, or both; each also
@@ -57,7 +57,7 @@ def _sentences() -> Any:
 
 
 def _capital_words(text: str) -> int:
-    """Count words of capital letters; sentences need not be told apart, since a full stop behind a word changes nothing."""
+    """Count words of capital letters; sentences need not be told apart, since a full stop after a word changes nothing."""
     from nltk.tokenize import word_tokenize
 
     return sum(word.isupper() for word in word_tokenize(text, preserve_line=True))

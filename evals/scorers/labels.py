@@ -1,8 +1,8 @@
 """Class labels: yes or no, metal or not; with the metrics of a binary classifier.
 
-Every metric but `roc_auc` follows from the label alone. `roc_auc` needs a score for each reply (a stated
+Every metric but `roc_auc` depends only on the label. `roc_auc` needs a score for each reply (a stated
 probability): without one it raises ValueError and shows nothing, and what many files call ROC-AUC, the area
-under hard labels, stands under its own name, `rocauc_thresholded`; it equals the balanced accuracy.
+under hard labels, has its own name, `rocauc_thresholded`; it equals the balanced accuracy.
 A reply without a label counts as the wrong label everywhere.
 """
 

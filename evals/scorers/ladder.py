@@ -34,7 +34,7 @@ RUNGS = {
     "canonical": 4.0,
     "string": 5.0,
 }
-"""Rung -> the number that stands for it in records; `compound` was added after the others, whose numbers stay."""
+"""Rung -> its number in records; `compound` was added after the others, whose numbers stay."""
 _DRAWINGS = 4
 """Most components on either side that are compared as drawings."""
 

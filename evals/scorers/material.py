@@ -98,7 +98,7 @@ def space_group(crystal: Structure) -> str:
 def describe(crystal: Structure, *, most_sites: int = 60) -> str:
     """Write a crystal as text for a language model: composition, space group, lattice, sites.
 
-    Symmetry is found with a tolerance of 0.01 Å; where that fails the space group is left out.
+    Symmetry is found with a tolerance of 0.01 Å; if that fails the space group is left out.
     """
     lattice = crystal.lattice
     with _quiet():

@@ -14,7 +14,7 @@ from typing import Any
 from evals.errors import UsageError, install
 
 LONGEST = 20_000
-"""Characters of a reply that are looked at, from its end; the answer stands there."""
+"""Number of characters examined, from the end of a reply, where the answer is."""
 LONGEST_GOLD = 8_000
 _DEEPEST = 60
 """Levels of braces; sympy's parser is recursive."""
@@ -88,7 +88,7 @@ _POINTS = (1.37, 2.113, 0.731)
 
 
 def equal_if_positive(gold: str, reply: str) -> bool:
-    """Return whether two expressions with roots of the same symbols agree where all symbols are positive, to 15 digits.
+    """Return whether two expressions with roots of the same symbols agree for positive symbols, to 15 digits.
 
     An expression without a root is left to `equivalent`: the root of x squared is x for some x only.
     """

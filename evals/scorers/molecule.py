@@ -21,15 +21,15 @@ from evals.scorers.molecule_forms import Form, rdkit, same_skeleton, similaritie
 from evals.types import Point, Prompt, Reply, Sample, Score, Verdict
 
 LONGEST = 5_000
-"""Characters of a SMILES that is tried; four times the target's length where that is more."""
+"""Length limit of a SMILES; four times the target's length if that is more."""
 
 
 class Molecule(Struct, frozen=True):
-    """Scores 1 where the answer reaches `rung`, else 0; all of the ladder stands in the parts.
+    """Scores 1 if the answer reaches `rung`, else 0; the parts hold the whole ladder.
 
     Parts: `parsed` (the syntax is SMILES), `valid` (a possible molecule), `rung` (a number of `RUNGS`),
     `skeleton` (InChIKey's first block agrees), and Tanimoto by `morgan`, `rdk`, `maccs`; the last four
-    only where there is a molecule. Other gold answers stand in `sample.meta["also"]`; the best counts.
+    only if there is a molecule. `sample.meta["also"]` holds further gold answers; the best match counts.
     """
 
     rung: str = "compound"
@@ -125,7 +125,7 @@ class AtLeast(Struct, frozen=True):
     rung: str
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError where there are no points."""
+        """Reduce; raises ValueError if there are no points."""
         if not points:
             raise ValueError("there are no points")
         return sum(map(self._reached, points)) / len(points)

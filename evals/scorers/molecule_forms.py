@@ -145,7 +145,7 @@ class Form:
 
     @cached_property
     def may_have_salt_metal(self) -> bool:
-        """Whether an atom of groups 1 and 2 stands in the SMILES, whose bonds are drawn or left out."""
+        """Whether the SMILES has an atom of groups 1 and 2, whose bonds may be drawn or omitted."""
         return _METAL_ATOM.search(self.smiles) is not None
 
     def _disconnected(self) -> Any:

@@ -62,7 +62,7 @@ _LOCANTS = re.compile(r"(?<![\w'(])(\d+[a-h]?'*)([EZ])(?=[,-])")
 
 
 def stereo_first(text: str) -> str:
-    """Write stereo that stands beside its locants before the name: octa-1,3E,5E-triene is (3E,5E)-octa-1,3,5-triene."""
+    """Move stereo descriptors beside their locants to the front of the name: octa-1,3E,5E-triene is (3E,5E)-octa-1,3,5-triene."""
     marks = ["".join(match) for match in _LOCANTS.findall(text)]
     bare = _LOCANTS.sub(lambda match: match[1], text)
     return f"({','.join(marks)})-{bare}" if marks else text

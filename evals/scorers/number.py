@@ -39,7 +39,7 @@ def gold_number(sample: Sample) -> float:
 def _read(reader: NumberReader, reply: Reply, unit: str) -> tuple[Quantity | None, Reading | None]:
     """Return the number that a reader finds, and its place if the reader tells it.
 
-    At the end of a reply that was cut off a number could go on: there is none then.
+    A number at the end of a truncated reply may be incomplete and is not read.
     """
     answer = None if reply.stop == "filter" else reader(reply.text, unit)
     if not isinstance(answer, Reading):

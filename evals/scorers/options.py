@@ -1,7 +1,7 @@
 """Multiple choice with several right options: the set of stated options must be the set of right ones.
 
 Letters are read as shown to the model and translated by the prompt's own key. No partial credit; precision,
-recall, F1 and the Hamming distance of the two sets stand beside the score.
+recall, F1 and the Hamming distance of the two sets are recorded beside the score.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _LETTERS = re.compile(r"[(\[]?[A-Z][)\]]?(?:(?:\s*+(?:[,;/&+、和]|\band\b)\s*+
 _SMALL = re.compile(
     r"[(\[]?[a-z][)\]]?(?:\s*+(?:,\s*+(?:and\b)?|[;/&+、和]|\band\b)\s*+[(\[]?[a-z][)\]]?)+[.:]?"
 )
-"""Two letters or more in lower case; one alone may be a word."""
+"""Two letters or more in lower case; a single one may be a word."""
 _ITEM = re.compile(r"(?:^|(?<=[\s,;，；、]))[(\[*]{0,3}([A-Z])\s?[.:)\]：]+\*{0,2}\s*(?=\S)")
-"""An option's letter with its mark, its text behind it."""
+"""An option's letter with its mark, followed by its text."""
 _GLOSS = re.compile(r"(?<![A-Za-z])([A-Z])\s*[(（]([^()（）\n]{2,200})[)）]")
-"""An option's text in brackets behind its letter."""
+"""An option's text in brackets after its letter."""
 _MARKUP = re.compile(
     r"\[(?:START|END)_\w+\]|\\(?:ce|pu|text|mathrm|mathbf|textbf|rm)\b|\\[,;! ()]|[${}^_*`'\"\s]"
 )
@@ -53,11 +53,11 @@ _OR = re.compile(
 )
 """Two options of which one is meant."""
 _TALK = 60
-"""Characters: a longer answer line that names no option is talk."""
+"""Length limit: a longer answer line that names no option is ignored."""
 
 
 def options_stated(text: str, shown: Sequence[str], *, truncated: bool = False) -> Reading | None:
-    """Read the options that the reply states, by letters, by letters with their texts, or by texts alone.
+    """Read the options that the reply states, by letters, by letters with their texts, or by texts only.
 
     The value is a tuple of letters as shown, in the order stated. `truncated`: the reply was cut off at its end.
     """
@@ -89,7 +89,7 @@ class _Parser:
         self.refused = False
 
     def __call__(self, content: str, form: Form) -> Any:
-        """Return the letters; REFUSED if an answer is stated that is no option, None if nothing is."""
+        """Return the letters; REFUSED if an answer is stated that is not an option, None if nothing is."""
         outcome = self._parse(_GLOSS.sub(self._without_text, content), form)
         self.refused = self.refused or outcome is REFUSED
         return outcome
@@ -121,7 +121,7 @@ class _Parser:
         return REFUSED if form in ("tag", "line", "json") and short else None
 
     def _without_text(self, gloss: re.Match[str]) -> str:
-        """Take the option's own text, in brackets behind its letter, out."""
+        """Remove the option's own text in brackets after its letter."""
         place, text = ord(gloss[1]) - ord("A"), _bare(gloss[2])
         own = place < len(self._texts) and text in self._texts[place]
         return gloss[1] if own else gloss[0]
@@ -154,7 +154,7 @@ def _small(region: str, count: int) -> tuple[str, ...] | None:
 
 
 def _items(region: str, texts: Sequence[str]) -> tuple[str, ...] | None:
-    """Read "A. 1-butanol, C. 2-butanol" and the same on lines; empty if another option's text stands behind a letter."""
+    """Read "A. 1-butanol, C. 2-butanol" and the same on lines; empty if a letter is followed by another option's text."""
     marks = [mark for mark in _ITEM.finditer(region) if ord(mark[1]) - ord("A") < len(texts)]
     if not marks or region[: marks[0].start()].strip(" \n*-•([0123456789.)"):
         return None
@@ -182,7 +182,7 @@ def _by_text(region: str, texts: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def _chemistry(region: str) -> bool:
-    """Whether a statement is a formula or SMILES, which is no letter though it begins with one."""
+    """Whether a statement is a formula or SMILES, which is not a letter though it begins with one."""
     bare = unicodedata.normalize("NFKC", region.strip().strip("*`$")).split(" ")[0].rstrip(".,;")
     return len(bare) > 1 and (counts(bare) is not None or looks_like_smiles(bare))
 

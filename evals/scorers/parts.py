@@ -32,7 +32,7 @@ LONGEST = 100_000
 MOST = 32
 """Boxes that are compared; a judge is not asked about more."""
 _LINES = ("line", "sentence", "tag", "json")
-"""Forms of a statement that is read in the place of a box."""
+"""Forms of a statement that is read instead of a box."""
 
 
 def parts_of(sample: Sample) -> tuple[str, ...]:
@@ -104,7 +104,7 @@ class Precision(Struct, frozen=True):
         )
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply by the rule alone."""
+        """Judge one reply by the rule only."""
         golds = parts_of(sample)
         boxes = [] if reply.stop == "filter" else self.boxes(reply.text, golds)
         return self.score(reply, boxes, golds, self.compare(boxes, golds))

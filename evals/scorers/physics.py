@@ -45,7 +45,7 @@ def alike(gold: str, stated: str) -> bool:
 
 
 def spelled(gold: str, stated: str) -> Comparison:
-    """Compare the spelling alone."""
+    """Compare only the spelling."""
     return "same" if alike(gold, stated) else "open"
 
 
@@ -105,7 +105,7 @@ def _last(stated: str) -> str:
 
 
 def _comparable(gold: str, stated: str) -> bool:
-    """Return whether the right-hand sides alone decide: both name one quantity, or one names a symbol and one nothing."""
+    """Return whether only the right-hand sides count: both name one quantity, or one names a symbol and one nothing."""
     gold_side, stated_side = (equation[0] if len(equation := sides(t)) > 1 else "" for t in (gold, stated))
     if gold_side and stated_side:
         marks = [_SUBSCRIPT.findall(side) for side in (gold_side, stated_side)]

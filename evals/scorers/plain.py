@@ -1,4 +1,4 @@
-"""Scorers for a benchmark of one's own: the same text, or whatever a function says."""
+"""Scorers for a user's own benchmark: equal text, or a function."""
 
 from __future__ import annotations
 

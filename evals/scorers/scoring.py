@@ -192,7 +192,7 @@ def shown(reply: Reply) -> Reply:
     """Return a reply as scorers may see it: without reasoning, and without text if a content filter stopped it.
 
     Adapters and imports have taken reasoning out before; this is for replies that were stored with a mark not known then.
-    One that breaks off inside its reasoning is truncated. What is left stands where it stood.
+    A reply that ends inside its reasoning is truncated. The remaining text keeps its positions.
     """
     if not reply.text:
         return reply

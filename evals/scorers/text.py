@@ -1,6 +1,6 @@
 """Texts beside a reference text: BLEU, ROUGE, METEOR for captions, edit distance for strings.
 
-Corpus BLEU is no mean of sentence scores, so each reply keeps its n-gram counts in `Score.parts`, and
+Corpus BLEU is not a mean of sentence scores, so each reply keeps its n-gram counts in `Score.parts`, and
 `CorpusBleu` sums them: exact under regrouping and bootstrap, and no text is needed again. ROUGE comes from
 rouge-score (no stemming), METEOR from nltk. METEOR's synonym stage needs WordNet (`evals data wordnet` lays out
 what Debian's `wordnet-base` and `wordnet-sense-index` install; `python -m nltk.downloader wordnet` fetches it); without it the other two stages are scored and the number gets another name, `meteor_without_synonyms`.
@@ -70,7 +70,7 @@ class CorpusBleu(Struct, frozen=True):
     silence: bool = True
     """Whether a reply without text counts, as one of length 0; else it is left out."""
     tokens: Tokens = "words"
-    """Of the gold answers that stand in for missing outcomes."""
+    """Of the gold answers that replace missing outcomes."""
 
     def __call__(self, points: Sequence[Point]) -> float:
         """Reduce; raises ValueError if no reply has text."""
@@ -110,7 +110,7 @@ class CorpusBleu(Struct, frozen=True):
 
 
 def _unscored(gold: str, point: Point, tokens: Tokens) -> dict[str, float]:
-    """Count a reply without a text, or what stands in for one that is missing."""
+    """Count a reply without text, or the substitute for a missing one."""
     reference = split(gold, tokens)
     if point.verdict != "missing":
         return bleu_counts((), reference)
@@ -273,7 +273,7 @@ def _stemmer() -> _Stemmer:
 
 
 class Caption(Struct, frozen=True):
-    """Scores a description by `headline`, 0 to 1; all other values stand in the parts.
+    """Scores a description by `headline`, 0 to 1; all other values are in the parts.
 
     Parts: `meteor` (or `meteor_without_synonyms`), `rouge_1`, `rouge_2`, `rouge_l`, `bleu_*` counts. The
     value of a text that equals a gold text is 1 and its verdict `right`; METEOR itself is a little less then.

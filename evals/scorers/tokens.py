@@ -26,7 +26,7 @@ _decode = msgspec.json.Decoder(Counts).decode
 
 
 class Tokens(Struct, frozen=True):
-    """Characters per token of one string; `invalid` for a reply that is no count, or of a text without tokens."""
+    """Characters per token of one string; `invalid` for a reply that is not a count, or of a text without tokens."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one count; parts: `characters` and `tokens`, and without the tags `inner_tokens`."""

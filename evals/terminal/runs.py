@@ -331,7 +331,7 @@ def _legend(
 
 
 def details(card: Card, *, named: str = "") -> list[str]:
-    """Return a line on the outcomes behind a score, with its bounds if some are missing. `named`: in place of the id."""
+    """Return a line on the outcomes of a score, with its bounds if some are missing. `named`: in place of the id."""
     facts = [counts_line(card.counts)] if card.counts else ["nothing recorded yet"]
     if unmarked := _unmarked(card):
         facts.append(unmarked)

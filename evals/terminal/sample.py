@@ -1,6 +1,6 @@
 """One sample of a run in full: prompt, reply with the extracted answer marked, gold answer, verdict and reason.
 
-Of a gated suite only ids, letters and verdicts leave this module.
+Of a gated suite, only ids, letters and verdicts are shown.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ def compare(
 ) -> Comparison:
     """Compare runs, each a sequence of suites; the first two are A and B, three and more are also ranked.
 
-    `detail`: compare every metric, and the headline's groups, instead of the headline alone; default: for two runs only.
+    `detail`: compare every metric, and the headline's groups, instead of the headline only; default: for two runs only.
     `limits`: repeatability limits by suite, used for `these-items` if the runs have no repeats.
     """
     limits, detail = limits or {}, len(runs) == 2 if detail is None else detail

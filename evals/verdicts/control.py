@@ -93,7 +93,7 @@ def adjust(
 def intervals(
     scores: Floats, seen: NDArray[np.intp], codes: NDArray[np.intp], known: Predictors, *, metric: Metric, estimand: Estimand
 ) -> tuple[Interval, Interval, float]:  # fmt: skip
-    """Return the plain and the adjusted score, and the adjusted variance / the plain one; arguments as of `cross_fitted`."""
+    """Return the plain and the adjusted score, and the adjusted variance / the plain one; arguments as for `cross_fitted`."""
     mean_prediction, residuals = cross_fitted(scores, seen, codes, known)
     share = len(scores) / len(known.table)
     own_variance, left = _variance(scores, codes), _variance(residuals, codes)

@@ -37,7 +37,7 @@ class Evidence(Protocol):
 
     @property
     def test(self) -> str:
-        """Name of the two-sided test behind `p_equal`."""
+        """Name of the two-sided test of `p_equal`."""
         ...
 
     def interval(self, level: float) -> tuple[float, float] | None:

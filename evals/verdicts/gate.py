@@ -62,7 +62,7 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
     estimand: Estimand = "items-like-these"
     """Estimand of the loss: items-like-these, these-items or this-run."""
     method: str = ""
-    """Test behind verdict and interval."""
+    """Test used for verdict and interval."""
     alarm: str = ""
     """A gain that is hard to believe: extraction or data may be broken."""
     noise: float | None = None

@@ -81,7 +81,7 @@ def on_grid(printed: str, *, items: int, runs: int = 1) -> bool:
 
 
 def share_on_grid(digits: int, cells: int) -> float:
-    """Return the share of the numbers from 0 to 100 with so many decimals to which some k / cells rounds."""
+    """Return the share of the numbers from 0 to 100 with this number of decimals to which some k / cells rounds."""
     printable: int = 100 * 10**digits + 1
     return min(1.0, (cells + 1) / printable)
 

@@ -61,7 +61,7 @@ MOST = len(LETTERS)
 def letters(order: Sequence[str], worse_than: Mapping[str, AbstractSet[str]]) -> dict[str, str]:
     """Return a compact letter display: two runs share a letter exactly if they are not significantly different.
 
-    A letter stands for a maximal set of runs without significant differences (Piepho 2004, doi 10.1198/1061860043515).
+    A letter denotes a maximal set of runs without significant differences (Piepho 2004, doi 10.1198/1061860043515).
     Letters are ordered by the best run of their set. If there are more sets than letters, a subset that still covers
     every pair is used.
     """

@@ -82,7 +82,7 @@ class Claim(Struct, frozen=True, kw_only=True):
 MOST = 10**12
 """Greatest value of a claim."""
 MOST_DIGITS = 30
-"""Digits behind the point of a claim."""
+"""Number of decimals of a claim."""
 
 
 class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -34,7 +34,7 @@ SLOWER = 2.0
 UNKNOWN_SLOWER = 4.0
 """The same for a server that has not replied yet, by the age of its oldest call."""
 REREAD_S = 1.0
-"""Interval at which the file of addresses is looked at."""
+"""Seconds between checks of the file of addresses."""
 ENOUGH = 8
 """Replies after which the mean duration of a server is known."""
 

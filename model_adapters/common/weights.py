@@ -209,7 +209,7 @@ def _logits_processors(samplings: Sequence[Sampling], device: Any) -> Any:
     if not sampling.temperature:  # greedy, also if no temperature is set
         return LogitsProcessorList()
 
-    class Gumbel(LogitsProcessor):  # type: ignore[misc] # transformers is not where types are checked
+    class Gumbel(LogitsProcessor):  # type: ignore[misc] # transformers is not installed when types are checked
         def __init__(self) -> None:
             self.generators = [torch.Generator("cpu").manual_seed(row.seed or 0) for row in samplings]
 

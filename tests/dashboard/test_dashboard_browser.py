@@ -21,7 +21,7 @@ pytest.importorskip("streamlit", reason="the extra `dashboard` is not installed"
 
 from playwright.sync_api import sync_playwright
 
-from tests.support import made_dashboard, pages
+from tests.support import pages, synthetic_results
 
 pytestmark = [
     pytest.mark.slow,
@@ -56,8 +56,8 @@ def evals(*words: object) -> command.Outcome:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made runs, and molecules: the bundled items of SMolInstruct, answered by a scripted chemist."""
-    folder = made_dashboard.everything(tmp_path_factory.mktemp("browser") / "results")
-    for model in ("scripted:call=tests.support.chemist:answer", "scripted:<SMILES> CCO </SMILES>"):
+    folder = synthetic_results.everything(tmp_path_factory.mktemp("browser") / "results")
+    for model in ("scripted:call=tests.support.scripted_chemist:answer", "scripted:<SMILES> CCO </SMILES>"):
         done = evals("run", "smolinstruct", "--sample", "-m", model, "--results", folder, "--quiet")
         assert done.status in (0, 1), done.err
     return folder

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from tests.support.command import evals
 from tests.support.dashboard_runs import entry, run
-from tests.support.made import listed, suite_run
+from tests.support.synthetic_runs import listed, suite_run
 
 pytest.importorskip("duckdb", reason="the extra `dashboard` is not installed")
 

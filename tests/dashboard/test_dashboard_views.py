@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 
 from evals.dashboard import state
 from evals.dashboard.foreign.text import JOINER
-from tests.support import made_dashboard
+from tests.support import synthetic_results
 
 Opener: TypeAlias = Callable[..., AppTest]
 APP = ROOT / "dashboard" / "app.py"
@@ -25,9 +25,9 @@ APP = ROOT / "dashboard" / "app.py"
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "results"
-    made_dashboard.checkpoints(folder, count=4, samples=60)
-    made_dashboard.growing(folder)
-    made_dashboard.broken(folder)
+    synthetic_results.checkpoints(folder, count=4, samples=60)
+    synthetic_results.growing(folder)
+    synthetic_results.broken(folder)
     return folder
 
 

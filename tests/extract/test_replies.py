@@ -37,7 +37,7 @@ CHOICE = ("mmlu-pro", "mmstar", "chembench:4k", "mathvision", "mathvista", "mmmu
 
 
 def accepts(case: dict[str, Any], verdict: str, answer: str | None) -> bool:
-    """Tell whether a verdict is what a human gives, and a wrong letter the one that a human reads."""
+    """Return whether a verdict is what a human gives, and a wrong letter the one that a human reads."""
     read = str(case.get("read", ""))
     same = verdict != "wrong" or len(read) != 1 or not read.isalpha() or answer == read
     return verdict in case["right"] and same

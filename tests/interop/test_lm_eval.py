@@ -18,8 +18,8 @@ from evals.interop import harness as back
 from evals.records.store import Run, runs
 from evals.scorers.upstream import harness
 from tests.support.command import Outcome, evals
+from tests.support.logprob_server import logprob_server
 from tests.support.paths import TESTS
-from tests.support.telling import telling
 
 lm_eval = pytest.importorskip("lm_eval", reason="NOT TESTED: lm-eval is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # what lm_eval and its dependencies deprecate is theirs
@@ -125,7 +125,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    with telling() as running:
+    with logprob_server() as running:
         yield running
 
 

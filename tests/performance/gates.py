@@ -31,7 +31,7 @@ from evals.verdicts.pairs import Missing
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import Entry, Policy
 from evals.verdicts.within import at_least_one_change
-from tests.support.made import listed, side, suite_run
+from tests.support.synthetic_runs import listed, side, suite_run
 
 ALPHA = 0.05
 SHAPE = (0.6, 0.4)

@@ -195,15 +195,17 @@ def test_a_mean_sees_nothing_together() -> None:
         ("strict", "I cannot tell.", {"acc+": 0.0, "cor": 0.0, "err": 1.0, "assertions": 0.0}),
         (
             "strict",
-            "call=tests.support.knowing:charts",
+            "call=tests.support.scripted_experts:charts",
             {"acc+": 1.0, "cor": 0.0, "err": 0.0, "assertions": 1.0, "nqa": 1.0},
         ),
-        ("intern-s1", "call=tests.support.knowing:charts", {"pooled": 1.0, "acc+": 1.0}),
+        ("intern-s1", "call=tests.support.scripted_experts:charts", {"pooled": 1.0, "acc+": 1.0}),
     ],
 )
 def test_the_samples_run(tmp_path: Path, protocol: str, says: str, values: dict[str, float]) -> None:
     pytest.importorskip("PIL")
-    judge = ("--judge", "scripted:call=tests.support.knowing:copyist") if protocol == "intern-s1" else ()
+    judge = (
+        ("--judge", "scripted:call=tests.support.scripted_experts:copyist") if protocol == "intern-s1" else ()
+    )
     found = evals("run", "chartbench", "--sample", "-m", f"scripted:{says}", "--protocol", protocol, *judge,
                   "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
     assert found.status == 0, found.err
@@ -275,7 +277,7 @@ def test_two_items_of_one_task_on_one_chart_cannot_be_told_apart(tmp_path: Path)
 @pytest.mark.parametrize("limit", [1, 5, 12, 30])
 def test_a_limited_run_keeps_pairs_whole(tmp_path: Path, limit: int) -> None:
     pytest.importorskip("PIL")
-    found = evals("run", "chartbench", "--sample", "-m", "scripted:call=tests.support.knowing:charts", "--limit", limit,
+    found = evals("run", "chartbench", "--sample", "-m", "scripted:call=tests.support.scripted_experts:charts", "--limit", limit,
                   "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
     assert found.status == 0, found.err
     names = [record.sample for record in find_one(tmp_path, "r").records()]

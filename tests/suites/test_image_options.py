@@ -199,7 +199,7 @@ def test_a_table_of_vlmevalkit_is_read_with_its_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize("protocol", ["strict", "official", "intern-s1"])
 def test_the_samples_run_with_their_pictures(tmp_path: Path, suite: str, protocol: str) -> None:
     pytest.importorskip("PIL")
-    found = evals("run", suite, "--sample", "-m", f"scripted:call=tests.support.knowing:{suite}_{protocol.replace('-', '_')}",
+    found = evals("run", suite, "--sample", "-m", f"scripted:call=tests.support.scripted_experts:{suite}_{protocol.replace('-', '_')}",
                   "--protocol", protocol, "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
     assert found.status == 0, found.err
     (run,) = found.json["runs"]

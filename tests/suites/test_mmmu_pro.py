@@ -17,7 +17,7 @@ from evals.scorers.upstream.mmmu import Official, option_pro
 from evals.suites import mmmu
 from evals.types import Prompt, Reply, Sample
 from tests.support.command import evals
-from tests.support.listening import content, standin
+from tests.support.recording_server import content, standin
 from tools.mirror import lines
 
 RECORDED = {

@@ -256,7 +256,7 @@ def test_the_samples_run_with_and_without_a_judge(tmp_path: Path, protocol: str)
         "physics",
         "--sample",
         "-m",
-        "scripted:call=tests.support.knowing:boxes",
+        "scripted:call=tests.support.scripted_experts:boxes",
         "--protocol",
         protocol,
         "--results",

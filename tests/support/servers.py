@@ -1,6 +1,6 @@
 """The HTTP server of all fake servers that run in a thread; responses come from their handlers.
 
-`faults` fails as scripted, `listening` records requests, `telling` returns log-likelihoods, `batch_vendors` has batch
+`faults` fails as scripted, `recording_server` records requests, `logprob_server` returns log-likelihoods, `batch_vendors` has batch
 endpoints, `hub` rejects downloads. Apart from them: `loopback` runs on the test's own event loop, `standin` is a process.
 """
 

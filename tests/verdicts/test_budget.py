@@ -13,7 +13,7 @@ from evals.verdicts.budget import RunUsage, budget
 from evals.verdicts.components import components
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import Entry, Policy
-from tests.support.made import listed, side, suite_run
+from tests.support.synthetic_runs import listed, side, suite_run
 
 N = 4000
 

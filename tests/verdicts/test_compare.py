@@ -15,7 +15,7 @@ from evals.verdicts.compare import compare
 from evals.verdicts.flips import flips, ladder
 from evals.verdicts.pairs import Pairs, Side
 from evals.verdicts.suite_run import why_not
-from tests.support.made import binary, listed, point, side, suite_run
+from tests.support.synthetic_runs import binary, listed, point, side, suite_run
 
 MICRO = accuracy()[0]
 MACRO = accuracy(macro=True)[1]

@@ -14,7 +14,7 @@ from evals.verdicts.control import adjust
 from evals.verdicts.suite_run import SuiteRun
 from tests.performance.control import measure, recorded
 from tests.support.command import evals
-from tests.support.made import side, suite_run
+from tests.support.synthetic_runs import side, suite_run
 
 ITEMS = 400
 

@@ -14,7 +14,7 @@ from evals.verdicts.gate import gate
 from evals.verdicts.pairs import Pairs
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import parse
-from tests.support.made import binary, listed, suite_run
+from tests.support.synthetic_runs import binary, listed, suite_run
 
 AVG: Metric = repeated()[0]
 

@@ -12,8 +12,8 @@ from evals.report.metrics import accuracy, mean_value, repeated
 from evals.types import Metric
 from evals.verdicts.gate import EXIT, gate
 from evals.verdicts.policy import parse, read
-from tests.support.made import binary, listed, side, suite_run
 from tests.support.paths import ROOT
+from tests.support.synthetic_runs import binary, listed, side, suite_run
 
 MAE = Metric(name="mae", of=mean_value, better="lower", bounds=None, unit="eV", headline=True)
 

@@ -18,7 +18,7 @@ from evals.verdicts.gate import gate, overall, verdicts
 from evals.verdicts.pairs import Pairs
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import Entry, Policy, Pool, parse
-from tests.support.made import listed, side, suite_run
+from tests.support.synthetic_runs import listed, side, suite_run
 
 ACCURACY, MACRO = accuracy()[0], accuracy(macro=True)[1]
 

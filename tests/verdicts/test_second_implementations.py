@@ -18,7 +18,7 @@ from evals.verdicts.components import components
 from evals.verdicts.control import FOLDS, cross_fitted, predictors
 from evals.verdicts.designs import of_repeats
 from evals.verdicts.difference import Counts
-from tests.support.made import listed, side, suite_run
+from tests.support.synthetic_runs import listed, side, suite_run
 
 
 @pytest.mark.parametrize(("gains", "losses", "n"), [(28, 25, 618), (3, 9, 40), (0, 4, 30), (60, 20, 198)])

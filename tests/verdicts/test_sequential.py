@@ -16,7 +16,7 @@ from evals.verdicts.pairs import Side
 from evals.verdicts.policy import Entry, Policy, Pool
 from evals.verdicts.sequential import SequentialGate
 from tests.support import toy
-from tests.support.made import suite_run
+from tests.support.synthetic_runs import suite_run
 
 
 def job(folder: Path, count: int, **changes):

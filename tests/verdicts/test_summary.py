@@ -7,7 +7,7 @@ from msgspec import structs
 from evals.verdicts.compare import compare
 from evals.verdicts.formatting import rule
 from evals.verdicts.summary import changed, discordant, sentences
-from tests.support.made import binary, listed, suite_run
+from tests.support.synthetic_runs import binary, listed, suite_run
 
 
 def one(suite: str, right: int, n: int = 200):
@@ -81,7 +81,7 @@ def test_many_runs_are_ranked_in_words() -> None:
 
 
 def test_changed_predictions_are_counted_apart_from_other_verdicts() -> None:
-    from tests.support.made import point, side
+    from tests.support.synthetic_runs import point, side
 
     a, b = side({f"s{i}": 0.0 for i in range(12)}), side({f"s{i}": 0.0 for i in range(12)})
     b.points[3] = point("s3", 0.0, verdict="unanswered")

@@ -11,7 +11,7 @@ import pytest
 
 from evals.verdicts.files import LINES, MARKER
 from evals.verdicts.gate import GateReport
-from tests.support import gamblers
+from tests.support import scripted_accuracy
 from tests.support.command import Outcome, evals
 
 POLICY = '[[suite]]\nname = "mmlu-pro"\nprotocol = "strict"\nmargin = {}\n'
@@ -21,7 +21,7 @@ POLICY = '[[suite]]\nname = "mmlu-pro"\nprotocol = "strict"\nmargin = {}\n'
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with a baseline, an unchanged model, a worse one, and one that often failed."""
     place = tmp_path_factory.mktemp("verdicts")
-    gamblers.write_questions(place / "mirror" / "mmlu_pro" / "test.jsonl", 900)
+    scripted_accuracy.write_questions(place / "mirror" / "mmlu_pro" / "test.jsonl", 900)
     for name in ("steady", "unchanged", "worse", "often_down"):
         run(place, name, "--run", name)
     for margin in (0.002, 0.03, 0.06, 0.12):
@@ -32,7 +32,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(place: Path, name: str, *words: object) -> Outcome:
     data = ("--data", place / "mirror", "--results", place / "results")
     return evals(
-        "run", "mmlu-pro", "-m", f"scripted:call=tests.support.gamblers:{name}", *data, "--quiet", *words
+        "run",
+        "mmlu-pro",
+        "-m",
+        f"scripted:call=tests.support.scripted_accuracy:{name}",
+        *data,
+        "--quiet",
+        *words,
     )
 
 
@@ -102,9 +108,9 @@ def test_compare_says_what_missing_outcomes_could_change(place):
 
 
 def test_compare_refuses_other_data_and_says_so(place, tmp_path):
-    gamblers.write_questions(tmp_path / "mmlu_pro" / "test.jsonl", 50)
+    scripted_accuracy.write_questions(tmp_path / "mmlu_pro" / "test.jsonl", 50)
     words = ("--data", tmp_path, "--results", place / "results", "--quiet", "--run", "other-data")
-    evals("run", "mmlu-pro", "-m", "scripted:call=tests.support.gamblers:steady", *words)
+    evals("run", "mmlu-pro", "-m", "scripted:call=tests.support.scripted_accuracy:steady", *words)
     found = compare(place, "steady", "other-data")
     assert found.status == 2
     assert "data_sha256 differs" in found.err
@@ -288,7 +294,7 @@ def test_noise_of_finished_runs_is_kept_and_used(place, tmp_path):
             "run",
             "mmlu-pro",
             "-m",
-            f"scripted:call=tests.support.gamblers:{('steady', 'unchanged')[seed - 1]}",
+            f"scripted:call=tests.support.scripted_accuracy:{('steady', 'unchanged')[seed - 1]}",
             *words,
         )
     where = ("--results", results)
@@ -310,7 +316,7 @@ def test_noise_of_finished_runs_is_kept_and_used(place, tmp_path):
 
 def test_noise_runs_the_model_itself(place, tmp_path):
     words = ("--data", place / "mirror", "--results", tmp_path / "results", "--times", 3, "--json")
-    found = evals("gate", "noise", "scripted:call=tests.support.gamblers:steady", "mmlu-pro", *words)
+    found = evals("gate", "noise", "scripted:call=tests.support.scripted_accuracy:steady", "mmlu-pro", *words)
     assert found.status == 0
     assert found.json["certificates"][0]["deviation"] == 0
     assert len(found.json["certificates"][0]["runs"]) == 3
@@ -437,7 +443,7 @@ def test_a_margin_as_wide_as_the_scale_is_refused_in_a_race(place, tmp_path):
 def test_a_race_in_a_file_of_orders(place, tmp_path):
     file = tmp_path / "weekly.toml"
     file.write_text(
-        f'suites = ["mmlu-pro"]\nmodels = ["scripted:call=tests.support.gamblers:worse"]\ndata = "{place / "mirror"}"\n'
+        f'suites = ["mmlu-pro"]\nmodels = ["scripted:call=tests.support.scripted_accuracy:worse"]\ndata = "{place / "mirror"}"\n'
         f'results = "{place / "results"}"\nrun = "weekly"\nagainst = "steady"\npolicy = "{place / "0.06.toml"}"\n'
         "until_decided = true\n"
     )

@@ -7,7 +7,7 @@ Quantity(value=0.0012, unit='MPa', low=None, high=None, rough=True, text='1.2 ×
 >>> close(-1.004, -1.0, relative=0.01)
 True
 
-Reading needs the standard library alone; only a conversion between two different units imports pint
+Reading needs only the standard library; only a conversion between two different units imports pint
 (extra `materials` or `chemistry`). Units come from a closed vocabulary, because pint by itself takes
 "in", "as", "are" and "a" for units.
 """

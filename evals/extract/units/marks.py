@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 LONGEST = 20_000
-"""Characters that are searched, counted from the end: an answer stands at the end of a reply."""
+"""Characters that are searched, counted from the end, where answers are."""
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _VULGAR = {"½": 1 / 2, "⅓": 1 / 3, "⅔": 2 / 3, "¼": 1 / 4, "¾": 3 / 4, "⅛": 1 / 8, "⅕": 1 / 5}

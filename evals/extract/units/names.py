@@ -129,7 +129,7 @@ _NO_UNITS = frozenset(("and", "or", "either", "yes", "true", "he", "she", "his",
 def unit_at(text: str, start: int) -> tuple[str, int]:
     """Read the unit that begins at a position; returns it with the position after it.
 
-    Units of logarithms come as "log10(GPa)". What is built like a unit but is not in the vocabulary is returned as it stands.
+    Units of logarithms come as "log10(GPa)". What is built like a unit but is not in the vocabulary is returned unchanged.
     """
     if (log := _LOG.match(text, start)) is not None:
         inner = (log["inner"] or "").strip()
@@ -234,9 +234,9 @@ def convert(value: float, unit: str, target: str) -> float | None:
     number as written. Beside units of one dimension these are converted:
 
     - energies, frequencies and wave numbers (E = h nu = h c / lambda): 15.6 THz is 520 cm**-1;
-    - an energy per mole where the target counts atoms or cells, of which the mole then is: 96.5 kJ/mol is 1 eV/atom;
-      an energy alone is short for one per atom, never the other way round;
-    - a quantity where its logarithm is wanted: 50 GPa is 1.7 in log10(GPa).
+    - an energy per mole if the target counts atoms or cells, of which the mole then is: 96.5 kJ/mol is 1 eV/atom;
+      a bare energy is short for one per atom, never the reverse;
+    - a quantity if its logarithm is wanted: 50 GPa is 1.7 in log10(GPa).
     """
     unit, target = normal_unit(unit), normal_unit(target)
     if target.startswith("log10("):
@@ -259,7 +259,7 @@ def convertible(unit: str, target: str) -> bool:
 
 
 def _logarithm(value: float, unit: str, inner: str) -> float | None:
-    """Take the logarithm of a quantity; a number alone, or one called a logarithm of that unit, is one already."""
+    """Take the logarithm of a quantity; a bare number, or one called a logarithm of that unit, is one already."""
     if not unit or unit == "log10()":
         return value
     if unit.startswith("log10("):

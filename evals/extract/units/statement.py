@@ -8,7 +8,7 @@ r"""The one number that a statement gives, among conditions, remarks and compari
 True
 
 Remarks in brackets and what follows "at", "for", "since" ... are left out. Of an equation the last side counts. Two
-different numbers that are left over are no answer. Roman numerals, words up to a hundred and charges like 2- are read
+different numbers that are left over are not answer. Roman numerals, words up to a hundred and charges like 2- are read
 if there is nothing else.
 """
 
@@ -65,7 +65,7 @@ _ROMANS = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "X
 
 
 def stated_number(text: str, unit: str = "") -> Quantity | None:
-    """Read the number of one statement, as it stands; None: there is none, or there are several.
+    """Read the number of one statement as written; None if there is none, or several.
 
     `unit` is the target's; of numbers with units those that can be converted to it come first.
     """
@@ -95,7 +95,7 @@ def _is_coefficient(quantity: Quantity, text: str) -> bool:
 
 
 def _without_remarks(text: str) -> str:
-    """Leave remarks in brackets out where a number stands before them."""
+    """Remove remarks in brackets that follow a number."""
     kept = text
     for _ in range(3):  # brackets within brackets
         shielded = _POWER_BRACKET.sub(lambda match: match[0].replace("(", "\x01").replace(")", "\x02"), kept)
@@ -111,7 +111,7 @@ def _without_remarks(text: str) -> str:
 
 
 def _first_clause(text: str, unit: str) -> list[Quantity]:
-    """List the numbers before the first aside; an equation's last side stands for the whole."""
+    """List the numbers before the first aside; of an equation, only those of its last side."""
     start = re.search(r"\d", text)
     if start is None:
         return []
@@ -122,7 +122,7 @@ def _first_clause(text: str, unit: str) -> list[Quantity]:
 
 
 def _last_side(text: str, unit: str) -> Quantity | None:
-    """Read what stands behind the last equals sign of a calculation."""
+    """Read what follows the last equals sign of a calculation."""
     aside = _ASIDE.search(text, 1)
     sides = _EQUALS.split(text[: aside.start()] if aside else text)
     return _only(quantities(sides[-1]), unit) if len(sides) > 1 and "," not in text else None
@@ -158,7 +158,7 @@ def _same(first: Quantity, second: Quantity, unit: str) -> bool:
 
 
 def _spelled(text: str) -> Quantity | None:
-    """Read a number that is written without figures, or a charge with its sign behind it."""
+    """Read a number that is written without figures, or a charge followed by its sign."""
     bare = text.strip(" .*`_$()").strip()
     value: float | None = None
     if charge := _CHARGE.fullmatch(bare):

@@ -22,7 +22,7 @@ _LAST = lazy_pattern(r"[-−]?\d+(?:,\d{3})*")
 
 
 def _parse(text: str) -> int | None:
-    """Read a short answer that is one integer, perhaps with its name before `=` and a unit behind."""
+    """Read a short answer that is one integer, perhaps with a name and `=` before it and a unit after it."""
     plain = _DEGREES.sub("", text)
     plain = _SPACE.sub("", _WRAPPER.sub(" ", plain)).replace("−", "-")
     if _SEVERAL.search(plain):
@@ -57,8 +57,8 @@ _JOINED = lazy_pattern(r"(?<=\d),(?=\d)")
 def integer_matharena(text: str) -> int | None:
     r"""Read an integer as matharena does: the last `\boxed` or `\fbox`; without any box, the last integer in the text.
 
-    A last box that is no integer as it stands is computed (sympy upstream, here a closed grammar): `\boxed{65+48}` is 113. One
-    that cannot be computed is no answer, and the last integer of the text does not take its place. Lenient by design
+    A last box that is not literally an integer is computed (sympy upstream, here a closed grammar): `\boxed{65+48}` is 113. One
+    that cannot be computed is not an answer, and the last integer of the text does not take its place. Lenient by design
     (`strict_parsing: false`). Source: eth-sri/matharena, src/matharena/parser.py @ 2ccbd328.
 
     >>> integer_matharena(r"\boxed{\frac{226}{2}}"), integer_matharena(r"2 cases: \boxed{x}"), integer_matharena("so 5")
@@ -82,7 +82,7 @@ def integer_matharena(text: str) -> int | None:
 
 
 def _computed(content: str) -> int | None:
-    """Compute what stands behind the last equals sign; None if it is no integer."""
+    """Compute what follows the last equals sign; None if it is not an integer."""
     content = _DROPPED.sub(" ", content).rpartition("=")[2].partition("\\approx")[0]
     number = value(_JOINED.sub("", content.replace("[", "(").replace("]", ")")).strip().rstrip("."))
     return int(number) if number is not None and abs(number) < 2**53 and number == int(number) else None

@@ -1,4 +1,4 @@
-r"""The letter that a reply states last, by the rule that stands beside the judge of `intern-s1`; frozen.
+r"""The letter that a reply states last, by the rule that accompanies the judge of `intern-s1`; frozen.
 
 Under `intern-s1` a judge model grades MMLU-Pro, ChemBench4K and SFE; what this rule reads is the agreement figure beside its
 verdicts, in old runs and new ones alike. `strict` reads otherwise since its version 2 (`evals.extract.choices`).
@@ -110,7 +110,7 @@ _FURTHER = {
     "it": lazy_pattern(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", re.IGNORECASE),
 }
 _MOST = 500
-"""Marks looked at from the end; a statement before so many that state nothing is not the last word."""
+"""Number of marks examined from the end; a statement followed by as many that state nothing is not final."""
 _VOID = lazy_pattern(
     r"[\s*_(\"'\[$\\{]*(?:text\{)?(?:none\b|unable\b|not\s+(?:listed|among|given|provided|available|in\s+the)|cannot\s+be\b|unknown\b|undetermined\b|n/a\b)",
     re.IGNORECASE,
@@ -120,7 +120,7 @@ _DENIED = lazy_pattern(
     re.IGNORECASE,
 )
 _LAST_WORDS = lazy_pattern(r"\b(?:is|be|are|with)\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$")
-# The form that our own prompts ask for, as the whole last line: no need to look further.
+# The form that our own prompts ask for, as the whole last line: nothing else needs to be examined.
 _CLOSING = re.compile(r"\n?[*_\s]*(?:final\s+)?answer[*_\s]*:[*_\s(]*([A-Z])[*_)\s.]*", re.IGNORECASE)
 _AFTER = dict.fromkeys(("answer", "answers", "ans", "réponse", "respuesta", "antwort"), _AFTER_ANSWER) | {
     "choice": _AFTER_CHOICE,

@@ -74,7 +74,7 @@ _XLRS_DROPPED = ("The best answer is", "The correct answer is", "The answer is",
 
 
 def answer_msearth(text: str) -> str | None:
-    """Read the field `answer` of a reply in JSON, or take the reply itself; None for a field that is no text.
+    """Read the field `answer` of a reply in JSON, or take the reply itself; None for a field that is not text.
 
     Source: xiangyu-mm/MSEarth @ 4e8dce37, auto_evaluator/evaluation/evaluation_mcq.py: all backslashes are deleted first,
     a block marked as JSON goes before the first braces, and these end at their first closing brace.
@@ -108,9 +108,9 @@ def _braces(text: str) -> str | None:
 
 
 def option_msearth(answer: str) -> tuple[str | None, str | None]:
-    """Split an answer into its option's letter, as written, and what stands behind; same source.
+    """Split an answer into its option's letter, as written, and what follows; same source.
 
-    Without a letter at its very beginning, or with a line break behind it, all of it is content.
+    Without a letter at its very beginning, or followed by a line break, all of it is content.
     """
     match = _MSEARTH_OPTION.match(answer)
     if match is None or "\n" in answer[match.end() :].removesuffix("\n"):
@@ -119,7 +119,7 @@ def option_msearth(answer: str) -> tuple[str | None, str | None]:
 
 
 def letters_xlrs(text: str) -> str:
-    """Read every letter a to e of a reply, inside words too, unless letters stand in brackets.
+    """Read every letter a to e of a reply, inside words too, unless some are in brackets.
 
     Source: open-compass/VLMEvalKit @ e8e78f05, dataset/image_mcq.py, XLRSBench; its pattern makes every boundary
     optional. "Answer: B" is A, B and E; a reply without a capital A to E is nothing.
@@ -134,7 +134,7 @@ def letters_xlrs(text: str) -> str:
 
 
 def letters_all_distinct(text: str) -> str | None:
-    """Take a reply as its letters, whatever they spell, where none stands twice: "Red" is D, E and R; None: ask a judge.
+    """Take a reply as its letters, whatever they spell, if none occurs twice: "Red" is D, E and R; None: ask a judge.
 
     Source: open-compass/VLMEvalKit @ e8e78f05, dataset/utils (MCQ_VERIFIER, several answers), with which XLRS-Bench is
     judged.

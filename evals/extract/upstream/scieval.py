@@ -41,7 +41,7 @@ def _stated(text: str) -> Iterator[str]:
 
 
 def _between(mark: re.Pattern[str], text: str, *, opens: str, closes: str) -> Iterator[str]:
-    """Yield what stands between an opening mark and the next closing one, as `OPEN(.*?)CLOSE` finds it, in linear time."""
+    """Yield the text between an opening mark and the next closing one, as `OPEN(.*?)CLOSE` finds it, in linear time."""
     begin = -1
     for found in mark.finditer(text):
         if found[1] == closes and begin >= 0:

@@ -35,7 +35,7 @@ _SIGN = re.compile(r"[^\w\r\n]")
 
 
 def option_supergpqa(text: str, shown: Sequence[str]) -> tuple[str] | None:
-    """Return the letter that a reply states, in lower case if it stands so; None: none is read."""
+    """Return the letter that a reply states, in lower case if written so; None if none is read."""
     text = text.rstrip()
     places = (text.rpartition("\n")[2], text)
     for place in places:
@@ -51,7 +51,7 @@ def option_supergpqa(text: str, shown: Sequence[str]) -> tuple[str] | None:
 
 
 def _by_text(place: str, head: re.Pattern[str], shown: Sequence[str]) -> str | None:
-    """Return the text of the option that follows a head, behind brackets and macros that open; None: none does."""
+    """Return the text of the option that follows a label, after any opening brackets and macros; None if none does."""
     for found in head.finditer(place):
         for begin in _begins(place, found.end(), signs=head is _HEADS[2]):
             for option in shown:
@@ -61,7 +61,7 @@ def _by_text(place: str, head: re.Pattern[str], shown: Sequence[str]) -> str | N
 
 
 def _begins(place: str, at: int, *, signs: bool) -> Iterator[int]:
-    """Yield where an option's text may begin: behind ever more openings (at a reply's begin, any signs), and spaces."""
+    """Yield the positions at which an option's text may begin: after ever more openings (at a reply's beginning, any signs) and spaces."""
     while True:
         sign = signs and _SIGN.match(place, at)
         yield at if sign else _behind_space(place, at)

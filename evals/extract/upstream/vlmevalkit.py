@@ -1,6 +1,6 @@
 r"""Multiple choice as VLMEvalKit reads it (open-compass/VLMEvalKit @ e8e78f05, vlmeval/utils/matching_util.py).
 
-First letters, then the options' texts; what neither reads is a judge's business (`evals/scorers/upstream/inferred.py`). The
+First letters, then the options' texts; what neither reads is left to a judge (`evals/scorers/upstream/inferred.py`). The
 defects, each a case in `tests/cases/vlmevalkit.jsonl`:
 
 * a lone capital "A" among the last four words is option A, article or not;
@@ -54,7 +54,7 @@ def option_stated(text: str, count: int) -> str | None:
 
 
 def option_named(text: str, options: Sequence[str]) -> str | None:
-    """Return the letter of the only option whose text stands in the reply, unless the reply is too long for that."""
+    """Return the letter of the only option whose text occurs in the reply, unless the reply is too long for that."""
     low = text.lower()
     if len(low) > 2 * sum(map(len, options)):
         return None
@@ -63,7 +63,7 @@ def option_named(text: str, options: Sequence[str]) -> str | None:
 
 
 def option_vlmevalkit(text: str, options: Sequence[str]) -> str | None:
-    """Read an option's letter as shown, `Z` for none of them, or None where upstream asks a judge.
+    """Read an option's letter as shown, `Z` for none of them, or None if upstream asks a judge.
 
     >>> option_vlmevalkit("it is a dog", ("a cat", "a dog"))
     'B'

@@ -41,7 +41,7 @@ def last_yes_no(text: str) -> bool | None:
 
 
 def last_probability(text: str) -> float | None:
-    """Return the number behind the last "probability", as 0.83 or 83 %; None if it is outside 0 to 1."""
+    """Return the number after the last "probability", as 0.83 or 83 %; None if it is outside 0 to 1."""
     stated = _PROBABILITY.findall(text[-20_000:])
     if not stated:
         return None

@@ -2,7 +2,7 @@
 
 A suite names the file in the wheel, the variables that hold the templates, and the columns that fill them. If the wheel
 is missing, or its prompts cannot be read, the suite's own prompts replace them under the protocol's name with `~`
-behind it, which is a protocol of its own.
+appended, which is a separate protocol.
 
 Templates are filled as by OpenCompass 0.5.4 (opencompass/openicl/icl_prompt_template.py, utils/prompt.py,
 models/base_api.py): column after column, so that a `{A}` in a question becomes option A; a system turn that may fall back to the

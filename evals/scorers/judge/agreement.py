@@ -23,7 +23,7 @@ class Pair(Struct, frozen=True):
     """Of the rule, or of a person."""
     judge: bool
     weight: float = 1.0
-    """For how many replies it stands."""
+    """Number of replies that it represents."""
 
 
 class Agreement(Struct, frozen=True, kw_only=True):

@@ -1,8 +1,8 @@
 """A judge model: asked under a closed grammar about text that may try to instruct it.
 
-Its templates lie in `templates/`: a line `allowed:` with the verdicts, then the words. A verdict is read off
+Its templates lie in `templates/`: a line `allowed:` with the verdicts, then the prompt. A verdict is read from
 one JSON object that names the case, a number computed from question, reference and candidate, so that no candidate
-can hold its own. What is not exactly such an object is no verdict: asked again, and in the end a scorer failure.
+can hold its own. What is not exactly such an object is not a verdict: asked again, and in the end a scorer failure.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Template(Struct, frozen=True, kw_only=True):
     """Upstream's own words: filled by `evals.prompts.upstream`, answered by a bare letter or number."""
 
     def among(self, count: int) -> Template:
-        """Return an `option` template for a question with so many options; `Z` is none of them."""
+        """Return the `option` template for a number of options; `Z` means none of them."""
         if self.kind != "option":
             return self
         return structs.replace(self, allowed=(*LETTERS[: min(count, 25)], "Z"))
@@ -152,7 +152,7 @@ class Judge:
         )
 
     async def _call(self, text: str, schema: dict[str, Any], temperature: float) -> Reply:
-        """Call once, again where the fault is passing; a judge that never works at all ends the command."""
+        """Call, and retry a transient fault; a judge that never works at all ends the command."""
         for attempt in range(1, TRIES + 1):
             self.calls += 1
             extra = self.sampling.extra | (schema if self._formal else {})

@@ -1,18 +1,18 @@
 """Combine a rule with a judge model: which verdict counts, and how the two agree.
 
 * `whole`: the judge grades every reply; the rule's verdict is kept beside it.
-* `cascade`: the rule first, the judge where the rule does not say right. Published numbers were made so, and are
+* `cascade`: the rule first, the judge if the rule does not say right. Published numbers were made this way, and are
   too high: the judge can rescue and never doubt. On a seeded sample of the replies that the rule calls right the
   judge is therefore asked as well; its answer there changes no score, but shows what a judge of both sides
   would have given (`evals/scorers/judge/agreement.py`).
-* `rest`: the rule first, for good; the judge where the rule decides nothing (its score has no value). A judge whose
+* `rest`: the rule first, and finally; the judge if the rule decides nothing (its score has no value). A judge whose
   template asks for an option or an answer only finds it in the reply, and the rule scores what it found (`take`). On a
   seeded sample of what the rule decided, right and wrong, the judge is asked as well, and changes no score.
 * `read`: the judge only finds the number; the rule scores what it found.
-* `points`: the judge awards 0 to 9 points to every reply, the score is a ninth of them; the rule stands beside it.
+* `points`: the judge awards 0 to 9 points to every reply, the score is a ninth of them; the rule's score is recorded beside it.
 
 A judge is asked in one of our templates (`form`), or in upstream's own words, where a protocol means these (`upstream`): of
-such a verdict a bare A or B is read, or their names; OpenCompass takes the first A or B that stands anywhere, and counts
+such a verdict a bare A or B is read, or their names; OpenCompass takes the first A or B anywhere, and counts
 CORRECT, which its words ask for too, as wrong. Those words do not keep a reply from instructing the judge; ours do.
 """
 

@@ -14,7 +14,7 @@ from evals.types import Prompt, Reply, Sample, Score
 
 
 class BoxedExpression(Struct, frozen=True):
-    r"""Scores the content of the last `\boxed{}`; what stands anywhere else is no answer."""
+    r"""Scores the content of the last `\boxed{}`; anything outside a box is not an answer."""
 
     heavy: ClassVar[bool] = True
 

@@ -1,7 +1,7 @@
 """ChartQA as ChartMoE's authors score it (IDEA-FinAI/ChartMoE @ 132b0361, chartmoe/eval_ChartQA.py).
 
 A third rule under the name of relaxed accuracy, neither VLMEvalKit's nor that of ChartQA's authors. Its defects, kept:
-the number of a text is its first run of digits and dots, wherever it stands, so that signs and percent signs are lost and
+the number of a text is its first run of digits and dots, wherever it is, so that signs and percent signs are lost and
 the 2 of "of 2 bars, 7" is the answer; 0 is compared at an absolute 0.05; a year may be off by 5 %; a text with `no` in it
 ("unknown", "north") is right wherever the target holds `no`; and a reply without a number that is part of the target is right, so that **an empty
 reply is right for every target**, text or number. It has the value 1 here, as upstream, and the verdict `unanswered`.
@@ -23,7 +23,7 @@ _DIGITS = re.compile(r"[\d.]+")
 
 
 def first_digits(text: str) -> float | None:
-    """Return the first run of digits and dots as a number; None if there is none or it is no number."""
+    """Return the first run of digits and dots as a number; None if there is none or it is not a number."""
     run = _DIGITS.search(text.replace(",", ""))
     try:
         return None if run is None else float(run[0])

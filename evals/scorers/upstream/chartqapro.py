@@ -8,7 +8,7 @@ VLMEvalKit (@ e8e78f05, dataset/utils/chartqapro.py) has the same rule. Its defe
 * a list is read if it is a Python literal; the typographic quotes that the prompt shows are none, so that a model which follows them
   is judged on its whole list as one text; items are compared in their order, and each one too many or too few lowers the mean;
 * in an unquoted gold list an item of several words loses its blanks: `[New York, Rome]` wants "NewYork";
-* a percent sign counts for nothing, a thousands separator makes a text of a number, and 4 digits are exact only where the data say
+* a percent sign counts for nothing, a thousands separator makes a text of a number, and 4 digits are exact only if the data say
   that they are a year.
 
 `Strict` compares the stated answer as for ChartQA, a list item by item in any order, and gives no part of a point for a near miss.
@@ -50,7 +50,7 @@ def literal_list(text: str) -> list[str] | None:
 
 
 def gold_items(gold: str) -> list[str]:
-    """Split a gold answer as upstream does; what is no list is one item."""
+    """Split a gold answer as upstream does; what is not a list is one item."""
     text = gold.strip()
     quoted = None
     if text.startswith("[") and text.endswith("]") and "\n" not in text:

@@ -1,6 +1,6 @@
 """OpenCompass' last step for MatBench regression, defects included and named.
 
-A judge model is told to give one number, 0 where it can find none; this pattern then reads the judge's reply.
+A judge model is told to give one number, 0 if it can find none; this pattern then reads the judge's reply.
 Source: OpenCompass @ a5acc4bb, opencompass/datasets/matbench/post_process.py, lines 38-43.
 """
 

@@ -1,13 +1,13 @@
 """Multiple choice in VLMEvalKit's way: the rule of `evals/extract/upstream/vlmevalkit.py`, then a judge for the rest.
 
-@ e8e78f05, dataset/utils/multiple_choice.py, behind the image columns of the Intern-S1 tables. Upstream asks its judge up
+@ e8e78f05, dataset/utils/multiple_choice.py, used for the image columns of the Intern-S1 tables. Upstream asks its judge up
 to three times for the closest option or `Z`; `Z` is wrong; after three replies that its rule cannot read either, it draws
 a letter or `Z` at random, unseeded. Here a judge that gives no verdict is a failure that is counted, and the draw's
-expectation stands in the run's notes. Under upstream's `exact_matching` there is no judge and no draw: what the rule does
+expectation is in the run's notes. Under upstream's `exact_matching` there is no judge and no draw: what the rule does
 not read is wrong.
 
     closest()               with a judge; without one, what the rule cannot read waits
-    Inferred(exact=True)    the rule alone
+    Inferred(exact=True)    only the rule
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Inferred(Struct, frozen=True):
 
     exact: bool = False
     line: bool = False
-    """MMMU-Pro: where exactly one line begins with "Answer:", only what follows it is read, or its only capital."""
+    """MMMU-Pro: if exactly one line begins with "Answer:", only what follows it is read, or its only capital."""
 
     def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
         """Return the options as shown; of an open question, the gold answer and everything else."""
@@ -74,5 +74,5 @@ def _line(text: str) -> str:
 
 
 def _text(target: object) -> str:
-    """Write a gold answer as upstream's table does; several stand in it as a list."""
+    """Write a gold answer as upstream's table does; several are a list."""
     return str(list(target)) if isinstance(target, tuple) else str(target)

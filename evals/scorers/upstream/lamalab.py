@@ -47,7 +47,7 @@ def options_lamalab(text: str, shown: Sequence[str]) -> tuple[str, ...] | None:
 def _tagged_letters(text: str) -> Iterator[str]:
     """Yield the letter lists in answer tags, in time linear in the text.
 
-    Equal to `TAG\\s*([A-Z](?:,\\s*[A-Z])*)\\s*(?:[.,].{0,2000}?)?END`: behind the letters stands the end, or a stop or a
+    Equal to `TAG\\s*([A-Z](?:,\\s*[A-Z])*)\\s*(?:[.,].{0,2000}?)?END`: the letters are followed by the end, or a stop or a
     comma and at most 2000 characters to the next end; else the last letter may belong to what follows the comma.
     """
     ends = [(match.start(), match.end()) for match in _CLOSES.finditer(text)]
@@ -107,7 +107,7 @@ _WORDS = re.compile(rf"(?:{_ANY})(?:\s+(?:{_ANY}))*", re.IGNORECASE)
 
 
 def number_lamalab(text: str, unit: str = "") -> Quantity | None:
-    """Read the first number in the first answer tag, as it stands.
+    """Read the first number in the first answer tag, as written.
 
     Without a tag, the first number words anywhere in the reply, even inside another word ("often" is 10,
     "weight" is 8, "sixteen" 6): so do all 16 such completions of the recorded reports. Without those, or with a
@@ -134,7 +134,7 @@ def _from_words(words: str) -> float:
 def _token_value(token: str) -> float | None:
     """Work out "1.2", "e-3", "1.5 x 10^{-3}", "-10^2" (which is -100) as pint does for upstream.
 
-    None: pint refuses it ("exp3", "2 e5", "^5"), or it is no finite number.
+    None: pint refuses it ("exp3", "2 e5", "^5"), or it is not a finite number.
     """
     if token.startswith("e"):
         token = f"1{token}"

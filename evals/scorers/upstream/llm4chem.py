@@ -1,6 +1,6 @@
 """The SMolInstruct authors' own rules (OSU-NLP-Group/LLM4Chem @ 43ab5fcc, `utils/metrics.py`).
 
-What a reply holds is what stands between the first `<TAG>` and the first `</TAG>`; without them there is no
+The answer is the text between the first `<TAG>` and the first `</TAG>`; without them there is no
 answer. Molecules are equal when the sets of their fragments' InChIs are: how often a fragment occurs does not
 count; isotopes, radicals and the stereo of sulfoxides are lost on the way. Several gold answers may belong to
 one question.
@@ -30,7 +30,7 @@ _SIGN = re.compile(r"[+-]\d*")
 
 
 def between_tags(text: str, tag: str) -> str:
-    """Return what stands from the first opening to the first closing tag, wherever they are; else ''."""
+    """Return the text between the first opening and the first closing tag, wherever they are; else ''."""
     start, end = text.find(f"<{tag}>"), text.find(f"</{tag}>")
     return "" if start < 0 or end < 0 else text[start + len(tag) + 2 : end].strip()
 
@@ -210,7 +210,7 @@ class Boolean(Struct, frozen=True):
 
 
 class Valid(Struct, frozen=True):
-    """A statistic over the valid answers alone, as upstream takes F1 and MCC."""
+    """A statistic over the valid answers only, as upstream computes F1 and MCC."""
 
     of: Callable[[Sequence[Point]], float]
 
@@ -222,7 +222,7 @@ class Valid(Struct, frozen=True):
 
 
 class Part(Struct, frozen=True):
-    """The mean of a part of the score; `absent` stands in where a reply has none, else it is left out."""
+    """The mean of a part of the score; `absent` replaces it if a reply has none; None: such replies are left out."""
 
     name: str
     absent: float | None = None

@@ -48,10 +48,10 @@ def _same_dimension(unit: str, target: str) -> bool:
 
 
 class OfficialError(Struct, frozen=True):
-    """|stated - target| in the target's unit; None if nothing comparable is stated. Parts as of `AbsoluteError`."""
+    """|stated - target| in the target's unit; None if nothing comparable is stated. Parts as in `AbsoluteError`."""
 
     def __repr__(self) -> str:
-        """Name the rule as it was called when it was everybody's, so that old runs' cards stay comparable."""
+        """Return the rule's former name, so that cards of old runs stay comparable."""
         return "AbsoluteError(stated)"
 
     def warm(self) -> None:
@@ -82,7 +82,7 @@ class OfficialError(Struct, frozen=True):
 
 
 def _converted(number: Quantity, target: str) -> float | None:
-    """Convert within one dimension alone; a number or a target without a unit is taken as written."""
+    """Convert only within one dimension; a number or a target without a unit is taken as written."""
     unit, wanted = _uncounted(number.unit), _uncounted(target)
     if not unit or not wanted or unit == wanted:
         return number.value
@@ -93,7 +93,7 @@ class OfficialLabel(Struct, frozen=True):
     """Scores 1 for the right one of yes and no, else 0; the part `score` holds a stated probability."""
 
     def __repr__(self) -> str:
-        """Name the rule as it was called when it was everybody's, so that old runs' cards stay comparable."""
+        """Return the rule's former name, so that cards of old runs stay comparable."""
         return "Label(label)"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:

@@ -1,8 +1,8 @@
 """What MathVista's authors do with an extracted answer (lupantech/MathVista @ 53d52587, evaluation/calculate_score.py).
 
 Upstream has a language model cut the answer out of a reply; here a stated answer is cut out by rule, and a reply
-that states none is taken whole. Known defects, kept in `Official`: what is no option's letter becomes the option at
-the least edit distance, whatever it says; a number with its unit is no number; a whole number is cut and not
+that states none is taken whole. Known defects, kept in `Official`: what is not an option's letter becomes the option at
+the least edit distance, whatever it says; a number with its unit is not a number; a whole number is cut and not
 rounded, 7.9 is 7. Silence, from which upstream would pick the shortest option, is unanswered here.
 """
 

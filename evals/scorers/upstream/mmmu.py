@@ -1,12 +1,12 @@
 """The rules of MMMU's authors (MMMU-Benchmark/MMMU @ bb0b95a9), without the random guess.
 
-MMMU: mmmu/utils/eval_utils.py. MMMU-Pro: mmmu-pro/evaluate.py, which looks behind the last "Answer:" first.
+MMMU: mmmu/utils/eval_utils.py. MMMU-Pro: mmmu-pro/evaluate.py, which looks after the last "Answer:" first.
 
 Known defects, kept here: a lone "A" that is an article is an option; of several options the last one counts; an open
-answer is right where the gold text stands anywhere in what follows "is", "so", "final" and their like, so "1960" holds
+answer is right if the gold text occurs anywhere in what follows "is", "so", "final" and their like, so "1960" holds
 "60"; the look-ahead for a capital letter never fires, since the text is in lower case by then. Where upstream draws an
 option at random, the sample is unanswered, and `accuracy_guess` is the expectation of the draw. Of MMMU-Pro: letters are
-read inside words, so that "Answer: Because" is B, and "NASA launched it" is A; of several letters behind "Answer:" none
+read inside words, so that "Answer: Because" is B, and "NASA launched it" is A; of several letters after "Answer:" none
 counts there; of several without brackets the last with blanks on both sides.
 """
 
@@ -85,7 +85,7 @@ def _is_number(text: str) -> float | None:
 
 
 def normal(text: str) -> list[str | float]:
-    """Return a number to two decimals, or text in lower case; one letter alone must have a blank beside it."""
+    """Return a number to two decimals, or text in lower case; a single letter must have a blank beside it."""
     text = text.strip()
     if (number := _is_number(text)) is not None:
         return [round(number, 2)]

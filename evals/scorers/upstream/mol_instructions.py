@@ -4,10 +4,10 @@ r"""The Mol-Instructions authors' own rules (zjunlp/Mol-Instructions @ d08a15f8,
   molecules make it invalid, and a reply *without a bracket* is the empty molecule, which is valid;
 * stereochemistry is removed from both sides, then InChIs are compared: "exact" ignores it;
 * invalid answers are dropped before any metric, so all of them, the share of exact matches included, are over valid answers;
-* the energy is the digits at the very end of a reply: a full stop behind `-0.2482` makes it 2482, a unit makes it unread;
+* the energy is the digits at the very end of a reply: a full stop after `-0.2482` makes it 2482, a unit makes it unread;
 * a description ends at its last full stop.
 
-A SMILES answer is no SELFIES: it is skipped, or breaks the decoder. BLEU is over the characters of SELFIES, Levenshtein's
+A SMILES answer is not SELFIES: it is skipped, or breaks the decoder. BLEU is over the characters of SELFIES, Levenshtein's
 distance over those of SMILES.
 """
 
@@ -29,7 +29,7 @@ from evals.types import Prompt, Reply, Sample, Score, Verdict
 
 _END = re.compile(r"-?\d+\.?\d*\Z")
 _TAIL = 100
-"""Characters at the end of a reply in which its number is looked for."""
+"""Number of characters, from the end of a reply, searched for its number."""
 
 
 class _Molecule(NamedTuple):

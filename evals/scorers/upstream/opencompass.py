@@ -73,7 +73,7 @@ def chemical(text: str) -> str:
 
 
 def number(text: str) -> float | None:
-    """Return the first number that stands alone in a tag or box."""
+    """Return the first number that is the whole content of a tag or box."""
     match = _NUMBER.search(text)
     return float(match[1]) if match else None
 

@@ -2,7 +2,7 @@ r"""What OpenCompass computes for Mol-Instructions (opencompass 0.5.4, datasets/
 
 * The last `<SELFIES>` pair of a reply is decoded. Without one the *whole reply* is read as SMILES up to its first blank, and so is
   the gold SELFIES: a right answer without its tags, or in SMILES, is about 0;
-* the energy is the last number alone in a box or `<NUMBER>` (no `+`, no exponent, no unit); nothing readable is 0 hartree, which
+* the energy is the last number that is the whole content of a box or `<NUMBER>` (no `+`, no exponent, no unit); nothing readable is 0 hartree, which
   the aggregate (3 - error) / 3 rewards with about 95 of 100, while an answer in eV gets 0 of 100;
 * of a description the whole reply is compared, its introduction included.
 """
@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"(?:<NUMBER>|\\boxed\{)\s*+(-?(?:\d++(?:\.\d++)?|\.\d++))\
 
 
 def last_number(text: str) -> float | None:
-    """Return the last number that stands alone in a tag or box."""
+    """Return the last number that is the whole content of a tag or box."""
     numbers = _NUMBER.findall(text)
     return float(numbers[-1]) if numbers else None
 

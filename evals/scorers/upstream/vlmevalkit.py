@@ -1,10 +1,10 @@
-r"""MathVista and MathVision in VLMEvalKit's way, behind the published Intern-S1 numbers.
+r"""MathVista and MathVision as VLMEvalKit scores them, the source of the published Intern-S1 numbers.
 
 @ e8e78f05, dataset/utils/mathvista.py and mathv.py (read at 09818277 and 1344ef21): a rule first, then a judge that copies
 the final answer out of the reply, then the same rule on that copy. Defects, kept here:
 
 * options are read by the rule of multiple choice, with its own defects (evals/extract/upstream/vlmevalkit.py), and what it reads
-  is final, right or wrong; a free answer is final where it is right alone, so that the judge can rescue and never doubt;
+  is final, right or wrong; a free answer is final only if it is right, so that the judge can rescue and never doubt;
 * MathVista: a whole number is what `int` takes, so `7.0` and `7 cm` are none; a decimal must be equal, not rounded; a list
   is compared with nothing and can never be right (two problems);
 * MathVision: a box is read up to its first closing brace, so `\boxed{\frac{1}{2}}` is `\frac{1`, and the first box counts.

@@ -1,4 +1,4 @@
-"""Scripted models that know the bundled items of physics, charts, maps and microscopy: `scripted:call=tests.support.knowing:NAME`."""
+"""Scripted models that know the bundled items of physics, charts, maps and microscopy: `scripted:call=tests.support.scripted_experts:NAME`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scripted models with a known accuracy on generated questions: `scripted:call=tests.support.gamblers:NAME`."""
+"""Scripted models with a known accuracy on generated questions: `scripted:call=tests.support.scripted_accuracy:NAME`."""
 
 from __future__ import annotations
 

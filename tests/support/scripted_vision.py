@@ -1,4 +1,4 @@
-"""A scripted model that knows the bundled items with images: `scripted:call=tests.support.seeing:right`."""
+"""A scripted model that knows the bundled items with images: `scripted:call=tests.support.scripted_vision:right`."""
 
 from __future__ import annotations
 

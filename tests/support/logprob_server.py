@@ -106,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def telling() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def logprob_server() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A running server: its base URL (without /v1), and what it was asked to say or to tell."""
     asked: list[dict[str, Any]] = []
     handler = type("Handler", (Handler,), {"vocabulary": Vocabulary(), "asked": asked})

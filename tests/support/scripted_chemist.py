@@ -1,4 +1,4 @@
-"""A scripted chemist for the dashboard's tests: `scripted:call=tests.support.chemist:answer`. Right forms, often wrong molecules."""
+"""A scripted chemist for the dashboard's tests: `scripted:call=tests.support.scripted_chemist:answer`. Right forms, often wrong molecules."""
 
 from __future__ import annotations
 
