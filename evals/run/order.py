@@ -55,7 +55,7 @@ def lengths(
         try:
             briefs = list(store.Run(path.parent).briefs())
         except StoreError:
-            continue  # an earlier run that cannot be read is not reason not to start this one
+            continue  # an earlier run that cannot be read is no reason not to start this one
         length_by_sample = {
             b.sample: (float(b.output or 0), b.seconds) for b in briefs if b.stop and b.sample in sample_ids
         }
