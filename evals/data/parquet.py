@@ -10,8 +10,11 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from functools import cache, lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from evals import disk, harness_environments
 from evals.errors import DataError, ScorerError, UsageError
@@ -19,13 +22,15 @@ from evals.errors import DataError, ScorerError, UsageError
 if TYPE_CHECKING:
     from evals.sandbox import Pool
 
-DEADLINE_S = 10.0
+DEADLINE_S = 3.0
 """Deadline for decoding a file, plus a second for each `PER_S` bytes."""
 PER_S = 16 << 20
 LARGEST = 64 << 30
 """Maximum uncompressed size in bytes, as stated by the file."""
 MOST_KNOWN = 20_000
 """Number of known files of runs that are kept."""
+_KEY = 5
+"""Number of words of a file's key."""
 MEMORY_MIB = 6144
 """Address space of the worker; pyarrow alone maps a gigabyte."""
 
@@ -45,7 +50,7 @@ def check(path: Path, *, most: int = LARGEST) -> None:
 def _read_in_worker(path: Path, size: int, mtime_ns: int, most: int) -> str:
     """Return why a worker could not decode a file; empty if it could. A process tries each file once."""
     try:
-        _pool(MEMORY_MIB).call(read_through, str(path), most, timeout_s=DEADLINE_S + size / PER_S)
+        _pool(MEMORY_MIB).call(_ReadThrough(), str(path), most, timeout_s=DEADLINE_S + size / PER_S)
     except ScorerError as error:
         return str(error)
     return ""
@@ -66,25 +71,37 @@ def check_once(path: Path) -> None:
     """`check` for a file of a run, unless this user's installation wrote or checked it before.
 
     What is known is kept below XDG_CACHE_HOME by device, inode, size, time of modification and of change, none of which an
-    archive or a copy carries along. Without a cache folder that can be written, each process checks anew.
+    archive or a copy carries along, also why a file was refused. Without a cache folder that can be written, each process
+    checks anew.
     """
-    if (key := _key(path)) is None or key in _known():
+    if (key := _key(path)) is None:
         return
-    check(path)
-    trust(path)
+    if (fault := _known().get(key)) is None:
+        try:
+            check(path)
+        except DataError as error:
+            _remember(
+                key, " ".join(str(error).removeprefix(f"cannot read {path}: ").split()) or "it is broken"
+            )
+            raise
+        trust(path)
+    elif fault:
+        raise DataError(f"cannot read {path}: {fault}")
 
 
 def trust(path: Path) -> None:
     """Remember a file that was just written or checked."""
-    key = _key(path)
-    if key is None or key in _known():
-        return
-    _known().add(key)
+    if (key := _key(path)) is not None and key not in _known():
+        _remember(key, "")
+
+
+def _remember(key: str, fault: str) -> None:
+    _known()[key] = fault
     with suppress(OSError, UsageError):
         place = _place()
         place.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(disk.create(place, append=True), "ab") as stream:
-            stream.write(f"{key}\n".encode())
+            stream.write(f"{key} {fault}".strip().encode() + b"\n")
 
 
 def _place() -> Path:
@@ -92,17 +109,17 @@ def _place() -> Path:
 
 
 @cache
-def _known() -> set[str]:
-    """Read the known files, of a list that has grown long the newest."""
+def _known() -> dict[str, str]:
+    """Read the known files, of a list that has grown long the newest: key -> why it cannot be read, empty if it can."""
     try:
-        lines = disk.read_small(_place()).decode("ascii", "replace").splitlines()
+        lines = disk.read_small(_place()).decode("utf-8", "replace").splitlines()
     except (OSError, UsageError):
-        return set()
+        return {}
     if len(lines) > MOST_KNOWN:
         lines = lines[-MOST_KNOWN // 2 :]
         with suppress(OSError):
             disk.replace(_place(), "".join(f"{line}\n" for line in lines).encode())
-    return set(lines)
+    return {" ".join(words[:_KEY]): " ".join(words[_KEY:]) for words in map(str.split, lines)}
 
 
 def _key(path: Path) -> str | None:
@@ -113,14 +130,20 @@ def _key(path: Path) -> str | None:
     return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
-def read_through(path: str, most: int) -> None:
-    """Decode every page of a Parquet file; raises ScorerError if it states more than `most` bytes."""
-    import pyarrow.parquet as pq
+class _ReadThrough(Struct, frozen=True):
+    """Decodes every page of a Parquet file; raises ScorerError if it states more than `most` bytes."""
 
-    try:
-        _decode(pq, path, most)
-    except (OSError, ValueError, NotImplementedError) as error:
-        raise ScorerError(str(error)) from None
+    def warm(self) -> None:
+        """Import pyarrow, which is not part of the deadline."""
+        import_module("pyarrow.parquet")
+
+    def __call__(self, path: str, most: int) -> None:
+        import pyarrow.parquet as pq
+
+        try:
+            _decode(pq, path, most)
+        except (OSError, ValueError, NotImplementedError) as error:
+            raise ScorerError(str(error)) from None
 
 
 def _decode(pq: Any, path: str, most: int) -> None:

@@ -12,6 +12,8 @@ from evals.boundary import foreign_code
 from evals.data import errata as overlay
 from evals.data.errata import NONE, Errata, Erratum
 from evals.errors import Crash, EvalsError, ScorerError, UsageError
+from evals.extract import blanks
+from evals.extract.blanks import Removed
 from evals.extract.visible import without_reasoning
 from evals.sandbox import Pool
 from evals.seams import TwoStage, Warm, is_heavy
@@ -50,13 +52,13 @@ class Scoring:
 
     def now(self, sample: Sample, prompt: Prompt, reply: Reply) -> dict[str, Score | Failure]:
         """Apply the light scorers synchronously."""
-        reply = shown(reply)
+        reply, removed = _shortened(shown(reply))
         scores = {name: self._judged(scorer, sample, prompt, reply) for name, scorer in self._light.items()}
         first = self._names[0]
         if first in self._light and (erratum := self._errata.of(sample)):
             corrected = self._judged(self._light[first], _with_corrected_gold(sample, erratum), prompt, reply)
             scores[first] = _with_erratum(scores[first], erratum, corrected)
-        return scores
+        return _placed(scores, removed) if removed else scores
 
     async def all(
         self,
@@ -69,7 +71,7 @@ class Scoring:
 
         `earlier`: previous scores of the same reply, whose judge verdicts are reused.
         """
-        reply = shown(reply)
+        reply, removed = _shortened(shown(reply))
         scores = self.now(sample, prompt, reply)
         for name, scorer in self._slow.items():
             previous = earlier.get(name) if earlier else None
@@ -77,7 +79,8 @@ class Scoring:
         first = self._names[0]
         if first in self._slow and (erratum := self._errata.of(sample)):
             scores[first] = await self._mark(scores[first], erratum, sample, prompt, reply)
-        return {name: scores[name] for name in self._names}
+        scores = {name: scores[name] for name in self._names}
+        return _placed(scores, removed) if removed else scores
 
     def _judged(self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
         """Score synchronously; a failure that the reply causes becomes an invalid answer."""
@@ -202,6 +205,23 @@ def shown(reply: Reply) -> Reply:
     if text == reply.text:
         return reply
     return structs.replace(reply, text=text, stop="length" if truncated else reply.stop)
+
+
+def _shortened(reply: Reply) -> tuple[Reply, Removed]:
+    """Return a reply without long runs of white space, which patterns would take long for, and what was removed."""
+    text, removed = blanks.shorten(reply.text)
+    return (structs.replace(reply, text=text) if removed else reply), removed
+
+
+def _placed(scores: Mapping[str, Score | Failure], removed: Removed) -> dict[str, Score | Failure]:
+    """Return scores whose spans are places in the original text."""
+    placed = dict(scores)
+    for name, score in scores.items():
+        if isinstance(score, Score) and score.span is not None:
+            begin, end = score.span
+            span = blanks.original(begin, removed), blanks.original(end - 1, removed) + 1
+            placed[name] = structs.replace(score, span=span)
+    return placed
 
 
 def _needs_await(scorer: Scorer) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import time
 from typing import Any, ClassVar
 
@@ -98,3 +100,27 @@ def test_no_scorer_of_a_suite_is_handed_reasoning(reply: str, verdict: str) -> N
         Scoring({"w": watching}, pool).now(Sample(id="1", target="cat"), Prompt(), Reply(text=reply))
     assert "dog" not in seen[0]
     assert "But" not in seen[0]
+
+
+class Slow(msgspec.Struct, frozen=True):
+    """Looks for a letter with a pattern that takes quadratic time for blanks."""
+
+    heavy: ClassVar[bool] = False
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        found = re.search(r"\s*\s*([A-D])$", reply.text)
+        verdict: Verdict = "right" if found else "unanswered"
+        return Score(value=float(bool(found)), verdict=verdict, span=found.span(1) if found else None)
+
+
+@pytest.mark.parametrize("blank", ["\n", " ", "\t ", "\u3000"])
+def test_long_runs_of_white_space_hold_up_no_pattern_and_move_no_span(blank: str) -> None:
+    text = "x" + blank * 60_000 + "y" + blank * 60_000 + "B"
+    began = time.process_time()
+    with Pool(1) as pool:
+        scoring = Scoring({"only": Slow()}, pool)
+        score = scoring.now(toy.sample("q"), Prompt(), Reply(text=text))["only"]
+        assert asyncio.run(scoring.all(toy.sample("q"), Prompt(), Reply(text=text)))["only"] == score
+    assert time.process_time() - began < 1
+    assert isinstance(score, Score)
+    assert score.span == (len(text) - 1, len(text))
