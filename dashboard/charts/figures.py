@@ -151,7 +151,7 @@ def apart(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -> pd.Da
     taken = [(float(at), float(top) - high / 2, 0.0) for at, top in zip(placed[x], placed[y], strict=True)]
     names, heights, sides = [], [], []
     for at, top, text in zip(placed[x], placed[y], placed[name], strict=True):
-        own, wide = bool(at > middle), letter * (min(len(text), LIMIT) + 2)
+        own, wide = bool(at > middle), letter * (min(len(text), LIMIT) + 1)
         places = [
             (side, height)
             for side in (own, not own)

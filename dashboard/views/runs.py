@@ -155,7 +155,10 @@ def details(entry: Entry) -> None:
     left.dataframe(
         pd.DataFrame(provenance.facts(read_card(entry.path)), columns=["fact", "value"]),
         hide_index=True,
-        column_config={"fact": st.column_config.Column(width=130)},
+        column_config={
+            "fact": st.column_config.Column(width=100),
+            "value": st.column_config.Column(width=560),
+        },
     )
     right.dataframe(counts, hide_index=True)
     run = {"run": card.run, "suite": card.config.suite}

@@ -228,8 +228,7 @@ def _compare_with_published(
     from evals.verdicts.reproduction import measured, with_noise
 
     shown = overview(runs)
-    for line in (*shown.broken, *shown.damaged):
-        common.note(f"broken run: {line}")
+    common.note_broken((*shown.broken, *shown.damaged))
     published = named(results)
     if only is not None:
         published = {only: published[only]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -172,6 +172,18 @@ def note(message: str) -> None:
     from evals.plain import plain
 
     click.echo(plain(message), err=True)
+
+
+BROKEN = 5
+"""Broken runs that are named above a table."""
+
+
+def note_broken(lines: Sequence[str]) -> None:
+    """Name broken runs on standard error, the first ones if there are many."""
+    for line in lines[:BROKEN]:
+        note(f"broken run: {line}")
+    if len(lines) > BROKEN:
+        note(f"{len(lines) - BROKEN} further broken runs; `evals list runs` names them all")
 
 
 def run_json(card: Card) -> dict[str, Any]:

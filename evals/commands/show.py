@@ -219,8 +219,7 @@ def print_overview(
 
 
 def _note_broken(shown: Overview) -> None:
-    for line in (*shown.broken, *shown.damaged):
-        common.note(f"broken run: {line}")
+    common.note_broken((*shown.broken, *shown.damaged))
 
 
 def _no_runs_message(results: Path | None) -> str:

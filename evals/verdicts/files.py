@@ -34,7 +34,7 @@ def cells(verdict: SuiteVerdict) -> tuple[str, ...]:
         formatting.interval(verdict.low, verdict.high, verdict.unit),
         formatting.size(verdict.margin, verdict.unit),
         f"{verdict.n:,}",
-        f"{verdict.coverage:.4f}",
+        f"{100 * verdict.coverage:.2f} %",
     )
 
 

@@ -263,11 +263,11 @@ def _verdict(
 def _judge(
     case: Case, claims: _Claims, p_regression: float | None, policy: Policy
 ) -> tuple[Verdict, list[str]]:
-    margin = f"{case.rule.margin:g}"
+    margin = formatting.size(case.rule.margin, case.metric.unit)
     if p_regression is not None and p_regression <= policy.alpha:
         return "regression", [f"the loss is shown to exceed {margin} ({formatting.p_equals(p_regression)})"]
     reasons = [
-        f"coverage of the {side} is {share:.4f}, below the floor {policy.coverage:g}"
+        f"coverage of the {side} is {100 * share:.2f} %, below the floor of {100 * policy.coverage:g} %"
         for side, share in zip(("candidate", "baseline"), case.coverage, strict=True)
         if share < policy.coverage
     ]
@@ -292,7 +292,8 @@ def _undecided(case: Case, claims: _Claims, alpha: float) -> str:
     observed = claims.observed
     if observed is not None and observed is not claims.worst and p_loss_below(observed, case) <= alpha:
         return f"would pass without the missing outcomes, not with them at their worst ({formatting.p_equals(claims.p_pass)})"
-    return f"a loss of {case.rule.margin:g} cannot be excluded ({formatting.p_equals(claims.p_pass)})"
+    loss = formatting.size(case.rule.margin, case.metric.unit)
+    return f"a loss of {loss} cannot be excluded ({formatting.p_equals(claims.p_pass)})"
 
 
 def _limits(case: Case, claims: _Claims, level: float) -> tuple[float | None, float | None]:

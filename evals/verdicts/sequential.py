@@ -321,7 +321,7 @@ class SequentialGate:
             "pass": f"the loss is shown to be less than {margin}, after {test.n} samples",
             "regression": f"the loss is shown to exceed {margin}, after {test.n} samples",
             "cannot tell": f"undecided after {test.n} samples"
-            + ("" if test.coverage >= self.policy.coverage else f"; coverage is {test.coverage:.4f}"),
+            + ("" if test.coverage >= self.policy.coverage else f"; coverage is {100 * test.coverage:.2f} %"),
         }
         family = self.family if test.entry.tier != "advisory" else 1
         return SuiteVerdict(

@@ -163,7 +163,7 @@ def test_pass_must_hold_with_the_missing_at_their_worst():
 def test_coverage_floor_stops_a_pass_even_where_tolerated():
     found = judge(binary(300, 500), with_missing(11), rules=TOY + '\nmissing = "tolerate"')
     assert found.verdict == "cannot tell"
-    assert "coverage of the candidate is 0.9780" in found.suites[0].reasons[0]
+    assert "coverage of the candidate is 97.80 %" in found.suites[0].reasons[0]
     assert judge(with_missing(11), binary(300, 500), rules=TOY, coverage=0.97).verdict == "pass"
 
 
