@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
+from itertools import pairwise
 from typing import IO
 
 import msgspec
@@ -107,6 +108,11 @@ class SampleStore:
         sample = _decode(os.pread(self._file.fileno(), end - start, start))
         cluster = self.clusters[position]
         return sample if sample.cluster == cluster else structs.replace(sample, cluster=cluster)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Return the number of bytes of each sample without its files, a measure of the length of its question."""
+        return [end - start for start, end in pairwise(self._ends)]
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[position] for position in range(len(self)))

@@ -26,7 +26,7 @@ from evals.run.budget import Budget
 from evals.run.caller import Caller
 from evals.run.describe import put_rules
 from evals.run.job import Job
-from evals.run.order import order
+from evals.run.order import Queue, Turn
 from evals.run.sampling import reseeded
 from evals.sandbox import Pool
 from evals.scorers.scoring import Scoring, failure
@@ -66,7 +66,7 @@ class Runner:
         budget: Budget | None = None,
         watcher: Watcher | None = None,
         timeout_s: float | None = None,
-        queue: Sequence[tuple[int, int, int]] | None = None,
+        queue: Sequence[Turn] | None = None,
         skips: Callable[[int], bool] | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
@@ -85,7 +85,7 @@ class Runner:
         self._scoring = [
             Scoring(job.suite.scorers, self._pool, job.suite.errata, ideal=job.suite.ideal) for job in jobs
         ]
-        self._queue = list(reversed(order(jobs) if queue is None else queue))
+        self._queue = Queue(jobs, queue)
         self._workers: set[asyncio.Task[None]] = set()
         self._judging: set[asyncio.Task[None]] = set()
         self._stop, self._idle = asyncio.Event(), asyncio.Event()
@@ -194,13 +194,14 @@ class Runner:
         ):
             if len(self._workers) < target:
                 self._fill()
-            number, position, repeat = self._queue.pop()
-            if self._skips is not None and self._skips(number):
+            turn = self._queue.pop()
+            if self._skips is not None and self._skips(turn[0]):
                 continue
-            await self._run_sample(number, position, repeat)
+            await self._run_sample(turn)
 
-    async def _run_sample(self, number: int, position: int, repeat: int) -> None:
+    async def _run_sample(self, turn: Turn) -> None:
         """Produce one record: prompt, call, score, write. Slow scoring does not delay the next call."""
+        number, position, repeat = turn
         job = self.jobs[number]
         sample = job.samples[position]
         started = time.time()
@@ -215,6 +216,8 @@ class Runner:
         if outcome is None:
             return  # interrupted before a reply: the sample stays open
         self._book(outcome)
+        if isinstance(outcome, Reply):
+            self._queue.replied(turn, _tokens(outcome))
         scoring = self._scoring[number]
         scores = scoring.now(sample, prompt, outcome) if isinstance(outcome, Reply) and scoring.quick else {}
         record = Record(
@@ -316,6 +319,13 @@ class Runner:
         """Return the last failure if no call has ever succeeded, in earlier sessions either; else empty."""
         succeeded = self._calls.replies or any(job.done for job in self.jobs)
         return self._last_failure if self._failures and not succeeded else ""
+
+
+def _tokens(reply: Reply) -> float:
+    """Return the output tokens of a reply; without a count, a guess from its characters."""
+    if reply.usage.output is not None:
+        return reply.usage.output
+    return (len(reply.text) + len(reply.reasoning or "")) / 4
 
 
 def on_interrupt(handler: Callable[[], None]) -> list[int]:
