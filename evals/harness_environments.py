@@ -15,6 +15,9 @@ from evals.errors import UsageError
 
 RECIPES = {
     "lm-eval": ("lm-eval==0.4.13",),
+    "scieval": (
+        "--no-deps git+https://github.com/InternScience/SciEvalKit@0817251a22dd40196e0e241b2a12f2d46eea2d63",
+    ),
     "opencompass": ("torch==2.13.0", "opencompass==0.5.4 datasets==3.6.0", "'pyarrow<24' rdkit math-verify"),
 }
 """Harness -> arguments of the `pip install` commands for its environment, in order, as tested."""

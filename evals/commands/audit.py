@@ -25,7 +25,7 @@ COLUMNS = (
 @click.option(
     "--with",
     "peer",
-    type=click.Choice(["import", "lm-eval", "opencompass"]),
+    type=click.Choice(["import", "lm-eval", "opencompass", "scieval"]),
     default="import",
     show_default=True,
     help="Compare with the scores in the imported files, or with this harness's own code run on the replies.",
@@ -50,7 +50,7 @@ def audit(
     from evals.verdicts.second_opinion.audit import audit as compare
 
     if peer == "import" and (python is not None or rule is not None):
-        raise UsageError("--python and --rule go with --with lm-eval or --with opencompass")
+        raise UsageError("--python and --rule go with --with lm-eval, opencompass or scieval")
     report = compare(
         store.find_one(results, run), None if peer == "import" else peer, python=python, rule=rule
     )

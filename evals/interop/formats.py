@@ -22,6 +22,7 @@ READERS = {
     "lm-eval": "lm_eval:read",
     "opencompass": "opencompass:read",
     "vlmevalkit": "vlmevalkit:read",
+    "scieval": "scieval:read",
     "chembench": "chembench:read",
     "inspect": "inspect:read",
     "evalscope": "evalscope:read",

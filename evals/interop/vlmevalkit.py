@@ -14,7 +14,7 @@ import glob
 import io
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -34,48 +34,51 @@ CIRCULAR = 1_000_000
 DATASETS = (
     "MMMU_DEV_VAL", "MMMU_Pro_10c_COT", "MMMU_Pro_V_COT", "MMMU_Pro_10c", "MMMU_Pro_V", "MMStar", "MathVista_MINI",
     "MathVision_MINI", "MathVision", "ChartQA_TEST", "SFE-zh", "SFE", "Physics", "MSEarthMCQ", "XLRS-Bench-lite",
-    "ChartBench", "MicroVQA", "MMMU_VAL", "MMMU_TEST", "MMMU",
+    "ChartBench", "ChartQAPro_CoT", "ChartQAPro", "MicroVQA", "MMMU_VAL", "MMMU_TEST", "MMMU",
 )  # fmt: skip
 TABLES = (".xlsx", ".tsv", ".json")
 OPTIONS = "ABCDEFGHIJKLMNO"
+_TRUTH = {"True": 1, "False": 0}
+"""How a table of text writes truth values."""
 _CONTROL = re.compile("_x(00[01][0-9A-F])_")
 
 
-def read(path: Path) -> list[Source]:
-    """Read one table, or the tables of a model's folder; raises DataError."""
+def read(path: Path, *, name: str = FORMAT, datasets: Sequence[str] = DATASETS) -> list[Source]:
+    """Read one table, or the tables of a model's folder; raises DataError. `name`: the kit, with its data sets."""
     if path.is_file():
-        return [_source(path)]
+        return [_source(path, name, datasets)]
     files = {
         file.resolve()
         for ending in TABLES
         for file in below(path, f"**/*{ending}")
-        if _named(file)[1] and "_result" not in file.stem and "_judge" not in file.stem
+        if _named(file, datasets)[1] and "_result" not in file.stem and "_judge" not in file.stem
     }
     if not files:
         raise DataError(f"{path}: no <model>_<dataset>.xlsx, .tsv or .json there")
-    return [_source(file) for file in sorted(files)]
+    return [_source(file, name, datasets) for file in sorted(files)]
 
 
-def _named(path: Path) -> tuple[str, str]:
+def _named(path: Path, datasets: Sequence[str]) -> tuple[str, str]:
     """Split `<model>_<dataset>`; an unknown data set is an empty string."""
-    dataset = next((name for name in DATASETS if path.stem.endswith(f"_{name}")), "")
+    dataset = next((name for name in datasets if path.stem.endswith(f"_{name}")), "")
     return (path.stem[: -len(dataset) - 1], dataset) if dataset else (path.stem, "")
 
 
-def _source(path: Path) -> Source:
-    model, dataset = _named(path)
-    name = dataset or path.stem
+def _source(path: Path, name: str, datasets: Sequence[str]) -> Source:
+    model, dataset = _named(path, datasets)
+    task = dataset or path.stem
+    beside = _beside(path, datasets)
     return Source(
-        format=FORMAT,
-        tasks=(name,),
+        format=name,
+        tasks=(task,),
         model=model,
-        items=lambda: _items(path),
-        stated={f"{name} {label}": score for label, score in _stated(path)},
+        items=lambda: _items(path, beside),
+        stated={f"{task} {label}": score for label, score in _stated(beside)},
     )
 
 
-def _items(path: Path) -> Iterator[Item]:
-    verdicts = _verdicts(path)
+def _items(path: Path, beside: Sequence[Path]) -> Iterator[Item]:
+    verdicts = _verdicts(beside)
     for row_number, row in enumerate(_rows(path), 1):
         if "prediction" not in row:
             raise DataError(f"{path}: no column `prediction`; it has {', '.join(map(str, row))[:200]}")
@@ -100,16 +103,16 @@ def _items(path: Path) -> Iterator[Item]:
         )  # fmt: skip
 
 
-def _beside(path: Path) -> list[Path]:
+def _beside(path: Path, datasets: Sequence[str]) -> list[Path]:
     """Return the tables that VLMEvalKit derived from this one."""
     files = sorted(below(path.parent, f"{glob.escape(path.stem)}_*"))
-    return [file for file in files if file.suffix in (*TABLES, ".csv") and not _named(file)[1]]
+    return [file for file in files if file.suffix in (*TABLES, ".csv") and not _named(file, datasets)[1]]
 
 
-def _verdicts(path: Path) -> dict[str, dict[str, Any]]:
+def _verdicts(beside: Sequence[Path]) -> dict[str, dict[str, Any]]:
     """Return the verdicts by index."""
     verdicts: dict[str, dict[str, Any]] = {}
-    for file in _beside(path):
+    for file in beside:
         if not file.stem.endswith(("_acc", "_score")):
             for row in _rows(file):
                 if "index" in row and ("hit" in row or "res" in row):
@@ -117,13 +120,15 @@ def _verdicts(path: Path) -> dict[str, dict[str, Any]]:
     return verdicts
 
 
-def _stated(path: Path) -> Iterator[tuple[str, float]]:
-    """Yield aggregate scores: of a column `Overall` with a row per split, or of a row `Overall` with a column `acc`."""
-    for file in _beside(path):
+def _stated(beside: Sequence[Path]) -> Iterator[tuple[str, float]]:
+    """Yield aggregate scores: of a column `Overall` (or `...Acc(%)`) with a row per split, or of a row `Overall` with a column `acc`."""
+    for file in beside:
         kind = file.stem.rpartition("_")[2]
         for row in _rows(file) if kind in ("acc", "score") else ():
             label = next(iter(row.values()), "")
-            overall = next((row[name] for name in row if str(name).lower() == "overall"), None)
+            overall = next(
+                (row[name] for name in row if str(name).lower().endswith(("overall", "acc(%)"))), None
+            )
             if overall is None and str(label).lower() == "overall":
                 overall, label = row.get("acc", row.get("accuracy")), ""
             if (score := _number(overall)) is not None:
@@ -140,7 +145,7 @@ def _id(value: Any) -> str:
 
 def _number(value: Any) -> float | None:
     try:
-        return None if value in (None, "") else number(float(value))
+        return None if value in (None, "") else number(float(_TRUTH.get(value, value)))
     except (TypeError, ValueError, OverflowError):
         return None
 

@@ -287,6 +287,58 @@ def test_vlmevalkit_failed_calls_are_failures_and_a_formula_is_a_text(tmp_path: 
     assert "=1+1" in texts
 
 
+def scieval_folder(folder: Path) -> Path:
+    """What SciEvalKit leaves of TRQA and ProteinLMBench: replies, its verdicts beside them, its scores."""
+    out = folder / "outputs" / "m" / "T20260617_G0817251a"
+    out.mkdir(parents=True)
+    rows = [json.loads(line) for line in (SAMPLES / "trqa" / "TRQA.jsonl").read_text().splitlines()]
+    heads = ("index", "question", "answer", "prediction")
+    said = [f"<choice>{row['Answer']}</choice>" for row in rows[:-1]] + ["Failed to obtain answer via API."]
+    table = [
+        (row.get("index", n), row["Question"], row["Answer"], text)
+        for n, (row, text) in enumerate(zip(rows, said, strict=True), 1)
+    ]
+    tsv = ["\t".join(map(str, line)) for line in (heads, *table)]
+    (out / "m_TRQA.tsv").write_text("\n".join(tsv) + "\n")
+    hits = [
+        f"{line}\t{hit}" for line, hit in zip(tsv, ["hit", "False", *["True"] * (len(rows) - 1)], strict=True)
+    ]
+    (out / "m_TRQA_judge.tsv").write_text("\n".join(hits) + "\n")
+    (out / "m_TRQA_score.csv").write_text("TRQA-Acc(%)\n87.5\n")
+    return folder
+
+
+def test_scieval_s_tables_with_their_verdicts_and_scores(tmp_path: Path) -> None:
+    folder = scieval_folder(tmp_path)
+    done = evals("import", "scieval", folder, "--sample", "--protocol", "official", "--results", tmp_path / "r", "--json")  # fmt: skip
+    assert done.status == 0, done.err
+    (run,) = done.json["runs"]
+    assert (run["suite"], run["model"]) == ("trqa", "m")
+    assert run["counts"]["failed:imported"] == 1
+    assert run["counts"]["right"] == sum(run["counts"].values()) - 1
+    assert "scieval states TRQA Overall score 87.5" in run["notes"]
+    audited = evals("audit", run["run"], "--results", tmp_path / "r", "--json").json
+    assert [(item["ours"], item["theirs"]) for item in audited["items"] if item["ours"] == 1.0] == [
+        (1.0, 0.0)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("m_TRQA.tsv", "index\tquestion\n1\tWhy?\n", "no column `prediction`"),
+        ("m_TRQA.json", "{", "m_TRQA.json"),
+        ("m_Other.tsv", "index\tprediction\n1\tA\n", "no <model>_<dataset>.xlsx, .tsv or .json there"),
+    ],
+)
+def test_a_bad_table_of_scieval_is_one_line(tmp_path: Path, name: str, content: str, says: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_text(content)
+    done = evals("import", "scieval", tmp_path / "in", "--sample", "--results", tmp_path / "r")
+    assert says in done.complaint
+    assert not (tmp_path / "r").exists()
+
+
 def test_a_workbook_that_is_a_bomb_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "m_MMStar.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/workbook.xml", b"0" * (80 << 20))

@@ -80,7 +80,7 @@ class Audit(Struct, frozen=True, kw_only=True):
 def audit(run: Run, peer: str | None = None, *, python: Path | None = None, rule: str | None = None) -> Audit:
     """Compare our scores with those of a peer's rule, or of an imported run's source; raises UsageError if there are none.
 
-    `peer`: lm-eval or opencompass, run on the recorded replies (`python`: an interpreter that has it installed; `rule`:
+    `peer`: lm-eval, opencompass or scieval, run on the recorded replies (`python`: an interpreter that has it installed; `rule`:
     the name of one of its rules for this suite, by default the first). None: the scores stated by the source.
     """
     card = run.card

@@ -28,7 +28,7 @@ from evals.verdicts.second_opinion.rules import PEERS, Rule
 
 START_S = 300.0
 """Seconds for the harness to start, importing from a cold disk."""
-SECONDS = {"lm-eval": 10.0, "opencompass": 30.0}
+SECONDS = {"lm-eval": 10.0, "opencompass": 30.0, "scieval": 10.0}
 """Seconds for one reply; OpenCompass limits its symbolic comparison to 10 s itself."""
 MEMORY_MIB = 4096
 """Memory limit in addition to that of the imported harness."""

@@ -1,6 +1,7 @@
 """The scoring rules of other harnesses for our suites: where a peer defines each, and the columns that it reads.
 
-Letters are those of the prompt, as the model saw them. Sources: lm_eval 0.4.13 and opencompass 0.5.4.
+Letters are those of the prompt, as the model saw them. Sources: lm_eval 0.4.13, opencompass 0.5.4
+and SciEvalKit @ 0817251a.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from evals.types import Prompt, Sample
 
 Doc = Callable[[Sample, Prompt], dict[str, Any]]
 
-PEERS = {"lm-eval": "lm_eval", "opencompass": "opencompass"}
+PEERS = {"lm-eval": "lm_eval", "opencompass": "opencompass", "scieval": "scieval"}
 """Peer -> its Python package."""
 
 
@@ -57,7 +58,7 @@ def find(peer: str, suite: str, name: str | None) -> Rule:
 
 
 def _of(peer: str) -> Iterator[Rule]:
-    return _lm_eval() if peer == "lm-eval" else _opencompass()
+    return {"lm-eval": _lm_eval, "opencompass": _opencompass, "scieval": _scieval}[peer]()
 
 
 # --- lm-eval: a task's file, a filter, a metric
@@ -216,3 +217,33 @@ def _tagged(tag: str) -> Doc:
 
 def _caption(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     return {"gold": str(sample.meta.get("output", sample.target))}
+
+
+# --- SciEvalKit: one of the rules in of_scieval.py
+
+ONE_OPTION = ("microvqa", "mmstar", "msearth")
+"""Suites of questions with one right option that SciEvalKit has, too."""
+
+
+def _scieval() -> Iterator[Rule]:
+    def rule(name: str, suite: str, doc: Doc) -> Rule:
+        return Rule(peer="scieval", name=name, suite=suite, spec={"rule": name}, doc=doc)
+
+    yield rule("trqa", "trqa", _right_letters)
+    yield rule("proteinlmbench", "proteinlmbench", _option_number)
+    for suite in ONE_OPTION:
+        yield rule("options", suite, _lettered)
+
+
+def _right_letters(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+    right = sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
+    return {"answer": ", ".join(sorted(map(prompt.shown_letter, right)))}
+
+
+def _option_number(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+    return {"answer": f"option {ord(_letter(sample, prompt)) - ord('A') + 1}"}
+
+
+def _lettered(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+    shown = _shown(sample, prompt)
+    return {"answer": _letter(sample, prompt), "choices": {chr(65 + n): text for n, text in enumerate(shown)}}

@@ -1,0 +1,123 @@
+"""SciEvalKit, for `worker.py`: rules of InternScience/SciEvalKit @ 0817251a on a recorded reply.
+
+Importing its package needs torch and some fifty others, of which these rules use none. So the functions of a rule alone are taken
+out of the package's files; `pip install --no-deps` is enough. Where it would ask a judge, it decides as it does
+without one (`exact_matching`).
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+HEAD = "from __future__ import annotations\nimport copy as cp, os, re, string\nfrom typing import Any, Dict, List, Optional, Set\n"
+"""What the functions use of their files' imports."""
+
+
+def functions(file: str, *names: str) -> dict[str, Any]:
+    """Load functions of a file of the package, and methods (`Class.method`) as functions; raises ImportError."""
+    package = find_spec("scieval")
+    if package is None or package.origin is None:
+        raise ImportError("there is no package scieval")
+    path = Path(package.origin).parent / file
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    body = [node for name in names for node in _definitions(tree.body, name.split("."))]
+    if len(body) != len(names):
+        raise ImportError(f"{path} does not define {', '.join(names)}")
+    part = Path(tempfile.mkdtemp()) / path.name  # below the worker's own folder, which goes with it
+    part.write_text(HEAD + ast.unparse(ast.Module(body, [])), encoding="utf-8")
+    spec = spec_from_file_location(f"scieval.dataset.{path.stem}", part)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{part} cannot be loaded")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return vars(module)
+
+
+def _definitions(nodes: Iterable[ast.stmt], name: list[str]) -> list[ast.stmt]:
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name[0]:
+            return [node] if len(name) == 1 else _definitions(node.body, name[1:])
+    return []
+
+
+class Table(dict[str, Any]):
+    """A stand-in for a data frame of one row, as far as `ProteinLMBench.evaluate` uses one."""
+
+    def sort_values(self, *, by: str) -> Table:
+        """Return itself: one row is in order."""
+        return self
+
+
+def trqa() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
+    """Return `TRQA._judge` without a judge."""
+    space = functions("dataset/trqa.py", "_extract_choice_letters", "TRQA._judge")
+
+    def score(reply: str, doc: dict[str, Any]) -> dict[str, Any]:
+        found = space["_judge"](None, {"answer": doc["answer"], "prediction": reply, "question": ""})
+        return {"score": float(found["hit"]), "answer": found["pred_norm"]}
+
+    return score
+
+
+def proteinlmbench() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
+    """Return `ProteinLMBench.evaluate` on a table of one row; nothing is read or written."""
+    space = functions("dataset/text_mcq.py", "ProteinLMBench.evaluate")
+    for name in (
+        "scieval",
+        "scieval.dataset",
+        "scieval.dataset.utils",
+        "scieval.dataset.utils.multiple_choice",
+    ):
+        sys.modules[name] = ModuleType(name)
+    vars(sys.modules["scieval.dataset.utils.multiple_choice"])["report_acc"] = lambda table: table
+    space.update(get_intermediate_file_path=lambda *_: "", dump=lambda *_: None)
+
+    def score(reply: str, doc: dict[str, Any]) -> dict[str, Any]:
+        table = Table(index=[0], question=[""], prediction=[reply], answer=[doc["answer"]])
+        space["load"] = lambda _: table
+        this = type("This", (), {"data": Table(index=[0], question=[""]), "dataset_name": "ProteinLMBench"})
+        space["evaluate"](this, "")
+        return {"score": float(table["hit"][0]), "answer": table["prediction"][0]}
+
+    return score
+
+
+def options() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
+    """Return `can_infer`, by which questions with one right option are scored; no option is wrong."""
+    space = functions("utils/matching_util.py", "can_infer_option", "can_infer_text", "can_infer")
+
+    def score(reply: str, doc: dict[str, Any]) -> dict[str, Any]:
+        letter = space["can_infer"](reply, dict(doc["choices"])) or ""
+        return {"score": float(letter == doc["answer"]), "answer": letter}
+
+    return score
+
+
+RULES = {"trqa": trqa, "proteinlmbench": proteinlmbench, "options": options}
+
+
+class Rule:
+    """One of its rules."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self._score = RULES[spec["rule"]]()
+        try:
+            self.version = f"SciEvalKit {version('scieval')}"
+        except PackageNotFoundError:  # a checkout on the path
+            self.version = "SciEvalKit"
+
+    def one(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Score one reply."""
+        found = self._score(item["reply"], item["doc"])
+        return {**found, "why": "" if found["answer"] else "nothing found"}
+
+
+open_rule = Rule
