@@ -184,22 +184,39 @@ class Fmax(Struct, frozen=True):
 
     def __call__(self, points: Sequence[Point]) -> float:
         """Reduce; raises ValueError if there are no points, or no list."""
+        return fmax(*self._tables([point for point in points if point.verdict != "missing"]))
+
+    def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
+        """Return the statistic of a resample of clusters, taken by their indices."""
+        import numpy as np
+
+        known = [(i, p) for i, points in enumerate(clusters) for p in points if p.verdict != "missing"]
+        stated, gold = self._tables([point for _, point in known])
+        owners = np.array([index for index, _ in known], dtype=np.intp)
+
+        def statistic(indices: NDArray[np.intp]) -> float:
+            rows = np.repeat(np.arange(len(owners)), np.bincount(indices, minlength=len(clusters))[owners])
+            return fmax(stated[rows], gold[rows])
+
+        return statistic
+
+    def _tables(self, points: Sequence[Point]) -> tuple[Floats, Floats]:
+        """Return two tables (item by label) of 0 and 1: what is stated, and what is right."""
         import numpy as np
 
         try:
             index = {label: i for i, label in enumerate(self.labels())}
         except DataError as error:
             raise ValueError(str(error)) from error
-        known = [point for point in points if point.verdict != "missing"]
-        if not known:
+        if not points:
             raise ValueError("there is nothing to reduce")
-        stated, gold = (np.zeros((len(known), len(index))) for _ in range(2))
-        for row, point in enumerate(known):
+        stated, gold = (np.zeros((len(points), len(index))) for _ in range(2))
+        for row, point in enumerate(points):
             for table, text in ((stated, point.answer or ""), (gold, str(point.target))):
                 for label in self.split(text):
                     if label in index:
                         table[row, index[label]] = 1.0
-        return fmax(stated, gold)
+        return stated, gold
 
 
 def fmax(stated: Floats, gold: Floats) -> float:

@@ -239,7 +239,9 @@ def test_the_mixed_score() -> None:
     assert Mixed(unread=0.0).of(gold, column(10, 20, 50, 90)) == pytest.approx(1.0)
     assert Mixed(unread=0.0).of(gold, column(12, 40, 50, 5000)) == pytest.approx(0.5925)
     nothing = np.full((4, 1), np.nan)
-    assert Mixed(unread=0.0).of(gold, nothing) == pytest.approx(0.4791667, abs=1e-6)  # silence is 0 %, which is in range
+    assert Mixed(unread=0.0).of(gold, nothing) == pytest.approx(
+        0.4791667, abs=1e-6
+    )  # silence is 0 %, which is in range
     assert Mixed().of(gold, nothing) == 0.0
 
 
