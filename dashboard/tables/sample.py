@@ -15,7 +15,8 @@ import msgspec
 from msgspec import Struct, structs
 
 from evals.dashboard.tables.frames import Entry, query
-from evals.errors import StoreError
+from evals.errors import StoreError, UsageError
+from evals.extract.selfies import rewritten
 from evals.extract.smiles import looks_like_smiles
 from evals.extract.units import convert, read
 from evals.prompts import plain_text
@@ -275,14 +276,19 @@ def _number(target: object) -> float | None:
     return value if isfinite(value) else None
 
 
-MOLECULE_SCORERS = frozenset({"molecule", "molecules"})
+MOLECULE_SCORERS = frozenset({"molecule", "molecules", "selfies"})
 DRAWN = 4
 """Molecules of a question that are drawn: the last ones, since examples come first."""
 _TAGGED = re.compile(
     r"(?:<SMILES>|\[START_SMILES\])\s*([^\s<\[][^\s<]{0,2000}?)\s*(?:</SMILES>|\[END_SMILES\])"
 )
 _NAME = re.compile(r"<IUPAC>\s{0,9}([^<>\n]{1,1000}?)\s{0,9}</IUPAC>")
-REACTIONS = {"smolinstruct:FS": "forward", "smolinstruct:RS": "backward"}
+REACTIONS = {
+    "smolinstruct:FS": "forward",
+    "smolinstruct:RS": "backward",
+    "mol-instructions:FS": "forward",
+    "mol-instructions:RS": "backward",
+}
 """Suites whose question is one side of a reaction and whose answer is the other."""
 
 
@@ -307,7 +313,7 @@ def molecules(item: Item) -> Molecules | None:
         return None
     given, answer, gold = _given(item), "", ""
     if MOLECULE_SCORERS & item.scores.keys():
-        gold = str(item.sample.target).replace(";", ".")
+        gold = _in_smiles(item, str(item.sample.target)).replace(";", ".")
         answer = (item.score.answer or "").replace(";", ".") if item.score else ""
     elif not given and isinstance(item.sample.meta.get("smiles"), str):
         given = {item.sample.meta["smiles"]: ""}
@@ -320,14 +326,25 @@ def molecules(item: Item) -> Molecules | None:
 
 def _given(item: Item) -> dict[str, str]:
     """Return the molecules of a question: those in tags, else options that all are SMILES, else words that must be SMILES."""
-    tagged = [smiles for smiles in dict.fromkeys(_TAGGED.findall(item.asked)) if looks_like_smiles(smiles)]
+    asked = _in_smiles(item, item.asked)
+    tagged = [smiles for smiles in dict.fromkeys(_TAGGED.findall(asked)) if looks_like_smiles(smiles)]
     if tagged:
         return dict.fromkeys(tagged[-DRAWN:], "")
     choices = options(item)
     if choices and all(_surely_smiles(choice.text.strip()) for choice in choices):
         return {choice.text.strip(): choice.shown for choice in choices[:DRAWN]}
-    words = (word.strip("`'\".,;:?!") for word in item.asked.split())
+    words = (word.strip("`'\".,;:?!") for word in asked.split())
     return dict.fromkeys(list(dict.fromkeys(filter(_surely_smiles, words)))[-DRAWN:], "")
+
+
+def _in_smiles(item: Item, text: str) -> str:
+    """Return a text of a suite that is written in SELFIES with SMILES in their place, if the package for it is installed."""
+    if "selfies" not in item.scores:
+        return text
+    try:
+        return rewritten(text).text
+    except UsageError:
+        return text
 
 
 def _surely_smiles(word: str) -> bool:

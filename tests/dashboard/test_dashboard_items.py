@@ -166,6 +166,22 @@ def test_molecules_of_answer_gold_and_question_are_found(results: Path) -> None:
     assert (asked.answer, asked.gold, asked.reaction) == ("", "", "")
 
 
+def test_molecules_in_selfies_are_drawn_as_smiles(results: Path) -> None:
+    pytest.importorskip("selfies", reason="NOT TESTED: the extra `chemistry` is not installed")
+    question = Text(
+        "What is the product?\n[C][C][=Branch1][C][=O][Cl].[N][C][C][=C][C][=C][C][=C][Ring1][=Branch1]"
+    )
+    score = Score(value=1.0, verdict="right", answer="CC(=O)NCc1ccccc1")
+    one = items.Item(
+        entry=entry(results, "as"), id="x", repeat=0, verdict="right", scores={"selfies": score},
+        sample=Sample(id="x", question=(question,), target="[C][C][=Branch1][C][=O][N][C][C][=C][C][=C][C][=C][Ring1][=Branch1]"),
+    )  # fmt: skip
+    found = items.molecules(one)
+    assert found is not None
+    assert (found.gold, found.answer) == ("CC(=O)NCC1=CC=CC=C1", "CC(=O)NCc1ccccc1")
+    assert found.given == {"CC(=O)Cl.NCC1=CC=CC=C1": ""}
+
+
 @pytest.mark.parametrize(
     ("question", "choices", "given"),
     [

@@ -266,6 +266,11 @@ def test_fmax_adds_predictions_one_by_one() -> None:
 
 def test_resampled_statistics_are_those_of_the_rows() -> None:
     made = points("Protein-Stability", "official", [(0.1 * i, f"\\boxed{{{(i * 7) % 5}}}") for i in range(9)])
+    names = ["EC1.1.1.1", "EC2.7.1.1", "EC3.1.1.1"]
+    some = [(names[i % 3], f"\\boxed{{{names[i * i % 3]}}}") for i in range(9)]
+    enzymes_made = points("Protein-FunctionEC", "official", some)
+    rule = Fmax(lambda: ("1.1.1.1", "2.7.1.1", "3.1.1.1"), enzymes)
+    assert rule.over([[point] for point in enzymes_made])(np.arange(9)) == pytest.approx(rule(enzymes_made))
     for statistic in (Correlation("spearman"), Mixed(unread=0.0)):
         of = statistic.over([[point] for point in made])
         assert of(np.arange(9)) == pytest.approx(statistic(made))
