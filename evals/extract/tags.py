@@ -84,19 +84,28 @@ def tagged(text: str, tag: str) -> str | None:
     return contents[-1] if contents else None
 
 
-def json_object(text: str) -> dict[str, Any] | None:
+def json_object(text: str, *, unique: bool = False) -> dict[str, Any] | None:
     """Return the last balanced JSON object that parses; of nested ones the outermost.
 
-    NaN, infinities and more than 200 levels are refused.
+    NaN, infinities and more than 200 levels are refused; with `unique` also an object in which a key has two values.
     """
+    hook = _without_conflict if unique else None
     for begin, end in reversed(_braces(text)):
         try:
-            value = json.loads(text[begin:end], parse_constant=_refuse)
+            value = json.loads(text[begin:end], parse_constant=_refuse, object_pairs_hook=hook)
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
             return value
     return None
+
+
+def _without_conflict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if values.setdefault(key, value) != value:
+            raise ValueError(f"two values of {key}")
+    return values
 
 
 def _refuse(constant: str) -> float:

@@ -1,0 +1,216 @@
+"""How MolecularIQ compares counts and atom indices, defects included and named.
+
+Sources: ml-jku/moleculariq-core @ a1b89635, rewards/count_reward.py and index_reward.py; the answer is the text of the last
+`<answer>` tag (ml-jku/moleculariq-eval @ 425ecaaa), or with `first` of the first one, to which missing braces are added
+(OpenCompass @ a5acc4bb, datasets/moleculariq). All properties must be right. Known defects:
+
+* with one property, any single key or a bare value will do; with several, keys count by name;
+* `[0.9, -3, "x", 2]` is the set {0, 2}: fractions are cut, what is negative or no number is left out, and so is `"2"`;
+* "none", "empty" and an empty answer are the empty set;
+* rings are RDKit's symmetrised set, so that bicyclo[2.1.1]hexane has three (`strict` has the same targets);
+* formulas are split at two letters in any case: C6H5NO2 has 2 "No", so C6H5O2N is wrong for it, and CO is Co.
+
+Two things are not repeated here: synonyms of keys by upstream's table, though the prompt wants exact keys; and what the
+authors' harness tries with replies without a tag.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from evals.extract.visible import visible
+from evals.scorers.choice import unread
+from evals.types import Prompt, Reply, Sample, Score
+
+FORMULA = "molecular_formula"
+_OPEN, _CLOSE = re.compile("<answer>", re.IGNORECASE), re.compile("</answer>", re.IGNORECASE)
+_LONGEST = 100_000
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789", " -·")
+_ELEMENT = re.compile(r"([a-z]{1,2})(\d*)", re.IGNORECASE)
+_NOTHING = frozenset(("none", "empty", "[]", "()", "{}", ""))
+
+
+class Compared(Struct, frozen=True):
+    """Scores 1 if all counts, or all sets of indices, of a reply's tag are those of the target, a JSON object."""
+
+    kind: Literal["count", "index"]
+    first: bool = False
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        content = None if reply.stop == "filter" else tag_content(visible(reply.text).text, first=self.first)
+        if not content:
+            return unread(reply, "no <answer> tag")
+        stated = _with_braces(content) if self.first else content
+        wanted = {key_of(key): value for key, value in json.loads(str(sample.target)).items()}
+        right = (counts_match if self.kind == "count" else indices_match)(stated, wanted)
+        return Score(value=float(right), verdict="right" if right else "wrong", answer=content[:200])
+
+
+def key_of(name: object) -> str:
+    """Return a property's key in lower case, with underscores for spaces."""
+    return "_".join(str(name).lower().split())
+
+
+def tag_content(text: str, *, first: bool) -> str | None:
+    """Return what stands between the first, or the last, opening `<answer>` and the next closing one."""
+    opens = list(_OPEN.finditer(text))
+    for tag in opens if first else opens[:-2:-1]:
+        close = _CLOSE.search(text, tag.end())
+        return text[tag.end() : close.start()].strip()[:_LONGEST] if close else None
+    return None
+
+
+def _with_braces(content: str) -> Any:
+    """Return the JSON object that a tag holds, braces added if they are missing, or else its text."""
+    tries = [content] if content.startswith("{") else []
+    tries.append(f"{{{content}}}")
+    if not content.startswith("{") and content.endswith("}"):
+        tries.append(f"{{{content}")
+    for text in tries:
+        stated = _parsed(text)
+        if stated is not None:
+            return stated
+    return content
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+# --- counts ---------------------------------------------------------------------------------------------------
+
+
+def counts_match(stated: Any, wanted: Mapping[str, Any]) -> bool:
+    """Whether every wanted value is stated: a number within 1e-6, the same text, or a formula with the same elements."""
+    if len(wanted) > 1:
+        named = _named(stated) or {}
+        return bool(named) and all(_equal(key, value, named.get(key)) for key, value in wanted.items())
+    ((key, value),) = wanted.items()
+    if _number(stated) is not None:
+        return _equal(key, value, stated)
+    single = _named(stated)
+    if single is None:
+        return FORMULA in key and isinstance(stated, str) and _equal(key, value, stated)
+    only = next(iter(single.values())) if len(single) == 1 else None
+    return _equal(key, value, single.get(key, only))
+
+
+def _named(stated: Any) -> dict[str, Any] | None:
+    """Return key -> value of an object, its text, or `key: value` pairs; None: there are none, or a key comes twice."""
+    pairs = (
+        list(stated.items())
+        if isinstance(stated, dict)
+        else _pairs(stated)
+        if isinstance(stated, str)
+        else []
+    )
+    keys = [key_of(key) for key, _ in pairs]
+    return {key_of(key): value for key, value in pairs} if keys and len(set(keys)) == len(keys) else None
+
+
+def _pairs(text: str) -> list[tuple[str, Any]]:
+    objects: list[list[tuple[str, Any]]] = []
+
+    def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        objects.append(pairs)
+        return dict(pairs)
+
+    try:
+        if isinstance(json.loads(text, object_pairs_hook=keep), dict):
+            return objects[-1]
+    except (ValueError, RecursionError):
+        pass
+    split = (part.split(":", 1) for part in re.split(r"[;,\n]", text) if ":" in part)
+    return [(key.strip(), value.strip()) for key, value in split if key.strip()]
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _equal(key: str, wanted: Any, stated: Any) -> bool:
+    if stated is None:
+        return False
+    if FORMULA in key:
+        return _elements(str(wanted)) == _elements(str(stated))
+    numbers = _number(wanted), _number(stated)
+    if numbers[0] is not None and numbers[1] is not None:
+        return abs(numbers[0] - numbers[1]) <= 1e-6
+    return str(wanted).strip() == str(stated).strip()
+
+
+def _elements(formula: str) -> dict[str, int] | str:
+    found: dict[str, int] = {}
+    try:
+        for symbol, count in _ELEMENT.findall(formula.translate(_SUBSCRIPTS)[:_LONGEST]):
+            found[symbol.title()] = found.get(symbol.title(), 0) + (int(count) if count else 1)
+    except ValueError:  # a count of thousands of digits
+        return formula
+    return found
+
+
+# --- indices --------------------------------------------------------------------------------------------------
+
+
+def indices_match(stated: Any, wanted: Mapping[str, Any]) -> bool:
+    """Whether every wanted set of indices is stated."""
+    sets = {key: set(map(int, indices)) for key, indices in wanted.items()}
+    if len(sets) == 1:
+        (one,) = sets.values()
+        return _index_set(_only_list(stated)) == one
+    named = _named_lists(stated)
+    return named is not None and all(_index_set(named.get(key)) == indices for key, indices in sets.items())
+
+
+def _only_list(stated: Any) -> Any:
+    if isinstance(stated, str):
+        text = stated.strip()
+        if (indices := _listed(text)) is not None:
+            return indices
+        parsed = _parsed(text)
+        stated = text.partition(":")[2] if parsed is None and ":" in text else parsed
+    return next(iter(stated.values())) if isinstance(stated, dict) and len(stated) == 1 else stated
+
+
+def _named_lists(stated: Any) -> dict[str, Any] | None:
+    if isinstance(stated, str):
+        parsed = _parsed(stated)
+        pairs = (part.strip().partition(":")[::2] for part in stated.split(";") if ":" in part)
+        stated = {key.strip(): value for key, value in pairs} if parsed is None else parsed
+    if not isinstance(stated, dict) or len({key_of(key) for key in stated}) != len(stated):
+        return None
+    return {key_of(key): value for key, value in stated.items()}
+
+
+def _index_set(value: Any) -> set[int] | None:
+    indices = _listed(value) if isinstance(value, str) else value
+    if not isinstance(indices, list):
+        return None
+    numbers = (index for index in indices if isinstance(index, int | float))
+    return {int(number) for number in numbers if 0 <= number < float("inf")}
+
+
+def _listed(text: str) -> list[int] | None:
+    """Read `0, 2` with or without brackets; None: something else, or a negative index."""
+    if text.strip().lower() in _NOTHING:
+        return []
+    bare = re.sub(r"^[\[({]|[\])}]$", "", text.strip())
+    try:
+        indices = [int(part) for part in bare.split(",") if part.strip()]
+    except ValueError:
+        return None
+    return None if any(index < 0 for index in indices) else indices

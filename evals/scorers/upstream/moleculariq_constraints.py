@@ -1,0 +1,77 @@
+"""Whether a molecule that a reply states has wanted properties, by the package `moleculariq_core` itself, if it is installed.
+
+The properties (ring systems, oxidation states, 135 functional groups, 58 reaction templates) are defined by its code and its
+tables of patterns alone; it is on GitHub (MIT, ml-jku/moleculariq-core), not on PyPI.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from importlib.util import find_spec
+from typing import ClassVar, Literal
+
+from msgspec import Struct
+
+from evals.errors import DataError
+from evals.extract.tags import json_object, tagged
+from evals.extract.visible import visible
+from evals.scorers.choice import unread
+from evals.scorers.upstream.moleculariq import tag_content
+from evals.types import Prompt, Reply, Sample, Score
+
+PACKAGE = "moleculariq_core"
+LONGEST = 5_000
+"""Characters of a SMILES."""
+
+
+def missing_package() -> str:
+    """Return that the package is missing, and how to install it; empty if it is not."""
+    if find_spec(PACKAGE) is not None:
+        return ""
+    source = "git+https://github.com/ml-jku/moleculariq-core@a1b89635371c3cd942e44ebeec63ec3665e7743d"
+    return f"molecular-iq:generation needs {PACKAGE}: pip install {source}"
+
+
+class Constraints(Struct, frozen=True):
+    """Scores 1 if the stated molecule is valid and satisfies all constraints of the target, a JSON list."""
+
+    heavy: ClassVar[bool] = True
+    read: Literal["first tag", "last tag", "stated"]
+
+    def warm(self) -> None:
+        """Import what takes long, once per worker."""
+        if not missing_package():
+            import_module(f"{PACKAGE}.rewards.constraint_reward")
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        stated = None if reply.stop == "filter" else self._stated(visible(reply.text).text)
+        if not stated:
+            return unread(reply, "no molecule stated")
+        if len(stated) > LONGEST:
+            return Score(
+                value=0.0, verdict="invalid", answer=stated[:200], why=f"longer than {LONGEST} characters"
+            )
+        if why := missing_package():
+            raise DataError(why)
+        rules = import_module(f"{PACKAGE}.rewards.constraint_reward")
+        found = rules.multi_constraint_generation_reward(
+            stated, json.loads(str(sample.target)), return_details=True
+        )
+        if not found.get("valid_smiles"):
+            return Score(value=0.0, verdict="invalid", answer=stated[:200], why="no valid SMILES")
+        right = found.get("reward") == 1.0
+        return Score(value=float(right), verdict="right" if right else "wrong", answer=stated[:200])
+
+    def _stated(self, text: str) -> str | None:
+        if self.read == "stated":
+            place = tagged(text, "answer") or text
+            named = json_object(place, unique=True) or json_object(f"{{{place}}}", unique=True) or {}
+            smiles = next((value for key, value in named.items() if str(key).lower() == "smiles"), None)
+            return smiles if isinstance(smiles, str) else place if len(place.split()) == 1 else None
+        content = tag_content(text, first=self.read == "first tag")
+        if content and self.read == "first tag" and not content.startswith("{"):
+            braced = json_object(f"{{{content}}}")
+            return content if braced is None else json.dumps(braced)
+        return content

@@ -1,0 +1,142 @@
+"""MolecularIQ (ml-jku, arXiv 2601.15279): counts, atom indices and constrained generation on molecular graphs, 5,111 questions.
+
+`count` and `index` have one to five properties a question, all of them right or none. `official` follows the authors
+(ml-jku/moleculariq-eval @ 425ecaaa): JSON in the last `<answer>` tag, three replies a question; the rule, with its defects, is
+evals/scorers/upstream/moleculariq.py. `intern-s1` is OpenCompass' form (@ a5acc4bb, molculariq_gen), by which the published
+Intern-S2 numbers were probably made: its own system prompt, whose examples leave out the braces, and the *first* tag. Its mean
+over three sets is not defined there, so that the published single number is attached to no variant. `strict` reads properties
+wherever they are stated, and no list of indices that has fractions, negative or quoted words in it.
+
+`generation` runs the package of the authors, and is refused if that is missing. The revision of the data on the hub is not known
+here; OpenCompass has copies as count.jsonl, index.jsonl and generation.jsonl, which `--data` takes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from evals.benchmark import Benchmark, Protocol, Variant
+from evals.data import Data, Row, Split
+from evals.errors import DataError
+from evals.prompts import ask, plain_text
+from evals.prompts.upstream import UpstreamPrompts
+from evals.report.metrics import repeated
+from evals.scorers.properties import StatedProperties
+from evals.scorers.upstream.moleculariq import Compared
+from evals.scorers.upstream.moleculariq_constraints import Constraints, missing_package
+from evals.suite import GREEDY_32K, INTERN_S1
+from evals.types import Prompt, Sample, Sampling, Scorer, Text
+
+
+def _split(variant: str) -> Split:
+    return Split(
+        hub="ml-jku/moleculariq-v0.0",
+        config="default",
+        split="test",
+        stems=(variant, "moleculariq-v0.0", "test"),
+        rows=5_111,
+    )
+
+
+def _samples(data: Data, variant: str) -> Iterator[Sample]:
+    for row in data.rows(_split(variant), required=("uid", "question")):
+        if variant not in str(row.get("task_type") or variant):
+            continue
+        column = "constraints" if variant == "generation" else "target"
+        gold = _decoded(row, column)
+        if not gold or not isinstance(gold, list if variant == "generation" else dict):
+            raise DataError(f"molecular-iq: {row['uid']}: no {column} in {str(row.get(column))[:60]!r}")
+        yield Sample(
+            id=str(row["uid"]),
+            question=(Text(str(row["question"])),),
+            target=json.dumps(gold, sort_keys=True),
+            group=f"{len(gold)} {'property' if len(gold) == 1 else 'properties'}",
+            meta={"molecule": str(row.get("original_smiles") or "")},
+        )
+
+
+def _decoded(row: Row, column: str) -> Any:
+    value = row.get(column)
+    if isinstance(value, dict):
+        return {key: inner for key, inner in value.items() if inner is not None}
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"molecular-iq: {row['uid']}: its {column} is no JSON: {error}") from error
+
+
+FORM = (
+    "Atoms are counted from 0 in the order of the SMILES, without hydrogens unless they are isotopes. What is absent is 0 as a count "
+    "and [] as a list of indices. Reason if that helps, then give all that is asked for as one JSON object with exactly the keys that "
+    'the question names, between <answer> and </answer>, e.g. <answer>{"carbon_atom_count": 2}</answer>, '
+    '<answer>{"carbon_atom_index": [0, 1]}</answer> or, for a molecule, <answer>{"smiles": "CCO"}</answer>.'
+)
+
+
+def _prompt(sample: Sample, repeat: int) -> Prompt:
+    return ask(f"{plain_text(sample.question)}\n\n{FORM}")
+
+
+def _ideal(sample: Sample, prompt: Prompt) -> str:
+    gold = json.loads(str(sample.target))
+    stated = {"smiles": sample.meta.get("molecule", "")} if isinstance(gold, list) else gold
+    return f"<answer>{json.dumps(stated)}</answer>"
+
+
+def _no_molecule(sample: Sample) -> str:
+    missing = missing_package()
+    return missing or ("" if sample.meta.get("molecule") else "no molecule with these properties is known")
+
+
+def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
+    return {"prompt": question}
+
+
+SCORERS: dict[tuple[str, str], Scorer] = {
+    ("strict", "count"): StatedProperties("count"),
+    ("strict", "index"): StatedProperties("index"),
+    ("strict", "generation"): Constraints("stated"),
+    ("official", "count"): Compared("count"),
+    ("official", "index"): Compared("index"),
+    ("official", "generation"): Constraints("last tag"),
+    ("intern-s1", "count"): Compared("count", first=True),
+    ("intern-s1", "index"): Compared("index", first=True),
+    ("intern-s1", "generation"): Constraints("first tag"),
+}
+"""(protocol, variant) -> rule."""
+
+
+def _protocol(name: str, variant: str) -> Protocol:
+    return Protocol(
+        prompt=_prompt,
+        scorers={"answer": SCORERS[name, variant]},
+        metrics=repeated(),
+        repeats=3 if name == "official" else 1,
+        sampling={"strict": GREEDY_32K, "intern-s1": INTERN_S1}.get(name, Sampling(max_tokens=32_768)),
+        upstream=UpstreamPrompts(
+            file="molculariq/molculariq_gen.py",
+            asks="moleculariq_infer_cfg.prompt_template.template",
+            given=(("_name", variant),),
+            row=_row,
+        )
+        if name == "intern-s1"
+        else None,
+        refuses=missing_package() if variant == "generation" else "",
+        unwinnable=_no_molecule if variant == "generation" else None,
+    )
+
+
+BENCHMARK = Benchmark(
+    name="molecular-iq",
+    title="MolecularIQ: counts (1,800), atom indices (1,740) and generated molecules (1,571), all or nothing (arXiv 2601.15279).",
+    variants={"count": Variant(1_800), "index": Variant(1_740), "generation": Variant(1_571)},
+    default=("count", "index"),
+    samples=_samples,
+    protocols={name: partial(_protocol, name) for name in ("strict", "official", "intern-s1")},
+    ideal=_ideal,
+    licence="MIT",
+    cite="arXiv 2601.15279",
+)

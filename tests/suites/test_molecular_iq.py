@@ -1,0 +1,177 @@
+"""MolecularIQ: the authors' comparison with its defects, OpenCompass' first tag, the mended reading, bad data."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import pytest
+
+from evals.suites import molecular_iq
+from evals.types import Prompt, Reply, Sample
+from tests.support.command import evals
+
+RINGS: dict[str, Any] = {"ring_count": 5}
+TWO: dict[str, Any] = {"ring_count": 5, "carbon_atom_count": 7}
+FORMULA: dict[str, Any] = {"molecular_formula_count": "C6H5NO2"}
+ATOMS: dict[str, Any] = {"ring_index": [0, 2, 3]}
+NO_ATOMS: dict[str, Any] = {"ring_index": []}
+SETS: dict[str, Any] = {"ring_index": [0, 1], "halogen_atom_index": []}
+
+
+def verdict(protocol: str, target: dict[str, Any], text: str, stop: str = "stop") -> str:
+    kind = "index" if "index" in next(iter(target)) else "count"
+    scorer = molecular_iq.BENCHMARK.suite(kind, protocol).scorers["answer"]
+    return str(
+        scorer(Sample(id="1", target=json.dumps(target)), Prompt(), Reply(text=text, stop=stop)).verdict
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "text", "official", "strict"),
+    [
+        (RINGS, '<answer>{"ring_count": 5}</answer>', "right", "right"),
+        (RINGS, '<answer>"ring count": 5</answer>', "right", "right"),
+        (RINGS, '<answer>{"rings": "5"}</answer>', "right", "right"),
+        (RINGS, "<answer>5</answer>", "right", "right"),
+        (RINGS, "<answer>5.0</answer>", "right", "right"),
+        (RINGS, "<answer>five</answer>", "wrong", "right"),
+        (RINGS, "<answer>5 rings</answer>", "wrong", "right"),
+        (RINGS, '<answer>{"ring_count": 5, "ring_count": 6}</answer>', "wrong", "unanswered"),
+        (
+            RINGS,
+            '<answer>{"ring_count": 6}</answer> No: <answer>{"ring_count": 5}</answer>',
+            "right",
+            "right",
+        ),
+        (RINGS, '<answer>{"ring_count": true}</answer>', "wrong", "wrong"),
+        (RINGS, '<think>{"ring_count": 6}</think>```json\n{"ring_count": 5}\n```', "unanswered", "right"),
+        (RINGS, "**5**", "unanswered", "right"),
+        (RINGS, "There are five rings.", "unanswered", "right"),
+        (RINGS, r"\boxed{5}", "unanswered", "right"),
+        (RINGS, "- **ring count**: 5 rings", "unanswered", "right"),
+        (RINGS, "ANSWER: 5 or 6", "unanswered", "unanswered"),
+        (RINGS, "The count is 4.", "unanswered", "wrong"),
+        (RINGS, "I do not know.", "unanswered", "unanswered"),
+        (TWO, '<answer>{"ring_count": 5, "carbon_atom_count": 7}</answer>', "right", "right"),
+        (TWO, '<answer>{"Ring-Count": 5, "carbon atom count": 7}</answer>', "wrong", "right"),
+        (TWO, '<answer>{"ring_count": 5}</answer>', "wrong", "wrong"),
+        (TWO, "<answer>ring_count: 5, carbon_atom_count: 7</answer>", "right", "right"),
+        (TWO, "ring_count: 5\ncarbon_atom_count: 7", "unanswered", "right"),
+        (TWO, "| ring count | 5 |\n| carbon atom count | 7 |", "unanswered", "right"),
+        (TWO, "5 and 7", "unanswered", "unanswered"),
+        (FORMULA, "<answer>C₆H₅NO₂</answer>", "right", "right"),
+        (FORMULA, "<answer>C6H5O2N</answer>", "wrong", "right"),  # upstream's "No"
+        (FORMULA, "<answer>C6H6NO2</answer>", "wrong", "wrong"),
+        (ATOMS, '<answer>{"ring_index": [3, 0, 2, 2]}</answer>', "right", "right"),
+        (ATOMS, '<answer>{"ring_index": "0,2,3"}</answer>', "right", "right"),
+        (ATOMS, '<answer>{"ring_index": [0.9, 2, 3, -1, "x"]}</answer>', "right", "wrong"),
+        (ATOMS, '<answer>{"ring_index": ["0", "2", "3"]}</answer>', "wrong", "right"),
+        (ATOMS, "<answer>[0, 2, 3]</answer>", "right", "right"),
+        (ATOMS, "<answer>0, 2 and 3</answer>", "wrong", "right"),
+        (ATOMS, '<answer>{"a": [0, 2, 3], "b": []}</answer>', "wrong", "unanswered"),
+        (ATOMS, "The ring atoms are 0, 2 and 3.", "unanswered", "right"),
+        (ATOMS, "[0-3]", "unanswered", "unanswered"),
+        (ATOMS, "I think it is [0, 2, 3] or [0, 2]", "unanswered", "unanswered"),
+        (ATOMS, "[]", "unanswered", "wrong"),
+        (NO_ATOMS, "<answer>[]</answer>", "right", "right"),
+        (NO_ATOMS, '<answer>{"ring_index": []}</answer>', "right", "right"),
+        (NO_ATOMS, "<answer>none</answer>", "right", "right"),
+        (NO_ATOMS, '<answer>{"ring_index": ["2"]}</answer>', "right", "wrong"),
+        (NO_ATOMS, '<answer>{"ring_index": null}</answer>', "wrong", "wrong"),
+        (NO_ATOMS, "There are none.", "unanswered", "right"),
+        (NO_ATOMS, "", "unanswered", "unanswered"),
+        (SETS, '<answer>{"ring_index": [1, 0], "halogen_atom_index": []}</answer>', "right", "right"),
+        (SETS, '<answer>{"ring_index": [1, 0]}</answer>', "wrong", "wrong"),
+    ],
+)
+def test_replies(target: dict[str, Any], text: str, official: str, strict: str) -> None:
+    assert verdict("official", target, text) == official
+    assert verdict("strict", target, text) == strict
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('<answer>"ring count": 5</answer>', "right"),
+        ('<answer>"ring count": 5}</answer>', "right"),
+        ('<ANSWER>{"ring_count": 5}</ANSWER>', "right"),
+        ('<answer>{"ring_count": 5, "ring_count": 6}</answer>', "wrong"),
+        ('<answer>{"ring_count": 6, "ring_count": 5}</answer>', "right"),  # the last of two keys
+        ('<answer>{"ring_count": 6}</answer> No: <answer>{"ring_count": 5}</answer>', "wrong"),
+    ],
+)
+def test_opencompass_takes_the_first_tag(text: str, expected: str) -> None:
+    assert verdict("intern-s1", RINGS, text) == expected
+
+
+def test_a_truncated_reply_is_truncated() -> None:
+    assert verdict("strict", RINGS, "The rings are 5", "length") == "truncated"
+    assert verdict("strict", RINGS, '<think>{"ring_count": 5}') == "truncated"
+
+
+@pytest.mark.parametrize(
+    "piece", ["<answer>", "{", '{"', "[", "0, ", "1 ", "a: ", "ring_count: ", '"ring_count": 5,', "9" * 50]
+)
+@pytest.mark.parametrize("target", [RINGS, TWO, FORMULA, ATOMS, SETS])
+def test_hostile_replies_take_linear_time(target: dict[str, Any], piece: str) -> None:
+    begin = process_time()
+    for protocol in ("strict", "official", "intern-s1"):
+        verdict(protocol, target, piece * (100_000 // len(piece)))
+        verdict(protocol, target, f"<answer>{piece * (100_000 // len(piece))}</answer>")
+    assert process_time() - begin < 10
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        ({"target": {}}, "no target in '{}'"),
+        ({"target": "{5"}, "its target is no JSON"),
+        ({"target": None}, "no target in 'None'"),
+    ],
+)
+def test_bad_data_are_one_line(row: dict[str, Any], complaint: str, tmp_path: Path) -> None:
+    rows = tmp_path / "count.jsonl"
+    rows.write_text(json.dumps({"uid": "u", "question": "?", **row}))
+    done = evals("check", "molecular-iq:count", "--data", rows)
+    assert done.status != 0
+    assert f"molecular-iq: u: {complaint}" in done.err + done.out
+
+
+def test_one_file_of_all_tasks_is_split_by_their_type(tmp_path: Path) -> None:
+    rows = [
+        {"uid": "a", "question": "?", "task_type": "single_count", "target": '{"ring_count": 1}'},
+        {"uid": "b", "question": "?", "task_type": "multi_index", "target": '{"ring_index": [1]}'},
+        {"uid": "c", "question": "?", "task_type": "constraint_generation", "target": None},
+    ]
+    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    done = evals("check", "molecular-iq", "--data", tmp_path, "--protocol", "strict")
+    assert (done.status, done.out.count("1 samples")) == (0, 2)
+
+
+@pytest.mark.skipif(find_spec("moleculariq_core") is not None, reason="the authors' package is installed")
+def test_generation_is_refused_without_the_package(tmp_path: Path) -> None:
+    done = evals("run", "molecular-iq:generation", "--sample", "-m", "scripted:x", "--results", tmp_path)
+    assert done.status == 2
+    assert "molecular-iq:generation needs moleculariq_core: pip install git+" in done.complaint
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('<answer>{"smiles": "c1ccc2ccccc2c1"}</answer>', "right"),
+        ('<answer>"smiles": "C1CCC2CCCCC2C1"</answer>', "right"),
+        ('<answer>{"smiles": "CCO"}</answer>', "wrong"),
+        ('<answer>{"smiles": "C1CC("}</answer>', "invalid"),
+        ("naphthalene, of course", "unanswered"),
+    ],
+)
+@pytest.mark.parametrize("protocol", ["strict", "intern-s1"])
+def test_generation_by_the_package(text: str, expected: str, protocol: str) -> None:
+    pytest.importorskip("moleculariq_core")
+    scorer = molecular_iq.BENCHMARK.suite("generation", protocol).scorers["answer"]
+    target = json.dumps([{"type": "ring_count", "operator": "=", "value": 2}])
+    assert scorer(Sample(id="1", target=target), Prompt(), Reply(text=text)).verdict == expected
