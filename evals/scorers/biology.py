@@ -41,11 +41,44 @@ def yes_or_no(text: str) -> Reading | None:
     if answer is not None:
         return answer._replace(value="yes" if answer.value else "no")
     shown = visible(text).text
-    signs = list(_STATED_SIGN.finditer(shown))
+    signs = [
+        sign
+        for sign in _STATED_SIGN.finditer(shown)
+        if not _UNSURE.search(shown[max(0, sign.start() - 24) : sign.start()].rpartition("\n")[2])
+    ]
     if not signs:
         return None
     value = "yes" if signs[-1]["sign"].lower() == "positive" else "no"
     return Reading(value, "sentence", *signs[-1].span("sign"))
+
+
+STATED: frozenset[Form] = frozenset(("box", "tag", "json", "line", "sentence"))
+"""Forms in which a reply states an answer; in all others it must consist of labels alone."""
+_UNSURE = re.compile(
+    r"\b(?:cannot|can\s*not|no|without|lack\w*|absent|exclu\w+|unlikely|reject\w*|missing|ruled\s+out|impossible|would|neither|if|whether|none\s+of)\b|\?",
+    re.IGNORECASE,
+)
+_FILLER = re.compile(r"\([^()]{0,80}\)|\b(?:and|ec|the|is|number)\b|[^\w]|_", re.IGNORECASE)
+
+
+def asserted(content: str, form: Form) -> str | None:
+    """Return what a statement asserts: what stands before a denial; None if it is a doubt, a condition or a question."""
+    if form in ("box", "tag", "json"):
+        return content
+    denied = _DENIED.search(content)
+    content = content[: denied.start()] if denied else content
+    clause = re.split(r"[(;.]\s", content, maxsplit=1)[0]
+    return None if _UNSURE.search(clause) else content
+
+
+def only_labels(content: str, names: Sequence[str], form: Form) -> bool:
+    """Whether nothing else stands beside the labels, unless a statement holds them."""
+    if form in STATED:
+        return True
+    rest = re.sub(r"[\s_-]+", " ", content.lower())
+    for name in names:
+        rest = rest.replace(re.sub(r"[\s_-]+", " ", name.lower()), " ")
+    return not _FILLER.sub("", rest)
 
 
 def _plain(label: str) -> str:
@@ -71,19 +104,22 @@ class LabelOf(Struct, frozen=True):
         return where(reading, Score(value=float(right), verdict=verdict, answer=reading.value))
 
     def _parse(self, content: str, form: Form) -> Any:
-        names = mentioned(content, self.labels)
+        names = mentioned(content, self.labels, form)
         return None if not names else names[0] if len(names) == 1 else REFUSED
 
 
-def mentioned(content: str, labels: Sequence[str]) -> list[str]:
-    """Return the labels that a statement names before anything that it denies."""
-    denied = _DENIED.search(content)
-    content = peel(content[: denied.start()] if denied else content)[:2_000]
-    whole = [label for label in labels if _plain(content) == _plain(label)]
+def mentioned(content: str, labels: Sequence[str], form: Form) -> list[str]:
+    """Return the labels that a statement asserts."""
+    claim = asserted(content[:2_000], form)
+    if claim is None:
+        return []
+    claim = peel(claim)
+    whole = [label for label in labels if _plain(claim) == _plain(label)]
     if whole:
         return whole
-    words = re.sub(r"[\s_-]+", " ", content.lower().replace("\\_", " "))
-    return [label for label in labels if _word(label).search(words)]
+    words = re.sub(r"[\s_-]+", " ", claim.lower().replace("\\_", " "))
+    names = [label for label in labels if _word(label).search(words)]
+    return names if only_labels(words, names, form) else []
 
 
 def _word(label: str) -> re.Pattern[str]:
@@ -112,7 +148,7 @@ class LabelsOf(Struct, frozen=True):
         return where(reading, score) if reading else score
 
     def _parse(self, content: str, form: Form) -> Any:
-        names = mentioned(content, self.labels)
+        names = mentioned(content, self.labels, form)
         return REFUSED if "none" in names and len(names) > 1 else names or None
 
 
@@ -132,8 +168,9 @@ class StatedEnzymes(Struct, frozen=True):
 
 
 def _parse_enzymes(content: str, form: Form) -> Any:
-    denied = _DENIED.search(content)
-    return sorted(set(_ENZYME.findall(content[: denied.start()] if denied else content))) or None
+    claim = asserted(content[:2_000], form)
+    codes = sorted(set(_ENZYME.findall(claim or "")))
+    return codes if codes and only_labels(claim or "", codes, form) else None
 
 
 class StatedNumbers(Struct, frozen=True):

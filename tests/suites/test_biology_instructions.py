@@ -198,6 +198,35 @@ def test_an_answer_at_the_cut_is_not_read() -> None:
         assert judged(task, "strict", target, text, stop="length").verdict == "truncated", task
 
 
+NO_ANSWER = {
+    "RNA-NoncodingRNAFamily": ("tRNA", (
+        "I considered tRNA and rejected it.", "A tRNA would end in CCA, this one doesn't.", "tRNA is unlikely.", "This is no tRNA.",
+        "Without more data, tRNA cannot be ruled out.", "The sequence is too short for a tRNA.", "Is it a tRNA?", "tRNA? No.",
+        "I can't say whether it's tRNA.", "Options: leader, tRNA, miRNA.", "Answer: not tRNA",
+    )),
+    "RNA-Modification": ("m6A", (
+        "m6A is absent.", "There is no m6A here.", "Is m6A present? I cannot tell.", "Without m6A.", "m6A: no", "- m6A: no\n- m5C: yes",
+        "m6A would need a DRACH motif, which is missing.", "I am not sure; perhaps um.",
+    )),
+    "Protein-FunctionEC": ("EC1.1.1.1", (
+        "It lacks the motif of EC 1.1.1.1.", "EC 1.1.1.1 can be excluded.", "The format is EC1.1.1.1; I do not know.",
+        "e.g. EC 1.1.1.1 has this form, but I cannot tell.", "Not EC 1.1.1.1.",
+    )),
+    "DNA-cpd": ("yes", (
+        "It might be positive.", "Prediction: positive or negative?", "If the answer is positive, then it binds; I cannot tell.",
+        "The label positive would need a TATA box, which is missing.",
+    )),
+    "Protein-Stability": (0.5, ("Step 1: consider 0.5. I cannot compute it.", "I'd need 0.5 ml of sample.", "See 2 of 3 references.")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("task", "text"), [(task, text) for task, (_, texts) in NO_ANSWER.items() for text in texts]
+)
+def test_a_reply_without_an_answer_is_not_credited(task: str, text: str) -> None:
+    assert judged(task, "strict", NO_ANSWER[task][0], text).verdict == "unanswered"
+
+
 # --- metrics: the figures are those of OpenCompass' evaluators (0.5.4)
 
 
