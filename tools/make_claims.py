@@ -103,6 +103,7 @@ INFERRED: dict[str, dict[str, Any]] = {
     },
     "ifeval": {"metric": "prompt-level accuracy", "repeats": 1},
     "ifbench": {"metric": "mean of four accuracies"},
+    "chartqapro": {"metric": "mean score of items, which are worth 0 to 1 (relaxed accuracy and ANLS)"},
     "sgi-bench": {
         "part": "deep research alone: six of eight numbers are shares of its 318 items",
         "repeats": 1,

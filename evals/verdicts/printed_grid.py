@@ -140,7 +140,7 @@ def _why_not(claim: Claim, items: int, runs: int) -> str:
         return f"it is no percentage ({claim.unit})"
     if claim.digits is None:
         return "the source's digits are not known"
-    if match := _NOT_A_PROPORTION.search(claim.metric):
+    if match := _NOT_A_PROPORTION.search(f"{claim.metric} {claim.inferred.get('metric', '')}"):
         return f"its metric is no proportion of items ({match[0]})"
     if not items:
         return "the number of items is not known"

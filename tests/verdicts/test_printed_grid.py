@@ -121,3 +121,12 @@ def test_nine_of_ten_numbers_say_something_of_how_they_were_measured() -> None:
     unverified = [claim for claim in claims if "2603.25040" in claim.source]
     assert unverified
     assert all(re.search("not compared with the paper", claim.note) for claim in unverified)
+
+
+def test_a_metric_that_is_known_by_inference_alone_counts_too() -> None:
+    """ChartQAPro's items are worth 0 to 1 each, so its printed numbers are no shares of 1,948."""
+    claims = {name: claim for name, claim in reported.named().items() if claim.suite == "chartqapro"}
+    assert claims
+    fits = [fit for table in examine(claims, load.item_counts()) for fit in table.fits]
+    assert {fit.fits for fit in fits} == {None}
+    assert all(fit.why_not.startswith("its metric is no proportion of items") for fit in fits)
