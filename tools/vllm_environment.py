@@ -21,19 +21,7 @@ UNWANTED = ("torchvision", "torchaudio", "torchcodec")
 """Builds for CUDA, which no CPU build of torch can load."""
 ALONE = ("torchvision==0.28.0",)
 """Without its own wishes: transformers' image processors use its transforms, which are plain torch."""
-OWN = (
-    "aiohttp",
-    "click",
-    "msgspec",
-    "numpy",
-    "pandas",
-    "pillow",
-    "pyarrow",
-    "scipy",
-    "tqdm",
-    "uvloop",
-    "wcwidth",
-)
+OWN = ("aiohttp", "click", "msgspec", "numpy", "pandas", "pillow", "pyarrow", "scipy", "tqdm", "uvloop")
 OPERATORS = """
 
 # science-evals: the operators that the CPU build of torch has not loaded, declared so that the import goes on

@@ -49,13 +49,19 @@ def width() -> int | None:
 
 
 def cells(text: str) -> int:
-    """Return the width of a text on a terminal."""
+    """Return the width of a text on a terminal.
+
+    >>> cells("a"), cells("分子"), cells("e\u0301")
+    (1, 4, 1)
+    """
     if text.isascii():
         return len(text)
-    from wcwidth import wcswidth
+    from unicodedata import category, east_asian_width
 
-    count = int(wcswidth(text))
-    return count if count >= 0 else len(text)  # -1: control characters, which `plain` writes out
+    return sum(
+        0 if category(character) in ("Mn", "Me", "Cf") else 1 + (east_asian_width(character) in "FW")
+        for character in text
+    )
 
 
 def wrap(text: str, max_width: int | None, *, indent: str = "") -> list[str]:
