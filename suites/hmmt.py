@@ -1,8 +1,9 @@
 """HMMT February 2025 and 2026 (Harvard-MIT Mathematics Tournament), as MathArena publishes it: answers are expressions.
 
-`official` follows MathArena (eth-sri/matharena @ e9276603): the answer in a box, four runs a problem, the last box
-alone. Its own parser is not used: two answers are equal here if math-verify finds them so, which MathArena's grammar
-and this one may decide differently for what neither was written for. `strict` reads the stated answer wherever it is.
+`official` follows MathArena (eth-sri/matharena @ e9276603): the last box, or without one the last integer of the reply, as its
+configurations of HMMT have it; four runs a problem. What its parser takes out of a box is taken out here, too; whether two
+answers are equal is math-verify's finding, not that of its own grammar (evals/scorers/upstream/boxed.py names the differences).
+`strict` reads the stated answer wherever it stands, and no number that merely stands last.
 The Intern-S2 tables print shares of 33 problems x 32 runs (`evals claims check --grid --suite hmmt:2026`).
 """
 
@@ -14,7 +15,7 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Split
 from evals.prompts import ask, plain_text
 from evals.report.metrics import repeated
-from evals.scorers.upstream.boxed import BoxedExpression
+from evals.scorers.upstream.boxed import MathArenaBox
 from evals.scorers.upstream.mathvision import Strict
 from evals.types import Prompt, Sample, Sampling, Text
 
@@ -48,6 +49,7 @@ def _ask(sample: Sample, repeat: int) -> Prompt:
 
 BENCHMARK = Benchmark(
     name="hmmt",
+    version="2",
     title="HMMT February 2025 (30) and 2026 (33): competition problems answered by an expression, as MathArena has them.",
     variants={"2025": Variant(30), "2026": Variant(33)},
     samples=_samples,
@@ -55,7 +57,7 @@ BENCHMARK = Benchmark(
         "strict": Protocol(prompt=_ask, scorers={"answer": Strict()}, metrics=repeated()),
         "official": Protocol(
             prompt=_ask,
-            scorers={"answer": BoxedExpression()},
+            scorers={"answer": MathArenaBox()},
             metrics=repeated(),
             sampling=Sampling(max_tokens=64_000),
             repeats=4,

@@ -26,6 +26,7 @@ from evals.types import Prompt, Sample, Sampling, Text
 
 ROWS = Split(
     hub="tsynbio/ProteinLMBench",
+    revision="f1397963c7f727a4a2f00cdd691e6e219c36e992",
     config="evaluation",
     split="train",
     stems=("evaluation", "ProteinLMBench", "train"),

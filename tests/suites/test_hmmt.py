@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import pytest
 
 from evals.data import Data
+from evals.scorers.upstream.boxed import MathArenaBox
 from evals.suites import hmmt
 from evals.types import Prompt, Reply, Sample
 
@@ -26,7 +29,13 @@ def verdict(protocol: str, sample: Sample, text: str) -> str:
         ("2025-sample-1", r"Hence \boxed{\pi/4}.", "right", "right"),
         ("2025-sample-2", r"\boxed{\sqrt{5} + 2}", "right", "right"),
         ("2025-sample-3", r"\boxed{0.75}", "right", "right"),
-        ("2025-sample-3", r"The answer is $\frac{3}{4}$.", "right", "unanswered"),
+        ("2025-sample-3", r"The answer is $\frac{3}{4}$.", "right", "wrong"),  # the last integer
+        ("2025-sample-3", r"\boxed{p = \frac{3}{4} \approx 0.8}", "right", "right"),
+        ("2025-sample-3", "It is three quarters.", "unanswered", "unanswered"),
+        ("2026-sample-1", r"\boxed{5,120.}", "right", "right"),
+        ("2026-sample-1", "There are 5120 ways, see page 7.", "unanswered", "wrong"),
+        ("2026-sample-1", "See page 7 for the 5120", "unanswered", "right"),
+        ("2026-sample-1", "-5120", "wrong", "right"),  # the last integer loses its sign
         ("2026-sample-1", r"\boxed{5120}", "right", "right"),
         ("2026-sample-2", r"\boxed{6\sqrt6} no, \boxed{6\sqrt{5}}", "wrong", "wrong"),
         ("2026-sample-5", r"<think>\boxed{9}</think>", "unanswered", "unanswered"),
@@ -37,3 +46,34 @@ def test_equal_expressions(name: str, text: str, strict: str, official: str) -> 
         strict,
         official,
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"\boxed{\text{probability } \tfrac{3}{4}}", r"\tfrac{3}{4}"),
+        (r"\boxed{x = y = 12}", "12"),
+        (r"\boxed{1{,}024}", "1024"),
+        (r"\boxed{45^\circ}", "45"),
+        (r"\boxed{\displaystyle \frac{\pi}{2}\approx 1.57}", r"\frac{\pi}{2}"),
+        ("12 or so, 007", "007"),
+        (r"\boxed{}", None),
+        ("none", None),
+    ],
+)
+def test_what_matharena_reads(text: str, answer: str | None) -> None:
+    assert MathArenaBox().stated(text) == answer
+
+
+@pytest.mark.parametrize("piece", ["\\boxed{", "\\text{", "=", "9", "1,", "\\approx"])
+def test_hostile_boxes_are_read_in_linear_time(piece: str) -> None:
+    begin = process_time()
+    MathArenaBox().stated(piece * 50_000)
+    MathArenaBox().stated(f"\\boxed{{{piece * 20_000}}}")
+    assert process_time() - begin < 3
+
+
+def test_decimals_count_to_six_digits_where_matharena_wants_ten() -> None:
+    third = Sample(id="1", target=r"\frac{1}{3}")
+    assert verdict("official", third, r"\boxed{0.333333}") == "right"  # a named difference
+    assert verdict("official", third, r"\boxed{0.3333}") == "wrong"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from msgspec import Struct
@@ -22,9 +23,13 @@ class BoxedExpression(Struct, frozen=True):
         """Import what takes long, once per worker."""
         equivalent("1", "1")
 
+    def stated(self, text: str) -> str | None:
+        """Return the answer that a reply without its reasoning states."""
+        return boxed(text)
+
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
-        stated = None if reply.stop == "filter" else boxed(visible(reply.text).text)
+        stated = None if reply.stop == "filter" else self.stated(visible(reply.text).text)
         if not stated:
             return Score(value=0.0, verdict=silence(reply), why="no box")
         gold = str(sample.target).strip().strip("$")
@@ -32,3 +37,30 @@ class BoxedExpression(Struct, frozen=True):
             equivalent(f"${gold}$", f"${stated}$")
         )
         return Score(value=float(right), verdict="right" if right else "wrong", answer=stated[:200])
+
+
+_TEXT = re.compile(r"\\text\{[^{}]*\}")
+_LEFT_OUT = re.compile(
+    r"\\(?:displaystyle|left|right|[Bb]igl?|[Bb]igr|quad|[,;:!])|\^\s*\\circ|\^\{\\circ\}|[$]"
+)
+_GROUPED = re.compile(r"(?<=\d)(?:,|\{,\})(?=\d)")
+_INTEGER = re.compile(r"\b\d+\b")
+
+
+class MathArenaBox(BoxedExpression, frozen=True):
+    r"""Scores what MathArena reads (eth-sri/matharena @ e9276603, src/matharena/parser.py), with math-verify's equality.
+
+    Of the last box: without `\text{...}`, degrees, spacing and commas between digits, what stands behind the last `=` and
+    before `\approx`. Without a box, as HMMT's configuration has it (`strict_parsing: false`), the last integer of the reply,
+    without its sign. Not repeated: some hundred replies that upstream's tables replace by hand, its grammar (decimals must
+    agree to 1e-10, here to six digits; letters in a row are a product), and lists over several boxes of a line.
+    """
+
+    def stated(self, text: str) -> str | None:
+        """Return the answer that a reply without its reasoning states."""
+        content = boxed(text)
+        if content is None:
+            integers = _INTEGER.findall(text)
+            return integers[-1] if integers else None
+        shown = _GROUPED.sub("", _LEFT_OUT.sub("", _TEXT.sub("", content))).strip().removesuffix(".")
+        return shown.rpartition("=")[2].partition("\\approx")[0].strip() or None
