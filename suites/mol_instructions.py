@@ -46,11 +46,20 @@ ATOMIC_UNITS = {"a.u.": "Ha  ", "a. u.": "Ha   ", "E_h": "Ha ", "Eh": "Ha", " au
 """Other names of the hartree, with replacements of the same length."""
 
 
+PER_MOLE = {"kcal*mol**-1": 627.509474, "kJ*mol**-1": 2625.499639}
+"""Units of a mole's energy, as the reader writes them -> their number in a hartree (CODATA 2018)."""
+
+
 def energy(reply: str, unit: str) -> Reading | Quantity | None:
-    """Return the energy that a reply states, also in atomic units by another name."""
+    """Return the energy that a reply states, also in atomic units by another name, and per mole."""
     for name, hartree in ATOMIC_UNITS.items():
         reply = reply.replace(name, hartree)
-    return stated(reply, unit)
+    reading = stated(reply, unit)
+    quantity = reading.value if isinstance(reading, Reading) else reading
+    if not isinstance(quantity, Quantity) or quantity.unit not in PER_MOLE:
+        return reading
+    in_hartree = quantity._replace(value=quantity.value / PER_MOLE[quantity.unit], unit="hartree")
+    return reading._replace(value=in_hartree) if isinstance(reading, Reading) else in_hartree
 
 
 # --- asking

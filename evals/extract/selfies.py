@@ -21,9 +21,11 @@ LONGEST = 5_000
 """Characters of a run that are decoded."""
 MOST = 200
 """Numbers of runs decoded and of lines examined, from the end of a reply."""
-_RUN = lazy_pattern(r"(?:\[[^\[\]\s]{1,24}\])++(?:\.(?:\[[^\[\]\s]{1,24}\])++)*+")
+_RUN = lazy_pattern(
+    r"(?:\[(?!/?SELFIES\])[^\[\]\s]{1,24}\])++(?:\.(?:\[(?!/?SELFIES\])[^\[\]\s]{1,24}\])++)*+", re.IGNORECASE
+)
 _ONLY_SELFIES = re.compile(r"\[[=#/\\]*(?:Branch|Ring)\d\]|\[[=#/\\]")
-_NOTATION = lazy_pattern(r"SELFIES", re.IGNORECASE)
+_NOTATION = lazy_pattern(r"\[(?P<closing>/?)SELFIES\]|SELFIES", re.IGNORECASE)
 _TAGGED = lazy_pattern(r"<SELFIES>([^<>]{1,5000})</SELFIES>", re.IGNORECASE)
 _OTHER_NOTATION = lazy_pattern(
     r"^[^\w\n\[]{0,12}(?:(?:canonical|isomeric|equivalent|corresponding)\s)?SMILES\b[^\n]*", re.IGNORECASE | re.MULTILINE
@@ -96,7 +98,10 @@ def rewritten(text: str) -> Rewritten:
 
 def _names(text: str) -> dict[tuple[int, int], str]:
     """Return the places where the notation is named."""
-    return {match.span(): "SMILES" for match in _NOTATION.finditer(text)}
+    return {
+        match.span(): "SMILES" if match["closing"] is None else f"<{match['closing']}SMILES>"
+        for match in _NOTATION.finditer(text)
+    }
 
 
 def _runs(text: str) -> dict[tuple[int, int], str]:
