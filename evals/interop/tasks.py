@@ -62,6 +62,14 @@ PREFIXES = ("leaderboard_", "inspect_evals/", "lighteval|", "custom|", "extended
 """Prefixes that are stripped first: the Open LLM Leaderboard's tasks in lm-eval, packages of tasks."""
 
 
+VARIANTS = {
+    "-0shot-instruct": "smolinstruct",
+    "-selfies": "mol-instructions",
+    "-sample_1k": "biology-instructions",
+}
+"""End of OpenCompass' name for a task -> suite; what stands before it is the variant."""
+
+
 def suite_of(task: str) -> str | None:
     """Return the suite of a task's name; None if it is not known."""
     plain = task.lower()
@@ -69,7 +77,8 @@ def suite_of(task: str) -> str | None:
         plain = plain.removeprefix(prefix)
     if plain.startswith("matbench_"):
         return f"matbench:{plain.removeprefix('matbench_')}"
-    if "-0shot-instruct" in plain:  # OpenCompass' tasks of SMolInstruct
-        return f"smolinstruct:{task.partition('-0shot-instruct')[0]}"
+    for mark, suite in VARIANTS.items():
+        if mark in plain:
+            return f"{suite}:{task.partition(mark)[0]}"
     suite = next((suite for start, suite in KNOWN if plain.startswith(start)), "-")
     return suite if suite.partition(":")[0] in load.suite_names() else None

@@ -397,6 +397,7 @@ def test_a_hostile_archive_is_one_line(name: str, content: bytes, why: str, tmp_
         ("ChemBench_Name_Conversion", "chembench:4k"), ("chembench", "chembench:lamalab"), ("gpqa-fr", None),
         ("mmmu_pro:vision", "mmmu:pro-vision"), ("mmmu_pro:standard-4", None), ("MMMU_DEV_VAL", "mmmu"),
         ("mmmu_multiple_choice", "mmmu"), ("matbench_expt_gap", "matbench:expt_gap"), ("aime2024-run3", "aime:2024"),
+        ("MG-selfies", "mol-instructions:MG"), ("RNA-Modification-sample_1k", "biology-instructions:RNA-Modification"),
         ("PP-ESOL-0shot-instruct", "smolinstruct:PP-ESOL"), ("ChartQA_TEST", "chartqa"), ("winogrande", None),
     ],
 )  # fmt: skip
