@@ -24,7 +24,7 @@ from evals.errors import DataError
 from evals.extract.upstream.letters import answer_msearth, option_msearth
 from evals.prompts import ANSWER_LINE, ask_with_images, images_of, options, plain_text
 from evals.prompts.upstream.sentences import NAMES_ONE, Place, Swap, sentences
-from evals.scorers.choice import StatedChoice, silence
+from evals.scorers.choice import StatedChoice, unanswered_verdict
 from evals.scorers.judge.judged import Judged
 from evals.scorers.upstream.inferred import Inferred
 from evals.suite import INTERN_S1
@@ -114,7 +114,7 @@ class Published(Struct, frozen=True):
         """Judge one reply."""
         answer = answer_msearth(reply.text[-100_000:]) if reply.stop != "filter" else None
         if answer is None or not answer.strip():
-            return Score(value=0.0, verdict=silence(reply), why="no answer of the asked form")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no answer of the asked form")
         stated, content = option_msearth(answer)
         stated = stated and (prompt.source_letter(stated) or stated)
         gold = sample.choices[ord(str(sample.target)) - ord("A")]

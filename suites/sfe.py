@@ -28,7 +28,7 @@ from evals.extract import stated
 from evals.extract.upstream.last_letter import letter
 from evals.prompts import options, pictures_first
 from evals.prompts.upstream.sentences import Place, Swap, sentences
-from evals.scorers.choice import Choice, StatedChoice, silence
+from evals.scorers.choice import Choice, StatedChoice, unanswered_verdict
 from evals.scorers.judge.judged import Judged
 from evals.suite import INTERN_S1
 from evals.types import Message, Part, Prompt, Reply, Sample, Score, Text
@@ -128,7 +128,7 @@ class Compared(Struct, frozen=True):
             return StatedChoice()(sample, prompt, reply)
         answer = None if reply.stop == "filter" else stated(reply.text[-10_000:])
         if not answer:
-            return Score(value=0.0, verdict=silence(reply), why="no answer stated")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no answer stated")
         gold = str(sample.target)
         numbers = (_number(gold), _number(answer))
         if _words(gold) == _words(answer) or (numbers[0] is not None and numbers[0] == numbers[1]):
@@ -158,7 +158,7 @@ class Rule(Struct, frozen=True):
             return Choice(letter)(sample, prompt, reply)
         answer = None if reply.stop == "filter" else stated(reply.text[-10_000:])
         if not answer or sample.meta.get("question_type") != "exact_match":
-            return Score(value=0.0, verdict=silence(reply), why="no rule reads it")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no rule reads it")
         right = answer.casefold().strip(" .") == str(sample.target).casefold().strip(" .")
         return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
 

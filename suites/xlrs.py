@@ -30,7 +30,7 @@ from evals.extract.upstream.letters import letters_all_distinct, letters_xlrs
 from evals.prompts import ask_with_images, options, plain_text
 from evals.prompts.upstream import UNREAD
 from evals.report.metrics import accuracy
-from evals.scorers.choice import silence
+from evals.scorers.choice import unanswered_verdict
 from evals.scorers.judge.judged import Judged
 from evals.scorers.options import StatedOptions
 from evals.suite import INTERN_S1
@@ -130,7 +130,7 @@ class Letters(Struct, frozen=True):
             right = set(letters) == set(_gold(sample))
             return Score(value=float(right), verdict="right" if right else "wrong", answer=letters)
         value = None if self.judged and text.strip() else 0.0
-        return Score(value=value, verdict=silence(reply), why="no letters that upstream reads")
+        return Score(value=value, verdict=unanswered_verdict(reply), why="no letters that upstream reads")
 
 
 def _gold(sample: Sample) -> tuple[str, ...]:

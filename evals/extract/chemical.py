@@ -1,4 +1,4 @@
-r"""Where a reply states a molecular formula or a systematic name.
+r"""Find where a reply states a molecular formula or a systematic name.
 
 >>> stated_formula("**C9H8O4** (molar mass: **180.16 g/mol**)", str.isalnum).value
 'C9H8O4'
@@ -327,8 +327,8 @@ def name_in(text: str) -> str | None:
     text = _PREFIX.sub("", text)
     if _CJK.search(text):
         text = _latin_part(_REMARK.sub("", text))
-    cut = _TALK.search(text)
-    text = _undecorated(_REMARK.sub("", text[: cut.start()] if cut else text))
+    talk = _TALK.search(text)
+    text = _undecorated(_REMARK.sub("", text[: talk.start()] if talk else text))
     text = re.sub(r"^(?:therefore|thus|then|probably|likely|most\s+likely)\s+", "", text)
     if (
         _START.match(text)

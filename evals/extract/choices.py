@@ -30,7 +30,7 @@ _VOID = lazy_pattern(
     r"[\s*_(\"'\[$\\{]*(?:text\{)?(?:none\b|neither\b|unable\b|not\s+(?:listed|among|given|provided|available|in\s+the)|cannot\s+be\b|unknown\b|undetermined\b|n/a\b|以上(?:都|皆|均)[不非]|无正确|没有正确)",
     re.IGNORECASE,
 )
-"""Says that no option fits."""
+"""A statement that no option fits."""
 _BESIDE = lazy_pattern(r"[(（]\s*(?:(?:option|choice|answer|letter)\s+)?([A-Z])\s*[)）]")
 """A letter beside an option's text."""
 _NONE_OF_THEM = lazy_pattern(
@@ -76,7 +76,7 @@ def stated_letters(
 ) -> Reading | None:
     """Read the options that the reply states; the value is a string of letters as shown, in the order stated.
 
-    `single`: two options in one statement are not answer. `truncated`: see `choice`.
+    `single`: two options in one statement are not an answer. `truncated`: see `choice`.
     """
     if not truncated and (closing := _closing(text)) is not None:
         if closing.value >= chr(ord("A") + count):
@@ -250,8 +250,8 @@ _REJECTS = lazy_pattern(r"[^\n]{0,200}(?:\b(?:incorrect|wrong|false|not)\b|✗|�
 
 def _whole(text: str, parser: _Parser) -> Reading | None:
     """Read a reply without a statement: its only line, its last line, a label at its start, or an option's own text."""
-    text, cut = visible(text)
-    if cut:
+    text, unclosed = visible(text)
+    if unclosed:
         return None
     if runs_on(text):
         return None

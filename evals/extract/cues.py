@@ -51,8 +51,8 @@ def label_at(text: str, at: int, label: re.Match[str]) -> Statement | None:
         begin += 1
     if text.startswith("```", begin):
         begin = text.find("\n", begin, stop) + 1 or stop
-    cut = (_SENTENCE_END if verb else _LINE_END).search(text, begin, stop)
-    end = cut.start() if cut else stop
+    mark = (_SENTENCE_END if verb else _LINE_END).search(text, begin, stop)
+    end = mark.start() if mark else stop
     if end <= begin or (label["mark"][:1] == "|" and _TABLE_RULE.match(text, text.find("\n", begin, stop))):
         return None
     form: Form = "sentence" if verb else "line"
@@ -76,16 +76,16 @@ _CONFIRMED = lazy_pattern(
 def after_correction(
     text: str, reading: Reading, parse: Parser, reread: Callable[[str], Reading | None]
 ) -> Reading | None:
-    """Return a reading, or what the words after it correct it to; None if it is taken back and nothing takes its place.
+    """Return a reading, or its correction by the words that follow; None if it is retracted without a replacement.
 
-    `reread` reads what follows by its shape; it is handed the text with blanks in place of what was taken back.
+    `reread` reads what follows by its layout; it receives the text with blanks in place of what was retracted.
     """
     retraction = _RETRACTED.search(text, reading.end, min(len(text), reading.end + 400))
     if retraction is None or _CONFIRMED.search(text, retraction.end(), retraction.end() + 300):
         return reading
     if lead := _CORRECTED.match(text, retraction.end()):
-        cut = _SENTENCE_END.search(text, lead.end(), lead.end() + EXTENT)
-        end = cut.start() if cut else min(len(text), lead.end() + EXTENT)
+        mark = _SENTENCE_END.search(text, lead.end(), lead.end() + EXTENT)
+        end = mark.start() if mark else min(len(text), lead.end() + EXTENT)
         value = parse(text[lead.end() : end], "sentence")
         if value is not None and value is not REFUSED and mood(text, lead.end(), end) == "asserted":
             return narrowed(text, Reading(value, "correction", lead.end(), end))
@@ -164,7 +164,7 @@ _UNDECIDED = lazy_pattern(
 
 
 def undecided(text: str, begin: int = 0) -> bool:
-    """Return whether words say that the model weighs several answers and settles on none."""
+    """Return whether the text weighs several answers without deciding."""
     return _UNDECIDED.search(text, begin) is not None
 
 
@@ -173,7 +173,7 @@ _BUT = lazy_pattern(r"\bbut\s+(?:rather\s+)?|而是")
 
 
 def undenied(content: str) -> str | None:
-    """Return what a statement puts in the place of an answer that it denies ("not A but B"); None: nothing; else as it is."""
+    """Return what replaces an answer that a statement denies ("not A but B"), None if nothing does; other statements are unchanged."""
     denial = _DENIAL.match(content)
     if denial is None:
         return content
@@ -182,7 +182,7 @@ def undenied(content: str) -> str | None:
 
 
 def narrowed(text: str, reading: Reading) -> Reading:
-    """Return a reading whose extent is the answer alone, if its statement contains it literally."""
+    """Return a reading narrowed to the answer itself, if its statement contains it literally."""
     shown = reading.value if isinstance(reading.value, str) else reading.value.text
     at = text.find(shown, reading.begin, reading.end) if shown else -1
     return reading if at < 0 else reading._replace(begin=at, end=at + len(shown))

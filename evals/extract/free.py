@@ -62,7 +62,7 @@ def _parse(content: str, form: Form) -> Any:
             return None
         words = len(forms[-1].split())
         if words > 2 and form in ("whole", "last line") and any(map(_SENTENCE_VERB.search, forms)):
-            return None  # read off its end
+            return None  # read from its end
         if len(content) > SHORT or (words > _FEW and number(forms[-1]) is None):
             return None
         if form == "last line" and content.rstrip().endswith((".", ":", "。")) and words > 2:

@@ -13,7 +13,7 @@ class Language(NamedTuple):
 
     nouns: tuple[str, ...]
     link: str
-    """Pattern of the verb or particle between noun and answer; a colon always will do."""
+    """Pattern of the verb or particle between noun and answer; a colon is always accepted."""
 
 
 LANGUAGES = {

@@ -25,9 +25,9 @@ from evals.extract.statements import LONGEST as REPLY
 
 EITHER = lazy_pattern(r"\S[*_`]*\s+or\s+[*_`]*\S|\bor\b|或者?|还是", re.IGNORECASE)
 _TAIL = 20_000
-"""Characters of a reply that are searched, from its end."""
+"""Number of characters searched, from the end of a reply."""
 _OPTIONS = 4_000
-"""Characters before the last line in which the option is that it names."""
+"""Number of characters before the last line that are searched for the option that it names."""
 _CHOICE = lazy_pattern(
     r"\bI(?:['’]d|\s+would)?\s+(?:recommend|choose|prefer|select|suggest|pick|go\s+with)\s+(?P<label>(?:option|route|method|candidate|pathway)\s+(?:\d|[A-D]\b))",
     re.IGNORECASE,
@@ -62,7 +62,7 @@ def _last_line(text: str) -> int:
 
 
 def _emphasised(text: str, wanted: Wanted) -> Reading | None:
-    """Read code spans and bold words; what is a piece of an earlier one explains that one."""
+    """Read code spans and bold words; one that is part of an earlier one explains that one."""
     spans = [
         Span(match[group].strip(), match.start(group), match.end(group))
         for match in _MARKED.finditer(text, max(0, len(text) - _TAIL))

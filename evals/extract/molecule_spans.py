@@ -11,7 +11,7 @@ from evals.extract.smiles import Side, bare, believed, is_marked, one_of, reacti
 from evals.extract.statements import LONGEST
 
 MOST_SPANS = 60
-"""Spans of one reply that are compared, the last ones."""
+"""Maximum number of spans compared; the last ones of a reply."""
 BYPRODUCT = lazy_pattern(r"by-?products?|minor|side[ -]?products?|副产物|次要", re.IGNORECASE)
 MAIN = lazy_pattern(r"\b(?:major|main|desired|target|principal)\b|主要?产物", re.IGNORECASE)
 _INPUT = lazy_pattern(
@@ -35,7 +35,7 @@ _AFTER = lazy_pattern(
 
 
 class Wanted(NamedTuple):
-    """What a sample asks for: one molecule or a set of them; of a reaction that is stated, one side."""
+    """What a sample asks for: one molecule or a set of them, and which side of a stated reaction."""
 
     several: bool = False
     side: Side = ""
@@ -46,7 +46,7 @@ class Wanted(NamedTuple):
 
 
 class Span(NamedTuple):
-    """A piece of a reply and its place."""
+    """A piece of a reply and its position."""
 
     text: str
     begin: int
@@ -106,7 +106,7 @@ def last_group(text: str, spans: list[Span], side: Side) -> list[Span]:
 def main_spans(text: str, spans: list[Span], wanted: Wanted) -> list[Span]:
     """Return the spans without by-products, and only the main product if one is called so.
 
-    What is called a starting material is left out, too, unless it is asked for.
+    Starting materials, named as such, are left out too unless they are asked for.
     """
     if len(spans) < 2:
         return spans

@@ -1,4 +1,4 @@
-r"""Where a reply states a molecule, or a set of molecules, in SMILES.
+r"""Find where a reply states a molecule, or a set of molecules, in SMILES.
 
 >>> stated_molecule("The product is <SMILES> OCC </SMILES>.").value
 'OCC'
@@ -6,7 +6,7 @@ r"""Where a reply states a molecule, or a set of molecules, in SMILES.
 'CC(=O)Cl.NCc1ccccc1'
 
 Strong statements are tags, boxes, fields of JSON, answer lines and sentences; labels ("SMILES:", "the product is") count if
-there are none, or if they correct one. A tag that holds something else is returned as it is: the answer is then invalid.
+there are none, or if they correct one. The content of any other tag is returned unchanged: the answer is then invalid.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ _CueReading: TypeAlias = tuple[Any, Statement, bool]
 def stated_molecule(
     text: str, *, several: bool = False, side: Side = "", truncated: bool = False
 ) -> Reading | None:
-    """Return the molecule that a reply states, or the set of them joined by dots, with its place.
+    """Return the molecule that a reply states, or the set of them joined by dots, with its position.
 
-    `side`: of a reaction that is stated, the side that is wanted. `truncated`: the reply was cut off at its end.
+    `side`: the wanted side of a stated reaction. `truncated`: the reply was cut off at its end.
     """
     shown, in_reasoning = visible(text)
     if in_reasoning:
@@ -107,7 +107,7 @@ class _Reader:
         """Extent of the list that was read last; labels within it need no second look."""
 
     def read(self, *, truncated: bool) -> Reading | None:
-        """Return what the reply states, or what its shape shows if it states nothing."""
+        """Return what the reply states, or else what its layout shows."""
         cues = Cues(Cue(noun, self._at) for noun in NOUNS)
         for strong in (False, True):
             self.labels_are_strong, self._list, self._labels = strong, (0, 0), 0
@@ -136,7 +136,7 @@ class _Reader:
         return self._in_label(text, at, label)
 
     def _in_tag(self, inside: int) -> _CueReading | None:
-        """Read a tag, or the set that it ends."""
+        """Read a tag, or the set of which it is the last."""
         if self._tags is None:
             self._tags = main_spans(self.text, tags_of(self.text), self.wanted)
         place = next((n for n, tag in enumerate(self._tags) if tag.begin == inside), None)
@@ -222,7 +222,7 @@ class _Reader:
     # --- typed parse
 
     def parse(self, content: str, form: Form) -> Any:
-        """Read one statement; what follows its first thousand characters is left out, and statements beyond a number."""
+        """Read one statement; only its first thousand characters are read, and a limited number of statements."""
         self._statements += 1
         if self._statements > _STATEMENTS:
             return None
@@ -250,7 +250,7 @@ class _Reader:
 
 
 def _component(text: str, side: Side) -> str:
-    """Return what one tag of a set holds: most hold one molecule and nothing else."""
+    """Return the content of one tag of a set, usually a single molecule."""
     if is_marked(text) and text[0] != "(" and text[-1] not in ".:$":
         return text
     return set_of(text, side) or bare(text)

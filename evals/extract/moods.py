@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from evals.extract.lazy_pattern import lazy_pattern
 
 Mood: TypeAlias = Literal["asserted", "negated", "conditional", "other", "asked"]
-"""`other`: somebody else's answer, an earlier thought, another part or question."""
+"""`other`: someone else's answer, an earlier thought, another part or question."""
 
 REACH = 120
 """Number of characters before a statement that are examined, in lower case: a pattern that ignores case takes three times as long."""

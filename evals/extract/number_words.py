@@ -25,7 +25,7 @@ WORDS = (
     | {word: float(value) for value, word in enumerate("零一二三四五六七八九十")}
     | {"none": 0.0, "hundred": 100.0, "两": 2.0}
 )
-"""In small letters, tens and units joined by a hyphen."""
+"""In lower case, tens and units joined by a hyphen."""
 _SIGN = re.compile(r"(?:minus|negative|plus)\s+")
 
 

@@ -14,7 +14,7 @@ from evals.extract.statements import Form
 from evals.extract.visible import visible
 
 _DIGITS = 300
-"""More digits than any answer has; longer numbers are not read."""
+"""Maximum number of digits; longer numbers are not read."""
 _WRAPPER = lazy_pattern(
     r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mathsf|mbox|rm|bf|displaystyle|large|Large|left|right|boxed|fbox)\b"
 )
@@ -38,7 +38,7 @@ MULTIPLE = lazy_pattern(
     r"\s*(?:times\s+(?:the|as|that|this|its|their|larger|greater|more|higher|bigger|longer|smaller|what|[a-z]\b(?<!\ba))|(?:plus|minus|multiplied|divided|less\s+than|more\s+than|or\s+(?:more|less|fewer))\b|-?fold\b|倍)",
     re.IGNORECASE,
 )
-"""What after a number makes it a factor, a term or a bound of an answer that is not stated."""
+"""Text after a number that makes it a factor, a term or a bound of an unstated answer."""
 _DIGIT = lazy_pattern(r"\d")
 _WORD = lazy_pattern(r"\w")
 _BASE = lazy_pattern(r"_\{?\s*(?:\\text\{)?\s*(?:10|ten)\s*\}*\s*$")
@@ -86,7 +86,7 @@ _PARSER = by_heads(_parse)
 
 
 def _or_box(content: str, form: Form) -> Any:
-    """Read an integer, or whatever a box holds."""
+    """Read an integer, or else the content of a box."""
     value = _PARSER(content, form)
     return content if value is REFUSED and form == "box" else value
 

@@ -1,4 +1,4 @@
-"""Options named before the word that calls them right: "option B is correct", "which makes C the right answer"."""
+"""Options named before a word that calls them right: "option B is correct", "which makes C the right answer"."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BEFORE = lazy_pattern(
     r"\s*(?:is|are|must\s+be|would\s+be|should\s+be|seems|appears)\b(?:\s+(?:indeed|therefore|thus|clearly|definitely|the|my|our|only|most|more|likely|to|be|both|single|correct|right|best|better|stronger|preferred|intended|final|appropriate|accurate|suitable))*\s+[*_]*$",
 )
 _LETTER_IS = lazy_pattern(r"[A-Z][*_`$\"'”)\]}）]*[:.]?\s*(?:is|are|must|would|should|seems|appears)\b")
-"""Without which `_BEFORE`, which takes much longer, does not match."""
+"""A fast precondition for `_BEFORE`, which takes much longer."""
 _VERBS = (" is ", " are ", " be ", " seems ", " appears ")
 _FITS = lazy_pattern(
     r"[*_]*(?:(?:\s+(?:answer|option|choice|one|response|solution|match|fit)s?)?[*_]*"

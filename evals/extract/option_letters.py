@@ -1,6 +1,6 @@
 """Parse option letters at the position at which a statement names them.
 
-A letter is told from a word, an article, the pronoun "I", and from what a formula or a molecule begins with.
+Letters are distinguished from words, articles, the pronoun "I", and the beginnings of formulas and molecules.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _WORDS = (
 )
 PREFIX = rf"(?P<prefix>(?:[{MARKS}]|{COMMANDS}|选项|选择|项|选|为|是|{FILLERS}|{_WORDS})*+)"
 _OPTION_WORD = lazy_pattern(r"option|choice|letter|statement|选|letra|lettre|lettera", re.IGNORECASE)
-# What may not follow a letter that stands for an option: a word's rest, a formula's or a molecule's rest.
+# What must not follow an option's letter: the rest of a word, a formula or a molecule.
 _STOP = (
     r"(?![A-Za-z0-9À-ɏͰ-Ͽ₀-₉⁰-⁹²³¹⁺⁻]|['’]\w|_[\w{\\]|[-–]\w|\.[A-Za-z]\.|/(?![A-Za-z](?![A-Za-z]))\w|\^|\((?-i:[A-Z0-9+-][A-Za-z0-9+-]{0,2}|[a-z]|[a-z]\d)\)|\((?![^()\s]{0,30}(?-i:[a-z]{3}))[=#@A-Za-z0-9\[][^()\s]{2,}|[#=@][A-Za-z\[(@]|\[[A-Za-z@+-]"
     r"|\s*[-−–]\s*\w{1,3}\s*[-=+*/]"
@@ -63,7 +63,7 @@ def listed(
 ) -> tuple[str, int, int]:
     """Read "B", "(B)", "A, C and D" at `begin`: (letters, where they begin, where they end); no letters: ("", begin, begin).
 
-    `run` allows "AC" too; a weak context (`strong` false) wants a letter that is marked as one, or ends its sentence;
+    `run` allows "AC" too; a weak context (`strong` false) requires a letter that is marked as one, or ends its sentence;
     `chosen`: after "I choose", or before "because" and the like.
     """
     nothing = "", begin, begin

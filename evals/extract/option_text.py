@@ -1,4 +1,4 @@
-r"""An option named by its own text: "the ribosome", `\frac{27}{64}` for 27/64, "None of the above" where one says so.
+r"""An option named by its own text: "the ribosome", `\frac{27}{64}` for 27/64, "None of the above" if one says so.
 
 >>> Options(["mitochondrion", "ribosome"]).named("the **ribosome**.")
 'B'
@@ -77,7 +77,7 @@ class Options:
         return next((letter for side in sides if (letter := self._spelled(side, texts))), None)
 
     def _spelled(self, stated: str, texts: set[str]) -> str | None:
-        """Return the letter of the option whose text this is; `texts`: of the options that it may be, in small letters."""
+        """Return the letter of the option whose text this is; `texts`: of the options that it may be, in lower case."""
         wanted = normal(stated[:LONGEST])
         small = wanted.casefold()
         if not wanted or texts.isdisjoint((small, small.removesuffix(self._unit))):
@@ -89,7 +89,7 @@ class Options:
 
     @cached_property
     def _normalised(self) -> tuple[list[str], list[str], bool]:
-        """The options without layout, the same in small letters, and whether these tell them apart as well."""
+        """The options without layout, the same in lower case, and whether the latter are distinct, too."""
         exact = [normal(option) for option in self._numbers]
         folded = [text.casefold() for text in exact]
         return exact, folded, len(set(folded)) == len(set(exact))
@@ -124,7 +124,7 @@ class Options:
         return chr(ord("A") + same[0]) if len(same) == 1 else None
 
     def others(self, stated: str, letter: str) -> bool:
-        """Return whether a text names another option than one."""
+        """Return whether a text names an option other than `letter`."""
         low, own = stated.casefold(), self._options[ord(letter) - ord("A")].strip().rstrip(".").casefold()
         texts = [option.strip().rstrip(".").casefold() for option in self._options]
         return any(len(text) >= _LONG and text in low and text not in own for text in texts)
@@ -157,12 +157,12 @@ _RUN = lazy_pattern(r"[a-z0-9]+")
 
 
 def _probe(option: str) -> str:
-    """Return the longest word or number of an option, without which nothing can spell it out; empty: it has none."""
+    """Return the longest word or number of an option, which any statement of it must contain; empty if it has none."""
     return max(_RUN.findall(_squeezed(option)), key=len, default="")
 
 
 def _squeezed(text: str) -> str:
-    """Return small letters without LaTeX's commands and marks, so that an exponent directly follows its base."""
+    """Return the text in lower case without LaTeX's commands and marks, so that an exponent directly follows its base."""
     text = _figures(text).casefold()
     return (_COMMAND.sub(" ", text) if "\\" in text or "}" in text else text).translate(_LAYOUT)
 
@@ -172,7 +172,7 @@ def _figures(text: str) -> str:
 
 
 def normal(text: str) -> str:
-    """Return a text without layout: fractions with a slash, figures on the line, no blanks, no article."""
+    """Return a text without layout: fractions with a slash, no superscripts, blanks or article."""
     text = _figures(peel(text))
     if article := _ARTICLE.match(text):
         text = text[article.end() :]
@@ -183,6 +183,6 @@ def normal(text: str) -> str:
 
 
 def labelled(text: str) -> tuple[str, str] | None:
-    """Take "B. sodium chloride" apart: (letter, text); None: it does not begin so."""
+    """Split "B. sodium chloride" into (letter, text); None if it does not begin with a label."""
     label = _LABEL.match(peel(text))
     return (label[1], peel(text)[label.end() :]) if label else None

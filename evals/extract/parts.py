@@ -1,4 +1,4 @@
-r"""Answers of several parts: which boxes a reply holds, what several answers in one box are, which part a box names.
+r"""Answers of several parts: the boxes of a reply, the answers within one box, and the part that a box names.
 
 >>> leaves(r"\boxed{\frac{1}{2}} and \boxed{\boxed{3}}")
 ['\\frac{1}{2}', '3']
@@ -29,7 +29,7 @@ _COMMAS = lazy_pattern(r"(?P<mark>\\\\|\n|(?<!\\);|\\q?quad\b|(?<!\\),(?!\d{3}(?
 
 
 def outer(text: str) -> list[str]:
-    r"""Return what each outermost `\boxed{}` holds, to any depth; of a box in a box what the first inner one holds."""
+    r"""Return the contents of the outermost boxes; for nested boxes, the content of the first inner one."""
     contents: list[str] = []
     end = -1
     for begin, stop, content in boxes(text):
@@ -43,7 +43,7 @@ def outer(text: str) -> list[str]:
 
 
 def leaves(text: str) -> list[str]:
-    """Return what each box holds that holds no other, in the order of the text; empty ones are none."""
+    """Return the contents of the innermost boxes in the order of the text, without empty ones."""
     spans = boxes(text)
     kept = [
         content.strip()
@@ -76,7 +76,7 @@ def _cut(text: str, marks: re.Pattern[str]) -> list[str]:
 
 
 def label(text: str) -> tuple[str, str]:
-    """Take the name of a part, "(b)", off the front of an answer: (name or nothing, the rest)."""
+    """Split the name of a part, e.g. "(b)", from the front of an answer: (name or empty, the rest)."""
     name = _LABEL.match(text)
     if name is None:
         return "", text
@@ -87,7 +87,7 @@ def label(text: str) -> tuple[str, str]:
 
 
 def sides(text: str) -> list[str]:
-    """Cut an equation at its outermost equals signs (and signs of approximation)."""
+    """Split an equation at its outermost equals signs (and signs of approximation)."""
     pieces, depth, begin = [], 0, 0
     marks = {sign.start(): sign.end() for sign in _EQUALS.finditer(text)}
     for position, here in enumerate(text):
@@ -99,5 +99,5 @@ def sides(text: str) -> list[str]:
 
 
 def spaceless(text: str) -> str:
-    """Take out what only lays a formula out."""
+    """Remove the layout commands of a formula."""
     return " ".join(_SPACE.sub(" ", text).split())

@@ -1,4 +1,4 @@
-r"""Formatting taken off an answer, in one place and before any kind of answer is parsed.
+r"""Remove the formatting of an answer before it is parsed as any kind.
 
 >>> peel(r"$\boxed{\textbf{113}}$."), peel("`Ｃ`。"), peel(r"\(\mathrm{27/64}\)")
 ('113', 'C', '27/64')
@@ -46,13 +46,13 @@ _PAIRS = (
 )  # fmt: skip
 _BY_SIGN = {left[0]: [pair for pair in _PAIRS if pair[0][0] == left[0]] for left, _ in _PAIRS}
 _BARE = re.compile(r"[A-Za-z0-9(](?:[A-Za-z0-9 ,;:()/+.°%=-]*[A-Za-z0-9)%])?")
-"""Text that nothing decorates, as most options' texts are."""
+"""Text without any formatting, like most options' texts."""
 _LEADING = lazy_pattern(r"(?:[\s:：*_`#>≈~]|\\[,;:! ]|\\q?quad\b|->|→|=(?!=)|\\approx\b|[-–—•]\s)+")
 _TRAILING = lazy_pattern(r"(?:\s\||[\s*_`。．;；!！]|\\[,;:! ]|\\\\|(?<!\.)\.|</s>)+\Z")
 _TRAILS = frozenset("|*_`。．.;；!！,:\\> \n\t")
-"""What may end text that `_TRAILING` shortens."""
+"""Possible last characters of text that `_TRAILING` shortens."""
 _TRAILED = _TRAILS | frozenset("</s")
-"""All that `_TRAILING` matches, but for blanks."""
+"""All that `_TRAILING` matches, except blanks."""
 _ENDING = lazy_pattern(r"(?:입니다|이다|예요|이에요|です|である|だ|となります)\s*[.。]?\s*\Z")
 _BREAK = lazy_pattern(
     r"\s+(?=\((?!or\b))|(?=（)"
@@ -67,14 +67,14 @@ _BREAKS_WITHIN = 400
 
 
 def half_width(text: str) -> str:
-    """Return text with full-width forms and odd blanks made plain; one character stays one character."""
+    """Replace full-width forms and special blanks, character by character."""
     if text.isascii() or not _WIDE_SEEN.search(text):
         return text
     return text.translate(_WIDE)
 
 
 def peel(text: str) -> str:
-    r"""Take off what decorates an answer: blanks, bold, code, quotes, dollars, `\text{}`, a trailing stop. Linear for short text."""
+    r"""Remove the formatting around an answer: blanks, bold, code, quotes, dollars, `\text{}`, a trailing stop. Linear for short text."""
     text = text[:LONGEST]
     if _BARE.fullmatch(text):
         return text

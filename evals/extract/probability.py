@@ -1,4 +1,4 @@
-"""A stated probability of the positive label.
+"""Read a stated probability of the positive label.
 
 >>> probability("Probability (0 to 1): 0.9"), probability("概率：95%"), probability("Probability: 1e-3")
 (0.9, 0.95, 0.001)
@@ -21,7 +21,7 @@ _VALUE = lazy_pattern(
 
 
 def probability(text: str) -> float | None:
-    """Read the probability that is stated last, as in "Probability: 0.83" or "83 %"; None if it is none or outside 0 to 1."""
+    """Read the probability that is stated last, as in "Probability: 0.83" or "83 %"; None if there is none, or one outside 0 to 1."""
     text = half_width(visible(text).text[-LONGEST:])
     answer = None
     for noun in _NOUN.finditer(text):

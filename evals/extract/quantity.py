@@ -1,4 +1,4 @@
-"""The number that a reply states as its answer, with its unit and its place.
+"""The number that a reply states as its answer, with its unit and its position.
 
 >>> stated("The band gap is **1.42 eV**.", "eV").value.value
 1.42
@@ -29,7 +29,7 @@ from evals.extract.units import Quantity, convertible, plain, quantities, stated
 from evals.extract.visible import visible
 
 LONGEST = 100_000
-"""Characters of a reply that are read, from its end."""
+"""Number of characters read, from the end of a reply."""
 _TAIL, _SPANS = 4_000, 20
 """Without a marked answer: numbers of characters, and of bold spans among them, examined from the end."""
 _SHORT = 60
@@ -37,9 +37,9 @@ _SHORT = 60
 
 
 def stated(text: str, unit: str = "") -> Reading | None:
-    """Return the number that a reply states: in its box, tag, answer line or "answer is", as a Quantity with its place.
+    """Return the number that a reply states: in its box, tag, answer line or "answer is", as a Quantity with its position.
 
-    Without any of these: the only number in bold, the only number of the reply, the only one in a unit that fits, the
+    Without any of these, the only number in bold, the only number of the reply, the only one in a unit that fits, the
     one that its last line is or gives ("... is 1.42 eV."). A number that merely comes last is not an answer, and an answer
     that is stated without one ("Answer: unknown", "5 or 6") is none, whatever precedes it.
     """

@@ -10,8 +10,8 @@ True
 >>> read("The answer is 113, not 112.", by_heads(parse))
 Reading(value=113, form='sentence', begin=14, end=26)
 
-The last asserted statement holds. If it cannot be parsed, the reply has no answer: earlier statements, which it took
-back, are not used. Only a reply without any statement is read by its shape: the only marked line of a list, the
+The last asserted statement holds. If it cannot be parsed, the reply has no answer: earlier statements, which it
+retracted, are not used. Only a reply without any statement is read by its layout: the only marked line of a list, the
 emphasised words, the last line, or the whole reply.
 """
 
@@ -28,13 +28,13 @@ from evals.extract.statements import EARLY, EXTENT, LATE, LONGEST, NO_CUES, TORN
 from evals.extract.visible import visible
 
 BUDGET = 40_000
-"""Characters of all statements of a reply that are parsed, from the last on."""
+"""Total length in characters of the statements that are parsed, from the last one on."""
 PROSE: Final = frozenset(("cue", "mark", "emphasis", "last line", "prose"))
 """Forms without an answer marker; an answer read from one of these is marked suspect."""
 
 
 class Reading(NamedTuple):
-    """What was read, and where."""
+    """What was read, and its position."""
 
     value: Any
     form: Form
@@ -53,7 +53,7 @@ class _Refused:
 
 REFUSED: Final = _Refused()
 Parser: TypeAlias = Callable[[str, Form], Any]
-"""(content, form) -> the answer; REFUSED: it states something else than such an answer; None: it states nothing."""
+"""(content, form) -> the answer; REFUSED: it states a different kind of answer; None: it states nothing."""
 
 _TURN = lazy_pattern(
     r"\n[#>*_ \t]{0,8}(?:(?:next|new|follow-?up|another|second)\s+)?(?:question|problem|exercise|human|user|q|问题|题目|下一题|例题)[*_\s]{0,3}(?:\d{1,3}[*_\s]{0,3})?[:：.]",
@@ -98,13 +98,13 @@ def read(
     shaped: bool = True,
     truncated: bool = False,
 ) -> Reading | None:
-    """Return what the reply states last and does not take back; None if it states nothing, or nothing that can be parsed.
+    """Return what the reply states last and does not retract; None if it states nothing, or nothing that can be parsed.
 
-    `shaped`: read a reply without any statement by its shape. `truncated`: the reply was cut off, so an answer at its
+    `shaped`: read a reply without any statement by its layout. `truncated`: the reply was cut off, so an answer at its
     very end may be incomplete and is not read.
     """
-    text, cut = visible(text)
-    if cut:
+    text, unclosed = visible(text)
+    if unclosed:
         return None
     text = half_width(text)
     begin = max(0, len(text) - LONGEST)
@@ -122,13 +122,13 @@ def read(
 
 
 def _may_go_on(text: str, last: Reading) -> bool:
-    """Return whether a truncated reply could have gone on otherwise: its last statement ends it, or is being taken back."""
+    """Return whether the rest of a truncated reply could change its answer: the last statement is at its end, or is being retracted."""
     open_ended = last.form not in ("box", "tag", "json") and last.end >= len(text.rstrip())
     return open_ended or retracts(text, last.end)
 
 
 def retracts(text: str, begin: int) -> bool:
-    """Return whether a reply takes something back, or begins to check it, after a position."""
+    """Return whether a reply retracts something, or begins to check it, after a position."""
     return _RETRACTS.search(text, begin) is not None
 
 
@@ -173,7 +173,7 @@ def _last(text: str, begin: int, end: int, parse: Parser, cues: Cues) -> Any:
 
 
 def corrects(text: str, end: int, begin: int) -> bool:
-    """Return whether the text between two statements takes the first one back."""
+    """Return whether the text between two statements retracts the first one."""
     if begin <= end:
         return False
     between = text[max(end, begin - 300) : begin]
@@ -181,7 +181,7 @@ def corrects(text: str, end: int, begin: int) -> bool:
 
 
 def own_part(text: str) -> str:
-    """Return a reply up to where the model goes on with a question of its own."""
+    """Return a reply up to the point at which the model continues with a question of its own."""
     turn = _TURN.search(text, max(0, len(text) - LONGEST))
     return text[: turn.start()] if turn and text[: turn.start()].strip() else text
 
@@ -193,12 +193,12 @@ def goes_on(text: str) -> bool:
 
 def by_shape(text: str, parse: Parser) -> Reading | None:
     """Read a reply by its layout, given that it states nothing."""
-    text, cut = visible(half_width(text))
-    return None if cut or runs_on(text) else _by_shape(text, max(0, len(text) - LONGEST), parse)
+    text, unclosed = visible(half_width(text))
+    return None if unclosed or runs_on(text) else _by_shape(text, max(0, len(text) - LONGEST), parse)
 
 
 def _by_shape(text: str, begin: int, parse: Parser) -> Reading | None:
-    """Read the whole reply, its one emphasised answer, its last line, or what its last sentence ends with."""
+    """Read the whole reply, its only emphasised answer, its last line, or the end of its last sentence."""
     tail_begin = max(begin, len(text) - EXTENT)
     for statement in shapes(text, tail_begin):
         content = text[statement.begin : statement.end]

@@ -1,4 +1,4 @@
-r"""Rectangles in an image, in the notations that models state them in.
+r"""Rectangles in an image, in the notations that models use.
 
 >>> regions("<ref>the cat</ref><box>[[10, 20, 110, 220]]</box>")
 [Region(numbers=(10.0, 20.0, 110.0, 220.0), label='the cat', form='tag', begin=0, end=53)]
@@ -23,7 +23,7 @@ from evals.extract.tags import stated
 from evals.extract.visible import split_reasoning
 
 LONGEST = 50_000
-"""Characters of a reply that are read, from its end."""
+"""Number of characters read, from the end of a reply."""
 MOST = 1_000
 _N = r"\s*([-+]?\d{0,9}\.?\d{1,12}(?:[eE][-+]?\d{1,3})?)\s*"
 _FOUR = rf"{_N},{_N},{_N},{_N}"

@@ -18,7 +18,7 @@ from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.reading import Reading
 
 LONGEST = 5_000
-"""Characters of a run that are decoded."""
+"""Maximum length of a run that is decoded."""
 MOST = 200
 """Numbers of runs decoded and of lines examined, from the end of a reply."""
 _RUN = lazy_pattern(
@@ -49,7 +49,7 @@ class Rewritten(NamedTuple):
     changes: tuple[_Change, ...] = ()
 
     def original(self, reading: Reading) -> Reading:
-        """Return a reading with its place in the original reply."""
+        """Return a reading with its position in the original reply."""
         return reading._replace(begin=self._old(reading.begin), end=self._old(reading.end, at_end=True))
 
     def _old(self, place: int, *, at_end: bool = False) -> int:
@@ -97,7 +97,7 @@ def rewritten(text: str) -> Rewritten:
 
 
 def _names(text: str) -> dict[tuple[int, int], str]:
-    """Return the places where the notation is named."""
+    """Return the positions at which the notation is named."""
     return {
         match.span(): "SMILES" if match["closing"] is None else f"<{match['closing']}SMILES>"
         for match in _NOTATION.finditer(text)
@@ -105,7 +105,7 @@ def _names(text: str) -> dict[tuple[int, int], str]:
 
 
 def _runs(text: str) -> dict[tuple[int, int], str]:
-    """Return the places of SELFIES with their SMILES."""
+    """Return the positions of SELFIES with their SMILES."""
     places: dict[tuple[int, int], str] = {}
     for tag in list(_TAGGED.finditer(text))[-MOST:]:
         smiles = _smiles("".join(tag[1].strip(" `\n\t*$").split()))

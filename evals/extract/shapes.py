@@ -25,11 +25,11 @@ _GUESS = lazy_pattern(
     r"\b(?:my\s+(?:best\s+)?(?:guess|estimate)|best\s+guess|(?:i|would)\s+(?:guess|estimate))\b",
     re.IGNORECASE,
 )
-"""Announces an answer after all."""
+"""A phrase that announces an answer nevertheless."""
 
 
 def gives_up(text: str, begin: int = 0) -> bool:
-    """Return whether words say that the model cannot or will not answer."""
+    """Return whether the text says that the model cannot or will not answer."""
     return _GIVES_UP.search(text[begin:].lower()) is not None
 
 
@@ -79,18 +79,18 @@ def _lines(text: str, begin: int) -> Iterator[tuple[int, int]]:
 
 
 def _repeats(last: str, first: str) -> bool:
-    """Return whether the last line says again what the first one ends with."""
+    """Return whether the last line repeats the end of the first one."""
     return len(peel(last)) > 1 and peel(first).endswith(peel(last))
 
 
 def _emphasised(text: str, span: re.Match[str]) -> bool:
-    """Return whether bold words are an answer and no heading or label."""
+    """Return whether bold words are an answer, not a heading or label."""
     words = span[str(span.lastgroup)].rstrip()
     return not words.endswith((":", "：")) and text[span.end() : span.end() + 1] not in (":", "：")
 
 
 def _tail(text: str, sentence: int, end: int | None = None) -> Statement | None:
-    """Return what follows the last "is" or equals sign of the last sentence; reasons and what it denies are cut off."""
+    """Return what follows the last "is" or equals sign of the last sentence; without reasons and denied answers."""
     end = len(text.rstrip() if end is None else text[:end].rstrip())
     reason = _REASON.search(text, sentence, end)
     if reason and not text[sentence : reason.start()].isspace() and reason.start() > sentence:
@@ -120,7 +120,7 @@ _REASON = lazy_pattern(
     re.IGNORECASE,
 )
 _EQUATIONS = lazy_pattern(r"[A-Za-z]\s*=\s*[^=,;\n]{1,40}[,;]\s*(?:and\s+)?[$\\(]{0,3}[A-Za-z]\s*=")
-"""Several names with a value each."""
+"""Several names, each with a value."""
 _COUNT = lazy_pattern(
     r"\s*(?:so|thus|therefore|hence|in\s+total|altogether|consequently)\b,?\s+(?:there\s+(?:are|is)|we\s+(?:have|get|count)|the\s+[a-z][a-z ]{1,60}\s(?:is|equals))\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?[*_$]*(?P<number>\d[\d,]*)[*_$]*\s+(?!or\b|and\b|to\b|over\b|times\b|plus\b|minus\b|mod)[a-z ]{2,40}\s*[.!]?\s*$",
     re.IGNORECASE,

@@ -1,4 +1,4 @@
-r"""SMILES as tokens of a text: what looks like one, and the one molecule or the set of them in a short statement.
+r"""SMILES as tokens of a text: what looks like SMILES, and the molecule or set of molecules in a short statement.
 
 >>> one_of("`OCC` (ethanol)"), set_of("CC(=O)Cl + NCc1ccccc1")
 ('OCC', 'CC(=O)Cl.NCc1ccccc1')
@@ -18,9 +18,9 @@ from evals.extract.lazy_pattern import lazy_pattern
 Side: TypeAlias = Literal["", "reactants", "products"]
 """Which side of a reaction is wanted; empty: a reaction is not an answer."""
 LONGEST = 5_000
-"""Characters of one token."""
+"""Maximum length of a token in characters."""
 _LINE = 2_000
-"""Characters of one line of a list."""
+"""Maximum length of a line of a list in characters."""
 
 _TOKEN = lazy_pattern(
     r"""(?:\[[^\[\]\s]{1,60}\]              # an atom in brackets
@@ -37,7 +37,7 @@ WORDS = frozenset(_ENGLISH.split())
 
 
 def looks_like_smiles(token: str) -> bool:
-    """Return whether the whole token has the characters of SMILES, its brackets closed."""
+    """Return whether the whole token has the characters of SMILES, with its brackets closed."""
     return bool(_TOKEN.fullmatch(token)) and token.count("(") == token.count(")")
 
 
@@ -249,12 +249,12 @@ _TALK = lazy_pattern(
     r"\b(?:mechanism|explanation|notes?|reason\w*|rationale|justification|comments?|analysis|check)\b|机理|解释|说明|理由|分析",
     re.IGNORECASE,
 )
-"""Labels of what is said about a reaction."""
+"""Labels of remarks on a reaction."""
 _CONDITION = lazy_pattern(
     r"\b(?:catalysts?|ligands?|bases?|solvents?|additives?|conditions?|temperature|time|yield)\b|催化剂|配体|碱|溶剂|条件|温度",
     re.IGNORECASE,
 )
-"""Labels of what need not be a molecule."""
+"""Labels of conditions, which need not be molecules."""
 _NEVER = lazy_pattern(r"(?!)")
 _BYPRODUCT = lazy_pattern(r"by-?products?|minor|side[ -]?products?|副产物|次要", re.IGNORECASE)
 _PRODUCT = lazy_pattern(r"products?\b|产物", re.IGNORECASE)

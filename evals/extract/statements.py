@@ -31,14 +31,14 @@ Form: TypeAlias = Literal[
     "whole",
     "prose",
 ]
-"""How an answer is stated, the marked forms first."""
+"""How an answer is stated; marked forms come first."""
 
 LONGEST = 100_000
-"""Characters of a reply that are read, from its end."""
+"""Number of characters read, from the end of a reply."""
 MOST = 400
 """Number of words examined, from the end; a statement followed by as many that state nothing is not the final one."""
 EXTENT = 2_000
-"""Characters of one statement."""
+"""Maximum length of a statement in characters."""
 
 
 class Statement(NamedTuple):
@@ -94,7 +94,7 @@ NOT = lazy_pattern(
 _DISPLAY = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
 _ITEM = lazy_pattern(r"\s*(?:[-*•]\s+)?[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
 HEADINGS = ("final:", "result:", "结果:")
-"""Announce an answer at the beginning of a line."""
+"""Headings that announce an answer."""
 RESULTS = ("final result", "final value")
 _BOX_TOKEN = "<|begin_of_box|>"  # noqa: S105
 _WORDS = (
@@ -112,13 +112,13 @@ _WORDS = (
     *NOUNS,
 )
 TORN = ("\\boxed", "\\fbox{")
-"""Content of a box in which the reply breaks off: stated, and unreadable."""
+"""Content of a box in which the reply ends: stated, but unreadable."""
 _PLURALS = frozenset(("answer", "option", "choice", "letter", "statement"))
 _BASE = frozenset(_WORDS)
 
 
 class Cue(NamedTuple):
-    """A further way in which one kind of answer is stated: a word to look for, and the function that reads around it."""
+    """A further way to state one kind of answer: a word to search for, and the function that reads around it."""
 
     word: str
     """In lower case."""
@@ -131,11 +131,11 @@ class Cue(NamedTuple):
 LATE, EARLY = 500, 200
 """A weak cue ("so C.") counts in the last and the first characters of a reply, not in the middle of its reasoning."""
 _MARGIN = 60
-"""Characters between a weak cue's word and the end of its statement."""
+"""Maximum distance between a weak cue's word and the end of its statement, in characters."""
 
 
 class _Words(NamedTuple):
-    """Words to look for: those made of lower-case ASCII letters, and all others."""
+    """Words to search for: those made of lower-case ASCII letters, and all others."""
 
     spelled: dict[str, str]
     """Letters as they occur in a text -> the word; with plurals of nouns."""
@@ -148,7 +148,7 @@ _BLANKED = str.maketrans({code: " " for code in range(128) if not chr(code).isal
 
 
 def _runs(low: str) -> list[str]:
-    """Return the runs of small letters of a text."""
+    """Return the runs of lower-case letters of a text."""
     return low.translate(_BLANKED).split() if low.isascii() else _RUN.findall(low)
 
 
@@ -239,7 +239,7 @@ def _statement(text: str, at: int, word: str, limit: int) -> Statement | None:
 
 
 def json_field(text: str, at: int, end: int, limit: int | None = None) -> tuple[int, int] | None:
-    """Return the extent of the value of a JSON field that a word from `at` to `end` is the name of, or ends."""
+    """Return the extent of the value of a JSON field whose name is, or ends with, the word from `at` to `end`."""
     if not _JSON_LEFT.search(text, max(0, at - 24), at):
         return None
     field = _JSON_RIGHT.match(text, end, len(text) if limit is None else limit)
@@ -321,9 +321,9 @@ def _stated(text: str, at: int, link: re.Match[str], limit: int) -> Statement | 
     else:
         form = "sentence"
         first = next((i for i in range(begin, min(stop, begin + 40)) if not text[i].isspace()), begin)
-        cut = _SENTENCE_END.search(text, first, stop)
-        begin, end = first, (cut.start() if cut else stop)
-        if end == begin and cut and cut[0] == "\n":
+        sentence_end = _SENTENCE_END.search(text, first, stop)
+        begin, end = first, (sentence_end.start() if sentence_end else stop)
+        if end == begin and sentence_end and sentence_end[0] == "\n":
             return None
         if _lists_all(text, link.end() - 1, begin, min(limit, end + EXTENT)):
             return None

@@ -1,4 +1,4 @@
-r"""Answers in brackets of some kind: `\boxed{}`, `<answer>`, JSON; and the last stated free answer."""
+r"""Answers in delimiters: `\boxed{}`, `<answer>`, JSON; and the last stated free answer."""
 
 from __future__ import annotations
 
@@ -149,9 +149,9 @@ _LIMIT = 2000
 def stated(text: str) -> str | None:
     r"""Return the text of the last stated free answer: box, answer tag, or what follows "answer is" / "Answer:".
 
-    A tag's content and a box's content are given whole; after a colon the rest of the line (of the next
+    The contents of tags and boxes are returned whole; after a colon the rest of the line (of the next
     one with content, if that line is empty); after "is" the rest of the sentence. Surrounding dollars,
-    asterisks, quotes and a final full stop are taken off.
+    asterisks, quotes and a final full stop are removed.
     """
     spans = boxes(text)
     begin, answer = (spans[-1][0], spans[-1][2].strip()) if spans else (-1, "")
@@ -171,12 +171,12 @@ def _said(text: str, mark: re.Match[str]) -> str:
     rest = text[mark.end() : end]
     if word.endswith((":", "：", "=", "r", "R")) or mark[0].endswith("\n"):
         return bare(rest.lstrip(" \t\r\n*_").split("\n", 1)[0])
-    cut = _SENTENCE_END.search(rest)
-    return bare(rest[: cut.start()] if cut else rest)
+    sentence_end = _SENTENCE_END.search(rest)
+    return bare(rest[: sentence_end.start()] if sentence_end else rest)
 
 
 def bare(text: str) -> str:
-    r"""Take off what decorates a short answer: blanks, asterisks, quotes, dollars, `\( \)`, a full stop."""
+    r"""Remove the formatting around a short answer: blanks, asterisks, quotes, dollars, `\( \)`, a full stop."""
     while True:
         before = text
         text = text.strip().strip("*`_\"'“”").rstrip(".。").removesuffix("</s>")

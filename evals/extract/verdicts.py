@@ -1,4 +1,4 @@
-r"""A judge model's verdict: read by a closed grammar, or not at all.
+r"""A judge model's verdict: read only by a closed grammar.
 
 >>> verdict('{"case": "3f9a", "verdict": "A"}', "3f9a", ("A", "B"))
 'A'
@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 LONGEST = 4_000
-"""Characters of a verdict; what is longer is none."""
+"""Maximum length of a verdict in characters."""
 Stated: TypeAlias = float | Literal["nothing"] | None
 _FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n[ \t]*```\Z", re.DOTALL)
 _FIRST = re.compile(r"A|B")
@@ -25,8 +25,8 @@ _FIRST = re.compile(r"A|B")
 def _answer(text: str, case: str, field: str) -> Any:
     """Return one field of the one JSON object that a verdict must be; None if it is anything else.
 
-    The object must name the case: that number is not in the candidate's text, so a judge that parrots the
-    candidate, or is told by it what to say, gives no verdict.
+    The object must name the case: that number is not in the candidate's text, so a judge that repeats the
+    candidate, or obeys instructions in it, gives no verdict.
     """
     text = text.strip()
     if len(text) > LONGEST:
@@ -91,7 +91,7 @@ def number_bare(text: str) -> float | None:
 def verdict_opencompass(text: str) -> str | None:
     """Read a verdict as OpenCompass does (@ a5acc4bb, datasets/generic.py): the first A or B anywhere.
 
-    Its faults: `Answer: B` is an A, and `CORRECT`, which the same prompt asks for, is not a verdict.
+    Its defects: `Answer: B` is an A, and `CORRECT`, which the same prompt asks for, is not a verdict.
     """
     match = _FIRST.search(text)
     return match[0] if match else None

@@ -1,4 +1,4 @@
-r"""What a reply shows: its reasoning told apart by a table of marks, its special tokens taken out.
+r"""The visible part of a reply: its reasoning separated by a table of marks, its special tokens removed.
 
 >>> split_reasoning("[THINK]A is tempting.[/THINK]ANSWER: B")
 ('ANSWER: B', 'A is tempting.', False)
@@ -25,7 +25,7 @@ _TOKENS = (
 )
 _HARMONY = r"(?:<\|start\|>\s*assistant\s*)?<\|channel\|>\s*(?:analysis|commentary|final)[^<\n]{0,60}(?:<\|constrain\|>[^<\n]{0,40})?<\|message\|>"
 _MARK = lazy_pattern(rf"</?(?:{_TAGS})\b[^<>\n]{{0,60}}>|{_ASIDE}|{_TOKENS}|{_HARMONY}", re.IGNORECASE)
-"""Each row of the table: how reasoning is opened and closed."""
+"""Opening and closing mark of reasoning, one pair per row."""
 _CLOSES = lazy_pattern(
     r"</|\[/|◁/|<\|END_|<\|end_of_thought|<\|/|<unused95|<channel\||.*<\|channel\|>\s*final",
     re.IGNORECASE | re.DOTALL,
@@ -48,12 +48,12 @@ MOST_TOKENS = 10_000
 
 
 class Visible(NamedTuple):
-    """The text that a reader may look at."""
+    """The text that readers may use."""
 
     text: str
     """As long as the reply: reasoning and special tokens are blanks, so that positions stay."""
     truncated: bool = False
-    """Whether the reply breaks off inside its reasoning."""
+    """Whether the reply ends inside its reasoning."""
 
 
 def split_reasoning(text: str) -> tuple[str, str | None, bool]:
@@ -84,7 +84,7 @@ def without_reasoning(text: str) -> Visible:
 
 @lru_cache(maxsize=2)
 def visible(text: str) -> Visible:
-    """Return the visible text of a reply, position for position; several readers ask for that of one reply."""
+    """Return the visible text of a reply, with unchanged positions; cached, since several readers need it."""
     if _plain(text):
         return Visible(text)
     begin, _, unclosed = _bounds(text)
@@ -95,7 +95,7 @@ def visible(text: str) -> Visible:
 
 
 def _plain(text: str) -> bool:
-    """Whether a reply holds no mark at all, as most do."""
+    """Return whether a reply has no mark at all, like most."""
     if "<" in text or "[/" in text or "[T" in text or "[t" in text or "[INST" in text:
         return False
     return ("◁" not in text and "▁" not in text and "\x08" not in text) and _HINT.match(text) is None
@@ -103,7 +103,7 @@ def _plain(text: str) -> bool:
 
 def _blank(token: re.Match[str]) -> str:
     if token[0] == "\x08":
-        return "\\b"[:1]  # a backspace that JSON made of \boxed; its b went with it
+        return "\\b"[:1]  # a backspace that JSON decoding made of \b in \boxed
     return " " * len(token[0])
 
 

@@ -46,14 +46,14 @@ def yes_no(text: str) -> bool | None:
     """Read the yes or no that is stated as an answer; "there is no base" states nothing.
 
     Without an answer line, a word counts if it opens a line, a sentence or a bracket, or follows "is", "so", "therefore",
-    and a mark or the end follows it ("yes" at the start may be followed by a word). "Yes or no" and "yes and no" are none.
+    and a mark or the end follows it ("yes" at the start may be followed by a word). "Yes or no" and "yes and no" are not answers.
     """
     reading = stated_yes_no(text)
     return None if reading is None else bool(reading.value)
 
 
 def stated_yes_no(text: str) -> Reading | None:
-    """Read the stated yes or no with its place; the value is a bool."""
+    """Read the stated yes or no with its position; the value is a bool."""
     text = half_width(text)
     reading = read(text, _parse, shaped=False)
     return reading if reading is not None else _spoken(visible(text).text)
@@ -83,7 +83,7 @@ def _parse(content: str, form: Form) -> Any:
 
 
 def _spoken(text: str) -> Reading | None:
-    """Read a reply without an answer line: what it opens with, or says last, as an answer."""
+    """Read a reply without an answer line: its beginning, or the last word stated as an answer."""
     begin = max(0, len(text) - LONGEST)
     first = begin + len(text[begin:]) - len(text[begin:].lstrip())
     answer: Reading | None = None

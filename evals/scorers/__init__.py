@@ -1,1 +1,1 @@
-"""Scorers, a file per kind. Each turns (sample, prompt, reply) into a `Score`; none asks a model but the judge."""
+"""Scorers, a file per kind. Each turns (sample, prompt, reply) into a `Score`; only the judge calls a model."""

@@ -43,5 +43,5 @@ def same_names(gold: str, stated: str) -> bool:
 
 
 def plain_number(gold: str) -> float | None:
-    """Read a gold answer that is nothing but a number, perhaps with a currency or a percent sign."""
+    """Read a gold answer that is a single number, perhaps with a currency or a percent sign."""
     return number(gold) if _GOLD.fullmatch(peel(gold)) else None

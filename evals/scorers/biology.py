@@ -1,4 +1,4 @@
-"""Answers of Biology-Instructions as a reply states them anywhere: numbers, labels of a list, sets of labels, EC numbers."""
+"""Answers of Biology-Instructions, stated anywhere in a reply: numbers, labels of a list, sets of labels, EC numbers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from evals.extract.reading import REFUSED, Reading, read
 from evals.extract.statements import Form
 from evals.extract.units import Quantity
 from evals.extract.visible import visible
-from evals.scorers.choice import unread, where
+from evals.scorers.choice import unanswered, with_reading
 from evals.scorers.upstream.biology import graded, label_parts, labels_of, numbers, set_score
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
 LARGEST = 1e9
-"""Larger numbers are no measurement of these tasks."""
+"""Larger numbers are not plausible measurements of these tasks."""
 _ENZYME = re.compile(r"(?<![\d.])\d{1,2}\.(?:\d{1,3}|-)\.(?:\d{1,3}|-)\.(?:[nB]?\d{1,4}|-)(?![\d])(?!\.\d)")
 _DENIED = re.compile(r"\b(?:not|rather\s+than|instead\s+of|unlike|except)\b|n['’]t\b", re.IGNORECASE)
 _SIGN = re.compile(
@@ -98,10 +98,10 @@ class LabelOf(Struct, frozen=True):
             else read(reply.text, self._parse, shaped=True, truncated=reply.stop == "length")
         )
         if reading is None:
-            return unread(reply, "no label stated")
+            return unanswered(reply, "no label stated")
         right = _plain(reading.value) == _plain(str(sample.target))
         verdict: Verdict = "right" if right else "wrong"
-        return where(reading, Score(value=float(right), verdict=verdict, answer=reading.value))
+        return with_reading(reading, Score(value=float(right), verdict=verdict, answer=reading.value))
 
     def _parse(self, content: str, form: Form) -> Any:
         names = mentioned(content, self.labels, form)
@@ -145,7 +145,7 @@ class LabelsOf(Struct, frozen=True):
         stated = None if reading is None else {name.lower() for name in reading.value}
         gold = labels_of(str(sample.target))
         score = set_score(sample, reply, stated, label_parts(gold, stated or set()))
-        return where(reading, score) if reading else score
+        return with_reading(reading, score) if reading else score
 
     def _parse(self, content: str, form: Form) -> Any:
         names = mentioned(content, self.labels, form)
@@ -153,7 +153,7 @@ class LabelsOf(Struct, frozen=True):
 
 
 class StatedEnzymes(Struct, frozen=True):
-    """Scores the F1 of the EC numbers that a reply states; other numbers than the gold ones count against it."""
+    """Scores the F1 of the EC numbers that a reply states; EC numbers other than the gold ones count against it."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
@@ -164,7 +164,7 @@ class StatedEnzymes(Struct, frozen=True):
         )
         gold = Sample(id=sample.id, target=",".join(_ENZYME.findall(str(sample.target))))
         score = set_score(gold, reply, set(reading.value) if reading else None, {})
-        return where(reading, score) if reading else score
+        return with_reading(reading, score) if reading else score
 
 
 def _parse_enzymes(content: str, form: Form) -> Any:
@@ -174,7 +174,7 @@ def _parse_enzymes(content: str, form: Form) -> Any:
 
 
 class StatedNumbers(Struct, frozen=True):
-    """Reads the number, or the numbers by key, that a reply states; `percent`: what one per cent is worth."""
+    """Reads the number, or the numbers by key, that a reply states; `percent`: the value of one per cent."""
 
     percent: float
 
@@ -196,7 +196,7 @@ class StatedNumbers(Struct, frozen=True):
         )
         number = None if cut or not isinstance(quantity, Quantity) else _plausible(self._value(quantity))
         score = graded(sample, reply, [number])
-        return where(reading, score) if isinstance(reading, Reading) and number is not None else score
+        return with_reading(reading, score) if isinstance(reading, Reading) and number is not None else score
 
     def _value(self, quantity: Quantity) -> float:
         return quantity.value * (self.percent if quantity.unit in ("%", "percent") else 1.0)
@@ -207,7 +207,7 @@ def _plausible(number: float | None) -> float | None:
 
 
 def by_label(text: str, keys: Sequence[str]) -> dict[str, float]:
-    """Return the number behind the last mention of each key: `"ON": 0.5`, `**ON** = 0.5`, `ON is about 0.5`."""
+    """Return the number after the last mention of each key: `"ON": 0.5`, `**ON** = 0.5`, `ON is about 0.5`."""
     found = {}
     for key in keys:
         pattern = re.compile(

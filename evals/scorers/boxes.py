@@ -1,12 +1,12 @@
-"""Where in a picture: intersection over union of the stated rectangles with the right ones (Acc@0.5, mean IoU).
+"""Positions in an image: intersection over union of the stated and the gold rectangles (Acc@0.5, mean IoU).
 
 The gold rectangles are "[x1, y1, x2, y2]" in pixels, several as a tuple; `sample.meta` holds `width` and `height` of the
 picture. What the model was asked for is an option of the scorer and never guessed: `pixel`, `thousand` (of width and height,
 as Qwen and InternVL state them) or `unit`; corners, `xywh`, or `yxyx` as Gemini does. Four numbers
-up to 1 with decimals are shares whatever was asked for; the score is then suspect.
+up to 1 with decimals are fractions in any case; the score is then suspect.
 
-Of one gold rectangle the last one stated counts, so that nothing is gained by many. Several are matched one to one,
-as well as can be, and the value is F1 at the threshold: each one too many costs as much as each one missed.
+For one gold rectangle the last stated one counts, so that stating many gains nothing. Several are matched one to one,
+optimally, and the value is F1 at the threshold: a superfluous one costs as much as a missed one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from evals.extract.regions import Region, regions
-from evals.scorers.choice import unread
+from evals.scorers.choice import unanswered
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score
 
 
@@ -56,7 +56,7 @@ class Boxes(Struct, frozen=True):
         """Judge one reply."""
         stated = [] if reply.stop == "filter" else regions(reply.text)
         if not stated:
-            return replace(unread(reply, "no rectangle stated"), parts={"iou": 0.0})
+            return replace(unanswered(reply, "no rectangle stated"), parts={"iou": 0.0})
         golds = [_gold(text) for text in _texts(sample)]
         size = float(sample.meta["width"]), float(sample.meta["height"])
         read = [self.box(region, size) for region in (stated[-1:] if len(golds) == 1 else stated)]
@@ -76,7 +76,7 @@ class Boxes(Struct, frozen=True):
         )
 
     def box(self, region: Region, size: tuple[float, float]) -> tuple[Box, bool]:
-        """Return a stated rectangle in pixels, and whether it was read as shares though others were asked for."""
+        """Return a stated rectangle in pixels, and whether it was read as fractions although other units were asked for."""
         numbers = region.numbers
         a, b, c, d = (numbers[1], numbers[0], numbers[3], numbers[2]) if self.form == "yxyx" else numbers
         if self.form == "xywh":

@@ -2,7 +2,7 @@
 
 `Relaxed` is VLMEvalKit's form (@ e8e78f05, dataset/utils/vqa_eval.py) of the rule of ChartQA's authors. Its defects: a
 target of 0 is compared as text; `12%` is 0.12 and never 12; a year within 5 % is right; thousands separators and units
-make text of a number; the whole reply is compared, so that one word of reasoning makes it wrong.
+turn a number into text; the whole reply is compared, so that one word of reasoning makes it wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from evals import extract
 from evals.scorers import answers
-from evals.scorers.choice import silence, unread, where
+from evals.scorers.choice import unanswered, unanswered_verdict, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
@@ -42,7 +42,7 @@ class Relaxed(Struct, frozen=True):
         """Judge one reply."""
         text = reply.text.strip()
         if reply.stop == "filter" or not text:
-            return Score(value=0.0, verdict=silence(reply), why="no text")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
         gold = str(sample.target)
         target, stated = as_published(gold), as_published(text)
         if stated is not None and target:
@@ -90,10 +90,11 @@ class Stated(Struct, frozen=True):
 
 def free_answer(reply: Reply, golds: Sequence[str], same: Callable[[str, str], bool]) -> Score:
     """Score the stated free answer against any of several golds, with or without the text that follows it."""
-    cut = reply.stop == "length"
-    reading = None if reply.stop == "filter" else extract.stated_text(reply.text, truncated=cut)
+    reading = (
+        None if reply.stop == "filter" else extract.stated_text(reply.text, truncated=reply.stop == "length")
+    )
     if reading is None:
-        return unread(reply, "no answer stated")
+        return unanswered(reply, "no answer stated")
     right = any(same(gold, head) for head in reading.value for gold in golds)
     score = Score(value=float(right), verdict="right" if right else "wrong", answer=reading.value[0][:200])
-    return where(reading, score)
+    return with_reading(reading, score)

@@ -1,8 +1,8 @@
 """ChartBench: pairs of assertions, of which one is true, and numbers read off a chart (Xu et al., arXiv 2312.15915).
 
-`Published` is the authors' rule (IDEA-FinAI/ChartBench @ 548980b0, Stat/stat_all_metric.py), which VLMEvalKit took over
+`Published` is the authors' rule (IDEA-FinAI/ChartBench @ 548980b0, Stat/stat_all_metric.py), which VLMEvalKit adopted
 (@ e8e78f05, dataset/chartbench.py). Its defects, kept: whatever does not hold the letters "yes" says no, silence and
-"I cannot tell" too, and "eyes" says yes. Of numbers, the two arguments are passed the wrong way round, so that the 5 % are of the
+"I cannot tell" as well, and "eyes" says yes. For numbers, the two arguments are swapped, so that the 5 % are of the
 *reply's* number; the reply's `8 %` may be 0.08, the gold one never; and a reply of 0 is right wherever the gold
 number, with its sign, is at most 0.05: for every negative one. Since March 2025 (a32f246) each of the *letters* of DeepSeek's end-of-text
 token is cut off both ends of a reply: "12 cents" is 12, and "december" is "mber", which is wrong for December.
@@ -24,12 +24,12 @@ from msgspec import Struct
 
 from evals import extract
 from evals.scorers.chart import Stated, free_answer
-from evals.scorers.choice import silence, unread, where
+from evals.scorers.choice import unanswered, unanswered_verdict, with_reading
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score, Verdict
 
 ASSERTED = ("yes", "no")
 LONGEST = 100_000
-"""Characters of a reply that are read, from its end."""
+"""Number of characters read, from the end of a reply."""
 TOLERANCE = 0.05
 END_OF_TEXT = "<\uff5cend\u2581of\u2581sentence\uff5c>"
 """DeepSeek's token, whose letters upstream cuts off both ends of a reply, one by one."""
@@ -37,7 +37,7 @@ _NUMBER = re.compile(r"(?<![\w.])[-+\u2212]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][
 
 
 def golds(sample: Sample) -> tuple[str, ...]:
-    """Return the gold answers, any of which will do."""
+    """Return the gold answers, any of which is accepted."""
     return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
 
 
@@ -51,7 +51,7 @@ def as_float(text: str) -> float | None:
 
 
 def relaxed(stated: str, gold: str) -> bool:
-    """Compare two numbers as upstream does, other texts letter by letter."""
+    """Compare two numbers as upstream does, other texts character by character."""
     stated = stated.strip().strip(END_OF_TEXT)
     value, gold_value = as_float(stated), as_float(gold)
     if value is None or gold_value is None:
@@ -97,12 +97,12 @@ class Published(Struct, frozen=True):
         if sample.target in ASSERTED:
             return self._assertion(str(sample.target), reply, text.lower())
         if not text:
-            return Score(value=0.0, verdict=silence(reply), why="no text")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
         if self.bare:
             if as_float(text.strip(END_OF_TEXT)) is None and not any(
                 relaxed(text, gold) for gold in golds(sample)
             ):
-                return Score(value=None, verdict=silence(reply), why="more than a number")
+                return Score(value=None, verdict=unanswered_verdict(reply), why="more than a number")
             return self.take(sample, prompt, reply, text)
         number, several = number_text(text)
         score = self.take(sample, prompt, reply, number)
@@ -111,7 +111,7 @@ class Published(Struct, frozen=True):
     def _assertion(self, gold: str, reply: Reply, text: str) -> Score:
         answer = "yes" if "yes" in text else "no"
         right = answer == gold
-        verdict: Verdict = ("right" if right else "wrong") if text else silence(reply)
+        verdict: Verdict = ("right" if right else "wrong") if text else unanswered_verdict(reply)
         stated = answer == "yes" or re.search(r"\bno\b", text)
         why = "" if stated else "no yes in it: a no to upstream"
         return Score(value=float(right), verdict=verdict, answer=answer, why=why, suspect=not stated)
@@ -128,11 +128,11 @@ class Strict(Struct, frozen=True):
         if sample.target in ASSERTED:
             reading = extract.stated_yes_no(text)
             if reading is None:
-                return unread(reply, "neither yes nor no stated")
+                return unanswered(reply, "neither yes nor no stated")
             answer = "yes" if reading.value else "no"
             right = answer == sample.target
             score = Score(value=float(right), verdict="right" if right else "wrong", answer=answer)
-            return where(reading, score)
+            return with_reading(reading, score)
         return free_answer(reply, golds(sample), self._same)
 
     def _same(self, gold: str, stated: str) -> bool:

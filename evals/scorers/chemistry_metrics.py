@@ -1,4 +1,4 @@
-"""Metrics of answers about molecules, as suites of several benchmarks report them."""
+"""Metrics of answers about molecules, shared by the suites of several benchmarks."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ Reader = Callable[[str, int], str | None]
 
 
 class Choice(Struct, frozen=True):
-    """Scores 1 for the right option, else 0; what cannot be read is unanswered, never guessed."""
+    """Scores 1 for the right option, else 0; a reply that cannot be read is unanswered, never guessed."""
 
     read: Reader
 
@@ -32,7 +32,7 @@ class Choice(Struct, frozen=True):
         """Judge one reply."""
         shown = None if reply.stop == "filter" else self.read(reply.text, len(sample.choices))
         if shown is None:
-            return Score(value=0.0, verdict=silence(reply), why="no option stated")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no option stated")
         return chosen(sample, prompt, shown)
 
 
@@ -42,11 +42,14 @@ class StatedChoice(Struct, frozen=True):
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
         options = prompt.as_shown(sample).choices
-        cut = reply.stop == "length"
-        reading = None if reply.stop == "filter" else extract.choice(reply.text, options, truncated=cut)
+        reading = (
+            None
+            if reply.stop == "filter"
+            else extract.choice(reply.text, options, truncated=reply.stop == "length")
+        )
         if reading is None:
-            return unread(reply, "no option stated")
-        return where(reading, chosen(sample, prompt, reading.value))
+            return unanswered(reply, "no option stated")
+        return with_reading(reading, chosen(sample, prompt, reading.value))
 
 
 def chosen(sample: Sample, prompt: Prompt, shown: str) -> Score:
@@ -58,22 +61,22 @@ def chosen(sample: Sample, prompt: Prompt, shown: str) -> Score:
     return Score(value=0.0, verdict="wrong", answer=answer or shown, why=why)
 
 
-def where(reading: Reading, score: Score) -> Score:
+def with_reading(reading: Reading, score: Score) -> Score:
     """Add to a score how and where its answer was read; an answer read from prose is suspect."""
     suspect = score.suspect or reading.form in PROSE
     return replace(score, form=reading.form, span=(reading.begin, reading.end), suspect=suspect)
 
 
-def unread(reply: Reply, why: str) -> Score:
+def unanswered(reply: Reply, why: str) -> Score:
     """Score a reply in which no answer was read; one that breaks off inside its reasoning is truncated."""
     if reply.stop == "stop" and extract.visible(reply.text).truncated:
         return Score(value=0.0, verdict="truncated", why="the reply breaks off inside its reasoning")
-    return Score(value=0.0, verdict=silence(reply), why=why)
+    return Score(value=0.0, verdict=unanswered_verdict(reply), why=why)
 
 
 _SILENCE: dict[str, Verdict] = {"filter": "refused", "length": "truncated", "stop": "unanswered"}
 
 
-def silence(reply: Reply) -> Verdict:
-    """Return the verdict on a reply without an answer: refused by a filter, truncated, or simply not answered."""
+def unanswered_verdict(reply: Reply) -> Verdict:
+    """Return the verdict on a reply without an answer: refused by a filter, truncated, or unanswered."""
     return _SILENCE[reply.stop]

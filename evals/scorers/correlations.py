@@ -124,7 +124,7 @@ def _ranks(values: Floats) -> Floats:
 class Mixed(_OfRows, frozen=True):
     """Half of 1 - MAE / 100, half of 1 - (MAE of stated numbers from 0 to 30) / 100 times the F1 of "below 30".
 
-    Numbers beyond 1,000 count as 0 by their share. Errors are at most 100. `unread`: number that stands for one that is not
+    Numbers beyond 1,000 count as 0 by their share. Errors are at most 100. `unread`: number that replaces one that is not
     stated; None: it counts as 0 by its share.
     """
 

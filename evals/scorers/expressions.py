@@ -1,4 +1,4 @@
-"""Are two mathematical answers equal? By spelling, then by value, symbolically; never by what a parser leaves out."""
+"""Are two mathematical answers equal? Compared by spelling, then by value, symbolically; never by ignoring a part that the parser skips."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def same(gold: str, said: str) -> bool:
     if _DECIMAL.fullmatch(gold_text) and _DECIMAL.fullmatch(stated_text):
         return _close(float(gold_text), float(stated_text))
     if hostile(gold_text) or hostile(stated_text):
-        return False  # huge factorials and towers of powers: the same only if they are spelled the same
+        return False  # huge factorials and towers of powers: equal only if spelled the same
     if _POWER.search(gold_text) or _POWER.search(stated_text):
         return _exactly(gold_text, stated_text)
     gold_tex, stated_tex = f"${gold_text}$", f"${stated_text}$"
@@ -102,7 +102,7 @@ def _close(one: float, other: float) -> bool:
 
 
 def _comparable(gold: str, said: str) -> bool:
-    """Refuse what a parser would read by leaving something out: a relation, a unit's letter, a second number, prose."""
+    """Return whether the parser would not skip anything: a relation, a unit's letter, a second number, prose."""
     if _PROSE.search(unnamed(said)) or (_RANGE.search(said) and not _RANGE.search(gold)):
         return False
     relation = bool(_RELATION.search(said)), bool(_RELATION.search(gold))

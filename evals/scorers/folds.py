@@ -1,6 +1,6 @@
 """Statistics as the mean over groups (the folds of a cross-validation), fast enough to resample.
 
-A reduction is a function of columns and weights: the weights are 1, or how often a bootstrap drew each point.
+A reduction is a function of columns and weights: the weights are 1, or the number of times that a bootstrap drew each point.
 It raises ValueError if there is nothing to reduce.
 """
 

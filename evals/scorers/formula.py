@@ -15,7 +15,7 @@ from collections import Counter
 from msgspec import Struct
 
 from evals.extract.chemical import stated_formula
-from evals.scorers.choice import unread, where
+from evals.scorers.choice import unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 LONGEST = 2_000
@@ -136,11 +136,14 @@ class Formula(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
-        cut = reply.stop == "length"
-        reading = None if reply.stop == "filter" else stated_formula(reply.text, is_formula, truncated=cut)
+        reading = (
+            None
+            if reply.stop == "filter"
+            else stated_formula(reply.text, is_formula, truncated=reply.stop == "length")
+        )
         if reading is None:
-            return unread(reply, "no formula stated")
-        return where(reading, self._judged(sample, reading.value))
+            return unanswered(reply, "no formula stated")
+        return with_reading(reading, self._judged(sample, reading.value))
 
     def _judged(self, sample: Sample, answer: str) -> Score:
         stated = counts(answer)

@@ -1,10 +1,10 @@
 """Verifiable instructions: whether a reply has a number of words, no comma, a title ... (IFEval, Zhou et al., arXiv 2311.07911).
 
-Two sets of rules over the same 25 types. `OFFICIAL` decides as lm-evaluation-harness 0.4.13 does
+Two sets of rules over the same 25 types. `OFFICIAL` implements lm-evaluation-harness 0.4.13
 (`lm_eval/tasks/ifeval/instructions.py`, derived from google-research/instruction_following_eval), with its defects:
 a text whose language cannot be detected follows, bold text counts as two highlights, a Markdown link is a placeholder, a
-keyword may be part of a longer word, a postscript may be in mid-sentence. `MENDED` replaces the rules that a careful
-reader would not accept. Both seed langdetect, which draws at random in upstream's code.
+keyword may be part of a longer word, a postscript may be in mid-sentence. `MENDED` replaces the rules whose verdicts a careful
+reader would reject. Both seed langdetect, which draws at random in upstream's code.
 
 The loose variants of upstream try eight versions of a reply: whole, without its first line, its last, or both; each also
 without asterisks. An empty reply follows nothing.
@@ -39,7 +39,7 @@ def _related(count: int, arguments: Arguments, relation: str, threshold: str) ->
 
 
 def _language(text: str) -> str:
-    """Return the ISO 639-1 code of a text's language; empty if none can be told."""
+    """Return the ISO 639-1 code of a text's language; empty if it cannot be detected."""
     import langdetect
 
     langdetect.DetectorFactory.seed = 0
@@ -57,7 +57,7 @@ def _sentences() -> Any:
 
 
 def _capital_words(text: str) -> int:
-    """Count words of capital letters; sentences need not be told apart, since a full stop after a word changes nothing."""
+    """Count words of capital letters; sentences need not be separated, since a full stop after a word changes nothing."""
     from nltk.tokenize import word_tokenize
 
     return sum(word.isupper() for word in word_tokenize(text, preserve_line=True))
@@ -221,7 +221,7 @@ MENDED: dict[str, Rule] = OFFICIAL | {
     "punctuation:no_comma": lambda text, a: not re.search("[,，、]", text),
     "startend:quotation": _quoted,
 }
-"""Type -> the rule with upstream's defects mended."""
+"""Type -> the rule with upstream's defects corrected."""
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     "keywords:existence": ("keywords",),
     "keywords:frequency": ("keyword", "frequency", "relation"),
@@ -245,7 +245,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
 
 
 def checked(instructions: Sequence[str], arguments: Sequence[Arguments]) -> list[dict[str, Any]]:
-    """Return the arguments of each instruction without empty ones; raises DataError for what no rule can decide."""
+    """Return the arguments of each instruction without empty ones; raises DataError for instructions that no rule can check."""
     if len(instructions) != len(arguments):
         raise DataError(f"{len(instructions)} instructions and {len(arguments)} sets of arguments")
     kept = []

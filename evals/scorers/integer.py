@@ -8,7 +8,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from evals import extract
-from evals.scorers.choice import silence, unread, where
+from evals.scorers.choice import unanswered, unanswered_verdict, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 
@@ -25,7 +25,7 @@ class Integer(Struct, frozen=True):
         """Judge one reply; `sample.target` is the integer in decimal digits."""
         number = None if reply.stop == "filter" else self.read(reply.text)
         if number is None:
-            return Score(value=0.0, verdict=silence(reply), why="no integer stated")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no integer stated")
         return _scored(sample, number)
 
 
@@ -44,12 +44,15 @@ class StatedInteger(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply; `sample.target` is the integer in decimal digits."""
-        cut = reply.stop == "length"
-        reading = None if reply.stop == "filter" else extract.stated_integer(reply.text, truncated=cut)
+        reading = (
+            None
+            if reply.stop == "filter"
+            else extract.stated_integer(reply.text, truncated=reply.stop == "length")
+        )
         return (
-            unread(reply, "no integer stated")
+            unanswered(reply, "no integer stated")
             if reading is None
-            else where(reading, _scored(sample, reading.value))
+            else with_reading(reading, _scored(sample, reading.value))
         )
 
 

@@ -1,7 +1,7 @@
 """Class labels: yes or no, metal or not; with the metrics of a binary classifier.
 
 Every metric but `roc_auc` depends only on the label. `roc_auc` needs a score for each reply (a stated
-probability): without one it raises ValueError and shows nothing, and what many files call ROC-AUC, the area
+probability): without one it raises ValueError and is not shown, and what many files call ROC-AUC, the area
 under hard labels, has its own name, `rocauc_thresholded`; it equals the balanced accuracy.
 A reply without a label counts as the wrong label everywhere.
 """
@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from evals.extract.probability import probability
 from evals.extract.reading import Reading
-from evals.scorers.choice import unread, where
+from evals.scorers.choice import unanswered, with_reading
 from evals.scorers.folds import RULES, ByGroup, Pooled, Reduction
 from evals.scorers.whole_intervals import Columns, of_auc, of_classes, of_ranks
 from evals.types import Metric, Prompt, Reply, Sample, Score
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from evals.scorers.folds import Floats
 
 LabelReader = Callable[[str], Reading | None]
-"""Reply -> label with its place, or None."""
+"""Reply -> label with its position, or None."""
 
 
 class Label(Struct, frozen=True):
@@ -41,7 +41,7 @@ class Label(Struct, frozen=True):
         """Judge one reply; the target is the label's text."""
         reading = None if reply.stop == "filter" else self.read(reply.text)
         if reading is None:
-            return unread(reply, "no label stated")
+            return unanswered(reply, "no label stated")
         label = str(reading.value)
         stated = probability(reply.text)
         right = label == sample.target
@@ -52,7 +52,7 @@ class Label(Struct, frozen=True):
             why="" if right else f"stated {label}",
             parts={} if stated is None else {"score": stated},
         )
-        return where(reading, score)
+        return with_reading(reading, score)
 
 
 class Confusion(NamedTuple):
@@ -109,7 +109,7 @@ def mcc_of(columns: Columns, weights: Floats) -> float:
 def mcc_with_silence_of(columns: Columns, weights: Floats) -> float:
     """Matthews' correlation of three classes (Gorodkin 2004), of which "no answer" is never right; 0 if a margin is empty.
 
-    In contrast to `mcc_of` a missing answer is no answer for the opposite label: silence about everything is 0, not -1.
+    In contrast to `mcc_of` a missing answer is not an answer for the opposite label: silence about everything is 0, not -1.
     """
     if not weights.sum():
         raise ValueError("there is nothing to reduce")
@@ -128,7 +128,7 @@ def roc_auc_of(columns: Columns, weights: Floats) -> float:
     """Area under the ROC curve of the stated scores (Mann-Whitney, ties count half).
 
     A reply without label counts against the model: its score is the worst for its target. Raises ValueError
-    where an answered reply has no score, or where the targets hold one class only.
+    if an answered reply has no score, or the targets have a single class.
     """
     import numpy as np
 

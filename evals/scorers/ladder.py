@@ -1,4 +1,4 @@
-"""How alike are two molecules? A ladder of nested rungs, and what is wrong at the first that does not hold.
+"""Compare two molecules on a ladder of nested rungs, and explain the first that does not hold.
 
 >>> climb("OCC", "CCO").name
 'canonical'
@@ -7,7 +7,7 @@
 
 Rungs, from the top: the same string; the same canonical SMILES; the same compound in another drawing; the same
 without stereo; the same largest parent, neutral and without isotopes; the same tautomer. Whatever reaches a rung
-counts for all below it. For a set of molecules (reactants) every component is kept and the components are compared
+counts for all below it. For a set of molecules (reactants) every component is kept, and they are compared
 as a multiset. The tautomer rung is tried only if formula and heavy-atom skeleton agree; RDKit's enumeration is
 bounded by counts, not by the clock, so that scores are reproducible.
 
@@ -36,7 +36,7 @@ RUNGS = {
 }
 """Rung -> its number in records; `compound` was added after the others, whose numbers stay."""
 _DRAWINGS = 4
-"""Most components on either side that are compared as drawings."""
+"""Maximum number of components on either side that are compared as drawings."""
 
 
 class Climb(Struct, frozen=True):
@@ -47,7 +47,7 @@ class Climb(Struct, frozen=True):
     why: str
     """What is wrong at the rung above, in one line."""
     undecided: bool = False
-    """A person should look: the tautomer enumeration was stopped, or the target is not a valid molecule."""
+    """Needs review: the tautomer enumeration was stopped, or the target is not a valid molecule."""
 
     @property
     def name(self) -> str:
@@ -72,7 +72,7 @@ def climb(answer: str | Form, target: str | Form, *, several: bool = False) -> C
 
 
 def _to_invalid_target(a: Form, t: Form) -> Climb:
-    """Compare with what a target that RDKit cannot read most likely means, its hydrogens left open."""
+    """Compare with the most likely meaning of a target that RDKit cannot read, ignoring its hydrogens."""
     fault = f"the target is no valid molecule ({t.fault()})"
     meant = t.mended()
     best = climb(a, meant) if meant else Climb(0, "")

@@ -1,4 +1,4 @@
-"""WordNet for METEOR's synonyms, laid out as nltk reads it, from the files that Debian's `wordnet-base` and `wordnet-sense-index` install."""
+"""WordNet for METEOR's synonyms, in the layout of nltk, from the files that Debian's `wordnet-base` and `wordnet-sense-index` install."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CATEGORIES = (
     "verb.consumption verb.contact verb.creation verb.emotion verb.motion verb.perception verb.possession verb.social "
     "verb.stative verb.weather adj.ppl"
 )
-"""WordNet's 45 lexicographer files in their order (its manual page lexnames(5WN)); Debian leaves that file out."""
+"""WordNet's 45 lexicographer files in their order (its manual page lexnames(5WN)); Debian omits that file."""
 PARTS = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
 
 

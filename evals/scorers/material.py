@@ -3,7 +3,7 @@
 >>> looks_like_formula("Fe2O3"), looks_like_formula("I think")
 (True, False)
 
-pymatgen is imported late (extra `materials`).
+pymatgen is imported lazily (extra `materials`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
 LONGEST = 400
-"""Characters of a formula; longer text is none."""
+"""Maximum length of a formula in characters."""
 ELEMENTS = frozenset(
     re.findall(
         r"[A-Z][a-z]?",
@@ -35,7 +35,7 @@ _TOKEN = re.compile(r"([A-Z][a-z]?|[()\[\]])(\d+\.?\d*|\.\d+)?")
 
 
 def plain_formula(text: str) -> str:
-    """Take LaTeX wrappers, subscripts and blanks out of a formula."""
+    """Remove LaTeX wrappers, subscripts and blanks from a formula."""
     bare = _LATEX.sub("", text.translate(_SUBSCRIPTS)).strip().rstrip(".,;:")
     return re.sub(r"\s+", "", bare).replace("[", "(").replace("]", ")")
 

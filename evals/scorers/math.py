@@ -1,7 +1,7 @@
 """Mathematical answers, equal in value and not in spelling: by the library math-verify (extra `math`).
 
-sympy may loop or eat all memory on hostile text, and what stops math-verify is SIGALRM, which works on a main
-thread alone. Its own limits are therefore off: run `equivalent` in a worker (`evals.sandbox`) with a deadline.
+sympy may loop or exhaust memory on hostile text, and math-verify is stopped by SIGALRM, which works only on a main
+thread. Its own limits are therefore off: run `equivalent` in a worker (`evals.sandbox`) with a deadline.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LONGEST = 20_000
 """Number of characters examined, from the end of a reply, where the answer is."""
 LONGEST_GOLD = 8_000
 _DEEPEST = 60
-"""Levels of braces; sympy's parser is recursive."""
+"""Maximum depth of braces; sympy's parser is recursive."""
 _TOWER = re.compile(
     r"(?<!\d)\d{4,}+\s*+!|!\s*+!\s*+!|\^\s*+(?:\{\s*+)?(?:\(\s*+)?\d{5,}"
     r"|(?:\^\s*+(?:\{\s*+)?\d++\s*+(?:\}\s*+)?){3,}|\*\*\s*+\d{5,}|(?<!\d)\d{2000,}"
@@ -28,7 +28,7 @@ _LARGEST_EXPONENT = 99_999
 
 
 _JOINT = re.compile(r"(?<=[\u4e00-\u9fff])(?=[-\d.$\\])|(?<=\d)(?=[\u4e00-\u9fff])")
-"""Where Chinese text meets a number without a blank; math-verify looks for word boundaries."""
+"""Boundary between Chinese text and a number without a blank; math-verify looks for word boundaries."""
 
 
 _LETTER = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
@@ -40,7 +40,7 @@ def equivalent(
     r"""Return whether the last stated expression of `reply` equals `gold`; None if either cannot be parsed.
 
     `gold` may be bare (`\frac12`), in dollars, or a solution that holds it. `timeout_s` bounds each step of
-    math-verify by a signal and is for main threads; leave it None in a worker that has a deadline of its own.
+    math-verify by a signal and is for main threads; leave it None in a worker with its own deadline.
     `symbols`: every letter is a symbol as written. Without it math-verify drops letters that may be a unit (`5m` is 5)
     and puts the rest into lower case (M is m, E is Euler's e).
 
@@ -51,7 +51,7 @@ def equivalent(
     except ImportError:
         raise UsageError(f"math answers need math-verify: {install('math')}") from None
     for name in ("math_verify.parser", "math_verify.grader", "math_verify.utils"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # it warns, call by call, that its timers are off
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # it warns on each call that its timers are off
     gold, reply = gold[:LONGEST_GOLD], _JOINT.sub(" ", reply[-LONGEST:])
     if hostile(gold) or hostile(reply):
         return None
@@ -137,7 +137,7 @@ def lowered(gold: str, reply: str) -> tuple[str, str]:
     capitals = dict.fromkeys(token for token in tokens if token.lstrip("\\")[0].isupper())
     names = dict(zip(capitals, free, strict=False))
     if len(names) < len(capitals):
-        return gold, ""  # more symbols than letters: nothing is claimed
+        return gold, ""  # more symbols than letters: the texts stay unchanged
 
     def renamed(match: re.Match[str]) -> str:
         name = names.get(match[0], match[0])
@@ -147,7 +147,7 @@ def lowered(gold: str, reply: str) -> tuple[str, str]:
 
 
 def _tall(exponents: str) -> bool:
-    """Return whether a tower of exponents, as `^{9^{9}}`, comes to more than the largest one that is computed."""
+    """Return whether a tower of exponents, as `^{9^{9}}`, exceeds the largest one that is computed."""
     value = 1
     for exponent in reversed([int(digits) for digits in re.findall(r"\d+", exponents)]):
         if exponent > 1 and value > _LARGEST_EXPONENT.bit_length():
@@ -157,7 +157,7 @@ def _tall(exponents: str) -> bool:
 
 
 def hostile(text: str) -> bool:
-    """Return whether text would make a symbolic parser recurse or compute without end; linear."""
+    """Return whether text would make a symbolic parser recurse or compute endlessly; linear."""
     if "\0" in text or _TOWER.search(text) or any(map(_tall, _EXPONENTS.findall(text))):
         return True
     depth = 0

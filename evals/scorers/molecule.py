@@ -1,7 +1,7 @@
 """Molecules as answers: compared with the gold answer on a ladder of rungs, and explained.
 
-`evals.extract.smiles` reads them out of a reply. Whatever the reply writes ends in a verdict: what RDKit cannot read,
-or breaks at, is `invalid`. A gold answer that RDKit cannot read makes the score suspect.
+`evals.extract.smiles` reads them out of a reply. Every reply gets a verdict: what RDKit cannot read,
+or fails on, is `invalid`. A gold answer that RDKit cannot read makes the score suspect.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from evals.extract.molecules import stated_molecule
 from evals.extract.reading import Reading
 from evals.extract.smiles import Side, looks_like_smiles, odd_part
-from evals.scorers.choice import unread, where
+from evals.scorers.choice import unanswered, with_reading
 from evals.scorers.ladder import RUNGS, Climb, climb, compare_components
 from evals.scorers.molecule_forms import Form, rdkit, same_skeleton, similarities
 from evals.types import Point, Prompt, Reply, Sample, Score, Verdict
@@ -35,7 +35,7 @@ class Molecule(Struct, frozen=True):
     rung: str = "compound"
     several: bool = False
     side: Side = ""
-    """Of a reply that states a whole reaction, the side that is wanted."""
+    """The wanted side if a reply states a whole reaction."""
     heavy: ClassVar[bool] = True
 
     def warm(self) -> None:
@@ -46,8 +46,8 @@ class Molecule(Struct, frozen=True):
         """Judge one reply."""
         reading = None if reply.stop == "filter" else self.read(reply)
         if reading is None:
-            return replace(unread(reply, "no molecule stated"), parts=NOTHING)
-        return where(reading, self._judged(sample, reading.value))
+            return replace(unanswered(reply, "no molecule stated"), parts=NOTHING)
+        return with_reading(reading, self._judged(sample, reading.value))
 
     def read(self, reply: Reply) -> Reading | None:
         """Return the molecule, or the set of molecules, that a reply states."""
@@ -89,12 +89,12 @@ class Molecule(Struct, frozen=True):
 
 
 def gold_molecules(sample: Sample) -> list[str]:
-    """Return the gold answer and its alternatives; a semicolon parts components like a dot."""
+    """Return the gold answer and its alternatives; a semicolon separates components like a dot."""
     return [str(gold).strip().replace(";", ".") for gold in (sample.target, *sample.meta.get("also", ()))]
 
 
 def best_climb(form: Form, golds: Sequence[Form]) -> tuple[Climb, Form]:
-    """Climb for each gold answer and keep the highest; of equals the more similar one."""
+    """Climb for each gold answer and keep the highest; of equal ones the more similar."""
     climbs: Iterator[tuple[Climb, Form]] = ((climb(form, gold), gold) for gold in golds)
     if len(golds) == 1:
         return next(climbs)

@@ -1,4 +1,4 @@
-"""What is wrong with a molecule that agrees with the target on a lower rung of the ladder, in one line."""
+"""Explain in one line why a molecule agrees with the target only on a lower rung of the ladder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DOUBLE_BONDS = {"STEREOE": "E", "STEREOTRANS": "E", "STEREOZ": "Z", "STEREOCIS"
 
 
 def tautomer_fault(a: Form, t: Form) -> str:
-    """Return the kind of tautomer: only with mobile hydrogens on heteroatoms do chemists call both one compound."""
+    """Return the kind of tautomer: chemists call both one compound only with mobile hydrogens on heteroatoms."""
     stated, wanted = (
         sorted(atom.GetTotalNumHs() for atom in form.parent_mol.GetAtoms() if atom.GetAtomicNum() == 6)
         for form in (a, t)

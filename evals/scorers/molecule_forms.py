@@ -11,7 +11,7 @@ from typing import Any
 from evals.errors import UsageError, install
 
 TAUTOMERS = 250
-"""Most tautomers, and most transforms, that one enumeration may try (about half a second)."""
+"""Maximum number of tautomers and of transforms that one enumeration tries (about half a second)."""
 _METALS = frozenset((3, 11, 19, 37, 55, 87, 4, 12, 20, 38, 56, 88))
 """Atomic numbers of the metals of groups 1 and 2."""
 _METAL_ATOM = re.compile(r"\[\d*(?:Li|Na|K|Rb|Cs|Fr|Be|Mg|Ca|Sr|Ba|Ra|#\d)")
@@ -23,7 +23,7 @@ _ISOTOPE = re.compile(r"\[\d")
 _CHARGE = re.compile(r"[-+]\d*(?::\d+)?\]|\+\+|--")
 _HYDROGENS = re.compile(r"H\d*(?![a-z\d])")
 _REWRITES = 3
-"""How often a canonical SMILES is parsed and written again: RDKit's phantom stereo may change each time."""
+"""Number of times that a canonical SMILES is parsed and written again: RDKit's phantom stereo may change each time."""
 _ERRORS = (ValueError, RuntimeError, OverflowError)
 """What RDKit raises on input that it cannot handle."""
 
@@ -168,7 +168,7 @@ class Form:
 
     @cached_property
     def rewritten(self) -> frozenset[str]:
-        """What RDKit writes when it parses its own canonical SMILES repeatedly; one text unless stereo is a phantom."""
+        """Return what RDKit writes when it parses its own canonical SMILES repeatedly; a single text unless stereo is a phantom."""
         texts = [self.canonical]
         for _ in range(_REWRITES):
             mol = self._rd.Chem.MolFromSmiles(texts[-1])
@@ -293,7 +293,7 @@ class Form:
 
 
 _KNOWN_FINGERPRINTS: dict[str, tuple[Any, Any, Any]] = {}
-"""By SMILES: they take half of a comparison's time, and gold answers come again with repeats, references and reruns."""
+"""By SMILES: they take half of the time of a comparison, and gold answers recur in repeats, references and reruns."""
 _MOST_FINGERPRINTS = 8_000
 
 

@@ -1,11 +1,11 @@
-"""Compare systematic names as names and, if OPSIN is installed, as structures.
+"""Compare systematic names as text and, if OPSIN is installed, as structures.
 
 >>> name("(2R)‐2‐Aminopropanoic  Acid.") == name("(2R)-2-aminopropanoic acid")
 True
 >>> name("2-methyl propane") == name("2-methylpropane")
 False
 
-OPSIN (extra `chemistry`, and Java) reads a name in milliseconds once it runs, so each worker process keeps one.
+OPSIN (extra `chemistry`, and Java) reads a name in milliseconds once it is running, so each worker process keeps one.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from msgspec import Struct
 
 from evals.errors import ScorerError, UsageError, install
 from evals.extract.chemical import stated_name
-from evals.scorers.choice import unread, where
+from evals.scorers.choice import unanswered, with_reading
 from evals.scorers.formula import LONGEST
 from evals.scorers.ladder import RUNGS, climb
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
 READABLE = 500
-"""Characters of a name that OPSIN is asked to read."""
+"""Maximum length of a name that is passed to OPSIN."""
 JAVA = ("-Xmx256m", "-XX:CompressedClassSpaceSize=64m", "-XX:ReservedCodeCacheSize=64m", "-XX:+UseSerialGC")
-"""Little enough to start within a worker's bound of memory."""
+"""Small enough to start within a worker's memory limit."""
 
 _GREEK = {
     "α": "alpha",
@@ -56,7 +56,7 @@ _MARKUP = re.compile(
     r"</?(?:i|b|em|strong|su[bp]|span)>|\\(?:text|textit|mathit|mathrm|textbf|emph|mathbf)\s?\{([^{}]{0,200})\}|\\(alpha|beta|gamma|delta|omega|lambda)\b\s?"
 )
 _PRIME = re.compile(r"(\d)('+)([a-h])(?=[rsez,)-])")
-"""3'a for 3a', as some write it."""
+"""3'a, which some write for 3a'."""
 _RACEMATE = re.compile(r"^(?:\(±\)|\(\+/-\)|±|rac|racemic)[-\s]")
 _LOCANTS = re.compile(r"(?<![\w'(])(\d+[a-h]?'*)([EZ])(?=[,-])")
 
@@ -171,11 +171,12 @@ class Name(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
-        cut = reply.stop == "length"
-        reading = None if reply.stop == "filter" else stated_name(reply.text, truncated=cut)
+        reading = (
+            None if reply.stop == "filter" else stated_name(reply.text, truncated=reply.stop == "length")
+        )
         if reading is None or not name(reading.value):
-            return unread(reply, "no name stated")
-        return where(reading, self._judged(sample, reading.value))
+            return unanswered(reply, "no name stated")
+        return with_reading(reading, self._judged(sample, reading.value))
 
     def _judged(self, sample: Sample, answer: str) -> Score:
         golds = [str(gold) for gold in (sample.target, *sample.meta.get("also", ()))]

@@ -1,6 +1,6 @@
 """Numeric answers: absolute errors for regression, tolerances for questions with one number.
 
-A reply without a number has no error: `Score.value` is None, and each metric below says how that counts.
+A reply without a number has no error: `Score.value` is None, and each metric below states how that counts.
 A number in a unit of another dimension than the target's is wrong and is not converted.
 """
 
@@ -17,7 +17,7 @@ from evals.errors import ScorerError
 from evals.extract.quantity import stated
 from evals.extract.reading import Reading
 from evals.extract.units import DIMENSIONLESS, Quantity, close, convert, warm
-from evals.scorers.choice import unread, where
+from evals.scorers.choice import unanswered, with_reading
 from evals.scorers.folds import RULES, ByGroup, Pooled, Reduction, weighted_mean
 from evals.scorers.whole_intervals import Columns, of_errors, of_root_mean_squares
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score
@@ -37,7 +37,7 @@ def gold_number(sample: Sample) -> float:
 
 
 def _read(reader: NumberReader, reply: Reply, unit: str) -> tuple[Quantity | None, Reading | None]:
-    """Return the number that a reader finds, and its place if the reader tells it.
+    """Return the number that a reader finds, and its position if the reader tells it.
 
     A number at the end of a truncated reply may be incomplete and is not read.
     """
@@ -54,7 +54,7 @@ def _read(reader: NumberReader, reply: Reply, unit: str) -> tuple[Quantity | Non
 
 
 def _unread(reply: Reply, value: float | None, parts: dict[str, float]) -> Score:
-    return replace(unread(reply, "no number stated"), value=value, parts=parts)
+    return replace(unanswered(reply, "no number stated"), value=value, parts=parts)
 
 
 class AbsoluteError(Struct, frozen=True):
@@ -69,7 +69,7 @@ class AbsoluteError(Struct, frozen=True):
     unit: str = ""
     """Unit that answers are converted to if `sample.unit` is not specific enough: `log10(GPa)`, `dimensionless`, `eV/cell`."""
     possible: tuple[float, float] = (-inf, inf)
-    """What the quantity can physically be, in the target's unit."""
+    """The physically possible range, in the target's unit."""
 
     def warm(self) -> None:
         """Import pint and compile the units, before the first reply is scored."""
@@ -89,7 +89,7 @@ class AbsoluteError(Struct, frozen=True):
         if quantity is None:
             return _unread(reply, None, parts)
         score = self._judged(quantity, target, unit, parts)
-        return where(reading, score) if reading else score
+        return with_reading(reading, score) if reading else score
 
     def _judged(self, quantity: Quantity, target: float, unit: str, parts: dict[str, float]) -> Score:
         value = convert(quantity.value, quantity.unit, unit)
@@ -110,7 +110,7 @@ class AbsoluteError(Struct, frozen=True):
 
 
 def _remark(quantity: Quantity, exceeded: tuple[float, float] | None) -> str:
-    """Return how the number was stated, if that is not plain, and the possible range if the number lies outside of it."""
+    """Return how the number was stated, if unusual, and the possible range if the number lies outside of it."""
     statement = f"stated {quantity.text}" if quantity.rough or quantity.unit else ""
     outside = (
         f"outside of what is physically possible, {exceeded[0]:g} to {exceeded[1]:g}" if exceeded else ""
@@ -119,7 +119,7 @@ def _remark(quantity: Quantity, exceeded: tuple[float, float] | None) -> str:
 
 
 def stand_ins(sample: Sample, target: float) -> dict[str, float]:
-    """Return the errors that count for a missing answer: the training mean's, and the largest within the training range."""
+    """Return the errors assigned to a missing answer: the training mean's, and the largest within the training range."""
     meta = sample.meta
     parts = {"error_imputed": abs(float(meta["train_mean"]) - target)} if "train_mean" in meta else {}
     if "train_low" in meta and "train_high" in meta:
@@ -154,7 +154,7 @@ class Within(Struct, frozen=True):
         if quantity is None:
             return _unread(reply, 0.0, {})
         score = self._judged(sample, quantity, target)
-        return where(reading, score) if reading else score
+        return with_reading(reading, score) if reading else score
 
     def _judged(self, sample: Sample, quantity: Quantity, target: float) -> Score:
         value = convert(quantity.value, quantity.unit, sample.unit) if sample.unit else quantity.value
@@ -176,7 +176,7 @@ class Within(Struct, frozen=True):
 
 
 def _narrow(quantity: Quantity, relative: float) -> bool:
-    """Return whether a stated range is as narrow as a tolerance asks for; the middle of a wide one is luck."""
+    """Return whether a stated range is as narrow as the tolerance; the middle of a wide one would be right by luck."""
     if quantity.low is None or quantity.high is None:
         return True
     return quantity.high - quantity.low <= 4 * relative * max(abs(quantity.low), abs(quantity.high))
@@ -217,7 +217,7 @@ def rmse_of(columns: Columns, weights: Floats) -> float:
     """Root mean square error of the answered samples."""
     import numpy as np
 
-    with np.errstate(over="ignore"):  # an answer of 1e200 makes it infinite, which the report refuses
+    with np.errstate(over="ignore"):  # an answer of 1e200 makes it infinite, which the report rejects
         squares = columns.value**2
     return sqrt(weighted_mean(squares, weights, "comparable answer"))
 

@@ -22,7 +22,7 @@ from evals.extract.reading import REFUSED, Reading, by_shape, read
 from evals.extract.smiles import looks_like_smiles
 from evals.extract.statements import Form
 from evals.extract.visible import visible
-from evals.scorers.choice import silence, unread, where
+from evals.scorers.choice import unanswered, unanswered_verdict, with_reading
 from evals.scorers.formula import counts
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -72,8 +72,8 @@ def options_stated(text: str, shown: Sequence[str], *, truncated: bool = False) 
 
 def _judged(text: str, count: int) -> Reading | None:
     """Read a reply that judges every option: those that it calls right."""
-    shown, cut = visible(half_width(text))
-    judged = [] if cut else verdicts(shown, count)
+    shown, unclosed = visible(half_width(text))
+    judged = [] if unclosed else verdicts(shown, count)
     if len(judged) < count or not any(one.true for one in judged):
         return None
     letters = tuple(one.letter for one in judged if one.true)
@@ -204,7 +204,7 @@ class OptionSet(Struct, frozen=True):
         """Judge one reply; the target is a letter or a tuple of letters in the data set's order."""
         letters = None if reply.stop == "filter" else self.read(reply.text, prompt.as_shown(sample).choices)
         if letters is None:
-            return Score(value=0.0, verdict=silence(reply), why="no option stated")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no option stated")
         return compare(sample, prompt, letters)
 
 
@@ -216,8 +216,8 @@ class StatedOptions(Struct, frozen=True):
         shown, truncated = prompt.as_shown(sample).choices, reply.stop == "length"
         reading = None if reply.stop == "filter" else options_stated(reply.text, shown, truncated=truncated)
         if reading is None:
-            return unread(reply, "no option stated")
-        return where(reading, compare(sample, prompt, reading.value))
+            return unanswered(reply, "no option stated")
+        return with_reading(reading, compare(sample, prompt, reading.value))
 
 
 def compare(sample: Sample, prompt: Prompt, letters: Iterable[str]) -> Score:

@@ -21,14 +21,14 @@ from evals.errors import ScorerError
 from evals.extract.free import stated_text
 from evals.extract.parts import label, leaves, outer, sides, spaceless, split
 from evals.extract.visible import visible
-from evals.scorers.choice import silence
+from evals.scorers.choice import unanswered_verdict
 from evals.scorers.judge.judge import question_of, template
 from evals.scorers.judge.judged import Judged
 from evals.scorers.physics import Comparer, alike, spelled
 from evals.types import Failure, Judgement, Metric, Point, Prompt, Reply, Sample, Score
 
 LONGEST = 100_000
-"""Characters of a reply that are read, from its end."""
+"""Number of characters read, from the end of a reply."""
 MOST = 32
 """Boxes that are compared; a judge is not asked about more."""
 _LINES = ("line", "sentence", "tag", "json")
@@ -92,7 +92,9 @@ class Precision(Struct, frozen=True):
     def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], compared: Compared) -> Score:
         """Return the score for the matched boxes."""
         if not boxes:
-            return Score(value=0.0, verdict=silence(reply), why="nothing in a box", parts={"share": 0.0})
+            return Score(
+                value=0.0, verdict=unanswered_verdict(reply), why="nothing in a box", parts={"share": 0.0}
+            )
         value = len(compared.matches) / len(boxes)
         return Score(
             value=value,
@@ -162,7 +164,9 @@ class Parts(Precision, frozen=True):
     def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], compared: Compared) -> Score:
         """Return the score for the matched boxes."""
         if not boxes:
-            return Score(value=0.0, verdict=silence(reply), why="nothing in a box", parts={"share": 0.0})
+            return Score(
+                value=0.0, verdict=unanswered_verdict(reply), why="nothing in a box", parts={"share": 0.0}
+            )
         right = len(compared.matches) == len(golds)
         return Score(
             value=float(right),
@@ -280,7 +284,7 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
             for box, gold in _read_back(score).matches.items():
                 verdicts.append(await self.ask(form, question, golds[gold], boxes[box], earlier))
         except ScorerError:
-            return score  # only the audit is without a verdict
+            return score  # only the audit lacks a verdict
         agreed = all(verdict == "A" for verdict, _ in verdicts)
         parts = {**score.parts, "rule": 1.0, "judge": float(agreed)}
         return structs.replace(score, parts=parts, suspect=not agreed, judged=tuple(j for _, j in verdicts))

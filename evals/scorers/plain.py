@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from evals.errors import ScorerError, UnknownName, UsageError
 from evals.extract import integer, letter, split_reasoning, stated
-from evals.scorers.choice import Choice, unread
+from evals.scorers.choice import Choice, unanswered
 from evals.scorers.integer import Integer
 from evals.types import Prompt, Reply, Sample, Score, Scorer, Verdict
 
@@ -25,7 +25,7 @@ class Exact(Struct, frozen=True):
         text = split_reasoning(reply.text)[0].strip()
         answer = stated(text) or text
         if not answer or reply.stop == "filter":
-            return unread(reply, "nothing stated")
+            return unanswered(reply, "nothing stated")
         targets = sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
         right = _same(answer) in map(_same, targets)
         return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
@@ -48,7 +48,7 @@ class Of(Struct, frozen=True):
         """Judge one reply; an empty one is unanswered and 0."""
         text, _, _ = split_reasoning(reply.text)
         if not text.strip() or reply.stop == "filter":
-            return unread(reply, "nothing stated")
+            return unanswered(reply, "nothing stated")
         value = self.function(text, sample.target)
         if not isinstance(value, bool | int | float) or not 0 <= value <= 1:
             raise ScorerError(f"{self!r} returned {value!r}, not true, false or a number from 0 to 1")

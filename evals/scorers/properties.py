@@ -19,7 +19,7 @@ from evals.extract.number_words import spelled_number
 from evals.extract.reading import REFUSED, Reading, read
 from evals.extract.tags import json_object, tagged
 from evals.extract.visible import visible
-from evals.scorers.choice import unread, where
+from evals.scorers.choice import unanswered, with_reading
 from evals.scorers.formula import counts, is_formula
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -57,7 +57,7 @@ class StatedProperties(Struct, frozen=True):
         wanted = {name_of(key): value for key, value in json.loads(str(sample.target)).items()}
         text, cut = visible(reply.text)
         if reply.stop == "filter" or cut:
-            return unread(reply, "no properties stated")
+            return unanswered(reply, "no properties stated")
         text = text[-_LONGEST:]
         stated = _named(text, wanted, self.kind) if reply.stop == "stop" or tagged(text, "answer") else None
         if stated is None:
@@ -67,8 +67,8 @@ class StatedProperties(Struct, frozen=True):
     def _single(self, wanted: Mapping[str, Any], reply: Reply) -> Score:
         reading = _read_one(reply, next(iter(wanted)), self.kind) if len(wanted) == 1 else None
         if reading is None:
-            return unread(reply, "no properties stated")
-        return where(reading, _compared(wanted, dict.fromkeys(wanted, reading.value), self.kind))
+            return unanswered(reply, "no properties stated")
+        return with_reading(reading, _compared(wanted, dict.fromkeys(wanted, reading.value), self.kind))
 
 
 def name_of(key: object) -> str:

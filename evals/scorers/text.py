@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from evals.errors import UsageError, install
 from evals.extract.visible import split_reasoning
-from evals.scorers.choice import unread
+from evals.scorers.choice import unanswered
 from evals.types import Point, Prompt, Reply, Sample, Score
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ class Caption(Struct, frozen=True):
         text = "" if reply.stop == "filter" else split_reasoning(reply.text)[0].strip()
         answer = split(text, self.tokens)
         if not answer:
-            return unread(reply, "no text")
+            return unanswered(reply, "no text")
         gold = str(sample.target).strip()
         reference = split(gold, self.tokens)
         name = "meteor" if self.synonyms else "meteor_without_synonyms"

@@ -39,7 +39,7 @@ class Content(NamedTuple):
 def parse_content(content: Any) -> Content:
     """Parse a message's content: a text, a part, or a list of both; raises TypeError for anything else.
 
-    An object that is no part is what a server made of a reply in JSON: its JSON is the text.
+    An object that is not a part is what a server made of a reply in JSON: its JSON is the text.
 
     >>> parse_content([{"type": "thinking", "thinking": [{"type": "text", "text": "2 and 2"}]}, {"type": "text", "text": "4"}])
     Content(text='4', reasoning='2 and 2', refusal=None, tools=False)

@@ -8,8 +8,8 @@ Quantity(value=0.0012, unit='MPa', low=None, high=None, rough=True, text='1.2 ×
 True
 
 Reading needs only the standard library; only a conversion between two different units imports pint
-(extra `materials` or `chemistry`). Units come from a closed vocabulary, because pint by itself takes
-"in", "as", "are" and "a" for units.
+(extra `materials` or `chemistry`). Units come from a closed vocabulary, because pint by itself reads
+"in", "as", "are" and "a" as units.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Text as people and models write it -> plain characters: LaTeX, unicode marks, thin spaces, vulgar fractions."""
+"""Normalise text as people and models write it: LaTeX, unicode marks, thin spaces, vulgar fractions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _mixed(match: re.Match[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """Take LaTeX wrappers, odd minus signs, superscripts and thin spaces out of a text."""
+    """Replace LaTeX wrappers, special minus signs, superscripts and thin spaces in a text."""
     text = text[-LONGEST:].translate(_CHARACTERS)
     for sign, value in _VULGAR.items():
         if sign in text:

@@ -1,4 +1,4 @@
-"""Units: the closed vocabulary that is read, and conversion within a dimension by pint, which is imported late."""
+"""Units: the closed vocabulary that is read, and conversion within a dimension by pint, which is imported lazily."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ _NO_UNITS = frozenset(("and", "or", "either", "yes", "true", "he", "she", "his",
 def unit_at(text: str, start: int) -> tuple[str, int]:
     """Read the unit that begins at a position; returns it with the position after it.
 
-    Units of logarithms come as "log10(GPa)". What is built like a unit but is not in the vocabulary is returned unchanged.
+    Units of logarithms come as "log10(GPa)". Anything else with the form of a unit is returned unchanged.
     """
     if (log := _LOG.match(text, start)) is not None:
         inner = (log["inner"] or "").strip()
@@ -203,7 +203,7 @@ def _registry() -> Any:
 
 @lru_cache(4096)
 def normal_unit(unit: str) -> str:
-    """Write a unit as `Quantity.unit` does: "J/(mol K)" -> "J*mol**-1*K**-1"; unknown ones as they are."""
+    """Write a unit as `Quantity.unit` does: "J/(mol K)" -> "J*mol**-1*K**-1"; unknown ones unchanged."""
     text = plain(unit).strip()
     if text == DIMENSIONLESS or (text.startswith("log10(") and text.endswith(")")):
         return text if text == DIMENSIONLESS else f"log10({normal_unit(text[6:-1])})"
@@ -228,7 +228,7 @@ DIMENSIONLESS = "dimensionless"
 
 
 def convert(value: float, unit: str, target: str) -> float | None:
-    """Express a value in the target's unit; None: it cannot be.
+    """Express a value in the target's unit; None if that is impossible.
 
     A number without a unit is taken to be in the target's; a target without a unit (one that is not known) takes the
     number as written. Beside units of one dimension these are converted:
@@ -270,7 +270,7 @@ def _logarithm(value: float, unit: str, inner: str) -> float | None:
 
 
 def _converted(value: float, unit: str, target: str) -> float | None:
-    """Convert by dimension, then by what else the two may mean; raises pint's errors for units that it does not know."""
+    """Convert by dimension, then by the special cases of `convert`; raises pint's errors for units that it does not know."""
     registry = _registry()
     target_unit = registry.Unit(target)
     stated = registry.Unit(unit)
@@ -298,5 +298,5 @@ def _converted(value: float, unit: str, target: str) -> float | None:
 
 def warm() -> None:
     """Compile the vocabulary, import pint and read its definitions before the first conversion needs them."""
-    with suppress(UsageError):  # without pint, conversions say so when they come
+    with suppress(UsageError):  # without pint, conversions raise when they are needed
         convert(1.0, "kPa", "MPa")

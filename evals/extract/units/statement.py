@@ -1,4 +1,4 @@
-r"""The one number that a statement gives, among conditions, remarks and comparisons that hold numbers, too.
+r"""The answer among the numbers of a statement, which may also have conditions, remarks and comparisons.
 
 >>> stated_number("2.1 at pH 7.4").value
 2.1
@@ -8,7 +8,7 @@ r"""The one number that a statement gives, among conditions, remarks and compari
 True
 
 Remarks in brackets and what follows "at", "for", "since" ... are left out. Of an equation the last side counts. Two
-different numbers that are left over are not answer. Roman numerals, words up to a hundred and charges like 2- are read
+different numbers that are left over are not an answer. Roman numerals, words up to a hundred and charges like 2- are read
 if there is nothing else.
 """
 
@@ -26,9 +26,9 @@ from evals.extract.units.text import Quantity, quantities
 Fit: TypeAlias = Literal["unit", "none", "other"]
 """Whether a number's unit can be converted to the target's, is missing, or has another dimension."""
 LONGEST = 2_000
-"""Characters of one statement."""
+"""Maximum length of a statement in characters."""
 SAME = 0.02
-"""Relative difference up to which two numbers are one answer given twice."""
+"""Relative difference up to which two numbers are the same answer."""
 
 _REMARK = lazy_pattern(
     r"(?<=[\w%°)*$.\]])\s*[(（](?![^()（）]{0,8}[)）]\s*(?:×|x|\*|·)\s*10)(?!\s*\d{1,3}\s*[)）]\s*[×x])[^()（）\n]{0,400}[)）]|\s\[[^\[\]\n]{0,200}\]"
@@ -57,7 +57,7 @@ _MULTIPLE = lazy_pattern(
     r"|\d[\d.,]*[a-z]?\s*(?:times\s+(?:the|as|that|this|its|their|larger|greater|more|higher|bigger|longer|smaller|what|[b-z]\b)|(?:plus|minus|multiplied|divided)\b|-?fold\b|倍)[^=]*\Z)",
     re.IGNORECASE,
 )
-"""A multiple of another number, or a sum that is not worked out: what the answer itself is, is not stated."""
+"""A multiple of another number, or a sum that is not worked out: the answer itself is not stated."""
 _SYMBOL = lazy_pattern(r"\s?(?:π|pi\b|√|sqrt)|[A-Za-z](?![A-Za-z])")
 _CHARGE = lazy_pattern(r"\(?(\d{1,3})\s?([-+])\)?")
 _ROMAN = lazy_pattern(r"\(?([-+]?)\s?([IVX]{1,5})\)?")
@@ -146,7 +146,7 @@ def _only(numbers: list[Quantity], unit: str) -> Quantity | None:
 
 
 def _same(first: Quantity, second: Quantity, unit: str) -> bool:
-    """Return whether two numbers are one answer given twice, perhaps in two units."""
+    """Return whether two numbers are the same answer, perhaps in two units."""
     if first.unit != second.unit and not unit and first.unit and second.unit:
         second_value = convert(second.value, second.unit, first.unit)
     else:
@@ -158,7 +158,7 @@ def _same(first: Quantity, second: Quantity, unit: str) -> bool:
 
 
 def _spelled(text: str) -> Quantity | None:
-    """Read a number that is written without figures, or a charge followed by its sign."""
+    """Read a number written without digits, or a charge followed by its sign."""
     bare = text.strip(" .*`_$()").strip()
     value: float | None = None
     if charge := _CHARGE.fullmatch(bare):

@@ -14,9 +14,9 @@ class Quantity(NamedTuple):
     """A number as stated in a text."""
 
     value: float
-    """Of a range: its middle."""
+    """The middle of a range."""
     unit: str
-    """As `convert` reads it; empty: none stated."""
+    """In the spelling of `convert`; empty if none is stated."""
     low: float | None
     """Lower end of a stated range."""
     high: float | None
@@ -24,7 +24,7 @@ class Quantity(NamedTuple):
     rough: bool
     """Stated as "about", as a bound ("< 5") or as a range."""
     text: str
-    """What was read, in plain characters."""
+    """The text that was read, normalised."""
 
 
 _NUMBER = (
@@ -90,7 +90,7 @@ _RANGE = re.compile(r"\s?(?:-|\bto\b|\band\b|\.\.\.?)\s?", re.IGNORECASE)
 
 
 def quantities(text: str) -> list[Quantity]:
-    """Every number of a text with its unit, in the order of the text.
+    """Return every number of a text with its unit, in order.
 
     Digits inside words and formulas (H2O, sp3, 2-butanol, 1st) are not numbers.
     """

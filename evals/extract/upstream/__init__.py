@@ -1,1 +1,1 @@
-"""How other harnesses read an answer out of a reply, as published, defects included and named."""
+"""How other harnesses extract an answer, as published, with their defects, which are named."""

@@ -1,4 +1,4 @@
-"""Integers as others read them: MathArena (eth-sri/matharena @ e9276603, parser), and the rule stage of `intern-s1`."""
+"""Integers as other harnesses read them: MathArena (eth-sri/matharena @ e9276603, parser), and the rule stage of `intern-s1`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _value(digits: str) -> int | None:
 
 
 def integer(text: str) -> int | None:
-    r"""Read the last box that holds an integer, else the last stated answer: the rule stage of `intern-s1`, kept as it was."""
+    r"""Read the last box that holds an integer, else the last stated answer: the frozen rule stage of `intern-s1`."""
     for _, _, content in reversed(boxes(text)):
         if len(content) <= 2000 and (value := _parse(content)) is not None:
             return value

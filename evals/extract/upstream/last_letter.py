@@ -1,6 +1,6 @@
 r"""The letter that a reply states last, by the rule that accompanies the judge of `intern-s1`; frozen.
 
-Under `intern-s1` a judge model grades MMLU-Pro, ChemBench4K and SFE; what this rule reads is the agreement figure beside its
+Under `intern-s1` a judge model grades MMLU-Pro, ChemBench4K and SFE; this rule gives the agreement reported beside its
 verdicts, in old runs and new ones alike. `strict` reads otherwise since its version 2 (`evals.extract.choices`).
 
 A reply is searched from its end for "ANSWER: B", `\boxed{B}`, `<answer>B</answer>`, "the answer is (B)", "B is correct",
@@ -31,7 +31,7 @@ _WORDS = (
 )
 _PREFIX = rf"(?P<prefix>(?:[{_MARKS}]|{_COMMANDS}|选项|项|选|{_WORDS})*+)"
 _OPTION_WORD = lazy_pattern(r"option|choice|letter|选", re.IGNORECASE)
-# What may not follow a letter that stands for an option: a word's rest, a formula's rest.
+# What must not follow an option's letter: the rest of a word or a formula.
 _STOP = (
     r"(?![A-Za-z0-9À-ɏͰ-Ͽ]|['’]\w|_[\w{\\]|[-–]\w|\.[A-Za-z]\.|/(?![A-Za-z](?![A-Za-z]))\w|\^|\([\w+-]{1,3}\)|\s*[-−–]\s*\w{1,3}\s*[-=+*/]"
     r"|[^\S\n]*(?:[=+×·≈≤≥→%∝]|<(?![/A-Za-z|!])|>(?!\s|$)|\\(?:times|cdot|approx|frac|leq?|geq?|to|rightarrow|in|sin|cos|propto)\b))"
@@ -142,13 +142,13 @@ _JUDGED = frozenset(("answer", "choice", "option")) | _PRAISE
 _PLACEHOLDER = "X"
 """As in 'the format "The answer is (X)"'; no benchmark has so many options."""
 _NOTHING = "?"
-"""Stated: that no option fits."""
+"""A statement that no option fits."""
 _WINDOW = 320
 _MARGIN = 120
 
 
 def letter(text: str, count: int) -> str | None:
-    """Return the single letter, of the first `count`, that is stated last; None if there is none, or are two."""
+    """Return the single letter, of the first `count`, that is stated last; None if there is none, or several."""
     if _WIDE_SEEN.search(text):
         text = text.translate(_WIDE)
     stated = _last_statement(text) or _whole(text)
@@ -158,7 +158,7 @@ def letter(text: str, count: int) -> str | None:
 
 
 def _last_statement(text: str) -> str:
-    """Return the letters of the last statement; empty: none. Looks at ever longer tails."""
+    """Return the letters of the last statement, searching ever longer tails; empty if there is none."""
     low = text.lower()
     if len(low) != len(text):  # the one capital whose small form is longer: the dotted I of Turkish
         text = text.replace("İ", "I")
@@ -181,7 +181,7 @@ def _last_statement(text: str) -> str:
 
 
 def _find_marks(low: str, start: int) -> list[tuple[int, str]]:
-    """List (position, word) of all words that may begin a statement; plain finds beat any pattern here."""
+    """List (position, word) of all words that may begin a statement; `str.find` is faster than any pattern here."""
     marks = []
     for word in _MARKS_OF_STATEMENTS:
         at = low.find(word, start)
@@ -195,7 +195,7 @@ def _find_marks(low: str, start: int) -> list[tuple[int, str]]:
 
 
 def _read(text: str, word: str, begin: int) -> str:
-    """Read the letters that one mark states; empty: it states none."""
+    """Read the letters that one mark states; empty if none."""
     if word[0] == "\\":
         return _boxed(text, begin)
     end = begin + len(word)
@@ -256,7 +256,7 @@ def _boxed(text: str, begin: int) -> str:
 def _listed(
     text: str, begin: int, limit: int, *, strong: bool, run: bool = False, closed: bool = False
 ) -> str:
-    """Read "B", "(B)", "A, C and D" at `begin`; `run` allows "AC" too, weak contexts want the letter firm."""
+    """Read "B", "(B)", "A, C and D" at `begin`; `run` allows "AC" too, weak contexts require a marked letter."""
     first = _FIRST.match(text, begin, limit)
     if first is None:
         many = _RUN.match(text, begin, limit) if run else None

@@ -1,4 +1,4 @@
-"""Letter rules of other projects, as published, flaws included. For our own rule see `letters.py`."""
+"""Letter rules of other projects, as published, with their flaws. For our own rule see `evals/extract/choices.py`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def letter_mmlu_pro(text: str) -> str | None:
 
 
 def _last_isolated(text: str) -> str | None:
-    """Find the last capital A-J between word boundaries, looking at ever longer tails."""
+    """Return the last capital A-J between word boundaries, searching ever longer tails."""
     size = 64
     while True:
         start = max(0, len(text) - size)
@@ -77,7 +77,7 @@ def answer_msearth(text: str) -> str | None:
     """Read the field `answer` of a reply in JSON, or take the reply itself; None for a field that is not text.
 
     Source: xiangyu-mm/MSEarth @ 4e8dce37, auto_evaluator/evaluation/evaluation_mcq.py: all backslashes are deleted first,
-    a block marked as JSON goes before the first braces, and these end at their first closing brace.
+    a block marked as JSON takes precedence over the first braces, and these end at their first closing brace.
     """
     text = text.replace("\\", "")
     document = _fenced(text)
@@ -94,14 +94,14 @@ def answer_msearth(text: str) -> str | None:
 
 
 def _fenced(text: str) -> str | None:
-    """Return what `(?<=```json\\n)([\\s\\S]*?)(?=\\n```)` finds first, in linear time."""
+    """Return the first match of `(?<=```json\\n)([\\s\\S]*?)(?=\\n```)` in linear time."""
     start = text.find("```json\n")
     end = text.find("\n```", start + 8) if start >= 0 else -1
     return text[start + 8 : end] if end >= 0 else None
 
 
 def _braces(text: str) -> str | None:
-    r"""Return what `\{[^}]*\}` finds first, in linear time."""
+    r"""Return what `\{[^}]*\}` in linear time."""
     start = text.find("{")
     end = text.find("}", start) if start >= 0 else -1
     return text[start : end + 1] if end >= 0 else None
@@ -134,7 +134,7 @@ def letters_xlrs(text: str) -> str:
 
 
 def letters_all_distinct(text: str) -> str | None:
-    """Take a reply as its letters, whatever they spell, if none occurs twice: "Red" is D, E and R; None: ask a judge.
+    """Return the letters of a reply, whatever they spell, if none occurs twice: "Red" is D, E and R; None: ask a judge.
 
     Source: open-compass/VLMEvalKit @ e8e78f05, dataset/utils (MCQ_VERIFIER, several answers), with which XLRS-Bench is
     judged.

@@ -1,4 +1,4 @@
-"""The letters that SciEvalKit reads of a reply to a question with several right options, defects included and named.
+"""The letters that SciEvalKit reads from a reply to a question with several right options, with its known defects.
 
 Source: InternScience/SciEvalKit @ 0817251a, scieval/dataset/trqa.py. In this order, the first that has a letter: the last
 `<choice>` tag, the last box, GLM's last box tokens, the last "Answer:" or "Option -" that a full stop or the reply's end
@@ -22,7 +22,7 @@ _BARE = re.compile(r"[\s,.*`]")
 
 
 def letters_scieval(text: str, shown: Sequence[str]) -> tuple[str, ...] | None:
-    """Return the letters that a reply states, in the alphabet's order; None: it states none."""
+    """Return the letters that a reply states, in alphabetical order; None if it states none."""
     text = visible(text).text.strip()
     for content in _stated(text):
         if letters := _letters(content):
@@ -52,7 +52,7 @@ def _between(mark: re.Pattern[str], text: str, *, opens: str, closes: str) -> It
 
 
 def _without_tags(text: str) -> str:
-    """Take out `<[^>]+>`, in linear time: that pattern is quadratic in opening brackets."""
+    """Remove `<[^>]+>`, in linear time: that pattern is quadratic in opening brackets."""
     parts, place = list[str](), 0
     while (begin := text.find("<", place)) >= 0 and (end := text.find(">", begin + 1)) >= 0:
         kept = begin if end > begin + 1 else end + 1

@@ -1,7 +1,7 @@
-r"""The letters that SUPERChem's rule reads of a reply, defects included and named.
+r"""The letters that SUPERChem's rule reads from a reply, with its known defects.
 
 Source: open-compass/VLMEvalKit @ e8e78f05, dataset/superchem.py (`_parse_boxed_answer`, `_score_multiple_choice_answer`). What
-stands between the last `\boxed{` and the first brace behind it, without backslashes, braces and the letters of "text",
+stands between the last `\boxed{` and the next closing brace, without backslashes, braces and the letters of "text",
 "math", "bf" and "rm", must be nothing but the right letters: `\boxed{A, C}`, `\boxed{A. Benzene}` and `\boxed{\mathsf{A}}`
 are wrong. The authors' code (catalystforyou/SUPERChem_eval @ 8c0eb792) differs in one case: it takes `AA` for A and C.
 """

@@ -1,6 +1,6 @@
-r"""The option that SuperGPQA's own code reads of a reply, defects included and named.
+r"""The option that SuperGPQA's own code reads from a reply, with its known defects.
 
-Source: SuperGPQA/SuperGPQA @ 03a3e278, eval/eval.py (zero-shot), the same in OpenCompass @ a5acc4bb. Looked for in the last
+Source: SuperGPQA/SuperGPQA @ 03a3e278, eval/eval.py (zero-shot), the same in OpenCompass @ a5acc4bb. Searched for in the last
 line, then in the whole reply, first by letter: "The (final) answer is X", "Answer: X", a reply that begins with a letter;
 then, if that finds none, by the option's own text. In the whole reply the *first* place counts. Letters are found in either
 case and compared in capitals, so that "the answer is (c)", which is read, is wrong, and "The answer is a multiple of 7" states

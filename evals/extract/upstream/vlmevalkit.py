@@ -29,11 +29,11 @@ REFUSALS = (
 _BLANKED = str.maketrans(dict.fromkeys(".()[],:;!*#{}", " "))
 _ANSWER_IS = re.compile(r"(?:correct\s+)?answer\s+is\s+\**([ABCD])\**", re.IGNORECASE)
 _NEAR = 5
-"""A letter counts among the last four words."""
+"""A letter counts only among the last four words."""
 
 
 def option_stated(text: str, count: int) -> str | None:
-    """Read the letter of one of `count` options; `Z` for a refusal in words, None for nothing.
+    """Read the letter of one of `count` options; `Z` for a refusal, None for no letter.
 
     >>> option_stated("The answer is B", 4), option_stated("B, since A is too small", 4)
     ('B', None)

@@ -1,4 +1,4 @@
-"""How far a judge can be believed: against a rule, against people, and what that makes of a score.
+"""Agreement of a judge with a rule or with people, and scores corrected for its errors.
 
 Rogan-Gladen 1978 (doi 10.1093/oxfordjournals.aje.a112510); prediction-powered inference with its tuned weight
 (Angelopoulos et al., arXiv 2301.09633 and 2311.01453).
@@ -27,15 +27,15 @@ class Pair(Struct, frozen=True):
 
 
 class Agreement(Struct, frozen=True, kw_only=True):
-    """A judge against a rule or a person. Rates come as (value, low, high), 95 %; None for nothing."""
+    """A judge against a rule or a person. Rates are (value, low, high) at 95 %; None without replies."""
 
     n: int
     kappa: tuple[float, float | None, float | None] | None
     """Cohen's kappa; None if either gives one verdict only."""
     wrongly_right: tuple[float, float, float] | None
-    """Judge says right, of what the other calls wrong."""
+    """Share that the judge calls right of the replies that the other calls wrong."""
     wrongly_wrong: tuple[float, float, float] | None
-    """Judge says wrong, of what the other calls right."""
+    """Share that the judge calls wrong of the replies that the other calls right."""
 
 
 def kappa(pairs: Sequence[Pair]) -> float:
@@ -84,7 +84,7 @@ def pairs_of(scores: Iterable[Score], *, audit: float) -> list[Pair]:
 
 
 class Corrected(Struct, frozen=True, kw_only=True):
-    """A share of right answers with what was known of the judge's errors worked in."""
+    """A share of right answers, corrected for the judge's known errors."""
 
     value: float
     low: float
@@ -118,7 +118,7 @@ def rogan_gladen(judged: Sequence[bool], labels: Sequence[Pair]) -> Corrected:
 
 
 def _variance(share: float, n: int) -> float:
-    """Of a share, drawn in by half an observation of each kind, so that it is never 0."""
+    """Return the variance of a share with half an observation of each kind added, so that it is never 0."""
     drawn = (share * n + 0.5) / (n + 1)
     return drawn * (1 - drawn) / n
 

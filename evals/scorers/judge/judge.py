@@ -1,8 +1,8 @@
-"""A judge model: asked under a closed grammar about text that may try to instruct it.
+"""A judge model: its replies follow a closed grammar, as the judged text may try to instruct it.
 
-Its templates lie in `templates/`: a line `allowed:` with the verdicts, then the prompt. A verdict is read from
+Its templates are in `templates/`: a line `allowed:` with the verdicts, then the prompt. A verdict is read from
 one JSON object that names the case, a number computed from question, reference and candidate, so that no candidate
-can hold its own. What is not exactly such an object is not a verdict: asked again, and in the end a scorer failure.
+can contain its own. What is not exactly such an object is not a verdict: asked again, and in the end a scorer failure.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from evals.types import Judgement, Model, Prompt, Reply, Sample, Sampling, Usage
 
 SAMPLING = Sampling(temperature=0.0, max_tokens=8192)
 WARMER = (0.0, 0.5, 1.0)
-"""Temperatures of the tries at a verdict: the same words again would be the same non-verdict."""
+"""Temperatures of the attempts: repeating a prompt at temperature 0 would repeat the unreadable reply."""
 TRIES = 6
-"""At one call, while the server is busy or broken."""
+"""Attempts per call if the server is busy or broken."""
 AT_ONCE = 32
 DEADLINE_S = 600.0
 LONGEST = 60_000
-"""Characters of a candidate that are shown, from its end."""
+"""Number of characters of a candidate that are shown, from its end."""
 KINDS = ("number", "text", "option")
 _FIELD = re.compile(r"\{(case|question|reference|candidate)\}")
 
 
 class Template(Struct, frozen=True, kw_only=True):
-    """The words that a judge is asked with, and the verdicts that it may give."""
+    """The prompt of a judge, and the allowed verdicts."""
 
     name: str
     allowed: tuple[str, ...]
-    """Empty: not one of a few words, see `kind`."""
+    """Empty: the verdict is not one of a fixed set, see `kind`."""
     words: str
     sha256: str
     kind: Literal["verdict", "number", "text", "option", "points"] = "verdict"
     plain: bool = False
-    """Upstream's own words: filled by `evals.prompts.upstream`, answered by a bare letter or number."""
+    """Upstream's own prompt: filled by `evals.prompts.upstream`, answered by a bare letter or number."""
 
     def among(self, count: int) -> Template:
         """Return the `option` template for a number of options; `Z` means none of them."""
@@ -57,7 +57,7 @@ class Template(Struct, frozen=True, kw_only=True):
         return structs.replace(self, allowed=(*LETTERS[: min(count, 25)], "Z"))
 
     def fill(self, question: str, reference: str, candidate: str) -> tuple[str, str]:
-        """Return the text to send and the case's number; no field is looked into for further fields."""
+        """Return the text to send and the case's number; fields in the inserted texts are not expanded."""
         candidate = candidate[-LONGEST:]
         case = sha256("\x1f".join((question, reference, candidate)).encode(errors="replace")).hexdigest()[:12]
         fields = {"case": case, "question": question, "reference": reference, "candidate": candidate}
@@ -73,7 +73,7 @@ class Template(Struct, frozen=True, kw_only=True):
         return text_stated(text, case) if self.kind == "text" else number_stated(text, case)
 
     def schema(self, case: str) -> dict[str, Any]:
-        """Return the verdict's form for servers that can hold a model to one; of upstream's words, none."""
+        """Return the JSON schema of the verdict for servers with constrained decoding; None for upstream's prompts."""
         if self.plain:
             return {}
         field: dict[str, Any] = {"verdict": {"enum": list(self.allowed)}}
@@ -100,7 +100,7 @@ def template(name: str) -> Template:
 
 
 def upstream(name: str, kind: Literal["verdict", "number", "option", "points"]) -> Template:
-    """Return the form of what is asked for in upstream's own words, which `evals.prompts.upstream` fills."""
+    """Return the template for upstream's own prompt, which `evals.prompts.upstream` fills."""
     allowed = {"verdict": ("A", "B"), "points": tuple("0123456789")}.get(kind, ())
     return Template(name=name, allowed=allowed, words="", sha256="", kind=kind, plain=True)
 
@@ -167,7 +167,7 @@ class Judge:
             except Rejected as error:
                 if not self._formal:
                     raise ScorerError(f"the judge refuses: {error}") from error
-                self._formal = False  # most likely it does not know `response_format`
+                self._formal = False  # it probably does not support `response_format`
             except (Transient, TimeoutError) as error:
                 if attempt == TRIES:
                     self._give_up(error)
@@ -205,6 +205,6 @@ def _sum(one: Usage, other: Usage) -> Usage:
 
 
 def question_of(sample: Sample, prompt: Prompt) -> str:
-    """Return the question as the model saw it; of a reply that was recorded elsewhere, what is known of it."""
+    """Return the question as the model saw it; for a reply that was recorded elsewhere, what is known of it."""
     text = "\n\n".join(plain_text(message.parts) for message in prompt.messages)
     return text or plain_text(sample.question) or "(not recorded)"

@@ -1,4 +1,4 @@
-"""Combine a rule with a judge model: which verdict counts, and how the two agree.
+"""Combine a rule with a judge model.
 
 * `whole`: the judge grades every reply; the rule's verdict is kept beside it.
 * `cascade`: the rule first, the judge if the rule does not say right. Published numbers were made this way, and are
@@ -11,9 +11,9 @@
 * `read`: the judge only finds the number; the rule scores what it found.
 * `points`: the judge awards 0 to 9 points to every reply, the score is a ninth of them; the rule's score is recorded beside it.
 
-A judge is asked in one of our templates (`form`), or in upstream's own words, where a protocol means these (`upstream`): of
+A judge is asked in one of our templates (`form`), or with upstream's prompt, if the protocol is defined by it (`upstream`): of
 such a verdict a bare A or B is read, or their names; OpenCompass takes the first A or B anywhere, and counts
-CORRECT, which its words ask for too, as wrong. Those words do not keep a reply from instructing the judge; ours do.
+CORRECT, which its prompt asks for too, as wrong. That prompt does not keep a reply from instructing the judge; ours does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from msgspec import Struct, structs
 from evals.errors import ScorerError, Waiting
 from evals.prompts import options, rng
 from evals.prompts.upstream import UpstreamPrompts
-from evals.scorers.choice import silence
+from evals.scorers.choice import unanswered_verdict
 from evals.scorers.judge.judge import LONGEST, Judge, Template, digest, question_of, template, upstream
 from evals.types import Failure, Judgement, Prompt, Reply, Sample, Score, Scorer, Verdict
 
@@ -109,7 +109,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         if reply.stop == "filter" or not reply.text.strip():
             if self.mode == "read":
                 return cast("Score", self.rule(sample, prompt, structs.replace(reply, text="")))
-            return Score(value=0.0, verdict=silence(reply), why="no text to judge")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text to judge")
         decided = self._decided(first)
         if decided is not None and not self.audited(sample):
             return decided
@@ -117,7 +117,7 @@ class Judged(Struct, frozen=True, kw_only=True):
             said, judgement = await self._verdict(sample, prompt, reply, earlier)
         except ScorerError:
             if decided is not None:
-                return decided  # only the audit is without a verdict
+                return decided  # only the audit lacks a verdict
             raise
         if self.mode == "read":
             return self._of_number(sample, prompt, reply, said, judgement)
@@ -208,7 +208,9 @@ class Judged(Struct, frozen=True, kw_only=True):
         words = words if points is None else f"{points} of 9 points"
         if (decided := self._decided(first)) is not None:
             return _beside(decided, judgement, agreed=agreed, said=words)
-        graded: Verdict = "right" if agreed else silence(reply) if silent else "graded" if points else "wrong"
+        graded: Verdict = (
+            "right" if agreed else unanswered_verdict(reply) if silent else "graded" if points else "wrong"
+        )
         score = Score(
             value=float(agreed) if points is None else points / 9,
             verdict=graded,
@@ -238,7 +240,7 @@ def _beside(
 def _again(
     form: Template, judge: Judge | None, earlier: Score | Failure | None, filled: tuple[str, str] | None
 ) -> tuple[str | float, Judgement] | None:
-    """Find the verdict that the same judge gave on the same words before; None: on words that are not at hand."""
+    """Return the earlier verdict of the same judge on the same prompt; None if there is none, or its prompt is unavailable."""
     text, case = filled or ("", "")
     asked = digest(text)
     for one in earlier.judged if isinstance(earlier, Score) else ():

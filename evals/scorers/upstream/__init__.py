@@ -1,1 +1,1 @@
-"""Scoring rules of other harnesses and of the benchmarks' authors, as published, defects included and named."""
+"""Scoring rules of other harnesses and of the benchmarks' authors, as published, with its known defects."""

@@ -1,6 +1,6 @@
 r"""What OpenCompass computes for Biology-Instructions (opencompass 0.5.4, datasets/biodata.py), its defects included.
 
-* Labels and sets are what the last `\boxed{}` holds, braces nested once; `\boxed{Yes.}` is no label. A label that cannot be read counts
+* Labels and sets are what the last `\boxed{}` holds, braces nested once; `\boxed{Yes.}` is not a label. A label that cannot be read counts
   as the *opposite* of the right one, which pulls MCC below 0; accuracy counts it as wrong;
 * numbers stand alone in a box or `<NUMBER>`: no `+`, exponent, unit or percent sign; several numbers are the last `{...}` of a reply
   and need exactly the gold keys; correlations leave out what is not read and are multiplied by the share that is;
@@ -28,7 +28,7 @@ from evals.data.biology import MODIFICATIONS
 from evals.errors import DataError
 from evals.prompts.upstream import wheel
 from evals.prompts.upstream.wheel import OPENCOMPASS
-from evals.scorers.choice import silence
+from evals.scorers.choice import unanswered_verdict
 from evals.scorers.upstream.opencompass_selfies import last_number
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
@@ -53,7 +53,7 @@ def boxed(text: str) -> str | None:
 
 
 def numbers(text: str, keys: Sequence[str]) -> dict[str, float] | None:
-    """Return the numbers of the last braces; None: they are no dictionary with exactly these keys. What is no number is left out."""
+    """Return the numbers of the last braces; None: they are not a dictionary with exactly these keys. What is not a number is left out."""
     braces = _BRACES.findall(text)
     if not braces or "..." in braces[-1] or len(braces[-1]) > _LONGEST:
         return None
@@ -117,7 +117,7 @@ def graded(sample: Sample, reply: Reply, stated: Sequence[float | None]) -> Scor
     parts = number_parts(gold, stated)
     known = [(x, y) for x, y in zip(gold, stated, strict=True) if y is not None]
     if not known:
-        return Score(value=0.0, verdict=silence(reply), why="no number read", parts=parts)
+        return Score(value=0.0, verdict=unanswered_verdict(reply), why="no number read", parts=parts)
     error = sum(abs(x - y) for x, y in known) / len(known)
     share = len(known) / len(gold)
     answer = ", ".join("-" if y is None else f"{y:g}" for y in stated)
@@ -149,7 +149,7 @@ class BoxedLabel(Struct, frozen=True):
         """Judge one reply."""
         answer = None if reply.stop == "filter" else boxed(reply.text)
         if answer is None:
-            return Score(value=0.0, verdict=silence(reply), why="no box upstream reads")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no box upstream reads")
         label = _SIGNS.get(answer.lower(), answer.lower())
         if self.known and label not in self.known:
             return Score(value=0.0, verdict="unanswered", why=f"{answer[:80]!r} is no label to upstream")
@@ -160,7 +160,7 @@ class BoxedLabel(Struct, frozen=True):
 def set_score(sample: Sample, reply: Reply, stated: set[str] | None, parts: dict[str, float]) -> Score:
     """Score a set of labels by its F1 with the gold set; None: nothing was read."""
     if stated is None:
-        return Score(value=0.0, verdict=silence(reply), why="no answer read", parts=parts)
+        return Score(value=0.0, verdict=unanswered_verdict(reply), why="no answer read", parts=parts)
     gold = labels_of(str(sample.target))
     f1 = 2 * len(stated & gold) / (len(stated) + len(gold)) if stated or gold else 1.0
     verdict: Verdict = "right" if stated == gold else "graded" if f1 else "wrong"
@@ -168,7 +168,7 @@ def set_score(sample: Sample, reply: Reply, stated: set[str] | None, parts: dict
 
 
 def labels_of(text: str) -> set[str]:
-    """Return the labels of a list with commas, in small letters."""
+    """Return the labels of a list with commas, in lower case."""
     return {label.strip().lower() for label in text.split(",") if label.strip()}
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from evals.extract.tags import boxed
 from evals.extract.visible import visible
-from evals.scorers.choice import silence
+from evals.scorers.choice import unanswered_verdict
 from evals.scorers.math import equivalent
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -31,7 +31,7 @@ class BoxedExpression(Struct, frozen=True):
         """Judge one reply."""
         stated = None if reply.stop == "filter" else self.stated(visible(reply.text).text)
         if not stated:
-            return Score(value=0.0, verdict=silence(reply), why="no box")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no box")
         gold = str(sample.target).strip().strip("$")
         right = stated.replace(" ", "") == gold.replace(" ", "") or bool(
             equivalent(f"${gold}$", f"${stated}$")

@@ -13,7 +13,7 @@ import re
 
 from msgspec import Struct
 
-from evals.scorers.choice import silence
+from evals.scorers.choice import unanswered_verdict
 from evals.types import Prompt, Reply, Sample, Score
 
 LONGEST = 100_000
@@ -52,5 +52,5 @@ class ChartMoE(Struct, frozen=True):
         text = reply.text[:LONGEST].strip()
         right = relaxed(text, str(sample.target), self.tolerance)
         if not text:
-            return Score(value=float(right), verdict=silence(reply), why=EMPTY, suspect=True)
+            return Score(value=float(right), verdict=unanswered_verdict(reply), why=EMPTY, suspect=True)
         return Score(value=float(right), verdict="right" if right else "wrong", answer=text[:200])

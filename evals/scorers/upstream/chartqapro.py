@@ -27,7 +27,7 @@ from msgspec import Struct
 
 from evals.scorers import answers
 from evals.scorers.chart import Stated, free_answer
-from evals.scorers.choice import silence
+from evals.scorers.choice import unanswered_verdict
 from evals.scorers.text import distance
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
@@ -149,7 +149,7 @@ class Published(Struct, frozen=True):
         """Judge one reply."""
         text = reply.text[:LONGEST].strip()
         if reply.stop == "filter" or not text:
-            return Score(value=0.0, verdict=silence(reply), why="no text")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
         value = published(str(sample.target), text, years_of(sample))
         verdict: Verdict = "right" if value == 1.0 else "graded" if value else "wrong"
         return Score(value=value, verdict=verdict, answer=text[:200])

@@ -1,4 +1,4 @@
-"""OpenCompass' last step for MatBench regression, defects included and named.
+"""OpenCompass' last step for MatBench regression, with its known defects.
 
 A judge model is told to give one number, 0 if it can find none; this pattern then reads the judge's reply.
 Source: OpenCompass @ a5acc4bb, opencompass/datasets/matbench/post_process.py, lines 38-43.

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from evals.extract.upstream.vlmevalkit import NONE_FITS, option_vlmevalkit
 from evals.prompts import LETTERS
-from evals.scorers.choice import silence
+from evals.scorers.choice import unanswered_verdict
 from evals.scorers.judge.judged import Judged
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -40,7 +40,9 @@ class Inferred(Struct, frozen=True):
     def take(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
         """Score an option by its letter as shown; `Z`, none of them, counts as wrong."""
         if extracted == NONE_FITS:
-            return Score(value=0.0, verdict=silence(reply), answer=NONE_FITS, why="none of the options")
+            return Score(
+                value=0.0, verdict=unanswered_verdict(reply), answer=NONE_FITS, why="none of the options"
+            )
         if not sample.choices:
             gold = _text(sample.target)
             right = extracted == (gold if gold in LETTERS and len(gold) == 1 else "A")
@@ -56,7 +58,7 @@ class Inferred(Struct, frozen=True):
         if letter is not None:
             return self.take(sample, prompt, reply, letter)
         why = "upstream's rule reads no option"
-        return Score(value=0.0 if self.exact else None, verdict=silence(reply), why=why)
+        return Score(value=0.0 if self.exact else None, verdict=unanswered_verdict(reply), why=why)
 
 
 def closest(rule: Inferred | None = None) -> Judged:

@@ -1,4 +1,4 @@
-"""The rules of lamalab's ChemBench as its authors wrote them, defects included and named.
+"""The rules of lamalab's ChemBench as its authors wrote them, with its known defects.
 
 Sources: chembench 0.3.0 on PyPI (constant.py, prompter.py, utils.py), and the recorded reports of
 lamalab-org/chembench-paper @ 8fe22914: whatever these patterns read in three runs of 2,788 is what was recorded.
@@ -14,7 +14,7 @@ from math import isfinite
 from msgspec import Struct
 
 from evals.extract.units import Quantity
-from evals.scorers.choice import silence
+from evals.scorers.choice import unanswered_verdict
 from evals.types import Prompt, Reply, Sample, Score
 
 LONGEST = 100_000
@@ -166,7 +166,7 @@ class SignedTolerance(Struct, frozen=True):
         target = float(sample.target)  # type: ignore[arg-type]
         number = None if reply.stop == "filter" else number_lamalab(reply.text)
         if number is None:
-            return Score(value=0.0, verdict=silence(reply), why="no number that the patterns read")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no number that the patterns read")
         tolerance = float(sample.meta.get("relative_tolerance") or 0.01 * target)
         right = abs(number.value - target) < tolerance
         why = "" if right else f"stated {number.text}"

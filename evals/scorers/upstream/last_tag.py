@@ -7,7 +7,7 @@ import re
 from msgspec import Struct
 
 from evals.extract.visible import visible
-from evals.scorers.choice import silence
+from evals.scorers.choice import unanswered_verdict
 from evals.types import Prompt, Reply, Sample, Score
 
 
@@ -20,11 +20,11 @@ class LastTag(Struct, frozen=True):
         """Judge one reply."""
         text = "" if reply.stop == "filter" else visible(reply.text).text.strip()
         if not text:
-            return Score(value=0.0, verdict=silence(reply), why="nothing stated")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="nothing stated")
         _, opened, rest = text.rpartition(f"<{self.tag}>")
         closed = re.search(rf"</{self.tag}>", rest) if opened else None
         answer = rest[: closed.start()].strip() if closed else text
         right = answer == str(sample.target).strip()
         if not right and closed is None:
-            return Score(value=0.0, verdict=silence(reply), why=f"no <{self.tag}>")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why=f"no <{self.tag}>")
         return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from evals.scorers.choice import silence
+from evals.scorers.choice import unanswered_verdict
 from evals.scorers.molecule import LONGEST, gold_molecules
 from evals.scorers.molecule_forms import rdkit
 from evals.types import Point, Prompt, Reply, Sample, Score, Verdict
@@ -67,7 +67,7 @@ class ElementMatch(Struct, frozen=True):
         """Judge one reply."""
         answer = between_tags(reply.text, self.tag)
         if not answer:
-            return Score(value=0.0, verdict=silence(reply), why=f"no <{self.tag}>")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why=f"no <{self.tag}>")
         mine = elements(answer)
         if mine is None:
             return Score(value=0.0, verdict="invalid", answer=answer[:200], why="upstream reads no formula")
@@ -88,7 +88,7 @@ class SplitMatch(Struct, frozen=True):
         """Judge one reply."""
         answer = between_tags(reply.text, self.tag)
         if not answer:
-            return Score(value=0.0, verdict=silence(reply), why=f"no <{self.tag}>")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why=f"no <{self.tag}>")
         return _right(
             sorted(answer.split(";")) in [sorted(gold.split(";")) for gold in golds(sample)], answer
         )
@@ -112,7 +112,9 @@ class ExactMatch(Struct, frozen=True):
         """Judge one reply."""
         answer = between_tags(reply.text, self.tag).replace(";", ".")
         if not answer:
-            return Score(value=0.0, verdict=silence(reply), why=f"no <{self.tag}>", parts={"valid": 0.0})
+            return Score(
+                value=0.0, verdict=unanswered_verdict(reply), why=f"no <{self.tag}>", parts={"valid": 0.0}
+            )
         right = gold_molecules(sample)
         mine = _fragments(answer) if len(answer) <= max(LONGEST, 4 * max(map(len, right))) else None
         if mine is None:
@@ -184,7 +186,7 @@ class Number(Struct, frozen=True):
         """Judge one reply."""
         answer = between_tags(reply.text, self.tag)
         if not answer:
-            return Score(value=None, verdict=silence(reply), why=f"no <{self.tag}>")
+            return Score(value=None, verdict=unanswered_verdict(reply), why=f"no <{self.tag}>")
         try:
             value = float(answer[:100])
         except ValueError:
@@ -203,7 +205,7 @@ class Boolean(Struct, frozen=True):
         """Judge one reply."""
         answer = between_tags(reply.text, self.tag).lower()
         if not answer:
-            return Score(value=0.0, verdict=silence(reply), why=f"no <{self.tag}>")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why=f"no <{self.tag}>")
         if answer not in ("yes", "no"):
             return Score(value=0.0, verdict="invalid", answer=answer[:100], why="neither yes nor no")
         return _right(answer == str(sample.target).lower(), answer)

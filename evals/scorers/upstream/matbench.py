@@ -14,7 +14,7 @@ from msgspec import Struct
 from evals import extract
 from evals.extract.units import Quantity, convert, normal_unit, plain, quantities, same_dimension, warm
 from evals.extract.upstream.yes_no import last_probability, last_yes_no
-from evals.scorers.choice import silence
+from evals.scorers.choice import unanswered_verdict
 from evals.scorers.number import stand_ins
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -64,7 +64,7 @@ class OfficialError(Struct, frozen=True):
         parts = stand_ins(sample, target)
         number = None if reply.stop == "filter" else stated_number(reply.text, sample.unit)
         if number is None:
-            return Score(value=None, verdict=silence(reply), why="no number stated", parts=parts)
+            return Score(value=None, verdict=unanswered_verdict(reply), why="no number stated", parts=parts)
         value = _converted(number, sample.unit)
         if value is None:
             why = f"stated in {number.unit}, the target is in {sample.unit or 'no unit'}"
@@ -100,7 +100,7 @@ class OfficialLabel(Struct, frozen=True):
         """Judge one reply."""
         yes = None if reply.stop == "filter" else last_yes_no(reply.text)
         if yes is None:
-            return Score(value=0.0, verdict=silence(reply), why="no label stated")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no label stated")
         label = "yes" if yes else "no"
         probability = last_probability(reply.text)
         right = label == sample.target

@@ -17,7 +17,7 @@ from evals.extract.expression import stated_expression
 from evals.extract.upstream.latex_numbers import balanced, value
 from evals.prompts import LETTERS
 from evals.scorers import expressions
-from evals.scorers.choice import StatedChoice, silence, unread, where
+from evals.scorers.choice import StatedChoice, unanswered, unanswered_verdict, with_reading
 from evals.scorers.math import equivalent
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -101,7 +101,7 @@ class Official(Struct, frozen=True):
         """Judge one reply."""
         stated = "" if reply.stop == "filter" else answer(reply.text)
         if not stated:
-            return Score(value=0.0, verdict=silence(reply), why="no answer stated")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no answer stated")
         sample = prompt.as_shown(sample)
         gold = str(sample.target)
         text = sample.choices[ord(gold) - ord("A")] if sample.choices else ""
@@ -129,9 +129,9 @@ class Strict(Struct, frozen=True):
         truncated = reply.stop == "length"
         reading = None if reply.stop == "filter" else stated_expression(reply.text, truncated=truncated)
         if reading is None:
-            return unread(reply, "no expression stated")
+            return unanswered(reply, "no expression stated")
         right = any(expressions.same(gold, head) for head in reading.value)
         score = Score(
             value=float(right), verdict="right" if right else "wrong", answer=reading.value[0][:200]
         )
-        return where(reading, score)
+        return with_reading(reading, score)

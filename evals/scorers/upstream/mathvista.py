@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from evals import extract
 from evals.prompts import LETTERS
-from evals.scorers.choice import silence, unread, where
+from evals.scorers.choice import unanswered, unanswered_verdict, with_reading
 from evals.scorers.text import distance
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -54,7 +54,7 @@ class Official(Struct, frozen=True):
             return Score(value=0.0, verdict="refused")
         answer = extract.stated(reply.text[-100_000:]) or reply.text
         if not answer.strip():
-            return Score(value=0.0, verdict=silence(reply), why="no text")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
         if sample.choices:
             shown = prompt.as_shown(sample).choices
             index = chosen(answer, shown)
@@ -66,7 +66,7 @@ class Official(Struct, frozen=True):
             answer if kind == "list" else number(answer, str(kind), int(sample.meta.get("precision") or 0))
         )
         if not stated:
-            return Score(value=0.0, verdict=silence(reply), why="no number that upstream reads")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no number that upstream reads")
         right = stated == sample.target
         return Score(value=float(right), verdict="right" if right else "wrong", answer=stated[:200])
 
@@ -85,7 +85,7 @@ class Strict(Struct, frozen=True):
         else:
             reading = extract.stated_text(reply.text, truncated=reply.stop == "length")
         if reading is None:
-            return unread(reply, "no answer stated")
+            return unanswered(reply, "no answer stated")
         if sample.choices:
             answer = prompt.source_letter(reading.value) or reading.value
             right = answer == sample.target
@@ -93,7 +93,7 @@ class Strict(Struct, frozen=True):
             answer = reading.value[0]
             right = any(_same(str(sample.target), head, sample.meta) for head in reading.value)
         score = Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
-        return where(reading, score)
+        return with_reading(reading, score)
 
 
 def _same(gold: str, answer: str, meta: dict[str, object]) -> bool:

@@ -20,7 +20,7 @@ from evals import extract
 from evals.prompts import LETTERS
 from evals.scorers import answers
 from evals.scorers.chart import free_answer
-from evals.scorers.choice import silence, unread, where
+from evals.scorers.choice import unanswered, unanswered_verdict, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 LONGEST = 50_000
@@ -131,7 +131,7 @@ class Official(Struct, frozen=True, omit_defaults=True):
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
         if reply.stop == "filter" or not reply.text.strip():
-            return Score(value=0.0, verdict=silence(reply), why="no text")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
         if not sample.choices:
             right = _open_right(_golds(sample), reply.text)
             return Score(
@@ -145,7 +145,7 @@ class Official(Struct, frozen=True, omit_defaults=True):
         if letter is None:
             draw = 1 / seen if seen > 1 else 0.0
             why = "upstream would draw an option at random"
-            return Score(value=0.0, verdict=silence(reply), why=why, parts={"draw": draw})
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why=why, parts={"draw": draw})
         answer = prompt.source_letter(letter) or letter
         right = answer in _golds(sample)
         return Score(value=float(right), verdict="right" if right else "wrong", answer=answer)
@@ -164,10 +164,12 @@ class Strict(Struct, frozen=True):
             reply.text, prompt.as_shown(sample).choices, truncated=reply.stop == "length"
         )
         if reading is None:
-            return unread(reply, "no option stated")
+            return unanswered(reply, "no option stated")
         answer = prompt.source_letter(reading.value) or reading.value
         right = answer in _golds(sample)
-        return where(reading, Score(value=float(right), verdict="right" if right else "wrong", answer=answer))
+        return with_reading(
+            reading, Score(value=float(right), verdict="right" if right else "wrong", answer=answer)
+        )
 
 
 def _same(gold: str, answer: str) -> bool:

@@ -21,7 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from evals.extract.selfies import decoded
-from evals.scorers.choice import silence
+from evals.scorers.choice import unanswered_verdict
 from evals.scorers.molecule import LONGEST
 from evals.scorers.molecule_forms import rdkit
 from evals.scorers.text import Caption, bleu_counts, distance, split
@@ -87,7 +87,7 @@ class Generated(Struct, frozen=True):
         """Judge one reply."""
         text = reply.text.strip()
         if not text or reply.stop == "filter":
-            return Score(value=0.0, verdict=silence(reply), why="no text", parts={"valid": 0.0})
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text", parts={"valid": 0.0})
         answer, target = up_to_last(text, "]"), str(sample.target)
         gold = _molecule(target)
         molecule = _molecule(answer) if len(answer) <= max(LONGEST, 4 * len(target)) else None
@@ -114,7 +114,9 @@ class EndNumber(Struct, frozen=True):
         tail = reply.text.rstrip().removesuffix("</s>").rstrip()[-_TAIL:]
         number = None if reply.stop == "filter" else _END.search(tail)
         if number is None:
-            return Score(value=None, verdict=silence(reply), why="no number at its end: dropped by upstream")
+            return Score(
+                value=None, verdict=unanswered_verdict(reply), why="no number at its end: dropped by upstream"
+            )
         value = float(number[0])
         return Score(value=abs(value - float(str(sample.target))), verdict="graded", answer=f"{value!r}")
 

@@ -24,7 +24,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from evals.extract.visible import visible
-from evals.scorers.choice import unread
+from evals.scorers.choice import unanswered
 from evals.types import Prompt, Reply, Sample, Score
 
 FORMULA = "molecular_formula"
@@ -45,7 +45,7 @@ class Compared(Struct, frozen=True):
         """Judge one reply."""
         content = None if reply.stop == "filter" else tag_content(visible(reply.text).text, first=self.first)
         if not content:
-            return unread(reply, "no <answer> tag")
+            return unanswered(reply, "no <answer> tag")
         stated = _with_braces(content) if self.first else content
         wanted = {key_of(key): value for key, value in json.loads(str(sample.target)).items()}
         right = (counts_match if self.kind == "count" else indices_match)(stated, wanted)

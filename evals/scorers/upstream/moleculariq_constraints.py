@@ -16,7 +16,7 @@ from msgspec import Struct
 from evals.errors import DataError
 from evals.extract.tags import json_object, tagged
 from evals.extract.visible import visible
-from evals.scorers.choice import unread
+from evals.scorers.choice import unanswered
 from evals.scorers.upstream.moleculariq import tag_content
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -48,7 +48,7 @@ class Constraints(Struct, frozen=True):
         """Judge one reply."""
         stated = None if reply.stop == "filter" else self._stated(visible(reply.text).text)
         if not stated:
-            return unread(reply, "no molecule stated")
+            return unanswered(reply, "no molecule stated")
         if len(stated) > LONGEST:
             return Score(
                 value=0.0, verdict="invalid", answer=stated[:200], why=f"longer than {LONGEST} characters"

@@ -20,7 +20,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from evals.scorers.choice import silence
+from evals.scorers.choice import unanswered_verdict
 from evals.scorers.molecule_forms import rdkit
 from evals.scorers.text import meteor, split
 from evals.scorers.upstream.llm4chem import elements
@@ -92,7 +92,7 @@ def yes_no(text: str) -> str | None:
 
 
 def _verdict(reply: Reply, *, right: bool, stated: bool) -> Verdict:
-    return "right" if right else "wrong" if stated else silence(reply)
+    return "right" if right else "wrong" if stated else unanswered_verdict(reply)
 
 
 class Elements(Struct, frozen=True):
@@ -103,7 +103,7 @@ class Elements(Struct, frozen=True):
         answer = chemical(reply.text)
         mine = elements(answer) if answer else None
         if mine is None:
-            verdict: Verdict = "invalid" if answer else silence(reply)
+            verdict: Verdict = "invalid" if answer else unanswered_verdict(reply)
             return Score(
                 value=0.0, verdict=verdict, answer=answer[:200] or None, why="upstream reads no formula"
             )
@@ -131,7 +131,9 @@ class Errors(Struct, frozen=True):
         stated = number(reply.text)
         value = abs((stated or 0.0) - float(str(sample.target)))
         if stated is None:
-            return Score(value=value, verdict=silence(reply), why="no number upstream reads: counted as 0")
+            return Score(
+                value=value, verdict=unanswered_verdict(reply), why="no number upstream reads: counted as 0"
+            )
         return Score(value=value, verdict="graded", answer=f"{stated!r}")
 
 
@@ -163,7 +165,7 @@ class Similarity(Struct, frozen=True):
         mol = rd.Chem.MolFromSmiles(answer)
         gold = rd.Chem.MolFromSmiles(str(sample.target).strip())
         if mol is None or gold is None:
-            verdict: Verdict = "invalid" if answer else silence(reply)
+            verdict: Verdict = "invalid" if answer else unanswered_verdict(reply)
             why = "not a molecule to RDKit" if mol is None else "RDKit cannot read the gold answer"
             return Score(
                 value=0.0, verdict=verdict, answer=answer[:200] or None, why=why, parts={"valid": 0.0}
@@ -188,7 +190,7 @@ class Meteor(Struct, frozen=True):
         gold = str(sample.meta.get("output") or sample.target)
         mine, theirs = split(reply.text, "blanks"), split(gold, "blanks")
         if not mine:
-            return Score(value=0.0, verdict=silence(reply), why="no text")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
         value = meteor(mine, theirs, synonyms=self.synonyms)
         name = "meteor" if self.synonyms else "meteor_without_synonyms"
         same = mine == theirs

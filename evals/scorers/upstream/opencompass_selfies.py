@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from evals.extract.selfies import decoded
-from evals.scorers.choice import silence
+from evals.scorers.choice import unanswered_verdict
 from evals.scorers.molecule_forms import rdkit
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
@@ -57,7 +57,7 @@ class TaggedSimilarity(Struct, frozen=True):
         answer = tagged or reply.text
         mol, gold = (_read(rd, text, selfies=bool(tagged)) for text in (answer, target))
         if mol is None or gold is None:
-            verdict: Verdict = "invalid" if answer.strip() else silence(reply)
+            verdict: Verdict = "invalid" if answer.strip() else unanswered_verdict(reply)
             why = "not a molecule to upstream" if mol is None else "upstream reads the gold SELFIES as SMILES"
             return Score(
                 value=0.0, verdict=verdict, answer=answer[:200] or None, why=why, parts={"valid": 0.0}
@@ -65,7 +65,9 @@ class TaggedSimilarity(Struct, frozen=True):
         prints = rd.morgan_2048.GetFingerprint
         value = float(rd.DataStructs.TanimotoSimilarity(prints(mol), prints(gold)))
         if not answer.strip():
-            return Score(value=value, verdict=silence(reply), why="the empty molecule", parts={"valid": 1.0})
+            return Score(
+                value=value, verdict=unanswered_verdict(reply), why="the empty molecule", parts={"valid": 1.0}
+            )
         return Score(value=value, verdict="graded", answer=answer[:2000], parts={"valid": 1.0})
 
 
@@ -82,5 +84,7 @@ class LastNumberError(Struct, frozen=True):
         stated = last_number(reply.text)
         value = abs((stated or 0.0) - float(str(sample.target)))
         if stated is None:
-            return Score(value=value, verdict=silence(reply), why="no number upstream reads: counted as 0")
+            return Score(
+                value=value, verdict=unanswered_verdict(reply), why="no number upstream reads: counted as 0"
+            )
         return Score(value=value, verdict="graded", answer=f"{stated!r}")

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from evals.extract.upstream.latex_numbers import value
 from evals.extract.upstream.vlmevalkit import option_vlmevalkit
-from evals.scorers.choice import silence
+from evals.scorers.choice import unanswered_verdict
 from evals.scorers.judge.judged import Judged
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -44,7 +44,7 @@ class Read(Struct, frozen=True):
     def take(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
         """Score the answer that a judge copied from the reply."""
         if not extracted:
-            return Score(value=0.0, verdict=silence(reply), why="the judge found no final answer")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="the judge found no final answer")
         result = self._read(sample, prompt, extracted)
         if result is None:
             return Score(value=0.0, verdict="wrong", answer=extracted[:200])
@@ -55,7 +55,7 @@ class Read(Struct, frozen=True):
         """Judge one reply; no value: a judge must read it."""
         result = None if reply.stop == "filter" else self._read(sample, prompt, reply.text[-LONGEST:])
         if result is None or not (result[0] or sample.choices):
-            return Score(value=None, verdict=silence(reply), why="upstream's rule reads no answer")
+            return Score(value=None, verdict=unanswered_verdict(reply), why="upstream's rule reads no answer")
         right, answer = result
         return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
 
