@@ -383,7 +383,10 @@ class LogProbs(Protocol):
 
 
 class Scorer(Protocol):
-    """A scorer: pure and fast, or `heavy` and then run in a worker process (`seams.Heavy`)."""
+    """A scorer: pure and fast, or `heavy` and then run in a worker process (`seams.Heavy`).
+
+    Its `repr` names the rule and its options: it is on the card of every run, so that a changed rule shows.
+    """
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Awaitable[Score]:
         """Score one reply; `sample.question` may be empty."""
